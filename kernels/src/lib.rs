@@ -1,0 +1,27 @@
+//! Numeric kernels of CLIP: slices in, slices out.
+//!
+//! One operation a file. Each file has the formula, a naive twin that is the definition and the test oracle, and the
+//! fast version. Matrices are row-major unless a [`Mat`] says otherwise; a wrong length is a programmer's error and
+//! panics with the sizes.
+
+pub mod activation;
+pub mod adamw;
+pub mod attention;
+pub mod embedding;
+pub mod gemm;
+pub mod info_nce;
+pub mod layer_norm;
+pub mod normalize;
+pub mod reduce;
+
+pub use activation::Activation;
+pub use gemm::{Epilogue, Mat, MatMut};
+
+/// Whether a kernel replaces what its output holds or adds to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Write {
+    /// `out = value`; what was there before, NaN included, is never read.
+    Set,
+    /// `out += value`.
+    Add,
+}
