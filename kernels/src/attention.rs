@@ -36,10 +36,7 @@ pub fn forward(layout: Layout, q: Heads, k: Heads, v: Heads, out: HeadsMut, lse:
 
 /// With P = exp(scores − lse), δ = Σ dout·out per row, dS = P∘(dout·vᵀ − δ)/√head_dim:
 /// dq = dS·k, dk = dSᵀ·q, dv = Pᵀ·dout. All three are overwritten.
-pub fn backward(
-    layout: Layout, q: Heads, k: Heads, v: Heads, out: Heads, lse: &[f32], dout: Heads,
-    dqkv: DQkv,
-) {
+pub fn backward(layout: Layout, q: Heads, k: Heads, v: Heads, out: Heads, lse: &[f32], dout: Heads, dqkv: DQkv) {
     todo!()
 }
 

@@ -17,8 +17,15 @@ pub fn recompute(x: &[f32], weight: &[f32], bias: &[f32], mean: &[f32], rstd: &[
 /// With x̂ = (x − μ)·r and g = dy·weight:
 /// dx = r·(g − mean(g) − x̂·mean(g·x̂)), dweight += Σₙ dy·x̂, dbias += Σₙ dy. `write` is about dx only.
 pub fn backward(
-    x: &[f32], weight: &[f32], mean: &[f32], rstd: &[f32], dy: &[f32],
-    write: Write, dx: &mut [f32], dweight: &mut [f32], dbias: &mut [f32],
+    x: &[f32],
+    weight: &[f32],
+    mean: &[f32],
+    rstd: &[f32],
+    dy: &[f32],
+    write: Write,
+    dx: &mut [f32],
+    dweight: &mut [f32],
+    dbias: &mut [f32],
 ) {
     todo!()
 }

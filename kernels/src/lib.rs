@@ -10,6 +10,7 @@ pub mod attention;
 pub mod embedding;
 pub mod gemm;
 pub mod info_nce;
+pub mod isa;
 pub mod layer_norm;
 pub mod normalize;
 pub mod reduce;

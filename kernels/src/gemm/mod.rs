@@ -73,7 +73,12 @@ pub fn naive(alpha: f32, a: Mat, b: Mat, beta: f32, c: MatMut, mut epilogue: Epi
     assert!(
         a.rows == c.rows && b.cols == c.cols && a.cols == b.rows,
         "gemm shapes: {}×{} · {}×{} → {}×{}",
-        a.rows, a.cols, b.rows, b.cols, c.rows, c.cols
+        a.rows,
+        a.cols,
+        b.rows,
+        b.cols,
+        c.rows,
+        c.cols
     );
     for i in 0..c.rows {
         for j in 0..c.cols {

@@ -1,0 +1,110 @@
+//! Which instruction set to run: detected once, proved by a token.
+//!
+//! Plain loops are compiled once per instruction set by [`multiversion!`]; the compiler vectorises each copy for its
+//! registers. Only where a benchmark shows that this is not enough are there intrinsics.
+
+use std::sync::OnceLock;
+
+/// Proof that this CPU has an instruction set: only [`Isa::available`] makes one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Token(());
+
+/// An instruction set that this CPU has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Isa {
+    /// Whatever the target guarantees: SSE2 on x86-64, NEON on aarch64.
+    Portable,
+    /// AVX2 and FMA.
+    Avx2(Token),
+    /// AVX-512 F, BW, DQ and VL.
+    Avx512(Token),
+}
+
+impl Isa {
+    /// All that this CPU has, slowest first.
+    pub fn available() -> Vec<Isa> {
+        #[cfg_attr(not(target_arch = "x86_64"), expect(unused_mut))]
+        let mut isas = vec![Isa::Portable];
+        #[cfg(target_arch = "x86_64")]
+        {
+            let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+            if avx2 {
+                isas.push(Isa::Avx2(Token(())));
+            }
+            if avx2
+                && is_x86_feature_detected!("avx512f")
+                && is_x86_feature_detected!("avx512bw")
+                && is_x86_feature_detected!("avx512dq")
+                && is_x86_feature_detected!("avx512vl")
+            {
+                isas.push(Isa::Avx512(Token(())));
+            }
+        }
+        isas
+    }
+
+    /// The one that every kernel runs on: the best there is, or what `CLIP_ISA` names.
+    ///
+    /// # Panics
+    /// If `CLIP_ISA` names none that this CPU has.
+    pub fn best() -> Isa {
+        static BEST: OnceLock<Isa> = OnceLock::new();
+        *BEST.get_or_init(|| {
+            let available = Isa::available();
+            match std::env::var("CLIP_ISA") {
+                Err(_) => available[available.len() - 1],
+                Ok(name) => *available.iter().find(|isa| isa.name() == name).unwrap_or_else(|| {
+                    let names: Vec<_> = available.iter().map(|isa| isa.name()).collect();
+                    panic!("CLIP_ISA={name}: this CPU has {}", names.join(", "))
+                }),
+            }
+        })
+    }
+
+    /// As in `CLIP_ISA`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Isa::Portable => "portable",
+            Isa::Avx2(_) => "avx2",
+            Isa::Avx512(_) => "avx512",
+        }
+    }
+}
+
+/// Compiles a function of plain loops once per instruction set. The first parameter of the generated function is the
+/// [`Isa`]; inside the body, `FMA` is a constant that says whether [`mul_add`] is one instruction.
+macro_rules! multiversion {
+    ($(#[$doc:meta])* $vis:vis fn $name:ident($($a:ident: $t:ty),* $(,)?) $(-> $r:ty)? $body:block) => {
+        $(#[$doc])*
+        #[allow(clippy::too_many_arguments)]
+        $vis fn $name(isa: $crate::isa::Isa, $($a: $t),*) $(-> $r)? {
+            #[inline(always)]
+            #[allow(dead_code)]
+            fn body<const FMA: bool>($($a: $t),*) $(-> $r)? $body
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx2,fma")]
+            fn avx2($($a: $t),*) $(-> $r)? { body::<true>($($a),*) }
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+            fn avx512($($a: $t),*) $(-> $r)? { body::<true>($($a),*) }
+            match isa {
+                $crate::isa::Isa::Portable => body::<false>($($a),*),
+                // SAFETY: the token is the proof that this CPU has AVX2 and FMA.
+                #[cfg(target_arch = "x86_64")]
+                $crate::isa::Isa::Avx2(_) => unsafe { avx2($($a),*) },
+                // SAFETY: the token is the proof that this CPU has AVX-512 F, BW, DQ and VL.
+                #[cfg(target_arch = "x86_64")]
+                $crate::isa::Isa::Avx512(_) => unsafe { avx512($($a),*) },
+                #[cfg(not(target_arch = "x86_64"))]
+                _ => unreachable!("no token is ever made here"),
+            }
+        }
+    };
+}
+pub(crate) use multiversion;
+
+/// a·b + c, fused where that is one instruction.
+#[inline(always)]
+pub(crate) fn mul_add<const FMA: bool>(a: f32, b: f32, c: f32) -> f32 {
+    if FMA { a.mul_add(b, c) } else { a * b + c }
+}
