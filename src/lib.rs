@@ -1,1 +1,4 @@
 //! x
+pub mod eval;
+pub mod io;
+pub mod plot;
