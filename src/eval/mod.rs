@@ -1,0 +1,23 @@
+//! Measuring a model: against the truth, against chance, and against what needs no neural network at all.
+//!
+//! Everything here takes plain arrays (unit-length embeddings, labels, pictures), so it serves any model.
+//!
+//! | file | what it answers |
+//! |---|---|
+//! | [`rank`] | where does the right answer stand among all candidates, ties counted as ties? |
+//! | [`zero_shot`] | which share of the pictures gets the name of its class, of all class names? |
+//! | [`retrieval`] | which share of the captions finds its picture, and of the pictures its caption? |
+//! | [`baseline`] | how far do raw pixels and gradient histograms get? |
+//! | [`report`] | all of it in one table |
+//! | [`metrics`] | the log of a run, one JSON object a line |
+//! | [`collapse`] | is the training dead, and why? |
+
+pub mod baseline;
+pub mod collapse;
+pub mod metrics;
+pub mod rank;
+pub mod report;
+pub mod retrieval;
+pub mod zero_shot;
+
+pub use report::Report;

@@ -1,0 +1,132 @@
+//! Retrieval: find the caption of a picture, and the picture of a caption.
+//!
+//! **Positives.** A picture and a caption belong together when they have the same concept; a query may have several
+//! positives, and it is a hit when the best of them is among the first k.
+//!
+//! **Equal pictures count as one.** Vendors draw some concepts with the very same picture, and no model can tell such
+//! pictures apart. So byte-identical pictures are one candidate, and one query, that belongs to the concepts of all of
+//! them: to find a copy filed under another concept is not an error, and copies do not crowd each other out of the
+//! first k.
+//!
+//! **What is asked.** A query without any positive (a caption whose concept nobody drew) is not asked, but its embedding
+//! remains a candidate that others have to beat. Ties count by their expected value (see [`super::rank`]).
+
+use super::rank::{Rank, ranks, recall};
+use ndarray::{ArrayView2, Axis};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeSet, HashMap};
+use std::hash::Hash;
+
+/// Share of queries, in [0, 1], with a positive among the first 1, 5 and 10 candidates. 0 when nothing was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Recall {
+    pub at1: f64,
+    pub at5: f64,
+    pub at10: f64,
+}
+
+impl Recall {
+    fn of(ranks: &[Rank]) -> Self {
+        Recall { at1: recall(ranks, 1), at5: recall(ranks, 5), at10: recall(ranks, 10) }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Retrieval {
+    pub image_to_text: Recall,
+    pub text_to_image: Recall,
+}
+
+/// Who belongs to whom.
+#[derive(Clone, Copy, Debug)]
+pub struct Pairs<'a> {
+    /// Concept of each picture.
+    pub image_concept: &'a [usize],
+    /// Identity of each picture: equal numbers for byte-identical pictures (see [`identify`]).
+    pub image_identity: &'a [usize],
+    /// Concept of each caption.
+    pub text_concept: &'a [usize],
+}
+
+/// Numbers things by equality: equal things get equal numbers, 0, 1, 2… in order of first appearance.
+pub fn identify<T: Eq + Hash>(things: impl IntoIterator<Item = T>) -> Vec<usize> {
+    let mut seen = HashMap::new();
+    things
+        .into_iter()
+        .map(|thing| {
+            let next = seen.len();
+            *seen.entry(thing).or_insert(next)
+        })
+        .collect()
+}
+
+/// Recall at 1, 5 and 10 in both directions. images (N, d), texts (M, d), rows of unit length.
+#[track_caller]
+pub fn retrieval(images: ArrayView2<f32>, texts: ArrayView2<f32>, pairs: &Pairs) -> Retrieval {
+    assert_eq!(images.nrows(), pairs.image_concept.len(), "images {:?} and their concepts", images.dim());
+    assert_eq!(texts.nrows(), pairs.text_concept.len(), "texts {:?} and their concepts", texts.dim());
+    let matches = Matches::new(pairs);
+    let pictures = images.select(Axis(0), &matches.picture);
+    let image_to_text = asked(pictures.view(), texts, &matches.texts_of_picture);
+    let text_to_image = asked(texts, pictures.view(), &matches.pictures_of_text);
+    Retrieval { image_to_text: Recall::of(&image_to_text), text_to_image: Recall::of(&text_to_image) }
+}
+
+/// What guessing gives: the score of a model that embeds everything alike.
+pub fn chance(pairs: &Pairs) -> Retrieval {
+    let matches = Matches::new(pairs);
+    let guess = |positives: &[Vec<usize>], candidates: usize| {
+        let asked = positives.iter().filter(|p| !p.is_empty());
+        Recall::of(&asked.map(|p| Rank::constant(candidates, p.len())).collect::<Vec<_>>())
+    };
+    Retrieval {
+        image_to_text: guess(&matches.texts_of_picture, matches.pictures_of_text.len()),
+        text_to_image: guess(&matches.pictures_of_text, matches.texts_of_picture.len()),
+    }
+}
+
+/// The ranks of the queries that have a positive.
+fn asked(queries: ArrayView2<f32>, candidates: ArrayView2<f32>, positives: &[Vec<usize>]) -> Vec<Rank> {
+    let mut ranks = ranks(queries, candidates, positives);
+    let mut has_positive = positives.iter().map(|p| !p.is_empty());
+    ranks.retain(|_| has_positive.next().expect("one list per query"));
+    ranks
+}
+
+/// Positives in both directions, after equal pictures have become one.
+struct Matches {
+    /// Row of the first copy of each distinct picture.
+    picture: Vec<usize>,
+    texts_of_picture: Vec<Vec<usize>>,
+    pictures_of_text: Vec<Vec<usize>>,
+}
+
+impl Matches {
+    #[track_caller]
+    fn new(pairs: &Pairs) -> Self {
+        let Pairs { image_concept, image_identity, text_concept } = *pairs;
+        let (n, m) = (image_concept.len(), image_identity.len());
+        assert_eq!(n, m, "{n} concepts of pictures, but {m} identities of pictures");
+        let mut texts_of_concept: HashMap<usize, Vec<usize>> = HashMap::new();
+        for (text, &concept) in text_concept.iter().enumerate() {
+            texts_of_concept.entry(concept).or_default().push(text);
+        }
+
+        let mut picture = Vec::new();
+        let mut texts_of_picture: Vec<BTreeSet<usize>> = Vec::new();
+        for (row, distinct) in identify(image_identity).into_iter().enumerate() {
+            if distinct == picture.len() {
+                picture.push(row);
+                texts_of_picture.push(BTreeSet::new());
+            }
+            texts_of_picture[distinct].extend(texts_of_concept.get(&image_concept[row]).into_iter().flatten());
+        }
+
+        let mut pictures_of_text = vec![Vec::new(); text_concept.len()];
+        for (distinct, texts) in texts_of_picture.iter().enumerate() {
+            texts.iter().for_each(|&text| pictures_of_text[text].push(distinct));
+        }
+        let texts_of_picture = texts_of_picture.into_iter().map(|texts| texts.into_iter().collect()).collect();
+        Matches { picture, texts_of_picture, pictures_of_text }
+    }
+}

@@ -1,0 +1,41 @@
+//! Files written whole or not at all.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+/// Writes a file so that a reader, or a run that is killed half way, sees the old content or the new, never a part.
+///
+/// `write` fills a temporary file in the same folder, which reaches the disk before it takes the place of `path` by a
+/// rename (atomic within a file system). When anything fails, `path` is as it was and the temporary file is gone.
+///
+/// # Errors
+/// Whatever `write` or the file system says, with the name of the file in front.
+pub fn write_atomic(path: impl AsRef<Path>, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+    let path = path.as_ref();
+    let temporary = beside(path);
+    fill(&temporary, write).and_then(|()| fs::rename(&temporary, path)).and_then(|()| sync_folder(path)).map_err(|e| {
+        // Best effort: the first error is the one worth reporting.
+        let _ = fs::remove_file(&temporary);
+        io::Error::new(e.kind(), format!("{}: {e}", path.display()))
+    })
+}
+
+/// `dir/name` → `dir/.name.PID.part`: same folder, so that the rename stays within one file system; one name per
+/// process, so that two runs do not write into each other's file.
+fn beside(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!(".{name}.{}.part", std::process::id()))
+}
+
+fn fill(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+    let mut out = BufWriter::new(File::create(path)?);
+    write(&mut out)?;
+    out.into_inner()?.sync_all()
+}
+
+/// The rename itself is only durable once the folder that holds the name is. Only Unix can open a folder to sync it.
+fn sync_folder(path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
+}
