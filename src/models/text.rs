@@ -11,7 +11,7 @@ use crate::layers::layer_norm::{self, LayerNorm, Saved as NormSaved};
 use crate::layers::sequences::{Pool, Sequences};
 use crate::layers::token_embed;
 use crate::params::{Init, Spec};
-use crate::tree::{Arena, Dim, tree};
+use crate::tree::{Arena, tree};
 use ndarray::{Array2, ArrayView2, ArrayViewMut2};
 
 tree! {
