@@ -40,4 +40,5 @@ pub mod models;
 pub mod optim;
 pub mod params;
 pub mod plot;
+pub mod train;
 pub mod tree;

@@ -19,7 +19,8 @@ pub mod sequences;
 pub mod token_embed;
 
 use kernels::{Mat, MatMut};
-use ndarray::{ArrayView2, ArrayViewMut2};
+use ndarray::{ArrayView2, ArrayViewMut2, Axis, Slice};
+use std::ops::Range;
 
 /// The floats of a whole row-major matrix.
 #[track_caller]
@@ -47,4 +48,16 @@ pub(crate) fn mat<'a>(x: ArrayView2<'a, f32>) -> Mat<'a> {
 pub(crate) fn mat_mut<'a>(x: ArrayViewMut2<'a, f32>) -> MatMut<'a> {
     let (rows, cols) = x.dim();
     MatMut::new(floats_mut(x), rows, cols)
+}
+
+/// These rows of a matrix.
+pub(crate) fn rows<'a>(mut x: ArrayView2<'a, f32>, range: &Range<usize>) -> ArrayView2<'a, f32> {
+    x.slice_axis_inplace(Axis(0), Slice::from(range.clone()));
+    x
+}
+
+/// The same, writable.
+pub(crate) fn rows_mut<'a>(mut x: ArrayViewMut2<'a, f32>, range: &Range<usize>) -> ArrayViewMut2<'a, f32> {
+    x.slice_axis_inplace(Axis(0), Slice::from(range.clone()));
+    x
 }

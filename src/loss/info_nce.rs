@@ -22,10 +22,10 @@
 //! would take, O(N·d) memory instead of O(N²).
 
 use super::positives::Positives;
-use crate::layers::{floats, floats_mut, mat, mat_mut};
+use crate::layers::{floats, floats_mut, mat, mat_mut, rows, rows_mut};
 use crate::tree::{Dim, tree};
 use kernels::{Epilogue, Mat, MatMut, gemm::gemm, info_nce};
-use ndarray::{ArrayView2, ArrayViewMut2, Axis, Slice};
+use ndarray::{ArrayView2, ArrayViewMut2};
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -91,9 +91,8 @@ pub fn forward(
     col_max.fill(f32::NEG_INFINITY);
     row_sum.fill(0.0);
     col_sum.fill(0.0);
-    for_each_tile(n, |rows, cols| {
-        let (i, j) = (rows.clone(), cols.clone());
-        let tile = logits(images, texts, scale, rows, cols, tile);
+    for_each_tile(n, |i, j| {
+        let tile = logits(images, texts, scale, &i, &j, tile);
         info_nce::fold_rows(tile, j.len(), &mut row_max[i.clone()], &mut row_sum[i]);
         info_nce::fold_cols(tile, j.len(), &mut col_max[j.clone()], &mut col_sum[j]);
     });
@@ -122,16 +121,15 @@ pub fn backward(
     let ds = scale / (2.0 * n as f32);
     let (image_lse, text_lse) = (floats(saved.image_lse.view()), floats(saved.text_lse.view()));
     let tile = floats_mut(scratch.tile.view_mut());
-    for_each_tile(n, |rows, cols| {
-        let (r, c) = (rows.clone(), cols.clone());
+    for_each_tile(n, |r, c| {
         let first = |start| if start == 0 { 0.0 } else { 1.0 };
-        let (i, t) = (rows_of(images, &r), rows_of(texts, &c));
-        let tile = logits(images, texts, scale, rows, cols, tile);
+        let (i, t) = (rows(images, &r), rows(texts, &c));
+        let tile = logits(images, texts, scale, &r, &c, tile);
         info_nce::softmax_sum(tile, &image_lse[r.clone()], &text_lse[c.clone()]);
         let tile = Mat::new(tile, r.len(), c.len());
-        let di = mat_mut(dimages.slice_axis_mut(Axis(0), Slice::from(r.clone())));
+        let di = mat_mut(rows_mut(dimages.view_mut(), &r));
         gemm(ds, tile, mat(t), first(c.start), di, Epilogue::None);
-        let dt = mat_mut(dtexts.slice_axis_mut(Axis(0), Slice::from(c)));
+        let dt = mat_mut(rows_mut(dtexts.view_mut(), &c));
         gemm(ds, tile.t(), mat(i), first(r.start), dt, Epilogue::None);
     });
     subtract_positives(texts, ds, positives, dimages.view_mut());
@@ -154,20 +152,15 @@ fn logits<'a>(
     images: ArrayView2<f32>,
     texts: ArrayView2<f32>,
     scale: f32,
-    rows: Range<usize>,
-    cols: Range<usize>,
+    r: &Range<usize>,
+    c: &Range<usize>,
     tile: &'a mut [f32],
 ) -> &'a mut [f32] {
-    let tile = &mut tile[..rows.len() * cols.len()];
-    let out = MatMut::new(tile, rows.len(), cols.len());
-    let (i, t) = (rows_of(images, &rows), rows_of(texts, &cols));
+    let tile = &mut tile[..r.len() * c.len()];
+    let out = MatMut::new(tile, r.len(), c.len());
+    let (i, t) = (rows(images, r), rows(texts, c));
     gemm(scale, mat(i), mat(t).t(), 0.0, out, Epilogue::None);
     tile
-}
-
-fn rows_of<'a>(mut x: ArrayView2<'a, f32>, rows: &Range<usize>) -> ArrayView2<'a, f32> {
-    x.slice_axis_inplace(Axis(0), Slice::from(rows.clone()));
-    x
 }
 
 fn log_sum_exp(max: &[f32], sum: &[f32], lse: &mut [f32]) {

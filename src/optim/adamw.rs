@@ -34,7 +34,8 @@ impl AdamW {
         AdamW { m: vec![0.0; n], v: vec![0.0; n], steps: 0 }
     }
 
-    /// One step with the gradient `grad_scale`·g; g is zero on return. A parameter that `frozen` names stays.
+    /// One step with the gradient `grad_scale`·g; g is zero on return. A parameter stays where `frozen`
+    /// says so of its start in the flat block.
     #[allow(clippy::too_many_arguments)]
     pub fn step<S: Tree<Leaf = Spec>>(
         &mut self,
@@ -44,14 +45,14 @@ impl AdamW {
         grad_scale: f32,
         params: &mut [f32],
         grads: &mut [f32],
-        frozen: impl Fn(&Path) -> bool,
+        frozen: impl Fn(usize) -> bool,
     ) {
         self.steps += 1;
         let mut at = 0;
-        spec.map(&Path::ROOT, &mut |path, spec| {
+        spec.map(&Path::ROOT, &mut |_, spec| {
             let range = at..at + spec.size();
             at = range.end;
-            if frozen(path) {
+            if frozen(range.start) {
                 return;
             }
             let scalars = Step {
