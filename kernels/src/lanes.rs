@@ -23,8 +23,8 @@ pub(crate) fn fold<const N: usize>(
             lanes[i] = f(lanes[i], from_fn(|k| chunk[k][i]));
         }
     }
-    for i in 0..chunked[0].1.len() {
-        lanes[i] = f(lanes[i], from_fn(|k| chunked[k].1[i]));
+    for (i, lane) in lanes.iter_mut().enumerate().take(chunked[0].1.len()) {
+        *lane = f(*lane, from_fn(|k| chunked[k].1[i]));
     }
     let mut width = LANES;
     while width > 1 {

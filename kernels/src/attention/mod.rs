@@ -1,5 +1,7 @@
 //! Softmax attention per (sequence, head) over packed rows of unequal lengths.
 
+pub mod naive;
+
 /// Queries, or keys, or values: row i of head h is `data[i·row_stride + h·head_dim ..][..head_dim]`.
 #[derive(Clone, Copy, Debug)]
 pub struct Heads<'a> {
@@ -31,13 +33,14 @@ pub struct Layout<'a> {
 /// out = softmax(q·kᵀ/√head_dim)·v (Vaswani et al. 2017, eq. 1); lse (heads, query rows) is the log-sum-exp of each
 /// row of scaled scores, from which `backward` recomputes the probabilities.
 pub fn forward(layout: Layout, q: Heads, k: Heads, v: Heads, out: HeadsMut, lse: &mut [f32]) {
-    todo!()
+    naive::forward(layout, q, k, v, out, lse)
 }
 
 /// With P = exp(scores − lse), δ = Σ dout·out per row, dS = P∘(dout·vᵀ − δ)/√head_dim:
 /// dq = dS·k, dk = dSᵀ·q, dv = Pᵀ·dout. All three are overwritten.
+#[allow(clippy::too_many_arguments)]
 pub fn backward(layout: Layout, q: Heads, k: Heads, v: Heads, out: Heads, lse: &[f32], dout: Heads, dqkv: DQkv) {
-    todo!()
+    naive::backward(layout, q, k, v, out, lse, dout, dqkv)
 }
 
 /// Where the gradients of q, k and v go. They may interleave in one buffer (packed q|k|v rows), hence offsets into
