@@ -65,13 +65,14 @@ fn the_floor_on_twemoji_is_where_it_was_published() {
     let pictures = Labelled { features: pictures.view(), concept: &classes };
     near("seen", nearest(pictures, known, &classes), 62.6, 78.7, classes.len());
 
-    let (pictures, classes) = keep(&twemoji, &concepts, |c| !seen(c));
-    let pictures = Labelled { features: pictures.view(), concept: &classes };
-    near("held-out", vote(pictures, known, &classes, &words), 8.1, 23.8, classes.len());
-
-    let (pictures, classes) = keep(&twemoji, &concepts, |c| !seen(c) && !flag(c));
-    let pictures = Labelled { features: pictures.view(), concept: &classes };
-    near("held-out without flags", vote(pictures, known, &classes, &words), 9.5, 27.0, classes.len());
+    // Two held-out concepts have no picture from this vendor; their names are candidates all the same.
+    for (what, flags, top1, top5) in [("held-out", true, 8.1, 23.8), ("held-out without flags", false, 9.5, 27.0)] {
+        let asked = |c: usize| !seen(c) && (flags || !flag(c));
+        let classes: Vec<usize> = (0..table.len()).filter(|&c| asked(c)).collect();
+        let (pictures, concepts) = keep(&twemoji, &concepts, asked);
+        let pictures = Labelled { features: pictures.view(), concept: &concepts };
+        near(what, vote(pictures, known, &classes, &words), top1, top5, classes.len());
+    }
 }
 
 /// A disc in a corner, on white.
