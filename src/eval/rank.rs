@@ -60,35 +60,42 @@ pub fn recall(ranks: &[Rank], k: usize) -> f64 {
 
 /// The rank of every query's best positive by similarity ⟨query, candidate⟩.
 ///
-/// queries (N, d), candidates (C, d); `positives[n]` are the candidates that are right for query n. The N×C similarities
-/// are made and read a block of rows at a time.
+/// queries (N, d), candidates (C, d); `positives[n]` are the candidates that are right for query n, each named once.
 #[track_caller]
 pub fn ranks<P: AsRef<[usize]> + Sync>(
     queries: ArrayView2<f32>,
     candidates: ArrayView2<f32>,
     positives: &[P],
 ) -> Vec<Rank> {
-    let (n, c) = (queries.nrows(), candidates.nrows());
-    assert_eq!(n, positives.len(), "queries {:?}, but {} lists of positives", queries.dim(), positives.len());
-    assert_eq!(queries.ncols(), candidates.ncols(), "queries {:?}, candidates {:?}", queries.dim(), candidates.dim());
-    if c == 0 {
-        return vec![Rank::constant(0, 0); n];
-    }
+    let (n, lists) = (queries.nrows(), positives.len());
+    assert_eq!(n, lists, "queries {:?}, but {lists} lists of positives", queries.dim());
+    scan(queries, candidates, |query, scores| Rank::of(scores, positives[query].as_ref()))
+}
+
+/// `read(n, scores)` for every query n with its similarities to all candidates, in order.
+///
+/// queries (N, d), candidates (C, d), scores (C). The N×C similarities are made and read a block of rows at a time.
+#[track_caller]
+pub fn scan<T: Send>(
+    queries: ArrayView2<f32>,
+    candidates: ArrayView2<f32>,
+    read: impl Fn(usize, &[f32]) -> T + Sync,
+) -> Vec<T> {
+    let (n, c, d) = (queries.nrows(), candidates.nrows(), queries.ncols());
+    assert_eq!(d, candidates.ncols(), "queries {:?}, candidates {:?}", queries.dim(), candidates.dim());
     let (queries, candidates) = (queries.as_standard_layout(), candidates.as_standard_layout());
-    let (q, d) = (queries.as_slice().expect("standard layout"), queries.ncols());
+    let queries = queries.as_slice().expect("standard layout");
     let columns = Mat::new(candidates.as_slice().expect("standard layout"), c, d).t();
 
-    let block = (BLOCK / c).clamp(1, n.max(1));
+    let block = (BLOCK / c.max(1)).clamp(1, n.max(1));
     let mut scores = vec![0.0; block * c];
-    let mut ranks = Vec::with_capacity(n);
+    let mut out = Vec::with_capacity(n);
     for start in (0..n).step_by(block) {
         let rows = block.min(n - start);
-        let scores = &mut scores[..rows * c];
-        let block_queries = Mat::new(&q[start * d..][..rows * d], rows, d);
-        gemm::gemm(1.0, block_queries, columns, 0.0, MatMut::new(scores, rows, c), Epilogue::None);
-        ranks.par_extend(
-            scores.par_chunks(c).zip(&positives[start..start + rows]).map(|(s, p)| Rank::of(s, p.as_ref())),
-        );
+        let block_queries = Mat::new(&queries[start * d..][..rows * d], rows, d);
+        let block_scores = MatMut::new(&mut scores[..rows * c], rows, c);
+        gemm::gemm(1.0, block_queries, columns, 0.0, block_scores, Epilogue::None);
+        out.par_extend((0..rows).into_par_iter().map(|row| read(start + row, &scores[row * c..][..c])));
     }
-    ranks
+    out
 }

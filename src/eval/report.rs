@@ -46,16 +46,112 @@ impl ZeroShot {
         ZeroShot { classes: classes.nrows(), score, chance: TopK::chance(classes.nrows()), floor }
     }
 }
+
+/// The columns with numbers: a title over each group, and the heads of its columns.
+const GROUPS: [(&str, &[&str]); 4] = [
+    ("zero-shot", &["top-1", "top-5"]),
+    ("pixel floor", &["top-1", "top-5"]),
+    ("picture → caption", &["R@1", "R@5", "R@10"]),
+    ("caption → picture", &["R@1", "R@5", "R@10"]),
+];
+
+/// Who reached the scores of a line.
+#[derive(Clone, Copy, PartialEq)]
+enum Who {
+    Model,
+    Chance,
+}
+
+impl Row {
+    fn concepts(&self) -> String {
+        if self.without_flags { format!("{}, no flags", self.concepts) } else { self.concepts.clone() }
+    }
+
+    fn classes(&self) -> String {
+        self.zero_shot.map_or("–".into(), |z| z.classes.to_string())
+    }
+
+    /// The scores in [0, 1], in the order of [`GROUPS`].
+    fn scores(&self, who: Who) -> [Vec<Option<f64>>; 4] {
+        let top = |k: Option<TopK>| vec![k.map(|k| k.top1), k.map(|k| k.top5)];
+        let recall = |r: Recall| vec![Some(r.at1), Some(r.at5), Some(r.at10)];
+        let z = self.zero_shot;
+        let (zero_shot, floor, retrieval) = match who {
+            Who::Model => (z.map(|z| z.score), z.and_then(|z| z.floor), self.retrieval),
+            Who::Chance => (z.map(|z| z.chance), None, self.retrieval_chance),
+        };
+        [top(zero_shot), top(floor), recall(retrieval.image_to_text), recall(retrieval.text_to_image)]
+    }
+}
+
+/// Six columns for a score in percent; chance has one decimal more, with the decimal points one above the other.
+fn cell(score: Option<f64>, who: Who) -> String {
+    match (score, who) {
+        (Some(score), Who::Model) => format!("{:>5.1} ", 100.0 * score),
+        (Some(score), Who::Chance) => format!("{:>6.2}", 100.0 * score),
+        (None, Who::Model) => format!("{:>5} ", "–"),
+        (None, Who::Chance) => " ".repeat(6),
+    }
+}
+
+/// The table as plain text, at most 120 columns wide for labels of the usual length. Chance stands under every row.
 impl Display for Report {
-    fn fmt(&self, _f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        todo!()
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let widest = |head: &str, label: &dyn Fn(&Row) -> String| {
+            self.rows.iter().map(|row| label(row).chars().count()).fold(head.len(), usize::max)
+        };
+        let a = widest("concepts", &Row::concepts);
+        let b = widest("pictures", &|row| row.pictures.clone());
+        let left =
+            |concepts: &str, pictures: &str, n: &str, c: &str| format!("{concepts:<a$} {pictures:<b$} {n:>6} {c:>7} ");
+
+        let titles = GROUPS.map(|(title, heads)| format!("{title:^0$}", 6 * heads.len() + 1));
+        let heads = GROUPS.map(|(_, heads)| heads.iter().map(|h| format!("{h:>6}")).collect::<String>() + " ");
+        let rule = GROUPS.map(|(_, heads)| "─".repeat(6 * heads.len() + 1));
+        writeln!(f, "{}│{}", left("", "", "", ""), titles.join("│").trim_end())?;
+        writeln!(f, "{}│{}", left("concepts", "pictures", "number", "classes"), heads.join("│").trim_end())?;
+        for row in &self.rows {
+            writeln!(f, "{}┼{}", "─".repeat(a + b + 17), rule.join("┼"))?;
+            for who in [Who::Model, Who::Chance] {
+                let left = match who {
+                    Who::Model => left(&row.concepts(), &row.pictures, &row.images.to_string(), &row.classes()),
+                    Who::Chance => left("", "by chance", "", ""),
+                };
+                let cells = |group: Vec<Option<f64>>| group.iter().map(|&s| cell(s, who)).collect::<String>() + " ";
+                writeln!(f, "{left}│{}", row.scores(who).map(cells).join("│").trim_end())?;
+            }
+        }
+        write!(f, "All scores in percent.")
     }
 }
 
 impl Report {
-    /// The same table for a README.
+    /// The same table for a README, chance in brackets.
     pub fn markdown(&self) -> String {
-        let _ = |r: Recall| r.at1;
-        todo!()
+        let mut out = String::from("| concepts | pictures | number | classes |");
+        for (title, heads) in GROUPS {
+            out += &format!(" {title} {} |", heads.join(" / "));
+        }
+        out += &format!("\n|---|---|--:|--:|{}\n", "--:|".repeat(GROUPS.len()));
+        for row in &self.rows {
+            out += &format!("| {} | {} | {} | {} |", row.concepts(), row.pictures, row.images, row.classes());
+            for (scores, chance) in row.scores(Who::Model).iter().zip(&row.scores(Who::Chance)) {
+                let joined = |group: &[Option<f64>], who| {
+                    group
+                        .iter()
+                        .map(|&s| cell(s, who).trim().to_string())
+                        .collect::<Vec<_>>()
+                        .join(" / ")
+                        .trim()
+                        .to_string()
+                };
+                out += &match chance[0] {
+                    Some(_) => format!(" {} ({}) |", joined(scores, Who::Model), joined(chance, Who::Chance)),
+                    None => format!(" {} |", joined(scores, Who::Model)),
+                };
+            }
+            out += "\n";
+        }
+        out + "\nAll scores in percent; in brackets by chance.\n"
     }
 }

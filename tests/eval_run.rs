@@ -1,0 +1,190 @@
+//! What a run leaves behind: its log, its table, and what it says when it dies.
+
+use clip::eval::collapse::{self, Collapse, Tower, WINDOW, Watch, mean_cosine};
+use clip::eval::metrics::{Evaluation, Line, Log, Metrics, ReadError, Step};
+use clip::eval::report::{Report, Row, ZeroShot};
+use clip::eval::retrieval::{Recall, Retrieval};
+use clip::eval::zero_shot::TopK;
+use clip::io::write_atomic;
+use ndarray::{Array2, array};
+use std::fs;
+use std::io;
+
+fn step(step: u64, loss: f64) -> Step {
+    Step {
+        step,
+        loss,
+        loss_image_to_text: loss - 0.125,
+        loss_text_to_image: loss + 0.125,
+        loss_chance: 128f64.ln(),
+        logit_scale: 14.3,
+        lr: 5e-4,
+        grad_norm: 1.25,
+        pairs_per_second: 210.0,
+    }
+}
+
+fn recall(at1: f64, at5: f64, at10: f64) -> Recall {
+    Recall { at1, at5, at10 }
+}
+
+fn report() -> Report {
+    let seen = Row {
+        concepts: "seen".into(),
+        pictures: "twemoji, held out".into(),
+        without_flags: false,
+        images: 1542,
+        zero_shot: Some(ZeroShot {
+            classes: 1542,
+            score: TopK { top1: 0.315, top5: 0.596 },
+            chance: TopK::chance(1542),
+            floor: Some(TopK { top1: 0.626, top5: 0.787 }),
+        }),
+        retrieval: Retrieval { image_to_text: recall(0.3, 0.61, 0.7), text_to_image: recall(0.28, 0.59, 1.0) },
+        retrieval_chance: Retrieval {
+            image_to_text: recall(0.0006, 0.003, 0.006),
+            text_to_image: recall(0.0006, 0.003, 0.006),
+        },
+    };
+    let held_out =
+        Row { concepts: "held-out".into(), without_flags: true, images: 317, zero_shot: None, ..seen.clone() };
+    Report { rows: vec![seen, held_out] }
+}
+
+#[test]
+fn the_table_as_text() {
+    let expected = "
+                                                    │  zero-shot  │ pixel floor │ picture → caption │ caption → picture
+concepts           pictures          number classes │ top-1 top-5 │ top-1 top-5 │   R@1   R@5  R@10 │   R@1   R@5  R@10
+────────────────────────────────────────────────────┼─────────────┼─────────────┼───────────────────┼───────────────────
+seen               twemoji, held out   1542    1542 │ 31.5  59.6  │ 62.6  78.7  │ 30.0  61.0  70.0  │ 28.0  59.0 100.0
+                   by chance                        │  0.06  0.32 │             │  0.06  0.30  0.60 │  0.06  0.30  0.60
+────────────────────────────────────────────────────┼─────────────┼─────────────┼───────────────────┼───────────────────
+held-out, no flags twemoji, held out    317       – │    –     –  │    –     –  │ 30.0  61.0  70.0  │ 28.0  59.0 100.0
+                   by chance                        │             │             │  0.06  0.30  0.60 │  0.06  0.30  0.60
+All scores in percent.";
+    let table = report().to_string();
+    println!("{table}");
+    assert!(table.lines().all(|line| line.chars().count() <= 120));
+    assert_eq!(table, expected.trim_start_matches('\n'));
+}
+
+#[test]
+fn the_table_as_markdown() {
+    let expected = "\
+| concepts | pictures | number | classes | zero-shot top-1 / top-5 | pixel floor top-1 / top-5 | \
+picture → caption R@1 / R@5 / R@10 | caption → picture R@1 / R@5 / R@10 |
+|---|---|--:|--:|--:|--:|--:|--:|
+| seen | twemoji, held out | 1542 | 1542 | 31.5 / 59.6 (0.06 / 0.32) | 62.6 / 78.7 | \
+30.0 / 61.0 / 70.0 (0.06 / 0.30 / 0.60) | 28.0 / 59.0 / 100.0 (0.06 / 0.30 / 0.60) |
+| held-out, no flags | twemoji, held out | 317 | – | – / – | – / – | \
+30.0 / 61.0 / 70.0 (0.06 / 0.30 / 0.60) | 28.0 / 59.0 / 100.0 (0.06 / 0.30 / 0.60) |
+
+All scores in percent; in brackets by chance.
+";
+    assert_eq!(report().markdown(), expected);
+}
+
+#[test]
+fn the_log_survives_a_round_trip_a_tear_and_a_resumed_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("metrics.jsonl");
+    let evaluation = |step| Line::Evaluation(Evaluation { step, eval: report() });
+
+    let mut log = Log::open(&path).unwrap();
+    for line in [Line::Step(step(1, 4.9)), Line::Step(step(2, 4.8)), evaluation(2), Line::Step(step(3, 4.7))] {
+        log.append(&line).unwrap();
+    }
+    let whole = Metrics::read(&path).unwrap();
+    assert_eq!(whole.steps, [step(1, 4.9), step(2, 4.8), step(3, 4.7)]);
+    assert_eq!(whole.evaluations, [Evaluation { step: 2, eval: report() }]);
+
+    // Killed while writing.
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, format!("{text}{}", &text[..40])).unwrap();
+    assert_eq!(Metrics::read(&path).unwrap(), whole);
+
+    // Resumed from a checkpoint after step 2: step 3 comes again, what step 2 left stays.
+    let mut log = Log::open(&path).unwrap();
+    log.append(&Line::Step(step(3, 4.6))).unwrap();
+    let resumed = Metrics::read(&path).unwrap();
+    assert_eq!(resumed.steps, [step(1, 4.9), step(2, 4.8), step(3, 4.6)]);
+    assert_eq!(resumed.evaluations.len(), 1);
+
+    // A run that blew up is still a log.
+    log.append(&Line::Step(Step { loss: f64::NAN, grad_norm: f64::INFINITY, ..step(4, 0.0) })).unwrap();
+    assert!(Metrics::read(&path).unwrap().steps[3].loss.is_nan());
+}
+
+#[test]
+fn a_broken_line_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("metrics.jsonl");
+    let good = serde_json::to_string(&Line::Step(step(1, 4.9))).unwrap();
+    fs::write(&path, format!("{good}\n{{\"step\":2}}\n{good}\n")).unwrap();
+    let error = Metrics::read(&path).unwrap_err();
+    assert!(matches!(error, ReadError::Line { line: 2, .. }));
+    assert!(error.to_string().contains("metrics.jsonl, line 2: "), "{error}");
+    let missing = Metrics::read(folder.path().join("none.jsonl")).unwrap_err();
+    assert!(missing.to_string().contains("none.jsonl: "), "{missing}");
+}
+
+/// What the watch says of a loss, step by step.
+fn watch(warmup: u64, loss: impl Iterator<Item = f64>) -> Vec<Collapse> {
+    let mut watch = Watch::new(warmup);
+    loss.zip(1..).filter_map(|(loss, at)| watch.step(&step(at, loss))).collect()
+}
+
+#[test]
+fn a_dead_loss_is_noticed_once_and_explained() {
+    let chance = 128f64.ln();
+    let stuck = watch(50, std::iter::repeat_n(chance, 1000));
+    assert!(matches!(stuck[..], [Collapse::Stuck { step, .. }] if step == 50 + WINDOW as u64), "{stuck:?}");
+    assert!(stuck[0].to_string().contains("all captions equal"), "{}", stuck[0]);
+
+    let falling = (0..500).map(|i| chance - 0.01 * i as f64);
+    assert_eq!(watch(50, falling.clone().take(400)), []);
+    let fell_back = watch(50, falling.chain(std::iter::repeat_n(chance, 300)));
+    assert!(matches!(fell_back[..], [Collapse::FellBack { .. }]), "{fell_back:?}");
+
+    let blown = watch(50, [4.8, 4.7, f64::NAN, f64::NAN].into_iter());
+    assert!(matches!(blown[..], [Collapse::NotFinite { step: 3, what: "the loss", .. }]), "{blown:?}");
+    assert!(blown[0].to_string().contains("--lr"));
+}
+
+#[test]
+fn embeddings_that_are_all_alike_are_noticed() {
+    let apart = Array2::<f32>::eye(6);
+    let alike = array![[1.0, 0.0, 0.0], [0.9999, 0.0141, 0.0], [0.9999, 0.0, 0.0141]];
+    assert!((mean_cosine(apart.view())).abs() < 1e-12);
+    let pairs = [(0, 1), (0, 2), (1, 2)].map(|(i, j)| f64::from(alike.row(i).dot(&alike.row(j))));
+    assert!((mean_cosine(alike.view()) - pairs.iter().sum::<f64>() / 3.0).abs() < 1e-4);
+
+    assert_eq!(collapse::embeddings(apart.view(), apart.view()), None);
+    let whose = |images: &Array2<f32>, texts: &Array2<f32>| match collapse::embeddings(images.view(), texts.view()) {
+        Some(Collapse::Alike { tower, .. }) => Some(tower),
+        _ => None,
+    };
+    assert_eq!(whose(&alike, &apart), Some(Tower::Image));
+    assert_eq!(whose(&apart, &alike), Some(Tower::Text));
+    assert_eq!(whose(&alike, &alike), Some(Tower::Both));
+    // Too little to say anything, and NaN, which the loss has long reported.
+    assert_eq!(whose(&array![[1.0]], &array![[1.0]]), None);
+    assert_eq!(whose(&alike.mapv(|_| f32::NAN), &apart), None);
+}
+
+#[test]
+fn a_file_is_written_whole_or_not_at_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("weights");
+    write_atomic(&path, |out| out.write_all(b"old")).unwrap();
+    let failed = write_atomic(&path, |out| {
+        out.write_all(b"half of the new")?;
+        Err(io::Error::other("disk full"))
+    });
+    assert!(failed.unwrap_err().to_string().ends_with("weights: disk full"));
+    assert_eq!(fs::read(&path).unwrap(), b"old");
+    write_atomic(&path, |out| out.write_all(b"new")).unwrap();
+    assert_eq!(fs::read(&path).unwrap(), b"new");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "no temporary file is left");
+}
