@@ -33,6 +33,7 @@
 
 pub mod checkpoint;
 pub mod eval;
+pub mod input;
 pub mod io;
 pub mod layers;
 pub mod loss;
