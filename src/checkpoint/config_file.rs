@@ -1,11 +1,12 @@
 //! `open_clip_config.json`.
 
 use super::CheckpointError;
+use crate::input::Preprocess;
 use crate::io::write_atomic;
 use crate::models::Config;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::io::{Error, Write};
+use std::io::Error;
 use std::path::Path;
 
 /// The architecture, and how pictures are prepared for it.
@@ -13,10 +14,16 @@ use std::path::Path;
 pub struct ConfigFile {
     pub model_cfg: Config,
     #[serde(default)]
-    pub preprocess_cfg: Value,
+    pub preprocess_cfg: Preprocess,
 }
 
 impl ConfigFile {
+    /// With OpenAI's preparation of pictures.
+    pub fn new(model_cfg: Config) -> ConfigFile {
+        let preprocess_cfg = Preprocess { size: model_cfg.vision_cfg.image_size, ..Preprocess::default() };
+        ConfigFile { model_cfg, preprocess_cfg }
+    }
+
     /// Reads the file; one that holds the `model_cfg` alone, as OpenCLIP's own model list does, will do.
     pub fn read(path: &Path) -> Result<ConfigFile, CheckpointError> {
         let text = std::fs::read(path).map_err(|source| CheckpointError::Io { path: path.into(), source })?;
@@ -25,10 +32,12 @@ impl ConfigFile {
         let file = if value.get("model_cfg").is_some() {
             serde_json::from_value(value)
         } else {
-            serde_json::from_value(value).map(|model_cfg| ConfigFile { model_cfg, preprocess_cfg: Value::Null })
+            serde_json::from_value(value).map(ConfigFile::new)
         };
-        let file = file.map_err(|e| invalid(e.to_string()))?;
+        let mut file = file.map_err(|e| invalid(e.to_string()))?;
         file.model_cfg.check().map_err(|e| invalid(e.to_string()))?;
+        // OpenCLIP's files leave the size out: it is the model's.
+        file.preprocess_cfg.size = file.model_cfg.vision_cfg.image_size;
         Ok(file)
     }
 

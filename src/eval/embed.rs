@@ -51,7 +51,8 @@ impl Embedder<'_> {
     /// `embed(start, len, buffers)` for each batch of 0..n, one below the other.
     fn batches(&self, n: usize, mut embed: impl FnMut(usize, usize, &mut Inference) -> Array2<f32>) -> Array2<f32> {
         let mut buffers = Inference::default();
-        let parts: Vec<_> = (0..n).step_by(BATCH).map(|start| embed(start, BATCH.min(n - start), &mut buffers)).collect();
+        let parts: Vec<_> =
+            (0..n).step_by(BATCH).map(|start| embed(start, BATCH.min(n - start), &mut buffers)).collect();
         let views: Vec<_> = parts.iter().map(|part| part.view()).collect();
         let empty = Array2::zeros((0, self.model.config.embed_dim));
         if views.is_empty() { empty } else { concatenate(Axis(0), &views).expect("rows of one width") }

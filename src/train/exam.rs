@@ -10,6 +10,7 @@ use crate::input::emoji::{Concept, Cut, Emoji, Side, TILE, Tile, Vendor};
 use image::RgbImage;
 use ndarray::{Array2, Axis};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// What a class is called when a picture is to be named: the mean embedding of these counts.
 const PROMPTS: [&str; 2] = ["{}", "an emoji of {}"];
@@ -32,26 +33,25 @@ struct Cell {
 }
 
 /// The embedded pictures as questions.
-pub struct EmojiExam<'a> {
-    emoji: &'a Emoji,
+pub struct EmojiExam {
+    emoji: Arc<Emoji>,
     cut: Cut,
     cells: Vec<Cell>,
 }
 
-impl<'a> EmojiExam<'a> {
-    pub fn new(emoji: &'a Emoji, cut: Cut, depth: Depth) -> Self {
+impl EmojiExam {
+    pub fn new(emoji: Arc<Emoji>, cut: Cut, depth: Depth) -> Self {
         let vendors: &[Side] = match depth {
             Depth::Quick => &[Side::HeldOut],
             Depth::Full => &[Side::Trained, Side::HeldOut],
         };
         let sides = vendors.iter().flat_map(|&v| [(Side::Trained, v), (Side::HeldOut, v)]);
-        let cells = sides.map(|(concepts, vendors)| Cell {
-            concepts,
-            vendors,
-            tiles: emoji.exam(cut, concepts, vendors),
-            floors: [None; 2],
-        });
-        let mut exam = EmojiExam { emoji, cut, cells: cells.collect() };
+        let cell = |(concepts, vendors)| {
+            let tiles = emoji.exam(cut, concepts, vendors);
+            Cell { concepts, vendors, tiles, floors: [None; 2] }
+        };
+        let cells = sides.map(cell).collect();
+        let mut exam = EmojiExam { emoji, cut, cells };
         if depth == Depth::Full {
             exam.measure_floors();
         }
@@ -121,7 +121,8 @@ impl<'a> EmojiExam<'a> {
         &self.emoji.concepts()[tile.concept]
     }
 
-    fn picture(&self, tile: Tile) -> Picture {
+    /// The tile, decoded.
+    pub fn picture(&self, tile: Tile) -> Picture {
         let mut picture = Picture::default();
         self.emoji.paint(tile, &mut picture);
         picture
@@ -207,4 +208,25 @@ fn mean(scores: impl Iterator<Item = (f64, TopK)>) -> Option<TopK> {
         sum.top5 += pictures * score.top5;
     }
     (n > 0.0).then(|| TopK { top1: sum.top1 / n, top5: sum.top5 / n })
+}
+
+/// One line for the log.
+pub fn brief(row: &Row) -> String {
+    let flags = if row.without_flags { ", no flags" } else { "" };
+    let zero_shot = row.zero_shot.map_or(String::new(), |zero_shot| {
+        let TopK { top1, top5 } = zero_shot.score;
+        format!("zero-shot {:.1} / {:.1} % of {}  ", 100.0 * top1, 100.0 * top5, zero_shot.classes)
+    });
+    let (i, t) = (row.retrieval.image_to_text, row.retrieval.text_to_image);
+    format!(
+        "eval  {} concepts{flags}, {}: {zero_shot}R@1/5/10 i→t {:.1} {:.1} {:.1}  t→i {:.1} {:.1} {:.1}",
+        row.concepts,
+        row.pictures,
+        100.0 * i.at1,
+        100.0 * i.at5,
+        100.0 * i.at10,
+        100.0 * t.at1,
+        100.0 * t.at5,
+        100.0 * t.at10,
+    )
 }

@@ -5,7 +5,6 @@ pub mod exam;
 pub mod folder;
 pub mod gallery;
 pub mod options;
-pub mod pairs_exam;
 pub mod progress;
 pub mod step;
 
@@ -17,14 +16,14 @@ use crate::eval::collapse::{Collapse, Watch};
 use crate::eval::embed::Embedder;
 use crate::eval::metrics::{Evaluation, Line, Log, Metrics, ReadError, Step};
 use crate::eval::report::Report;
-use crate::input::{Batch, InputError, Loader, LoaderConfig, Preprocess, Tokenizer};
+use crate::input::{Batch, InputError, Loader, LoaderConfig, Tokenizer};
 use crate::loss::info_nce::Loss;
 use crate::models::clip::Model;
 use crate::models::config::{Config, ConfigError, VOCAB_SIZE};
 use crate::models::text::Captions;
 use crate::optim::schedule::Schedule;
 use crate::params;
-use data::Data;
+use data::{Data, Exam};
 use exam::Depth;
 use folder::RunFolder;
 use ndarray::ArrayView2;
@@ -87,7 +86,6 @@ struct Run {
     options: Options,
     folder: RunFolder,
     config: ConfigFile,
-    preprocess: Preprocess,
     tokenizer: Arc<Tokenizer>,
     data: Data,
     trainer: Trainer,
@@ -108,7 +106,7 @@ impl Run {
 
     /// Everything that can fail because of an option fails before a folder is made.
     fn prepare(options: Options, resumed: Option<RunFolder>) -> Result<Run, TrainError> {
-        let (model, preprocess) = model(&options)?;
+        let (model, config) = model(&options)?;
         let data = Data::open(&options.data)?;
         let mut trainer = Trainer::new(model, options.hyper());
         trainer.max_norm = options.grad_clip_norm;
@@ -124,7 +122,7 @@ impl Run {
         let loader_config = LoaderConfig {
             batch_size: options.pairs_per_step(),
             context_length: trainer.model.config.text_cfg.context_length,
-            preprocess: preprocess.clone(),
+            preprocess: config.preprocess_cfg.clone(),
             augment: Some(data.augment()),
             seed: options.seed,
             workers: options.workers,
@@ -135,9 +133,7 @@ impl Run {
         let total = loader.steps_per_epoch() * options.epochs as u64;
         let schedule = Schedule { lr: options.lr, warmup: options.warmup, total };
         let log = Log::open(folder.file("metrics.jsonl"))?;
-        let preprocess_cfg = serde_json::to_value(&preprocess).expect("plain data");
-        let config = ConfigFile { model_cfg: trainer.model.config.clone(), preprocess_cfg };
-        Ok(Run { options, folder, config, preprocess, tokenizer, data, trainer, loader, schedule, log })
+        Ok(Run { options, folder, config, tokenizer, data, trainer, loader, schedule, log })
     }
 
     fn introduce(&self) {
@@ -238,7 +234,7 @@ impl Run {
         epochs > 0 && step.is_multiple_of(epochs as u64 * self.loader.steps_per_epoch())
     }
 
-    fn evaluate(&mut self, step: u64, exam: &data::Exam, progress: &Progress) -> Result<(), TrainError> {
+    fn evaluate(&mut self, step: u64, exam: &Exam, progress: &Progress) -> Result<(), TrainError> {
         let Some(report) = exam.report(&self.embedder()) else { return Ok(()) };
         report.rows.iter().for_each(|row| progress.say(&exam::brief(row)));
         self.log.append(&Line::Evaluation(Evaluation { step, eval: report }))?;
@@ -269,7 +265,7 @@ impl Run {
     }
 
     fn embedder(&self) -> Embedder<'_> {
-        Embedder { model: &self.trainer.model, preprocess: &self.preprocess, tokenizer: &self.tokenizer }
+        Embedder { model: &self.trainer.model, preprocess: &self.config.preprocess_cfg, tokenizer: &self.tokenizer }
     }
 
     fn save(&self) -> Result<(), TrainError> {
@@ -281,31 +277,19 @@ fn millions(n: usize) -> f64 {
     n as f64 / 1e6
 }
 
-/// The model to begin with, and how pictures are prepared for it.
-fn model(options: &Options) -> Result<(Model, Preprocess), TrainError> {
-    let (config, preprocess) = match &options.pretrained {
-        Some(path) => {
-            let (model, file) = checkpoint::load_model(path)?;
-            check_vocabulary(&model.config)?;
-            let preprocess = preprocess(&model.config, &file);
-            return Ok((model, preprocess));
-        }
-        None if options.model.ends_with(".json") => {
-            let file = ConfigFile::read(Path::new(&options.model))?;
-            let preprocess = preprocess(&file.model_cfg, &file);
-            (file.model_cfg, preprocess)
-        }
+/// The model to begin with.
+fn model(options: &Options) -> Result<(Model, ConfigFile), TrainError> {
+    let (model, file) = match &options.pretrained {
+        Some(path) => checkpoint::load_model(path)?,
         None => {
-            let config = Config::preset(&options.model)?;
-            let size = config.vision_cfg.image_size;
-            (config, Preprocess { size, ..Preprocess::default() })
+            let file = if options.model.ends_with(".json") {
+                ConfigFile::read(Path::new(&options.model))?
+            } else {
+                ConfigFile::new(Config::preset(&options.model)?)
+            };
+            (Model::new(file.model_cfg.clone(), options.seed), file)
         }
     };
-    check_vocabulary(&config)?;
-    Ok((Model::new(config, options.seed), preprocess))
-}
-
-fn check_vocabulary(config: &Config) -> Result<(), TrainError> {
-    let size = config.text_cfg.vocab_size;
-    if size < VOCAB_SIZE { Err(TrainError::Vocabulary(size)) } else { Ok(()) }
+    let size = model.config.text_cfg.vocab_size;
+    if size < VOCAB_SIZE { Err(TrainError::Vocabulary(size)) } else { Ok((model, file)) }
 }
