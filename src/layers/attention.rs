@@ -117,7 +117,7 @@ fn in_proj<'a>(p: &Attention<&'a [f32]>) -> Linear<&'a [f32]> {
 }
 
 /// The q, k and v columns of packed rows.
-fn split(qkv: ArrayView2<f32>) -> (Heads<'_>, Heads<'_>, Heads<'_>) {
+fn split<'a>(qkv: ArrayView2<'a, f32>) -> (Heads<'a>, Heads<'a>, Heads<'a>) {
     let (row_stride, data) = (qkv.ncols(), floats(qkv));
     let columns = |i: usize| Heads { data: data.get(i * row_stride / 3..).unwrap_or(&[]), row_stride };
     (columns(0), columns(1), columns(2))

@@ -100,6 +100,11 @@ impl Trainer {
         params::view(&self.model.params.spec, &self.grads)
     }
 
+    /// The same as one block, in the order of the parameters.
+    pub fn flat_grads(&self) -> &[f32] {
+        &self.grads
+    }
+
     /// Pairs of the last batch that fit more than one caption or picture.
     pub fn clashes(&self) -> usize {
         self.positives.clashes()
@@ -130,8 +135,13 @@ impl Trainer {
     }
 
     /// One AdamW step, then logit_scale back into [0, ln 100]. Gradients are zero afterwards.
+    ///
+    /// A gradient that is not finite would ruin every weight: then nothing is changed.
     pub fn update(&mut self, lr: f32) -> Update {
         let grad_norm = clip_grad::global_norm(&self.grads);
+        if !grad_norm.is_finite() {
+            return Update { grad_norm, logit_scale: self.model.params.view().logit_scale[0] };
+        }
         let scale = clip_grad::scale(grad_norm, self.max_norm);
         let Trainer { model, adam, hyper, grads, lock_image, .. } = self;
         let first_of_text = params::count(&model.params.spec.visual);
