@@ -37,3 +37,44 @@ pub(crate) fn exp<const FMA: bool>(x: f32) -> f32 {
     let e_x = if x < LOWEST { 0.0 } else { e_x };
     if !(x <= HIGHEST) { x + f32::INFINITY } else { e_x }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::exp;
+    use crate::isa::{Isa, multiversion};
+
+    multiversion! {
+        fn exp_all(x: &mut [f32]) {
+            x.iter_mut().for_each(|x| *x = exp::<FMA>(*x));
+        }
+    }
+
+    #[test]
+    fn within_two_ulp_wherever_the_result_is_normal() {
+        // Every 64th float of either sign up to where the exponential over- or underflows.
+        let positive = (0..88.722_83f32.to_bits()).step_by(64).map(f32::from_bits);
+        let negative = (0..87.336_5f32.to_bits()).step_by(64).map(|bits| -f32::from_bits(bits));
+        let x: Vec<f32> = positive.chain(negative).collect();
+        for isa in Isa::available() {
+            let mut y = x.clone();
+            exp_all(isa, &mut y);
+            for (&x, &y) in x.iter().zip(&y) {
+                let exact = f64::from(x).exp();
+                let ulp = f64::from((exact as f32).next_up() - exact as f32).min(exact * 2f64.powi(-23));
+                assert!((f64::from(y) - exact).abs() <= 2.0 * ulp, "exp({x}) = {y} instead of {exact} on {isa:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn edges() {
+        let x = [0.0, -0.0, -87.4, -103.0, -104.0, -1e30, f32::NEG_INFINITY, 88.8, 1e30, f32::INFINITY];
+        let (zero, inf) = (0.0, f32::INFINITY);
+        for isa in Isa::available() {
+            let mut y = [x.as_slice(), &[f32::NAN; 33]].concat();
+            exp_all(isa, &mut y);
+            assert_eq!(y[..x.len()], [1.0, 1.0, zero, zero, zero, zero, zero, inf, inf, inf], "{isa:?}");
+            assert!(y[x.len()..].iter().all(|y| y.is_nan()), "{isa:?}");
+        }
+    }
+}

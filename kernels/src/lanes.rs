@@ -26,7 +26,13 @@ pub(crate) fn fold<const N: usize>(
     for (i, lane) in lanes.iter_mut().enumerate().take(chunked[0].1.len()) {
         *lane = f(*lane, from_fn(|k| chunked[k].1[i]));
     }
-    let mut width = LANES;
+    across(lanes, join)
+}
+
+/// Joins the lanes pairwise: log₂ N steps, each on whole registers.
+#[inline(always)]
+pub(crate) fn across<const N: usize>(mut lanes: [f32; N], join: impl Fn(f32, f32) -> f32) -> f32 {
+    let mut width = N;
     while width > 1 {
         width /= 2;
         for i in 0..width {
@@ -48,9 +54,14 @@ pub(crate) fn dot<const FMA: bool>(x: &[f32], y: &[f32]) -> f32 {
     fold([x, y], 0.0, |sum, [x, y]| mul_add::<FMA>(x, y, sum), |a, b| a + b)
 }
 
+/// max(a, b) in one instruction; a NaN in b is passed over.
+#[inline(always)]
+pub(crate) fn larger(a: f32, b: f32) -> f32 {
+    if b > a { b } else { a }
+}
+
 /// The largest; −∞ of nothing.
 #[inline(always)]
 pub(crate) fn max(x: &[f32]) -> f32 {
-    let larger = |a: f32, b: f32| if b > a { b } else { a };
     fold([x], f32::NEG_INFINITY, |max, [x]| larger(max, x), larger)
 }

@@ -4,7 +4,7 @@ use super::pack::LANES as WIDTH;
 use crate::Write;
 use crate::exp::exp;
 use crate::isa::{mul_add, multiversion};
-use crate::lanes;
+use crate::lanes::{self, across, larger};
 
 /// The running softmax of one query: Σ exp(score) = sum·exp(max) over the keys so far.
 #[derive(Clone, Copy)]
@@ -26,10 +26,10 @@ multiversion! {
         let mut lanes = [running.max; WIDTH];
         for x in chunks.iter() {
             for i in 0..WIDTH {
-                lanes[i] = if x[i] > lanes[i] { x[i] } else { lanes[i] };
+                lanes[i] = larger(lanes[i], x[i]);
             }
         }
-        let max = lanes.iter().fold(f32::NEG_INFINITY, |a, &b| a.max(b));
+        let max = across(lanes, larger);
         let mut sums = [0.0; WIDTH];
         for x in chunks {
             for i in 0..WIDTH {
@@ -37,7 +37,7 @@ multiversion! {
                 sums[i] += x[i];
             }
         }
-        let sum: f32 = sums.iter().sum();
+        let sum = across(sums, |a, b| a + b);
         if running.max < max && running.sum > 0.0 {
             let shrink = exp::<FMA>(running.max - max);
             running.sum *= shrink;
