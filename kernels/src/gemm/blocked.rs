@@ -94,11 +94,15 @@ impl Slab {
         }
         let pack_a = |(i, dst): (usize, &mut [f32])| {
             let width = mr.min(self.rows - i * mr);
-            (kernel.pack_a)(&Lanes::rows(p.a), self.row + i * mr, width, self.k, width, dst)
+            let src = Lanes::rows(p.a).from(self.row + i * mr, self.k);
+            // SAFETY: the kernel came from an `Isa`, which proves the instruction set.
+            unsafe { (kernel.pack)(src, width, width, depth, dst) }
         };
         let pack_b = |(j, dst): (usize, &mut [f32])| {
             let width = nr.min(self.cols - j * nr);
-            (kernel.pack_b)(&Lanes::columns(p.b), self.col + j * nr, width, self.k, nr, dst)
+            let src = Lanes::columns(p.b).from(self.col + j * nr, self.k);
+            // SAFETY: the same.
+            unsafe { (kernel.pack)(src, width, nr, depth, dst) }
         };
         let a = &mut a[..self.rows * depth];
         let b = &mut b[..if self.row == 0 { self.cols.next_multiple_of(nr) * depth } else { 0 }];

@@ -2,7 +2,7 @@
 //!
 //! Written once over [`Vector`]; each instruction set has its own tile size and its own compiled copies.
 
-use super::pack;
+use super::pack::{self, Lanes};
 use super::vector::{Portable, Vector};
 use crate::isa::Isa;
 
@@ -26,6 +26,10 @@ pub(super) struct Tile {
 /// The CPU has the kernel's instruction set, and the pointers cover what [`Tile`] describes.
 type TileFn = unsafe fn(&Tile);
 
+/// # Safety
+/// The CPU has the kernel's instruction set.
+type PackFn = unsafe fn(src: Lanes, width: usize, step: usize, depth: usize, dst: &mut [f32]);
+
 /// What the loop nest needs to know about an instruction set.
 pub(super) struct Kernel {
     /// Rows of a full tile: as many as leave registers for one row of B and a broadcast element of A.
@@ -34,8 +38,8 @@ pub(super) struct Kernel {
     pub nr: usize,
     /// `tiles[i]` makes a tile of `i + 1` rows; `mr` of them.
     pub tiles: &'static [TileFn],
-    pub pack_a: pack::PackFn,
-    pub pack_b: pack::PackFn,
+    /// See [`pack::panel`].
+    pub pack: PackFn,
 }
 
 impl Kernel {
@@ -57,13 +61,17 @@ static PORTABLE: Kernel = Kernel {
     mr: 4,
     nr: 8,
     tiles: &[portable::<1>, portable::<2>, portable::<3>, portable::<4>],
-    pack_a: pack::panel::<4>,
-    pack_b: pack::panel::<8>,
+    pack: portable_pack,
 };
 
 unsafe fn portable<const MR: usize>(t: &Tile) {
     // SAFETY: passed on to the caller.
     unsafe { tile::<Portable, MR, 2>(t) }
+}
+
+unsafe fn portable_pack(src: Lanes, width: usize, step: usize, depth: usize, dst: &mut [f32]) {
+    // SAFETY: passed on to the caller.
+    unsafe { pack::panel::<Portable, 4>(src, width, step, depth, dst) }
 }
 
 /// 16 registers of 8 lanes: 6×2 sums, 2 of B, 1 of A. Twelve independent sums cover the latency of two FMA units.
@@ -72,8 +80,7 @@ static AVX2: Kernel = Kernel {
     mr: 6,
     nr: 16,
     tiles: &[avx2::<1>, avx2::<2>, avx2::<3>, avx2::<4>, avx2::<5>, avx2::<6>],
-    pack_a: pack::panel::<6>,
-    pack_b: pack::panel::<16>,
+    pack: avx2_pack,
 };
 
 #[cfg(target_arch = "x86_64")]
@@ -81,6 +88,13 @@ static AVX2: Kernel = Kernel {
 unsafe fn avx2<const MR: usize>(t: &Tile) {
     // SAFETY: passed on to the caller.
     unsafe { tile::<std::arch::x86_64::__m256, MR, 2>(t) }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn avx2_pack(src: Lanes, width: usize, step: usize, depth: usize, dst: &mut [f32]) {
+    // SAFETY: passed on to the caller.
+    unsafe { pack::panel::<std::arch::x86_64::__m256, 8>(src, width, step, depth, dst) }
 }
 
 /// 32 registers of 16 lanes: 14×2 sums, 2 of B, 1 of A.
@@ -104,8 +118,7 @@ static AVX512: Kernel = Kernel {
         avx512::<13>,
         avx512::<14>,
     ],
-    pack_a: pack::panel::<14>,
-    pack_b: pack::panel::<32>,
+    pack: avx512_pack,
 };
 
 #[cfg(target_arch = "x86_64")]
@@ -113,6 +126,13 @@ static AVX512: Kernel = Kernel {
 unsafe fn avx512<const MR: usize>(t: &Tile) {
     // SAFETY: passed on to the caller.
     unsafe { tile::<std::arch::x86_64::__m512, MR, 2>(t) }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+unsafe fn avx512_pack(src: Lanes, width: usize, step: usize, depth: usize, dst: &mut [f32]) {
+    // SAFETY: passed on to the caller.
+    unsafe { pack::panel::<std::arch::x86_64::__m512, 16>(src, width, step, depth, dst) }
 }
 
 /// A tile of `MR` rows and `NV` vectors. Every element is one chain of multiply-adds in the order of K, so its bits do

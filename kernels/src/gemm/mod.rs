@@ -1,11 +1,13 @@
 //! Matrix product with a fused last pass: C ← epilogue(α·A·B + β·C).
 
+mod backend;
 mod block;
 mod blocked;
 mod epilogue;
 mod kernel;
 mod naive;
 mod pack;
+pub mod peak;
 #[cfg(test)]
 mod tests;
 mod vector;
@@ -14,6 +16,7 @@ pub use naive::naive;
 
 use crate::Activation;
 use crate::isa::Isa;
+use backend::Backend;
 use block::Block;
 use blocked::Product;
 use epilogue::Finish;
@@ -39,6 +42,11 @@ impl<'a> Mat<'a> {
     /// The transpose; no data moves.
     pub fn t(self) -> Self {
         Mat { rows: self.cols, cols: self.rows, row_stride: self.col_stride, col_stride: self.row_stride, ..self }
+    }
+
+    /// Rows `first..first + rows`.
+    fn rows_from(self, first: usize, rows: usize) -> Self {
+        Mat { data: self.data.get(first * self.row_stride..).unwrap_or(&[]), rows, ..self }
     }
 }
 
@@ -79,21 +87,27 @@ pub enum Epilogue<'a> {
 
 /// C ← epilogue(α·A·B + β·C) with A (M,K), B (K,N), C (M,N). With β = 0, C is never read.
 ///
-/// The bits of the result do not depend on the number of threads.
+/// The bits of the result do not depend on the number of threads. `CLIP_GEMM` chooses who multiplies: `simd` (this
+/// crate), `matrixmultiply`, or `openblas` where it is compiled in.
 #[track_caller]
 pub fn gemm(alpha: f32, a: Mat, b: Mat, beta: f32, c: MatMut, epilogue: Epilogue) {
-    gemm_on(Isa::best(), alpha, a, b, beta, c, epilogue)
+    run(Backend::chosen(), Isa::best(), alpha, a, b, beta, c, epilogue)
 }
 
-/// [`gemm`] on a given instruction set.
+/// [`gemm`] by this crate on a given instruction set.
 #[track_caller]
 pub fn gemm_on(isa: Isa, alpha: f32, a: Mat, b: Mat, beta: f32, c: MatMut, epilogue: Epilogue) {
+    run(Backend::Simd, isa, alpha, a, b, beta, c, epilogue)
+}
+
+#[track_caller]
+#[allow(clippy::too_many_arguments)]
+fn run(backend: Backend, isa: Isa, alpha: f32, a: Mat, b: Mat, beta: f32, c: MatMut, epilogue: Epilogue) {
     check(&a, &b, &c, &epilogue);
-    if c.rows == 0 || c.cols == 0 {
-        return;
+    if c.rows > 0 && c.cols > 0 {
+        let (c, finish) = (Block::new(c), Finish::new(epilogue));
+        backend.run(&Product { isa, alpha, a, b, beta, c, finish });
     }
-    let (c, finish) = (Block::new(c), Finish::new(epilogue));
-    blocked::run(&Product { isa, alpha, a, b, beta, c, finish });
 }
 
 /// Panics unless the shapes agree and every view lies within its data, so that the kernels need not look again.

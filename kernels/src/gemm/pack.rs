@@ -1,14 +1,11 @@
 //! Packing: a panel of an operand is copied so that the micro-kernel reads it front to back.
 //!
-//! A panel holds `W` rows of A (or columns of B) along all of K: element (lane, k) at `k·W + lane`. Whatever the strides
+//! A panel holds some rows of A (or columns of B) along K: element (lane, k) at `k·step + lane`. Whatever the strides
 //! of the operand were, every line that the micro-kernel then touches is used whole and comes in order.
 
 use super::Mat;
+use super::vector::Vector;
 use std::cell::Cell;
-
-/// Packs lanes `lane..lane + width` at depths `depth..depth + dst.len() / step` into a panel of `step` lanes. Lanes from
-/// `width` to `step` are zero.
-pub(super) type PackFn = fn(src: &Lanes, lane: usize, width: usize, depth: usize, step: usize, dst: &mut [f32]);
 
 /// An operand as packing sees it: rows of A or columns of B are lanes, K is the depth.
 #[derive(Clone, Copy)]
@@ -27,76 +24,86 @@ impl<'a> Lanes<'a> {
         Lanes::rows(m.t())
     }
 
-    fn from(&self, lane: usize, depth: usize) -> &'a [f32] {
-        &self.data[lane * self.lane_stride + depth * self.depth_stride..]
+    /// The lanes from `lane` on, at depths from `depth` on.
+    pub fn from(self, lane: usize, depth: usize) -> Self {
+        Lanes { data: &self.data[lane * self.lane_stride + depth * self.depth_stride..], ..self }
     }
 }
 
-/// [`PackFn`] for full panels of `W` lanes; a narrower one at the edge goes element by element.
-pub(super) fn panel<const W: usize>(
-    src: &Lanes,
-    lane: usize,
-    width: usize,
-    depth: usize,
-    step: usize,
-    dst: &mut [f32],
-) {
-    if dst.is_empty() {
+/// Packs the first `width` lanes at depths `0..depth` into a panel of `step` lanes, zero from `width` on.
+///
+/// # Safety
+/// The CPU has the instruction set of `V`.
+#[inline(always)]
+pub(super) unsafe fn panel<V: Vector, const L: usize>(src: Lanes, width: usize, step: usize, depth: usize, dst: &mut [f32]) {
+    assert!(0 < width && width <= step && dst.len() == step * depth);
+    if depth == 0 {
         return;
     }
-    if width == W && src.lane_stride == 1 {
-        copy_rows::<W>(src.from(lane, depth), src.depth_stride, dst)
-    } else if width == W && src.depth_stride == 1 {
-        transpose::<W>(src, lane, depth, dst)
-    } else {
-        elements(src, lane, width, depth, step, dst)
-    }
-}
-
-/// Lanes lie side by side: one short copy per step of K.
-fn copy_rows<const W: usize>(src: &[f32], stride: usize, dst: &mut [f32]) {
-    for (k, out) in dst.as_chunks_mut::<W>().0.iter_mut().enumerate() {
-        *out = *src[k * stride..].first_chunk().expect("the view fits its data");
-    }
-}
-
-/// Every lane is contiguous along K: transposed in squares of four, a stretch of K at a time so that the lines written
-/// are still in the L1 cache when the next four lanes come to them.
-fn transpose<const W: usize>(src: &Lanes, lane: usize, depth: usize, dst: &mut [f32]) {
-    const STRETCH: usize = 64;
-    let mut k = depth;
-    for dst in dst.chunks_mut(STRETCH * W) {
-        for group in 0..W.div_ceil(4) {
-            // The last square overlaps the one before where W is no multiple of four.
-            let i = (4 * group).min(W - 4);
-            let lanes = std::array::from_fn(|l| &src.from(lane + i + l, k)[..dst.len() / W]);
-            transpose_four::<W>(lanes, i, dst.as_chunks_mut::<W>().0);
+    assert!((width - 1) * src.lane_stride + (depth - 1) * src.depth_stride < src.data.len());
+    let (src_at, end) = (src.data.as_ptr(), dst.len());
+    for group in (0..step).step_by(L) {
+        let (lanes, out) = (width.saturating_sub(group).min(L), L.min(step - group));
+        // Ascending in k, so that where a panel is narrower than a register a whole one may be stored: what spills
+        // over is overwritten by the next step.
+        let mut put = |k: usize, x: V| {
+            let at = k * step + group;
+            // SAFETY: `at + L` or `at + out` is at most `end`.
+            unsafe {
+                let p = dst.as_mut_ptr().add(at);
+                if at + L <= end && (out == L || step < L) { x.store(p) } else { x.store_first(p, out) }
+            }
+        };
+        // SAFETY: the assertion above says that all lanes at all depths lie in the data.
+        unsafe {
+            let first = src_at.wrapping_add(group * src.lane_stride);
+            if src.lane_stride == 1 {
+                for k in 0..depth {
+                    put(k, load::<V>(first.wrapping_add(k * src.depth_stride), lanes));
+                }
+            } else if src.depth_stride == 1 {
+                for k in (0..depth).step_by(L) {
+                    let n = L.min(depth - k);
+                    let rows: [V; L] = std::array::from_fn(|l| {
+                        let n = if l < lanes { n } else { 0 };
+                        load::<V>(first.wrapping_add(l * src.lane_stride + k), n)
+                    });
+                    for (l, x) in transpose(rows).into_iter().enumerate().take(n) {
+                        put(k + l, x);
+                    }
+                }
+            } else {
+                for k in 0..depth {
+                    let mut gathered = [0.0; L];
+                    for (l, x) in gathered.iter_mut().enumerate().take(lanes) {
+                        *x = *first.add(l * src.lane_stride + k * src.depth_stride);
+                    }
+                    put(k, V::load(gathered.as_ptr()));
+                }
+            }
         }
-        k += STRETCH;
     }
 }
 
+/// The first `n` lanes, where a whole register is the common case.
 #[inline(always)]
-fn transpose_four<const W: usize>(lanes: [&[f32]; 4], i: usize, dst: &mut [[f32; W]]) {
-    let (squares, rest) = dst.as_chunks_mut::<4>();
-    let [a, b, c, d] = lanes.map(|lane| lane.as_chunks::<4>());
-    for ((((out, a), b), c), d) in squares.iter_mut().zip(a.0).zip(b.0).zip(c.0).zip(d.0) {
-        for (k, out) in out.iter_mut().enumerate() {
-            out[i..i + 4].copy_from_slice(&[a[k], b[k], c[k], d[k]]);
-        }
-    }
-    for (k, out) in rest.iter_mut().enumerate() {
-        out[i..i + 4].copy_from_slice(&[a.1[k], b.1[k], c.1[k], d.1[k]]);
-    }
+unsafe fn load<V: Vector>(p: *const f32, n: usize) -> V {
+    // SAFETY: passed on to the caller.
+    unsafe { if n >= V::LANES { V::load(p) } else { V::load_first(p, n) } }
 }
 
-fn elements(src: &Lanes, lane: usize, width: usize, depth: usize, step: usize, dst: &mut [f32]) {
-    let src_at = src.from(lane, depth);
-    for (k, out) in dst.chunks_exact_mut(step).enumerate() {
-        for (i, x) in out.iter_mut().enumerate() {
-            *x = if i < width { src_at[i * src.lane_stride + k * src.depth_stride] } else { 0.0 };
+/// The transpose of a square, one register a row. One round of zipping the upper half of the rows with the lower half
+/// rotates the bits of (row, column) by one place; as many rounds as a column number has bits swap the two.
+#[inline(always)]
+unsafe fn transpose<V: Vector, const L: usize>(mut rows: [V; L]) -> [V; L] {
+    for _ in 0..L.ilog2() {
+        let old = rows;
+        for i in 0..L / 2 {
+            // SAFETY: passed on to the caller.
+            (rows[2 * i], rows[2 * i + 1]) = unsafe { old[i].zip(old[i + L / 2]) };
         }
     }
+    rows
 }
 
 /// One cache line: buffers of lines are aligned, so that no vector of a packed panel straddles two.

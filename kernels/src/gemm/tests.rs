@@ -161,15 +161,19 @@ fn oracle(alpha: f32, a: Mat, b: Mat, beta: f32, c: MatMut, epilogue: Epilogue) 
     naive(1.0, a, b, 1.0, MatMut { data, rows, cols, row_stride }, epilogue);
 }
 
-fn each_isa(test: impl Fn(Run)) {
+/// Runs `test` on every instruction set, and on the other backends.
+fn each_product(test: impl Fn(Run)) {
     for isa in Isa::available() {
         test(&move |alpha, a, b, beta, c, epilogue| gemm_on(isa, alpha, a, b, beta, c, epilogue));
+    }
+    for &backend in Backend::ALL {
+        test(&move |alpha, a, b, beta, c, epilogue| run(backend, Isa::best(), alpha, a, b, beta, c, epilogue));
     }
 }
 
 #[test]
 fn every_shape_and_layout() {
-    each_isa(|product| {
+    each_product(|product| {
         for &shape in SHAPES {
             for a in LAYOUTS {
                 for b in LAYOUTS {
@@ -184,7 +188,7 @@ fn every_shape_and_layout() {
 
 #[test]
 fn every_epilogue() {
-    each_isa(|product| {
+    each_product(|product| {
         for &shape in SHAPES {
             for last in LASTS {
                 for (b, beta) in [(Layout::Rows, 0.0), (Layout::Columns, 0.5)] {
@@ -208,7 +212,7 @@ fn operands_beyond_the_packing_budget() {
 fn same_bits_on_any_number_of_threads() {
     let pool = |threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a thread pool");
     let pools = [1, 2, 5].map(pool);
-    each_isa(|product| {
+    each_product(|product| {
         for shape in [(50, 256, 768), (10, 512, 2048), (1, 512, 512), (300, 520, 1000)] {
             for b in [Layout::Rows, Layout::Columns] {
                 let case = Case { shape, a: Layout::Rows, b, alpha: 1.0, beta: 0.5, last: Last::Save };
@@ -221,4 +225,38 @@ fn same_bits_on_any_number_of_threads() {
             }
         }
     });
+}
+
+#[test]
+#[should_panic(expected = "CLIP_GEMM=blas: there is simd, matrixmultiply")]
+fn an_unknown_backend_panics_with_the_choices() {
+    Backend::named("blas");
+}
+
+#[test]
+#[should_panic(expected = "gemm shapes: 2×3 · 4×5 → 2×5")]
+fn shapes_that_disagree_panic() {
+    gemm(
+        1.0,
+        Mat::new(&[0.0; 6], 2, 3),
+        Mat::new(&[0.0; 20], 4, 5),
+        0.0,
+        MatMut::new(&mut [0.0; 10], 2, 5),
+        Epilogue::None,
+    );
+}
+
+#[test]
+#[should_panic(expected = "gemm A: 2×3 with strides 4 and 1 in 6 elements")]
+fn a_view_beyond_its_data_panics() {
+    let a = Mat { row_stride: 4, ..Mat::new(&[0.0; 6], 2, 3) };
+    gemm(1.0, a, Mat::new(&[0.0; 3], 3, 1), 0.0, MatMut::new(&mut [0.0; 2], 2, 1), Epilogue::None);
+}
+
+#[test]
+#[should_panic(expected = "gemm C: 3×2 with row stride 1 in 6 elements")]
+fn overlapping_rows_of_c_panic() {
+    let mut c = [0.0; 6];
+    let c = MatMut { row_stride: 1, ..MatMut::new(&mut c, 3, 2) };
+    gemm(1.0, Mat::new(&[0.0; 3], 3, 1), Mat::new(&[0.0; 2], 1, 2), 0.0, c, Epilogue::None);
 }

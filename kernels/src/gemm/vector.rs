@@ -18,6 +18,8 @@ pub(super) trait Vector: Copy {
     unsafe fn mul_add(self, b: Self, c: Self) -> Self;
     /// The sum of the lanes.
     unsafe fn sum(self) -> f32;
+    /// The lanes of both in turn: (a₀ b₀ a₁ b₁ …) from the lower halves, the same from the upper ones.
+    unsafe fn zip(self, b: Self) -> (Self, Self);
 }
 
 /// Four lanes of plain arrays, which the compiler turns into SSE or NEON registers.
@@ -61,6 +63,10 @@ impl Vector for Portable {
     #[inline(always)]
     unsafe fn sum(self) -> f32 {
         (self[0] + self[2]) + (self[1] + self[3])
+    }
+    #[inline(always)]
+    unsafe fn zip(self, b: Self) -> (Self, Self) {
+        ([self[0], b[0], self[1], b[1]], [self[2], b[2], self[3], b[3]])
     }
 }
 
@@ -113,6 +119,14 @@ mod x86 {
                 _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
             }
         }
+        #[inline(always)]
+        unsafe fn zip(self, b: Self) -> (Self, Self) {
+            // SAFETY: see above.
+            unsafe {
+                let (low, high) = (_mm256_unpacklo_ps(self, b), _mm256_unpackhi_ps(self, b));
+                (_mm256_permute2f128_ps(low, high, 0x20), _mm256_permute2f128_ps(low, high, 0x31))
+            }
+        }
     }
 
     /// A mask of the first `n` of eight lanes.
@@ -161,6 +175,15 @@ mod x86 {
             unsafe {
                 let high = _mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(self), 1));
                 _mm256_add_ps(_mm512_castps512_ps256(self), high).sum()
+            }
+        }
+        #[inline(always)]
+        unsafe fn zip(self, b: Self) -> (Self, Self) {
+            // SAFETY: see above.
+            unsafe {
+                let low = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+                let high = _mm512_setr_epi32(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+                (_mm512_permutex2var_ps(self, low, b), _mm512_permutex2var_ps(self, high, b))
             }
         }
     }
