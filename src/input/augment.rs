@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! crop      a box of area ∈ `area` · whole and aspect ∈ `aspect` (log-uniform), resized to S × S with the config's filter
-//! warp      rotation, shear and shift around the centre, bilinear; what moves in from outside is the nearest edge
+//! warp      rotation, shear and shift around the centre, bilinear; what moves in from outside is the nearest pixel
 //! mirror    with probability `mirror`, where the example allows it
 //! colour    rgb ← b·(m + k·(σ·rgb + (1 − σ)·grey − m)):  brightness b, contrast k around m = ½, saturation σ
 //! grey      with probability `grey`: σ = 0
@@ -97,23 +97,27 @@ impl Augment {
     ) {
         let s = preprocess.size;
         assert_eq!(out.len(), 3 * s * s, "a picture of side {s} has 3 × {s} × {s} values");
-        let whole = Region { x: 0, y: 0, width: s, height: s };
         let from = self.crop(picture.width, picture.height, rng);
+        let mirrored = rng.random_bool(self.mirror) && may_flip;
+        let warp = self.warp(mirrored, rng);
         let Scratch { resizer, resized, warped } = scratch;
-        resizer.resize(picture, from, (s, s), whole, preprocess.interpolation, resized);
-        if resized.mode != Mode::Rgb {
+        // A warp can enlarge as well, but not shrink: that takes the resizer's wider filters.
+        let direct = warp.is_some() && from.width.max(from.height) <= s && picture.mode == Mode::Rgb;
+        if !direct {
+            let whole = Region { x: 0, y: 0, width: s, height: s };
+            resizer.resize(picture, from, (s, s), whole, preprocess.interpolation, resized);
             *resized = std::mem::take(resized).into_rgb();
         }
-        let mirrored = may_flip && rng.random_bool(self.mirror);
-        let source = match self.warp(s as f32, mirrored, rng) {
+        let (source, region) = if direct { (picture, from) } else { (&*resized, Region::whole(resized)) };
+        let varied = match warp {
             Some(warp) => {
-                warp.apply(resized, warped);
+                warp.apply(source, region, s, warped);
                 warped
             }
             None => resized,
         };
-        self.recolour(source, rng);
-        preprocess.normalise(source, out);
+        self.recolour(varied, rng);
+        preprocess.normalise(varied, out);
     }
 
     /// A random box; the largest central one of a fitting aspect if ten draws do not fit the picture.
@@ -136,18 +140,15 @@ impl Augment {
     }
 
     /// Nothing if it would leave every pixel in its place.
-    fn warp(&self, side: f32, mirrored: bool, rng: &mut Rng) -> Option<Warp> {
-        let angle = either_way(self.rotation, rng).to_radians();
+    fn warp(&self, mirrored: bool, rng: &mut Rng) -> Option<Warp> {
+        let (sin, cos) = either_way(self.rotation, rng).to_radians().sin_cos();
         let shear = either_way(self.shear, rng);
-        let (dx, dy) = (either_way(self.shift * side, rng), either_way(self.shift * side, rng));
+        let shift = [either_way(self.shift, rng), either_way(self.shift, rng)];
         if self.rotation == 0.0 && self.shear == 0.0 && self.shift == 0.0 && !mirrored {
             return None;
         }
-        let (sin, cos) = angle.sin_cos();
         let sign = if mirrored { -1.0 } else { 1.0 };
-        let (xx, xy, yx, yy) = (sign * cos, cos * shear - sin, sign * sin, sin * shear + cos);
-        let centre = (side - 1.0) / 2.0;
-        Some(Warp { xx, xy, yx, yy, x: centre + dx - (xx + xy) * centre, y: centre + dy - (yx + yy) * centre })
+        Some(Warp { x: [sign * cos, cos * shear - sin], y: [sign * sin, sin * shear + cos], shift })
     }
 
     fn recolour(&self, picture: &mut Picture, rng: &mut Rng) {
@@ -173,42 +174,48 @@ fn either_way(most: f32, rng: &mut Rng) -> f32 {
     most * rng.random_range(-1.0..=1.0f32)
 }
 
-/// For each output pixel, where in the input it comes from.
+/// Where in the input an output pixel comes from, both measured from the centre, in units of the side:
+/// (u, v) = (x · p, y · p) + shift.
 struct Warp {
-    xx: f32,
-    xy: f32,
-    yx: f32,
-    yy: f32,
-    x: f32,
-    y: f32,
+    x: [f32; 2],
+    y: [f32; 2],
+    shift: [f32; 2],
 }
 
 impl Warp {
-    fn apply(&self, from: &Picture, to: &mut Picture) {
-        to.reshape(from.width, from.height, Mode::Rgb);
+    /// Fills `to`, S × S pixels, from a region of a picture and what lies around it.
+    fn apply(&self, from: &Picture, region: Region, s: usize, to: &mut Picture) {
+        to.reshape(s, s, Mode::Rgb);
         let pixels = from.samples.as_chunks::<3>().0;
-        let (right, bottom) = ((from.width - 1) as f32, (from.height - 1) as f32);
-        for (y, row) in to.samples.as_chunks_mut::<3>().0.chunks_exact_mut(from.width).enumerate() {
-            for (x, pixel) in row.iter_mut().enumerate() {
-                let (x, y) = (x as f32, y as f32);
-                let u = (self.xx * x + self.xy * y + self.x).clamp(0.0, right);
-                let v = (self.yx * x + self.yy * y + self.y).clamp(0.0, bottom);
-                *pixel = bilinear(pixels, from.width, from.height, u, v);
+        let scale = [region.width as f32, region.height as f32];
+        let centre = [region.x as f32 + 0.5 * scale[0] - 0.5, region.y as f32 + 0.5 * scale[1] - 0.5];
+        let last = [(from.width - 1) as f32, (from.height - 1) as f32];
+        let unit = 1.0 / s as f32;
+        for (j, row) in to.samples.as_chunks_mut::<3>().0.chunks_exact_mut(s).enumerate() {
+            let q = (j as f32 + 0.5) * unit - 0.5;
+            for (i, pixel) in row.iter_mut().enumerate() {
+                let p = (i as f32 + 0.5) * unit - 0.5;
+                let u = (self.x[0] * p + self.x[1] * q + self.shift[0]) * scale[0] + centre[0];
+                let v = (self.y[0] * p + self.y[1] * q + self.shift[1]) * scale[1] + centre[1];
+                *pixel = bilinear(pixels, from.width, u.clamp(0.0, last[0]), v.clamp(0.0, last[1]));
             }
         }
     }
 }
 
-/// The colour at a point between four pixels, in 8-bit fixed point.
-fn bilinear(pixels: &[[u8; 3]], width: usize, height: usize, u: f32, v: f32) -> [u8; 3] {
-    let (u, v) = ((u * 256.0) as usize, (v * 256.0) as usize);
-    let (x, y, fx, fy) = (u >> 8, v >> 8, (u & 255) as u32, (v & 255) as u32);
-    let (x1, y1) = ((x + 1).min(width - 1), (y + 1).min(height - 1));
-    let (a, b) = (pixels[y * width + x], pixels[y * width + x1]);
-    let (c, d) = (pixels[y1 * width + x], pixels[y1 * width + x1]);
-    std::array::from_fn(|i| {
-        let top = u32::from(a[i]) * (256 - fx) + u32::from(b[i]) * fx;
-        let bottom = u32::from(c[i]) * (256 - fx) + u32::from(d[i]) * fx;
-        ((top * (256 - fy) + bottom * fy + (1 << 15)) >> 16) as u8
-    })
+/// The colour at a point between four pixels, in fixed point with 6-bit fractions: the three channels' sums, of 20
+/// bits each, then fit one word, and one multiplication weighs a whole pixel.
+fn bilinear(pixels: &[[u8; 3]], width: usize, u: f32, v: f32) -> [u8; 3] {
+    let (u, v) = ((u * 64.0) as usize, (v * 64.0) as usize);
+    let (fx, fy) = ((u & 63) as u64, (v & 63) as u64);
+    let first = (v >> 6) * width + (u >> 6);
+    // On the last column or row the fraction is 0, and the pixel beyond counts for nothing.
+    let word = |offset: usize| {
+        let [r, g, b] = pixels[(first + offset).min(pixels.len() - 1)].map(u64::from);
+        r | g << 21 | b << 42
+    };
+    let top = word(0) * (64 - fx) + word(1) * fx;
+    let bottom = word(width) * (64 - fx) + word(width + 1) * fx;
+    let sum = top * (64 - fy) + bottom * fy + (1 << 11 | 1 << 32 | 1 << 53);
+    [sum >> 12, sum >> 33, sum >> 54].map(|channel| channel as u8)
 }

@@ -7,7 +7,7 @@
 //! The conversion to RGB comes after resizing and cropping, as in OpenAI's and OpenCLIP's transforms; it matters for
 //! pictures with transparency or a palette.
 
-use super::picture::Picture;
+use super::picture::{Mode, Picture};
 pub use super::resize::Interpolation;
 use super::resize::{Region, Resizer};
 use serde::{Deserialize, Serialize};
@@ -96,19 +96,28 @@ impl Preprocess {
 
     /// Writes a picture of at most S × S pixels, centred on black, as normalised planes.
     pub(super) fn normalise(&self, picture: &Picture, out: &mut [f32]) {
+        match picture.mode {
+            Mode::Grey => self.planes::<1>(picture, [0, 0, 0], out),
+            Mode::GreyAlpha => self.planes::<2>(picture, [0, 0, 0], out),
+            Mode::Rgb | Mode::Palette => self.planes::<3>(picture, [0, 1, 2], out),
+            Mode::Rgba => self.planes::<4>(picture, [0, 1, 2], out),
+        }
+    }
+
+    /// `rgb` says which of a pixel's C samples is red, green and blue: this is the conversion to RGB.
+    fn planes<const C: usize>(&self, picture: &Picture, rgb: [usize; 3], out: &mut [f32]) {
         let s = self.size;
-        let channels = picture.mode.channels();
         let (left, top) = ((s - picture.width) / 2, (s - picture.height) / 2);
+        let pixels = picture.samples.as_chunks::<C>().0;
         for (c, plane) in out.chunks_exact_mut(s * s).enumerate() {
+            // A sample has 256 values: a table is faster than two divisions for each pixel, and rounds as they do.
             let value: [f32; 256] = std::array::from_fn(|v| (v as f32 / 255.0 - self.mean[c]) / self.std[c]);
-            if picture.width * picture.height < s * s {
+            if pixels.len() < s * s {
                 plane.fill(value[0]);
             }
-            let offset = if channels < 3 { 0 } else { c };
-            let rows = picture.samples.chunks_exact(picture.width * channels);
-            for (row, out) in rows.zip(plane.chunks_exact_mut(s).skip(top)) {
-                let samples = row.iter().skip(offset).step_by(channels);
-                out[left..].iter_mut().zip(samples).for_each(|(out, &v)| *out = value[usize::from(v)]);
+            let rows = pixels.chunks_exact(picture.width).zip(plane.chunks_exact_mut(s).skip(top));
+            for (row, out) in rows {
+                out[left..].iter_mut().zip(row).for_each(|(out, pixel)| *out = value[usize::from(pixel[rgb[c]])]);
             }
         }
     }

@@ -7,8 +7,9 @@
 //! ```
 //!
 //! Dividing by max(s, 1) widens the filter f when shrinking, so that every input pixel is heard: antialiasing.
-//! f is the triangle (bilinear) or Keys' cubic with a = −½ (bicubic). The horizontal pass comes first, and each pass
-//! rounds to 8 bits; a checkpoint saw pixels rounded that way. Source: Pillow's `Resample.c` and `Geometry.c`.
+//! f is the triangle (bilinear) or Keys' cubic with a = −½ (bicubic). Each of the two passes rounds to 8 bits, so their
+//! order shows in the last bit: horizontal first, except where Pillow 13 finds the other way cheaper
+//! ([`Axis::goes_first`]). Source: Pillow's `Resample.c` and `Geometry.c`; the order from its behaviour.
 
 use super::picture::{Mode, Picture};
 use serde::{Deserialize, Serialize};
@@ -67,8 +68,8 @@ pub struct Resizer {
     rows: Taps,
     /// The input with its colours multiplied by its opacity.
     premultiplied: Picture,
-    /// The result of the horizontal pass.
-    middle: Picture,
+    /// The result of the first pass.
+    middle: Vec<u8>,
     sums: Vec<i32>,
 }
 
@@ -79,7 +80,7 @@ impl Resizer {
     /// Colours are blended in proportion to their opacity; a palette picture is not blended at all.
     ///
     /// # Panics
-    /// If `from` does not fit the picture, or `window` the size, or a side of `from` or `size` is zero.
+    /// If `from` does not fit the picture, or `window` the size, or a side of `from` or `window` is zero.
     #[track_caller]
     pub fn resize(
         &mut self,
@@ -92,7 +93,10 @@ impl Resizer {
     ) {
         assert!(from.x + from.width <= picture.width && from.y + from.height <= picture.height, "{from:?} is outside");
         assert!(window.x + window.width <= size.0 && window.y + window.height <= size.1, "{window:?} outside {size:?}");
-        assert!(from.width.min(from.height).min(size.0).min(size.1) > 0, "{from:?} to {size:?}: nothing to resize");
+        assert!(
+            from.width.min(from.height).min(window.width).min(window.height) > 0,
+            "{from:?} to {window:?}: nothing to resize"
+        );
         to.reshape(window.width, window.height, picture.mode);
         let columns =
             Axis { input: from.x..from.x + from.width, output: size.0, window: window.x..window.x + window.width };
@@ -134,25 +138,46 @@ impl Resizer {
         filter: Interpolation,
         to: &mut Picture,
     ) {
-        self.rows.set(rows, filter);
         self.columns.set(columns, filter);
-        // Only these rows of the input are ever looked at.
-        let seen = self.rows.seen();
-        self.middle.reshape(to.width, seen.len(), picture.mode);
-        let width = picture.width * C;
-        let input = &picture.samples[seen.start * width..seen.end * width];
-        let into = self.middle.samples.chunks_exact_mut((to.width * C).max(1));
-        if columns.is_identity() {
-            let start = (columns.input.start + columns.window.start) * C;
-            input.chunks_exact(width).zip(into).for_each(|(row, out)| out.copy_from_slice(&row[start..][..out.len()]));
+        self.rows.set(rows, filter);
+        // Only this part of the input is ever looked at.
+        let (x, y) = (self.columns.seen.start, self.rows.seen.start);
+        let input = View {
+            samples: &picture.samples[(y * picture.width + x) * C..],
+            stride: picture.width * C,
+            width: self.columns.seen.len() * C,
+            height: self.rows.seen.len(),
+        };
+        if rows.goes_first(columns) {
+            self.middle.resize(to.height * input.width, 0);
+            self.rows.down(input, &mut self.sums, &mut self.middle);
+            self.columns.across::<C>(View::packed(&self.middle, input.width), &mut to.samples);
         } else {
-            input.chunks_exact(width).zip(into).for_each(|(row, out)| self.columns.across::<C>(row, out));
+            self.middle.resize(input.height * to.width * C, 0);
+            self.columns.across::<C>(input, &mut self.middle);
+            self.rows.down(View::packed(&self.middle, to.width * C), &mut self.sums, &mut to.samples);
         }
-        if rows.is_identity() {
-            to.samples.copy_from_slice(&self.middle.samples);
-        } else {
-            self.rows.down(&self.middle.samples, to.width * C, &mut self.sums, &mut to.samples);
-        }
+    }
+}
+
+/// Rows of samples within longer rows.
+#[derive(Clone, Copy)]
+struct View<'a> {
+    samples: &'a [u8],
+    /// Samples from one row to the next.
+    stride: usize,
+    /// Samples in a row.
+    width: usize,
+    height: usize,
+}
+
+impl<'a> View<'a> {
+    fn packed(samples: &'a [u8], width: usize) -> Self {
+        Self { samples, stride: width, width, height: samples.len() / width }
+    }
+
+    fn row(self, y: usize) -> &'a [u8] {
+        &self.samples[y * self.stride..][..self.width]
     }
 }
 
@@ -170,11 +195,21 @@ impl Axis {
     fn is_identity(&self) -> bool {
         self.input.len() == self.output
     }
+
+    /// Whether the rows are resized before the columns: where that drops more than twice as many rows as the
+    /// horizontal pass would drop columns.
+    fn goes_first(&self, columns: &Axis) -> bool {
+        let dropped = |axis: &Axis| axis.input.len() as i64 - axis.output as i64;
+        dropped(self) > 0 && dropped(self) > 2 * dropped(columns)
+    }
 }
 
 /// For each output pixel the input pixels that it blends, and their weights.
 #[derive(Default)]
 struct Taps {
+    /// The input pixels that are blended at all.
+    seen: Range<usize>,
+    /// Counted from the first that is seen.
     spans: Vec<Range<usize>>,
     /// Fixed-point weights of all spans, one after the other.
     weights: Vec<i32>,
@@ -189,62 +224,69 @@ impl Taps {
     fn set(&mut self, axis: &Axis, filter: Interpolation) {
         self.spans.clear();
         self.weights.clear();
+        for i in axis.window.clone() {
+            self.push(i, axis, filter);
+        }
+        // The spans' ends grow from one to the next.
+        let start = self.spans.first().map_or(0, |span| span.start);
+        let end = self.spans.last().map_or(0, |span| span.end);
+        self.spans.iter_mut().for_each(|span| *span = span.start - start..span.end - start);
+        self.seen = axis.input.start + start..axis.input.start + end;
+    }
+
+    fn push(&mut self, i: usize, axis: &Axis, filter: Interpolation) {
+        if axis.is_identity() {
+            self.weights.push(1 << Self::PRECISION);
+            return self.spans.push(i..i + 1);
+        }
         let input = axis.input.len();
         let scale = input as f64 / axis.output as f64;
         let stretch = scale.max(1.0);
         let reach = filter.support() * stretch;
-        for i in axis.window.clone() {
-            let centre = (i as f64 + 0.5) * scale;
-            let first = (centre - reach + 0.5).max(0.0) as usize;
-            let end = ((centre + reach + 0.5) as usize).min(input);
-            self.floats.clear();
-            // Multiplied by the reciprocal, as Pillow does: dividing would round differently.
-            let weight = |j| filter.weight((j as f64 - centre + 0.5) * (1.0 / stretch));
-            self.floats.extend((first..end).map(weight));
-            let total: f64 = self.floats.iter().sum();
-            self.weights.extend(self.floats.iter().map(|weight| fixed_point(weight / total)));
-            self.spans.push(axis.input.start + first..axis.input.start + end);
-        }
+        let centre = (i as f64 + 0.5) * scale;
+        let first = (centre - reach + 0.5).max(0.0) as usize;
+        let end = ((centre + reach + 0.5) as usize).min(input);
+        self.floats.clear();
+        // Multiplied by the reciprocal, as Pillow does: dividing would round differently.
+        let weight = |j| filter.weight((j as f64 - centre + 0.5) * (1.0 / stretch));
+        self.floats.extend((first..end).map(weight));
+        let total: f64 = self.floats.iter().sum();
+        self.weights.extend(self.floats.iter().map(|weight| fixed_point(weight / total)));
+        self.spans.push(first..end);
     }
 
-    /// From the first input pixel that is blended to the last.
-    fn seen(&self) -> Range<usize> {
-        let start = self.spans.iter().map(|span| span.start).min();
-        let end = self.spans.iter().map(|span| span.end).max();
-        start.unwrap_or(0)..end.unwrap_or(0)
-    }
-
-    /// The horizontal pass over one row.
-    fn across<const C: usize>(&self, row: &[u8], out: &mut [u8]) {
-        let (row, out) = (row.as_chunks::<C>().0, out.as_chunks_mut::<C>().0);
-        let mut weights = self.weights.as_slice();
-        for (pixel, span) in out.iter_mut().zip(&self.spans) {
-            let (now, later) = weights.split_at(span.len());
-            weights = later;
-            let mut sums = [Self::HALF; C];
-            for (sample, weight) in row[span.clone()].iter().zip(now) {
-                for c in 0..C {
-                    sums[c] += i32::from(sample[c]) * weight;
+    /// The horizontal pass. Writes one output row per input row.
+    fn across<const C: usize>(&self, input: View, out: &mut [u8]) {
+        let width = self.spans.len() * C;
+        for (y, out) in out.chunks_exact_mut(width).enumerate() {
+            let row = input.row(y).as_chunks::<C>().0;
+            let mut weights = self.weights.as_slice();
+            for (pixel, span) in out.as_chunks_mut::<C>().0.iter_mut().zip(&self.spans) {
+                let (now, later) = weights.split_at(span.len());
+                weights = later;
+                let mut sums = [Self::HALF; C];
+                for (sample, weight) in row[span.clone()].iter().zip(now) {
+                    for c in 0..C {
+                        sums[c] += i32::from(sample[c]) * weight;
+                    }
                 }
+                *pixel = sums.map(to_byte);
             }
-            *pixel = sums.map(to_byte);
         }
     }
 
-    /// The vertical pass: `input` is the rows of [`seen`](Self::seen), `width` samples each.
-    fn down(&self, input: &[u8], width: usize, sums: &mut Vec<i32>, out: &mut [u8]) {
-        let first = self.seen().start;
+    /// The vertical pass. Writes rows as wide as the input's.
+    fn down(&self, input: View, sums: &mut Vec<i32>, out: &mut [u8]) {
         let mut weights = self.weights.as_slice();
-        for (row, span) in out.chunks_exact_mut(width.max(1)).zip(&self.spans) {
+        for (out, span) in out.chunks_exact_mut(input.width).zip(&self.spans) {
             let (now, later) = weights.split_at(span.len());
             weights = later;
             sums.clear();
-            sums.resize(width, Self::HALF);
-            let rows = input[(span.start - first) * width..(span.end - first) * width].chunks_exact(width);
-            for (samples, weight) in rows.zip(now) {
-                sums.iter_mut().zip(samples).for_each(|(sum, &sample)| *sum += i32::from(sample) * weight);
+            sums.resize(input.width, Self::HALF);
+            for (y, weight) in span.clone().zip(now) {
+                sums.iter_mut().zip(input.row(y)).for_each(|(sum, &sample)| *sum += i32::from(sample) * weight);
             }
-            row.iter_mut().zip(sums.iter()).for_each(|(byte, &sum)| *byte = to_byte(sum));
+            out.iter_mut().zip(sums.iter()).for_each(|(byte, &sum)| *byte = to_byte(sum));
         }
     }
 }
@@ -263,7 +305,7 @@ fn to_byte(sum: i32) -> u8 {
 fn nearest(picture: &Picture, columns: &Axis, rows: &Axis, to: &mut Picture) {
     let channels = picture.mode.channels();
     let columns: Vec<usize> = centres(columns).collect();
-    for (y, out) in centres(rows).zip(to.samples.chunks_exact_mut((to.width * channels).max(1))) {
+    for (y, out) in centres(rows).zip(to.samples.chunks_exact_mut(to.width * channels)) {
         let row = &picture.samples[y * picture.width * channels..][..picture.width * channels];
         for (&x, pixel) in columns.iter().zip(out.chunks_exact_mut(channels)) {
             pixel.copy_from_slice(&row[x * channels..][..channels]);
