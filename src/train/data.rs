@@ -1,38 +1,60 @@
 //! Where the pairs of a run come from, and what it is judged on.
 
 use super::exam::{Depth, EmojiExam};
-use super::options::DataOptions;
+use super::options::{DataOptions, DatasetType};
+use super::pairs_exam::PairsExam;
 use crate::eval::embed::Embedder;
 use crate::eval::report::Report;
+use crate::input::braces::expand;
 use crate::input::emoji::{Cut, Emoji, EmojiTraining, Language, Vendor};
-use crate::input::{Augment, BadLimit, Dataset, InputError};
+use crate::input::{Augment, BadLimit, BadReport, CsvLayout, Dataset, InputError, Shards, Table};
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 
 /// The vendor and the tenth of the concepts that recipes are chosen on.
 const VALIDATION: Cut = Cut::Validation { vendor: Vendor::Noto, seed: 0 };
 
+/// Examples that the shuffle of tar shards chooses between.
+const SHUFFLE_BUFFER: usize = 5000;
+
 /// The pairs of a run.
 pub enum Data {
     /// Embedded in the program.
     Emoji { emoji: Arc<Emoji>, cut: Cut, languages: Vec<Language> },
+    /// The user's.
+    Own { train: Own, val: Option<Own>, limit: BadLimit },
+}
+
+/// Pairs of the user's, and the rows that were no pairs.
+pub struct Own {
+    path: String,
+    pairs: Arc<dyn Dataset>,
+    bad: BadReport,
 }
 
 /// What a run is judged on.
 pub enum Exam {
     Emoji(EmojiExam),
+    Pairs(PairsExam),
 }
 
 impl Data {
     pub fn open(options: &DataOptions) -> Result<Data, InputError> {
-        let cut = if options.validation_cut { VALIDATION } else { Cut::Whole };
-        Ok(Data::Emoji { emoji: Arc::new(Emoji::load()), cut, languages: options.languages.clone() })
+        let limit = BadLimit { share: options.bad_share, ..BadLimit::default() };
+        let Some(train) = &options.train_data else {
+            let cut = if options.validation_cut { VALIDATION } else { Cut::Whole };
+            return Ok(Data::Emoji { emoji: Arc::new(Emoji::load()), cut, languages: options.languages.clone() });
+        };
+        let val = options.val_data.as_ref().map(|path| Own::open(path, options, limit)).transpose()?;
+        Ok(Data::Own { train: Own::open(train, options, limit)?, val, limit })
     }
 
     /// What is trained on.
     pub fn training(&self) -> Arc<dyn Dataset> {
         match self {
             Data::Emoji { emoji, cut, languages } => Arc::new(EmojiTraining::new(Arc::clone(emoji), *cut, languages)),
+            Data::Own { train, .. } => Arc::clone(&train.pairs),
         }
     }
 
@@ -40,20 +62,73 @@ impl Data {
     pub fn augment(&self) -> Augment {
         match self {
             Data::Emoji { .. } => Augment::drawings(),
+            Data::Own { .. } => Augment::default(),
         }
     }
 
     /// How many unreadable pairs are too many.
     pub fn bad_limit(&self) -> BadLimit {
-        BadLimit::default()
+        match self {
+            Data::Emoji { .. } => BadLimit::default(),
+            Data::Own { limit, .. } => *limit,
+        }
     }
 
-    /// What the model is asked.
+    /// What the model is asked: one's own pairs are asked of those it was trained on if there are no others.
     pub fn exam(&self, depth: Depth) -> Exam {
         match self {
             Data::Emoji { emoji, cut, .. } => Exam::Emoji(EmojiExam::new(Arc::clone(emoji), *cut, depth)),
+            Data::Own { val: Some(val), .. } => Exam::Pairs(PairsExam::new(Arc::clone(&val.pairs), "validation pairs")),
+            Data::Own { train, .. } => Exam::Pairs(PairsExam::new(Arc::clone(&train.pairs), "training pairs")),
         }
     }
+}
+
+impl Own {
+    fn open(path: &str, options: &DataOptions, limit: BadLimit) -> Result<Own, InputError> {
+        let file = Path::new(path);
+        let (pairs, bad): (Arc<dyn Dataset>, _) = match kind(file, options.dataset_type) {
+            DatasetType::Jsonl => {
+                let table = Table::jsonl(&metadata(file), limit)?;
+                let bad = table.bad().clone();
+                (Arc::new(table), bad)
+            }
+            DatasetType::Webdataset => {
+                let shards = Shards::open(&expand(path)?, SHUFFLE_BUFFER, limit)?;
+                let bad = shards.bad().clone();
+                (Arc::new(shards), bad)
+            }
+            _ => {
+                let table = Table::csv(file, &layout(file, options), limit)?;
+                let bad = table.bad().clone();
+                (Arc::new(table), bad)
+            }
+        };
+        Ok(Own { path: path.into(), pairs, bad })
+    }
+}
+
+/// How a path's pairs are stored, where nobody said.
+fn kind(path: &Path, said: DatasetType) -> DatasetType {
+    let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
+    match (said, extension) {
+        (DatasetType::Auto, "tar") => DatasetType::Webdataset,
+        (DatasetType::Auto, "jsonl") => DatasetType::Jsonl,
+        (DatasetType::Auto, _) if path.is_dir() => DatasetType::Jsonl,
+        (DatasetType::Auto, _) => DatasetType::Csv,
+        (said, _) => said,
+    }
+}
+
+/// A folder stands for the `metadata.jsonl` in it.
+fn metadata(path: &Path) -> std::path::PathBuf {
+    if path.is_dir() { path.join("metadata.jsonl") } else { path.into() }
+}
+
+fn layout(path: &Path, options: &DataOptions) -> CsvLayout {
+    let by_name = if path.extension().is_some_and(|extension| extension == "csv") { ',' } else { '\t' };
+    let separator = options.csv_separator.unwrap_or(by_name) as u8;
+    CsvLayout { picture: options.csv_img_key.clone(), caption: options.csv_caption_key.clone(), separator }
 }
 
 impl fmt::Display for Data {
@@ -62,15 +137,27 @@ impl fmt::Display for Data {
             Data::Emoji { cut, .. } => {
                 write!(f, "{} emoji pictures, judged on {}", self.training().concepts().len(), cut.judge().name())
             }
+            Data::Own { train, val, .. } => {
+                write!(f, "{train}")?;
+                val.as_ref().map_or(Ok(()), |val| write!(f, "\n        judged on {val}"))
+            }
         }
     }
 }
 
+impl fmt::Display for Own {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "{} pairs in {}", self.pairs.concepts().len(), self.path)?;
+        if self.bad.bad > 0 { write!(f, "; skipped {}", self.bad) } else { Ok(()) }
+    }
+}
+
 impl Exam {
-    /// The table, if there is anything to measure.
-    pub fn report(&self, embedder: &Embedder) -> Option<Report> {
+    /// The table.
+    pub fn report(&self, embedder: &Embedder) -> Report {
         match self {
-            Exam::Emoji(exam) => Some(exam.report(embedder)),
+            Exam::Emoji(exam) => exam.report(embedder),
+            Exam::Pairs(exam) => exam.report(embedder),
         }
     }
 }

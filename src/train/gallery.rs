@@ -1,4 +1,4 @@
-//! The pictures of a run: its curves, and what the model thinks of pictures it has never seen.
+//! The pictures of a run: its curves, and what the model thinks of a few pictures.
 
 use super::TrainError;
 use super::data::Exam;
@@ -7,10 +7,9 @@ use super::folder::RunFolder;
 use crate::eval::embed::Embedder;
 use crate::eval::metrics::Metrics;
 use crate::input::Picture;
-use crate::input::emoji::{Side, Tile};
+use crate::input::emoji::Side;
 use crate::plot::{curves, matrix, save, sheet};
 use image::RgbImage;
-use ndarray::Array2;
 
 /// Pairs along each edge of the similarity matrix.
 const PAIRS: usize = 14;
@@ -18,49 +17,86 @@ const PAIRS: usize = 14;
 const PICTURES: usize = 24;
 const CAPTIONS: usize = 5;
 
+/// Pictures, captions, and the right caption of each picture.
+struct Show {
+    pictures: Vec<Picture>,
+    captions: Vec<String>,
+    truth: Vec<usize>,
+}
+
 /// Draws everything into the folder.
 pub fn draw(folder: &RunFolder, metrics: &Metrics, exam: &Exam, embedder: &Embedder) -> Result<(), TrainError> {
     save(folder.file("loss.png"), &curves::loss(metrics))?;
     save(folder.file("recall.png"), &curves::recall(metrics))?;
     save(folder.file("schedule.png"), &curves::schedule(metrics))?;
-    match exam {
-        Exam::Emoji(exam) => {
-            save(folder.file("similarity.png"), &similarity(exam, embedder))?;
-            save(folder.file("captions.png"), &captions(exam, embedder))?;
-        }
-    }
+    let (few, many) = match exam {
+        Exam::Emoji(exam) => (Show::names(exam), Show::all_names(exam)),
+        Exam::Pairs(exam) => (Show::pairs(exam.sample(PAIRS)), Show::pairs(exam.sample(PICTURES))),
+    };
+    save(folder.file("similarity.png"), &few.similarity(embedder))?;
+    save(folder.file("captions.png"), &many.sheet(embedder))?;
     Ok(())
 }
 
-/// Held-out pictures against their own names.
-fn similarity(exam: &EmojiExam, embedder: &Embedder) -> RgbImage {
-    let tiles = exam.sample(Side::HeldOut, PAIRS);
-    let all = exam.names();
-    let names: Vec<&str> = tiles.iter().map(|tile| all[tile.concept]).collect();
-    let cosines = embed(exam, embedder, &tiles).dot(&embedder.captions(&names).t());
-    matrix::similarity_matrix(&images(exam, &tiles), &names, cosines.view())
+impl Show {
+    /// Concepts that no training picture shows, by a vendor never trained on, beside their own names.
+    fn names(exam: &EmojiExam) -> Show {
+        let tiles = exam.sample(Side::HeldOut, PAIRS);
+        let names = exam.names();
+        Show {
+            pictures: tiles.iter().map(|&tile| exam.picture(tile)).collect(),
+            captions: tiles.iter().map(|tile| names[tile.concept].into()).collect(),
+            truth: (0..tiles.len()).collect(),
+        }
+    }
+
+    /// Pictures of the vendor never trained on, half of them of concepts never seen, to be named with any name at all.
+    fn all_names(exam: &EmojiExam) -> Show {
+        let mut tiles = exam.sample(Side::Trained, PICTURES / 2);
+        tiles.extend(exam.sample(Side::HeldOut, PICTURES / 2));
+        Show {
+            pictures: tiles.iter().map(|&tile| exam.picture(tile)).collect(),
+            captions: exam.names().into_iter().map(String::from).collect(),
+            truth: tiles.iter().map(|tile| tile.concept).collect(),
+        }
+    }
+
+    /// Pairs of the user's.
+    fn pairs(examples: Vec<crate::input::Example>) -> Show {
+        let truth = (0..examples.len()).collect();
+        let (pictures, captions) = examples.into_iter().map(|example| (example.picture, example.caption)).unzip();
+        Show { pictures, captions, truth }
+    }
+
+    fn captions(&self) -> Vec<&str> {
+        self.captions.iter().map(String::as_str).collect()
+    }
+
+    fn images(&self) -> Vec<RgbImage> {
+        self.pictures.iter().map(image).collect()
+    }
+
+    fn cosines(&self, embedder: &Embedder) -> ndarray::Array2<f32> {
+        let images = embedder.pictures(self.pictures.len(), |i, picture| picture.clone_from(&self.pictures[i]));
+        images.dot(&embedder.captions(&self.captions).t())
+    }
+
+    fn similarity(&self, embedder: &Embedder) -> RgbImage {
+        matrix::similarity_matrix(&self.images(), &self.captions(), self.cosines(embedder).view())
+    }
+
+    fn sheet(&self, embedder: &Embedder) -> RgbImage {
+        let (images, captions, cosines) = (self.images(), self.captions(), self.cosines(embedder));
+        let entries = (images.iter().zip(&self.truth).zip(cosines.rows())).map(|((image, &truth), scores)| {
+            sheet::Entry::best(image, &captions, scores.as_slice().expect("a row"), truth, CAPTIONS)
+        });
+        sheet::sheet(&entries.collect::<Vec<_>>())
+    }
 }
 
-/// Pictures of the held-out vendor, half of them of concepts that no training picture shows, each with its best names
-/// of all.
-fn captions(exam: &EmojiExam, embedder: &Embedder) -> RgbImage {
-    let mut tiles = exam.sample(Side::Trained, PICTURES / 2);
-    tiles.extend(exam.sample(Side::HeldOut, PICTURES / 2));
-    let names = exam.names();
-    let cosines = embed(exam, embedder, &tiles).dot(&embedder.captions(&names).t());
-    let images = images(exam, &tiles);
-    let entries: Vec<_> = (tiles.iter().zip(&images).zip(cosines.rows()))
-        .map(|((tile, image), scores)| {
-            sheet::Entry::best(image, &names, scores.as_slice().expect("a row"), tile.concept, CAPTIONS)
-        })
-        .collect();
-    sheet::sheet(&entries)
-}
-
-fn embed(exam: &EmojiExam, embedder: &Embedder, tiles: &[Tile]) -> Array2<f32> {
-    embedder.pictures(tiles.len(), |i, picture: &mut Picture| *picture = exam.picture(tiles[i]))
-}
-
-fn images(exam: &EmojiExam, tiles: &[Tile]) -> Vec<RgbImage> {
-    tiles.iter().map(|&tile| exam.image(tile)).collect()
+/// As the plots want it.
+fn image(picture: &Picture) -> RgbImage {
+    let picture = picture.clone().into_rgb();
+    let (width, height) = (picture.width as u32, picture.height as u32);
+    RgbImage::from_raw(width, height, picture.samples).expect("three samples a pixel")
 }

@@ -5,6 +5,7 @@ pub mod exam;
 pub mod folder;
 pub mod gallery;
 pub mod options;
+pub mod pairs_exam;
 pub mod progress;
 pub mod step;
 
@@ -235,7 +236,7 @@ impl Run {
     }
 
     fn evaluate(&mut self, step: u64, exam: &Exam, progress: &Progress) -> Result<(), TrainError> {
-        let Some(report) = exam.report(&self.embedder()) else { return Ok(()) };
+        let report = exam.report(&self.embedder());
         report.rows.iter().for_each(|row| progress.say(&exam::brief(row)));
         self.log.append(&Line::Evaluation(Evaluation { step, eval: report }))?;
         Ok(())
@@ -251,13 +252,11 @@ impl Run {
         println!("waited {} for pictures", clock(self.loader.stall()));
         println!("measuring the final model …");
         let exam = self.data.exam(Depth::Full);
-        let report = exam.report(&self.embedder()).unwrap_or_default();
+        let report = exam.report(&self.embedder());
         let step = self.trainer.adam.steps;
         self.log.append(&Line::Evaluation(Evaluation { step, eval: report.clone() }))?;
         self.folder.write("report.md", report.markdown().as_bytes())?;
-        if !report.rows.is_empty() {
-            println!("{report}");
-        }
+        println!("{report}");
         let metrics = Metrics::read(self.folder.file("metrics.jsonl"))?;
         gallery::draw(&self.folder, &metrics, &exam, &self.embedder())?;
         println!("the model, its curves and pictures are in {}", self.folder.path.display());
