@@ -141,12 +141,12 @@ fn the_similarity_matrix() {
     let (pictures, names) = held_out(16);
     let mut captions: Vec<&str> = names.iter().map(String::as_str).collect();
     captions[4] = "a caption that is far too long for its place and therefore has to be wrapped and in the end cut off";
-    let picture = similarity_matrix("Held-out pictures and captions", &pictures, &captions, similarities(16).view());
+    let picture = similarity_matrix(&pictures, &captions, similarities(16).view());
     check("matrix.png", &picture, (1844, 1596));
 
     let mut broken = similarities(3);
     broken.row_mut(1).fill(f32::NAN);
-    similarity_matrix("", &pictures[..3], &captions[..3], broken.view());
+    similarity_matrix(&pictures[..3], &captions[..3], broken.view());
 }
 
 #[test]
@@ -156,11 +156,7 @@ fn the_sheet_of_best_captions() {
     let scores = similarities(15);
     let entry = |i: usize| Entry::best(&pictures[i], &captions, &scores.row(i).to_vec(), i, 4);
     let entries: Vec<Entry> = (0..15).map(entry).collect();
-    check(
-        "sheet.png",
-        &sheet("Held-out pictures of a vendor never trained on, with their best captions", &entries),
-        (2084, 1352),
-    );
+    check("sheet.png", &sheet(&entries), (2084, 1352));
 }
 
 #[test]

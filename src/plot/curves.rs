@@ -124,15 +124,14 @@ pub fn recall(metrics: &Metrics) -> RgbImage {
 /// Learning rate, logit scale, gradient norm and speed.
 pub fn schedule(metrics: &Metrics) -> RgbImage {
     let steps = last_step(metrics);
-    let series = |of: fn(&Step) -> f64, colour| {
-        let all: Vec<_> = metrics.steps.iter().map(|s| (s.step as f64, of(s))).collect();
-        Curve::noisy(&all, colour)
-    };
+    let series = |of: fn(&Step) -> f64| metrics.steps.iter().map(|s| (s.step as f64, of(s))).collect::<Vec<_>>();
+    let smooth = |of, colour| vec![Curve { width: 2.0, ..Curve::solid(means(&series(of), FINE), colour) }];
+    let noisy = |of, colour| Curve::noisy(&series(of), colour).into();
     let panels = [
-        ("Learning rate", series(|s| s.lr, COLOURS[0])),
-        ("Logit scale", series(|s| s.logit_scale, COLOURS[1])),
-        ("Gradient norm, before clipping", series(|s| s.grad_norm, COLOURS[2])),
-        ("Pairs per second", series(|s| s.pairs_per_second, COLOURS[3])),
+        ("Learning rate", smooth(|s| s.lr, COLOURS[0])),
+        ("Logit scale", smooth(|s| s.logit_scale, COLOURS[1])),
+        ("Gradient norm, before clipping", noisy(|s| s.grad_norm, COLOURS[2])),
+        ("Pairs per second", noisy(|s| s.pairs_per_second, COLOURS[3])),
     ];
     draw((840.0, 560.0), |area| {
         for (place, (title, curve)) in area.split_evenly((2, 2)).iter().zip(&panels) {

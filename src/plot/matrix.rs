@@ -66,12 +66,7 @@ fn contrast(RGBColor(r, g, b): RGBColor) -> RGBColor {
 ///
 /// A frame marks the caption that each picture likes best: on the diagonal the model is right.
 #[track_caller]
-pub fn similarity_matrix(
-    title: &str,
-    pictures: &[RgbImage],
-    captions: &[&str],
-    similarity: ArrayView2<f32>,
-) -> RgbImage {
+pub fn similarity_matrix(pictures: &[RgbImage], captions: &[&str], similarity: ArrayView2<f32>) -> RgbImage {
     let n = pictures.len();
     assert_eq!((captions.len(), similarity.dim()), (n, (n, n)), "{n} pictures, their captions and similarities");
     let scale = Scale::of(similarity);
@@ -79,7 +74,7 @@ pub fn similarity_matrix(
     let (left, top) = (MARGIN + CAPTIONS, TOP + CELL);
     let size = (left + side + 74.0, top + side + 40.0);
     draw(size, |area| {
-        text(area, title, (MARGIN, 22.0), Anchor::Left, 17.0, &INK)?;
+        text(area, "Cosine of every picture with every caption", (MARGIN, 22.0), Anchor::Left, 17.0, &INK)?;
         for (i, picture) in pictures.iter().enumerate() {
             let x = left + i as f64 * CELL;
             thumbnail(area, picture, (x + 3.0, TOP + 1.0), CELL - 6.0)?;

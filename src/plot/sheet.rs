@@ -55,7 +55,7 @@ impl<'a> Entry<'a> {
 
 /// Draws the sheet: three entries a row. The right caption has a tick; where it is not among the best, it stands below
 /// them with a cross and its rank.
-pub fn sheet(title: &str, entries: &[Entry]) -> RgbImage {
+pub fn sheet(entries: &[Entry]) -> RgbImage {
     let lines = entries.iter().map(|e| e.guesses.len() + 1).max().unwrap_or(0);
     let height = PICTURE.max(LINE * lines as f64);
     let rows = entries.len().div_ceil(COLUMNS);
@@ -63,7 +63,7 @@ pub fn sheet(title: &str, entries: &[Entry]) -> RgbImage {
     let size =
         (2.0 * MARGIN + COLUMNS as f64 * (WIDTH + GAP) - GAP, HEAD + rows as f64 * (height + GAP) - GAP + MARGIN);
     draw(size, |area| {
-        text(area, title, (MARGIN, 24.0), Anchor::Left, 17.0, &INK)?;
+        text(area, "Pictures and their best captions", (MARGIN, 24.0), Anchor::Left, 17.0, &INK)?;
         key(area)?;
         for (i, entry) in entries.iter().enumerate() {
             let x = MARGIN + (i % COLUMNS) as f64 * (WIDTH + GAP);
