@@ -1,8 +1,10 @@
 //! Pictures of a run. Every function draws into memory; [`save`] writes the PNG.
 
+mod canvas;
 pub mod curves;
 pub mod matrix;
 pub mod sheet;
+mod text;
 
 use crate::io::write_atomic;
 use image::{ExtendedColorType, ImageEncoder, RgbImage, codecs::png::PngEncoder};
