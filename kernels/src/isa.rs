@@ -1,6 +1,6 @@
 //! Which instruction set to run: detected once, proved by a token.
 //!
-//! Plain loops are compiled once per instruction set by [`multiversion!`]; the compiler vectorises each copy for its
+//! Plain loops are compiled once per instruction set by `multiversion!`; the compiler vectorises each copy for its
 //! registers. Only where a benchmark shows that this is not enough are there intrinsics.
 
 use std::sync::OnceLock;
