@@ -92,7 +92,8 @@ multiversion! {
             match (<&mut [f32; COLUMNS]>::try_from(&mut *max), <&mut [f32; COLUMNS]>::try_from(&mut *sum)) {
                 (Ok(max), Ok(sum)) => column_block::<FMA, _>(tile, cols, max, sum),
                 _ => (0..max.len()).for_each(|j| {
-                    column_block::<FMA, _>(&tile[j.min(tile.len())..], cols, from_mut(&mut max[j]), from_mut(&mut sum[j]))
+                    let (max, sum) = (from_mut(&mut max[j]), from_mut(&mut sum[j]));
+                    column_block::<FMA, _>(&tile[j.min(tile.len())..], cols, max, sum)
                 }),
             }
         }

@@ -1,6 +1,6 @@
 //! Which instruction set to run: detected once, proved by a token.
 //!
-//! Plain loops are compiled once per instruction set by [`multiversion!`]; the compiler vectorises each copy for its
+//! Plain loops are compiled once per instruction set by `multiversion!`; the compiler vectorises each copy for its
 //! registers. Only where a benchmark shows that this is not enough are there intrinsics.
 
 use std::sync::OnceLock;
@@ -72,8 +72,8 @@ impl Isa {
 }
 
 /// Compiles a function of plain loops once per instruction set. The first parameter of the generated function is the
-/// [`Isa`]; inside the body, `FMA` is a constant that says whether [`mul_add`] is one instruction, and `LANES` is the number of
-/// floats in a register.
+/// [`Isa`]; inside the body, the constant `FMA` says whether [`mul_add`] is one instruction, and `LANES` is the number
+/// of floats in a register.
 macro_rules! multiversion {
     ($(#[$doc:meta])* $vis:vis fn $name:ident($($a:ident: $t:ty),* $(,)?) $(-> $r:ty)? $body:block) => {
         $(#[$doc])*

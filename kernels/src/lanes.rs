@@ -3,10 +3,11 @@
 use crate::isa::mul_add;
 use std::array::from_fn;
 
-/// Two AVX-512 registers or four AVX2 ones: enough independent sums to hide an addition's latency.
-const LANES: usize = 32;
+/// One AVX-512 register or two AVX2 ones. Twice as many would hide more of an addition's latency, but the compiler then
+/// tears them apart.
+const LANES: usize = 16;
 
-/// Folds the i-th elements of N equally long slices, i = 0, 1, …, in 32 lanes, then `join`s the lanes pairwise.
+/// Folds the i-th elements of N equally long slices, i = 0, 1, …, in lanes, then `join`s the lanes pairwise.
 #[inline(always)]
 pub(crate) fn fold<const N: usize>(
     slices: [&[f32]; N],
@@ -18,7 +19,8 @@ pub(crate) fn fold<const N: usize>(
     let chunks = chunked.iter().map(|c| c.0.len()).min().unwrap_or(0);
     let mut lanes = [init; LANES];
     for c in 0..chunks {
-        let chunk: [&[f32; LANES]; N] = from_fn(|k| &chunked[k].0[c]);
+        // Copies, not references: so they are registers.
+        let chunk: [[f32; LANES]; N] = from_fn(|k| chunked[k].0[c]);
         for i in 0..LANES {
             lanes[i] = f(lanes[i], from_fn(|k| chunk[k][i]));
         }

@@ -188,7 +188,8 @@ multiversion! {
                 match (<&mut [f32; 32]>::try_from(&mut *dweight), <&mut [f32; 32]>::try_from(&mut *dbias)) {
                     (Ok(dweight), Ok(dbias)) => add_block::<FMA, _>(x, dy, d, mean, rstd, dweight, dbias),
                     _ => (0..dweight.len()).for_each(|j| {
-                        add_block::<FMA, _>(&x[j..], &dy[j..], d, mean, rstd, from_mut(&mut dweight[j]), from_mut(&mut dbias[j]))
+                        let (dweight, dbias) = (from_mut(&mut dweight[j]), from_mut(&mut dbias[j]));
+                        add_block::<FMA, _>(&x[j..], &dy[j..], d, mean, rstd, dweight, dbias)
                     }),
                 }
             }

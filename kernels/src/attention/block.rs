@@ -84,7 +84,7 @@ pub(super) fn forward<'o>(task: &Task, queries: Range<usize>, row: impl Fn(usize
         for (r, i) in queries.enumerate() {
             let (to, lse) = row(i);
             let scale = 1.0 / sum[r];
-            to.iter_mut().zip(&out[r * width..]).for_each(|(to, x)| *to = scale * x);
+            softmax::scaled(task.isa, scale, &out[r * width..][..d], Write::Set, to);
             *lse = max[r] + sum[r].ln();
         }
     });
@@ -154,7 +154,7 @@ pub(super) fn backward<'o>(
             }
         }
         for i in 0..rows {
-            dq_row(i).iter_mut().zip(&dq[i * width..]).for_each(|(to, x)| *to = task.scale * x);
+            softmax::scaled(task.isa, task.scale, &dq[i * width..][..d], Write::Set, dq_row(i));
         }
     });
 }

@@ -1,13 +1,12 @@
 //! Few queries: every key is read once per query, where it stands.
 
-use super::pack::Source;
-use super::pack::padded;
-use super::pack::with_scratch;
+use super::pack::{Source, padded, with_scratch};
 use super::product::{Left, Right, Size, product};
 use super::softmax::{self, Running};
 use super::{Saved, Task};
 use crate::Write;
 use crate::isa::multiversion;
+use crate::lanes;
 
 /// Fewer queries than this do not repay the packing.
 pub(super) const LIMIT: usize = 4;
@@ -16,7 +15,7 @@ multiversion! {
     /// scores\[j\] = scale·⟨x, row j⟩
     fn dots(x: &[f32], rows: Source<'_>, scale: f32, scores: &mut [f32]) {
         for (j, score) in scores.iter_mut().enumerate() {
-            *score = scale * crate::lanes::dot::<FMA>(x, rows.row(j, x.len()));
+            *score = scale * lanes::dot::<FMA>(x, rows.row(j, x.len()));
         }
     }
 }

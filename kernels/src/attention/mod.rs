@@ -212,9 +212,13 @@ impl<'a> Layout<'a> {
 
     #[track_caller]
     fn check_rows(&self, name: &str, m: Heads, rows: usize) {
-        let width = self.heads * self.head_dim;
+        let fits = rows == 0
+            || self.heads.checked_mul(self.head_dim).is_some_and(|width| {
+                let end = (rows - 1).checked_mul(m.row_stride).and_then(|start| start.checked_add(width));
+                m.row_stride >= width && end.is_some_and(|end| end <= m.data.len())
+            });
         assert!(
-            rows == 0 || (m.row_stride >= width && (rows - 1) * m.row_stride + width <= m.data.len()),
+            fits,
             "attention: {name} has {} elements at stride {} for {rows} rows of {} heads of {}",
             m.data.len(),
             m.row_stride,
