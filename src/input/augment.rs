@@ -206,7 +206,7 @@ impl Warp {
 /// The colour at a point between four pixels, in fixed point with 6-bit fractions: the three channels' sums, of 20
 /// bits each, then fit one word, and one multiplication weighs a whole pixel.
 fn bilinear(pixels: &[[u8; 3]], width: usize, u: f32, v: f32) -> [u8; 3] {
-    let (u, v) = ((u * 64.0) as usize, (v * 64.0) as usize);
+    let (u, v) = ((u * 64.0 + 0.5) as usize, (v * 64.0 + 0.5) as usize);
     let (fx, fy) = ((u & 63) as u64, (v & 63) as u64);
     let first = (v >> 6) * width + (u >> 6);
     // On the last column or row the fraction is 0, and the pixel beyond counts for nothing.

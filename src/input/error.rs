@@ -71,9 +71,20 @@ impl BadReport {
         self.seen += 1;
         if let Err(example) = outcome {
             self.bad += 1;
-            if self.first.len() < Self::NAMED && !self.first.contains(example) {
-                self.first.push(example.clone());
-            }
+            self.name(example);
+        }
+    }
+
+    /// Adds another report.
+    pub fn merge(&mut self, other: &Self) {
+        self.seen += other.seen;
+        self.bad += other.bad;
+        other.first.iter().for_each(|example| self.name(example));
+    }
+
+    fn name(&mut self, example: &BadExample) {
+        if self.first.len() < Self::NAMED && !self.first.contains(example) {
+            self.first.push(example.clone());
         }
     }
 }

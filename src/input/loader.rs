@@ -9,7 +9,7 @@ use super::dataset::{Dataset, Example};
 use super::error::{BadExample, BadLimit, BadReport, InputError};
 use super::preprocess::{Preprocess, Scratch};
 use super::queue::Queue;
-use super::random::{key, rng};
+use super::random::{Rng, key, rng};
 use super::sampler::Sampler;
 use super::tokenizer::Tokenizer;
 use rand::RngExt;
@@ -214,7 +214,7 @@ impl Kitchen {
     }
 
     /// Whether the example could be read.
-    fn read(&self, index: usize, rng: &mut super::Rng, example: &mut Example) -> Result<bool, InputError> {
+    fn read(&self, index: usize, rng: &mut Rng, example: &mut Example) -> Result<bool, InputError> {
         let outcome: Result<(), BadExample> = self.dataset.read(index, rng, example);
         let mut bad = self.bad.lock().expect("counting does not panic");
         bad.count(&outcome);

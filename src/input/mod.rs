@@ -6,9 +6,11 @@
 //! | [`augment`] | the same with random variation, for training |
 //! | [`clean`](mod@clean), [`tokenizer`] | a caption to CLIP's byte-pair tokens |
 //! | [`emoji`] | the embedded training and evaluation pictures |
+//! | [`table`], [`braces`], [`shards`] | the reader's own pictures: CSV, JSON lines, WebDataset tar files |
 //! | [`sampler`], [`loader`] | examples to batches, ahead of the trainer and reproducibly |
 
 pub mod augment;
+pub mod braces;
 pub mod clean;
 pub mod dataset;
 pub mod decode;
@@ -21,6 +23,8 @@ mod queue;
 pub mod random;
 pub mod resize;
 pub mod sampler;
+pub mod shards;
+pub mod table;
 pub mod tokenizer;
 
 pub use augment::Augment;
@@ -31,4 +35,6 @@ pub use loader::{Batch, Loader, LoaderConfig};
 pub use picture::{Mode, Picture};
 pub use preprocess::{Interpolation, Preprocess, ResizeMode, Scratch};
 pub use random::Rng;
+pub use shards::Shards;
+pub use table::{CsvLayout, Table};
 pub use tokenizer::{Caption, Tokenizer};

@@ -41,6 +41,7 @@ pub struct Preprocess {
 }
 
 impl Default for Preprocess {
+    #[expect(clippy::excessive_precision, reason = "the numbers as published")]
     fn default() -> Self {
         Self {
             size: 224,

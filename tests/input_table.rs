@@ -1,0 +1,146 @@
+//! Pictures from a table: what is read, what is skipped, and how the skipped is named.
+
+use clip::input::random::rng;
+use clip::input::*;
+use proptest::prelude::*;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tempfile::TempDir;
+
+/// A folder with two pictures, one broken file and a table.
+fn folder(table: &str, contents: impl AsRef<[u8]>) -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("pics")).unwrap();
+    for (name, shade) in [("a", 10u8), ("b", 200)] {
+        image::RgbImage::from_pixel(9, 7, image::Rgb([shade; 3]))
+            .save(folder.path().join(format!("pics/{name}.png")))
+            .unwrap();
+    }
+    std::fs::write(folder.path().join("pics/broken.png"), b"\x89PNG\r\n\x1a\nnot really").unwrap();
+    let path = folder.path().join(table);
+    std::fs::write(&path, contents).unwrap();
+    (folder, path)
+}
+
+fn read(dataset: &dyn Dataset, index: usize) -> Result<Example, BadExample> {
+    let mut example = Example::default();
+    dataset.read(index, &mut rng(&[]), &mut example).map(|()| example)
+}
+
+fn csv(path: &Path, layout: &CsvLayout) -> Result<Table, InputError> {
+    Table::csv(path, layout, BadLimit::default())
+}
+
+#[test]
+fn reads_openclips_default_layout() {
+    let (_folder, path) = folder("train.tsv", "title\tfilepath\na \"dark\" one\tpics/a.png\nlight\tpics/b.png\n");
+    let table = csv(&path, &CsvLayout::default()).unwrap();
+    assert_eq!((table.concepts().len(), table.bad().bad), (2, 0));
+    let example = read(&table, 1).unwrap();
+    assert_eq!((example.caption.as_str(), example.picture.width, example.picture.samples[0]), ("light", 9, 200));
+}
+
+#[test]
+fn reads_other_columns_quotes_and_absolute_paths() {
+    let (folder, path) = folder("train.csv", "");
+    let absolute = folder.path().join("pics/a.png");
+    std::fs::write(&path, format!("img,cap\n{},\"one, two\nthree\"\n", absolute.display())).unwrap();
+    let layout = CsvLayout { picture: "img".into(), caption: "cap".into(), separator: b',' };
+    assert_eq!(read(&csv(&path, &layout).unwrap(), 0).unwrap().caption, "one, two\nthree");
+}
+
+#[test]
+fn a_missing_column_is_named_beside_those_there_are() {
+    let (_folder, path) = folder("train.csv", "img,cap\npics/a.png,x\n");
+    let error = csv(&path, &CsvLayout { separator: b',', ..CsvLayout::default() }).err().unwrap().to_string();
+    assert!(
+        error.contains("train.csv") && error.contains("\"filepath\"") && error.contains("\"img\", \"cap\""),
+        "{error}"
+    );
+}
+
+#[test]
+fn bad_rows_are_counted_and_named() {
+    let rows = b"filepath\ttitle\npics/a.png\tfine\npics/a.png\t  \n\tno picture\nshort\npics/b.png\t\xff\xfe\n";
+    let (_folder, path) = folder("train.tsv", rows);
+    let table = csv(&path, &CsvLayout::default()).unwrap();
+    assert_eq!((table.bad().seen, table.bad().bad), (5, 4));
+    let report = table.bad().to_string();
+    for wanted in
+        ["line 3: pics/a.png: empty caption", "line 4: no picture", "line 5: the row is too short", "line 6: not UTF-8"]
+    {
+        assert!(report.contains(wanted), "{wanted} in {report}");
+    }
+    let strict = BadLimit { share: 0.5, after: 5 };
+    assert!(matches!(Table::csv(&path, &CsvLayout::default(), strict), Err(InputError::TooManyBad { .. })));
+}
+
+#[test]
+fn reads_a_folder_with_metadata() {
+    let lines = concat!(
+        r#"{"file_name": "pics/a.png", "text": "dark", "more": 1}"#,
+        "\n\n",
+        r#"{"file_name": "pics/b.png"}"#,
+        "\n",
+        r#"{"file_name": "pics/broken.png", "text": "broken"}"#,
+        "\r\n",
+        r#"{"file_name": "pics/missing.png", "text": "missing"}"#,
+    );
+    let (_folder, path) = folder("metadata.jsonl", lines);
+    let table = Table::jsonl(&path, BadLimit::default()).unwrap();
+    assert_eq!((table.concepts().len(), table.bad().bad), (3, 1));
+    assert!(table.bad().to_string().contains("line 3: missing field `text`"), "{}", table.bad());
+    assert_eq!(read(&table, 0).unwrap().caption, "dark");
+    for (index, line, name) in [(1, "line 4", "broken.png"), (2, "line 5", "missing.png")] {
+        let error = read(&table, index).unwrap_err().to_string();
+        assert!(error.contains("metadata.jsonl") && error.contains(line) && error.contains(name), "{error}");
+    }
+}
+
+#[test]
+fn same_pictures_and_same_captions_are_one_concept() {
+    let rows = "filepath\ttitle\nx.png\tone\nx.png\ttwo\ny.png\tA  dog\nz.png\ta dog\nw.png\tother\n";
+    let (_folder, path) = folder("train.tsv", rows);
+    let table = csv(&path, &CsvLayout::default()).unwrap();
+    let keys = table.concepts();
+    assert!(keys[0] == keys[1] && keys[2] == keys[3]);
+    assert!(keys[0] != keys[2] && keys[4] != keys[0] && keys[4] != keys[2]);
+}
+
+/// The whole way: a run on a table with a broken picture goes on without it.
+#[test]
+fn a_broken_picture_does_not_stop_the_loader() {
+    let mut rows = "filepath\ttitle\npics/broken.png\tbroken\n".to_owned();
+    (0..29).for_each(|i| rows += &format!("pics/{}.png\tpicture {i}\n", if i % 2 == 0 { "a" } else { "b" }));
+    let (_folder, path) = folder("train.tsv", rows);
+    let config = LoaderConfig {
+        batch_size: 10,
+        context_length: 8,
+        preprocess: Preprocess { size: 8, ..Preprocess::default() },
+        augment: Some(Augment::default()),
+        seed: 1,
+        workers: 2,
+        start_step: 0,
+        bad_limit: BadLimit::default(),
+    };
+    let table = Arc::new(csv(&path, &CsvLayout::default()).unwrap());
+    let mut loader = Loader::new(table, Arc::new(Tokenizer::clip()), config).unwrap();
+    for _ in 0..30 {
+        let batch = loader.next().unwrap();
+        loader.recycle(batch);
+    }
+    let report = loader.bad();
+    assert!(report.bad >= 8 && report.first.len() == 1, "{report}");
+    assert!(report.to_string().contains("train.tsv, line 2") && report.to_string().contains("broken.png"), "{report}");
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_no_reason_to_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+        let (_folder, path) = folder("any", &bytes);
+        let _ = Table::jsonl(&path, BadLimit::default());
+        let _ = csv(&path, &CsvLayout::default());
+        std::fs::write(&path, [b"filepath\ttitle\n", bytes.as_slice()].concat()).unwrap();
+        let _ = csv(&path, &CsvLayout::default());
+    }
+}
