@@ -36,6 +36,13 @@ const PACKED: usize = 4 << 20;
 /// Columns of B packed at a time.
 const WIDE: usize = 8192;
 
+/// Steps of K for which all panels of a group are packed before the next ones: where the operand lies along its lanes,
+/// neighbouring panels share its lines and pages.
+const STRETCH: usize = 64;
+
+/// Panels of the shared operand that are packed together.
+const GROUP: usize = 8;
+
 /// Below this many multiply-adds a product takes some ten microseconds: waking other threads costs as much.
 const PARALLEL: usize = 1 << 19;
 
@@ -87,45 +94,63 @@ struct Slab<'a> {
     depth: usize,
 }
 
+/// Which operand.
+#[derive(Clone, Copy)]
+enum Side {
+    A,
+    B,
+}
+
 impl Slab<'_> {
     fn run(&self) {
         let parallel = self.p.c.rows * self.cols * self.depth >= PARALLEL;
-        let (step, len) = if self.flat {
-            (self.kernel.mr, self.p.c.rows)
-        } else {
-            (self.kernel.nr, self.cols.next_multiple_of(self.kernel.nr))
-        };
-        with_buffer(len * self.depth, |shared| {
-            if self.depth > 0 {
-                let pack = |(i, dst): (usize, &mut [f32])| {
-                    if self.flat { self.pack_a(i * step, 0, dst) } else { self.pack_b(i * step, 0, dst) }
-                };
-                let panel = step * self.depth;
-                if parallel {
-                    shared.par_chunks_mut(panel).enumerate().for_each(pack);
-                } else {
-                    shared.chunks_mut(panel).enumerate().for_each(pack);
-                }
+        let (side, lanes) = if self.flat { (Side::A, self.p.c.rows) } else { (Side::B, self.cols) };
+        let unit = GROUP * self.unit(side);
+        with_buffer(self.panel_lanes(side, lanes) * self.depth, |shared| {
+            let pack = |(g, dst): (usize, &mut [f32])| {
+                self.pack(side, (g * unit, unit.min(lanes - g * unit)), (0, self.depth), dst);
+            };
+            let group = (unit * self.depth).max(1);
+            if parallel {
+                shared.par_chunks_mut(group).enumerate().for_each(pack);
+            } else {
+                shared.chunks_mut(group).enumerate().for_each(pack);
             }
             self.multiply(shared, parallel);
         });
     }
 
-    /// Packs the panel of A whose first row is `i`, from the slab's depth `k` on.
-    fn pack_a(&self, i: usize, k: usize, dst: &mut [f32]) {
-        let width = self.kernel.mr.min(self.p.c.rows - i);
-        let src = Lanes::rows(self.p.a).from(i, self.k + k);
-        // SAFETY: the kernel came from an `Isa`, which proves the instruction set.
-        unsafe { (self.kernel.pack)(src, width, width, dst.len() / width, dst) }
+    /// Lanes of a full panel.
+    fn unit(&self, side: Side) -> usize {
+        match side {
+            Side::A => self.kernel.mr,
+            Side::B => self.kernel.nr,
+        }
     }
 
-    /// Packs the panel of B whose first column is the slab's `j`, from the slab's depth `k` on.
-    fn pack_b(&self, j: usize, k: usize, dst: &mut [f32]) {
-        let nr = self.kernel.nr;
-        let width = nr.min(self.cols - j);
-        let src = Lanes::columns(self.p.b).from(self.col + j, self.k + k);
-        // SAFETY: the same.
-        unsafe { (self.kernel.pack)(src, width, nr, dst.len() / nr, dst) }
+    /// Lanes that panels for `lanes` of them have room for: the last panel of A is as narrow as its tiles, all of B's
+    /// are as wide as the micro-kernel reads.
+    fn panel_lanes(&self, side: Side, lanes: usize) -> usize {
+        match side {
+            Side::A => lanes,
+            Side::B => lanes.next_multiple_of(self.kernel.nr),
+        }
+    }
+
+    /// Packs `lanes` rows of A (columns of B) from the slab's `first` on, at `depth` steps from the slab's `k` on.
+    fn pack(&self, side: Side, (first, lanes): (usize, usize), (k, depth): (usize, usize), dst: &mut [f32]) {
+        let src = match side {
+            Side::A => Lanes::rows(self.p.a).from(first, self.k + k),
+            Side::B => Lanes::columns(self.p.b).from(self.col + first, self.k + k),
+        };
+        for (k, steps) in pieces(depth, STRETCH) {
+            for (lane, width) in pieces(lanes, self.unit(side)) {
+                let room = self.panel_lanes(side, width);
+                let dst = &mut dst[lane * depth + k * room..][..steps * room];
+                // SAFETY: the kernel came from an `Isa`, which proves the instruction set.
+                unsafe { (self.kernel.pack)(src.from(lane, k), width, room, steps, dst) }
+            }
+        }
     }
 
     /// Multiplies, one task per block of C.
@@ -184,9 +209,7 @@ impl Slab<'_> {
     /// A packed here, panel by panel; every panel of B then meets all of it.
     fn tall_piece(&self, b: &[f32], a: &mut [f32], c: Block, (i, j): (usize, usize), (k, depth): (usize, usize)) {
         let (mr, nr) = (self.kernel.mr, self.kernel.nr);
-        for (i1, rows) in pieces(c.rows, mr) {
-            self.pack_a(i + i1, k, &mut a[i1 * depth..][..rows * depth]);
-        }
+        self.pack(Side::A, (i, c.rows), (k, depth), a);
         for (j1, cols) in pieces(c.cols, nr) {
             let b = &b[(j + j1) * self.depth + k * nr..][..depth * nr];
             for (i1, rows) in pieces(c.rows, mr) {
@@ -200,7 +223,7 @@ impl Slab<'_> {
         let (mr, nr) = (self.kernel.mr, self.kernel.nr);
         let b = &mut b[..depth * nr];
         for (j1, cols) in pieces(c.cols, nr) {
-            self.pack_b(j + j1, k, b);
+            self.pack(Side::B, (j + j1, cols), (k, depth), b);
             for (i1, rows) in pieces(c.rows, mr) {
                 self.tile(&a[i1 * self.depth + k * rows..][..rows * depth], b, c.part(i1, rows, j1, cols), k);
             }
