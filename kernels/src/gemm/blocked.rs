@@ -1,32 +1,52 @@
 //! The loop nest around the micro-kernel: which part of A, B and C is in which cache when.
+//!
+//! C is cut into blocks, one task each. The operand that many tasks read is packed once, by all threads, before they
+//! start; the other one each task packs for itself, a piece at a time, into a buffer that stays in its own cache:
+//!
+//! * *tall*, many rows: B is shared; a task packs its rows of A.
+//! * *flat*, a few rows (a small batch, one image): A is shared; a task packs its columns of B. Each column has one task,
+//!   so that the large matrix of weights is read once and its packed copy never leaves the cache.
 
 use super::Mat;
 use super::block::Block;
 use super::epilogue::Finish;
 use super::kernel::{Kernel, Tile};
-use super::pack::{LINE, Lanes, with_buffer};
+use super::pack::{Lanes, with_buffer};
 use crate::isa::Isa;
 use rayon::prelude::*;
 
-/// Innermost loop: steps of K per tile. A panel of B (KC × 32 × 4 bytes) is read by one tile after the other and should
-/// stay in or near L1; more steps mean fewer rounds of loading and storing C.
+/// Steps of K per tile. A panel of B (KC × 32 × 4 bytes = 48 KB) passes through L1 once per row of tiles; more steps
+/// mean fewer rounds of loading and storing C.
 const KC: usize = 384;
 
-/// Rows of A that a task keeps in L2 (MC × KC × 4 bytes = 172 KB), and columns of C next to it.
+/// Rows of a tall task: its piece of A (MC × KC × 4 bytes = 172 KB) stays in L2 while B passes by.
 const MC: usize = 112;
-const NC: usize = 384;
 
-/// Packed elements of A, and of B, at a time: 16 MB each, within the last cache of a desktop CPU. Any product is cut
-/// along K, N and M so that its operands fit.
+/// Columns of a tall task: A is packed once per so many, and the block of C (MC × NC × 4 bytes = 344 KB) should find
+/// room in L2 as well.
+const NC: usize = 768;
+
+/// Rows of a flat product: all of A at KC steps (FLAT × KC × 4 bytes = 688 KB) passes through L2 for every panel of B.
+const FLAT: usize = 448;
+
+/// Elements of the shared operand packed at a time: 16 MB, within the last cache of a desktop CPU. Whatever is larger
+/// is cut along K and N.
 const PACKED: usize = 4 << 20;
+
+/// Columns of B packed at a time.
+const WIDE: usize = 8192;
+
+/// Steps of K for which all panels of a group are packed before the next ones: where the operand lies along its lanes,
+/// neighbouring panels share its lines and pages.
+const STRETCH: usize = 64;
+
+/// Panels of the shared operand that are packed together.
+const GROUP: usize = 8;
 
 /// Below this many multiply-adds a product takes some ten microseconds: waking other threads costs as much.
 const PARALLEL: usize = 1 << 19;
 
-/// Columns of B packed at a time; with [`KC`] they fill [`PACKED`] at most.
-const MAX_COLS: usize = 8192;
-
-/// α·A·B + β·C with both operands packed.
+/// α·A·B + β·C and what is done to it.
 pub(super) struct Product<'a> {
     pub isa: Isa,
     pub alpha: f32,
@@ -37,20 +57,9 @@ pub(super) struct Product<'a> {
     pub finish: Finish<'a>,
 }
 
-/// The part of the product whose operands are packed at one time.
-struct Slab {
-    row: usize,
-    rows: usize,
-    col: usize,
-    cols: usize,
-    k: usize,
-    depth: usize,
-}
-
-/// Steps of K per block: the fewest blocks of at most [`KC`], evenly. Only K decides, so that a sum has the same bits
-/// however C is cut.
-fn k_block(k: usize) -> usize {
-    k.div_ceil(k.div_ceil(KC).max(1)).max(1)
+/// The fewest steps of at most `max` that cover `n`, evenly, each a multiple of `unit`.
+fn even(n: usize, max: usize, unit: usize) -> usize {
+    n.div_ceil(n.div_ceil(max).max(1)).next_multiple_of(unit).max(unit)
 }
 
 /// The pieces `(start, length)` of `0..n`, all `step` long but the last. One empty piece if `n` is 0.
@@ -59,139 +68,187 @@ fn pieces(n: usize, step: usize) -> impl Iterator<Item = (usize, usize)> {
 }
 
 pub(super) fn run(p: &Product) {
-    let kernel = Kernel::of(p.isa);
     let (m, n, k) = (p.a.rows, p.b.cols, p.a.cols);
-    let kc = k_block(k);
-    let cols = n.min(MAX_COLS);
-    let depth = (PACKED / cols / kc).clamp(1, k.div_ceil(kc).max(1)) * kc;
-    let rows = (PACKED / depth).next_multiple_of(kernel.mr);
-    let a_len = (rows.min(m) * depth).next_multiple_of(LINE);
-    let b_len = cols.next_multiple_of(kernel.nr) * depth;
-    with_buffer(a_len + b_len, |buffer| {
-        let (a, b) = buffer.split_at_mut(a_len);
-        for (col, cols) in pieces(n, cols) {
-            for (k, depth) in pieces(k, depth) {
-                for (row, rows) in pieces(m, rows) {
-                    let slab = Slab { row, rows, col, cols, k, depth };
-                    slab.pack(kernel, p, a, b);
-                    slab.multiply(kernel, p, a, b, kc);
-                }
-            }
+    // Only K decides how K is cut, so that a sum has the same bits however C is cut.
+    let kc = even(k, KC, 1);
+    let flat = m <= FLAT;
+    let cols = if flat { n } else { n.min(WIDE) };
+    let shared = if flat { m } else { cols };
+    let depth = (PACKED / shared / kc).clamp(1, k.div_ceil(kc).max(1)) * kc;
+    for (col, cols) in pieces(n, cols) {
+        for (k, depth) in pieces(k, depth) {
+            Slab { p, kernel: Kernel::of(p.isa), kc, flat, col, cols, k, depth }.run();
         }
-    })
+    }
 }
 
-impl Slab {
-    fn parallel(&self) -> bool {
-        self.rows * self.cols * self.depth >= PARALLEL
+/// The part of the product whose shared operand is packed at one time: some columns and a stretch of K.
+struct Slab<'a> {
+    p: &'a Product<'a>,
+    kernel: &'static Kernel,
+    kc: usize,
+    flat: bool,
+    col: usize,
+    cols: usize,
+    k: usize,
+    depth: usize,
+}
+
+/// Which operand.
+#[derive(Clone, Copy)]
+enum Side {
+    A,
+    B,
+}
+
+impl Slab<'_> {
+    fn run(&self) {
+        let parallel = self.p.c.rows * self.cols * self.depth >= PARALLEL;
+        let (side, lanes) = if self.flat { (Side::A, self.p.c.rows) } else { (Side::B, self.cols) };
+        let unit = GROUP * self.unit(side);
+        with_buffer(self.panel_lanes(side, lanes) * self.depth, |shared| {
+            let pack = |(g, dst): (usize, &mut [f32])| {
+                self.pack(side, (g * unit, unit.min(lanes - g * unit)), (0, self.depth), dst);
+            };
+            let group = (unit * self.depth).max(1);
+            if parallel {
+                shared.par_chunks_mut(group).enumerate().for_each(pack);
+            } else {
+                shared.chunks_mut(group).enumerate().for_each(pack);
+            }
+            self.multiply(shared, parallel);
+        });
     }
 
-    /// Packs the slab's rows of A into `a`, and, when they are new, its columns of B into `b`.
-    fn pack(&self, kernel: &Kernel, p: &Product, a: &mut [f32], b: &mut [f32]) {
-        let (mr, nr, depth) = (kernel.mr, kernel.nr, self.depth);
-        if depth == 0 {
-            return;
-        }
-        let pack_a = |(i, dst): (usize, &mut [f32])| {
-            let width = mr.min(self.rows - i * mr);
-            let src = Lanes::rows(p.a).from(self.row + i * mr, self.k);
-            // SAFETY: the kernel came from an `Isa`, which proves the instruction set.
-            unsafe { (kernel.pack)(src, width, width, depth, dst) }
-        };
-        let pack_b = |(j, dst): (usize, &mut [f32])| {
-            let width = nr.min(self.cols - j * nr);
-            let src = Lanes::columns(p.b).from(self.col + j * nr, self.k);
-            // SAFETY: the same.
-            unsafe { (kernel.pack)(src, width, nr, depth, dst) }
-        };
-        let a = &mut a[..self.rows * depth];
-        let b = &mut b[..if self.row == 0 { self.cols.next_multiple_of(nr) * depth } else { 0 }];
-        if self.parallel() {
-            rayon::join(
-                || a.par_chunks_mut(mr * depth).enumerate().for_each(pack_a),
-                || b.par_chunks_mut(nr * depth).enumerate().for_each(pack_b),
-            );
-        } else {
-            a.chunks_mut(mr * depth).enumerate().for_each(pack_a);
-            b.chunks_mut(nr * depth).enumerate().for_each(pack_b);
+    /// Lanes of a full panel.
+    fn unit(&self, side: Side) -> usize {
+        match side {
+            Side::A => self.kernel.mr,
+            Side::B => self.kernel.nr,
         }
     }
 
-    /// Multiplies the packed operands, one task per block of C.
-    fn multiply(&self, kernel: &Kernel, p: &Product, a: &[f32], b: &[f32], kc: usize) {
-        let (mc, nc) = self.task_size(kernel);
+    /// Lanes that panels for `lanes` of them have room for: the last panel of A is as narrow as its tiles, all of B's
+    /// are as wide as the micro-kernel reads.
+    fn panel_lanes(&self, side: Side, lanes: usize) -> usize {
+        match side {
+            Side::A => lanes,
+            Side::B => lanes.next_multiple_of(self.kernel.nr),
+        }
+    }
+
+    /// Packs `lanes` rows of A (columns of B) from the slab's `first` on, at `depth` steps from the slab's `k` on.
+    fn pack(&self, side: Side, (first, lanes): (usize, usize), (k, depth): (usize, usize), dst: &mut [f32]) {
+        let src = match side {
+            Side::A => Lanes::rows(self.p.a).from(first, self.k + k),
+            Side::B => Lanes::columns(self.p.b).from(self.col + first, self.k + k),
+        };
+        for (k, steps) in pieces(depth, STRETCH) {
+            for (lane, width) in pieces(lanes, self.unit(side)) {
+                let room = self.panel_lanes(side, width);
+                let dst = &mut dst[lane * depth + k * room..][..steps * room];
+                // SAFETY: the kernel came from an `Isa`, which proves the instruction set.
+                unsafe { (self.kernel.pack)(src.from(lane, k), width, room, steps, dst) }
+            }
+        }
+    }
+
+    /// Multiplies, one task per block of C.
+    fn multiply(&self, shared: &[f32], parallel: bool) {
+        let (mc, nc) = self.task_size();
         let across = self.cols.div_ceil(nc);
         let task = |t: usize| {
             let (i, j) = (t / across * mc, t % across * nc);
-            self.block(kernel, p, a, b, kc, (i, mc.min(self.rows - i)), (j, nc.min(self.cols - j)));
+            self.block(shared, (i, mc.min(self.p.c.rows - i)), (j, nc.min(self.cols - j)));
         };
-        let tasks = self.rows.div_ceil(mc) * across;
-        if self.parallel() {
+        let tasks = self.p.c.rows.div_ceil(mc) * across;
+        if parallel {
             (0..tasks).into_par_iter().with_max_len(1).for_each(task);
         } else {
             (0..tasks).for_each(task);
         }
     }
 
-    /// Rows and columns of a task: at most [`MC`] × [`NC`], smaller while there are too few tasks to keep all threads
-    /// busy to the end.
-    fn task_size(&self, kernel: &Kernel) -> (usize, usize) {
-        let wanted = 8 * rayon::current_num_threads();
-        let even = |n: usize, max: usize, unit: usize| n.div_ceil(n.div_ceil(max)).next_multiple_of(unit);
-        let (mut mc, mut nc) = (even(self.rows, MC, kernel.mr), even(self.cols, NC, kernel.nr));
-        while self.rows.div_ceil(mc) * self.cols.div_ceil(nc) < wanted {
-            if nc > 2 * kernel.nr {
-                nc = (nc / 2).next_multiple_of(kernel.nr);
-            } else if mc > 2 * kernel.mr {
-                mc = (mc / 2).next_multiple_of(kernel.mr);
+    /// Rows and columns of a task, a few tasks per thread so that all are busy to the end.
+    fn task_size(&self) -> (usize, usize) {
+        let (rows, mr, nr) = (self.p.c.rows, self.kernel.mr, self.kernel.nr);
+        let wanted = 4 * rayon::current_num_threads();
+        if self.flat {
+            return (rows, even(self.cols, (self.cols / wanted).clamp(nr, NC), nr));
+        }
+        let (mut mc, mut nc) = (even(rows, MC, mr), even(self.cols, NC, nr));
+        while rows.div_ceil(mc) * self.cols.div_ceil(nc) < wanted && (mc > 4 * mr || nc > 4 * nr) {
+            if mc > 4 * mr {
+                mc = (mc / 2).next_multiple_of(mr);
             } else {
-                break;
+                nc = (nc / 2).next_multiple_of(nr);
             }
         }
         (mc, nc)
     }
 
-    /// One block of C: all of the slab's K, a block at a time, while the block of C stays in L2.
-    #[allow(clippy::too_many_arguments)]
-    fn block(
-        &self,
-        kernel: &Kernel,
-        p: &Product,
-        a: &[f32],
-        b: &[f32],
-        kc: usize,
-        (i, rows): (usize, usize),
-        (j, cols): (usize, usize),
-    ) {
-        let c = p.c.part(self.row + i, rows, self.col + j, cols);
-        for (k, depth) in pieces(self.depth, kc) {
-            let beta = if self.k + k == 0 { p.beta } else { 1.0 };
-            for (j1, cols) in pieces(cols, kernel.nr) {
-                let b = &b[(j + j1) * self.depth + k * kernel.nr..][..depth * kernel.nr];
-                for (i1, rows) in pieces(rows, kernel.mr) {
-                    let a = &a[(i + i1) * self.depth + k * rows..][..depth * rows];
-                    let c = c.part(i1, rows, j1, cols);
-                    let tile = Tile {
-                        depth,
-                        a: a.as_ptr(),
-                        a_step: rows,
-                        b: b.as_ptr(),
-                        b_step: kernel.nr,
-                        c: c.ptr,
-                        c_stride: c.row_stride,
-                        cols,
-                        alpha: p.alpha,
-                        beta,
-                    };
-                    // SAFETY: the kernel came from an `Isa`, which proves the instruction set; `a` and `b` are slices of
-                    // whole panels, `part` checked that the tile lies in C, and no other task has this part of C.
-                    unsafe { kernel.tiles[rows - 1](&tile) }
+    /// One block of C: all of the slab's K, a piece at a time, while the block of C stays in cache.
+    fn block(&self, shared: &[f32], (i, rows): (usize, usize), (j, cols): (usize, usize)) {
+        let c = self.p.c.part(i, rows, self.col + j, cols);
+        let own = self.kc * if self.flat { self.kernel.nr } else { rows };
+        with_buffer(own, |own| {
+            for (k, depth) in pieces(self.depth, self.kc) {
+                if self.flat {
+                    self.flat_piece(shared, own, c, j, (k, depth));
+                } else {
+                    self.tall_piece(shared, own, c, (i, j), (k, depth));
                 }
             }
-        }
-        if self.k + self.depth == p.a.cols {
+        });
+        if self.k + self.depth == self.p.a.cols {
             // SAFETY: this task alone has this block.
-            unsafe { p.finish.apply(p.isa, c, self.row + i, self.col + j) }
+            unsafe { self.p.finish.apply(self.p.isa, c, i, self.col + j) }
         }
+    }
+
+    /// A packed here, panel by panel; every panel of B then meets all of it.
+    fn tall_piece(&self, b: &[f32], a: &mut [f32], c: Block, (i, j): (usize, usize), (k, depth): (usize, usize)) {
+        let (mr, nr) = (self.kernel.mr, self.kernel.nr);
+        self.pack(Side::A, (i, c.rows), (k, depth), a);
+        for (j1, cols) in pieces(c.cols, nr) {
+            let b = &b[(j + j1) * self.depth + k * nr..][..depth * nr];
+            for (i1, rows) in pieces(c.rows, mr) {
+                self.tile(&a[i1 * depth..][..rows * depth], b, c.part(i1, rows, j1, cols), k);
+            }
+        }
+    }
+
+    /// One panel of B packed here at a time; it stays in L1 while all of A passes by.
+    fn flat_piece(&self, a: &[f32], b: &mut [f32], c: Block, j: usize, (k, depth): (usize, usize)) {
+        let (mr, nr) = (self.kernel.mr, self.kernel.nr);
+        let b = &mut b[..depth * nr];
+        for (j1, cols) in pieces(c.cols, nr) {
+            self.pack(Side::B, (j + j1, cols), (k, depth), b);
+            for (i1, rows) in pieces(c.rows, mr) {
+                self.tile(&a[i1 * self.depth + k * rows..][..rows * depth], b, c.part(i1, rows, j1, cols), k);
+            }
+        }
+    }
+
+    /// C ← α·A·B + β·C for a panel of A and one of B, β being 1 but for the first piece of K.
+    fn tile(&self, a: &[f32], b: &[f32], c: Block, k: usize) {
+        let nr = self.kernel.nr;
+        let depth = a.len() / c.rows;
+        assert!(depth * nr == b.len() && c.cols <= nr);
+        let tile = Tile {
+            depth,
+            a: a.as_ptr(),
+            a_step: c.rows,
+            b: b.as_ptr(),
+            b_step: nr,
+            c: c.ptr,
+            c_stride: c.row_stride,
+            cols: c.cols,
+            alpha: self.p.alpha,
+            beta: if self.k + k == 0 { self.p.beta } else { 1.0 },
+        };
+        // SAFETY: the kernel came from an `Isa`, which proves the instruction set; `a` and `b` are whole panels, and no
+        // other task has this part of C.
+        unsafe { self.kernel.tiles[c.rows - 1](&tile) }
     }
 }

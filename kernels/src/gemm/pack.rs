@@ -5,7 +5,7 @@
 
 use super::Mat;
 use super::vector::Vector;
-use std::cell::Cell;
+use std::cell::RefCell;
 
 /// An operand as packing sees it: rows of A or columns of B are lanes, K is the depth.
 #[derive(Clone, Copy)]
@@ -111,22 +111,21 @@ unsafe fn transpose<V: Vector, const L: usize>(mut rows: [V; L]) -> [V; L] {
 #[repr(C, align(64))]
 struct Line([f32; LINE]);
 
-pub(super) const LINE: usize = 16;
+const LINE: usize = 16;
 
 /// Runs `work` on a buffer of `len` elements of any content, kept by this thread from call to call.
 ///
 /// The buffer is taken out while in use: a thread that waits in `work` for others may be handed another product to
-/// compute, which then finds no buffer and makes its own; the larger of the two is kept.
+/// compute, which then takes the next one. Calls nest, so the stack hands every level the buffer it had before.
 pub(super) fn with_buffer<R>(len: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
-    thread_local!(static KEPT: Cell<Vec<Line>> = const { Cell::new(Vec::new()) });
-    let mut lines = KEPT.take();
+    thread_local!(static KEPT: RefCell<Vec<Vec<Line>>> = const { RefCell::new(Vec::new()) });
+    let mut lines = KEPT.with_borrow_mut(|kept| kept.pop()).unwrap_or_default();
     if lines.len() * LINE < len {
         lines = vec![Line([0.0; LINE]); len.div_ceil(LINE)];
     }
     // SAFETY: a line is sixteen floats without padding.
     let floats = unsafe { std::slice::from_raw_parts_mut(lines.as_mut_ptr().cast::<f32>(), lines.len() * LINE) };
     let result = work(&mut floats[..len]);
-    let other = KEPT.take();
-    KEPT.set(if other.len() > lines.len() { other } else { lines });
+    KEPT.with_borrow_mut(|kept| kept.push(lines));
     result
 }
