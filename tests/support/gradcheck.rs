@@ -20,8 +20,9 @@ use ndarray::{Array2, ArrayView2, ArrayViewMut2};
 /// below [`TOLERANCE`].
 const STEP: f64 = 1e-5;
 
-/// What every parameter gradient holds beforehand. Small beside the gradients, so that adding costs them no digits.
-pub const START: f32 = 0.125;
+/// What every parameter gradient holds beforehand: exact in binary, small enough that small gradients lose no digits when
+/// they are added to it, large enough that its loss shows beside large ones.
+pub const START: f32 = 1.0 / 64.0;
 
 /// A layer at a random point: K matrices that it takes, and its parameters.
 pub struct Layer<S, const K: usize> {
