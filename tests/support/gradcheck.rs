@@ -137,8 +137,7 @@ impl<S: Tree<Leaf = Spec>, const K: usize> Layer<S, K> {
         let inputs_len = self.point.len() - params::count(&self.spec);
         let mut gradient = vec![f32::NAN; inputs_len];
         gradient.resize(self.point.len(), START);
-        let (dx, g) = gradient.split_at_mut(inputs_len);
-        let mut dx = dx;
+        let (mut dx, g) = gradient.split_at_mut(inputs_len);
         let (x, p) = self.split(&self.point);
         pass(Pass {
             p,
