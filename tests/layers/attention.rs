@@ -1,24 +1,45 @@
-use super::shapes::{INIT, OFFSETS, sizes};
+use super::shapes::{INIT, LONG, OFFSETS, sizes};
 use crate::support::{
     gradcheck::{Layer, Pass},
     oracle,
     trees::poisoned,
 };
-use clip::layers::attention::{self, Attention, Saved, Scratch};
+use clip::layers::attention::{self, Attention, Saved, Scratch, Shape};
+use clip::params::Spec;
+use ndarray::{Array2, ArrayView2};
+
+fn layer(shape: Shape, width: usize) -> Layer<Attention<Spec>, 2> {
+    let rows = shape.offsets[shape.offsets.len() - 1];
+    let (spec, given) = (Attention::spec(width, INIT, INIT), [("x", rows, width), ("residual", rows, width)]);
+    Layer::new(format!("attention, width {width}, {shape:?}"), spec, given)
+}
+
+fn oracle(shape: Shape) -> impl Fn(&Attention<&[f64]>, [ArrayView2<f64>; 2]) -> Array2<f64> {
+    move |p, [x, residual]| oracle::attention(p, shape, x) + residual
+}
+
+fn pass(shape: Shape) -> impl FnOnce(Pass<Attention<Spec>, 2>) {
+    move |Pass { p, x: [x, residual], y, dy, dx: [dx, mut dresidual], mut g }| {
+        let (rows, width) = x.dim();
+        let saved = &mut poisoned(&Saved::dims(rows, width, shape.heads));
+        attention::forward(&p, shape, x, residual, y, saved);
+        attention::backward(&p, shape, x, saved, dy, dx, &mut poisoned(&Scratch::dims(rows, width)), &mut g);
+        dresidual.assign(&dy);
+    }
+}
 
 #[test]
 fn every_entry() {
     for (size, offsets) in sizes().flat_map(|size| OFFSETS.map(|offsets| (size, offsets))) {
-        let (shape, width, rows) = (size.attention(offsets), size.width, offsets[offsets.len() - 1]);
-        let (spec, given) = (Attention::spec(width, INIT, INIT), [("x", rows, width), ("residual", rows, width)]);
-        Layer::new(format!("attention, width {width}, {shape:?}"), spec, given).check(
-            |p, [x, residual]| oracle::attention(p, shape, x) + residual,
-            |Pass { p, x: [x, residual], y, dy, dx: [dx, mut dresidual], mut g }| {
-                let saved = &mut poisoned(&Saved::dims(rows, width, size.heads));
-                attention::forward(&p, shape, x, residual, y, saved);
-                attention::backward(&p, shape, x, saved, dy, dx, &mut poisoned(&Scratch::dims(rows, width)), &mut g);
-                dresidual.assign(&dy);
-            },
-        );
+        let shape = size.attention(offsets);
+        layer(shape, size.width).check(oracle(shape), pass(shape));
+    }
+}
+
+#[test]
+fn long_sequences() {
+    for size in sizes() {
+        let shape = size.attention(LONG);
+        layer(shape, size.width).check_directions(oracle(shape), pass(shape));
     }
 }

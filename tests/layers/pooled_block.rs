@@ -1,25 +1,46 @@
-use super::shapes::{OFFSETS, block_spec, packed, sizes};
+use super::shapes::{LONG, OFFSETS, block_spec, packed, sizes};
 use crate::support::{
     gradcheck::{Layer, Pass},
     oracle,
     trees::poisoned,
 };
+use clip::layers::block::{Block, Size};
 use clip::layers::pooled_block::{self, Saved, Scratch};
+use clip::layers::sequences::Sequences;
+use clip::params::Spec;
+use ndarray::{Array2, ArrayView2};
+
+fn layer(size: &Size, sequences: &Sequences) -> Layer<Block<Spec>, 1> {
+    let name = format!("pooled, {size:?}, {:?}", sequences.offsets());
+    Layer::new(name, block_spec(size), [("x", sequences.rows(), size.width)])
+}
+
+fn oracle(size: &Size, sequences: &Sequences) -> impl Fn(&Block<&[f64]>, [ArrayView2<f64>; 1]) -> Array2<f64> {
+    |p, [x]| oracle::pooled(sequences, &oracle::block(p, size, sequences.offsets(), x))
+}
+
+fn pass(size: &Size, sequences: &Sequences) -> impl FnOnce(Pass<Block<Spec>, 1>) {
+    |Pass { p, x: [x], y, dy, dx: [dx], mut g }| {
+        let saved = &mut poisoned(&Saved::dims(size, x.nrows(), sequences.len()));
+        let scratch = || poisoned(&Scratch::dims(size, x.nrows(), sequences.len()));
+        pooled_block::forward(&p, size, sequences, x, y, saved, &mut scratch());
+        let mut dy = dy.to_owned();
+        pooled_block::backward(&p, size, sequences, x, dy.view_mut(), dx, saved, &mut scratch(), &mut g);
+    }
+}
 
 #[test]
 fn every_entry() {
     for (size, offsets) in sizes().zip(OFFSETS.into_iter().cycle()) {
-        let sequences = &packed(offsets, size.causal);
-        let rows = sequences.rows();
-        Layer::new(format!("pooled, {size:?}, {offsets:?}"), block_spec(&size), [("x", rows, size.width)]).check(
-            |p, [x]| oracle::pooled(sequences, &oracle::block(p, &size, offsets, x)),
-            |Pass { p, x: [x], y, dy, dx: [dx], mut g }| {
-                let saved = &mut poisoned(&Saved::dims(&size, rows, sequences.len()));
-                let scratch = || poisoned(&Scratch::dims(&size, rows, sequences.len()));
-                pooled_block::forward(&p, &size, sequences, x, y, saved, &mut scratch());
-                let mut dy = dy.to_owned();
-                pooled_block::backward(&p, &size, sequences, x, dy.view_mut(), dx, saved, &mut scratch(), &mut g);
-            },
-        );
+        let sequences = packed(offsets, size.causal);
+        layer(&size, &sequences).check(oracle(&size, &sequences), pass(&size, &sequences));
+    }
+}
+
+#[test]
+fn long_sequences() {
+    for size in sizes() {
+        let sequences = packed(LONG, size.causal);
+        layer(&size, &sequences).check_directions(oracle(&size, &sequences), pass(&size, &sequences));
     }
 }

@@ -17,9 +17,12 @@ pub const ACTIVATIONS: [Activation; 2] = [Activation::Gelu, Activation::QuickGel
 /// The rows of packed batches: one sequence, one of one row, three and four ragged ones.
 pub const OFFSETS: [&[usize]; 4] = [&[0, 7], &[0, 1], &[0, 1, 8, 10], &[0, 2, 15, 16, 23]];
 
+/// Sequences of more rows than a tile of any attention kernel, and neighbours of one row.
+pub const LONG: &[usize] = &[0, 1, 134, 135, 332];
+
 /// Small enough for differences by every entry.
 pub fn sizes() -> impl Iterator<Item = Size> {
-    let sizes = [(6, 10, 1), (10, 21, 5), (15, 35, 3)];
+    let sizes = [(6, 10, 1), (10, 21, 5), (21, 35, 3)];
     sizes.into_iter().zip(ACTIVATIONS.into_iter().cycle()).flat_map(|((width, mlp_width, heads), activation)| {
         [false, true].map(|causal| Size { width, mlp_width, heads, layers: 1, activation, causal })
     })

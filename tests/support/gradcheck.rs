@@ -20,8 +20,9 @@ use ndarray::{Array2, ArrayView2, ArrayViewMut2};
 /// below [`TOLERANCE`].
 const STEP: f64 = 1e-5;
 
-/// What every parameter gradient holds beforehand. Small beside the gradients, so that adding costs them no digits.
-pub const START: f32 = 0.125;
+/// What every parameter gradient holds beforehand: exact in binary, small enough that small gradients lose no digits when
+/// they are added to it, large enough that its loss shows beside large ones.
+pub const START: f32 = 1.0 / 64.0;
 
 /// A layer at a random point: K matrices that it takes, and its parameters.
 pub struct Layer<S, const K: usize> {
@@ -136,8 +137,7 @@ impl<S: Tree<Leaf = Spec>, const K: usize> Layer<S, K> {
         let inputs_len = self.point.len() - params::count(&self.spec);
         let mut gradient = vec![f32::NAN; inputs_len];
         gradient.resize(self.point.len(), START);
-        let (dx, g) = gradient.split_at_mut(inputs_len);
-        let mut dx = dx;
+        let (mut dx, g) = gradient.split_at_mut(inputs_len);
         let (x, p) = self.split(&self.point);
         pass(Pass {
             p,
@@ -191,10 +191,8 @@ pub fn check_directions(name: &str, point: &[f64], gradient: &[f64], loss: impl 
         let expected = (loss(STEP) - loss(-STEP)) / (2.0 * STEP);
         let given = dot(gradient, &direction);
         let off = (given - expected).abs() / norm;
-        // Written so that NaN fails.
-        let right = off <= TOLERANCE;
         assert!(
-            right,
+            off <= TOLERANCE,
             "{name}: {given} instead of {expected} along direction {seed}, off by {off:.1e} of the gradient's {norm}"
         );
     }
