@@ -3,7 +3,8 @@
 //! The reference cleans a caption with `ftfy.fix_text`, `html.unescape` twice, collapsed whitespace and `lower()`. Here
 //! is that chain. Of ftfy it has everything that single characters show (ligatures, full-width letters, curly quotes,
 //! control characters, Windows-1252 controls, HTML entities, NFC) and the commonest mojibake, UTF-8 that was read as
-//! Windows-1252. Not repaired: text garbled only in part, garbled through other code pages, and terminal colour codes.
+//! Windows-1252. Not repaired: what was garbled through other code pages or lost bytes on the way, and colour codes of
+//! terminals.
 
 use regex::{Captures, Regex};
 use std::borrow::Cow;
@@ -84,13 +85,24 @@ fn unescape_closed(text: &str) -> Cow<'_, str> {
     })
 }
 
-/// "cafÃ©" → "café": every character stands for one Windows-1252 byte, and together the bytes are UTF-8.
-/// That they are UTF-8 is proof enough: by chance it hardly happens to text that was meant as it stands.
+/// "cafÃ©" → "café": where a run of other than ASCII characters, read as Windows-1252 bytes, is UTF-8, that is what it
+/// was. One such run could be chance ("CAFÉ…"), so there must be more evidence: two characters, one of three bytes, or
+/// one that began with Â or Ã, which begin hardly anything else.
 fn from_mojibake(text: &str) -> Option<String> {
-    if text.is_ascii() {
-        return None;
-    }
-    let bytes: Option<Vec<u8>> = text.chars().map(windows_1252_byte).collect();
+    static RUN: LazyLock<Regex> = LazyLock::new(|| Regex::new("[^\\x00-\\x7f]+").expect("a valid pattern"));
+    let mut evidence = 0;
+    let fixed = RUN.replace_all(text, |run: &Captures| {
+        let run = &run[0];
+        let Some(meant) = as_windows_1252(run) else { return run.to_owned() };
+        let is_telling = |c: char| c >= '\u{800}' || c <= '\u{ff}';
+        evidence += meant.chars().map(|c| if is_telling(c) { 2 } else { 1 }).sum::<u32>();
+        meant
+    });
+    (evidence >= 2).then(|| fixed.into_owned())
+}
+
+fn as_windows_1252(run: &str) -> Option<String> {
+    let bytes: Option<Vec<u8>> = run.chars().map(windows_1252_byte).collect();
     String::from_utf8(bytes?).ok()
 }
 

@@ -11,7 +11,7 @@ pub fn rng(name: &[u64]) -> Rng {
 }
 
 /// A 64-bit key for comparing text or identity by value; the same on every platform and in every run (FNV-1a, then
-/// [`mix`] so that all bits count).
+/// mixed so that every bit counts).
 pub fn key(bytes: impl IntoIterator<Item = u8>) -> u64 {
     mix(bytes.into_iter().fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3)))
 }

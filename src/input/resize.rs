@@ -8,8 +8,8 @@
 //!
 //! Dividing by max(s, 1) widens the filter f when shrinking, so that every input pixel is heard: antialiasing.
 //! f is the triangle (bilinear) or Keys' cubic with a = −½ (bicubic). Each of the two passes rounds to 8 bits, so their
-//! order shows in the last bit: horizontal first, except where Pillow 13 finds the other way cheaper
-//! ([`Axis::goes_first`]). Source: Pillow's `Resample.c` and `Geometry.c`; the order from its behaviour.
+//! order shows in the last bit: horizontal first, except where the vertical pass drops more than twice as many rows as
+//! the horizontal one drops columns (Pillow 13). Source: Pillow's `Resample.c` and `Geometry.c`; the order from its behaviour.
 
 use super::picture::{Mode, Picture};
 use serde::{Deserialize, Serialize};

@@ -1,6 +1,6 @@
 //! CLIP's byte-pair tokenizer: 49,408 tokens, lower-case, words closed by `</w>`.
 //!
-//! A caption is cleaned ([`super::clean()`]), split into words by [`WORDS`], each word's UTF-8 bytes are written as 256
+//! A caption is cleaned ([`super::clean()`]), split into words, each word's UTF-8 bytes are written as 256
 //! printable letters, and the published merges join neighbouring letters, best merge first, until none applies
 //! (Sennrich et al. 2016; Radford et al. 2019 for the bytes). The vocabulary is, in this order: the 256 letters, the
 //! same 256 closing a word, one token per merge, start of text, end of text.
