@@ -1,4 +1,45 @@
-//! x
+//! CLIP from scratch: every forward **and backward** pass written by hand, on ordinary CPUs.
+//!
+//! CLIP (Radford et al. 2021, [arXiv 2103.00020](https://arxiv.org/abs/2103.00020)) maps pictures and captions into one
+//! space: an image encoder and a text encoder are trained together so that a picture lies near its own caption and far
+//! from the others of its batch.
+//!
+//! # Notation
+//! The same letters everywhere, in formulas, in shapes and in code:
+//!
+//! | letter | meaning | in code |
+//! |---|---|---|
+//! | N | rows of a matrix: all tokens of a batch, end to end | `rows` |
+//! | B | sequences (pictures or captions) of a batch | `sequences` |
+//! | d | width of a Transformer | `width` |
+//! | m | hidden width of its MLP, usually 4d | `mlp_width` |
+//! | H, c | attention heads, and their width c = d/H | `heads`, `head_dim` |
+//! | e | width of the joint space | `embed_dim` |
+//! | S, p, g | picture edge and patch edge in pixels, grid edge g = S/p | `image_size`, `patch_size` |
+//! | T, V | longest caption in tokens, vocabulary | `context_length`, `vocab_size` |
+//! | I, T̂ | unit-length embeddings of pictures and captions | `images`, `texts` |
+//! | s | exp(`logit_scale`), what cosines are multiplied by | `scale` |
+//! | x, y | input and output of a layer | `x`, `y` |
+//! | dx | ∂loss/∂x, for any x | `dx` |
+//! | g | the gradients of a parameter tree | `g` |
+//! | ∘, ⟨,⟩ | elementwise product, dot product | |
+//!
+//! # Where to start reading
+//! [`layers::linear`] is the smallest forward/backward pair; [`layers::block`] puts the pairs together,
+//! [`models::clip`] the blocks, [`loss::info_nce`] is what they are trained for and [`train`] the loop. [`tree`] says
+//! how parameters, gradients and activations are all one kind of tree.
+
+#![forbid(unsafe_code)]
+
+pub mod checkpoint;
 pub mod eval;
+pub mod input;
 pub mod io;
+pub mod layers;
+pub mod loss;
+pub mod models;
+pub mod optim;
+pub mod params;
 pub mod plot;
+pub mod train;
+pub mod tree;

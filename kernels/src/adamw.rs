@@ -1,5 +1,8 @@
 //! AdamW (Loshchilov & Hutter 2019, algorithm 2), one pass over p, g, m, v.
 
+use crate::isa::{Isa, mul_add, multiversion};
+use crate::parallel::{PIECE, RowsMut, for_pieces};
+
 /// The scalars of one step.
 #[derive(Clone, Copy, Debug)]
 pub struct Step {
@@ -17,6 +20,81 @@ pub struct Step {
 
 /// g ← grad_scale·g; p ← p − lr·λ·p; m ← β₁m + (1−β₁)g; v ← β₂v + (1−β₂)g²;
 /// p ← p − lr·(m/(1−β₁ᵗ)) / (√(v/(1−β₂ᵗ)) + ε); then g ← 0, so that no pass of its own has to clear it.
+#[track_caller]
 pub fn step(s: &Step, p: &mut [f32], g: &mut [f32], m: &mut [f32], v: &mut [f32]) {
-    todo!()
+    step_on(Isa::best(), s, p, g, m, v);
+}
+
+/// [`step`] on a given instruction set.
+#[track_caller]
+pub fn step_on(isa: Isa, s: &Step, p: &mut [f32], g: &mut [f32], m: &mut [f32], v: &mut [f32]) {
+    let sizes = [p.len(), g.len(), m.len(), v.len()];
+    assert!(sizes == [p.len(); 4], "adamw: p, g, m, v have {sizes:?} elements");
+    assert!(s.step > 0, "adamw: steps count from 1");
+    let parts = (RowsMut(p, 1), RowsMut(g, 1), RowsMut(m, 1), RowsMut(v, 1));
+    let factors = Factors::new(s);
+    for_pieces(sizes[0], PIECE / 4, parts, &|(p, g, m, v)| update(isa, factors, p.0, g.0, m.0, v.0));
+}
+
+/// What one step multiplies by, the same for every element.
+#[derive(Clone, Copy)]
+struct Factors {
+    grad_scale: f32,
+    /// 1 − lr·λ
+    keep: f32,
+    beta1: f32,
+    beta2: f32,
+    /// −lr / (1 − β₁ᵗ)
+    minus_lr: f32,
+    /// 1 / √(1 − β₂ᵗ)
+    v_scale: f32,
+    eps: f32,
+}
+
+impl Factors {
+    /// In f64, because 1 − βᵗ cancels for small t.
+    fn new(s: &Step) -> Self {
+        let correction = |beta: f32| 1.0 - f64::from(beta).powf(s.step as f64);
+        Factors {
+            grad_scale: s.grad_scale,
+            keep: (1.0 - f64::from(s.lr) * f64::from(s.weight_decay)) as f32,
+            beta1: s.beta1,
+            beta2: s.beta2,
+            minus_lr: (-f64::from(s.lr) / correction(s.beta1)) as f32,
+            v_scale: (1.0 / correction(s.beta2).sqrt()) as f32,
+            eps: s.eps,
+        }
+    }
+}
+
+multiversion! {
+    fn update(f: Factors, p: &mut [f32], g: &mut [f32], m: &mut [f32], v: &mut [f32]) {
+        for (((p, g), m), v) in p.iter_mut().zip(g).zip(m).zip(v) {
+            let grad = f.grad_scale * *g;
+            *m = mul_add::<FMA>(f.beta1, *m, (1.0 - f.beta1) * grad);
+            *v = mul_add::<FMA>(f.beta2, *v, (1.0 - f.beta2) * grad * grad);
+            let denominator = mul_add::<FMA>(v.sqrt(), f.v_scale, f.eps);
+            *p = mul_add::<FMA>(f.minus_lr, *m / denominator, f.keep * *p);
+            *g = 0.0;
+        }
+    }
+}
+
+/// The definition, one element after the other, in f64.
+pub mod naive {
+    use super::Step;
+
+    pub fn step(s: &Step, p: &mut [f32], g: &mut [f32], m: &mut [f32], v: &mut [f32]) {
+        let [lr, beta1, beta2, eps, decay] = [s.lr, s.beta1, s.beta2, s.eps, s.weight_decay].map(f64::from);
+        let t = s.step as i32;
+        for i in 0..p.len() {
+            let grad = f64::from(s.grad_scale) * f64::from(g[i]);
+            let m_new = beta1 * f64::from(m[i]) + (1.0 - beta1) * grad;
+            let v_new = beta2 * f64::from(v[i]) + (1.0 - beta2) * grad * grad;
+            let decayed = f64::from(p[i]) * (1.0 - lr * decay);
+            let denominator = (v_new / (1.0 - beta2.powi(t))).sqrt() + eps;
+            p[i] = (decayed - lr * (m_new / (1.0 - beta1.powi(t))) / denominator) as f32;
+            (m[i], v[i], g[i]) = (m_new as f32, v_new as f32, 0.0);
+        }
+    }
 }

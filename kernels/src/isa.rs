@@ -72,7 +72,8 @@ impl Isa {
 }
 
 /// Compiles a function of plain loops once per instruction set. The first parameter of the generated function is the
-/// [`Isa`]; inside the body, `FMA` is a constant that says whether [`mul_add`] is one instruction.
+/// [`Isa`]; inside the body, `FMA` is a constant that says whether [`mul_add`] is one instruction, and `LANES` is the number of
+/// floats in a register.
 macro_rules! multiversion {
     ($(#[$doc:meta])* $vis:vis fn $name:ident($($a:ident: $t:ty),* $(,)?) $(-> $r:ty)? $body:block) => {
         $(#[$doc])*
@@ -80,15 +81,15 @@ macro_rules! multiversion {
         $vis fn $name(isa: $crate::isa::Isa, $($a: $t),*) $(-> $r)? {
             #[inline(always)]
             #[allow(dead_code)]
-            fn body<const FMA: bool>($($a: $t),*) $(-> $r)? $body
+            fn body<const FMA: bool, const LANES: usize>($($a: $t),*) $(-> $r)? $body
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx2,fma")]
-            fn avx2($($a: $t),*) $(-> $r)? { body::<true>($($a),*) }
+            fn avx2($($a: $t),*) $(-> $r)? { body::<true, 8>($($a),*) }
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
-            fn avx512($($a: $t),*) $(-> $r)? { body::<true>($($a),*) }
+            fn avx512($($a: $t),*) $(-> $r)? { body::<true, 16>($($a),*) }
             match isa {
-                $crate::isa::Isa::Portable => body::<false>($($a),*),
+                $crate::isa::Isa::Portable => body::<false, 4>($($a),*),
                 // SAFETY: the token is the proof that this CPU has AVX2 and FMA.
                 #[cfg(target_arch = "x86_64")]
                 $crate::isa::Isa::Avx2(_) => unsafe { avx2($($a),*) },

@@ -8,11 +8,14 @@ pub mod activation;
 pub mod adamw;
 pub mod attention;
 pub mod embedding;
+mod exp;
 pub mod gemm;
 pub mod info_nce;
 pub mod isa;
+mod lanes;
 pub mod layer_norm;
 pub mod normalize;
+mod parallel;
 pub mod reduce;
 
 pub use activation::Activation;

@@ -1,11 +1,91 @@
 //! Sums over rows and over everything, in a fixed order.
 
+use crate::isa::{Isa, multiversion};
+use crate::parallel::{PIECE, Rows, RowsMut, for_pieces, sum_pieces};
+use std::ops::Range;
+
+/// Rows whose sum is formed on its own before it joins the rest: fewer roundings, and the sums stay in registers.
+pub(crate) const ROW_BLOCK: usize = 32;
+
+/// Columns that one thread sums over all rows.
+pub(crate) const COLUMN_BLOCK: usize = 128;
+
 /// out\[j\] += Σᵢ x\[i, j\]; x (N, d): the gradient of a bias.
+#[track_caller]
 pub fn add_column_sums(x: &[f32], out: &mut [f32]) {
-    todo!()
+    add_column_sums_on(Isa::best(), x, out);
+}
+
+/// [`add_column_sums`] on a given instruction set.
+#[track_caller]
+pub fn add_column_sums_on(isa: Isa, x: &[f32], out: &mut [f32]) {
+    let width = out.len();
+    assert!(width > 0 && x.len().is_multiple_of(width), "column sums: {} elements in rows of {width}", x.len());
+    let columns = if x.len() <= PIECE { width } else { COLUMN_BLOCK };
+    for_pieces(width, columns, (0..width, RowsMut(out, 1)), &|(columns, out)| {
+        column_sums(isa, x, width, columns, out.0)
+    });
+}
+
+multiversion! {
+    /// The sums of some columns, blocks of rows by blocks of 32 columns.
+    fn column_sums(x: &[f32], width: usize, columns: Range<usize>, out: &mut [f32]) {
+        for rows in x.chunks(ROW_BLOCK * width) {
+            let (blocks, tail) = out.as_chunks_mut::<32>();
+            for (b, out) in blocks.iter_mut().enumerate() {
+                let mut sums = [0.0f32; 32];
+                for row in rows.chunks_exact(width) {
+                    let row: &[f32; 32] = row[columns.start + 32 * b..].first_chunk().expect("the block fits");
+                    for j in 0..32 {
+                        sums[j] += row[j];
+                    }
+                }
+                for j in 0..32 {
+                    out[j] += sums[j];
+                }
+            }
+            let start = columns.end - tail.len();
+            for (j, out) in tail.iter_mut().enumerate() {
+                *out += rows.iter().skip(start + j).step_by(width).sum::<f32>();
+            }
+        }
+    }
 }
 
 /// Σ x², accumulated in f64.
 pub fn sum_of_squares(x: &[f32]) -> f64 {
-    todo!()
+    sum_of_squares_on(Isa::best(), x)
+}
+
+/// [`sum_of_squares`] on a given instruction set.
+pub fn sum_of_squares_on(isa: Isa, x: &[f32]) -> f64 {
+    sum_pieces(x.len(), PIECE, Rows(x, 1), &|x| squares(isa, x.0))
+}
+
+multiversion! {
+    fn squares(x: &[f32]) -> f64 {
+        let mut sums = [0.0f64; 16];
+        let (chunks, tail) = x.as_chunks::<16>();
+        for x in chunks {
+            for i in 0..16 {
+                sums[i] += f64::from(x[i]) * f64::from(x[i]);
+            }
+        }
+        sums.iter().sum::<f64>() + tail.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>()
+    }
+}
+
+/// The definitions, in f64.
+pub mod naive {
+    pub fn add_column_sums(x: &[f32], out: &mut [f32]) {
+        let width = out.len();
+        for (j, out) in out.iter_mut().enumerate() {
+            let sum: f64 = x.iter().skip(j).step_by(width).map(|&x| f64::from(x)).sum();
+            *out = (f64::from(*out) + sum) as f32;
+        }
+    }
+
+    pub fn sum_of_squares(x: &[f32]) -> f64 {
+        x.iter().map(|&x| f64::from(x) * f64::from(x)).sum()
+    }
 }

@@ -1,1 +1,35 @@
-fn main() {}
+//! `cargo run --release --bin train`
+
+use clap::Parser;
+use clip::train::{Cli, Outcome, run};
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// What a shell reports for a program that Ctrl-C ended.
+const INTERRUPTED: u8 = 130;
+
+static STOP: AtomicBool = AtomicBool::new(false);
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let handler = || {
+        if STOP.swap(true, Ordering::SeqCst) {
+            std::process::exit(INTERRUPTED.into());
+        }
+        eprintln!("\nfinishing this step and saving; Ctrl-C again stops at once");
+    };
+    if let Err(error) = ctrlc::set_handler(handler) {
+        eprintln!("warning: Ctrl-C will not save: {error}");
+    }
+    match run(cli, &|| STOP.load(Ordering::SeqCst)) {
+        Ok(Outcome::Finished(_)) => ExitCode::SUCCESS,
+        Ok(Outcome::Interrupted(folder)) => {
+            println!("interrupted and saved; go on with --resume {}", folder.display());
+            ExitCode::from(INTERRUPTED)
+        }
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

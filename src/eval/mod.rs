@@ -14,6 +14,7 @@
 
 pub mod baseline;
 pub mod collapse;
+pub mod embed;
 pub mod metrics;
 pub mod rank;
 pub mod report;

@@ -1,6 +1,25 @@
 //! Matrix product with a fused last pass: C ← epilogue(α·A·B + β·C).
 
+mod backend;
+mod block;
+mod blocked;
+mod epilogue;
+mod kernel;
+mod naive;
+mod pack;
+pub mod peak;
+#[cfg(test)]
+mod tests;
+mod vector;
+
+pub use naive::naive;
+
 use crate::Activation;
+use crate::isa::Isa;
+use backend::Backend;
+use block::Block;
+use blocked::Product;
+use epilogue::Finish;
 
 /// A read-only matrix: element (i, j) is `data[i·row_stride + j·col_stride]`.
 #[derive(Clone, Copy, Debug)]
@@ -23,6 +42,11 @@ impl<'a> Mat<'a> {
     /// The transpose; no data moves.
     pub fn t(self) -> Self {
         Mat { rows: self.cols, cols: self.rows, row_stride: self.col_stride, col_stride: self.row_stride, ..self }
+    }
+
+    /// Rows `first..first + rows`.
+    fn rows_from(self, first: usize, rows: usize) -> Self {
+        Mat { data: self.data.get(first * self.row_stride..).unwrap_or(&[]), rows, ..self }
     }
 }
 
@@ -62,14 +86,33 @@ pub enum Epilogue<'a> {
 }
 
 /// C ← epilogue(α·A·B + β·C) with A (M,K), B (K,N), C (M,N). With β = 0, C is never read.
+///
+/// The bits of the result do not depend on the number of threads. `CLIP_GEMM` chooses who multiplies: `simd` (this
+/// crate), `matrixmultiply`, or `openblas` where it is compiled in.
 #[track_caller]
 pub fn gemm(alpha: f32, a: Mat, b: Mat, beta: f32, c: MatMut, epilogue: Epilogue) {
-    naive(alpha, a, b, beta, c, epilogue)
+    run(Backend::chosen(), Isa::best(), alpha, a, b, beta, c, epilogue)
 }
 
-/// The definition, element by element.
+/// [`gemm`] by this crate on a given instruction set.
 #[track_caller]
-pub fn naive(alpha: f32, a: Mat, b: Mat, beta: f32, c: MatMut, mut epilogue: Epilogue) {
+pub fn gemm_on(isa: Isa, alpha: f32, a: Mat, b: Mat, beta: f32, c: MatMut, epilogue: Epilogue) {
+    run(Backend::Simd, isa, alpha, a, b, beta, c, epilogue)
+}
+
+#[track_caller]
+#[allow(clippy::too_many_arguments)]
+fn run(backend: Backend, isa: Isa, alpha: f32, a: Mat, b: Mat, beta: f32, c: MatMut, epilogue: Epilogue) {
+    check(&a, &b, &c, &epilogue);
+    if c.rows > 0 && c.cols > 0 {
+        let (c, finish) = (Block::new(c), Finish::new(epilogue));
+        backend.run(&Product { isa, alpha, a, b, beta, c, finish });
+    }
+}
+
+/// Panics unless the shapes agree and every view lies within its data, so that the kernels need not look again.
+#[track_caller]
+fn check(a: &Mat, b: &Mat, c: &MatMut, epilogue: &Epilogue) {
     assert!(
         a.rows == c.rows && b.cols == c.cols && a.cols == b.rows,
         "gemm shapes: {}×{} · {}×{} → {}×{}",
@@ -80,28 +123,58 @@ pub fn naive(alpha: f32, a: Mat, b: Mat, beta: f32, c: MatMut, mut epilogue: Epi
         c.rows,
         c.cols
     );
-    for i in 0..c.rows {
-        for j in 0..c.cols {
-            let dot: f32 = (0..a.cols)
-                .map(|k| a.data[i * a.row_stride + k * a.col_stride] * b.data[k * b.row_stride + j * b.col_stride])
-                .sum();
-            let out = &mut c.data[i * c.row_stride + j];
-            let v = alpha * dot + if beta == 0.0 { 0.0 } else { beta * *out };
-            *out = match &mut epilogue {
-                Epilogue::None => v,
-                Epilogue::Bias(bias) => v + bias[j],
-                Epilogue::BiasResidual { bias, residual: r } => {
-                    v + bias[j] + r.data[i * r.row_stride + j * r.col_stride]
-                }
-                Epilogue::BiasActivation { bias, activation } => activation.apply(v + bias[j]),
-                Epilogue::BiasActivationSave { bias, activation, preact } => {
-                    preact.data[i * preact.row_stride + j] = v + bias[j];
-                    activation.apply(v + bias[j])
-                }
-                Epilogue::ActivationGrad { activation, preact: p } => {
-                    v * activation.derivative(p.data[i * p.row_stride + j * p.col_stride])
-                }
-            };
+    check_mat("A", a, (a.rows, a.cols));
+    check_mat("B", b, (b.rows, b.cols));
+    let shape = (c.rows, c.cols);
+    check_mat_mut("C", c, shape);
+    let check_bias = |bias: &[f32]| assert_eq!(bias.len(), shape.1, "gemm bias for {} columns", shape.1);
+    match epilogue {
+        Epilogue::None => {}
+        Epilogue::Bias(bias) | Epilogue::BiasActivation { bias, .. } => check_bias(bias),
+        Epilogue::BiasResidual { bias, residual } => {
+            check_bias(bias);
+            check_mat("residual", residual, shape);
         }
+        Epilogue::BiasActivationSave { bias, preact, .. } => {
+            check_bias(bias);
+            check_mat_mut("preact", preact, shape);
+        }
+        Epilogue::ActivationGrad { preact, .. } => check_mat("preact", preact, shape),
     }
+}
+
+#[track_caller]
+fn check_mat(name: &str, m: &Mat, shape: (usize, usize)) {
+    assert_eq!((m.rows, m.cols), shape, "gemm {name}: shape");
+    assert!(
+        fits(m.data.len(), shape, m.row_stride, m.col_stride),
+        "gemm {name}: {}×{} with strides {} and {} in {} elements",
+        m.rows,
+        m.cols,
+        m.row_stride,
+        m.col_stride,
+        m.data.len()
+    );
+}
+
+#[track_caller]
+fn check_mat_mut(name: &str, m: &MatMut, shape: (usize, usize)) {
+    assert_eq!((m.rows, m.cols), shape, "gemm {name}: shape");
+    assert!(
+        fits(m.data.len(), shape, m.row_stride, 1) && (m.row_stride >= m.cols || m.rows <= 1),
+        "gemm {name}: {}×{} with row stride {} in {} elements",
+        m.rows,
+        m.cols,
+        m.row_stride,
+        m.data.len()
+    );
+}
+
+/// Whether the last element of a strided matrix lies within `len` elements.
+fn fits(len: usize, (rows, cols): (usize, usize), row_stride: usize, col_stride: usize) -> bool {
+    if rows == 0 || cols == 0 {
+        return true;
+    }
+    let last = (|| (rows - 1).checked_mul(row_stride)?.checked_add((cols - 1).checked_mul(col_stride)?))();
+    last.is_some_and(|last| last < len)
 }

@@ -1,0 +1,83 @@
+//! Moving heads between the packed rows of the caller, whose stride makes them collide in the cache, and small dense
+//! blocks; and the memory for those blocks.
+
+use crate::isa::multiversion;
+use std::cell::RefCell;
+
+/// Widths of blocks are multiples of this: one AVX-512 register.
+pub(super) const LANES: usize = 16;
+
+/// Rounds up to whole registers.
+pub(super) fn padded(width: usize) -> usize {
+    width.next_multiple_of(LANES)
+}
+
+/// Rows of a matrix from some element on: row i starts at `data[i·stride]`.
+#[derive(Clone, Copy)]
+pub(super) struct Source<'a> {
+    pub data: &'a [f32],
+    pub stride: usize,
+}
+
+impl<'a> Source<'a> {
+    pub fn row(self, i: usize, len: usize) -> &'a [f32] {
+        &self.data[i * self.stride..][..len]
+    }
+
+    pub fn skip(self, rows: usize) -> Self {
+        Source { data: &self.data[(rows * self.stride).min(self.data.len())..], ..self }
+    }
+}
+
+multiversion! {
+    /// Row i of `to`, `padded(width)` apart, becomes scale·row i of `from`.
+    pub(super) fn pack_rows(from: Source<'_>, rows: usize, width: usize, scale: f32, to: &mut [f32]) {
+        for (i, to) in to.chunks_exact_mut(padded(width)).take(rows).enumerate() {
+            to.iter_mut().zip(from.row(i, width)).for_each(|(to, x)| *to = scale * x);
+        }
+    }
+}
+
+multiversion! {
+    /// Column i of `to`, whose rows are `padded(rows)` apart, becomes row i of `from`. Four rows at a time, so that
+    /// four floats are stored at once.
+    pub(super) fn pack_transposed(from: Source<'_>, rows: usize, width: usize, to: &mut [f32]) {
+        let stride = padded(rows);
+        let to = &mut to[..width * stride];
+        for i in (0..rows).step_by(4) {
+            // Rows past the end become padding, which nobody reads: the last row serves.
+            let four: [&[f32]; 4] = std::array::from_fn(|r| from.row((i + r).min(rows - 1), width));
+            for (c, to) in to.chunks_exact_mut(stride).enumerate() {
+                *to[i..].first_chunk_mut().expect("the stride is a multiple of four") = four.map(|row| row[c]);
+            }
+        }
+    }
+}
+
+/// A cache line of floats: blocks start on one, so that no register is loaded from two.
+#[derive(Clone, Copy)]
+#[repr(align(64))]
+#[expect(dead_code, reason = "read as plain floats")]
+struct Line([f32; LANES]);
+
+thread_local! {
+    static SCRATCH: RefCell<Vec<Line>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Calls `f` with blocks of the given sizes and unspecified contents, which the thread keeps for the next call.
+pub(super) fn with_scratch<const N: usize>(sizes: [usize; N], f: impl FnOnce([&mut [f32]; N])) {
+    SCRATCH.with_borrow_mut(|lines| {
+        let needed = sizes.iter().map(|size| size.div_ceil(LANES)).sum();
+        if lines.len() < needed {
+            lines.resize(needed, Line([0.0; LANES]));
+        }
+        // SAFETY: a `Line` is LANES floats without padding, and the slice keeps the vector borrowed.
+        let floats = unsafe { std::slice::from_raw_parts_mut(lines.as_mut_ptr().cast(), lines.len() * LANES) };
+        let mut rest: &mut [f32] = floats;
+        f(sizes.map(|size| {
+            let (block, tail) = std::mem::take(&mut rest).split_at_mut(padded(size));
+            rest = tail;
+            &mut block[..size]
+        }));
+    });
+}

@@ -1,0 +1,41 @@
+//! Strided rows that several threads write at once, each its own head of its own sequence.
+
+use std::marker::PhantomData;
+
+/// A buffer whose row i of head h starts at `i·stride + offset + h·head_dim`.
+#[derive(Clone, Copy)]
+pub(super) struct Places<'a> {
+    start: *mut f32,
+    len: usize,
+    stride: usize,
+    offset: usize,
+    head_dim: usize,
+    buffer: PhantomData<&'a mut [f32]>,
+}
+
+// SAFETY: it stands for a `&mut [f32]`, and `row` leaves it to its caller that no two threads take the same row.
+unsafe impl Send for Places<'_> {}
+// SAFETY: as above.
+unsafe impl Sync for Places<'_> {}
+
+impl<'a> Places<'a> {
+    pub fn new(buffer: &'a mut [f32], stride: usize, head_dim: usize) -> Self {
+        Places { start: buffer.as_mut_ptr(), len: buffer.len(), stride, offset: 0, head_dim, buffer: PhantomData }
+    }
+
+    /// The same rows from column `offset` on.
+    pub fn at(self, offset: usize) -> Self {
+        Places { offset, ..self }
+    }
+
+    /// Row i of head h.
+    ///
+    /// # Safety
+    /// While the slice lives, nobody else uses an element of it.
+    pub unsafe fn row(&self, i: usize, h: usize) -> &'a mut [f32] {
+        let start = i * self.stride + self.offset + h * self.head_dim;
+        assert!(start + self.head_dim <= self.len, "attention: row {i} of head {h} lies outside of its buffer");
+        // SAFETY: inside by the assert; exclusive by the caller's promise.
+        unsafe { std::slice::from_raw_parts_mut(self.start.add(start), self.head_dim) }
+    }
+}

@@ -1,0 +1,41 @@
+//! A rectangle of an output matrix that one task writes.
+
+use super::MatMut;
+use std::marker::PhantomData;
+
+/// Part of a [`MatMut`]. Blocks that do not overlap may be written by different threads, which slices of whole rows
+/// could not express.
+#[derive(Clone, Copy)]
+pub(super) struct Block<'a> {
+    pub ptr: *mut f32,
+    pub rows: usize,
+    pub cols: usize,
+    pub row_stride: usize,
+    borrow: PhantomData<&'a mut [f32]>,
+}
+
+// SAFETY: a block only gives access through unsafe methods, whose callers keep to disjoint blocks.
+unsafe impl Send for Block<'_> {}
+// SAFETY: the same.
+unsafe impl Sync for Block<'_> {}
+
+impl<'a> Block<'a> {
+    pub fn new(m: MatMut<'a>) -> Self {
+        let MatMut { data, rows, cols, row_stride } = m;
+        Block { ptr: data.as_mut_ptr(), rows, cols, row_stride, borrow: PhantomData }
+    }
+
+    /// The `rows × cols` rectangle whose first element is (`i`, `j`).
+    pub fn part(self, i: usize, rows: usize, j: usize, cols: usize) -> Self {
+        assert!(i + rows <= self.rows && j + cols <= self.cols);
+        Block { ptr: self.ptr.wrapping_add(i * self.row_stride + j), rows, cols, ..self }
+    }
+
+    /// # Safety
+    /// Nothing else may access this part of the row while the slice lives.
+    pub unsafe fn row(self, i: usize) -> &'a mut [f32] {
+        assert!(i < self.rows);
+        // SAFETY: the matrix was checked to fit its data, and the caller has the row to itself.
+        unsafe { std::slice::from_raw_parts_mut(self.ptr.add(i * self.row_stride), self.cols) }
+    }
+}

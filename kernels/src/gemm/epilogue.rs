@@ -1,0 +1,101 @@
+//! The last pass over a finished block of C, row by row while it is still in cache.
+
+use super::block::Block;
+use super::{Activation, Epilogue, Mat};
+use crate::isa::Isa;
+
+/// Elements of a row handled at a time: small enough that a gathered stretch lives on the stack.
+const STRETCH: usize = 256;
+
+/// An [`Epilogue`] that many threads can share, each for its own block of C.
+#[derive(Clone, Copy)]
+pub(super) enum Finish<'a> {
+    None,
+    Bias(&'a [f32]),
+    BiasResidual { bias: &'a [f32], residual: Mat<'a> },
+    BiasActivation { bias: &'a [f32], activation: Activation },
+    BiasActivationSave { bias: &'a [f32], activation: Activation, preact: Block<'a> },
+    ActivationGrad { activation: Activation, preact: Mat<'a> },
+}
+
+impl<'a> Finish<'a> {
+    pub fn new(epilogue: Epilogue<'a>) -> Self {
+        match epilogue {
+            Epilogue::None => Finish::None,
+            Epilogue::Bias(bias) => Finish::Bias(bias),
+            Epilogue::BiasResidual { bias, residual } => Finish::BiasResidual { bias, residual },
+            Epilogue::BiasActivation { bias, activation } => Finish::BiasActivation { bias, activation },
+            Epilogue::BiasActivationSave { bias, activation, preact } => {
+                Finish::BiasActivationSave { bias, activation, preact: Block::new(preact) }
+            }
+            Epilogue::ActivationGrad { activation, preact } => Finish::ActivationGrad { activation, preact },
+        }
+    }
+
+    /// Finishes `c`, whose first element is element (`row`, `col`) of the whole of C.
+    ///
+    /// # Safety
+    /// No other thread touches this block of C, nor the same block of what the epilogue saves.
+    pub unsafe fn apply(&self, isa: Isa, c: Block, row: usize, col: usize) {
+        if matches!(self, Finish::None) {
+            return;
+        }
+        for i in 0..c.rows {
+            // SAFETY: the caller has this block to itself, and one row is borrowed at a time.
+            let c = unsafe { c.row(i) };
+            for (s, c) in c.chunks_mut(STRETCH).enumerate() {
+                // SAFETY: the same.
+                unsafe { self.stretch(isa, c, row + i, col + s * STRETCH) }
+            }
+        }
+    }
+
+    /// # Safety
+    /// As [`Finish::apply`].
+    unsafe fn stretch(&self, isa: Isa, c: &mut [f32], i: usize, j: usize) {
+        let cols = j..j + c.len();
+        let mut scratch = [0.0; STRETCH];
+        match self {
+            Finish::None => {}
+            Finish::Bias(bias) => add(c, &bias[cols]),
+            Finish::BiasResidual { bias, residual } => {
+                add(c, &bias[cols]);
+                add(c, stretch_of(residual, i, j, &mut scratch[..c.len()]));
+            }
+            Finish::BiasActivation { bias, activation } => {
+                let x = &mut scratch[..c.len()];
+                x.copy_from_slice(c);
+                add(x, &bias[cols]);
+                activation.forward_on(isa, x, c);
+            }
+            Finish::BiasActivationSave { bias, activation, preact } => {
+                // SAFETY: the caller has this block of `preact` to itself.
+                let x = unsafe { &mut preact.row(i)[cols.clone()] };
+                x.copy_from_slice(c);
+                add(x, &bias[cols]);
+                activation.forward_on(isa, x, c);
+            }
+            Finish::ActivationGrad { activation, preact } => {
+                activation.backward_on(isa, stretch_of(preact, i, j, &mut scratch[..c.len()]), c);
+            }
+        }
+    }
+}
+
+fn add(x: &mut [f32], y: &[f32]) {
+    for (x, y) in x.iter_mut().zip(y) {
+        *x += y;
+    }
+}
+
+/// Row `i` of `m` from column `j` on: a slice of it where the row is contiguous, else gathered into `scratch`.
+fn stretch_of<'b>(m: &Mat<'b>, i: usize, j: usize, scratch: &'b mut [f32]) -> &'b [f32] {
+    let start = i * m.row_stride + j * m.col_stride;
+    if m.col_stride == 1 {
+        return &m.data[start..start + scratch.len()];
+    }
+    for (l, x) in scratch.iter_mut().enumerate() {
+        *x = m.data[start + l * m.col_stride];
+    }
+    scratch
+}

@@ -1,0 +1,201 @@
+//! The micro-kernel: a small tile of C, held in registers while one pass over K adds one outer product per step.
+//!
+//! Written once over [`Vector`]; each instruction set has its own tile size and its own compiled copies.
+
+use super::pack::{self, Lanes};
+use super::vector::{Portable, Vector};
+use crate::isa::Isa;
+
+/// C\[i, j\] ← α·Σₖ a\[k·a_step + i\]·b\[k·b_step + j\] + β·C\[i, j\] for the rows of the kernel and `cols` columns.
+pub(super) struct Tile {
+    pub depth: usize,
+    pub a: *const f32,
+    pub a_step: usize,
+    /// A full panel's width must be readable at every step, whatever `cols` is.
+    pub b: *const f32,
+    pub b_step: usize,
+    pub c: *mut f32,
+    pub c_stride: usize,
+    pub cols: usize,
+    pub alpha: f32,
+    /// With β = 0, C is not read.
+    pub beta: f32,
+}
+
+/// # Safety
+/// The CPU has the kernel's instruction set, and the pointers cover what [`Tile`] describes.
+type TileFn = unsafe fn(&Tile);
+
+/// # Safety
+/// The CPU has the kernel's instruction set.
+type PackFn = unsafe fn(src: Lanes, width: usize, step: usize, depth: usize, dst: &mut [f32]);
+
+/// What the loop nest needs to know about an instruction set.
+pub(super) struct Kernel {
+    /// Rows of a full tile: as many as leave registers for one row of B and a broadcast element of A.
+    pub mr: usize,
+    /// Columns of a full tile.
+    pub nr: usize,
+    /// `tiles[i]` makes a tile of `i + 1` rows; `mr` of them.
+    pub tiles: &'static [TileFn],
+    /// See [`pack::panel`].
+    pub pack: PackFn,
+}
+
+impl Kernel {
+    pub fn of(isa: Isa) -> &'static Kernel {
+        match isa {
+            Isa::Portable => &PORTABLE,
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2(_) => &AVX2,
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512(_) => &AVX512,
+            #[cfg(not(target_arch = "x86_64"))]
+            _ => unreachable!("no token is ever made here"),
+        }
+    }
+}
+
+/// 16 registers of 4 lanes: 4×2 sums, 2 of B, 1 of A, and one for the product where it is not fused.
+static PORTABLE: Kernel = Kernel {
+    mr: 4,
+    nr: 8,
+    tiles: &[portable::<1>, portable::<2>, portable::<3>, portable::<4>],
+    pack: portable_pack,
+};
+
+unsafe fn portable<const MR: usize>(t: &Tile) {
+    // SAFETY: passed on to the caller.
+    unsafe { tile::<Portable, MR, 2>(t) }
+}
+
+unsafe fn portable_pack(src: Lanes, width: usize, step: usize, depth: usize, dst: &mut [f32]) {
+    // SAFETY: passed on to the caller.
+    unsafe { pack::panel::<Portable, 4>(src, width, step, depth, dst) }
+}
+
+/// 16 registers of 8 lanes: 6×2 sums, 2 of B, 1 of A. Twelve independent sums cover the latency of two FMA units.
+#[cfg(target_arch = "x86_64")]
+static AVX2: Kernel = Kernel {
+    mr: 6,
+    nr: 16,
+    tiles: &[avx2::<1>, avx2::<2>, avx2::<3>, avx2::<4>, avx2::<5>, avx2::<6>],
+    pack: avx2_pack,
+};
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn avx2<const MR: usize>(t: &Tile) {
+    // SAFETY: passed on to the caller.
+    unsafe { tile::<std::arch::x86_64::__m256, MR, 2>(t) }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn avx2_pack(src: Lanes, width: usize, step: usize, depth: usize, dst: &mut [f32]) {
+    // SAFETY: passed on to the caller.
+    unsafe { pack::panel::<std::arch::x86_64::__m256, 8>(src, width, step, depth, dst) }
+}
+
+/// 32 registers of 16 lanes: 14×2 sums, 2 of B, 1 of A.
+#[cfg(target_arch = "x86_64")]
+static AVX512: Kernel = Kernel {
+    mr: 14,
+    nr: 32,
+    tiles: &[
+        avx512::<1>,
+        avx512::<2>,
+        avx512::<3>,
+        avx512::<4>,
+        avx512::<5>,
+        avx512::<6>,
+        avx512::<7>,
+        avx512::<8>,
+        avx512::<9>,
+        avx512::<10>,
+        avx512::<11>,
+        avx512::<12>,
+        avx512::<13>,
+        avx512::<14>,
+    ],
+    pack: avx512_pack,
+};
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+unsafe fn avx512<const MR: usize>(t: &Tile) {
+    // SAFETY: passed on to the caller.
+    unsafe { tile::<std::arch::x86_64::__m512, MR, 2>(t) }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+unsafe fn avx512_pack(src: Lanes, width: usize, step: usize, depth: usize, dst: &mut [f32]) {
+    // SAFETY: passed on to the caller.
+    unsafe { pack::panel::<std::arch::x86_64::__m512, 16>(src, width, step, depth, dst) }
+}
+
+/// A tile of `MR` rows and `NV` vectors. Every element is one chain of multiply-adds in the order of K, so its bits do
+/// not depend on the tile that it falls into.
+#[inline(always)]
+unsafe fn tile<V: Vector, const MR: usize, const NV: usize>(t: &Tile) {
+    // SAFETY: the caller gives the instruction set and the operands that `Tile` describes.
+    unsafe {
+        let mut acc = [[V::splat(0.0); NV]; MR];
+        let (mut a, mut b) = (t.a, t.b);
+        for _ in 0..t.depth / 4 {
+            for _ in 0..4 {
+                outer_product(&mut acc, a, b);
+                (a, b) = (a.add(t.a_step), b.add(t.b_step));
+            }
+        }
+        for _ in 0..t.depth % 4 {
+            outer_product(&mut acc, a, b);
+            (a, b) = (a.wrapping_add(t.a_step), b.wrapping_add(t.b_step));
+        }
+        store(&acc, t);
+    }
+}
+
+/// acc += a·bᵀ for one step along K.
+#[inline(always)]
+unsafe fn outer_product<V: Vector, const MR: usize, const NV: usize>(
+    acc: &mut [[V; NV]; MR],
+    a: *const f32,
+    b: *const f32,
+) {
+    // SAFETY: `a` has MR elements and `b` has NV vectors.
+    unsafe {
+        let b: [V; NV] = std::array::from_fn(|v| V::load(b.add(v * V::LANES)));
+        for (i, row) in acc.iter_mut().enumerate() {
+            let a = V::splat(*a.add(i));
+            for (sum, &b) in row.iter_mut().zip(&b) {
+                *sum = a.mul_add(b, *sum);
+            }
+        }
+    }
+}
+
+/// C ← α·acc + β·C
+#[inline(always)]
+unsafe fn store<V: Vector, const MR: usize, const NV: usize>(acc: &[[V; NV]; MR], t: &Tile) {
+    // SAFETY: full vectors and first lanes stay within `cols` columns.
+    unsafe {
+        let zero = V::splat(0.0);
+        let (alpha, beta) = (V::splat(t.alpha), V::splat(t.beta));
+        for (i, row) in acc.iter().enumerate() {
+            for (v, sum) in row.iter().enumerate() {
+                let c = t.c.add(i * t.c_stride).wrapping_add(v * V::LANES);
+                let cols = t.cols.saturating_sub(v * V::LANES);
+                let full = cols >= V::LANES;
+                let old = match (t.beta == 0.0, full) {
+                    (true, _) => zero,
+                    (false, true) => V::load(c),
+                    (false, false) => V::load_first(c, cols),
+                };
+                let new = beta.mul_add(old, alpha.mul_add(*sum, zero));
+                if full { new.store(c) } else { new.store_first(c, cols) }
+            }
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! The yardstick of the matrix product: what the multiply-add units can do when nothing waits for memory.
+
+use super::vector::{Portable, Vector};
+use crate::isa::Isa;
+use std::hint::black_box;
+use std::time::Instant;
+
+/// Independent sums per thread: more than the latency of two multiply-add units times their number.
+const CHAINS: usize = 12;
+const STEPS: usize = 1 << 20;
+
+/// Multiply-adds from register to register on `threads` threads at once, in GFLOP/s; a multiply-add counts as two.
+pub fn fma_peak_gflops(isa: Isa, threads: usize) -> f64 {
+    let start = Instant::now();
+    let per_thread: usize = std::thread::scope(|scope| {
+        let running: Vec<_> = (0..threads).map(|_| scope.spawn(|| multiply_adds(isa))).collect();
+        running.into_iter().map(|thread| thread.join().expect("no panic in a sum")).sum()
+    });
+    2.0 * per_thread as f64 / start.elapsed().as_secs_f64() / 1e9
+}
+
+/// Spends some milliseconds on multiply-adds and returns their number.
+fn multiply_adds(isa: Isa) -> usize {
+    match isa {
+        // SAFETY: every CPU can run this.
+        Isa::Portable => unsafe { chains::<Portable>() },
+        // SAFETY: the token proves the instruction set.
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx2(_) => unsafe { avx2() },
+        // SAFETY: the token proves the instruction set.
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx512(_) => unsafe { avx512() },
+        #[cfg(not(target_arch = "x86_64"))]
+        _ => unreachable!("no token is ever made here"),
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn avx2() -> usize {
+    // SAFETY: passed on to the caller.
+    unsafe { chains::<std::arch::x86_64::__m256>() }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+unsafe fn avx512() -> usize {
+    // SAFETY: passed on to the caller.
+    unsafe { chains::<std::arch::x86_64::__m512>() }
+}
+
+#[inline(always)]
+unsafe fn chains<V: Vector>() -> usize {
+    // SAFETY: only registers; the caller gives the instruction set.
+    unsafe {
+        let (a, b) = (V::splat(black_box(0.5)), V::splat(black_box(1.0)));
+        let mut sums = [V::splat(0.0); CHAINS];
+        for _ in 0..black_box(STEPS) {
+            for sum in &mut sums {
+                *sum = sum.mul_add(a, b);
+            }
+        }
+        let total: f32 = sums.into_iter().map(|sum| sum.sum()).sum();
+        black_box(total);
+    }
+    STEPS * CHAINS * V::LANES
+}

@@ -1,0 +1,262 @@
+//! Every instruction set against the definition in f64.
+
+use super::*;
+
+/// Products of odd and of even shapes: (M, N, K).
+const SHAPES: &[(usize, usize, usize)] = &[
+    (1, 1, 1),
+    (1, 33, 7),
+    (2, 3, 5),
+    (3, 16, 385),
+    (5, 31, 17),
+    (6, 16, 8),
+    (7, 17, 9),
+    (10, 96, 770),
+    (13, 64, 100),
+    (14, 32, 64),
+    (15, 65, 3),
+    (16, 40, 33),
+    (17, 50, 129),
+    (50, 100, 64),
+    (29, 67, 400),
+    (130, 390, 33),
+    (257, 129, 65),
+    (0, 5, 3),
+    (4, 0, 3),
+    (4, 5, 0),
+];
+
+/// How an operand lies in memory.
+#[derive(Clone, Copy, Debug)]
+enum Layout {
+    Rows,
+    Columns,
+    /// Neither stride is 1.
+    Sparse,
+}
+
+const LAYOUTS: [Layout; 3] = [Layout::Rows, Layout::Columns, Layout::Sparse];
+
+/// Numbers in [-1, 1), the same ones at every run.
+fn noise(len: usize, seed: u32) -> Vec<f32> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9) | 1;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 17;
+        state ^= state << 5;
+        (state >> 8) as f32 / (1 << 23) as f32 - 1.0
+    };
+    (0..len).map(|_| next()).collect()
+}
+
+/// A `rows × cols` view into `data`; what lies between its elements must not matter.
+fn view(data: &[f32], rows: usize, cols: usize, layout: Layout) -> Mat<'_> {
+    let (row_stride, col_stride) = match layout {
+        Layout::Rows => (cols + 3, 1),
+        Layout::Columns => (1, rows + 1),
+        Layout::Sparse => (2 * cols + 1, 2),
+    };
+    Mat { data, rows, cols, row_stride, col_stride }
+}
+
+fn room(rows: usize, cols: usize) -> usize {
+    (rows + 1) * (2 * cols + 3) + 2 * rows
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Last {
+    None,
+    Bias,
+    Residual(Layout),
+    Activation,
+    Save,
+    Grad(Layout),
+}
+
+const LASTS: [Last; 8] = [
+    Last::None,
+    Last::Bias,
+    Last::Residual(Layout::Rows),
+    Last::Residual(Layout::Sparse),
+    Last::Activation,
+    Last::Save,
+    Last::Grad(Layout::Rows),
+    Last::Grad(Layout::Columns),
+];
+
+#[derive(Clone, Copy, Debug)]
+struct Case {
+    shape: (usize, usize, usize),
+    a: Layout,
+    b: Layout,
+    alpha: f32,
+    beta: f32,
+    last: Last,
+}
+
+type Run<'f> = &'f (dyn Fn(f32, Mat, Mat, f32, MatMut, Epilogue) + Sync);
+
+impl Case {
+    fn operands(&self) -> (Vec<f32>, Vec<f32>) {
+        let (m, n, k) = self.shape;
+        (noise(room(m, k), 1), noise(room(k, n), 2))
+    }
+
+    /// C with its surroundings, then what the epilogue saved with its own. With β = 0 both begin as NaN.
+    fn run(&self, product: Run) -> (Vec<f32>, Vec<f32>) {
+        let (m, n, k) = self.shape;
+        let (a, b) = self.operands();
+        let (bias, extra) = (noise(n, 3), noise(room(m, n), 4));
+        let mut c = if self.beta == 0.0 { vec![f32::NAN; room(m, n)] } else { noise(room(m, n), 5) };
+        let mut saved = vec![f32::NAN; room(m, n)];
+        let activation = Activation::QuickGelu;
+        let epilogue = match self.last {
+            Last::None => Epilogue::None,
+            Last::Bias => Epilogue::Bias(&bias),
+            Last::Residual(l) => Epilogue::BiasResidual { bias: &bias, residual: view(&extra, m, n, l) },
+            Last::Activation => Epilogue::BiasActivation { bias: &bias, activation },
+            Last::Save => {
+                let preact = MatMut { data: &mut saved, rows: m, cols: n, row_stride: n + 1 };
+                Epilogue::BiasActivationSave { bias: &bias, activation, preact }
+            }
+            Last::Grad(l) => Epilogue::ActivationGrad { activation, preact: view(&extra, m, n, l) },
+        };
+        let out = MatMut { data: &mut c, rows: m, cols: n, row_stride: n + 2 };
+        product(self.alpha, view(&a, m, k, self.a), view(&b, k, n, self.b), self.beta, out, epilogue);
+        (c, saved)
+    }
+
+    /// Panics unless `product` agrees with the definition.
+    ///
+    /// An error bound that holds for every order of summation: each of K products and sums rounds once, relative to the
+    /// sum of magnitudes, which is at most K·|α| here; α, β, bias and residual add a few roundings of numbers below 3;
+    /// the activation and its derivative are 1.1-Lipschitz. Errors add at random, so the square root of K is enough.
+    fn check(&self, product: Run) {
+        let exact = self.run(&oracle);
+        let got = self.run(product);
+        let k = self.shape.2 as f64;
+        let tolerance = f32::EPSILON as f64 * (2.0 * k.sqrt() * (1.0 + k.sqrt()) * self.alpha.abs() as f64 + 16.0);
+        for (exact, got) in [(exact.0, got.0), (exact.1, got.1)] {
+            for (i, (e, g)) in exact.iter().zip(&got).enumerate() {
+                let ok = (e.is_nan() && g.is_nan()) || ((e - g).abs() as f64) < tolerance;
+                assert!(ok, "{self:?}: element {i} is {g}, not {e}");
+            }
+        }
+    }
+}
+
+/// [`naive`] with products and sums in f64.
+fn oracle(alpha: f32, a: Mat, b: Mat, beta: f32, c: MatMut, epilogue: Epilogue) {
+    let at = |m: &Mat, i: usize, j: usize| m.data[i * m.row_stride + j * m.col_stride] as f64;
+    let MatMut { data, rows, cols, row_stride } = c;
+    for i in 0..rows {
+        for j in 0..cols {
+            let dot: f64 = (0..a.cols).map(|k| at(&a, i, k) * at(&b, k, j)).sum();
+            let c = &mut data[i * row_stride + j];
+            *c = (alpha as f64 * dot + if beta == 0.0 { 0.0 } else { beta as f64 * *c as f64 }) as f32;
+        }
+    }
+    // The epilogue by the definition, on a product without terms.
+    let (a, b) = (Mat::new(&[], rows, 0), Mat::new(&[], 0, cols));
+    naive(1.0, a, b, 1.0, MatMut { data, rows, cols, row_stride }, epilogue);
+}
+
+/// Runs `test` on every instruction set, and on the other backends.
+fn each_product(test: impl Fn(Run)) {
+    for isa in Isa::available() {
+        test(&move |alpha, a, b, beta, c, epilogue| gemm_on(isa, alpha, a, b, beta, c, epilogue));
+    }
+    for &backend in Backend::ALL {
+        test(&move |alpha, a, b, beta, c, epilogue| run(backend, Isa::best(), alpha, a, b, beta, c, epilogue));
+    }
+}
+
+#[test]
+fn every_shape_and_layout() {
+    each_product(|product| {
+        for &shape in SHAPES {
+            for a in LAYOUTS {
+                for b in LAYOUTS {
+                    for (alpha, beta) in [(1.0, 0.0), (-0.5, 1.0), (2.0, -0.75)] {
+                        Case { shape, a, b, alpha, beta, last: Last::None }.check(product);
+                    }
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn every_epilogue() {
+    each_product(|product| {
+        for &shape in SHAPES {
+            for last in LASTS {
+                for (b, beta) in [(Layout::Rows, 0.0), (Layout::Columns, 0.5)] {
+                    Case { shape, a: Layout::Rows, b, alpha: 1.5, beta, last }.check(product);
+                }
+            }
+        }
+    });
+}
+
+/// Operands that are packed in more than one piece, along each of M, N and K.
+#[test]
+fn operands_beyond_the_packing_budget() {
+    for shape in [(3000, 40, 1600), (9, 8300, 20), (20, 2100, 3000)] {
+        let case = Case { shape, a: Layout::Rows, b: Layout::Rows, alpha: 1.0, beta: 1.0, last: Last::Bias };
+        case.check(&gemm);
+    }
+}
+
+#[test]
+fn same_bits_on_any_number_of_threads() {
+    let pool = |threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a thread pool");
+    let pools = [1, 2, 5].map(pool);
+    each_product(|product| {
+        for shape in [(50, 256, 768), (10, 512, 2048), (1, 512, 512), (300, 520, 1000)] {
+            for b in [Layout::Rows, Layout::Columns] {
+                let case = Case { shape, a: Layout::Rows, b, alpha: 1.0, beta: 0.5, last: Last::Save };
+                let bits = |pool: &rayon::ThreadPool| {
+                    let (c, saved) = pool.install(|| case.run(product));
+                    c.iter().chain(&saved).map(|x| x.to_bits()).collect::<Vec<_>>()
+                };
+                let one = bits(&pools[0]);
+                assert!(pools.iter().all(|pool| bits(pool) == one), "{case:?}");
+            }
+        }
+    });
+}
+
+#[test]
+#[should_panic(expected = "CLIP_GEMM=blas: there is simd, matrixmultiply")]
+fn an_unknown_backend_panics_with_the_choices() {
+    Backend::named("blas");
+}
+
+#[test]
+#[should_panic(expected = "gemm shapes: 2×3 · 4×5 → 2×5")]
+fn shapes_that_disagree_panic() {
+    gemm(
+        1.0,
+        Mat::new(&[0.0; 6], 2, 3),
+        Mat::new(&[0.0; 20], 4, 5),
+        0.0,
+        MatMut::new(&mut [0.0; 10], 2, 5),
+        Epilogue::None,
+    );
+}
+
+#[test]
+#[should_panic(expected = "gemm A: 2×3 with strides 4 and 1 in 6 elements")]
+fn a_view_beyond_its_data_panics() {
+    let a = Mat { row_stride: 4, ..Mat::new(&[0.0; 6], 2, 3) };
+    gemm(1.0, a, Mat::new(&[0.0; 3], 3, 1), 0.0, MatMut::new(&mut [0.0; 2], 2, 1), Epilogue::None);
+}
+
+#[test]
+#[should_panic(expected = "gemm C: 3×2 with row stride 1 in 6 elements")]
+fn overlapping_rows_of_c_panic() {
+    let mut c = [0.0; 6];
+    let c = MatMut { row_stride: 1, ..MatMut::new(&mut c, 3, 2) };
+    gemm(1.0, Mat::new(&[0.0; 3], 3, 1), Mat::new(&[0.0; 2], 1, 2), 0.0, c, Epilogue::None);
+}

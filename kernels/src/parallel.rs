@@ -1,0 +1,94 @@
+//! Cutting work into pieces that do not depend on the number of threads.
+
+use rayon::join;
+use std::ops::Range;
+
+/// Floats that a piece of a streaming kernel touches at most: about ten microseconds of work, so that handing it to
+/// another thread costs little beside it, and small inputs stay on the caller's thread.
+pub(crate) const PIECE: usize = 1 << 16;
+
+/// As many rows of `width` as make one [`PIECE`].
+pub(crate) fn rows_per_piece(width: usize) -> usize {
+    PIECE.div_ceil(width.max(1))
+}
+
+/// What can be cut in two between rows.
+pub(crate) trait Split: Send + Sized {
+    /// The rows before `row`, and the rest.
+    fn split(self, row: usize) -> (Self, Self);
+}
+
+/// A matrix to read: the data and the width of a row.
+pub(crate) struct Rows<'a, T = f32>(pub &'a [T], pub usize);
+
+/// A matrix to write.
+pub(crate) struct RowsMut<'a>(pub &'a mut [f32], pub usize);
+
+impl<T: Sync> Split for Rows<'_, T> {
+    fn split(self, row: usize) -> (Self, Self) {
+        let (a, b) = self.0.split_at(row * self.1);
+        (Rows(a, self.1), Rows(b, self.1))
+    }
+}
+
+impl Split for RowsMut<'_> {
+    fn split(self, row: usize) -> (Self, Self) {
+        let (a, b) = self.0.split_at_mut(row * self.1);
+        (RowsMut(a, self.1), RowsMut(b, self.1))
+    }
+}
+
+impl Split for Range<usize> {
+    fn split(self, row: usize) -> (Self, Self) {
+        let mid = self.start + row;
+        (self.start..mid, mid..self.end)
+    }
+}
+
+impl<A: Split, B: Split> Split for (A, B) {
+    fn split(self, row: usize) -> (Self, Self) {
+        let ((a, x), (b, y)) = (self.0.split(row), self.1.split(row));
+        ((a, b), (x, y))
+    }
+}
+
+impl<A: Split, B: Split, C: Split> Split for (A, B, C) {
+    fn split(self, row: usize) -> (Self, Self) {
+        let ((a, x), (b, y), (c, z)) = (self.0.split(row), self.1.split(row), self.2.split(row));
+        ((a, b, c), (x, y, z))
+    }
+}
+
+impl<A: Split, B: Split, C: Split, D: Split> Split for (A, B, C, D) {
+    fn split(self, row: usize) -> (Self, Self) {
+        let ((a, w), (b, x)) = (self.0.split(row), self.1.split(row));
+        let ((c, y), (d, z)) = (self.2.split(row), self.3.split(row));
+        ((a, b, c, d), (w, x, y, z))
+    }
+}
+
+/// Calls `f` on pieces of at most `piece` of the `rows` rows, on as many threads as there are.
+pub(crate) fn for_pieces<P: Split>(rows: usize, piece: usize, parts: P, f: &(impl Fn(P) + Sync)) {
+    if rows <= piece {
+        return f(parts);
+    }
+    let mid = middle(rows, piece);
+    let (a, b) = parts.split(mid);
+    join(|| for_pieces(mid, piece, a, f), || for_pieces(rows - mid, piece, b, f));
+}
+
+/// The sum of `f` over pieces of at most `piece` rows, added as a tree whose shape depends on `rows` alone.
+pub(crate) fn sum_pieces<P: Split>(rows: usize, piece: usize, parts: P, f: &(impl Fn(P) -> f64 + Sync)) -> f64 {
+    if rows <= piece {
+        return f(parts);
+    }
+    let mid = middle(rows, piece);
+    let (a, b) = parts.split(mid);
+    let (a, b) = join(|| sum_pieces(mid, piece, a, f), || sum_pieces(rows - mid, piece, b, f));
+    a + b
+}
+
+/// Half of the rows, in whole pieces.
+fn middle(rows: usize, piece: usize) -> usize {
+    rows.div_ceil(piece).div_ceil(2) * piece
+}

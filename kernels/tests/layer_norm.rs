@@ -1,0 +1,88 @@
+//! LayerNorm against its definition in f64.
+mod support;
+
+use kernels::Write;
+use kernels::isa::Isa;
+use kernels::layer_norm::{backward, backward_on, forward, forward_on, naive, recompute_on};
+use support::{assert_close, assert_same_bits, random};
+
+const SHAPES: [(usize, usize); 7] = [(1, 1), (3, 31), (5, 33), (50, 768), (37, 129), (2, 1000), (300, 517)];
+
+/// y, mean, rstd
+fn run(isa: Option<Isa>, x: &[f32], weight: &[f32], bias: &[f32], n: usize) -> [Vec<f32>; 3] {
+    let (mut y, mut mean, mut rstd) = (vec![f32::NAN; x.len()], vec![f32::NAN; n], vec![f32::NAN; n]);
+    match isa {
+        Some(isa) => forward_on(isa, x, weight, bias, &mut y, &mut mean, &mut rstd),
+        None => naive::forward(x, weight, bias, &mut y, &mut mean, &mut rstd),
+    }
+    [y, mean, rstd]
+}
+
+#[test]
+fn forward_is_the_definition_and_recompute_its_bits() {
+    for (n, d) in SHAPES {
+        let (x, weight, bias) = (random(1, n * d), random(2, d), random(3, d));
+        let [y, mean, rstd] = run(None, &x, &weight, &bias, n);
+        for isa in Isa::available() {
+            let [fast_y, fast_mean, fast_rstd] = run(Some(isa), &x, &weight, &bias, n);
+            // A single column has no variance: r = 1/√ε ≈ 316, exactly.
+            assert_close("mean", &fast_mean, &mean, 1e-6);
+            assert_close("rstd", &fast_rstd, &rstd, 316.0 * 1e-6);
+            // |y| ≤ a few, a few roundings.
+            assert_close("y", &fast_y, &y, 2e-6);
+            let mut again = vec![f32::NAN; n * d];
+            recompute_on(isa, &x, &weight, &bias, &fast_mean, &fast_rstd, &mut again);
+            assert_eq!(again, fast_y, "{n}×{d} on {isa:?}");
+        }
+    }
+}
+
+#[test]
+fn a_large_mean_does_not_swallow_the_variance() {
+    let x: Vec<f32> = random(4, 512).iter().map(|x| 1000.0 + x).collect();
+    let (weight, bias) = (vec![1.0; 512], vec![0.0; 512]);
+    let expected = run(None, &x, &weight, &bias, 1);
+    for isa in Isa::available() {
+        // x has a spacing of 6e-5 at 1000, and so has the mean; r ≈ √3 passes that on. mean(x²) − μ² would err by 0.1.
+        assert_close("y", &run(Some(isa), &x, &weight, &bias, 1)[0], &expected[0], 2e-4);
+    }
+}
+
+#[test]
+fn backward_is_the_definition() {
+    for (n, d) in SHAPES {
+        let (x, weight, dy) = (random(1, n * d), random(2, d), random(5, n * d));
+        let [_, mean, rstd] = run(None, &x, &weight, &weight, n);
+        for (isa, write) in Isa::available().into_iter().flat_map(|isa| [(isa, Write::Set), (isa, Write::Add)]) {
+            let start = if write == Write::Set { vec![f32::NAN; n * d] } else { random(6, n * d) };
+            let (mut dx, mut dw, mut db) = (start.clone(), random(7, d), random(8, d));
+            let (mut expected, mut expected_w, mut expected_b) = (start, dw.clone(), db.clone());
+            naive::backward(&x, &weight, &mean, &rstd, &dy, write, &mut expected, &mut expected_w, &mut expected_b);
+            backward_on(isa, &x, &weight, &mean, &rstd, &dy, write, &mut dx, &mut dw, &mut db);
+            // A few roundings, times r (2, but 316 for the single column).
+            assert_close("dx", &dx, &expected, if d == 1 { 1e-4 } else { 4e-6 });
+            // Sums of n terms of size ≤ 4: the roundings add up to n·ε at worst.
+            assert_close("dweight", &dw, &expected_w, 4.0 * f32::EPSILON * (n as f32 + 8.0));
+            assert_close("dbias", &db, &expected_b, f32::EPSILON * (n as f32 + 8.0));
+        }
+    }
+}
+
+#[test]
+fn same_bits_on_any_number_of_threads() {
+    let (n, d) = (501, 770);
+    let (x, weight, bias, dy) = (random(1, n * d), random(2, d), random(3, d), random(4, n * d));
+    assert_same_bits(|| {
+        let (mut y, mut mean, mut rstd) = (vec![0.0; n * d], vec![0.0; n], vec![0.0; n]);
+        forward(&x, &weight, &bias, &mut y, &mut mean, &mut rstd);
+        let (mut dx, mut dw, mut db) = (vec![0.0; n * d], vec![0.0; d], vec![0.0; d]);
+        backward(&x, &weight, &mean, &rstd, &dy, Write::Set, &mut dx, &mut dw, &mut db);
+        [y, mean, rstd, dx, dw, db].concat()
+    });
+}
+
+#[test]
+#[should_panic(expected = "layer norm of 2 rows of 3: matrices of [6, 5]")]
+fn lengths_are_checked() {
+    forward(&[0.0; 6], &[0.0; 3], &[0.0; 3], &mut [0.0; 5], &mut [0.0; 2], &mut [0.0; 2]);
+}

@@ -1,0 +1,60 @@
+//! Pictures and captions to embeddings, batch by batch.
+
+use crate::input::{Picture, Preprocess, Scratch, Tokenizer};
+use crate::layers::patch_embed::CHANNELS;
+use crate::models::clip::{Inference, Model};
+use crate::models::text::Captions;
+use ndarray::{Array2, ArrayView2, Axis, concatenate};
+use rayon::prelude::*;
+
+/// Pictures or captions in a tower at a time: enough rows for fast products, few enough for little memory.
+const BATCH: usize = 128;
+
+/// A model with everything needed to show it pictures and captions.
+#[derive(Clone, Copy)]
+pub struct Embedder<'a> {
+    pub model: &'a Model,
+    pub preprocess: &'a Preprocess,
+    pub tokenizer: &'a Tokenizer,
+}
+
+impl Embedder<'_> {
+    /// Unit-length embeddings (n, e) of n pictures; `paint(i, picture)` makes picture i.
+    pub fn pictures(&self, n: usize, paint: impl Fn(usize, &mut Picture) + Sync) -> Array2<f32> {
+        let pixels = CHANNELS * self.preprocess.size.pow(2);
+        let mut images = vec![0.0; BATCH.min(n) * pixels];
+        self.batches(n, |start, len, buffers| {
+            let images = &mut images[..len * pixels];
+            let scratch = || (Picture::default(), Scratch::default());
+            images.par_chunks_exact_mut(pixels).enumerate().for_each_init(scratch, |(picture, scratch), (i, image)| {
+                paint(start + i, picture);
+                self.preprocess.apply(picture, scratch, image);
+            });
+            let images = ArrayView2::from_shape((len, pixels), images).expect("len pictures");
+            self.model.encode_images(images, buffers)
+        })
+    }
+
+    /// Unit-length embeddings (n, e) of n captions.
+    pub fn captions<S: AsRef<str>>(&self, captions: &[S]) -> Array2<f32> {
+        let context_length = self.model.config.text_cfg.context_length;
+        self.batches(captions.len(), |start, len, buffers| {
+            let (mut ids, mut offsets) = (vec![], vec![0]);
+            for caption in &captions[start..start + len] {
+                self.tokenizer.encode_into(caption.as_ref(), context_length, &mut ids);
+                offsets.push(ids.len());
+            }
+            self.model.encode_texts(Captions { ids: &ids, offsets: &offsets }, buffers)
+        })
+    }
+
+    /// `embed(start, len, buffers)` for each batch of 0..n, one below the other.
+    fn batches(&self, n: usize, mut embed: impl FnMut(usize, usize, &mut Inference) -> Array2<f32>) -> Array2<f32> {
+        let mut buffers = Inference::default();
+        let parts: Vec<_> =
+            (0..n).step_by(BATCH).map(|start| embed(start, BATCH.min(n - start), &mut buffers)).collect();
+        let views: Vec<_> = parts.iter().map(|part| part.view()).collect();
+        let empty = Array2::zeros((0, self.model.config.embed_dim));
+        if views.is_empty() { empty } else { concatenate(Axis(0), &views).expect("rows of one width") }
+    }
+}

@@ -1,0 +1,121 @@
+//! Text as CLIP's tokenizer wants it: repaired, unescaped, single-spaced, lower-case.
+//!
+//! The reference cleans a caption with `ftfy.fix_text`, `html.unescape` twice, collapsed whitespace and `lower()`. Here
+//! is that chain. Of ftfy it has everything that single characters show (ligatures, full-width letters, curly quotes,
+//! control characters, Windows-1252 controls, HTML entities, NFC) and the commonest mojibake, UTF-8 that was read as
+//! Windows-1252. Not repaired: text garbled only in part, garbled through other code pages, and terminal colour codes.
+
+use regex::{Captures, Regex};
+use std::borrow::Cow;
+use std::sync::LazyLock;
+use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
+
+/// What the 32 bytes 0x80..=0x9F mean in Windows-1252; the five that it leaves open stand for themselves.
+const WINDOWS_1252: [char; 32] = [
+    '€', '\u{81}', '‚', 'ƒ', '„', '…', '†', '‡', 'ˆ', '‰', 'Š', '‹', 'Œ', '\u{8d}', 'Ž', '\u{8f}', '\u{90}', '‘', '’',
+    '“', '”', '•', '–', '—', '˜', '™', 'š', '›', 'œ', '\u{9d}', 'ž', 'Ÿ',
+];
+
+/// The caption as the tokenizer splits it. Two captions that clean to the same string are the same caption to CLIP.
+pub fn clean(text: &str) -> String {
+    let text = if is_plain(text) { Cow::Borrowed(text) } else { Cow::Owned(repair(text)) };
+    let text = htmlize::unescape(htmlize::unescape(text));
+    let mut out = String::with_capacity(text.len());
+    for word in text.split(is_space).filter(|word| !word.is_empty()) {
+        if !out.is_empty() {
+            out.push(' ');
+        }
+        out.push_str(word);
+    }
+    // Lower-casing comes last, on the whole text: a capital sigma's small form depends on its neighbours.
+    if out.is_ascii() {
+        out.make_ascii_lowercase();
+        return out;
+    }
+    out.to_lowercase()
+}
+
+/// Most captions are printable ASCII without entities, and leave `repair` as they were.
+fn is_plain(text: &str) -> bool {
+    text.bytes().all(|b| matches!(b, b' '..=b'~' | b'\t' | b'\n' | b'\r') && b != b'&')
+}
+
+/// Python's `str.isspace`: Unicode white space and the four ASCII separators.
+fn is_space(c: char) -> bool {
+    c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c)
+}
+
+/// ftfy's loop: one repair can uncover the need for another, so go on until nothing changes.
+fn repair(text: &str) -> String {
+    let mut text = text.to_owned();
+    loop {
+        let fixed = repair_once(&text);
+        if fixed == text {
+            return fixed;
+        }
+        text = fixed;
+    }
+}
+
+fn repair_once(text: &str) -> String {
+    // A caption with "<" may be real HTML, in which an entity says what it means.
+    let text = if text.contains('<') { Cow::Borrowed(text) } else { unescape_closed(text) };
+    let text = from_mojibake(&text).map_or(text, Cow::Owned);
+    let mut out = String::with_capacity(text.len());
+    text.chars().for_each(|c| push_plain(c, &mut out));
+    match is_nfc_quick(out.chars()) {
+        IsNormalized::Yes => out,
+        _ => out.nfc().collect(),
+    }
+}
+
+/// Entities that end in a semicolon, whose capitals (`&EACUTE;`) are understood too.
+fn unescape_closed(text: &str) -> Cow<'_, str> {
+    static ENTITY: LazyLock<Regex> = LazyLock::new(|| Regex::new("&#?[0-9A-Za-z]{1,24};").expect("a valid pattern"));
+    ENTITY.replace_all(text, |entity: &Captures| {
+        let entity = &entity[0];
+        let meant = htmlize::unescape(entity);
+        if meant != entity || entity.contains(char::is_lowercase) {
+            return meant.into_owned();
+        }
+        let small = entity.to_lowercase();
+        let meant = htmlize::unescape(small.as_str());
+        if meant == small { entity.to_owned() } else { meant.to_uppercase() }
+    })
+}
+
+/// "cafÃ©" → "café": every character stands for one Windows-1252 byte, and together the bytes are UTF-8.
+/// That they are UTF-8 is proof enough: by chance it hardly happens to text that was meant as it stands.
+fn from_mojibake(text: &str) -> Option<String> {
+    if text.is_ascii() {
+        return None;
+    }
+    let bytes: Option<Vec<u8>> = text.chars().map(windows_1252_byte).collect();
+    String::from_utf8(bytes?).ok()
+}
+
+fn windows_1252_byte(c: char) -> Option<u8> {
+    match WINDOWS_1252.iter().position(|&w| w == c) {
+        Some(i) => Some(0x80 + i as u8),
+        None => u8::try_from(c).ok(),
+    }
+}
+
+/// Appends what `c` stands for once typography and transport are stripped from it.
+fn push_plain(c: char, out: &mut String) {
+    match c {
+        '\u{00}'..='\u{08}' | '\u{0b}' | '\u{0e}'..='\u{1f}' | '\u{7f}' => {}
+        '\u{206a}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffc}' => {}
+        '\u{80}'..='\u{9f}' => out.push(WINDOWS_1252[c as usize - 0x80]),
+        '\u{2bc}' | '\u{2018}'..='\u{201b}' => out.push('\''),
+        '\u{201c}'..='\u{201f}' => out.push('"'),
+        '\u{2028}' | '\u{2029}' => out.push('\n'),
+        '\u{3000}' => out.push(' '),
+        '\u{fb05}' => out.push_str("ſt"),
+        // Dutch, Afrikaans, Croatian and typographical ligatures, and the full- and half-width forms.
+        'Ĳ' | 'ĳ' | 'ŉ' | 'Ǆ'..='ǌ' | 'Ǳ'..='ǳ' | '\u{fb00}'..='\u{fb06}' | '\u{ff01}'..='\u{ffef}' => {
+            out.extend(std::iter::once(c).nfkc());
+        }
+        _ => out.push(c),
+    }
+}

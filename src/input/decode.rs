@@ -1,0 +1,74 @@
+//! Picture files to 8-bit samples, in the mode in which Pillow would open them.
+//!
+//! As `Image.open` in the reference pipelines: the first frame of an animation, EXIF orientation *not* applied, colour
+//! profiles ignored. 16-bit colour keeps its high byte; 16-bit grey is clipped at 255, as Pillow's conversion to RGB
+//! does. JPEG and lossy WebP are decoded by other libraries than Pillow's and may differ by a few units of 255.
+
+use super::error::InputError;
+use super::picture::{Mode, Picture};
+use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
+use std::io::Cursor;
+use std::path::Path;
+
+/// Longest side in pixels: larger than any photograph, and small enough that a forged header cannot fill the memory.
+const LONGEST_SIDE: u32 = 30_000;
+/// Most memory that decoding one picture may take, in bytes.
+const MEMORY: u64 = 1 << 30;
+
+/// Reads PNG, JPEG, WebP, GIF, BMP or TIFF; the bytes decide, not the name.
+///
+/// # Errors
+/// [`InputError::Io`] and [`InputError::Picture`], with the file's name.
+pub fn open(path: &Path) -> Result<Picture, InputError> {
+    let bytes = std::fs::read(path).map_err(InputError::io(path))?;
+    decode(&bytes).map_err(|source| InputError::Picture { path: path.to_owned(), source })
+}
+
+/// A picture from the bytes of its file.
+///
+/// # Errors
+/// What the format's decoder says; also if the picture is larger than 30,000 pixels a side or 1 GiB.
+pub fn decode(bytes: &[u8]) -> Result<Picture, ImageError> {
+    let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format()?;
+    let mut limits = Limits::default();
+    (limits.max_image_width, limits.max_image_height) = (Some(LONGEST_SIDE), Some(LONGEST_SIDE));
+    limits.max_alloc = Some(MEMORY);
+    reader.limits(limits.clone());
+    let has_palette = has_palette(bytes, reader.format());
+    let mut decoder = reader.into_decoder()?;
+    limits.reserve(decoder.total_bytes())?;
+    decoder.set_limits(limits)?;
+    let picture = from_image(DynamicImage::from_decoder(decoder)?);
+    Ok(if has_palette { Picture { mode: Mode::Palette, ..picture.into_rgb() } } else { picture })
+}
+
+/// Whether Pillow would open the file in mode "P" or "1". Palettes of BMP and TIFF are rare and go unnoticed.
+fn has_palette(bytes: &[u8], format: Option<ImageFormat>) -> bool {
+    // A PNG begins with 8 bytes of signature and the header chunk, whose bit depth and colour type these are.
+    let png = (bytes.get(24), bytes.get(25));
+    match format {
+        Some(ImageFormat::Gif) => true,
+        Some(ImageFormat::Png) => matches!(png, (_, Some(3)) | (Some(1), Some(0))),
+        _ => false,
+    }
+}
+
+fn from_image(image: DynamicImage) -> Picture {
+    let (width, height) = (image.width() as usize, image.height() as usize);
+    let (mode, samples) = match image {
+        DynamicImage::ImageLuma8(grey) => (Mode::Grey, grey.into_raw()),
+        DynamicImage::ImageLumaA8(grey) => (Mode::GreyAlpha, grey.into_raw()),
+        DynamicImage::ImageRgb8(rgb) => (Mode::Rgb, rgb.into_raw()),
+        DynamicImage::ImageRgba8(rgba) => (Mode::Rgba, rgba.into_raw()),
+        DynamicImage::ImageLuma16(grey) => (Mode::Grey, grey.iter().map(|&v| v.min(255) as u8).collect()),
+        DynamicImage::ImageLumaA16(grey) => (Mode::GreyAlpha, high_bytes(&grey)),
+        DynamicImage::ImageRgb16(rgb) => (Mode::Rgb, high_bytes(&rgb)),
+        DynamicImage::ImageRgba16(rgba) => (Mode::Rgba, high_bytes(&rgba)),
+        other => (Mode::Rgb, other.into_rgb8().into_raw()),
+    };
+    Picture { width, height, mode, samples }
+}
+
+fn high_bytes(samples: &[u16]) -> Vec<u8> {
+    samples.iter().map(|sample| (sample >> 8) as u8).collect()
+}

@@ -1,0 +1,64 @@
+//! A decoded picture.
+
+/// What the samples of a [`Picture`] mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Mode {
+    /// One sample: luminance.
+    Grey,
+    /// Luminance and opacity.
+    GreyAlpha,
+    /// Red, green, blue.
+    #[default]
+    Rgb,
+    /// Red, green, blue, opacity.
+    Rgba,
+    /// Red, green, blue of a picture stored with a palette or as black and white. Such a picture is never blended
+    /// when it is resized: Pillow cannot blend palette indices, and checkpoints were trained on what it does instead.
+    Palette,
+}
+
+impl Mode {
+    /// Samples per pixel.
+    pub fn channels(self) -> usize {
+        match self {
+            Mode::Grey => 1,
+            Mode::GreyAlpha => 2,
+            Mode::Rgb | Mode::Palette => 3,
+            Mode::Rgba => 4,
+        }
+    }
+}
+
+/// 8-bit samples, interleaved by pixel, rows from the top: (height, width, channels).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Picture {
+    pub width: usize,
+    pub height: usize,
+    pub mode: Mode,
+    pub samples: Vec<u8>,
+}
+
+impl Picture {
+    /// A black picture.
+    pub fn new(width: usize, height: usize, mode: Mode) -> Self {
+        Self { width, height, mode, samples: vec![0; width * height * mode.channels()] }
+    }
+
+    /// Gives the picture a new shape, reusing its memory. What the samples are then is unspecified.
+    pub fn reshape(&mut self, width: usize, height: usize, mode: Mode) {
+        (self.width, self.height, self.mode) = (width, height, mode);
+        self.samples.resize(width * height * mode.channels(), 0);
+    }
+
+    /// Red, green and blue as Pillow's `convert("RGB")` gives them: grey three times, opacity dropped.
+    pub fn into_rgb(mut self) -> Self {
+        self.samples = match self.mode {
+            Mode::Rgb | Mode::Palette => self.samples,
+            Mode::Grey => self.samples.iter().flat_map(|&grey| [grey; 3]).collect(),
+            Mode::GreyAlpha => self.samples.chunks_exact(2).flat_map(|pixel| [pixel[0]; 3]).collect(),
+            Mode::Rgba => self.samples.chunks_exact(4).flat_map(|pixel| [pixel[0], pixel[1], pixel[2]]).collect(),
+        };
+        self.mode = Mode::Rgb;
+        self
+    }
+}

@@ -1,0 +1,137 @@
+//! CLIP's byte-pair tokenizer: 49,408 tokens, lower-case, words closed by `</w>`.
+//!
+//! A caption is cleaned ([`super::clean()`]), split into words by [`WORDS`], each word's UTF-8 bytes are written as 256
+//! printable letters, and the published merges join neighbouring letters, best merge first, until none applies
+//! (Sennrich et al. 2016; Radford et al. 2019 for the bytes). The vocabulary is, in this order: the 256 letters, the
+//! same 256 closing a word, one token per merge, start of text, end of text.
+//!
+//! Equal to OpenCLIP's `SimpleTokenizer` token for token, with `<start_of_text>` and `<end_of_text>` recognised inside
+//! a caption as there.
+
+use super::clean::clean;
+use flate2::read::GzDecoder;
+use regex::Regex;
+use std::collections::HashMap;
+use std::io::Read;
+use std::sync::RwLock;
+use tokenizers::Model;
+use tokenizers::models::bpe::{BPE, Vocab};
+
+/// Tokens in CLIP's vocabulary.
+pub const VOCABULARY: usize = 49_408;
+/// Opens every caption.
+pub const START_OF_TEXT: u32 = 49_406;
+/// Closes every caption; the text tower's output is read at the first one.
+pub const END_OF_TEXT: u32 = 49_407;
+
+/// One digit at a time, letters together, anything else together; English clitics apart.
+const WORDS: &str = r"(?i)<start_of_text>|<end_of_text>|'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+";
+const MERGES: &[u8] = include_bytes!("../../data/bpe/merges.txt.gz");
+/// Words kept with their tokens. Zipf's law makes this plenty; it bounds the memory on any input.
+const CACHED_WORDS: usize = 1 << 16;
+
+/// A tokenised caption, unpadded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caption {
+    /// From [`START_OF_TEXT`] to the first [`END_OF_TEXT`], both included.
+    pub ids: Vec<u32>,
+    /// The caption did not fit the context and lost its end.
+    pub truncated: bool,
+}
+
+/// Text to token ids. Shared by reference between threads.
+pub struct Tokenizer {
+    words: Regex,
+    letters: [char; 256],
+    merges: BPE,
+    cache: RwLock<HashMap<String, Box<[u32]>>>,
+}
+
+impl Tokenizer {
+    /// The tokenizer of every OpenAI and OpenCLIP model with a native text tower.
+    pub fn clip() -> Self {
+        let mut text = String::new();
+        GzDecoder::new(MERGES).read_to_string(&mut text).expect("the embedded merges are intact");
+        let merges: Vec<(String, String)> = text
+            .lines()
+            .map(|line| line.split_once(' ').expect("a merge is two tokens"))
+            .map(|(left, right)| (left.to_owned(), right.to_owned()))
+            .collect();
+        let alphabet = alphabet();
+        let vocabulary: Vocab = (alphabet.iter().map(|(_, letter)| letter.to_string()))
+            .chain(alphabet.iter().map(|(_, letter)| format!("{letter}</w>")))
+            .chain(merges.iter().map(|(left, right)| format!("{left}{right}")))
+            .zip(0..)
+            .collect();
+        let merges = BPE::builder()
+            .vocab_and_merges(vocabulary, merges)
+            .end_of_word_suffix("</w>".to_owned())
+            .cache_capacity(0)
+            .build()
+            .expect("the embedded merges are consistent");
+        let mut letters = ['\0'; 256];
+        alphabet.iter().for_each(|&(byte, letter)| letters[usize::from(byte)] = letter);
+        Self { words: Regex::new(WORDS).expect("a valid pattern"), letters, merges, cache: RwLock::default() }
+    }
+
+    /// The caption's tokens, at most `context_length` of them; a longer caption is cut and closed.
+    ///
+    /// # Panics
+    /// If `context_length` has no room for the two tokens that frame a caption.
+    pub fn encode(&self, text: &str, context_length: usize) -> Caption {
+        let mut ids = Vec::new();
+        let truncated = self.encode_into(text, context_length, &mut ids);
+        Caption { ids, truncated }
+    }
+
+    /// Appends the caption's tokens to a batch of packed rows, and returns whether it was truncated.
+    ///
+    /// # Panics
+    /// As [`encode`](Self::encode).
+    #[track_caller]
+    pub fn encode_into(&self, text: &str, context_length: usize, ids: &mut Vec<u32>) -> bool {
+        assert!(context_length >= 2, "a context of {context_length} has no room for start and end of text");
+        let start = ids.len();
+        ids.push(START_OF_TEXT);
+        let text = clean(text);
+        for word in self.words.find_iter(&text) {
+            match word.as_str() {
+                "<start_of_text>" => ids.push(START_OF_TEXT),
+                // The reference reads its output at the first end of text: what follows cannot matter.
+                "<end_of_text>" => break,
+                word => self.push_word(word, ids),
+            }
+            if ids.len() - start >= context_length {
+                ids.truncate(start + context_length);
+                ids[start + context_length - 1] = END_OF_TEXT;
+                return true;
+            }
+        }
+        ids.push(END_OF_TEXT);
+        false
+    }
+
+    fn push_word(&self, word: &str, ids: &mut Vec<u32>) {
+        if let Some(known) = self.cache.read().expect("no thread panics here").get(word) {
+            ids.extend_from_slice(known);
+            return;
+        }
+        let letters: String = word.bytes().map(|byte| self.letters[usize::from(byte)]).collect();
+        let tokens = self.merges.tokenize(&letters).expect("the vocabulary has every letter");
+        let tokens: Box<[u32]> = tokens.iter().map(|token| token.id).collect();
+        ids.extend_from_slice(&tokens);
+        let mut cache = self.cache.write().expect("no thread panics here");
+        if cache.len() < CACHED_WORDS {
+            cache.insert(word.to_owned(), tokens);
+        }
+    }
+}
+
+/// The bytes in the vocabulary's order, each with the letter that writes it: printable Latin-1 stands for itself, the
+/// other 68 bytes take the letters from U+0100 on.
+fn alphabet() -> Vec<(u8, char)> {
+    let printable = |&byte: &u8| matches!(byte, b'!'..=b'~' | 0xa1..=0xac | 0xae..=0xff);
+    let itself = (0..=255).filter(printable).map(|byte| (byte, char::from(byte)));
+    let others = (0..=255).filter(|byte| !printable(byte)).zip('\u{100}'..);
+    itself.chain(others).collect()
+}

@@ -1,0 +1,148 @@
+//! The pre-norm residual block of both Transformers:
+//! m = x + attention(ln_1(x)), y = m + mlp(ln_2(m)).
+//!
+//! # Derivation
+//! A residual x + f(x) has the gradient dy + fᵀ(dy): the backward pass keeps one running gradient that each half adds
+//! to, so `dx` holds dy on entry, ∂loss/∂m half-way, and dx on return.
+
+use super::attention::{self, Attention, Saved as AttentionSaved, Scratch as AttentionScratch};
+use super::feed_forward::{self, FeedForward, Saved as FeedForwardSaved, Scratch as FeedForwardScratch};
+use super::layer_norm::{self, LayerNorm, Saved as NormSaved};
+use super::mlp::Mlp;
+use crate::params::{Init, Spec};
+use crate::tree::{Dim, tree};
+use kernels::{Activation, Write};
+use ndarray::{ArrayView2, ArrayViewMut2};
+
+tree! {
+    /// One residual block, named as in OpenAI's checkpoints.
+    Block { ln_1: LayerNorm, attn: Attention, ln_2: LayerNorm, mlp: Mlp }
+}
+
+tree! {
+    /// What the backward pass needs beside x: `mid` (N,d) is m.
+    Saved { ln_1: NormSaved, attn: AttentionSaved, mid, ff: FeedForwardSaved }
+}
+
+tree! {
+    /// `normed`, `dnormed` (N,d).
+    Scratch { normed, dnormed, attn: AttentionScratch, ff: FeedForwardScratch }
+}
+
+/// The sizes of a Transformer.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Size {
+    pub width: usize,
+    pub mlp_width: usize,
+    pub heads: usize,
+    pub layers: usize,
+    pub activation: Activation,
+    /// Each row sees only itself and the rows before it.
+    pub causal: bool,
+}
+
+impl Size {
+    /// How this Transformer's rows attend to each other.
+    pub fn attention<'a>(&self, offsets: &'a [usize]) -> attention::Shape<'a> {
+        attention::Shape { offsets, heads: self.heads, causal: self.causal }
+    }
+}
+
+/// How the four weight matrices of a block start.
+#[derive(Clone, Copy, Debug)]
+pub struct BlockInit {
+    pub in_proj: Init,
+    pub out_proj: Init,
+    pub c_fc: Init,
+    pub c_proj: Init,
+}
+
+impl Block<Spec> {
+    pub fn spec(size: &Size, init: &BlockInit) -> Self {
+        Block {
+            ln_1: LayerNorm::spec(size.width),
+            attn: Attention::spec(size.width, init.in_proj, init.out_proj),
+            ln_2: LayerNorm::spec(size.width),
+            mlp: Mlp::spec(size.width, size.mlp_width, init.c_fc, init.c_proj),
+        }
+    }
+}
+
+impl<T> Block<T> {
+    /// The second half.
+    pub(super) fn feed_forward(&self, activation: Activation) -> FeedForward<'_, T> {
+        FeedForward { ln_2: &self.ln_2, mlp: &self.mlp, activation }
+    }
+}
+
+impl Saved<Dim> {
+    pub fn dims(size: &Size, rows: usize) -> Self {
+        Saved {
+            ln_1: NormSaved::dims(rows),
+            attn: AttentionSaved::dims(rows, size.width, size.heads),
+            mid: Dim(rows, size.width),
+            ff: FeedForwardSaved::dims(rows, size.mlp_width),
+        }
+    }
+}
+
+impl Scratch<Dim> {
+    pub fn dims(size: &Size, rows: usize) -> Self {
+        Scratch {
+            normed: Dim(rows, size.width),
+            dnormed: Dim(rows, size.width),
+            attn: AttentionScratch::dims(rows, size.width),
+            ff: FeedForwardScratch::dims(rows, size.width, size.mlp_width),
+        }
+    }
+}
+
+/// y = m + mlp(ln_2(m)), m = x + attention(ln_1(x))         x, y (N,d)
+#[track_caller]
+pub fn forward(
+    p: &Block<&[f32]>,
+    size: &Size,
+    offsets: &[usize],
+    x: ArrayView2<f32>,
+    y: ArrayViewMut2<f32>,
+    saved: &mut Saved<ArrayViewMut2<f32>>,
+    scratch: &mut Scratch<ArrayViewMut2<f32>>,
+) {
+    layer_norm::forward(&p.ln_1, x, scratch.normed.view_mut(), &mut saved.ln_1);
+    let normed = scratch.normed.view();
+    attention::forward(&p.attn, size.attention(offsets), normed, x, saved.mid.view_mut(), &mut saved.attn);
+    let ff = p.feed_forward(size.activation);
+    feed_forward::forward(ff, saved.mid.view(), y, &mut saved.ff, &mut scratch.ff);
+}
+
+/// `dx` holds dy on entry and dx on return.
+#[track_caller]
+#[allow(clippy::too_many_arguments)]
+pub fn backward(
+    p: &Block<&[f32]>,
+    size: &Size,
+    offsets: &[usize],
+    x: ArrayView2<f32>,
+    mut dx: ArrayViewMut2<f32>,
+    saved: &Saved<ArrayViewMut2<f32>>,
+    scratch: &mut Scratch<ArrayViewMut2<f32>>,
+    g: &mut Block<&mut [f32]>,
+) {
+    // in the forward pass: y = m + mlp(ln_2(m))
+    let ff = p.feed_forward(size.activation);
+    feed_forward::backward(ff, saved.mid.view(), dx.view_mut(), &saved.ff, &mut scratch.ff, &mut g.ln_2, &mut g.mlp);
+    // in the forward pass: m = x + attention(ln_1(x))
+    let Scratch { normed, dnormed, attn, .. } = scratch;
+    layer_norm::recompute(&p.ln_1, x, &saved.ln_1, normed.view_mut());
+    attention::backward(
+        &p.attn,
+        size.attention(offsets),
+        normed.view(),
+        &saved.attn,
+        dx.view(),
+        dnormed.view_mut(),
+        attn,
+        &mut g.attn,
+    );
+    layer_norm::backward(&p.ln_1, x, &saved.ln_1, dnormed.view(), Write::Add, dx.view_mut(), &mut g.ln_1);
+}

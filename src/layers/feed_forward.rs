@@ -1,0 +1,83 @@
+//! The second half of a Transformer block: y = x + mlp(ln_2(x)).
+//!
+//! The backward pass works in place: the residual hands dy on as it is, so the buffer that holds dy on entry holds
+//! dx = dy + ∂(mlp ∘ ln_2) on return.
+
+use super::layer_norm::{self, LayerNorm};
+use super::mlp::{self, Mlp};
+use crate::tree::{Dim, tree};
+use kernels::{Activation, Write};
+use ndarray::{ArrayView2, ArrayViewMut2};
+
+tree! {
+    /// Statistics of `ln_2`; `preact` (N,m), the MLP's hidden layer before its activation.
+    Saved { ln_2: NormSaved, preact }
+}
+
+tree! {
+    /// `normed`, `dnormed` (N,d); `act`, `dpreact` (N,m).
+    Scratch { normed, dnormed, act, dpreact }
+}
+
+use layer_norm::Saved as NormSaved;
+
+impl Saved<Dim> {
+    pub fn dims(rows: usize, mlp_width: usize) -> Self {
+        Saved { ln_2: NormSaved::dims(rows), preact: Dim(rows, mlp_width) }
+    }
+}
+
+impl Scratch<Dim> {
+    pub fn dims(rows: usize, width: usize, mlp_width: usize) -> Self {
+        let (normed, act) = (Dim(rows, width), Dim(rows, mlp_width));
+        Scratch { normed, dnormed: normed, act, dpreact: act }
+    }
+}
+
+/// The two layers of this half.
+pub struct FeedForward<'a, T> {
+    pub ln_2: &'a LayerNorm<T>,
+    pub mlp: &'a Mlp<T>,
+    pub activation: Activation,
+}
+
+/// y = x + mlp(ln_2(x))         x, y (N,d)
+#[track_caller]
+pub fn forward(
+    p: FeedForward<&[f32]>,
+    x: ArrayView2<f32>,
+    y: ArrayViewMut2<f32>,
+    saved: &mut Saved<ArrayViewMut2<f32>>,
+    scratch: &mut Scratch<ArrayViewMut2<f32>>,
+) {
+    layer_norm::forward(p.ln_2, x, scratch.normed.view_mut(), &mut saved.ln_2);
+    let (normed, act) = (scratch.normed.view(), scratch.act.view_mut());
+    mlp::forward(p.mlp, p.activation, normed, x, y, saved.preact.view_mut(), act);
+}
+
+/// dx ← dx + ln_2ᵀ(mlpᵀ(dx)), where `dx` holds dy on entry.
+#[track_caller]
+pub fn backward(
+    p: FeedForward<&[f32]>,
+    x: ArrayView2<f32>,
+    mut dx: ArrayViewMut2<f32>,
+    saved: &Saved<ArrayViewMut2<f32>>,
+    scratch: &mut Scratch<ArrayViewMut2<f32>>,
+    g_ln_2: &mut LayerNorm<&mut [f32]>,
+    g_mlp: &mut Mlp<&mut [f32]>,
+) {
+    layer_norm::recompute(p.ln_2, x, &saved.ln_2, scratch.normed.view_mut());
+    let Scratch { normed, dnormed, act, dpreact } = scratch;
+    mlp::backward(
+        p.mlp,
+        p.activation,
+        normed.view(),
+        saved.preact.view(),
+        dx.view(),
+        dnormed.view_mut(),
+        act.view_mut(),
+        dpreact.view_mut(),
+        g_mlp,
+    );
+    layer_norm::backward(p.ln_2, x, &saved.ln_2, dnormed.view(), Write::Add, dx.view_mut(), g_ln_2);
+}

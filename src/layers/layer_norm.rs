@@ -1,0 +1,72 @@
+//! LayerNorm over the width (Ba et al. 2016, eq. 4): y = x̂ ∘ weight + bias with x̂ = (x − μ)·r, r = 1/√(σ² + ε),
+//! ε = 1e-5.
+//!
+//! # Derivation
+//! Let g = dy ∘ weight = ∂loss/∂x̂. μ and r depend on every x of the row: ∂μ/∂xⱼ = 1/d and ∂r/∂xⱼ = −r² x̂ⱼ/d. Hence
+//! ∂x̂ᵢ/∂xⱼ = r (δᵢⱼ − 1/d − x̂ᵢ x̂ⱼ/d), and summed against g: dx = r (g − mean(g) − x̂ · mean(g ∘ x̂)).
+//!
+//! Saved are μ and r, two numbers a row; x̂ and y are cheaper to compute again than to keep.
+
+use super::{floats, floats_mut};
+use crate::params::{Init, Spec};
+use crate::tree::{Dim, tree};
+use kernels::{Write, layer_norm};
+use ndarray::{ArrayView2, ArrayViewMut2};
+
+tree! {
+    /// `weight` (d), `bias` (d)
+    LayerNorm { weight, bias }
+}
+
+tree! {
+    /// μ and r = 1/√(σ² + ε) of each row, (N,1).
+    Saved { mean, rstd }
+}
+
+impl LayerNorm<Spec> {
+    pub fn spec(width: usize) -> Self {
+        LayerNorm { weight: Spec::new(&[width], Init::Const(1.0)), bias: Spec::new(&[width], Init::Const(0.0)) }
+    }
+}
+
+impl Saved<Dim> {
+    pub fn dims(rows: usize) -> Self {
+        Saved { mean: Dim(rows, 1), rstd: Dim(rows, 1) }
+    }
+}
+
+/// y = (x − μ)·r ∘ weight + bias      x, y (N,d)
+#[track_caller]
+pub fn forward(
+    p: &LayerNorm<&[f32]>,
+    x: ArrayView2<f32>,
+    y: ArrayViewMut2<f32>,
+    saved: &mut Saved<ArrayViewMut2<f32>>,
+) {
+    let (mean, rstd) = (floats_mut(saved.mean.view_mut()), floats_mut(saved.rstd.view_mut()));
+    layer_norm::forward(floats(x), p.weight, p.bias, floats_mut(y), mean, rstd);
+}
+
+/// y once more, bit for bit, for a backward pass that needs it as an input.
+#[track_caller]
+pub fn recompute(p: &LayerNorm<&[f32]>, x: ArrayView2<f32>, saved: &Saved<ArrayViewMut2<f32>>, y: ArrayViewMut2<f32>) {
+    let (mean, rstd) = (floats(saved.mean.view()), floats(saved.rstd.view()));
+    layer_norm::recompute(floats(x), p.weight, p.bias, mean, rstd, floats_mut(y));
+}
+
+/// dx = r (g − mean(g) − x̂·mean(g ∘ x̂)) with g = dy ∘ weight,  dweight += Σₙ dy ∘ x̂,  dbias += Σₙ dy
+///
+/// With [`Write::Add`], dx += …: the residual branch around the layer has left its gradient there.
+#[track_caller]
+pub fn backward(
+    p: &LayerNorm<&[f32]>,
+    x: ArrayView2<f32>,
+    saved: &Saved<ArrayViewMut2<f32>>,
+    dy: ArrayView2<f32>,
+    write: Write,
+    dx: ArrayViewMut2<f32>,
+    g: &mut LayerNorm<&mut [f32]>,
+) {
+    let (mean, rstd) = (floats(saved.mean.view()), floats(saved.rstd.view()));
+    layer_norm::backward(floats(x), p.weight, mean, rstd, floats(dy), write, floats_mut(dx), g.weight, g.bias);
+}

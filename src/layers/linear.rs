@@ -1,0 +1,102 @@
+//! Linear: y = x Wᵀ + b.
+//!
+//! # Derivation
+//! yₙₒ = Σᵢ xₙᵢ Wₒᵢ + bₒ, so with dy = ∂loss/∂y the chain rule gives
+//! dxₙᵢ = Σₒ dyₙₒ Wₒᵢ, dWₒᵢ = Σₙ dyₙₒ xₙᵢ, dbₒ = Σₙ dyₙₒ.
+//!
+//! Three matrix products, two of them backward: training costs three times what inference costs. What follows the
+//! layer (an activation, a residual) rides on the product's last pass over its tile, see [`Epilogue`].
+
+use super::{floats, mat, mat_mut};
+use crate::{params::Init, params::Spec, tree::tree};
+use kernels::{Activation, Epilogue, Mat, gemm::gemm, reduce};
+use ndarray::{ArrayView2, ArrayViewMut2};
+
+tree! {
+    /// `weight` (O,I), `bias` (O)
+    Linear { weight, bias }
+}
+
+impl Linear<Spec> {
+    /// I → O, the weight drawn as `weight` says, the bias as `bias` says.
+    pub fn spec(inputs: usize, outputs: usize, weight: Init, bias: Init) -> Self {
+        Linear { weight: Spec::new(&[outputs, inputs], weight), bias: Spec::new(&[outputs], bias) }
+    }
+}
+
+/// PyTorch's default for weight and bias of a linear layer: U(±1/√fan_in).
+pub fn default_init(fan_in: usize) -> Init {
+    Init::Uniform((fan_in as f32).powf(-0.5))
+}
+
+/// y = x Wᵀ + b             x (N,I)  W (O,I)  y (N,O)
+#[track_caller]
+pub fn forward(p: &Linear<&[f32]>, x: ArrayView2<f32>, y: ArrayViewMut2<f32>) {
+    product(p, x, y, Epilogue::Bias(p.bias));
+}
+
+/// y = x Wᵀ + b + residual  residual (N,O)
+#[track_caller]
+pub fn forward_residual(p: &Linear<&[f32]>, x: ArrayView2<f32>, residual: ArrayView2<f32>, y: ArrayViewMut2<f32>) {
+    product(p, x, y, Epilogue::BiasResidual { bias: p.bias, residual: mat(residual) });
+}
+
+/// preact = x Wᵀ + b, y = act(preact); the backward pass needs preact.
+#[track_caller]
+pub fn forward_activation(
+    p: &Linear<&[f32]>,
+    activation: Activation,
+    x: ArrayView2<f32>,
+    preact: ArrayViewMut2<f32>,
+    y: ArrayViewMut2<f32>,
+) {
+    product(p, x, y, Epilogue::BiasActivationSave { bias: p.bias, activation, preact: mat_mut(preact) });
+}
+
+/// dx = dy W,  dW += dyᵀ x,  db += Σₙ dy
+#[track_caller]
+pub fn backward(
+    p: &Linear<&[f32]>,
+    x: ArrayView2<f32>,
+    dy: ArrayView2<f32>,
+    dx: ArrayViewMut2<f32>,
+    g: &mut Linear<&mut [f32]>,
+) {
+    backward_params(x, dy, g);
+    gemm(1.0, mat(dy), weight(p, dy.ncols(), dx.ncols()), 0.0, mat_mut(dx), Epilogue::None);
+}
+
+/// The same where x = act(preact): dpreact = (dy W) ∘ act′(preact) instead of dx.
+#[track_caller]
+pub fn backward_activation(
+    p: &Linear<&[f32]>,
+    activation: Activation,
+    preact: ArrayView2<f32>,
+    x: ArrayView2<f32>,
+    dy: ArrayView2<f32>,
+    dpreact: ArrayViewMut2<f32>,
+    g: &mut Linear<&mut [f32]>,
+) {
+    backward_params(x, dy, g);
+    let through = Epilogue::ActivationGrad { activation, preact: mat(preact) };
+    gemm(1.0, mat(dy), weight(p, dy.ncols(), dpreact.ncols()), 0.0, mat_mut(dpreact), through);
+}
+
+/// dW += dyᵀ x,  db += Σₙ dy
+#[track_caller]
+pub fn backward_params(x: ArrayView2<f32>, dy: ArrayView2<f32>, g: &mut Linear<&mut [f32]>) {
+    let dw = kernels::MatMut::new(g.weight, dy.ncols(), x.ncols());
+    gemm(1.0, mat(dy).t(), mat(x), 1.0, dw, Epilogue::None);
+    reduce::add_column_sums(floats(dy), g.bias);
+}
+
+#[track_caller]
+fn product(p: &Linear<&[f32]>, x: ArrayView2<f32>, y: ArrayViewMut2<f32>, epilogue: Epilogue) {
+    assert_eq!(p.bias.len(), y.ncols(), "linear: bias of {} for y {:?}", p.bias.len(), y.dim());
+    gemm(1.0, mat(x), weight(p, y.ncols(), x.ncols()).t(), 0.0, mat_mut(y), epilogue);
+}
+
+#[track_caller]
+fn weight<'a>(p: &Linear<&'a [f32]>, outputs: usize, inputs: usize) -> Mat<'a> {
+    Mat::new(p.weight, outputs, inputs)
+}

@@ -1,0 +1,67 @@
+//! The Transformer's MLP: y = act(x W₁ᵀ + b₁) W₂ᵀ + b₂ + residual, with act = QuickGELU (OpenAI) or GELU.
+//!
+//! # Derivation
+//! Two [linear] layers around an elementwise act: with h = x W₁ᵀ + b₁ and a = act(h), da = dy W₂ and
+//! dh = da ∘ act′(h). Saved is h; a = act(h) is four widths a row and cheap, so backward computes it again.
+
+use super::linear::{self, Linear};
+use super::{floats, floats_mut};
+use crate::params::{Init, Spec};
+use crate::tree::tree;
+use kernels::Activation;
+use ndarray::{ArrayView2, ArrayViewMut2};
+
+tree! {
+    /// `c_fc` d → m, `c_proj` m → d; m is four widths in every published CLIP but the largest two.
+    Mlp { c_fc: Linear, c_proj: Linear }
+}
+
+impl Mlp<Spec> {
+    /// Biases keep PyTorch's default in both of OpenAI's towers.
+    pub fn spec(width: usize, mlp_width: usize, c_fc: Init, c_proj: Init) -> Self {
+        Mlp {
+            c_fc: Linear::spec(width, mlp_width, c_fc, linear::default_init(width)),
+            c_proj: Linear::spec(mlp_width, width, c_proj, linear::default_init(mlp_width)),
+        }
+    }
+}
+
+/// y = act(x W₁ᵀ + b₁) W₂ᵀ + b₂ + residual      x, residual, y (N,d)
+///
+/// `preact` (N,m) is what backward needs; `act` (N,m) is scratch.
+#[track_caller]
+pub fn forward(
+    p: &Mlp<&[f32]>,
+    activation: Activation,
+    x: ArrayView2<f32>,
+    residual: ArrayView2<f32>,
+    y: ArrayViewMut2<f32>,
+    preact: ArrayViewMut2<f32>,
+    mut act: ArrayViewMut2<f32>,
+) {
+    linear::forward_activation(&p.c_fc, activation, x, preact, act.view_mut());
+    linear::forward_residual(&p.c_proj, act.view(), residual, y);
+}
+
+/// dx = (dy W₂ ∘ act′(h)) W₁; the residual's own gradient is dy, which the caller has.
+///
+/// `act` and `dpreact` (N,m) are scratch.
+#[track_caller]
+#[allow(clippy::too_many_arguments)]
+pub fn backward(
+    p: &Mlp<&[f32]>,
+    activation: Activation,
+    x: ArrayView2<f32>,
+    preact: ArrayView2<f32>,
+    dy: ArrayView2<f32>,
+    dx: ArrayViewMut2<f32>,
+    mut act: ArrayViewMut2<f32>,
+    mut dpreact: ArrayViewMut2<f32>,
+    g: &mut Mlp<&mut [f32]>,
+) {
+    activation.forward(floats(preact), floats_mut(act.view_mut()));
+    // in the forward pass: y = a W₂ᵀ + b₂, a = act(h)
+    linear::backward_activation(&p.c_proj, activation, preact, act.view(), dy, dpreact.view_mut(), &mut g.c_proj);
+    // in the forward pass: h = x W₁ᵀ + b₁
+    linear::backward(&p.c_fc, x, dpreact.view(), dx, &mut g.c_fc);
+}

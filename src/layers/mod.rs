@@ -1,0 +1,63 @@
+//! The layers of CLIP, each a forward/backward pair of functions without state.
+//!
+//! * A parameter tree comes first, then inputs, then outputs. `dx` is ∂loss/∂x.
+//! * Gradients of activations are overwritten (`=`), gradients of parameters accumulate (`+=`).
+//! * The caller owns every buffer; matrices are row-major and whole.
+//! * A shape that does not fit is a programmer's error and panics with the shapes.
+
+pub mod attention;
+pub mod block;
+pub mod feed_forward;
+pub mod layer_norm;
+pub mod linear;
+pub mod mlp;
+pub mod normalize;
+pub mod patch_embed;
+pub mod pooled_block;
+pub mod projection;
+pub mod sequences;
+pub mod token_embed;
+
+use kernels::{Mat, MatMut};
+use ndarray::{ArrayView2, ArrayViewMut2, Axis, Slice};
+use std::ops::Range;
+
+/// The floats of a whole row-major matrix.
+#[track_caller]
+pub(crate) fn floats<'a>(x: ArrayView2<'a, f32>) -> &'a [f32] {
+    let dim = x.dim();
+    x.to_slice().unwrap_or_else(|| panic!("a {dim:?} matrix must be whole and row-major"))
+}
+
+/// The same, writable.
+#[track_caller]
+pub(crate) fn floats_mut<'a>(x: ArrayViewMut2<'a, f32>) -> &'a mut [f32] {
+    let dim = x.dim();
+    x.into_slice().unwrap_or_else(|| panic!("a {dim:?} matrix must be whole and row-major"))
+}
+
+/// As the kernels see it.
+#[track_caller]
+pub(crate) fn mat<'a>(x: ArrayView2<'a, f32>) -> Mat<'a> {
+    let (rows, cols) = x.dim();
+    Mat::new(floats(x), rows, cols)
+}
+
+/// The same, writable.
+#[track_caller]
+pub(crate) fn mat_mut<'a>(x: ArrayViewMut2<'a, f32>) -> MatMut<'a> {
+    let (rows, cols) = x.dim();
+    MatMut::new(floats_mut(x), rows, cols)
+}
+
+/// These rows of a matrix.
+pub(crate) fn rows<'a>(mut x: ArrayView2<'a, f32>, range: &Range<usize>) -> ArrayView2<'a, f32> {
+    x.slice_axis_inplace(Axis(0), Slice::from(range.clone()));
+    x
+}
+
+/// The same, writable.
+pub(crate) fn rows_mut<'a>(mut x: ArrayViewMut2<'a, f32>, range: &Range<usize>) -> ArrayViewMut2<'a, f32> {
+    x.slice_axis_inplace(Axis(0), Slice::from(range.clone()));
+    x
+}

@@ -1,0 +1,19 @@
+//! L2 normalisation of rows: ŷ = x / |x|, so that a dot product of two rows is their cosine.
+//!
+//! # Derivation
+//! ∂yᵢ/∂xⱼ = (δᵢⱼ − yᵢ yⱼ)/|x|: the part of dy along y cannot change y, so dx = (dy − y ⟨y, dy⟩)/|x|.
+
+use super::{floats, floats_mut};
+use ndarray::{ArrayView2, ArrayViewMut2};
+
+/// y = x / |x|              x, y (N,d)  norm (N,1)
+#[track_caller]
+pub fn forward(x: ArrayView2<f32>, y: ArrayViewMut2<f32>, norm: ArrayViewMut2<f32>) {
+    kernels::normalize::forward(floats(x), floats_mut(y), floats_mut(norm));
+}
+
+/// dx = (dy − y ⟨y, dy⟩) / |x|
+#[track_caller]
+pub fn backward(y: ArrayView2<f32>, norm: ArrayView2<f32>, dy: ArrayView2<f32>, dx: ArrayViewMut2<f32>) {
+    kernels::normalize::backward(floats(y), floats(norm), floats(dy), floats_mut(dx));
+}

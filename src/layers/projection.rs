@@ -1,0 +1,22 @@
+//! Projection into the joint space: y = x W, without a bias and with W stored (I,O), as CLIP's checkpoints have
+//! `visual.proj` and `text_projection`.
+//!
+//! # Derivation
+//! yₙₒ = Σᵢ xₙᵢ Wᵢₒ, so dxₙᵢ = Σₒ dyₙₒ Wᵢₒ and dWᵢₒ = Σₙ xₙᵢ dyₙₒ.
+
+use super::{mat, mat_mut};
+use kernels::{Epilogue, Mat, MatMut, gemm::gemm};
+use ndarray::{ArrayView2, ArrayViewMut2};
+
+/// y = x W                  x (N,I)  W (I,O)  y (N,O)
+#[track_caller]
+pub fn forward(weight: &[f32], x: ArrayView2<f32>, y: ArrayViewMut2<f32>) {
+    gemm(1.0, mat(x), Mat::new(weight, x.ncols(), y.ncols()), 0.0, mat_mut(y), Epilogue::None);
+}
+
+/// dx = dy Wᵀ,  dW += xᵀ dy
+#[track_caller]
+pub fn backward(weight: &[f32], x: ArrayView2<f32>, dy: ArrayView2<f32>, dx: ArrayViewMut2<f32>, dweight: &mut [f32]) {
+    gemm(1.0, mat(x).t(), mat(dy), 1.0, MatMut::new(dweight, x.ncols(), dy.ncols()), Epilogue::None);
+    gemm(1.0, mat(dy), Mat::new(weight, x.ncols(), dy.ncols()).t(), 0.0, mat_mut(dx), Epilogue::None);
+}

@@ -1,0 +1,29 @@
+//! Token embedding: row r of a packed batch is token_embedding[idᵣ] + positional_embedding[position of r].
+//!
+//! # Derivation
+//! A table look-up is a product with one-hot rows, so its gradient adds each dyᵣ to the table row it came from.
+
+use super::sequences::Sequences;
+use super::{floats, floats_mut};
+use kernels::embedding;
+use ndarray::{ArrayView2, ArrayViewMut2};
+use rayon::prelude::*;
+
+/// y\[r\] = table\[ids\[r\]\] + positional\[position of r\]      table (V,d)  positional (T,d)  y (N,d)
+#[track_caller]
+pub fn forward(table: &[f32], positional: &[f32], ids: &[u32], sequences: &Sequences, y: ArrayViewMut2<f32>) {
+    let width = y.ncols();
+    assert_eq!((ids.len(), ids.len()), (sequences.rows(), y.nrows()), "token ids, rows of the sequences and of y");
+    let row = |i: u32| i as usize * width..(i as usize + 1) * width;
+    floats_mut(y).par_chunks_mut(width).zip(ids).zip(sequences.positions()).for_each(|((y, &id), &position)| {
+        let (token, position) = (&table[row(id)], &positional[row(position)]);
+        y.iter_mut().zip(token.iter().zip(position)).for_each(|(y, (t, p))| *y = t + p);
+    });
+}
+
+/// dtable\[ids\[r\]\] += dy\[r\],  dpositional\[position of r\] += dy\[r\]
+#[track_caller]
+pub fn backward(ids: &[u32], sequences: &Sequences, dy: ArrayView2<f32>, dtable: &mut [f32], dpositional: &mut [f32]) {
+    embedding::scatter_add(floats(dy), ids, dy.ncols(), dtable);
+    embedding::scatter_add(floats(dy), sequences.positions(), dy.ncols(), dpositional);
+}

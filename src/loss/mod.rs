@@ -1,0 +1,4 @@
+//! What training minimises.
+
+pub mod info_nce;
+pub mod positives;

@@ -1,0 +1,126 @@
+//! Which captions of a batch fit which pictures.
+
+/// For each of N pairs, the pairs whose caption fits its picture: itself, those of the same concept, and those with
+/// the same caption. The relation is symmetric, so one list serves both directions.
+///
+/// Plain CLIP takes every other caption of the batch for a negative. With few concepts and large batches that is often
+/// wrong: two drawings of a cat, each captioned "cat", would be pushed apart.
+#[derive(Clone, Debug, Default)]
+pub struct Positives {
+    /// Pair i fits `indices[offsets[i]..offsets[i + 1]]`, ascending.
+    offsets: Vec<usize>,
+    indices: Vec<u32>,
+    by_concept: Groups,
+    by_caption: Groups,
+}
+
+impl Positives {
+    /// Each pair fits only itself: plain CLIP.
+    pub fn diagonal(n: usize) -> Self {
+        let keys: Vec<u64> = (0..n as u64).collect();
+        let mut positives = Positives::default();
+        positives.fill(&keys, &keys);
+        positives
+    }
+
+    /// From a key for each pair's concept and one for its caption. Buffers are reused.
+    #[track_caller]
+    pub fn fill(&mut self, concepts: &[u64], captions: &[u64]) {
+        assert_eq!(concepts.len(), captions.len(), "concept keys and caption keys");
+        self.by_concept.fill(concepts);
+        self.by_caption.fill(captions);
+        self.indices.clear();
+        self.offsets.clear();
+        self.offsets.push(0);
+        for i in 0..concepts.len() {
+            merge(self.by_concept.of(i), self.by_caption.of(i), &mut self.indices);
+            self.offsets.push(self.indices.len());
+        }
+    }
+
+    /// How many pairs.
+    pub fn len(&self) -> usize {
+        self.offsets.len().saturating_sub(1)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The pairs that fit pair i, ascending, i among them.
+    pub fn of(&self, i: usize) -> &[u32] {
+        &self.indices[self.offsets[i]..self.offsets[i + 1]]
+    }
+
+    /// How many pairs have another pair as a positive.
+    pub fn clashes(&self) -> usize {
+        (0..self.len()).filter(|&i| self.of(i).len() > 1).count()
+    }
+}
+
+/// Indices grouped by equal keys.
+#[derive(Clone, Debug, Default)]
+struct Groups {
+    /// Sorted by key, then index: a group is a run.
+    order: Vec<u32>,
+    /// Start and end in `order` of each index's group.
+    ranges: Vec<(u32, u32)>,
+}
+
+impl Groups {
+    fn fill(&mut self, keys: &[u64]) {
+        self.order.clear();
+        self.order.extend(0..keys.len() as u32);
+        self.order.sort_unstable_by_key(|&i| (keys[i as usize], i));
+        self.ranges.clear();
+        self.ranges.resize(keys.len(), (0, 0));
+        let mut start = 0;
+        for group in self.order.chunk_by(|&a, &b| keys[a as usize] == keys[b as usize]) {
+            let end = start + group.len() as u32;
+            group.iter().for_each(|&i| self.ranges[i as usize] = (start, end));
+            start = end;
+        }
+    }
+
+    fn of(&self, i: usize) -> &[u32] {
+        let (start, end) = self.ranges[i];
+        &self.order[start as usize..end as usize]
+    }
+}
+
+/// Appends the union of two ascending lists.
+fn merge(mut a: &[u32], mut b: &[u32], out: &mut Vec<u32>) {
+    while let (Some(&x), Some(&y)) = (a.first(), b.first()) {
+        out.push(x.min(y));
+        a = &a[usize::from(x <= y)..];
+        b = &b[usize::from(y <= x)..];
+    }
+    out.extend_from_slice(a);
+    out.extend_from_slice(b);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_concept_or_the_same_caption_fits() {
+        let mut positives = Positives::default();
+        positives.fill(&[7, 8, 7, 9, 1], &[1, 2, 3, 2, 5]);
+        let lists: Vec<&[u32]> = (0..5).map(|i| positives.of(i)).collect();
+        assert_eq!(lists, [&[0, 2][..], &[1, 3], &[0, 2], &[1, 3], &[4]]);
+        assert_eq!(positives.clashes(), 4);
+        // It is no equivalence: 0 and 1 share a caption, 1 and 2 a concept, 0 and 2 nothing.
+        positives.fill(&[1, 2, 2], &[5, 5, 6]);
+        assert_eq!(positives.of(0), [0, 1]);
+        assert_eq!(positives.of(1), [0, 1, 2]);
+        assert_eq!(positives.of(2), [1, 2]);
+    }
+
+    #[test]
+    fn the_diagonal_is_plain_clip() {
+        let positives = Positives::diagonal(3);
+        assert_eq!((0..3).map(|i| positives.of(i).to_vec()).collect::<Vec<_>>(), [[0], [1], [2]]);
+        assert_eq!(positives.clashes(), 0);
+    }
+}

@@ -1,0 +1,81 @@
+//! CLIP: an image tower, a text tower and the learnt temperature (Radford et al. 2021, figure 3).
+
+use super::text::{self, Captions, Text};
+use super::vit::{self, Vit};
+use super::{Config, Keep, Workspace};
+use crate::layers::normalize;
+use crate::params::{Init, Params, Spec};
+use crate::tree::{Arena, tree};
+use ndarray::{Array2, ArrayView2, ArrayViewMut2};
+
+tree! {
+    /// All parameters under the names of OpenAI's checkpoints. The logits are exp(`logit_scale`) times the cosines.
+    Clip { visual: Vit, text as "": Text, logit_scale }
+}
+
+/// ln(1/0.07): logits start at 14.3 times the cosine (section 2.5).
+pub const INIT_LOGIT_SCALE: f32 = 2.659_26;
+
+/// The learnt scale stays within [1, 100] (section 2.5).
+pub const MAX_LOGIT_SCALE: f32 = 4.605_170_2;
+
+/// The parameter table of a configuration.
+pub fn spec(config: &Config) -> Clip<Spec> {
+    Clip {
+        visual: config.vision().spec(),
+        text: config.text().spec(),
+        logit_scale: Spec::new(&[], Init::Const(INIT_LOGIT_SCALE)),
+    }
+}
+
+/// A CLIP and its parameters.
+pub struct Model {
+    pub config: Config,
+    pub params: Params<Clip<Spec>>,
+}
+
+/// The buffers of inference, reused from call to call.
+#[derive(Default)]
+pub struct Inference {
+    workspace: Workspace,
+    scratch: Arena,
+}
+
+impl Model {
+    /// A fresh model; the same seed gives the same bits.
+    pub fn new(config: Config, seed: u64) -> Self {
+        let params = Params::init(spec(&config), seed);
+        Model { config, params }
+    }
+
+    /// Unit-length embeddings (B,e) of normalised pictures (B,3S²).
+    pub fn encode_images(&self, images: ArrayView2<f32>, buffers: &mut Inference) -> Array2<f32> {
+        let shape = self.config.vision();
+        let p = self.params.view();
+        self.normalized(images.nrows(), buffers, |features, Inference { workspace, scratch, .. }| {
+            vit::forward(&p.visual, &shape, images, Keep::Nothing, features, workspace, scratch)
+        })
+    }
+
+    /// Unit-length embeddings (B,e) of tokenised captions.
+    pub fn encode_texts(&self, captions: Captions, buffers: &mut Inference) -> Array2<f32> {
+        let shape = self.config.text();
+        let p = self.params.view();
+        self.normalized(captions.len(), buffers, |features, Inference { workspace, scratch, .. }| {
+            text::forward(&p.text, &shape, captions, Keep::Nothing, features, workspace, scratch)
+        })
+    }
+
+    fn normalized(
+        &self,
+        rows: usize,
+        buffers: &mut Inference,
+        encode: impl FnOnce(ArrayViewMut2<f32>, &mut Inference),
+    ) -> Array2<f32> {
+        let mut features = Array2::zeros((rows, self.config.embed_dim));
+        encode(features.view_mut(), buffers);
+        let (mut unit, mut norm) = (Array2::zeros(features.raw_dim()), Array2::zeros((rows, 1)));
+        normalize::forward(features.view(), unit.view_mut(), norm.view_mut());
+        unit
+    }
+}

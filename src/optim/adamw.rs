@@ -1,0 +1,71 @@
+//! AdamW (Loshchilov & Hutter 2019) over a flat parameter block, with decay on matrices and tables only.
+
+use crate::params::Spec;
+use crate::tree::{Path, Tree};
+use kernels::adamw::{Step, step};
+
+/// The hyper-parameters that stay the same for a whole run.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Hyper {
+    pub beta1: f32,
+    pub beta2: f32,
+    pub eps: f32,
+    pub weight_decay: f32,
+}
+
+impl Hyper {
+    /// The paper's for CLIP with a ViT (table 19).
+    pub const VIT: Hyper = Hyper { beta1: 0.9, beta2: 0.98, eps: 1e-6, weight_decay: 0.2 };
+    /// The paper's for CLIP with a ResNet (table 19).
+    pub const RESNET: Hyper = Hyper { beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.2 };
+}
+
+/// Both moments of every parameter, and how many steps were taken.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct AdamW {
+    pub m: Vec<f32>,
+    pub v: Vec<f32>,
+    pub steps: u64,
+}
+
+impl AdamW {
+    /// For `n` parameters.
+    pub fn new(n: usize) -> Self {
+        AdamW { m: vec![0.0; n], v: vec![0.0; n], steps: 0 }
+    }
+
+    /// One step with the gradient `grad_scale`·g; g is zero on return. A parameter stays where `frozen`
+    /// says so of its start in the flat block.
+    #[allow(clippy::too_many_arguments)]
+    pub fn step<S: Tree<Leaf = Spec>>(
+        &mut self,
+        spec: &S,
+        hyper: &Hyper,
+        lr: f32,
+        grad_scale: f32,
+        params: &mut [f32],
+        grads: &mut [f32],
+        frozen: impl Fn(usize) -> bool,
+    ) {
+        self.steps += 1;
+        let mut at = 0;
+        spec.map(&Path::ROOT, &mut |_, spec| {
+            let range = at..at + spec.size();
+            at = range.end;
+            if frozen(range.start) {
+                return;
+            }
+            let scalars = Step {
+                lr,
+                beta1: hyper.beta1,
+                beta2: hyper.beta2,
+                eps: hyper.eps,
+                weight_decay: if spec.decays() { hyper.weight_decay } else { 0.0 },
+                step: self.steps,
+                grad_scale,
+            };
+            let (p, g) = (&mut params[range.clone()], &mut grads[range.clone()]);
+            step(&scalars, p, g, &mut self.m[range.clone()], &mut self.v[range]);
+        });
+    }
+}

@@ -1,0 +1,27 @@
+//! Clipping by the global norm (Pascanu et al. 2013, algorithm 1).
+
+/// The Euclidean norm of all gradients together.
+pub fn global_norm(grads: &[f32]) -> f32 {
+    kernels::reduce::sum_of_squares(grads).sqrt() as f32
+}
+
+/// What the gradients are multiplied by so that their norm is at most `max_norm`.
+pub fn scale(norm: f32, max_norm: Option<f32>) -> f32 {
+    match max_norm {
+        Some(max_norm) if norm > max_norm => max_norm / norm,
+        _ => 1.0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_long_gradients_are_shortened() {
+        assert_eq!(global_norm(&[3.0, 0.0, -4.0]), 5.0);
+        assert_eq!(scale(5.0, Some(1.0)), 0.2);
+        assert_eq!(scale(0.5, Some(1.0)), 1.0);
+        assert_eq!(scale(5.0, None), 1.0);
+    }
+}

@@ -1,0 +1,232 @@
+//! How good the model is: the embedded emoji as an exam.
+
+use crate::eval::baseline::{self, Labelled};
+use crate::eval::embed::Embedder;
+use crate::eval::report::{Report, Row, ZeroShot};
+use crate::eval::retrieval::{self, Pairs, identify};
+use crate::eval::zero_shot::{TopK, class_embeddings};
+use crate::input::Picture;
+use crate::input::emoji::{Concept, Cut, Emoji, Side, TILE, Tile, Vendor};
+use image::RgbImage;
+use ndarray::{Array2, Axis};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// What a class is called when a picture is to be named: the mean embedding of these counts.
+const PROMPTS: [&str; 2] = ["{}", "an emoji of {}"];
+
+/// How much to measure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Depth {
+    /// The vendor that was held out, against the model alone: for the curves.
+    Quick,
+    /// All vendors, beside what raw pixels reach: for the final table.
+    Full,
+}
+
+/// All pictures of one row pair of the table.
+struct Cell {
+    concepts: Side,
+    vendors: Side,
+    tiles: Vec<Tile>,
+    floors: [Option<TopK>; 2],
+}
+
+/// The embedded pictures as questions.
+pub struct EmojiExam {
+    emoji: Arc<Emoji>,
+    cut: Cut,
+    cells: Vec<Cell>,
+}
+
+impl EmojiExam {
+    pub fn new(emoji: Arc<Emoji>, cut: Cut, depth: Depth) -> Self {
+        let vendors: &[Side] = match depth {
+            Depth::Quick => &[Side::HeldOut],
+            Depth::Full => &[Side::Trained, Side::HeldOut],
+        };
+        let sides = vendors.iter().flat_map(|&v| [(Side::Trained, v), (Side::HeldOut, v)]);
+        let cell = |(concepts, vendors)| {
+            let tiles = emoji.exam(cut, concepts, vendors);
+            Cell { concepts, vendors, tiles, floors: [None; 2] }
+        };
+        let cells = sides.map(cell).collect();
+        let mut exam = EmojiExam { emoji, cut, cells };
+        if depth == Depth::Full {
+            exam.measure_floors();
+        }
+        exam
+    }
+
+    /// The table.
+    pub fn report(&self, embedder: &Embedder) -> Report {
+        let names: Vec<_> = self.emoji.names().collect();
+        let labels = embedder.captions(&names);
+        let classes = self.classes(embedder, &names);
+        let rows = self.cells.iter().flat_map(|cell| {
+            let images = embedder.pictures(cell.tiles.len(), |i, picture| self.emoji.paint(cell.tiles[i], picture));
+            [false, true].map(|without_flags| self.row(cell, without_flags, &images, &classes, &labels))
+        });
+        Report { rows: rows.collect() }
+    }
+
+    fn classes(&self, embedder: &Embedder, names: &[&str]) -> Array2<f32> {
+        let prompts: Vec<String> =
+            names.iter().flat_map(|name| PROMPTS.map(|prompt| prompt.replace("{}", name))).collect();
+        let class: Vec<usize> = (0..prompts.len()).map(|i| i / PROMPTS.len()).collect();
+        class_embeddings(embedder.captions(&prompts).view(), &class, names.len())
+    }
+
+    fn row(
+        &self,
+        cell: &Cell,
+        without_flags: bool,
+        images: &Array2<f32>,
+        classes: &Array2<f32>,
+        labels: &Array2<f32>,
+    ) -> Row {
+        let kept = self.kept(cell, without_flags);
+        let tiles: Vec<Tile> = kept.iter().map(|&i| cell.tiles[i]).collect();
+        let images = images.select(Axis(0), &kept);
+        let concepts = concepts_of(&tiles);
+        let truth: Vec<usize> =
+            tiles.iter().map(|tile| concepts.binary_search(&tile.concept).expect("its own concept")).collect();
+        let identity = identify(tiles.iter().map(|&tile| self.picture(tile).samples));
+        let own: Vec<usize> = (0..concepts.len()).collect();
+        let pairs = Pairs { image_concept: &truth, image_identity: &identity, text_concept: &own };
+        let classes = classes.select(Axis(0), &concepts);
+        let texts = labels.select(Axis(0), &concepts);
+        let floor = cell.floors[usize::from(without_flags)];
+        Row {
+            concepts: if cell.concepts == Side::Trained { "seen" } else { "held-out" }.into(),
+            pictures: match cell.vendors {
+                Side::Trained => "training vendors".into(),
+                Side::HeldOut => format!("{}, held out", self.cut.judge().name()),
+            },
+            without_flags,
+            images: tiles.len(),
+            zero_shot: Some(ZeroShot::measure(images.view(), classes.view(), &truth, floor)),
+            retrieval: retrieval::retrieval(images.view(), texts.view(), &pairs),
+            retrieval_chance: retrieval::chance(&pairs),
+        }
+    }
+
+    /// Positions of the cell's tiles that count.
+    fn kept(&self, cell: &Cell, without_flags: bool) -> Vec<usize> {
+        let counts = |i: &usize| !(without_flags && self.concept(cell.tiles[*i]).is_flag());
+        (0..cell.tiles.len()).filter(counts).collect()
+    }
+
+    fn concept(&self, tile: Tile) -> &Concept {
+        &self.emoji.concepts()[tile.concept]
+    }
+
+    /// The tile, decoded.
+    pub fn picture(&self, tile: Tile) -> Picture {
+        let mut picture = Picture::default();
+        self.emoji.paint(tile, &mut picture);
+        picture
+    }
+
+    /// The tile as the plots want it.
+    pub fn image(&self, tile: Tile) -> RgbImage {
+        RgbImage::from_raw(TILE as u32, TILE as u32, self.picture(tile).samples).expect("an RGB tile")
+    }
+
+    /// A few pictures of the vendor that was held out, evenly spread over the concepts of one side, without flags.
+    pub fn sample(&self, concepts: Side, n: usize) -> Vec<Tile> {
+        let tiles = self.emoji.exam(self.cut, concepts, Side::HeldOut);
+        let tiles: Vec<Tile> = tiles.into_iter().filter(|&tile| !self.concept(tile).is_flag()).collect();
+        (0..n.min(tiles.len())).map(|i| tiles[i * tiles.len() / n.min(tiles.len())]).collect()
+    }
+
+    /// Every concept's name.
+    pub fn names(&self) -> Vec<&'static str> {
+        self.emoji.names().collect()
+    }
+
+    /// What raw pixels reach in every cell. A picture's own vendor is not among those it is compared with: that the
+    /// model has seen a vendor's other pictures is what the row of the training vendors is about.
+    fn measure_floors(&mut self) {
+        let known = self.emoji.exam(self.cut, Side::Trained, Side::Trained);
+        let features = self.features(&known);
+        let words: Vec<Vec<String>> = self.emoji.concepts().iter().map(words).collect();
+        for c in 0..self.cells.len() {
+            let cell = &self.cells[c];
+            let cell_features = self.features(&cell.tiles);
+            let floors = [false, true].map(|without_flags| {
+                let kept = self.kept(cell, without_flags);
+                let classes = concepts_of(&kept.iter().map(|&i| cell.tiles[i]).collect::<Vec<_>>());
+                let scores = Vendor::ALL.into_iter().filter_map(|vendor| {
+                    let asked: Vec<usize> = kept.iter().copied().filter(|&i| cell.tiles[i].vendor == vendor).collect();
+                    let others: Vec<usize> = (0..known.len()).filter(|&i| known[i].vendor != vendor).collect();
+                    let (asked_concepts, other_concepts) = (at(&cell.tiles, &asked), at(&known, &others));
+                    let (asked_features, other_features) =
+                        (cell_features.select(Axis(0), &asked), features.select(Axis(0), &others));
+                    let pictures = Labelled { features: asked_features.view(), concept: &asked_concepts };
+                    let known = Labelled { features: other_features.view(), concept: &other_concepts };
+                    let score = match cell.concepts {
+                        _ if asked.is_empty() => return None,
+                        Side::Trained => baseline::nearest(pictures, known, &classes),
+                        Side::HeldOut => baseline::vote(pictures, known, &classes, &words),
+                    };
+                    Some((asked.len() as f64, score))
+                });
+                mean(scores)
+            });
+            self.cells[c].floors = floors;
+        }
+    }
+
+    fn features(&self, tiles: &[Tile]) -> Array2<f32> {
+        baseline::features(&tiles.iter().map(|&tile| self.image(tile)).collect::<Vec<_>>())
+    }
+}
+
+/// The concepts of these pictures, ascending, each once.
+fn concepts_of(tiles: &[Tile]) -> Vec<usize> {
+    tiles.iter().map(|tile| tile.concept).collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+fn at(tiles: &[Tile], places: &[usize]) -> Vec<usize> {
+    places.iter().map(|&i| tiles[i].concept).collect()
+}
+
+/// The distinct words of a concept's name and keywords.
+fn words(concept: &Concept) -> Vec<String> {
+    let text = std::iter::once(concept.label).chain(concept.keywords.iter().copied());
+    let words = text.flat_map(|text| text.split(|c: char| !c.is_alphanumeric()));
+    words.filter(|word| !word.is_empty()).map(str::to_lowercase).collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+/// The mean of scores, each weighted by how many pictures it is of.
+fn mean(scores: impl Iterator<Item = (f64, TopK)>) -> Option<TopK> {
+    let (mut n, mut sum) = (0.0, TopK { top1: 0.0, top5: 0.0 });
+    for (pictures, score) in scores {
+        n += pictures;
+        sum.top1 += pictures * score.top1;
+        sum.top5 += pictures * score.top5;
+    }
+    (n > 0.0).then(|| TopK { top1: sum.top1 / n, top5: sum.top5 / n })
+}
+
+/// One line for the log.
+pub fn brief(row: &Row) -> String {
+    let flags = if row.without_flags { ", no flags" } else { "" };
+    let zero_shot = row.zero_shot.map_or(String::new(), |zero_shot| {
+        let TopK { top1, top5 } = zero_shot.score;
+        format!("zero-shot {:.1} / {:.1} % of {}  ", 100.0 * top1, 100.0 * top5, zero_shot.classes)
+    });
+    let (i, t) = (row.retrieval.image_to_text, row.retrieval.text_to_image);
+    format!(
+        "eval  {} concepts{flags}, {}: {zero_shot}R@1/5/10 i→t {:.1} {:.1} {:.1}  t→i {:.1} {:.1} {:.1}",
+        row.concepts,
+        row.pictures,
+        100.0 * i.at1,
+        100.0 * i.at5,
+        100.0 * i.at10,
+        100.0 * t.at1,
+        100.0 * t.at5,
+        100.0 * t.at10,
+    )
+}

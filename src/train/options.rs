@@ -1,0 +1,232 @@
+//! What can be chosen on the command line. Names follow OpenCLIP where it has one.
+
+use crate::input::emoji::Language;
+use crate::models::Config;
+use crate::optim::adamw::Hyper;
+use clap::{Args, Parser, ValueEnum};
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// Train CLIP on a CPU.
+///
+/// Without a flag: a small CLIP learns 1,552 emoji concepts from seven vendors' drawings, which are part of the program,
+/// and is judged on an eighth vendor's. The run folder holds the model as OpenCLIP loads it, the state to resume from,
+/// the metrics, curves and pictures.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "train", version)]
+pub struct Cli {
+    /// Go on with an interrupted run: its folder, or `latest`. All other options come from the run
+    #[arg(long, value_name = "RUN", exclusive = true)]
+    pub resume: Option<String>,
+
+    #[command(flatten)]
+    pub options: Options,
+}
+
+/// Everything that determines a run; kept in its folder, so that a resumed run is the same run.
+#[derive(Clone, Debug, PartialEq, Args, Serialize, Deserialize)]
+pub struct Options {
+    #[command(flatten)]
+    pub data: DataOptions,
+
+    /// Preset, or path of an open_clip_config.json
+    #[arg(long, default_value = "Emoji-ViT-S", long_help = model_help(), help_heading = "Model")]
+    pub model: String,
+    /// Start from the weights of this model folder or safetensors file instead of random ones
+    #[arg(long, value_name = "PATH", help_heading = "Model")]
+    pub pretrained: Option<PathBuf>,
+    /// Keep the image tower as it is and train the text tower alone
+    #[arg(long, help_heading = "Model")]
+    pub lock_image: bool,
+
+    /// Pairs in a tower at a time
+    #[arg(long, default_value_t = 256, value_parser = positive(), help_heading = "Optimisation")]
+    pub batch_size: usize,
+    /// Batches that make one step; the loss is over all their pairs, as if they were one batch
+    #[arg(long, default_value_t = 1, value_parser = positive(), help_heading = "Optimisation")]
+    pub accum_freq: usize,
+    /// Times every picture is seen
+    #[arg(long, default_value_t = 30, value_parser = positive(), help_heading = "Optimisation")]
+    pub epochs: usize,
+    /// Highest learning rate
+    #[arg(long, default_value_t = 1e-3, value_parser = non_negative, help_heading = "Optimisation")]
+    pub lr: f32,
+    /// Steps over which the learning rate rises to it
+    #[arg(long, default_value_t = 100, help_heading = "Optimisation")]
+    pub warmup: u64,
+    /// Weight decay of matrices and tables
+    #[arg(long, default_value_t = Hyper::VIT.weight_decay, value_parser = non_negative, help_heading = "Optimisation")]
+    pub wd: f32,
+    /// AdamW's β₁
+    #[arg(long, default_value_t = Hyper::VIT.beta1, value_parser = below_one, help_heading = "Optimisation")]
+    pub beta1: f32,
+    /// AdamW's β₂
+    #[arg(long, default_value_t = Hyper::VIT.beta2, value_parser = below_one, help_heading = "Optimisation")]
+    pub beta2: f32,
+    /// AdamW's ε
+    #[arg(long, default_value_t = Hyper::VIT.eps, value_parser = non_negative, help_heading = "Optimisation")]
+    pub eps: f32,
+    /// Shorten gradients whose norm exceeds this
+    #[arg(long, value_name = "NORM", value_parser = non_negative, help_heading = "Optimisation")]
+    pub grad_clip_norm: Option<f32>,
+    /// Everything random follows from it: the same seed gives the same weights, bit for bit
+    #[arg(long, default_value_t = 0, help_heading = "Optimisation")]
+    pub seed: u64,
+
+    /// Folder of the run folders
+    #[arg(long, value_name = "FOLDER", default_value = "runs", help_heading = "Run")]
+    pub logs: PathBuf,
+    /// Name of the run folder [default: a number and the model]
+    #[arg(long, help_heading = "Run")]
+    pub name: Option<String>,
+    /// Threads that prepare pictures, beside those that compute
+    #[arg(long, default_value_t = 1, value_parser = positive(), help_heading = "Run")]
+    pub workers: usize,
+    /// Steps between two lines of progress
+    #[arg(long, value_name = "STEPS", default_value_t = 10, value_parser = positive(), help_heading = "Run")]
+    pub log_every_n_steps: usize,
+    /// Epochs between two evaluations; 0 evaluates only at the end
+    #[arg(long, value_name = "EPOCHS", default_value_t = 5, help_heading = "Run")]
+    pub val_frequency: usize,
+    /// Epochs between two checkpoints; one is also written every ten minutes
+    #[arg(long, value_name = "EPOCHS", default_value_t = 1, value_parser = positive(), help_heading = "Run")]
+    pub save_frequency: usize,
+}
+
+/// Where pictures and captions come from.
+#[derive(Clone, Debug, PartialEq, Args, Serialize, Deserialize)]
+#[command(next_help_heading = "Data")]
+pub struct DataOptions {
+    /// Own pairs: a CSV or TSV file, a folder with metadata.jsonl, or tar shards such as 'shards/{000..099}.tar'
+    /// [default: the embedded emoji]
+    #[arg(long, value_name = "PATH")]
+    pub train_data: Option<String>,
+    /// Pairs to evaluate on, in the same form
+    #[arg(long, value_name = "PATH", requires = "train_data")]
+    pub val_data: Option<String>,
+    /// How own pairs are stored
+    #[arg(long, value_enum, default_value_t = DatasetType::Auto)]
+    pub dataset_type: DatasetType,
+    /// Column with the picture's path
+    #[arg(long, value_name = "COLUMN", default_value = "filepath")]
+    pub csv_img_key: String,
+    /// Column with the caption
+    #[arg(long, value_name = "COLUMN", default_value = "title")]
+    pub csv_caption_key: String,
+    /// Column separator; `\t` is a tab [default: a tab, or a comma for .csv files]
+    #[arg(long, value_name = "CHAR", value_parser = separator)]
+    pub csv_separator: Option<char>,
+    /// Stop when more than this share of the pairs cannot be read
+    #[arg(long, value_name = "SHARE", default_value_t = 0.1, value_parser = share)]
+    pub bad_share: f64,
+    /// Languages of the emoji captions, separated by commas
+    #[arg(long, value_name = "CODES", value_delimiter = ',', default_value = "en", value_parser = language)]
+    pub languages: Vec<Language>,
+    /// Choose a recipe: keep the vendor noto and a tenth of the training concepts back, judge on them instead of on
+    /// twemoji and the held-out concepts
+    #[arg(long, conflicts_with = "train_data")]
+    pub validation_cut: bool,
+}
+
+/// How own pairs are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DatasetType {
+    /// By the name: .csv, .tsv, .tar, or a folder
+    Auto,
+    /// A table with a header
+    Csv,
+    /// A folder with metadata.jsonl (`file_name`, `text`)
+    Jsonl,
+    /// Tar shards with pictures and .txt or .json captions
+    Webdataset,
+}
+
+impl Options {
+    /// Pairs of one step.
+    pub fn pairs_per_step(&self) -> usize {
+        self.batch_size * self.accum_freq
+    }
+
+    pub fn hyper(&self) -> Hyper {
+        Hyper { beta1: self.beta1, beta2: self.beta2, eps: self.eps, weight_decay: self.wd }
+    }
+}
+
+fn model_help() -> String {
+    let names: Vec<_> = Config::preset_names().collect();
+    format!("Preset, or path of an open_clip_config.json\n\nPresets: {}", names.join(", "))
+}
+
+fn positive() -> impl clap::builder::TypedValueParser<Value = usize> {
+    use clap::builder::TypedValueParser;
+    clap::value_parser!(u32).range(1..).map(|value| value as usize)
+}
+
+fn number(text: &str) -> Result<f32, String> {
+    let value: f32 = text.parse().map_err(|_| "not a number".to_string())?;
+    if value.is_finite() { Ok(value) } else { Err("not finite".into()) }
+}
+
+fn non_negative(text: &str) -> Result<f32, String> {
+    number(text).and_then(|value| if value >= 0.0 { Ok(value) } else { Err("must not be negative".into()) })
+}
+
+fn below_one(text: &str) -> Result<f32, String> {
+    non_negative(text).and_then(|value| if value < 1.0 { Ok(value) } else { Err("must be below 1".into()) })
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    let value = non_negative(text)?;
+    if value <= 1.0 { Ok(value.into()) } else { Err("a share is between 0 and 1".into()) }
+}
+
+fn separator(text: &str) -> Result<char, String> {
+    let text = if text == r"\t" { "\t" } else { text };
+    let mut chars = text.chars();
+    match (chars.next(), chars.next()) {
+        (Some(c), None) if c.is_ascii() => Ok(c),
+        _ => Err("must be one ASCII character, or \\t".into()),
+    }
+}
+
+fn language(code: &str) -> Result<Language, String> {
+    Language::from_code(code).ok_or_else(|| {
+        let codes: Vec<_> = Language::ALL.iter().map(|language| language.code()).collect();
+        format!("there are {}", codes.join(", "))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn options_survive_the_run_folder() {
+        let options = Cli::parse_from(["train", "--lr", "3e-4", "--languages", "en,de"]).options;
+        let json = serde_json::to_string(&options).unwrap();
+        assert_eq!(serde_json::from_str::<Options>(&json).unwrap(), options);
+    }
+
+    #[test]
+    fn impossible_values_are_refused() {
+        let bad = [
+            ["--batch-size", "0"],
+            ["--lr", "nan"],
+            ["--beta2", "1"],
+            ["--bad-share", "2"],
+            ["--csv-separator", "ab"],
+            ["--languages", "xx"],
+        ];
+        for flags in bad {
+            assert!(Cli::try_parse_from(["train"].into_iter().chain(flags)).is_err(), "{flags:?}");
+        }
+        assert!(Cli::try_parse_from(["train", "--resume", "x", "--lr", "1"]).is_err());
+    }
+}

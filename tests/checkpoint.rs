@@ -1,0 +1,218 @@
+//! Checkpoints: round trips bit for bit, and every way a file can be broken named.
+
+mod support {
+    pub mod tiny;
+}
+
+use clip::checkpoint::config_file::ConfigFile;
+use clip::checkpoint::safetensors::{Reader, write};
+use clip::checkpoint::{CONFIG, WEIGHTS, load_model, load_text, load_vision, save_model};
+use clip::models::clip::Model;
+use clip::tree::{Path as TreePath, Tree};
+use half::{bf16, f16};
+use proptest::prelude::*;
+use safetensors::tensor::{Dtype, TensorView, serialize};
+use std::fs;
+use std::path::Path;
+use support::tiny::{Batch, config};
+
+fn saved() -> (tempfile::TempDir, Model) {
+    let folder = tempfile::tempdir().unwrap();
+    let model = Model::new(config(12), 3);
+    save_model(folder.path(), &model, &ConfigFile::new(model.config.clone())).unwrap();
+    (folder, model)
+}
+
+fn error_of(folder: &Path) -> String {
+    load_model(folder).map(|_| ()).unwrap_err().to_string()
+}
+
+#[test]
+fn a_model_comes_back_bit_for_bit() {
+    let (folder, model) = saved();
+    for path in [folder.path().to_path_buf(), folder.path().join(WEIGHTS)] {
+        let (loaded, file) = load_model(&path).unwrap();
+        assert!(loaded.params.flat == model.params.flat);
+        assert_eq!(loaded.config, model.config);
+        assert_eq!(file.preprocess_cfg.size, model.config.vision_cfg.image_size);
+    }
+}
+
+#[test]
+fn either_tower_comes_alone() {
+    let (folder, model) = saved();
+    let weights = folder.path().join(WEIGHTS);
+    let vision = load_vision(&weights, &model.config).unwrap();
+    let text = load_text(&weights, &model.config).unwrap();
+    assert!(vision.flat == model.params.flat[..vision.flat.len()]);
+    assert!(text.flat == model.params.flat[vision.flat.len()..model.params.flat.len() - 1]);
+    let batch = Batch::random(3, 0);
+    let states = clip::models::text::hidden_states(&text.view(), &model.config.text(), batch.pairs().captions);
+    assert_eq!(states.len(), model.config.text_cfg.layers + 2);
+}
+
+#[test]
+fn names_are_those_of_openai() {
+    let (folder, _) = saved();
+    let reader = Reader::open(&folder.path().join(WEIGHTS)).unwrap();
+    let names = reader.names();
+    for name in [
+        "visual.class_embedding",
+        "visual.conv1.weight",
+        "visual.transformer.resblocks.2.attn.in_proj_weight",
+        "visual.ln_pre.weight",
+        "visual.proj",
+        "transformer.resblocks.1.mlp.c_fc.bias",
+        "token_embedding.weight",
+        "positional_embedding",
+        "text_projection",
+        "ln_final.bias",
+        "logit_scale",
+    ] {
+        assert!(names.iter().any(|n| n == name), "{name}");
+    }
+    assert_eq!(reader.shape("logit_scale"), Some(&[][..]));
+    assert_eq!(reader.metadata("format"), Some("pt"));
+}
+
+/// What the `safetensors` crate reads of our file, changed and written again.
+fn rewrite(folder: &Path, change: impl Fn(&str, Vec<f32>) -> Option<(Dtype, Vec<usize>, Vec<u8>)>) {
+    let bytes = fs::read(folder.join(WEIGHTS)).unwrap();
+    let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let changed: Vec<_> = tensors
+        .tensors()
+        .into_iter()
+        .filter_map(|(name, view)| {
+            let values: Vec<f32> = view.data().chunks(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect();
+            let shape = view.shape().to_vec();
+            change(&name, values)
+                .map(|(dtype, new, bytes)| (name, dtype, if new.is_empty() { shape } else { new }, bytes))
+        })
+        .collect();
+    let views = changed
+        .iter()
+        .map(|(name, dtype, shape, bytes)| (name.as_str(), TensorView::new(*dtype, shape.clone(), bytes).unwrap()));
+    fs::write(folder.join(WEIGHTS), serialize(views, None).unwrap()).unwrap();
+}
+
+fn f32_bytes(values: &[f32]) -> Vec<u8> {
+    values.iter().flat_map(|v| v.to_le_bytes()).collect()
+}
+
+#[test]
+fn half_precision_is_read() {
+    let convert: [(Dtype, fn(f32) -> [u8; 2], f32); 2] = [
+        (Dtype::F16, |v| f16::from_f32(v).to_le_bytes(), 1e-3),
+        (Dtype::BF16, |v| bf16::from_f32(v).to_le_bytes(), 8e-3),
+    ];
+    for (dtype, convert, precision) in convert {
+        let (folder, model) = saved();
+        rewrite(folder.path(), |_, values| Some((dtype, vec![], values.into_iter().flat_map(convert).collect())));
+        let (loaded, _) = load_model(folder.path()).unwrap();
+        // Below its smallest normal number f16 has absolute, not relative, precision.
+        let apart = |(a, b): (&f32, &f32)| (a - b).abs() <= precision * a.abs() + 1e-6;
+        assert!(model.params.flat.iter().zip(&loaded.params.flat).all(apart), "{dtype:?}");
+    }
+}
+
+#[test]
+fn wrong_tensors_are_named() {
+    let cases: [(&str, &dyn Fn(&str, Vec<f32>) -> Option<(Dtype, Vec<usize>, Vec<u8>)>); 4] = [
+        ("tensor ln_final.bias is missing", &|name, v| {
+            (name != "ln_final.bias").then(|| (Dtype::F32, vec![], f32_bytes(&v)))
+        }),
+        ("tensor visual.proj has shape [144], this model needs [12, 12]", &|name, v| {
+            Some((Dtype::F32, if name == "visual.proj" { vec![144] } else { vec![] }, f32_bytes(&v)))
+        }),
+        ("tensor logit_scale is F64", &|name, v| {
+            let wide = || (Dtype::F64, vec![], v.iter().flat_map(|v| f64::from(*v).to_le_bytes()).collect());
+            Some(if name == "logit_scale" { wide() } else { (Dtype::F32, vec![], f32_bytes(&v)) })
+        }),
+        ("tensor visual.ln_pre.bias holds NaN at element 5", &|name, mut v| {
+            if name == "visual.ln_pre.bias" {
+                v[5] = f32::NAN;
+            }
+            Some((Dtype::F32, vec![], f32_bytes(&v)))
+        }),
+    ];
+    for (expected, change) in cases {
+        let (folder, _) = saved();
+        rewrite(folder.path(), change);
+        let error = error_of(folder.path());
+        assert!(error.contains(expected) && error.contains(WEIGHTS), "{error}");
+    }
+}
+
+#[test]
+fn tensors_without_a_place_are_named() {
+    let (folder, model) = saved();
+    let mut tensors = vec![];
+    let mut flat = model.params.flat.as_slice();
+    model.params.spec.map(&TreePath::ROOT, &mut |path, spec| {
+        let (values, rest) = flat.split_at(spec.size());
+        flat = rest;
+        tensors.push((path.to_string(), spec.shape.clone(), values));
+    });
+    tensors.push(("logit_bias".into(), vec![], &[0.0][..]));
+    write(&folder.path().join(WEIGHTS), &tensors, []).unwrap();
+    assert!(error_of(folder.path()).contains("no place for logit_bias"));
+}
+
+#[test]
+fn broken_files_are_refused() {
+    let (folder, _) = saved();
+    let (weights, config) = (folder.path().join(WEIGHTS), folder.path().join(CONFIG));
+    let whole = fs::read(&weights).unwrap();
+    for (broken, expected) in [
+        (&b""[..], "0 bytes"),
+        (&whole[..5], "5 bytes"),
+        (&whole[..whole.len() - 4], "its header promises"),
+        (&[255; 16], "claims a header"),
+        (b"\x02\0\0\0\0\0\0\0{]", "not a safetensors file"),
+    ] {
+        fs::write(&weights, broken).unwrap();
+        assert!(error_of(folder.path()).contains(expected), "{}", error_of(folder.path()));
+    }
+    fs::write(&weights, &whole).unwrap();
+    let text = fs::read_to_string(&config).unwrap();
+    for (from, to, expected) in [
+        ("\"patch_size\": 8", "\"patch_size\": 7", "not a multiple"),
+        ("\"patch_size\": 8", "\"patch_size\": 8, \"timm_model_name\": \"x\"", "timm_model_name"),
+        ("\"layers\": 3", "\"layers\": -3", "invalid value"),
+        ("{", "[", CONFIG),
+    ] {
+        fs::write(&config, text.replacen(from, to, 1)).unwrap();
+        assert!(error_of(folder.path()).contains(expected), "{}", error_of(folder.path()));
+    }
+    fs::remove_file(&config).unwrap();
+    assert!(error_of(folder.path()).contains(CONFIG));
+}
+
+proptest! {
+    /// Whatever bytes: an error, never a panic, never a large allocation.
+    #[test]
+    fn any_bytes_are_survived(header in ".{0,200}", rest in proptest::collection::vec(any::<u8>(), 0..64)) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.safetensors");
+        let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+        bytes.extend(header.bytes().chain(rest));
+        fs::write(&path, bytes).unwrap();
+        let _ = Reader::open(&path);
+    }
+
+    /// A sound file with a few bytes changed.
+    #[test]
+    fn damage_is_survived(places in proptest::collection::vec((0usize..2000, any::<u8>()), 1..6)) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.safetensors");
+        let values = [1.0, 2.0, 3.0, 4.0];
+        write(&path, &[("a".into(), vec![2, 2], &values[..]), ("b".into(), vec![4], &values)], []).unwrap();
+        let mut bytes = fs::read(&path).unwrap();
+        let len = bytes.len();
+        places.iter().for_each(|&(place, byte)| bytes[place % len] = byte);
+        fs::write(&path, bytes).unwrap();
+        if let Ok(mut reader) = Reader::open(&path) {
+            let _ = reader.read("a", &[2, 2], &mut [0.0; 4]);
+        }
+    }
+}

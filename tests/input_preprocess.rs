@@ -1,0 +1,147 @@
+//! Pictures against Pillow and torchvision, bit for bit, and against forged files.
+
+use clip::input::decode::{decode, open};
+use clip::input::resize::{Region, Resizer};
+use clip::input::{InputError, Interpolation, Mode, Picture, Preprocess, ResizeMode, Scratch};
+use proptest::prelude::*;
+use safetensors::SafeTensors;
+use std::path::{Path, PathBuf};
+
+fn golden() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/preprocess")
+}
+
+fn prepare(preprocess: &Preprocess, picture: &Picture) -> Vec<f32> {
+    let mut out = vec![f32::NAN; 3 * preprocess.size * preprocess.size];
+    preprocess.apply(picture, &mut Scratch::default(), &mut out);
+    out
+}
+
+/// Every picture in the golden folder, in both modes: greyscale and transparency included.
+#[test]
+fn equals_pillow_and_torchvision_bit_for_bit() {
+    let file = std::fs::read(golden().join("pixels.safetensors")).unwrap();
+    let tensors = SafeTensors::deserialize(&file).unwrap();
+    assert_eq!(tensors.len(), 8);
+    for (name, tensor) in tensors.tensors() {
+        let (picture, mode) = name.rsplit_once('.').unwrap();
+        let resize_mode = if mode == "squash" { ResizeMode::Squash } else { ResizeMode::Shortest };
+        let preprocess = Preprocess { size: tensor.shape()[2], resize_mode, ..Preprocess::default() };
+        let expected: Vec<f32> = tensor.data().as_chunks().0.iter().map(|&b| f32::from_le_bytes(b)).collect();
+        let actual = prepare(&preprocess, &open(&golden().join(picture)).unwrap());
+        assert!(actual == expected, "{name} differs");
+    }
+}
+
+fn resized(picture: &Picture, size: (usize, usize), filter: Interpolation) -> Vec<u8> {
+    let mut out = Picture::default();
+    let whole = Region { x: 0, y: 0, width: size.0, height: size.1 };
+    Resizer::default().resize(picture, Region::whole(picture), size, whole, filter, &mut out);
+    out.samples
+}
+
+/// Values computed with Pillow 13 on the ramp 4·(8 row + column).
+#[test]
+fn bicubic_equals_pillow_on_a_ramp() {
+    let samples = (0..64).map(|i| 4 * i).collect();
+    let ramp = Picture { width: 8, height: 8, mode: Mode::Grey, samples };
+    let bicubic = |size| resized(&ramp, size, Interpolation::Bicubic);
+    assert_eq!(bicubic((4, 4)), [19, 27, 35, 43, 81, 89, 97, 105, 147, 155, 163, 171, 209, 217, 225, 233]);
+    assert_eq!(bicubic((3, 3)), [33, 43, 53, 116, 126, 136, 199, 209, 219]);
+    assert_eq!(bicubic((11, 8))[..11], [0, 2, 5, 8, 11, 14, 17, 20, 23, 26, 28]);
+}
+
+/// A window is the same part of the whole result.
+#[test]
+fn a_window_shows_what_the_whole_shows() {
+    let picture = open(&golden().join("1_37x91_RGB.png")).unwrap();
+    let (size, window) = ((50, 40), Region { x: 7, y: 5, width: 30, height: 20 });
+    for filter in [Interpolation::Bicubic, Interpolation::Bilinear] {
+        let whole = resized(&picture, size, filter);
+        let mut part = Picture::default();
+        Resizer::default().resize(&picture, Region::whole(&picture), size, window, filter, &mut part);
+        for (y, row) in part.samples.chunks_exact(90).enumerate() {
+            assert_eq!(row, &whole[((y + 5) * 50 + 7) * 3..][..90]);
+        }
+    }
+}
+
+#[test]
+fn longest_pads_with_black() {
+    let picture = Picture { width: 4, height: 2, mode: Mode::Rgb, samples: vec![255; 24] };
+    let preprocess = Preprocess {
+        size: 4,
+        mean: [0.0; 3],
+        std: [1.0; 3],
+        resize_mode: ResizeMode::Longest,
+        ..Preprocess::default()
+    };
+    let plane = [0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0];
+    assert_eq!(prepare(&preprocess, &picture), [plane; 3].concat());
+}
+
+/// A strip whose resized form would not fit any memory is cropped before it is made.
+#[test]
+fn a_very_long_picture_is_cheap() {
+    let strip = Picture { width: 20_000, height: 1, mode: Mode::Rgb, samples: vec![7; 60_000] };
+    let out = prepare(&Preprocess { mean: [0.0; 3], std: [1.0; 3], ..Preprocess::default() }, &strip);
+    assert!(out.iter().all(|&v| v == 7.0 / 255.0));
+}
+
+#[test]
+fn reads_and_writes_openclips_config() {
+    let json = r#"{"size":[64,64],"mode":"RGB","mean":[0.5,0.5,0.5],"std":[0.5,0.5,0.5],"interpolation":"bilinear","resize_mode":"squash","fill_color":0}"#;
+    let config: Preprocess = serde_json::from_str(json).unwrap();
+    assert_eq!(
+        (config.size, config.interpolation, config.resize_mode),
+        (64, Interpolation::Bilinear, ResizeMode::Squash)
+    );
+    assert_eq!(serde_json::from_str::<Preprocess>(&serde_json::to_string(&config).unwrap()).unwrap(), config);
+    assert!(serde_json::from_str::<Preprocess>(r#"{"size":[64,32]}"#).unwrap_err().to_string().contains("[64, 32]"));
+    assert!(serde_json::from_str::<Preprocess>(r#"{"size":0}"#).is_err());
+}
+
+/// 60,000 × 60,000 in the header of a small file must be an error, not an allocation.
+#[test]
+fn a_forged_header_is_refused_and_named() {
+    let mut bytes = std::fs::read(golden().join("0_64x48_RGB.png")).unwrap();
+    bytes[16..20].copy_from_slice(&60_000u32.to_be_bytes());
+    bytes[20..24].copy_from_slice(&60_000u32.to_be_bytes());
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("forged.png");
+    std::fs::write(&path, bytes).unwrap();
+    let error = open(&path).unwrap_err();
+    assert!(matches!(error, InputError::Picture { .. }) && error.to_string().contains("forged.png"), "{error}");
+    let missing = open(&folder.path().join("missing.png")).unwrap_err();
+    assert!(missing.to_string().contains("missing.png"), "{missing}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn damaged_files_never_panic(seed in any::<u64>(), file in 0..4usize, cut in 0..9000usize) {
+        let names = ["0_64x48_RGB.png", "1_37x91_RGB.png", "2_50x50_L.png", "3_40x30_RGBA.png"];
+        let mut bytes = std::fs::read(golden().join(names[file])).unwrap();
+        let place = seed as usize % bytes.len();
+        bytes[place] ^= (seed >> 56) as u8 | 1;
+        bytes.truncate(cut);
+        let _ = decode(&bytes);
+    }
+
+    #[test]
+    fn any_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200), magic in 0..6usize) {
+        let magics: [&[u8]; 6] = [b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"RIFF\0\0\0\0WEBPVP8 ", b"GIF89a", b"BM", b"II*\0"];
+        let _ = decode(&[magics[magic], &bytes].concat());
+    }
+
+    #[test]
+    fn any_size_and_mode_never_panics(
+        width in 1..70usize, height in 1..70usize, size in 1..50usize, mode in 0..5usize, resize in 0..3usize,
+    ) {
+        let mode = [Mode::Grey, Mode::GreyAlpha, Mode::Rgb, Mode::Rgba, Mode::Palette][mode];
+        let resize_mode = [ResizeMode::Shortest, ResizeMode::Longest, ResizeMode::Squash][resize];
+        let preprocess = Preprocess { size, resize_mode, ..Preprocess::default() };
+        prop_assert!(prepare(&preprocess, &Picture::new(width, height, mode)).iter().all(|v| v.is_finite()));
+    }
+}

@@ -1,0 +1,24 @@
+use super::shapes::{OFFSETS, block_spec, sizes};
+use crate::support::{
+    gradcheck::{Layer, Pass},
+    oracle,
+    trees::poisoned,
+};
+use clip::layers::block::{self, Saved, Scratch};
+
+#[test]
+fn every_entry() {
+    for (size, offsets) in sizes().zip(OFFSETS.into_iter().cycle()) {
+        let rows = offsets[offsets.len() - 1];
+        Layer::new(format!("{size:?}, {offsets:?}"), block_spec(&size), [("x", rows, size.width)]).check(
+            |p, [x]| oracle::block(p, &size, offsets, x),
+            |Pass { p, x: [x], y, dy, dx: [mut dx], mut g }| {
+                let saved = &mut poisoned(&Saved::dims(&size, rows));
+                let scratch = || poisoned(&Scratch::dims(&size, rows));
+                block::forward(&p, &size, offsets, x, y, saved, &mut scratch());
+                dx.assign(&dy);
+                block::backward(&p, &size, offsets, x, dx, saved, &mut scratch(), &mut g);
+            },
+        );
+    }
+}

@@ -1,0 +1,76 @@
+use super::shapes::{ACTIVATIONS, INIT};
+use crate::support::{
+    gradcheck::{Layer, Pass},
+    oracle,
+};
+use clip::layers::linear::{self, Linear};
+use clip::params::Spec;
+use ndarray::{Array2, Zip};
+
+/// rows, inputs, outputs
+const SHAPES: [(usize, usize, usize); 5] = [(1, 1, 1), (3, 6, 10), (7, 35, 21), (13, 10, 35), (1, 21, 6)];
+
+fn spec(inputs: usize, outputs: usize) -> Linear<Spec> {
+    Linear::spec(inputs, outputs, INIT, INIT)
+}
+
+#[test]
+fn plain() {
+    for (rows, inputs, outputs) in SHAPES {
+        Layer::new(format!("linear {rows}×{inputs} → {outputs}"), spec(inputs, outputs), [("x", rows, inputs)]).check(
+            |p, [x]| oracle::linear(p, x),
+            |Pass { p, x: [x], y, dy, dx: [dx], mut g }| {
+                linear::forward(&p, x, y);
+                linear::backward(&p, x, dy, dx, &mut g);
+            },
+        );
+    }
+}
+
+#[test]
+fn with_residual() {
+    for (rows, inputs, outputs) in SHAPES {
+        let given = [("x", rows, inputs), ("residual", rows, outputs)];
+        Layer::new(format!("linear {rows}×{inputs} → {outputs}"), spec(inputs, outputs), given).check(
+            |p, [x, residual]| oracle::linear(p, x) + residual,
+            |Pass { p, x: [x, residual], y, dy, dx: [dx, mut dresidual], mut g }| {
+                linear::forward_residual(&p, x, residual, y);
+                linear::backward(&p, x, dy, dx, &mut g);
+                dresidual.assign(&dy);
+            },
+        );
+    }
+}
+
+/// y = act(x Wᵀ + b)
+#[test]
+fn then_activation() {
+    for ((rows, inputs, outputs), activation) in SHAPES.into_iter().zip(ACTIVATIONS.into_iter().cycle()) {
+        let name = format!("linear {rows}×{inputs} → {outputs}, {activation:?}");
+        Layer::new(name, spec(inputs, outputs), [("x", rows, inputs)]).check(
+            |p, [x]| oracle::activation(activation, &oracle::linear(p, x)),
+            |Pass { p, x: [x], y, dy, dx: [dx], mut g }| {
+                let mut preact = Array2::from_elem(dy.dim(), f32::NAN);
+                linear::forward_activation(&p, activation, x, preact.view_mut(), y);
+                let dpreact = Zip::from(&dy).and(&preact).map_collect(|dy, &h| dy * activation.derivative(h));
+                linear::backward(&p, x, dpreact.view(), dx, &mut g);
+            },
+        );
+    }
+}
+
+/// y = act(preact) Wᵀ + b
+#[test]
+fn after_activation() {
+    for ((rows, inputs, outputs), activation) in SHAPES.into_iter().zip(ACTIVATIONS.into_iter().cycle()) {
+        let name = format!("{activation:?}, linear {rows}×{inputs} → {outputs}");
+        Layer::new(name, spec(inputs, outputs), [("preact", rows, inputs)]).check(
+            |p, [preact]| oracle::linear(p, oracle::activation(activation, &preact.to_owned()).view()),
+            |Pass { p, x: [preact], y, dy, dx: [dpreact], mut g }| {
+                let x = preact.mapv(|h| activation.apply(h));
+                linear::forward(&p, x.view(), y);
+                linear::backward_activation(&p, activation, preact, x.view(), dy, dpreact, &mut g);
+            },
+        );
+    }
+}

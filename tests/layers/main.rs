@@ -1,0 +1,23 @@
+//! Every layer and model: its forward and backward pass against an f64 oracle, its exact savings against the plain
+//! computation, its bits on any number of threads.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod attention;
+mod block;
+mod equalities;
+mod feed_forward;
+mod info_nce;
+mod layer_norm;
+mod linear;
+mod mlp;
+mod models;
+mod normalize;
+mod patch_embed;
+mod planted;
+mod pooled_block;
+mod projection;
+mod shapes;
+mod threads;
+mod token_embed;

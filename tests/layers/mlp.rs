@@ -1,0 +1,29 @@
+use super::shapes::{ACTIVATIONS, INIT};
+use crate::support::{
+    gradcheck::{Layer, Pass},
+    oracle,
+};
+use clip::layers::mlp::{self, Mlp};
+use ndarray::Array2;
+
+#[test]
+fn every_entry() {
+    for ((rows, width, hidden), activation) in
+        [(1, 6, 10), (13, 10, 35), (3, 21, 6), (7, 15, 21)].into_iter().zip(ACTIVATIONS.into_iter().cycle())
+    {
+        let name = format!("mlp {rows}×{width}, {hidden} hidden, {activation:?}");
+        let given = [("x", rows, width), ("residual", rows, width)];
+        Layer::new(name, Mlp::spec(width, hidden, INIT, INIT), given).check(
+            |p, [x, residual]| oracle::mlp(p, activation, x) + residual,
+            |Pass { p, x: [x, residual], y, dy, dx: [dx, mut dresidual], mut g }| {
+                let buffer = || Array2::from_elem((rows, hidden), f32::NAN);
+                let (mut preact, mut act, mut dpreact) = (buffer(), buffer(), buffer());
+                mlp::forward(&p, activation, x, residual, y, preact.view_mut(), act.view_mut());
+                act.fill(f32::NAN);
+                let (act, dpreact) = (act.view_mut(), dpreact.view_mut());
+                mlp::backward(&p, activation, x, preact.view(), dy, dx, act, dpreact, &mut g);
+                dresidual.assign(&dy);
+            },
+        );
+    }
+}

@@ -1,0 +1,102 @@
+use super::shapes::Towers;
+use crate::support::gradcheck::{Layer, Pass, check_directions};
+use crate::support::{
+    compare::{TOLERANCE, to_f64},
+    oracle_models, random,
+    trees::{flatten, poisoned_arena, view},
+};
+use clip::loss::positives::Positives;
+use clip::models::clip::{INIT_LOGIT_SCALE, Model, spec};
+use clip::models::text::{self, Text};
+use clip::models::vit::{self, Vit};
+use clip::models::{Keep, Workspace};
+use clip::optim::adamw::Hyper;
+use clip::params::{self, Spec};
+use clip::train::step::{Pairs, Trainer};
+use clip::tree::Tree;
+use ndarray::{Array2, ArrayView2};
+
+/// Towers of 1, 2 and 3 blocks with each activation.
+fn towers() -> impl Iterator<Item = Towers> {
+    (1..=3).flat_map(|layers| [false, true].map(|quick_gelu| Towers::new(layers, quick_gelu)))
+}
+
+/// Every entry where there is one block, a few directions where there are more.
+#[track_caller]
+fn check_tower<S: Tree<Leaf = Spec>>(
+    towers: &Towers,
+    spec: S,
+    oracle: impl Fn(&S::Of<&[f64]>, [ArrayView2<f64>; 0]) -> Array2<f64>,
+    pass: impl FnOnce(Pass<S, 0>),
+) {
+    let tower = Layer::new(format!("{:?}", towers.config), spec, []);
+    match towers.config.vision_cfg.layers {
+        1 => tower.check(oracle, pass),
+        _ => tower.check_directions(oracle, pass),
+    }
+}
+
+/// Scratch does not last from forward to backward: the other tower uses it in between.
+#[test]
+fn image_tower() {
+    for towers in towers() {
+        let (shape, images) = (towers.config.vision(), towers.images.mapv(f64::from));
+        check_tower(
+            &towers,
+            shape.spec(),
+            |p, []| oracle_models::vit(p, &shape, images.view()),
+            |Pass { p, y, dy, mut g, .. }: Pass<Vit<Spec>, 0>| {
+                let (images, mut workspace) = (towers.images.view(), Workspace::default());
+                vit::forward(&p, &shape, images, Keep::All, y, &mut workspace, &mut poisoned_arena());
+                vit::backward(&p, &shape, images, dy, &mut workspace, &mut poisoned_arena(), &mut g);
+            },
+        );
+    }
+}
+
+#[test]
+fn text_tower() {
+    for towers in towers() {
+        let (shape, captions) = (towers.config.text(), towers.captions());
+        check_tower(
+            &towers,
+            shape.spec(),
+            |p, []| oracle_models::text(p, &shape, captions),
+            |Pass { p, y, dy, mut g, .. }: Pass<Text<Spec>, 0>| {
+                let mut workspace = Workspace::default();
+                text::forward(&p, &shape, captions, Keep::All, y, &mut workspace, &mut poisoned_arena());
+                text::backward(&p, &shape, captions, dy, &mut workspace, &mut poisoned_arena(), &mut g);
+            },
+        );
+    }
+}
+
+/// Both towers, the temperature and the loss, as a training step has them; in one piece and in micro-batches.
+#[test]
+fn clip_and_its_loss() {
+    for (towers, micro_batch) in towers().zip([3, 2, 1].into_iter().cycle()) {
+        let (image_shape, text_shape, captions) = (towers.config.vision(), towers.config.text(), towers.captions());
+        let (concepts, caption_keys) = ([1, 2, 1], [1, 2, 3]);
+        let mut positives = Positives::default();
+        positives.fill(&concepts, &caption_keys);
+
+        let mut params = random::params(spec(&towers.config), 2);
+        params::view_mut(&params.spec, &mut params.flat).logit_scale[0] = INIT_LOGIT_SCALE;
+        let point = to_f64(&params.flat);
+        let mut trainer = Trainer::new(Model { config: towers.config.clone(), params }, Hyper::VIT);
+        let batch = Pairs { images: towers.images.view(), captions, concepts: &concepts, caption_keys: &caption_keys };
+        let given = f64::from(trainer.gradients(&batch, micro_batch).mean());
+        let gradient = to_f64(&flatten(&trainer.grads()));
+
+        let images = towers.images.mapv(f64::from);
+        let loss = |point: &[f64]| {
+            let p = view(&trainer.model.params.spec, point);
+            let images = oracle_models::vit(&p.visual, &image_shape, images.view());
+            let texts = oracle_models::text(&p.text, &text_shape, captions);
+            oracle_models::clip_loss(images.view(), texts.view(), p.logit_scale[0], &positives)
+        };
+        let expected = loss(&point);
+        assert!((given - expected).abs() <= TOLERANCE * expected, "loss {given} instead of {expected}");
+        check_directions(&format!("{:?}, {micro_batch} at a time", towers.config), &point, &gradient, loss);
+    }
+}

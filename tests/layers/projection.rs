@@ -1,0 +1,23 @@
+use super::shapes::INIT;
+use crate::support::{
+    gradcheck::{Layer, Pass},
+    oracle,
+    trees::Leaves,
+};
+use clip::layers::projection;
+use clip::params::Spec;
+
+#[test]
+fn every_entry() {
+    for (rows, inputs, outputs) in [(1, 6, 10), (3, 21, 35), (13, 35, 7)] {
+        let spec = Leaves { names: ["proj"], leaves: [Spec::new(&[inputs, outputs], INIT)] };
+        Layer::new(format!("projection {rows}×{inputs} → {outputs}"), spec, [("x", rows, inputs)]).check(
+            |p, [x]| oracle::projection(p.leaves[0], x),
+            |Pass { p, x: [x], y, dy, dx: [dx], g }| {
+                let ([w], [dw]) = (p.leaves, g.leaves);
+                projection::forward(w, x, y);
+                projection::backward(w, x, dy, dx, dw);
+            },
+        );
+    }
+}

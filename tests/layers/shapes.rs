@@ -1,0 +1,61 @@
+//! Shapes that no register width and no cache block divides.
+
+use crate::support::{oracle_models::sequences, random};
+use clip::layers::block::{Block, BlockInit, Size};
+use clip::layers::sequences::{Pool, Sequences};
+use clip::models::text::Captions;
+use clip::models::{Config, TextConfig, VisionConfig};
+use clip::params::{Init, Spec};
+use kernels::Activation;
+use ndarray::Array2;
+
+/// Tests draw their own values, see `random::params`.
+pub const INIT: Init = Init::Const(0.0);
+
+pub const ACTIVATIONS: [Activation; 2] = [Activation::Gelu, Activation::QuickGelu];
+
+/// The rows of packed batches: one sequence, one of one row, three and four ragged ones.
+pub const OFFSETS: [&[usize]; 4] = [&[0, 7], &[0, 1], &[0, 1, 8, 10], &[0, 2, 15, 16, 23]];
+
+/// Small enough for differences by every entry.
+pub fn sizes() -> impl Iterator<Item = Size> {
+    let sizes = [(6, 10, 1), (10, 21, 5), (15, 35, 3)];
+    sizes.into_iter().zip(ACTIVATIONS.into_iter().cycle()).flat_map(|((width, mlp_width, heads), activation)| {
+        [false, true].map(|causal| Size { width, mlp_width, heads, layers: 1, activation, causal })
+    })
+}
+
+/// The parameter table of one block.
+pub fn block_spec(size: &Size) -> Block<Spec> {
+    Block::spec(size, &BlockInit { in_proj: INIT, out_proj: INIT, c_fc: INIT, c_proj: INIT })
+}
+
+/// The batch whose rows `offsets` counts; captions are read at their last row, pictures at their first.
+pub fn packed(offsets: &[usize], causal: bool) -> Sequences {
+    sequences(offsets.iter().copied(), if causal { Pool::Last } else { Pool::First })
+}
+
+/// A small CLIP and a batch for it.
+pub struct Towers {
+    pub config: Config,
+    pub images: Array2<f32>,
+    ids: Vec<u32>,
+    offsets: Vec<usize>,
+}
+
+impl Towers {
+    /// Pictures of 10 rows, captions of 2, 9 and 5.
+    pub fn new(layers: usize, quick_gelu: bool) -> Self {
+        let vision_cfg =
+            VisionConfig { image_size: 6, layers, width: 15, patch_size: 2, head_width: 5, mlp_ratio: 1.4 };
+        let text_cfg = TextConfig { context_length: 9, vocab_size: 12, width: 10, heads: 5, layers };
+        let config = Config { embed_dim: 7, quick_gelu, vision_cfg, text_cfg };
+        let images = random::matrix((3, config.vision().grid.image_len()), 4);
+        let ids = (0..16).map(|i| i * i % 11).collect();
+        Towers { config, images, ids, offsets: vec![0, 2, 11, 16] }
+    }
+
+    pub fn captions(&self) -> Captions<'_> {
+        Captions { ids: &self.ids, offsets: &self.offsets }
+    }
+}

@@ -1,0 +1,67 @@
+//! The same bits on any number of threads: work is cut where the data says, never where the threads say.
+
+use crate::support::{random, trees::poisoned_arena};
+use clip::models::text::{self, Captions};
+use clip::models::vit;
+use clip::models::{Config, Keep, TextConfig, VisionConfig, Workspace};
+use clip::params;
+use ndarray::Array2;
+use rayon::ThreadPoolBuilder;
+
+/// Large enough that every kernel cuts its work into many pieces.
+fn config() -> Config {
+    let vision_cfg =
+        VisionConfig { image_size: 40, layers: 2, width: 96, patch_size: 5, head_width: 32, mlp_ratio: 4.0 };
+    let text_cfg = TextConfig { context_length: 40, vocab_size: 50, width: 96, heads: 3, layers: 2 };
+    Config { embed_dim: 70, quick_gelu: true, vision_cfg, text_cfg }
+}
+
+const BATCH: usize = 21;
+
+/// Features and parameter gradients of the image tower.
+fn image_tower() -> (Array2<f32>, Vec<f32>) {
+    let shape = config().vision();
+    let p = random::params(shape.spec(), 1);
+    let images = random::matrix((BATCH, shape.grid.image_len()), 2);
+    let dy = random::matrix((BATCH, shape.embed_dim), 3);
+    let (mut features, mut g) = (Array2::zeros(dy.dim()), vec![0.0; p.flat.len()]);
+    let (mut workspace, mut scratch, y) = (Workspace::default(), poisoned_arena(), features.view_mut());
+    vit::forward(&p.view(), &shape, images.view(), Keep::All, y, &mut workspace, &mut scratch);
+    let mut gradients = params::view_mut(&p.spec, &mut g);
+    vit::backward(&p.view(), &shape, images.view(), dy.view(), &mut workspace, &mut scratch, &mut gradients);
+    (features, g)
+}
+
+/// The same of the text tower.
+fn text_tower() -> (Array2<f32>, Vec<f32>) {
+    let shape = config().text();
+    let p = random::params(shape.spec(), 1);
+    let offsets: Vec<usize> = (0..=BATCH).map(|i| i * (i + 3) / 2).collect();
+    let ids: Vec<u32> = (0..offsets[BATCH] as u32).map(|i| i * i % 47).collect();
+    let captions = Captions { ids: &ids, offsets: &offsets };
+    let dy = random::matrix((BATCH, shape.embed_dim), 3);
+    let (mut features, mut g) = (Array2::zeros(dy.dim()), vec![0.0; p.flat.len()]);
+    let (mut workspace, mut scratch, y) = (Workspace::default(), poisoned_arena(), features.view_mut());
+    text::forward(&p.view(), &shape, captions, Keep::All, y, &mut workspace, &mut scratch);
+    let mut gradients = params::view_mut(&p.spec, &mut g);
+    text::backward(&p.view(), &shape, captions, dy.view(), &mut workspace, &mut scratch, &mut gradients);
+    (features, g)
+}
+
+#[track_caller]
+fn same_bits(run: fn() -> (Array2<f32>, Vec<f32>)) {
+    let [one, two, five] =
+        [1, 2, 5].map(|threads| ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(run));
+    assert!(one == two, "one thread and two");
+    assert!(one == five, "one thread and five");
+}
+
+#[test]
+fn of_the_image_tower() {
+    same_bits(image_tower);
+}
+
+#[test]
+fn of_the_text_tower() {
+    same_bits(text_tower);
+}

@@ -1,0 +1,29 @@
+use super::shapes::{INIT, OFFSETS, packed};
+use crate::support::{
+    gradcheck::{Layer, Pass},
+    oracle,
+    trees::Leaves,
+};
+use clip::layers::token_embed;
+use clip::params::Spec;
+
+/// Tokens repeat within a sequence and across sequences, and some never occur: their gradient stays what it was.
+#[test]
+fn every_entry() {
+    const VOCABULARY: usize = 9;
+    const CONTEXT: usize = 14;
+    for (offsets, width) in OFFSETS.into_iter().zip([6, 10, 21, 35]) {
+        let sequences = &packed(offsets, true);
+        let ids: Vec<u32> = (0..sequences.rows() as u32).map(|i| i * i % 7).collect();
+        let tables = [Spec::new(&[VOCABULARY, width], INIT), Spec::new(&[CONTEXT, width], INIT)];
+        let spec = Leaves { names: ["token_embedding.weight", "positional_embedding"], leaves: tables };
+        Layer::new(format!("token_embed, width {width}, {offsets:?}"), spec, []).check(
+            |p, []| oracle::token_embed(p.leaves[0], p.leaves[1], width, &ids, sequences),
+            |Pass { p, y, dy, g, .. }| {
+                let ([table, positional], [dtable, dpositional]) = (p.leaves, g.leaves);
+                token_embed::forward(table, positional, &ids, sequences, y);
+                token_embed::backward(&ids, sequences, dy, dtable, dpositional);
+            },
+        );
+    }
+}

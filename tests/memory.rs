@@ -1,0 +1,100 @@
+//! What training allocates, by an allocator that counts. One test, so that nothing else runs and is counted.
+
+mod support {
+    pub mod tiny;
+}
+
+use clip::loss::info_nce::{self, Saved, Scratch};
+use clip::loss::positives::Positives;
+use clip::models::clip::Model;
+use clip::optim::adamw::Hyper;
+use clip::train::step::Trainer;
+use clip::tree::Arena;
+use ndarray::Array2;
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use support::tiny::{Batch, config};
+
+/// The system's allocator, counted.
+struct Counting;
+
+static TOTAL: AtomicUsize = AtomicUsize::new(0);
+static CURRENT: AtomicUsize = AtomicUsize::new(0);
+static PEAK: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: every call goes to the system's allocator as it is; counting touches no memory of the caller's.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        TOTAL.fetch_add(layout.size(), SeqCst);
+        PEAK.fetch_max(CURRENT.fetch_add(layout.size(), SeqCst) + layout.size(), SeqCst);
+        // SAFETY: the caller keeps GlobalAlloc's contract.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        TOTAL.fetch_add(layout.size(), SeqCst);
+        PEAK.fetch_max(CURRENT.fetch_add(layout.size(), SeqCst) + layout.size(), SeqCst);
+        // SAFETY: the caller keeps GlobalAlloc's contract. Unlike the default, this leaves zero pages to the system.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        CURRENT.fetch_sub(layout.size(), SeqCst);
+        // SAFETY: the caller keeps GlobalAlloc's contract.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+#[test]
+fn memory_is_bounded() {
+    a_step_allocates_nothing_that_grows();
+    a_loss_over_32768_pairs_fits_in_400_mb();
+}
+
+/// What a step still allocates are lists of views into the blocks' parameters: they grow with the layers only.
+fn a_step_allocates_nothing_that_grows() {
+    let (small, large) = (allocated_later(8, 32), allocated_later(64, 128));
+    assert!(small > 0, "the counter counts");
+    assert!(large <= small + 1024, "{small} bytes for 8 pairs of width 32, {large} for 64 of width 128");
+}
+
+/// Bytes that a second step allocates.
+fn allocated_later(n: usize, width: usize) -> usize {
+    let mut trainer = Trainer::new(Model::new(config(width), 1), Hyper::VIT);
+    let mut step = |seed| {
+        let batch = Batch::random(n, seed);
+        let before = TOTAL.load(SeqCst);
+        // In pieces, so that both kinds of forward pass are taken.
+        trainer.gradients(&batch.pairs(), n / 2);
+        trainer.update(1e-3);
+        TOTAL.load(SeqCst) - before
+    };
+    step(0);
+    step(1)
+}
+
+/// Forward and backward, all inputs and gradients counted; the matrix of logits alone would be 4 GB.
+fn a_loss_over_32768_pairs_fits_in_400_mb() {
+    let (n, d) = (32_768, 512);
+    PEAK.store(CURRENT.load(SeqCst), SeqCst);
+    let row = |i: usize| move |j: usize| if i % d == j { 1.0 } else { 0.0 };
+    let images = Array2::from_shape_fn((n, d), |(i, j)| row(i)(j));
+    let texts = images.clone();
+    let (mut dimages, mut dtexts) = (Array2::zeros((n, d)), Array2::zeros((n, d)));
+    let (mut saved, mut scratch) = (Arena::default(), Arena::default());
+    let mut saved = saved.carve(&Saved::dims(n));
+    let mut scratch = scratch.carve(&Scratch::dims(n));
+    let positives = Positives::diagonal(n);
+    let (i, t, scale) = (images.view(), texts.view(), 1.0);
+    let loss = info_nce::forward(i, t, scale, &positives, &mut saved, &mut scratch);
+    info_nce::backward(i, t, scale, &positives, &saved, dimages.view_mut(), dtexts.view_mut(), &mut scratch);
+
+    // Of every row's logits, n/d are 1 and the others 0.
+    let expected = ((n / d) as f32 * (1f32.exp() + (d - 1) as f32)).ln() - 1.0;
+    assert!((loss.mean() - expected).abs() < 1e-4, "{loss:?}, expected {expected}");
+    let peak = PEAK.load(SeqCst);
+    assert!(peak < 400_000_000, "peak of {peak} bytes");
+}

@@ -1,0 +1,205 @@
+//! The judge of hand-written gradients.
+//!
+//! A layer is a function y = f(x, θ). Pick any dy: the backward pass has to return the gradient of the one number
+//! L(x, θ) = ⟨dy, f(x, θ)⟩. The judge finds that gradient without any calculus. It moves one entry of x or θ by ±h, runs
+//! the *oracle*, a naive forward pass in f64, and takes (L(+h) − L(−h)) / 2h; then the next entry, until none is left.
+//!
+//! The oracle runs in f64 because differences eat digits: of the 7 digits of an f32 loss, 3 would be left at best. The
+//! layer under judgement is the f32 code that trains models, so its own rounding is all that the tolerance has to allow.
+//!
+//! Nothing is given for free: outputs and gradients of inputs are full of NaN before the layer runs (they must be
+//! overwritten), gradients of parameters hold [`START`] (they must be added to).
+
+use super::compare::{Mismatch, TOLERANCE, compare, to_f64};
+use super::{random, trees::view};
+use clip::params::{self, Params, Spec};
+use clip::tree::{Path, Tree};
+use ndarray::{Array2, ArrayView2, ArrayViewMut2};
+
+/// h. With L of the order of 1 to 100, rounding contributes 1e-16·L/h ≤ 1e-9 and truncation L‴·h²/6 ≈ 1e-11·L‴: both far
+/// below [`TOLERANCE`].
+const STEP: f64 = 1e-5;
+
+/// What every parameter gradient holds beforehand. Small beside the gradients, so that adding costs them no digits.
+pub const START: f32 = 0.125;
+
+/// A layer at a random point: K matrices that it takes, and its parameters.
+pub struct Layer<S, const K: usize> {
+    name: String,
+    spec: S,
+    dims: [(usize, usize); K],
+    tensors: Vec<Tensor>,
+    /// The inputs, then the parameters, one after the other.
+    point: Vec<f32>,
+}
+
+/// One of the things that the layer is differentiated by.
+struct Tensor {
+    name: String,
+    shape: Vec<usize>,
+}
+
+/// All that a layer gets to run forward and backward.
+pub struct Pass<'a, S: Tree, const K: usize> {
+    pub p: S::Of<&'a [f32]>,
+    pub x: [ArrayView2<'a, f32>; K],
+    pub y: ArrayViewMut2<'a, f32>,
+    pub dy: ArrayView2<'a, f32>,
+    pub dx: [ArrayViewMut2<'a, f32>; K],
+    pub g: S::Of<&'a mut [f32]>,
+}
+
+impl<S: Tree<Leaf = Spec>, const K: usize> Layer<S, K> {
+    /// A layer with the parameters of `spec` and with K inputs: name, rows and columns.
+    pub fn new(name: impl Into<String>, spec: S, inputs: [(&str, usize, usize); K]) -> Self {
+        let inputs_len = inputs.iter().map(|(_, rows, cols)| rows * cols).sum();
+        let mut point = random::normals(inputs_len, 1);
+        let Params { spec, flat } = random::params(spec, 2);
+        point.extend(flat);
+
+        let mut tensors =
+            Vec::from(inputs.map(|(name, rows, cols)| Tensor { name: name.to_string(), shape: vec![rows, cols] }));
+        spec.map(&Path::ROOT, &mut |path, leaf| {
+            tensors.push(Tensor { name: path.to_string(), shape: leaf.shape.clone() });
+        });
+        Layer { name: name.into(), spec, dims: inputs.map(|(_, rows, cols)| (rows, cols)), tensors, point }
+    }
+
+    /// Judges the forward pass and every entry of every gradient.
+    #[track_caller]
+    pub fn check(
+        &self,
+        oracle: impl Fn(&S::Of<&[f64]>, [ArrayView2<f64>; K]) -> Array2<f64>,
+        pass: impl FnOnce(Pass<S, K>),
+    ) {
+        let mismatches = self.mismatches(oracle, pass);
+        let report: Vec<_> = mismatches.iter().map(|mismatch| format!("\n{}: {mismatch}", self.name)).collect();
+        assert!(report.is_empty(), "{}", report.concat());
+    }
+
+    /// The tensors that [`check`](Self::check) would complain about.
+    pub fn mismatches(
+        &self,
+        oracle: impl Fn(&S::Of<&[f64]>, [ArrayView2<f64>; K]) -> Array2<f64>,
+        pass: impl FnOnce(Pass<S, K>),
+    ) -> Vec<Mismatch> {
+        let mut point = to_f64(&self.point);
+        let (expected, dy, y, gradient) = self.run(&oracle, &point, pass);
+        let mut mismatches = Vec::from_iter(compare("y", y.shape(), &to_f64(&y), &expected));
+
+        let mut differences = (0..point.len()).map(|i| {
+            let at = point[i];
+            let mut loss = |x| {
+                point[i] = x;
+                self.loss(&oracle, &dy, &point)
+            };
+            let difference = (loss(at + STEP) - loss(at - STEP)) / (2.0 * STEP);
+            point[i] = at;
+            difference
+        });
+        let mut gradient = gradient.into_iter();
+        for Tensor { name, shape } in &self.tensors {
+            let size = shape.iter().product();
+            let expected: Vec<f64> = differences.by_ref().take(size).collect();
+            let given: Vec<f64> = gradient.by_ref().take(size).collect();
+            mismatches.extend(compare(&format!("d{name}"), shape, &given, &expected));
+        }
+        mismatches
+    }
+
+    /// Judges the forward pass and the gradient along a few random directions, see [`check_directions`].
+    #[track_caller]
+    pub fn check_directions(
+        &self,
+        oracle: impl Fn(&S::Of<&[f64]>, [ArrayView2<f64>; K]) -> Array2<f64>,
+        pass: impl FnOnce(Pass<S, K>),
+    ) {
+        let point = to_f64(&self.point);
+        let (expected, dy, y, gradient) = self.run(&oracle, &point, pass);
+        let mismatch = compare("y", y.shape(), &to_f64(&y), &expected);
+        assert!(mismatch.is_none(), "{}: {}", self.name, mismatch.unwrap());
+        check_directions(&self.name, &point, &gradient, |point| self.loss(&oracle, &dy, point));
+    }
+
+    /// The oracle's y, a random dy, the layer's y, and its gradient by the whole point.
+    fn run(
+        &self,
+        oracle: impl Fn(&S::Of<&[f64]>, [ArrayView2<f64>; K]) -> Array2<f64>,
+        point: &[f64],
+        pass: impl FnOnce(Pass<S, K>),
+    ) -> (Vec<f64>, Array2<f32>, Array2<f32>, Vec<f64>) {
+        let (x, p) = self.split(point);
+        let expected = oracle(&p, x);
+        let dy = random::matrix(expected.dim(), 3);
+        let mut y = Array2::from_elem(expected.dim(), f32::NAN);
+
+        let inputs_len = self.point.len() - params::count(&self.spec);
+        let mut gradient = vec![f32::NAN; inputs_len];
+        gradient.resize(self.point.len(), START);
+        let (dx, g) = gradient.split_at_mut(inputs_len);
+        let mut dx = dx;
+        let (x, p) = self.split(&self.point);
+        pass(Pass {
+            p,
+            x,
+            y: y.view_mut(),
+            dy: dy.view(),
+            dx: self.dims.map(|dim| {
+                let (head, tail) = std::mem::take(&mut dx).split_at_mut(dim.0 * dim.1);
+                dx = tail;
+                ArrayViewMut2::from_shape(dim, head).expect("rows·cols floats")
+            }),
+            g: params::view_mut(&self.spec, g),
+        });
+        gradient[inputs_len..].iter_mut().for_each(|sum| *sum -= START);
+        (expected.into_iter().collect(), dy, y, to_f64(&gradient))
+    }
+
+    /// L = ⟨dy, oracle(point)⟩
+    fn loss(
+        &self,
+        oracle: impl Fn(&S::Of<&[f64]>, [ArrayView2<f64>; K]) -> Array2<f64>,
+        dy: &Array2<f32>,
+        point: &[f64],
+    ) -> f64 {
+        let (x, p) = self.split(point);
+        oracle(&p, x).iter().zip(dy).map(|(y, &dy)| y * f64::from(dy)).sum()
+    }
+
+    /// The inputs and the parameters at a point.
+    fn split<'a, T>(&self, mut point: &'a [T]) -> ([ArrayView2<'a, T>; K], S::Of<&'a [T]>) {
+        let x = self.dims.map(|dim| {
+            let (head, tail) = point.split_at(dim.0 * dim.1);
+            point = tail;
+            ArrayView2::from_shape(dim, head).expect("rows·cols numbers")
+        });
+        (x, view(&self.spec, point))
+    }
+}
+
+/// Judges the gradient of `loss` at `point` along a few random directions: for models with too many parameters to move one
+/// by one.
+///
+/// Along v ~ N(0, I) the derivative is ⟨gradient, v⟩, whose standard deviation is |gradient|. That is the measure, as a
+/// derivative that happens to be small is a sum whose terms cancel.
+#[track_caller]
+pub fn check_directions(name: &str, point: &[f64], gradient: &[f64], loss: impl Fn(&[f64]) -> f64) {
+    let norm = dot(gradient, gradient).sqrt();
+    for seed in 10..13 {
+        let direction = to_f64(&random::normals(point.len(), seed));
+        let loss = |h: f64| loss(&point.iter().zip(&direction).map(|(x, v)| x + h * v).collect::<Vec<_>>());
+        let expected = (loss(STEP) - loss(-STEP)) / (2.0 * STEP);
+        let given = dot(gradient, &direction);
+        let off = (given - expected).abs() / norm;
+        // Written so that NaN fails.
+        let right = off <= TOLERANCE;
+        assert!(
+            right,
+            "{name}: {given} instead of {expected} along direction {seed}, off by {off:.1e} of the gradient's {norm}"
+        );
+    }
+}
+
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}

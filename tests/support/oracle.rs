@@ -1,0 +1,162 @@
+//! Every layer's forward pass in f64, as plainly as it can be written: the specification that the gradients of the fast
+//! code are judged by.
+
+use clip::layers::attention::{Attention, Shape};
+use clip::layers::block::{Block, Size};
+use clip::layers::layer_norm::LayerNorm;
+use clip::layers::linear::Linear;
+use clip::layers::mlp::Mlp;
+use clip::layers::patch_embed::{CHANNELS, Grid, PatchEmbed};
+use clip::layers::sequences::Sequences;
+use kernels::Activation;
+use ndarray::{Array2, ArrayView1, ArrayView2, s};
+use std::f64::consts::{PI, SQRT_2};
+
+/// y = x Wᵀ + b
+pub fn linear(p: &Linear<&[f64]>, x: ArrayView2<f64>) -> Array2<f64> {
+    let w = matrix(p.weight, x.ncols());
+    Array2::from_shape_fn((x.nrows(), w.nrows()), |(n, o)| p.bias[o] + dot(x.row(n), w.row(o)))
+}
+
+/// y = x W, W stored (inputs, outputs)
+pub fn projection(weight: &[f64], x: ArrayView2<f64>) -> Array2<f64> {
+    let w = matrix(weight, weight.len() / x.ncols());
+    Array2::from_shape_fn((x.nrows(), w.ncols()), |(n, o)| dot(x.row(n), w.column(o)))
+}
+
+/// y = (x − μ) / √(σ² + ε) ∘ weight + bias, μ and σ² over each row; σ² divides by d, not d − 1
+pub fn layer_norm(p: &LayerNorm<&[f64]>, x: ArrayView2<f64>) -> Array2<f64> {
+    let d = x.ncols();
+    let mut y = Array2::zeros(x.dim());
+    for (x, mut y) in x.rows().into_iter().zip(y.rows_mut()) {
+        let mean = x.sum() / d as f64;
+        let variance = x.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / d as f64;
+        for i in 0..d {
+            y[i] = (x[i] - mean) / (variance + 1e-5).sqrt() * p.weight[i] + p.bias[i];
+        }
+    }
+    y
+}
+
+/// y = x / |x|, row by row
+pub fn normalize(x: ArrayView2<f64>) -> Array2<f64> {
+    Array2::from_shape_fn(x.dim(), |(n, i)| x[[n, i]] / dot(x.row(n), x.row(n)).sqrt())
+}
+
+/// GELU: x·Φ(x), Φ the normal distribution. QuickGELU: x·σ(1.702 x), σ the logistic function.
+pub fn activation(activation: Activation, x: &Array2<f64>) -> Array2<f64> {
+    match activation {
+        Activation::Gelu => x.mapv(|x| x * 0.5 * (1.0 + erf(x / SQRT_2))),
+        Activation::QuickGelu => x.mapv(|x| x / (1.0 + (-1.702 * x).exp())),
+    }
+}
+
+/// erf(x) = 2/√π · e^(−x²) · Σₙ 2ⁿ x²ⁿ⁺¹ / (1·3·5⋯(2n+1)) (Abramowitz and Stegun, 7.1.6): its terms have one sign, so
+/// none cancels another, and f64 keeps all its digits.
+pub fn erf(x: f64) -> f64 {
+    if x.abs() > 6.0 {
+        return x.signum(); // 1 − erf(6) is 2e-17
+    }
+    let mut term = x;
+    let mut sum = x;
+    let mut odd = 1.0;
+    while term.abs() > f64::EPSILON * sum.abs() {
+        odd += 2.0;
+        term *= 2.0 * x * x / odd;
+        sum += term;
+    }
+    2.0 / PI.sqrt() * (-x * x).exp() * sum
+}
+
+/// y = attention(x) W_outᵀ + b_out: in every sequence by itself, in every head by itself
+pub fn attention(p: &Attention<&[f64]>, shape: Shape, x: ArrayView2<f64>) -> Array2<f64> {
+    let (rows, width) = x.dim();
+    let qkv = linear(&Linear { weight: p.in_proj_weight, bias: p.in_proj_bias }, x);
+    let mut out = Array2::zeros((rows, width));
+    for sequence in shape.offsets.windows(2) {
+        for head in 0..shape.heads {
+            let c = width / shape.heads;
+            let columns = |third: usize| third * width + head * c..third * width + (head + 1) * c;
+            let part = |third| qkv.slice(s![sequence[0]..sequence[1], columns(third)]);
+            let y = softmax_attention(part(0), part(1), part(2), shape.causal);
+            out.slice_mut(s![sequence[0]..sequence[1], columns(0)]).assign(&y);
+        }
+    }
+    linear(&p.out_proj, out.view())
+}
+
+/// softmax(q kᵀ/√c) v. With `causal`, row i sees the rows 0..=i.
+pub fn softmax_attention(q: ArrayView2<f64>, k: ArrayView2<f64>, v: ArrayView2<f64>, causal: bool) -> Array2<f64> {
+    let mut y = Array2::zeros((q.nrows(), v.ncols()));
+    for (i, mut y) in y.rows_mut().into_iter().enumerate() {
+        let seen = if causal { i + 1 } else { k.nrows() };
+        let weights: Vec<f64> =
+            (0..seen).map(|j| (dot(q.row(i), k.row(j)) / (q.ncols() as f64).sqrt()).exp()).collect();
+        let sum: f64 = weights.iter().sum();
+        weights.iter().zip(v.rows()).for_each(|(weight, v)| y.scaled_add(weight / sum, &v));
+    }
+    y
+}
+
+/// y = act(x W₁ᵀ + b₁) W₂ᵀ + b₂
+pub fn mlp(p: &Mlp<&[f64]>, act: Activation, x: ArrayView2<f64>) -> Array2<f64> {
+    linear(&p.c_proj, activation(act, &linear(&p.c_fc, x)).view())
+}
+
+/// y = x + mlp(ln_2(x))
+pub fn feed_forward(ln_2: &LayerNorm<&[f64]>, p: &Mlp<&[f64]>, act: Activation, x: ArrayView2<f64>) -> Array2<f64> {
+    mlp(p, act, layer_norm(ln_2, x).view()) + x
+}
+
+/// m = x + attention(ln_1(x)), y = m + mlp(ln_2(m))
+pub fn block(p: &Block<&[f64]>, size: &Size, offsets: &[usize], x: ArrayView2<f64>) -> Array2<f64> {
+    let m = attention(&p.attn, size.attention(offsets), layer_norm(&p.ln_1, x).view()) + x;
+    feed_forward(&p.ln_2, &p.mlp, size.activation, m.view())
+}
+
+/// The rows of x that leave the tower.
+pub fn pooled(sequences: &Sequences, x: &Array2<f64>) -> Array2<f64> {
+    Array2::from_shape_fn((sequences.len(), x.ncols()), |(s, i)| x[[sequences.pooled()[s] as usize, i]])
+}
+
+/// y\[r\] = table\[idᵣ\] + positional\[place of r in its sequence\]
+pub fn token_embed(table: &[f64], positional: &[f64], width: usize, ids: &[u32], sequences: &Sequences) -> Array2<f64> {
+    let (table, positional) = (matrix(table, width), matrix(positional, width));
+    Array2::from_shape_fn((ids.len(), width), |(row, i)| {
+        table[[ids[row] as usize, i]] + positional[[sequences.positions()[row] as usize, i]]
+    })
+}
+
+/// A convolution whose stride is its kernel's size, flattened row by row; a class token in front; plus positions
+pub fn patch_embed(p: &PatchEmbed<&[f64]>, grid: Grid, images: ArrayView2<f64>) -> Array2<f64> {
+    let (width, size, patch) = (p.class_embedding.len(), grid.image_size, grid.patch_size);
+    let positional = matrix(p.positional_embedding, width);
+    let pixel = |n: usize, c: usize, y: usize, x: usize| images[[n, (c * size + y) * size + x]];
+    let kernel = |o: usize, c: usize, y: usize, x: usize| p.conv1_weight[((o * CHANNELS + c) * patch + y) * patch + x];
+    let convolved = |n: usize, i: usize, o: usize| {
+        let (top, left) = (i / (size / patch) * patch, i % (size / patch) * patch);
+        let mut sum = 0.0;
+        for c in 0..CHANNELS {
+            for y in 0..patch {
+                for x in 0..patch {
+                    sum += pixel(n, c, top + y, left + x) * kernel(o, c, y, x);
+                }
+            }
+        }
+        sum
+    };
+    Array2::from_shape_fn((images.nrows() * grid.tokens(), width), |(row, o)| {
+        let (n, token) = (row / grid.tokens(), row % grid.tokens());
+        let embedded = if token == 0 { p.class_embedding[o] } else { convolved(n, token - 1, o) };
+        embedded + positional[[token, o]]
+    })
+}
+
+/// A row-major matrix of `cols` columns.
+fn matrix(x: &[f64], cols: usize) -> ArrayView2<'_, f64> {
+    ArrayView2::from_shape((x.len() / cols, cols), x).expect("whole rows")
+}
+
+fn dot(a: ArrayView1<f64>, b: ArrayView1<f64>) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}

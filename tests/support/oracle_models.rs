@@ -1,0 +1,59 @@
+//! Both towers and the loss over them in f64, put together from the layers' oracles.
+
+use super::oracle::{block, layer_norm, normalize, patch_embed, pooled, projection, token_embed};
+use clip::layers::block::{Block, Size};
+use clip::layers::sequences::{Pool, Sequences};
+use clip::loss::positives::Positives;
+use clip::models::text::{self, Captions, Text};
+use clip::models::vit::{self, Vit};
+use ndarray::{Array2, ArrayView2, Axis};
+
+/// features = ln_post(class token of blocks(ln_pre(embedded pictures))) W
+pub fn vit(p: &Vit<&[f64]>, shape: &vit::Shape, images: ArrayView2<f64>) -> Array2<f64> {
+    let sequences = sequences((0..=images.nrows()).map(|i| i * shape.grid.tokens()), Pool::First);
+    let x = layer_norm(&p.ln_pre, patch_embed(&p.embed, shape.grid, images).view());
+    let x = blocks(&p.transformer.resblocks, &shape.size, &sequences, x);
+    projection(p.proj, layer_norm(&p.ln_post, pooled(&sequences, &x).view()).view())
+}
+
+/// features = ln_final(end-of-text token of blocks(embedded tokens)) W
+pub fn text(p: &Text<&[f64]>, shape: &text::Shape, captions: Captions) -> Array2<f64> {
+    let sequences = sequences(captions.offsets.iter().copied(), Pool::Last);
+    let width = shape.size.width;
+    let x = token_embed(p.token_embedding, p.positional_embedding, width, captions.ids, &sequences);
+    let x = blocks(&p.transformer.resblocks, &shape.size, &sequences, x);
+    projection(p.text_projection, layer_norm(&p.ln_final, pooled(&sequences, &x).view()).view())
+}
+
+fn blocks(blocks: &[Block<&[f64]>], size: &Size, sequences: &Sequences, x: Array2<f64>) -> Array2<f64> {
+    blocks.iter().fold(x, |x, p| block(p, size, sequences.offsets(), x.view()))
+}
+
+/// The index lists of a packed batch.
+pub fn sequences(offsets: impl Iterator<Item = usize>, pool: Pool) -> Sequences {
+    let mut sequences = Sequences::default();
+    sequences.fill(offsets, pool);
+    sequences
+}
+
+/// CLIP's loss from features of any length: half the mean cross-entropy of each picture over all captions, plus half that
+/// of each caption over all pictures, a pair's target being uniform over its positives.
+pub fn clip_loss(images: ArrayView2<f64>, texts: ArrayView2<f64>, logit_scale: f64, positives: &Positives) -> f64 {
+    info_nce(normalize(images).view(), normalize(texts).view(), logit_scale, positives)
+}
+
+/// The same from unit-length rows.
+pub fn info_nce(images: ArrayView2<f64>, texts: ArrayView2<f64>, logit_scale: f64, positives: &Positives) -> f64 {
+    let n = images.nrows();
+    let logits = images.dot(&texts.t()) * logit_scale.exp();
+    let exp = logits.mapv(f64::exp);
+    let (rows, columns) = (exp.sum_axis(Axis(1)), exp.sum_axis(Axis(0)));
+    let mut loss = 0.0;
+    for i in 0..n {
+        let fitting: Vec<usize> = positives.of(i).iter().map(|&j| j as usize).collect();
+        let mean = |logit: &dyn Fn(usize) -> f64| fitting.iter().map(|&j| logit(j)).sum::<f64>() / fitting.len() as f64;
+        loss += rows[i].ln() - mean(&|j| logits[[i, j]]); // picture i among all captions
+        loss += columns[i].ln() - mean(&|j| logits[[j, i]]); // caption i among all pictures
+    }
+    loss / (2 * n) as f64
+}

@@ -1,0 +1,34 @@
+//! Random tensors; the same on every machine and in every run.
+
+use clip::params::{Params, Spec};
+use clip::tree::{Path, Tree};
+use ndarray::Array2;
+use rand::{RngExt, SeedableRng};
+use rand_distr::StandardNormal;
+use rand_pcg::Pcg64;
+
+/// `n` draws from N(0, 1).
+pub fn normals(n: usize, seed: u64) -> Vec<f32> {
+    let rng = Pcg64::seed_from_u64(seed);
+    rng.sample_iter(StandardNormal).take(n).collect()
+}
+
+/// A matrix drawn from N(0, 1).
+pub fn matrix((rows, cols): (usize, usize), seed: u64) -> Array2<f32> {
+    Array2::from_shape_vec((rows, cols), normals(rows * cols, seed)).expect("rows·cols draws")
+}
+
+/// Values for every parameter, whatever its initialiser says: gains of 1 and biases of 0 would hide wrong terms.
+///
+/// Matrices are scaled by 1/√fan_in, so that every layer hands on numbers of the order of 1.
+pub fn params<S: Tree<Leaf = Spec>>(spec: S, seed: u64) -> Params<S> {
+    let mut params = Params::zeros(spec);
+    let mut draws = normals(params.flat.len(), seed).into_iter();
+    let mut flat = params.flat.iter_mut();
+    params.spec.map(&Path::ROOT, &mut |_, leaf| {
+        let fan_in: usize = leaf.shape.iter().skip(1).product();
+        let scale = (fan_in as f32).powf(-0.5);
+        flat.by_ref().zip(draws.by_ref()).take(leaf.size()).for_each(|(value, draw)| *value = scale * draw);
+    });
+    params
+}

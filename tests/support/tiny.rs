@@ -1,0 +1,57 @@
+//! A tiny CLIP and random batches for it.
+
+use clip::models::text::Captions;
+use clip::models::{Config, TextConfig, VisionConfig};
+use clip::train::step::Pairs;
+use ndarray::Array2;
+use rand::{RngExt, SeedableRng};
+use rand_distr::StandardNormal;
+use rand_pcg::Pcg64;
+
+pub fn config(width: usize) -> Config {
+    Config {
+        embed_dim: width,
+        quick_gelu: true,
+        vision_cfg: VisionConfig {
+            image_size: 24,
+            layers: 3,
+            width,
+            patch_size: 8,
+            head_width: width / 2,
+            mlp_ratio: 4.0,
+        },
+        text_cfg: TextConfig { context_length: 20, vocab_size: 300, width, heads: 2, layers: 2 },
+    }
+}
+
+/// Random pictures and ragged captions.
+pub struct Batch {
+    images: Array2<f32>,
+    ids: Vec<u32>,
+    offsets: Vec<usize>,
+    concepts: Vec<u64>,
+    captions: Vec<u64>,
+}
+
+impl Batch {
+    pub fn random(n: usize, seed: u64) -> Batch {
+        let mut rng = Pcg64::seed_from_u64(seed);
+        let images = Array2::from_shape_fn((n, 3 * 24 * 24), |_| rng.sample::<f32, _>(StandardNormal));
+        let (mut ids, mut offsets) = (vec![], vec![0]);
+        for _ in 0..n {
+            ids.extend((0..rng.random_range(1..20)).map(|_| rng.random_range(0..300)));
+            offsets.push(ids.len());
+        }
+        let concepts = (0..n).map(|_| rng.random_range(0..n as u64)).collect();
+        Batch { images, ids, offsets, concepts, captions: (0..n as u64).collect() }
+    }
+
+    pub fn pairs(&self) -> Pairs<'_> {
+        Pairs {
+            images: self.images.view(),
+            captions: Captions { ids: &self.ids, offsets: &self.offsets },
+            concepts: &self.concepts,
+            caption_keys: &self.captions,
+        }
+    }
+}
