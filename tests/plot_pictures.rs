@@ -37,7 +37,7 @@ fn metrics() -> Metrics {
     let steps = (1..=1500).map(|step| {
         let t = step as f64 / 1500.0;
         let loss = chance * (0.28 + 0.72 * (-4.0 * t).exp()) + rng.random_range(-0.25..0.25);
-        let lr = 5e-4 * if t < 0.05 { t / 0.05 } else { 0.5 + 0.5 * (3.1416 * (t - 0.05) / 0.95).cos() };
+        let lr = 5e-4 * if t < 0.05 { t / 0.05 } else { 0.5 + 0.5 * (std::f64::consts::PI * (t - 0.05) / 0.95).cos() };
         Step {
             step,
             loss,

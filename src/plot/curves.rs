@@ -196,7 +196,7 @@ fn panel(area: &Area, title: &str, steps: f64, curves: &[Curve]) -> Drawn {
         fill(&rest, [(left, y - 0.3), (right, y + 0.3)], if value == 0.0 { FAINT } else { RULE })?;
         text(&rest, &number(value), (left - 7.0, y), Anchor::Right, LABEL, &INK)?;
     }
-    for value in ticks(steps) {
+    for value in ticks(steps).into_iter().filter(|step| step.fract() == 0.0) {
         let (x, _) = at(value, 0.0);
         fill(&rest, [(x - 0.3, bottom), (x + 0.3, bottom + 4.0)], FAINT)?;
         text(&rest, &number(value), (x, bottom + 13.0), Anchor::Centre, LABEL, &INK)?;

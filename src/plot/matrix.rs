@@ -45,8 +45,8 @@ impl Scale {
     }
 
     fn colour(&self, value: f32) -> RGBColor {
-        // NaN falls on the lowest colour; its cell says "NaN".
-        let at = ((value - self.low) / (self.high - self.low)).max(0.0).min(1.0) * (VIRIDIS.len() - 1) as f32;
+        // NaN passes through and ends as black, which is not on the scale.
+        let at = ((value - self.low) / (self.high - self.low)).clamp(0.0, 1.0) * (VIRIDIS.len() - 1) as f32;
         let left = (at as usize).min(VIRIDIS.len() - 2);
         let mix = |c: usize| {
             let (a, b) = (f32::from(VIRIDIS[left][c]), f32::from(VIRIDIS[left + 1][c]));

@@ -89,7 +89,7 @@ fn draw_entry(area: &Area, (x, y): (f64, f64), entry: &Entry, largest: f32) -> D
     let right = x + WIDTH;
     let mut middle = y + LINE / 2.0;
     for guess in &entry.guesses {
-        let share = f64::from((guess.score / largest).max(0.0).min(1.0));
+        let share = f64::from(guess.score.max(0.0) / largest);
         let colour = if guess.right { RIGHT } else { FAINT };
         let end = left + share * (right - left - SCORE);
         fill(area, [(left, middle - 8.5), (end, middle + 8.5)], colour.mix(0.2))?;
