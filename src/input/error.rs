@@ -22,7 +22,7 @@ pub enum InputError {
     Empty { place: String, report: BadReport },
     #[error("{examples} examples do not fill one batch of {batch_size}")]
     TooFew { examples: usize, batch_size: usize },
-    #[error("{report}: more than {percent} % are bad")]
+    #[error("more than {percent} % of the pairs cannot be used: {report}")]
     TooManyBad { report: BadReport, percent: f64 },
     #[error("a loader thread panicked: {0}")]
     Panic(String),

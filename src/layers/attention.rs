@@ -86,7 +86,6 @@ pub fn forward(
 
 /// dx through the attention; the residual's own gradient is dy, which the caller has.
 #[track_caller]
-#[allow(clippy::too_many_arguments)]
 pub fn backward(
     p: &Attention<&[f32]>,
     shape: Shape,

@@ -117,7 +117,6 @@ pub fn forward(
 
 /// `dx` holds dy on entry and dx on return.
 #[track_caller]
-#[allow(clippy::too_many_arguments)]
 pub fn backward(
     p: &Block<&[f32]>,
     size: &Size,

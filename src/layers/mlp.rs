@@ -47,7 +47,6 @@ pub fn forward(
 ///
 /// `act` and `dpreact` (N,m) are scratch.
 #[track_caller]
-#[allow(clippy::too_many_arguments)]
 pub fn backward(
     p: &Mlp<&[f32]>,
     activation: Activation,

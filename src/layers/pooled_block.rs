@@ -88,7 +88,6 @@ pub fn forward(
 
 /// dx (N,d) from dy (B,d), which is used up: it holds ∂loss/∂m on return.
 #[track_caller]
-#[allow(clippy::too_many_arguments)]
 pub fn backward(
     p: &Block<&[f32]>,
     size: &Size,

@@ -105,7 +105,6 @@ pub fn forward(
 
 /// dimages, dtexts (N,d), both overwritten; returns ∂loss/∂logit_scale.
 #[track_caller]
-#[allow(clippy::too_many_arguments)]
 pub fn backward(
     images: ArrayView2<f32>,
     texts: ArrayView2<f32>,

@@ -118,7 +118,6 @@ fn forward_block(
 
 /// Adds the gradients of all parameters and leaves ∂loss/∂xs\[0\] in `scratch.dx`.
 #[track_caller]
-#[allow(clippy::too_many_arguments)]
 pub fn backward(
     p: Tower<&[f32]>,
     size: &Size,

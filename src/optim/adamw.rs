@@ -36,7 +36,6 @@ impl AdamW {
 
     /// One step with the gradient `grad_scale`·g; g is zero on return. A parameter stays where `frozen`
     /// says so of its start in the flat block.
-    #[allow(clippy::too_many_arguments)]
     pub fn step<S: Tree<Leaf = Spec>>(
         &mut self,
         spec: &S,

@@ -177,8 +177,10 @@ fn below_one(text: &str) -> Result<f32, String> {
 }
 
 fn share(text: &str) -> Result<f64, String> {
-    let value = non_negative(text)?;
-    if value <= 1.0 { Ok(value.into()) } else { Err("a share is between 0 and 1".into()) }
+    match text.parse() {
+        Ok(value) if (0.0..=1.0).contains(&value) => Ok(value),
+        _ => Err("a share is a number between 0 and 1".into()),
+    }
 }
 
 fn separator(text: &str) -> Result<char, String> {

@@ -1,0 +1,89 @@
+//! Whole models: ViT-B/32 encoding pictures and captions, and a training step of the small preset.
+//! `cargo bench --bench models`
+
+use clip::models::Config;
+use clip::models::clip::{Inference, Model};
+use clip::models::text::Captions;
+use clip::optim::adamw::Hyper;
+use clip::train::step::{Pairs, Trainer};
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use ndarray::{Array2, Axis};
+use rand::{RngExt, SeedableRng};
+use rand_distr::StandardNormal;
+use rand_pcg::Pcg64;
+
+/// Random pictures for a model.
+fn pictures(config: &Config, n: usize) -> Array2<f32> {
+    let mut rng = Pcg64::seed_from_u64(n as u64);
+    let pixels = 3 * config.vision_cfg.image_size.pow(2);
+    Array2::from_shape_fn((n, pixels), |_| rng.sample::<f32, _>(StandardNormal))
+}
+
+/// Random captions of about `tokens` tokens.
+fn captions(n: usize, tokens: usize) -> (Vec<u32>, Vec<usize>) {
+    let mut rng = Pcg64::seed_from_u64(n as u64);
+    let lengths: Vec<usize> = (0..n).map(|_| rng.random_range(tokens - 3..=tokens + 3)).collect();
+    let offsets: Vec<usize> = std::iter::once(0)
+        .chain(lengths.iter().scan(0, |end, len| {
+            *end += len;
+            Some(*end)
+        }))
+        .collect();
+    let ids = (0..offsets[n]).map(|_| rng.random_range(0..49_000)).collect();
+    (ids, offsets)
+}
+
+fn encode(c: &mut Criterion) {
+    let model = Model::new(Config::preset("ViT-B-32").unwrap(), 0);
+    let mut buffers = Inference::default();
+    let mut group = c.benchmark_group("ViT-B-32");
+    group.sample_size(10);
+    for n in [1, 8, 32] {
+        let images = pictures(&model.config, n);
+        let (ids, offsets) = captions(n, 10);
+        let captions = Captions { ids: &ids, offsets: &offsets };
+        check_unit_rows(&model.encode_images(images.view(), &mut buffers));
+        check_unit_rows(&model.encode_texts(captions, &mut buffers));
+        group.throughput(Throughput::Elements(n as u64));
+        group.bench_function(format!("encode_images {n}"), |b| {
+            b.iter(|| model.encode_images(images.view(), &mut buffers));
+        });
+        group.bench_function(format!("encode_texts {n} of 10 tokens"), |b| {
+            b.iter(|| model.encode_texts(captions, &mut buffers));
+        });
+    }
+    group.finish();
+}
+
+fn check_unit_rows(features: &Array2<f32>) {
+    let norms = features.map_axis(Axis(1), |row| row.dot(&row));
+    assert!(norms.iter().all(|norm| (norm - 1.0).abs() < 1e-4), "embeddings of length {norms}");
+}
+
+fn train_step(c: &mut Criterion) {
+    let n = 256;
+    let config = Config::preset("Emoji-ViT-S").unwrap();
+    let images = pictures(&config, n);
+    let (ids, offsets) = captions(n, 8);
+    let keys: Vec<u64> = (0..n as u64).collect();
+    let captions = Captions { ids: &ids, offsets: &offsets };
+    let pairs = Pairs { images: images.view(), captions, concepts: &keys, caption_keys: &keys };
+    let mut trainer = Trainer::new(Model::new(config, 0), Hyper::VIT);
+    let mut step = || {
+        let loss = trainer.gradients(&pairs, n);
+        trainer.update(1e-4);
+        loss.mean()
+    };
+    // A fresh model is at chance, and the same batch again and again is soon learnt.
+    let (first, second) = (step(), step());
+    assert!((first - (n as f32).ln()).abs() < 0.5 && second < first, "loss {first}, then {second}");
+
+    let mut group = c.benchmark_group("Emoji-ViT-S");
+    group.sample_size(10);
+    group.throughput(Throughput::Elements(n as u64));
+    group.bench_function("train step of 256 pairs", |b| b.iter(&mut step));
+    group.finish();
+}
+
+criterion_group!(benches, encode, train_step);
+criterion_main!(benches);

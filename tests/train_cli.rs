@@ -1,0 +1,205 @@
+//! The `train` program as its users meet it: whole runs, killed and interrupted ones, and mistakes.
+
+use clip::checkpoint::safetensors::Reader;
+use clip::eval::metrics::Metrics;
+use image::{Rgb, RgbImage};
+use serde_json::json;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+const PAIRS: usize = 30;
+const EPOCHS: u64 = 60;
+const STEPS: u64 = EPOCHS * (PAIRS as u64 / 10);
+
+/// A folder with coloured pictures, what they show, and a tiny model.
+struct Bench {
+    folder: tempfile::TempDir,
+}
+
+impl Bench {
+    fn new() -> Bench {
+        let folder = tempfile::tempdir().unwrap();
+        let colour = |i: usize| Rgb([(i * 83 % 256) as u8, (i * 37 % 256) as u8, (i * 151 % 256) as u8]);
+        let lines = (0..PAIRS).map(|i| {
+            RgbImage::from_pixel(20, 16, colour(i)).save(folder.path().join(format!("{i}.png"))).unwrap();
+            json!({ "file_name": format!("{i}.png"), "text": format!("picture number {i}") }).to_string()
+        });
+        fs::write(folder.path().join("metadata.jsonl"), lines.collect::<Vec<_>>().join("\n")).unwrap();
+        let config = json!({
+            "embed_dim": 16,
+            "vision_cfg": { "image_size": 16, "layers": 2, "width": 24, "patch_size": 8, "head_width": 12 },
+            "text_cfg": { "context_length": 12, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 2 },
+        });
+        fs::write(folder.path().join("tiny.json"), config.to_string()).unwrap();
+        Bench { folder }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn run_folder(&self, name: &str) -> PathBuf {
+        self.path("runs").join(name)
+    }
+
+    /// `train` in the folder.
+    fn command(&self, flags: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_train"));
+        command.current_dir(self.folder.path()).args(flags).stdin(Stdio::null());
+        command
+    }
+
+    /// `train` on the pictures, as a run of this name.
+    fn training(&self, name: &str, more: &[&str]) -> Command {
+        let mut command = self.command(&["--train-data", ".", "--model", "tiny.json", "--name", name]);
+        command.args(["--batch-size", "5", "--accum-freq", "2", "--warmup", "5"]).args(more);
+        if !more.contains(&"--epochs") {
+            command.args(["--epochs", &EPOCHS.to_string()]);
+        }
+        command
+    }
+
+    fn resume(&self, name: &str) -> Output {
+        let folder = self.run_folder(name);
+        self.command(&["--resume", folder.to_str().unwrap()]).output().unwrap()
+    }
+
+    fn weights(&self, name: &str) -> Vec<u8> {
+        fs::read(self.run_folder(name).join("open_clip_model.safetensors")).unwrap()
+    }
+}
+
+fn succeeded(output: &Output) -> String {
+    let text = text(output);
+    assert!(output.status.success(), "{text}");
+    text
+}
+
+/// Exit code 1 and a message, not a panic.
+fn failed(output: &Output) -> String {
+    let text = text(output);
+    assert!(matches!(output.status.code(), Some(1 | 2)), "{text}");
+    assert!(text.contains("error:") && !text.contains("panicked"), "{text}");
+    text
+}
+
+fn text(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+fn saved_steps(run: &Path) -> Option<u64> {
+    Reader::open(&run.join("resume.safetensors")).ok()?.metadata("step")?.parse().ok()
+}
+
+/// Starts a run and returns when its first checkpoint is there.
+fn started(mut command: Command, run: &Path) -> std::process::Child {
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let start = Instant::now();
+    while saved_steps(run).is_none() {
+        assert!(start.elapsed() < Duration::from_secs(60), "no checkpoint");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    child
+}
+
+#[test]
+fn a_run_leaves_a_model_numbers_and_pictures() {
+    let bench = Bench::new();
+    let said = succeeded(&bench.training("whole", &["--val-frequency", "20"]).output().unwrap());
+    assert!(said.contains("30 pairs") && said.contains("loss") && said.contains("chance"), "{said}");
+    let run = bench.run_folder("whole");
+    for file in ["loss.png", "recall.png", "schedule.png", "similarity.png", "captions.png"] {
+        assert!(image::open(run.join(file)).unwrap().width() > 100, "{file}");
+    }
+    let metrics = Metrics::read(run.join("metrics.jsonl")).unwrap();
+    assert_eq!(metrics.steps.last().unwrap().step, STEPS);
+    assert_eq!(metrics.evaluations.last().unwrap().step, STEPS);
+    assert!(metrics.evaluations.len() > 2);
+    let loss = |i: usize| metrics.steps[i].loss;
+    assert!(loss(metrics.steps.len() - 1) < 0.8 * loss(0), "from {} to {}", loss(0), loss(metrics.steps.len() - 1));
+    let (model, _) = clip::checkpoint::load_model(&run).unwrap();
+    assert_eq!(model.config.embed_dim, 16);
+    assert_eq!(saved_steps(&run), Some(STEPS));
+
+    // Resuming a finished run measures it again and changes nothing.
+    let before = bench.weights("whole");
+    succeeded(&bench.resume("whole"));
+    assert!(before == bench.weights("whole"));
+    // The name is taken now.
+    assert!(failed(&bench.training("whole", &[]).output().unwrap()).contains("--resume"));
+}
+
+#[test]
+fn killed_and_interrupted_runs_end_with_the_same_bits() {
+    let bench = Bench::new();
+    succeeded(&bench.training("whole", &[]).output().unwrap());
+
+    let mut child = started(bench.training("killed", &["--workers", "3"]), &bench.run_folder("killed"));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(saved_steps(&bench.run_folder("killed")).unwrap() < STEPS, "killed too late");
+    succeeded(&bench.resume("killed"));
+    assert!(bench.weights("whole") == bench.weights("killed"), "after a kill");
+
+    if cfg!(unix) {
+        let child = started(bench.training("stopped", &[]), &bench.run_folder("stopped"));
+        Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(130), "{}", text(&output));
+        assert!(text(&output).contains("--resume"), "{}", text(&output));
+        assert!(saved_steps(&bench.run_folder("stopped")).unwrap() < STEPS, "stopped too late");
+        succeeded(&bench.resume("stopped"));
+        assert!(bench.weights("whole") == bench.weights("stopped"), "after Ctrl-C");
+    }
+}
+
+#[test]
+fn mistakes_are_explained() {
+    let bench = Bench::new();
+    let says = |flags: &[&str], expected: &str| {
+        let said = failed(&bench.command(flags).output().unwrap());
+        assert!(said.contains(expected), "{flags:?}: {said}");
+    };
+    says(&["--model", "ViT-B/32"], "ViT-B-32");
+    says(&["--model", "none.json"], "none.json");
+    says(&["--train-data", "none.tsv"], "none.tsv");
+    says(&["--train-data", "{007..009}.tar"], "007.tar");
+    says(&["--pretrained", "nowhere"], "nowhere");
+    says(&["--resume", "latest"], "runs");
+    says(&["--resume", "nowhere"], "nowhere");
+    says(&["--lr", "fast"], "not a number");
+    says(&["--batchsize", "3"], "--batch-size");
+    fs::write(bench.path("x.csv"), "image,text\na.png,b\n").unwrap();
+    says(&["--train-data", "x.csv"], "filepath");
+    says(&["--train-data", "x.csv", "--csv-img-key", "image", "--csv-caption-key", "text"], "batch of 256");
+}
+
+#[test]
+fn broken_pictures_are_skipped_and_named_up_to_a_share() {
+    let bench = Bench::new();
+    fs::write(bench.path("7.png"), b"no picture").unwrap();
+    let said = succeeded(&bench.training("few", &["--epochs", "6"]).output().unwrap());
+    assert!(said.contains("7.png"), "{said}");
+    for i in 0..9 {
+        fs::remove_file(bench.path(&format!("{}.png", 10 + i))).unwrap();
+    }
+    let said = failed(&bench.training("many", &[]).output().unwrap());
+    assert!(said.contains("10 %") && said.contains(".png"), "{said}");
+}
+
+#[test]
+fn a_trained_model_can_be_tuned_further() {
+    let bench = Bench::new();
+    succeeded(&bench.training("first", &["--epochs", "2"]).output().unwrap());
+    let flags = ["--pretrained", "runs/first", "--lock-image", "--epochs", "2"];
+    succeeded(&bench.training("second", &flags).output().unwrap());
+    let visual = |name: &str| {
+        let (model, _) = clip::checkpoint::load_model(&bench.run_folder(name)).unwrap();
+        let n = clip::params::count(&model.params.spec.visual);
+        model.params.flat[..n].to_vec()
+    };
+    assert!(visual("first") == visual("second"));
+    assert!(bench.weights("first") != bench.weights("second"));
+}
