@@ -25,7 +25,8 @@ fn residual_block(c: &mut Criterion) {
     let (sequences, tokens) = (32, 50);
     let rows = sequences * tokens;
     let init = Init::Normal(0.03);
-    let params = Params::init(Block::spec(&size, &BlockInit { in_proj: init, out_proj: init, c_fc: init, c_proj: init }), 0);
+    let params =
+        Params::init(Block::spec(&size, &BlockInit { in_proj: init, out_proj: init, c_fc: init, c_proj: init }), 0);
     let p = params.view();
     let offsets: Vec<usize> = (0..=sequences).map(|s| s * tokens).collect();
     let x = normal(rows, size.width);

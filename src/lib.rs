@@ -43,3 +43,8 @@ pub mod params;
 pub mod plot;
 pub mod train;
 pub mod tree;
+
+/// The README's example runs as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -3,10 +3,11 @@
 use super::exam::{Depth, EmojiExam};
 use super::options::{DataOptions, DatasetType};
 use super::pairs_exam::PairsExam;
+use crate::eval::collapse::{self, Collapse};
 use crate::eval::embed::Embedder;
 use crate::eval::report::Report;
 use crate::input::braces::expand;
-use crate::input::emoji::{Cut, Emoji, EmojiTraining, Language, Vendor};
+use crate::input::emoji::{Cut, Emoji, EmojiTraining, Language, Side, Vendor};
 use crate::input::{Augment, BadLimit, BadReport, CsvLayout, Dataset, InputError, Shards, Table};
 use std::fmt;
 use std::path::Path;
@@ -14,6 +15,9 @@ use std::sync::Arc;
 
 /// The vendor and the tenth of the concepts that recipes are chosen on.
 const VALIDATION: Cut = Cut::Validation { vendor: Vendor::Noto, seed: 0 };
+
+/// Pictures and captions that are enough to see whether all are embedded alike.
+const ALIKE_SAMPLE: usize = 200;
 
 /// Examples that the shuffle of tar shards chooses between.
 const SHUFFLE_BUFFER: usize = 5000;
@@ -159,5 +163,20 @@ impl Exam {
             Exam::Emoji(exam) => exam.report(embedder),
             Exam::Pairs(exam) => exam.report(embedder),
         }
+    }
+
+    /// Whether a model past its warm-up embeds everything alike.
+    pub fn collapse(&self, embedder: &Embedder) -> Option<Collapse> {
+        let (pictures, captions): (Vec<_>, Vec<_>) = match self {
+            Exam::Emoji(exam) => {
+                let (tiles, names) = (exam.sample(Side::Trained, ALIKE_SAMPLE), exam.names());
+                tiles.into_iter().map(|tile| (exam.picture(tile), names[tile.concept].to_string())).unzip()
+            }
+            Exam::Pairs(exam) => {
+                exam.sample(ALIKE_SAMPLE).into_iter().map(|example| (example.picture, example.caption)).unzip()
+            }
+        };
+        let images = embedder.pictures(pictures.len(), |i, picture| picture.clone_from(&pictures[i]));
+        collapse::embeddings(images.view(), embedder.captions(&captions).view())
     }
 }

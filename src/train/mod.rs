@@ -238,6 +238,9 @@ impl Run {
     fn evaluate(&mut self, step: u64, exam: &Exam, progress: &Progress) -> Result<(), TrainError> {
         let report = exam.report(&self.embedder());
         report.rows.iter().for_each(|row| progress.say(&exam::brief(row)));
+        if let Some(collapse) = exam.collapse(&self.embedder()).filter(|_| step > self.schedule.warmup) {
+            progress.say(&format!("warning: {collapse}"));
+        }
         self.log.append(&Line::Evaluation(Evaluation { step, eval: report }))?;
         Ok(())
     }

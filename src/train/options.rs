@@ -13,7 +13,11 @@ use std::path::PathBuf;
 /// and is judged on an eighth vendor's. The run folder holds the model as OpenCLIP loads it, the state to resume from,
 /// the metrics, curves and pictures.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "train", version)]
+#[command(
+    name = "train",
+    version,
+    after_help = "RAYON_NUM_THREADS sets how many threads compute; the weights are the same bits with any number."
+)]
 pub struct Cli {
     /// Go on with an interrupted run: its folder, or `latest`. All other options come from the run
     #[arg(long, value_name = "RUN", exclusive = true)]

@@ -57,12 +57,8 @@ impl Kernel {
 }
 
 /// 16 registers of 4 lanes: 4×2 sums, 2 of B, 1 of A, and one for the product where it is not fused.
-static PORTABLE: Kernel = Kernel {
-    mr: 4,
-    nr: 8,
-    tiles: &[portable::<1>, portable::<2>, portable::<3>, portable::<4>],
-    pack: portable_pack,
-};
+static PORTABLE: Kernel =
+    Kernel { mr: 4, nr: 8, tiles: &[portable::<1>, portable::<2>, portable::<3>, portable::<4>], pack: portable_pack };
 
 unsafe fn portable<const MR: usize>(t: &Tile) {
     // SAFETY: passed on to the caller.

@@ -35,7 +35,13 @@ impl<'a> Lanes<'a> {
 /// # Safety
 /// The CPU has the instruction set of `V`.
 #[inline(always)]
-pub(super) unsafe fn panel<V: Vector, const L: usize>(src: Lanes, width: usize, step: usize, depth: usize, dst: &mut [f32]) {
+pub(super) unsafe fn panel<V: Vector, const L: usize>(
+    src: Lanes,
+    width: usize,
+    step: usize,
+    depth: usize,
+    dst: &mut [f32],
+) {
     assert!(0 < width && width <= step && dst.len() == step * depth);
     if depth == 0 {
         return;
