@@ -36,10 +36,6 @@ const PACKED: usize = 4 << 20;
 /// Columns of B packed at a time.
 const WIDE: usize = 8192;
 
-/// Steps of K for which all panels of a group are packed before the next ones: where the operand lies along its lanes,
-/// neighbouring panels share its lines and pages.
-const STRETCH: usize = 64;
-
 /// Panels of the shared operand that are packed together.
 const GROUP: usize = 8;
 
@@ -143,14 +139,10 @@ impl Slab<'_> {
             Side::A => Lanes::rows(self.p.a).from(first, self.k + k),
             Side::B => Lanes::columns(self.p.b).from(self.col + first, self.k + k),
         };
-        for (k, steps) in pieces(depth, STRETCH) {
-            for (lane, width) in pieces(lanes, self.unit(side)) {
-                let room = self.panel_lanes(side, width);
-                let dst = &mut dst[lane * depth + k * room..][..steps * room];
-                // SAFETY: the kernel came from an `Isa`, which proves the instruction set.
-                unsafe { (self.kernel.pack)(src.from(lane, k), width, room, steps, dst) }
-            }
-        }
+        let pad = matches!(side, Side::B);
+        let dst = &mut dst[..self.panel_lanes(side, lanes) * depth];
+        // SAFETY: the kernel came from an `Isa`, which proves the instruction set.
+        unsafe { (self.kernel.pack)(src, lanes, self.unit(side), pad, depth, dst) }
     }
 
     /// Multiplies, one task per block of C.

@@ -28,7 +28,7 @@ type TileFn = unsafe fn(&Tile);
 
 /// # Safety
 /// The CPU has the kernel's instruction set.
-type PackFn = unsafe fn(src: Lanes, width: usize, step: usize, depth: usize, dst: &mut [f32]);
+type PackFn = unsafe fn(src: Lanes, lanes: usize, unit: usize, pad: bool, depth: usize, dst: &mut [f32]);
 
 /// What the loop nest needs to know about an instruction set.
 pub(super) struct Kernel {
@@ -38,7 +38,7 @@ pub(super) struct Kernel {
     pub nr: usize,
     /// `tiles[i]` makes a tile of `i + 1` rows; `mr` of them.
     pub tiles: &'static [TileFn],
-    /// See [`pack::panel`].
+    /// See [`pack::panels`].
     pub pack: PackFn,
 }
 
@@ -69,9 +69,9 @@ unsafe fn portable<const MR: usize>(t: &Tile) {
     unsafe { tile::<Portable, MR, 2>(t) }
 }
 
-unsafe fn portable_pack(src: Lanes, width: usize, step: usize, depth: usize, dst: &mut [f32]) {
+unsafe fn portable_pack(src: Lanes, lanes: usize, unit: usize, pad: bool, depth: usize, dst: &mut [f32]) {
     // SAFETY: passed on to the caller.
-    unsafe { pack::panel::<Portable, 4>(src, width, step, depth, dst) }
+    unsafe { pack::panels::<Portable, 4>(src, lanes, unit, pad, depth, dst) }
 }
 
 /// 16 registers of 8 lanes: 6×2 sums, 2 of B, 1 of A. Twelve independent sums cover the latency of two FMA units.
@@ -92,9 +92,9 @@ unsafe fn avx2<const MR: usize>(t: &Tile) {
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
-unsafe fn avx2_pack(src: Lanes, width: usize, step: usize, depth: usize, dst: &mut [f32]) {
+unsafe fn avx2_pack(src: Lanes, lanes: usize, unit: usize, pad: bool, depth: usize, dst: &mut [f32]) {
     // SAFETY: passed on to the caller.
-    unsafe { pack::panel::<std::arch::x86_64::__m256, 8>(src, width, step, depth, dst) }
+    unsafe { pack::panels::<std::arch::x86_64::__m256, 8>(src, lanes, unit, pad, depth, dst) }
 }
 
 /// 32 registers of 16 lanes: 14×2 sums, 2 of B, 1 of A.
@@ -130,9 +130,9 @@ unsafe fn avx512<const MR: usize>(t: &Tile) {
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
-unsafe fn avx512_pack(src: Lanes, width: usize, step: usize, depth: usize, dst: &mut [f32]) {
+unsafe fn avx512_pack(src: Lanes, lanes: usize, unit: usize, pad: bool, depth: usize, dst: &mut [f32]) {
     // SAFETY: passed on to the caller.
-    unsafe { pack::panel::<std::arch::x86_64::__m512, 16>(src, width, step, depth, dst) }
+    unsafe { pack::panels::<std::arch::x86_64::__m512, 16>(src, lanes, unit, pad, depth, dst) }
 }
 
 /// A tile of `MR` rows and `NV` vectors. Every element is one chain of multiply-adds in the order of K, so its bits do
@@ -141,6 +141,11 @@ unsafe fn avx512_pack(src: Lanes, width: usize, step: usize, depth: usize, dst: 
 unsafe fn tile<V: Vector, const MR: usize, const NV: usize>(t: &Tile) {
     // SAFETY: the caller gives the instruction set and the operands that `Tile` describes.
     unsafe {
+        for i in 0..MR {
+            for v in 0..NV {
+                prefetch(t.c.wrapping_add(i * t.c_stride + v * V::LANES));
+            }
+        }
         let mut acc = [[V::splat(0.0); NV]; MR];
         let (mut a, mut b) = (t.a, t.b);
         for _ in 0..t.depth / 4 {
@@ -155,6 +160,18 @@ unsafe fn tile<V: Vector, const MR: usize, const NV: usize>(t: &Tile) {
         }
         store(&acc, t);
     }
+}
+
+/// Asks for the line of C at `p`, which is needed when the sums are done; by then it has come.
+#[inline(always)]
+pub(super) fn prefetch(p: *const f32) {
+    // SAFETY: a hint, harmless for any address, on every x86-64 CPU.
+    #[cfg(target_arch = "x86_64")]
+    unsafe {
+        std::arch::x86_64::_mm_prefetch(p.cast(), std::arch::x86_64::_MM_HINT_T0);
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = p;
 }
 
 /// acc += a·bᵀ for one step along K.
