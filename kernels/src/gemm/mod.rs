@@ -8,6 +8,7 @@ mod kernel;
 mod naive;
 mod pack;
 pub mod peak;
+mod skinny;
 #[cfg(test)]
 mod tests;
 mod vector;

@@ -151,10 +151,10 @@ impl Group {
         unsafe {
             for k in (0..self.depth).step_by(L) {
                 let n = L.min(self.depth - k);
-                let rows: [V; L] = std::array::from_fn(|l| {
-                    let n = if l < self.lanes { n } else { 0 };
-                    load::<V>(self.src.wrapping_add(l * self.lane_stride + k), n)
-                });
+                let mut rows = [V::splat(0.0); L];
+                for (l, row) in rows.iter_mut().enumerate().take(self.lanes) {
+                    *row = load(self.src.add(l * self.lane_stride + k), n);
+                }
                 let columns = transpose(rows);
                 if k + L <= self.whole {
                     for (l, x) in columns.into_iter().enumerate() {
@@ -187,7 +187,7 @@ impl Group {
 
 /// The first `n` lanes, where a whole register is the common case.
 #[inline(always)]
-unsafe fn load<V: Vector>(p: *const f32, n: usize) -> V {
+pub(super) unsafe fn load<V: Vector>(p: *const f32, n: usize) -> V {
     // SAFETY: passed on to the caller.
     unsafe { if n >= V::LANES { V::load(p) } else { V::load_first(p, n) } }
 }
