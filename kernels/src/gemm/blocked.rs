@@ -8,11 +8,9 @@
 //!   so that the large matrix of weights is read once and its packed copy never leaves the cache.
 
 use super::block::Block;
-use super::epilogue::Finish;
 use super::kernel::{Kernel, Tile};
 use super::pack::{Lanes, with_buffer};
-use super::{Mat, skinny};
-use crate::isa::Isa;
+use super::{Product, skinny};
 use rayon::prelude::*;
 
 /// Steps of K per tile. A panel of B (KC × 32 × 4 bytes = 48 KB) passes through L1 once per row of tiles; more steps
@@ -42,17 +40,6 @@ const GROUP: usize = 8;
 /// Below this many multiply-adds a product takes some ten microseconds: waking other threads costs as much.
 pub(super) const PARALLEL: usize = 1 << 19;
 
-/// α·A·B + β·C and what is done to it.
-pub(super) struct Product<'a> {
-    pub isa: Isa,
-    pub alpha: f32,
-    pub a: Mat<'a>,
-    pub b: Mat<'a>,
-    pub beta: f32,
-    pub c: Block<'a>,
-    pub finish: Finish<'a>,
-}
-
 /// The fewest steps of at most `max` that cover `n`, evenly, each a multiple of `unit`.
 pub(super) fn even(n: usize, max: usize, unit: usize) -> usize {
     n.div_ceil(n.div_ceil(max).max(1)).next_multiple_of(unit).max(unit)
@@ -64,7 +51,7 @@ pub(super) fn pieces(n: usize, step: usize) -> impl Iterator<Item = (usize, usiz
 }
 
 /// Runs `task` for every one of `0..tasks`, by all threads if `parallel`.
-pub(super) fn for_each(parallel: bool, tasks: usize, task: impl Fn(usize) + Sync) {
+pub(super) fn for_each(parallel: bool, tasks: usize, task: impl Fn(usize) + Sync + Send) {
     if parallel {
         (0..tasks).into_par_iter().with_max_len(1).for_each(task);
     } else {

@@ -3,7 +3,8 @@
 //! With so few rows every weight is used a handful of times, and reading them from memory is most of the work. So
 //! nothing is packed: rows of x and rows of W are both contiguous along K, and each element of C is a dot product of two.
 
-use super::blocked::{PARALLEL, Product, even, for_each, pieces};
+use super::Product;
+use super::blocked::{PARALLEL, even, for_each, pieces};
 use super::kernel::Kernel;
 
 /// Above this many rows packing pays off.
