@@ -1,1 +1,176 @@
-fn main() {}
+//! The matrix products of CLIP ViT-B/32, side by side: this crate, `matrixmultiply`, the `gemm` crate, and OpenBLAS with
+//! `--features openblas`. Every product is checked before it is timed.
+//!
+//! cargo bench -p kernels --bench gemm            all
+//! cargo bench -p kernels --bench gemm -- mlp     those whose name has "mlp"
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use kernels::gemm::{Backend, gemm_by, peak::fma_peak_gflops};
+use kernels::isa::Isa;
+use kernels::{Epilogue, Mat, MatMut};
+use std::hint::black_box;
+
+/// Which of a linear layer's three products, x having `rows` rows.
+#[derive(Clone, Copy, Debug)]
+enum Pass {
+    /// y = x·Wᵀ
+    Forward,
+    /// dx = dy·W
+    Inputs,
+    /// dW += dyᵀ·x
+    Weights,
+}
+
+/// A linear layer of `outputs × inputs` weights.
+struct Layer {
+    name: &'static str,
+    outputs: usize,
+    inputs: usize,
+}
+
+const IMAGE: [Layer; 4] = [
+    Layer { name: "image qkv", outputs: 2304, inputs: 768 },
+    Layer { name: "image out", outputs: 768, inputs: 768 },
+    Layer { name: "image mlp up", outputs: 3072, inputs: 768 },
+    Layer { name: "image mlp down", outputs: 768, inputs: 3072 },
+];
+
+const TEXT: [Layer; 4] = [
+    Layer { name: "text qkv", outputs: 1536, inputs: 512 },
+    Layer { name: "text out", outputs: 512, inputs: 512 },
+    Layer { name: "text mlp up", outputs: 2048, inputs: 512 },
+    Layer { name: "text mlp down", outputs: 512, inputs: 2048 },
+];
+
+/// One product: its operands as stored, and how they are seen.
+struct Product {
+    m: usize,
+    n: usize,
+    k: usize,
+    pass: Pass,
+    a: Vec<f32>,
+    b: Vec<f32>,
+}
+
+impl Product {
+    fn new(layer: &Layer, rows: usize, pass: Pass) -> Self {
+        let (m, n, k) = match pass {
+            Pass::Forward => (rows, layer.outputs, layer.inputs),
+            Pass::Inputs => (rows, layer.inputs, layer.outputs),
+            Pass::Weights => (layer.outputs, layer.inputs, rows),
+        };
+        let wave = |len: usize, step: f32| (0..len).map(|i| (i as f32 * step).sin()).collect();
+        Product { m, n, k, pass, a: wave(m * k, 0.37), b: wave(k * n, 0.73) }
+    }
+
+    fn a(&self) -> Mat<'_> {
+        match self.pass {
+            Pass::Weights => Mat::new(&self.a, self.k, self.m).t(),
+            _ => Mat::new(&self.a, self.m, self.k),
+        }
+    }
+
+    fn b(&self) -> Mat<'_> {
+        match self.pass {
+            Pass::Forward => Mat::new(&self.b, self.n, self.k).t(),
+            _ => Mat::new(&self.b, self.k, self.n),
+        }
+    }
+
+    /// Only gradients of weights are added to what is there.
+    fn beta(&self) -> f32 {
+        if matches!(self.pass, Pass::Weights) { 1.0 } else { 0.0 }
+    }
+
+    fn by(&self, backend: Backend, c: &mut [f32]) {
+        gemm_by(backend, 1.0, self.a(), self.b(), self.beta(), MatMut::new(c, self.m, self.n), Epilogue::None);
+    }
+
+    fn by_gemm_crate(&self, c: &mut [f32]) {
+        let (a, b) = (self.a(), self.b());
+        let stride = |s: usize| s as isize;
+        // SAFETY: `a` and `b` are whole matrices, and `c` has m·n elements.
+        unsafe {
+            gemm::gemm(
+                self.m,
+                self.n,
+                self.k,
+                c.as_mut_ptr(),
+                1,
+                stride(self.n),
+                self.beta() != 0.0,
+                a.data.as_ptr(),
+                stride(a.col_stride),
+                stride(a.row_stride),
+                b.data.as_ptr(),
+                stride(b.col_stride),
+                stride(b.row_stride),
+                1.0,
+                1.0,
+                false,
+                false,
+                false,
+                gemm::Parallelism::Rayon(0),
+            )
+        }
+    }
+
+    /// A few elements of the product, wherever they lie, against sums in f64.
+    fn check(&self, name: &str, multiply: impl Fn(&mut [f32])) {
+        let mut c = vec![0.0; self.m * self.n];
+        multiply(&mut c);
+        let (a, b) = (self.a(), self.b());
+        for e in (0..c.len()).step_by(c.len() / 50 + 1) {
+            let (i, j) = (e / self.n, e % self.n);
+            let term = |k: usize| {
+                a.data[i * a.row_stride + k * a.col_stride] as f64 * b.data[k * b.row_stride + j * b.col_stride] as f64
+            };
+            let exact: f64 = (0..self.k).map(term).sum();
+            // Errors of K roundings add at random.
+            let tolerance = 4.0 * f64::from(f32::EPSILON) * self.k as f64;
+            assert!((exact - c[e] as f64).abs() < tolerance, "{name}: ({i}, {j}) is {}, not {exact}", c[e]);
+        }
+    }
+}
+
+fn bench(criterion: &mut Criterion, layers: &[Layer], rows: &[usize], passes: &[Pass]) {
+    for layer in layers {
+        for &rows in rows {
+            for &pass in passes {
+                compare(criterion, &format!("{}/{pass:?}", layer.name), rows, &Product::new(layer, rows, pass));
+            }
+        }
+    }
+}
+
+fn compare(criterion: &mut Criterion, name: &str, rows: usize, product: &Product) {
+    let mut group = criterion.benchmark_group(name);
+    // An "element" is a floating-point operation: Gelem/s are GFLOP/s.
+    group.throughput(Throughput::Elements(2 * (product.m * product.n * product.k) as u64));
+    let mut c = vec![0.0; product.m * product.n];
+    let mut time = |name: &str, multiply: &dyn Fn(&mut [f32])| {
+        product.check(name, multiply);
+        group.bench_function(BenchmarkId::new(name, rows), |b| b.iter(|| multiply(black_box(&mut c))));
+    };
+    for &backend in Backend::ALL {
+        time(backend.name(), &|c| product.by(backend, c));
+    }
+    time("gemm crate", &|c| product.by_gemm_crate(c));
+    group.finish();
+}
+
+fn all(criterion: &mut Criterion) {
+    let threads = rayon::current_num_threads();
+    println!("{threads} threads, multiply-add peak {:.0} GFLOP/s", fma_peak_gflops(Isa::best(), threads));
+    bench(criterion, &IMAGE, &[1600, 400, 50], &[Pass::Forward, Pass::Inputs, Pass::Weights]);
+    bench(criterion, &TEXT, &[320], &[Pass::Forward, Pass::Inputs, Pass::Weights]);
+    bench(criterion, &TEXT, &[10, 1], &[Pass::Forward]);
+}
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default().sample_size(20).warm_up_time(std::time::Duration::from_millis(300))
+        .measurement_time(std::time::Duration::from_secs(1));
+    targets = all
+}
+criterion_main!(benches);

@@ -3,8 +3,7 @@
 //! Each computes one block of C on one thread. Blocks are of a fixed size and rayon hands them out, so that there is
 //! one pool of threads whoever multiplies, and the bits do not depend on its size.
 
-use super::blocked::{self, Product};
-use super::{Block, Mat};
+use super::{Block, Mat, Product, blocked};
 use rayon::prelude::*;
 use std::sync::OnceLock;
 
@@ -14,10 +13,14 @@ mod openblas;
 /// Large enough that packing inside the backend is amortised, small enough to keep a few dozen cores busy.
 const BLOCK: usize = 384;
 
+/// Who multiplies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Backend {
+pub enum Backend {
+    /// This crate.
     Simd,
+    /// The crate of that name.
     MatrixMultiply,
+    /// The system's OpenBLAS, with the feature `openblas`.
     #[cfg(feature = "openblas")]
     OpenBlas,
 }
@@ -32,7 +35,7 @@ impl Backend {
     ];
 
     /// What `CLIP_GEMM` names, by default our own.
-    pub fn chosen() -> Backend {
+    pub(super) fn chosen() -> Backend {
         static CHOSEN: OnceLock<Backend> = OnceLock::new();
         *CHOSEN.get_or_init(|| match std::env::var("CLIP_GEMM") {
             Err(_) => Backend::Simd,
@@ -40,7 +43,7 @@ impl Backend {
         })
     }
 
-    pub fn named(name: &str) -> Backend {
+    pub(super) fn named(name: &str) -> Backend {
         *Backend::ALL.iter().find(|backend| backend.name() == name).unwrap_or_else(|| {
             let names: Vec<_> = Backend::ALL.iter().map(|backend| backend.name()).collect();
             let hint = if cfg!(feature = "openblas") { "" } else { " (openblas needs --features openblas)" };
@@ -49,7 +52,7 @@ impl Backend {
     }
 
     /// As in `CLIP_GEMM`.
-    fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Backend::Simd => "simd",
             Backend::MatrixMultiply => "matrixmultiply",
@@ -58,7 +61,7 @@ impl Backend {
         }
     }
 
-    pub fn run(self, p: &Product) {
+    pub(super) fn run(self, p: &Product) {
         match self {
             Backend::Simd => blocked::run(p),
             Backend::MatrixMultiply => by_blocks(p, matrixmultiply),

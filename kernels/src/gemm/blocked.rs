@@ -7,12 +7,10 @@
 //! * *flat*, a few rows (a small batch, one image): A is shared; a task packs its columns of B. Each column has one task,
 //!   so that the large matrix of weights is read once and its packed copy never leaves the cache.
 
-use super::Mat;
 use super::block::Block;
-use super::epilogue::Finish;
 use super::kernel::{Kernel, Tile};
 use super::pack::{Lanes, with_buffer};
-use crate::isa::Isa;
+use super::{Product, skinny};
 use rayon::prelude::*;
 
 /// Steps of K per tile. A panel of B (KC × 32 × 4 bytes = 48 KB) passes through L1 once per row of tiles; more steps
@@ -36,38 +34,35 @@ const PACKED: usize = 4 << 20;
 /// Columns of B packed at a time.
 const WIDE: usize = 8192;
 
-/// Steps of K for which all panels of a group are packed before the next ones: where the operand lies along its lanes,
-/// neighbouring panels share its lines and pages.
-const STRETCH: usize = 64;
-
 /// Panels of the shared operand that are packed together.
 const GROUP: usize = 8;
 
 /// Below this many multiply-adds a product takes some ten microseconds: waking other threads costs as much.
-const PARALLEL: usize = 1 << 19;
-
-/// α·A·B + β·C and what is done to it.
-pub(super) struct Product<'a> {
-    pub isa: Isa,
-    pub alpha: f32,
-    pub a: Mat<'a>,
-    pub b: Mat<'a>,
-    pub beta: f32,
-    pub c: Block<'a>,
-    pub finish: Finish<'a>,
-}
+pub(super) const PARALLEL: usize = 1 << 19;
 
 /// The fewest steps of at most `max` that cover `n`, evenly, each a multiple of `unit`.
-fn even(n: usize, max: usize, unit: usize) -> usize {
+pub(super) fn even(n: usize, max: usize, unit: usize) -> usize {
     n.div_ceil(n.div_ceil(max).max(1)).next_multiple_of(unit).max(unit)
 }
 
 /// The pieces `(start, length)` of `0..n`, all `step` long but the last. One empty piece if `n` is 0.
-fn pieces(n: usize, step: usize) -> impl Iterator<Item = (usize, usize)> {
+pub(super) fn pieces(n: usize, step: usize) -> impl Iterator<Item = (usize, usize)> {
     (0..n.max(1)).step_by(step).map(move |start| (start, step.min(n - start)))
 }
 
+/// Runs `task` for every one of `0..tasks`, by all threads if `parallel`.
+pub(super) fn for_each(parallel: bool, tasks: usize, task: impl Fn(usize) + Sync + Send) {
+    if parallel {
+        (0..tasks).into_par_iter().with_max_len(1).for_each(task);
+    } else {
+        (0..tasks).for_each(task);
+    }
+}
+
 pub(super) fn run(p: &Product) {
+    if skinny::fits(p) {
+        return skinny::run(p);
+    }
     let (m, n, k) = (p.a.rows, p.b.cols, p.a.cols);
     // Only K decides how K is cut, so that a sum has the same bits however C is cut.
     let kc = even(k, KC, 1);
@@ -143,14 +138,10 @@ impl Slab<'_> {
             Side::A => Lanes::rows(self.p.a).from(first, self.k + k),
             Side::B => Lanes::columns(self.p.b).from(self.col + first, self.k + k),
         };
-        for (k, steps) in pieces(depth, STRETCH) {
-            for (lane, width) in pieces(lanes, self.unit(side)) {
-                let room = self.panel_lanes(side, width);
-                let dst = &mut dst[lane * depth + k * room..][..steps * room];
-                // SAFETY: the kernel came from an `Isa`, which proves the instruction set.
-                unsafe { (self.kernel.pack)(src.from(lane, k), width, room, steps, dst) }
-            }
-        }
+        let pad = matches!(side, Side::B);
+        let dst = &mut dst[..self.panel_lanes(side, lanes) * depth];
+        // SAFETY: the kernel came from an `Isa`, which proves the instruction set.
+        unsafe { (self.kernel.pack)(src, lanes, self.unit(side), pad, depth, dst) }
     }
 
     /// Multiplies, one task per block of C.
@@ -161,12 +152,7 @@ impl Slab<'_> {
             let (i, j) = (t / across * mc, t % across * nc);
             self.block(shared, (i, mc.min(self.p.c.rows - i)), (j, nc.min(self.cols - j)));
         };
-        let tasks = self.p.c.rows.div_ceil(mc) * across;
-        if parallel {
-            (0..tasks).into_par_iter().with_max_len(1).for_each(task);
-        } else {
-            (0..tasks).for_each(task);
-        }
+        for_each(parallel, self.p.c.rows.div_ceil(mc) * across, task);
     }
 
     /// Rows and columns of a task, a few tasks per thread so that all are busy to the end.
@@ -213,34 +199,39 @@ impl Slab<'_> {
         for (j1, cols) in pieces(c.cols, nr) {
             let b = &b[(j + j1) * self.depth + k * nr..][..depth * nr];
             for (i1, rows) in pieces(c.rows, mr) {
-                self.tile(&a[i1 * depth..][..rows * depth], b, c.part(i1, rows, j1, cols), k);
+                self.tile(&a[i1 * depth..][..rows * depth], b, nr, c.part(i1, rows, j1, cols), k);
             }
         }
     }
 
-    /// One panel of B packed here at a time; it stays in L1 while all of A passes by.
-    fn flat_piece(&self, a: &[f32], b: &mut [f32], c: Block, j: usize, (k, depth): (usize, usize)) {
+    /// One panel of B packed here at a time; it stays in L1 while all of A passes by. If that is a single row of tiles
+    /// and B is row-major, the tile reads B as it lies.
+    fn flat_piece(&self, a: &[f32], own: &mut [f32], c: Block, j: usize, (k, depth): (usize, usize)) {
         let (mr, nr) = (self.kernel.mr, self.kernel.nr);
-        let b = &mut b[..depth * nr];
         for (j1, cols) in pieces(c.cols, nr) {
-            self.pack(Side::B, (j + j1, cols), (k, depth), b);
+            let (b, b_step) = if c.rows <= mr && self.p.b.col_stride == 1 && cols == nr {
+                let b = self.p.b;
+                (&b.data[(self.k + k) * b.row_stride + self.col + j + j1..], b.row_stride)
+            } else {
+                self.pack(Side::B, (j + j1, cols), (k, depth), own);
+                (&own[..depth * nr], nr)
+            };
             for (i1, rows) in pieces(c.rows, mr) {
-                self.tile(&a[i1 * self.depth + k * rows..][..rows * depth], b, c.part(i1, rows, j1, cols), k);
+                self.tile(&a[i1 * self.depth + k * rows..][..rows * depth], b, b_step, c.part(i1, rows, j1, cols), k);
             }
         }
     }
 
     /// C ← α·A·B + β·C for a panel of A and one of B, β being 1 but for the first piece of K.
-    fn tile(&self, a: &[f32], b: &[f32], c: Block, k: usize) {
-        let nr = self.kernel.nr;
+    fn tile(&self, a: &[f32], b: &[f32], b_step: usize, c: Block, k: usize) {
         let depth = a.len() / c.rows;
-        assert!(depth * nr == b.len() && c.cols <= nr);
+        assert!(depth == 0 || (depth - 1) * b_step + self.kernel.nr <= b.len());
         let tile = Tile {
             depth,
             a: a.as_ptr(),
             a_step: c.rows,
             b: b.as_ptr(),
-            b_step: nr,
+            b_step,
             c: c.ptr,
             c_stride: c.row_stride,
             cols: c.cols,

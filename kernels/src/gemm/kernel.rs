@@ -1,8 +1,10 @@
 //! The micro-kernel: a small tile of C, held in registers while one pass over K adds one outer product per step.
 //!
-//! Written once over [`Vector`]; each instruction set has its own tile size and its own compiled copies.
+//! Written once over [`Vector`]; each instruction set has its own tile size and its own compiled copies. Loops, not
+//! closures: a closure that the compiler does not inline is compiled without the instruction set.
 
-use super::pack::{self, Lanes};
+use super::pack::{self, Lanes, load};
+use super::skinny::{Dots, WIDTH};
 use super::vector::{Portable, Vector};
 use crate::isa::Isa;
 
@@ -27,8 +29,12 @@ pub(super) struct Tile {
 type TileFn = unsafe fn(&Tile);
 
 /// # Safety
+/// The CPU has the kernel's instruction set; the rows of A, `a_stride` apart, and those of B have `depth` elements.
+type DotFn = unsafe fn(depth: usize, a: *const f32, a_stride: usize, b: [*const f32; WIDTH], out: &mut Dots);
+
+/// # Safety
 /// The CPU has the kernel's instruction set.
-type PackFn = unsafe fn(src: Lanes, width: usize, step: usize, depth: usize, dst: &mut [f32]);
+type PackFn = unsafe fn(src: Lanes, lanes: usize, unit: usize, pad: bool, depth: usize, dst: &mut [f32]);
 
 /// What the loop nest needs to know about an instruction set.
 pub(super) struct Kernel {
@@ -38,7 +44,9 @@ pub(super) struct Kernel {
     pub nr: usize,
     /// `tiles[i]` makes a tile of `i + 1` rows; `mr` of them.
     pub tiles: &'static [TileFn],
-    /// See [`pack::panel`].
+    /// `dots[i]` makes the dot products of `i + 1` rows of A with [`WIDTH`] columns of B.
+    pub dots: &'static [DotFn],
+    /// See [`pack::panels`].
     pub pack: PackFn,
 }
 
@@ -57,17 +65,33 @@ impl Kernel {
 }
 
 /// 16 registers of 4 lanes: 4×2 sums, 2 of B, 1 of A, and one for the product where it is not fused.
-static PORTABLE: Kernel =
-    Kernel { mr: 4, nr: 8, tiles: &[portable::<1>, portable::<2>, portable::<3>, portable::<4>], pack: portable_pack };
+static PORTABLE: Kernel = Kernel {
+    mr: 4,
+    nr: 8,
+    tiles: &[portable::<1>, portable::<2>, portable::<3>, portable::<4>],
+    dots: &[portable_dots::<1>, portable_dots::<2>],
+    pack: portable_pack,
+};
 
 unsafe fn portable<const MR: usize>(t: &Tile) {
     // SAFETY: passed on to the caller.
     unsafe { tile::<Portable, MR, 2>(t) }
 }
 
-unsafe fn portable_pack(src: Lanes, width: usize, step: usize, depth: usize, dst: &mut [f32]) {
+unsafe fn portable_dots<const R: usize>(
+    depth: usize,
+    a: *const f32,
+    a_stride: usize,
+    b: [*const f32; WIDTH],
+    out: &mut Dots,
+) {
     // SAFETY: passed on to the caller.
-    unsafe { pack::panel::<Portable, 4>(src, width, step, depth, dst) }
+    unsafe { dots::<Portable, R>(depth, a, a_stride, b, out) }
+}
+
+unsafe fn portable_pack(src: Lanes, lanes: usize, unit: usize, pad: bool, depth: usize, dst: &mut [f32]) {
+    // SAFETY: passed on to the caller.
+    unsafe { pack::panels::<Portable, 4>(src, lanes, unit, pad, depth, dst) }
 }
 
 /// 16 registers of 8 lanes: 6×2 sums, 2 of B, 1 of A. Twelve independent sums cover the latency of two FMA units.
@@ -76,6 +100,7 @@ static AVX2: Kernel = Kernel {
     mr: 6,
     nr: 16,
     tiles: &[avx2::<1>, avx2::<2>, avx2::<3>, avx2::<4>, avx2::<5>, avx2::<6>],
+    dots: &[avx2_dots::<1>, avx2_dots::<2>],
     pack: avx2_pack,
 };
 
@@ -88,9 +113,22 @@ unsafe fn avx2<const MR: usize>(t: &Tile) {
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
-unsafe fn avx2_pack(src: Lanes, width: usize, step: usize, depth: usize, dst: &mut [f32]) {
+unsafe fn avx2_dots<const R: usize>(
+    depth: usize,
+    a: *const f32,
+    a_stride: usize,
+    b: [*const f32; WIDTH],
+    out: &mut Dots,
+) {
     // SAFETY: passed on to the caller.
-    unsafe { pack::panel::<std::arch::x86_64::__m256, 8>(src, width, step, depth, dst) }
+    unsafe { dots::<std::arch::x86_64::__m256, R>(depth, a, a_stride, b, out) }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn avx2_pack(src: Lanes, lanes: usize, unit: usize, pad: bool, depth: usize, dst: &mut [f32]) {
+    // SAFETY: passed on to the caller.
+    unsafe { pack::panels::<std::arch::x86_64::__m256, 8>(src, lanes, unit, pad, depth, dst) }
 }
 
 /// 32 registers of 16 lanes: 14×2 sums, 2 of B, 1 of A.
@@ -114,6 +152,7 @@ static AVX512: Kernel = Kernel {
         avx512::<13>,
         avx512::<14>,
     ],
+    dots: &[avx512_dots::<1>, avx512_dots::<2>, avx512_dots::<3>, avx512_dots::<4>],
     pack: avx512_pack,
 };
 
@@ -126,9 +165,22 @@ unsafe fn avx512<const MR: usize>(t: &Tile) {
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
-unsafe fn avx512_pack(src: Lanes, width: usize, step: usize, depth: usize, dst: &mut [f32]) {
+unsafe fn avx512_dots<const R: usize>(
+    depth: usize,
+    a: *const f32,
+    a_stride: usize,
+    b: [*const f32; WIDTH],
+    out: &mut Dots,
+) {
     // SAFETY: passed on to the caller.
-    unsafe { pack::panel::<std::arch::x86_64::__m512, 16>(src, width, step, depth, dst) }
+    unsafe { dots::<std::arch::x86_64::__m512, R>(depth, a, a_stride, b, out) }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+unsafe fn avx512_pack(src: Lanes, lanes: usize, unit: usize, pad: bool, depth: usize, dst: &mut [f32]) {
+    // SAFETY: passed on to the caller.
+    unsafe { pack::panels::<std::arch::x86_64::__m512, 16>(src, lanes, unit, pad, depth, dst) }
 }
 
 /// A tile of `MR` rows and `NV` vectors. Every element is one chain of multiply-adds in the order of K, so its bits do
@@ -137,6 +189,11 @@ unsafe fn avx512_pack(src: Lanes, width: usize, step: usize, depth: usize, dst: 
 unsafe fn tile<V: Vector, const MR: usize, const NV: usize>(t: &Tile) {
     // SAFETY: the caller gives the instruction set and the operands that `Tile` describes.
     unsafe {
+        for i in 0..MR {
+            for v in 0..NV {
+                prefetch(t.c.wrapping_add(i * t.c_stride + v * V::LANES));
+            }
+        }
         let mut acc = [[V::splat(0.0); NV]; MR];
         let (mut a, mut b) = (t.a, t.b);
         for _ in 0..t.depth / 4 {
@@ -153,6 +210,18 @@ unsafe fn tile<V: Vector, const MR: usize, const NV: usize>(t: &Tile) {
     }
 }
 
+/// Asks for the line of C at `p`, which is needed when the sums are done; by then it has come.
+#[inline(always)]
+pub(super) fn prefetch(p: *const f32) {
+    // SAFETY: a hint, harmless for any address, on every x86-64 CPU.
+    #[cfg(target_arch = "x86_64")]
+    unsafe {
+        std::arch::x86_64::_mm_prefetch(p.cast(), std::arch::x86_64::_MM_HINT_T0);
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = p;
+}
+
 /// acc += a·bᵀ for one step along K.
 #[inline(always)]
 unsafe fn outer_product<V: Vector, const MR: usize, const NV: usize>(
@@ -162,10 +231,13 @@ unsafe fn outer_product<V: Vector, const MR: usize, const NV: usize>(
 ) {
     // SAFETY: `a` has MR elements and `b` has NV vectors.
     unsafe {
-        let b: [V; NV] = std::array::from_fn(|v| V::load(b.add(v * V::LANES)));
+        let mut vectors = [V::splat(0.0); NV];
+        for (v, vector) in vectors.iter_mut().enumerate() {
+            *vector = V::load(b.add(v * V::LANES));
+        }
         for (i, row) in acc.iter_mut().enumerate() {
             let a = V::splat(*a.add(i));
-            for (sum, &b) in row.iter_mut().zip(&b) {
+            for (sum, &b) in row.iter_mut().zip(&vectors) {
                 *sum = a.mul_add(b, *sum);
             }
         }
@@ -191,6 +263,39 @@ unsafe fn store<V: Vector, const MR: usize, const NV: usize>(acc: &[[V; NV]; MR]
                 };
                 let new = beta.mul_add(old, alpha.mul_add(*sum, zero));
                 if full { new.store(c) } else { new.store_first(c, cols) }
+            }
+        }
+    }
+}
+
+/// out\[r, s\] ← Σₖ a\[r, k\]·b\[s, k\]: each lane sums its share of K, then the lanes are added.
+#[inline(always)]
+unsafe fn dots<V: Vector, const R: usize>(
+    depth: usize,
+    a: *const f32,
+    a_stride: usize,
+    b: [*const f32; WIDTH],
+    out: &mut Dots,
+) {
+    // SAFETY: all loads stay below `depth`; the caller gives the instruction set.
+    unsafe {
+        let mut acc = [[V::splat(0.0); WIDTH]; R];
+        for k in (0..depth).step_by(V::LANES) {
+            let n = depth - k;
+            let mut columns = [V::splat(0.0); WIDTH];
+            for (column, b) in columns.iter_mut().zip(&b) {
+                *column = load(b.add(k), n);
+            }
+            for (r, sums) in acc.iter_mut().enumerate() {
+                let a: V = load(a.add(r * a_stride + k), n);
+                for (sum, &b) in sums.iter_mut().zip(&columns) {
+                    *sum = a.mul_add(b, *sum);
+                }
+            }
+        }
+        for (out, sums) in out.iter_mut().zip(&acc) {
+            for (out, sum) in out.iter_mut().zip(sums) {
+                *out = sum.sum();
             }
         }
     }

@@ -8,17 +8,17 @@ mod kernel;
 mod naive;
 mod pack;
 pub mod peak;
+mod skinny;
 #[cfg(test)]
 mod tests;
 mod vector;
 
+pub use backend::Backend;
 pub use naive::naive;
 
 use crate::Activation;
 use crate::isa::Isa;
-use backend::Backend;
 use block::Block;
-use blocked::Product;
 use epilogue::Finish;
 
 /// A read-only matrix: element (i, j) is `data[i·row_stride + j·col_stride]`.
@@ -91,22 +91,52 @@ pub enum Epilogue<'a> {
 /// crate), `matrixmultiply`, or `openblas` where it is compiled in.
 #[track_caller]
 pub fn gemm(alpha: f32, a: Mat, b: Mat, beta: f32, c: MatMut, epilogue: Epilogue) {
-    run(Backend::chosen(), Isa::best(), alpha, a, b, beta, c, epilogue)
+    gemm_by(Backend::chosen(), alpha, a, b, beta, c, epilogue)
+}
+
+/// [`gemm`] by a given backend.
+#[track_caller]
+pub fn gemm_by(backend: Backend, alpha: f32, a: Mat, b: Mat, beta: f32, c: MatMut, epilogue: Epilogue) {
+    if let Some(product) = Product::new(Isa::best(), alpha, a, b, beta, c, epilogue) {
+        backend.run(&product);
+    }
 }
 
 /// [`gemm`] by this crate on a given instruction set.
 #[track_caller]
 pub fn gemm_on(isa: Isa, alpha: f32, a: Mat, b: Mat, beta: f32, c: MatMut, epilogue: Epilogue) {
-    run(Backend::Simd, isa, alpha, a, b, beta, c, epilogue)
+    if let Some(product) = Product::new(isa, alpha, a, b, beta, c, epilogue) {
+        Backend::Simd.run(&product);
+    }
 }
 
-#[track_caller]
-#[allow(clippy::too_many_arguments)]
-fn run(backend: Backend, isa: Isa, alpha: f32, a: Mat, b: Mat, beta: f32, c: MatMut, epilogue: Epilogue) {
-    check(&a, &b, &c, &epilogue);
-    if c.rows > 0 && c.cols > 0 {
+/// α·A·B + β·C and what is done to it; the views have been checked.
+struct Product<'a> {
+    isa: Isa,
+    alpha: f32,
+    a: Mat<'a>,
+    b: Mat<'a>,
+    beta: f32,
+    c: Block<'a>,
+    finish: Finish<'a>,
+}
+
+impl<'a> Product<'a> {
+    /// Nothing if C has no elements.
+    #[track_caller]
+    fn new(
+        isa: Isa,
+        alpha: f32,
+        a: Mat<'a>,
+        b: Mat<'a>,
+        beta: f32,
+        c: MatMut<'a>,
+        epilogue: Epilogue<'a>,
+    ) -> Option<Self> {
+        check(&a, &b, &c, &epilogue);
+        let empty = c.rows == 0 || c.cols == 0;
         let (c, finish) = (Block::new(c), Finish::new(epilogue));
-        backend.run(&Product { isa, alpha, a, b, beta, c, finish });
+        (!empty).then_some(Product { isa, alpha, a, b, beta, c, finish })
     }
 }
 

@@ -30,62 +30,156 @@ impl<'a> Lanes<'a> {
     }
 }
 
-/// Packs the first `width` lanes at depths `0..depth` into a panel of `step` lanes, zero from `width` on.
+/// Packs the first `lanes` lanes at depths `0..depth` into panels of `unit` lanes, one behind the other. The last panel
+/// is as narrow as what is left, or, where `pad` says so, zero behind it.
 ///
 /// # Safety
 /// The CPU has the instruction set of `V`.
 #[inline(always)]
-pub(super) unsafe fn panel<V: Vector, const L: usize>(
+pub(super) unsafe fn panels<V: Vector, const L: usize>(
     src: Lanes,
-    width: usize,
-    step: usize,
+    lanes: usize,
+    unit: usize,
+    pad: bool,
     depth: usize,
     dst: &mut [f32],
 ) {
-    assert!(0 < width && width <= step && dst.len() == step * depth);
+    let room = if pad { lanes.next_multiple_of(unit) } else { lanes };
+    assert!(0 < lanes && (unit <= L || unit % L == 0) && dst.len() == room * depth);
     if depth == 0 {
         return;
     }
-    assert!((width - 1) * src.lane_stride + (depth - 1) * src.depth_stride < src.data.len());
-    let (src_at, end) = (src.data.as_ptr(), dst.len());
-    for group in (0..step).step_by(L) {
-        let (lanes, out) = (width.saturating_sub(group).min(L), L.min(step - group));
-        // Ascending in k, so that where a panel is narrower than a register a whole one may be stored: what spills
-        // over is overwritten by the next step.
-        let mut put = |k: usize, x: V| {
-            let at = k * step + group;
-            // SAFETY: `at + L` or `at + out` is at most `end`.
-            unsafe {
-                let p = dst.as_mut_ptr().add(at);
-                if at + L <= end && (out == L || step < L) { x.store(p) } else { x.store_first(p, out) }
+    assert!((lanes - 1) * src.lane_stride + (depth - 1) * src.depth_stride < src.data.len());
+    // Where lanes lie side by side, neighbouring panels share lines and pages: all are packed a few steps at a time.
+    let stretch = if src.lane_stride == 1 { STRETCH } else { depth };
+    for k in (0..depth).step_by(stretch) {
+        for first in (0..lanes).step_by(unit) {
+            let width = unit.min(lanes - first);
+            let step = if pad { unit } else { width };
+            // A panel narrower than a register is stored by whole registers nevertheless: what spills over is
+            // overwritten by the next step. Only the last steps, where it would leave the panel, are cut to size.
+            let whole = if step >= L { depth } else { (step * depth + step).saturating_sub(L) / step };
+            let n = stretch.min(depth - k);
+            for lane in (0..step).step_by(L) {
+                let group = Group {
+                    src: src.data.as_ptr().wrapping_add((first + lane) * src.lane_stride + k * src.depth_stride),
+                    lanes: width.saturating_sub(lane).min(L),
+                    lane_stride: src.lane_stride,
+                    depth_stride: src.depth_stride,
+                    dst: dst.as_mut_ptr().wrapping_add(first * depth + k * step + lane),
+                    step,
+                    depth: n,
+                    whole: whole.saturating_sub(k).min(n),
+                };
+                // SAFETY: the caller gives the instruction set; the assertions say that all lanes can be read and their
+                // panels be written at all depths.
+                unsafe { group.pack::<V, L>() }
             }
-        };
-        // SAFETY: the assertion above says that all lanes at all depths lie in the data.
+        }
+    }
+}
+
+/// Steps of K packed for one panel before the next: enough to amortise the change, few enough for the rows they come
+/// from to stay in L1.
+const STRETCH: usize = 8;
+
+/// As many lanes of a panel as a register has, at some steps of K.
+struct Group {
+    src: *const f32,
+    lanes: usize,
+    lane_stride: usize,
+    depth_stride: usize,
+    dst: *mut f32,
+    step: usize,
+    depth: usize,
+    /// Steps at which a whole register may be stored.
+    whole: usize,
+}
+
+/// # Safety
+/// Of every method: the CPU has the instruction set of `V`, and the pointers cover what [`Group`] describes.
+impl Group {
+    #[inline(always)]
+    unsafe fn pack<V: Vector, const L: usize>(&self) {
+        // SAFETY: passed on to the caller.
         unsafe {
-            let first = src_at.wrapping_add(group * src.lane_stride);
-            if src.lane_stride == 1 {
-                for k in 0..depth {
-                    put(k, load::<V>(first.wrapping_add(k * src.depth_stride), lanes));
-                }
-            } else if src.depth_stride == 1 {
-                for k in (0..depth).step_by(L) {
-                    let n = L.min(depth - k);
-                    let rows: [V; L] = std::array::from_fn(|l| {
-                        let n = if l < lanes { n } else { 0 };
-                        load::<V>(first.wrapping_add(l * src.lane_stride + k), n)
-                    });
-                    for (l, x) in transpose(rows).into_iter().enumerate().take(n) {
-                        put(k + l, x);
-                    }
+            match (self.lane_stride, self.depth_stride) {
+                (1, _) => self.copy::<V>(),
+                (_, 1) => self.transpose::<V, L>(),
+                _ => self.gather::<V, L>(),
+            }
+        }
+    }
+
+    /// Stores the lanes of step `k`; steps come in ascending order.
+    #[inline(always)]
+    unsafe fn put<V: Vector>(&self, k: usize, x: V) {
+        // SAFETY: `whole` tells where a register fits.
+        unsafe {
+            let p = self.dst.add(k * self.step);
+            if k < self.whole { x.store(p) } else { x.store_first(p, self.step) }
+        }
+    }
+
+    /// Lanes lie side by side.
+    #[inline(always)]
+    unsafe fn copy<V: Vector>(&self) {
+        let from = |k: usize| self.src.wrapping_add(k * self.depth_stride);
+        // SAFETY: passed on to the caller.
+        unsafe {
+            if self.lanes == V::LANES {
+                for k in 0..self.whole {
+                    super::kernel::prefetch(from(k + 2 * STRETCH));
+                    V::load(from(k)).store(self.dst.add(k * self.step));
                 }
             } else {
-                for k in 0..depth {
-                    let mut gathered = [0.0; L];
-                    for (l, x) in gathered.iter_mut().enumerate().take(lanes) {
-                        *x = *first.add(l * src.lane_stride + k * src.depth_stride);
-                    }
-                    put(k, V::load(gathered.as_ptr()));
+                for k in 0..self.whole {
+                    super::kernel::prefetch(from(k + 2 * STRETCH));
+                    V::load_first(from(k), self.lanes).store(self.dst.add(k * self.step));
                 }
+            }
+            for k in self.whole..self.depth {
+                self.put(k, V::load_first(from(k), self.lanes));
+            }
+        }
+    }
+
+    /// Every lane is contiguous along K.
+    #[inline(always)]
+    unsafe fn transpose<V: Vector, const L: usize>(&self) {
+        // SAFETY: passed on to the caller.
+        unsafe {
+            for k in (0..self.depth).step_by(L) {
+                let n = L.min(self.depth - k);
+                let mut rows = [V::splat(0.0); L];
+                for (l, row) in rows.iter_mut().enumerate().take(self.lanes) {
+                    *row = load(self.src.add(l * self.lane_stride + k), n);
+                }
+                let columns = transpose(rows);
+                if k + L <= self.whole {
+                    for (l, x) in columns.into_iter().enumerate() {
+                        x.store(self.dst.add((k + l) * self.step));
+                    }
+                } else {
+                    for (l, x) in columns.into_iter().enumerate().take(n) {
+                        self.put(k + l, x);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Nothing is contiguous.
+    #[inline(always)]
+    unsafe fn gather<V: Vector, const L: usize>(&self) {
+        // SAFETY: passed on to the caller.
+        unsafe {
+            for k in 0..self.depth {
+                let mut lanes = [0.0; L];
+                for (l, x) in lanes.iter_mut().enumerate().take(self.lanes) {
+                    *x = *self.src.add(l * self.lane_stride + k * self.depth_stride);
+                }
+                self.put(k, V::load(lanes.as_ptr()));
             }
         }
     }
@@ -93,7 +187,7 @@ pub(super) unsafe fn panel<V: Vector, const L: usize>(
 
 /// The first `n` lanes, where a whole register is the common case.
 #[inline(always)]
-unsafe fn load<V: Vector>(p: *const f32, n: usize) -> V {
+pub(super) unsafe fn load<V: Vector>(p: *const f32, n: usize) -> V {
     // SAFETY: passed on to the caller.
     unsafe { if n >= V::LANES { V::load(p) } else { V::load_first(p, n) } }
 }

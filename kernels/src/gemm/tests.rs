@@ -167,7 +167,7 @@ fn each_product(test: impl Fn(Run)) {
         test(&move |alpha, a, b, beta, c, epilogue| gemm_on(isa, alpha, a, b, beta, c, epilogue));
     }
     for &backend in Backend::ALL {
-        test(&move |alpha, a, b, beta, c, epilogue| run(backend, Isa::best(), alpha, a, b, beta, c, epilogue));
+        test(&move |alpha, a, b, beta, c, epilogue| gemm_by(backend, alpha, a, b, beta, c, epilogue));
     }
 }
 

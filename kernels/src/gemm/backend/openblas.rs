@@ -1,8 +1,7 @@
 //! OpenBLAS, one thread per call: its own threads would compete with rayon's.
 
 use super::by_blocks;
-use crate::gemm::blocked::Product;
-use crate::gemm::{Block, Mat};
+use crate::gemm::{Block, Mat, Product};
 use cblas_sys::{CBLAS_LAYOUT, CBLAS_TRANSPOSE, cblas_sgemm};
 use std::borrow::Cow;
 use std::ffi::c_int;
