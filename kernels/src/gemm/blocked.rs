@@ -9,9 +9,10 @@
 
 use super::block::Block;
 use super::kernel::{Kernel, Tile};
-use super::pack::{Lanes, with_buffer};
+use super::pack::{Kept, Lanes};
 use super::{Product, skinny};
 use rayon::prelude::*;
+use std::cell::RefCell;
 
 /// Steps of K per tile. A panel of B (KC × 32 × 4 bytes = 48 KB) passes through L1 once per row of tiles; more steps
 /// mean fewer rounds of loading and storing C.
@@ -30,6 +31,17 @@ const FLAT: usize = 448;
 /// Elements of the shared operand packed at a time: 16 MB, within the last cache of a desktop CPU. Whatever is larger
 /// is cut along K and N.
 const PACKED: usize = 4 << 20;
+
+thread_local! {
+    static SHARED_KEPT: RefCell<Vec<Vec<f32>>> = const { RefCell::new(Vec::new()) };
+    static OWN_KEPT: RefCell<Vec<Vec<f32>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// The shared operand, in the thread that asked for the product.
+static SHARED: Kept = Kept { size: PACKED, kept: &SHARED_KEPT };
+
+/// A task's own piece of the other one.
+static OWN: Kept = Kept { size: MC * KC, kept: &OWN_KEPT };
 
 /// Columns of B packed at a time.
 const WIDE: usize = 8192;
@@ -101,7 +113,7 @@ impl Slab<'_> {
         let parallel = self.p.c.rows * self.cols * self.depth >= PARALLEL;
         let (side, lanes) = if self.flat { (Side::A, self.p.c.rows) } else { (Side::B, self.cols) };
         let unit = GROUP * self.unit(side);
-        with_buffer(self.panel_lanes(side, lanes) * self.depth, |shared| {
+        SHARED.with(self.panel_lanes(side, lanes) * self.depth, |shared| {
             let pack = |(g, dst): (usize, &mut [f32])| {
                 self.pack(side, (g * unit, unit.min(lanes - g * unit)), (0, self.depth), dst);
             };
@@ -177,7 +189,7 @@ impl Slab<'_> {
     fn block(&self, shared: &[f32], (i, rows): (usize, usize), (j, cols): (usize, usize)) {
         let c = self.p.c.part(i, rows, self.col + j, cols);
         let own = self.kc * if self.flat { self.kernel.nr } else { rows };
-        with_buffer(own, |own| {
+        OWN.with(own, |own| {
             for (k, depth) in pieces(self.depth, self.kc) {
                 if self.flat {
                     self.flat_piece(shared, own, c, j, (k, depth));

@@ -6,6 +6,7 @@
 use super::Mat;
 use super::vector::Vector;
 use std::cell::RefCell;
+use std::thread::LocalKey;
 
 /// An operand as packing sees it: rows of A or columns of B are lanes, K is the depth.
 #[derive(Clone, Copy)]
@@ -206,26 +207,33 @@ unsafe fn transpose<V: Vector, const L: usize>(mut rows: [V; L]) -> [V; L] {
     rows
 }
 
-/// One cache line: buffers of lines are aligned, so that no vector of a packed panel straddles two.
-#[derive(Clone, Copy)]
-#[repr(C, align(64))]
-struct Line([f32; LINE]);
+/// A cache line: buffers start at one, so that no vector of a packed panel straddles two.
+const LINE: usize = 64;
 
-const LINE: usize = 16;
-
-/// Runs `work` on a buffer of `len` elements of any content, kept by this thread from call to call.
+/// Scratch memory that every thread keeps from call to call.
 ///
-/// The buffer is taken out while in use: a thread that waits in `work` for others may be handed another product to
-/// compute, which then takes the next one. Calls nest, so the stack hands every level the buffer it had before.
-pub(super) fn with_buffer<R>(len: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
-    thread_local!(static KEPT: RefCell<Vec<Vec<Line>>> = const { RefCell::new(Vec::new()) });
-    let mut lines = KEPT.with_borrow_mut(|kept| kept.pop()).unwrap_or_default();
-    if lines.len() * LINE < len {
-        lines = vec![Line([0.0; LINE]); len.div_ceil(LINE)];
+/// A buffer has its full size from the start, so that nothing is allocated later however the shapes vary; the pages
+/// that no product touches are never backed by memory.
+pub(super) struct Kept {
+    /// Elements.
+    pub size: usize,
+    pub kept: &'static LocalKey<RefCell<Vec<Vec<f32>>>>,
+}
+
+impl Kept {
+    /// Runs `work` on a buffer of `len` elements of any content.
+    ///
+    /// The buffer is taken out while in use: a thread that waits in `work` for others may be handed another product
+    /// to compute, which then takes the next one. Calls nest, so the stack hands every level the buffer it had before.
+    pub fn with<R>(&self, len: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
+        let mut buffer = self.kept.with_borrow_mut(|kept| kept.pop()).unwrap_or_default();
+        let room = len.max(self.size) + LINE / size_of::<f32>();
+        if buffer.len() < room {
+            buffer = vec![0.0; room];
+        }
+        let start = buffer.as_ptr().align_offset(LINE);
+        let result = work(&mut buffer[start..start + len]);
+        self.kept.with_borrow_mut(|kept| kept.push(buffer));
+        result
     }
-    // SAFETY: a line is sixteen floats without padding.
-    let floats = unsafe { std::slice::from_raw_parts_mut(lines.as_mut_ptr().cast::<f32>(), lines.len() * LINE) };
-    let result = work(&mut floats[..len]);
-    KEPT.with_borrow_mut(|kept| kept.push(lines));
-    result
 }
