@@ -145,42 +145,52 @@ impl EmojiExam {
         self.emoji.names().collect()
     }
 
-    /// What raw pixels reach in every cell. A picture's own vendor is not among those it is compared with: that the
-    /// model has seen a vendor's other pictures is what the row of the training vendors is about.
+    /// What raw pixels reach in every cell.
     fn measure_floors(&mut self) {
-        let known = self.emoji.exam(self.cut, Side::Trained, Side::Trained);
-        let features = self.features(&known);
-        let words: Vec<Vec<String>> = self.emoji.concepts().iter().map(words).collect();
-        for c in 0..self.cells.len() {
-            let cell = &self.cells[c];
-            let cell_features = self.features(&cell.tiles);
-            let floors = [false, true].map(|without_flags| {
-                let kept = self.kept(cell, without_flags);
-                let classes = concepts_of(&kept.iter().map(|&i| cell.tiles[i]).collect::<Vec<_>>());
-                let scores = Vendor::ALL.into_iter().filter_map(|vendor| {
-                    let asked: Vec<usize> = kept.iter().copied().filter(|&i| cell.tiles[i].vendor == vendor).collect();
-                    let others: Vec<usize> = (0..known.len()).filter(|&i| known[i].vendor != vendor).collect();
-                    let (asked_concepts, other_concepts) = (at(&cell.tiles, &asked), at(&known, &others));
-                    let (asked_features, other_features) =
-                        (cell_features.select(Axis(0), &asked), features.select(Axis(0), &others));
-                    let pictures = Labelled { features: asked_features.view(), concept: &asked_concepts };
-                    let known = Labelled { features: other_features.view(), concept: &other_concepts };
-                    let score = match cell.concepts {
-                        _ if asked.is_empty() => return None,
-                        Side::Trained => baseline::nearest(pictures, known, &classes),
-                        Side::HeldOut => baseline::vote(pictures, known, &classes, &words),
-                    };
-                    Some((asked.len() as f64, score))
-                });
-                mean(scores)
-            });
-            self.cells[c].floors = floors;
-        }
+        let tiles = self.emoji.exam(self.cut, Side::Trained, Side::Trained);
+        let words = self.emoji.concepts().iter().map(words).collect();
+        let known = Known { features: self.features(&tiles), tiles, words };
+        let floors: Vec<_> = (self.cells.iter())
+            .map(|cell| {
+                let features = self.features(&cell.tiles);
+                [false, true].map(|without_flags| self.floor(cell, &self.kept(cell, without_flags), &features, &known))
+            })
+            .collect();
+        self.cells.iter_mut().zip(floors).for_each(|(cell, floors)| cell.floors = floors);
+    }
+
+    /// The floor of these of a cell's pictures, vendor by vendor: a picture's own vendor is not among those it is
+    /// compared with, or every training picture would find itself.
+    fn floor(&self, cell: &Cell, kept: &[usize], features: &Array2<f32>, known: &Known) -> Option<TopK> {
+        let classes = concepts_of(&kept.iter().map(|&i| cell.tiles[i]).collect::<Vec<_>>());
+        mean(Vendor::ALL.into_iter().filter_map(|vendor| {
+            let asked: Vec<usize> = kept.iter().copied().filter(|&i| cell.tiles[i].vendor == vendor).collect();
+            let others: Vec<usize> = (0..known.tiles.len()).filter(|&i| known.tiles[i].vendor != vendor).collect();
+            let (asked_concepts, other_concepts) = (at(&cell.tiles, &asked), at(&known.tiles, &others));
+            let (asked_features, other_features) =
+                (features.select(Axis(0), &asked), known.features.select(Axis(0), &others));
+            let pictures = Labelled { features: asked_features.view(), concept: &asked_concepts };
+            let others = Labelled { features: other_features.view(), concept: &other_concepts };
+            let score = match cell.concepts {
+                _ if asked.is_empty() => return None,
+                Side::Trained => baseline::nearest(pictures, others, &classes),
+                Side::HeldOut => baseline::vote(pictures, others, &classes, &known.words),
+            };
+            Some((asked.len() as f64, score))
+        }))
     }
 
     fn features(&self, tiles: &[Tile]) -> Array2<f32> {
         baseline::features(&tiles.iter().map(|&tile| self.image(tile)).collect::<Vec<_>>())
     }
+}
+
+/// The training pictures, for those who know nothing but pixels and words.
+struct Known {
+    tiles: Vec<Tile>,
+    features: Array2<f32>,
+    /// The distinct words of every concept.
+    words: Vec<Vec<String>>,
 }
 
 /// The concepts of these pictures, ascending, each once.
