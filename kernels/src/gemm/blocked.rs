@@ -146,6 +146,9 @@ impl Slab<'_> {
 
     /// Packs `lanes` rows of A (columns of B) from the slab's `first` on, at `depth` steps from the slab's `k` on.
     fn pack(&self, side: Side, (first, lanes): (usize, usize), (k, depth): (usize, usize), dst: &mut [f32]) {
+        if depth == 0 {
+            return;
+        }
         let src = match side {
             Side::A => Lanes::rows(self.p.a).from(first, self.k + k),
             Side::B => Lanes::columns(self.p.b).from(self.col + first, self.k + k),
@@ -221,7 +224,7 @@ impl Slab<'_> {
     fn flat_piece(&self, a: &[f32], own: &mut [f32], c: Block, j: usize, (k, depth): (usize, usize)) {
         let (mr, nr) = (self.kernel.mr, self.kernel.nr);
         for (j1, cols) in pieces(c.cols, nr) {
-            let (b, b_step) = if c.rows <= mr && self.p.b.col_stride == 1 && cols == nr {
+            let (b, b_step) = if c.rows <= mr && self.p.b.col_stride == 1 && cols == nr && depth > 0 {
                 let b = self.p.b;
                 (&b.data[(self.k + k) * b.row_stride + self.col + j + j1..], b.row_stride)
             } else {

@@ -70,7 +70,7 @@ impl<'a> Finish<'a> {
             }
             Finish::BiasActivationSave { bias, activation, preact } => {
                 // SAFETY: the caller has this block of `preact` to itself.
-                let x = unsafe { &mut preact.row(i)[cols.clone()] };
+                let x = unsafe { preact.part(i, 1, j, c.len()).row(0) };
                 x.copy_from_slice(c);
                 add(x, &bias[cols]);
                 activation.forward_on(isa, x, c);

@@ -46,7 +46,7 @@ pub(super) unsafe fn panels<V: Vector, const L: usize>(
     dst: &mut [f32],
 ) {
     let room = if pad { lanes.next_multiple_of(unit) } else { lanes };
-    assert!(0 < lanes && (unit <= L || unit % L == 0) && dst.len() == room * depth);
+    assert!(0 < lanes && (unit <= L || unit.is_multiple_of(L)) && dst.len() == room * depth);
     if depth == 0 {
         return;
     }

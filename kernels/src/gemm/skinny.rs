@@ -20,7 +20,7 @@ pub(super) type Dots = [[f32; WIDTH]; HEIGHT];
 
 /// Whether this product is one for dot products.
 pub(super) fn fits(p: &Product) -> bool {
-    p.c.rows <= ROWS && p.a.col_stride == 1 && p.b.row_stride == 1
+    p.c.rows <= ROWS && p.a.cols > 0 && p.a.col_stride == 1 && p.b.row_stride == 1
 }
 
 pub(super) fn run(p: &Product) {

@@ -209,6 +209,22 @@ fn operands_beyond_the_packing_budget() {
 }
 
 #[test]
+fn an_empty_sum_is_zero_and_needs_no_data() {
+    each_product(|product| {
+        for (m, n) in [(1, 4), (4, 64), (500, 64)] {
+            let bias = vec![2.0; n];
+            let mut c = vec![f32::NAN; m * n];
+            let (a, b) = (Mat::new(&[], m, 0), Mat::new(&[], n, 0).t());
+            product(1.0, a, b, 0.0, MatMut::new(&mut c, m, n), Epilogue::Bias(&bias));
+            assert!(c.iter().all(|&c| c == 2.0), "{m}×{n}");
+            let b = Mat::new(&[], 0, n);
+            product(1.0, a, b, -1.0, MatMut::new(&mut c, m, n), Epilogue::Bias(&bias));
+            assert!(c.iter().all(|&c| c == 0.0), "{m}×{n}");
+        }
+    });
+}
+
+#[test]
 fn same_bits_on_any_number_of_threads() {
     let pool = |threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a thread pool");
     let pools = [1, 2, 5].map(pool);
