@@ -67,16 +67,16 @@ impl Augment {
     /// For small sets of drawings, which a model would otherwise learn by heart.
     pub fn drawings() -> Self {
         Self {
-            area: 0.6..=1.0,
-            aspect: 0.8..=1.25,
-            rotation: 12.0,
-            shear: 0.1,
-            shift: 0.06,
+            area: 0.8..=1.0,
+            aspect: 0.9..=1.1,
+            rotation: 6.0,
+            shear: 0.05,
+            shift: 0.04,
             mirror: 0.5,
-            brightness: 0.2,
-            contrast: 0.2,
-            saturation: 0.4,
-            grey: 0.1,
+            brightness: 0.1,
+            contrast: 0.1,
+            saturation: 0.2,
+            grey: 0.02,
         }
     }
 

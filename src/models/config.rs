@@ -82,7 +82,7 @@ type Preset = (&'static str, (usize, bool, [usize; 5], [usize; 4]));
 pub const VOCAB_SIZE: usize = 49_408;
 
 const PRESETS: [Preset; 7] = [
-    ("Emoji-ViT-S", (256, false, [64, 6, 192, 8, 64], [32, 192, 3, 3])),
+    ("Emoji-ViT-S", (256, false, [64, 6, 256, 16, 64], [32, 256, 4, 3])),
     ("Emoji-ViT-M", (256, false, [64, 8, 256, 8, 64], [32, 256, 4, 4])),
     ("ViT-B-32", (512, true, [224, 12, 768, 32, 64], [77, 512, 8, 12])),
     ("ViT-B-16", (512, true, [224, 12, 768, 16, 64], [77, 512, 8, 12])),

@@ -50,13 +50,13 @@ pub struct Options {
     #[arg(long, default_value_t = 1, value_parser = positive(), help_heading = "Optimisation")]
     pub accum_freq: usize,
     /// Times every picture is seen
-    #[arg(long, default_value_t = 30, value_parser = positive(), help_heading = "Optimisation")]
+    #[arg(long, default_value_t = 12, value_parser = positive(), help_heading = "Optimisation")]
     pub epochs: usize,
     /// Highest learning rate
     #[arg(long, default_value_t = 1e-3, value_parser = non_negative, help_heading = "Optimisation")]
     pub lr: f32,
     /// Steps over which the learning rate rises to it
-    #[arg(long, default_value_t = 100, help_heading = "Optimisation")]
+    #[arg(long, default_value_t = 50, help_heading = "Optimisation")]
     pub warmup: u64,
     /// Weight decay of matrices and tables
     #[arg(long, default_value_t = Hyper::VIT.weight_decay, value_parser = non_negative, help_heading = "Optimisation")]
@@ -90,7 +90,7 @@ pub struct Options {
     #[arg(long, value_name = "STEPS", default_value_t = 10, value_parser = positive(), help_heading = "Run")]
     pub log_every_n_steps: usize,
     /// Epochs between two evaluations; 0 evaluates only at the end
-    #[arg(long, value_name = "EPOCHS", default_value_t = 5, help_heading = "Run")]
+    #[arg(long, value_name = "EPOCHS", default_value_t = 4, help_heading = "Run")]
     pub val_frequency: usize,
     /// Epochs between two checkpoints; one is also written every ten minutes
     #[arg(long, value_name = "EPOCHS", default_value_t = 1, value_parser = positive(), help_heading = "Run")]
