@@ -75,8 +75,14 @@ fn names_are_those_of_openai() {
     assert_eq!(reader.metadata("format"), Some("pt"));
 }
 
+/// A tensor's type, shape (empty: as it was) and bytes.
+type Tensor = (Dtype, Vec<usize>, Vec<u8>);
+
+/// What becomes of a tensor of this name and content; nothing if it is to be left out.
+type Change<'a> = &'a dyn Fn(&str, Vec<f32>) -> Option<Tensor>;
+
 /// What the `safetensors` crate reads of our file, changed and written again.
-fn rewrite(folder: &Path, change: impl Fn(&str, Vec<f32>) -> Option<(Dtype, Vec<usize>, Vec<u8>)>) {
+fn rewrite(folder: &Path, change: Change) {
     let bytes = fs::read(folder.join(WEIGHTS)).unwrap();
     let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
     let changed: Vec<_> = tensors
@@ -101,13 +107,12 @@ fn f32_bytes(values: &[f32]) -> Vec<u8> {
 
 #[test]
 fn half_precision_is_read() {
-    let convert: [(Dtype, fn(f32) -> [u8; 2], f32); 2] = [
-        (Dtype::F16, |v| f16::from_f32(v).to_le_bytes(), 1e-3),
-        (Dtype::BF16, |v| bf16::from_f32(v).to_le_bytes(), 8e-3),
-    ];
-    for (dtype, convert, precision) in convert {
+    type Convert = fn(f32) -> [u8; 2];
+    let to_f16: Convert = |v| f16::from_f32(v).to_le_bytes();
+    let to_bf16: Convert = |v| bf16::from_f32(v).to_le_bytes();
+    for (dtype, convert, precision) in [(Dtype::F16, to_f16, 1e-3), (Dtype::BF16, to_bf16, 8e-3)] {
         let (folder, model) = saved();
-        rewrite(folder.path(), |_, values| Some((dtype, vec![], values.into_iter().flat_map(convert).collect())));
+        rewrite(folder.path(), &|_, values| Some((dtype, vec![], values.into_iter().flat_map(convert).collect())));
         let (loaded, _) = load_model(folder.path()).unwrap();
         // Below its smallest normal number f16 has absolute, not relative, precision.
         let apart = |(a, b): (&f32, &f32)| (a - b).abs() <= precision * a.abs() + 1e-6;
@@ -117,7 +122,7 @@ fn half_precision_is_read() {
 
 #[test]
 fn wrong_tensors_are_named() {
-    let cases: [(&str, &dyn Fn(&str, Vec<f32>) -> Option<(Dtype, Vec<usize>, Vec<u8>)>); 4] = [
+    let cases: [(&str, Change); 4] = [
         ("tensor ln_final.bias is missing", &|name, v| {
             (name != "ln_final.bias").then(|| (Dtype::F32, vec![], f32_bytes(&v)))
         }),

@@ -189,6 +189,37 @@ fn broken_pictures_are_skipped_and_named_up_to_a_share() {
     assert!(said.contains("10 %") && said.contains(".png"), "{said}");
 }
 
+/// The same pairs as a table with tabs, one with commas and names of its own, and as tar shards.
+#[test]
+fn every_kind_of_data_is_read() {
+    let bench = Bench::new();
+    let table = |header: &str, separator: &str| {
+        let rows = (0..PAIRS).map(|i| format!("{i}.png{separator}picture {i}"));
+        std::iter::once(header.to_string()).chain(rows).collect::<Vec<_>>().join("\n")
+    };
+    fs::write(bench.path("a.tsv"), table("filepath\ttitle", "\t")).unwrap();
+    fs::write(bench.path("b.csv"), table("image,text", ",")).unwrap();
+    for shard in 0..2 {
+        let mut tar = tar::Builder::new(fs::File::create(bench.path(&format!("{shard:02}.tar"))).unwrap());
+        for i in (0..PAIRS).filter(|i| i % 2 == shard) {
+            tar.append_path_with_name(bench.path(&format!("{i}.png")), format!("{i}.png")).unwrap();
+            let caption = format!("picture {i}");
+            let mut header = tar::Header::new_gnu();
+            header.set_size(caption.len() as u64);
+            tar.append_data(&mut header, format!("{i}.txt"), caption.as_bytes()).unwrap();
+        }
+        tar.finish().unwrap();
+    }
+    let run = |name: &str, more: &[&str]| {
+        let flags = ["--model", "tiny.json", "--batch-size", "10", "--epochs", "1", "--name", name];
+        let said = succeeded(&bench.command(&flags).args(more).output().unwrap());
+        assert!(said.contains("30 pairs") && said.contains("3 = 1 epochs of 3"), "{said}");
+    };
+    run("tsv", &["--train-data", "a.tsv", "--val-data", "a.tsv"]);
+    run("csv", &["--train-data", "b.csv", "--csv-img-key", "image", "--csv-caption-key", "text"]);
+    run("tar", &["--train-data", "{00..01}.tar"]);
+}
+
 #[test]
 fn a_trained_model_can_be_tuned_further() {
     let bench = Bench::new();
@@ -202,4 +233,10 @@ fn a_trained_model_can_be_tuned_further() {
     };
     assert!(visual("first") == visual("second"));
     assert!(bench.weights("first") != bench.weights("second"));
+
+    // A run resumes from its own folder, and from the beginning if it has no checkpoint yet.
+    let whole = bench.weights("second");
+    fs::remove_file(bench.run_folder("second").join("resume.safetensors")).unwrap();
+    succeeded(&bench.resume("second"));
+    assert!(whole == bench.weights("second"));
 }

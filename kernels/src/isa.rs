@@ -77,7 +77,6 @@ impl Isa {
 macro_rules! multiversion {
     ($(#[$doc:meta])* $vis:vis fn $name:ident($($a:ident: $t:ty),* $(,)?) $(-> $r:ty)? $body:block) => {
         $(#[$doc])*
-        #[allow(clippy::too_many_arguments)]
         $vis fn $name(isa: $crate::isa::Isa, $($a: $t),*) $(-> $r)? {
             #[inline(always)]
             #[allow(dead_code)]

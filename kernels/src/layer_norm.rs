@@ -60,7 +60,6 @@ pub fn recompute_on(isa: Isa, x: &[f32], weight: &[f32], bias: &[f32], mean: &[f
 /// With x̂ = (x − μ)·r and g = dy·weight:
 /// dx = r·(g − mean(g) − x̂·mean(g·x̂)), dweight += Σₙ dy·x̂, dbias += Σₙ dy. `write` is about dx only.
 #[track_caller]
-#[allow(clippy::too_many_arguments)]
 pub fn backward(
     x: &[f32],
     weight: &[f32],
@@ -77,7 +76,6 @@ pub fn backward(
 
 /// [`backward`] on a given instruction set.
 #[track_caller]
-#[allow(clippy::too_many_arguments)]
 pub fn backward_on(
     isa: Isa,
     x: &[f32],
@@ -242,7 +240,6 @@ pub mod naive {
         }
     }
 
-    #[allow(clippy::too_many_arguments)]
     pub fn backward(
         x: &[f32],
         weight: &[f32],

@@ -86,7 +86,8 @@ pub fn save_params<S: Tree<Leaf = Spec>>(
 
 /// A model folder, or its weights file beside its configuration.
 pub fn load_model(path: &Path) -> Result<(clip::Model, ConfigFile), CheckpointError> {
-    let (weights, config) = if path.is_dir() {
+    let kind = std::fs::metadata(path).map_err(|source| CheckpointError::Io { path: path.into(), source })?;
+    let (weights, config) = if kind.is_dir() {
         (path.join(WEIGHTS), path.join(CONFIG))
     } else {
         (path.to_path_buf(), path.with_file_name(CONFIG))

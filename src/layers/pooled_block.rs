@@ -114,7 +114,7 @@ pub fn backward(
     kernels::attention::backward(layout(size, sequences), q, k, v, out, floats(saved.lse.view()), dout, dqkv);
     // in the forward pass: k|v = n W_kvᵀ + b_kv and q = R n W_qᵀ + b_q with n = ln_1(x)
     let (in_q, in_kv) = in_proj(p, size.width);
-    let (mut g_q, mut g_kv) = in_proj_gradients(&mut g.attn.in_proj_weight, &mut g.attn.in_proj_bias, size.width);
+    let (mut g_q, mut g_kv) = in_proj_gradients(g.attn.in_proj_weight, g.attn.in_proj_bias, size.width);
     layer_norm::recompute(&p.ln_1, x, &saved.ln_1, normed.view_mut());
     linear::backward(&in_kv, normed.view(), dkv.view(), dnormed.view_mut(), &mut g_kv);
     gather(normed.view(), sequences, pooled.view_mut());

@@ -1,4 +1,4 @@
-//! Token embedding: row r of a packed batch is token_embedding[idᵣ] + positional_embedding[position of r].
+//! Token embedding: row r of a packed batch is token_embedding\[idᵣ\] + positional_embedding[position of r].
 //!
 //! # Derivation
 //! A table look-up is a product with one-hot rows, so its gradient adds each dyᵣ to the table row it came from.

@@ -14,8 +14,9 @@ use crate::checkpoint::config_file::ConfigFile;
 use crate::checkpoint::safetensors::{Reader, write};
 use crate::checkpoint::{self, CheckpointError};
 use crate::io::write_atomic;
-use crate::models::clip::Model;
+use crate::models::clip::{self, Model};
 use crate::optim::adamw::AdamW;
+use crate::params::Params;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -75,8 +76,20 @@ impl RunFolder {
         let tensor = |name: &str, values| (name.to_string(), vec![n], values);
         let tensors =
             [tensor("params", &model.params.flat[..]), tensor("exp_avg", &adam.m), tensor("exp_avg_sq", &adam.v)];
-        write(&self.file(RESUME), &tensors, [("step", adam.steps.to_string().as_str())])?;
-        checkpoint::save_model(&self.path, model, config)
+        checkpoint::save_model(&self.path, model, config)?;
+        write(&self.file(RESUME), &tensors, [("step", adam.steps.to_string().as_str())])
+    }
+
+    /// Whether there is something to resume from.
+    pub fn has_state(&self) -> bool {
+        self.file(RESUME).exists()
+    }
+
+    /// The run's model, its parameters still to be loaded.
+    pub fn model(&self) -> Result<(Model, ConfigFile), CheckpointError> {
+        let config = ConfigFile::read(&self.file(checkpoint::CONFIG))?;
+        let params = Params::zeros(clip::spec(&config.model_cfg));
+        Ok((Model { config: config.model_cfg.clone(), params }, config))
     }
 
     /// Restores what [`RunFolder::save`] saved, bit for bit.

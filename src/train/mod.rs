@@ -105,20 +105,22 @@ impl Run {
         Run::prepare(options, Some(folder))
     }
 
-    /// Everything that can fail because of an option fails before a folder is made.
+    /// Everything that can fail because of an option fails before a folder is made. A run that was killed before its
+    /// first checkpoint begins again.
     fn prepare(options: Options, resumed: Option<RunFolder>) -> Result<Run, TrainError> {
-        let (model, config) = model(&options)?;
+        let checkpoint = resumed.as_ref().filter(|folder| folder.has_state());
+        let (model, config) = match checkpoint {
+            Some(folder) => folder.model()?,
+            None => model(&options)?,
+        };
         let data = Data::open(&options.data)?;
         let mut trainer = Trainer::new(model, options.hyper());
         trainer.max_norm = options.grad_clip_norm;
         trainer.lock_image = options.lock_image;
-        let folder = match resumed {
-            Some(folder) => {
-                folder.load(&mut trainer.model, &mut trainer.adam)?;
-                folder
-            }
-            None => RunFolder::create(&options)?,
-        };
+        if let Some(folder) = checkpoint {
+            folder.load(&mut trainer.model, &mut trainer.adam)?;
+        }
+        let folder = resumed.map_or_else(|| RunFolder::create(&options), Ok)?;
         let tokenizer = Arc::new(Tokenizer::clip());
         let loader_config = LoaderConfig {
             batch_size: options.pairs_per_step(),

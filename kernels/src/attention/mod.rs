@@ -97,14 +97,12 @@ pub fn forward_on(isa: Isa, layout: Layout, q: Heads, k: Heads, v: Heads, out: H
 /// With P = exp(scores − lse), δ = Σ dout·out per row, dS = P∘(dout·vᵀ − δ)/√head_dim:
 /// dq = dS·k, dk = dSᵀ·q, dv = Pᵀ·dout. All three are overwritten.
 #[track_caller]
-#[allow(clippy::too_many_arguments)]
 pub fn backward(layout: Layout, q: Heads, k: Heads, v: Heads, out: Heads, lse: &[f32], dout: Heads, dqkv: DQkv) {
     backward_on(Isa::best(), layout, q, k, v, out, lse, dout, dqkv);
 }
 
 /// [`backward`] on a given instruction set.
 #[track_caller]
-#[allow(clippy::too_many_arguments)]
 pub fn backward_on(
     isa: Isa,
     layout: Layout,

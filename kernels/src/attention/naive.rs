@@ -39,7 +39,6 @@ pub fn forward(layout: Layout, q: Heads, k: Heads, v: Heads, out: HeadsMut, lse:
     });
 }
 
-#[allow(clippy::too_many_arguments)]
 pub fn backward(layout: Layout, q: Heads, k: Heads, v: Heads, out: Heads, lse: &[f32], dout: Heads, dqkv: DQkv) {
     let (d, width) = (layout.head_dim, layout.heads * layout.head_dim);
     let (queries, scale) = (lse.len() / layout.heads, 1.0 / (d as f64).sqrt());

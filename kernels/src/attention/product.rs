@@ -70,7 +70,6 @@ multiversion! {
 /// # Safety
 /// The operands have `m` rows, `k` terms and `j + V·L` columns.
 #[inline(always)]
-#[allow(clippy::too_many_arguments)]
 unsafe fn columns<const FMA: bool, const L: usize, const V: usize>(
     m: usize,
     k: usize,
@@ -109,7 +108,6 @@ unsafe fn columns<const FMA: bool, const L: usize, const V: usize>(
 /// # Safety
 /// `a` has R rows of k elements, `b` k rows of V·L, `c` R rows of V·L, at these strides.
 #[inline(always)]
-#[allow(clippy::too_many_arguments)]
 unsafe fn tile<const FMA: bool, const L: usize, const R: usize, const V: usize>(
     k: usize,
     a: *const f32,
