@@ -75,8 +75,11 @@ pub enum Outcome {
 /// Runs what the command line says. `interrupted` is asked after every step.
 pub fn run(cli: Cli, interrupted: &dyn Fn() -> bool) -> Result<Outcome, TrainError> {
     let mut run = match &cli.resume {
-        Some(name) => Run::resume(name, &cli.options.logs)?,
-        None => Run::start(cli.options)?,
+        Some(name) => {
+            let (folder, options) = RunFolder::find(name, &cli.options.logs)?;
+            Run::prepare(options, Some(folder))?
+        }
+        None => Run::prepare(cli.options, None)?,
     };
     run.introduce();
     if run.train(interrupted)? { run.finish() } else { Ok(Outcome::Interrupted(run.folder.path)) }
@@ -96,15 +99,6 @@ struct Run {
 }
 
 impl Run {
-    fn start(options: Options) -> Result<Run, TrainError> {
-        Run::prepare(options, None)
-    }
-
-    fn resume(name: &str, logs: &Path) -> Result<Run, TrainError> {
-        let (folder, options) = RunFolder::find(name, logs)?;
-        Run::prepare(options, Some(folder))
-    }
-
     /// Everything that can fail because of an option fails before a folder is made. A run that was killed before its
     /// first checkpoint begins again.
     fn prepare(options: Options, resumed: Option<RunFolder>) -> Result<Run, TrainError> {
@@ -120,7 +114,6 @@ impl Run {
         if let Some(folder) = checkpoint {
             folder.load(&mut trainer.model, &mut trainer.adam)?;
         }
-        let folder = resumed.map_or_else(|| RunFolder::create(&options), Ok)?;
         let tokenizer = Arc::new(Tokenizer::clip());
         let loader_config = LoaderConfig {
             batch_size: options.pairs_per_step(),
@@ -135,6 +128,7 @@ impl Run {
         let loader = Loader::new(data.training(), Arc::clone(&tokenizer), loader_config)?;
         let total = loader.steps_per_epoch() * options.epochs as u64;
         let schedule = Schedule { lr: options.lr, warmup: options.warmup, total };
+        let folder = resumed.map_or_else(|| RunFolder::create(&options), Ok)?;
         let log = Log::open(folder.file("metrics.jsonl"))?;
         Ok(Run { options, folder, config, tokenizer, data, trainer, loader, schedule, log })
     }
@@ -163,45 +157,45 @@ impl Run {
         let progress = Progress::new(self.trainer.adam.steps, total);
         let mut watch = Watch::new(self.schedule.warmup);
         let exam = self.data.exam(Depth::Quick);
-        let (mut saved, mut logged) = (Instant::now(), (Instant::now(), self.trainer.adam.steps));
+        let (mut saved, mut pace) = (Instant::now(), Pace::from(self.trainer.adam.steps));
         while self.trainer.adam.steps < total {
-            let lr = self.schedule.at(self.trainer.adam.steps);
-            let batch = self.loader.next()?;
-            let loss = self.gradients(&batch);
-            let update = self.trainer.update(lr);
-            let step = self.trainer.adam.steps;
-            let line = self.line(loss, update, lr, logged);
-            if let Some(collapse) = watch.step(&line) {
-                if let Collapse::NotFinite { .. } = collapse {
-                    progress.finish();
-                    return Err(TrainError::Collapse(collapse));
-                }
-                progress.say(&format!("warning: {collapse}"));
+            let (epoch, line) = self.step(&pace)?;
+            match watch.step(&line) {
+                Some(collapse @ Collapse::NotFinite { .. }) => return Err(TrainError::Collapse(collapse)),
+                Some(collapse) => progress.say(&format!("warning: {collapse}")),
+                None => {}
             }
-            progress.step(step);
-            if step.is_multiple_of(self.options.log_every_n_steps as u64) {
-                progress.log(batch.epoch + 1, &line);
+            progress.step(line.step);
+            if line.step.is_multiple_of(self.options.log_every_n_steps as u64) {
+                progress.log(epoch + 1, &line);
                 self.log.append(&Line::Step(line))?;
-                logged = (Instant::now(), step);
+                pace = Pace::from(line.step);
             }
-            self.loader.recycle(batch);
             if interrupted() {
-                progress.finish();
                 self.save()?;
                 return Ok(false);
             }
-            if self.due(step, self.options.save_frequency) || saved.elapsed() > SAVE_EVERY {
+            if self.due(line.step, self.options.save_frequency) || saved.elapsed() > SAVE_EVERY {
                 self.save()?;
                 saved = Instant::now();
             }
-            if self.due(step, self.options.val_frequency) && step < total {
-                self.evaluate(step, &exam, &progress)?;
-                logged.0 = Instant::now();
-                logged.1 = step;
+            if self.due(line.step, self.options.val_frequency) && line.step < total {
+                self.evaluate(line.step, &exam, &progress)?;
+                pace = Pace::from(line.step);
             }
         }
-        progress.finish();
         Ok(true)
+    }
+
+    /// One step: the epoch it belongs to, and its numbers.
+    fn step(&mut self, pace: &Pace) -> Result<(u64, Step), TrainError> {
+        let lr = self.schedule.at(self.trainer.adam.steps);
+        let batch = self.loader.next()?;
+        let loss = self.gradients(&batch);
+        let update = self.trainer.update(lr);
+        let epoch = batch.epoch;
+        self.loader.recycle(batch);
+        Ok((epoch, self.line(loss, update, lr, pace)))
     }
 
     fn gradients(&mut self, batch: &Batch) -> Loss {
@@ -216,7 +210,7 @@ impl Run {
         self.trainer.gradients(&pairs, self.options.batch_size)
     }
 
-    fn line(&self, loss: Loss, update: Update, lr: f32, (since, from): (Instant, u64)) -> Step {
+    fn line(&self, loss: Loss, update: Update, lr: f32, pace: &Pace) -> Step {
         let step = self.trainer.adam.steps;
         let pairs = self.options.pairs_per_step() as f64;
         Step {
@@ -228,7 +222,7 @@ impl Run {
             logit_scale: f64::from(update.logit_scale).exp(),
             lr: lr.into(),
             grad_norm: update.grad_norm.into(),
-            pairs_per_second: (step - from) as f64 * pairs / since.elapsed().as_secs_f64(),
+            pairs_per_second: (step - pace.step) as f64 * pairs / pace.since.elapsed().as_secs_f64(),
         }
     }
 
@@ -274,6 +268,18 @@ impl Run {
 
     fn save(&self) -> Result<(), TrainError> {
         Ok(self.folder.save(&self.trainer.model, &self.config, &self.trainer.adam)?)
+    }
+}
+
+/// From when on, and from which step, speed is measured.
+struct Pace {
+    since: Instant,
+    step: u64,
+}
+
+impl Pace {
+    fn from(step: u64) -> Self {
+        Pace { since: Instant::now(), step }
     }
 }
 

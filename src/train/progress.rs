@@ -51,15 +51,17 @@ impl Progress {
         self.bar.suspend(|| println!("{text}"));
     }
 
-    /// The bar is gone, the lines stay.
-    pub fn finish(&self) {
-        self.bar.finish_and_clear();
-    }
-
     fn left(&self, step: u64) -> Duration {
         let done = step.saturating_sub(self.first).max(1) as u32;
         let rest = self.total.saturating_sub(step) as f64;
         (self.started.elapsed() / done).mul_f64(rest)
+    }
+}
+
+/// However a run ends, the bar goes and the lines stay.
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
     }
 }
 
