@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 /// Train CLIP on a CPU.
 ///
-/// Without a flag: a small CLIP learns 1,552 emoji concepts from seven vendors' drawings, which are part of the program,
+/// Without a flag: a small CLIP learns 1,542 emoji concepts from seven vendors' drawings, which are part of the program,
 /// and is judged on an eighth vendor's. The run folder holds the model as OpenCLIP loads it, the state to resume from,
 /// the metrics, curves and pictures.
 #[derive(Clone, Debug, Parser)]
