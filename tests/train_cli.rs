@@ -182,6 +182,10 @@ fn broken_pictures_are_skipped_and_named_up_to_a_share() {
     fs::write(bench.path("7.png"), b"no picture").unwrap();
     let said = succeeded(&bench.training("few", &["--epochs", "6"]).output().unwrap());
     assert!(said.contains("7.png"), "{said}");
+    // Pairs that are only measured are named as well.
+    fs::write(bench.path("val.tsv"), "filepath\ttitle\n1.png\tone\nlost.png\ttwo\n").unwrap();
+    let said = succeeded(&bench.training("val", &["--epochs", "1", "--val-data", "val.tsv"]).output().unwrap());
+    assert!(said.contains("lost.png"), "{said}");
     for i in 0..9 {
         fs::remove_file(bench.path(&format!("{}.png", 10 + i))).unwrap();
     }

@@ -94,7 +94,7 @@ impl Shape {
         }
     }
 
-    /// Carves for `rows`, having made room for captions that all fill the context.
+    /// Makes room for captions that all fill the context, so that no later batch of as many allocates.
     fn reserve(&self, captions: usize, keep: Keep, saved: &mut Arena, scratch: &mut Arena) {
         let rows = captions * self.context_length;
         saved.reserve(&TowerSaved::dims(&self.size, rows, captions, keep));

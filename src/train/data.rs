@@ -157,10 +157,10 @@ impl fmt::Display for Own {
 }
 
 impl Exam {
-    /// The table.
-    pub fn report(&self, embedder: &Embedder) -> Report {
+    /// The table, and the pairs that could not be read for it.
+    pub fn report(&self, embedder: &Embedder) -> (Report, BadReport) {
         match self {
-            Exam::Emoji(exam) => exam.report(embedder),
+            Exam::Emoji(exam) => (exam.report(embedder), BadReport::default()),
             Exam::Pairs(exam) => exam.report(embedder),
         }
     }

@@ -232,7 +232,7 @@ impl Run {
     }
 
     fn evaluate(&mut self, step: u64, exam: &Exam, progress: &Progress) -> Result<(), TrainError> {
-        let report = exam.report(&self.embedder());
+        let (report, _) = exam.report(&self.embedder());
         report.rows.iter().for_each(|row| progress.say(&exam::brief(row)));
         if let Some(collapse) = exam.collapse(&self.embedder()).filter(|_| step > self.schedule.warmup) {
             progress.say(&format!("warning: {collapse}"));
@@ -251,7 +251,10 @@ impl Run {
         println!("waited {} for pictures", clock(self.loader.stall()));
         println!("measuring the final model …");
         let exam = self.data.exam(Depth::Full);
-        let report = exam.report(&self.embedder());
+        let (report, unread) = exam.report(&self.embedder());
+        if unread.bad > 0 {
+            println!("skipped when measuring: {unread}");
+        }
         let step = self.trainer.adam.steps;
         self.log.append(&Line::Evaluation(Evaluation { step, eval: report.clone() }))?;
         self.folder.write("report.md", report.markdown().as_bytes())?;

@@ -4,7 +4,7 @@ use crate::eval::embed::Embedder;
 use crate::eval::report::{Report, Row};
 use crate::eval::retrieval::{self, Pairs, identify};
 use crate::input::random::rng;
-use crate::input::{Dataset, Example, Picture};
+use crate::input::{BadReport, Dataset, Example, Picture};
 use ndarray::{Array2, Axis, concatenate};
 use rayon::prelude::*;
 use std::sync::Arc;
@@ -31,11 +31,12 @@ impl PairsExam {
         PairsExam { dataset, name, asked }
     }
 
-    /// The table: one row.
-    pub fn report(&self, embedder: &Embedder) -> Report {
+    /// The table, one row, and the pairs that could not be read for it.
+    pub fn report(&self, embedder: &Embedder) -> (Report, BadReport) {
+        let mut bad = BadReport::default();
         let (mut images, mut texts, mut captions, mut pictures) = (vec![], vec![], vec![], vec![]);
         for places in self.asked.chunks(BATCH) {
-            let examples = self.read(places);
+            let examples = self.read(places, &mut bad);
             let own: Vec<&str> = examples.iter().map(|example| example.caption.as_str()).collect();
             images.push(embedder.pictures(examples.len(), |i, picture| picture.clone_from(&examples[i].picture)));
             texts.push(embedder.captions(&own));
@@ -57,21 +58,23 @@ impl PairsExam {
             retrieval: retrieval::retrieval(images.view(), texts.view(), &pairs),
             retrieval_chance: retrieval::chance(&pairs),
         };
-        Report { rows: vec![row] }
+        (Report { rows: vec![row] }, bad)
     }
 
     /// The first `n` pairs that can be read.
     pub fn sample(&self, n: usize) -> Vec<Example> {
-        self.read(&self.asked[..n.min(self.asked.len())])
+        self.read(&self.asked[..n.min(self.asked.len())], &mut BadReport::default())
     }
 
-    /// Pairs that cannot be read are left out; the loader is who complains about those.
-    fn read(&self, places: &[usize]) -> Vec<Example> {
+    /// Pairs that cannot be read are left out, and counted.
+    fn read(&self, places: &[usize], bad: &mut BadReport) -> Vec<Example> {
         let read = |&place: &usize| {
             let mut example = Example::default();
-            self.dataset.read(place, &mut rng(&[place as u64]), &mut example).is_ok().then_some(example)
+            self.dataset.read(place, &mut rng(&[place as u64]), &mut example).map(|()| example)
         };
-        places.par_iter().filter_map(read).collect()
+        let outcomes: Vec<_> = places.par_iter().map(read).collect();
+        outcomes.iter().for_each(|outcome| bad.count(outcome));
+        outcomes.into_iter().flatten().collect()
     }
 }
 

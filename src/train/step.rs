@@ -105,11 +105,6 @@ impl Trainer {
         &self.grads
     }
 
-    /// Pairs of the last batch that fit more than one caption or picture.
-    pub fn clashes(&self) -> usize {
-        self.positives.clashes()
-    }
-
     /// The loss over all pairs, and its gradient.
     ///
     /// No more than `micro_batch` pairs are in a tower at a time, yet the result is that of one big batch, as every
