@@ -68,6 +68,28 @@ impl<S: Tree<Leaf = Spec>> Params<S> {
         params
     }
 
+    /// Name, shape and values of every parameter, names beginning at `at`.
+    pub fn named(&self, at: &Path) -> Vec<(String, Vec<usize>, &[f32])> {
+        let (mut rest, mut named) = (self.flat.as_slice(), vec![]);
+        self.spec.map(at, &mut |path, spec| {
+            named.push((
+                path.to_string(),
+                spec.shape.clone(),
+                rest.split_off(..spec.size()).expect("as many as the spec"),
+            ))
+        });
+        named
+    }
+
+    /// The same, to be filled.
+    pub fn named_mut(&mut self, at: &Path) -> Vec<(String, Vec<usize>, &mut [f32])> {
+        let (mut rest, mut named) = (self.flat.as_mut_slice(), vec![]);
+        self.spec.map(at, &mut |path, spec| {
+            named.push((path.to_string(), spec.shape.clone(), take(&mut rest, spec.size())))
+        });
+        named
+    }
+
     /// Read-only views, one per leaf.
     pub fn view(&self) -> S::Of<&[f32]> {
         view(&self.spec, &self.flat)

@@ -44,6 +44,8 @@ pub struct TextConfig {
     pub width: usize,
     pub heads: usize,
     pub layers: usize,
+    #[serde(default = "default_mlp_ratio", skip_serializing_if = "is_default_mlp_ratio")]
+    pub mlp_ratio: f64,
 }
 
 fn default_head_width() -> usize {
@@ -105,87 +107,138 @@ impl Config {
         let vision_cfg =
             VisionConfig { image_size, layers, width, patch_size, head_width, mlp_ratio: default_mlp_ratio() };
         let [context_length, width, heads, layers] = text;
-        let text_cfg = TextConfig { context_length, vocab_size: VOCAB_SIZE, width, heads, layers };
+        let mlp_ratio = default_mlp_ratio();
+        let text_cfg = TextConfig { context_length, vocab_size: VOCAB_SIZE, width, heads, layers, mlp_ratio };
         Ok(Config { embed_dim, quick_gelu, vision_cfg, text_cfg })
     }
 
     /// Refuses sizes that do not fit together, before anything is allocated for them.
     pub fn check(&self) -> Result<(), ConfigError> {
-        let (v, t) = (&self.vision_cfg, &self.text_cfg);
-        let sizes = [
-            ("embed_dim", self.embed_dim, 1 << 16),
-            ("vision_cfg.image_size", v.image_size, 1 << 14),
-            ("vision_cfg.layers", v.layers, 1 << 10),
-            ("vision_cfg.width", v.width, 1 << 16),
-            ("vision_cfg.patch_size", v.patch_size, 1 << 14),
-            ("vision_cfg.head_width", v.head_width, 1 << 16),
-            ("vision_cfg.mlp_ratio × width", v.mlp_width(), 1 << 18),
-            ("text_cfg.context_length", t.context_length, 1 << 16),
-            ("text_cfg.vocab_size", t.vocab_size, 1 << 24),
-            ("text_cfg.width", t.width, 1 << 16),
-            ("text_cfg.heads", t.heads, 1 << 16),
-            ("text_cfg.layers", t.layers, 1 << 10),
-        ];
-        for (field, value, limit) in sizes {
-            if value == 0 {
-                return Err(ConfigError::Zero { field });
-            }
-            if value > limit {
-                return Err(ConfigError::TooLarge { field, value, limit });
-            }
-        }
-        let multiples = [
-            ("vision_cfg.image_size", v.image_size, "vision_cfg.patch_size", v.patch_size),
-            ("vision_cfg.width", v.width, "vision_cfg.head_width", v.head_width),
-            ("text_cfg.width", t.width, "text_cfg.heads", t.heads),
-        ];
-        match multiples.into_iter().find(|(_, whole, _, part)| whole % part != 0) {
-            Some((whole_name, whole, part_name, part)) => {
-                Err(ConfigError::NotAMultiple { whole_name, whole, part_name, part })
-            }
-            None => Ok(()),
-        }
+        check_sizes(&[("embed_dim", self.embed_dim, 1 << 16)])?;
+        self.vision_cfg.check()?;
+        self.text_cfg.check()
     }
 
     /// The image tower's shape.
     pub fn vision(&self) -> vit::Shape {
-        let v = &self.vision_cfg;
-        let size = Size {
-            width: v.width,
-            mlp_width: v.mlp_width(),
-            heads: v.width / v.head_width,
-            layers: v.layers,
-            activation: self.activation(),
-            causal: false,
-        };
-        let grid = Grid { image_size: v.image_size, patch_size: v.patch_size };
-        vit::Shape { grid, size, embed_dim: self.embed_dim }
+        self.vision_cfg.shape(self.embed_dim, self.activation())
     }
 
     /// The text tower's shape.
     pub fn text(&self) -> text::Shape {
-        let t = &self.text_cfg;
-        let size = Size {
-            width: t.width,
-            mlp_width: 4 * t.width,
-            heads: t.heads,
-            layers: t.layers,
-            activation: self.activation(),
-            causal: true,
-        };
-        let (context_length, vocab_size) = (t.context_length, t.vocab_size);
-        text::Shape { context_length, vocab_size, size, embed_dim: self.embed_dim }
+        self.text_cfg.shape(self.embed_dim, self.activation())
     }
 
-    fn activation(&self) -> Activation {
+    /// The activation of both towers.
+    pub fn activation(&self) -> Activation {
         if self.quick_gelu { Activation::QuickGelu } else { Activation::Gelu }
     }
 }
 
 impl VisionConfig {
-    /// m, truncated as OpenCLIP does.
-    fn mlp_width(&self) -> usize {
-        (self.width as f64 * self.mlp_ratio) as usize
+    /// As [`Config::check`], for this tower alone.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        check_sizes(&[
+            ("vision_cfg.image_size", self.image_size, 1 << 14),
+            ("vision_cfg.layers", self.layers, 1 << 10),
+            ("vision_cfg.width", self.width, 1 << 16),
+            ("vision_cfg.patch_size", self.patch_size, 1 << 14),
+            ("vision_cfg.head_width", self.head_width, 1 << 16),
+            ("vision_cfg.mlp_ratio × width", self.mlp_width(), 1 << 18),
+        ])?;
+        check_multiple("vision_cfg.image_size", self.image_size, "vision_cfg.patch_size", self.patch_size)?;
+        check_multiple("vision_cfg.width", self.width, "vision_cfg.head_width", self.head_width)
+    }
+
+    /// The tower's shape, before a joint space of width `embed_dim`.
+    pub fn shape(&self, embed_dim: usize, activation: Activation) -> vit::Shape {
+        let size = Size {
+            width: self.width,
+            mlp_width: self.mlp_width(),
+            heads: self.width / self.head_width,
+            layers: self.layers,
+            activation,
+            causal: false,
+        };
+        let grid = Grid { image_size: self.image_size, patch_size: self.patch_size };
+        vit::Shape { grid, size, embed_dim }
+    }
+
+    /// m
+    pub fn mlp_width(&self) -> usize {
+        mlp_width(self.width, self.mlp_ratio)
+    }
+}
+
+impl TextConfig {
+    /// As [`Config::check`], for this tower alone.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        check_sizes(&[
+            ("text_cfg.context_length", self.context_length, 1 << 16),
+            ("text_cfg.vocab_size", self.vocab_size, 1 << 24),
+            ("text_cfg.width", self.width, 1 << 16),
+            ("text_cfg.heads", self.heads, 1 << 16),
+            ("text_cfg.layers", self.layers, 1 << 10),
+            ("text_cfg.mlp_ratio × width", self.mlp_width(), 1 << 18),
+        ])?;
+        check_multiple("text_cfg.width", self.width, "text_cfg.heads", self.heads)
+    }
+
+    /// The tower's shape, before a joint space of width `embed_dim`.
+    pub fn shape(&self, embed_dim: usize, activation: Activation) -> text::Shape {
+        let size = Size {
+            width: self.width,
+            mlp_width: self.mlp_width(),
+            heads: self.heads,
+            layers: self.layers,
+            activation,
+            causal: true,
+        };
+        let (context_length, vocab_size) = (self.context_length, self.vocab_size);
+        text::Shape { context_length, vocab_size, size, embed_dim }
+    }
+
+    /// m
+    pub fn mlp_width(&self) -> usize {
+        mlp_width(self.width, self.mlp_ratio)
+    }
+}
+
+/// m, truncated as OpenCLIP does.
+fn mlp_width(width: usize, ratio: f64) -> usize {
+    (width as f64 * ratio) as usize
+}
+
+/// The ratio that gives this m.
+pub fn mlp_ratio(width: usize, mlp_width: usize) -> f64 {
+    let ratio = mlp_width as f64 / width as f64;
+    // The quotient may have been rounded down to just below an integral product.
+    if self::mlp_width(width, ratio) < mlp_width { ratio.next_up() } else { ratio }
+}
+
+/// Every `(field, value, limit)` is positive and within its limit.
+fn check_sizes(sizes: &[(&'static str, usize, usize)]) -> Result<(), ConfigError> {
+    for &(field, value, limit) in sizes {
+        if value == 0 {
+            return Err(ConfigError::Zero { field });
+        }
+        if value > limit {
+            return Err(ConfigError::TooLarge { field, value, limit });
+        }
+    }
+    Ok(())
+}
+
+fn check_multiple(
+    whole_name: &'static str,
+    whole: usize,
+    part_name: &'static str,
+    part: usize,
+) -> Result<(), ConfigError> {
+    if whole.is_multiple_of(part) {
+        Ok(())
+    } else {
+        Err(ConfigError::NotAMultiple { whole_name, whole, part_name, part })
     }
 }
 
@@ -220,6 +273,15 @@ mod tests {
             assert_eq!(serde_json::from_str::<Config>(&json).unwrap(), config);
         }
         assert!(Config::preset("ViT-B/33").unwrap_err().to_string().contains("ViT-B-32"));
+    }
+
+    #[test]
+    fn a_ratio_gives_back_its_mlp_width() {
+        for width in (1..2000).chain([1408, 1664, 65_536]) {
+            for mlp_width in [1, width, 4 * width, 4 * width + 1, 6144, 8192] {
+                assert_eq!(self::mlp_width(width, mlp_ratio(width, mlp_width)), mlp_width, "{width}");
+            }
+        }
     }
 
     #[test]
