@@ -4,14 +4,16 @@ mod support {
     pub mod tiny;
 }
 
-use clip::checkpoint::config_file::ConfigFile;
-use clip::checkpoint::safetensors::{Reader, write};
-use clip::checkpoint::{CONFIG, WEIGHTS, load_model, load_text, load_vision, save_model};
+use clip::checkpoint::safetensors::{Reader, Tensor as Named, write};
+use clip::checkpoint::{
+    CONFIG, Checkpoint, ConfigFile, Dtype as Precision, Overrides, WEIGHTS, load_model, save_model,
+};
 use clip::models::clip::Model;
-use clip::tree::{Path as TreePath, Tree};
+use clip::tree::Path as TreePath;
 use half::{bf16, f16};
 use proptest::prelude::*;
 use safetensors::tensor::{Dtype, TensorView, serialize};
+use std::borrow::Cow;
 use std::fs;
 use std::path::Path;
 use support::tiny::{Batch, config};
@@ -41,9 +43,8 @@ fn a_model_comes_back_bit_for_bit() {
 #[test]
 fn either_tower_comes_alone() {
     let (folder, model) = saved();
-    let weights = folder.path().join(WEIGHTS);
-    let vision = load_vision(&weights, &model.config).unwrap();
-    let text = load_text(&weights, &model.config).unwrap();
+    let checkpoint = Checkpoint::open(folder.path(), &Overrides::default()).unwrap();
+    let (vision, text) = (checkpoint.vision().unwrap(), checkpoint.text().unwrap());
     assert!(vision.flat == model.params.flat[..vision.flat.len()]);
     assert!(text.flat == model.params.flat[vision.flat.len()..model.params.flat.len() - 1]);
     let batch = Batch::random(3, 0);
@@ -151,15 +152,11 @@ fn wrong_tensors_are_named() {
 #[test]
 fn tensors_without_a_place_are_named() {
     let (folder, model) = saved();
-    let mut tensors = vec![];
-    let mut flat = model.params.flat.as_slice();
-    model.params.spec.map(&TreePath::ROOT, &mut |path, spec| {
-        let (values, rest) = flat.split_at(spec.size());
-        flat = rest;
-        tensors.push((path.to_string(), spec.shape.clone(), values));
-    });
-    tensors.push(("logit_bias".into(), vec![], &[0.0][..]));
-    write(&folder.path().join(WEIGHTS), &tensors, []).unwrap();
+    let named = |name, shape, values| Named { name, shape, values: Cow::Borrowed(values) };
+    let ours = model.params.named(&TreePath::ROOT).into_iter();
+    let mut tensors: Vec<_> = ours.map(|(name, shape, values)| named(name, shape, values)).collect();
+    tensors.push(named("logit_bias".into(), vec![], &[0.0]));
+    write(&folder.path().join(WEIGHTS), &tensors, Precision::F32, []).unwrap();
     assert!(error_of(folder.path()).contains("no place for logit_bias"));
 }
 
@@ -211,12 +208,13 @@ proptest! {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.safetensors");
         let values = [1.0, 2.0, 3.0, 4.0];
-        write(&path, &[("a".into(), vec![2, 2], &values[..]), ("b".into(), vec![4], &values)], []).unwrap();
+        let tensor = |name: &str, shape| Named { name: name.into(), shape, values: Cow::Borrowed(&values) };
+        write(&path, &[tensor("a", vec![2, 2]), tensor("b", vec![4])], Precision::F32, []).unwrap();
         let mut bytes = fs::read(&path).unwrap();
         let len = bytes.len();
         places.iter().for_each(|&(place, byte)| bytes[place % len] = byte);
         fs::write(&path, bytes).unwrap();
-        if let Ok(mut reader) = Reader::open(&path) {
+        if let Ok(reader) = Reader::open(&path) {
             let _ = reader.read("a", &[2, 2], &mut [0.0; 4]);
         }
     }

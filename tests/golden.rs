@@ -1,8 +1,7 @@
 //! CLIP against the reference implementation: outputs, loss, all gradients and one AdamW step, as computed by OpenCLIP
 //! on PyTorch. Runs on every folder in `tests/golden` and, when `CLIP_GOLDEN_DIR` is set, on every folder in there.
 
-use clip::checkpoint::config_file::ConfigFile;
-use clip::checkpoint::{CheckpointError, load_params};
+use clip::checkpoint::{CheckpointError, ConfigFile, load_params};
 use clip::models::clip::{Clip, Model, spec};
 use clip::models::text::{self, Captions};
 use clip::models::{Keep, Workspace, vit};
@@ -53,7 +52,7 @@ fn is_vit(folder: &Path) -> bool {
 fn check(folder: &Path) {
     println!("{}", folder.display());
     let config = ConfigFile::read(&folder.join("open_clip_config.json")).unwrap().model_cfg;
-    let load = |file: &str| load_params(&folder.join(file), spec(&config), &TreePath::ROOT, |_| true);
+    let load = |file: &str| load_params(&folder.join(file), spec(&config), &TreePath::ROOT);
     let model = Model { config: config.clone(), params: load("model.safetensors").unwrap() };
     let bytes = std::fs::read(folder.join("io.safetensors")).unwrap();
     let io = Io(SafeTensors::deserialize(&bytes).unwrap());

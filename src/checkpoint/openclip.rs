@@ -1,11 +1,11 @@
 //! `open_clip_config.json`.
 
-use super::CheckpointError;
+use super::{CheckpointError, read_json};
 use crate::input::Preprocess;
 use crate::io::write_atomic;
 use crate::models::Config;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::io::Error;
 use std::path::Path;
 
@@ -26,16 +26,17 @@ impl ConfigFile {
 
     /// Reads the file; one that holds the `model_cfg` alone, as OpenCLIP's own model list does, will do.
     pub fn read(path: &Path) -> Result<ConfigFile, CheckpointError> {
-        let text = std::fs::read(path).map_err(|source| CheckpointError::Io { path: path.into(), source })?;
-        let invalid = |reason: String| CheckpointError::Config { path: path.into(), reason };
-        let value: Value = serde_json::from_slice(&text).map_err(|e| invalid(e.to_string()))?;
-        let file = if value.get("model_cfg").is_some() {
-            serde_json::from_value(value)
-        } else {
-            serde_json::from_value(value).map(ConfigFile::new)
-        };
-        let mut file = file.map_err(|e| invalid(e.to_string()))?;
-        file.model_cfg.check().map_err(|e| invalid(e.to_string()))?;
+        ConfigFile::parse(read_json(path)?).map_err(|reason| CheckpointError::Config { path: path.into(), reason })
+    }
+
+    /// The same of what the file holds; an error says what is wrong with it.
+    pub fn parse(mut value: Value) -> Result<ConfigFile, String> {
+        if value.get("model_cfg").is_none() {
+            value = json!({ "model_cfg": value });
+        }
+        drop_defaults(&mut value["model_cfg"]);
+        let mut file: ConfigFile = serde_json::from_value(value).map_err(|e| e.to_string())?;
+        file.model_cfg.check().map_err(|e| e.to_string())?;
         // OpenCLIP's files leave the size out: it is the model's.
         file.preprocess_cfg.size = file.model_cfg.vision_cfg.image_size;
         Ok(file)
@@ -48,5 +49,30 @@ impl ConfigFile {
             writeln!(out)
         })
         .map_err(|source| CheckpointError::Io { path: path.into(), source })
+    }
+}
+
+/// Takes out what OpenCLIP's configurations may spell out without changing the model: how it was started or trained, and
+/// fields with the value that leaving them out means. What remains and is not known is refused.
+fn drop_defaults(model: &mut Value) {
+    const TRAINING: [&str; 4] = ["init_logit_scale", "nonscalar_logit_scale", "custom_text", "patch_dropout"];
+    let defaults = [
+        json!({}),
+        json!({
+            "output_tokens": false, "attentional_pool": false, "no_ln_pre": false, "final_ln_after_pool": false,
+            "pos_embed_type": "learnable", "pool_type": "tok",
+        }),
+        json!({
+            "output_tokens": false, "embed_cls": false, "no_causal_mask": false, "final_ln_after_pool": false,
+            "proj_bias": false, "pad_id": 0, "pool_type": "argmax", "proj_type": "linear",
+        }),
+    ];
+    for (part, defaults) in ["", "/vision_cfg", "/text_cfg"].into_iter().zip(defaults) {
+        if let Some(Value::Object(fields)) = model.pointer_mut(part) {
+            let means_nothing = |name: &str, value: &Value| {
+                value.is_null() || TRAINING.contains(&name) || defaults.get(name) == Some(value)
+            };
+            fields.retain(|name, value| !means_nothing(name, value));
+        }
     }
 }
