@@ -1,5 +1,8 @@
-//! CLIP against the reference implementation: outputs, loss, all gradients and one AdamW step, as computed by OpenCLIP
-//! on PyTorch. Runs on every folder in `tests/golden` and, when `CLIP_GOLDEN_DIR` is set, on every folder in there.
+//! CLIP against the reference implementations: outputs, loss, all gradients and one AdamW step, as computed by OpenCLIP
+//! on PyTorch; outputs of Hugging Face's. Runs on every folder in `tests/golden` and, when `CLIP_GOLDEN_DIR` is set, on every folder in there.
+
+#[path = "support/golden_hugging_face.rs"]
+mod hugging_face;
 
 use clip::checkpoint::{CheckpointError, ConfigFile, load_params};
 use clip::models::clip::{Clip, Model, spec};
@@ -25,19 +28,20 @@ const LR: f32 = 5e-4;
 
 #[test]
 fn vit_models_agree_with_the_reference() {
-    let folders: Vec<PathBuf> = golden_folders().into_iter().filter(|folder| is_vit(folder)).collect();
+    let folders: Vec<PathBuf> = folders_with("grads.safetensors").into_iter().filter(|folder| is_vit(folder)).collect();
     assert!(!folders.is_empty(), "no golden folder of a ViT");
     folders.iter().for_each(|folder| check(folder));
 }
 
-fn golden_folders() -> Vec<PathBuf> {
+/// The golden folders that have this file.
+fn folders_with(file: &str) -> Vec<PathBuf> {
     let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
     let more = std::env::var_os("CLIP_GOLDEN_DIR").map(PathBuf::from);
     let entries = [Some(own), more].into_iter().flatten().flat_map(|folder| {
         let entries = std::fs::read_dir(&folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
         entries.map(|entry| entry.unwrap().path()).collect::<Vec<_>>()
     });
-    let mut folders: Vec<_> = entries.filter(|path| path.join("grads.safetensors").is_file()).collect();
+    let mut folders: Vec<_> = entries.filter(|path| path.join(file).is_file()).collect();
     folders.sort();
     folders
 }
@@ -58,7 +62,7 @@ fn check(folder: &Path) {
     let io = Io(SafeTensors::deserialize(&bytes).unwrap());
 
     let images = io.matrix("images");
-    let (ids, offsets) = io.captions();
+    let (ids, offsets) = io.captions("tokens");
     let captions = Captions { ids: &ids, offsets: &offsets };
     check_features(&model, images.view(), captions, &io);
     check_training(model, images.view(), captions, &io, load);
@@ -180,9 +184,9 @@ impl Io<'_> {
         Array2::from_shape_vec((rows, values.len() / rows), values).unwrap()
     }
 
-    /// Each row of `tokens` up to its end-of-text token, the first of the largest ids.
-    fn captions(&self) -> (Vec<u32>, Vec<usize>) {
-        let tensor = self.0.tensor("tokens").unwrap();
+    /// Each row of tokens up to its end-of-text token, the first of the largest ids.
+    fn captions(&self, name: &str) -> (Vec<u32>, Vec<usize>) {
+        let tensor = self.0.tensor(name).unwrap();
         let tokens: Vec<i64> =
             tensor.data().chunks_exact(8).map(|b| i64::from_le_bytes(b.try_into().unwrap())).collect();
         let (mut ids, mut offsets) = (vec![], vec![0]);

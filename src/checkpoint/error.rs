@@ -13,6 +13,13 @@ pub enum CheckpointError {
     NoWeights { path: PathBuf, looked_for: Vec<&'static str> },
     #[error("{}: not a {format} file: {reason}", path.display())]
     Format { path: PathBuf, format: &'static str, reason: String },
+    /// OpenAI's own downloads are programs.
+    #[error("{0}: a TorchScript program, whose weights only PyTorch can take out:\n\
+             import torch; from safetensors.torch import save_file\n\
+             weights = torch.jit.load({0:?}, map_location=\"cpu\").state_dict()\n\
+             save_file({{name: tensor.clone() for name, tensor in weights.items()}}, {1:?})",
+            path.display(), path.with_extension("safetensors").display())]
+    TorchScript { path: PathBuf },
     #[error("{}: {reason}", path.display())]
     Config { path: PathBuf, reason: String },
     #[error("{}: tensor {tensor} is missing", path.display())]

@@ -15,8 +15,14 @@ pub struct Reader {
 
 impl Reader {
     pub fn open(path: &Path) -> Result<Reader, CheckpointError> {
-        let invalid = |reason| CheckpointError::Format { path: path.into(), format: "PyTorch weights", reason };
-        let file = PytorchReader::new(path).map_err(|e| invalid(e.to_string()))?;
+        let file = PytorchReader::new(path).map_err(|error| refused(path, &error.to_string()))?;
+        // A tensor can be a view that shows the same few numbers again and again. A model's parameters are all there, so
+        // what is asked of the memory is bounded by the file.
+        let promised = file.tensors().values().try_fold(0usize, |sum, tensor| sum.checked_add(tensor.byte_len()));
+        let size = std::fs::metadata(path).map_err(|source| CheckpointError::Io { path: path.into(), source })?.len();
+        if promised.is_none_or(|promised| promised as u64 > size) {
+            return Err(refused(path, "its tensors are larger than the file"));
+        }
         Ok(Reader { path: path.into(), file })
     }
 
@@ -50,4 +56,12 @@ impl Reader {
         dtype.decode(&raw, out);
         check::finite(path, tensor, out)
     }
+}
+
+fn refused(path: &Path, reason: &str) -> CheckpointError {
+    // The namespace of compiled classes.
+    if reason.contains("__torch__") {
+        return CheckpointError::TorchScript { path: path.into() };
+    }
+    CheckpointError::Format { path: path.into(), format: "PyTorch weights", reason: reason.into() }
 }

@@ -5,6 +5,7 @@ use crate::checkpoint::names::Scheme;
 use crate::checkpoint::{Checkpoint, Tower};
 use crate::input::Preprocess;
 use crate::layers::block::Size;
+use crate::models::config::VOCAB_SIZE;
 use crate::params::count;
 use clap::Args;
 use kernels::Activation;
@@ -57,7 +58,17 @@ struct TextTower {
     vocab_size: usize,
     #[serde(flatten)]
     transformer: Transformer,
-    tokenizer: Option<PathBuf>,
+    tokenizer: TokenizerOf,
+}
+
+/// Where the text tower's tokens come from.
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+enum TokenizerOf {
+    Clip,
+    File(PathBuf),
+    /// The vocabulary is not CLIP's and there is no tokenizer.json.
+    Missing,
 }
 
 #[derive(Serialize)]
@@ -89,7 +100,11 @@ impl Report {
             context_length: shape.context_length,
             vocab_size: shape.vocab_size,
             transformer: Transformer::new(&shape.size, count(&shape.spec())),
-            tokenizer: checkpoint.tokenizer.clone(),
+            tokenizer: match &checkpoint.tokenizer {
+                Some(path) => TokenizerOf::File(path.clone()),
+                None if shape.vocab_size >= VOCAB_SIZE => TokenizerOf::Clip,
+                None => TokenizerOf::Missing,
+            },
         });
         let towers = [image.as_ref().map(|t| &t.transformer), text.as_ref().map(|t| &t.transformer)];
         let logit_scale = checkpoint.logit_scale()?;
@@ -138,7 +153,11 @@ impl fmt::Display for Report {
         }
         match &self.text {
             Some(TextTower { context_length, vocab_size, transformer, tokenizer }) => {
-                let tokenizer = tokenizer.as_ref().map_or("CLIP's own".into(), |path| path.display().to_string());
+                let tokenizer = match tokenizer {
+                    TokenizerOf::Clip => "CLIP's own".into(),
+                    TokenizerOf::File(path) => path.display().to_string(),
+                    TokenizerOf::Missing => "its tokenizer.json is missing".into(),
+                };
                 writeln!(f, "  text tower   {transformer}")?;
                 writeln!(f, "               {context_length} of {vocab_size} tokens; tokenizer: {tokenizer}")?;
             }
