@@ -190,6 +190,41 @@ fn broken_files_are_refused() {
     assert!(error_of(folder.path()).contains(CONFIG));
 }
 
+/// A file of this header, and as many zeros behind it.
+fn with_header(header: &str, data: usize) -> String {
+    let (folder, _) = saved();
+    let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+    bytes.extend_from_slice(header.as_bytes());
+    bytes.resize(bytes.len() + data, 0);
+    fs::write(folder.path().join(WEIGHTS), bytes).unwrap();
+    error_of(folder.path())
+}
+
+#[test]
+fn hostile_headers_are_refused() {
+    let tensor = |name: &str, shape: &str, from: &str, to: &str| {
+        format!(r#""{name}":{{"dtype":"F32","shape":{shape},"data_offsets":[{from},{to}]}}"#)
+    };
+    let file = |tensors: &[String]| format!("{{{}}}", tensors.join(","));
+    let cases = [
+        // Overlapping, apart, backwards, negative, not what the shape needs, beyond what can be counted.
+        (file(&[tensor("a", "[2]", "0", "8"), tensor("b", "[2]", "4", "12")]), 12, "invalid offset"),
+        (file(&[tensor("a", "[1]", "0", "4"), tensor("b", "[1]", "8", "12")]), 12, "invalid offset"),
+        (file(&[tensor("a", "[1]", "8", "4")]), 4, "offset"),
+        (file(&[tensor("a", "[1]", "-4", "0")]), 4, "invalid value"),
+        (file(&[tensor("a", "[3]", "0", "4")]), 4, "not a safetensors file"),
+        (file(&[tensor("a", "[4294967296,4294967296]", "0", "4")]), 4, "not a safetensors file"),
+        (file(&[tensor("a", "[1]", "0", "4"), tensor("a", "[1]", "0", "4")]), 4, "tensor a is there twice"),
+        (file(&[tensor("a", "[18446744073709551615]", "0", "18446744073709551612")]), 4, "not a safetensors file"),
+        ("[]".into(), 0, "a header of named tensors"),
+        (r#"{"__metadata__":{"format":1}}"#.into(), 0, "not a safetensors file"),
+    ];
+    for (header, data, expected) in cases {
+        let error = with_header(&header, data);
+        assert!(error.contains(expected) && error.contains(WEIGHTS), "{header}: {error}");
+    }
+}
+
 proptest! {
     /// Whatever bytes: an error, never a panic, never a large allocation.
     #[test]

@@ -81,6 +81,9 @@ impl Default for VisionFields {
 
 /// What the file says; an error says what is wrong with it.
 pub fn parse(file: &Value) -> Result<Architecture, String> {
+    if !file.is_object() {
+        return Err("not an object with a model's fields".into());
+    }
     match file["model_type"].as_str() {
         Some("clip_text_model") => {
             let fields: TextFields = section(file)?;
@@ -98,18 +101,8 @@ pub fn parse(file: &Value) -> Result<Architecture, String> {
 }
 
 fn both(file: &Value) -> Result<Architecture, String> {
-    let merged = |name: &str| {
-        let mut section = Map::new();
-        for part in [&file[name], &file[format!("{name}_dict")]] {
-            let fields = part.as_object().into_iter().flatten();
-            section.extend(
-                fields.filter(|(_, value)| !value.is_null()).map(|(name, value)| (name.clone(), value.clone())),
-            );
-        }
-        Value::Object(section)
-    };
-    let (vision, activation) = section::<VisionFields>(&merged("vision_config"))?.tower()?;
-    let (text, text_activation) = section::<TextFields>(&merged("text_config"))?.tower()?;
+    let (vision, activation) = section::<VisionFields>(&merged(file, "vision_config")?)?.tower()?;
+    let (text, text_activation) = section::<TextFields>(&merged(file, "text_config")?)?.tower()?;
     if activation != text_activation {
         return Err("the towers have different activations; here both have the same".into());
     }
@@ -118,6 +111,22 @@ fn both(file: &Value) -> Result<Architecture, String> {
         value => value.as_u64().ok_or_else(|| format!("projection_dim is {value}"))? as usize,
     };
     Ok(Architecture { embed_dim, activation, vision: Some(vision), text: Some(text) })
+}
+
+/// A section, overridden by what its legacy twin holds.
+fn merged(file: &Value, name: &str) -> Result<Value, String> {
+    let mut section = Map::new();
+    for name in [name.to_string(), format!("{name}_dict")] {
+        match &file[&name] {
+            Value::Null => {}
+            Value::Object(fields) => {
+                let fields = fields.iter().filter(|(_, value)| !value.is_null());
+                section.extend(fields.map(|(name, value)| (name.clone(), value.clone())));
+            }
+            other => return Err(format!("{name} is {other}")),
+        }
+    }
+    Ok(Value::Object(section))
 }
 
 fn section<T: for<'de> Deserialize<'de>>(fields: &Value) -> Result<T, String> {

@@ -82,3 +82,37 @@ impl File<'_> {
         Ok(((0..).take_while(is_there).count(), mlp_ratio(width.max(1), mlp_width)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::models::Config;
+    use std::collections::HashMap;
+
+    #[test]
+    fn every_preset_shows_in_its_shapes() {
+        for name in Config::preset_names() {
+            let expected = Architecture::from(&Config::preset(name).unwrap());
+            let table: HashMap<String, Vec<usize>> = expected.table().into_iter().collect();
+            let inferred = infer(&|tensor| table.get(tensor).cloned()).unwrap();
+            assert_eq!(inferred, Architecture { activation: Activation::Gelu, ..expected }, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_does_not_add_up_is_named() {
+        let table: HashMap<String, Vec<usize>> =
+            Architecture::from(&Config::preset("ViT-B-32").unwrap()).table().into_iter().collect();
+        let with = |name: &str, shape: &[usize]| {
+            let mut table = table.clone();
+            table.insert(name.into(), shape.to_vec());
+            infer(&|tensor| table.get(tensor).cloned()).unwrap_err()
+        };
+        assert!(with("visual.positional_embedding", &[51, 768]).contains("51 positions"));
+        assert!(with("visual.positional_embedding", &[0, 768]).contains("0 positions"));
+        assert!(with("visual.conv1.weight", &[768, 3]).contains("visual.conv1.weight has shape [768, 3]"));
+        assert!(with("visual.conv1.weight", &[768, 3, 32, usize::MAX]).contains("too many"));
+        assert!(with("token_embedding.weight", &[49_408, 500]).contains("500"));
+        assert!(with("visual.layer1.0.conv1.weight", &[64, 64, 1, 1]).contains("not a Vision Transformer"));
+    }
+}
