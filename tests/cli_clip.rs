@@ -182,3 +182,13 @@ fn help_names_every_command() {
         assert!(out.contains(word), "{word}: {out}");
     }
 }
+
+#[test]
+fn a_models_own_tokenizer_goes_with_it() {
+    let bench = Bench::new();
+    std::fs::write(bench.path("theirs/tokenizer.json"), "{\"mine\": 1}").unwrap();
+    for to in ["huggingface", "openclip"] {
+        assert_eq!(bench.run(&format!("convert theirs {to} --to {to}")).code, 0);
+        assert_eq!(std::fs::read_to_string(bench.path(to).join("tokenizer.json")).unwrap(), "{\"mine\": 1}");
+    }
+}
