@@ -10,6 +10,7 @@ pub mod attention;
 pub mod embedding;
 mod exp;
 pub mod gemm;
+pub mod half;
 pub mod info_nce;
 pub mod isa;
 mod lanes;
