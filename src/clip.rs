@@ -5,6 +5,7 @@
 use crate::checkpoint::{Checkpoint, CheckpointError, Overrides};
 use crate::eval::embed;
 use crate::input::{InputError, Picture, Preprocess, Tokenizer};
+use crate::models::clip::Inference;
 use crate::models::text::{self, Text};
 use crate::models::vit::{self, Vit};
 use crate::params::{Params, Spec};
@@ -143,6 +144,12 @@ impl ImageEncoder {
     #[track_caller]
     pub fn encode_with(&self, n: usize, paint: impl Fn(usize, &mut Picture) + Sync) -> Array2<f32> {
         embed::pictures(&self.params.view(), &self.shape, &self.preprocess, n, paint)
+    }
+
+    /// The same of n pictures that are prepared already, as [`preprocess`](Self::preprocess) says: (n, 3S²).
+    #[track_caller]
+    pub fn encode_prepared(&self, images: ArrayView2<f32>, buffers: &mut Inference) -> Array2<f32> {
+        buffers.encode_images(&self.params.view(), &self.shape, images)
     }
 
     /// How pictures are prepared for the tower.

@@ -37,6 +37,7 @@ pub mod checkpoint;
 pub mod cli;
 mod clip;
 pub mod eval;
+pub mod index;
 pub mod input;
 pub mod io;
 pub mod layers;

@@ -117,6 +117,11 @@ impl Checkpoint {
         self.weights.path()
     }
 
+    /// The files of weights, of which there may be several.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        self.weights.files()
+    }
+
     /// How its tensors are named.
     pub fn scheme(&self) -> &Scheme {
         &self.scheme

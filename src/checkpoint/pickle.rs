@@ -26,6 +26,10 @@ impl Reader {
         Ok(Reader { path: path.into(), file })
     }
 
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     pub fn names(&self) -> Vec<String> {
         self.file.keys()
     }

@@ -54,6 +54,10 @@ impl Reader {
         Ok(Reader { path: path.into(), file, header, data_start })
     }
 
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// All tensors, in the order of the file.
     pub fn names(&self) -> Vec<String> {
         self.header.offset_keys()

@@ -77,6 +77,14 @@ impl Weights {
         &self.path
     }
 
+    /// The files that hold the tensors.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        self.files.iter().map(|file| match file {
+            Reader::Safetensors(file) => file.path(),
+            Reader::Pickle(file) => file.path(),
+        })
+    }
+
     /// All tensors.
     pub fn names(&self) -> BTreeSet<String> {
         self.index.keys().cloned().collect()

@@ -3,6 +3,7 @@
 use super::{CliError, Output};
 use crate::checkpoint::{Checkpoint, Overrides};
 use crate::clip::{Clip, ImageEncoder, TextEncoder};
+use crate::index::ModelId;
 use crate::train::folder::newest_model;
 use clap::{Args, ValueEnum};
 use kernels::Activation;
@@ -53,11 +54,24 @@ impl Context {
 
     /// Opens a model without reading its towers.
     pub fn open(&self, path: &Path, image_size: Option<usize>) -> Result<Checkpoint, CliError> {
-        let activation = self.global.activation.map(|name| match name {
+        let activation = self.activation();
+        Ok(Checkpoint::open(path, &Overrides { image_size, activation })?)
+    }
+
+    /// Opens the model that was named, or else the one that an index was made with.
+    pub fn open_for(&self, index: &ModelId) -> Result<Checkpoint, CliError> {
+        if let Some(path) = &self.global.model {
+            return self.open(path, None);
+        }
+        let activation = self.activation().or(Some(index.activation()));
+        Ok(Checkpoint::open(Path::new(&index.path), &Overrides { image_size: None, activation })?)
+    }
+
+    fn activation(&self) -> Option<Activation> {
+        self.global.activation.map(|name| match name {
             ActivationName::QuickGelu => Activation::QuickGelu,
             ActivationName::Gelu => Activation::Gelu,
-        });
-        Ok(Checkpoint::open(path, &Overrides { image_size, activation })?)
+        })
     }
 
     /// The model with both towers.

@@ -2,6 +2,7 @@
 
 use crate::checkpoint::CheckpointError;
 use crate::clip::LoadError;
+use crate::index::IndexError;
 use crate::input::InputError;
 use crate::models::config::ConfigError;
 use std::io;
@@ -21,8 +22,13 @@ pub enum CliError {
     Input(#[from] InputError),
     #[error(transparent)]
     Preset(#[from] ConfigError),
+    #[error(transparent)]
+    Index(#[from] IndexError),
     #[error("{}: {source}", path.display())]
     File { path: PathBuf, source: io::Error },
+    /// Its message names the file.
+    #[error(transparent)]
+    Write(io::Error),
     #[error("{}: is not empty", path.display())]
     NotEmpty { path: PathBuf },
     #[error("standard output: {0}")]

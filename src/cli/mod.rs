@@ -9,8 +9,11 @@
 mod context;
 mod convert;
 mod error;
+mod index;
 mod info;
 mod output;
+mod page;
+mod search;
 
 pub use context::{Context, Global};
 pub use error::CliError;
@@ -32,6 +35,8 @@ pub struct Cli {
 enum Command {
     Info(info::Info),
     Convert(convert::Convert),
+    Index(index::Index),
+    Search(search::Search),
 }
 
 /// Runs a command.
@@ -40,5 +45,7 @@ pub fn run(cli: Cli) -> Result<(), CliError> {
     match cli.command {
         Command::Info(command) => command.run(&context),
         Command::Convert(command) => command.run(&context),
+        Command::Index(command) => command.run(&context),
+        Command::Search(command) => command.run(&context),
     }
 }

@@ -1,6 +1,7 @@
 //! Pictures of a run. Every function draws into memory; [`save`] writes the PNG.
 
 mod canvas;
+pub mod contact;
 pub mod curves;
 pub mod matrix;
 pub mod sheet;

@@ -1,0 +1,117 @@
+//! The lines that say whose row is whose.
+
+use serde::{Deserialize, Serialize};
+use std::path::{Component, Path};
+
+/// A picture as it was when it was embedded.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Entry {
+    /// Below the folder of pictures, with `/` between the parts on every system.
+    pub path: String,
+    /// Bytes.
+    pub size: u64,
+    /// Time of the last change in nanoseconds since 1970.
+    pub modified: i64,
+}
+
+impl Entry {
+    /// One line of the table, without its end.
+    ///
+    /// # Errors
+    /// What is wrong with it. A path that leads out of the folder of pictures is, so that an index from elsewhere
+    /// cannot point at other files.
+    pub fn parse(line: &[u8]) -> Result<Entry, String> {
+        let entry: Entry = serde_json::from_slice(line).map_err(|error| error.to_string())?;
+        let mut parts = Path::new(&entry.path).components().peekable();
+        if parts.peek().is_none() || !parts.all(|part| matches!(part, Component::Normal(_))) {
+            return Err(format!("{:?} is not a path below a folder", entry.path));
+        }
+        Ok(entry)
+    }
+
+    /// The whole table: `rows` lines and nothing else.
+    ///
+    /// # Errors
+    /// The line, and what is wrong with it.
+    pub fn parse_table(table: &[u8], rows: usize) -> Result<Vec<Entry>, String> {
+        let lines = lines(table)?;
+        if lines.len() != rows {
+            return Err(format!("{} lines, {rows} rows", lines.len()));
+        }
+        lines.into_iter().enumerate().map(|(i, line)| Entry::parse(line).map_err(|e| at_line(i, &e))).collect()
+    }
+
+    /// The entry as a line of the table.
+    pub(super) fn line(&self) -> Vec<u8> {
+        let mut line = serde_json::to_vec(self).expect("a string and two numbers");
+        line.push(b'\n');
+        line
+    }
+}
+
+/// The lines, each without its end, which the last one must have as well.
+pub(super) fn lines(table: &[u8]) -> Result<Vec<&[u8]>, String> {
+    if table.last().is_some_and(|&byte| byte != b'\n') {
+        return Err("the last line has no end".into());
+    }
+    Ok(table.split_inclusive(|&byte| byte == b'\n').map(|line| &line[..line.len() - 1]).collect())
+}
+
+/// Lines are counted from one.
+pub(super) fn at_line(row: usize, reason: &str) -> String {
+    format!("line {}: {reason}", row + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn any_name_comes_back(names in prop::collection::vec("[^/\0\\\\]{1,12}", 0..6), size: u64, modified: i64) {
+            let entries: Vec<Entry> = names
+                .into_iter()
+                .filter(|name| name != "." && name != ".." && !name.contains(':'))
+                .map(|name| Entry { path: format!("a/{name}"), size, modified })
+                .collect();
+            let table: Vec<u8> = entries.iter().flat_map(Entry::line).collect();
+            prop_assert_eq!(Entry::parse_table(&table, entries.len()), Ok(entries));
+        }
+
+        #[test]
+        fn no_bytes_panic(bytes: Vec<u8>, rows in 0usize..5) {
+            let _ = Entry::parse_table(&bytes, rows);
+        }
+
+        #[test]
+        fn a_broken_line_is_named(cut in 1usize..40, byte: u8) {
+            let entry = Entry { path: "a.png".into(), size: 1, modified: 2 };
+            let mut table = [entry.line(), entry.line()].concat();
+            let place = entry.line().len() + cut % (entry.line().len() - 1);
+            table[place] = byte;
+            match Entry::parse_table(&table, 2) {
+                Ok(entries) => prop_assert_eq!(&entries[0], &entry),
+                Err(reason) => prop_assert!(reason.starts_with("line 2: ") || byte == b'\n', "{}", reason),
+            }
+        }
+    }
+
+    #[test]
+    fn paths_stay_below_their_folder() {
+        for path in ["/etc/passwd", "../a.png", "a/../../b.png", "", "."] {
+            let line = Entry { path: path.into(), size: 0, modified: 0 }.line();
+            let reason = Entry::parse(&line).unwrap_err();
+            assert!(reason.contains("not a path below a folder"), "{path}: {reason}");
+        }
+    }
+
+    #[test]
+    fn numbers_of_lines_are_checked() {
+        let line = Entry { path: "a".into(), size: 0, modified: 0 }.line();
+        assert_eq!(Entry::parse_table(&line, 2), Err("1 lines, 2 rows".into()));
+        assert_eq!(Entry::parse_table(&line[..line.len() - 1], 1), Err("the last line has no end".into()));
+        assert_eq!(Entry::parse_table(b"", 0), Ok(vec![]));
+    }
+}

@@ -1,0 +1,39 @@
+//! Why an index could not be made or searched.
+
+use super::ModelId;
+use std::io;
+use std::path::PathBuf;
+
+/// Every message names the file.
+#[derive(Debug, thiserror::Error)]
+pub enum IndexError {
+    #[error("{}: {source}", path.display())]
+    Io { path: PathBuf, source: io::Error },
+    #[error("{}: no index here; make one: clip index DIR", path.display())]
+    None { path: PathBuf },
+    #[error("{}: not an index that can be used: {reason}", path.display())]
+    Broken { path: PathBuf, reason: String },
+    #[error("{}: an index of embeddings by {theirs}, which those by {ours} cannot be compared with; name the first with \
+             --model, or delete the index and make it again", path.display())]
+    OtherModel { path: PathBuf, theirs: Box<ModelId>, ours: Box<ModelId> },
+    #[error("{}: an index of the pictures in {theirs}, not in {}; say --output for another", path.display(),
+            ours.display())]
+    OtherPictures { path: PathBuf, theirs: String, ours: PathBuf },
+    #[error("{}: the model's embedding of what is looked for {reason}", path.display())]
+    Query { path: PathBuf, reason: String },
+    #[error("{}: another process is writing this index", path.display())]
+    Busy { path: PathBuf },
+    #[error("{}: a name that is not UTF-8, which an index cannot hold", path.display())]
+    Name { path: PathBuf },
+}
+
+impl IndexError {
+    /// Gives an I/O error the name of its file.
+    pub(super) fn io(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Io { path: path.into(), source }
+    }
+
+    pub(super) fn broken(path: impl Into<PathBuf>, reason: impl Into<String>) -> Self {
+        Self::Broken { path: path.into(), reason: reason.into() }
+    }
+}

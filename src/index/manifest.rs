@@ -1,0 +1,229 @@
+//! `index.json`: what of an index counts.
+
+use super::{IndexError, ModelId};
+use crate::io::write_atomic;
+use serde::{Deserialize, Serialize};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+const FILE: &str = "index.json";
+const FORMAT: &str = "clip-index";
+const VERSION: u32 = 1;
+/// Far beyond every model, and small enough that no product of sizes overflows.
+const MAX_EMBED_DIM: usize = 1 << 16;
+const MAX_ROWS: usize = 1 << 40;
+
+/// The committed state of an index.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    pub(super) format: String,
+    pub(super) version: u32,
+    /// In the names of the other files.
+    pub generation: u64,
+    /// The folder of pictures: absolute, or from the index's own folder.
+    pub root: String,
+    pub model: ModelId,
+    /// e
+    pub embed_dim: usize,
+    /// Rows that count, the dropped ones included.
+    pub rows: usize,
+    /// Bytes of the table of entries that count.
+    pub entry_bytes: u64,
+    /// Rows of pictures that changed or vanished, ascending.
+    pub dropped: Vec<usize>,
+}
+
+/// What is looked at before the rest.
+#[derive(Deserialize)]
+struct Head {
+    format: String,
+    version: u32,
+}
+
+impl Manifest {
+    /// An index of nothing.
+    pub fn new(root: String, model: ModelId, embed_dim: usize) -> Self {
+        Manifest {
+            format: FORMAT.into(),
+            version: VERSION,
+            generation: 0,
+            root,
+            model,
+            embed_dim,
+            rows: 0,
+            entry_bytes: 0,
+            dropped: vec![],
+        }
+    }
+
+    /// # Errors
+    /// What is wrong with it.
+    pub fn parse(json: &[u8]) -> Result<Manifest, String> {
+        let head: Head = serde_json::from_slice(json).map_err(|error| error.to_string())?;
+        if head.format != FORMAT {
+            return Err(format!("its format is {:?} instead of {FORMAT:?}", head.format));
+        }
+        if head.version != VERSION {
+            return Err(format!("its version is {}; this program reads version {VERSION}", head.version));
+        }
+        let manifest: Manifest = serde_json::from_slice(json).map_err(|error| error.to_string())?;
+        manifest.check()?;
+        Ok(manifest)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let Manifest { embed_dim, rows, dropped, .. } = self;
+        if !(1..=MAX_EMBED_DIM).contains(embed_dim) {
+            return Err(format!("embeddings of width {embed_dim}"));
+        }
+        if *rows > MAX_ROWS {
+            return Err(format!("{rows} rows"));
+        }
+        if let Some(pair) = dropped.windows(2).find(|pair| pair[0] >= pair[1]) {
+            return Err(format!("dropped row {} comes after {}", pair[1], pair[0]));
+        }
+        match dropped.last() {
+            Some(last) if last >= rows => Err(format!("row {last} is dropped and there are {rows}")),
+            _ => Ok(()),
+        }
+    }
+
+    /// Of the index in this folder.
+    ///
+    /// # Errors
+    /// If there is none, or it is not one that can be used.
+    pub fn read(folder: &Path) -> Result<Manifest, IndexError> {
+        let path = folder.join(FILE);
+        let json = match fs::read(&path) {
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                return Err(IndexError::None { path: folder.into() });
+            }
+            json => json.map_err(IndexError::io(&path))?,
+        };
+        Manifest::parse(&json).map_err(|reason| IndexError::broken(path, reason))
+    }
+
+    /// Makes this the state of the index.
+    ///
+    /// # Errors
+    /// If the file cannot be written; the state is then what it was.
+    pub fn write(&self, folder: &Path) -> Result<(), IndexError> {
+        let path = folder.join(FILE);
+        let json = serde_json::to_vec(self).expect("strings and numbers");
+        write_atomic(&path, |out| out.write_all(&json)).map_err(IndexError::io(folder))
+    }
+
+    /// # Errors
+    /// If its embeddings are another model's.
+    pub fn check_model(&self, folder: &Path, model: &ModelId) -> Result<(), IndexError> {
+        if self.model.is_same(model) {
+            return Ok(());
+        }
+        let (theirs, ours) = (Box::new(self.model.clone()), Box::new(model.clone()));
+        Err(IndexError::OtherModel { path: folder.into(), theirs, ours })
+    }
+
+    /// # Errors
+    /// If the query's embedding is of another width or no direction at all.
+    pub fn check_query(&self, folder: &Path, query: &[f32]) -> Result<(), IndexError> {
+        let (path, e) = (folder.into(), self.embed_dim);
+        match query.iter().find(|x| !x.is_finite()) {
+            _ if query.len() != e => {
+                Err(IndexError::Query { path, reason: format!("has {} numbers instead of {e}", query.len()) })
+            }
+            Some(x) => Err(IndexError::Query { path, reason: format!("holds {x}") }),
+            None => Ok(()),
+        }
+    }
+
+    /// Bytes of the matrix that count.
+    pub fn matrix_bytes(&self) -> u64 {
+        self.rows as u64 * self.row_bytes() as u64
+    }
+
+    pub fn row_bytes(&self) -> usize {
+        2 * self.embed_dim
+    }
+
+    pub fn matrix(&self, folder: &Path) -> PathBuf {
+        folder.join(format!("embeddings-{}.f16", self.generation))
+    }
+
+    pub fn entries(&self, folder: &Path) -> PathBuf {
+        folder.join(format!("entries-{}.jsonl", self.generation))
+    }
+
+    /// Pictures that can be found.
+    pub fn live(&self) -> usize {
+        self.rows - self.dropped.len()
+    }
+
+    /// The folder of pictures, for an index in `folder`.
+    pub fn root(&self, folder: &Path) -> PathBuf {
+        match (self.root.as_str(), folder.parent()) {
+            // Shorter than going into the folder and out again, where it can be said so.
+            ("..", Some(parent)) if folder.file_name().is_some() => parent.into(),
+            _ => folder.join(&self.root),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    fn manifest() -> Manifest {
+        let model = ModelId { path: "m".into(), quick_gelu: true, fingerprint: "0".into() };
+        Manifest { rows: 9, dropped: vec![2, 7], ..Manifest::new("..".into(), model, 4) }
+    }
+
+    fn changed(field: &str, value: Value) -> String {
+        let mut json = serde_json::to_value(manifest()).unwrap();
+        json[field] = value;
+        Manifest::parse(json.to_string().as_bytes()).unwrap_err()
+    }
+
+    #[test]
+    fn it_comes_back() {
+        let json = serde_json::to_vec(&manifest()).unwrap();
+        assert_eq!(Manifest::parse(&json), Ok(manifest()));
+        for cut in 0..json.len() {
+            assert!(Manifest::parse(&json[..cut]).is_err(), "{cut} bytes");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_said() {
+        assert_eq!(changed("format", json!("zip")), "its format is \"zip\" instead of \"clip-index\"");
+        assert_eq!(changed("version", json!(2)), "its version is 2; this program reads version 1");
+        assert_eq!(changed("embed_dim", json!(0)), "embeddings of width 0");
+        assert_eq!(changed("embed_dim", json!(usize::MAX)), format!("embeddings of width {}", usize::MAX));
+        assert_eq!(changed("rows", json!(usize::MAX)), format!("{} rows", usize::MAX));
+        assert_eq!(changed("rows", json!(7)), "row 7 is dropped and there are 7");
+        assert_eq!(changed("dropped", json!([3, 3])), "dropped row 3 comes after 3");
+        assert!(changed("rows", json!(-1)).contains("-1"));
+        assert!(changed("other", json!(1)).contains("unknown field"));
+    }
+
+    #[test]
+    fn the_root_is_shown_without_detours() {
+        for (folder, root) in [("p/.clip-index", "p"), (".clip-index", ""), (".", "./..")] {
+            assert_eq!(manifest().root(Path::new(folder)), Path::new(root), "{folder}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic(bytes: Vec<u8>, place: prop::sample::Index) {
+            let _ = Manifest::parse(&bytes);
+            let mut json = serde_json::to_vec(&manifest()).unwrap();
+            let i = place.index(json.len());
+            json[i] = bytes.first().copied().unwrap_or(b'9');
+            let _ = Manifest::parse(&json);
+        }
+    }
+}

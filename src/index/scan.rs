@@ -1,0 +1,140 @@
+//! Finding the pictures below a folder.
+
+use super::{Entry, IndexError};
+use serde::Serialize;
+use std::fs::Metadata;
+use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
+use walkdir::{DirEntry, WalkDir};
+
+/// What can be decoded, by the end of the name in lower case.
+const EXTENSIONS: [&str; 8] = ["png", "jpg", "jpeg", "webp", "gif", "bmp", "tif", "tiff"];
+
+/// A picture file, not opened yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    pub file: PathBuf,
+    pub entry: Entry,
+}
+
+/// A file or folder that could not be used.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Skipped {
+    pub path: PathBuf,
+    pub reason: String,
+}
+
+/// All that is below a folder.
+#[derive(Clone, Debug, Default)]
+pub struct Scan {
+    /// In the order of their names, folder by folder.
+    pub found: Vec<Found>,
+    pub skipped: Vec<Skipped>,
+    /// What could not be looked into, as paths of entries: nobody knows whether the pictures there are still there.
+    unknown: Vec<String>,
+}
+
+impl Scan {
+    /// Walks the folder and, through links, all others below it. Names that begin with a dot are left out: they are
+    /// bins, thumbnails and the like.
+    ///
+    /// # Errors
+    /// If the folder itself cannot be read. Anything below that cannot is skipped.
+    pub fn of(root: &Path) -> Result<Scan, IndexError> {
+        std::fs::read_dir(root).map_err(IndexError::io(root))?;
+        let mut scan = Scan::default();
+        let walk = WalkDir::new(root).follow_links(true).sort_by_file_name();
+        for entry in walk.into_iter().filter_entry(|entry| entry.depth() == 0 || !is_hidden(entry)) {
+            match entry {
+                Ok(entry) if entry.file_type().is_file() && is_picture(entry.path()) => scan.add(root, &entry),
+                Ok(_) => {}
+                Err(error) => {
+                    let path = error.path().unwrap_or(root);
+                    scan.unknown.extend(name_below(root, path));
+                    scan.skip(path, reason(&error));
+                }
+            }
+        }
+        Ok(scan)
+    }
+
+    fn add(&mut self, root: &Path, entry: &DirEntry) {
+        let path = entry.path();
+        let Some(name) = name_below(root, path) else {
+            return self.skip(path, "its name is not UTF-8".into());
+        };
+        match entry.metadata() {
+            Ok(metadata) => {
+                let entry = Entry { path: name, size: metadata.len(), modified: modified(&metadata) };
+                self.found.push(Found { file: path.into(), entry });
+            }
+            Err(error) => {
+                self.unknown.push(name);
+                self.skip(path, reason(&error));
+            }
+        }
+    }
+
+    fn skip(&mut self, path: &Path, reason: String) {
+        self.skipped.push(Skipped { path: path.into(), reason });
+    }
+
+    /// Whether an entry that was not found may be there all the same.
+    pub fn is_unknown(&self, path: &str) -> bool {
+        let is_below = |folder: &String| path.strip_prefix(folder.as_str()).is_some_and(|rest| rest.starts_with('/'));
+        self.unknown.iter().any(|unknown| unknown == path || is_below(unknown))
+    }
+}
+
+fn is_hidden(entry: &DirEntry) -> bool {
+    entry.file_name().as_encoded_bytes().starts_with(b".")
+}
+
+fn is_picture(path: &Path) -> bool {
+    let extension = path.extension().and_then(|extension| extension.to_str());
+    extension.is_some_and(|extension| EXTENSIONS.contains(&extension.to_ascii_lowercase().as_str()))
+}
+
+/// The path below the root with `/` between its parts, if it is UTF-8.
+fn name_below(root: &Path, path: &Path) -> Option<String> {
+    let parts: Option<Vec<&str>> = path.strip_prefix(root).ok()?.iter().map(|part| part.to_str()).collect();
+    parts.map(|parts| parts.join("/")).filter(|name| !name.is_empty())
+}
+
+/// Without the path, which is named beside it.
+fn reason(error: &walkdir::Error) -> String {
+    match (error.io_error(), error.loop_ancestor()) {
+        (Some(error), _) => error.to_string(),
+        (None, Some(ancestor)) => format!("a link back to {}", ancestor.display()),
+        (None, None) => error.to_string(),
+    }
+}
+
+/// Nanoseconds since 1970; 0 where the file system keeps no such time.
+fn modified(metadata: &Metadata) -> i64 {
+    let nanoseconds = |time: std::time::SystemTime| match time.duration_since(UNIX_EPOCH) {
+        Ok(after) => i64::try_from(after.as_nanos()).unwrap_or(i64::MAX),
+        Err(before) => i64::try_from(before.duration().as_nanos()).map_or(i64::MIN, |ns| -ns),
+    };
+    metadata.modified().map_or(0, nanoseconds)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_below_a_closed_folder_is_unknown() {
+        let scan = Scan { unknown: vec!["a/b".into()], ..Scan::default() };
+        for (path, unknown) in [("a/b/c.png", true), ("a/b", true), ("a/bc.png", false), ("a/c.png", false)] {
+            assert_eq!(scan.is_unknown(path), unknown, "{path}");
+        }
+    }
+
+    #[test]
+    fn endings_decide_what_is_a_picture() {
+        for (name, expected) in [("a.JPG", true), ("b.tiff", true), ("c.txt", false), ("png", false)] {
+            assert_eq!(is_picture(Path::new(name)), expected, "{name}");
+        }
+    }
+}

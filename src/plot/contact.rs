@@ -1,0 +1,58 @@
+//! A contact sheet: what a search has found, best first.
+
+use super::canvas::{FAINT, INK, RULE, draw, fill, thumbnail};
+use super::text::{Anchor, decimals, ellipsise, text};
+use image::{Rgb, RgbImage, imageops};
+
+/// Lengths in points.
+const COLUMNS: usize = 5;
+const PICTURE: f64 = 128.0;
+const GAP: f64 = 18.0;
+const LINE: f64 = 18.0;
+const MARGIN: f64 = 22.0;
+const HEAD: f64 = 50.0;
+const TEXT: f64 = 12.0;
+
+/// A picture that was found.
+#[derive(Clone, Debug)]
+pub struct Tile {
+    /// Nothing for one that can no longer be read: its place stays empty.
+    pub picture: Option<RgbImage>,
+    /// A cosine; written with two decimals.
+    pub score: f32,
+    pub name: String,
+}
+
+/// Draws the sheet: five tiles a row, each with its rank, its score and its name.
+pub fn contact(title: &str, tiles: &[Tile]) -> RgbImage {
+    let rows = tiles.len().div_ceil(COLUMNS).max(1);
+    let width = 2.0 * MARGIN + COLUMNS as f64 * (PICTURE + GAP) - GAP;
+    let height = PICTURE + 2.0 * LINE;
+    draw((width, HEAD + rows as f64 * (height + GAP) - GAP + MARGIN), |area| {
+        let title = ellipsise(title, 17.0, width - 2.0 * MARGIN);
+        text(area, &title, (MARGIN, 24.0), Anchor::Left, 17.0, &INK)?;
+        for (i, Tile { picture, score, name }) in tiles.iter().enumerate() {
+            let x = MARGIN + (i % COLUMNS) as f64 * (PICTURE + GAP);
+            let y = HEAD + (i / COLUMNS) as f64 * (height + GAP);
+            match picture {
+                Some(picture) => thumbnail(area, &square(picture), (x, y), PICTURE)?,
+                None => fill(area, [(x, y), (x + PICTURE, y + PICTURE)], RULE)?,
+            }
+            let first = y + PICTURE + LINE * 0.6;
+            text(area, &(i + 1).to_string(), (x, first), Anchor::Left, TEXT, &INK)?;
+            text(area, &decimals(*score), (x + PICTURE, first), Anchor::Right, TEXT, &FAINT)?;
+            let name = ellipsise(name, TEXT, PICTURE);
+            text(area, &name, (x, first + LINE), Anchor::Left, TEXT, &FAINT)?;
+        }
+        Ok(())
+    })
+}
+
+/// The picture in the middle of a white square.
+fn square(picture: &RgbImage) -> RgbImage {
+    let (width, height) = picture.dimensions();
+    let side = width.max(height);
+    let mut square = RgbImage::from_pixel(side, side, Rgb([255; 3]));
+    imageops::replace(&mut square, picture, i64::from((side - width) / 2), i64::from((side - height) / 2));
+    square
+}

@@ -1,0 +1,351 @@
+//! `clip index` and `clip search` as their users meet them.
+
+use clip::checkpoint::{ConfigFile, save_model};
+use clip::models::clip::Model;
+use clip::models::{Config, TextConfig, VisionConfig};
+use image::{Rgb, RgbImage};
+use rand::{RngExt, SeedableRng};
+use rand_pcg::Pcg64;
+use serde_json::Value;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// A folder of pictures beside two models of random weights.
+struct Bench {
+    folder: tempfile::TempDir,
+}
+
+struct Outcome {
+    code: i32,
+    out: String,
+    error: String,
+}
+
+fn config() -> Config {
+    Config {
+        embed_dim: 64,
+        quick_gelu: true,
+        vision_cfg: VisionConfig {
+            image_size: 32,
+            layers: 2,
+            width: 64,
+            patch_size: 8,
+            head_width: 32,
+            mlp_ratio: 4.0,
+        },
+        text_cfg: TextConfig { context_length: 16, vocab_size: 49_408, width: 32, heads: 2, layers: 2, mlp_ratio: 4.0 },
+    }
+}
+
+/// A picture like no other: stripes and noise of its own colours.
+fn paint(path: &Path, seed: u64, side: u32) {
+    let mut rng = Pcg64::seed_from_u64(seed);
+    let colours: [[u8; 3]; 4] = std::array::from_fn(|_| std::array::from_fn(|_| rng.random()));
+    let (dx, dy) = (rng.random_range(1..9), rng.random_range(1..9));
+    let pixel = |x: u32, y: u32| Rgb(colours[((x * dx + y * dy) * 4 / side % 4) as usize]);
+    RgbImage::from_fn(side, side, pixel).save(path).unwrap();
+}
+
+impl Bench {
+    /// With `n` pictures: `pictures/N.png`, every third in `pictures/sub`.
+    fn new(n: usize) -> Bench {
+        let bench = Bench { folder: tempfile::tempdir().unwrap() };
+        for (name, seed) in [("model", 1), ("other", 2)] {
+            fs::create_dir(bench.path(name)).unwrap();
+            save_model(&bench.path(name), &Model::new(config(), seed), &ConfigFile::new(config())).unwrap();
+        }
+        fs::create_dir_all(bench.path("pictures/sub")).unwrap();
+        (0..n).for_each(|i| paint(&bench.picture(i), i as u64, 40));
+        bench
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn name(i: usize) -> String {
+        if i % 3 == 2 { format!("pictures/sub/{i}.png") } else { format!("pictures/{i}.png") }
+    }
+
+    fn picture(&self, i: usize) -> PathBuf {
+        self.path(&Bench::name(i))
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_clip"));
+        command.current_dir(self.folder.path()).args(args).stdin(Stdio::null());
+        command
+    }
+
+    fn run(&self, args: &[&str]) -> Outcome {
+        let output = self.command(args).output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        Outcome { code: output.status.code().unwrap(), out: text(output.stdout), error: text(output.stderr) }
+    }
+
+    fn json(&self, args: &[&str]) -> Value {
+        let Outcome { code, out, error } = self.run(&[args, &["--json"]].concat());
+        assert_eq!((code, error.as_str(), out.lines().count()), (0, "", 1), "{out}");
+        serde_json::from_str(&out).unwrap()
+    }
+
+    /// (pictures, added, changed, removed, unchanged) after indexing.
+    fn index(&self) -> [u64; 5] {
+        counts(&self.json(&["index", "pictures", "--model", "model"]))
+    }
+
+    /// Paths of the hits for a picture, best first.
+    fn like(&self, i: usize, k: usize) -> Vec<String> {
+        paths(&self.json(&["search", "pictures", "--image", &Bench::name(i), "-k", &k.to_string()]))
+    }
+
+    /// Exit code 1 and a message.
+    fn refused(&self, args: &[&str]) -> String {
+        let Outcome { code, out, error } = self.run(args);
+        assert_eq!((code, out.as_str()), (1, ""), "{error}");
+        assert!(error.starts_with("error: ") && !error.contains("panicked"), "{error}");
+        error
+    }
+}
+
+fn counts(report: &Value) -> [u64; 5] {
+    ["pictures", "added", "changed", "removed", "unchanged"].map(|field| report[field].as_u64().unwrap())
+}
+
+fn paths(report: &Value) -> Vec<String> {
+    let hits = report["hits"].as_array().unwrap();
+    hits.iter().map(|hit| hit["path"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn a_picture_finds_itself_first() {
+    let bench = Bench::new(30);
+    assert_eq!(bench.index(), [30, 30, 0, 0, 0]);
+    for i in [0, 2, 17, 29] {
+        let report = bench.json(&["search", "pictures", "--image", &Bench::name(i)]);
+        let best = &report["hits"][0];
+        assert_eq!(best["path"], Bench::name(i).as_str());
+        assert!((best["score"].as_f64().unwrap() - 1.0).abs() < 1e-3 && best["rank"] == 1, "{best}");
+        assert_eq!((report["pictures"].as_u64(), paths(&report).len()), (Some(30), 10));
+    }
+    // More than there are: each once, scores descending.
+    let report = bench.json(&["search", "pictures", "a red car at night", "-k", "1000"]);
+    let scores: Vec<f64> = report["hits"].as_array().unwrap().iter().map(|h| h["score"].as_f64().unwrap()).collect();
+    assert!(scores.is_sorted_by(|a, b| a >= b), "{scores:?}");
+    let mut found = paths(&report);
+    found.sort();
+    found.dedup();
+    assert_eq!(found.len(), 30);
+    assert_eq!(report["query"], "a red car at night");
+
+    let text = bench.run(&["search", "pictures/.clip-index", "a red car at night", "-k", "2"]).out;
+    let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!((lines.len(), lines[0][0], lines[1][0]), (2, "1", "2"), "{text}");
+    assert_eq!(lines[0][2], report["hits"][0]["path"].as_str().unwrap());
+    let threads = |n: &str| {
+        let mut command = bench.command(&["search", "pictures", "a cat", "-k", "30", "--json"]);
+        command.env("RAYON_NUM_THREADS", n).output().unwrap().stdout
+    };
+    assert_eq!(threads("1"), threads("3"));
+}
+
+#[test]
+fn only_what_changed_is_embedded_again() {
+    let bench = Bench::new(20);
+    assert_eq!(bench.index(), [20, 20, 0, 0, 0]);
+    assert_eq!(bench.index(), [20, 0, 0, 0, 20]);
+    paint(&bench.picture(20), 20, 40);
+    paint(&bench.picture(3), 1003, 48);
+    fs::remove_file(bench.picture(4)).unwrap();
+    // The index knows its model.
+    assert_eq!(counts(&bench.json(&["index", "pictures"])), [20, 1, 1, 1, 18]);
+    assert_eq!(bench.like(3, 1), [Bench::name(3)]);
+    assert_eq!(bench.like(20, 1), [Bench::name(20)]);
+    assert!(!bench.like(3, 50).contains(&Bench::name(4)));
+    // Most of it gone, which has the files written anew.
+    (5..20).for_each(|i| fs::remove_file(bench.picture(i)).unwrap());
+    assert_eq!(bench.index(), [5, 0, 0, 15, 5]);
+    assert!(!bench.path("pictures/.clip-index/embeddings-0.f16").exists());
+    for i in [0, 1, 2, 3, 20] {
+        assert_eq!(bench.like(i, 1), [Bench::name(i)]);
+    }
+    assert_eq!(bench.like(0, 50).len(), 5);
+}
+
+#[test]
+fn a_killed_run_goes_on() {
+    let bench = Bench::new(0);
+    let n = 640;
+    paint(&bench.path("large.png"), 7, 700);
+    (0..n).for_each(|i| fs::hard_link(bench.path("large.png"), bench.picture(i)).unwrap());
+    let rows = || -> u64 {
+        let json = fs::read(bench.path("pictures/.clip-index/index.json")).unwrap_or_default();
+        serde_json::from_slice::<Value>(&json).map_or(0, |json| json["rows"].as_u64().unwrap())
+    };
+    let mut known = 0;
+    for _ in 0..2 {
+        let mut command = bench.command(&["index", "pictures", "--model", "model"]);
+        let mut child = command.stdout(Stdio::null()).spawn().unwrap();
+        let start = Instant::now();
+        while rows() == known {
+            assert!(start.elapsed() < Duration::from_secs(60), "nothing was committed");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        known = rows();
+        assert!(known < n as u64, "it was done before it could be killed");
+        // What is there can be searched.
+        assert_eq!(bench.json(&["search", "pictures", "a cat"])["pictures"], known);
+    }
+    assert_eq!(bench.index(), [n as u64, n as u64 - known, 0, 0, known]);
+    let mut found = bench.like(0, 2 * n);
+    found.sort();
+    found.dedup();
+    assert_eq!(found.len(), n);
+}
+
+#[cfg(unix)]
+#[test]
+fn what_cannot_be_read_is_named_and_passed_over() {
+    use std::os::unix::ffi::OsStrExt;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    let bench = Bench::new(12);
+    assert_eq!(bench.index(), [12, 12, 0, 0, 0]);
+
+    fs::write(bench.path("pictures/text.png"), "not a picture").unwrap();
+    let whole = fs::read(bench.picture(0)).unwrap();
+    fs::write(bench.path("pictures/torn.png"), &whole[..whole.len() / 2]).unwrap();
+    fs::write(bench.path("pictures/empty.jpg"), "").unwrap();
+    fs::write(bench.path("pictures/note.txt"), "not looked at").unwrap();
+    fs::create_dir(bench.path("pictures/folder.png")).unwrap();
+    symlink("nowhere", bench.path("pictures/broken.png")).unwrap();
+    symlink(bench.path("pictures"), bench.path("pictures/loop")).unwrap();
+    File::create(bench.path("pictures").join(std::ffi::OsStr::from_bytes(b"\xff.png"))).unwrap();
+    // Its pictures are not gone, only out of sight.
+    fs::rename(bench.path("pictures/sub"), bench.path("away")).unwrap();
+    symlink("sub", bench.path("pictures/sub")).unwrap();
+    let mut skips = vec!["text.png", "torn.png", "empty.jpg", "broken.png", "loop", "\u{fffd}.png", "sub"];
+    fs::create_dir(bench.path("pictures/closed")).unwrap();
+    fs::set_permissions(bench.path("pictures/closed"), fs::Permissions::from_mode(0)).unwrap();
+    if fs::read_dir(bench.path("pictures/closed")).is_err() {
+        skips.push("closed");
+    }
+
+    let text = bench.run(&["index", "pictures"]);
+    assert_eq!((text.code, text.error.as_str()), (0, ""));
+    assert!(text.out.contains(&format!("{} could not be read:", skips.len())), "{}", text.out);
+    assert!(text.out.contains("all of them with --json"), "{}", text.out);
+    let output = bench.command(&["index", "pictures", "--json"]).output().unwrap();
+    let report: Value = serde_json::from_str(&String::from_utf8_lossy(&output.stdout)).unwrap_or_else(|_| {
+        panic!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+    });
+    assert_eq!(counts(&report), [12, 0, 0, 0, 8]);
+    let mut named: Vec<&str> =
+        report["skipped"].as_array().unwrap().iter().map(|s| s["path"].as_str().unwrap()).collect();
+    assert!(report["skipped"].as_array().unwrap().iter().all(|skip| !skip["reason"].as_str().unwrap().is_empty()));
+    named.sort();
+    let mut expected: Vec<String> = skips.iter().map(|name| format!("pictures/{name}")).collect();
+    expected.sort();
+    assert_eq!(named, expected);
+
+    fs::remove_file(bench.path("pictures/sub")).unwrap();
+    fs::rename(bench.path("away"), bench.path("pictures/sub")).unwrap();
+    assert_eq!(bench.index(), [12, 0, 0, 0, 12]);
+    fs::set_permissions(bench.path("pictures/closed"), fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+#[test]
+fn another_model_is_refused() {
+    let bench = Bench::new(3);
+    bench.index();
+    for args in [
+        &["search", "pictures", "a cat", "--model", "other"][..],
+        &["search", "pictures", "--image", "pictures/0.png", "--model", "other"],
+        &["search", "pictures", "a cat", "--activation", "gelu"],
+        &["index", "pictures", "--model", "other"],
+    ] {
+        let error = bench.refused(args);
+        assert!(
+            error.contains("pictures/.clip-index: an index of embeddings by") && error.contains("--model"),
+            "{error}"
+        );
+    }
+    // The same model elsewhere is the same model; changed weights are another one under the old name.
+    fs::rename(bench.path("model"), bench.path("moved")).unwrap();
+    assert_eq!(bench.json(&["search", "pictures", "a cat", "--model", "moved"])["pictures"], 3);
+    let error = bench.refused(&["search", "pictures", "a cat"]);
+    assert!(error.contains("model"), "{error}");
+    fs::rename(bench.path("other"), bench.path("model")).unwrap();
+    assert!(bench.refused(&["search", "pictures", "a cat"]).contains("cannot be compared"));
+}
+
+#[test]
+fn an_index_elsewhere_is_of_its_own_pictures() {
+    let bench = Bench::new(4);
+    let index = ["index", "pictures", "--output", "elsewhere", "--model", "model"];
+    assert_eq!(counts(&bench.json(&index)), [4, 4, 0, 0, 0]);
+    assert!(!bench.path("pictures/.clip-index").exists());
+    assert_eq!(counts(&bench.json(&index)), [4, 0, 0, 0, 4]);
+    let hits = paths(&bench.json(&["search", "elsewhere", "a cat"]));
+    assert!(hits.len() == 4 && hits.iter().all(|path| Path::new(path).is_file()), "{hits:?}");
+    let error = bench.refused(&["index", "model", "--output", "elsewhere"]);
+    assert!(error.contains("elsewhere: an index of the pictures in") && error.contains("--output"), "{error}");
+    // One inside the folder moves with it.
+    bench.index();
+    fs::rename(bench.path("pictures"), bench.path("photos")).unwrap();
+    assert_eq!(counts(&bench.json(&["index", "photos"])), [4, 0, 0, 0, 4]);
+    assert!(paths(&bench.json(&["search", "photos", "a cat"])).contains(&"photos/0.png".into()));
+}
+
+#[test]
+fn an_empty_folder_is_an_empty_index() {
+    let bench = Bench::new(0);
+    assert_eq!(bench.index(), [0; 5]);
+    assert_eq!(bench.json(&["search", "pictures", "a cat"])["hits"], Value::Array(vec![]));
+    assert_eq!(bench.run(&["search", "pictures", "a cat"]).out, "the index is empty\n");
+    let args = ["search", "pictures", "a cat", "--sheet", "hits.png", "--html", "hits.html"];
+    assert_eq!(bench.run(&args).code, 0);
+    assert!(image::open(bench.path("hits.png")).unwrap().width() > 100);
+}
+
+#[test]
+fn mistakes_have_messages() {
+    let bench = Bench::new(2);
+    assert!(bench.refused(&["index", "nowhere", "--model", "model"]).contains("nowhere: "));
+    assert!(bench.refused(&["search", "pictures", "a cat"]).contains("pictures: no index here; make one: clip index"));
+    bench.index();
+    assert!(bench.refused(&["search", "pictures", "--image", "model"]).contains("model: "));
+    assert!(bench.refused(&["search", "pictures", "a cat", "--sheet", "no/hits.png"]).contains("no/hits.png"));
+    assert!(bench.refused(&["search", "pictures", "a cat", "--html", "no/hits.html"]).contains("no/hits.html"));
+    for args in [
+        &["search", "pictures"][..],
+        &["search", "pictures", "a cat", "--image", "pictures/0.png"],
+        &["search", "pictures", "a cat", "-k", "0"],
+    ] {
+        assert_eq!(bench.run(args).code, 2, "{args:?}");
+    }
+    let lock = File::options().write(true).open(bench.path("pictures/.clip-index/index.lock")).unwrap();
+    lock.lock().unwrap();
+    assert!(bench.refused(&["index", "pictures"]).contains("another process is writing this index"));
+    assert_eq!(bench.json(&["search", "pictures", "a cat"])["pictures"], 2);
+}
+
+#[test]
+fn hits_are_shown_on_a_sheet_and_a_page() {
+    let bench = Bench::new(7);
+    bench.index();
+    fs::remove_file(bench.picture(1)).unwrap();
+    let query = "<b>cats & dogs</b>";
+    bench.json(&["search", "pictures", query, "--sheet", "hits.png", "--html", "pictures/sub/hits.html"]);
+    let sheet = image::open(bench.path("hits.png")).unwrap().into_rgb8();
+    let colours: std::collections::HashSet<_> = sheet.pixels().map(|pixel| pixel.0).collect();
+    assert!(sheet.width() > 1000 && sheet.height() > 600 && colours.len() > 50);
+    let html = fs::read_to_string(bench.path("pictures/sub/hits.html")).unwrap();
+    assert_eq!(html.matches("data:image/jpeg;base64,").count(), 6);
+    assert_eq!(html.matches("cannot be read").count(), 1);
+    assert!(html.contains("&lt;b&gt;cats &amp; dogs&lt;/b&gt;") && !html.contains("<b>cats"), "{html}");
+    assert!(html.contains("href=\"./../0.png\"") && html.contains("href=\"./2.png\""), "{html}");
+}
