@@ -1,7 +1,7 @@
 //! Finding the pictures below a folder.
 
 use super::{Entry, IndexError};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use std::fs::Metadata;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
@@ -20,8 +20,14 @@ pub struct Found {
 /// A file or folder that could not be used.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Skipped {
+    #[serde(serialize_with = "lossy")]
     pub path: PathBuf,
     pub reason: String,
+}
+
+/// For people to read, also where a name is not UTF-8.
+fn lossy<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&path.to_string_lossy())
 }
 
 /// All that is below a folder.

@@ -54,6 +54,12 @@ pub fn update(
     let mut done = 0;
     progress(done, plan.todo.len());
     batches(&plan.todo, encoder.preprocess(), |batch: &Batch| {
+        skipped.extend(batch.skipped.iter().cloned());
+        done += batch.read.len() + batch.skipped.len();
+        progress(done, plan.todo.len());
+        if batch.read.is_empty() {
+            return Ok(());
+        }
         let embeddings = encoder.encode_prepared(batch.images(), &mut buffers);
         let is_finite = |row: usize| embeddings.row(row).iter().all(|x| x.is_finite());
         let (good, bad): (Vec<usize>, Vec<usize>) = (0..batch.read.len()).partition(|&row| is_finite(row));
@@ -66,9 +72,6 @@ pub fn update(
         (changed, added) = (changed + replaced, added + good.len() - replaced);
         let reason = "its embedding is not a number";
         skipped.extend(bad.iter().map(|row| Skipped { path: found(row).file.clone(), reason: reason.into() }));
-        skipped.extend(batch.skipped.iter().cloned());
-        done += batch.read.len() + batch.skipped.len();
-        progress(done, plan.todo.len());
         Ok(())
     })?;
     store.compact()?;
