@@ -6,11 +6,19 @@
 //!
 //! Exit codes: 0 done, 1 something is wrong with a file or its content, 2 the command line.
 
+mod arrays;
+mod caption_match;
+mod classify;
 mod context;
 mod convert;
+mod embed;
 mod error;
 mod info;
 mod output;
+mod pictures;
+mod ranking;
+mod text_states;
+mod texts;
 
 pub use context::{Context, Global};
 pub use error::CliError;
@@ -32,6 +40,10 @@ pub struct Cli {
 enum Command {
     Info(info::Info),
     Convert(convert::Convert),
+    Classify(classify::Classify),
+    CaptionMatch(caption_match::CaptionMatch),
+    Embed(embed::Embed),
+    TextStates(text_states::TextStatesCommand),
 }
 
 /// Runs a command.
@@ -40,5 +52,15 @@ pub fn run(cli: Cli) -> Result<(), CliError> {
     match cli.command {
         Command::Info(command) => command.run(&context),
         Command::Convert(command) => command.run(&context),
+        Command::Classify(command) => command.run(&context),
+        Command::CaptionMatch(command) => command.run(&context),
+        Command::Embed(command) => command.run(&context),
+        Command::TextStates(command) => command.run(&context),
     }
+}
+
+/// A number from 1 on.
+fn positive() -> impl clap::builder::TypedValueParser<Value = usize> {
+    use clap::builder::TypedValueParser;
+    clap::value_parser!(u32).range(1..).map(|value| value as usize)
 }

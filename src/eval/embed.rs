@@ -1,5 +1,6 @@
 //! Pictures and captions to embeddings, batch by batch.
 
+use crate::Clip;
 use crate::input::{Picture, Preprocess, Scratch, Tokenizer};
 use crate::layers::patch_embed::CHANNELS;
 use crate::models::clip::{Inference, Model};
@@ -19,16 +20,32 @@ pub struct Embedder<'a> {
     pub tokenizer: &'a Tokenizer,
 }
 
-impl Embedder<'_> {
-    /// As [`pictures`].
-    pub fn pictures(&self, n: usize, paint: impl Fn(usize, &mut Picture) + Sync) -> Array2<f32> {
+/// What embeds pictures and captions.
+pub trait Embed {
+    /// Unit-length embeddings (n, e) of n pictures; `paint(i, picture)` makes picture i.
+    fn pictures(&self, n: usize, paint: impl Fn(usize, &mut Picture) + Sync) -> Array2<f32>;
+    /// Unit-length embeddings (n, e).
+    fn captions<S: AsRef<str>>(&self, texts: &[S]) -> Array2<f32>;
+}
+
+impl Embed for Embedder<'_> {
+    fn pictures(&self, n: usize, paint: impl Fn(usize, &mut Picture) + Sync) -> Array2<f32> {
         let shape = self.model.config.vision();
         pictures(&self.model.params.view().visual, &shape, self.preprocess, n, paint)
     }
 
-    /// As [`captions`].
-    pub fn captions<S: AsRef<str>>(&self, texts: &[S]) -> Array2<f32> {
+    fn captions<S: AsRef<str>>(&self, texts: &[S]) -> Array2<f32> {
         captions(&self.model.params.view().text, &self.model.config.text(), self.tokenizer, texts)
+    }
+}
+
+impl Embed for Clip {
+    fn pictures(&self, n: usize, paint: impl Fn(usize, &mut Picture) + Sync) -> Array2<f32> {
+        self.image.encode_with(n, paint)
+    }
+
+    fn captions<S: AsRef<str>>(&self, texts: &[S]) -> Array2<f32> {
+        self.text.encode(texts)
     }
 }
 

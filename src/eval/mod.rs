@@ -5,6 +5,7 @@
 //! | file | what it answers |
 //! |---|---|
 //! | [`rank`] | where does the right answer stand among all candidates, ties counted as ties? |
+//! | [`templates`] | which sentences is a class name put into? |
 //! | [`zero_shot`] | which share of the pictures gets the name of its class, of all class names? |
 //! | [`retrieval`] | which share of the captions finds its picture, and of the pictures its caption? |
 //! | [`baseline`] | how far do raw pixels and gradient histograms get? |
@@ -19,6 +20,7 @@ pub mod metrics;
 pub mod rank;
 pub mod report;
 pub mod retrieval;
+pub mod templates;
 pub mod zero_shot;
 
 pub use report::Report;

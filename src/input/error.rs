@@ -12,6 +12,8 @@ pub enum InputError {
     Io { path: PathBuf, source: io::Error },
     #[error("{path}: not a picture that can be read: {source}")]
     Picture { path: PathBuf, source: image::ImageError },
+    #[error("{path}: a picture without pixels")]
+    NoPixels { path: PathBuf },
     #[error("{path}: not a tokenizer that can be used: {reason}")]
     Tokenizer { path: PathBuf, reason: String },
     #[error("{path}: {source}")]

@@ -4,7 +4,7 @@ use super::exam::{Depth, EmojiExam};
 use super::options::{DataOptions, DatasetType};
 use super::pairs_exam::PairsExam;
 use crate::eval::collapse::{self, Collapse};
-use crate::eval::embed::Embedder;
+use crate::eval::embed::{Embed, Embedder};
 use crate::eval::report::Report;
 use crate::input::braces::expand;
 use crate::input::emoji::{Cut, Emoji, EmojiTraining, Language, Side, Vendor};
