@@ -30,6 +30,8 @@ pub enum CliError {
     Line { path: PathBuf, line: usize, reason: String },
     #[error("{place}: no text in it; at least one is needed")]
     NoTexts { place: String },
+    #[error("{}: {names} names for {classes} classes", path.display())]
+    Names { path: PathBuf, names: usize, classes: usize },
     #[error("{}: no picture in it", path.display())]
     NoPictures { path: PathBuf },
     #[error("{bad} of {seen} pictures could not be read")]

@@ -13,6 +13,8 @@ mod context;
 mod convert;
 mod embed;
 mod error;
+mod eval;
+mod eval_data;
 mod info;
 mod output;
 mod pictures;
@@ -44,6 +46,7 @@ enum Command {
     CaptionMatch(caption_match::CaptionMatch),
     Embed(embed::Embed),
     TextStates(text_states::TextStatesCommand),
+    Eval(eval::Eval),
 }
 
 /// Runs a command.
@@ -56,6 +59,7 @@ pub fn run(cli: Cli) -> Result<(), CliError> {
         Command::CaptionMatch(command) => command.run(&context),
         Command::Embed(command) => command.run(&context),
         Command::TextStates(command) => command.run(&context),
+        Command::Eval(command) => command.run(&context),
     }
 }
 

@@ -8,6 +8,8 @@
 //! | [`templates`] | which sentences is a class name put into? |
 //! | [`zero_shot`] | which share of the pictures gets the name of its class, of all class names? |
 //! | [`retrieval`] | which share of the captions finds its picture, and of the pictures its caption? |
+//! | [`linear_probe`] | how far does a linear classifier on the image features get? |
+//! | [`lbfgs`] | where is a convex function smallest? |
 //! | [`baseline`] | how far do raw pixels and gradient histograms get? |
 //! | [`report`] | all of it in one table |
 //! | [`metrics`] | the log of a run, one JSON object a line |
@@ -16,6 +18,8 @@
 pub mod baseline;
 pub mod collapse;
 pub mod embed;
+pub mod lbfgs;
+pub mod linear_probe;
 pub mod metrics;
 pub mod rank;
 pub mod report;

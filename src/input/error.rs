@@ -14,6 +14,10 @@ pub enum InputError {
     Picture { path: PathBuf, source: image::ImageError },
     #[error("{path}: a picture without pixels")]
     NoPixels { path: PathBuf },
+    #[error("{path}: not an IDX file that can be used: {reason}")]
+    Idx { path: PathBuf, reason: String },
+    #[error("{path}: no folder in it with pictures of a class")]
+    NoClasses { path: PathBuf },
     #[error("{path}: not a tokenizer that can be used: {reason}")]
     Tokenizer { path: PathBuf, reason: String },
     #[error("{path}: {source}")]

@@ -108,6 +108,24 @@ pub struct DataOptions {
     /// Pairs to evaluate on, in the same form
     #[arg(long, value_name = "PATH", requires = "train_data")]
     pub val_data: Option<String>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub storage: Storage,
+    /// Stop when more than this share of the pairs cannot be read
+    #[arg(long, value_name = "SHARE", default_value_t = 0.1, value_parser = share)]
+    pub bad_share: f64,
+    /// Languages of the emoji captions, separated by commas
+    #[arg(long, value_name = "CODES", value_delimiter = ',', default_value = "en", value_parser = language)]
+    pub languages: Vec<Language>,
+    /// Choose a recipe: keep the vendor noto and a tenth of the training concepts back, judge on them instead of on
+    /// twemoji and the held-out concepts
+    #[arg(long, conflicts_with = "train_data")]
+    pub validation_cut: bool,
+}
+
+/// How own pairs are stored, and where in it.
+#[derive(Clone, Debug, PartialEq, Args, Serialize, Deserialize)]
+pub struct Storage {
     /// How own pairs are stored
     #[arg(long, value_enum, default_value_t = DatasetType::Auto)]
     pub dataset_type: DatasetType,
@@ -120,16 +138,6 @@ pub struct DataOptions {
     /// Column separator; `\t` is a tab [default: a tab, or a comma for .csv files]
     #[arg(long, value_name = "CHAR", value_parser = separator)]
     pub csv_separator: Option<char>,
-    /// Stop when more than this share of the pairs cannot be read
-    #[arg(long, value_name = "SHARE", default_value_t = 0.1, value_parser = share)]
-    pub bad_share: f64,
-    /// Languages of the emoji captions, separated by commas
-    #[arg(long, value_name = "CODES", value_delimiter = ',', default_value = "en", value_parser = language)]
-    pub languages: Vec<Language>,
-    /// Choose a recipe: keep the vendor noto and a tenth of the training concepts back, judge on them instead of on
-    /// twemoji and the held-out concepts
-    #[arg(long, conflicts_with = "train_data")]
-    pub validation_cut: bool,
 }
 
 /// How own pairs are stored.
