@@ -1,6 +1,6 @@
 //! AdamW (Loshchilov & Hutter 2019) over a flat parameter block, with decay on matrices and tables only.
 
-use crate::params::Spec;
+use crate::params::{Spec, for_each};
 use crate::tree::{Path, Tree};
 use kernels::adamw::{Step, step};
 
@@ -35,7 +35,7 @@ impl AdamW {
     }
 
     /// One step with the gradient `grad_scale`·g; g is zero on return. A parameter stays where `frozen`
-    /// says so of its start in the flat block.
+    /// says so of its start in the flat block. Buffers are no parameters.
     pub fn step<S: Tree<Leaf = Spec>>(
         &mut self,
         spec: &S,
@@ -47,11 +47,8 @@ impl AdamW {
         frozen: impl Fn(usize) -> bool,
     ) {
         self.steps += 1;
-        let mut at = 0;
-        spec.map(&Path::ROOT, &mut |_, spec| {
-            let range = at..at + spec.size();
-            at = range.end;
-            if frozen(range.start) {
+        for_each(spec, &Path::ROOT, |_, spec, range| {
+            if spec.is_buffer() || frozen(range.start) {
                 return;
             }
             let scalars = Step {

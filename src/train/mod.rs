@@ -135,8 +135,8 @@ impl Run {
 
     fn introduce(&self) {
         let Options { model, batch_size, accum_freq, epochs, .. } = &self.options;
-        let (parameters, visual) =
-            (self.trainer.model.params.flat.len(), params::count(&self.trainer.model.params.spec.visual));
+        let spec = &self.trainer.model.params.spec;
+        let (parameters, visual) = (params::count(spec), params::count(&spec.visual));
         println!("model   {model}: {:.1} M parameters, {:.1} M of them visual", millions(parameters), millions(visual));
         println!("data    {}", self.data);
         println!(

@@ -3,7 +3,7 @@ use crate::support::gradcheck::{Layer, Pass, check_directions};
 use crate::support::{
     compare::{TOLERANCE, to_f64},
     oracle_models, random,
-    trees::{flatten, poisoned_arena, view},
+    trees::{flatten, poisoned_arena},
 };
 use clip::loss::positives::Positives;
 use clip::models::clip::{INIT_LOGIT_SCALE, Model, spec};
@@ -11,7 +11,7 @@ use clip::models::text::{self, Text};
 use clip::models::vit::{self, Vit};
 use clip::models::{Keep, Workspace};
 use clip::optim::adamw::Hyper;
-use clip::params::{self, Spec};
+use clip::params::{self, Spec, view};
 use clip::train::step::{Pairs, Trainer};
 use clip::tree::Tree;
 use ndarray::{Array2, ArrayView2};
