@@ -7,6 +7,7 @@
 pub mod activation;
 pub mod adamw;
 pub mod attention;
+pub mod conv;
 pub mod embedding;
 mod exp;
 pub mod gemm;

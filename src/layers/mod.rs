@@ -7,6 +7,7 @@
 
 pub mod attention;
 pub mod block;
+pub mod conv2d;
 pub mod feed_forward;
 pub mod layer_norm;
 pub mod linear;

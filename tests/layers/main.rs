@@ -6,6 +6,7 @@ mod support;
 
 mod attention;
 mod block;
+mod conv2d;
 mod equalities;
 mod feed_forward;
 mod info_nce;

@@ -3,6 +3,7 @@
 
 use clip::layers::attention::{Attention, Shape};
 use clip::layers::block::{Block, Size};
+use clip::layers::conv2d::{self, Conv2d};
 use clip::layers::layer_norm::LayerNorm;
 use clip::layers::linear::Linear;
 use clip::layers::mlp::Mlp;
@@ -149,6 +150,35 @@ pub fn patch_embed(p: &PatchEmbed<&[f64]>, grid: Grid, images: ArrayView2<f64>) 
         let (n, token) = (row / grid.tokens(), row % grid.tokens());
         let embedded = if token == 0 { p.class_embedding[o] } else { convolved(n, token - 1, o) };
         embedded + positional[[token, o]]
+    })
+}
+
+/// y\[n, oy, ox, o\] = Σ x\[n, oy·stride + ky − k/2, ox·stride + kx − k/2, i\]·W\[o, i, ky, kx\]; x has (n, y, x) in its
+/// rows, 0 outside
+pub fn conv2d(
+    p: &Conv2d<&[f64]>,
+    shape: &conv2d::Shape,
+    (pictures, height, width): (usize, usize, usize),
+    x: ArrayView2<f64>,
+) -> Array2<f64> {
+    let &conv2d::Shape { in_channels, out_channels, kernel, stride } = shape;
+    let (out_height, out_width) = (height.div_ceil(stride), width.div_ceil(stride));
+    Array2::from_shape_fn((pictures * out_height * out_width, out_channels), |(row, o)| {
+        let (n, oy, ox) = (row / (out_height * out_width), row / out_width % out_height, row % out_width);
+        let mut sum = 0.0;
+        for ky in 0..kernel {
+            for kx in 0..kernel {
+                let (iy, ix) =
+                    ((oy * stride + ky).wrapping_sub(kernel / 2), (ox * stride + kx).wrapping_sub(kernel / 2));
+                if iy < height && ix < width {
+                    for i in 0..in_channels {
+                        let weight = p.weight[((o * in_channels + i) * kernel + ky) * kernel + kx];
+                        sum += x[[(n * height + iy) * width + ix, i]] * weight;
+                    }
+                }
+            }
+        }
+        sum
     })
 }
 

@@ -81,6 +81,9 @@ pub enum Epilogue<'a> {
     BiasActivation { bias: &'a [f32], activation: Activation },
     /// preact\[i, j\] ← c + bias\[j\] (what the backward pass needs), then act(preact\[i, j\])
     BiasActivationSave { bias: &'a [f32], activation: Activation, preact: MatMut<'a> },
+    /// c · scale\[j\] + shift\[j\] (+ residual\[i, j\]), then max(0, ·) if `relu`: a batch normalisation with fixed
+    /// statistics
+    ScaleShift { scale: &'a [f32], shift: &'a [f32], residual: Option<Mat<'a>>, relu: bool },
     /// c · act′(preact\[i, j\]): the backward pass through an activation
     ActivationGrad { activation: Activation, preact: Mat<'a> },
 }
@@ -168,6 +171,12 @@ fn check(a: &Mat, b: &Mat, c: &MatMut, epilogue: &Epilogue) {
         Epilogue::BiasActivationSave { bias, preact, .. } => {
             check_bias(bias);
             check_mat_mut("preact", preact, shape);
+        }
+        Epilogue::ScaleShift { scale, shift, residual, .. } => {
+            assert_eq!((scale.len(), shift.len()), (shape.1, shape.1), "gemm scale and shift for {} columns", shape.1);
+            if let Some(residual) = residual {
+                check_mat("residual", residual, shape);
+            }
         }
         Epilogue::ActivationGrad { preact, .. } => check_mat("preact", preact, shape),
     }
