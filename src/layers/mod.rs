@@ -6,7 +6,11 @@
 //! * A shape that does not fit is a programmer's error and panics with the shapes.
 
 pub mod attention;
+pub mod attention_pool;
+pub mod avg_pool;
+pub mod batch_norm;
 pub mod block;
+pub mod bottleneck;
 pub mod conv2d;
 pub mod feed_forward;
 pub mod layer_norm;
@@ -20,21 +24,21 @@ pub mod sequences;
 pub mod token_embed;
 
 use kernels::{Mat, MatMut};
-use ndarray::{ArrayView2, ArrayViewMut2, Axis, Slice};
+use ndarray::{ArrayView, ArrayView2, ArrayViewMut, ArrayViewMut2, Axis, Dimension, Slice};
 use std::ops::Range;
 
-/// The floats of a whole row-major matrix.
+/// The floats of a whole row-major matrix, or of pictures.
 #[track_caller]
-pub(crate) fn floats<'a>(x: ArrayView2<'a, f32>) -> &'a [f32] {
-    let dim = x.dim();
-    x.to_slice().unwrap_or_else(|| panic!("a {dim:?} matrix must be whole and row-major"))
+pub(crate) fn floats<'a, D: Dimension>(x: ArrayView<'a, f32, D>) -> &'a [f32] {
+    let dim = x.raw_dim();
+    x.to_slice().unwrap_or_else(|| panic!("{dim:?} numbers must be whole and row-major"))
 }
 
 /// The same, writable.
 #[track_caller]
-pub(crate) fn floats_mut<'a>(x: ArrayViewMut2<'a, f32>) -> &'a mut [f32] {
-    let dim = x.dim();
-    x.into_slice().unwrap_or_else(|| panic!("a {dim:?} matrix must be whole and row-major"))
+pub(crate) fn floats_mut<'a, D: Dimension>(x: ArrayViewMut<'a, f32, D>) -> &'a mut [f32] {
+    let dim = x.raw_dim();
+    x.into_slice().unwrap_or_else(|| panic!("{dim:?} numbers must be whole and row-major"))
 }
 
 /// As the kernels see it.
