@@ -5,7 +5,7 @@ pub mod config_file;
 pub mod safetensors;
 
 use crate::models::text::Text;
-use crate::models::vit::Vit;
+use crate::models::visual::Visual;
 use crate::models::{Config, clip};
 use crate::params::{Params, Role, Spec, for_each};
 use crate::tree::{Path as TreePath, Tree};
@@ -101,7 +101,7 @@ pub fn save_model(folder: &Path, model: &clip::Model, config: &ConfigFile) -> Re
 }
 
 /// The image tower alone of any CLIP checkpoint: only its tensors are read.
-pub fn load_vision(path: &Path, config: &Config) -> Result<Params<Vit<Spec>>, CheckpointError> {
+pub fn load_vision(path: &Path, config: &Config) -> Result<Params<Visual<Spec>>, CheckpointError> {
     load_params(path, config.vision().spec(), &TreePath::at("visual"), |name| name.starts_with("visual."))
 }
 

@@ -9,7 +9,7 @@ pub mod visual;
 pub mod vit;
 
 pub use clip::Clip;
-pub use config::{Config, TextConfig, VisionConfig};
+pub use config::{Config, Layers, TextConfig, VisionConfig};
 
 use crate::layers::sequences::Sequences;
 use crate::tree::Arena;

@@ -108,7 +108,8 @@ impl Run {
             None => model(&options)?,
         };
         let data = Data::open(&options.data)?;
-        let mut trainer = Trainer::new(model, options.hyper());
+        let hyper = options.hyper(&model.config);
+        let mut trainer = Trainer::new(model, hyper);
         trainer.max_norm = options.grad_clip_norm;
         trainer.lock_image = options.lock_image;
         if let Some(folder) = checkpoint {

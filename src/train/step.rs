@@ -5,7 +5,7 @@ use crate::loss::info_nce::{self, Loss, Saved as LossSaved, Scratch as LossScrat
 use crate::loss::positives::Positives;
 use crate::models::clip::{Clip, MAX_LOGIT_SCALE, Model};
 use crate::models::text::{self, Captions};
-use crate::models::{Keep, Workspace, vit};
+use crate::models::{Keep, Mode, Workspace, visual};
 use crate::optim::adamw::{AdamW, Hyper};
 use crate::optim::{clip_grad, running};
 use crate::params;
@@ -67,7 +67,7 @@ pub struct Trainer {
     pub hyper: Hyper,
     /// The longest gradient that is not shortened.
     pub max_norm: Option<f32>,
-    /// Leave the image tower as it is (Zhai et al. 2022: locked-image tuning).
+    /// Leave the image tower as it is, running statistics included (Zhai et al. 2022: locked-image tuning).
     pub lock_image: bool,
     grads: Vec<f32>,
     image: Workspace,
@@ -106,7 +106,7 @@ impl Trainer {
         &self.grads[..params::count(&self.model.params.spec)]
     }
 
-    /// The loss over all pairs, and its gradient.
+    /// The loss over all pairs, and its gradient. BatchNorm's statistics are those of each micro-batch.
     ///
     /// No more than `micro_batch` pairs are in a tower at a time, yet the result is that of one big batch, as every
     /// pair sees all the others: all micro-batches are embedded, the loss is taken once, and then each goes forward
@@ -158,8 +158,8 @@ impl Trainer {
         let features = features.carve(&Features::dims(batch.images.nrows(), model.config.embed_dim));
         let p = model.params.view();
         let (images, out) = (rows(batch.images, &range), rows_mut(features.image, &range));
-        let keep_image = if *lock_image { Keep::Nothing } else { keep };
-        vit::forward(&p.visual, &model.config.vision(), images, keep_image, out, image, scratch);
+        let mode = if *lock_image { Mode::Inference } else { Mode::Training(keep) };
+        visual::forward(&p.visual, &model.config.vision(), images, mode, out, image, scratch);
         let (captions, out) = (batch.captions.slice(range.clone()), rows_mut(features.text, &range));
         text::forward(&p.text, &model.config.text(), captions, keep, out, text, scratch);
     }
@@ -190,7 +190,7 @@ impl Trainer {
         let mut g = params::view_mut(&model.params.spec, grads);
         if !*lock_image {
             let (images, dy) = (rows(batch.images, &range), rows(features.dimage.view(), &range));
-            vit::backward(&p.visual, &model.config.vision(), images, dy, image, scratch, &mut g.visual);
+            visual::backward(&p.visual, &model.config.vision(), images, dy, image, scratch, &mut g.visual);
         }
         let (captions, dy) = (batch.captions.slice(range.clone()), rows(features.dtext.view(), &range));
         text::backward(&p.text, &model.config.text(), captions, dy, text, scratch, &mut g.text);
