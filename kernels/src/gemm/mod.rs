@@ -4,17 +4,26 @@ mod backend;
 mod block;
 mod blocked;
 mod epilogue;
+mod filters;
+mod gathered;
 mod kernel;
 mod naive;
 mod pack;
+mod patches;
 pub mod peak;
+mod runs;
 mod skinny;
+mod source;
 #[cfg(test)]
 mod tests;
 mod vector;
 
 pub use backend::Backend;
+pub(crate) use filters::Filters;
+pub(crate) use gathered::{filter, patch_gradient};
 pub use naive::naive;
+pub(crate) use pack::Kept;
+pub(crate) use patches::Patches;
 
 use crate::Activation;
 use crate::isa::Isa;
@@ -158,6 +167,12 @@ fn check(a: &Mat, b: &Mat, c: &MatMut, epilogue: &Epilogue) {
     );
     check_mat("A", a, (a.rows, a.cols));
     check_mat("B", b, (b.rows, b.cols));
+    check_output(c, epilogue);
+}
+
+/// The part of [`check`] that does not ask what is multiplied.
+#[track_caller]
+fn check_output(c: &MatMut, epilogue: &Epilogue) {
     let shape = (c.rows, c.cols);
     check_mat_mut("C", c, shape);
     let check_bias = |bias: &[f32]| assert_eq!(bias.len(), shape.1, "gemm bias for {} columns", shape.1);
