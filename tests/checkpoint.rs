@@ -181,7 +181,7 @@ fn broken_files_are_refused() {
     for (from, to, expected) in [
         ("\"patch_size\": 8", "\"patch_size\": 7", "not a multiple"),
         ("\"patch_size\": 8", "\"patch_size\": 8, \"timm_model_name\": \"x\"", "timm_model_name"),
-        ("\"layers\": 3", "\"layers\": -3", "invalid value"),
+        ("\"layers\": 3", "\"layers\": -3", "expected a number (ViT) or a list of four (ResNet)"),
         ("{", "[", CONFIG),
     ] {
         fs::write(&config, text.replacen(from, to, 1)).unwrap();

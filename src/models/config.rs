@@ -88,6 +88,8 @@ pub enum ConfigError {
     NoPatches,
     #[error("a ResNet has no vision_cfg.patch_size")]
     Patches,
+    #[error("a ResNet halves vision_cfg.width, {width}")]
+    OddWidth { width: usize },
     #[error("a ResNet cannot reduce vision_cfg.image_size {image_size} to {} pixels", image_size / REDUCTION)]
     ImageSize { image_size: usize },
 }
@@ -239,7 +241,9 @@ impl VisionConfig {
         }
         check_sizes(&layers.map(|layers| ("vision_cfg.layers", layers, 1 << 10)))?;
         check_sizes(&[("vision_cfg.width", self.width, 1 << 11)])?;
-        check_multiple("vision_cfg.width", self.width, "the halves of the stem's", 2)?;
+        if self.width % 2 != 0 {
+            return Err(ConfigError::OddWidth { width: self.width });
+        }
         let pool = REDUCTION * self.width;
         check_multiple("32 × vision_cfg.width", pool, "vision_cfg.head_width", self.head_width)?;
         // The table of positions has this many, whatever the pooling leaves of an odd size.
@@ -331,6 +335,7 @@ mod tests {
         };
         assert_eq!(broken_resnet(|v| v.patch_size = Some(8)), "a ResNet has no vision_cfg.patch_size");
         assert_eq!(broken_resnet(|v| v.layers = Layers::ResNet([1, 0, 1, 1])), "vision_cfg.layers is 0");
+        assert!(broken_resnet(|v| v.width = 33).contains("halves vision_cfg.width, 33"));
         assert!(broken_resnet(|v| v.image_size = 31).contains("image_size 31 to 0"));
         assert!(broken_resnet(|v| v.image_size = 63).contains("image_size 63 to 1"));
         assert!(broken_resnet(|v| v.head_width = 48).contains("1024 is not a multiple of vision_cfg.head_width 48"));
