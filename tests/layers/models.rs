@@ -2,6 +2,7 @@ use super::shapes::Towers;
 use crate::support::gradcheck::{Layer, Pass, check_directions};
 use crate::support::{
     compare::{TOLERANCE, to_f64},
+    oracle::Relus,
     oracle_models, random,
     trees::{flatten, poisoned_arena},
 };
@@ -44,7 +45,7 @@ fn image_tower() {
         check_tower(
             &towers,
             shape.spec(),
-            |p, []| oracle_models::visual(p, &shape, images.view()),
+            |p, []| oracle_models::visual(p, &shape, &Relus::default(), images.view()),
             |Pass { p, y, dy, mut g, .. }: Pass<Visual<Spec>, 0>| {
                 let (images, mut workspace) = (towers.images.view(), Workspace::default());
                 visual::forward(
@@ -100,7 +101,7 @@ fn clip_and_its_loss() {
         let images = towers.images.mapv(f64::from);
         let loss = |point: &[f64]| {
             let p = view(&trainer.model.params.spec, point);
-            let images = oracle_models::visual(&p.visual, &image_shape, images.view());
+            let images = oracle_models::visual(&p.visual, &image_shape, &Relus::default(), images.view());
             let texts = oracle_models::text(&p.text, &text_shape, captions);
             oracle_models::clip_loss(images.view(), texts.view(), p.logit_scale[0], &positives)
         };

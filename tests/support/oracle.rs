@@ -13,7 +13,8 @@ use clip::layers::mlp::Mlp;
 use clip::layers::patch_embed::{CHANNELS, Grid, PatchEmbed};
 use clip::layers::sequences::Sequences;
 use kernels::Activation;
-use ndarray::{Array2, ArrayView1, ArrayView2, Axis, s};
+use ndarray::{Array2, ArrayView1, ArrayView2, Axis, Zip, s};
+use std::cell::{Cell, RefCell};
 use std::f64::consts::{PI, SQRT_2};
 
 /// y = x Wᵀ + b
@@ -213,9 +214,31 @@ pub fn batch_norm_running(p: &BatchNorm<&[f64]>, x: ArrayView2<f64>) -> Array2<f
     })
 }
 
-/// max(0, x)
-pub fn relu(x: Array2<f64>) -> Array2<f64> {
-    x.mapv(|x| x.max(0.0))
+/// The ReLUs of a network, which stay as they are at the first point that it is evaluated at: open or shut.
+///
+/// The gradient there is the same, and a difference across a kink is no derivative.
+#[derive(Default)]
+pub struct Relus {
+    open: RefCell<Vec<Array2<bool>>>,
+    next: Cell<usize>,
+}
+
+impl Relus {
+    /// To be called before each evaluation.
+    pub fn restart(&self) -> &Self {
+        self.next.set(0);
+        self
+    }
+
+    /// max(0, x) at the first point
+    pub fn apply(&self, x: Array2<f64>) -> Array2<f64> {
+        let mut open = self.open.borrow_mut();
+        let i = self.next.replace(self.next.get() + 1);
+        if i == open.len() {
+            open.push(x.mapv(|x| x > 0.0));
+        }
+        Zip::from(&x).and(&open[i]).map_collect(|&x, &open| if open { x } else { 0.0 })
+    }
 }
 
 /// Each pixel the mean of k × k pixels; what the squares do not reach is dropped. x has (n, y, x) in its rows.
@@ -261,9 +284,11 @@ pub fn bottleneck(
     p: &Bottleneck<&[f64]>,
     shape: &bottleneck::Shape,
     norm: Norm,
+    relus: &Relus,
     pixels: Pictures,
     x: ArrayView2<f64>,
 ) -> Array2<f64> {
+    let relu = |x| relus.apply(x);
     let conv = |p: &Conv2d<&[f64]>, kernel: usize, pixels: Pictures, x: ArrayView2<f64>| {
         let (in_channels, out_channels) = (x.ncols(), p.weight.len() / x.ncols() / (kernel * kernel));
         conv2d(p, &conv2d::Shape { in_channels, out_channels, kernel, stride: 1 }, pixels, x)

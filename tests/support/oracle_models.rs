@@ -1,8 +1,8 @@
 //! Both towers and the loss over them in f64, put together from the layers' oracles.
 
 use super::oracle::{
-    Norm, Pictures, attention_pool, avg_pool, batch_norm, block, bottleneck as oracle_bottleneck,
-    conv2d as oracle_conv2d, layer_norm, normalize, patch_embed, pooled, projection, relu, token_embed,
+    Norm, Pictures, Relus, attention_pool, avg_pool, batch_norm, block, bottleneck as oracle_bottleneck,
+    conv2d as oracle_conv2d, layer_norm, normalize, patch_embed, pooled, projection, token_embed,
 };
 use clip::layers::block::{Block, Size};
 use clip::layers::bottleneck;
@@ -17,16 +17,23 @@ use clip::models::vit::{self, Vit};
 use ndarray::{Array2, ArrayView2, Axis};
 
 /// Either image encoder, as in training.
-pub fn visual(p: &Visual<&[f64]>, shape: &visual::Shape, images: ArrayView2<f64>) -> Array2<f64> {
+pub fn visual(p: &Visual<&[f64]>, shape: &visual::Shape, relus: &Relus, images: ArrayView2<f64>) -> Array2<f64> {
     match (p, shape) {
         (Visual::Vit(p), visual::Shape::Vit(shape)) => vit(p, shape, images),
-        (Visual::ResNet(p), visual::Shape::ResNet(shape)) => resnet(p, shape, batch_norm, images),
+        (Visual::ResNet(p), visual::Shape::ResNet(shape)) => resnet(p, shape, batch_norm, relus, images),
         _ => panic!("parameters of one kind, shape of the other"),
     }
 }
 
 /// features = pool(bottlenecks(stem(pictures)))
-pub fn resnet(p: &ResNet<&[f64]>, shape: &resnet::Shape, norm: Norm, images: ArrayView2<f64>) -> Array2<f64> {
+pub fn resnet(
+    p: &ResNet<&[f64]>,
+    shape: &resnet::Shape,
+    norm: Norm,
+    relus: &Relus,
+    images: ArrayView2<f64>,
+) -> Array2<f64> {
+    let relus = relus.restart();
     let (n, edge) = (images.nrows(), shape.image_size);
     let mut pixels = (n, edge, edge);
     let mut x = Array2::from_shape_fn((n * edge * edge, CHANNELS), |(row, c)| {
@@ -36,7 +43,7 @@ pub fn resnet(p: &ResNet<&[f64]>, shape: &resnet::Shape, norm: Norm, images: Arr
     for (conv, bn, stride) in stem {
         let (in_channels, out_channels) = (x.ncols(), bn.weight.len());
         let shape = conv2d::Shape { in_channels, out_channels, kernel: 3, stride };
-        x = relu(norm(bn, oracle_conv2d(conv, &shape, pixels, x.view()).view()));
+        x = relus.apply(norm(bn, oracle_conv2d(conv, &shape, pixels, x.view()).view()));
         pixels = smaller(pixels, stride);
     }
     (x, pixels) = (avg_pool(2, pixels, x.view()), (n, pixels.1 / 2, pixels.2 / 2));
@@ -44,7 +51,7 @@ pub fn resnet(p: &ResNet<&[f64]>, shape: &resnet::Shape, norm: Norm, images: Arr
         for (i, block) in blocks.iter().enumerate() {
             let stride = if stage > 0 && i == 0 { 2 } else { 1 };
             let shape = bottleneck::Shape { in_channels: x.ncols(), planes: block.bn1.weight.len(), stride };
-            x = oracle_bottleneck(block, &shape, norm, pixels, x.view());
+            x = oracle_bottleneck(block, &shape, norm, relus, pixels, x.view());
             pixels = (n, pixels.1 / stride, pixels.2 / stride);
         }
     }
