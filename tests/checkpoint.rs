@@ -5,10 +5,11 @@ mod support {
 }
 
 use clip::checkpoint::config_file::ConfigFile;
-use clip::checkpoint::safetensors::{Reader, write};
+use clip::checkpoint::safetensors::{Reader, Values, write};
 use clip::checkpoint::{CONFIG, WEIGHTS, load_model, load_text, load_vision, save_model};
 use clip::models::clip::Model;
-use clip::tree::{Path as TreePath, Tree};
+use clip::params::for_each;
+use clip::tree::Path as TreePath;
 use half::{bf16, f16};
 use proptest::prelude::*;
 use safetensors::tensor::{Dtype, TensorView, serialize};
@@ -152,13 +153,10 @@ fn wrong_tensors_are_named() {
 fn tensors_without_a_place_are_named() {
     let (folder, model) = saved();
     let mut tensors = vec![];
-    let mut flat = model.params.flat.as_slice();
-    model.params.spec.map(&TreePath::ROOT, &mut |path, spec| {
-        let (values, rest) = flat.split_at(spec.size());
-        flat = rest;
-        tensors.push((path.to_string(), spec.shape.clone(), values));
+    for_each(&model.params.spec, &TreePath::ROOT, |path, spec, range| {
+        tensors.push((path.to_string(), spec.shape.clone(), Values::F32(&model.params.flat[range])));
     });
-    tensors.push(("logit_bias".into(), vec![], &[0.0][..]));
+    tensors.push(("logit_bias".into(), vec![], Values::F32(&[0.0])));
     write(&folder.path().join(WEIGHTS), &tensors, []).unwrap();
     assert!(error_of(folder.path()).contains("no place for logit_bias"));
 }
@@ -183,7 +181,7 @@ fn broken_files_are_refused() {
     for (from, to, expected) in [
         ("\"patch_size\": 8", "\"patch_size\": 7", "not a multiple"),
         ("\"patch_size\": 8", "\"patch_size\": 8, \"timm_model_name\": \"x\"", "timm_model_name"),
-        ("\"layers\": 3", "\"layers\": -3", "invalid value"),
+        ("\"layers\": 3", "\"layers\": -3", "expected a number (ViT) or a list of four (ResNet)"),
         ("{", "[", CONFIG),
     ] {
         fs::write(&config, text.replacen(from, to, 1)).unwrap();
@@ -210,8 +208,8 @@ proptest! {
     fn damage_is_survived(places in proptest::collection::vec((0usize..2000, any::<u8>()), 1..6)) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.safetensors");
-        let values = [1.0, 2.0, 3.0, 4.0];
-        write(&path, &[("a".into(), vec![2, 2], &values[..]), ("b".into(), vec![4], &values)], []).unwrap();
+        let values = Values::F32(&[1.0, 2.0, 3.0, 4.0]);
+        write(&path, &[("a".into(), vec![2, 2], values), ("b".into(), vec![4], values)], []).unwrap();
         let mut bytes = fs::read(&path).unwrap();
         let len = bytes.len();
         places.iter().for_each(|&(place, byte)| bytes[place % len] = byte);

@@ -5,12 +5,12 @@ pub mod config_file;
 pub mod safetensors;
 
 use crate::models::text::Text;
-use crate::models::vit::Vit;
+use crate::models::visual::Visual;
 use crate::models::{Config, clip};
-use crate::params::{Params, Spec};
+use crate::params::{Params, Role, Spec, for_each};
 use crate::tree::{Path as TreePath, Tree};
 use config_file::ConfigFile;
-use safetensors::Reader;
+use safetensors::{Reader, Values};
 use std::path::{Path, PathBuf};
 
 /// The name of the weights in a model folder.
@@ -52,13 +52,11 @@ pub fn load_params<S: Tree<Leaf = Spec>>(
 ) -> Result<Params<S>, CheckpointError> {
     let mut reader = Reader::open(path)?;
     let mut params = Params::zeros(spec);
-    let (mut expected, mut result, mut rest) = (vec![], Ok(()), params.flat.as_mut_slice());
-    params.spec.map(at, &mut |path, spec| {
-        let (out, tail) = std::mem::take(&mut rest).split_at_mut(spec.size());
-        rest = tail;
+    let (mut expected, mut result, flat) = (vec![], Ok(()), &mut params.flat);
+    for_each(&params.spec, at, |path, spec, range| {
         let name = path.to_string();
         if result.is_ok() {
-            result = reader.read(&name, &spec.shape, out);
+            result = reader.read(&name, &spec.shape, &mut flat[range]);
         }
         expected.push(name);
     });
@@ -75,10 +73,9 @@ pub fn save_params<S: Tree<Leaf = Spec>>(
     at: &TreePath,
 ) -> Result<(), CheckpointError> {
     let mut tensors = vec![];
-    let mut flat = params.flat.as_slice();
-    params.spec.map(at, &mut |path, spec| {
-        let (values, tail) = flat.split_at(spec.size());
-        flat = tail;
+    for_each(&params.spec, at, |path, spec, range| {
+        let values = &params.flat[range];
+        let values = if spec.role == Role::Count { Values::I64(values) } else { Values::F32(values) };
         tensors.push((path.to_string(), spec.shape.clone(), values));
     });
     safetensors::write(path, &tensors, [("format", "pt")])
@@ -104,7 +101,7 @@ pub fn save_model(folder: &Path, model: &clip::Model, config: &ConfigFile) -> Re
 }
 
 /// The image tower alone of any CLIP checkpoint: only its tensors are read.
-pub fn load_vision(path: &Path, config: &Config) -> Result<Params<Vit<Spec>>, CheckpointError> {
+pub fn load_vision(path: &Path, config: &Config) -> Result<Params<Visual<Spec>>, CheckpointError> {
     load_params(path, config.vision().spec(), &TreePath::at("visual"), |name| name.starts_with("visual."))
 }
 

@@ -64,7 +64,8 @@ impl Reader {
         self.header.info(name).map(|info| info.shape.as_slice())
     }
 
-    /// Reads a tensor of this shape, converted to f32. A scalar may be stored as a vector of one.
+    /// Reads a tensor of this shape, converted to f32. A scalar may be stored as a vector of one, and as an integer:
+    /// counts are.
     pub fn read(&mut self, name: &str, shape: &[usize], out: &mut [f32]) -> Result<(), CheckpointError> {
         let (path, tensor) = (self.path.clone(), name.to_string());
         let Some(info) = self.header.info(name) else {
@@ -78,6 +79,7 @@ impl Reader {
             Dtype::F32 => |b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]),
             Dtype::F16 => |b| f16::from_le_bytes([b[0], b[1]]).to_f32(),
             Dtype::BF16 => |b| bf16::from_le_bytes([b[0], b[1]]).to_f32(),
+            Dtype::I64 if shape.is_empty() => |b| i64::from_le_bytes(b.try_into().expect("eight bytes")) as f32,
             other => return Err(CheckpointError::Dtype { path, tensor, found: format!("{other:?}") }),
         };
         let start = self.data_start + info.data_offsets.0 as u64;
@@ -103,18 +105,49 @@ impl Reader {
     }
 }
 
-/// Writes f32 tensors `(name, shape, values)`, in this order, and free-form strings; whole or not at all.
+/// A tensor's numbers, and as what they are stored.
+#[derive(Clone, Copy, Debug)]
+pub enum Values<'a> {
+    F32(&'a [f32]),
+    /// Whole numbers: counts.
+    I64(&'a [f32]),
+}
+
+impl Values<'_> {
+    fn dtype(self) -> Dtype {
+        match self {
+            Values::F32(_) => Dtype::F32,
+            Values::I64(_) => Dtype::I64,
+        }
+    }
+
+    fn bytes(self) -> usize {
+        match self {
+            Values::F32(values) => 4 * values.len(),
+            Values::I64(values) => 8 * values.len(),
+        }
+    }
+
+    fn write(self, out: &mut dyn Write) -> io::Result<()> {
+        match self {
+            Values::F32(values) => write_numbers(out, values, f32::to_le_bytes),
+            Values::I64(values) => write_numbers(out, values, |value| (value as i64).to_le_bytes()),
+        }
+    }
+}
+
+/// Writes tensors `(name, shape, values)`, in this order, and free-form strings; whole or not at all.
 pub fn write<const N: usize>(
     path: &Path,
-    tensors: &[(String, Vec<usize>, &[f32])],
+    tensors: &[(String, Vec<usize>, Values)],
     metadata: [(&str, &str); N],
 ) -> Result<(), CheckpointError> {
     let io = |source| CheckpointError::Io { path: path.into(), source };
     let mut end = 0;
     let infos = tensors.iter().map(|(name, shape, values)| {
         let start = end;
-        end += size_of_val(*values);
-        (name.clone(), TensorInfo { dtype: Dtype::F32, shape: shape.clone(), data_offsets: (start, end) })
+        end += values.bytes();
+        (name.clone(), TensorInfo { dtype: values.dtype(), shape: shape.clone(), data_offsets: (start, end) })
     });
     let metadata: HashMap<_, _> = metadata.map(|(key, value)| (key.to_string(), value.to_string())).into();
     let header = Metadata::new(Some(metadata), infos.collect()).map_err(|e| io(io::Error::other(e.to_string())))?;
@@ -124,16 +157,16 @@ pub fn write<const N: usize>(
     write_atomic(path, |out| {
         out.write_all(&(header.len() as u64).to_le_bytes())?;
         out.write_all(&header)?;
-        tensors.iter().try_for_each(|(_, _, values)| write_floats(out, values))
+        tensors.iter().try_for_each(|(_, _, values)| values.write(out))
     })
     .map_err(io)
 }
 
-fn write_floats(out: &mut dyn Write, values: &[f32]) -> io::Result<()> {
+fn write_numbers<const N: usize>(out: &mut dyn Write, values: &[f32], convert: fn(f32) -> [u8; N]) -> io::Result<()> {
     let mut buffer = Vec::with_capacity(CHUNK);
-    for values in values.chunks(CHUNK / 4) {
+    for values in values.chunks(CHUNK / N) {
         buffer.clear();
-        buffer.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+        buffer.extend(values.iter().flat_map(|&value| convert(value)));
         out.write_all(&buffer)?;
     }
     Ok(())

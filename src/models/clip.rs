@@ -1,8 +1,8 @@
 //! CLIP: an image tower, a text tower and the learnt temperature (Radford et al. 2021, figure 3).
 
 use super::text::{self, Captions, Text};
-use super::vit::{self, Vit};
-use super::{Config, Keep, Workspace};
+use super::visual::{self, Visual};
+use super::{Config, Keep, Mode, Workspace};
 use crate::layers::normalize;
 use crate::params::{Init, Params, Spec};
 use crate::tree::{Arena, tree};
@@ -10,7 +10,7 @@ use ndarray::{Array2, ArrayView2, ArrayViewMut2};
 
 tree! {
     /// All parameters under the names of OpenAI's checkpoints. The logits are exp(`logit_scale`) times the cosines.
-    Clip { visual: Vit, text as "": Text, logit_scale }
+    Clip { visual: Visual, text as "": Text, logit_scale }
 }
 
 /// ln(1/0.07): logits start at 14.3 times the cosine (section 2.5).
@@ -53,7 +53,7 @@ impl Model {
         let shape = self.config.vision();
         let p = self.params.view();
         self.normalized(images.nrows(), buffers, |features, Inference { workspace, scratch, .. }| {
-            vit::forward(&p.visual, &shape, images, Keep::Nothing, features, workspace, scratch)
+            visual::forward(&p.visual, &shape, images, Mode::Inference, features, workspace, scratch)
         })
     }
 

@@ -3,8 +3,8 @@
 //! Written once over [`Vector`]; each instruction set has its own tile size and its own compiled copies. Loops, not
 //! closures: a closure that the compiler does not inline is compiled without the instruction set.
 
-use super::pack::{self, Lanes};
 use super::skinny::{Dots, WIDTH};
+use super::source::{self, Source};
 use super::vector::{Portable, Vector};
 use crate::isa::Isa;
 
@@ -34,7 +34,10 @@ type DotFn = unsafe fn(depth: usize, a: *const f32, a_stride: usize, b: [*const 
 
 /// # Safety
 /// The CPU has the kernel's instruction set.
-type PackFn = unsafe fn(src: Lanes, lanes: usize, unit: usize, pad: bool, depth: usize, dst: &mut [f32]);
+type PackFn = unsafe fn(src: &Source, lanes: Range, depths: Range, unit: usize, pad: bool, dst: &mut [f32]);
+
+/// Where it starts, and its length.
+type Range = (usize, usize);
 
 /// What the loop nest needs to know about an instruction set.
 pub(super) struct Kernel {
@@ -46,7 +49,7 @@ pub(super) struct Kernel {
     pub tiles: &'static [TileFn],
     /// `dots[i]` makes the dot products of `i + 1` rows of A with [`WIDTH`] columns of B.
     pub dots: &'static [DotFn],
-    /// See [`pack::panels`].
+    /// See [`source::panels`].
     pub pack: PackFn,
 }
 
@@ -89,9 +92,9 @@ unsafe fn portable_dots<const R: usize>(
     unsafe { dots::<Portable, R>(depth, a, a_stride, b, out) }
 }
 
-unsafe fn portable_pack(src: Lanes, lanes: usize, unit: usize, pad: bool, depth: usize, dst: &mut [f32]) {
+unsafe fn portable_pack(src: &Source, lanes: Range, depths: Range, unit: usize, pad: bool, dst: &mut [f32]) {
     // SAFETY: passed on to the caller.
-    unsafe { pack::panels::<Portable, 4>(src, lanes, unit, pad, depth, dst) }
+    unsafe { source::panels::<Portable, 4>(src, lanes, depths, unit, pad, dst) }
 }
 
 /// 16 registers of 8 lanes: 6×2 sums, 2 of B, 1 of A. Twelve independent sums cover the latency of two FMA units.
@@ -126,9 +129,9 @@ unsafe fn avx2_dots<const R: usize>(
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
-unsafe fn avx2_pack(src: Lanes, lanes: usize, unit: usize, pad: bool, depth: usize, dst: &mut [f32]) {
+unsafe fn avx2_pack(src: &Source, lanes: Range, depths: Range, unit: usize, pad: bool, dst: &mut [f32]) {
     // SAFETY: passed on to the caller.
-    unsafe { pack::panels::<std::arch::x86_64::__m256, 8>(src, lanes, unit, pad, depth, dst) }
+    unsafe { source::panels::<std::arch::x86_64::__m256, 8>(src, lanes, depths, unit, pad, dst) }
 }
 
 /// 32 registers of 16 lanes: 14×2 sums, 2 of B, 1 of A.
@@ -178,9 +181,9 @@ unsafe fn avx512_dots<const R: usize>(
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
-unsafe fn avx512_pack(src: Lanes, lanes: usize, unit: usize, pad: bool, depth: usize, dst: &mut [f32]) {
+unsafe fn avx512_pack(src: &Source, lanes: Range, depths: Range, unit: usize, pad: bool, dst: &mut [f32]) {
     // SAFETY: passed on to the caller.
-    unsafe { pack::panels::<std::arch::x86_64::__m512, 16>(src, lanes, unit, pad, depth, dst) }
+    unsafe { source::panels::<std::arch::x86_64::__m512, 16>(src, lanes, depths, unit, pad, dst) }
 }
 
 /// A tile of `MR` rows and `NV` vectors. Every element is one chain of multiply-adds in the order of K, so its bits do
