@@ -6,6 +6,7 @@
 //! the pixels that neighbouring taps share are still in L1, and a block's weights of one filter lie side by side in the
 //! checkpoint's (O, I, k, k).
 
+use super::Mat;
 use super::blocked::{KC, pieces};
 use super::pack::{Group, load, transpose};
 use super::runs::Runs;
@@ -96,6 +97,12 @@ impl<'a> Patches<'a> {
     pub fn len(&self) -> usize {
         let all = self.data.len() / (self.height * self.width * self.channels).max(1);
         all * self.height.div_ceil(self.stride) * self.width.div_ceil(self.stride) - self.first
+    }
+
+    /// As a matrix, if the patches are the pixels.
+    pub fn rows(&self) -> Option<Mat<'a>> {
+        let plain = self.kernel == 1 && self.stride == 1;
+        plain.then(|| Mat::new(&self.data[self.first * self.channels..], self.len(), self.channels))
     }
 
     /// Numbers in a patch.
@@ -265,10 +272,22 @@ impl<'a> Patches<'a> {
         for (lane, width) in pieces(lanes, unit) {
             let runs = Runs::new(self, (first + lane, width));
             let mut pixels = self.pixels(k, depth);
-            for step in dst[lane * depth..][..unit * depth].chunks_exact_mut(unit) {
-                // SAFETY: the caller gives the instruction set; a step has room for the `width` lanes of the runs.
-                unsafe { runs.copy::<V>(self.data, pixels.next(), step.as_mut_ptr()) }
-                step[width..].fill(0.0);
+            let steps = dst[lane * depth..][..unit * depth].chunks_exact_mut(unit);
+            // SAFETY: the caller gives the instruction set; a step has room for the `width` lanes of the runs.
+            unsafe {
+                match runs.only().filter(|_| width == unit) {
+                    Some(run) => {
+                        for step in steps {
+                            run.copy_or_clear::<V>(self.data, pixels.next(), step);
+                        }
+                    }
+                    None => {
+                        for step in steps {
+                            runs.copy::<V>(self.data, pixels.next(), step.as_mut_ptr());
+                            step[width..].fill(0.0);
+                        }
+                    }
+                }
             }
         }
     }
