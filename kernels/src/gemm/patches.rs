@@ -9,7 +9,7 @@
 use super::Mat;
 use super::blocked::{KC, pieces};
 use super::pack::{Group, load, transpose};
-use super::runs::Runs;
+use super::runs::{Runs, put};
 use super::vector::Vector;
 
 /// Most taps of a kernel.
@@ -188,7 +188,7 @@ impl<'a> Patches<'a> {
         panel: &mut [f32],
     ) {
         // What a whole register spills over is overwritten by the next step, but for the last ones.
-        let whole = panel.len().saturating_sub(L);
+        let whole = panel.len() as isize - L as isize;
         for (channel, channels, at) in blocks(self.taps(), self.channels, (k, depth)) {
             for tap in 0..self.taps() {
                 let delta = self.delta(tap) + channel as isize;
@@ -198,20 +198,24 @@ impl<'a> Patches<'a> {
                     *from = if pixel.inside >> tap & 1 == 1 { place } else { *from };
                 }
                 for (c, n) in pieces(channels, L) {
+                    let first = (at + tap * channels + c) * width;
                     // SAFETY: a tap that is inside has all the channels, and there are as many zeros; steps up to
                     // `whole` have room for a register, the others for `width` lanes.
                     unsafe {
+                        // Loops of a constant length: the square stays in registers.
                         let mut rows = [V::splat(0.0); L];
-                        for (row, from) in rows.iter_mut().zip(&from).take(width) {
+                        for (row, from) in rows.iter_mut().zip(&from) {
                             *row = load(from.wrapping_add(c), n);
                         }
-                        for (i, column) in transpose(rows).into_iter().enumerate().take(n) {
-                            let step = (at + tap * channels + c + i) * width;
-                            let to = panel.as_mut_ptr().wrapping_add(step);
-                            if step <= whole && panel.len() >= L {
-                                column.store(to)
-                            } else {
-                                column.store_first(to, width)
+                        let columns = transpose(rows);
+                        let to = panel.as_mut_ptr().wrapping_add(first);
+                        if n == L && (first + (L - 1) * width) as isize <= whole {
+                            for (i, column) in columns.into_iter().enumerate() {
+                                column.store(to.add(i * width));
+                            }
+                        } else {
+                            for (i, column) in columns.into_iter().enumerate().take(n) {
+                                put(column, to.add(i * width), width);
                             }
                         }
                     }

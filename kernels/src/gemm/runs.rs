@@ -133,7 +133,7 @@ impl Run {
 
 /// Stores the first `n` lanes.
 #[inline(always)]
-unsafe fn put<V: Vector>(x: V, p: *mut f32, n: usize) {
+pub(super) unsafe fn put<V: Vector>(x: V, p: *mut f32, n: usize) {
     // SAFETY: passed on to the caller.
     unsafe { if n >= V::LANES { x.store(p) } else { x.store_first(p, n) } }
 }
