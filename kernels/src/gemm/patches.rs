@@ -125,7 +125,7 @@ impl<'a> Patches<'a> {
     fn rows_inside(&self, y: usize) -> u16 {
         let (before, behind) = (u16::from(y > 0), u16::from(y + 1 < self.height));
         let (first, last) = if self.flipped { (behind, before) } else { (before, behind) };
-        if self.kernel == 1 { 1 } else { first * 0b111 | 0b111_000 | last * 0b111_000_000 }
+        if self.kernel == 1 { 1 } else { (first * 0b111) | 0b111_000 | (last * 0b111_000_000) }
     }
 
     /// The taps that are not to the left or to the right of the picture for a pixel of column `x`.
@@ -133,7 +133,7 @@ impl<'a> Patches<'a> {
     fn columns_inside(&self, x: usize) -> u16 {
         let (before, behind) = (u16::from(x > 0), u16::from(x + 1 < self.width));
         let (first, last) = if self.flipped { (behind, before) } else { (before, behind) };
-        if self.kernel == 1 { 1 } else { first * 0b1_001_001 | 0b10_010_010 | last * 0b100_100_100 }
+        if self.kernel == 1 { 1 } else { (first * 0b1_001_001) | 0b10_010_010 | (last * 0b100_100_100) }
     }
 
     /// From the middle of a patch to a tap.
