@@ -5,15 +5,12 @@ mod support {
 }
 
 use clip::checkpoint::safetensors::{Reader, Tensor as Named, write};
-use clip::checkpoint::{
-    CONFIG, Checkpoint, ConfigFile, Dtype as Precision, Overrides, WEIGHTS, load_model, save_model,
-};
+use clip::checkpoint::{CONFIG, Checkpoint, ConfigFile, Dtype as Stored, Overrides, WEIGHTS, load_model, save_model};
 use clip::models::clip::Model;
 use clip::tree::Path as TreePath;
 use half::{bf16, f16};
 use proptest::prelude::*;
 use safetensors::tensor::{Dtype, TensorView, serialize};
-use std::borrow::Cow;
 use std::fs;
 use std::path::Path;
 use support::tiny::{Batch, config};
@@ -152,11 +149,11 @@ fn wrong_tensors_are_named() {
 #[test]
 fn tensors_without_a_place_are_named() {
     let (folder, model) = saved();
-    let named = |name, shape, values| Named { name, shape, values: Cow::Borrowed(values) };
     let ours = model.params.named(&TreePath::ROOT).into_iter();
-    let mut tensors: Vec<_> = ours.map(|(name, shape, values)| named(name, shape, values)).collect();
-    tensors.push(named("logit_bias".into(), vec![], &[0.0]));
-    write(&folder.path().join(WEIGHTS), &tensors, Precision::F32, []).unwrap();
+    let mut tensors: Vec<_> =
+        ours.map(|(name, spec, values)| Named::new(&name, &spec.shape, values, Stored::F32)).collect();
+    tensors.push(Named::new("logit_bias", &[], &[0.0], Stored::F32));
+    write(&folder.path().join(WEIGHTS), &tensors, []).unwrap();
     assert!(error_of(folder.path()).contains("no place for logit_bias"));
 }
 
@@ -180,7 +177,7 @@ fn broken_files_are_refused() {
     for (from, to, expected) in [
         ("\"patch_size\": 8", "\"patch_size\": 7", "not a multiple"),
         ("\"patch_size\": 8", "\"patch_size\": 8, \"timm_model_name\": \"x\"", "timm_model_name"),
-        ("\"layers\": 3", "\"layers\": -3", "invalid value"),
+        ("\"layers\": 3", "\"layers\": -3", "expected a number (ViT) or a list of four (ResNet)"),
         ("{", "[", CONFIG),
     ] {
         fs::write(&config, text.replacen(from, to, 1)).unwrap();
@@ -243,8 +240,8 @@ proptest! {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.safetensors");
         let values = [1.0, 2.0, 3.0, 4.0];
-        let tensor = |name: &str, shape| Named { name: name.into(), shape, values: Cow::Borrowed(&values) };
-        write(&path, &[tensor("a", vec![2, 2]), tensor("b", vec![4])], Precision::F32, []).unwrap();
+        let tensor = |name, shape: &[usize]| Named::new(name, shape, &values, Stored::F32);
+        write(&path, &[tensor("a", &[2, 2]), tensor("b", &[4])], []).unwrap();
         let mut bytes = fs::read(&path).unwrap();
         let len = bytes.len();
         places.iter().for_each(|&(place, byte)| bytes[place % len] = byte);

@@ -11,8 +11,8 @@
 //! overwritten), gradients of parameters hold [`START`] (they must be added to).
 
 use super::compare::{Mismatch, TOLERANCE, compare, to_f64};
-use super::{random, trees::view};
-use clip::params::{self, Params, Spec};
+use super::random;
+use clip::params::{self, Params, Spec, view};
 use clip::tree::{Path, Tree};
 use ndarray::{Array2, ArrayView2, ArrayViewMut2};
 
@@ -30,7 +30,7 @@ pub struct Layer<S, const K: usize> {
     spec: S,
     dims: [(usize, usize); K],
     tensors: Vec<Tensor>,
-    /// The inputs, then the parameters, one after the other.
+    /// The inputs, then the parameters, one after the other; then the buffers, which nothing is differentiated by.
     point: Vec<f32>,
 }
 
@@ -60,8 +60,10 @@ impl<S: Tree<Leaf = Spec>, const K: usize> Layer<S, K> {
 
         let mut tensors =
             Vec::from(inputs.map(|(name, rows, cols)| Tensor { name: name.to_string(), shape: vec![rows, cols] }));
-        spec.map(&Path::ROOT, &mut |path, leaf| {
-            tensors.push(Tensor { name: path.to_string(), shape: leaf.shape.clone() });
+        params::for_each(&spec, &Path::ROOT, |path, leaf, _| {
+            if !leaf.is_buffer() {
+                tensors.push(Tensor { name: path.to_string(), shape: leaf.shape.clone() });
+            }
         });
         Layer { name: name.into(), spec, dims: inputs.map(|(_, rows, cols)| (rows, cols)), tensors, point }
     }
@@ -134,7 +136,7 @@ impl<S: Tree<Leaf = Spec>, const K: usize> Layer<S, K> {
         let dy = random::matrix(expected.dim(), 3);
         let mut y = Array2::from_elem(expected.dim(), f32::NAN);
 
-        let inputs_len = self.point.len() - params::count(&self.spec);
+        let inputs_len = self.point.len() - params::len(&self.spec);
         let mut gradient = vec![f32::NAN; inputs_len];
         gradient.resize(self.point.len(), START);
         let (mut dx, g) = gradient.split_at_mut(inputs_len);
@@ -151,7 +153,9 @@ impl<S: Tree<Leaf = Spec>, const K: usize> Layer<S, K> {
             }),
             g: params::view_mut(&self.spec, g),
         });
-        gradient[inputs_len..].iter_mut().for_each(|sum| *sum -= START);
+        let (g, slots) = gradient[inputs_len..].split_at_mut(params::count(&self.spec));
+        g.iter_mut().for_each(|sum| *sum -= START);
+        slots.fill(0.0);
         (expected.into_iter().collect(), dy, y, to_f64(&gradient))
     }
 

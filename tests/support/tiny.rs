@@ -1,7 +1,7 @@
 //! A tiny CLIP and random batches for it.
 
 use clip::models::text::Captions;
-use clip::models::{Config, TextConfig, VisionConfig};
+use clip::models::{Config, Layers, TextConfig, VisionConfig};
 use clip::train::step::Pairs;
 use ndarray::Array2;
 use rand::{RngExt, SeedableRng};
@@ -14,9 +14,9 @@ pub fn config(width: usize) -> Config {
         quick_gelu: true,
         vision_cfg: VisionConfig {
             image_size: 24,
-            layers: 3,
+            layers: Layers::Vit(3),
             width,
-            patch_size: 8,
+            patch_size: Some(8),
             head_width: width / 2,
             mlp_ratio: 4.0,
         },
