@@ -92,6 +92,34 @@ fn names_may_be_wrapped() {
 }
 
 #[test]
+fn resnets_come_back_with_their_statistics_and_counts() {
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/clip_resnet");
+    let (model, file) = load_model(&fixture).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    save(folder.path(), &model, &file, Format::OpenClip, Precision::F32).unwrap();
+    let (loaded, again) = load_model(folder.path()).unwrap();
+    assert!(loaded.params.flat == model.params.flat);
+    assert_eq!(again, file);
+    let written = Reader::open(&folder.path().join(WEIGHTS)).unwrap();
+    assert_eq!(written.dtype("visual.bn1.num_batches_tracked").unwrap(), "I64");
+    let checkpoint = open(folder.path()).unwrap();
+    assert_eq!(checkpoint.dtypes(), ["F32"]);
+    assert!(checkpoint.vision().unwrap().flat.len() > clip::params::count(&model.params.spec.visual));
+
+    // Twice the size: the pool's table is interpolated.
+    let twice = Overrides { image_size: Some(128), activation: None };
+    let (larger, _) = Checkpoint::open(folder.path(), &twice).unwrap().model().unwrap();
+    let positions = |model: &clip::models::clip::Model| {
+        let named = model.params.named(&TreePath::ROOT);
+        named.into_iter().find(|(name, ..)| name == "visual.attnpool.positional_embedding").unwrap().1.shape
+    };
+    assert_eq!((positions(&model)[0], positions(&larger)[0]), (5, 17));
+
+    let error = save(folder.path(), &model, &file, Format::HuggingFace, Precision::F32).unwrap_err().to_string();
+    assert!(error.contains("cannot be a ResNet"), "{error}");
+}
+
+#[test]
 fn torch_saves_are_read() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/torch");
     let checkpoint = open(&folder).unwrap();
