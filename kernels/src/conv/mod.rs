@@ -188,11 +188,13 @@ pub fn backward_weights_on(isa: Isa, conv: &Conv, x: &[f32], dy: &[f32], dw: &mu
     let stretches = (PARTIALS / dw.len()).clamp(1, pixels.div_ceil(PIXELS));
     let stretch = pixels.div_ceil(stretches);
     let stretches = pixels.div_ceil(stretch);
+    let few = stretches < 4 * rayon::current_num_threads();
     PARTIAL.with(stretches * dw.len(), |partials| {
         partials.par_chunks_mut(dw.len()).zip(dy.par_chunks(stretch * outputs)).enumerate().for_each(
             |(s, (dw, dy))| {
                 let dy = Mat::new(dy, dy.len() / outputs, outputs);
-                patch_gradient(isa, dy, conv.patches(x).from(s * stretch), MatMut::new(dw, outputs, size));
+                let patches = conv.patches(x).from(s * stretch);
+                patch_gradient(isa, dy, patches, MatMut::new(dw, outputs, size), few);
             },
         );
         let add = |(o, dw): (usize, &mut [f32])| add_filter(isa, partials, o * size, outputs * size, conv.taps(), dw);

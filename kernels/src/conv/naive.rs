@@ -20,7 +20,7 @@ pub fn backward_weights(conv: &Conv, x: &[f32], dy: &[f32], dw: &mut [f32]) {
 }
 
 /// Calls `term(place in x, place in w, place in y)` for every product of the sum.
-pub fn terms(conv: &Conv, mut term: impl FnMut(usize, usize, usize)) {
+fn terms(conv: &Conv, mut term: impl FnMut(usize, usize, usize)) {
     let &Conv { pictures, height, width, in_channels, out_channels, kernel, stride } = conv;
     let (out_height, out_width) = (conv.out(height), conv.out(width));
     for pixel in 0..pictures * out_height * out_width {

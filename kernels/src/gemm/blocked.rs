@@ -88,6 +88,7 @@ pub(super) fn run(p: &Product) {
         // Only K decides how K is cut, so that a sum has the same bits however C is cut.
         kc: even(k, KC, 1),
         flat: p.c.rows <= FLAT,
+        parallel: true,
         beta: p.beta,
         c: p.c,
         finish: p.finish,
@@ -105,6 +106,8 @@ pub(super) struct Job<'a> {
     pub kc: usize,
     /// Whether A is the shared operand.
     pub flat: bool,
+    /// Whether more than one thread may work on it.
+    pub parallel: bool,
     pub beta: f32,
     pub c: Block<'a>,
     pub finish: Finish<'a>,
@@ -141,7 +144,7 @@ enum Side {
 
 impl Slab<'_> {
     fn run(&self) {
-        let parallel = self.p.c.rows * self.cols * self.depth >= PARALLEL;
+        let parallel = self.p.parallel && self.p.c.rows * self.cols * self.depth >= PARALLEL;
         let (side, lanes) = if self.p.flat { (Side::A, self.p.c.rows) } else { (Side::B, self.cols) };
         let unit = GROUP * self.unit(side);
         SHARED.with(self.panel_lanes(side, lanes) * self.depth, |shared| {
@@ -204,7 +207,7 @@ impl Slab<'_> {
     /// Rows and columns of a task, a few tasks per thread so that all are busy to the end.
     fn task_size(&self) -> (usize, usize) {
         let (rows, mr, nr) = (self.p.c.rows, self.kernel.mr, self.kernel.nr);
-        let wanted = 4 * rayon::current_num_threads();
+        let wanted = if self.p.parallel { 4 * rayon::current_num_threads() } else { 1 };
         if self.p.flat {
             return (rows, even(self.cols, (self.cols / wanted).clamp(nr, NC), nr));
         }

@@ -65,13 +65,18 @@ impl<'a> Filters<'a> {
                         // SAFETY: the assertions say that these lanes have these channels at all taps, and that the
                         // panel has a register's room at every step.
                         unsafe {
+                            // Loops of a constant length: the square stays in registers.
                             let mut rows = [V::splat(0.0); L];
-                            for (l, row) in rows.iter_mut().enumerate().take(width) {
-                                *row = load(from.wrapping_add(l * self.lane_stride + tap), n);
+                            for (l, row) in rows.iter_mut().enumerate() {
+                                if l < width {
+                                    *row = load(from.wrapping_add(l * self.lane_stride + tap), n);
+                                }
                             }
-                            for (i, column) in transpose(rows).into_iter().enumerate().take(n) {
-                                let step = at + (tap + i) * channels + c;
-                                column.store(group.as_mut_ptr().wrapping_add(step * unit));
+                            for (i, column) in transpose(rows).into_iter().enumerate() {
+                                if i < n {
+                                    let step = at + (tap + i) * channels + c;
+                                    column.store(group.as_mut_ptr().wrapping_add(step * unit));
+                                }
                             }
                         }
                     }

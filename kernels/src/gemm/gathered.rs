@@ -30,15 +30,17 @@ pub(crate) fn filter(isa: Isa, patches: Patches, filters: Filters, c: MatMut, ep
         k: patches.size(),
         kc: steps(patches.taps(), patches.size() / patches.taps()).max(1),
         flat: c.rows <= FLAT,
+        parallel: true,
         beta: 0.0,
         c: Block::new(c),
         finish: Finish::new(epilogue),
     });
 }
 
-/// C ← dyᵀ·P: the gradients of filters (O, K), K ordered (tap, channel), from those of outputs (M, O) and patches (M, K).
+/// C ← dyᵀ·P: the gradients of filters (O, K), K ordered (tap, channel), from those of outputs (M, O) and as many of the
+/// patches. On this thread alone unless `parallel`.
 #[track_caller]
-pub(crate) fn patch_gradient(isa: Isa, dy: Mat, patches: Patches, c: MatMut) {
+pub(crate) fn patch_gradient(isa: Isa, dy: Mat, patches: Patches, c: MatMut, parallel: bool) {
     assert_eq!((dy.cols, patches.size()), (c.rows, c.cols), "convolution: outputs, size of a patch");
     assert!(dy.rows <= patches.len(), "convolution: {} outputs of {} patches", dy.rows, patches.len());
     check_mat("dy", &dy, (dy.rows, c.rows));
@@ -50,11 +52,15 @@ pub(crate) fn patch_gradient(isa: Isa, dy: Mat, patches: Patches, c: MatMut) {
         isa,
         alpha: 1.0,
         a: Source::Matrix(Lanes::columns(dy)),
-        b: Source::PatchSteps(patches),
+        b: match patches.rows() {
+            Some(rows) => Source::Matrix(Lanes::columns(rows)),
+            None => Source::PatchSteps(patches),
+        },
         k: dy.rows,
         kc: even(dy.rows, KC, 1),
         // The patches are the operand that is large when gathered: a task makes its own, a panel at a time.
         flat: true,
+        parallel,
         beta: 0.0,
         c: Block::new(c),
         finish: Finish::None,

@@ -6,9 +6,10 @@
 //! the pixels that neighbouring taps share are still in L1, and a block's weights of one filter lie side by side in the
 //! checkpoint's (O, I, k, k).
 
+use super::Mat;
 use super::blocked::{KC, pieces};
 use super::pack::{Group, load, transpose};
-use super::runs::Runs;
+use super::runs::{Runs, put};
 use super::vector::Vector;
 
 /// Most taps of a kernel.
@@ -98,6 +99,12 @@ impl<'a> Patches<'a> {
         all * self.height.div_ceil(self.stride) * self.width.div_ceil(self.stride) - self.first
     }
 
+    /// As a matrix, if the patches are the pixels.
+    pub fn rows(&self) -> Option<Mat<'a>> {
+        let plain = self.kernel == 1 && self.stride == 1;
+        plain.then(|| Mat::new(&self.data[self.first * self.channels..], self.len(), self.channels))
+    }
+
     /// Numbers in a patch.
     pub fn size(&self) -> usize {
         self.taps() * self.channels
@@ -118,7 +125,7 @@ impl<'a> Patches<'a> {
     fn rows_inside(&self, y: usize) -> u16 {
         let (before, behind) = (u16::from(y > 0), u16::from(y + 1 < self.height));
         let (first, last) = if self.flipped { (behind, before) } else { (before, behind) };
-        if self.kernel == 1 { 1 } else { first * 0b111 | 0b111_000 | last * 0b111_000_000 }
+        if self.kernel == 1 { 1 } else { (first * 0b111) | 0b111_000 | (last * 0b111_000_000) }
     }
 
     /// The taps that are not to the left or to the right of the picture for a pixel of column `x`.
@@ -126,7 +133,7 @@ impl<'a> Patches<'a> {
     fn columns_inside(&self, x: usize) -> u16 {
         let (before, behind) = (u16::from(x > 0), u16::from(x + 1 < self.width));
         let (first, last) = if self.flipped { (behind, before) } else { (before, behind) };
-        if self.kernel == 1 { 1 } else { first * 0b1_001_001 | 0b10_010_010 | last * 0b100_100_100 }
+        if self.kernel == 1 { 1 } else { (first * 0b1_001_001) | 0b10_010_010 | (last * 0b100_100_100) }
     }
 
     /// From the middle of a patch to a tap.
@@ -181,7 +188,7 @@ impl<'a> Patches<'a> {
         panel: &mut [f32],
     ) {
         // What a whole register spills over is overwritten by the next step, but for the last ones.
-        let whole = panel.len().saturating_sub(L);
+        let whole = panel.len() as isize - L as isize;
         for (channel, channels, at) in blocks(self.taps(), self.channels, (k, depth)) {
             for tap in 0..self.taps() {
                 let delta = self.delta(tap) + channel as isize;
@@ -191,20 +198,24 @@ impl<'a> Patches<'a> {
                     *from = if pixel.inside >> tap & 1 == 1 { place } else { *from };
                 }
                 for (c, n) in pieces(channels, L) {
+                    let first = (at + tap * channels + c) * width;
                     // SAFETY: a tap that is inside has all the channels, and there are as many zeros; steps up to
                     // `whole` have room for a register, the others for `width` lanes.
                     unsafe {
+                        // Loops of a constant length: the square stays in registers.
                         let mut rows = [V::splat(0.0); L];
-                        for (row, from) in rows.iter_mut().zip(&from).take(width) {
+                        for (row, from) in rows.iter_mut().zip(&from) {
                             *row = load(from.wrapping_add(c), n);
                         }
-                        for (i, column) in transpose(rows).into_iter().enumerate().take(n) {
-                            let step = (at + tap * channels + c + i) * width;
-                            let to = panel.as_mut_ptr().wrapping_add(step);
-                            if step <= whole && panel.len() >= L {
-                                column.store(to)
-                            } else {
-                                column.store_first(to, width)
+                        let columns = transpose(rows);
+                        let to = panel.as_mut_ptr().wrapping_add(first);
+                        if n == L && (first + (L - 1) * width) as isize <= whole {
+                            for (i, column) in columns.into_iter().enumerate() {
+                                column.store(to.add(i * width));
+                            }
+                        } else {
+                            for (i, column) in columns.into_iter().enumerate().take(n) {
+                                put(column, to.add(i * width), width);
                             }
                         }
                     }
@@ -265,10 +276,22 @@ impl<'a> Patches<'a> {
         for (lane, width) in pieces(lanes, unit) {
             let runs = Runs::new(self, (first + lane, width));
             let mut pixels = self.pixels(k, depth);
-            for step in dst[lane * depth..][..unit * depth].chunks_exact_mut(unit) {
-                // SAFETY: the caller gives the instruction set; a step has room for the `width` lanes of the runs.
-                unsafe { runs.copy::<V>(self.data, pixels.next(), step.as_mut_ptr()) }
-                step[width..].fill(0.0);
+            let steps = dst[lane * depth..][..unit * depth].chunks_exact_mut(unit);
+            // SAFETY: the caller gives the instruction set; a step has room for the `width` lanes of the runs.
+            unsafe {
+                match runs.only().filter(|_| width == unit) {
+                    Some(run) => {
+                        for step in steps {
+                            run.copy_or_clear::<V>(self.data, pixels.next(), step);
+                        }
+                    }
+                    None => {
+                        for step in steps {
+                            runs.copy::<V>(self.data, pixels.next(), step.as_mut_ptr());
+                            step[width..].fill(0.0);
+                        }
+                    }
+                }
             }
         }
     }

@@ -44,6 +44,13 @@ impl Runs {
         runs
     }
 
+    /// The tap that has all the lanes, if one has.
+    pub fn only(&self) -> Option<Run> {
+        let mut present = self.taps.iter().filter(|tap| tap.len > 0);
+        let first = present.next().copied();
+        first.filter(|_| present.next().is_none())
+    }
+
     /// Copies the lanes of a pixel's patch to `dst`.
     ///
     /// # Safety
@@ -74,7 +81,7 @@ impl Runs {
 
 /// Neighbouring lanes of a patch that are neighbours in memory.
 #[derive(Clone, Copy, Default)]
-struct Run {
+pub(super) struct Run {
     /// The taps they belong to, as in [`Pixel::inside`].
     taps: u16,
     /// From the middle of the patch to the first.
@@ -85,6 +92,23 @@ struct Run {
 }
 
 impl Run {
+    /// Copies the lanes of a pixel's patch to `dst`, zeros if they are outside; whole registers of them.
+    ///
+    /// # Safety
+    /// The CPU has the instruction set of `V`, and the pixel is one of the pictures `data`.
+    #[inline(always)]
+    pub unsafe fn copy_or_clear<V: Vector>(&self, data: &[f32], pixel: Pixel, dst: &mut [f32]) {
+        let from = data.as_ptr().wrapping_add(pixel.middle).wrapping_offset(self.delta);
+        let inside = pixel.inside & self.taps != 0;
+        for lane in (0..dst.len()).step_by(V::LANES) {
+            // SAFETY: a tap that is inside has as many lanes as `dst`, in whole registers.
+            unsafe {
+                let x = if inside { V::load(from.add(lane)) } else { V::splat(0.0) };
+                x.store(dst.as_mut_ptr().add(lane));
+            }
+        }
+    }
+
     /// # Safety
     /// As [`Runs::copy`], all taps of the run being inside.
     #[inline(always)]
@@ -109,7 +133,7 @@ impl Run {
 
 /// Stores the first `n` lanes.
 #[inline(always)]
-unsafe fn put<V: Vector>(x: V, p: *mut f32, n: usize) {
+pub(super) unsafe fn put<V: Vector>(x: V, p: *mut f32, n: usize) {
     // SAFETY: passed on to the caller.
     unsafe { if n >= V::LANES { x.store(p) } else { x.store_first(p, n) } }
 }
