@@ -1,4 +1,4 @@
-//! Files written whole or not at all.
+//! Files written whole or not at all, and read anywhere.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
@@ -38,4 +38,24 @@ fn fill(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io
 fn sync_folder(path: &Path) -> io::Result<()> {
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
+}
+
+/// Fills `out` from the bytes at `offset`. A shared file can be read from several threads at once.
+///
+/// # Errors
+/// What the file system says; [`io::ErrorKind::UnexpectedEof`] if the file ends before.
+#[cfg(unix)]
+pub fn read_exact_at(file: &File, out: &mut [u8], offset: u64) -> io::Result<()> {
+    std::os::unix::fs::FileExt::read_exact_at(file, out, offset)
+}
+
+#[cfg(windows)]
+pub fn read_exact_at(file: &File, mut out: &mut [u8], mut offset: u64) -> io::Result<()> {
+    while !out.is_empty() {
+        match std::os::windows::fs::FileExt::seek_read(file, out, offset)? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            n => (out, offset) = (&mut out[n..], offset + n as u64),
+        }
+    }
+    Ok(())
 }

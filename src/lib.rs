@@ -28,10 +28,14 @@
 //! [`layers::linear`] is the smallest forward/backward pair; [`layers::block`] puts the pairs together,
 //! [`models::clip`] the blocks, [`loss::info_nce`] is what they are trained for and [`train`] the loop. [`tree`] says
 //! how parameters, gradients and activations are all one kind of tree.
+//!
+//! To use a trained model, start with [`Clip::load`].
 
 #![forbid(unsafe_code)]
 
 pub mod checkpoint;
+pub mod cli;
+mod clip;
 pub mod eval;
 pub mod input;
 pub mod io;
@@ -43,6 +47,8 @@ pub mod params;
 pub mod plot;
 pub mod train;
 pub mod tree;
+
+pub use clip::{Clip, ImageEncoder, LoadError, TextEncoder};
 
 /// The README's example runs as a test.
 #[cfg(doctest)]

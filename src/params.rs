@@ -98,6 +98,25 @@ impl<S: Tree<Leaf = Spec>> Params<S> {
         params
     }
 
+    /// Every leaf in the order of the tree: its name from `at`, what it is, and its values.
+    pub fn named(&self, at: &Path) -> Vec<(String, Spec, &[f32])> {
+        let mut named = vec![];
+        for_each(&self.spec, at, |path, spec, range| named.push((path.to_string(), spec.clone(), &self.flat[range])));
+        named
+    }
+
+    /// The same, to be filled.
+    pub fn named_mut(&mut self, at: &Path) -> Vec<(String, Spec, &mut [f32])> {
+        let (mut parameters, mut buffers) = self.flat.split_at_mut(count(&self.spec));
+        let mut named = vec![];
+        self.spec.map(at, &mut |path, spec| {
+            let rest = if spec.is_buffer() { &mut buffers } else { &mut parameters };
+            let values = rest.split_off_mut(..spec.size()).expect("as many values as the table says");
+            named.push((path.to_string(), spec.clone(), values));
+        });
+        named
+    }
+
     /// Read-only views, one per leaf.
     pub fn view(&self) -> S::Of<&[f32]> {
         view(&self.spec, &self.flat)

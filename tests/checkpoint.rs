@@ -4,9 +4,8 @@ mod support {
     pub mod tiny;
 }
 
-use clip::checkpoint::config_file::ConfigFile;
-use clip::checkpoint::safetensors::{Reader, Values, write};
-use clip::checkpoint::{CONFIG, WEIGHTS, load_model, load_text, load_vision, save_model};
+use clip::checkpoint::safetensors::{Reader, Tensor as Named, write};
+use clip::checkpoint::{CONFIG, Checkpoint, ConfigFile, Dtype as Stored, Overrides, WEIGHTS, load_model, save_model};
 use clip::models::clip::Model;
 use clip::params::{count, for_each};
 use clip::tree::Path as TreePath;
@@ -69,9 +68,8 @@ fn a_resnet_comes_back_with_its_buffers() {
 #[test]
 fn either_tower_comes_alone() {
     let (folder, model) = saved();
-    let weights = folder.path().join(WEIGHTS);
-    let vision = load_vision(&weights, &model.config).unwrap();
-    let text = load_text(&weights, &model.config).unwrap();
+    let checkpoint = Checkpoint::open(folder.path(), &Overrides::default()).unwrap();
+    let (vision, text) = (checkpoint.vision().unwrap(), checkpoint.text().unwrap());
     assert!(vision.flat == model.params.flat[..vision.flat.len()]);
     assert!(text.flat == model.params.flat[vision.flat.len()..model.params.flat.len() - 1]);
     let batch = Batch::random(3, 0);
@@ -179,11 +177,10 @@ fn wrong_tensors_are_named() {
 #[test]
 fn tensors_without_a_place_are_named() {
     let (folder, model) = saved();
-    let mut tensors = vec![];
-    for_each(&model.params.spec, &TreePath::ROOT, |path, spec, range| {
-        tensors.push((path.to_string(), spec.shape.clone(), Values::F32(&model.params.flat[range])));
-    });
-    tensors.push(("logit_bias".into(), vec![], Values::F32(&[0.0])));
+    let ours = model.params.named(&TreePath::ROOT).into_iter();
+    let mut tensors: Vec<_> =
+        ours.map(|(name, spec, values)| Named::new(&name, &spec.shape, values, Stored::F32)).collect();
+    tensors.push(Named::new("logit_bias", &[], &[0.0], Stored::F32));
     write(&folder.path().join(WEIGHTS), &tensors, []).unwrap();
     assert!(error_of(folder.path()).contains("no place for logit_bias"));
 }
@@ -218,6 +215,41 @@ fn broken_files_are_refused() {
     assert!(error_of(folder.path()).contains(CONFIG));
 }
 
+/// A file of this header, and as many zeros behind it.
+fn with_header(header: &str, data: usize) -> String {
+    let (folder, _) = saved();
+    let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+    bytes.extend_from_slice(header.as_bytes());
+    bytes.resize(bytes.len() + data, 0);
+    fs::write(folder.path().join(WEIGHTS), bytes).unwrap();
+    error_of(folder.path())
+}
+
+#[test]
+fn hostile_headers_are_refused() {
+    let tensor = |name: &str, shape: &str, from: &str, to: &str| {
+        format!(r#""{name}":{{"dtype":"F32","shape":{shape},"data_offsets":[{from},{to}]}}"#)
+    };
+    let file = |tensors: &[String]| format!("{{{}}}", tensors.join(","));
+    let cases = [
+        // Overlapping, apart, backwards, negative, not what the shape needs, beyond what can be counted.
+        (file(&[tensor("a", "[2]", "0", "8"), tensor("b", "[2]", "4", "12")]), 12, "invalid offset"),
+        (file(&[tensor("a", "[1]", "0", "4"), tensor("b", "[1]", "8", "12")]), 12, "invalid offset"),
+        (file(&[tensor("a", "[1]", "8", "4")]), 4, "offset"),
+        (file(&[tensor("a", "[1]", "-4", "0")]), 4, "invalid value"),
+        (file(&[tensor("a", "[3]", "0", "4")]), 4, "not a safetensors file"),
+        (file(&[tensor("a", "[4294967296,4294967296]", "0", "4")]), 4, "not a safetensors file"),
+        (file(&[tensor("a", "[1]", "0", "4"), tensor("a", "[1]", "0", "4")]), 4, "tensor a is there twice"),
+        (file(&[tensor("a", "[18446744073709551615]", "0", "18446744073709551612")]), 4, "not a safetensors file"),
+        ("[]".into(), 0, "a header of named tensors"),
+        (r#"{"__metadata__":{"format":1}}"#.into(), 0, "not a safetensors file"),
+    ];
+    for (header, data, expected) in cases {
+        let error = with_header(&header, data);
+        assert!(error.contains(expected) && error.contains(WEIGHTS), "{header}: {error}");
+    }
+}
+
 proptest! {
     /// Whatever bytes: an error, never a panic, never a large allocation.
     #[test]
@@ -235,13 +267,14 @@ proptest! {
     fn damage_is_survived(places in proptest::collection::vec((0usize..2000, any::<u8>()), 1..6)) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.safetensors");
-        let values = Values::F32(&[1.0, 2.0, 3.0, 4.0]);
-        write(&path, &[("a".into(), vec![2, 2], values), ("b".into(), vec![4], values)], []).unwrap();
+        let values = [1.0, 2.0, 3.0, 4.0];
+        let tensor = |name, shape: &[usize]| Named::new(name, shape, &values, Stored::F32);
+        write(&path, &[tensor("a", &[2, 2]), tensor("b", &[4])], []).unwrap();
         let mut bytes = fs::read(&path).unwrap();
         let len = bytes.len();
         places.iter().for_each(|&(place, byte)| bytes[place % len] = byte);
         fs::write(&path, bytes).unwrap();
-        if let Ok(mut reader) = Reader::open(&path) {
+        if let Ok(reader) = Reader::open(&path) {
             let _ = reader.read("a", &[2, 2], &mut [0.0; 4]);
         }
     }

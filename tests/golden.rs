@@ -1,9 +1,11 @@
-//! CLIP against the reference implementation: outputs, loss, all gradients and one AdamW step, as computed by OpenCLIP
-//! on PyTorch. Runs on every folder in `tests/golden` and, when `CLIP_GOLDEN_DIR` is set, on every folder in there.
+//! CLIP against the reference implementations: outputs, loss, all gradients and one AdamW step, as computed by OpenCLIP
+//! on PyTorch; outputs of Hugging Face's. Runs on every folder in `tests/golden` and, when `CLIP_GOLDEN_DIR` is set, on every folder in there.
 
-use clip::checkpoint::config_file::ConfigFile;
-use clip::checkpoint::load_params;
+#[path = "support/golden_hugging_face.rs"]
+mod hugging_face;
+
 use clip::checkpoint::safetensors::Reader;
+use clip::checkpoint::{ConfigFile, load_params};
 use clip::models::clip::{Clip, Model, spec};
 use clip::models::text::{self, Captions};
 use clip::models::{Config, Keep, Layers, Mode, Workspace, visual};
@@ -27,19 +29,23 @@ const LR: f32 = 5e-4;
 
 #[test]
 fn models_agree_with_the_reference() {
-    let configs = golden_folders().into_iter().map(|folder| check(&folder).vision_cfg.layers).collect::<Vec<_>>();
+    let configs = folders_with("grads.safetensors")
+        .into_iter()
+        .map(|folder| check(&folder).vision_cfg.layers)
+        .collect::<Vec<_>>();
     assert!(configs.iter().any(|layers| matches!(layers, Layers::Vit(_))), "no golden folder of a ViT");
     assert!(configs.iter().any(|layers| matches!(layers, Layers::ResNet(_))), "no golden folder of a ResNet");
 }
 
-fn golden_folders() -> Vec<PathBuf> {
+/// The golden folders that have this file.
+fn folders_with(file: &str) -> Vec<PathBuf> {
     let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
     let more = std::env::var_os("CLIP_GOLDEN_DIR").map(PathBuf::from);
     let entries = [Some(own), more].into_iter().flatten().flat_map(|folder| {
         let entries = std::fs::read_dir(&folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
         entries.map(|entry| entry.unwrap().path()).collect::<Vec<_>>()
     });
-    let mut folders: Vec<_> = entries.filter(|path| path.join("grads.safetensors").is_file()).collect();
+    let mut folders: Vec<_> = entries.filter(|path| path.join(file).is_file()).collect();
     folders.sort();
     folders
 }
@@ -47,12 +53,12 @@ fn golden_folders() -> Vec<PathBuf> {
 fn check(folder: &Path) -> Config {
     println!("{}", folder.display());
     let config = ConfigFile::read(&folder.join("open_clip_config.json")).unwrap().model_cfg;
-    let load = |file: &str| load_params(&folder.join(file), spec(&config), &TreePath::ROOT, |_| true).unwrap();
+    let load = |file: &str| load_params(&folder.join(file), spec(&config), &TreePath::ROOT).unwrap();
     let bytes = std::fs::read(folder.join("io.safetensors")).unwrap();
     let io = Io(SafeTensors::deserialize(&bytes).unwrap());
 
     let images = io.matrix("images");
-    let (ids, offsets) = io.captions();
+    let (ids, offsets) = io.captions("tokens");
     let captions = Captions { ids: &ids, offsets: &offsets };
     let model = Model { config: config.clone(), params: load("model.safetensors") };
     check_evaluation(&model, images.view(), captions, &io);
@@ -64,7 +70,7 @@ fn check(folder: &Path) -> Config {
 
 /// The gradients of all parameters; the reference has none of buffers.
 fn gradients(path: &Path, spec: Clip<Spec>) -> Params<Clip<Spec>> {
-    let (mut reader, mut grads) = (Reader::open(path).unwrap(), Params::zeros(spec));
+    let (reader, mut grads) = (Reader::open(path).unwrap(), Params::zeros(spec));
     for_each(&grads.spec, &TreePath::ROOT, |path, spec, range| {
         if !spec.is_buffer() {
             reader.read(&path.to_string(), &spec.shape, &mut grads.flat[range]).unwrap();
@@ -214,9 +220,9 @@ impl Io<'_> {
         Array2::from_shape_vec((rows, values.len() / rows), values).unwrap()
     }
 
-    /// Each row of `tokens` up to its end-of-text token, the first of the largest ids.
-    fn captions(&self) -> (Vec<u32>, Vec<usize>) {
-        let tensor = self.0.tensor("tokens").unwrap();
+    /// Each row of tokens up to its end-of-text token, the first of the largest ids.
+    fn captions(&self, name: &str) -> (Vec<u32>, Vec<usize>) {
+        let tensor = self.0.tensor(name).unwrap();
         let tokens: Vec<i64> =
             tensor.data().chunks_exact(8).map(|b| i64::from_le_bytes(b.try_into().unwrap())).collect();
         let (mut ids, mut offsets) = (vec![], vec![0]);

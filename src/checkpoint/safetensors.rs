@@ -1,20 +1,26 @@
 //! Tensors in and out of safetensors files, one at a time: a file is never in memory as a whole.
+//!
+//! Tensors are read at their place with ordinary reads, not through a memory map. A map would have to be copied from as
+//! well, since parameters are one block of f32; it reads no faster from a warm page cache, and counts the file's pages
+//! towards the memory of the process on top of the copy.
 
-use super::CheckpointError;
-use crate::io::write_atomic;
-use half::{bf16, f16};
-use safetensors::Dtype;
+use super::dtype::Dtype;
+use super::{CheckpointError, check};
+use crate::io::{read_exact_at, write_atomic};
 use safetensors::tensor::{Metadata, TensorInfo};
-use std::collections::HashMap;
+use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
+use std::fmt;
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 /// The format's own limit.
 const MAX_HEADER: u64 = 100_000_000;
 
 /// How many bytes are converted at a time.
-const CHUNK: usize = 1 << 16;
+const CHUNK: usize = 1 << 18;
 
 /// An open file whose header has been checked: offsets ascend without gap or overlap and end with the file.
 pub struct Reader {
@@ -27,7 +33,7 @@ pub struct Reader {
 impl Reader {
     pub fn open(path: &Path) -> Result<Reader, CheckpointError> {
         let io = |source| CheckpointError::Io { path: path.into(), source };
-        let invalid = |reason: String| CheckpointError::Format { path: path.into(), reason };
+        let invalid = |reason| CheckpointError::Format { path: path.into(), format: "safetensors", reason };
         let mut file = File::open(path).map_err(io)?;
         let size = file.metadata().map_err(io)?.len();
         let mut length = [0; 8];
@@ -38,13 +44,12 @@ impl Reader {
         }
         let mut text = vec![0; length as usize];
         file.read_exact(&mut text).map_err(io)?;
+        let UniqueNames = serde_json::from_slice(&text).map_err(|e| invalid(e.to_string()))?;
         let header: Metadata = serde_json::from_slice(&text).map_err(|e| invalid(e.to_string()))?;
         let data_start = 8 + length;
-        if data_start + header.data_len() as u64 != size {
-            return Err(invalid(format!(
-                "it has {size} bytes, its header promises {}",
-                data_start + header.data_len() as u64
-            )));
+        let promised = data_start.saturating_add(header.data_len() as u64);
+        if promised != size {
+            return Err(invalid(format!("it has {size} bytes, its header promises {promised}")));
         }
         Ok(Reader { path: path.into(), file, header, data_start })
     }
@@ -64,90 +69,97 @@ impl Reader {
         self.header.info(name).map(|info| info.shape.as_slice())
     }
 
-    /// Reads a tensor of this shape, converted to f32. A scalar may be stored as a vector of one, and as an integer:
-    /// counts are.
-    pub fn read(&mut self, name: &str, shape: &[usize], out: &mut [f32]) -> Result<(), CheckpointError> {
-        let (path, tensor) = (self.path.clone(), name.to_string());
-        let Some(info) = self.header.info(name) else {
-            return Err(CheckpointError::Missing { path, tensor });
-        };
-        let scalar = shape.is_empty() && info.shape == [1];
-        if info.shape != shape && !scalar {
-            return Err(CheckpointError::Shape { path, tensor, found: info.shape.clone(), expected: shape.to_vec() });
-        }
-        let convert: fn(&[u8]) -> f32 = match info.dtype {
-            Dtype::F32 => |b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]),
-            Dtype::F16 => |b| f16::from_le_bytes([b[0], b[1]]).to_f32(),
-            Dtype::BF16 => |b| bf16::from_le_bytes([b[0], b[1]]).to_f32(),
-            Dtype::I64 if shape.is_empty() => |b| i64::from_le_bytes(b.try_into().expect("eight bytes")) as f32,
-            other => return Err(CheckpointError::Dtype { path, tensor, found: format!("{other:?}") }),
-        };
-        let start = self.data_start + info.data_offsets.0 as u64;
-        let bytes = info.dtype.bitsize() / 8;
-        self.read_at(start, bytes, convert, out).map_err(|source| CheckpointError::Io { path, source })?;
-        match out.iter().position(|value| !value.is_finite()) {
-            Some(index) => {
-                Err(CheckpointError::NotFinite { path: self.path.clone(), tensor, index, value: out[index] })
-            }
-            None => Ok(()),
-        }
+    /// The type of a tensor's numbers, if it is there.
+    pub fn dtype(&self, name: &str) -> Option<String> {
+        self.header.info(name).map(|info| format!("{:?}", info.dtype))
     }
 
-    fn read_at(&mut self, start: u64, bytes: usize, convert: fn(&[u8]) -> f32, out: &mut [f32]) -> io::Result<()> {
-        self.file.seek(SeekFrom::Start(start))?;
-        let mut buffer = vec![0; CHUNK.min(out.len() * bytes)];
-        for out in out.chunks_mut(CHUNK / bytes) {
-            let raw = &mut buffer[..out.len() * bytes];
-            self.file.read_exact(raw)?;
-            out.iter_mut().zip(raw.chunks_exact(bytes)).for_each(|(out, raw)| *out = convert(raw));
+    /// Reads a tensor of this shape, converted to f32. A scalar may be stored as a vector of one, and as an integer:
+    /// counts are.
+    pub fn read(&self, name: &str, shape: &[usize], out: &mut [f32]) -> Result<(), CheckpointError> {
+        let (path, tensor) = (&self.path, name);
+        let Some(info) = self.header.info(name) else {
+            return Err(CheckpointError::Missing { path: path.into(), tensor: tensor.into() });
+        };
+        check::shape(path, tensor, &info.shape, shape)?;
+        let dtype = check::dtype(path, tensor, Dtype::of(info.dtype), shape, &format!("{:?}", info.dtype))?;
+        let start = self.data_start + info.data_offsets.0 as u64;
+        self.convert(start, dtype, out).map_err(|source| CheckpointError::Io { path: path.into(), source })?;
+        check::finite(path, tensor, out)
+    }
+
+    fn convert(&self, mut start: u64, dtype: Dtype, out: &mut [f32]) -> io::Result<()> {
+        let mut buffer = vec![0; CHUNK.min(out.len() * dtype.bytes())];
+        for out in out.chunks_mut(CHUNK / dtype.bytes()) {
+            let raw = &mut buffer[..out.len() * dtype.bytes()];
+            read_exact_at(&self.file, raw, start)?;
+            dtype.decode(raw, out);
+            start += raw.len() as u64;
         }
         Ok(())
     }
 }
 
-/// A tensor's numbers, and as what they are stored.
-#[derive(Clone, Copy, Debug)]
-pub enum Values<'a> {
-    F32(&'a [f32]),
-    /// Whole numbers: counts.
-    I64(&'a [f32]),
-}
+/// A JSON object none of whose keys comes twice, whatever the values: a parser that keeps the last would hide the first.
+struct UniqueNames;
 
-impl Values<'_> {
-    fn dtype(self) -> Dtype {
-        match self {
-            Values::F32(_) => Dtype::F32,
-            Values::I64(_) => Dtype::I64,
-        }
-    }
-
-    fn bytes(self) -> usize {
-        match self {
-            Values::F32(values) => 4 * values.len(),
-            Values::I64(values) => 8 * values.len(),
-        }
-    }
-
-    fn write(self, out: &mut dyn Write) -> io::Result<()> {
-        match self {
-            Values::F32(values) => write_numbers(out, values, f32::to_le_bytes),
-            Values::I64(values) => write_numbers(out, values, |value| (value as i64).to_le_bytes()),
-        }
+impl<'de> Deserialize<'de> for UniqueNames {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(UniqueNames)
     }
 }
 
-/// Writes tensors `(name, shape, values)`, in this order, and free-form strings; whole or not at all.
+impl<'de> Visitor<'de> for UniqueNames {
+    type Value = UniqueNames;
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("a header of named tensors")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<UniqueNames, A::Error> {
+        let mut seen = HashSet::new();
+        while let Some((name, IgnoredAny)) = map.next_entry::<Cow<str>, _>()? {
+            if seen.contains(&name) {
+                return Err(A::Error::custom(format!("tensor {name} is there twice")));
+            }
+            seen.insert(name);
+        }
+        Ok(UniqueNames)
+    }
+}
+
+/// A tensor to be written, and as what its numbers are stored.
+pub struct Tensor<'a> {
+    pub name: String,
+    pub shape: Vec<usize>,
+    pub values: Cow<'a, [f32]>,
+    pub dtype: Dtype,
+}
+
+impl<'a> Tensor<'a> {
+    pub fn new(name: &str, shape: &[usize], values: &'a [f32], dtype: Dtype) -> Self {
+        Tensor { name: name.into(), shape: shape.to_vec(), values: Cow::Borrowed(values), dtype }
+    }
+}
+
+/// Writes tensors, in this order, and free-form strings; whole or not at all.
 pub fn write<const N: usize>(
     path: &Path,
-    tensors: &[(String, Vec<usize>, Values)],
+    tensors: &[Tensor],
     metadata: [(&str, &str); N],
 ) -> Result<(), CheckpointError> {
     let io = |source| CheckpointError::Io { path: path.into(), source };
+    for Tensor { name, values, dtype, .. } in tensors {
+        if let Some(index) = dtype.first_too_large(values) {
+            let (path, tensor) = (path.into(), name.clone());
+            return Err(CheckpointError::TooLarge { path, tensor, index, value: values[index] });
+        }
+    }
     let mut end = 0;
-    let infos = tensors.iter().map(|(name, shape, values)| {
+    let infos = tensors.iter().map(|Tensor { name, shape, values, dtype }| {
         let start = end;
-        end += values.bytes();
-        (name.clone(), TensorInfo { dtype: values.dtype(), shape: shape.clone(), data_offsets: (start, end) })
+        end += values.len() * dtype.bytes();
+        (name.clone(), TensorInfo { dtype: (*dtype).into(), shape: shape.clone(), data_offsets: (start, end) })
     });
     let metadata: HashMap<_, _> = metadata.map(|(key, value)| (key.to_string(), value.to_string())).into();
     let header = Metadata::new(Some(metadata), infos.collect()).map_err(|e| io(io::Error::other(e.to_string())))?;
@@ -157,17 +169,15 @@ pub fn write<const N: usize>(
     write_atomic(path, |out| {
         out.write_all(&(header.len() as u64).to_le_bytes())?;
         out.write_all(&header)?;
-        tensors.iter().try_for_each(|(_, _, values)| values.write(out))
+        let mut buffer = vec![0; CHUNK];
+        for Tensor { values, dtype, .. } in tensors {
+            for values in values.chunks(CHUNK / dtype.bytes()) {
+                let raw = &mut buffer[..values.len() * dtype.bytes()];
+                dtype.encode(values, raw);
+                out.write_all(raw)?;
+            }
+        }
+        Ok(())
     })
     .map_err(io)
-}
-
-fn write_numbers<const N: usize>(out: &mut dyn Write, values: &[f32], convert: fn(f32) -> [u8; N]) -> io::Result<()> {
-    let mut buffer = Vec::with_capacity(CHUNK);
-    for values in values.chunks(CHUNK / N) {
-        buffer.clear();
-        buffer.extend(values.iter().flat_map(|&value| convert(value)));
-        out.write_all(&buffer)?;
-    }
-    Ok(())
 }

@@ -3,7 +3,8 @@
 use crate::input::{Picture, Preprocess, Scratch, Tokenizer};
 use crate::layers::patch_embed::CHANNELS;
 use crate::models::clip::{Inference, Model};
-use crate::models::text::Captions;
+use crate::models::text::{self, Captions, Text};
+use crate::models::visual::{self, Visual};
 use ndarray::{Array2, ArrayView2, Axis, concatenate};
 use rayon::prelude::*;
 
@@ -19,42 +20,66 @@ pub struct Embedder<'a> {
 }
 
 impl Embedder<'_> {
-    /// Unit-length embeddings (n, e) of n pictures; `paint(i, picture)` makes picture i.
+    /// As [`pictures`].
     pub fn pictures(&self, n: usize, paint: impl Fn(usize, &mut Picture) + Sync) -> Array2<f32> {
-        let pixels = CHANNELS * self.preprocess.size.pow(2);
-        let mut images = vec![0.0; BATCH.min(n) * pixels];
-        self.batches(n, |start, len, buffers| {
-            let images = &mut images[..len * pixels];
-            let scratch = || (Picture::default(), Scratch::default());
-            images.par_chunks_exact_mut(pixels).enumerate().for_each_init(scratch, |(picture, scratch), (i, image)| {
-                paint(start + i, picture);
-                self.preprocess.apply(picture, scratch, image);
-            });
-            let images = ArrayView2::from_shape((len, pixels), images).expect("len pictures");
-            self.model.encode_images(images, buffers)
-        })
+        let shape = self.model.config.vision();
+        pictures(&self.model.params.view().visual, &shape, self.preprocess, n, paint)
     }
 
-    /// Unit-length embeddings (n, e) of n captions.
-    pub fn captions<S: AsRef<str>>(&self, captions: &[S]) -> Array2<f32> {
-        let context_length = self.model.config.text_cfg.context_length;
-        self.batches(captions.len(), |start, len, buffers| {
-            let (mut ids, mut offsets) = (vec![], vec![0]);
-            for caption in &captions[start..start + len] {
-                self.tokenizer.encode_into(caption.as_ref(), context_length, &mut ids);
-                offsets.push(ids.len());
-            }
-            self.model.encode_texts(Captions { ids: &ids, offsets: &offsets }, buffers)
-        })
+    /// As [`captions`].
+    pub fn captions<S: AsRef<str>>(&self, texts: &[S]) -> Array2<f32> {
+        captions(&self.model.params.view().text, &self.model.config.text(), self.tokenizer, texts)
     }
+}
 
-    /// `embed(start, len, buffers)` for each batch of 0..n, one below the other.
-    fn batches(&self, n: usize, mut embed: impl FnMut(usize, usize, &mut Inference) -> Array2<f32>) -> Array2<f32> {
-        let mut buffers = Inference::default();
-        let parts: Vec<_> =
-            (0..n).step_by(BATCH).map(|start| embed(start, BATCH.min(n - start), &mut buffers)).collect();
-        let views: Vec<_> = parts.iter().map(|part| part.view()).collect();
-        let empty = Array2::zeros((0, self.model.config.embed_dim));
-        if views.is_empty() { empty } else { concatenate(Axis(0), &views).expect("rows of one width") }
-    }
+/// Unit-length embeddings (n, e) of n pictures; `paint(i, picture)` makes picture i.
+pub fn pictures(
+    p: &Visual<&[f32]>,
+    shape: &visual::Shape,
+    preprocess: &Preprocess,
+    n: usize,
+    paint: impl Fn(usize, &mut Picture) + Sync,
+) -> Array2<f32> {
+    let pixels = CHANNELS * preprocess.size.pow(2);
+    let mut images = vec![0.0; BATCH.min(n) * pixels];
+    batches(n, shape.embed_dim(), |start, len, buffers| {
+        let images = &mut images[..len * pixels];
+        let scratch = || (Picture::default(), Scratch::default());
+        images.par_chunks_exact_mut(pixels).enumerate().for_each_init(scratch, |(picture, scratch), (i, image)| {
+            paint(start + i, picture);
+            preprocess.apply(picture, scratch, image);
+        });
+        let images = ArrayView2::from_shape((len, pixels), images).expect("len pictures");
+        buffers.encode_images(p, shape, images)
+    })
+}
+
+/// Unit-length embeddings (n, e) of n captions.
+pub fn captions<S: AsRef<str>>(
+    p: &Text<&[f32]>,
+    shape: &text::Shape,
+    tokenizer: &Tokenizer,
+    texts: &[S],
+) -> Array2<f32> {
+    batches(texts.len(), shape.embed_dim, |start, len, buffers| {
+        let (mut ids, mut offsets) = (vec![], vec![0]);
+        for text in &texts[start..start + len] {
+            tokenizer.encode_into(text.as_ref(), shape.context_length, &mut ids);
+            offsets.push(ids.len());
+        }
+        buffers.encode_texts(p, shape, Captions { ids: &ids, offsets: &offsets })
+    })
+}
+
+/// `embed(start, len, buffers)` for each batch of 0..n, one below the other.
+fn batches(
+    n: usize,
+    embed_dim: usize,
+    mut embed: impl FnMut(usize, usize, &mut Inference) -> Array2<f32>,
+) -> Array2<f32> {
+    let mut buffers = Inference::default();
+    let parts: Vec<_> = (0..n).step_by(BATCH).map(|start| embed(start, BATCH.min(n - start), &mut buffers)).collect();
+    let views: Vec<_> = parts.iter().map(|part| part.view()).collect();
+    let empty = Array2::zeros((0, embed_dim));
+    if views.is_empty() { empty } else { concatenate(Axis(0), &views).expect("rows of one width") }
 }

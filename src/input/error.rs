@@ -12,6 +12,8 @@ pub enum InputError {
     Io { path: PathBuf, source: io::Error },
     #[error("{path}: not a picture that can be read: {source}")]
     Picture { path: PathBuf, source: image::ImageError },
+    #[error("{path}: not a tokenizer that can be used: {reason}")]
+    Tokenizer { path: PathBuf, reason: String },
     #[error("{path}: {source}")]
     Csv { path: PathBuf, source: csv::Error },
     #[error("{path}: no column named {wanted:?}; the columns are {columns:?}")]

@@ -26,6 +26,7 @@ pub mod sampler;
 pub mod shards;
 pub mod table;
 pub mod tokenizer;
+mod tokenizer_file;
 
 pub use augment::Augment;
 pub use clean::clean;

@@ -45,6 +45,49 @@ impl Interpolation {
     }
 }
 
+/// The inputs that one output blends.
+#[derive(Clone, Debug, Default)]
+pub struct Span {
+    /// The first of them.
+    pub start: usize,
+    /// Their weights, which add up to 1.
+    pub weights: Vec<f64>,
+}
+
+impl Interpolation {
+    /// What output `i` of `output` takes from `input` values.
+    pub fn span(self, i: usize, input: usize, output: usize) -> Span {
+        let mut span = Span::default();
+        self.fill(i, input, output, &mut span);
+        span
+    }
+
+    fn fill(self, i: usize, input: usize, output: usize, span: &mut Span) {
+        let scale = input as f64 / output as f64;
+        let stretch = scale.max(1.0);
+        let reach = self.support() * stretch;
+        let centre = (i as f64 + 0.5) * scale;
+        span.start = (centre - reach + 0.5).max(0.0) as usize;
+        let end = ((centre + reach + 0.5) as usize).min(input);
+        span.weights.clear();
+        // Multiplied by the reciprocal, as Pillow does: dividing would round differently.
+        let weight = |j| self.weight((j as f64 - centre + 0.5) * (1.0 / stretch));
+        span.weights.extend((span.start..end).map(weight));
+        let total: f64 = span.weights.iter().sum();
+        span.weights.iter_mut().for_each(|weight| *weight /= total);
+    }
+}
+
+impl Span {
+    /// The weighted sum of rows of `width` values.
+    pub fn blend(&self, rows: &[f32], width: usize, out: &mut [f32]) {
+        out.fill(0.0);
+        for (row, &weight) in rows.chunks_exact(width).skip(self.start).zip(&self.weights) {
+            out.iter_mut().zip(row).for_each(|(out, value)| *out += weight as f32 * value);
+        }
+    }
+}
+
 /// A rectangle of pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Region {
@@ -213,7 +256,7 @@ struct Taps {
     spans: Vec<Range<usize>>,
     /// Fixed-point weights of all spans, one after the other.
     weights: Vec<i32>,
-    floats: Vec<f64>,
+    span: Span,
 }
 
 impl Taps {
@@ -239,20 +282,9 @@ impl Taps {
             self.weights.push(1 << Self::PRECISION);
             return self.spans.push(i..i + 1);
         }
-        let input = axis.input.len();
-        let scale = input as f64 / axis.output as f64;
-        let stretch = scale.max(1.0);
-        let reach = filter.support() * stretch;
-        let centre = (i as f64 + 0.5) * scale;
-        let first = (centre - reach + 0.5).max(0.0) as usize;
-        let end = ((centre + reach + 0.5) as usize).min(input);
-        self.floats.clear();
-        // Multiplied by the reciprocal, as Pillow does: dividing would round differently.
-        let weight = |j| filter.weight((j as f64 - centre + 0.5) * (1.0 / stretch));
-        self.floats.extend((first..end).map(weight));
-        let total: f64 = self.floats.iter().sum();
-        self.weights.extend(self.floats.iter().map(|weight| fixed_point(weight / total)));
-        self.spans.push(first..end);
+        filter.fill(i, axis.input.len(), axis.output, &mut self.span);
+        self.weights.extend(self.span.weights.iter().map(|&weight| fixed_point(weight)));
+        self.spans.push(self.span.start..self.span.start + self.span.weights.len());
     }
 
     /// The horizontal pass. Writes one output row per input row.

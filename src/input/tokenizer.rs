@@ -8,11 +8,14 @@
 //! Equal to OpenCLIP's `SimpleTokenizer` token for token, with `<start_of_text>` and `<end_of_text>` recognised inside
 //! a caption as there.
 
+use super::InputError;
 use super::clean::clean;
+use super::tokenizer_file::TokenizerFile;
 use flate2::read::GzDecoder;
 use regex::Regex;
 use std::collections::HashMap;
 use std::io::Read;
+use std::path::Path;
 use std::sync::RwLock;
 use tokenizers::Model;
 use tokenizers::models::bpe::{BPE, Vocab};
@@ -30,6 +33,31 @@ const MERGES: &[u8] = include_bytes!("../../data/bpe/merges.txt.gz");
 /// Words kept with their tokens. Zipf's law makes this plenty; it bounds the memory on any input.
 const CACHED_WORDS: usize = 1 << 16;
 
+/// CLIP's tokens but for start and end of text, by id, and the merges, best first.
+pub struct Vocabulary {
+    pub tokens: Vec<String>,
+    pub merges: Vec<(String, String)>,
+}
+
+impl Vocabulary {
+    /// The published one.
+    pub fn clip() -> Self {
+        let mut text = String::new();
+        GzDecoder::new(MERGES).read_to_string(&mut text).expect("the embedded merges are intact");
+        let merges: Vec<(String, String)> = text
+            .lines()
+            .map(|line| line.split_once(' ').expect("a merge is two tokens"))
+            .map(|(left, right)| (left.to_owned(), right.to_owned()))
+            .collect();
+        let alphabet = alphabet();
+        let tokens = (alphabet.iter().map(|(_, letter)| letter.to_string()))
+            .chain(alphabet.iter().map(|(_, letter)| format!("{letter}</w>")))
+            .chain(merges.iter().map(|(left, right)| format!("{left}{right}")))
+            .collect();
+        Self { tokens, merges }
+    }
+}
+
 /// A tokenised caption, unpadded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caption {
@@ -40,7 +68,14 @@ pub struct Caption {
 }
 
 /// Text to token ids. Shared by reference between threads.
-pub struct Tokenizer {
+pub struct Tokenizer(Kind);
+
+enum Kind {
+    Clip(Box<ClipTokenizer>),
+    File(Box<TokenizerFile>),
+}
+
+struct ClipTokenizer {
     words: Regex,
     letters: [char; 256],
     merges: BPE,
@@ -50,19 +85,8 @@ pub struct Tokenizer {
 impl Tokenizer {
     /// The tokenizer of every OpenAI and OpenCLIP model with a native text tower.
     pub fn clip() -> Self {
-        let mut text = String::new();
-        GzDecoder::new(MERGES).read_to_string(&mut text).expect("the embedded merges are intact");
-        let merges: Vec<(String, String)> = text
-            .lines()
-            .map(|line| line.split_once(' ').expect("a merge is two tokens"))
-            .map(|(left, right)| (left.to_owned(), right.to_owned()))
-            .collect();
-        let alphabet = alphabet();
-        let vocabulary: Vocab = (alphabet.iter().map(|(_, letter)| letter.to_string()))
-            .chain(alphabet.iter().map(|(_, letter)| format!("{letter}</w>")))
-            .chain(merges.iter().map(|(left, right)| format!("{left}{right}")))
-            .zip(0..)
-            .collect();
+        let Vocabulary { tokens, merges } = Vocabulary::clip();
+        let vocabulary: Vocab = tokens.into_iter().zip(0..).collect();
         let merges = BPE::builder()
             .vocab_and_merges(vocabulary, merges)
             .end_of_word_suffix("</w>".to_owned())
@@ -70,8 +94,25 @@ impl Tokenizer {
             .build()
             .expect("the embedded merges are consistent");
         let mut letters = ['\0'; 256];
-        alphabet.iter().for_each(|&(byte, letter)| letters[usize::from(byte)] = letter);
-        Self { words: Regex::new(WORDS).expect("a valid pattern"), letters, merges, cache: RwLock::default() }
+        alphabet().iter().for_each(|&(byte, letter)| letters[usize::from(byte)] = letter);
+        let words = Regex::new(WORDS).expect("a valid pattern");
+        Self(Kind::Clip(Box::new(ClipTokenizer { words, letters, merges, cache: RwLock::default() })))
+    }
+
+    /// A model's own, from its `tokenizer.json`. It must open and close a caption with one token each.
+    ///
+    /// # Errors
+    /// [`InputError::Io`] and [`InputError::Tokenizer`], with the file's name.
+    pub fn open(path: &Path) -> Result<Self, InputError> {
+        TokenizerFile::open(path).map(|file| Self(Kind::File(Box::new(file))))
+    }
+
+    /// How many ids there can be.
+    pub fn vocabulary(&self) -> usize {
+        match &self.0 {
+            Kind::Clip(_) => VOCABULARY,
+            Kind::File(file) => file.largest as usize + 1,
+        }
     }
 
     /// The caption's tokens, at most `context_length` of them; a longer caption is cut and closed.
@@ -91,6 +132,15 @@ impl Tokenizer {
     #[track_caller]
     pub fn encode_into(&self, text: &str, context_length: usize, ids: &mut Vec<u32>) -> bool {
         assert!(context_length >= 2, "a context of {context_length} has no room for start and end of text");
+        match &self.0 {
+            Kind::Clip(clip) => clip.encode_into(text, context_length, ids),
+            Kind::File(file) => file.encode_into(text, context_length, ids),
+        }
+    }
+}
+
+impl ClipTokenizer {
+    fn encode_into(&self, text: &str, context_length: usize, ids: &mut Vec<u32>) -> bool {
         let start = ids.len();
         ids.push(START_OF_TEXT);
         let text = clean(text);

@@ -6,7 +6,7 @@ use super::{Config, Keep, Mode, Workspace};
 use crate::layers::normalize;
 use crate::params::{Init, Params, Spec};
 use crate::tree::{Arena, tree};
-use ndarray::{Array2, ArrayView2, ArrayViewMut2};
+use ndarray::{Array2, ArrayView2};
 
 tree! {
     /// All parameters under the names of OpenAI's checkpoints. The logits are exp(`logit_scale`) times the cosines.
@@ -50,32 +50,35 @@ impl Model {
 
     /// Unit-length embeddings (B,e) of normalised pictures (B,3S²).
     pub fn encode_images(&self, images: ArrayView2<f32>, buffers: &mut Inference) -> Array2<f32> {
-        let shape = self.config.vision();
-        let p = self.params.view();
-        self.normalized(images.nrows(), buffers, |features, Inference { workspace, scratch, .. }| {
-            visual::forward(&p.visual, &shape, images, Mode::Inference, features, workspace, scratch)
-        })
+        buffers.encode_images(&self.params.view().visual, &self.config.vision(), images)
     }
 
     /// Unit-length embeddings (B,e) of tokenised captions.
     pub fn encode_texts(&self, captions: Captions, buffers: &mut Inference) -> Array2<f32> {
-        let shape = self.config.text();
-        let p = self.params.view();
-        self.normalized(captions.len(), buffers, |features, Inference { workspace, scratch, .. }| {
-            text::forward(&p.text, &shape, captions, Keep::Nothing, features, workspace, scratch)
-        })
+        buffers.encode_texts(&self.params.view().text, &self.config.text(), captions)
+    }
+}
+
+impl Inference {
+    /// Unit-length embeddings (B,e) of normalised pictures (B,3S²), by an image tower alone.
+    pub fn encode_images(&mut self, p: &Visual<&[f32]>, shape: &visual::Shape, images: ArrayView2<f32>) -> Array2<f32> {
+        let mut features = Array2::zeros((images.nrows(), shape.embed_dim()));
+        let Inference { workspace, scratch } = self;
+        visual::forward(p, shape, images, Mode::Inference, features.view_mut(), workspace, scratch);
+        unit(features)
     }
 
-    fn normalized(
-        &self,
-        rows: usize,
-        buffers: &mut Inference,
-        encode: impl FnOnce(ArrayViewMut2<f32>, &mut Inference),
-    ) -> Array2<f32> {
-        let mut features = Array2::zeros((rows, self.config.embed_dim));
-        encode(features.view_mut(), buffers);
-        let (mut unit, mut norm) = (Array2::zeros(features.raw_dim()), Array2::zeros((rows, 1)));
-        normalize::forward(features.view(), unit.view_mut(), norm.view_mut());
-        unit
+    /// Unit-length embeddings (B,e) of tokenised captions, by a text tower alone.
+    pub fn encode_texts(&mut self, p: &Text<&[f32]>, shape: &text::Shape, captions: Captions) -> Array2<f32> {
+        let mut features = Array2::zeros((captions.len(), shape.embed_dim));
+        let Inference { workspace, scratch } = self;
+        text::forward(p, shape, captions, Keep::Nothing, features.view_mut(), workspace, scratch);
+        unit(features)
     }
+}
+
+fn unit(features: Array2<f32>) -> Array2<f32> {
+    let (mut unit, mut norm) = (Array2::zeros(features.raw_dim()), Array2::zeros((features.nrows(), 1)));
+    normalize::forward(features.view(), unit.view_mut(), norm.view_mut());
+    unit
 }

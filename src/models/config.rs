@@ -55,6 +55,8 @@ pub struct TextConfig {
     pub width: usize,
     pub heads: usize,
     pub layers: usize,
+    #[serde(default = "default_mlp_ratio", skip_serializing_if = "is_default_mlp_ratio")]
+    pub mlp_ratio: f64,
 }
 
 fn default_head_width() -> usize {
@@ -101,7 +103,7 @@ type Preset = (&'static str, (usize, bool, VisionPreset, [usize; 4]));
 type VisionPreset = (usize, Layers, usize, usize, usize);
 
 /// What a ResNet divides the edges of a picture by.
-const REDUCTION: usize = 32;
+pub const REDUCTION: usize = 32;
 
 /// CLIP's own tokenizer, whatever the model.
 pub const VOCAB_SIZE: usize = 49_408;
@@ -137,51 +139,30 @@ impl Config {
         let vision_cfg =
             VisionConfig { image_size, layers, width, patch_size, head_width, mlp_ratio: default_mlp_ratio() };
         let [context_length, width, heads, layers] = text;
-        let text_cfg = TextConfig { context_length, vocab_size: VOCAB_SIZE, width, heads, layers };
+        let mlp_ratio = default_mlp_ratio();
+        let text_cfg = TextConfig { context_length, vocab_size: VOCAB_SIZE, width, heads, layers, mlp_ratio };
         Ok(Config { embed_dim, quick_gelu, vision_cfg, text_cfg })
     }
 
     /// Refuses sizes that do not fit together, before anything is allocated for them.
     pub fn check(&self) -> Result<(), ConfigError> {
-        let (v, t) = (&self.vision_cfg, &self.text_cfg);
-        v.check()?;
-        let sizes = [
-            ("embed_dim", self.embed_dim, 1 << 16),
-            ("text_cfg.context_length", t.context_length, 1 << 16),
-            ("text_cfg.vocab_size", t.vocab_size, 1 << 24),
-            ("text_cfg.width", t.width, 1 << 16),
-            ("text_cfg.heads", t.heads, 1 << 16),
-            ("text_cfg.layers", t.layers, 1 << 10),
-        ];
-        check_sizes(&sizes)?;
-        check_multiple("text_cfg.width", t.width, "text_cfg.heads", t.heads)
+        check_sizes(&[("embed_dim", self.embed_dim, 1 << 16)])?;
+        self.vision_cfg.check()?;
+        self.text_cfg.check()
     }
 
     /// The image tower's shape.
     pub fn vision(&self) -> visual::Shape {
-        let (v, embed_dim) = (&self.vision_cfg, self.embed_dim);
-        match v.layers {
-            Layers::Vit(layers) => visual::Shape::Vit(v.vit(layers, embed_dim, self.activation())),
-            Layers::ResNet(layers) => visual::Shape::ResNet(v.resnet(layers, embed_dim)),
-        }
+        self.vision_cfg.shape(self.embed_dim, self.activation())
     }
 
     /// The text tower's shape.
     pub fn text(&self) -> text::Shape {
-        let t = &self.text_cfg;
-        let size = Size {
-            width: t.width,
-            mlp_width: 4 * t.width,
-            heads: t.heads,
-            layers: t.layers,
-            activation: self.activation(),
-            causal: true,
-        };
-        let (context_length, vocab_size) = (t.context_length, t.vocab_size);
-        text::Shape { context_length, vocab_size, size, embed_dim: self.embed_dim }
+        self.text_cfg.shape(self.embed_dim, self.activation())
     }
 
-    fn activation(&self) -> Activation {
+    /// The activation of both towers' Transformers.
+    pub fn activation(&self) -> Activation {
         if self.quick_gelu { Activation::QuickGelu } else { Activation::Gelu }
     }
 }
@@ -212,7 +193,8 @@ fn check_multiple(
 }
 
 impl VisionConfig {
-    fn check(&self) -> Result<(), ConfigError> {
+    /// As [`Config::check`], for this tower alone.
+    pub fn check(&self) -> Result<(), ConfigError> {
         check_sizes(&[
             ("vision_cfg.image_size", self.image_size, 1 << 14),
             ("vision_cfg.width", self.width, 1 << 16),
@@ -241,7 +223,7 @@ impl VisionConfig {
         }
         check_sizes(&layers.map(|layers| ("vision_cfg.layers", layers, 1 << 10)))?;
         check_sizes(&[("vision_cfg.width", self.width, 1 << 11)])?;
-        if self.width % 2 != 0 {
+        if !self.width.is_multiple_of(2) {
             return Err(ConfigError::OddWidth { width: self.width });
         }
         let pool = REDUCTION * self.width;
@@ -252,6 +234,14 @@ impl VisionConfig {
             return Err(ConfigError::ImageSize { image_size: self.image_size });
         }
         Ok(())
+    }
+
+    /// The tower's shape, before a joint space of width `embed_dim`.
+    pub fn shape(&self, embed_dim: usize, activation: Activation) -> visual::Shape {
+        match self.layers {
+            Layers::Vit(layers) => visual::Shape::Vit(self.vit(layers, embed_dim, activation)),
+            Layers::ResNet(layers) => visual::Shape::ResNet(self.resnet(layers, embed_dim)),
+        }
     }
 
     fn vit(&self, layers: usize, embed_dim: usize, activation: Activation) -> vit::Shape {
@@ -272,10 +262,56 @@ impl VisionConfig {
         resnet::Shape { image_size, width, layers, heads, embed_dim }
     }
 
-    /// m, truncated as OpenCLIP does.
-    fn mlp_width(&self) -> usize {
-        (self.width as f64 * self.mlp_ratio) as usize
+    /// m
+    pub fn mlp_width(&self) -> usize {
+        mlp_width(self.width, self.mlp_ratio)
     }
+}
+
+impl TextConfig {
+    /// As [`Config::check`], for this tower alone.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        check_sizes(&[
+            ("text_cfg.context_length", self.context_length, 1 << 16),
+            ("text_cfg.vocab_size", self.vocab_size, 1 << 24),
+            ("text_cfg.width", self.width, 1 << 16),
+            ("text_cfg.heads", self.heads, 1 << 16),
+            ("text_cfg.layers", self.layers, 1 << 10),
+            ("text_cfg.mlp_ratio × width", self.mlp_width(), 1 << 18),
+        ])?;
+        check_multiple("text_cfg.width", self.width, "text_cfg.heads", self.heads)
+    }
+
+    /// The tower's shape, before a joint space of width `embed_dim`.
+    pub fn shape(&self, embed_dim: usize, activation: Activation) -> text::Shape {
+        let size = Size {
+            width: self.width,
+            mlp_width: self.mlp_width(),
+            heads: self.heads,
+            layers: self.layers,
+            activation,
+            causal: true,
+        };
+        let (context_length, vocab_size) = (self.context_length, self.vocab_size);
+        text::Shape { context_length, vocab_size, size, embed_dim }
+    }
+
+    /// m
+    pub fn mlp_width(&self) -> usize {
+        mlp_width(self.width, self.mlp_ratio)
+    }
+}
+
+/// m, truncated as OpenCLIP does.
+fn mlp_width(width: usize, ratio: f64) -> usize {
+    (width as f64 * ratio) as usize
+}
+
+/// The ratio that gives this m.
+pub fn mlp_ratio(width: usize, mlp_width: usize) -> f64 {
+    let ratio = mlp_width as f64 / width as f64;
+    // The quotient may have been rounded down to just below an integral product.
+    if self::mlp_width(width, ratio) < mlp_width { ratio.next_up() } else { ratio }
 }
 
 #[cfg(test)]
@@ -314,6 +350,15 @@ mod tests {
             assert_eq!(serde_json::from_str::<Config>(&json).unwrap(), config);
         }
         assert!(Config::preset("ViT-B/33").unwrap_err().to_string().contains("ViT-B-32"));
+    }
+
+    #[test]
+    fn a_ratio_gives_back_its_mlp_width() {
+        for width in (1..2000).chain([1408, 1664, 65_536]) {
+            for mlp_width in [1, width, 4 * width, 4 * width + 1, 6144, 8192] {
+                assert_eq!(self::mlp_width(width, mlp_ratio(width, mlp_width)), mlp_width, "{width}");
+            }
+        }
     }
 
     #[test]

@@ -10,9 +10,8 @@
 //! | `report.md` | the last table |
 
 use super::{Options, TrainError};
-use crate::checkpoint::config_file::ConfigFile;
-use crate::checkpoint::safetensors::{Reader, Values, write};
-use crate::checkpoint::{self, CheckpointError};
+use crate::checkpoint::safetensors::{Reader, Tensor, write};
+use crate::checkpoint::{self, CheckpointError, ConfigFile, Dtype};
 use crate::io::write_atomic;
 use crate::models::clip::{self, Model};
 use crate::optim::adamw::AdamW;
@@ -73,7 +72,7 @@ impl RunFolder {
     /// Saves the state of the run, in one file so that it is of one step, and the model for use elsewhere.
     pub fn save(&self, model: &Model, config: &ConfigFile, adam: &AdamW) -> Result<(), CheckpointError> {
         let tensors = [("params", &model.params.flat), ("exp_avg", &adam.m), ("exp_avg_sq", &adam.v)]
-            .map(|(name, values)| (name.to_string(), vec![values.len()], Values::F32(values)));
+            .map(|(name, values)| Tensor::new(name, &[values.len()], values, Dtype::F32));
         checkpoint::save_model(&self.path, model, config)?;
         write(&self.file(RESUME), &tensors, [("step", adam.steps.to_string().as_str())])
     }
@@ -93,12 +92,12 @@ impl RunFolder {
     /// Restores what [`RunFolder::save`] saved, bit for bit.
     pub fn load(&self, model: &mut Model, adam: &mut AdamW) -> Result<(), CheckpointError> {
         let path = self.file(RESUME);
-        let mut reader = Reader::open(&path)?;
+        let reader = Reader::open(&path)?;
         for (name, out) in [("params", &mut model.params.flat), ("exp_avg", &mut adam.m), ("exp_avg_sq", &mut adam.v)] {
             reader.read(name, &[out.len()], out)?;
         }
         let step = reader.metadata("step").and_then(|step| step.parse().ok());
-        adam.steps = step.ok_or(CheckpointError::Format { path, reason: "it does not say its step".into() })?;
+        adam.steps = step.ok_or(CheckpointError::Config { path, reason: "it does not say its step".into() })?;
         Ok(())
     }
 }
@@ -112,10 +111,20 @@ fn next_name(logs: &Path, model: &str) -> String {
 }
 
 fn latest(logs: &Path) -> Result<PathBuf, TrainError> {
-    let entries = fs::read_dir(logs).map_err(|source| TrainError::File { path: logs.into(), source })?;
-    let states = entries.flatten().filter_map(|entry| {
-        let written = fs::metadata(entry.path().join(RESUME)).ok()?.modified().ok()?;
+    let newest = newest(logs, RESUME).map_err(|source| TrainError::File { path: logs.into(), source })?;
+    newest.ok_or_else(|| TrainError::NoRun { logs: logs.into() })
+}
+
+/// The run whose model was written last, if there is one.
+pub fn newest_model(logs: &Path) -> Option<PathBuf> {
+    newest(logs, checkpoint::WEIGHTS).ok().flatten()
+}
+
+/// The folder in `logs` whose `file` was written last.
+fn newest(logs: &Path, file: &str) -> io::Result<Option<PathBuf>> {
+    let files = fs::read_dir(logs)?.flatten().filter_map(|entry| {
+        let written = fs::metadata(entry.path().join(file)).ok()?.modified().ok()?;
         Some((written, entry.path()))
     });
-    states.max().map(|(_, path)| path).ok_or_else(|| TrainError::NoRun { logs: logs.into() })
+    Ok(files.max().map(|(_, path)| path))
 }

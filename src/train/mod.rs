@@ -11,8 +11,7 @@ pub mod step;
 
 pub use options::{Cli, Options};
 
-use crate::checkpoint::config_file::ConfigFile;
-use crate::checkpoint::{self, CheckpointError};
+use crate::checkpoint::{self, CheckpointError, ConfigFile};
 use crate::eval::collapse::{Collapse, Watch};
 use crate::eval::embed::Embedder;
 use crate::eval::metrics::{Evaluation, Line, Log, Metrics, ReadError, Step};

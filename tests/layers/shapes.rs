@@ -57,7 +57,7 @@ impl Towers {
             head_width: 5,
             mlp_ratio: 1.4,
         };
-        let text_cfg = TextConfig { context_length: 9, vocab_size: 12, width: 10, heads: 5, layers };
+        let text_cfg = TextConfig { context_length: 9, vocab_size: 12, width: 10, heads: 5, layers, mlp_ratio: 4.0 };
         let config = Config { embed_dim: 7, quick_gelu, vision_cfg, text_cfg };
         let images = random::matrix((3, config.vision().image_len()), 4);
         let ids = (0..16).map(|i| i * i % 11).collect();

@@ -29,7 +29,7 @@ pub fn config(width: usize) -> Config {
             head_width: width / 2,
             mlp_ratio: 4.0,
         },
-        text_cfg: TextConfig { context_length: 20, vocab_size: 300, width, heads: 2, layers: 2 },
+        text_cfg: TextConfig { context_length: 20, vocab_size: 300, width, heads: 2, layers: 2, mlp_ratio: 4.0 },
     }
 }
 

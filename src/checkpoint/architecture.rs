@@ -1,0 +1,84 @@
+//! What a checkpoint's towers look like, whatever says so.
+
+use crate::models::config::ConfigError;
+use crate::models::{Config, TextConfig, VisionConfig, text, visual};
+use crate::params::Spec;
+use crate::tree::{Path as TreePath, Tree};
+use kernels::Activation;
+
+/// A CLIP of which a tower may be absent.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Architecture {
+    /// e
+    pub embed_dim: usize,
+    pub activation: Activation,
+    pub vision: Option<VisionConfig>,
+    pub text: Option<TextConfig>,
+}
+
+/// Where a tree's names begin, in the tree of a whole CLIP.
+pub(super) const VISION: TreePath = TreePath::at("visual");
+pub(super) const TEXT: TreePath = TreePath::ROOT;
+pub(super) const LOGIT_SCALE: &str = "logit_scale";
+
+impl Architecture {
+    /// Refuses sizes that do not fit together, before anything is allocated for them.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        self.vision.as_ref().map_or(Ok(()), VisionConfig::check)?;
+        self.text.as_ref().map_or(Ok(()), TextConfig::check)
+    }
+
+    /// The image tower's shape.
+    pub fn vision(&self) -> Option<visual::Shape> {
+        self.vision.as_ref().map(|vision| vision.shape(self.embed_dim, self.activation))
+    }
+
+    /// The text tower's shape.
+    pub fn text(&self) -> Option<text::Shape> {
+        self.text.as_ref().map(|text| text.shape(self.embed_dim, self.activation))
+    }
+
+    /// The configuration of a whole CLIP, if both towers are there.
+    pub fn config(&self) -> Option<Config> {
+        Some(Config {
+            embed_dim: self.embed_dim,
+            quick_gelu: self.activation == Activation::QuickGelu,
+            vision_cfg: self.vision.clone()?,
+            text_cfg: self.text.clone()?,
+        })
+    }
+
+    /// A tower alone may come without its projection; the joint space is then as wide as the tower.
+    pub(super) fn without_projection(&mut self, image_projection: bool, text_projection: bool) {
+        match (&self.vision, &self.text) {
+            (Some(vision), None) if !image_projection => self.embed_dim = vision.width,
+            (None, Some(text)) if !text_projection => self.embed_dim = text.width,
+            _ => {}
+        }
+    }
+
+    /// Names and shapes of all parameters but the temperature.
+    pub(super) fn table(&self) -> Vec<(String, Vec<usize>)> {
+        let vision = self.vision().map(|shape| table(&shape.spec(), &VISION));
+        let text = self.text().map(|shape| table(&shape.spec(), &TEXT));
+        [vision, text].into_iter().flatten().flatten().collect()
+    }
+}
+
+impl From<&Config> for Architecture {
+    fn from(config: &Config) -> Self {
+        Architecture {
+            embed_dim: config.embed_dim,
+            activation: config.activation(),
+            vision: Some(config.vision_cfg.clone()),
+            text: Some(config.text_cfg.clone()),
+        }
+    }
+}
+
+/// Names and shapes of a tree's parameters.
+pub(super) fn table<S: Tree<Leaf = Spec>>(spec: &S, at: &TreePath) -> Vec<(String, Vec<usize>)> {
+    let mut table = vec![];
+    spec.map(at, &mut |path, spec| table.push((path.to_string(), spec.shape.clone())));
+    table
+}

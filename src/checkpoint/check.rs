@@ -1,0 +1,40 @@
+//! What every tensor must pass, from whatever file it comes.
+
+use super::CheckpointError;
+use super::dtype::Dtype;
+use std::path::Path;
+
+/// The shape is the model's; a scalar may be stored as a vector of one.
+pub fn shape(path: &Path, tensor: &str, found: &[usize], expected: &[usize]) -> Result<(), CheckpointError> {
+    if found == expected || (expected.is_empty() && found == [1]) {
+        return Ok(());
+    }
+    let (found, expected) = (found.to_vec(), expected.to_vec());
+    Err(CheckpointError::Shape { path: path.into(), tensor: tensor.into(), found, expected })
+}
+
+/// The numbers are of a type that parameters can have; only a scalar can be an integer, as counts are.
+pub fn dtype(
+    path: &Path,
+    tensor: &str,
+    dtype: Option<Dtype>,
+    shape: &[usize],
+    found: &str,
+) -> Result<Dtype, CheckpointError> {
+    dtype.filter(|&dtype| dtype != Dtype::I64 || shape.is_empty()).ok_or_else(|| CheckpointError::Dtype {
+        path: path.into(),
+        tensor: tensor.into(),
+        found: found.into(),
+    })
+}
+
+/// No NaN, no infinity.
+pub fn finite(path: &Path, tensor: &str, values: &[f32]) -> Result<(), CheckpointError> {
+    // Summed without branches, which vectorises: an infinity or NaN times zero is NaN, and stays.
+    const PIECE: usize = 4096;
+    let is_finite = |values: &[f32]| values.iter().map(|value| value * 0.0).sum::<f32>() == 0.0;
+    let Some(piece) = values.chunks(PIECE).position(|piece| !is_finite(piece)) else { return Ok(()) };
+    let rest = &values[piece * PIECE..];
+    let index = piece * PIECE + rest.iter().position(|value| !value.is_finite()).expect("a value that is not finite");
+    Err(CheckpointError::NotFinite { path: path.into(), tensor: tensor.into(), index, value: values[index] })
+}

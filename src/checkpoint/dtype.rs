@@ -1,0 +1,134 @@
+//! The number types of checkpoints, to and from f32.
+
+use half::slice::HalfFloatSliceExt;
+use half::{bf16, f16};
+use serde::Serialize;
+use std::fmt;
+
+/// What a tensor's numbers may be stored as, little-endian.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dtype {
+    F32,
+    F16,
+    Bf16,
+    /// Whole numbers: counts.
+    I64,
+}
+
+/// What a model's parameters are written as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    F32,
+    F16,
+}
+
+impl From<Precision> for Dtype {
+    fn from(precision: Precision) -> Self {
+        match precision {
+            Precision::F32 => Dtype::F32,
+            Precision::F16 => Dtype::F16,
+        }
+    }
+}
+
+impl fmt::Display for Precision {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(match self {
+            Precision::F32 => "f32",
+            Precision::F16 => "f16",
+        })
+    }
+}
+
+impl Dtype {
+    /// Nothing for types that no parameter has.
+    pub(super) fn of(dtype: safetensors::Dtype) -> Option<Dtype> {
+        match dtype {
+            safetensors::Dtype::F32 => Some(Dtype::F32),
+            safetensors::Dtype::F16 => Some(Dtype::F16),
+            safetensors::Dtype::BF16 => Some(Dtype::Bf16),
+            safetensors::Dtype::I64 => Some(Dtype::I64),
+            _ => None,
+        }
+    }
+
+    /// Bytes of a number.
+    pub fn bytes(self) -> usize {
+        match self {
+            Dtype::F16 | Dtype::Bf16 => 2,
+            Dtype::F32 => 4,
+            Dtype::I64 => 8,
+        }
+    }
+
+    /// Exactly: f32 holds every f16 and bf16, and counts up to 2²⁴.
+    pub(super) fn decode(self, raw: &[u8], out: &mut [f32]) {
+        match self {
+            Dtype::F32 => {
+                let numbers = raw.as_chunks().0;
+                out.iter_mut().zip(numbers).for_each(|(out, raw)| *out = f32::from_le_bytes(*raw));
+            }
+            Dtype::I64 => {
+                let numbers = raw.as_chunks().0;
+                out.iter_mut().zip(numbers).for_each(|(out, raw)| *out = i64::from_le_bytes(*raw) as f32);
+            }
+            Dtype::F16 => decode_halves(raw, f16::from_le_bytes, out),
+            Dtype::Bf16 => decode_halves(raw, bf16::from_le_bytes, out),
+        }
+    }
+
+    /// Rounded to nearest, ties to even.
+    pub(super) fn encode(self, values: &[f32], raw: &mut [u8]) {
+        match self {
+            Dtype::F32 => {
+                let numbers = raw.as_chunks_mut().0;
+                numbers.iter_mut().zip(values).for_each(|(raw, value)| *raw = value.to_le_bytes());
+            }
+            Dtype::I64 => {
+                let numbers = raw.as_chunks_mut().0;
+                numbers.iter_mut().zip(values).for_each(|(raw, &value)| *raw = (value as i64).to_le_bytes());
+            }
+            Dtype::F16 => encode_halves(values, |value| f16::from_f32(value).to_le_bytes(), raw),
+            Dtype::Bf16 => encode_halves(values, |value| bf16::from_f32(value).to_le_bytes(), raw),
+        }
+    }
+
+    /// The first value that would become infinite.
+    pub(super) fn first_too_large(self, values: &[f32]) -> Option<usize> {
+        match self {
+            Dtype::F32 | Dtype::I64 => None,
+            Dtype::F16 => values.iter().position(|&value| f16::from_f32(value).is_infinite()),
+            Dtype::Bf16 => values.iter().position(|&value| bf16::from_f32(value).is_infinite()),
+        }
+    }
+}
+
+impl From<Dtype> for safetensors::Dtype {
+    fn from(dtype: Dtype) -> Self {
+        match dtype {
+            Dtype::F32 => safetensors::Dtype::F32,
+            Dtype::F16 => safetensors::Dtype::F16,
+            Dtype::Bf16 => safetensors::Dtype::BF16,
+            Dtype::I64 => safetensors::Dtype::I64,
+        }
+    }
+}
+
+/// Slice by slice, for which `half` uses the CPU's own conversion.
+fn decode_halves<H: Copy + Default>(raw: &[u8], decode: fn([u8; 2]) -> H, out: &mut [f32])
+where
+    [H]: HalfFloatSliceExt,
+{
+    const PIECE: usize = 256;
+    let mut halves = [H::default(); PIECE];
+    for (raw, out) in raw.as_chunks().0.chunks(PIECE).zip(out.chunks_mut(PIECE)) {
+        let halves = &mut halves[..raw.len()];
+        halves.iter_mut().zip(raw).for_each(|(half, raw)| *half = decode(*raw));
+        halves.convert_to_f32_slice(out);
+    }
+}
+
+fn encode_halves(values: &[f32], encode: impl Fn(f32) -> [u8; 2], raw: &mut [u8]) {
+    raw.as_chunks_mut().0.iter_mut().zip(values).for_each(|(raw, &value)| *raw = encode(value));
+}

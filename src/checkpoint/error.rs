@@ -1,0 +1,57 @@
+//! Why a checkpoint could not be read or written.
+
+use super::names::Tower;
+use crate::models::config::ConfigError;
+use std::path::PathBuf;
+
+/// Every message names the file.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckpointError {
+    #[error("{}: {source}", path.display())]
+    Io { path: PathBuf, source: std::io::Error },
+    #[error("{}: no weights here; looked for {}", path.display(), looked_for.join(", "))]
+    NoWeights { path: PathBuf, looked_for: Vec<&'static str> },
+    #[error("{}: not a {format} file: {reason}", path.display())]
+    Format { path: PathBuf, format: &'static str, reason: String },
+    /// OpenAI's own downloads are programs.
+    #[error("{0}: a TorchScript program, whose weights only PyTorch can take out:\n\
+             import torch; from safetensors.torch import save_file\n\
+             weights = torch.jit.load({0:?}, map_location=\"cpu\").state_dict()\n\
+             save_file({{name: tensor.clone() for name, tensor in weights.items()}}, {1:?})",
+            path.display(), path.with_extension("safetensors").display())]
+    TorchScript { path: PathBuf },
+    #[error("{}: {reason}", path.display())]
+    Config { path: PathBuf, reason: String },
+    #[error("{}: tensor {tensor} is missing", path.display())]
+    Missing { path: PathBuf, tensor: String },
+    #[error("{}: Hugging Face's CLIP has no name for {tensor}", path.display())]
+    NoName { path: PathBuf, tensor: String },
+    #[error("{}: tensor {tensor} is in another file too", path.display())]
+    Twice { path: PathBuf, tensor: String },
+    #[error("{}: this model has no place for {}", path.display(), first_of(tensors))]
+    Unexpected { path: PathBuf, tensors: Vec<String> },
+    #[error("{}: tensor {tensor} has shape {found:?}, this model needs {expected:?}", path.display())]
+    Shape { path: PathBuf, tensor: String, found: Vec<usize>, expected: Vec<usize> },
+    #[error("{}: tensor {tensor} is {found}; f32, f16 and bf16 can be read", path.display())]
+    Dtype { path: PathBuf, tensor: String, found: String },
+    #[error("{}: tensor {tensor} holds {value} at element {index}", path.display())]
+    NotFinite { path: PathBuf, tensor: String, index: usize, value: f32 },
+    #[error("{}: tensor {tensor} holds {value} at element {index}, too large for f16", path.display())]
+    TooLarge { path: PathBuf, tensor: String, index: usize, value: f32 },
+    #[error("{}: the architecture cannot be inferred: {reason}; put its open_clip_config.json beside it", path.display())]
+    Inference { path: PathBuf, reason: String },
+    #[error("{}: no configuration says which activation this model was trained with; say --activation quick_gelu (all \
+             of OpenAI's) or gelu (most of OpenCLIP's)", path.display())]
+    Activation { path: PathBuf },
+    #[error("{}: this checkpoint has no {tower} tower", path.display())]
+    NoTower { path: PathBuf, tower: Tower },
+    #[error("{}: {source}", path.display())]
+    Size { path: PathBuf, source: ConfigError },
+}
+
+/// As many names as a message can take.
+fn first_of(tensors: &[String]) -> String {
+    const NAMED: usize = 5;
+    let named = tensors[..tensors.len().min(NAMED)].join(", ");
+    if tensors.len() > NAMED { format!("{named} and {} more", tensors.len() - NAMED) } else { named }
+}

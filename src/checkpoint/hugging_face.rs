@@ -1,0 +1,228 @@
+//! `config.json` of Hugging Face's `CLIPModel`, `CLIPTextModel` and `CLIPVisionModel`, in and out.
+//!
+//! A field that a file leaves out has the value of the classes' own defaults, which are those of ViT-B/32. Old files say
+//! things twice: what `text_config_dict` and `vision_config_dict` hold overrides `text_config` and `vision_config`.
+
+use super::architecture::Architecture;
+use super::decimal;
+use super::dtype::Precision;
+use crate::layers::patch_embed::CHANNELS;
+use crate::models::clip::INIT_LOGIT_SCALE;
+use crate::models::config::mlp_ratio;
+use crate::models::{Config, Layers, TextConfig, VisionConfig};
+use kernels::Activation;
+use kernels::layer_norm::EPS;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+/// What a text tower's section says that matters here.
+#[derive(Deserialize)]
+#[serde(default)]
+struct TextFields {
+    vocab_size: usize,
+    hidden_size: usize,
+    intermediate_size: usize,
+    projection_dim: usize,
+    num_hidden_layers: usize,
+    num_attention_heads: usize,
+    max_position_embeddings: usize,
+    hidden_act: String,
+    layer_norm_eps: f64,
+}
+
+impl Default for TextFields {
+    fn default() -> Self {
+        TextFields {
+            vocab_size: 49_408,
+            hidden_size: 512,
+            intermediate_size: 2048,
+            projection_dim: 512,
+            num_hidden_layers: 12,
+            num_attention_heads: 8,
+            max_position_embeddings: 77,
+            hidden_act: "quick_gelu".into(),
+            layer_norm_eps: 1e-5,
+        }
+    }
+}
+
+/// The same of an image tower's.
+#[derive(Deserialize)]
+#[serde(default)]
+struct VisionFields {
+    hidden_size: usize,
+    intermediate_size: usize,
+    projection_dim: usize,
+    num_hidden_layers: usize,
+    num_attention_heads: usize,
+    num_channels: usize,
+    image_size: usize,
+    patch_size: usize,
+    hidden_act: String,
+    layer_norm_eps: f64,
+}
+
+impl Default for VisionFields {
+    fn default() -> Self {
+        VisionFields {
+            hidden_size: 768,
+            intermediate_size: 3072,
+            projection_dim: 512,
+            num_hidden_layers: 12,
+            num_attention_heads: 12,
+            num_channels: 3,
+            image_size: 224,
+            patch_size: 32,
+            hidden_act: "quick_gelu".into(),
+            layer_norm_eps: 1e-5,
+        }
+    }
+}
+
+/// What the file says; an error says what is wrong with it.
+pub fn parse(file: &Value) -> Result<Architecture, String> {
+    if !file.is_object() {
+        return Err("not an object with a model's fields".into());
+    }
+    match file["model_type"].as_str() {
+        Some("clip_text_model") => {
+            let fields: TextFields = section(file)?;
+            let (text, activation) = fields.tower()?;
+            Ok(Architecture { embed_dim: fields.projection_dim, activation, vision: None, text: Some(text) })
+        }
+        Some("clip_vision_model") => {
+            let fields: VisionFields = section(file)?;
+            let (vision, activation) = fields.tower()?;
+            Ok(Architecture { embed_dim: fields.projection_dim, activation, vision: Some(vision), text: None })
+        }
+        Some("clip") | None => both(file),
+        Some(other) => Err(format!("model_type {other:?} is not a CLIP")),
+    }
+}
+
+fn both(file: &Value) -> Result<Architecture, String> {
+    let (vision, activation) = section::<VisionFields>(&merged(file, "vision_config")?)?.tower()?;
+    let (text, text_activation) = section::<TextFields>(&merged(file, "text_config")?)?.tower()?;
+    if activation != text_activation {
+        return Err("the towers have different activations; here both have the same".into());
+    }
+    let embed_dim = match &file["projection_dim"] {
+        Value::Null => 512,
+        value => value.as_u64().ok_or_else(|| format!("projection_dim is {value}"))? as usize,
+    };
+    Ok(Architecture { embed_dim, activation, vision: Some(vision), text: Some(text) })
+}
+
+/// A section, overridden by what its legacy twin holds.
+fn merged(file: &Value, name: &str) -> Result<Value, String> {
+    let mut section = Map::new();
+    for name in [name.to_string(), format!("{name}_dict")] {
+        match &file[&name] {
+            Value::Null => {}
+            Value::Object(fields) => {
+                let fields = fields.iter().filter(|(_, value)| !value.is_null());
+                section.extend(fields.map(|(name, value)| (name.clone(), value.clone())));
+            }
+            other => return Err(format!("{name} is {other}")),
+        }
+    }
+    Ok(Value::Object(section))
+}
+
+fn section<T: for<'de> Deserialize<'de>>(fields: &Value) -> Result<T, String> {
+    T::deserialize(fields).map_err(|e| e.to_string())
+}
+
+impl TextFields {
+    fn tower(&self) -> Result<(TextConfig, Activation), String> {
+        check_eps(self.layer_norm_eps)?;
+        let (width, heads) = (self.hidden_size, self.num_attention_heads);
+        let mlp_ratio = mlp_ratio(width.max(1), self.intermediate_size);
+        let (context_length, vocab_size) = (self.max_position_embeddings, self.vocab_size);
+        let tower = TextConfig { context_length, vocab_size, width, heads, layers: self.num_hidden_layers, mlp_ratio };
+        Ok((tower, activation(&self.hidden_act)?))
+    }
+}
+
+impl VisionFields {
+    fn tower(&self) -> Result<(VisionConfig, Activation), String> {
+        check_eps(self.layer_norm_eps)?;
+        if self.num_channels != CHANNELS {
+            return Err(format!("num_channels is {}; pictures here have {CHANNELS}", self.num_channels));
+        }
+        let (width, heads) = (self.hidden_size, self.num_attention_heads);
+        if heads == 0 || width % heads != 0 {
+            return Err(format!("hidden_size {width} is not a multiple of num_attention_heads {heads}"));
+        }
+        let tower = VisionConfig {
+            image_size: self.image_size,
+            layers: Layers::Vit(self.num_hidden_layers),
+            width,
+            patch_size: Some(self.patch_size),
+            head_width: width / heads,
+            mlp_ratio: mlp_ratio(width.max(1), self.intermediate_size),
+        };
+        Ok((tower, activation(&self.hidden_act)?))
+    }
+}
+
+fn check_eps(eps: f64) -> Result<(), String> {
+    if (eps - f64::from(EPS)).abs() <= 1e-9 { Ok(()) } else { Err(format!("layer_norm_eps is {eps}, not {EPS}")) }
+}
+
+fn activation(name: &str) -> Result<Activation, String> {
+    match name {
+        "quick_gelu" => Ok(Activation::QuickGelu),
+        "gelu" => Ok(Activation::Gelu),
+        other => Err(format!("hidden_act is {other:?}; quick_gelu and gelu are known")),
+    }
+}
+
+/// The file for a `CLIPModel`; `None` if that cannot be the model, as no ResNet can. The last two tokens of the vocabulary frame a caption.
+pub fn write(config: &Config, precision: Precision) -> Option<Value> {
+    let (vision, text) = (&config.vision_cfg, &config.text_cfg);
+    let Layers::Vit(layers) = vision.layers else { return None };
+    let hidden_act = if config.quick_gelu { "quick_gelu" } else { "gelu" };
+    let dtype = match precision {
+        Precision::F32 => "float32",
+        Precision::F16 => "float16",
+    };
+    let end_of_text = text.vocab_size - 1;
+    Some(json!({
+        "architectures": ["CLIPModel"],
+        "model_type": "clip",
+        "dtype": dtype,
+        "torch_dtype": dtype,
+        "initializer_factor": 1.0,
+        "logit_scale_init_value": decimal(INIT_LOGIT_SCALE),
+        "projection_dim": config.embed_dim,
+        "text_config": {
+            "model_type": "clip_text_model",
+            "vocab_size": text.vocab_size,
+            "hidden_size": text.width,
+            "intermediate_size": text.mlp_width(),
+            "projection_dim": config.embed_dim,
+            "num_hidden_layers": text.layers,
+            "num_attention_heads": text.heads,
+            "max_position_embeddings": text.context_length,
+            "hidden_act": hidden_act,
+            "layer_norm_eps": 1e-5,
+            "bos_token_id": text.vocab_size.saturating_sub(2),
+            "eos_token_id": end_of_text,
+            "pad_token_id": end_of_text,
+        },
+        "vision_config": {
+            "model_type": "clip_vision_model",
+            "hidden_size": vision.width,
+            "intermediate_size": vision.mlp_width(),
+            "projection_dim": config.embed_dim,
+            "num_hidden_layers": layers,
+            "num_attention_heads": vision.width / vision.head_width,
+            "num_channels": CHANNELS,
+            "image_size": vision.image_size,
+            "patch_size": vision.patch_size,
+            "hidden_act": hidden_act,
+            "layer_norm_eps": 1e-5,
+        },
+    }))
+}

@@ -1,0 +1,78 @@
+//! `open_clip_config.json`.
+
+use super::{CheckpointError, read_json};
+use crate::input::Preprocess;
+use crate::io::write_atomic;
+use crate::models::Config;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use std::io::Error;
+use std::path::Path;
+
+/// The architecture, and how pictures are prepared for it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ConfigFile {
+    pub model_cfg: Config,
+    #[serde(default)]
+    pub preprocess_cfg: Preprocess,
+}
+
+impl ConfigFile {
+    /// With OpenAI's preparation of pictures.
+    pub fn new(model_cfg: Config) -> ConfigFile {
+        let preprocess_cfg = Preprocess { size: model_cfg.vision_cfg.image_size, ..Preprocess::default() };
+        ConfigFile { model_cfg, preprocess_cfg }
+    }
+
+    /// Reads the file; one that holds the `model_cfg` alone, as OpenCLIP's own model list does, will do.
+    pub fn read(path: &Path) -> Result<ConfigFile, CheckpointError> {
+        ConfigFile::parse(read_json(path)?).map_err(|reason| CheckpointError::Config { path: path.into(), reason })
+    }
+
+    /// The same of what the file holds; an error says what is wrong with it.
+    pub fn parse(mut value: Value) -> Result<ConfigFile, String> {
+        if value.get("model_cfg").is_none() {
+            value = json!({ "model_cfg": value });
+        }
+        drop_defaults(&mut value["model_cfg"]);
+        let mut file: ConfigFile = serde_json::from_value(value).map_err(|e| e.to_string())?;
+        file.model_cfg.check().map_err(|e| e.to_string())?;
+        // OpenCLIP's files leave the size out: it is the model's.
+        file.preprocess_cfg.size = file.model_cfg.vision_cfg.image_size;
+        Ok(file)
+    }
+
+    /// Writes the file, whole or not at all.
+    pub fn write(&self, path: &Path) -> Result<(), CheckpointError> {
+        write_atomic(path, |out| {
+            serde_json::to_writer_pretty(&mut *out, self).map_err(Error::other)?;
+            writeln!(out)
+        })
+        .map_err(|source| CheckpointError::Io { path: path.into(), source })
+    }
+}
+
+/// Takes out what OpenCLIP's configurations may spell out without changing the model: how it was started or trained, and
+/// fields with the value that leaving them out means. What remains and is not known is refused.
+fn drop_defaults(model: &mut Value) {
+    const TRAINING: [&str; 4] = ["init_logit_scale", "nonscalar_logit_scale", "custom_text", "patch_dropout"];
+    let defaults = [
+        json!({}),
+        json!({
+            "output_tokens": false, "attentional_pool": false, "no_ln_pre": false, "final_ln_after_pool": false,
+            "pos_embed_type": "learnable", "pool_type": "tok",
+        }),
+        json!({
+            "output_tokens": false, "embed_cls": false, "no_causal_mask": false, "final_ln_after_pool": false,
+            "proj_bias": false, "pad_id": 0, "pool_type": "argmax", "proj_type": "linear",
+        }),
+    ];
+    for (part, defaults) in ["", "/vision_cfg", "/text_cfg"].into_iter().zip(defaults) {
+        if let Some(Value::Object(fields)) = model.pointer_mut(part) {
+            let means_nothing = |name: &str, value: &Value| {
+                value.is_null() || TRAINING.contains(&name) || defaults.get(name) == Some(value)
+            };
+            fields.retain(|name, value| !means_nothing(name, value));
+        }
+    }
+}

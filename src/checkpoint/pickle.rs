@@ -1,0 +1,68 @@
+//! Tensors from the files of `torch.save`: `pytorch_model.bin`, `open_clip_pytorch_model.bin`, training saves.
+//!
+//! Only the data of the pickle is read, by the `pytorch-reader` crate; none of its code is ever run.
+
+use super::dtype::Dtype;
+use super::{CheckpointError, check};
+use pytorch_reader::{DType, PytorchReader};
+use std::path::{Path, PathBuf};
+
+/// An open file, its tensors listed but not read.
+pub struct Reader {
+    path: PathBuf,
+    file: PytorchReader,
+}
+
+impl Reader {
+    pub fn open(path: &Path) -> Result<Reader, CheckpointError> {
+        let file = PytorchReader::new(path).map_err(|error| refused(path, &error.to_string()))?;
+        // A tensor can be a view that shows the same few numbers again and again. A model's parameters are all there, so
+        // what is asked of the memory is bounded by the file.
+        let promised = file.tensors().values().try_fold(0usize, |sum, tensor| sum.checked_add(tensor.byte_len()));
+        let size = std::fs::metadata(path).map_err(|source| CheckpointError::Io { path: path.into(), source })?.len();
+        if promised.is_none_or(|promised| promised as u64 > size) {
+            return Err(refused(path, "its tensors are larger than the file"));
+        }
+        Ok(Reader { path: path.into(), file })
+    }
+
+    pub fn names(&self) -> Vec<String> {
+        self.file.keys()
+    }
+
+    pub fn shape(&self, name: &str) -> Option<&[usize]> {
+        self.file.get(name).map(|tensor| tensor.shape())
+    }
+
+    pub fn dtype(&self, name: &str) -> Option<String> {
+        self.file.get(name).map(|tensor| format!("{:?}", tensor.dtype()))
+    }
+
+    /// Reads a tensor of this shape, converted to f32. A scalar may be stored as a vector of one.
+    pub fn read(&self, name: &str, shape: &[usize], out: &mut [f32]) -> Result<(), CheckpointError> {
+        let (path, tensor) = (&self.path, name);
+        let Some(found) = self.file.get(name) else {
+            return Err(CheckpointError::Missing { path: path.into(), tensor: tensor.into() });
+        };
+        check::shape(path, tensor, found.shape(), shape)?;
+        let dtype = match found.dtype() {
+            DType::I64 => Some(Dtype::I64),
+            DType::F32 => Some(Dtype::F32),
+            DType::F16 => Some(Dtype::F16),
+            DType::BF16 => Some(Dtype::Bf16),
+            _ => None,
+        };
+        let dtype = check::dtype(path, tensor, dtype, shape, &format!("{:?}", found.dtype()))?;
+        let raw = found.read().map_err(|source| CheckpointError::Io { path: path.into(), source })?;
+        dtype.decode(&raw, out);
+        check::finite(path, tensor, out)
+    }
+}
+
+fn refused(path: &Path, reason: &str) -> CheckpointError {
+    // The namespace of compiled classes.
+    if reason.contains("__torch__") {
+        return CheckpointError::TorchScript { path: path.into() };
+    }
+    CheckpointError::Format { path: path.into(), format: "PyTorch weights", reason: reason.into() }
+}

@@ -1,0 +1,47 @@
+//! The `clip` command: trained models at work. One file per command.
+//!
+//! A command is a struct of arguments and a `run(self, &Context)`. It takes its model from the [`Context`], which reads
+//! only the tower that is asked for, and hands what it found to [`Output::show`]: one value that is written as text or,
+//! with `--json`, as one line of JSON. Progress and errors go to standard error.
+//!
+//! Exit codes: 0 done, 1 something is wrong with a file or its content, 2 the command line.
+
+mod bench;
+mod context;
+mod convert;
+mod error;
+mod info;
+mod output;
+
+pub use context::{Context, Global};
+pub use error::CliError;
+pub use output::Output;
+
+use clap::{Parser, Subcommand};
+
+/// Use trained CLIP models: OpenAI's, OpenCLIP's, Hugging Face's, and those of `train`.
+#[derive(Debug, Parser)]
+#[command(name = "clip", version, arg_required_else_help = true)]
+pub struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Info(info::Info),
+    Convert(convert::Convert),
+    Bench(bench::Bench),
+}
+
+/// Runs a command.
+pub fn run(cli: Cli) -> Result<(), CliError> {
+    let context = Context::new(cli.global);
+    match cli.command {
+        Command::Info(command) => command.run(&context),
+        Command::Convert(command) => command.run(&context),
+        Command::Bench(command) => command.run(&context),
+    }
+}

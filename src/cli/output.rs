@@ -1,0 +1,40 @@
+//! Results on standard output, for people or for programs.
+
+use super::CliError;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+use std::fmt::Display;
+use std::io::{Write, stdout};
+
+/// How results are written.
+#[derive(Clone, Copy, Debug)]
+pub struct Output {
+    json: bool,
+}
+
+impl Output {
+    pub fn new(json: bool) -> Self {
+        Output { json }
+    }
+
+    /// Writes a result: its text, or one line of JSON.
+    ///
+    /// # Errors
+    /// If standard output takes no more.
+    pub fn show(self, result: &(impl Serialize + Display)) -> Result<(), CliError> {
+        let mut out = stdout().lock();
+        if self.json {
+            serde_json::to_writer(&mut out, result).map_err(std::io::Error::from)?;
+            writeln!(out)?;
+        } else {
+            writeln!(out, "{result}")?;
+        }
+        Ok(out.flush()?)
+    }
+
+    /// A bar over `total` steps on standard error, if that is a terminal.
+    pub fn progress(self, total: usize, what: &'static str) -> ProgressBar {
+        let style = ProgressStyle::with_template("{msg} {bar:40} {pos}/{len}").expect("a valid template");
+        ProgressBar::new(total as u64).with_style(style).with_message(what)
+    }
+}
