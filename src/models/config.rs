@@ -241,7 +241,7 @@ impl VisionConfig {
         }
         check_sizes(&layers.map(|layers| ("vision_cfg.layers", layers, 1 << 10)))?;
         check_sizes(&[("vision_cfg.width", self.width, 1 << 11)])?;
-        if self.width % 2 != 0 {
+        if !self.width.is_multiple_of(2) {
             return Err(ConfigError::OddWidth { width: self.width });
         }
         let pool = REDUCTION * self.width;
