@@ -70,14 +70,14 @@ impl Shape {
         EXPANSION * self.planes
     }
 
-    fn convs(&self) -> [conv2d::Shape; 3] {
+    pub(crate) fn convs(&self) -> [conv2d::Shape; 3] {
         let conv = |in_channels, out_channels, kernel| conv2d::Shape { in_channels, out_channels, kernel, stride: 1 };
         let planes = self.planes;
         [conv(self.in_channels, planes, 1), conv(planes, planes, 3), conv(planes, self.out_channels(), 1)]
     }
 
     /// The shortcut's convolution, where x has not the shape of y.
-    fn downsample(&self) -> Option<conv2d::Shape> {
+    pub(crate) fn downsample(&self) -> Option<conv2d::Shape> {
         let (in_channels, out_channels) = (self.in_channels, self.out_channels());
         let shape = conv2d::Shape { in_channels, out_channels, kernel: 1, stride: 1 };
         (self.stride > 1 || in_channels != out_channels).then_some(shape)

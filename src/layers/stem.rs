@@ -45,7 +45,7 @@ pub struct Shape {
 }
 
 impl Shape {
-    fn convs(&self) -> [conv2d::Shape; 3] {
+    pub(crate) fn convs(&self) -> [conv2d::Shape; 3] {
         let conv = |in_channels, out_channels, stride| conv2d::Shape { in_channels, out_channels, kernel: 3, stride };
         let half = self.width / 2;
         [conv(CHANNELS, half, 2), conv(half, half, 1), conv(half, self.width, 1)]

@@ -2,6 +2,7 @@
 
 pub mod clip;
 pub mod config;
+pub mod flops;
 pub mod resnet;
 pub mod text;
 pub mod tower;

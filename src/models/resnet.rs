@@ -70,12 +70,12 @@ impl Shape {
         CHANNELS * self.image_size.pow(2)
     }
 
-    fn stem(&self) -> stem::Shape {
+    pub(super) fn stem(&self) -> stem::Shape {
         stem::Shape { image_size: self.image_size, width: self.width }
     }
 
     /// All bottlenecks, stage after stage, each with its x.
-    fn blocks(&self, pictures: usize) -> Vec<(bottleneck::Shape, Dim4)> {
+    pub(super) fn blocks(&self, pictures: usize) -> Vec<(bottleneck::Shape, Dim4)> {
         let (mut blocks, mut x) = (vec![], self.stem().out(pictures));
         for (stage, &layers) in self.layers.iter().enumerate() {
             for layer in 0..layers {

@@ -3,7 +3,6 @@
 //! Written once over [`Vector`]; each instruction set has its own tile size and its own compiled copies. Loops, not
 //! closures: a closure that the compiler does not inline is compiled without the instruction set.
 
-use super::pack::load;
 use super::skinny::{Dots, WIDTH};
 use super::source::{self, Source};
 use super::vector::{Portable, Vector};
@@ -156,7 +155,7 @@ static AVX512: Kernel = Kernel {
         avx512::<13>,
         avx512::<14>,
     ],
-    dots: &[avx512_dots::<1>, avx512_dots::<2>, avx512_dots::<3>, avx512_dots::<4>],
+    dots: &[avx512_dots::<1>, avx512_dots::<2>, avx512_dots::<3>, avx512_dots::<4>, avx512_dots::<5>, avx512_dots::<6>],
     pack: avx512_pack,
 };
 
@@ -214,7 +213,7 @@ unsafe fn tile<V: Vector, const MR: usize, const NV: usize>(t: &Tile) {
     }
 }
 
-/// Asks for the line of C at `p`, which is needed when the sums are done; by then it has come.
+/// Asks for the line at `p`, which is needed later; by then it has come.
 #[inline(always)]
 pub(super) fn prefetch(p: *const f32) {
     // SAFETY: a hint, harmless for any address, on every x86-64 CPU.
@@ -284,23 +283,52 @@ unsafe fn dots<V: Vector, const R: usize>(
     // SAFETY: all loads stay below `depth`; the caller gives the instruction set.
     unsafe {
         let mut acc = [[V::splat(0.0); WIDTH]; R];
-        for k in (0..depth).step_by(V::LANES) {
-            let n = depth - k;
+        let whole = depth - depth % V::LANES;
+        // The next columns lie behind these; they come while these are used.
+        let next = WIDTH * b[1].offset_from_unsigned(b[0]);
+        for k in (0..whole).step_by(V::LANES) {
             let mut columns = [V::splat(0.0); WIDTH];
             for (column, b) in columns.iter_mut().zip(&b) {
-                *column = load(b.add(k), n);
+                prefetch(b.wrapping_add(next + k));
+                *column = V::load(b.add(k));
             }
             for (r, sums) in acc.iter_mut().enumerate() {
-                let a: V = load(a.add(r * a_stride + k), n);
+                let a = V::load(a.add(r * a_stride + k));
                 for (sum, &b) in sums.iter_mut().zip(&columns) {
                     *sum = a.mul_add(b, *sum);
                 }
             }
         }
-        for (out, sums) in out.iter_mut().zip(&acc) {
-            for (out, sum) in out.iter_mut().zip(sums) {
-                *out = sum.sum();
+        if whole < depth {
+            for (r, sums) in acc.iter_mut().enumerate() {
+                let a = V::load_first(a.add(r * a_stride + whole), depth - whole);
+                for (sum, b) in sums.iter_mut().zip(&b) {
+                    *sum = a.mul_add(V::load_first(b.add(whole), depth - whole), *sum);
+                }
             }
         }
+        for (out, sums) in out.iter_mut().zip(&acc) {
+            *out = lane_sums(*sums);
+        }
+    }
+}
+
+/// The sum of each register's lanes. Zipping two registers and adding the halves leaves both in one, with half as many
+/// partial sums each.
+#[inline(always)]
+unsafe fn lane_sums<V: Vector>(x: [V; 4]) -> [f32; 4] {
+    // SAFETY: the caller gives the instruction set; an array of 16 has room for any register.
+    unsafe {
+        let ((a, c), (b, d)) = (x[0].zip(x[2]), x[1].zip(x[3]));
+        let (low, high) = a.add(c).zip(b.add(d));
+        let mut lanes = [0.0; 16];
+        low.add(high).store(lanes.as_mut_ptr());
+        let mut sums = [0.0; 4];
+        for group in lanes[..V::LANES].chunks_exact(4) {
+            for (sum, lane) in sums.iter_mut().zip(group) {
+                *sum += lane;
+            }
+        }
+        sums
     }
 }
