@@ -59,7 +59,7 @@ fn memory_is_bounded() {
 fn a_step_allocates_nothing_that_grows() {
     // A thread's scratch is made when the thread first has work of a kind; with one thread that is the first step.
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
-    for config in [config, |width| resnet(width / 4)] {
+    for config in [config, |width| resnet(width / 16)] {
         let (small, large) = pool.install(|| (allocated_later(8, config(32)), allocated_later(64, config(128))));
         assert!(small > 0, "the counter counts");
         assert!(large <= small + 1024, "{small} bytes for 8 pairs of width 32, {large} for 64 of width 128");

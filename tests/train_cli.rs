@@ -164,7 +164,10 @@ fn a_resnet_is_trained_stopped_resumed_and_locked() {
     let bench = Bench::new();
     let training = |name, more: &[&str]| {
         let mut command = bench.command(&["--train-data", ".", "--model", "resnet.json", "--name", name]);
-        command.args(["--batch-size", "5", "--accum-freq", "2", "--warmup", "5", "--epochs", "60"]).args(more);
+        command.args(["--batch-size", "5", "--accum-freq", "2", "--warmup", "5"]).args(more);
+        if !more.contains(&"--epochs") {
+            command.args(["--epochs", &EPOCHS.to_string()]);
+        }
         command
     };
     succeeded(&training("whole", &[]).output().unwrap());
@@ -179,7 +182,7 @@ fn a_resnet_is_trained_stopped_resumed_and_locked() {
     succeeded(&bench.resume("killed"));
     assert!(bench.weights("whole") == bench.weights("killed"), "after a kill");
 
-    succeeded(&training("locked", &["--pretrained", "runs/whole", "--lock-image"]).output().unwrap());
+    succeeded(&training("locked", &["--pretrained", "runs/whole", "--lock-image", "--epochs", "2"]).output().unwrap());
     let vision = |name: &str| {
         let (model, _) = clip::checkpoint::load_model(&bench.run_folder(name)).unwrap();
         let weights = bench.run_folder(name).join("open_clip_model.safetensors");

@@ -45,7 +45,7 @@ fn threads_do_not_change_a_bit() {
 /// Every pair sees all the others, however few are in a tower at a time.
 #[test]
 fn accumulation_is_the_big_batch() {
-    let batch = Batch::random(37, 9);
+    let batch = Batch::of(&config(36), 37, 9);
     let gradients = |micro_batch| {
         let mut trainer = Trainer::new(Model::new(config(36), 1), Hyper::VIT);
         let loss = trainer.gradients(&batch.pairs(), micro_batch);

@@ -43,11 +43,6 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// For the ViT.
-    pub fn random(n: usize, seed: u64) -> Batch {
-        Batch::of(&config(2), n, seed)
-    }
-
     /// For a model of this configuration.
     pub fn of(config: &Config, n: usize, seed: u64) -> Batch {
         let pixels = 3 * config.vision_cfg.image_size.pow(2);
