@@ -7,13 +7,14 @@ mod support {
 use clip::checkpoint::safetensors::{Reader, Tensor as Named, write};
 use clip::checkpoint::{CONFIG, Checkpoint, ConfigFile, Dtype as Stored, Overrides, WEIGHTS, load_model, save_model};
 use clip::models::clip::Model;
+use clip::params::{count, for_each};
 use clip::tree::Path as TreePath;
 use half::{bf16, f16};
 use proptest::prelude::*;
 use safetensors::tensor::{Dtype, TensorView, serialize};
 use std::fs;
 use std::path::Path;
-use support::tiny::{Batch, config};
+use support::tiny::{Batch, config, resnet};
 
 fn saved() -> (tempfile::TempDir, Model) {
     let folder = tempfile::tempdir().unwrap();
@@ -37,6 +38,33 @@ fn a_model_comes_back_bit_for_bit() {
     }
 }
 
+/// Running statistics are saved with the parameters, counts as the integers that PyTorch has.
+#[test]
+fn a_resnet_comes_back_with_its_buffers() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut model = Model::new(resnet(8), 3);
+    let first_buffer = count(&model.params.spec);
+    model.params.flat[first_buffer..].iter_mut().zip(1u16..).for_each(|(buffer, i)| *buffer = f32::from(i));
+    save_model(folder.path(), &model, &ConfigFile::new(model.config.clone())).unwrap();
+    let (loaded, _) = load_model(folder.path()).unwrap();
+    assert!(loaded.params.flat == model.params.flat && loaded.config == model.config);
+
+    let weights = folder.path().join(WEIGHTS);
+    let bytes = fs::read(&weights).unwrap();
+    let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let dtype = |name: &str| tensors.tensor(name).unwrap_or_else(|e| panic!("{name}: {e}")).dtype();
+    assert_eq!(dtype("visual.layer2.1.bn3.num_batches_tracked"), Dtype::I64);
+    assert_eq!(dtype("visual.layer2.0.downsample.1.running_var"), Dtype::F32);
+    assert_eq!(dtype("visual.bn2.running_mean"), Dtype::F32);
+    assert_eq!(dtype("visual.attnpool.c_proj.bias"), Dtype::F32);
+
+    let vision = load_vision(&weights, &model.config).unwrap();
+    let buffers = count(&vision.spec);
+    assert!(vision.flat[..buffers] == model.params.flat[..buffers]);
+    assert!(vision.flat[buffers..] == model.params.flat[first_buffer..]);
+    assert!(load_text(&weights, &model.config).is_ok());
+}
+
 #[test]
 fn either_tower_comes_alone() {
     let (folder, model) = saved();
@@ -44,7 +72,7 @@ fn either_tower_comes_alone() {
     let (vision, text) = (checkpoint.vision().unwrap(), checkpoint.text().unwrap());
     assert!(vision.flat == model.params.flat[..vision.flat.len()]);
     assert!(text.flat == model.params.flat[vision.flat.len()..model.params.flat.len() - 1]);
-    let batch = Batch::random(3, 0);
+    let batch = Batch::of(&model.config, 3, 0);
     let states = clip::models::text::hidden_states(&text.view(), &model.config.text(), batch.pairs().captions);
     assert_eq!(states.len(), model.config.text_cfg.layers + 2);
 }

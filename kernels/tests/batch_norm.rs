@@ -98,17 +98,11 @@ fn backward_is_the_definition() {
         naive::normalize(vectors.norm(), &x, Residual::None, false, &mut z);
         let dy: Vec<f32> = dy.iter().zip(&z).map(|(dy, z)| if z.abs() < 1e-5 { 0.0 } else { *dy }).collect();
         for gate in [Gate::Open, Gate::Own, Gate::Output(&y)] {
-            let run = |f: &dyn Fn(&mut [f32], &mut [f32], &mut [f32], &mut [f32])| {
-                let (mut x, mut dy, mut dw, mut db) = (x.clone(), dy.clone(), random(4, channels), random(5, channels));
-                f(&mut x, &mut dy, &mut dw, &mut db);
-                [x, dy, dw, db]
-            };
-            let [dx, dz, dw, db] = run(&|x, dy, dw, db| {
-                let scratch = &mut vec![f32::NAN; scratch_len(channels)];
-                backward_on(isa, vectors.norm(), gate, x, dy, dw, db, scratch)
-            });
-            let [true_dx, true_dz, true_dw, true_db] =
-                run(&|x, dy, dw, db| naive::backward(vectors.norm(), gate, x, dy, dw, db));
+            let start = || [x.clone(), dy.clone(), random(4, channels), random(5, channels)];
+            let ([mut dx, mut dz, mut dw, mut db], scratch) = (start(), &mut vec![f32::NAN; scratch_len(channels)]);
+            backward_on(isa, vectors.norm(), gate, &mut dx, &mut dz, &mut dw, &mut db, scratch);
+            let [mut true_dx, mut true_dz, mut true_dw, mut true_db] = start();
+            naive::backward(vectors.norm(), gate, &mut true_dx, &mut true_dz, &mut true_dw, &mut true_db);
             if let Gate::Output(_) = gate {
                 assert_eq!(dz, true_dz, "the gradient of the residual");
             } else {

@@ -6,6 +6,7 @@
 //!
 //! Exit codes: 0 done, 1 something is wrong with a file or its content, 2 the command line.
 
+mod bench;
 mod context;
 mod convert;
 mod error;
@@ -32,6 +33,7 @@ pub struct Cli {
 enum Command {
     Info(info::Info),
     Convert(convert::Convert),
+    Bench(bench::Bench),
 }
 
 /// Runs a command.
@@ -40,5 +42,6 @@ pub fn run(cli: Cli) -> Result<(), CliError> {
     match cli.command {
         Command::Info(command) => command.run(&context),
         Command::Convert(command) => command.run(&context),
+        Command::Bench(command) => command.run(&context),
     }
 }

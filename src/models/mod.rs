@@ -1,4 +1,4 @@
-//! The two towers and CLIP over both, with their configurations.
+//! The two towers, the image tower of either kind, and CLIP over both, with their configurations.
 
 pub mod clip;
 pub mod config;

@@ -3,7 +3,7 @@
 //! | file | what |
 //! |---|---|
 //! | `open_clip_model.safetensors`, `open_clip_config.json` | the model, as OpenCLIP loads it |
-//! | `resume.safetensors`, `options.json` | parameters, both moments and the step; the command line |
+//! | `resume.safetensors`, `options.json` | parameters, buffers, both moments and the step; the command line |
 //! | `metrics.jsonl` | a line for each logged step and evaluation |
 //! | `loss.png`, `recall.png`, `schedule.png` | curves |
 //! | `similarity.png`, `captions.png` | what the model thinks of held-out pictures |

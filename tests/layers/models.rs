@@ -107,6 +107,6 @@ fn clip_and_its_loss() {
         };
         let expected = loss(&point);
         assert!((given - expected).abs() <= TOLERANCE * expected, "loss {given} instead of {expected}");
-        check_directions(&format!("{:?}, {micro_batch} at a time", towers.config), &point, &gradient, loss);
+        check_directions(&format!("{:?}, {micro_batch} at a time", towers.config), TOLERANCE, &point, &gradient, loss);
     }
 }

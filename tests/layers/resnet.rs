@@ -12,15 +12,26 @@ use rayon::ThreadPoolBuilder;
 
 /// Blocks with and without shortcuts of their own in all stages; edges that leave pixels over.
 fn shapes() -> impl Iterator<Item = Shape> {
-    [(64, 6, [1, 2, 1, 1], 4), (66, 4, [2, 1, 1, 2], 8), (75, 8, [1, 1, 2, 1], 2)]
+    [(64, 4, [1, 2, 1, 1], 4), (66, 4, [2, 1, 1, 2], 8), (75, 6, [1, 1, 2, 1], 2)]
         .into_iter()
         .map(|(image_size, width, layers, heads)| Shape { image_size, width, layers, heads, embed_dim: 7 })
 }
 
-const PICTURES: usize = 5;
+const PICTURES: usize = 12;
 
+/// Pictures that bring no ReLU so near to its kink that f32 could be on the other side: one in a hundred thousand would
+/// be enough to tell two gradients apart.
 fn images(shape: &Shape) -> Array2<f32> {
-    random::matrix((PICTURES, shape.image_len()), 4)
+    let params = random::params(shape.spec(), 2);
+    let point = to_f64(&params.flat);
+    let margin = |images: &Array2<f32>| {
+        let relus = Relus::default();
+        let p = view(&params.spec, &point);
+        oracle_models::resnet(&p, shape, oracle::batch_norm, &relus, images.mapv(f64::from).view());
+        relus.margin()
+    };
+    let mut tries = (4..).map(|seed| random::matrix((PICTURES, shape.image_len()), seed));
+    tries.find(|images| margin(images) > 3e-6).expect("one of infinitely many")
 }
 
 /// Scratch does not last from forward to backward: the other tower uses it in between.
@@ -28,7 +39,8 @@ fn images(shape: &Shape) -> Array2<f32> {
 fn gradients() {
     for shape in shapes() {
         let (images, relus) = (images(&shape), Relus::default());
-        Layer::new(format!("{shape:?}"), shape.spec(), []).check_directions(
+        // Sixteen convolutions, each behind a division by a deviation.
+        Layer::new(format!("{shape:?}"), shape.spec(), []).within(5e-5).check_directions(
             |p, []| oracle_models::resnet(p, &shape, oracle::batch_norm, &relus, images.mapv(f64::from).view()),
             |Pass { p, y, dy, mut g, .. }: Pass<ResNet<Spec>, 0>| {
                 let (images, mut workspace) = (images.view(), Workspace::default());

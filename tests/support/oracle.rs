@@ -221,9 +221,15 @@ pub fn batch_norm_running(p: &BatchNorm<&[f64]>, x: ArrayView2<f64>) -> Array2<f
 pub struct Relus {
     open: RefCell<Vec<Array2<bool>>>,
     next: Cell<usize>,
+    margin: Cell<Option<f64>>,
 }
 
 impl Relus {
+    /// How near to 0 the nearest x was at the first point. What f32 rounds across it is open in one and shut in the other.
+    pub fn margin(&self) -> f64 {
+        self.margin.get().unwrap_or(f64::INFINITY)
+    }
+
     /// To be called before each evaluation.
     pub fn restart(&self) -> &Self {
         self.next.set(0);
@@ -236,6 +242,7 @@ impl Relus {
         let i = self.next.replace(self.next.get() + 1);
         if i == open.len() {
             open.push(x.mapv(|x| x > 0.0));
+            self.margin.set(Some(x.iter().fold(self.margin(), |margin, x| margin.min(x.abs()))));
         }
         Zip::from(&x).and(&open[i]).map_collect(|&x, &open| if open { x } else { 0.0 })
     }
