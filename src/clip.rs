@@ -6,7 +6,7 @@ use crate::checkpoint::{Checkpoint, CheckpointError, Overrides};
 use crate::eval::embed;
 use crate::input::{InputError, Picture, Preprocess, Tokenizer};
 use crate::models::text::{self, Captions, Text};
-use crate::models::vit::{self, Vit};
+use crate::models::visual::{self, Visual};
 use crate::params::{Params, Spec};
 use ndarray::{Array1, Array2, ArrayView2};
 use std::path::{Path, PathBuf};
@@ -103,8 +103,8 @@ impl Clip {
 
 /// The image tower of a CLIP.
 pub struct ImageEncoder {
-    shape: vit::Shape,
-    params: Params<Vit<Spec>>,
+    shape: visual::Shape,
+    params: Params<Visual<Spec>>,
     preprocess: Preprocess,
 }
 
@@ -152,7 +152,7 @@ impl ImageEncoder {
 
     /// e
     pub fn embed_dim(&self) -> usize {
-        self.shape.embed_dim
+        self.shape.embed_dim()
     }
 }
 

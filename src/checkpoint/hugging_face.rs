@@ -5,11 +5,11 @@
 
 use super::architecture::Architecture;
 use super::decimal;
-use super::dtype::Dtype;
+use super::dtype::Precision;
 use crate::layers::patch_embed::CHANNELS;
 use crate::models::clip::INIT_LOGIT_SCALE;
 use crate::models::config::mlp_ratio;
-use crate::models::{Config, TextConfig, VisionConfig};
+use crate::models::{Config, Layers, TextConfig, VisionConfig};
 use kernels::Activation;
 use kernels::layer_norm::EPS;
 use serde::Deserialize;
@@ -81,6 +81,9 @@ impl Default for VisionFields {
 
 /// What the file says; an error says what is wrong with it.
 pub fn parse(file: &Value) -> Result<Architecture, String> {
+    if !file.is_object() {
+        return Err("not an object with a model's fields".into());
+    }
     match file["model_type"].as_str() {
         Some("clip_text_model") => {
             let fields: TextFields = section(file)?;
@@ -98,18 +101,8 @@ pub fn parse(file: &Value) -> Result<Architecture, String> {
 }
 
 fn both(file: &Value) -> Result<Architecture, String> {
-    let merged = |name: &str| {
-        let mut section = Map::new();
-        for part in [&file[name], &file[format!("{name}_dict")]] {
-            let fields = part.as_object().into_iter().flatten();
-            section.extend(
-                fields.filter(|(_, value)| !value.is_null()).map(|(name, value)| (name.clone(), value.clone())),
-            );
-        }
-        Value::Object(section)
-    };
-    let (vision, activation) = section::<VisionFields>(&merged("vision_config"))?.tower()?;
-    let (text, text_activation) = section::<TextFields>(&merged("text_config"))?.tower()?;
+    let (vision, activation) = section::<VisionFields>(&merged(file, "vision_config")?)?.tower()?;
+    let (text, text_activation) = section::<TextFields>(&merged(file, "text_config")?)?.tower()?;
     if activation != text_activation {
         return Err("the towers have different activations; here both have the same".into());
     }
@@ -118,6 +111,22 @@ fn both(file: &Value) -> Result<Architecture, String> {
         value => value.as_u64().ok_or_else(|| format!("projection_dim is {value}"))? as usize,
     };
     Ok(Architecture { embed_dim, activation, vision: Some(vision), text: Some(text) })
+}
+
+/// A section, overridden by what its legacy twin holds.
+fn merged(file: &Value, name: &str) -> Result<Value, String> {
+    let mut section = Map::new();
+    for name in [name.to_string(), format!("{name}_dict")] {
+        match &file[&name] {
+            Value::Null => {}
+            Value::Object(fields) => {
+                let fields = fields.iter().filter(|(_, value)| !value.is_null());
+                section.extend(fields.map(|(name, value)| (name.clone(), value.clone())));
+            }
+            other => return Err(format!("{name} is {other}")),
+        }
+    }
+    Ok(Value::Object(section))
 }
 
 fn section<T: for<'de> Deserialize<'de>>(fields: &Value) -> Result<T, String> {
@@ -147,9 +156,9 @@ impl VisionFields {
         }
         let tower = VisionConfig {
             image_size: self.image_size,
-            layers: self.num_hidden_layers,
+            layers: Layers::Vit(self.num_hidden_layers),
             width,
-            patch_size: self.patch_size,
+            patch_size: Some(self.patch_size),
             head_width: width / heads,
             mlp_ratio: mlp_ratio(width.max(1), self.intermediate_size),
         };
@@ -169,17 +178,17 @@ fn activation(name: &str) -> Result<Activation, String> {
     }
 }
 
-/// The file for a `CLIPModel`. The last two tokens of the vocabulary frame a caption.
-pub fn write(config: &Config, dtype: Dtype) -> Value {
+/// The file for a `CLIPModel`; `None` if that cannot be the model, as no ResNet can. The last two tokens of the vocabulary frame a caption.
+pub fn write(config: &Config, precision: Precision) -> Option<Value> {
     let (vision, text) = (&config.vision_cfg, &config.text_cfg);
+    let Layers::Vit(layers) = vision.layers else { return None };
     let hidden_act = if config.quick_gelu { "quick_gelu" } else { "gelu" };
-    let dtype = match dtype {
-        Dtype::F32 => "float32",
-        Dtype::F16 => "float16",
-        Dtype::Bf16 => "bfloat16",
+    let dtype = match precision {
+        Precision::F32 => "float32",
+        Precision::F16 => "float16",
     };
     let end_of_text = text.vocab_size - 1;
-    json!({
+    Some(json!({
         "architectures": ["CLIPModel"],
         "model_type": "clip",
         "dtype": dtype,
@@ -207,7 +216,7 @@ pub fn write(config: &Config, dtype: Dtype) -> Value {
             "hidden_size": vision.width,
             "intermediate_size": vision.mlp_width(),
             "projection_dim": config.embed_dim,
-            "num_hidden_layers": vision.layers,
+            "num_hidden_layers": layers,
             "num_attention_heads": vision.width / vision.head_width,
             "num_channels": CHANNELS,
             "image_size": vision.image_size,
@@ -215,5 +224,5 @@ pub fn write(config: &Config, dtype: Dtype) -> Value {
             "hidden_act": hidden_act,
             "layer_norm_eps": 1e-5,
         },
-    })
+    }))
 }

@@ -1,9 +1,10 @@
 //! `clip convert`: a checkpoint for another library.
 
 use super::{CliError, Context};
-use crate::checkpoint::{ConfigFile, Dtype, Format, save};
+use crate::checkpoint::{ConfigFile, Format, Precision, save};
 use crate::models::Config;
 use crate::models::clip::Model;
+use crate::models::config::VOCAB_SIZE;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 use std::fmt;
@@ -29,7 +30,7 @@ pub struct Convert {
     to: Target,
     /// The type of the numbers
     #[arg(long, value_enum, default_value_t)]
-    dtype: Precision,
+    dtype: Dtype,
     /// For pictures of this size: the table of positions is interpolated
     #[arg(long, value_name = "PIXELS")]
     image_size: Option<usize>,
@@ -43,7 +44,7 @@ enum Target {
 }
 
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
-enum Precision {
+enum Dtype {
     #[default]
     F32,
     F16,
@@ -58,13 +59,19 @@ impl Convert {
             _ => return Err(CliError::Usage("convert takes either SRC or --random PRESET, not both".into())),
         };
         check_empty(folder)?;
-        let (model, config) = match (source, &self.random) {
-            (Some(source), _) => context.open(source, self.image_size)?.model()?,
-            (None, preset) => random(preset.as_deref().unwrap_or_default())?,
+        let checkpoint = source.map(|source| context.open(source, self.image_size)).transpose()?;
+        let (model, config) = match &checkpoint {
+            Some(checkpoint) => checkpoint.model()?,
+            None => random(self.random.as_deref().unwrap_or_default())?,
         };
         fs::create_dir_all(folder).map_err(|source| CliError::File { path: folder.clone(), source })?;
         let (format, dtype) = (self.to.into(), self.dtype.into());
         save(folder, &model, &config, format, dtype)?;
+        // OpenCLIP has CLIP's own tokenizer built in.
+        let is_needed = format == Format::HuggingFace || config.model_cfg.text_cfg.vocab_size != VOCAB_SIZE;
+        if let Some(tokenizer) = checkpoint.and_then(|checkpoint| checkpoint.tokenizer).filter(|_| is_needed) {
+            copy_tokenizer(&tokenizer, folder)?;
+        }
         let parameters = model.params.flat.len();
         context.output.show(&Report { folder: folder.clone(), format, dtype, parameters })
     }
@@ -78,6 +85,16 @@ fn check_empty(folder: &Path) -> Result<(), CliError> {
         Err(source) if source.kind() == ErrorKind::NotFound => Ok(()),
         Err(source) => Err(CliError::File { path: folder.into(), source }),
     }
+}
+
+/// The model's own tokenizer goes with it, in place of what was written for CLIP's vocabulary.
+fn copy_tokenizer(tokenizer: &Path, folder: &Path) -> Result<(), CliError> {
+    for name in ["tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.json", "merges.txt"] {
+        let (from, to) = (tokenizer.with_file_name(name), folder.join(name));
+        let copied = if from.is_file() { fs::copy(&from, &to).map(|_| ()) } else { Ok(()) };
+        copied.map_err(|source| CliError::File { path: to, source })?;
+    }
+    Ok(())
 }
 
 fn random(preset: &str) -> Result<(Model, ConfigFile), CliError> {
@@ -95,11 +112,11 @@ impl From<Target> for Format {
     }
 }
 
-impl From<Precision> for Dtype {
-    fn from(precision: Precision) -> Self {
-        match precision {
-            Precision::F32 => Dtype::F32,
-            Precision::F16 => Dtype::F16,
+impl From<Dtype> for Precision {
+    fn from(dtype: Dtype) -> Self {
+        match dtype {
+            Dtype::F32 => Precision::F32,
+            Dtype::F16 => Precision::F16,
         }
     }
 }
@@ -108,7 +125,7 @@ impl From<Precision> for Dtype {
 struct Report {
     folder: PathBuf,
     format: Format,
-    dtype: Dtype,
+    dtype: Precision,
     parameters: usize,
 }
 

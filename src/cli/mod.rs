@@ -7,6 +7,7 @@
 //! Exit codes: 0 done, 1 something is wrong with a file or its content, 2 the command line.
 
 mod arrays;
+mod bench;
 mod caption_match;
 mod classify;
 mod context;
@@ -47,6 +48,7 @@ enum Command {
     Embed(embed::Embed),
     TextStates(text_states::TextStatesCommand),
     Eval(eval::Eval),
+    Bench(bench::Bench),
 }
 
 /// Runs a command.
@@ -60,6 +62,7 @@ pub fn run(cli: Cli) -> Result<(), CliError> {
         Command::Embed(command) => command.run(&context),
         Command::TextStates(command) => command.run(&context),
         Command::Eval(command) => command.run(&context),
+        Command::Bench(command) => command.run(&context),
     }
 }
 

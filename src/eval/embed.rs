@@ -5,7 +5,7 @@ use crate::input::{Picture, Preprocess, Scratch, Tokenizer};
 use crate::layers::patch_embed::CHANNELS;
 use crate::models::clip::{Inference, Model};
 use crate::models::text::{self, Captions, Text};
-use crate::models::vit::{self, Vit};
+use crate::models::visual::{self, Visual};
 use ndarray::{Array2, ArrayView2, Axis, concatenate};
 use rayon::prelude::*;
 
@@ -51,15 +51,15 @@ impl Embed for Clip {
 
 /// Unit-length embeddings (n, e) of n pictures; `paint(i, picture)` makes picture i.
 pub fn pictures(
-    p: &Vit<&[f32]>,
-    shape: &vit::Shape,
+    p: &Visual<&[f32]>,
+    shape: &visual::Shape,
     preprocess: &Preprocess,
     n: usize,
     paint: impl Fn(usize, &mut Picture) + Sync,
 ) -> Array2<f32> {
     let pixels = CHANNELS * preprocess.size.pow(2);
     let mut images = vec![0.0; BATCH.min(n) * pixels];
-    batches(n, shape.embed_dim, |start, len, buffers| {
+    batches(n, shape.embed_dim(), |start, len, buffers| {
         let images = &mut images[..len * pixels];
         let scratch = || (Picture::default(), Scratch::default());
         images.par_chunks_exact_mut(pixels).enumerate().for_each_init(scratch, |(picture, scratch), (i, image)| {

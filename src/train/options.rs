@@ -64,12 +64,12 @@ pub struct Options {
     /// AdamW's β₁
     #[arg(long, default_value_t = Hyper::VIT.beta1, value_parser = below_one, help_heading = "Optimisation")]
     pub beta1: f32,
-    /// AdamW's β₂
-    #[arg(long, default_value_t = Hyper::VIT.beta2, value_parser = below_one, help_heading = "Optimisation")]
-    pub beta2: f32,
-    /// AdamW's ε
-    #[arg(long, default_value_t = Hyper::VIT.eps, value_parser = non_negative, help_heading = "Optimisation")]
-    pub eps: f32,
+    /// AdamW's β₂ [default: 0.98 with a ViT, 0.999 with a ResNet]
+    #[arg(long, value_parser = below_one, help_heading = "Optimisation")]
+    pub beta2: Option<f32>,
+    /// AdamW's ε [default: 1e-6 with a ViT, 1e-8 with a ResNet]
+    #[arg(long, value_parser = non_negative, help_heading = "Optimisation")]
+    pub eps: Option<f32>,
     /// Shorten gradients whose norm exceeds this
     #[arg(long, value_name = "NORM", value_parser = non_negative, help_heading = "Optimisation")]
     pub grad_clip_norm: Option<f32>,
@@ -160,8 +160,11 @@ impl Options {
         self.batch_size * self.accum_freq
     }
 
-    pub fn hyper(&self) -> Hyper {
-        Hyper { beta1: self.beta1, beta2: self.beta2, eps: self.eps, weight_decay: self.wd }
+    /// What is chosen, and otherwise the paper's for this model.
+    pub fn hyper(&self, config: &Config) -> Hyper {
+        let Hyper { beta2, eps, .. } = Hyper::of(config);
+        let (beta2, eps) = (self.beta2.unwrap_or(beta2), self.eps.unwrap_or(eps));
+        Hyper { beta1: self.beta1, beta2, eps, weight_decay: self.wd }
     }
 }
 

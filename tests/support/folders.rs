@@ -1,0 +1,57 @@
+//! Model folders to read, change and break.
+
+use super::tiny::config;
+use clip::checkpoint::safetensors::{Reader, Tensor, write};
+use clip::checkpoint::{Checkpoint, CheckpointError, ConfigFile, Dtype, Format, Overrides, Precision, save};
+use clip::models::clip::Model;
+use serde_json::Value;
+use std::borrow::Cow;
+use std::fs;
+use std::path::Path;
+
+pub const HF_WEIGHTS: &str = "model.safetensors";
+pub const HF_CONFIG: &str = "config.json";
+
+pub fn model() -> (Model, ConfigFile) {
+    let config = config(64);
+    (Model::new(config.clone(), 3), ConfigFile::new(config))
+}
+
+pub fn saved(format: Format, precision: Precision) -> (tempfile::TempDir, Model) {
+    let folder = tempfile::tempdir().unwrap();
+    let (model, file) = model();
+    save(folder.path(), &model, &file, format, precision).unwrap();
+    (folder, model)
+}
+
+pub fn open(path: &Path) -> Result<Checkpoint, CheckpointError> {
+    Checkpoint::open(path, &Overrides::default())
+}
+
+pub fn error_of(path: &Path) -> String {
+    open(path).and_then(|checkpoint| checkpoint.model()).map(|_| ()).unwrap_err().to_string()
+}
+
+/// All tensors of a file, by name.
+pub fn tensors(path: &Path) -> Vec<Tensor<'static>> {
+    let reader = Reader::open(path).unwrap();
+    let tensor = |name: String| {
+        let shape = reader.shape(&name).unwrap().to_vec();
+        let mut values = vec![0.0; shape.iter().product()];
+        reader.read(&name, &shape, &mut values).unwrap();
+        Tensor { name, shape, values: Cow::Owned(values), dtype: Dtype::F32 }
+    };
+    reader.names().into_iter().map(tensor).collect()
+}
+
+/// The tensors of a file, changed and written again.
+pub fn rewrite(path: &Path, change: impl Fn(Tensor<'static>) -> Option<Tensor<'static>>) {
+    let changed: Vec<_> = tensors(path).into_iter().filter_map(change).collect();
+    write(path, &changed, []).unwrap();
+}
+
+pub fn edit(path: &Path, change: impl Fn(&mut Value)) {
+    let mut json = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+    change(&mut json);
+    fs::write(path, json.to_string()).unwrap();
+}
