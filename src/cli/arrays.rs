@@ -69,11 +69,12 @@ pub fn write_safetensors<const N: usize>(
 ) -> Result<(), CliError> {
     let tensor = |(name, array): &(&str, ArrayView<f32, ndarray::IxDyn>)| Tensor {
         name: (*name).into(),
+        dtype: Dtype::F32,
         shape: array.shape().to_vec(),
         values: Cow::Owned(array.iter().copied().collect()),
     };
     let tensors: Vec<Tensor> = arrays.iter().map(tensor).collect();
-    safetensors::write(path, &tensors, Dtype::F32, metadata).map_err(|error| match error {
+    safetensors::write(path, &tensors, metadata).map_err(|error| match error {
         // Writing whole or not at all has put the file's name in front already.
         CheckpointError::Io { source, .. } => CliError::Written(source),
         other => other.into(),

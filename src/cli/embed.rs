@@ -146,18 +146,23 @@ impl Source {
     }
 
     /// Nothing is written if not one picture could be read.
+    fn write_lines(&self, context: &Context, path: &Path) -> Result<Tally, CliError> {
+        let mut tally = Tally::default();
+        let written = write_atomic(path, |out| {
+            tally = self.for_each(context, |row| write_line(out, &row))?;
+            // An error here leaves no file behind; the verdict on the tally says what it was.
+            if tally.bad < tally.seen { Ok(()) } else { Err(io::Error::other("no picture could be read")) }
+        });
+        match written {
+            Err(error) if tally.bad < tally.seen || tally.seen == 0 => Err(CliError::Written(error)),
+            _ => Ok(tally),
+        }
+    }
+
+    /// Nothing is written if not one picture could be read.
     fn write(&self, context: &Context, path: &Path, format: Format) -> Result<Tally, CliError> {
         if format == Format::JsonLines {
-            let mut tally = Tally::default();
-            let written = write_atomic(path, |out| {
-                tally = self.for_each(context, |row| write_line(out, &row))?;
-                if tally.bad < tally.seen { Ok(()) } else { Err(io::Error::other("nothing to write")) }
-            });
-            return if tally.seen > 0 && tally.bad == tally.seen {
-                Ok(tally)
-            } else {
-                written.map_err(CliError::Written).map(|()| tally)
-            };
+            return self.write_lines(context, path);
         }
         let (mut flat, mut names) = (Vec::new(), Vec::new());
         let tally = self.for_each(context, |row| {
