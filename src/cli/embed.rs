@@ -57,7 +57,7 @@ impl Embed {
         let format = self.output.as_deref().map(|path| Format::of(path, &known)).transpose()?;
         let source = match &self.texts {
             Some(path) => Source::texts(context, path)?,
-            None => Source::Pictures(pictures::expand(self.images)?, context.image_encoder()?),
+            None => Source::Pictures(pictures::expand(self.images)?, Box::new(context.image_encoder()?)),
         };
         let Some((path, format)) = self.output.as_deref().zip(format) else {
             let mut out = stdout().lock();
@@ -81,8 +81,8 @@ impl Embed {
 
 /// What is to be embedded, and by what.
 enum Source {
-    Pictures(Vec<PathBuf>, ImageEncoder),
-    Texts(Vec<String>, TextEncoder),
+    Pictures(Vec<PathBuf>, Box<ImageEncoder>),
+    Texts(Vec<String>, Box<TextEncoder>),
 }
 
 /// A line of JSON.
@@ -110,7 +110,7 @@ impl Source {
         let texts: Vec<String> = texts.into_iter().map(|(_, text)| text).collect();
         let encoder = context.text_encoder()?;
         warn_truncated(&encoder, &texts, &[PLACE]);
-        Ok(Source::Texts(texts, encoder))
+        Ok(Source::Texts(texts, Box::new(encoder)))
     }
 
     fn width(&self) -> usize {

@@ -1,6 +1,6 @@
 //! L-BFGS: minimising a smooth convex function from its value and gradient (Liu & Nocedal 1989).
 //!
-//! The inverse Hessian is never formed. The last [`MEMORY`] steps s = x′ − x and gradient changes y = g′ − g stand for
+//! The inverse Hessian is never formed. The last `MEMORY` steps s = x′ − x and gradient changes y = g′ − g stand for
 //! it, and two loops over them turn a gradient into a direction (Nocedal & Wright, algorithm 7.4). The length of a step
 //! satisfies the weak Wolfe conditions, found by doubling and halving (Lewis & Overton 2013, algorithm 2.6): enough
 //! decrease, and a slope that has become flatter, which makes ⟨s, y⟩ > 0.
@@ -140,7 +140,7 @@ mod tests {
 
     #[test]
     fn a_badly_scaled_bowl_has_its_known_minimum() {
-        let scales: Vec<f64> = (0..30).map(|i| 10f64.powf(f64::from(i) / 6.0 - 2.0)).collect();
+        let scales: Vec<f64> = (0..30).map(|i| 10f64.powf(f64::from(i) / 10.0 - 1.5)).collect();
         let f = |x: &[f64], g: &mut [f64]| {
             let mut value = 0.0;
             for (i, x) in x.iter().enumerate() {

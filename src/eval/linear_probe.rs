@@ -13,7 +13,7 @@
 //! (Radford et al. 2021, appendix A.3): on part of the training pictures kept back, first over seven powers of ten from
 //! 10⁻⁶ to 10⁶, then around the best one with ever smaller factors, down to an eighth of a decade.
 //!
-//! Work is cut into [`PARTS`] parts whose sums are added in order, so that the result is the same bits on any number of
+//! Work is cut into `PARTS` parts whose sums are added in order, so that the result is the same bits on any number of
 //! threads.
 
 use super::lbfgs::{self, Minimum};
@@ -212,7 +212,7 @@ mod tests {
     use super::*;
     use rand::RngExt;
 
-    /// Noisy features around a centre for each class; more rows than [`PARTS`] blocks would need.
+    /// Noisy features around a centre for each class; more rows than `PARTS` blocks would need.
     fn examples(n: usize, width: usize, classes: usize, noise: f32) -> (Array2<f32>, Vec<usize>) {
         let mut rng = rng(&[7]);
         let centres = Array2::from_shape_simple_fn((classes, width), || rng.random_range(-1.0f32..1.0));
