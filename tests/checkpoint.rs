@@ -7,7 +7,7 @@ mod support {
 use clip::checkpoint::safetensors::{Reader, Tensor as Named, write};
 use clip::checkpoint::{CONFIG, Checkpoint, ConfigFile, Dtype as Stored, Overrides, WEIGHTS, load_model, save_model};
 use clip::models::clip::Model;
-use clip::params::{count, for_each};
+use clip::params::count;
 use clip::tree::Path as TreePath;
 use half::{bf16, f16};
 use proptest::prelude::*;
@@ -58,11 +58,12 @@ fn a_resnet_comes_back_with_its_buffers() {
     assert_eq!(dtype("visual.bn2.running_mean"), Dtype::F32);
     assert_eq!(dtype("visual.attnpool.c_proj.bias"), Dtype::F32);
 
-    let vision = load_vision(&weights, &model.config).unwrap();
+    let checkpoint = Checkpoint::open(folder.path(), &Overrides::default()).unwrap();
+    let vision = checkpoint.vision().unwrap();
     let buffers = count(&vision.spec);
     assert!(vision.flat[..buffers] == model.params.flat[..buffers]);
     assert!(vision.flat[buffers..] == model.params.flat[first_buffer..]);
-    assert!(load_text(&weights, &model.config).is_ok());
+    assert!(checkpoint.text().is_ok());
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The `train` program as its users meet it: whole runs, killed and interrupted ones, and mistakes.
 
 use clip::checkpoint::safetensors::Reader;
+use clip::checkpoint::{Checkpoint, Overrides};
 use clip::eval::metrics::Metrics;
 use image::{Rgb, RgbImage};
 use serde_json::json;
@@ -184,9 +185,8 @@ fn a_resnet_is_trained_stopped_resumed_and_locked() {
 
     succeeded(&training("locked", &["--pretrained", "runs/whole", "--lock-image", "--epochs", "2"]).output().unwrap());
     let vision = |name: &str| {
-        let (model, _) = clip::checkpoint::load_model(&bench.run_folder(name)).unwrap();
-        let weights = bench.run_folder(name).join("open_clip_model.safetensors");
-        clip::checkpoint::load_vision(&weights, &model.config).unwrap().flat
+        let folder = bench.run_folder(name);
+        Checkpoint::open(&folder, &Overrides::default()).unwrap().vision().unwrap().flat
     };
     assert!(vision("whole") == vision("locked"), "statistics included");
     assert!(bench.weights("whole") != bench.weights("locked"));
