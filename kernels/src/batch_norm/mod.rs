@@ -5,7 +5,7 @@
 //! channel. Each pass reads and writes every array once: one for the statistics and one for y; backward one for the two
 //! sums that the gradient needs and one for the gradient.
 //!
-//! Sums over rows are cut into at most [`CHUNKS`] pieces by the number of rows alone, and joined in their order.
+//! Sums over rows are cut into at most 64 pieces by the number of rows alone, and joined in their order.
 
 pub mod naive;
 mod passes;
