@@ -1,7 +1,7 @@
 //! Sentences that a class name is put into before it is embedded.
 //!
 //! A model that was trained on captions knows "a photo of a crane." better than "crane"; the mean over many sentences
-//! ([`class_embeddings`](super::zero_shot::class_embeddings)) is better still. Source: Radford et al. 2021, §3.1.4.
+//! ([`class_embeddings`]) is better still. Source: Radford et al. 2021, §3.1.4.
 
 use super::embed::Embed;
 use super::zero_shot::class_embeddings;
