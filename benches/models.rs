@@ -1,4 +1,4 @@
-//! Whole models: ViT-B/32 encoding pictures and captions, and a training step of the small preset.
+//! Whole models: ViT-B/32 and RN50 encoding pictures and captions, and a training step of the small presets.
 //! `cargo bench --bench models`
 
 use clip::models::Config;
@@ -34,9 +34,13 @@ fn captions(n: usize, tokens: usize) -> (Vec<u32>, Vec<usize>) {
 }
 
 fn encode(c: &mut Criterion) {
-    let model = Model::new(Config::preset("ViT-B-32").unwrap(), 0);
+    ["ViT-B-32", "RN50"].into_iter().for_each(|preset| encode_by(preset, c));
+}
+
+fn encode_by(preset: &str, c: &mut Criterion) {
+    let model = Model::new(Config::preset(preset).unwrap(), 0);
     let mut buffers = Inference::default();
-    let mut group = c.benchmark_group("ViT-B-32");
+    let mut group = c.benchmark_group(preset);
     group.sample_size(10);
     for n in [1, 8, 32] {
         let images = pictures(&model.config, n);
@@ -61,14 +65,19 @@ fn check_unit_rows(features: &Array2<f32>) {
 }
 
 fn train_step(c: &mut Criterion) {
+    ["Emoji-ViT-S", "Emoji-RN-S"].into_iter().for_each(|preset| train_step_of(preset, c));
+}
+
+fn train_step_of(preset: &str, c: &mut Criterion) {
     let n = 256;
-    let config = Config::preset("Emoji-ViT-S").unwrap();
+    let config = Config::preset(preset).unwrap();
     let images = pictures(&config, n);
     let (ids, offsets) = captions(n, 8);
     let keys: Vec<u64> = (0..n as u64).collect();
     let captions = Captions { ids: &ids, offsets: &offsets };
     let pairs = Pairs { images: images.view(), captions, concepts: &keys, caption_keys: &keys };
-    let mut trainer = Trainer::new(Model::new(config, 0), Hyper::VIT);
+    let hyper = Hyper::of(&config);
+    let mut trainer = Trainer::new(Model::new(config, 0), hyper);
     let mut step = || {
         let loss = trainer.gradients(&pairs, n);
         trainer.update(1e-4);
@@ -78,7 +87,7 @@ fn train_step(c: &mut Criterion) {
     let (first, second) = (step(), step());
     assert!((first - (n as f32).ln()).abs() < 0.5 && second < first, "loss {first}, then {second}");
 
-    let mut group = c.benchmark_group("Emoji-ViT-S");
+    let mut group = c.benchmark_group(preset);
     group.sample_size(10);
     group.throughput(Throughput::Elements(n as u64));
     group.bench_function("train step of 256 pairs", |b| b.iter(&mut step));

@@ -6,10 +6,10 @@ use crate::checkpoint::{Checkpoint, CheckpointError, Overrides};
 use crate::eval::embed;
 use crate::input::{InputError, Picture, Preprocess, Tokenizer};
 use crate::models::clip::Inference;
-use crate::models::text::{self, Text};
-use crate::models::vit::{self, Vit};
+use crate::models::text::{self, Captions, Text};
+use crate::models::visual::{self, Visual};
 use crate::params::{Params, Spec};
-use ndarray::{Array2, ArrayView2};
+use ndarray::{Array1, Array2, ArrayView2};
 use std::path::{Path, PathBuf};
 
 /// Why a model could not be made ready; every message names the file.
@@ -104,8 +104,8 @@ impl Clip {
 
 /// The image tower of a CLIP.
 pub struct ImageEncoder {
-    shape: vit::Shape,
-    params: Params<Vit<Spec>>,
+    shape: visual::Shape,
+    params: Params<Visual<Spec>>,
     preprocess: Preprocess,
 }
 
@@ -159,7 +159,7 @@ impl ImageEncoder {
 
     /// e
     pub fn embed_dim(&self) -> usize {
-        self.shape.embed_dim
+        self.shape.embed_dim()
     }
 }
 
@@ -221,6 +221,40 @@ impl TextEncoder {
         embed::captions(&self.params.view(), &self.shape, &self.tokenizer, texts)
     }
 
+    /// The rows that diffusion models are conditioned on: the hidden states of one text after `layer` blocks (0: the
+    /// embedded tokens), after `ln_final` where asked. With `padding` the text is filled up to the context length with
+    /// that token.
+    ///
+    /// # Panics
+    /// If the tower has fewer layers.
+    #[track_caller]
+    pub fn hidden_states(&self, text: &str, layer: usize, final_norm: bool, padding: Option<u32>) -> TextStates {
+        assert!(layer <= self.layers(), "state {layer} of a tower of {} layers", self.layers());
+        let mut ids = self.tokenizer.encode(text, self.context_length()).ids;
+        let end = ids.len() - 1;
+        if let Some(padding) = padding {
+            ids.resize(self.context_length(), padding);
+        }
+        let p = self.params.view();
+        let mut all = text::hidden_states(&p, &self.shape, Captions { ids: &ids, offsets: &[0, ids.len()] });
+        let last = all.last().expect("the last one after ln_final").row(end).to_owned();
+        let projection = ArrayView2::from_shape((self.shape.size.width, self.embed_dim()), p.text_projection);
+        let pooled = last.dot(&projection.expect("(d, e)"));
+        let states = all.swap_remove(layer);
+        let states = if final_norm { text::final_norm(&p, states.view()) } else { states };
+        TextStates { states, pooled }
+    }
+
+    /// L
+    pub fn layers(&self) -> usize {
+        self.shape.size.layers
+    }
+
+    /// The token that closes a text.
+    pub fn end_of_text(&self) -> u32 {
+        *self.tokenizer.encode("", self.context_length()).ids.last().expect("a text is closed")
+    }
+
     /// What splits texts into tokens.
     pub fn tokenizer(&self) -> &Tokenizer {
         &self.tokenizer
@@ -235,4 +269,12 @@ impl TextEncoder {
     pub fn embed_dim(&self) -> usize {
         self.shape.embed_dim
     }
+}
+
+/// What the text tower makes of one text.
+pub struct TextStates {
+    /// One row for each token, (T, d).
+    pub states: Array2<f32>,
+    /// The text's embedding before it is brought to unit length, (e).
+    pub pooled: Array1<f32>,
 }

@@ -49,7 +49,7 @@ pub mod plot;
 pub mod train;
 pub mod tree;
 
-pub use clip::{Clip, ImageEncoder, LoadError, TextEncoder};
+pub use clip::{Clip, ImageEncoder, LoadError, TextEncoder, TextStates};
 
 /// The README's example runs as a test.
 #[cfg(doctest)]

@@ -1,15 +1,36 @@
 //! Parameters: a table of shapes and initialisers, and one flat block of memory behind it.
+//!
+//! Some leaves of the tree are no parameters but buffers: they are saved and loaded as parameters are, yet no gradient
+//! moves them. The block is `[all parameters | all buffers]`, each part in the order of the tree, so that what is meant
+//! for parameters alone (moments, norms, AdamW) works on the first part of it.
 
 use crate::tree::{Path, Tree};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_distr::StandardNormal;
 use rand_pcg::Pcg64;
+use std::ops::Range;
 
-/// One parameter: its shape in the checkpoint and how it starts.
+/// One leaf: its shape in the checkpoint, how it starts and what moves it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Spec {
     pub shape: Vec<usize>,
     pub init: Init,
+    pub role: Role,
+}
+
+/// What moves a leaf.
+///
+/// In a block of gradients the slot of a buffer collects what a step's batches observed; see
+/// [`optim::running`](crate::optim::running).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Its gradient.
+    Parameter,
+    /// A buffer: what was observed. The slot holds the sum over batches.
+    Statistic,
+    /// A buffer: every step adds one. It follows the statistics it counts for; the slot says over how many batches
+    /// theirs are summed.
+    Count,
 }
 
 /// The distribution a parameter is drawn from.
@@ -24,10 +45,19 @@ pub enum Init {
 
 impl Spec {
     pub fn new(shape: &[usize], init: Init) -> Self {
-        Spec { shape: shape.to_vec(), init }
+        Spec { shape: shape.to_vec(), init, role: Role::Parameter }
     }
 
-    /// How many numbers the parameter has; a scalar (shape `[]`) has one.
+    /// A leaf that no gradient moves.
+    pub fn buffer(shape: &[usize], init: Init, role: Role) -> Self {
+        Spec { role, ..Spec::new(shape, init) }
+    }
+
+    pub fn is_buffer(&self) -> bool {
+        self.role != Role::Parameter
+    }
+
+    /// How many numbers the leaf has; a scalar (shape `[]`) has one.
     pub fn size(&self) -> usize {
         self.shape.iter().product()
     }
@@ -46,7 +76,7 @@ impl Spec {
     }
 }
 
-/// A parameter tree's table and its values, leaf after leaf in one block.
+/// A parameter tree's table and its values in one block.
 pub struct Params<S> {
     pub spec: S,
     pub flat: Vec<f32>,
@@ -55,37 +85,34 @@ pub struct Params<S> {
 impl<S: Tree<Leaf = Spec>> Params<S> {
     /// All zeros.
     pub fn zeros(spec: S) -> Self {
-        let size = count(&spec);
-        Params { spec, flat: vec![0.0; size] }
+        let len = len(&spec);
+        Params { spec, flat: vec![0.0; len] }
     }
 
     /// Drawn from the initialisers; the same seed gives the same bits.
     pub fn init(spec: S, seed: u64) -> Self {
         let mut params = Params::zeros(spec);
         let mut rng = Pcg64::seed_from_u64(seed);
-        let mut rest = params.flat.as_mut_slice();
-        params.spec.map(&Path::ROOT, &mut |_, spec| spec.fill(&mut rng, take(&mut rest, spec.size())));
+        let flat = &mut params.flat;
+        for_each(&params.spec, &Path::ROOT, |_, spec, range| spec.fill(&mut rng, &mut flat[range]));
         params
     }
 
-    /// Name, shape and values of every parameter, names beginning at `at`.
-    pub fn named(&self, at: &Path) -> Vec<(String, Vec<usize>, &[f32])> {
-        let (mut rest, mut named) = (self.flat.as_slice(), vec![]);
-        self.spec.map(at, &mut |path, spec| {
-            named.push((
-                path.to_string(),
-                spec.shape.clone(),
-                rest.split_off(..spec.size()).expect("as many as the spec"),
-            ))
-        });
+    /// Every leaf in the order of the tree: its name from `at`, what it is, and its values.
+    pub fn named(&self, at: &Path) -> Vec<(String, Spec, &[f32])> {
+        let mut named = vec![];
+        for_each(&self.spec, at, |path, spec, range| named.push((path.to_string(), spec.clone(), &self.flat[range])));
         named
     }
 
     /// The same, to be filled.
-    pub fn named_mut(&mut self, at: &Path) -> Vec<(String, Vec<usize>, &mut [f32])> {
-        let (mut rest, mut named) = (self.flat.as_mut_slice(), vec![]);
+    pub fn named_mut(&mut self, at: &Path) -> Vec<(String, Spec, &mut [f32])> {
+        let (mut parameters, mut buffers) = self.flat.split_at_mut(count(&self.spec));
+        let mut named = vec![];
         self.spec.map(at, &mut |path, spec| {
-            named.push((path.to_string(), spec.shape.clone(), take(&mut rest, spec.size())))
+            let rest = if spec.is_buffer() { &mut buffers } else { &mut parameters };
+            let values = rest.split_off_mut(..spec.size()).expect("as many values as the table says");
+            named.push((path.to_string(), spec.clone(), values));
         });
         named
     }
@@ -96,30 +123,84 @@ impl<S: Tree<Leaf = Spec>> Params<S> {
     }
 }
 
-/// How many numbers the tree's parameters have in all.
+/// How many numbers the tree's parameters have in all, buffers not counted.
 pub fn count<S: Tree<Leaf = Spec>>(spec: &S) -> usize {
     let mut count = 0;
-    spec.map(&Path::ROOT, &mut |_, spec| count += spec.size());
+    spec.map(&Path::ROOT, &mut |_, spec| count += if spec.is_buffer() { 0 } else { spec.size() });
     count
 }
 
-/// Views into a flat block laid out as `spec` says.
-pub fn view<'a, S: Tree<Leaf = Spec>>(spec: &S, mut flat: &'a [f32]) -> S::Of<&'a [f32]> {
+/// How long the flat block is: parameters and buffers.
+pub fn len<S: Tree<Leaf = Spec>>(spec: &S) -> usize {
+    let mut len = 0;
+    spec.map(&Path::ROOT, &mut |_, spec| len += spec.size());
+    len
+}
+
+/// Calls `f` with every leaf in the order of the tree: its path from `at`, and its range in the flat block.
+pub fn for_each<S: Tree<Leaf = Spec>>(spec: &S, at: &Path, mut f: impl FnMut(&Path, &Spec, Range<usize>)) {
+    let (mut parameters, mut buffers) = (0, count(spec));
+    spec.map(at, &mut |path, spec| {
+        let next = if spec.is_buffer() { &mut buffers } else { &mut parameters };
+        let start = *next;
+        *next += spec.size();
+        f(path, spec, start..start + spec.size());
+    });
+}
+
+/// Views into a flat block laid out as `spec` says; of any number type.
+pub fn view<'a, S: Tree<Leaf = Spec>, T>(spec: &S, flat: &'a [T]) -> S::Of<&'a [T]> {
+    let (mut parameters, mut buffers) = flat.split_at(count(spec));
     spec.map(&Path::ROOT, &mut |_, spec| {
-        let (head, tail) = flat.split_at(spec.size());
-        flat = tail;
+        let rest = if spec.is_buffer() { &mut buffers } else { &mut parameters };
+        let (head, tail) = rest.split_at(spec.size());
+        *rest = tail;
         head
     })
 }
 
 /// Writable views into a flat block laid out as `spec` says.
-pub fn view_mut<'a, S: Tree<Leaf = Spec>>(spec: &S, mut flat: &'a mut [f32]) -> S::Of<&'a mut [f32]> {
-    spec.map(&Path::ROOT, &mut |_, spec| take(&mut flat, spec.size()))
+pub fn view_mut<'a, S: Tree<Leaf = Spec>>(spec: &S, flat: &'a mut [f32]) -> S::Of<&'a mut [f32]> {
+    let (mut parameters, mut buffers) = flat.split_at_mut(count(spec));
+    spec.map(&Path::ROOT, &mut |_, spec| {
+        let rest = if spec.is_buffer() { &mut buffers } else { &mut parameters };
+        let (head, tail) = std::mem::take(rest).split_at_mut(spec.size());
+        *rest = tail;
+        head
+    })
 }
 
-/// Splits the first `n` off a slice.
-fn take<'a>(rest: &mut &'a mut [f32], n: usize) -> &'a mut [f32] {
-    let (head, tail) = std::mem::take(rest).split_at_mut(n);
-    *rest = tail;
-    head
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tree::tree;
+
+    tree!(Leafs { weight, seen, count });
+    tree!(Root { first: Leafs, last: Leafs });
+
+    fn root() -> Root<Spec> {
+        let leafs = |n| Leafs {
+            weight: Spec::new(&[n, 2], Init::Normal(1.0)),
+            seen: Spec::buffer(&[n], Init::Const(3.0), Role::Statistic),
+            count: Spec::buffer(&[], Init::Const(7.0), Role::Count),
+        };
+        Root { first: leafs(1), last: leafs(2) }
+    }
+
+    #[test]
+    fn buffers_follow_the_parameters() {
+        let mut params = Params::init(root(), 1);
+        assert_eq!((count(&params.spec), len(&params.spec), params.flat.len()), (6, 11, 11));
+        assert_eq!(params.flat[6..], [3.0, 7.0, 3.0, 3.0, 7.0]);
+        params.flat = (0u8..11).map(f32::from).collect();
+        let view = params.view();
+        assert_eq!((view.first.weight, view.last.weight), (&params.flat[..2], &params.flat[2..6]));
+        assert_eq!((view.first.seen, view.last.count), (&[6.0][..], &[10.0][..]));
+        let mut ranges = vec![];
+        for_each(&params.spec, &Path::at("x"), |path, _, range| ranges.push(format!("{path} {range:?}")));
+        assert_eq!(ranges[1..4].join(", "), "x.first.seen 6..7, x.first.count 7..8, x.last.weight 2..6");
+        let mut flat = params.flat.clone();
+        view_mut(&params.spec, &mut flat).last.seen.fill(0.0);
+        assert_eq!(flat[7..], [7.0, 0.0, 0.0, 10.0]);
+    }
 }

@@ -80,7 +80,7 @@ pub trait Tree {
 }
 
 /// Declares a [`Tree`] struct. A field is a leaf; `name: Kind` is a subtree, `name: [Kind]` a list of subtrees,
-/// `name: [_]` a list of leaves. `name as "other"` prints as `other` in paths; as `""`, as nothing.
+/// `name: [_]` a list of leaves, `name: [Kind?]` a subtree that may be missing. `name as "other"` prints as `other` in paths; as `""`, as nothing.
 macro_rules! tree {
     ($(#[$doc:meta])* $Name:ident {
         $($(#[$field_doc:meta])* $field:ident $(as $key:literal)? $(: $kind:tt)?),* $(,)?
@@ -106,6 +106,7 @@ macro_rules! tree {
     };
     (@type $T:ident) => { $T };
     (@type $T:ident [_]) => { Vec<$T> };
+    (@type $T:ident [$Kind:ident ?]) => { Option<$Kind<$T>> };
     (@type $T:ident [$Kind:ident]) => { Vec<$Kind<$T>> };
     (@type $T:ident $Kind:ident) => { $Kind<$T> };
     (@key $field:ident) => { stringify!($field) };
@@ -113,6 +114,9 @@ macro_rules! tree {
     (@map $e:expr, $at:ident, $f:ident) => { $f(&$at, &$e) };
     (@map $e:expr, $at:ident, $f:ident, [_]) => {
         $e.iter().enumerate().map(|(i, leaf)| $f(&$at.index(i), leaf)).collect()
+    };
+    (@map $e:expr, $at:ident, $f:ident, [$Kind:ident ?]) => {
+        $e.as_ref().map(|tree| $crate::tree::Tree::map(tree, &$at, $f))
     };
     (@map $e:expr, $at:ident, $f:ident, [$Kind:ident]) => {
         $e.iter().enumerate().map(|(i, tree)| $crate::tree::Tree::map(tree, &$at.index(i), $f)).collect()
@@ -169,11 +173,18 @@ mod tests {
     use super::*;
 
     tree!(Leafs { weight, bias });
-    tree!(Root { layers: [Leafs], head as "": Leafs, extra as "0", rows: [_] });
+    tree!(Root { layers: [Leafs], head as "": Leafs, extra as "0", rows: [_], some: [Leafs?], none: [Leafs?] });
 
     fn root() -> Root<Dim> {
         let leafs = |n| Leafs { weight: Dim(n, 2), bias: Dim(1, n) };
-        Root { layers: vec![leafs(1), leafs(2)], head: leafs(3), extra: Dim(1, 1), rows: vec![Dim(1, 1); 2] }
+        Root {
+            layers: vec![leafs(1), leafs(2)],
+            head: leafs(3),
+            extra: Dim(1, 1),
+            rows: vec![Dim(1, 1); 2],
+            some: Some(leafs(1)),
+            none: None,
+        }
     }
 
     #[test]
@@ -181,7 +192,8 @@ mod tests {
         let mut names = vec![];
         root().map(&Path::at("visual"), &mut |path, _| names.push(path.to_string()));
         let expected = "visual.layers.0.weight visual.layers.0.bias visual.layers.1.weight visual.layers.1.bias \
-                        visual.weight visual.bias visual.0 visual.rows.0 visual.rows.1";
+                        visual.weight visual.bias visual.0 visual.rows.0 visual.rows.1 \
+                        visual.some.weight visual.some.bias";
         assert_eq!(names.join(" "), expected);
         names.clear();
         root().map(&Path::ROOT, &mut |path, _| names.push(path.to_string()));
@@ -198,6 +210,6 @@ mod tests {
             *v = i;
         });
         assert_eq!(arena.carve(&dims).layers[1].weight[[1, 0]], 3.0);
-        assert_eq!(elements(&dims), (2 + 1) + (4 + 2) + (6 + 3) + 1 + 2);
+        assert_eq!(elements(&dims), (2 + 1) + (4 + 2) + (6 + 3) + 1 + 2 + (2 + 1));
     }
 }

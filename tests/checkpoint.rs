@@ -5,18 +5,16 @@ mod support {
 }
 
 use clip::checkpoint::safetensors::{Reader, Tensor as Named, write};
-use clip::checkpoint::{
-    CONFIG, Checkpoint, ConfigFile, Dtype as Precision, Overrides, WEIGHTS, load_model, save_model,
-};
+use clip::checkpoint::{CONFIG, Checkpoint, ConfigFile, Dtype as Stored, Overrides, WEIGHTS, load_model, save_model};
 use clip::models::clip::Model;
+use clip::params::count;
 use clip::tree::Path as TreePath;
 use half::{bf16, f16};
 use proptest::prelude::*;
 use safetensors::tensor::{Dtype, TensorView, serialize};
-use std::borrow::Cow;
 use std::fs;
 use std::path::Path;
-use support::tiny::{Batch, config};
+use support::tiny::{Batch, config, resnet};
 
 fn saved() -> (tempfile::TempDir, Model) {
     let folder = tempfile::tempdir().unwrap();
@@ -40,6 +38,34 @@ fn a_model_comes_back_bit_for_bit() {
     }
 }
 
+/// Running statistics are saved with the parameters, counts as the integers that PyTorch has.
+#[test]
+fn a_resnet_comes_back_with_its_buffers() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut model = Model::new(resnet(8), 3);
+    let first_buffer = count(&model.params.spec);
+    model.params.flat[first_buffer..].iter_mut().zip(1u16..).for_each(|(buffer, i)| *buffer = f32::from(i));
+    save_model(folder.path(), &model, &ConfigFile::new(model.config.clone())).unwrap();
+    let (loaded, _) = load_model(folder.path()).unwrap();
+    assert!(loaded.params.flat == model.params.flat && loaded.config == model.config);
+
+    let weights = folder.path().join(WEIGHTS);
+    let bytes = fs::read(&weights).unwrap();
+    let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let dtype = |name: &str| tensors.tensor(name).unwrap_or_else(|e| panic!("{name}: {e}")).dtype();
+    assert_eq!(dtype("visual.layer2.1.bn3.num_batches_tracked"), Dtype::I64);
+    assert_eq!(dtype("visual.layer2.0.downsample.1.running_var"), Dtype::F32);
+    assert_eq!(dtype("visual.bn2.running_mean"), Dtype::F32);
+    assert_eq!(dtype("visual.attnpool.c_proj.bias"), Dtype::F32);
+
+    let checkpoint = Checkpoint::open(folder.path(), &Overrides::default()).unwrap();
+    let vision = checkpoint.vision().unwrap();
+    let buffers = count(&vision.spec);
+    assert!(vision.flat[..buffers] == model.params.flat[..buffers]);
+    assert!(vision.flat[buffers..] == model.params.flat[first_buffer..]);
+    assert!(checkpoint.text().is_ok());
+}
+
 #[test]
 fn either_tower_comes_alone() {
     let (folder, model) = saved();
@@ -47,7 +73,7 @@ fn either_tower_comes_alone() {
     let (vision, text) = (checkpoint.vision().unwrap(), checkpoint.text().unwrap());
     assert!(vision.flat == model.params.flat[..vision.flat.len()]);
     assert!(text.flat == model.params.flat[vision.flat.len()..model.params.flat.len() - 1]);
-    let batch = Batch::random(3, 0);
+    let batch = Batch::of(&model.config, 3, 0);
     let states = clip::models::text::hidden_states(&text.view(), &model.config.text(), batch.pairs().captions);
     assert_eq!(states.len(), model.config.text_cfg.layers + 2);
 }
@@ -152,11 +178,11 @@ fn wrong_tensors_are_named() {
 #[test]
 fn tensors_without_a_place_are_named() {
     let (folder, model) = saved();
-    let named = |name, shape, values| Named { name, shape, values: Cow::Borrowed(values) };
     let ours = model.params.named(&TreePath::ROOT).into_iter();
-    let mut tensors: Vec<_> = ours.map(|(name, shape, values)| named(name, shape, values)).collect();
-    tensors.push(named("logit_bias".into(), vec![], &[0.0]));
-    write(&folder.path().join(WEIGHTS), &tensors, Precision::F32, []).unwrap();
+    let mut tensors: Vec<_> =
+        ours.map(|(name, spec, values)| Named::new(&name, &spec.shape, values, Stored::F32)).collect();
+    tensors.push(Named::new("logit_bias", &[], &[0.0], Stored::F32));
+    write(&folder.path().join(WEIGHTS), &tensors, []).unwrap();
     assert!(error_of(folder.path()).contains("no place for logit_bias"));
 }
 
@@ -180,7 +206,7 @@ fn broken_files_are_refused() {
     for (from, to, expected) in [
         ("\"patch_size\": 8", "\"patch_size\": 7", "not a multiple"),
         ("\"patch_size\": 8", "\"patch_size\": 8, \"timm_model_name\": \"x\"", "timm_model_name"),
-        ("\"layers\": 3", "\"layers\": -3", "invalid value"),
+        ("\"layers\": 3", "\"layers\": -3", "expected a number (ViT) or a list of four (ResNet)"),
         ("{", "[", CONFIG),
     ] {
         fs::write(&config, text.replacen(from, to, 1)).unwrap();
@@ -243,8 +269,8 @@ proptest! {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.safetensors");
         let values = [1.0, 2.0, 3.0, 4.0];
-        let tensor = |name: &str, shape| Named { name: name.into(), shape, values: Cow::Borrowed(&values) };
-        write(&path, &[tensor("a", vec![2, 2]), tensor("b", vec![4])], Precision::F32, []).unwrap();
+        let tensor = |name, shape: &[usize]| Named::new(name, shape, &values, Stored::F32);
+        write(&path, &[tensor("a", &[2, 2]), tensor("b", &[4])], []).unwrap();
         let mut bytes = fs::read(&path).unwrap();
         let len = bytes.len();
         places.iter().for_each(|&(place, byte)| bytes[place % len] = byte);

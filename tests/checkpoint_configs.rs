@@ -7,7 +7,7 @@ mod support {
     pub mod tiny;
 }
 
-use clip::checkpoint::{CONFIG, ConfigFile, Dtype, Format, load_model, save};
+use clip::checkpoint::{CONFIG, ConfigFile, Format, Precision, load_model, save};
 use clip::input::{Interpolation, Preprocess, ResizeMode, Tokenizer, clean};
 use clip::models::clip::Model;
 use clip::models::config::VOCAB_SIZE;
@@ -21,7 +21,7 @@ use unicode_normalization::UnicodeNormalization;
 
 #[test]
 fn hugging_faces_config_has_defaults_and_legacy_overrides() {
-    let (folder, model) = saved(Format::HuggingFace, Dtype::F32);
+    let (folder, model) = saved(Format::HuggingFace, Precision::F32);
     let path = folder.path().join(HF_CONFIG);
     edit(&path, |json| {
         // What equals the classes' defaults may be left out, what is said twice counts as said last.
@@ -38,7 +38,7 @@ fn hugging_faces_config_has_defaults_and_legacy_overrides() {
     assert_eq!(loaded.config, model.config);
 
     let broken = |change: &dyn Fn(&mut Value)| {
-        let (folder, _) = saved(Format::HuggingFace, Dtype::F32);
+        let (folder, _) = saved(Format::HuggingFace, Precision::F32);
         edit(&folder.path().join(HF_CONFIG), change);
         let error = error_of(folder.path());
         assert!(error.contains(folder.path().to_str().unwrap()), "{error}");
@@ -61,7 +61,7 @@ fn hugging_faces_config_has_defaults_and_legacy_overrides() {
 
 #[test]
 fn pictures_are_prepared_as_the_folder_says() {
-    let (folder, _) = saved(Format::HuggingFace, Dtype::F32);
+    let (folder, _) = saved(Format::HuggingFace, Precision::F32);
     let path = folder.path().join("preprocessor_config.json");
     let read = |json: Value| {
         fs::write(&path, json.to_string()).unwrap();
@@ -107,13 +107,13 @@ fn pictures_are_prepared_as_the_folder_says() {
     }
     let (model, mut file) = model();
     file.preprocess_cfg.resize_mode = ResizeMode::Longest;
-    let error = save(folder.path(), &model, &file, Format::HuggingFace, Dtype::F32).unwrap_err().to_string();
+    let error = save(folder.path(), &model, &file, Format::HuggingFace, Precision::F32).unwrap_err().to_string();
     assert!(error.contains("cannot pad"), "{error}");
 }
 
 #[test]
 fn openclips_config_may_spell_out_defaults() {
-    let (folder, model) = saved(Format::OpenClip, Dtype::F32);
+    let (folder, model) = saved(Format::OpenClip, Precision::F32);
     let path = folder.path().join(CONFIG);
     edit(&path, |json| {
         let model = &mut json["model_cfg"];
@@ -146,7 +146,7 @@ fn the_tokenizers_files_are_clips_own_tokenizer() {
     let mut config = config(8);
     config.text_cfg.vocab_size = VOCAB_SIZE;
     let file = ConfigFile::new(config.clone());
-    save(folder.path(), &Model::new(config, 0), &file, Format::HuggingFace, Dtype::F32).unwrap();
+    save(folder.path(), &Model::new(config, 0), &file, Format::HuggingFace, Precision::F32).unwrap();
     let (ours, written) = (Tokenizer::clip(), Tokenizer::open(&folder.path().join("tokenizer.json")).unwrap());
     assert_eq!(written.vocabulary(), VOCAB_SIZE);
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/tokenizer.json");
@@ -178,7 +178,7 @@ proptest! {
         format in prop_oneof![Just(Format::OpenClip), Just(Format::HuggingFace)],
         places in proptest::collection::vec((0usize..4000, any::<u8>()), 1..4),
     ) {
-        let (folder, _) = saved(format, Dtype::F32);
+        let (folder, _) = saved(format, Precision::F32);
         let name = if format == Format::OpenClip { CONFIG } else { HF_CONFIG };
         let mut bytes = fs::read(folder.path().join(name)).unwrap();
         let len = bytes.len();
@@ -193,7 +193,7 @@ proptest! {
         which in any::<usize>(),
         number in prop_oneof![any::<u64>().prop_map(|n| json!(n)), any::<i64>().prop_map(|n| json!(n)), any::<f64>().prop_map(|n| json!(n)), Just(json!(0)), Just(Value::Null)],
     ) {
-        let (folder, _) = saved(format, Dtype::F32);
+        let (folder, _) = saved(format, Precision::F32);
         let name = if format == Format::OpenClip { CONFIG } else { HF_CONFIG };
         edit(&folder.path().join(name), |json| {
             let mut numbers = vec![];

@@ -8,19 +8,19 @@ mod support {
 
 use clip::checkpoint::safetensors::{Reader, Tensor, write};
 use clip::checkpoint::{
-    ActivationSource, CONFIG, Checkpoint, ConfigFile, Dtype, Format, Overrides, WEIGHTS, load_model, save,
+    ActivationSource, CONFIG, Checkpoint, ConfigFile, Dtype, Format, Overrides, Precision, WEIGHTS, load_model, save,
 };
+use clip::params::Spec;
 use clip::tree::Path as TreePath;
 use kernels::Activation;
 use serde_json::{Value, json};
-use std::borrow::Cow;
 use std::fs;
 use std::path::Path;
 use support::folders::{HF_CONFIG, HF_WEIGHTS, edit, error_of, model, open, rewrite, saved, tensors};
 
 #[test]
 fn ours_to_openclip_to_hugging_face_and_back_is_the_same_bits() {
-    let (first, model) = saved(Format::OpenClip, Dtype::F32);
+    let (first, model) = saved(Format::OpenClip, Precision::F32);
     let mut folder = first;
     for format in [Format::HuggingFace, Format::OpenClip] {
         let (loaded, file) = load_model(folder.path()).unwrap();
@@ -28,14 +28,14 @@ fn ours_to_openclip_to_hugging_face_and_back_is_the_same_bits() {
         assert_eq!(loaded.config, model.config);
         assert_eq!(file, ConfigFile::new(model.config.clone()));
         folder = tempfile::tempdir().unwrap();
-        save(folder.path(), &loaded, &file, format, Dtype::F32).unwrap();
+        save(folder.path(), &loaded, &file, format, Precision::F32).unwrap();
     }
     assert!(load_model(folder.path()).unwrap().0.params.flat == model.params.flat);
 }
 
 #[test]
 fn hugging_faces_names_and_shapes_are_those_of_its_classes() {
-    let (folder, model) = saved(Format::HuggingFace, Dtype::F32);
+    let (folder, model) = saved(Format::HuggingFace, Precision::F32);
     let ours = Reader::open(&folder.path().join(HF_WEIGHTS)).unwrap();
     let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/hf_clip/model.safetensors");
     let theirs = Reader::open(&fixture).unwrap();
@@ -54,7 +54,7 @@ fn hugging_faces_names_and_shapes_are_those_of_its_classes() {
 #[test]
 fn half_the_size_is_half_the_precision() {
     for format in [Format::OpenClip, Format::HuggingFace] {
-        let (folder, model) = saved(format, Dtype::F16);
+        let (folder, model) = saved(format, Precision::F16);
         let checkpoint = open(folder.path()).unwrap();
         assert_eq!(checkpoint.dtypes(), ["F16"]);
         let (loaded, _) = checkpoint.model().unwrap();
@@ -65,7 +65,7 @@ fn half_the_size_is_half_the_precision() {
     let (mut model, file) = model();
     model.params.flat[100] = 1e6;
     let folder = tempfile::tempdir().unwrap();
-    let error = save(folder.path(), &model, &file, Format::OpenClip, Dtype::F16).unwrap_err().to_string();
+    let error = save(folder.path(), &model, &file, Format::OpenClip, Precision::F16).unwrap_err().to_string();
     assert!(error.contains("visual.positional_embedding holds 1000000 at element 36, too large for f16"), "{error}");
 }
 
@@ -78,7 +78,7 @@ fn names_may_be_wrapped() {
         &|name| format!("state_dict.module.{}{name}", if is_text(name) { "text." } else { "" }),
     ];
     for rename in schemes {
-        let (folder, model) = saved(Format::OpenClip, Dtype::F32);
+        let (folder, model) = saved(Format::OpenClip, Precision::F32);
         rewrite(&folder.path().join(WEIGHTS), |mut tensor| {
             tensor.name = rename(&tensor.name);
             // OpenCLIP may keep the temperature as a vector.
@@ -89,6 +89,34 @@ fn names_may_be_wrapped() {
         });
         assert!(load_model(folder.path()).unwrap().0.params.flat == model.params.flat);
     }
+}
+
+#[test]
+fn resnets_come_back_with_their_statistics_and_counts() {
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/clip_resnet");
+    let (model, file) = load_model(&fixture).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    save(folder.path(), &model, &file, Format::OpenClip, Precision::F32).unwrap();
+    let (loaded, again) = load_model(folder.path()).unwrap();
+    assert!(loaded.params.flat == model.params.flat);
+    assert_eq!(again, file);
+    let written = Reader::open(&folder.path().join(WEIGHTS)).unwrap();
+    assert_eq!(written.dtype("visual.bn1.num_batches_tracked").unwrap(), "I64");
+    let checkpoint = open(folder.path()).unwrap();
+    assert_eq!(checkpoint.dtypes(), ["F32"]);
+    assert!(checkpoint.vision().unwrap().flat.len() > clip::params::count(&model.params.spec.visual));
+
+    // Twice the size: the pool's table is interpolated.
+    let twice = Overrides { image_size: Some(128), activation: None };
+    let (larger, _) = Checkpoint::open(folder.path(), &twice).unwrap().model().unwrap();
+    let positions = |model: &clip::models::clip::Model| {
+        let named = model.params.named(&TreePath::ROOT);
+        named.into_iter().find(|(name, ..)| name == "visual.attnpool.positional_embedding").unwrap().1.shape
+    };
+    assert_eq!((positions(&model)[0], positions(&larger)[0]), (5, 17));
+
+    let error = save(folder.path(), &model, &file, Format::HuggingFace, Precision::F32).unwrap_err().to_string();
+    assert!(error.contains("cannot be a ResNet"), "{error}");
 }
 
 #[test]
@@ -129,13 +157,13 @@ fn broken_torch_saves_are_named() {
 
 #[test]
 fn shards_are_one_model() {
-    let (folder, model) = saved(Format::HuggingFace, Dtype::F32);
+    let (folder, model) = saved(Format::HuggingFace, Precision::F32);
     let (whole, index) = (folder.path().join(HF_WEIGHTS), folder.path().join("model.safetensors.index.json"));
     let all = tensors(&whole);
     let (first, second) = all.split_at(all.len() / 3);
     let mut map = serde_json::Map::new();
     for (file, part) in [("model-1.safetensors", first), ("model-2.safetensors", second)] {
-        write(&folder.path().join(file), part, Dtype::F32, []).unwrap();
+        write(&folder.path().join(file), part, []).unwrap();
         map.extend(part.iter().map(|tensor| (tensor.name.clone(), json!(file))));
     }
     fs::remove_file(whole).unwrap();
@@ -157,7 +185,7 @@ fn shards_are_one_model() {
     assert!(with("logit_scale", "../model-1.safetensors").contains("is not a file beside it"));
     assert!(with("logit_scale", "/etc/passwd").contains("is not a file beside it"));
     assert!(with("logit_scale", "model-3.safetensors").contains("model-3.safetensors"));
-    write(&folder.path().join("model-3.safetensors"), &first[..1], Dtype::F32, []).unwrap();
+    write(&folder.path().join("model-3.safetensors"), &first[..1], []).unwrap();
     assert!(with(&first[0].name, "model-3.safetensors").contains("is in another file too"));
 }
 
@@ -166,7 +194,7 @@ fn a_bare_file_says_all_but_its_activation() {
     for (format, weights, config_file) in
         [(Format::OpenClip, WEIGHTS, CONFIG), (Format::HuggingFace, HF_WEIGHTS, HF_CONFIG)]
     {
-        let (folder, model) = saved(format, Dtype::F32);
+        let (folder, model) = saved(format, Precision::F32);
         fs::remove_file(folder.path().join(config_file)).unwrap();
         let _ = fs::remove_file(folder.path().join("preprocessor_config.json"));
         let path = folder.path().join(weights);
@@ -187,8 +215,8 @@ fn a_bare_file_says_all_but_its_activation() {
         }
         rewrite(&path, |tensor| (!tensor.name.contains("fc")).then_some(tensor));
         assert!(error_of(&path).contains("cannot be inferred: tensor visual.transformer.resblocks.0.mlp.c_fc.weight"));
-        let foreign = Tensor { name: "x".into(), shape: vec![1], values: Cow::Borrowed(&[0.0]) };
-        write(&path, &[foreign], Dtype::F32, []).unwrap();
+        let foreign = Tensor::new("x", &[1], &[0.0], Dtype::F32);
+        write(&path, &[foreign], []).unwrap();
         assert!(error_of(&path).contains("no tensors of a CLIP"), "{}", error_of(&path));
     }
 }
@@ -196,7 +224,7 @@ fn a_bare_file_says_all_but_its_activation() {
 /// OpenAI's files, converted, keep three integers that nobody else writes; all of OpenAI's models use QuickGELU.
 #[test]
 fn openais_own_files_need_no_activation() {
-    let (folder, model) = saved(Format::OpenClip, Dtype::F32);
+    let (folder, model) = saved(Format::OpenClip, Precision::F32);
     let bytes = fs::read(folder.path().join(WEIGHTS)).unwrap();
     let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
     let integer = 24i64.to_le_bytes();
@@ -219,7 +247,7 @@ fn a_tower_alone_may_have_no_projection() {
     let cases = [("text_model.", "text_projection.weight"), ("vision_model.", "visual_projection.weight")];
     for (tower, projection) in cases {
         for projected in [true, false] {
-            let (folder, model) = saved(Format::HuggingFace, Dtype::F32);
+            let (folder, model) = saved(Format::HuggingFace, Precision::F32);
             rewrite(&folder.path().join(HF_WEIGHTS), |tensor| {
                 let stays = tensor.name.starts_with(tower) || (projected && tensor.name == projection);
                 stays.then_some(tensor)
@@ -256,21 +284,21 @@ fn a_tower_alone_may_have_no_projection() {
     }
 }
 
-fn owned((name, _, values): (String, Vec<usize>, &[f32])) -> (String, Vec<f32>) {
+fn owned((name, _, values): (String, Spec, &[f32])) -> (String, Vec<f32>) {
     (name, values.to_vec())
 }
 
 #[test]
 fn another_picture_size_interpolates_the_positions_alone() {
-    let (folder, model) = saved(Format::OpenClip, Dtype::F32);
+    let (folder, model) = saved(Format::OpenClip, Precision::F32);
     let sized = |size| Checkpoint::open(folder.path(), &Overrides { image_size: Some(size), activation: None });
     for size in [8, 24, 40] {
         let (loaded, file) = sized(size).unwrap().model().unwrap();
         assert_eq!((loaded.config.vision_cfg.image_size, file.preprocess_cfg.size), (size, size));
         let before = model.params.named(&TreePath::ROOT);
-        for ((name, shape, values), (_, _, old)) in loaded.params.named(&TreePath::ROOT).into_iter().zip(before) {
+        for ((name, spec, values), (_, _, old)) in loaded.params.named(&TreePath::ROOT).into_iter().zip(before) {
             if name == "visual.positional_embedding" {
-                assert_eq!(shape[0], 1 + (size / 8).pow(2));
+                assert_eq!(spec.shape[0], 1 + (size / 8).pow(2));
                 assert_eq!(values[..64], old[..64], "the class token's row");
                 assert_eq!(values == old, size == 24);
             } else {

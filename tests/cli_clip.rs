@@ -5,7 +5,7 @@ mod support {
     pub mod tiny;
 }
 
-use clip::checkpoint::{ConfigFile, Dtype, Format, WEIGHTS, load_model, save};
+use clip::checkpoint::{ConfigFile, Format, Precision, WEIGHTS, load_model, save};
 use clip::models::clip::Model;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -30,7 +30,7 @@ impl Bench {
         let (model, file) = (Model::new(config.clone(), 5), ConfigFile::new(config));
         for (name, format) in [("ours", Format::OpenClip), ("theirs", Format::HuggingFace)] {
             std::fs::create_dir(folder.path().join(name)).unwrap();
-            save(&folder.path().join(name), &model, &file, format, Dtype::F32).unwrap();
+            save(&folder.path().join(name), &model, &file, format, Precision::F32).unwrap();
         }
         Bench { folder }
     }
@@ -83,7 +83,13 @@ fn info_says_what_a_model_is() {
     }
     let Outcome { code, out, .. } = bench.run("info ours");
     assert_eq!(code, 0);
-    for part in ["OpenAI names", "3 layers 64 wide", "20 of 300 tokens", "× 14.29", "quick_gelu (ours/open_clip"] {
+    for part in [
+        "OpenAI names",
+        "ViT, patches of 8, 3 layers 64 wide",
+        "20 of 300 tokens",
+        "× 14.29",
+        "quick_gelu (ours/open_clip",
+    ] {
         assert!(out.contains(part), "{part}: {out}");
     }
     assert_eq!(bench.json("info ours --activation gelu")["activation"], "gelu");

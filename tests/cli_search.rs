@@ -2,7 +2,7 @@
 
 use clip::checkpoint::{ConfigFile, save_model};
 use clip::models::clip::Model;
-use clip::models::{Config, TextConfig, VisionConfig};
+use clip::models::{Config, Layers, TextConfig, VisionConfig};
 use image::{Rgb, RgbImage};
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
@@ -29,9 +29,9 @@ fn config() -> Config {
         quick_gelu: true,
         vision_cfg: VisionConfig {
             image_size: 32,
-            layers: 2,
+            layers: Layers::Vit(2),
             width: 64,
-            patch_size: 8,
+            patch_size: Some(8),
             head_width: 32,
             mlp_ratio: 4.0,
         },

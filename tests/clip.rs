@@ -7,7 +7,7 @@ mod support {
     pub mod tiny;
 }
 
-use clip::checkpoint::{Checkpoint, ConfigFile, Dtype, Format, Overrides, save};
+use clip::checkpoint::{Checkpoint, ConfigFile, Format, Overrides, Precision, save};
 use clip::input::{Mode, Picture};
 use clip::models::clip::Model;
 use clip::models::config::VOCAB_SIZE;
@@ -23,7 +23,7 @@ fn saved(format: Format) -> tempfile::TempDir {
     config.text_cfg.vocab_size = VOCAB_SIZE;
     let folder = tempfile::tempdir().unwrap();
     let file = ConfigFile::new(config.clone());
-    save(folder.path(), &Model::new(config, 7), &file, format, Dtype::F32).unwrap();
+    save(folder.path(), &Model::new(config, 7), &file, format, Precision::F32).unwrap();
     folder
 }
 
@@ -74,7 +74,7 @@ fn a_folders_own_tokenizer_counts() {
 #[test]
 fn vocabularies_that_do_not_fit_are_refused() {
     let error = |folder: &Path| TextEncoder::load(folder).map(|_| ()).unwrap_err().to_string();
-    let (small, _) = support::folders::saved(Format::HuggingFace, Dtype::F32);
+    let (small, _) = support::folders::saved(Format::HuggingFace, Precision::F32);
     assert!(error(small.path()).contains("knows 300 tokens and CLIP's own tokenizer has 49408"));
     let path = small.path().join("tokenizer.json");
 
@@ -128,7 +128,7 @@ fn a_context_without_room_is_refused() {
     (config.text_cfg.vocab_size, config.text_cfg.context_length) = (VOCAB_SIZE, 1);
     let folder = tempfile::tempdir().unwrap();
     let file = ConfigFile::new(config.clone());
-    save(folder.path(), &Model::new(config, 7), &file, Format::OpenClip, Dtype::F32).unwrap();
+    save(folder.path(), &Model::new(config, 7), &file, Format::OpenClip, Precision::F32).unwrap();
     let error = TextEncoder::load(folder.path()).map(|_| ()).unwrap_err().to_string();
     assert!(error.contains("a context of 1 has no room"), "{error}");
 }

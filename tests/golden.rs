@@ -4,15 +4,16 @@
 #[path = "support/golden_hugging_face.rs"]
 mod hugging_face;
 
-use clip::checkpoint::{CheckpointError, ConfigFile, load_params};
+use clip::checkpoint::safetensors::Reader;
+use clip::checkpoint::{ConfigFile, load_params};
 use clip::models::clip::{Clip, Model, spec};
 use clip::models::text::{self, Captions};
-use clip::models::{Keep, Workspace, vit};
+use clip::models::{Config, Keep, Layers, Mode, Workspace, visual};
 use clip::optim::adamw::{AdamW, Hyper};
-use clip::params::{Params, Spec};
+use clip::params::{Params, Role, Spec, count, for_each};
 use clip::train::step::{Pairs, Trainer};
-use clip::tree::{Arena, Path as TreePath, Tree};
-use ndarray::{Array2, ArrayView2};
+use clip::tree::{Arena, Path as TreePath};
+use ndarray::{Array2, ArrayView2, Axis};
 use safetensors::SafeTensors;
 use std::path::{Path, PathBuf};
 
@@ -27,10 +28,13 @@ const STEP: f32 = 1e-5;
 const LR: f32 = 5e-4;
 
 #[test]
-fn vit_models_agree_with_the_reference() {
-    let folders: Vec<PathBuf> = folders_with("grads.safetensors").into_iter().filter(|folder| is_vit(folder)).collect();
-    assert!(!folders.is_empty(), "no golden folder of a ViT");
-    folders.iter().for_each(|folder| check(folder));
+fn models_agree_with_the_reference() {
+    let configs = folders_with("grads.safetensors")
+        .into_iter()
+        .map(|folder| check(&folder).vision_cfg.layers)
+        .collect::<Vec<_>>();
+    assert!(configs.iter().any(|layers| matches!(layers, Layers::Vit(_))), "no golden folder of a ViT");
+    assert!(configs.iter().any(|layers| matches!(layers, Layers::ResNet(_))), "no golden folder of a ResNet");
 }
 
 /// The golden folders that have this file.
@@ -46,46 +50,74 @@ fn folders_with(file: &str) -> Vec<PathBuf> {
     folders
 }
 
-/// A ResNet's `layers` is a list.
-fn is_vit(folder: &Path) -> bool {
-    let text = std::fs::read_to_string(folder.join("open_clip_config.json")).unwrap();
-    let json: serde_json::Value = serde_json::from_str(&text).unwrap();
-    json["vision_cfg"]["layers"].is_u64()
-}
-
-fn check(folder: &Path) {
+fn check(folder: &Path) -> Config {
     println!("{}", folder.display());
     let config = ConfigFile::read(&folder.join("open_clip_config.json")).unwrap().model_cfg;
-    let load = |file: &str| load_params(&folder.join(file), spec(&config), &TreePath::ROOT);
-    let model = Model { config: config.clone(), params: load("model.safetensors").unwrap() };
+    let load = |file: &str| load_params(&folder.join(file), spec(&config), &TreePath::ROOT).unwrap();
     let bytes = std::fs::read(folder.join("io.safetensors")).unwrap();
     let io = Io(SafeTensors::deserialize(&bytes).unwrap());
 
     let images = io.matrix("images");
     let (ids, offsets) = io.captions("tokens");
     let captions = Captions { ids: &ids, offsets: &offsets };
+    let model = Model { config: config.clone(), params: load("model.safetensors") };
+    check_evaluation(&model, images.view(), captions, &io);
     check_features(&model, images.view(), captions, &io);
-    check_training(model, images.view(), captions, &io, load);
+    let grads = gradients(&folder.join("grads.safetensors"), spec(&config));
+    check_training(model, images.view(), captions, &io, &grads, &load("after_adamw_step.safetensors"));
+    config
 }
 
-fn check_features(model: &Model, images: ArrayView2<f32>, captions: Captions, io: &Io) {
-    let (mut workspace, mut scratch) = (Workspace::default(), Arena::default());
-    let p = model.params.view();
-    let mut features = Array2::zeros((images.nrows(), model.config.embed_dim));
-    let shape = model.config.vision();
-    vit::forward(&p.visual, &shape, images, Keep::Nothing, features.view_mut(), &mut workspace, &mut scratch);
-    close("eval.image_features", &features, &io.matrix("eval.image_features"), OUTPUT);
-    let shape = model.config.text();
-    text::forward(&p.text, &shape, captions, Keep::Nothing, features.view_mut(), &mut workspace, &mut scratch);
-    close("eval.text_features", &features, &io.matrix("eval.text_features"), OUTPUT);
+/// The gradients of all parameters; the reference has none of buffers.
+fn gradients(path: &Path, spec: Clip<Spec>) -> Params<Clip<Spec>> {
+    let (reader, mut grads) = (Reader::open(path).unwrap(), Params::zeros(spec));
+    for_each(&grads.spec, &TreePath::ROOT, |path, spec, range| {
+        if !spec.is_buffer() {
+            reader.read(&path.to_string(), &spec.shape, &mut grads.flat[range]).unwrap();
+        }
+    });
+    grads
+}
 
-    let mut buffers = Default::default();
-    let images = model.encode_images(images, &mut buffers);
-    let texts = model.encode_texts(captions, &mut buffers);
+/// Features before they are normalised, by the running statistics where there are any.
+fn check_evaluation(model: &Model, images: ArrayView2<f32>, captions: Captions, io: &Io) {
+    let features = |mode| features(model, images, captions, mode);
+    let [image, text] = features(Mode::Inference);
+    close("eval.image_features", &image, &io.matrix("eval.image_features"), OUTPUT);
+    close("eval.text_features", &text, &io.matrix("eval.text_features"), OUTPUT);
+    let unit = model.encode_images(images, &mut Default::default());
+    close("encode_images", &unit, &normalized(&image), OUTPUT);
+    let unit = model.encode_texts(captions, &mut Default::default());
+    close("encode_texts", &unit, &normalized(&text), OUTPUT);
+}
+
+/// Features and logits by the statistics of the batch.
+fn check_features(model: &Model, images: ArrayView2<f32>, captions: Captions, io: &Io) {
+    let kept = features(model, images, captions, Mode::Training(Keep::All));
+    assert_eq!(kept, features(model, images, captions, Mode::Training(Keep::Nothing)), "bit for bit");
+    let [images, texts] = kept.map(|features| normalized(&features));
     close("train.image_features_normalized", &images, &io.matrix("train.image_features_normalized"), OUTPUT);
     close("train.text_features_normalized", &texts, &io.matrix("train.text_features_normalized"), OUTPUT);
-    let logits = images.dot(&texts.t()) * p.logit_scale[0].exp();
+    let logits = images.dot(&texts.t()) * model.params.view().logit_scale[0].exp();
     close("train.logits_per_image", &logits, &io.matrix("train.logits_per_image"), OUTPUT);
+}
+
+/// Of both towers.
+fn features(model: &Model, images: ArrayView2<f32>, captions: Captions, mode: Mode) -> [Array2<f32>; 2] {
+    let (mut workspace, mut scratch) = (Workspace::default(), Arena::default());
+    let p = model.params.view();
+    let zeros = || Array2::zeros((images.nrows(), model.config.embed_dim));
+    let (mut image, mut text) = (zeros(), zeros());
+    let shape = model.config.vision();
+    visual::forward(&p.visual, &shape, images, mode, image.view_mut(), &mut workspace, &mut scratch);
+    let shape = model.config.text();
+    text::forward(&p.text, &shape, captions, Keep::Nothing, text.view_mut(), &mut workspace, &mut scratch);
+    [image, text]
+}
+
+fn normalized(features: &Array2<f32>) -> Array2<f32> {
+    let norms = features.map_axis(Axis(1), |row| row.dot(&row).sqrt()).insert_axis(Axis(1));
+    features / &norms
 }
 
 fn check_training(
@@ -93,46 +125,56 @@ fn check_training(
     images: ArrayView2<f32>,
     captions: Captions,
     io: &Io,
-    load: impl Fn(&str) -> Result<Params<Clip<Spec>>, CheckpointError>,
+    grads: &Params<Clip<Spec>>,
+    after: &Params<Clip<Spec>>,
 ) {
     let before = model.params.flat.clone();
     let keys: Vec<u64> = (0..images.nrows() as u64).collect();
     let pairs = Pairs { images, captions, concepts: &keys, caption_keys: &keys };
-    let (grads, after) = (load("grads.safetensors").unwrap(), load("after_adamw_step.safetensors").unwrap());
 
-    // The whole batch at once, then in pieces of three and of one: all must give the gradients of the big batch.
+    // The whole batch at once, then in pieces of three and of one: all must give the gradients of the big batch, unless
+    // the pieces have statistics of their own.
+    let has_statistics = before.len() > count(&model.params.spec);
     let mut trainer = Trainer::new(model, Hyper::VIT);
-    for micro_batch in [images.nrows(), 3, 1] {
+    for micro_batch in if has_statistics { vec![images.nrows()] } else { vec![images.nrows(), 3, 1] } {
         let loss = trainer.gradients(&pairs, micro_batch);
         // A difference of terms of order 1, however small it is itself.
         let expected = io.matrix("train.loss")[[0, 0]];
         let apart = (loss.mean() - expected).abs();
         assert!(apart <= OUTPUT * expected.max(1.0), "train.loss: {} and {expected}", loss.mean());
-        compare(trainer.grads(), &grads);
+        compare(&trainer, grads);
         trainer.update(LR);
-        compare_step(trainer.model.params.view(), &after, &grads);
+        compare_step(&trainer.model.params, after, grads);
         trainer.model.params.flat.copy_from_slice(&before);
-        trainer.adam = AdamW::new(before.len());
+        trainer.adam = AdamW::new(count(&trainer.model.params.spec));
     }
 }
 
-fn compare(ours: Clip<&[f32]>, reference: &Params<Clip<Spec>>) {
-    let mut theirs = leaves(reference).into_iter();
-    ours.map(&TreePath::ROOT, &mut |path, values| {
-        close(&path.to_string(), &row(values), &row(&theirs.next().unwrap()), GRADIENT);
+fn compare(trainer: &Trainer, reference: &Params<Clip<Spec>>) {
+    for_each(&reference.spec, &TreePath::ROOT, |path, spec, range| {
+        if !spec.is_buffer() {
+            let ours = row(&trainer.flat_grads()[range.clone()]);
+            close(&path.to_string(), &ours, &row(&reference.flat[range]), GRADIENT);
+        }
     });
 }
 
 /// The first step moves a parameter by lr·g/(|g| + ε), whose derivative is lr·ε/(|g| + ε)²: where the true gradient is
 /// zero, or cancels to nearly zero, its last bits decide the whole step, and no two implementations agree. So a
 /// parameter may differ by what the gradient's tolerance δ makes of it; for all gradients well above δ that is nothing.
-fn compare_step(ours: Clip<&[f32]>, after: &Params<Clip<Spec>>, grads: &Params<Clip<Spec>>) {
+///
+/// Running statistics have no gradient: they are as exact as outputs are.
+fn compare_step(ours: &Params<Clip<Spec>>, after: &Params<Clip<Spec>>, grads: &Params<Clip<Spec>>) {
     let eps = Hyper::VIT.eps;
-    let mut theirs = leaves(after).into_iter().zip(leaves(grads));
-    ours.map(&TreePath::ROOT, &mut |path, values| {
-        let (theirs, g) = theirs.next().unwrap();
-        let (delta, rounding) = (GRADIENT * largest(&g).max(1e-2), STEP * largest(*values));
-        for (i, ((ours, theirs), g)) in values.iter().zip(&theirs).zip(&g).enumerate() {
+    for_each(&ours.spec, &TreePath::ROOT, |path, spec, range| {
+        let (values, theirs, g) = (&ours.flat[range.clone()], &after.flat[range.clone()], &grads.flat[range]);
+        match spec.role {
+            Role::Parameter => {}
+            Role::Statistic => return close(&path.to_string(), &row(values), &row(theirs), OUTPUT),
+            Role::Count => return assert_eq!(values, theirs, "{path}"),
+        }
+        let (delta, rounding) = (GRADIENT * largest(g).max(1e-2), STEP * largest(values));
+        for (i, ((ours, theirs), g)) in values.iter().zip(theirs).zip(g).enumerate() {
             let surely = (g.abs() - delta).max(0.0) + eps;
             let amplified = (LR * delta * eps / (surely * surely)).min(2.0 * LR);
             let apart = (ours - theirs).abs();
@@ -140,12 +182,6 @@ fn compare_step(ours: Clip<&[f32]>, after: &Params<Clip<Spec>>, grads: &Params<C
             assert!(apart <= allowed, "{path}[{i}] after the step: {ours} and {theirs}, {apart} apart, not {allowed}");
         }
     });
-}
-
-fn leaves(params: &Params<Clip<Spec>>) -> Vec<Vec<f32>> {
-    let mut leaves = vec![];
-    params.view().map(&TreePath::ROOT, &mut |_, values| leaves.push(values.to_vec()));
-    leaves
 }
 
 fn row(values: &[f32]) -> Array2<f32> {

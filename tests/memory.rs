@@ -6,6 +6,7 @@ mod support {
 
 use clip::loss::info_nce::{self, Saved, Scratch};
 use clip::loss::positives::Positives;
+use clip::models::Config;
 use clip::models::clip::Model;
 use clip::optim::adamw::Hyper;
 use clip::train::step::Trainer;
@@ -13,7 +14,7 @@ use clip::tree::Arena;
 use ndarray::Array2;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use support::tiny::{Batch, config};
+use support::tiny::{Batch, config, resnet};
 
 /// The system's allocator, counted.
 struct Counting;
@@ -58,16 +59,18 @@ fn memory_is_bounded() {
 fn a_step_allocates_nothing_that_grows() {
     // A thread's scratch is made when the thread first has work of a kind; with one thread that is the first step.
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
-    let (small, large) = pool.install(|| (allocated_later(8, 32), allocated_later(64, 128)));
-    assert!(small > 0, "the counter counts");
-    assert!(large <= small + 1024, "{small} bytes for 8 pairs of width 32, {large} for 64 of width 128");
+    for config in [config, |width| resnet(width / 16)] {
+        let (small, large) = pool.install(|| (allocated_later(8, config(32)), allocated_later(64, config(128))));
+        assert!(small > 0, "the counter counts");
+        assert!(large <= small + 1024, "{small} bytes for 8 pairs of width 32, {large} for 64 of width 128");
+    }
 }
 
 /// Bytes that a second step allocates.
-fn allocated_later(n: usize, width: usize) -> usize {
-    let mut trainer = Trainer::new(Model::new(config(width), 1), Hyper::VIT);
+fn allocated_later(n: usize, config: Config) -> usize {
+    let mut trainer = Trainer::new(Model::new(config.clone(), 1), Hyper::VIT);
     let mut step = |seed| {
-        let batch = Batch::random(n, seed);
+        let batch = Batch::of(&config, n, seed);
         let before = TOTAL.load(SeqCst);
         // In pieces, so that both kinds of forward pass are taken.
         trainer.gradients(&batch.pairs(), n / 2);

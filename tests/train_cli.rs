@@ -1,6 +1,7 @@
 //! The `train` program as its users meet it: whole runs, killed and interrupted ones, and mistakes.
 
 use clip::checkpoint::safetensors::Reader;
+use clip::checkpoint::{Checkpoint, Overrides};
 use clip::eval::metrics::Metrics;
 use image::{Rgb, RgbImage};
 use serde_json::json;
@@ -33,6 +34,9 @@ impl Bench {
             "text_cfg": { "context_length": 12, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 2 },
         });
         fs::write(folder.path().join("tiny.json"), config.to_string()).unwrap();
+        let mut resnet = config;
+        resnet["vision_cfg"] = json!({ "image_size": 32, "layers": [1, 1, 1, 1], "width": 4, "head_width": 32 });
+        fs::write(folder.path().join("resnet.json"), resnet.to_string()).unwrap();
         Bench { folder }
     }
 
@@ -153,6 +157,39 @@ fn killed_and_interrupted_runs_end_with_the_same_bits() {
         succeeded(&bench.resume("stopped"));
         assert!(bench.weights("whole") == bench.weights("stopped"), "after Ctrl-C");
     }
+}
+
+/// A ResNet, whose running statistics are a part of what is resumed, and stay when it is locked.
+#[test]
+fn a_resnet_is_trained_stopped_resumed_and_locked() {
+    let bench = Bench::new();
+    let training = |name, more: &[&str]| {
+        let mut command = bench.command(&["--train-data", ".", "--model", "resnet.json", "--name", name]);
+        command.args(["--batch-size", "5", "--accum-freq", "2", "--warmup", "5"]).args(more);
+        if !more.contains(&"--epochs") {
+            command.args(["--epochs", &EPOCHS.to_string()]);
+        }
+        command
+    };
+    succeeded(&training("whole", &[]).output().unwrap());
+    let metrics = Metrics::read(bench.run_folder("whole").join("metrics.jsonl")).unwrap();
+    let (first, last) = (metrics.steps.first().unwrap().loss, metrics.steps.last().unwrap().loss);
+    assert!(last < 0.8 * first, "from {first} to {last}");
+
+    let mut child = started(training("killed", &[]), &bench.run_folder("killed"));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(saved_steps(&bench.run_folder("killed")).unwrap() < STEPS, "killed too late");
+    succeeded(&bench.resume("killed"));
+    assert!(bench.weights("whole") == bench.weights("killed"), "after a kill");
+
+    succeeded(&training("locked", &["--pretrained", "runs/whole", "--lock-image", "--epochs", "2"]).output().unwrap());
+    let vision = |name: &str| {
+        let folder = bench.run_folder(name);
+        Checkpoint::open(&folder, &Overrides::default()).unwrap().vision().unwrap().flat
+    };
+    assert!(vision("whole") == vision("locked"), "statistics included");
+    assert!(bench.weights("whole") != bench.weights("locked"));
 }
 
 #[test]

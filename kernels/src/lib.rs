@@ -7,6 +7,9 @@
 pub mod activation;
 pub mod adamw;
 pub mod attention;
+pub mod avg_pool;
+pub mod batch_norm;
+pub mod conv;
 pub mod embedding;
 mod exp;
 pub mod gemm;

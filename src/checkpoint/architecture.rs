@@ -1,7 +1,7 @@
 //! What a checkpoint's towers look like, whatever says so.
 
 use crate::models::config::ConfigError;
-use crate::models::{Config, TextConfig, VisionConfig, text, vit};
+use crate::models::{Config, TextConfig, VisionConfig, text, visual};
 use crate::params::Spec;
 use crate::tree::{Path as TreePath, Tree};
 use kernels::Activation;
@@ -29,7 +29,7 @@ impl Architecture {
     }
 
     /// The image tower's shape.
-    pub fn vision(&self) -> Option<vit::Shape> {
+    pub fn vision(&self) -> Option<visual::Shape> {
         self.vision.as_ref().map(|vision| vision.shape(self.embed_dim, self.activation))
     }
 

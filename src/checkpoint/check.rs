@@ -13,9 +13,19 @@ pub fn shape(path: &Path, tensor: &str, found: &[usize], expected: &[usize]) -> 
     Err(CheckpointError::Shape { path: path.into(), tensor: tensor.into(), found, expected })
 }
 
-/// The numbers are of a type that parameters can have.
-pub fn dtype(path: &Path, tensor: &str, dtype: Option<Dtype>, found: &str) -> Result<Dtype, CheckpointError> {
-    dtype.ok_or_else(|| CheckpointError::Dtype { path: path.into(), tensor: tensor.into(), found: found.into() })
+/// The numbers are of a type that parameters can have; only a scalar can be an integer, as counts are.
+pub fn dtype(
+    path: &Path,
+    tensor: &str,
+    dtype: Option<Dtype>,
+    shape: &[usize],
+    found: &str,
+) -> Result<Dtype, CheckpointError> {
+    dtype.filter(|&dtype| dtype != Dtype::I64 || shape.is_empty()).ok_or_else(|| CheckpointError::Dtype {
+        path: path.into(),
+        tensor: tensor.into(),
+        found: found.into(),
+    })
 }
 
 /// No NaN, no infinity.

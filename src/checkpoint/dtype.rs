@@ -6,12 +6,39 @@ use serde::Serialize;
 use std::fmt;
 
 /// What a tensor's numbers may be stored as, little-endian.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dtype {
     F32,
     F16,
     Bf16,
+    /// Whole numbers: counts.
+    I64,
+}
+
+/// What a model's parameters are written as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    F32,
+    F16,
+}
+
+impl From<Precision> for Dtype {
+    fn from(precision: Precision) -> Self {
+        match precision {
+            Precision::F32 => Dtype::F32,
+            Precision::F16 => Dtype::F16,
+        }
+    }
+}
+
+impl fmt::Display for Precision {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(match self {
+            Precision::F32 => "f32",
+            Precision::F16 => "f16",
+        })
+    }
 }
 
 impl Dtype {
@@ -21,21 +48,30 @@ impl Dtype {
             safetensors::Dtype::F32 => Some(Dtype::F32),
             safetensors::Dtype::F16 => Some(Dtype::F16),
             safetensors::Dtype::BF16 => Some(Dtype::Bf16),
+            safetensors::Dtype::I64 => Some(Dtype::I64),
             _ => None,
         }
     }
 
     /// Bytes of a number.
     pub fn bytes(self) -> usize {
-        if self == Dtype::F32 { 4 } else { 2 }
+        match self {
+            Dtype::F16 | Dtype::Bf16 => 2,
+            Dtype::F32 => 4,
+            Dtype::I64 => 8,
+        }
     }
 
-    /// Exactly: f32 holds every f16 and bf16.
+    /// Exactly: f32 holds every f16 and bf16, and counts up to 2²⁴.
     pub(super) fn decode(self, raw: &[u8], out: &mut [f32]) {
         match self {
             Dtype::F32 => {
                 let numbers = raw.as_chunks().0;
                 out.iter_mut().zip(numbers).for_each(|(out, raw)| *out = f32::from_le_bytes(*raw));
+            }
+            Dtype::I64 => {
+                let numbers = raw.as_chunks().0;
+                out.iter_mut().zip(numbers).for_each(|(out, raw)| *out = i64::from_le_bytes(*raw) as f32);
             }
             Dtype::F16 => decode_halves(raw, f16::from_le_bytes, out),
             Dtype::Bf16 => decode_halves(raw, bf16::from_le_bytes, out),
@@ -49,6 +85,10 @@ impl Dtype {
                 let numbers = raw.as_chunks_mut().0;
                 numbers.iter_mut().zip(values).for_each(|(raw, value)| *raw = value.to_le_bytes());
             }
+            Dtype::I64 => {
+                let numbers = raw.as_chunks_mut().0;
+                numbers.iter_mut().zip(values).for_each(|(raw, &value)| *raw = (value as i64).to_le_bytes());
+            }
             Dtype::F16 => encode_halves(values, |value| f16::from_f32(value).to_le_bytes(), raw),
             Dtype::Bf16 => encode_halves(values, |value| bf16::from_f32(value).to_le_bytes(), raw),
         }
@@ -57,7 +97,7 @@ impl Dtype {
     /// The first value that would become infinite.
     pub(super) fn first_too_large(self, values: &[f32]) -> Option<usize> {
         match self {
-            Dtype::F32 => None,
+            Dtype::F32 | Dtype::I64 => None,
             Dtype::F16 => values.iter().position(|&value| f16::from_f32(value).is_infinite()),
             Dtype::Bf16 => values.iter().position(|&value| bf16::from_f32(value).is_infinite()),
         }
@@ -70,17 +110,8 @@ impl From<Dtype> for safetensors::Dtype {
             Dtype::F32 => safetensors::Dtype::F32,
             Dtype::F16 => safetensors::Dtype::F16,
             Dtype::Bf16 => safetensors::Dtype::BF16,
+            Dtype::I64 => safetensors::Dtype::I64,
         }
-    }
-}
-
-impl fmt::Display for Dtype {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str(match self {
-            Dtype::F32 => "f32",
-            Dtype::F16 => "f16",
-            Dtype::Bf16 => "bf16",
-        })
     }
 }
 

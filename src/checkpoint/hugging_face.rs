@@ -5,11 +5,11 @@
 
 use super::architecture::Architecture;
 use super::decimal;
-use super::dtype::Dtype;
+use super::dtype::Precision;
 use crate::layers::patch_embed::CHANNELS;
 use crate::models::clip::INIT_LOGIT_SCALE;
 use crate::models::config::mlp_ratio;
-use crate::models::{Config, TextConfig, VisionConfig};
+use crate::models::{Config, Layers, TextConfig, VisionConfig};
 use kernels::Activation;
 use kernels::layer_norm::EPS;
 use serde::Deserialize;
@@ -156,9 +156,9 @@ impl VisionFields {
         }
         let tower = VisionConfig {
             image_size: self.image_size,
-            layers: self.num_hidden_layers,
+            layers: Layers::Vit(self.num_hidden_layers),
             width,
-            patch_size: self.patch_size,
+            patch_size: Some(self.patch_size),
             head_width: width / heads,
             mlp_ratio: mlp_ratio(width.max(1), self.intermediate_size),
         };
@@ -178,17 +178,17 @@ fn activation(name: &str) -> Result<Activation, String> {
     }
 }
 
-/// The file for a `CLIPModel`. The last two tokens of the vocabulary frame a caption.
-pub fn write(config: &Config, dtype: Dtype) -> Value {
+/// The file for a `CLIPModel`; `None` if that cannot be the model, as no ResNet can. The last two tokens of the vocabulary frame a caption.
+pub fn write(config: &Config, precision: Precision) -> Option<Value> {
     let (vision, text) = (&config.vision_cfg, &config.text_cfg);
+    let Layers::Vit(layers) = vision.layers else { return None };
     let hidden_act = if config.quick_gelu { "quick_gelu" } else { "gelu" };
-    let dtype = match dtype {
-        Dtype::F32 => "float32",
-        Dtype::F16 => "float16",
-        Dtype::Bf16 => "bfloat16",
+    let dtype = match precision {
+        Precision::F32 => "float32",
+        Precision::F16 => "float16",
     };
     let end_of_text = text.vocab_size - 1;
-    json!({
+    Some(json!({
         "architectures": ["CLIPModel"],
         "model_type": "clip",
         "dtype": dtype,
@@ -216,7 +216,7 @@ pub fn write(config: &Config, dtype: Dtype) -> Value {
             "hidden_size": vision.width,
             "intermediate_size": vision.mlp_width(),
             "projection_dim": config.embed_dim,
-            "num_hidden_layers": vision.layers,
+            "num_hidden_layers": layers,
             "num_attention_heads": vision.width / vision.head_width,
             "num_channels": CHANNELS,
             "image_size": vision.image_size,
@@ -224,5 +224,5 @@ pub fn write(config: &Config, dtype: Dtype) -> Value {
             "hidden_act": hidden_act,
             "layer_norm_eps": 1e-5,
         },
-    })
+    }))
 }

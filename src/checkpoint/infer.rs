@@ -4,8 +4,8 @@
 //! image towers.
 
 use super::architecture::Architecture;
-use crate::models::config::mlp_ratio;
-use crate::models::{TextConfig, VisionConfig};
+use crate::models::config::{REDUCTION, mlp_ratio};
+use crate::models::{Layers, TextConfig, VisionConfig};
 use kernels::Activation;
 
 /// The width of a head unless [`WIDER_HEADS`] says otherwise.
@@ -19,16 +19,19 @@ const WIDER_HEADS: [(usize, usize); 3] = [(1280, 80), (1408, 88), (1664, 104)];
 pub fn infer(shape_of: &dyn Fn(&str) -> Option<Vec<usize>>) -> Result<Architecture, String> {
     let file = File { shape_of };
     let has = |name| (file.shape_of)(name).is_some();
-    let (has_vision, has_text) = (has("visual.conv1.weight"), has("token_embedding.weight"));
-    if has("visual.layer1.0.conv1.weight") {
-        return Err("its image tower is not a Vision Transformer".into());
-    }
-    let vision = has_vision.then(|| file.vision()).transpose()?;
-    let text = has_text.then(|| file.text()).transpose()?;
+    let vision = match (has("visual.layer1.0.conv1.weight"), has("visual.conv1.weight")) {
+        (true, _) => Some(file.resnet()?),
+        (false, true) => Some(file.vit()?),
+        (false, false) => None,
+    };
+    let text = has("token_embedding.weight").then(|| file.text()).transpose()?;
     // A tower without projection gives out its own width.
     let embed_dim = match (&vision, &text) {
         (None, None) => return Err("there are no tensors of a CLIP in it".into()),
         (_, Some(text)) => file.embed_dim("text_projection", text.width)?,
+        (Some(VisionConfig { layers: Layers::ResNet(_), .. }), None) => {
+            file.shape("visual.attnpool.c_proj.weight").map(|[embed_dim, _]| embed_dim)?
+        }
         (Some(vision), None) => file.embed_dim("visual.proj", vision.width)?,
     };
     Ok(Architecture { embed_dim, activation: Activation::Gelu, vision, text })
@@ -52,17 +55,36 @@ impl File<'_> {
         self.shape(projection).map(|[_, embed_dim]| embed_dim)
     }
 
-    fn vision(&self) -> Result<VisionConfig, String> {
+    fn vit(&self) -> Result<VisionConfig, String> {
         let [width, _, _, patch_size] = self.shape("visual.conv1.weight")?;
-        let [positions, _] = self.shape("visual.positional_embedding")?;
-        let grid = positions.saturating_sub(1).isqrt();
-        if grid * grid + 1 != positions {
-            return Err(format!("{positions} positions are not a class token and a square of patches"));
-        }
+        let grid = self.grid("visual.positional_embedding")?;
         let head_width = WIDER_HEADS.iter().find(|(wide, _)| *wide == width).map_or(HEAD_WIDTH, |(_, head)| *head);
         let (layers, mlp_ratio) = self.blocks("visual.transformer.resblocks", width)?;
         let image_size = grid.checked_mul(patch_size).ok_or("its patches are too many")?;
+        let (layers, patch_size) = (Layers::Vit(layers), Some(patch_size));
         Ok(VisionConfig { image_size, layers, width, patch_size, head_width, mlp_ratio })
+    }
+
+    fn resnet(&self) -> Result<VisionConfig, String> {
+        let [width, ..] = self.shape::<4>("visual.layer1.0.conv1.weight")?;
+        let grid = self.grid("visual.attnpool.positional_embedding")?;
+        let layers = [1, 2, 3, 4].map(|stage| {
+            let is_there = |i: &usize| (self.shape_of)(&format!("visual.layer{stage}.{i}.conv1.weight")).is_some();
+            (0..).take_while(is_there).count()
+        });
+        let image_size = grid.checked_mul(REDUCTION).ok_or("its positions are too many")?;
+        let (layers, patch_size) = (Layers::ResNet(layers), None);
+        Ok(VisionConfig { image_size, layers, width, patch_size, head_width: HEAD_WIDTH, mlp_ratio: 4.0 })
+    }
+
+    /// The edge of a table of positions, behind the row of the class or the mean.
+    fn grid(&self, table: &str) -> Result<usize, String> {
+        let [positions, _] = self.shape(table)?;
+        let grid = positions.saturating_sub(1).isqrt();
+        if grid * grid + 1 == positions {
+            return Ok(grid);
+        }
+        Err(format!("{positions} positions are not one and a square"))
     }
 
     fn text(&self) -> Result<TextConfig, String> {
@@ -113,6 +135,6 @@ mod tests {
         assert!(with("visual.conv1.weight", &[768, 3]).contains("visual.conv1.weight has shape [768, 3]"));
         assert!(with("visual.conv1.weight", &[768, 3, 32, usize::MAX]).contains("too many"));
         assert!(with("token_embedding.weight", &[49_408, 500]).contains("500"));
-        assert!(with("visual.layer1.0.conv1.weight", &[64, 64, 1, 1]).contains("not a Vision Transformer"));
+        assert!(with("visual.layer1.0.conv1.weight", &[64, 64, 1, 1]).contains("visual.attnpool"));
     }
 }

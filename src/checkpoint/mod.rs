@@ -27,7 +27,7 @@ mod tokenizer_files;
 pub mod weights;
 
 pub use architecture::Architecture;
-pub use dtype::Dtype;
+pub use dtype::{Dtype, Precision};
 pub use error::CheckpointError;
 pub use names::Tower;
 pub use open::{ActivationSource, Checkpoint, Overrides};

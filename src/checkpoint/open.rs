@@ -8,7 +8,7 @@ use super::{CONFIG, CheckpointError, WEIGHTS, hugging_face, infer, positions, pr
 use crate::input::Preprocess;
 use crate::models::clip::{self, Model};
 use crate::models::text::Text;
-use crate::models::vit::Vit;
+use crate::models::visual::{Shape, Visual};
 use crate::params::{Params, Spec};
 use crate::tree::{Path as TreePath, Tree};
 use kernels::Activation;
@@ -27,7 +27,6 @@ const WEIGHT_FILES: [&str; 6] = [
 const HUGGING_FACE_CONFIG: &str = "config.json";
 const PREPROCESSOR: &str = "preprocessor_config.json";
 const TOKENIZER: &str = "tokenizer.json";
-const POSITIONS: &str = "visual.positional_embedding";
 
 /// What to take otherwise than the checkpoint says.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -127,18 +126,20 @@ impl Checkpoint {
         &self.scheme
     }
 
-    /// The types of the numbers in the file, each once.
+    /// The types of the parameters in the file, each once.
     pub fn dtypes(&self) -> Vec<String> {
         let names = self.weights.names();
         let parameters = names.iter().filter(|name| !self.scheme.is_foreign(name));
         let mut dtypes: Vec<_> = parameters.filter_map(|name| self.weights.dtype(name)).collect();
+        // Counts are no parameters.
+        dtypes.retain(|dtype| dtype != "I64");
         dtypes.sort();
         dtypes.dedup();
         dtypes
     }
 
     /// The image tower, read now.
-    pub fn vision(&self) -> Result<Params<Vit<Spec>>, CheckpointError> {
+    pub fn vision(&self) -> Result<Params<Visual<Spec>>, CheckpointError> {
         let shape = self.architecture.vision().ok_or_else(|| self.no_tower(Tower::Image))?;
         self.load(shape.spec(), &VISION)
     }
@@ -175,9 +176,9 @@ impl Checkpoint {
     }
 
     fn read(&self, name: &str, shape: &[usize], out: &mut [f32]) -> Result<(), CheckpointError> {
-        let stored = self.stored.vision().map(|vision| [vision.grid.tokens(), vision.size.width]);
+        let stored = self.stored.vision().as_ref().map(positions_of);
         match stored {
-            Some(stored) if name == POSITIONS && stored != shape => {
+            Some((table, stored)) if name == table && stored != shape => {
                 let mut table = vec![0.0; stored[0] * stored[1]];
                 self.weights.read_ours(&self.scheme, name, &stored, &mut table)?;
                 positions::resize(&table, out, stored[1]);
@@ -189,6 +190,17 @@ impl Checkpoint {
 
     fn no_tower(&self, tower: Tower) -> CheckpointError {
         CheckpointError::NoTower { path: self.path().into(), tower }
+    }
+}
+
+/// The table that follows the size of pictures: its name and its shape.
+fn positions_of(shape: &Shape) -> (&'static str, [usize; 2]) {
+    match shape {
+        Shape::Vit(vit) => ("visual.positional_embedding", [vit.grid.tokens(), vit.size.width]),
+        Shape::ResNet(resnet) => {
+            let pool = resnet.pool();
+            ("visual.attnpool.positional_embedding", [1 + pool.pixels, pool.channels])
+        }
     }
 }
 

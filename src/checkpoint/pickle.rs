@@ -50,12 +50,13 @@ impl Reader {
         };
         check::shape(path, tensor, found.shape(), shape)?;
         let dtype = match found.dtype() {
+            DType::I64 => Some(Dtype::I64),
             DType::F32 => Some(Dtype::F32),
             DType::F16 => Some(Dtype::F16),
             DType::BF16 => Some(Dtype::Bf16),
             _ => None,
         };
-        let dtype = check::dtype(path, tensor, dtype, &format!("{:?}", found.dtype()))?;
+        let dtype = check::dtype(path, tensor, dtype, shape, &format!("{:?}", found.dtype()))?;
         let raw = found.read().map_err(|source| CheckpointError::Io { path: path.into(), source })?;
         dtype.decode(&raw, out);
         check::finite(path, tensor, out)

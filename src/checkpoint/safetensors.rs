@@ -78,14 +78,15 @@ impl Reader {
         self.header.info(name).map(|info| format!("{:?}", info.dtype))
     }
 
-    /// Reads a tensor of this shape, converted to f32. A scalar may be stored as a vector of one.
+    /// Reads a tensor of this shape, converted to f32. A scalar may be stored as a vector of one, and as an integer:
+    /// counts are.
     pub fn read(&self, name: &str, shape: &[usize], out: &mut [f32]) -> Result<(), CheckpointError> {
         let (path, tensor) = (&self.path, name);
         let Some(info) = self.header.info(name) else {
             return Err(CheckpointError::Missing { path: path.into(), tensor: tensor.into() });
         };
         check::shape(path, tensor, &info.shape, shape)?;
-        let dtype = check::dtype(path, tensor, Dtype::of(info.dtype), &format!("{:?}", info.dtype))?;
+        let dtype = check::dtype(path, tensor, Dtype::of(info.dtype), shape, &format!("{:?}", info.dtype))?;
         let start = self.data_start + info.data_offsets.0 as u64;
         self.convert(start, dtype, out).map_err(|source| CheckpointError::Io { path: path.into(), source })?;
         check::finite(path, tensor, out)
@@ -131,32 +132,38 @@ impl<'de> Visitor<'de> for UniqueNames {
     }
 }
 
-/// A tensor to be written: name, shape and values.
+/// A tensor to be written, and as what its numbers are stored.
 pub struct Tensor<'a> {
     pub name: String,
     pub shape: Vec<usize>,
     pub values: Cow<'a, [f32]>,
+    pub dtype: Dtype,
+}
+
+impl<'a> Tensor<'a> {
+    pub fn new(name: &str, shape: &[usize], values: &'a [f32], dtype: Dtype) -> Self {
+        Tensor { name: name.into(), shape: shape.to_vec(), values: Cow::Borrowed(values), dtype }
+    }
 }
 
 /// Writes tensors, in this order, and free-form strings; whole or not at all.
 pub fn write<const N: usize>(
     path: &Path,
     tensors: &[Tensor],
-    dtype: Dtype,
     metadata: [(&str, &str); N],
 ) -> Result<(), CheckpointError> {
     let io = |source| CheckpointError::Io { path: path.into(), source };
-    for Tensor { name, values, .. } in tensors {
+    for Tensor { name, values, dtype, .. } in tensors {
         if let Some(index) = dtype.first_too_large(values) {
             let (path, tensor) = (path.into(), name.clone());
             return Err(CheckpointError::TooLarge { path, tensor, index, value: values[index] });
         }
     }
     let mut end = 0;
-    let infos = tensors.iter().map(|Tensor { name, shape, values }| {
+    let infos = tensors.iter().map(|Tensor { name, shape, values, dtype }| {
         let start = end;
         end += values.len() * dtype.bytes();
-        (name.clone(), TensorInfo { dtype: dtype.into(), shape: shape.clone(), data_offsets: (start, end) })
+        (name.clone(), TensorInfo { dtype: (*dtype).into(), shape: shape.clone(), data_offsets: (start, end) })
     });
     let metadata: HashMap<_, _> = metadata.map(|(key, value)| (key.to_string(), value.to_string())).into();
     let header = Metadata::new(Some(metadata), infos.collect()).map_err(|e| io(io::Error::other(e.to_string())))?;
@@ -167,10 +174,12 @@ pub fn write<const N: usize>(
         out.write_all(&(header.len() as u64).to_le_bytes())?;
         out.write_all(&header)?;
         let mut buffer = vec![0; CHUNK];
-        for values in tensors.iter().flat_map(|tensor| tensor.values.chunks(CHUNK / dtype.bytes())) {
-            let raw = &mut buffer[..values.len() * dtype.bytes()];
-            dtype.encode(values, raw);
-            out.write_all(raw)?;
+        for Tensor { values, dtype, .. } in tensors {
+            for values in values.chunks(CHUNK / dtype.bytes()) {
+                let raw = &mut buffer[..values.len() * dtype.bytes()];
+                dtype.encode(values, raw);
+                out.write_all(raw)?;
+            }
         }
         Ok(())
     })

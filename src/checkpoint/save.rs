@@ -1,6 +1,6 @@
 //! Writing a model as other libraries load it.
 
-use super::dtype::Dtype;
+use super::dtype::{Dtype, Precision};
 use super::names::{Place, Scheme};
 use super::openclip::ConfigFile;
 use super::safetensors::{Tensor, write};
@@ -8,7 +8,7 @@ use super::weights::transpose;
 use super::{CONFIG, CheckpointError, WEIGHTS, hugging_face, preprocessor, tokenizer_files};
 use crate::io::write_atomic;
 use crate::models::clip::{self, Model};
-use crate::params::{Params, Spec};
+use crate::params::{Params, Role, Spec};
 use crate::tree::Path as TreePath;
 use serde::Serialize;
 use serde_json::Value;
@@ -37,7 +37,7 @@ impl fmt::Display for Format {
 
 /// Writes a model folder that OpenCLIP itself can load, in f32.
 pub fn save_model(folder: &Path, model: &Model, config: &ConfigFile) -> Result<(), CheckpointError> {
-    save(folder, model, config, Format::OpenClip, Dtype::F32)
+    save(folder, model, config, Format::OpenClip, Precision::F32)
 }
 
 /// Writes a model folder, each file whole or not at all, the configuration last.
@@ -49,21 +49,23 @@ pub fn save(
     model: &Model,
     config: &ConfigFile,
     format: Format,
-    dtype: Dtype,
+    precision: Precision,
 ) -> Result<(), CheckpointError> {
     match format {
         Format::OpenClip => {
-            write_tensors(&folder.join(WEIGHTS), &model.params, &Scheme::openai(), dtype)?;
+            write_tensors(&folder.join(WEIGHTS), &model.params, &Scheme::openai(), precision.into())?;
             config.write(&folder.join(CONFIG))
         }
         Format::HuggingFace => {
             let cannot = |reason: &str| CheckpointError::Config { path: folder.into(), reason: reason.into() };
             let preprocessor = preprocessor::write(&config.preprocess_cfg)
                 .ok_or_else(|| cannot("Hugging Face's CLIPImageProcessor cannot pad pictures to a square"))?;
-            write_tensors(&folder.join("model.safetensors"), &model.params, &Scheme::hugging_face(), dtype)?;
+            let described = hugging_face::write(&config.model_cfg, precision)
+                .ok_or_else(|| cannot("Hugging Face's CLIPModel cannot be a ResNet"))?;
+            write_tensors(&folder.join("model.safetensors"), &model.params, &Scheme::hugging_face(), precision.into())?;
             tokenizer_files::write(folder, &config.model_cfg.text_cfg)?;
             write_json(&folder.join("preprocessor_config.json"), &preprocessor)?;
-            write_json(&folder.join("config.json"), &hugging_face::write(&config.model_cfg, dtype))
+            write_json(&folder.join("config.json"), &described)
         }
     }
 }
@@ -75,28 +77,29 @@ fn write_tensors(
     dtype: Dtype,
 ) -> Result<(), CheckpointError> {
     let mut tensors = vec![];
-    for (name, shape, values) in params.named(&TreePath::ROOT) {
+    for (name, spec, values) in params.named(&TreePath::ROOT) {
         let place =
             scheme.place(&name).ok_or_else(|| CheckpointError::NoName { path: path.into(), tensor: name.clone() })?;
-        tensors.extend(placed(place, shape, values));
+        let dtype = if spec.role == Role::Count { Dtype::I64 } else { dtype };
+        tensors.extend(placed(place, spec.shape, values, dtype));
     }
-    write(path, &tensors, dtype, [("format", "pt")])
+    write(path, &tensors, [("format", "pt")])
 }
 
 /// A tensor of ours as it stands in the file.
-fn placed(place: Place, shape: Vec<usize>, values: &[f32]) -> Vec<Tensor<'_>> {
+fn placed(place: Place, shape: Vec<usize>, values: &[f32], dtype: Dtype) -> Vec<Tensor<'_>> {
     match place {
-        Place::Whole(name) => vec![Tensor { name, shape, values: Cow::Borrowed(values) }],
+        Place::Whole(name) => vec![Tensor { name, shape, values: Cow::Borrowed(values), dtype }],
         Place::Transposed(name) => {
             let mut transposed = vec![0.0; values.len()];
             transpose(values, shape[0], &mut transposed);
             let shape = shape.into_iter().rev().collect();
-            vec![Tensor { name, shape, values: Cow::Owned(transposed) }]
+            vec![Tensor { name, shape, values: Cow::Owned(transposed), dtype }]
         }
         Place::Thirds(names) => {
             let shape = [&[shape[0] / 3], &shape[1..]].concat();
-            let thirds = values.chunks_exact(values.len() / 3).map(Cow::Borrowed);
-            names.into_iter().zip(thirds).map(|(name, values)| Tensor { name, shape: shape.clone(), values }).collect()
+            let third = |(name, values)| Tensor { name, shape: shape.clone(), values: Cow::Borrowed(values), dtype };
+            names.into_iter().zip(values.chunks_exact(values.len() / 3)).map(third).collect()
         }
         Place::Identity => vec![],
     }

@@ -193,7 +193,7 @@ impl Weights {
         let mut params = Params::zeros(spec);
         let tensors = params.named_mut(at);
         let results: Vec<_> =
-            tensors.into_par_iter().map(|(name, shape, values)| read(&name, &shape, values)).collect();
+            tensors.into_par_iter().map(|(name, spec, values)| read(&name, &spec.shape, values)).collect();
         results.into_iter().collect::<Result<(), _>>()?;
         Ok(params)
     }

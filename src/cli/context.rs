@@ -46,6 +46,11 @@ impl Context {
         Context { global, output }
     }
 
+    /// What `--model` says.
+    pub fn named_model(&self) -> Option<&Path> {
+        self.global.model.as_deref()
+    }
+
     /// The model that was named, or the newest run of the trainer.
     pub fn model_path(&self) -> Result<PathBuf, CliError> {
         let newest = || newest_model(Path::new(RUNS)).ok_or(CliError::NoModel { runs: RUNS.into() });

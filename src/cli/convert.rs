@@ -1,7 +1,7 @@
 //! `clip convert`: a checkpoint for another library.
 
 use super::{CliError, Context};
-use crate::checkpoint::{ConfigFile, Dtype, Format, save};
+use crate::checkpoint::{ConfigFile, Format, Precision, save};
 use crate::models::Config;
 use crate::models::clip::Model;
 use crate::models::config::VOCAB_SIZE;
@@ -30,7 +30,7 @@ pub struct Convert {
     to: Target,
     /// The type of the numbers
     #[arg(long, value_enum, default_value_t)]
-    dtype: Precision,
+    dtype: Dtype,
     /// For pictures of this size: the table of positions is interpolated
     #[arg(long, value_name = "PIXELS")]
     image_size: Option<usize>,
@@ -44,7 +44,7 @@ enum Target {
 }
 
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
-enum Precision {
+enum Dtype {
     #[default]
     F32,
     F16,
@@ -112,11 +112,11 @@ impl From<Target> for Format {
     }
 }
 
-impl From<Precision> for Dtype {
-    fn from(precision: Precision) -> Self {
-        match precision {
-            Precision::F32 => Dtype::F32,
-            Precision::F16 => Dtype::F16,
+impl From<Dtype> for Precision {
+    fn from(dtype: Dtype) -> Self {
+        match dtype {
+            Dtype::F32 => Precision::F32,
+            Dtype::F16 => Precision::F16,
         }
     }
 }
@@ -125,7 +125,7 @@ impl From<Precision> for Dtype {
 struct Report {
     folder: PathBuf,
     format: Format,
-    dtype: Dtype,
+    dtype: Precision,
     parameters: usize,
 }
 

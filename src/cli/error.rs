@@ -6,7 +6,7 @@ use crate::index::IndexError;
 use crate::input::InputError;
 use crate::models::config::ConfigError;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Every message names the file or the argument.
 #[derive(Debug, thiserror::Error)]
@@ -26,11 +26,22 @@ pub enum CliError {
     Index(#[from] IndexError),
     #[error("{}: {source}", path.display())]
     File { path: PathBuf, source: io::Error },
-    /// Its message names the file.
-    #[error(transparent)]
-    Write(io::Error),
     #[error("{}: is not empty", path.display())]
     NotEmpty { path: PathBuf },
+    /// A file made of lines.
+    #[error("{}, line {line}: {reason}", path.display())]
+    Line { path: PathBuf, line: usize, reason: String },
+    #[error("{place}: no text in it; at least one is needed")]
+    NoTexts { place: String },
+    #[error("{}: {names} names for {classes} classes", path.display())]
+    Names { path: PathBuf, names: usize, classes: usize },
+    #[error("{}: no picture in it", path.display())]
+    NoPictures { path: PathBuf },
+    #[error("{bad} of {seen} pictures could not be read")]
+    Unreadable { bad: usize, seen: usize },
+    /// The name of the file stands in the message already.
+    #[error(transparent)]
+    Written(io::Error),
     #[error("standard output: {0}")]
     Output(#[from] io::Error),
     /// The command line asks for something that does not exist together.
@@ -39,6 +50,11 @@ pub enum CliError {
 }
 
 impl CliError {
+    /// Something is wrong with a line of a file.
+    pub(super) fn line(path: &Path, line: usize, reason: &str) -> Self {
+        CliError::Line { path: path.into(), line, reason: reason.into() }
+    }
+
     /// What the process tells its caller.
     pub fn exit_code(&self) -> u8 {
         match self {

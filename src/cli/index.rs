@@ -2,7 +2,7 @@
 
 use super::{CliError, Context};
 use crate::clip::ImageEncoder;
-use crate::index::{FOLDER, IndexError, Manifest, ModelId, Scan, Skipped, Store, Update, update};
+use crate::index::{FOLDER, IndexError, Manifest, ModelId, Scan, Skipped, Store, Update, lossy, update};
 use clap::Args;
 use serde::Serialize;
 use std::fmt;
@@ -79,6 +79,7 @@ fn check_root(index: &Path, manifest: &Manifest, folder: &Path) -> Result<(), Cl
 
 #[derive(Serialize)]
 struct Report {
+    #[serde(serialize_with = "lossy")]
     index: PathBuf,
     /// That can be found now.
     pictures: usize,

@@ -6,6 +6,7 @@ use crate::checkpoint::{Checkpoint, Tower};
 use crate::input::Preprocess;
 use crate::layers::block::Size;
 use crate::models::config::VOCAB_SIZE;
+use crate::models::visual::Shape;
 use crate::params::count;
 use clap::Args;
 use kernels::Activation;
@@ -46,10 +47,36 @@ struct Report {
 #[derive(Serialize)]
 struct ImageTower {
     image_size: usize,
-    patch_size: usize,
     #[serde(flatten)]
-    transformer: Transformer,
+    kind: ImageKind,
+    parameters: usize,
     preprocess: Preprocess,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "kind")]
+enum ImageKind {
+    #[serde(rename = "vit")]
+    Vit {
+        patch_size: usize,
+        #[serde(flatten)]
+        transformer: Transformer,
+    },
+    #[serde(rename = "resnet")]
+    ResNet { width: usize, layers: [usize; 4], heads: usize },
+}
+
+impl ImageKind {
+    fn of(shape: &Shape) -> Self {
+        match shape {
+            Shape::Vit(vit) => {
+                ImageKind::Vit { patch_size: vit.grid.patch_size, transformer: Transformer::of(&vit.size) }
+            }
+            Shape::ResNet(resnet) => {
+                ImageKind::ResNet { width: resnet.width, layers: resnet.layers, heads: resnet.heads }
+            }
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -58,6 +85,7 @@ struct TextTower {
     vocab_size: usize,
     #[serde(flatten)]
     transformer: Transformer,
+    parameters: usize,
     tokenizer: TokenizerOf,
 }
 
@@ -77,36 +105,36 @@ struct Transformer {
     layers: usize,
     heads: usize,
     mlp_width: usize,
-    parameters: usize,
 }
 
 impl Transformer {
-    fn new(size: &Size, parameters: usize) -> Self {
+    fn of(size: &Size) -> Self {
         let Size { width, layers, heads, mlp_width, .. } = *size;
-        Transformer { width, layers, heads, mlp_width, parameters }
+        Transformer { width, layers, heads, mlp_width }
     }
 }
 
 impl Report {
     fn of(checkpoint: &Checkpoint) -> Result<Self, CliError> {
         let architecture = &checkpoint.architecture;
-        let image = architecture.vision().map(|shape| ImageTower {
-            image_size: shape.grid.image_size,
-            patch_size: shape.grid.patch_size,
-            transformer: Transformer::new(&shape.size, count(&shape.spec())),
+        let image = architecture.vision.as_ref().zip(architecture.vision()).map(|(config, shape)| ImageTower {
+            image_size: config.image_size,
+            kind: ImageKind::of(&shape),
+            parameters: count(&shape.spec()),
             preprocess: checkpoint.preprocess.clone(),
         });
         let text = architecture.text().map(|shape| TextTower {
             context_length: shape.context_length,
             vocab_size: shape.vocab_size,
-            transformer: Transformer::new(&shape.size, count(&shape.spec())),
+            transformer: Transformer::of(&shape.size),
+            parameters: count(&shape.spec()),
             tokenizer: match &checkpoint.tokenizer {
                 Some(path) => TokenizerOf::File(path.clone()),
                 None if shape.vocab_size >= VOCAB_SIZE => TokenizerOf::Clip,
                 None => TokenizerOf::Missing,
             },
         });
-        let towers = [image.as_ref().map(|t| &t.transformer), text.as_ref().map(|t| &t.transformer)];
+        let towers = [image.as_ref().map(|t| t.parameters), text.as_ref().map(|t| t.parameters)];
         let logit_scale = checkpoint.logit_scale()?;
         Ok(Report {
             path: checkpoint.path().into(),
@@ -116,8 +144,7 @@ impl Report {
             },
             dtypes: checkpoint.dtypes(),
             embed_dim: architecture.embed_dim,
-            parameters: towers.iter().flatten().map(|tower| tower.parameters).sum::<usize>()
-                + usize::from(logit_scale.is_some()),
+            parameters: towers.iter().flatten().sum::<usize>() + usize::from(logit_scale.is_some()),
             activation: match architecture.activation {
                 Activation::QuickGelu => "quick_gelu",
                 Activation::Gelu => "gelu",
@@ -133,7 +160,6 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let millions = |n: usize| format!("{:.1} M parameters", n as f64 / 1e6);
         writeln!(f, "{}", self.path.display())?;
         writeln!(
             f,
@@ -143,22 +169,22 @@ impl fmt::Display for Report {
             millions(self.parameters)
         )?;
         match &self.image {
-            Some(ImageTower { image_size, patch_size, transformer, preprocess }) => {
-                writeln!(f, "  image tower  ViT, {transformer}")?;
-                writeln!(f, "               {image_size} pixels in patches of {patch_size}")?;
+            Some(ImageTower { image_size, kind, parameters, preprocess }) => {
+                writeln!(f, "  image tower  {kind}, {}", millions(*parameters))?;
+                writeln!(f, "               {image_size} pixels along an edge")?;
                 let Preprocess { mean, std, interpolation, resize_mode, .. } = preprocess;
                 writeln!(f, "               {resize_mode:?} resize, {interpolation:?}, mean {mean:?}, std {std:?}")?;
             }
             None => writeln!(f, "  no {} tower", Tower::Image)?,
         }
         match &self.text {
-            Some(TextTower { context_length, vocab_size, transformer, tokenizer }) => {
+            Some(TextTower { context_length, vocab_size, transformer, parameters, tokenizer }) => {
                 let tokenizer = match tokenizer {
                     TokenizerOf::Clip => "CLIP's own".into(),
                     TokenizerOf::File(path) => path.display().to_string(),
                     TokenizerOf::Missing => "its tokenizer.json is missing".into(),
                 };
-                writeln!(f, "  text tower   {transformer}")?;
+                writeln!(f, "  text tower   {transformer}, {}", millions(*parameters))?;
                 writeln!(f, "               {context_length} of {vocab_size} tokens; tokenizer: {tokenizer}")?;
             }
             None => writeln!(f, "  no {} tower", Tower::Text)?,
@@ -173,8 +199,22 @@ impl fmt::Display for Report {
 
 impl fmt::Display for Transformer {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let Transformer { width, layers, heads, mlp_width, parameters } = self;
-        let millions = *parameters as f64 / 1e6;
-        write!(f, "{layers} layers {width} wide, {heads} heads, MLP {mlp_width}, {millions:.1} M parameters")
+        let Transformer { width, layers, heads, mlp_width } = self;
+        write!(f, "{layers} layers {width} wide, {heads} heads, MLP {mlp_width}")
     }
+}
+
+impl fmt::Display for ImageKind {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            ImageKind::Vit { patch_size, transformer } => write!(f, "ViT, patches of {patch_size}, {transformer}"),
+            ImageKind::ResNet { width, layers, heads } => {
+                write!(f, "ResNet, {layers:?} layers from {width} wide, {heads} heads")
+            }
+        }
+    }
+}
+
+fn millions(n: usize) -> String {
+    format!("{:.1} M parameters", n as f64 / 1e6)
 }

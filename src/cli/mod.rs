@@ -6,14 +6,25 @@
 //!
 //! Exit codes: 0 done, 1 something is wrong with a file or its content, 2 the command line.
 
+mod arrays;
+mod bench;
+mod caption_match;
+mod classify;
 mod context;
 mod convert;
+mod embed;
 mod error;
+mod eval;
+mod eval_data;
 mod index;
 mod info;
 mod output;
 mod page;
+mod pictures;
+mod ranking;
 mod search;
+mod text_states;
+mod texts;
 
 pub use context::{Context, Global};
 pub use error::CliError;
@@ -35,6 +46,12 @@ pub struct Cli {
 enum Command {
     Info(info::Info),
     Convert(convert::Convert),
+    Classify(classify::Classify),
+    CaptionMatch(caption_match::CaptionMatch),
+    Embed(embed::Embed),
+    TextStates(text_states::TextStatesCommand),
+    Eval(eval::Eval),
+    Bench(bench::Bench),
     Index(index::Index),
     Search(search::Search),
 }
@@ -45,7 +62,19 @@ pub fn run(cli: Cli) -> Result<(), CliError> {
     match cli.command {
         Command::Info(command) => command.run(&context),
         Command::Convert(command) => command.run(&context),
+        Command::Classify(command) => command.run(&context),
+        Command::CaptionMatch(command) => command.run(&context),
+        Command::Embed(command) => command.run(&context),
+        Command::TextStates(command) => command.run(&context),
+        Command::Eval(command) => command.run(&context),
+        Command::Bench(command) => command.run(&context),
         Command::Index(command) => command.run(&context),
         Command::Search(command) => command.run(&context),
     }
+}
+
+/// A number from 1 on.
+fn positive() -> impl clap::builder::TypedValueParser<Value = usize> {
+    use clap::builder::TypedValueParser;
+    clap::value_parser!(u32).range(1..).map(|value| value as usize)
 }

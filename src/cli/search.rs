@@ -1,14 +1,16 @@
 //! `clip search`: the pictures of an index that are nearest to a text or to another picture.
 
 use super::page::{self, Row};
-use super::{CliError, Context};
+use super::texts::warn_truncated;
+use super::{CliError, Context, positive};
 use crate::checkpoint::Checkpoint;
 use crate::clip::{ImageEncoder, TextEncoder};
-use crate::index::{Index, ModelId};
-use crate::input::decode;
+use crate::eval::templates::PLACE;
+use crate::index::{Index, ModelId, lossy};
+use crate::input::Picture;
+use crate::input::folder::read;
 use crate::plot::contact::{Tile, contact};
 use crate::plot::save;
-use clap::builder::RangedU64ValueParser;
 use clap::{ArgGroup, Args};
 use image::{RgbImage, imageops};
 use ndarray::Array2;
@@ -32,7 +34,7 @@ pub struct Search {
     #[arg(long, value_name = "FILE")]
     image: Option<PathBuf>,
     /// How many pictures to name
-    #[arg(short, value_name = "N", default_value_t = 10, value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
+    #[arg(short, value_name = "N", default_value_t = 10, value_parser = positive())]
     k: usize,
     /// Draw them on a sheet, a PNG file
     #[arg(long, value_name = "FILE")]
@@ -60,13 +62,15 @@ impl Search {
 
     /// The query's embedding (1, e), of which one tower is read.
     fn embed(&self, checkpoint: &Checkpoint) -> Result<Array2<f32>, CliError> {
-        match (&self.image, &self.text) {
-            (Some(path), _) => {
-                let picture = decode::open(path)?;
-                Ok(ImageEncoder::new(checkpoint)?.encode(&[picture]))
-            }
-            (None, text) => Ok(TextEncoder::new(checkpoint)?.encode(text.as_slice())),
+        if let Some(path) = &self.image {
+            let mut picture = Picture::default();
+            read(path, &mut picture)?;
+            return Ok(ImageEncoder::new(checkpoint)?.encode(&[picture]));
         }
+        let encoder = TextEncoder::new(checkpoint)?;
+        let texts: Vec<String> = self.text.iter().cloned().collect();
+        warn_truncated(&encoder, &texts, &[PLACE]);
+        Ok(encoder.encode(&texts))
     }
 
     fn query(&self) -> String {
@@ -88,7 +92,7 @@ impl Search {
                 name: name(hit),
             };
             let sheet = contact(&report.query, &hits().map(tile).collect::<Vec<_>>());
-            save(path, &sheet).map_err(CliError::Write)?;
+            save(path, &sheet).map_err(CliError::Written)?;
         }
         if let Some(path) = &self.html {
             let rows =
@@ -101,7 +105,9 @@ impl Search {
 
 /// Nothing if the picture is no longer there, or no longer one.
 fn thumbnail(path: &Path) -> Option<RgbImage> {
-    let picture = decode::open(path).ok()?.into_rgb();
+    let mut picture = Picture::default();
+    read(path, &mut picture).ok()?;
+    let picture = picture.into_rgb();
     let (width, height) = (picture.width as u32, picture.height as u32);
     let image = RgbImage::from_raw(width, height, picture.samples)?;
     let longer = width.max(height);
@@ -122,6 +128,7 @@ struct Hit {
     rank: usize,
     /// Cosine.
     score: f32,
+    #[serde(serialize_with = "lossy")]
     path: PathBuf,
 }
 

@@ -1,10 +1,11 @@
 //! Pictures and captions to embeddings, batch by batch.
 
+use crate::Clip;
 use crate::input::{Picture, Preprocess, Scratch, Tokenizer};
 use crate::layers::patch_embed::CHANNELS;
 use crate::models::clip::{Inference, Model};
 use crate::models::text::{self, Captions, Text};
-use crate::models::vit::{self, Vit};
+use crate::models::visual::{self, Visual};
 use ndarray::{Array2, ArrayView2, Axis, concatenate};
 use rayon::prelude::*;
 
@@ -19,30 +20,46 @@ pub struct Embedder<'a> {
     pub tokenizer: &'a Tokenizer,
 }
 
-impl Embedder<'_> {
-    /// As [`pictures`].
-    pub fn pictures(&self, n: usize, paint: impl Fn(usize, &mut Picture) + Sync) -> Array2<f32> {
+/// What embeds pictures and captions.
+pub trait Embed {
+    /// Unit-length embeddings (n, e) of n pictures; `paint(i, picture)` makes picture i.
+    fn pictures(&self, n: usize, paint: impl Fn(usize, &mut Picture) + Sync) -> Array2<f32>;
+    /// Unit-length embeddings (n, e).
+    fn captions<S: AsRef<str>>(&self, texts: &[S]) -> Array2<f32>;
+}
+
+impl Embed for Embedder<'_> {
+    fn pictures(&self, n: usize, paint: impl Fn(usize, &mut Picture) + Sync) -> Array2<f32> {
         let shape = self.model.config.vision();
         pictures(&self.model.params.view().visual, &shape, self.preprocess, n, paint)
     }
 
-    /// As [`captions`].
-    pub fn captions<S: AsRef<str>>(&self, texts: &[S]) -> Array2<f32> {
+    fn captions<S: AsRef<str>>(&self, texts: &[S]) -> Array2<f32> {
         captions(&self.model.params.view().text, &self.model.config.text(), self.tokenizer, texts)
+    }
+}
+
+impl Embed for Clip {
+    fn pictures(&self, n: usize, paint: impl Fn(usize, &mut Picture) + Sync) -> Array2<f32> {
+        self.image.encode_with(n, paint)
+    }
+
+    fn captions<S: AsRef<str>>(&self, texts: &[S]) -> Array2<f32> {
+        self.text.encode(texts)
     }
 }
 
 /// Unit-length embeddings (n, e) of n pictures; `paint(i, picture)` makes picture i.
 pub fn pictures(
-    p: &Vit<&[f32]>,
-    shape: &vit::Shape,
+    p: &Visual<&[f32]>,
+    shape: &visual::Shape,
     preprocess: &Preprocess,
     n: usize,
     paint: impl Fn(usize, &mut Picture) + Sync,
 ) -> Array2<f32> {
     let pixels = CHANNELS * preprocess.size.pow(2);
     let mut images = vec![0.0; BATCH.min(n) * pixels];
-    batches(n, shape.embed_dim, |start, len, buffers| {
+    batches(n, shape.embed_dim(), |start, len, buffers| {
         let images = &mut images[..len * pixels];
         let scratch = || (Picture::default(), Scratch::default());
         images.par_chunks_exact_mut(pixels).enumerate().for_each_init(scratch, |(picture, scratch), (i, image)| {

@@ -5,8 +5,11 @@
 //! | file | what it answers |
 //! |---|---|
 //! | [`rank`] | where does the right answer stand among all candidates, ties counted as ties? |
+//! | [`templates`] | which sentences is a class name put into? |
 //! | [`zero_shot`] | which share of the pictures gets the name of its class, of all class names? |
 //! | [`retrieval`] | which share of the captions finds its picture, and of the pictures its caption? |
+//! | [`linear_probe`] | how far does a linear classifier on the image features get? |
+//! | [`lbfgs`] | where is a convex function smallest? |
 //! | [`baseline`] | how far do raw pixels and gradient histograms get? |
 //! | [`report`] | all of it in one table |
 //! | [`metrics`] | the log of a run, one JSON object a line |
@@ -15,10 +18,13 @@
 pub mod baseline;
 pub mod collapse;
 pub mod embed;
+pub mod lbfgs;
+pub mod linear_probe;
 pub mod metrics;
 pub mod rank;
 pub mod report;
 pub mod retrieval;
+pub mod templates;
 pub mod zero_shot;
 
 pub use report::Report;

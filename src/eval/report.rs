@@ -84,9 +84,11 @@ impl Row {
     }
 }
 
-/// Six columns for a score in percent; chance has one decimal more, with the decimal points one above the other.
+/// Six columns for a score in percent; chance has one decimal more, with the decimal points one above the other. A
+/// certain hit needs none, and would touch its neighbour.
 fn cell(score: Option<f64>, who: Who) -> String {
     match (score, who) {
+        (Some(score), Who::Chance) if score >= 0.99995 => "100.0 ".into(),
         (Some(score), Who::Model) => format!("{:>5.1} ", 100.0 * score),
         (Some(score), Who::Chance) => format!("{:>6.2}", 100.0 * score),
         (None, Who::Model) => format!("{:>5} ", "–"),

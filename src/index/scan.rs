@@ -1,14 +1,12 @@
 //! Finding the pictures below a folder.
 
 use super::{Entry, IndexError};
+use crate::input::folder::is_picture;
 use serde::{Serialize, Serializer};
 use std::fs::Metadata;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 use walkdir::{DirEntry, WalkDir};
-
-/// What can be decoded, by the end of the name in lower case.
-const EXTENSIONS: [&str; 8] = ["png", "jpg", "jpeg", "webp", "gif", "bmp", "tif", "tiff"];
 
 /// A picture file, not opened yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,7 +24,7 @@ pub struct Skipped {
 }
 
 /// For people to read, also where a name is not UTF-8.
-fn lossy<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn lossy<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&path.to_string_lossy())
 }
 
@@ -96,11 +94,6 @@ fn is_hidden(entry: &DirEntry) -> bool {
     entry.file_name().as_encoded_bytes().starts_with(b".")
 }
 
-fn is_picture(path: &Path) -> bool {
-    let extension = path.extension().and_then(|extension| extension.to_str());
-    extension.is_some_and(|extension| EXTENSIONS.contains(&extension.to_ascii_lowercase().as_str()))
-}
-
 /// The path below the root with `/` between its parts, if it is UTF-8.
 fn name_below(root: &Path, path: &Path) -> Option<String> {
     let parts: Option<Vec<&str>> = path.strip_prefix(root).ok()?.iter().map(|part| part.to_str()).collect();
@@ -134,13 +127,6 @@ mod tests {
         let scan = Scan { unknown: vec!["a/b".into()], ..Scan::default() };
         for (path, unknown) in [("a/b/c.png", true), ("a/b", true), ("a/bc.png", false), ("a/c.png", false)] {
             assert_eq!(scan.is_unknown(path), unknown, "{path}");
-        }
-    }
-
-    #[test]
-    fn endings_decide_what_is_a_picture() {
-        for (name, expected) in [("a.JPG", true), ("b.tiff", true), ("c.txt", false), ("png", false)] {
-            assert_eq!(is_picture(Path::new(name)), expected, "{name}");
         }
     }
 }

@@ -44,38 +44,56 @@ pub fn update(
     scan: Scan,
     progress: impl Fn(usize, usize),
 ) -> Result<Update, IndexError> {
-    let plan = Plan::new(&scan, store.entries()?);
-    let (mut added, mut changed) = (0, 0);
-    let mut skipped = scan.skipped.clone();
+    let mut plan = Plan::new(&scan, store.entries()?);
     // What changed is wrong from now on, even if its new row should never come.
-    store.drop_rows(plan.drop)?;
-
-    let mut buffers = Inference::default();
+    store.drop_rows(std::mem::take(&mut plan.drop))?;
+    let todo = plan.todo.len();
+    let update =
+        Update { removed: plan.removed, unchanged: plan.unchanged, skipped: scan.skipped.clone(), ..Update::default() };
+    let mut run = Run { store, encoder, plan: &plan, buffers: Inference::default(), update };
     let mut done = 0;
-    progress(done, plan.todo.len());
-    batches(&plan.todo, encoder.preprocess(), |batch: &Batch| {
-        skipped.extend(batch.skipped.iter().cloned());
+    progress(done, todo);
+    batches(&plan.todo, encoder.preprocess(), |batch| {
+        run.take(batch)?;
         done += batch.read.len() + batch.skipped.len();
-        progress(done, plan.todo.len());
+        progress(done, todo);
+        Ok(())
+    })?;
+    run.store.compact()?;
+    Ok(run.update)
+}
+
+/// What goes from batch to batch.
+struct Run<'a> {
+    store: &'a mut Store,
+    encoder: &'a ImageEncoder,
+    plan: &'a Plan<'a>,
+    buffers: Inference,
+    update: Update,
+}
+
+impl Run<'_> {
+    fn take(&mut self, batch: &Batch) -> Result<(), IndexError> {
+        self.update.skipped.extend(batch.skipped.iter().cloned());
         if batch.read.is_empty() {
             return Ok(());
         }
-        let embeddings = encoder.encode_prepared(batch.images(), &mut buffers);
-        let is_finite = |row: usize| embeddings.row(row).iter().all(|x| x.is_finite());
-        let (good, bad): (Vec<usize>, Vec<usize>) = (0..batch.read.len()).partition(|&row| is_finite(row));
-        let found = |row: &usize| plan.todo[batch.read[*row]];
-        let entries: Vec<Entry> = good.iter().map(|row| found(row).entry.clone()).collect();
-        if !good.is_empty() {
-            store.append(&entries, embeddings.select(Axis(0), &good).view())?;
+        let embeddings = self.encoder.encode_prepared(batch.images(), &mut self.buffers);
+        let mut good = vec![];
+        for (row, &i) in batch.read.iter().enumerate() {
+            if embeddings.row(row).iter().all(|x| x.is_finite()) {
+                good.push(row);
+                let count = if self.plan.is_change[i] { &mut self.update.changed } else { &mut self.update.added };
+                *count += 1;
+            } else {
+                let path = self.plan.todo[i].file.clone();
+                self.update.skipped.push(Skipped { path, reason: "its embedding is not a number".into() });
+            }
         }
-        let replaced = good.iter().filter(|&&row| plan.is_change[batch.read[row]]).count();
-        (changed, added) = (changed + replaced, added + good.len() - replaced);
-        let reason = "its embedding is not a number";
-        skipped.extend(bad.iter().map(|row| Skipped { path: found(row).file.clone(), reason: reason.into() }));
-        Ok(())
-    })?;
-    store.compact()?;
-    Ok(Update { added, changed, removed: plan.removed, unchanged: plan.unchanged, skipped })
+        let entry = |&row: &usize| self.plan.todo[batch.read[row]].entry.clone();
+        let entries: Vec<Entry> = good.iter().map(entry).collect();
+        self.store.append(&entries, embeddings.select(Axis(0), &good).view())
+    }
 }
 
 impl<'a> Plan<'a> {

@@ -6,7 +6,8 @@
 //! | [`augment`] | the same with random variation, for training |
 //! | [`clean`](mod@clean), [`tokenizer`] | a caption to CLIP's byte-pair tokens |
 //! | [`emoji`] | the embedded training and evaluation pictures |
-//! | [`table`], [`braces`], [`shards`] | the reader's own pictures: CSV, JSON lines, WebDataset tar files |
+//! | [`folder`], [`image_folder`], [`idx`] | the reader's own pictures: files, folders as classes, MNIST's format |
+//! | [`table`], [`braces`], [`shards`] | pictures with captions: CSV, JSON lines, WebDataset tar files |
 //! | [`sampler`], [`loader`] | examples to batches, ahead of the trainer and reproducibly |
 
 pub mod augment;
@@ -16,6 +17,9 @@ pub mod dataset;
 pub mod decode;
 pub mod emoji;
 pub mod error;
+pub mod folder;
+pub mod idx;
+pub mod image_folder;
 pub mod loader;
 pub mod picture;
 pub mod preprocess;

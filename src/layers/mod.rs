@@ -6,7 +6,13 @@
 //! * A shape that does not fit is a programmer's error and panics with the shapes.
 
 pub mod attention;
+pub mod attention_pool;
+pub mod avg_pool;
+pub mod batch_norm;
 pub mod block;
+pub mod bottleneck;
+pub mod conv2d;
+pub mod conv_norm;
 pub mod feed_forward;
 pub mod layer_norm;
 pub mod linear;
@@ -16,24 +22,46 @@ pub mod patch_embed;
 pub mod pooled_block;
 pub mod projection;
 pub mod sequences;
+pub mod stem;
 pub mod token_embed;
 
 use kernels::{Mat, MatMut};
-use ndarray::{ArrayView2, ArrayViewMut2, Axis, Slice};
+use ndarray::{ArrayView, ArrayView2, ArrayView4, ArrayViewMut, ArrayViewMut2, ArrayViewMut4, Axis, Dimension, Slice};
 use std::ops::Range;
 
-/// The floats of a whole row-major matrix.
+/// The floats of a whole row-major matrix, or of pictures.
 #[track_caller]
-pub(crate) fn floats<'a>(x: ArrayView2<'a, f32>) -> &'a [f32] {
-    let dim = x.dim();
-    x.to_slice().unwrap_or_else(|| panic!("a {dim:?} matrix must be whole and row-major"))
+pub(crate) fn floats<'a, D: Dimension>(x: ArrayView<'a, f32, D>) -> &'a [f32] {
+    let dim = x.raw_dim();
+    x.to_slice().unwrap_or_else(|| panic!("{dim:?} numbers must be whole and row-major"))
 }
 
 /// The same, writable.
 #[track_caller]
-pub(crate) fn floats_mut<'a>(x: ArrayViewMut2<'a, f32>) -> &'a mut [f32] {
-    let dim = x.dim();
-    x.into_slice().unwrap_or_else(|| panic!("a {dim:?} matrix must be whole and row-major"))
+pub(crate) fn floats_mut<'a, D: Dimension>(x: ArrayViewMut<'a, f32, D>) -> &'a mut [f32] {
+    let dim = x.raw_dim();
+    x.into_slice().unwrap_or_else(|| panic!("{dim:?} numbers must be whole and row-major"))
+}
+
+/// Pictures, rows, columns, channels.
+pub type Dim4 = (usize, usize, usize, usize);
+
+/// The first floats of a buffer, as pictures.
+#[track_caller]
+pub fn pictures<'a>(buffer: ArrayView2<'a, f32>, dim: Dim4) -> ArrayView4<'a, f32> {
+    let len = dim.0 * dim.1 * dim.2 * dim.3;
+    let floats = floats(buffer);
+    assert!(len <= floats.len(), "pictures {dim:?} in a buffer of {} floats", floats.len());
+    ArrayView4::from_shape(dim, &floats[..len]).expect("len floats")
+}
+
+/// The same, writable.
+#[track_caller]
+pub fn pictures_mut<'a>(buffer: ArrayViewMut2<'a, f32>, dim: Dim4) -> ArrayViewMut4<'a, f32> {
+    let len = dim.0 * dim.1 * dim.2 * dim.3;
+    let floats = floats_mut(buffer);
+    assert!(len <= floats.len(), "pictures {dim:?} in a buffer of {} floats", floats.len());
+    ArrayViewMut4::from_shape(dim, &mut floats[..len]).expect("len floats")
 }
 
 /// As the kernels see it.

@@ -1,8 +1,8 @@
 //! CLIP: an image tower, a text tower and the learnt temperature (Radford et al. 2021, figure 3).
 
 use super::text::{self, Captions, Text};
-use super::vit::{self, Vit};
-use super::{Config, Keep, Workspace};
+use super::visual::{self, Visual};
+use super::{Config, Keep, Mode, Workspace};
 use crate::layers::normalize;
 use crate::params::{Init, Params, Spec};
 use crate::tree::{Arena, tree};
@@ -10,7 +10,7 @@ use ndarray::{Array2, ArrayView2};
 
 tree! {
     /// All parameters under the names of OpenAI's checkpoints. The logits are exp(`logit_scale`) times the cosines.
-    Clip { visual: Vit, text as "": Text, logit_scale }
+    Clip { visual: Visual, text as "": Text, logit_scale }
 }
 
 /// ln(1/0.07): logits start at 14.3 times the cosine (section 2.5).
@@ -61,10 +61,10 @@ impl Model {
 
 impl Inference {
     /// Unit-length embeddings (B,e) of normalised pictures (B,3S²), by an image tower alone.
-    pub fn encode_images(&mut self, p: &Vit<&[f32]>, shape: &vit::Shape, images: ArrayView2<f32>) -> Array2<f32> {
-        let mut features = Array2::zeros((images.nrows(), shape.embed_dim));
+    pub fn encode_images(&mut self, p: &Visual<&[f32]>, shape: &visual::Shape, images: ArrayView2<f32>) -> Array2<f32> {
+        let mut features = Array2::zeros((images.nrows(), shape.embed_dim()));
         let Inference { workspace, scratch } = self;
-        vit::forward(p, shape, images, Keep::Nothing, features.view_mut(), workspace, scratch);
+        visual::forward(p, shape, images, Mode::Inference, features.view_mut(), workspace, scratch);
         unit(features)
     }
 

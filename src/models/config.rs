@@ -1,6 +1,6 @@
 //! Model configurations as OpenCLIP writes them (`model_cfg` of `open_clip_config.json`), and the presets.
 
-use super::{text, vit};
+use super::{resnet, text, visual, vit};
 use crate::layers::block::Size;
 use crate::layers::patch_embed::Grid;
 use kernels::Activation;
@@ -19,19 +19,30 @@ pub struct Config {
     pub text_cfg: TextConfig,
 }
 
-/// A Vision Transformer.
+/// A Vision Transformer, or a ResNet: that has a list of layers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct VisionConfig {
     /// Pixels along an edge.
     pub image_size: usize,
-    pub layers: usize,
+    pub layers: Layers,
     pub width: usize,
-    pub patch_size: usize,
+    /// A ResNet has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patch_size: Option<usize>,
+    /// Of a ResNet's attention pool, which is 32 times as wide as `width`.
     #[serde(default = "default_head_width", skip_serializing_if = "is_default_head_width")]
     pub head_width: usize,
     #[serde(default = "default_mlp_ratio", skip_serializing_if = "is_default_mlp_ratio")]
     pub mlp_ratio: f64,
+}
+
+/// Residual blocks of a ViT, or of each stage of a ResNet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged, expecting = "layers: invalid value, expected a number (ViT) or a list of four (ResNet)")]
+pub enum Layers {
+    Vit(usize),
+    ResNet([usize; 4]),
 }
 
 /// A causal Transformer.
@@ -75,22 +86,42 @@ pub enum ConfigError {
     NotAMultiple { whole_name: &'static str, whole: usize, part_name: &'static str, part: usize },
     #[error("{field} is {value}, more than {limit}")]
     TooLarge { field: &'static str, value: usize, limit: usize },
+    #[error("a ViT needs vision_cfg.patch_size")]
+    NoPatches,
+    #[error("a ResNet has no vision_cfg.patch_size")]
+    Patches,
+    #[error("a ResNet halves vision_cfg.width, {width}")]
+    OddWidth { width: usize },
+    #[error("a ResNet cannot reduce vision_cfg.image_size {image_size} to {} pixels", image_size / REDUCTION)]
+    ImageSize { image_size: usize },
 }
 
 /// `(name, [embed_dim, quick_gelu; image, layers, width, patch, head width; context, width, heads, layers])`
-type Preset = (&'static str, (usize, bool, [usize; 5], [usize; 4]));
+type Preset = (&'static str, (usize, bool, VisionPreset, [usize; 4]));
+
+/// Image size, layers, width, patch size (0: none), head width.
+type VisionPreset = (usize, Layers, usize, usize, usize);
+
+/// What a ResNet divides the edges of a picture by.
+pub const REDUCTION: usize = 32;
 
 /// CLIP's own tokenizer, whatever the model.
 pub const VOCAB_SIZE: usize = 49_408;
 
-const PRESETS: [Preset; 7] = [
-    ("Emoji-ViT-S", (256, false, [64, 6, 256, 16, 64], [32, 256, 4, 3])),
-    ("Emoji-ViT-M", (256, false, [64, 8, 256, 8, 64], [32, 256, 4, 4])),
-    ("ViT-B-32", (512, true, [224, 12, 768, 32, 64], [77, 512, 8, 12])),
-    ("ViT-B-16", (512, true, [224, 12, 768, 16, 64], [77, 512, 8, 12])),
-    ("ViT-L-14", (768, true, [224, 24, 1024, 14, 64], [77, 768, 12, 12])),
-    ("ViT-L-14-336", (768, true, [336, 24, 1024, 14, 64], [77, 768, 12, 12])),
-    ("ViT-H-14", (1024, false, [224, 32, 1280, 14, 80], [77, 1024, 16, 24])),
+const PRESETS: [Preset; 13] = [
+    ("Emoji-ViT-S", (256, false, (64, Layers::Vit(6), 256, 16, 64), [32, 256, 4, 3])),
+    ("Emoji-ViT-M", (256, false, (64, Layers::Vit(8), 256, 8, 64), [32, 256, 4, 4])),
+    ("Emoji-RN-S", (256, false, (64, Layers::ResNet([1, 1, 1, 1]), 32, 0, 64), [32, 256, 4, 3])),
+    ("RN50", (1024, true, (224, Layers::ResNet([3, 4, 6, 3]), 64, 0, 64), [77, 512, 8, 12])),
+    ("RN101", (512, true, (224, Layers::ResNet([3, 4, 23, 3]), 64, 0, 64), [77, 512, 8, 12])),
+    ("RN50x4", (640, true, (288, Layers::ResNet([4, 6, 10, 6]), 80, 0, 64), [77, 640, 10, 12])),
+    ("RN50x16", (768, true, (384, Layers::ResNet([6, 8, 18, 8]), 96, 0, 64), [77, 768, 12, 12])),
+    ("RN50x64", (1024, true, (448, Layers::ResNet([3, 15, 36, 10]), 128, 0, 64), [77, 1024, 16, 12])),
+    ("ViT-B-32", (512, true, (224, Layers::Vit(12), 768, 32, 64), [77, 512, 8, 12])),
+    ("ViT-B-16", (512, true, (224, Layers::Vit(12), 768, 16, 64), [77, 512, 8, 12])),
+    ("ViT-L-14", (768, true, (224, Layers::Vit(24), 1024, 14, 64), [77, 768, 12, 12])),
+    ("ViT-L-14-336", (768, true, (336, Layers::Vit(24), 1024, 14, 64), [77, 768, 12, 12])),
+    ("ViT-H-14", (1024, false, (224, Layers::Vit(32), 1280, 14, 80), [77, 1024, 16, 24])),
 ];
 
 impl Config {
@@ -103,7 +134,8 @@ impl Config {
     pub fn preset(name: &str) -> Result<Config, ConfigError> {
         let unknown = || ConfigError::UnknownPreset { name: name.into() };
         let &(_, preset) = PRESETS.iter().find(|preset| preset.0 == name).ok_or_else(unknown)?;
-        let (embed_dim, quick_gelu, [image_size, layers, width, patch_size, head_width], text) = preset;
+        let (embed_dim, quick_gelu, (image_size, layers, width, patch_size, head_width), text) = preset;
+        let patch_size = (patch_size > 0).then_some(patch_size);
         let vision_cfg =
             VisionConfig { image_size, layers, width, patch_size, head_width, mlp_ratio: default_mlp_ratio() };
         let [context_length, width, heads, layers] = text;
@@ -120,7 +152,7 @@ impl Config {
     }
 
     /// The image tower's shape.
-    pub fn vision(&self) -> vit::Shape {
+    pub fn vision(&self) -> visual::Shape {
         self.vision_cfg.shape(self.embed_dim, self.activation())
     }
 
@@ -129,10 +161,35 @@ impl Config {
         self.text_cfg.shape(self.embed_dim, self.activation())
     }
 
-    /// The activation of both towers.
+    /// The activation of both towers' Transformers.
     pub fn activation(&self) -> Activation {
         if self.quick_gelu { Activation::QuickGelu } else { Activation::Gelu }
     }
+}
+
+/// Refuses a size of 0 and one beyond its limit.
+fn check_sizes(sizes: &[(&'static str, usize, usize)]) -> Result<(), ConfigError> {
+    for &(field, value, limit) in sizes {
+        if value == 0 {
+            return Err(ConfigError::Zero { field });
+        }
+        if value > limit {
+            return Err(ConfigError::TooLarge { field, value, limit });
+        }
+    }
+    Ok(())
+}
+
+fn check_multiple(
+    whole_name: &'static str,
+    whole: usize,
+    part_name: &'static str,
+    part: usize,
+) -> Result<(), ConfigError> {
+    if whole.is_multiple_of(part) {
+        return Ok(());
+    }
+    Err(ConfigError::NotAMultiple { whole_name, whole, part_name, part })
 }
 
 impl VisionConfig {
@@ -140,28 +197,69 @@ impl VisionConfig {
     pub fn check(&self) -> Result<(), ConfigError> {
         check_sizes(&[
             ("vision_cfg.image_size", self.image_size, 1 << 14),
-            ("vision_cfg.layers", self.layers, 1 << 10),
             ("vision_cfg.width", self.width, 1 << 16),
-            ("vision_cfg.patch_size", self.patch_size, 1 << 14),
             ("vision_cfg.head_width", self.head_width, 1 << 16),
+        ])?;
+        match self.layers {
+            Layers::Vit(layers) => self.check_vit(layers),
+            Layers::ResNet(layers) => self.check_resnet(layers),
+        }
+    }
+
+    fn check_vit(&self, layers: usize) -> Result<(), ConfigError> {
+        let patch_size = self.patch_size.ok_or(ConfigError::NoPatches)?;
+        check_sizes(&[
+            ("vision_cfg.layers", layers, 1 << 10),
+            ("vision_cfg.patch_size", patch_size, 1 << 14),
             ("vision_cfg.mlp_ratio × width", self.mlp_width(), 1 << 18),
         ])?;
-        check_multiple("vision_cfg.image_size", self.image_size, "vision_cfg.patch_size", self.patch_size)?;
+        check_multiple("vision_cfg.image_size", self.image_size, "vision_cfg.patch_size", patch_size)?;
         check_multiple("vision_cfg.width", self.width, "vision_cfg.head_width", self.head_width)
     }
 
+    fn check_resnet(&self, layers: [usize; 4]) -> Result<(), ConfigError> {
+        if self.patch_size.is_some() {
+            return Err(ConfigError::Patches);
+        }
+        check_sizes(&layers.map(|layers| ("vision_cfg.layers", layers, 1 << 10)))?;
+        check_sizes(&[("vision_cfg.width", self.width, 1 << 11)])?;
+        if !self.width.is_multiple_of(2) {
+            return Err(ConfigError::OddWidth { width: self.width });
+        }
+        let pool = REDUCTION * self.width;
+        check_multiple("32 × vision_cfg.width", pool, "vision_cfg.head_width", self.head_width)?;
+        // The table of positions has this many, whatever the pooling leaves of an odd size.
+        let pixels = (self.image_size / REDUCTION).pow(2);
+        if pixels == 0 || self.resnet(layers, 1).pool().pixels != pixels {
+            return Err(ConfigError::ImageSize { image_size: self.image_size });
+        }
+        Ok(())
+    }
+
     /// The tower's shape, before a joint space of width `embed_dim`.
-    pub fn shape(&self, embed_dim: usize, activation: Activation) -> vit::Shape {
+    pub fn shape(&self, embed_dim: usize, activation: Activation) -> visual::Shape {
+        match self.layers {
+            Layers::Vit(layers) => visual::Shape::Vit(self.vit(layers, embed_dim, activation)),
+            Layers::ResNet(layers) => visual::Shape::ResNet(self.resnet(layers, embed_dim)),
+        }
+    }
+
+    fn vit(&self, layers: usize, embed_dim: usize, activation: Activation) -> vit::Shape {
         let size = Size {
             width: self.width,
             mlp_width: self.mlp_width(),
             heads: self.width / self.head_width,
-            layers: self.layers,
+            layers,
             activation,
             causal: false,
         };
-        let grid = Grid { image_size: self.image_size, patch_size: self.patch_size };
-        vit::Shape { grid, size, embed_dim }
+        let patch_size = self.patch_size.expect("a checked configuration");
+        vit::Shape { grid: Grid { image_size: self.image_size, patch_size }, size, embed_dim }
+    }
+
+    fn resnet(&self, layers: [usize; 4], embed_dim: usize) -> resnet::Shape {
+        let (image_size, width, heads) = (self.image_size, self.width, REDUCTION * self.width / self.head_width);
+        resnet::Shape { image_size, width, layers, heads, embed_dim }
     }
 
     /// m
@@ -216,32 +314,6 @@ pub fn mlp_ratio(width: usize, mlp_width: usize) -> f64 {
     if self::mlp_width(width, ratio) < mlp_width { ratio.next_up() } else { ratio }
 }
 
-/// Every `(field, value, limit)` is positive and within its limit.
-fn check_sizes(sizes: &[(&'static str, usize, usize)]) -> Result<(), ConfigError> {
-    for &(field, value, limit) in sizes {
-        if value == 0 {
-            return Err(ConfigError::Zero { field });
-        }
-        if value > limit {
-            return Err(ConfigError::TooLarge { field, value, limit });
-        }
-    }
-    Ok(())
-}
-
-fn check_multiple(
-    whole_name: &'static str,
-    whole: usize,
-    part_name: &'static str,
-    part: usize,
-) -> Result<(), ConfigError> {
-    if whole.is_multiple_of(part) {
-        Ok(())
-    } else {
-        Err(ConfigError::NotAMultiple { whole_name, whole, part_name, part })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -251,6 +323,11 @@ mod tests {
     #[test]
     fn presets_have_the_published_parameter_counts() {
         let published = [
+            ("RN50", 102_007_137, 38_316_896),
+            ("RN101", 119_688_033, 56_259_936),
+            ("RN50x4", 178_300_601, 87_137_080),
+            ("RN50x16", 290_979_217, 167_328_912),
+            ("RN50x64", 623_258_305, 420_380_352),
             ("ViT-B-32", 151_277_313, 87_849_216),
             ("ViT-B-16", 149_620_737, 86_192_640),
             ("ViT-L-14", 427_616_513, 303_966_208),
@@ -292,7 +369,21 @@ mod tests {
             config.check().unwrap_err().to_string()
         };
         assert_eq!(broken(|c| c.text_cfg.heads = 7), "text_cfg.width 512 is not a multiple of text_cfg.heads 7");
-        assert_eq!(broken(|c| c.vision_cfg.patch_size = 0), "vision_cfg.patch_size is 0");
+        assert_eq!(broken(|c| c.vision_cfg.patch_size = Some(0)), "vision_cfg.patch_size is 0");
+        assert_eq!(broken(|c| c.vision_cfg.patch_size = None), "a ViT needs vision_cfg.patch_size");
+        let resnet = |c: &mut Config| c.vision_cfg = Config::preset("Emoji-RN-S").unwrap().vision_cfg;
+        let broken_resnet = |change: fn(&mut VisionConfig)| {
+            let mut config = Config::preset("ViT-B-32").unwrap();
+            resnet(&mut config);
+            change(&mut config.vision_cfg);
+            config.check().unwrap_err().to_string()
+        };
+        assert_eq!(broken_resnet(|v| v.patch_size = Some(8)), "a ResNet has no vision_cfg.patch_size");
+        assert_eq!(broken_resnet(|v| v.layers = Layers::ResNet([1, 0, 1, 1])), "vision_cfg.layers is 0");
+        assert!(broken_resnet(|v| v.width = 33).contains("halves vision_cfg.width, 33"));
+        assert!(broken_resnet(|v| v.image_size = 31).contains("image_size 31 to 0"));
+        assert!(broken_resnet(|v| v.image_size = 63).contains("image_size 63 to 1"));
+        assert!(broken_resnet(|v| v.head_width = 48).contains("1024 is not a multiple of vision_cfg.head_width 48"));
         assert!(broken(|c| c.text_cfg.vocab_size = usize::MAX).contains("more than"));
     }
 }

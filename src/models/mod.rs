@@ -1,13 +1,16 @@
-//! The two towers and CLIP over both, with their configurations.
+//! The two towers, the image tower of either kind, and CLIP over both, with their configurations.
 
 pub mod clip;
 pub mod config;
+pub mod flops;
+pub mod resnet;
 pub mod text;
 pub mod tower;
+pub mod visual;
 pub mod vit;
 
 pub use clip::Clip;
-pub use config::{Config, TextConfig, VisionConfig};
+pub use config::{Config, Layers, TextConfig, VisionConfig};
 
 use crate::layers::sequences::Sequences;
 use crate::tree::Arena;
@@ -19,6 +22,15 @@ pub enum Keep {
     All,
     /// Two blocks' worth of memory are used in turn: for inference.
     Nothing,
+}
+
+/// What a forward pass is for, where that makes a difference: to BatchNorm it does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// By the statistics of the batch.
+    Training(Keep),
+    /// By the running statistics; nothing is kept.
+    Inference,
 }
 
 /// What one tower keeps from its forward to its backward pass. Made once, reused for every batch.

@@ -185,10 +185,16 @@ pub fn hidden_states(p: &Text<&[f32]>, shape: &Shape, captions: Captions) -> Vec
         block::forward(resblock, &shape.size, sequences.offsets(), x, y.view_mut(), saved, scratch);
         states.push(y);
     }
-    let mut normed = zeros();
-    let mut stats = Arena::default();
-    let stats = &mut stats.carve(&NormSaved::dims(rows));
-    layer_norm::forward(&p.ln_final, states[states.len() - 1].view(), normed.view_mut(), stats);
-    states.push(normed);
+    states.push(final_norm(p, states[states.len() - 1].view()));
     states
+}
+
+/// `ln_final` of hidden states (N, d): Stable Diffusion 2 reads the last but one through it.
+#[track_caller]
+pub fn final_norm(p: &Text<&[f32]>, states: ArrayView2<f32>) -> Array2<f32> {
+    let mut normed = Array2::zeros(states.raw_dim());
+    let mut stats = Arena::default();
+    let stats = &mut stats.carve(&NormSaved::dims(states.nrows()));
+    layer_norm::forward(&p.ln_final, states, normed.view_mut(), stats);
+    normed
 }

@@ -1,6 +1,7 @@
 //! AdamW (Loshchilov & Hutter 2019) over a flat parameter block, with decay on matrices and tables only.
 
-use crate::params::Spec;
+use crate::models::{Config, Layers};
+use crate::params::{Spec, for_each};
 use crate::tree::{Path, Tree};
 use kernels::adamw::{Step, step};
 
@@ -14,6 +15,14 @@ pub struct Hyper {
 }
 
 impl Hyper {
+    /// The paper's for this kind of image tower.
+    pub fn of(config: &Config) -> Hyper {
+        match config.vision_cfg.layers {
+            Layers::Vit(_) => Hyper::VIT,
+            Layers::ResNet(_) => Hyper::RESNET,
+        }
+    }
+
     /// The paper's for CLIP with a ViT (table 19).
     pub const VIT: Hyper = Hyper { beta1: 0.9, beta2: 0.98, eps: 1e-6, weight_decay: 0.2 };
     /// The paper's for CLIP with a ResNet (table 19).
@@ -35,7 +44,7 @@ impl AdamW {
     }
 
     /// One step with the gradient `grad_scale`·g; g is zero on return. A parameter stays where `frozen`
-    /// says so of its start in the flat block.
+    /// says so of its start in the flat block. Buffers are no parameters.
     pub fn step<S: Tree<Leaf = Spec>>(
         &mut self,
         spec: &S,
@@ -47,11 +56,8 @@ impl AdamW {
         frozen: impl Fn(usize) -> bool,
     ) {
         self.steps += 1;
-        let mut at = 0;
-        spec.map(&Path::ROOT, &mut |_, spec| {
-            let range = at..at + spec.size();
-            at = range.end;
-            if frozen(range.start) {
+        for_each(spec, &Path::ROOT, |_, spec, range| {
+            if spec.is_buffer() || frozen(range.start) {
                 return;
             }
             let scalars = Step {

@@ -1,10 +1,10 @@
 //! Where the pairs of a run come from, and what it is judged on.
 
 use super::exam::{Depth, EmojiExam};
-use super::options::{DataOptions, DatasetType};
+use super::options::{DataOptions, DatasetType, Storage};
 use super::pairs_exam::PairsExam;
 use crate::eval::collapse::{self, Collapse};
-use crate::eval::embed::Embedder;
+use crate::eval::embed::{Embed, Embedder};
 use crate::eval::report::Report;
 use crate::input::braces::expand;
 use crate::input::emoji::{Cut, Emoji, EmojiTraining, Language, Side, Vendor};
@@ -50,8 +50,8 @@ impl Data {
             let cut = if options.validation_cut { VALIDATION } else { Cut::Whole };
             return Ok(Data::Emoji { emoji: Arc::new(Emoji::load()), cut, languages: options.languages.clone() });
         };
-        let val = options.val_data.as_ref().map(|path| Own::open(path, options, limit)).transpose()?;
-        Ok(Data::Own { train: Own::open(train, options, limit)?, val, limit })
+        let val = options.val_data.as_ref().map(|path| Own::open(path, &options.storage, limit)).transpose()?;
+        Ok(Data::Own { train: Own::open(train, &options.storage, limit)?, val, limit })
     }
 
     /// What is trained on.
@@ -89,9 +89,11 @@ impl Data {
 }
 
 impl Own {
-    fn open(path: &str, options: &DataOptions, limit: BadLimit) -> Result<Own, InputError> {
+    /// # Errors
+    /// If the data cannot be read, or has no usable pair or too many bad ones.
+    pub fn open(path: &str, storage: &Storage, limit: BadLimit) -> Result<Own, InputError> {
         let file = Path::new(path);
-        let (pairs, bad): (Arc<dyn Dataset>, _) = match kind(file, options.dataset_type) {
+        let (pairs, bad): (Arc<dyn Dataset>, _) = match kind(file, storage.dataset_type) {
             DatasetType::Jsonl => {
                 let table = Table::jsonl(&metadata(file), limit)?;
                 let bad = table.bad().clone();
@@ -103,12 +105,21 @@ impl Own {
                 (Arc::new(shards), bad)
             }
             _ => {
-                let table = Table::csv(file, &layout(file, options), limit)?;
+                let table = Table::csv(file, &layout(file, storage), limit)?;
                 let bad = table.bad().clone();
                 (Arc::new(table), bad)
             }
         };
         Ok(Own { path: path.into(), pairs, bad })
+    }
+
+    pub fn pairs(&self) -> &Arc<dyn Dataset> {
+        &self.pairs
+    }
+
+    /// The rows that were no pairs.
+    pub fn bad(&self) -> &BadReport {
+        &self.bad
     }
 }
 
@@ -129,10 +140,10 @@ fn metadata(path: &Path) -> std::path::PathBuf {
     if path.is_dir() { path.join("metadata.jsonl") } else { path.into() }
 }
 
-fn layout(path: &Path, options: &DataOptions) -> CsvLayout {
+fn layout(path: &Path, storage: &Storage) -> CsvLayout {
     let by_name = if path.extension().is_some_and(|extension| extension == "csv") { ',' } else { '\t' };
-    let separator = options.csv_separator.unwrap_or(by_name) as u8;
-    CsvLayout { picture: options.csv_img_key.clone(), caption: options.csv_caption_key.clone(), separator }
+    let separator = storage.csv_separator.unwrap_or(by_name) as u8;
+    CsvLayout { picture: storage.csv_img_key.clone(), caption: storage.csv_caption_key.clone(), separator }
 }
 
 impl fmt::Display for Data {

@@ -1,10 +1,11 @@
 //! How good the model is: the embedded emoji as an exam.
 
 use crate::eval::baseline::{self, Labelled};
-use crate::eval::embed::Embedder;
+use crate::eval::embed::Embed;
 use crate::eval::report::{Report, Row, ZeroShot};
 use crate::eval::retrieval::{self, Pairs, identify};
-use crate::eval::zero_shot::{TopK, class_embeddings};
+use crate::eval::templates::embed_classes;
+use crate::eval::zero_shot::TopK;
 use crate::input::Picture;
 use crate::input::emoji::{Concept, Cut, Emoji, Side, TILE, Tile, Vendor};
 use image::RgbImage;
@@ -59,22 +60,15 @@ impl EmojiExam {
     }
 
     /// The table.
-    pub fn report(&self, embedder: &Embedder) -> Report {
+    pub fn report(&self, embedder: &impl Embed) -> Report {
         let names: Vec<_> = self.emoji.names().collect();
         let labels = embedder.captions(&names);
-        let classes = self.classes(embedder, &names);
+        let classes = embed_classes(embedder, &names, &PROMPTS, |_| {});
         let rows = self.cells.iter().flat_map(|cell| {
             let images = embedder.pictures(cell.tiles.len(), |i, picture| self.emoji.paint(cell.tiles[i], picture));
             [false, true].map(|without_flags| self.row(cell, without_flags, &images, &classes, &labels))
         });
         Report { rows: rows.collect() }
-    }
-
-    fn classes(&self, embedder: &Embedder, names: &[&str]) -> Array2<f32> {
-        let prompts: Vec<String> =
-            names.iter().flat_map(|name| PROMPTS.map(|prompt| prompt.replace("{}", name))).collect();
-        let class: Vec<usize> = (0..prompts.len()).map(|i| i / PROMPTS.len()).collect();
-        class_embeddings(embedder.captions(&prompts).view(), &class, names.len())
     }
 
     fn row(

@@ -3,7 +3,7 @@
 //! | file | what |
 //! |---|---|
 //! | `open_clip_model.safetensors`, `open_clip_config.json` | the model, as OpenCLIP loads it |
-//! | `resume.safetensors`, `options.json` | parameters, both moments and the step; the command line |
+//! | `resume.safetensors`, `options.json` | parameters, buffers, both moments and the step; the command line |
 //! | `metrics.jsonl` | a line for each logged step and evaluation |
 //! | `loss.png`, `recall.png`, `schedule.png` | curves |
 //! | `similarity.png`, `captions.png` | what the model thinks of held-out pictures |
@@ -16,7 +16,6 @@ use crate::io::write_atomic;
 use crate::models::clip::{self, Model};
 use crate::optim::adamw::AdamW;
 use crate::params::Params;
-use std::borrow::Cow;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -72,12 +71,10 @@ impl RunFolder {
 
     /// Saves the state of the run, in one file so that it is of one step, and the model for use elsewhere.
     pub fn save(&self, model: &Model, config: &ConfigFile, adam: &AdamW) -> Result<(), CheckpointError> {
-        let n = model.params.flat.len();
-        let tensor = |name: &str, values| Tensor { name: name.into(), shape: vec![n], values: Cow::Borrowed(values) };
-        let tensors =
-            [tensor("params", &model.params.flat[..]), tensor("exp_avg", &adam.m), tensor("exp_avg_sq", &adam.v)];
+        let tensors = [("params", &model.params.flat), ("exp_avg", &adam.m), ("exp_avg_sq", &adam.v)]
+            .map(|(name, values)| Tensor::new(name, &[values.len()], values, Dtype::F32));
         checkpoint::save_model(&self.path, model, config)?;
-        write(&self.file(RESUME), &tensors, Dtype::F32, [("step", adam.steps.to_string().as_str())])
+        write(&self.file(RESUME), &tensors, [("step", adam.steps.to_string().as_str())])
     }
 
     /// Whether there is something to resume from.
@@ -96,10 +93,9 @@ impl RunFolder {
     pub fn load(&self, model: &mut Model, adam: &mut AdamW) -> Result<(), CheckpointError> {
         let path = self.file(RESUME);
         let reader = Reader::open(&path)?;
-        let shape = [model.params.flat.len()];
-        reader.read("params", &shape, &mut model.params.flat)?;
-        reader.read("exp_avg", &shape, &mut adam.m)?;
-        reader.read("exp_avg_sq", &shape, &mut adam.v)?;
+        for (name, out) in [("params", &mut model.params.flat), ("exp_avg", &mut adam.m), ("exp_avg_sq", &mut adam.v)] {
+            reader.read(name, &[out.len()], out)?;
+        }
         let step = reader.metadata("step").and_then(|step| step.parse().ok());
         adam.steps = step.ok_or(CheckpointError::Config { path, reason: "it does not say its step".into() })?;
         Ok(())

@@ -4,7 +4,7 @@ use super::TrainError;
 use super::data::Exam;
 use super::exam::EmojiExam;
 use super::folder::RunFolder;
-use crate::eval::embed::Embedder;
+use crate::eval::embed::{Embed, Embedder};
 use crate::eval::metrics::Metrics;
 use crate::input::Picture;
 use crate::input::emoji::Side;

@@ -107,7 +107,8 @@ impl Run {
             None => model(&options)?,
         };
         let data = Data::open(&options.data)?;
-        let mut trainer = Trainer::new(model, options.hyper());
+        let hyper = options.hyper(&model.config);
+        let mut trainer = Trainer::new(model, hyper);
         trainer.max_norm = options.grad_clip_norm;
         trainer.lock_image = options.lock_image;
         if let Some(folder) = checkpoint {
@@ -134,8 +135,8 @@ impl Run {
 
     fn introduce(&self) {
         let Options { model, batch_size, accum_freq, epochs, .. } = &self.options;
-        let (parameters, visual) =
-            (self.trainer.model.params.flat.len(), params::count(&self.trainer.model.params.spec.visual));
+        let spec = &self.trainer.model.params.spec;
+        let (parameters, visual) = (params::count(spec), params::count(&spec.visual));
         println!("model   {model}: {:.1} M parameters, {:.1} M of them visual", millions(parameters), millions(visual));
         println!("data    {}", self.data);
         println!(

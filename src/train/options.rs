@@ -64,12 +64,12 @@ pub struct Options {
     /// AdamW's β₁
     #[arg(long, default_value_t = Hyper::VIT.beta1, value_parser = below_one, help_heading = "Optimisation")]
     pub beta1: f32,
-    /// AdamW's β₂
-    #[arg(long, default_value_t = Hyper::VIT.beta2, value_parser = below_one, help_heading = "Optimisation")]
-    pub beta2: f32,
-    /// AdamW's ε
-    #[arg(long, default_value_t = Hyper::VIT.eps, value_parser = non_negative, help_heading = "Optimisation")]
-    pub eps: f32,
+    /// AdamW's β₂ [default: 0.98 with a ViT, 0.999 with a ResNet]
+    #[arg(long, value_parser = below_one, help_heading = "Optimisation")]
+    pub beta2: Option<f32>,
+    /// AdamW's ε [default: 1e-6 with a ViT, 1e-8 with a ResNet]
+    #[arg(long, value_parser = non_negative, help_heading = "Optimisation")]
+    pub eps: Option<f32>,
     /// Shorten gradients whose norm exceeds this
     #[arg(long, value_name = "NORM", value_parser = non_negative, help_heading = "Optimisation")]
     pub grad_clip_norm: Option<f32>,
@@ -108,6 +108,24 @@ pub struct DataOptions {
     /// Pairs to evaluate on, in the same form
     #[arg(long, value_name = "PATH", requires = "train_data")]
     pub val_data: Option<String>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub storage: Storage,
+    /// Stop when more than this share of the pairs cannot be read
+    #[arg(long, value_name = "SHARE", default_value_t = 0.1, value_parser = share)]
+    pub bad_share: f64,
+    /// Languages of the emoji captions, separated by commas
+    #[arg(long, value_name = "CODES", value_delimiter = ',', default_value = "en", value_parser = language)]
+    pub languages: Vec<Language>,
+    /// Choose a recipe: keep the vendor noto and a tenth of the training concepts back, judge on them instead of on
+    /// twemoji and the held-out concepts
+    #[arg(long, conflicts_with = "train_data")]
+    pub validation_cut: bool,
+}
+
+/// How own pairs are stored, and where in it.
+#[derive(Clone, Debug, PartialEq, Args, Serialize, Deserialize)]
+pub struct Storage {
     /// How own pairs are stored
     #[arg(long, value_enum, default_value_t = DatasetType::Auto)]
     pub dataset_type: DatasetType,
@@ -120,16 +138,6 @@ pub struct DataOptions {
     /// Column separator; `\t` is a tab [default: a tab, or a comma for .csv files]
     #[arg(long, value_name = "CHAR", value_parser = separator)]
     pub csv_separator: Option<char>,
-    /// Stop when more than this share of the pairs cannot be read
-    #[arg(long, value_name = "SHARE", default_value_t = 0.1, value_parser = share)]
-    pub bad_share: f64,
-    /// Languages of the emoji captions, separated by commas
-    #[arg(long, value_name = "CODES", value_delimiter = ',', default_value = "en", value_parser = language)]
-    pub languages: Vec<Language>,
-    /// Choose a recipe: keep the vendor noto and a tenth of the training concepts back, judge on them instead of on
-    /// twemoji and the held-out concepts
-    #[arg(long, conflicts_with = "train_data")]
-    pub validation_cut: bool,
 }
 
 /// How own pairs are stored.
@@ -152,8 +160,11 @@ impl Options {
         self.batch_size * self.accum_freq
     }
 
-    pub fn hyper(&self) -> Hyper {
-        Hyper { beta1: self.beta1, beta2: self.beta2, eps: self.eps, weight_decay: self.wd }
+    /// What is chosen, and otherwise the paper's for this model.
+    pub fn hyper(&self, config: &Config) -> Hyper {
+        let Hyper { beta2, eps, .. } = Hyper::of(config);
+        let (beta2, eps) = (self.beta2.unwrap_or(beta2), self.eps.unwrap_or(eps));
+        Hyper { beta1: self.beta1, beta2, eps, weight_decay: self.wd }
     }
 }
 

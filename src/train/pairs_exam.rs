@@ -1,6 +1,6 @@
 //! How good the model is on pairs of one's own: each caption should find its picture, and each picture its caption.
 
-use crate::eval::embed::Embedder;
+use crate::eval::embed::Embed;
 use crate::eval::report::{Report, Row};
 use crate::eval::retrieval::{self, Pairs, identify};
 use crate::input::random::rng;
@@ -32,7 +32,7 @@ impl PairsExam {
     }
 
     /// The table, one row, and the pairs that could not be read for it.
-    pub fn report(&self, embedder: &Embedder) -> (Report, BadReport) {
+    pub fn report(&self, embedder: &impl Embed) -> (Report, BadReport) {
         let mut bad = BadReport::default();
         let (mut images, mut texts, mut captions, mut pictures) = (vec![], vec![], vec![], vec![]);
         for places in self.asked.chunks(BATCH) {

@@ -5,9 +5,9 @@ use crate::loss::info_nce::{self, Loss, Saved as LossSaved, Scratch as LossScrat
 use crate::loss::positives::Positives;
 use crate::models::clip::{Clip, MAX_LOGIT_SCALE, Model};
 use crate::models::text::{self, Captions};
-use crate::models::{Keep, Workspace, vit};
+use crate::models::{Keep, Mode, Workspace, visual};
 use crate::optim::adamw::{AdamW, Hyper};
-use crate::optim::clip_grad;
+use crate::optim::{clip_grad, running};
 use crate::params;
 use crate::tree::{Arena, Dim, tree};
 use ndarray::ArrayView2;
@@ -67,7 +67,7 @@ pub struct Trainer {
     pub hyper: Hyper,
     /// The longest gradient that is not shortened.
     pub max_norm: Option<f32>,
-    /// Leave the image tower as it is (Zhai et al. 2022: locked-image tuning).
+    /// Leave the image tower as it is, running statistics included (Zhai et al. 2022: locked-image tuning).
     pub lock_image: bool,
     grads: Vec<f32>,
     image: Workspace,
@@ -79,14 +79,14 @@ pub struct Trainer {
 
 impl Trainer {
     pub fn new(model: Model, hyper: Hyper) -> Self {
-        let n = model.params.flat.len();
+        let (n, len) = (params::count(&model.params.spec), model.params.flat.len());
         Trainer {
             model,
             adam: AdamW::new(n),
             hyper,
             max_norm: None,
             lock_image: false,
-            grads: vec![0.0; n],
+            grads: vec![0.0; len],
             image: Workspace::default(),
             text: Workspace::default(),
             scratch: Arena::default(),
@@ -95,17 +95,18 @@ impl Trainer {
         }
     }
 
-    /// The gradient of every parameter, as the last [`Trainer::gradients`] left it and until [`Trainer::update`].
+    /// The gradient of every parameter, as the last [`Trainer::gradients`] left it and until [`Trainer::update`]; for
+    /// a buffer, what was observed.
     pub fn grads(&self) -> Clip<&[f32]> {
         params::view(&self.model.params.spec, &self.grads)
     }
 
-    /// The same as one block, in the order of the parameters.
+    /// The same as one block, in the order of the parameters; without the buffers.
     pub fn flat_grads(&self) -> &[f32] {
-        &self.grads
+        &self.grads[..params::count(&self.model.params.spec)]
     }
 
-    /// The loss over all pairs, and its gradient.
+    /// The loss over all pairs, and its gradient. BatchNorm's statistics are those of each micro-batch.
     ///
     /// No more than `micro_batch` pairs are in a tower at a time, yet the result is that of one big batch, as every
     /// pair sees all the others: all micro-batches are embedded, the loss is taken once, and then each goes forward
@@ -129,19 +130,23 @@ impl Trainer {
         loss
     }
 
-    /// One AdamW step, then logit_scale back into [0, ln 100]. Gradients are zero afterwards.
+    /// One AdamW step, then logit_scale back into [0, ln 100]; one step of the running statistics. Gradients are zero
+    /// afterwards.
     ///
-    /// A gradient that is not finite would ruin every weight: then nothing is changed.
+    /// A gradient that is not finite would ruin every weight: then nothing else is changed.
     pub fn update(&mut self, lr: f32) -> Update {
-        let grad_norm = clip_grad::global_norm(&self.grads);
+        let grad_norm = clip_grad::global_norm(self.flat_grads());
         if !grad_norm.is_finite() {
+            self.grads.fill(0.0);
             return Update { grad_norm, logit_scale: self.model.params.view().logit_scale[0] };
         }
         let scale = clip_grad::scale(grad_norm, self.max_norm);
         let Trainer { model, adam, hyper, grads, lock_image, .. } = self;
         let first_of_text = params::count(&model.params.spec.visual);
         let frozen = |start: usize| *lock_image && start < first_of_text;
+        running::step(&model.params.spec, &mut model.params.flat, grads);
         adam.step(&model.params.spec, hyper, lr, scale, &mut model.params.flat, grads, frozen);
+        grads[params::count(&model.params.spec)..].fill(0.0);
         let logit_scale = params::view_mut(&model.params.spec, &mut model.params.flat).logit_scale;
         logit_scale[0] = logit_scale[0].clamp(0.0, MAX_LOGIT_SCALE);
         Update { grad_norm, logit_scale: logit_scale[0] }
@@ -153,8 +158,8 @@ impl Trainer {
         let features = features.carve(&Features::dims(batch.images.nrows(), model.config.embed_dim));
         let p = model.params.view();
         let (images, out) = (rows(batch.images, &range), rows_mut(features.image, &range));
-        let keep_image = if *lock_image { Keep::Nothing } else { keep };
-        vit::forward(&p.visual, &model.config.vision(), images, keep_image, out, image, scratch);
+        let mode = if *lock_image { Mode::Inference } else { Mode::Training(keep) };
+        visual::forward(&p.visual, &model.config.vision(), images, mode, out, image, scratch);
         let (captions, out) = (batch.captions.slice(range.clone()), rows_mut(features.text, &range));
         text::forward(&p.text, &model.config.text(), captions, keep, out, text, scratch);
     }
@@ -185,7 +190,7 @@ impl Trainer {
         let mut g = params::view_mut(&model.params.spec, grads);
         if !*lock_image {
             let (images, dy) = (rows(batch.images, &range), rows(features.dimage.view(), &range));
-            vit::backward(&p.visual, &model.config.vision(), images, dy, image, scratch, &mut g.visual);
+            visual::backward(&p.visual, &model.config.vision(), images, dy, image, scratch, &mut g.visual);
         }
         let (captions, dy) = (batch.captions.slice(range.clone()), rows(features.dtext.view(), &range));
         text::backward(&p.text, &model.config.text(), captions, dy, text, scratch, &mut g.text);

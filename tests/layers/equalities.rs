@@ -10,8 +10,8 @@ use clip::layers::block::{self, Block, Size};
 use clip::layers::sequences::Sequences;
 use clip::layers::{pooled_block, projection};
 use clip::models::text::{self, Captions};
-use clip::models::vit;
-use clip::models::{Keep, Workspace};
+use clip::models::visual;
+use clip::models::{Keep, Mode, Workspace};
 use clip::params::{self, Params, Spec};
 use ndarray::{Array2, ArrayView2, s};
 
@@ -100,7 +100,7 @@ fn features(towers: &Towers, keep: Keep) -> [Array2<f32>; 2] {
     let nans = || Array2::from_elem((towers.images.nrows(), towers.config.embed_dim), f32::NAN);
     let (mut images, mut texts) = (nans(), nans());
     let (p, pixels, y) = (p_image.view(), towers.images.view(), images.view_mut());
-    vit::forward(&p, &image, pixels, keep, y, &mut workspace, &mut scratch);
+    visual::forward(&p, &image, pixels, Mode::Training(keep), y, &mut workspace, &mut scratch);
     let (p, captions, y) = (p_text.view(), towers.captions(), texts.view_mut());
     text::forward(&p, &text, captions, keep, y, &mut workspace, &mut scratch);
     [images, texts]

@@ -5,7 +5,12 @@
 mod support;
 
 mod attention;
+mod attention_pool;
+mod avg_pool;
+mod batch_norm;
 mod block;
+mod bottleneck;
+mod conv2d;
 mod equalities;
 mod feed_forward;
 mod info_nce;
@@ -18,6 +23,8 @@ mod patch_embed;
 mod planted;
 mod pooled_block;
 mod projection;
+mod resnet;
 mod shapes;
+mod stem;
 mod threads;
 mod token_embed;

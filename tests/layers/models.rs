@@ -2,16 +2,17 @@ use super::shapes::Towers;
 use crate::support::gradcheck::{Layer, Pass, check_directions};
 use crate::support::{
     compare::{TOLERANCE, to_f64},
+    oracle::Relus,
     oracle_models, random,
-    trees::{flatten, poisoned_arena, view},
+    trees::{flatten, poisoned_arena},
 };
 use clip::loss::positives::Positives;
 use clip::models::clip::{INIT_LOGIT_SCALE, Model, spec};
 use clip::models::text::{self, Text};
-use clip::models::vit::{self, Vit};
-use clip::models::{Keep, Workspace};
+use clip::models::visual::{self, Visual};
+use clip::models::{Keep, Mode, Workspace};
 use clip::optim::adamw::Hyper;
-use clip::params::{self, Spec};
+use clip::params::{self, Spec, view};
 use clip::train::step::{Pairs, Trainer};
 use clip::tree::Tree;
 use ndarray::{Array2, ArrayView2};
@@ -30,7 +31,7 @@ fn check_tower<S: Tree<Leaf = Spec>>(
     pass: impl FnOnce(Pass<S, 0>),
 ) {
     let tower = Layer::new(format!("{:?}", towers.config), spec, []);
-    match towers.config.vision_cfg.layers {
+    match towers.config.text_cfg.layers {
         1 => tower.check(oracle, pass),
         _ => tower.check_directions(oracle, pass),
     }
@@ -44,11 +45,19 @@ fn image_tower() {
         check_tower(
             &towers,
             shape.spec(),
-            |p, []| oracle_models::vit(p, &shape, images.view()),
-            |Pass { p, y, dy, mut g, .. }: Pass<Vit<Spec>, 0>| {
+            |p, []| oracle_models::visual(p, &shape, &Relus::default(), images.view()),
+            |Pass { p, y, dy, mut g, .. }: Pass<Visual<Spec>, 0>| {
                 let (images, mut workspace) = (towers.images.view(), Workspace::default());
-                vit::forward(&p, &shape, images, Keep::All, y, &mut workspace, &mut poisoned_arena());
-                vit::backward(&p, &shape, images, dy, &mut workspace, &mut poisoned_arena(), &mut g);
+                visual::forward(
+                    &p,
+                    &shape,
+                    images,
+                    Mode::Training(Keep::All),
+                    y,
+                    &mut workspace,
+                    &mut poisoned_arena(),
+                );
+                visual::backward(&p, &shape, images, dy, &mut workspace, &mut poisoned_arena(), &mut g);
             },
         );
     }
@@ -92,12 +101,12 @@ fn clip_and_its_loss() {
         let images = towers.images.mapv(f64::from);
         let loss = |point: &[f64]| {
             let p = view(&trainer.model.params.spec, point);
-            let images = oracle_models::vit(&p.visual, &image_shape, images.view());
+            let images = oracle_models::visual(&p.visual, &image_shape, &Relus::default(), images.view());
             let texts = oracle_models::text(&p.text, &text_shape, captions);
             oracle_models::clip_loss(images.view(), texts.view(), p.logit_scale[0], &positives)
         };
         let expected = loss(&point);
         assert!((given - expected).abs() <= TOLERANCE * expected, "loss {given} instead of {expected}");
-        check_directions(&format!("{:?}, {micro_batch} at a time", towers.config), &point, &gradient, loss);
+        check_directions(&format!("{:?}, {micro_batch} at a time", towers.config), TOLERANCE, &point, &gradient, loss);
     }
 }

@@ -4,7 +4,7 @@ use crate::support::{oracle_models::sequences, random};
 use clip::layers::block::{Block, BlockInit, Size};
 use clip::layers::sequences::{Pool, Sequences};
 use clip::models::text::Captions;
-use clip::models::{Config, TextConfig, VisionConfig};
+use clip::models::{Config, Layers, TextConfig, VisionConfig};
 use clip::params::{Init, Spec};
 use kernels::Activation;
 use ndarray::Array2;
@@ -49,11 +49,17 @@ pub struct Towers {
 impl Towers {
     /// Pictures of 10 rows, captions of 2, 9 and 5.
     pub fn new(layers: usize, quick_gelu: bool) -> Self {
-        let vision_cfg =
-            VisionConfig { image_size: 6, layers, width: 15, patch_size: 2, head_width: 5, mlp_ratio: 1.4 };
+        let vision_cfg = VisionConfig {
+            image_size: 6,
+            layers: Layers::Vit(layers),
+            width: 15,
+            patch_size: Some(2),
+            head_width: 5,
+            mlp_ratio: 1.4,
+        };
         let text_cfg = TextConfig { context_length: 9, vocab_size: 12, width: 10, heads: 5, layers, mlp_ratio: 4.0 };
         let config = Config { embed_dim: 7, quick_gelu, vision_cfg, text_cfg };
-        let images = random::matrix((3, config.vision().grid.image_len()), 4);
+        let images = random::matrix((3, config.vision().image_len()), 4);
         let ids = (0..16).map(|i| i * i % 11).collect();
         Towers { config, images, ids, offsets: vec![0, 2, 11, 16] }
     }

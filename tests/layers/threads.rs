@@ -2,16 +2,22 @@
 
 use crate::support::{random, trees::poisoned_arena};
 use clip::models::text::{self, Captions};
-use clip::models::vit;
-use clip::models::{Config, Keep, TextConfig, VisionConfig, Workspace};
+use clip::models::visual;
+use clip::models::{Config, Keep, Layers, Mode, TextConfig, VisionConfig, Workspace};
 use clip::params;
 use ndarray::Array2;
 use rayon::ThreadPoolBuilder;
 
 /// Large enough that every kernel cuts its work into many pieces.
 fn config() -> Config {
-    let vision_cfg =
-        VisionConfig { image_size: 40, layers: 2, width: 96, patch_size: 5, head_width: 32, mlp_ratio: 4.0 };
+    let vision_cfg = VisionConfig {
+        image_size: 40,
+        layers: Layers::Vit(2),
+        width: 96,
+        patch_size: Some(5),
+        head_width: 32,
+        mlp_ratio: 4.0,
+    };
     let text_cfg = TextConfig { context_length: 40, vocab_size: 50, width: 96, heads: 3, layers: 2, mlp_ratio: 4.0 };
     Config { embed_dim: 70, quick_gelu: true, vision_cfg, text_cfg }
 }
@@ -22,13 +28,13 @@ const BATCH: usize = 21;
 fn image_tower() -> (Array2<f32>, Vec<f32>) {
     let shape = config().vision();
     let p = random::params(shape.spec(), 1);
-    let images = random::matrix((BATCH, shape.grid.image_len()), 2);
-    let dy = random::matrix((BATCH, shape.embed_dim), 3);
+    let images = random::matrix((BATCH, shape.image_len()), 2);
+    let dy = random::matrix((BATCH, shape.embed_dim()), 3);
     let (mut features, mut g) = (Array2::zeros(dy.dim()), vec![0.0; p.flat.len()]);
     let (mut workspace, mut scratch, y) = (Workspace::default(), poisoned_arena(), features.view_mut());
-    vit::forward(&p.view(), &shape, images.view(), Keep::All, y, &mut workspace, &mut scratch);
+    visual::forward(&p.view(), &shape, images.view(), Mode::Training(Keep::All), y, &mut workspace, &mut scratch);
     let mut gradients = params::view_mut(&p.spec, &mut g);
-    vit::backward(&p.view(), &shape, images.view(), dy.view(), &mut workspace, &mut scratch, &mut gradients);
+    visual::backward(&p.view(), &shape, images.view(), dy.view(), &mut workspace, &mut scratch, &mut gradients);
     (features, g)
 }
 

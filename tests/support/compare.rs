@@ -82,11 +82,11 @@ pub fn assert_close(tensor: &str, given: ArrayView2<f32>, expected: ArrayView2<f
 /// The same for parameters or their gradients, tensor by tensor.
 #[track_caller]
 pub fn assert_leaves_close<S: Tree<Leaf = Spec>>(spec: &S, given: &[f32], expected: &[f32]) {
-    assert_eq!((given.len(), expected.len()), (params::count(spec), params::count(spec)));
-    let (mut given, mut expected, mut report) = (given.iter(), expected.iter(), String::new());
-    spec.map(&Path::ROOT, &mut |path, leaf| {
-        let (given, expected) = (given.by_ref().take(leaf.size()), expected.by_ref().take(leaf.size()));
-        if let Some(mismatch) = compare(&path.to_string(), &leaf.shape, &to_f64(given), &to_f64(expected)) {
+    assert_eq!((given.len(), expected.len()), (params::len(spec), params::len(spec)));
+    let mut report = String::new();
+    params::for_each(spec, &Path::ROOT, |path, leaf, range| {
+        let (given, expected) = (to_f64(&given[range.clone()]), to_f64(&expected[range]));
+        if let Some(mismatch) = compare(&path.to_string(), &leaf.shape, &given, &expected) {
             report += &format!("\n{mismatch}");
         }
     });

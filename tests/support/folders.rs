@@ -2,7 +2,7 @@
 
 use super::tiny::config;
 use clip::checkpoint::safetensors::{Reader, Tensor, write};
-use clip::checkpoint::{Checkpoint, CheckpointError, ConfigFile, Dtype, Format, Overrides, save};
+use clip::checkpoint::{Checkpoint, CheckpointError, ConfigFile, Dtype, Format, Overrides, Precision, save};
 use clip::models::clip::Model;
 use serde_json::Value;
 use std::borrow::Cow;
@@ -17,10 +17,10 @@ pub fn model() -> (Model, ConfigFile) {
     (Model::new(config.clone(), 3), ConfigFile::new(config))
 }
 
-pub fn saved(format: Format, dtype: Dtype) -> (tempfile::TempDir, Model) {
+pub fn saved(format: Format, precision: Precision) -> (tempfile::TempDir, Model) {
     let folder = tempfile::tempdir().unwrap();
     let (model, file) = model();
-    save(folder.path(), &model, &file, format, dtype).unwrap();
+    save(folder.path(), &model, &file, format, precision).unwrap();
     (folder, model)
 }
 
@@ -39,7 +39,7 @@ pub fn tensors(path: &Path) -> Vec<Tensor<'static>> {
         let shape = reader.shape(&name).unwrap().to_vec();
         let mut values = vec![0.0; shape.iter().product()];
         reader.read(&name, &shape, &mut values).unwrap();
-        Tensor { name, shape, values: Cow::Owned(values) }
+        Tensor { name, shape, values: Cow::Owned(values), dtype: Dtype::F32 }
     };
     reader.names().into_iter().map(tensor).collect()
 }
@@ -47,7 +47,7 @@ pub fn tensors(path: &Path) -> Vec<Tensor<'static>> {
 /// The tensors of a file, changed and written again.
 pub fn rewrite(path: &Path, change: impl Fn(Tensor<'static>) -> Option<Tensor<'static>>) {
     let changed: Vec<_> = tensors(path).into_iter().filter_map(change).collect();
-    write(path, &changed, Dtype::F32, []).unwrap();
+    write(path, &changed, []).unwrap();
 }
 
 pub fn edit(path: &Path, change: impl Fn(&mut Value)) {

@@ -11,8 +11,8 @@
 //! overwritten), gradients of parameters hold [`START`] (they must be added to).
 
 use super::compare::{Mismatch, TOLERANCE, compare, to_f64};
-use super::{random, trees::view};
-use clip::params::{self, Params, Spec};
+use super::random;
+use clip::params::{self, Params, Spec, view};
 use clip::tree::{Path, Tree};
 use ndarray::{Array2, ArrayView2, ArrayViewMut2};
 
@@ -30,7 +30,8 @@ pub struct Layer<S, const K: usize> {
     spec: S,
     dims: [(usize, usize); K],
     tensors: Vec<Tensor>,
-    /// The inputs, then the parameters, one after the other.
+    tolerance: f64,
+    /// The inputs, then the parameters, one after the other; then the buffers, which nothing is differentiated by.
     point: Vec<f32>,
 }
 
@@ -60,10 +61,18 @@ impl<S: Tree<Leaf = Spec>, const K: usize> Layer<S, K> {
 
         let mut tensors =
             Vec::from(inputs.map(|(name, rows, cols)| Tensor { name: name.to_string(), shape: vec![rows, cols] }));
-        spec.map(&Path::ROOT, &mut |path, leaf| {
-            tensors.push(Tensor { name: path.to_string(), shape: leaf.shape.clone() });
+        params::for_each(&spec, &Path::ROOT, |path, leaf, _| {
+            if !leaf.is_buffer() {
+                tensors.push(Tensor { name: path.to_string(), shape: leaf.shape.clone() });
+            }
         });
-        Layer { name: name.into(), spec, dims: inputs.map(|(_, rows, cols)| (rows, cols)), tensors, point }
+        let dims = inputs.map(|(_, rows, cols)| (rows, cols));
+        Layer { name: name.into(), spec, dims, tensors, tolerance: TOLERANCE, point }
+    }
+
+    /// For a network of so many layers that [`TOLERANCE`] is what a few of them round.
+    pub fn within(self, tolerance: f64) -> Self {
+        Layer { tolerance, ..self }
     }
 
     /// Judges the forward pass and every entry of every gradient.
@@ -119,7 +128,7 @@ impl<S: Tree<Leaf = Spec>, const K: usize> Layer<S, K> {
         let (expected, dy, y, gradient) = self.run(&oracle, &point, pass);
         let mismatch = compare("y", y.shape(), &to_f64(&y), &expected);
         assert!(mismatch.is_none(), "{}: {}", self.name, mismatch.unwrap());
-        check_directions(&self.name, &point, &gradient, |point| self.loss(&oracle, &dy, point));
+        check_directions(&self.name, self.tolerance, &point, &gradient, |point| self.loss(&oracle, &dy, point));
     }
 
     /// The oracle's y, a random dy, the layer's y, and its gradient by the whole point.
@@ -134,7 +143,7 @@ impl<S: Tree<Leaf = Spec>, const K: usize> Layer<S, K> {
         let dy = random::matrix(expected.dim(), 3);
         let mut y = Array2::from_elem(expected.dim(), f32::NAN);
 
-        let inputs_len = self.point.len() - params::count(&self.spec);
+        let inputs_len = self.point.len() - params::len(&self.spec);
         let mut gradient = vec![f32::NAN; inputs_len];
         gradient.resize(self.point.len(), START);
         let (mut dx, g) = gradient.split_at_mut(inputs_len);
@@ -151,7 +160,9 @@ impl<S: Tree<Leaf = Spec>, const K: usize> Layer<S, K> {
             }),
             g: params::view_mut(&self.spec, g),
         });
-        gradient[inputs_len..].iter_mut().for_each(|sum| *sum -= START);
+        let (g, slots) = gradient[inputs_len..].split_at_mut(params::count(&self.spec));
+        g.iter_mut().for_each(|sum| *sum -= START);
+        slots.fill(0.0);
         (expected.into_iter().collect(), dy, y, to_f64(&gradient))
     }
 
@@ -183,16 +194,18 @@ impl<S: Tree<Leaf = Spec>, const K: usize> Layer<S, K> {
 /// Along v ~ N(0, I) the derivative is ⟨gradient, v⟩, whose standard deviation is |gradient|. That is the measure, as a
 /// derivative that happens to be small is a sum whose terms cancel.
 #[track_caller]
-pub fn check_directions(name: &str, point: &[f64], gradient: &[f64], loss: impl Fn(&[f64]) -> f64) {
+pub fn check_directions(name: &str, tolerance: f64, point: &[f64], gradient: &[f64], loss: impl Fn(&[f64]) -> f64) {
     let norm = dot(gradient, gradient).sqrt();
+    // A direction is as long as √n, and h³ of it is what differences miss.
+    let step = STEP / (point.len() as f64 / 1e3).sqrt().max(1.0);
     for seed in 10..13 {
         let direction = to_f64(&random::normals(point.len(), seed));
         let loss = |h: f64| loss(&point.iter().zip(&direction).map(|(x, v)| x + h * v).collect::<Vec<_>>());
-        let expected = (loss(STEP) - loss(-STEP)) / (2.0 * STEP);
+        let expected = (loss(step) - loss(-step)) / (2.0 * step);
         let given = dot(gradient, &direction);
         let off = (given - expected).abs() / norm;
         assert!(
-            off <= TOLERANCE,
+            off <= tolerance,
             "{name}: {given} instead of {expected} along direction {seed}, off by {off:.1e} of the gradient's {norm}"
         );
     }

@@ -2,14 +2,19 @@
 //! code are judged by.
 
 use clip::layers::attention::{Attention, Shape};
+use clip::layers::attention_pool::{self, AttentionPool};
+use clip::layers::batch_norm::BatchNorm;
 use clip::layers::block::{Block, Size};
+use clip::layers::bottleneck::{self, Bottleneck};
+use clip::layers::conv2d::{self, Conv2d};
 use clip::layers::layer_norm::LayerNorm;
 use clip::layers::linear::Linear;
 use clip::layers::mlp::Mlp;
 use clip::layers::patch_embed::{CHANNELS, Grid, PatchEmbed};
 use clip::layers::sequences::Sequences;
 use kernels::Activation;
-use ndarray::{Array2, ArrayView1, ArrayView2, s};
+use ndarray::{Array2, ArrayView1, ArrayView2, Axis, Zip, s};
+use std::cell::{Cell, RefCell};
 use std::f64::consts::{PI, SQRT_2};
 
 /// y = x Wᵀ + b
@@ -152,6 +157,35 @@ pub fn patch_embed(p: &PatchEmbed<&[f64]>, grid: Grid, images: ArrayView2<f64>) 
     })
 }
 
+/// y\[n, oy, ox, o\] = Σ x\[n, oy·stride + ky − k/2, ox·stride + kx − k/2, i\]·W\[o, i, ky, kx\]; x has (n, y, x) in its
+/// rows, 0 outside
+pub fn conv2d(
+    p: &Conv2d<&[f64]>,
+    shape: &conv2d::Shape,
+    (pictures, height, width): (usize, usize, usize),
+    x: ArrayView2<f64>,
+) -> Array2<f64> {
+    let &conv2d::Shape { in_channels, out_channels, kernel, stride } = shape;
+    let (out_height, out_width) = (height.div_ceil(stride), width.div_ceil(stride));
+    Array2::from_shape_fn((pictures * out_height * out_width, out_channels), |(row, o)| {
+        let (n, oy, ox) = (row / (out_height * out_width), row / out_width % out_height, row % out_width);
+        let mut sum = 0.0;
+        for ky in 0..kernel {
+            for kx in 0..kernel {
+                let (iy, ix) =
+                    ((oy * stride + ky).wrapping_sub(kernel / 2), (ox * stride + kx).wrapping_sub(kernel / 2));
+                if iy < height && ix < width {
+                    for i in 0..in_channels {
+                        let weight = p.weight[((o * in_channels + i) * kernel + ky) * kernel + kx];
+                        sum += x[[(n * height + iy) * width + ix, i]] * weight;
+                    }
+                }
+            }
+        }
+        sum
+    })
+}
+
 /// A row-major matrix of `cols` columns.
 fn matrix(x: &[f64], cols: usize) -> ArrayView2<'_, f64> {
     ArrayView2::from_shape((x.len() / cols, cols), x).expect("whole rows")
@@ -159,4 +193,124 @@ fn matrix(x: &[f64], cols: usize) -> ArrayView2<'_, f64> {
 
 fn dot(a: ArrayView1<f64>, b: ArrayView1<f64>) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+/// y = (x − μ) / √(σ² + ε) ∘ weight + bias, μ and σ² over each column; σ² divides by N
+pub fn batch_norm(p: &BatchNorm<&[f64]>, x: ArrayView2<f64>) -> Array2<f64> {
+    let rows = x.nrows() as f64;
+    let mut y = Array2::zeros(x.dim());
+    for (j, (x, mut y)) in x.columns().into_iter().zip(y.columns_mut()).enumerate() {
+        let mean = x.sum() / rows;
+        let variance = x.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / rows;
+        y.assign(&x.mapv(|x| (x - mean) / (variance + 1e-5).sqrt() * p.weight[j] + p.bias[j]));
+    }
+    y
+}
+
+/// The same by the running statistics.
+pub fn batch_norm_running(p: &BatchNorm<&[f64]>, x: ArrayView2<f64>) -> Array2<f64> {
+    Array2::from_shape_fn(x.dim(), |(n, j)| {
+        (x[[n, j]] - p.running_mean[j]) / (p.running_var[j] + 1e-5).sqrt() * p.weight[j] + p.bias[j]
+    })
+}
+
+/// The ReLUs of a network, which stay as they are at the first point that it is evaluated at: open or shut.
+///
+/// The gradient there is the same, and a difference across a kink is no derivative.
+#[derive(Default)]
+pub struct Relus {
+    open: RefCell<Vec<Array2<bool>>>,
+    next: Cell<usize>,
+    margin: Cell<Option<f64>>,
+}
+
+impl Relus {
+    /// How near to 0 the nearest x was at the first point. What f32 rounds across it is open in one and shut in the other.
+    pub fn margin(&self) -> f64 {
+        self.margin.get().unwrap_or(f64::INFINITY)
+    }
+
+    /// To be called before each evaluation.
+    pub fn restart(&self) -> &Self {
+        self.next.set(0);
+        self
+    }
+
+    /// max(0, x) at the first point
+    pub fn apply(&self, x: Array2<f64>) -> Array2<f64> {
+        let mut open = self.open.borrow_mut();
+        let i = self.next.replace(self.next.get() + 1);
+        if i == open.len() {
+            open.push(x.mapv(|x| x > 0.0));
+            self.margin.set(Some(x.iter().fold(self.margin(), |margin, x| margin.min(x.abs()))));
+        }
+        Zip::from(&x).and(&open[i]).map_collect(|&x, &open| if open { x } else { 0.0 })
+    }
+}
+
+/// Each pixel the mean of k × k pixels; what the squares do not reach is dropped. x has (n, y, x) in its rows.
+pub fn avg_pool(k: usize, (pictures, height, width): Pictures, x: ArrayView2<f64>) -> Array2<f64> {
+    let (out_height, out_width) = (height / k, width / k);
+    Array2::from_shape_fn((pictures * out_height * out_width, x.ncols()), |(row, c)| {
+        let (n, oy, ox) = (row / (out_height * out_width), row / out_width % out_height, row % out_width);
+        let square = (0..k).flat_map(|dy| (0..k).map(move |dx| (oy * k + dy, ox * k + dx)));
+        square.map(|(y, x_)| x[[(n * height + y) * width + x_, c]]).sum::<f64>() / (k * k) as f64
+    })
+}
+
+/// One query, the mean of the pixels, in multi-head attention over the mean and the pixels, each plus its position
+pub fn attention_pool(p: &AttentionPool<&[f64]>, shape: &attention_pool::Shape, x: ArrayView2<f64>) -> Array2<f64> {
+    let (pixels, channels) = (shape.pixels, shape.channels);
+    let c = channels / shape.heads;
+    let mut out = Array2::zeros((x.nrows() / pixels, channels));
+    for (n, mut out) in out.rows_mut().into_iter().enumerate() {
+        let x = x.slice(s![n * pixels..(n + 1) * pixels, ..]);
+        let mut tokens = Array2::zeros((1 + pixels, channels));
+        tokens.row_mut(0).assign(&x.mean_axis(Axis(0)).expect("a pixel"));
+        tokens.slice_mut(s![1.., ..]).assign(&x);
+        tokens += &matrix(p.positional_embedding, channels);
+        let q = linear(&p.q_proj, tokens.slice(s![..1, ..]));
+        let (k, v) = (linear(&p.k_proj, tokens.view()), linear(&p.v_proj, tokens.view()));
+        for head in 0..shape.heads {
+            let part = s![.., head * c..(head + 1) * c];
+            let y = softmax_attention(q.slice(part), k.slice(part), v.slice(part), false);
+            out.slice_mut(s![head * c..(head + 1) * c]).assign(&y.row(0));
+        }
+    }
+    linear(&p.c_proj, out.view())
+}
+
+/// Pictures, height, width.
+pub type Pictures = (usize, usize, usize);
+
+/// A BatchNorm by the batch's statistics, or by the running ones.
+pub type Norm = fn(&BatchNorm<&[f64]>, ArrayView2<f64>) -> Array2<f64>;
+
+/// relu(bn3(W₃ ∗ pool(relu(bn2(W₂ ∗ relu(bn1(W₁ ∗ x)))))) + shortcut), shortcut = x or bn(W ∗ pool(x))
+pub fn bottleneck(
+    p: &Bottleneck<&[f64]>,
+    shape: &bottleneck::Shape,
+    norm: Norm,
+    relus: &Relus,
+    pixels: Pictures,
+    x: ArrayView2<f64>,
+) -> Array2<f64> {
+    let relu = |x| relus.apply(x);
+    let conv = |p: &Conv2d<&[f64]>, kernel: usize, pixels: Pictures, x: ArrayView2<f64>| {
+        let (in_channels, out_channels) = (x.ncols(), p.weight.len() / x.ncols() / (kernel * kernel));
+        conv2d(p, &conv2d::Shape { in_channels, out_channels, kernel, stride: 1 }, pixels, x)
+    };
+    let pooled = (pixels.0, pixels.1 / shape.stride, pixels.2 / shape.stride);
+    let a = relu(norm(&p.bn1, conv(&p.conv1, 1, pixels, x).view()));
+    let b = relu(norm(&p.bn2, conv(&p.conv2, 3, pixels, a.view()).view()));
+    let r = avg_pool(shape.stride, pixels, b.view());
+    let c = norm(&p.bn3, conv(&p.conv3, 1, pooled, r.view()).view());
+    let shortcut = match &p.downsample {
+        Some(downsample) => {
+            let x = avg_pool(shape.stride, pixels, x);
+            norm(&downsample.bn, conv(&downsample.conv, 1, pooled, x.view()).view())
+        }
+        None => x.to_owned(),
+    };
+    relu(c + shortcut)
 }

@@ -1,12 +1,67 @@
 //! Both towers and the loss over them in f64, put together from the layers' oracles.
 
-use super::oracle::{block, layer_norm, normalize, patch_embed, pooled, projection, token_embed};
+use super::oracle::{
+    Norm, Pictures, Relus, attention_pool, avg_pool, batch_norm, block, bottleneck as oracle_bottleneck,
+    conv2d as oracle_conv2d, layer_norm, normalize, patch_embed, pooled, projection, token_embed,
+};
 use clip::layers::block::{Block, Size};
+use clip::layers::bottleneck;
+use clip::layers::conv2d;
+use clip::layers::patch_embed::CHANNELS;
 use clip::layers::sequences::{Pool, Sequences};
 use clip::loss::positives::Positives;
+use clip::models::resnet::{self, ResNet};
 use clip::models::text::{self, Captions, Text};
+use clip::models::visual::{self, Visual};
 use clip::models::vit::{self, Vit};
 use ndarray::{Array2, ArrayView2, Axis};
+
+/// Either image encoder, as in training.
+pub fn visual(p: &Visual<&[f64]>, shape: &visual::Shape, relus: &Relus, images: ArrayView2<f64>) -> Array2<f64> {
+    match (p, shape) {
+        (Visual::Vit(p), visual::Shape::Vit(shape)) => vit(p, shape, images),
+        (Visual::ResNet(p), visual::Shape::ResNet(shape)) => resnet(p, shape, batch_norm, relus, images),
+        _ => panic!("parameters of one kind, shape of the other"),
+    }
+}
+
+/// features = pool(bottlenecks(stem(pictures)))
+pub fn resnet(
+    p: &ResNet<&[f64]>,
+    shape: &resnet::Shape,
+    norm: Norm,
+    relus: &Relus,
+    images: ArrayView2<f64>,
+) -> Array2<f64> {
+    let relus = relus.restart();
+    let (n, edge) = (images.nrows(), shape.image_size);
+    let mut pixels = (n, edge, edge);
+    let mut x = Array2::from_shape_fn((n * edge * edge, CHANNELS), |(row, c)| {
+        images[[row / (edge * edge), c * edge * edge + row % (edge * edge)]]
+    });
+    let stem = [(&p.stem.conv1, &p.stem.bn1, 2), (&p.stem.conv2, &p.stem.bn2, 1), (&p.stem.conv3, &p.stem.bn3, 1)];
+    for (conv, bn, stride) in stem {
+        let (in_channels, out_channels) = (x.ncols(), bn.weight.len());
+        let shape = conv2d::Shape { in_channels, out_channels, kernel: 3, stride };
+        x = relus.apply(norm(bn, oracle_conv2d(conv, &shape, pixels, x.view()).view()));
+        pixels = smaller(pixels, stride);
+    }
+    (x, pixels) = (avg_pool(2, pixels, x.view()), (n, pixels.1 / 2, pixels.2 / 2));
+    for (stage, blocks) in [&p.layer1, &p.layer2, &p.layer3, &p.layer4].into_iter().enumerate() {
+        for (i, block) in blocks.iter().enumerate() {
+            let stride = if stage > 0 && i == 0 { 2 } else { 1 };
+            let shape = bottleneck::Shape { in_channels: x.ncols(), planes: block.bn1.weight.len(), stride };
+            x = oracle_bottleneck(block, &shape, norm, relus, pixels, x.view());
+            pixels = (n, pixels.1 / stride, pixels.2 / stride);
+        }
+    }
+    attention_pool(&p.attnpool, &shape.pool(), x.view())
+}
+
+/// Behind a convolution, which starts at the first pixel.
+fn smaller((n, height, width): Pictures, stride: usize) -> Pictures {
+    (n, height.div_ceil(stride), width.div_ceil(stride))
+}
 
 /// features = ln_post(class token of blocks(ln_pre(embedded pictures))) W
 pub fn vit(p: &Vit<&[f64]>, shape: &vit::Shape, images: ArrayView2<f64>) -> Array2<f64> {

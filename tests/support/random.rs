@@ -1,6 +1,6 @@
 //! Random tensors; the same on every machine and in every run.
 
-use clip::params::{Params, Spec};
+use clip::params::{Params, Spec, for_each};
 use clip::tree::{Path, Tree};
 use ndarray::Array2;
 use rand::{RngExt, SeedableRng};
@@ -20,15 +20,18 @@ pub fn matrix((rows, cols): (usize, usize), seed: u64) -> Array2<f32> {
 
 /// Values for every parameter, whatever its initialiser says: gains of 1 and biases of 0 would hide wrong terms.
 ///
-/// Matrices are scaled by 1/√fan_in, so that every layer hands on numbers of the order of 1.
+/// Matrices are scaled by 1/√fan_in, so that every layer hands on numbers of the order of 1. Buffers are positive, as
+/// variances are.
 pub fn params<S: Tree<Leaf = Spec>>(spec: S, seed: u64) -> Params<S> {
     let mut params = Params::zeros(spec);
     let mut draws = normals(params.flat.len(), seed).into_iter();
-    let mut flat = params.flat.iter_mut();
-    params.spec.map(&Path::ROOT, &mut |_, leaf| {
+    let flat = &mut params.flat;
+    for_each(&params.spec, &Path::ROOT, |_, leaf, range| {
         let fan_in: usize = leaf.shape.iter().skip(1).product();
         let scale = (fan_in as f32).powf(-0.5);
-        flat.by_ref().zip(draws.by_ref()).take(leaf.size()).for_each(|(value, draw)| *value = scale * draw);
+        flat[range].iter_mut().zip(draws.by_ref()).for_each(|(value, draw)| {
+            *value = if leaf.is_buffer() { draw.abs() + 0.5 } else { scale * draw };
+        });
     });
     params
 }

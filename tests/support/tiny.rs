@@ -1,12 +1,21 @@
-//! A tiny CLIP and random batches for it.
+//! Two tiny CLIPs and random batches for it.
 
 use clip::models::text::Captions;
-use clip::models::{Config, TextConfig, VisionConfig};
+use clip::models::{Config, Layers, TextConfig, VisionConfig};
 use clip::train::step::Pairs;
 use ndarray::Array2;
 use rand::{RngExt, SeedableRng};
 use rand_distr::StandardNormal;
 use rand_pcg::Pcg64;
+
+/// With a ResNet of this many channels behind its stem.
+pub fn resnet(width: usize) -> Config {
+    let mut config = config(4 * width);
+    config.vision_cfg.layers = Layers::ResNet([1, 2, 1, 1]);
+    (config.vision_cfg.width, config.vision_cfg.patch_size) = (width, None);
+    config.vision_cfg.image_size = 32;
+    config
+}
 
 pub fn config(width: usize) -> Config {
     Config {
@@ -14,9 +23,9 @@ pub fn config(width: usize) -> Config {
         quick_gelu: true,
         vision_cfg: VisionConfig {
             image_size: 24,
-            layers: 3,
+            layers: Layers::Vit(3),
             width,
-            patch_size: 8,
+            patch_size: Some(8),
             head_width: width / 2,
             mlp_ratio: 4.0,
         },
@@ -34,9 +43,11 @@ pub struct Batch {
 }
 
 impl Batch {
-    pub fn random(n: usize, seed: u64) -> Batch {
+    /// For a model of this configuration.
+    pub fn of(config: &Config, n: usize, seed: u64) -> Batch {
+        let pixels = 3 * config.vision_cfg.image_size.pow(2);
         let mut rng = Pcg64::seed_from_u64(seed);
-        let images = Array2::from_shape_fn((n, 3 * 24 * 24), |_| rng.sample::<f32, _>(StandardNormal));
+        let images = Array2::from_shape_fn((n, pixels), |_| rng.sample::<f32, _>(StandardNormal));
         let (mut ids, mut offsets) = (vec![], vec![0]);
         for _ in 0..n {
             ids.extend((0..rng.random_range(1..20)).map(|_| rng.random_range(0..300)));

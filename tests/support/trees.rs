@@ -1,6 +1,5 @@
 //! Trees that only tests need.
 
-use clip::params::Spec;
 use clip::tree::{Arena, Dim, Path, Tree};
 use ndarray::ArrayViewMut2;
 
@@ -18,15 +17,6 @@ impl<T, const N: usize> Tree for Leaves<T, N> {
         let leaves = std::array::from_fn(|i| f(&at.field(self.names[i]), &self.leaves[i]));
         Leaves { names: self.names, leaves }
     }
-}
-
-/// Views into a flat block of any number type, as `params::view` gives them of f32.
-pub fn view<'a, S: Tree<Leaf = Spec>, T>(spec: &S, mut flat: &'a [T]) -> S::Of<&'a [T]> {
-    spec.map(&Path::ROOT, &mut |_, leaf| {
-        let (head, tail) = flat.split_at(leaf.size());
-        flat = tail;
-        head
-    })
 }
 
 /// All leaves one after the other.

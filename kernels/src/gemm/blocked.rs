@@ -8,15 +8,18 @@
 //!   so that the large matrix of weights is read once and its packed copy never leaves the cache.
 
 use super::block::Block;
+use super::epilogue::Finish;
 use super::kernel::{Kernel, Tile};
 use super::pack::{Kept, Lanes};
+use super::source::Source;
 use super::{Product, skinny};
+use crate::isa::Isa;
 use rayon::prelude::*;
 use std::cell::RefCell;
 
 /// Steps of K per tile. A panel of B (KC × 32 × 4 bytes = 48 KB) passes through L1 once per row of tiles; more steps
 /// mean fewer rounds of loading and storing C.
-const KC: usize = 384;
+pub(super) const KC: usize = 384;
 
 /// Rows of a tall task: its piece of A (MC × KC × 4 bytes = 172 KB) stays in L2 while B passes by.
 const MC: usize = 112;
@@ -26,7 +29,7 @@ const MC: usize = 112;
 const NC: usize = 768;
 
 /// Rows of a flat product: all of A at KC steps (FLAT × KC × 4 bytes = 688 KB) passes through L2 for every panel of B.
-const FLAT: usize = 448;
+pub(super) const FLAT: usize = 448;
 
 /// Elements of the shared operand packed at a time: 16 MB, within the last cache of a desktop CPU. Whatever is larger
 /// is cut along K and N.
@@ -75,26 +78,57 @@ pub(super) fn run(p: &Product) {
     if skinny::fits(p) {
         return skinny::run(p);
     }
-    let (m, n, k) = (p.a.rows, p.b.cols, p.a.cols);
-    // Only K decides how K is cut, so that a sum has the same bits however C is cut.
-    let kc = even(k, KC, 1);
-    let flat = m <= FLAT;
-    let cols = if flat { n } else { n.min(WIDE) };
-    let shared = if flat { m } else { cols };
-    let depth = (PACKED / shared / kc).clamp(1, k.div_ceil(kc).max(1)) * kc;
+    let k = p.a.cols;
+    multiply(&Job {
+        isa: p.isa,
+        alpha: p.alpha,
+        a: Source::Matrix(Lanes::rows(p.a)),
+        b: Source::Matrix(Lanes::columns(p.b)),
+        k,
+        // Only K decides how K is cut, so that a sum has the same bits however C is cut.
+        kc: even(k, KC, 1),
+        flat: p.c.rows <= FLAT,
+        parallel: true,
+        beta: p.beta,
+        c: p.c,
+        finish: p.finish,
+    });
+}
+
+/// α·A·B + β·C, whatever A and B are gathered from.
+pub(super) struct Job<'a> {
+    pub isa: Isa,
+    pub alpha: f32,
+    pub a: Source<'a>,
+    pub b: Source<'a>,
+    pub k: usize,
+    /// Steps of K per tile, where the operands may be cut.
+    pub kc: usize,
+    /// Whether A is the shared operand.
+    pub flat: bool,
+    /// Whether more than one thread may work on it.
+    pub parallel: bool,
+    pub beta: f32,
+    pub c: Block<'a>,
+    pub finish: Finish<'a>,
+}
+
+pub(super) fn multiply(p: &Job) {
+    let (m, n) = (p.c.rows, p.c.cols);
+    let cols = if p.flat { n } else { n.min(WIDE) };
+    let shared = if p.flat { m } else { cols };
+    let depth = (PACKED / shared / p.kc).clamp(1, p.k.div_ceil(p.kc).max(1)) * p.kc;
     for (col, cols) in pieces(n, cols) {
-        for (k, depth) in pieces(k, depth) {
-            Slab { p, kernel: Kernel::of(p.isa), kc, flat, col, cols, k, depth }.run();
+        for (k, depth) in pieces(p.k, depth) {
+            Slab { p, kernel: Kernel::of(p.isa), col, cols, k, depth }.run();
         }
     }
 }
 
 /// The part of the product whose shared operand is packed at one time: some columns and a stretch of K.
 struct Slab<'a> {
-    p: &'a Product<'a>,
+    p: &'a Job<'a>,
     kernel: &'static Kernel,
-    kc: usize,
-    flat: bool,
     col: usize,
     cols: usize,
     k: usize,
@@ -110,8 +144,8 @@ enum Side {
 
 impl Slab<'_> {
     fn run(&self) {
-        let parallel = self.p.c.rows * self.cols * self.depth >= PARALLEL;
-        let (side, lanes) = if self.flat { (Side::A, self.p.c.rows) } else { (Side::B, self.cols) };
+        let parallel = self.p.parallel && self.p.c.rows * self.cols * self.depth >= PARALLEL;
+        let (side, lanes) = if self.p.flat { (Side::A, self.p.c.rows) } else { (Side::B, self.cols) };
         let unit = GROUP * self.unit(side);
         SHARED.with(self.panel_lanes(side, lanes) * self.depth, |shared| {
             let pack = |(g, dst): (usize, &mut [f32])| {
@@ -149,14 +183,14 @@ impl Slab<'_> {
         if depth == 0 {
             return;
         }
-        let src = match side {
-            Side::A => Lanes::rows(self.p.a).from(first, self.k + k),
-            Side::B => Lanes::columns(self.p.b).from(self.col + first, self.k + k),
+        let (src, first) = match side {
+            Side::A => (&self.p.a, first),
+            Side::B => (&self.p.b, self.col + first),
         };
         let pad = matches!(side, Side::B);
         let dst = &mut dst[..self.panel_lanes(side, lanes) * depth];
         // SAFETY: the kernel came from an `Isa`, which proves the instruction set.
-        unsafe { (self.kernel.pack)(src, lanes, self.unit(side), pad, depth, dst) }
+        unsafe { (self.kernel.pack)(src, (first, lanes), (self.k + k, depth), self.unit(side), pad, dst) }
     }
 
     /// Multiplies, one task per block of C.
@@ -173,8 +207,8 @@ impl Slab<'_> {
     /// Rows and columns of a task, a few tasks per thread so that all are busy to the end.
     fn task_size(&self) -> (usize, usize) {
         let (rows, mr, nr) = (self.p.c.rows, self.kernel.mr, self.kernel.nr);
-        let wanted = 4 * rayon::current_num_threads();
-        if self.flat {
+        let wanted = if self.p.parallel { 4 * rayon::current_num_threads() } else { 1 };
+        if self.p.flat {
             return (rows, even(self.cols, (self.cols / wanted).clamp(nr, NC), nr));
         }
         let (mut mc, mut nc) = (even(rows, MC, mr), even(self.cols, NC, nr));
@@ -191,17 +225,17 @@ impl Slab<'_> {
     /// One block of C: all of the slab's K, a piece at a time, while the block of C stays in cache.
     fn block(&self, shared: &[f32], (i, rows): (usize, usize), (j, cols): (usize, usize)) {
         let c = self.p.c.part(i, rows, self.col + j, cols);
-        let own = self.kc * if self.flat { self.kernel.nr } else { rows };
+        let own = self.p.kc * if self.p.flat { self.kernel.nr } else { rows };
         OWN.with(own, |own| {
-            for (k, depth) in pieces(self.depth, self.kc) {
-                if self.flat {
+            for (k, depth) in pieces(self.depth, self.p.kc) {
+                if self.p.flat {
                     self.flat_piece(shared, own, c, j, (k, depth));
                 } else {
                     self.tall_piece(shared, own, c, (i, j), (k, depth));
                 }
             }
         });
-        if self.k + self.depth == self.p.a.cols {
+        if self.k + self.depth == self.p.k {
             // SAFETY: this task alone has this block.
             unsafe { self.p.finish.apply(self.p.isa, c, i, self.col + j) }
         }
@@ -224,13 +258,15 @@ impl Slab<'_> {
     fn flat_piece(&self, a: &[f32], own: &mut [f32], c: Block, j: usize, (k, depth): (usize, usize)) {
         let (mr, nr) = (self.kernel.mr, self.kernel.nr);
         for (j1, cols) in pieces(c.cols, nr) {
-            let (b, b_step) = if c.rows <= mr && self.p.b.col_stride == 1 && cols == nr && depth > 0 {
-                let b = self.p.b;
-                (&b.data[(self.k + k) * b.row_stride + self.col + j + j1..], b.row_stride)
+            let as_it_lies = if c.rows <= mr && cols == nr && depth > 0 {
+                self.p.b.lanes_in_rows(self.col + j + j1, self.k + k)
             } else {
+                None
+            };
+            let (b, b_step) = as_it_lies.unwrap_or_else(|| {
                 self.pack(Side::B, (j + j1, cols), (k, depth), own);
                 (&own[..depth * nr], nr)
-            };
+            });
             for (i1, rows) in pieces(c.rows, mr) {
                 self.tile(&a[i1 * self.depth + k * rows..][..rows * depth], b, b_step, c.part(i1, rows, j1, cols), k);
             }

@@ -2,7 +2,7 @@
 
 use super::block::Block;
 use super::{Activation, Epilogue, Mat};
-use crate::isa::Isa;
+use crate::isa::{Isa, mul_add, multiversion};
 
 /// Elements of a row handled at a time: small enough that a gathered stretch lives on the stack.
 const STRETCH: usize = 256;
@@ -15,6 +15,7 @@ pub(super) enum Finish<'a> {
     BiasResidual { bias: &'a [f32], residual: Mat<'a> },
     BiasActivation { bias: &'a [f32], activation: Activation },
     BiasActivationSave { bias: &'a [f32], activation: Activation, preact: Block<'a> },
+    ScaleShift { scale: &'a [f32], shift: &'a [f32], residual: Option<Mat<'a>>, relu: bool },
     ActivationGrad { activation: Activation, preact: Mat<'a> },
 }
 
@@ -27,6 +28,9 @@ impl<'a> Finish<'a> {
             Epilogue::BiasActivation { bias, activation } => Finish::BiasActivation { bias, activation },
             Epilogue::BiasActivationSave { bias, activation, preact } => {
                 Finish::BiasActivationSave { bias, activation, preact: Block::new(preact) }
+            }
+            Epilogue::ScaleShift { scale, shift, residual, relu } => {
+                Finish::ScaleShift { scale, shift, residual, relu }
             }
             Epilogue::ActivationGrad { activation, preact } => Finish::ActivationGrad { activation, preact },
         }
@@ -75,11 +79,47 @@ impl<'a> Finish<'a> {
                 add(x, &bias[cols]);
                 activation.forward_on(isa, x, c);
             }
+            Finish::ScaleShift { scale, shift, residual, relu } => {
+                let (scale, shift) = (&scale[cols.clone()], &shift[cols]);
+                match residual {
+                    None => scale_shift(isa, c, scale, shift, *relu),
+                    Some(residual) => {
+                        let residual = stretch_of(residual, i, j, &mut scratch[..c.len()]);
+                        scale_shift_add(isa, c, scale, shift, residual, *relu);
+                    }
+                }
+            }
             Finish::ActivationGrad { activation, preact } => {
                 activation.backward_on(isa, stretch_of(preact, i, j, &mut scratch[..c.len()]), c);
             }
         }
     }
+}
+
+multiversion! {
+    /// c ← c ∘ scale + shift, negative ones to 0 if `relu`
+    fn scale_shift(c: &mut [f32], scale: &[f32], shift: &[f32], relu: bool) {
+        let floor = if relu { 0.0 } else { f32::NEG_INFINITY };
+        for (c, (scale, shift)) in c.iter_mut().zip(scale.iter().zip(shift)) {
+            *c = at_least(floor, mul_add::<FMA>(*c, *scale, *shift));
+        }
+    }
+}
+
+multiversion! {
+    /// c ← c ∘ scale + shift + residual, negative ones to 0 if `relu`
+    fn scale_shift_add(c: &mut [f32], scale: &[f32], shift: &[f32], residual: &[f32], relu: bool) {
+        let floor = if relu { 0.0 } else { f32::NEG_INFINITY };
+        for ((c, residual), (scale, shift)) in c.iter_mut().zip(residual).zip(scale.iter().zip(shift)) {
+            *c = at_least(floor, mul_add::<FMA>(*c, *scale, *shift) + residual);
+        }
+    }
+}
+
+/// max(floor, x), but NaN if x is.
+#[inline(always)]
+fn at_least(floor: f32, x: f32) -> f32 {
+    if x < floor { floor } else { x }
 }
 
 fn add(x: &mut [f32], y: &[f32]) {

@@ -3,8 +3,8 @@
 //! Written once over [`Vector`]; each instruction set has its own tile size and its own compiled copies. Loops, not
 //! closures: a closure that the compiler does not inline is compiled without the instruction set.
 
-use super::pack::{self, Lanes, load};
 use super::skinny::{Dots, WIDTH};
+use super::source::{self, Source};
 use super::vector::{Portable, Vector};
 use crate::isa::Isa;
 
@@ -34,7 +34,10 @@ type DotFn = unsafe fn(depth: usize, a: *const f32, a_stride: usize, b: [*const 
 
 /// # Safety
 /// The CPU has the kernel's instruction set.
-type PackFn = unsafe fn(src: Lanes, lanes: usize, unit: usize, pad: bool, depth: usize, dst: &mut [f32]);
+type PackFn = unsafe fn(src: &Source, lanes: Range, depths: Range, unit: usize, pad: bool, dst: &mut [f32]);
+
+/// Where it starts, and its length.
+type Range = (usize, usize);
 
 /// What the loop nest needs to know about an instruction set.
 pub(super) struct Kernel {
@@ -46,7 +49,7 @@ pub(super) struct Kernel {
     pub tiles: &'static [TileFn],
     /// `dots[i]` makes the dot products of `i + 1` rows of A with [`WIDTH`] columns of B.
     pub dots: &'static [DotFn],
-    /// See [`pack::panels`].
+    /// See [`source::panels`].
     pub pack: PackFn,
 }
 
@@ -89,9 +92,9 @@ unsafe fn portable_dots<const R: usize>(
     unsafe { dots::<Portable, R>(depth, a, a_stride, b, out) }
 }
 
-unsafe fn portable_pack(src: Lanes, lanes: usize, unit: usize, pad: bool, depth: usize, dst: &mut [f32]) {
+unsafe fn portable_pack(src: &Source, lanes: Range, depths: Range, unit: usize, pad: bool, dst: &mut [f32]) {
     // SAFETY: passed on to the caller.
-    unsafe { pack::panels::<Portable, 4>(src, lanes, unit, pad, depth, dst) }
+    unsafe { source::panels::<Portable, 4>(src, lanes, depths, unit, pad, dst) }
 }
 
 /// 16 registers of 8 lanes: 6×2 sums, 2 of B, 1 of A. Twelve independent sums cover the latency of two FMA units.
@@ -126,9 +129,9 @@ unsafe fn avx2_dots<const R: usize>(
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
-unsafe fn avx2_pack(src: Lanes, lanes: usize, unit: usize, pad: bool, depth: usize, dst: &mut [f32]) {
+unsafe fn avx2_pack(src: &Source, lanes: Range, depths: Range, unit: usize, pad: bool, dst: &mut [f32]) {
     // SAFETY: passed on to the caller.
-    unsafe { pack::panels::<std::arch::x86_64::__m256, 8>(src, lanes, unit, pad, depth, dst) }
+    unsafe { source::panels::<std::arch::x86_64::__m256, 8>(src, lanes, depths, unit, pad, dst) }
 }
 
 /// 32 registers of 16 lanes: 14×2 sums, 2 of B, 1 of A.
@@ -152,7 +155,7 @@ static AVX512: Kernel = Kernel {
         avx512::<13>,
         avx512::<14>,
     ],
-    dots: &[avx512_dots::<1>, avx512_dots::<2>, avx512_dots::<3>, avx512_dots::<4>],
+    dots: &[avx512_dots::<1>, avx512_dots::<2>, avx512_dots::<3>, avx512_dots::<4>, avx512_dots::<5>, avx512_dots::<6>],
     pack: avx512_pack,
 };
 
@@ -178,9 +181,9 @@ unsafe fn avx512_dots<const R: usize>(
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
-unsafe fn avx512_pack(src: Lanes, lanes: usize, unit: usize, pad: bool, depth: usize, dst: &mut [f32]) {
+unsafe fn avx512_pack(src: &Source, lanes: Range, depths: Range, unit: usize, pad: bool, dst: &mut [f32]) {
     // SAFETY: passed on to the caller.
-    unsafe { pack::panels::<std::arch::x86_64::__m512, 16>(src, lanes, unit, pad, depth, dst) }
+    unsafe { source::panels::<std::arch::x86_64::__m512, 16>(src, lanes, depths, unit, pad, dst) }
 }
 
 /// A tile of `MR` rows and `NV` vectors. Every element is one chain of multiply-adds in the order of K, so its bits do
@@ -210,7 +213,7 @@ unsafe fn tile<V: Vector, const MR: usize, const NV: usize>(t: &Tile) {
     }
 }
 
-/// Asks for the line of C at `p`, which is needed when the sums are done; by then it has come.
+/// Asks for the line at `p`, which is needed later; by then it has come.
 #[inline(always)]
 pub(super) fn prefetch(p: *const f32) {
     // SAFETY: a hint, harmless for any address, on every x86-64 CPU.
@@ -280,23 +283,52 @@ unsafe fn dots<V: Vector, const R: usize>(
     // SAFETY: all loads stay below `depth`; the caller gives the instruction set.
     unsafe {
         let mut acc = [[V::splat(0.0); WIDTH]; R];
-        for k in (0..depth).step_by(V::LANES) {
-            let n = depth - k;
+        let whole = depth - depth % V::LANES;
+        // The next columns lie behind these; they come while these are used.
+        let next = WIDTH * b[1].offset_from_unsigned(b[0]);
+        for k in (0..whole).step_by(V::LANES) {
             let mut columns = [V::splat(0.0); WIDTH];
             for (column, b) in columns.iter_mut().zip(&b) {
-                *column = load(b.add(k), n);
+                prefetch(b.wrapping_add(next + k));
+                *column = V::load(b.add(k));
             }
             for (r, sums) in acc.iter_mut().enumerate() {
-                let a: V = load(a.add(r * a_stride + k), n);
+                let a = V::load(a.add(r * a_stride + k));
                 for (sum, &b) in sums.iter_mut().zip(&columns) {
                     *sum = a.mul_add(b, *sum);
                 }
             }
         }
-        for (out, sums) in out.iter_mut().zip(&acc) {
-            for (out, sum) in out.iter_mut().zip(sums) {
-                *out = sum.sum();
+        if whole < depth {
+            for (r, sums) in acc.iter_mut().enumerate() {
+                let a = V::load_first(a.add(r * a_stride + whole), depth - whole);
+                for (sum, b) in sums.iter_mut().zip(&b) {
+                    *sum = a.mul_add(V::load_first(b.add(whole), depth - whole), *sum);
+                }
             }
         }
+        for (out, sums) in out.iter_mut().zip(&acc) {
+            *out = lane_sums(*sums);
+        }
+    }
+}
+
+/// The sum of each register's lanes. Zipping two registers and adding the halves leaves both in one, with half as many
+/// partial sums each.
+#[inline(always)]
+unsafe fn lane_sums<V: Vector>(x: [V; 4]) -> [f32; 4] {
+    // SAFETY: the caller gives the instruction set; an array of 16 has room for any register.
+    unsafe {
+        let ((a, c), (b, d)) = (x[0].zip(x[2]), x[1].zip(x[3]));
+        let (low, high) = a.add(c).zip(b.add(d));
+        let mut lanes = [0.0; 16];
+        low.add(high).store(lanes.as_mut_ptr());
+        let mut sums = [0.0; 4];
+        for group in lanes[..V::LANES].chunks_exact(4) {
+            for (sum, lane) in sums.iter_mut().zip(group) {
+                *sum += lane;
+            }
+        }
+        sums
     }
 }

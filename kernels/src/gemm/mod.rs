@@ -4,17 +4,26 @@ mod backend;
 mod block;
 mod blocked;
 mod epilogue;
+mod filters;
+mod gathered;
 mod kernel;
 mod naive;
 mod pack;
+mod patches;
 pub mod peak;
+mod runs;
 mod skinny;
+mod source;
 #[cfg(test)]
 mod tests;
 mod vector;
 
 pub use backend::Backend;
+pub(crate) use filters::Filters;
+pub(crate) use gathered::{filter, patch_gradient};
 pub use naive::naive;
+pub(crate) use pack::Kept;
+pub(crate) use patches::Patches;
 
 use crate::Activation;
 use crate::isa::Isa;
@@ -81,6 +90,9 @@ pub enum Epilogue<'a> {
     BiasActivation { bias: &'a [f32], activation: Activation },
     /// preact\[i, j\] ← c + bias\[j\] (what the backward pass needs), then act(preact\[i, j\])
     BiasActivationSave { bias: &'a [f32], activation: Activation, preact: MatMut<'a> },
+    /// c · scale\[j\] + shift\[j\] (+ residual\[i, j\]), then max(0, ·) if `relu`: a batch normalisation with fixed
+    /// statistics
+    ScaleShift { scale: &'a [f32], shift: &'a [f32], residual: Option<Mat<'a>>, relu: bool },
     /// c · act′(preact\[i, j\]): the backward pass through an activation
     ActivationGrad { activation: Activation, preact: Mat<'a> },
 }
@@ -155,6 +167,12 @@ fn check(a: &Mat, b: &Mat, c: &MatMut, epilogue: &Epilogue) {
     );
     check_mat("A", a, (a.rows, a.cols));
     check_mat("B", b, (b.rows, b.cols));
+    check_output(c, epilogue);
+}
+
+/// The part of [`check`] that does not ask what is multiplied.
+#[track_caller]
+fn check_output(c: &MatMut, epilogue: &Epilogue) {
     let shape = (c.rows, c.cols);
     check_mat_mut("C", c, shape);
     let check_bias = |bias: &[f32]| assert_eq!(bias.len(), shape.1, "gemm bias for {} columns", shape.1);
@@ -168,6 +186,12 @@ fn check(a: &Mat, b: &Mat, c: &MatMut, epilogue: &Epilogue) {
         Epilogue::BiasActivationSave { bias, preact, .. } => {
             check_bias(bias);
             check_mat_mut("preact", preact, shape);
+        }
+        Epilogue::ScaleShift { scale, shift, residual, .. } => {
+            assert_eq!((scale.len(), shift.len()), (shape.1, shape.1), "gemm scale and shift for {} columns", shape.1);
+            if let Some(residual) = residual {
+                check_mat("residual", residual, shape);
+            }
         }
         Epilogue::ActivationGrad { preact, .. } => check_mat("preact", preact, shape),
     }

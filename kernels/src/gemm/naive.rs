@@ -20,6 +20,10 @@ pub fn naive(alpha: f32, a: Mat, b: Mat, beta: f32, c: MatMut, mut epilogue: Epi
                     preact.data[i * preact.row_stride + j] = v + bias[j];
                     activation.apply(v + bias[j])
                 }
+                Epilogue::ScaleShift { scale, shift, residual, relu } => {
+                    let v = v * scale[j] + shift[j] + residual.as_ref().map_or(0.0, |residual| at(residual, i, j));
+                    if *relu && v < 0.0 { 0.0 } else { v }
+                }
                 Epilogue::ActivationGrad { activation, preact } => v * activation.derivative(at(preact, i, j)),
             };
         }

@@ -25,6 +25,12 @@ impl<'a> Lanes<'a> {
         Lanes::rows(m.t())
     }
 
+    /// The lanes from `lane` on at depths from `depth` on, and what lies between two depths, if neighbouring lanes are
+    /// neighbours in memory.
+    pub fn in_rows(&self, lane: usize, depth: usize) -> Option<(&'a [f32], usize)> {
+        (self.lane_stride == 1).then(|| (&self.data[lane + depth * self.depth_stride..], self.depth_stride))
+    }
+
     /// The lanes from `lane` on, at depths from `depth` on.
     pub fn from(self, lane: usize, depth: usize) -> Self {
         Lanes { data: &self.data[lane * self.lane_stride + depth * self.depth_stride..], ..self }
@@ -85,23 +91,23 @@ pub(super) unsafe fn panels<V: Vector, const L: usize>(
 const STRETCH: usize = 8;
 
 /// As many lanes of a panel as a register has, at some steps of K.
-struct Group {
-    src: *const f32,
-    lanes: usize,
-    lane_stride: usize,
-    depth_stride: usize,
-    dst: *mut f32,
-    step: usize,
-    depth: usize,
+pub(super) struct Group {
+    pub src: *const f32,
+    pub lanes: usize,
+    pub lane_stride: usize,
+    pub depth_stride: usize,
+    pub dst: *mut f32,
+    pub step: usize,
+    pub depth: usize,
     /// Steps at which a whole register may be stored.
-    whole: usize,
+    pub whole: usize,
 }
 
 /// # Safety
 /// Of every method: the CPU has the instruction set of `V`, and the pointers cover what [`Group`] describes.
 impl Group {
     #[inline(always)]
-    unsafe fn pack<V: Vector, const L: usize>(&self) {
+    pub unsafe fn pack<V: Vector, const L: usize>(&self) {
         // SAFETY: passed on to the caller.
         unsafe {
             match (self.lane_stride, self.depth_stride) {
@@ -196,7 +202,7 @@ pub(super) unsafe fn load<V: Vector>(p: *const f32, n: usize) -> V {
 /// The transpose of a square, one register a row. One round of zipping the upper half of the rows with the lower half
 /// rotates the bits of (row, column) by one place; as many rounds as a column number has bits swap the two.
 #[inline(always)]
-unsafe fn transpose<V: Vector, const L: usize>(mut rows: [V; L]) -> [V; L] {
+pub(super) unsafe fn transpose<V: Vector, const L: usize>(mut rows: [V; L]) -> [V; L] {
     for _ in 0..L.ilog2() {
         let old = rows;
         for i in 0..L / 2 {
@@ -214,7 +220,7 @@ const LINE: usize = 64;
 ///
 /// A buffer has its full size from the start, so that nothing is allocated later however the shapes vary; the pages
 /// that no product touches are never backed by memory.
-pub(super) struct Kept {
+pub(crate) struct Kept {
     /// Elements.
     pub size: usize,
     pub kept: &'static LocalKey<RefCell<Vec<Vec<f32>>>>,

@@ -60,8 +60,14 @@ unsafe fn chains<V: Vector>() -> usize {
                 *sum = sum.mul_add(a, b);
             }
         }
-        let total: f32 = sums.into_iter().map(|sum| sum.sum()).sum();
-        black_box(total);
+        // Something must want the sums, or the compiler drops them.
+        let mut total = V::splat(0.0);
+        for sum in sums {
+            total = total.add(sum);
+        }
+        let mut lanes = [0.0; 16];
+        total.store(lanes.as_mut_ptr());
+        black_box(lanes);
     }
     STEPS * CHAINS * V::LANES
 }

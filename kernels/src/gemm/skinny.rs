@@ -14,7 +14,7 @@ const ROWS: usize = 16;
 pub(super) const WIDTH: usize = 4;
 
 /// Most rows of A that one step of any micro-kernel takes.
-pub(super) const HEIGHT: usize = 4;
+pub(super) const HEIGHT: usize = 6;
 
 pub(super) type Dots = [[f32; WIDTH]; HEIGHT];
 
@@ -44,7 +44,7 @@ fn columns(p: &Product, j: usize, n: usize) {
     let kernel = Kernel::of(p.isa);
     // A missing column is computed as another copy of the last one.
     let b = std::array::from_fn(|s| p.b.data[(j + s.min(n - 1)) * p.b.col_stride..].as_ptr());
-    for (i, rows) in pieces(p.c.rows, kernel.dots.len()) {
+    for (i, rows) in pieces(p.c.rows, even(p.c.rows, kernel.dots.len(), 1)) {
         let a = p.a.data[i * p.a.row_stride..].as_ptr();
         let mut dots = Dots::default();
         // SAFETY: the kernel came from an `Isa`, which proves the instruction set; the views were checked to fit.

@@ -70,16 +70,21 @@ enum Last {
     Residual(Layout),
     Activation,
     Save,
+    /// With or without a residual.
+    ScaleShift(Option<Layout>, bool),
     Grad(Layout),
 }
 
-const LASTS: [Last; 8] = [
+const LASTS: [Last; 11] = [
     Last::None,
     Last::Bias,
     Last::Residual(Layout::Rows),
     Last::Residual(Layout::Sparse),
     Last::Activation,
     Last::Save,
+    Last::ScaleShift(None, true),
+    Last::ScaleShift(Some(Layout::Rows), true),
+    Last::ScaleShift(Some(Layout::Sparse), false),
     Last::Grad(Layout::Rows),
     Last::Grad(Layout::Columns),
 ];
@@ -106,7 +111,7 @@ impl Case {
     fn run(&self, product: Run) -> (Vec<f32>, Vec<f32>) {
         let (m, n, k) = self.shape;
         let (a, b) = self.operands();
-        let (bias, extra) = (noise(n, 3), noise(room(m, n), 4));
+        let (bias, extra, scale) = (noise(n, 3), noise(room(m, n), 4), noise(n, 6));
         let mut c = if self.beta == 0.0 { vec![f32::NAN; room(m, n)] } else { noise(room(m, n), 5) };
         let mut saved = vec![f32::NAN; room(m, n)];
         let activation = Activation::QuickGelu;
@@ -119,6 +124,10 @@ impl Case {
                 let preact = MatMut { data: &mut saved, rows: m, cols: n, row_stride: n + 1 };
                 Epilogue::BiasActivationSave { bias: &bias, activation, preact }
             }
+            Last::ScaleShift(residual, relu) => {
+                let residual = residual.map(|l| view(&extra, m, n, l));
+                Epilogue::ScaleShift { scale: &scale, shift: &bias, residual, relu }
+            }
             Last::Grad(l) => Epilogue::ActivationGrad { activation, preact: view(&extra, m, n, l) },
         };
         let out = MatMut { data: &mut c, rows: m, cols: n, row_stride: n + 2 };
@@ -129,7 +138,7 @@ impl Case {
     /// Panics unless `product` agrees with the definition.
     ///
     /// An error bound that holds for every order of summation: each of K products and sums rounds once, relative to the
-    /// sum of magnitudes, which is at most K·|α| here; α, β, bias and residual add a few roundings of numbers below 3;
+    /// sum of magnitudes, which is at most K·|α| here; α, β, scale, bias and residual add a few roundings of numbers below 3;
     /// the activation and its derivative are 1.1-Lipschitz. Errors add at random, so the square root of K is enough.
     fn check(&self, product: Run) {
         let exact = self.run(&oracle);

@@ -16,8 +16,7 @@ pub(super) trait Vector: Copy {
     unsafe fn store_first(self, p: *mut f32, n: usize);
     /// self · b + c
     unsafe fn mul_add(self, b: Self, c: Self) -> Self;
-    /// The sum of the lanes.
-    unsafe fn sum(self) -> f32;
+    unsafe fn add(self, b: Self) -> Self;
     /// The lanes of both in turn: (a₀ b₀ a₁ b₁ …) from the lower halves, the same from the upper ones.
     unsafe fn zip(self, b: Self) -> (Self, Self);
 }
@@ -61,8 +60,8 @@ impl Vector for Portable {
         std::array::from_fn(|i| crate::isa::mul_add::<FUSED>(self[i], b[i], c[i]))
     }
     #[inline(always)]
-    unsafe fn sum(self) -> f32 {
-        (self[0] + self[2]) + (self[1] + self[3])
+    unsafe fn add(self, b: Self) -> Self {
+        std::array::from_fn(|i| self[i] + b[i])
     }
     #[inline(always)]
     unsafe fn zip(self, b: Self) -> (Self, Self) {
@@ -111,13 +110,9 @@ mod x86 {
             unsafe { _mm256_fmadd_ps(self, b, c) }
         }
         #[inline(always)]
-        unsafe fn sum(self) -> f32 {
+        unsafe fn add(self, b: Self) -> Self {
             // SAFETY: see above.
-            unsafe {
-                let four = _mm_add_ps(_mm256_castps256_ps128(self), _mm256_extractf128_ps(self, 1));
-                let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
-                _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
-            }
+            unsafe { _mm256_add_ps(self, b) }
         }
         #[inline(always)]
         unsafe fn zip(self, b: Self) -> (Self, Self) {
@@ -170,12 +165,9 @@ mod x86 {
             unsafe { _mm512_fmadd_ps(self, b, c) }
         }
         #[inline(always)]
-        unsafe fn sum(self) -> f32 {
+        unsafe fn add(self, b: Self) -> Self {
             // SAFETY: see above.
-            unsafe {
-                let high = _mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(self), 1));
-                _mm256_add_ps(_mm512_castps512_ps256(self), high).sum()
-            }
+            unsafe { _mm512_add_ps(self, b) }
         }
         #[inline(always)]
         unsafe fn zip(self, b: Self) -> (Self, Self) {

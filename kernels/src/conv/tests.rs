@@ -1,0 +1,142 @@
+//! Every instruction set against the definition.
+
+use super::*;
+
+/// (N, H, W), I, O: narrow and wide channels, blocks of them that are not full, pictures of one pixel, flat and tall
+/// products, more than one stretch of pixels.
+const SHAPES: &[((usize, usize, usize), usize, usize)] = &[
+    ((1, 1, 1), 1, 1),
+    ((2, 1, 5), 3, 7),
+    ((1, 6, 1), 5, 3),
+    ((3, 4, 7), 3, 33),
+    ((2, 9, 8), 15, 17),
+    ((1, 7, 7), 16, 40),
+    ((2, 5, 6), 33, 31),
+    ((1, 10, 11), 80, 36),
+    ((2, 16, 17), 40, 65),
+    ((1, 47, 45), 3, 20),
+    ((3, 27, 29), 34, 18),
+];
+
+fn cases() -> impl Iterator<Item = Conv> {
+    SHAPES.iter().flat_map(|&((pictures, height, width), in_channels, out_channels)| {
+        [(1, 1), (1, 2), (3, 1), (3, 2)].into_iter().map(move |(kernel, stride)| Conv {
+            pictures,
+            height,
+            width,
+            in_channels,
+            out_channels,
+            kernel,
+            stride,
+        })
+    })
+}
+
+/// Small whole numbers: every sum is exact in f32, so that whatever differs is wrong.
+fn digits(len: usize, seed: usize) -> Vec<f32> {
+    (0..len).map(|i| ((i * 7 + i / 5 + i / 11 * 3 + seed) % 9) as f32 - 4.0).collect()
+}
+
+struct Data {
+    x: Vec<f32>,
+    w: Vec<f32>,
+    dy: Vec<f32>,
+}
+
+impl Data {
+    fn of(conv: &Conv) -> Self {
+        let w = digits(conv.out_channels * conv.in_channels * conv.taps(), 2);
+        let (x, dy) = (conv.pixels() * conv.in_channels, conv.out_pixels() * conv.out_channels);
+        Data { x: digits(x, 1), w, dy: digits(dy, 3) }
+    }
+}
+
+#[track_caller]
+fn assert_same(what: &str, isa: Isa, conv: &Conv, given: &[f32], expected: &[f32]) {
+    let wrong = given.iter().zip(expected).position(|(given, expected)| given != expected);
+    if let Some(i) = wrong {
+        panic!("{what} of {conv:?} on {}: element {i} is {}, not {}", isa.name(), given[i], expected[i]);
+    }
+}
+
+#[test]
+fn forward_is_the_definition() {
+    for conv in cases() {
+        let Data { x, w, dy } = Data::of(&conv);
+        let mut expected = dy.clone();
+        naive::forward(&conv, &x, &w, &mut expected);
+        for isa in Isa::available() {
+            let mut y = vec![f32::NAN; dy.len()];
+            forward_on(isa, &conv, &x, &w, &mut y, Epilogue::None);
+            assert_same("y", isa, &conv, &y, &expected);
+        }
+    }
+}
+
+#[test]
+fn the_epilogue_sees_whole_sums() {
+    for conv in cases() {
+        let Data { x, w, dy } = Data::of(&conv);
+        let (rows, cols) = (conv.out_pixels(), conv.out_channels);
+        let (scale, shift) = (digits(cols, 4), digits(cols, 5));
+        let epilogue = || {
+            let residual = Some(Mat::new(&dy, rows, cols));
+            Epilogue::ScaleShift { scale: &scale, shift: &shift, residual, relu: true }
+        };
+        let mut expected = dy.clone();
+        naive::forward(&conv, &x, &w, &mut expected);
+        let nothing = (Mat::new(&[], rows, 0), Mat::new(&[], 0, cols));
+        let c = MatMut::new(&mut expected, rows, cols);
+        crate::gemm::naive(1.0, nothing.0, nothing.1, 1.0, c, epilogue());
+        for isa in Isa::available() {
+            let mut y = vec![f32::NAN; dy.len()];
+            forward_on(isa, &conv, &x, &w, &mut y, epilogue());
+            assert_same("y", isa, &conv, &y, &expected);
+        }
+    }
+}
+
+#[test]
+fn backward_inputs_is_the_definition() {
+    for conv in cases() {
+        let Data { x, w, dy } = Data::of(&conv);
+        let mut expected = x.clone();
+        naive::backward_inputs(&conv, &w, &dy, &mut expected);
+        for isa in Isa::available() {
+            let mut dx = vec![f32::NAN; x.len()];
+            backward_inputs_on(isa, &conv, &w, &dy, &mut dx);
+            assert_same("dx", isa, &conv, &dx, &expected);
+        }
+    }
+}
+
+#[test]
+fn backward_weights_adds_the_definition() {
+    for conv in cases() {
+        let Data { x, w, dy } = Data::of(&conv);
+        let mut expected = w.clone();
+        naive::backward_weights(&conv, &x, &dy, &mut expected);
+        for isa in Isa::available() {
+            let mut dw = w.clone();
+            backward_weights_on(isa, &conv, &x, &dy, &mut dw);
+            assert_same("dw", isa, &conv, &dw, &expected);
+        }
+    }
+}
+
+#[test]
+fn no_pictures_give_no_gradient() {
+    let conv = Conv { pictures: 0, height: 4, width: 4, in_channels: 3, out_channels: 2, kernel: 3, stride: 2 };
+    let mut dw = vec![1.0; 2 * 3 * 9];
+    forward(&conv, &[], &dw.clone(), &mut [], Epilogue::None);
+    backward_inputs(&conv, &dw.clone(), &[], &mut []);
+    backward_weights(&conv, &[], &[], &mut dw);
+    assert!(dw.iter().all(|&dw| dw == 1.0));
+}
+
+#[test]
+#[should_panic(expected = "elements of x, w and y")]
+fn lengths_that_disagree_panic() {
+    let conv = Conv { pictures: 1, height: 4, width: 4, in_channels: 3, out_channels: 2, kernel: 3, stride: 1 };
+    forward(&conv, &[0.0; 48], &[0.0; 53], &mut [0.0; 32], Epilogue::None);
+}

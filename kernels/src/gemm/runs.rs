@@ -1,0 +1,139 @@
+//! Parts of a patch that are whole stretches of memory.
+
+use super::blocked::pieces;
+use super::pack::load;
+use super::patches::{Patches, Pixel, TAPS};
+use super::vector::Vector;
+
+/// Some lanes of a patch, ordered (tap, channel), as runs of memory.
+pub(super) struct Runs {
+    /// A row of the kernel each, if the patch is not flipped; else as `taps`.
+    rows: [Run; TAPS],
+    /// A tap each.
+    taps: [Run; TAPS],
+}
+
+impl Runs {
+    /// Lanes `first..first + lanes`.
+    #[inline(always)]
+    pub fn new(p: &Patches, (first, lanes): (usize, usize)) -> Self {
+        let part = |start: usize, len: usize, taps: u16, delta: isize| {
+            let (from, to) = (start.max(first), (start + len).min(first + lanes));
+            if from >= to {
+                return Run::default();
+            }
+            Run { taps, delta: delta + (from - start) as isize, at: from - first, len: to - from }
+        };
+        let mut runs = Runs { rows: [Run::default(); TAPS], taps: [Run::default(); TAPS] };
+        for tap in 0..p.taps() {
+            runs.taps[tap] = part(tap * p.channels, p.channels, 1 << tap, p.delta(tap));
+        }
+        if p.flipped {
+            runs.rows = runs.taps;
+            return runs;
+        }
+        for row in 0..p.kernel {
+            let (tap, taps) = (row * p.kernel, ((1 << p.kernel) - 1) << (row * p.kernel));
+            runs.rows[row] = part(tap * p.channels, p.kernel * p.channels, taps, p.delta(tap));
+        }
+        // The taps that a run has lanes of, no others.
+        for row in &mut runs.rows {
+            let present = runs.taps.iter().filter(|tap| tap.len > 0).fold(0, |taps, tap| taps | tap.taps);
+            row.taps &= present;
+        }
+        runs
+    }
+
+    /// The tap that has all the lanes, if one has.
+    pub fn only(&self) -> Option<Run> {
+        let mut present = self.taps.iter().filter(|tap| tap.len > 0);
+        let first = present.next().copied();
+        first.filter(|_| present.next().is_none())
+    }
+
+    /// Copies the lanes of a pixel's patch to `dst`.
+    ///
+    /// # Safety
+    /// The CPU has the instruction set of `V`, the pixel is one of the pictures `data`, and `dst` has room.
+    #[inline(always)]
+    pub unsafe fn copy<V: Vector>(&self, data: &[f32], pixel: Pixel, dst: *mut f32) {
+        for row in &self.rows {
+            if row.len == 0 {
+                continue;
+            }
+            // SAFETY: passed on to the caller; taps that are inside are in `data`.
+            unsafe {
+                if pixel.inside & row.taps == row.taps {
+                    row.copy::<V>(data, pixel, dst);
+                } else {
+                    for tap in self.taps.iter().filter(|tap| tap.taps & row.taps != 0) {
+                        if pixel.inside & tap.taps != 0 {
+                            tap.copy::<V>(data, pixel, dst);
+                        } else {
+                            tap.clear::<V>(dst);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Neighbouring lanes of a patch that are neighbours in memory.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Run {
+    /// The taps they belong to, as in [`Pixel::inside`].
+    taps: u16,
+    /// From the middle of the patch to the first.
+    delta: isize,
+    /// Place among the lanes, and how many.
+    at: usize,
+    len: usize,
+}
+
+impl Run {
+    /// Copies the lanes of a pixel's patch to `dst`, zeros if they are outside; whole registers of them.
+    ///
+    /// # Safety
+    /// The CPU has the instruction set of `V`, and the pixel is one of the pictures `data`.
+    #[inline(always)]
+    pub unsafe fn copy_or_clear<V: Vector>(&self, data: &[f32], pixel: Pixel, dst: &mut [f32]) {
+        let from = data.as_ptr().wrapping_add(pixel.middle).wrapping_offset(self.delta);
+        let inside = pixel.inside & self.taps != 0;
+        for lane in (0..dst.len()).step_by(V::LANES) {
+            // SAFETY: a tap that is inside has as many lanes as `dst`, in whole registers.
+            unsafe {
+                let x = if inside { V::load(from.add(lane)) } else { V::splat(0.0) };
+                x.store(dst.as_mut_ptr().add(lane));
+            }
+        }
+    }
+
+    /// # Safety
+    /// As [`Runs::copy`], all taps of the run being inside.
+    #[inline(always)]
+    unsafe fn copy<V: Vector>(&self, data: &[f32], pixel: Pixel, dst: *mut f32) {
+        let from = data.as_ptr().wrapping_add(pixel.middle).wrapping_offset(self.delta);
+        for (at, n) in pieces(self.len, V::LANES) {
+            // SAFETY: passed on to the caller.
+            unsafe { put(load::<V>(from.add(at), n), dst.add(self.at + at), n) }
+        }
+    }
+
+    /// # Safety
+    /// As [`Runs::copy`].
+    #[inline(always)]
+    unsafe fn clear<V: Vector>(&self, dst: *mut f32) {
+        for (at, n) in pieces(self.len, V::LANES) {
+            // SAFETY: passed on to the caller.
+            unsafe { put(V::splat(0.0), dst.add(self.at + at), n) }
+        }
+    }
+}
+
+/// Stores the first `n` lanes.
+#[inline(always)]
+pub(super) unsafe fn put<V: Vector>(x: V, p: *mut f32, n: usize) {
+    // SAFETY: passed on to the caller.
+    unsafe { if n >= V::LANES { x.store(p) } else { x.store_first(p, n) } }
+}

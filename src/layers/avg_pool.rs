@@ -1,0 +1,31 @@
+//! Average pooling with k × k squares side by side: AvgPool2d(k). In CLIP's ResNets it stands where others have a stride.
+//!
+//! # Derivation
+//! yₚ = Σₜ xₖₚ₊ₜ/k², t over the k × k offsets, so dxₖₚ₊ₜ = dyₚ/k². Where k does not divide the size, the last rows and
+//! columns of x are in no square and dx is 0 there.
+
+use super::{floats, floats_mut};
+use kernels::Write;
+use kernels::avg_pool::{self, Pool};
+use ndarray::{ArrayView4, ArrayViewMut4};
+
+/// y = means of k × k squares            x (N,H,W,C)  y (N,⌊H/k⌋,⌊W/k⌋,C)
+#[track_caller]
+pub fn forward(k: usize, x: ArrayView4<f32>, y: ArrayViewMut4<f32>) {
+    let pool = pool(k, x.dim(), y.dim());
+    avg_pool::forward(&pool, floats(x), floats_mut(y));
+}
+
+/// dx = dy/k² of the pixel's square; with [`Write::Add`], dx += ….
+#[track_caller]
+pub fn backward(k: usize, dy: ArrayView4<f32>, write: Write, dx: ArrayViewMut4<f32>) {
+    let pool = pool(k, dx.dim(), dy.dim());
+    avg_pool::backward(&pool, floats(dy), write, floats_mut(dx));
+}
+
+#[track_caller]
+fn pool(k: usize, x: (usize, usize, usize, usize), y: (usize, usize, usize, usize)) -> Pool {
+    let (pictures, height, width, channels) = x;
+    assert!(k > 0 && y == (pictures, height / k, width / k, channels), "avg_pool {k} × {k} from x {x:?} to y {y:?}");
+    Pool { pictures, height, width, channels, k }
+}

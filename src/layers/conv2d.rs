@@ -1,0 +1,121 @@
+//! Convolution without bias, over channels-last pictures: yₙₚₒ = Σₜ Σᵢ xₙ,ₛₚ₊ₜ,ᵢ Wₒᵢₜ, where p is a pixel, s the stride and
+//! t runs over the k × k offsets of the kernel, (0, 0) in its middle. Beyond the border x is 0.
+//!
+//! # Derivation
+//! Every x meets a weight once for each t that leads to it from some output pixel q = sp + t, so with dy = ∂loss/∂y
+//! dxₙ,q,ᵢ = Σ over (p, t) with sp + t = q of Σₒ dyₙₚₒ Wₒᵢₜ: at stride 1, a convolution of dy with the flipped kernel, in
+//! and out exchanged. dWₒᵢₜ = Σₙ Σₚ dyₙₚₒ xₙ,ₛₚ₊ₜ,ᵢ.
+//!
+//! Each of the three is a matrix product once the pixels under the kernel (a patch, k·k·I numbers) are written as a row;
+//! the rows are never written, see [`kernels::conv`].
+
+use crate::params::Spec;
+use crate::tree::tree;
+use kernels::conv::{self, Conv};
+use kernels::{Epilogue, Mat};
+use ndarray::{ArrayView4, ArrayViewMut4};
+
+tree! {
+    /// `weight` (O,I,k,k)
+    Conv2d { weight }
+}
+
+/// What a convolution does, whatever the size of the pictures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    pub in_channels: usize,
+    pub out_channels: usize,
+    /// 1 or 3; the border is padded by half of it.
+    pub kernel: usize,
+    /// 1 or 2.
+    pub stride: usize,
+}
+
+impl Shape {
+    /// PyTorch's default: U(±1/√fan_in).
+    pub fn spec(&self) -> Conv2d<Spec> {
+        let &Shape { in_channels, out_channels, kernel, .. } = self;
+        let init = super::linear::default_init(in_channels * kernel * kernel);
+        Conv2d { weight: Spec::new(&[out_channels, in_channels, kernel, kernel], init) }
+    }
+
+    /// Pixels along an edge of y, for `len` of x.
+    pub fn out(&self, len: usize) -> usize {
+        len.div_ceil(self.stride)
+    }
+
+    /// With pictures; panics unless these are the shapes of x and y.
+    #[track_caller]
+    fn conv(&self, x: (usize, usize, usize, usize), y: (usize, usize, usize, usize)) -> Conv {
+        let (pictures, height, width, in_channels) = x;
+        assert!(
+            in_channels == self.in_channels && y == (pictures, self.out(height), self.out(width), self.out_channels),
+            "conv2d: {self:?} from x {x:?} to y {y:?}"
+        );
+        let &Shape { out_channels, kernel, stride, .. } = self;
+        Conv { pictures, height, width, in_channels, out_channels, kernel, stride }
+    }
+}
+
+/// y = x ∗ W                x (N,H,W,I)  y (N,H′,W′,O)
+#[track_caller]
+pub fn forward(p: &Conv2d<&[f32]>, shape: &Shape, x: ArrayView4<f32>, y: ArrayViewMut4<f32>) {
+    let conv = shape.conv(x.dim(), y.dim());
+    conv::forward(&conv, floats(x), p.weight, floats_mut(y), Epilogue::None);
+}
+
+/// y = act((x ∗ W)·scale + shift (+ residual)), act = max(0, ·) if `relu`, else nothing: the convolution and the batch
+/// normalisation behind it, whose statistics are fixed.      scale, shift (O)  residual (N,H′,W′,O)
+#[track_caller]
+pub fn forward_normalized(
+    p: &Conv2d<&[f32]>,
+    shape: &Shape,
+    x: ArrayView4<f32>,
+    scale: &[f32],
+    shift: &[f32],
+    residual: Option<ArrayView4<f32>>,
+    relu: bool,
+    y: ArrayViewMut4<f32>,
+) {
+    let conv = shape.conv(x.dim(), y.dim());
+    let residual = residual.map(|residual| Mat::new(floats(residual), conv.out_pixels(), shape.out_channels));
+    let epilogue = Epilogue::ScaleShift { scale, shift, residual, relu };
+    conv::forward(&conv, floats(x), p.weight, floats_mut(y), epilogue);
+}
+
+/// dx = dy ∗ flipped W,  dW += Σ over pictures and pixels of dy ⊗ x
+///
+/// Without `dx`, only dW: what enters the first layer needs no gradient.
+#[track_caller]
+pub fn backward(
+    p: &Conv2d<&[f32]>,
+    shape: &Shape,
+    x: ArrayView4<f32>,
+    dy: ArrayView4<f32>,
+    dx: Option<ArrayViewMut4<f32>>,
+    g: &mut Conv2d<&mut [f32]>,
+) {
+    let conv = shape.conv(x.dim(), dy.dim());
+    let dy = floats(dy);
+    if let Some(dx) = dx {
+        assert_eq!(dx.dim(), x.dim(), "conv2d: shapes of dx and x");
+        // in the forward pass: every x went to all the outputs around it
+        conv::backward_inputs(&conv, p.weight, dy, floats_mut(dx));
+    }
+    // in the forward pass: every weight met a pixel for each pixel of y
+    conv::backward_weights(&conv, floats(x), dy, g.weight);
+}
+
+/// The floats of whole channels-last pictures.
+#[track_caller]
+fn floats<'a>(x: ArrayView4<'a, f32>) -> &'a [f32] {
+    let dim = x.dim();
+    x.to_slice().unwrap_or_else(|| panic!("{dim:?} pictures must be whole and row-major"))
+}
+
+/// The same, writable.
+#[track_caller]
+fn floats_mut<'a>(x: ArrayViewMut4<'a, f32>) -> &'a mut [f32] {
+    let dim = x.dim();
+    x.into_slice().unwrap_or_else(|| panic!("{dim:?} pictures must be whole and row-major"))
+}

@@ -1,0 +1,144 @@
+//! What ResNets are made of: y = act(bn(c) (+ residual)) with c = x ∗ W.
+//!
+//! Saved are c and its statistics; y is cheaper to normalise again than to keep. Backwards, the gradient of c takes its
+//! place.
+
+use super::batch_norm::{self, BatchNorm, Gate, Residual, Saved as NormSaved, Scratch as NormScratch};
+use super::conv2d::{self, Conv2d, Shape};
+use super::{Dim4, pictures, pictures_mut};
+use crate::params::Spec;
+use crate::tree::{Dim, tree};
+use ndarray::{ArrayView4, ArrayViewMut2, ArrayViewMut4};
+
+tree! {
+    /// `conv` (N·H′·W′,O): c.
+    Saved { conv, norm: NormSaved }
+}
+
+/// The two layers, and what the convolution does.
+pub struct ConvNorm<'a, T> {
+    pub conv: &'a Conv2d<T>,
+    pub bn: &'a BatchNorm<T>,
+    pub shape: Shape,
+}
+
+/// The gradients of both.
+pub struct ConvNormMut<'a, T> {
+    pub conv: &'a mut Conv2d<T>,
+    pub bn: &'a mut BatchNorm<T>,
+}
+
+impl Shape {
+    /// The parameter tables of a convolution and of its BatchNorm, whose gains start as `gain`.
+    pub fn normed(&self, gain: f32) -> (Conv2d<Spec>, BatchNorm<Spec>) {
+        (self.spec(), BatchNorm::spec(self.out_channels, gain))
+    }
+
+    /// y of x.
+    pub fn behind(&self, x: Dim4) -> Dim4 {
+        (x.0, self.out(x.1), self.out(x.2), self.out_channels)
+    }
+}
+
+impl Saved<Dim> {
+    pub fn dims(shape: &Shape, x: Dim4) -> Self {
+        let (pictures, height, width, channels) = shape.behind(x);
+        Saved { conv: Dim(pictures * height * width, channels), norm: NormSaved::dims(channels) }
+    }
+}
+
+/// y = act(bn(x ∗ W) (+ residual)) by the statistics of the batch, act = max(0, ·) if `relu`.  x (N,H,W,I)  y (N,H′,W′,O)
+#[track_caller]
+pub fn forward(
+    p: &ConvNorm<&[f32]>,
+    x: ArrayView4<f32>,
+    residual: Residual,
+    relu: bool,
+    y: ArrayViewMut4<f32>,
+    saved: &mut Saved<ArrayViewMut2<f32>>,
+    scratch: &mut NormScratch<ArrayViewMut2<f32>>,
+) {
+    convolve(p, x, saved, scratch);
+    let c = pictures(saved.conv.view(), y.dim());
+    batch_norm::normalize(p.bn, &saved.norm, c, residual, relu, y);
+}
+
+/// c = x ∗ W and its statistics; to be normalised where it is added, see [`normed`].
+#[track_caller]
+pub fn convolve(
+    p: &ConvNorm<&[f32]>,
+    x: ArrayView4<f32>,
+    saved: &mut Saved<ArrayViewMut2<f32>>,
+    scratch: &mut NormScratch<ArrayViewMut2<f32>>,
+) {
+    let dim = p.shape.behind(x.dim());
+    conv2d::forward(p.conv, &p.shape, x, pictures_mut(saved.conv.view_mut(), dim));
+    batch_norm::statistics(pictures(saved.conv.view(), dim), &mut saved.norm, scratch);
+}
+
+/// bn(c) as a residual.
+pub fn normed<'a>(p: &ConvNorm<&'a [f32]>, saved: &'a Saved<ArrayViewMut2<f32>>) -> Residual<'a> {
+    Residual::Normed(batch_norm::norm(p.bn, &saved.norm), super::floats(saved.conv.view()))
+}
+
+/// max(0, bn(c)) once more, bit for bit.
+#[track_caller]
+pub fn recompute(p: &ConvNorm<&[f32]>, saved: &Saved<ArrayViewMut2<f32>>, y: ArrayViewMut4<f32>) {
+    let c = pictures(saved.conv.view(), y.dim());
+    batch_norm::normalize(p.bn, &saved.norm, c, Residual::None, true, y);
+}
+
+/// dx, unless nobody needs it, from dy; the residual's gradient is left in `dy` behind [`Gate::Output`], and dc in the
+/// place of c.
+#[track_caller]
+pub fn backward(
+    p: &ConvNorm<&[f32]>,
+    gate: Gate,
+    x: ArrayView4<f32>,
+    dy: ArrayViewMut4<f32>,
+    dx: Option<ArrayViewMut4<f32>>,
+    saved: &mut Saved<ArrayViewMut2<f32>>,
+    g: ConvNormMut<&mut [f32]>,
+    scratch: &mut NormScratch<ArrayViewMut2<f32>>,
+) {
+    let dim = dy.dim();
+    // in the forward pass: y = act(bn(c) (+ residual))
+    batch_norm::backward(p.bn, &saved.norm, gate, pictures_mut(saved.conv.view_mut(), dim), dy, g.bn, scratch);
+    // in the forward pass: c = x ∗ W
+    conv2d::backward(p.conv, &p.shape, x, pictures(saved.conv.view(), dim), dx, g.conv);
+}
+
+/// The same where y was max(0, bn(c)) and dx takes the place of dy.
+#[track_caller]
+pub fn backward_in_place(
+    p: &ConvNorm<&[f32]>,
+    x: ArrayView4<f32>,
+    mut dy: ArrayViewMut4<f32>,
+    saved: &mut Saved<ArrayViewMut2<f32>>,
+    g: ConvNormMut<&mut [f32]>,
+    scratch: &mut NormScratch<ArrayViewMut2<f32>>,
+) {
+    let dim = dy.dim();
+    let c = pictures_mut(saved.conv.view_mut(), dim);
+    batch_norm::backward(p.bn, &saved.norm, Gate::Own, c, dy.view_mut(), g.bn, scratch);
+    conv2d::backward(p.conv, &p.shape, x, pictures(saved.conv.view(), dim), Some(dy), g.conv);
+}
+
+/// y by the running statistics: BatchNorm is a scale and a shift of what the convolution gives.
+///
+/// `scale` and `shift` are scratch of at least (O).
+#[track_caller]
+pub fn infer(
+    p: &ConvNorm<&[f32]>,
+    x: ArrayView4<f32>,
+    residual: Option<ArrayView4<f32>>,
+    relu: bool,
+    y: ArrayViewMut4<f32>,
+    scale: &mut [f32],
+    shift: &mut [f32],
+) {
+    let channels = p.shape.out_channels;
+    let (scale, shift) = (&mut scale[..channels], &mut shift[..channels]);
+    batch_norm::fold(p.bn, scale, shift);
+    conv2d::forward_normalized(p.conv, &p.shape, x, scale, shift, residual, relu, y);
+}

@@ -1,0 +1,104 @@
+//! The whole ResNet: gradients along random directions, inference, its savings and its bits.
+
+use crate::support::compare::{assert_close, to_f64};
+use crate::support::gradcheck::{Layer, Pass};
+use crate::support::oracle::{self, Relus};
+use crate::support::{oracle_models, random, trees::poisoned_arena};
+use clip::models::resnet::{self, ResNet, Shape};
+use clip::models::{Keep, Mode, Workspace};
+use clip::params::{self, Spec, view};
+use ndarray::Array2;
+use rayon::ThreadPoolBuilder;
+
+/// Blocks with and without shortcuts of their own in all stages; edges that leave pixels over.
+fn shapes() -> impl Iterator<Item = Shape> {
+    [(64, 4, [1, 2, 1, 1], 4), (66, 4, [2, 1, 1, 2], 8), (75, 6, [1, 1, 2, 1], 2)]
+        .into_iter()
+        .map(|(image_size, width, layers, heads)| Shape { image_size, width, layers, heads, embed_dim: 7 })
+}
+
+const PICTURES: usize = 12;
+
+/// Pictures that bring no ReLU so near to its kink that f32 could be on the other side: one in a hundred thousand would
+/// be enough to tell two gradients apart.
+fn images(shape: &Shape) -> Array2<f32> {
+    let params = random::params(shape.spec(), 2);
+    let point = to_f64(&params.flat);
+    let margin = |images: &Array2<f32>| {
+        let relus = Relus::default();
+        let p = view(&params.spec, &point);
+        oracle_models::resnet(&p, shape, oracle::batch_norm, &relus, images.mapv(f64::from).view());
+        relus.margin()
+    };
+    let mut tries = (4..).map(|seed| random::matrix((PICTURES, shape.image_len()), seed));
+    tries.find(|images| margin(images) > 3e-6).expect("one of infinitely many")
+}
+
+/// Scratch does not last from forward to backward: the other tower uses it in between.
+#[test]
+fn gradients() {
+    for shape in shapes() {
+        let (images, relus) = (images(&shape), Relus::default());
+        // Sixteen convolutions, each behind a division by a deviation.
+        Layer::new(format!("{shape:?}"), shape.spec(), []).within(5e-5).check_directions(
+            |p, []| oracle_models::resnet(p, &shape, oracle::batch_norm, &relus, images.mapv(f64::from).view()),
+            |Pass { p, y, dy, mut g, .. }: Pass<ResNet<Spec>, 0>| {
+                let (images, mut workspace) = (images.view(), Workspace::default());
+                let mode = Mode::Training(Keep::All);
+                resnet::forward(&p, &shape, images, mode, y, &mut workspace, &mut poisoned_arena());
+                resnet::backward(&p, &shape, images, dy, &mut workspace, &mut poisoned_arena(), &mut g);
+            },
+        );
+    }
+}
+
+fn features(shape: &Shape, mode: Mode) -> Array2<f32> {
+    let params = random::params(shape.spec(), 2);
+    let mut y = Array2::from_elem((PICTURES, shape.embed_dim), f32::NAN);
+    let images = images(shape);
+    let (workspace, scratch) = (&mut Workspace::default(), &mut poisoned_arena());
+    resnet::forward(&params.view(), shape, images.view(), mode, y.view_mut(), workspace, scratch);
+    y
+}
+
+#[test]
+fn inference() {
+    for shape in shapes() {
+        let params = random::params(shape.spec(), 2);
+        let (point, images) = (to_f64(&params.flat), images(&shape).mapv(f64::from));
+        let p = view(&params.spec, &point);
+        let expected = oracle_models::resnet(&p, &shape, oracle::batch_norm_running, &Relus::default(), images.view());
+        let features = features(&shape, Mode::Inference);
+        assert_close("features", features.view(), expected.mapv(|y| y as f32).view());
+    }
+}
+
+#[test]
+fn keeping_nothing_changes_no_bit() {
+    for shape in shapes() {
+        let kept = features(&shape, Mode::Training(Keep::All));
+        assert!(kept == features(&shape, Mode::Training(Keep::Nothing)), "{shape:?}");
+    }
+}
+
+/// Large enough that every kernel cuts its work into pieces.
+#[test]
+fn same_bits_on_any_number_of_threads() {
+    let shape = Shape { image_size: 64, width: 16, layers: [1, 1, 1, 1], heads: 8, embed_dim: 40 };
+    let run = || {
+        let p = random::params(shape.spec(), 1);
+        let (images, dy) = (random::matrix((13, shape.image_len()), 2), random::matrix((13, shape.embed_dim), 3));
+        let (mut y, mut g) = (Array2::zeros(dy.dim()), vec![0.0; p.flat.len()]);
+        let (mut workspace, mut scratch) = (Workspace::default(), poisoned_arena());
+        let (images, mode) = (images.view(), Mode::Training(Keep::All));
+        resnet::forward(&p.view(), &shape, images, mode, y.view_mut(), &mut workspace, &mut scratch);
+        let gradients = &mut params::view_mut(&p.spec, &mut g);
+        resnet::backward(&p.view(), &shape, images, dy.view(), &mut workspace, &mut scratch, gradients);
+        resnet::forward(&p.view(), &shape, images, Mode::Inference, y.view_mut(), &mut workspace, &mut scratch);
+        y.into_iter().chain(g).map(f32::to_bits).collect::<Vec<_>>()
+    };
+    let [one, two, five] =
+        [1, 2, 5].map(|threads| ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(run));
+    assert!(one == two, "one thread and two");
+    assert!(one == five, "one thread and five");
+}
