@@ -184,7 +184,7 @@ fn help_names_every_command() {
     let bench = Bench::new();
     let Outcome { code, out, .. } = bench.run("--help");
     assert_eq!(code, 0);
-    for word in ["info", "convert", "--model", "--json", "--activation"] {
+    for word in ["info", "convert", "index", "search", "--model", "--json", "--activation"] {
         assert!(out.contains(word), "{word}: {out}");
     }
 }

@@ -229,7 +229,7 @@ fn what_cannot_be_read_is_named_and_passed_over() {
     symlink("sub", bench.path("pictures/sub")).unwrap();
     let mut skips = vec!["text.png", "torn.png", "empty.jpg", "broken.png", "loop", "\u{fffd}.png", "sub"];
     fs::create_dir(bench.path("pictures/closed")).unwrap();
-    fs::set_permissions(bench.path("pictures/closed"), fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(bench.path("pictures/closed"), fs::Permissions::from_mode(0o000)).unwrap();
     if fs::read_dir(bench.path("pictures/closed")).is_err() {
         skips.push("closed");
     }

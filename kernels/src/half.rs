@@ -51,7 +51,7 @@ fn widen(half: [u8; 2]) -> f32 {
     let half = u32::from(u16::from_le_bytes(half));
     let magnitude = half & 0x7fff;
     // The exponent's bias is 127 instead of 15; 31, infinite or no number, becomes 255.
-    let rebias = if magnitude >= 0x7c00 { 2 * (127 - 15) << 23 } else { (127 - 15) << 23 };
+    let rebias = if magnitude >= 0x7c00 { (2 * (127 - 15)) << 23 } else { (127 - 15) << 23 };
     // Below the smallest normal number, 2⁻¹⁴, it is so many 2⁻²⁴.
     let small = (magnitude as i32 as f32 * (1.0 / (1 << 24) as f32)).to_bits();
     let bits = if magnitude < 0x0400 { small } else { (magnitude << 13) + rebias };

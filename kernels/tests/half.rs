@@ -33,7 +33,7 @@ fn every_isa_is_the_definition() {
         // Exponents 10 to 14: magnitudes between 2⁻⁵ and 1.
         let bits = random(1, n * d).into_iter().map(|r| {
             let sign = if r < 0.0 { 0x8000 } else { 0 };
-            sign | 0x2800 + (r.abs() * f32::from(0x1400u16)) as u16
+            sign | (0x2800 + (r.abs() * f32::from(0x1400u16)) as u16)
         });
         let rows: Vec<u8> = bits.flat_map(u16::to_le_bytes).collect();
         let (x, mut expected) = (random(2, d), vec![0.0; n]);

@@ -127,7 +127,7 @@ impl Index {
                 continue;
             }
             // Also if it is no number.
-            if !(score.abs() <= LARGEST) {
+            if !(-LARGEST..=LARGEST).contains(&score) {
                 let reason = format!("row {row} is not a vector of unit length: its product with one is {score}");
                 return Err(IndexError::broken(path(), reason));
             }
