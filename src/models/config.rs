@@ -111,7 +111,7 @@ pub const VOCAB_SIZE: usize = 49_408;
 const PRESETS: [Preset; 13] = [
     ("Emoji-ViT-S", (256, false, (64, Layers::Vit(6), 256, 16, 64), [32, 256, 4, 3])),
     ("Emoji-ViT-M", (256, false, (64, Layers::Vit(8), 256, 8, 64), [32, 256, 4, 4])),
-    ("Emoji-RN-S", (256, false, (64, Layers::ResNet([1, 1, 1, 1]), 32, 0, 64), [32, 256, 4, 3])),
+    ("Emoji-RN-S", (256, false, (64, Layers::ResNet([1, 1, 1, 1]), 24, 0, 64), [32, 256, 4, 1])),
     ("RN50", (1024, true, (224, Layers::ResNet([3, 4, 6, 3]), 64, 0, 64), [77, 512, 8, 12])),
     ("RN101", (512, true, (224, Layers::ResNet([3, 4, 23, 3]), 64, 0, 64), [77, 512, 8, 12])),
     ("RN50x4", (640, true, (288, Layers::ResNet([4, 6, 10, 6]), 80, 0, 64), [77, 640, 10, 12])),

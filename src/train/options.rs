@@ -34,7 +34,7 @@ pub struct Options {
     pub data: DataOptions,
 
     /// Preset, or path of an open_clip_config.json
-    #[arg(long, default_value = "Emoji-ViT-S", long_help = model_help(), help_heading = "Model")]
+    #[arg(long, default_value = "Emoji-RN-S", long_help = model_help(), help_heading = "Model")]
     pub model: String,
     /// Start from the weights of this model folder or safetensors file instead of random ones
     #[arg(long, value_name = "PATH", help_heading = "Model")]
@@ -50,7 +50,7 @@ pub struct Options {
     #[arg(long, default_value_t = 1, value_parser = positive(), help_heading = "Optimisation")]
     pub accum_freq: usize,
     /// Times every picture is seen
-    #[arg(long, default_value_t = 12, value_parser = positive(), help_heading = "Optimisation")]
+    #[arg(long, default_value_t = 20, value_parser = positive(), help_heading = "Optimisation")]
     pub epochs: usize,
     /// Highest learning rate
     #[arg(long, default_value_t = 1e-3, value_parser = non_negative, help_heading = "Optimisation")]
