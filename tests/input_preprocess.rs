@@ -2,7 +2,7 @@
 
 use clip::input::decode::{decode, open};
 use clip::input::resize::{Region, Resizer};
-use clip::input::{InputError, Interpolation, Mode, Picture, Preprocess, ResizeMode, Scratch};
+use clip::input::{InputError, Interpolation, Mode, Picture, Preprocess, Reference, ResizeMode, Scratch};
 use proptest::prelude::*;
 use safetensors::SafeTensors;
 use std::path::{Path, PathBuf};
@@ -74,6 +74,7 @@ fn longest_pads_with_black() {
         mean: [0.0; 3],
         std: [1.0; 3],
         resize_mode: ResizeMode::Longest,
+        reference: Reference::OpenClip,
         ..Preprocess::default()
     };
     let plane = [0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0];

@@ -5,12 +5,16 @@
 //! ```
 //!
 //! The conversion to RGB comes after resizing and cropping, as in OpenAI's and OpenCLIP's transforms; it matters for
-//! pictures with transparency or a palette.
+//! pictures with transparency or a palette. Hugging Face's `CLIPImageProcessor` differs in that and in the corner of the
+//! crop ([`Reference`]).
 
 use super::picture::{Mode, Picture};
 pub use super::resize::Interpolation;
 use super::resize::{Region, Resizer};
 use serde::{Deserialize, Serialize};
+
+/// The largest value of a normalised pixel: far beyond any, and far from where f32 ends.
+const LARGEST: f32 = 1e6;
 
 /// How a picture becomes a square.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,6 +27,18 @@ pub enum ResizeMode {
     Longest,
     /// Both sides become S; the proportions are lost.
     Squash,
+}
+
+/// Whose steps they are, where the libraries differ.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reference {
+    /// OpenAI's and OpenCLIP's: to RGB last; the crop begins at ⌊(side − S) / 2⌉, halves to even (torchvision's
+    /// `CenterCrop`).
+    #[default]
+    OpenClip,
+    /// `CLIPImageProcessor` of transformers: to RGB first; the crop begins at ⌊(side − S) / 2⌋. That is one pixel earlier
+    /// for every fourth side.
+    HuggingFace,
 }
 
 /// OpenCLIP's `preprocess_cfg`. Fields that a file leaves out have the values of OpenAI's models.
@@ -38,6 +54,9 @@ pub struct Preprocess {
     pub std: [f32; 3],
     pub interpolation: Interpolation,
     pub resize_mode: ResizeMode,
+    /// No field of OpenCLIP's: it follows from whose file says all this.
+    #[serde(skip)]
+    pub reference: Reference,
 }
 
 impl Default for Preprocess {
@@ -49,6 +68,7 @@ impl Default for Preprocess {
             std: [0.26862954, 0.26130258, 0.27577711],
             interpolation: Interpolation::Bicubic,
             resize_mode: ResizeMode::Shortest,
+            reference: Reference::OpenClip,
         }
     }
 }
@@ -70,10 +90,25 @@ impl Preprocess {
     pub fn apply(&self, picture: &Picture, scratch: &mut Scratch, out: &mut [f32]) {
         let s = self.size;
         assert_eq!(out.len(), 3 * s * s, "a picture of side {s} has 3 × {s} × {s} values");
+        let rgb;
+        let picture = match (self.reference, picture.mode) {
+            (Reference::HuggingFace, mode) if mode != Mode::Rgb => {
+                rgb = picture.clone().into_rgb();
+                &rgb
+            }
+            _ => picture,
+        };
         let (size, window) = self.geometry(picture.width, picture.height);
         let Scratch { resizer, resized, .. } = scratch;
         resizer.resize(picture, Region::whole(picture), size, window, self.interpolation, resized);
         self.normalise(resized, out);
+    }
+
+    /// Refuses numbers that would make of a pixel what is no number, or none that a model can take.
+    pub fn check(&self) -> Result<(), String> {
+        let Self { mean, std, .. } = self;
+        let fits = |(mean, std): (&f32, &f32)| [0.0, 1.0].iter().all(|x| ((x - mean) / std).abs() <= LARGEST);
+        if mean.iter().zip(std).all(fits) { Ok(()) } else { Err(format!("mean {mean:?} and std {std:?}")) }
     }
 
     /// The size to resize to, (width, height), and the part of it to keep.
@@ -90,7 +125,11 @@ impl Preprocess {
             ResizeMode::Shortest => {
                 let shorter = width.min(height);
                 let size = (s * width / shorter, s * height / shorter);
-                (size, Region { x: half_even(size.0 - s), y: half_even(size.1 - s), width: s, height: s })
+                let corner = |side: usize| match self.reference {
+                    Reference::OpenClip => half_even(side - s),
+                    Reference::HuggingFace => (side - s) / 2,
+                };
+                (size, Region { x: corner(size.0), y: corner(size.1), width: s, height: s })
             }
         }
     }

@@ -30,8 +30,10 @@ pub const END_OF_TEXT: u32 = 49_407;
 /// One digit at a time, letters together, anything else together; English clitics apart.
 const WORDS: &str = r"(?i)<start_of_text>|<end_of_text>|'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+";
 const MERGES: &[u8] = include_bytes!("../../data/bpe/merges.txt.gz");
-/// Words kept with their tokens. Zipf's law makes this plenty; it bounds the memory on any input.
+/// Words kept with their tokens, and the longest of them in bytes. Zipf's law makes this plenty; it bounds the memory
+/// on any input.
 const CACHED_WORDS: usize = 1 << 16;
+const CACHED_LENGTH: usize = 64;
 
 /// CLIP's tokens but for start and end of text, by id, and the merges, best first.
 pub struct Vocabulary {
@@ -170,6 +172,9 @@ impl ClipTokenizer {
         let tokens = self.merges.tokenize(&letters).expect("the vocabulary has every letter");
         let tokens: Box<[u32]> = tokens.iter().map(|token| token.id).collect();
         ids.extend_from_slice(&tokens);
+        if word.len() > CACHED_LENGTH {
+            return;
+        }
         let mut cache = self.cache.write().expect("no thread panics here");
         if cache.len() < CACHED_WORDS {
             cache.insert(word.to_owned(), tokens);
