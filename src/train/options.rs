@@ -173,7 +173,8 @@ impl Options {
             ("log_every_n_steps", self.log_every_n_steps, u32::MAX),
             ("save_frequency", self.save_frequency, u32::MAX),
         ];
-        if let Some((name, value, most)) = counts.iter().find(|(_, value, most)| !(1..=*most as usize).contains(value)) {
+        if let Some((name, value, most)) = counts.iter().find(|(_, value, most)| !(1..=*most as usize).contains(value))
+        {
             return Err(format!("{name} is {value}, which is not between 1 and {most}"));
         }
         let named = |name: &str, outcome: Result<f32, String>| outcome.map(|_| ()).map_err(|e| format!("{name}: {e}"));
