@@ -5,8 +5,8 @@
 //! ```
 //!
 //! The conversion to RGB comes after resizing and cropping, as in OpenAI's and OpenCLIP's transforms; it matters for
-//! pictures with transparency or a palette. Hugging Face's `CLIPImageProcessor` differs in that and in the corner of the
-//! crop ([`Reference`]).
+//! pictures with transparency or a palette. Hugging Face's converts first, and what then becomes of transparency has
+//! changed with its versions: that is not followed, the corner of its crop is ([`Corner`]).
 
 use super::picture::{Mode, Picture};
 pub use super::resize::Interpolation;
@@ -29,16 +29,14 @@ pub enum ResizeMode {
     Squash,
 }
 
-/// Whose steps they are, where the libraries differ.
+/// Where a crop around the centre begins. The two differ by a pixel for every fourth side.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Reference {
-    /// OpenAI's and OpenCLIP's: to RGB last; the crop begins at ⌊(side − S) / 2⌉, halves to even (torchvision's
-    /// `CenterCrop`).
+pub enum Corner {
+    /// (side − S) / 2, halves to even: torchvision's `CenterCrop`, which OpenAI and OpenCLIP use.
     #[default]
-    OpenClip,
-    /// `CLIPImageProcessor` of transformers: to RGB first; the crop begins at ⌊(side − S) / 2⌋. That is one pixel earlier
-    /// for every fourth side.
-    HuggingFace,
+    HalfEven,
+    /// ⌊(side − S) / 2⌋: transformers' `CLIPImageProcessor`.
+    Floor,
 }
 
 /// OpenCLIP's `preprocess_cfg`. Fields that a file leaves out have the values of OpenAI's models.
@@ -56,7 +54,7 @@ pub struct Preprocess {
     pub resize_mode: ResizeMode,
     /// No field of OpenCLIP's: it follows from whose file says all this.
     #[serde(skip)]
-    pub reference: Reference,
+    pub corner: Corner,
 }
 
 impl Default for Preprocess {
@@ -68,7 +66,7 @@ impl Default for Preprocess {
             std: [0.26862954, 0.26130258, 0.27577711],
             interpolation: Interpolation::Bicubic,
             resize_mode: ResizeMode::Shortest,
-            reference: Reference::OpenClip,
+            corner: Corner::HalfEven,
         }
     }
 }
@@ -90,14 +88,6 @@ impl Preprocess {
     pub fn apply(&self, picture: &Picture, scratch: &mut Scratch, out: &mut [f32]) {
         let s = self.size;
         assert_eq!(out.len(), 3 * s * s, "a picture of side {s} has 3 × {s} × {s} values");
-        let rgb;
-        let picture = match (self.reference, picture.mode) {
-            (Reference::HuggingFace, mode) if mode != Mode::Rgb => {
-                rgb = picture.clone().into_rgb();
-                &rgb
-            }
-            _ => picture,
-        };
         let (size, window) = self.geometry(picture.width, picture.height);
         let Scratch { resizer, resized, .. } = scratch;
         resizer.resize(picture, Region::whole(picture), size, window, self.interpolation, resized);
@@ -125,9 +115,9 @@ impl Preprocess {
             ResizeMode::Shortest => {
                 let shorter = width.min(height);
                 let size = (s * width / shorter, s * height / shorter);
-                let corner = |side: usize| match self.reference {
-                    Reference::OpenClip => half_even(side - s),
-                    Reference::HuggingFace => (side - s) / 2,
+                let corner = |side: usize| match self.corner {
+                    Corner::HalfEven => half_even(side - s),
+                    Corner::Floor => (side - s) / 2,
                 };
                 (size, Region { x: corner(size.0), y: corner(size.1), width: s, height: s })
             }

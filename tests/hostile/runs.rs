@@ -76,7 +76,7 @@ proptest! {
 
 proptest! {
     // A picture of curves takes its time.
-    #![proptest_config(cases(6))]
+    #![proptest_config(cases(4))]
 
     #[test]
     fn curves_of_any_numbers_are_drawn(values in prop::collection::vec(
