@@ -190,3 +190,19 @@ fn alphabet() -> Vec<(u8, char)> {
     let others = (0..=255).filter(|byte| !printable(byte)).zip('\u{100}'..);
     itself.chain(others).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The cache is bounded in the number of its words, so it must be in their length.
+    #[test]
+    fn long_words_are_not_kept() {
+        let tokenizer = Tokenizer::clip();
+        let Kind::Clip(clip) = &tokenizer.0 else { panic!("CLIP's own") };
+        for (letters, kept) in [(CACHED_LENGTH, 1), (CACHED_LENGTH + 1, 1), (400_000, 1)] {
+            assert!(tokenizer.encode(&"x".repeat(letters), 5).ids.len() > 2);
+            assert_eq!(clip.cache.read().unwrap().len(), kept, "{letters}");
+        }
+    }
+}

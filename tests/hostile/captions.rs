@@ -70,23 +70,6 @@ fn entities_within_entities_are_not_uncovered_for_ever() {
     assert_eq!(clean("a &amp;amp;amp;lt; b"), "a < b");
 }
 
-/// The cache of words is bounded in their number, so it must be in their length.
-#[test]
-fn long_words_are_not_kept() {
-    let word = |i: usize| format!("{}{i}", "a".repeat(400_000));
-    promptly(|| (0..4).for_each(|i| assert!(CLIP.encode(&word(i), 77).truncated)));
-    let before = super::HELD.load(std::sync::atomic::Ordering::Relaxed);
-    let kept: Vec<String> = (0..3000).map(|i| format!("{}{}", "\u{10ffff}".repeat(1000), letters(i))).collect();
-    kept.iter().for_each(|word| drop(CLIP.encode(word, 77)));
-    let held = super::HELD.load(std::sync::atomic::Ordering::Relaxed).saturating_sub(before);
-    assert!(held < 30 << 20, "{held} bytes");
-}
-
-/// No digits, which would begin a word of their own.
-fn letters(i: usize) -> String {
-    i.to_string().bytes().map(|digit| char::from(digit - b'0' + b'a')).collect()
-}
-
 #[test]
 fn ranges_of_too_many_files_are_refused() {
     for pattern in ["{0..999999999999}", "{0..18446744073709551615}", "{0..9}{0..9}{0..9}{0..9}{0..9}{0..9}{0..9}"] {
