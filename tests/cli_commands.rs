@@ -122,6 +122,9 @@ fn embed_writes_rows_in_order() {
     assert_eq!(shape, "3, 64,");
     close(ArrayView2::from_shape((3, 64), &flat).unwrap(), expected.view());
 
+    let one = bench.run(&["embed", "a.png", "--output", "one.npy"]);
+    assert_eq!((one.code, one.out.as_str()), (0, "one.npy: 1 row of 64\n"));
+
     bench.json(&to("out.safetensors"));
     let (shape, values) = tensor(&bench, "out.safetensors", "embeddings");
     assert_eq!((shape, values), (vec![3, 64], flat));

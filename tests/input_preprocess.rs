@@ -2,7 +2,7 @@
 
 use clip::input::decode::{decode, open};
 use clip::input::resize::{Region, Resizer};
-use clip::input::{InputError, Interpolation, Mode, Picture, Preprocess, ResizeMode, Scratch};
+use clip::input::{Corner, InputError, Interpolation, Mode, Picture, Preprocess, ResizeMode, Scratch};
 use proptest::prelude::*;
 use safetensors::SafeTensors;
 use std::path::{Path, PathBuf};
@@ -74,10 +74,24 @@ fn longest_pads_with_black() {
         mean: [0.0; 3],
         std: [1.0; 3],
         resize_mode: ResizeMode::Longest,
+        corner: Corner::HalfEven,
         ..Preprocess::default()
     };
     let plane = [0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0];
     assert_eq!(prepare(&preprocess, &picture), [plane; 3].concat());
+}
+
+/// What `CLIPImageProcessorPil` of transformers 5.23 does, whose numbers these are; torchvision's crop of the first two
+/// begins at 2.
+#[test]
+fn hugging_faces_crop_begins_at_the_lower_half() {
+    let plain = Preprocess { mean: [0.0; 3], std: [1.0 / 255.0; 3], corner: Corner::Floor, ..Preprocess::default() };
+    for (width, height, corner) in [(7, 4, [1, 0]), (4, 7, [0, 1]), (5, 4, [0, 0]), (9, 4, [2, 0]), (11, 4, [3, 0])] {
+        let samples = (0..height).flat_map(|y| (0..width).flat_map(move |x| [x as u8, y as u8, 0])).collect();
+        let picture = Picture { width, height, mode: Mode::Rgb, samples };
+        let out = prepare(&Preprocess { size: 4, ..plain.clone() }, &picture);
+        assert_eq!([out[0].round(), out[16].round()], corner.map(|side: i32| side as f32), "{width} × {height}");
+    }
 }
 
 /// A strip whose resized form would not fit any memory is cropped before it is made.

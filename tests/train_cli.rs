@@ -208,6 +208,7 @@ fn mistakes_are_explained() {
     says(&["--resume", "nowhere"], "nowhere");
     says(&["--lr", "fast"], "not a number");
     says(&["--batchsize", "3"], "--batch-size");
+    says(&["--workers", "100000"], "1024");
     fs::write(bench.path("x.csv"), "image,text\na.png,b\n").unwrap();
     says(&["--train-data", "x.csv"], "filepath");
     says(&["--train-data", "x.csv", "--csv-img-key", "image", "--csv-caption-key", "text"], "batch of 256");
@@ -223,6 +224,11 @@ fn broken_pictures_are_skipped_and_named_up_to_a_share() {
     fs::write(bench.path("val.tsv"), "filepath\ttitle\n1.png\tone\nlost.png\ttwo\n").unwrap();
     let said = succeeded(&bench.training("val", &["--epochs", "1", "--val-data", "val.tsv"]).output().unwrap());
     assert!(said.contains("lost.png"), "{said}");
+    // Of nothing there is no measure, and that shows before the first step.
+    fs::write(bench.path("val.tsv"), "filepath\ttitle\nlost.png\tone\ngone.png\ttwo\n").unwrap();
+    let said = failed(&bench.training("none", &["--val-data", "val.tsv"]).output().unwrap());
+    assert!(said.contains("validation pairs: no usable example") && said.contains("gone.png"), "{said}");
+    assert!(!bench.run_folder("none").exists());
     for i in 0..9 {
         fs::remove_file(bench.path(&format!("{}.png", 10 + i))).unwrap();
     }

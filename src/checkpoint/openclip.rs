@@ -39,6 +39,7 @@ impl ConfigFile {
         file.model_cfg.check().map_err(|e| e.to_string())?;
         // OpenCLIP's files leave the size out: it is the model's.
         file.preprocess_cfg.size = file.model_cfg.vision_cfg.image_size;
+        file.preprocess_cfg.check().map_err(|reason| format!("preprocess_cfg: {reason}"))?;
         Ok(file)
     }
 

@@ -214,6 +214,10 @@ impl Reader {
         // A pickle, and in it the magic number of files before PyTorch 1.6.
         const LEGACY: &[u8] = &[0x80, 2, 0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46];
         let io = |source| CheckpointError::Io { path: path.into(), source };
+        // A pipe would be waited for.
+        if !std::fs::metadata(path).map_err(io)?.is_file() {
+            return Err(io(std::io::Error::other("not a file")));
+        }
         let mut start = vec![];
         File::open(path).and_then(|file| file.take(8).read_to_end(&mut start)).map_err(io)?;
         if start.starts_with(ZIP) || start == LEGACY {

@@ -199,7 +199,7 @@ struct Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let Report { output, rows, width, skipped } = self;
-        write!(f, "{output}: {rows} rows of {width}")?;
+        write!(f, "{output}: {rows} {} of {width}", if *rows == 1 { "row" } else { "rows" })?;
         if *skipped > 0 { write!(f, ", {skipped} skipped") } else { Ok(()) }
     }
 }

@@ -193,11 +193,9 @@ fn read(
     let mut example = Example { picture: std::mem::take(picture), ..Example::default() };
     let read = dataset.read(place, &mut rng(&[place as u64]), &mut example);
     *picture = example.picture;
-    let (width, height) = (picture.width, picture.height);
-    if read.is_err() || width * height == 0 {
+    if let Err(error) = read {
         *picture = Picture::new(1, 1, Mode::Rgb);
-        read?;
-        return Err(BadExample::new(format!("example {place}"), "a picture without pixels"));
+        return Err(error);
     }
-    Ok((example.caption, (width, height, key(picture.samples.iter().copied()))))
+    Ok((example.caption, (picture.width, picture.height, key(picture.samples.iter().copied()))))
 }

@@ -74,12 +74,16 @@ impl Manifest {
     }
 
     fn check(&self) -> Result<(), String> {
-        let Manifest { embed_dim, rows, dropped, .. } = self;
+        let Manifest { generation, embed_dim, rows, dropped, .. } = self;
         if !(1..=MAX_EMBED_DIM).contains(embed_dim) {
             return Err(format!("embeddings of width {embed_dim}"));
         }
         if *rows > MAX_ROWS {
             return Err(format!("{rows} rows"));
+        }
+        // The next one has the next number.
+        if *generation == u64::MAX {
+            return Err(format!("generation {generation}"));
         }
         if let Some(pair) = dropped.windows(2).find(|pair| pair[0] >= pair[1]) {
             return Err(format!("dropped row {} comes after {}", pair[1], pair[0]));

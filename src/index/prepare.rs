@@ -1,11 +1,10 @@
 //! Picture files to normalised pixels, on all threads, one batch ahead of the model.
 
 use super::{Found, Skipped};
-use crate::input::{Picture, Preprocess, Scratch, decode};
+use crate::input::{Preprocess, Scratch, decode};
 use crate::layers::patch_embed::CHANNELS;
 use ndarray::ArrayView2;
 use rayon::prelude::*;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::mpsc;
 use std::thread;
@@ -92,16 +91,9 @@ fn fill(batch: &mut Batch, start: usize, files: &[&Found], preprocess: &Preproce
     images.truncate(read.len() * pixels);
 }
 
-/// A decoder that panics on a broken file costs that file, not the run.
 fn open(path: &Path, preprocess: &Preprocess, scratch: &mut Scratch, image: &mut [f32]) -> Result<(), String> {
-    let prepare = || -> Result<(), String> {
-        let bytes = std::fs::read(path).map_err(|error| error.to_string())?;
-        let picture: Picture = decode::decode(&bytes).map_err(|error| error.to_string())?;
-        if picture.width == 0 || picture.height == 0 {
-            return Err("an empty picture".into());
-        }
-        preprocess.apply(&picture, scratch, image);
-        Ok(())
-    };
-    catch_unwind(AssertUnwindSafe(prepare)).unwrap_or_else(|_| Err("its decoder gave up".into()))
+    let bytes = decode::read(path).map_err(|error| error.to_string())?;
+    let picture = decode::decode(&bytes).map_err(|error| error.to_string())?;
+    preprocess.apply(&picture, scratch, image);
+    Ok(())
 }

@@ -4,16 +4,26 @@ use super::error::InputError;
 
 /// More files than this are a mistyped range.
 const MOST: usize = 1_000_000;
+/// Bytes of the longest path that Linux takes.
+const LONGEST: usize = 4096;
+/// Pairs of braces in one pattern, each of which is a step of the recursion.
+const BRACES: usize = 64;
+/// Digits of the largest number.
+const DIGITS: usize = 20;
 
 /// The names that a pattern stands for, in its order. Patterns are separated by `::`, or by commas outside of braces.
 /// A range keeps the leading zeros of its ends, and may run downwards.
 ///
 /// # Errors
-/// [`InputError::Pattern`]: unbalanced braces, no name at all, or more than a million names.
+/// [`InputError::Pattern`]: unbalanced braces or too many, no name at all, more than a million names, or one that is
+/// longer than a path can be.
 pub fn expand(pattern: &str) -> Result<Vec<String>, InputError> {
     let error = |reason| InputError::Pattern { pattern: pattern.to_owned(), reason };
     let mut names = Vec::new();
     for part in pattern.split("::").flat_map(|part| split_outside_braces(part)) {
+        if part.bytes().filter(|&byte| byte == b'{').count() > BRACES {
+            return Err(error("has more than 64 pairs of braces"));
+        }
         if !part.is_empty() {
             expand_one(part, &mut names).map_err(error)?;
         }
@@ -27,6 +37,7 @@ fn expand_one(pattern: &str, names: &mut Vec<String>) -> Result<(), &'static str
         return match pattern.contains('}') {
             true => Err("a closing brace without an opening one"),
             false if names.len() >= MOST => Err("stands for more than a million files"),
+            false if pattern.len() > LONGEST => Err("stands for a name that is longer than a path can be"),
             false => {
                 names.push(pattern.to_owned());
                 Ok(())
@@ -61,7 +72,7 @@ fn closing(text: &str) -> Option<usize> {
 /// The numbers of `000..099`.
 fn range(inside: &str) -> Option<Box<dyn Iterator<Item = String>>> {
     let (first, last) = inside.split_once("..")?;
-    let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    let is_number = |text: &str| text.len() <= DIGITS && text.bytes().all(|byte| byte.is_ascii_digit());
     if !is_number(first) || !is_number(last) {
         return None;
     }

@@ -11,6 +11,9 @@ use std::borrow::Cow;
 use std::sync::LazyLock;
 use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
 
+/// Repairs of one text. Text that was garbled by several programs in turn needs four or five.
+const REPAIRS: usize = 32;
+
 /// What the 32 bytes 0x80..=0x9F mean in Windows-1252; the five that it leaves open stand for themselves.
 const WINDOWS_1252: [char; 32] = [
     '€', '\u{81}', '‚', 'ƒ', '„', '…', '†', '‡', 'ˆ', '‰', 'Š', '‹', 'Œ', '\u{8d}', 'Ž', '\u{8f}', '\u{90}', '‘', '’',
@@ -46,16 +49,18 @@ fn is_space(c: char) -> bool {
     c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c)
 }
 
-/// ftfy's loop: one repair can uncover the need for another, so go on until nothing changes.
+/// ftfy's loop: one repair can uncover the need for another, so go on until nothing changes. Not for ever: a text can
+/// hide an entity in an entity as deep as it is long, and each repair reads all of it.
 fn repair(text: &str) -> String {
     let mut text = text.to_owned();
-    loop {
+    for _ in 0..REPAIRS {
         let fixed = repair_once(&text);
         if fixed == text {
             return fixed;
         }
         text = fixed;
     }
+    text
 }
 
 fn repair_once(text: &str) -> String {

@@ -12,8 +12,6 @@ pub enum InputError {
     Io { path: PathBuf, source: io::Error },
     #[error("{path}: not a picture that can be read: {source}")]
     Picture { path: PathBuf, source: image::ImageError },
-    #[error("{path}: a picture without pixels")]
-    NoPixels { path: PathBuf },
     #[error("{path}: not an IDX file that can be used: {reason}")]
     Idx { path: PathBuf, reason: String },
     #[error("{path}: no folder in it with pictures of a class")]

@@ -42,18 +42,14 @@ pub fn folders_in(folder: &Path) -> Result<Vec<PathBuf>, InputError> {
     Ok(folders)
 }
 
-/// Reads a picture that has at least one pixel. After an error `picture` is a black pixel, which any model can be
+/// Reads a picture. After an error `picture` is a black pixel, which any model can be
 /// shown.
 ///
 /// # Errors
 /// [`InputError::Io`] and [`InputError::Picture`], with the file's name.
 pub fn read(path: &Path, picture: &mut Picture) -> Result<(), InputError> {
-    let opened = decode::open(path).and_then(|picture| match picture.width * picture.height {
-        0 => Err(InputError::NoPixels { path: path.to_owned() }),
-        _ => Ok(picture),
-    });
     let error;
-    (*picture, error) = match opened {
+    (*picture, error) = match decode::open(path) {
         Ok(picture) => (picture, Ok(())),
         Err(error) => (Picture::new(1, 1, Mode::Rgb), Err(error)),
     };

@@ -5,12 +5,16 @@
 //! ```
 //!
 //! The conversion to RGB comes after resizing and cropping, as in OpenAI's and OpenCLIP's transforms; it matters for
-//! pictures with transparency or a palette.
+//! pictures with transparency or a palette. Hugging Face's converts first, and what then becomes of transparency has
+//! changed with its versions: that is not followed, the corner of its crop is ([`Corner`]).
 
 use super::picture::{Mode, Picture};
 pub use super::resize::Interpolation;
 use super::resize::{Region, Resizer};
 use serde::{Deserialize, Serialize};
+
+/// The largest value of a normalised pixel: far beyond any, and far from where f32 ends.
+const LARGEST: f32 = 1e6;
 
 /// How a picture becomes a square.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,6 +27,16 @@ pub enum ResizeMode {
     Longest,
     /// Both sides become S; the proportions are lost.
     Squash,
+}
+
+/// Where a crop around the centre begins. The two differ by a pixel for every fourth side.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Corner {
+    /// (side − S) / 2, halves to even: torchvision's `CenterCrop`, which OpenAI and OpenCLIP use.
+    #[default]
+    HalfEven,
+    /// ⌊(side − S) / 2⌋: transformers' `CLIPImageProcessor`.
+    Floor,
 }
 
 /// OpenCLIP's `preprocess_cfg`. Fields that a file leaves out have the values of OpenAI's models.
@@ -38,6 +52,9 @@ pub struct Preprocess {
     pub std: [f32; 3],
     pub interpolation: Interpolation,
     pub resize_mode: ResizeMode,
+    /// No field of OpenCLIP's: it follows from whose file says all this.
+    #[serde(skip)]
+    pub corner: Corner,
 }
 
 impl Default for Preprocess {
@@ -49,6 +66,7 @@ impl Default for Preprocess {
             std: [0.26862954, 0.26130258, 0.27577711],
             interpolation: Interpolation::Bicubic,
             resize_mode: ResizeMode::Shortest,
+            corner: Corner::HalfEven,
         }
     }
 }
@@ -76,6 +94,13 @@ impl Preprocess {
         self.normalise(resized, out);
     }
 
+    /// Refuses numbers that would make of a pixel what is no number, or none that a model can take.
+    pub fn check(&self) -> Result<(), String> {
+        let Self { mean, std, .. } = self;
+        let fits = |(mean, std): (&f32, &f32)| [0.0, 1.0].iter().all(|x| ((x - mean) / std).abs() <= LARGEST);
+        if mean.iter().zip(std).all(fits) { Ok(()) } else { Err(format!("mean {mean:?} and std {std:?}")) }
+    }
+
     /// The size to resize to, (width, height), and the part of it to keep.
     fn geometry(&self, width: usize, height: usize) -> ((usize, usize), Region) {
         let s = self.size;
@@ -90,7 +115,11 @@ impl Preprocess {
             ResizeMode::Shortest => {
                 let shorter = width.min(height);
                 let size = (s * width / shorter, s * height / shorter);
-                (size, Region { x: half_even(size.0 - s), y: half_even(size.1 - s), width: s, height: s })
+                let corner = |side: usize| match self.corner {
+                    Corner::HalfEven => half_even(side - s),
+                    Corner::Floor => (side - s) / 2,
+                };
+                (size, Region { x: corner(size.0), y: corner(size.1), width: s, height: s })
             }
         }
     }

@@ -6,7 +6,7 @@
 
 use super::clean::clean;
 use super::dataset::{Dataset, Example};
-use super::decode::decode;
+use super::decode::{self, decode};
 use super::error::{BadExample, BadLimit, BadReport, InputError};
 use super::random::{Rng, key};
 use rand::RngExt;
@@ -16,6 +16,9 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+
+/// Bytes of the largest caption, in text or JSON. Web pages' alt texts are a thousandth of that.
+const CAPTION: u64 = 1 << 20;
 
 /// A member's bytes within its shard.
 #[derive(Clone, Copy, Default)]
@@ -121,14 +124,19 @@ impl Dataset for Shards {
         let bad = |reason: String| BadExample::new(format!("{}: {}", shard.path.display(), member.name), reason);
         let mut file = File::open(&shard.path).map_err(|error| bad(error.to_string()))?;
         example.caption = caption(&mut file, member.caption).map_err(bad)?;
-        let bytes = bytes(&mut file, member.picture).map_err(|error| bad(error.to_string()))?;
+        let bytes = bytes(&mut file, member.picture, decode::FILE).map_err(|error| bad(error.to_string()))?;
         example.picture = decode(&bytes).map_err(|error| bad(error.to_string()))?.into_rgb();
         example.may_flip = false;
         Ok(())
     }
 }
 
-fn bytes(file: &mut File, extent: Extent) -> io::Result<Vec<u8>> {
+/// At most so many: a shard can have a hole of any size in it, which takes no room on the disk.
+fn bytes(file: &mut File, extent: Extent, most: u64) -> io::Result<Vec<u8>> {
+    if extent.len > most {
+        let reason = format!("{} bytes, where {most} are the most", extent.len);
+        return Err(io::Error::new(io::ErrorKind::InvalidData, reason));
+    }
     let mut bytes = vec![0; extent.len as usize];
     file.seek(SeekFrom::Start(extent.start))?;
     file.read_exact(&mut bytes)?;
@@ -138,7 +146,7 @@ fn bytes(file: &mut File, extent: Extent) -> io::Result<Vec<u8>> {
 /// The text, or the JSON object's "caption" or "text".
 fn caption(file: &mut File, caption: Caption) -> Result<String, String> {
     let (Caption::Text(extent) | Caption::Json(extent)) = caption;
-    let bytes = bytes(file, extent).map_err(|error| error.to_string())?;
+    let bytes = bytes(file, extent, CAPTION).map_err(|error| error.to_string())?;
     let text = match caption {
         Caption::Text(_) => String::from_utf8(bytes).map_err(|_| "the caption is not UTF-8")?,
         Caption::Json(_) => {

@@ -30,8 +30,10 @@ pub const END_OF_TEXT: u32 = 49_407;
 /// One digit at a time, letters together, anything else together; English clitics apart.
 const WORDS: &str = r"(?i)<start_of_text>|<end_of_text>|'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+";
 const MERGES: &[u8] = include_bytes!("../../data/bpe/merges.txt.gz");
-/// Words kept with their tokens. Zipf's law makes this plenty; it bounds the memory on any input.
+/// Words kept with their tokens, and the longest of them in bytes. Zipf's law makes this plenty; it bounds the memory
+/// on any input.
 const CACHED_WORDS: usize = 1 << 16;
+const CACHED_LENGTH: usize = 64;
 
 /// CLIP's tokens but for start and end of text, by id, and the merges, best first.
 pub struct Vocabulary {
@@ -170,6 +172,9 @@ impl ClipTokenizer {
         let tokens = self.merges.tokenize(&letters).expect("the vocabulary has every letter");
         let tokens: Box<[u32]> = tokens.iter().map(|token| token.id).collect();
         ids.extend_from_slice(&tokens);
+        if word.len() > CACHED_LENGTH {
+            return;
+        }
         let mut cache = self.cache.write().expect("no thread panics here");
         if cache.len() < CACHED_WORDS {
             cache.insert(word.to_owned(), tokens);
@@ -184,4 +189,20 @@ fn alphabet() -> Vec<(u8, char)> {
     let itself = (0..=255).filter(printable).map(|byte| (byte, char::from(byte)));
     let others = (0..=255).filter(|byte| !printable(byte)).zip('\u{100}'..);
     itself.chain(others).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The cache is bounded in the number of its words, so it must be in their length.
+    #[test]
+    fn long_words_are_not_kept() {
+        let tokenizer = Tokenizer::clip();
+        let Kind::Clip(clip) = &tokenizer.0 else { panic!("CLIP's own") };
+        for (letters, kept) in [(CACHED_LENGTH, 1), (CACHED_LENGTH + 1, 1), (400_000, 1)] {
+            assert!(tokenizer.encode(&"x".repeat(letters), 5).ids.len() > 2);
+            assert_eq!(clip.cache.read().unwrap().len(), kept, "{letters}");
+        }
+    }
 }

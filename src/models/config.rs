@@ -1,8 +1,9 @@
 //! Model configurations as OpenCLIP writes them (`model_cfg` of `open_clip_config.json`), and the presets.
 
-use super::{resnet, text, visual, vit};
+use super::{clip, resnet, text, visual, vit};
 use crate::layers::block::Size;
 use crate::layers::patch_embed::Grid;
+use crate::params;
 use kernels::Activation;
 use serde::{Deserialize, Serialize};
 
@@ -105,6 +106,9 @@ type VisionPreset = (usize, Layers, usize, usize, usize);
 /// What a ResNet divides the edges of a picture by.
 pub const REDUCTION: usize = 32;
 
+/// Of a whole model: 17 GB. The largest CLIP of this kind that was published, ViT-bigG, has 2.5 billion.
+const PARAMETERS: usize = 1 << 32;
+
 /// CLIP's own tokenizer, whatever the model.
 pub const VOCAB_SIZE: usize = 49_408;
 
@@ -148,7 +152,9 @@ impl Config {
     pub fn check(&self) -> Result<(), ConfigError> {
         check_sizes(&[("embed_dim", self.embed_dim, 1 << 16)])?;
         self.vision_cfg.check()?;
-        self.text_cfg.check()
+        self.text_cfg.check()?;
+        // Each of the sizes can be allowed and all of them together more than any memory.
+        check_sizes(&[("the number of parameters", params::count(&clip::spec(self)), PARAMETERS)])
     }
 
     /// The image tower's shape.
@@ -317,7 +323,7 @@ pub fn mlp_ratio(width: usize, mlp_width: usize) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{models::clip, params::count};
+    use crate::params::count;
 
     /// The counts of OpenAI's and OpenCLIP's own models.
     #[test]

@@ -15,6 +15,10 @@ const FINE: usize = 800;
 /// Points of a smoothed curve, each the mean over its share of the steps.
 const SMOOTH: usize = 80;
 
+/// Values that a curve shows, by their size. A log can hold any number, and near the ends of f64 neither a diagram's ticks
+/// nor its lines come to an end.
+const SHOWN: std::ops::RangeInclusive<f64> = 1e-30..=1e30;
+
 /// Lengths in points.
 const MARGIN: f64 = 18.0;
 const LABEL: f64 = 12.5;
@@ -171,11 +175,17 @@ fn heading<'a>(area: &Area<'a>, title: &str, keys: &[Key]) -> Result<Area<'a>, B
     Ok(rest)
 }
 
+/// The points that can be shown, those outside of the diagram on its edge.
+fn shown(points: &[(f64, f64)], top: f64) -> Vec<(f64, f64)> {
+    let is_shown = |p: &&(f64, f64)| p.1 == 0.0 || SHOWN.contains(&p.1.abs());
+    points.iter().filter(is_shown).map(|p| (p.0, p.1.clamp(0.0, top))).collect()
+}
+
 /// One diagram over the steps, from zero up.
 fn panel(area: &Area, title: &str, steps: f64, curves: &[Curve]) -> Drawn {
     let (head, rest) = area.split_vertically(pt(if title.is_empty() { 4.0 } else { 32.0 }));
     text(&head, title, (MARGIN, 18.0), Anchor::Left, 14.0, &INK)?;
-    let top = curves.iter().flat_map(|c| &c.points).map(|p| p.1).fold(0.0, f64::max);
+    let top = curves.iter().flat_map(|c| shown(&c.points, f64::INFINITY)).map(|p| p.1).fold(0.0, f64::max);
     let top = if top > 0.0 { 1.06 * top } else { 1.0 };
     let mut chart = ChartBuilder::on(&rest)
         .margin_right(pt(24.0))
@@ -204,6 +214,7 @@ fn panel(area: &Area, title: &str, steps: f64, curves: &[Curve]) -> Drawn {
     text(&rest, "step", ((left + right) / 2.0, bottom + 29.0), Anchor::Centre, LABEL, &FAINT)?;
 
     for Curve { points, colour, width, dashed } in curves {
+        let points = shown(points, top);
         let style = colour.stroke_width(pt(*width) as u32);
         if *dashed {
             chart.draw_series(DashedLineSeries::new(points.iter().copied(), pt(5.0) as u32, pt(4.0) as u32, style))?;

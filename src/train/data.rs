@@ -51,6 +51,8 @@ impl Data {
             return Ok(Data::Emoji { emoji: Arc::new(Emoji::load()), cut, languages: options.languages.clone() });
         };
         let val = options.val_data.as_ref().map(|path| Own::open(path, &options.storage, limit)).transpose()?;
+        // Now, not when the first epoch is over.
+        val.as_ref().map_or(Ok(()), |val| val.exam().check())?;
         Ok(Data::Own { train: Own::open(train, &options.storage, limit)?, val, limit })
     }
 
@@ -82,7 +84,7 @@ impl Data {
     pub fn exam(&self, depth: Depth) -> Exam {
         match self {
             Data::Emoji { emoji, cut, .. } => Exam::Emoji(EmojiExam::new(Arc::clone(emoji), *cut, depth)),
-            Data::Own { val: Some(val), .. } => Exam::Pairs(PairsExam::new(Arc::clone(&val.pairs), "validation pairs")),
+            Data::Own { val: Some(val), .. } => Exam::Pairs(val.exam()),
             Data::Own { train, .. } => Exam::Pairs(PairsExam::new(Arc::clone(&train.pairs), "training pairs")),
         }
     }
@@ -111,6 +113,10 @@ impl Own {
             }
         };
         Ok(Own { path: path.into(), pairs, bad })
+    }
+
+    fn exam(&self) -> PairsExam {
+        PairsExam::new(Arc::clone(&self.pairs), "validation pairs")
     }
 
     pub fn pairs(&self) -> &Arc<dyn Dataset> {
@@ -169,9 +175,12 @@ impl fmt::Display for Own {
 
 impl Exam {
     /// The table, and the pairs that could not be read for it.
-    pub fn report(&self, embedder: &Embedder) -> (Report, BadReport) {
+    ///
+    /// # Errors
+    /// If that is all of them.
+    pub fn report(&self, embedder: &Embedder) -> Result<(Report, BadReport), InputError> {
         match self {
-            Exam::Emoji(exam) => (exam.report(embedder), BadReport::default()),
+            Exam::Emoji(exam) => Ok((exam.report(embedder), BadReport::default())),
             Exam::Pairs(exam) => exam.report(embedder),
         }
     }

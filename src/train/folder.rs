@@ -15,7 +15,7 @@ use crate::checkpoint::{self, CheckpointError, ConfigFile, Dtype};
 use crate::io::write_atomic;
 use crate::models::clip::{self, Model};
 use crate::optim::adamw::AdamW;
-use crate::params::Params;
+use crate::params::{self, Params};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -28,6 +28,8 @@ pub struct RunFolder {
 
 const RESUME: &str = "resume.safetensors";
 const OPTIONS: &str = "options.json";
+/// No run is as long, and nothing that is counted from here on overflows.
+const MOST_STEPS: u64 = 1 << 48;
 
 impl RunFolder {
     /// Makes the folder of a new run: its name, or the next number and the model.
@@ -53,8 +55,9 @@ impl RunFolder {
         let path = if run == "latest" { latest(logs)? } else { PathBuf::from(run) };
         let file = path.join(OPTIONS);
         let text = fs::read(&file).map_err(|source| TrainError::File { path: file.clone(), source })?;
-        let options = serde_json::from_slice(&text)
-            .map_err(|e| TrainError::File { path: file, source: io::Error::new(io::ErrorKind::InvalidData, e) })?;
+        let invalid = |reason: String| TrainError::File { path: file, source: io::Error::other(reason) };
+        let options: Result<Options, String> = serde_json::from_slice(&text).map_err(|e| e.to_string());
+        let options = options.and_then(|options| options.check().map(|()| options)).map_err(invalid)?;
         Ok((RunFolder { path }, options))
     }
 
@@ -82,11 +85,21 @@ impl RunFolder {
         self.file(RESUME).exists()
     }
 
-    /// The run's model, its parameters still to be loaded.
+    /// The run's model, its parameters still to be loaded. Nothing is allocated for more of them than there are.
     pub fn model(&self) -> Result<(Model, ConfigFile), CheckpointError> {
         let config = ConfigFile::read(&self.file(checkpoint::CONFIG))?;
-        let params = Params::zeros(clip::spec(&config.model_cfg));
-        Ok((Model { config: config.model_cfg.clone(), params }, config))
+        let spec = clip::spec(&config.model_cfg);
+        let (path, tensor, expected) = (self.file(RESUME), "params", vec![params::len(&spec)]);
+        match Reader::open(&path)?.shape(tensor) {
+            None => Err(CheckpointError::Missing { path, tensor: tensor.into() }),
+            Some(found) if found != expected => {
+                Err(CheckpointError::Shape { found: found.to_vec(), path, tensor: tensor.into(), expected })
+            }
+            Some(_) => {
+                let params = Params::zeros(spec);
+                Ok((Model { config: config.model_cfg.clone(), params }, config))
+            }
+        }
     }
 
     /// Restores what [`RunFolder::save`] saved, bit for bit.
@@ -96,7 +109,7 @@ impl RunFolder {
         for (name, out) in [("params", &mut model.params.flat), ("exp_avg", &mut adam.m), ("exp_avg_sq", &mut adam.v)] {
             reader.read(name, &[out.len()], out)?;
         }
-        let step = reader.metadata("step").and_then(|step| step.parse().ok());
+        let step = reader.metadata("step").and_then(|step| step.parse().ok()).filter(|&step| step <= MOST_STEPS);
         adam.steps = step.ok_or(CheckpointError::Config { path, reason: "it does not say its step".into() })?;
         Ok(())
     }

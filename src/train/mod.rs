@@ -16,7 +16,7 @@ use crate::eval::collapse::{Collapse, Watch};
 use crate::eval::embed::Embedder;
 use crate::eval::metrics::{Evaluation, Line, Log, Metrics, ReadError, Step};
 use crate::eval::report::Report;
-use crate::input::{Batch, InputError, Loader, LoaderConfig, Tokenizer};
+use crate::input::{Batch, Corner, InputError, Loader, LoaderConfig, Tokenizer};
 use crate::loss::info_nce::Loss;
 use crate::models::clip::Model;
 use crate::models::config::{Config, ConfigError, VOCAB_SIZE};
@@ -232,7 +232,7 @@ impl Run {
     }
 
     fn evaluate(&mut self, step: u64, exam: &Exam, progress: &Progress) -> Result<(), TrainError> {
-        let (report, _) = exam.report(&self.embedder());
+        let (report, _) = exam.report(&self.embedder())?;
         report.rows.iter().for_each(|row| progress.say(&exam::brief(row)));
         if let Some(collapse) = exam.collapse(&self.embedder()).filter(|_| step > self.schedule.warmup) {
             progress.say(&format!("warning: {collapse}"));
@@ -251,7 +251,7 @@ impl Run {
         println!("waited {} for pictures", clock(self.loader.stall()));
         println!("measuring the final model …");
         let exam = self.data.exam(Depth::Full);
-        let (report, unread) = exam.report(&self.embedder());
+        let (report, unread) = exam.report(&self.embedder())?;
         if unread.bad > 0 {
             println!("skipped when measuring: {unread}");
         }
@@ -293,7 +293,12 @@ fn millions(n: usize) -> f64 {
 /// The model to begin with.
 fn model(options: &Options) -> Result<(Model, ConfigFile), TrainError> {
     let (model, file) = match &options.pretrained {
-        Some(path) => checkpoint::load_model(path)?,
+        Some(path) => {
+            let (model, mut file) = checkpoint::load_model(path)?;
+            // The run's folder is OpenCLIP's, and is what a resumed run reads.
+            file.preprocess_cfg.corner = Corner::HalfEven;
+            (model, file)
+        }
         None => {
             let file = if options.model.ends_with(".json") {
                 ConfigFile::read(Path::new(&options.model))?

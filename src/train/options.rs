@@ -27,6 +27,9 @@ pub struct Cli {
     pub options: Options,
 }
 
+/// More threads than this a system may not give.
+const WORKERS: u32 = 1024;
+
 /// Everything that determines a run; kept in its folder, so that a resumed run is the same run.
 #[derive(Clone, Debug, PartialEq, Args, Serialize, Deserialize)]
 pub struct Options {
@@ -84,7 +87,7 @@ pub struct Options {
     #[arg(long, help_heading = "Run")]
     pub name: Option<String>,
     /// Threads that prepare pictures, beside those that compute
-    #[arg(long, default_value_t = 1, value_parser = positive(), help_heading = "Run")]
+    #[arg(long, default_value_t = 1, value_parser = up_to(WORKERS), help_heading = "Run")]
     pub workers: usize,
     /// Steps between two lines of progress
     #[arg(long, value_name = "STEPS", default_value_t = 10, value_parser = positive(), help_heading = "Run")]
@@ -160,6 +163,33 @@ impl Options {
         self.batch_size * self.accum_freq
     }
 
+    /// Refuses values that the command line would have refused: a file can hold any.
+    pub fn check(&self) -> Result<(), String> {
+        let counts = [
+            ("batch_size", self.batch_size, u32::MAX),
+            ("accum_freq", self.accum_freq, u32::MAX),
+            ("epochs", self.epochs, u32::MAX),
+            ("workers", self.workers, WORKERS),
+            ("log_every_n_steps", self.log_every_n_steps, u32::MAX),
+            ("save_frequency", self.save_frequency, u32::MAX),
+        ];
+        if let Some((name, value, most)) = counts.iter().find(|(_, value, most)| !(1..=*most as usize).contains(value))
+        {
+            return Err(format!("{name} is {value}, which is not between 1 and {most}"));
+        }
+        let named = |name: &str, outcome: Result<f32, String>| outcome.map(|_| ()).map_err(|e| format!("{name}: {e}"));
+        let (hyper, betas) = (
+            [("lr", Some(self.lr)), ("wd", Some(self.wd)), ("eps", self.eps), ("grad_clip_norm", self.grad_clip_norm)],
+            [("beta1", Some(self.beta1)), ("beta2", self.beta2)],
+        );
+        let chosen = |(name, value): (&'static str, Option<f32>)| Some((name, value?.to_string()));
+        hyper.into_iter().filter_map(chosen).try_for_each(|(name, text)| named(name, non_negative(&text)))?;
+        betas.into_iter().filter_map(chosen).try_for_each(|(name, text)| named(name, below_one(&text)))?;
+        share(&self.data.bad_share.to_string()).map_err(|e| format!("bad_share: {e}"))?;
+        let own = self.data.storage.csv_separator.map(|c| separator(&c.to_string()));
+        own.transpose().map(|_| ()).map_err(|e| format!("csv_separator: {e}"))
+    }
+
     /// What is chosen, and otherwise the paper's for this model.
     pub fn hyper(&self, config: &Config) -> Hyper {
         let Hyper { beta2, eps, .. } = Hyper::of(config);
@@ -174,8 +204,12 @@ fn model_help() -> String {
 }
 
 fn positive() -> impl clap::builder::TypedValueParser<Value = usize> {
+    up_to(u32::MAX)
+}
+
+fn up_to(most: u32) -> impl clap::builder::TypedValueParser<Value = usize> {
     use clap::builder::TypedValueParser;
-    clap::value_parser!(u32).range(1..).map(|value| value as usize)
+    clap::value_parser!(u32).range(1..=i64::from(most)).map(|value| value as usize)
 }
 
 fn number(text: &str) -> Result<f32, String> {

@@ -4,7 +4,7 @@ use crate::eval::embed::Embed;
 use crate::eval::report::{Report, Row};
 use crate::eval::retrieval::{self, Pairs, identify};
 use crate::input::random::rng;
-use crate::input::{BadReport, Dataset, Example, Picture};
+use crate::input::{BadReport, Dataset, Example, InputError, Picture};
 use ndarray::{Array2, Axis, concatenate};
 use rayon::prelude::*;
 use std::sync::Arc;
@@ -31,8 +31,23 @@ impl PairsExam {
         PairsExam { dataset, name, asked }
     }
 
+    /// # Errors
+    /// If not one of the pairs can be read.
+    pub fn check(&self) -> Result<(), InputError> {
+        let mut bad = BadReport::default();
+        let some = self.asked.chunks(BATCH).any(|places| !self.read(places, &mut bad).is_empty());
+        if some { Ok(()) } else { Err(self.empty(bad)) }
+    }
+
+    fn empty(&self, report: BadReport) -> InputError {
+        InputError::Empty { place: self.name.into(), report }
+    }
+
     /// The table, one row, and the pairs that could not be read for it.
-    pub fn report(&self, embedder: &impl Embed) -> (Report, BadReport) {
+    ///
+    /// # Errors
+    /// If that is all of them.
+    pub fn report(&self, embedder: &impl Embed) -> Result<(Report, BadReport), InputError> {
         let mut bad = BadReport::default();
         let (mut images, mut texts, mut captions, mut pictures) = (vec![], vec![], vec![], vec![]);
         for places in self.asked.chunks(BATCH) {
@@ -42,6 +57,9 @@ impl PairsExam {
             texts.push(embedder.captions(&own));
             captions.extend(examples.iter().map(|example| example.caption.clone()));
             pictures.extend(examples.into_iter().map(|example| digest(&example.picture)));
+        }
+        if captions.is_empty() {
+            return Err(self.empty(bad));
         }
         let (images, texts) = (stack(&images), stack(&texts));
         let caption = identify(&captions);
@@ -58,7 +76,7 @@ impl PairsExam {
             retrieval: retrieval::retrieval(images.view(), texts.view(), &pairs),
             retrieval_chance: retrieval::chance(&pairs),
         };
-        (Report { rows: vec![row] }, bad)
+        Ok((Report { rows: vec![row] }, bad))
     }
 
     /// The first `n` pairs that can be read.

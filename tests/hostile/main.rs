@@ -1,0 +1,121 @@
+//! Every parser of foreign bytes against files that mean harm: an answer or an error, in little time and memory, never a
+//! panic.
+//!
+//! Two kinds of files: valid ones with some bytes changed, cut or put in, and well-formed ones that say monstrous things.
+//! The seed is fixed, so that a run that passes passes again.
+
+mod captions;
+mod checkpoints;
+mod configurations;
+mod index;
+mod pictures;
+mod runs;
+mod tables;
+mod tokenizers;
+#[path = "../support"]
+mod support {
+    #[expect(dead_code, reason = "what is broken here is broken byte by byte")]
+    pub mod folders;
+    #[expect(dead_code, reason = "no batches here")]
+    pub mod tiny;
+}
+
+use proptest::prelude::*;
+use proptest::sample::Index;
+use proptest::test_runner::RngSeed;
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+/// Bytes that all tests of this program together may hold at a time. The largest file among them has a megabyte.
+const MEMORY: usize = 1 << 30;
+
+/// The system's allocator up to [`MEMORY`]; beyond, the process ends and says so.
+struct Bounded;
+
+static HELD: AtomicUsize = AtomicUsize::new(0);
+
+/// Whether there is room for so many bytes more.
+fn reserve(size: usize) -> bool {
+    let fits = HELD.fetch_add(size, Relaxed).saturating_add(size) <= MEMORY;
+    if !fits {
+        HELD.fetch_sub(size, Relaxed);
+    }
+    fits
+}
+
+// SAFETY: what is granted is the system's allocator's; a null pointer is the contract's answer to what is refused.
+unsafe impl GlobalAlloc for Bounded {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the caller keeps GlobalAlloc's contract.
+        if reserve(layout.size()) { unsafe { System.alloc(layout) } } else { std::ptr::null_mut() }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the caller keeps GlobalAlloc's contract. Unlike the default, this touches no page.
+        if reserve(layout.size()) { unsafe { System.alloc_zeroed(layout) } } else { std::ptr::null_mut() }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        HELD.fetch_sub(layout.size(), Relaxed);
+        // SAFETY: the caller keeps GlobalAlloc's contract.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Bounded = Bounded;
+
+/// So many cases, always the same.
+fn cases(cases: u32) -> ProptestConfig {
+    ProptestConfig { cases, rng_seed: RngSeed::Fixed(1), failure_persistence: None, ..ProptestConfig::default() }
+}
+
+/// What can happen to a file.
+#[derive(Clone, Debug)]
+enum Edit {
+    Set(Index, u8),
+    Flip(Index, u32),
+    Insert(Index, Vec<u8>),
+    Cut(Index, usize),
+    End(Index),
+}
+
+fn edits() -> impl Strategy<Value = Vec<Edit>> {
+    let place = any::<Index>;
+    let edit = prop_oneof![
+        3 => (place(), prop_oneof![Just(0), Just(0xff), Just(0x7f), any::<u8>()]).prop_map(|(at, to)| Edit::Set(at, to)),
+        3 => (place(), 0..8u32).prop_map(|(at, bit)| Edit::Flip(at, bit)),
+        1 => (place(), prop::collection::vec(any::<u8>(), 1..9)).prop_map(|(at, bytes)| Edit::Insert(at, bytes)),
+        1 => (place(), 1..20usize).prop_map(|(at, bytes)| Edit::Cut(at, bytes)),
+        1 => place().prop_map(Edit::End),
+    ];
+    prop::collection::vec(edit, 1..5)
+}
+
+/// The file after the edits, of which those at its start are the likelier: headers do more harm than data.
+fn damaged(bytes: &[u8], edits: &[Edit]) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    for (i, edit) in edits.iter().enumerate() {
+        let len = if i % 2 == 0 { bytes.len().min(64) } else { bytes.len() };
+        let (Edit::Set(at, _) | Edit::Flip(at, _) | Edit::Insert(at, _) | Edit::Cut(at, _) | Edit::End(at)) = edit;
+        let at = if len == 0 { return bytes } else { at.index(len) };
+        match edit {
+            Edit::Set(_, to) => bytes[at] = *to,
+            Edit::Flip(_, bit) => bytes[at] ^= 1 << bit,
+            Edit::Insert(_, new) => drop(bytes.splice(at..at, new.iter().copied())),
+            Edit::Cut(_, cut) => drop(bytes.drain(at..(at + cut).min(bytes.len()))),
+            Edit::End(_) => bytes.truncate(at),
+        }
+    }
+    bytes
+}
+
+/// What comes of it, if that takes no longer than anybody would wait.
+#[track_caller]
+fn promptly<T>(run: impl FnOnce() -> T) -> T {
+    let start = Instant::now();
+    let outcome = run();
+    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+    outcome
+}

@@ -1,0 +1,154 @@
+//! Picture files of all formats.
+
+use super::{cases, damaged, edits};
+use clip::input::decode::{self, decode};
+use clip::input::{Mode, Picture, Preprocess, Scratch};
+use image::{DynamicImage, ImageFormat, RgbaImage};
+use proptest::prelude::*;
+use std::io::Cursor;
+use std::sync::LazyLock;
+
+const FORMATS: [ImageFormat; 6] =
+    [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::WebP, ImageFormat::Gif, ImageFormat::Bmp, ImageFormat::Tiff];
+
+/// The same small picture in every format and kind of pixel that the format has.
+static FILES: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
+    let picture = RgbaImage::from_fn(19, 11, |x, y| image::Rgba([(x * 13) as u8, (y * 23) as u8, (x * y) as u8, 200]));
+    let rgba = DynamicImage::from(picture);
+    let kinds = [
+        DynamicImage::from(rgba.to_rgb8()),
+        DynamicImage::from(rgba.to_luma8()),
+        DynamicImage::from(rgba.to_luma16()),
+        DynamicImage::from(rgba.to_rgba16()),
+        DynamicImage::from(rgba.to_rgb32f()),
+        rgba,
+    ];
+    FORMATS.iter().flat_map(|&format| kinds.iter().filter_map(move |kind| encoded(kind, format))).collect()
+});
+
+fn encoded(picture: &DynamicImage, format: ImageFormat) -> Option<Vec<u8>> {
+    let mut file = Cursor::new(vec![]);
+    picture.write_to(&mut file, format).ok()?;
+    Some(file.into_inner())
+}
+
+/// What can be decoded can be shown to a model.
+fn look(bytes: &[u8]) {
+    let Ok(picture) = decode(bytes) else { return };
+    assert_eq!(picture.samples.len(), picture.width * picture.height * picture.mode.channels());
+    let preprocess = Preprocess { size: 4, ..Preprocess::default() };
+    let mut out = [f32::NAN; 48];
+    preprocess.apply(&picture, &mut Scratch::default(), &mut out);
+    assert!(out.iter().all(|v| v.is_finite()));
+}
+
+proptest! {
+    #![proptest_config(cases(1500))]
+
+    #[test]
+    fn damaged_pictures_are_survived(which in any::<prop::sample::Index>(), edits in edits()) {
+        look(&damaged(&FILES[which.index(FILES.len())], &edits));
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(300))]
+
+    /// Sizes stand within the first bytes of every format but JPEG.
+    #[test]
+    fn monstrous_sizes_are_survived(which in any::<prop::sample::Index>(), at in 0..40usize, bytes in prop::sample::select(&[[0xff; 4], [0; 4], [0x7f, 0xff, 0xff, 0xff], [0, 0, 0xea, 0x60], [0x60, 0xea, 0, 0]][..])) {
+        let mut file = FILES[which.index(FILES.len())].clone();
+        file[at..at + 4].copy_from_slice(&bytes);
+        look(&file);
+    }
+
+    /// The first bytes of one format, the rest of another.
+    #[test]
+    fn mixed_formats_are_survived(a in any::<prop::sample::Index>(), b in any::<prop::sample::Index>(), cut in 0..60usize) {
+        let (a, b) = (&FILES[a.index(FILES.len())], &FILES[b.index(FILES.len())]);
+        look(&[&a[..cut.min(a.len())], &b[cut.min(b.len())..]].concat());
+    }
+}
+
+#[test]
+fn every_format_is_tried_whole() {
+    assert!(FILES.len() > 15, "{}", FILES.len());
+    FILES.iter().for_each(|file| look(file));
+    assert!(FILES.iter().all(|file| decode(file).is_ok_and(|picture| (picture.width, picture.height) == (19, 11))));
+}
+
+#[test]
+fn the_bytes_decide_and_not_the_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("picture.jpg");
+    for file in FILES.iter() {
+        std::fs::write(&path, file).unwrap();
+        assert_eq!(decode::open(&path).unwrap().width, 19);
+    }
+    for text in ["", "not a picture", "<svg/>"] {
+        std::fs::write(&path, text).unwrap();
+        assert!(decode::open(&path).unwrap_err().to_string().contains("picture.jpg"));
+    }
+}
+
+/// A GIF of 0 × 0 pixels is whole; there is nothing in it to resize.
+#[test]
+fn a_picture_without_pixels_is_no_picture() {
+    let mut gif = b"GIF89a\0\0\0\0\x80\0\0\0\0\0\xff\xff\xff".to_vec();
+    gif.extend(b",\0\0\0\0\x01\0\x01\0\0\x02\x02\x44\x01\0;");
+    for size in [[0, 0, 0, 0], [0, 0, 1, 0], [1, 0, 0, 0]] {
+        gif[6..10].copy_from_slice(&size);
+        assert!(decode(&gif).is_err(), "{size:?}");
+    }
+    gif[6..10].copy_from_slice(&[1, 0, 1, 0]);
+    assert!(decode(&gif).is_ok());
+}
+
+/// Nine hundred million pixels of grey pass every limit on bytes, and are 2.7 GB as red, green and blue.
+#[test]
+fn a_picture_of_one_colour_cannot_fill_the_memory() {
+    let file = |width: u32, height: u32| {
+        let mut file = vec![];
+        let mut encoder = png::Encoder::new(&mut file, width, height);
+        encoder.set_color(png::ColorType::Grayscale);
+        encoder.set_depth(png::BitDepth::One);
+        encoder.write_header().unwrap().write_image_data(&vec![0; (width.div_ceil(8) * height) as usize]).unwrap();
+        file
+    };
+    let bomb = file(30_000, 10_000);
+    assert!(bomb.len() < 1 << 16, "{}", bomb.len());
+    assert!(decode(&bomb).is_err());
+    assert_eq!(decode(&file(3000, 100)).unwrap().width, 3000);
+}
+
+/// A link to a device is a name that a table can hold.
+#[cfg(unix)]
+#[test]
+fn a_file_without_end_is_no_picture() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("endless.png");
+    std::os::unix::fs::symlink("/dev/zero", &path).unwrap();
+    assert!(decode::open(&path).unwrap_err().to_string().contains("not a file"));
+    std::fs::File::create(folder.path().join("hole.png")).unwrap().set_len(1 << 40).unwrap();
+    assert!(decode::open(&folder.path().join("hole.png")).unwrap_err().to_string().contains("larger than"));
+}
+
+/// EXIF is not looked at, whatever it says.
+#[test]
+fn exif_changes_nothing() {
+    let plain =
+        encoded(&DynamicImage::from(image::RgbImage::from_pixel(8, 16, image::Rgb([9, 99, 200]))), ImageFormat::Jpeg)
+            .unwrap();
+    let picture = decode(&plain).unwrap();
+    for exif in [
+        &b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"[..],
+        b"Exif\0\0II*\0\xff\xff\xff\xff",
+        b"Exif\0\0",
+    ] {
+        let length = (exif.len() as u16 + 2).to_be_bytes();
+        let file = [&plain[..2], &[0xff, 0xe1], &length, exif, &plain[2..]].concat();
+        assert_eq!(decode(&file).unwrap(), picture);
+    }
+    assert_eq!((picture.width, picture.height, picture.mode), (8, 16, Mode::Rgb));
+    assert_ne!(picture, Picture::default());
+}

@@ -1,0 +1,189 @@
+//! What a run of the trainer leaves behind, and reads when it goes on.
+
+use super::support::tiny;
+use super::{cases, damaged, edits, promptly};
+use clap::Parser;
+use clip::checkpoint::ConfigFile;
+use clip::checkpoint::safetensors::{Tensor, write};
+use clip::checkpoint::{CONFIG, Dtype};
+use clip::eval::metrics::{Line, Log, Metrics, Step};
+use clip::models::clip::Model;
+use clip::optim::adamw::AdamW;
+use clip::plot::curves;
+use clip::train::Cli;
+use clip::train::folder::RunFolder;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use std::fs;
+use std::path::Path;
+use tempfile::TempDir;
+
+fn step(step: u64, value: f64) -> Step {
+    Step {
+        step,
+        loss: value,
+        loss_image_to_text: value,
+        loss_text_to_image: value,
+        loss_chance: value,
+        logit_scale: value,
+        lr: value,
+        grad_norm: value,
+        pairs_per_second: value,
+    }
+}
+
+fn log() -> Vec<u8> {
+    let recall = json!({ "at1": 0.1, "at5": 0.2, "at10": 0.3 });
+    let retrieval = json!({ "image_to_text": recall, "text_to_image": recall });
+    let row = json!({
+        "concepts": "own", "pictures": "training pairs", "without_flags": false, "images": 9, "zero_shot": null,
+        "retrieval": retrieval, "retrieval_chance": retrieval,
+    });
+    let mut lines: Vec<String> = (1..6).map(|i| serde_json::to_string(&Line::Step(step(i, 1.5))).unwrap()).collect();
+    lines.push(json!({ "step": 5, "eval": { "rows": [row] } }).to_string());
+    lines.iter().flat_map(|line| [line.as_bytes(), b"\n"].concat()).collect()
+}
+
+fn draw(metrics: &Metrics) {
+    for curve in [curves::loss, curves::recall, curves::schedule] {
+        assert!(curve(metrics).width() > 0);
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(200))]
+
+    #[test]
+    fn damaged_logs_are_survived(edits in edits()) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("metrics.jsonl");
+        fs::write(&path, damaged(&log(), &edits)).unwrap();
+        let _ = Metrics::read(&path);
+        let mut open = Log::open(&path).unwrap();
+        open.append(&Line::Step(step(9, 1.0))).unwrap();
+        let end = fs::read(&path).unwrap();
+        assert!(end.ends_with(b"}\n"));
+    }
+
+    #[test]
+    fn damaged_states_are_survived(file in prop::sample::select(&[CONFIG, "resume.safetensors", "options.json"][..]), edits in edits()) {
+        let run = run();
+        let path = run.path().join(file);
+        fs::write(&path, damaged(&fs::read(&path).unwrap(), &edits)).unwrap();
+        resume(run.path());
+    }
+}
+
+proptest! {
+    // A picture of curves takes its time.
+    #![proptest_config(cases(4))]
+
+    #[test]
+    fn curves_of_any_numbers_are_drawn(values in prop::collection::vec(
+        (prop::sample::select(&[0, 1, 1 << 40, u64::MAX][..]), prop::sample::select(&[0.0, -1.0, 1e-320, 1e300, f64::MAX, f64::NAN, f64::INFINITY, f64::NEG_INFINITY][..])), 1..6,
+    )) {
+        let mut metrics = Metrics::default();
+        values.into_iter().for_each(|(at, value)| metrics.push(Line::Step(step(at, value))));
+        promptly(|| draw(&metrics));
+    }
+}
+
+/// Values whose sum, or whose six percent more, is infinite.
+#[test]
+fn curves_of_the_largest_numbers_are_drawn() {
+    for value in [f64::MAX, 1e308, 5e-324] {
+        let mut metrics = Metrics::default();
+        (1..900).for_each(|at| metrics.push(Line::Step(step(at * (u64::MAX / 1000), value))));
+        promptly(|| draw(&metrics));
+    }
+}
+
+/// A run of a tiny model that was stopped after seven steps.
+fn run() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let config = tiny::config(8);
+    let model = Model::new(config.clone(), 1);
+    let mut adam = AdamW::new(model.params.flat.len());
+    adam.steps = 7;
+    RunFolder { path: folder.path().into() }.save(&model, &ConfigFile::new(config), &adam).unwrap();
+    let options = Cli::parse_from(["train"]).options;
+    fs::write(folder.path().join("options.json"), serde_json::to_vec(&options).unwrap()).unwrap();
+    folder
+}
+
+/// What `train --resume` reads.
+fn resume(path: &Path) -> Option<u64> {
+    let (folder, _) = RunFolder::find(path.to_str().unwrap(), Path::new("runs")).ok()?;
+    let (mut model, _) = folder.model().ok()?;
+    let mut adam = AdamW::new(model.params.flat.len());
+    folder.load(&mut model, &mut adam).ok()?;
+    Some(adam.steps)
+}
+
+#[test]
+fn a_sound_state_is_resumed() {
+    assert_eq!(resume(run().path()), Some(7));
+}
+
+/// Memory is taken for what the state holds, not for what the configuration beside it says.
+#[test]
+fn a_configuration_of_another_model_takes_no_memory() {
+    let run = run();
+    let path = run.path().join(CONFIG);
+    let mut json: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    json["model_cfg"]["text_cfg"]["vocab_size"] = json!(1 << 24);
+    json["model_cfg"]["text_cfg"]["width"] = json!(200);
+    fs::write(&path, json.to_string()).unwrap();
+    let error = RunFolder { path: run.path().into() }.model().map(|_| ()).unwrap_err().to_string();
+    assert!(error.contains("resume.safetensors") && error.contains("params"), "{error}");
+}
+
+#[test]
+fn a_step_that_cannot_be_counted_from_is_refused() {
+    let run = run();
+    let folder = RunFolder { path: run.path().into() };
+    let (mut model, _) = folder.model().unwrap();
+    let flat = model.params.flat.clone();
+    let mut adam = AdamW::new(flat.len());
+    for step in ["18446744073709551615", "-1", "7.5", ""] {
+        let tensors =
+            ["params", "exp_avg", "exp_avg_sq"].map(|name| Tensor::new(name, &[flat.len()], &flat, Dtype::F32));
+        write(&run.path().join("resume.safetensors"), &tensors, [("step", step)]).unwrap();
+        let error = folder.load(&mut model, &mut adam).unwrap_err().to_string();
+        assert!(error.contains("does not say its step"), "{error}");
+    }
+}
+
+/// The command line would have refused these.
+#[test]
+fn options_that_no_command_line_has_are_refused() {
+    let run = run();
+    let path = run.path().join("options.json");
+    let sound: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    for (field, value) in [
+        ("batch_size", json!(0)),
+        ("workers", json!(u64::MAX)),
+        ("epochs", json!(u64::MAX)),
+        ("log_every_n_steps", json!(0)),
+        ("lr", json!(-1.0)),
+        ("lr", json!(1e39)),
+        ("beta1", json!(1.0)),
+        ("beta2", json!(7.0)),
+        ("eps", json!(-1.0)),
+    ] {
+        let mut json = sound.clone();
+        json[field] = value;
+        fs::write(&path, json.to_string()).unwrap();
+        let error =
+            RunFolder::find(run.path().to_str().unwrap(), Path::new("runs")).map(|_| ()).unwrap_err().to_string();
+        assert!(error.contains("options.json") && error.contains(field), "{error}");
+    }
+    for (field, value) in [("bad_share", json!(2)), ("csv_separator", json!("€"))] {
+        let mut json = sound.clone();
+        json["data"][field] = value;
+        fs::write(&path, json.to_string()).unwrap();
+        let error =
+            RunFolder::find(run.path().to_str().unwrap(), Path::new("runs")).map(|_| ()).unwrap_err().to_string();
+        assert!(error.contains(field), "{error}");
+    }
+}

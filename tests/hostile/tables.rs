@@ -1,0 +1,216 @@
+//! Pairs of pictures and captions: tables, tar shards, IDX files, lists of class names.
+
+use super::{cases, damaged, edits, promptly};
+use clip::input::idx::{IdxPictures, Part};
+use clip::input::random::rng;
+use clip::input::*;
+use proptest::prelude::*;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+use tempfile::TempDir;
+
+/// Whatever is in the first of the examples.
+fn look(dataset: Result<impl Dataset, InputError>) {
+    let Ok(dataset) = dataset else { return };
+    for index in 0..dataset.concepts().len().min(8) {
+        let mut example = Example::default();
+        if dataset.read(index, &mut rng(&[]), &mut example).is_ok() {
+            assert!(example.picture.width * example.picture.height > 0 && !clean(&example.caption).is_empty());
+        }
+    }
+}
+
+fn read(dataset: &dyn Dataset, index: usize) -> Result<Example, BadExample> {
+    let mut example = Example::default();
+    dataset.read(index, &mut rng(&[]), &mut example).map(|()| example)
+}
+
+fn folder(name: &str, bytes: &[u8]) -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("a.png"), &*PNG).unwrap();
+    let path = folder.path().join(name);
+    fs::write(&path, bytes).unwrap();
+    (folder, path)
+}
+
+static PNG: LazyLock<Vec<u8>> = LazyLock::new(|| {
+    let mut bytes = std::io::Cursor::new(vec![]);
+    image::RgbImage::from_pixel(5, 4, image::Rgb([7; 3])).write_to(&mut bytes, image::ImageFormat::Png).unwrap();
+    bytes.into_inner()
+});
+
+/// What opens a shard with a picture and captions of both kinds, under a long name too.
+static TAR: LazyLock<Vec<u8>> = LazyLock::new(|| {
+    let long = format!("{}/b", "long".repeat(40));
+    let members: [(String, &[u8]); 6] = [
+        ("a.png".into(), &PNG),
+        ("a.txt".into(), b"a caption"),
+        (format!("{long}.png"), &PNG),
+        (format!("{long}.json"), br#"{"caption":"another"}"#),
+        ("c.jpg".into(), b"no picture"),
+        ("c.txt".into(), b"\xff\xfe"),
+    ];
+    let mut tar = tar::Builder::new(vec![]);
+    for (name, bytes) in members {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(bytes.len() as u64);
+        tar.append_data(&mut header, name, bytes).unwrap();
+    }
+    tar.into_inner().unwrap()
+});
+
+/// A member's header with everything in it as given, its sum right.
+fn header(name: &str, kind: u8, size: &[u8; 12]) -> Vec<u8> {
+    let mut header = tar::Header::new_gnu();
+    // The library that writes does not let every name pass.
+    header.as_mut_bytes()[..name.len()].copy_from_slice(name.as_bytes());
+    header.as_mut_bytes()[156] = kind;
+    header.as_mut_bytes()[124..136].copy_from_slice(size);
+    header.set_cksum();
+    header.as_bytes().to_vec()
+}
+
+proptest! {
+    #![proptest_config(cases(200))]
+
+    #[test]
+    fn damaged_shards_are_survived(edits in edits()) {
+        let (_folder, path) = folder("0.tar", &damaged(&TAR, &edits));
+        look(Shards::open(&[path], 4, BadLimit::default()));
+    }
+
+    /// Kinds and sizes of members as no program writes them, each header with the right sum.
+    #[test]
+    fn any_headers_are_survived(members in prop::collection::vec((
+        prop::sample::select(&["a.png", "a.txt", "a.json", "../a.txt", "/a.png", ".png", "a", "././@LongLink", "x/a.png"][..]),
+        prop::sample::select(&b"0\x001257LKxgSVM"[..]),
+        prop::sample::select(vec![*b"00000000000\0", *b"00000000005\0", *b"00000001000\0", *b"77777777777\0", *b"\x80\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff",
+            *b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", *b"            ", *b"-1\0\0\0\0\0\0\0\0\0\0"]),
+        0..3usize,
+    ), 1..6)) {
+        let blocks = members.iter().flat_map(|(name, kind, size, data)| {
+            [header(name, *kind, size), vec![b'7'; 512 * data]].concat()
+        });
+        let (_folder, path) = folder("0.tar", &blocks.collect::<Vec<u8>>());
+        promptly(|| look(Shards::open(&[path], 4, BadLimit::default())));
+    }
+
+    #[test]
+    fn damaged_tables_are_survived(edits in edits(), separator in any::<u8>()) {
+        let csv = "filepath,title\na.png,\"one, two\"\n./a.png,\"three \"\" four\"\nb.png,five\n/dev/zero,six\n\0,seven\n";
+        let (_folder, path) = folder("0.csv", &damaged(csv.as_bytes(), &edits));
+        for separator in [b',', separator] {
+            look(Table::csv(&path, &CsvLayout { separator, ..CsvLayout::default() }, BadLimit::default()));
+        }
+        let lines = "{\"file_name\":\"a.png\",\"text\":\"one\"}\n\n{\"file_name\":\"/dev/zero\",\"text\":\"two\",\"more\":[1]}\r\n{\"text\":3}\n";
+        let (_folder, path) = folder("metadata.jsonl", &damaged(lines.as_bytes(), &edits));
+        look(Table::jsonl(&path, BadLimit::default()));
+    }
+
+    /// The two files of IDX speak of each other.
+    #[test]
+    fn any_pair_of_idx_files_is_survived(
+        images in prop::collection::vec(prop::sample::select(&[0, 1, 2, 5, 1 << 16, u32::MAX][..]), 0..4),
+        labels in prop::collection::vec(prop::sample::select(&[0, 1, 2, u32::MAX][..]), 0..3),
+        bytes in prop::collection::vec(0..4u8, 0..60),
+    ) {
+        let idx = |dims: &[u32], bytes: &[u8]| {
+            let dims_bytes: Vec<u8> = dims.iter().flat_map(|dim| dim.to_be_bytes()).collect();
+            [&[0, 0, 8, dims.len() as u8], &dims_bytes[..], bytes].concat()
+        };
+        let size = |dims: &[u32]| dims.iter().fold(1usize, |size, &dim| size.saturating_mul(dim as usize)).min(bytes.len());
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("t10k-images-idx3-ubyte"), idx(&images, &bytes[..size(&images)])).unwrap();
+        fs::write(folder.path().join("t10k-labels-idx1-ubyte"), idx(&labels, &bytes[..size(&labels)])).unwrap();
+        look(IdxPictures::open(folder.path(), Part::Test, &["one".into(), "two".into()]));
+    }
+}
+
+#[test]
+fn a_sound_shard_is_read() {
+    let (_folder, path) = folder("0.tar", &TAR);
+    let shards = Shards::open(&[path], 1, BadLimit::default()).unwrap();
+    assert_eq!(read(&shards, 0).unwrap().caption, "a caption");
+    assert_eq!(read(&shards, 1).unwrap().caption, "another");
+    assert!(read(&shards, 2).unwrap_err().reason.contains("UTF-8"));
+}
+
+/// A hole of a terabyte takes no room on the disk, and must take none in memory.
+#[cfg(unix)]
+#[test]
+fn members_of_any_length_are_named_and_not_read() {
+    let size = |size: u64| {
+        let mut field = [0; 12];
+        field[0] = 0x80;
+        field[4..].copy_from_slice(&size.to_be_bytes());
+        field
+    };
+    let file = |members: &[(&str, u64)]| {
+        let (folder, path) = folder("0.tar", b"");
+        let file = fs::File::create(&path).unwrap();
+        let mut at = 0;
+        for (name, length) in members {
+            std::os::unix::fs::FileExt::write_all_at(&file, &header(name, b'0', &size(*length)), at).unwrap();
+            at += 512 + length.next_multiple_of(512);
+        }
+        file.set_len(at + 1024).unwrap();
+        (folder, Shards::open(&[path], 1, BadLimit::default()).unwrap())
+    };
+    for members in
+        [[("a.png", 1 << 40), ("a.txt", 5)], [("a.txt", 1 << 40), ("a.png", 5)], [("a.json", 1 << 40), ("a.png", 5)]]
+    {
+        let (_folder, shards) = file(&members);
+        let error = promptly(|| read(&shards, 0)).unwrap_err();
+        let empty = error.reason.contains("empty") && members[0].0 == "a.png";
+        assert!(error.reason.contains("the most") || empty, "{error}");
+    }
+}
+
+/// Rows may name any path; what is no file is a bad row.
+#[cfg(unix)]
+#[test]
+fn rows_that_name_devices_are_bad_rows() {
+    let (_folder, path) = folder("0.tsv", b"filepath\ttitle\n/dev/zero\tone\n/dev/null\ttwo\n.\tthree\na.png\tfour\n");
+    let table = Table::csv(&path, &CsvLayout::default(), BadLimit::default()).unwrap();
+    for row in 0..3 {
+        let error = promptly(|| read(&table, row)).unwrap_err();
+        assert!(error.reason.contains("not a file") && error.place.contains(&format!("line {}", row + 2)), "{error}");
+    }
+    read(&table, 3).unwrap();
+}
+
+/// A picture without pixels used to stop the loader; it is one bad example.
+#[test]
+fn a_picture_without_pixels_is_a_bad_row() {
+    let (folder, path) = folder("0.tsv", b"filepath\ttitle\nempty.gif\tone\na.png\ttwo\n");
+    let mut gif = b"GIF89a\0\0\0\0\x80\0\0\0\0\0\xff\xff\xff".to_vec();
+    gif.extend(b",\0\0\0\0\x01\0\x01\0\0\x02\x02\x44\x01\0;");
+    fs::write(folder.path().join("empty.gif"), gif).unwrap();
+    let table = Table::csv(&path, &CsvLayout::default(), BadLimit::default()).unwrap();
+    let error = read(&table, 0).unwrap_err();
+    assert!(error.reason.contains("empty.gif"), "{error}");
+}
+
+/// All that can be listed is asked for by name.
+#[test]
+fn empty_tables_are_refused() {
+    for (name, text) in [("a.csv", ""), ("a.csv", "filepath,title\n"), ("a.csv", "\n\n"), ("a.csv", "\u{feff}")] {
+        let (_folder, path) = folder(name, text.as_bytes());
+        let layout = CsvLayout { separator: b',', ..CsvLayout::default() };
+        assert!(named(Table::csv(&path, &layout, BadLimit::default()), &path), "{text:?}");
+    }
+    for text in ["", "\n", "[]", "null\n", "{}\n"] {
+        let (_folder, path) = folder("metadata.jsonl", text.as_bytes());
+        assert!(named(Table::jsonl(&path, BadLimit::default()), &path), "{text:?}");
+    }
+    for bytes in [&b""[..], &[0; 512], &[0; 1024], &[0xff; 1024]] {
+        let (_folder, path) = folder("0.tar", bytes);
+        assert!(named(Shards::open(&[&path], 1, BadLimit::default()), &path), "{bytes:?}");
+    }
+}
+
+/// Refused, with the name of the file.
+fn named<T>(outcome: Result<T, InputError>, path: &Path) -> bool {
+    outcome.err().is_some_and(|error| error.to_string().contains(&path.display().to_string()))
+}
