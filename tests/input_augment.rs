@@ -12,7 +12,6 @@ fn plain() -> Preprocess {
         mean: [0.0; 3],
         std: [1.0 / 255.0; 3],
         resize_mode: ResizeMode::Squash,
-        corner: Corner::HalfEven,
         ..Preprocess::default()
     }
 }

@@ -74,7 +74,6 @@ fn longest_pads_with_black() {
         mean: [0.0; 3],
         std: [1.0; 3],
         resize_mode: ResizeMode::Longest,
-        corner: Corner::HalfEven,
         ..Preprocess::default()
     };
     let plane = [0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0];

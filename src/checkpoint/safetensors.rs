@@ -82,14 +82,25 @@ impl Reader {
     /// counts are.
     pub fn read(&self, name: &str, shape: &[usize], out: &mut [f32]) -> Result<(), CheckpointError> {
         let (path, tensor) = (&self.path, name);
-        let Some(info) = self.header.info(name) else {
-            return Err(CheckpointError::Missing { path: path.into(), tensor: tensor.into() });
-        };
-        check::shape(path, tensor, &info.shape, shape)?;
+        let info = self.info(name, shape)?;
         let dtype = check::dtype(path, tensor, Dtype::of(info.dtype), shape, &format!("{:?}", info.dtype))?;
         let start = self.data_start + info.data_offsets.0 as u64;
         self.convert(start, dtype, out).map_err(|source| CheckpointError::Io { path: path.into(), source })?;
         check::finite(path, tensor, out)
+    }
+
+    /// Refuses a tensor that is missing or has another shape; nothing of it is read.
+    pub fn check(&self, name: &str, shape: &[usize]) -> Result<(), CheckpointError> {
+        self.info(name, shape).map(|_| ())
+    }
+
+    fn info(&self, tensor: &str, shape: &[usize]) -> Result<&TensorInfo, CheckpointError> {
+        let path = &self.path;
+        let Some(info) = self.header.info(tensor) else {
+            return Err(CheckpointError::Missing { path: path.into(), tensor: tensor.into() });
+        };
+        check::shape(path, tensor, &info.shape, shape)?;
+        Ok(info)
     }
 
     fn convert(&self, mut start: u64, dtype: Dtype, out: &mut [f32]) -> io::Result<()> {

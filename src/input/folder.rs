@@ -42,8 +42,7 @@ pub fn folders_in(folder: &Path) -> Result<Vec<PathBuf>, InputError> {
     Ok(folders)
 }
 
-/// Reads a picture. After an error `picture` is a black pixel, which any model can be
-/// shown.
+/// Reads a picture. After an error `picture` is a black pixel, which any model can be shown.
 ///
 /// # Errors
 /// [`InputError::Io`] and [`InputError::Picture`], with the file's name.

@@ -389,7 +389,7 @@ mod tests {
         assert!(broken_resnet(|v| v.width = 33).contains("halves vision_cfg.width, 33"));
         assert!(broken_resnet(|v| v.image_size = 31).contains("image_size 31 to 0"));
         assert!(broken_resnet(|v| v.image_size = 63).contains("image_size 63 to 1"));
-        assert!(broken_resnet(|v| v.head_width = 48).contains("1024 is not a multiple of vision_cfg.head_width 48"));
+        assert!(broken_resnet(|v| v.head_width = 40).contains("768 is not a multiple of vision_cfg.head_width 40"));
         assert!(broken(|c| c.text_cfg.vocab_size = usize::MAX).contains("more than"));
     }
 }

@@ -52,7 +52,9 @@ impl Data {
         };
         let val = options.val_data.as_ref().map(|path| Own::open(path, &options.storage, limit)).transpose()?;
         // Now, not when the first epoch is over.
-        val.as_ref().map_or(Ok(()), |val| val.exam().check())?;
+        if let Some(val) = &val {
+            val.exam().check()?;
+        }
         Ok(Data::Own { train: Own::open(train, &options.storage, limit)?, val, limit })
     }
 

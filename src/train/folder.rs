@@ -89,17 +89,8 @@ impl RunFolder {
     pub fn model(&self) -> Result<(Model, ConfigFile), CheckpointError> {
         let config = ConfigFile::read(&self.file(checkpoint::CONFIG))?;
         let spec = clip::spec(&config.model_cfg);
-        let (path, tensor, expected) = (self.file(RESUME), "params", vec![params::len(&spec)]);
-        match Reader::open(&path)?.shape(tensor) {
-            None => Err(CheckpointError::Missing { path, tensor: tensor.into() }),
-            Some(found) if found != expected => {
-                Err(CheckpointError::Shape { found: found.to_vec(), path, tensor: tensor.into(), expected })
-            }
-            Some(_) => {
-                let params = Params::zeros(spec);
-                Ok((Model { config: config.model_cfg.clone(), params }, config))
-            }
-        }
+        Reader::open(&self.file(RESUME))?.check("params", &[params::len(&spec)])?;
+        Ok((Model { config: config.model_cfg.clone(), params: Params::zeros(spec) }, config))
     }
 
     /// Restores what [`RunFolder::save`] saved, bit for bit.

@@ -177,14 +177,18 @@ impl Options {
         {
             return Err(format!("{name} is {value}, which is not between 1 and {most}"));
         }
-        let named = |name: &str, outcome: Result<f32, String>| outcome.map(|_| ()).map_err(|e| format!("{name}: {e}"));
-        let (hyper, betas) = (
-            [("lr", Some(self.lr)), ("wd", Some(self.wd)), ("eps", self.eps), ("grad_clip_norm", self.grad_clip_norm)],
-            [("beta1", Some(self.beta1)), ("beta2", self.beta2)],
-        );
-        let chosen = |(name, value): (&'static str, Option<f32>)| Some((name, value?.to_string()));
-        hyper.into_iter().filter_map(chosen).try_for_each(|(name, text)| named(name, non_negative(&text)))?;
-        betas.into_iter().filter_map(chosen).try_for_each(|(name, text)| named(name, below_one(&text)))?;
+        // The parsers of the flags know what they take.
+        let numbers: [(&str, Option<f32>, NumberParser); 6] = [
+            ("lr", Some(self.lr), non_negative),
+            ("wd", Some(self.wd), non_negative),
+            ("eps", self.eps, non_negative),
+            ("grad_clip_norm", self.grad_clip_norm, non_negative),
+            ("beta1", Some(self.beta1), below_one),
+            ("beta2", self.beta2, below_one),
+        ];
+        for (name, value, parse) in numbers {
+            value.map(|value| parse(&value.to_string())).transpose().map_err(|e| format!("{name}: {e}"))?;
+        }
         share(&self.data.bad_share.to_string()).map_err(|e| format!("bad_share: {e}"))?;
         let own = self.data.storage.csv_separator.map(|c| separator(&c.to_string()));
         own.transpose().map(|_| ()).map_err(|e| format!("csv_separator: {e}"))
@@ -211,6 +215,8 @@ fn up_to(most: u32) -> impl clap::builder::TypedValueParser<Value = usize> {
     use clap::builder::TypedValueParser;
     clap::value_parser!(u32).range(1..=i64::from(most)).map(|value| value as usize)
 }
+
+type NumberParser = fn(&str) -> Result<f32, String>;
 
 fn number(text: &str) -> Result<f32, String> {
     let value: f32 = text.parse().map_err(|_| "not a number".to_string())?;

@@ -1,7 +1,7 @@
 //! `open_clip_config.json`, `config.json`, `preprocessor_config.json` and the index of shards.
 
 use super::support::folders::{HF_CONFIG, edit, open, saved};
-use super::{cases, promptly};
+use super::{cases, fields, promptly};
 use clip::checkpoint::{CONFIG, ConfigFile, Format, Precision, load_model};
 use clip::input::Preprocess;
 use proptest::prelude::*;
@@ -28,18 +28,6 @@ fn value() -> impl Strategy<Value = Value> {
             json!([1u64 << 40, 1, 1, 1])
         ]),
     ]
-}
-
-/// All fields below this one, by pointer.
-fn fields(at: &str, json: &Value, found: &mut Vec<String>) {
-    match json {
-        Value::Object(inside) => inside.iter().for_each(|(name, json)| fields(&format!("{at}/{name}"), json, found)),
-        Value::Array(inside) => {
-            inside.iter().enumerate().for_each(|(i, json)| fields(&format!("{at}/{i}"), json, found))
-        }
-        _ => {}
-    }
-    found.push(at.into());
 }
 
 proptest! {

@@ -23,6 +23,7 @@ mod support {
 use proptest::prelude::*;
 use proptest::sample::Index;
 use proptest::test_runner::RngSeed;
+use serde_json::Value;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -109,6 +110,20 @@ fn damaged(bytes: &[u8], edits: &[Edit]) -> Vec<u8> {
         }
     }
     bytes
+}
+
+/// All fields below this one, by pointer.
+fn fields(at: &str, json: &Value, found: &mut Vec<String>) {
+    match json {
+        Value::Object(inside) => {
+            inside.iter().for_each(|(name, json)| fields(&format!("{at}/{}", name.replace('/', "~1")), json, found));
+        }
+        Value::Array(inside) => {
+            inside.iter().enumerate().for_each(|(i, json)| fields(&format!("{at}/{i}"), json, found))
+        }
+        _ => {}
+    }
+    found.push(at.into());
 }
 
 /// What comes of it, if that takes no longer than anybody would wait.

@@ -1,6 +1,6 @@
 //! `tokenizer.json` of a model's folder.
 
-use super::{cases, damaged, edits};
+use super::{cases, damaged, edits, fields};
 use clip::input::Tokenizer;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -81,19 +81,6 @@ fn value() -> impl Strategy<Value = Value> {
         json!({ "type": "Prepend", "prepend": "é" }),
     ];
     prop::sample::select(unusual.to_vec())
-}
-
-fn fields(at: &str, json: &Value, found: &mut Vec<String>) {
-    match json {
-        Value::Object(inside) => {
-            inside.iter().for_each(|(name, json)| fields(&format!("{at}/{}", name.replace('/', "~1")), json, found));
-        }
-        Value::Array(inside) => {
-            inside.iter().enumerate().for_each(|(i, json)| fields(&format!("{at}/{i}"), json, found))
-        }
-        _ => {}
-    }
-    found.push(at.into());
 }
 
 proptest! {
