@@ -76,7 +76,11 @@ impl Shape {
     pub fn spec(&self) -> AttentionPool<Spec> {
         let Shape { channels, embed_dim, .. } = *self;
         let weight = Init::Normal((channels as f32).powf(-0.5));
-        let proj = |outputs| Linear::spec(channels, outputs, weight, linear::default_init(channels));
+        // Read row by row and transposed, head by head: no layer's weights that could be laid out.
+        let proj = |outputs| Linear {
+            weight: Spec::new(&[outputs, channels], weight),
+            bias: Spec::new(&[outputs], linear::default_init(channels)),
+        };
         AttentionPool {
             positional_embedding: Spec::new(&[self.tokens(), channels], weight),
             k_proj: proj(channels),
