@@ -38,7 +38,7 @@ fn encode(c: &mut Criterion) {
 }
 
 fn encode_by(preset: &str, c: &mut Criterion) {
-    let model = Model::new(Config::preset(preset).unwrap(), 0);
+    let model = Model::new(Config::preset(preset).unwrap(), 0).laid_out();
     let mut buffers = Inference::default();
     let mut group = c.benchmark_group(preset);
     group.sample_size(10);

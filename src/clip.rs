@@ -123,7 +123,7 @@ impl ImageEncoder {
     /// # Errors
     /// As [`ImageEncoder::load`].
     pub fn new(checkpoint: &Checkpoint) -> Result<Self, LoadError> {
-        let params = checkpoint.vision()?;
+        let params = checkpoint.vision()?.laid_out();
         let shape = checkpoint.architecture.vision().expect("a tower that was read has a shape");
         Ok(Self { shape, params, preprocess: checkpoint.preprocess.clone() })
     }
@@ -202,7 +202,7 @@ impl TextEncoder {
         let open = || checkpoint.tokenizer.as_deref().map_or_else(|| Ok(Tokenizer::clip()), Tokenizer::open);
         // Building a tokenizer takes as long as reading a small tower.
         let (params, tokenizer) = rayon::join(|| checkpoint.text(), open);
-        let (params, tokenizer) = (params?, tokenizer?);
+        let (params, tokenizer) = (params?.laid_out(), tokenizer?);
         let shape = checkpoint.architecture.text().expect("a tower that was read has a shape");
         let path = || checkpoint.path().into();
         let (known, vocabulary) = (shape.vocab_size, tokenizer.vocabulary());
@@ -238,7 +238,7 @@ impl TextEncoder {
         let p = self.params.view();
         let mut all = text::hidden_states(&p, &self.shape, Captions { ids: &ids, offsets: &[0, ids.len()] });
         let last = all.last().expect("the last one after ln_final").row(end).to_owned();
-        let projection = ArrayView2::from_shape((self.shape.size.width, self.embed_dim()), p.text_projection);
+        let projection = ArrayView2::from_shape((self.shape.size.width, self.embed_dim()), &p.text_projection);
         let pooled = last.dot(&projection.expect("(d, e)"));
         let states = all.swap_remove(layer);
         let states = if final_norm { text::final_norm(&p, states.view()) } else { states };

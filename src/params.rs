@@ -5,10 +5,11 @@
 //! for parameters alone (moments, norms, AdamW) works on the first part of it.
 
 use crate::tree::{Path, Tree};
+use kernels::gemm::{Backend, Panels};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_distr::StandardNormal;
 use rand_pcg::Pcg64;
-use std::ops::Range;
+use std::ops::{Deref, Range};
 
 /// One leaf: its shape in the checkpoint, how it starts and what moves it.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,6 +17,8 @@ pub struct Spec {
     pub shape: Vec<usize>,
     pub init: Init,
     pub role: Role,
+    /// A matrix W (O,I) that rows are multiplied with, y = x Wᵀ, and nothing else.
+    pub linear: bool,
 }
 
 /// What moves a leaf.
@@ -45,7 +48,17 @@ pub enum Init {
 
 impl Spec {
     pub fn new(shape: &[usize], init: Init) -> Self {
-        Spec { shape: shape.to_vec(), init, role: Role::Parameter }
+        Spec { shape: shape.to_vec(), init, role: Role::Parameter, linear: false }
+    }
+
+    /// The weights (O,I) of a linear layer.
+    pub fn linear(outputs: usize, inputs: usize, init: Init) -> Self {
+        Spec { linear: true, ..Spec::new(&[outputs, inputs], init) }
+    }
+
+    /// Whether [`Params::laid_out`] moves its values.
+    fn fits_panels(&self) -> bool {
+        self.linear && Panels::fit(self.shape[0])
     }
 
     /// A leaf that no gradient moves.
@@ -76,17 +89,60 @@ impl Spec {
     }
 }
 
+/// The values of one leaf, as the layers read them: a slice, but for the weights of a linear layer that were
+/// [laid out](Params::laid_out).
+#[derive(Clone, Copy, Debug)]
+pub struct Values<'a> {
+    data: &'a [f32],
+    laid_out: bool,
+}
+
+impl<'a> Values<'a> {
+    /// Weights (O,I) as the micro-kernel reads them, if they were laid out.
+    #[track_caller]
+    pub fn panels(self, outputs: usize, inputs: usize) -> Option<Panels<'a>> {
+        self.laid_out.then(|| Panels::new(self.data, outputs, inputs))
+    }
+
+    /// The first `n` values and the others; of weights (O,I), whole rows.
+    #[track_caller]
+    pub fn split_at(self, n: usize) -> (Self, Self) {
+        let (head, tail) = self.data.split_at(n);
+        (Values { data: head, ..self }, Values { data: tail, ..self })
+    }
+}
+
+/// Values in the order of the checkpoint.
+impl<'a> From<&'a [f32]> for Values<'a> {
+    fn from(data: &'a [f32]) -> Self {
+        Values { data, laid_out: false }
+    }
+}
+
+/// # Panics
+/// If the values were laid out: only a forward pass reads those.
+impl Deref for Values<'_> {
+    type Target = [f32];
+
+    #[track_caller]
+    fn deref(&self) -> &[f32] {
+        assert!(!self.laid_out, "laid-out weights are for forward passes only");
+        self.data
+    }
+}
+
 /// A parameter tree's table and its values in one block.
 pub struct Params<S> {
     pub spec: S,
     pub flat: Vec<f32>,
+    laid_out: bool,
 }
 
 impl<S: Tree<Leaf = Spec>> Params<S> {
     /// All zeros.
     pub fn zeros(spec: S) -> Self {
         let len = len(&spec);
-        Params { spec, flat: vec![0.0; len] }
+        Params { spec, flat: vec![0.0; len], laid_out: false }
     }
 
     /// Drawn from the initialisers; the same seed gives the same bits.
@@ -98,15 +154,35 @@ impl<S: Tree<Leaf = Spec>> Params<S> {
         params
     }
 
+    /// For inference: the weights of linear layers in [panels](Panels), as this crate's matrix product reads them
+    /// fastest. They are nothing else then: neither a backward pass nor a checkpoint can be made from them.
+    #[must_use]
+    pub fn laid_out(mut self) -> Self {
+        if Backend::chosen() == Backend::Simd && !self.laid_out {
+            let linear = self.named_mut(&Path::ROOT).into_iter().filter(|(_, spec, _)| spec.fits_panels());
+            linear.for_each(|(_, spec, weights)| Panels::lay_out(weights, spec.shape[0], spec.shape[1]));
+            self.laid_out = true;
+        }
+        self
+    }
+
     /// Every leaf in the order of the tree: its name from `at`, what it is, and its values.
+    ///
+    /// # Panics
+    /// If they are [laid out](Self::laid_out).
     pub fn named(&self, at: &Path) -> Vec<(String, Spec, &[f32])> {
+        assert!(!self.laid_out, "laid-out weights have no place in a checkpoint");
         let mut named = vec![];
         for_each(&self.spec, at, |path, spec, range| named.push((path.to_string(), spec.clone(), &self.flat[range])));
         named
     }
 
     /// The same, to be filled.
+    ///
+    /// # Panics
+    /// As [`named`](Self::named).
     pub fn named_mut(&mut self, at: &Path) -> Vec<(String, Spec, &mut [f32])> {
+        assert!(!self.laid_out, "laid-out weights have no place in a checkpoint");
         let (mut parameters, mut buffers) = self.flat.split_at_mut(count(&self.spec));
         let mut named = vec![];
         self.spec.map(at, &mut |path, spec| {
@@ -118,9 +194,19 @@ impl<S: Tree<Leaf = Spec>> Params<S> {
     }
 
     /// Read-only views, one per leaf.
-    pub fn view(&self) -> S::Of<&[f32]> {
-        view(&self.spec, &self.flat)
+    pub fn view(&self) -> S::Of<Values<'_>> {
+        values(&self.spec, &self.flat, self.laid_out)
     }
+}
+
+/// The leaves of a flat block laid out as `spec` says, as the layers read them; `laid_out` as by [`Params::laid_out`].
+pub fn values<'a, S: Tree<Leaf = Spec>>(spec: &S, flat: &'a [f32], laid_out: bool) -> S::Of<Values<'a>> {
+    let mut leaves = vec![];
+    for_each(spec, &Path::ROOT, |_, spec, range| {
+        leaves.push(Values { data: &flat[range], laid_out: laid_out && spec.fits_panels() });
+    });
+    let mut leaves = leaves.into_iter();
+    spec.map(&Path::ROOT, &mut |_, _| leaves.next().expect("as many leaves"))
 }
 
 /// How many numbers the tree's parameters have in all, buffers not counted.
@@ -194,8 +280,8 @@ mod tests {
         assert_eq!(params.flat[6..], [3.0, 7.0, 3.0, 3.0, 7.0]);
         params.flat = (0u8..11).map(f32::from).collect();
         let view = params.view();
-        assert_eq!((view.first.weight, view.last.weight), (&params.flat[..2], &params.flat[2..6]));
-        assert_eq!((view.first.seen, view.last.count), (&[6.0][..], &[10.0][..]));
+        assert_eq!((&*view.first.weight, &*view.last.weight), (&params.flat[..2], &params.flat[2..6]));
+        assert_eq!((&*view.first.seen, &*view.last.count), (&[6.0][..], &[10.0][..]));
         let mut ranges = vec![];
         for_each(&params.spec, &Path::at("x"), |path, _, range| ranges.push(format!("{path} {range:?}")));
         assert_eq!(ranges[1..4].join(", "), "x.first.seen 6..7, x.first.count 7..8, x.last.weight 2..6");

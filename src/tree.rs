@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! Block<Spec>          the table: shape and initialiser
-//! Block<&[f32]>        the parameters, views into ONE flat Vec<f32>
+//! Block<Values>        the parameters, views into ONE flat Vec<f32>
 //! Block<&mut [f32]>    the gradients, views into another
 //! ```
 

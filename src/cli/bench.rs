@@ -197,12 +197,14 @@ impl Timer {
         let mut buffers = Inference::default();
         forget_peak_memory();
         match work {
-            Work::EncodeImage => self.repeat(|| {
-                check(model.encode_images(inputs.images.view(), &mut buffers).view());
-            }),
-            Work::EncodeText => self.repeat(|| {
-                check(model.encode_texts(inputs.captions(), &mut buffers).view());
-            }),
+            Work::EncodeImage => {
+                let model = model.laid_out();
+                self.repeat(|| check(model.encode_images(inputs.images.view(), &mut buffers).view()))
+            }
+            Work::EncodeText => {
+                let model = model.laid_out();
+                self.repeat(|| check(model.encode_texts(inputs.captions(), &mut buffers).view()))
+            }
             Work::TrainStep => {
                 let mut trainer = Trainer::new(model, Hyper::of(config));
                 self.repeat(|| {

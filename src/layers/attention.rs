@@ -13,7 +13,7 @@
 
 use super::linear::{self, Linear};
 use super::{floats, floats_mut};
-use crate::params::{Init, Spec};
+use crate::params::{Init, Spec, Values};
 use crate::tree::{Dim, tree};
 use kernels::attention::{DQkv, Heads, HeadsMut, Layout};
 use ndarray::{ArrayView2, ArrayViewMut2};
@@ -47,7 +47,7 @@ impl Attention<Spec> {
     /// Both biases start at zero in both of OpenAI's towers.
     pub fn spec(width: usize, in_proj: Init, out_proj: Init) -> Self {
         Attention {
-            in_proj_weight: Spec::new(&[3 * width, width], in_proj),
+            in_proj_weight: Spec::linear(3 * width, width, in_proj),
             in_proj_bias: Spec::new(&[3 * width], Init::Const(0.0)),
             out_proj: Linear::spec(width, width, out_proj, Init::Const(0.0)),
         }
@@ -69,7 +69,7 @@ impl Scratch<Dim> {
 /// y = attention(x) W_outᵀ + b_out + residual      x, residual, y (N,d)
 #[track_caller]
 pub fn forward(
-    p: &Attention<&[f32]>,
+    p: &Attention<Values>,
     shape: Shape,
     x: ArrayView2<f32>,
     residual: ArrayView2<f32>,
@@ -87,7 +87,7 @@ pub fn forward(
 /// dx through the attention; the residual's own gradient is dy, which the caller has.
 #[track_caller]
 pub fn backward(
-    p: &Attention<&[f32]>,
+    p: &Attention<Values>,
     shape: Shape,
     x: ArrayView2<f32>,
     saved: &Saved<ArrayViewMut2<f32>>,
@@ -111,7 +111,7 @@ pub fn backward(
 }
 
 /// The packed input projection as the linear layer it is.
-fn in_proj<'a>(p: &Attention<&'a [f32]>) -> Linear<&'a [f32]> {
+fn in_proj<'a>(p: &Attention<Values<'a>>) -> Linear<Values<'a>> {
     Linear { weight: p.in_proj_weight, bias: p.in_proj_bias }
 }
 

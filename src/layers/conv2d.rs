@@ -9,7 +9,7 @@
 //! Each of the three is a matrix product once the pixels under the kernel (a patch, k·k·I numbers) are written as a row;
 //! the rows are never written, see [`kernels::conv`].
 
-use crate::params::Spec;
+use crate::params::{Spec, Values};
 use crate::tree::tree;
 use kernels::conv::{self, Conv};
 use kernels::{Epilogue, Mat};
@@ -59,16 +59,16 @@ impl Shape {
 
 /// y = x ∗ W                x (N,H,W,I)  y (N,H′,W′,O)
 #[track_caller]
-pub fn forward(p: &Conv2d<&[f32]>, shape: &Shape, x: ArrayView4<f32>, y: ArrayViewMut4<f32>) {
+pub fn forward(p: &Conv2d<Values>, shape: &Shape, x: ArrayView4<f32>, y: ArrayViewMut4<f32>) {
     let conv = shape.conv(x.dim(), y.dim());
-    conv::forward(&conv, floats(x), p.weight, floats_mut(y), Epilogue::None);
+    conv::forward(&conv, floats(x), &p.weight, floats_mut(y), Epilogue::None);
 }
 
 /// y = act((x ∗ W)·scale + shift (+ residual)), act = max(0, ·) if `relu`, else nothing: the convolution and the batch
 /// normalisation behind it, whose statistics are fixed.      scale, shift (O)  residual (N,H′,W′,O)
 #[track_caller]
 pub fn forward_normalized(
-    p: &Conv2d<&[f32]>,
+    p: &Conv2d<Values>,
     shape: &Shape,
     x: ArrayView4<f32>,
     scale: &[f32],
@@ -80,7 +80,7 @@ pub fn forward_normalized(
     let conv = shape.conv(x.dim(), y.dim());
     let residual = residual.map(|residual| Mat::new(floats(residual), conv.out_pixels(), shape.out_channels));
     let epilogue = Epilogue::ScaleShift { scale, shift, residual, relu };
-    conv::forward(&conv, floats(x), p.weight, floats_mut(y), epilogue);
+    conv::forward(&conv, floats(x), &p.weight, floats_mut(y), epilogue);
 }
 
 /// dx = dy ∗ flipped W,  dW += Σ over pictures and pixels of dy ⊗ x
@@ -88,7 +88,7 @@ pub fn forward_normalized(
 /// Without `dx`, only dW: what enters the first layer needs no gradient.
 #[track_caller]
 pub fn backward(
-    p: &Conv2d<&[f32]>,
+    p: &Conv2d<Values>,
     shape: &Shape,
     x: ArrayView4<f32>,
     dy: ArrayView4<f32>,
@@ -100,7 +100,7 @@ pub fn backward(
     if let Some(dx) = dx {
         assert_eq!(dx.dim(), x.dim(), "conv2d: shapes of dx and x");
         // in the forward pass: every x went to all the outputs around it
-        conv::backward_inputs(&conv, p.weight, dy, floats_mut(dx));
+        conv::backward_inputs(&conv, &p.weight, dy, floats_mut(dx));
     }
     // in the forward pass: every weight met a pixel for each pixel of y
     conv::backward_weights(&conv, floats(x), dy, g.weight);

@@ -8,8 +8,13 @@
 //! layer (an activation, a residual) rides on the product's last pass over its tile, see [`Epilogue`].
 
 use super::{floats, mat, mat_mut};
-use crate::{params::Init, params::Spec, tree::tree};
-use kernels::{Activation, Epilogue, Mat, gemm::gemm, reduce};
+use crate::params::{Init, Spec, Values};
+use crate::tree::tree;
+use kernels::{
+    Activation, Epilogue, Mat,
+    gemm::{gemm, gemm_panels},
+    reduce,
+};
 use ndarray::{ArrayView2, ArrayViewMut2};
 
 tree! {
@@ -20,7 +25,7 @@ tree! {
 impl Linear<Spec> {
     /// I → O, the weight drawn as `weight` says, the bias as `bias` says.
     pub fn spec(inputs: usize, outputs: usize, weight: Init, bias: Init) -> Self {
-        Linear { weight: Spec::new(&[outputs, inputs], weight), bias: Spec::new(&[outputs], bias) }
+        Linear { weight: Spec::linear(outputs, inputs, weight), bias: Spec::new(&[outputs], bias) }
     }
 }
 
@@ -31,32 +36,32 @@ pub fn default_init(fan_in: usize) -> Init {
 
 /// y = x Wᵀ + b             x (N,I)  W (O,I)  y (N,O)
 #[track_caller]
-pub fn forward(p: &Linear<&[f32]>, x: ArrayView2<f32>, y: ArrayViewMut2<f32>) {
-    product(p, x, y, Epilogue::Bias(p.bias));
+pub fn forward(p: &Linear<Values>, x: ArrayView2<f32>, y: ArrayViewMut2<f32>) {
+    product(p, x, y, Epilogue::Bias(&p.bias));
 }
 
 /// y = x Wᵀ + b + residual  residual (N,O)
 #[track_caller]
-pub fn forward_residual(p: &Linear<&[f32]>, x: ArrayView2<f32>, residual: ArrayView2<f32>, y: ArrayViewMut2<f32>) {
-    product(p, x, y, Epilogue::BiasResidual { bias: p.bias, residual: mat(residual) });
+pub fn forward_residual(p: &Linear<Values>, x: ArrayView2<f32>, residual: ArrayView2<f32>, y: ArrayViewMut2<f32>) {
+    product(p, x, y, Epilogue::BiasResidual { bias: &p.bias, residual: mat(residual) });
 }
 
 /// preact = x Wᵀ + b, y = act(preact); the backward pass needs preact.
 #[track_caller]
 pub fn forward_activation(
-    p: &Linear<&[f32]>,
+    p: &Linear<Values>,
     activation: Activation,
     x: ArrayView2<f32>,
     preact: ArrayViewMut2<f32>,
     y: ArrayViewMut2<f32>,
 ) {
-    product(p, x, y, Epilogue::BiasActivationSave { bias: p.bias, activation, preact: mat_mut(preact) });
+    product(p, x, y, Epilogue::BiasActivationSave { bias: &p.bias, activation, preact: mat_mut(preact) });
 }
 
 /// dx = dy W,  dW += dyᵀ x,  db += Σₙ dy
 #[track_caller]
 pub fn backward(
-    p: &Linear<&[f32]>,
+    p: &Linear<Values>,
     x: ArrayView2<f32>,
     dy: ArrayView2<f32>,
     dx: ArrayViewMut2<f32>,
@@ -69,7 +74,7 @@ pub fn backward(
 /// The same where x = act(preact): dpreact = (dy W) ∘ act′(preact) instead of dx.
 #[track_caller]
 pub fn backward_activation(
-    p: &Linear<&[f32]>,
+    p: &Linear<Values>,
     activation: Activation,
     preact: ArrayView2<f32>,
     x: ArrayView2<f32>,
@@ -91,12 +96,15 @@ pub fn backward_params(x: ArrayView2<f32>, dy: ArrayView2<f32>, g: &mut Linear<&
 }
 
 #[track_caller]
-fn product(p: &Linear<&[f32]>, x: ArrayView2<f32>, y: ArrayViewMut2<f32>, epilogue: Epilogue) {
+fn product(p: &Linear<Values>, x: ArrayView2<f32>, y: ArrayViewMut2<f32>, epilogue: Epilogue) {
     assert_eq!(p.bias.len(), y.ncols(), "linear: bias of {} for y {:?}", p.bias.len(), y.dim());
-    gemm(1.0, mat(x), weight(p, y.ncols(), x.ncols()).t(), 0.0, mat_mut(y), epilogue);
+    match p.weight.panels(y.ncols(), x.ncols()) {
+        Some(panels) => gemm_panels(mat(x), panels, mat_mut(y), epilogue),
+        None => gemm(1.0, mat(x), weight(p, y.ncols(), x.ncols()).t(), 0.0, mat_mut(y), epilogue),
+    }
 }
 
 #[track_caller]
-fn weight<'a>(p: &Linear<&'a [f32]>, outputs: usize, inputs: usize) -> Mat<'a> {
-    Mat::new(p.weight, outputs, inputs)
+fn weight<'a>(p: &'a Linear<Values>, outputs: usize, inputs: usize) -> Mat<'a> {
+    Mat::new(&p.weight, outputs, inputs)
 }

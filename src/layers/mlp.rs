@@ -6,7 +6,7 @@
 
 use super::linear::{self, Linear};
 use super::{floats, floats_mut};
-use crate::params::{Init, Spec};
+use crate::params::{Init, Spec, Values};
 use crate::tree::tree;
 use kernels::Activation;
 use ndarray::{ArrayView2, ArrayViewMut2};
@@ -31,7 +31,7 @@ impl Mlp<Spec> {
 /// `preact` (N,m) is what backward needs; `act` (N,m) is scratch.
 #[track_caller]
 pub fn forward(
-    p: &Mlp<&[f32]>,
+    p: &Mlp<Values>,
     activation: Activation,
     x: ArrayView2<f32>,
     residual: ArrayView2<f32>,
@@ -48,7 +48,7 @@ pub fn forward(
 /// `act` and `dpreact` (N,m) are scratch.
 #[track_caller]
 pub fn backward(
-    p: &Mlp<&[f32]>,
+    p: &Mlp<Values>,
     activation: Activation,
     x: ArrayView2<f32>,
     preact: ArrayView2<f32>,

@@ -9,7 +9,7 @@ use crate::layers::bottleneck::{
 use crate::layers::patch_embed::CHANNELS;
 use crate::layers::stem::{self, InferScratch as StemInferScratch, Saved as StemSaved, Scratch as StemScratch, Stem};
 use crate::layers::{Dim4, pictures, pictures_mut};
-use crate::params::Spec;
+use crate::params::{Spec, Values};
 use crate::tree::{Arena, Dim, tree};
 use ndarray::{ArrayView2, ArrayViewMut2, Axis};
 
@@ -176,7 +176,7 @@ impl<T> ResNet<T> {
 /// In training BatchNorm takes the statistics of these pictures, in inference the running ones.
 #[track_caller]
 pub fn forward(
-    p: &ResNet<&[f32]>,
+    p: &ResNet<Values>,
     shape: &Shape,
     images: ArrayView2<f32>,
     mode: Mode,
@@ -192,7 +192,7 @@ pub fn forward(
 }
 
 fn train(
-    p: &ResNet<&[f32]>,
+    p: &ResNet<Values>,
     shape: &Shape,
     images: ArrayView2<f32>,
     keep: Keep,
@@ -226,7 +226,7 @@ fn train(
 
 /// Group after group of pictures, which do not depend on each other now.
 fn infer(
-    p: &ResNet<&[f32]>,
+    p: &ResNet<Values>,
     shape: &Shape,
     images: ArrayView2<f32>,
     mut features: ArrayViewMut2<f32>,
@@ -241,7 +241,7 @@ fn infer(
 }
 
 fn infer_group(
-    p: &ResNet<&[f32]>,
+    p: &ResNet<Values>,
     shape: &Shape,
     images: ArrayView2<f32>,
     features: ArrayViewMut2<f32>,
@@ -265,7 +265,7 @@ fn infer_group(
 /// the last [`forward`] with [`Mode::Training`] and [`Keep::All`] left in `workspace`, which is used up.
 #[track_caller]
 pub fn backward(
-    p: &ResNet<&[f32]>,
+    p: &ResNet<Values>,
     shape: &Shape,
     images: ArrayView2<f32>,
     dfeatures: ArrayView2<f32>,

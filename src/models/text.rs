@@ -10,7 +10,7 @@ use crate::layers::block::{self, BlockInit, Saved as BlockSaved, Scratch as Bloc
 use crate::layers::layer_norm::{self, LayerNorm, Saved as NormSaved};
 use crate::layers::sequences::{Pool, Sequences};
 use crate::layers::token_embed;
-use crate::params::{Init, Spec};
+use crate::params::{Init, Spec, Values};
 use crate::tree::{Arena, tree};
 use ndarray::{Array2, ArrayView2, ArrayViewMut2};
 
@@ -123,7 +123,7 @@ impl<T> Text<T> {
 /// features (B,e), not normalised.
 #[track_caller]
 pub fn forward(
-    p: &Text<&[f32]>,
+    p: &Text<Values>,
     shape: &Shape,
     captions: Captions,
     keep: Keep,
@@ -138,7 +138,7 @@ pub fn forward(
     let saved = &mut saved.carve(&TowerSaved::dims(&shape.size, sequences.rows(), captions.len(), keep));
     let scratch = &mut scratch.carve(&TowerScratch::dims(&shape.size, sequences.rows(), captions.len()));
     let x = saved.xs[0].view_mut();
-    token_embed::forward(p.token_embedding, p.positional_embedding, captions.own_ids(), sequences, x);
+    token_embed::forward(&p.token_embedding, &p.positional_embedding, captions.own_ids(), sequences, x);
     tower::forward(p.tower(), &shape.size, sequences, features, saved, scratch);
 }
 
@@ -146,7 +146,7 @@ pub fn forward(
 /// `workspace`.
 #[track_caller]
 pub fn backward(
-    p: &Text<&[f32]>,
+    p: &Text<Values>,
     shape: &Shape,
     captions: Captions,
     dfeatures: ArrayView2<f32>,
@@ -166,7 +166,7 @@ pub fn backward(
 /// All hidden states: the embedded rows, then every block's output, then the last one after `ln_final`; each (Σ
 /// lengths, d), rows as in `captions`. The last but two is what Stable Diffusion 2 and XL read.
 #[track_caller]
-pub fn hidden_states(p: &Text<&[f32]>, shape: &Shape, captions: Captions) -> Vec<Array2<f32>> {
+pub fn hidden_states(p: &Text<Values>, shape: &Shape, captions: Captions) -> Vec<Array2<f32>> {
     shape.check(&captions);
     let mut sequences = Sequences::default();
     sequences.fill(captions.own_offsets(), Pool::Last);
@@ -177,7 +177,7 @@ pub fn hidden_states(p: &Text<&[f32]>, shape: &Shape, captions: Captions) -> Vec
 
     let zeros = || Array2::zeros((rows, shape.size.width));
     let mut embedded = zeros();
-    let (table, positional) = (p.token_embedding, p.positional_embedding);
+    let (table, positional) = (&p.token_embedding, &p.positional_embedding);
     token_embed::forward(table, positional, captions.own_ids(), &sequences, embedded.view_mut());
     let mut states = vec![embedded];
     for resblock in &p.transformer.resblocks {
@@ -191,7 +191,7 @@ pub fn hidden_states(p: &Text<&[f32]>, shape: &Shape, captions: Captions) -> Vec
 
 /// `ln_final` of hidden states (N, d): Stable Diffusion 2 reads the last but one through it.
 #[track_caller]
-pub fn final_norm(p: &Text<&[f32]>, states: ArrayView2<f32>) -> Array2<f32> {
+pub fn final_norm(p: &Text<Values>, states: ArrayView2<f32>) -> Array2<f32> {
     let mut normed = Array2::zeros(states.raw_dim());
     let mut stats = Arena::default();
     let stats = &mut stats.carve(&NormSaved::dims(states.nrows()));

@@ -3,7 +3,7 @@
 use super::resnet::{self, ResNet};
 use super::vit::{self, Vit};
 use super::{Keep, Mode, Workspace};
-use crate::params::Spec;
+use crate::params::{Spec, Values};
 use crate::tree::{Arena, Path, Tree};
 use ndarray::{ArrayView2, ArrayViewMut2};
 
@@ -62,7 +62,7 @@ impl Shape {
 /// mean over its deviation.
 #[track_caller]
 pub fn forward(
-    p: &Visual<&[f32]>,
+    p: &Visual<Values>,
     shape: &Shape,
     images: ArrayView2<f32>,
     mode: Mode,
@@ -86,7 +86,7 @@ pub fn forward(
 /// left in `workspace`, which is used up.
 #[track_caller]
 pub fn backward(
-    p: &Visual<&[f32]>,
+    p: &Visual<Values>,
     shape: &Shape,
     images: ArrayView2<f32>,
     dfeatures: ArrayView2<f32>,

@@ -61,9 +61,9 @@ mod tests {
         view_mut(&params.spec, &mut params.flat).norms[0].seen.copy_from_slice(&[1.0, 10.0]);
         step(&params.spec, &mut params.flat, &observed);
         let p = params.view();
-        assert_eq!(p.norms[0].seen, [0.9 * 1.0 + 0.1, 0.9 * 10.0 - 0.1 * 2.0]);
-        assert_eq!(p.norms[0].count, [1.0]);
-        assert_eq!((p.norms[1].seen, p.norms[1].count), (&[0.0; 2][..], &[0.0][..]), "nobody observed it");
+        assert_eq!(*p.norms[0].seen, [0.9 * 1.0 + 0.1, 0.9 * 10.0 - 0.1 * 2.0]);
+        assert_eq!(*p.norms[0].count, [1.0]);
+        assert_eq!((&*p.norms[1].seen, &*p.norms[1].count), (&[0.0; 2][..], &[0.0][..]), "nobody observed it");
         assert_eq!(params.flat[..4], [1.0; 4], "no parameters");
     }
 }

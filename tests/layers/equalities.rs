@@ -9,10 +9,12 @@ use crate::support::{
 use clip::layers::block::{self, Block, Size};
 use clip::layers::sequences::Sequences;
 use clip::layers::{pooled_block, projection};
+use clip::models::clip::{Inference, Model};
 use clip::models::text::{self, Captions};
 use clip::models::visual;
-use clip::models::{Keep, Mode, Workspace};
+use clip::models::{Config, Keep, Mode, Workspace};
 use clip::params::{self, Params, Spec};
+use clip::tree::Path;
 use ndarray::{Array2, ArrayView2, s};
 
 /// Forward and backward through a block; the parameter gradients are added to `g`. Returns y and dx.
@@ -149,6 +151,30 @@ fn the_last_hidden_state_pooled_and_projected_is_the_feature() {
     }
 }
 
+#[test]
+fn laid_out_weights_give_the_same_embeddings() {
+    for preset in ["Emoji-ViT-S", "Emoji-RN-S"] {
+        let config = Config::preset(preset).unwrap();
+        let images = random::matrix((3, config.vision().image_len()), 1);
+        let captions = Captions { ids: &[1, 7, 2, 3, 9, 9, 4, 1], offsets: &[0, 2, 7, 8] };
+        let embed = |model: &Model| {
+            let buffers = &mut Inference::default();
+            (model.encode_images(images.view(), buffers), model.encode_texts(captions, buffers))
+        };
+        let plain = embed(&Model::new(config.clone(), 0));
+        let laid_out = embed(&Model::new(config, 0).laid_out());
+        assert_close(preset, laid_out.0.view(), plain.0.view());
+        assert_close(preset, laid_out.1.view(), plain.1.view());
+    }
+}
+
+#[test]
+#[should_panic(expected = "no place in a checkpoint")]
+fn laid_out_weights_cannot_be_saved() {
+    let params = random::params(block_spec(&sizes().next().unwrap()), 1).laid_out();
+    params.named(&Path::ROOT);
+}
+
 /// These rows of the text tower's last hidden state, projected.
 fn projected(towers: &Towers, captions: Captions, rows: &[usize]) -> Array2<f32> {
     let shape = towers.config.text();
@@ -157,6 +183,6 @@ fn projected(towers: &Towers, captions: Captions, rows: &[usize]) -> Array2<f32>
     assert_eq!(states.len(), shape.size.layers + 2, "embedded, one a block, normed");
     let last = states[states.len() - 1].select(ndarray::Axis(0), rows);
     let mut features = Array2::zeros((rows.len(), shape.embed_dim));
-    projection::forward(p.view().text_projection, last.view(), features.view_mut());
+    projection::forward(&p.view().text_projection, last.view(), features.view_mut());
     features
 }

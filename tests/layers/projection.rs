@@ -15,8 +15,8 @@ fn every_entry() {
             |p, [x]| oracle::projection(p.leaves[0], x),
             |Pass { p, x: [x], y, dy, dx: [dx], g }| {
                 let ([w], [dw]) = (p.leaves, g.leaves);
-                projection::forward(w, x, y);
-                projection::backward(w, x, dy, dx, dw);
+                projection::forward(&w, x, y);
+                projection::backward(&w, x, dy, dx, dw);
             },
         );
     }

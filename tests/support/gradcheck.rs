@@ -12,7 +12,7 @@
 
 use super::compare::{Mismatch, TOLERANCE, compare, to_f64};
 use super::random;
-use clip::params::{self, Params, Spec, view};
+use clip::params::{self, Params, Spec, Values, view};
 use clip::tree::{Path, Tree};
 use ndarray::{Array2, ArrayView2, ArrayViewMut2};
 
@@ -43,7 +43,7 @@ struct Tensor {
 
 /// All that a layer gets to run forward and backward.
 pub struct Pass<'a, S: Tree, const K: usize> {
-    pub p: S::Of<&'a [f32]>,
+    pub p: S::Of<Values<'a>>,
     pub x: [ArrayView2<'a, f32>; K],
     pub y: ArrayViewMut2<'a, f32>,
     pub dy: ArrayView2<'a, f32>,
@@ -56,7 +56,7 @@ impl<S: Tree<Leaf = Spec>, const K: usize> Layer<S, K> {
     pub fn new(name: impl Into<String>, spec: S, inputs: [(&str, usize, usize); K]) -> Self {
         let inputs_len = inputs.iter().map(|(_, rows, cols)| rows * cols).sum();
         let mut point = random::normals(inputs_len, 1);
-        let Params { spec, flat } = random::params(spec, 2);
+        let Params { spec, flat, .. } = random::params(spec, 2);
         point.extend(flat);
 
         let mut tensors =
@@ -147,9 +147,9 @@ impl<S: Tree<Leaf = Spec>, const K: usize> Layer<S, K> {
         let mut gradient = vec![f32::NAN; inputs_len];
         gradient.resize(self.point.len(), START);
         let (mut dx, g) = gradient.split_at_mut(inputs_len);
-        let (x, p) = self.split(&self.point);
+        let (x, _) = self.split(&self.point);
         pass(Pass {
-            p,
+            p: params::values(&self.spec, &self.point[inputs_len..], false),
             x,
             y: y.view_mut(),
             dy: dy.view(),

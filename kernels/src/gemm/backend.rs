@@ -35,7 +35,7 @@ impl Backend {
     ];
 
     /// What `CLIP_GEMM` names, by default our own.
-    pub(super) fn chosen() -> Backend {
+    pub fn chosen() -> Backend {
         static CHOSEN: OnceLock<Backend> = OnceLock::new();
         *CHOSEN.get_or_init(|| match std::env::var("CLIP_GEMM") {
             Err(_) => Backend::Simd,

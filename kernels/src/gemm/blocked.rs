@@ -9,9 +9,9 @@
 
 use super::block::Block;
 use super::epilogue::Finish;
-use super::kernel::{Kernel, Tile};
-use super::pack::{Kept, Lanes};
-use super::source::Source;
+use super::kernel::{Ahead, Kernel, Tile};
+use super::pack::Kept;
+use super::source::{Panel, Source};
 use super::{Product, skinny};
 use crate::isa::Isa;
 use rayon::prelude::*;
@@ -55,6 +55,9 @@ const GROUP: usize = 8;
 /// Below this many multiply-adds a product takes some ten microseconds: waking other threads costs as much.
 pub(super) const PARALLEL: usize = 1 << 19;
 
+/// A weight costs its way from memory, as long as so many multiply-adds.
+pub(super) const MEMORY: usize = 8;
+
 /// The fewest steps of at most `max` that cover `n`, evenly, each a multiple of `unit`.
 pub(super) fn even(n: usize, max: usize, unit: usize) -> usize {
     n.div_ceil(n.div_ceil(max).max(1)).next_multiple_of(unit).max(unit)
@@ -82,8 +85,8 @@ pub(super) fn run(p: &Product) {
     multiply(&Job {
         isa: p.isa,
         alpha: p.alpha,
-        a: Source::Matrix(Lanes::rows(p.a)),
-        b: Source::Matrix(Lanes::columns(p.b)),
+        a: Source::rows(p.a),
+        b: Source::columns(p.b),
         k,
         // Only K decides how K is cut, so that a sum has the same bits however C is cut.
         kc: even(k, KC, 1),
@@ -144,8 +147,12 @@ enum Side {
 
 impl Slab<'_> {
     fn run(&self) {
-        let parallel = self.p.parallel && self.p.c.rows * self.cols * self.depth >= PARALLEL;
-        let (side, lanes) = if self.p.flat { (Side::A, self.p.c.rows) } else { (Side::B, self.cols) };
+        let parallel = self.p.parallel && self.p.c.rows.max(MEMORY) * self.cols * self.depth >= PARALLEL;
+        let (side, lanes) = match self.p {
+            Job { flat: true, c, .. } => (Side::A, c.rows),
+            Job { b, .. } if b.is_packed() => (Side::B, 0),
+            _ => (Side::B, self.cols),
+        };
         let unit = GROUP * self.unit(side);
         SHARED.with(self.panel_lanes(side, lanes) * self.depth, |shared| {
             let pack = |(g, dst): (usize, &mut [f32])| {
@@ -242,52 +249,68 @@ impl Slab<'_> {
     }
 
     /// A packed here, panel by panel; every panel of B then meets all of it.
-    fn tall_piece(&self, b: &[f32], a: &mut [f32], c: Block, (i, j): (usize, usize), (k, depth): (usize, usize)) {
-        let (mr, nr) = (self.kernel.mr, self.kernel.nr);
-        self.pack(Side::A, (i, c.rows), (k, depth), a);
+    fn tall_piece(&self, shared: &[f32], own: &mut [f32], c: Block, (i, j): (usize, usize), k: (usize, usize)) {
+        let nr = self.kernel.nr;
+        self.pack(Side::A, (i, c.rows), k, own);
         for (j1, cols) in pieces(c.cols, nr) {
-            let b = &b[(j + j1) * self.depth + k * nr..][..depth * nr];
-            for (i1, rows) in pieces(c.rows, mr) {
-                self.tile(&a[i1 * depth..][..rows * depth], b, nr, c.part(i1, rows, j1, cols), k);
-            }
+            let b = self.as_it_lies(j + j1, k).filter(|_| self.p.b.is_packed()).unwrap_or_else(|| Panel {
+                data: &shared[(j + j1) * self.depth + k.0 * nr..][..k.1 * nr],
+                step: nr,
+                next: self.depth * nr,
+            });
+            self.tiles((own, k.1, 0), b, c.part(0, c.rows, j1, cols), k);
         }
     }
 
-    /// One panel of B packed here at a time; it stays in L1 while all of A passes by. If that is a single row of tiles
-    /// and B is row-major, the tile reads B as it lies.
-    fn flat_piece(&self, a: &[f32], own: &mut [f32], c: Block, j: usize, (k, depth): (usize, usize)) {
-        let (mr, nr) = (self.kernel.mr, self.kernel.nr);
+    /// One panel of B packed here at a time; it stays in L1 while all of A passes by. If B is packed already, or is
+    /// row-major and needed for a single row of tiles, the tiles read it as it lies.
+    fn flat_piece(&self, shared: &[f32], own: &mut [f32], c: Block, j: usize, k: (usize, usize)) {
+        let nr = self.kernel.nr;
         for (j1, cols) in pieces(c.cols, nr) {
-            let as_it_lies = if c.rows <= mr && cols == nr && depth > 0 {
-                self.p.b.lanes_in_rows(self.col + j + j1, self.k + k)
-            } else {
-                None
-            };
-            let (b, b_step) = as_it_lies.unwrap_or_else(|| {
-                self.pack(Side::B, (j + j1, cols), (k, depth), own);
-                (&own[..depth * nr], nr)
+            let once = c.rows <= self.kernel.mr && cols == nr && k.1 > 0;
+            let in_place = self.as_it_lies(j + j1, k).filter(|_| once || self.p.b.is_packed());
+            let b = in_place.unwrap_or_else(|| {
+                self.pack(Side::B, (j + j1, cols), k, own);
+                Panel { data: &own[..k.1 * nr], step: nr, next: 0 }
             });
-            for (i1, rows) in pieces(c.rows, mr) {
-                self.tile(&a[i1 * self.depth + k * rows..][..rows * depth], b, b_step, c.part(i1, rows, j1, cols), k);
-            }
+            self.tiles((shared, self.depth, k.0), b, c.part(0, c.rows, j1, cols), k);
+        }
+    }
+
+    /// The columns of B from the slab's `j` on, at steps from the slab's `k` on, if the micro-kernel can read them where
+    /// they are.
+    fn as_it_lies(&self, j: usize, (k, _): (usize, usize)) -> Option<Panel<'_>> {
+        self.p.b.panel(self.col + j, self.k + k)
+    }
+
+    /// A column of tiles: a panel of B meets all panels of A, which were packed at `a_depth` steps, of which those from
+    /// `a_k` on are meant. Each row of tiles asks for its share of the next panel of B.
+    fn tiles(&self, (a, a_depth, a_k): (&[f32], usize, usize), b: Panel, c: Block, (k, depth): (usize, usize)) {
+        let mr = self.kernel.mr;
+        let step = self.kernel.nr / c.rows.div_ceil(mr);
+        for (row, (i, rows)) in pieces(c.rows, mr).enumerate() {
+            let start = b.data.as_ptr().wrapping_add(b.next + row * depth * step);
+            let ahead = Ahead { start, step: if b.next > 0 { step } else { 0 } };
+            self.tile(&a[i * a_depth + a_k * rows..][..rows * depth], b, c.part(i, rows, 0, c.cols), k, ahead);
         }
     }
 
     /// C ← α·A·B + β·C for a panel of A and one of B, β being 1 but for the first piece of K.
-    fn tile(&self, a: &[f32], b: &[f32], b_step: usize, c: Block, k: usize) {
+    fn tile(&self, a: &[f32], b: Panel, c: Block, k: usize, ahead: Ahead) {
         let depth = a.len() / c.rows;
-        assert!(depth == 0 || (depth - 1) * b_step + self.kernel.nr <= b.len());
+        assert!(depth == 0 || (depth - 1) * b.step + self.kernel.nr <= b.data.len());
         let tile = Tile {
             depth,
             a: a.as_ptr(),
             a_step: c.rows,
-            b: b.as_ptr(),
-            b_step,
+            b: b.data.as_ptr(),
+            b_step: b.step,
             c: c.ptr,
             c_stride: c.row_stride,
             cols: c.cols,
             alpha: self.p.alpha,
             beta: if self.k + k == 0 { self.p.beta } else { 1.0 },
+            ahead,
         };
         // SAFETY: the kernel came from an `Isa`, which proves the instruction set; `a` and `b` are whole panels, and no
         // other task has this part of C.

@@ -4,7 +4,6 @@ use super::block::Block;
 use super::blocked::{FLAT, Job, KC, even, multiply};
 use super::epilogue::Finish;
 use super::filters::Filters;
-use super::pack::Lanes;
 use super::patches::{Patches, steps};
 use super::source::Source;
 use super::{Epilogue, Mat, MatMut, check_mat, check_output};
@@ -51,9 +50,9 @@ pub(crate) fn patch_gradient(isa: Isa, dy: Mat, patches: Patches, c: MatMut, par
     multiply(&Job {
         isa,
         alpha: 1.0,
-        a: Source::Matrix(Lanes::columns(dy)),
+        a: Source::columns(dy),
         b: match patches.rows() {
-            Some(rows) => Source::Matrix(Lanes::columns(rows)),
+            Some(rows) => Source::columns(rows),
             None => Source::PatchSteps(patches),
         },
         k: dy.rows,

@@ -22,6 +22,15 @@ pub(super) struct Tile {
     pub alpha: f32,
     /// With β = 0, C is not read.
     pub beta: f32,
+    pub ahead: Ahead,
+}
+
+/// Part of the next panel of B, which comes from memory while this tile is computed.
+#[derive(Clone, Copy)]
+pub(super) struct Ahead {
+    pub start: *const f32,
+    /// Elements to ask for at each step of K, at most a row of the panel.
+    pub step: usize,
 }
 
 /// # Safety
@@ -198,9 +207,13 @@ unsafe fn tile<V: Vector, const MR: usize, const NV: usize>(t: &Tile) {
             }
         }
         let mut acc = [[V::splat(0.0); NV]; MR];
-        let (mut a, mut b) = (t.a, t.b);
+        let (mut a, mut b, mut ahead) = (t.a, t.b, t.ahead.start);
         for _ in 0..t.depth / 4 {
             for _ in 0..4 {
+                for v in 0..NV {
+                    prefetch_l2(ahead.wrapping_add(v * V::LANES));
+                }
+                ahead = ahead.wrapping_add(t.ahead.step);
                 outer_product(&mut acc, a, b);
                 (a, b) = (a.add(t.a_step), b.add(t.b_step));
             }
@@ -220,6 +233,18 @@ pub(super) fn prefetch(p: *const f32) {
     #[cfg(target_arch = "x86_64")]
     unsafe {
         std::arch::x86_64::_mm_prefetch(p.cast(), std::arch::x86_64::_MM_HINT_T0);
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = p;
+}
+
+/// The same, into L2: what is used now keeps its place in L1.
+#[inline(always)]
+fn prefetch_l2(p: *const f32) {
+    // SAFETY: as above.
+    #[cfg(target_arch = "x86_64")]
+    unsafe {
+        std::arch::x86_64::_mm_prefetch(p.cast(), std::arch::x86_64::_MM_HINT_T1);
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = p;

@@ -9,6 +9,7 @@ mod gathered;
 mod kernel;
 mod naive;
 mod pack;
+mod panels;
 mod patches;
 pub mod peak;
 mod runs;
@@ -23,6 +24,7 @@ pub(crate) use filters::Filters;
 pub(crate) use gathered::{filter, patch_gradient};
 pub use naive::naive;
 pub(crate) use pack::Kept;
+pub use panels::{Panels, gemm_panels, gemm_panels_on};
 pub(crate) use patches::Patches;
 
 use crate::Activation;

@@ -4,6 +4,7 @@
 //! of the operand were, every line that the micro-kernel then touches is used whole and comes in order.
 
 use super::Mat;
+use super::source::Panel;
 use super::vector::Vector;
 use std::cell::RefCell;
 use std::thread::LocalKey;
@@ -25,10 +26,10 @@ impl<'a> Lanes<'a> {
         Lanes::rows(m.t())
     }
 
-    /// The lanes from `lane` on at depths from `depth` on, and what lies between two depths, if neighbouring lanes are
-    /// neighbours in memory.
-    pub fn in_rows(&self, lane: usize, depth: usize) -> Option<(&'a [f32], usize)> {
-        (self.lane_stride == 1).then(|| (&self.data[lane + depth * self.depth_stride..], self.depth_stride))
+    /// See [`Source::panel`](super::source::Source::panel).
+    pub fn panel(&self, lane: usize, depth: usize) -> Option<Panel<'a>> {
+        let data = self.data.get(lane + depth * self.depth_stride..).filter(|_| self.lane_stride == 1)?;
+        Some(Panel { data, step: self.depth_stride, next: 0 })
     }
 
     /// The lanes from `lane` on, at depths from `depth` on.

@@ -4,7 +4,7 @@
 //! nothing is packed: rows of x and rows of W are both contiguous along K, and each element of C is a dot product of two.
 
 use super::Product;
-use super::blocked::{PARALLEL, even, for_each, pieces};
+use super::blocked::{MEMORY, PARALLEL, even, for_each, pieces};
 use super::kernel::Kernel;
 
 /// Above this many rows packing pays off.
@@ -25,8 +25,7 @@ pub(super) fn fits(p: &Product) -> bool {
 
 pub(super) fn run(p: &Product) {
     let n = p.c.cols;
-    // A weight costs its way from memory, as long as several multiply-adds.
-    let parallel = p.c.rows.max(ROWS / 2) * n * p.a.cols >= PARALLEL;
+    let parallel = p.c.rows.max(MEMORY) * n * p.a.cols >= PARALLEL;
     let tasks = if parallel { 4 * rayon::current_num_threads() } else { 1 };
     let cols = even(n, n.div_ceil(tasks), WIDTH);
     for_each(parallel, n.div_ceil(cols), |t| {

@@ -1,9 +1,20 @@
 //! What an operand may be gathered from. A lane is a row of A or a column of B; K is the depth.
 
+use super::Mat;
 use super::filters::Filters;
 use super::pack::{self, Lanes};
+use super::panels::Panels;
 use super::patches::Patches;
 use super::vector::Vector;
+
+/// Lanes as the micro-kernel reads them: (lane, k) at `k·step + lane`.
+#[derive(Clone, Copy)]
+pub(super) struct Panel<'a> {
+    pub data: &'a [f32],
+    pub step: usize,
+    /// From here to lanes that are read soon after these; 0 where that cannot be said.
+    pub next: usize,
+}
 
 /// An operand as packing sees it.
 #[derive(Clone, Copy)]
@@ -16,15 +27,33 @@ pub(super) enum Source<'a> {
     PatchSteps(Patches<'a>),
     /// A convolution's weights.
     Filters(Filters<'a>),
+    /// Weights that need no packing.
+    Panels(Panels<'a>),
 }
 
 impl<'a> Source<'a> {
-    /// See [`Lanes::in_rows`].
-    pub fn lanes_in_rows(&self, lane: usize, depth: usize) -> Option<(&'a [f32], usize)> {
+    /// A matrix whose rows are lanes.
+    pub fn rows(m: Mat<'a>) -> Self {
+        Source::Matrix(Lanes::rows(m))
+    }
+
+    /// A matrix whose columns are lanes.
+    pub fn columns(m: Mat<'a>) -> Self {
+        Source::Matrix(Lanes::columns(m))
+    }
+
+    /// The lanes from `lane` on, at depths from `depth` on, if neighbouring lanes are neighbours in memory.
+    pub fn panel(&self, lane: usize, depth: usize) -> Option<Panel<'a>> {
         match self {
-            Source::Matrix(lanes) => lanes.in_rows(lane, depth),
+            Source::Matrix(lanes) => lanes.panel(lane, depth),
+            Source::Panels(panels) => Some(panels.panel(lane, depth)),
             _ => None,
         }
+    }
+
+    /// Whether packing would gain nothing over [`panel`](Self::panel).
+    pub fn is_packed(&self) -> bool {
+        matches!(self, Source::Panels(_))
     }
 }
 
@@ -48,6 +77,7 @@ pub(super) unsafe fn panels<V: Vector, const L: usize>(
             Source::Patches(p) => p.as_lanes::<V, L>((first, lanes), (k, depth), unit, dst),
             Source::PatchSteps(p) => p.as_steps::<V>((first, lanes), (k, depth), unit, dst),
             Source::Filters(f) => f.panels::<V, L>((first, lanes), (k, depth), unit, dst),
+            Source::Panels(_) => unreachable!("never packed again"),
         }
     }
 }

@@ -285,3 +285,26 @@ fn overlapping_rows_of_c_panic() {
     let c = MatMut { row_stride: 1, ..MatMut::new(&mut c, 3, 2) };
     gemm(1.0, Mat::new(&[0.0; 3], 3, 1), Mat::new(&[0.0; 2], 1, 2), 0.0, c, Epilogue::None);
 }
+
+#[test]
+fn laid_out_weights() {
+    // M on both sides of what makes a product flat, K on both sides of one piece of it.
+    for shape @ (_, n, k) in [(1, 32, 5), (10, 96, 770), (14, 64, 1), (17, 32, 64), (50, 160, 400), (470, 64, 33)] {
+        for (a, last) in [(Layout::Rows, Last::Residual(Layout::Rows)), (Layout::Sparse, Last::Save)] {
+            let case = Case { shape, a, b: Layout::Rows, alpha: 1.0, beta: 0.0, last };
+            for isa in Isa::available() {
+                case.check(&|_, a, b, _, c, epilogue| {
+                    let mut weights: Vec<f32> = (0..n * k).map(|i| b.data[i % k * b.row_stride + i / k]).collect();
+                    Panels::lay_out(&mut weights, n, k);
+                    gemm_panels_on(isa, a, Panels::new(&weights, n, k), c, epilogue);
+                });
+            }
+        }
+    }
+}
+
+#[test]
+#[should_panic(expected = "30×4 weights in panels of 32 columns")]
+fn panels_are_whole() {
+    Panels::new(&[0.0; 120], 30, 4);
+}

@@ -1,0 +1,95 @@
+//! A matrix of weights laid out once for the micro-kernel, so that no product need pack it again.
+//!
+//! With a large batch packing the weights costs next to nothing. With one picture or one caption every weight is used a
+//! few times only, and turning rows of W into columns of Wᵀ takes as long as a good part of the product.
+
+use super::blocked::{FLAT, Job, KC, even, multiply};
+use super::source::{Panel, Source};
+use super::{Block, Epilogue, Finish, Mat, MatMut, check_mat, check_output};
+use crate::isa::Isa;
+use rayon::prelude::*;
+
+/// Columns of a panel: as many as the widest micro-kernel takes. A narrower one takes a part of them, so that the layout
+/// does not depend on the instruction set.
+const WIDTH: usize = 32;
+
+/// Wᵀ (K, N) for weights W (N, K), in panels of 32 columns, one behind the other, each row by row.
+#[derive(Clone, Copy, Debug)]
+pub struct Panels<'a> {
+    data: &'a [f32],
+    rows: usize,
+    cols: usize,
+}
+
+impl<'a> Panels<'a> {
+    /// Whether W can be laid out where it is: only if `outputs`, its rows, fill whole panels.
+    pub fn fit(outputs: usize) -> bool {
+        outputs.is_multiple_of(WIDTH)
+    }
+
+    /// Wᵀ, from what [`lay_out`](Self::lay_out) made of W (`outputs`, `inputs`).
+    #[track_caller]
+    pub fn new(data: &'a [f32], outputs: usize, inputs: usize) -> Self {
+        check(data.len(), outputs, inputs);
+        Panels { data, rows: inputs, cols: outputs }
+    }
+
+    /// Lays out W, row-major (`outputs`, `inputs`), where it is.
+    #[track_caller]
+    pub fn lay_out(weights: &mut [f32], outputs: usize, inputs: usize) {
+        check(weights.len(), outputs, inputs);
+        // The rows of W that become a panel take its place.
+        weights.par_chunks_exact_mut((WIDTH * inputs).max(1)).for_each_init(Vec::new, |rows, panel| {
+            rows.clear();
+            rows.extend_from_slice(panel);
+            for (k, row) in panel.as_chunks_mut::<WIDTH>().0.iter_mut().enumerate() {
+                *row = std::array::from_fn(|j| rows[j * inputs + k]);
+            }
+        });
+    }
+
+    /// Columns from `j` on, in rows from `k` on.
+    pub(super) fn panel(&self, j: usize, k: usize) -> Panel<'a> {
+        let (first, within) = (j - j % WIDTH, j % WIDTH);
+        let start = first * self.rows + k * WIDTH + within;
+        Panel { data: &self.data[start..], step: WIDTH, next: WIDTH * self.rows }
+    }
+}
+
+#[track_caller]
+fn check(len: usize, outputs: usize, inputs: usize) {
+    assert!(
+        Panels::fit(outputs) && len == outputs * inputs,
+        "{outputs}×{inputs} weights in panels of {WIDTH} columns: {len} elements"
+    );
+}
+
+/// C ← epilogue(A·B), with A (M, K), B (K, N), C (M, N).
+#[track_caller]
+pub fn gemm_panels(a: Mat, b: Panels, c: MatMut, epilogue: Epilogue) {
+    gemm_panels_on(Isa::best(), a, b, c, epilogue);
+}
+
+/// [`gemm_panels`] on a given instruction set.
+#[track_caller]
+pub fn gemm_panels_on(isa: Isa, a: Mat, b: Panels, c: MatMut, epilogue: Epilogue) {
+    assert_eq!((a.cols, b.cols), (b.rows, c.cols), "gemm shapes: columns and rows of A and B, columns of B and C");
+    check_mat("A", &a, (c.rows, b.rows));
+    check_output(&c, &epilogue);
+    if c.rows == 0 || c.cols == 0 {
+        return;
+    }
+    multiply(&Job {
+        isa,
+        alpha: 1.0,
+        a: Source::rows(a),
+        b: Source::Panels(b),
+        k: a.cols,
+        kc: even(a.cols, KC, 1),
+        flat: c.rows <= FLAT,
+        parallel: true,
+        beta: 0.0,
+        c: Block::new(c),
+        finish: Finish::new(epilogue),
+    });
+}
