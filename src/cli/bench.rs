@@ -1,11 +1,14 @@
-//! `clip bench`: how fast this machine runs a model, and what share of its arithmetic that uses.
+//! `clip bench`: how fast this machine runs a model and its loss, and what share of its arithmetic that uses.
 
 use super::{CliError, Context};
+use crate::loss::info_nce::{self, Saved, Scratch};
+use crate::loss::positives::Positives;
 use crate::models::Config;
 use crate::models::clip::{Inference, Model};
 use crate::models::text::Captions;
 use crate::optim::adamw::Hyper;
 use crate::train::step::{Pairs, Trainer};
+use crate::tree::{Arena, Dim};
 use clap::{Args, ValueEnum, value_parser};
 use indicatif::ProgressBar;
 use kernels::gemm::peak::fma_peak_gflops;
@@ -19,13 +22,14 @@ use std::fmt;
 use std::path::Path;
 use std::time::Instant;
 
-/// Time a model on this machine: encode_image, encode_text and whole training steps
+/// Time a model on this machine: encode_image, encode_text, whole training steps and the loss alone
 #[derive(Debug, Args)]
 #[command(
     override_usage = "clip bench [--model NAME|PATH] [OPTIONS]",
     after_help = "--model is a preset (default ViT-B-32) or a model whose sizes are taken. Weights, pictures and \
                   captions are random: the time does not depend on them.\n\nEvery time is the median over the \
-                  repeats. A training step is forward, loss, backward and AdamW. The peak is what the multiply-add \
+                  repeats. A training step is forward, loss, backward and AdamW; info_nce is the loss \
+                  and its gradients for a batch of embeddings. The peak is what the multiply-add \
                   units do from register to register, the best of readings between the repeats. The arithmetic counted \
                   is what the results depend on: neither padding nor recomputation raises the share."
 )]
@@ -52,16 +56,18 @@ enum Work {
     EncodeImage,
     EncodeText,
     TrainStep,
+    InfoNce,
 }
 
 impl Work {
-    const ALL: [Work; 3] = [Work::EncodeImage, Work::EncodeText, Work::TrainStep];
+    const ALL: [Work; 4] = [Work::EncodeImage, Work::EncodeText, Work::TrainStep, Work::InfoNce];
 
     fn name(self) -> &'static str {
         match self {
             Work::EncodeImage => "encode_image",
             Work::EncodeText => "encode_text",
             Work::TrainStep => "train_step",
+            Work::InfoNce => "info_nce",
         }
     }
 }
@@ -103,12 +109,13 @@ impl Bench {
         if caption_tokens > limit {
             return Err(CliError::Usage(format!("--caption-tokens {caption_tokens}: {model} reads {limit} at most")));
         }
-        let inputs = Inputs::random(&config, batch, caption_tokens);
+        let pictures = if self.only.iter().all(|work| *work == Work::InfoNce) { 0 } else { batch };
+        let inputs = Inputs::random(&config, batch, pictures, caption_tokens);
         let progress = context.output.progress(self.only.len() * (1 + repeats), "timing");
         let mut timer = Timer { repeats, peak_gflops: 0.0, progress };
         let timings: Vec<_> = self.only.iter().map(|work| timer.time(*work, &config, &inputs)).collect();
         let Timer { peak_gflops, .. } = timer;
-        let flops = |work: &Work| batch as f64 * work.flops(&config, caption_tokens);
+        let flops = |work: &Work| batch as f64 * work.flops(&config, batch, caption_tokens);
         let results =
             self.only.iter().zip(timings).map(|(work, t)| t.measurement(*work, batch, flops(work), peak_gflops));
         context.output.show(&Report {
@@ -137,12 +144,14 @@ fn architecture(context: &Context) -> Result<(String, Config), CliError> {
 
 impl Work {
     /// Of one picture, caption or pair.
-    fn flops(self, config: &Config, caption_tokens: usize) -> f64 {
+    fn flops(self, config: &Config, batch: usize, caption_tokens: usize) -> f64 {
         let (image, text) = (config.vision().flops(), config.text().flops(caption_tokens));
         match self {
             Work::EncodeImage => image.forward,
             Work::EncodeText => text.forward,
             Work::TrainStep => image.train + text.train,
+            // A row of logits, and what it gives to the gradients of both sides.
+            Work::InfoNce => 3.0 * 2.0 * batch as f64 * config.embed_dim as f64,
         }
     }
 }
@@ -156,12 +165,13 @@ struct Inputs {
 }
 
 impl Inputs {
-    fn random(config: &Config, batch: usize, tokens: usize) -> Self {
+    /// With as many pictures as asked for: a batch for the loss alone may be larger than memory has room for pictures.
+    fn random(config: &Config, batch: usize, pictures: usize, tokens: usize) -> Self {
         let mut rng = Pcg64::seed_from_u64(0);
         let pixels = 3 * config.vision_cfg.image_size.pow(2);
         let vocab_size = config.text_cfg.vocab_size as u32;
         Inputs {
-            images: Array2::from_shape_simple_fn((batch, pixels), || rng.sample::<f32, _>(StandardNormal)),
+            images: Array2::from_shape_simple_fn((pictures, pixels), || rng.sample::<f32, _>(StandardNormal)),
             ids: (0..batch * tokens).map(|_| rng.random_range(0..vocab_size)).collect(),
             offsets: (0..=batch).map(|i| i * tokens).collect(),
             keys: (0..batch as u64).collect(),
@@ -175,6 +185,47 @@ impl Inputs {
     fn pairs(&self) -> Pairs<'_> {
         let images = self.images.view();
         Pairs { images, captions: self.captions(), concepts: &self.keys, caption_keys: &self.keys }
+    }
+}
+
+/// Random embeddings of unit length.
+fn unit_rows(n: usize, embed_dim: usize, seed: u64) -> Array2<f32> {
+    let mut rng = Pcg64::seed_from_u64(seed);
+    let mut rows = Array2::from_shape_simple_fn((n, embed_dim), || rng.sample::<f32, _>(StandardNormal));
+    for mut row in rows.rows_mut() {
+        row /= row.dot(&row).sqrt();
+    }
+    rows
+}
+
+/// The loss of a batch of embeddings, and where its gradients go.
+struct LossAlone {
+    images: Array2<f32>,
+    texts: Array2<f32>,
+    dimages: Array2<f32>,
+    dtexts: Array2<f32>,
+    positives: Positives,
+    arenas: [Arena; 2],
+}
+
+impl LossAlone {
+    fn new(images: Array2<f32>, texts: Array2<f32>) -> Self {
+        let [dimages, dtexts] = [&images, &texts].map(|rows| Array2::zeros(rows.dim()));
+        let positives = Positives::diagonal(images.nrows());
+        LossAlone { images, texts, dimages, dtexts, positives, arenas: Default::default() }
+    }
+
+    /// At the temperature that training begins with.
+    fn forward_and_backward(&mut self) {
+        let LossAlone { images, texts, dimages, dtexts, positives, arenas: [saved, scratch] } = self;
+        let (n, scale) = (images.nrows(), 1.0 / 0.07);
+        let (images, texts) = (images.view(), texts.view());
+        let mut saved = saved.carve(&Saved::<Dim>::dims(n));
+        let mut scratch = scratch.carve(&Scratch::<Dim>::dims(n));
+        let loss = info_nce::forward(images, texts, scale, positives, &mut saved, &mut scratch).mean();
+        let (dimages, dtexts) = (dimages.view_mut(), dtexts.view_mut());
+        let dscale = info_nce::backward(images, texts, scale, positives, &saved, dimages, dtexts, &mut scratch);
+        assert!(loss.is_finite() && dscale.is_finite(), "loss {loss}, gradient of the scale {dscale}");
     }
 }
 
@@ -193,25 +244,29 @@ struct Timing {
 
 impl Timer {
     fn time(&mut self, work: Work, config: &Config, inputs: &Inputs) -> Timing {
-        let model = Model::new(config.clone(), 0);
         let mut buffers = Inference::default();
         forget_peak_memory();
         match work {
             Work::EncodeImage => {
-                let model = model.laid_out();
+                let model = Model::new(config.clone(), 0).laid_out();
                 self.repeat(|| check(model.encode_images(inputs.images.view(), &mut buffers).view()))
             }
             Work::EncodeText => {
-                let model = model.laid_out();
+                let model = Model::new(config.clone(), 0).laid_out();
                 self.repeat(|| check(model.encode_texts(inputs.captions(), &mut buffers).view()))
             }
             Work::TrainStep => {
-                let mut trainer = Trainer::new(model, Hyper::of(config));
+                let mut trainer = Trainer::new(Model::new(config.clone(), 0), Hyper::of(config));
                 self.repeat(|| {
                     let loss = trainer.gradients(&inputs.pairs(), inputs.keys.len()).mean();
                     let grad_norm = trainer.update(1e-6).grad_norm;
                     assert!(loss.is_finite() && grad_norm.is_finite(), "loss {loss}, gradient {grad_norm}");
                 })
+            }
+            Work::InfoNce => {
+                let [images, texts] = [1, 2].map(|seed| unit_rows(inputs.keys.len(), config.embed_dim, seed));
+                let mut loss = LossAlone::new(images, texts);
+                self.repeat(|| loss.forward_and_backward())
             }
         }
     }
