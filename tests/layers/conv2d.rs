@@ -120,8 +120,7 @@ fn normalized() {
 
             let weight = to_f64(&p.flat);
             let x64 = x.mapv(f64::from);
-            let mut expected =
-                oracle::conv2d(&Conv2d { weight: weight.as_slice() }, &shape, pictures, x64.view());
+            let mut expected = oracle::conv2d(&Conv2d { weight: weight.as_slice() }, &shape, pictures, x64.view());
             for ((row, o), y) in expected.indexed_iter_mut() {
                 *y = *y * f64::from(scale[o]) + f64::from(shift[o]);
                 *y += if with_residual { f64::from(residual[[row, o]]) } else { 0.0 };
