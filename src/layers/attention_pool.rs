@@ -76,17 +76,15 @@ impl Shape {
     pub fn spec(&self) -> AttentionPool<Spec> {
         let Shape { channels, embed_dim, .. } = *self;
         let weight = Init::Normal((channels as f32).powf(-0.5));
-        // Read row by row and transposed, head by head: no layer's weights that could be laid out.
-        let proj = |outputs| Linear {
-            weight: Spec::new(&[outputs, channels], weight),
-            bias: Spec::new(&[outputs], linear::default_init(channels)),
-        };
+        let bias = linear::default_init(channels);
+        // Read head by head, so no product takes the whole matrix: it must stay in rows.
+        let proj = || Linear { weight: Spec::new(&[channels, channels], weight), bias: Spec::new(&[channels], bias) };
         AttentionPool {
             positional_embedding: Spec::new(&[self.tokens(), channels], weight),
-            k_proj: proj(channels),
-            q_proj: proj(channels),
-            v_proj: proj(channels),
-            c_proj: proj(embed_dim),
+            k_proj: proj(),
+            q_proj: proj(),
+            v_proj: proj(),
+            c_proj: Linear::spec(channels, embed_dim, weight, bias),
         }
     }
 
