@@ -1,14 +1,15 @@
 //! `clip bench`: how fast this machine runs a model and its loss, and what share of its arithmetic that uses.
 
 use super::{CliError, Context};
+use crate::layers::normalize;
 use crate::loss::info_nce::{self, Saved, Scratch};
 use crate::loss::positives::Positives;
 use crate::models::Config;
-use crate::models::clip::{Inference, Model};
+use crate::models::clip::{INIT_LOGIT_SCALE, Inference, Model};
 use crate::models::text::Captions;
 use crate::optim::adamw::Hyper;
 use crate::train::step::{Pairs, Trainer};
-use crate::tree::{Arena, Dim};
+use crate::tree::Arena;
 use clap::{Args, ValueEnum, value_parser};
 use indicatif::ProgressBar;
 use kernels::gemm::peak::fma_peak_gflops;
@@ -115,7 +116,7 @@ impl Bench {
         let mut timer = Timer { repeats, peak_gflops: 0.0, progress };
         let timings: Vec<_> = self.only.iter().map(|work| timer.time(*work, &config, &inputs)).collect();
         let Timer { peak_gflops, .. } = timer;
-        let flops = |work: &Work| batch as f64 * work.flops(&config, batch, caption_tokens);
+        let flops = |work: &Work| work.flops(&config, batch, caption_tokens);
         let results =
             self.only.iter().zip(timings).map(|(work, t)| t.measurement(*work, batch, flops(work), peak_gflops));
         context.output.show(&Report {
@@ -143,16 +144,17 @@ fn architecture(context: &Context) -> Result<(String, Config), CliError> {
 }
 
 impl Work {
-    /// Of one picture, caption or pair.
+    /// Of a whole batch.
     fn flops(self, config: &Config, batch: usize, caption_tokens: usize) -> f64 {
         let (image, text) = (config.vision().flops(), config.text().flops(caption_tokens));
-        match self {
+        let of_each = match self {
             Work::EncodeImage => image.forward,
             Work::EncodeText => text.forward,
             Work::TrainStep => image.train + text.train,
             // A row of logits, and what it gives to the gradients of both sides.
-            Work::InfoNce => 3.0 * 2.0 * batch as f64 * config.embed_dim as f64,
-        }
+            Work::InfoNce => 3.0 * 2.0 * (batch * config.embed_dim) as f64,
+        };
+        batch as f64 * of_each
     }
 }
 
@@ -171,7 +173,7 @@ impl Inputs {
         let pixels = 3 * config.vision_cfg.image_size.pow(2);
         let vocab_size = config.text_cfg.vocab_size as u32;
         Inputs {
-            images: Array2::from_shape_simple_fn((pictures, pixels), || rng.sample::<f32, _>(StandardNormal)),
+            images: random(pictures, pixels, 0),
             ids: (0..batch * tokens).map(|_| rng.random_range(0..vocab_size)).collect(),
             offsets: (0..=batch).map(|i| i * tokens).collect(),
             keys: (0..batch as u64).collect(),
@@ -188,45 +190,10 @@ impl Inputs {
     }
 }
 
-/// Random embeddings of unit length.
-fn unit_rows(n: usize, embed_dim: usize, seed: u64) -> Array2<f32> {
+/// Standard normal, the same for the same seed.
+fn random(rows: usize, columns: usize, seed: u64) -> Array2<f32> {
     let mut rng = Pcg64::seed_from_u64(seed);
-    let mut rows = Array2::from_shape_simple_fn((n, embed_dim), || rng.sample::<f32, _>(StandardNormal));
-    for mut row in rows.rows_mut() {
-        row /= row.dot(&row).sqrt();
-    }
-    rows
-}
-
-/// The loss of a batch of embeddings, and where its gradients go.
-struct LossAlone {
-    images: Array2<f32>,
-    texts: Array2<f32>,
-    dimages: Array2<f32>,
-    dtexts: Array2<f32>,
-    positives: Positives,
-    arenas: [Arena; 2],
-}
-
-impl LossAlone {
-    fn new(images: Array2<f32>, texts: Array2<f32>) -> Self {
-        let [dimages, dtexts] = [&images, &texts].map(|rows| Array2::zeros(rows.dim()));
-        let positives = Positives::diagonal(images.nrows());
-        LossAlone { images, texts, dimages, dtexts, positives, arenas: Default::default() }
-    }
-
-    /// At the temperature that training begins with.
-    fn forward_and_backward(&mut self) {
-        let LossAlone { images, texts, dimages, dtexts, positives, arenas: [saved, scratch] } = self;
-        let (n, scale) = (images.nrows(), 1.0 / 0.07);
-        let (images, texts) = (images.view(), texts.view());
-        let mut saved = saved.carve(&Saved::<Dim>::dims(n));
-        let mut scratch = scratch.carve(&Scratch::<Dim>::dims(n));
-        let loss = info_nce::forward(images, texts, scale, positives, &mut saved, &mut scratch).mean();
-        let (dimages, dtexts) = (dimages.view_mut(), dtexts.view_mut());
-        let dscale = info_nce::backward(images, texts, scale, positives, &saved, dimages, dtexts, &mut scratch);
-        assert!(loss.is_finite() && dscale.is_finite(), "loss {loss}, gradient of the scale {dscale}");
-    }
+    Array2::from_shape_simple_fn((rows, columns), || rng.sample(StandardNormal))
 }
 
 /// Runs things again and again, with a look at the clock, the peak and the memory.
@@ -263,12 +230,24 @@ impl Timer {
                     assert!(loss.is_finite() && grad_norm.is_finite(), "loss {loss}, gradient {grad_norm}");
                 })
             }
-            Work::InfoNce => {
-                let [images, texts] = [1, 2].map(|seed| unit_rows(inputs.keys.len(), config.embed_dim, seed));
-                let mut loss = LossAlone::new(images, texts);
-                self.repeat(|| loss.forward_and_backward())
-            }
+            Work::InfoNce => self.time_info_nce(inputs.keys.len(), config.embed_dim),
         }
+    }
+
+    /// The loss of random embeddings and its gradients, at the temperature that training begins with.
+    fn time_info_nce(&mut self, n: usize, embed_dim: usize) -> Timing {
+        let [images, texts] = [1, 2].map(|seed| normalize::unit(random(n, embed_dim, seed).view()));
+        let [mut dimages, mut dtexts] = [&images, &texts].map(|rows| Array2::zeros(rows.raw_dim()));
+        let (images, texts, scale) = (images.view(), texts.view(), INIT_LOGIT_SCALE.exp());
+        let positives = &Positives::diagonal(n);
+        let (mut saved, mut scratch) = (Arena::default(), Arena::default());
+        let (mut saved, mut scratch) = (saved.carve(&Saved::dims(n)), scratch.carve(&Scratch::dims(n)));
+        self.repeat(|| {
+            let loss = info_nce::forward(images, texts, scale, positives, &mut saved, &mut scratch).mean();
+            let (dimages, dtexts) = (dimages.view_mut(), dtexts.view_mut());
+            let dscale = info_nce::backward(images, texts, scale, positives, &saved, dimages, dtexts, &mut scratch);
+            assert!(loss.is_finite() && dscale.is_finite(), "loss {loss}, gradient of the scale {dscale}");
+        })
     }
 
     /// The first run touches the memory and is not counted.

@@ -4,12 +4,20 @@
 //! ∂yᵢ/∂xⱼ = (δᵢⱼ − yᵢ yⱼ)/|x|: the part of dy along y cannot change y, so dx = (dy − y ⟨y, dy⟩)/|x|.
 
 use super::{floats, floats_mut};
-use ndarray::{ArrayView2, ArrayViewMut2};
+use ndarray::{Array2, ArrayView2, ArrayViewMut2};
 
 /// y = x / |x|              x, y (N,d)  norm (N,1)
 #[track_caller]
 pub fn forward(x: ArrayView2<f32>, y: ArrayViewMut2<f32>, norm: ArrayViewMut2<f32>) {
     kernels::normalize::forward(floats(x), floats_mut(y), floats_mut(norm));
+}
+
+/// x / |x| as a matrix of its own.
+#[track_caller]
+pub fn unit(x: ArrayView2<f32>) -> Array2<f32> {
+    let (mut y, mut norm) = (Array2::zeros(x.raw_dim()), Array2::zeros((x.nrows(), 1)));
+    forward(x, y.view_mut(), norm.view_mut());
+    y
 }
 
 /// dx = (dy − y ⟨y, dy⟩) / |x|

@@ -71,7 +71,7 @@ impl Inference {
         let mut features = Array2::zeros((images.nrows(), shape.embed_dim()));
         let Inference { workspace, scratch } = self;
         visual::forward(p, shape, images, Mode::Inference, features.view_mut(), workspace, scratch);
-        unit(features)
+        normalize::unit(features.view())
     }
 
     /// Unit-length embeddings (B,e) of tokenised captions, by a text tower alone.
@@ -79,12 +79,6 @@ impl Inference {
         let mut features = Array2::zeros((captions.len(), shape.embed_dim));
         let Inference { workspace, scratch } = self;
         text::forward(p, shape, captions, Keep::Nothing, features.view_mut(), workspace, scratch);
-        unit(features)
+        normalize::unit(features.view())
     }
-}
-
-fn unit(features: Array2<f32>) -> Array2<f32> {
-    let (mut unit, mut norm) = (Array2::zeros(features.raw_dim()), Array2::zeros((features.nrows(), 1)));
-    normalize::forward(features.view(), unit.view_mut(), norm.view_mut());
-    unit
 }
