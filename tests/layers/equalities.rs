@@ -15,6 +15,7 @@ use clip::models::visual;
 use clip::models::{Config, Keep, Mode, Workspace};
 use clip::params::{self, Params, Spec};
 use clip::tree::Path;
+use kernels::gemm::Backend;
 use ndarray::{Array2, ArrayView2, s};
 
 /// Forward and backward through a block; the parameter gradients are added to `g`. Returns y and dx.
@@ -169,10 +170,11 @@ fn laid_out_weights_give_the_same_embeddings() {
 }
 
 #[test]
-#[should_panic(expected = "no place in a checkpoint")]
 fn laid_out_weights_cannot_be_saved() {
     let params = random::params(block_spec(&sizes().next().unwrap()), 1).laid_out();
-    params.named(&Path::ROOT);
+    let saved = std::panic::catch_unwind(|| params.named(&Path::ROOT).len());
+    // Any other product than our own reads the weights as they were.
+    assert_eq!(saved.is_err(), Backend::chosen() == Backend::Simd);
 }
 
 /// These rows of the text tower's last hidden state, projected.
