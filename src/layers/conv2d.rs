@@ -7,7 +7,7 @@
 //! and out exchanged. dWₒᵢₜ = Σₙ Σₚ dyₙₚₒ xₙ,ₛₚ₊ₜ,ᵢ.
 //!
 //! Each of the three is a matrix product once the pixels under the kernel (a patch, k·k·I numbers) are written as a row;
-//! the rows are never written, see [`kernels::conv`].
+//! the rows are never written, and large convolutions forward and to dx multiply less still, see [`kernels::conv`].
 
 use crate::params::{Spec, Values};
 use crate::tree::tree;

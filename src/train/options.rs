@@ -53,7 +53,7 @@ pub struct Options {
     #[arg(long, default_value_t = 1, value_parser = positive(), help_heading = "Optimisation")]
     pub accum_freq: usize,
     /// Times every picture is seen
-    #[arg(long, default_value_t = 20, value_parser = positive(), help_heading = "Optimisation")]
+    #[arg(long, default_value_t = 26, value_parser = positive(), help_heading = "Optimisation")]
     pub epochs: usize,
     /// Highest learning rate
     #[arg(long, default_value_t = 1e-3, value_parser = non_negative, help_heading = "Optimisation")]

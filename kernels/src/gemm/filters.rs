@@ -33,6 +33,19 @@ impl<'a> Filters<'a> {
         self.lanes
     }
 
+    pub fn channels(&self) -> usize {
+        self.channels
+    }
+
+    pub fn taps(&self) -> usize {
+        self.taps
+    }
+
+    /// The taps between a channel and a lane.
+    pub fn filter(&self, lane: usize, channel: usize) -> &'a [f32] {
+        &self.data[lane * self.lane_stride + channel * self.channel_stride..][..self.taps]
+    }
+
     /// Numbers that a lane has.
     pub fn size(&self) -> usize {
         self.taps * self.channels

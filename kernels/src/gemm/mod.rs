@@ -18,6 +18,7 @@ mod source;
 #[cfg(test)]
 mod tests;
 mod vector;
+mod winograd;
 
 pub use backend::Backend;
 pub(crate) use filters::Filters;
@@ -26,6 +27,7 @@ pub use naive::naive;
 pub(crate) use pack::Kept;
 pub use panels::{Panels, gemm_panels, gemm_panels_on};
 pub(crate) use patches::Patches;
+pub(crate) use winograd::{Tiling, winograd};
 
 use crate::Activation;
 use crate::isa::Isa;

@@ -11,7 +11,7 @@ use rayon::prelude::*;
 
 /// Columns of a panel: as many as the widest micro-kernel takes. A narrower one takes a part of them, so that the layout
 /// does not depend on the instruction set.
-const WIDTH: usize = 32;
+pub(super) const WIDTH: usize = 32;
 
 /// Wᵀ (K, N) for weights W (N, K), in panels of 32 columns, one behind the other, each row by row.
 #[derive(Clone, Copy, Debug)]
@@ -19,6 +19,8 @@ pub struct Panels<'a> {
     data: &'a [f32],
     rows: usize,
     cols: usize,
+    /// Elements from one panel to the next.
+    stride: usize,
 }
 
 impl<'a> Panels<'a> {
@@ -31,7 +33,13 @@ impl<'a> Panels<'a> {
     #[track_caller]
     pub fn new(data: &'a [f32], outputs: usize, inputs: usize) -> Self {
         check(data.len(), outputs, inputs);
-        Panels { data, rows: inputs, cols: outputs }
+        Panels { data, rows: inputs, cols: outputs, stride: WIDTH * inputs }
+    }
+
+    /// Panels of a matrix of `rows × cols`, the last one filled up to its full width, `stride` elements apart.
+    pub(super) fn apart(data: &'a [f32], (rows, cols): (usize, usize), stride: usize) -> Self {
+        assert!((cols.div_ceil(WIDTH) - 1) * stride + WIDTH * rows <= data.len());
+        Panels { data, rows, cols, stride }
     }
 
     /// Lays out W, row-major (`outputs`, `inputs`), where it is.
@@ -51,8 +59,8 @@ impl<'a> Panels<'a> {
     /// Columns from `j` on, in rows from `k` on.
     pub(super) fn panel(&self, j: usize, k: usize) -> Panel<'a> {
         let (first, within) = (j - j % WIDTH, j % WIDTH);
-        let start = first * self.rows + k * WIDTH + within;
-        Panel { data: &self.data[start..], step: WIDTH, next: WIDTH * self.rows }
+        let start = first / WIDTH * self.stride + k * WIDTH + within;
+        Panel { data: &self.data[start..], step: WIDTH, next: self.stride }
     }
 }
 
