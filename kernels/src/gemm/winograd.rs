@@ -25,6 +25,7 @@ use super::filters::Filters;
 use super::pack::{Kept, load};
 use super::panels::{Panels, WIDTH};
 use super::patches::TAPS;
+use super::runs::put;
 use super::source::Source;
 use super::vector::{Portable, Vector};
 use super::{Epilogue, Mat, MatMut, check_output};
@@ -340,7 +341,7 @@ unsafe fn transform_inputs<V: Vector>(conv: &Convolution, tile: &Tile, stride: u
             }
             for (x, column) in transposed(values).into_iter().enumerate() {
                 for (y, value) in input_values(column).into_iter().enumerate() {
-                    store(value, a.as_mut_ptr().add((IN * y + x) * stride + channel), n);
+                    put(value, a.as_mut_ptr().add((IN * y + x) * stride + channel), n);
                 }
             }
         }
@@ -370,7 +371,7 @@ unsafe fn transform_outputs<V: Vector>(conv: &Convolution, tile: &Tile, stride: 
             for (y, sums) in sums.into_iter().enumerate().take(rows) {
                 for (x, value) in outputs_of(sums).into_iter().enumerate().take(cols) {
                     let pixel = conv.pixel(tile, tile.row + y, tile.col + x);
-                    store(value, conv.y.ptr.add(pixel * conv.y.row_stride + channel), n);
+                    put(value, conv.y.ptr.add(pixel * conv.y.row_stride + channel), n);
                 }
             }
         }
@@ -380,13 +381,6 @@ unsafe fn transform_outputs<V: Vector>(conv: &Convolution, tile: &Tile, stride: 
 #[inline(always)]
 fn transposed<T: Copy, const R: usize, const C: usize>(rows: [[T; C]; R]) -> [[T; R]; C] {
     std::array::from_fn(|c| std::array::from_fn(|r| rows[r][c]))
-}
-
-/// The first `n` lanes, where a whole register is the common case.
-#[inline(always)]
-unsafe fn store<V: Vector>(x: V, p: *mut f32, n: usize) {
-    // SAFETY: passed on to the caller.
-    unsafe { if n >= V::LANES { x.store(p) } else { x.store_first(p, n) } }
 }
 
 /// c·x + y
