@@ -3,23 +3,41 @@
 use super::vector::{Portable, Vector};
 use crate::isa::Isa;
 use std::hint::black_box;
-use std::time::Instant;
+use std::sync::Barrier;
+use std::time::{Duration, Instant};
 
 /// Independent sums per thread: more than the latency of two multiply-add units times their number.
 const CHAINS: usize = 12;
-const STEPS: usize = 1 << 20;
+/// Steps between two looks at the clock: about a millisecond.
+const STEPS: usize = 1 << 18;
+/// How long every thread multiplies before it counts, while its clock rate settles, and then while it counts.
+const SETTLE: Duration = Duration::from_millis(5);
+const COUNT: Duration = Duration::from_millis(10);
 
 /// Multiply-adds from register to register on `threads` threads at once, in GFLOP/s; a multiply-add counts as two.
 pub fn fma_peak_gflops(isa: Isa, threads: usize) -> f64 {
-    let start = Instant::now();
-    let per_thread: usize = std::thread::scope(|scope| {
-        let running: Vec<_> = (0..threads).map(|_| scope.spawn(|| multiply_adds(isa))).collect();
-        running.into_iter().map(|thread| thread.join().expect("no panic in a sum")).sum()
-    });
-    2.0 * per_thread as f64 / start.elapsed().as_secs_f64() / 1e9
+    let together = Barrier::new(threads);
+    std::thread::scope(|scope| {
+        let rate = || {
+            together.wait();
+            rate(isa, SETTLE);
+            rate(isa, COUNT)
+        };
+        let running: Vec<_> = (0..threads).map(|_| scope.spawn(rate)).collect();
+        running.into_iter().map(|thread| thread.join().expect("no panic in a sum")).sum::<f64>() / 1e9
+    })
 }
 
-/// Spends some milliseconds on multiply-adds and returns their number.
+/// Floating-point operations per second of this thread, over at least `time`.
+fn rate(isa: Isa, time: Duration) -> f64 {
+    let (start, mut count) = (Instant::now(), 0);
+    while start.elapsed() < time {
+        count += multiply_adds(isa);
+    }
+    2.0 * count as f64 / start.elapsed().as_secs_f64()
+}
+
+/// Spends about a millisecond on multiply-adds and returns their number.
 fn multiply_adds(isa: Isa) -> usize {
     match isa {
         // SAFETY: every CPU can run this.
