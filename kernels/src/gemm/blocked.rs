@@ -21,15 +21,20 @@ use std::cell::RefCell;
 /// mean fewer rounds of loading and storing C.
 pub(super) const KC: usize = 384;
 
-/// Rows of a tall task: its piece of A (MC × KC × 4 bytes = 172 KB) stays in L2 while B passes by.
-const MC: usize = 112;
+/// Rows of a tall task: its piece of A (MC × KC × 4 bytes = 86 KB) stays in L2 while B passes by. Twice as many would
+/// halve B's way from the last cache, which costs nothing yet, and leave threads waiting for the last task longer.
+const MC: usize = 56;
 
-/// Columns of a tall task: A is packed once per so many, and the block of C (MC × NC × 4 bytes = 344 KB) should find
+/// Columns of a tall task: A is packed once per so many, and the block of C (MC × NC × 4 bytes = 172 KB) should find
 /// room in L2 as well.
 const NC: usize = 768;
 
 /// Rows of a flat product: all of A at KC steps (FLAT × KC × 4 bytes = 688 KB) passes through L2 for every panel of B.
 pub(super) const FLAT: usize = 448;
+
+/// Columns of B that a flat task packs together: rows of B are then read in long runs, which neither hang on one set of
+/// the cache nor change pages at every step, and the packed copy (STRIP × KC × 4 bytes = 147 KB) stays in L2.
+const STRIP: usize = 96;
 
 /// Elements of the shared operand packed at a time: 16 MB, within the last cache of a desktop CPU. Whatever is larger
 /// is cut along K and N.
@@ -44,7 +49,7 @@ thread_local! {
 static SHARED: Kept = Kept { size: PACKED, kept: &SHARED_KEPT };
 
 /// A task's own piece of the other one.
-static OWN: Kept = Kept { size: MC * KC, kept: &OWN_KEPT };
+static OWN: Kept = Kept { size: STRIP * KC, kept: &OWN_KEPT };
 
 /// Columns of B packed at a time.
 const WIDE: usize = 8192;
@@ -232,7 +237,7 @@ impl Slab<'_> {
     /// One block of C: all of the slab's K, a piece at a time, while the block of C stays in cache.
     fn block(&self, shared: &[f32], (i, rows): (usize, usize), (j, cols): (usize, usize)) {
         let c = self.p.c.part(i, rows, self.col + j, cols);
-        let own = self.p.kc * if self.p.flat { self.kernel.nr } else { rows };
+        let own = self.p.kc * if self.p.flat { STRIP } else { rows };
         OWN.with(own, |own| {
             for (k, depth) in pieces(self.depth, self.p.kc) {
                 if self.p.flat {
@@ -262,18 +267,21 @@ impl Slab<'_> {
         }
     }
 
-    /// One panel of B packed here at a time; it stays in L1 while all of A passes by. If B is packed already, or is
-    /// row-major and needed for a single row of tiles, the tiles read it as it lies.
+    /// A strip of B packed here at a time; each of its panels stays in L1 while all of A passes by. If B is packed
+    /// already, or is row-major and needed for a single row of tiles, the tiles read it as it lies.
     fn flat_piece(&self, shared: &[f32], own: &mut [f32], c: Block, j: usize, k: (usize, usize)) {
         let nr = self.kernel.nr;
-        for (j1, cols) in pieces(c.cols, nr) {
-            let once = c.rows <= self.kernel.mr && cols == nr && k.1 > 0;
-            let in_place = self.as_it_lies(j + j1, k).filter(|_| once || self.p.b.is_packed());
-            let b = in_place.unwrap_or_else(|| {
-                self.pack(Side::B, (j + j1, cols), k, own);
-                Panel { data: &own[..k.1 * nr], step: nr, next: 0 }
-            });
-            self.tiles((shared, self.depth, k.0), b, c.part(0, c.rows, j1, cols), k);
+        for (strip, width) in pieces(c.cols, STRIP) {
+            let once = c.rows <= self.kernel.mr && width.is_multiple_of(nr) && k.1 > 0;
+            let in_place = self.as_it_lies(j + strip, k).filter(|_| once || self.p.b.is_packed()).is_some();
+            if !in_place {
+                self.pack(Side::B, (j + strip, width), k, own);
+            }
+            for (j1, cols) in pieces(width, nr) {
+                let panel = self.as_it_lies(j + strip + j1, k).filter(|_| in_place);
+                let b = panel.unwrap_or_else(|| Panel { data: &own[j1 * k.1..][..k.1 * nr], step: nr, next: 0 });
+                self.tiles((shared, self.depth, k.0), b, c.part(0, c.rows, strip + j1, cols), k);
+            }
         }
     }
 

@@ -61,22 +61,20 @@ impl<'a> Finish<'a> {
         let mut scratch = [0.0; STRETCH];
         match self {
             Finish::None => {}
-            Finish::Bias(bias) => add(c, &bias[cols]),
+            Finish::Bias(bias) => add(isa, c, &bias[cols]),
             Finish::BiasResidual { bias, residual } => {
-                add(c, &bias[cols]);
-                add(c, stretch_of(residual, i, j, &mut scratch[..c.len()]));
+                let residual = stretch_of(residual, i, j, &mut scratch[..c.len()]);
+                add_both(isa, c, &bias[cols], residual);
             }
             Finish::BiasActivation { bias, activation } => {
                 let x = &mut scratch[..c.len()];
-                x.copy_from_slice(c);
-                add(x, &bias[cols]);
+                sum(isa, c, &bias[cols], x);
                 activation.forward_on(isa, x, c);
             }
             Finish::BiasActivationSave { bias, activation, preact } => {
                 // SAFETY: the caller has this block of `preact` to itself.
                 let x = unsafe { preact.part(i, 1, j, c.len()).row(0) };
-                x.copy_from_slice(c);
-                add(x, &bias[cols]);
+                sum(isa, c, &bias[cols], x);
                 activation.forward_on(isa, x, c);
             }
             Finish::ScaleShift { scale, shift, residual, relu } => {
@@ -122,9 +120,30 @@ fn at_least(floor: f32, x: f32) -> f32 {
     if x < floor { floor } else { x }
 }
 
-fn add(x: &mut [f32], y: &[f32]) {
-    for (x, y) in x.iter_mut().zip(y) {
-        *x += y;
+multiversion! {
+    /// c ← c + x
+    fn add(c: &mut [f32], x: &[f32]) {
+        for (c, x) in c.iter_mut().zip(x) {
+            *c += x;
+        }
+    }
+}
+
+multiversion! {
+    /// c ← c + x + y
+    fn add_both(c: &mut [f32], x: &[f32], y: &[f32]) {
+        for (c, (x, y)) in c.iter_mut().zip(x.iter().zip(y)) {
+            *c = *c + x + y;
+        }
+    }
+}
+
+multiversion! {
+    /// out ← c + x
+    fn sum(c: &[f32], x: &[f32], out: &mut [f32]) {
+        for (out, (c, x)) in out.iter_mut().zip(c.iter().zip(x)) {
+            *out = c + x;
+        }
     }
 }
 
