@@ -1,6 +1,7 @@
 //! The layers at the shapes of ViT-B/32: 32 pictures of 50 tokens, width 768. FLOP/s count the arithmetic that the
 //! formulas need. `cargo bench --bench layers`
 
+use clip::layers::Keep;
 use clip::layers::block::{self, Block, BlockInit, Saved, Scratch, Size};
 use clip::loss::info_nce;
 use clip::loss::positives::Positives;
@@ -32,14 +33,14 @@ fn residual_block(c: &mut Criterion) {
     let x = normal(rows, size.width);
     let (mut y, mut dx, mut grads) = (Array2::zeros(x.raw_dim()), x.clone(), vec![0.0; params.flat.len()]);
     let (mut saved, mut scratch) = (Arena::default(), Arena::default());
-    let mut saved = saved.carve(&Saved::dims(&size, rows));
+    let mut saved = saved.carve(&Saved::dims(&size, rows, Keep::All));
     let mut scratch = scratch.carve(&Scratch::dims(&size, rows));
 
     // The first picture alone must give what it gives among the others.
     block::forward(&p, &size, &offsets, x.view(), y.view_mut(), &mut saved, &mut scratch);
     let (first, mut alone) = (x.slice_axis(Axis(0), (0..tokens).into()), Array2::zeros((tokens, size.width)));
     let (mut own_saved, mut own_scratch) = (Arena::default(), Arena::default());
-    let own_saved = &mut own_saved.carve(&Saved::dims(&size, tokens));
+    let own_saved = &mut own_saved.carve(&Saved::dims(&size, tokens, Keep::All));
     let own_scratch = &mut own_scratch.carve(&Scratch::dims(&size, tokens));
     block::forward(&p, &size, &offsets[..2], first, alone.view_mut(), own_saved, own_scratch);
     assert!(alone.iter().zip(&y).all(|(a, b)| (a - b).abs() < 1e-4), "a picture depends on its neighbours");

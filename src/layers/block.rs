@@ -5,6 +5,7 @@
 //! A residual x + f(x) has the gradient dy + fᵀ(dy): the backward pass keeps one running gradient that each half adds
 //! to, so `dx` holds dy on entry, ∂loss/∂m half-way, and dx on return.
 
+use super::Keep;
 use super::attention::{self, Attention, Saved as AttentionSaved, Scratch as AttentionScratch};
 use super::feed_forward::{self, FeedForward, Saved as FeedForwardSaved, Scratch as FeedForwardScratch};
 use super::layer_norm::{self, LayerNorm, Saved as NormSaved};
@@ -76,12 +77,12 @@ impl<T> Block<T> {
 }
 
 impl Saved<Dim> {
-    pub fn dims(size: &Size, rows: usize) -> Self {
+    pub fn dims(size: &Size, rows: usize, keep: Keep) -> Self {
         Saved {
             ln_1: NormSaved::dims(rows),
             attn: AttentionSaved::dims(rows, size.width, size.heads),
             mid: Dim(rows, size.width),
-            ff: FeedForwardSaved::dims(rows, size.mlp_width),
+            ff: FeedForwardSaved::dims(rows, size.mlp_width, keep),
         }
     }
 }

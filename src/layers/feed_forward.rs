@@ -3,6 +3,7 @@
 //! The backward pass works in place: the residual hands dy on as it is, so the buffer that holds dy on entry holds
 //! dx = dy + ∂(mlp ∘ ln_2) on return.
 
+use super::Keep;
 use super::layer_norm::{self, LayerNorm};
 use super::mlp::{self, Mlp};
 use crate::params::Values;
@@ -11,7 +12,7 @@ use kernels::{Activation, Write};
 use ndarray::{ArrayView2, ArrayViewMut2};
 
 tree! {
-    /// Statistics of `ln_2`; `preact` (N,m), the MLP's hidden layer before its activation.
+    /// Statistics of `ln_2`; `preact` (N,m), the MLP's hidden layer before its activation, or (0,m) if nothing is kept.
     Saved { ln_2: NormSaved, preact }
 }
 
@@ -23,8 +24,9 @@ tree! {
 use layer_norm::Saved as NormSaved;
 
 impl Saved<Dim> {
-    pub fn dims(rows: usize, mlp_width: usize) -> Self {
-        Saved { ln_2: NormSaved::dims(rows), preact: Dim(rows, mlp_width) }
+    pub fn dims(rows: usize, mlp_width: usize, keep: Keep) -> Self {
+        let kept = if keep == Keep::All { rows } else { 0 };
+        Saved { ln_2: NormSaved::dims(rows), preact: Dim(kept, mlp_width) }
     }
 }
 

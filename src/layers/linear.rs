@@ -46,7 +46,7 @@ pub fn forward_residual(p: &Linear<Values>, x: ArrayView2<f32>, residual: ArrayV
     product(p, x, y, Epilogue::BiasResidual { bias: &p.bias, residual: mat(residual) });
 }
 
-/// preact = x Wᵀ + b, y = act(preact); the backward pass needs preact.
+/// preact = x Wᵀ + b, y = act(preact); the backward pass needs preact. An empty one is not written.
 #[track_caller]
 pub fn forward_activation(
     p: &Linear<Values>,
@@ -55,7 +55,13 @@ pub fn forward_activation(
     preact: ArrayViewMut2<f32>,
     y: ArrayViewMut2<f32>,
 ) {
-    product(p, x, y, Epilogue::BiasActivationSave { bias: &p.bias, activation, preact: mat_mut(preact) });
+    let bias = &p.bias;
+    let epilogue = if preact.is_empty() {
+        Epilogue::BiasActivation { bias, activation }
+    } else {
+        Epilogue::BiasActivationSave { bias, activation, preact: mat_mut(preact) }
+    };
+    product(p, x, y, epilogue);
 }
 
 /// dx = dy W,  dW += dyᵀ x,  db += Σₙ dy

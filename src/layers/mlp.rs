@@ -28,7 +28,7 @@ impl Mlp<Spec> {
 
 /// y = act(x W₁ᵀ + b₁) W₂ᵀ + b₂ + residual      x, residual, y (N,d)
 ///
-/// `preact` (N,m) is what backward needs; `act` (N,m) is scratch.
+/// `preact` (N,m) is what backward needs, and empty where none follows; `act` (N,m) is scratch.
 #[track_caller]
 pub fn forward(
     p: &Mlp<Values>,

@@ -29,6 +29,15 @@ use kernels::{Mat, MatMut};
 use ndarray::{ArrayView, ArrayView2, ArrayView4, ArrayViewMut, ArrayViewMut2, ArrayViewMut4, Axis, Dimension, Slice};
 use std::ops::Range;
 
+/// Whether a forward pass is followed by its backward pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    /// Every block's activations are kept, about ten widths a row and block.
+    All,
+    /// Two blocks' worth of memory are used in turn: for inference.
+    Nothing,
+}
+
 /// The floats of a whole row-major matrix, or of pictures.
 #[track_caller]
 pub(crate) fn floats<'a, D: Dimension>(x: ArrayView<'a, f32, D>) -> &'a [f32] {

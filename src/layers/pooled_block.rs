@@ -13,7 +13,7 @@ use super::feed_forward::{self, Saved as FeedForwardSaved, Scratch as FeedForwar
 use super::layer_norm::{self, Saved as NormSaved};
 use super::linear::{self, Linear};
 use super::sequences::Sequences;
-use super::{floats, floats_mut};
+use super::{Keep, floats, floats_mut};
 use crate::params::Values;
 use crate::tree::{Dim, tree};
 use kernels::attention::{DQkv, Heads, HeadsMut, Layout};
@@ -31,7 +31,7 @@ tree! {
 }
 
 impl Saved<Dim> {
-    pub fn dims(size: &Size, rows: usize, sequences: usize) -> Self {
+    pub fn dims(size: &Size, rows: usize, sequences: usize, keep: Keep) -> Self {
         let pooled = Dim(sequences, size.width);
         Saved {
             ln_1: NormSaved::dims(rows),
@@ -40,7 +40,7 @@ impl Saved<Dim> {
             out: pooled,
             lse: Dim(size.heads, sequences),
             mid: pooled,
-            ff: FeedForwardSaved::dims(sequences, size.mlp_width),
+            ff: FeedForwardSaved::dims(sequences, size.mlp_width, keep),
         }
     }
 }

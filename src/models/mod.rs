@@ -9,20 +9,12 @@ pub mod tower;
 pub mod visual;
 pub mod vit;
 
+pub use crate::layers::Keep;
 pub use clip::Clip;
 pub use config::{Config, Layers, TextConfig, VisionConfig};
 
 use crate::layers::sequences::Sequences;
 use crate::tree::Arena;
-
-/// Whether a forward pass is followed by its backward pass.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Keep {
-    /// Every block's activations are kept, about ten widths a row and block.
-    All,
-    /// Two blocks' worth of memory are used in turn: for inference.
-    Nothing,
-}
 
 /// What a forward pass is for, where that makes a difference: to BatchNorm it does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -172,7 +172,7 @@ pub fn hidden_states(p: &Text<Values>, shape: &Shape, captions: Captions) -> Vec
     sequences.fill(captions.own_offsets(), Pool::Last);
     let rows = sequences.rows();
     let (mut saved, mut scratch) = (Arena::default(), Arena::default());
-    let saved = &mut saved.carve(&BlockSaved::dims(&shape.size, rows));
+    let saved = &mut saved.carve(&BlockSaved::dims(&shape.size, rows, Keep::Nothing));
     let scratch = &mut scratch.carve(&BlockScratch::dims(&shape.size, rows));
 
     let zeros = || Array2::zeros((rows, shape.size.width));

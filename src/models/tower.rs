@@ -56,8 +56,8 @@ impl Saved<Dim> {
         };
         Saved {
             xs: vec![Dim(rows, size.width); xs],
-            blocks: (0..blocks).map(|_| BlockSaved::dims(size, rows)).collect(),
-            pooled: PooledSaved::dims(size, rows, sequences),
+            blocks: (0..blocks).map(|_| BlockSaved::dims(size, rows, keep)).collect(),
+            pooled: PooledSaved::dims(size, rows, sequences, keep),
             pooled_out: Dim(sequences, size.width),
             ln: NormSaved::dims(sequences),
         }

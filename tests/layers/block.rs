@@ -4,6 +4,7 @@ use crate::support::{
     oracle,
     trees::poisoned,
 };
+use clip::layers::Keep;
 use clip::layers::block::{self, Saved, Scratch};
 
 #[test]
@@ -13,7 +14,7 @@ fn every_entry() {
         Layer::new(format!("{size:?}, {offsets:?}"), block_spec(&size), [("x", rows, size.width)]).check(
             |p, [x]| oracle::block(p, &size, offsets, x),
             |Pass { p, x: [x], y, dy, dx: [mut dx], mut g }| {
-                let saved = &mut poisoned(&Saved::dims(&size, rows));
+                let saved = &mut poisoned(&Saved::dims(&size, rows, Keep::All));
                 let scratch = || poisoned(&Scratch::dims(&size, rows));
                 block::forward(&p, &size, offsets, x, y, saved, &mut scratch());
                 dx.assign(&dy);

@@ -28,7 +28,7 @@ fn block(
     g: &mut [f32],
 ) -> (Array2<f32>, Array2<f32>) {
     let rows = x.nrows();
-    let saved = &mut poisoned(&block::Saved::dims(size, rows));
+    let saved = &mut poisoned(&block::Saved::dims(size, rows, Keep::All));
     let scratch = &mut poisoned(&block::Scratch::dims(size, rows));
     let (mut y, mut dx) = (Array2::zeros(x.dim()), dy.to_owned());
     block::forward(&p.view(), size, offsets, x, y.view_mut(), saved, scratch);
@@ -46,7 +46,7 @@ fn pooled(
     g: &mut [f32],
 ) -> (Array2<f32>, Array2<f32>) {
     let rows = x.nrows();
-    let saved = &mut poisoned(&pooled_block::Saved::dims(size, rows, sequences.len()));
+    let saved = &mut poisoned(&pooled_block::Saved::dims(size, rows, sequences.len(), Keep::All));
     let scratch = &mut poisoned(&pooled_block::Scratch::dims(size, rows, sequences.len()));
     let (mut y, mut dy, mut dx) = (Array2::zeros(dy.dim()), dy.to_owned(), Array2::zeros(x.dim()));
     let (p, mut g) = (p.view(), params::view_mut(&p.spec, g));

@@ -4,6 +4,7 @@ use crate::support::{
     oracle,
     trees::{Pair, poisoned},
 };
+use clip::layers::Keep;
 use clip::layers::feed_forward::{self, FeedForward, Saved, Scratch};
 use clip::layers::{layer_norm::LayerNorm, mlp::Mlp};
 
@@ -16,7 +17,7 @@ fn every_entry() {
             |Pair(_, ln_2, _, mlp), [x]| oracle::feed_forward(ln_2, mlp, activation, x),
             |Pass { p, x: [x], y, dy, dx: [mut dx], mut g }| {
                 let p = || FeedForward { ln_2: &p.1, mlp: &p.3, activation };
-                let saved = &mut poisoned(&Saved::dims(rows, hidden));
+                let saved = &mut poisoned(&Saved::dims(rows, hidden, Keep::All));
                 let scratch = || poisoned(&Scratch::dims(rows, width, hidden));
                 feed_forward::forward(p(), x, y, saved, &mut scratch());
                 dx.assign(&dy);

@@ -4,6 +4,7 @@ use crate::support::{
     oracle,
     trees::poisoned,
 };
+use clip::layers::Keep;
 use clip::layers::block::{Block, Size};
 use clip::layers::pooled_block::{self, Saved, Scratch};
 use clip::layers::sequences::Sequences;
@@ -21,7 +22,7 @@ fn oracle(size: &Size, sequences: &Sequences) -> impl Fn(&Block<&[f64]>, [ArrayV
 
 fn pass(size: &Size, sequences: &Sequences) -> impl FnOnce(Pass<Block<Spec>, 1>) {
     |Pass { p, x: [x], y, dy, dx: [dx], mut g }| {
-        let saved = &mut poisoned(&Saved::dims(size, x.nrows(), sequences.len()));
+        let saved = &mut poisoned(&Saved::dims(size, x.nrows(), sequences.len(), Keep::All));
         let scratch = || poisoned(&Scratch::dims(size, x.nrows(), sequences.len()));
         pooled_block::forward(&p, size, sequences, x, y, saved, &mut scratch());
         let mut dy = dy.to_owned();
