@@ -5,6 +5,7 @@
 //! for parameters alone (moments, norms, AdamW) works on the first part of it.
 
 use crate::tree::{Path, Tree};
+use kernels::conv::Weights;
 use kernels::gemm::{Backend, Panels};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_distr::StandardNormal;
@@ -17,8 +18,9 @@ pub struct Spec {
     pub shape: Vec<usize>,
     pub init: Init,
     pub role: Role,
-    /// A matrix W (O,I) that rows are multiplied with, y = x Wᵀ, and nothing else.
-    pub linear: bool,
+    /// Of weights (O,I,taps) that rows, or the patches of a convolution, are multiplied with, and nothing else: the number
+    /// of taps, 1 for a linear layer.
+    pub taps: Option<usize>,
 }
 
 /// What moves a leaf.
@@ -48,17 +50,22 @@ pub enum Init {
 
 impl Spec {
     pub fn new(shape: &[usize], init: Init) -> Self {
-        Spec { shape: shape.to_vec(), init, role: Role::Parameter, linear: false }
+        Spec { shape: shape.to_vec(), init, role: Role::Parameter, taps: None }
     }
 
     /// The weights (O,I) of a linear layer.
     pub fn linear(outputs: usize, inputs: usize, init: Init) -> Self {
-        Spec { linear: true, ..Spec::new(&[outputs, inputs], init) }
+        Spec { taps: Some(1), ..Spec::new(&[outputs, inputs], init) }
     }
 
-    /// Whether [`Params::laid_out`] moves its values.
-    fn fits_panels(&self) -> bool {
-        self.linear && Panels::fit(self.shape[0])
+    /// The weights (O,I,k,k) of a convolution.
+    pub fn filters(outputs: usize, inputs: usize, kernel: usize, init: Init) -> Self {
+        Spec { taps: Some(kernel * kernel), ..Spec::new(&[outputs, inputs, kernel, kernel], init) }
+    }
+
+    /// The number of taps, if [`Params::laid_out`] moves the values.
+    fn taps_in_panels(&self) -> Option<usize> {
+        self.taps.filter(|_| Panels::fit(self.shape[0]))
     }
 
     /// A leaf that no gradient moves.
@@ -89,8 +96,7 @@ impl Spec {
     }
 }
 
-/// The values of one leaf, as the layers read them: a slice, but for the weights of a linear layer that were
-/// [laid out](Params::laid_out).
+/// The values of one leaf, as the layers read them: a slice, but for weights that were [laid out](Params::laid_out).
 #[derive(Clone, Copy, Debug)]
 pub struct Values<'a> {
     data: &'a [f32],
@@ -102,6 +108,15 @@ impl<'a> Values<'a> {
     #[track_caller]
     pub fn panels(self, outputs: usize, inputs: usize) -> Option<Panels<'a>> {
         self.laid_out.then(|| Panels::new(self.data, outputs, inputs))
+    }
+
+    /// Weights (O,I,k,k) of a convolution, laid out or not.
+    #[track_caller]
+    pub fn filters(self, outputs: usize, inputs: usize, kernel: usize) -> Weights<'a> {
+        match self.panels(outputs, inputs * kernel * kernel) {
+            Some(panels) => Weights::Panels(panels),
+            None => Weights::Plain(self.data),
+        }
     }
 
     /// The first `n` values and the others; of weights (O,I), whole rows.
@@ -154,13 +169,16 @@ impl<S: Tree<Leaf = Spec>> Params<S> {
         params
     }
 
-    /// For inference: the weights of linear layers in [panels](Panels), as this crate's matrix product reads them
+    /// For inference: the weights of linear layers and convolutions in [panels](Panels), as this crate's matrix product reads them
     /// fastest. They are nothing else then: neither a backward pass nor a checkpoint can be made from them.
     #[must_use]
     pub fn laid_out(mut self) -> Self {
         if Backend::chosen() == Backend::Simd && !self.laid_out {
-            let linear = self.named_mut(&Path::ROOT).into_iter().filter(|(_, spec, _)| spec.fits_panels());
-            linear.for_each(|(_, spec, weights)| Panels::lay_out(weights, spec.shape[0], spec.shape[1]));
+            for (_, spec, weights) in self.named_mut(&Path::ROOT) {
+                if let Some(taps) = spec.taps_in_panels() {
+                    Panels::lay_out_filters(weights, spec.shape[0], spec.shape[1], taps);
+                }
+            }
             self.laid_out = true;
         }
         self
@@ -203,7 +221,7 @@ impl<S: Tree<Leaf = Spec>> Params<S> {
 pub fn values<'a, S: Tree<Leaf = Spec>>(spec: &S, flat: &'a [f32], laid_out: bool) -> S::Of<Values<'a>> {
     let mut leaves = vec![];
     for_each(spec, &Path::ROOT, |_, spec, range| {
-        leaves.push(Values { data: &flat[range], laid_out: laid_out && spec.fits_panels() });
+        leaves.push(Values { data: &flat[range], laid_out: laid_out && spec.taps_in_panels().is_some() });
     });
     let mut leaves = leaves.into_iter();
     spec.map(&Path::ROOT, &mut |_, _| leaves.next().expect("as many leaves"))

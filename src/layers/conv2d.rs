@@ -9,9 +9,10 @@
 //! Each of the three is a matrix product once the pixels under the kernel (a patch, k·k·I numbers) are written as a row;
 //! the rows are never written, and large convolutions forward and to dx multiply less still, see [`kernels::conv`].
 
+use super::{floats, floats_mut};
 use crate::params::{Spec, Values};
 use crate::tree::tree;
-use kernels::conv::{self, Conv};
+use kernels::conv::{self, Conv, Weights};
 use kernels::{Epilogue, Mat};
 use ndarray::{ArrayView4, ArrayViewMut4};
 
@@ -36,7 +37,7 @@ impl Shape {
     pub fn spec(&self) -> Conv2d<Spec> {
         let &Shape { in_channels, out_channels, kernel, .. } = self;
         let init = super::linear::default_init(in_channels * kernel * kernel);
-        Conv2d { weight: Spec::new(&[out_channels, in_channels, kernel, kernel], init) }
+        Conv2d { weight: Spec::filters(out_channels, in_channels, kernel, init) }
     }
 
     /// Pixels along an edge of y, for `len` of x.
@@ -61,7 +62,7 @@ impl Shape {
 #[track_caller]
 pub fn forward(p: &Conv2d<Values>, shape: &Shape, x: ArrayView4<f32>, y: ArrayViewMut4<f32>) {
     let conv = shape.conv(x.dim(), y.dim());
-    conv::forward(&conv, floats(x), &p.weight, floats_mut(y), Epilogue::None);
+    conv::forward(&conv, floats(x), weights(p, shape), floats_mut(y), Epilogue::None);
 }
 
 /// y = act((x ∗ W)·scale + shift (+ residual)), act = max(0, ·) if `relu`, else nothing: the convolution and the batch
@@ -80,7 +81,7 @@ pub fn forward_normalized(
     let conv = shape.conv(x.dim(), y.dim());
     let residual = residual.map(|residual| Mat::new(floats(residual), conv.out_pixels(), shape.out_channels));
     let epilogue = Epilogue::ScaleShift { scale, shift, residual, relu };
-    conv::forward(&conv, floats(x), &p.weight, floats_mut(y), epilogue);
+    conv::forward(&conv, floats(x), weights(p, shape), floats_mut(y), epilogue);
 }
 
 /// dx = dy ∗ flipped W,  dW += Σ over pictures and pixels of dy ⊗ x
@@ -106,16 +107,7 @@ pub fn backward(
     conv::backward_weights(&conv, floats(x), dy, g.weight);
 }
 
-/// The floats of whole channels-last pictures.
 #[track_caller]
-fn floats<'a>(x: ArrayView4<'a, f32>) -> &'a [f32] {
-    let dim = x.dim();
-    x.to_slice().unwrap_or_else(|| panic!("{dim:?} pictures must be whole and row-major"))
-}
-
-/// The same, writable.
-#[track_caller]
-fn floats_mut<'a>(x: ArrayViewMut4<'a, f32>) -> &'a mut [f32] {
-    let dim = x.dim();
-    x.into_slice().unwrap_or_else(|| panic!("{dim:?} pictures must be whole and row-major"))
+fn weights<'a>(p: &Conv2d<Values<'a>>, shape: &Shape) -> Weights<'a> {
+    p.weight.filters(shape.out_channels, shape.in_channels, shape.kernel)
 }

@@ -10,7 +10,8 @@ pub mod naive;
 #[cfg(test)]
 mod tests;
 
-use crate::gemm::{Filters, Kept, Patches, Tiling, filter, gemm_on, patch_gradient, winograd};
+pub use crate::gemm::Weights;
+use crate::gemm::{Filters, Kept, Patches, Tiling, filter, gemm_on, gemm_panels_on, patch_gradient, winograd};
 use crate::isa::{Isa, multiversion};
 use crate::{Epilogue, Mat, MatMut};
 use rayon::prelude::*;
@@ -56,14 +57,14 @@ impl Conv {
     }
 
     #[track_caller]
-    fn check(&self, x: &[f32], w: &[f32], y: &[f32]) {
+    fn check(&self, x: &[f32], weights: usize, y: &[f32]) {
         assert!(matches!(self.kernel, 1 | 3) && self.stride > 0, "{self:?}: kernels of 1 or 3 pixels");
         let expected = (
             self.pixels() * self.in_channels,
             self.out_channels * self.in_channels * self.taps(),
             self.out_pixels() * self.out_channels,
         );
-        assert_eq!((x.len(), w.len(), y.len()), expected, "{self:?}: elements of x, w and y");
+        assert_eq!((x.len(), weights, y.len()), expected, "{self:?}: elements of x, w and y");
     }
 
     /// As tiles of its output, if it can be computed by tiles and that is faster.
@@ -77,7 +78,7 @@ impl Conv {
         Patches::new(x, (self.height, self.width, self.in_channels), self.kernel, self.stride, false)
     }
 
-    fn filters<'a>(&self, w: &'a [f32]) -> Filters<'a> {
+    fn filters<'a>(&self, w: Weights<'a>) -> Filters<'a> {
         Filters::new(w, (self.out_channels, self.in_channels), self.taps())
     }
 
@@ -88,18 +89,21 @@ impl Conv {
 
 /// y ← epilogue(x ∗ w), the epilogue on y as the (N·H′·W′, O) matrix that it is.
 #[track_caller]
-pub fn forward(conv: &Conv, x: &[f32], w: &[f32], y: &mut [f32], epilogue: Epilogue) {
+pub fn forward(conv: &Conv, x: &[f32], w: Weights, y: &mut [f32], epilogue: Epilogue) {
     forward_on(Isa::best(), conv, x, w, y, epilogue);
 }
 
 /// [`forward`] on a given instruction set.
 #[track_caller]
-pub fn forward_on(isa: Isa, conv: &Conv, x: &[f32], w: &[f32], y: &mut [f32], epilogue: Epilogue) {
-    conv.check(x, w, y);
+pub fn forward_on(isa: Isa, conv: &Conv, x: &[f32], w: Weights, y: &mut [f32], epilogue: Epilogue) {
+    conv.check(x, w.len(), y);
     let c = MatMut::new(y, conv.out_pixels(), conv.out_channels);
     if conv.is_pointwise() {
         let x = Mat::new(x, conv.pixels(), conv.in_channels);
-        gemm_on(isa, 1.0, x, conv.weight(w).t(), 0.0, c, epilogue);
+        match w {
+            Weights::Plain(w) => gemm_on(isa, 1.0, x, conv.weight(w).t(), 0.0, c, epilogue),
+            Weights::Panels(w) => gemm_panels_on(isa, x, w, c, epilogue),
+        }
     } else if let Some(tiling) = conv.tiling() {
         winograd(isa, tiling, x, conv.filters(w), false, c, epilogue);
     } else {
@@ -119,7 +123,7 @@ pub fn backward_inputs(conv: &Conv, w: &[f32], dy: &[f32], dx: &mut [f32]) {
 /// picture at a time, with zeros where the stride stepped over a pixel.
 #[track_caller]
 pub fn backward_inputs_on(isa: Isa, conv: &Conv, w: &[f32], dy: &[f32], dx: &mut [f32]) {
-    conv.check(dx, w, dy);
+    conv.check(dx, w.len(), dy);
     if dx.is_empty() {
         return;
     }
@@ -130,7 +134,7 @@ pub fn backward_inputs_on(isa: Isa, conv: &Conv, w: &[f32], dy: &[f32], dx: &mut
     }
     if let Some(tiling) = conv.tiling() {
         let dx = MatMut::new(dx, conv.pixels(), conv.in_channels);
-        winograd(isa, tiling, dy, conv.filters(w).t(), true, dx, Epilogue::None);
+        winograd(isa, tiling, dy, conv.filters(Weights::Plain(w)).t(), true, dx, Epilogue::None);
         return;
     }
     let shape = (conv.height, conv.width, conv.out_channels);
@@ -141,7 +145,13 @@ pub fn backward_inputs_on(isa: Isa, conv: &Conv, w: &[f32], dy: &[f32], dx: &mut
             row_stride: conv.in_channels,
             data: dx,
         };
-        filter(isa, Patches::new(dy, shape, conv.kernel, 1, true), conv.filters(w).t(), dx, Epilogue::None);
+        filter(
+            isa,
+            Patches::new(dy, shape, conv.kernel, 1, true),
+            conv.filters(Weights::Plain(w)).t(),
+            dx,
+            Epilogue::None,
+        );
     };
     if conv.stride == 1 {
         return gather(dy, dx);
@@ -196,7 +206,7 @@ pub fn backward_weights(conv: &Conv, x: &[f32], dy: &[f32], dw: &mut [f32]) {
 /// gradient of its own; their sum is taken in order.
 #[track_caller]
 pub fn backward_weights_on(isa: Isa, conv: &Conv, x: &[f32], dy: &[f32], dw: &mut [f32]) {
-    conv.check(x, dw, dy);
+    conv.check(x, dw.len(), dy);
     let (pixels, outputs, size) = (conv.out_pixels(), conv.out_channels, conv.taps() * conv.in_channels);
     if dw.is_empty() || pixels == 0 {
         return;

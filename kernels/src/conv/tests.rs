@@ -1,6 +1,7 @@
 //! Every instruction set against the definition.
 
 use super::*;
+use crate::gemm::Panels;
 
 /// (N, H, W), I, O: narrow and wide channels, blocks of them that are not full, pictures of one pixel, flat and tall
 /// products, more than one stretch of pixels.
@@ -75,7 +76,7 @@ fn forward_is_the_definition() {
         naive::forward(&conv, &x, &w, &mut expected);
         for isa in Isa::available() {
             let mut y = vec![f32::NAN; dy.len()];
-            forward_on(isa, &conv, &x, &w, &mut y, Epilogue::None);
+            forward_on(isa, &conv, &x, Weights::Plain(&w), &mut y, Epilogue::None);
             assert_same("y", isa, &conv, &sums(&conv, y), &expected);
         }
     }
@@ -106,8 +107,8 @@ fn tiles_give_the_definition() {
                 MatMut::new(&mut tiled_y, conv.pixels(), out_channels),
                 MatMut::new(&mut tiled_dx, conv.pixels(), in_channels),
             );
-            winograd(isa, tiling, &x, conv.filters(&w), false, c, Epilogue::None);
-            winograd(isa, tiling, &dy, conv.filters(&w).t(), true, a, Epilogue::None);
+            winograd(isa, tiling, &x, conv.filters(Weights::Plain(&w)), false, c, Epilogue::None);
+            winograd(isa, tiling, &dy, conv.filters(Weights::Plain(&w)).t(), true, a, Epilogue::None);
             for (tiled, expected) in [(&tiled_y, &y), (&tiled_dx, &dx)] {
                 let norm = expected.iter().map(|x| x * x).sum::<f32>().sqrt();
                 let error = tiled.iter().zip(expected).map(|(a, b)| (a - b).powi(2)).sum::<f32>().sqrt();
@@ -127,7 +128,7 @@ fn tiles_have_the_same_bits_on_any_number_of_threads() {
         let mut y = vec![f32::NAN; dy.len()];
         let c = MatMut::new(&mut y, conv.pixels(), conv.out_channels);
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        pool.install(|| winograd(Isa::best(), tiling, &x, conv.filters(&w), false, c, Epilogue::None));
+        pool.install(|| winograd(Isa::best(), tiling, &x, conv.filters(Weights::Plain(&w)), false, c, Epilogue::None));
         y.into_iter().map(f32::to_bits).collect::<Vec<_>>()
     });
     assert!(one == two && one == five);
@@ -144,9 +145,23 @@ fn tiles_meet_the_epilogue_once() {
         Epilogue::ScaleShift { scale: &scale, shift: &shift, residual, relu: true }
     };
     let (mut plain, mut tiled) = (dy.clone(), vec![f32::NAN; dy.len()]);
-    filter(Isa::best(), conv.patches(&x), conv.filters(&w), MatMut::new(&mut plain, rows, cols), epilogue());
+    filter(
+        Isa::best(),
+        conv.patches(&x),
+        conv.filters(Weights::Plain(&w)),
+        MatMut::new(&mut plain, rows, cols),
+        epilogue(),
+    );
     let tiling = Tiling { pictures: 2, height: 6, width: 9 };
-    winograd(Isa::best(), tiling, &x, conv.filters(&w), false, MatMut::new(&mut tiled, rows, cols), epilogue());
+    winograd(
+        Isa::best(),
+        tiling,
+        &x,
+        conv.filters(Weights::Plain(&w)),
+        false,
+        MatMut::new(&mut tiled, rows, cols),
+        epilogue(),
+    );
     for (tiled, plain) in tiled.iter().zip(&plain) {
         assert!((tiled - plain).abs() <= 1e-2, "{tiled}, not {plain}");
     }
@@ -169,9 +184,52 @@ fn the_epilogue_sees_whole_sums() {
         crate::gemm::naive(1.0, nothing.0, nothing.1, 1.0, c, epilogue());
         for isa in Isa::available() {
             let mut y = vec![f32::NAN; dy.len()];
-            forward_on(isa, &conv, &x, &w, &mut y, epilogue());
+            forward_on(isa, &conv, &x, Weights::Plain(&w), &mut y, epilogue());
             assert_same("y", isa, &conv, &sums(&conv, y), &expected);
         }
+    }
+}
+
+/// Blocks of channels that are whole and not, more rows than one task has.
+const LAID_OUT: &[((usize, usize, usize), usize, usize)] =
+    &[((1, 1, 1), 1, 32), ((2, 5, 6), 33, 96), ((1, 10, 11), 80, 64), ((3, 21, 17), 5, 32)];
+
+#[test]
+fn laid_out_weights_are_the_same_weights() {
+    for &((pictures, height, width), in_channels, out_channels) in LAID_OUT {
+        for (kernel, stride) in [(1, 1), (1, 2), (3, 1), (3, 2)] {
+            let conv = Conv { pictures, height, width, in_channels, out_channels, kernel, stride };
+            let Data { x, w, dy } = Data::of(&conv);
+            let mut expected = dy.clone();
+            naive::forward(&conv, &x, &w, &mut expected);
+            let mut panels = w.clone();
+            Panels::lay_out_filters(&mut panels, out_channels, in_channels, conv.taps());
+            let panels = Weights::Panels(Panels::new(&panels, out_channels, in_channels * conv.taps()));
+            for isa in Isa::available() {
+                let mut y = vec![f32::NAN; dy.len()];
+                forward_on(isa, &conv, &x, panels, &mut y, Epilogue::None);
+                assert_same("y", isa, &conv, &sums(&conv, y), &expected);
+            }
+        }
+    }
+}
+
+#[test]
+fn laid_out_weights_give_tiles_the_same_bits() {
+    let conv = Conv { pictures: 2, height: 9, width: 14, in_channels: 40, out_channels: 64, kernel: 3, stride: 1 };
+    let tiling = Tiling { pictures: 2, height: 9, width: 14 };
+    let Data { x, w, dy } = Data::of(&conv);
+    let mut panels = w.clone();
+    Panels::lay_out_filters(&mut panels, conv.out_channels, conv.in_channels, conv.taps());
+    let panels = Weights::Panels(Panels::new(&panels, conv.out_channels, conv.in_channels * conv.taps()));
+    for isa in Isa::available() {
+        let [plain, laid_out] = [Weights::Plain(&w), panels].map(|weights| {
+            let mut y = vec![f32::NAN; dy.len()];
+            let c = MatMut::new(&mut y, conv.pixels(), conv.out_channels);
+            winograd(isa, tiling, &x, conv.filters(weights), false, c, Epilogue::None);
+            y
+        });
+        assert_same("y", isa, &conv, &laid_out, &plain);
     }
 }
 
@@ -207,7 +265,7 @@ fn backward_weights_adds_the_definition() {
 fn no_pictures_give_no_gradient() {
     let conv = Conv { pictures: 0, height: 4, width: 4, in_channels: 3, out_channels: 2, kernel: 3, stride: 2 };
     let mut dw = vec![1.0; 2 * 3 * 9];
-    forward(&conv, &[], &dw.clone(), &mut [], Epilogue::None);
+    forward(&conv, &[], Weights::Plain(&dw.clone()), &mut [], Epilogue::None);
     backward_inputs(&conv, &dw.clone(), &[], &mut []);
     backward_weights(&conv, &[], &[], &mut dw);
     assert!(dw.iter().all(|&dw| dw == 1.0));
@@ -217,5 +275,5 @@ fn no_pictures_give_no_gradient() {
 #[should_panic(expected = "elements of x, w and y")]
 fn lengths_that_disagree_panic() {
     let conv = Conv { pictures: 1, height: 4, width: 4, in_channels: 3, out_channels: 2, kernel: 3, stride: 1 };
-    forward(&conv, &[0.0; 48], &[0.0; 53], &mut [0.0; 32], Epilogue::None);
+    forward(&conv, &[0.0; 48], Weights::Plain(&[0.0; 53]), &mut [0.0; 32], Epilogue::None);
 }

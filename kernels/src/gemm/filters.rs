@@ -2,28 +2,50 @@
 
 use super::blocked::pieces;
 use super::pack::{load, transpose};
-use super::patches::blocks;
+use super::panels::Panels;
+use super::patches::{TAPS, blocks, step};
+use super::source::Source;
 use super::vector::Vector;
 
-/// The weights (O, I, k, k) of a convolution; K as for [`Patches`](super::patches::Patches).
+/// The weights of a convolution.
+#[derive(Clone, Copy, Debug)]
+pub enum Weights<'a> {
+    /// (O, I, k, k), as in a checkpoint.
+    Plain(&'a [f32]),
+    /// The same, [laid out](Panels::lay_out_filters).
+    Panels(Panels<'a>),
+}
+
+impl Weights<'_> {
+    /// How many numbers they are.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Weights::Plain(data) => data.len(),
+            Weights::Panels(panels) => panels.len(),
+        }
+    }
+}
+
+/// The weights of a convolution as an operand; K as for [`Patches`](super::patches::Patches).
 #[derive(Clone, Copy)]
 pub(crate) struct Filters<'a> {
-    data: &'a [f32],
+    weights: Weights<'a>,
     taps: usize,
     lanes: usize,
-    lane_stride: usize,
     channels: usize,
+    /// Of plain weights.
+    lane_stride: usize,
     channel_stride: usize,
 }
 
 impl<'a> Filters<'a> {
     /// Lanes are the outputs, channels the inputs.
-    pub fn new(data: &'a [f32], (outputs, inputs): (usize, usize), taps: usize) -> Self {
+    pub fn new(weights: Weights<'a>, (outputs, inputs): (usize, usize), taps: usize) -> Self {
         let (lane_stride, channel_stride) = (inputs * taps, taps);
-        Filters { data, taps, lanes: outputs, lane_stride, channels: inputs, channel_stride }
+        Filters { weights, taps, lanes: outputs, channels: inputs, lane_stride, channel_stride }
     }
 
-    /// Lanes and channels exchanged.
+    /// Lanes and channels of plain weights exchanged.
     pub fn t(self) -> Self {
         let Filters { lanes, lane_stride, channels, channel_stride, .. } = self;
         Filters { lanes: channels, lane_stride: channel_stride, channels: lanes, channel_stride: lane_stride, ..self }
@@ -41,17 +63,41 @@ impl<'a> Filters<'a> {
         self.taps
     }
 
-    /// The taps between a channel and a lane.
-    pub fn filter(&self, lane: usize, channel: usize) -> &'a [f32] {
-        &self.data[lane * self.lane_stride + channel * self.channel_stride..][..self.taps]
-    }
-
     /// Numbers that a lane has.
     pub fn size(&self) -> usize {
         self.taps * self.channels
     }
 
-    /// Packs lanes `first..first + lanes` at steps `k..k + depth` into panels of `unit` lanes, zero behind the last.
+    pub(super) fn source(self) -> Source<'a> {
+        match self.weights {
+            Weights::Plain(_) => Source::Filters(self),
+            Weights::Panels(panels) => Source::Panels(panels),
+        }
+    }
+
+    /// What `L` lanes from `first` on have for a channel at each tap; zero behind the last lane.
+    #[inline(always)]
+    pub(super) fn at_taps<const L: usize>(&self, first: usize, channel: usize) -> [[f32; L]; TAPS] {
+        let lanes = L.min(self.lanes.saturating_sub(first));
+        let mut taps = [[0.0; L]; TAPS];
+        for (t, tap) in taps.iter_mut().enumerate().take(self.taps) {
+            match self.weights {
+                Weights::Plain(data) => {
+                    let start = first * self.lane_stride + channel * self.channel_stride + t;
+                    for (l, x) in tap.iter_mut().enumerate().take(lanes) {
+                        *x = data[start + l * self.lane_stride];
+                    }
+                }
+                Weights::Panels(panels) => {
+                    let row = panels.panel(first, step(self.taps, self.channels, channel, t));
+                    tap[..lanes].copy_from_slice(&row.data[..lanes]);
+                }
+            }
+        }
+        taps
+    }
+
+    /// Packs lanes `first..first + lanes` of plain weights at steps `k..k + depth` into panels of `unit` lanes, zero behind the last.
     ///
     /// # Safety
     /// The CPU has the instruction set of `V`.
@@ -63,7 +109,8 @@ impl<'a> Filters<'a> {
         unit: usize,
         dst: &mut [f32],
     ) {
-        assert!(self.data.len() == self.lanes * self.channels * self.taps);
+        let Weights::Plain(data) = self.weights else { unreachable!("panels are never packed again") };
+        assert!(data.len() == self.lanes * self.channels * self.taps);
         assert!(first + lanes <= self.lanes && k + depth <= self.size() && unit.is_multiple_of(L));
         assert!(dst.len() == lanes.next_multiple_of(unit) * depth);
         for lane in (0..lanes.next_multiple_of(unit)).step_by(L) {
@@ -72,7 +119,7 @@ impl<'a> Filters<'a> {
             for (channel, channels, at) in blocks(self.taps, self.channels, (k, depth)) {
                 for c in 0..channels {
                     let from = (first + lane) * self.lane_stride + (channel + c) * self.channel_stride;
-                    let from = self.data.as_ptr().wrapping_add(from);
+                    let from = data.as_ptr().wrapping_add(from);
                     let width = lanes.saturating_sub(lane).min(L);
                     for (tap, n) in pieces(self.taps, L) {
                         // SAFETY: the assertions say that these lanes have these channels at all taps, and that the

@@ -25,7 +25,7 @@ pub(crate) fn filter(isa: Isa, patches: Patches, filters: Filters, c: MatMut, ep
         isa,
         alpha: 1.0,
         a: Source::Patches(patches),
-        b: Source::Filters(filters),
+        b: filters.source(),
         k: patches.size(),
         kc: steps(patches.taps(), patches.size() / patches.taps()).max(1),
         flat: c.rows <= FLAT,

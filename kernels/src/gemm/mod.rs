@@ -22,6 +22,7 @@ mod winograd;
 
 pub use backend::Backend;
 pub(crate) use filters::Filters;
+pub use filters::Weights;
 pub(crate) use gathered::{filter, patch_gradient};
 pub use naive::naive;
 pub(crate) use pack::Kept;

@@ -4,6 +4,7 @@
 //! few times only, and turning rows of W into columns of Wᵀ takes as long as a good part of the product.
 
 use super::blocked::{FLAT, Job, KC, even, multiply};
+use super::patches::step;
 use super::source::{Panel, Source};
 use super::{Block, Epilogue, Finish, Mat, MatMut, check_mat, check_output};
 use crate::isa::Isa;
@@ -45,15 +46,28 @@ impl<'a> Panels<'a> {
     /// Lays out W, row-major (`outputs`, `inputs`), where it is.
     #[track_caller]
     pub fn lay_out(weights: &mut [f32], outputs: usize, inputs: usize) {
+        Panels::lay_out_filters(weights, outputs, inputs, 1);
+    }
+
+    /// Lays out the weights (`outputs`, `channels`, `taps`) of a convolution where they are, K in the order of a patch.
+    #[track_caller]
+    pub fn lay_out_filters(weights: &mut [f32], outputs: usize, channels: usize, taps: usize) {
+        let inputs = channels * taps;
         check(weights.len(), outputs, inputs);
         // The rows of W that become a panel take its place.
         weights.par_chunks_exact_mut((WIDTH * inputs).max(1)).for_each_init(Vec::new, |rows, panel| {
             rows.clear();
             rows.extend_from_slice(panel);
-            for (k, row) in panel.as_chunks_mut::<WIDTH>().0.iter_mut().enumerate() {
-                *row = std::array::from_fn(|j| rows[j * inputs + k]);
+            let panel = panel.as_chunks_mut::<WIDTH>().0;
+            for k in 0..inputs {
+                panel[step(taps, channels, k / taps, k % taps)] = std::array::from_fn(|j| rows[j * inputs + k]);
             }
         });
+    }
+
+    /// How many weights they hold.
+    pub(super) fn len(&self) -> usize {
+        self.rows * self.cols
     }
 
     /// Columns from `j` on, in rows from `k` on.

@@ -42,6 +42,15 @@ pub(super) fn blocks(
     pieces(depth / taps, block(taps)).map(move |(c, n)| (first + c, n, c * taps))
 }
 
+/// The step of K at which a patch has `channel` at `tap`.
+pub(super) fn step(taps: usize, channels: usize, channel: usize, tap: usize) -> usize {
+    if taps == 1 {
+        return channel;
+    }
+    let first = channel / block(taps) * block(taps);
+    first * taps + tap * block(taps).min(channels - first) + channel - first
+}
+
 /// The patches of channels-last pictures (N, H, W, C), one for every pixel of the output (N, H′, W′).
 #[derive(Clone, Copy)]
 pub(crate) struct Patches<'a> {

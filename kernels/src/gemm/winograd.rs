@@ -296,12 +296,9 @@ unsafe fn transform_filters<V: Vector, const L: usize>(
     assert_eq!(panel.len(), POINTS * inputs * WIDTH);
     for input in 0..inputs {
         for lane in (0..WIDTH).step_by(L) {
-            let mut taps = [[0.0; L]; TAPS];
-            for l in 0..L.min(filters.lanes().saturating_sub(first + lane)) {
-                let filter = filters.filter(first + lane + l, input);
-                for (t, tap) in taps.iter_mut().enumerate() {
-                    tap[l] = filter[if flipped { TAPS - 1 - t } else { t }];
-                }
+            let mut taps: [[f32; L]; TAPS] = filters.at_taps(first + lane, input);
+            if flipped {
+                taps.reverse();
             }
             // SAFETY: the caller gives the instruction set; an array has a register's lanes, and the panel is as long as
             // asserted.
