@@ -8,7 +8,7 @@ mod support {
 }
 
 use clip::checkpoint::{CONFIG, ConfigFile, Format, Precision, load_model, save};
-use clip::input::{Corner, Interpolation, Preprocess, ResizeMode, Tokenizer, clean};
+use clip::input::{Interpolation, Library, Preprocess, ResizeMode, Tokenizer, clean};
 use clip::models::clip::Model;
 use clip::models::config::VOCAB_SIZE;
 use proptest::prelude::*;
@@ -67,7 +67,7 @@ fn pictures_are_prepared_as_the_folder_says() {
         fs::write(&path, json.to_string()).unwrap();
         open(folder.path()).map(|checkpoint| checkpoint.preprocess).map_err(|e| e.to_string())
     };
-    let openai = Preprocess { size: 24, corner: Corner::Floor, ..Preprocess::default() };
+    let openai = Preprocess { size: 24, library: Library::HuggingFace, ..Preprocess::default() };
     // The ways in which versions of the class have written the same.
     for size in [json!(24), json!({ "shortest_edge": 24 })] {
         for crop in [json!(24), json!({ "height": 24, "width": 24 })] {
@@ -87,7 +87,7 @@ fn pictures_are_prepared_as_the_folder_says() {
         std: [0.25, 0.5, 1.0],
         interpolation: Interpolation::Bilinear,
         resize_mode: ResizeMode::Squash,
-        corner: Corner::Floor,
+        library: Library::HuggingFace,
     };
     assert_eq!(read(squash).unwrap(), expected);
     let plain = read(json!({ "size": 24, "crop_size": 24, "do_normalize": false })).unwrap();

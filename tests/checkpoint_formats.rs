@@ -10,7 +10,7 @@ use clip::checkpoint::safetensors::{Reader, Tensor, write};
 use clip::checkpoint::{
     ActivationSource, CONFIG, Checkpoint, ConfigFile, Dtype, Format, Overrides, Precision, WEIGHTS, load_model, save,
 };
-use clip::input::Corner;
+use clip::input::Library;
 use clip::params::Spec;
 use clip::tree::Path as TreePath;
 use kernels::Activation;
@@ -23,13 +23,13 @@ use support::folders::{HF_CONFIG, HF_WEIGHTS, edit, error_of, model, open, rewri
 fn ours_to_openclip_to_hugging_face_and_back_is_the_same_bits() {
     let (first, model) = saved(Format::OpenClip, Precision::F32);
     let mut folder = first;
-    // Each library crops in its own way.
-    for (format, corner) in [(Format::HuggingFace, Corner::HalfEven), (Format::OpenClip, Corner::Floor)] {
+    // Each library prepares pictures in its own way.
+    for (format, library) in [(Format::HuggingFace, Library::OpenClip), (Format::OpenClip, Library::HuggingFace)] {
         let (loaded, file) = load_model(folder.path()).unwrap();
         assert!(loaded.params.flat == model.params.flat, "{format}");
         assert_eq!(loaded.config, model.config);
         let mut expected = ConfigFile::new(model.config.clone());
-        expected.preprocess_cfg.corner = corner;
+        expected.preprocess_cfg.library = library;
         assert_eq!(file, expected);
         folder = tempfile::tempdir().unwrap();
         save(folder.path(), &loaded, &file, format, Precision::F32).unwrap();

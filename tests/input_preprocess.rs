@@ -2,7 +2,7 @@
 
 use clip::input::decode::{decode, open};
 use clip::input::resize::{Region, Resizer};
-use clip::input::{Corner, InputError, Interpolation, Mode, Picture, Preprocess, ResizeMode, Scratch};
+use clip::input::{InputError, Interpolation, Library, Mode, Picture, Preprocess, ResizeMode, Scratch};
 use proptest::prelude::*;
 use safetensors::SafeTensors;
 use std::path::{Path, PathBuf};
@@ -84,13 +84,52 @@ fn longest_pads_with_black() {
 /// begins at 2.
 #[test]
 fn hugging_faces_crop_begins_at_the_lower_half() {
-    let plain = Preprocess { mean: [0.0; 3], std: [1.0 / 255.0; 3], corner: Corner::Floor, ..Preprocess::default() };
+    let plain =
+        Preprocess { mean: [0.0; 3], std: [1.0 / 255.0; 3], library: Library::HuggingFace, ..Preprocess::default() };
     for (width, height, corner) in [(7, 4, [1, 0]), (4, 7, [0, 1]), (5, 4, [0, 0]), (9, 4, [2, 0]), (11, 4, [3, 0])] {
         let samples = (0..height).flat_map(|y| (0..width).flat_map(move |x| [x as u8, y as u8, 0])).collect();
         let picture = Picture { width, height, mode: Mode::Rgb, samples };
         let out = prepare(&Preprocess { size: 4, ..plain.clone() }, &picture);
         assert_eq!([out[0].round(), out[16].round()], corner.map(|side: i32| side as f32), "{width} × {height}");
     }
+}
+
+/// 6 × 5 pixels whose samples are anything.
+fn anything(mode: Mode) -> Picture {
+    let samples = (0..6 * 5 * mode.channels()).map(|i| (i * 37 + 11) as u8).collect();
+    Picture { width: 6, height: 5, mode, samples }
+}
+
+/// [`anything`] as a PNG whose palette has an opacity for every colour.
+fn transparent_palette() -> Vec<u8> {
+    let pixels = anything(Mode::Rgba).samples;
+    let (mut file, colours) = (vec![], pixels.as_chunks::<4>().0);
+    let mut encoder = png::Encoder::new(&mut file, 6, 5);
+    encoder.set_color(png::ColorType::Indexed);
+    encoder.set_palette(colours.iter().flat_map(|colour| &colour[..3]).copied().collect::<Vec<u8>>());
+    encoder.set_trns(colours.iter().map(|colour| colour[3]).collect::<Vec<u8>>());
+    encoder.write_header().unwrap().write_image_data(&(0..30).collect::<Vec<u8>>()).unwrap();
+    file
+}
+
+/// The numbers are those of `CLIPImageProcessorPil` of transformers 5.24 and of open_clip 3.3's transform.
+#[test]
+fn each_library_sees_transparency_in_its_own_way() {
+    let red = |library, picture: &Picture| -> Vec<u8> {
+        let mean_std = Preprocess { mean: [0.0; 3], std: [1.0 / 255.0; 3], ..Preprocess::default() };
+        let out = prepare(&Preprocess { size: 4, library, ..mean_std }, picture);
+        out[..16].iter().map(|v| v.round() as u8).collect()
+    };
+    let over_white = [168, 187, 186, 194, 167, 172, 185, 183, 165, 178, 185, 181, 190, 156, 192, 190];
+    let over_white_grey = [199, 182, 226, 180, 199, 189, 194, 222, 177, 202, 182, 202, 218, 181, 205, 176];
+    let opaque_grey = [44, 62, 129, 180, 188, 45, 81, 139, 200, 172, 41, 94, 147, 214, 143, 43];
+    let nearest = [11, 51, 199, 239, 131, 171, 63, 103, 115, 155, 47, 87, 235, 19, 167, 207];
+    let palette = decode(&transparent_palette()).unwrap();
+    assert_eq!(red(Library::HuggingFace, &anything(Mode::Rgba)), over_white);
+    assert_eq!(red(Library::HuggingFace, &palette), over_white);
+    assert_eq!(red(Library::HuggingFace, &anything(Mode::GreyAlpha)), over_white_grey);
+    assert_eq!(red(Library::HuggingFace, &anything(Mode::Grey)), opaque_grey);
+    assert_eq!(red(Library::OpenClip, &palette), nearest);
 }
 
 /// A strip whose resized form would not fit any memory is cropped before it is made.
@@ -150,11 +189,12 @@ proptest! {
 
     #[test]
     fn any_size_and_mode_never_panics(
-        width in 1..70usize, height in 1..70usize, size in 1..50usize, mode in 0..5usize, resize in 0..3usize,
+        width in 1..70usize, height in 1..70usize, size in 1..50usize, mode in 0..6usize, resize in 0..3usize,
     ) {
-        let mode = [Mode::Grey, Mode::GreyAlpha, Mode::Rgb, Mode::Rgba, Mode::Palette][mode];
+        let mode = [Mode::Grey, Mode::GreyAlpha, Mode::Rgb, Mode::Rgba, Mode::Palette, Mode::PaletteAlpha][mode];
         let resize_mode = [ResizeMode::Shortest, ResizeMode::Longest, ResizeMode::Squash][resize];
-        let preprocess = Preprocess { size, resize_mode, ..Preprocess::default() };
+        let library = if width % 2 == 0 { Library::OpenClip } else { Library::HuggingFace };
+        let preprocess = Preprocess { size, resize_mode, library, ..Preprocess::default() };
         prop_assert!(prepare(&preprocess, &Picture::new(width, height, mode)).iter().all(|v| v.is_finite()));
     }
 }

@@ -1,7 +1,7 @@
 //! `preprocessor_config.json` of Hugging Face's `CLIPImageProcessor`, in and out.
 
 use super::decimal;
-use crate::input::{Corner, Interpolation, Preprocess, ResizeMode};
+use crate::input::{Interpolation, Library, Preprocess, ResizeMode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -58,7 +58,7 @@ pub fn parse(file: &Value) -> Result<Preprocess, String> {
         Some(false) => ([0.0; 3], [1.0; 3]),
         _ => (fields.image_mean.unwrap_or(openai.mean), fields.image_std.unwrap_or(openai.std)),
     };
-    let preprocess = Preprocess { size, mean, std, interpolation, resize_mode, corner: Corner::Floor };
+    let preprocess = Preprocess { size, mean, std, interpolation, resize_mode, library: Library::HuggingFace };
     preprocess.check().map_err(|reason| format!("image_mean and image_std: {reason}"))?;
     Ok(preprocess)
 }

@@ -100,7 +100,7 @@ impl Augment {
         let from = self.crop(picture.width, picture.height, rng);
         let mirrored = rng.random_bool(self.mirror) && may_flip;
         let warp = self.warp(mirrored, rng);
-        let Scratch { resizer, resized, warped } = scratch;
+        let Scratch { resizer, resized, warped, .. } = scratch;
         // A warp can enlarge as well, but not shrink: that takes the resizer's wider filters.
         let direct = warp.is_some() && from.width.max(from.height) <= s && picture.mode == Mode::Rgb;
         if !direct {

@@ -73,7 +73,11 @@ fn decode_within_limits(bytes: &[u8]) -> Result<Picture, ImageError> {
     }
     decoder.set_limits(limits)?;
     let picture = from_image(DynamicImage::from_decoder(decoder)?);
-    Ok(if has_palette { Picture { mode: Mode::Palette, ..picture.into_rgb() } } else { picture })
+    Ok(match picture.mode {
+        _ if !has_palette => picture,
+        Mode::Rgba => Picture { mode: Mode::PaletteAlpha, ..picture },
+        _ => Picture { mode: Mode::Palette, ..picture.into_rgb() },
+    })
 }
 
 fn unfit(reason: &str) -> ImageError {

@@ -38,7 +38,7 @@ pub use dataset::{Dataset, Example};
 pub use error::{BadExample, BadLimit, BadReport, InputError};
 pub use loader::{Batch, Loader, LoaderConfig};
 pub use picture::{Mode, Picture};
-pub use preprocess::{Corner, Interpolation, Preprocess, ResizeMode, Scratch};
+pub use preprocess::{Interpolation, Library, Preprocess, ResizeMode, Scratch};
 pub use random::Rng;
 pub use shards::Shards;
 pub use table::{CsvLayout, Table};

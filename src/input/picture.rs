@@ -15,6 +15,8 @@ pub enum Mode {
     /// Red, green, blue of a picture stored with a palette or as black and white. Such a picture is never blended
     /// when it is resized: Pillow cannot blend palette indices, and checkpoints were trained on what it does instead.
     Palette,
+    /// The same with an opacity.
+    PaletteAlpha,
 }
 
 impl Mode {
@@ -24,7 +26,7 @@ impl Mode {
             Mode::Grey => 1,
             Mode::GreyAlpha => 2,
             Mode::Rgb | Mode::Palette => 3,
-            Mode::Rgba => 4,
+            Mode::Rgba | Mode::PaletteAlpha => 4,
         }
     }
 }
@@ -56,9 +58,35 @@ impl Picture {
             Mode::Rgb | Mode::Palette => self.samples,
             Mode::Grey => self.samples.iter().flat_map(|&grey| [grey; 3]).collect(),
             Mode::GreyAlpha => self.samples.chunks_exact(2).flat_map(|pixel| [pixel[0]; 3]).collect(),
-            Mode::Rgba => self.samples.chunks_exact(4).flat_map(|pixel| [pixel[0], pixel[1], pixel[2]]).collect(),
+            Mode::Rgba | Mode::PaletteAlpha => {
+                self.samples.chunks_exact(4).flat_map(|pixel| [pixel[0], pixel[1], pixel[2]]).collect()
+            }
         };
         self.mode = Mode::Rgb;
         self
+    }
+
+    /// Writes red, green and blue of the picture laid over white.
+    pub fn on_white(&self, to: &mut Picture) {
+        to.reshape(self.width, self.height, Mode::Rgb);
+        let out = to.samples.as_chunks_mut::<3>().0;
+        let over = |colour: u8, alpha: u8| {
+            let (colour, alpha) = (u32::from(colour), u32::from(alpha));
+            ((colour * alpha + 255 * (255 - alpha) + 127) / 255) as u8
+        };
+        match self.mode {
+            Mode::Grey => out.iter_mut().zip(&self.samples).for_each(|(out, &grey)| *out = [grey; 3]),
+            Mode::GreyAlpha => {
+                let pixels = self.samples.as_chunks::<2>().0;
+                out.iter_mut().zip(pixels).for_each(|(out, &[grey, alpha])| *out = [over(grey, alpha); 3]);
+            }
+            Mode::Rgb | Mode::Palette => to.samples.copy_from_slice(&self.samples),
+            Mode::Rgba | Mode::PaletteAlpha => {
+                let pixels = self.samples.as_chunks::<4>().0;
+                out.iter_mut()
+                    .zip(pixels)
+                    .for_each(|(out, &[r, g, b, alpha])| *out = [r, g, b].map(|c| over(c, alpha)));
+            }
+        }
     }
 }

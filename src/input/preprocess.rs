@@ -4,9 +4,8 @@
 //! out[c, y, x] = (rgb[y, x, c] / 255 − mean[c]) / std[c]        out (3, S, S)
 //! ```
 //!
-//! The conversion to RGB comes after resizing and cropping, as in OpenAI's and OpenCLIP's transforms; it matters for
-//! pictures with transparency or a palette. Hugging Face's converts first, and what then becomes of transparency has
-//! changed with its versions: that is not followed, the corner of its crop is ([`Corner`]).
+//! The conversion to RGB comes after resizing and cropping, as in OpenAI's and OpenCLIP's transforms, or before them as in
+//! Hugging Face's ([`Library`]); it matters for pictures with transparency or a palette.
 
 use super::picture::{Mode, Picture};
 pub use super::resize::Interpolation;
@@ -29,14 +28,16 @@ pub enum ResizeMode {
     Squash,
 }
 
-/// Where a crop around the centre begins. The two differ by a pixel for every fourth side.
+/// Whose steps are followed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Corner {
-    /// (side − S) / 2, halves to even: torchvision's `CenterCrop`, which OpenAI and OpenCLIP use.
+pub enum Library {
+    /// torchvision's transforms, as OpenAI and OpenCLIP use them: a crop begins at (side − S) / 2, halves to even; opacity
+    /// is dropped at the end.
     #[default]
-    HalfEven,
-    /// ⌊(side − S) / 2⌋: transformers' `CLIPImageProcessor`.
-    Floor,
+    OpenClip,
+    /// transformers' `CLIPImageProcessor`: first RGB over white (before version 5, opacity was dropped), so that palettes
+    /// are blended as any other picture; a crop begins at ⌊(side − S) / 2⌋, another pixel for every fourth side.
+    HuggingFace,
 }
 
 /// OpenCLIP's `preprocess_cfg`. Fields that a file leaves out have the values of OpenAI's models.
@@ -54,7 +55,7 @@ pub struct Preprocess {
     pub resize_mode: ResizeMode,
     /// No field of OpenCLIP's: it follows from whose file says all this.
     #[serde(skip)]
-    pub corner: Corner,
+    pub library: Library,
 }
 
 impl Default for Preprocess {
@@ -66,7 +67,7 @@ impl Default for Preprocess {
             std: [0.26862954, 0.26130258, 0.27577711],
             interpolation: Interpolation::Bicubic,
             resize_mode: ResizeMode::Shortest,
-            corner: Corner::HalfEven,
+            library: Library::OpenClip,
         }
     }
 }
@@ -74,6 +75,7 @@ impl Default for Preprocess {
 /// Memory that preparing one picture after another reuses.
 #[derive(Default)]
 pub struct Scratch {
+    rgb: Picture,
     pub(super) resizer: Resizer,
     pub(super) resized: Picture,
     pub(super) warped: Picture,
@@ -89,7 +91,14 @@ impl Preprocess {
         let s = self.size;
         assert_eq!(out.len(), 3 * s * s, "a picture of side {s} has 3 × {s} × {s} values");
         let (size, window) = self.geometry(picture.width, picture.height);
-        let Scratch { resizer, resized, .. } = scratch;
+        let Scratch { rgb, resizer, resized, .. } = scratch;
+        let picture = match self.library {
+            Library::HuggingFace if picture.mode != Mode::Rgb => {
+                picture.on_white(rgb);
+                rgb
+            }
+            _ => picture,
+        };
         resizer.resize(picture, Region::whole(picture), size, window, self.interpolation, resized);
         self.normalise(resized, out);
     }
@@ -115,9 +124,9 @@ impl Preprocess {
             ResizeMode::Shortest => {
                 let shorter = width.min(height);
                 let size = (s * width / shorter, s * height / shorter);
-                let corner = |side: usize| match self.corner {
-                    Corner::HalfEven => half_even(side - s),
-                    Corner::Floor => (side - s) / 2,
+                let corner = |side: usize| match self.library {
+                    Library::OpenClip => half_even(side - s),
+                    Library::HuggingFace => (side - s) / 2,
                 };
                 (size, Region { x: corner(size.0), y: corner(size.1), width: s, height: s })
             }
@@ -130,7 +139,7 @@ impl Preprocess {
             Mode::Grey => self.planes::<1>(picture, [0, 0, 0], out),
             Mode::GreyAlpha => self.planes::<2>(picture, [0, 0, 0], out),
             Mode::Rgb | Mode::Palette => self.planes::<3>(picture, [0, 1, 2], out),
-            Mode::Rgba => self.planes::<4>(picture, [0, 1, 2], out),
+            Mode::Rgba | Mode::PaletteAlpha => self.planes::<4>(picture, [0, 1, 2], out),
         }
     }
 

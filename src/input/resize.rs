@@ -147,7 +147,7 @@ impl Resizer {
             Axis { input: from.y..from.y + from.height, output: size.1, window: window.y..window.y + window.height };
         let moves = columns.is_identity() && rows.is_identity();
         match picture.mode {
-            Mode::Palette => nearest(picture, &columns, &rows, to),
+            Mode::Palette | Mode::PaletteAlpha => nearest(picture, &columns, &rows, to),
             _ if moves => nearest(picture, &columns, &rows, to),
             Mode::Grey => self.blend::<1>(picture, &columns, &rows, filter, to),
             Mode::Rgb => self.blend::<3>(picture, &columns, &rows, filter, to),

@@ -16,7 +16,7 @@ use crate::eval::collapse::{Collapse, Watch};
 use crate::eval::embed::Embedder;
 use crate::eval::metrics::{Evaluation, Line, Log, Metrics, ReadError, Step};
 use crate::eval::report::Report;
-use crate::input::{Batch, Corner, InputError, Loader, LoaderConfig, Tokenizer};
+use crate::input::{Batch, InputError, Library, Loader, LoaderConfig, Tokenizer};
 use crate::loss::info_nce::Loss;
 use crate::models::clip::Model;
 use crate::models::config::{Config, ConfigError, VOCAB_SIZE};
@@ -296,7 +296,7 @@ fn model(options: &Options) -> Result<(Model, ConfigFile), TrainError> {
         Some(path) => {
             let (model, mut file) = checkpoint::load_model(path)?;
             // The run's folder is OpenCLIP's, and is what a resumed run reads.
-            file.preprocess_cfg.corner = Corner::HalfEven;
+            file.preprocess_cfg.library = Library::OpenClip;
             (model, file)
         }
         None => {
