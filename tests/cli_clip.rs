@@ -198,3 +198,13 @@ fn a_models_own_tokenizer_goes_with_it() {
         assert_eq!(std::fs::read_to_string(bench.path(to).join("tokenizer.json")).unwrap(), "{\"mine\": 1}");
     }
 }
+
+#[test]
+fn what_cannot_be_written_leaves_no_folder() {
+    let bench = Bench::new();
+    let made = bench.run("convert --random Emoji-RN-S resnet");
+    assert_eq!((made.code, made.error.as_str()), (0, ""), "{}", made.out);
+    let Outcome { code, error, .. } = bench.run("convert resnet theirs-too --to huggingface");
+    assert!(code == 1 && error.contains("cannot be a ResNet"), "{code}: {error}");
+    assert!(!bench.path("theirs-too").exists());
+}

@@ -14,6 +14,7 @@ use serde::Serialize;
 use serde_json::Value;
 use std::borrow::Cow;
 use std::fmt;
+use std::fs;
 use std::path::Path;
 
 /// Whose folder to write.
@@ -40,7 +41,7 @@ pub fn save_model(folder: &Path, model: &Model, config: &ConfigFile) -> Result<(
     save(folder, model, config, Format::OpenClip, Precision::F32)
 }
 
-/// Writes a model folder, each file whole or not at all, the configuration last.
+/// Writes a model folder, which is made if need be, each file whole or not at all, the configuration last.
 ///
 /// # Errors
 /// If a file cannot be written, a value does not fit the type, or Hugging Face's classes cannot express the model.
@@ -53,6 +54,7 @@ pub fn save(
 ) -> Result<(), CheckpointError> {
     match format {
         Format::OpenClip => {
+            make(folder)?;
             write_tensors(&folder.join(WEIGHTS), &model.params, &Scheme::openai(), precision.into())?;
             config.write(&folder.join(CONFIG))
         }
@@ -62,12 +64,17 @@ pub fn save(
                 .ok_or_else(|| cannot("Hugging Face's CLIPImageProcessor cannot pad pictures to a square"))?;
             let described = hugging_face::write(&config.model_cfg, precision)
                 .ok_or_else(|| cannot("Hugging Face's CLIPModel cannot be a ResNet"))?;
+            make(folder)?;
             write_tensors(&folder.join("model.safetensors"), &model.params, &Scheme::hugging_face(), precision.into())?;
             tokenizer_files::write(folder, &config.model_cfg.text_cfg)?;
             write_json(&folder.join("preprocessor_config.json"), &preprocessor)?;
             write_json(&folder.join("config.json"), &described)
         }
     }
+}
+
+fn make(folder: &Path) -> Result<(), CheckpointError> {
+    fs::create_dir_all(folder).map_err(|source| CheckpointError::Io { path: folder.into(), source })
 }
 
 fn write_tensors(

@@ -64,7 +64,6 @@ impl Convert {
             Some(checkpoint) => checkpoint.model()?,
             None => random(self.random.as_deref().unwrap_or_default())?,
         };
-        fs::create_dir_all(folder).map_err(|source| CliError::File { path: folder.clone(), source })?;
         let (format, dtype) = (self.to.into(), self.dtype.into());
         save(folder, &model, &config, format, dtype)?;
         // OpenCLIP has CLIP's own tokenizer built in.
