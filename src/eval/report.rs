@@ -88,7 +88,7 @@ impl Row {
 /// certain hit needs none, and would touch its neighbour.
 fn cell(score: Option<f64>, who: Who) -> String {
     match (score, who) {
-        (Some(score), Who::Chance) if score >= 0.99995 => "100.0 ".into(),
+        (Some(score), Who::Chance) if score >= 0.99995 => "  100 ".into(),
         (Some(score), Who::Model) => format!("{:>5.1} ", 100.0 * score),
         (Some(score), Who::Chance) => format!("{:>6.2}", 100.0 * score),
         (None, Who::Model) => format!("{:>5} ", "–"),
