@@ -1,4 +1,4 @@
-//! Whole models: ViT-B/32 and RN50 encoding pictures and captions, and a training step of the small presets.
+//! Whole models: ViT-B/32 and RN50 encoding pictures and captions, and training steps.
 //! `cargo bench --bench models`
 
 use clip::models::Config;
@@ -65,11 +65,12 @@ fn check_unit_rows(features: &Array2<f32>) {
 }
 
 fn train_step(c: &mut Criterion) {
-    ["Emoji-ViT-S", "Emoji-RN-S"].into_iter().for_each(|preset| train_step_of(preset, c));
+    [("Emoji-ViT-S", 256), ("Emoji-RN-S", 256), ("ViT-B-32", 32)].into_iter().for_each(|(preset, n)| {
+        train_step_of(preset, n, c);
+    });
 }
 
-fn train_step_of(preset: &str, c: &mut Criterion) {
-    let n = 256;
+fn train_step_of(preset: &str, n: usize, c: &mut Criterion) {
     let config = Config::preset(preset).unwrap();
     let images = pictures(&config, n);
     let (ids, offsets) = captions(n, 8);
@@ -90,7 +91,7 @@ fn train_step_of(preset: &str, c: &mut Criterion) {
     let mut group = c.benchmark_group(preset);
     group.sample_size(10);
     group.throughput(Throughput::Elements(n as u64));
-    group.bench_function("train step of 256 pairs", |b| b.iter(&mut step));
+    group.bench_function(format!("train step of {n} pairs"), |b| b.iter(&mut step));
     group.finish();
 }
 

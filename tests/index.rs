@@ -9,7 +9,6 @@ use rand_pcg::Pcg64;
 use rayon::ThreadPoolBuilder;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
 fn model() -> ModelId {
     ModelId { path: "some/model".into(), quick_gelu: true, fingerprint: "0123".into() }
@@ -191,35 +190,6 @@ fn broken_files_are_named() {
         assert!(search.starts_with(&not("index.json", "")), "{search}");
         assert_eq!(search, store);
     }
-}
-
-/// `cargo test --release --test index -- --ignored --nocapture million`
-#[test]
-#[ignore = "writes a gigabyte; a measurement"]
-fn a_million_rows_answer_in_well_under_a_second() {
-    let (n, e, part) = (1_000_000, 512, 50_000);
-    let folder = tempfile::tempdir().unwrap();
-    let mut store = Store::open(folder.path(), "..", model(), e).unwrap();
-    for start in (0..n).step_by(part) {
-        let x = vectors(part, e, start as u64);
-        let entry = |row: usize| Entry {
-            path: format!("photographs/2024/{}/IMG_{row:07}.jpg", row / 1000),
-            size: row as u64,
-            modified: 1_700_000_000_000_000_000 + row as i64,
-        };
-        store.append(&(start..start + part).map(entry).collect::<Vec<_>>(), x.view()).unwrap();
-    }
-    let query = vectors(1, e, 700_000);
-    let mut times = vec![];
-    for _ in 0..9 {
-        let start = Instant::now();
-        let hits = search(folder.path(), query.as_slice().unwrap(), 10);
-        times.push(start.elapsed());
-        assert!(hits[0].0 == 700_000 && hits[0].1 > 0.999, "{:?}", hits[0]);
-    }
-    times.sort();
-    println!("10 of {n} rows of {e}, opening included: median {:?}, all {times:?}", times[4]);
-    assert!(times[4].as_secs_f64() < 0.5);
 }
 
 #[test]
