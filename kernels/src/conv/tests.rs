@@ -215,6 +215,15 @@ fn laid_out_weights_are_the_same_weights() {
 }
 
 #[test]
+#[should_panic(expected = "shape of the laid-out weights")]
+fn laid_out_weights_of_another_shape_panic() {
+    let conv = Conv { pictures: 1, height: 2, width: 2, in_channels: 64, out_channels: 32, kernel: 3, stride: 1 };
+    let weights = vec![0.0; 64 * 32 * 9];
+    let panels = Weights::Panels(Panels::new(&weights, 64, 32 * 9));
+    forward(&conv, &[0.0; 256], panels, &mut [0.0; 128], Epilogue::None);
+}
+
+#[test]
 fn laid_out_weights_give_tiles_the_same_bits() {
     let conv = Conv { pictures: 2, height: 9, width: 14, in_channels: 40, out_channels: 64, kernel: 3, stride: 1 };
     let tiling = Tiling { pictures: 2, height: 9, width: 14 };

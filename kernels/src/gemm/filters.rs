@@ -21,7 +21,7 @@ impl Weights<'_> {
     pub(crate) fn len(&self) -> usize {
         match self {
             Weights::Plain(data) => data.len(),
-            Weights::Panels(panels) => panels.len(),
+            Weights::Panels(panels) => panels.dim().0 * panels.dim().1,
         }
     }
 }
@@ -40,13 +40,18 @@ pub(crate) struct Filters<'a> {
 
 impl<'a> Filters<'a> {
     /// Lanes are the outputs, channels the inputs.
+    #[track_caller]
     pub fn new(weights: Weights<'a>, (outputs, inputs): (usize, usize), taps: usize) -> Self {
+        if let Weights::Panels(panels) = weights {
+            assert_eq!(panels.dim(), (inputs * taps, outputs), "convolution: shape of the laid-out weights");
+        }
         let (lane_stride, channel_stride) = (inputs * taps, taps);
         Filters { weights, taps, lanes: outputs, channels: inputs, lane_stride, channel_stride }
     }
 
-    /// Lanes and channels of plain weights exchanged.
+    /// Lanes and channels exchanged, of plain weights only.
     pub fn t(self) -> Self {
+        assert!(matches!(self.weights, Weights::Plain(_)), "laid-out weights have no transpose");
         let Filters { lanes, lane_stride, channels, channel_stride, .. } = self;
         Filters { lanes: channels, lane_stride: channel_stride, channels: lanes, channel_stride: lane_stride, ..self }
     }
@@ -97,7 +102,8 @@ impl<'a> Filters<'a> {
         taps
     }
 
-    /// Packs lanes `first..first + lanes` of plain weights at steps `k..k + depth` into panels of `unit` lanes, zero behind the last.
+    /// Packs lanes `first..first + lanes` of plain weights at steps `k..k + depth` into panels of `unit` lanes, zero behind
+    /// the last.
     ///
     /// # Safety
     /// The CPU has the instruction set of `V`.

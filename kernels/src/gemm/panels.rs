@@ -65,9 +65,9 @@ impl<'a> Panels<'a> {
         });
     }
 
-    /// How many weights they hold.
-    pub(super) fn len(&self) -> usize {
-        self.rows * self.cols
+    /// (K, N)
+    pub(super) fn dim(&self) -> (usize, usize) {
+        (self.rows, self.cols)
     }
 
     /// Columns from `j` on, in rows from `k` on.
