@@ -1,4 +1,4 @@
-//! Captions of an emoji, drawn at random: its name most often, else its keywords, its category, a sentence around it.
+//! Captions of an emoji, drawn at random: its name or its keywords most often, else its category, a sentence around it.
 
 use super::Concept;
 use crate::input::random::Rng;
@@ -143,18 +143,19 @@ fn english(concept: &Concept) -> Words {
 }
 
 impl Words {
-    /// Writes one caption: half of the time the bare name, which is also how a model is asked.
+    /// Writes one caption: most often the bare name, which is how a model is asked, or keywords, which are what a concept
+    /// has in common with others, those that are held out among them.
     pub fn draw(&self, rng: &mut Rng, caption: &mut String) {
         caption.clear();
         let kind = rng.random_range(0..20);
         match (&self.subgroup, kind) {
-            (Some(subgroup), 10..12) => caption.extend([self.label, ", ", subgroup]),
-            (Some(_), 12..16) => {
+            (Some(subgroup), 7..9) => caption.extend([self.label, ", ", subgroup]),
+            (Some(_), 9..12) => {
                 let template = TEMPLATES.choose(rng).expect("there are templates");
                 let (before, after) = template.split_once("{}").expect("a template has a place for the name");
                 caption.extend([before, self.label, after]);
             }
-            (_, 16..) if !self.keywords.is_empty() => self.draw_keywords(rng, caption),
+            (_, 12..) if !self.keywords.is_empty() => self.draw_keywords(rng, caption),
             _ => caption.push_str(self.label),
         }
     }
