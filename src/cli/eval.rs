@@ -51,8 +51,8 @@ pub struct Eval {
     /// Pictures and what is known of them; see below
     #[arg(value_name = "DATA", required_unless_present = "emoji", conflicts_with = "emoji")]
     data: Option<String>,
-    /// The embedded emoji: the table of a training run. The probe learns 1,923 classes from the drawings of seven
-    /// vendors, which takes minutes; choosing its C as well takes about an hour
+    /// The embedded emoji: the table of a training run, classes given by name and keywords. The probe learns 1,923
+    /// classes from the drawings of seven vendors, which takes minutes; choosing its C as well takes about an hour
     #[arg(long, conflicts_with_all = ["templates", "limit", "labels_file", "train_data"])]
     emoji: bool,
     /// Sentences that class names are put into: `simple`, `openai`, or a file as for `clip classify`

@@ -4,17 +4,13 @@ use crate::eval::baseline::{self, Labelled};
 use crate::eval::embed::Embed;
 use crate::eval::report::{Report, Row, ZeroShot};
 use crate::eval::retrieval::{self, Pairs, identify};
-use crate::eval::templates::embed_classes;
-use crate::eval::zero_shot::TopK;
+use crate::eval::zero_shot::{TopK, class_embeddings};
 use crate::input::Picture;
 use crate::input::emoji::{Concept, Cut, Emoji, Side, TILE, Tile, Vendor};
 use image::RgbImage;
-use ndarray::{Array2, Axis};
+use ndarray::{Array2, Axis, concatenate};
 use std::collections::BTreeSet;
 use std::sync::Arc;
-
-/// What a class is called when a picture is to be named: the mean embedding of these counts.
-const PROMPTS: [&str; 2] = ["{}", "an emoji of {}"];
 
 /// How much to measure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,14 +57,26 @@ impl EmojiExam {
 
     /// The table.
     pub fn report(&self, embedder: &impl Embed) -> Report {
-        let names: Vec<_> = self.emoji.names().collect();
-        let labels = embedder.captions(&names);
-        let classes = embed_classes(embedder, &names, &PROMPTS, |_| {});
+        let labels = embedder.captions(&self.names());
+        let classes = self.classes(embedder, &labels);
         let rows = self.cells.iter().flat_map(|cell| {
             let images = embedder.pictures(cell.tiles.len(), |i, picture| self.emoji.paint(cell.tiles[i], picture));
             [false, true].map(|without_flags| self.row(cell, without_flags, &images, &classes, &labels))
         });
         Report { rows: rows.collect() }
+    }
+
+    /// What stands for each concept when a picture is to be named, a unit row: the mean of its name, of a sentence around
+    /// it, and of the mean of its keywords, which raw pixels' vote has as well. `labels` are the names, embedded.
+    fn classes(&self, embedder: &impl Embed, labels: &Array2<f32>) -> Array2<f32> {
+        let (concepts, n) = (self.emoji.concepts(), labels.nrows());
+        let sentences: Vec<_> = self.emoji.names().map(|name| format!("an emoji of {name}")).collect();
+        let sentences = embedder.captions(&sentences);
+        let keywords = concepts.iter().enumerate().flat_map(|(i, c)| c.keywords.iter().map(move |&word| (word, i)));
+        let (keywords, concept): (Vec<_>, Vec<_>) = keywords.unzip();
+        let keywords = class_embeddings(embedder.captions(&keywords).view(), &concept, n);
+        let all = concatenate![Axis(0), *labels, sentences, keywords];
+        class_embeddings(all.view(), &(0..3 * n).map(|row| row % n).collect::<Vec<_>>(), n)
     }
 
     fn row(
