@@ -3,9 +3,12 @@
 //! C is cut into blocks, one task each. The operand that many tasks read is packed once, by all threads, before they
 //! start; the other one each task packs for itself, a piece at a time, into a buffer that stays in its own cache:
 //!
-//! * *tall*, many rows: B is shared; a task packs its rows of A.
-//! * *flat*, a few rows (a small batch, one image): A is shared; a task packs its columns of B. Each column has one task,
-//!   so that the large matrix of weights is read once and its packed copy never leaves the cache.
+//! * *tall*, many rows (a batch of pictures): B is shared; a task packs its rows of A.
+//! * *flat*, fewer rows, or rows that lie side by side (A = dYᵀ, for the gradient of weights): A is shared; a task packs
+//!   its columns of B. With few rows each column has one task, so that the large matrix of weights is read once and its
+//!   packed copy never leaves the cache.
+//!
+//! Either way some panels of B make a strip, and a panel of A meets all of them before the next one does.
 
 use super::block::Block;
 use super::epilogue::Finish;
@@ -29,16 +32,22 @@ const MC: usize = 56;
 /// room in L2 as well.
 const NC: usize = 768;
 
-/// Rows of a flat product: all of A at KC steps (FLAT × KC × 4 bytes = 688 KB) passes through L2 for every panel of B.
-pub(super) const FLAT: usize = 448;
+/// Up to so many rows a product is flat whatever its operands.
+pub(super) const FLAT: usize = 1024;
 
-/// Columns of B that a flat task packs together: rows of B are then read in long runs, which neither hang on one set of
-/// the cache nor change pages at every step, and the packed copy (STRIP × KC × 4 bytes = 147 KB) stays in L2.
-const STRIP: usize = 96;
+/// Rows that make packing a column of B worth its while: a flat task has no fewer where it has a choice.
+const LEAST: usize = 224;
 
-/// Elements of the shared operand packed at a time: 16 MB, within the last cache of a desktop CPU. Whatever is larger
-/// is cut along K and N.
-const PACKED: usize = 4 << 20;
+/// Columns of a strip of B, which stays in L2 (STRIP × KC × 4 bytes = 197 KB) while panels of A pass by. Rows of B are
+/// then packed in long runs, which neither hang on one set of the cache nor change pages at every step.
+pub(super) const STRIP: usize = 128;
+
+/// Elements of B packed at a time: 16 MB, within the last cache of a desktop CPU. Whatever is larger is cut along K and
+/// N.
+const SHARED_B: usize = 4 << 20;
+
+/// The same of A, 4 MB: all of it passes through L2 once per strip, that is more often.
+const SHARED_A: usize = 1 << 20;
 
 thread_local! {
     static SHARED_KEPT: RefCell<Vec<Vec<f32>>> = const { RefCell::new(Vec::new()) };
@@ -46,7 +55,7 @@ thread_local! {
 }
 
 /// The shared operand, in the thread that asked for the product.
-static SHARED: Kept = Kept { size: PACKED, kept: &SHARED_KEPT };
+static SHARED: Kept = Kept { size: SHARED_B, kept: &SHARED_KEPT };
 
 /// A task's own piece of the other one.
 static OWN: Kept = Kept { size: STRIP * KC, kept: &OWN_KEPT };
@@ -95,7 +104,7 @@ pub(super) fn run(p: &Product) {
         k,
         // Only K decides how K is cut, so that a sum has the same bits however C is cut.
         kc: even(k, KC, 1),
-        flat: p.c.rows <= FLAT,
+        flat: p.c.rows <= FLAT || p.a.row_stride == 1,
         parallel: true,
         beta: p.beta,
         c: p.c,
@@ -122,21 +131,26 @@ pub(super) struct Job<'a> {
 }
 
 pub(super) fn multiply(p: &Job) {
-    let (m, n) = (p.c.rows, p.c.cols);
+    let (m, n, kernel) = (p.c.rows, p.c.cols, Kernel::of(p.isa));
+    let rows = if p.flat { even(m, SHARED_A / p.kc, kernel.mr) } else { m };
     let cols = if p.flat { n } else { n.min(WIDE) };
-    let shared = if p.flat { m } else { cols };
-    let depth = (PACKED / shared / p.kc).clamp(1, p.k.div_ceil(p.kc).max(1)) * p.kc;
-    for (col, cols) in pieces(n, cols) {
-        for (k, depth) in pieces(p.k, depth) {
-            Slab { p, kernel: Kernel::of(p.isa), col, cols, k, depth }.run();
+    let most = if p.flat { SHARED_A / rows } else { SHARED_B / cols };
+    let depth = (most / p.kc).clamp(1, p.k.div_ceil(p.kc).max(1)) * p.kc;
+    for (row, rows) in pieces(m, rows) {
+        for (col, cols) in pieces(n, cols) {
+            for (k, depth) in pieces(p.k, depth) {
+                Slab { p, kernel, row, rows, col, cols, k, depth }.run();
+            }
         }
     }
 }
 
-/// The part of the product whose shared operand is packed at one time: some columns and a stretch of K.
+/// The part of the product whose shared operand is packed at one time: some rows, some columns and a stretch of K.
 struct Slab<'a> {
     p: &'a Job<'a>,
     kernel: &'static Kernel,
+    row: usize,
+    rows: usize,
     col: usize,
     cols: usize,
     k: usize,
@@ -152,9 +166,9 @@ enum Side {
 
 impl Slab<'_> {
     fn run(&self) {
-        let parallel = self.p.parallel && self.p.c.rows.max(MEMORY) * self.cols * self.depth >= PARALLEL;
+        let parallel = self.p.parallel && self.rows.max(MEMORY) * self.cols * self.depth >= PARALLEL;
         let (side, lanes) = match self.p {
-            Job { flat: true, c, .. } => (Side::A, c.rows),
+            Job { flat: true, .. } => (Side::A, self.rows),
             Job { b, .. } if b.is_packed() => (Side::B, 0),
             _ => (Side::B, self.cols),
         };
@@ -196,7 +210,7 @@ impl Slab<'_> {
             return;
         }
         let (src, first) = match side {
-            Side::A => (&self.p.a, first),
+            Side::A => (&self.p.a, self.row + first),
             Side::B => (&self.p.b, self.col + first),
         };
         let pad = matches!(side, Side::B);
@@ -211,20 +225,21 @@ impl Slab<'_> {
         let across = self.cols.div_ceil(nc);
         let task = |t: usize| {
             let (i, j) = (t / across * mc, t % across * nc);
-            self.block(shared, (i, mc.min(self.p.c.rows - i)), (j, nc.min(self.cols - j)));
+            self.block(shared, (i, mc.min(self.rows - i)), (j, nc.min(self.cols - j)));
         };
-        for_each(parallel, self.p.c.rows.div_ceil(mc) * across, task);
+        for_each(parallel, self.rows.div_ceil(mc) * across, task);
     }
 
     /// Rows and columns of a task, a few tasks per thread so that all are busy to the end.
     fn task_size(&self) -> (usize, usize) {
-        let (rows, mr, nr) = (self.p.c.rows, self.kernel.mr, self.kernel.nr);
         let wanted = if self.p.parallel { 4 * rayon::current_num_threads() } else { 1 };
-        if self.p.flat {
-            return (rows, even(self.cols, (self.cols / wanted).clamp(nr, NC), nr));
-        }
-        let (mut mc, mut nc) = (even(rows, MC, mr), even(self.cols, NC, nr));
-        while rows.div_ceil(mc) * self.cols.div_ceil(nc) < wanted && (mc > 4 * mr || nc > 4 * nr) {
+        if self.p.flat { self.flat_task(wanted) } else { self.tall_task(wanted) }
+    }
+
+    fn tall_task(&self, wanted: usize) -> (usize, usize) {
+        let (mr, nr) = (self.kernel.mr, self.kernel.nr);
+        let (mut mc, mut nc) = (even(self.rows, MC, mr), even(self.cols, NC, nr));
+        while self.rows.div_ceil(mc) * self.cols.div_ceil(nc) < wanted && (mc > 4 * mr || nc > 4 * nr) {
             if mc > 4 * mr {
                 mc = (mc / 2).next_multiple_of(mr);
             } else {
@@ -234,14 +249,24 @@ impl Slab<'_> {
         (mc, nc)
     }
 
+    /// Cuts the columns first: where rows are cut too, each part packs the same columns of B.
+    fn flat_task(&self, wanted: usize) -> (usize, usize) {
+        let (mr, nr) = (self.kernel.mr, self.kernel.nr);
+        let most_down = (self.rows / LEAST).max(1);
+        let narrowest = if most_down * self.cols / STRIP >= wanted { STRIP } else { nr };
+        let nc = even(self.cols, (self.cols / wanted).clamp(narrowest, NC), nr);
+        let down = wanted.div_ceil(self.cols.div_ceil(nc)).min(most_down);
+        (even(self.rows, self.rows.div_ceil(down), mr), nc)
+    }
+
     /// One block of C: all of the slab's K, a piece at a time, while the block of C stays in cache.
     fn block(&self, shared: &[f32], (i, rows): (usize, usize), (j, cols): (usize, usize)) {
-        let c = self.p.c.part(i, rows, self.col + j, cols);
+        let c = self.p.c.part(self.row + i, rows, self.col + j, cols);
         let own = self.p.kc * if self.p.flat { STRIP } else { rows };
         OWN.with(own, |own| {
             for (k, depth) in pieces(self.depth, self.p.kc) {
                 if self.p.flat {
-                    self.flat_piece(shared, own, c, j, (k, depth));
+                    self.flat_piece(&shared[i * self.depth..], own, c, j, (k, depth));
                 } else {
                     self.tall_piece(shared, own, c, (i, j), (k, depth));
                 }
@@ -249,26 +274,29 @@ impl Slab<'_> {
         });
         if self.k + self.depth == self.p.k {
             // SAFETY: this task alone has this block.
-            unsafe { self.p.finish.apply(self.p.isa, c, i, self.col + j) }
+            unsafe { self.p.finish.apply(self.p.isa, c, self.row + i, self.col + j) }
         }
     }
 
-    /// A packed here, panel by panel; every panel of B then meets all of it.
+    /// A packed here; every strip of B then meets all of it.
     fn tall_piece(&self, shared: &[f32], own: &mut [f32], c: Block, (i, j): (usize, usize), k: (usize, usize)) {
         let nr = self.kernel.nr;
         self.pack(Side::A, (i, c.rows), k, own);
-        for (j1, cols) in pieces(c.cols, nr) {
-            let b = self.as_it_lies(j + j1, k).filter(|_| self.p.b.is_packed()).unwrap_or_else(|| Panel {
-                data: &shared[(j + j1) * self.depth + k.0 * nr..][..k.1 * nr],
-                step: nr,
-                next: self.depth * nr,
-            });
-            self.tiles((own, k.1, 0), b, c.part(0, c.rows, j1, cols), k);
+        for (strip, width) in pieces(c.cols, STRIP) {
+            let panel = |col: usize| {
+                let col = j + strip + col;
+                self.as_it_lies(col, k).filter(|_| self.p.b.is_packed()).unwrap_or_else(|| Panel {
+                    data: &shared[col * self.depth + k.0 * nr..][..k.1 * nr],
+                    step: nr,
+                    next: self.depth * STRIP,
+                })
+            };
+            self.tiles((own, k.1, 0), panel, c.part(0, c.rows, strip, width), k);
         }
     }
 
-    /// A strip of B packed here at a time; each of its panels stays in L1 while all of A passes by. If B is packed
-    /// already, or is row-major and needed for a single row of tiles, the tiles read it as it lies.
+    /// A strip of B packed here at a time; all of A then meets it. If B is packed already, or is row-major and needed for
+    /// a single row of tiles, the tiles read it as it lies.
     fn flat_piece(&self, shared: &[f32], own: &mut [f32], c: Block, j: usize, k: (usize, usize)) {
         let nr = self.kernel.nr;
         for (strip, width) in pieces(c.cols, STRIP) {
@@ -277,11 +305,11 @@ impl Slab<'_> {
             if !in_place {
                 self.pack(Side::B, (j + strip, width), k, own);
             }
-            for (j1, cols) in pieces(width, nr) {
-                let panel = self.as_it_lies(j + strip + j1, k).filter(|_| in_place);
-                let b = panel.unwrap_or_else(|| Panel { data: &own[j1 * k.1..][..k.1 * nr], step: nr, next: 0 });
-                self.tiles((shared, self.depth, k.0), b, c.part(0, c.rows, strip + j1, cols), k);
-            }
+            let panel = |col: usize| {
+                let panel = self.as_it_lies(j + strip + col, k).filter(|_| in_place);
+                panel.unwrap_or_else(|| Panel { data: &own[col * k.1..][..k.1 * nr], step: nr, next: 0 })
+            };
+            self.tiles((shared, self.depth, k.0), panel, c.part(0, c.rows, strip, width), k);
         }
     }
 
@@ -291,15 +319,25 @@ impl Slab<'_> {
         self.p.b.panel(self.col + j, self.k + k)
     }
 
-    /// A column of tiles: a panel of B meets all panels of A, which were packed at `a_depth` steps, of which those from
-    /// `a_k` on are meant. Each row of tiles asks for its share of the next panel of B.
-    fn tiles(&self, (a, a_depth, a_k): (&[f32], usize, usize), b: Panel, c: Block, (k, depth): (usize, usize)) {
-        let mr = self.kernel.mr;
-        let step = self.kernel.nr / c.rows.div_ceil(mr);
+    /// The tiles of a strip, row by row. A was packed at `a_depth` steps, of which those from `a_k` on are meant. Each row
+    /// of tiles asks for its share of the next strip.
+    fn tiles<'b>(
+        &self,
+        (a, a_depth, a_k): (&[f32], usize, usize),
+        panel: impl Fn(usize) -> Panel<'b>,
+        c: Block,
+        (k, depth): (usize, usize),
+    ) {
+        let (mr, nr) = (self.kernel.mr, self.kernel.nr);
+        let step = nr / c.rows.div_ceil(mr);
         for (row, (i, rows)) in pieces(c.rows, mr).enumerate() {
-            let start = b.data.as_ptr().wrapping_add(b.next + row * depth * step);
-            let ahead = Ahead { start, step: if b.next > 0 { step } else { 0 } };
-            self.tile(&a[i * a_depth + a_k * rows..][..rows * depth], b, c.part(i, rows, 0, c.cols), k, ahead);
+            let a = &a[i * a_depth + a_k * rows..][..rows * depth];
+            for (j, cols) in pieces(c.cols, nr) {
+                let b = panel(j);
+                let start = b.data.as_ptr().wrapping_add(b.next + row * depth * step);
+                let ahead = Ahead { start, step: if b.next > 0 { step } else { 0 } };
+                self.tile(a, b, c.part(i, rows, j, cols), k, ahead);
+            }
         }
     }
 

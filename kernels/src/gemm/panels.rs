@@ -3,7 +3,7 @@
 //! With a large batch packing the weights costs next to nothing. With one picture or one caption every weight is used a
 //! few times only, and turning rows of W into columns of Wᵀ takes as long as a good part of the product.
 
-use super::blocked::{FLAT, Job, KC, even, multiply};
+use super::blocked::{FLAT, Job, KC, STRIP, even, multiply};
 use super::patches::step;
 use super::source::{Panel, Source};
 use super::{Block, Epilogue, Finish, Mat, MatMut, check_mat, check_output};
@@ -74,7 +74,7 @@ impl<'a> Panels<'a> {
     pub(super) fn panel(&self, j: usize, k: usize) -> Panel<'a> {
         let (first, within) = (j - j % WIDTH, j % WIDTH);
         let start = first / WIDTH * self.stride + k * WIDTH + within;
-        Panel { data: &self.data[start..], step: WIDTH, next: self.stride }
+        Panel { data: &self.data[start..], step: WIDTH, next: STRIP / WIDTH * self.stride }
     }
 }
 
