@@ -253,8 +253,7 @@ impl Slab<'_> {
     fn flat_task(&self, wanted: usize) -> (usize, usize) {
         let (mr, nr) = (self.kernel.mr, self.kernel.nr);
         let most_down = (self.rows / LEAST).max(1);
-        let narrowest = if most_down * self.cols / STRIP >= wanted { STRIP } else { nr };
-        let nc = even(self.cols, (self.cols / wanted).clamp(narrowest, NC), nr);
+        let nc = even(self.cols, (most_down * self.cols / wanted).clamp(nr, STRIP), nr);
         let down = wanted.div_ceil(self.cols.div_ceil(nc)).min(most_down);
         (even(self.rows, self.rows.div_ceil(down), mr), nc)
     }
