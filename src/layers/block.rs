@@ -80,7 +80,7 @@ impl Saved<Dim> {
     pub fn dims(size: &Size, rows: usize, keep: Keep) -> Self {
         Saved {
             ln_1: NormSaved::dims(rows),
-            attn: AttentionSaved::dims(rows, size.width, size.heads),
+            attn: AttentionSaved::dims(rows, size.width),
             mid: Dim(rows, size.width),
             ff: FeedForwardSaved::dims(rows, size.mlp_width, keep),
         }
@@ -92,7 +92,7 @@ impl Scratch<Dim> {
         Scratch {
             normed: Dim(rows, size.width),
             dnormed: Dim(rows, size.width),
-            attn: AttentionScratch::dims(rows, size.width),
+            attn: AttentionScratch::dims(rows, size.width, size.heads),
             ff: FeedForwardScratch::dims(rows, size.width, size.mlp_width),
         }
     }
@@ -109,11 +109,12 @@ pub fn forward(
     saved: &mut Saved<ArrayViewMut2<f32>>,
     scratch: &mut Scratch<ArrayViewMut2<f32>>,
 ) {
-    layer_norm::forward(&p.ln_1, x, scratch.normed.view_mut(), &mut saved.ln_1);
-    let normed = scratch.normed.view();
-    attention::forward(&p.attn, size.attention(offsets), normed, x, saved.mid.view_mut(), &mut saved.attn);
+    let Scratch { normed, attn, ff: ff_scratch, .. } = scratch;
+    layer_norm::forward(&p.ln_1, x, normed.view_mut(), &mut saved.ln_1);
+    let shape = size.attention(offsets);
+    attention::forward(&p.attn, shape, normed.view(), x, saved.mid.view_mut(), &mut saved.attn, attn);
     let ff = p.feed_forward(size.activation);
-    feed_forward::forward(ff, saved.mid.view(), y, &mut saved.ff, &mut scratch.ff);
+    feed_forward::forward(ff, saved.mid.view(), y, &mut saved.ff, ff_scratch);
 }
 
 /// `dx` holds dy on entry and dx on return.

@@ -32,7 +32,7 @@ use std::ops::Range;
 /// Whether a forward pass is followed by its backward pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Keep {
-    /// Every block's activations are kept, about ten widths a row and block.
+    /// Every block's activations are kept, about nine widths a row and block.
     All,
     /// Two blocks' worth of memory are used in turn: for inference.
     Nothing,

@@ -21,9 +21,10 @@ fn oracle(shape: Shape) -> impl Fn(&Attention<&[f64]>, [ArrayView2<f64>; 2]) -> 
 fn pass(shape: Shape) -> impl FnOnce(Pass<Attention<Spec>, 2>) {
     move |Pass { p, x: [x, residual], y, dy, dx: [dx, mut dresidual], mut g }| {
         let (rows, width) = x.dim();
-        let saved = &mut poisoned(&Saved::dims(rows, width, shape.heads));
-        attention::forward(&p, shape, x, residual, y, saved);
-        attention::backward(&p, shape, x, saved, dy, dx, &mut poisoned(&Scratch::dims(rows, width)), &mut g);
+        let saved = &mut poisoned(&Saved::dims(rows, width));
+        let scratch = || poisoned(&Scratch::dims(rows, width, shape.heads));
+        attention::forward(&p, shape, x, residual, y, saved, &mut scratch());
+        attention::backward(&p, shape, x, saved, dy, dx, &mut scratch(), &mut g);
         dresidual.assign(&dy);
     }
 }
