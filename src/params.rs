@@ -7,6 +7,7 @@
 use crate::tree::{Path, Tree};
 use kernels::conv::Weights;
 use kernels::gemm::{Backend, Panels};
+use kernels::memory::zeros;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_distr::StandardNormal;
 use rand_pcg::Pcg64;
@@ -157,7 +158,7 @@ impl<S: Tree<Leaf = Spec>> Params<S> {
     /// All zeros.
     pub fn zeros(spec: S) -> Self {
         let len = len(&spec);
-        Params { spec, flat: vec![0.0; len], laid_out: false }
+        Params { spec, flat: zeros(len), laid_out: false }
     }
 
     /// Drawn from the initialisers; the same seed gives the same bits.

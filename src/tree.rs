@@ -10,6 +10,7 @@
 //! Block<&mut [f32]>    the gradients, views into another
 //! ```
 
+use kernels::memory::zeros;
 use ndarray::ArrayViewMut2;
 use std::fmt;
 
@@ -145,7 +146,7 @@ impl Arena {
         if self.memory.len() < size {
             // A fresh block, not a copy into a larger one: a tree's contents end where it is outgrown.
             self.memory = Vec::new();
-            self.memory = vec![0.0; size];
+            self.memory = zeros(size);
         }
         let mut rest = self.memory.as_mut_slice();
         dims.map(&Path::ROOT, &mut |_, &Dim(rows, cols)| {

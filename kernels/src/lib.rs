@@ -18,6 +18,7 @@ pub mod info_nce;
 pub mod isa;
 mod lanes;
 pub mod layer_norm;
+pub mod memory;
 pub mod normalize;
 mod parallel;
 pub mod reduce;

@@ -4,6 +4,7 @@ use crate::models::{Config, Layers};
 use crate::params::{Spec, for_each};
 use crate::tree::{Path, Tree};
 use kernels::adamw::{Step, step};
+use kernels::memory::zeros;
 
 /// The hyper-parameters that stay the same for a whole run.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -40,7 +41,7 @@ pub struct AdamW {
 impl AdamW {
     /// For `n` parameters.
     pub fn new(n: usize) -> Self {
-        AdamW { m: vec![0.0; n], v: vec![0.0; n], steps: 0 }
+        AdamW { m: zeros(n), v: zeros(n), steps: 0 }
     }
 
     /// One step with the gradient `grad_scale`·g; g is zero on return. A parameter stays where `frozen`

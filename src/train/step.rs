@@ -10,6 +10,7 @@ use crate::optim::adamw::{AdamW, Hyper};
 use crate::optim::{clip_grad, running};
 use crate::params;
 use crate::tree::{Arena, Dim, tree};
+use kernels::memory::zeros;
 use ndarray::ArrayView2;
 use std::ops::Range;
 
@@ -86,7 +87,7 @@ impl Trainer {
             hyper,
             max_norm: None,
             lock_image: false,
-            grads: vec![0.0; len],
+            grads: zeros(len),
             image: Workspace::default(),
             text: Workspace::default(),
             scratch: Arena::default(),

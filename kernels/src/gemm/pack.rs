@@ -6,6 +6,7 @@
 use super::Mat;
 use super::source::Panel;
 use super::vector::Vector;
+use crate::memory::zeros;
 use std::cell::RefCell;
 use std::thread::LocalKey;
 
@@ -236,7 +237,7 @@ impl Kept {
         let mut buffer = self.kept.with_borrow_mut(|kept| kept.pop()).unwrap_or_default();
         let room = len.max(self.size) + LINE / size_of::<f32>();
         if buffer.len() < room {
-            buffer = vec![0.0; room];
+            buffer = zeros(room);
         }
         let start = buffer.as_ptr().align_offset(LINE);
         let result = work(&mut buffer[start..start + len]);
