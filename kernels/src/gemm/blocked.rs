@@ -249,7 +249,7 @@ impl Slab<'_> {
         (mc, nc)
     }
 
-    /// Cuts the columns first: where rows are cut too, each part packs the same columns of B.
+    /// At most a strip of columns. They are cut first: where rows are cut too, each part packs the same columns of B.
     fn flat_task(&self, wanted: usize) -> (usize, usize) {
         let (mr, nr) = (self.kernel.mr, self.kernel.nr);
         let most_down = (self.rows / LEAST).max(1);
@@ -294,22 +294,20 @@ impl Slab<'_> {
         }
     }
 
-    /// A strip of B packed here at a time; all of A then meets it. If B is packed already, or is row-major and needed for
-    /// a single row of tiles, the tiles read it as it lies.
+    /// B packed here, a strip; all of A then meets it. If B is packed already, or is row-major and needed for a single row
+    /// of tiles, the tiles read it as it lies.
     fn flat_piece(&self, shared: &[f32], own: &mut [f32], c: Block, j: usize, k: (usize, usize)) {
         let nr = self.kernel.nr;
-        for (strip, width) in pieces(c.cols, STRIP) {
-            let once = c.rows <= self.kernel.mr && width.is_multiple_of(nr) && k.1 > 0;
-            let in_place = self.as_it_lies(j + strip, k).filter(|_| once || self.p.b.is_packed()).is_some();
-            if !in_place {
-                self.pack(Side::B, (j + strip, width), k, own);
-            }
-            let panel = |col: usize| {
-                let panel = self.as_it_lies(j + strip + col, k).filter(|_| in_place);
-                panel.unwrap_or_else(|| Panel { data: &own[col * k.1..][..k.1 * nr], step: nr, next: 0 })
-            };
-            self.tiles((shared, self.depth, k.0), panel, c.part(0, c.rows, strip, width), k);
+        let once = c.rows <= self.kernel.mr && c.cols.is_multiple_of(nr) && k.1 > 0;
+        let in_place = self.as_it_lies(j, k).filter(|_| once || self.p.b.is_packed()).is_some();
+        if !in_place {
+            self.pack(Side::B, (j, c.cols), k, own);
         }
+        let panel = |col: usize| {
+            let panel = self.as_it_lies(j + col, k).filter(|_| in_place);
+            panel.unwrap_or_else(|| Panel { data: &own[col * k.1..][..k.1 * nr], step: nr, next: 0 })
+        };
+        self.tiles((shared, self.depth, k.0), panel, c, k);
     }
 
     /// The columns of B from the slab's `j` on, at steps from the slab's `k` on, if the micro-kernel can read them where
