@@ -7,7 +7,7 @@ use crate::Clip;
 use crate::eval::embed::Embed;
 use crate::eval::linear_probe::{Examples, FITS, LinearProbe};
 use crate::eval::report::{self, Row, ZeroShot};
-use crate::eval::retrieval::{self, Pairs, identify};
+use crate::eval::retrieval::{self, Pairs, first_of_each, identify};
 use crate::eval::templates::{PLACE, embed_classes};
 use crate::eval::zero_shot::TopK;
 use crate::input::emoji::{Cut, Emoji};
@@ -241,17 +241,6 @@ impl Embed for Watched<'_> {
     fn captions<S: AsRef<str>>(&self, texts: &[S]) -> Array2<f32> {
         self.clip.captions(texts)
     }
-}
-
-/// Of numbers given in order of first appearance: where each appears first.
-fn first_of_each(numbers: &[usize]) -> Vec<usize> {
-    let mut firsts = Vec::new();
-    for (place, &number) in numbers.iter().enumerate() {
-        if number == firsts.len() {
-            firsts.push(place);
-        }
-    }
-    firsts
 }
 
 fn above_zero(text: &str) -> Result<f64, String> {

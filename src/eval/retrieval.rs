@@ -60,6 +60,17 @@ pub fn identify<T: Eq + Hash>(things: impl IntoIterator<Item = T>) -> Vec<usize>
         .collect()
 }
 
+/// Of numbers such as [`identify`] gives: where each appears first.
+pub fn first_of_each(numbers: &[usize]) -> Vec<usize> {
+    let mut firsts = Vec::new();
+    for (place, &number) in numbers.iter().enumerate() {
+        if number == firsts.len() {
+            firsts.push(place);
+        }
+    }
+    firsts
+}
+
 /// Recall at 1, 5 and 10 in both directions. images (N, d), texts (M, d), rows of unit length.
 #[track_caller]
 pub fn retrieval(images: ArrayView2<f32>, texts: ArrayView2<f32>, pairs: &Pairs) -> Retrieval {

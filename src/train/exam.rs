@@ -3,7 +3,7 @@
 use crate::eval::baseline::{self, Labelled};
 use crate::eval::embed::Embed;
 use crate::eval::report::{Report, Row, ZeroShot};
-use crate::eval::retrieval::{self, Pairs, identify};
+use crate::eval::retrieval::{self, Pairs, first_of_each, identify};
 use crate::eval::zero_shot::{TopK, class_embeddings};
 use crate::input::Picture;
 use crate::input::emoji::{Concept, Cut, Emoji, Side, TILE, Tile, Vendor};
@@ -74,7 +74,11 @@ impl EmojiExam {
         let sentences = embedder.captions(&sentences);
         let keywords = concepts.iter().enumerate().flat_map(|(i, c)| c.keywords.iter().map(move |&word| (word, i)));
         let (keywords, concept): (Vec<_>, Vec<_>) = keywords.unzip();
-        let keywords = class_embeddings(embedder.captions(&keywords).view(), &concept, n);
+        // Concepts share keywords: of three only one is new.
+        let which = identify(&keywords);
+        let distinct: Vec<_> = first_of_each(&which).into_iter().map(|i| keywords[i]).collect();
+        let keywords = embedder.captions(&distinct).select(Axis(0), &which);
+        let keywords = class_embeddings(keywords.view(), &concept, n);
         let all = concatenate![Axis(0), *labels, sentences, keywords];
         class_embeddings(all.view(), &(0..3 * n).map(|row| row % n).collect::<Vec<_>>(), n)
     }
