@@ -32,7 +32,8 @@ const MC: usize = 56;
 /// room in L2 as well.
 const NC: usize = 768;
 
-/// Up to so many rows a product is flat whatever its operands.
+/// Up to so many rows a product is flat whatever its operands: all of A at KC steps (FLAT × KC × 4 bytes = 1.6 MB) comes
+/// from the last cache once per strip.
 pub(super) const FLAT: usize = 1024;
 
 /// Rows that make packing a column of B worth its while: a flat task has no fewer where it has a choice.
