@@ -25,6 +25,7 @@ pub mod reduce;
 
 pub use activation::Activation;
 pub use gemm::{Epilogue, Mat, MatMut};
+pub use parallel::in_pool;
 
 /// Whether a kernel replaces what its output holds or adds to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

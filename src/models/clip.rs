@@ -6,6 +6,7 @@ use super::{Config, Keep, Mode, Workspace};
 use crate::layers::normalize;
 use crate::params::{Init, Params, Spec, Values};
 use crate::tree::{Arena, tree};
+use kernels::in_pool;
 use ndarray::{Array2, ArrayView2};
 
 tree! {
@@ -70,15 +71,19 @@ impl Inference {
     pub fn encode_images(&mut self, p: &Visual<Values>, shape: &visual::Shape, images: ArrayView2<f32>) -> Array2<f32> {
         let mut features = Array2::zeros((images.nrows(), shape.embed_dim()));
         let Inference { workspace, scratch } = self;
-        visual::forward(p, shape, images, Mode::Inference, features.view_mut(), workspace, scratch);
-        normalize::unit(features.view())
+        in_pool(|| {
+            visual::forward(p, shape, images, Mode::Inference, features.view_mut(), workspace, scratch);
+            normalize::unit(features.view())
+        })
     }
 
     /// Unit-length embeddings (B,e) of tokenised captions, by a text tower alone.
     pub fn encode_texts(&mut self, p: &Text<Values>, shape: &text::Shape, captions: Captions) -> Array2<f32> {
         let mut features = Array2::zeros((captions.len(), shape.embed_dim));
         let Inference { workspace, scratch } = self;
-        text::forward(p, shape, captions, Keep::Nothing, features.view_mut(), workspace, scratch);
-        normalize::unit(features.view())
+        in_pool(|| {
+            text::forward(p, shape, captions, Keep::Nothing, features.view_mut(), workspace, scratch);
+            normalize::unit(features.view())
+        })
     }
 }

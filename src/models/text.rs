@@ -12,6 +12,7 @@ use crate::layers::sequences::{Pool, Sequences};
 use crate::layers::token_embed;
 use crate::params::{Init, Spec, Values};
 use crate::tree::{Arena, tree};
+use kernels::in_pool;
 use ndarray::{Array2, ArrayView2, ArrayViewMut2};
 
 tree! {
@@ -168,6 +169,10 @@ pub fn backward(
 #[track_caller]
 pub fn hidden_states(p: &Text<Values>, shape: &Shape, captions: Captions) -> Vec<Array2<f32>> {
     shape.check(&captions);
+    in_pool(|| states(p, shape, captions))
+}
+
+fn states(p: &Text<Values>, shape: &Shape, captions: Captions) -> Vec<Array2<f32>> {
     let mut sequences = Sequences::default();
     sequences.fill(captions.own_offsets(), Pool::Last);
     let rows = sequences.rows();

@@ -10,7 +10,7 @@ use crate::optim::adamw::{AdamW, Hyper};
 use crate::optim::{clip_grad, running};
 use crate::params;
 use crate::tree::{Arena, Dim, tree};
-use kernels::memory::zeros;
+use kernels::{in_pool, memory::zeros};
 use ndarray::ArrayView2;
 use std::ops::Range;
 
@@ -113,6 +113,10 @@ impl Trainer {
     /// pair sees all the others: all micro-batches are embedded, the loss is taken once, and then each goes forward
     /// again, now keeping its activations, and backward (Gao et al. 2021).
     pub fn gradients(&mut self, batch: &Pairs, micro_batch: usize) -> Loss {
+        in_pool(|| self.loss_and_gradients(batch, micro_batch))
+    }
+
+    fn loss_and_gradients(&mut self, batch: &Pairs, micro_batch: usize) -> Loss {
         let n = batch.images.nrows();
         assert_eq!((batch.captions.len(), batch.concepts.len()), (n, n), "captions and concept keys of {n} pictures");
         self.positives.fill(batch.concepts, batch.caption_keys);
@@ -136,6 +140,10 @@ impl Trainer {
     ///
     /// A gradient that is not finite would ruin every weight: then nothing else is changed.
     pub fn update(&mut self, lr: f32) -> Update {
+        in_pool(|| self.step(lr))
+    }
+
+    fn step(&mut self, lr: f32) -> Update {
         let grad_norm = clip_grad::global_norm(self.flat_grads());
         if !grad_norm.is_finite() {
             self.grads.fill(0.0);

@@ -17,6 +17,7 @@ use super::pack::Kept;
 use super::source::{Panel, Source};
 use super::{Product, skinny};
 use crate::isa::Isa;
+use crate::parallel::in_pool;
 use rayon::prelude::*;
 use std::cell::RefCell;
 
@@ -132,6 +133,14 @@ pub(super) struct Job<'a> {
 }
 
 pub(super) fn multiply(p: &Job) {
+    if p.parallel && p.c.rows.max(MEMORY) * p.c.cols * p.k >= PARALLEL {
+        in_pool(|| slabs(p, true));
+    } else {
+        slabs(p, false);
+    }
+}
+
+fn slabs(p: &Job, parallel: bool) {
     let (m, n, kernel) = (p.c.rows, p.c.cols, Kernel::of(p.isa));
     let rows = if p.flat { even(m, SHARED_A / p.kc, kernel.mr) } else { m };
     let cols = if p.flat { n } else { n.min(WIDE) };
@@ -140,7 +149,7 @@ pub(super) fn multiply(p: &Job) {
     for (row, rows) in pieces(m, rows) {
         for (col, cols) in pieces(n, cols) {
             for (k, depth) in pieces(p.k, depth) {
-                Slab { p, kernel, row, rows, col, cols, k, depth }.run();
+                Slab { p, kernel, parallel, row, rows, col, cols, k, depth }.run();
             }
         }
     }
@@ -150,6 +159,7 @@ pub(super) fn multiply(p: &Job) {
 struct Slab<'a> {
     p: &'a Job<'a>,
     kernel: &'static Kernel,
+    parallel: bool,
     row: usize,
     rows: usize,
     col: usize,
@@ -167,7 +177,6 @@ enum Side {
 
 impl Slab<'_> {
     fn run(&self) {
-        let parallel = self.p.parallel && self.rows.max(MEMORY) * self.cols * self.depth >= PARALLEL;
         let (side, lanes) = match self.p {
             Job { flat: true, .. } => (Side::A, self.rows),
             Job { b, .. } if b.is_packed() => (Side::B, 0),
@@ -179,12 +188,12 @@ impl Slab<'_> {
                 self.pack(side, (g * unit, unit.min(lanes - g * unit)), (0, self.depth), dst);
             };
             let group = (unit * self.depth).max(1);
-            if parallel {
+            if self.parallel {
                 shared.par_chunks_mut(group).enumerate().for_each(pack);
             } else {
                 shared.chunks_mut(group).enumerate().for_each(pack);
             }
-            self.multiply(shared, parallel);
+            self.multiply(shared);
         });
     }
 
@@ -221,19 +230,19 @@ impl Slab<'_> {
     }
 
     /// Multiplies, one task per block of C.
-    fn multiply(&self, shared: &[f32], parallel: bool) {
+    fn multiply(&self, shared: &[f32]) {
         let (mc, nc) = self.task_size();
         let across = self.cols.div_ceil(nc);
         let task = |t: usize| {
             let (i, j) = (t / across * mc, t % across * nc);
             self.block(shared, (i, mc.min(self.rows - i)), (j, nc.min(self.cols - j)));
         };
-        for_each(parallel, self.rows.div_ceil(mc) * across, task);
+        for_each(self.parallel, self.rows.div_ceil(mc) * across, task);
     }
 
     /// Rows and columns of a task, a few tasks per thread so that all are busy to the end.
     fn task_size(&self) -> (usize, usize) {
-        let wanted = if self.p.parallel { 4 * rayon::current_num_threads() } else { 1 };
+        let wanted = if self.parallel { 4 * rayon::current_num_threads() } else { 1 };
         if self.p.flat { self.flat_task(wanted) } else { self.tall_task(wanted) }
     }
 
