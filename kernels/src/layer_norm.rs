@@ -6,7 +6,7 @@
 use crate::Write;
 use crate::isa::{Isa, mul_add, multiversion};
 use crate::lanes::{dot, sum};
-use crate::parallel::{PIECE, Rows, RowsMut, for_pieces, rows_per_piece};
+use crate::parallel::{PIECE, Rows, RowsMut, for_pieces};
 use crate::reduce::{COLUMN_BLOCK, ROW_BLOCK};
 use std::array::from_mut;
 use std::ops::Range;
@@ -99,6 +99,12 @@ pub fn backward_on(
     for_pieces(n, rows_per_piece(d), parts, &|(x, (mean, rstd), dy, dx)| {
         input_gradient(isa, x.0, weight, mean.0, rstd.0, dy.0, write, dx.0)
     });
+}
+
+/// Rows of `d` that one thread takes at a time: few, as with one picture most of the time goes into fetching what other
+/// threads have just written.
+fn rows_per_piece(d: usize) -> usize {
+    (PIECE / 4).div_ceil(d)
 }
 
 #[track_caller]

@@ -1,7 +1,8 @@
 //! Handing work to threads, in pieces that do not depend on their number.
 
-use rayon::join;
+use rayon::{join, prelude::*};
 use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// Runs `work` on a thread of the pool.
 ///
@@ -9,6 +10,21 @@ use std::ops::Range;
 /// between steps: some fifty microseconds each. From inside, a step costs a few.
 pub fn in_pool<R: Send>(work: impl FnOnce() -> R + Send) -> R {
     rayon::scope(|_| work())
+}
+
+/// Gives each thread a share of `0..tasks`, in order, and when that is done, what is left of the others' shares.
+///
+/// Each call of `work` prepares once what all its tasks need; a thread that comes too late finds no tasks.
+pub(crate) fn in_shares(parallel: bool, tasks: usize, work: impl Fn(&mut dyn Iterator<Item = usize>) + Sync) {
+    let threads = if parallel { rayon::current_num_threads().min(tasks) } else { 1 };
+    let shares: Vec<_> =
+        (0..threads).map(|i| (AtomicUsize::new(i * tasks / threads), (i + 1) * tasks / threads)).collect();
+    let shares = &shares;
+    let claim = |(next, end): &(AtomicUsize, usize)| Some(next.fetch_add(1, Relaxed)).filter(|task| task < end);
+    (0..threads).into_par_iter().with_max_len(1).for_each(|own| {
+        let from_own = (own..threads).chain(0..own);
+        work(&mut from_own.flat_map(|i| std::iter::repeat_with(move || claim(&shares[i])).map_while(|task| task)));
+    });
 }
 
 /// Floats that a piece of a streaming kernel touches at most: about ten microseconds of work, so that handing it to

@@ -1,7 +1,8 @@
 //! The loop nest around the micro-kernel: which part of A, B and C is in which cache when.
 //!
 //! C is cut into blocks, one task each. The operand that many tasks read is packed once, by all threads, before they
-//! start; the other one each task packs for itself, a piece at a time, into a buffer that stays in its own cache:
+//! start, or if it is small, by each thread for itself; the other one each task packs alone, a piece at a time, into a
+//! buffer that stays in its own cache:
 //!
 //! * *tall*, many rows (a batch of pictures): B is shared; a task packs its rows of A.
 //! * *flat*, fewer rows, or rows that lie side by side (A = dYᵀ, for the gradient of weights): A is shared; a task packs
@@ -17,7 +18,7 @@ use super::pack::Kept;
 use super::source::{Panel, Source};
 use super::{Product, skinny};
 use crate::isa::Isa;
-use crate::parallel::in_pool;
+use crate::parallel::{in_pool, in_shares};
 use rayon::prelude::*;
 use std::cell::RefCell;
 
@@ -65,6 +66,10 @@ static OWN: Kept = Kept { size: STRIP * KC, kept: &OWN_KEPT };
 /// Columns of B packed at a time.
 const WIDE: usize = 8192;
 
+/// Up to so many lanes of the shared operand each thread packs them for itself: to wait until another has done it would
+/// take as long.
+const APART: usize = 128;
+
 /// Panels of the shared operand that are packed together.
 const GROUP: usize = 8;
 
@@ -82,15 +87,6 @@ pub(super) fn even(n: usize, max: usize, unit: usize) -> usize {
 /// The pieces `(start, length)` of `0..n`, all `step` long but the last. One empty piece if `n` is 0.
 pub(super) fn pieces(n: usize, step: usize) -> impl Iterator<Item = (usize, usize)> {
     (0..n.max(1)).step_by(step).map(move |start| (start, step.min(n - start)))
-}
-
-/// Runs `task` for every one of `0..tasks`, by all threads if `parallel`.
-pub(super) fn for_each(parallel: bool, tasks: usize, task: impl Fn(usize) + Sync + Send) {
-    if parallel {
-        (0..tasks).into_par_iter().with_max_len(1).for_each(task);
-    } else {
-        (0..tasks).for_each(task);
-    }
 }
 
 pub(super) fn run(p: &Product) {
@@ -168,6 +164,14 @@ struct Slab<'a> {
     depth: usize,
 }
 
+/// How C is cut into blocks: their size, how many stand side by side, and how many there are.
+struct Tasks {
+    mc: usize,
+    nc: usize,
+    across: usize,
+    count: usize,
+}
+
 /// Which operand.
 #[derive(Clone, Copy)]
 enum Side {
@@ -182,7 +186,33 @@ impl Slab<'_> {
             Job { b, .. } if b.is_packed() => (Side::B, 0),
             _ => (Side::B, self.cols),
         };
-        let unit = GROUP * self.unit(side);
+        if lanes <= APART {
+            self.run_apart(side, lanes);
+        } else {
+            self.run_shared(side, lanes);
+        }
+    }
+
+    /// Every thread that has a task packs for itself.
+    fn run_apart(&self, side: Side, lanes: usize) {
+        let tasks = self.tasks();
+        in_shares(self.parallel, tasks.count, |mine| {
+            let mut mine = mine.peekable();
+            if mine.peek().is_none() {
+                return;
+            }
+            SHARED.with(self.panel_lanes(side, lanes) * self.depth, |packed| {
+                if lanes > 0 {
+                    self.pack(side, (0, lanes), (0, self.depth), packed);
+                }
+                mine.for_each(|t| self.task(&tasks, t, packed));
+            });
+        });
+    }
+
+    /// All threads pack together, then multiply.
+    fn run_shared(&self, side: Side, lanes: usize) {
+        let (tasks, unit) = (self.tasks(), GROUP * self.unit(side));
         SHARED.with(self.panel_lanes(side, lanes) * self.depth, |shared| {
             let pack = |(g, dst): (usize, &mut [f32])| {
                 self.pack(side, (g * unit, unit.min(lanes - g * unit)), (0, self.depth), dst);
@@ -193,7 +223,7 @@ impl Slab<'_> {
             } else {
                 shared.chunks_mut(group).enumerate().for_each(pack);
             }
-            self.multiply(shared);
+            in_shares(self.parallel, tasks.count, |mine| mine.for_each(|t| self.task(&tasks, t, shared)));
         });
     }
 
@@ -229,15 +259,16 @@ impl Slab<'_> {
         unsafe { (self.kernel.pack)(src, (first, lanes), (self.k + k, depth), self.unit(side), pad, dst) }
     }
 
-    /// Multiplies, one task per block of C.
-    fn multiply(&self, shared: &[f32]) {
+    /// One task per block of C.
+    fn tasks(&self) -> Tasks {
         let (mc, nc) = self.task_size();
         let across = self.cols.div_ceil(nc);
-        let task = |t: usize| {
-            let (i, j) = (t / across * mc, t % across * nc);
-            self.block(shared, (i, mc.min(self.rows - i)), (j, nc.min(self.cols - j)));
-        };
-        for_each(self.parallel, self.rows.div_ceil(mc) * across, task);
+        Tasks { mc, nc, across, count: self.rows.div_ceil(mc) * across }
+    }
+
+    fn task(&self, &Tasks { mc, nc, across, .. }: &Tasks, t: usize, shared: &[f32]) {
+        let (i, j) = (t / across * mc, t % across * nc);
+        self.block(shared, (i, mc.min(self.rows - i)), (j, nc.min(self.cols - j)));
     }
 
     /// Rows and columns of a task, a few tasks per thread so that all are busy to the end.
@@ -263,7 +294,9 @@ impl Slab<'_> {
     fn flat_task(&self, wanted: usize) -> (usize, usize) {
         let (mr, nr) = (self.kernel.mr, self.kernel.nr);
         let most_down = (self.rows / LEAST).max(1);
-        let nc = even(self.cols, (most_down * self.cols / wanted).clamp(nr, STRIP), nr);
+        // With few rows a strip is half as wide, so that nobody waits for the last one long.
+        let strip = if self.rows <= APART { STRIP / 2 } else { STRIP };
+        let nc = even(self.cols, (most_down * self.cols / wanted).clamp(nr, strip), nr);
         let down = wanted.div_ceil(self.cols.div_ceil(nc)).min(most_down);
         (even(self.rows, self.rows.div_ceil(down), mr), nc)
     }
@@ -292,15 +325,17 @@ impl Slab<'_> {
         let nr = self.kernel.nr;
         self.pack(Side::A, (i, c.rows), k, own);
         for (strip, width) in pieces(c.cols, STRIP) {
+            let packed = |col: usize| &shared[col * self.depth + k.0 * nr..][..k.1 * nr];
             let panel = |col: usize| {
                 let col = j + strip + col;
-                self.as_it_lies(col, k).filter(|_| self.p.b.is_packed()).unwrap_or_else(|| Panel {
-                    data: &shared[col * self.depth + k.0 * nr..][..k.1 * nr],
-                    step: nr,
-                    next: self.depth * STRIP,
-                })
+                let panel = self.as_it_lies(col, k).filter(|_| self.p.b.is_packed());
+                panel.unwrap_or_else(|| Panel { data: packed(col), step: nr })
             };
-            self.tiles((own, k.1, 0), panel, c.part(0, c.rows, strip, width), k);
+            let next = |col: usize| {
+                let col = j + strip + col;
+                self.share(col + STRIP, k).unwrap_or_else(|| packed(col).as_ptr().wrapping_add(self.depth * STRIP))
+            };
+            self.tiles((own, k.1, 0), panel, next, c.part(0, c.rows, strip, width), k);
         }
     }
 
@@ -315,9 +350,12 @@ impl Slab<'_> {
         }
         let panel = |col: usize| {
             let panel = self.as_it_lies(j + col, k).filter(|_| in_place);
-            panel.unwrap_or_else(|| Panel { data: &own[col * k.1..][..k.1 * nr], step: nr, next: 0 })
+            panel.unwrap_or_else(|| Panel { data: &own[col * k.1..][..k.1 * nr], step: nr })
         };
-        self.tiles((shared, self.depth, k.0), panel, c, k);
+        // The next piece of the same columns, or the first of the next ones.
+        let (strip, first) = if k.0 + k.1 < self.depth { (0, k.0 + k.1) } else { (c.cols, 0) };
+        let next = |col: usize| self.share(j + strip + col, (first, k.1)).unwrap_or(panel(col).data.as_ptr());
+        self.tiles((shared, self.depth, k.0), panel, next, c, k);
     }
 
     /// The columns of B from the slab's `j` on, at steps from the slab's `k` on, if the micro-kernel can read them where
@@ -326,12 +364,18 @@ impl Slab<'_> {
         self.p.b.panel(self.col + j, self.k + k)
     }
 
+    /// See [`Source::share`].
+    fn share(&self, j: usize, (k, depth): (usize, usize)) -> Option<*const f32> {
+        self.p.b.share(self.col + j, (self.k + k, depth))
+    }
+
     /// The tiles of a strip, row by row. A was packed at `a_depth` steps, of which those from `a_k` on are meant. Each row
-    /// of tiles asks for its share of the next strip.
+    /// of tiles asks for its part of what comes next.
     fn tiles<'b>(
         &self,
         (a, a_depth, a_k): (&[f32], usize, usize),
         panel: impl Fn(usize) -> Panel<'b>,
+        next: impl Fn(usize) -> *const f32,
         c: Block,
         (k, depth): (usize, usize),
     ) {
@@ -340,10 +384,8 @@ impl Slab<'_> {
         for (row, (i, rows)) in pieces(c.rows, mr).enumerate() {
             let a = &a[i * a_depth + a_k * rows..][..rows * depth];
             for (j, cols) in pieces(c.cols, nr) {
-                let b = panel(j);
-                let start = b.data.as_ptr().wrapping_add(b.next + row * depth * step);
-                let ahead = Ahead { start, step: if b.next > 0 { step } else { 0 } };
-                self.tile(a, b, c.part(i, rows, j, cols), k, ahead);
+                let ahead = Ahead { start: next(j).wrapping_add(row * depth * step), step };
+                self.tile(a, panel(j), c.part(i, rows, j, cols), k, ahead);
             }
         }
     }

@@ -30,7 +30,7 @@ impl<'a> Lanes<'a> {
     /// See [`Source::panel`](super::source::Source::panel).
     pub fn panel(&self, lane: usize, depth: usize) -> Option<Panel<'a>> {
         let data = self.data.get(lane + depth * self.depth_stride..).filter(|_| self.lane_stride == 1)?;
-        Some(Panel { data, step: self.depth_stride, next: 0 })
+        Some(Panel { data, step: self.depth_stride })
     }
 
     /// The lanes from `lane` on, at depths from `depth` on.

@@ -3,7 +3,7 @@
 //! With a large batch packing the weights costs next to nothing. With one picture or one caption every weight is used a
 //! few times only, and turning rows of W into columns of Wᵀ takes as long as a good part of the product.
 
-use super::blocked::{FLAT, Job, KC, STRIP, even, multiply};
+use super::blocked::{FLAT, Job, KC, even, multiply};
 use super::patches::step;
 use super::source::{Panel, Source};
 use super::{Block, Epilogue, Finish, Mat, MatMut, check_mat, check_output};
@@ -72,9 +72,12 @@ impl<'a> Panels<'a> {
 
     /// Columns from `j` on, in rows from `k` on.
     pub(super) fn panel(&self, j: usize, k: usize) -> Panel<'a> {
-        let (first, within) = (j - j % WIDTH, j % WIDTH);
-        let start = first / WIDTH * self.stride + k * WIDTH + within;
-        Panel { data: &self.data[start..], step: WIDTH, next: STRIP / WIDTH * self.stride }
+        Panel { data: &self.data[j / WIDTH * self.stride + k * WIDTH + j % WIDTH..], step: WIDTH }
+    }
+
+    /// See [`Source::share`].
+    pub(super) fn share(&self, j: usize, (k, depth): (usize, usize)) -> *const f32 {
+        self.data.as_ptr().wrapping_add(j / WIDTH * self.stride + k * WIDTH + j % WIDTH * depth)
     }
 }
 

@@ -4,8 +4,9 @@
 //! nothing is packed: rows of x and rows of W are both contiguous along K, and each element of C is a dot product of two.
 
 use super::Product;
-use super::blocked::{MEMORY, PARALLEL, even, for_each, pieces};
+use super::blocked::{MEMORY, PARALLEL, even, pieces};
 use super::kernel::Kernel;
+use crate::parallel::in_shares;
 
 /// Above this many rows packing pays off.
 const ROWS: usize = 16;
@@ -28,14 +29,15 @@ pub(super) fn run(p: &Product) {
     let parallel = p.c.rows.max(MEMORY) * n * p.a.cols >= PARALLEL;
     let tasks = if parallel { 4 * rayon::current_num_threads() } else { 1 };
     let cols = even(n, n.div_ceil(tasks), WIDTH);
-    for_each(parallel, n.div_ceil(cols), |t| {
+    let task = |t: usize| {
         let (j, n) = (t * cols, cols.min(n - t * cols));
         for (first, n) in pieces(n, WIDTH) {
             columns(p, j + first, n);
         }
         // SAFETY: this task alone has these columns.
         unsafe { p.finish.apply(p.isa, p.c.part(0, p.c.rows, j, n), 0, j) }
-    });
+    };
+    in_shares(parallel, n.div_ceil(cols), |mine| mine.for_each(task));
 }
 
 /// Columns `j..j + n` of C, with n ≤ [`WIDTH`].

@@ -12,8 +12,6 @@ use super::vector::Vector;
 pub(super) struct Panel<'a> {
     pub data: &'a [f32],
     pub step: usize,
-    /// From here to lanes that are read soon after these; 0 where that cannot be said.
-    pub next: usize,
 }
 
 /// An operand as packing sees it.
@@ -47,6 +45,15 @@ impl<'a> Source<'a> {
         match self {
             Source::Matrix(lanes) => lanes.panel(lane, depth),
             Source::Panels(panels) => Some(panels.panel(lane, depth)),
+            _ => None,
+        }
+    }
+
+    /// Where the share that neighbouring lanes from `lane` on have of their panel begins, at depths `(from, length)`; only
+    /// for a hint, as there may be no such lanes.
+    pub fn share(&self, lane: usize, depth: (usize, usize)) -> Option<*const f32> {
+        match self {
+            Source::Panels(panels) => Some(panels.share(lane, depth)),
             _ => None,
         }
     }

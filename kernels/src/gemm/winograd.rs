@@ -19,7 +19,7 @@
 //! transforms, which are additions for the most part, are needed once a channel and not once a pair of channels.
 
 use super::block::Block;
-use super::blocked::{Job, KC, MEMORY, PARALLEL, even, for_each, multiply, pieces};
+use super::blocked::{Job, KC, MEMORY, PARALLEL, even, multiply, pieces};
 use super::epilogue::Finish;
 use super::filters::Filters;
 use super::pack::{Kept, load};
@@ -30,6 +30,7 @@ use super::source::Source;
 use super::vector::{Portable, Vector};
 use super::{Epilogue, Mat, MatMut, check_output};
 use crate::isa::Isa;
+use crate::parallel::in_shares;
 use rayon::prelude::*;
 use std::cell::RefCell;
 
@@ -159,7 +160,9 @@ impl Convolution<'_> {
         let even_share = tiles.div_ceil(4 * rayon::current_num_threads());
         let step = even(tiles, even_share.min(fit).max(FEWEST), 1);
         let parallel = POINTS * tiles * self.inputs * self.outputs >= PARALLEL;
-        for_each(parallel, tiles.div_ceil(step), |t| self.task(t * step, step.min(tiles - t * step)));
+        in_shares(parallel, tiles.div_ceil(step), |mine| {
+            mine.for_each(|t| self.task(t * step, step.min(tiles - t * step)));
+        });
     }
 
     /// Tiles `first..first + tiles`.
