@@ -1,6 +1,7 @@
 //! Handing work to threads, in pieces that do not depend on their number.
 
 use rayon::{join, prelude::*};
+use std::array::from_fn;
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
@@ -12,18 +13,20 @@ pub fn in_pool<R: Send>(work: impl FnOnce() -> R + Send) -> R {
     rayon::scope(|_| work())
 }
 
+/// More threads than this find too little work in one step of a model.
+const MOST_THREADS: usize = 256;
+
 /// Gives each thread a share of `0..tasks`, in order, and when that is done, what is left of the others' shares.
 ///
 /// Each call of `work` prepares once what all its tasks need; a thread that comes too late finds no tasks.
 pub(crate) fn in_shares(parallel: bool, tasks: usize, work: impl Fn(&mut dyn Iterator<Item = usize>) + Sync) {
-    let threads = if parallel { rayon::current_num_threads().min(tasks) } else { 1 };
-    let shares: Vec<_> =
-        (0..threads).map(|i| (AtomicUsize::new(i * tasks / threads), (i + 1) * tasks / threads)).collect();
-    let shares = &shares;
-    let claim = |(next, end): &(AtomicUsize, usize)| Some(next.fetch_add(1, Relaxed)).filter(|task| task < end);
+    let threads = if parallel { rayon::current_num_threads().min(tasks).min(MOST_THREADS) } else { 1 };
+    let start = |share: usize| share * tasks / threads.max(1);
+    let next: [AtomicUsize; MOST_THREADS] = from_fn(|share| AtomicUsize::new(start(share)));
+    let claim = |share: usize| Some(next[share].fetch_add(1, Relaxed)).filter(|&task| task < start(share + 1));
     (0..threads).into_par_iter().with_max_len(1).for_each(|own| {
         let from_own = (own..threads).chain(0..own);
-        work(&mut from_own.flat_map(|i| std::iter::repeat_with(move || claim(&shares[i])).map_while(|task| task)));
+        work(&mut from_own.flat_map(|share| std::iter::from_fn(move || claim(share))));
     });
 }
 
@@ -115,4 +118,45 @@ pub(crate) fn sum_pieces<P: Split>(rows: usize, piece: usize, parts: P, f: &(imp
 /// Half of the rows, in whole pieces.
 fn middle(rows: usize, piece: usize) -> usize {
     rows.div_ceil(piece).div_ceil(2) * piece
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rayon::ThreadPoolBuilder;
+
+    #[test]
+    fn every_task_is_done_once_by_a_thread_of_the_pool() {
+        for threads in [1, 2, 5] {
+            let pool = ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            for tasks in [0, 1, 3, 100] {
+                let done: Vec<_> = (0..tasks).map(|_| AtomicUsize::new(0)).collect();
+                let one = |task: usize| {
+                    assert!(rayon::current_thread_index().is_some());
+                    done[task].fetch_add(1, Relaxed);
+                };
+                pool.install(|| in_shares(true, tasks, |mine| mine.for_each(one)));
+                pool.install(|| in_pool(|| in_shares(false, tasks, |mine| mine.for_each(one))));
+                assert!(done.iter().all(|n| n.load(Relaxed) == 2), "{threads} threads, {tasks} tasks: {done:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_idle_thread_finishes_the_share_of_a_busy_one() {
+        let pool = ThreadPoolBuilder::new().num_threads(2).build().unwrap();
+        let done = AtomicUsize::new(0);
+        pool.install(|| {
+            in_shares(true, 10, |mine| {
+                for task in mine {
+                    // The first share's first task lasts until all the others are done.
+                    while task == 0 && done.load(Relaxed) < 9 {
+                        std::thread::yield_now();
+                    }
+                    done.fetch_add(1, Relaxed);
+                }
+            });
+        });
+        assert_eq!(done.into_inner(), 10);
+    }
 }

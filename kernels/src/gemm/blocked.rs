@@ -20,6 +20,7 @@ use super::{Product, skinny};
 use crate::isa::Isa;
 use crate::parallel::{in_pool, in_shares};
 use rayon::prelude::*;
+use std::array::from_fn;
 use std::cell::RefCell;
 
 /// Steps of K per tile. A panel of B (KC × 32 × 4 bytes = 48 KB) passes through L1 once per row of tiles; more steps
@@ -44,6 +45,9 @@ const LEAST: usize = 224;
 /// Columns of a strip of B, which stays in L2 (STRIP × KC × 4 bytes = 197 KB) while panels of A pass by. Rows of B are
 /// then packed in long runs, which neither hang on one set of the cache nor change pages at every step.
 pub(super) const STRIP: usize = 128;
+
+/// Columns of the narrowest micro-kernel's tiles.
+const NARROWEST: usize = 8;
 
 /// Elements of B packed at a time: 16 MB, within the last cache of a desktop CPU. Whatever is larger is cut along K and
 /// N.
@@ -381,11 +385,12 @@ impl Slab<'_> {
     ) {
         let (mr, nr) = (self.kernel.mr, self.kernel.nr);
         let step = nr / c.rows.div_ceil(mr);
+        let strip: [_; STRIP / NARROWEST] = from_fn(|i| (i * nr < c.cols).then(|| (panel(i * nr), next(i * nr))));
         for (row, (i, rows)) in pieces(c.rows, mr).enumerate() {
             let a = &a[i * a_depth + a_k * rows..][..rows * depth];
-            for (j, cols) in pieces(c.cols, nr) {
-                let ahead = Ahead { start: next(j).wrapping_add(row * depth * step), step };
-                self.tile(a, panel(j), c.part(i, rows, j, cols), k, ahead);
+            for ((j, cols), &(panel, next)) in pieces(c.cols, nr).zip(strip.iter().flatten()) {
+                let ahead = Ahead { start: next.wrapping_add(row * depth * step), step };
+                self.tile(a, panel, c.part(i, rows, j, cols), k, ahead);
             }
         }
     }
