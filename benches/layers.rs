@@ -7,7 +7,7 @@ use clip::loss::info_nce;
 use clip::loss::positives::Positives;
 use clip::params::{Init, Params, view_mut};
 use clip::tree::Arena;
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{Criterion, Throughput, criterion_group};
 use kernels::Activation;
 use ndarray::{Array2, Axis};
 use rand::{RngExt, SeedableRng};
@@ -95,4 +95,11 @@ fn contrastive_loss(c: &mut Criterion) {
 }
 
 criterion_group!(benches, residual_block, contrastive_loss);
-criterion_main!(benches);
+
+/// From inside the pool, as a model does it: see `in_pool`.
+fn main() {
+    kernels::in_pool(|| {
+        benches();
+        Criterion::default().configure_from_args().final_summary();
+    });
+}

@@ -1,7 +1,7 @@
 //! The vector kernels at the shapes of ViT-B/32 and its text tower: each result is checked, then timed.
 //! `cargo bench -p kernels --bench vector -- attention`
 
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{Criterion, Throughput, criterion_group};
 use kernels::attention::{self, DQkv, Heads, HeadsMut, Layout};
 use kernels::{Activation, Write, adamw, embedding, info_nce, layer_norm, reduce};
 use std::hint::black_box;
@@ -181,4 +181,11 @@ criterion_group! {
         .measurement_time(std::time::Duration::from_secs(1));
     targets = attention_shapes, streaming, optimizer, contrastive
 }
-criterion_main!(benches);
+
+/// From inside the pool, as a model does it: see `in_pool`.
+fn main() {
+    kernels::in_pool(|| {
+        benches();
+        Criterion::default().configure_from_args().final_summary();
+    });
+}
