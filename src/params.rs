@@ -7,7 +7,7 @@
 use crate::tree::{Path, Tree};
 use kernels::conv::Weights;
 use kernels::gemm::{Backend, Panels};
-use kernels::memory::zeros;
+use kernels::memory::Floats;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_distr::StandardNormal;
 use rand_pcg::Pcg64;
@@ -150,7 +150,7 @@ impl Deref for Values<'_> {
 /// A parameter tree's table and its values in one block.
 pub struct Params<S> {
     pub spec: S,
-    pub flat: Vec<f32>,
+    pub flat: Floats,
     laid_out: bool,
 }
 
@@ -158,7 +158,7 @@ impl<S: Tree<Leaf = Spec>> Params<S> {
     /// All zeros.
     pub fn zeros(spec: S) -> Self {
         let len = len(&spec);
-        Params { spec, flat: zeros(len), laid_out: false }
+        Params { spec, flat: Floats::zeros(len), laid_out: false }
     }
 
     /// Drawn from the initialisers; the same seed gives the same bits.
@@ -297,7 +297,7 @@ mod tests {
         let mut params = Params::init(root(), 1);
         assert_eq!((count(&params.spec), len(&params.spec), params.flat.len()), (6, 11, 11));
         assert_eq!(params.flat[6..], [3.0, 7.0, 3.0, 3.0, 7.0]);
-        params.flat = (0u8..11).map(f32::from).collect();
+        params.flat.iter_mut().zip(0u8..).for_each(|(x, i)| *x = f32::from(i));
         let view = params.view();
         assert_eq!((&*view.first.weight, &*view.last.weight), (&params.flat[..2], &params.flat[2..6]));
         assert_eq!((&*view.first.seen, &*view.last.count), (&[6.0][..], &[10.0][..]));

@@ -10,7 +10,7 @@
 //! Block<&mut [f32]>    the gradients, views into another
 //! ```
 
-use kernels::memory::zeros;
+use kernels::memory::{Floats, LINE};
 use ndarray::ArrayViewMut2;
 use std::fmt;
 
@@ -136,23 +136,23 @@ pub struct Dim(pub usize, pub usize);
 /// meets the activations that the forward pass saved. The block only ever grows, and untouched pages cost nothing.
 #[derive(Debug, Default)]
 pub struct Arena {
-    memory: Vec<f32>,
+    memory: Floats,
 }
 
 impl Arena {
-    /// The tree of matrices that `dims` describes, one after the other.
+    /// The tree of matrices that `dims` describes, one after the other, each from a cache line on.
     pub fn carve<'a, D: Tree<Leaf = Dim>>(&'a mut self, dims: &D) -> D::Of<ArrayViewMut2<'a, f32>> {
         let size = elements(dims);
         if self.memory.len() < size {
             // A fresh block, not a copy into a larger one: a tree's contents end where it is outgrown.
-            self.memory = Vec::new();
-            self.memory = zeros(size);
+            self.memory = Floats::default();
+            self.memory = Floats::zeros(size);
         }
-        let mut rest = self.memory.as_mut_slice();
+        let mut rest = &mut *self.memory;
         dims.map(&Path::ROOT, &mut |_, &Dim(rows, cols)| {
-            let (head, tail) = std::mem::take(&mut rest).split_at_mut(rows * cols);
+            let (head, tail) = std::mem::take(&mut rest).split_at_mut((rows * cols).next_multiple_of(LINE));
             rest = tail;
-            ArrayViewMut2::from_shape((rows, cols), head).expect("rows·cols floats")
+            ArrayViewMut2::from_shape((rows, cols), &mut head[..rows * cols]).expect("rows·cols floats")
         })
     }
 
@@ -162,10 +162,10 @@ impl Arena {
     }
 }
 
-/// How many floats the tree's buffers hold.
+/// How many floats the tree's buffers take, each whole cache lines.
 fn elements<D: Tree<Leaf = Dim>>(dims: &D) -> usize {
     let mut size = 0;
-    dims.map(&Path::ROOT, &mut |_, &Dim(rows, cols)| size += rows * cols);
+    dims.map(&Path::ROOT, &mut |_, &Dim(rows, cols)| size += (rows * cols).next_multiple_of(LINE));
     size
 }
 
@@ -210,7 +210,9 @@ mod tests {
             i += 1.0;
             *v = i;
         });
-        assert_eq!(arena.carve(&dims).layers[1].weight[[1, 0]], 3.0);
-        assert_eq!(elements(&dims), (2 + 1) + (4 + 2) + (6 + 3) + 1 + 2 + (2 + 1));
+        let carved = arena.carve(&dims);
+        assert_eq!(carved.layers[1].weight[[1, 0]], 3.0);
+        assert_eq!(carved.layers[1].bias.as_ptr().addr() % 64, 0, "each buffer begins a line");
+        assert_eq!(elements(&dims), 11 * LINE);
     }
 }

@@ -71,8 +71,8 @@ fn either_tower_comes_alone() {
     let (folder, model) = saved();
     let checkpoint = Checkpoint::open(folder.path(), &Overrides::default()).unwrap();
     let (vision, text) = (checkpoint.vision().unwrap(), checkpoint.text().unwrap());
-    assert!(vision.flat == model.params.flat[..vision.flat.len()]);
-    assert!(text.flat == model.params.flat[vision.flat.len()..model.params.flat.len() - 1]);
+    assert!(*vision.flat == model.params.flat[..vision.flat.len()]);
+    assert!(*text.flat == model.params.flat[vision.flat.len()..model.params.flat.len() - 1]);
     let batch = Batch::of(&model.config, 3, 0);
     let states = clip::models::text::hidden_states(&text.view(), &model.config.text(), batch.pairs().captions);
     assert_eq!(states.len(), model.config.text_cfg.layers + 2);

@@ -60,7 +60,7 @@ impl Bench {
 }
 
 fn flat(path: &Path) -> Vec<f32> {
-    load_model(path).unwrap().0.params.flat
+    load_model(path).unwrap().0.params.flat.to_vec()
 }
 
 #[test]

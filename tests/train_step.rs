@@ -26,7 +26,7 @@ fn trained(config: &Config, threads: usize, micro_batch: usize) -> Vec<f32> {
             trainer.gradients(&Batch::of(config, 37, seed).pairs(), micro_batch);
             trainer.update(1e-3);
         }
-        trainer.model.params.flat
+        trainer.model.params.flat.to_vec()
     })
 }
 

@@ -1,18 +1,78 @@
 //! Large blocks of memory on large pages.
 
+use std::ops::{Deref, DerefMut};
+use std::{fmt, slice};
+
 /// The larger kind of page, in bytes, on x86-64 and on most of aarch64.
 #[cfg(target_os = "linux")]
 const PAGE: usize = 2 << 20;
 
-/// `len` zeros, on large pages where the system has them for who asks.
+/// Floats of a cache line, which is also the longest vector: one that begins elsewhere is read from two lines.
+pub const LINE: usize = 16;
+
+/// Floats, zero at first, that begin at a cache line and lie on large pages where the system has them for who asks.
 ///
 /// A page is cleared when it is first touched, and 512 small ones at once take a fraction of the time. Later the
 /// processor has to look up fewer of them: a single picture reads each of a model's weights once.
-pub fn zeros(len: usize) -> Vec<f32> {
-    let zeros = vec![0.0; len];
-    #[cfg(target_os = "linux")]
-    ask_for_large_pages(&zeros);
-    zeros
+#[derive(Default)]
+pub struct Floats {
+    memory: Vec<f32>,
+    start: usize,
+    len: usize,
+}
+
+impl Floats {
+    /// `len` zeros.
+    pub fn zeros(len: usize) -> Self {
+        let memory = vec![0.0; len + LINE - 1];
+        #[cfg(target_os = "linux")]
+        ask_for_large_pages(&memory);
+        let start = memory.as_ptr().align_offset(size_of::<[f32; LINE]>());
+        Floats { memory, start, len }
+    }
+}
+
+impl Deref for Floats {
+    type Target = [f32];
+
+    fn deref(&self) -> &[f32] {
+        &self.memory[self.start..][..self.len]
+    }
+}
+
+impl DerefMut for Floats {
+    fn deref_mut(&mut self) -> &mut [f32] {
+        &mut self.memory[self.start..][..self.len]
+    }
+}
+
+impl<'a> IntoIterator for &'a Floats {
+    type Item = &'a f32;
+    type IntoIter = slice::Iter<'a, f32>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+impl Clone for Floats {
+    fn clone(&self) -> Self {
+        let mut copy = Floats::zeros(self.len);
+        copy.copy_from_slice(self);
+        copy
+    }
+}
+
+impl PartialEq for Floats {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl fmt::Debug for Floats {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        (**self).fmt(f)
+    }
 }
 
 #[cfg(target_os = "linux")]
@@ -29,13 +89,16 @@ fn ask_for_large_pages(block: &[f32]) {
 
 #[cfg(test)]
 mod tests {
+    use super::Floats;
+
     #[test]
-    fn zeros_of_any_length() {
+    fn zeros_of_any_length_at_a_cache_line() {
         for len in [0, 1, 1000, (2 << 20) - 1, 5 << 20] {
-            let mut zeros = super::zeros(len);
-            assert!(zeros.len() == len && zeros.iter().all(|&x| x == 0.0), "{len}");
-            zeros.fill(1.0);
-            assert!(zeros.iter().all(|&x| x == 1.0), "{len}");
+            let mut floats = Floats::zeros(len);
+            assert!(floats.len() == len && floats.iter().all(|&x| x == 0.0), "{len}");
+            assert_eq!(floats.as_ptr().addr() % 64, 0, "{len}");
+            floats.fill(1.0);
+            assert!(floats.iter().all(|&x| x == 1.0), "{len}");
         }
     }
 }

@@ -4,7 +4,7 @@ use crate::models::{Config, Layers};
 use crate::params::{Spec, for_each};
 use crate::tree::{Path, Tree};
 use kernels::adamw::{Step, step};
-use kernels::memory::zeros;
+use kernels::memory::Floats;
 
 /// The hyper-parameters that stay the same for a whole run.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -33,15 +33,15 @@ impl Hyper {
 /// Both moments of every parameter, and how many steps were taken.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct AdamW {
-    pub m: Vec<f32>,
-    pub v: Vec<f32>,
+    pub m: Floats,
+    pub v: Floats,
     pub steps: u64,
 }
 
 impl AdamW {
     /// For `n` parameters.
     pub fn new(n: usize) -> Self {
-        AdamW { m: zeros(n), v: zeros(n), steps: 0 }
+        AdamW { m: Floats::zeros(n), v: Floats::zeros(n), steps: 0 }
     }
 
     /// One step with the gradient `grad_scale`·g; g is zero on return. A parameter stays where `frozen`

@@ -10,7 +10,7 @@ use crate::optim::adamw::{AdamW, Hyper};
 use crate::optim::{clip_grad, running};
 use crate::params;
 use crate::tree::{Arena, Dim, tree};
-use kernels::{in_pool, memory::zeros};
+use kernels::{in_pool, memory::Floats};
 use ndarray::ArrayView2;
 use std::ops::Range;
 
@@ -70,7 +70,7 @@ pub struct Trainer {
     pub max_norm: Option<f32>,
     /// Leave the image tower as it is, running statistics included (Zhai et al. 2022: locked-image tuning).
     pub lock_image: bool,
-    grads: Vec<f32>,
+    grads: Floats,
     image: Workspace,
     text: Workspace,
     scratch: Arena,
@@ -87,7 +87,7 @@ impl Trainer {
             hyper,
             max_norm: None,
             lock_image: false,
-            grads: zeros(len),
+            grads: Floats::zeros(len),
             image: Workspace::default(),
             text: Workspace::default(),
             scratch: Arena::default(),

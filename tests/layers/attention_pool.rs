@@ -62,7 +62,7 @@ fn same_bits_on_any_number_of_threads() {
         attention_pool::forward(&p.view(), &shape, pictures(x.view(), dim), y.view_mut(), saved);
         let (dx_view, g_view) = (pictures_mut(dx.view_mut(), dim), &mut clip::params::view_mut(&p.spec, &mut g));
         attention_pool::backward(&p.view(), &shape, dy.view(), dx_view, saved, scratch, g_view);
-        y.into_iter().chain(dx).chain(g).map(f32::to_bits).collect::<Vec<_>>()
+        y.into_iter().chain(dx).chain(g.to_vec()).map(f32::to_bits).collect::<Vec<_>>()
     };
     let [one, two, five] =
         [1, 2, 5].map(|threads| ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(run));

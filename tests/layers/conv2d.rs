@@ -154,9 +154,9 @@ fn same_bits_on_any_number_of_threads() {
             let (mut y, mut dx, mut dw) = (dy.clone(), x.clone(), p.flat.clone());
             let (x, dy) = (view(x.view(), pictures), view(dy.view(), out));
             conv2d::forward(&p.view(), &shape, x, view_mut(y.view_mut(), out));
-            let g = &mut Conv2d { weight: dw.as_mut_slice() };
+            let g = &mut Conv2d { weight: &mut dw[..] };
             conv2d::backward(&p.view(), &shape, x, dy, Some(view_mut(dx.view_mut(), pictures)), g);
-            y.into_iter().chain(dx).chain(dw).map(f32::to_bits).collect::<Vec<_>>()
+            y.into_iter().chain(dx).chain(dw.to_vec()).map(f32::to_bits).collect::<Vec<_>>()
         };
         let [one, two, five] =
             [1, 2, 5].map(|threads| ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(gradients));

@@ -57,7 +57,7 @@ impl<S: Tree<Leaf = Spec>, const K: usize> Layer<S, K> {
         let inputs_len = inputs.iter().map(|(_, rows, cols)| rows * cols).sum();
         let mut point = random::normals(inputs_len, 1);
         let Params { spec, flat, .. } = random::params(spec, 2);
-        point.extend(flat);
+        point.extend(&flat);
 
         let mut tensors =
             Vec::from(inputs.map(|(name, rows, cols)| Tensor { name: name.to_string(), shape: vec![rows, cols] }));

@@ -13,6 +13,7 @@ mod tests;
 pub use crate::gemm::Weights;
 use crate::gemm::{Filters, Kept, Patches, Tiling, filter, gemm_on, gemm_panels_on, patch_gradient, winograd};
 use crate::isa::{Isa, multiversion};
+use crate::memory::Floats;
 use crate::{Epilogue, Mat, MatMut};
 use rayon::prelude::*;
 use std::cell::RefCell;
@@ -178,8 +179,8 @@ fn spread_out(conv: &Conv, dy: &[f32], spread: &mut [f32]) {
 }
 
 thread_local! {
-    static SPREAD_KEPT: RefCell<Vec<Vec<f32>>> = const { RefCell::new(Vec::new()) };
-    static PARTIAL_KEPT: RefCell<Vec<Vec<f32>>> = const { RefCell::new(Vec::new()) };
+    static SPREAD_KEPT: RefCell<Vec<Floats>> = const { RefCell::new(Vec::new()) };
+    static PARTIAL_KEPT: RefCell<Vec<Floats>> = const { RefCell::new(Vec::new()) };
 }
 
 /// One picture of dy, spread out.

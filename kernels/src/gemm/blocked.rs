@@ -18,6 +18,7 @@ use super::pack::Kept;
 use super::source::{Panel, Source};
 use super::{Product, skinny};
 use crate::isa::Isa;
+use crate::memory::Floats;
 use crate::parallel::{in_pool, in_shares};
 use rayon::prelude::*;
 use std::array::from_fn;
@@ -57,8 +58,8 @@ const SHARED_B: usize = 4 << 20;
 const SHARED_A: usize = 1 << 20;
 
 thread_local! {
-    static SHARED_KEPT: RefCell<Vec<Vec<f32>>> = const { RefCell::new(Vec::new()) };
-    static OWN_KEPT: RefCell<Vec<Vec<f32>>> = const { RefCell::new(Vec::new()) };
+    static SHARED_KEPT: RefCell<Vec<Floats>> = const { RefCell::new(Vec::new()) };
+    static OWN_KEPT: RefCell<Vec<Floats>> = const { RefCell::new(Vec::new()) };
 }
 
 /// The shared operand, in the thread that asked for the product.

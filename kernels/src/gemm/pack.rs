@@ -6,7 +6,7 @@
 use super::Mat;
 use super::source::Panel;
 use super::vector::Vector;
-use crate::memory::zeros;
+use crate::memory::Floats;
 use std::cell::RefCell;
 use std::thread::LocalKey;
 
@@ -215,9 +215,6 @@ pub(super) unsafe fn transpose<V: Vector, const L: usize>(mut rows: [V; L]) -> [
     rows
 }
 
-/// A cache line: buffers start at one, so that no vector of a packed panel straddles two.
-const LINE: usize = 64;
-
 /// Scratch memory that every thread keeps from call to call.
 ///
 /// A buffer has its full size from the start, so that nothing is allocated later however the shapes vary; the pages
@@ -225,7 +222,7 @@ const LINE: usize = 64;
 pub(crate) struct Kept {
     /// Elements.
     pub size: usize,
-    pub kept: &'static LocalKey<RefCell<Vec<Vec<f32>>>>,
+    pub kept: &'static LocalKey<RefCell<Vec<Floats>>>,
 }
 
 impl Kept {
@@ -235,12 +232,10 @@ impl Kept {
     /// to compute, which then takes the next one. Calls nest, so the stack hands every level the buffer it had before.
     pub fn with<R>(&self, len: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
         let mut buffer = self.kept.with_borrow_mut(|kept| kept.pop()).unwrap_or_default();
-        let room = len.max(self.size) + LINE / size_of::<f32>();
-        if buffer.len() < room {
-            buffer = zeros(room);
+        if buffer.len() < len.max(self.size) {
+            buffer = Floats::zeros(len.max(self.size));
         }
-        let start = buffer.as_ptr().align_offset(LINE);
-        let result = work(&mut buffer[start..start + len]);
+        let result = work(&mut buffer[..len]);
         self.kept.with_borrow_mut(|kept| kept.push(buffer));
         result
     }

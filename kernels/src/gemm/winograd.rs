@@ -30,6 +30,7 @@ use super::source::Source;
 use super::vector::{Portable, Vector};
 use super::{Epilogue, Mat, MatMut, check_output};
 use crate::isa::Isa;
+use crate::memory::Floats;
 use crate::parallel::in_shares;
 use rayon::prelude::*;
 use std::cell::RefCell;
@@ -44,8 +45,8 @@ const IN: usize = OUT + 2;
 const POINTS: usize = IN * IN;
 
 thread_local! {
-    static FILTERS_KEPT: RefCell<Vec<Vec<f32>>> = const { RefCell::new(Vec::new()) };
-    static OWN_KEPT: RefCell<Vec<Vec<f32>>> = const { RefCell::new(Vec::new()) };
+    static FILTERS_KEPT: RefCell<Vec<Floats>> = const { RefCell::new(Vec::new()) };
+    static OWN_KEPT: RefCell<Vec<Floats>> = const { RefCell::new(Vec::new()) };
 }
 
 /// The transformed filters, in the thread that asked for the convolution.
