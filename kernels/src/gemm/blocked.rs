@@ -62,7 +62,7 @@ thread_local! {
     static OWN_KEPT: RefCell<Vec<Floats>> = const { RefCell::new(Vec::new()) };
 }
 
-/// The shared operand, in the thread that asked for the product.
+/// The shared operand, in the thread that asked for the product, or, if it is small, in each that works on it.
 static SHARED: Kept = Kept { size: SHARED_B, kept: &SHARED_KEPT };
 
 /// A task's own piece of the other one.
