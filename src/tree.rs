@@ -130,6 +130,13 @@ pub(crate) use tree;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Dim(pub usize, pub usize);
 
+impl Dim {
+    /// Floats that it takes in an arena: whole cache lines.
+    fn room(&self) -> usize {
+        (self.0 * self.1).next_multiple_of(LINE)
+    }
+}
+
 /// One block of memory from which trees of buffers are carved, step after step.
 ///
 /// Carving does not clear: the same tree carved again finds what was written before, which is how the backward pass
@@ -149,8 +156,9 @@ impl Arena {
             self.memory = Floats::zeros(size);
         }
         let mut rest = &mut *self.memory;
-        dims.map(&Path::ROOT, &mut |_, &Dim(rows, cols)| {
-            let (head, tail) = std::mem::take(&mut rest).split_at_mut((rows * cols).next_multiple_of(LINE));
+        dims.map(&Path::ROOT, &mut |_, dim| {
+            let &Dim(rows, cols) = dim;
+            let (head, tail) = std::mem::take(&mut rest).split_at_mut(dim.room());
             rest = tail;
             ArrayViewMut2::from_shape((rows, cols), &mut head[..rows * cols]).expect("rows·cols floats")
         })
@@ -162,10 +170,10 @@ impl Arena {
     }
 }
 
-/// How many floats the tree's buffers take, each whole cache lines.
+/// How many floats the tree's buffers take.
 fn elements<D: Tree<Leaf = Dim>>(dims: &D) -> usize {
     let mut size = 0;
-    dims.map(&Path::ROOT, &mut |_, &Dim(rows, cols)| size += (rows * cols).next_multiple_of(LINE));
+    dims.map(&Path::ROOT, &mut |_, dim| size += dim.room());
     size
 }
 

@@ -34,7 +34,7 @@ pub fn forward_on(
     let (n, d) = (mean.len(), weight.len());
     check(n, d, &[x, y], &[&*mean, rstd], &[weight, bias]);
     let parts = (Rows(x, d), RowsMut(y, d), RowsMut(mean, 1), RowsMut(rstd, 1));
-    for_pieces(n, rows_per_piece(d), parts, &|(x, y, mean, rstd)| {
+    for_pieces(n, few_rows(d), parts, &|(x, y, mean, rstd)| {
         statistics(isa, x.0, mean.0, rstd.0);
         normalize(isa, x.0, weight, bias, mean.0, rstd.0, y.0);
     });
@@ -52,9 +52,7 @@ pub fn recompute_on(isa: Isa, x: &[f32], weight: &[f32], bias: &[f32], mean: &[f
     let (n, d) = (mean.len(), weight.len());
     check(n, d, &[x, y], &[mean, rstd], &[weight, bias]);
     let parts = (Rows(x, d), Rows(mean, 1), Rows(rstd, 1), RowsMut(y, d));
-    for_pieces(n, rows_per_piece(d), parts, &|(x, mean, rstd, y)| {
-        normalize(isa, x.0, weight, bias, mean.0, rstd.0, y.0)
-    });
+    for_pieces(n, few_rows(d), parts, &|(x, mean, rstd, y)| normalize(isa, x.0, weight, bias, mean.0, rstd.0, y.0));
 }
 
 /// With x̂ = (x − μ)·r and g = dy·weight:
@@ -96,14 +94,14 @@ pub fn backward_on(
     });
     let statistics = (Rows(mean, 1), Rows(rstd, 1));
     let parts = (Rows(x, d), statistics, Rows(dy, d), RowsMut(dx, d));
-    for_pieces(n, rows_per_piece(d), parts, &|(x, (mean, rstd), dy, dx)| {
+    for_pieces(n, few_rows(d), parts, &|(x, (mean, rstd), dy, dx)| {
         input_gradient(isa, x.0, weight, mean.0, rstd.0, dy.0, write, dx.0)
     });
 }
 
 /// Rows of `d` that one thread takes at a time: few, as with one picture most of the time goes into fetching what other
 /// threads have just written.
-fn rows_per_piece(d: usize) -> usize {
+fn few_rows(d: usize) -> usize {
     (PIECE / 4).div_ceil(d)
 }
 

@@ -16,11 +16,15 @@ pub fn in_pool<R: Send>(work: impl FnOnce() -> R + Send) -> R {
 /// More threads than this find too little work in one step of a model.
 const MOST_THREADS: usize = 256;
 
-/// Gives each thread a share of `0..tasks`, in order, and when that is done, what is left of the others' shares.
+/// Gives each thread a share of `0..tasks`, in order, and when that is done, what is left of the others' shares. Gives
+/// this thread all of them unless `parallel`.
 ///
 /// Each call of `work` prepares once what all its tasks need; a thread that comes too late finds no tasks.
 pub(crate) fn in_shares(parallel: bool, tasks: usize, work: impl Fn(&mut dyn Iterator<Item = usize>) + Sync) {
-    let threads = if parallel { rayon::current_num_threads().min(tasks).min(MOST_THREADS) } else { 1 };
+    if !parallel {
+        return work(&mut (0..tasks));
+    }
+    let threads = rayon::current_num_threads().min(tasks).min(MOST_THREADS);
     let start = |share: usize| share * tasks / threads.max(1);
     let next: [AtomicUsize; MOST_THREADS] = from_fn(|share| AtomicUsize::new(start(share)));
     let claim = |share: usize| Some(next[share].fetch_add(1, Relaxed)).filter(|&task| task < start(share + 1));
