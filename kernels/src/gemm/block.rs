@@ -38,4 +38,15 @@ impl<'a> Block<'a> {
         // SAFETY: the matrix was checked to fit its data, and the caller has the row to itself.
         unsafe { std::slice::from_raw_parts_mut(self.ptr.add(i * self.row_stride), self.cols) }
     }
+
+    /// Multiplies every element.
+    ///
+    /// # Safety
+    /// Nothing else may access the block.
+    pub unsafe fn scale(self, factor: f32) {
+        for i in 0..self.rows {
+            // SAFETY: passed on to the caller.
+            unsafe { self.row(i) }.iter_mut().for_each(|c| *c *= factor);
+        }
+    }
 }

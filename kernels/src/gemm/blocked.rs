@@ -75,6 +75,9 @@ const WIDE: usize = 8192;
 /// take as long.
 const APART: usize = 128;
 
+/// Steps of K that B is asked for ahead where it is read as it lies: longer than the last cache takes to answer.
+const AHEAD: usize = 32;
+
 /// Panels of the shared operand that are packed together.
 const GROUP: usize = 8;
 
@@ -310,6 +313,10 @@ impl Slab<'_> {
     fn block(&self, shared: &[f32], (i, rows): (usize, usize), (j, cols): (usize, usize)) {
         let c = self.p.c.part(self.row + i, rows, self.col + j, cols);
         let own = self.p.kc * if self.p.flat { STRIP } else { rows };
+        if self.k == 0 && ![0.0, 1.0].contains(&self.p.beta) {
+            // SAFETY: this task alone has this block.
+            unsafe { c.scale(self.p.beta) }
+        }
         OWN.with(own, |own| {
             for (k, depth) in pieces(self.depth, self.p.kc) {
                 if self.p.flat {
@@ -344,23 +351,41 @@ impl Slab<'_> {
         }
     }
 
-    /// B packed here, a strip; all of A then meets it. If B is packed already, or is row-major and needed for a single row
-    /// of tiles, the tiles read it as it lies.
+    /// A strip of B; all of A meets it.
     fn flat_piece(&self, shared: &[f32], own: &mut [f32], c: Block, j: usize, k: (usize, usize)) {
         let nr = self.kernel.nr;
-        let once = c.rows <= self.kernel.mr && c.cols.is_multiple_of(nr) && k.1 > 0;
-        let in_place = self.as_it_lies(j, k).filter(|_| once || self.p.b.is_packed()).is_some();
-        if !in_place {
-            self.pack(Side::B, (j, c.cols), k, own);
+        if self.p.b.is_packed() {
+            let panel = |col: usize| self.as_it_lies(j + col, k).expect("laid-out weights");
+            // The next piece of the same columns, or the first of the next ones.
+            let (strip, first) = if k.0 + k.1 < self.depth { (0, k.0 + k.1) } else { (c.cols, 0) };
+            let next = |col: usize| self.share(j + strip + col, (first, k.1)).expect("laid-out weights");
+            return self.tiles((shared, self.depth, k.0), panel, next, c, k);
         }
-        let panel = |col: usize| {
-            let panel = self.as_it_lies(j + col, k).filter(|_| in_place);
-            panel.unwrap_or_else(|| Panel { data: &own[col * k.1..][..k.1 * nr], step: nr })
+        let done = match self.as_it_lies(j, k).filter(|_| c.cols.is_multiple_of(nr) && k.1 > 0) {
+            Some(strip) => self.first_tiles(&shared[k.0 * c.rows.min(self.kernel.mr)..], strip, own, c, k),
+            None => {
+                self.pack(Side::B, (j, c.cols), k, own);
+                0
+            }
         };
-        // The next piece of the same columns, or the first of the next ones.
-        let (strip, first) = if k.0 + k.1 < self.depth { (0, k.0 + k.1) } else { (c.cols, 0) };
-        let next = |col: usize| self.share(j + strip + col, (first, k.1)).unwrap_or(panel(col).data.as_ptr());
-        self.tiles((shared, self.depth, k.0), panel, next, c, k);
+        if done < c.rows {
+            let panel = |col: usize| Panel { data: &own[col * k.1..][..k.1 * nr], step: nr };
+            let a = (&shared[done * self.depth..], self.depth, k.0);
+            self.tiles(a, panel, |col| panel(col).data.as_ptr(), c.part(done, c.rows - done, 0, c.cols), k);
+        }
+    }
+
+    /// The first row of tiles reads a strip of B as it lies, and packs it for the others. The rows it has.
+    fn first_tiles(&self, a: &[f32], b: Panel, own: &mut [f32], c: Block, (k, depth): (usize, usize)) -> usize {
+        let nr = self.kernel.nr;
+        let rows = c.rows.min(self.kernel.mr);
+        for (j, cols) in pieces(c.cols, nr) {
+            let b = Panel { data: &b.data[j..], ..b };
+            let ahead = Ahead { start: b.data.as_ptr().wrapping_add(AHEAD * b.step), step: b.step };
+            let packed = Some(&mut own[j * depth..][..nr * depth]).filter(|_| rows < c.rows);
+            self.tile(&a[..rows * depth], b, c.part(0, rows, j, cols), k, ahead, packed);
+        }
+        rows
     }
 
     /// The columns of B from the slab's `j` on, at steps from the slab's `k` on, if the micro-kernel can read them where
@@ -391,30 +416,33 @@ impl Slab<'_> {
             let a = &a[i * a_depth + a_k * rows..][..rows * depth];
             for ((j, cols), &(panel, next)) in pieces(c.cols, nr).zip(strip.iter().flatten()) {
                 let ahead = Ahead { start: next.wrapping_add(row * depth * step), step };
-                self.tile(a, panel, c.part(i, rows, j, cols), k, ahead);
+                self.tile(a, panel, c.part(i, rows, j, cols), k, ahead, None);
             }
         }
     }
 
-    /// C ← α·A·B + β·C for a panel of A and one of B, β being 1 but for the first piece of K.
-    fn tile(&self, a: &[f32], b: Panel, c: Block, k: usize, ahead: Ahead) {
-        let depth = a.len() / c.rows;
-        assert!(depth == 0 || (depth - 1) * b.step + self.kernel.nr <= b.data.len());
+    /// C ← α·A·B (+ C) for a panel of A and one of B, of which a packed copy is made if asked for.
+    fn tile(&self, a: &[f32], b: Panel, c: Block, k: usize, ahead: Ahead, packed: Option<&mut [f32]>) {
+        let (depth, nr) = (a.len() / c.rows, self.kernel.nr);
+        assert!(depth == 0 || (depth - 1) * b.step + nr <= b.data.len());
+        assert!(packed.as_ref().is_none_or(|packed| packed.len() == depth * nr));
+        let make = self.kernel.tiles[c.rows - 1][usize::from(packed.is_some())];
         let tile = Tile {
             depth,
             a: a.as_ptr(),
             a_step: c.rows,
             b: b.data.as_ptr(),
             b_step: b.step,
+            packed: packed.map_or(std::ptr::null_mut(), |packed| packed.as_mut_ptr()),
             c: c.ptr,
             c_stride: c.row_stride,
             cols: c.cols,
             alpha: self.p.alpha,
-            beta: if self.k + k == 0 { self.p.beta } else { 1.0 },
+            add: self.k + k > 0 || self.p.beta != 0.0,
             ahead,
         };
         // SAFETY: the kernel came from an `Isa`, which proves the instruction set; `a` and `b` are whole panels, and no
         // other task has this part of C.
-        unsafe { self.kernel.tiles[c.rows - 1](&tile) }
+        unsafe { make(&tile) }
     }
 }

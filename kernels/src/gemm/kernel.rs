@@ -3,12 +3,13 @@
 //! Written once over [`Vector`]; each instruction set has its own tile size and its own compiled copies. Loops, not
 //! closures: a closure that the compiler does not inline is compiled without the instruction set.
 
+use super::pack::load;
 use super::skinny::{Dots, WIDTH};
 use super::source::{self, Source};
 use super::vector::{Portable, Vector};
 use crate::isa::Isa;
 
-/// C\[i, j\] ← α·Σₖ a\[k·a_step + i\]·b\[k·b_step + j\] + β·C\[i, j\] for the rows of the kernel and `cols` columns.
+/// C\[i, j\] ← α·Σₖ a\[k·a_step + i\]·b\[k·b_step + j\] (+ C\[i, j\]) for the rows of the kernel and `cols` columns.
 pub(super) struct Tile {
     pub depth: usize,
     pub a: *const f32,
@@ -16,20 +17,22 @@ pub(super) struct Tile {
     /// A full panel's width must be readable at every step, whatever `cols` is.
     pub b: *const f32,
     pub b_step: usize,
+    /// Where the packing tiles write B's panel, packed.
+    pub packed: *mut f32,
     pub c: *mut f32,
     pub c_stride: usize,
     pub cols: usize,
     pub alpha: f32,
-    /// With β = 0, C is not read.
-    pub beta: f32,
+    /// Whether C is added to; if not, it is not read.
+    pub add: bool,
     pub ahead: Ahead,
 }
 
-/// Part of the next panel of B, which comes from memory while this tile is computed.
+/// What is needed later of B, and comes from memory while this tile is computed.
 #[derive(Clone, Copy)]
 pub(super) struct Ahead {
     pub start: *const f32,
-    /// Elements to ask for at each step of K, at most a row of the panel.
+    /// Elements from what one step of K asks for, the width of a panel, to what the next one does.
     pub step: usize,
 }
 
@@ -54,8 +57,8 @@ pub(super) struct Kernel {
     pub mr: usize,
     /// Columns of a full tile.
     pub nr: usize,
-    /// `tiles[i]` makes a tile of `i + 1` rows; `mr` of them.
-    pub tiles: &'static [TileFn],
+    /// `tiles[i]` makes a tile of `i + 1` rows; `mr` of them. The second of each also packs B as it goes.
+    pub tiles: &'static [[TileFn; 2]],
     /// `dots[i]` makes the dot products of `i + 1` rows of A with [`WIDTH`] columns of B.
     pub dots: &'static [DotFn],
     /// See [`source::panels`].
@@ -76,18 +79,23 @@ impl Kernel {
     }
 }
 
+/// [`Kernel::tiles`] of these numbers of rows.
+macro_rules! tiles {
+    ($tile:ident: $($rows:literal)*) => { &[$([$tile::<$rows, false>, $tile::<$rows, true>]),*] };
+}
+
 /// 16 registers of 4 lanes: 4×2 sums, 2 of B, 1 of A, and one for the product where it is not fused.
 static PORTABLE: Kernel = Kernel {
     mr: 4,
     nr: 8,
-    tiles: &[portable::<1>, portable::<2>, portable::<3>, portable::<4>],
+    tiles: tiles!(portable: 1 2 3 4),
     dots: &[portable_dots::<1>, portable_dots::<2>],
     pack: portable_pack,
 };
 
-unsafe fn portable<const MR: usize>(t: &Tile) {
+unsafe fn portable<const MR: usize, const PACK: bool>(t: &Tile) {
     // SAFETY: passed on to the caller.
-    unsafe { tile::<Portable, MR, 2>(t) }
+    unsafe { tile::<Portable, MR, 2, PACK>(t) }
 }
 
 unsafe fn portable_dots<const R: usize>(
@@ -111,16 +119,16 @@ unsafe fn portable_pack(src: &Source, lanes: Range, depths: Range, unit: usize, 
 static AVX2: Kernel = Kernel {
     mr: 6,
     nr: 16,
-    tiles: &[avx2::<1>, avx2::<2>, avx2::<3>, avx2::<4>, avx2::<5>, avx2::<6>],
+    tiles: tiles!(avx2: 1 2 3 4 5 6),
     dots: &[avx2_dots::<1>, avx2_dots::<2>],
     pack: avx2_pack,
 };
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
-unsafe fn avx2<const MR: usize>(t: &Tile) {
+unsafe fn avx2<const MR: usize, const PACK: bool>(t: &Tile) {
     // SAFETY: passed on to the caller.
-    unsafe { tile::<std::arch::x86_64::__m256, MR, 2>(t) }
+    unsafe { tile::<std::arch::x86_64::__m256, MR, 2, PACK>(t) }
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -148,31 +156,16 @@ unsafe fn avx2_pack(src: &Source, lanes: Range, depths: Range, unit: usize, pad:
 static AVX512: Kernel = Kernel {
     mr: 14,
     nr: 32,
-    tiles: &[
-        avx512::<1>,
-        avx512::<2>,
-        avx512::<3>,
-        avx512::<4>,
-        avx512::<5>,
-        avx512::<6>,
-        avx512::<7>,
-        avx512::<8>,
-        avx512::<9>,
-        avx512::<10>,
-        avx512::<11>,
-        avx512::<12>,
-        avx512::<13>,
-        avx512::<14>,
-    ],
+    tiles: tiles!(avx512: 1 2 3 4 5 6 7 8 9 10 11 12 13 14),
     dots: &[avx512_dots::<1>, avx512_dots::<2>, avx512_dots::<3>, avx512_dots::<4>, avx512_dots::<5>, avx512_dots::<6>],
     pack: avx512_pack,
 };
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
-unsafe fn avx512<const MR: usize>(t: &Tile) {
+unsafe fn avx512<const MR: usize, const PACK: bool>(t: &Tile) {
     // SAFETY: passed on to the caller.
-    unsafe { tile::<std::arch::x86_64::__m512, MR, 2>(t) }
+    unsafe { tile::<std::arch::x86_64::__m512, MR, 2, PACK>(t) }
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -198,7 +191,7 @@ unsafe fn avx512_pack(src: &Source, lanes: Range, depths: Range, unit: usize, pa
 /// A tile of `MR` rows and `NV` vectors. Every element is one chain of multiply-adds in the order of K, so its bits do
 /// not depend on the tile that it falls into.
 #[inline(always)]
-unsafe fn tile<V: Vector, const MR: usize, const NV: usize>(t: &Tile) {
+unsafe fn tile<V: Vector, const MR: usize, const NV: usize, const PACK: bool>(t: &Tile) {
     // SAFETY: the caller gives the instruction set and the operands that `Tile` describes.
     unsafe {
         for i in 0..MR {
@@ -207,20 +200,21 @@ unsafe fn tile<V: Vector, const MR: usize, const NV: usize>(t: &Tile) {
             }
         }
         let mut acc = [[V::splat(0.0); NV]; MR];
-        let (mut a, mut b, mut ahead) = (t.a, t.b, t.ahead.start);
+        let (mut a, mut b, mut packed, mut ahead) = (t.a, t.b, t.packed, t.ahead.start);
         for _ in 0..t.depth / 4 {
             for _ in 0..4 {
                 for v in 0..NV {
                     prefetch_l2(ahead.wrapping_add(v * V::LANES));
                 }
                 ahead = ahead.wrapping_add(t.ahead.step);
-                outer_product(&mut acc, a, b);
-                (a, b) = (a.add(t.a_step), b.add(t.b_step));
+                step::<V, MR, NV, PACK>(&mut acc, a, b, packed);
+                (a, b, packed) = (a.add(t.a_step), b.add(t.b_step), packed.wrapping_add(NV * V::LANES));
             }
         }
         for _ in 0..t.depth % 4 {
-            outer_product(&mut acc, a, b);
+            step::<V, MR, NV, PACK>(&mut acc, a, b, packed);
             (a, b) = (a.wrapping_add(t.a_step), b.wrapping_add(t.b_step));
+            packed = packed.wrapping_add(NV * V::LANES);
         }
         store(&acc, t);
     }
@@ -252,16 +246,20 @@ fn prefetch_l2(p: *const f32) {
 
 /// acc += a·bᵀ for one step along K.
 #[inline(always)]
-unsafe fn outer_product<V: Vector, const MR: usize, const NV: usize>(
+unsafe fn step<V: Vector, const MR: usize, const NV: usize, const PACK: bool>(
     acc: &mut [[V; NV]; MR],
     a: *const f32,
     b: *const f32,
+    packed: *mut f32,
 ) {
-    // SAFETY: `a` has MR elements and `b` has NV vectors.
+    // SAFETY: `a` has MR elements and `b` has NV vectors, as has `packed` where it is asked for.
     unsafe {
         let mut vectors = [V::splat(0.0); NV];
         for (v, vector) in vectors.iter_mut().enumerate() {
             *vector = V::load(b.add(v * V::LANES));
+            if PACK {
+                vector.store(packed.add(v * V::LANES));
+            }
         }
         for (i, row) in acc.iter_mut().enumerate() {
             let a = V::splat(*a.add(i));
@@ -272,25 +270,47 @@ unsafe fn outer_product<V: Vector, const MR: usize, const NV: usize>(
     }
 }
 
-/// C ← α·acc + β·C
+/// C ← α·acc (+ C)
 #[inline(always)]
 unsafe fn store<V: Vector, const MR: usize, const NV: usize>(acc: &[[V; NV]; MR], t: &Tile) {
-    // SAFETY: full vectors and first lanes stay within `cols` columns.
+    // SAFETY: passed on to the caller; whole vectors lie within `cols` columns.
     unsafe {
-        let zero = V::splat(0.0);
-        let (alpha, beta) = (V::splat(t.alpha), V::splat(t.beta));
+        match (t.cols == NV * V::LANES, t.add) {
+            (true, true) => store_whole::<V, MR, NV, true>(acc, t),
+            (true, false) => store_whole::<V, MR, NV, false>(acc, t),
+            (false, _) => store_part(acc, t),
+        }
+    }
+}
+
+/// Short enough for the compiler to write out element by element, as it must: what it counts through lies in memory.
+#[inline(always)]
+unsafe fn store_whole<V: Vector, const MR: usize, const NV: usize, const ADD: bool>(acc: &[[V; NV]; MR], t: &Tile) {
+    // SAFETY: passed on to the caller.
+    unsafe {
+        let (alpha, zero) = (V::splat(t.alpha), V::splat(0.0));
         for (i, row) in acc.iter().enumerate() {
             for (v, sum) in row.iter().enumerate() {
-                let c = t.c.add(i * t.c_stride).wrapping_add(v * V::LANES);
-                let cols = t.cols.saturating_sub(v * V::LANES);
-                let full = cols >= V::LANES;
-                let old = match (t.beta == 0.0, full) {
-                    (true, _) => zero,
-                    (false, true) => V::load(c),
-                    (false, false) => V::load_first(c, cols),
-                };
-                let new = beta.mul_add(old, alpha.mul_add(*sum, zero));
-                if full { new.store(c) } else { new.store_first(c, cols) }
+                let c = t.c.add(i * t.c_stride + v * V::LANES);
+                alpha.mul_add(*sum, if ADD { V::load(c) } else { zero }).store(c);
+            }
+        }
+    }
+}
+
+/// For a tile at the right edge.
+#[inline(always)]
+unsafe fn store_part<V: Vector, const MR: usize, const NV: usize>(acc: &[[V; NV]; MR], t: &Tile) {
+    // SAFETY: all lanes that are touched stay within `cols` columns.
+    unsafe {
+        let alpha = V::splat(t.alpha);
+        let acc = std::hint::black_box(*acc);
+        for (i, row) in acc.iter().enumerate() {
+            for (v, sum) in row.iter().enumerate().take(t.cols.div_ceil(V::LANES)) {
+                let (c, lanes) = (t.c.add(i * t.c_stride + v * V::LANES), t.cols - v * V::LANES);
+                let old = if t.add { load(c, lanes) } else { V::splat(0.0) };
+                let new = alpha.mul_add(*sum, old);
+                if lanes >= V::LANES { new.store(c) } else { new.store_first(c, lanes) }
             }
         }
     }

@@ -69,10 +69,10 @@ pub(super) unsafe fn panels<V: Vector, const L: usize>(
             // overwritten by the next step. Only the last steps, where it would leave the panel, are cut to size.
             let whole = if step >= L { depth } else { (step * depth + step).saturating_sub(L) / step };
             let n = stretch.min(depth - k);
-            for lane in (0..step).step_by(L) {
+            for lane in (0..width).step_by(L) {
                 let group = Group {
                     src: src.data.as_ptr().wrapping_add((first + lane) * src.lane_stride + k * src.depth_stride),
-                    lanes: width.saturating_sub(lane).min(L),
+                    lanes: (lanes - first - lane).min(L),
                     lane_stride: src.lane_stride,
                     depth_stride: src.depth_stride,
                     dst: dst.as_mut_ptr().wrapping_add(first * depth + k * step + lane),
@@ -113,7 +113,7 @@ impl Group {
         // SAFETY: passed on to the caller.
         unsafe {
             match (self.lane_stride, self.depth_stride) {
-                (1, _) => self.copy::<V>(),
+                (1, _) => self.copy::<V, L>(),
                 (_, 1) => self.transpose::<V, L>(),
                 _ => self.gather::<V, L>(),
             }
@@ -132,23 +132,19 @@ impl Group {
 
     /// Lanes lie side by side.
     #[inline(always)]
-    unsafe fn copy<V: Vector>(&self) {
-        let from = |k: usize| self.src.wrapping_add(k * self.depth_stride);
+    unsafe fn copy<V: Vector, const L: usize>(&self) {
         // SAFETY: passed on to the caller.
         unsafe {
-            if self.lanes == V::LANES {
-                for k in 0..self.whole {
-                    super::kernel::prefetch(from(k + 2 * STRETCH));
-                    V::load(from(k)).store(self.dst.add(k * self.step));
+            if self.lanes == L && self.whole == STRETCH {
+                for k in 0..STRETCH {
+                    let from = self.src.wrapping_add(k * self.depth_stride);
+                    super::kernel::prefetch(from.wrapping_add(STRETCH * self.depth_stride));
+                    V::load(from).store(self.dst.add(k * self.step));
                 }
             } else {
-                for k in 0..self.whole {
-                    super::kernel::prefetch(from(k + 2 * STRETCH));
-                    V::load_first(from(k), self.lanes).store(self.dst.add(k * self.step));
+                for k in 0..self.depth {
+                    self.put(k, load::<V>(self.src.add(k * self.depth_stride), self.lanes));
                 }
-            }
-            for k in self.whole..self.depth {
-                self.put(k, V::load_first(from(k), self.lanes));
             }
         }
     }
@@ -156,25 +152,37 @@ impl Group {
     /// Every lane is contiguous along K.
     #[inline(always)]
     unsafe fn transpose<V: Vector, const L: usize>(&self) {
+        if self.depth < L {
+            // SAFETY: passed on to the caller.
+            return unsafe { self.gather::<V, L>() };
+        }
+        let whole = self.whole / L * L;
         // SAFETY: passed on to the caller.
         unsafe {
-            for k in (0..self.depth).step_by(L) {
-                let n = L.min(self.depth - k);
-                let mut rows = [V::splat(0.0); L];
-                for (l, row) in rows.iter_mut().enumerate().take(self.lanes) {
-                    *row = load(self.src.add(l * self.lane_stride + k), n);
-                }
-                let columns = transpose(rows);
-                if k + L <= self.whole {
-                    for (l, x) in columns.into_iter().enumerate() {
-                        x.store(self.dst.add((k + l) * self.step));
-                    }
-                } else {
-                    for (l, x) in columns.into_iter().enumerate().take(n) {
-                        self.put(k + l, x);
-                    }
+            for k in (0..whole).step_by(L) {
+                for (i, x) in self.square::<V, L>(k).into_iter().enumerate() {
+                    x.store(self.dst.add((k + i) * self.step));
                 }
             }
+            for k in (whole..self.depth).step_by(L) {
+                let k = k.min(self.depth - L);
+                for (i, x) in self.square::<V, L>(k).into_iter().enumerate() {
+                    self.put(k + i, x);
+                }
+            }
+        }
+    }
+
+    /// Steps `k..k + L`; of a missing lane, those of the last.
+    #[inline(always)]
+    unsafe fn square<V: Vector, const L: usize>(&self, k: usize) -> [V; L] {
+        // SAFETY: passed on to the caller.
+        unsafe {
+            let mut rows = [V::splat(0.0); L];
+            for (l, row) in rows.iter_mut().enumerate() {
+                *row = V::load(self.src.add(l.min(self.lanes - 1) * self.lane_stride + k));
+            }
+            transpose(rows)
         }
     }
 
@@ -201,18 +209,30 @@ pub(super) unsafe fn load<V: Vector>(p: *const f32, n: usize) -> V {
     unsafe { if n >= V::LANES { V::load(p) } else { V::load_first(p, n) } }
 }
 
-/// The transpose of a square, one register a row. One round of zipping the upper half of the rows with the lower half
-/// rotates the bits of (row, column) by one place; as many rounds as a column number has bits swap the two.
+/// The transpose of a square, one register a row.
+///
+/// Few shuffles cross the borders of four lanes, as they are slow: fours change places first, then the lanes in each.
 #[inline(always)]
 pub(super) unsafe fn transpose<V: Vector, const L: usize>(mut rows: [V; L]) -> [V; L] {
-    for _ in 0..L.ilog2() {
-        let old = rows;
-        for i in 0..L / 2 {
-            // SAFETY: passed on to the caller.
-            (rows[2 * i], rows[2 * i + 1]) = unsafe { old[i].zip(old[i + L / 2]) };
+    // SAFETY: passed on to the caller.
+    unsafe {
+        // The fours j of rows r, r + 4, r + 8 and so on become register 4·j + r.
+        for _ in 0..(L / 4).ilog2() {
+            let old = rows;
+            for i in 0..L / 2 {
+                let (even, odd) = old[i / 4 * 8 + i % 4].unzip_fours(old[i / 4 * 8 + 4 + i % 4]);
+                (rows[i], rows[i + L / 2]) = (even, odd);
+            }
         }
+        for fours in rows.as_chunks_mut::<4>().0 {
+            for _ in 0..2 {
+                let [a, b, c, d] = *fours;
+                let ((a, b), (c, d)) = (a.zip(c), b.zip(d));
+                *fours = [a, b, c, d];
+            }
+        }
+        rows
     }
-    rows
 }
 
 /// Scratch memory that every thread keeps from call to call.

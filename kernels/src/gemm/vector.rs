@@ -17,8 +17,10 @@ pub(super) trait Vector: Copy {
     /// self · b + c
     unsafe fn mul_add(self, b: Self, c: Self) -> Self;
     unsafe fn add(self, b: Self) -> Self;
-    /// The lanes of both in turn: (a₀ b₀ a₁ b₁ …) from the lower halves, the same from the upper ones.
+    /// Within every four lanes, those of both in turn: (a₀ b₀ a₁ b₁), and (a₂ b₂ a₃ b₃).
     unsafe fn zip(self, b: Self) -> (Self, Self);
+    /// The even fours of lanes of both, and the odd ones.
+    unsafe fn unzip_fours(self, b: Self) -> (Self, Self);
 }
 
 /// Four lanes of plain arrays, which the compiler turns into SSE or NEON registers.
@@ -66,6 +68,10 @@ impl Vector for Portable {
     #[inline(always)]
     unsafe fn zip(self, b: Self) -> (Self, Self) {
         ([self[0], b[0], self[1], b[1]], [self[2], b[2], self[3], b[3]])
+    }
+    #[inline(always)]
+    unsafe fn unzip_fours(self, _: Self) -> (Self, Self) {
+        unreachable!("a register is one four")
     }
 }
 
@@ -117,10 +123,12 @@ mod x86 {
         #[inline(always)]
         unsafe fn zip(self, b: Self) -> (Self, Self) {
             // SAFETY: see above.
-            unsafe {
-                let (low, high) = (_mm256_unpacklo_ps(self, b), _mm256_unpackhi_ps(self, b));
-                (_mm256_permute2f128_ps(low, high, 0x20), _mm256_permute2f128_ps(low, high, 0x31))
-            }
+            unsafe { (_mm256_unpacklo_ps(self, b), _mm256_unpackhi_ps(self, b)) }
+        }
+        #[inline(always)]
+        unsafe fn unzip_fours(self, b: Self) -> (Self, Self) {
+            // SAFETY: see above.
+            unsafe { (_mm256_permute2f128_ps::<0x20>(self, b), _mm256_permute2f128_ps::<0x31>(self, b)) }
         }
     }
 
@@ -172,11 +180,12 @@ mod x86 {
         #[inline(always)]
         unsafe fn zip(self, b: Self) -> (Self, Self) {
             // SAFETY: see above.
-            unsafe {
-                let low = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
-                let high = _mm512_setr_epi32(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
-                (_mm512_permutex2var_ps(self, low, b), _mm512_permutex2var_ps(self, high, b))
-            }
+            unsafe { (_mm512_unpacklo_ps(self, b), _mm512_unpackhi_ps(self, b)) }
+        }
+        #[inline(always)]
+        unsafe fn unzip_fours(self, b: Self) -> (Self, Self) {
+            // SAFETY: see above.
+            unsafe { (_mm512_shuffle_f32x4::<0b10_00_10_00>(self, b), _mm512_shuffle_f32x4::<0b11_01_11_01>(self, b)) }
         }
     }
 }
