@@ -304,7 +304,7 @@ impl Slab<'_> {
         let most_down = (self.rows / LEAST).max(1);
         // With few rows a strip is half as wide, so that nobody waits for the last one long.
         let strip = if self.rows <= APART { STRIP / 2 } else { STRIP };
-        let nc = even(self.cols, (most_down * self.cols / wanted).clamp(nr, strip), nr);
+        let nc = even(self.cols, (self.cols / wanted).clamp(nr, strip), nr);
         let down = wanted.div_ceil(self.cols.div_ceil(nc)).min(most_down);
         (even(self.rows, self.rows.div_ceil(down), mr), nc)
     }
