@@ -7,7 +7,8 @@
 //! * *tall*, many rows (a batch of pictures): B is shared; a task packs its rows of A.
 //! * *flat*, fewer rows, or rows that lie side by side (A = dYᵀ, for the gradient of weights): A is shared; a task packs
 //!   its columns of B. With few rows each column has one task, so that the large matrix of weights is read once and its
-//!   packed copy never leaves the cache.
+//!   packed copy never leaves the cache. If B is row-major, packing takes no time of its own: the first row of tiles
+//!   reads B where it is, and stores what it has loaded for the others.
 //!
 //! Either way some panels of B make a strip, and a panel of A meets all of them before the next one does.
 
@@ -362,7 +363,7 @@ impl Slab<'_> {
             return self.tiles((shared, self.depth, k.0), panel, next, c, k);
         }
         let done = match self.as_it_lies(j, k).filter(|_| c.cols.is_multiple_of(nr) && k.1 > 0) {
-            Some(strip) => self.first_tiles(&shared[k.0 * c.rows.min(self.kernel.mr)..], strip, own, c, k),
+            Some(strip) => self.first_tiles(shared, strip, own, c, k),
             None => {
                 self.pack(Side::B, (j, c.cols), k, own);
                 0
@@ -370,20 +371,23 @@ impl Slab<'_> {
         };
         if done < c.rows {
             let panel = |col: usize| Panel { data: &own[col * k.1..][..k.1 * nr], step: nr };
+            // There is nothing to ask for ahead; what has been packed does no harm.
+            let next = |col: usize| panel(col).data.as_ptr();
             let a = (&shared[done * self.depth..], self.depth, k.0);
-            self.tiles(a, panel, |col| panel(col).data.as_ptr(), c.part(done, c.rows - done, 0, c.cols), k);
+            self.tiles(a, panel, next, c.part(done, c.rows - done, 0, c.cols), k);
         }
     }
 
-    /// The first row of tiles reads a strip of B as it lies, and packs it for the others. The rows it has.
-    fn first_tiles(&self, a: &[f32], b: Panel, own: &mut [f32], c: Block, (k, depth): (usize, usize)) -> usize {
+    /// The first row of tiles, which reads a strip of B as it lies, and packs it for the others. Returns its height.
+    fn first_tiles(&self, shared: &[f32], b: Panel, own: &mut [f32], c: Block, (k, depth): (usize, usize)) -> usize {
         let nr = self.kernel.nr;
         let rows = c.rows.min(self.kernel.mr);
+        let a = &shared[k * rows..][..rows * depth];
         for (j, cols) in pieces(c.cols, nr) {
             let b = Panel { data: &b.data[j..], ..b };
             let ahead = Ahead { start: b.data.as_ptr().wrapping_add(AHEAD * b.step), step: b.step };
             let packed = Some(&mut own[j * depth..][..nr * depth]).filter(|_| rows < c.rows);
-            self.tile(&a[..rows * depth], b, c.part(0, rows, j, cols), k, ahead, packed);
+            self.tile(a, b, c.part(0, rows, j, cols), k, ahead, packed);
         }
         rows
     }

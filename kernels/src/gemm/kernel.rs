@@ -28,11 +28,11 @@ pub(super) struct Tile {
     pub ahead: Ahead,
 }
 
-/// What is needed later of B, and comes from memory while this tile is computed.
+/// What is needed of B later, and comes from memory while this tile is computed.
 #[derive(Clone, Copy)]
 pub(super) struct Ahead {
     pub start: *const f32,
-    /// Elements from what one step of K asks for, the width of a panel, to what the next one does.
+    /// Elements between what one step of K asks for, as many as a tile has columns, and what the next one does.
     pub step: usize,
 }
 

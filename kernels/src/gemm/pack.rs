@@ -4,6 +4,7 @@
 //! of the operand were, every line that the micro-kernel then touches is used whole and comes in order.
 
 use super::Mat;
+use super::kernel::prefetch;
 use super::source::Panel;
 use super::vector::Vector;
 use crate::memory::Floats;
@@ -40,7 +41,7 @@ impl<'a> Lanes<'a> {
 }
 
 /// Packs the first `lanes` lanes at depths `0..depth` into panels of `unit` lanes, one behind the other. The last panel
-/// is as narrow as what is left, or, where `pad` says so, zero behind it.
+/// is as narrow as what is left, or, where `pad` says so, full, with any content behind it.
 ///
 /// # Safety
 /// The CPU has the instruction set of `V`.
@@ -65,8 +66,9 @@ pub(super) unsafe fn panels<V: Vector, const L: usize>(
         for first in (0..lanes).step_by(unit) {
             let width = unit.min(lanes - first);
             let step = if pad { unit } else { width };
-            // A panel narrower than a register is stored by whole registers nevertheless: what spills over is
-            // overwritten by the next step. Only the last steps, where it would leave the panel, are cut to size.
+            // A panel narrower than a register is stored by whole registers nevertheless, with lanes of the next panel:
+            // what spills over is overwritten by the next step. Only the last steps, where it would leave the panel, are
+            // cut to size.
             let whole = if step >= L { depth } else { (step * depth + step).saturating_sub(L) / step };
             let n = stretch.min(depth - k);
             for lane in (0..width).step_by(L) {
@@ -114,7 +116,7 @@ impl Group {
         unsafe {
             match (self.lane_stride, self.depth_stride) {
                 (1, _) => self.copy::<V, L>(),
-                (_, 1) => self.transpose::<V, L>(),
+                (_, 1) if self.depth >= L => self.transpose::<V, L>(),
                 _ => self.gather::<V, L>(),
             }
         }
@@ -136,9 +138,10 @@ impl Group {
         // SAFETY: passed on to the caller.
         unsafe {
             if self.lanes == L && self.whole == STRETCH {
+                // A constant number of steps, which the compiler writes out.
                 for k in 0..STRETCH {
                     let from = self.src.wrapping_add(k * self.depth_stride);
-                    super::kernel::prefetch(from.wrapping_add(STRETCH * self.depth_stride));
+                    prefetch(from.wrapping_add(STRETCH * self.depth_stride));
                     V::load(from).store(self.dst.add(k * self.step));
                 }
             } else {
@@ -149,13 +152,9 @@ impl Group {
         }
     }
 
-    /// Every lane is contiguous along K.
+    /// Every lane is contiguous along K, for a register at least.
     #[inline(always)]
     unsafe fn transpose<V: Vector, const L: usize>(&self) {
-        if self.depth < L {
-            // SAFETY: passed on to the caller.
-            return unsafe { self.gather::<V, L>() };
-        }
         let whole = self.whole / L * L;
         // SAFETY: passed on to the caller.
         unsafe {
@@ -173,7 +172,7 @@ impl Group {
         }
     }
 
-    /// Steps `k..k + L`; of a missing lane, those of the last.
+    /// Steps `k..k + L`, a register each; the last lane stands in for those that are missing.
     #[inline(always)]
     unsafe fn square<V: Vector, const L: usize>(&self, k: usize) -> [V; L] {
         // SAFETY: passed on to the caller.
@@ -186,7 +185,7 @@ impl Group {
         }
     }
 
-    /// Nothing is contiguous.
+    /// Nothing is contiguous, or not for long.
     #[inline(always)]
     unsafe fn gather<V: Vector, const L: usize>(&self) {
         // SAFETY: passed on to the caller.
