@@ -320,10 +320,12 @@ impl Slab<'_> {
         }
         OWN.with(own, |own| {
             for (k, depth) in pieces(self.depth, self.p.kc) {
-                if self.p.flat {
-                    self.flat_piece(&shared[i * self.depth..], own, c, j, (k, depth));
-                } else {
+                if !self.p.flat {
                     self.tall_piece(shared, own, c, (i, j), (k, depth));
+                } else if self.p.b.is_packed() {
+                    self.laid_out_piece(&shared[i * self.depth..], c, j, (k, depth));
+                } else {
+                    self.flat_piece(&shared[i * self.depth..], own, c, j, (k, depth));
                 }
             }
         });
@@ -352,16 +354,18 @@ impl Slab<'_> {
         }
     }
 
-    /// A strip of B; all of A meets it.
+    /// A strip of laid-out weights, which all of A meets where they are.
+    fn laid_out_piece(&self, shared: &[f32], c: Block, j: usize, k: (usize, usize)) {
+        let panel = |col: usize| self.as_it_lies(j + col, k).expect("laid-out weights");
+        // The next piece of the same columns, or the first of the next ones.
+        let (strip, first) = if k.0 + k.1 < self.depth { (0, k.0 + k.1) } else { (c.cols, 0) };
+        let next = |col: usize| self.share(j + strip + col, (first, k.1)).expect("laid-out weights");
+        self.tiles((shared, self.depth, k.0), panel, next, c, k);
+    }
+
+    /// A strip of B is packed here, by the first row of tiles where that can read it as it lies; all of A meets it.
     fn flat_piece(&self, shared: &[f32], own: &mut [f32], c: Block, j: usize, k: (usize, usize)) {
         let nr = self.kernel.nr;
-        if self.p.b.is_packed() {
-            let panel = |col: usize| self.as_it_lies(j + col, k).expect("laid-out weights");
-            // The next piece of the same columns, or the first of the next ones.
-            let (strip, first) = if k.0 + k.1 < self.depth { (0, k.0 + k.1) } else { (c.cols, 0) };
-            let next = |col: usize| self.share(j + strip + col, (first, k.1)).expect("laid-out weights");
-            return self.tiles((shared, self.depth, k.0), panel, next, c, k);
-        }
         let done = match self.as_it_lies(j, k).filter(|_| c.cols.is_multiple_of(nr) && k.1 > 0) {
             Some(strip) => self.first_tiles(shared, strip, own, c, k),
             None => {
