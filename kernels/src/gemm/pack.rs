@@ -97,6 +97,7 @@ const STRETCH: usize = 8;
 /// As many lanes of a panel as a register has, at some steps of K.
 pub(super) struct Group {
     pub src: *const f32,
+    /// That can be read: at least those that the panel has.
     pub lanes: usize,
     pub lane_stride: usize,
     pub depth_stride: usize,
