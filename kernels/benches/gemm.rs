@@ -8,6 +8,7 @@
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group};
 use kernels::gemm::{Backend, Panels, gemm_by, gemm_panels, peak::fma_peak_gflops};
 use kernels::isa::Isa;
+use kernels::memory::Floats;
 use kernels::{Epilogue, Mat, MatMut};
 use std::hint::black_box;
 
@@ -43,14 +44,14 @@ const TEXT: [Layer; 4] = [
     Layer { name: "text mlp down", outputs: 512, inputs: 2048 },
 ];
 
-/// One product: its operands as stored, and how they are seen.
+/// One product: its operands as stored, in memory such as a model's, and how they are seen.
 struct Product {
     m: usize,
     n: usize,
     k: usize,
     pass: Pass,
-    a: Vec<f32>,
-    b: Vec<f32>,
+    a: Floats,
+    b: Floats,
 }
 
 impl Product {
@@ -60,7 +61,11 @@ impl Product {
             Pass::Inputs => (rows, layer.inputs, layer.outputs),
             Pass::Weights => (layer.outputs, layer.inputs, rows),
         };
-        let wave = |len: usize, step: f32| (0..len).map(|i| (i as f32 * step).sin()).collect();
+        let wave = |len: usize, step: f32| {
+            let mut wave = Floats::zeros(len);
+            wave.iter_mut().enumerate().for_each(|(i, x)| *x = (i as f32 * step).sin());
+            wave
+        };
         Product { m, n, k, pass, a: wave(m * k, 0.37), b: wave(k * n, 0.73) }
     }
 
@@ -148,7 +153,7 @@ fn compare(criterion: &mut Criterion, name: &str, rows: usize, product: &Product
     let mut group = criterion.benchmark_group(name);
     // An "element" is a floating-point operation: Gelem/s are GFLOP/s.
     group.throughput(Throughput::Elements(2 * (product.m * product.n * product.k) as u64));
-    let mut c = vec![0.0; product.m * product.n];
+    let mut c = Floats::zeros(product.m * product.n);
     let mut time = |name: &str, multiply: &dyn Fn(&mut [f32])| {
         product.check(name, multiply);
         group.bench_function(BenchmarkId::new(name, rows), |b| b.iter(|| multiply(black_box(&mut c))));
