@@ -299,13 +299,15 @@ impl Slab<'_> {
         (mc, nc)
     }
 
-    /// At most a strip of columns. They are cut first: where rows are cut too, each part packs the same columns of B.
+    /// At most a strip of columns, and rows cut as often as each part is worth packing the same columns of B: then a
+    /// thread has whole rows of C. With a piece of every row it would load and ask ahead for lines that another one
+    /// writes.
     fn flat_task(&self, wanted: usize) -> (usize, usize) {
         let (mr, nr) = (self.kernel.mr, self.kernel.nr);
         let most_down = (self.rows / LEAST).max(1);
         // With few rows a strip is half as wide, so that nobody waits for the last one long.
         let strip = if self.rows <= APART { STRIP / 2 } else { STRIP };
-        let nc = even(self.cols, (self.cols / wanted).clamp(nr, strip), nr);
+        let nc = even(self.cols, (most_down * self.cols / wanted).clamp(nr, strip), nr);
         let down = wanted.div_ceil(self.cols.div_ceil(nc)).min(most_down);
         (even(self.rows, self.rows.div_ceil(down), mr), nc)
     }
