@@ -3,7 +3,7 @@
 //! Written once over [`Vector`]; each instruction set has its own tile size and its own compiled copies. Loops, not
 //! closures: a closure that the compiler does not inline is compiled without the instruction set.
 
-use super::pack::load;
+use super::pack::{load, put};
 use super::skinny::{Dots, WIDTH};
 use super::source::{self, Source};
 use super::vector::{Portable, Vector};
@@ -32,7 +32,7 @@ pub(super) struct Tile {
 #[derive(Clone, Copy)]
 pub(super) struct Ahead {
     pub start: *const f32,
-    /// Elements between what one step of K asks for, as many as a tile has columns, and what the next one does.
+    /// Elements from where one step of K asks to where the next one does; each asks for a tile's width.
     pub step: usize,
 }
 
@@ -310,8 +310,7 @@ unsafe fn store_part<V: Vector, const MR: usize, const NV: usize>(acc: &[[V; NV]
             for (v, sum) in row.iter().enumerate().take(t.cols.div_ceil(V::LANES)) {
                 let (c, lanes) = (t.c.add(i * t.c_stride + v * V::LANES), t.cols - v * V::LANES);
                 let old = if t.add { load(c, lanes) } else { V::splat(0.0) };
-                let new = alpha.mul_add(*sum, old);
-                if lanes >= V::LANES { new.store(c) } else { new.store_first(c, lanes) }
+                put(alpha.mul_add(*sum, old), c, lanes);
             }
         }
     }

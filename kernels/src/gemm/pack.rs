@@ -209,6 +209,13 @@ pub(super) unsafe fn load<V: Vector>(p: *const f32, n: usize) -> V {
     unsafe { if n >= V::LANES { V::load(p) } else { V::load_first(p, n) } }
 }
 
+/// Stores the first `n` lanes, where a whole register is the common case.
+#[inline(always)]
+pub(super) unsafe fn put<V: Vector>(x: V, p: *mut f32, n: usize) {
+    // SAFETY: passed on to the caller.
+    unsafe { if n >= V::LANES { x.store(p) } else { x.store_first(p, n) } }
+}
+
 /// The transpose of a square, one register a row.
 ///
 /// Few shuffles cross the borders of four lanes, as they are slow: fours change places first, then the lanes in each.

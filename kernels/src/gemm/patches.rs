@@ -8,8 +8,8 @@
 
 use super::Mat;
 use super::blocked::{KC, pieces};
-use super::pack::{Group, load, transpose};
-use super::runs::{Runs, put};
+use super::pack::{Group, load, put, transpose};
+use super::runs::Runs;
 use super::vector::Vector;
 
 /// Most taps of a kernel.

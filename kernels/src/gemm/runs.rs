@@ -1,7 +1,7 @@
 //! Parts of a patch that are whole stretches of memory.
 
 use super::blocked::pieces;
-use super::pack::load;
+use super::pack::{load, put};
 use super::patches::{Patches, Pixel, TAPS};
 use super::vector::Vector;
 
@@ -129,11 +129,4 @@ impl Run {
             unsafe { put(V::splat(0.0), dst.add(self.at + at), n) }
         }
     }
-}
-
-/// Stores the first `n` lanes.
-#[inline(always)]
-pub(super) unsafe fn put<V: Vector>(x: V, p: *mut f32, n: usize) {
-    // SAFETY: passed on to the caller.
-    unsafe { if n >= V::LANES { x.store(p) } else { x.store_first(p, n) } }
 }
