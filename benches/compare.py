@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The same work in this project, PyTorch and ONNX Runtime, in turns on one machine.
 
-    cargo build --release --bin clip
+    cargo build --release --bin clipwright
     pip install torch open_clip_torch            # onnx onnxruntime too, to have ONNX Runtime in the table
     python3 benches/compare.py --model ViT-B-32 --batch 1,8,32 --only encode_image,encode_text,train_step
 
@@ -32,7 +32,7 @@ def main():
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--clip", default="target/release/clip", help="our binary [%(default)s]")
+    parser.add_argument("--clipwright", default="target/release/clipwright", help="our binary [%(default)s]")
     parser.add_argument("--model", default="ViT-B-32", help="preset [%(default)s]")
     parser.add_argument("--batch", default="32", help="batch sizes, separated by commas [%(default)s]")
     parser.add_argument("--caption-tokens", type=int, default=10, help="tokens of a caption [%(default)s]")
@@ -72,7 +72,7 @@ def compare(args, work, batch):
 
 
 def ours(args, work, batch):
-    command = [args.clip, "bench", "--json", "--model", args.model, "--batch", str(batch), "--only", work]
+    command = [args.clipwright, "bench", "--json", "--model", args.model, "--batch", str(batch), "--only", work]
     command += ["--caption-tokens", str(args.caption_tokens), "--repeats", str(args.repeats)]
     result = run_json(command, RAYON_NUM_THREADS=str(args.threads))["results"][0]
     return {"seconds": result["median_seconds"], "mib": result["peak_memory_mib"]}

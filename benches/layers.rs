@@ -1,12 +1,12 @@
 //! The layers at the shapes of ViT-B/32: 32 pictures of 50 tokens, width 768. FLOP/s count the arithmetic that the
 //! formulas need. `cargo bench --bench layers`
 
-use clip::layers::Keep;
-use clip::layers::block::{self, Block, BlockInit, Saved, Scratch, Size};
-use clip::loss::info_nce;
-use clip::loss::positives::Positives;
-use clip::params::{Init, Params, view_mut};
-use clip::tree::Arena;
+use clipwright::layers::Keep;
+use clipwright::layers::block::{self, Block, BlockInit, Saved, Scratch, Size};
+use clipwright::loss::info_nce;
+use clipwright::loss::positives::Positives;
+use clipwright::params::{Init, Params, view_mut};
+use clipwright::tree::Arena;
 use criterion::{Criterion, Throughput, criterion_group};
 use kernels::Activation;
 use ndarray::{Array2, Axis};

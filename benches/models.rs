@@ -1,11 +1,11 @@
 //! Whole models: ViT-B/32 and RN50 encoding pictures and captions, and training steps.
 //! `cargo bench --bench models`
 
-use clip::models::Config;
-use clip::models::clip::{Inference, Model};
-use clip::models::text::Captions;
-use clip::optim::adamw::Hyper;
-use clip::train::step::{Pairs, Trainer};
+use clipwright::models::clip::Config;
+use clipwright::models::clip::model::{Inference, Model};
+use clipwright::models::clip::text::Captions;
+use clipwright::optim::adamw::Hyper;
+use clipwright::train::step::{Pairs, Trainer};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use ndarray::{Array2, Axis};
 use rand::{RngExt, SeedableRng};

@@ -1,8 +1,8 @@
 //! An index of a million pictures, 1 GB of f16, asked for the nearest ten; opening it is a part of the answer.
 //! `cargo bench --bench search`
 
-use clip::index::{Entry, Index, ModelId, Store};
-use clip::layers::normalize;
+use clipwright::index::{Entry, Index, ModelId, Store};
+use clipwright::layers::normalize;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use ndarray::Array2;
 use rand::{RngExt, SeedableRng};

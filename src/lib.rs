@@ -33,23 +33,27 @@
 
 #![forbid(unsafe_code)]
 
+pub mod app;
+pub mod batches;
 pub mod checkpoint;
-pub mod cli;
-mod clip;
+pub mod datasets;
+pub mod embed;
+pub mod error;
 pub mod eval;
+pub mod files;
 pub mod index;
-pub mod input;
-pub mod io;
 pub mod layers;
 pub mod loss;
 pub mod models;
 pub mod optim;
 pub mod params;
-pub mod plot;
+pub mod pictures;
+pub mod random;
+pub mod text;
 pub mod train;
 pub mod tree;
 
-pub use clip::{Clip, ImageEncoder, LoadError, TextEncoder, TextStates};
+pub use embed::{Clip, ImageEncoder, LoadError, TextEncoder, TextStates};
 
 /// The README's example runs as a test.
 #[cfg(doctest)]

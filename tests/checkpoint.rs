@@ -4,11 +4,13 @@ mod support {
     pub mod tiny;
 }
 
-use clip::checkpoint::safetensors::{Reader, Tensor as Named, write};
-use clip::checkpoint::{CONFIG, Checkpoint, ConfigFile, Dtype as Stored, Overrides, WEIGHTS, load_model, save_model};
-use clip::models::clip::Model;
-use clip::params::count;
-use clip::tree::Path as TreePath;
+use clipwright::checkpoint::safetensors::{Reader, Tensor as Named, write};
+use clipwright::checkpoint::{
+    CONFIG, Checkpoint, ConfigFile, Dtype as Stored, Overrides, WEIGHTS, load_model, save_model,
+};
+use clipwright::models::clip::model::Model;
+use clipwright::params::count;
+use clipwright::tree::Path as TreePath;
 use half::{bf16, f16};
 use proptest::prelude::*;
 use safetensors::tensor::{Dtype, TensorView, serialize};
@@ -74,7 +76,8 @@ fn either_tower_comes_alone() {
     assert!(*vision.flat == model.params.flat[..vision.flat.len()]);
     assert!(*text.flat == model.params.flat[vision.flat.len()..model.params.flat.len() - 1]);
     let batch = Batch::of(&model.config, 3, 0);
-    let states = clip::models::text::hidden_states(&text.view(), &model.config.text(), batch.pairs().captions);
+    let states =
+        clipwright::models::clip::text::hidden_states(&text.view(), &model.config.text(), batch.pairs().captions);
     assert_eq!(states.len(), model.config.text_cfg.layers + 2);
 }
 

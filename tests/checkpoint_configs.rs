@@ -7,10 +7,11 @@ mod support {
     pub mod tiny;
 }
 
-use clip::checkpoint::{CONFIG, ConfigFile, Format, Precision, load_model, save};
-use clip::input::{Interpolation, Library, Preprocess, ResizeMode, Tokenizer, clean};
-use clip::models::clip::Model;
-use clip::models::config::VOCAB_SIZE;
+use clipwright::checkpoint::{CONFIG, ConfigFile, Format, Precision, load_model, save};
+use clipwright::models::clip::config::VOCAB_SIZE;
+use clipwright::models::clip::model::Model;
+use clipwright::pictures::{Interpolation, Library, Preprocess, ResizeMode};
+use clipwright::text::{Tokenizer, clean};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::fs;

@@ -6,13 +6,13 @@ mod support {
     pub mod tiny;
 }
 
-use clip::checkpoint::safetensors::{Reader, Tensor, write};
-use clip::checkpoint::{
+use clipwright::checkpoint::safetensors::{Reader, Tensor, write};
+use clipwright::checkpoint::{
     ActivationSource, CONFIG, Checkpoint, ConfigFile, Dtype, Format, Overrides, Precision, WEIGHTS, load_model, save,
 };
-use clip::input::Library;
-use clip::params::Spec;
-use clip::tree::Path as TreePath;
+use clipwright::params::Spec;
+use clipwright::pictures::Library;
+use clipwright::tree::Path as TreePath;
 use kernels::Activation;
 use serde_json::{Value, json};
 use std::fs;
@@ -108,12 +108,12 @@ fn resnets_come_back_with_their_statistics_and_counts() {
     assert_eq!(written.dtype("visual.bn1.num_batches_tracked").unwrap(), "I64");
     let checkpoint = open(folder.path()).unwrap();
     assert_eq!(checkpoint.dtypes(), ["F32"]);
-    assert!(checkpoint.vision().unwrap().flat.len() > clip::params::count(&model.params.spec.visual));
+    assert!(checkpoint.vision().unwrap().flat.len() > clipwright::params::count(&model.params.spec.visual));
 
     // Twice the size: the pool's table is interpolated.
     let twice = Overrides { image_size: Some(128), activation: None };
     let (larger, _) = Checkpoint::open(folder.path(), &twice).unwrap().model().unwrap();
-    let positions = |model: &clip::models::clip::Model| {
+    let positions = |model: &clipwright::models::clip::model::Model| {
         let named = model.params.named(&TreePath::ROOT);
         named.into_iter().find(|(name, ..)| name == "visual.attnpool.positional_embedding").unwrap().1.shape
     };
@@ -264,7 +264,7 @@ fn a_tower_alone_may_have_no_projection() {
             let (values, whole) = if tower == "text_model." {
                 assert!(checkpoint.vision().map(|_| ()).unwrap_err().to_string().contains("no image tower"));
                 let vision = model.config.vision().spec();
-                let start = clip::params::count(&vision);
+                let start = clipwright::params::count(&vision);
                 let flat = &model.params.flat[start..model.params.flat.len() - 1];
                 (checkpoint.text().unwrap().named(&TreePath::ROOT).into_iter().map(owned).collect::<Vec<_>>(), flat)
             } else {

@@ -5,8 +5,8 @@ mod support {
     pub mod tiny;
 }
 
-use clip::checkpoint::{ConfigFile, Format, Precision, WEIGHTS, load_model, save};
-use clip::models::clip::Model;
+use clipwright::checkpoint::{ConfigFile, Format, Precision, WEIGHTS, load_model, save};
+use clipwright::models::clip::model::Model;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -40,7 +40,7 @@ impl Bench {
     }
 
     fn command(&self, args: &str) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_clip"));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_clipwright"));
         command.current_dir(self.folder.path()).args(args.split_whitespace());
         command
     }
@@ -133,7 +133,7 @@ fn convert_makes_random_models() {
     assert_eq!((code, error.as_str()), (0, ""));
     assert!(out.contains("20.1 M parameters as f16, OpenCLIP folder"), "{out}");
     assert_eq!(bench.json("info random")["embed_dim"], 256);
-    let tower = clip::TextEncoder::load(bench.path("random")).unwrap();
+    let tower = clipwright::TextEncoder::load(bench.path("random")).unwrap();
     let texts = tower.encode(&["a dog", "a cat"]);
     assert!((texts.row(0).dot(&texts.row(0)) - 1.0).abs() < 1e-5);
 }
@@ -169,7 +169,7 @@ fn mistakes_are_explained() {
     assert!(!bench.path("new").exists());
 }
 
-/// As in `clip info | head -0`.
+/// As in `clipwright info | head -0`.
 #[test]
 fn a_reader_that_leaves_is_not_an_error() {
     let bench = Bench::new();

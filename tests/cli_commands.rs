@@ -1,4 +1,4 @@
-//! `clip classify`, `embed`, `caption-match` and `text-states` against the library, and all commands against bad input.
+//! `clipwright classify`, `embed`, `caption-match` and `text-states` against the library, and all commands against bad input.
 
 mod support {
     pub mod bench;
@@ -6,9 +6,9 @@ mod support {
     pub mod tiny;
 }
 
-use clip::checkpoint::safetensors::Reader;
-use clip::input::tokenizer::END_OF_TEXT;
-use clip::models::text::{Captions, final_norm, hidden_states};
+use clipwright::checkpoint::safetensors::Reader;
+use clipwright::models::clip::text::{Captions, final_norm, hidden_states};
+use clipwright::text::tokenizer::END_OF_TEXT;
 use ndarray::{Array2, ArrayView2, Axis};
 use serde_json::Value;
 use support::bench::{Bench, Outcome, bench, clip, colour_folders, encode, lines, paint};
@@ -215,7 +215,7 @@ fn caption_match_ranks_captions_as_they_stand() {
 
 /// By the definition: the whole padded text through every block.
 fn states(bench: &Bench, text: &str, padding: Option<u32>) -> (Vec<Array2<f32>>, Array2<f32>) {
-    let (model, _) = clip::checkpoint::load_model(&bench.path("model")).unwrap();
+    let (model, _) = clipwright::checkpoint::load_model(&bench.path("model")).unwrap();
     let mut ids = clip(bench).text.tokenizer().encode(text, 20).ids;
     if let Some(padding) = padding {
         ids.resize(20, padding);

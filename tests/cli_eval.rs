@@ -1,4 +1,4 @@
-//! `clip eval` against `clip classify`, the library and counting by hand.
+//! `clipwright eval` against `clipwright classify`, the library and counting by hand.
 
 mod support {
     pub mod bench;
@@ -6,7 +6,7 @@ mod support {
     pub mod tiny;
 }
 
-use clip::input::{Mode, Picture};
+use clipwright::pictures::{Channels, Picture};
 use serde_json::Value;
 use std::fmt::Write;
 use support::bench::{COLOURS, Outcome, bench, clip, colour_folders, encode};
@@ -112,11 +112,11 @@ fn eval_reads_fashion_mnist() {
     let picture = |class| Picture {
         width: 28,
         height: 28,
-        mode: Mode::Grey,
+        mode: Channels::Grey,
         samples: (0..784).map(|i| stripe(i, class)).collect(),
     };
     let pictures: Vec<Picture> = (0..10).map(picture).collect();
-    let (clip, names) = (clip(&bench), clip::input::idx::FASHION.map(|name| format!("a photo of a {name}.")));
+    let (clip, names) = (clip(&bench), clipwright::datasets::idx::FASHION.map(|name| format!("a photo of a {name}.")));
     let logits = clip.similarity(clip.encode_image(&pictures).view(), clip.encode_text(&names).view());
     let is_best = |&class: &usize| logits.row(class).iter().all(|&logit| logit <= logits[[class, class]]);
     let hits = (0..10).filter(is_best).count();

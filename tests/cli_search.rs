@@ -1,8 +1,8 @@
-//! `clip index` and `clip search` as their users meet them.
+//! `clipwright index` and `clipwright search` as their users meet them.
 
-use clip::checkpoint::{ConfigFile, save_model};
-use clip::models::clip::Model;
-use clip::models::{Config, Layers, TextConfig, VisionConfig};
+use clipwright::checkpoint::{ConfigFile, save_model};
+use clipwright::models::clip::model::Model;
+use clipwright::models::clip::{Config, Layers, TextConfig, VisionConfig};
 use image::{Rgb, RgbImage};
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
@@ -74,7 +74,7 @@ impl Bench {
     }
 
     fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_clip"));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_clipwright"));
         command.current_dir(self.folder.path()).args(args).stdin(Stdio::null());
         command
     }
@@ -315,7 +315,9 @@ fn an_empty_folder_is_an_empty_index() {
 fn mistakes_have_messages() {
     let bench = Bench::new(2);
     assert!(bench.refused(&["index", "nowhere", "--model", "model"]).contains("nowhere: "));
-    assert!(bench.refused(&["search", "pictures", "a cat"]).contains("pictures: no index here; make one: clip index"));
+    assert!(
+        bench.refused(&["search", "pictures", "a cat"]).contains("pictures: no index here; make one: clipwright index")
+    );
     bench.index();
     assert!(bench.refused(&["search", "pictures", "--image", "model"]).contains("model: "));
     assert!(bench.refused(&["search", "pictures", "a cat", "--sheet", "no/hits.png"]).contains("no/hits.png"));

@@ -7,11 +7,11 @@ mod support {
     pub mod tiny;
 }
 
-use clip::checkpoint::{Checkpoint, ConfigFile, Format, Overrides, Precision, save};
-use clip::input::{Mode, Picture};
-use clip::models::clip::Model;
-use clip::models::config::VOCAB_SIZE;
-use clip::{Clip, ImageEncoder, TextEncoder};
+use clipwright::checkpoint::{Checkpoint, ConfigFile, Format, Overrides, Precision, save};
+use clipwright::models::clip::config::VOCAB_SIZE;
+use clipwright::models::clip::model::Model;
+use clipwright::pictures::{Channels, Picture};
+use clipwright::{Clip, ImageEncoder, TextEncoder};
 use serde_json::json;
 use std::fs;
 use std::path::Path;
@@ -28,9 +28,9 @@ fn saved(format: Format) -> tempfile::TempDir {
 }
 
 fn pictures() -> [Picture; 2] {
-    let mut noisy = Picture::new(31, 40, Mode::Rgb);
+    let mut noisy = Picture::new(31, 40, Channels::Rgb);
     noisy.samples.iter_mut().enumerate().for_each(|(i, sample)| *sample = (i * i % 251) as u8);
-    [Picture::new(24, 24, Mode::Grey), noisy]
+    [Picture::new(24, 24, Channels::Grey), noisy]
 }
 
 #[test]

@@ -1,9 +1,9 @@
 //! What the exam on the embedded emoji calls its classes.
 
-use clip::eval::embed::Embed;
-use clip::input::Picture;
-use clip::input::emoji::{Concept, Cut, Emoji, Side, Tile};
-use clip::train::exam::{Depth, EmojiExam};
+use clipwright::datasets::emoji::{Concept, Cut, Emoji, Side, Tile};
+use clipwright::embed::batched::Embed;
+use clipwright::eval::exam::emoji::{Depth, EmojiExam};
+use clipwright::pictures::Picture;
 use ndarray::{Array1, Array2};
 use std::cell::RefCell;
 use std::collections::VecDeque;

@@ -1,7 +1,7 @@
 //! The floor on the embedded emoji, next to the published one.
 
-use clip::eval::baseline::{FEATURES, Labelled, features, nearest, vote};
-use clip::eval::zero_shot::TopK;
+use clipwright::eval::baseline::{FEATURES, Labelled, features, nearest, vote};
+use clipwright::eval::zero_shot::TopK;
 use image::{Rgb, RgbImage, imageops};
 use ndarray::{Array2, Axis};
 use std::collections::BTreeSet;

@@ -1,8 +1,8 @@
 //! Ranks, zero-shot and retrieval against their definitions.
 
-use clip::eval::rank::{Rank, ranks, recall, scan};
-use clip::eval::retrieval::{Pairs, chance, identify, retrieval};
-use clip::eval::zero_shot::{TopK, class_embeddings, zero_shot};
+use clipwright::eval::rank::{Rank, ranks, recall, scan};
+use clipwright::eval::retrieval::{Pairs, chance, identify, retrieval};
+use clipwright::eval::zero_shot::{TopK, class_embeddings, zero_shot};
 use ndarray::{Array2, Axis, array};
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;

@@ -1,11 +1,11 @@
 //! What a run leaves behind: its log, its table, and what it says when it dies.
 
-use clip::eval::collapse::{self, Collapse, Tower, WINDOW, Watch, mean_cosine};
-use clip::eval::metrics::{Evaluation, Line, Log, Metrics, ReadError, Step};
-use clip::eval::report::{Report, Row, ZeroShot};
-use clip::eval::retrieval::{Recall, Retrieval};
-use clip::eval::zero_shot::TopK;
-use clip::io::write_atomic;
+use clipwright::eval::report::{Report, Row, ZeroShot};
+use clipwright::eval::retrieval::{Recall, Retrieval};
+use clipwright::eval::zero_shot::TopK;
+use clipwright::files::write_atomic;
+use clipwright::train::log::{Evaluation, Line, Log, Metrics, ReadError, Step};
+use clipwright::train::watch::{self, Collapse, Tower, WINDOW, Watch, mean_cosine};
 use ndarray::{Array2, array};
 use std::fs;
 use std::io;
@@ -160,8 +160,8 @@ fn embeddings_that_are_all_alike_are_noticed() {
     let pairs = [(0, 1), (0, 2), (1, 2)].map(|(i, j)| f64::from(alike.row(i).dot(&alike.row(j))));
     assert!((mean_cosine(alike.view()) - pairs.iter().sum::<f64>() / 3.0).abs() < 1e-4);
 
-    assert_eq!(collapse::embeddings(apart.view(), apart.view()), None);
-    let whose = |images: &Array2<f32>, texts: &Array2<f32>| match collapse::embeddings(images.view(), texts.view()) {
+    assert_eq!(watch::embeddings(apart.view(), apart.view()), None);
+    let whose = |images: &Array2<f32>, texts: &Array2<f32>| match watch::embeddings(images.view(), texts.view()) {
         Some(Collapse::Alike { tower, .. }) => Some(tower),
         _ => None,
     };

@@ -4,15 +4,16 @@
 #[path = "support/golden_hugging_face.rs"]
 mod hugging_face;
 
-use clip::checkpoint::safetensors::Reader;
-use clip::checkpoint::{ConfigFile, load_params};
-use clip::models::clip::{Clip, Model, spec};
-use clip::models::text::{self, Captions};
-use clip::models::{Config, Keep, Layers, Mode, Workspace, visual};
-use clip::optim::adamw::{AdamW, Hyper};
-use clip::params::{Params, Role, Spec, count, for_each};
-use clip::train::step::{Pairs, Trainer};
-use clip::tree::{Arena, Path as TreePath};
+use clipwright::checkpoint::safetensors::Reader;
+use clipwright::checkpoint::{ConfigFile, load_params};
+use clipwright::models::clip::model::{ClipParams, Model, spec};
+use clipwright::models::clip::text::{self, Captions};
+use clipwright::models::clip::{Config, Layers, visual};
+use clipwright::models::{Keep, Mode, Workspace};
+use clipwright::optim::adamw::{AdamW, Hyper};
+use clipwright::params::{Params, Role, Spec, count, for_each};
+use clipwright::train::step::{Pairs, Trainer};
+use clipwright::tree::{Arena, Path as TreePath};
 use ndarray::{Array2, ArrayView2, Axis};
 use safetensors::SafeTensors;
 use std::path::{Path, PathBuf};
@@ -69,7 +70,7 @@ fn check(folder: &Path) -> Config {
 }
 
 /// The gradients of all parameters; the reference has none of buffers.
-fn gradients(path: &Path, spec: Clip<Spec>) -> Params<Clip<Spec>> {
+fn gradients(path: &Path, spec: ClipParams<Spec>) -> Params<ClipParams<Spec>> {
     let (reader, mut grads) = (Reader::open(path).unwrap(), Params::zeros(spec));
     for_each(&grads.spec, &TreePath::ROOT, |path, spec, range| {
         if !spec.is_buffer() {
@@ -125,8 +126,8 @@ fn check_training(
     images: ArrayView2<f32>,
     captions: Captions,
     io: &Io,
-    grads: &Params<Clip<Spec>>,
-    after: &Params<Clip<Spec>>,
+    grads: &Params<ClipParams<Spec>>,
+    after: &Params<ClipParams<Spec>>,
 ) {
     let before = model.params.flat.clone();
     let keys: Vec<u64> = (0..images.nrows() as u64).collect();
@@ -150,7 +151,7 @@ fn check_training(
     }
 }
 
-fn compare(trainer: &Trainer, reference: &Params<Clip<Spec>>) {
+fn compare(trainer: &Trainer, reference: &Params<ClipParams<Spec>>) {
     for_each(&reference.spec, &TreePath::ROOT, |path, spec, range| {
         if !spec.is_buffer() {
             let ours = row(&trainer.flat_grads()[range.clone()]);
@@ -164,7 +165,7 @@ fn compare(trainer: &Trainer, reference: &Params<Clip<Spec>>) {
 /// parameter may differ by what the gradient's tolerance δ makes of it; for all gradients well above δ that is nothing.
 ///
 /// Running statistics have no gradient: they are as exact as outputs are.
-fn compare_step(ours: &Params<Clip<Spec>>, after: &Params<Clip<Spec>>, grads: &Params<Clip<Spec>>) {
+fn compare_step(ours: &Params<ClipParams<Spec>>, after: &Params<ClipParams<Spec>>, grads: &Params<ClipParams<Spec>>) {
     let eps = Hyper::VIT.eps;
     for_each(&ours.spec, &TreePath::ROOT, |path, spec, range| {
         let (values, theirs, g) = (&ours.flat[range.clone()], &after.flat[range.clone()], &grads.flat[range]);

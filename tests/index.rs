@@ -1,6 +1,6 @@
 //! The index as a library: searches against the definition, and what broken files do.
 
-use clip::index::{Entry, Index, IndexError, ModelId, Store};
+use clipwright::index::{Entry, Index, IndexError, ModelId, Store};
 use half::f16;
 use ndarray::{Array2, Axis};
 use rand::{RngExt, SeedableRng};
@@ -195,12 +195,12 @@ fn broken_files_are_named() {
 #[test]
 fn an_index_is_found_by_its_own_name_or_by_the_folder_of_pictures() {
     let folder = tempfile::tempdir().unwrap();
-    let inside = folder.path().join(clip::index::FOLDER);
+    let inside = folder.path().join(clipwright::index::FOLDER);
     filled(&inside, &vectors(2, 4, 6));
     for path in [folder.path(), &inside] {
         let index = Index::open(path).unwrap();
         assert_eq!(index.file(&entry(1)), folder.path().join("folder/1.jpg"));
     }
     let error = Index::open(&PathBuf::from("nowhere")).unwrap_err().to_string();
-    assert_eq!(error, "nowhere: no index here; make one: clip index DIR");
+    assert_eq!(error, "nowhere: no index here; make one: clipwright index DIR");
 }

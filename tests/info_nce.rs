@@ -1,9 +1,9 @@
 //! The streaming loss against its plain definition in f64: values, gradients by central differences, several positives,
 //! several tiles.
 
-use clip::loss::info_nce::{self, Loss, Saved, Scratch};
-use clip::loss::positives::Positives;
-use clip::tree::Arena;
+use clipwright::loss::info_nce::{self, Loss, Saved, Scratch};
+use clipwright::loss::positives::Positives;
+use clipwright::tree::Arena;
 use ndarray::Array2;
 use rand::{RngExt, SeedableRng};
 use rand_distr::StandardNormal;

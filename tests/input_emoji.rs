@@ -1,8 +1,9 @@
 //! The embedded set: what the documentation promises about it.
 
-use clip::input::emoji::{Cut, Emoji, EmojiTraining, Language, Side, Split, TILE, Vendor};
-use clip::input::random::rng;
-use clip::input::{Dataset, Example, Picture};
+use clipwright::datasets::emoji::{Cut, Emoji, EmojiTraining, Language, Side, Split, TILE, Vendor};
+use clipwright::datasets::{Dataset, Example};
+use clipwright::pictures::Picture;
+use clipwright::random::rng;
 use std::collections::HashSet;
 use std::sync::{Arc, LazyLock};
 

@@ -1,7 +1,7 @@
 //! Batches: the same whatever the number of workers and wherever the run began.
 
-use clip::input::emoji::{Cut, Emoji, EmojiTraining};
-use clip::input::*;
+use clipwright::datasets::emoji::{Cut, Emoji, EmojiTraining};
+use clipwright::{batches::*, datasets::*, error::*, pictures::*, random::*, text::*};
 use std::collections::HashSet;
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
@@ -103,7 +103,7 @@ impl Dataset for Faulty {
             assert!(!self.panics, "picture {index} panics");
             return Err(BadExample::new(format!("picture {index}"), "is bad"));
         }
-        example.picture = Picture::new(8, 8, Mode::Rgb);
+        example.picture = Picture::new(8, 8, Channels::Rgb);
         example.caption = format!("number {index}");
         Ok(())
     }

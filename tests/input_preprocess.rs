@@ -1,8 +1,9 @@
 //! Pictures against Pillow and torchvision, bit for bit, and against forged files.
 
-use clip::input::decode::{decode, open};
-use clip::input::resize::{Region, Resizer};
-use clip::input::{InputError, Interpolation, Library, Mode, Picture, Preprocess, ResizeMode, Scratch};
+use clipwright::error::InputError;
+use clipwright::pictures::decode::{decode, open};
+use clipwright::pictures::resize::{Region, Resizer};
+use clipwright::pictures::{Channels, Interpolation, Library, Picture, Preprocess, ResizeMode, Scratch};
 use proptest::prelude::*;
 use safetensors::SafeTensors;
 use std::path::{Path, PathBuf};
@@ -44,7 +45,7 @@ fn resized(picture: &Picture, size: (usize, usize), filter: Interpolation) -> Ve
 #[test]
 fn bicubic_equals_pillow_on_a_ramp() {
     let samples = (0..64).map(|i| 4 * i).collect();
-    let ramp = Picture { width: 8, height: 8, mode: Mode::Grey, samples };
+    let ramp = Picture { width: 8, height: 8, mode: Channels::Grey, samples };
     let bicubic = |size| resized(&ramp, size, Interpolation::Bicubic);
     assert_eq!(bicubic((4, 4)), [19, 27, 35, 43, 81, 89, 97, 105, 147, 155, 163, 171, 209, 217, 225, 233]);
     assert_eq!(bicubic((3, 3)), [33, 43, 53, 116, 126, 136, 199, 209, 219]);
@@ -68,7 +69,7 @@ fn a_window_shows_what_the_whole_shows() {
 
 #[test]
 fn longest_pads_with_black() {
-    let picture = Picture { width: 4, height: 2, mode: Mode::Rgb, samples: vec![255; 24] };
+    let picture = Picture { width: 4, height: 2, mode: Channels::Rgb, samples: vec![255; 24] };
     let preprocess = Preprocess {
         size: 4,
         mean: [0.0; 3],
@@ -88,21 +89,21 @@ fn hugging_faces_crop_begins_at_the_lower_half() {
         Preprocess { mean: [0.0; 3], std: [1.0 / 255.0; 3], library: Library::HuggingFace, ..Preprocess::default() };
     for (width, height, corner) in [(7, 4, [1, 0]), (4, 7, [0, 1]), (5, 4, [0, 0]), (9, 4, [2, 0]), (11, 4, [3, 0])] {
         let samples = (0..height).flat_map(|y| (0..width).flat_map(move |x| [x as u8, y as u8, 0])).collect();
-        let picture = Picture { width, height, mode: Mode::Rgb, samples };
+        let picture = Picture { width, height, mode: Channels::Rgb, samples };
         let out = prepare(&Preprocess { size: 4, ..plain.clone() }, &picture);
         assert_eq!([out[0].round(), out[16].round()], corner.map(|side: i32| side as f32), "{width} × {height}");
     }
 }
 
 /// 6 × 5 pixels whose samples are anything.
-fn anything(mode: Mode) -> Picture {
+fn anything(mode: Channels) -> Picture {
     let samples = (0..6 * 5 * mode.channels()).map(|i| (i * 37 + 11) as u8).collect();
     Picture { width: 6, height: 5, mode, samples }
 }
 
 /// [`anything`] as a PNG whose palette has an opacity for every colour.
 fn transparent_palette() -> Vec<u8> {
-    let pixels = anything(Mode::Rgba).samples;
+    let pixels = anything(Channels::Rgba).samples;
     let (mut file, colours) = (vec![], pixels.as_chunks::<4>().0);
     let mut encoder = png::Encoder::new(&mut file, 6, 5);
     encoder.set_color(png::ColorType::Indexed);
@@ -125,17 +126,17 @@ fn each_library_sees_transparency_in_its_own_way() {
     let opaque_grey = [44, 62, 129, 180, 188, 45, 81, 139, 200, 172, 41, 94, 147, 214, 143, 43];
     let nearest = [11, 51, 199, 239, 131, 171, 63, 103, 115, 155, 47, 87, 235, 19, 167, 207];
     let palette = decode(&transparent_palette()).unwrap();
-    assert_eq!(red(Library::HuggingFace, &anything(Mode::Rgba)), over_white);
+    assert_eq!(red(Library::HuggingFace, &anything(Channels::Rgba)), over_white);
     assert_eq!(red(Library::HuggingFace, &palette), over_white);
-    assert_eq!(red(Library::HuggingFace, &anything(Mode::GreyAlpha)), over_white_grey);
-    assert_eq!(red(Library::HuggingFace, &anything(Mode::Grey)), opaque_grey);
+    assert_eq!(red(Library::HuggingFace, &anything(Channels::GreyAlpha)), over_white_grey);
+    assert_eq!(red(Library::HuggingFace, &anything(Channels::Grey)), opaque_grey);
     assert_eq!(red(Library::OpenClip, &palette), nearest);
 }
 
 /// A strip whose resized form would not fit any memory is cropped before it is made.
 #[test]
 fn a_very_long_picture_is_cheap() {
-    let strip = Picture { width: 20_000, height: 1, mode: Mode::Rgb, samples: vec![7; 60_000] };
+    let strip = Picture { width: 20_000, height: 1, mode: Channels::Rgb, samples: vec![7; 60_000] };
     let out = prepare(&Preprocess { mean: [0.0; 3], std: [1.0; 3], ..Preprocess::default() }, &strip);
     assert!(out.iter().all(|&v| v == 7.0 / 255.0));
 }
@@ -191,7 +192,7 @@ proptest! {
     fn any_size_and_mode_never_panics(
         width in 1..70usize, height in 1..70usize, size in 1..50usize, mode in 0..6usize, resize in 0..3usize,
     ) {
-        let mode = [Mode::Grey, Mode::GreyAlpha, Mode::Rgb, Mode::Rgba, Mode::Palette, Mode::PaletteAlpha][mode];
+        let mode = [Channels::Grey, Channels::GreyAlpha, Channels::Rgb, Channels::Rgba, Channels::Palette, Channels::PaletteAlpha][mode];
         let resize_mode = [ResizeMode::Shortest, ResizeMode::Longest, ResizeMode::Squash][resize];
         let library = if width % 2 == 0 { Library::OpenClip } else { Library::HuggingFace };
         let preprocess = Preprocess { size, resize_mode, library, ..Preprocess::default() };

@@ -1,8 +1,8 @@
 //! WebDataset shards: names, grouping, order and resuming.
 
-use clip::input::braces::expand;
-use clip::input::random::rng;
-use clip::input::*;
+use clipwright::datasets::braces::expand;
+use clipwright::random::rng;
+use clipwright::{batches::*, datasets::*, error::*, pictures::*, text::*};
 use proptest::prelude::*;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};

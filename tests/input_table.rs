@@ -1,7 +1,7 @@
 //! Pictures from a table: what is read, what is skipped, and how the skipped is named.
 
-use clip::input::random::rng;
-use clip::input::*;
+use clipwright::random::rng;
+use clipwright::{batches::*, datasets::*, error::*, pictures::*, text::*};
 use proptest::prelude::*;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! The tokenizer against OpenCLIP's, and its own promises.
 
-use clip::input::clean::clean;
-use clip::input::tokenizer::{END_OF_TEXT, START_OF_TEXT, Tokenizer};
+use clipwright::text::clean::clean;
+use clipwright::text::tokenizer::{END_OF_TEXT, START_OF_TEXT, Tokenizer};
 use proptest::prelude::*;
 use serde::Deserialize;
 use std::sync::LazyLock;

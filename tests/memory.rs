@@ -4,13 +4,13 @@ mod support {
     pub mod tiny;
 }
 
-use clip::loss::info_nce::{self, Saved, Scratch};
-use clip::loss::positives::Positives;
-use clip::models::Config;
-use clip::models::clip::Model;
-use clip::optim::adamw::Hyper;
-use clip::train::step::Trainer;
-use clip::tree::Arena;
+use clipwright::loss::info_nce::{self, Saved, Scratch};
+use clipwright::loss::positives::Positives;
+use clipwright::models::clip::Config;
+use clipwright::models::clip::model::Model;
+use clipwright::optim::adamw::Hyper;
+use clipwright::train::step::Trainer;
+use clipwright::tree::Arena;
 use ndarray::Array2;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};

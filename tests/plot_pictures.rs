@@ -1,12 +1,13 @@
 //! The pictures have the stated size, show something, and survive odd input. With `PLOT_DIR` set they are kept there,
 //! to be looked at.
 
-use clip::eval::metrics::{Evaluation, Metrics, Step};
-use clip::eval::report::{Report, Row, ZeroShot};
-use clip::eval::retrieval::{Recall, Retrieval};
-use clip::eval::zero_shot::TopK;
-use clip::plot::sheet::{Entry, Guess, sheet};
-use clip::plot::{curves, matrix::similarity_matrix, save};
+use clipwright::app::plot::matrix::similarity_matrix;
+use clipwright::app::plot::sheet::{Entry, Guess, sheet};
+use clipwright::app::plot::{curves, save};
+use clipwright::eval::report::{Report, Row, ZeroShot};
+use clipwright::eval::retrieval::{Recall, Retrieval};
+use clipwright::eval::zero_shot::TopK;
+use clipwright::train::log::{Evaluation, Metrics, Step};
 use image::{RgbImage, imageops};
 use ndarray::Array2;
 use rand::{RngExt, SeedableRng};

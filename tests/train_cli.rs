@@ -1,8 +1,8 @@
 //! The `train` program as its users meet it: whole runs, killed and interrupted ones, and mistakes.
 
-use clip::checkpoint::safetensors::Reader;
-use clip::checkpoint::{Checkpoint, Overrides};
-use clip::eval::metrics::Metrics;
+use clipwright::checkpoint::safetensors::Reader;
+use clipwright::checkpoint::{Checkpoint, Overrides};
+use clipwright::train::log::Metrics;
 use image::{Rgb, RgbImage};
 use serde_json::json;
 use std::fs;
@@ -123,7 +123,7 @@ fn a_run_leaves_a_model_numbers_and_pictures() {
     assert!(metrics.evaluations.len() > 2);
     let loss = |i: usize| metrics.steps[i].loss;
     assert!(loss(metrics.steps.len() - 1) < 0.8 * loss(0), "from {} to {}", loss(0), loss(metrics.steps.len() - 1));
-    let (model, _) = clip::checkpoint::load_model(&run).unwrap();
+    let (model, _) = clipwright::checkpoint::load_model(&run).unwrap();
     assert_eq!(model.config.embed_dim, 16);
     assert_eq!(saved_steps(&run), Some(STEPS));
 
@@ -274,8 +274,8 @@ fn a_trained_model_can_be_tuned_further() {
     let flags = ["--pretrained", "runs/first", "--lock-image", "--epochs", "2"];
     succeeded(&bench.training("second", &flags).output().unwrap());
     let visual = |name: &str| {
-        let (model, _) = clip::checkpoint::load_model(&bench.run_folder(name)).unwrap();
-        let n = clip::params::count(&model.params.spec.visual);
+        let (model, _) = clipwright::checkpoint::load_model(&bench.run_folder(name)).unwrap();
+        let n = clipwright::params::count(&model.params.spec.visual);
         model.params.flat[..n].to_vec()
     };
     assert!(visual("first") == visual("second"));

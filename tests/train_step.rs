@@ -4,15 +4,16 @@ mod support {
     pub mod tiny;
 }
 
-use clip::models::clip::Model;
-use clip::models::visual::Visual;
-use clip::models::{Config, Keep, Mode, Workspace, visual};
-use clip::optim::adamw::Hyper;
-use clip::optim::running::MOMENTUM;
-use clip::params::{Role, count, for_each};
-use clip::train::step::Pairs;
-use clip::train::step::Trainer;
-use clip::tree::{Arena, Path};
+use clipwright::models::clip::model::Model;
+use clipwright::models::clip::visual::Visual;
+use clipwright::models::clip::{Config, visual};
+use clipwright::models::{Keep, Mode, Workspace};
+use clipwright::optim::adamw::Hyper;
+use clipwright::optim::running::MOMENTUM;
+use clipwright::params::{Role, count, for_each};
+use clipwright::train::step::Pairs;
+use clipwright::train::step::Trainer;
+use clipwright::tree::{Arena, Path};
 use ndarray::{Array2, s};
 use support::tiny::{Batch, config, resnet};
 
@@ -93,8 +94,8 @@ fn observed(model: &Model, batch: &Pairs, range: std::ops::Range<usize>) -> (Vec
     let (y, mode) = (features.view_mut(), Mode::Training(Keep::All));
     visual::forward(&p.visual, &shape, images, mode, y, &mut workspace, &mut scratch);
     let spec = shape.spec();
-    let mut grads = vec![0.0; clip::params::len(&spec)];
-    let g = &mut clip::params::view_mut(&spec, &mut grads);
+    let mut grads = vec![0.0; clipwright::params::len(&spec)];
+    let g = &mut clipwright::params::view_mut(&spec, &mut grads);
     visual::backward(&p.visual, &shape, images, features.view(), &mut workspace, &mut scratch, g);
     (grads[count(&spec)..].to_vec(), features)
 }
@@ -152,7 +153,7 @@ fn a_micro_batch_goes_forward_twice_with_the_same_bits() {
 #[test]
 fn what_is_not_finite_moves_nothing() {
     let mut model = Model::new(resnet(8), 1);
-    clip::params::view_mut(&model.params.spec, &mut model.params.flat).text.ln_final.bias[0] = f32::NAN;
+    clipwright::params::view_mut(&model.params.spec, &mut model.params.flat).text.ln_final.bias[0] = f32::NAN;
     let before = model.params.flat.clone();
     let mut trainer = Trainer::new(model, Hyper::RESNET);
     trainer.gradients(&Batch::of(&resnet(8), 4, 0).pairs(), 4);

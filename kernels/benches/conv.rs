@@ -4,11 +4,11 @@
 //! cargo bench -p kernels --bench conv              all
 //! cargo bench -p kernels --bench conv -- 3x3       those whose name has "3x3"
 
+use clipwright_kernels::conv::{Conv, Weights, backward_inputs, backward_weights, forward};
+use clipwright_kernels::gemm::{gemm, peak::fma_peak_gflops};
+use clipwright_kernels::isa::Isa;
+use clipwright_kernels::{Epilogue, Mat, MatMut};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group};
-use kernels::conv::{Conv, Weights, backward_inputs, backward_weights, forward};
-use kernels::gemm::{gemm, peak::fma_peak_gflops};
-use kernels::isa::Isa;
-use kernels::{Epilogue, Mat, MatMut};
 
 /// Height and width, inputs, outputs, kernel, stride.
 const LAYERS: &[(usize, usize, usize, usize, usize)] = &[
@@ -143,7 +143,7 @@ criterion_group! {
 
 /// From inside the pool, as a model does it: see `in_pool`.
 fn main() {
-    kernels::in_pool(|| {
+    clipwright_kernels::in_pool(|| {
         benches();
         Criterion::default().configure_from_args().final_summary();
     });

@@ -5,11 +5,11 @@
 //! cargo bench -p kernels --bench gemm            all
 //! cargo bench -p kernels --bench gemm -- mlp     those whose name has "mlp"
 
+use clipwright_kernels::gemm::{Backend, Panels, gemm_by, gemm_panels, peak::fma_peak_gflops};
+use clipwright_kernels::isa::Isa;
+use clipwright_kernels::memory::Floats;
+use clipwright_kernels::{Epilogue, Mat, MatMut};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group};
-use kernels::gemm::{Backend, Panels, gemm_by, gemm_panels, peak::fma_peak_gflops};
-use kernels::isa::Isa;
-use kernels::memory::Floats;
-use kernels::{Epilogue, Mat, MatMut};
 use std::hint::black_box;
 
 /// Which of a linear layer's three products, x having `rows` rows.
@@ -192,7 +192,7 @@ criterion_group! {
 
 /// From inside the pool, as a model does it: see `in_pool`.
 fn main() {
-    kernels::in_pool(|| {
+    clipwright_kernels::in_pool(|| {
         benches();
         Criterion::default().configure_from_args().final_summary();
     });

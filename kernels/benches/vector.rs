@@ -1,9 +1,9 @@
 //! The vector kernels at the shapes of ViT-B/32 and its text tower: each result is checked, then timed.
 //! `cargo bench -p kernels --bench vector -- attention`
 
+use clipwright_kernels::attention::{self, DQkv, Heads, HeadsMut, Layout};
+use clipwright_kernels::{Activation, Write, adamw, embedding, info_nce, layer_norm, reduce};
 use criterion::{Criterion, Throughput, criterion_group};
-use kernels::attention::{self, DQkv, Heads, HeadsMut, Layout};
-use kernels::{Activation, Write, adamw, embedding, info_nce, layer_norm, reduce};
 use std::hint::black_box;
 
 /// Some numbers in [−1, 1).
@@ -184,7 +184,7 @@ criterion_group! {
 
 /// From inside the pool, as a model does it: see `in_pool`.
 fn main() {
-    kernels::in_pool(|| {
+    clipwright_kernels::in_pool(|| {
         benches();
         Criterion::default().configure_from_args().final_summary();
     });

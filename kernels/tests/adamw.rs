@@ -1,8 +1,8 @@
 //! AdamW against its definition in f64.
 mod support;
 
-use kernels::adamw::{Step, naive, step, step_on};
-use kernels::isa::Isa;
+use clipwright_kernels::adamw::{Step, naive, step, step_on};
+use clipwright_kernels::isa::Isa;
 use support::{assert_close, assert_same_bits, random};
 
 fn scalars(step: u64) -> Step {

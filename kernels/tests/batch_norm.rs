@@ -1,11 +1,11 @@
 //! Batch normalisation against its definition in f64.
 mod support;
 
-use kernels::batch_norm::{
+use clipwright_kernels::batch_norm::{
     EPS, Gate, Norm, Residual, backward, backward_on, naive, normalize, normalize_on, scratch_len, statistics,
     statistics_on,
 };
-use kernels::isa::Isa;
+use clipwright_kernels::isa::Isa;
 use support::{assert_close, assert_same_bits, random};
 
 /// Rows, channels: one row, one channel, fewer and more than a block of either, several pieces.

@@ -1,8 +1,8 @@
 //! Look-up and scatter against their definitions: bit for bit, for additions happen in the same order.
 mod support;
 
-use kernels::embedding::*;
-use kernels::isa::Isa;
+use clipwright_kernels::embedding::*;
+use clipwright_kernels::isa::Isa;
 use support::{assert_same_bits, random};
 
 fn index(n: usize, rows: usize) -> Vec<u32> {

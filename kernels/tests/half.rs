@@ -1,8 +1,8 @@
 //! Products with rows of f16 against their definition in f64.
 mod support;
 
-use kernels::half::*;
-use kernels::isa::Isa;
+use clipwright_kernels::half::*;
+use clipwright_kernels::isa::Isa;
 use support::{assert_close, random};
 
 #[test]

@@ -1,8 +1,8 @@
 //! Row normalisation against its definition in f64.
 mod support;
 
-use kernels::isa::Isa;
-use kernels::normalize::*;
+use clipwright_kernels::isa::Isa;
+use clipwright_kernels::normalize::*;
 use support::{assert_close, assert_same_bits, random};
 
 #[test]

@@ -1,8 +1,8 @@
 //! Sums against their definitions in f64.
 mod support;
 
-use kernels::isa::Isa;
-use kernels::reduce::*;
+use clipwright_kernels::isa::Isa;
+use clipwright_kernels::reduce::*;
 use support::{assert_close, assert_same_bits, random};
 
 #[test]

@@ -1,7 +1,7 @@
 //! `cargo run --release --bin train`
 
 use clap::Parser;
-use clip::train::{Cli, Outcome, run};
+use clipwright::app::train::{Cli, Outcome, run};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 

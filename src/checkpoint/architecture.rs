@@ -1,7 +1,7 @@
 //! What a checkpoint's towers look like, whatever says so.
 
-use crate::models::config::ConfigError;
-use crate::models::{Config, TextConfig, VisionConfig, text, visual};
+use crate::models::clip::config::ConfigError;
+use crate::models::clip::{Config, TextConfig, VisionConfig, text, visual};
 use crate::params::Spec;
 use crate::tree::{Path as TreePath, Tree};
 use kernels::Activation;

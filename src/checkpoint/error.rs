@@ -1,7 +1,7 @@
 //! Why a checkpoint could not be read or written.
 
 use super::names::Tower;
-use crate::models::config::ConfigError;
+use crate::models::clip::config::ConfigError;
 use std::path::PathBuf;
 
 /// Every message names the file.

@@ -4,8 +4,8 @@
 //! image towers.
 
 use super::architecture::Architecture;
-use crate::models::config::{REDUCTION, mlp_ratio};
-use crate::models::{Layers, TextConfig, VisionConfig};
+use crate::models::clip::config::{REDUCTION, mlp_ratio};
+use crate::models::clip::{Layers, TextConfig, VisionConfig};
 use kernels::Activation;
 
 /// The width of a head unless [`WIDER_HEADS`] says otherwise.
@@ -108,7 +108,7 @@ impl File<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::models::Config;
+    use crate::models::clip::Config;
     use std::collections::HashMap;
 
     #[test]

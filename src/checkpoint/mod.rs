@@ -34,7 +34,7 @@ pub use open::{ActivationSource, Checkpoint, Overrides};
 pub use openclip::ConfigFile;
 pub use save::{Format, save, save_model};
 
-use crate::models::clip;
+use crate::models::clip::model;
 use crate::params::{Params, Spec};
 use crate::tree::{Path as TreePath, Tree};
 use names::Scheme;
@@ -48,7 +48,7 @@ pub const WEIGHTS: &str = "open_clip_model.safetensors";
 pub const CONFIG: &str = "open_clip_config.json";
 
 /// A whole CLIP, from a folder or a file of weights.
-pub fn load_model(path: &Path) -> Result<(clip::Model, ConfigFile), CheckpointError> {
+pub fn load_model(path: &Path) -> Result<(model::Model, ConfigFile), CheckpointError> {
     Checkpoint::open(path, &Overrides::default())?.model()
 }
 

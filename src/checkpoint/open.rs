@@ -5,11 +5,11 @@ use super::names::{Scheme, Tower, is_openai_file};
 use super::openclip::ConfigFile;
 use super::weights::Weights;
 use super::{CONFIG, CheckpointError, WEIGHTS, hugging_face, infer, positions, preprocessor, read_json};
-use crate::input::Preprocess;
-use crate::models::clip::{self, Model};
-use crate::models::text::Text;
-use crate::models::visual::{Shape, Visual};
+use crate::models::clip::model::{self, Model};
+use crate::models::clip::text::Text;
+use crate::models::clip::visual::{Shape, Visual};
 use crate::params::{Params, Spec};
+use crate::pictures::Preprocess;
 use crate::tree::{Path as TreePath, Tree};
 use kernels::Activation;
 use std::fmt;
@@ -166,7 +166,7 @@ impl Checkpoint {
             let image = self.architecture.vision.is_none();
             return Err(self.no_tower(if image { Tower::Image } else { Tower::Text }));
         };
-        let params = self.load(clip::spec(&config), &TreePath::ROOT)?;
+        let params = self.load(model::spec(&config), &TreePath::ROOT)?;
         let file = ConfigFile { model_cfg: config.clone(), preprocess_cfg: self.preprocess.clone() };
         Ok((Model { config, params }, file))
     }

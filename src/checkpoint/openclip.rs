@@ -1,9 +1,9 @@
 //! `open_clip_config.json`.
 
 use super::{CheckpointError, read_json};
-use crate::input::Preprocess;
-use crate::io::write_atomic;
-use crate::models::Config;
+use crate::files::write_atomic;
+use crate::models::clip::Config;
+use crate::pictures::Preprocess;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::io::Error;

@@ -2,9 +2,9 @@
 //!
 //! The row of the class token is kept; the others, a g × g grid of vectors, are resampled to the new grid like a picture
 //! of d channels: separable, Keys' cubic with a = −½, widened when shrinking (antialiased), edges not aligned. As
-//! OpenCLIP's `resize_pos_embed`; the weights are those that pictures are resized with ([`crate::input::resize`]).
+//! OpenCLIP's `resize_pos_embed`; the weights are those that pictures are resized with ([`crate::pictures::resize`]).
 
-use crate::input::resize::{Interpolation, Span};
+use crate::pictures::resize::{Interpolation, Span};
 
 /// From `old` (1+g²,d) to `new` (1+h²,d).
 ///

@@ -1,7 +1,7 @@
 //! `preprocessor_config.json` of Hugging Face's `CLIPImageProcessor`, in and out.
 
 use super::decimal;
-use crate::input::{Interpolation, Library, Preprocess, ResizeMode};
+use crate::pictures::{Interpolation, Library, Preprocess, ResizeMode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 

@@ -6,7 +6,7 @@
 
 use super::dtype::Dtype;
 use super::{CheckpointError, check};
-use crate::io::{read_exact_at, write_atomic};
+use crate::files::{read_exact_at, write_atomic};
 use safetensors::tensor::{Metadata, TensorInfo};
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 use std::borrow::Cow;

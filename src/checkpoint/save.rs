@@ -6,8 +6,8 @@ use super::openclip::ConfigFile;
 use super::safetensors::{Tensor, write};
 use super::weights::transpose;
 use super::{CONFIG, CheckpointError, WEIGHTS, hugging_face, preprocessor, tokenizer_files};
-use crate::io::write_atomic;
-use crate::models::clip::{self, Model};
+use crate::files::write_atomic;
+use crate::models::clip::model::{self, Model};
 use crate::params::{Params, Role, Spec};
 use crate::tree::Path as TreePath;
 use serde::Serialize;
@@ -79,7 +79,7 @@ fn make(folder: &Path) -> Result<(), CheckpointError> {
 
 fn write_tensors(
     path: &Path,
-    params: &Params<clip::Clip<Spec>>,
+    params: &Params<model::ClipParams<Spec>>,
     scheme: &Scheme,
     dtype: Dtype,
 ) -> Result<(), CheckpointError> {

@@ -1,14 +1,14 @@
 //! CLIP's tokenizer as Hugging Face's `CLIPTokenizer` loads it: `tokenizer.json`, and `vocab.json` and `merges.txt` for
 //! versions before 5.
 //!
-//! It splits text as [`crate::input::tokenizer`] does, but cleans it less: no HTML entities, no mojibake.
+//! It splits text as [`crate::text::tokenizer`] does, but cleans it less: no HTML entities, no mojibake.
 
 use super::CheckpointError;
 use super::save::write_json;
-use crate::input::tokenizer::{END_OF_TEXT, START_OF_TEXT, Vocabulary};
-use crate::io::write_atomic;
-use crate::models::TextConfig;
-use crate::models::config::VOCAB_SIZE;
+use crate::files::write_atomic;
+use crate::models::clip::TextConfig;
+use crate::models::clip::config::VOCAB_SIZE;
+use crate::text::tokenizer::{END_OF_TEXT, START_OF_TEXT, Vocabulary};
 use serde_json::{Map, Value, json};
 use std::path::Path;
 

@@ -19,7 +19,7 @@
 use super::lbfgs::{self, Minimum};
 use super::rank::{Rank, recall};
 use super::zero_shot::TopK;
-use crate::input::random::rng;
+use crate::random::rng;
 use ndarray::linalg::general_mat_mul;
 use ndarray::{Array2, ArrayView1, ArrayView2, ArrayViewMut2, Axis, Slice};
 use rand::seq::SliceRandom;

@@ -12,15 +12,12 @@
 //! | [`lbfgs`] | where is a convex function smallest? |
 //! | [`baseline`] | how far do raw pixels and gradient histograms get? |
 //! | [`report`] | all of it in one table |
-//! | [`metrics`] | the log of a run, one JSON object a line |
-//! | [`collapse`] | is the training dead, and why? |
+//! | [`exam`] | how good is a model on the embedded emoji, or on pairs of its user? |
 
 pub mod baseline;
-pub mod collapse;
-pub mod embed;
+pub mod exam;
 pub mod lbfgs;
 pub mod linear_probe;
-pub mod metrics;
 pub mod rank;
 pub mod report;
 pub mod retrieval;

@@ -3,8 +3,8 @@
 //! A model that was trained on captions knows "a photo of a crane." better than "crane"; the mean over many sentences
 //! ([`class_embeddings`]) is better still. Source: Radford et al. 2021, §3.1.4.
 
-use super::embed::Embed;
 use super::zero_shot::class_embeddings;
+use crate::embed::batched::Embed;
 use ndarray::{Array2, Axis, concatenate};
 
 /// Where the name goes.

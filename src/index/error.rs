@@ -9,7 +9,7 @@ use std::path::PathBuf;
 pub enum IndexError {
     #[error("{}: {source}", path.display())]
     Io { path: PathBuf, source: io::Error },
-    #[error("{}: no index here; make one: clip index DIR", path.display())]
+    #[error("{}: no index here; make one: clipwright index DIR", path.display())]
     None { path: PathBuf },
     #[error("{}: not an index that can be used: {reason}", path.display())]
     Broken { path: PathBuf, reason: String },

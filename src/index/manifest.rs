@@ -1,7 +1,7 @@
 //! `index.json`: what of an index counts.
 
 use super::{IndexError, ModelId};
-use crate::io::write_atomic;
+use crate::files::write_atomic;
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::io;

@@ -2,8 +2,8 @@
 
 use super::IndexError;
 use crate::checkpoint::Checkpoint;
-use crate::input::random::key;
-use crate::io::read_exact_at;
+use crate::files::read_exact_at;
+use crate::random::key;
 use kernels::Activation;
 use serde::{Deserialize, Serialize};
 use std::fmt;

@@ -1,8 +1,8 @@
 //! Picture files to normalised pixels, on all threads, one batch ahead of the model.
 
 use super::{Found, Skipped};
-use crate::input::{Preprocess, Scratch, decode};
 use crate::layers::patch_embed::CHANNELS;
+use crate::pictures::{Preprocess, Scratch, decode};
 use ndarray::ArrayView2;
 use rayon::prelude::*;
 use std::path::Path;

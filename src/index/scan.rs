@@ -1,7 +1,7 @@
 //! Finding the pictures below a folder.
 
 use super::{Entry, IndexError};
-use crate::input::folder::is_picture;
+use crate::pictures::folder::is_picture;
 use serde::{Serialize, Serializer};
 use std::fs::Metadata;
 use std::path::{Path, PathBuf};

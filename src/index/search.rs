@@ -3,7 +3,7 @@
 use super::entry::{at_line, lines};
 use super::store::check_length;
 use super::{Entry, IndexError, Manifest};
-use crate::io::read_exact_at;
+use crate::files::read_exact_at;
 use kernels::half;
 use rayon::prelude::*;
 use std::cmp::{Ordering, Reverse};

@@ -2,7 +2,7 @@
 
 use super::entry::Entry;
 use super::{IndexError, Manifest, ModelId};
-use crate::io::read_exact_at;
+use crate::files::read_exact_at;
 use half::f16;
 use ndarray::ArrayView2;
 use std::fs::{self, File, OpenOptions, TryLockError};

@@ -2,8 +2,8 @@
 
 use super::prepare::{Batch, batches};
 use super::{Entry, Found, IndexError, Scan, Skipped, Store};
-use crate::clip::ImageEncoder;
-use crate::models::clip::Inference;
+use crate::embed::ImageEncoder;
+use crate::models::clip::model::Inference;
 use ndarray::Axis;
 use std::collections::HashMap;
 

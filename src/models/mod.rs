@@ -1,17 +1,14 @@
-//! The two towers, the image tower of either kind, and CLIP over both, with their configurations.
+//! Model families and what they share.
+//!
+//! | file | what it knows |
+//! |---|---|
+//! | [`clip`] | CLIP: two towers and the learnt temperature |
+//! | [`tower`] | what its Transformers share |
 
 pub mod clip;
-pub mod config;
-pub mod flops;
-pub mod resnet;
-pub mod text;
 pub mod tower;
-pub mod visual;
-pub mod vit;
 
 pub use crate::layers::Keep;
-pub use clip::Clip;
-pub use config::{Config, Layers, TextConfig, VisionConfig};
 
 use crate::layers::sequences::Sequences;
 use crate::tree::Arena;

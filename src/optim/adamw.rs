@@ -1,6 +1,6 @@
 //! AdamW (Loshchilov & Hutter 2019) over a flat parameter block, with decay on matrices and tables only.
 
-use crate::models::{Config, Layers};
+use crate::models::clip::{Config, Layers};
 use crate::params::{Spec, for_each};
 use crate::tree::{Path, Tree};
 use kernels::adamw::{Step, step};

@@ -1,14 +1,16 @@
 //! Where the pairs of a run come from, and what it is judged on.
 
-use super::exam::{Depth, EmojiExam};
-use super::options::{DataOptions, DatasetType, Storage};
-use super::pairs_exam::PairsExam;
-use crate::eval::collapse::{self, Collapse};
-use crate::eval::embed::{Embed, Embedder};
+use crate::app::train::options::{DataOptions, DatasetType, Storage};
+use crate::batches::Augment;
+use crate::datasets::braces::expand;
+use crate::datasets::emoji::{Cut, Emoji, EmojiTraining, Language, Side, Vendor};
+use crate::datasets::{CsvLayout, Dataset, Shards, Table};
+use crate::embed::batched::{Embed, Embedder};
+use crate::error::{BadLimit, BadReport, InputError};
+use crate::eval::exam::emoji::{Depth, EmojiExam};
+use crate::eval::exam::pairs::PairsExam;
 use crate::eval::report::Report;
-use crate::input::braces::expand;
-use crate::input::emoji::{Cut, Emoji, EmojiTraining, Language, Side, Vendor};
-use crate::input::{Augment, BadLimit, BadReport, CsvLayout, Dataset, InputError, Shards, Table};
+use crate::train::watch::{self, Collapse};
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
@@ -199,6 +201,6 @@ impl Exam {
             }
         };
         let images = embedder.pictures(pictures.len(), |i, picture| picture.clone_from(&pictures[i]));
-        collapse::embeddings(images.view(), embedder.captions(&captions).view())
+        watch::embeddings(images.view(), embedder.captions(&captions).view())
     }
 }

@@ -3,9 +3,10 @@
 use crate::layers::{normalize, rows, rows_mut};
 use crate::loss::info_nce::{self, Loss, Saved as LossSaved, Scratch as LossScratch};
 use crate::loss::positives::Positives;
-use crate::models::clip::{Clip, MAX_LOGIT_SCALE, Model};
-use crate::models::text::{self, Captions};
-use crate::models::{Keep, Mode, Workspace, visual};
+use crate::models::clip::model::{ClipParams, MAX_LOGIT_SCALE, Model};
+use crate::models::clip::text::{self, Captions};
+use crate::models::clip::visual;
+use crate::models::{Keep, Mode, Workspace};
 use crate::optim::adamw::{AdamW, Hyper};
 use crate::optim::{clip_grad, running};
 use crate::params;
@@ -98,7 +99,7 @@ impl Trainer {
 
     /// The gradient of every parameter, as the last [`Trainer::gradients`] left it and until [`Trainer::update`]; for
     /// a buffer, what was observed.
-    pub fn grads(&self) -> Clip<&[f32]> {
+    pub fn grads(&self) -> ClipParams<&[f32]> {
         params::view(&self.model.params.spec, &self.grads)
     }
 

@@ -1,8 +1,8 @@
 //! Captions, patterns of file names, lists of texts.
 
 use super::{cases, promptly};
-use clip::input::braces::expand;
-use clip::input::{Tokenizer, clean};
+use clipwright::datasets::braces::expand;
+use clipwright::text::{Tokenizer, clean};
 use proptest::prelude::*;
 use std::sync::LazyLock;
 

@@ -2,8 +2,8 @@
 
 use super::support::folders::{HF_WEIGHTS, open, saved, tensors};
 use super::{cases, damaged, edits, promptly};
-use clip::checkpoint::safetensors::{Reader, Tensor, write};
-use clip::checkpoint::{Checkpoint, Dtype, Format, Overrides, Precision, WEIGHTS, load_model};
+use clipwright::checkpoint::safetensors::{Reader, Tensor, write};
+use clipwright::checkpoint::{Checkpoint, Dtype, Format, Overrides, Precision, WEIGHTS, load_model};
 use kernels::Activation;
 use proptest::prelude::*;
 use serde_json::{Value, json};

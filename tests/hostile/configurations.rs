@@ -2,8 +2,8 @@
 
 use super::support::folders::{HF_CONFIG, edit, open, saved};
 use super::{cases, fields, promptly};
-use clip::checkpoint::{CONFIG, ConfigFile, Format, Precision, load_model};
-use clip::input::Preprocess;
+use clipwright::checkpoint::{CONFIG, ConfigFile, Format, Precision, load_model};
+use clipwright::pictures::Preprocess;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::fs;

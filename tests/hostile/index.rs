@@ -1,7 +1,7 @@
 //! The three files of an index of pictures.
 
 use super::{cases, damaged, edits, promptly};
-use clip::index::{Entry, Index, ModelId, Store};
+use clipwright::index::{Entry, Index, ModelId, Store};
 use ndarray::Array2;
 use proptest::prelude::*;
 use serde_json::{Value, json};

@@ -1,8 +1,8 @@
 //! Picture files of all formats.
 
 use super::{cases, damaged, edits};
-use clip::input::decode::{self, decode};
-use clip::input::{Mode, Picture, Preprocess, Scratch};
+use clipwright::pictures::decode::{self, decode};
+use clipwright::pictures::{Channels, Picture, Preprocess, Scratch};
 use image::{DynamicImage, ImageFormat, RgbaImage};
 use proptest::prelude::*;
 use std::io::Cursor;
@@ -149,6 +149,6 @@ fn exif_changes_nothing() {
         let file = [&plain[..2], &[0xff, 0xe1], &length, exif, &plain[2..]].concat();
         assert_eq!(decode(&file).unwrap(), picture);
     }
-    assert_eq!((picture.width, picture.height, picture.mode), (8, 16, Mode::Rgb));
+    assert_eq!((picture.width, picture.height, picture.mode), (8, 16, Channels::Rgb));
     assert_ne!(picture, Picture::default());
 }

@@ -1,9 +1,9 @@
 //! Pairs of pictures and captions: tables, tar shards, IDX files, lists of class names.
 
 use super::{cases, damaged, edits, promptly};
-use clip::input::idx::{IdxPictures, Part};
-use clip::input::random::rng;
-use clip::input::*;
+use clipwright::datasets::idx::{IdxPictures, Part};
+use clipwright::random::rng;
+use clipwright::{datasets::*, error::*, text::*};
 use proptest::prelude::*;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,7 +1,7 @@
 //! `tokenizer.json` of a model's folder.
 
 use super::{cases, damaged, edits, fields};
-use clip::input::Tokenizer;
+use clipwright::text::Tokenizer;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::path::PathBuf;

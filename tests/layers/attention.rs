@@ -4,8 +4,8 @@ use crate::support::{
     oracle,
     trees::poisoned,
 };
-use clip::layers::attention::{self, Attention, Saved, Scratch, Shape};
-use clip::params::Spec;
+use clipwright::layers::attention::{self, Attention, Saved, Scratch, Shape};
+use clipwright::params::Spec;
 use ndarray::{Array2, ArrayView2};
 
 fn layer(shape: Shape, width: usize) -> Layer<Attention<Spec>, 2> {

@@ -1,8 +1,8 @@
 use crate::support::gradcheck::{Layer, Pass, START};
 use crate::support::{oracle, trees::poisoned};
-use clip::layers::attention_pool::{self, AttentionPool, Saved, Scratch, Shape};
-use clip::layers::{pictures, pictures_mut};
-use clip::params::{Role, Spec};
+use clipwright::layers::attention_pool::{self, AttentionPool, Saved, Scratch, Shape};
+use clipwright::layers::{pictures, pictures_mut};
+use clipwright::params::{Role, Spec};
 use rayon::ThreadPoolBuilder;
 
 /// Pictures, rows, columns; channels, heads, e.
@@ -60,7 +60,7 @@ fn same_bits_on_any_number_of_threads() {
         let (saved, scratch) = (&mut poisoned(&Saved::dims(&shape, n)), &mut poisoned(&Scratch::dims(&shape, n)));
         let dim = (n, h, w, channels);
         attention_pool::forward(&p.view(), &shape, pictures(x.view(), dim), y.view_mut(), saved);
-        let (dx_view, g_view) = (pictures_mut(dx.view_mut(), dim), &mut clip::params::view_mut(&p.spec, &mut g));
+        let (dx_view, g_view) = (pictures_mut(dx.view_mut(), dim), &mut clipwright::params::view_mut(&p.spec, &mut g));
         attention_pool::backward(&p.view(), &shape, dy.view(), dx_view, saved, scratch, g_view);
         y.into_iter().chain(dx).chain(g.to_vec()).map(f32::to_bits).collect::<Vec<_>>()
     };

@@ -1,7 +1,7 @@
 use crate::support::gradcheck::{Layer, Pass};
 use crate::support::{oracle, trees::Leaves};
-use clip::layers::{avg_pool, pictures, pictures_mut};
-use clip::params::Spec;
+use clipwright::layers::{avg_pool, pictures, pictures_mut};
+use clipwright::params::Spec;
 use kernels::Write;
 
 /// k; pictures, height, width, channels: squares that fit, and squares that leave a border.

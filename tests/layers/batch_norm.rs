@@ -2,9 +2,9 @@ use crate::support::compare::{TOLERANCE, to_f64};
 use crate::support::gradcheck::{Layer, Pass, START};
 use crate::support::oracle::{self, Relus};
 use crate::support::{random, trees::poisoned};
-use clip::layers::batch_norm::{self, BatchNorm, Gate, Residual, Saved, Scratch};
-use clip::layers::{Dim4, pictures, pictures_mut};
-use clip::params::Spec;
+use clipwright::layers::batch_norm::{self, BatchNorm, Gate, Residual, Saved, Scratch};
+use clipwright::layers::{Dim4, pictures, pictures_mut};
+use clipwright::params::Spec;
 use ndarray::{Array2, ArrayView2};
 
 /// Odd sizes, one channel, more rows than a block has, more channels than a block has.
@@ -95,7 +95,8 @@ fn folded() {
     let (mut scale, mut shift) = (vec![f32::NAN; channels], vec![f32::NAN; channels]);
     batch_norm::fold(&params.view(), &mut scale, &mut shift);
     let y = Array2::from_shape_fn(x.dim(), |(n, j)| f64::from(x[[n, j]] * scale[j] + shift[j]));
-    let expected = oracle::batch_norm_running(&clip::params::view(&params.spec, &point), x.mapv(f64::from).view());
+    let expected =
+        oracle::batch_norm_running(&clipwright::params::view(&params.spec, &point), x.mapv(f64::from).view());
     let apart = (&y - &expected).mapv(f64::abs).fold(0.0, |a: f64, &b| a.max(b));
     assert!(apart < TOLERANCE * 10.0, "{apart} apart, of at most 10");
 }

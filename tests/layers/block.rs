@@ -4,8 +4,8 @@ use crate::support::{
     oracle,
     trees::poisoned,
 };
-use clip::layers::Keep;
-use clip::layers::block::{self, Saved, Scratch};
+use clipwright::layers::Keep;
+use clipwright::layers::block::{self, Saved, Scratch};
 
 #[test]
 fn every_entry() {

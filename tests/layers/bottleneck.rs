@@ -2,9 +2,9 @@ use crate::support::compare::{assert_close, to_f64};
 use crate::support::gradcheck::{Layer, Pass};
 use crate::support::oracle::{self, Relus};
 use crate::support::{random, trees::poisoned};
-use clip::layers::bottleneck::{self, Bottleneck, InferScratch, Saved, Scratch, Shape};
-use clip::layers::{Dim4, pictures, pictures_mut};
-use clip::params::{Spec, view};
+use clipwright::layers::bottleneck::{self, Bottleneck, InferScratch, Saved, Scratch, Shape};
+use clipwright::layers::{Dim4, pictures, pictures_mut};
+use clipwright::params::{Spec, view};
 use ndarray::{Array2, ArrayView2, ArrayViewMut2};
 
 /// Blocks with and without a shortcut of their own, with and without a stride, and their pictures: odd sizes too.

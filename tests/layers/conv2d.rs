@@ -2,8 +2,8 @@ use super::shapes::INIT;
 use crate::support::compare::{compare, to_f64};
 use crate::support::gradcheck::{Layer, Pass};
 use crate::support::{oracle, random};
-use clip::layers::conv2d::{self, Conv2d, Shape};
-use clip::params::{Spec, Values};
+use clipwright::layers::conv2d::{self, Conv2d, Shape};
+use clipwright::params::{Spec, Values};
 use ndarray::{Array2, ArrayView2, ArrayView4, ArrayViewMut2, ArrayViewMut4};
 use rayon::ThreadPoolBuilder;
 

@@ -6,15 +6,16 @@ use crate::support::{
     random,
     trees::{poisoned, poisoned_arena},
 };
-use clip::layers::block::{self, Block, Size};
-use clip::layers::sequences::Sequences;
-use clip::layers::{pooled_block, projection};
-use clip::models::clip::{Inference, Model};
-use clip::models::text::{self, Captions};
-use clip::models::visual;
-use clip::models::{Config, Keep, Mode, Workspace};
-use clip::params::{self, Params, Spec};
-use clip::tree::Path;
+use clipwright::layers::block::{self, Block, Size};
+use clipwright::layers::sequences::Sequences;
+use clipwright::layers::{pooled_block, projection};
+use clipwright::models::clip::Config;
+use clipwright::models::clip::model::{Inference, Model};
+use clipwright::models::clip::text::{self, Captions};
+use clipwright::models::clip::visual;
+use clipwright::models::{Keep, Mode, Workspace};
+use clipwright::params::{self, Params, Spec};
+use clipwright::tree::Path;
 use kernels::gemm::Backend;
 use ndarray::{Array2, ArrayView2, s};
 

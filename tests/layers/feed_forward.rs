@@ -4,9 +4,9 @@ use crate::support::{
     oracle,
     trees::{Pair, poisoned},
 };
-use clip::layers::Keep;
-use clip::layers::feed_forward::{self, FeedForward, Saved, Scratch};
-use clip::layers::{layer_norm::LayerNorm, mlp::Mlp};
+use clipwright::layers::Keep;
+use clipwright::layers::feed_forward::{self, FeedForward, Saved, Scratch};
+use clipwright::layers::{layer_norm::LayerNorm, mlp::Mlp};
 
 #[test]
 fn every_entry() {

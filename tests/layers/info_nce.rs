@@ -4,9 +4,9 @@ use crate::support::{
     oracle_models,
     trees::{Leaves, poisoned},
 };
-use clip::loss::info_nce::{self, Saved, Scratch};
-use clip::loss::positives::Positives;
-use clip::params::Spec;
+use clipwright::loss::info_nce::{self, Saved, Scratch};
+use clipwright::loss::positives::Positives;
+use clipwright::params::Spec;
 use ndarray::{Array2, ArrayView2};
 
 type Loss = Layer<Leaves<Spec, 1>, 2>;

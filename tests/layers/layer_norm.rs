@@ -3,7 +3,7 @@ use crate::support::{
     oracle,
     trees::poisoned,
 };
-use clip::layers::layer_norm::{self, LayerNorm, Saved};
+use clipwright::layers::layer_norm::{self, LayerNorm, Saved};
 use kernels::Write;
 use ndarray::Array2;
 

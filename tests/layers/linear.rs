@@ -3,8 +3,8 @@ use crate::support::{
     gradcheck::{Layer, Pass},
     oracle,
 };
-use clip::layers::linear::{self, Linear};
-use clip::params::Spec;
+use clipwright::layers::linear::{self, Linear};
+use clipwright::params::Spec;
 use ndarray::{Array2, Zip};
 
 /// rows, inputs, outputs

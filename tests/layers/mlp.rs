@@ -3,7 +3,7 @@ use crate::support::{
     gradcheck::{Layer, Pass},
     oracle,
 };
-use clip::layers::mlp::{self, Mlp};
+use clipwright::layers::mlp::{self, Mlp};
 use ndarray::Array2;
 
 #[test]

@@ -6,15 +6,15 @@ use crate::support::{
     oracle_models, random,
     trees::{flatten, poisoned_arena},
 };
-use clip::loss::positives::Positives;
-use clip::models::clip::{INIT_LOGIT_SCALE, Model, spec};
-use clip::models::text::{self, Text};
-use clip::models::visual::{self, Visual};
-use clip::models::{Keep, Mode, Workspace};
-use clip::optim::adamw::Hyper;
-use clip::params::{self, Spec, view};
-use clip::train::step::{Pairs, Trainer};
-use clip::tree::Tree;
+use clipwright::loss::positives::Positives;
+use clipwright::models::clip::model::{INIT_LOGIT_SCALE, Model, spec};
+use clipwright::models::clip::text::{self, Text};
+use clipwright::models::clip::visual::{self, Visual};
+use clipwright::models::{Keep, Mode, Workspace};
+use clipwright::optim::adamw::Hyper;
+use clipwright::params::{self, Spec, view};
+use clipwright::train::step::{Pairs, Trainer};
+use clipwright::tree::Tree;
 use ndarray::{Array2, ArrayView2};
 
 /// Towers of 1, 2 and 3 blocks with each activation.

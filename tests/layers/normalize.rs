@@ -3,7 +3,7 @@ use crate::support::{
     oracle,
     trees::Leaves,
 };
-use clip::layers::normalize;
+use clipwright::layers::normalize;
 use ndarray::Array2;
 
 #[test]

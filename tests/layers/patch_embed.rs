@@ -4,8 +4,8 @@ use crate::support::{
     oracle,
     trees::poisoned,
 };
-use clip::layers::patch_embed::{self, CHANNELS, Grid, PatchEmbed, Scratch};
-use clip::params::Spec;
+use clipwright::layers::patch_embed::{self, CHANNELS, Grid, PatchEmbed, Scratch};
+use clipwright::params::Spec;
 
 fn spec(grid: Grid, width: usize) -> PatchEmbed<Spec> {
     PatchEmbed {

@@ -7,9 +7,9 @@ use crate::support::{
     oracle,
     trees::{Leaves, poisoned},
 };
-use clip::layers::layer_norm::{self, LayerNorm, Saved};
-use clip::layers::linear::{self, Linear};
-use clip::params::Spec;
+use clipwright::layers::layer_norm::{self, LayerNorm, Saved};
+use clipwright::layers::linear::{self, Linear};
+use clipwright::params::Spec;
 use kernels::Write;
 use kernels::attention::{DQkv, Heads, HeadsMut, Layout};
 use ndarray::{Array2, ArrayView2, ArrayViewMut2, s};

@@ -4,11 +4,11 @@ use crate::support::{
     oracle,
     trees::poisoned,
 };
-use clip::layers::Keep;
-use clip::layers::block::{Block, Size};
-use clip::layers::pooled_block::{self, Saved, Scratch};
-use clip::layers::sequences::Sequences;
-use clip::params::Spec;
+use clipwright::layers::Keep;
+use clipwright::layers::block::{Block, Size};
+use clipwright::layers::pooled_block::{self, Saved, Scratch};
+use clipwright::layers::sequences::Sequences;
+use clipwright::params::Spec;
 use ndarray::{Array2, ArrayView2};
 
 fn layer(size: &Size, sequences: &Sequences) -> Layer<Block<Spec>, 1> {

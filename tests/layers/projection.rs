@@ -4,8 +4,8 @@ use crate::support::{
     oracle,
     trees::Leaves,
 };
-use clip::layers::projection;
-use clip::params::Spec;
+use clipwright::layers::projection;
+use clipwright::params::Spec;
 
 #[test]
 fn every_entry() {

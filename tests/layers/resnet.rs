@@ -4,9 +4,9 @@ use crate::support::compare::{assert_close, to_f64};
 use crate::support::gradcheck::{Layer, Pass};
 use crate::support::oracle::{self, Relus};
 use crate::support::{oracle_models, random, trees::poisoned_arena};
-use clip::models::resnet::{self, ResNet, Shape};
-use clip::models::{Keep, Mode, Workspace};
-use clip::params::{self, Spec, view};
+use clipwright::models::clip::resnet::{self, ResNet, Shape};
+use clipwright::models::{Keep, Mode, Workspace};
+use clipwright::params::{self, Spec, view};
 use ndarray::Array2;
 use rayon::ThreadPoolBuilder;
 

@@ -1,11 +1,11 @@
 //! Shapes that no register width and no cache block divides.
 
 use crate::support::{oracle_models::sequences, random};
-use clip::layers::block::{Block, BlockInit, Size};
-use clip::layers::sequences::{Pool, Sequences};
-use clip::models::text::Captions;
-use clip::models::{Config, Layers, TextConfig, VisionConfig};
-use clip::params::{Init, Spec};
+use clipwright::layers::block::{Block, BlockInit, Size};
+use clipwright::layers::sequences::{Pool, Sequences};
+use clipwright::models::clip::text::Captions;
+use clipwright::models::clip::{Config, Layers, TextConfig, VisionConfig};
+use clipwright::params::{Init, Spec};
 use kernels::Activation;
 use ndarray::Array2;
 

@@ -1,10 +1,10 @@
 use crate::support::gradcheck::{Layer, Pass};
 use crate::support::oracle::{self, Relus};
 use crate::support::trees::poisoned;
-use clip::layers::pictures_mut;
-use clip::layers::stem::{self, Saved, Scratch, Shape, Stem};
-use clip::layers::{conv2d, patch_embed::CHANNELS};
-use clip::params::Spec;
+use clipwright::layers::pictures_mut;
+use clipwright::layers::stem::{self, Saved, Scratch, Shape, Stem};
+use clipwright::layers::{conv2d, patch_embed::CHANNELS};
+use clipwright::params::Spec;
 use ndarray::{Array2, ArrayView2};
 
 /// The pictures have no gradient; every other entry has one.
@@ -20,7 +20,7 @@ fn every_entry() {
                 let saved = &mut poisoned(&Saved::dims(&shape, pictures));
                 let scratch = || poisoned(&Scratch::dims(&shape, pictures));
                 stem::forward(&p, &shape, images.view(), pictures_mut(y, out), saved, &mut scratch());
-                let dy = clip::layers::pictures(dy, out);
+                let dy = clipwright::layers::pictures(dy, out);
                 stem::backward(&p, &shape, images.view(), dy, saved, &mut scratch(), &mut g);
             },
         );

@@ -1,10 +1,11 @@
 //! The same bits on any number of threads: work is cut where the data says, never where the threads say.
 
 use crate::support::{random, trees::poisoned_arena};
-use clip::models::text::{self, Captions};
-use clip::models::visual;
-use clip::models::{Config, Keep, Layers, Mode, TextConfig, VisionConfig, Workspace};
-use clip::params;
+use clipwright::models::clip::text::{self, Captions};
+use clipwright::models::clip::visual;
+use clipwright::models::clip::{Config, Layers, TextConfig, VisionConfig};
+use clipwright::models::{Keep, Mode, Workspace};
+use clipwright::params;
 use ndarray::Array2;
 use rayon::ThreadPoolBuilder;
 

@@ -4,8 +4,8 @@ use crate::support::{
     oracle,
     trees::Leaves,
 };
-use clip::layers::token_embed;
-use clip::params::Spec;
+use clipwright::layers::token_embed;
+use clipwright::params::Spec;
 
 /// Tokens repeat within a sequence and across sequences, and some never occur: their gradient stays what it was.
 #[test]

@@ -1,11 +1,11 @@
 //! A folder with a model in it, and the `clip` command run there.
 
-use clip::Clip;
-use clip::checkpoint::{ConfigFile, Format, Precision, save};
-use clip::input::tokenizer::VOCABULARY;
-use clip::input::{Picture, decode};
-use clip::models::Config;
-use clip::models::clip::Model;
+use clipwright::Clip;
+use clipwright::checkpoint::{ConfigFile, Format, Precision, save};
+use clipwright::models::clip::Config;
+use clipwright::models::clip::model::Model;
+use clipwright::pictures::{Picture, decode};
+use clipwright::text::tokenizer::VOCABULARY;
 use ndarray::Array2;
 use serde_json::Value;
 use std::path::PathBuf;
@@ -45,7 +45,7 @@ impl Bench {
     }
 
     pub fn run(&self, args: &[&str]) -> Outcome {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_clip"));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_clipwright"));
         let output = command.current_dir(self.folder.path()).args(args).args(["--model", "model"]).output().unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();
         Outcome { code: output.status.code().unwrap(), out: text(output.stdout), error: text(output.stderr) }

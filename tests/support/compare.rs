@@ -1,7 +1,7 @@
 //! Tensor against tensor, with a report that says where.
 
-use clip::params::{self, Spec};
-use clip::tree::{Path, Tree};
+use clipwright::params::{self, Spec};
+use clipwright::tree::{Path, Tree};
 use ndarray::ArrayView2;
 use std::fmt;
 

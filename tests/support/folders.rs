@@ -1,9 +1,9 @@
 //! Model folders to read, change and break.
 
 use super::tiny::config;
-use clip::checkpoint::safetensors::{Reader, Tensor, write};
-use clip::checkpoint::{Checkpoint, CheckpointError, ConfigFile, Dtype, Format, Overrides, Precision, save};
-use clip::models::clip::Model;
+use clipwright::checkpoint::safetensors::{Reader, Tensor, write};
+use clipwright::checkpoint::{Checkpoint, CheckpointError, ConfigFile, Dtype, Format, Overrides, Precision, save};
+use clipwright::models::clip::model::Model;
 use serde_json::Value;
 use std::borrow::Cow;
 use std::fs;

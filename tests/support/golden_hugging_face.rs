@@ -1,8 +1,8 @@
 //! Hugging Face's CLIP against the reference: embeddings, logits, loss and the hidden states of the text tower.
 
 use super::{Io, OUTPUT, close, folders_with};
-use clip::checkpoint::{Checkpoint, Overrides};
-use clip::models::text::{Captions, hidden_states};
+use clipwright::checkpoint::{Checkpoint, Overrides};
+use clipwright::models::clip::text::{Captions, hidden_states};
 use ndarray::{Array2, ArrayView2, Axis, s};
 use safetensors::SafeTensors;
 use std::path::Path;

@@ -12,8 +12,8 @@
 
 use super::compare::{Mismatch, TOLERANCE, compare, to_f64};
 use super::random;
-use clip::params::{self, Params, Spec, Values, view};
-use clip::tree::{Path, Tree};
+use clipwright::params::{self, Params, Spec, Values, view};
+use clipwright::tree::{Path, Tree};
 use ndarray::{Array2, ArrayView2, ArrayViewMut2};
 
 /// h. With L of the order of 1 to 100, rounding contributes 1e-16·L/h ≤ 1e-9 and truncation L‴·h²/6 ≈ 1e-11·L‴: both far

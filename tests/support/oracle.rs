@@ -1,17 +1,17 @@
 //! Every layer's forward pass in f64, as plainly as it can be written: the specification that the gradients of the fast
 //! code are judged by.
 
-use clip::layers::attention::{Attention, Shape};
-use clip::layers::attention_pool::{self, AttentionPool};
-use clip::layers::batch_norm::BatchNorm;
-use clip::layers::block::{Block, Size};
-use clip::layers::bottleneck::{self, Bottleneck};
-use clip::layers::conv2d::{self, Conv2d};
-use clip::layers::layer_norm::LayerNorm;
-use clip::layers::linear::Linear;
-use clip::layers::mlp::Mlp;
-use clip::layers::patch_embed::{CHANNELS, Grid, PatchEmbed};
-use clip::layers::sequences::Sequences;
+use clipwright::layers::attention::{Attention, Shape};
+use clipwright::layers::attention_pool::{self, AttentionPool};
+use clipwright::layers::batch_norm::BatchNorm;
+use clipwright::layers::block::{Block, Size};
+use clipwright::layers::bottleneck::{self, Bottleneck};
+use clipwright::layers::conv2d::{self, Conv2d};
+use clipwright::layers::layer_norm::LayerNorm;
+use clipwright::layers::linear::Linear;
+use clipwright::layers::mlp::Mlp;
+use clipwright::layers::patch_embed::{CHANNELS, Grid, PatchEmbed};
+use clipwright::layers::sequences::Sequences;
 use kernels::Activation;
 use ndarray::{Array2, ArrayView1, ArrayView2, Axis, Zip, s};
 use std::cell::{Cell, RefCell};

@@ -4,16 +4,16 @@ use super::oracle::{
     Norm, Pictures, Relus, attention_pool, avg_pool, batch_norm, block, bottleneck as oracle_bottleneck,
     conv2d as oracle_conv2d, layer_norm, normalize, patch_embed, pooled, projection, token_embed,
 };
-use clip::layers::block::{Block, Size};
-use clip::layers::bottleneck;
-use clip::layers::conv2d;
-use clip::layers::patch_embed::CHANNELS;
-use clip::layers::sequences::{Pool, Sequences};
-use clip::loss::positives::Positives;
-use clip::models::resnet::{self, ResNet};
-use clip::models::text::{self, Captions, Text};
-use clip::models::visual::{self, Visual};
-use clip::models::vit::{self, Vit};
+use clipwright::layers::block::{Block, Size};
+use clipwright::layers::bottleneck;
+use clipwright::layers::conv2d;
+use clipwright::layers::patch_embed::CHANNELS;
+use clipwright::layers::sequences::{Pool, Sequences};
+use clipwright::loss::positives::Positives;
+use clipwright::models::clip::resnet::{self, ResNet};
+use clipwright::models::clip::text::{self, Captions, Text};
+use clipwright::models::clip::visual::{self, Visual};
+use clipwright::models::clip::vit::{self, Vit};
 use ndarray::{Array2, ArrayView2, Axis};
 
 /// Either image encoder, as in training.

@@ -1,7 +1,7 @@
 //! Random tensors; the same on every machine and in every run.
 
-use clip::params::{Params, Spec, for_each};
-use clip::tree::{Path, Tree};
+use clipwright::params::{Params, Spec, for_each};
+use clipwright::tree::{Path, Tree};
 use ndarray::Array2;
 use rand::{RngExt, SeedableRng};
 use rand_distr::StandardNormal;

@@ -1,8 +1,8 @@
 //! Two tiny CLIPs and random batches for it.
 
-use clip::models::text::Captions;
-use clip::models::{Config, Layers, TextConfig, VisionConfig};
-use clip::train::step::Pairs;
+use clipwright::models::clip::text::Captions;
+use clipwright::models::clip::{Config, Layers, TextConfig, VisionConfig};
+use clipwright::train::step::Pairs;
 use ndarray::Array2;
 use rand::{RngExt, SeedableRng};
 use rand_distr::StandardNormal;

@@ -1,6 +1,6 @@
 //! Trees that only tests need.
 
-use clip::tree::{Arena, Dim, Path, Tree};
+use clipwright::tree::{Arena, Dim, Path, Tree};
 use ndarray::ArrayViewMut2;
 
 /// A handful of named leaves: for a layer whose parameters are bare slices, or that has none.

@@ -1,0 +1,136 @@
+//! `clipwright convert`: a checkpoint for another library.
+
+use super::{CliError, Context};
+use crate::checkpoint::{ConfigFile, Format, Precision, save};
+use crate::models::clip::Config;
+use crate::models::clip::config::VOCAB_SIZE;
+use crate::models::clip::model::Model;
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+use std::fmt;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+/// Write a model as OpenCLIP or Hugging Face load it
+#[derive(Debug, Args)]
+#[command(
+    override_usage = "clipwright convert [OPTIONS] SRC DST\n       clipwright convert [OPTIONS] --random PRESET DST",
+    after_help = "DST is a folder that is made, or is empty."
+)]
+pub struct Convert {
+    /// Model folder or file of weights to read, and folder to write
+    #[arg(required = true, num_args = 1..=2, value_names = ["SRC", "DST"])]
+    paths: Vec<PathBuf>,
+    /// Write a preset with random weights instead of reading a model
+    #[arg(long, value_name = "PRESET", conflicts_with = "image_size")]
+    random: Option<String>,
+    /// Whose folder to write
+    #[arg(long, value_enum, default_value_t)]
+    to: Target,
+    /// The type of the numbers
+    #[arg(long, value_enum, default_value_t)]
+    dtype: Dtype,
+    /// For pictures of this size: the table of positions is interpolated
+    #[arg(long, value_name = "PIXELS")]
+    image_size: Option<usize>,
+}
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum Target {
+    #[default]
+    Openclip,
+    Huggingface,
+}
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum Dtype {
+    #[default]
+    F32,
+    F16,
+}
+
+impl Convert {
+    pub fn run(self, context: &Context) -> Result<(), CliError> {
+        let (source, folder) = match (&self.paths[..], &self.random) {
+            ([source, folder], None) => (Some(source), folder),
+            ([folder], Some(_)) => (None, folder),
+            ([_], None) => return Err(CliError::Usage("convert takes SRC and DST, or --random PRESET and DST".into())),
+            _ => return Err(CliError::Usage("convert takes either SRC or --random PRESET, not both".into())),
+        };
+        check_empty(folder)?;
+        let checkpoint = source.map(|source| context.open(source, self.image_size)).transpose()?;
+        let (model, config) = match &checkpoint {
+            Some(checkpoint) => checkpoint.model()?,
+            None => random(self.random.as_deref().unwrap_or_default())?,
+        };
+        let (format, dtype) = (self.to.into(), self.dtype.into());
+        save(folder, &model, &config, format, dtype)?;
+        // OpenCLIP has CLIP's own tokenizer built in.
+        let is_needed = format == Format::HuggingFace || config.model_cfg.text_cfg.vocab_size != VOCAB_SIZE;
+        if let Some(tokenizer) = checkpoint.and_then(|checkpoint| checkpoint.tokenizer).filter(|_| is_needed) {
+            copy_tokenizer(&tokenizer, folder)?;
+        }
+        let parameters = model.params.flat.len();
+        context.output.show(&Report { folder: folder.clone(), format, dtype, parameters })
+    }
+}
+
+/// Nothing that is there is ever overwritten.
+fn check_empty(folder: &Path) -> Result<(), CliError> {
+    match fs::read_dir(folder).map(|mut entries| entries.next().is_none()) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(CliError::NotEmpty { path: folder.into() }),
+        Err(source) if source.kind() == ErrorKind::NotFound => Ok(()),
+        Err(source) => Err(CliError::File { path: folder.into(), source }),
+    }
+}
+
+/// The model's own tokenizer goes with it, in place of what was written for CLIP's vocabulary.
+fn copy_tokenizer(tokenizer: &Path, folder: &Path) -> Result<(), CliError> {
+    for name in ["tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.json", "merges.txt"] {
+        let (from, to) = (tokenizer.with_file_name(name), folder.join(name));
+        let copied = if from.is_file() { fs::copy(&from, &to).map(|_| ()) } else { Ok(()) };
+        copied.map_err(|source| CliError::File { path: to, source })?;
+    }
+    Ok(())
+}
+
+fn random(preset: &str) -> Result<(Model, ConfigFile), CliError> {
+    let config = Config::preset(preset)?;
+    let file = ConfigFile::new(config.clone());
+    Ok((Model::new(config, 0), file))
+}
+
+impl From<Target> for Format {
+    fn from(target: Target) -> Self {
+        match target {
+            Target::Openclip => Format::OpenClip,
+            Target::Huggingface => Format::HuggingFace,
+        }
+    }
+}
+
+impl From<Dtype> for Precision {
+    fn from(dtype: Dtype) -> Self {
+        match dtype {
+            Dtype::F32 => Precision::F32,
+            Dtype::F16 => Precision::F16,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Report {
+    folder: PathBuf,
+    format: Format,
+    dtype: Precision,
+    parameters: usize,
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let millions = self.parameters as f64 / 1e6;
+        write!(f, "{}: {millions:.1} M parameters as {}, {} folder", self.folder.display(), self.dtype, self.format)
+    }
+}

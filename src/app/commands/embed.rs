@@ -1,0 +1,205 @@
+//! `clipwright embed`: embeddings to a file.
+
+use super::arrays::{Format, write_line, write_npy, write_safetensors};
+use super::pictures::Tally;
+use super::texts::{lines, warn_truncated};
+use super::{CliError, Context, pictures};
+use crate::embed::{ImageEncoder, TextEncoder};
+use crate::eval::templates::PLACE;
+use crate::files::write_atomic;
+use clap::Args;
+use ndarray::{ArrayView1, ArrayView2};
+use serde::Serialize;
+use std::fmt;
+use std::io::{self, Write, stdout};
+use std::path::{Path, PathBuf};
+
+/// Texts that are embedded before their embeddings are handed on.
+const AT_A_TIME: usize = 512;
+
+/// Embed pictures or texts
+///
+/// One row of unit length for each picture or line of text, in the order given: the dot product of a picture's row with
+/// a text's is their cosine. Pictures that cannot be read are named and left out; the rest is written all the same, and
+/// the exit code is 1 unless --skip-unreadable says that this is as expected.
+#[derive(Debug, Args)]
+#[command(
+    override_usage = "clipwright embed [OPTIONS] IMAGE…\n       clipwright embed [OPTIONS] --texts FILE",
+    after_help = "\
+Without --output, or with one that ends in .jsonl, a line of JSON for each: {\"image\" or \"text\", \"embedding\"}. Rows are
+written as they come, so any number of pictures fits the memory. A file is written whole or not at all:
+  .npy          an array (n, e) of f32
+  .safetensors  the same as \"embeddings\"; the metadata's \"names\" is a JSON list of the pictures or texts
+
+Examples:
+  clipwright embed photos/ --output photos.npy
+  clipwright embed --texts captions.txt --output captions.safetensors
+  clipwright embed photo.jpg | jq .embedding"
+)]
+pub struct Embed {
+    /// Pictures, or folders of pictures: PNG, JPEG, WebP, GIF, BMP, TIFF
+    #[arg(value_name = "IMAGE", required_unless_present = "texts", conflicts_with = "texts")]
+    images: Vec<PathBuf>,
+    /// A text file, one text a line; a blank line is an error, as rows and lines would no longer match
+    #[arg(long, value_name = "FILE")]
+    texts: Option<PathBuf>,
+    /// File to write: .npy, .safetensors or .jsonl [default: JSON lines on standard output]
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Exit with 0 although some of the pictures could not be read
+    #[arg(long)]
+    skip_unreadable: bool,
+}
+
+impl Embed {
+    pub fn run(self, context: &Context) -> Result<(), CliError> {
+        let known = [("npy", Format::Npy), ("safetensors", Format::Safetensors), ("jsonl", Format::JsonLines)];
+        let format = self.output.as_deref().map(|path| Format::of(path, &known)).transpose()?;
+        let source = match &self.texts {
+            Some(path) => Source::texts(context, path)?,
+            None => Source::Pictures(pictures::expand(self.images)?, Box::new(context.image_encoder()?)),
+        };
+        let Some((path, format)) = self.output.as_deref().zip(format) else {
+            let mut out = stdout().lock();
+            let tally = source.for_each(context, |row| write_line(&mut out, &row)).map_err(CliError::Output)?;
+            out.flush()?;
+            return tally.verdict(self.skip_unreadable);
+        };
+        let tally = source.write(context, path, format)?;
+        if tally.bad < tally.seen {
+            let (rows, skipped) = (tally.seen - tally.bad, tally.bad);
+            context.output.show(&Report {
+                output: path.display().to_string(),
+                rows,
+                width: source.width(),
+                skipped,
+            })?;
+        }
+        tally.verdict(self.skip_unreadable)
+    }
+}
+
+/// What is to be embedded, and by what.
+enum Source {
+    Pictures(Vec<PathBuf>, Box<ImageEncoder>),
+    Texts(Vec<String>, Box<TextEncoder>),
+}
+
+/// A line of JSON.
+#[derive(Serialize)]
+struct Row<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    image: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<&'a str>,
+    embedding: &'a [f32],
+}
+
+impl Row<'_> {
+    fn name(&self) -> String {
+        self.image.clone().or(self.text.map(str::to_owned)).expect("a row is of one or the other")
+    }
+}
+
+impl Source {
+    fn texts(context: &Context, path: &Path) -> Result<Self, CliError> {
+        let texts = lines(path)?;
+        if let Some((i, _)) = texts.iter().enumerate().find(|&(i, &(number, _))| number != i + 1) {
+            return Err(CliError::line(path, i + 1, "a blank line"));
+        }
+        let texts: Vec<String> = texts.into_iter().map(|(_, text)| text).collect();
+        let encoder = context.text_encoder()?;
+        warn_truncated(&encoder, &texts, &[PLACE]);
+        Ok(Source::Texts(texts, Box::new(encoder)))
+    }
+
+    fn width(&self) -> usize {
+        match self {
+            Source::Pictures(_, encoder) => encoder.embed_dim(),
+            Source::Texts(_, encoder) => encoder.embed_dim(),
+        }
+    }
+
+    /// Hands on one row after the other.
+    fn for_each(&self, context: &Context, mut each: impl FnMut(Row) -> io::Result<()>) -> io::Result<Tally> {
+        match self {
+            Source::Pictures(paths, encoder) => {
+                let bar = context.output.progress(paths.len(), "pictures");
+                pictures::embed(encoder, paths, &bar, |i, row| {
+                    let image = Some(paths[i].display().to_string());
+                    each(Row { image, text: None, embedding: floats(&row) })
+                })
+            }
+            Source::Texts(texts, encoder) => {
+                let bar = context.output.progress(texts.len(), "texts");
+                for texts in texts.chunks(AT_A_TIME) {
+                    let rows = encoder.encode(texts);
+                    for (text, row) in texts.iter().zip(rows.rows()) {
+                        each(Row { image: None, text: Some(text), embedding: floats(&row) })?;
+                    }
+                    bar.inc(texts.len() as u64);
+                }
+                bar.finish_and_clear();
+                Ok(Tally { seen: texts.len(), bad: 0 })
+            }
+        }
+    }
+
+    /// Nothing is written if not one picture could be read.
+    fn write_lines(&self, context: &Context, path: &Path) -> Result<Tally, CliError> {
+        let mut tally = Tally::default();
+        let written = write_atomic(path, |out| {
+            tally = self.for_each(context, |row| write_line(out, &row))?;
+            // An error here leaves no file behind; the verdict on the tally says what it was.
+            if tally.bad < tally.seen { Ok(()) } else { Err(io::Error::other("no picture could be read")) }
+        });
+        match written {
+            Err(error) if tally.bad < tally.seen || tally.seen == 0 => Err(CliError::Written(error)),
+            _ => Ok(tally),
+        }
+    }
+
+    /// Nothing is written if not one picture could be read.
+    fn write(&self, context: &Context, path: &Path, format: Format) -> Result<Tally, CliError> {
+        if format == Format::JsonLines {
+            return self.write_lines(context, path);
+        }
+        let (mut flat, mut names) = (Vec::new(), Vec::new());
+        let tally = self.for_each(context, |row| {
+            flat.extend_from_slice(row.embedding);
+            names.push(row.name());
+            Ok(())
+        })?;
+        if names.is_empty() {
+            return Ok(tally);
+        }
+        let rows = ArrayView2::from_shape((names.len(), self.width()), &flat).expect("rows of one width");
+        if format == Format::Npy {
+            write_npy(path, rows)?;
+        } else {
+            let names = serde_json::to_string(&names).expect("a list of strings");
+            write_safetensors(path, &[("embeddings", rows.into_dyn())], [("names", names.as_str())])?;
+        }
+        Ok(tally)
+    }
+}
+
+fn floats<'a>(row: &'a ArrayView1<f32>) -> &'a [f32] {
+    row.as_slice().expect("a row of a matrix in standard layout")
+}
+
+#[derive(Serialize)]
+struct Report {
+    output: String,
+    rows: usize,
+    width: usize,
+    skipped: usize,
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let Report { output, rows, width, skipped } = self;
+        write!(f, "{output}: {rows} {} of {width}", if *rows == 1 { "row" } else { "rows" })?;
+        if *skipped > 0 { write!(f, ", {skipped} skipped") } else { Ok(()) }
+    }
+}

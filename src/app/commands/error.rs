@@ -1,0 +1,71 @@
+//! What can end a command.
+
+use crate::checkpoint::CheckpointError;
+use crate::embed::LoadError;
+use crate::error::InputError;
+use crate::index::IndexError;
+use crate::models::clip::config::ConfigError;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Every message names the file or the argument.
+#[derive(Debug, thiserror::Error)]
+pub enum CliError {
+    #[error("no model: {} has no run of the trainer. Say --model PATH, or make one: cargo run --release --bin train",
+            runs.display())]
+    NoModel { runs: PathBuf },
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    #[error(transparent)]
+    Input(#[from] InputError),
+    #[error(transparent)]
+    Preset(#[from] ConfigError),
+    #[error(transparent)]
+    Index(#[from] IndexError),
+    #[error("{}: {source}", path.display())]
+    File { path: PathBuf, source: io::Error },
+    #[error("{}: is not empty", path.display())]
+    NotEmpty { path: PathBuf },
+    /// A file made of lines.
+    #[error("{}, line {line}: {reason}", path.display())]
+    Line { path: PathBuf, line: usize, reason: String },
+    #[error("{place}: no text in it; at least one is needed")]
+    NoTexts { place: String },
+    #[error("{}: {names} names for {classes} classes", path.display())]
+    Names { path: PathBuf, names: usize, classes: usize },
+    #[error("{}: no picture in it", path.display())]
+    NoPictures { path: PathBuf },
+    #[error("{bad} of {seen} pictures could not be read")]
+    Unreadable { bad: usize, seen: usize },
+    /// The name of the file stands in the message already.
+    #[error(transparent)]
+    Written(io::Error),
+    #[error("standard output: {0}")]
+    Output(#[from] io::Error),
+    /// The command line asks for something that does not exist together.
+    #[error("{0}")]
+    Usage(String),
+}
+
+impl CliError {
+    /// Something is wrong with a line of a file.
+    pub(super) fn line(path: &Path, line: usize, reason: &str) -> Self {
+        CliError::Line { path: path.into(), line, reason: reason.into() }
+    }
+
+    /// What the process tells its caller.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            error if error.is_silent() => 0,
+            CliError::Usage(_) | CliError::Preset(_) => 2,
+            _ => 1,
+        }
+    }
+
+    /// Nobody reads on, as in `clip … | head`: not worth a word.
+    pub fn is_silent(&self) -> bool {
+        matches!(self, CliError::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
+    }
+}

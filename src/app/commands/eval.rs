@@ -1,0 +1,296 @@
+//! `clipwright eval`: how good is the model on these pictures?
+
+use super::eval_data::{Questions, Seen, look, spread};
+use super::texts::{templates, warn_truncated};
+use super::{CliError, Context, positive};
+use crate::Clip;
+use crate::app::train::options::Storage;
+use crate::datasets::Dataset;
+use crate::datasets::emoji::{Cut, Emoji};
+use crate::embed::batched::Embed;
+use crate::error::BadLimit;
+use crate::eval::exam::emoji::{Depth, EmojiExam};
+use crate::eval::linear_probe::{Examples, FITS, LinearProbe};
+use crate::eval::report::{self, Row, ZeroShot};
+use crate::eval::retrieval::{self, Pairs, first_of_each, identify};
+use crate::eval::templates::{PLACE, embed_classes};
+use crate::eval::zero_shot::TopK;
+use crate::pictures::Picture;
+use crate::text::clean;
+use clap::Args;
+use indicatif::ProgressBar;
+use ndarray::Array2;
+use serde::Serialize;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Measure a model: zero-shot classification, retrieval, linear probe
+///
+/// Pictures with captions are asked for retrieval: which share of the captions finds its picture among all of them, and
+/// the other way round, among the first 1, 5 and 10 (R@k). Pictures with classes are classified zero-shot, by the names
+/// of the classes. Under every score stands what guessing gives.
+///
+/// The linear probe asks how good the image features are, whatever the text tower makes of them: logistic regression on
+/// the unit features of training pictures, judged on the others.
+#[derive(Debug, Args)]
+#[command(
+    override_usage = "clipwright eval [OPTIONS] DATA\n       clipwright eval [OPTIONS] --emoji",
+    after_help = "\
+DATA is one of
+  pairs.csv, pairs.tsv       a table with the columns filepath and title
+  folder/                    with metadata.jsonl: lines of {\"file_name\", \"text\"}
+  'shards/{000..099}.tar'    WebDataset
+  folder/CLASS/*.jpg         a folder for each class, also as folder/train/CLASS and folder/val/CLASS (or test)
+  folder/t10k-*-ubyte.gz     Fashion-MNIST as published, and anything else in its format
+
+Examples:
+  clipwright eval val.tsv
+  clipwright eval pets/ --linear-probe
+  clipwright eval imagenet/val --labels-file imagenet_classes.txt --templates openai --limit 5000
+  clipwright eval --emoji --json"
+)]
+pub struct Eval {
+    /// Pictures and what is known of them; see below
+    #[arg(value_name = "DATA", required_unless_present = "emoji", conflicts_with = "emoji")]
+    data: Option<String>,
+    /// The embedded emoji: the table of a training run, classes given by name and keywords. The probe learns 1,923
+    /// classes from the drawings of seven vendors, which takes minutes; choosing its C as well takes about an hour
+    #[arg(long, conflicts_with_all = ["templates", "limit", "labels_file", "train_data"])]
+    emoji: bool,
+    /// Sentences that class names are put into: `simple`, `openai`, or a file as for `clipwright classify`
+    #[arg(long, value_name = "simple|openai|FILE", default_value = "simple")]
+    templates: String,
+    /// Names of the classes, one a line, in the order of their folders or numbers [default: those of the folders;
+    /// Fashion-MNIST's]
+    #[arg(long, value_name = "FILE")]
+    labels_file: Option<PathBuf>,
+    /// The captions are names of classes
+    #[arg(long, conflicts_with = "emoji")]
+    captions_are_classes: bool,
+    /// Measure at most this many pictures, evenly spread
+    #[arg(long, value_name = "N", value_parser = positive())]
+    limit: Option<usize>,
+    /// Also fit a linear classifier on training pictures
+    #[arg(long)]
+    linear_probe: bool,
+    /// Pictures to fit it on [default: what stands beside DATA's test pictures]
+    #[arg(long, value_name = "DATA", requires = "linear_probe")]
+    train_data: Option<String>,
+    /// Inverse strength of its L2 penalty, as scikit-learn's C [default: chosen on a fifth of the training pictures]
+    #[arg(long, value_name = "C", requires = "linear_probe", value_parser = above_zero)]
+    probe_c: Option<f64>,
+    #[command(flatten, next_help_heading = "Tables")]
+    storage: Storage,
+}
+
+impl Eval {
+    pub fn run(self, context: &Context) -> Result<(), CliError> {
+        let emoji = self.emoji.then(|| Arc::new(Emoji::load()));
+        let questions = match (&emoji, &self.data) {
+            (Some(emoji), _) => Questions::emoji(emoji),
+            (None, data) => {
+                let (data, train) = (data.as_deref().unwrap_or_default(), self.train_data.as_deref());
+                Questions::open(data, train, self.labels_file.as_deref(), &self.storage, BadLimit::default())?
+            }
+        };
+        self.check(&questions)?;
+        let templates = templates(&self.templates)?;
+        let clip = context.clip()?;
+
+        let looks = emoji.is_none() || self.linear_probe;
+        let test = looks.then(|| self.look(context, &clip, &*questions.test, "pictures")).transpose()?;
+        let train = questions.train.as_ref().filter(|_| self.linear_probe);
+        let train = train.map(|train| self.look(context, &clip, &**train, "training pictures")).transpose()?;
+        let classes = test.as_ref().and_then(|test| self.classes(&questions, test, train.as_ref()));
+        let table = match (&emoji, &test) {
+            (Some(emoji), _) => emoji_table(context, &clip, emoji),
+            (None, Some(test)) => table(context, &clip, test, classes.as_ref(), &templates),
+            (None, None) => report::Report::default(),
+        };
+        let linear_probe = match (&test, &train, &classes) {
+            (Some(test), Some(train), Some(classes)) => Some(self.probe(context, test, train, classes)),
+            _ => None,
+        };
+        let skipped = [&test, &train].into_iter().flatten().map(|seen| seen.bad.bad).sum();
+        context.output.show(&Report { data: self.data.unwrap_or("emoji".into()), skipped, table, linear_probe })
+    }
+
+    /// What does not fit together, before anything takes long.
+    fn check(&self, questions: &Questions) -> Result<(), CliError> {
+        let has_classes = questions.names.is_some() || self.captions_are_classes;
+        let reason = match (self.linear_probe, &questions.train) {
+            (true, _) if !has_classes => "needs classes: are they the captions? Then say --captions-are-classes",
+            (true, None) => "needs pictures to learn from: --train-data, or train/ beside the test pictures",
+            _ => return Ok(()),
+        };
+        Err(CliError::Usage(format!("--linear-probe {reason}")))
+    }
+
+    fn look(&self, context: &Context, clip: &Clip, data: &dyn Dataset, what: &'static str) -> Result<Seen, CliError> {
+        let places = spread(data, self.limit);
+        let bar = context.output.progress(places.len(), what);
+        let seen = look(clip, data, &places, BadLimit::default(), &bar)?;
+        if seen.bad.bad > 0 {
+            eprintln!("warning: {what} that could not be read and do not count: {}", seen.bad);
+        }
+        Ok(seen)
+    }
+
+    /// Which class every example is of; none where captions are sentences.
+    fn classes(&self, questions: &Questions, test: &Seen, train: Option<&Seen>) -> Option<Classes> {
+        if let Some(names) = &questions.names {
+            let of = |seen: &Seen| seen.keys.iter().map(|&key| key as usize).collect();
+            return Some(Classes { names: names.clone(), test: of(test), train: train.map(of).unwrap_or_default() });
+        }
+        if !self.captions_are_classes {
+            return None;
+        }
+        let captions: Vec<&String> = test.captions.iter().chain(train.iter().flat_map(|t| &t.captions)).collect();
+        let mut of_test = identify(captions.iter().map(|caption| clean(caption)));
+        let names = first_of_each(&of_test).into_iter().map(|place| captions[place].clone()).collect();
+        let of_train = of_test.split_off(test.captions.len());
+        Some(Classes { names, test: of_test, train: of_train })
+    }
+
+    fn probe(&self, context: &Context, test: &Seen, train: &Seen, classes: &Classes) -> Probe {
+        let fitted = Examples { features: train.images.view(), classes: &classes.train };
+        let asked = Examples { features: test.images.view(), classes: &classes.test };
+        let n = classes.names.len();
+        // A single picture cannot be parted.
+        let c = self.probe_c.or((classes.train.len() < 2).then_some(1.0));
+        let probe = match c {
+            Some(c) => LinearProbe::fit(fitted, n, c),
+            None => {
+                let bar = context.output.progress(FITS, "linear probe: choosing C");
+                let probe = LinearProbe::fit_choosing(fitted, n, || bar.inc(1));
+                bar.finish_and_clear();
+                probe
+            }
+        };
+        let LinearProbe { c, steps, converged, .. } = probe;
+        let (train, test) = (classes.train.len(), classes.test.len());
+        Probe { classes: n, train, test, score: probe.score(asked), chance: TopK::chance(n), c, steps, converged }
+    }
+}
+
+/// Names of the classes, and the class of each example.
+struct Classes {
+    names: Vec<String>,
+    test: Vec<usize>,
+    train: Vec<usize>,
+}
+
+/// One row: zero-shot where there are classes, retrieval among the classes' or the captions' embeddings.
+fn table(
+    context: &Context,
+    clip: &Clip,
+    seen: &Seen,
+    classes: Option<&Classes>,
+    templates: &[String],
+) -> report::Report {
+    let whole = [PLACE.to_owned()];
+    let (names, truth, templates) = match classes {
+        Some(Classes { names, test, .. }) => (names.clone(), test.clone(), templates),
+        None => {
+            let caption = identify(&seen.captions);
+            let names = first_of_each(&caption).into_iter().map(|place| seen.captions[place].clone()).collect();
+            (names, caption, &whole[..])
+        }
+    };
+    warn_truncated(&clip.text, &names, templates);
+    let bar = context.output.progress(names.len(), "texts");
+    let texts = embed_classes(clip, &names, templates, |n| bar.inc(n as u64));
+    bar.finish_and_clear();
+    let identity = identify(&seen.digests);
+    let own: Vec<usize> = (0..names.len()).collect();
+    let pairs = Pairs { image_concept: &truth, image_identity: &identity, text_concept: &own };
+    let images = seen.images.view();
+    let row = Row {
+        concepts: "own".into(),
+        pictures: if classes.is_some() { "with classes" } else { "with captions" }.into(),
+        without_flags: false,
+        images: images.nrows(),
+        zero_shot: classes.map(|_| ZeroShot::measure(images, texts.view(), &truth, None)),
+        retrieval: retrieval::retrieval(images, texts.view(), &pairs),
+        retrieval_chance: retrieval::chance(&pairs),
+    };
+    report::Report { rows: vec![row] }
+}
+
+/// The table of a training run.
+fn emoji_table(context: &Context, clip: &Clip, emoji: &Arc<Emoji>) -> report::Report {
+    let bar = context.output.progress(emoji.tiles(|_, _| true).len(), "pictures");
+    let exam = EmojiExam::new(Arc::clone(emoji), Cut::Whole, Depth::Full);
+    let table = exam.report(&Watched { clip, bar: &bar });
+    bar.finish_and_clear();
+    table
+}
+
+/// A model whose pictures are counted.
+struct Watched<'a> {
+    clip: &'a Clip,
+    bar: &'a ProgressBar,
+}
+
+impl Embed for Watched<'_> {
+    fn pictures(&self, n: usize, paint: impl Fn(usize, &mut Picture) + Sync) -> Array2<f32> {
+        self.clip.pictures(n, |i, picture| {
+            paint(i, picture);
+            self.bar.inc(1);
+        })
+    }
+
+    fn captions<S: AsRef<str>>(&self, texts: &[S]) -> Array2<f32> {
+        self.clip.captions(texts)
+    }
+}
+
+fn above_zero(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(value) if value > 0.0 && value.is_finite() => Ok(value),
+        _ => Err("must be a number above 0".into()),
+    }
+}
+
+#[derive(Serialize)]
+struct Report {
+    data: String,
+    /// Examples that could not be read.
+    skipped: u64,
+    #[serde(flatten)]
+    table: report::Report,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    linear_probe: Option<Probe>,
+}
+
+#[derive(Serialize)]
+struct Probe {
+    classes: usize,
+    /// Pictures.
+    train: usize,
+    test: usize,
+    score: TopK,
+    chance: TopK,
+    c: f64,
+    steps: usize,
+    converged: bool,
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "{}\n{}", self.data, self.table)?;
+        self.linear_probe.as_ref().map_or(Ok(()), |probe| write!(f, "\n{probe}"))
+    }
+}
+
+impl fmt::Display for Probe {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let Probe { classes, train, test, score, chance, c, steps, converged } = self;
+        let [top1, top5, by_chance1, by_chance5] =
+            [score.top1, score.top5, chance.top1, chance.top5].map(|share| 100.0 * share);
+        writeln!(f, "linear probe  top-1 {top1:.1}, top-5 {top5:.1} (by chance {by_chance1:.2}, {by_chance5:.2})")?;
+        write!(f, "              {classes} classes, {train} pictures to learn from, {test} asked; C = {c:.3e}, ")?;
+        write!(f, "{steps} steps{}", if *converged { "" } else { ", not converged" })
+    }
+}

@@ -1,0 +1,110 @@
+//! `clipwright index`: a folder of pictures, made ready to be searched.
+
+use super::{CliError, Context};
+use crate::embed::ImageEncoder;
+use crate::index::{FOLDER, IndexError, Manifest, ModelId, Scan, Skipped, Store, Update, lossy, update};
+use clap::Args;
+use serde::Serialize;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// Skipped files that a text names.
+const NAMED: usize = 5;
+
+/// Embed a folder of pictures, and later what has changed in it
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Names that begin with a dot are left out. It can be interrupted and run again at any time. An index \
+                  remembers its model: --model is needed the first time only."
+)]
+pub struct Index {
+    /// Folder of pictures, with all folders below it
+    #[arg(value_name = "DIR")]
+    folder: PathBuf,
+    /// Folder for the index [default: DIR/.clip-index]
+    #[arg(long, value_name = "FOLDER")]
+    output: Option<PathBuf>,
+}
+
+impl Index {
+    pub fn run(self, context: &Context) -> Result<(), CliError> {
+        let scan = Scan::of(&self.folder)?;
+        let (index, root) = self.place()?;
+        let known = match Manifest::read(&index) {
+            Err(IndexError::None { .. }) => None,
+            manifest => Some(manifest?),
+        };
+        let checkpoint = match &known {
+            Some(manifest) => {
+                check_root(&index, manifest, &self.folder)?;
+                context.open_for(&manifest.model)?
+            }
+            None => context.open(&context.model_path()?, None)?,
+        };
+        let model = ModelId::of(&checkpoint)?;
+        // Before the model is read.
+        known.map_or(Ok(()), |manifest| manifest.check_model(&index, &model))?;
+        let encoder = ImageEncoder::new(&checkpoint)?;
+        let mut store = Store::open(&index, &root, model, encoder.embed_dim())?;
+
+        let bar = context.output.progress(scan.found.len(), "pictures");
+        let update = update(&mut store, &encoder, scan, |done, todo| {
+            bar.set_length(todo as u64);
+            bar.set_position(done as u64);
+        });
+        bar.finish_and_clear();
+        let Update { added, changed, removed, unchanged, skipped } = update?;
+        let pictures = store.manifest().live();
+        context.output.show(&Report { index, pictures, added, changed, removed, unchanged, skipped })
+    }
+
+    /// Where the index is, and what it calls the folder of pictures: an index inside it moves with it.
+    fn place(&self) -> Result<(PathBuf, String), CliError> {
+        let Some(output) = &self.output else { return Ok((self.folder.join(FOLDER), "..".into())) };
+        let file = |source| CliError::File { path: self.folder.clone(), source };
+        let root = self.folder.canonicalize().map_err(file)?.into_os_string().into_string();
+        Ok((output.clone(), root.map_err(|path| IndexError::Name { path: path.into() })?))
+    }
+}
+
+/// Of other pictures, all would be taken for new and all the old ones for gone.
+fn check_root(index: &Path, manifest: &Manifest, folder: &Path) -> Result<(), CliError> {
+    let root = manifest.root(index).canonicalize();
+    let folder = folder.canonicalize().map_err(|source| CliError::File { path: folder.into(), source })?;
+    match root {
+        Ok(root) if root == folder => Ok(()),
+        _ => Err(IndexError::OtherPictures { path: index.into(), theirs: manifest.root.clone(), ours: folder }.into()),
+    }
+}
+
+#[derive(Serialize)]
+struct Report {
+    #[serde(serialize_with = "lossy")]
+    index: PathBuf,
+    /// That can be found now.
+    pictures: usize,
+    added: usize,
+    changed: usize,
+    removed: usize,
+    unchanged: usize,
+    skipped: Vec<Skipped>,
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let Report { index, pictures, added, changed, removed, unchanged, skipped } = self;
+        write!(f, "{}: {pictures} pictures: ", index.display())?;
+        write!(f, "{added} added, {changed} changed, {removed} removed, {unchanged} as they were")?;
+        if skipped.is_empty() {
+            return Ok(());
+        }
+        write!(f, "\n{} could not be read:", skipped.len())?;
+        for Skipped { path, reason } in skipped.iter().take(NAMED) {
+            write!(f, "\n  {}: {reason}", path.display())?;
+        }
+        match skipped.len().saturating_sub(NAMED) {
+            0 => Ok(()),
+            more => write!(f, "\n  and {more} more; all of them with --json"),
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! `clipwright info`: what a checkpoint is.
+
+use super::{CliError, Context};
+use crate::checkpoint::names::Scheme;
+use crate::checkpoint::{Checkpoint, Tower};
+use crate::layers::block::Size;
+use crate::models::clip::config::VOCAB_SIZE;
+use crate::models::clip::visual::Shape;
+use crate::params::count;
+use crate::pictures::Preprocess;
+use clap::Args;
+use kernels::Activation;
+use serde::Serialize;
+use std::fmt;
+use std::path::PathBuf;
+
+/// Say what a model is: architecture, parameters, activation, preparation of pictures
+#[derive(Debug, Args)]
+pub struct Info {
+    /// Model folder or file of weights [default: as --model]
+    path: Option<PathBuf>,
+}
+
+impl Info {
+    pub fn run(self, context: &Context) -> Result<(), CliError> {
+        let path = self.path.map_or_else(|| context.model_path(), Ok)?;
+        context.output.show(&Report::of(&context.open(&path, None)?)?)
+    }
+}
+
+#[derive(Serialize)]
+struct Report {
+    path: PathBuf,
+    names: &'static str,
+    dtypes: Vec<String>,
+    embed_dim: usize,
+    parameters: usize,
+    activation: &'static str,
+    activation_from: String,
+    image: Option<ImageTower>,
+    text: Option<TextTower>,
+    logit_scale: Option<f32>,
+    /// What cosines are multiplied by.
+    scale: Option<f32>,
+}
+
+#[derive(Serialize)]
+struct ImageTower {
+    image_size: usize,
+    #[serde(flatten)]
+    kind: ImageKind,
+    parameters: usize,
+    preprocess: Preprocess,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "kind")]
+enum ImageKind {
+    #[serde(rename = "vit")]
+    Vit {
+        patch_size: usize,
+        #[serde(flatten)]
+        transformer: Transformer,
+    },
+    #[serde(rename = "resnet")]
+    ResNet { width: usize, layers: [usize; 4], heads: usize },
+}
+
+impl ImageKind {
+    fn of(shape: &Shape) -> Self {
+        match shape {
+            Shape::Vit(vit) => {
+                ImageKind::Vit { patch_size: vit.grid.patch_size, transformer: Transformer::of(&vit.size) }
+            }
+            Shape::ResNet(resnet) => {
+                ImageKind::ResNet { width: resnet.width, layers: resnet.layers, heads: resnet.heads }
+            }
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct TextTower {
+    context_length: usize,
+    vocab_size: usize,
+    #[serde(flatten)]
+    transformer: Transformer,
+    parameters: usize,
+    tokenizer: TokenizerOf,
+}
+
+/// Where the text tower's tokens come from.
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+enum TokenizerOf {
+    Clip,
+    File(PathBuf),
+    /// The vocabulary is not CLIP's and there is no tokenizer.json.
+    Missing,
+}
+
+#[derive(Serialize)]
+struct Transformer {
+    width: usize,
+    layers: usize,
+    heads: usize,
+    mlp_width: usize,
+}
+
+impl Transformer {
+    fn of(size: &Size) -> Self {
+        let Size { width, layers, heads, mlp_width, .. } = *size;
+        Transformer { width, layers, heads, mlp_width }
+    }
+}
+
+impl Report {
+    fn of(checkpoint: &Checkpoint) -> Result<Self, CliError> {
+        let architecture = &checkpoint.architecture;
+        let image = architecture.vision.as_ref().zip(architecture.vision()).map(|(config, shape)| ImageTower {
+            image_size: config.image_size,
+            kind: ImageKind::of(&shape),
+            parameters: count(&shape.spec()),
+            preprocess: checkpoint.preprocess.clone(),
+        });
+        let text = architecture.text().map(|shape| TextTower {
+            context_length: shape.context_length,
+            vocab_size: shape.vocab_size,
+            transformer: Transformer::of(&shape.size),
+            parameters: count(&shape.spec()),
+            tokenizer: match &checkpoint.tokenizer {
+                Some(path) => TokenizerOf::File(path.clone()),
+                None if shape.vocab_size >= VOCAB_SIZE => TokenizerOf::Clip,
+                None => TokenizerOf::Missing,
+            },
+        });
+        let towers = [image.as_ref().map(|t| t.parameters), text.as_ref().map(|t| t.parameters)];
+        let logit_scale = checkpoint.logit_scale()?;
+        Ok(Report {
+            path: checkpoint.path().into(),
+            names: match checkpoint.scheme() {
+                Scheme::OpenAi { .. } => "OpenAI",
+                Scheme::HuggingFace { .. } => "Hugging Face",
+            },
+            dtypes: checkpoint.dtypes(),
+            embed_dim: architecture.embed_dim,
+            parameters: towers.iter().flatten().sum::<usize>() + usize::from(logit_scale.is_some()),
+            activation: match architecture.activation {
+                Activation::QuickGelu => "quick_gelu",
+                Activation::Gelu => "gelu",
+            },
+            activation_from: checkpoint.activation_source.to_string(),
+            image,
+            text,
+            logit_scale,
+            scale: logit_scale.map(f32::exp),
+        })
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        writeln!(f, "{}", self.path.display())?;
+        writeln!(
+            f,
+            "  tensors      {} names, {}, {}",
+            self.names,
+            self.dtypes.join(" and "),
+            millions(self.parameters)
+        )?;
+        match &self.image {
+            Some(ImageTower { image_size, kind, parameters, preprocess }) => {
+                writeln!(f, "  image tower  {kind}, {}", millions(*parameters))?;
+                writeln!(f, "               {image_size} pixels along an edge")?;
+                let Preprocess { mean, std, interpolation, resize_mode, .. } = preprocess;
+                writeln!(f, "               {resize_mode:?} resize, {interpolation:?}, mean {mean:?}, std {std:?}")?;
+            }
+            None => writeln!(f, "  no {} tower", Tower::Image)?,
+        }
+        match &self.text {
+            Some(TextTower { context_length, vocab_size, transformer, parameters, tokenizer }) => {
+                let tokenizer = match tokenizer {
+                    TokenizerOf::Clip => "CLIP's own".into(),
+                    TokenizerOf::File(path) => path.display().to_string(),
+                    TokenizerOf::Missing => "its tokenizer.json is missing".into(),
+                };
+                writeln!(f, "  text tower   {transformer}, {}", millions(*parameters))?;
+                writeln!(f, "               {context_length} of {vocab_size} tokens; tokenizer: {tokenizer}")?;
+            }
+            None => writeln!(f, "  no {} tower", Tower::Text)?,
+        }
+        writeln!(f, "  embeddings   {} wide", self.embed_dim)?;
+        if let (Some(logit_scale), Some(scale)) = (self.logit_scale, self.scale) {
+            writeln!(f, "  temperature  cosines × {scale:.2} (logit_scale {logit_scale:.4})")?;
+        }
+        write!(f, "  activation   {} ({})", self.activation, self.activation_from)
+    }
+}
+
+impl fmt::Display for Transformer {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let Transformer { width, layers, heads, mlp_width } = self;
+        write!(f, "{layers} layers {width} wide, {heads} heads, MLP {mlp_width}")
+    }
+}
+
+impl fmt::Display for ImageKind {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            ImageKind::Vit { patch_size, transformer } => write!(f, "ViT, patches of {patch_size}, {transformer}"),
+            ImageKind::ResNet { width, layers, heads } => {
+                write!(f, "ResNet, {layers:?} layers from {width} wide, {heads} heads")
+            }
+        }
+    }
+}
+
+fn millions(n: usize) -> String {
+    format!("{:.1} M parameters", n as f64 / 1e6)
+}

@@ -1,0 +1,80 @@
+//! The `clip` command: trained models at work. One file per command.
+//!
+//! A command is a struct of arguments and a `run(self, &Context)`. It takes its model from the [`Context`], which reads
+//! only the tower that is asked for, and hands what it found to [`Output::show`]: one value that is written as text or,
+//! with `--json`, as one line of JSON. Progress and errors go to standard error.
+//!
+//! Exit codes: 0 done, 1 something is wrong with a file or its content, 2 the command line.
+
+mod arrays;
+mod bench;
+mod caption_match;
+mod classify;
+mod context;
+mod convert;
+mod embed;
+mod error;
+mod eval;
+mod eval_data;
+mod index;
+mod info;
+mod output;
+mod page;
+mod pictures;
+mod ranking;
+mod search;
+mod text_states;
+mod texts;
+
+pub use context::{Context, Global};
+pub use error::CliError;
+pub use output::Output;
+
+use clap::{Parser, Subcommand};
+
+/// Use trained CLIP models: OpenAI's, OpenCLIP's, Hugging Face's, and those of `train`.
+#[derive(Debug, Parser)]
+#[command(name = "clipwright", version, arg_required_else_help = true)]
+pub struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Info(info::Info),
+    Convert(convert::Convert),
+    Classify(classify::Classify),
+    CaptionMatch(caption_match::CaptionMatch),
+    Embed(embed::Embed),
+    TextStates(text_states::TextStatesCommand),
+    Eval(eval::Eval),
+    Bench(bench::Bench),
+    Index(index::Index),
+    Search(search::Search),
+}
+
+/// Runs a command.
+pub fn run(cli: Cli) -> Result<(), CliError> {
+    let context = Context::new(cli.global);
+    match cli.command {
+        Command::Info(command) => command.run(&context),
+        Command::Convert(command) => command.run(&context),
+        Command::Classify(command) => command.run(&context),
+        Command::CaptionMatch(command) => command.run(&context),
+        Command::Embed(command) => command.run(&context),
+        Command::TextStates(command) => command.run(&context),
+        Command::Eval(command) => command.run(&context),
+        Command::Bench(command) => command.run(&context),
+        Command::Index(command) => command.run(&context),
+        Command::Search(command) => command.run(&context),
+    }
+}
+
+/// A number from 1 on.
+fn positive() -> impl clap::builder::TypedValueParser<Value = usize> {
+    use clap::builder::TypedValueParser;
+    clap::value_parser!(u32).range(1..).map(|value| value as usize)
+}

@@ -1,0 +1,114 @@
+//! Hits as a web page: one file, with the small pictures in it and links to the large ones.
+
+use super::CliError;
+use crate::files::write_atomic;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use htmlize::escape_all_quotes;
+use image::{RgbImage, codecs::jpeg::JpegEncoder};
+use std::fmt::Write;
+use std::io;
+use std::path::{Component, Path, PathBuf};
+
+const QUALITY: u8 = 82;
+
+const STYLE: &str = "\
+body { font: 15px/1.4 system-ui, sans-serif; color: #26262b; margin: 2rem; }
+h1 { font-size: 1.3rem; margin: 0; }
+p { color: #808088; margin: .2rem 0 1.5rem; }
+ol { display: grid; grid-template-columns: repeat(auto-fill, minmax(11rem, 1fr)); gap: 1.2rem; list-style: none; padding: 0; }
+a { display: flex; height: 11rem; align-items: center; justify-content: center; background: #f4f4f6; color: #808088; }
+img { max-width: 100%; max-height: 100%; }
+small { display: block; overflow-wrap: anywhere; color: #808088; }
+";
+
+/// One picture of the page.
+pub struct Row<'a> {
+    pub path: &'a Path,
+    pub score: f32,
+    /// Without one, a link stands alone.
+    pub thumbnail: Option<&'a RgbImage>,
+}
+
+/// Writes the page, whole or not at all.
+pub fn write(path: &Path, query: &str, pictures: usize, rows: &[Row]) -> Result<(), CliError> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = folder.canonicalize().map_err(|source| CliError::File { path: path.into(), source })?;
+    let html = page(&folder, query, pictures, rows);
+    write_atomic(path, |out| out.write_all(html.as_bytes())).map_err(CliError::Written)
+}
+
+fn page(folder: &Path, query: &str, pictures: usize, rows: &[Row]) -> String {
+    let query = escape_all_quotes(query);
+    let mut html = format!(
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<title>{query}</title>\n<style>\n{STYLE}</style>\n\
+         <h1>{query}</h1>\n<p>{} of {pictures} pictures</p>\n<ol>\n",
+        rows.len()
+    );
+    for (i, Row { path, score, thumbnail }) in rows.iter().enumerate() {
+        let name = path.display().to_string();
+        let name = escape_all_quotes(&name);
+        let shown = thumbnail.map_or("cannot be read".into(), |thumbnail| {
+            format!("<img alt=\"{name}\" src=\"data:image/jpeg;base64,{}\">", STANDARD.encode(jpeg(thumbnail)))
+        });
+        let link = link(folder, path);
+        writeln!(html, "<li><a href=\"{link}\">{shown}</a><b>{}</b> {score:.4}<small>{name}</small></li>", i + 1)
+            .expect("a string takes everything");
+    }
+    html + "</ol>\n</html>\n"
+}
+
+fn jpeg(picture: &RgbImage) -> Vec<u8> {
+    let mut bytes = vec![];
+    let encoder = JpegEncoder::new_with_quality(&mut bytes, QUALITY);
+    picture.write_with_encoder(encoder).expect("memory takes everything");
+    bytes
+}
+
+/// The way from the page's folder to the file, as a link.
+fn link(folder: &Path, file: &Path) -> String {
+    // A file that is gone has no canonical path, but it had one below its folder.
+    let absolute = || std::path::absolute(file).unwrap_or_else(|_: io::Error| file.into());
+    let file = file.canonicalize().unwrap_or_else(|_| absolute());
+    let shared = folder.components().zip(file.components()).take_while(|(a, b)| a == b).count();
+    let up = folder.components().skip(shared).map(|_| Component::ParentDir);
+    let way: PathBuf = up.chain(file.components().skip(shared)).collect();
+    let parts = way.iter().map(|part| encode(&part.to_string_lossy()));
+    // "./": a name like "a:b" would be taken for the scheme of an address.
+    format!("./{}", parts.collect::<Vec<_>>().join("/"))
+}
+
+/// Percent-encoding of all but what RFC 3986 calls unreserved; nothing is left that HTML would have to escape.
+fn encode(part: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    part.bytes().map(|byte| if is_plain(byte) { char::from(byte).into() } else { format!("%{byte:02X}") }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_of_a_name_or_query_is_markup() {
+        let name = "/p/a \"b\" <i>'&.png";
+        let rows = [Row { path: Path::new(name), score: 0.5, thumbnail: None }];
+        let html = page(Path::new("/q"), "<script>alert(\"x\")</script>", 7, &rows);
+        assert!(
+            html.contains("&lt;script&gt;alert(&quot;x&quot;)&lt;/script&gt;") && !html.contains("<script"),
+            "{html}"
+        );
+        assert!(html.contains("href=\"./../p/a%20%22b%22%20%3Ci%3E%27%26.png\""), "{html}");
+        assert!(!html.contains("<i>") && html.contains("1 of 7 pictures"), "{html}");
+    }
+
+    #[test]
+    fn small_pictures_are_inside() {
+        let picture = RgbImage::from_pixel(4, 3, image::Rgb([200, 10, 10]));
+        let rows = [Row { path: Path::new("/p/a.png"), score: 0.5, thumbnail: Some(&picture) }];
+        let html = page(Path::new("/p"), "q", 1, &rows);
+        let data = html.split("base64,").nth(1).unwrap().split('"').next().unwrap();
+        let decoded = image::load_from_memory(&STANDARD.decode(data).unwrap()).unwrap();
+        assert_eq!((decoded.width(), decoded.height()), (4, 3));
+        assert!(html.contains("href=\"./a.png\""), "{html}");
+    }
+}

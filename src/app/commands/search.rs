@@ -1,0 +1,146 @@
+//! `clipwright search`: the pictures of an index that are nearest to a text or to another picture.
+
+use super::page::{self, Row};
+use super::texts::warn_truncated;
+use super::{CliError, Context, positive};
+use crate::app::plot::contact::{Tile, contact};
+use crate::app::plot::save;
+use crate::checkpoint::Checkpoint;
+use crate::embed::{ImageEncoder, TextEncoder};
+use crate::eval::templates::PLACE;
+use crate::index::{Index, ModelId, lossy};
+use crate::pictures::Picture;
+use crate::pictures::folder::read;
+use clap::{ArgGroup, Args};
+use image::{RgbImage, imageops};
+use ndarray::Array2;
+use rayon::prelude::*;
+use serde::Serialize;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// The longer side of the small pictures on sheets and pages, in pixels.
+const THUMBNAIL: u32 = 320;
+
+/// Find the pictures of an index that a text or another picture is nearest to
+#[derive(Debug, Args)]
+#[command(group(ArgGroup::new("query").args(["text", "image"]).required(true)))]
+pub struct Search {
+    /// The index, or the folder of pictures that it is in
+    index: PathBuf,
+    /// What to look for, in words
+    text: Option<String>,
+    /// What to look for, as a picture
+    #[arg(long, value_name = "FILE")]
+    image: Option<PathBuf>,
+    /// How many pictures to name
+    #[arg(short, value_name = "N", default_value_t = 10, value_parser = positive())]
+    k: usize,
+    /// Draw them on a sheet, a PNG file
+    #[arg(long, value_name = "FILE")]
+    sheet: Option<PathBuf>,
+    /// Show them on a page, an HTML file that needs no other
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+}
+
+impl Search {
+    pub fn run(self, context: &Context) -> Result<(), CliError> {
+        let index = Index::open(&self.index)?;
+        let manifest = index.manifest();
+        let checkpoint = context.open_for(&manifest.model)?;
+        manifest.check_model(index.folder(), &ModelId::of(&checkpoint)?)?;
+        let query = self.embed(&checkpoint)?;
+        let query = query.as_slice().expect("one row");
+        manifest.check_query(index.folder(), query)?;
+        let hits = index.search(query, self.k)?;
+        let hits = (1..).zip(hits).map(|(rank, hit)| Hit { rank, score: hit.score, path: index.file(&hit.entry) });
+        let report = Report { query: self.query(), pictures: manifest.live(), hits: hits.collect() };
+        self.draw(&report)?;
+        context.output.show(&report)
+    }
+
+    /// The query's embedding (1, e), of which one tower is read.
+    fn embed(&self, checkpoint: &Checkpoint) -> Result<Array2<f32>, CliError> {
+        if let Some(path) = &self.image {
+            let mut picture = Picture::default();
+            read(path, &mut picture)?;
+            return Ok(ImageEncoder::new(checkpoint)?.encode(&[picture]));
+        }
+        let encoder = TextEncoder::new(checkpoint)?;
+        let texts: Vec<String> = self.text.iter().cloned().collect();
+        warn_truncated(&encoder, &texts, &[PLACE]);
+        Ok(encoder.encode(&texts))
+    }
+
+    fn query(&self) -> String {
+        let image = || self.image.as_ref().map(|path| path.display().to_string());
+        self.text.clone().or_else(image).unwrap_or_default()
+    }
+
+    fn draw(&self, report: &Report) -> Result<(), CliError> {
+        if self.sheet.is_none() && self.html.is_none() {
+            return Ok(());
+        }
+        let thumbnails: Vec<Option<RgbImage>> = report.hits.par_iter().map(|hit| thumbnail(&hit.path)).collect();
+        let hits = || report.hits.iter().zip(&thumbnails);
+        if let Some(path) = &self.sheet {
+            let name = |hit: &Hit| hit.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let tile = |(hit, picture): (&Hit, &Option<RgbImage>)| Tile {
+                picture: picture.clone(),
+                score: hit.score,
+                name: name(hit),
+            };
+            let sheet = contact(&report.query, &hits().map(tile).collect::<Vec<_>>());
+            save(path, &sheet).map_err(CliError::Written)?;
+        }
+        if let Some(path) = &self.html {
+            let rows =
+                hits().map(|(hit, thumbnail)| Row { path: &hit.path, score: hit.score, thumbnail: thumbnail.as_ref() });
+            page::write(path, &report.query, report.pictures, &rows.collect::<Vec<_>>())?;
+        }
+        Ok(())
+    }
+}
+
+/// Nothing if the picture is no longer there, or no longer one.
+fn thumbnail(path: &Path) -> Option<RgbImage> {
+    let mut picture = Picture::default();
+    read(path, &mut picture).ok()?;
+    let picture = picture.into_rgb();
+    let (width, height) = (picture.width as u32, picture.height as u32);
+    let image = RgbImage::from_raw(width, height, picture.samples)?;
+    let longer = width.max(height);
+    let fit = |side: u32| (u64::from(side) * u64::from(THUMBNAIL) / u64::from(longer)).max(1) as u32;
+    Some(if longer > THUMBNAIL { imageops::thumbnail(&image, fit(width), fit(height)) } else { image })
+}
+
+#[derive(Serialize)]
+struct Report {
+    query: String,
+    /// That were searched.
+    pictures: usize,
+    hits: Vec<Hit>,
+}
+
+#[derive(Serialize)]
+struct Hit {
+    rank: usize,
+    /// Cosine.
+    score: f32,
+    #[serde(serialize_with = "lossy")]
+    path: PathBuf,
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        if self.hits.is_empty() {
+            return write!(f, "the index is empty");
+        }
+        for (i, Hit { rank, score, path }) in self.hits.iter().enumerate() {
+            let end = if i == 0 { "" } else { "\n" };
+            write!(f, "{end}{rank:>4}  {score:>7.4}  {}", path.display())?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,250 @@
+//! Curves over the steps of a run, from its log: [`crate::train::log::Metrics::read`] and draw again at any time.
+
+use super::canvas::{Area, COLOURS, Drawn, FAINT, INK, RULE, draw, fill, pt};
+use super::text::{Anchor, text, text_width};
+use crate::eval::report::Row;
+use crate::train::log::{Metrics, Step};
+use image::RgbImage;
+use plotters::coord::ranged1d::{BoldPoints, Ranged};
+use plotters::coord::types::RangedCoordf64;
+use plotters::prelude::*;
+use std::error::Error;
+
+/// Points that a curve keeps: more could not be told apart at this width.
+const FINE: usize = 800;
+/// Points of a smoothed curve, each the mean over its share of the steps.
+const SMOOTH: usize = 80;
+
+/// Values that a curve shows, by their size. A log can hold any number, and near the ends of f64 neither a diagram's ticks
+/// nor its lines come to an end.
+const SHOWN: std::ops::RangeInclusive<f64> = 1e-30..=1e30;
+
+/// Lengths in points.
+const MARGIN: f64 = 18.0;
+const LABEL: f64 = 12.5;
+
+/// Name, colour and whether dashed.
+type Key = (String, RGBColor, bool);
+
+/// A line through (step, value).
+struct Curve {
+    points: Vec<(f64, f64)>,
+    colour: RGBAColor,
+    /// In points.
+    width: f64,
+    dashed: bool,
+}
+
+impl Curve {
+    fn solid(points: Vec<(f64, f64)>, colour: RGBColor) -> Self {
+        Curve { points, colour: colour.to_rgba(), width: 1.6, dashed: false }
+    }
+
+    /// Every value, faintly, and a smoothed line over them.
+    fn noisy(points: &[(f64, f64)], colour: RGBColor) -> [Self; 2] {
+        let noise = Curve { colour: colour.mix(0.3), width: 0.7, ..Curve::solid(means(points, FINE), colour) };
+        [noise, Curve { width: 2.0, ..Curve::solid(means(points, SMOOTH), colour) }]
+    }
+
+    /// A level over the whole width of the picture.
+    fn level(steps: f64, value: f64, colour: RGBColor) -> Self {
+        Curve { points: vec![(0.0, value), (steps, value)], colour: colour.to_rgba(), width: 1.0, dashed: true }
+    }
+}
+
+/// The loss and its two halves, and the chance line ln N.
+pub fn loss(metrics: &Metrics) -> RgbImage {
+    let steps = last_step(metrics);
+    let series = |of: fn(&Step) -> f64| metrics.steps.iter().map(|s| (s.step as f64, of(s))).collect::<Vec<_>>();
+    let chance = metrics.steps.iter().map(|s| s.loss_chance).fold(0.0, f64::max);
+    let half = |of, colour| Curve { width: 1.2, ..Curve::solid(means(&series(of), SMOOTH), colour) };
+    let [noise, smooth] = Curve::noisy(&series(|s| s.loss), COLOURS[0]);
+    let curves = [
+        noise,
+        half(|s| s.loss_image_to_text, COLOURS[1]),
+        half(|s| s.loss_text_to_image, COLOURS[2]),
+        smooth,
+        Curve::level(steps, chance, FAINT),
+    ];
+    let keys = [
+        ("loss", COLOURS[0], false),
+        ("picture to caption", COLOURS[1], false),
+        ("caption to picture", COLOURS[2], false),
+        ("chance, ln N", FAINT, true),
+    ]
+    .map(|(name, colour, dashed)| (String::from(name), colour, dashed));
+    draw((720.0, 420.0), |area| {
+        let rest = heading(area, "Contrastive loss (nats)", &keys)?;
+        panel(&rest, "", steps, &curves)
+    })
+}
+
+/// Zero-shot accuracy and retrieval recall of every cut with flags, evaluation by evaluation.
+pub fn recall(metrics: &Metrics) -> RgbImage {
+    let steps = last_step(metrics);
+    let rows = metrics.evaluations.last().map_or(&[][..], |e| &e.eval.rows);
+    let cuts: Vec<&Row> = rows.iter().filter(|row| !row.without_flags).collect();
+    let colours = || COLOURS.into_iter().cycle();
+    let mut keys: Vec<Key> = cuts
+        .iter()
+        .zip(colours())
+        .map(|(row, colour)| (format!("{}, {}", row.concepts, row.pictures), colour, false))
+        .collect();
+    keys.push(("pixel floor".into(), FAINT, true));
+
+    type Score = fn(&Row) -> Option<f64>;
+    let score = |of: Score| -> Vec<Curve> {
+        let history = |cut: &&Row, colour| {
+            let same =
+                |row: &&Row| (&row.concepts, &row.pictures, row.without_flags) == (&cut.concepts, &cut.pictures, false);
+            let points = metrics
+                .evaluations
+                .iter()
+                .filter_map(|e| Some((e.step as f64, 100.0 * of(e.eval.rows.iter().find(same)?)?)));
+            Curve::solid(points.collect(), colour)
+        };
+        cuts.iter().zip(colours()).map(|(cut, colour)| history(cut, colour)).collect()
+    };
+    let with_floor = |of: Score, floor: Score| {
+        let levels =
+            cuts.iter().zip(colours()).filter_map(|(cut, c)| Some(Curve::level(steps, 100.0 * floor(cut)?, c)));
+        score(of).into_iter().chain(levels).collect::<Vec<_>>()
+    };
+    let panels = [
+        ("Zero-shot top-1 (%)", with_floor(|r| Some(r.zero_shot?.score.top1), |r| Some(r.zero_shot?.floor?.top1))),
+        ("Zero-shot top-5 (%)", with_floor(|r| Some(r.zero_shot?.score.top5), |r| Some(r.zero_shot?.floor?.top5))),
+        ("Picture to caption, R@5 (%)", score(|r| Some(r.retrieval.image_to_text.at5))),
+        ("Caption to picture, R@5 (%)", score(|r| Some(r.retrieval.text_to_image.at5))),
+    ];
+    draw((840.0, 620.0), |area| {
+        let rest = heading(area, "Evaluation", &keys)?;
+        for (place, (title, curves)) in rest.split_evenly((2, 2)).iter().zip(&panels) {
+            panel(place, title, steps, curves)?;
+        }
+        Ok(())
+    })
+}
+
+/// Learning rate, logit scale, gradient norm and speed.
+pub fn schedule(metrics: &Metrics) -> RgbImage {
+    let steps = last_step(metrics);
+    let series = |of: fn(&Step) -> f64| metrics.steps.iter().map(|s| (s.step as f64, of(s))).collect::<Vec<_>>();
+    let smooth = |of, colour| vec![Curve { width: 2.0, ..Curve::solid(means(&series(of), FINE), colour) }];
+    let noisy = |of, colour| Curve::noisy(&series(of), colour).into();
+    let panels = [
+        ("Learning rate", smooth(|s| s.lr, COLOURS[0])),
+        ("Logit scale", smooth(|s| s.logit_scale, COLOURS[1])),
+        ("Gradient norm, before clipping", noisy(|s| s.grad_norm, COLOURS[2])),
+        ("Pairs per second", noisy(|s| s.pairs_per_second, COLOURS[3])),
+    ];
+    draw((840.0, 560.0), |area| {
+        for (place, (title, curve)) in area.split_evenly((2, 2)).iter().zip(&panels) {
+            panel(place, title, steps, curve)?;
+        }
+        Ok(())
+    })
+}
+
+fn last_step(metrics: &Metrics) -> f64 {
+    let trained = metrics.steps.last().map_or(0, |s| s.step);
+    let evaluated = metrics.evaluations.last().map_or(0, |e| e.step);
+    trained.max(evaluated).max(1) as f64
+}
+
+/// At most `n` points, each the mean of neighbours; what is not finite is left out.
+fn means(points: &[(f64, f64)], n: usize) -> Vec<(f64, f64)> {
+    let finite: Vec<(f64, f64)> = points.iter().copied().filter(|p| p.1.is_finite()).collect();
+    let mean =
+        |share: &[(f64, f64)], of: fn(&(f64, f64)) -> f64| share.iter().map(of).sum::<f64>() / share.len() as f64;
+    finite.chunks(finite.len().div_ceil(n).max(1)).map(|share| (mean(share, |p| p.0), mean(share, |p| p.1))).collect()
+}
+
+/// A title with a key to the curves below it; what is left of the area.
+fn heading<'a>(area: &Area<'a>, title: &str, keys: &[Key]) -> Result<Area<'a>, Box<dyn Error>> {
+    let (head, rest) = area.split_vertically(pt(58.0));
+    text(&head, title, (MARGIN, 20.0), Anchor::Left, 17.0, &INK)?;
+    let (mut x, y) = (MARGIN, 44.0);
+    for (name, colour, dashed) in keys {
+        let dashes: &[(f64, f64)] = if *dashed { &[(0.0, 7.0), (11.0, 18.0)] } else { &[(0.0, 18.0)] };
+        for &(from, to) in dashes {
+            fill(&head, [(x + from, y - 1.0), (x + to, y + 1.0)], *colour)?;
+        }
+        text(&head, name, (x + 23.0, y), Anchor::Left, LABEL, &INK)?;
+        x += 23.0 + text_width(name, LABEL) + 18.0;
+    }
+    Ok(rest)
+}
+
+/// The points that can be shown, those outside of the diagram on its edge.
+fn shown(points: &[(f64, f64)], top: f64) -> Vec<(f64, f64)> {
+    let is_shown = |p: &&(f64, f64)| p.1 == 0.0 || SHOWN.contains(&p.1.abs());
+    points.iter().filter(is_shown).map(|p| (p.0, p.1.clamp(0.0, top))).collect()
+}
+
+/// One diagram over the steps, from zero up.
+fn panel(area: &Area, title: &str, steps: f64, curves: &[Curve]) -> Drawn {
+    let (head, rest) = area.split_vertically(pt(if title.is_empty() { 4.0 } else { 32.0 }));
+    text(&head, title, (MARGIN, 18.0), Anchor::Left, 14.0, &INK)?;
+    let top = curves.iter().flat_map(|c| shown(&c.points, f64::INFINITY)).map(|p| p.1).fold(0.0, f64::max);
+    let top = if top > 0.0 { 1.06 * top } else { 1.0 };
+    let mut chart = ChartBuilder::on(&rest)
+        .margin_right(pt(24.0))
+        .x_label_area_size(pt(40.0))
+        .y_label_area_size(pt(54.0))
+        .build_cartesian_2d(0.0..steps, 0.0..top)?;
+
+    // Axes with our own labels, in points of `rest`.
+    let (corner, plot) = (rest.get_base_pixel(), chart.plotting_area());
+    let points = |pixel: i32| f64::from(pixel) / f64::from(pt(1.0));
+    let at = |x: f64, y: f64| {
+        let (x, y) = plot.map_coordinate(&(x, y));
+        (points(x - corner.0), points(y - corner.1))
+    };
+    let ((left, bottom), (right, _)) = (at(0.0, 0.0), at(steps, 0.0));
+    for value in ticks(top) {
+        let (_, y) = at(0.0, value);
+        fill(&rest, [(left, y - 0.3), (right, y + 0.3)], if value == 0.0 { FAINT } else { RULE })?;
+        text(&rest, &number(value), (left - 7.0, y), Anchor::Right, LABEL, &INK)?;
+    }
+    for value in ticks(steps).into_iter().filter(|step| step.fract() == 0.0) {
+        let (x, _) = at(value, 0.0);
+        fill(&rest, [(x - 0.3, bottom), (x + 0.3, bottom + 4.0)], FAINT)?;
+        text(&rest, &number(value), (x, bottom + 13.0), Anchor::Centre, LABEL, &INK)?;
+    }
+    text(&rest, "step", ((left + right) / 2.0, bottom + 29.0), Anchor::Centre, LABEL, &FAINT)?;
+
+    for Curve { points, colour, width, dashed } in curves {
+        let points = shown(points, top);
+        let style = colour.stroke_width(pt(*width) as u32);
+        if *dashed {
+            chart.draw_series(DashedLineSeries::new(points.iter().copied(), pt(5.0) as u32, pt(4.0) as u32, style))?;
+        } else {
+            chart.draw_series(LineSeries::new(points.iter().copied(), style))?;
+        }
+        // A curve of one point would be invisible.
+        if let [point] = points[..] {
+            chart.draw_series([Circle::new(point, pt(2.5), colour.filled())])?;
+        }
+    }
+    Ok(())
+}
+
+/// Round numbers from 0 to `top`.
+fn ticks(top: f64) -> Vec<f64> {
+    RangedCoordf64::from(0.0..top).key_points(BoldPoints(6))
+}
+
+/// As short as it can be said: 0.0005 → 5e-4, 1200 → 1,200, 2.50 → 2.5.
+fn number(v: f64) -> String {
+    if v != 0.0 && v.abs() < 0.01 {
+        return format!("{:.1e}", v).replace(".0e", "e");
+    }
+    if v.abs() < 1000.0 {
+        let text = format!("{v:.2}");
+        return text.trim_end_matches('0').trim_end_matches('.').into();
+    }
+    let digits = format!("{v:.0}");
+    let groups: Vec<&str> =
+        digits.as_bytes().rchunks(3).rev().map(|g| std::str::from_utf8(g).expect("digits")).collect();
+    groups.join(",")
+}

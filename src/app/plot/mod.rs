@@ -1,0 +1,23 @@
+//! Pictures of a run. Every function draws into memory; [`save`] writes the PNG.
+
+mod canvas;
+pub mod contact;
+pub mod curves;
+pub mod matrix;
+pub mod sheet;
+mod text;
+
+use crate::files::write_atomic;
+use image::{ExtendedColorType, ImageEncoder, RgbImage, codecs::png::PngEncoder};
+use std::{io, path::Path};
+
+/// Writes a picture as PNG, whole or not at all.
+///
+/// # Errors
+/// When the file cannot be written; the message names it.
+pub fn save(path: impl AsRef<Path>, picture: &RgbImage) -> io::Result<()> {
+    let (width, height) = picture.dimensions();
+    write_atomic(path, |out| {
+        PngEncoder::new(out).write_image(picture, width, height, ExtendedColorType::Rgb8).map_err(io::Error::other)
+    })
+}

@@ -1,0 +1,102 @@
+//! The pictures of a run: its curves, and what the model thinks of a few pictures.
+
+use crate::app::plot::{curves, matrix, save, sheet};
+use crate::app::train::TrainError;
+use crate::datasets::emoji::Side;
+use crate::embed::batched::{Embed, Embedder};
+use crate::eval::exam::emoji::EmojiExam;
+use crate::pictures::Picture;
+use crate::train::data::Exam;
+use crate::train::log::Metrics;
+use crate::train::run_folder::RunFolder;
+use image::RgbImage;
+
+/// Pairs along each edge of the similarity matrix.
+const PAIRS: usize = 14;
+/// Pictures on the sheet, and captions beside each.
+const PICTURES: usize = 24;
+const CAPTIONS: usize = 5;
+
+/// Pictures, captions, and the right caption of each picture.
+struct Show {
+    pictures: Vec<Picture>,
+    captions: Vec<String>,
+    truth: Vec<usize>,
+}
+
+/// Draws everything into the folder.
+pub fn draw(folder: &RunFolder, metrics: &Metrics, exam: &Exam, embedder: &Embedder) -> Result<(), TrainError> {
+    save(folder.file("loss.png"), &curves::loss(metrics))?;
+    save(folder.file("recall.png"), &curves::recall(metrics))?;
+    save(folder.file("schedule.png"), &curves::schedule(metrics))?;
+    let (few, many) = match exam {
+        Exam::Emoji(exam) => (Show::names(exam), Show::all_names(exam)),
+        Exam::Pairs(exam) => (Show::pairs(exam.sample(PAIRS)), Show::pairs(exam.sample(PICTURES))),
+    };
+    save(folder.file("similarity.png"), &few.similarity(embedder))?;
+    save(folder.file("captions.png"), &many.sheet(embedder))?;
+    Ok(())
+}
+
+impl Show {
+    /// Concepts that no training picture shows, by a vendor never trained on, beside their own names.
+    fn names(exam: &EmojiExam) -> Show {
+        let tiles = exam.sample(Side::HeldOut, PAIRS);
+        let names = exam.names();
+        Show {
+            pictures: tiles.iter().map(|&tile| exam.picture(tile)).collect(),
+            captions: tiles.iter().map(|tile| names[tile.concept].into()).collect(),
+            truth: (0..tiles.len()).collect(),
+        }
+    }
+
+    /// Pictures of the vendor never trained on, half of them of concepts never seen, to be named with any name at all.
+    fn all_names(exam: &EmojiExam) -> Show {
+        let mut tiles = exam.sample(Side::Trained, PICTURES / 2);
+        tiles.extend(exam.sample(Side::HeldOut, PICTURES / 2));
+        Show {
+            pictures: tiles.iter().map(|&tile| exam.picture(tile)).collect(),
+            captions: exam.names().into_iter().map(String::from).collect(),
+            truth: tiles.iter().map(|tile| tile.concept).collect(),
+        }
+    }
+
+    /// Pairs of the user's.
+    fn pairs(examples: Vec<crate::datasets::Example>) -> Show {
+        let truth = (0..examples.len()).collect();
+        let (pictures, captions) = examples.into_iter().map(|example| (example.picture, example.caption)).unzip();
+        Show { pictures, captions, truth }
+    }
+
+    fn captions(&self) -> Vec<&str> {
+        self.captions.iter().map(String::as_str).collect()
+    }
+
+    fn images(&self) -> Vec<RgbImage> {
+        self.pictures.iter().map(image).collect()
+    }
+
+    fn cosines(&self, embedder: &Embedder) -> ndarray::Array2<f32> {
+        let images = embedder.pictures(self.pictures.len(), |i, picture| picture.clone_from(&self.pictures[i]));
+        images.dot(&embedder.captions(&self.captions).t())
+    }
+
+    fn similarity(&self, embedder: &Embedder) -> RgbImage {
+        matrix::similarity_matrix(&self.images(), &self.captions(), self.cosines(embedder).view())
+    }
+
+    fn sheet(&self, embedder: &Embedder) -> RgbImage {
+        let (images, captions, cosines) = (self.images(), self.captions(), self.cosines(embedder));
+        let entries = (images.iter().zip(&self.truth).zip(cosines.rows())).map(|((image, &truth), scores)| {
+            sheet::Entry::best(image, &captions, scores.as_slice().expect("a row"), truth, CAPTIONS)
+        });
+        sheet::sheet(&entries.collect::<Vec<_>>())
+    }
+}
+
+/// As the plots want it.
+fn image(picture: &Picture) -> RgbImage {
+    let picture = picture.clone().into_rgb();
+    let (width, height) = (picture.width as u32, picture.height as u32);
+    RgbImage::from_raw(width, height, picture.samples).expect("three samples a pixel")
+}

@@ -1,0 +1,289 @@
+//! What can be chosen on the command line. Names follow OpenCLIP where it has one.
+
+use crate::datasets::emoji::Language;
+use crate::models::clip::Config;
+use crate::optim::adamw::Hyper;
+use clap::{Args, Parser, ValueEnum};
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// Train CLIP on a CPU.
+///
+/// Without a flag: a small CLIP learns 1,542 emoji concepts from seven vendors' drawings, which are part of the program,
+/// and is judged on an eighth vendor's. The run folder holds the model as OpenCLIP loads it, the state to resume from,
+/// the metrics, curves and pictures.
+#[derive(Clone, Debug, Parser)]
+#[command(
+    name = "train",
+    version,
+    after_help = "RAYON_NUM_THREADS sets how many threads compute; the weights are the same bits with any number."
+)]
+pub struct Cli {
+    /// Go on with an interrupted run: its folder, or `latest`. All other options come from the run
+    #[arg(long, value_name = "RUN", exclusive = true)]
+    pub resume: Option<String>,
+
+    #[command(flatten)]
+    pub options: Options,
+}
+
+/// More threads than this a system may not give.
+const WORKERS: u32 = 1024;
+
+/// Everything that determines a run; kept in its folder, so that a resumed run is the same run.
+#[derive(Clone, Debug, PartialEq, Args, Serialize, Deserialize)]
+pub struct Options {
+    #[command(flatten)]
+    pub data: DataOptions,
+
+    /// Preset, or path of an open_clip_config.json
+    #[arg(long, default_value = "Emoji-RN-S", long_help = model_help(), help_heading = "Model")]
+    pub model: String,
+    /// Start from the weights of this model folder or safetensors file instead of random ones
+    #[arg(long, value_name = "PATH", help_heading = "Model")]
+    pub pretrained: Option<PathBuf>,
+    /// Keep the image tower as it is and train the text tower alone
+    #[arg(long, help_heading = "Model")]
+    pub lock_image: bool,
+
+    /// Pairs in a tower at a time
+    #[arg(long, default_value_t = 256, value_parser = positive(), help_heading = "Optimisation")]
+    pub batch_size: usize,
+    /// Batches that make one step; the loss is over all their pairs, as if they were one batch
+    #[arg(long, default_value_t = 1, value_parser = positive(), help_heading = "Optimisation")]
+    pub accum_freq: usize,
+    /// Times every picture is seen
+    #[arg(long, default_value_t = 26, value_parser = positive(), help_heading = "Optimisation")]
+    pub epochs: usize,
+    /// Highest learning rate
+    #[arg(long, default_value_t = 1e-3, value_parser = non_negative, help_heading = "Optimisation")]
+    pub lr: f32,
+    /// Steps over which the learning rate rises to it
+    #[arg(long, default_value_t = 50, help_heading = "Optimisation")]
+    pub warmup: u64,
+    /// Weight decay of matrices and tables
+    #[arg(long, default_value_t = Hyper::VIT.weight_decay, value_parser = non_negative, help_heading = "Optimisation")]
+    pub wd: f32,
+    /// AdamW's β₁
+    #[arg(long, default_value_t = Hyper::VIT.beta1, value_parser = below_one, help_heading = "Optimisation")]
+    pub beta1: f32,
+    /// AdamW's β₂ [default: 0.98 with a ViT, 0.999 with a ResNet]
+    #[arg(long, value_parser = below_one, help_heading = "Optimisation")]
+    pub beta2: Option<f32>,
+    /// AdamW's ε [default: 1e-6 with a ViT, 1e-8 with a ResNet]
+    #[arg(long, value_parser = non_negative, help_heading = "Optimisation")]
+    pub eps: Option<f32>,
+    /// Shorten gradients whose norm exceeds this
+    #[arg(long, value_name = "NORM", value_parser = non_negative, help_heading = "Optimisation")]
+    pub grad_clip_norm: Option<f32>,
+    /// Everything random follows from it: the same seed gives the same weights, bit for bit
+    #[arg(long, default_value_t = 0, help_heading = "Optimisation")]
+    pub seed: u64,
+
+    /// Folder of the run folders
+    #[arg(long, value_name = "FOLDER", default_value = "runs", help_heading = "Run")]
+    pub logs: PathBuf,
+    /// Name of the run folder [default: a number and the model]
+    #[arg(long, help_heading = "Run")]
+    pub name: Option<String>,
+    /// Threads that prepare pictures, beside those that compute
+    #[arg(long, default_value_t = 1, value_parser = up_to(WORKERS), help_heading = "Run")]
+    pub workers: usize,
+    /// Steps between two lines of progress
+    #[arg(long, value_name = "STEPS", default_value_t = 10, value_parser = positive(), help_heading = "Run")]
+    pub log_every_n_steps: usize,
+    /// Epochs between two evaluations; 0 evaluates only at the end
+    #[arg(long, value_name = "EPOCHS", default_value_t = 4, help_heading = "Run")]
+    pub val_frequency: usize,
+    /// Epochs between two checkpoints; one is also written every ten minutes
+    #[arg(long, value_name = "EPOCHS", default_value_t = 1, value_parser = positive(), help_heading = "Run")]
+    pub save_frequency: usize,
+}
+
+/// Where pictures and captions come from.
+#[derive(Clone, Debug, PartialEq, Args, Serialize, Deserialize)]
+#[command(next_help_heading = "Data")]
+pub struct DataOptions {
+    /// Own pairs: a CSV or TSV file, a folder with metadata.jsonl, or tar shards such as 'shards/{000..099}.tar'
+    /// [default: the embedded emoji]
+    #[arg(long, value_name = "PATH")]
+    pub train_data: Option<String>,
+    /// Pairs to evaluate on, in the same form
+    #[arg(long, value_name = "PATH", requires = "train_data")]
+    pub val_data: Option<String>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub storage: Storage,
+    /// Stop when more than this share of the pairs cannot be read
+    #[arg(long, value_name = "SHARE", default_value_t = 0.1, value_parser = share)]
+    pub bad_share: f64,
+    /// Languages of the emoji captions, separated by commas
+    #[arg(long, value_name = "CODES", value_delimiter = ',', default_value = "en", value_parser = language)]
+    pub languages: Vec<Language>,
+    /// Choose a recipe: keep the vendor noto and a tenth of the training concepts back, judge on them instead of on
+    /// twemoji and the held-out concepts
+    #[arg(long, conflicts_with = "train_data")]
+    pub validation_cut: bool,
+}
+
+/// How own pairs are stored, and where in it.
+#[derive(Clone, Debug, PartialEq, Args, Serialize, Deserialize)]
+pub struct Storage {
+    /// How own pairs are stored
+    #[arg(long, value_enum, default_value_t = DatasetType::Auto)]
+    pub dataset_type: DatasetType,
+    /// Column with the picture's path
+    #[arg(long, value_name = "COLUMN", default_value = "filepath")]
+    pub csv_img_key: String,
+    /// Column with the caption
+    #[arg(long, value_name = "COLUMN", default_value = "title")]
+    pub csv_caption_key: String,
+    /// Column separator; `\t` is a tab [default: a tab, or a comma for .csv files]
+    #[arg(long, value_name = "CHAR", value_parser = separator)]
+    pub csv_separator: Option<char>,
+}
+
+/// How own pairs are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DatasetType {
+    /// By the name: .csv, .tsv, .tar, or a folder
+    Auto,
+    /// A table with a header
+    Csv,
+    /// A folder with metadata.jsonl (`file_name`, `text`)
+    Jsonl,
+    /// Tar shards with pictures and .txt or .json captions
+    Webdataset,
+}
+
+impl Options {
+    /// Pairs of one step.
+    pub fn pairs_per_step(&self) -> usize {
+        self.batch_size * self.accum_freq
+    }
+
+    /// Refuses values that the command line would have refused: a file can hold any.
+    pub fn check(&self) -> Result<(), String> {
+        let counts = [
+            ("batch_size", self.batch_size, u32::MAX),
+            ("accum_freq", self.accum_freq, u32::MAX),
+            ("epochs", self.epochs, u32::MAX),
+            ("workers", self.workers, WORKERS),
+            ("log_every_n_steps", self.log_every_n_steps, u32::MAX),
+            ("save_frequency", self.save_frequency, u32::MAX),
+        ];
+        if let Some((name, value, most)) = counts.iter().find(|(_, value, most)| !(1..=*most as usize).contains(value))
+        {
+            return Err(format!("{name} is {value}, which is not between 1 and {most}"));
+        }
+        // The parsers of the flags know what they take.
+        let numbers: [(&str, Option<f32>, NumberParser); 6] = [
+            ("lr", Some(self.lr), non_negative),
+            ("wd", Some(self.wd), non_negative),
+            ("eps", self.eps, non_negative),
+            ("grad_clip_norm", self.grad_clip_norm, non_negative),
+            ("beta1", Some(self.beta1), below_one),
+            ("beta2", self.beta2, below_one),
+        ];
+        for (name, value, parse) in numbers {
+            value.map(|value| parse(&value.to_string())).transpose().map_err(|e| format!("{name}: {e}"))?;
+        }
+        share(&self.data.bad_share.to_string()).map_err(|e| format!("bad_share: {e}"))?;
+        let own = self.data.storage.csv_separator.map(|c| separator(&c.to_string()));
+        own.transpose().map(|_| ()).map_err(|e| format!("csv_separator: {e}"))
+    }
+
+    /// What is chosen, and otherwise the paper's for this model.
+    pub fn hyper(&self, config: &Config) -> Hyper {
+        let Hyper { beta2, eps, .. } = Hyper::of(config);
+        let (beta2, eps) = (self.beta2.unwrap_or(beta2), self.eps.unwrap_or(eps));
+        Hyper { beta1: self.beta1, beta2, eps, weight_decay: self.wd }
+    }
+}
+
+fn model_help() -> String {
+    let names: Vec<_> = Config::preset_names().collect();
+    format!("Preset, or path of an open_clip_config.json\n\nPresets: {}", names.join(", "))
+}
+
+fn positive() -> impl clap::builder::TypedValueParser<Value = usize> {
+    up_to(u32::MAX)
+}
+
+fn up_to(most: u32) -> impl clap::builder::TypedValueParser<Value = usize> {
+    use clap::builder::TypedValueParser;
+    clap::value_parser!(u32).range(1..=i64::from(most)).map(|value| value as usize)
+}
+
+type NumberParser = fn(&str) -> Result<f32, String>;
+
+fn number(text: &str) -> Result<f32, String> {
+    let value: f32 = text.parse().map_err(|_| "not a number".to_string())?;
+    if value.is_finite() { Ok(value) } else { Err("not finite".into()) }
+}
+
+fn non_negative(text: &str) -> Result<f32, String> {
+    number(text).and_then(|value| if value >= 0.0 { Ok(value) } else { Err("must not be negative".into()) })
+}
+
+fn below_one(text: &str) -> Result<f32, String> {
+    non_negative(text).and_then(|value| if value < 1.0 { Ok(value) } else { Err("must be below 1".into()) })
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(value) if (0.0..=1.0).contains(&value) => Ok(value),
+        _ => Err("a share is a number between 0 and 1".into()),
+    }
+}
+
+fn separator(text: &str) -> Result<char, String> {
+    let text = if text == r"\t" { "\t" } else { text };
+    let mut chars = text.chars();
+    match (chars.next(), chars.next()) {
+        (Some(c), None) if c.is_ascii() => Ok(c),
+        _ => Err("must be one ASCII character, or \\t".into()),
+    }
+}
+
+fn language(code: &str) -> Result<Language, String> {
+    Language::from_code(code).ok_or_else(|| {
+        let codes: Vec<_> = Language::ALL.iter().map(|language| language.code()).collect();
+        format!("there are {}", codes.join(", "))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn options_survive_the_run_folder() {
+        let options = Cli::parse_from(["train", "--lr", "3e-4", "--languages", "en,de"]).options;
+        let json = serde_json::to_string(&options).unwrap();
+        assert_eq!(serde_json::from_str::<Options>(&json).unwrap(), options);
+    }
+
+    #[test]
+    fn impossible_values_are_refused() {
+        let bad = [
+            ["--batch-size", "0"],
+            ["--lr", "nan"],
+            ["--beta2", "1"],
+            ["--bad-share", "2"],
+            ["--csv-separator", "ab"],
+            ["--languages", "xx"],
+        ];
+        for flags in bad {
+            assert!(Cli::try_parse_from(["train"].into_iter().chain(flags)).is_err(), "{flags:?}");
+        }
+        assert!(Cli::try_parse_from(["train", "--resume", "x", "--lr", "1"]).is_err());
+    }
+}

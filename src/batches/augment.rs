@@ -1,0 +1,221 @@
+//! Random variation of training pictures: crop, warp, mirror, colour.
+//!
+//! ```text
+//! crop      a box of area ∈ `area` · whole and aspect ∈ `aspect` (log-uniform), resized to S × S with the config's filter
+//! warp      rotation, shear and shift around the centre, bilinear; what moves in from outside is the nearest pixel
+//! mirror    with probability `mirror`, where the example allows it
+//! colour    rgb ← b·(m + k·(σ·rgb + (1 − σ)·grey − m)):  brightness b, contrast k around m = ½, saturation σ
+//! grey      with probability `grey`: σ = 0
+//! ```
+//!
+//! Crop as torchvision's `RandomResizedCrop` (Szegedy et al. 2015); the colour steps are linear, so they are one 3 × 3
+//! matrix and an offset, applied in one pass.
+
+use crate::pictures::picture::{Channels, Picture};
+use crate::pictures::preprocess::{Preprocess, Scratch};
+use crate::pictures::resize::Region;
+use crate::random::Rng;
+use rand::RngExt;
+use serde::{Deserialize, Serialize};
+use std::ops::RangeInclusive;
+
+/// How strongly pictures vary. All amounts are the largest; the smallest is nothing at all.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Augment {
+    /// Share of the picture's area that a crop keeps.
+    pub area: RangeInclusive<f32>,
+    /// Width over height of the crop.
+    pub aspect: RangeInclusive<f32>,
+    /// Degrees, either way.
+    pub rotation: f32,
+    /// Sideways shift per pixel of height, either way.
+    pub shear: f32,
+    /// Shift as a share of the side, either way and in both directions.
+    pub shift: f32,
+    /// Probability of mirroring a picture that may be.
+    pub mirror: f64,
+    /// Factors between 1 − x and 1 + x.
+    pub brightness: f32,
+    /// As brightness.
+    pub contrast: f32,
+    /// As brightness.
+    pub saturation: f32,
+    /// Probability of losing all colour.
+    pub grey: f64,
+}
+
+/// OpenCLIP's: a crop of nine tenths or more, nothing else.
+impl Default for Augment {
+    fn default() -> Self {
+        Self {
+            area: 0.9..=1.0,
+            aspect: 0.75..=4.0 / 3.0,
+            rotation: 0.0,
+            shear: 0.0,
+            shift: 0.0,
+            mirror: 0.0,
+            brightness: 0.0,
+            contrast: 0.0,
+            saturation: 0.0,
+            grey: 0.0,
+        }
+    }
+}
+
+impl Augment {
+    /// For small sets of drawings, which a model would otherwise learn by heart.
+    pub fn drawings() -> Self {
+        Self {
+            area: 0.8..=1.0,
+            aspect: 0.9..=1.1,
+            rotation: 6.0,
+            shear: 0.05,
+            shift: 0.04,
+            mirror: 0.5,
+            brightness: 0.1,
+            contrast: 0.1,
+            saturation: 0.2,
+            grey: 0.02,
+        }
+    }
+
+    /// Prepares a varied picture; `out` is (3, S, S), normalised as [`Preprocess::apply`] does. Only the config's
+    /// size, filter and normalisation count here: the crop takes the place of its resize mode.
+    ///
+    /// # Panics
+    /// If the picture is empty or `out` has another length.
+    #[track_caller]
+    pub fn apply(
+        &self,
+        preprocess: &Preprocess,
+        picture: &Picture,
+        may_flip: bool,
+        rng: &mut Rng,
+        scratch: &mut Scratch,
+        out: &mut [f32],
+    ) {
+        let s = preprocess.size;
+        assert_eq!(out.len(), 3 * s * s, "a picture of side {s} has 3 × {s} × {s} values");
+        let from = self.crop(picture.width, picture.height, rng);
+        let mirrored = rng.random_bool(self.mirror) && may_flip;
+        let warp = self.warp(mirrored, rng);
+        let Scratch { resizer, resized, warped, .. } = scratch;
+        // A warp can enlarge as well, but not shrink: that takes the resizer's wider filters.
+        let direct = warp.is_some() && from.width.max(from.height) <= s && picture.mode == Channels::Rgb;
+        if !direct {
+            let whole = Region { x: 0, y: 0, width: s, height: s };
+            resizer.resize(picture, from, (s, s), whole, preprocess.interpolation, resized);
+            *resized = std::mem::take(resized).into_rgb();
+        }
+        let (source, region) = if direct { (picture, from) } else { (&*resized, Region::whole(resized)) };
+        let varied = match warp {
+            Some(warp) => {
+                warp.apply(source, region, s, warped);
+                warped
+            }
+            None => resized,
+        };
+        self.recolour(varied, rng);
+        preprocess.normalise(varied, out);
+    }
+
+    /// A random box; the largest central one of a fitting aspect if ten draws do not fit the picture.
+    fn crop(&self, width: usize, height: usize, rng: &mut Rng) -> Region {
+        let (w, h) = (width as f32, height as f32);
+        let (narrowest, widest) = (self.aspect.start().ln(), self.aspect.end().ln());
+        for _ in 0..10 {
+            let area = w * h * rng.random_range(self.area.clone());
+            let aspect = rng.random_range(narrowest..=widest).exp();
+            let box_width = (area * aspect).sqrt().round() as usize;
+            let box_height = (area / aspect).sqrt().round() as usize;
+            if (1..=width).contains(&box_width) && (1..=height).contains(&box_height) {
+                let (x, y) = (rng.random_range(0..=width - box_width), rng.random_range(0..=height - box_height));
+                return Region { x, y, width: box_width, height: box_height };
+            }
+        }
+        let box_width = ((h * self.aspect.end()).round() as usize).clamp(1, width);
+        let box_height = ((w / self.aspect.start()).round() as usize).clamp(1, height);
+        Region { x: (width - box_width) / 2, y: (height - box_height) / 2, width: box_width, height: box_height }
+    }
+
+    /// Nothing if it would leave every pixel in its place.
+    fn warp(&self, mirrored: bool, rng: &mut Rng) -> Option<Warp> {
+        let (sin, cos) = either_way(self.rotation, rng).to_radians().sin_cos();
+        let shear = either_way(self.shear, rng);
+        let shift = [either_way(self.shift, rng), either_way(self.shift, rng)];
+        if self.rotation == 0.0 && self.shear == 0.0 && self.shift == 0.0 && !mirrored {
+            return None;
+        }
+        let sign = if mirrored { -1.0 } else { 1.0 };
+        Some(Warp { x: [sign * cos, cos * shear - sin], y: [sign * sin, sin * shear + cos], shift })
+    }
+
+    fn recolour(&self, picture: &mut Picture, rng: &mut Rng) {
+        let brightness = 1.0 + either_way(self.brightness, rng);
+        let contrast = brightness * (1.0 + either_way(self.contrast, rng));
+        let saturation = 1.0 + either_way(self.saturation, rng);
+        let saturation = if rng.random_bool(self.grey) { 0.0 } else { saturation };
+        if (brightness, contrast, saturation) == (1.0, 1.0, 1.0) {
+            return;
+        }
+        let offset = 127.5 * (brightness - contrast) + 0.5;
+        for pixel in picture.samples.as_chunks_mut::<3>().0 {
+            let [r, g, b] = pixel.map(f32::from);
+            let grey = contrast * (1.0 - saturation) * (0.299 * r + 0.587 * g + 0.114 * b) + offset;
+            // A cast to u8 saturates, and with the ½ in the offset it rounds.
+            *pixel = [r, g, b].map(|v| (contrast * saturation * v + grey) as u8);
+        }
+    }
+}
+
+/// Uniform in [−most, most]; the draw happens in any case, so that one setting does not shift the others' randomness.
+fn either_way(most: f32, rng: &mut Rng) -> f32 {
+    most * rng.random_range(-1.0..=1.0f32)
+}
+
+/// Where in the input an output pixel comes from, both measured from the centre, in units of the side:
+/// (u, v) = (x · p, y · p) + shift.
+struct Warp {
+    x: [f32; 2],
+    y: [f32; 2],
+    shift: [f32; 2],
+}
+
+impl Warp {
+    /// Fills `to`, S × S pixels, from a region of a picture and what lies around it.
+    fn apply(&self, from: &Picture, region: Region, s: usize, to: &mut Picture) {
+        to.reshape(s, s, Channels::Rgb);
+        let pixels = from.samples.as_chunks::<3>().0;
+        let scale = [region.width as f32, region.height as f32];
+        let centre = [region.x as f32 + 0.5 * scale[0] - 0.5, region.y as f32 + 0.5 * scale[1] - 0.5];
+        let last = [(from.width - 1) as f32, (from.height - 1) as f32];
+        let unit = 1.0 / s as f32;
+        for (j, row) in to.samples.as_chunks_mut::<3>().0.chunks_exact_mut(s).enumerate() {
+            let q = (j as f32 + 0.5) * unit - 0.5;
+            for (i, pixel) in row.iter_mut().enumerate() {
+                let p = (i as f32 + 0.5) * unit - 0.5;
+                let u = (self.x[0] * p + self.x[1] * q + self.shift[0]) * scale[0] + centre[0];
+                let v = (self.y[0] * p + self.y[1] * q + self.shift[1]) * scale[1] + centre[1];
+                *pixel = bilinear(pixels, from.width, u.clamp(0.0, last[0]), v.clamp(0.0, last[1]));
+            }
+        }
+    }
+}
+
+/// The colour at a point between four pixels, in fixed point with 6-bit fractions: the three channels' sums, of 20
+/// bits each, then fit one word, and one multiplication weighs a whole pixel.
+fn bilinear(pixels: &[[u8; 3]], width: usize, u: f32, v: f32) -> [u8; 3] {
+    let (u, v) = ((u * 64.0 + 0.5) as usize, (v * 64.0 + 0.5) as usize);
+    let (fx, fy) = ((u & 63) as u64, (v & 63) as u64);
+    let first = (v >> 6) * width + (u >> 6);
+    // On the last column or row the fraction is 0, and the pixel beyond counts for nothing.
+    let word = |offset: usize| {
+        let [r, g, b] = pixels[(first + offset).min(pixels.len() - 1)].map(u64::from);
+        r | g << 21 | b << 42
+    };
+    let top = word(0) * (64 - fx) + word(1) * fx;
+    let bottom = word(width) * (64 - fx) + word(width + 1) * fx;
+    let sum = top * (64 - fy) + bottom * fy + (1 << 11 | 1 << 32 | 1 << 53);
+    [sum >> 12, sum >> 33, sum >> 54].map(|channel| channel as u8)
+}

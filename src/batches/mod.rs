@@ -1,0 +1,16 @@
+//! What training adds to pictures and captions: order, variation, and batches made ahead of the trainer.
+//!
+//! | file | what it knows |
+//! |---|---|
+//! | [`sampler`] | which examples make a step's batch, reproducibly |
+//! | [`augment`] | preprocessing with random variation |
+//! | [`loader`] | batches, made ahead on threads of their own |
+//! | `queue` | the numbered places in which they wait |
+
+pub mod augment;
+pub mod loader;
+mod queue;
+pub mod sampler;
+
+pub use augment::Augment;
+pub use loader::{Batch, Loader, LoaderConfig};

@@ -1,0 +1,92 @@
+//! A bounded queue in which many workers make numbered batches and one trainer takes them in order.
+
+use crate::batches::loader::Batch;
+use crate::error::InputError;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard};
+
+pub(super) struct Queue {
+    state: Mutex<State>,
+    /// A place became free, or the queue was closed.
+    room: Condvar,
+    /// A batch was served.
+    served: Condvar,
+    closed: AtomicBool,
+}
+
+struct State {
+    /// The next step that a worker will claim.
+    claim: u64,
+    /// The next step that the trainer will take.
+    take: u64,
+    /// Step k waits in place k mod length: at most that many steps are claimed and not yet taken.
+    ring: Vec<Option<Result<Batch, InputError>>>,
+    spare: Vec<Batch>,
+}
+
+impl Queue {
+    pub fn new(start: u64, depth: usize) -> Self {
+        let ring = (0..depth).map(|_| None).collect();
+        let state = State { claim: start, take: start, ring, spare: Vec::new() };
+        Self { state: Mutex::new(state), room: Condvar::new(), served: Condvar::new(), closed: AtomicBool::new(false) }
+    }
+
+    /// The next step to make and a batch to make it in; nothing once the queue is closed.
+    pub fn claim(&self) -> Option<(u64, Batch)> {
+        let full = |state: &mut State| state.claim - state.take >= state.ring.len() as u64 && !self.is_closed();
+        let mut state = self.room.wait_while(self.lock(), full).expect("no thread panics with the queue locked");
+        if self.is_closed() {
+            return None;
+        }
+        state.claim += 1;
+        Some((state.claim - 1, state.spare.pop().unwrap_or_default()))
+    }
+
+    /// Hands in a step's batch, or why there is none.
+    pub fn serve(&self, step: u64, batch: Result<Batch, InputError>) {
+        let mut state = self.lock();
+        let depth = state.ring.len() as u64;
+        state.ring[(step % depth) as usize] = Some(batch);
+        drop(state);
+        self.served.notify_one();
+    }
+
+    /// Waits for the next step's batch. After an error there is nothing to wait for, and the queue closes.
+    pub fn take(&self) -> Result<Batch, InputError> {
+        if self.is_closed() {
+            return Err(InputError::Panic("the stream ended with an earlier error".to_owned()));
+        }
+        let place = |state: &State| (state.take % state.ring.len() as u64) as usize;
+        let empty = |state: &mut State| state.ring[place(state)].is_none();
+        let mut state = self.served.wait_while(self.lock(), empty).expect("no thread panics with the queue locked");
+        let i = place(&state);
+        let batch = state.ring[i].take().expect("waited until it was there");
+        state.take += 1;
+        drop(state);
+        match batch {
+            Ok(_) => self.room.notify_one(),
+            Err(_) => self.close(),
+        }
+        batch
+    }
+
+    pub fn recycle(&self, batch: Batch) {
+        self.lock().spare.push(batch);
+    }
+
+    pub fn close(&self) {
+        // Set under the lock: a worker must not fall asleep between looking and waiting.
+        let state = self.lock();
+        self.closed.store(true, Ordering::Relaxed);
+        drop(state);
+        self.room.notify_all();
+    }
+
+    pub fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Relaxed)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no thread panics with the queue locked")
+    }
+}

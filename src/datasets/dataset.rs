@@ -1,0 +1,40 @@
+//! What the loader asks of a set of pictures and captions.
+
+use crate::error::BadExample;
+use crate::pictures::picture::Picture;
+use crate::random::Rng;
+use rand::seq::SliceRandom;
+
+/// One picture with one caption. The loader lends the same value again and again, so that its memory is reused.
+#[derive(Clone, Debug, Default)]
+pub struct Example {
+    pub picture: Picture,
+    pub caption: String,
+    /// The caption stays true when the picture is mirrored.
+    pub may_flip: bool,
+}
+
+/// A finite set of examples that can be read in any order, from any thread.
+pub trait Dataset: Send + Sync {
+    /// One key per example. Examples with equal keys show the same thing: the sampler keeps them out of each other's
+    /// batch where it can, and the loss counts them as positives of each other where it cannot.
+    fn concepts(&self) -> &[u64];
+
+    /// Fills `order` with the examples of one epoch, each once. The default is a uniform permutation.
+    fn shuffle(&self, rng: &mut Rng, order: &mut Vec<u32>) {
+        order.clear();
+        order.extend(0..self.concepts().len() as u32);
+        order.shuffle(rng);
+    }
+
+    /// Equal concepts may be moved apart in the shuffled order; not so where reading is cheap only in that order.
+    fn may_rearrange(&self) -> bool {
+        true
+    }
+
+    /// Reads one example; `rng` decides between its captions.
+    ///
+    /// # Errors
+    /// The file, row or member that cannot be used, and why.
+    fn read(&self, index: usize, rng: &mut Rng, example: &mut Example) -> Result<(), BadExample>;
+}

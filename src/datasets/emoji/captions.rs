@@ -1,0 +1,172 @@
+//! Captions of an emoji, drawn at random: its name or its keywords most often, else its category, a sentence around it.
+
+use super::Concept;
+use crate::random::Rng;
+use rand::RngExt;
+use rand::seq::{IndexedRandom, IteratorRandom};
+use serde::{Deserialize, Serialize};
+
+/// Sentences around a name, which stands for `{}`.
+const TEMPLATES: [&str; 8] = [
+    "an emoji of {}",
+    "a picture of {}",
+    "a {} icon",
+    "the {} emoji",
+    "a drawing of {}",
+    "a cartoon of {}",
+    "a small image of {}",
+    "{} symbol",
+];
+/// A caption of keywords has between one and this many.
+const MOST_KEYWORDS: usize = 4;
+
+/// A language of the embedded names and keywords.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Language {
+    #[serde(rename = "en")]
+    English,
+    #[serde(rename = "de")]
+    German,
+    #[serde(rename = "es")]
+    Spanish,
+    #[serde(rename = "fr")]
+    French,
+    #[serde(rename = "it")]
+    Italian,
+    #[serde(rename = "ja")]
+    Japanese,
+    #[serde(rename = "ko")]
+    Korean,
+    #[serde(rename = "pt")]
+    Portuguese,
+    #[serde(rename = "ru")]
+    Russian,
+    #[serde(rename = "zh")]
+    Chinese,
+    #[serde(rename = "zh-hant")]
+    TraditionalChinese,
+}
+
+impl Language {
+    /// Every language there is.
+    pub const ALL: [Language; 11] = [
+        Language::English,
+        Language::German,
+        Language::Spanish,
+        Language::French,
+        Language::Italian,
+        Language::Japanese,
+        Language::Korean,
+        Language::Portuguese,
+        Language::Russian,
+        Language::Chinese,
+        Language::TraditionalChinese,
+    ];
+
+    /// The language's code, as in `labels.de.tsv`.
+    pub fn code(self) -> &'static str {
+        match self {
+            Language::English => "en",
+            Language::German => "de",
+            Language::Spanish => "es",
+            Language::French => "fr",
+            Language::Italian => "it",
+            Language::Japanese => "ja",
+            Language::Korean => "ko",
+            Language::Portuguese => "pt",
+            Language::Russian => "ru",
+            Language::Chinese => "zh",
+            Language::TraditionalChinese => "zh-hant",
+        }
+    }
+
+    /// The language of a code.
+    pub fn from_code(code: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|language| language.code() == code)
+    }
+
+    /// Lines of id, label, keywords; English stands in the table of concepts.
+    fn file(self) -> &'static str {
+        macro_rules! labels {
+            ($code:literal) => {
+                include_str!(concat!("../../../data/emoji/labels.", $code, ".tsv"))
+            };
+        }
+        match self {
+            Language::English => "",
+            Language::German => labels!("de"),
+            Language::Spanish => labels!("es"),
+            Language::French => labels!("fr"),
+            Language::Italian => labels!("it"),
+            Language::Japanese => labels!("ja"),
+            Language::Korean => labels!("ko"),
+            Language::Portuguese => labels!("pt"),
+            Language::Russian => labels!("ru"),
+            Language::Chinese => labels!("zh"),
+            Language::TraditionalChinese => labels!("zh-hant"),
+        }
+    }
+}
+
+/// One concept in one language.
+pub(super) struct Words {
+    label: &'static str,
+    keywords: Vec<&'static str>,
+    /// English only: the category and the sentences are.
+    subgroup: Option<String>,
+}
+
+/// For every concept its words in each of `languages` that has any; English where none has.
+pub(super) fn words(concepts: &[Concept], languages: &[Language]) -> Vec<Vec<Words>> {
+    let mut all: Vec<Vec<Words>> = concepts.iter().map(|_| Vec::new()).collect();
+    for language in languages {
+        if *language == Language::English {
+            all.iter_mut().zip(concepts).for_each(|(words, concept)| words.push(english(concept)));
+        }
+        for line in language.file().lines() {
+            let mut fields = line.split('\t');
+            let id: usize = fields.next().and_then(|id| id.parse().ok()).expect("a line begins with its concept");
+            let label = fields.next().expect("a label follows");
+            let keywords = fields.next().unwrap_or_default().split('|').filter(|word| !word.is_empty()).collect();
+            all[id].push(Words { label, keywords, subgroup: None });
+        }
+    }
+    for (words, concept) in all.iter_mut().zip(concepts).filter(|(words, _)| words.is_empty()) {
+        words.push(english(concept));
+    }
+    all
+}
+
+fn english(concept: &Concept) -> Words {
+    let subgroup = Some(concept.subgroup.replace('-', " "));
+    Words { label: concept.label, keywords: concept.keywords.clone(), subgroup }
+}
+
+impl Words {
+    /// Writes one caption: most often the bare name, which is how a model is asked, or keywords, which are what a concept
+    /// has in common with others, those that are held out among them.
+    pub fn draw(&self, rng: &mut Rng, caption: &mut String) {
+        caption.clear();
+        let kind = rng.random_range(0..20);
+        match (&self.subgroup, kind) {
+            (Some(subgroup), 7..9) => caption.extend([self.label, ", ", subgroup]),
+            (Some(_), 9..12) => {
+                let template = TEMPLATES.choose(rng).expect("there are templates");
+                let (before, after) = template.split_once("{}").expect("a template has a place for the name");
+                caption.extend([before, self.label, after]);
+            }
+            (_, 12..) if !self.keywords.is_empty() => self.draw_keywords(rng, caption),
+            _ => caption.push_str(self.label),
+        }
+    }
+
+    fn draw_keywords(&self, rng: &mut Rng, caption: &mut String) {
+        let count = rng.random_range(1..=MOST_KEYWORDS.min(self.keywords.len()));
+        let mut places = [0; MOST_KEYWORDS];
+        (0..self.keywords.len()).sample_fill(rng, &mut places[..count]);
+        for (i, &place) in places[..count].iter().enumerate() {
+            caption.push_str(if i == 0 { "" } else { ", " });
+            caption.push_str(self.keywords[place]);
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! The emoji as training examples.
+
+use super::captions::{Language, Words, words};
+use super::{Cut, Emoji, Side, Tile};
+use crate::datasets::dataset::{Dataset, Example};
+use crate::error::BadExample;
+use crate::random::Rng;
+use rand::seq::IndexedRandom;
+use std::sync::Arc;
+
+/// Every picture of a [`Cut`], with captions drawn afresh each time.
+pub struct EmojiTraining {
+    emoji: Arc<Emoji>,
+    tiles: Vec<Tile>,
+    concepts: Vec<u64>,
+    words: Vec<Vec<Words>>,
+}
+
+impl EmojiTraining {
+    /// Captions in the given languages, each language equally often; in English if there are none.
+    pub fn new(emoji: Arc<Emoji>, cut: Cut, languages: &[Language]) -> Self {
+        let tiles = emoji.exam(cut, Side::Trained, Side::Trained);
+        let concepts = tiles.iter().map(|tile| tile.concept as u64).collect();
+        let words = words(emoji.concepts(), languages);
+        Self { emoji, tiles, concepts, words }
+    }
+
+    /// The pictures, in the order of the examples.
+    pub fn tiles(&self) -> &[Tile] {
+        &self.tiles
+    }
+}
+
+impl Dataset for EmojiTraining {
+    fn concepts(&self) -> &[u64] {
+        &self.concepts
+    }
+
+    fn read(&self, index: usize, rng: &mut Rng, example: &mut Example) -> Result<(), BadExample> {
+        let tile = self.tiles[index];
+        self.emoji.paint(tile, &mut example.picture);
+        let words = self.words[tile.concept].choose(rng).expect("every concept has words");
+        words.draw(rng, &mut example.caption);
+        example.may_flip = self.emoji.concepts[tile.concept].may_flip;
+        Ok(())
+    }
+}

@@ -1,0 +1,292 @@
+//! A trained CLIP, ready for pictures and captions.
+//!
+//! [`Clip`] has both towers; [`ImageEncoder`] and [`TextEncoder`] are one alone, and read nothing of the other.
+
+use crate::checkpoint::{Checkpoint, CheckpointError, Overrides};
+use crate::embed::batched::{self, Embed};
+use crate::error::InputError;
+use crate::models::clip::model::Inference;
+use crate::models::clip::text::{self, Captions, Text};
+use crate::models::clip::visual::{self, Visual};
+use crate::params::{Params, Spec};
+use crate::pictures::{Picture, Preprocess};
+use crate::text::Tokenizer;
+use ndarray::{Array1, Array2, ArrayView2};
+use std::path::{Path, PathBuf};
+
+/// Why a model could not be made ready; every message names the file.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    #[error(transparent)]
+    Tokenizer(#[from] InputError),
+    #[error("{}: the model knows {known} tokens and {} has {vocabulary}; put the model's tokenizer.json beside it",
+            path.display(), name(tokenizer))]
+    Vocabulary { path: PathBuf, known: usize, tokenizer: Option<PathBuf>, vocabulary: usize },
+    #[error("{}: a context of {context_length} has no room for start and end of text", path.display())]
+    Context { path: PathBuf, context_length: usize },
+}
+
+fn name(tokenizer: &Option<PathBuf>) -> String {
+    tokenizer.as_ref().map_or("CLIP's own tokenizer".into(), |path| path.display().to_string())
+}
+
+/// Both towers of a CLIP.
+///
+/// ```
+/// use clipwright::Clip;
+/// use clipwright::pictures::{Channels, Picture};
+/// # use clipwright::checkpoint::{ConfigFile, save_model};
+/// # use clipwright::models::{Config, clipwright::Model};
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path();
+/// # let config = Config::preset("Emoji-ViT-S")?;
+/// # save_model(path, &Model::new(config.clone(), 0), &ConfigFile::new(config))?;
+///
+/// // `path`: a folder from OpenCLIP, Hugging Face or the trainer, or a file of weights.
+/// let clip = Clip::load(path)?;
+/// let pictures = [Picture::new(640, 480, Channels::Rgb)]; // or from clipwright::pictures::decode::open
+/// let images = clip.encode_image(&pictures);
+/// let texts = clip.encode_text(&["a dog", "a cat"]);
+/// let logits = clip.similarity(images.view(), texts.view());
+/// assert_eq!(logits.dim(), (1, 2));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Clip {
+    pub image: ImageEncoder,
+    pub text: TextEncoder,
+    logit_scale: f32,
+}
+
+impl Clip {
+    /// From a model folder or a file of weights, as [`Checkpoint::open`] finds them.
+    ///
+    /// # Errors
+    /// [`LoadError`], naming the file and, where there is one, the tensor.
+    pub fn load(path: impl AsRef<Path>) -> Result<Self, LoadError> {
+        Self::new(&Checkpoint::open(path.as_ref(), &Overrides::default())?)
+    }
+
+    /// From an opened checkpoint.
+    ///
+    /// # Errors
+    /// As [`Clip::load`].
+    pub fn new(checkpoint: &Checkpoint) -> Result<Self, LoadError> {
+        let (image, text) = (ImageEncoder::new(checkpoint)?, TextEncoder::new(checkpoint)?);
+        Ok(Self { image, text, logit_scale: checkpoint.logit_scale()?.expect("a checkpoint of both towers has one") })
+    }
+
+    /// Unit-length embeddings (n, e).
+    ///
+    /// # Panics
+    /// If a picture is empty.
+    #[track_caller]
+    pub fn encode_image(&self, pictures: &[Picture]) -> Array2<f32> {
+        self.image.encode(pictures)
+    }
+
+    /// Unit-length embeddings (n, e). Texts longer than the context are cut.
+    pub fn encode_text<S: AsRef<str>>(&self, texts: &[S]) -> Array2<f32> {
+        self.text.encode(texts)
+    }
+
+    /// The logits s·I·T̂ᵀ (pictures, texts): cosines times the learnt scale. Their softmax along a row are the
+    /// probabilities of the texts for that picture.
+    #[track_caller]
+    pub fn similarity(&self, images: ArrayView2<f32>, texts: ArrayView2<f32>) -> Array2<f32> {
+        images.dot(&texts.t()) * self.scale()
+    }
+
+    /// s = exp(`logit_scale`)
+    pub fn scale(&self) -> f32 {
+        self.logit_scale.exp()
+    }
+}
+
+impl Embed for Clip {
+    fn pictures(&self, n: usize, paint: impl Fn(usize, &mut Picture) + Sync) -> Array2<f32> {
+        self.image.encode_with(n, paint)
+    }
+
+    fn captions<S: AsRef<str>>(&self, texts: &[S]) -> Array2<f32> {
+        self.text.encode(texts)
+    }
+}
+
+/// The image tower of a CLIP.
+pub struct ImageEncoder {
+    shape: visual::Shape,
+    params: Params<Visual<Spec>>,
+    preprocess: Preprocess,
+}
+
+impl ImageEncoder {
+    /// From a model folder or a file of weights, of which nothing else is read.
+    ///
+    /// # Errors
+    /// [`LoadError`], naming the file and, where there is one, the tensor.
+    pub fn load(path: impl AsRef<Path>) -> Result<Self, LoadError> {
+        Self::new(&Checkpoint::open(path.as_ref(), &Overrides::default())?)
+    }
+
+    /// From an opened checkpoint.
+    ///
+    /// # Errors
+    /// As [`ImageEncoder::load`].
+    pub fn new(checkpoint: &Checkpoint) -> Result<Self, LoadError> {
+        let params = checkpoint.vision()?.laid_out();
+        let shape = checkpoint.architecture.vision().expect("a tower that was read has a shape");
+        Ok(Self { shape, params, preprocess: checkpoint.preprocess.clone() })
+    }
+
+    /// Unit-length embeddings (n, e).
+    ///
+    /// # Panics
+    /// If a picture is empty.
+    #[track_caller]
+    pub fn encode(&self, pictures: &[Picture]) -> Array2<f32> {
+        self.encode_with(pictures.len(), |i, picture| picture.clone_from(&pictures[i]))
+    }
+
+    /// The same of n pictures of which only some are in memory at a time: `paint(i, picture)` makes picture i.
+    ///
+    /// # Panics
+    /// If a picture is empty.
+    #[track_caller]
+    pub fn encode_with(&self, n: usize, paint: impl Fn(usize, &mut Picture) + Sync) -> Array2<f32> {
+        batched::pictures(&self.params.view(), &self.shape, &self.preprocess, n, paint)
+    }
+
+    /// The same of n pictures that are prepared already, as [`preprocess`](Self::preprocess) says: (n, 3S²).
+    #[track_caller]
+    pub fn encode_prepared(&self, images: ArrayView2<f32>, buffers: &mut Inference) -> Array2<f32> {
+        buffers.encode_images(&self.params.view(), &self.shape, images)
+    }
+
+    /// How pictures are prepared for the tower.
+    pub fn preprocess(&self) -> &Preprocess {
+        &self.preprocess
+    }
+
+    /// e
+    pub fn embed_dim(&self) -> usize {
+        self.shape.embed_dim()
+    }
+}
+
+/// The text tower of a CLIP.
+///
+/// ```
+/// # use clipwright::checkpoint::{ConfigFile, save_model};
+/// # use clipwright::models::{Config, clipwright::Model};
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path();
+/// # let config = Config::preset("Emoji-ViT-S")?;
+/// # save_model(path, &Model::new(config.clone(), 0), &ConfigFile::new(config))?;
+/// let tower = clipwright::TextEncoder::load(path)?;
+/// let [dog, cat] = ["a dog", "a cat"].map(|text| tower.encode(&[text]));
+/// let cosine = (&dog * &cat).sum();
+/// assert!(cosine.abs() < 1.0);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct TextEncoder {
+    shape: text::Shape,
+    params: Params<Text<Spec>>,
+    tokenizer: Tokenizer,
+}
+
+impl TextEncoder {
+    /// From a model folder or a file of weights, of which nothing else is read. The folder's `tokenizer.json`, if it
+    /// has one, takes the place of CLIP's own tokenizer.
+    ///
+    /// # Errors
+    /// [`LoadError`], naming the file and, where there is one, the tensor.
+    pub fn load(path: impl AsRef<Path>) -> Result<Self, LoadError> {
+        Self::new(&Checkpoint::open(path.as_ref(), &Overrides::default())?)
+    }
+
+    /// From an opened checkpoint.
+    ///
+    /// # Errors
+    /// As [`TextEncoder::load`].
+    pub fn new(checkpoint: &Checkpoint) -> Result<Self, LoadError> {
+        let open = || checkpoint.tokenizer.as_deref().map_or_else(|| Ok(Tokenizer::clip()), Tokenizer::open);
+        // Building a tokenizer takes as long as reading a small tower.
+        let (params, tokenizer) = rayon::join(|| checkpoint.text(), open);
+        let (params, tokenizer) = (params?.laid_out(), tokenizer?);
+        let shape = checkpoint.architecture.text().expect("a tower that was read has a shape");
+        let path = || checkpoint.path().into();
+        let (known, vocabulary) = (shape.vocab_size, tokenizer.vocabulary());
+        if vocabulary > known {
+            let tokenizer = checkpoint.tokenizer.clone();
+            return Err(LoadError::Vocabulary { path: path(), known, tokenizer, vocabulary });
+        }
+        if shape.context_length < 2 {
+            return Err(LoadError::Context { path: path(), context_length: shape.context_length });
+        }
+        Ok(Self { shape, params, tokenizer })
+    }
+
+    /// Unit-length embeddings (n, e). Texts longer than the context are cut.
+    pub fn encode<S: AsRef<str>>(&self, texts: &[S]) -> Array2<f32> {
+        batched::captions(&self.params.view(), &self.shape, &self.tokenizer, texts)
+    }
+
+    /// The rows that diffusion models are conditioned on: the hidden states of one text after `layer` blocks (0: the
+    /// embedded tokens), after `ln_final` where asked. With `padding` the text is filled up to the context length with
+    /// that token.
+    ///
+    /// # Panics
+    /// If the tower has fewer layers.
+    #[track_caller]
+    pub fn hidden_states(&self, text: &str, layer: usize, final_norm: bool, padding: Option<u32>) -> TextStates {
+        assert!(layer <= self.layers(), "state {layer} of a tower of {} layers", self.layers());
+        let mut ids = self.tokenizer.encode(text, self.context_length()).ids;
+        let end = ids.len() - 1;
+        if let Some(padding) = padding {
+            ids.resize(self.context_length(), padding);
+        }
+        let p = self.params.view();
+        let mut all = text::hidden_states(&p, &self.shape, Captions { ids: &ids, offsets: &[0, ids.len()] });
+        let last = all.last().expect("the last one after ln_final").row(end).to_owned();
+        let projection = ArrayView2::from_shape((self.shape.size.width, self.embed_dim()), &p.text_projection);
+        let pooled = last.dot(&projection.expect("(d, e)"));
+        let states = all.swap_remove(layer);
+        let states = if final_norm { text::final_norm(&p, states.view()) } else { states };
+        TextStates { states, pooled }
+    }
+
+    /// L
+    pub fn layers(&self) -> usize {
+        self.shape.size.layers
+    }
+
+    /// The token that closes a text.
+    pub fn end_of_text(&self) -> u32 {
+        *self.tokenizer.encode("", self.context_length()).ids.last().expect("a text is closed")
+    }
+
+    /// What splits texts into tokens.
+    pub fn tokenizer(&self) -> &Tokenizer {
+        &self.tokenizer
+    }
+
+    /// The longest text in tokens, start and end included.
+    pub fn context_length(&self) -> usize {
+        self.shape.context_length
+    }
+
+    /// e
+    pub fn embed_dim(&self) -> usize {
+        self.shape.embed_dim
+    }
+}
+
+/// What the text tower makes of one text.
+pub struct TextStates {
+    /// One row for each token, (T, d).
+    pub states: Array2<f32>,
+    /// The text's embedding before it is brought to unit length, (e).
+    pub pooled: Array1<f32>,
+}

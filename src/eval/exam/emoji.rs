@@ -1,0 +1,248 @@
+//! How good the model is: the embedded emoji as an exam.
+
+use crate::datasets::emoji::{Concept, Cut, Emoji, Side, TILE, Tile, Vendor};
+use crate::embed::batched::Embed;
+use crate::eval::baseline::{self, Labelled};
+use crate::eval::report::{Report, Row, ZeroShot};
+use crate::eval::retrieval::{self, Pairs, first_of_each, identify};
+use crate::eval::zero_shot::{TopK, class_embeddings};
+use crate::pictures::Picture;
+use image::RgbImage;
+use ndarray::{Array2, Axis, concatenate};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// How much to measure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Depth {
+    /// The vendor that was held out, against the model alone: for the curves.
+    Quick,
+    /// All vendors, beside what raw pixels reach: for the final table.
+    Full,
+}
+
+/// All pictures of one row pair of the table.
+struct Cell {
+    concepts: Side,
+    vendors: Side,
+    tiles: Vec<Tile>,
+    floors: [Option<TopK>; 2],
+}
+
+/// The embedded pictures as questions.
+pub struct EmojiExam {
+    emoji: Arc<Emoji>,
+    cut: Cut,
+    cells: Vec<Cell>,
+}
+
+impl EmojiExam {
+    pub fn new(emoji: Arc<Emoji>, cut: Cut, depth: Depth) -> Self {
+        let vendors: &[Side] = match depth {
+            Depth::Quick => &[Side::HeldOut],
+            Depth::Full => &[Side::Trained, Side::HeldOut],
+        };
+        let sides = vendors.iter().flat_map(|&v| [(Side::Trained, v), (Side::HeldOut, v)]);
+        let cell = |(concepts, vendors)| {
+            let tiles = emoji.exam(cut, concepts, vendors);
+            Cell { concepts, vendors, tiles, floors: [None; 2] }
+        };
+        let cells = sides.map(cell).collect();
+        let mut exam = EmojiExam { emoji, cut, cells };
+        if depth == Depth::Full {
+            exam.measure_floors();
+        }
+        exam
+    }
+
+    /// The table.
+    pub fn report(&self, embedder: &impl Embed) -> Report {
+        let labels = embedder.captions(&self.names());
+        let classes = self.classes(embedder, &labels);
+        let rows = self.cells.iter().flat_map(|cell| {
+            let images = embedder.pictures(cell.tiles.len(), |i, picture| self.emoji.paint(cell.tiles[i], picture));
+            [false, true].map(|without_flags| self.row(cell, without_flags, &images, &classes, &labels))
+        });
+        Report { rows: rows.collect() }
+    }
+
+    /// What stands for each concept when a picture is to be named, a unit row: the mean of its name, of a sentence around
+    /// it, and of the mean of its keywords, which raw pixels' vote has as well. `labels` are the names, embedded.
+    fn classes(&self, embedder: &impl Embed, labels: &Array2<f32>) -> Array2<f32> {
+        let (concepts, n) = (self.emoji.concepts(), labels.nrows());
+        let sentences: Vec<_> = self.emoji.names().map(|name| format!("an emoji of {name}")).collect();
+        let sentences = embedder.captions(&sentences);
+        let keywords = concepts.iter().enumerate().flat_map(|(i, c)| c.keywords.iter().map(move |&word| (word, i)));
+        let (keywords, concept): (Vec<_>, Vec<_>) = keywords.unzip();
+        // Concepts share keywords: of three only one is new.
+        let which = identify(&keywords);
+        let distinct: Vec<_> = first_of_each(&which).into_iter().map(|i| keywords[i]).collect();
+        let keywords = embedder.captions(&distinct).select(Axis(0), &which);
+        let keywords = class_embeddings(keywords.view(), &concept, n);
+        let all = concatenate![Axis(0), *labels, sentences, keywords];
+        class_embeddings(all.view(), &(0..3 * n).map(|row| row % n).collect::<Vec<_>>(), n)
+    }
+
+    fn row(
+        &self,
+        cell: &Cell,
+        without_flags: bool,
+        images: &Array2<f32>,
+        classes: &Array2<f32>,
+        labels: &Array2<f32>,
+    ) -> Row {
+        let kept = self.kept(cell, without_flags);
+        let tiles: Vec<Tile> = kept.iter().map(|&i| cell.tiles[i]).collect();
+        let images = images.select(Axis(0), &kept);
+        let concepts = concepts_of(&tiles);
+        let truth: Vec<usize> =
+            tiles.iter().map(|tile| concepts.binary_search(&tile.concept).expect("its own concept")).collect();
+        let identity = identify(tiles.iter().map(|&tile| self.picture(tile).samples));
+        let own: Vec<usize> = (0..concepts.len()).collect();
+        let pairs = Pairs { image_concept: &truth, image_identity: &identity, text_concept: &own };
+        let classes = classes.select(Axis(0), &concepts);
+        let texts = labels.select(Axis(0), &concepts);
+        let floor = cell.floors[usize::from(without_flags)];
+        Row {
+            concepts: if cell.concepts == Side::Trained { "seen" } else { "held-out" }.into(),
+            pictures: match cell.vendors {
+                Side::Trained => "training vendors".into(),
+                Side::HeldOut => format!("{}, held out", self.cut.judge().name()),
+            },
+            without_flags,
+            images: tiles.len(),
+            zero_shot: Some(ZeroShot::measure(images.view(), classes.view(), &truth, floor)),
+            retrieval: retrieval::retrieval(images.view(), texts.view(), &pairs),
+            retrieval_chance: retrieval::chance(&pairs),
+        }
+    }
+
+    /// Positions of the cell's tiles that count.
+    fn kept(&self, cell: &Cell, without_flags: bool) -> Vec<usize> {
+        let counts = |i: &usize| !(without_flags && self.concept(cell.tiles[*i]).is_flag());
+        (0..cell.tiles.len()).filter(counts).collect()
+    }
+
+    fn concept(&self, tile: Tile) -> &Concept {
+        &self.emoji.concepts()[tile.concept]
+    }
+
+    /// The tile, decoded.
+    pub fn picture(&self, tile: Tile) -> Picture {
+        let mut picture = Picture::default();
+        self.emoji.paint(tile, &mut picture);
+        picture
+    }
+
+    /// The tile as the plots want it.
+    pub fn image(&self, tile: Tile) -> RgbImage {
+        RgbImage::from_raw(TILE as u32, TILE as u32, self.picture(tile).samples).expect("an RGB tile")
+    }
+
+    /// A few pictures of the vendor that was held out, evenly spread over the concepts of one side, without flags.
+    pub fn sample(&self, concepts: Side, n: usize) -> Vec<Tile> {
+        let tiles = self.emoji.exam(self.cut, concepts, Side::HeldOut);
+        let tiles: Vec<Tile> = tiles.into_iter().filter(|&tile| !self.concept(tile).is_flag()).collect();
+        (0..n.min(tiles.len())).map(|i| tiles[i * tiles.len() / n.min(tiles.len())]).collect()
+    }
+
+    /// Every concept's name.
+    pub fn names(&self) -> Vec<&'static str> {
+        self.emoji.names().collect()
+    }
+
+    /// What raw pixels reach in every cell.
+    fn measure_floors(&mut self) {
+        let tiles = self.emoji.exam(self.cut, Side::Trained, Side::Trained);
+        let words = self.emoji.concepts().iter().map(words).collect();
+        let known = Known { features: self.features(&tiles), tiles, words };
+        let floors: Vec<_> = (self.cells.iter())
+            .map(|cell| {
+                let features = self.features(&cell.tiles);
+                [false, true].map(|without_flags| self.floor(cell, &self.kept(cell, without_flags), &features, &known))
+            })
+            .collect();
+        self.cells.iter_mut().zip(floors).for_each(|(cell, floors)| cell.floors = floors);
+    }
+
+    /// The floor of these of a cell's pictures, vendor by vendor: a picture's own vendor is not among those it is
+    /// compared with, or every training picture would find itself.
+    fn floor(&self, cell: &Cell, kept: &[usize], features: &Array2<f32>, known: &Known) -> Option<TopK> {
+        let classes = concepts_of(&kept.iter().map(|&i| cell.tiles[i]).collect::<Vec<_>>());
+        mean(Vendor::ALL.into_iter().filter_map(|vendor| {
+            let asked: Vec<usize> = kept.iter().copied().filter(|&i| cell.tiles[i].vendor == vendor).collect();
+            let others: Vec<usize> = (0..known.tiles.len()).filter(|&i| known.tiles[i].vendor != vendor).collect();
+            let (asked_concepts, other_concepts) = (at(&cell.tiles, &asked), at(&known.tiles, &others));
+            let (asked_features, other_features) =
+                (features.select(Axis(0), &asked), known.features.select(Axis(0), &others));
+            let pictures = Labelled { features: asked_features.view(), concept: &asked_concepts };
+            let others = Labelled { features: other_features.view(), concept: &other_concepts };
+            let score = match cell.concepts {
+                _ if asked.is_empty() => return None,
+                Side::Trained => baseline::nearest(pictures, others, &classes),
+                Side::HeldOut => baseline::vote(pictures, others, &classes, &known.words),
+            };
+            Some((asked.len() as f64, score))
+        }))
+    }
+
+    fn features(&self, tiles: &[Tile]) -> Array2<f32> {
+        baseline::features(&tiles.iter().map(|&tile| self.image(tile)).collect::<Vec<_>>())
+    }
+}
+
+/// The training pictures, for those who know nothing but pixels and words.
+struct Known {
+    tiles: Vec<Tile>,
+    features: Array2<f32>,
+    /// The distinct words of every concept.
+    words: Vec<Vec<String>>,
+}
+
+/// The concepts of these pictures, ascending, each once.
+fn concepts_of(tiles: &[Tile]) -> Vec<usize> {
+    tiles.iter().map(|tile| tile.concept).collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+fn at(tiles: &[Tile], places: &[usize]) -> Vec<usize> {
+    places.iter().map(|&i| tiles[i].concept).collect()
+}
+
+/// The distinct words of a concept's name and keywords.
+fn words(concept: &Concept) -> Vec<String> {
+    let text = std::iter::once(concept.label).chain(concept.keywords.iter().copied());
+    let words = text.flat_map(|text| text.split(|c: char| !c.is_alphanumeric()));
+    words.filter(|word| !word.is_empty()).map(str::to_lowercase).collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+/// The mean of scores, each weighted by how many pictures it is of.
+fn mean(scores: impl Iterator<Item = (f64, TopK)>) -> Option<TopK> {
+    let (mut n, mut sum) = (0.0, TopK { top1: 0.0, top5: 0.0 });
+    for (pictures, score) in scores {
+        n += pictures;
+        sum.top1 += pictures * score.top1;
+        sum.top5 += pictures * score.top5;
+    }
+    (n > 0.0).then(|| TopK { top1: sum.top1 / n, top5: sum.top5 / n })
+}
+
+/// One line for the log.
+pub fn brief(row: &Row) -> String {
+    let flags = if row.without_flags { ", no flags" } else { "" };
+    let zero_shot = row.zero_shot.map_or(String::new(), |zero_shot| {
+        let TopK { top1, top5 } = zero_shot.score;
+        format!("zero-shot {:.1} / {:.1} % of {}  ", 100.0 * top1, 100.0 * top5, zero_shot.classes)
+    });
+    let (i, t) = (row.retrieval.image_to_text, row.retrieval.text_to_image);
+    format!(
+        "eval  {} concepts{flags}, {}: {zero_shot}R@1/5/10 i→t {:.1} {:.1} {:.1}  t→i {:.1} {:.1} {:.1}",
+        row.concepts,
+        row.pictures,
+        100.0 * i.at1,
+        100.0 * i.at5,
+        100.0 * i.at10,
+        100.0 * t.at1,
+        100.0 * t.at5,
+        100.0 * t.at10,
+    )
+}

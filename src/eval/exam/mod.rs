@@ -1,0 +1,4 @@
+//! What a run is judged on.
+
+pub mod emoji;
+pub mod pairs;

@@ -1,0 +1,140 @@
+//! How much arithmetic a model needs: the multiply-adds of its matrix products and of attention, each counted as two
+//! operations, and only where a result depends on them.
+//!
+//! Not counted: rows behind the end of a caption, the last block's rows that no one reads (only the pooled row leaves a
+//! tower), the masked half of causal attention, what a backward pass recomputes to save memory, and everything that is
+//! linear in the activations (norms, activation functions, residuals).
+
+use crate::layers::block::Size;
+use crate::layers::{Dim4, bottleneck, conv2d};
+use crate::models::clip::{resnet, text, visual, vit};
+
+/// A backward pass multiplies twice where its forward pass did once: dx = dy·W and dW = dyᵀ·x; attention likewise.
+const TRAIN: f64 = 3.0;
+
+/// Floating-point operations of one sequence through a tower.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Flops {
+    pub forward: f64,
+    /// Forward and backward.
+    pub train: f64,
+}
+
+impl Flops {
+    /// Of a tower whose first layer, the one that sees the picture, has no gradient to pass on.
+    fn of_pictures(first: f64, rest: f64) -> Self {
+        Flops { forward: first + rest, train: 2.0 * first + TRAIN * rest }
+    }
+}
+
+impl visual::Shape {
+    /// Of one picture.
+    pub fn flops(&self) -> Flops {
+        match self {
+            visual::Shape::Vit(shape) => shape.flops(),
+            visual::Shape::ResNet(shape) => shape.flops(),
+        }
+    }
+}
+
+impl resnet::Shape {
+    /// Of one picture.
+    pub fn flops(&self) -> Flops {
+        let half = self.image_size.div_ceil(2).pow(2);
+        let [first, second, third] = self.stem().convs();
+        let stem = convolution(&second, half) + convolution(&third, half);
+        let blocks: f64 = self.blocks(1).iter().map(|(block, x)| bottleneck(block, *x)).sum();
+        let pool = self.pool();
+        let rows = pool.pixels + 1;
+        // Keys and values of all, the mean token's query, its scores, their weighted sum, and its way out.
+        let keys_values = product(rows, pool.channels, 2 * pool.channels);
+        let mean_token = product(1, pool.channels, pool.channels + pool.embed_dim) + product(2, rows, pool.channels);
+        Flops::of_pictures(convolution(&first, half), stem + blocks + keys_values + mean_token)
+    }
+}
+
+/// A convolution with so many pixels of output.
+fn convolution(shape: &conv2d::Shape, pixels: usize) -> f64 {
+    product(pixels, shape.kernel.pow(2) * shape.in_channels, shape.out_channels)
+}
+
+fn bottleneck(block: &bottleneck::Shape, x: Dim4) -> f64 {
+    let ((_, height, width, _), (_, out_height, out_width, _)) = (x, block.out(x));
+    let (inner, outer) = (height * width, out_height * out_width);
+    let [first, second, third] = block.convs();
+    let shortcut = block.downsample().map_or(0.0, |conv| convolution(&conv, outer));
+    convolution(&first, inner) + convolution(&second, inner) + convolution(&third, outer) + shortcut
+}
+
+impl vit::Shape {
+    /// Of one picture.
+    pub fn flops(&self) -> Flops {
+        let patches = product(self.grid.patches(), self.grid.patch_len(), self.size.width);
+        let tower = transformer(&self.size, self.grid.tokens()) + product(1, self.size.width, self.embed_dim);
+        Flops::of_pictures(patches, tower)
+    }
+}
+
+impl text::Shape {
+    /// Of one caption of so many tokens, start and end included.
+    pub fn flops(&self, tokens: usize) -> Flops {
+        let tower = transformer(&self.size, tokens) + product(1, self.size.width, self.embed_dim);
+        Flops { forward: tower, train: TRAIN * tower }
+    }
+}
+
+/// All blocks over `rows` rows of one sequence, the last for its pooled row alone.
+fn transformer(size: &Size, rows: usize) -> f64 {
+    let Size { width, mlp_width, layers, causal, .. } = *size;
+    // Scores and their weighted sum, for every pair of rows that see each other.
+    let seen = if causal { rows * (rows + 1) / 2 } else { rows * rows };
+    let attention = |pairs: usize| product(2, pairs, width);
+    let keys_values = |rows: usize| product(rows, width, 2 * width);
+    let rest = |rows: usize| product(rows, width, 2 * width) + 2.0 * product(rows, width, mlp_width);
+    let whole = keys_values(rows) + rest(rows) + attention(seen);
+    let pooled = keys_values(rows) + rest(1) + attention(rows);
+    (layers - 1) as f64 * whole + pooled
+}
+
+/// Of an (m,k)·(k,n) product.
+fn product(m: usize, k: usize, n: usize) -> f64 {
+    2.0 * m as f64 * k as f64 * n as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::models::clip::Config;
+
+    /// OpenCLIP's model profiles count 8.82 and 5.96 GFLOP for ViT-B/32's towers, with every row of the last block and
+    /// attention's full square.
+    #[test]
+    fn a_little_less_than_the_published_counts() {
+        let config = Config::preset("ViT-B-32").unwrap();
+        let (image, text) = (config.vision().flops(), config.text().flops(77));
+        assert!((8.1e9..8.82e9).contains(&image.forward), "{image:?}");
+        assert!((5.3e9..5.96e9).contains(&text.forward), "{text:?}");
+        assert!((2.9..3.0).contains(&(image.train / image.forward)), "{image:?}");
+        assert_eq!(text.train, 3.0 * text.forward);
+    }
+
+    /// 12.22 GFLOP for RN50, where OpenCLIP counts the batch norms and more of the pool.
+    #[test]
+    fn resnets_too() {
+        let image = Config::preset("RN50").unwrap().vision().flops();
+        assert!((11.5e9..12.22e9).contains(&image.forward), "{image:?}");
+        assert!((2.9..3.0).contains(&(image.train / image.forward)), "{image:?}");
+    }
+
+    /// A whole and a pooled block, width 2, one head, MLP 8, three rows, causal: by hand.
+    #[test]
+    fn counts_what_a_small_tower_does() {
+        let mut config = Config::preset("ViT-B-32").unwrap();
+        config.embed_dim = 5;
+        config.text_cfg.width = 2;
+        config.text_cfg.heads = 1;
+        config.text_cfg.layers = 2;
+        let block = 2 * (3 * 2 * 6 + 3 * 2 * 2 + 2 * 3 * 2 * 8) + 2 * 2 * 6 * 2;
+        let pooled = 2 * (3 * 2 * 4 + 2 * 2 + 2 * 2 + 2 * 2 * 8) + 2 * 2 * 3 * 2;
+        assert_eq!(config.text().flops(3).forward, (block + pooled + 2 * 2 * 5) as f64);
+    }
+}

@@ -1,0 +1,21 @@
+//! CLIP: an image tower of either kind, a text tower and the learnt temperature (Radford et al. 2021, figure 3).
+//!
+//! | file | what it knows |
+//! |---|---|
+//! | [`config`] | both towers' sizes as OpenCLIP writes them, and the presets |
+//! | [`vit`], [`resnet`] | the two kinds of image tower |
+//! | [`visual`] | either of them |
+//! | [`text`] | the text tower |
+//! | [`model`] | the whole parameter tree, and inference |
+//! | [`flops`] | how much arithmetic a tower needs |
+
+pub mod config;
+pub mod flops;
+pub mod model;
+pub mod resnet;
+pub mod text;
+pub mod visual;
+pub mod vit;
+
+pub use config::{Config, Layers, TextConfig, VisionConfig};
+pub use model::{ClipParams, Model};

@@ -1,0 +1,90 @@
+//! CLIP: an image tower, a text tower and the learnt temperature (Radford et al. 2021, figure 3).
+
+use crate::layers::normalize;
+use crate::models::clip::Config;
+use crate::models::clip::text::{self, Captions, Text};
+use crate::models::clip::visual::{self, Visual};
+use crate::models::{Keep, Mode, Workspace};
+use crate::params::{Init, Params, Spec, Values};
+use crate::tree::{Arena, tree};
+use kernels::in_pool;
+use ndarray::{Array2, ArrayView2};
+
+tree! {
+    /// All parameters under the names of OpenAI's checkpoints. The logits are exp(`logit_scale`) times the cosines.
+    ClipParams { visual: Visual, text as "": Text, logit_scale }
+}
+
+/// ln(1/0.07): logits start at 14.3 times the cosine (section 2.5).
+pub const INIT_LOGIT_SCALE: f32 = 2.659_26;
+
+/// The learnt scale stays within [1, 100] (section 2.5).
+pub const MAX_LOGIT_SCALE: f32 = 4.605_170_2;
+
+/// The parameter table of a configuration.
+pub fn spec(config: &Config) -> ClipParams<Spec> {
+    ClipParams {
+        visual: config.vision().spec(),
+        text: config.text().spec(),
+        logit_scale: Spec::new(&[], Init::Const(INIT_LOGIT_SCALE)),
+    }
+}
+
+/// A CLIP and its parameters.
+pub struct Model {
+    pub config: Config,
+    pub params: Params<ClipParams<Spec>>,
+}
+
+/// The buffers of inference, reused from call to call.
+#[derive(Default)]
+pub struct Inference {
+    workspace: Workspace,
+    scratch: Arena,
+}
+
+impl Model {
+    /// A fresh model; the same seed gives the same bits.
+    pub fn new(config: Config, seed: u64) -> Self {
+        let params = Params::init(spec(&config), seed);
+        Model { config, params }
+    }
+
+    /// The same model for inference alone, see [`Params::laid_out`].
+    #[must_use]
+    pub fn laid_out(self) -> Self {
+        Model { params: self.params.laid_out(), ..self }
+    }
+
+    /// Unit-length embeddings (B,e) of normalised pictures (B,3S²).
+    pub fn encode_images(&self, images: ArrayView2<f32>, buffers: &mut Inference) -> Array2<f32> {
+        buffers.encode_images(&self.params.view().visual, &self.config.vision(), images)
+    }
+
+    /// Unit-length embeddings (B,e) of tokenised captions.
+    pub fn encode_texts(&self, captions: Captions, buffers: &mut Inference) -> Array2<f32> {
+        buffers.encode_texts(&self.params.view().text, &self.config.text(), captions)
+    }
+}
+
+impl Inference {
+    /// Unit-length embeddings (B,e) of normalised pictures (B,3S²), by an image tower alone.
+    pub fn encode_images(&mut self, p: &Visual<Values>, shape: &visual::Shape, images: ArrayView2<f32>) -> Array2<f32> {
+        let mut features = Array2::zeros((images.nrows(), shape.embed_dim()));
+        let Inference { workspace, scratch } = self;
+        in_pool(|| {
+            visual::forward(p, shape, images, Mode::Inference, features.view_mut(), workspace, scratch);
+            normalize::unit(features.view())
+        })
+    }
+
+    /// Unit-length embeddings (B,e) of tokenised captions, by a text tower alone.
+    pub fn encode_texts(&mut self, p: &Text<Values>, shape: &text::Shape, captions: Captions) -> Array2<f32> {
+        let mut features = Array2::zeros((captions.len(), shape.embed_dim));
+        let Inference { workspace, scratch } = self;
+        in_pool(|| {
+            text::forward(p, shape, captions, Keep::Nothing, features.view_mut(), workspace, scratch);
+            normalize::unit(features.view())
+        })
+    }
+}

@@ -1,0 +1,297 @@
+//! The ModifiedResNet of CLIP (Radford et al. 2021, section 2.4; He et al. 2019, ResNet-D): a stem of three
+//! convolutions, four stages of bottlenecks with anti-aliased strides, attention pooling instead of the mean.
+
+use crate::layers::attention_pool::{self, AttentionPool, Saved as PoolSaved, Scratch as PoolScratch};
+use crate::layers::bottleneck::{
+    self, Bottleneck, EXPANSION, InferScratch as BlockInferScratch, Saved as BlockSaved, Scratch as BlockScratch,
+};
+use crate::layers::patch_embed::CHANNELS;
+use crate::layers::stem::{self, InferScratch as StemInferScratch, Saved as StemSaved, Scratch as StemScratch, Stem};
+use crate::layers::{Dim4, pictures, pictures_mut};
+use crate::models::{Keep, Mode, Workspace};
+use crate::params::{Spec, Values};
+use crate::tree::{Arena, Dim, tree};
+use ndarray::{ArrayView2, ArrayViewMut2, Axis};
+
+tree! {
+    /// As a part of CLIP its name is `visual`.
+    ResNet {
+        stem as "": Stem,
+        layer1: [Bottleneck], layer2: [Bottleneck], layer3: [Bottleneck], layer4: [Bottleneck],
+        attnpool: AttentionPool,
+    }
+}
+
+tree! {
+    /// `xs`: the input of each block and of the pool. What a pass has no use for at the moment has no place in it.
+    Saved { xs: [_], stem: [StemSaved?], blocks: [BlockSaved], pool: [PoolSaved?] }
+}
+
+tree! {
+    /// `dy`, `dx`: the gradients of a block's output and input, as long as the longest.
+    Scratch { dy, dx, stem: StemScratch, block: BlockScratch, pool: PoolScratch }
+}
+
+tree! {
+    /// `xs`: the input and the output of a block in turn, as long as the longest.
+    InferScratch { xs: [_], stem: StemInferScratch, block: BlockInferScratch, pool: PoolSaved }
+}
+
+/// The sizes of a ResNet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// S, pixels along an edge.
+    pub image_size: usize,
+    /// Channels behind the stem.
+    pub width: usize,
+    /// Bottlenecks of each stage.
+    pub layers: [usize; 4],
+    /// Of the attention pool.
+    pub heads: usize,
+    /// e
+    pub embed_dim: usize,
+}
+
+/// A part of the network, which a pass that keeps nothing has in memory alone.
+#[derive(Clone, Copy, PartialEq)]
+enum Part {
+    Stem,
+    Block(usize),
+    Pool,
+}
+
+/// Floats of an inner picture that inference works on at a time: what the caches hold, while the last stage still has
+/// enough rows for fast products.
+const INFER_FLOATS: usize = 1 << 22;
+
+impl Shape {
+    /// 3·S²
+    pub fn image_len(&self) -> usize {
+        CHANNELS * self.image_size.pow(2)
+    }
+
+    pub(super) fn stem(&self) -> stem::Shape {
+        stem::Shape { image_size: self.image_size, width: self.width }
+    }
+
+    /// All bottlenecks, stage after stage, each with its x.
+    pub(super) fn blocks(&self, pictures: usize) -> Vec<(bottleneck::Shape, Dim4)> {
+        let (mut blocks, mut x) = (vec![], self.stem().out(pictures));
+        for (stage, &layers) in self.layers.iter().enumerate() {
+            for layer in 0..layers {
+                let stride = if stage > 0 && layer == 0 { 2 } else { 1 };
+                let block = bottleneck::Shape { in_channels: x.3, planes: self.width << stage, stride };
+                blocks.push((block, x));
+                x = block.out(x);
+            }
+        }
+        blocks
+    }
+
+    /// Inputs of all blocks, and of the pool.
+    fn xs(&self, pictures: usize) -> Vec<Dim4> {
+        let blocks = self.blocks(pictures);
+        let last = blocks.last().map_or(self.stem().out(pictures), |(block, x)| block.out(*x));
+        blocks.into_iter().map(|(_, x)| x).chain([last]).collect()
+    }
+
+    /// The attention pool at the end, 32·width channels wide.
+    pub fn pool(&self) -> attention_pool::Shape {
+        let (_, height, width, _) = self.xs(1).pop().expect("the pool's");
+        let channels = (EXPANSION << 3) * self.width;
+        attention_pool::Shape { pixels: height * width, channels, heads: self.heads, embed_dim: self.embed_dim }
+    }
+
+    /// The parameter table, initialised as OpenAI does: PyTorch's defaults but for bn3 of the bottlenecks and the pool.
+    pub fn spec(&self) -> ResNet<Spec> {
+        let mut blocks = self.blocks(1).into_iter().map(|(block, _)| block.spec());
+        let [layer1, layer2, layer3, layer4] = self.layers.map(|layers| blocks.by_ref().take(layers).collect());
+        ResNet { stem: self.stem().spec(), layer1, layer2, layer3, layer4, attnpool: self.pool().spec() }
+    }
+
+    /// What training keeps: everything, or a ring of two xs and what one part needs.
+    fn saved(&self, pictures: usize, keep: Keep, part: Part) -> Saved<Dim> {
+        let has = |other: Part| keep == Keep::All || part == other;
+        let blocks = self.blocks(pictures).into_iter().enumerate().filter(|(i, _)| has(Part::Block(*i)));
+        Saved {
+            xs: match keep {
+                Keep::All => self.xs(pictures).iter().map(|&x| Dim(1, len(x))).collect(),
+                Keep::Nothing => vec![self.longest_x(pictures); 2],
+            },
+            stem: has(Part::Stem).then(|| StemSaved::dims(&self.stem(), pictures)),
+            blocks: blocks.map(|(_, (block, x))| BlockSaved::dims(&block, x)).collect(),
+            pool: has(Part::Pool).then(|| PoolSaved::dims(&self.pool(), pictures)),
+        }
+    }
+
+    fn scratch(&self, pictures: usize) -> Scratch<Dim> {
+        let longest = self.longest_x(pictures);
+        Scratch {
+            dy: longest,
+            dx: longest,
+            stem: StemScratch::dims(&self.stem(), pictures),
+            block: BlockScratch::dims(&self.blocks(pictures)),
+            pool: PoolScratch::dims(&self.pool(), pictures),
+        }
+    }
+
+    fn infer_scratch(&self, pictures: usize) -> InferScratch<Dim> {
+        InferScratch {
+            xs: vec![self.longest_x(pictures); 2],
+            stem: StemInferScratch::dims(&self.stem(), pictures),
+            block: BlockInferScratch::dims(&self.blocks(pictures)),
+            pool: PoolSaved::dims(&self.pool(), pictures),
+        }
+    }
+
+    fn longest_x(&self, pictures: usize) -> Dim {
+        Dim(1, self.xs(pictures).into_iter().map(len).max().unwrap_or(0))
+    }
+
+    #[track_caller]
+    fn check(&self, images: (usize, usize)) {
+        assert_eq!(images.1, self.image_len(), "pixels of a picture of {} × {0}", self.image_size);
+    }
+}
+
+fn len(x: Dim4) -> usize {
+    x.0 * x.1 * x.2 * x.3
+}
+
+impl<T> ResNet<T> {
+    /// All bottlenecks.
+    fn blocks(&self) -> impl Iterator<Item = &Bottleneck<T>> {
+        [&self.layer1, &self.layer2, &self.layer3, &self.layer4].into_iter().flatten()
+    }
+
+    fn blocks_mut(&mut self) -> impl DoubleEndedIterator<Item = &mut Bottleneck<T>> {
+        let ResNet { layer1, layer2, layer3, layer4, .. } = self;
+        layer1.iter_mut().chain(layer2).chain(layer3).chain(layer4)
+    }
+}
+
+/// features (B,e), not normalised, of images (B,3S²) that are: channel, then row, then column, each colour less its
+/// mean over its deviation.
+///
+/// In training BatchNorm takes the statistics of these pictures, in inference the running ones.
+#[track_caller]
+pub fn forward(
+    p: &ResNet<Values>,
+    shape: &Shape,
+    images: ArrayView2<f32>,
+    mode: Mode,
+    features: ArrayViewMut2<f32>,
+    workspace: &mut Workspace,
+    scratch: &mut Arena,
+) {
+    shape.check(images.dim());
+    match mode {
+        Mode::Training(keep) => train(p, shape, images, keep, features, &mut workspace.saved, scratch),
+        Mode::Inference => infer(p, shape, images, features, scratch),
+    }
+}
+
+fn train(
+    p: &ResNet<Values>,
+    shape: &Shape,
+    images: ArrayView2<f32>,
+    keep: Keep,
+    features: ArrayViewMut2<f32>,
+    saved: &mut Arena,
+    scratch: &mut Arena,
+) {
+    let n = images.nrows();
+    let (blocks, xs) = (shape.blocks(n), shape.xs(n));
+    let parts = [Part::Stem, Part::Pool].into_iter().chain((0..blocks.len()).map(Part::Block));
+    parts.for_each(|part| saved.reserve(&shape.saved(n, keep, part)));
+    let scratch = &mut scratch.carve(&shape.scratch(n));
+
+    let mut now = saved.carve(&shape.saved(n, keep, Part::Stem));
+    let y = pictures_mut(now.xs[0].view_mut(), xs[0]);
+    stem::forward(&p.stem, &shape.stem(), images, y, now.stem.as_mut().expect("its part"), &mut scratch.stem);
+    for (i, (p, (block, _))) in p.blocks().zip(&blocks).enumerate() {
+        // Carved anew, as the parts take turns where nothing is kept; xs stand in front and stay.
+        let mut now = saved.carve(&shape.saved(n, keep, Part::Block(i)));
+        let ring = now.xs.len();
+        let [x, y] = now.xs.get_disjoint_mut([i % ring, (i + 1) % ring]).expect("two buffers or more");
+        let (x, y) = (pictures(x.view(), xs[i]), pictures_mut(y.view_mut(), xs[i + 1]));
+        let own = if keep == Keep::All { i } else { 0 };
+        bottleneck::forward(p, block, x, y, &mut now.blocks[own], &mut scratch.block);
+    }
+    let now = &mut saved.carve(&shape.saved(n, keep, Part::Pool));
+    let last = blocks.len() % now.xs.len();
+    let (x, pool) = (pictures(now.xs[last].view(), xs[blocks.len()]), now.pool.as_mut().expect("its part"));
+    attention_pool::forward(&p.attnpool, &shape.pool(), x, features, pool);
+}
+
+/// Group after group of pictures, which do not depend on each other now.
+fn infer(
+    p: &ResNet<Values>,
+    shape: &Shape,
+    images: ArrayView2<f32>,
+    mut features: ArrayViewMut2<f32>,
+    scratch: &mut Arena,
+) {
+    let Dim(_, longest) = shape.longest_x(1);
+    let group = (INFER_FLOATS / longest).max(1);
+    for (images, features) in images.axis_chunks_iter(Axis(0), group).zip(features.axis_chunks_iter_mut(Axis(0), group))
+    {
+        infer_group(p, shape, images, features, &mut scratch.carve(&shape.infer_scratch(images.nrows())));
+    }
+}
+
+fn infer_group(
+    p: &ResNet<Values>,
+    shape: &Shape,
+    images: ArrayView2<f32>,
+    features: ArrayViewMut2<f32>,
+    scratch: &mut InferScratch<ArrayViewMut2<f32>>,
+) {
+    let n = images.nrows();
+    let xs = shape.xs(n);
+    let InferScratch { xs: buffers, stem, block: block_scratch, pool } = scratch;
+    stem::infer(&p.stem, &shape.stem(), images, pictures_mut(buffers[0].view_mut(), xs[0]), stem);
+    let blocks = shape.blocks(n);
+    for (i, (p, (block, _))) in p.blocks().zip(&blocks).enumerate() {
+        let [x, y] = buffers.get_disjoint_mut([i % 2, (i + 1) % 2]).expect("two buffers");
+        let (x, y) = (pictures(x.view(), xs[i]), pictures_mut(y.view_mut(), xs[i + 1]));
+        bottleneck::infer(p, block, x, y, block_scratch);
+    }
+    let x = pictures(buffers[blocks.len() % 2].view(), xs[blocks.len()]);
+    attention_pool::forward(&p.attnpool, &shape.pool(), x, features, pool);
+}
+
+/// Adds the gradients of all parameters, and to the buffers' slots what BatchNorm observed, from dfeatures (B,e) and what
+/// the last [`forward`] with [`Mode::Training`] and [`Keep::All`] left in `workspace`, which is used up.
+#[track_caller]
+pub fn backward(
+    p: &ResNet<Values>,
+    shape: &Shape,
+    images: ArrayView2<f32>,
+    dfeatures: ArrayView2<f32>,
+    workspace: &mut Workspace,
+    scratch: &mut Arena,
+    g: &mut ResNet<&mut [f32]>,
+) {
+    let n = images.nrows();
+    let (blocks, xs) = (shape.blocks(n), shape.xs(n));
+    let Saved { xs: buffers, stem, blocks: saved, pool } =
+        &mut workspace.saved.carve(&shape.saved(n, Keep::All, Part::Pool));
+    let Scratch { dy, dx, stem: stem_scratch, block: block_scratch, pool: pool_scratch } =
+        &mut scratch.carve(&shape.scratch(n));
+    // in the forward pass: features = pool(xs[last])
+    let (last, pool) = (blocks.len(), pool.as_mut().expect("all is kept"));
+    let dlast = pictures_mut(dy.view_mut(), xs[last]);
+    attention_pool::backward(&p.attnpool, &shape.pool(), dfeatures, dlast, pool, pool_scratch, &mut g.attnpool);
+    // in the forward pass: xs[i + 1] = block(xs[i])
+    let params: Vec<_> = p.blocks().collect();
+    for (i, g) in g.blocks_mut().enumerate().collect::<Vec<_>>().into_iter().rev() {
+        let (x, y) = (pictures(buffers[i].view(), xs[i]), pictures(buffers[i + 1].view(), xs[i + 1]));
+        let (dy_i, dx_i) = (pictures_mut(dy.view_mut(), xs[i + 1]), pictures_mut(dx.view_mut(), xs[i]));
+        bottleneck::backward(params[i], &blocks[i].0, x, y, dy_i, dx_i, &mut saved[i], block_scratch, g);
+        std::mem::swap(dy, dx);
+    }
+    // in the forward pass: xs[0] = stem(images)
+    let (dy, stem) = (pictures(dy.view(), xs[0]), stem.as_mut().expect("all is kept"));
+    stem::backward(&p.stem, &shape.stem(), images, dy, stem, stem_scratch, &mut g.stem);
+}

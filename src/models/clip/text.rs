@@ -1,0 +1,205 @@
+//! The text encoder of CLIP (Radford et al. 2021, section 2.4): a causal Transformer over tokens, read at the
+//! end-of-text token.
+//!
+//! A caption is as many rows as it has tokens. The reference pads to 77 and pools at the end-of-text token; under a
+//! causal mask no row after that one can reach it, so here there are none.
+
+use crate::layers::block::{self, BlockInit, Saved as BlockSaved, Scratch as BlockScratch, Size};
+use crate::layers::layer_norm::{self, LayerNorm, Saved as NormSaved};
+use crate::layers::sequences::{Pool, Sequences};
+use crate::layers::token_embed;
+use crate::models::tower::{self, Saved as TowerSaved, Scratch as TowerScratch, Tower, TowerMut, Transformer};
+use crate::models::{Keep, Workspace};
+use crate::params::{Init, Spec, Values};
+use crate::tree::{Arena, tree};
+use kernels::in_pool;
+use ndarray::{Array2, ArrayView2, ArrayViewMut2};
+
+tree! {
+    /// `token_embedding` (V,d), `positional_embedding` (T,d), `text_projection` (d,e). As a part of CLIP it has no
+    /// name: these stand at the top.
+    Text {
+        positional_embedding,
+        text_projection,
+        token_embedding as "token_embedding.weight",
+        transformer: Transformer,
+        ln_final: LayerNorm,
+    }
+}
+
+/// The sizes of a text encoder.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Shape {
+    pub context_length: usize,
+    pub vocab_size: usize,
+    pub size: Size,
+    pub embed_dim: usize,
+}
+
+/// A batch of captions, end to end without padding: caption i is `ids[offsets[i]..offsets[i + 1]]`, from its
+/// start-of-text to its end-of-text token.
+#[derive(Clone, Copy, Debug)]
+pub struct Captions<'a> {
+    pub ids: &'a [u32],
+    pub offsets: &'a [usize],
+}
+
+impl<'a> Captions<'a> {
+    /// How many captions.
+    pub fn len(&self) -> usize {
+        self.offsets.len().saturating_sub(1)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Captions `range`; their offsets still count from the first of all.
+    pub fn slice(&self, range: std::ops::Range<usize>) -> Captions<'a> {
+        Captions { ids: self.ids, offsets: &self.offsets[range.start..=range.end] }
+    }
+
+    /// The tokens of all of these.
+    fn own_ids(&self) -> &'a [u32] {
+        match (self.offsets.first(), self.offsets.last()) {
+            (Some(&first), Some(&last)) => &self.ids[first..last],
+            _ => &[],
+        }
+    }
+
+    /// Offsets that start at 0.
+    fn own_offsets(&self) -> impl Iterator<Item = usize> + 'a {
+        let first = self.offsets.first().copied().unwrap_or(0);
+        self.offsets.iter().map(move |offset| offset - first)
+    }
+}
+
+impl Shape {
+    /// The parameter table, initialised as OpenAI does (`initialize_parameters` of its model.py).
+    pub fn spec(&self) -> Text<Spec> {
+        let width = self.size.width;
+        let attention = (width as f32).powf(-0.5);
+        let residual = Init::Normal(attention * (2.0 * self.size.layers as f32).powf(-0.5));
+        let init = BlockInit {
+            in_proj: Init::Normal(attention),
+            out_proj: residual,
+            c_fc: Init::Normal((2.0 * width as f32).powf(-0.5)),
+            c_proj: residual,
+        };
+        Text {
+            positional_embedding: Spec::new(&[self.context_length, width], Init::Normal(0.01)),
+            text_projection: Spec::new(&[width, self.embed_dim], Init::Normal(attention)),
+            token_embedding: Spec::new(&[self.vocab_size, width], Init::Normal(0.02)),
+            transformer: Transformer::spec(&self.size, &init),
+            ln_final: LayerNorm::spec(width),
+        }
+    }
+
+    /// Makes room for captions that all fill the context, so that no later batch of as many allocates.
+    fn reserve(&self, captions: usize, keep: Keep, saved: &mut Arena, scratch: &mut Arena) {
+        let rows = captions * self.context_length;
+        saved.reserve(&TowerSaved::dims(&self.size, rows, captions, keep));
+        scratch.reserve(&TowerScratch::dims(&self.size, rows, captions));
+    }
+
+    #[track_caller]
+    fn check(&self, captions: &Captions) {
+        for pair in captions.offsets.windows(2) {
+            let len = pair[1] - pair[0];
+            assert!(len <= self.context_length, "caption of {len} tokens, context of {}", self.context_length);
+        }
+    }
+}
+
+impl<T> Text<T> {
+    fn tower(&self) -> Tower<'_, T> {
+        Tower { resblocks: &self.transformer.resblocks, ln: &self.ln_final, proj: &self.text_projection }
+    }
+
+    fn tower_mut(&mut self) -> TowerMut<'_, T> {
+        TowerMut { resblocks: &mut self.transformer.resblocks, ln: &mut self.ln_final, proj: &mut self.text_projection }
+    }
+}
+
+/// features (B,e), not normalised.
+#[track_caller]
+pub fn forward(
+    p: &Text<Values>,
+    shape: &Shape,
+    captions: Captions,
+    keep: Keep,
+    features: ArrayViewMut2<f32>,
+    workspace: &mut Workspace,
+    scratch: &mut Arena,
+) {
+    shape.check(&captions);
+    let Workspace { sequences, saved } = workspace;
+    sequences.fill(captions.own_offsets(), Pool::Last);
+    shape.reserve(captions.len(), keep, saved, scratch);
+    let saved = &mut saved.carve(&TowerSaved::dims(&shape.size, sequences.rows(), captions.len(), keep));
+    let scratch = &mut scratch.carve(&TowerScratch::dims(&shape.size, sequences.rows(), captions.len()));
+    let x = saved.xs[0].view_mut();
+    token_embed::forward(&p.token_embedding, &p.positional_embedding, captions.own_ids(), sequences, x);
+    tower::forward(p.tower(), &shape.size, sequences, features, saved, scratch);
+}
+
+/// Adds the gradients of all parameters, from dfeatures (B,e) and what the last [`forward`] with [`Keep::All`] left in
+/// `workspace`.
+#[track_caller]
+pub fn backward(
+    p: &Text<Values>,
+    shape: &Shape,
+    captions: Captions,
+    dfeatures: ArrayView2<f32>,
+    workspace: &mut Workspace,
+    scratch: &mut Arena,
+    g: &mut Text<&mut [f32]>,
+) {
+    let Workspace { sequences, saved } = workspace;
+    let saved = saved.carve(&TowerSaved::dims(&shape.size, sequences.rows(), captions.len(), Keep::All));
+    let scratch = &mut scratch.carve(&TowerScratch::dims(&shape.size, sequences.rows(), captions.len()));
+    tower::backward(p.tower(), &shape.size, sequences, dfeatures, &saved, scratch, g.tower_mut());
+    // in the forward pass: xs[0] = token_embedding[ids] + positional_embedding
+    let dx = scratch.dx.view();
+    token_embed::backward(captions.own_ids(), sequences, dx, g.token_embedding, g.positional_embedding);
+}
+
+/// All hidden states: the embedded rows, then every block's output, then the last one after `ln_final`; each (Σ
+/// lengths, d), rows as in `captions`. The last but two is what Stable Diffusion 2 and XL read.
+#[track_caller]
+pub fn hidden_states(p: &Text<Values>, shape: &Shape, captions: Captions) -> Vec<Array2<f32>> {
+    shape.check(&captions);
+    in_pool(|| states(p, shape, captions))
+}
+
+fn states(p: &Text<Values>, shape: &Shape, captions: Captions) -> Vec<Array2<f32>> {
+    let mut sequences = Sequences::default();
+    sequences.fill(captions.own_offsets(), Pool::Last);
+    let rows = sequences.rows();
+    let (mut saved, mut scratch) = (Arena::default(), Arena::default());
+    let saved = &mut saved.carve(&BlockSaved::dims(&shape.size, rows, Keep::Nothing));
+    let scratch = &mut scratch.carve(&BlockScratch::dims(&shape.size, rows));
+
+    let zeros = || Array2::zeros((rows, shape.size.width));
+    let mut embedded = zeros();
+    let (table, positional) = (&p.token_embedding, &p.positional_embedding);
+    token_embed::forward(table, positional, captions.own_ids(), &sequences, embedded.view_mut());
+    let mut states = vec![embedded];
+    for resblock in &p.transformer.resblocks {
+        let (x, mut y) = (states[states.len() - 1].view(), zeros());
+        block::forward(resblock, &shape.size, sequences.offsets(), x, y.view_mut(), saved, scratch);
+        states.push(y);
+    }
+    states.push(final_norm(p, states[states.len() - 1].view()));
+    states
+}
+
+/// `ln_final` of hidden states (N, d): Stable Diffusion 2 reads the last but one through it.
+#[track_caller]
+pub fn final_norm(p: &Text<Values>, states: ArrayView2<f32>) -> Array2<f32> {
+    let mut normed = Array2::zeros(states.raw_dim());
+    let mut stats = Arena::default();
+    let stats = &mut stats.carve(&NormSaved::dims(states.nrows()));
+    layer_norm::forward(&p.ln_final, states, normed.view_mut(), stats);
+    normed
+}

@@ -1,0 +1,106 @@
+//! The image encoder of a CLIP: a ViT or a ResNet.
+
+use crate::models::clip::resnet::{self, ResNet};
+use crate::models::clip::vit::{self, Vit};
+use crate::models::{Keep, Mode, Workspace};
+use crate::params::{Spec, Values};
+use crate::tree::{Arena, Path, Tree};
+use ndarray::{ArrayView2, ArrayViewMut2};
+
+/// Either tree; its own fields stand at this level.
+pub enum Visual<T> {
+    Vit(Vit<T>),
+    ResNet(ResNet<T>),
+}
+
+impl<T> Tree for Visual<T> {
+    type Leaf = T;
+    type Of<U> = Visual<U>;
+
+    fn map<U>(&self, at: &Path, f: &mut dyn FnMut(&Path, &T) -> U) -> Visual<U> {
+        match self {
+            Visual::Vit(vit) => Visual::Vit(vit.map(at, f)),
+            Visual::ResNet(resnet) => Visual::ResNet(resnet.map(at, f)),
+        }
+    }
+}
+
+/// The sizes of an image encoder.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Shape {
+    Vit(vit::Shape),
+    ResNet(resnet::Shape),
+}
+
+impl Shape {
+    /// The parameter table.
+    pub fn spec(&self) -> Visual<Spec> {
+        match self {
+            Shape::Vit(shape) => Visual::Vit(shape.spec()),
+            Shape::ResNet(shape) => Visual::ResNet(shape.spec()),
+        }
+    }
+
+    /// 3·S²
+    pub fn image_len(&self) -> usize {
+        match self {
+            Shape::Vit(shape) => shape.grid.image_len(),
+            Shape::ResNet(shape) => shape.image_len(),
+        }
+    }
+
+    /// e
+    pub fn embed_dim(&self) -> usize {
+        match self {
+            Shape::Vit(shape) => shape.embed_dim,
+            Shape::ResNet(shape) => shape.embed_dim,
+        }
+    }
+}
+
+/// features (B,e), not normalised, of images (B,3S²) that are: channel, then row, then column, each colour less its
+/// mean over its deviation.
+#[track_caller]
+pub fn forward(
+    p: &Visual<Values>,
+    shape: &Shape,
+    images: ArrayView2<f32>,
+    mode: Mode,
+    features: ArrayViewMut2<f32>,
+    workspace: &mut Workspace,
+    scratch: &mut Arena,
+) {
+    match (p, shape) {
+        (Visual::Vit(p), Shape::Vit(shape)) => {
+            let keep = if let Mode::Training(keep) = mode { keep } else { Keep::Nothing };
+            vit::forward(p, shape, images, keep, features, workspace, scratch)
+        }
+        (Visual::ResNet(p), Shape::ResNet(shape)) => {
+            resnet::forward(p, shape, images, mode, features, workspace, scratch)
+        }
+        _ => panic!("the parameters are not of {shape:?}"),
+    }
+}
+
+/// Adds the gradients of all parameters, from dfeatures (B,e) and what the last [`forward`] in training with [`Keep::All`]
+/// left in `workspace`, which is used up.
+#[track_caller]
+pub fn backward(
+    p: &Visual<Values>,
+    shape: &Shape,
+    images: ArrayView2<f32>,
+    dfeatures: ArrayView2<f32>,
+    workspace: &mut Workspace,
+    scratch: &mut Arena,
+    g: &mut Visual<&mut [f32]>,
+) {
+    match (p, shape, g) {
+        (Visual::Vit(p), Shape::Vit(shape), Visual::Vit(g)) => {
+            vit::backward(p, shape, images, dfeatures, workspace, scratch, g)
+        }
+        (Visual::ResNet(p), Shape::ResNet(shape), Visual::ResNet(g)) => {
+            resnet::backward(p, shape, images, dfeatures, workspace, scratch, g)
+        }
+        _ => panic!("the parameters or the gradients are not of {shape:?}"),
+    }
+}

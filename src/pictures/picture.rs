@@ -1,0 +1,92 @@
+//! A decoded picture.
+
+/// What the samples of a [`Picture`] mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Channels {
+    /// One sample: luminance.
+    Grey,
+    /// Luminance and opacity.
+    GreyAlpha,
+    /// Red, green, blue.
+    #[default]
+    Rgb,
+    /// Red, green, blue, opacity.
+    Rgba,
+    /// Red, green, blue of a picture stored with a palette or as black and white. Such a picture is never blended
+    /// when it is resized: Pillow cannot blend palette indices, and checkpoints were trained on what it does instead.
+    Palette,
+    /// The same with an opacity.
+    PaletteAlpha,
+}
+
+impl Channels {
+    /// Samples per pixel.
+    pub fn channels(self) -> usize {
+        match self {
+            Channels::Grey => 1,
+            Channels::GreyAlpha => 2,
+            Channels::Rgb | Channels::Palette => 3,
+            Channels::Rgba | Channels::PaletteAlpha => 4,
+        }
+    }
+}
+
+/// 8-bit samples, interleaved by pixel, rows from the top: (height, width, channels).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Picture {
+    pub width: usize,
+    pub height: usize,
+    pub mode: Channels,
+    pub samples: Vec<u8>,
+}
+
+impl Picture {
+    /// A black picture.
+    pub fn new(width: usize, height: usize, mode: Channels) -> Self {
+        Self { width, height, mode, samples: vec![0; width * height * mode.channels()] }
+    }
+
+    /// Gives the picture a new shape, reusing its memory. What the samples are then is unspecified.
+    pub fn reshape(&mut self, width: usize, height: usize, mode: Channels) {
+        (self.width, self.height, self.mode) = (width, height, mode);
+        self.samples.resize(width * height * mode.channels(), 0);
+    }
+
+    /// Red, green and blue as Pillow's `convert("RGB")` gives them: grey three times, opacity dropped.
+    pub fn into_rgb(mut self) -> Self {
+        self.samples = match self.mode {
+            Channels::Rgb | Channels::Palette => self.samples,
+            Channels::Grey => self.samples.iter().flat_map(|&grey| [grey; 3]).collect(),
+            Channels::GreyAlpha => self.samples.chunks_exact(2).flat_map(|pixel| [pixel[0]; 3]).collect(),
+            Channels::Rgba | Channels::PaletteAlpha => {
+                self.samples.chunks_exact(4).flat_map(|pixel| [pixel[0], pixel[1], pixel[2]]).collect()
+            }
+        };
+        self.mode = Channels::Rgb;
+        self
+    }
+
+    /// Writes red, green and blue of the picture laid over white.
+    pub fn on_white(&self, to: &mut Picture) {
+        to.reshape(self.width, self.height, Channels::Rgb);
+        let out = to.samples.as_chunks_mut::<3>().0;
+        let over = |colour: u8, alpha: u8| {
+            let (colour, alpha) = (u32::from(colour), u32::from(alpha));
+            ((colour * alpha + 255 * (255 - alpha) + 127) / 255) as u8
+        };
+        match self.mode {
+            Channels::Grey => out.iter_mut().zip(&self.samples).for_each(|(out, &grey)| *out = [grey; 3]),
+            Channels::GreyAlpha => {
+                let pixels = self.samples.as_chunks::<2>().0;
+                out.iter_mut().zip(pixels).for_each(|(out, &[grey, alpha])| *out = [over(grey, alpha); 3]);
+            }
+            Channels::Rgb | Channels::Palette => to.samples.copy_from_slice(&self.samples),
+            Channels::Rgba | Channels::PaletteAlpha => {
+                let pixels = self.samples.as_chunks::<4>().0;
+                out.iter_mut()
+                    .zip(pixels)
+                    .for_each(|(out, &[r, g, b, alpha])| *out = [r, g, b].map(|c| over(c, alpha)));
+            }
+        }
+    }
+}

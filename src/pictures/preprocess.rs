@@ -1,0 +1,185 @@
+//! From a decoded picture to what the image tower takes: resized, cropped, normalised, channel by channel.
+//!
+//! ```text
+//! out[c, y, x] = (rgb[y, x, c] / 255 − mean[c]) / std[c]        out (3, S, S)
+//! ```
+//!
+//! The conversion to RGB comes after resizing and cropping, as in OpenAI's and OpenCLIP's transforms, or before them as in
+//! Hugging Face's ([`Library`]); it matters for pictures with transparency or a palette.
+
+use crate::pictures::picture::{Channels, Picture};
+pub use crate::pictures::resize::Interpolation;
+use crate::pictures::resize::{Region, Resizer};
+use serde::{Deserialize, Serialize};
+
+/// The largest value of a normalised pixel: far beyond any, and far from where f32 ends.
+const LARGEST: f32 = 1e6;
+
+/// How a picture becomes a square.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ResizeMode {
+    /// The shorter side becomes S; the longer one is cropped around the centre.
+    #[default]
+    Shortest,
+    /// The longer side becomes S; the shorter one is padded with black around the centre.
+    Longest,
+    /// Both sides become S; the proportions are lost.
+    Squash,
+}
+
+/// Whose steps are followed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Library {
+    /// torchvision's transforms, as OpenAI and OpenCLIP use them: a crop begins at (side − S) / 2, halves to even; opacity
+    /// is dropped at the end.
+    #[default]
+    OpenClip,
+    /// transformers' `CLIPImageProcessor`: first RGB over white (before version 5, opacity was dropped), so that palettes
+    /// are blended as any other picture; a crop begins at ⌊(side − S) / 2⌋, another pixel for every fourth side.
+    HuggingFace,
+}
+
+/// OpenCLIP's `preprocess_cfg`. Fields that a file leaves out have the values of OpenAI's models.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Preprocess {
+    /// S, width and height of the result in pixels.
+    #[serde(deserialize_with = "side")]
+    pub size: usize,
+    /// Subtracted from red, green and blue in [0, 1].
+    pub mean: [f32; 3],
+    /// Divides them.
+    pub std: [f32; 3],
+    pub interpolation: Interpolation,
+    pub resize_mode: ResizeMode,
+    /// No field of OpenCLIP's: it follows from whose file says all this.
+    #[serde(skip)]
+    pub library: Library,
+}
+
+impl Default for Preprocess {
+    #[expect(clippy::excessive_precision, reason = "the numbers as published")]
+    fn default() -> Self {
+        Self {
+            size: 224,
+            mean: [0.48145466, 0.4578275, 0.40821073],
+            std: [0.26862954, 0.26130258, 0.27577711],
+            interpolation: Interpolation::Bicubic,
+            resize_mode: ResizeMode::Shortest,
+            library: Library::OpenClip,
+        }
+    }
+}
+
+/// Memory that preparing one picture after another reuses.
+#[derive(Default)]
+pub struct Scratch {
+    rgb: Picture,
+    pub(crate) resizer: Resizer,
+    pub(crate) resized: Picture,
+    pub(crate) warped: Picture,
+}
+
+impl Preprocess {
+    /// Prepares a picture; `out` is (3, S, S).
+    ///
+    /// # Panics
+    /// If the picture is empty or `out` has another length.
+    #[track_caller]
+    pub fn apply(&self, picture: &Picture, scratch: &mut Scratch, out: &mut [f32]) {
+        let s = self.size;
+        assert_eq!(out.len(), 3 * s * s, "a picture of side {s} has 3 × {s} × {s} values");
+        let (size, window) = self.geometry(picture.width, picture.height);
+        let Scratch { rgb, resizer, resized, .. } = scratch;
+        let picture = match self.library {
+            Library::HuggingFace if picture.mode != Channels::Rgb => {
+                picture.on_white(rgb);
+                rgb
+            }
+            _ => picture,
+        };
+        resizer.resize(picture, Region::whole(picture), size, window, self.interpolation, resized);
+        self.normalise(resized, out);
+    }
+
+    /// Refuses numbers that would make of a pixel what is no number, or none that a model can take.
+    pub fn check(&self) -> Result<(), String> {
+        let Self { mean, std, .. } = self;
+        let fits = |(mean, std): (&f32, &f32)| [0.0, 1.0].iter().all(|x| ((x - mean) / std).abs() <= LARGEST);
+        if mean.iter().zip(std).all(fits) { Ok(()) } else { Err(format!("mean {mean:?} and std {std:?}")) }
+    }
+
+    /// The size to resize to, (width, height), and the part of it to keep.
+    fn geometry(&self, width: usize, height: usize) -> ((usize, usize), Region) {
+        let s = self.size;
+        let whole = |(width, height)| ((width, height), Region { x: 0, y: 0, width, height });
+        match self.resize_mode {
+            ResizeMode::Squash => whole((s, s)),
+            ResizeMode::Longest => {
+                let ratio = (width as f64 / s as f64).max(height as f64 / s as f64);
+                let fit = |side: usize| ((side as f64 / ratio).round_ties_even() as usize).clamp(1, s);
+                whole((fit(width), fit(height)))
+            }
+            ResizeMode::Shortest => {
+                let shorter = width.min(height);
+                let size = (s * width / shorter, s * height / shorter);
+                let corner = |side: usize| match self.library {
+                    Library::OpenClip => half_even(side - s),
+                    Library::HuggingFace => (side - s) / 2,
+                };
+                (size, Region { x: corner(size.0), y: corner(size.1), width: s, height: s })
+            }
+        }
+    }
+
+    /// Writes a picture of at most S × S pixels, centred on black, as normalised planes.
+    pub(crate) fn normalise(&self, picture: &Picture, out: &mut [f32]) {
+        match picture.mode {
+            Channels::Grey => self.planes::<1>(picture, [0, 0, 0], out),
+            Channels::GreyAlpha => self.planes::<2>(picture, [0, 0, 0], out),
+            Channels::Rgb | Channels::Palette => self.planes::<3>(picture, [0, 1, 2], out),
+            Channels::Rgba | Channels::PaletteAlpha => self.planes::<4>(picture, [0, 1, 2], out),
+        }
+    }
+
+    /// `rgb` says which of a pixel's C samples is red, green and blue: this is the conversion to RGB.
+    fn planes<const C: usize>(&self, picture: &Picture, rgb: [usize; 3], out: &mut [f32]) {
+        let s = self.size;
+        let (left, top) = ((s - picture.width) / 2, (s - picture.height) / 2);
+        let pixels = picture.samples.as_chunks::<C>().0;
+        for (c, plane) in out.chunks_exact_mut(s * s).enumerate() {
+            // A sample has 256 values: a table is faster than two divisions for each pixel, and rounds as they do.
+            let value: [f32; 256] = std::array::from_fn(|v| (v as f32 / 255.0 - self.mean[c]) / self.std[c]);
+            if pixels.len() < s * s {
+                plane.fill(value[0]);
+            }
+            let rows = pixels.chunks_exact(picture.width).zip(plane.chunks_exact_mut(s).skip(top));
+            for (row, out) in rows {
+                out[left..].iter_mut().zip(row).for_each(|(out, pixel)| *out = value[usize::from(pixel[rgb[c]])]);
+            }
+        }
+    }
+}
+
+/// Half of `n`, rounded to even: where Python's `round` puts the corner of a centred crop.
+fn half_even(n: usize) -> usize {
+    let floor = n / 2;
+    floor + (n & floor & 1)
+}
+
+/// A side, or two equal ones: OpenCLIP writes either.
+fn side<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Size {
+        Side(usize),
+        Sides([usize; 2]),
+    }
+    match Size::deserialize(deserializer)? {
+        Size::Side(side) | Size::Sides([side, _]) if side == 0 => Err(serde::de::Error::custom("a size of 0")),
+        Size::Side(side) => Ok(side),
+        Size::Sides([height, width]) if height == width => Ok(height),
+        Size::Sides(sides) => Err(serde::de::Error::custom(format!("size {sides:?} is not a square"))),
+    }
+}

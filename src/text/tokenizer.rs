@@ -1,0 +1,208 @@
+//! CLIP's byte-pair tokenizer: 49,408 tokens, lower-case, words closed by `</w>`.
+//!
+//! A caption is cleaned ([`super::clean()`]), split into words, each word's UTF-8 bytes are written as 256
+//! printable letters, and the published merges join neighbouring letters, best merge first, until none applies
+//! (Sennrich et al. 2016; Radford et al. 2019 for the bytes). The vocabulary is, in this order: the 256 letters, the
+//! same 256 closing a word, one token per merge, start of text, end of text.
+//!
+//! Equal to OpenCLIP's `SimpleTokenizer` token for token, with `<start_of_text>` and `<end_of_text>` recognised inside
+//! a caption as there.
+
+use crate::error::InputError;
+use crate::text::clean::clean;
+use crate::text::tokenizer_file::TokenizerFile;
+use flate2::read::GzDecoder;
+use regex::Regex;
+use std::collections::HashMap;
+use std::io::Read;
+use std::path::Path;
+use std::sync::RwLock;
+use tokenizers::Model;
+use tokenizers::models::bpe::{BPE, Vocab};
+
+/// Tokens in CLIP's vocabulary.
+pub const VOCABULARY: usize = 49_408;
+/// Opens every caption.
+pub const START_OF_TEXT: u32 = 49_406;
+/// Closes every caption; the text tower's output is read at the first one.
+pub const END_OF_TEXT: u32 = 49_407;
+
+/// One digit at a time, letters together, anything else together; English clitics apart.
+const WORDS: &str = r"(?i)<start_of_text>|<end_of_text>|'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+";
+const MERGES: &[u8] = include_bytes!("../../data/bpe/merges.txt.gz");
+/// Words kept with their tokens, and the longest of them in bytes. Zipf's law makes this plenty; it bounds the memory
+/// on any input.
+const CACHED_WORDS: usize = 1 << 16;
+const CACHED_LENGTH: usize = 64;
+
+/// CLIP's tokens but for start and end of text, by id, and the merges, best first.
+pub struct Vocabulary {
+    pub tokens: Vec<String>,
+    pub merges: Vec<(String, String)>,
+}
+
+impl Vocabulary {
+    /// The published one.
+    pub fn clip() -> Self {
+        let mut text = String::new();
+        GzDecoder::new(MERGES).read_to_string(&mut text).expect("the embedded merges are intact");
+        let merges: Vec<(String, String)> = text
+            .lines()
+            .map(|line| line.split_once(' ').expect("a merge is two tokens"))
+            .map(|(left, right)| (left.to_owned(), right.to_owned()))
+            .collect();
+        let alphabet = alphabet();
+        let tokens = (alphabet.iter().map(|(_, letter)| letter.to_string()))
+            .chain(alphabet.iter().map(|(_, letter)| format!("{letter}</w>")))
+            .chain(merges.iter().map(|(left, right)| format!("{left}{right}")))
+            .collect();
+        Self { tokens, merges }
+    }
+}
+
+/// A tokenised caption, unpadded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caption {
+    /// From [`START_OF_TEXT`] to the first [`END_OF_TEXT`], both included.
+    pub ids: Vec<u32>,
+    /// The caption did not fit the context and lost its end.
+    pub truncated: bool,
+}
+
+/// Text to token ids. Shared by reference between threads.
+pub struct Tokenizer(Kind);
+
+enum Kind {
+    Clip(Box<ClipTokenizer>),
+    File(Box<TokenizerFile>),
+}
+
+struct ClipTokenizer {
+    words: Regex,
+    letters: [char; 256],
+    merges: BPE,
+    cache: RwLock<HashMap<String, Box<[u32]>>>,
+}
+
+impl Tokenizer {
+    /// The tokenizer of every OpenAI and OpenCLIP model with a native text tower.
+    pub fn clip() -> Self {
+        let Vocabulary { tokens, merges } = Vocabulary::clip();
+        let vocabulary: Vocab = tokens.into_iter().zip(0..).collect();
+        let merges = BPE::builder()
+            .vocab_and_merges(vocabulary, merges)
+            .end_of_word_suffix("</w>".to_owned())
+            .cache_capacity(0)
+            .build()
+            .expect("the embedded merges are consistent");
+        let mut letters = ['\0'; 256];
+        alphabet().iter().for_each(|&(byte, letter)| letters[usize::from(byte)] = letter);
+        let words = Regex::new(WORDS).expect("a valid pattern");
+        Self(Kind::Clip(Box::new(ClipTokenizer { words, letters, merges, cache: RwLock::default() })))
+    }
+
+    /// A model's own, from its `tokenizer.json`. It must open and close a caption with one token each.
+    ///
+    /// # Errors
+    /// [`InputError::Io`] and [`InputError::Tokenizer`], with the file's name.
+    pub fn open(path: &Path) -> Result<Self, InputError> {
+        TokenizerFile::open(path).map(|file| Self(Kind::File(Box::new(file))))
+    }
+
+    /// How many ids there can be.
+    pub fn vocabulary(&self) -> usize {
+        match &self.0 {
+            Kind::Clip(_) => VOCABULARY,
+            Kind::File(file) => file.largest as usize + 1,
+        }
+    }
+
+    /// The caption's tokens, at most `context_length` of them; a longer caption is cut and closed.
+    ///
+    /// # Panics
+    /// If `context_length` has no room for the two tokens that frame a caption.
+    pub fn encode(&self, text: &str, context_length: usize) -> Caption {
+        let mut ids = Vec::new();
+        let truncated = self.encode_into(text, context_length, &mut ids);
+        Caption { ids, truncated }
+    }
+
+    /// Appends the caption's tokens to a batch of packed rows, and returns whether it was truncated.
+    ///
+    /// # Panics
+    /// As [`encode`](Self::encode).
+    #[track_caller]
+    pub fn encode_into(&self, text: &str, context_length: usize, ids: &mut Vec<u32>) -> bool {
+        assert!(context_length >= 2, "a context of {context_length} has no room for start and end of text");
+        match &self.0 {
+            Kind::Clip(clip) => clip.encode_into(text, context_length, ids),
+            Kind::File(file) => file.encode_into(text, context_length, ids),
+        }
+    }
+}
+
+impl ClipTokenizer {
+    fn encode_into(&self, text: &str, context_length: usize, ids: &mut Vec<u32>) -> bool {
+        let start = ids.len();
+        ids.push(START_OF_TEXT);
+        let text = clean(text);
+        for word in self.words.find_iter(&text) {
+            match word.as_str() {
+                "<start_of_text>" => ids.push(START_OF_TEXT),
+                // The reference reads its output at the first end of text: what follows cannot matter.
+                "<end_of_text>" => break,
+                word => self.push_word(word, ids),
+            }
+            if ids.len() - start >= context_length {
+                ids.truncate(start + context_length);
+                ids[start + context_length - 1] = END_OF_TEXT;
+                return true;
+            }
+        }
+        ids.push(END_OF_TEXT);
+        false
+    }
+
+    fn push_word(&self, word: &str, ids: &mut Vec<u32>) {
+        if let Some(known) = self.cache.read().expect("no thread panics here").get(word) {
+            ids.extend_from_slice(known);
+            return;
+        }
+        let letters: String = word.bytes().map(|byte| self.letters[usize::from(byte)]).collect();
+        let tokens = self.merges.tokenize(&letters).expect("the vocabulary has every letter");
+        let tokens: Box<[u32]> = tokens.iter().map(|token| token.id).collect();
+        ids.extend_from_slice(&tokens);
+        if word.len() > CACHED_LENGTH {
+            return;
+        }
+        let mut cache = self.cache.write().expect("no thread panics here");
+        if cache.len() < CACHED_WORDS {
+            cache.insert(word.to_owned(), tokens);
+        }
+    }
+}
+
+/// The bytes in the vocabulary's order, each with the letter that writes it: printable Latin-1 stands for itself, the
+/// other 68 bytes take the letters from U+0100 on.
+fn alphabet() -> Vec<(u8, char)> {
+    let printable = |&byte: &u8| matches!(byte, b'!'..=b'~' | 0xa1..=0xac | 0xae..=0xff);
+    let itself = (0..=255).filter(printable).map(|byte| (byte, char::from(byte)));
+    let others = (0..=255).filter(|byte| !printable(byte)).zip('\u{100}'..);
+    itself.chain(others).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The cache is bounded in the number of its words, so it must be in their length.
+    #[test]
+    fn long_words_are_not_kept() {
+        let tokenizer = Tokenizer::clip();
+        let Kind::Clip(clip) = &tokenizer.0 else { panic!("CLIP's own") };
+        for (letters, kept) in [(CACHED_LENGTH, 1), (CACHED_LENGTH + 1, 1), (400_000, 1)] {
+            assert!(tokenizer.encode(&"x".repeat(letters), 5).ids.len() > 2);
+            assert_eq!(clip.cache.read().unwrap().len(), kept, "{letters}");
+        }
+    }
+}
