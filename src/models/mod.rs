@@ -26,5 +26,7 @@ pub enum Mode {
 #[derive(Debug, Default)]
 pub struct Workspace {
     pub(crate) sequences: Sequences,
+    /// A ResNet's block inputs, which outlive what each block saves.
+    pub(crate) inputs: Arena,
     pub(crate) saved: Arena,
 }

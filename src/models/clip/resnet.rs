@@ -11,7 +11,7 @@ use crate::layers::{Dim4, pictures, pictures_mut};
 use crate::models::{Keep, Mode, Workspace};
 use crate::params::{Spec, Values};
 use crate::tree::{Arena, Dim, tree};
-use ndarray::{ArrayView2, ArrayViewMut2, Axis};
+use ndarray::{ArrayView2, ArrayView4, ArrayViewMut2, ArrayViewMut4, Axis};
 
 tree! {
     /// As a part of CLIP its name is `visual`.
@@ -23,8 +23,13 @@ tree! {
 }
 
 tree! {
-    /// `xs`: the input of each block and of the pool. What a pass has no use for at the moment has no place in it.
-    Saved { xs: [_], stem: [StemSaved?], blocks: [BlockSaved], pool: [PoolSaved?] }
+    /// The input of each block and of the pool; two in turn, as long as the longest, where nothing is kept.
+    Inputs { xs: [_] }
+}
+
+tree! {
+    /// What each part keeps for its backward pass.
+    Saved { stem: StemSaved, blocks: [BlockSaved], pool: PoolSaved }
 }
 
 tree! {
@@ -50,14 +55,6 @@ pub struct Shape {
     pub heads: usize,
     /// e
     pub embed_dim: usize,
-}
-
-/// A part of the network, which a pass that keeps nothing has in memory alone.
-#[derive(Clone, Copy, PartialEq)]
-enum Part {
-    Stem,
-    Block(usize),
-    Pool,
 }
 
 /// Floats of an inner picture that inference works on at a time: what the caches hold, while the last stage still has
@@ -109,18 +106,19 @@ impl Shape {
         ResNet { stem: self.stem().spec(), layer1, layer2, layer3, layer4, attnpool: self.pool().spec() }
     }
 
-    /// What training keeps: everything, or a ring of two xs and what one part needs.
-    fn saved(&self, pictures: usize, keep: Keep, part: Part) -> Saved<Dim> {
-        let has = |other: Part| keep == Keep::All || part == other;
-        let blocks = self.blocks(pictures).into_iter().enumerate().filter(|(i, _)| has(Part::Block(*i)));
+    fn inputs(&self, pictures: usize, keep: Keep) -> Inputs<Dim> {
+        let xs = match keep {
+            Keep::All => self.xs(pictures).into_iter().map(|x| Dim(1, len(x))).collect(),
+            Keep::Nothing => vec![self.longest_x(pictures); 2],
+        };
+        Inputs { xs }
+    }
+
+    fn saved(&self, pictures: usize) -> Saved<Dim> {
         Saved {
-            xs: match keep {
-                Keep::All => self.xs(pictures).iter().map(|&x| Dim(1, len(x))).collect(),
-                Keep::Nothing => vec![self.longest_x(pictures); 2],
-            },
-            stem: has(Part::Stem).then(|| StemSaved::dims(&self.stem(), pictures)),
-            blocks: blocks.map(|(_, (block, x))| BlockSaved::dims(&block, x)).collect(),
-            pool: has(Part::Pool).then(|| PoolSaved::dims(&self.pool(), pictures)),
+            stem: StemSaved::dims(&self.stem(), pictures),
+            blocks: self.blocks(pictures).iter().map(|(block, x)| BlockSaved::dims(block, *x)).collect(),
+            pool: PoolSaved::dims(&self.pool(), pictures),
         }
     }
 
@@ -186,7 +184,7 @@ pub fn forward(
 ) {
     shape.check(images.dim());
     match mode {
-        Mode::Training(keep) => train(p, shape, images, keep, features, &mut workspace.saved, scratch),
+        Mode::Training(keep) => train(p, shape, images, keep, features, workspace, scratch),
         Mode::Inference => infer(p, shape, images, features, scratch),
     }
 }
@@ -197,31 +195,55 @@ fn train(
     images: ArrayView2<f32>,
     keep: Keep,
     features: ArrayViewMut2<f32>,
-    saved: &mut Arena,
+    workspace: &mut Workspace,
     scratch: &mut Arena,
 ) {
     let n = images.nrows();
-    let (blocks, xs) = (shape.blocks(n), shape.xs(n));
-    let parts = [Part::Stem, Part::Pool].into_iter().chain((0..blocks.len()).map(Part::Block));
-    parts.for_each(|part| saved.reserve(&shape.saved(n, keep, part)));
-    let scratch = &mut scratch.carve(&shape.scratch(n));
-
-    let mut now = saved.carve(&shape.saved(n, keep, Part::Stem));
-    let y = pictures_mut(now.xs[0].view_mut(), xs[0]);
-    stem::forward(&p.stem, &shape.stem(), images, y, now.stem.as_mut().expect("its part"), &mut scratch.stem);
-    for (i, (p, (block, _))) in p.blocks().zip(&blocks).enumerate() {
-        // Carved anew, as the parts take turns where nothing is kept; xs stand in front and stay.
-        let mut now = saved.carve(&shape.saved(n, keep, Part::Block(i)));
-        let ring = now.xs.len();
-        let [x, y] = now.xs.get_disjoint_mut([i % ring, (i + 1) % ring]).expect("two buffers or more");
-        let (x, y) = (pictures(x.view(), xs[i]), pictures_mut(y.view_mut(), xs[i + 1]));
-        let own = if keep == Keep::All { i } else { 0 };
-        bottleneck::forward(p, block, x, y, &mut now.blocks[own], &mut scratch.block);
+    let (blocks, dims) = (shape.blocks(n), shape.xs(n));
+    let Workspace { inputs, saved, .. } = workspace;
+    let mut xs = inputs.carve(&shape.inputs(n, keep)).xs;
+    let Scratch { stem: stem_scratch, block: block_scratch, .. } = &mut scratch.carve(&shape.scratch(n));
+    let y = pictures_mut(xs[0].view_mut(), dims[0]);
+    match keep {
+        Keep::All => {
+            let Saved { stem, blocks: saved, pool } = &mut saved.carve(&shape.saved(n));
+            stem::forward(&p.stem, &shape.stem(), images, y, stem, stem_scratch);
+            for (i, (p, (block, _))) in p.blocks().zip(&blocks).enumerate() {
+                let (x, y) = input_output(&mut xs, &dims, i);
+                bottleneck::forward(p, block, x, y, &mut saved[i], block_scratch);
+            }
+            attention_pool::forward(&p.attnpool, &shape.pool(), last_output(&xs, &dims), features, pool);
+        }
+        // The parts take turns in one memory, as none is asked again for what it kept.
+        Keep::Nothing => {
+            let stem = &mut saved.carve(&StemSaved::dims(&shape.stem(), n));
+            stem::forward(&p.stem, &shape.stem(), images, y, stem, stem_scratch);
+            for (i, (p, (block, x))) in p.blocks().zip(&blocks).enumerate() {
+                let saved = &mut saved.carve(&BlockSaved::dims(block, *x));
+                let (x, y) = input_output(&mut xs, &dims, i);
+                bottleneck::forward(p, block, x, y, saved, block_scratch);
+            }
+            let pool = &mut saved.carve(&PoolSaved::dims(&shape.pool(), n));
+            attention_pool::forward(&p.attnpool, &shape.pool(), last_output(&xs, &dims), features, pool);
+        }
     }
-    let now = &mut saved.carve(&shape.saved(n, keep, Part::Pool));
-    let last = blocks.len() % now.xs.len();
-    let (x, pool) = (pictures(now.xs[last].view(), xs[blocks.len()]), now.pool.as_mut().expect("its part"));
-    attention_pool::forward(&p.attnpool, &shape.pool(), x, features, pool);
+}
+
+/// The input and the output of block i: neighbours in the list, around the ring where there are fewer buffers than blocks.
+fn input_output<'a>(
+    xs: &'a mut [ArrayViewMut2<f32>],
+    dims: &[Dim4],
+    i: usize,
+) -> (ArrayView4<'a, f32>, ArrayViewMut4<'a, f32>) {
+    let ring = xs.len();
+    let [x, y] = xs.get_disjoint_mut([i % ring, (i + 1) % ring]).expect("two buffers or more");
+    (pictures(x.view(), dims[i]), pictures_mut(y.view_mut(), dims[i + 1]))
+}
+
+/// What the last block gave the pool.
+fn last_output<'a>(xs: &'a [ArrayViewMut2<f32>], dims: &[Dim4]) -> ArrayView4<'a, f32> {
+    let last = dims.len() - 1;
+    pictures(xs[last % xs.len()].view(), dims[last])
 }
 
 /// Group after group of pictures, which do not depend on each other now.
@@ -248,17 +270,14 @@ fn infer_group(
     scratch: &mut InferScratch<ArrayViewMut2<f32>>,
 ) {
     let n = images.nrows();
-    let xs = shape.xs(n);
-    let InferScratch { xs: buffers, stem, block: block_scratch, pool } = scratch;
-    stem::infer(&p.stem, &shape.stem(), images, pictures_mut(buffers[0].view_mut(), xs[0]), stem);
-    let blocks = shape.blocks(n);
+    let (blocks, dims) = (shape.blocks(n), shape.xs(n));
+    let InferScratch { xs, stem, block: block_scratch, pool } = scratch;
+    stem::infer(&p.stem, &shape.stem(), images, pictures_mut(xs[0].view_mut(), dims[0]), stem);
     for (i, (p, (block, _))) in p.blocks().zip(&blocks).enumerate() {
-        let [x, y] = buffers.get_disjoint_mut([i % 2, (i + 1) % 2]).expect("two buffers");
-        let (x, y) = (pictures(x.view(), xs[i]), pictures_mut(y.view_mut(), xs[i + 1]));
+        let (x, y) = input_output(xs, &dims, i);
         bottleneck::infer(p, block, x, y, block_scratch);
     }
-    let x = pictures(buffers[blocks.len() % 2].view(), xs[blocks.len()]);
-    attention_pool::forward(&p.attnpool, &shape.pool(), x, features, pool);
+    attention_pool::forward(&p.attnpool, &shape.pool(), last_output(xs, &dims), features, pool);
 }
 
 /// Adds the gradients of all parameters, and to the buffers' slots what BatchNorm observed, from dfeatures (B,e) and what
@@ -274,24 +293,24 @@ pub fn backward(
     g: &mut ResNet<&mut [f32]>,
 ) {
     let n = images.nrows();
-    let (blocks, xs) = (shape.blocks(n), shape.xs(n));
-    let Saved { xs: buffers, stem, blocks: saved, pool } =
-        &mut workspace.saved.carve(&shape.saved(n, Keep::All, Part::Pool));
+    let (blocks, dims) = (shape.blocks(n), shape.xs(n));
+    let Workspace { inputs, saved, .. } = workspace;
+    let xs = inputs.carve(&shape.inputs(n, Keep::All)).xs;
+    let Saved { stem, blocks: saved, pool } = &mut saved.carve(&shape.saved(n));
     let Scratch { dy, dx, stem: stem_scratch, block: block_scratch, pool: pool_scratch } =
         &mut scratch.carve(&shape.scratch(n));
     // in the forward pass: features = pool(xs[last])
-    let (last, pool) = (blocks.len(), pool.as_mut().expect("all is kept"));
-    let dlast = pictures_mut(dy.view_mut(), xs[last]);
+    let dlast = pictures_mut(dy.view_mut(), dims[blocks.len()]);
     attention_pool::backward(&p.attnpool, &shape.pool(), dfeatures, dlast, pool, pool_scratch, &mut g.attnpool);
     // in the forward pass: xs[i + 1] = block(xs[i])
     let params: Vec<_> = p.blocks().collect();
     for (i, g) in g.blocks_mut().enumerate().collect::<Vec<_>>().into_iter().rev() {
-        let (x, y) = (pictures(buffers[i].view(), xs[i]), pictures(buffers[i + 1].view(), xs[i + 1]));
-        let (dy_i, dx_i) = (pictures_mut(dy.view_mut(), xs[i + 1]), pictures_mut(dx.view_mut(), xs[i]));
+        let (x, y) = (pictures(xs[i].view(), dims[i]), pictures(xs[i + 1].view(), dims[i + 1]));
+        let (dy_i, dx_i) = (pictures_mut(dy.view_mut(), dims[i + 1]), pictures_mut(dx.view_mut(), dims[i]));
         bottleneck::backward(params[i], &blocks[i].0, x, y, dy_i, dx_i, &mut saved[i], block_scratch, g);
         std::mem::swap(dy, dx);
     }
     // in the forward pass: xs[0] = stem(images)
-    let (dy, stem) = (pictures(dy.view(), xs[0]), stem.as_mut().expect("all is kept"));
+    let dy = pictures(dy.view(), dims[0]);
     stem::backward(&p.stem, &shape.stem(), images, dy, stem, stem_scratch, &mut g.stem);
 }

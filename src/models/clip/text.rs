@@ -133,7 +133,7 @@ pub fn forward(
     scratch: &mut Arena,
 ) {
     shape.check(&captions);
-    let Workspace { sequences, saved } = workspace;
+    let Workspace { sequences, saved, .. } = workspace;
     sequences.fill(captions.own_offsets(), Pool::Last);
     shape.reserve(captions.len(), keep, saved, scratch);
     let saved = &mut saved.carve(&TowerSaved::dims(&shape.size, sequences.rows(), captions.len(), keep));
@@ -155,7 +155,7 @@ pub fn backward(
     scratch: &mut Arena,
     g: &mut Text<&mut [f32]>,
 ) {
-    let Workspace { sequences, saved } = workspace;
+    let Workspace { sequences, saved, .. } = workspace;
     let saved = saved.carve(&TowerSaved::dims(&shape.size, sequences.rows(), captions.len(), Keep::All));
     let scratch = &mut scratch.carve(&TowerScratch::dims(&shape.size, sequences.rows(), captions.len()));
     tower::backward(p.tower(), &shape.size, sequences, dfeatures, &saved, scratch, g.tower_mut());

@@ -105,7 +105,7 @@ pub fn forward(
     scratch: &mut Arena,
 ) {
     let (pictures, tokens) = (images.nrows(), shape.grid.tokens());
-    let Workspace { sequences, saved } = workspace;
+    let Workspace { sequences, saved, .. } = workspace;
     sequences.fill((0..=pictures).map(|i| i * tokens), Pool::First);
     let saved = &mut saved.carve(&shape.saved(pictures, keep));
     let scratch = &mut scratch.carve(&shape.scratch(pictures));
@@ -127,7 +127,7 @@ pub fn backward(
     g: &mut Vit<&mut [f32]>,
 ) {
     let pictures = images.nrows();
-    let Workspace { sequences, saved } = workspace;
+    let Workspace { sequences, saved, .. } = workspace;
     let saved = saved.carve(&shape.saved(pictures, Keep::All));
     let scratch = &mut scratch.carve(&shape.scratch(pictures));
     let tower_scratch = &mut scratch.tower;
