@@ -8,7 +8,7 @@ use crate::input::{InputError, Picture, Preprocess, Tokenizer};
 use crate::models::clip::Inference;
 use crate::models::text::{self, Captions, Text};
 use crate::models::visual::{self, Visual};
-use crate::params::{Params, Spec};
+use crate::weights::{Stored, Weights};
 use ndarray::{Array1, Array2, ArrayView2};
 use std::path::{Path, PathBuf};
 
@@ -105,7 +105,7 @@ impl Clip {
 /// The image tower of a CLIP.
 pub struct ImageEncoder {
     shape: visual::Shape,
-    params: Params<Visual<Spec>>,
+    weights: Weights<Visual<Stored>>,
     preprocess: Preprocess,
 }
 
@@ -123,9 +123,9 @@ impl ImageEncoder {
     /// # Errors
     /// As [`ImageEncoder::load`].
     pub fn new(checkpoint: &Checkpoint) -> Result<Self, LoadError> {
-        let params = checkpoint.vision()?.laid_out();
+        let weights = checkpoint.vision()?.into_weights();
         let shape = checkpoint.architecture.vision().expect("a tower that was read has a shape");
-        Ok(Self { shape, params, preprocess: checkpoint.preprocess.clone() })
+        Ok(Self { shape, weights, preprocess: checkpoint.preprocess.clone() })
     }
 
     /// Unit-length embeddings (n, e).
@@ -143,13 +143,13 @@ impl ImageEncoder {
     /// If a picture is empty.
     #[track_caller]
     pub fn encode_with(&self, n: usize, paint: impl Fn(usize, &mut Picture) + Sync) -> Array2<f32> {
-        embed::pictures(&self.params.view(), &self.shape, &self.preprocess, n, paint)
+        embed::pictures(&self.weights.view(), &self.shape, &self.preprocess, n, paint)
     }
 
     /// The same of n pictures that are prepared already, as [`preprocess`](Self::preprocess) says: (n, 3S²).
     #[track_caller]
     pub fn encode_prepared(&self, images: ArrayView2<f32>, buffers: &mut Inference) -> Array2<f32> {
-        buffers.encode_images(&self.params.view(), &self.shape, images)
+        buffers.encode_images(&self.weights.view(), &self.shape, images)
     }
 
     /// How pictures are prepared for the tower.
@@ -180,7 +180,7 @@ impl ImageEncoder {
 /// ```
 pub struct TextEncoder {
     shape: text::Shape,
-    params: Params<Text<Spec>>,
+    weights: Weights<Text<Stored>>,
     tokenizer: Tokenizer,
 }
 
@@ -202,7 +202,7 @@ impl TextEncoder {
         let open = || checkpoint.tokenizer.as_deref().map_or_else(|| Ok(Tokenizer::clip()), Tokenizer::open);
         // Building a tokenizer takes as long as reading a small tower.
         let (params, tokenizer) = rayon::join(|| checkpoint.text(), open);
-        let (params, tokenizer) = (params?.laid_out(), tokenizer?);
+        let (weights, tokenizer) = (params?.into_weights(), tokenizer?);
         let shape = checkpoint.architecture.text().expect("a tower that was read has a shape");
         let path = || checkpoint.path().into();
         let (known, vocabulary) = (shape.vocab_size, tokenizer.vocabulary());
@@ -213,12 +213,12 @@ impl TextEncoder {
         if shape.context_length < 2 {
             return Err(LoadError::Context { path: path(), context_length: shape.context_length });
         }
-        Ok(Self { shape, params, tokenizer })
+        Ok(Self { shape, weights, tokenizer })
     }
 
     /// Unit-length embeddings (n, e). Texts longer than the context are cut.
     pub fn encode<S: AsRef<str>>(&self, texts: &[S]) -> Array2<f32> {
-        embed::captions(&self.params.view(), &self.shape, &self.tokenizer, texts)
+        embed::captions(&self.weights.view(), &self.shape, &self.tokenizer, texts)
     }
 
     /// The rows that diffusion models are conditioned on: the hidden states of one text after `layer` blocks (0: the
@@ -235,10 +235,10 @@ impl TextEncoder {
         if let Some(padding) = padding {
             ids.resize(self.context_length(), padding);
         }
-        let p = self.params.view();
+        let p = self.weights.view();
         let mut all = text::hidden_states(&p, &self.shape, Captions { ids: &ids, offsets: &[0, ids.len()] });
         let last = all.last().expect("the last one after ln_final").row(end).to_owned();
-        let projection = ArrayView2::from_shape((self.shape.size.width, self.embed_dim()), &p.text_projection);
+        let projection = ArrayView2::from_shape((self.shape.size.width, self.embed_dim()), p.text_projection.rows());
         let pooled = last.dot(&projection.expect("(d, e)"));
         let states = all.swap_remove(layer);
         let states = if final_norm { text::final_norm(&p, states.view()) } else { states };

@@ -48,6 +48,7 @@ pub mod params;
 pub mod plot;
 pub mod train;
 pub mod tree;
+pub mod weights;
 
 pub use clip::{Clip, ImageEncoder, LoadError, TextEncoder, TextStates};
 

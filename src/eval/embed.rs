@@ -6,7 +6,7 @@ use crate::layers::patch_embed::CHANNELS;
 use crate::models::clip::{Inference, Model};
 use crate::models::text::{self, Captions, Text};
 use crate::models::visual::{self, Visual};
-use crate::params::Values;
+use crate::weights::Read;
 use ndarray::{Array2, ArrayView2, Axis, concatenate};
 use rayon::prelude::*;
 
@@ -52,7 +52,7 @@ impl Embed for Clip {
 
 /// Unit-length embeddings (n, e) of n pictures; `paint(i, picture)` makes picture i.
 pub fn pictures(
-    p: &Visual<Values>,
+    p: &Visual<impl Read>,
     shape: &visual::Shape,
     preprocess: &Preprocess,
     n: usize,
@@ -74,7 +74,7 @@ pub fn pictures(
 
 /// Unit-length embeddings (n, e) of n captions.
 pub fn captions<S: AsRef<str>>(
-    p: &Text<Values>,
+    p: &Text<impl Read>,
     shape: &text::Shape,
     tokenizer: &Tokenizer,
     texts: &[S],

@@ -9,8 +9,9 @@ use crate::layers::bottleneck::{
 use crate::layers::patch_embed::CHANNELS;
 use crate::layers::stem::{self, InferScratch as StemInferScratch, Saved as StemSaved, Scratch as StemScratch, Stem};
 use crate::layers::{Dim4, pictures, pictures_mut};
-use crate::params::{Spec, Values};
+use crate::params::Spec;
 use crate::tree::{Arena, Dim, tree};
+use crate::weights::Read;
 use ndarray::{ArrayView2, ArrayViewMut2, Axis};
 
 tree! {
@@ -176,7 +177,7 @@ impl<T> ResNet<T> {
 /// In training BatchNorm takes the statistics of these pictures, in inference the running ones.
 #[track_caller]
 pub fn forward(
-    p: &ResNet<Values>,
+    p: &ResNet<impl Read>,
     shape: &Shape,
     images: ArrayView2<f32>,
     mode: Mode,
@@ -192,7 +193,7 @@ pub fn forward(
 }
 
 fn train(
-    p: &ResNet<Values>,
+    p: &ResNet<impl Read>,
     shape: &Shape,
     images: ArrayView2<f32>,
     keep: Keep,
@@ -226,7 +227,7 @@ fn train(
 
 /// Group after group of pictures, which do not depend on each other now.
 fn infer(
-    p: &ResNet<Values>,
+    p: &ResNet<impl Read>,
     shape: &Shape,
     images: ArrayView2<f32>,
     mut features: ArrayViewMut2<f32>,
@@ -241,7 +242,7 @@ fn infer(
 }
 
 fn infer_group(
-    p: &ResNet<Values>,
+    p: &ResNet<impl Read>,
     shape: &Shape,
     images: ArrayView2<f32>,
     features: ArrayViewMut2<f32>,
@@ -265,7 +266,7 @@ fn infer_group(
 /// the last [`forward`] with [`Mode::Training`] and [`Keep::All`] left in `workspace`, which is used up.
 #[track_caller]
 pub fn backward(
-    p: &ResNet<Values>,
+    p: &ResNet<&[f32]>,
     shape: &Shape,
     images: ArrayView2<f32>,
     dfeatures: ArrayView2<f32>,
