@@ -38,7 +38,9 @@ fn encode(c: &mut Criterion) {
 }
 
 fn encode_by(preset: &str, c: &mut Criterion) {
-    let model = Model::new(Config::preset(preset).unwrap(), 0).laid_out();
+    let model = Model::new(Config::preset(preset).unwrap(), 0);
+    let (image, text) = (model.config.vision(), model.config.text());
+    let weights = model.params.into_weights();
     let mut buffers = Inference::default();
     let mut group = c.benchmark_group(preset);
     group.sample_size(10);
@@ -46,14 +48,14 @@ fn encode_by(preset: &str, c: &mut Criterion) {
         let images = pictures(&model.config, n);
         let (ids, offsets) = captions(n, 10);
         let captions = Captions { ids: &ids, offsets: &offsets };
-        check_unit_rows(&model.encode_images(images.view(), &mut buffers));
-        check_unit_rows(&model.encode_texts(captions, &mut buffers));
+        check_unit_rows(&buffers.encode_images(&weights.view().visual, &image, images.view()));
+        check_unit_rows(&buffers.encode_texts(&weights.view().text, &text, captions));
         group.throughput(Throughput::Elements(n as u64));
         group.bench_function(format!("encode_images {n}"), |b| {
-            b.iter(|| model.encode_images(images.view(), &mut buffers));
+            b.iter(|| buffers.encode_images(&weights.view().visual, &image, images.view()));
         });
         group.bench_function(format!("encode_texts {n} of 10 tokens"), |b| {
-            b.iter(|| model.encode_texts(captions, &mut buffers));
+            b.iter(|| buffers.encode_texts(&weights.view().text, &text, captions));
         });
     }
     group.finish();

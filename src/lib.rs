@@ -52,6 +52,7 @@ pub mod random;
 pub mod text;
 pub mod train;
 pub mod tree;
+pub mod weights;
 
 pub use embed::{Clip, ImageEncoder, LoadError, TextEncoder, TextStates};
 

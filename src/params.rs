@@ -1,27 +1,39 @@
 //! Parameters: a table of shapes and initialisers, and one flat block of memory behind it.
 //!
+//! Parameters are what training moves and checkpoints hold: f32, in the order of the checkpoint. What inference reads is
+//! made from them, see [`weights`](crate::weights).
+//!
 //! Some leaves of the tree are no parameters but buffers: they are saved and loaded as parameters are, yet no gradient
 //! moves them. The block is `[all parameters | all buffers]`, each part in the order of the tree, so that what is meant
 //! for parameters alone (moments, norms, AdamW) works on the first part of it.
 
 use crate::tree::{Path, Tree};
-use kernels::conv::Weights;
-use kernels::gemm::{Backend, Panels};
 use kernels::memory::Floats;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_distr::StandardNormal;
 use rand_pcg::Pcg64;
-use std::ops::{Deref, Range};
+use std::ops::Range;
 
-/// One leaf: its shape in the checkpoint, how it starts and what moves it.
+/// One leaf: its shape in the checkpoint, how it starts, what moves it and what it may be laid out for.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Spec {
     pub shape: Vec<usize>,
     pub init: Init,
     pub role: Role,
-    /// Of weights (O,I,taps) that rows, or the patches of a convolution, are multiplied with, and nothing else: the number
-    /// of taps, 1 for a linear layer.
-    pub taps: Option<usize>,
+    pub layout: Layout,
+}
+
+/// How a layer's forward pass reads a leaf, and so what inference may lay its numbers out for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// By its rows: gains, biases, tables that are looked up, whatever is cut by columns or heads. It stays as it is.
+    Rows,
+    /// As the W (O,I) of products x Wᵀ alone.
+    Linear,
+    /// As the W (O,I,k,k) of convolutions alone; `taps` is k².
+    Filters { taps: usize },
+    /// As a table (V,d) whose rows are looked up, and as the W of products x Wᵀ.
+    Table,
 }
 
 /// What moves a leaf.
@@ -51,22 +63,23 @@ pub enum Init {
 
 impl Spec {
     pub fn new(shape: &[usize], init: Init) -> Self {
-        Spec { shape: shape.to_vec(), init, role: Role::Parameter, taps: None }
+        Spec { shape: shape.to_vec(), init, role: Role::Parameter, layout: Layout::Rows }
     }
 
     /// The weights (O,I) of a linear layer.
     pub fn linear(outputs: usize, inputs: usize, init: Init) -> Self {
-        Spec { taps: Some(1), ..Spec::new(&[outputs, inputs], init) }
+        Spec { layout: Layout::Linear, ..Spec::new(&[outputs, inputs], init) }
     }
 
     /// The weights (O,I,k,k) of a convolution.
     pub fn filters(outputs: usize, inputs: usize, kernel: usize, init: Init) -> Self {
-        Spec { taps: Some(kernel * kernel), ..Spec::new(&[outputs, inputs, kernel, kernel], init) }
+        let layout = Layout::Filters { taps: kernel * kernel };
+        Spec { layout, ..Spec::new(&[outputs, inputs, kernel, kernel], init) }
     }
 
-    /// The number of taps, if [`Params::laid_out`] moves the values.
-    fn taps_in_panels(&self) -> Option<usize> {
-        self.taps.filter(|_| Panels::fit(self.shape[0]))
+    /// A table (V,d) of embeddings that is the weights of an output product, too.
+    pub fn table(rows: usize, width: usize, init: Init) -> Self {
+        Spec { layout: Layout::Table, ..Spec::new(&[rows, width], init) }
     }
 
     /// A leaf that no gradient moves.
@@ -97,68 +110,18 @@ impl Spec {
     }
 }
 
-/// The values of one leaf, as the layers read them: a slice, but for weights that were [laid out](Params::laid_out).
-#[derive(Clone, Copy, Debug)]
-pub struct Values<'a> {
-    data: &'a [f32],
-    laid_out: bool,
-}
-
-impl<'a> Values<'a> {
-    /// Weights (O,I) as the micro-kernel reads them, if they were laid out.
-    #[track_caller]
-    pub fn panels(self, outputs: usize, inputs: usize) -> Option<Panels<'a>> {
-        self.laid_out.then(|| Panels::new(self.data, outputs, inputs))
-    }
-
-    /// Weights (O,I,k,k) of a convolution, laid out or not.
-    #[track_caller]
-    pub fn filters(self, outputs: usize, inputs: usize, kernel: usize) -> Weights<'a> {
-        match self.panels(outputs, inputs * kernel * kernel) {
-            Some(panels) => Weights::Panels(panels),
-            None => Weights::Plain(self.data),
-        }
-    }
-
-    /// The first `n` values and the others; of weights (O,I), whole rows.
-    #[track_caller]
-    pub fn split_at(self, n: usize) -> (Self, Self) {
-        let (head, tail) = self.data.split_at(n);
-        (Values { data: head, ..self }, Values { data: tail, ..self })
-    }
-}
-
-/// Values in the order of the checkpoint.
-impl<'a> From<&'a [f32]> for Values<'a> {
-    fn from(data: &'a [f32]) -> Self {
-        Values { data, laid_out: false }
-    }
-}
-
-/// # Panics
-/// If the values were laid out: only a forward pass reads those.
-impl Deref for Values<'_> {
-    type Target = [f32];
-
-    #[track_caller]
-    fn deref(&self) -> &[f32] {
-        assert!(!self.laid_out, "laid-out weights are for forward passes only");
-        self.data
-    }
-}
-
 /// A parameter tree's table and its values in one block.
+#[derive(Clone, Debug)]
 pub struct Params<S> {
     pub spec: S,
     pub flat: Floats,
-    laid_out: bool,
 }
 
 impl<S: Tree<Leaf = Spec>> Params<S> {
     /// All zeros.
     pub fn zeros(spec: S) -> Self {
         let len = len(&spec);
-        Params { spec, flat: Floats::zeros(len), laid_out: false }
+        Params { spec, flat: Floats::zeros(len) }
     }
 
     /// Drawn from the initialisers; the same seed gives the same bits.
@@ -170,62 +133,30 @@ impl<S: Tree<Leaf = Spec>> Params<S> {
         params
     }
 
-    /// For inference: the weights of linear layers and convolutions in [panels](Panels), as this crate's matrix product reads them
-    /// fastest. They are nothing else then: neither a backward pass nor a checkpoint can be made from them.
-    #[must_use]
-    pub fn laid_out(mut self) -> Self {
-        if Backend::chosen() == Backend::Simd && !self.laid_out {
-            for (_, spec, weights) in self.named_mut(&Path::ROOT) {
-                if let Some(taps) = spec.taps_in_panels() {
-                    Panels::lay_out_filters(weights, spec.shape[0], spec.shape[1], taps);
-                }
-            }
-            self.laid_out = true;
-        }
-        self
-    }
-
-    /// Every leaf in the order of the tree: its name from `at`, what it is, and its values.
-    ///
-    /// # Panics
-    /// If they are [laid out](Self::laid_out).
+    /// What a checkpoint holds, in the order of the tree: name from `at`, what it is, and its values. A tied leaf is there
+    /// under each of its names.
     pub fn named(&self, at: &Path) -> Vec<(String, Spec, &[f32])> {
-        assert!(!self.laid_out, "laid-out weights have no place in a checkpoint");
         let mut named = vec![];
-        for_each(&self.spec, at, |path, spec, range| named.push((path.to_string(), spec.clone(), &self.flat[range])));
+        for_each(&self.spec, at, |path, spec, range| {
+            let values = &self.flat[range];
+            named.extend(path.names().into_iter().map(|name| (name, spec.clone(), values)));
+        });
         named
     }
 
-    /// The same, to be filled.
-    ///
-    /// # Panics
-    /// As [`named`](Self::named).
-    pub fn named_mut(&mut self, at: &Path) -> Vec<(String, Spec, &mut [f32])> {
-        assert!(!self.laid_out, "laid-out weights have no place in a checkpoint");
-        let (mut parameters, mut buffers) = self.flat.split_at_mut(count(&self.spec));
+    /// Every leaf in the order of the tree, to be filled: all its names from `at`, what it is, and its values.
+    pub fn named_mut(&mut self, at: &Path) -> Vec<(Vec<String>, Spec, &mut [f32])> {
         let mut named = vec![];
-        self.spec.map(at, &mut |path, spec| {
-            let rest = if spec.is_buffer() { &mut buffers } else { &mut parameters };
-            let values = rest.split_off_mut(..spec.size()).expect("as many values as the table says");
-            named.push((path.to_string(), spec.clone(), values));
+        split_mut(&self.spec, at, &mut self.flat, |path, spec, values| {
+            named.push((path.names(), spec.clone(), values))
         });
         named
     }
 
     /// Read-only views, one per leaf.
-    pub fn view(&self) -> S::Of<Values<'_>> {
-        values(&self.spec, &self.flat, self.laid_out)
+    pub fn view(&self) -> S::Of<&[f32]> {
+        view(&self.spec, &self.flat)
     }
-}
-
-/// The leaves of a flat block laid out as `spec` says, as the layers read them; `laid_out` as by [`Params::laid_out`].
-pub fn values<'a, S: Tree<Leaf = Spec>>(spec: &S, flat: &'a [f32], laid_out: bool) -> S::Of<Values<'a>> {
-    let mut leaves = vec![];
-    for_each(spec, &Path::ROOT, |_, spec, range| {
-        leaves.push(Values { data: &flat[range], laid_out: laid_out && spec.taps_in_panels().is_some() });
-    });
-    let mut leaves = leaves.into_iter();
-    spec.map(&Path::ROOT, &mut |_, _| leaves.next().expect("as many leaves"))
 }
 
 /// How many numbers the tree's parameters have in all, buffers not counted.
@@ -242,37 +173,59 @@ pub fn len<S: Tree<Leaf = Spec>>(spec: &S) -> usize {
     len
 }
 
-/// Calls `f` with every leaf in the order of the tree: its path from `at`, and its range in the flat block.
-pub fn for_each<S: Tree<Leaf = Spec>>(spec: &S, at: &Path, mut f: impl FnMut(&Path, &Spec, Range<usize>)) {
-    let (mut parameters, mut buffers) = (0, count(spec));
+/// The same tree of `f(path, spec, part)`, in the order of the tree. Each leaf's part is cut off the rest of its run, the
+/// parameters' or the buffers', by `cut(rest, size)`.
+fn split<S: Tree<Leaf = Spec>, R, U>(
+    spec: &S,
+    at: &Path,
+    mut runs: (R, R),
+    cut: impl Fn(&mut R, usize) -> R,
+    mut f: impl FnMut(&Path, &Spec, R) -> U,
+) -> S::Of<U> {
     spec.map(at, &mut |path, spec| {
-        let next = if spec.is_buffer() { &mut buffers } else { &mut parameters };
-        let start = *next;
-        *next += spec.size();
-        f(path, spec, start..start + spec.size());
-    });
+        let rest = if spec.is_buffer() { &mut runs.1 } else { &mut runs.0 };
+        f(path, spec, cut(rest, spec.size()))
+    })
+}
+
+fn split_mut<'a, S: Tree<Leaf = Spec>, U>(
+    spec: &S,
+    at: &Path,
+    flat: &'a mut [f32],
+    f: impl FnMut(&Path, &Spec, &'a mut [f32]) -> U,
+) -> S::Of<U> {
+    let cut = |rest: &mut &'a mut [f32], size| rest.split_off_mut(..size).expect("as many values as the table says");
+    split(spec, at, flat.split_at_mut(count(spec)), cut, f)
+}
+
+/// The same tree of `f(path, spec, range)`, in the order of the tree: its path from `at`, and where it is in the flat block.
+pub fn map_ranges<S: Tree<Leaf = Spec>, U>(
+    spec: &S,
+    at: &Path,
+    f: impl FnMut(&Path, &Spec, Range<usize>) -> U,
+) -> S::Of<U> {
+    let (count, len) = (count(spec), len(spec));
+    let cut = |rest: &mut Range<usize>, size| {
+        let start = rest.start;
+        rest.start += size;
+        start..rest.start
+    };
+    split(spec, at, (0..count, count..len), cut, f)
+}
+
+/// Calls `f` with every leaf in the order of the tree: its path from `at`, and its range in the flat block.
+pub fn for_each<S: Tree<Leaf = Spec>>(spec: &S, at: &Path, f: impl FnMut(&Path, &Spec, Range<usize>)) {
+    map_ranges(spec, at, f);
 }
 
 /// Views into a flat block laid out as `spec` says; of any number type.
 pub fn view<'a, S: Tree<Leaf = Spec>, T>(spec: &S, flat: &'a [T]) -> S::Of<&'a [T]> {
-    let (mut parameters, mut buffers) = flat.split_at(count(spec));
-    spec.map(&Path::ROOT, &mut |_, spec| {
-        let rest = if spec.is_buffer() { &mut buffers } else { &mut parameters };
-        let (head, tail) = rest.split_at(spec.size());
-        *rest = tail;
-        head
-    })
+    map_ranges(spec, &Path::ROOT, |_, _, range| &flat[range])
 }
 
 /// Writable views into a flat block laid out as `spec` says.
 pub fn view_mut<'a, S: Tree<Leaf = Spec>>(spec: &S, flat: &'a mut [f32]) -> S::Of<&'a mut [f32]> {
-    let (mut parameters, mut buffers) = flat.split_at_mut(count(spec));
-    spec.map(&Path::ROOT, &mut |_, spec| {
-        let rest = if spec.is_buffer() { &mut buffers } else { &mut parameters };
-        let (head, tail) = std::mem::take(rest).split_at_mut(spec.size());
-        *rest = tail;
-        head
-    })
+    split_mut(spec, &Path::ROOT, flat, |_, _, values| values)
 }
 
 #[cfg(test)]
@@ -299,8 +252,8 @@ mod tests {
         assert_eq!(params.flat[6..], [3.0, 7.0, 3.0, 3.0, 7.0]);
         params.flat.iter_mut().zip(0u8..).for_each(|(x, i)| *x = f32::from(i));
         let view = params.view();
-        assert_eq!((&*view.first.weight, &*view.last.weight), (&params.flat[..2], &params.flat[2..6]));
-        assert_eq!((&*view.first.seen, &*view.last.count), (&[6.0][..], &[10.0][..]));
+        assert_eq!((view.first.weight, view.last.weight), (&params.flat[..2], &params.flat[2..6]));
+        assert_eq!((view.first.seen, view.last.count), (&[6.0][..], &[10.0][..]));
         let mut ranges = vec![];
         for_each(&params.spec, &Path::at("x"), |path, _, range| ranges.push(format!("{path} {range:?}")));
         assert_eq!(ranges[1..4].join(", "), "x.first.seen 6..7, x.first.count 7..8, x.last.weight 2..6");

@@ -6,8 +6,9 @@
 //!
 //! ```text
 //! Block<Spec>          the table: shape and initialiser
-//! Block<Values>        the parameters, views into ONE flat Vec<f32>
+//! Block<&[f32]>        the parameters, views into ONE flat block of f32
 //! Block<&mut [f32]>    the gradients, views into another
+//! Block<Weight>        what inference reads: the same numbers, laid out for products
 //! ```
 
 use kernels::memory::{Floats, LINE};
@@ -23,7 +24,8 @@ pub struct Path<'a> {
 
 #[derive(Clone, Copy)]
 enum Segment {
-    Field(&'static str),
+    /// A field's name, and the other names that a checkpoint has for it.
+    Field(&'static str, &'static [&'static str]),
     Index(usize),
 }
 
@@ -33,14 +35,19 @@ impl Path<'static> {
 
     /// A path of one segment; the empty name prints as nothing.
     pub const fn at(name: &'static str) -> Self {
-        Path { parent: None, segment: Segment::Field(name) }
+        Path { parent: None, segment: Segment::Field(name, &[]) }
     }
 }
 
 impl Path<'_> {
     /// This path, then a field. The empty name adds nothing: the field's own fields stand at this level.
     pub fn field(&self, name: &'static str) -> Path<'_> {
-        Path { parent: Some(self), segment: Segment::Field(name) }
+        self.field_of_names(name, &[])
+    }
+
+    /// This path, then a field that goes by other names, too.
+    pub fn field_of_names(&self, name: &'static str, also: &'static [&'static str]) -> Path<'_> {
+        Path { parent: Some(self), segment: Segment::Field(name, also) }
     }
 
     /// This path, then a list index.
@@ -48,8 +55,28 @@ impl Path<'_> {
         Path { parent: Some(self), segment: Segment::Index(i) }
     }
 
+    /// Every name that a checkpoint has for what is here. The first is the one that the path prints as.
+    pub fn names(&self) -> Vec<String> {
+        let before = self.parent.map_or_else(|| vec![String::new()], Path::names);
+        let own: Vec<String> = match self.segment {
+            Segment::Field(name, also) => [name].iter().chain(also).map(|name| name.to_string()).collect(),
+            Segment::Index(i) => vec![i.to_string()],
+        };
+        let join = |before: &String, own: &String| {
+            let dot = if before.is_empty() || own.is_empty() { "" } else { "." };
+            format!("{before}{dot}{own}")
+        };
+        before.iter().flat_map(|before| own.iter().map(move |own| join(before, own))).collect()
+    }
+
+    /// Whether the path prints as `ancestor`, or as something below it.
+    pub fn is_under(&self, ancestor: &str) -> bool {
+        let name = self.to_string();
+        name.strip_prefix(ancestor).is_some_and(|rest| rest.is_empty() || rest.starts_with('.') || ancestor.is_empty())
+    }
+
     fn is_empty(&self) -> bool {
-        matches!(self.segment, Segment::Field("")) && self.parent.is_none_or(Path::is_empty)
+        matches!(self.segment, Segment::Field("", _)) && self.parent.is_none_or(Path::is_empty)
     }
 }
 
@@ -60,9 +87,9 @@ impl fmt::Display for Path<'_> {
             write!(f, "{parent}")?;
         }
         match (self.segment, before) {
-            (Segment::Field(""), _) => Ok(()),
-            (Segment::Field(name), None) => write!(f, "{name}"),
-            (Segment::Field(name), Some(_)) => write!(f, ".{name}"),
+            (Segment::Field("", _), _) => Ok(()),
+            (Segment::Field(name, _), None) => write!(f, "{name}"),
+            (Segment::Field(name, _), Some(_)) => write!(f, ".{name}"),
             (Segment::Index(i), None) => write!(f, "{i}"),
             (Segment::Index(i), Some(_)) => write!(f, ".{i}"),
         }
@@ -80,11 +107,43 @@ pub trait Tree {
     fn map<U>(&self, at: &Path, f: &mut dyn FnMut(&Path, &Self::Leaf) -> U) -> Self::Of<U>;
 }
 
-/// Declares a [`Tree`] struct. A field is a leaf; `name: Kind` is a subtree, `name: [Kind]` a list of subtrees,
-/// `name: [_]` a list of leaves, `name: [Kind?]` a subtree that may be missing. `name as "other"` prints as `other` in paths; as `""`, as nothing.
+/// Declares a [`Tree`] struct `Name<T>` with leaves of type T; it is `Clone` and `Debug` where they are.
+///
+/// | field | is | of type |
+/// |---|---|---|
+/// | `name` | a leaf | `T` |
+/// | `name: [_]` | a list of leaves | `Vec<T>` |
+/// | `name: [_?]` | a leaf that may be missing | `Option<T>` |
+/// | `name: Kind` | a subtree | `Kind<T>` |
+/// | `name: [Kind]` | a list of subtrees | `Vec<Kind<T>>` |
+/// | `name: [Kind?]` | a subtree that may be missing | `Option<Kind<T>>` |
+///
+/// `name as "other"` prints as `other` in paths; as `""`, as nothing. `name as "one" also "two"` stands in a checkpoint
+/// under both names, with the same values: a tied tensor, or a tied subtree.
+///
+/// ```
+/// use clip::tree::{Path, Tree, tree};
+///
+/// tree!(Linear { weight, bias });
+/// tree! {
+///     /// A classifier on top of some layers.
+///     Model { layers: [Linear], scale: [_?], classes as "head" also "tied.head": Linear }
+/// }
+///
+/// let linear = || Linear { weight: (), bias: () };
+/// let model = Model { layers: vec![linear()], scale: None, classes: linear() };
+/// let mut names = vec![];
+/// let counted = model.map(&Path::ROOT, &mut |path, ()| {
+///     names.push(path.names().join(" = "));
+///     names.len()
+/// });
+/// assert_eq!(names, ["layers.0.weight", "layers.0.bias", "head.weight = tied.head.weight", "head.bias = tied.head.bias"]);
+/// assert_eq!(counted.classes.bias, 4);
+/// ```
+#[macro_export]
 macro_rules! tree {
     ($(#[$doc:meta])* $Name:ident {
-        $($(#[$field_doc:meta])* $field:ident $(as $key:literal)? $(: $kind:tt)?),* $(,)?
+        $($(#[$field_doc:meta])* $field:ident $(as $key:literal $(also $also:literal)*)? $(: $kind:tt)?),* $(,)?
     }) => {
         $(#[$doc])*
         pub struct $Name<T> { $($(#[$field_doc])* pub $field: $crate::tree::tree!(@type T $($kind)?)),* }
@@ -99,23 +158,38 @@ macro_rules! tree {
                 f: &mut dyn FnMut(&$crate::tree::Path, &T) -> U,
             ) -> $Name<U> {
                 $Name { $($field: {
-                    let at = at.field($crate::tree::tree!(@key $field $($key)?));
+                    let at = $crate::tree::tree!(@path at $field $($key $($also)*)?);
                     $crate::tree::tree!(@map self.$field, at, f $(, $kind)?)
                 }),* }
+            }
+        }
+
+        // A derive cannot look through the macro in the fields' types.
+        impl<T: Clone> Clone for $Name<T> {
+            fn clone(&self) -> Self {
+                $Name { $($field: self.$field.clone()),* }
+            }
+        }
+
+        impl<T: std::fmt::Debug> std::fmt::Debug for $Name<T> {
+            fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+                f.debug_struct(stringify!($Name))$(.field(stringify!($field), &self.$field))*.finish()
             }
         }
     };
     (@type $T:ident) => { $T };
     (@type $T:ident [_]) => { Vec<$T> };
+    (@type $T:ident [_?]) => { Option<$T> };
     (@type $T:ident [$Kind:ident ?]) => { Option<$Kind<$T>> };
     (@type $T:ident [$Kind:ident]) => { Vec<$Kind<$T>> };
     (@type $T:ident $Kind:ident) => { $Kind<$T> };
-    (@key $field:ident) => { stringify!($field) };
-    (@key $field:ident $key:literal) => { $key };
+    (@path $at:ident $field:ident) => { $at.field(stringify!($field)) };
+    (@path $at:ident $field:ident $key:literal $($also:literal)*) => { $at.field_of_names($key, &[$($also),*]) };
     (@map $e:expr, $at:ident, $f:ident) => { $f(&$at, &$e) };
     (@map $e:expr, $at:ident, $f:ident, [_]) => {
         $e.iter().enumerate().map(|(i, leaf)| $f(&$at.index(i), leaf)).collect()
     };
+    (@map $e:expr, $at:ident, $f:ident, [_?]) => { $e.as_ref().map(|leaf| $f(&$at, leaf)) };
     (@map $e:expr, $at:ident, $f:ident, [$Kind:ident ?]) => {
         $e.as_ref().map(|tree| $crate::tree::Tree::map(tree, &$at, $f))
     };
@@ -124,7 +198,8 @@ macro_rules! tree {
     };
     (@map $e:expr, $at:ident, $f:ident, $Kind:ident) => { $crate::tree::Tree::map(&$e, &$at, $f) };
 }
-pub(crate) use tree;
+#[doc(inline)]
+pub use tree;
 
 /// Rows and columns of a buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -182,7 +257,16 @@ mod tests {
     use super::*;
 
     tree!(Leafs { weight, bias });
-    tree!(Root { layers: [Leafs], head as "": Leafs, extra as "0", rows: [_], some: [Leafs?], none: [Leafs?] });
+    tree!(Root {
+        layers: [Leafs],
+        head as "": Leafs,
+        extra as "0",
+        rows: [_],
+        some: [Leafs?],
+        none: [Leafs?],
+        scale: [_?],
+        shift: [_?],
+    });
 
     fn root() -> Root<Dim> {
         let leafs = |n| Leafs { weight: Dim(n, 2), bias: Dim(1, n) };
@@ -193,6 +277,8 @@ mod tests {
             rows: vec![Dim(1, 1); 2],
             some: Some(leafs(1)),
             none: None,
+            scale: Some(Dim(1, 1)),
+            shift: None,
         }
     }
 
@@ -202,11 +288,39 @@ mod tests {
         root().map(&Path::at("visual"), &mut |path, _| names.push(path.to_string()));
         let expected = "visual.layers.0.weight visual.layers.0.bias visual.layers.1.weight visual.layers.1.bias \
                         visual.weight visual.bias visual.0 visual.rows.0 visual.rows.1 \
-                        visual.some.weight visual.some.bias";
+                        visual.some.weight visual.some.bias visual.scale";
         assert_eq!(names.join(" "), expected);
         names.clear();
         root().map(&Path::ROOT, &mut |path, _| names.push(path.to_string()));
         assert_eq!(names.join(" "), expected.replace("visual.", ""));
+    }
+
+    tree!(Tied { table as "words.weight" also "head.weight", own as "a" also "b": Leafs, bias });
+    tree!(Model { text as "encoder" also "decoder.bert": Tied });
+
+    #[test]
+    fn tied_leaves_have_every_name_of_their_path() {
+        let leafs = || Leafs { weight: (), bias: () };
+        let mut names = vec![];
+        Model { text: Tied { table: (), own: leafs(), bias: () } }.map(&Path::at("m"), &mut |path, ()| {
+            assert_eq!(path.names()[0], path.to_string());
+            names.push(path.names().join(" "));
+        });
+        let table =
+            "m.encoder.words.weight m.encoder.head.weight m.decoder.bert.words.weight m.decoder.bert.head.weight";
+        let weight = "m.encoder.a.weight m.encoder.b.weight m.decoder.bert.a.weight m.decoder.bert.b.weight";
+        assert_eq!([&names[0], &names[1], &names[3]], [table, weight, "m.encoder.bias m.decoder.bert.bias"]);
+        assert_eq!(names.len(), 4);
+    }
+
+    #[test]
+    fn a_path_is_under_itself_and_its_ancestors() {
+        let (visual, root) = (Path::at("visual"), Path::ROOT);
+        let (layers, conv) = (visual.field("layers"), visual.field("conv1.weight"));
+        assert!(layers.index(1).is_under("visual.layers.1") && layers.index(1).is_under("visual"));
+        assert!(conv.is_under("visual") && conv.is_under("visual.conv1") && conv.is_under(""));
+        assert!(!layers.index(10).is_under("visual.layers.1") && !visual.is_under("visual.layers"));
+        assert!(!root.field("visuals").is_under("visual") && !root.is_under("visual"));
     }
 
     #[test]
@@ -221,6 +335,6 @@ mod tests {
         let carved = arena.carve(&dims);
         assert_eq!(carved.layers[1].weight[[1, 0]], 3.0);
         assert_eq!(carved.layers[1].bias.as_ptr().addr() % 64, 0, "each buffer begins a line");
-        assert_eq!(elements(&dims), 11 * LINE);
+        assert_eq!(elements(&dims), 12 * LINE);
     }
 }

@@ -220,8 +220,8 @@ fn states(bench: &Bench, text: &str, padding: Option<u32>) -> (Vec<Array2<f32>>,
     if let Some(padding) = padding {
         ids.resize(20, padding);
     }
-    let model = model.laid_out();
-    let (p, shape) = (model.params.view().text, model.config.text());
+    let (weights, shape) = (model.params.into_weights(), model.config.text());
+    let p = weights.view().text;
     let all = hidden_states(&p, &shape, Captions { ids: &ids, offsets: &[0, ids.len()] });
     let normed = final_norm(&p, all[1].view());
     (all, normed)

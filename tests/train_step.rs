@@ -76,7 +76,9 @@ fn a_locked_image_tower_stays() {
         trainer.gradients(&batch.pairs(), 4);
         trainer.update(1e-3);
         let (params, mut moved) = (&trainer.model.params, 0);
-        for_each(&params.spec, &Path::ROOT, |path, _, range| {
+        for_each(&params.spec, &Path::ROOT, |path, spec, range| {
+            let first = range.start < count(&params.spec.visual);
+            assert!(spec.is_buffer() || first == path.is_under("visual"), "the tower stands first in the block");
             let same = before[range.clone()] == params.flat[range];
             assert!(same || !path.to_string().starts_with("visual."), "{path} moved");
             moved += usize::from(!same);

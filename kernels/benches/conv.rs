@@ -4,7 +4,7 @@
 //! cargo bench -p kernels --bench conv              all
 //! cargo bench -p kernels --bench conv -- 3x3       those whose name has "3x3"
 
-use clipwright_kernels::conv::{Conv, Weights, backward_inputs, backward_weights, forward};
+use clipwright_kernels::conv::{Conv, Weight, backward_inputs, backward_weights, forward};
 use clipwright_kernels::gemm::{gemm, peak::fma_peak_gflops};
 use clipwright_kernels::isa::Isa;
 use clipwright_kernels::{Epilogue, Mat, MatMut};
@@ -64,7 +64,7 @@ impl Layer {
     fn check(&self) {
         let Layer { conv, x, w, dy } = self;
         let (mut y, mut dx, mut dw) = (dy.clone(), x.clone(), vec![0.0; w.len()]);
-        forward(conv, x, Weights::Plain(w), &mut y, Epilogue::None);
+        forward(conv, x, Weight::Plain(w), &mut y, Epilogue::None);
         backward_inputs(conv, w, dy, &mut dx);
         backward_weights(conv, x, dy, &mut dw);
         for (place, &y) in y.iter().enumerate().take(conv.out(conv.width).min(10) * conv.out_channels) {
@@ -109,7 +109,7 @@ fn bench(criterion: &mut Criterion, layer: &Layer) {
     let mut time = |name: &str, run: &mut dyn FnMut()| {
         group.bench_function(BenchmarkId::new(name, pictures), |b| b.iter(&mut *run));
     };
-    time("forward", &mut || forward(conv, x, Weights::Plain(w), &mut y, Epilogue::None));
+    time("forward", &mut || forward(conv, x, Weight::Plain(w), &mut y, Epilogue::None));
     let patches = digits(m * k, 4);
     let (a, b) = (Mat::new(&patches, m, k), Mat::new(w, n, k));
     time("gemm forward", &mut || gemm(1.0, a, b.t(), 0.0, MatMut::new(&mut y, m, n), Epilogue::None));

@@ -58,7 +58,7 @@ impl Architecture {
     }
 
     /// Names and shapes of all parameters but the temperature.
-    pub(super) fn table(&self) -> Vec<(String, Vec<usize>)> {
+    pub(super) fn table(&self) -> Vec<(Vec<String>, Vec<usize>)> {
         let vision = self.vision().map(|shape| table(&shape.spec(), &VISION));
         let text = self.text().map(|shape| table(&shape.spec(), &TEXT));
         [vision, text].into_iter().flatten().flatten().collect()
@@ -77,8 +77,8 @@ impl From<&Config> for Architecture {
 }
 
 /// Names and shapes of a tree's parameters.
-pub(super) fn table<S: Tree<Leaf = Spec>>(spec: &S, at: &TreePath) -> Vec<(String, Vec<usize>)> {
+pub(super) fn table<S: Tree<Leaf = Spec>>(spec: &S, at: &TreePath) -> Vec<(Vec<String>, Vec<usize>)> {
     let mut table = vec![];
-    spec.map(at, &mut |path, spec| table.push((path.to_string(), spec.shape.clone())));
+    spec.map(at, &mut |path, spec| table.push((path.names(), spec.shape.clone())));
     table
 }

@@ -24,6 +24,8 @@ pub enum CheckpointError {
     Config { path: PathBuf, reason: String },
     #[error("{}: tensor {tensor} is missing", path.display())]
     Missing { path: PathBuf, tensor: String },
+    #[error("{}: tensors {} and {} are one in this model, and differ", path.display(), tensors[0], tensors[1])]
+    Tied { path: PathBuf, tensors: [String; 2] },
     #[error("{}: Hugging Face's CLIP has no name for {tensor}", path.display())]
     NoName { path: PathBuf, tensor: String },
     #[error("{}: tensor {tensor} is in another file too", path.display())]

@@ -57,7 +57,7 @@ pub fn load_params<S: Tree<Leaf = Spec>>(path: &Path, spec: S, at: &TreePath) ->
     let weights = Weights::open(path)?;
     let scheme = Scheme::of(&weights.names());
     weights.check(&scheme, &architecture::table(&spec, at))?;
-    Weights::load(spec, at, |name, shape, out| weights.read_ours(&scheme, name, shape, out))
+    weights.load(spec, at, |name, shape, out| weights.read_ours(&scheme, name, shape, out))
 }
 
 fn read_json(path: &Path) -> Result<Value, CheckpointError> {

@@ -172,7 +172,7 @@ impl Checkpoint {
     }
 
     fn load<S: Tree<Leaf = Spec>>(&self, spec: S, at: &TreePath) -> Result<Params<S>, CheckpointError> {
-        Weights::load(spec, at, |name, shape, out| self.read(name, shape, out))
+        self.weights.load(spec, at, |name, shape, out| self.read(name, shape, out))
     }
 
     fn read(&self, name: &str, shape: &[usize], out: &mut [f32]) -> Result<(), CheckpointError> {
@@ -253,7 +253,7 @@ fn check(weights: &Weights, scheme: &Scheme, architecture: &Architecture) -> Res
     let mut table = architecture.table();
     let is_whole = architecture.config().is_some();
     if is_whole || weights.shape_of(scheme, LOGIT_SCALE).is_some() {
-        table.push((LOGIT_SCALE.into(), vec![]));
+        table.push((vec![LOGIT_SCALE.into()], vec![]));
     }
     weights.check(scheme, &table)
 }

@@ -7,9 +7,9 @@ use super::safetensors::{Tensor, write};
 use super::weights::transpose;
 use super::{CONFIG, CheckpointError, WEIGHTS, hugging_face, preprocessor, tokenizer_files};
 use crate::files::write_atomic;
-use crate::models::clip::model::{self, Model};
+use crate::models::clip::model::Model;
 use crate::params::{Params, Role, Spec};
-use crate::tree::Path as TreePath;
+use crate::tree::{Path as TreePath, Tree};
 use serde::Serialize;
 use serde_json::Value;
 use std::borrow::Cow;
@@ -77,9 +77,9 @@ fn make(folder: &Path) -> Result<(), CheckpointError> {
     fs::create_dir_all(folder).map_err(|source| CheckpointError::Io { path: folder.into(), source })
 }
 
-fn write_tensors(
+fn write_tensors<S: Tree<Leaf = Spec>>(
     path: &Path,
-    params: &Params<model::ClipParams<Spec>>,
+    params: &Params<S>,
     scheme: &Scheme,
     dtype: Dtype,
 ) -> Result<(), CheckpointError> {
@@ -119,4 +119,99 @@ pub(super) fn write_json(path: &Path, value: &Value) -> Result<(), CheckpointErr
         writeln!(out)
     })
     .map_err(|source| CheckpointError::Io { path: path.into(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checkpoint::load_params;
+    use crate::checkpoint::safetensors::Reader;
+    use crate::params::Init;
+    use crate::tree::tree;
+
+    tree!(Words { table as "words.weight" also "head.weight", bias });
+    tree!(Tied { text as "encoder" also "decoder": Words, scale });
+
+    const NAMES: [&str; 7] = [
+        "decoder.bias",
+        "decoder.head.weight",
+        "decoder.words.weight",
+        "encoder.bias",
+        "encoder.head.weight",
+        "encoder.words.weight",
+        "scale",
+    ];
+
+    fn tied() -> Tied<Spec> {
+        let init = Init::Normal(1.0);
+        Tied {
+            text: Words { table: Spec::table(5, 3, init), bias: Spec::new(&[5], init) },
+            scale: Spec::new(&[], init),
+        }
+    }
+
+    /// What a file holds whose tensors were given to `change`: the parameters, or what is wrong with it.
+    fn read_changed(change: impl Fn(&mut Vec<Tensor>)) -> Result<Params<Tied<Spec>>, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tied.safetensors");
+        let params = Params::init(tied(), 1);
+        let mut tensors = vec![];
+        for (name, spec, values) in params.named(&TreePath::ROOT) {
+            tensors.extend(placed(Place::Whole(name), spec.shape, values, Dtype::F32));
+        }
+        change(&mut tensors);
+        write(&path, &tensors, []).unwrap();
+        load_params(&path, tied(), &TreePath::ROOT).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_tied_tensor_is_written_under_all_its_names() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tied.safetensors");
+        let params = Params::init(tied(), 1);
+        write_tensors(&path, &params, &Scheme::openai(), Dtype::F32).unwrap();
+        let file = Reader::open(&path).unwrap();
+        let mut names = file.names();
+        names.sort();
+        assert_eq!(names, NAMES);
+        for name in &names[1..3] {
+            let mut table = [0.0; 15];
+            file.read(name, &[5, 3], &mut table).unwrap();
+            assert_eq!(table, params.view().text.table, "{name}");
+        }
+        assert!(load_params(&path, tied(), &TreePath::ROOT).unwrap().flat == params.flat);
+    }
+
+    /// Some libraries write one name of a tied tensor only.
+    #[test]
+    fn one_name_of_a_tied_tensor_is_enough() {
+        for kept in ["encoder.words", "encoder.head", "decoder.words", "decoder.head"] {
+            let keep = |name: &str| name.starts_with(kept) || !name.ends_with("weight");
+            let read = read_changed(|tensors| tensors.retain(|tensor| keep(&tensor.name))).unwrap();
+            assert!(read.flat == Params::init(tied(), 1).flat, "{kept}");
+        }
+        let missing = read_changed(|tensors| tensors.retain(|tensor| !tensor.name.ends_with("weight")));
+        assert!(missing.unwrap_err().ends_with("tensor encoder.words.weight is missing"));
+    }
+
+    #[test]
+    fn tied_tensors_that_differ_are_named() {
+        let spoil = |name: &'static str| {
+            move |tensors: &mut Vec<Tensor>| {
+                let tensor = tensors.iter_mut().find(|tensor| tensor.name == name).unwrap();
+                tensor.values.to_mut()[3] += 1.0;
+            }
+        };
+        for name in ["encoder.head.weight", "decoder.words.weight", "decoder.head.weight"] {
+            let error = read_changed(spoil(name)).unwrap_err();
+            assert!(error.ends_with(&format!("encoder.words.weight and {name} are one in this model, and differ")));
+        }
+        assert!(read_changed(spoil("decoder.bias")).unwrap_err().contains("encoder.bias and decoder.bias"));
+        let shorter = read_changed(|tensors| {
+            let tensor = tensors.iter_mut().find(|tensor| tensor.name == "decoder.bias").unwrap();
+            tensor.shape = vec![4];
+            tensor.values.to_mut().truncate(4);
+        });
+        assert!(shorter.unwrap_err().contains("decoder.bias has shape [4]"));
+    }
 }

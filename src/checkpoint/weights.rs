@@ -160,23 +160,16 @@ impl Weights {
         }
     }
 
-    /// That a table of our tensors, `(name, shape)`, is exactly what the file has under the scheme. Reads no values.
-    pub fn check(&self, scheme: &Scheme, table: &[(String, Vec<usize>)]) -> Result<(), CheckpointError> {
+    /// That a table of our tensors, `(names, shape)`, is exactly what the file has under the scheme; of a tied tensor's
+    /// names one is enough. Reads no values.
+    pub fn check(&self, scheme: &Scheme, table: &[(Vec<String>, Vec<usize>)]) -> Result<(), CheckpointError> {
         let mut placed = BTreeSet::new();
-        for (name, shape) in table {
-            let theirs = match scheme.place(name).ok_or_else(|| self.missing(name))? {
-                Place::Whole(theirs) => vec![(theirs, shape.clone())],
-                Place::Transposed(theirs) => vec![(theirs, shape.iter().rev().copied().collect())],
-                Place::Thirds(theirs) => {
-                    let third = [&[shape[0] / 3], &shape[1..]].concat();
-                    theirs.map(|theirs| (theirs, third.clone())).into()
-                }
-                Place::Identity => vec![],
-            };
-            for (theirs, shape) in theirs {
-                let found = self.shape(&theirs).ok_or_else(|| self.missing(&theirs))?;
-                check::shape(&self.path, &theirs, found, &shape)?;
-                placed.insert(theirs);
+        for (names, shape) in table {
+            let present = |name: &&String| self.shape_of(scheme, name).is_some();
+            let first = names.iter().find(present).unwrap_or(&names[0]);
+            let others = names.iter().filter(|&name| name != first && present(&name));
+            for name in std::iter::once(first).chain(others) {
+                self.check_tensor(scheme, name, shape, &mut placed)?;
             }
         }
         let has_place = |name: &&String| placed.contains(*name) || scheme.is_foreign(name);
@@ -184,8 +177,37 @@ impl Weights {
         if tensors.is_empty() { Ok(()) } else { Err(CheckpointError::Unexpected { path: self.path.clone(), tensors }) }
     }
 
+    /// That the file has our tensor `name` in this shape; adds what it is called there to `placed`.
+    fn check_tensor(
+        &self,
+        scheme: &Scheme,
+        name: &str,
+        shape: &[usize],
+        placed: &mut BTreeSet<String>,
+    ) -> Result<(), CheckpointError> {
+        let theirs = match scheme.place(name).ok_or_else(|| self.missing(name))? {
+            Place::Whole(theirs) => vec![(theirs, shape.to_vec())],
+            Place::Transposed(theirs) => vec![(theirs, shape.iter().rev().copied().collect())],
+            Place::Thirds(theirs) => {
+                let third = [&[shape[0] / 3], &shape[1..]].concat();
+                theirs.map(|theirs| (theirs, third.clone())).into()
+            }
+            Place::Identity => vec![],
+        };
+        for (theirs, shape) in theirs {
+            let found = self.shape(&theirs).ok_or_else(|| self.missing(&theirs))?;
+            check::shape(&self.path, &theirs, found, &shape)?;
+            placed.insert(theirs);
+        }
+        Ok(())
+    }
+
     /// Reads a parameter tree, named from `at`. A tensor's values come from `read(name, shape, out)`.
+    ///
+    /// # Errors
+    /// Of a tied tensor's names the file must have one; whatever it has under the others must be equal.
     pub fn load<S: Tree<Leaf = Spec>>(
+        &self,
         spec: S,
         at: &TreePath,
         read: impl Fn(&str, &[usize], &mut [f32]) -> Result<(), CheckpointError> + Sync,
@@ -193,9 +215,35 @@ impl Weights {
         let mut params = Params::zeros(spec);
         let tensors = params.named_mut(at);
         let results: Vec<_> =
-            tensors.into_par_iter().map(|(name, spec, values)| read(&name, &spec.shape, values)).collect();
+            tensors.into_par_iter().map(|(names, spec, out)| self.fill(&names, &spec.shape, out, &read)).collect();
         results.into_iter().collect::<Result<(), _>>()?;
         Ok(params)
+    }
+
+    /// Reads a tensor from the first of its names that is there, and compares it with the others.
+    fn fill(
+        &self,
+        names: &[String],
+        shape: &[usize],
+        out: &mut [f32],
+        read: impl Fn(&str, &[usize], &mut [f32]) -> Result<(), CheckpointError>,
+    ) -> Result<(), CheckpointError> {
+        let (mut first, mut missing) = (None, Ok(()));
+        let mut twin = vec![0.0; if names.len() > 1 { out.len() } else { 0 }];
+        for name in names {
+            let result = read(name, shape, if first.is_none() { &mut *out } else { &mut twin });
+            match (result, first) {
+                (Err(error @ CheckpointError::Missing { .. }), _) => missing = missing.and(Err(error)),
+                (Err(error), _) => return Err(error),
+                (Ok(()), None) => first = Some(name),
+                (Ok(()), Some(first)) if twin != *out => {
+                    let tensors = [first.clone(), name.clone()];
+                    return Err(CheckpointError::Tied { path: self.path.clone(), tensors });
+                }
+                (Ok(()), Some(_)) => {}
+            }
+        }
+        if first.is_some() { Ok(()) } else { missing }
     }
 
     fn file(&self, name: &str) -> Option<&Reader> {

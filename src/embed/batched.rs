@@ -4,9 +4,9 @@ use crate::layers::patch_embed::CHANNELS;
 use crate::models::clip::model::{Inference, Model};
 use crate::models::clip::text::{self, Captions, Text};
 use crate::models::clip::visual::{self, Visual};
-use crate::params::Values;
 use crate::pictures::{Picture, Preprocess, Scratch};
 use crate::text::Tokenizer;
+use crate::weights::Read;
 use ndarray::{Array2, ArrayView2, Axis, concatenate};
 use rayon::prelude::*;
 
@@ -42,7 +42,7 @@ impl Embed for Embedder<'_> {
 
 /// Unit-length embeddings (n, e) of n pictures; `paint(i, picture)` makes picture i.
 pub fn pictures(
-    p: &Visual<Values>,
+    p: &Visual<impl Read>,
     shape: &visual::Shape,
     preprocess: &Preprocess,
     n: usize,
@@ -64,7 +64,7 @@ pub fn pictures(
 
 /// Unit-length embeddings (n, e) of n captions.
 pub fn captions<S: AsRef<str>>(
-    p: &Text<Values>,
+    p: &Text<impl Read>,
     shape: &text::Shape,
     tokenizer: &Tokenizer,
     texts: &[S],

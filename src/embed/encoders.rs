@@ -8,9 +8,9 @@ use crate::error::InputError;
 use crate::models::clip::model::Inference;
 use crate::models::clip::text::{self, Captions, Text};
 use crate::models::clip::visual::{self, Visual};
-use crate::params::{Params, Spec};
 use crate::pictures::{Picture, Preprocess};
 use crate::text::Tokenizer;
+use crate::weights::{Stored, Weights};
 use ndarray::{Array1, Array2, ArrayView2};
 use std::path::{Path, PathBuf};
 
@@ -117,7 +117,7 @@ impl Embed for Clip {
 /// The image tower of a CLIP.
 pub struct ImageEncoder {
     shape: visual::Shape,
-    params: Params<Visual<Spec>>,
+    weights: Weights<Visual<Stored>>,
     preprocess: Preprocess,
 }
 
@@ -135,9 +135,9 @@ impl ImageEncoder {
     /// # Errors
     /// As [`ImageEncoder::load`].
     pub fn new(checkpoint: &Checkpoint) -> Result<Self, LoadError> {
-        let params = checkpoint.vision()?.laid_out();
+        let weights = checkpoint.vision()?.into_weights();
         let shape = checkpoint.architecture.vision().expect("a tower that was read has a shape");
-        Ok(Self { shape, params, preprocess: checkpoint.preprocess.clone() })
+        Ok(Self { shape, weights, preprocess: checkpoint.preprocess.clone() })
     }
 
     /// Unit-length embeddings (n, e).
@@ -155,13 +155,13 @@ impl ImageEncoder {
     /// If a picture is empty.
     #[track_caller]
     pub fn encode_with(&self, n: usize, paint: impl Fn(usize, &mut Picture) + Sync) -> Array2<f32> {
-        batched::pictures(&self.params.view(), &self.shape, &self.preprocess, n, paint)
+        batched::pictures(&self.weights.view(), &self.shape, &self.preprocess, n, paint)
     }
 
     /// The same of n pictures that are prepared already, as [`preprocess`](Self::preprocess) says: (n, 3S²).
     #[track_caller]
     pub fn encode_prepared(&self, images: ArrayView2<f32>, buffers: &mut Inference) -> Array2<f32> {
-        buffers.encode_images(&self.params.view(), &self.shape, images)
+        buffers.encode_images(&self.weights.view(), &self.shape, images)
     }
 
     /// How pictures are prepared for the tower.
@@ -192,7 +192,7 @@ impl ImageEncoder {
 /// ```
 pub struct TextEncoder {
     shape: text::Shape,
-    params: Params<Text<Spec>>,
+    weights: Weights<Text<Stored>>,
     tokenizer: Tokenizer,
 }
 
@@ -214,7 +214,7 @@ impl TextEncoder {
         let open = || checkpoint.tokenizer.as_deref().map_or_else(|| Ok(Tokenizer::clip()), Tokenizer::open);
         // Building a tokenizer takes as long as reading a small tower.
         let (params, tokenizer) = rayon::join(|| checkpoint.text(), open);
-        let (params, tokenizer) = (params?.laid_out(), tokenizer?);
+        let (weights, tokenizer) = (params?.into_weights(), tokenizer?);
         let shape = checkpoint.architecture.text().expect("a tower that was read has a shape");
         let path = || checkpoint.path().into();
         let (known, vocabulary) = (shape.vocab_size, tokenizer.vocabulary());
@@ -225,12 +225,12 @@ impl TextEncoder {
         if shape.context_length < 2 {
             return Err(LoadError::Context { path: path(), context_length: shape.context_length });
         }
-        Ok(Self { shape, params, tokenizer })
+        Ok(Self { shape, weights, tokenizer })
     }
 
     /// Unit-length embeddings (n, e). Texts longer than the context are cut.
     pub fn encode<S: AsRef<str>>(&self, texts: &[S]) -> Array2<f32> {
-        batched::captions(&self.params.view(), &self.shape, &self.tokenizer, texts)
+        batched::captions(&self.weights.view(), &self.shape, &self.tokenizer, texts)
     }
 
     /// The rows that diffusion models are conditioned on: the hidden states of one text after `layer` blocks (0: the
@@ -247,10 +247,10 @@ impl TextEncoder {
         if let Some(padding) = padding {
             ids.resize(self.context_length(), padding);
         }
-        let p = self.params.view();
+        let p = self.weights.view();
         let mut all = text::hidden_states(&p, &self.shape, Captions { ids: &ids, offsets: &[0, ids.len()] });
         let last = all.last().expect("the last one after ln_final").row(end).to_owned();
-        let projection = ArrayView2::from_shape((self.shape.size.width, self.embed_dim()), &p.text_projection);
+        let projection = ArrayView2::from_shape((self.shape.size.width, self.embed_dim()), p.text_projection.rows());
         let pooled = last.dot(&projection.expect("(d, e)"));
         let states = all.swap_remove(layer);
         let states = if final_norm { text::final_norm(&p, states.view()) } else { states };

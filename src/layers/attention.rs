@@ -16,8 +16,9 @@
 
 use super::linear::{self, Linear};
 use super::{floats, floats_mut};
-use crate::params::{Init, Spec, Values};
+use crate::params::{Init, Spec};
 use crate::tree::{Dim, tree};
+use crate::weights::Read;
 use kernels::attention::{DQkv, Heads, HeadsMut, Layout};
 use ndarray::{ArrayView2, ArrayViewMut2};
 
@@ -73,7 +74,7 @@ impl Scratch<Dim> {
 /// y = attention(x) W_outᵀ + b_out + residual      x, residual, y (N,d)
 #[track_caller]
 pub fn forward(
-    p: &Attention<Values>,
+    p: &Attention<impl Read>,
     shape: Shape,
     x: ArrayView2<f32>,
     residual: ArrayView2<f32>,
@@ -97,7 +98,7 @@ fn attend(shape: Shape, qkv: ArrayView2<f32>, scratch: &mut Scratch<ArrayViewMut
 /// dx through the attention; the residual's own gradient is dy, which the caller has.
 #[track_caller]
 pub fn backward(
-    p: &Attention<Values>,
+    p: &Attention<&[f32]>,
     shape: Shape,
     x: ArrayView2<f32>,
     saved: &Saved<ArrayViewMut2<f32>>,
@@ -122,7 +123,7 @@ pub fn backward(
 }
 
 /// The packed input projection as the linear layer it is.
-fn in_proj<'a>(p: &Attention<Values<'a>>) -> Linear<Values<'a>> {
+fn in_proj<R: Read>(p: &Attention<R>) -> Linear<R> {
     Linear { weight: p.in_proj_weight, bias: p.in_proj_bias }
 }
 

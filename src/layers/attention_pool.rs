@@ -16,8 +16,9 @@
 
 use super::linear::{self, Linear};
 use super::{floats, floats_mut};
-use crate::params::{Init, Spec, Values};
+use crate::params::{Init, Spec};
 use crate::tree::{Dim, tree};
+use crate::weights::Read;
 use kernels::{Epilogue, Mat, MatMut, gemm::gemm, reduce};
 use ndarray::{ArrayView2, ArrayView4, ArrayViewMut2, ArrayViewMut4};
 use rayon::prelude::*;
@@ -77,7 +78,7 @@ impl Shape {
         let Shape { channels, embed_dim, .. } = *self;
         let weight = Init::Normal((channels as f32).powf(-0.5));
         let bias = linear::default_init(channels);
-        // Read head by head, so no product takes the whole matrix: it must stay in rows.
+        // Read head by head, across and along their rows.
         let proj = || Linear { weight: Spec::new(&[channels, channels], weight), bias: Spec::new(&[channels], bias) };
         AttentionPool {
             positional_embedding: Spec::new(&[self.tokens(), channels], weight),
@@ -124,7 +125,7 @@ impl Scratch<Dim> {
 /// y = attention of the mean over all pixels          x (B,H,W,C)  y (B,e)
 #[track_caller]
 pub fn forward(
-    p: &AttentionPool<Values>,
+    p: &AttentionPool<impl Read>,
     shape: &Shape,
     x: ArrayView4<f32>,
     y: ArrayViewMut2<f32>,
@@ -134,18 +135,19 @@ pub fn forward(
     let &Shape { channels, heads, .. } = shape;
     let Saved { tokens, q, u, probs, z, out } = saved;
     let pictures = q.nrows();
-    embed(&p.positional_embedding, shape, floats(x), floats_mut(tokens.view_mut()));
+    embed(p.positional_embedding.rows(), shape, floats(x), floats_mut(tokens.view_mut()));
 
     let tokens = floats(tokens.view());
-    let (queries, w_q) = (every(tokens, shape.tokens(), 0, shape), Mat::new(&p.q_proj.weight, channels, channels));
-    let bias = Epilogue::Bias(&p.q_proj.bias);
+    let (queries, w_q) =
+        (every(tokens, shape.tokens(), 0, shape), Mat::new(p.q_proj.weight.rows(), channels, channels));
+    let bias = Epilogue::Bias(p.q_proj.bias.rows());
     gemm(1.0, queries, w_q.t(), 0.0, MatMut::new(floats_mut(q.view_mut()), pictures, channels), bias);
     for h in 0..heads {
         let u = every_mut(floats_mut(u.view_mut()), heads, h, shape);
         gemm(
             scale(shape),
             columns(floats(q.view()), h, shape),
-            shape.head(&p.k_proj.weight, h),
+            shape.head(p.k_proj.weight.rows(), h),
             0.0,
             u,
             Epilogue::None,
@@ -162,9 +164,9 @@ pub fn forward(
         gemm(1.0, probs, tokens, 0.0, rows_mut(floats_mut(z.view_mut()), heads, n, shape), Epilogue::None);
     }
     for h in 0..heads {
-        let bias = Epilogue::Bias(&p.v_proj.bias[h * shape.head_width()..][..shape.head_width()]);
+        let bias = Epilogue::Bias(&p.v_proj.bias.rows()[h * shape.head_width()..][..shape.head_width()]);
         let out = columns_mut(floats_mut(out.view_mut()), h, shape);
-        gemm(1.0, every(floats(z.view()), heads, h, shape), shape.head(&p.v_proj.weight, h).t(), 0.0, out, bias);
+        gemm(1.0, every(floats(z.view()), heads, h, shape), shape.head(p.v_proj.weight.rows(), h).t(), 0.0, out, bias);
     }
     linear::forward(&p.c_proj, out.view(), y);
 }
@@ -172,7 +174,7 @@ pub fn forward(
 /// dx (B,H,W,C) from dy (B,e) and what [`forward`] saved.
 #[track_caller]
 pub fn backward(
-    p: &AttentionPool<Values>,
+    p: &AttentionPool<&[f32]>,
     shape: &Shape,
     dy: ArrayView2<f32>,
     dx: ArrayViewMut4<f32>,
@@ -202,7 +204,7 @@ pub fn backward(
 
 /// in the forward pass: out = z W_vᵀ + b_v, head by head
 fn backward_values(
-    p: &AttentionPool<Values>,
+    p: &AttentionPool<&[f32]>,
     shape: &Shape,
     saved: &Saved<ArrayViewMut2<f32>>,
     scratch: &mut Scratch<ArrayViewMut2<f32>>,
@@ -213,7 +215,7 @@ fn backward_values(
     for h in 0..shape.heads {
         let dout = columns(dout, h, shape);
         let dz = every_mut(floats_mut(scratch.dz.view_mut()), shape.heads, h, shape);
-        gemm(1.0, dout, shape.head(&p.v_proj.weight, h), 0.0, dz, Epilogue::None);
+        gemm(1.0, dout, shape.head(p.v_proj.weight, h), 0.0, dz, Epilogue::None);
         let dweight = shape.head_mut(g.v_proj.weight, h);
         gemm(1.0, dout.t(), every(z, shape.heads, h, shape), 1.0, dweight, Epilogue::None);
     }
@@ -246,7 +248,7 @@ fn backward_scores(shape: &Shape, saved: &Saved<ArrayViewMut2<f32>>, scratch: &m
 
 /// in the forward pass: u = q W_k/√c, head by head, and q = t₀ W_qᵀ + b_q
 fn backward_query(
-    p: &AttentionPool<Values>,
+    p: &AttentionPool<&[f32]>,
     shape: &Shape,
     saved: &Saved<ArrayViewMut2<f32>>,
     scratch: &mut Scratch<ArrayViewMut2<f32>>,
@@ -256,7 +258,7 @@ fn backward_query(
     let (dq, du) = (floats_mut(dq.view_mut()), floats(du.view()));
     for h in 0..shape.heads {
         let (du, q) = (every(du, shape.heads, h, shape), columns(floats(saved.q.view()), h, shape));
-        let w_k = shape.head(&p.k_proj.weight, h).t();
+        let w_k = shape.head(p.k_proj.weight, h).t();
         gemm(scale(shape), du, w_k, 0.0, columns_mut(dq, h, shape), Epilogue::None);
         gemm(scale(shape), q.t(), du, 1.0, shape.head_mut(g.k_proj.weight, h), Epilogue::None);
     }
@@ -266,7 +268,7 @@ fn backward_query(
     let queries = every(floats(saved.tokens.view()), shape.tokens(), 0, shape);
     gemm(1.0, dq.t(), queries, 1.0, MatMut::new(g.q_proj.weight, channels, channels), Epilogue::None);
     let dqueries = every_mut(floats_mut(dtokens.view_mut()), shape.tokens(), 0, shape);
-    gemm(1.0, dq, Mat::new(&p.q_proj.weight, channels, channels), 1.0, dqueries, Epilogue::None);
+    gemm(1.0, dq, Mat::new(p.q_proj.weight, channels, channels), 1.0, dqueries, Epilogue::None);
 }
 
 /// tokens = [mean | pixels] + positions

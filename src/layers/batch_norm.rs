@@ -15,8 +15,9 @@
 //! the backward pass leaves dx in its place.
 
 use super::{floats, floats_mut};
-use crate::params::{Init, Role, Spec, Values};
+use crate::params::{Init, Role, Spec};
 use crate::tree::{Dim, tree};
+use crate::weights::Read;
 use kernels::batch_norm::{self, EPS};
 use ndarray::{ArrayView4, ArrayViewMut2, ArrayViewMut4};
 
@@ -65,9 +66,9 @@ impl Scratch<Dim> {
 }
 
 /// The normalisation by what [`statistics`] left.
-pub fn norm<'a>(p: &'a BatchNorm<Values>, saved: &'a Saved<ArrayViewMut2<f32>>) -> batch_norm::Norm<'a> {
+pub fn norm<'a>(p: &'a BatchNorm<impl Read>, saved: &'a Saved<ArrayViewMut2<f32>>) -> batch_norm::Norm<'a> {
     let (mean, rstd) = (floats(saved.mean.view()), floats(saved.rstd.view()));
-    batch_norm::Norm { mean, rstd, weight: &p.weight, bias: &p.bias }
+    batch_norm::Norm { mean, rstd, weight: p.weight.rows(), bias: p.bias.rows() }
 }
 
 /// μ, σ² and r of a batch.       x (N,H,W,C)
@@ -85,7 +86,7 @@ pub fn statistics(
 /// y = act(x̂ ∘ weight + bias (+ residual)) with what [`statistics`] left; act = max(0, ·) if `relu`.  x, y (N,H,W,C)
 #[track_caller]
 pub fn normalize(
-    p: &BatchNorm<Values>,
+    p: &BatchNorm<impl Read>,
     saved: &Saved<ArrayViewMut2<f32>>,
     x: ArrayView4<f32>,
     residual: Residual,
@@ -101,7 +102,7 @@ pub fn normalize(
 /// dz is dy where `gate` is open. Behind [`Gate::Output`] `dy` holds dz on return, the gradient of the residual.
 #[track_caller]
 pub fn backward(
-    p: &BatchNorm<Values>,
+    p: &BatchNorm<&[f32]>,
     saved: &Saved<ArrayViewMut2<f32>>,
     gate: Gate,
     x: ArrayViewMut4<f32>,
@@ -127,12 +128,14 @@ fn observe(rows: usize, saved: &Saved<ArrayViewMut2<f32>>, g: &mut BatchNorm<&mu
 ///
 /// scale, shift (C)
 #[track_caller]
-pub fn fold(p: &BatchNorm<Values>, scale: &mut [f32], shift: &mut [f32]) {
-    let channels = p.weight.len();
+pub fn fold(p: &BatchNorm<impl Read>, scale: &mut [f32], shift: &mut [f32]) {
+    let [weight, bias] = [p.weight.rows(), p.bias.rows()];
+    let [mean, variance] = [p.running_mean.rows(), p.running_var.rows()];
+    let channels = weight.len();
     assert_eq!((scale.len(), shift.len()), (channels, channels), "batch_norm: scale and shift of {channels} channels");
     for j in 0..channels {
-        scale[j] = p.weight[j] * rstd(p.running_var[j]);
-        shift[j] = p.bias[j] - p.running_mean[j] * scale[j];
+        scale[j] = weight[j] * rstd(variance[j]);
+        shift[j] = bias[j] - mean[j] * scale[j];
     }
 }
 

@@ -10,8 +10,9 @@ use super::attention::{self, Attention, Saved as AttentionSaved, Scratch as Atte
 use super::feed_forward::{self, FeedForward, Saved as FeedForwardSaved, Scratch as FeedForwardScratch};
 use super::layer_norm::{self, LayerNorm, Saved as NormSaved};
 use super::mlp::Mlp;
-use crate::params::{Init, Spec, Values};
+use crate::params::{Init, Spec};
 use crate::tree::{Dim, tree};
+use crate::weights::Read;
 use kernels::{Activation, Write};
 use ndarray::{ArrayView2, ArrayViewMut2};
 
@@ -101,7 +102,7 @@ impl Scratch<Dim> {
 /// y = m + mlp(ln_2(m)), m = x + attention(ln_1(x))         x, y (N,d)
 #[track_caller]
 pub fn forward(
-    p: &Block<Values>,
+    p: &Block<impl Read>,
     size: &Size,
     offsets: &[usize],
     x: ArrayView2<f32>,
@@ -120,7 +121,7 @@ pub fn forward(
 /// `dx` holds dy on entry and dx on return.
 #[track_caller]
 pub fn backward(
-    p: &Block<Values>,
+    p: &Block<&[f32]>,
     size: &Size,
     offsets: &[usize],
     x: ArrayView2<f32>,

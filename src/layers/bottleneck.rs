@@ -16,8 +16,9 @@ use super::batch_norm::{BatchNorm, Gate, Residual, Scratch as NormScratch};
 use super::conv_norm::{self, ConvNorm, ConvNormMut, Saved as ConvSaved};
 use super::conv2d::{self, Conv2d};
 use super::{Dim4, floats, pictures, pictures_mut};
-use crate::params::{Spec, Values};
+use crate::params::Spec;
 use crate::tree::{Dim, tree};
+use crate::weights::Read;
 use kernels::Write;
 use ndarray::{ArrayView4, ArrayViewMut2, ArrayViewMut4};
 
@@ -195,7 +196,7 @@ fn pool<'a>(shape: &Shape, x: ArrayView4<'a, f32>, buffer: &'a mut ArrayViewMut2
 /// y = act(bn3(r ∗ W₃) + shortcut) by the statistics of the batch.       x (N,H,W,I)  y (N,⌊H/s⌋,⌊W/s⌋,4·planes)
 #[track_caller]
 pub fn forward(
-    p: &Bottleneck<Values>,
+    p: &Bottleneck<impl Read>,
     shape: &Shape,
     x: ArrayView4<f32>,
     y: ArrayViewMut4<f32>,
@@ -225,7 +226,7 @@ pub fn forward(
 /// dx (N,H,W,I) from `dy`, which is used up, and what [`forward`] was given, gave and saved, which is used up as well.
 #[track_caller]
 pub fn backward(
-    p: &Bottleneck<Values>,
+    p: &Bottleneck<&[f32]>,
     shape: &Shape,
     x: ArrayView4<f32>,
     y: ArrayView4<f32>,
@@ -273,7 +274,7 @@ pub fn backward(
 /// y by the running statistics.
 #[track_caller]
 pub fn infer(
-    p: &Bottleneck<Values>,
+    p: &Bottleneck<impl Read>,
     shape: &Shape,
     x: ArrayView4<f32>,
     y: ArrayViewMut4<f32>,

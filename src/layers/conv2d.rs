@@ -10,9 +10,10 @@
 //! the rows are never written, and large convolutions forward and to dx multiply less still, see [`kernels::conv`].
 
 use super::{floats, floats_mut};
-use crate::params::{Spec, Values};
+use crate::params::Spec;
 use crate::tree::tree;
-use kernels::conv::{self, Conv, Weights};
+use crate::weights::Read;
+use kernels::conv::{self, Conv};
 use kernels::{Epilogue, Mat};
 use ndarray::{ArrayView4, ArrayViewMut4};
 
@@ -60,16 +61,16 @@ impl Shape {
 
 /// y = x ∗ W                x (N,H,W,I)  y (N,H′,W′,O)
 #[track_caller]
-pub fn forward(p: &Conv2d<Values>, shape: &Shape, x: ArrayView4<f32>, y: ArrayViewMut4<f32>) {
+pub fn forward(p: &Conv2d<impl Read>, shape: &Shape, x: ArrayView4<f32>, y: ArrayViewMut4<f32>) {
     let conv = shape.conv(x.dim(), y.dim());
-    conv::forward(&conv, floats(x), weights(p, shape), floats_mut(y), Epilogue::None);
+    conv::forward(&conv, floats(x), p.weight.weight(), floats_mut(y), Epilogue::None);
 }
 
 /// y = act((x ∗ W)·scale + shift (+ residual)), act = max(0, ·) if `relu`, else nothing: the convolution and the batch
 /// normalisation behind it, whose statistics are fixed.      scale, shift (O)  residual (N,H′,W′,O)
 #[track_caller]
 pub fn forward_normalized(
-    p: &Conv2d<Values>,
+    p: &Conv2d<impl Read>,
     shape: &Shape,
     x: ArrayView4<f32>,
     scale: &[f32],
@@ -81,7 +82,7 @@ pub fn forward_normalized(
     let conv = shape.conv(x.dim(), y.dim());
     let residual = residual.map(|residual| Mat::new(floats(residual), conv.out_pixels(), shape.out_channels));
     let epilogue = Epilogue::ScaleShift { scale, shift, residual, relu };
-    conv::forward(&conv, floats(x), weights(p, shape), floats_mut(y), epilogue);
+    conv::forward(&conv, floats(x), p.weight.weight(), floats_mut(y), epilogue);
 }
 
 /// dx = dy ∗ flipped W,  dW += Σ over pictures and pixels of dy ⊗ x
@@ -89,7 +90,7 @@ pub fn forward_normalized(
 /// Without `dx`, only dW: what enters the first layer needs no gradient.
 #[track_caller]
 pub fn backward(
-    p: &Conv2d<Values>,
+    p: &Conv2d<&[f32]>,
     shape: &Shape,
     x: ArrayView4<f32>,
     dy: ArrayView4<f32>,
@@ -101,13 +102,8 @@ pub fn backward(
     if let Some(dx) = dx {
         assert_eq!(dx.dim(), x.dim(), "conv2d: shapes of dx and x");
         // in the forward pass: every x went to all the outputs around it
-        conv::backward_inputs(&conv, &p.weight, dy, floats_mut(dx));
+        conv::backward_inputs(&conv, p.weight, dy, floats_mut(dx));
     }
     // in the forward pass: every weight met a pixel for each pixel of y
     conv::backward_weights(&conv, floats(x), dy, g.weight);
-}
-
-#[track_caller]
-fn weights<'a>(p: &Conv2d<Values<'a>>, shape: &Shape) -> Weights<'a> {
-    p.weight.filters(shape.out_channels, shape.in_channels, shape.kernel)
 }

@@ -6,8 +6,9 @@
 use super::batch_norm::{self, BatchNorm, Gate, Residual, Saved as NormSaved, Scratch as NormScratch};
 use super::conv2d::{self, Conv2d, Shape};
 use super::{Dim4, pictures, pictures_mut};
-use crate::params::{Spec, Values};
+use crate::params::Spec;
 use crate::tree::{Dim, tree};
+use crate::weights::Read;
 use ndarray::{ArrayView4, ArrayViewMut2, ArrayViewMut4};
 
 tree! {
@@ -50,7 +51,7 @@ impl Saved<Dim> {
 /// y = act(bn(x ∗ W) (+ residual)) by the statistics of the batch, act = max(0, ·) if `relu`.  x (N,H,W,I)  y (N,H′,W′,O)
 #[track_caller]
 pub fn forward(
-    p: &ConvNorm<Values>,
+    p: &ConvNorm<impl Read>,
     x: ArrayView4<f32>,
     residual: Residual,
     relu: bool,
@@ -66,7 +67,7 @@ pub fn forward(
 /// c = x ∗ W and its statistics; to be normalised where it is added, see [`normed`].
 #[track_caller]
 pub fn convolve(
-    p: &ConvNorm<Values>,
+    p: &ConvNorm<impl Read>,
     x: ArrayView4<f32>,
     saved: &mut Saved<ArrayViewMut2<f32>>,
     scratch: &mut NormScratch<ArrayViewMut2<f32>>,
@@ -77,13 +78,13 @@ pub fn convolve(
 }
 
 /// bn(c) as a residual.
-pub fn normed<'a>(p: &'a ConvNorm<Values>, saved: &'a Saved<ArrayViewMut2<f32>>) -> Residual<'a> {
+pub fn normed<'a>(p: &'a ConvNorm<impl Read>, saved: &'a Saved<ArrayViewMut2<f32>>) -> Residual<'a> {
     Residual::Normed(batch_norm::norm(p.bn, &saved.norm), super::floats(saved.conv.view()))
 }
 
 /// max(0, bn(c)) once more, bit for bit.
 #[track_caller]
-pub fn recompute(p: &ConvNorm<Values>, saved: &Saved<ArrayViewMut2<f32>>, y: ArrayViewMut4<f32>) {
+pub fn recompute(p: &ConvNorm<impl Read>, saved: &Saved<ArrayViewMut2<f32>>, y: ArrayViewMut4<f32>) {
     let c = pictures(saved.conv.view(), y.dim());
     batch_norm::normalize(p.bn, &saved.norm, c, Residual::None, true, y);
 }
@@ -92,7 +93,7 @@ pub fn recompute(p: &ConvNorm<Values>, saved: &Saved<ArrayViewMut2<f32>>, y: Arr
 /// place of c.
 #[track_caller]
 pub fn backward(
-    p: &ConvNorm<Values>,
+    p: &ConvNorm<&[f32]>,
     gate: Gate,
     x: ArrayView4<f32>,
     dy: ArrayViewMut4<f32>,
@@ -111,7 +112,7 @@ pub fn backward(
 /// The same where y was max(0, bn(c)) and dx takes the place of dy.
 #[track_caller]
 pub fn backward_in_place(
-    p: &ConvNorm<Values>,
+    p: &ConvNorm<&[f32]>,
     x: ArrayView4<f32>,
     mut dy: ArrayViewMut4<f32>,
     saved: &mut Saved<ArrayViewMut2<f32>>,
@@ -129,7 +130,7 @@ pub fn backward_in_place(
 /// `scale` and `shift` are scratch of at least (O).
 #[track_caller]
 pub fn infer(
-    p: &ConvNorm<Values>,
+    p: &ConvNorm<impl Read>,
     x: ArrayView4<f32>,
     residual: Option<ArrayView4<f32>>,
     relu: bool,

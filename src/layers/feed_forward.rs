@@ -6,8 +6,8 @@
 use super::Keep;
 use super::layer_norm::{self, LayerNorm};
 use super::mlp::{self, Mlp};
-use crate::params::Values;
 use crate::tree::{Dim, tree};
+use crate::weights::Read;
 use kernels::{Activation, Write};
 use ndarray::{ArrayView2, ArrayViewMut2};
 
@@ -47,7 +47,7 @@ pub struct FeedForward<'a, T> {
 /// y = x + mlp(ln_2(x))         x, y (N,d)
 #[track_caller]
 pub fn forward(
-    p: FeedForward<Values>,
+    p: FeedForward<impl Read>,
     x: ArrayView2<f32>,
     y: ArrayViewMut2<f32>,
     saved: &mut Saved<ArrayViewMut2<f32>>,
@@ -61,7 +61,7 @@ pub fn forward(
 /// dx ← dx + ln_2ᵀ(mlpᵀ(dx)), where `dx` holds dy on entry.
 #[track_caller]
 pub fn backward(
-    p: FeedForward<Values>,
+    p: FeedForward<&[f32]>,
     x: ArrayView2<f32>,
     mut dx: ArrayViewMut2<f32>,
     saved: &Saved<ArrayViewMut2<f32>>,

@@ -8,8 +8,9 @@
 //! Saved are μ and r, two numbers a row; x̂ and y are cheaper to compute again than to keep.
 
 use super::{floats, floats_mut};
-use crate::params::{Init, Spec, Values};
+use crate::params::{Init, Spec};
 use crate::tree::{Dim, tree};
+use crate::weights::Read;
 use kernels::{Write, layer_norm};
 use ndarray::{ArrayView2, ArrayViewMut2};
 
@@ -38,20 +39,25 @@ impl Saved<Dim> {
 /// y = (x − μ)·r ∘ weight + bias      x, y (N,d)
 #[track_caller]
 pub fn forward(
-    p: &LayerNorm<Values>,
+    p: &LayerNorm<impl Read>,
     x: ArrayView2<f32>,
     y: ArrayViewMut2<f32>,
     saved: &mut Saved<ArrayViewMut2<f32>>,
 ) {
     let (mean, rstd) = (floats_mut(saved.mean.view_mut()), floats_mut(saved.rstd.view_mut()));
-    layer_norm::forward(floats(x), &p.weight, &p.bias, floats_mut(y), mean, rstd);
+    layer_norm::forward(floats(x), p.weight.rows(), p.bias.rows(), floats_mut(y), mean, rstd);
 }
 
 /// y once more, bit for bit, for a backward pass that needs it as an input.
 #[track_caller]
-pub fn recompute(p: &LayerNorm<Values>, x: ArrayView2<f32>, saved: &Saved<ArrayViewMut2<f32>>, y: ArrayViewMut2<f32>) {
+pub fn recompute(
+    p: &LayerNorm<impl Read>,
+    x: ArrayView2<f32>,
+    saved: &Saved<ArrayViewMut2<f32>>,
+    y: ArrayViewMut2<f32>,
+) {
     let (mean, rstd) = (floats(saved.mean.view()), floats(saved.rstd.view()));
-    layer_norm::recompute(floats(x), &p.weight, &p.bias, mean, rstd, floats_mut(y));
+    layer_norm::recompute(floats(x), p.weight.rows(), p.bias.rows(), mean, rstd, floats_mut(y));
 }
 
 /// dx = r (g − mean(g) − x̂·mean(g ∘ x̂)) with g = dy ∘ weight,  dweight += Σₙ dy ∘ x̂,  dbias += Σₙ dy
@@ -59,7 +65,7 @@ pub fn recompute(p: &LayerNorm<Values>, x: ArrayView2<f32>, saved: &Saved<ArrayV
 /// With [`Write::Add`], dx += …: the residual branch around the layer has left its gradient there.
 #[track_caller]
 pub fn backward(
-    p: &LayerNorm<Values>,
+    p: &LayerNorm<&[f32]>,
     x: ArrayView2<f32>,
     saved: &Saved<ArrayViewMut2<f32>>,
     dy: ArrayView2<f32>,
@@ -68,5 +74,5 @@ pub fn backward(
     g: &mut LayerNorm<&mut [f32]>,
 ) {
     let (mean, rstd) = (floats(saved.mean.view()), floats(saved.rstd.view()));
-    layer_norm::backward(floats(x), &p.weight, mean, rstd, floats(dy), write, floats_mut(dx), g.weight, g.bias);
+    layer_norm::backward(floats(x), p.weight, mean, rstd, floats(dy), write, floats_mut(dx), g.weight, g.bias);
 }

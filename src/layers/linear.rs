@@ -8,8 +8,9 @@
 //! layer (an activation, a residual) rides on the product's last pass over its tile, see [`Epilogue`].
 
 use super::{floats, mat, mat_mut};
-use crate::params::{Init, Spec, Values};
+use crate::params::{Init, Spec};
 use crate::tree::tree;
+use crate::weights::{Read, Weight};
 use kernels::{
     Activation, Epilogue, Mat,
     gemm::{gemm, gemm_panels},
@@ -36,26 +37,26 @@ pub fn default_init(fan_in: usize) -> Init {
 
 /// y = x Wᵀ + b             x (N,I)  W (O,I)  y (N,O)
 #[track_caller]
-pub fn forward(p: &Linear<Values>, x: ArrayView2<f32>, y: ArrayViewMut2<f32>) {
-    product(p, x, y, Epilogue::Bias(&p.bias));
+pub fn forward(p: &Linear<impl Read>, x: ArrayView2<f32>, y: ArrayViewMut2<f32>) {
+    product(p, x, y, Epilogue::Bias(p.bias.rows()));
 }
 
 /// y = x Wᵀ + b + residual  residual (N,O)
 #[track_caller]
-pub fn forward_residual(p: &Linear<Values>, x: ArrayView2<f32>, residual: ArrayView2<f32>, y: ArrayViewMut2<f32>) {
-    product(p, x, y, Epilogue::BiasResidual { bias: &p.bias, residual: mat(residual) });
+pub fn forward_residual(p: &Linear<impl Read>, x: ArrayView2<f32>, residual: ArrayView2<f32>, y: ArrayViewMut2<f32>) {
+    product(p, x, y, Epilogue::BiasResidual { bias: p.bias.rows(), residual: mat(residual) });
 }
 
 /// preact = x Wᵀ + b, y = act(preact); the backward pass needs preact. An empty one is not written.
 #[track_caller]
 pub fn forward_activation(
-    p: &Linear<Values>,
+    p: &Linear<impl Read>,
     activation: Activation,
     x: ArrayView2<f32>,
     preact: ArrayViewMut2<f32>,
     y: ArrayViewMut2<f32>,
 ) {
-    let bias = &p.bias;
+    let bias = p.bias.rows();
     let epilogue = if preact.is_empty() {
         Epilogue::BiasActivation { bias, activation }
     } else {
@@ -67,20 +68,20 @@ pub fn forward_activation(
 /// dx = dy W,  dW += dyᵀ x,  db += Σₙ dy
 #[track_caller]
 pub fn backward(
-    p: &Linear<Values>,
+    p: &Linear<&[f32]>,
     x: ArrayView2<f32>,
     dy: ArrayView2<f32>,
     dx: ArrayViewMut2<f32>,
     g: &mut Linear<&mut [f32]>,
 ) {
     backward_params(x, dy, g);
-    gemm(1.0, mat(dy), weight(p, dy.ncols(), dx.ncols()), 0.0, mat_mut(dx), Epilogue::None);
+    gemm(1.0, mat(dy), Mat::new(p.weight, dy.ncols(), dx.ncols()), 0.0, mat_mut(dx), Epilogue::None);
 }
 
 /// The same where x = act(preact): dpreact = (dy W) ∘ act′(preact) instead of dx.
 #[track_caller]
 pub fn backward_activation(
-    p: &Linear<Values>,
+    p: &Linear<&[f32]>,
     activation: Activation,
     preact: ArrayView2<f32>,
     x: ArrayView2<f32>,
@@ -90,7 +91,7 @@ pub fn backward_activation(
 ) {
     backward_params(x, dy, g);
     let through = Epilogue::ActivationGrad { activation, preact: mat(preact) };
-    gemm(1.0, mat(dy), weight(p, dy.ncols(), dpreact.ncols()), 0.0, mat_mut(dpreact), through);
+    gemm(1.0, mat(dy), Mat::new(p.weight, dy.ncols(), dpreact.ncols()), 0.0, mat_mut(dpreact), through);
 }
 
 /// dW += dyᵀ x,  db += Σₙ dy
@@ -102,15 +103,13 @@ pub fn backward_params(x: ArrayView2<f32>, dy: ArrayView2<f32>, g: &mut Linear<&
 }
 
 #[track_caller]
-fn product(p: &Linear<Values>, x: ArrayView2<f32>, y: ArrayViewMut2<f32>, epilogue: Epilogue) {
-    assert_eq!(p.bias.len(), y.ncols(), "linear: bias of {} for y {:?}", p.bias.len(), y.dim());
-    match p.weight.panels(y.ncols(), x.ncols()) {
-        Some(panels) => gemm_panels(mat(x), panels, mat_mut(y), epilogue),
-        None => gemm(1.0, mat(x), weight(p, y.ncols(), x.ncols()).t(), 0.0, mat_mut(y), epilogue),
+fn product(p: &Linear<impl Read>, x: ArrayView2<f32>, y: ArrayViewMut2<f32>, epilogue: Epilogue) {
+    let bias = p.bias.rows().len();
+    assert_eq!(bias, y.ncols(), "linear: bias of {bias} for y {:?}", y.dim());
+    match p.weight.weight() {
+        Weight::Plain(rows) => {
+            gemm(1.0, mat(x), Mat::new(rows, y.ncols(), x.ncols()).t(), 0.0, mat_mut(y), epilogue);
+        }
+        Weight::Panels(panels) => gemm_panels(mat(x), panels, mat_mut(y), epilogue),
     }
-}
-
-#[track_caller]
-fn weight<'a>(p: &'a Linear<Values>, outputs: usize, inputs: usize) -> Mat<'a> {
-    Mat::new(&p.weight, outputs, inputs)
 }

@@ -6,8 +6,9 @@
 
 use super::linear::{self, Linear};
 use super::{floats, floats_mut};
-use crate::params::{Init, Spec, Values};
+use crate::params::{Init, Spec};
 use crate::tree::tree;
+use crate::weights::Read;
 use kernels::Activation;
 use ndarray::{ArrayView2, ArrayViewMut2};
 
@@ -31,7 +32,7 @@ impl Mlp<Spec> {
 /// `preact` (N,m) is what backward needs, and empty where none follows; `act` (N,m) is scratch.
 #[track_caller]
 pub fn forward(
-    p: &Mlp<Values>,
+    p: &Mlp<impl Read>,
     activation: Activation,
     x: ArrayView2<f32>,
     residual: ArrayView2<f32>,
@@ -48,7 +49,7 @@ pub fn forward(
 /// `act` and `dpreact` (N,m) are scratch.
 #[track_caller]
 pub fn backward(
-    p: &Mlp<Values>,
+    p: &Mlp<&[f32]>,
     activation: Activation,
     x: ArrayView2<f32>,
     preact: ArrayView2<f32>,

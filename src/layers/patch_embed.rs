@@ -10,8 +10,8 @@
 //! the same map that cut them.
 
 use super::{floats, floats_mut, mat, mat_mut};
-use crate::params::Values;
 use crate::tree::{Dim, tree};
+use crate::weights::Read;
 use kernels::{Epilogue, Mat, MatMut, gemm::gemm};
 use ndarray::{ArrayView2, ArrayViewMut2};
 use rayon::prelude::*;
@@ -77,7 +77,7 @@ impl Scratch<Dim> {
 /// x = class token and embedded patches, each plus its position       images (B,3S²)  x (B·(1+g²),d)
 #[track_caller]
 pub fn forward(
-    p: &PatchEmbed<Values>,
+    p: &PatchEmbed<impl Read>,
     grid: Grid,
     images: ArrayView2<f32>,
     x: ArrayViewMut2<f32>,
@@ -85,15 +85,15 @@ pub fn forward(
 ) {
     let width = x.ncols();
     cut(grid, images, scratch.patches.view_mut());
-    let weight = Mat::new(&p.conv1_weight, width, grid.patch_len());
+    let weight = Mat::new(p.conv1_weight.rows(), width, grid.patch_len());
     gemm(1.0, mat(scratch.patches.view()), weight.t(), 0.0, mat_mut(scratch.embedded.view_mut()), Epilogue::None);
 
     let embedded = floats(scratch.embedded.view()).par_chunks(grid.patches() * width);
     floats_mut(x).par_chunks_mut(grid.tokens() * width).zip(embedded).for_each(|(x, embedded)| {
         let (class, patches) = x.split_at_mut(width);
-        class.copy_from_slice(&p.class_embedding);
+        class.copy_from_slice(p.class_embedding.rows());
         patches.copy_from_slice(embedded);
-        x.iter_mut().zip(p.positional_embedding.iter()).for_each(|(x, position)| *x += position);
+        x.iter_mut().zip(p.positional_embedding.rows()).for_each(|(x, position)| *x += position);
     });
 }
 
@@ -124,7 +124,7 @@ pub fn backward(
 /// ∂loss/∂pixels = dE W, put back where the patches were cut: what in a picture moves its embedding.
 #[track_caller]
 pub fn backward_images(
-    p: &PatchEmbed<Values>,
+    p: &PatchEmbed<&[f32]>,
     grid: Grid,
     dx: ArrayView2<f32>,
     dimages: ArrayViewMut2<f32>,
@@ -132,7 +132,7 @@ pub fn backward_images(
 ) {
     let width = dx.ncols();
     drop_class_rows(floats(dx), grid, scratch.embedded.view_mut());
-    let weight = Mat::new(&p.conv1_weight, width, grid.patch_len());
+    let weight = Mat::new(p.conv1_weight, width, grid.patch_len());
     let dpatches = mat_mut(scratch.patches.view_mut());
     gemm(1.0, mat(scratch.embedded.view()), weight, 0.0, dpatches, Epilogue::None);
 

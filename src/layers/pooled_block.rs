@@ -14,8 +14,8 @@ use super::layer_norm::{self, Saved as NormSaved};
 use super::linear::{self, Linear};
 use super::sequences::Sequences;
 use super::{Keep, floats, floats_mut};
-use crate::params::Values;
 use crate::tree::{Dim, tree};
+use crate::weights::Read;
 use kernels::attention::{DQkv, Heads, HeadsMut, Layout};
 use kernels::{Write, embedding};
 use ndarray::{ArrayView2, ArrayViewMut2};
@@ -63,7 +63,7 @@ impl Scratch<Dim> {
 /// y = the pooled rows of block(x)          x (N,d)  y (B,d)
 #[track_caller]
 pub fn forward(
-    p: &Block<Values>,
+    p: &Block<impl Read>,
     size: &Size,
     sequences: &Sequences,
     x: ArrayView2<f32>,
@@ -90,7 +90,7 @@ pub fn forward(
 /// dx (N,d) from dy (B,d), which is used up: it holds ∂loss/∂m on return.
 #[track_caller]
 pub fn backward(
-    p: &Block<Values>,
+    p: &Block<&[f32]>,
     size: &Size,
     sequences: &Sequences,
     x: ArrayView2<f32>,
@@ -139,9 +139,9 @@ fn scatter_add(dy: ArrayView2<f32>, sequences: &Sequences, dx: ArrayViewMut2<f32
 }
 
 /// The packed input projection as two linear layers: queries, then keys and values.
-fn in_proj<'a>(p: &Block<Values<'a>>, width: usize) -> (Linear<Values<'a>>, Linear<Values<'a>>) {
-    let (w_q, w_kv) = p.attn.in_proj_weight.split_at(width * width);
-    let (b_q, b_kv) = p.attn.in_proj_bias.split_at(width);
+fn in_proj<R: Read>(p: &Block<R>, width: usize) -> (Linear<R>, Linear<R>) {
+    let (w_q, w_kv) = p.attn.in_proj_weight.cut(width * width);
+    let (b_q, b_kv) = p.attn.in_proj_bias.cut(width);
     (Linear { weight: w_q, bias: b_q }, Linear { weight: w_kv, bias: b_kv })
 }
 

@@ -5,13 +5,14 @@
 //! yₙₒ = Σᵢ xₙᵢ Wᵢₒ, so dxₙᵢ = Σₒ dyₙₒ Wᵢₒ and dWᵢₒ = Σₙ xₙᵢ dyₙₒ.
 
 use super::{mat, mat_mut};
+use crate::weights::Read;
 use kernels::{Epilogue, Mat, MatMut, gemm::gemm};
 use ndarray::{ArrayView2, ArrayViewMut2};
 
 /// y = x W                  x (N,I)  W (I,O)  y (N,O)
 #[track_caller]
-pub fn forward(weight: &[f32], x: ArrayView2<f32>, y: ArrayViewMut2<f32>) {
-    gemm(1.0, mat(x), Mat::new(weight, x.ncols(), y.ncols()), 0.0, mat_mut(y), Epilogue::None);
+pub fn forward(weight: &impl Read, x: ArrayView2<f32>, y: ArrayViewMut2<f32>) {
+    gemm(1.0, mat(x), Mat::new(weight.rows(), x.ncols(), y.ncols()), 0.0, mat_mut(y), Epilogue::None);
 }
 
 /// dx = dy Wᵀ,  dW += xᵀ dy

@@ -7,8 +7,9 @@ use super::conv_norm::{self, ConvNorm, ConvNormMut, Saved as ConvSaved};
 use super::conv2d::{self, Conv2d};
 use super::patch_embed::CHANNELS;
 use super::{Dim4, floats, floats_mut, pictures, pictures_mut};
-use crate::params::{Spec, Values};
+use crate::params::Spec;
 use crate::tree::{Dim, tree};
+use crate::weights::Read;
 use kernels::Write;
 use ndarray::{ArrayView2, ArrayView4, ArrayViewMut2, ArrayViewMut4};
 use rayon::prelude::*;
@@ -122,7 +123,7 @@ impl<T> Stem<T> {
 /// y by the statistics of the batch.        images (B,3S²)  y (B,S/4,S/4,width)
 #[track_caller]
 pub fn forward(
-    p: &Stem<Values>,
+    p: &Stem<impl Read>,
     shape: &Shape,
     images: ArrayView2<f32>,
     y: ArrayViewMut4<f32>,
@@ -145,7 +146,7 @@ pub fn forward(
 /// Adds the gradients of all parameters from dy (B,S/4,S/4,width) and what [`forward`] saved, which is used up.
 #[track_caller]
 pub fn backward(
-    p: &Stem<Values>,
+    p: &Stem<&[f32]>,
     shape: &Shape,
     images: ArrayView2<f32>,
     dy: ArrayView4<f32>,
@@ -177,7 +178,7 @@ pub fn backward(
 /// y by the running statistics.
 #[track_caller]
 pub fn infer(
-    p: &Stem<Values>,
+    p: &Stem<impl Read>,
     shape: &Shape,
     images: ArrayView2<f32>,
     y: ArrayViewMut4<f32>,

@@ -5,19 +5,20 @@
 
 use super::sequences::Sequences;
 use super::{floats, floats_mut};
+use crate::weights::Read;
 use kernels::embedding;
 use ndarray::{ArrayView2, ArrayViewMut2};
 use rayon::prelude::*;
 
 /// y\[r\] = table\[ids\[r\]\] + positional\[position of r\]      table (V,d)  positional (T,d)  y (N,d)
 #[track_caller]
-pub fn forward(table: &[f32], positional: &[f32], ids: &[u32], sequences: &Sequences, y: ArrayViewMut2<f32>) {
+pub fn forward(table: &impl Read, positional: &impl Read, ids: &[u32], sequences: &Sequences, y: ArrayViewMut2<f32>) {
     let width = y.ncols();
     assert_eq!((ids.len(), ids.len()), (sequences.rows(), y.nrows()), "token ids, rows of the sequences and of y");
-    let row = |i: u32| i as usize * width..(i as usize + 1) * width;
+    let (table, positional) = (table.weight(), positional.rows());
     floats_mut(y).par_chunks_mut(width).zip(ids).zip(sequences.positions()).for_each(|((y, &id), &position)| {
-        let (token, position) = (&table[row(id)], &positional[row(position)]);
-        y.iter_mut().zip(token.iter().zip(position)).for_each(|(y, (t, p))| *y = t + p);
+        table.row(id as usize, y);
+        y.iter_mut().zip(&positional[position as usize * width..]).for_each(|(y, p)| *y += p);
     });
 }
 

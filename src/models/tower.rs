@@ -6,8 +6,9 @@ use crate::layers::layer_norm::{self, LayerNorm, Saved as NormSaved};
 use crate::layers::pooled_block::{self, Saved as PooledSaved, Scratch as PooledScratch};
 use crate::layers::projection;
 use crate::layers::sequences::Sequences;
-use crate::params::{Spec, Values};
+use crate::params::Spec;
 use crate::tree::{Dim, tree};
+use crate::weights::Read;
 use kernels::Write;
 use ndarray::{ArrayView2, ArrayViewMut2};
 
@@ -83,7 +84,7 @@ impl Scratch<Dim> {
 /// The caller has put the embedded rows into `saved.xs[0]`.
 #[track_caller]
 pub fn forward(
-    p: Tower<Values>,
+    p: Tower<impl Read>,
     size: &Size,
     sequences: &Sequences,
     features: ArrayViewMut2<f32>,
@@ -103,7 +104,7 @@ pub fn forward(
 
 /// xs\[i + 1\] = blockᵢ(xs\[i\]), around the ring where there are fewer buffers than blocks.
 fn forward_block(
-    block: &Block<Values>,
+    block: &Block<impl Read>,
     i: usize,
     size: &Size,
     sequences: &Sequences,
@@ -119,7 +120,7 @@ fn forward_block(
 /// Adds the gradients of all parameters and leaves ∂loss/∂xs\[0\] in `scratch.dx`.
 #[track_caller]
 pub fn backward(
-    p: Tower<Values>,
+    p: Tower<&[f32]>,
     size: &Size,
     sequences: &Sequences,
     dfeatures: ArrayView2<f32>,

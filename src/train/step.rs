@@ -10,7 +10,7 @@ use crate::models::{Keep, Mode, Workspace};
 use crate::optim::adamw::{AdamW, Hyper};
 use crate::optim::{clip_grad, running};
 use crate::params;
-use crate::tree::{Arena, Dim, tree};
+use crate::tree::{Arena, Dim, Path, tree};
 use kernels::{in_pool, memory::Floats};
 use ndarray::ArrayView2;
 use std::ops::Range;
@@ -152,9 +152,8 @@ impl Trainer {
         }
         let scale = clip_grad::scale(grad_norm, self.max_norm);
         let Trainer { model, adam, hyper, grads, lock_image, .. } = self;
-        let first_of_text = params::count(&model.params.spec.visual);
-        let frozen = |start: usize| *lock_image && start < first_of_text;
-        running::step(&model.params.spec, &mut model.params.flat, grads);
+        let frozen = |path: &Path| *lock_image && path.is_under("visual");
+        running::step(&model.params.spec, &mut model.params.flat, grads, frozen);
         adam.step(&model.params.spec, hyper, lr, scale, &mut model.params.flat, grads, frozen);
         grads[params::count(&model.params.spec)..].fill(0.0);
         let logit_scale = params::view_mut(&model.params.spec, &mut model.params.flat).logit_scale;

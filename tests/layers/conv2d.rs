@@ -3,7 +3,7 @@ use crate::support::compare::{compare, to_f64};
 use crate::support::gradcheck::{Layer, Pass};
 use crate::support::{oracle, random};
 use clipwright::layers::conv2d::{self, Conv2d, Shape};
-use clipwright::params::{Spec, Values};
+use clipwright::params::Spec;
 use ndarray::{Array2, ArrayView2, ArrayView4, ArrayViewMut2, ArrayViewMut4};
 use rayon::ThreadPoolBuilder;
 
@@ -96,7 +96,7 @@ fn dx_without_the_flip() {
             let [mut spoiled] = dx;
             run(&shape, pictures, Pass { p: Conv2d { weight: p.weight }, x, y, dy, dx: [spoiled.view_mut()], g });
             let flipped: Vec<f32> = p.weight.chunks(9).flat_map(|kernel| kernel.iter().rev().copied()).collect();
-            let p = Conv2d { weight: Values::from(flipped.as_slice()) };
+            let p = Conv2d { weight: flipped.as_slice() };
             let (mut unused, dx) = (vec![0.0; p.weight.len()], view_mut(spoiled, pictures));
             let g = &mut Conv2d { weight: unused.as_mut_slice() };
             conv2d::backward(&p, &shape, view(x[0], pictures), view(dy, pictures), Some(dx), g);
@@ -170,5 +170,5 @@ fn shapes_that_disagree_panic() {
     let shape = Shape { in_channels: 3, out_channels: 8, kernel: 3, stride: 2 };
     let (x, mut y, weight) = (Array2::zeros((16, 3)), Array2::zeros((16, 8)), vec![0.0; 8 * 27]);
     let x = view(x.view(), (1, 4, 4));
-    conv2d::forward(&Conv2d { weight: weight.as_slice().into() }, &shape, x, view_mut(y.view_mut(), (1, 4, 4)));
+    conv2d::forward(&Conv2d { weight: weight.as_slice() }, &shape, x, view_mut(y.view_mut(), (1, 4, 4)));
 }

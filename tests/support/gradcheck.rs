@@ -12,7 +12,7 @@
 
 use super::compare::{Mismatch, TOLERANCE, compare, to_f64};
 use super::random;
-use clipwright::params::{self, Params, Spec, Values, view};
+use clipwright::params::{self, Params, Spec, view};
 use clipwright::tree::{Path, Tree};
 use ndarray::{Array2, ArrayView2, ArrayViewMut2};
 
@@ -43,7 +43,7 @@ struct Tensor {
 
 /// All that a layer gets to run forward and backward.
 pub struct Pass<'a, S: Tree, const K: usize> {
-    pub p: S::Of<Values<'a>>,
+    pub p: S::Of<&'a [f32]>,
     pub x: [ArrayView2<'a, f32>; K],
     pub y: ArrayViewMut2<'a, f32>,
     pub dy: ArrayView2<'a, f32>,
@@ -149,7 +149,7 @@ impl<S: Tree<Leaf = Spec>, const K: usize> Layer<S, K> {
         let (mut dx, g) = gradient.split_at_mut(inputs_len);
         let (x, _) = self.split(&self.point);
         pass(Pass {
-            p: params::values(&self.spec, &self.point[inputs_len..], false),
+            p: view(&self.spec, &self.point[inputs_len..]),
             x,
             y: y.view_mut(),
             dy: dy.view(),

@@ -10,7 +10,7 @@ pub mod naive;
 #[cfg(test)]
 mod tests;
 
-pub use crate::gemm::Weights;
+pub use crate::gemm::Weight;
 use crate::gemm::{Filters, Kept, Patches, Tiling, filter, gemm_on, gemm_panels_on, patch_gradient, winograd};
 use crate::isa::{Isa, multiversion};
 use crate::memory::Floats;
@@ -79,7 +79,7 @@ impl Conv {
         Patches::new(x, (self.height, self.width, self.in_channels), self.kernel, self.stride, false)
     }
 
-    fn filters<'a>(&self, w: Weights<'a>) -> Filters<'a> {
+    fn filters<'a>(&self, w: Weight<'a>) -> Filters<'a> {
         Filters::new(w, (self.out_channels, self.in_channels), self.taps())
     }
 
@@ -90,20 +90,20 @@ impl Conv {
 
 /// y ← epilogue(x ∗ w), the epilogue on y as the (N·H′·W′, O) matrix that it is.
 #[track_caller]
-pub fn forward(conv: &Conv, x: &[f32], w: Weights, y: &mut [f32], epilogue: Epilogue) {
+pub fn forward(conv: &Conv, x: &[f32], w: Weight, y: &mut [f32], epilogue: Epilogue) {
     forward_on(Isa::best(), conv, x, w, y, epilogue);
 }
 
 /// [`forward`] on a given instruction set.
 #[track_caller]
-pub fn forward_on(isa: Isa, conv: &Conv, x: &[f32], w: Weights, y: &mut [f32], epilogue: Epilogue) {
+pub fn forward_on(isa: Isa, conv: &Conv, x: &[f32], w: Weight, y: &mut [f32], epilogue: Epilogue) {
     conv.check(x, w.len(), y);
     let c = MatMut::new(y, conv.out_pixels(), conv.out_channels);
     if conv.is_pointwise() {
         let x = Mat::new(x, conv.pixels(), conv.in_channels);
         match w {
-            Weights::Plain(w) => gemm_on(isa, 1.0, x, conv.weight(w).t(), 0.0, c, epilogue),
-            Weights::Panels(w) => gemm_panels_on(isa, x, w, c, epilogue),
+            Weight::Plain(w) => gemm_on(isa, 1.0, x, conv.weight(w).t(), 0.0, c, epilogue),
+            Weight::Panels(w) => gemm_panels_on(isa, x, w, c, epilogue),
         }
     } else if let Some(tiling) = conv.tiling() {
         winograd(isa, tiling, x, conv.filters(w), false, c, epilogue);
@@ -135,7 +135,7 @@ pub fn backward_inputs_on(isa: Isa, conv: &Conv, w: &[f32], dy: &[f32], dx: &mut
     }
     if let Some(tiling) = conv.tiling() {
         let dx = MatMut::new(dx, conv.pixels(), conv.in_channels);
-        winograd(isa, tiling, dy, conv.filters(Weights::Plain(w)).t(), true, dx, Epilogue::None);
+        winograd(isa, tiling, dy, conv.filters(Weight::Plain(w)).t(), true, dx, Epilogue::None);
         return;
     }
     let shape = (conv.height, conv.width, conv.out_channels);
@@ -149,7 +149,7 @@ pub fn backward_inputs_on(isa: Isa, conv: &Conv, w: &[f32], dy: &[f32], dx: &mut
         filter(
             isa,
             Patches::new(dy, shape, conv.kernel, 1, true),
-            conv.filters(Weights::Plain(w)).t(),
+            conv.filters(Weight::Plain(w)).t(),
             dx,
             Epilogue::None,
         );

@@ -76,7 +76,7 @@ fn forward_is_the_definition() {
         naive::forward(&conv, &x, &w, &mut expected);
         for isa in Isa::available() {
             let mut y = vec![f32::NAN; dy.len()];
-            forward_on(isa, &conv, &x, Weights::Plain(&w), &mut y, Epilogue::None);
+            forward_on(isa, &conv, &x, Weight::Plain(&w), &mut y, Epilogue::None);
             assert_same("y", isa, &conv, &sums(&conv, y), &expected);
         }
     }
@@ -107,8 +107,8 @@ fn tiles_give_the_definition() {
                 MatMut::new(&mut tiled_y, conv.pixels(), out_channels),
                 MatMut::new(&mut tiled_dx, conv.pixels(), in_channels),
             );
-            winograd(isa, tiling, &x, conv.filters(Weights::Plain(&w)), false, c, Epilogue::None);
-            winograd(isa, tiling, &dy, conv.filters(Weights::Plain(&w)).t(), true, a, Epilogue::None);
+            winograd(isa, tiling, &x, conv.filters(Weight::Plain(&w)), false, c, Epilogue::None);
+            winograd(isa, tiling, &dy, conv.filters(Weight::Plain(&w)).t(), true, a, Epilogue::None);
             for (tiled, expected) in [(&tiled_y, &y), (&tiled_dx, &dx)] {
                 let norm = expected.iter().map(|x| x * x).sum::<f32>().sqrt();
                 let error = tiled.iter().zip(expected).map(|(a, b)| (a - b).powi(2)).sum::<f32>().sqrt();
@@ -128,7 +128,7 @@ fn tiles_have_the_same_bits_on_any_number_of_threads() {
         let mut y = vec![f32::NAN; dy.len()];
         let c = MatMut::new(&mut y, conv.pixels(), conv.out_channels);
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        pool.install(|| winograd(Isa::best(), tiling, &x, conv.filters(Weights::Plain(&w)), false, c, Epilogue::None));
+        pool.install(|| winograd(Isa::best(), tiling, &x, conv.filters(Weight::Plain(&w)), false, c, Epilogue::None));
         y.into_iter().map(f32::to_bits).collect::<Vec<_>>()
     });
     assert!(one == two && one == five);
@@ -148,7 +148,7 @@ fn tiles_meet_the_epilogue_once() {
     filter(
         Isa::best(),
         conv.patches(&x),
-        conv.filters(Weights::Plain(&w)),
+        conv.filters(Weight::Plain(&w)),
         MatMut::new(&mut plain, rows, cols),
         epilogue(),
     );
@@ -157,7 +157,7 @@ fn tiles_meet_the_epilogue_once() {
         Isa::best(),
         tiling,
         &x,
-        conv.filters(Weights::Plain(&w)),
+        conv.filters(Weight::Plain(&w)),
         false,
         MatMut::new(&mut tiled, rows, cols),
         epilogue(),
@@ -184,7 +184,7 @@ fn the_epilogue_sees_whole_sums() {
         crate::gemm::naive(1.0, nothing.0, nothing.1, 1.0, c, epilogue());
         for isa in Isa::available() {
             let mut y = vec![f32::NAN; dy.len()];
-            forward_on(isa, &conv, &x, Weights::Plain(&w), &mut y, epilogue());
+            forward_on(isa, &conv, &x, Weight::Plain(&w), &mut y, epilogue());
             assert_same("y", isa, &conv, &sums(&conv, y), &expected);
         }
     }
@@ -204,7 +204,7 @@ fn laid_out_weights_are_the_same_weights() {
             naive::forward(&conv, &x, &w, &mut expected);
             let mut panels = w.clone();
             Panels::lay_out_filters(&mut panels, out_channels, in_channels, conv.taps());
-            let panels = Weights::Panels(Panels::new(&panels, out_channels, in_channels * conv.taps()));
+            let panels = Weight::Panels(Panels::new(&panels, out_channels, in_channels * conv.taps()));
             for isa in Isa::available() {
                 let mut y = vec![f32::NAN; dy.len()];
                 forward_on(isa, &conv, &x, panels, &mut y, Epilogue::None);
@@ -219,7 +219,7 @@ fn laid_out_weights_are_the_same_weights() {
 fn laid_out_weights_of_another_shape_panic() {
     let conv = Conv { pictures: 1, height: 2, width: 2, in_channels: 64, out_channels: 32, kernel: 3, stride: 1 };
     let weights = vec![0.0; 64 * 32 * 9];
-    let panels = Weights::Panels(Panels::new(&weights, 64, 32 * 9));
+    let panels = Weight::Panels(Panels::new(&weights, 64, 32 * 9));
     forward(&conv, &[0.0; 256], panels, &mut [0.0; 128], Epilogue::None);
 }
 
@@ -230,9 +230,9 @@ fn laid_out_weights_give_tiles_the_same_bits() {
     let Data { x, w, dy } = Data::of(&conv);
     let mut panels = w.clone();
     Panels::lay_out_filters(&mut panels, conv.out_channels, conv.in_channels, conv.taps());
-    let panels = Weights::Panels(Panels::new(&panels, conv.out_channels, conv.in_channels * conv.taps()));
+    let panels = Weight::Panels(Panels::new(&panels, conv.out_channels, conv.in_channels * conv.taps()));
     for isa in Isa::available() {
-        let [plain, laid_out] = [Weights::Plain(&w), panels].map(|weights| {
+        let [plain, laid_out] = [Weight::Plain(&w), panels].map(|weights| {
             let mut y = vec![f32::NAN; dy.len()];
             let c = MatMut::new(&mut y, conv.pixels(), conv.out_channels);
             winograd(isa, tiling, &x, conv.filters(weights), false, c, Epilogue::None);
@@ -274,7 +274,7 @@ fn backward_weights_adds_the_definition() {
 fn no_pictures_give_no_gradient() {
     let conv = Conv { pictures: 0, height: 4, width: 4, in_channels: 3, out_channels: 2, kernel: 3, stride: 2 };
     let mut dw = vec![1.0; 2 * 3 * 9];
-    forward(&conv, &[], Weights::Plain(&dw.clone()), &mut [], Epilogue::None);
+    forward(&conv, &[], Weight::Plain(&dw.clone()), &mut [], Epilogue::None);
     backward_inputs(&conv, &dw.clone(), &[], &mut []);
     backward_weights(&conv, &[], &[], &mut dw);
     assert!(dw.iter().all(|&dw| dw == 1.0));
@@ -284,5 +284,5 @@ fn no_pictures_give_no_gradient() {
 #[should_panic(expected = "elements of x, w and y")]
 fn lengths_that_disagree_panic() {
     let conv = Conv { pictures: 1, height: 4, width: 4, in_channels: 3, out_channels: 2, kernel: 3, stride: 1 };
-    forward(&conv, &[0.0; 48], Weights::Plain(&[0.0; 53]), &mut [0.0; 32], Epilogue::None);
+    forward(&conv, &[0.0; 48], Weight::Plain(&[0.0; 53]), &mut [0.0; 32], Epilogue::None);
 }

@@ -2,34 +2,15 @@
 
 use super::blocked::pieces;
 use super::pack::{load, transpose};
-use super::panels::Panels;
+use super::panels::Weight;
 use super::patches::{TAPS, blocks, step};
 use super::source::Source;
 use super::vector::Vector;
 
-/// The weights of a convolution.
-#[derive(Clone, Copy, Debug)]
-pub enum Weights<'a> {
-    /// (O, I, k, k), as in a checkpoint.
-    Plain(&'a [f32]),
-    /// The same, [laid out](Panels::lay_out_filters).
-    Panels(Panels<'a>),
-}
-
-impl Weights<'_> {
-    /// How many numbers they are.
-    pub(crate) fn len(&self) -> usize {
-        match self {
-            Weights::Plain(data) => data.len(),
-            Weights::Panels(panels) => panels.dim().0 * panels.dim().1,
-        }
-    }
-}
-
 /// The weights of a convolution as an operand; K as for [`Patches`](super::patches::Patches).
 #[derive(Clone, Copy)]
 pub(crate) struct Filters<'a> {
-    weights: Weights<'a>,
+    weights: Weight<'a>,
     taps: usize,
     lanes: usize,
     channels: usize,
@@ -41,8 +22,8 @@ pub(crate) struct Filters<'a> {
 impl<'a> Filters<'a> {
     /// Lanes are the outputs, channels the inputs.
     #[track_caller]
-    pub fn new(weights: Weights<'a>, (outputs, inputs): (usize, usize), taps: usize) -> Self {
-        if let Weights::Panels(panels) = weights {
+    pub fn new(weights: Weight<'a>, (outputs, inputs): (usize, usize), taps: usize) -> Self {
+        if let Weight::Panels(panels) = weights {
             assert_eq!(panels.dim(), (inputs * taps, outputs), "convolution: shape of the laid-out weights");
         }
         let (lane_stride, channel_stride) = (inputs * taps, taps);
@@ -51,7 +32,7 @@ impl<'a> Filters<'a> {
 
     /// Lanes and channels exchanged, of plain weights only.
     pub fn t(self) -> Self {
-        assert!(matches!(self.weights, Weights::Plain(_)), "laid-out weights have no transpose");
+        assert!(matches!(self.weights, Weight::Plain(_)), "laid-out weights have no transpose");
         let Filters { lanes, lane_stride, channels, channel_stride, .. } = self;
         Filters { lanes: channels, lane_stride: channel_stride, channels: lanes, channel_stride: lane_stride, ..self }
     }
@@ -75,8 +56,8 @@ impl<'a> Filters<'a> {
 
     pub(super) fn source(self) -> Source<'a> {
         match self.weights {
-            Weights::Plain(_) => Source::Filters(self),
-            Weights::Panels(panels) => Source::Panels(panels),
+            Weight::Plain(_) => Source::Filters(self),
+            Weight::Panels(panels) => Source::Panels(panels),
         }
     }
 
@@ -87,13 +68,13 @@ impl<'a> Filters<'a> {
         let mut taps = [[0.0; L]; TAPS];
         for (t, tap) in taps.iter_mut().enumerate().take(self.taps) {
             match self.weights {
-                Weights::Plain(data) => {
+                Weight::Plain(data) => {
                     let start = first * self.lane_stride + channel * self.channel_stride + t;
                     for (l, x) in tap.iter_mut().enumerate().take(lanes) {
                         *x = data[start + l * self.lane_stride];
                     }
                 }
-                Weights::Panels(panels) => {
+                Weight::Panels(panels) => {
                     let row = panels.panel(first, step(self.taps, self.channels, channel, t));
                     tap[..lanes].copy_from_slice(&row.data[..lanes]);
                 }
@@ -115,7 +96,7 @@ impl<'a> Filters<'a> {
         unit: usize,
         dst: &mut [f32],
     ) {
-        let Weights::Plain(data) = self.weights else { unreachable!("panels are never packed again") };
+        let Weight::Plain(data) = self.weights else { unreachable!("panels are never packed again") };
         assert!(data.len() == self.lanes * self.channels * self.taps);
         assert!(first + lanes <= self.lanes && k + depth <= self.size() && unit.is_multiple_of(L));
         assert!(dst.len() == lanes.next_multiple_of(unit) * depth);

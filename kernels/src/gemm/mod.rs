@@ -22,11 +22,10 @@ mod winograd;
 
 pub use backend::Backend;
 pub(crate) use filters::Filters;
-pub use filters::Weights;
 pub(crate) use gathered::{filter, patch_gradient};
 pub use naive::naive;
 pub(crate) use pack::Kept;
-pub use panels::{Panels, gemm_panels, gemm_panels_on};
+pub use panels::{Panels, Weight, gemm_panels, gemm_panels_on};
 pub(crate) use patches::Patches;
 pub(crate) use winograd::{Tiling, winograd};
 

@@ -14,7 +14,66 @@ use rayon::prelude::*;
 /// does not depend on the instruction set.
 pub(super) const WIDTH: usize = 32;
 
-/// Wᵀ (K, N) for weights W (N, K), in panels of 32 columns, one behind the other, each row by row.
+/// The weights W (O, I) of a product x Wᵀ, or (O, I, k, k) of a convolution.
+#[derive(Clone, Copy, Debug)]
+pub enum Weight<'a> {
+    /// Row by row, as in a checkpoint.
+    Plain(&'a [f32]),
+    /// [Laid out](Panels::lay_out_filters) for the micro-kernel.
+    Panels(Panels<'a>),
+}
+
+impl<'a> Weight<'a> {
+    /// How many numbers they are.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Weight::Plain(data) => data.len(),
+            Weight::Panels(panels) => panels.rows * panels.cols,
+        }
+    }
+
+    /// The numbers in the order of a checkpoint.
+    ///
+    /// # Panics
+    /// If they are laid out in panels: those can only be multiplied with, or be looked up by [`row`](Self::row).
+    #[track_caller]
+    pub fn rows(self) -> &'a [f32] {
+        match self {
+            Weight::Plain(data) => data,
+            Weight::Panels(panels) => panic!("weights {:?} in panels have no rows to read", (panels.cols, panels.rows)),
+        }
+    }
+
+    /// Writes row `i` of W (O, I) to `out` (I).
+    #[track_caller]
+    pub fn row(self, i: usize, out: &mut [f32]) {
+        match self {
+            Weight::Plain(data) => out.copy_from_slice(&data[i * out.len()..][..out.len()]),
+            Weight::Panels(panels) => panels.column(i, out),
+        }
+    }
+
+    /// The first `n` numbers of W (O, I), whole rows, and the others.
+    ///
+    /// # Panics
+    /// If a panel would have to be cut.
+    #[track_caller]
+    pub fn split_at(self, n: usize) -> (Self, Self) {
+        match self {
+            Weight::Plain(data) => {
+                let (head, tail) = data.split_at(n);
+                (Weight::Plain(head), Weight::Plain(tail))
+            }
+            Weight::Panels(panels) => {
+                let (head, tail) = panels.split_at(n / panels.rows);
+                (Weight::Panels(head), Weight::Panels(tail))
+            }
+        }
+    }
+}
+
+/// Wᵀ (K, N) for weights W (N, K), in panels of 32 columns, one behind the other, each row by row. The last panel is
+/// filled up to its full width.
 #[derive(Clone, Copy, Debug)]
 pub struct Panels<'a> {
     data: &'a [f32],
@@ -30,6 +89,11 @@ impl<'a> Panels<'a> {
         outputs.is_multiple_of(WIDTH)
     }
 
+    /// Floats that W (`outputs`, `inputs`) takes once it is laid out.
+    pub fn size(outputs: usize, inputs: usize) -> usize {
+        outputs.next_multiple_of(WIDTH) * inputs
+    }
+
     /// Wᵀ, from what [`lay_out`](Self::lay_out) made of W (`outputs`, `inputs`).
     #[track_caller]
     pub fn new(data: &'a [f32], outputs: usize, inputs: usize) -> Self {
@@ -43,7 +107,7 @@ impl<'a> Panels<'a> {
         Panels { data, rows, cols, stride }
     }
 
-    /// Lays out W, row-major (`outputs`, `inputs`), where it is.
+    /// Lays out W, row-major (`outputs`, `inputs`), where it is: in the first of [`size`](Self::size) floats.
     #[track_caller]
     pub fn lay_out(weights: &mut [f32], outputs: usize, inputs: usize) {
         Panels::lay_out_filters(weights, outputs, inputs, 1);
@@ -54,6 +118,7 @@ impl<'a> Panels<'a> {
     pub fn lay_out_filters(weights: &mut [f32], outputs: usize, channels: usize, taps: usize) {
         let inputs = channels * taps;
         check(weights.len(), outputs, inputs);
+        weights[outputs * inputs..].fill(0.0);
         // The rows of W that become a panel take its place.
         weights.par_chunks_exact_mut((WIDTH * inputs).max(1)).for_each_init(Vec::new, |rows, panel| {
             rows.clear();
@@ -63,6 +128,22 @@ impl<'a> Panels<'a> {
                 panel[step(taps, channels, k / taps, k % taps)] = std::array::from_fn(|j| rows[j * inputs + k]);
             }
         });
+    }
+
+    /// Column `j`, which is a row of W.
+    #[track_caller]
+    fn column(&self, j: usize, out: &mut [f32]) {
+        assert!(j < self.cols && out.len() == self.rows, "row {j} of W {:?}", (self.cols, self.rows));
+        let column = self.panel(j, 0).data.iter().step_by(WIDTH);
+        out.iter_mut().zip(column).for_each(|(out, &x)| *out = x);
+    }
+
+    /// The first `cols` columns, which fill whole panels, and the others.
+    #[track_caller]
+    fn split_at(self, cols: usize) -> (Self, Self) {
+        assert!(Panels::fit(cols) && cols <= self.cols, "{cols} of {} columns in panels of {WIDTH}", self.cols);
+        let (head, tail) = self.data.split_at(cols / WIDTH * self.stride);
+        (Panels { data: head, cols, ..self }, Panels { data: tail, cols: self.cols - cols, ..self })
     }
 
     /// (K, N)
@@ -84,7 +165,7 @@ impl<'a> Panels<'a> {
 #[track_caller]
 fn check(len: usize, outputs: usize, inputs: usize) {
     assert!(
-        Panels::fit(outputs) && len == outputs * inputs,
+        len == Panels::size(outputs, inputs),
         "{outputs}×{inputs} weights in panels of {WIDTH} columns: {len} elements"
     );
 }

@@ -293,19 +293,59 @@ fn overlapping_rows_of_c_panic() {
 
 #[test]
 fn laid_out_weights() {
-    // M on both sides of what makes a product flat, K on both sides of one piece of it.
-    for shape @ (_, n, k) in [(1, 32, 5), (10, 96, 770), (14, 64, 1), (17, 32, 64), (50, 160, 400), (1030, 64, 33)] {
+    // M on both sides of what makes a product flat, K on both sides of one piece of it, N of whole panels or not.
+    const SHAPES: [(usize, usize, usize); 9] = [
+        (1, 32, 5),
+        (10, 96, 770),
+        (14, 64, 1),
+        (17, 32, 64),
+        (50, 160, 400),
+        (1030, 64, 33),
+        (1, 30, 7),
+        (20, 75, 400),
+        (1030, 33, 5),
+    ];
+    for shape @ (_, n, k) in SHAPES {
         for (a, last) in [(Layout::Rows, Last::Residual(Layout::Rows)), (Layout::Sparse, Last::Save)] {
             let case = Case { shape, a, b: Layout::Rows, alpha: 1.0, beta: 0.0, last };
             for isa in Isa::available() {
                 case.check(&|_, a, b, _, c, epilogue| {
                     let mut weights: Vec<f32> = (0..n * k).map(|i| b.data[i % k * b.row_stride + i / k]).collect();
+                    weights.resize(Panels::size(n, k), f32::NAN);
                     Panels::lay_out(&mut weights, n, k);
                     gemm_panels_on(isa, a, Panels::new(&weights, n, k), c, epilogue);
                 });
             }
         }
     }
+}
+
+#[test]
+fn weights_are_looked_up_and_cut_in_either_layout() {
+    let (outputs, inputs) = (70, 5);
+    let rows: Vec<f32> = (0u16..350).map(f32::from).collect();
+    let mut panels = rows.clone();
+    panels.resize(Panels::size(outputs, inputs), f32::NAN);
+    Panels::lay_out(&mut panels, outputs, inputs);
+    for weight in [Weight::Plain(&rows), Weight::Panels(Panels::new(&panels, outputs, inputs))] {
+        let (head, tail) = weight.split_at(64 * inputs);
+        for (i, expected) in rows.chunks(inputs).enumerate() {
+            let mut out = [[f32::NAN; 5]; 2];
+            weight.row(i, &mut out[0]);
+            if i < 64 {
+                head.row(i, &mut out[1])
+            } else {
+                tail.row(i - 64, &mut out[1])
+            }
+            assert!(out.iter().all(|out| out == expected), "{i}: {out:?}");
+        }
+    }
+}
+
+#[test]
+#[should_panic(expected = "33 of 64 columns in panels of 32")]
+fn panels_are_not_cut() {
+    Weight::Panels(Panels::new(&[0.0; 256], 64, 4)).split_at(33 * 4);
 }
 
 #[test]

@@ -215,12 +215,13 @@ impl Timer {
         forget_peak_memory();
         match work {
             Work::EncodeImage => {
-                let model = Model::new(config.clone(), 0).laid_out();
-                self.repeat(|| check(model.encode_images(inputs.images.view(), &mut buffers).view()))
+                let (weights, shape) = (Model::new(config.clone(), 0).params.into_weights(), config.vision());
+                let images = inputs.images.view();
+                self.repeat(|| check(buffers.encode_images(&weights.view().visual, &shape, images).view()))
             }
             Work::EncodeText => {
-                let model = Model::new(config.clone(), 0).laid_out();
-                self.repeat(|| check(model.encode_texts(inputs.captions(), &mut buffers).view()))
+                let (weights, shape) = (Model::new(config.clone(), 0).params.into_weights(), config.text());
+                self.repeat(|| check(buffers.encode_texts(&weights.view().text, &shape, inputs.captions()).view()))
             }
             Work::TrainStep => {
                 let mut trainer = Trainer::new(Model::new(config.clone(), 0), Hyper::of(config));

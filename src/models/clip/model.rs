@@ -5,8 +5,9 @@ use crate::models::clip::Config;
 use crate::models::clip::text::{self, Captions, Text};
 use crate::models::clip::visual::{self, Visual};
 use crate::models::{Keep, Mode, Workspace};
-use crate::params::{Init, Params, Spec, Values};
+use crate::params::{Init, Params, Spec};
 use crate::tree::{Arena, tree};
+use crate::weights::Read;
 use kernels::in_pool;
 use ndarray::{Array2, ArrayView2};
 
@@ -50,12 +51,6 @@ impl Model {
         Model { config, params }
     }
 
-    /// The same model for inference alone, see [`Params::laid_out`].
-    #[must_use]
-    pub fn laid_out(self) -> Self {
-        Model { params: self.params.laid_out(), ..self }
-    }
-
     /// Unit-length embeddings (B,e) of normalised pictures (B,3S²).
     pub fn encode_images(&self, images: ArrayView2<f32>, buffers: &mut Inference) -> Array2<f32> {
         buffers.encode_images(&self.params.view().visual, &self.config.vision(), images)
@@ -69,7 +64,12 @@ impl Model {
 
 impl Inference {
     /// Unit-length embeddings (B,e) of normalised pictures (B,3S²), by an image tower alone.
-    pub fn encode_images(&mut self, p: &Visual<Values>, shape: &visual::Shape, images: ArrayView2<f32>) -> Array2<f32> {
+    pub fn encode_images(
+        &mut self,
+        p: &Visual<impl Read>,
+        shape: &visual::Shape,
+        images: ArrayView2<f32>,
+    ) -> Array2<f32> {
         let mut features = Array2::zeros((images.nrows(), shape.embed_dim()));
         let Inference { workspace, scratch } = self;
         in_pool(|| {
@@ -79,7 +79,7 @@ impl Inference {
     }
 
     /// Unit-length embeddings (B,e) of tokenised captions, by a text tower alone.
-    pub fn encode_texts(&mut self, p: &Text<Values>, shape: &text::Shape, captions: Captions) -> Array2<f32> {
+    pub fn encode_texts(&mut self, p: &Text<impl Read>, shape: &text::Shape, captions: Captions) -> Array2<f32> {
         let mut features = Array2::zeros((captions.len(), shape.embed_dim));
         let Inference { workspace, scratch } = self;
         in_pool(|| {

@@ -9,8 +9,9 @@ use crate::layers::patch_embed::CHANNELS;
 use crate::layers::stem::{self, InferScratch as StemInferScratch, Saved as StemSaved, Scratch as StemScratch, Stem};
 use crate::layers::{Dim4, pictures, pictures_mut};
 use crate::models::{Keep, Mode, Workspace};
-use crate::params::{Spec, Values};
+use crate::params::Spec;
 use crate::tree::{Arena, Dim, tree};
+use crate::weights::Read;
 use ndarray::{ArrayView2, ArrayView4, ArrayViewMut2, ArrayViewMut4, Axis};
 
 tree! {
@@ -174,7 +175,7 @@ impl<T> ResNet<T> {
 /// In training BatchNorm takes the statistics of these pictures, in inference the running ones.
 #[track_caller]
 pub fn forward(
-    p: &ResNet<Values>,
+    p: &ResNet<impl Read>,
     shape: &Shape,
     images: ArrayView2<f32>,
     mode: Mode,
@@ -190,7 +191,7 @@ pub fn forward(
 }
 
 fn train(
-    p: &ResNet<Values>,
+    p: &ResNet<impl Read>,
     shape: &Shape,
     images: ArrayView2<f32>,
     keep: Keep,
@@ -248,7 +249,7 @@ fn last_output<'a>(xs: &'a [ArrayViewMut2<f32>], dims: &[Dim4]) -> ArrayView4<'a
 
 /// Group after group of pictures, which do not depend on each other now.
 fn infer(
-    p: &ResNet<Values>,
+    p: &ResNet<impl Read>,
     shape: &Shape,
     images: ArrayView2<f32>,
     mut features: ArrayViewMut2<f32>,
@@ -263,7 +264,7 @@ fn infer(
 }
 
 fn infer_group(
-    p: &ResNet<Values>,
+    p: &ResNet<impl Read>,
     shape: &Shape,
     images: ArrayView2<f32>,
     features: ArrayViewMut2<f32>,
@@ -284,7 +285,7 @@ fn infer_group(
 /// the last [`forward`] with [`Mode::Training`] and [`Keep::All`] left in `workspace`, which is used up.
 #[track_caller]
 pub fn backward(
-    p: &ResNet<Values>,
+    p: &ResNet<&[f32]>,
     shape: &Shape,
     images: ArrayView2<f32>,
     dfeatures: ArrayView2<f32>,

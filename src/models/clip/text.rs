@@ -10,8 +10,9 @@ use crate::layers::sequences::{Pool, Sequences};
 use crate::layers::token_embed;
 use crate::models::tower::{self, Saved as TowerSaved, Scratch as TowerScratch, Tower, TowerMut, Transformer};
 use crate::models::{Keep, Workspace};
-use crate::params::{Init, Spec, Values};
+use crate::params::{Init, Spec};
 use crate::tree::{Arena, tree};
+use crate::weights::Read;
 use kernels::in_pool;
 use ndarray::{Array2, ArrayView2, ArrayViewMut2};
 
@@ -124,7 +125,7 @@ impl<T> Text<T> {
 /// features (B,e), not normalised.
 #[track_caller]
 pub fn forward(
-    p: &Text<Values>,
+    p: &Text<impl Read>,
     shape: &Shape,
     captions: Captions,
     keep: Keep,
@@ -147,7 +148,7 @@ pub fn forward(
 /// `workspace`.
 #[track_caller]
 pub fn backward(
-    p: &Text<Values>,
+    p: &Text<&[f32]>,
     shape: &Shape,
     captions: Captions,
     dfeatures: ArrayView2<f32>,
@@ -167,12 +168,12 @@ pub fn backward(
 /// All hidden states: the embedded rows, then every block's output, then the last one after `ln_final`; each (Σ
 /// lengths, d), rows as in `captions`. The last but two is what Stable Diffusion 2 and XL read.
 #[track_caller]
-pub fn hidden_states(p: &Text<Values>, shape: &Shape, captions: Captions) -> Vec<Array2<f32>> {
+pub fn hidden_states(p: &Text<impl Read>, shape: &Shape, captions: Captions) -> Vec<Array2<f32>> {
     shape.check(&captions);
     in_pool(|| states(p, shape, captions))
 }
 
-fn states(p: &Text<Values>, shape: &Shape, captions: Captions) -> Vec<Array2<f32>> {
+fn states(p: &Text<impl Read>, shape: &Shape, captions: Captions) -> Vec<Array2<f32>> {
     let mut sequences = Sequences::default();
     sequences.fill(captions.own_offsets(), Pool::Last);
     let rows = sequences.rows();
@@ -196,7 +197,7 @@ fn states(p: &Text<Values>, shape: &Shape, captions: Captions) -> Vec<Array2<f32
 
 /// `ln_final` of hidden states (N, d): Stable Diffusion 2 reads the last but one through it.
 #[track_caller]
-pub fn final_norm(p: &Text<Values>, states: ArrayView2<f32>) -> Array2<f32> {
+pub fn final_norm(p: &Text<impl Read>, states: ArrayView2<f32>) -> Array2<f32> {
     let mut normed = Array2::zeros(states.raw_dim());
     let mut stats = Arena::default();
     let stats = &mut stats.carve(&NormSaved::dims(states.nrows()));

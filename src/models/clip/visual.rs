@@ -3,11 +3,13 @@
 use crate::models::clip::resnet::{self, ResNet};
 use crate::models::clip::vit::{self, Vit};
 use crate::models::{Keep, Mode, Workspace};
-use crate::params::{Spec, Values};
+use crate::params::Spec;
 use crate::tree::{Arena, Path, Tree};
+use crate::weights::Read;
 use ndarray::{ArrayView2, ArrayViewMut2};
 
 /// Either tree; its own fields stand at this level.
+#[derive(Clone, Debug)]
 pub enum Visual<T> {
     Vit(Vit<T>),
     ResNet(ResNet<T>),
@@ -62,7 +64,7 @@ impl Shape {
 /// mean over its deviation.
 #[track_caller]
 pub fn forward(
-    p: &Visual<Values>,
+    p: &Visual<impl Read>,
     shape: &Shape,
     images: ArrayView2<f32>,
     mode: Mode,
@@ -86,7 +88,7 @@ pub fn forward(
 /// left in `workspace`, which is used up.
 #[track_caller]
 pub fn backward(
-    p: &Visual<Values>,
+    p: &Visual<&[f32]>,
     shape: &Shape,
     images: ArrayView2<f32>,
     dfeatures: ArrayView2<f32>,

@@ -8,8 +8,9 @@ use crate::layers::patch_embed::{self, CHANNELS, Grid, PatchEmbed, Scratch as Pa
 use crate::layers::sequences::Pool;
 use crate::models::tower::{self, Saved as TowerSaved, Scratch as TowerScratch, Tower, TowerMut, Transformer};
 use crate::models::{Keep, Workspace};
-use crate::params::{Init, Spec, Values};
+use crate::params::{Init, Spec};
 use crate::tree::{Arena, Dim, tree};
+use crate::weights::Read;
 use kernels::Write;
 use ndarray::{ArrayView2, ArrayViewMut2};
 
@@ -96,7 +97,7 @@ impl<T> Vit<T> {
 /// mean over its deviation.
 #[track_caller]
 pub fn forward(
-    p: &Vit<Values>,
+    p: &Vit<impl Read>,
     shape: &Shape,
     images: ArrayView2<f32>,
     keep: Keep,
@@ -118,7 +119,7 @@ pub fn forward(
 /// `workspace`.
 #[track_caller]
 pub fn backward(
-    p: &Vit<Values>,
+    p: &Vit<&[f32]>,
     shape: &Shape,
     images: ArrayView2<f32>,
     dfeatures: ArrayView2<f32>,

@@ -1,0 +1,229 @@
+//! Weights: what inference reads, made once from [parameters](crate::params) and never changed.
+//!
+//! A product reads its weights fastest in an order of its own, and inference could do with fewer bits of them; training
+//! and checkpoints need them as they are. So the two are two types: [`Params`], whose leaves are `&[f32]`, and [`Weights`],
+//! whose leaves are [`Weight`]s. Forward passes [`Read`] either; backward passes take `&[f32]` alone. A wrong use does not
+//! compile:
+//!
+//! ```
+//! # use clip::layers::linear::{self, Linear, default_init};
+//! # use clip::params::Params;
+//! # use ndarray::Array2;
+//! let params = Params::init(Linear::spec(64, 32, default_init(64), default_init(64)), 0);
+//! let weights = params.clone().into_weights();
+//! # let (x, mut y) = (Array2::zeros((1, 64)), Array2::zeros((1, 32)));
+//! # let (dy, mut dx, mut dw, mut db) = (y.clone(), x.clone(), vec![0.0; 64 * 32], vec![0.0; 32]);
+//! # let g = &mut Linear { weight: &mut dw[..], bias: &mut db[..] };
+//! linear::forward(&params.view(), x.view(), y.view_mut());
+//! linear::forward(&weights.view(), x.view(), y.view_mut());
+//! linear::backward(&params.view(), x.view(), dy.view(), dx.view_mut(), g);
+//! ```
+//! ```compile_fail,E0308
+//! # use clip::layers::linear::{self, Linear, default_init};
+//! # use clip::params::Params;
+//! # use ndarray::Array2;
+//! # let weights = Params::init(Linear::spec(64, 32, default_init(64), default_init(64)), 0).into_weights();
+//! # let (x, dy, mut dx) = (Array2::zeros((1, 64)), Array2::zeros((1, 32)), Array2::zeros((1, 64)));
+//! # let (mut dw, mut db) = (vec![0.0; 64 * 32], vec![0.0; 32]);
+//! # let g = &mut Linear { weight: &mut dw[..], bias: &mut db[..] };
+//! linear::backward(&weights.view(), x.view(), dy.view(), dx.view_mut(), g);
+//! ```
+//! ```compile_fail,E0599
+//! # use clip::{layers::linear::{Linear, default_init}, params::Params, tree::Path};
+//! # let weights = Params::init(Linear::spec(64, 32, default_init(64), default_init(64)), 0).into_weights();
+//! weights.named(&Path::ROOT); // what a checkpoint is written from
+//! ```
+
+use crate::params::{Layout, Params, Spec, map_ranges};
+use crate::tree::{Path, Tree};
+use kernels::gemm::{Backend, Panels};
+use kernels::memory::Floats;
+use std::ops::Range;
+
+pub use kernels::gemm::Weight;
+
+/// A leaf as a forward pass reads it: a trained parameter or an inference weight.
+pub trait Read: Copy + Sync {
+    /// As a product takes it.
+    fn weight(&self) -> Weight<'_>;
+
+    /// The first `n` numbers and the others; of W (O,I), whole rows.
+    #[track_caller]
+    fn cut(self, n: usize) -> (Self, Self);
+
+    /// The numbers in the order of the checkpoint.
+    ///
+    /// # Panics
+    /// If they are laid out for products, which [`Layout::Rows`] never are.
+    #[track_caller]
+    fn rows(&self) -> &[f32] {
+        self.weight().rows()
+    }
+}
+
+impl Read for &[f32] {
+    fn weight(&self) -> Weight<'_> {
+        Weight::Plain(self)
+    }
+
+    #[track_caller]
+    fn cut(self, n: usize) -> (Self, Self) {
+        self.split_at(n)
+    }
+}
+
+impl Read for Weight<'_> {
+    fn weight(&self) -> Weight<'_> {
+        *self
+    }
+
+    #[track_caller]
+    fn cut(self, n: usize) -> (Self, Self) {
+        self.split_at(n)
+    }
+}
+
+/// A tree of weights, all in one block of memory: a single picture reads each of them once, and in large pages they are
+/// found sooner.
+#[derive(Clone, Debug)]
+pub struct Weights<T> {
+    leaves: T,
+    memory: Floats,
+}
+
+/// Where a leaf's numbers are in the block, and in which form.
+#[derive(Clone, Debug)]
+pub struct Stored {
+    range: Range<usize>,
+    form: Form,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Form {
+    Plain,
+    Panels { outputs: usize, inputs: usize },
+}
+
+impl Form {
+    /// The form that this leaf's layer can read and the machine reads fastest.
+    fn of(spec: &Spec) -> Form {
+        let (outputs, inputs) = match spec.shape[..] {
+            [outputs, ref rest @ ..] => (outputs, rest.iter().product()),
+            [] => (1, 1),
+        };
+        let in_panels = match spec.layout {
+            Layout::Rows => false,
+            Layout::Linear | Layout::Filters { .. } => Panels::fit(outputs),
+            Layout::Table => true,
+        };
+        if in_panels && Backend::chosen() == Backend::Simd { Form::Panels { outputs, inputs } } else { Form::Plain }
+    }
+
+    /// Floats that the leaf takes.
+    fn size(self, spec: &Spec) -> usize {
+        match self {
+            Form::Plain => spec.size(),
+            Form::Panels { outputs, inputs } => Panels::size(outputs, inputs),
+        }
+    }
+
+    /// Brings what `data` begins with, the leaf's rows, into this form.
+    fn lay_out(self, spec: &Spec, data: &mut [f32]) {
+        if let Form::Panels { outputs, inputs } = self {
+            let taps = if let Layout::Filters { taps } = spec.layout { taps } else { 1 };
+            Panels::lay_out_filters(data, outputs, inputs / taps, taps);
+        }
+    }
+}
+
+impl<T: Tree<Leaf = Stored>> Weights<T> {
+    /// What forward passes read.
+    pub fn view(&self) -> T::Of<Weight<'_>> {
+        self.leaves.map(&Path::ROOT, &mut |_, leaf| {
+            let data = &self.memory[leaf.range.clone()];
+            match leaf.form {
+                Form::Plain => Weight::Plain(data),
+                Form::Panels { outputs, inputs } => Weight::Panels(Panels::new(data, outputs, inputs)),
+            }
+        })
+    }
+}
+
+impl<S: Tree<Leaf = Spec>> Params<S> {
+    /// For inference: weights that products take are laid out as these read them fastest. They take the place of the
+    /// parameters, unless a leaf of them is longer: then all are copied.
+    #[must_use]
+    pub fn into_weights(self) -> Weights<S::Of<Stored>> {
+        let Params { spec, flat } = self;
+        let mut len = 0;
+        spec.map(&Path::ROOT, &mut |_, spec| len += Form::of(spec).size(spec));
+        let (shorter, mut memory) = if len > flat.len() { (Some(flat), Floats::zeros(len)) } else { (None, flat) };
+        let mut end = 0;
+        let leaves = map_ranges(&spec, &Path::ROOT, |_, spec, mut range| {
+            let form = Form::of(spec);
+            if let Some(flat) = &shorter {
+                memory[end..][..range.len()].copy_from_slice(&flat[range]);
+                range = end..end + form.size(spec);
+                end = range.end;
+            }
+            form.lay_out(spec, &mut memory[range.clone()]);
+            Stored { range, form }
+        });
+        Weights { leaves, memory }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layers::linear::{self, Linear};
+    use crate::params::Init;
+    use crate::tree::tree;
+    use ndarray::Array2;
+
+    tree!(Tied { gain, table, bias, last: Linear });
+
+    const WIDTH: usize = 6;
+
+    fn params(rows: usize) -> Params<Tied<Spec>> {
+        let init = Init::Normal(1.0);
+        let spec = Tied {
+            gain: Spec::buffer(&[3], init, crate::params::Role::Statistic),
+            table: Spec::table(rows, WIDTH, init),
+            bias: Spec::new(&[rows], init),
+            last: Linear::spec(WIDTH, 64, init, init),
+        };
+        Params::init(spec, 1)
+    }
+
+    #[test]
+    fn a_table_is_looked_up_and_multiplied_and_stored_once() {
+        for (rows, floats) in [(64, 0), (70, 26 * WIDTH)] {
+            let params = params(rows);
+            let (weights, params) = (params.clone().into_weights(), params.view());
+            let w = weights.view();
+            for (i, row) in params.table.chunks(WIDTH).enumerate() {
+                let mut out = [f32::NAN; WIDTH];
+                w.table.row(i, &mut out);
+                assert_eq!(out, row, "{i} of {rows}");
+            }
+            let x = Array2::from_shape_fn((5, WIDTH), |(i, j)| (i * j) as f32 - 3.0);
+            let (mut y, mut expected) = (Array2::zeros((5, rows)), Array2::zeros((5, rows)));
+            linear::forward(&Linear { weight: w.table, bias: w.bias }, x.view(), y.view_mut());
+            linear::forward(&Linear { weight: params.table, bias: params.bias }, x.view(), expected.view_mut());
+            assert!((y - expected).iter().all(|off| off.abs() < 1e-4), "{rows}");
+            assert_eq!((w.gain.rows(), w.bias.rows()), (params.gain, params.bias));
+            if Backend::chosen() == Backend::Simd {
+                let len = [params.gain, params.table, params.bias, params.last.weight, params.last.bias];
+                assert_eq!(weights.memory.len(), len.iter().map(|leaf| leaf.len()).sum::<usize>() + floats);
+            }
+        }
+    }
+
+    #[test]
+    fn whole_panels_take_the_place_of_the_parameters() {
+        let params = params(64);
+        let block = params.flat.as_ptr();
+        assert_eq!(params.into_weights().memory.as_ptr(), block);
+    }
+}
