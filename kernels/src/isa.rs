@@ -5,9 +5,13 @@
 
 use std::sync::OnceLock;
 
-/// Proof that this CPU has an instruction set: only [`Isa::available`] makes one.
+/// Proof that this CPU has AVX2 and FMA: only [`Isa::available`] makes one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Token(());
+pub struct Avx2(());
+
+/// Proof that this CPU has AVX-512 F, BW, DQ and VL: only [`Isa::available`] makes one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Avx512(());
 
 /// An instruction set that this CPU has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,9 +19,9 @@ pub enum Isa {
     /// Whatever the target guarantees: SSE2 on x86-64, NEON on aarch64.
     Portable,
     /// AVX2 and FMA.
-    Avx2(Token),
+    Avx2(Avx2),
     /// AVX-512 F, BW, DQ and VL.
-    Avx512(Token),
+    Avx512(Avx512),
 }
 
 impl Isa {
@@ -29,7 +33,7 @@ impl Isa {
         {
             let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
             if avx2 {
-                isas.push(Isa::Avx2(Token(())));
+                isas.push(Isa::Avx2(Avx2(())));
             }
             if avx2
                 && is_x86_feature_detected!("avx512f")
@@ -37,7 +41,7 @@ impl Isa {
                 && is_x86_feature_detected!("avx512dq")
                 && is_x86_feature_detected!("avx512vl")
             {
-                isas.push(Isa::Avx512(Token(())));
+                isas.push(Isa::Avx512(Avx512(())));
             }
         }
         isas
