@@ -3,9 +3,9 @@
 //!
 //! y\[p\] = Σₜ x\[kp + t\]/k², t over the k × k offsets, so dx\[kp + t\] = dy\[p\]/k², and 0 where no square is.
 
-use crate::Write;
 use crate::isa::{Isa, multiversion};
 use crate::parallel::{PIECE, Rows, RowsMut, for_pieces};
+use crate::write::Write;
 
 /// Pictures (N, H, W, C) and the edge k of the squares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,7 +131,7 @@ multiversion! {
 /// The definitions, in f64.
 pub mod naive {
     use super::Pool;
-    use crate::Write;
+    use crate::write::Write;
 
     /// The place in y of each place in x; none where no square is.
     fn places(pool: &Pool) -> impl Iterator<Item = Option<usize>> {

@@ -11,12 +11,12 @@ pub mod naive;
 mod tests;
 
 pub use crate::gemm::Weights;
-use crate::gemm::{Filters, Kept, Patches, Tiling, filter, gemm_on, gemm_panels_on, patch_gradient, winograd};
+use crate::gemm::{
+    Epilogue, Filters, Mat, MatMut, Patches, Tiling, filter, gemm_on, gemm_panels_on, patch_gradient, winograd,
+};
 use crate::isa::{Isa, multiversion};
-use crate::memory::Floats;
-use crate::{Epilogue, Mat, MatMut};
+use crate::scratch::{self, Scratch};
 use rayon::prelude::*;
-use std::cell::RefCell;
 
 /// A convolution with a square kernel, padded by half of it, of pictures (N, H, W, I) to (N, H′, W′, O). Its weights
 /// are (O, I, k, k).
@@ -158,7 +158,7 @@ pub fn backward_inputs_on(isa: Isa, conv: &Conv, w: &[f32], dy: &[f32], dx: &mut
         return gather(dy, dx);
     }
     let (inputs, outputs) = (dx.len() / conv.pictures.max(1), dy.len() / conv.pictures.max(1));
-    SPREAD.with(conv.height * conv.width * conv.out_channels, |spread| {
+    scratch::with(&SPREAD, conv.height * conv.width * conv.out_channels, |spread| {
         spread.fill(0.0);
         for (dx, dy) in dx.chunks_exact_mut(inputs).zip(dy.chunks_exact(outputs)) {
             spread_out(conv, dy, spread);
@@ -179,21 +179,18 @@ fn spread_out(conv: &Conv, dy: &[f32], spread: &mut [f32]) {
 }
 
 thread_local! {
-    static SPREAD_KEPT: RefCell<Vec<Floats>> = const { RefCell::new(Vec::new()) };
-    static PARTIAL_KEPT: RefCell<Vec<Floats>> = const { RefCell::new(Vec::new()) };
+    /// One picture of dy, spread out.
+    static SPREAD: Scratch = const { Scratch::new(0) };
+
+    /// The gradients of the weights, (O, taps, I), from some of the pixels each.
+    static PARTIALS: Scratch = const { Scratch::new(MAX_PARTIALS) };
 }
 
-/// One picture of dy, spread out.
-static SPREAD: Kept = Kept { size: 0, kept: &SPREAD_KEPT };
+/// Elements of all partial gradients together, if there is more than one: 4 MB, which L2 can hold.
+const MAX_PARTIALS: usize = 1 << 20;
 
-/// The gradients of the weights, (O, taps, I), from some of the pixels each.
-static PARTIAL: Kept = Kept { size: PARTIALS, kept: &PARTIAL_KEPT };
-
-/// Elements of all of them together, if they are not a single one: 4 MB, which L2 can hold.
-const PARTIALS: usize = 1 << 20;
-
-/// Fewest pixels worth a sum of their own.
-const PIXELS: usize = 1024;
+/// The fewest pixels that are worth a sum of their own.
+const MIN_PIXELS: usize = 1024;
 
 /// dw ← dw + Σ over pictures and pixels of dy ⊗ x
 #[track_caller]
@@ -212,11 +209,11 @@ pub fn backward_weights_on(isa: Isa, conv: &Conv, x: &[f32], dy: &[f32], dw: &mu
     if dw.is_empty() || pixels == 0 {
         return;
     }
-    let stretches = (PARTIALS / dw.len()).clamp(1, pixels.div_ceil(PIXELS));
+    let stretches = (MAX_PARTIALS / dw.len()).clamp(1, pixels.div_ceil(MIN_PIXELS));
     let stretch = pixels.div_ceil(stretches);
     let stretches = pixels.div_ceil(stretch);
     let few = stretches < 4 * rayon::current_num_threads();
-    PARTIAL.with(stretches * dw.len(), |partials| {
+    scratch::with(&PARTIALS, stretches * dw.len(), |partials| {
         partials.par_chunks_mut(dw.len()).zip(dy.par_chunks(stretch * outputs)).enumerate().for_each(
             |(s, (dw, dy))| {
                 let dy = Mat::new(dy, dy.len() / outputs, outputs);

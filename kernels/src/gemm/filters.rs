@@ -1,23 +1,21 @@
 //! The weights of a convolution as an operand.
 
-use super::blocked::pieces;
-use super::pack::{load, transpose};
+use super::blocking::{Span, pieces};
 use super::panels::Panels;
-use super::patches::{TAPS, blocks, step};
-use super::source::Source;
-use super::vector::Vector;
+use super::patches::{MAX_TAPS, blocks, step};
+use super::vector::{Vector, load, transpose};
 
 /// The weights of a convolution.
 #[derive(Clone, Copy, Debug)]
 pub enum Weights<'a> {
-    /// (O, I, k, k), as in a checkpoint.
+    /// The weights (O, I, k, k), as in a checkpoint.
     Plain(&'a [f32]),
-    /// The same, [laid out](Panels::lay_out_filters).
+    /// The same weights, [laid out](Panels::lay_out_filters).
     Panels(Panels<'a>),
 }
 
 impl Weights<'_> {
-    /// How many numbers they are.
+    /// How many weights there are.
     pub(crate) fn len(&self) -> usize {
         match self {
             Weights::Plain(data) => data.len(),
@@ -33,13 +31,14 @@ pub(crate) struct Filters<'a> {
     taps: usize,
     lanes: usize,
     channels: usize,
-    /// Of plain weights.
+    /// Elements from one lane of plain weights to the next.
     lane_stride: usize,
+    /// Elements from one channel of plain weights to the next.
     channel_stride: usize,
 }
 
 impl<'a> Filters<'a> {
-    /// Lanes are the outputs, channels the inputs.
+    /// The filters of a forward pass: lanes are the outputs, channels the inputs.
     #[track_caller]
     pub fn new(weights: Weights<'a>, (outputs, inputs): (usize, usize), taps: usize) -> Self {
         if let Weights::Panels(panels) = weights {
@@ -49,42 +48,46 @@ impl<'a> Filters<'a> {
         Filters { weights, taps, lanes: outputs, channels: inputs, lane_stride, channel_stride }
     }
 
-    /// Lanes and channels exchanged, of plain weights only.
+    /// Exchanges lanes and channels, of plain weights only.
     pub fn t(self) -> Self {
         assert!(matches!(self.weights, Weights::Plain(_)), "laid-out weights have no transpose");
         let Filters { lanes, lane_stride, channels, channel_stride, .. } = self;
         Filters { lanes: channels, lane_stride: channel_stride, channels: lanes, channel_stride: lane_stride, ..self }
     }
 
+    /// How many lanes there are.
     pub fn lanes(&self) -> usize {
         self.lanes
     }
 
+    /// How many channels there are.
     pub fn channels(&self) -> usize {
         self.channels
     }
 
+    /// How many taps a filter has.
     pub fn taps(&self) -> usize {
         self.taps
     }
 
-    /// Numbers that a lane has.
+    /// How many numbers a lane has.
     pub fn size(&self) -> usize {
         self.taps * self.channels
     }
 
-    pub(super) fn source(self) -> Source<'a> {
+    /// The weights, if they are laid out.
+    pub(super) fn laid_out(&self) -> Option<Panels<'a>> {
         match self.weights {
-            Weights::Plain(_) => Source::Filters(self),
-            Weights::Panels(panels) => Source::Panels(panels),
+            Weights::Plain(_) => None,
+            Weights::Panels(panels) => Some(panels),
         }
     }
 
     /// What `L` lanes from `first` on have for a channel at each tap; zero behind the last lane.
     #[inline(always)]
-    pub(super) fn at_taps<const L: usize>(&self, first: usize, channel: usize) -> [[f32; L]; TAPS] {
+    pub(super) fn at_taps<const L: usize>(&self, first: usize, channel: usize) -> [[f32; L]; MAX_TAPS] {
         let lanes = L.min(self.lanes.saturating_sub(first));
-        let mut taps = [[0.0; L]; TAPS];
+        let mut taps = [[0.0; L]; MAX_TAPS];
         for (t, tap) in taps.iter_mut().enumerate().take(self.taps) {
             match self.weights {
                 Weights::Plain(data) => {
@@ -110,8 +113,8 @@ impl<'a> Filters<'a> {
     #[inline(always)]
     pub(super) unsafe fn panels<V: Vector, const L: usize>(
         &self,
-        (first, lanes): (usize, usize),
-        (k, depth): (usize, usize),
+        (first, lanes): Span,
+        (k, depth): Span,
         unit: usize,
         dst: &mut [f32],
     ) {

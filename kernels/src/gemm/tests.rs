@@ -1,6 +1,13 @@
 //! Every instruction set against the definition in f64.
 
-use super::*;
+use super::backend::Backend;
+use super::epilogue::Epilogue;
+use super::matrix::{Mat, MatMut};
+use super::naive::naive;
+use super::panels::Panels;
+use super::products::{gemm, gemm_by, gemm_on, gemm_panels_on};
+use crate::activation::Activation;
+use crate::isa::Isa;
 
 /// Products of odd and of even shapes: (M, N, K).
 const SHAPES: &[(usize, usize, usize)] = &[
