@@ -23,6 +23,9 @@ pub mod normalize;
 mod parallel;
 pub mod reduce;
 mod scratch;
+#[cfg(test)]
+#[path = "../tests/support/mod.rs"]
+mod support;
 mod write;
 
 pub use activation::Activation;

@@ -5,96 +5,32 @@
 //! gathers while it packs its operands; there is no matrix of patches, which would be nine times as large as x. Where
 //! pixels and channels are many, 3 × 3 pixels at stride 1 take a quarter of the multiplications (Winograd 1980); sums then
 //! are off by some millionths of their size, in an order of their own.
+//!
+//! The passes are here, what they know of a convolution is in `shape`, the definition in `naive`.
 
+#[doc(hidden)]
 pub mod naive;
+mod shape;
 #[cfg(test)]
 mod tests;
 
 pub use crate::gemm::Weights;
-use crate::gemm::{
-    Epilogue, Filters, Mat, MatMut, Patches, Tiling, filter, gemm_on, gemm_panels_on, patch_gradient, winograd,
-};
+pub use shape::Conv;
+
+use crate::gemm::{Epilogue, Mat, MatMut, Patches, filter, gemm_on, gemm_panels_on, patch_gradient, winograd};
 use crate::isa::{Isa, multiversion};
 use crate::scratch::{self, Scratch};
 use rayon::prelude::*;
 
-/// A convolution with a square kernel, padded by half of it, of pictures (N, H, W, I) to (N, H′, W′, O). Its weights
-/// are (O, I, k, k).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Conv {
-    pub pictures: usize,
-    pub height: usize,
-    pub width: usize,
-    pub in_channels: usize,
-    pub out_channels: usize,
-    /// 1 or 3.
-    pub kernel: usize,
-    pub stride: usize,
-}
-
-impl Conv {
-    /// H′ of H, W′ of W.
-    pub fn out(&self, len: usize) -> usize {
-        len.div_ceil(self.stride)
-    }
-
-    /// N·H′·W′
-    pub fn out_pixels(&self) -> usize {
-        self.pictures * self.out(self.height) * self.out(self.width)
-    }
-
-    /// N·H·W
-    fn pixels(&self) -> usize {
-        self.pictures * self.height * self.width
-    }
-
-    fn taps(&self) -> usize {
-        self.kernel * self.kernel
-    }
-
-    /// Whether a patch is one pixel, and every pixel is one.
-    fn is_pointwise(&self) -> bool {
-        self.kernel == 1 && self.stride == 1
-    }
-
-    #[track_caller]
-    fn check(&self, x: &[f32], weights: usize, y: &[f32]) {
-        assert!(matches!(self.kernel, 1 | 3) && self.stride > 0, "{self:?}: kernels of 1 or 3 pixels");
-        let expected = (
-            self.pixels() * self.in_channels,
-            self.out_channels * self.in_channels * self.taps(),
-            self.out_pixels() * self.out_channels,
-        );
-        assert_eq!((x.len(), weights, y.len()), expected, "{self:?}: elements of x, w and y");
-    }
-
-    /// As tiles of its output, if it can be computed by tiles and that is faster.
-    fn tiling(&self) -> Option<Tiling> {
-        let &Conv { pictures, height, width, in_channels, out_channels, kernel, stride } = self;
-        let tiling = Tiling { pictures, height, width };
-        (kernel == 3 && stride == 1 && tiling.pays(in_channels, out_channels)).then_some(tiling)
-    }
-
-    fn patches<'a>(&self, x: &'a [f32]) -> Patches<'a> {
-        Patches::new(x, (self.height, self.width, self.in_channels), self.kernel, self.stride, false)
-    }
-
-    fn filters<'a>(&self, w: Weights<'a>) -> Filters<'a> {
-        Filters::new(w, (self.out_channels, self.in_channels), self.taps())
-    }
-
-    fn weight<'a>(&self, w: &'a [f32]) -> Mat<'a> {
-        Mat::new(w, self.out_channels, self.in_channels)
-    }
-}
-
-/// y ← epilogue(x ∗ w), the epilogue on y as the (N·H′·W′, O) matrix that it is.
+/// y ← epilogue(x ∗ w), where the epilogue sees y as the (N·H′·W′, O) matrix that it is.
+///
+/// `x` (N, H, W, I), `w` (O, I, k, k), `y` (N, H′, W′, O)
 #[track_caller]
 pub fn forward(conv: &Conv, x: &[f32], w: Weights, y: &mut [f32], epilogue: Epilogue) {
     forward_on(Isa::best(), conv, x, w, y, epilogue);
 }
 
-/// [`forward`] on a given instruction set.
+/// Computes [`forward`] on a given instruction set.
 #[track_caller]
 pub fn forward_on(isa: Isa, conv: &Conv, x: &[f32], w: Weights, y: &mut [f32], epilogue: Epilogue) {
     conv.check(x, w.len(), y);
@@ -113,15 +49,17 @@ pub fn forward_on(isa: Isa, conv: &Conv, x: &[f32], w: Weights, y: &mut [f32], e
 }
 
 /// dx ← Σ over the outputs that x went to of dy·w
+///
+/// `w` (O, I, k, k), `dy` (N, H′, W′, O), `dx` (N, H, W, I)
 #[track_caller]
 pub fn backward_inputs(conv: &Conv, w: &[f32], dy: &[f32], dx: &mut [f32]) {
     backward_inputs_on(Isa::best(), conv, w, dy, dx);
 }
 
-/// [`backward_inputs`] on a given instruction set.
+/// Computes [`backward_inputs`] on a given instruction set.
 ///
-/// At stride 1, a convolution of dy with the flipped kernel. At a larger one the same after dy has been spread out, a
-/// picture at a time, with zeros where the stride stepped over a pixel.
+/// At stride 1 this is a convolution of dy with the flipped kernel. At a larger one dy is first spread out, a picture at a
+/// time, with zeros where the stride stepped over a pixel.
 #[track_caller]
 pub fn backward_inputs_on(isa: Isa, conv: &Conv, w: &[f32], dy: &[f32], dx: &mut [f32]) {
     conv.check(dx, w.len(), dy);
@@ -193,12 +131,14 @@ const MAX_PARTIALS: usize = 1 << 20;
 const MIN_PIXELS: usize = 1024;
 
 /// dw ← dw + Σ over pictures and pixels of dy ⊗ x
+///
+/// `x` (N, H, W, I), `dy` (N, H′, W′, O), `dw` (O, I, k, k)
 #[track_caller]
 pub fn backward_weights(conv: &Conv, x: &[f32], dy: &[f32], dw: &mut [f32]) {
     backward_weights_on(Isa::best(), conv, x, dy, dw);
 }
 
-/// [`backward_weights`] on a given instruction set.
+/// Computes [`backward_weights`] on a given instruction set.
 ///
 /// There are few weights and many pixels: the pixels are cut into stretches, by the shape alone, each of which has a
 /// gradient of its own; their sum is taken in order.
@@ -226,7 +166,7 @@ pub fn backward_weights_on(isa: Isa, conv: &Conv, x: &[f32], dy: &[f32], dw: &mu
     });
 }
 
-/// Channels whose sums are on the stack.
+/// How many channels have their sums on the stack at a time.
 const CHANNELS: usize = 64;
 
 multiversion! {

@@ -1,7 +1,11 @@
 //! Every instruction set against the definition.
 
-use super::*;
-use crate::gemm::Panels;
+use super::shape::Conv;
+use super::{
+    Weights, backward_inputs, backward_inputs_on, backward_weights, backward_weights_on, forward, forward_on, naive,
+};
+use crate::gemm::{Epilogue, Mat, MatMut, Panels, Tiling, filter, winograd};
+use crate::isa::Isa;
 
 /// (N, H, W), I, O: narrow and wide channels, blocks of them that are not full, pictures of one pixel, flat and tall
 /// products, more than one stretch of pixels.

@@ -49,7 +49,7 @@ const NV: usize = 2;
 macro_rules! kernel {
     ($name:ident, $vector:ty $(, $features:literal)?; tiles $($mr:literal)*; dots $($rows:literal)*) => {
         mod $name {
-            use super::*;
+            use crate::gemm::kernel::*;
 
             pub static KERNEL: Kernel = Kernel {
                 mr: [$($mr),*].len(),
