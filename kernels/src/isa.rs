@@ -1,4 +1,4 @@
-//! Which instruction set to run: detected once, proved by a token.
+//! Which instruction set to run: it is detected once and proved by a token.
 //!
 //! Plain loops are compiled once per instruction set by `multiversion!`; the compiler vectorises each copy for its
 //! registers. Only where a benchmark shows that this is not enough are there intrinsics.
@@ -25,7 +25,7 @@ pub enum Isa {
 }
 
 impl Isa {
-    /// All that this CPU has, slowest first.
+    /// Every instruction set that this CPU has, the slowest first.
     pub fn available() -> Vec<Isa> {
         #[cfg_attr(not(target_arch = "x86_64"), expect(unused_mut))]
         let mut isas = vec![Isa::Portable];
@@ -47,7 +47,7 @@ impl Isa {
         isas
     }
 
-    /// The one that every kernel runs on: the best there is, or what `CLIP_ISA` names.
+    /// The instruction set that every kernel runs on: the best there is, or the one that `CLIP_ISA` names.
     ///
     /// # Panics
     /// If `CLIP_ISA` names none that this CPU has.
@@ -65,7 +65,7 @@ impl Isa {
         })
     }
 
-    /// As in `CLIP_ISA`.
+    /// The name by which `CLIP_ISA` chooses it.
     pub fn name(self) -> &'static str {
         match self {
             Isa::Portable => "portable",
