@@ -27,7 +27,8 @@ pub fn scatter_add(dy: &[f32], index: &[u32], width: usize, dtable: &mut [f32]) 
     scatter_add_on(Isa::best(), dy, index, width, dtable);
 }
 
-/// Computes [`scatter_add`] on a given instruction set. Each piece of the table looks through all of `index` for its rows.
+/// Computes [`scatter_add`] on a given instruction set. Each piece of the table looks through all of `index` for its
+/// rows.
 #[track_caller]
 pub fn scatter_add_on(isa: Isa, dy: &[f32], index: &[u32], width: usize, dtable: &mut [f32]) {
     check(dtable, index, width, dy);

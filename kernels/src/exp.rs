@@ -5,8 +5,8 @@
 
 use crate::isa::mul_add;
 
-/// The least x whose exponential is a normal number: ln 2⁻¹²⁶ rounded up. Below, results are flushed to 0: arithmetic on them is slow, and no
-/// sum of ours would notice them.
+/// The least x whose exponential is a normal number: ln 2⁻¹²⁶ rounded up. Below, results are flushed to 0: arithmetic
+/// on them is slow, and no sum of ours would notice them.
 const MIN_X: f32 = -87.336_54;
 
 /// The greatest x whose exponential is finite.

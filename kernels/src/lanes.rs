@@ -3,8 +3,8 @@
 use crate::isa::mul_add;
 use std::array::from_fn;
 
-/// The lanes of a sum: one AVX-512 register or two AVX2 ones. Twice as many would hide more of an addition's latency, but the compiler then
-/// tears them apart.
+/// The lanes of a sum: one AVX-512 register or two AVX2 ones. Twice as many would hide more of an addition's latency,
+/// but the compiler then tears them apart.
 const LANES: usize = 16;
 
 /// Folds the i-th elements of N equally long slices, i = 0, 1, …, in lanes, then `join`s the lanes pairwise.

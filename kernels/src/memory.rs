@@ -83,8 +83,8 @@ fn ask_for_large_pages(block: &[f32]) {
     let before = first.align_offset(PAGE);
     let whole = size_of_val(block).saturating_sub(before) / PAGE * PAGE;
     if whole > 0 {
-        // SAFETY: whole pages within `block`, whose contents the advice leaves as they are. A system that knows no large
-        // pages refuses, and nothing has changed.
+        // SAFETY: whole pages within `block`, whose contents the advice leaves as they are. A system that knows no
+        // large pages refuses, and nothing has changed.
         unsafe { libc::madvise(first.wrapping_add(before).cast_mut().cast(), whole, libc::MADV_HUGEPAGE) };
     }
 }

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// Runs `work` on a thread of the pool.
 ///
-/// A thread outside hands each parallel step to the pool and sleeps until it is done, and the pool's threads fall asleep
-/// between steps: some fifty microseconds each. From inside, a step costs a few.
+/// A thread outside hands each parallel step to the pool and sleeps until it is done, and the pool's threads fall
+/// asleep between steps: some fifty microseconds each. From inside, a step costs a few.
 pub fn in_pool<R: Send>(work: impl FnOnce() -> R + Send) -> R {
     rayon::scope(|_| work())
 }

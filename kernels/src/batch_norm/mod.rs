@@ -1,9 +1,9 @@
 //! Batch normalisation over the rows of (N, C), ε = 1e-5 (Ioffe & Szegedy 2015, algorithm 1), together with what stands
 //! behind it in a residual network: the addition of a residual and ReLU.
 //!
-//! y = act(x̂·weight + bias (+ residual)) with x̂ = (x − μ)·r, r = 1/√(σ² + ε), per column. A row is a pixel, a column a
-//! channel. Each pass reads and writes every array once: one for the statistics and one for y; backward one for the two
-//! sums that the gradient needs and one for the gradient.
+//! y = act(x̂·weight + bias (+ residual)) with x̂ = (x − μ)·r, r = 1/√(σ² + ε), per column. A row is a pixel, a column
+//! a channel. Each pass reads and writes every array once: one for the statistics and one for y; backward one for the
+//! two sums that the gradient needs and one for the gradient.
 //!
 //! Sums over rows are cut into at most 64 pieces by the number of rows alone, and joined in their order.
 //!

@@ -3,8 +3,8 @@
 //! A picture (N, H, W, C) is a matrix of N·H·W rows. With a kernel of one pixel the convolution is the product of that
 //! matrix with the weights. With a larger one it is the product of the *patches* with them, which the matrix product
 //! gathers while it packs its operands; there is no matrix of patches, which would be nine times as large as x. Where
-//! pixels and channels are many, 3 × 3 pixels at stride 1 take a quarter of the multiplications (Winograd 1980); sums then
-//! are off by some millionths of their size, in an order of their own.
+//! pixels and channels are many, 3 × 3 pixels at stride 1 take a quarter of the multiplications (Winograd 1980); sums
+//! then are off by some millionths of their size, in an order of their own.
 //!
 //! The passes are here, what they know of a convolution is in `shape`, the definition in `naive`.
 
@@ -58,8 +58,8 @@ pub fn backward_inputs(conv: &Conv, w: &[f32], dy: &[f32], dx: &mut [f32]) {
 
 /// Computes [`backward_inputs`] on a given instruction set.
 ///
-/// At stride 1 this is a convolution of dy with the flipped kernel. At a larger one dy is first spread out, a picture at a
-/// time, with zeros where the stride stepped over a pixel.
+/// At stride 1 this is a convolution of dy with the flipped kernel. At a larger one dy is first spread out, a picture
+/// at a time, with zeros where the stride stepped over a pixel.
 #[track_caller]
 pub fn backward_inputs_on(isa: Isa, conv: &Conv, w: &[f32], dy: &[f32], dx: &mut [f32]) {
     conv.check(dx, w.len(), dy);
@@ -170,8 +170,8 @@ pub fn backward_weights_on(isa: Isa, conv: &Conv, x: &[f32], dy: &[f32], dw: &mu
 const CHANNELS: usize = 64;
 
 multiversion! {
-    /// dw ← dw + Σ partials for one filter, (taps, I) in the partials, which begin at `first` and are `stride` apart, and
-    /// (I, taps) in dw.
+    /// dw ← dw + Σ partials for one filter, (taps, I) in the partials, which begin at `first` and are `stride` apart,
+    /// and (I, taps) in dw.
     fn add_filter(partials: &[f32], first: usize, stride: usize, taps: usize, dw: &mut [f32]) {
         let channels = dw.len() / taps;
         for (block, dw) in dw.chunks_mut(CHANNELS * taps).enumerate() {

@@ -1,8 +1,8 @@
 //! Who multiplies: this crate, or another implementation of α·A·B + β·C, for comparison and for those who want it.
 //! `CLIP_GEMM` chooses.
 //!
-//! The others compute one block of C at a time on one thread. Blocks are of a fixed size and rayon hands them out, so that there is
-//! one pool of threads whoever multiplies, and the bits do not depend on its size.
+//! The others compute one block of C at a time on one thread. Blocks are of a fixed size and rayon hands them out, so
+//! that there is one pool of threads whoever multiplies, and the bits do not depend on its size.
 
 use super::block::Block;
 use super::blocked::multiply;

@@ -5,10 +5,10 @@
 //! buffer that stays in its own cache:
 //!
 //! * *tall*, many rows (a batch of pictures): B is shared; a task packs its rows of A.
-//! * *flat*, fewer rows, or rows that lie side by side (A = dYᵀ, for the gradient of weights): A is shared; a task packs
-//!   its columns of B. With few rows each column has one task, so that the large matrix of weights is read once and its
-//!   packed copy never leaves the cache. If B is row-major, packing takes no time of its own: the first row of tiles
-//!   reads B where it is, and stores what it has loaded for the others.
+//! * *flat*, fewer rows, or rows that lie side by side (A = dYᵀ, for the gradient of weights): A is shared; a task
+//!   packs its columns of B. With few rows each column has one task, so that the large matrix of weights is read once
+//!   and its packed copy never leaves the cache. If B is row-major, packing takes no time of its own: the first row of
+//!   tiles reads B where it is, and stores what it has loaded for the others.
 //!
 //! How a task then goes through its tiles is in `slab.rs`.
 
@@ -19,19 +19,21 @@ use crate::parallel::{in_pool, in_shares};
 use crate::scratch::{self, Scratch};
 use rayon::prelude::*;
 
-/// The most rows of a tall task: its piece of A (MC × KC × 4 bytes = 86 KB) stays in L2 while B passes by. Twice as many
-/// would halve B's way from the last cache, which costs nothing yet, and leave threads waiting for the last task longer.
+/// The most rows of a tall task: its piece of A (MC × KC × 4 bytes = 86 KB) stays in L2 while B passes by. Twice as
+/// many would halve B's way from the last cache, which costs nothing yet, and leave threads waiting for the last task
+/// longer.
 const MC: usize = 56;
 
-/// The most columns of a tall task: A is packed once per so many, and the block of C (MC × NC × 4 bytes = 172 KB) should
-/// find room in L2 as well.
+/// The most columns of a tall task: A is packed once per so many, and the block of C (MC × NC × 4 bytes = 172 KB)
+/// should find room in L2 as well.
 const NC: usize = 768;
 
-/// The fewest rows of a flat task, where there is a choice: with fewer, packing a column of B takes longer than using it.
+/// The fewest rows of a flat task, where there is a choice: with fewer, packing a column of B takes longer than using
+/// it.
 const MIN_FLAT_TASK_ROWS: usize = 224;
 
-/// Elements of B that are packed at a time: 16 MB, within the last cache of a desktop CPU. Whatever is larger is cut along
-/// K and N.
+/// Elements of B that are packed at a time: 16 MB, within the last cache of a desktop CPU. Whatever is larger is cut
+/// along K and N.
 const MAX_SHARED_B: usize = 4 << 20;
 
 /// Elements of A that are packed at a time: 4 MB, fewer than of B, as all of them pass through L2 once per strip.
@@ -40,8 +42,8 @@ const MAX_SHARED_A: usize = 1 << 20;
 /// Columns of B that are packed at a time.
 const MAX_SHARED_COLS: usize = 8192;
 
-/// A shared operand of at most this many lanes is packed by each thread for itself, because waiting until another thread
-/// has packed it would take as long.
+/// A shared operand of at most this many lanes is packed by each thread for itself, because waiting until another
+/// thread has packed it would take as long.
 const MAX_OWN_LANES: usize = 128;
 
 /// Panels of the shared operand that are packed together.
@@ -170,9 +172,9 @@ fn tall_task(slab: &Slab, wanted: usize) -> (usize, usize) {
     (mc, nc)
 }
 
-/// Rows and columns of a flat task: at most a strip of columns, and rows cut as often as each part is worth packing the
-/// same columns of B. Then a thread has whole rows of C; with a piece of every row it would load and ask ahead for lines
-/// that another one writes.
+/// Rows and columns of a flat task: at most a strip of columns, and rows cut as often as each part is worth packing
+/// the same columns of B. Then a thread has whole rows of C; with a piece of every row it would load and ask ahead for
+/// lines that another one writes.
 fn flat_task(slab: &Slab, wanted: usize) -> (usize, usize) {
     let (mr, nr) = (slab.kernel.mr, slab.kernel.nr);
     let max_down = (slab.rows / MIN_FLAT_TASK_ROWS).max(1);

@@ -105,8 +105,8 @@ impl<'a> Filters<'a> {
         taps
     }
 
-    /// Packs lanes `first..first + lanes` of plain weights at steps `k..k + depth` into panels of `unit` lanes, zero behind
-    /// the last.
+    /// Packs lanes `first..first + lanes` of plain weights at steps `k..k + depth` into panels of `unit` lanes, zero
+    /// behind the last.
     ///
     /// # Safety
     /// The CPU has the instruction set of `V`.

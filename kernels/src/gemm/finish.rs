@@ -149,8 +149,8 @@ multiversion! {
     }
 }
 
-/// As many elements of row `i` of `m` from column `j` on as `scratch` has: a slice of the row where it is contiguous, else
-/// a copy in `scratch`.
+/// As many elements of row `i` of `m` from column `j` on as `scratch` has: a slice of the row where it is contiguous,
+/// else a copy in `scratch`.
 fn stretch_of<'b>(m: &Mat<'b>, i: usize, j: usize, scratch: &'b mut [f32]) -> &'b [f32] {
     let start = i * m.row_stride + j * m.col_stride;
     if m.col_stride == 1 {

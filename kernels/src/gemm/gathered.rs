@@ -35,8 +35,8 @@ pub(crate) fn filter(isa: Isa, patches: Patches, filters: Filters, c: MatMut, ep
     });
 }
 
-/// C ← dyᵀ·P: the gradients of filters (O, K), K ordered (tap, channel), from those of outputs (M, O) and as many of the
-/// patches. It runs on this thread alone unless `parallel`.
+/// C ← dyᵀ·P: the gradients of filters (O, K), K ordered (tap, channel), from those of outputs (M, O) and as many of
+/// the patches. It runs on this thread alone unless `parallel`.
 #[track_caller]
 pub(crate) fn patch_gradient(isa: Isa, dy: Mat, patches: Patches, c: MatMut, parallel: bool) {
     assert_eq!((dy.cols, patches.size()), (c.rows, c.cols), "convolution: outputs, size of a patch");

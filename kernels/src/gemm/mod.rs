@@ -5,7 +5,7 @@
 //! | `matrix`, `epilogue` | the operands: views of matrices, and what is fused to the end |
 //! | `products` | the products that the crate offers |
 //! | `backend`, `product` | who multiplies, and the checked product that it is given |
-//! | `blocking`, `blocked`, `slab` | the sizes of blocks; how a product is cut into tasks; how a task goes through its tiles |
+//! | `blocking`, `blocked`, `slab` | sizes of blocks; cutting a product into tasks; a task's way through its tiles |
 //! | `skinny` | a few rows times weights as they lie, by dot products |
 //! | `kernel`, `tile`, `dots`, `vector` | the micro-kernels and the registers that they are written in |
 //! | `block`, `finish` | a rectangle of C that one task writes, and the last pass over it |

@@ -3,8 +3,9 @@
 //! A panel holds some rows of A (or columns of B) along K: element (lane, k) at `k·step + lane`. Whatever the strides
 //! of the operand were, every line that the micro-kernel then touches is used whole and comes in order.
 //!
-//! SAFETY (whole file): the caller has the instruction set of `V`, as `vector.rs` says. A pointer to where something is
-//! gathered from is made by `wrapping_add`, as it may be one to nothing; what is loaded or stored is addressed by `add`.
+//! SAFETY (whole file): the caller has the instruction set of `V`, as `vector.rs` says. A pointer to where something
+//! is gathered from is made by `wrapping_add`, as it may be one to nothing; what is loaded or stored is addressed by
+//! `add`.
 
 use super::matrix::Mat;
 use super::vector::{Vector, load, prefetch, transpose};
@@ -73,9 +74,9 @@ pub(super) unsafe fn panels<V: Vector, const L: usize>(
         for first in (0..lanes).step_by(unit) {
             let width = unit.min(lanes - first);
             let step = if pad { unit } else { width };
-            // A panel narrower than a register is stored by whole registers nevertheless, with lanes of the next panel:
-            // what spills over is overwritten by the next step. Only the last steps, where it would leave the panel, are
-            // cut to size.
+            // A panel narrower than a register is stored by whole registers nevertheless, with lanes of the next
+            // panel: what spills over is overwritten by the next step. Only the last steps, where it would leave the
+            // panel, are cut to size.
             let whole = if step >= L { depth } else { (step * depth + step).saturating_sub(L) / step };
             let n = stretch.min(depth - k);
             for lane in (0..width).step_by(L) {
@@ -97,8 +98,8 @@ pub(super) unsafe fn panels<V: Vector, const L: usize>(
     }
 }
 
-/// Steps of K that are packed for one panel before the next: enough to amortise the change, few enough for the rows they come
-/// from to stay in L1.
+/// Steps of K that are packed for one panel before the next: enough to amortise the change, few enough for the rows
+/// they come from to stay in L1.
 const STRETCH: usize = 8;
 
 /// As many lanes of a panel as a register has, at some steps of K.

@@ -96,8 +96,8 @@ impl Patches<'_> {
         }
     }
 
-    /// Packs one panel of `width` patches of so few channels that a register of one tap's would be mostly empty: each patch is
-    /// first written as a row.
+    /// Packs one panel of `width` patches of so few channels that a register of one tap's would be mostly empty: each
+    /// patch is first written as a row.
     #[inline(always)]
     unsafe fn narrow_panel<V: Vector, const L: usize>(
         &self,
@@ -130,8 +130,8 @@ impl Patches<'_> {
         }
     }
 
-    /// Packs places `first..first + lanes` of the patches (ordered tap, channel), for patches `k..k + depth`, into panels
-    /// of `unit` places, zero behind the last.
+    /// Packs places `first..first + lanes` of the patches (ordered tap, channel), for patches `k..k + depth`, into
+    /// panels of `unit` places, zero behind the last.
     ///
     /// # Safety
     /// The CPU has the instruction set of `V`.

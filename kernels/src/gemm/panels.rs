@@ -8,8 +8,8 @@ use super::pack::Panel;
 use super::patches::step;
 use rayon::prelude::*;
 
-/// Columns of a panel: as many as the widest micro-kernel takes. A narrower one takes a part of them, so that the layout
-/// does not depend on the instruction set.
+/// Columns of a panel: as many as the widest micro-kernel takes. A narrower one takes a part of them, so that the
+/// layout does not depend on the instruction set.
 pub(super) const WIDTH: usize = 32;
 
 /// Wᵀ (K, N) for weights W (N, K), in panels of 32 columns, one behind the other, each row by row.
@@ -74,8 +74,8 @@ impl<'a> Panels<'a> {
         Panel { data: &self.data[j / WIDTH * self.stride + k * WIDTH + j % WIDTH..], step: WIDTH }
     }
 
-    /// Where the share begins that neighbouring columns from `j` on have of their panel, in rows `(from, length)`. Only for
-    /// a hint: there may be no such columns.
+    /// Where the share begins that neighbouring columns from `j` on have of their panel, in rows `(from, length)`.
+    /// Only for a hint: there may be no such columns.
     pub(super) fn share(&self, j: usize, (k, depth): Span) -> *const f32 {
         self.data.as_ptr().wrapping_add(j / WIDTH * self.stride + k * WIDTH + j % WIDTH * depth)
     }

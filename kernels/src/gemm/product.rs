@@ -7,8 +7,8 @@ use super::matrix::{Mat, MatMut};
 use crate::isa::Isa;
 use rayon::prelude::*;
 
-/// Rows and columns of the blocks that another library computes: large enough that packing inside it is amortised, small
-/// enough to keep a few dozen cores busy.
+/// Rows and columns of the blocks that another library computes: large enough that packing inside it is amortised,
+/// small enough to keep a few dozen cores busy.
 const BLOCK: usize = 384;
 
 /// α·A·B + β·C and what is done to it; the views have been checked, so that the kernels need not look again.

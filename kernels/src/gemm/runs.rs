@@ -93,9 +93,8 @@ pub(super) struct Run {
 impl Run {
     /// Copies the lanes of a pixel's patch, as many as `dst` has, or zeros if they are outside.
     ///
-    /// # Safety
-    /// The CPU has the instruction set of `V`, the pixel is one of the pictures `data`, and `dst` is the run's length, in
-    /// whole registers.
+    /// # Safety The CPU has the instruction set of `V`, the pixel is one of the pictures `data`, and `dst` is the
+    /// run's length, in whole registers.
     #[inline(always)]
     pub unsafe fn copy_or_clear<V: Vector>(&self, data: &[f32], pixel: Pixel, dst: &mut [f32]) {
         let from = data.as_ptr().wrapping_add(pixel.middle).wrapping_offset(self.delta);

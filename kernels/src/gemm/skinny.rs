@@ -1,7 +1,8 @@
 //! A few rows times a matrix of weights as it lies: y = x·Wᵀ for one caption or one token.
 //!
 //! With so few rows every weight is used a handful of times, and reading them from memory is most of the work. So
-//! nothing is packed: rows of x and rows of W are both contiguous along K, and each element of C is a dot product of two.
+//! nothing is packed: rows of x and rows of W are both contiguous along K, and each element of C is a dot product of
+//! two.
 
 use super::blocking::{FETCH_COST, MIN_PARALLEL_WORK, even, pieces};
 use super::dots::{Dots, WIDTH};

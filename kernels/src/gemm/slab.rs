@@ -92,8 +92,8 @@ impl Slab<'_> {
         }
     }
 
-    /// How many lanes panels for `lanes` of them have room for: the last panel of A is as narrow as its tiles, all of B's
-    /// are as wide as the micro-kernel reads.
+    /// How many lanes panels for `lanes` of them have room for: the last panel of A is as narrow as its tiles, all of
+    /// B's are as wide as the micro-kernel reads.
     pub fn panel_lanes(&self, side: Side, lanes: usize) -> usize {
         match side {
             Side::A => lanes,
@@ -190,7 +190,8 @@ impl Slab<'_> {
         }
     }
 
-    /// Makes the first row of tiles, which reads a strip of B as it lies, and packs it for the others. Returns its height.
+    /// Makes the first row of tiles, which reads a strip of B as it lies, and packs it for the others. Returns its
+    /// height.
     fn first_tiles(&self, shared: &[f32], b: Panel, own: &mut [f32], c: Block, (k, depth): Span) -> usize {
         let nr = self.kernel.nr;
         let rows = c.rows.min(self.kernel.mr);
@@ -204,8 +205,8 @@ impl Slab<'_> {
         rows
     }
 
-    /// The columns of B from the slab's `j` on, at steps from the slab's `k` on, if the micro-kernel can read them where
-    /// they are.
+    /// The columns of B from the slab's `j` on, at steps from the slab's `k` on, if the micro-kernel can read them
+    /// where they are.
     fn as_it_lies(&self, j: usize, (k, _): Span) -> Option<Panel<'_>> {
         self.p.b.panel(self.col + j, self.k + k)
     }
@@ -215,8 +216,8 @@ impl Slab<'_> {
         self.p.b.share(self.col + j, (self.k + k, depth))
     }
 
-    /// Makes the tiles of a strip, row by row. A was packed at `a_depth` steps, of which those from `a_k` on are meant. Each row
-    /// of tiles asks for its part of what comes next.
+    /// Makes the tiles of a strip, row by row. A was packed at `a_depth` steps, of which those from `a_k` on are
+    /// meant. Each row of tiles asks for its part of what comes next.
     fn tiles<'b>(
         &self,
         (a, a_depth, a_k): (&[f32], usize, usize),

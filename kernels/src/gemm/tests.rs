@@ -139,9 +139,10 @@ impl Case {
 
     /// Panics unless `product` agrees with the definition.
     ///
-    /// An error bound that holds for every order of summation: each of K products and sums rounds once, relative to the
-    /// sum of magnitudes, which is at most K·|α| here; α, β, scale, bias and residual add a few roundings of numbers below 3;
-    /// the activation and its derivative are 1.1-Lipschitz. Errors add at random, so the square root of K is enough.
+    /// An error bound that holds for every order of summation: each of K products and sums rounds once, relative to
+    /// the sum of magnitudes, which is at most K·|α| here; α, β, scale, bias and residual add a few roundings of
+    /// numbers below 3; the activation and its derivative are 1.1-Lipschitz. Errors add at random, so the square root
+    /// of K is enough.
     fn check(&self, product: Run) {
         let exact = self.run(&oracle);
         let got = self.run(product);

@@ -1,7 +1,7 @@
 //! The micro-kernel: a small tile of C, held in registers while one pass over K adds one outer product per step.
 //!
-//! Written once over [`Vector`]. Loops, not closures: a closure that the compiler does not inline is compiled without the
-//! instruction set.
+//! Written once over [`Vector`]. Loops, not closures: a closure that the compiler does not inline is compiled without
+//! the instruction set.
 //!
 //! SAFETY (whole file): the caller has the instruction set of `V`, as `vector.rs` says, and gives the pointers that
 //! [`Tile`] describes. A pointer steps behind the last element that it reads by `wrapping_add`, because a whole stride
@@ -30,8 +30,8 @@ pub(super) struct Tile {
     pub ahead: Ahead,
 }
 
-/// What is needed of B later, and comes from memory while this tile is computed. It is only asked for, never read, so any
-/// address will do.
+/// What is needed of B later, and comes from memory while this tile is computed. It is only asked for, never read, so
+/// any address will do.
 #[derive(Clone, Copy)]
 pub(super) struct Ahead {
     pub start: *const f32,
@@ -113,8 +113,8 @@ unsafe fn store<V: Vector, const MR: usize, const NV: usize>(acc: &[[V; NV]; MR]
 
 /// Stores a tile of full width.
 ///
-/// The compiler writes this loop out and so keeps the sums in registers; over a longer body it would leave them in memory,
-/// throughout the tile and at half the speed.
+/// The compiler writes this loop out and so keeps the sums in registers; over a longer body it would leave them in
+/// memory, throughout the tile and at half the speed.
 #[inline(always)]
 unsafe fn store_whole<V: Vector, const MR: usize, const NV: usize, const ADD: bool>(acc: &[[V; NV]; MR], t: &Tile) {
     // SAFETY: C has MR rows of NV vectors.

@@ -7,8 +7,8 @@
 
 /// A register of `f32` lanes.
 ///
-/// # Safety
-/// Every method asks for the instruction set of the type, and for pointers that are valid for the lanes that it touches.
+/// # Safety Every method asks for the instruction set of the type, and for pointers that are valid for the lanes that
+/// it touches.
 pub(super) trait Vector: Copy {
     const LANES: usize;
     /// `x` in every lane.
@@ -99,7 +99,8 @@ mod x86 {
                 $(
                     #[inline(always)]
                     unsafe fn $name($($args)*) $(-> $r)? {
-                        // SAFETY: the caller gives the instruction set and valid pointers; masked lanes are not touched.
+                        // SAFETY: the caller gives the instruction set and valid pointers; masked lanes are not
+                        // touched.
                         unsafe { $body }
                     }
                 )*

@@ -1,9 +1,10 @@
-//! A convolution of 3 × 3 pixels at stride 1 with a quarter of the multiplications (Winograd 1980, *Arithmetic Complexity
-//! of Computations*; Lavin and Gray 2016, *Fast Algorithms for Convolutional Neural Networks*, section 4.3).
+//! A convolution of 3 × 3 pixels at stride 1 with a quarter of the multiplications (Winograd 1980, *Arithmetic
+//! Complexity of Computations*; Lavin and Gray 2016, *Fast Algorithms for Convolutional Neural Networks*, section
+//! 4.3).
 //!
-//! In one dimension, four outputs y of a filter g with three taps see six inputs d. A product of two polynomials of five
-//! coefficients or fewer is known from its values at five points and at infinity, and so is its transpose, the filter:
-//! y = Aᵀ((G g) ∘ (Bᵀ d)), with the points 0, 1, −1, 2, −2 and
+//! In one dimension, four outputs y of a filter g with three taps see six inputs d. A product of two polynomials of
+//! five coefficients or fewer is known from its values at five points and at infinity, and so is its transpose, the
+//! filter: y = Aᵀ((G g) ∘ (Bᵀ d)), with the points 0, 1, −1, 2, −2 and
 //!
 //! ```text
 //!      ⎡4  0 −5  0 1 0⎤        ⎡  6   0  0⎤
@@ -14,9 +15,9 @@
 //!      ⎣0  4  0 −5 0 1⎦        ⎣  0   0 24⎦
 //! ```
 //!
-//! Six multiplications instead of twelve. In two dimensions Y = Aᵀ((G g Gᵀ) ∘ (Bᵀ d B)) A: 36 instead of 144 for a *tile* of
-//! 4 × 4 outputs. Over many channels each of the 36 is a matrix product, tiles (T, I) by filters (I, O), and the
-//! transforms, which are additions for the most part, are needed once a channel and not once a pair of channels.
+//! Six multiplications instead of twelve. In two dimensions Y = Aᵀ((G g Gᵀ) ∘ (Bᵀ d B)) A: 36 instead of 144 for a
+//! *tile* of 4 × 4 outputs. Over many channels each of the 36 is a matrix product, tiles (T, I) by filters (I, O), and
+//! the transforms, which are additions for the most part, are needed once a channel and not once a pair of channels.
 
 mod tiling;
 mod transforms;

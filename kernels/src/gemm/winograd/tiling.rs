@@ -65,8 +65,8 @@ impl Tiling {
         (tile.picture * self.height + row) * self.width + col
     }
 
-    /// Whether tiles are faster than [`filter`](crate::gemm::filter), by the numbers that are multiplied or pass through the
-    /// caches: each transformed number costs as much as some multiplications.
+    /// Whether tiles are faster than [`filter`](crate::gemm::filter), by the numbers that are multiplied or pass
+    /// through the caches: each transformed number costs as much as some multiplications.
     pub fn pays(&self, inputs: usize, outputs: usize) -> bool {
         let (tiles, pairs) = (self.tiles(), inputs * outputs);
         let transformed = FILTER_COST * pairs + FETCH_COST * tiles * (inputs + outputs);

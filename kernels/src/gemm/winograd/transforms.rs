@@ -1,7 +1,7 @@
 //! The three transforms of a tile, in registers.
 //!
-//! SAFETY (whole file): what is generic over [`Vector`] may only run with the instruction set of `V`, as `vector.rs` says;
-//! the bodies of [`multivector!`] have it.
+//! SAFETY (whole file): what is generic over [`Vector`] may only run with the instruction set of `V`, as `vector.rs`
+//! says; the bodies of [`multivector!`] have it.
 
 use super::tiling::{IN, OUT, POINTS, Tile, Tiling};
 use crate::gemm::block::Block;
