@@ -9,10 +9,12 @@ use crate::exp::exp;
 use crate::isa::{Isa, mul_add, multiversion};
 use crate::parallel::{PIECE, Rows, RowsMut, for_pieces};
 
-/// QuickGELU: x·σ(1.702 x), every OpenAI checkpoint. GELU: x·Φ(x) with the exact error function, most OpenCLIP ones.
+/// An activation of an MLP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Activation {
+    /// x·σ(1.702 x), which every OpenAI checkpoint has.
     QuickGelu,
+    /// x·Φ(x) with the exact error function, which most OpenCLIP checkpoints have.
     Gelu,
 }
 
@@ -33,7 +35,7 @@ impl Activation {
         }
     }
 
-    /// y = act(x), elementwise over the whole slice.
+    /// y = act(x), elementwise
     #[track_caller]
     pub fn forward(self, x: &[f32], y: &mut [f32]) {
         assert_eq!(x.len(), y.len(), "activation: x {}, y {}", x.len(), y.len());
@@ -41,7 +43,7 @@ impl Activation {
         for_pieces(x.len(), PIECE, (Rows(x, 1), RowsMut(y, 1)), &|(x, y)| self.forward_on(isa, x.0, y.0));
     }
 
-    /// dy ← dy·act′(preact), elementwise, where the forward pass did act(preact).
+    /// dy ← dy·act′(preact), elementwise, where the forward pass did act(preact)
     #[track_caller]
     pub fn backward(self, preact: &[f32], dy: &mut [f32]) {
         assert_eq!(preact.len(), dy.len(), "activation: preact {}, dy {}", preact.len(), dy.len());
@@ -49,14 +51,14 @@ impl Activation {
         for_pieces(dy.len(), PIECE, (Rows(preact, 1), RowsMut(dy, 1)), &|(x, dy)| self.backward_on(isa, x.0, dy.0));
     }
 
-    /// [`Activation::forward`] on the caller's thread, for a block that is still in its cache.
+    /// Computes [`Activation::forward`] on the caller's thread, for a block that is still in its cache.
     #[track_caller]
     pub fn forward_on(self, isa: Isa, x: &[f32], y: &mut [f32]) {
         assert_eq!(x.len(), y.len(), "activation: x {}, y {}", x.len(), y.len());
         forward(isa, self, x, y);
     }
 
-    /// [`Activation::backward`] on the caller's thread.
+    /// Computes [`Activation::backward`] on the caller's thread.
     #[track_caller]
     pub fn backward_on(self, isa: Isa, preact: &[f32], dy: &mut [f32]) {
         assert_eq!(preact.len(), dy.len(), "activation: preact {}, dy {}", preact.len(), dy.len());
@@ -120,8 +122,8 @@ fn gelu_derivative<const FMA: bool>(x: f32) -> f32 {
     mul_add::<FMA>(x, pdf, cdf)
 }
 
-/// Φ(−a)·exp(a²/2)/t as a polynomial in t = 1/(1 + 0.35 a), minimax over 0 ≤ a ≤ 14: relative error 3.2e-8. (The form
-/// is that of Hastings 1955, also Abramowitz & Stegun 7.1.26, with three more terms.)
+/// The coefficients of Φ(−a)·exp(a²/2)/t as a polynomial in t = 1/(1 + 0.35 a), minimax over 0 ≤ a ≤ 14: relative
+/// error 3.2e-8. (The form is that of Hastings 1955, also Abramowitz & Stegun 7.1.26, with three more terms.)
 const TAIL: [f32; 9] = [
     0.139_621_4,
     0.139_861_87,
@@ -134,8 +136,8 @@ const TAIL: [f32; 9] = [
     -0.029_145_896,
 ];
 
-/// Φ(x) and φ(x), which share the exponential. Through the upper tail Φ(−|x|), so that Φ keeps its relative precision
-/// where it is small.
+/// Computes Φ(x) and φ(x), which share the exponential, through the upper tail Φ(−|x|), so that Φ keeps its relative
+/// precision where it is small.
 #[inline(always)]
 fn normal<const FMA: bool>(x: f32) -> (f32, f32) {
     const INV_SQRT_2PI: f32 = 0.398_942_3;
@@ -150,6 +152,7 @@ fn normal<const FMA: bool>(x: f32) -> (f32, f32) {
 }
 
 /// The definitions, in f64.
+#[doc(hidden)]
 pub mod naive {
     use super::Activation;
     use std::f64::consts::{PI, SQRT_2};

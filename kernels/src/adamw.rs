@@ -10,11 +10,11 @@ pub struct Step {
     pub beta1: f32,
     pub beta2: f32,
     pub eps: f32,
-    /// Zero for gains, biases and every other parameter of fewer than two dimensions.
+    /// The λ of decoupled decay: zero for gains, biases and every other parameter of fewer than two dimensions.
     pub weight_decay: f32,
-    /// Counts from 1; for the bias corrections 1 − βᵗ.
+    /// The number t of the step, which counts from 1, for the bias corrections 1 − βᵗ.
     pub step: u64,
-    /// The gradient is multiplied by this first (global-norm clipping).
+    /// What the gradient is multiplied by first (global-norm clipping).
     pub grad_scale: f32,
 }
 
@@ -25,7 +25,7 @@ pub fn step(s: &Step, p: &mut [f32], g: &mut [f32], m: &mut [f32], v: &mut [f32]
     step_on(Isa::best(), s, p, g, m, v);
 }
 
-/// [`step`] on a given instruction set.
+/// Computes [`step`] on a given instruction set.
 #[track_caller]
 pub fn step_on(isa: Isa, s: &Step, p: &mut [f32], g: &mut [f32], m: &mut [f32], v: &mut [f32]) {
     let sizes = [p.len(), g.len(), m.len(), v.len()];
@@ -36,7 +36,7 @@ pub fn step_on(isa: Isa, s: &Step, p: &mut [f32], g: &mut [f32], m: &mut [f32], 
     for_pieces(sizes[0], PIECE / 4, parts, &|(p, g, m, v)| update(isa, factors, p.0, g.0, m.0, v.0));
 }
 
-/// What one step multiplies by, the same for every element.
+/// What one step multiplies by: the same numbers for every element.
 #[derive(Clone, Copy)]
 struct Factors {
     grad_scale: f32,
@@ -52,7 +52,7 @@ struct Factors {
 }
 
 impl Factors {
-    /// In f64, because 1 − βᵗ cancels for small t.
+    /// Computes the factors in f64, because 1 − βᵗ cancels for small t.
     fn new(s: &Step) -> Self {
         let correction = |beta: f32| 1.0 - f64::from(beta).powf(s.step as f64);
         Factors {
@@ -81,6 +81,7 @@ multiversion! {
 }
 
 /// The definition, one element after the other, in f64.
+#[doc(hidden)]
 pub mod naive {
     use super::Step;
 

@@ -3,9 +3,9 @@
 //!
 //! y\[p\] = Σₜ x\[kp + t\]/k², t over the k × k offsets, so dx\[kp + t\] = dy\[p\]/k², and 0 where no square is.
 
-use crate::Write;
 use crate::isa::{Isa, multiversion};
 use crate::parallel::{PIECE, Rows, RowsMut, for_pieces};
+use crate::write::Write;
 
 /// Pictures (N, H, W, C) and the edge k of the squares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,13 +18,13 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// Floats of a picture before, and after.
+    /// How many floats a picture has before, and after.
     fn lens(&self) -> (usize, usize) {
         let Pool { height, width, channels, k, .. } = self;
         (height * width * channels, (height / k) * (width / k) * channels)
     }
 
-    /// Pictures that one thread takes at a time.
+    /// How many pictures one thread takes at a time.
     fn piece(&self) -> usize {
         PIECE.div_ceil(self.lens().0.max(1))
     }
@@ -41,13 +41,15 @@ impl Pool {
     }
 }
 
-/// y ← the means of the squares; x (N, H, W, C), y (N, ⌊H/k⌋, ⌊W/k⌋, C).
+/// y ← the means of the squares
+///
+/// `x` (N, H, W, C), `y` (N, ⌊H/k⌋, ⌊W/k⌋, C)
 #[track_caller]
 pub fn forward(pool: &Pool, x: &[f32], y: &mut [f32]) {
     forward_on(Isa::best(), pool, x, y);
 }
 
-/// [`forward`] on a given instruction set.
+/// Computes [`forward`] on a given instruction set.
 #[track_caller]
 pub fn forward_on(isa: Isa, pool: &Pool, x: &[f32], y: &mut [f32]) {
     pool.check(x, y);
@@ -56,13 +58,15 @@ pub fn forward_on(isa: Isa, pool: &Pool, x: &[f32], y: &mut [f32]) {
     for_pieces(pool.pictures, pool.piece(), parts, &|(x, y)| means(isa, pool, x.0, y.0));
 }
 
-/// dx ← or += dy/k² of the square that a pixel is in.
+/// dx ← or += dy/k² of the square that a pixel is in
+///
+/// `dy` (N, ⌊H/k⌋, ⌊W/k⌋, C), `dx` (N, H, W, C)
 #[track_caller]
 pub fn backward(pool: &Pool, dy: &[f32], write: Write, dx: &mut [f32]) {
     backward_on(Isa::best(), pool, dy, write, dx);
 }
 
-/// [`backward`] on a given instruction set.
+/// Computes [`backward`] on a given instruction set.
 #[track_caller]
 pub fn backward_on(isa: Isa, pool: &Pool, dy: &[f32], write: Write, dx: &mut [f32]) {
     pool.check(dx, dy);
@@ -129,9 +133,10 @@ multiversion! {
 }
 
 /// The definitions, in f64.
+#[doc(hidden)]
 pub mod naive {
     use super::Pool;
-    use crate::Write;
+    use crate::write::Write;
 
     /// The place in y of each place in x; none where no square is.
     fn places(pool: &Pool) -> impl Iterator<Item = Option<usize>> {

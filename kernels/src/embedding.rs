@@ -3,10 +3,12 @@
 use crate::isa::{Isa, multiversion};
 use crate::parallel::{PIECE, Rows, RowsMut, for_pieces, rows_per_piece};
 
-/// Rows of the table that one thread owns in [`scatter_add`].
+/// How many rows of the table one thread owns in [`scatter_add`].
 const TABLE_ROWS: usize = 1024;
 
-/// y\[i\] = table\[index\[i\]\]; rows of `width`.
+/// y\[i\] = table\[index\[i\]\]
+///
+/// `table` (V, width), `index` (N), `y` (N, width)
 #[track_caller]
 pub fn gather(table: &[f32], index: &[u32], width: usize, y: &mut [f32]) {
     check(table, index, width, y);
@@ -17,13 +19,16 @@ pub fn gather(table: &[f32], index: &[u32], width: usize, y: &mut [f32]) {
     });
 }
 
-/// dtable\[index\[i\]\] += dy\[i\], each table row in the order of i, so that the bits do not depend on the threads.
+/// dtable\[index\[i\]\] += dy\[i\], each table row in the order of i, so that the bits do not depend on the threads
+///
+/// `dy` (N, width), `index` (N), `dtable` (V, width)
 #[track_caller]
 pub fn scatter_add(dy: &[f32], index: &[u32], width: usize, dtable: &mut [f32]) {
     scatter_add_on(Isa::best(), dy, index, width, dtable);
 }
 
-/// [`scatter_add`] on a given instruction set. Each piece of the table looks through all of `index` for its rows.
+/// Computes [`scatter_add`] on a given instruction set. Each piece of the table looks through all of `index` for its
+/// rows.
 #[track_caller]
 pub fn scatter_add_on(isa: Isa, dy: &[f32], index: &[u32], width: usize, dtable: &mut [f32]) {
     check(dtable, index, width, dy);
@@ -60,6 +65,7 @@ multiversion! {
 }
 
 /// The definitions.
+#[doc(hidden)]
 pub mod naive {
     pub fn gather(table: &[f32], index: &[u32], width: usize, y: &mut [f32]) {
         for (i, &row) in index.iter().enumerate() {

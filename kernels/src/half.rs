@@ -9,16 +9,18 @@
 use crate::isa::{Isa, mul_add, multiversion};
 use crate::lanes::across;
 
-/// One AVX-512 register or two AVX2 ones, as in the sums of f32.
+/// The lanes of a sum: one AVX-512 register or two AVX2 ones, as in the sums of f32.
 const CHUNK: usize = 16;
 
-/// out\[i\] = ⟨row i, x⟩, on the caller's thread.
+/// out\[i\] = ⟨row i, x⟩, on the caller's thread
+///
+/// `rows` (N, d) in two bytes each, `x` (d), `out` (N)
 #[track_caller]
 pub fn products(rows: &[u8], x: &[f32], out: &mut [f32]) {
     products_on(Isa::best(), rows, x, out);
 }
 
-/// [`products`] on a given instruction set.
+/// Computes [`products`] on a given instruction set.
 #[track_caller]
 pub fn products_on(isa: Isa, rows: &[u8], x: &[f32], out: &mut [f32]) {
     let (n, d, bytes) = (out.len(), x.len(), rows.len());
@@ -45,7 +47,7 @@ multiversion! {
     }
 }
 
-/// The f32 of the same value. Selects instead of branches, so that the compiler vectorises it.
+/// Widens an f16 to the f32 of the same value. Selects instead of branches, so that the compiler vectorises it.
 #[inline(always)]
 fn widen(half: [u8; 2]) -> f32 {
     let half = u32::from(u16::from_le_bytes(half));
@@ -59,6 +61,7 @@ fn widen(half: [u8; 2]) -> f32 {
 }
 
 /// The definition, in f64.
+#[doc(hidden)]
 pub mod naive {
     pub fn products(rows: &[u8], x: &[f32], out: &mut [f32]) {
         for (i, out) in out.iter_mut().enumerate() {
@@ -67,7 +70,7 @@ pub mod naive {
         }
     }
 
-    /// IEEE 754 binary16: one bit of sign, five of exponent, ten of fraction.
+    /// Reads IEEE 754 binary16: one bit of sign, five of exponent, ten of fraction.
     pub fn value(half: [u8; 2]) -> f64 {
         let half = u16::from_le_bytes(half);
         let sign = if half >> 15 == 1 { -1.0 } else { 1.0 };

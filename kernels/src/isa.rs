@@ -1,13 +1,17 @@
-//! Which instruction set to run: detected once, proved by a token.
+//! Which instruction set to run: it is detected once and proved by a token.
 //!
 //! Plain loops are compiled once per instruction set by `multiversion!`; the compiler vectorises each copy for its
 //! registers. Only where a benchmark shows that this is not enough are there intrinsics.
 
 use std::sync::OnceLock;
 
-/// Proof that this CPU has an instruction set: only [`Isa::available`] makes one.
+/// Proof that this CPU has AVX2 and FMA: only [`Isa::available`] makes one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Token(());
+pub struct Avx2(());
+
+/// Proof that this CPU has AVX-512 F, BW, DQ and VL: only [`Isa::available`] makes one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Avx512(());
 
 /// An instruction set that this CPU has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,13 +19,13 @@ pub enum Isa {
     /// Whatever the target guarantees: SSE2 on x86-64, NEON on aarch64.
     Portable,
     /// AVX2 and FMA.
-    Avx2(Token),
+    Avx2(Avx2),
     /// AVX-512 F, BW, DQ and VL.
-    Avx512(Token),
+    Avx512(Avx512),
 }
 
 impl Isa {
-    /// All that this CPU has, slowest first.
+    /// Every instruction set that this CPU has, the slowest first.
     pub fn available() -> Vec<Isa> {
         #[cfg_attr(not(target_arch = "x86_64"), expect(unused_mut))]
         let mut isas = vec![Isa::Portable];
@@ -29,7 +33,7 @@ impl Isa {
         {
             let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
             if avx2 {
-                isas.push(Isa::Avx2(Token(())));
+                isas.push(Isa::Avx2(Avx2(())));
             }
             if avx2
                 && is_x86_feature_detected!("avx512f")
@@ -37,13 +41,13 @@ impl Isa {
                 && is_x86_feature_detected!("avx512dq")
                 && is_x86_feature_detected!("avx512vl")
             {
-                isas.push(Isa::Avx512(Token(())));
+                isas.push(Isa::Avx512(Avx512(())));
             }
         }
         isas
     }
 
-    /// The one that every kernel runs on: the best there is, or what `CLIP_ISA` names.
+    /// The instruction set that every kernel runs on: the best there is, or the one that `CLIP_ISA` names.
     ///
     /// # Panics
     /// If `CLIP_ISA` names none that this CPU has.
@@ -61,7 +65,7 @@ impl Isa {
         })
     }
 
-    /// As in `CLIP_ISA`.
+    /// The name by which `CLIP_ISA` chooses it.
     pub fn name(self) -> &'static str {
         match self {
             Isa::Portable => "portable",

@@ -3,8 +3,8 @@
 use crate::isa::mul_add;
 use std::array::from_fn;
 
-/// One AVX-512 register or two AVX2 ones. Twice as many would hide more of an addition's latency, but the compiler then
-/// tears them apart.
+/// The lanes of a sum: one AVX-512 register or two AVX2 ones. Twice as many would hide more of an addition's latency,
+/// but the compiler then tears them apart.
 const LANES: usize = 16;
 
 /// Folds the i-th elements of N equally long slices, i = 0, 1, …, in lanes, then `join`s the lanes pairwise.
@@ -31,7 +31,7 @@ pub(crate) fn fold<const N: usize>(
     across(lanes, join)
 }
 
-/// Joins the lanes pairwise: log₂ N steps, each on whole registers.
+/// Joins the lanes pairwise, in log₂ N steps on whole registers each.
 #[inline(always)]
 pub(crate) fn across<const N: usize>(mut lanes: [f32; N], join: impl Fn(f32, f32) -> f32) -> f32 {
     let mut width = N;
@@ -56,13 +56,13 @@ pub(crate) fn dot<const FMA: bool>(x: &[f32], y: &[f32]) -> f32 {
     fold([x, y], 0.0, |sum, [x, y]| mul_add::<FMA>(x, y, sum), |a, b| a + b)
 }
 
-/// max(a, b) in one instruction; a NaN in b is passed over.
+/// max(a, b) in one instruction; a NaN in b is passed over
 #[inline(always)]
 pub(crate) fn larger(a: f32, b: f32) -> f32 {
     if b > a { b } else { a }
 }
 
-/// The largest; −∞ of nothing.
+/// maxᵢ xᵢ, which is −∞ of nothing
 #[inline(always)]
 pub(crate) fn max(x: &[f32]) -> f32 {
     fold([x], f32::NEG_INFINITY, |max, [x]| larger(max, x), larger)

@@ -22,16 +22,13 @@ pub mod memory;
 pub mod normalize;
 mod parallel;
 pub mod reduce;
+mod scratch;
+#[cfg(test)]
+#[path = "../tests/support/mod.rs"]
+mod support;
+mod write;
 
 pub use activation::Activation;
 pub use gemm::{Epilogue, Mat, MatMut};
 pub use parallel::in_pool;
-
-/// Whether a kernel replaces what its output holds or adds to it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Write {
-    /// `out = value`; what was there before, NaN included, is never read.
-    Set,
-    /// `out += value`.
-    Add,
-}
+pub use write::Write;

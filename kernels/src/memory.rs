@@ -3,14 +3,15 @@
 use std::ops::{Deref, DerefMut};
 use std::{fmt, slice};
 
-/// The larger kind of page, in bytes, on x86-64 and on most of aarch64.
-#[cfg(target_os = "linux")]
+/// The size of the larger kind of page, in bytes, on x86-64 and on most of aarch64.
+#[cfg(all(target_os = "linux", not(miri)))]
 const PAGE: usize = 2 << 20;
 
-/// Floats of a cache line, which is also the longest vector: one that begins elsewhere is read from two lines.
+/// The floats of a cache line, which is also the longest vector: one that begins elsewhere is read from two lines.
 pub const LINE: usize = 16;
 
-/// Floats, zero at first, that begin at a cache line and lie on large pages where the system has them for who asks.
+/// A block of floats, zero at first, that begins at a cache line and lies on large pages where the system gives them to
+/// who asks.
 ///
 /// A page is cleared when it is first touched, and 512 small ones at once take a fraction of the time. Later the
 /// processor has to look up fewer of them: a single picture reads each of a model's weights once.
@@ -22,10 +23,10 @@ pub struct Floats {
 }
 
 impl Floats {
-    /// `len` zeros.
+    /// Makes a block of `len` zeros.
     pub fn zeros(len: usize) -> Self {
         let memory = vec![0.0; len + LINE - 1];
-        #[cfg(target_os = "linux")]
+        #[cfg(all(target_os = "linux", not(miri)))]
         ask_for_large_pages(&memory);
         let start = memory.as_ptr().align_offset(size_of::<[f32; LINE]>());
         Floats { memory, start, len }
@@ -75,14 +76,15 @@ impl fmt::Debug for Floats {
     }
 }
 
-#[cfg(target_os = "linux")]
+/// Asks the system to back the whole large pages within `block` by such pages.
+#[cfg(all(target_os = "linux", not(miri)))]
 fn ask_for_large_pages(block: &[f32]) {
     let first = block.as_ptr().cast::<u8>();
     let before = first.align_offset(PAGE);
     let whole = size_of_val(block).saturating_sub(before) / PAGE * PAGE;
     if whole > 0 {
-        // SAFETY: whole pages within `block`, whose contents the advice leaves as they are. A system that knows no large
-        // pages refuses, and nothing has changed.
+        // SAFETY: whole pages within `block`, whose contents the advice leaves as they are. A system that knows no
+        // large pages refuses, and nothing has changed.
         unsafe { libc::madvise(first.wrapping_add(before).cast_mut().cast(), whole, libc::MADV_HUGEPAGE) };
     }
 }
@@ -93,7 +95,8 @@ mod tests {
 
     #[test]
     fn zeros_of_any_length_at_a_cache_line() {
-        for len in [0, 1, 1000, (2 << 20) - 1, 5 << 20] {
+        let lens = if cfg!(miri) { [0, 1, 15, 16, 100] } else { [0, 1, 1000, (2 << 20) - 1, 5 << 20] };
+        for len in lens {
             let mut floats = Floats::zeros(len);
             assert!(floats.len() == len && floats.iter().all(|&x| x == 0.0), "{len}");
             assert_eq!(floats.as_ptr().addr() % 64, 0, "{len}");

@@ -4,13 +4,15 @@ use crate::isa::{Isa, mul_add, multiversion};
 use crate::lanes::dot;
 use crate::parallel::{Rows, RowsMut, for_pieces, rows_per_piece};
 
-/// x, y (N, d), norm (N).
+/// norm = |x|, y = x / norm, row by row
+///
+/// `x`, `y` (N, d), `norm` (N)
 #[track_caller]
 pub fn forward(x: &[f32], y: &mut [f32], norm: &mut [f32]) {
     forward_on(Isa::best(), x, y, norm);
 }
 
-/// [`forward`] on a given instruction set.
+/// Computes [`forward`] on a given instruction set.
 #[track_caller]
 pub fn forward_on(isa: Isa, x: &[f32], y: &mut [f32], norm: &mut [f32]) {
     let n = norm.len();
@@ -19,13 +21,15 @@ pub fn forward_on(isa: Isa, x: &[f32], y: &mut [f32], norm: &mut [f32]) {
     for_pieces(n, rows_per_piece(d), parts, &|(x, y, norm)| divide(isa, d, x.0, y.0, norm.0));
 }
 
-/// dx = (dy − y·⟨y, dy⟩) / |x|
+/// dx = (dy − y·⟨y, dy⟩) / |x|, row by row
+///
+/// `y`, `dy`, `dx` (N, d), `norm` (N)
 #[track_caller]
 pub fn backward(y: &[f32], norm: &[f32], dy: &[f32], dx: &mut [f32]) {
     backward_on(Isa::best(), y, norm, dy, dx);
 }
 
-/// [`backward`] on a given instruction set.
+/// Computes [`backward`] on a given instruction set.
 #[track_caller]
 pub fn backward_on(isa: Isa, y: &[f32], norm: &[f32], dy: &[f32], dx: &mut [f32]) {
     let d = width(norm.len(), &[y, dy, dx]);
@@ -33,7 +37,7 @@ pub fn backward_on(isa: Isa, y: &[f32], norm: &[f32], dy: &[f32], dx: &mut [f32]
     for_pieces(norm.len(), rows_per_piece(d), parts, &|(y, norm, dy, dx)| gradient(isa, d, y.0, norm.0, dy.0, dx.0));
 }
 
-/// The width of `rows` rows, the same in all the matrices.
+/// Panics unless all matrices have `rows` rows of one width; returns the width.
 #[track_caller]
 fn width(rows: usize, matrices: &[&[f32]]) -> usize {
     let len = matrices[0].len();
@@ -66,6 +70,7 @@ multiversion! {
 }
 
 /// The definitions, in f64.
+#[doc(hidden)]
 pub mod naive {
     pub fn forward(x: &[f32], y: &mut [f32], norm: &mut [f32]) {
         let d = x.len() / norm.len();

@@ -7,14 +7,14 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// Runs `work` on a thread of the pool.
 ///
-/// A thread outside hands each parallel step to the pool and sleeps until it is done, and the pool's threads fall asleep
-/// between steps: some fifty microseconds each. From inside, a step costs a few.
+/// A thread outside hands each parallel step to the pool and sleeps until it is done, and the pool's threads fall
+/// asleep between steps: some fifty microseconds each. From inside, a step costs a few.
 pub fn in_pool<R: Send>(work: impl FnOnce() -> R + Send) -> R {
     rayon::scope(|_| work())
 }
 
-/// More threads than this find too little work in one step of a model.
-const MOST_THREADS: usize = 256;
+/// More threads than this would find too little work in one step of a model.
+const MAX_THREADS: usize = 256;
 
 /// Gives each thread a share of `0..tasks`, in order, and when that is done, what is left of the others' shares. Gives
 /// this thread all of them unless `parallel`.
@@ -24,9 +24,9 @@ pub(crate) fn in_shares(parallel: bool, tasks: usize, work: impl Fn(&mut dyn Ite
     if !parallel {
         return work(&mut (0..tasks));
     }
-    let threads = rayon::current_num_threads().min(tasks).min(MOST_THREADS);
+    let threads = rayon::current_num_threads().min(tasks).min(MAX_THREADS);
     let start = |share: usize| share * tasks / threads.max(1);
-    let next: [AtomicUsize; MOST_THREADS] = from_fn(|share| AtomicUsize::new(start(share)));
+    let next: [AtomicUsize; MAX_THREADS] = from_fn(|share| AtomicUsize::new(start(share)));
     let claim = |share: usize| Some(next[share].fetch_add(1, Relaxed)).filter(|&task| task < start(share + 1));
     (0..threads).into_par_iter().with_max_len(1).for_each(|own| {
         let from_own = (own..threads).chain(0..own);
@@ -34,18 +34,18 @@ pub(crate) fn in_shares(parallel: bool, tasks: usize, work: impl Fn(&mut dyn Ite
     });
 }
 
-/// Floats that a piece of a streaming kernel touches at most: about ten microseconds of work, so that handing it to
+/// The most floats that a piece of a streaming kernel touches: about ten microseconds of work, so that handing it to
 /// another thread costs little beside it, and small inputs stay on the caller's thread.
 pub(crate) const PIECE: usize = 1 << 16;
 
-/// As many rows of `width` as make one [`PIECE`].
+/// How many rows of `width` make one [`PIECE`].
 pub(crate) fn rows_per_piece(width: usize) -> usize {
     PIECE.div_ceil(width.max(1))
 }
 
 /// What can be cut in two between rows.
 pub(crate) trait Split: Send + Sized {
-    /// The rows before `row`, and the rest.
+    /// Cuts into the rows before `row` and the rest.
     fn split(self, row: usize) -> (Self, Self);
 }
 
@@ -108,7 +108,7 @@ pub(crate) fn for_pieces<P: Split>(rows: usize, piece: usize, parts: P, f: &(imp
     join(|| for_pieces(mid, piece, a, f), || for_pieces(rows - mid, piece, b, f));
 }
 
-/// The sum of `f` over pieces of at most `piece` rows, added as a tree whose shape depends on `rows` alone.
+/// Sums `f` over pieces of at most `piece` rows, as a tree whose shape depends on `rows` alone.
 pub(crate) fn sum_pieces<P: Split>(rows: usize, piece: usize, parts: P, f: &(impl Fn(P) -> f64 + Sync)) -> f64 {
     if rows <= piece {
         return f(parts);

@@ -4,19 +4,21 @@ use crate::isa::{Isa, multiversion};
 use crate::parallel::{PIECE, Rows, RowsMut, for_pieces, sum_pieces};
 use std::ops::Range;
 
-/// Rows whose sum is formed on its own before it joins the rest: fewer roundings, and the sums stay in registers.
+/// How many rows have a sum of their own before it joins the rest: fewer roundings, and the sums stay in registers.
 pub(crate) const ROW_BLOCK: usize = 32;
 
-/// Columns that one thread sums over all rows.
+/// How many columns one thread sums over all rows.
 pub(crate) const COLUMN_BLOCK: usize = 128;
 
-/// out\[j\] += Σᵢ x\[i, j\]; x (N, d): the gradient of a bias.
+/// out\[j\] += Σᵢ x\[i, j\], the gradient of a bias
+///
+/// `x` (N, d), `out` (d)
 #[track_caller]
 pub fn add_column_sums(x: &[f32], out: &mut [f32]) {
     add_column_sums_on(Isa::best(), x, out);
 }
 
-/// [`add_column_sums`] on a given instruction set.
+/// Computes [`add_column_sums`] on a given instruction set.
 #[track_caller]
 pub fn add_column_sums_on(isa: Isa, x: &[f32], out: &mut [f32]) {
     let width = out.len();
@@ -28,7 +30,7 @@ pub fn add_column_sums_on(isa: Isa, x: &[f32], out: &mut [f32]) {
 }
 
 multiversion! {
-    /// The sums of some columns, blocks of rows by blocks of 32 columns.
+    /// Adds the sums of some columns, blocks of rows by blocks of 32 columns.
     fn column_sums(x: &[f32], width: usize, columns: Range<usize>, out: &mut [f32]) {
         for rows in x.chunks(ROW_BLOCK * width) {
             let (blocks, tail) = out.as_chunks_mut::<32>();
@@ -52,12 +54,12 @@ multiversion! {
     }
 }
 
-/// Σ x², accumulated in f64.
+/// Σ x², accumulated in f64
 pub fn sum_of_squares(x: &[f32]) -> f64 {
     sum_of_squares_on(Isa::best(), x)
 }
 
-/// [`sum_of_squares`] on a given instruction set.
+/// Computes [`sum_of_squares`] on a given instruction set.
 pub fn sum_of_squares_on(isa: Isa, x: &[f32]) -> f64 {
     sum_pieces(x.len(), PIECE, Rows(x, 1), &|x| squares(isa, x.0))
 }
@@ -76,6 +78,7 @@ multiversion! {
 }
 
 /// The definitions, in f64.
+#[doc(hidden)]
 pub mod naive {
     pub fn add_column_sums(x: &[f32], out: &mut [f32]) {
         let width = out.len();

@@ -1,14 +1,24 @@
 //! Batch normalisation over the rows of (N, C), ε = 1e-5 (Ioffe & Szegedy 2015, algorithm 1), together with what stands
 //! behind it in a residual network: the addition of a residual and ReLU.
 //!
-//! y = act(x̂·weight + bias (+ residual)) with x̂ = (x − μ)·r, r = 1/√(σ² + ε), per column. A row is a pixel, a column a
-//! channel. Each pass reads and writes every array once: one for the statistics and one for y; backward one for the two
-//! sums that the gradient needs and one for the gradient.
+//! y = act(x̂·weight + bias (+ residual)) with x̂ = (x − μ)·r, r = 1/√(σ² + ε), per column. A row is a pixel, a column
+//! a channel. Each pass reads and writes every array once: one for the statistics and one for y; backward one for the
+//! two sums that the gradient needs and one for the gradient.
 //!
 //! Sums over rows are cut into at most 64 pieces by the number of rows alone, and joined in their order.
+//!
+//! | file | what it is for |
+//! |---|---|
+//! | `norm` | what a normalisation is given beside x |
+//! | `passes` | the loops over a piece of the rows |
+//! | `naive` | the definitions |
 
+#[doc(hidden)]
 pub mod naive;
+mod norm;
 mod passes;
+
+pub use norm::{EPS, Gate, Norm, Residual};
 
 use crate::isa::Isa;
 use crate::parallel::{Rows, RowsMut, for_pieces, rows_per_piece};
@@ -16,67 +26,34 @@ use passes::{
     ROW_BLOCK, add, gradient_sums, input_gradient, join, mask, piece_statistics, plain, with_normed, with_residual,
 };
 
-/// ε of every CLIP checkpoint.
-pub const EPS: f32 = 1e-5;
+/// The most pieces of a sum over rows: many more than there are threads, few enough to join them quickly.
+const MAX_PIECES: usize = 64;
 
-/// Pieces of a sum over rows at most: many more than there are threads, few enough to join them quickly.
-const CHUNKS: usize = 64;
-
-/// Floats of scratch that the sums over rows of `channels` columns take.
+/// How many floats of scratch the sums over rows of `channels` columns take.
 pub const fn scratch_len(channels: usize) -> usize {
-    2 * CHUNKS * channels
+    2 * MAX_PIECES * channels
 }
 
-/// What x is normalised by, one number a column each.
-#[derive(Clone, Copy, Debug)]
-pub struct Norm<'a> {
-    /// μ
-    pub mean: &'a [f32],
-    /// r
-    pub rstd: &'a [f32],
-    pub weight: &'a [f32],
-    pub bias: &'a [f32],
-}
-
-/// What is added to the normalised x.
-#[derive(Clone, Copy, Debug)]
-pub enum Residual<'a> {
-    None,
-    /// These numbers.
-    Plain(&'a [f32]),
-    /// These numbers, normalised in their own way.
-    Normed(Norm<'a>, &'a [f32]),
-}
-
-/// Where the activation behind the normalisation lets the gradient through.
-#[derive(Clone, Copy, Debug)]
-pub enum Gate<'a> {
-    /// There is none.
-    Open,
-    /// y = max(0, z): z is made again from x.
-    Own,
-    /// y = max(0, z + residual), and this is y.
-    Output(&'a [f32]),
-}
-
-/// μ and σ² = mean((x − μ)²) of each column; x (N, C) with N > 0, mean and variance (C).
+/// Computes μ and σ² = mean((x − μ)²) of each column.
+///
+/// `x` (N, C) with N > 0, `mean` and `variance` (C), `scratch` ([`scratch_len`])
 #[track_caller]
 pub fn statistics(x: &[f32], mean: &mut [f32], variance: &mut [f32], scratch: &mut [f32]) {
     statistics_on(Isa::best(), x, mean, variance, scratch);
 }
 
-/// [`statistics`] on a given instruction set.
+/// Computes [`statistics`] on a given instruction set.
 #[track_caller]
 pub fn statistics_on(isa: Isa, x: &[f32], mean: &mut [f32], variance: &mut [f32], scratch: &mut [f32]) {
     let channels = mean.len();
     let rows = check(channels, &[x], &[mean, variance]);
     assert!(rows > 0, "batch norm: the statistics of no rows");
-    let chunks = Chunks::new(rows, channels);
-    let scratch = chunks.scratch(scratch);
+    let pieces = Pieces::new(rows, channels);
+    let scratch = pieces.scratch(scratch);
     // Numbers around 0 are averaged, so that a large μ costs none of their digits: each column less its first number.
     let origin = &x[..channels];
-    let parts = (Rows(x, chunks.rows * channels), RowsMut(scratch, 2 * channels));
-    for_pieces(chunks.count(), 1, parts, &|(x, sums)| {
+    let parts = (Rows(x, pieces.rows * channels), RowsMut(scratch, 2 * channels));
+    for_pieces(pieces.count(), 1, parts, &|(x, sums)| {
         let (mean, m2) = sums.0.split_at_mut(channels);
         piece_statistics(isa, x.0, origin, mean, m2);
     });
@@ -84,19 +61,21 @@ pub fn statistics_on(isa: Isa, x: &[f32], mean: &mut [f32], variance: &mut [f32]
     variance.copy_from_slice(&scratch[channels..2 * channels]);
     for (i, sums) in scratch.chunks_exact(2 * channels).enumerate().skip(1) {
         let (piece_mean, piece_m2) = sums.split_at(channels);
-        join(mean, variance, chunks.rows * i, piece_mean, piece_m2, chunks.rows.min(rows - chunks.rows * i));
+        join(mean, variance, pieces.rows * i, piece_mean, piece_m2, pieces.rows.min(rows - pieces.rows * i));
     }
     variance.iter_mut().for_each(|m2| *m2 /= rows as f32);
     add(origin, mean);
 }
 
-/// y = act(x̂·weight + bias + residual), act = max(0, ·) if `relu`; x, y (N, C).
+/// y = act(x̂·weight + bias + residual), where act = max(0, ·) if `relu`
+///
+/// `x`, `y` (N, C)
 #[track_caller]
 pub fn normalize(norm: Norm, x: &[f32], residual: Residual, relu: bool, y: &mut [f32]) {
     normalize_on(Isa::best(), norm, x, residual, relu, y);
 }
 
-/// [`normalize`] on a given instruction set.
+/// Computes [`normalize`] on a given instruction set.
 #[track_caller]
 pub fn normalize_on(isa: Isa, norm: Norm, x: &[f32], residual: Residual, relu: bool, y: &mut [f32]) {
     let channels = norm.mean.len();
@@ -123,6 +102,8 @@ pub fn normalize_on(isa: Isa, norm: Norm, x: &[f32], residual: Residual, relu: b
 /// With dz = dy where the gate is open, else 0: dbias += Σ dz, dweight += Σ dz·x̂ and
 /// dx = weight·r·(dz − mean(dz) − x̂·mean(dz·x̂)), where the statistics of `norm` are those of x.
 ///
+/// `x`, `dy` (N, C), `dweight`, `dbias` (C), `scratch` ([`scratch_len`])
+///
 /// `x` holds dx on return. Behind [`Gate::Output`], `dy` holds dz on return: the gradient of the residual.
 #[track_caller]
 pub fn backward(
@@ -137,7 +118,7 @@ pub fn backward(
     backward_on(Isa::best(), norm, gate, x, dy, dweight, dbias, scratch);
 }
 
-/// [`backward`] on a given instruction set.
+/// Computes [`backward`] on a given instruction set.
 #[track_caller]
 pub fn backward_on(
     isa: Isa,
@@ -152,9 +133,9 @@ pub fn backward_on(
     let channels = norm.mean.len();
     let rows = check(channels, &[x, dy], &norm.vectors());
     check(channels, &[], &[dweight, dbias]);
-    let chunks = Chunks::new(rows, channels);
-    let scratch = chunks.scratch(scratch);
-    piece_sums(isa, &chunks, norm, gate, x, dy, scratch);
+    let pieces = Pieces::new(rows, channels);
+    let scratch = pieces.scratch(scratch);
+    piece_sums(isa, &pieces, norm, gate, x, dy, scratch);
     let (total, pieces) = scratch.split_at_mut(2 * channels);
     pieces.chunks_exact(2 * channels).for_each(|piece| add(piece, total));
     let (sum, sum_x_hat) = total.split_at_mut(channels);
@@ -169,10 +150,10 @@ pub fn backward_on(
     });
 }
 
-/// The two sums of every piece, side by side in `sums`.
-fn piece_sums(isa: Isa, chunks: &Chunks, norm: Norm, gate: Gate, x: &[f32], dy: &mut [f32], sums: &mut [f32]) {
+/// Computes the two sums of every piece, side by side in `sums`.
+fn piece_sums(isa: Isa, pieces: &Pieces, norm: Norm, gate: Gate, x: &[f32], dy: &mut [f32], sums: &mut [f32]) {
     let channels = norm.mean.len();
-    let (width, count) = (chunks.rows * channels, chunks.count());
+    let (width, count) = (pieces.rows * channels, pieces.count());
     let (x, sums) = (Rows(x, width), RowsMut(sums, 2 * channels));
     match gate {
         Gate::Output(y) => {
@@ -192,24 +173,26 @@ fn piece_sums(isa: Isa, chunks: &Chunks, norm: Norm, gate: Gate, x: &[f32], dy: 
     }
 }
 
-/// How rows are cut for sums.
-struct Chunks {
+/// How rows are cut into pieces for sums.
+struct Pieces {
+    /// The number of all rows.
     total: usize,
+    /// The rows of a piece; the last one may have fewer.
     rows: usize,
     channels: usize,
 }
 
-impl Chunks {
+impl Pieces {
     fn new(total: usize, channels: usize) -> Self {
-        let rows = total.div_ceil(CHUNKS).max(rows_per_piece(channels)).next_multiple_of(ROW_BLOCK);
-        Chunks { total, rows, channels }
+        let rows = total.div_ceil(MAX_PIECES).max(rows_per_piece(channels)).next_multiple_of(ROW_BLOCK);
+        Pieces { total, rows, channels }
     }
 
     fn count(&self) -> usize {
         self.total.div_ceil(self.rows)
     }
 
-    /// As much scratch as is needed.
+    /// Takes as much of `scratch` as is needed.
     #[track_caller]
     fn scratch<'a>(&self, scratch: &'a mut [f32]) -> &'a mut [f32] {
         let needed = scratch_len(self.channels);
@@ -218,13 +201,7 @@ impl Chunks {
     }
 }
 
-impl Norm<'_> {
-    fn vectors(&self) -> [&[f32]; 4] {
-        [self.mean, self.rstd, self.weight, self.bias]
-    }
-}
-
-/// Panics unless all have these channels and equally many rows: how many.
+/// Panics unless all have these channels and equally many rows; returns how many.
 #[track_caller]
 fn check(channels: usize, matrices: &[&[f32]], vectors: &[&[f32]]) -> usize {
     let len = matrices.first().map_or(0, |x| x.len());

@@ -1,6 +1,6 @@
 //! The definitions, in f64.
 
-use super::{EPS, Gate, Norm, Residual};
+use super::norm::{EPS, Gate, Norm, Residual};
 
 fn column(x: &[f32], j: usize, channels: usize) -> Vec<f64> {
     x.iter().skip(j).step_by(channels).map(|&x| f64::from(x)).collect()

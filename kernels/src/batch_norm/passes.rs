@@ -1,19 +1,20 @@
-//! The loops: one pass over a piece of the rows each.
+//! The loops, each one pass over a piece of the rows.
 
-use super::Norm;
+use super::norm::Norm;
 use crate::isa::multiversion;
 
-/// Rows that one sum of a piece is over; their statistics take a second pass while they are in the cache.
+/// How many rows one sum of a piece is over; their statistics take a second pass while they are in the cache.
 pub(super) const ROW_BLOCK: usize = 64;
 
-/// Columns of such a block: its sums are registers, its rows fill half of the first cache.
+/// How many columns such a block has: its sums are registers, its rows fill half of the first cache.
 const COLUMN_BLOCK: usize = 64;
 
+/// sum += x
 pub(super) fn add(x: &[f32], sum: &mut [f32]) {
     sum.iter_mut().zip(x).for_each(|(sum, x)| *sum += x);
 }
 
-/// Mean and M₂ = Σ (x − μ)² of rows and more rows, from those of either (Chan et al. 1983).
+/// Joins the mean and M₂ = Σ (x − μ)² of some rows with those of more rows (Chan et al. 1983).
 #[inline(always)]
 pub(super) fn join(
     mean: &mut [f32],
@@ -52,7 +53,7 @@ fn add_rows(x: &[f32], stride: usize, rows: usize, sums: &mut [f32], f: impl Fn(
 }
 
 multiversion! {
-    /// Mean, less the origin, and M₂ of each column of a piece.
+    /// Computes the mean, less the origin, and M₂ of each column of a piece.
     pub(super) fn piece_statistics(x: &[f32], origin: &[f32], mean: &mut [f32], m2: &mut [f32]) {
         let channels = mean.len();
         mean.fill(0.0);
@@ -82,7 +83,7 @@ fn affine(norm: &Norm, j: usize, x: f32) -> f32 {
     (x - norm.mean[j]) * norm.rstd[j] * norm.weight[j] + norm.bias[j]
 }
 
-/// max(0, z) if `relu`
+/// max(0, z) if `relu`, else z
 #[inline(always)]
 fn activate(relu: bool, z: f32) -> f32 {
     if relu && z <= 0.0 { 0.0 } else { z }
@@ -100,6 +101,7 @@ fn cut<'a>(norm: Norm<'a>, channels: usize) -> Norm<'a> {
 }
 
 multiversion! {
+    /// y = act(x̂·weight + bias)
     pub(super) fn plain(norm: Norm, x: &[f32], relu: bool, y: &mut [f32]) {
         let channels = norm.mean.len();
         let norm = cut(norm, channels);
@@ -112,6 +114,7 @@ multiversion! {
 }
 
 multiversion! {
+    /// y = act(x̂·weight + bias + residual)
     pub(super) fn with_residual(norm: Norm, x: &[f32], residual: &[f32], relu: bool, y: &mut [f32]) {
         let channels = norm.mean.len();
         let norm = cut(norm, channels);
@@ -125,6 +128,7 @@ multiversion! {
 }
 
 multiversion! {
+    /// y = act(x̂·weight + bias + the normalised residual)
     pub(super) fn with_normed(norm: Norm, x: &[f32], other: Norm, residual: &[f32], relu: bool, y: &mut [f32]) {
         let channels = norm.mean.len();
         let (norm, other) = (cut(norm, channels), cut(other, channels));
@@ -153,7 +157,7 @@ fn gated(norm: &Norm, own: bool, j: usize, x: f32, dy: f32) -> f32 {
 }
 
 multiversion! {
-    /// Σ dz and Σ dz·x̂ of each column of a piece, one behind the other.
+    /// Computes Σ dz and Σ dz·x̂ of each column of a piece, one behind the other.
     pub(super) fn gradient_sums(norm: Norm, own: bool, x: &[f32], dy: &[f32], sums: &mut [f32]) {
         let channels = norm.mean.len();
         let norm = cut(norm, channels);

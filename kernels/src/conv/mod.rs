@@ -3,98 +3,34 @@
 //! A picture (N, H, W, C) is a matrix of N·H·W rows. With a kernel of one pixel the convolution is the product of that
 //! matrix with the weights. With a larger one it is the product of the *patches* with them, which the matrix product
 //! gathers while it packs its operands; there is no matrix of patches, which would be nine times as large as x. Where
-//! pixels and channels are many, 3 × 3 pixels at stride 1 take a quarter of the multiplications (Winograd 1980); sums then
-//! are off by some millionths of their size, in an order of their own.
+//! pixels and channels are many, 3 × 3 pixels at stride 1 take a quarter of the multiplications (Winograd 1980); sums
+//! then are off by some millionths of their size, in an order of their own.
+//!
+//! The passes are here, what they know of a convolution is in `shape`, the definition in `naive`.
 
+#[doc(hidden)]
 pub mod naive;
+mod shape;
 #[cfg(test)]
 mod tests;
 
 pub use crate::gemm::Weight;
-use crate::gemm::{Filters, Kept, Patches, Tiling, filter, gemm_on, gemm_panels_on, patch_gradient, winograd};
+pub use shape::Conv;
+
+use crate::gemm::{Epilogue, Mat, MatMut, Patches, filter, gemm_on, gemm_panels_on, patch_gradient, winograd};
 use crate::isa::{Isa, multiversion};
-use crate::memory::Floats;
-use crate::{Epilogue, Mat, MatMut};
+use crate::scratch::{self, Scratch};
 use rayon::prelude::*;
-use std::cell::RefCell;
 
-/// A convolution with a square kernel, padded by half of it, of pictures (N, H, W, I) to (N, H′, W′, O). Its weights
-/// are (O, I, k, k).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Conv {
-    pub pictures: usize,
-    pub height: usize,
-    pub width: usize,
-    pub in_channels: usize,
-    pub out_channels: usize,
-    /// 1 or 3.
-    pub kernel: usize,
-    pub stride: usize,
-}
-
-impl Conv {
-    /// H′ of H, W′ of W.
-    pub fn out(&self, len: usize) -> usize {
-        len.div_ceil(self.stride)
-    }
-
-    /// N·H′·W′
-    pub fn out_pixels(&self) -> usize {
-        self.pictures * self.out(self.height) * self.out(self.width)
-    }
-
-    /// N·H·W
-    fn pixels(&self) -> usize {
-        self.pictures * self.height * self.width
-    }
-
-    fn taps(&self) -> usize {
-        self.kernel * self.kernel
-    }
-
-    /// Whether a patch is one pixel, and every pixel is one.
-    fn is_pointwise(&self) -> bool {
-        self.kernel == 1 && self.stride == 1
-    }
-
-    #[track_caller]
-    fn check(&self, x: &[f32], weights: usize, y: &[f32]) {
-        assert!(matches!(self.kernel, 1 | 3) && self.stride > 0, "{self:?}: kernels of 1 or 3 pixels");
-        let expected = (
-            self.pixels() * self.in_channels,
-            self.out_channels * self.in_channels * self.taps(),
-            self.out_pixels() * self.out_channels,
-        );
-        assert_eq!((x.len(), weights, y.len()), expected, "{self:?}: elements of x, w and y");
-    }
-
-    /// As tiles of its output, if it can be computed by tiles and that is faster.
-    fn tiling(&self) -> Option<Tiling> {
-        let &Conv { pictures, height, width, in_channels, out_channels, kernel, stride } = self;
-        let tiling = Tiling { pictures, height, width };
-        (kernel == 3 && stride == 1 && tiling.pays(in_channels, out_channels)).then_some(tiling)
-    }
-
-    fn patches<'a>(&self, x: &'a [f32]) -> Patches<'a> {
-        Patches::new(x, (self.height, self.width, self.in_channels), self.kernel, self.stride, false)
-    }
-
-    fn filters<'a>(&self, w: Weight<'a>) -> Filters<'a> {
-        Filters::new(w, (self.out_channels, self.in_channels), self.taps())
-    }
-
-    fn weight<'a>(&self, w: &'a [f32]) -> Mat<'a> {
-        Mat::new(w, self.out_channels, self.in_channels)
-    }
-}
-
-/// y ← epilogue(x ∗ w), the epilogue on y as the (N·H′·W′, O) matrix that it is.
+/// y ← epilogue(x ∗ w), where the epilogue sees y as the (N·H′·W′, O) matrix that it is.
+///
+/// `x` (N, H, W, I), `w` (O, I, k, k), `y` (N, H′, W′, O)
 #[track_caller]
 pub fn forward(conv: &Conv, x: &[f32], w: Weight, y: &mut [f32], epilogue: Epilogue) {
     forward_on(Isa::best(), conv, x, w, y, epilogue);
 }
 
-/// [`forward`] on a given instruction set.
+/// Computes [`forward`] on a given instruction set.
 #[track_caller]
 pub fn forward_on(isa: Isa, conv: &Conv, x: &[f32], w: Weight, y: &mut [f32], epilogue: Epilogue) {
     conv.check(x, w.len(), y);
@@ -113,15 +49,17 @@ pub fn forward_on(isa: Isa, conv: &Conv, x: &[f32], w: Weight, y: &mut [f32], ep
 }
 
 /// dx ← Σ over the outputs that x went to of dy·w
+///
+/// `w` (O, I, k, k), `dy` (N, H′, W′, O), `dx` (N, H, W, I)
 #[track_caller]
 pub fn backward_inputs(conv: &Conv, w: &[f32], dy: &[f32], dx: &mut [f32]) {
     backward_inputs_on(Isa::best(), conv, w, dy, dx);
 }
 
-/// [`backward_inputs`] on a given instruction set.
+/// Computes [`backward_inputs`] on a given instruction set.
 ///
-/// At stride 1, a convolution of dy with the flipped kernel. At a larger one the same after dy has been spread out, a
-/// picture at a time, with zeros where the stride stepped over a pixel.
+/// At stride 1 this is a convolution of dy with the flipped kernel. At a larger one dy is first spread out, a picture
+/// at a time, with zeros where the stride stepped over a pixel.
 #[track_caller]
 pub fn backward_inputs_on(isa: Isa, conv: &Conv, w: &[f32], dy: &[f32], dx: &mut [f32]) {
     conv.check(dx, w.len(), dy);
@@ -158,7 +96,7 @@ pub fn backward_inputs_on(isa: Isa, conv: &Conv, w: &[f32], dy: &[f32], dx: &mut
         return gather(dy, dx);
     }
     let (inputs, outputs) = (dx.len() / conv.pictures.max(1), dy.len() / conv.pictures.max(1));
-    SPREAD.with(conv.height * conv.width * conv.out_channels, |spread| {
+    scratch::with(&SPREAD, conv.height * conv.width * conv.out_channels, |spread| {
         spread.fill(0.0);
         for (dx, dy) in dx.chunks_exact_mut(inputs).zip(dy.chunks_exact(outputs)) {
             spread_out(conv, dy, spread);
@@ -179,29 +117,28 @@ fn spread_out(conv: &Conv, dy: &[f32], spread: &mut [f32]) {
 }
 
 thread_local! {
-    static SPREAD_KEPT: RefCell<Vec<Floats>> = const { RefCell::new(Vec::new()) };
-    static PARTIAL_KEPT: RefCell<Vec<Floats>> = const { RefCell::new(Vec::new()) };
+    /// One picture of dy, spread out.
+    static SPREAD: Scratch = const { Scratch::new(0) };
+
+    /// The gradients of the weights, (O, taps, I), from some of the pixels each.
+    static PARTIALS: Scratch = const { Scratch::new(MAX_PARTIALS) };
 }
 
-/// One picture of dy, spread out.
-static SPREAD: Kept = Kept { size: 0, kept: &SPREAD_KEPT };
+/// Elements of all partial gradients together, if there is more than one: 4 MB, which L2 can hold.
+const MAX_PARTIALS: usize = 1 << 20;
 
-/// The gradients of the weights, (O, taps, I), from some of the pixels each.
-static PARTIAL: Kept = Kept { size: PARTIALS, kept: &PARTIAL_KEPT };
-
-/// Elements of all of them together, if they are not a single one: 4 MB, which L2 can hold.
-const PARTIALS: usize = 1 << 20;
-
-/// Fewest pixels worth a sum of their own.
-const PIXELS: usize = 1024;
+/// The fewest pixels that are worth a sum of their own.
+const MIN_PIXELS: usize = 1024;
 
 /// dw ← dw + Σ over pictures and pixels of dy ⊗ x
+///
+/// `x` (N, H, W, I), `dy` (N, H′, W′, O), `dw` (O, I, k, k)
 #[track_caller]
 pub fn backward_weights(conv: &Conv, x: &[f32], dy: &[f32], dw: &mut [f32]) {
     backward_weights_on(Isa::best(), conv, x, dy, dw);
 }
 
-/// [`backward_weights`] on a given instruction set.
+/// Computes [`backward_weights`] on a given instruction set.
 ///
 /// There are few weights and many pixels: the pixels are cut into stretches, by the shape alone, each of which has a
 /// gradient of its own; their sum is taken in order.
@@ -212,11 +149,11 @@ pub fn backward_weights_on(isa: Isa, conv: &Conv, x: &[f32], dy: &[f32], dw: &mu
     if dw.is_empty() || pixels == 0 {
         return;
     }
-    let stretches = (PARTIALS / dw.len()).clamp(1, pixels.div_ceil(PIXELS));
+    let stretches = (MAX_PARTIALS / dw.len()).clamp(1, pixels.div_ceil(MIN_PIXELS));
     let stretch = pixels.div_ceil(stretches);
     let stretches = pixels.div_ceil(stretch);
     let few = stretches < 4 * rayon::current_num_threads();
-    PARTIAL.with(stretches * dw.len(), |partials| {
+    scratch::with(&PARTIALS, stretches * dw.len(), |partials| {
         partials.par_chunks_mut(dw.len()).zip(dy.par_chunks(stretch * outputs)).enumerate().for_each(
             |(s, (dw, dy))| {
                 let dy = Mat::new(dy, dy.len() / outputs, outputs);
@@ -229,12 +166,12 @@ pub fn backward_weights_on(isa: Isa, conv: &Conv, x: &[f32], dy: &[f32], dw: &mu
     });
 }
 
-/// Channels whose sums are on the stack.
+/// How many channels have their sums on the stack at a time.
 const CHANNELS: usize = 64;
 
 multiversion! {
-    /// dw ← dw + Σ partials for one filter, (taps, I) in the partials, which begin at `first` and are `stride` apart, and
-    /// (I, taps) in dw.
+    /// dw ← dw + Σ partials for one filter, (taps, I) in the partials, which begin at `first` and are `stride` apart,
+    /// and (I, taps) in dw.
     fn add_filter(partials: &[f32], first: usize, stride: usize, taps: usize, dw: &mut [f32]) {
         let channels = dw.len() / taps;
         for (block, dw) in dw.chunks_mut(CHANNELS * taps).enumerate() {

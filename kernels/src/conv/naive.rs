@@ -1,6 +1,6 @@
 //! The definition, term by term: the oracle of the fast version.
 
-use super::Conv;
+use super::shape::Conv;
 
 /// y\[n, oy, ox, o\] = Σ x\[n, iy, ix, i\]·w\[o, i, ky, kx\]
 pub fn forward(conv: &Conv, x: &[f32], w: &[f32], y: &mut [f32]) {

@@ -1,24 +1,26 @@
-//! Other implementations of the product α·A·B + β·C, for comparison and for those who want them: `CLIP_GEMM` chooses.
+//! Who multiplies: this crate, or another implementation of α·A·B + β·C, for comparison and for those who want it.
+//! `CLIP_GEMM` chooses.
 //!
-//! Each computes one block of C on one thread. Blocks are of a fixed size and rayon hands them out, so that there is
-//! one pool of threads whoever multiplies, and the bits do not depend on its size.
+//! The others compute one block of C at a time on one thread. Blocks are of a fixed size and rayon hands them out, so
+//! that there is one pool of threads whoever multiplies, and the bits do not depend on its size.
 
-use super::{Block, Mat, Product, blocked};
-use rayon::prelude::*;
+use super::block::Block;
+use super::blocked::multiply;
+use super::matrix::Mat;
+use super::product::Product;
+use super::skinny;
+use super::slab::Job;
 use std::sync::OnceLock;
 
 #[cfg(feature = "openblas")]
 mod openblas;
 
-/// Large enough that packing inside the backend is amortised, small enough to keep a few dozen cores busy.
-const BLOCK: usize = 384;
-
-/// Who multiplies.
+/// An implementation of the matrix product.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Backend {
     /// This crate.
     Simd,
-    /// The crate of that name.
+    /// The crate `matrixmultiply`.
     MatrixMultiply,
     /// The system's OpenBLAS, with the feature `openblas`.
     #[cfg(feature = "openblas")]
@@ -26,7 +28,7 @@ pub enum Backend {
 }
 
 impl Backend {
-    /// All that are compiled in.
+    /// Every backend that is compiled in.
     pub const ALL: &[Backend] = &[
         Backend::Simd,
         Backend::MatrixMultiply,
@@ -34,7 +36,10 @@ impl Backend {
         Backend::OpenBlas,
     ];
 
-    /// What `CLIP_GEMM` names, by default our own.
+    /// The backend that `CLIP_GEMM` names, by default this crate.
+    ///
+    /// # Panics
+    /// If `CLIP_GEMM` names none that is compiled in.
     pub fn chosen() -> Backend {
         static CHOSEN: OnceLock<Backend> = OnceLock::new();
         *CHOSEN.get_or_init(|| match std::env::var("CLIP_GEMM") {
@@ -51,7 +56,7 @@ impl Backend {
         })
     }
 
-    /// As in `CLIP_GEMM`.
+    /// The name by which `CLIP_GEMM` chooses it.
     pub fn name(self) -> &'static str {
         match self {
             Backend::Simd => "simd",
@@ -63,24 +68,13 @@ impl Backend {
 
     pub(super) fn run(self, p: &Product) {
         match self {
-            Backend::Simd => blocked::run(p),
-            Backend::MatrixMultiply => by_blocks(p, matrixmultiply),
+            Backend::Simd if skinny::fits(p) => skinny::run(p),
+            Backend::Simd => multiply(&Job::of(p)),
+            Backend::MatrixMultiply => p.by_blocks(matrixmultiply),
             #[cfg(feature = "openblas")]
             Backend::OpenBlas => openblas::run(p),
         }
     }
-}
-
-/// Runs `multiply(α, A, B, β, C)` for every block of C, then the epilogue on it.
-fn by_blocks(p: &Product, multiply: impl Fn(f32, Mat, Mat, f32, Block) + Sync) {
-    let across = p.c.cols.div_ceil(BLOCK);
-    (0..p.c.rows.div_ceil(BLOCK) * across).into_par_iter().for_each(|t| {
-        let (i, j) = (t / across * BLOCK, t % across * BLOCK);
-        let c = p.c.part(i, BLOCK.min(p.c.rows - i), j, BLOCK.min(p.c.cols - j));
-        multiply(p.alpha, p.a.rows_from(i, c.rows), p.b.t().rows_from(j, c.cols).t(), p.beta, c);
-        // SAFETY: this task alone has this block.
-        unsafe { p.finish.apply(p.isa, c, i, j) }
-    });
 }
 
 fn matrixmultiply(alpha: f32, a: Mat, b: Mat, beta: f32, c: Block) {

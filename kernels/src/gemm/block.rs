@@ -1,10 +1,13 @@
 //! A rectangle of an output matrix that one task writes.
 
-use super::MatMut;
+use super::matrix::MatMut;
 use std::marker::PhantomData;
 
 /// Part of a [`MatMut`]. Blocks that do not overlap may be written by different threads, which slices of whole rows
 /// could not express.
+///
+/// `ptr` points to the first of `rows` rows of `cols` floats each, `row_stride` apart, all within one slice that is
+/// borrowed for `'a`.
 #[derive(Clone, Copy)]
 pub(super) struct Block<'a> {
     pub ptr: *mut f32,
@@ -14,12 +17,13 @@ pub(super) struct Block<'a> {
     borrow: PhantomData<&'a mut [f32]>,
 }
 
-// SAFETY: a block only gives access through unsafe methods, whose callers keep to disjoint blocks.
+// SAFETY: a block gives access through unsafe methods only, whose callers keep to disjoint blocks.
 unsafe impl Send for Block<'_> {}
-// SAFETY: the same.
+// SAFETY: as for `Send`.
 unsafe impl Sync for Block<'_> {}
 
 impl<'a> Block<'a> {
+    /// All of `m`, which lies within its data ([`MatMut::check`]).
     pub fn new(m: MatMut<'a>) -> Self {
         let MatMut { data, rows, cols, row_stride } = m;
         Block { ptr: data.as_mut_ptr(), rows, cols, row_stride, borrow: PhantomData }
@@ -31,21 +35,23 @@ impl<'a> Block<'a> {
         Block { ptr: self.ptr.wrapping_add(i * self.row_stride + j), rows, cols, ..self }
     }
 
+    /// Row `i` of the block.
+    ///
     /// # Safety
     /// Nothing else may access this part of the row while the slice lives.
     pub unsafe fn row(self, i: usize) -> &'a mut [f32] {
         assert!(i < self.rows);
-        // SAFETY: the matrix was checked to fit its data, and the caller has the row to itself.
+        // SAFETY: the row is one of the block's, which lie within the borrowed slice; the caller has it to itself.
         unsafe { std::slice::from_raw_parts_mut(self.ptr.add(i * self.row_stride), self.cols) }
     }
 
-    /// Multiplies every element.
+    /// Multiplies every element by `factor`.
     ///
     /// # Safety
     /// Nothing else may access the block.
     pub unsafe fn scale(self, factor: f32) {
         for i in 0..self.rows {
-            // SAFETY: passed on to the caller.
+            // SAFETY: the caller has the block to itself, and one row is borrowed at a time.
             unsafe { self.row(i) }.iter_mut().for_each(|c| *c *= factor);
         }
     }

@@ -1,11 +1,9 @@
 //! The weights of a convolution as an operand.
 
-use super::blocked::pieces;
-use super::pack::{load, transpose};
-use super::panels::Weight;
-use super::patches::{TAPS, blocks, step};
-use super::source::Source;
-use super::vector::Vector;
+use super::blocking::{Span, pieces};
+use super::panels::{Panels, Weight};
+use super::patches::{MAX_TAPS, blocks, step};
+use super::vector::{Vector, load, transpose};
 
 /// The weights of a convolution as an operand; K as for [`Patches`](super::patches::Patches).
 #[derive(Clone, Copy)]
@@ -14,13 +12,14 @@ pub(crate) struct Filters<'a> {
     taps: usize,
     lanes: usize,
     channels: usize,
-    /// Of plain weights.
+    /// Elements from one lane of plain weights to the next.
     lane_stride: usize,
+    /// Elements from one channel of plain weights to the next.
     channel_stride: usize,
 }
 
 impl<'a> Filters<'a> {
-    /// Lanes are the outputs, channels the inputs.
+    /// The filters of a forward pass: lanes are the outputs, channels the inputs.
     #[track_caller]
     pub fn new(weights: Weight<'a>, (outputs, inputs): (usize, usize), taps: usize) -> Self {
         if let Weight::Panels(panels) = weights {
@@ -30,42 +29,46 @@ impl<'a> Filters<'a> {
         Filters { weights, taps, lanes: outputs, channels: inputs, lane_stride, channel_stride }
     }
 
-    /// Lanes and channels exchanged, of plain weights only.
+    /// Exchanges lanes and channels, of plain weights only.
     pub fn t(self) -> Self {
         assert!(matches!(self.weights, Weight::Plain(_)), "laid-out weights have no transpose");
         let Filters { lanes, lane_stride, channels, channel_stride, .. } = self;
         Filters { lanes: channels, lane_stride: channel_stride, channels: lanes, channel_stride: lane_stride, ..self }
     }
 
+    /// How many lanes there are.
     pub fn lanes(&self) -> usize {
         self.lanes
     }
 
+    /// How many channels there are.
     pub fn channels(&self) -> usize {
         self.channels
     }
 
+    /// How many taps a filter has.
     pub fn taps(&self) -> usize {
         self.taps
     }
 
-    /// Numbers that a lane has.
+    /// How many numbers a lane has.
     pub fn size(&self) -> usize {
         self.taps * self.channels
     }
 
-    pub(super) fn source(self) -> Source<'a> {
+    /// The weights, if they are laid out.
+    pub(super) fn laid_out(&self) -> Option<Panels<'a>> {
         match self.weights {
-            Weight::Plain(_) => Source::Filters(self),
-            Weight::Panels(panels) => Source::Panels(panels),
+            Weight::Plain(_) => None,
+            Weight::Panels(panels) => Some(panels),
         }
     }
 
     /// What `L` lanes from `first` on have for a channel at each tap; zero behind the last lane.
     #[inline(always)]
-    pub(super) fn at_taps<const L: usize>(&self, first: usize, channel: usize) -> [[f32; L]; TAPS] {
+    pub(super) fn at_taps<const L: usize>(&self, first: usize, channel: usize) -> [[f32; L]; MAX_TAPS] {
         let lanes = L.min(self.lanes.saturating_sub(first));
-        let mut taps = [[0.0; L]; TAPS];
+        let mut taps = [[0.0; L]; MAX_TAPS];
         for (t, tap) in taps.iter_mut().enumerate().take(self.taps) {
             match self.weights {
                 Weight::Plain(data) => {
@@ -83,16 +86,16 @@ impl<'a> Filters<'a> {
         taps
     }
 
-    /// Packs lanes `first..first + lanes` of plain weights at steps `k..k + depth` into panels of `unit` lanes, zero behind
-    /// the last.
+    /// Packs lanes `first..first + lanes` of plain weights at steps `k..k + depth` into panels of `unit` lanes, zero
+    /// behind the last.
     ///
     /// # Safety
     /// The CPU has the instruction set of `V`.
     #[inline(always)]
     pub(super) unsafe fn panels<V: Vector, const L: usize>(
         &self,
-        (first, lanes): (usize, usize),
-        (k, depth): (usize, usize),
+        (first, lanes): Span,
+        (k, depth): Span,
         unit: usize,
         dst: &mut [f32],
     ) {

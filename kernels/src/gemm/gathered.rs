@@ -1,12 +1,14 @@
-//! The products of a convolution.
+//! The products of a convolution, whose operands are gathered while they are packed.
 
-use super::block::Block;
-use super::blocked::{FLAT, Job, KC, even, multiply};
-use super::epilogue::Finish;
+use super::blocked::multiply;
+use super::blocking::{KC, MAX_FLAT_ROWS, even};
+use super::epilogue::Epilogue;
 use super::filters::Filters;
+use super::finish::Output;
+use super::matrix::{Mat, MatMut};
 use super::patches::{Patches, steps};
+use super::slab::Job;
 use super::source::Source;
-use super::{Epilogue, Mat, MatMut, check_mat, check_output};
 use crate::isa::Isa;
 
 /// C ← epilogue(P·F): patches (M, K) by filters (K, N).
@@ -17,36 +19,30 @@ pub(crate) fn filter(isa: Isa, patches: Patches, filters: Filters, c: MatMut, ep
         (c.rows, filters.size(), c.cols),
         "convolution: patches, their size, filters"
     );
-    check_output(&c, &epilogue);
-    if c.rows == 0 || c.cols == 0 {
-        return;
-    }
+    let Some(Output { c, finish }) = Output::new(c, epilogue) else { return };
     multiply(&Job {
         isa,
         alpha: 1.0,
         a: Source::Patches(patches),
-        b: filters.source(),
+        b: Source::filters(filters),
         k: patches.size(),
         kc: steps(patches.taps(), patches.size() / patches.taps()).max(1),
-        flat: c.rows <= FLAT,
+        flat: c.rows <= MAX_FLAT_ROWS,
         parallel: true,
         beta: 0.0,
-        c: Block::new(c),
-        finish: Finish::new(epilogue),
+        c,
+        finish: &finish,
     });
 }
 
-/// C ← dyᵀ·P: the gradients of filters (O, K), K ordered (tap, channel), from those of outputs (M, O) and as many of the
-/// patches. On this thread alone unless `parallel`.
+/// C ← dyᵀ·P: the gradients of filters (O, K), K ordered (tap, channel), from those of outputs (M, O) and as many of
+/// the patches. It runs on this thread alone unless `parallel`.
 #[track_caller]
 pub(crate) fn patch_gradient(isa: Isa, dy: Mat, patches: Patches, c: MatMut, parallel: bool) {
     assert_eq!((dy.cols, patches.size()), (c.rows, c.cols), "convolution: outputs, size of a patch");
     assert!(dy.rows <= patches.len(), "convolution: {} outputs of {} patches", dy.rows, patches.len());
-    check_mat("dy", &dy, (dy.rows, c.rows));
-    check_output(&c, &Epilogue::None);
-    if c.rows == 0 || c.cols == 0 {
-        return;
-    }
+    dy.check("dy", (dy.rows, c.rows));
+    let Some(Output { c, finish }) = Output::new(c, Epilogue::None) else { return };
     multiply(&Job {
         isa,
         alpha: 1.0,
@@ -61,7 +57,7 @@ pub(crate) fn patch_gradient(isa: Isa, dy: Mat, patches: Patches, c: MatMut, par
         flat: true,
         parallel,
         beta: 0.0,
-        c: Block::new(c),
-        finish: Finish::None,
+        c,
+        finish: &finish,
     });
 }

@@ -1,11 +1,15 @@
 //! The matrix product as defined: the oracle of every faster one.
 
-use super::{Epilogue, Mat, MatMut};
+use super::epilogue::Epilogue;
+use super::matrix::{Mat, MatMut};
+use super::product::check_shapes;
 
-/// The definition, element by element.
+/// Computes the product and its epilogue element by element.
 #[track_caller]
 pub fn naive(alpha: f32, a: Mat, b: Mat, beta: f32, c: MatMut, mut epilogue: Epilogue) {
-    super::check(&a, &b, &c, &epilogue);
+    check_shapes(&a, &b, &c);
+    c.check("C", (c.rows, c.cols));
+    epilogue.check((c.rows, c.cols));
     for i in 0..c.rows {
         for j in 0..c.cols {
             let dot: f32 = (0..a.cols).map(|k| at(&a, i, k) * at(&b, k, j)).sum();

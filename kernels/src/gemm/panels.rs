@@ -3,15 +3,13 @@
 //! With a large batch packing the weights costs next to nothing. With one picture or one caption every weight is used a
 //! few times only, and turning rows of W into columns of Wᵀ takes as long as a good part of the product.
 
-use super::blocked::{FLAT, Job, KC, even, multiply};
+use super::blocking::Span;
+use super::pack::Panel;
 use super::patches::step;
-use super::source::{Panel, Source};
-use super::{Block, Epilogue, Finish, Mat, MatMut, check_mat, check_output};
-use crate::isa::Isa;
 use rayon::prelude::*;
 
-/// Columns of a panel: as many as the widest micro-kernel takes. A narrower one takes a part of them, so that the layout
-/// does not depend on the instruction set.
+/// Columns of a panel: as many as the widest micro-kernel takes. A narrower one takes a part of them, so that the
+/// layout does not depend on the instruction set.
 pub(super) const WIDTH: usize = 32;
 
 /// The weights W (O, I) of a product x Wᵀ, or (O, I, k, k) of a convolution.
@@ -94,14 +92,15 @@ impl<'a> Panels<'a> {
         outputs.next_multiple_of(WIDTH) * inputs
     }
 
-    /// Wᵀ, from what [`lay_out`](Self::lay_out) made of W (`outputs`, `inputs`).
+    /// Views Wᵀ, from what [`lay_out`](Self::lay_out) made of W (`outputs`, `inputs`).
     #[track_caller]
     pub fn new(data: &'a [f32], outputs: usize, inputs: usize) -> Self {
         check(data.len(), outputs, inputs);
         Panels { data, rows: inputs, cols: outputs, stride: WIDTH * inputs }
     }
 
-    /// Panels of a matrix of `rows × cols`, the last one filled up to its full width, `stride` elements apart.
+    /// Views a matrix of `rows × cols` in panels, the last one filled up to its full width, `stride` elements
+    /// apart.
     pub(super) fn apart(data: &'a [f32], (rows, cols): (usize, usize), stride: usize) -> Self {
         assert!((cols.div_ceil(WIDTH) - 1) * stride + WIDTH * rows <= data.len());
         Panels { data, rows, cols, stride }
@@ -146,56 +145,28 @@ impl<'a> Panels<'a> {
         (Panels { data: head, cols, ..self }, Panels { data: tail, cols: self.cols - cols, ..self })
     }
 
-    /// (K, N)
+    /// The shape (K, N) of Wᵀ.
     pub(super) fn dim(&self) -> (usize, usize) {
         (self.rows, self.cols)
     }
 
-    /// Columns from `j` on, in rows from `k` on.
+    /// The columns from `j` on, in rows from `k` on.
     pub(super) fn panel(&self, j: usize, k: usize) -> Panel<'a> {
         Panel { data: &self.data[j / WIDTH * self.stride + k * WIDTH + j % WIDTH..], step: WIDTH }
     }
 
-    /// See [`Source::share`].
-    pub(super) fn share(&self, j: usize, (k, depth): (usize, usize)) -> *const f32 {
+    /// Where the share begins that neighbouring columns from `j` on have of their panel, in rows `(from, length)`.
+    /// Only for a hint: there may be no such columns.
+    pub(super) fn share(&self, j: usize, (k, depth): Span) -> *const f32 {
         self.data.as_ptr().wrapping_add(j / WIDTH * self.stride + k * WIDTH + j % WIDTH * depth)
     }
 }
 
+/// Panics unless these weights fill whole panels.
 #[track_caller]
 fn check(len: usize, outputs: usize, inputs: usize) {
     assert!(
         len == Panels::size(outputs, inputs),
         "{outputs}×{inputs} weights in panels of {WIDTH} columns: {len} elements"
     );
-}
-
-/// C ← epilogue(A·B), with A (M, K), B (K, N), C (M, N).
-#[track_caller]
-pub fn gemm_panels(a: Mat, b: Panels, c: MatMut, epilogue: Epilogue) {
-    gemm_panels_on(Isa::best(), a, b, c, epilogue);
-}
-
-/// [`gemm_panels`] on a given instruction set.
-#[track_caller]
-pub fn gemm_panels_on(isa: Isa, a: Mat, b: Panels, c: MatMut, epilogue: Epilogue) {
-    assert_eq!((a.cols, b.cols), (b.rows, c.cols), "gemm shapes: columns and rows of A and B, columns of B and C");
-    check_mat("A", &a, (c.rows, b.rows));
-    check_output(&c, &epilogue);
-    if c.rows == 0 || c.cols == 0 {
-        return;
-    }
-    multiply(&Job {
-        isa,
-        alpha: 1.0,
-        a: Source::rows(a),
-        b: Source::Panels(b),
-        k: a.cols,
-        kc: even(a.cols, KC, 1),
-        flat: c.rows <= FLAT,
-        parallel: true,
-        beta: 0.0,
-        c: Block::new(c),
-        finish: Finish::new(epilogue),
-    });
 }

@@ -1,20 +1,21 @@
 //! The yardstick of the matrix product: what the multiply-add units can do when nothing waits for memory.
 
-use super::vector::{Portable, Vector};
+use super::vector::{MAX_LANES, multivector};
 use crate::isa::Isa;
 use std::hint::black_box;
 use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
-/// Independent sums per thread: more than the latency of two multiply-add units times their number.
+/// How many independent sums a thread has: more than the latency of two multiply-add units times their number.
 const CHAINS: usize = 12;
-/// Steps between two looks at the clock: about a millisecond.
+/// How many steps lie between two looks at the clock: about a millisecond.
 const STEPS: usize = 1 << 18;
 /// How long every thread multiplies before it counts, while its clock rate settles, and then while it counts.
 const SETTLE: Duration = Duration::from_millis(5);
 const COUNT: Duration = Duration::from_millis(10);
 
-/// Multiply-adds from register to register on `threads` threads at once, in GFLOP/s; a multiply-add counts as two.
+/// Measures multiply-adds from register to register on `threads` threads at once, in GFLOP/s; a multiply-add counts as
+/// two.
 pub fn fma_peak_gflops(isa: Isa, threads: usize) -> f64 {
     let together = Barrier::new(threads);
     std::thread::scope(|scope| {
@@ -28,7 +29,7 @@ pub fn fma_peak_gflops(isa: Isa, threads: usize) -> f64 {
     })
 }
 
-/// Floating-point operations per second of this thread, over at least `time`.
+/// Counts the floating-point operations per second of this thread, over at least `time`.
 fn rate(isa: Isa, time: Duration) -> f64 {
     let (start, mut count) = (Instant::now(), 0);
     while start.elapsed() < time {
@@ -37,55 +38,27 @@ fn rate(isa: Isa, time: Duration) -> f64 {
     2.0 * count as f64 / start.elapsed().as_secs_f64()
 }
 
-/// Spends about a millisecond on multiply-adds and returns their number.
-fn multiply_adds(isa: Isa) -> usize {
-    match isa {
-        // SAFETY: every CPU can run this.
-        Isa::Portable => unsafe { chains::<Portable>() },
-        // SAFETY: the token proves the instruction set.
-        #[cfg(target_arch = "x86_64")]
-        Isa::Avx2(_) => unsafe { avx2() },
-        // SAFETY: the token proves the instruction set.
-        #[cfg(target_arch = "x86_64")]
-        Isa::Avx512(_) => unsafe { avx512() },
-        #[cfg(not(target_arch = "x86_64"))]
-        _ => unreachable!("no token is ever made here"),
-    }
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-unsafe fn avx2() -> usize {
-    // SAFETY: passed on to the caller.
-    unsafe { chains::<std::arch::x86_64::__m256>() }
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
-unsafe fn avx512() -> usize {
-    // SAFETY: passed on to the caller.
-    unsafe { chains::<std::arch::x86_64::__m512>() }
-}
-
-#[inline(always)]
-unsafe fn chains<V: Vector>() -> usize {
-    // SAFETY: only registers; the caller gives the instruction set.
-    unsafe {
-        let (a, b) = (V::splat(black_box(0.5)), V::splat(black_box(1.0)));
-        let mut sums = [V::splat(0.0); CHAINS];
-        for _ in 0..black_box(STEPS) {
-            for sum in &mut sums {
-                *sum = sum.mul_add(a, b);
+multivector! {
+    /// Spends about a millisecond on multiply-adds and returns their number.
+    fn multiply_adds<V, L>() -> usize {
+        // SAFETY: only registers; the array has room for any of them.
+        unsafe {
+            let (a, b) = (V::splat(black_box(0.5)), V::splat(black_box(1.0)));
+            let mut sums = [V::splat(0.0); CHAINS];
+            for _ in 0..black_box(STEPS) {
+                for sum in &mut sums {
+                    *sum = sum.mul_add(a, b);
+                }
             }
+            // Something must want the sums, or the compiler drops them.
+            let mut total = V::splat(0.0);
+            for sum in sums {
+                total = total.add(sum);
+            }
+            let mut lanes = [0.0; MAX_LANES];
+            total.store(lanes.as_mut_ptr());
+            black_box(lanes);
         }
-        // Something must want the sums, or the compiler drops them.
-        let mut total = V::splat(0.0);
-        for sum in sums {
-            total = total.add(sum);
-        }
-        let mut lanes = [0.0; 16];
-        total.store(lanes.as_mut_ptr());
-        black_box(lanes);
+        STEPS * CHAINS * L
     }
-    STEPS * CHAINS * V::LANES
 }

@@ -1,22 +1,21 @@
 //! Parts of a patch that are whole stretches of memory.
 
-use super::blocked::pieces;
-use super::pack::{load, put};
-use super::patches::{Patches, Pixel, TAPS};
-use super::vector::Vector;
+use super::blocking::{Span, pieces};
+use super::patches::{MAX_TAPS, Patches, Pixel};
+use super::vector::{Vector, load, put};
 
 /// Some lanes of a patch, ordered (tap, channel), as runs of memory.
 pub(super) struct Runs {
-    /// A row of the kernel each, if the patch is not flipped; else as `taps`.
-    rows: [Run; TAPS],
-    /// A tap each.
-    taps: [Run; TAPS],
+    /// One run for each row of the kernel, if the patch is not flipped; else the same as `taps`.
+    rows: [Run; MAX_TAPS],
+    /// One run for each tap.
+    taps: [Run; MAX_TAPS],
 }
 
 impl Runs {
-    /// Lanes `first..first + lanes`.
+    /// The runs of lanes `first..first + lanes`.
     #[inline(always)]
-    pub fn new(p: &Patches, (first, lanes): (usize, usize)) -> Self {
+    pub fn new(p: &Patches, (first, lanes): Span) -> Self {
         let part = |start: usize, len: usize, taps: u16, delta: isize| {
             let (from, to) = (start.max(first), (start + len).min(first + lanes));
             if from >= to {
@@ -24,7 +23,7 @@ impl Runs {
             }
             Run { taps, delta: delta + (from - start) as isize, at: from - first, len: to - from }
         };
-        let mut runs = Runs { rows: [Run::default(); TAPS], taps: [Run::default(); TAPS] };
+        let mut runs = Runs { rows: [Run::default(); MAX_TAPS], taps: [Run::default(); MAX_TAPS] };
         for tap in 0..p.taps() {
             runs.taps[tap] = part(tap * p.channels, p.channels, 1 << tap, p.delta(tap));
         }
@@ -61,7 +60,7 @@ impl Runs {
             if row.len == 0 {
                 continue;
             }
-            // SAFETY: passed on to the caller; taps that are inside are in `data`.
+            // SAFETY: a run is only copied if all its taps are inside; `dst` has room for every run.
             unsafe {
                 if pixel.inside & row.taps == row.taps {
                     row.copy::<V>(data, pixel, dst);
@@ -82,26 +81,26 @@ impl Runs {
 /// Neighbouring lanes of a patch that are neighbours in memory.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Run {
-    /// The taps they belong to, as in [`Pixel::inside`].
+    /// The taps that the lanes belong to, as in [`Pixel::inside`].
     taps: u16,
-    /// From the middle of the patch to the first.
+    /// The way from the middle of the patch to the first lane.
     delta: isize,
-    /// Place among the lanes, and how many.
+    /// The place among the lanes, and how many they are.
     at: usize,
     len: usize,
 }
 
 impl Run {
-    /// Copies the lanes of a pixel's patch to `dst`, zeros if they are outside; whole registers of them.
+    /// Copies the lanes of a pixel's patch, as many as `dst` has, or zeros if they are outside.
     ///
-    /// # Safety
-    /// The CPU has the instruction set of `V`, and the pixel is one of the pictures `data`.
+    /// # Safety The CPU has the instruction set of `V`, the pixel is one of the pictures `data`, and `dst` is the
+    /// run's length, in whole registers.
     #[inline(always)]
     pub unsafe fn copy_or_clear<V: Vector>(&self, data: &[f32], pixel: Pixel, dst: &mut [f32]) {
         let from = data.as_ptr().wrapping_add(pixel.middle).wrapping_offset(self.delta);
         let inside = pixel.inside & self.taps != 0;
         for lane in (0..dst.len()).step_by(V::LANES) {
-            // SAFETY: a tap that is inside has as many lanes as `dst`, in whole registers.
+            // SAFETY: a tap that is inside has all the lanes of the run.
             unsafe {
                 let x = if inside { V::load(from.add(lane)) } else { V::splat(0.0) };
                 x.store(dst.as_mut_ptr().add(lane));
@@ -109,23 +108,27 @@ impl Run {
         }
     }
 
+    /// Copies the lanes to their place in `dst`.
+    ///
     /// # Safety
     /// As [`Runs::copy`], all taps of the run being inside.
     #[inline(always)]
     unsafe fn copy<V: Vector>(&self, data: &[f32], pixel: Pixel, dst: *mut f32) {
         let from = data.as_ptr().wrapping_add(pixel.middle).wrapping_offset(self.delta);
         for (at, n) in pieces(self.len, V::LANES) {
-            // SAFETY: passed on to the caller.
+            // SAFETY: all lanes of the run are in `data`, and `dst` has room for them.
             unsafe { put(load::<V>(from.add(at), n), dst.add(self.at + at), n) }
         }
     }
 
+    /// Puts zeros where the lanes would go in `dst`.
+    ///
     /// # Safety
     /// As [`Runs::copy`].
     #[inline(always)]
     unsafe fn clear<V: Vector>(&self, dst: *mut f32) {
         for (at, n) in pieces(self.len, V::LANES) {
-            // SAFETY: passed on to the caller.
+            // SAFETY: `dst` has room for all lanes of the run.
             unsafe { put(V::splat(0.0), dst.add(self.at + at), n) }
         }
     }

@@ -1,18 +1,12 @@
 //! What an operand may be gathered from. A lane is a row of A or a column of B; K is the depth.
 
-use super::Mat;
+use super::blocking::Span;
 use super::filters::Filters;
-use super::pack::{self, Lanes};
+use super::matrix::Mat;
+use super::pack::{self, Lanes, Panel};
 use super::panels::Panels;
 use super::patches::Patches;
-use super::vector::Vector;
-
-/// Lanes as the micro-kernel reads them: (lane, k) at `k·step + lane`.
-#[derive(Clone, Copy)]
-pub(super) struct Panel<'a> {
-    pub data: &'a [f32],
-    pub step: usize,
-}
+use super::vector::multivector;
 
 /// An operand as packing sees it.
 #[derive(Clone, Copy)]
@@ -21,9 +15,9 @@ pub(super) enum Source<'a> {
     Matrix(Lanes<'a>),
     /// A convolution's patches, each a lane.
     Patches(Patches<'a>),
-    /// The same, each a step of K.
+    /// A convolution's patches, each a step of K.
     PatchSteps(Patches<'a>),
-    /// A convolution's weights.
+    /// A convolution's plain weights.
     Filters(Filters<'a>),
     /// Weights that need no packing.
     Panels(Panels<'a>),
@@ -40,6 +34,11 @@ impl<'a> Source<'a> {
         Source::Matrix(Lanes::columns(m))
     }
 
+    /// A convolution's weights, plain or laid out.
+    pub fn filters(filters: Filters<'a>) -> Self {
+        filters.laid_out().map_or(Source::Filters(filters), Source::Panels)
+    }
+
     /// The lanes from `lane` on, at depths from `depth` on, if neighbouring lanes are neighbours in memory.
     pub fn panel(&self, lane: usize, depth: usize) -> Option<Panel<'a>> {
         match self {
@@ -49,9 +48,8 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// Where the share that neighbouring lanes from `lane` on have of their panel begins, at depths `(from, length)`; only
-    /// for a hint, as there may be no such lanes.
-    pub fn share(&self, lane: usize, depth: (usize, usize)) -> Option<*const f32> {
+    /// The [share](Panels::share) that lanes from `lane` on have of their panel, if the operand is laid out.
+    pub fn share(&self, lane: usize, depth: Span) -> Option<*const f32> {
         match self {
             Source::Panels(panels) => Some(panels.share(lane, depth)),
             _ => None,
@@ -64,27 +62,20 @@ impl<'a> Source<'a> {
     }
 }
 
-/// Packs `lanes` lanes from `first` on at `depth` steps from `k` on, see [`pack::panels`].
-///
-/// # Safety
-/// The CPU has the instruction set of `V`.
-#[inline(always)]
-pub(super) unsafe fn panels<V: Vector, const L: usize>(
-    src: &Source,
-    (first, lanes): (usize, usize),
-    (k, depth): (usize, usize),
-    unit: usize,
-    pad: bool,
-    dst: &mut [f32],
-) {
-    // SAFETY: passed on to the caller.
-    unsafe {
-        match src {
-            Source::Matrix(m) => pack::panels::<V, L>(m.from(first, k), lanes, unit, pad, depth, dst),
-            Source::Patches(p) => p.as_lanes::<V, L>((first, lanes), (k, depth), unit, dst),
-            Source::PatchSteps(p) => p.as_steps::<V>((first, lanes), (k, depth), unit, dst),
-            Source::Filters(f) => f.panels::<V, L>((first, lanes), (k, depth), unit, dst),
-            Source::Panels(_) => unreachable!("never packed again"),
+multivector! {
+    /// Packs the lanes of the first span at the steps of the second one, see [`pack::panels`].
+    pub(super) fn pack<V, L>(src: &Source, lanes: Span, depths: Span, unit: usize, pad: bool, dst: &mut [f32]) {
+        // SAFETY: the body has the instruction set of `V`.
+        unsafe {
+            match src {
+                Source::Matrix(m) => {
+                    pack::panels::<V, L>(m.from(lanes.0, depths.0), lanes.1, unit, pad, depths.1, dst)
+                }
+                Source::Patches(p) => p.as_lanes::<V, L>(lanes, depths, unit, dst),
+                Source::PatchSteps(p) => p.as_steps::<V>(lanes, depths, unit, dst),
+                Source::Filters(f) => f.panels::<V, L>(lanes, depths, unit, dst),
+                Source::Panels(_) => unreachable!("never packed again"),
+            }
         }
     }
 }

@@ -1,14 +1,21 @@
 //! The few vector operations that the micro-kernels are written in, one implementation per instruction set.
+//!
+//! SAFETY (whole file): every method of [`Vector`], and every function that is generic over it, may only run on a CPU
+//! that has the instruction set of the type, inlined into a function compiled for it. [`multivector!`] makes such
+//! functions, and an [`Isa`](crate::isa::Isa) proves that they may be called. Pointers must be valid for the lanes that
+//! are touched; they need no alignment.
 
 /// A register of `f32` lanes.
 ///
-/// # Safety
-/// Every method may only run on a CPU that has the instruction set of the type, inlined into a function compiled for
-/// it. Pointers must be valid for the lanes that are touched; they need no alignment.
+/// # Safety Every method asks for the instruction set of the type, and for pointers that are valid for the lanes that
+/// it touches.
 pub(super) trait Vector: Copy {
     const LANES: usize;
+    /// `x` in every lane.
     unsafe fn splat(x: f32) -> Self;
+    /// All lanes from memory.
     unsafe fn load(p: *const f32) -> Self;
+    /// All lanes to memory.
     unsafe fn store(self, p: *mut f32);
     /// The first `n < LANES` lanes from memory, the rest zero; nothing behind them is touched.
     unsafe fn load_first(p: *const f32, n: usize) -> Self;
@@ -16,12 +23,16 @@ pub(super) trait Vector: Copy {
     unsafe fn store_first(self, p: *mut f32, n: usize);
     /// self · b + c
     unsafe fn mul_add(self, b: Self, c: Self) -> Self;
+    /// self + b
     unsafe fn add(self, b: Self) -> Self;
     /// Within every four lanes, those of both in turn: (a₀ b₀ a₁ b₁), and (a₂ b₂ a₃ b₃).
     unsafe fn zip(self, b: Self) -> (Self, Self);
     /// The even fours of lanes of both, and the odd ones.
     unsafe fn unzip_fours(self, b: Self) -> (Self, Self);
 }
+
+/// Lanes of the widest register.
+pub(super) const MAX_LANES: usize = 16;
 
 /// Four lanes of plain arrays, which the compiler turns into SSE or NEON registers.
 pub(super) type Portable = [f32; 4];
@@ -80,112 +91,162 @@ mod x86 {
     use super::Vector;
     use std::arch::x86_64::*;
 
-    // SAFETY of every block below: the trait's contract gives the instruction set and valid pointers.
+    /// Implements [`Vector`] by intrinsics.
+    macro_rules! x86_vector {
+        ($vector:ty, $lanes:literal: $(fn $name:ident($($args:tt)*) $(-> $r:ty)? $body:block)*) => {
+            impl Vector for $vector {
+                const LANES: usize = $lanes;
+                $(
+                    #[inline(always)]
+                    unsafe fn $name($($args)*) $(-> $r)? {
+                        // SAFETY: the caller gives the instruction set and valid pointers; masked lanes are not
+                        // touched.
+                        unsafe { $body }
+                    }
+                )*
+            }
+        };
+    }
 
-    impl Vector for __m256 {
-        const LANES: usize = 8;
-
-        #[inline(always)]
-        unsafe fn splat(x: f32) -> Self {
-            // SAFETY: see above.
-            unsafe { _mm256_set1_ps(x) }
-        }
-        #[inline(always)]
-        unsafe fn load(p: *const f32) -> Self {
-            // SAFETY: see above.
-            unsafe { _mm256_loadu_ps(p) }
-        }
-        #[inline(always)]
-        unsafe fn store(self, p: *mut f32) {
-            // SAFETY: see above.
-            unsafe { _mm256_storeu_ps(p, self) }
-        }
-        #[inline(always)]
-        unsafe fn load_first(p: *const f32, n: usize) -> Self {
-            // SAFETY: see above; masked lanes are not touched.
-            unsafe { _mm256_maskload_ps(p, first(n)) }
-        }
-        #[inline(always)]
-        unsafe fn store_first(self, p: *mut f32, n: usize) {
-            // SAFETY: see above; masked lanes are not touched.
-            unsafe { _mm256_maskstore_ps(p, first(n), self) }
-        }
-        #[inline(always)]
-        unsafe fn mul_add(self, b: Self, c: Self) -> Self {
-            // SAFETY: see above.
-            unsafe { _mm256_fmadd_ps(self, b, c) }
-        }
-        #[inline(always)]
-        unsafe fn add(self, b: Self) -> Self {
-            // SAFETY: see above.
-            unsafe { _mm256_add_ps(self, b) }
-        }
-        #[inline(always)]
-        unsafe fn zip(self, b: Self) -> (Self, Self) {
-            // SAFETY: see above.
-            unsafe { (_mm256_unpacklo_ps(self, b), _mm256_unpackhi_ps(self, b)) }
-        }
-        #[inline(always)]
-        unsafe fn unzip_fours(self, b: Self) -> (Self, Self) {
-            // SAFETY: see above.
-            unsafe { (_mm256_permute2f128_ps::<0x20>(self, b), _mm256_permute2f128_ps::<0x31>(self, b)) }
+    x86_vector! { __m256, 8:
+        fn splat(x: f32) -> Self { _mm256_set1_ps(x) }
+        fn load(p: *const f32) -> Self { _mm256_loadu_ps(p) }
+        fn store(self, p: *mut f32) { _mm256_storeu_ps(p, self) }
+        fn load_first(p: *const f32, n: usize) -> Self { _mm256_maskload_ps(p, first(n)) }
+        fn store_first(self, p: *mut f32, n: usize) { _mm256_maskstore_ps(p, first(n), self) }
+        fn mul_add(self, b: Self, c: Self) -> Self { _mm256_fmadd_ps(self, b, c) }
+        fn add(self, b: Self) -> Self { _mm256_add_ps(self, b) }
+        fn zip(self, b: Self) -> (Self, Self) { (_mm256_unpacklo_ps(self, b), _mm256_unpackhi_ps(self, b)) }
+        fn unzip_fours(self, b: Self) -> (Self, Self) {
+            (_mm256_permute2f128_ps::<0x20>(self, b), _mm256_permute2f128_ps::<0x31>(self, b))
         }
     }
 
     /// A mask of the first `n` of eight lanes.
     #[inline(always)]
     unsafe fn first(n: usize) -> __m256i {
-        // SAFETY: see above.
+        // SAFETY: the caller has AVX2.
         unsafe { _mm256_cmpgt_epi32(_mm256_set1_epi32(n as i32), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)) }
     }
 
-    impl Vector for __m512 {
-        const LANES: usize = 16;
-
-        #[inline(always)]
-        unsafe fn splat(x: f32) -> Self {
-            // SAFETY: see above.
-            unsafe { _mm512_set1_ps(x) }
-        }
-        #[inline(always)]
-        unsafe fn load(p: *const f32) -> Self {
-            // SAFETY: see above.
-            unsafe { _mm512_loadu_ps(p) }
-        }
-        #[inline(always)]
-        unsafe fn store(self, p: *mut f32) {
-            // SAFETY: see above.
-            unsafe { _mm512_storeu_ps(p, self) }
-        }
-        #[inline(always)]
-        unsafe fn load_first(p: *const f32, n: usize) -> Self {
-            // SAFETY: see above; masked lanes are not touched.
-            unsafe { _mm512_maskz_loadu_ps((1 << n) - 1, p) }
-        }
-        #[inline(always)]
-        unsafe fn store_first(self, p: *mut f32, n: usize) {
-            // SAFETY: see above; masked lanes are not touched.
-            unsafe { _mm512_mask_storeu_ps(p, (1 << n) - 1, self) }
-        }
-        #[inline(always)]
-        unsafe fn mul_add(self, b: Self, c: Self) -> Self {
-            // SAFETY: see above.
-            unsafe { _mm512_fmadd_ps(self, b, c) }
-        }
-        #[inline(always)]
-        unsafe fn add(self, b: Self) -> Self {
-            // SAFETY: see above.
-            unsafe { _mm512_add_ps(self, b) }
-        }
-        #[inline(always)]
-        unsafe fn zip(self, b: Self) -> (Self, Self) {
-            // SAFETY: see above.
-            unsafe { (_mm512_unpacklo_ps(self, b), _mm512_unpackhi_ps(self, b)) }
-        }
-        #[inline(always)]
-        unsafe fn unzip_fours(self, b: Self) -> (Self, Self) {
-            // SAFETY: see above.
-            unsafe { (_mm512_shuffle_f32x4::<0b10_00_10_00>(self, b), _mm512_shuffle_f32x4::<0b11_01_11_01>(self, b)) }
+    x86_vector! { __m512, 16:
+        fn splat(x: f32) -> Self { _mm512_set1_ps(x) }
+        fn load(p: *const f32) -> Self { _mm512_loadu_ps(p) }
+        fn store(self, p: *mut f32) { _mm512_storeu_ps(p, self) }
+        fn load_first(p: *const f32, n: usize) -> Self { _mm512_maskz_loadu_ps((1 << n) - 1, p) }
+        fn store_first(self, p: *mut f32, n: usize) { _mm512_mask_storeu_ps(p, (1 << n) - 1, self) }
+        fn mul_add(self, b: Self, c: Self) -> Self { _mm512_fmadd_ps(self, b, c) }
+        fn add(self, b: Self) -> Self { _mm512_add_ps(self, b) }
+        fn zip(self, b: Self) -> (Self, Self) { (_mm512_unpacklo_ps(self, b), _mm512_unpackhi_ps(self, b)) }
+        fn unzip_fours(self, b: Self) -> (Self, Self) {
+            (_mm512_shuffle_f32x4::<0b10_00_10_00>(self, b), _mm512_shuffle_f32x4::<0b11_01_11_01>(self, b))
         }
     }
+}
+
+/// Compiles a function once per instruction set. The first parameter of the generated function is the
+/// [`Isa`](crate::isa::Isa); inside the body, the first name in angle brackets is the [`Vector`] and the second one the
+/// number of its lanes. The body may rely on the CPU's having the instruction set.
+macro_rules! multivector {
+    ($(#[$doc:meta])* $vis:vis unsafe fn $($rest:tt)*) => {
+        $crate::gemm::vector::multivector! { @ [$(#[$doc])* $vis unsafe] $($rest)* }
+    };
+    ($(#[$doc:meta])* $vis:vis fn $($rest:tt)*) => {
+        $crate::gemm::vector::multivector! { @ [$(#[$doc])* $vis] $($rest)* }
+    };
+    (@ [$($head:tt)*] $name:ident<$v:ident, $l:ident>($($a:ident: $t:ty),* $(,)?) $(-> $r:ty)? $body:block) => {
+        $($head)* fn $name(isa: $crate::isa::Isa, $($a: $t),*) $(-> $r)? {
+            #[inline(always)]
+            unsafe fn body<$v: $crate::gemm::vector::Vector, const $l: usize>($($a: $t),*) $(-> $r)? $body
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx2,fma")]
+            unsafe fn avx2($($a: $t),*) $(-> $r)? {
+                // SAFETY: what the body asks for, the function's caller has given; it is compiled for AVX2 here.
+                unsafe { body::<std::arch::x86_64::__m256, 8>($($a),*) }
+            }
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+            unsafe fn avx512($($a: $t),*) $(-> $r)? {
+                // SAFETY: what the body asks for, the function's caller has given; it is compiled for AVX-512 here.
+                unsafe { body::<std::arch::x86_64::__m512, 16>($($a),*) }
+            }
+            match isa {
+                // SAFETY: every CPU can run this.
+                $crate::isa::Isa::Portable => unsafe { body::<$crate::gemm::vector::Portable, 4>($($a),*) },
+                // SAFETY: the token is the proof that this CPU has AVX2 and FMA.
+                #[cfg(target_arch = "x86_64")]
+                $crate::isa::Isa::Avx2(_) => unsafe { avx2($($a),*) },
+                // SAFETY: the token is the proof that this CPU has AVX-512 F, BW, DQ and VL.
+                #[cfg(target_arch = "x86_64")]
+                $crate::isa::Isa::Avx512(_) => unsafe { avx512($($a),*) },
+                #[cfg(not(target_arch = "x86_64"))]
+                _ => unreachable!("no token is ever made here"),
+            }
+        }
+    };
+}
+pub(super) use multivector;
+
+/// The first `n` lanes, where a whole register is the common case.
+#[inline(always)]
+pub(super) unsafe fn load<V: Vector>(p: *const f32, n: usize) -> V {
+    // SAFETY: the caller gives `n` lanes, and no more than a register's are read.
+    unsafe { if n >= V::LANES { V::load(p) } else { V::load_first(p, n) } }
+}
+
+/// Stores the first `n` lanes, where a whole register is the common case.
+#[inline(always)]
+pub(super) unsafe fn put<V: Vector>(x: V, p: *mut f32, n: usize) {
+    // SAFETY: the caller gives `n` lanes, and no more than a register's are written.
+    unsafe { if n >= V::LANES { x.store(p) } else { x.store_first(p, n) } }
+}
+
+/// The transpose of a square, one register a row.
+///
+/// Few shuffles cross the borders of four lanes, as they are slow: fours change places first, then the lanes in each.
+#[inline(always)]
+pub(super) unsafe fn transpose<V: Vector, const L: usize>(mut rows: [V; L]) -> [V; L] {
+    // SAFETY: only registers; the caller gives the instruction set.
+    unsafe {
+        // The fours j of rows r, r + 4, r + 8 and so on become register 4·j + r.
+        for _ in 0..(L / 4).ilog2() {
+            let old = rows;
+            for i in 0..L / 2 {
+                let (even, odd) = old[i / 4 * 8 + i % 4].unzip_fours(old[i / 4 * 8 + 4 + i % 4]);
+                (rows[i], rows[i + L / 2]) = (even, odd);
+            }
+        }
+        for fours in rows.as_chunks_mut::<4>().0 {
+            for _ in 0..2 {
+                let [a, b, c, d] = *fours;
+                let ((a, b), (c, d)) = (a.zip(c), b.zip(d));
+                *fours = [a, b, c, d];
+            }
+        }
+        rows
+    }
+}
+
+/// Asks for the line at `p`, which is needed later; by then it has come. Any address will do.
+#[inline(always)]
+pub(super) fn prefetch(p: *const f32) {
+    // SAFETY: a hint, harmless for any address, on every x86-64 CPU.
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    unsafe {
+        std::arch::x86_64::_mm_prefetch(p.cast(), std::arch::x86_64::_MM_HINT_T0);
+    }
+    #[cfg(not(all(target_arch = "x86_64", not(miri))))]
+    let _ = p;
+}
+
+/// Asks for the line at `p` as [`prefetch`] does, but into L2: what is used now keeps its place in L1.
+#[inline(always)]
+pub(super) fn prefetch_l2(p: *const f32) {
+    // SAFETY: a hint, harmless for any address, on every x86-64 CPU.
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    unsafe {
+        std::arch::x86_64::_mm_prefetch(p.cast(), std::arch::x86_64::_MM_HINT_T1);
+    }
+    #[cfg(not(all(target_arch = "x86_64", not(miri))))]
+    let _ = p;
 }

@@ -1,7 +1,8 @@
 //! OpenBLAS, one thread per call: its own threads would compete with rayon's.
 
-use super::by_blocks;
-use crate::gemm::{Block, Mat, Product};
+use crate::gemm::block::Block;
+use crate::gemm::matrix::Mat;
+use crate::gemm::product::Product;
 use cblas_sys::{CBLAS_LAYOUT, CBLAS_TRANSPOSE, cblas_sgemm};
 use std::borrow::Cow;
 use std::ffi::c_int;
@@ -14,11 +15,12 @@ unsafe extern "C" {
     fn openblas_set_num_threads(threads: c_int);
 }
 
+/// Computes the product by OpenBLAS, a block of C at a time.
 pub fn run(p: &Product) {
     static ONE_THREAD: Once = Once::new();
     // SAFETY: a setter without preconditions.
     ONE_THREAD.call_once(|| unsafe { openblas_set_num_threads(1) });
-    by_blocks(p, multiply);
+    p.by_blocks(multiply);
 }
 
 fn multiply(alpha: f32, a: Mat, b: Mat, beta: f32, c: Block) {

@@ -1,0 +1,75 @@
+//! How pictures are cut into tiles, and when that pays.
+
+use crate::gemm::blocking::FETCH_COST;
+use crate::gemm::patches::MAX_TAPS;
+
+/// Outputs along the edge of a tile.
+pub(super) const OUT: usize = 4;
+
+/// Inputs along the edge of a tile: one more on every side.
+pub(super) const IN: usize = OUT + 2;
+
+/// How many multiplications a tile takes, each at a pair of points.
+pub(super) const POINTS: usize = IN * IN;
+
+/// A transformed weight costs its way to memory and back, as long as this many multiply-adds.
+const FILTER_COST: usize = 192;
+
+/// Channels-last pictures (N, H, W, C), cut into tiles by their outputs.
+#[derive(Clone, Copy)]
+pub(crate) struct Tiling {
+    pub pictures: usize,
+    pub height: usize,
+    pub width: usize,
+}
+
+/// A tile of a picture.
+pub(super) struct Tile {
+    picture: usize,
+    /// The row of its first output.
+    pub row: usize,
+    /// The column of its first output.
+    pub col: usize,
+}
+
+impl Tiling {
+    /// Tiles one above the other.
+    fn down(&self) -> usize {
+        self.height.div_ceil(OUT)
+    }
+
+    /// Tiles side by side.
+    fn across(&self) -> usize {
+        self.width.div_ceil(OUT)
+    }
+
+    /// How many tiles all pictures have.
+    pub(super) fn tiles(&self) -> usize {
+        self.pictures * self.down() * self.across()
+    }
+
+    /// N·H·W
+    pub(super) fn pixels(&self) -> usize {
+        self.pictures * self.height * self.width
+    }
+
+    /// Tile `t` of all.
+    pub(super) fn tile(&self, t: usize) -> Tile {
+        let (down, across) = (self.down(), self.across());
+        Tile { picture: t / (down * across), row: t / across % down * OUT, col: t % across * OUT }
+    }
+
+    /// The place of a pixel of the tile's picture among the rows of x and y.
+    #[inline(always)]
+    pub(super) fn pixel(&self, tile: &Tile, row: usize, col: usize) -> usize {
+        (tile.picture * self.height + row) * self.width + col
+    }
+
+    /// Whether tiles are faster than [`filter`](crate::gemm::filter), by the numbers that are multiplied or pass
+    /// through the caches: each transformed number costs as much as some multiplications.
+    pub fn pays(&self, inputs: usize, outputs: usize) -> bool {
+        let (tiles, pairs) = (self.tiles(), inputs * outputs);
+        let transformed = FILTER_COST * pairs + FETCH_COST * tiles * (inputs + outputs);
+        POINTS * (tiles * pairs + transformed) < MAX_TAPS * self.pixels() * pairs
+    }
+}
