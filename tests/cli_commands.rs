@@ -223,7 +223,7 @@ fn states(bench: &Bench, text: &str, padding: Option<u32>) -> (Vec<Array2<f32>>,
     let model = model.laid_out();
     let (p, shape) = (model.params.view().text, model.config.text());
     let all = hidden_states(&p, &shape, Captions { ids: &ids, offsets: &[0, ids.len()] });
-    let normed = final_norm(&p, all[1].view());
+    let normed = final_norm(&p, &shape, all[1].view());
     (all, normed)
 }
 
