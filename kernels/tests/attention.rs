@@ -174,7 +174,7 @@ fn bits(x: &[f32]) -> Vec<u32> {
     x.iter().map(|x| x.to_bits()).collect()
 }
 
-/// Close, and the same element NaN, which is what no range covers.
+/// Close, and NaN in the same elements: those of rows outside every range, which nothing touches.
 #[track_caller]
 fn assert_definition(what: &str, actual: &[f32], expected: &[f32]) {
     // A sum of head_dim products of size ≤ 6 errs by √80·6·ε ≈ 6e-6; the exponential passes that on to all
@@ -213,36 +213,6 @@ fn keys_may_be_shared_in_a_forward_pass() {
             let actual = run_forward(&case, &data, &|l, q, k, v, out, lse| forward_on(isa, l, q, k, v, out, lse));
             for (name, (actual, expected)) in NAMES.iter().zip(actual.iter().zip(&expected)) {
                 assert_definition(&format!("{} on {isa:?}: {name}", case.name()), actual, expected);
-            }
-        }
-    }
-}
-
-/// A row outside every range keeps its bits whether the gradients are set or added, and a key without a query is set to 0.
-#[test]
-fn rows_outside_every_range_are_not_touched() {
-    let case = Case::new(vec![2..6, 8..8, 8..9], vec![3..20, 20..25, 30..33], 2, 9, false);
-    let (width, data) = (case.width(), Data::new(&case));
-    for isa in Isa::available() {
-        let [out, lse] = run_forward(&case, &data, &|l, q, k, v, out, lse| forward_on(isa, l, q, k, v, out, lse));
-        for write in [Write::Set, Write::Add] {
-            let (dq_start, dkv_start) = (random(8, 12 * width), random(9, 40 * 2 * width));
-            let (mut dq, mut dkv) = (dq_start.clone(), dkv_start.clone());
-            let (q, k, v) = (data.heads(0), data.heads(width), data.heads(2 * width));
-            let [outs, dout] = [&out, &data.dout].map(|data| Heads { data, row_stride: width });
-            let to = DQkv::Split { dq: (&mut dq, write), dkv: (&mut dkv, write) };
-            backward_on(isa, case.layout(), q, k, v, outs, &lse, dout, to);
-            let check = |ranges: &[Range<usize>], now: &[f32], start: &[f32], width: usize| {
-                for (i, (now, start)) in now.chunks(width).zip(start.chunks(width)).enumerate() {
-                    let inside = ranges.iter().any(|range| range.contains(&i));
-                    assert_eq!(bits(now) == bits(start), !inside, "row {i} of {ranges:?} on {isa:?}, {write:?}");
-                }
-            };
-            let asked = if write == Write::Set { &case.kv[..] } else { &[3..20, 30..33] };
-            check(&case.q, &dq, &dq_start, width);
-            check(asked, &dkv, &dkv_start, 2 * width);
-            if write == Write::Set {
-                assert!(dkv[20 * 2 * width..25 * 2 * width].iter().all(|&x| x == 0.0), "keys that no query sees");
             }
         }
     }

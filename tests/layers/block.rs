@@ -1,4 +1,4 @@
-use super::shapes::{OFFSETS, block_spec, sizes};
+use super::shapes::{OFFSETS, block_spec, ranges, sizes};
 use crate::support::{
     gradcheck::{Layer, Pass},
     oracle,

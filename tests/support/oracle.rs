@@ -203,7 +203,7 @@ pub fn batch_norm(p: &BatchNorm<&[f64]>, x: ArrayView2<f64>) -> Array2<f64> {
     for (j, (x, mut y)) in x.columns().into_iter().zip(y.columns_mut()).enumerate() {
         let mean = x.sum() / rows;
         let variance = x.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / rows;
-        y.assign(&x.mapv(|x| (x - mean) / (variance + f64::from(eps)).sqrt() * p.weight[j] + p.bias[j]));
+        y.assign(&x.mapv(|x| (x - mean) / (variance + 1e-5).sqrt() * p.weight[j] + p.bias[j]));
     }
     y
 }

@@ -108,14 +108,12 @@ pub fn backward_on(
     // SAFETY (of the calls of `row` in this function): `check` and `gradients` found that no query row and no key row
     // belongs to two sequences, and dq, dk and dv are different columns or buffers. So each (sequence, head) takes the
     // gradients of its own rows only, one after the other.
-    let clear_keys = |s: usize, h: usize| {
-        for j in layout.kv[s].clone() {
-            unsafe { (dk.row(j, h).fill(0.0), dv.row(j, h).fill(0.0)) };
-        }
-    };
     if writes.kv == Write::Set {
-        let unseen = (0..layout.sequences()).filter(|&s| layout.q[s].is_empty());
-        unseen.for_each(|s| (0..layout.heads).for_each(|h| clear_keys(s, h)));
+        for (_, keys) in layout.q.iter().zip(layout.kv).filter(|(q, _)| q.is_empty()) {
+            for (h, j) in (0..layout.heads).flat_map(|h| keys.clone().map(move |j| (h, j))) {
+                unsafe { (dk.row(j, h).fill(0.0), dv.row(j, h).fill(0.0)) };
+            }
+        }
     }
     for_tasks(&layout, 1, &|s, h, _| {
         let task = Task::new(isa, &layout, s, h, q, k, v);
