@@ -223,7 +223,7 @@ fn states(bench: &Bench, text: &str, padding: Option<u32>) -> (Vec<Array2<f32>>,
     let (weights, shape) = (model.params.into_weights(), model.config.text());
     let p = weights.view().text;
     let all = hidden_states(&p, &shape, Captions { ids: &ids, offsets: &[0, ids.len()] });
-    let normed = final_norm(&p, all[1].view());
+    let normed = final_norm(&p, &shape, all[1].view());
     (all, normed)
 }
 

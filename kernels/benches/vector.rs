@@ -31,9 +31,9 @@ const ATTENTION: [(&str, usize, usize, usize, usize, bool); 6] = [
 fn attention_shapes(c: &mut Criterion) {
     for (name, sequences, queries, keys, heads, causal) in ATTENTION {
         let (width, head_dim) = (heads * 64, 64);
-        let offsets = |n: usize| (0..=sequences).map(|s| s * n).collect::<Vec<_>>();
-        let (q_offsets, kv_offsets) = (offsets(queries), offsets(keys));
-        let layout = Layout { q_offsets: &q_offsets, kv_offsets: &kv_offsets, heads, head_dim, causal };
+        let ranges = |n: usize| (0..sequences).map(|s| s * n..(s + 1) * n).collect::<Vec<_>>();
+        let (q, kv) = (ranges(queries), ranges(keys));
+        let layout = Layout { q: &q, kv: &kv, heads, head_dim, causal };
         let (rows, kv_rows) = (sequences * queries, sequences * keys);
         let (qkv, dout) = (numbers(kv_rows * 3 * width), numbers(rows * width));
         let part = |i: usize| Heads { data: &qkv[i * width..], row_stride: 3 * width };
@@ -68,7 +68,7 @@ fn attention_shapes(c: &mut Criterion) {
         group.throughput(Throughput::Elements(5 * product));
         group.bench_function(format!("backward {name} (FLOP)"), |b| {
             b.iter(|| {
-                let to = DQkv::Split { dq: black_box(&mut dq), dkv: &mut dkv };
+                let to = DQkv::Split { dq: (black_box(&mut dq), Write::Set), dkv: (&mut dkv, Write::Set) };
                 attention::backward(layout, q, k, v, out, &lse, dout, to)
             })
         });
@@ -82,13 +82,13 @@ fn streaming(c: &mut Criterion) {
         let (x, dy, weight, bias) = (numbers(rows * d), numbers(rows * d), numbers(d), numbers(d));
         let (mut y, mut mean, mut rstd) = (x.clone(), vec![0.0; rows], vec![0.0; rows]);
         let mut expected = y.clone();
-        layer_norm::naive::forward(&x, &weight, &bias, &mut expected, &mut mean, &mut rstd);
-        layer_norm::forward(&x, &weight, &bias, &mut y, &mut mean, &mut rstd);
+        layer_norm::naive::forward(&x, &weight, &bias, 1e-5, &mut expected, &mut mean, &mut rstd);
+        layer_norm::forward(&x, &weight, &bias, 1e-5, &mut y, &mut mean, &mut rstd);
         check(&y, &expected, 1e-5);
         let bytes = |arrays: usize| Throughput::Bytes((arrays * rows * d * 4) as u64);
         group.throughput(bytes(2));
         group.bench_function(format!("layer_norm forward {rows}×{d}"), |b| {
-            b.iter(|| layer_norm::forward(black_box(&x), &weight, &bias, &mut y, &mut mean, &mut rstd))
+            b.iter(|| layer_norm::forward(black_box(&x), &weight, &bias, 1e-5, &mut y, &mut mean, &mut rstd))
         });
         let (mut dx, mut dw, mut db) = (x.clone(), vec![0.0; d], vec![0.0; d]);
         group.throughput(bytes(5));

@@ -1,7 +1,10 @@
-//! LayerNorm over the last dimension (Ba et al. 2016, eq. 4), ε = 1e-5.
+//! LayerNorm over the last dimension (Ba et al. 2016, eq. 4).
 //!
 //! y = (x − μ)·r·weight + bias with μ = mean(x), r = 1/√(mean((x − μ)²) + ε). The variance takes a second pass over
-//! the row, which is in the cache: mean(x²) − μ² would cancel when |μ| ≫ σ.
+//! the row, which is in the cache: mean(x²) − μ² would cancel when |μ| ≫ σ, and could be negative. As a mean of squares it
+//! never is, so r ≤ 1/√ε is finite for every ε that f32 holds.
+//!
+//! ε is 1e-5 in CLIP, 1e-6 in timm's Vision Transformers, 1e-12 in BERT.
 
 use crate::Write;
 use crate::isa::{Isa, mul_add, multiversion};
@@ -11,13 +14,15 @@ use crate::reduce::{COLUMN_BLOCK, ROW_BLOCK};
 use std::array::from_mut;
 use std::ops::Range;
 
-/// ε of every CLIP checkpoint.
-pub const EPS: f32 = 1e-5;
-
-/// y = (x − μ)·r·weight + bias, μ and r = 1/√(σ² + ε) per row. x, y (N, d); mean, rstd (N).
+/// y = (x − μ)·r·weight + bias, μ and r = 1/√(σ² + ε) per row.
+///
+/// `x`, `y` (N,d), `weight`, `bias` (d), `mean`, `rstd` (N)
+///
+/// # Panics
+/// If ε is not positive, or a length does not fit.
 #[track_caller]
-pub fn forward(x: &[f32], weight: &[f32], bias: &[f32], y: &mut [f32], mean: &mut [f32], rstd: &mut [f32]) {
-    forward_on(Isa::best(), x, weight, bias, y, mean, rstd);
+pub fn forward(x: &[f32], weight: &[f32], bias: &[f32], eps: f32, y: &mut [f32], mean: &mut [f32], rstd: &mut [f32]) {
+    forward_on(Isa::best(), x, weight, bias, eps, y, mean, rstd);
 }
 
 /// [`forward`] on a given instruction set.
@@ -27,20 +32,24 @@ pub fn forward_on(
     x: &[f32],
     weight: &[f32],
     bias: &[f32],
+    eps: f32,
     y: &mut [f32],
     mean: &mut [f32],
     rstd: &mut [f32],
 ) {
     let (n, d) = (mean.len(), weight.len());
+    assert!(eps > 0.0, "layer norm with ε = {eps}");
     check(n, d, &[x, y], &[&*mean, rstd], &[weight, bias]);
     let parts = (Rows(x, d), RowsMut(y, d), RowsMut(mean, 1), RowsMut(rstd, 1));
     for_pieces(n, few_rows(d), parts, &|(x, y, mean, rstd)| {
-        statistics(isa, x.0, mean.0, rstd.0);
+        statistics(isa, x.0, eps, mean.0, rstd.0);
         normalize(isa, x.0, weight, bias, mean.0, rstd.0, y.0);
     });
 }
 
-/// y again from the saved mean and rstd, bit for bit what `forward` gave.
+/// y = (x − μ)·r·weight + bias from the saved μ and r: bit for bit what [`forward`] gave.
+///
+/// `x`, `y` (N,d), `weight`, `bias` (d), `mean`, `rstd` (N)
 #[track_caller]
 pub fn recompute(x: &[f32], weight: &[f32], bias: &[f32], mean: &[f32], rstd: &[f32], y: &mut [f32]) {
     recompute_on(Isa::best(), x, weight, bias, mean, rstd, y);
@@ -56,7 +65,11 @@ pub fn recompute_on(isa: Isa, x: &[f32], weight: &[f32], bias: &[f32], mean: &[f
 }
 
 /// With x̂ = (x − μ)·r and g = dy·weight:
-/// dx = r·(g − mean(g) − x̂·mean(g·x̂)), dweight += Σₙ dy·x̂, dbias += Σₙ dy. `write` is about dx only.
+/// dx = r·(g − mean(g) − x̂·mean(g·x̂)), dweight += Σₙ dy·x̂, dbias += Σₙ dy.
+///
+/// `x`, `dy`, `dx` (N,d), `weight`, `dweight`, `dbias` (d), `mean`, `rstd` (N)
+///
+/// `write` says whether dx is set or added to; the parameters' gradients are always added to.
 #[track_caller]
 pub fn backward(
     x: &[f32],
@@ -99,8 +112,8 @@ pub fn backward_on(
     });
 }
 
-/// Rows of `d` that one thread takes at a time: few, as with one picture most of the time goes into fetching what other
-/// threads have just written.
+/// A thread takes this many rows of `d` at a time: few, because with one picture most of the time goes into fetching what
+/// other threads have just written.
 fn few_rows(d: usize) -> usize {
     (PIECE / 4).div_ceil(d)
 }
@@ -119,18 +132,19 @@ fn check(n: usize, d: usize, matrices: &[&[f32]], per_row: &[&[f32]], per_column
 }
 
 multiversion! {
-    /// μ and r of each row.
-    fn statistics(x: &[f32], mean: &mut [f32], rstd: &mut [f32]) {
+    /// Computes μ and r of each row.
+    fn statistics(x: &[f32], eps: f32, mean: &mut [f32], rstd: &mut [f32]) {
         let d = x.len() / mean.len().max(1);
         for ((x, mean), rstd) in x.chunks_exact(d.max(1)).zip(mean).zip(rstd) {
             let mu = sum([x], |[x]| x) / d as f32;
             let variance = sum([x], |[x]| (x - mu) * (x - mu)) / d as f32;
-            (*mean, *rstd) = (mu, 1.0 / (variance + EPS).sqrt());
+            (*mean, *rstd) = (mu, 1.0 / (variance + eps).sqrt());
         }
     }
 }
 
 multiversion! {
+    /// Computes y of each row from its μ and r.
     fn normalize(x: &[f32], weight: &[f32], bias: &[f32], mean: &[f32], rstd: &[f32], y: &mut [f32]) {
         let d = weight.len();
         for (((x, y), &mean), &rstd) in x.chunks_exact(d).zip(y.chunks_exact_mut(d)).zip(mean).zip(rstd) {
@@ -142,6 +156,7 @@ multiversion! {
 }
 
 multiversion! {
+    /// Computes dx of each row.
     fn input_gradient(
         x: &[f32],
         weight: &[f32],
@@ -170,7 +185,7 @@ multiversion! {
 }
 
 multiversion! {
-    /// dweight and dbias of some columns, blocks of rows by blocks of 32 columns.
+    /// Adds to dweight and dbias of some columns, in blocks of rows by blocks of 32 columns.
     fn parameter_gradients(
         x: &[f32],
         mean: &[f32],
@@ -199,7 +214,7 @@ multiversion! {
     }
 }
 
-/// The rows' share of `C` columns' gradients, from the columns' first element in the first row on.
+/// Adds what the rows give to the gradients of `C` columns; `x` and `dy` start at these columns of the first row.
 #[inline(always)]
 fn add_block<const FMA: bool, const C: usize>(
     x: &[f32],
@@ -227,16 +242,24 @@ fn add_block<const FMA: bool, const C: usize>(
 
 /// The definitions, in f64.
 pub mod naive {
-    use super::EPS;
     use crate::Write;
 
-    pub fn forward(x: &[f32], weight: &[f32], bias: &[f32], y: &mut [f32], mean: &mut [f32], rstd: &mut [f32]) {
+    /// The definition of [`forward`](super::forward).
+    pub fn forward(
+        x: &[f32],
+        weight: &[f32],
+        bias: &[f32],
+        eps: f32,
+        y: &mut [f32],
+        mean: &mut [f32],
+        rstd: &mut [f32],
+    ) {
         let d = weight.len();
         for i in 0..mean.len() {
             let x: Vec<f64> = x[i * d..][..d].iter().map(|&x| f64::from(x)).collect();
             let mu = x.iter().sum::<f64>() / d as f64;
             let variance = x.iter().map(|x| (x - mu).powi(2)).sum::<f64>() / d as f64;
-            let r = 1.0 / (variance + f64::from(EPS)).sqrt();
+            let r = 1.0 / (variance + f64::from(eps)).sqrt();
             for j in 0..d {
                 y[i * d + j] = ((x[j] - mu) * r * f64::from(weight[j]) + f64::from(bias[j])) as f32;
             }
@@ -244,6 +267,7 @@ pub mod naive {
         }
     }
 
+    /// The definition of [`backward`](super::backward).
     pub fn backward(
         x: &[f32],
         weight: &[f32],

@@ -7,11 +7,10 @@ use super::architecture::Architecture;
 use super::decimal;
 use super::dtype::Precision;
 use crate::layers::patch_embed::CHANNELS;
-use crate::models::clip::config::mlp_ratio;
+use crate::models::clip::config::{LAYER_NORM_EPS, mlp_ratio};
 use crate::models::clip::model::INIT_LOGIT_SCALE;
 use crate::models::clip::{Config, Layers, TextConfig, VisionConfig};
 use kernels::Activation;
-use kernels::layer_norm::EPS;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -167,7 +166,8 @@ impl VisionFields {
 }
 
 fn check_eps(eps: f64) -> Result<(), String> {
-    if (eps - f64::from(EPS)).abs() <= 1e-9 { Ok(()) } else { Err(format!("layer_norm_eps is {eps}, not {EPS}")) }
+    let fits = (eps - f64::from(LAYER_NORM_EPS)).abs() <= 1e-9;
+    if fits { Ok(()) } else { Err(format!("layer_norm_eps is {eps}, not {LAYER_NORM_EPS}")) }
 }
 
 fn activation(name: &str) -> Result<Activation, String> {

@@ -253,7 +253,7 @@ impl TextEncoder {
         let projection = ArrayView2::from_shape((self.shape.size.width, self.embed_dim()), p.text_projection.rows());
         let pooled = last.dot(&projection.expect("(d, e)"));
         let states = all.swap_remove(layer);
-        let states = if final_norm { text::final_norm(&p, states.view()) } else { states };
+        let states = if final_norm { text::final_norm(&p, &self.shape, states.view()) } else { states };
         TextStates { states, pooled }
     }
 

@@ -3,8 +3,7 @@
 //! With [q|k|v] = x W_inᵀ + b_in (one product, `in_proj`), cut into heads of width c,
 //! outₕ = softmax(qₕ kₕᵀ/√c + mask) vₕ and y = [out₁|…|out_H] W_outᵀ + b_out + residual.
 //!
-//! A batch of sequences of unequal lengths is one (N,d) matrix; sequence s has rows `offsets[s]..offsets[s+1]`, and no
-//! row is padding.
+//! A batch of sequences of unequal lengths is one (N,d) matrix; sequence s has rows `ranges[s]`, and no row is padding.
 //!
 //! # Derivation
 //! Per head, with P the probabilities and dO the gradient of its output: dV = Pᵀ dO, dP = dO Vᵀ, and the softmax gives
@@ -21,6 +20,7 @@ use crate::tree::{Dim, tree};
 use crate::weights::Read;
 use kernels::attention::{DQkv, Heads, HeadsMut, Layout};
 use ndarray::{ArrayView2, ArrayViewMut2};
+use std::ops::Range;
 
 tree! {
     /// `in_proj_weight` (3d,d): the rows of q, then k, then v. `out_proj` d → d.
@@ -40,8 +40,8 @@ tree! {
 /// How the rows attend to each other.
 #[derive(Clone, Copy, Debug)]
 pub struct Shape<'a> {
-    /// Sequence s has rows `offsets[s]..offsets[s + 1]`.
-    pub offsets: &'a [usize],
+    /// The rows of each sequence.
+    pub ranges: &'a [Range<usize>],
     pub heads: usize,
     /// Each row sees only itself and the rows before it.
     pub causal: bool,
@@ -137,8 +137,8 @@ fn split<'a>(qkv: ArrayView2<'a, f32>) -> (Heads<'a>, Heads<'a>, Heads<'a>) {
 fn layout(shape: Shape<'_>, width: usize) -> Layout<'_> {
     assert_eq!(width % shape.heads, 0, "a width of {width} cannot be cut into {} heads", shape.heads);
     Layout {
-        q_offsets: shape.offsets,
-        kv_offsets: shape.offsets,
+        q: shape.ranges,
+        kv: shape.ranges,
         heads: shape.heads,
         head_dim: width / shape.heads,
         causal: shape.causal,

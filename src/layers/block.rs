@@ -15,6 +15,7 @@ use crate::tree::{Dim, tree};
 use crate::weights::Read;
 use kernels::{Activation, Write};
 use ndarray::{ArrayView2, ArrayViewMut2};
+use std::ops::Range;
 
 tree! {
     /// One residual block, named as in OpenAI's checkpoints.
@@ -41,12 +42,14 @@ pub struct Size {
     pub activation: Activation,
     /// Each row sees only itself and the rows before it.
     pub causal: bool,
+    /// ε of every LayerNorm.
+    pub eps: f32,
 }
 
 impl Size {
     /// How this Transformer's rows attend to each other.
-    pub fn attention<'a>(&self, offsets: &'a [usize]) -> attention::Shape<'a> {
-        attention::Shape { offsets, heads: self.heads, causal: self.causal }
+    pub fn attention<'a>(&self, ranges: &'a [Range<usize>]) -> attention::Shape<'a> {
+        attention::Shape { ranges, heads: self.heads, causal: self.causal }
     }
 }
 
@@ -72,8 +75,8 @@ impl Block<Spec> {
 
 impl<T> Block<T> {
     /// The second half.
-    pub(super) fn feed_forward(&self, activation: Activation) -> FeedForward<'_, T> {
-        FeedForward { ln_2: &self.ln_2, mlp: &self.mlp, activation }
+    pub(super) fn feed_forward(&self, size: &Size) -> FeedForward<'_, T> {
+        FeedForward { ln_2: &self.ln_2, mlp: &self.mlp, activation: size.activation, eps: size.eps }
     }
 }
 
@@ -104,17 +107,17 @@ impl Scratch<Dim> {
 pub fn forward(
     p: &Block<impl Read>,
     size: &Size,
-    offsets: &[usize],
+    ranges: &[Range<usize>],
     x: ArrayView2<f32>,
     y: ArrayViewMut2<f32>,
     saved: &mut Saved<ArrayViewMut2<f32>>,
     scratch: &mut Scratch<ArrayViewMut2<f32>>,
 ) {
     let Scratch { normed, attn, ff: ff_scratch, .. } = scratch;
-    layer_norm::forward(&p.ln_1, x, normed.view_mut(), &mut saved.ln_1);
-    let shape = size.attention(offsets);
+    layer_norm::forward(&p.ln_1, size.eps, x, normed.view_mut(), &mut saved.ln_1);
+    let shape = size.attention(ranges);
     attention::forward(&p.attn, shape, normed.view(), x, saved.mid.view_mut(), &mut saved.attn, attn);
-    let ff = p.feed_forward(size.activation);
+    let ff = p.feed_forward(size);
     feed_forward::forward(ff, saved.mid.view(), y, &mut saved.ff, ff_scratch);
 }
 
@@ -123,7 +126,7 @@ pub fn forward(
 pub fn backward(
     p: &Block<&[f32]>,
     size: &Size,
-    offsets: &[usize],
+    ranges: &[Range<usize>],
     x: ArrayView2<f32>,
     mut dx: ArrayViewMut2<f32>,
     saved: &Saved<ArrayViewMut2<f32>>,
@@ -131,14 +134,14 @@ pub fn backward(
     g: &mut Block<&mut [f32]>,
 ) {
     // in the forward pass: y = m + mlp(ln_2(m))
-    let ff = p.feed_forward(size.activation);
+    let ff = p.feed_forward(size);
     feed_forward::backward(ff, saved.mid.view(), dx.view_mut(), &saved.ff, &mut scratch.ff, &mut g.ln_2, &mut g.mlp);
     // in the forward pass: m = x + attention(ln_1(x))
     let Scratch { normed, dnormed, attn, .. } = scratch;
     layer_norm::recompute(&p.ln_1, x, &saved.ln_1, normed.view_mut());
     attention::backward(
         &p.attn,
-        size.attention(offsets),
+        size.attention(ranges),
         normed.view(),
         &saved.attn,
         dx.view(),

@@ -42,6 +42,8 @@ pub struct FeedForward<'a, T> {
     pub ln_2: &'a LayerNorm<T>,
     pub mlp: &'a Mlp<T>,
     pub activation: Activation,
+    /// ε of `ln_2`.
+    pub eps: f32,
 }
 
 /// y = x + mlp(ln_2(x))         x, y (N,d)
@@ -53,7 +55,7 @@ pub fn forward(
     saved: &mut Saved<ArrayViewMut2<f32>>,
     scratch: &mut Scratch<ArrayViewMut2<f32>>,
 ) {
-    layer_norm::forward(p.ln_2, x, scratch.normed.view_mut(), &mut saved.ln_2);
+    layer_norm::forward(p.ln_2, p.eps, x, scratch.normed.view_mut(), &mut saved.ln_2);
     let (normed, act) = (scratch.normed.view(), scratch.act.view_mut());
     mlp::forward(p.mlp, p.activation, normed, x, y, saved.preact.view_mut(), act);
 }

@@ -1,5 +1,4 @@
-//! LayerNorm over the width (Ba et al. 2016, eq. 4): y = x̂ ∘ weight + bias with x̂ = (x − μ)·r, r = 1/√(σ² + ε),
-//! ε = 1e-5.
+//! LayerNorm over the width (Ba et al. 2016, eq. 4): y = x̂ ∘ weight + bias with x̂ = (x − μ)·r, r = 1/√(σ² + ε).
 //!
 //! # Derivation
 //! Let g = dy ∘ weight = ∂loss/∂x̂. μ and r depend on every x of the row: ∂μ/∂xⱼ = 1/d and ∂r/∂xⱼ = −r² x̂ⱼ/d. Hence
@@ -40,12 +39,13 @@ impl Saved<Dim> {
 #[track_caller]
 pub fn forward(
     p: &LayerNorm<impl Read>,
+    eps: f32,
     x: ArrayView2<f32>,
     y: ArrayViewMut2<f32>,
     saved: &mut Saved<ArrayViewMut2<f32>>,
 ) {
     let (mean, rstd) = (floats_mut(saved.mean.view_mut()), floats_mut(saved.rstd.view_mut()));
-    layer_norm::forward(floats(x), p.weight.rows(), p.bias.rows(), floats_mut(y), mean, rstd);
+    layer_norm::forward(floats(x), p.weight.rows(), p.bias.rows(), eps, floats_mut(y), mean, rstd);
 }
 
 /// y once more, bit for bit, for a backward pass that needs it as an input.

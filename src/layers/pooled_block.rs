@@ -72,7 +72,7 @@ pub fn forward(
     scratch: &mut Scratch<ArrayViewMut2<f32>>,
 ) {
     let (in_q, in_kv) = in_proj(p, size.width);
-    layer_norm::forward(&p.ln_1, x, scratch.normed.view_mut(), &mut saved.ln_1);
+    layer_norm::forward(&p.ln_1, size.eps, x, scratch.normed.view_mut(), &mut saved.ln_1);
     linear::forward(&in_kv, scratch.normed.view(), saved.kv.view_mut());
     gather(scratch.normed.view(), sequences, scratch.pooled.view_mut());
     linear::forward(&in_q, scratch.pooled.view(), saved.q.view_mut());
@@ -83,7 +83,7 @@ pub fn forward(
 
     gather(x, sequences, scratch.pooled.view_mut());
     linear::forward_residual(&p.attn.out_proj, saved.out.view(), scratch.pooled.view(), saved.mid.view_mut());
-    let ff = p.feed_forward(size.activation);
+    let ff = p.feed_forward(size);
     feed_forward::forward(ff, saved.mid.view(), y, &mut saved.ff, &mut scratch.ff);
 }
 
@@ -102,7 +102,7 @@ pub fn backward(
 ) {
     let Scratch { normed, dnormed, dkv, pooled, dout, dq, ff: ff_scratch } = scratch;
     // in the forward pass: y = m + mlp(ln_2(m))
-    let ff = p.feed_forward(size.activation);
+    let ff = p.feed_forward(size);
     feed_forward::backward(ff, saved.mid.view(), dy.view_mut(), &saved.ff, ff_scratch, &mut g.ln_2, &mut g.mlp);
     let dmid = dy;
     // in the forward pass: m = R x + out W_outᵀ + b_out
@@ -111,7 +111,8 @@ pub fn backward(
     let (q, k, v) = heads(saved.q.view(), saved.kv.view());
     let rows = |data| Heads { data, row_stride: size.width };
     let (out, dout) = (rows(floats(saved.out.view())), rows(floats(dout.view())));
-    let dqkv = DQkv::Split { dq: floats_mut(dq.view_mut()), dkv: floats_mut(dkv.view_mut()) };
+    let dqkv =
+        DQkv::Split { dq: (floats_mut(dq.view_mut()), Write::Set), dkv: (floats_mut(dkv.view_mut()), Write::Set) };
     kernels::attention::backward(layout(size, sequences), q, k, v, out, floats(saved.lse.view()), dout, dqkv);
     // in the forward pass: k|v = n W_kvᵀ + b_kv and q = R n W_qᵀ + b_q with n = ln_1(x)
     let (in_q, in_kv) = in_proj(p, size.width);
@@ -166,8 +167,8 @@ fn heads<'a>(q: ArrayView2<'a, f32>, kv: ArrayView2<'a, f32>) -> (Heads<'a>, Hea
 /// last row, so the causal mask hides nothing from it.
 fn layout<'a>(size: &Size, sequences: &'a Sequences) -> Layout<'a> {
     Layout {
-        q_offsets: sequences.singles(),
-        kv_offsets: sequences.offsets(),
+        q: sequences.singles(),
+        kv: sequences.ranges(),
         heads: size.heads,
         head_dim: size.width / size.heads,
         causal: false,

@@ -1,14 +1,17 @@
 //! Which rows of a packed batch belong together.
 
+use std::mem::replace;
+use std::ops::Range;
+
 /// A batch of sequences of unequal lengths as one matrix of `rows()` rows without padding.
 ///
 /// The index lists that the layers need are kept here and refilled in place, so that a training step allocates none.
 #[derive(Clone, Debug, Default)]
 pub struct Sequences {
-    offsets: Vec<usize>,
+    ranges: Vec<Range<usize>>,
     positions: Vec<u32>,
     pooled: Vec<u32>,
-    singles: Vec<usize>,
+    singles: Vec<Range<usize>>,
 }
 
 /// The row of a sequence that leaves the tower.
@@ -25,22 +28,22 @@ impl Sequences {
     ///
     /// # Panics
     /// If `offsets` does not start at 0 or a sequence is empty.
-    pub fn fill(&mut self, offsets: impl Iterator<Item = usize>, pool: Pool) {
-        self.offsets.clear();
-        self.offsets.extend(offsets);
-        assert_eq!(self.offsets.first(), Some(&0), "offsets start at 0");
+    pub fn fill(&mut self, mut offsets: impl Iterator<Item = usize>, pool: Pool) {
+        assert_eq!(offsets.next(), Some(0), "offsets start at 0");
+        self.ranges.clear();
+        self.ranges.extend(offsets.scan(0, |start, end| Some(replace(start, end)..end)));
         self.positions.clear();
         self.pooled.clear();
-        for pair in self.offsets.windows(2) {
-            assert!(pair[0] < pair[1], "sequence of rows {}..{} is empty", pair[0], pair[1]);
-            self.positions.extend(0..(pair[1] - pair[0]) as u32);
+        for rows in &self.ranges {
+            assert!(!rows.is_empty(), "sequence of rows {rows:?} is empty");
+            self.positions.extend(0..rows.len() as u32);
             self.pooled.push(match pool {
-                Pool::First => pair[0] as u32,
-                Pool::Last => pair[1] as u32 - 1,
+                Pool::First => rows.start as u32,
+                Pool::Last => rows.end as u32 - 1,
             });
         }
         self.singles.clear();
-        self.singles.extend(0..self.offsets.len());
+        self.singles.extend((0..self.ranges.len()).map(|s| s..s + 1));
     }
 
     /// How many sequences.
@@ -57,9 +60,9 @@ impl Sequences {
         self.positions.len()
     }
 
-    /// Sequence s has rows `offsets[s]..offsets[s + 1]`.
-    pub fn offsets(&self) -> &[usize] {
-        &self.offsets
+    /// The rows of each sequence.
+    pub fn ranges(&self) -> &[Range<usize>] {
+        &self.ranges
     }
 
     /// Each row's place in its sequence, from 0.
@@ -72,8 +75,8 @@ impl Sequences {
         &self.pooled
     }
 
-    /// The offsets 0, 1, 2, … of as many sequences of one row.
-    pub fn singles(&self) -> &[usize] {
+    /// The rows 0..1, 1..2, … of as many sequences of one row.
+    pub fn singles(&self) -> &[Range<usize>] {
         &self.singles
     }
 }

@@ -98,7 +98,7 @@ pub fn forward(
     let x = saved.xs[blocks.len() % saved.xs.len()].view();
     let y = saved.pooled_out.view_mut();
     pooled_block::forward(last, size, sequences, x, y, &mut saved.pooled, &mut scratch.pooled);
-    layer_norm::forward(p.ln, saved.pooled_out.view(), scratch.normed.view_mut(), &mut saved.ln);
+    layer_norm::forward(p.ln, size.eps, saved.pooled_out.view(), scratch.normed.view_mut(), &mut saved.ln);
     projection::forward(p.proj, scratch.normed.view(), features);
 }
 
@@ -114,7 +114,7 @@ fn forward_block(
     let (buffers, kept) = (saved.xs.len(), saved.blocks.len());
     let [x, y] = saved.xs.get_disjoint_mut([i % buffers, (i + 1) % buffers]).expect("two buffers or more");
     let saved = &mut saved.blocks[i % kept];
-    block::forward(block, size, sequences.offsets(), x.view(), y.view_mut(), saved, scratch);
+    block::forward(block, size, sequences.ranges(), x.view(), y.view_mut(), saved, scratch);
 }
 
 /// Adds the gradients of all parameters and leaves ∂loss/∂xs\[0\] in `scratch.dx`.
@@ -142,6 +142,6 @@ pub fn backward(
     for i in (0..last).rev() {
         let (x, dx, saved) = (saved.xs[i].view(), scratch.dx.view_mut(), &saved.blocks[i]);
         let (block, g_block) = (&p.resblocks[i], &mut g.resblocks[i]);
-        block::backward(block, size, sequences.offsets(), x, dx, saved, &mut scratch.block, g_block);
+        block::backward(block, size, sequences.ranges(), x, dx, saved, &mut scratch.block, g_block);
     }
 }

@@ -1,4 +1,4 @@
-use super::shapes::{INIT, LONG, OFFSETS, sizes};
+use super::shapes::{INIT, LONG, OFFSETS, ranges, sizes};
 use crate::support::{
     gradcheck::{Layer, Pass},
     oracle,
@@ -9,7 +9,7 @@ use clipwright::params::Spec;
 use ndarray::{Array2, ArrayView2};
 
 fn layer(shape: Shape, width: usize) -> Layer<Attention<Spec>, 2> {
-    let rows = shape.offsets[shape.offsets.len() - 1];
+    let rows = shape.ranges.last().map_or(0, |rows| rows.end);
     let (spec, given) = (Attention::spec(width, INIT, INIT), [("x", rows, width), ("residual", rows, width)]);
     Layer::new(format!("attention, width {width}, {shape:?}"), spec, given)
 }
@@ -32,7 +32,8 @@ fn pass(shape: Shape) -> impl FnOnce(Pass<Attention<Spec>, 2>) {
 #[test]
 fn every_entry() {
     for (size, offsets) in sizes().flat_map(|size| OFFSETS.map(|offsets| (size, offsets))) {
-        let shape = size.attention(offsets);
+        let ranges = &ranges(offsets);
+        let shape = size.attention(ranges);
         layer(shape, size.width).check(oracle(shape), pass(shape));
     }
 }
@@ -40,7 +41,8 @@ fn every_entry() {
 #[test]
 fn long_sequences() {
     for size in sizes() {
-        let shape = size.attention(LONG);
+        let ranges = &ranges(LONG);
+        let shape = size.attention(ranges);
         layer(shape, size.width).check_directions(oracle(shape), pass(shape));
     }
 }

@@ -1,6 +1,6 @@
 //! The exact savings: each is equal to the plain computation that it leaves out.
 
-use super::shapes::{OFFSETS, Towers, block_spec, packed, sizes};
+use super::shapes::{OFFSETS, Towers, block_spec, packed, ranges, sizes};
 use crate::support::compare::{assert_close, assert_leaves_close};
 use crate::support::{
     random,
@@ -16,12 +16,13 @@ use clipwright::models::clip::visual;
 use clipwright::models::{Keep, Mode, Workspace};
 use clipwright::params::{self, Params, Spec};
 use ndarray::{Array2, ArrayView2, s};
+use std::ops::Range;
 
 /// Forward and backward through a block; the parameter gradients are added to `g`. Returns y and dx.
 fn block(
     p: &Params<Block<Spec>>,
     size: &Size,
-    offsets: &[usize],
+    ranges: &[Range<usize>],
     x: ArrayView2<f32>,
     dy: ArrayView2<f32>,
     g: &mut [f32],
@@ -30,8 +31,8 @@ fn block(
     let saved = &mut poisoned(&block::Saved::dims(size, rows, Keep::All));
     let scratch = &mut poisoned(&block::Scratch::dims(size, rows));
     let (mut y, mut dx) = (Array2::zeros(x.dim()), dy.to_owned());
-    block::forward(&p.view(), size, offsets, x, y.view_mut(), saved, scratch);
-    block::backward(&p.view(), size, offsets, x, dx.view_mut(), saved, scratch, &mut params::view_mut(&p.spec, g));
+    block::forward(&p.view(), size, ranges, x, y.view_mut(), saved, scratch);
+    block::backward(&p.view(), size, ranges, x, dx.view_mut(), saved, scratch, &mut params::view_mut(&p.spec, g));
     (y, dx)
 }
 
@@ -61,11 +62,11 @@ fn a_packed_batch_is_each_sequence_by_itself() {
         let dim = (offsets[offsets.len() - 1], size.width);
         let (x, dy) = (random::matrix(dim, 2), random::matrix(dim, 3));
         let (mut g, mut g_alone) = (vec![0.0; p.flat.len()], vec![0.0; p.flat.len()]);
-        let (y, dx) = block(&p, &size, offsets, x.view(), dy.view(), &mut g);
+        let (y, dx) = block(&p, &size, &ranges(offsets), x.view(), dy.view(), &mut g);
         for pair in offsets.windows(2) {
             let rows = s![pair[0]..pair[1], ..];
             let (x, dy) = (x.slice(rows), dy.slice(rows));
-            let (y_alone, dx_alone) = block(&p, &size, &[0, x.nrows()], x, dy, &mut g_alone);
+            let (y_alone, dx_alone) = block(&p, &size, &ranges(&[0, x.nrows()]), x, dy, &mut g_alone);
             assert_close("y", y.slice(rows), y_alone.view());
             assert_close("dx", dx.slice(rows), dx_alone.view());
         }
@@ -86,7 +87,7 @@ fn a_pooled_block_is_the_pooled_rows_of_a_block() {
         let pooled = |s: usize| sequences.pooled()[s] as usize;
         let mut dy_whole = Array2::zeros(x.dim());
         (0..sequences.len()).for_each(|s| dy_whole.row_mut(pooled(s)).assign(&dy.row(s)));
-        let (y_whole, dx_whole) = block(&p, &size, offsets, x.view(), dy_whole.view(), &mut g_whole);
+        let (y_whole, dx_whole) = block(&p, &size, sequences.ranges(), x.view(), dy_whole.view(), &mut g_whole);
         let y_whole = Array2::from_shape_fn(y.dim(), |(s, i)| y_whole[[pooled(s), i]]);
         assert_close("y", y.view(), y_whole.view());
         assert_close("dx", dx.view(), dx_whole.view());

@@ -14,9 +14,9 @@ fn every_entry() {
         let (width, hidden, activation) = (size.width, size.mlp_width, size.activation);
         let spec = Pair("ln_2", LayerNorm::spec(width), "mlp", Mlp::spec(width, hidden, INIT, INIT));
         Layer::new(format!("feed_forward {rows}×{width}, {hidden} hidden"), spec, [("x", rows, width)]).check(
-            |Pair(_, ln_2, _, mlp), [x]| oracle::feed_forward(ln_2, mlp, activation, x),
+            |Pair(_, ln_2, _, mlp), [x]| oracle::feed_forward(ln_2, mlp, &size, x),
             |Pass { p, x: [x], y, dy, dx: [mut dx], mut g }| {
-                let p = || FeedForward { ln_2: &p.1, mlp: &p.3, activation };
+                let p = || FeedForward { ln_2: &p.1, mlp: &p.3, activation, eps: size.eps };
                 let saved = &mut poisoned(&Saved::dims(rows, hidden, Keep::All));
                 let scratch = || poisoned(&Scratch::dims(rows, width, hidden));
                 feed_forward::forward(p(), x, y, saved, &mut scratch());

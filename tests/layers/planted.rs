@@ -56,10 +56,10 @@ fn a_parameter_gradient_that_overwrites() {
 fn layer_norm_with_a_constant_deviation() {
     let (rows, width) = (3, 21);
     let mismatches = Layer::new("layer_norm", LayerNorm::spec(width), [("x", rows, width)]).mismatches(
-        |p, [x]| oracle::layer_norm(p, x),
+        |p, [x]| oracle::layer_norm(p, 1e-5, x),
         |Pass { p, x: [x], y, dy, dx: [mut dx], mut g }| {
             let saved = &mut poisoned(&Saved::dims(rows));
-            layer_norm::forward(&p, x, y, saved);
+            layer_norm::forward(&p, 1e-5, x, y, saved);
             layer_norm::backward(&p, x, saved, dy, Write::Set, dx.view_mut(), &mut g);
             for (n, mut dx) in dx.rows_mut().into_iter().enumerate() {
                 let (mean, rstd) = (saved.mean[[n, 0]], saved.rstd[[n, 0]]);
@@ -82,8 +82,8 @@ fn attention_without_delta() {
         let mismatches = Layer::new("attention", no_parameters, given).mismatches(
             |_, [q, k, v]| oracle::softmax_attention(q, k, v, true),
             |Pass { x: [q, k, v], mut y, dy, dx, .. }: Pass<Leaves<Spec, 0>, 3>| {
-                let offsets = &[0, rows];
-                let layout = Layout { q_offsets: offsets, kv_offsets: offsets, heads: 1, head_dim, causal: true };
+                let ranges = &[0..rows];
+                let layout = Layout { q: ranges, kv: ranges, heads: 1, head_dim, causal: true };
                 let [q, k, v, dout] = [q, k, v, dy].map(heads);
                 let (mut lse, out) = (vec![f32::NAN; rows], y.as_slice_mut().unwrap());
                 kernels::attention::forward(layout, q, k, v, HeadsMut { data: out, row_stride: head_dim }, &mut lse);

@@ -12,12 +12,12 @@ use clipwright::params::Spec;
 use ndarray::{Array2, ArrayView2};
 
 fn layer(size: &Size, sequences: &Sequences) -> Layer<Block<Spec>, 1> {
-    let name = format!("pooled, {size:?}, {:?}", sequences.offsets());
+    let name = format!("pooled, {size:?}, {:?}", sequences.ranges());
     Layer::new(name, block_spec(size), [("x", sequences.rows(), size.width)])
 }
 
 fn oracle(size: &Size, sequences: &Sequences) -> impl Fn(&Block<&[f64]>, [ArrayView2<f64>; 1]) -> Array2<f64> {
-    |p, [x]| oracle::pooled(sequences, &oracle::block(p, size, sequences.offsets(), x))
+    |p, [x]| oracle::pooled(sequences, &oracle::block(p, size, sequences.ranges(), x))
 }
 
 fn pass(size: &Size, sequences: &Sequences) -> impl FnOnce(Pass<Block<Spec>, 1>) {

@@ -16,6 +16,7 @@ use kernels::Activation;
 use ndarray::{Array2, ArrayView1, ArrayView2, Axis, Zip, s};
 use std::cell::{Cell, RefCell};
 use std::f64::consts::{PI, SQRT_2};
+use std::ops::Range;
 
 /// y = x Wᵀ + b
 pub fn linear(p: &Linear<&[f64]>, x: ArrayView2<f64>) -> Array2<f64> {
@@ -30,14 +31,14 @@ pub fn projection(weight: &[f64], x: ArrayView2<f64>) -> Array2<f64> {
 }
 
 /// y = (x − μ) / √(σ² + ε) ∘ weight + bias, μ and σ² over each row; σ² divides by d, not d − 1
-pub fn layer_norm(p: &LayerNorm<&[f64]>, x: ArrayView2<f64>) -> Array2<f64> {
+pub fn layer_norm(p: &LayerNorm<&[f64]>, eps: f32, x: ArrayView2<f64>) -> Array2<f64> {
     let d = x.ncols();
     let mut y = Array2::zeros(x.dim());
     for (x, mut y) in x.rows().into_iter().zip(y.rows_mut()) {
         let mean = x.sum() / d as f64;
         let variance = x.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / d as f64;
         for i in 0..d {
-            y[i] = (x[i] - mean) / (variance + 1e-5).sqrt() * p.weight[i] + p.bias[i];
+            y[i] = (x[i] - mean) / (variance + f64::from(eps)).sqrt() * p.weight[i] + p.bias[i];
         }
     }
     y
@@ -78,13 +79,13 @@ pub fn attention(p: &Attention<&[f64]>, shape: Shape, x: ArrayView2<f64>) -> Arr
     let (rows, width) = x.dim();
     let qkv = linear(&Linear { weight: p.in_proj_weight, bias: p.in_proj_bias }, x);
     let mut out = Array2::zeros((rows, width));
-    for sequence in shape.offsets.windows(2) {
+    for rows in shape.ranges {
         for head in 0..shape.heads {
             let c = width / shape.heads;
             let columns = |third: usize| third * width + head * c..third * width + (head + 1) * c;
-            let part = |third| qkv.slice(s![sequence[0]..sequence[1], columns(third)]);
+            let part = |third| qkv.slice(s![rows.clone(), columns(third)]);
             let y = softmax_attention(part(0), part(1), part(2), shape.causal);
-            out.slice_mut(s![sequence[0]..sequence[1], columns(0)]).assign(&y);
+            out.slice_mut(s![rows.clone(), columns(0)]).assign(&y);
         }
     }
     linear(&p.out_proj, out.view())
@@ -109,14 +110,14 @@ pub fn mlp(p: &Mlp<&[f64]>, act: Activation, x: ArrayView2<f64>) -> Array2<f64> 
 }
 
 /// y = x + mlp(ln_2(x))
-pub fn feed_forward(ln_2: &LayerNorm<&[f64]>, p: &Mlp<&[f64]>, act: Activation, x: ArrayView2<f64>) -> Array2<f64> {
-    mlp(p, act, layer_norm(ln_2, x).view()) + x
+pub fn feed_forward(ln_2: &LayerNorm<&[f64]>, p: &Mlp<&[f64]>, size: &Size, x: ArrayView2<f64>) -> Array2<f64> {
+    mlp(p, size.activation, layer_norm(ln_2, size.eps, x).view()) + x
 }
 
 /// m = x + attention(ln_1(x)), y = m + mlp(ln_2(m))
-pub fn block(p: &Block<&[f64]>, size: &Size, offsets: &[usize], x: ArrayView2<f64>) -> Array2<f64> {
-    let m = attention(&p.attn, size.attention(offsets), layer_norm(&p.ln_1, x).view()) + x;
-    feed_forward(&p.ln_2, &p.mlp, size.activation, m.view())
+pub fn block(p: &Block<&[f64]>, size: &Size, ranges: &[Range<usize>], x: ArrayView2<f64>) -> Array2<f64> {
+    let m = attention(&p.attn, size.attention(ranges), layer_norm(&p.ln_1, size.eps, x).view()) + x;
+    feed_forward(&p.ln_2, &p.mlp, size, m.view())
 }
 
 /// The rows of x that leave the tower.

@@ -66,9 +66,9 @@ fn smaller((n, height, width): Pictures, stride: usize) -> Pictures {
 /// features = ln_post(class token of blocks(ln_pre(embedded pictures))) W
 pub fn vit(p: &Vit<&[f64]>, shape: &vit::Shape, images: ArrayView2<f64>) -> Array2<f64> {
     let sequences = sequences((0..=images.nrows()).map(|i| i * shape.grid.tokens()), Pool::First);
-    let x = layer_norm(&p.ln_pre, patch_embed(&p.embed, shape.grid, images).view());
+    let x = layer_norm(&p.ln_pre, shape.size.eps, patch_embed(&p.embed, shape.grid, images).view());
     let x = blocks(&p.transformer.resblocks, &shape.size, &sequences, x);
-    projection(p.proj, layer_norm(&p.ln_post, pooled(&sequences, &x).view()).view())
+    projection(p.proj, layer_norm(&p.ln_post, shape.size.eps, pooled(&sequences, &x).view()).view())
 }
 
 /// features = ln_final(end-of-text token of blocks(embedded tokens)) W
@@ -77,11 +77,11 @@ pub fn text(p: &Text<&[f64]>, shape: &text::Shape, captions: Captions) -> Array2
     let width = shape.size.width;
     let x = token_embed(p.token_embedding, p.positional_embedding, width, captions.ids, &sequences);
     let x = blocks(&p.transformer.resblocks, &shape.size, &sequences, x);
-    projection(p.text_projection, layer_norm(&p.ln_final, pooled(&sequences, &x).view()).view())
+    projection(p.text_projection, layer_norm(&p.ln_final, shape.size.eps, pooled(&sequences, &x).view()).view())
 }
 
 fn blocks(blocks: &[Block<&[f64]>], size: &Size, sequences: &Sequences, x: Array2<f64>) -> Array2<f64> {
-    blocks.iter().fold(x, |x, p| block(p, size, sequences.offsets(), x.view()))
+    blocks.iter().fold(x, |x, p| block(p, size, sequences.ranges(), x.view()))
 }
 
 /// The index lists of a packed batch.

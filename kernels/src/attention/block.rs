@@ -1,30 +1,31 @@
-//! Many queries: blocks of queries against blocks of keys, each step one little matrix product.
+//! Attention of many queries: blocks of queries meet blocks of keys, each step one little matrix product.
 
+use super::layout::Writes;
 use super::pack::{pack_rows, pack_transposed, padded, with_scratch};
 use super::product::{Left, Right, Size, product};
 use super::softmax::{self, Running};
-use super::{Saved, Task};
+use super::task::{Saved, Task};
 use crate::Write;
 use std::ops::Range;
 
-/// Queries of a block: eight register tiles. Their scores against a block of keys take 24 KB, so that they are still in
-/// the first-level cache when the softmax and the second product read them.
+/// A block has this many queries: eight register tiles. Their scores against a block of keys take 24 KB, so that they are
+/// still in the first-level cache when the softmax and the second product read them.
 pub(super) const QUERIES: usize = 48;
 
-/// Queries of a causal block: fewer, because all compute what the last one sees.
+/// A causal block has fewer queries, because all of them compute what the last one sees.
 const CAUSAL_QUERIES: usize = 24;
 
-/// Keys of a block: with 64 per head, 32 KB of keys and as much of values; and all the keys of ViT-B/32 (50) and of a
-/// caption (77) in one block, with no running maximum to correct.
+/// A block has this many keys: at 64 numbers each, 32 KB of keys and as much of values. All keys of ViT-B/32 (50) and of a
+/// caption (77) are in one block, which leaves no running maximum to correct.
 const KEYS: usize = 128;
 
 impl Task<'_> {
-    /// The blocks of keys.
+    /// Cuts the keys into blocks.
     fn key_blocks(&self) -> impl Iterator<Item = Range<usize>> + use<> {
         blocks(0..self.keys, KEYS)
     }
 
-    /// The blocks of `queries` that see any of the keys from `first_key` on.
+    /// Cuts `queries` into blocks and passes over those that see none of the keys from `first_key` on.
     fn query_blocks(&self, queries: Range<usize>, first_key: usize) -> impl Iterator<Item = Range<usize>> + use<'_> {
         let size = if self.causal { CAUSAL_QUERIES } else { QUERIES };
         blocks(queries, size).filter(move |block| self.visible(block.end - 1, first_key, 1) > 0)
@@ -35,7 +36,7 @@ fn blocks(range: Range<usize>, size: usize) -> impl Iterator<Item = Range<usize>
     range.clone().step_by(size).map(move |start| start..(start + size).min(range.end))
 }
 
-/// The outputs and log-sum-exps of some of the queries; `row(i)` is where those of query i go.
+/// Computes the outputs and log-sum-exps of some of the queries; `row(i)` is where those of query i go.
 pub(super) fn forward<'o>(task: &Task, queries: Range<usize>, row: impl Fn(usize) -> (&'o mut [f32], &'o mut f32)) {
     let (d, width) = (task.head_dim, padded(task.head_dim));
     let (rows, keys) = (queries.len(), padded(task.keys.min(KEYS)));
@@ -90,10 +91,12 @@ pub(super) fn forward<'o>(task: &Task, queries: Range<usize>, row: impl Fn(usize
     });
 }
 
-/// The gradients of a whole sequence; `dq(i)` and `dkv(j)` are where those of query i and of key and value j go.
+/// Computes the gradients of a whole sequence; `dq_row(i)` and `dkv_row(j)` are where those of query i and of key and value
+/// j go.
 pub(super) fn backward<'o>(
     task: &Task,
     saved: Saved,
+    writes: Writes,
     dq_row: impl Fn(usize) -> &'o mut [f32],
     dkv_row: impl Fn(usize) -> (&'o mut [f32], &'o mut [f32]),
 ) {
@@ -149,12 +152,12 @@ pub(super) fn backward<'o>(
             }
             for (r, j) in keys.enumerate() {
                 let (to_k, to_v) = dkv_row(j);
-                to_k.copy_from_slice(&dk[r * width..][..d]);
-                to_v.copy_from_slice(&dv[r * width..][..d]);
+                softmax::scaled(task.isa, 1.0, &dk[r * width..][..d], writes.kv, to_k);
+                softmax::scaled(task.isa, 1.0, &dv[r * width..][..d], writes.kv, to_v);
             }
         }
         for i in 0..rows {
-            softmax::scaled(task.isa, task.scale, &dq[i * width..][..d], Write::Set, dq_row(i));
+            softmax::scaled(task.isa, task.scale, &dq[i * width..][..d], writes.q, dq_row(i));
         }
     });
 }

@@ -1,15 +1,16 @@
-//! Few queries: every key is read once per query, where it stands.
+//! Attention of few queries: each reads every key where it stands, with nothing packed.
 
+use super::layout::Writes;
 use super::pack::{Source, padded, with_scratch};
 use super::product::{Left, Right, Size, product};
 use super::softmax::{self, Running};
-use super::{Saved, Task};
+use super::task::{Saved, Task};
 use crate::Write;
 use crate::isa::multiversion;
 use crate::lanes;
 
-/// Fewer queries than this do not repay the packing.
-pub(super) const LIMIT: usize = 4;
+/// So many queries do not yet repay the packing.
+pub(super) const MAX_QUERIES: usize = 3;
 
 multiversion! {
     /// scores\[j\] = scale·⟨x, row j⟩
@@ -20,14 +21,14 @@ multiversion! {
     }
 }
 
-/// to = Σⱼ weights\[j\]·row j
-fn weighted_sum(task: &Task, weights: &[f32], rows: Source, to: &mut [f32]) {
+/// to = Σⱼ weights\[j\]·row j, or to += that
+fn weighted_sum(task: &Task, weights: &[f32], rows: Source, write: Write, to: &mut [f32]) {
     let size = Size { m: 1, n: task.head_dim, k: weights.len() };
     let weights = Left { data: weights, row: 0, col: 1 };
-    product(task.isa, size, weights, Right { data: rows.data, row: rows.stride }, Write::Set, to, 0);
+    product(task.isa, size, weights, Right { data: rows.data, row: rows.stride }, write, to, 0);
 }
 
-/// The outputs and log-sum-exps; `row(i)` is where those of query i go.
+/// Computes the outputs and log-sum-exps; `row(i)` is where those of query i go.
 pub(super) fn forward<'o>(task: &Task, row: impl Fn(usize) -> (&'o mut [f32], &'o mut f32)) {
     with_scratch([padded(task.keys)], |[scores]| {
         for i in 0..task.queries {
@@ -36,17 +37,18 @@ pub(super) fn forward<'o>(task: &Task, row: impl Fn(usize) -> (&'o mut [f32], &'
             dots(task.isa, task.q.row(i, task.head_dim), task.k, task.scale, &mut scores[..visible]);
             let mut state = Running::EMPTY;
             softmax::fold(task.isa, scores, visible, &mut state, &mut []);
-            weighted_sum(task, &scores[..visible], task.v, out);
+            weighted_sum(task, &scores[..visible], task.v, Write::Set, out);
             out.iter_mut().for_each(|x| *x *= 1.0 / state.sum);
             *lse = state.max + state.sum.ln();
         }
     });
 }
 
-/// The gradients; `dq(i)` and `dkv(j)` are where those of query i and of key and value j go.
+/// Computes the gradients; `dq_row(i)` and `dkv_row(j)` are where those of query i and of key and value j go.
 pub(super) fn backward<'o>(
     task: &Task,
     saved: Saved,
+    writes: Writes,
     dq_row: impl Fn(usize) -> &'o mut [f32],
     dkv_row: impl Fn(usize) -> (&'o mut [f32], &'o mut [f32]),
 ) {
@@ -61,10 +63,11 @@ pub(super) fn backward<'o>(
             let delta = softmax::dot(task.isa, dout, saved.out.row(i, d));
             softmax::backward(task.isa, probs, d_scores, visible, saved.lse[i], delta);
             d_scores.iter_mut().for_each(|ds| *ds *= task.scale);
-            weighted_sum(task, &d_scores[..visible], task.k, dq_row(i));
-            for j in 0..task.keys {
+            weighted_sum(task, &d_scores[..visible], task.k, writes.q, dq_row(i));
+            // The first query sets all keys, those that it does not see to 0; what it sets, the others add to.
+            let (write, reached) = if i == 0 { (writes.kv, task.keys) } else { (Write::Add, visible) };
+            for j in 0..reached {
                 let (dk, dv) = dkv_row(j);
-                let write = if i == 0 { Write::Set } else { Write::Add };
                 softmax::scaled(task.isa, d_scores[j], q, write, dk);
                 softmax::scaled(task.isa, probs[j], dout, write, dv);
             }

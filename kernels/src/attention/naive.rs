@@ -1,6 +1,8 @@
 //! The definition, one (sequence, head, query) after the other, in f64.
 
-use super::{DQkv, Heads, HeadsMut, Layout};
+use super::layout::{DQkv, Heads, HeadsMut, Layout};
+use crate::Write;
+use std::ops::Range;
 
 /// Row i of head h.
 fn row<'a>(m: Heads<'a>, layout: &Layout, i: usize, h: usize) -> &'a [f32] {
@@ -12,20 +14,20 @@ fn dot(x: &[f32], y: &[f32]) -> f64 {
 }
 
 /// Calls `f(head, query row, rows of the visible keys)` for each query of each head.
-fn for_queries(layout: &Layout, mut f: impl FnMut(usize, usize, std::ops::Range<usize>)) {
-    for (s, q) in layout.q_offsets.windows(2).enumerate() {
-        let (first, end) = (layout.kv_offsets[s], layout.kv_offsets[s + 1]);
+fn for_queries(layout: &Layout, mut f: impl FnMut(usize, usize, Range<usize>)) {
+    for (q, kv) in layout.q.iter().zip(layout.kv) {
         for h in 0..layout.heads {
-            for i in q[0]..q[1] {
-                f(h, i, first..if layout.causal { end - (q[1] - 1 - i) } else { end });
+            for i in q.clone() {
+                f(h, i, kv.start..if layout.causal { kv.end - (q.end - 1 - i) } else { kv.end });
             }
         }
     }
 }
 
+/// The definition of [`forward`](super::forward).
 pub fn forward(layout: Layout, q: Heads, k: Heads, v: Heads, out: HeadsMut, lse: &mut [f32]) {
     let d = layout.head_dim;
-    let queries = lse.len() / layout.heads;
+    let lse_rows = lse.len() / layout.heads;
     for_queries(&layout, |h, i, keys| {
         let score = |j: usize| dot(row(q, &layout, i, h), row(k, &layout, j, h)) / (d as f64).sqrt();
         let max = keys.clone().map(score).fold(f64::NEG_INFINITY, f64::max);
@@ -35,22 +37,22 @@ pub fn forward(layout: Layout, q: Heads, k: Heads, v: Heads, out: HeadsMut, lse:
                 keys.clone().map(|j| (score(j) - log_sum).exp() * f64::from(row(v, &layout, j, h)[c])).sum();
             out.data[i * out.row_stride + h * d + c] = value as f32;
         }
-        lse[h * queries + i] = log_sum as f32;
+        lse[h * lse_rows + i] = log_sum as f32;
     });
 }
 
+/// The definition of [`backward`](super::backward).
 pub fn backward(layout: Layout, q: Heads, k: Heads, v: Heads, out: Heads, lse: &[f32], dout: Heads, dqkv: DQkv) {
     let (d, width) = (layout.head_dim, layout.heads * layout.head_dim);
-    let (queries, scale) = (lse.len() / layout.heads, 1.0 / (d as f64).sqrt());
-    let keys = layout.kv_offsets.last().map_or(0, |&end| end);
-    let mut dq = vec![0.0f64; queries * width];
-    let (mut dk, mut dv) = (vec![0.0f64; keys * width], vec![0.0f64; keys * width]);
+    let (lse_rows, scale) = (lse.len() / layout.heads, 1.0 / (d as f64).sqrt());
+    let zeros = |ranges: &[Range<usize>]| vec![0.0; ranges.iter().map(|rows| rows.end).max().unwrap_or(0) * width];
+    let [mut dq, mut dk, mut dv] = [zeros(layout.q), zeros(layout.kv), zeros(layout.kv)];
     for_queries(&layout, |h, i, keys| {
         let (q, dout) = (row(q, &layout, i, h), row(dout, &layout, i, h));
         let delta = dot(dout, row(out, &layout, i, h));
         for j in keys {
             let (k, v) = (row(k, &layout, j, h), row(v, &layout, j, h));
-            let p = (dot(q, k) * scale - f64::from(lse[h * queries + i])).exp();
+            let p = (dot(q, k) * scale - f64::from(lse[h * lse_rows + i])).exp();
             let ds = p * (dot(dout, v) - delta) * scale;
             for c in 0..d {
                 dq[i * width + h * d + c] += ds * f64::from(k[c]);
@@ -59,22 +61,24 @@ pub fn backward(layout: Layout, q: Heads, k: Heads, v: Heads, out: Heads, lse: &
             }
         }
     });
+    // Column `at` of rows of `stride` is where each row of a gradient begins.
+    let write = |ranges: &[Range<usize>], from: &[f64], write, to: &mut [f32], stride: usize, at: usize| {
+        for i in ranges.iter().cloned().flatten() {
+            for (to, &x) in to[i * stride + at..].iter_mut().zip(&from[i * width..][..width]) {
+                *to = if write == Write::Set { x as f32 } else { *to + x as f32 };
+            }
+        }
+    };
     match dqkv {
         DQkv::Packed(to) => {
-            copy(&dq, width, to, 3 * width, 0);
-            copy(&dk, width, to, 3 * width, width);
-            copy(&dv, width, to, 3 * width, 2 * width);
+            write(layout.q, &dq, Write::Set, to, 3 * width, 0);
+            write(layout.kv, &dk, Write::Set, to, 3 * width, width);
+            write(layout.kv, &dv, Write::Set, to, 3 * width, 2 * width);
         }
-        DQkv::Split { dq: to_q, dkv } => {
-            copy(&dq, width, to_q, width, 0);
-            copy(&dk, width, dkv, 2 * width, 0);
-            copy(&dv, width, dkv, 2 * width, width);
+        DQkv::Split { dq: (to_q, write_q), dkv: (to_kv, write_kv) } => {
+            write(layout.q, &dq, write_q, to_q, width, 0);
+            write(layout.kv, &dk, write_kv, to_kv, 2 * width, 0);
+            write(layout.kv, &dv, write_kv, to_kv, 2 * width, width);
         }
-    }
-}
-
-fn copy(from: &[f64], width: usize, to: &mut [f32], stride: usize, offset: usize) {
-    for (i, &x) in from.iter().enumerate() {
-        to[i / width * stride + offset + i % width] = x as f32;
     }
 }

@@ -1,11 +1,12 @@
-//! Moving heads between the packed rows of the caller, whose stride makes them collide in the cache, and small dense
-//! blocks; and the memory for those blocks.
+//! Copies heads from the packed rows of the caller, whose stride makes them collide in the cache, into small dense blocks,
+//! and keeps the memory for those blocks.
 
 use crate::isa::multiversion;
+use crate::memory::{Floats, LINE};
 use std::cell::RefCell;
 
-/// Widths of blocks are multiples of this: one AVX-512 register.
-pub(super) const LANES: usize = 16;
+/// Widths of blocks are multiples of this: an AVX-512 register, which is a cache line.
+pub(super) const LANES: usize = LINE;
 
 /// Rounds up to whole registers.
 pub(super) fn padded(width: usize) -> usize {
@@ -54,26 +55,19 @@ multiversion! {
     }
 }
 
-/// A cache line of floats: blocks start on one, so that no register is loaded from two.
-#[derive(Clone, Copy)]
-#[repr(align(64))]
-#[expect(dead_code, reason = "read as plain floats")]
-struct Line([f32; LANES]);
-
 thread_local! {
-    static SCRATCH: RefCell<Vec<Line>> = const { RefCell::new(Vec::new()) };
+    static SCRATCH: RefCell<Floats> = RefCell::default();
 }
 
-/// Calls `f` with blocks of the given sizes and unspecified contents, which the thread keeps for the next call.
+/// Calls `f` with blocks of the given sizes and unspecified contents, which the thread keeps for the next call. Each block
+/// starts at a cache line, so that no register is loaded from two.
 pub(super) fn with_scratch<const N: usize>(sizes: [usize; N], f: impl FnOnce([&mut [f32]; N])) {
-    SCRATCH.with_borrow_mut(|lines| {
-        let needed = sizes.iter().map(|size| size.div_ceil(LANES)).sum();
-        if lines.len() < needed {
-            lines.resize(needed, Line([0.0; LANES]));
+    SCRATCH.with_borrow_mut(|kept| {
+        let needed = sizes.iter().map(|&size| padded(size)).sum();
+        if kept.len() < needed {
+            *kept = Floats::zeros(needed);
         }
-        // SAFETY: a `Line` is LANES floats without padding, and the slice keeps the vector borrowed.
-        let floats = unsafe { std::slice::from_raw_parts_mut(lines.as_mut_ptr().cast(), lines.len() * LANES) };
-        let mut rest: &mut [f32] = floats;
+        let mut rest = &mut **kept;
         f(sizes.map(|size| {
             let (block, tail) = std::mem::take(&mut rest).split_at_mut(padded(size));
             rest = tail;

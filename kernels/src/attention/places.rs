@@ -13,9 +13,9 @@ pub(super) struct Places<'a> {
     buffer: PhantomData<&'a mut [f32]>,
 }
 
-// SAFETY: it stands for a `&mut [f32]`, and `row` leaves it to its caller that no two threads take the same row.
+// SAFETY: it stands for a `&mut [f32]`, which may go to and be shared with other threads; the callers of `row`, its only
+// access, promise that no two of them hold one element.
 unsafe impl Send for Places<'_> {}
-// SAFETY: as above.
 unsafe impl Sync for Places<'_> {}
 
 impl<'a> Places<'a> {
@@ -23,7 +23,7 @@ impl<'a> Places<'a> {
         Places { start: buffer.as_mut_ptr(), len: buffer.len(), stride, offset: 0, head_dim, buffer: PhantomData }
     }
 
-    /// The same rows from column `offset` on.
+    /// Moves the rows to column `offset`.
     pub fn at(self, offset: usize) -> Self {
         Places { offset, ..self }
     }
@@ -35,7 +35,7 @@ impl<'a> Places<'a> {
     pub unsafe fn row(&self, i: usize, h: usize) -> &'a mut [f32] {
         let start = i * self.stride + self.offset + h * self.head_dim;
         assert!(start + self.head_dim <= self.len, "attention: row {i} of head {h} lies outside of its buffer");
-        // SAFETY: inside by the assert; exclusive by the caller's promise.
+        // SAFETY: the assert keeps it inside of the buffer, which `new` borrowed for 'a; exclusive by the caller's promise.
         unsafe { std::slice::from_raw_parts_mut(self.start.add(start), self.head_dim) }
     }
 }

@@ -1,10 +1,10 @@
-//! The little matrix product that attention consists of: operands of a few dozen rows, all in the first-level cache.
+//! Multiplies little matrices, which attention consists of: operands of a few dozen rows, all in the first-level cache.
 
 use crate::Write;
 use crate::isa::{mul_add, multiversion};
 
-/// Rows of a register tile. With 4 AVX-512 registers a row, that makes 24 sums, 4 registers for B and 1 for A out of
-/// 32; with 2 AVX2 or SSE registers a row, 12 + 2 + 1 out of 16.
+/// A register tile has this many rows. With 4 AVX-512 registers a row, that makes 24 sums, 4 registers for B and 1 for A
+/// out of 32; with 2 AVX2 or SSE registers a row, 12 + 2 + 1 out of 16.
 const TILE_ROWS: usize = 6;
 
 /// The left operand: element (i, p) is `data[i·row + p·col]`, so a transpose only swaps the strides.
@@ -42,7 +42,8 @@ multiversion! {
         assert!(k == 0 || (m - 1) * a.row + (k - 1) * a.col < a.data.len(), "attention: product out of bounds");
         assert!(k == 0 || (k - 1) * b.row + n <= b.data.len(), "attention: product out of bounds");
         let mut j = 0;
-        // SAFETY: the three asserts above bound every element that the tiles of these columns touch.
+        // SAFETY: the asserts show that C has `m` rows of `n` columns, A `m` rows of `k` terms and B `k` rows of `n`
+        // columns, and each call's columns end at `n` at the latest.
         unsafe {
             if LANES == 16 {
                 while n - j >= 4 * LANES {
@@ -65,10 +66,10 @@ multiversion! {
     }
 }
 
-/// All rows of the `V·L` columns from `j` on.
+/// Computes all rows of the `V·L` columns from `j` on.
 ///
 /// # Safety
-/// The operands have `m` rows, `k` terms and `j + V·L` columns.
+/// A has `m` rows of `k` terms, B `k` rows of `j + V·L` columns, C `m` rows of as many, at their strides.
 #[inline(always)]
 unsafe fn columns<const FMA: bool, const L: usize, const V: usize>(
     m: usize,
@@ -81,7 +82,7 @@ unsafe fn columns<const FMA: bool, const L: usize, const V: usize>(
     j: usize,
 ) {
     for i in (0..m).step_by(TILE_ROWS) {
-        // SAFETY: row i, column j and the rows and columns of the tile after them are inside by the caller's promise.
+        // SAFETY: the tile starts at row i < m and column j, and has at most m − i rows of V·L columns: all promised.
         unsafe {
             let (a_tile, b_tile) = (a.data.as_ptr().add(i * a.row), b.data.as_ptr().add(j));
             let c_tile = c.as_mut_ptr().add(i * c_row + j);
@@ -103,10 +104,11 @@ unsafe fn columns<const FMA: bool, const L: usize, const V: usize>(
     }
 }
 
-/// `R` rows by `V` registers of `L` lanes. The arrays have fixed sizes, so that the compiler keeps them in registers.
+/// Computes `R` rows by `V` registers of `L` lanes. The arrays have fixed sizes, so that the compiler keeps them in
+/// registers.
 ///
 /// # Safety
-/// `a` has R rows of k elements, `b` k rows of V·L, `c` R rows of V·L, at these strides.
+/// `a` has R rows of k elements, `b` k rows of V·L, `c` R rows of V·L, at these strides; nobody else uses those of `c`.
 #[inline(always)]
 unsafe fn tile<const FMA: bool, const L: usize, const R: usize, const V: usize>(
     k: usize,
@@ -118,15 +120,14 @@ unsafe fn tile<const FMA: bool, const L: usize, const R: usize, const V: usize>(
     c: *mut f32,
     c_row: usize,
 ) {
+    // SAFETY (whole function): p < k, r < R and v < V, so every access is to an element that the caller promised.
     let mut sums = [[[0.0f32; L]; V]; R];
     for p in 0..k {
         let mut b_registers = [[0.0f32; L]; V];
         for (v, register) in b_registers.iter_mut().enumerate() {
-            // SAFETY: row p < k of b.
             *register = unsafe { *b.add(p * b_row + v * L).cast::<[f32; L]>() };
         }
         for (r, sums) in sums.iter_mut().enumerate() {
-            // SAFETY: row r < R, element p < k of a.
             let a = unsafe { *a.add(r * a_row + p * a_col) };
             for v in 0..V {
                 for l in 0..L {
@@ -137,7 +138,6 @@ unsafe fn tile<const FMA: bool, const L: usize, const R: usize, const V: usize>(
     }
     for (r, sums) in sums.iter().enumerate() {
         for (v, sums) in sums.iter().enumerate() {
-            // SAFETY: row r < R of c; the caller's `&mut` makes it ours.
             let c = unsafe { &mut *c.add(r * c_row + v * L).cast::<[f32; L]>() };
             match write {
                 Write::Set => *c = *sums,

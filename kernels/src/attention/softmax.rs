@@ -1,4 +1,4 @@
-//! What happens to a block of scores between two products.
+//! Turns blocks of scores into probabilities, and back into gradients, between two products.
 
 use super::pack::LANES as WIDTH;
 use crate::Write;
@@ -18,8 +18,8 @@ impl Running {
 }
 
 multiversion! {
-    /// Turns the scores of one query, row of `scores` of which it sees `visible`, into exp(score − max), 0 for the
-    /// rest, and brings `running` and what the earlier keys left in `out` to the new maximum.
+    /// Turns the scores of one query, of which it sees the first `visible`, into exp(score − max), and the rest into 0;
+    /// brings `running` and what the earlier keys left in `out` to the new maximum.
     pub(super) fn fold(scores: &mut [f32], visible: usize, running: &mut Running, out: &mut [f32]) {
         scores[visible..].fill(f32::NEG_INFINITY);
         let chunks = scores.as_chunks_mut::<WIDTH>().0;
@@ -48,8 +48,8 @@ multiversion! {
 }
 
 multiversion! {
-    /// For one query, P = exp(scores − lse) in place of the scores, 0 for the keys it does not see, and P∘(dP − δ) in
-    /// place of dP.
+    /// Puts P = exp(scores − lse) of one query in place of its scores, 0 for the keys that it does not see, and
+    /// P∘(dP − δ) in place of dP.
     pub(super) fn backward(scores: &mut [f32], d_probs: &mut [f32], visible: usize, lse: f32, delta: f32) {
         scores[visible..].fill(f32::NEG_INFINITY);
         for (p, dp) in scores.as_chunks_mut::<WIDTH>().0.iter_mut().zip(d_probs.as_chunks_mut::<WIDTH>().0) {

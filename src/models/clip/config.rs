@@ -7,6 +7,9 @@ use crate::params;
 use kernels::Activation;
 use serde::{Deserialize, Serialize};
 
+/// ε of every LayerNorm of every published CLIP.
+pub const LAYER_NORM_EPS: f32 = 1e-5;
+
 /// Both towers. Fields that are not here would change the architecture, so they are refused, not ignored.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -258,6 +261,7 @@ impl VisionConfig {
             layers,
             activation,
             causal: false,
+            eps: LAYER_NORM_EPS,
         };
         let patch_size = self.patch_size.expect("a checked configuration");
         vit::Shape { grid: Grid { image_size: self.image_size, patch_size }, size, embed_dim }
@@ -297,6 +301,7 @@ impl TextConfig {
             layers: self.layers,
             activation,
             causal: true,
+            eps: LAYER_NORM_EPS,
         };
         let (context_length, vocab_size) = (self.context_length, self.vocab_size);
         text::Shape { context_length, vocab_size, size, embed_dim }

@@ -188,19 +188,19 @@ fn states(p: &Text<impl Read>, shape: &Shape, captions: Captions) -> Vec<Array2<
     let mut states = vec![embedded];
     for resblock in &p.transformer.resblocks {
         let (x, mut y) = (states[states.len() - 1].view(), zeros());
-        block::forward(resblock, &shape.size, sequences.offsets(), x, y.view_mut(), saved, scratch);
+        block::forward(resblock, &shape.size, sequences.ranges(), x, y.view_mut(), saved, scratch);
         states.push(y);
     }
-    states.push(final_norm(p, states[states.len() - 1].view()));
+    states.push(final_norm(p, shape, states[states.len() - 1].view()));
     states
 }
 
 /// `ln_final` of hidden states (N, d): Stable Diffusion 2 reads the last but one through it.
 #[track_caller]
-pub fn final_norm(p: &Text<impl Read>, states: ArrayView2<f32>) -> Array2<f32> {
+pub fn final_norm(p: &Text<impl Read>, shape: &Shape, states: ArrayView2<f32>) -> Array2<f32> {
     let mut normed = Array2::zeros(states.raw_dim());
     let mut stats = Arena::default();
     let stats = &mut stats.carve(&NormSaved::dims(states.nrows()));
-    layer_norm::forward(&p.ln_final, states, normed.view_mut(), stats);
+    layer_norm::forward(&p.ln_final, shape.size.eps, states, normed.view_mut(), stats);
     normed
 }

@@ -111,7 +111,13 @@ pub fn forward(
     let saved = &mut saved.carve(&shape.saved(pictures, keep));
     let scratch = &mut scratch.carve(&shape.scratch(pictures));
     patch_embed::forward(&p.embed, shape.grid, images, saved.embedded.view_mut(), &mut scratch.patch);
-    layer_norm::forward(&p.ln_pre, saved.embedded.view(), saved.tower.xs[0].view_mut(), &mut saved.ln_pre);
+    layer_norm::forward(
+        &p.ln_pre,
+        shape.size.eps,
+        saved.embedded.view(),
+        saved.tower.xs[0].view_mut(),
+        &mut saved.ln_pre,
+    );
     tower::forward(p.tower(), &shape.size, sequences, features, &mut saved.tower, &mut scratch.tower);
 }
 

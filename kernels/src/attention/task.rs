@@ -1,0 +1,73 @@
+//! One head of one sequence that has queries: what a thread computes at a time.
+
+use super::layout::{Heads, Layout};
+use super::pack::Source;
+use crate::isa::Isa;
+
+/// One head of one sequence.
+pub(super) struct Task<'a> {
+    pub isa: Isa,
+    pub queries: usize,
+    pub keys: usize,
+    pub head_dim: usize,
+    pub causal: bool,
+    /// 1/√head_dim
+    pub scale: f32,
+    pub q: Source<'a>,
+    pub k: Source<'a>,
+    pub v: Source<'a>,
+}
+
+/// What the forward pass left for the backward pass of one task, and the gradient that comes in.
+#[derive(Clone, Copy)]
+pub(super) struct Saved<'a> {
+    pub out: Source<'a>,
+    pub dout: Source<'a>,
+    pub lse: &'a [f32],
+}
+
+impl<'a> Task<'a> {
+    /// Head h of sequence s.
+    pub fn new(isa: Isa, layout: &Layout, s: usize, h: usize, q: Heads<'a>, k: Heads<'a>, v: Heads<'a>) -> Self {
+        let (queries, keys) = (&layout.q[s], &layout.kv[s]);
+        let rows = |m, first| rows_of_head(layout, m, first, h);
+        Task {
+            isa,
+            queries: queries.len(),
+            keys: keys.len(),
+            head_dim: layout.head_dim,
+            causal: layout.causal,
+            scale: 1.0 / (layout.head_dim as f32).sqrt(),
+            q: rows(q, queries.start),
+            k: rows(k, keys.start),
+            v: rows(v, keys.start),
+        }
+    }
+
+    /// How many of the `keys` keys from `first_key` on query i sees.
+    pub fn visible(&self, i: usize, first_key: usize, keys: usize) -> usize {
+        if self.causal { (self.keys - self.queries + i + 1).saturating_sub(first_key).min(keys) } else { keys }
+    }
+}
+
+impl<'a> Saved<'a> {
+    /// Head h of sequence s; `lse` has `lse_rows` rows for each head.
+    pub fn new(
+        layout: &Layout,
+        s: usize,
+        h: usize,
+        out: Heads<'a>,
+        lse: &'a [f32],
+        lse_rows: usize,
+        dout: Heads<'a>,
+    ) -> Self {
+        let queries = &layout.q[s];
+        let rows = |m| rows_of_head(layout, m, queries.start, h);
+        Saved { out: rows(out), dout: rows(dout), lse: &lse[h * lse_rows..][queries.clone()] }
+    }
+}
+
+/// The rows of head h from `first` on.
+fn rows_of_head<'a>(layout: &Layout, m: Heads<'a>, first: usize, h: usize) -> Source<'a> {
+    Source { data: &m.data[first * m.row_stride + h * layout.head_dim..], stride: m.row_stride }
+}
