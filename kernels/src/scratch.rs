@@ -41,7 +41,6 @@ pub(crate) fn with<R>(scratch: &'static LocalKey<Scratch>, len: usize, work: imp
 }
 
 /// Calls `work` with one block for each of `sizes`: [`with`], cut at cache lines.
-#[cfg_attr(not(test), expect(dead_code, reason = "attention still has its own"))]
 pub(crate) fn with_blocks<const N: usize, R>(
     scratch: &'static LocalKey<Scratch>,
     sizes: [usize; N],

@@ -2,8 +2,8 @@
 //! and keeps the memory for those blocks.
 
 use crate::isa::multiversion;
-use crate::memory::{Floats, LINE};
-use std::cell::RefCell;
+use crate::memory::LINE;
+use crate::scratch::{self, Scratch};
 
 /// Widths of blocks are multiples of this: an AVX-512 register, which is a cache line.
 pub(super) const LANES: usize = LINE;
@@ -56,22 +56,11 @@ multiversion! {
 }
 
 thread_local! {
-    static SCRATCH: RefCell<Floats> = RefCell::default();
+    /// The heads of a task, packed, and its scores.
+    static SCRATCH: Scratch = const { Scratch::new(0) };
 }
 
-/// Calls `f` with blocks of the given sizes and unspecified contents, which the thread keeps for the next call. Each block
-/// starts at a cache line, so that no register is loaded from two.
-pub(super) fn with_scratch<const N: usize>(sizes: [usize; N], f: impl FnOnce([&mut [f32]; N])) {
-    SCRATCH.with_borrow_mut(|kept| {
-        let needed = sizes.iter().map(|&size| padded(size)).sum();
-        if kept.len() < needed {
-            *kept = Floats::zeros(needed);
-        }
-        let mut rest = &mut **kept;
-        f(sizes.map(|size| {
-            let (block, tail) = std::mem::take(&mut rest).split_at_mut(padded(size));
-            rest = tail;
-            &mut block[..size]
-        }));
-    });
+/// Calls `work` with blocks of the given sizes and unspecified contents, each from a cache line on.
+pub(super) fn with_scratch<const N: usize>(sizes: [usize; N], work: impl FnOnce([&mut [f32]; N])) {
+    scratch::with_blocks(&SCRATCH, sizes, work);
 }
