@@ -17,6 +17,36 @@ pub fn gather(table: &[f32], index: &[u32], width: usize, y: &mut [f32]) {
     });
 }
 
+/// y\[i\] = table\[index\[i\]\] + other\[other_index\[i\]\]; rows of `width`.
+#[track_caller]
+pub fn gather_sum(
+    (table, index): (&[f32], &[u32]),
+    (other, other_index): (&[f32], &[u32]),
+    width: usize,
+    y: &mut [f32],
+) {
+    gather_sum_on(Isa::best(), (table, index), (other, other_index), width, y);
+}
+
+/// [`gather_sum`] on a given instruction set.
+#[track_caller]
+pub fn gather_sum_on(
+    isa: Isa,
+    (table, index): (&[f32], &[u32]),
+    (other, other_index): (&[f32], &[u32]),
+    width: usize,
+    y: &mut [f32],
+) {
+    check(table, index, width, y);
+    check(other, other_index, width, y);
+    let parts = (Rows(index, 1), Rows(other_index, 1), RowsMut(y, width));
+    for_pieces(index.len(), rows_per_piece(width), parts, &|(index, other_index, y)| {
+        for ((y, &i), &j) in y.0.chunks_exact_mut(width).zip(index.0).zip(other_index.0) {
+            sum(isa, &table[i as usize * width..][..width], &other[j as usize * width..][..width], y);
+        }
+    });
+}
+
 /// dtable\[index\[i\]\] += dy\[i\], each table row in the order of i, so that the bits do not depend on the threads.
 #[track_caller]
 pub fn scatter_add(dy: &[f32], index: &[u32], width: usize, dtable: &mut [f32]) {
@@ -59,8 +89,26 @@ multiversion! {
     }
 }
 
+multiversion! {
+    fn sum(a: &[f32], b: &[f32], y: &mut [f32]) {
+        y.iter_mut().zip(a.iter().zip(b)).for_each(|(y, (a, b))| *y = a + b);
+    }
+}
+
 /// The definitions.
 pub mod naive {
+    pub fn gather_sum(
+        (table, index): (&[f32], &[u32]),
+        (other, other_index): (&[f32], &[u32]),
+        width: usize,
+        y: &mut [f32],
+    ) {
+        for (i, y) in y.iter_mut().enumerate() {
+            let at = |table: &[f32], index: &[u32]| table[index[i / width] as usize * width + i % width];
+            *y = at(table, index) + at(other, other_index);
+        }
+    }
+
     pub fn gather(table: &[f32], index: &[u32], width: usize, y: &mut [f32]) {
         for (i, &row) in index.iter().enumerate() {
             (0..width).for_each(|j| y[i * width + j] = table[row as usize * width + j]);

@@ -7,21 +7,20 @@ use super::sequences::Sequences;
 use super::{floats, floats_mut};
 use kernels::embedding;
 use ndarray::{ArrayView2, ArrayViewMut2};
-use rayon::prelude::*;
 
-/// y\[r\] = table\[ids\[r\]\] + positional\[position of r\]      table (V,d)  positional (T,d)  y (N,d)
+/// y\[r\] = table\[ids\[r\]\] + positional\[position of r\]
+///
+/// `table` (V,d), `positional` (T,d), `y` (N,d)
 #[track_caller]
 pub fn forward(table: &[f32], positional: &[f32], ids: &[u32], sequences: &Sequences, y: ArrayViewMut2<f32>) {
     let width = y.ncols();
     assert_eq!((ids.len(), ids.len()), (sequences.rows(), y.nrows()), "token ids, rows of the sequences and of y");
-    let row = |i: u32| i as usize * width..(i as usize + 1) * width;
-    floats_mut(y).par_chunks_mut(width).zip(ids).zip(sequences.positions()).for_each(|((y, &id), &position)| {
-        let (token, position) = (&table[row(id)], &positional[row(position)]);
-        y.iter_mut().zip(token.iter().zip(position)).for_each(|(y, (t, p))| *y = t + p);
-    });
+    embedding::gather_sum((table, ids), (positional, sequences.positions()), width, floats_mut(y));
 }
 
 /// dtable\[ids\[r\]\] += dy\[r\],  dpositional\[position of r\] += dy\[r\]
+///
+/// `dy` (N,d), `dtable` (V,d), `dpositional` (T,d)
 #[track_caller]
 pub fn backward(ids: &[u32], sequences: &Sequences, dy: ArrayView2<f32>, dtable: &mut [f32], dpositional: &mut [f32]) {
     embedding::scatter_add(floats(dy), ids, dy.ncols(), dtable);
