@@ -122,7 +122,7 @@ pub trait Tree {
 /// under both names, with the same values: a tied tensor, or a tied subtree.
 ///
 /// ```
-/// use clip::tree::{Path, Tree, tree};
+/// use clipwright::tree::{Path, Tree, tree};
 ///
 /// tree!(Linear { weight, bias });
 /// tree! {

@@ -6,8 +6,8 @@
 //! compile:
 //!
 //! ```
-//! # use clip::layers::linear::{self, Linear, default_init};
-//! # use clip::params::Params;
+//! # use clipwright::layers::linear::{self, Linear, default_init};
+//! # use clipwright::params::Params;
 //! # use ndarray::Array2;
 //! let params = Params::init(Linear::spec(64, 32, default_init(64), default_init(64)), 0);
 //! let weights = params.clone().into_weights();
@@ -19,8 +19,8 @@
 //! linear::backward(&params.view(), x.view(), dy.view(), dx.view_mut(), g);
 //! ```
 //! ```compile_fail,E0308
-//! # use clip::layers::linear::{self, Linear, default_init};
-//! # use clip::params::Params;
+//! # use clipwright::layers::linear::{self, Linear, default_init};
+//! # use clipwright::params::Params;
 //! # use ndarray::Array2;
 //! # let weights = Params::init(Linear::spec(64, 32, default_init(64), default_init(64)), 0).into_weights();
 //! # let (x, dy, mut dx) = (Array2::zeros((1, 64)), Array2::zeros((1, 32)), Array2::zeros((1, 64)));
@@ -29,7 +29,7 @@
 //! linear::backward(&weights.view(), x.view(), dy.view(), dx.view_mut(), g);
 //! ```
 //! ```compile_fail,E0599
-//! # use clip::{layers::linear::{Linear, default_init}, params::Params, tree::Path};
+//! # use clipwright::{layers::linear::{Linear, default_init}, params::Params, tree::Path};
 //! # let weights = Params::init(Linear::spec(64, 32, default_init(64), default_init(64)), 0).into_weights();
 //! weights.named(&Path::ROOT); // what a checkpoint is written from
 //! ```

@@ -1,5 +1,6 @@
 //! Table look-up and its gradient.
 
+use crate::gemm::Weight;
 use crate::isa::{Isa, multiversion};
 use crate::parallel::{PIECE, Rows, RowsMut, for_pieces, rows_per_piece};
 
@@ -11,10 +12,41 @@ const TABLE_ROWS: usize = 1024;
 /// `table` (V, width), `index` (N), `y` (N, width)
 #[track_caller]
 pub fn gather(table: &[f32], index: &[u32], width: usize, y: &mut [f32]) {
-    check(table, index, width, y);
+    check(table.len(), index, width, y);
     for_pieces(index.len(), rows_per_piece(width), (Rows(index, 1), RowsMut(y, width)), &|(index, y)| {
         for (y, &i) in y.0.chunks_exact_mut(width).zip(index.0) {
             y.copy_from_slice(&table[i as usize * width..][..width]);
+        }
+    });
+}
+
+/// y\[i\] = table\[index\[i\]\] + other\[other_index\[i\]\]; rows of `width`.
+#[track_caller]
+pub fn gather_sum(
+    (table, index): (Weight, &[u32]),
+    (other, other_index): (&[f32], &[u32]),
+    width: usize,
+    y: &mut [f32],
+) {
+    gather_sum_on(Isa::best(), (table, index), (other, other_index), width, y);
+}
+
+/// [`gather_sum`] on a given instruction set.
+#[track_caller]
+pub fn gather_sum_on(
+    isa: Isa,
+    (table, index): (Weight, &[u32]),
+    (other, other_index): (&[f32], &[u32]),
+    width: usize,
+    y: &mut [f32],
+) {
+    check(table.len(), index, width, y);
+    check(other.len(), other_index, width, y);
+    let parts = (Rows(index, 1), Rows(other_index, 1), RowsMut(y, width));
+    for_pieces(index.len(), rows_per_piece(width), parts, &|(index, other_index, y)| {
+        for ((y, &i), &j) in y.0.chunks_exact_mut(width).zip(index.0).zip(other_index.0) {
+            table.row(i as usize, y);
+            add(isa, &other[j as usize * width..][..width], y);
         }
     });
 }
@@ -31,7 +63,7 @@ pub fn scatter_add(dy: &[f32], index: &[u32], width: usize, dtable: &mut [f32]) 
 /// rows.
 #[track_caller]
 pub fn scatter_add_on(isa: Isa, dy: &[f32], index: &[u32], width: usize, dtable: &mut [f32]) {
-    check(dtable, index, width, dy);
+    check(dtable.len(), index, width, dy);
     let rows = dtable.len() / width;
     let piece = if dy.len() <= PIECE { rows } else { TABLE_ROWS };
     for_pieces(rows, piece, (0..rows, RowsMut(dtable, width)), &|(rows, dtable)| {
@@ -44,15 +76,14 @@ pub fn scatter_add_on(isa: Isa, dy: &[f32], index: &[u32], width: usize, dtable:
 }
 
 #[track_caller]
-fn check(table: &[f32], index: &[u32], width: usize, rows: &[f32]) {
+fn check(len: usize, index: &[u32], width: usize, rows: &[f32]) {
     assert!(
-        width > 0 && table.len().is_multiple_of(width) && rows.len() == index.len() * width,
-        "embedding of width {width}: table of {}, {} indices, rows of {} elements",
-        table.len(),
+        width > 0 && len.is_multiple_of(width) && rows.len() == index.len() * width,
+        "embedding of width {width}: table of {len}, {} indices, rows of {} elements",
         index.len(),
         rows.len()
     );
-    let table_rows = table.len() / width;
+    let table_rows = len / width;
     if let Some(i) = index.iter().find(|&&i| i as usize >= table_rows) {
         panic!("embedding: index {i} in a table of {table_rows} rows");
     }
@@ -67,6 +98,18 @@ multiversion! {
 /// The definitions.
 #[doc(hidden)]
 pub mod naive {
+    pub fn gather_sum(
+        (table, index): (&[f32], &[u32]),
+        (other, other_index): (&[f32], &[u32]),
+        width: usize,
+        y: &mut [f32],
+    ) {
+        for (i, y) in y.iter_mut().enumerate() {
+            let at = |table: &[f32], index: &[u32]| table[index[i / width] as usize * width + i % width];
+            *y = at(table, index) + at(other, other_index);
+        }
+    }
+
     pub fn gather(table: &[f32], index: &[u32], width: usize, y: &mut [f32]) {
         for (i, &row) in index.iter().enumerate() {
             (0..width).for_each(|j| y[i * width + j] = table[row as usize * width + j]);

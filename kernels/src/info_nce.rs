@@ -1,4 +1,4 @@
-//! The elementwise half of streaming InfoNCE: what happens to one tile of scaled logits.
+//! The elementwise half of streaming InfoNCE: what happens to one tile of scores.
 //!
 //! A running log-sum-exp is the pair (max, sum) that stands for Σ exp(x) = sum·exp(max); it starts as (−∞, 0). Folding
 //! in more elements raises the maximum to max′ and rescales: sum′ = sum·exp(max − max′) + Σ exp(x − max′)
@@ -33,7 +33,7 @@ pub fn fold_rows_on(isa: Isa, tile: &[f32], cols: usize, row_max: &mut [f32], ro
     });
 }
 
-/// The same for the tile's columns: `col_max`, `col_sum` (cols).
+/// Folds the row-major tile (rows, cols) into the states of its columns: `col_max`, `col_sum` (cols).
 #[track_caller]
 pub fn fold_cols(tile: &[f32], cols: usize, col_max: &mut [f32], col_sum: &mut [f32]) {
     fold_cols_on(Isa::best(), tile, cols, col_max, col_sum);
@@ -50,7 +50,7 @@ pub fn fold_cols_on(isa: Isa, tile: &[f32], cols: usize, col_max: &mut [f32], co
 }
 
 /// tile\[i, j\] ← exp(tile\[i, j\] − row_lse\[i\]) + exp(tile\[i, j\] − col_lse\[j\]): the row softmax plus the
-/// column softmax, both from the recomputed logits.
+/// column softmax, both from the recomputed scores.
 #[track_caller]
 pub fn softmax_sum(tile: &mut [f32], row_lse: &[f32], col_lse: &[f32]) {
     softmax_sum_on(Isa::best(), tile, row_lse, col_lse);
@@ -63,6 +63,22 @@ pub fn softmax_sum_on(isa: Isa, tile: &mut [f32], row_lse: &[f32], col_lse: &[f3
     check(tile.len(), n, cols, &[], 0);
     for_pieces(n, TILE_PIECE.div_ceil(cols), (RowsMut(tile, cols), Rows(row_lse, 1)), &|(tile, row_lse)| {
         sum_of_softmaxes(isa, tile.0, row_lse.0, col_lse)
+    });
+}
+
+/// tile\[i, j\] ← exp(tile\[i, j\] − row_lse\[i\]): the softmax of the rows, from the recomputed scores.
+#[track_caller]
+pub fn softmax(tile: &mut [f32], row_lse: &[f32]) {
+    softmax_on(Isa::best(), tile, row_lse);
+}
+
+/// [`softmax`] on a given instruction set.
+#[track_caller]
+pub fn softmax_on(isa: Isa, tile: &mut [f32], row_lse: &[f32]) {
+    let (n, cols) = (row_lse.len(), tile.len() / row_lse.len().max(1));
+    check(tile.len(), n, cols, &[], 0);
+    for_pieces(n, TILE_PIECE.div_ceil(cols), (RowsMut(tile, cols), Rows(row_lse, 1)), &|(tile, row_lse)| {
+        row_softmax(isa, tile.0, cols, row_lse.0)
     });
 }
 
@@ -134,6 +150,14 @@ multiversion! {
     }
 }
 
+multiversion! {
+    fn row_softmax(tile: &mut [f32], cols: usize, row_lse: &[f32]) {
+        for (row, &row_lse) in tile.chunks_exact_mut(cols).zip(row_lse) {
+            row.iter_mut().for_each(|x| *x = exp::<FMA>(*x - row_lse));
+        }
+    }
+}
+
 /// The definitions, in f64.
 pub mod naive {
     pub fn fold_rows(tile: &[f32], cols: usize, row_max: &mut [f32], row_sum: &mut [f32]) {
@@ -154,6 +178,13 @@ pub mod naive {
             let exp = |x: f32| f64::from(x - new).exp();
             *sum = (f64::from(*sum) * exp(*max) + exp(x)) as f32;
             *max = new;
+        }
+    }
+
+    pub fn softmax(tile: &mut [f32], row_lse: &[f32]) {
+        let cols = tile.len() / row_lse.len();
+        for (i, x) in tile.iter_mut().enumerate() {
+            *x = (f64::from(*x) - f64::from(row_lse[i / cols])).exp() as f32;
         }
     }
 

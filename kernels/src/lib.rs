@@ -9,7 +9,9 @@ pub mod adamw;
 pub mod attention;
 pub mod avg_pool;
 pub mod batch_norm;
+pub mod channels_last;
 pub mod conv;
+pub mod cross_entropy;
 pub mod embedding;
 mod exp;
 pub mod gemm;
@@ -21,11 +23,15 @@ pub mod layer_norm;
 pub mod memory;
 pub mod normalize;
 mod parallel;
+pub mod patchify;
 pub mod reduce;
 mod scratch;
+pub mod softmax;
+pub mod sparse;
 #[cfg(test)]
 #[path = "../tests/support/mod.rs"]
 mod support;
+pub mod tokens;
 mod write;
 
 pub use activation::Activation;

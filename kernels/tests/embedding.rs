@@ -2,6 +2,7 @@
 mod support;
 
 use clipwright_kernels::embedding::*;
+use clipwright_kernels::gemm::Weight;
 use clipwright_kernels::isa::Isa;
 use support::{assert_same_bits, random};
 
@@ -18,6 +19,13 @@ fn every_isa_is_the_definition() {
         gather(&expected, &index, width, &mut y);
         naive::gather(&expected, &index, width, &mut expected_y);
         assert_eq!(y, expected_y);
+        let (other, places) = (random(3, 11 * width), index.iter().map(|i| i * 7 % 11).collect::<Vec<_>>());
+        naive::gather_sum((&expected, &index), (&other, &places), width, &mut expected_y);
+        for isa in Isa::available() {
+            y.fill(f32::NAN);
+            gather_sum_on(isa, (Weight::Plain(&expected), &index), (&other, &places), width, &mut y);
+            assert_eq!(y, expected_y);
+        }
         naive::scatter_add(&dy, &index, width, &mut expected);
         for isa in Isa::available() {
             let mut table = random(2, rows * width);

@@ -63,16 +63,20 @@ fn minus_infinity_counts_nothing() {
 }
 
 #[test]
-fn softmax_sum_is_the_definition() {
+fn softmaxes_are_the_definitions() {
     for (rows, cols) in SHAPES {
         let (row_lse, col_lse) = (vec![100.0; rows], vec![101.0; cols]);
-        let mut expected = logits(1, rows * cols);
+        let (mut expected, mut of_rows) = (logits(1, rows * cols), logits(1, rows * cols));
         naive::softmax_sum(&mut expected, &row_lse, &col_lse);
+        naive::softmax(&mut of_rows, &row_lse);
         for isa in Isa::available() {
             let mut tile = logits(1, rows * cols);
             softmax_sum_on(isa, &mut tile, &row_lse, &col_lse);
             // Sums of two probabilities; their exponents, differences of numbers ≤ 101, round by ε·101/2.
             assert_close("softmax", &tile, &expected, 2e-5);
+            let mut tile = logits(1, rows * cols);
+            softmax_on(isa, &mut tile, &row_lse);
+            assert_close("softmax of the rows", &tile, &of_rows, 2e-5);
         }
     }
 }
@@ -88,7 +92,9 @@ fn same_bits_on_any_number_of_threads() {
         fold_cols(&tile, cols, &mut col_max, &mut col_sum);
         let mut both = tile.clone();
         softmax_sum(&mut both, &row_max, &col_max);
-        [row_max, row_sum, col_max, col_sum, both].concat()
+        let mut of_rows = tile.clone();
+        softmax(&mut of_rows, &row_max);
+        [row_max, row_sum, col_max, col_sum, both, of_rows].concat()
     });
 }
 

@@ -19,9 +19,9 @@ use super::{floats, floats_mut};
 use crate::params::{Init, Spec};
 use crate::tree::{Dim, tree};
 use crate::weights::Read;
-use kernels::{Epilogue, Mat, MatMut, gemm::gemm, reduce};
+use kernels::tokens::{self, First};
+use kernels::{Epilogue, Mat, MatMut, gemm::gemm, reduce, softmax};
 use ndarray::{ArrayView2, ArrayView4, ArrayViewMut2, ArrayViewMut4};
-use rayon::prelude::*;
 
 tree! {
     /// `positional_embedding` (1+HW,C); three projections C → C, `c_proj` C → e.
@@ -41,22 +41,22 @@ tree! {
 /// The sizes of a pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
-    /// HW, pixels of a picture.
+    /// Pixels of a picture, HW.
     pub pixels: usize,
-    /// C
+    /// Channels of a pixel, C, which all heads share.
     pub channels: usize,
     pub heads: usize,
-    /// e
+    /// Width e of the output.
     pub embed_dim: usize,
 }
 
 impl Shape {
-    /// T = 1 + HW
+    /// Tokens of a picture, T = 1 + HW.
     pub fn tokens(&self) -> usize {
         1 + self.pixels
     }
 
-    /// c
+    /// Width c = C/H of a head.
     fn head_width(&self) -> usize {
         self.channels / self.heads
     }
@@ -67,7 +67,7 @@ impl Shape {
         Mat::new(&weight[h * len..][..len], self.head_width(), self.channels)
     }
 
-    /// The same, writable.
+    /// The gradient of head h's weights, (c,C), in that of a projection (C,C).
     fn head_mut<'a>(&self, weight: &'a mut [f32], h: usize) -> MatMut<'a> {
         let len = self.head_width() * self.channels;
         MatMut::new(&mut weight[h * len..][..len], self.head_width(), self.channels)
@@ -122,7 +122,9 @@ impl Scratch<Dim> {
     }
 }
 
-/// y = attention of the mean over all pixels          x (B,H,W,C)  y (B,e)
+/// y = attention of the mean over all pixels
+///
+/// `x` (B,H,W,C), `y` (B,e)
 #[track_caller]
 pub fn forward(
     p: &AttentionPool<impl Read>,
@@ -135,7 +137,9 @@ pub fn forward(
     let &Shape { channels, heads, .. } = shape;
     let Saved { tokens, q, u, probs, z, out } = saved;
     let pictures = q.nrows();
-    embed(p.positional_embedding.rows(), shape, floats(x), floats_mut(tokens.view_mut()));
+    let pixels = floats(x);
+    let positions = p.positional_embedding.rows();
+    tokens::forward(First::Mean, pixels, positions, channels, floats_mut(tokens.view_mut()));
 
     let tokens = floats(tokens.view());
     let (queries, w_q) =
@@ -158,7 +162,7 @@ pub fn forward(
         let scores = scores_mut(floats_mut(probs.view_mut()), n, shape);
         gemm(1.0, u, tokens.t(), 0.0, scores, Epilogue::None);
     }
-    floats_mut(probs.view_mut()).par_chunks_mut(shape.tokens()).for_each(softmax);
+    softmax::forward(floats_mut(probs.view_mut()), shape.tokens());
     for n in 0..pictures {
         let (tokens, probs) = (rows(tokens, shape.tokens(), n, shape), scores(floats(probs.view()), n, shape));
         gemm(1.0, probs, tokens, 0.0, rows_mut(floats_mut(z.view_mut()), heads, n, shape), Epilogue::None);
@@ -171,7 +175,9 @@ pub fn forward(
     linear::forward(&p.c_proj, out.view(), y);
 }
 
-/// dx (B,H,W,C) from dy (B,e) and what [`forward`] saved.
+/// dx and the parameters' gradients from dy and what [`forward`] saved.
+///
+/// `dy` (B,e), `dx` (B,H,W,C)
 #[track_caller]
 pub fn backward(
     p: &AttentionPool<&[f32]>,
@@ -191,15 +197,8 @@ pub fn backward(
 
     // in the forward pass: tokens = [mean | pixels] + positions
     let dtokens = floats(scratch.dtokens.view());
-    dtokens.chunks_exact(shape.tokens() * shape.channels).for_each(|dtokens| add(dtokens, g.positional_embedding));
-    let dx = floats_mut(dx).par_chunks_mut(shape.pixels * shape.channels);
-    dx.zip(dtokens.par_chunks(shape.tokens() * shape.channels)).for_each(|(dx, dtokens)| {
-        let (dmean, dpixels) = dtokens.split_at(shape.channels);
-        let share = 1.0 / shape.pixels as f32;
-        for (dx, dpixel) in dx.chunks_exact_mut(shape.channels).zip(dpixels.chunks_exact(shape.channels)) {
-            dx.iter_mut().zip(dpixel.iter().zip(dmean)).for_each(|(dx, (dpixel, dmean))| *dx = dpixel + share * dmean);
-        }
-    });
+    tokens::backward_positions(dtokens, shape.tokens(), shape.channels, g.positional_embedding);
+    tokens::backward(First::Mean, dtokens, shape.tokens(), shape.channels, floats_mut(dx));
 }
 
 /// in the forward pass: out = z W_vᵀ + b_v, head by head
@@ -234,10 +233,7 @@ fn backward_scores(shape: &Shape, saved: &Saved<ArrayViewMut2<f32>>, scratch: &m
         let dtokens = rows_mut(dtokens, shape.tokens(), n, shape);
         gemm(1.0, probs.t(), rows(dz, shape.heads, n, shape), 0.0, dtokens, Epilogue::None);
     }
-    dprobs.par_chunks_mut(shape.tokens()).zip(probs.par_chunks(shape.tokens())).for_each(|(dp, p)| {
-        let sum: f32 = dp.iter().zip(p).map(|(dp, p)| dp * p).sum();
-        dp.iter_mut().zip(p).for_each(|(dp, p)| *dp = p * (*dp - sum));
-    });
+    softmax::backward(probs, dprobs, shape.tokens());
     for n in 0..pictures {
         let (tokens, dscores) = (rows(tokens, shape.tokens(), n, shape), scores(dprobs, n, shape));
         gemm(1.0, dscores, tokens, 0.0, rows_mut(dz, shape.heads, n, shape), Epilogue::None);
@@ -271,70 +267,42 @@ fn backward_query(
     gemm(1.0, dq, Mat::new(p.q_proj.weight, channels, channels), 1.0, dqueries, Epilogue::None);
 }
 
-/// tokens = [mean | pixels] + positions
-fn embed(positional: &[f32], shape: &Shape, x: &[f32], tokens: &mut [f32]) {
-    let &Shape { channels, pixels, .. } = shape;
-    let tokens = tokens.par_chunks_mut(shape.tokens() * channels);
-    tokens.zip(x.par_chunks(pixels * channels)).for_each(|(tokens, x)| {
-        let (mean, rest) = tokens.split_at_mut(channels);
-        mean.fill(0.0);
-        x.chunks_exact(channels).for_each(|x| add(x, mean));
-        mean.iter_mut().for_each(|mean| *mean /= pixels as f32);
-        rest.copy_from_slice(x);
-        add(positional, tokens);
-    });
-}
-
-fn softmax(scores: &mut [f32]) {
-    let largest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let mut sum = 0.0;
-    for score in &mut *scores {
-        *score = (*score - largest).exp();
-        sum += *score;
-    }
-    scores.iter_mut().for_each(|p| *p /= sum);
-}
-
-fn add(x: &[f32], sum: &mut [f32]) {
-    sum.iter_mut().zip(x).for_each(|(sum, x)| *sum += x);
-}
-
-/// 1/√c
+/// The factor 1/√c of the scores.
 fn scale(shape: &Shape) -> f32 {
     (shape.head_width() as f32).powf(-0.5)
 }
 
-/// Of rows that come `group` to a picture: those of picture n.
+/// The rows of picture n, where `group` rows make a picture.
 fn rows<'a>(x: &'a [f32], group: usize, n: usize, shape: &Shape) -> Mat<'a> {
     let len = group * shape.channels;
     Mat::new(&x[n * len..][..len], group, shape.channels)
 }
 
-/// The same, writable.
+/// The rows of picture n, where `group` rows make a picture, to write.
 fn rows_mut<'a>(x: &'a mut [f32], group: usize, n: usize, shape: &Shape) -> MatMut<'a> {
     let len = group * shape.channels;
     MatMut::new(&mut x[n * len..][..len], group, shape.channels)
 }
 
-/// Of rows that come `group` to a picture: the i-th of every picture.
+/// The i-th row of every picture, where `group` rows make a picture.
 fn every<'a>(x: &'a [f32], group: usize, i: usize, shape: &Shape) -> Mat<'a> {
     let (row_stride, cols) = (group * shape.channels, shape.channels);
     Mat { data: &x[(i * cols).min(x.len())..], rows: x.len() / row_stride, cols, row_stride, col_stride: 1 }
 }
 
-/// The same, writable.
+/// The i-th row of every picture, where `group` rows make a picture, to write.
 fn every_mut<'a>(x: &'a mut [f32], group: usize, i: usize, shape: &Shape) -> MatMut<'a> {
     let (row_stride, cols, len) = (group * shape.channels, shape.channels, x.len());
     MatMut { data: &mut x[(i * cols).min(len)..], rows: len / row_stride, cols, row_stride }
 }
 
-/// The columns of head h.
+/// The columns that belong to head h.
 fn columns<'a>(x: &'a [f32], h: usize, shape: &Shape) -> Mat<'a> {
     let (row_stride, cols) = (shape.channels, shape.head_width());
     Mat { data: &x[(h * cols).min(x.len())..], rows: x.len() / row_stride, cols, row_stride, col_stride: 1 }
 }
 
-/// The same, writable.
+/// The columns that belong to head h, to write.
 fn columns_mut<'a>(x: &'a mut [f32], h: usize, shape: &Shape) -> MatMut<'a> {
     let (row_stride, cols, len) = (shape.channels, shape.head_width(), x.len());
     MatMut { data: &mut x[(h * cols).min(len)..], rows: len / row_stride, cols, row_stride }
@@ -346,7 +314,7 @@ fn scores<'a>(x: &'a [f32], n: usize, shape: &Shape) -> Mat<'a> {
     Mat::new(&x[n * len..][..len], shape.heads, shape.tokens())
 }
 
-/// The same, writable.
+/// The (H,T) scores of picture n, to write.
 fn scores_mut<'a>(x: &'a mut [f32], n: usize, shape: &Shape) -> MatMut<'a> {
     let len = shape.heads * shape.tokens();
     MatMut::new(&mut x[n * len..][..len], shape.heads, shape.tokens())

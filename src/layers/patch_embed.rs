@@ -12,9 +12,9 @@
 use super::{floats, floats_mut, mat, mat_mut};
 use crate::tree::{Dim, tree};
 use crate::weights::Read;
-use kernels::{Epilogue, Mat, MatMut, gemm::gemm};
+use kernels::tokens::{self, First};
+use kernels::{Epilogue, Mat, MatMut, gemm::gemm, patchify};
 use ndarray::{ArrayView2, ArrayViewMut2};
-use rayon::prelude::*;
 
 /// Pixels have three colours.
 pub const CHANNELS: usize = 3;
@@ -39,31 +39,28 @@ pub struct Grid {
 }
 
 impl Grid {
-    /// g², how many patches a picture has.
+    /// Patches of a picture, g².
     pub fn patches(self) -> usize {
         (self.image_size / self.patch_size).pow(2)
     }
 
-    /// 1 + g²: the class token and the patches.
+    /// Tokens of a picture, 1 + g²: the class token and the patches.
     pub fn tokens(self) -> usize {
         1 + self.patches()
     }
 
-    /// 3p²
+    /// Numbers of a patch, 3p².
     pub fn patch_len(self) -> usize {
         CHANNELS * self.patch_size.pow(2)
     }
 
-    /// 3·S²
+    /// Numbers of a picture, 3S².
     pub fn image_len(self) -> usize {
         CHANNELS * self.image_size.pow(2)
     }
 
-    /// Start of each of the patch's 3p lines in the picture, in the order of `conv1.weight`.
-    fn lines(self, patch: usize) -> impl Iterator<Item = usize> {
-        let (s, p) = (self.image_size, self.patch_size);
-        let (top, left) = (patch / (s / p) * p, patch % (s / p) * p);
-        (0..CHANNELS).flat_map(move |c| (0..p).map(move |y| (c * s + top + y) * s + left))
+    fn kernel(self) -> patchify::Grid {
+        patchify::Grid { channels: CHANNELS, image_size: self.image_size, patch_size: self.patch_size }
     }
 }
 
@@ -74,7 +71,9 @@ impl Scratch<Dim> {
     }
 }
 
-/// x = class token and embedded patches, each plus its position       images (B,3S²)  x (B·(1+g²),d)
+/// x = class token and embedded patches, each plus its position
+///
+/// `images` (B,3S²), `x` (B·(1+g²),d)
 #[track_caller]
 pub fn forward(
     p: &PatchEmbed<impl Read>,
@@ -88,16 +87,14 @@ pub fn forward(
     let weight = Mat::new(p.conv1_weight.rows(), width, grid.patch_len());
     gemm(1.0, mat(scratch.patches.view()), weight.t(), 0.0, mat_mut(scratch.embedded.view_mut()), Epilogue::None);
 
-    let embedded = floats(scratch.embedded.view()).par_chunks(grid.patches() * width);
-    floats_mut(x).par_chunks_mut(grid.tokens() * width).zip(embedded).for_each(|(x, embedded)| {
-        let (class, patches) = x.split_at_mut(width);
-        class.copy_from_slice(p.class_embedding.rows());
-        patches.copy_from_slice(embedded);
-        x.iter_mut().zip(p.positional_embedding.rows()).for_each(|(x, position)| *x += position);
-    });
+    let embedded = floats(scratch.embedded.view());
+    let (class, positions) = (p.class_embedding.rows(), p.positional_embedding.rows());
+    tokens::forward(First::Class(class), embedded, positions, width, floats_mut(x));
 }
 
 /// dW += dEᵀ P,  dpos += Σ dx,  dclass += Σ dx₀
+///
+/// `images` (B,3S²), `dx` (B·(1+g²),d)
 #[track_caller]
 pub fn backward(
     grid: Grid,
@@ -109,19 +106,19 @@ pub fn backward(
     let (width, tokens) = (dx.ncols(), grid.tokens());
     let dx = floats(dx);
     // in the forward pass: xₜ = … + posₜ, for every picture
-    g.positional_embedding.par_chunks_mut(width).enumerate().for_each(|(token, dpos)| {
-        dx.chunks_exact(width).skip(token).step_by(tokens).for_each(|dx| add(dx, dpos));
-    });
+    tokens::backward_positions(dx, tokens, width, g.positional_embedding);
     // in the forward pass: x₀ = class + pos₀
-    dx.chunks_exact(width).step_by(tokens).for_each(|dx| add(dx, g.class_embedding));
+    tokens::backward_positions(dx, tokens, width, g.class_embedding);
     // in the forward pass: E = P Wᵀ
-    drop_class_rows(dx, grid, scratch.embedded.view_mut());
+    tokens::backward(First::Class(&[]), dx, tokens, width, floats_mut(scratch.embedded.view_mut()));
     cut(grid, images, scratch.patches.view_mut());
     let dweight = MatMut::new(g.conv1_weight, width, grid.patch_len());
     gemm(1.0, mat(scratch.embedded.view()).t(), mat(scratch.patches.view()), 1.0, dweight, Epilogue::None);
 }
 
 /// ∂loss/∂pixels = dE W, put back where the patches were cut: what in a picture moves its embedding.
+///
+/// `dx` (B·(1+g²),d), `dimages` (B,3S²)
 #[track_caller]
 pub fn backward_images(
     p: &PatchEmbed<&[f32]>,
@@ -131,43 +128,18 @@ pub fn backward_images(
     scratch: &mut Scratch<ArrayViewMut2<f32>>,
 ) {
     let width = dx.ncols();
-    drop_class_rows(floats(dx), grid, scratch.embedded.view_mut());
+    let dembedded = floats_mut(scratch.embedded.view_mut());
+    tokens::backward(First::Class(&[]), floats(dx), grid.tokens(), width, dembedded);
     let weight = Mat::new(p.conv1_weight, width, grid.patch_len());
     let dpatches = mat_mut(scratch.patches.view_mut());
     gemm(1.0, mat(scratch.embedded.view()), weight, 0.0, dpatches, Epilogue::None);
 
-    let dpatches = floats(scratch.patches.view()).par_chunks(grid.patches() * grid.patch_len());
-    floats_mut(dimages).par_chunks_mut(grid.image_len()).zip(dpatches).for_each(|(image, patches)| {
-        for (i, patch) in patches.chunks_exact(grid.patch_len()).enumerate() {
-            for (start, line) in grid.lines(i).zip(patch.chunks_exact(grid.patch_size)) {
-                image[start..start + grid.patch_size].copy_from_slice(line);
-            }
-        }
-    });
+    patchify::paste(grid.kernel(), floats(scratch.patches.view()), floats_mut(dimages));
 }
 
-/// The patches of each picture as rows.
+/// Writes the patches of each picture as rows.
 #[track_caller]
 fn cut(grid: Grid, images: ArrayView2<f32>, patches: ArrayViewMut2<f32>) {
     assert_eq!(images.ncols(), grid.image_len(), "pixels of a picture of {} × {0}", grid.image_size);
-    let images = floats(images).par_chunks(grid.image_len());
-    floats_mut(patches).par_chunks_mut(grid.patches() * grid.patch_len()).zip(images).for_each(|(patches, image)| {
-        for (i, patch) in patches.chunks_exact_mut(grid.patch_len()).enumerate() {
-            for (start, line) in grid.lines(i).zip(patch.chunks_exact_mut(grid.patch_size)) {
-                line.copy_from_slice(&image[start..start + grid.patch_size]);
-            }
-        }
-    });
-}
-
-/// dE: the rows of dx that are patches.
-fn drop_class_rows(dx: &[f32], grid: Grid, dembedded: ArrayViewMut2<f32>) {
-    let width = dembedded.ncols();
-    let dx = dx.par_chunks(grid.tokens() * width);
-    let dembedded = floats_mut(dembedded).par_chunks_mut(grid.patches() * width);
-    dembedded.zip(dx).for_each(|(dembedded, dx)| dembedded.copy_from_slice(&dx[width..]));
-}
-
-fn add(x: &[f32], sum: &mut [f32]) {
-    sum.iter_mut().zip(x).for_each(|(sum, x)| *sum += x);
+    patchify::cut(grid.kernel(), floats(images), floats_mut(patches));
 }

@@ -10,9 +10,8 @@ use super::{Dim4, floats, floats_mut, pictures, pictures_mut};
 use crate::params::Spec;
 use crate::tree::{Dim, tree};
 use crate::weights::Read;
-use kernels::Write;
+use kernels::{Write, channels_last};
 use ndarray::{ArrayView2, ArrayView4, ArrayViewMut2, ArrayViewMut4};
-use rayon::prelude::*;
 
 tree! {
     /// As a part of the ResNet it has no name: these stand at the top.
@@ -30,17 +29,17 @@ tree! {
 }
 
 tree! {
-    /// Of inference. `pixels` (B·S²,3); `act`, `next` (B·(S/2)²,width); `scale`, `shift` (1,width).
+    /// What inference needs: `pixels` (B·S²,3); `act`, `next` (B·(S/2)²,width); `scale`, `shift` (1,width).
     InferScratch { pixels, act, next, scale, shift }
 }
 
-/// Squares that are averaged at the end.
+/// Edge of the squares that are averaged at the end.
 const POOL: usize = 2;
 
 /// The sizes of a stem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
-    /// S
+    /// Pixels along an edge of a picture, S.
     pub image_size: usize,
     pub width: usize,
 }
@@ -57,12 +56,12 @@ impl Shape {
         Stem { conv1, bn1, conv2, bn2, conv3, bn3 }
     }
 
-    /// The pictures.
+    /// Sizes of the pictures.
     fn pixels(&self, pictures: usize) -> Dim4 {
         (pictures, self.image_size, self.image_size, CHANNELS)
     }
 
-    /// Behind each convolution.
+    /// Sizes behind each convolution.
     fn acts(&self, pictures: usize) -> [Dim4; 3] {
         let mut x = self.pixels(pictures);
         self.convs().map(|conv| {
@@ -71,13 +70,13 @@ impl Shape {
         })
     }
 
-    /// Behind the stem.
+    /// Sizes behind the stem.
     pub fn out(&self, pictures: usize) -> Dim4 {
         let [.., (_, height, width, channels)] = self.acts(pictures);
         (pictures, height / POOL, width / POOL, channels)
     }
 
-    /// Of pixels, and of the largest activation.
+    /// Rows and columns of the pixels and of the largest activation.
     fn buffers(&self, n: usize) -> (Dim, Dim) {
         let [.., (_, height, width, channels)] = self.acts(n);
         (Dim(n * self.image_size.pow(2), CHANNELS), Dim(n * height * width, channels))
@@ -120,7 +119,9 @@ impl<T> Stem<T> {
     }
 }
 
-/// y by the statistics of the batch.        images (B,3S²)  y (B,S/4,S/4,width)
+/// y = the stem of the pictures, normalised by the statistics of the batch.
+///
+/// `images` (B,3S²), `y` (B,S/4,S/4,width)
 #[track_caller]
 pub fn forward(
     p: &Stem<impl Read>,
@@ -143,7 +144,9 @@ pub fn forward(
     avg_pool::forward(POOL, pictures(act.view(), c), y);
 }
 
-/// Adds the gradients of all parameters from dy (B,S/4,S/4,width) and what [`forward`] saved, which is used up.
+/// Adds the gradients of all parameters from dy and what [`forward`] saved, which is used up.
+///
+/// `dy` (B,S/4,S/4,width)
 #[track_caller]
 pub fn backward(
     p: &Stem<&[f32]>,
@@ -175,7 +178,9 @@ pub fn backward(
     conv_norm::backward(&first, Gate::Own, x, dout, None, &mut saved.conv1, g1, norm);
 }
 
-/// y by the running statistics.
+/// y = the stem of the pictures, normalised by the running statistics.
+///
+/// `images` (B,3S²), `y` (B,S/4,S/4,width)
 #[track_caller]
 pub fn infer(
     p: &Stem<impl Read>,
@@ -198,17 +203,7 @@ pub fn infer(
     avg_pool::forward(POOL, pictures(act.view(), c), y);
 }
 
-/// Pictures (channel, row, column) with their channels last.
+/// Turns pictures (channel, row, column) into pixels, whose channels come last.
 fn channels_last(images: ArrayView2<f32>, pixels: ArrayViewMut2<f32>) {
-    let len = images.ncols();
-    let pixels = floats_mut(pixels).par_chunks_exact_mut(len);
-    pixels.zip(floats(images).par_chunks_exact(len)).for_each(|(pixels, image)| {
-        let (red, rest) = image.split_at(len / CHANNELS);
-        let (green, blue) = rest.split_at(len / CHANNELS);
-        for (pixel, ((&r, &g), &b)) in
-            pixels.as_chunks_mut::<CHANNELS>().0.iter_mut().zip(red.iter().zip(green).zip(blue))
-        {
-            *pixel = [r, g, b];
-        }
-    });
+    channels_last::channels_last(floats(images), images.ncols(), floats_mut(pixels));
 }

@@ -8,21 +8,21 @@ use super::{floats, floats_mut};
 use crate::weights::Read;
 use kernels::embedding;
 use ndarray::{ArrayView2, ArrayViewMut2};
-use rayon::prelude::*;
 
-/// y\[r\] = table\[ids\[r\]\] + positional\[position of r\]      table (V,d)  positional (T,d)  y (N,d)
+/// y\[r\] = table\[ids\[r\]\] + positional\[position of r\]
+///
+/// `table` (V,d), `positional` (T,d), `y` (N,d)
 #[track_caller]
 pub fn forward(table: &impl Read, positional: &impl Read, ids: &[u32], sequences: &Sequences, y: ArrayViewMut2<f32>) {
     let width = y.ncols();
     assert_eq!((ids.len(), ids.len()), (sequences.rows(), y.nrows()), "token ids, rows of the sequences and of y");
-    let (table, positional) = (table.weight(), positional.rows());
-    floats_mut(y).par_chunks_mut(width).zip(ids).zip(sequences.positions()).for_each(|((y, &id), &position)| {
-        table.row(id as usize, y);
-        y.iter_mut().zip(&positional[position as usize * width..]).for_each(|(y, p)| *y += p);
-    });
+    let (table, positional) = ((table.weight(), ids), (positional.rows(), sequences.positions()));
+    embedding::gather_sum(table, positional, width, floats_mut(y));
 }
 
 /// dtable\[ids\[r\]\] += dy\[r\],  dpositional\[position of r\] += dy\[r\]
+///
+/// `dy` (N,d), `dtable` (V,d), `dpositional` (T,d)
 #[track_caller]
 pub fn backward(ids: &[u32], sequences: &Sequences, dy: ArrayView2<f32>, dtable: &mut [f32], dpositional: &mut [f32]) {
     embedding::scatter_add(floats(dy), ids, dy.ncols(), dtable);

@@ -1,4 +1,15 @@
-//! What training minimises.
+//! What training minimises: objectives over embeddings and logits, which know no model.
+//!
+//! | file | what it is for |
+//! |---|---|
+//! | [`contrast`] | scores of rows against columns, tile by tile |
+//! | [`info_nce`] | CLIP's symmetric loss, of a whole batch or of a machine's part of it |
+//! | [`one_way`] | one direction with soft targets and columns that may come from a queue |
+//! | [`positives`] | which captions fit which pictures |
+//! | [`cross_entropy`] | a language model's loss over a vocabulary |
 
+pub mod contrast;
+pub mod cross_entropy;
 pub mod info_nce;
+pub mod one_way;
 pub mod positives;

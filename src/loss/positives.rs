@@ -1,44 +1,74 @@
 //! Which captions of a batch fit which pictures.
 
+use kernels::sparse::Lists;
+use std::ops::Range;
+
 /// For each of N pairs, the pairs whose caption fits its picture: itself, those of the same concept, and those with
 /// the same caption. The relation is symmetric, so one list serves both directions.
 ///
 /// Plain CLIP takes every other caption of the batch for a negative. With few concepts and large batches that is often
 /// wrong: two drawings of a cat, each captioned "cat", would be pushed apart.
+///
+/// Lists are kept for a range of the pairs only, the *own* ones: the rows that a loss is taken for, among the columns of
+/// all pairs. That is everything on one machine, a machine's part of the batch on many, and the batch at the front of
+/// its queue.
 #[derive(Clone, Debug, Default)]
 pub struct Positives {
-    /// Pair i fits `indices[offsets[i]..offsets[i + 1]]`, ascending.
+    /// The first own pair.
+    first: usize,
+    /// The k-th own pair fits `indices[offsets[k]..offsets[k + 1]]`, ascending.
     offsets: Vec<usize>,
     indices: Vec<u32>,
+    /// How many pairs fit each of the N pairs.
+    counts: Vec<u32>,
     by_concept: Groups,
     by_caption: Groups,
 }
 
 impl Positives {
-    /// Each pair fits only itself: plain CLIP.
+    /// Each of N pairs fits only itself: plain CLIP.
     pub fn diagonal(n: usize) -> Self {
+        Self::diagonal_of(0..n, n)
+    }
+
+    /// Each of N pairs fits only itself, and these are the own ones.
+    pub fn diagonal_of(own: Range<usize>, n: usize) -> Self {
         let keys: Vec<u64> = (0..n as u64).collect();
         let mut positives = Positives::default();
-        positives.fill(&keys, &keys);
+        positives.fill_for(own, &keys, &keys);
         positives
     }
 
-    /// From a key for each pair's concept and one for its caption. Buffers are reused.
+    /// From a key for each pair's concept and one for its caption; all pairs are own. Buffers are reused.
     #[track_caller]
     pub fn fill(&mut self, concepts: &[u64], captions: &[u64]) {
+        self.fill_for(0..concepts.len(), concepts, captions);
+    }
+
+    /// From a key for each pair's concept and one for its caption, with lists for the own pairs. Buffers are reused.
+    #[track_caller]
+    pub fn fill_for(&mut self, own: Range<usize>, concepts: &[u64], captions: &[u64]) {
         assert_eq!(concepts.len(), captions.len(), "concept keys and caption keys");
+        assert!(own.start <= own.end && own.end <= concepts.len(), "own pairs {own:?} of {}", concepts.len());
         self.by_concept.fill(concepts);
         self.by_caption.fill(captions);
+        self.first = own.start;
         self.indices.clear();
+        self.counts.clear();
         self.offsets.clear();
         self.offsets.push(0);
         for i in 0..concepts.len() {
+            let start = self.indices.len();
             merge(self.by_concept.of(i), self.by_caption.of(i), &mut self.indices);
-            self.offsets.push(self.indices.len());
+            self.counts.push((self.indices.len() - start) as u32);
+            match own.contains(&i) {
+                true => self.offsets.push(self.indices.len()),
+                false => self.indices.truncate(start),
+            }
         }
     }
 
-    /// How many pairs.
+    /// The number of own pairs.
     pub fn len(&self) -> usize {
         self.offsets.len().saturating_sub(1)
     }
@@ -47,14 +77,34 @@ impl Positives {
         self.len() == 0
     }
 
-    /// The pairs that fit pair i, ascending, i among them.
-    pub fn of(&self, i: usize) -> &[u32] {
-        &self.indices[self.offsets[i]..self.offsets[i + 1]]
+    /// The own pairs.
+    pub fn own(&self) -> Range<usize> {
+        self.first..self.first + self.len()
     }
 
-    /// How many pairs have another pair as a positive.
+    /// The number of all pairs, N.
+    pub fn columns(&self) -> usize {
+        self.counts.len()
+    }
+
+    /// The pairs that fit the k-th own pair, ascending, itself among them.
+    pub fn of(&self, k: usize) -> &[u32] {
+        &self.indices[self.offsets[k]..self.offsets[k + 1]]
+    }
+
+    /// How many pairs fit pair j, own or not.
+    pub fn count(&self, j: usize) -> usize {
+        self.counts[j] as usize
+    }
+
+    /// The positives of all own pairs as entries of a sparse matrix.
+    pub(super) fn lists(&self) -> Lists<'_> {
+        Lists { offsets: &self.offsets, indices: &self.indices }
+    }
+
+    /// How many own pairs have another pair as a positive.
     pub fn clashes(&self) -> usize {
-        (0..self.len()).filter(|&i| self.of(i).len() > 1).count()
+        (0..self.len()).filter(|&k| self.of(k).len() > 1).count()
     }
 }
 
@@ -115,6 +165,18 @@ mod tests {
         assert_eq!(positives.of(0), [0, 1]);
         assert_eq!(positives.of(1), [0, 1, 2]);
         assert_eq!(positives.of(2), [1, 2]);
+    }
+
+    #[test]
+    fn a_part_has_the_lists_and_counts_of_the_whole() {
+        let (concepts, captions) = ([7, 8, 7, 9, 1], [1, 2, 3, 2, 7]);
+        let (mut whole, mut part) = (Positives::default(), Positives::default());
+        whole.fill(&concepts, &captions);
+        part.fill_for(1..4, &concepts, &captions);
+        assert_eq!((part.own(), part.len(), part.columns()), (1..4, 3, 5));
+        assert!((0..3).all(|k| part.of(k) == whole.of(k + 1)));
+        assert!((0..5).all(|j| part.count(j) == whole.count(j) && whole.count(j) == whole.of(j).len()));
+        assert_eq!(Positives::diagonal_of(2..4, 6).of(1), [3]);
     }
 
     #[test]

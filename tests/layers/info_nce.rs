@@ -1,13 +1,17 @@
 use super::shapes::INIT;
 use crate::support::{
+    compare::assert_close,
     gradcheck::{Layer, Pass},
-    oracle_models,
+    oracle_models, random,
     trees::{Leaves, poisoned},
 };
+use clipwright::loss::contrast::Scores;
 use clipwright::loss::info_nce::{self, Saved, Scratch};
+use clipwright::loss::one_way::{self, Targets};
 use clipwright::loss::positives::Positives;
 use clipwright::params::Spec;
-use ndarray::{Array2, ArrayView2};
+use ndarray::{Array2, ArrayView2, ArrayViewMut2, s};
+use std::ops::Range;
 
 type Loss = Layer<Leaves<Spec, 1>, 2>;
 
@@ -36,21 +40,115 @@ fn pass(positives: &Positives) -> impl FnOnce(Pass<Leaves<Spec, 1>, 2>) {
     }
 }
 
+/// Keys of which some are equal.
+fn keys(n: usize, modulus: u64) -> Vec<u64> {
+    (0..n as u64).map(|i| i * i % modulus).collect()
+}
+
+fn many_positives(n: usize, concepts: u64, captions: u64) -> Positives {
+    let mut positives = Positives::default();
+    positives.fill(&keys(n, concepts), &keys(n, captions));
+    positives
+}
+
 /// Rows of any length: the derivation needs no unit vectors. (A single pair has no loss.)
 #[test]
 fn every_entry() {
     for (n, width) in [(2, 6), (3, 10), (13, 7), (31, 5)] {
-        let mut positives = Positives::diagonal(n);
-        layer(n, width).check(oracle(&positives), pass(&positives));
-        let keys = |modulus: u64| (0..n as u64).map(|i| i * i % modulus).collect::<Vec<_>>();
-        positives.fill(&keys(11), &keys(17));
-        layer(n, width).check(oracle(&positives), pass(&positives));
+        for positives in [Positives::diagonal(n), many_positives(n, 11, 17)] {
+            layer(n, width).check(oracle(&positives), pass(&positives));
+        }
     }
 }
 
-/// More than one tile of logits, down and across.
+/// More than one tile of scores, down and across, the last ones cut; with one positive each and with many.
 #[test]
 fn many_tiles() {
-    let positives = Positives::diagonal(4099);
-    layer(4099, 2).check_directions(oracle(&positives), pass(&positives));
+    let n = 4099;
+    for positives in [Positives::diagonal(n), many_positives(n, 701, 2003)] {
+        layer(n, 2).check_directions(oracle(&positives), pass(&positives));
+    }
+}
+
+/// Nothing is known yet: the loss is that of guessing.
+#[test]
+fn equal_embeddings_give_the_chance_line() {
+    let same = Array2::from_elem((50, 4), 0.5);
+    let (saved, scratch) = (&mut poisoned(&Saved::dims(50)), &mut poisoned(&Scratch::dims(50)));
+    let loss = info_nce::forward(same.view(), same.view(), 7.4, &Positives::diagonal(50), saved, scratch);
+    assert!((loss.mean() - 50f32.ln()).abs() < 1e-5, "{loss:?}"); // a sum of 50 equal terms, rounded
+}
+
+/// N of it: more than a row of tiles, and no whole number of them.
+const N: usize = 1000;
+const SCALE: f32 = 14.3;
+
+fn rows(x: &Array2<f32>, range: &Range<usize>) -> Array2<f32> {
+    x.slice(s![range.clone(), ..]).to_owned()
+}
+
+/// What each machine makes of its own pairs is bit for bit what one machine makes of all.
+#[test]
+fn parts_are_the_whole() {
+    let [images, texts] = [1, 2].map(|seed| random::matrix((N, 24), seed) * 0.2);
+    let (i, t) = (images.view(), texts.view());
+    let gradients = |positives: &Positives, saved: &Saved<ArrayViewMut2<f32>>| {
+        let [mut di, mut dt] = [(); 2].map(|_| Array2::from_elem((positives.len(), 24), f32::NAN));
+        let scratch = &mut poisoned(&Scratch::dims(N));
+        info_nce::backward(i, t, SCALE, positives, saved, di.view_mut(), dt.view_mut(), scratch);
+        (di, dt)
+    };
+    let whole = many_positives(N, 331, 701);
+    let saved = &mut poisoned(&Saved::dims(N));
+    let loss = info_nce::forward(i, t, SCALE, &whole, saved, &mut poisoned(&Scratch::dims(N)));
+    let (dimages, dtexts) = gradients(&whole, saved);
+    for cuts in [vec![0, 500, 1000], vec![0, 250, 500, 750, 1000], vec![0, 17, 300, 1000]] {
+        let (gathered, mut mean) = (&mut poisoned(&Saved::dims(N)), 0.0);
+        let parts = cuts.windows(2).map(|cut| {
+            let mut part = Positives::default();
+            part.fill_for(cut[0]..cut[1], &keys(N, 331), &keys(N, 701));
+            part
+        });
+        let parts: Vec<_> = parts.collect();
+        for part in &parts {
+            let loss = info_nce::forward(i, t, SCALE, part, gathered, &mut poisoned(&Scratch::dims(N)));
+            mean += loss.mean() * part.len() as f32 / N as f32;
+        }
+        assert!(gathered.image_lse == saved.image_lse && gathered.text_lse == saved.text_lse, "{cuts:?}");
+        assert!((mean - loss.mean()).abs() < 1e-6 * mean, "{mean} instead of {loss:?}"); // f32 means of f64 sums
+        for part in &parts {
+            let (di, dt) = gradients(part, gathered);
+            assert!(di == rows(&dimages, &part.own()) && dt == rows(&dtexts, &part.own()), "{:?}", part.own());
+        }
+    }
+}
+
+/// Two losses of one direction each, half of both, are the symmetric one.
+#[test]
+fn two_directions_are_the_symmetric_loss() {
+    let [images, texts] = [1, 2].map(|seed| random::matrix((N, 24), seed) * 0.2);
+    let positives = many_positives(N, 331, 701);
+    let saved = &mut poisoned(&Saved::dims(N));
+    let scratch = &mut poisoned(&Scratch::dims(N));
+    let [mut dimages, mut dtexts] = [(); 2].map(|_| Array2::from_elem((N, 24), f32::NAN));
+    let (i, t) = (images.view(), texts.view());
+    let loss = info_nce::forward(i, t, SCALE, &positives, saved, scratch);
+    let dscale = info_nce::backward(i, t, SCALE, &positives, saved, dimages.view_mut(), dtexts.view_mut(), scratch);
+
+    let (targets, weight) = (Targets { hard: &positives, soft: None }, 0.5 / N as f32);
+    let one_way = |rows, cols| {
+        let scores = Scores { rows, cols, scale: SCALE };
+        let (saved, scratch) =
+            (&mut poisoned(&one_way::Saved::dims(N, 24)), &mut poisoned(&one_way::Scratch::dims(N, N)));
+        let loss = one_way::forward(&scores, &targets, weight, saved, scratch);
+        let [mut drows, mut dcols] = [(); 2].map(|_| Array2::from_elem((N, 24), f32::NAN));
+        let (dr, dc) = (drows.view_mut(), Some(dcols.view_mut()));
+        let dscale = one_way::backward(&scores, &targets, weight, saved, dr, dc, scratch);
+        (loss, drows, dcols, dscale)
+    };
+    let ((a, di, dt, ds), (b, dt_too, di_too, ds_too)) = (one_way(i, t), one_way(t, i));
+    assert_close("dimages", (di + di_too).view(), dimages.view());
+    assert_close("dtexts", (dt + dt_too).view(), dtexts.view());
+    let (given, expected) = ([[a + b, ds + ds_too]], [[loss.mean(), dscale]]);
+    assert_close("loss and dlogit_scale", ArrayView2::from(&given), ArrayView2::from(&expected));
 }

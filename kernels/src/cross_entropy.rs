@@ -1,0 +1,131 @@
+//! Softmax cross-entropy of rows of logits, each with one right class, smoothed.
+//!
+//! With the probabilities p = softmax(z) of a row z of V logits, its class y and smoothing ε, the target is the
+//! distribution t = (1−ε)·\[v = y\] + ε/V (Szegedy et al. 2016, section 7), and
+//!
+//! ```text
+//! loss = −Σ t ln p = lse(z) − (1−ε) z_y − ε mean(z)
+//! dz   = p − t
+//! ```
+
+use crate::exp::exp;
+use crate::isa::{Isa, multiversion};
+use crate::lanes;
+use crate::parallel::{PIECE, Rows, RowsMut, for_pieces};
+
+/// Logits that one thread takes at a time: a quarter of a streaming piece, for each costs an exponential.
+const LOGIT_PIECE: usize = PIECE / 4;
+
+/// loss\[i\] ← the loss of row i.
+///
+/// `logits` (N, V), `classes`, `loss` (N)
+#[track_caller]
+pub fn forward(logits: &[f32], classes: &[u32], smoothing: f32, loss: &mut [f32]) {
+    forward_on(Isa::best(), logits, classes, smoothing, loss);
+}
+
+/// [`forward`] on a given instruction set.
+#[track_caller]
+pub fn forward_on(isa: Isa, logits: &[f32], classes: &[u32], smoothing: f32, loss: &mut [f32]) {
+    let vocabulary = check(logits, classes, &[loss.len()]);
+    let parts = (Rows(logits, vocabulary), Rows(classes, 1), RowsMut(loss, 1));
+    for_pieces(classes.len(), LOGIT_PIECE.div_ceil(vocabulary), parts, &|(logits, classes, loss)| {
+        losses(isa, logits.0, classes.0, smoothing, loss.0)
+    });
+}
+
+/// loss\[i\] ← the loss of row i, and logits\[i\] ← weights\[i\]·(p − t), the gradient of Σ weights·loss.
+///
+/// `logits` (N, V), `classes`, `weights`, `loss` (N)
+#[track_caller]
+pub fn backward(logits: &mut [f32], classes: &[u32], weights: &[f32], smoothing: f32, loss: &mut [f32]) {
+    backward_on(Isa::best(), logits, classes, weights, smoothing, loss);
+}
+
+/// [`backward`] on a given instruction set.
+#[track_caller]
+pub fn backward_on(isa: Isa, logits: &mut [f32], classes: &[u32], weights: &[f32], smoothing: f32, loss: &mut [f32]) {
+    let vocabulary = check(logits, classes, &[weights.len(), loss.len()]);
+    let parts = (RowsMut(logits, vocabulary), Rows(classes, 1), Rows(weights, 1), RowsMut(loss, 1));
+    for_pieces(classes.len(), LOGIT_PIECE.div_ceil(vocabulary), parts, &|(logits, classes, weights, loss)| {
+        gradients(isa, logits.0, classes.0, weights.0, smoothing, loss.0)
+    });
+}
+
+/// Panics unless there are as many rows everywhere and every class is one; the number of classes V.
+#[track_caller]
+fn check(logits: &[f32], classes: &[u32], lines: &[usize]) -> usize {
+    let rows = classes.len();
+    assert!(
+        if rows == 0 { logits.is_empty() } else { !logits.is_empty() && logits.len().is_multiple_of(rows) }
+            && lines.iter().all(|&len| len == rows),
+        "cross-entropy: {} logits for {rows} rows, lines of {lines:?}",
+        logits.len()
+    );
+    let vocabulary = (logits.len() / rows.max(1)).max(1);
+    if let Some(class) = classes.iter().find(|&&class| class as usize >= vocabulary) {
+        panic!("cross-entropy: class {class} of {vocabulary}");
+    }
+    vocabulary
+}
+
+/// The loss of one row from its log-sum-exp, the logit of its class, and the sum of all its logits.
+#[inline(always)]
+fn loss_of(lse: f32, right: f32, mean: f32, smoothing: f32) -> f32 {
+    // As differences: lse and the logits may be large where the loss is small.
+    (1.0 - smoothing) * (lse - right) + smoothing * (lse - mean)
+}
+
+multiversion! {
+    fn losses(logits: &[f32], classes: &[u32], smoothing: f32, loss: &mut [f32]) {
+        let vocabulary = logits.len() / classes.len().max(1);
+        for ((z, &class), loss) in logits.chunks_exact(vocabulary.max(1)).zip(classes).zip(loss) {
+            let max = lanes::max(z);
+            let sum = lanes::sum([z], |[z]| exp::<FMA>(z - max));
+            let mean = lanes::sum([z], |[z]| z) / vocabulary as f32;
+            *loss = loss_of(max + sum.ln(), z[class as usize], mean, smoothing);
+        }
+    }
+}
+
+multiversion! {
+    fn gradients(logits: &mut [f32], classes: &[u32], weights: &[f32], smoothing: f32, loss: &mut [f32]) {
+        let vocabulary = logits.len() / classes.len().max(1);
+        let rows = logits.chunks_exact_mut(vocabulary.max(1));
+        for (((z, &class), &weight), loss) in rows.zip(classes).zip(weights).zip(loss) {
+            let (class, max) = (class as usize, lanes::max(z));
+            let (right, mean) = (z[class], lanes::sum([z], |[z]| z) / vocabulary as f32);
+            z.iter_mut().for_each(|z| *z = exp::<FMA>(*z - max));
+            let sum = lanes::sum([z], |[e]| e);
+            *loss = loss_of(max + sum.ln(), right, mean, smoothing);
+            let (scale, everywhere) = (weight / sum, weight * smoothing / vocabulary as f32);
+            z.iter_mut().for_each(|z| *z = *z * scale - everywhere);
+            z[class] -= weight * (1.0 - smoothing);
+        }
+    }
+}
+
+/// The definitions, in f64.
+pub mod naive {
+    pub fn forward(logits: &[f32], classes: &[u32], smoothing: f32, loss: &mut [f32]) {
+        let weights = vec![1.0; classes.len()];
+        backward(&mut logits.to_vec(), classes, &weights, smoothing, loss);
+    }
+
+    pub fn backward(logits: &mut [f32], classes: &[u32], weights: &[f32], smoothing: f32, loss: &mut [f32]) {
+        let (vocabulary, smoothing) = (logits.len() / classes.len(), f64::from(smoothing));
+        for (i, row) in logits.chunks_exact_mut(vocabulary).enumerate() {
+            let z: Vec<f64> = row.iter().map(|&z| f64::from(z)).collect();
+            let max = z.iter().fold(f64::NEG_INFINITY, |max, &z| max.max(z));
+            let lse = max + z.iter().map(|z| (z - max).exp()).sum::<f64>().ln();
+            let target = |v: usize| {
+                let right = if v == classes[i] as usize { 1.0 - smoothing } else { 0.0 };
+                right + smoothing / vocabulary as f64
+            };
+            loss[i] = (0..vocabulary).map(|v| target(v) * (lse - z[v])).sum::<f64>() as f32;
+            for (v, out) in row.iter_mut().enumerate() {
+                *out = (f64::from(weights[i]) * ((z[v] - lse).exp() - target(v))) as f32;
+            }
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! The softmax of each row, in place, and its gradient.
+//!
+//! p = eˣ / Σ eˣ, and with ∂p/∂x = p∘(1 − p) on the diagonal and −p pᵀ elsewhere, dx = p∘(dp − Σ p∘dp).
+
+use crate::isa::{Isa, multiversion};
+use crate::parallel::{PIECE, Rows, RowsMut, for_pieces};
+
+/// Elements that one thread takes at a time: a quarter of a streaming piece, for each costs an exponential.
+const SOFTMAX_PIECE: usize = PIECE / 4;
+
+/// x ← softmax(x), row by row.
+///
+/// `x` (N, cols)
+#[track_caller]
+pub fn forward(x: &mut [f32], cols: usize) {
+    forward_on(Isa::best(), x, cols);
+}
+
+/// [`forward`] on a given instruction set.
+#[track_caller]
+pub fn forward_on(isa: Isa, x: &mut [f32], cols: usize) {
+    let rows = rows(x, x, cols);
+    for_pieces(rows, SOFTMAX_PIECE.div_ceil(cols), RowsMut(x, cols), &|x| normalise(isa, x.0, cols));
+}
+
+/// dp ← p∘(dp − Σ p∘dp), row by row.
+///
+/// `p`, `dp` (N, cols)
+#[track_caller]
+pub fn backward(p: &[f32], dp: &mut [f32], cols: usize) {
+    backward_on(Isa::best(), p, dp, cols);
+}
+
+/// [`backward`] on a given instruction set.
+#[track_caller]
+pub fn backward_on(isa: Isa, p: &[f32], dp: &mut [f32], cols: usize) {
+    let rows = rows(p, dp, cols);
+    for_pieces(rows, SOFTMAX_PIECE.div_ceil(cols), (Rows(p, cols), RowsMut(dp, cols)), &|(p, dp)| {
+        gradient(isa, p.0, dp.0, cols)
+    });
+}
+
+#[track_caller]
+fn rows(a: &[f32], b: &[f32], cols: usize) -> usize {
+    assert!(
+        cols > 0 && a.len().is_multiple_of(cols) && a.len() == b.len(),
+        "softmax: {} and {} elements in rows of {cols}",
+        a.len(),
+        b.len()
+    );
+    a.len() / cols
+}
+
+multiversion! {
+    fn normalise(x: &mut [f32], cols: usize) {
+        for x in x.chunks_exact_mut(cols) {
+            let max = x.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            let mut sum = 0.0;
+            for x in &mut *x {
+                *x = (*x - max).exp();
+                sum += *x;
+            }
+            x.iter_mut().for_each(|p| *p /= sum);
+        }
+    }
+}
+
+multiversion! {
+    fn gradient(p: &[f32], dp: &mut [f32], cols: usize) {
+        for (p, dp) in p.chunks_exact(cols).zip(dp.chunks_exact_mut(cols)) {
+            let along: f32 = dp.iter().zip(p).map(|(dp, p)| dp * p).sum();
+            dp.iter_mut().zip(p).for_each(|(dp, p)| *dp = p * (*dp - along));
+        }
+    }
+}
+
+/// The definitions, in f64.
+pub mod naive {
+    pub fn forward(x: &mut [f32], cols: usize) {
+        for x in x.chunks_exact_mut(cols) {
+            let max = x.iter().fold(f32::NEG_INFINITY, |max, &x| max.max(x));
+            let exp: Vec<f64> = x.iter().map(|&x| (f64::from(x) - f64::from(max)).exp()).collect();
+            let sum: f64 = exp.iter().sum();
+            x.iter_mut().zip(exp).for_each(|(x, e)| *x = (e / sum) as f32);
+        }
+    }
+
+    pub fn backward(p: &[f32], dp: &mut [f32], cols: usize) {
+        for (p, dp) in p.chunks_exact(cols).zip(dp.chunks_exact_mut(cols)) {
+            let along: f64 = p.iter().zip(&*dp).map(|(&p, &dp)| f64::from(p) * f64::from(dp)).sum();
+            dp.iter_mut().zip(p).for_each(|(dp, &p)| *dp = (f64::from(p) * (f64::from(*dp) - along)) as f32);
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! Scores of rows against columns, tile by tile: what every contrastive loss is made of.
+//!
+//! Rows X (N,d) are compared with columns Y (M,d). The scores S = scale·X·Yᵀ, (N,M), are never stored: a loss makes one
+//! tile after another, folds each into what it keeps of a row or a column, and makes them again for the gradient. Since
+//!
+//! ```text
+//! dX = scale·dS·Y        dY = scale·dSᵀ·X        ∂loss/∂ln scale = Σ dS∘S = Σᵢ ⟨Xᵢ, dXᵢ⟩
+//! ```
+//!
+//! all that a loss has to say is what dS is on a tile. A softmax needs the log-sum-exp of the whole row for that, hence
+//! a pass before. A loss whose dS depends on the one entry alone, such as a sigmoid's, needs none.
+//!
+//! Rows or columns may be a part of a batch, such as one machine's own against everyone's. What a row gets depends on
+//! where the columns are cut, and not on the rows beside it. So a part has the bits of the whole.
+
+use crate::layers::{floats, mat, mat_mut, rows};
+use kernels::{Epilogue, Mat, MatMut, gemm::gemm, info_nce};
+use ndarray::{ArrayView2, ArrayViewMut2};
+use std::ops::Range;
+
+/// Rows and columns of a tile: 4 MB, large enough for the matrix product to be at full speed, small beside X and Y.
+const TILE_ROWS: usize = 256;
+const TILE_COLS: usize = 4096;
+
+/// The floats of the largest tile of N rows and M columns.
+pub(super) fn tile_len(rows: usize, cols: usize) -> usize {
+    TILE_ROWS.min(rows) * TILE_COLS.min(cols)
+}
+
+/// Calls `f` with the rows and columns of every tile, one row of tiles after the other.
+pub(super) fn for_each_tile(rows: Range<usize>, cols: Range<usize>, mut f: impl FnMut(Range<usize>, Range<usize>)) {
+    for row in rows.clone().step_by(TILE_ROWS) {
+        for col in cols.clone().step_by(TILE_COLS) {
+            f(row..rows.end.min(row + TILE_ROWS), col..cols.end.min(col + TILE_COLS));
+        }
+    }
+}
+
+/// S = scale·X·Yᵀ
+///
+/// `rows` X (N,d), `cols` Y (M,d)
+#[derive(Clone, Copy, Debug)]
+pub struct Scores<'a> {
+    pub rows: ArrayView2<'a, f32>,
+    pub cols: ArrayView2<'a, f32>,
+    pub scale: f32,
+}
+
+impl Scores<'_> {
+    /// The number of rows N and of columns M.
+    pub(super) fn dim(&self) -> (usize, usize) {
+        (self.rows.nrows(), self.cols.nrows())
+    }
+
+    /// The scores of rows `i` and columns `j`, written into `buffer`.
+    pub(super) fn tile<'t>(&self, i: &Range<usize>, j: &Range<usize>, buffer: &'t mut [f32]) -> &'t mut [f32] {
+        let tile = &mut buffer[..i.len() * j.len()];
+        let (x, y) = (mat(rows(self.rows, i)), mat(rows(self.cols, j)));
+        gemm(self.scale, x, y.t(), 0.0, MatMut::new(tile, i.len(), j.len()), Epilogue::None);
+        tile
+    }
+
+    /// lse ← the log-sum-exp of each row of S.
+    ///
+    /// `lse`, `sum` (N); `buffer` holds a tile, `sum` is scratch too
+    pub(super) fn row_lse(&self, lse: &mut [f32], sum: &mut [f32], buffer: &mut [f32]) {
+        let (n, m) = self.dim();
+        let mut running = LogSumExp::start(0..n, lse, sum);
+        for_each_tile(0..n, 0..m, |i, j| running.fold_rows(self.tile(&i, &j, buffer), &i));
+        running.finish();
+    }
+}
+
+/// out ← factor·dS·x for the first tile that adds to these rows of `out`, out += factor·dS·x for the others.
+pub(super) fn multiply(factor: f32, ds: Mat, x: ArrayView2<f32>, first: bool, out: ArrayViewMut2<f32>) {
+    gemm(factor, ds, mat(x), if first { 0.0 } else { 1.0 }, mat_mut(out), Epilogue::None);
+}
+
+/// The log-sum-exps of some rows, or columns, while their tiles come in: Σ exp(S) = sum·exp(max).
+pub(super) struct LogSumExp<'a> {
+    of: Range<usize>,
+    /// The maxima, until the end.
+    lse: &'a mut [f32],
+    sum: &'a mut [f32],
+}
+
+impl<'a> LogSumExp<'a> {
+    /// Of the rows or columns `of` nothing is known yet; `lse` and `sum` have places for all.
+    pub fn start(of: Range<usize>, lse: &'a mut [f32], sum: &'a mut [f32]) -> Self {
+        lse[of.clone()].fill(f32::NEG_INFINITY);
+        sum[of.clone()].fill(0.0);
+        LogSumExp { of, lse, sum }
+    }
+
+    /// Adds a tile to its rows `i`.
+    pub fn fold_rows(&mut self, tile: &[f32], i: &Range<usize>) {
+        info_nce::fold_rows(tile, tile.len() / i.len(), &mut self.lse[i.clone()], &mut self.sum[i.clone()]);
+    }
+
+    /// Adds a tile to its columns `j`.
+    pub fn fold_cols(&mut self, tile: &[f32], j: &Range<usize>) {
+        info_nce::fold_cols(tile, j.len(), &mut self.lse[j.clone()], &mut self.sum[j.clone()]);
+    }
+
+    /// lse = max + ln sum
+    pub fn finish(self) {
+        let LogSumExp { of, lse, sum } = self;
+        lse[of.clone()].iter_mut().zip(&sum[of]).for_each(|(lse, sum)| *lse += sum.ln());
+    }
+}
+
+/// Σ a∘b in f64, in order. Of rows and their gradients this is ∂loss/∂ln scale.
+pub(super) fn dot(a: ArrayView2<f32>, b: ArrayView2<f32>) -> f64 {
+    floats(a).iter().zip(floats(b)).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
+}

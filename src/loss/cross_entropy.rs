@@ -1,0 +1,207 @@
+//! Softmax cross-entropy over a vocabulary, streaming: what a language model is trained for.
+//!
+//! Rows h (N,d) and an output matrix W (V,d) with bias b (V) give the logits z = h Wᵀ + b. A row with a label y should
+//! say that class; with smoothing ε the target is (1−ε)·\[v = y\] + ε/V (Szegedy et al. 2016, section 7):
+//!
+//! ```text
+//! loss of a row = lse(z) − (1−ε) z_y − ε mean(z)
+//! loss          = Σ weight · loss of the row
+//! ```
+//!
+//! Weights of 1/(number of labels) make it a mean. A row without a label, or with weight 0, costs nothing: the products
+//! take only the others.
+//!
+//! # Derivation
+//! With p = softmax(z), dz = weight·(p − target). Then, as for any linear layer,
+//!
+//! ```text
+//! dh = dz W        dW += dzᵀ h        db += Σ dz
+//! ```
+//!
+//! W may be a table of embeddings too: its gradient adds to what is there.
+//!
+//! # Memory
+//! The logits of some hundred rows at a time, 32 MB, whatever N and V are. As the weights are known beforehand, the
+//! backward pass gives the loss as well and needs no forward pass before it: three products in all, where a second look
+//! at the logits would take a fourth.
+
+use crate::layers::linear::Linear;
+use crate::layers::{floats_mut, mat};
+use crate::tree::{Dim, tree};
+use kernels::{Epilogue, Mat, MatMut, cross_entropy, embedding, gemm::gemm, reduce};
+use ndarray::{ArrayView2, ArrayViewMut2};
+use std::ops::Range;
+
+/// Logits in memory at most: 32 MB, hundreds of rows of a usual vocabulary, so that the products are at full speed.
+const MAX_LOGITS: usize = 8 << 20;
+
+tree! {
+    /// Of a block of rows: `logits` (rows,V), `h`, `dh` (rows,d).
+    Scratch { logits, h, dh }
+}
+
+impl Scratch<Dim> {
+    /// For N rows of `width` over a vocabulary of V.
+    pub fn dims(n: usize, width: usize, vocabulary: usize) -> Self {
+        Self::of_blocks(n.min((MAX_LOGITS / vocabulary.max(1)).max(1)), width, vocabulary)
+    }
+
+    /// For blocks of so many rows.
+    pub fn of_blocks(rows: usize, width: usize, vocabulary: usize) -> Self {
+        Scratch { logits: Dim(rows, vocabulary), h: Dim(rows, width), dh: Dim(rows, width) }
+    }
+}
+
+/// The rows that have a class to say, and how much each counts.
+#[derive(Clone, Debug, Default)]
+pub struct Labels {
+    rows: Vec<u32>,
+    classes: Vec<u32>,
+    weights: Vec<f32>,
+}
+
+impl Labels {
+    /// A class and a weight for each row, or none. Buffers are reused.
+    pub fn fill(&mut self, labels: impl IntoIterator<Item = Option<(u32, f32)>>) {
+        self.rows.clear();
+        self.classes.clear();
+        self.weights.clear();
+        for (row, label) in labels.into_iter().enumerate() {
+            if let Some((class, weight)) = label.filter(|&(_, weight)| weight != 0.0) {
+                self.rows.push(row as u32);
+                self.classes.push(class);
+                self.weights.push(weight);
+            }
+        }
+    }
+
+    /// A class for each row, or none; the loss is the mean over those that have one. Buffers are reused.
+    pub fn fill_mean(&mut self, labels: impl IntoIterator<Item = Option<u32>>) {
+        self.fill(labels.into_iter().map(|class| class.map(|class| (class, 1.0))));
+        let weight = 1.0 / self.len() as f32;
+        self.weights.fill(weight);
+    }
+
+    /// The number of rows with a label.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The rows with a label, ascending.
+    pub fn rows(&self) -> &[u32] {
+        &self.rows
+    }
+}
+
+/// Σ weight · loss of the row; `losses` are the rows' own, without weights.
+///
+/// `p` W (V,d), b (V); `h` (N,d), `losses` one for each label
+#[track_caller]
+pub fn forward(
+    p: &Linear<&[f32]>,
+    h: ArrayView2<f32>,
+    labels: &Labels,
+    smoothing: f32,
+    losses: &mut [f32],
+    scratch: &mut Scratch<ArrayViewMut2<f32>>,
+) -> f32 {
+    let mut buffers = Buffers::new(p, h, labels, losses, scratch);
+    for block in blocks(labels.len(), buffers.rows) {
+        let (logits, _, _) = buffers.logits(p, h, &labels.rows[block.clone()]);
+        cross_entropy::forward(logits, &labels.classes[block.clone()], smoothing, &mut losses[block]);
+    }
+    weighted_sum(&labels.weights, losses)
+}
+
+/// dh = dz W, dW += dzᵀ h, db += Σ dz; returns the loss and writes `losses` as [`forward`] does, which need not go
+/// before.
+///
+/// `p` W (V,d), b (V); `h`, `dh` (N,d), `losses` one for each label
+#[track_caller]
+pub fn backward(
+    p: &Linear<&[f32]>,
+    h: ArrayView2<f32>,
+    labels: &Labels,
+    smoothing: f32,
+    losses: &mut [f32],
+    mut dh: ArrayViewMut2<f32>,
+    g: &mut Linear<&mut [f32]>,
+    scratch: &mut Scratch<ArrayViewMut2<f32>>,
+) -> f32 {
+    assert_eq!(dh.dim(), h.dim(), "rows and their gradients");
+    let mut buffers = Buffers::new(p, h, labels, losses, scratch);
+    let (width, vocabulary) = (h.ncols(), p.bias.len());
+    dh.fill(0.0);
+    for block in blocks(labels.len(), buffers.rows) {
+        let (rows, classes) = (&labels.rows[block.clone()], &labels.classes[block.clone()]);
+        let (dz, x, dx) = buffers.logits(p, h, rows);
+        // in the forward pass: loss = Σ weight · cross-entropy(z)
+        cross_entropy::backward(dz, classes, &labels.weights[block.clone()], smoothing, &mut losses[block]);
+        // in the forward pass: z = h Wᵀ + b
+        reduce::add_column_sums(dz, g.bias);
+        let dz = Mat::new(dz, rows.len(), vocabulary);
+        gemm(1.0, dz, Mat::new(p.weight, vocabulary, width), 0.0, MatMut::new(dx, rows.len(), width), Epilogue::None);
+        let dweight = MatMut::new(g.weight, vocabulary, width);
+        gemm(1.0, dz.t(), Mat::new(x, rows.len(), width), 1.0, dweight, Epilogue::None);
+        // in the forward pass: the rows with a label were taken out of h
+        embedding::scatter_add(dx, rows, width, floats_mut(dh.view_mut()));
+    }
+    weighted_sum(&labels.weights, losses)
+}
+
+/// The scratch of one call.
+struct Buffers<'a> {
+    /// Rows of a block.
+    rows: usize,
+    logits: &'a mut [f32],
+    h: &'a mut [f32],
+    dh: &'a mut [f32],
+}
+
+impl<'a> Buffers<'a> {
+    /// Panics unless all sizes fit.
+    #[track_caller]
+    fn new(
+        p: &Linear<&[f32]>,
+        h: ArrayView2<f32>,
+        labels: &Labels,
+        losses: &[f32],
+        scratch: &'a mut Scratch<ArrayViewMut2<f32>>,
+    ) -> Self {
+        let (vocabulary, width, rows) = (p.bias.len(), h.ncols(), scratch.logits.nrows());
+        assert_eq!(p.weight.len(), vocabulary * width, "weights of {vocabulary} classes, rows of {width}");
+        assert_eq!(losses.len(), labels.len(), "losses and labels");
+        assert!(labels.rows.last().is_none_or(|&last| (last as usize) < h.nrows()), "labels for {} rows", h.nrows());
+        assert!(rows > 0 || labels.is_empty(), "scratch for no rows");
+        assert_eq!((scratch.logits.ncols(), scratch.h.dim()), (vocabulary, (rows, width)), "sizes of the scratch");
+        let Scratch { logits, h, dh } = scratch;
+        let [logits, h, dh] = [logits, h, dh].map(|buffer| floats_mut(buffer.view_mut()));
+        Buffers { rows, logits, h, dh }
+    }
+
+    /// The logits of these rows, the rows themselves, and room for their gradients.
+    fn logits(&mut self, p: &Linear<&[f32]>, h: ArrayView2<f32>, rows: &[u32]) -> (&mut [f32], &mut [f32], &mut [f32]) {
+        let (n, width, vocabulary) = (rows.len(), h.ncols(), p.bias.len());
+        let [x, dx] = [&mut *self.h, &mut *self.dh].map(|rows| &mut rows[..n * width]);
+        embedding::gather(mat(h).data, rows, width, x);
+        let z = &mut self.logits[..n * vocabulary];
+        let weight = Mat::new(p.weight, vocabulary, width);
+        let out = MatMut::new(&mut *z, n, vocabulary);
+        gemm(1.0, Mat::new(x, n, width), weight.t(), 0.0, out, Epilogue::Bias(p.bias));
+        (z, x, dx)
+    }
+}
+
+/// 0..n in blocks of `rows`.
+fn blocks(n: usize, rows: usize) -> impl Iterator<Item = Range<usize>> {
+    (0..n).step_by(rows.max(1)).map(move |start| start..n.min(start + rows))
+}
+
+/// In f64, in the order of the labels.
+fn weighted_sum(weights: &[f32], losses: &[f32]) -> f32 {
+    weights.iter().zip(losses).map(|(&weight, &loss)| f64::from(weight) * f64::from(loss)).sum::<f64>() as f32
+}
