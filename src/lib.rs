@@ -33,6 +33,7 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "app")]
 pub mod app;
 pub mod batches;
 pub mod checkpoint;

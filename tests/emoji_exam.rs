@@ -2,7 +2,7 @@
 
 use clipwright::datasets::emoji::{Concept, Cut, Emoji, Side, Tile};
 use clipwright::embed::batched::Embed;
-use clipwright::eval::exam::emoji::{Depth, EmojiExam};
+use clipwright::eval::exam::{Depth, EmojiExam};
 use clipwright::pictures::Picture;
 use ndarray::{Array1, Array2};
 use std::cell::RefCell;

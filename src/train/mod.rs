@@ -10,6 +10,7 @@
 
 pub mod data;
 pub mod log;
+#[cfg(feature = "app")]
 pub mod run_folder;
 pub mod step;
 pub mod watch;

@@ -1,8 +1,11 @@
 //! What can be chosen on the command line. Names follow OpenCLIP where it has one.
 
-use crate::datasets::emoji::Language;
+use crate::datasets::emoji::{Cut, Language, Vendor};
+use crate::datasets::{OwnPairs, PairFormat, PairLayout};
+use crate::error::{BadLimit, InputError};
 use crate::models::clip::Config;
 use crate::optim::adamw::Hyper;
+use crate::train::data::TrainingData;
 use clap::{Args, Parser, ValueEnum};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -28,7 +31,10 @@ pub struct Cli {
 }
 
 /// More threads than this a system may not give.
-const WORKERS: u32 = 1024;
+const MAX_WORKERS: u32 = 1024;
+
+/// The vendor and the tenth of the concepts that recipes are chosen on.
+const VALIDATION: Cut = Cut::Validation { vendor: Vendor::Noto, seed: 0 };
 
 /// Everything that determines a run; kept in its folder, so that a resumed run is the same run.
 #[derive(Clone, Debug, PartialEq, Args, Serialize, Deserialize)]
@@ -87,7 +93,7 @@ pub struct Options {
     #[arg(long, help_heading = "Run")]
     pub name: Option<String>,
     /// Threads that prepare pictures, beside those that compute
-    #[arg(long, default_value_t = 1, value_parser = up_to(WORKERS), help_heading = "Run")]
+    #[arg(long, default_value_t = 1, value_parser = up_to(MAX_WORKERS), help_heading = "Run")]
     pub workers: usize,
     /// Steps between two lines of progress
     #[arg(long, value_name = "STEPS", default_value_t = 10, value_parser = positive(), help_heading = "Run")]
@@ -157,6 +163,40 @@ pub enum DatasetType {
     Webdataset,
 }
 
+impl DataOptions {
+    /// Opens the data that was chosen.
+    ///
+    /// # Errors
+    /// If it cannot be read, or has no usable pair or too many bad ones.
+    pub fn open(&self) -> Result<TrainingData, InputError> {
+        let Some(train) = &self.train_data else {
+            let cut = if self.validation_cut { VALIDATION } else { Cut::Whole };
+            return Ok(TrainingData::emoji(cut, self.languages.clone()));
+        };
+        let (layout, limit) = (self.storage.layout(), BadLimit { share: self.bad_share, ..BadLimit::default() });
+        let open = |path| OwnPairs::open(path, &layout, limit);
+        let val = self.val_data.as_deref().map(open).transpose()?;
+        TrainingData::own(open(train)?, val, limit)
+    }
+}
+
+impl Storage {
+    /// The same without names of flags.
+    pub fn layout(&self) -> PairLayout {
+        PairLayout {
+            format: match self.dataset_type {
+                DatasetType::Auto => None,
+                DatasetType::Csv => Some(PairFormat::Csv),
+                DatasetType::Jsonl => Some(PairFormat::Jsonl),
+                DatasetType::Webdataset => Some(PairFormat::WebDataset),
+            },
+            picture_column: self.csv_img_key.clone(),
+            caption_column: self.csv_caption_key.clone(),
+            separator: self.csv_separator.map(|separator| separator as u8),
+        }
+    }
+}
+
 impl Options {
     /// Pairs of one step.
     pub fn pairs_per_step(&self) -> usize {
@@ -169,7 +209,7 @@ impl Options {
             ("batch_size", self.batch_size, u32::MAX),
             ("accum_freq", self.accum_freq, u32::MAX),
             ("epochs", self.epochs, u32::MAX),
-            ("workers", self.workers, WORKERS),
+            ("workers", self.workers, MAX_WORKERS),
             ("log_every_n_steps", self.log_every_n_steps, u32::MAX),
             ("save_frequency", self.save_frequency, u32::MAX),
         ];

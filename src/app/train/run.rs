@@ -7,7 +7,7 @@ use crate::batches::{Batch, Loader, LoaderConfig};
 use crate::checkpoint::{self, CheckpointError, ConfigFile};
 use crate::embed::batched::Embedder;
 use crate::error::InputError;
-use crate::eval::exam::emoji::{self as exam, Depth};
+use crate::eval::exam::{Depth, Exam};
 use crate::eval::report::Report;
 use crate::loss::info_nce::Loss;
 use crate::models::clip::config::{Config, ConfigError, VOCAB_SIZE};
@@ -17,7 +17,7 @@ use crate::optim::schedule::Schedule;
 use crate::params;
 use crate::pictures::Library;
 use crate::text::Tokenizer;
-use crate::train::data::{Data, Exam};
+use crate::train::data::{self, TrainingData};
 use crate::train::log::{Evaluation, Line, Log, Metrics, ReadError, Step};
 use crate::train::run_folder::RunFolder;
 use crate::train::step::{Pairs, Trainer, Update};
@@ -84,7 +84,7 @@ struct Run {
     folder: RunFolder,
     config: ConfigFile,
     tokenizer: Arc<Tokenizer>,
-    data: Data,
+    data: TrainingData,
     trainer: Trainer,
     loader: Loader,
     schedule: Schedule,
@@ -100,7 +100,7 @@ impl Run {
             Some(folder) => folder.model()?,
             None => model(&options)?,
         };
-        let data = Data::open(&options.data)?;
+        let data = options.data.open()?;
         let hyper = options.hyper(&model.config);
         let mut trainer = Trainer::new(model, hyper);
         trainer.max_norm = options.grad_clip_norm;
@@ -227,8 +227,8 @@ impl Run {
 
     fn evaluate(&mut self, step: u64, exam: &Exam, progress: &Progress) -> Result<(), TrainError> {
         let (report, _) = exam.report(&self.embedder())?;
-        report.rows.iter().for_each(|row| progress.say(&exam::brief(row)));
-        if let Some(collapse) = exam.collapse(&self.embedder()).filter(|_| step > self.schedule.warmup) {
+        report.rows.iter().for_each(|row| progress.say(&row.brief()));
+        if let Some(collapse) = data::collapse(exam, &self.embedder()).filter(|_| step > self.schedule.warmup) {
             progress.say(&format!("warning: {collapse}"));
         }
         self.log.append(&Line::Evaluation(Evaluation { step, eval: report }))?;
