@@ -1,6 +1,7 @@
 //! `cargo run --release --bin train`
 
 use clap::Parser;
+use clipwright::app::hint::explain;
 use clipwright::app::train::{Cli, Outcome, run};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -28,7 +29,7 @@ fn main() -> ExitCode {
             ExitCode::from(INTERRUPTED)
         }
         Err(error) => {
-            eprintln!("error: {error}");
+            eprintln!("{}", explain(&error));
             ExitCode::FAILURE
         }
     }

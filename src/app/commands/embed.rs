@@ -62,7 +62,7 @@ impl Embed {
         let Some((path, format)) = self.output.as_deref().zip(format) else {
             let mut out = stdout().lock();
             let tally = source.for_each(context, |row| write_line(&mut out, &row)).map_err(CliError::Output)?;
-            out.flush()?;
+            out.flush().map_err(CliError::Output)?;
             return tally.verdict(self.skip_unreadable);
         };
         let tally = source.write(context, path, format)?;
@@ -169,7 +169,8 @@ impl Source {
             flat.extend_from_slice(row.embedding);
             names.push(row.name());
             Ok(())
-        })?;
+        });
+        let tally = tally.expect("memory takes everything");
         if names.is_empty() {
             return Ok(tally);
         }

@@ -11,8 +11,7 @@ use std::path::{Path, PathBuf};
 /// Every message names the file or the argument.
 #[derive(Debug, thiserror::Error)]
 pub enum CliError {
-    #[error("no model: {} has no run of the trainer. Say --model PATH, or make one: cargo run --release --bin train",
-            runs.display())]
+    #[error("no model: {} has no run of the trainer", runs.display())]
     NoModel { runs: PathBuf },
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
@@ -43,7 +42,7 @@ pub enum CliError {
     #[error(transparent)]
     Written(io::Error),
     #[error("standard output: {0}")]
-    Output(#[from] io::Error),
+    Output(io::Error),
     /// The command line asks for something that does not exist together.
     #[error("{0}")]
     Usage(String),

@@ -1,6 +1,7 @@
 //! Results on standard output, for people or for programs.
 
 use super::CliError;
+use super::arrays::write_line;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use std::fmt::Display;
@@ -22,14 +23,11 @@ impl Output {
     /// # Errors
     /// If standard output takes no more.
     pub fn show(self, result: &(impl Serialize + Display)) -> Result<(), CliError> {
-        let mut out = stdout().lock();
-        if self.json {
-            serde_json::to_writer(&mut out, result).map_err(std::io::Error::from)?;
-            writeln!(out)?;
-        } else {
-            writeln!(out, "{result}")?;
-        }
-        Ok(out.flush()?)
+        let write = |out: &mut dyn Write| {
+            if self.json { write_line(out, result) } else { writeln!(out, "{result}") }?;
+            out.flush()
+        };
+        write(&mut stdout().lock()).map_err(CliError::Output)
     }
 
     /// A bar over `total` steps on standard error, if that is a terminal.

@@ -38,11 +38,11 @@ pub enum TrainError {
     Input(#[from] InputError),
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
-    #[error("--model: {0}")]
+    #[error(transparent)]
     Model(#[from] ConfigError),
-    #[error("--model: a vocabulary of {0} is too small for CLIP's tokenizer, which has {VOCAB_SIZE} tokens")]
+    #[error("a vocabulary of {0} is too small for CLIP's tokenizer, which has {VOCAB_SIZE} tokens")]
     Vocabulary(usize),
-    #[error("{}: is there already; choose another --name, or go on with --resume {0}", path.display())]
+    #[error("{}: is there already", path.display())]
     RunExists { path: PathBuf },
     #[error("{}: no run to resume", logs.display())]
     NoRun { logs: PathBuf },
