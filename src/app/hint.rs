@@ -37,7 +37,9 @@ impl Hint for CliError {
 impl Hint for TrainError {
     fn hint(&self) -> Option<&'static str> {
         match self {
-            TrainError::Model(_) | TrainError::Vocabulary(_) => Some("--model takes a preset or an open_clip_config.json"),
+            TrainError::Model(_) | TrainError::Vocabulary(_) => {
+                Some("--model takes a preset or an open_clip_config.json")
+            }
             TrainError::RunExists { .. } => Some("choose another --name, or go on with --resume"),
             TrainError::Input(InputError::TooManyBad { .. }) => Some("--bad-share SHARE allows more"),
             TrainError::Input(InputError::TooFew { .. }) => Some("choose a smaller --batch-size"),

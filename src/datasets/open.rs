@@ -183,7 +183,8 @@ impl Questions {
         if names.len() != classes.len() {
             return Err(OpenError::Names { names: names.len(), classes: classes.len() });
         }
-        let open = |path: &Path| ImageFolder::open(path, &classes, &names).map(|data| Arc::new(data) as Arc<dyn Dataset>);
+        let open =
+            |path: &Path| ImageFolder::open(path, &classes, &names).map(|data| Arc::new(data) as Arc<dyn Dataset>);
         Ok(Questions { test: open(&test)?, train: train.as_deref().map(open).transpose()?, names: Some(names) })
     }
 

@@ -66,9 +66,10 @@ enum Who {
 impl Row {
     /// The model's scores in one line, for a log.
     pub fn brief(&self) -> String {
-        let zero_shot = self.zero_shot.map_or(String::new(), |ZeroShot { score: TopK { top1, top5 }, classes, .. }| {
-            format!("zero-shot {:.1} / {:.1} % of {classes}  ", 100.0 * top1, 100.0 * top5)
-        });
+        let zero_shot =
+            self.zero_shot.map_or(String::new(), |ZeroShot { score: TopK { top1, top5 }, classes, .. }| {
+                format!("zero-shot {:.1} / {:.1} % of {classes}  ", 100.0 * top1, 100.0 * top5)
+            });
         let percent = |r: Recall| format!("{:.1} {:.1} {:.1}", 100.0 * r.at1, 100.0 * r.at5, 100.0 * r.at10);
         let Retrieval { image_to_text, text_to_image } = self.retrieval;
         let (concepts, pictures) = (&self.concepts, &self.pictures);

@@ -31,7 +31,6 @@ pub use entry::Entry;
 pub use error::IndexError;
 pub use manifest::Manifest;
 pub use model::ModelId;
-pub(crate) use scan::lossy;
 pub use scan::{Found, Scan, Skipped};
 pub use search::{Hit, Index};
 pub use store::Store;

@@ -21,7 +21,8 @@ impl TokenizerFile {
     pub fn open(path: &Path) -> Result<Self, InputError> {
         let invalid = |reason: String| InputError::Tokenizer { path: path.into(), reason };
         let bytes = std::fs::read(path).map_err(InputError::io(path))?;
-        let mut pipeline = caught(|| Tokenizer::from_bytes(&bytes)).map_err(invalid)?;
+        // Not `from_bytes`, which is generic: all of the reader would be compiled once more, here.
+        let mut pipeline: Tokenizer = caught(|| std::str::from_utf8(&bytes)?.parse()).map_err(invalid)?;
         // A caption has as many rows as tokens, and is cut below.
         pipeline.with_padding(None);
         pipeline.with_truncation(None).map_err(|e| invalid(e.to_string()))?;

@@ -73,11 +73,11 @@ impl TrainingData {
 
     /// What the model is asked: where the user has no other pairs, some of those it is trained on.
     pub fn exam(&self, depth: Depth) -> Exam {
-        match self {
+        match (self, depth) {
             #[cfg(feature = "emoji")]
-            TrainingData::Emoji { emoji, cut, .. } => Exam::Emoji(EmojiExam::new(Arc::clone(emoji), *cut, depth)),
-            TrainingData::Own { val: Some(val), .. } => Exam::Pairs(exam(val, "validation pairs")),
-            TrainingData::Own { train, .. } => Exam::Pairs(exam(train, "training pairs")),
+            (TrainingData::Emoji { emoji, cut, .. }, _) => Exam::Emoji(EmojiExam::new(Arc::clone(emoji), *cut, depth)),
+            (TrainingData::Own { val: Some(val), .. }, _) => Exam::Pairs(exam(val, "validation pairs")),
+            (TrainingData::Own { train, .. }, _) => Exam::Pairs(exam(train, "training pairs")),
         }
     }
 }

@@ -3,9 +3,10 @@
 use super::CliError;
 use super::arrays::write_line;
 use indicatif::{ProgressBar, ProgressStyle};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use std::fmt::Display;
 use std::io::{Write, stdout};
+use std::path::Path;
 
 /// How results are written.
 #[derive(Clone, Copy, Debug)]
@@ -35,4 +36,9 @@ impl Output {
         let style = ProgressStyle::with_template("{msg} {bar:40} {pos}/{len}").expect("a valid template");
         ProgressBar::new(total as u64).with_style(style).with_message(what)
     }
+}
+
+/// Serializes a path as text for people, also where it is not UTF-8.
+pub fn lossy<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&path.to_string_lossy())
 }

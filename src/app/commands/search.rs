@@ -1,5 +1,6 @@
 //! `clipwright search`: the pictures of an index that are nearest to a text or to another picture.
 
+use super::output::lossy;
 use super::page::{self, Row};
 use super::texts::warn_truncated;
 use super::{CliError, Context, positive};
@@ -8,7 +9,7 @@ use crate::app::plot::save;
 use crate::checkpoint::Checkpoint;
 use crate::embed::{ImageEncoder, TextEncoder};
 use crate::eval::templates::PLACE;
-use crate::index::{Index, ModelId, lossy};
+use crate::index::{Index, ModelId};
 use crate::pictures::Picture;
 use crate::pictures::folder::read;
 use clap::{ArgGroup, Args};
