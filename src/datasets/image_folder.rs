@@ -6,7 +6,7 @@
 //! ```
 
 use crate::datasets::dataset::{Dataset, Example};
-use crate::error::{BadExample, InputError};
+use crate::datasets::error::{BadExample, DatasetError};
 use crate::pictures::folder::{folders_in, pictures_in, read};
 use crate::random::Rng;
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ pub struct ImageFolder {
 ///
 /// # Errors
 /// If the folder cannot be read.
-pub fn parts(folder: &Path) -> Result<(PathBuf, Option<PathBuf>), InputError> {
+pub fn parts(folder: &Path) -> Result<(PathBuf, Option<PathBuf>), DatasetError> {
     let inside = folders_in(folder)?;
     let named = |name: &str| inside.iter().find(|path| path.file_name().is_some_and(|own| own == name)).cloned();
     // A class may be called "test"; what holds folders of its own is none.
@@ -38,14 +38,14 @@ pub fn parts(folder: &Path) -> Result<(PathBuf, Option<PathBuf>), InputError> {
 ///
 /// # Errors
 /// If a folder cannot be read, or there is no class.
-pub fn class_folders(folders: &[&Path]) -> Result<Vec<String>, InputError> {
+pub fn class_folders(folders: &[&Path]) -> Result<Vec<String>, DatasetError> {
     let mut names = Vec::new();
     for folder in folders {
         names.extend(folders_in(folder)?.iter().map(|path| name(path)));
     }
     names.sort();
     names.dedup();
-    if names.is_empty() { Err(InputError::NoClasses { path: folders[0].to_owned() }) } else { Ok(names) }
+    if names.is_empty() { Err(DatasetError::NoClasses { path: folders[0].to_owned() }) } else { Ok(names) }
 }
 
 impl ImageFolder {
@@ -57,7 +57,7 @@ impl ImageFolder {
     /// # Panics
     /// If the lengths differ.
     #[track_caller]
-    pub fn open(folder: &Path, classes: &[String], names: &[String]) -> Result<Self, InputError> {
+    pub fn open(folder: &Path, classes: &[String], names: &[String]) -> Result<Self, DatasetError> {
         assert_eq!(classes.len(), names.len(), "{} folders, {} names", classes.len(), names.len());
         let mut own = Self { pictures: Vec::new(), classes: Vec::new(), names: names.to_vec() };
         for path in folders_in(folder)? {
@@ -66,7 +66,7 @@ impl ImageFolder {
             own.classes.extend(std::iter::repeat_n(class as u64, pictures.len()));
             own.pictures.extend(pictures);
         }
-        if own.pictures.is_empty() { Err(InputError::NoClasses { path: folder.to_owned() }) } else { Ok(own) }
+        if own.pictures.is_empty() { Err(DatasetError::NoClasses { path: folder.to_owned() }) } else { Ok(own) }
     }
 }
 

@@ -5,7 +5,7 @@
 //! each epoch shuffles the shards and lets their examples pass through a buffer that is drawn from at random.
 
 use crate::datasets::dataset::{Dataset, Example};
-use crate::error::{BadExample, BadLimit, BadReport, InputError};
+use crate::datasets::error::{BadExample, BadLimit, BadReport, DatasetError};
 use crate::pictures::decode::{self, decode};
 use crate::random::{Rng, key};
 use crate::text::clean::clean;
@@ -62,7 +62,7 @@ impl Shards {
     ///
     /// # Errors
     /// If a shard cannot be opened, or there is no usable example or too many bad ones.
-    pub fn open(paths: &[impl AsRef<Path> + Sync], buffer: usize, limit: BadLimit) -> Result<Self, InputError> {
+    pub fn open(paths: &[impl AsRef<Path> + Sync], buffer: usize, limit: BadLimit) -> Result<Self, DatasetError> {
         let shards: Vec<Shard> = paths.par_iter().map(|path| index(path.as_ref())).collect::<Result<_, _>>()?;
         let mut bad = BadReport::default();
         shards.iter().for_each(|shard| bad.merge(&shard.bad));
@@ -74,7 +74,7 @@ impl Shards {
         }));
         if starts.last() == Some(&0) {
             let place = paths.first().map_or(String::new(), |path| path.as_ref().display().to_string());
-            return Err(InputError::Empty { place, report: bad });
+            return Err(DatasetError::Empty { place, report: bad });
         }
         let mut concepts = Vec::new();
         for (i, shard) in (0u64..).zip(&shards) {
@@ -159,13 +159,13 @@ fn caption(file: &mut File, caption: Caption) -> Result<String, String> {
 }
 
 /// Reads a shard's headers. A shard that breaks off is used as far as it goes.
-fn index(path: &Path) -> Result<Shard, InputError> {
-    let file = File::open(path).map_err(InputError::io(path))?;
-    let size = file.metadata().map_err(InputError::io(path))?.len();
+fn index(path: &Path) -> Result<Shard, DatasetError> {
+    let file = File::open(path).map_err(DatasetError::io(path))?;
+    let size = file.metadata().map_err(DatasetError::io(path))?.len();
     let mut shard = Shard { path: path.to_owned(), members: Vec::new(), bad: BadReport::default() };
     let mut group = Group::default();
     let mut archive = tar::Archive::new(io::BufReader::new(file));
-    for entry in archive.entries_with_seek().map_err(InputError::io(path))? {
+    for entry in archive.entries_with_seek().map_err(DatasetError::io(path))? {
         let entry = match entry {
             Ok(entry) => entry,
             Err(error) => {

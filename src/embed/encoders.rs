@@ -4,13 +4,12 @@
 
 use crate::checkpoint::{Checkpoint, CheckpointError, Overrides};
 use crate::embed::batched::{self, Embed};
-use crate::error::InputError;
 use crate::models::clip::model::Inference;
 use crate::models::clip::text::{self, Captions, Text};
 use crate::models::clip::visual::{self, Visual};
 use crate::params::{Params, Spec};
 use crate::pictures::{Picture, Preprocess};
-use crate::text::Tokenizer;
+use crate::text::{Tokenizer, TokenizerError};
 use ndarray::{Array1, Array2, ArrayView2};
 use std::path::{Path, PathBuf};
 
@@ -20,7 +19,7 @@ pub enum LoadError {
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
     #[error(transparent)]
-    Tokenizer(#[from] InputError),
+    Tokenizer(#[from] TokenizerError),
     #[error("{}: the model knows {known} tokens and {} has {vocabulary}; put the model's tokenizer.json beside it",
             path.display(), name(tokenizer))]
     Vocabulary { path: PathBuf, known: usize, tokenizer: Option<PathBuf>, vocabulary: usize },

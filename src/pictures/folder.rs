@@ -1,6 +1,6 @@
 //! Folders of picture files.
 
-use crate::error::InputError;
+use crate::pictures::error::PictureError;
 use crate::pictures::decode;
 use crate::pictures::picture::{Channels, Picture};
 use std::fs;
@@ -12,8 +12,8 @@ const EXTENSIONS: [&str; 9] = ["png", "jpg", "jpeg", "jpe", "webp", "gif", "bmp"
 /// All pictures in a folder and the folders below, by name. Links to folders are not followed.
 ///
 /// # Errors
-/// [`InputError::Io`] if a folder cannot be read.
-pub fn pictures_in(folder: &Path) -> Result<Vec<PathBuf>, InputError> {
+/// [`PictureError::Io`] if a folder cannot be read.
+pub fn pictures_in(folder: &Path) -> Result<Vec<PathBuf>, PictureError> {
     let mut found = Vec::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {
@@ -33,8 +33,8 @@ pub fn pictures_in(folder: &Path) -> Result<Vec<PathBuf>, InputError> {
 /// The folders in a folder, by name; hidden ones are left out.
 ///
 /// # Errors
-/// [`InputError::Io`] if the folder cannot be read.
-pub fn folders_in(folder: &Path) -> Result<Vec<PathBuf>, InputError> {
+/// [`PictureError::Io`] if the folder cannot be read.
+pub fn folders_in(folder: &Path) -> Result<Vec<PathBuf>, PictureError> {
     let hidden = |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
     let mut folders = entries(folder)?;
     folders.retain(|path| path.is_dir() && !hidden(path));
@@ -45,8 +45,8 @@ pub fn folders_in(folder: &Path) -> Result<Vec<PathBuf>, InputError> {
 /// Reads a picture. After an error `picture` is a black pixel, which any model can be shown.
 ///
 /// # Errors
-/// [`InputError::Io`] and [`InputError::Picture`], with the file's name.
-pub fn read(path: &Path, picture: &mut Picture) -> Result<(), InputError> {
+/// [`PictureError`], with the file's name.
+pub fn read(path: &Path, picture: &mut Picture) -> Result<(), PictureError> {
     let error;
     (*picture, error) = match decode::open(path) {
         Ok(picture) => (picture, Ok(())),
@@ -55,9 +55,9 @@ pub fn read(path: &Path, picture: &mut Picture) -> Result<(), InputError> {
     error
 }
 
-fn entries(folder: &Path) -> Result<Vec<PathBuf>, InputError> {
-    let entries = fs::read_dir(folder).map_err(InputError::io(folder))?;
-    entries.map(|entry| entry.map(|entry| entry.path()).map_err(InputError::io(folder))).collect()
+fn entries(folder: &Path) -> Result<Vec<PathBuf>, PictureError> {
+    let entries = fs::read_dir(folder).map_err(PictureError::io(folder))?;
+    entries.map(|entry| entry.map(|entry| entry.path()).map_err(PictureError::io(folder))).collect()
 }
 
 /// Whether a file is called as pictures are.

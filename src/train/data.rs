@@ -6,7 +6,7 @@ use crate::datasets::braces::expand;
 use crate::datasets::emoji::{Cut, Emoji, EmojiTraining, Language, Side, Vendor};
 use crate::datasets::{CsvLayout, Dataset, Shards, Table};
 use crate::embed::batched::{Embed, Embedder};
-use crate::error::{BadLimit, BadReport, InputError};
+use crate::datasets::error::{BadLimit, BadReport, DatasetError};
 use crate::eval::exam::emoji::{Depth, EmojiExam};
 use crate::eval::exam::pairs::PairsExam;
 use crate::eval::report::Report;
@@ -46,7 +46,7 @@ pub enum Exam {
 }
 
 impl Data {
-    pub fn open(options: &DataOptions) -> Result<Data, InputError> {
+    pub fn open(options: &DataOptions) -> Result<Data, DatasetError> {
         let limit = BadLimit { share: options.bad_share, ..BadLimit::default() };
         let Some(train) = &options.train_data else {
             let cut = if options.validation_cut { VALIDATION } else { Cut::Whole };
@@ -97,7 +97,7 @@ impl Data {
 impl Own {
     /// # Errors
     /// If the data cannot be read, or has no usable pair or too many bad ones.
-    pub fn open(path: &str, storage: &Storage, limit: BadLimit) -> Result<Own, InputError> {
+    pub fn open(path: &str, storage: &Storage, limit: BadLimit) -> Result<Own, DatasetError> {
         let file = Path::new(path);
         let (pairs, bad): (Arc<dyn Dataset>, _) = match kind(file, storage.dataset_type) {
             DatasetType::Jsonl => {
@@ -182,7 +182,7 @@ impl Exam {
     ///
     /// # Errors
     /// If that is all of them.
-    pub fn report(&self, embedder: &Embedder) -> Result<(Report, BadReport), InputError> {
+    pub fn report(&self, embedder: &Embedder) -> Result<(Report, BadReport), DatasetError> {
         match self {
             Exam::Emoji(exam) => Ok((exam.report(embedder), BadReport::default())),
             Exam::Pairs(exam) => exam.report(embedder),

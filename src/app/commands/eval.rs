@@ -8,7 +8,7 @@ use crate::app::train::options::Storage;
 use crate::datasets::Dataset;
 use crate::datasets::emoji::{Cut, Emoji};
 use crate::embed::batched::Embed;
-use crate::error::BadLimit;
+use crate::datasets::error::BadLimit;
 use crate::eval::exam::emoji::{Depth, EmojiExam};
 use crate::eval::linear_probe::{Examples, FITS, LinearProbe};
 use crate::eval::report::{self, Row, ZeroShot};

@@ -8,7 +8,7 @@ use crate::datasets::idx::{FASHION, IdxPictures, Part};
 use crate::datasets::image_folder::{ImageFolder, class_folders, parts};
 use crate::datasets::{Dataset, Example};
 use crate::embed::batched::Embed;
-use crate::error::{BadExample, BadLimit, BadReport};
+use crate::datasets::error::{BadExample, BadLimit, BadReport};
 use crate::pictures::{Channels, Picture};
 use crate::random::{Rng, key, rng};
 use crate::train::data::Own;

@@ -2,7 +2,7 @@
 
 use crate::datasets::{Dataset, Example};
 use crate::embed::batched::Embed;
-use crate::error::{BadReport, InputError};
+use crate::datasets::error::{BadReport, DatasetError};
 use crate::eval::report::{Report, Row};
 use crate::eval::retrieval::{self, Pairs, identify};
 use crate::pictures::Picture;
@@ -35,21 +35,21 @@ impl PairsExam {
 
     /// # Errors
     /// If not one of the pairs can be read.
-    pub fn check(&self) -> Result<(), InputError> {
+    pub fn check(&self) -> Result<(), DatasetError> {
         let mut bad = BadReport::default();
         let some = self.asked.chunks(BATCH).any(|places| !self.read(places, &mut bad).is_empty());
         if some { Ok(()) } else { Err(self.empty(bad)) }
     }
 
-    fn empty(&self, report: BadReport) -> InputError {
-        InputError::Empty { place: self.name.into(), report }
+    fn empty(&self, report: BadReport) -> DatasetError {
+        DatasetError::Empty { place: self.name.into(), report }
     }
 
     /// The table, one row, and the pairs that could not be read for it.
     ///
     /// # Errors
     /// If that is all of them.
-    pub fn report(&self, embedder: &impl Embed) -> Result<(Report, BadReport), InputError> {
+    pub fn report(&self, embedder: &impl Embed) -> Result<(Report, BadReport), DatasetError> {
         let mut bad = BadReport::default();
         let (mut images, mut texts, mut captions, mut pictures) = (vec![], vec![], vec![], vec![]);
         for places in self.asked.chunks(BATCH) {
