@@ -128,7 +128,11 @@ fn too_many_bad_examples_stop_the_run() {
     for is_bad in [|i| i % 4 == 0, |_| true] {
         let mut loader = loader(Faulty::new(is_bad, false), config(10, 2, 0));
         let error = (0..100).find_map(|_| loader.next().err()).expect("a quarter is more than a tenth");
-        assert!(matches!(&error, LoaderError::Dataset(DatasetError::TooManyBad { .. })) && error.to_string().contains("picture"), "{error}");
+        assert!(
+            matches!(&error, LoaderError::Dataset(DatasetError::TooManyBad { .. }))
+                && error.to_string().contains("picture"),
+            "{error}"
+        );
         assert!(loader.next().is_err());
     }
 }

@@ -5,10 +5,10 @@
 //! one bad file changes one place of one batch and nothing after it.
 
 use crate::batches::augment::Augment;
+use crate::batches::error::LoaderError;
 use crate::batches::queue::Queue;
 use crate::batches::sampler::Sampler;
 use crate::datasets::dataset::{Dataset, Example};
-use crate::batches::error::LoaderError;
 use crate::datasets::error::{BadExample, BadLimit, BadReport};
 use crate::pictures::preprocess::{Preprocess, Scratch};
 use crate::random::{Rng, key, rng};
@@ -92,7 +92,11 @@ impl Loader {
     ///
     /// # Errors
     /// [`LoaderError::TooFew`] if the dataset does not fill one batch.
-    pub fn new(dataset: Arc<dyn Dataset>, tokenizer: Arc<Tokenizer>, config: LoaderConfig) -> Result<Self, LoaderError> {
+    pub fn new(
+        dataset: Arc<dyn Dataset>,
+        tokenizer: Arc<Tokenizer>,
+        config: LoaderConfig,
+    ) -> Result<Self, LoaderError> {
         let workers = config.workers.max(1);
         let kitchen = Arc::new(Kitchen {
             sampler: Sampler::new(dataset.concepts().len(), config.batch_size, config.seed)?,

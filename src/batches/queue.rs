@@ -1,7 +1,7 @@
 //! A bounded queue in which many workers make numbered batches and one trainer takes them in order.
 
-use crate::batches::loader::Batch;
 use crate::batches::error::LoaderError;
+use crate::batches::loader::Batch;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard};
 

@@ -1,7 +1,7 @@
 //! Which examples make up step k: a pure function of (seed, step).
 
-use crate::datasets::dataset::Dataset;
 use crate::batches::error::LoaderError;
+use crate::datasets::dataset::Dataset;
 use crate::random::{Rng, rng};
 use rand::seq::SliceRandom;
 use std::collections::HashMap;

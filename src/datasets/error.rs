@@ -53,6 +53,12 @@ impl BadExample {
     }
 }
 
+impl From<PictureError> for BadExample {
+    fn from(error: PictureError) -> Self {
+        Self::new(error.path().display(), error.reason())
+    }
+}
+
 /// How many of the examples seen were bad, and the first of them by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BadReport {

@@ -3,6 +3,11 @@
 //! Only the headers are read at the start; after that every example is known by its place in its shard. That makes the
 //! length exact, the order a matter of arithmetic, and skipping ahead free, while reading stays near the shards' order:
 //! each epoch shuffles the shards and lets their examples pass through a buffer that is drawn from at random.
+//!
+//! A picture keeps its opacity and its palette until it is prepared for the model, as from a file of its own. OpenCLIP's
+//! loader decodes shards as `pilrgb`, which drops the opacity before the picture is resized, while its transform for
+//! files resizes with it and drops it then. One of the two has to give way if one picture is to have one embedding, and
+//! the files' way is the one in which models are used.
 
 use crate::datasets::dataset::{Dataset, Example};
 use crate::datasets::error::{BadExample, BadLimit, BadReport, DatasetError};
@@ -125,7 +130,7 @@ impl Dataset for Shards {
         let mut file = File::open(&shard.path).map_err(|error| bad(error.to_string()))?;
         example.caption = caption(&mut file, member.caption).map_err(bad)?;
         let bytes = bytes(&mut file, member.picture, decode::FILE).map_err(|error| bad(error.to_string()))?;
-        example.picture = decode(&bytes).map_err(|error| bad(error.to_string()))?.into_rgb();
+        example.picture = decode(&bytes).map_err(|error| bad(error.to_string()))?;
         example.may_flip = false;
         Ok(())
     }

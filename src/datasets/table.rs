@@ -110,9 +110,8 @@ impl Dataset for Table {
 
     fn read(&self, index: usize, _: &mut Rng, example: &mut Example) -> Result<(), BadExample> {
         let row = &self.rows[index];
-        let picture =
+        example.picture =
             decode::open(&row.picture).map_err(|error| BadExample::new(place(&self.path, row.line), error))?;
-        example.picture = picture.into_rgb();
         example.caption.clone_from(&row.caption);
         example.may_flip = false;
         Ok(())

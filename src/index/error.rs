@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 /// Every message names the file.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum IndexError {
     #[error("{}: {source}", path.display())]
     Io { path: PathBuf, source: io::Error },

@@ -20,6 +20,13 @@ impl PictureError {
         move |source| Self::Io { path: path.to_owned(), source }
     }
 
+    /// The file.
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::Io { path, .. } | Self::Format { path, .. } => path,
+        }
+    }
+
     /// The message without the name of the file.
     pub fn reason(&self) -> String {
         match self {

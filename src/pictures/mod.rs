@@ -17,5 +17,5 @@ pub mod preprocess;
 pub mod resize;
 
 pub use error::PictureError;
-pub use picture::{Channels, Picture};
+pub use picture::{Channels, Digest, Picture};
 pub use preprocess::{Interpolation, Library, Preprocess, ResizeMode, Scratch};

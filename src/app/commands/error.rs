@@ -1,8 +1,8 @@
 //! What can end a command.
 
 use crate::checkpoint::CheckpointError;
-use crate::embed::LoadError;
 use crate::datasets::DatasetError;
+use crate::embed::LoadError;
 use crate::index::IndexError;
 use crate::models::clip::config::ConfigError;
 use crate::pictures::PictureError;

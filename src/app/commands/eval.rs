@@ -7,15 +7,14 @@ use crate::Clip;
 use crate::app::train::options::Storage;
 use crate::datasets::Dataset;
 use crate::datasets::emoji::{Cut, Emoji};
-use crate::embed::batched::Embed;
-use crate::datasets::error::BadLimit;
+use crate::datasets::{BadLimit, BadReport};
+use crate::embed::{Batch, Embed, Pictures, source};
 use crate::eval::exam::emoji::{Depth, EmojiExam};
 use crate::eval::linear_probe::{Examples, FITS, LinearProbe};
 use crate::eval::report::{self, Row, ZeroShot};
 use crate::eval::retrieval::{self, Pairs, first_of_each, identify};
 use crate::eval::templates::{PLACE, embed_classes};
 use crate::eval::zero_shot::TopK;
-use crate::pictures::Picture;
 use crate::text::clean;
 use clap::Args;
 use indicatif::ProgressBar;
@@ -234,11 +233,16 @@ struct Watched<'a> {
 }
 
 impl Embed for Watched<'_> {
-    fn pictures(&self, n: usize, paint: impl Fn(usize, &mut Picture) + Sync) -> Array2<f32> {
-        self.clip.pictures(n, |i, picture| {
-            paint(i, picture);
-            self.bar.inc(1);
-        })
+    fn embed_dim(&self) -> usize {
+        self.clip.image.embed_dim()
+    }
+
+    fn stream<S: Pictures, E>(
+        &self,
+        source: &S,
+        each: impl FnMut(Batch<S::Note>) -> Result<(), E>,
+    ) -> Result<BadReport, E> {
+        self.clip.stream(&source::Watched { source, done: || self.bar.inc(1) }, each)
     }
 
     fn captions<S: AsRef<str>>(&self, texts: &[S]) -> Array2<f32> {

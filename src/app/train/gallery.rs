@@ -3,7 +3,7 @@
 use crate::app::plot::{curves, matrix, save, sheet};
 use crate::app::train::TrainError;
 use crate::datasets::emoji::Side;
-use crate::embed::batched::{Embed, Embedder};
+use crate::embed::{Embed, Embedder};
 use crate::eval::exam::emoji::EmojiExam;
 use crate::pictures::Picture;
 use crate::train::data::Exam;

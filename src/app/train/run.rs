@@ -6,7 +6,7 @@ use super::progress::{Progress, clock};
 use crate::batches::{Batch, Loader, LoaderConfig, LoaderError};
 use crate::checkpoint::{self, CheckpointError, ConfigFile};
 use crate::datasets::DatasetError;
-use crate::embed::batched::Embedder;
+use crate::embed::Embedder;
 use crate::eval::exam::emoji::{self as exam, Depth};
 use crate::eval::report::Report;
 use crate::loss::info_nce::Loss;
@@ -262,7 +262,7 @@ impl Run {
     }
 
     fn embedder(&self) -> Embedder<'_> {
-        Embedder { model: &self.trainer.model, preprocess: &self.config.preprocess_cfg, tokenizer: &self.tokenizer }
+        Embedder::new(&self.trainer.model, &self.config.preprocess_cfg, &self.tokenizer)
     }
 
     fn save(&self) -> Result<(), TrainError> {

@@ -1,7 +1,7 @@
 //! How good the model is: the embedded emoji as an exam.
 
 use crate::datasets::emoji::{Concept, Cut, Emoji, Side, TILE, Tile, Vendor};
-use crate::embed::batched::Embed;
+use crate::embed::Embed;
 use crate::eval::baseline::{self, Labelled};
 use crate::eval::report::{Report, Row, ZeroShot};
 use crate::eval::retrieval::{self, Pairs, first_of_each, identify};

@@ -1,8 +1,8 @@
 //! How good the model is on pairs of one's own: each caption should find its picture, and each picture its caption.
 
-use crate::datasets::{Dataset, Example};
-use crate::embed::batched::Embed;
 use crate::datasets::error::{BadReport, DatasetError};
+use crate::datasets::{Dataset, Example};
+use crate::embed::Embed;
 use crate::eval::report::{Report, Row};
 use crate::eval::retrieval::{self, Pairs, identify};
 use crate::pictures::Picture;
