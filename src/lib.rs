@@ -39,7 +39,6 @@ pub mod batches;
 pub mod checkpoint;
 pub mod datasets;
 pub mod embed;
-pub mod error;
 pub mod eval;
 pub mod files;
 pub mod index;

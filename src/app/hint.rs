@@ -2,9 +2,10 @@
 
 use super::commands::CliError;
 use super::train::TrainError;
+use crate::batches::LoaderError;
 use crate::checkpoint::CheckpointError;
+use crate::datasets::DatasetError;
 use crate::embed::LoadError;
-use crate::error::InputError;
 use crate::index::IndexError;
 use std::fmt::Display;
 
@@ -41,8 +42,8 @@ impl Hint for TrainError {
                 Some("--model takes a preset or an open_clip_config.json")
             }
             TrainError::RunExists { .. } => Some("choose another --name, or go on with --resume"),
-            TrainError::Input(InputError::TooManyBad { .. }) => Some("--bad-share SHARE allows more"),
-            TrainError::Input(InputError::TooFew { .. }) => Some("choose a smaller --batch-size"),
+            TrainError::Data(DatasetError::TooManyBad { .. }) => Some("--bad-share SHARE allows more"),
+            TrainError::Loader(LoaderError::TooFew { .. }) => Some("choose a smaller --batch-size"),
             _ => None,
         }
     }

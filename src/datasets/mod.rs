@@ -3,6 +3,7 @@
 //! | file | what it knows |
 //! |---|---|
 //! | [`dataset`] | what every dataset can do |
+//! | [`error`] | what can go wrong with it |
 //! | [`open`] | how a user's path is stored, and its dataset |
 //! | `emoji` | the embedded training and evaluation pictures (feature `emoji`) |
 //! | [`image_folder`], [`idx`] | pictures with classes: folders, MNIST's format |
@@ -12,6 +13,7 @@ pub mod braces;
 pub mod dataset;
 #[cfg(feature = "emoji")]
 pub mod emoji;
+pub mod error;
 pub mod idx;
 pub mod image_folder;
 pub mod open;
@@ -19,6 +21,7 @@ pub mod shards;
 pub mod table;
 
 pub use dataset::{Dataset, Example};
+pub use error::{BadExample, BadLimit, BadReport, DatasetError};
 pub use open::{OpenError, OwnPairs, PairFormat, PairLayout, Questions};
 pub use shards::Shards;
 pub use table::{CsvLayout, Table};

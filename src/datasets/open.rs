@@ -1,10 +1,10 @@
 //! Data of the user's, opened by its path: pairs of pictures and captions, or pictures sorted into classes.
 
 use crate::datasets::braces::expand;
+use crate::datasets::error::{BadLimit, BadReport, DatasetError};
 use crate::datasets::idx::{FASHION, IdxPictures, Part};
 use crate::datasets::image_folder::{ImageFolder, class_folders, parts};
 use crate::datasets::{CsvLayout, Dataset, Shards, Table};
-use crate::error::{BadLimit, BadReport, InputError};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -80,7 +80,7 @@ impl OwnPairs {
     ///
     /// # Errors
     /// If the data cannot be read, or has no usable pair or too many bad ones.
-    pub fn open(path: &str, layout: &PairLayout, limit: BadLimit) -> Result<Self, InputError> {
+    pub fn open(path: &str, layout: &PairLayout, limit: BadLimit) -> Result<Self, DatasetError> {
         let file = Path::new(path);
         let (dataset, bad): (Arc<dyn Dataset>, _) = match layout.format.unwrap_or_else(|| PairFormat::of(file)) {
             PairFormat::Jsonl => {
@@ -130,7 +130,7 @@ fn metadata(path: &Path) -> PathBuf {
 #[non_exhaustive]
 pub enum OpenError {
     #[error(transparent)]
-    Input(#[from] InputError),
+    Data(#[from] DatasetError),
     #[error("{data} has captions, and they name its classes")]
     Captioned { data: String },
     #[error("{names} names for {classes} classes")]
@@ -188,7 +188,7 @@ impl Questions {
         Ok(Questions { test: open(&test)?, train: train.as_deref().map(open).transpose()?, names: Some(names) })
     }
 
-    fn idx(folder: &Path, train: Option<&Path>, names: Option<Vec<String>>) -> Result<Self, InputError> {
+    fn idx(folder: &Path, train: Option<&Path>, names: Option<Vec<String>>) -> Result<Self, DatasetError> {
         let names = names.unwrap_or_else(|| FASHION.map(String::from).to_vec());
         let open =
             |folder, part| IdxPictures::open(folder, part, &names).map(|data| Arc::new(data) as Arc<dyn Dataset>);

@@ -21,7 +21,6 @@ mod entry;
 mod error;
 mod manifest;
 mod model;
-mod prepare;
 mod scan;
 mod search;
 mod store;

@@ -3,9 +3,8 @@
 use crate::batches::Augment;
 #[cfg(feature = "emoji")]
 use crate::datasets::emoji::{Cut, Emoji, EmojiTraining, Language};
-use crate::datasets::{Dataset, OwnPairs};
-use crate::embed::batched::Embed;
-use crate::error::{BadLimit, InputError};
+use crate::datasets::{BadLimit, Dataset, DatasetError, OwnPairs};
+use crate::embed::Embed;
 #[cfg(feature = "emoji")]
 use crate::eval::exam::EmojiExam;
 use crate::eval::exam::{Depth, Exam, PairsExam};
@@ -37,7 +36,7 @@ impl TrainingData {
     ///
     /// # Errors
     /// If not one of the pairs of `val` can be read, which shows now and not when the first epoch is over.
-    pub fn own(train: OwnPairs, val: Option<OwnPairs>, limit: BadLimit) -> Result<Self, InputError> {
+    pub fn own(train: OwnPairs, val: Option<OwnPairs>, limit: BadLimit) -> Result<Self, DatasetError> {
         val.as_ref().map_or(Ok(()), |val| exam(val, "validation pairs").check())?;
         Ok(TrainingData::Own { train, val, limit })
     }

@@ -1,10 +1,11 @@
 //! What can end a command.
 
 use crate::checkpoint::CheckpointError;
+use crate::datasets::DatasetError;
 use crate::embed::LoadError;
-use crate::error::InputError;
 use crate::index::IndexError;
 use crate::models::clip::config::ConfigError;
+use crate::pictures::PictureError;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -18,7 +19,9 @@ pub enum CliError {
     #[error(transparent)]
     Load(#[from] LoadError),
     #[error(transparent)]
-    Input(#[from] InputError),
+    Data(#[from] DatasetError),
+    #[error(transparent)]
+    Picture(#[from] PictureError),
     #[error(transparent)]
     Preset(#[from] ConfigError),
     #[error(transparent)]

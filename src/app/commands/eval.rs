@@ -5,16 +5,14 @@ use super::{CliError, Context, positive};
 use crate::Clip;
 use crate::app::train::options::Storage;
 use crate::datasets::emoji::{self, Cut, Emoji};
-use crate::datasets::{Dataset, OpenError, Questions};
-use crate::embed::batched::Embed;
-use crate::error::BadLimit;
+use crate::datasets::{BadLimit, BadReport, Dataset, OpenError, Questions};
+use crate::embed::{Batch, Embed, Pictures, source};
 use crate::eval::exam::{Depth, EmojiExam, PairsExam, Seen};
 use crate::eval::linear_probe::{Examples, FITS, LinearProbe};
 use crate::eval::report::Report;
 use crate::eval::retrieval::{first_of_each, identify};
 use crate::eval::templates::{PLACE, embed_classes};
 use crate::eval::zero_shot::TopK;
-use crate::pictures::Picture;
 use crate::text::clean;
 use clap::Args;
 use indicatif::ProgressBar;
@@ -119,7 +117,7 @@ impl Eval {
         let (train, layout) = (self.train_data.as_deref(), self.storage.layout());
         let opened = Questions::open(data, train, names.transpose()?, &layout, BadLimit::default());
         opened.map_err(|error| match (error, labels) {
-            (OpenError::Input(error), _) => error.into(),
+            (OpenError::Data(error), _) => error.into(),
             (OpenError::Names { names, classes }, Some(path)) => CliError::Names { path: path.into(), names, classes },
             (error, Some(path)) => CliError::Usage(format!("--labels-file {}: {error}", path.display())),
             (error, None) => CliError::Usage(error.to_string()),
@@ -146,7 +144,7 @@ impl Eval {
     ) -> Result<Seen, CliError> {
         let exam = PairsExam::new(Arc::clone(data), what, self.limit.unwrap_or(usize::MAX));
         let bar = context.output.progress(exam.questions(), what);
-        let seen = exam.look(clip, BadLimit::default(), || bar.inc(1))?;
+        let seen = exam.look(clip, Some(BadLimit::default()), || bar.inc(1))?;
         bar.finish_and_clear();
         if seen.bad.bad > 0 {
             eprintln!("warning: {what} that could not be read and do not count: {}", seen.bad);
@@ -229,11 +227,16 @@ struct Watched<'a> {
 }
 
 impl Embed for Watched<'_> {
-    fn pictures(&self, n: usize, paint: impl Fn(usize, &mut Picture) + Sync) -> Array2<f32> {
-        self.clip.pictures(n, |i, picture| {
-            paint(i, picture);
-            self.bar.inc(1);
-        })
+    fn embed_dim(&self) -> usize {
+        self.clip.image.embed_dim()
+    }
+
+    fn stream<S: Pictures, E>(
+        &self,
+        source: &S,
+        each: impl FnMut(Batch<S::Note>) -> Result<(), E>,
+    ) -> Result<BadReport, E> {
+        self.clip.stream(&source::Watched { source, done: || self.bar.inc(1) }, each)
     }
 
     fn captions<S: AsRef<str>>(&self, texts: &[S]) -> Array2<f32> {

@@ -4,7 +4,7 @@ use crate::app::plot::{curves, matrix, save, sheet};
 use crate::app::train::TrainError;
 use crate::datasets::Example;
 use crate::datasets::emoji::Side;
-use crate::embed::batched::{Embed, Embedder};
+use crate::embed::{Embed, Embedder};
 use crate::eval::exam::{EmojiExam, Exam};
 use crate::pictures::Picture;
 use crate::train::log::Metrics;

@@ -1,8 +1,7 @@
 //! What can be chosen on the command line. Names follow OpenCLIP where it has one.
 
 use crate::datasets::emoji::{Cut, Language, Vendor};
-use crate::datasets::{OwnPairs, PairFormat, PairLayout};
-use crate::error::{BadLimit, InputError};
+use crate::datasets::{BadLimit, DatasetError, OwnPairs, PairFormat, PairLayout};
 use crate::models::clip::Config;
 use crate::optim::adamw::Hyper;
 use crate::train::data::TrainingData;
@@ -168,7 +167,7 @@ impl DataOptions {
     ///
     /// # Errors
     /// If it cannot be read, or has no usable pair or too many bad ones.
-    pub fn open(&self) -> Result<TrainingData, InputError> {
+    pub fn open(&self) -> Result<TrainingData, DatasetError> {
         let Some(train) = &self.train_data else {
             let cut = if self.validation_cut { VALIDATION } else { Cut::Whole };
             return Ok(TrainingData::emoji(cut, self.languages.clone()));

@@ -3,10 +3,10 @@
 use super::gallery;
 use super::options::{Cli, Options};
 use super::progress::{Progress, clock};
-use crate::batches::{Batch, Loader, LoaderConfig};
+use crate::batches::{Batch, Loader, LoaderConfig, LoaderError};
 use crate::checkpoint::{self, CheckpointError, ConfigFile};
-use crate::embed::batched::Embedder;
-use crate::error::InputError;
+use crate::datasets::DatasetError;
+use crate::embed::Embedder;
 use crate::eval::exam::{Depth, Exam};
 use crate::eval::report::Report;
 use crate::loss::info_nce::Loss;
@@ -35,7 +35,9 @@ const SAVE_EVERY: Duration = Duration::from_secs(600);
 #[derive(Debug, thiserror::Error)]
 pub enum TrainError {
     #[error(transparent)]
-    Input(#[from] InputError),
+    Data(#[from] DatasetError),
+    #[error(transparent)]
+    Loader(#[from] LoaderError),
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
     #[error(transparent)]
@@ -260,7 +262,7 @@ impl Run {
     }
 
     fn embedder(&self) -> Embedder<'_> {
-        Embedder { model: &self.trainer.model, preprocess: &self.config.preprocess_cfg, tokenizer: &self.tokenizer }
+        Embedder::new(&self.trainer.model, &self.config.preprocess_cfg, &self.tokenizer)
     }
 
     fn save(&self) -> Result<(), TrainError> {

@@ -2,8 +2,8 @@
 
 use super::{Emoji, Tile, Vendor};
 use crate::datasets::dataset::{Dataset, Example};
+use crate::datasets::error::BadExample;
 use crate::datasets::open::Questions;
-use crate::error::BadExample;
 use crate::random::Rng;
 use std::sync::Arc;
 

@@ -1,9 +1,10 @@
 //! How good a model is on the embedded emoji: it names pictures of concepts and vendors, seen and held out.
 
-use super::sampling::{Depth, spread};
+use super::depth::Depth;
 use crate::datasets::Example;
 use crate::datasets::emoji::{Concept, Cut, Emoji, Side, TILE, Tile, Vendor};
-use crate::embed::batched::Embed;
+use crate::embed::Embed;
+use crate::embed::rows::evenly_spread;
 use crate::eval::baseline::{self, Labelled};
 use crate::eval::report::{Report, Row, ZeroShot};
 use crate::eval::retrieval::{self, GroundTruth, first_of_each, identify};
@@ -138,7 +139,7 @@ impl EmojiExam {
     pub fn sample(&self, concepts: Side, n: usize) -> Vec<Tile> {
         let tiles = self.emoji.exam(self.cut, concepts, Side::HeldOut);
         let tiles: Vec<Tile> = tiles.into_iter().filter(|&tile| !self.concept(tile).is_flag()).collect();
-        spread(tiles.len(), n).map(|i| tiles[i]).collect()
+        evenly_spread(tiles.len(), n).map(|i| tiles[i]).collect()
     }
 
     /// The pictures of a [`sample`](Self::sample), captioned by their concepts' names.

@@ -4,21 +4,20 @@
 //! |---|---|
 //! | `emoji` | the embedded emoji (feature `emoji`): names of pictures, seen and held out |
 //! | [`pairs`] | pairs of the user's: which caption belongs to which picture |
-//! | [`sampling`] | how many questions are asked |
+//! | [`depth`] | how much is asked |
 
+pub mod depth;
 #[cfg(feature = "emoji")]
 pub mod emoji;
 pub mod pairs;
-pub mod sampling;
 
+pub use depth::Depth;
 #[cfg(feature = "emoji")]
 pub use emoji::EmojiExam;
 pub use pairs::{PairsExam, Seen};
-pub use sampling::{Depth, spread};
 
-use crate::datasets::Example;
-use crate::embed::batched::Embed;
-use crate::error::{BadReport, InputError};
+use crate::datasets::{BadReport, DatasetError, Example};
+use crate::embed::Embed;
 use crate::eval::report::Report;
 
 /// What a run is judged on.
@@ -33,7 +32,7 @@ impl Exam {
     ///
     /// # Errors
     /// If that is all of them.
-    pub fn report(&self, model: &impl Embed) -> Result<(Report, BadReport), InputError> {
+    pub fn report(&self, model: &impl Embed) -> Result<(Report, BadReport), DatasetError> {
         match self {
             #[cfg(feature = "emoji")]
             Exam::Emoji(exam) => Ok((exam.report(model), BadReport::default())),

@@ -1,20 +1,17 @@
 //! How good a model is on pairs of the user's: each caption should find its picture, and each picture its caption.
 
-use super::sampling::spread;
-use crate::datasets::{Dataset, Example};
-use crate::embed::batched::Embed;
-use crate::error::{BadExample, BadLimit, BadReport, InputError};
+use crate::datasets::{BadLimit, BadReport, Dataset, DatasetError, Example};
+use crate::embed::rows::{concat_rows, evenly_spread};
+use crate::embed::source::{About, Examples, Watched};
+use crate::embed::{BATCH, Embed};
 use crate::eval::report::{Report, Row, ZeroShot};
 use crate::eval::retrieval::{self, GroundTruth, first_of_each, identify};
 use crate::eval::templates::{PLACE, embed_classes};
-use crate::pictures::{Channels, Picture};
-use crate::random::{key, rng};
-use ndarray::{Array2, ArrayView2, Axis, concatenate};
+use crate::pictures::Digest;
+use crate::random::rng;
+use ndarray::{Array2, ArrayView2};
 use rayon::prelude::*;
-use std::sync::{Arc, Mutex};
-
-/// Examples that go through the image tower at a time.
-const BATCH: usize = 128;
+use std::sync::Arc;
 
 /// Examples of a data set, asked in both directions.
 pub struct PairsExam {
@@ -31,7 +28,7 @@ impl PairsExam {
 
     /// Asks at most `most` of the examples, evenly spread.
     pub fn new(dataset: Arc<dyn Dataset>, name: &'static str, most: usize) -> Self {
-        let asked = spread(dataset.concepts().len(), most).collect();
+        let asked = evenly_spread(dataset.concepts().len(), most).collect();
         PairsExam { dataset, name, asked }
     }
 
@@ -44,22 +41,22 @@ impl PairsExam {
     ///
     /// # Errors
     /// If none is.
-    pub fn check(&self) -> Result<(), InputError> {
+    pub fn check(&self) -> Result<(), DatasetError> {
         let mut bad = BadReport::default();
         let some = self.asked.chunks(BATCH).any(|places| !self.read(places, &mut bad).is_empty());
         if some { Ok(()) } else { Err(self.empty(bad)) }
     }
 
-    fn empty(&self, report: BadReport) -> InputError {
-        InputError::Empty { place: self.name.into(), report }
+    fn empty(&self, report: BadReport) -> DatasetError {
+        DatasetError::Empty { place: self.name.into(), report }
     }
 
     /// The table, one row, and the pairs that could not be read for it.
     ///
     /// # Errors
     /// If that is all of them.
-    pub fn report(&self, model: &impl Embed) -> Result<(Report, BadReport), InputError> {
-        let seen = self.look(model, BadLimit { share: 1.0, after: u64::MAX }, || {})?;
+    pub fn report(&self, model: &impl Embed) -> Result<(Report, BadReport), DatasetError> {
+        let seen = self.look(model, None, || {})?;
         let (captions, truth) = seen.distinct_captions();
         let texts = embed_classes(model, &captions, &[PLACE], |_| {});
         Ok((Report { rows: vec![seen.row(self.name, texts.view(), &truth, false)] }, seen.bad))
@@ -81,42 +78,34 @@ impl PairsExam {
         outcomes.into_iter().flatten().collect()
     }
 
-    /// Embeds the pictures that are asked; one a thread is in memory at a time. `done` is called after each.
+    /// Embeds the pictures that are asked; `done` is called after each.
     ///
     /// # Errors
     /// If more examples cannot be read than `limit` allows, or none can.
-    pub fn look(&self, model: &impl Embed, limit: BadLimit, done: impl Fn() + Sync) -> Result<Seen, InputError> {
-        let mut seen = Seen::default();
-        let mut images = Vec::new();
-        for places in self.asked.chunks(BATCH) {
-            let outcomes: Mutex<Vec<_>> = Mutex::new(places.iter().map(|_| None).collect());
-            let rows = model.pictures(places.len(), |i, picture| {
-                let outcome = look_at(&*self.dataset, places[i], picture);
-                outcomes.lock().expect("no thread panics here")[i] = Some(outcome);
-                done();
-            });
-            let outcomes = outcomes.into_inner().expect("no thread panics here").into_iter().flatten();
-            let keys = places.iter().map(|&place| self.dataset.concepts()[place]);
-            images.push(rows.select(Axis(0), &seen.take(keys.zip(outcomes))));
-            limit.check(&seen.bad)?;
+    pub fn look(
+        &self,
+        model: &impl Embed,
+        limit: Option<BadLimit>,
+        done: impl Fn() + Sync,
+    ) -> Result<Seen, DatasetError> {
+        let examples = Examples { dataset: &*self.dataset, positions: &self.asked };
+        let (mut parts, mut read) = (Vec::new(), Vec::new());
+        let bad = model.stream(&Watched { source: &examples, done }, |batch| {
+            parts.push(batch.rows);
+            read.extend(batch.read);
+            limit.map_or(Ok(()), |limit| limit.check(batch.report))
+        })?;
+        limit.map_or(Ok(()), |limit| BadLimit { after: 0, ..limit }.check(&bad))?;
+        if read.is_empty() {
+            return Err(self.empty(bad));
         }
-        if limit.after < u64::MAX {
-            BadLimit { after: 0, ..limit }.check(&seen.bad)?;
-        }
-        if seen.captions.is_empty() {
-            return Err(self.empty(seen.bad));
-        }
-        let views: Vec<_> = images.iter().map(|part| part.view()).collect();
-        seen.images = concatenate(Axis(0), &views).expect("at least one example, rows of one width");
-        Ok(seen)
+        let keys = read.iter().map(|(i, _)| self.dataset.concepts()[self.asked[*i]]).collect();
+        let (captions, digests) = read.into_iter().map(|(_, About { caption, digest })| (caption, digest)).unzip();
+        Ok(Seen { images: concat_rows(&parts, model.embed_dim()), captions, keys, digests, bad })
     }
 }
 
-/// Tells pictures apart: width, height, and a hash of the samples.
-pub type Digest = (usize, usize, u64);
-
 /// The examples that could be read, in order.
-#[derive(Default)]
 pub struct Seen {
     /// Unit-length embeddings of the pictures, (N, e).
     pub images: Array2<f32>,
@@ -130,20 +119,6 @@ pub struct Seen {
 }
 
 impl Seen {
-    /// Takes what was read of a batch, with the dataset's keys; the places of the good ones.
-    fn take(&mut self, batch: impl Iterator<Item = (u64, Result<(String, Digest), BadExample>)>) -> Vec<usize> {
-        let mut good = Vec::new();
-        for (i, (key, outcome)) in batch.enumerate() {
-            self.bad.count(&outcome);
-            let Ok((caption, digest)) = outcome else { continue };
-            good.push(i);
-            self.captions.push(caption);
-            self.keys.push(key);
-            self.digests.push(digest);
-        }
-        good
-    }
-
     /// Every caption once, and for each picture the place of its own among them.
     pub fn distinct_captions(&self) -> (Vec<String>, Vec<usize>) {
         let own = identify(&self.captions);
@@ -168,17 +143,4 @@ impl Seen {
             retrieval_chance: retrieval::chance(&who),
         }
     }
-}
-
-/// Reads one example: its caption, and what tells its picture from others. After an error the picture is a black pixel,
-/// whose row nobody reads.
-fn look_at(dataset: &dyn Dataset, place: usize, picture: &mut Picture) -> Result<(String, Digest), BadExample> {
-    let mut example = Example { picture: std::mem::take(picture), ..Example::default() };
-    let read = dataset.read(place, &mut rng(&[place as u64]), &mut example);
-    *picture = example.picture;
-    if let Err(error) = read {
-        *picture = Picture::new(1, 1, Channels::Rgb);
-        return Err(error);
-    }
-    Ok((example.caption, (picture.width, picture.height, key(picture.samples.iter().copied()))))
 }
