@@ -121,7 +121,7 @@ fn a_run_leaves_a_model_numbers_and_pictures() {
     assert_eq!(metrics.steps.last().unwrap().step, STEPS);
     assert_eq!(metrics.evaluations.last().unwrap().step, STEPS);
     assert!(metrics.evaluations.len() > 2);
-    let loss = |i: usize| metrics.steps[i].loss;
+    let loss = |i: usize| metrics.steps[i].loss();
     assert!(loss(metrics.steps.len() - 1) < 0.8 * loss(0), "from {} to {}", loss(0), loss(metrics.steps.len() - 1));
     let (model, _) = clipwright::checkpoint::load_model(&run).unwrap();
     assert_eq!(model.config.embed_dim, 16);
@@ -173,7 +173,7 @@ fn a_resnet_is_trained_stopped_resumed_and_locked() {
     };
     succeeded(&training("whole", &[]).output().unwrap());
     let metrics = Metrics::read(bench.run_folder("whole").join("metrics.jsonl")).unwrap();
-    let (first, last) = (metrics.steps.first().unwrap().loss, metrics.steps.last().unwrap().loss);
+    let (first, last) = (metrics.steps.first().unwrap().loss(), metrics.steps.last().unwrap().loss());
     assert!(last < 0.8 * first, "from {first} to {last}");
 
     let mut child = started(training("killed", &[]), &bench.run_folder("killed"));

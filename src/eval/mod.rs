@@ -11,9 +11,11 @@
 //! | [`linear_probe`] | how far does a linear classifier on the image features get? |
 //! | [`lbfgs`] | where is a convex function smallest? |
 //! | [`baseline`] | how far do raw pixels and gradient histograms get? |
+//! | [`alike`] | does a model give one embedding to everything? |
 //! | [`report`] | all of it in one table |
 //! | [`exam`] | how good is a model on the embedded emoji, or on pairs of its user? |
 
+pub mod alike;
 pub mod baseline;
 pub mod exam;
 pub mod lbfgs;
