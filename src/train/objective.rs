@@ -27,7 +27,62 @@
 //! micro-batch goes forward twice, how large it is, or that a run was stopped in between.
 //!
 //! # Example
-//! EXAMPLE
+//! An image tower that learns where to put each picture: half the mean squared distance to targets of the reader's own.
+//!
+//! ```
+//! use clipwright::models::clip::{Config, Layers, visual::{self, Visual}};
+//! use clipwright::models::{Keep, Mode, Workspace};
+//! use clipwright::params::{Params, Spec};
+//! use clipwright::train::metric::Metric;
+//! use clipwright::train::objective::{Objective, State, StepId};
+//! use clipwright::train::step::{Trainer, TrainerOptions};
+//! use clipwright::{train::world::Alone, tree::Arena};
+//! use ndarray::{Array2, s};
+//! use std::ops::Range;
+//!
+//! /// Features of the batch, their gradients, the last loss; and the tower with what it needs to go back.
+//! struct Regression { config: Config, params: Params<Visual<Spec>>, kept: Workspace, scratch: Arena, y: Array2<f32>, dy: Array2<f32>, loss: f32 }
+//!
+//! impl Objective for Regression {
+//!     type Tree = Visual<Spec>;
+//!     type Batch<'a> = (Array2<f32>, Array2<f32>); // pictures (N,3S²), targets (N,e)
+//!
+//!     fn params(&self) -> &Params<Visual<Spec>> { &self.params }
+//!     fn saved(&mut self) -> (&mut Params<Visual<Spec>>, State<'_>) { (&mut self.params, State::new()) }
+//!     fn pictures((images, _): &Self::Batch<'_>) -> usize { images.nrows() }
+//!
+//!     fn forward(&mut self, (images, targets): &Self::Batch<'_>, range: Range<usize>, keep: Keep, _: StepId) {
+//!         let Regression { config, params, kept, scratch, y, .. } = self;
+//!         if y.dim() != targets.dim() { *y = Array2::zeros(targets.dim()) }
+//!         let (x, y, mode) = (images.slice(s![range.clone(), ..]), y.slice_mut(s![range, ..]), Mode::Training(keep));
+//!         visual::forward(&params.view(), &config.vision(), x, mode, y, kept, scratch);
+//!     }
+//!     fn loss(&mut self, (_, targets): &Self::Batch<'_>, _: StepId, _: &Alone, _: &mut Visual<&mut [f32]>) {
+//!         let n = targets.nrows() as f32;
+//!         let off = &self.y - targets;
+//!         self.loss = (&off * &off).sum() / (2.0 * n);
+//!         self.dy = off / n;
+//!     }
+//!     fn backward(&mut self, (images, _): &Self::Batch<'_>, range: Range<usize>, _: StepId, g: &mut Visual<&mut [f32]>) {
+//!         let Regression { config, params, kept, scratch, dy, .. } = self;
+//!         let (x, dy) = (images.slice(s![range.clone(), ..]), dy.slice(s![range, ..]));
+//!         visual::backward(&params.view(), &config.vision(), x, dy, kept, scratch, g);
+//!     }
+//!     fn losses(&self) -> Vec<Metric> { vec![Metric::new("loss", self.loss)] }
+//! }
+//!
+//! let mut config = Config::preset("Emoji-ViT-S").unwrap();
+//! (config.vision_cfg.layers, config.vision_cfg.width, config.embed_dim) = (Layers::Vit(1), 64, 4);
+//! let (params, options) = (Params::init(config.vision().spec(), 0), TrainerOptions::new(config.hyper()));
+//! let pictures = Array2::from_shape_fn((6, config.vision().image_len()), |(i, j)| ((i + 1) * j) as f32 % 7.0 - 3.0);
+//! let batch = (pictures, Array2::eye(6).slice(s![.., ..4]).to_owned());
+//! let (y, dy) = Default::default();
+//! let objective = Regression { config, params, kept: Default::default(), scratch: Default::default(), y, dy, loss: 0.0 };
+//! let mut trainer = Trainer::new(objective, options);
+//! let mut step = || { let losses = trainer.gradients(&batch, 4); trainer.update(1e-3); losses[0].value };
+//! let (first, last) = (step(), (0..30).map(|_| step()).last().unwrap());
+//! assert!(last < 0.2 * first, "from {first} to {last}");
+//! ```
 
 use super::metric::Metric;
 use super::world::{Alone, World};
