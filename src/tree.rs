@@ -48,6 +48,12 @@ impl Path<'_> {
         Path { parent: Some(self), segment: Segment::Index(i) }
     }
 
+    /// Whether the path prints as `ancestor`, or as something below it.
+    pub fn is_under(&self, ancestor: &str) -> bool {
+        let name = self.to_string();
+        name.strip_prefix(ancestor).is_some_and(|rest| rest.is_empty() || rest.starts_with('.') || ancestor.is_empty())
+    }
+
     fn is_empty(&self) -> bool {
         matches!(self.segment, Segment::Field("")) && self.parent.is_none_or(Path::is_empty)
     }
@@ -82,6 +88,7 @@ pub trait Tree {
 
 /// Declares a [`Tree`] struct. A field is a leaf; `name: Kind` is a subtree, `name: [Kind]` a list of subtrees,
 /// `name: [_]` a list of leaves, `name: [Kind?]` a subtree that may be missing. `name as "other"` prints as `other` in paths; as `""`, as nothing.
+#[macro_export]
 macro_rules! tree {
     ($(#[$doc:meta])* $Name:ident {
         $($(#[$field_doc:meta])* $field:ident $(as $key:literal)? $(: $kind:tt)?),* $(,)?
@@ -124,7 +131,8 @@ macro_rules! tree {
     };
     (@map $e:expr, $at:ident, $f:ident, $Kind:ident) => { $crate::tree::Tree::map(&$e, &$at, $f) };
 }
-pub(crate) use tree;
+#[doc(inline)]
+pub use tree;
 
 /// Rows and columns of a buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

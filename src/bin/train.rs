@@ -28,6 +28,10 @@ fn main() -> ExitCode {
             println!("interrupted and saved; go on with --resume {}", folder.display());
             ExitCode::from(INTERRUPTED)
         }
+        Ok(Outcome::Stopped(folder)) => {
+            println!("stopped and saved; go on with --resume {}", folder.display());
+            ExitCode::SUCCESS
+        }
         Err(error) => {
             eprintln!("{}", explain(&error));
             ExitCode::FAILURE

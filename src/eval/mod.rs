@@ -12,9 +12,11 @@
 //! | [`linear_probe`] | how far does a linear classifier on the image features get? |
 //! | [`lbfgs`] | where is a convex function smallest? |
 //! | [`baseline`] | how far do raw pixels and gradient histograms get? |
+//! | [`alike`] | does a model give one embedding to everything? |
 //! | [`report`] | how do all of these look in one table? |
 //! | [`exam`] | how good is a model on the embedded emoji, or on pairs of the user's? |
 
+pub mod alike;
 pub mod baseline;
 pub mod exam;
 pub mod lbfgs;

@@ -1,6 +1,5 @@
 //! AdamW (Loshchilov & Hutter 2019) over a flat parameter block, with decay on matrices and tables only.
 
-use crate::models::clip::{Config, Layers};
 use crate::params::{Spec, for_each};
 use crate::tree::{Path, Tree};
 use kernels::adamw::{Step, step};
@@ -16,14 +15,6 @@ pub struct Hyper {
 }
 
 impl Hyper {
-    /// The paper's for this kind of image tower.
-    pub fn of(config: &Config) -> Hyper {
-        match config.vision_cfg.layers {
-            Layers::Vit(_) => Hyper::VIT,
-            Layers::ResNet(_) => Hyper::RESNET,
-        }
-    }
-
     /// The paper's for CLIP with a ViT (table 19).
     pub const VIT: Hyper = Hyper { beta1: 0.9, beta2: 0.98, eps: 1e-6, weight_decay: 0.2 };
     /// The paper's for CLIP with a ResNet (table 19).
@@ -44,8 +35,8 @@ impl AdamW {
         AdamW { m: Floats::zeros(n), v: Floats::zeros(n), steps: 0 }
     }
 
-    /// One step with the gradient `grad_scale`·g; g is zero on return. A parameter stays where `frozen`
-    /// says so of its start in the flat block. Buffers are no parameters.
+    /// One step with the gradient `grad_scale`·g; g is zero on return. Parameters whose path is `frozen` stay, and keep
+    /// their g. Buffers are no parameters.
     pub fn step<S: Tree<Leaf = Spec>>(
         &mut self,
         spec: &S,
@@ -54,11 +45,11 @@ impl AdamW {
         grad_scale: f32,
         params: &mut [f32],
         grads: &mut [f32],
-        frozen: impl Fn(usize) -> bool,
+        frozen: impl Fn(&Path) -> bool,
     ) {
         self.steps += 1;
-        for_each(spec, &Path::ROOT, |_, spec, range| {
-            if spec.is_buffer() || frozen(range.start) {
+        for_each(spec, &Path::ROOT, |path, spec, range| {
+            if spec.is_buffer() || frozen(path) {
                 return;
             }
             let scalars = Step {
@@ -73,5 +64,36 @@ impl AdamW {
             let (p, g) = (&mut params[range.clone()], &mut grads[range.clone()]);
             step(&scalars, p, g, &mut self.m[range.clone()], &mut self.v[range]);
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layers::linear::{Linear, default_init};
+    use crate::params::Params;
+    use crate::tree::tree;
+
+    tree!(Model { first: Linear, middle as "part": [Linear], last: Linear });
+
+    /// The frozen part stands in the middle, and part of its name begins another.
+    #[test]
+    fn what_is_frozen_by_its_path_stays_wherever_it_stands() {
+        let linear = || Linear::spec(3, 2, default_init(3), default_init(3));
+        let spec = Model { first: linear(), middle: (0..11).map(|_| linear()).collect(), last: linear() };
+        let params = Params::init(spec, 1);
+        for frozen in ["part", "part.1", "part.1.bias", "first", "last.weight", "nothing"] {
+            let (mut flat, mut grads) = (params.flat.clone(), vec![1.0; params.flat.len()]);
+            let mut adam = AdamW::new(flat.len());
+            adam.step(&params.spec, &Hyper::VIT, 0.1, 1.0, &mut flat, &mut grads, |path| path.is_under(frozen));
+            for_each(&params.spec, &Path::ROOT, |path, _, range| {
+                let name = path.to_string();
+                let stays = name == frozen || name.starts_with(&format!("{frozen}."));
+                for i in range {
+                    assert_eq!(flat[i] == params.flat[i], stays, "{name}, frozen {frozen}");
+                    assert_eq!((grads[i] == 1.0, adam.m[i] == 0.0), (stays, stays), "{name}, frozen {frozen}");
+                }
+            });
+        }
     }
 }

@@ -10,16 +10,17 @@ use crate::tree::{Path, Tree};
 /// What a step moves a running statistic by, of the way to the observed one; PyTorch's default.
 pub const MOMENTUM: f32 = 0.1;
 
-/// running ← 0.9·running + 0.1·(observed / batches), and the count of steps + 1; whatever nobody observed stays.
+/// running ← 0.9·running + 0.1·(observed / batches), and the count of steps + 1; whatever nobody observed stays, and what
+/// is `frozen` by the path of its count.
 ///
 /// Both are flat blocks laid out as `spec` says: the running values and the slots.
-pub fn step<S: Tree<Leaf = Spec>>(spec: &S, running: &mut [f32], observed: &[f32]) {
+pub fn step<S: Tree<Leaf = Spec>>(spec: &S, running: &mut [f32], observed: &[f32], frozen: impl Fn(&Path) -> bool) {
     let mut statistics = count(spec);
-    for_each(spec, &Path::ROOT, |_, spec, range| {
+    for_each(spec, &Path::ROOT, |path, spec, range| {
         if spec.role != Role::Count {
             return;
         }
-        let batches = observed[range.start];
+        let batches = if frozen(path) { 0.0 } else { observed[range.start] };
         if batches > 0.0 {
             let (running, observed) = (&mut running[statistics..range.start], &observed[statistics..range.start]);
             for (running, observed) in running.iter_mut().zip(observed) {
@@ -59,11 +60,14 @@ mod tests {
         slots.norms[0].count[0] = 3.0;
         slots.norms[1].count[0] = 0.0;
         view_mut(&params.spec, &mut params.flat).norms[0].seen.copy_from_slice(&[1.0, 10.0]);
-        step(&params.spec, &mut params.flat, &observed);
+        step(&params.spec, &mut params.flat, &observed, |_| false);
         let p = params.view();
         assert_eq!(*p.norms[0].seen, [0.9 * 1.0 + 0.1, 0.9 * 10.0 - 0.1 * 2.0]);
         assert_eq!(*p.norms[0].count, [1.0]);
         assert_eq!((&*p.norms[1].seen, &*p.norms[1].count), (&[0.0; 2][..], &[0.0][..]), "nobody observed it");
         assert_eq!(params.flat[..4], [1.0; 4], "no parameters");
+        let before = params.flat.clone();
+        step(&params.spec, &mut params.flat, &observed, |path| path.is_under("norms"));
+        assert!(params.flat == before, "frozen");
     }
 }

@@ -5,6 +5,7 @@ use crate::datasets::{BadLimit, DatasetError, OwnPairs, PairFormat, PairLayout};
 use crate::models::clip::Config;
 use crate::optim::adamw::Hyper;
 use crate::train::data::TrainingData;
+use crate::train::run_folder::{RunFolder, RunFolderError};
 use clap::{Args, Parser, ValueEnum};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -21,9 +22,13 @@ use std::path::PathBuf;
     after_help = "RAYON_NUM_THREADS sets how many threads compute; the weights are the same bits with any number."
 )]
 pub struct Cli {
-    /// Go on with an interrupted run: its folder, or `latest`. All other options come from the run
-    #[arg(long, value_name = "RUN", exclusive = true)]
+    /// Go on with an interrupted run: its folder, or `latest`. All options but --stop-after come from the run
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["Options", "DataOptions", "Storage"])]
     pub resume: Option<String>,
+
+    /// Save and stop once so many steps are taken in all, to go on with --resume: for machines that are lent by the hour
+    #[arg(long, value_name = "STEPS", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Run")]
+    pub stop_after: Option<u64>,
 
     #[command(flatten)]
     pub options: Options,
@@ -197,6 +202,18 @@ impl Storage {
 }
 
 impl Options {
+    /// The options that a run was started with.
+    pub fn of(folder: &RunFolder) -> Result<Options, RunFolderError> {
+        let options: Options = folder.options()?;
+        options.check().map_err(|reason| folder.bad_options(reason))?;
+        Ok(options)
+    }
+
+    /// Makes the folder of a new run.
+    pub fn make_folder(&self) -> Result<RunFolder, RunFolderError> {
+        RunFolder::create(&self.logs, self.name.as_deref(), &self.model, self)
+    }
+
     /// Pairs of one step.
     pub fn pairs_per_step(&self) -> usize {
         self.batch_size * self.accum_freq
@@ -235,7 +252,7 @@ impl Options {
 
     /// What is chosen, and otherwise the paper's for this model.
     pub fn hyper(&self, config: &Config) -> Hyper {
-        let Hyper { beta2, eps, .. } = Hyper::of(config);
+        let Hyper { beta2, eps, .. } = config.hyper();
         let (beta2, eps) = (self.beta2.unwrap_or(beta2), self.eps.unwrap_or(eps));
         Hyper { beta1: self.beta1, beta2, eps, weight_decay: self.wd }
     }
