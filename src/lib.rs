@@ -33,12 +33,12 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "app")]
 pub mod app;
 pub mod batches;
 pub mod checkpoint;
 pub mod datasets;
 pub mod embed;
-pub mod error;
 pub mod eval;
 pub mod files;
 pub mod index;

@@ -206,7 +206,7 @@ fn a_bare_file_says_all_but_its_activation() {
         let mut expected = model.config.clone();
         (expected.vision_cfg.head_width, expected.text_cfg.heads) = (64, 1);
         let error = error_of(&path);
-        assert!(error.contains("--activation quick_gelu") && error.contains(weights), "{error}");
+        assert!(error.contains("which activation") && error.contains(weights), "{error}");
         for activation in [Activation::QuickGelu, Activation::Gelu] {
             let asked = Overrides { activation: Some(activation), image_size: None };
             let checkpoint = Checkpoint::open(&path, &asked).unwrap();

@@ -1,8 +1,9 @@
 //! What the exam on the embedded emoji calls its classes.
 
+use clipwright::datasets::BadReport;
 use clipwright::datasets::emoji::{Concept, Cut, Emoji, Side, Tile};
-use clipwright::embed::batched::Embed;
-use clipwright::eval::exam::emoji::{Depth, EmojiExam};
+use clipwright::embed::{Batch, Embed, Pictures};
+use clipwright::eval::exam::{Depth, EmojiExam};
 use clipwright::pictures::Picture;
 use ndarray::{Array1, Array2};
 use std::cell::RefCell;
@@ -30,14 +31,27 @@ struct Seer {
 }
 
 impl Embed for Seer {
-    fn pictures(&self, n: usize, _: impl Fn(usize, &mut Picture) + Sync) -> Array2<f32> {
+    fn embed_dim(&self) -> usize {
+        WIDTH
+    }
+
+    fn stream<S: Pictures, E>(
+        &self,
+        source: &S,
+        mut each: impl FnMut(Batch<S::Note>) -> Result<(), E>,
+    ) -> Result<BadReport, E> {
         let tiles = self.cells.borrow_mut().pop_front().expect("the cells of the exam");
-        assert_eq!(tiles.len(), n);
-        rows(tiles.iter().map(|tile| {
+        assert_eq!(tiles.len(), source.len());
+        let rows = rows(tiles.iter().map(|tile| {
             let seen = (self.sees)(&self.emoji.concepts()[tile.concept]);
             let norm = seen.dot(&seen).sqrt();
             seen / norm
-        }))
+        }));
+        let mut picture = Picture::default();
+        let read = (0..tiles.len()).map(|i| (i, source.read(i, &mut picture).unwrap())).collect();
+        let report = BadReport { seen: tiles.len() as u64, ..BadReport::default() };
+        each(Batch { rows, read, bad: vec![], report: &report })?;
+        Ok(report)
     }
 
     fn captions<S: AsRef<str>>(&self, texts: &[S]) -> Array2<f32> {

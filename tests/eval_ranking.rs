@@ -1,7 +1,7 @@
 //! Ranks, zero-shot and retrieval against their definitions.
 
 use clipwright::eval::rank::{Rank, ranks, recall, scan};
-use clipwright::eval::retrieval::{Pairs, chance, identify, retrieval};
+use clipwright::eval::retrieval::{GroundTruth, chance, identify, retrieval};
 use clipwright::eval::zero_shot::{TopK, class_embeddings, zero_shot};
 use ndarray::{Array2, Axis, array};
 use rand::{RngExt, SeedableRng};
@@ -78,7 +78,7 @@ fn a_constant_model_scores_exactly_chance() {
     let concept: Vec<usize> = (0..50).map(|n| n / 2).collect();
     let identity: Vec<usize> = (0..50).collect();
     let text_concept: Vec<usize> = (0..classes).map(|t| t % 30).collect();
-    let pairs = Pairs { image_concept: &concept, image_identity: &identity, text_concept: &text_concept };
+    let pairs = GroundTruth { image_concept: &concept, image_identity: &identity, text_concept: &text_concept };
     assert_eq!(retrieval(images.view(), names.view(), &pairs), chance(&pairs));
 }
 
@@ -121,7 +121,7 @@ fn several_positives_and_the_best_counts() {
     // Pictures 0 and 1 show concept 7; captions 0 and 2 speak of it. Nobody drew concept 9.
     let images = array![[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]];
     let texts = array![[0.6, 0.0, 0.8], [0.0, 0.6, 0.8], [0.0, 1.0, 0.0], [1.0, 0.0, 0.0]];
-    let pairs = Pairs { image_concept: &[7, 7, 8], image_identity: &[0, 1, 2], text_concept: &[7, 8, 7, 9] };
+    let pairs = GroundTruth { image_concept: &[7, 7, 8], image_identity: &[0, 1, 2], text_concept: &[7, 8, 7, 9] };
     let score = retrieval(images.view(), texts.view(), &pairs);
     // Picture 0 finds caption 3 (of concept 9) first; picture 1 finds caption 2; picture 2 ties captions 0 and 1.
     close(score.image_to_text.at1, (0.0 + 1.0 + 0.5) / 3.0);
@@ -136,7 +136,7 @@ fn equal_pictures_count_as_one() {
     // Concepts 0 and 1 share one picture; concept 2 has its own.
     let images = array![[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]];
     let texts = array![[1.0, 0.0], [0.8, 0.6], [0.0, 1.0]];
-    let pairs = Pairs { image_concept: &[0, 1, 2], image_identity: &[4, 4, 9], text_concept: &[0, 1, 2] };
+    let pairs = GroundTruth { image_concept: &[0, 1, 2], image_identity: &[4, 4, 9], text_concept: &[0, 1, 2] };
     let score = retrieval(images.view(), texts.view(), &pairs);
     close(score.image_to_text.at1, 1.0);
     close(score.text_to_image.at1, 1.0);

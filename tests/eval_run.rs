@@ -1,27 +1,29 @@
 //! What a run leaves behind: its log, its table, and what it says when it dies.
 
+use clipwright::app::train::TrainError;
+use clipwright::eval::alike::{Alike, mean_cosine};
 use clipwright::eval::report::{Report, Row, ZeroShot};
 use clipwright::eval::retrieval::{Recall, Retrieval};
 use clipwright::eval::zero_shot::TopK;
 use clipwright::files::write_atomic;
 use clipwright::train::log::{Evaluation, Line, Log, Metrics, ReadError, Step};
-use clipwright::train::watch::{self, Collapse, Tower, WINDOW, Watch, mean_cosine};
+use clipwright::train::metric::Metric;
+use clipwright::train::watch::{self, Collapse, WINDOW, Watch};
 use ndarray::{Array2, array};
 use std::fs;
 use std::io;
 
 fn step(step: u64, loss: f64) -> Step {
-    Step {
-        step,
-        loss,
-        loss_image_to_text: loss - 0.125,
-        loss_text_to_image: loss + 0.125,
-        loss_chance: 128f64.ln(),
-        logit_scale: 14.3,
-        lr: 5e-4,
-        grad_norm: 1.25,
-        pairs_per_second: 210.0,
-    }
+    let metrics = vec![
+        Metric::new("loss", loss).against_chance(128f64.ln()),
+        Metric::new("loss_image_to_text", loss - 0.125),
+        Metric::new("loss_text_to_image", loss + 0.125),
+        Metric::new("logit_scale", 14.3),
+        Metric::new("lr", 5e-4),
+        Metric::new("grad_norm", 1.25),
+        Metric::new("pairs_per_second", 210.0),
+    ];
+    Step { step, metrics }
 }
 
 fn recall(at1: f64, at5: f64, at10: f64) -> Recall {
@@ -112,8 +114,28 @@ fn the_log_survives_a_round_trip_a_tear_and_a_resumed_run() {
     assert_eq!(resumed.evaluations.len(), 1);
 
     // A run that blew up is still a log.
-    log.append(&Line::Step(Step { loss: f64::NAN, grad_norm: f64::INFINITY, ..step(4, 0.0) })).unwrap();
-    assert!(Metrics::read(&path).unwrap().steps[3].loss.is_nan());
+    let mut blown = step(4, f64::NAN);
+    blown.metrics[5].value = f64::INFINITY;
+    log.append(&Line::Step(blown)).unwrap();
+    assert!(Metrics::read(&path).unwrap().steps[3].loss().is_nan());
+}
+
+/// Keys are what they ever were; chance lines may stand anywhere.
+#[test]
+fn a_log_has_plain_keys_and_old_ones_are_read() {
+    let json = serde_json::to_value(step(7, 4.5)).unwrap();
+    assert_eq!((&json["step"], &json["loss"]), (&7.into(), &4.5.into()));
+    assert_eq!((&json["loss_image_to_text"], &json["loss_chance"]), (&4.375.into(), &128f64.ln().into()));
+
+    let old = "{\"step\":7,\"loss\":4.5,\"loss_image_to_text\":4.375,\"loss_text_to_image\":4.625,\
+               \"loss_chance\":4.852030263919617,\"logit_scale\":14.3,\"lr\":5e-4,\"grad_norm\":1.25,\
+               \"pairs_per_second\":210.0}";
+    assert_eq!(serde_json::from_str::<Line>(old).unwrap(), Line::Step(step(7, 4.5)));
+    let null = serde_json::from_str::<Step>(r#"{"step":1,"loss":null}"#).unwrap();
+    assert!(null.loss().is_nan() && null.get("lr").is_nan());
+    for broken in [r#"{"loss":1}"#, r#"{"step":1,"loss":"a"}"#, r#"{"step":1,"loss":1,"other_chance":2}"#] {
+        assert!(serde_json::from_str::<Step>(broken).is_err(), "{broken}");
+    }
 }
 
 #[test]
@@ -148,8 +170,8 @@ fn a_dead_loss_is_noticed_once_and_explained() {
     assert!(matches!(fell_back[..], [Collapse::FellBack { .. }]), "{fell_back:?}");
 
     let blown = watch(50, [4.8, 4.7, f64::NAN, f64::NAN].into_iter());
-    assert!(matches!(blown[..], [Collapse::NotFinite { step: 3, what: "the loss", .. }]), "{blown:?}");
-    assert!(blown[0].to_string().contains("--lr"));
+    assert!(matches!(blown[..], [Collapse::NotFinite { step: 3, .. }]), "{blown:?}");
+    assert!(TrainError::Collapse(blown[0].clone()).to_string().contains("--lr"));
 }
 
 #[test]
@@ -162,12 +184,12 @@ fn embeddings_that_are_all_alike_are_noticed() {
 
     assert_eq!(watch::embeddings(apart.view(), apart.view()), None);
     let whose = |images: &Array2<f32>, texts: &Array2<f32>| match watch::embeddings(images.view(), texts.view()) {
-        Some(Collapse::Alike { tower, .. }) => Some(tower),
+        Some(Collapse::Alike { whose, .. }) => Some(whose),
         _ => None,
     };
-    assert_eq!(whose(&alike, &apart), Some(Tower::Image));
-    assert_eq!(whose(&apart, &alike), Some(Tower::Text));
-    assert_eq!(whose(&alike, &alike), Some(Tower::Both));
+    assert_eq!(whose(&alike, &apart), Some(Alike::Pictures));
+    assert_eq!(whose(&apart, &alike), Some(Alike::Captions));
+    assert_eq!(whose(&alike, &alike), Some(Alike::Both));
     // Too little to say anything, and NaN, which the loss has long reported.
     assert_eq!(whose(&array![[1.0]], &array![[1.0]]), None);
     assert_eq!(whose(&alike.mapv(|_| f32::NAN), &apart), None);

@@ -1,7 +1,7 @@
 //! Batches: the same whatever the number of workers and wherever the run began.
 
 use clipwright::datasets::emoji::{Cut, Emoji, EmojiTraining};
-use clipwright::{batches::*, datasets::*, error::*, pictures::*, random::*, text::*};
+use clipwright::{batches::*, datasets::*, pictures::*, random::*, text::*};
 use std::collections::HashSet;
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
@@ -128,7 +128,11 @@ fn too_many_bad_examples_stop_the_run() {
     for is_bad in [|i| i % 4 == 0, |_| true] {
         let mut loader = loader(Faulty::new(is_bad, false), config(10, 2, 0));
         let error = (0..100).find_map(|_| loader.next().err()).expect("a quarter is more than a tenth");
-        assert!(matches!(&error, InputError::TooManyBad { .. }) && error.to_string().contains("picture"), "{error}");
+        assert!(
+            matches!(&error, LoaderError::Dataset(DatasetError::TooManyBad { .. }))
+                && error.to_string().contains("picture"),
+            "{error}"
+        );
         assert!(loader.next().is_err());
     }
 }
@@ -143,7 +147,7 @@ fn a_panic_in_a_worker_is_an_error_of_next() {
 #[test]
 fn too_small_a_dataset_is_refused() {
     let error = Loader::new(Faulty::new(|_| false, false), Arc::clone(&CLIP), config(21, 1, 0)).err().unwrap();
-    assert!(matches!(error, InputError::TooFew { examples: 20, batch_size: 21 }));
+    assert!(matches!(error, LoaderError::TooFew { examples: 20, batch_size: 21 }));
 }
 
 #[test]

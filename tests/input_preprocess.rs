@@ -1,6 +1,6 @@
 //! Pictures against Pillow and torchvision, bit for bit, and against forged files.
 
-use clipwright::error::InputError;
+use clipwright::pictures::PictureError;
 use clipwright::pictures::decode::{decode, open};
 use clipwright::pictures::resize::{Region, Resizer};
 use clipwright::pictures::{Channels, Interpolation, Library, Picture, Preprocess, ResizeMode, Scratch};
@@ -164,7 +164,7 @@ fn a_forged_header_is_refused_and_named() {
     let path = folder.path().join("forged.png");
     std::fs::write(&path, bytes).unwrap();
     let error = open(&path).unwrap_err();
-    assert!(matches!(error, InputError::Picture { .. }) && error.to_string().contains("forged.png"), "{error}");
+    assert!(matches!(error, PictureError::Format { .. }) && error.to_string().contains("forged.png"), "{error}");
     let missing = open(&folder.path().join("missing.png")).unwrap_err();
     assert!(missing.to_string().contains("missing.png"), "{missing}");
 }

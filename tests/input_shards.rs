@@ -2,7 +2,7 @@
 
 use clipwright::datasets::braces::expand;
 use clipwright::random::rng;
-use clipwright::{batches::*, datasets::*, error::*, pictures::*, text::*};
+use clipwright::{batches::*, datasets::*, pictures::*, text::*};
 use proptest::prelude::*;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};

@@ -1,7 +1,7 @@
 //! Pictures from a table: what is read, what is skipped, and how the skipped is named.
 
 use clipwright::random::rng;
-use clipwright::{batches::*, datasets::*, error::*, pictures::*, text::*};
+use clipwright::{batches::*, datasets::*, pictures::*, text::*};
 use proptest::prelude::*;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -27,7 +27,7 @@ fn read(dataset: &dyn Dataset, index: usize) -> Result<Example, BadExample> {
     dataset.read(index, &mut rng(&[]), &mut example).map(|()| example)
 }
 
-fn csv(path: &Path, layout: &CsvLayout) -> Result<Table, InputError> {
+fn csv(path: &Path, layout: &CsvLayout) -> Result<Table, DatasetError> {
     Table::csv(path, layout, BadLimit::default())
 }
 
@@ -72,7 +72,7 @@ fn bad_rows_are_counted_and_named() {
         assert!(report.contains(wanted), "{wanted} in {report}");
     }
     let strict = BadLimit { share: 0.5, after: 5 };
-    assert!(matches!(Table::csv(&path, &CsvLayout::default(), strict), Err(InputError::TooManyBad { .. })));
+    assert!(matches!(Table::csv(&path, &CsvLayout::default(), strict), Err(DatasetError::TooManyBad { .. })));
 }
 
 #[test]

@@ -9,7 +9,8 @@ use clipwright::loss::positives::Positives;
 use clipwright::models::clip::Config;
 use clipwright::models::clip::model::Model;
 use clipwright::optim::adamw::Hyper;
-use clipwright::train::step::Trainer;
+use clipwright::train::clip::ClipObjective;
+use clipwright::train::step::{Trainer, TrainerOptions};
 use clipwright::tree::Arena;
 use ndarray::Array2;
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -68,7 +69,8 @@ fn a_step_allocates_nothing_that_grows() {
 
 /// Bytes that a second step allocates.
 fn allocated_later(n: usize, config: Config) -> usize {
-    let mut trainer = Trainer::new(Model::new(config.clone(), 1), Hyper::VIT);
+    let objective = ClipObjective::new(Model::new(config.clone(), 1));
+    let mut trainer = Trainer::new(objective, TrainerOptions::new(Hyper::VIT));
     let mut step = |seed| {
         let batch = Batch::of(&config, n, seed);
         let before = TOTAL.load(SeqCst);

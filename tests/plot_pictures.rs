@@ -8,6 +8,7 @@ use clipwright::eval::report::{Report, Row, ZeroShot};
 use clipwright::eval::retrieval::{Recall, Retrieval};
 use clipwright::eval::zero_shot::TopK;
 use clipwright::train::log::{Evaluation, Metrics, Step};
+use clipwright::train::metric::Metric;
 use image::{RgbImage, imageops};
 use ndarray::Array2;
 use rand::{RngExt, SeedableRng};
@@ -39,17 +40,16 @@ fn metrics() -> Metrics {
         let t = step as f64 / 1500.0;
         let loss = chance * (0.28 + 0.72 * (-4.0 * t).exp()) + rng.random_range(-0.25..0.25);
         let lr = 5e-4 * if t < 0.05 { t / 0.05 } else { 0.5 + 0.5 * (std::f64::consts::PI * (t - 0.05) / 0.95).cos() };
-        Step {
-            step,
-            loss,
-            loss_image_to_text: loss - 0.1 * t,
-            loss_text_to_image: loss + 0.1 * t,
-            loss_chance: chance,
-            logit_scale: 14.3 + 20.0 * t * t,
-            lr,
-            grad_norm: 1.0 + 3.0 * (-6.0 * t).exp() + rng.random_range(0.0..0.5),
-            pairs_per_second: 200.0 + rng.random_range(-9.0..9.0),
-        }
+        let metrics = vec![
+            Metric::new("loss", loss).against_chance(chance),
+            Metric::new("loss_image_to_text", loss - 0.1 * t),
+            Metric::new("loss_text_to_image", loss + 0.1 * t),
+            Metric::new("logit_scale", 14.3 + 20.0 * t * t),
+            Metric::new("lr", lr),
+            Metric::new("grad_norm", 1.0 + 3.0 * (-6.0 * t).exp() + rng.random_range(0.0..0.5)),
+            Metric::new("pairs_per_second", 200.0 + rng.random_range(-9.0..9.0)),
+        ];
+        Step { step, metrics }
     });
     let evaluations = (0..=6).map(|i| Evaluation { step: 250 * i, eval: report(i as f64 / 6.0) });
     Metrics { steps: steps.collect(), evaluations: evaluations.collect() }

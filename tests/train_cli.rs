@@ -97,15 +97,32 @@ fn saved_steps(run: &Path) -> Option<u64> {
     Reader::open(&run.join("resume.safetensors")).ok()?.metadata("step")?.parse().ok()
 }
 
-/// Starts a run and returns when its first checkpoint is there.
+/// So many epochs that no run comes to its end by itself, however long it is left alone.
+const ENDLESS: [&str; 2] = ["--epochs", "1000000"];
+
+/// Starts an endless run and returns when its first checkpoint is there.
 fn started(mut command: Command, run: &Path) -> std::process::Child {
-    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let start = Instant::now();
     while saved_steps(run).is_none() {
-        assert!(start.elapsed() < Duration::from_secs(60), "no checkpoint");
+        assert!(start.elapsed() < Duration::from_secs(600), "no checkpoint");
         std::thread::sleep(Duration::from_millis(2));
     }
     child
+}
+
+/// Whether a run that was stopped somewhere, and goes on for a few steps, is where one is that never stopped.
+#[track_caller]
+fn goes_on_as_if_nothing_had_happened(bench: &Bench, name: &str, whole: impl Fn(&str, &[&str]) -> Command) {
+    let stop = (saved_steps(&bench.run_folder(name)).unwrap() + 5).to_string();
+    let folder = bench.run_folder(name);
+    let resumed = bench.command(&["--resume", folder.to_str().unwrap(), "--stop-after", &stop]).output().unwrap();
+    assert!(succeeded(&resumed).contains("--resume"));
+    let reference = format!("{name}-whole");
+    succeeded(&whole(&reference, &["--stop-after", &stop]).output().unwrap());
+    assert_eq!(saved_steps(&folder), Some(stop.parse().unwrap()));
+    assert_eq!(saved_steps(&folder), saved_steps(&bench.run_folder(&reference)));
+    assert!(bench.weights(name) == bench.weights(&reference), "{name}");
 }
 
 #[test]
@@ -121,7 +138,7 @@ fn a_run_leaves_a_model_numbers_and_pictures() {
     assert_eq!(metrics.steps.last().unwrap().step, STEPS);
     assert_eq!(metrics.evaluations.last().unwrap().step, STEPS);
     assert!(metrics.evaluations.len() > 2);
-    let loss = |i: usize| metrics.steps[i].loss;
+    let loss = |i: usize| metrics.steps[i].loss();
     assert!(loss(metrics.steps.len() - 1) < 0.8 * loss(0), "from {} to {}", loss(0), loss(metrics.steps.len() - 1));
     let (model, _) = clipwright::checkpoint::load_model(&run).unwrap();
     assert_eq!(model.config.embed_dim, 16);
@@ -138,32 +155,47 @@ fn a_run_leaves_a_model_numbers_and_pictures() {
 #[test]
 fn killed_and_interrupted_runs_end_with_the_same_bits() {
     let bench = Bench::new();
-    succeeded(&bench.training("whole", &[]).output().unwrap());
+    let endless = |name: &str, more: &[&str]| bench.training(name, &[&ENDLESS[..], more].concat());
 
-    let mut child = started(bench.training("killed", &["--workers", "3"]), &bench.run_folder("killed"));
+    let mut child = started(endless("killed", &["--workers", "3"]), &bench.run_folder("killed"));
     child.kill().unwrap();
     child.wait().unwrap();
-    assert!(saved_steps(&bench.run_folder("killed")).unwrap() < STEPS, "killed too late");
-    succeeded(&bench.resume("killed"));
-    assert!(bench.weights("whole") == bench.weights("killed"), "after a kill");
+    goes_on_as_if_nothing_had_happened(&bench, "killed", endless);
 
     if cfg!(unix) {
-        let child = started(bench.training("stopped", &[]), &bench.run_folder("stopped"));
+        let child = started(endless("interrupted", &[]), &bench.run_folder("interrupted"));
         Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
-        let output = child.wait_with_output().unwrap();
-        assert_eq!(output.status.code(), Some(130), "{}", text(&output));
-        assert!(text(&output).contains("--resume"), "{}", text(&output));
-        assert!(saved_steps(&bench.run_folder("stopped")).unwrap() < STEPS, "stopped too late");
-        succeeded(&bench.resume("stopped"));
-        assert!(bench.weights("whole") == bench.weights("stopped"), "after Ctrl-C");
+        assert_eq!(child.wait_with_output().unwrap().status.code(), Some(130));
+        goes_on_as_if_nothing_had_happened(&bench, "interrupted", endless);
     }
+}
+
+/// Stopped after some steps, and taken up again until the end.
+#[test]
+fn a_run_in_sessions_is_the_whole_run() {
+    let bench = Bench::new();
+    succeeded(&bench.training("whole", &["--epochs", "5"]).output().unwrap());
+    let said = succeeded(&bench.training("parts", &["--epochs", "5", "--stop-after", "4"]).output().unwrap());
+    assert!(said.contains("stopped") && said.contains("--resume"), "{said}");
+    assert_eq!(saved_steps(&bench.run_folder("parts")), Some(4));
+    assert!(!bench.run_folder("parts").join("report.md").exists());
+    let resume = |stop: &str| {
+        let folder = bench.run_folder("parts");
+        succeeded(&bench.command(&["--resume", folder.to_str().unwrap(), "--stop-after", stop]).output().unwrap())
+    };
+    resume("11");
+    assert_eq!(saved_steps(&bench.run_folder("parts")), Some(11));
+    // More than there are: it ends as it would have.
+    resume("100");
+    assert!(bench.run_folder("parts").join("report.md").exists());
+    assert!(bench.weights("whole") == bench.weights("parts"));
 }
 
 /// A ResNet, whose running statistics are a part of what is resumed, and stay when it is locked.
 #[test]
 fn a_resnet_is_trained_stopped_resumed_and_locked() {
     let bench = Bench::new();
-    let training = |name, more: &[&str]| {
+    let training = |name: &str, more: &[&str]| {
         let mut command = bench.command(&["--train-data", ".", "--model", "resnet.json", "--name", name]);
         command.args(["--batch-size", "5", "--accum-freq", "2", "--warmup", "5"]).args(more);
         if !more.contains(&"--epochs") {
@@ -173,15 +205,14 @@ fn a_resnet_is_trained_stopped_resumed_and_locked() {
     };
     succeeded(&training("whole", &[]).output().unwrap());
     let metrics = Metrics::read(bench.run_folder("whole").join("metrics.jsonl")).unwrap();
-    let (first, last) = (metrics.steps.first().unwrap().loss, metrics.steps.last().unwrap().loss);
+    let (first, last) = (metrics.steps.first().unwrap().loss(), metrics.steps.last().unwrap().loss());
     assert!(last < 0.8 * first, "from {first} to {last}");
 
-    let mut child = started(training("killed", &[]), &bench.run_folder("killed"));
+    let endless = |name: &str, more: &[&str]| training(name, &[&ENDLESS[..], more].concat());
+    let mut child = started(endless("killed", &[]), &bench.run_folder("killed"));
     child.kill().unwrap();
     child.wait().unwrap();
-    assert!(saved_steps(&bench.run_folder("killed")).unwrap() < STEPS, "killed too late");
-    succeeded(&bench.resume("killed"));
-    assert!(bench.weights("whole") == bench.weights("killed"), "after a kill");
+    goes_on_as_if_nothing_had_happened(&bench, "killed", endless);
 
     succeeded(&training("locked", &["--pretrained", "runs/whole", "--lock-image", "--epochs", "2"]).output().unwrap());
     let vision = |name: &str| {
@@ -209,6 +240,8 @@ fn mistakes_are_explained() {
     says(&["--lr", "fast"], "not a number");
     says(&["--batchsize", "3"], "--batch-size");
     says(&["--workers", "100000"], "1024");
+    says(&["--resume", "x", "--lr", "1"], "cannot be used with");
+    says(&["--resume", "x", "--csv-img-key", "y"], "cannot be used with");
     fs::write(bench.path("x.csv"), "image,text\na.png,b\n").unwrap();
     says(&["--train-data", "x.csv"], "filepath");
     says(&["--train-data", "x.csv", "--csv-img-key", "image", "--csv-caption-key", "text"], "batch of 256");

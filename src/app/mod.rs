@@ -5,7 +5,9 @@
 //! | [`train`] | the program `train` |
 //! | [`commands`] | the program `clipwright`, one file a command |
 //! | [`plot`] | pictures of numbers |
+//! | [`hint`] | which flag helps against which error |
 
 pub mod commands;
+pub mod hint;
 pub mod plot;
 pub mod train;

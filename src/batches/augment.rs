@@ -80,8 +80,8 @@ impl Augment {
         }
     }
 
-    /// Prepares a varied picture; `out` is (3, S, S), normalised as [`Preprocess::apply`] does. Only the config's
-    /// size, filter and normalisation count here: the crop takes the place of its resize mode.
+    /// Prepares a varied picture; `out` is (3, S, S), normalised as [`Preprocess::apply`] does, which also says what
+    /// becomes of opacity and palettes. The crop takes the place of the config's resize mode.
     ///
     /// # Panics
     /// If the picture is empty or `out` has another length.
@@ -100,7 +100,8 @@ impl Augment {
         let from = self.crop(picture.width, picture.height, rng);
         let mirrored = rng.random_bool(self.mirror) && may_flip;
         let warp = self.warp(mirrored, rng);
-        let Scratch { resizer, resized, warped, .. } = scratch;
+        let Scratch { rgb, resizer, resized, warped } = scratch;
+        let picture = preprocess.flatten(picture, rgb);
         // A warp can enlarge as well, but not shrink: that takes the resizer's wider filters.
         let direct = warp.is_some() && from.width.max(from.height) <= s && picture.mode == Channels::Rgb;
         if !direct {

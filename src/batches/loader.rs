@@ -5,10 +5,11 @@
 //! one bad file changes one place of one batch and nothing after it.
 
 use crate::batches::augment::Augment;
+use crate::batches::error::LoaderError;
 use crate::batches::queue::Queue;
 use crate::batches::sampler::Sampler;
 use crate::datasets::dataset::{Dataset, Example};
-use crate::error::{BadExample, BadLimit, BadReport, InputError};
+use crate::datasets::error::{BadExample, BadLimit, BadReport};
 use crate::pictures::preprocess::{Preprocess, Scratch};
 use crate::random::{Rng, key, rng};
 use crate::text::tokenizer::Tokenizer;
@@ -90,8 +91,12 @@ impl Loader {
     /// Starts the threads.
     ///
     /// # Errors
-    /// [`InputError::TooFew`] if the dataset does not fill one batch.
-    pub fn new(dataset: Arc<dyn Dataset>, tokenizer: Arc<Tokenizer>, config: LoaderConfig) -> Result<Self, InputError> {
+    /// [`LoaderError::TooFew`] if the dataset does not fill one batch.
+    pub fn new(
+        dataset: Arc<dyn Dataset>,
+        tokenizer: Arc<Tokenizer>,
+        config: LoaderConfig,
+    ) -> Result<Self, LoaderError> {
         let workers = config.workers.max(1);
         let kitchen = Arc::new(Kitchen {
             sampler: Sampler::new(dataset.concepts().len(), config.batch_size, config.seed)?,
@@ -114,9 +119,9 @@ impl Loader {
     /// The next step's batch, as soon as it is ready. Give it back with [`recycle`](Self::recycle).
     ///
     /// # Errors
-    /// [`InputError::TooManyBad`] or [`InputError::Panic`]; the stream is over then.
+    /// [`DatasetError::TooManyBad`](crate::datasets::DatasetError::TooManyBad) or [`LoaderError::Panic`]; the stream is over then.
     #[expect(clippy::should_implement_trait, reason = "an endless stream of results is no good iterator")]
-    pub fn next(&mut self) -> Result<Batch, InputError> {
+    pub fn next(&mut self) -> Result<Batch, LoaderError> {
         let start = Instant::now();
         let batch = self.kitchen.queue.take();
         self.stall += start.elapsed();
@@ -168,7 +173,7 @@ impl Kitchen {
         let mut bench = Bench::default();
         while let Some((step, batch)) = self.queue.claim() {
             let made = catch_unwind(AssertUnwindSafe(|| self.make(step, batch, &mut bench)));
-            match made.unwrap_or_else(|panic| Err(InputError::Panic(message(&*panic)))) {
+            match made.unwrap_or_else(|panic| Err(LoaderError::Panic(message(&*panic)))) {
                 Ok(Some(batch)) => self.queue.serve(step, Ok(batch)),
                 Ok(None) => return,
                 Err(error) => return self.queue.serve(step, Err(error)),
@@ -177,7 +182,7 @@ impl Kitchen {
     }
 
     /// Nothing if the loader was dropped meanwhile.
-    fn make(&self, step: u64, mut batch: Batch, bench: &mut Bench) -> Result<Option<Batch>, InputError> {
+    fn make(&self, step: u64, mut batch: Batch, bench: &mut Bench) -> Result<Option<Batch>, LoaderError> {
         let size = self.config.preprocess.size;
         batch.clear(step, self.sampler.epoch(step));
         batch.images.resize(self.config.batch_size * 3 * size * size, 0.0);
@@ -191,7 +196,7 @@ impl Kitchen {
     }
 
     /// Puts the example, or the first usable substitute for it, at `place` of the batch.
-    fn fill(&self, batch: &mut Batch, place: usize, index: usize, bench: &mut Bench) -> Result<(), InputError> {
+    fn fill(&self, batch: &mut Batch, place: usize, index: usize, bench: &mut Bench) -> Result<(), LoaderError> {
         let LoaderConfig { preprocess, augment, seed, context_length, .. } = &self.config;
         let mut rng = rng(&[*seed, batch.step, place as u64]);
         let mut index = index;
@@ -214,7 +219,7 @@ impl Kitchen {
     }
 
     /// Whether the example could be read.
-    fn read(&self, index: usize, rng: &mut Rng, example: &mut Example) -> Result<bool, InputError> {
+    fn read(&self, index: usize, rng: &mut Rng, example: &mut Example) -> Result<bool, LoaderError> {
         let outcome: Result<(), BadExample> = self.dataset.read(index, rng, example);
         let mut bad = self.bad.lock().expect("counting does not panic");
         bad.count(&outcome);

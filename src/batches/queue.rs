@@ -1,7 +1,7 @@
 //! A bounded queue in which many workers make numbered batches and one trainer takes them in order.
 
+use crate::batches::error::LoaderError;
 use crate::batches::loader::Batch;
-use crate::error::InputError;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard};
 
@@ -20,7 +20,7 @@ struct State {
     /// The next step that the trainer will take.
     take: u64,
     /// Step k waits in place k mod length: at most that many steps are claimed and not yet taken.
-    ring: Vec<Option<Result<Batch, InputError>>>,
+    ring: Vec<Option<Result<Batch, LoaderError>>>,
     spare: Vec<Batch>,
 }
 
@@ -43,7 +43,7 @@ impl Queue {
     }
 
     /// Hands in a step's batch, or why there is none.
-    pub fn serve(&self, step: u64, batch: Result<Batch, InputError>) {
+    pub fn serve(&self, step: u64, batch: Result<Batch, LoaderError>) {
         let mut state = self.lock();
         let depth = state.ring.len() as u64;
         state.ring[(step % depth) as usize] = Some(batch);
@@ -52,9 +52,9 @@ impl Queue {
     }
 
     /// Waits for the next step's batch. After an error there is nothing to wait for, and the queue closes.
-    pub fn take(&self) -> Result<Batch, InputError> {
+    pub fn take(&self) -> Result<Batch, LoaderError> {
         if self.is_closed() {
-            return Err(InputError::Panic("the stream ended with an earlier error".to_owned()));
+            return Err(LoaderError::Panic("the stream ended with an earlier error".to_owned()));
         }
         let place = |state: &State| (state.take % state.ring.len() as u64) as usize;
         let empty = |state: &mut State| state.ring[place(state)].is_none();

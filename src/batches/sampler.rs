@@ -1,7 +1,7 @@
 //! Which examples make up step k: a pure function of (seed, step).
 
+use crate::batches::error::LoaderError;
 use crate::datasets::dataset::Dataset;
-use crate::error::InputError;
 use crate::random::{Rng, rng};
 use rand::seq::SliceRandom;
 use std::collections::HashMap;
@@ -18,11 +18,11 @@ pub struct Sampler {
 
 impl Sampler {
     /// # Errors
-    /// [`InputError::TooFew`] if there is not one full batch.
-    pub fn new(examples: usize, batch_size: usize, seed: u64) -> Result<Self, InputError> {
+    /// [`LoaderError::TooFew`] if there is not one full batch.
+    pub fn new(examples: usize, batch_size: usize, seed: u64) -> Result<Self, LoaderError> {
         let steps_per_epoch = examples.checked_div(batch_size).unwrap_or(0) as u64;
         if steps_per_epoch == 0 {
-            return Err(InputError::TooFew { examples, batch_size });
+            return Err(LoaderError::TooFew { examples, batch_size });
         }
         Ok(Self { seed, batch_size, steps_per_epoch, epochs: Mutex::default() })
     }

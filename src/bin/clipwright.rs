@@ -1,7 +1,8 @@
-//! `cargo run --release --bin clip -- info`
+//! `cargo run --release --bin clipwright -- info`
 
 use clap::Parser;
 use clipwright::app::commands::{Cli, run};
+use clipwright::app::hint::explain;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -9,7 +10,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             if !error.is_silent() {
-                eprintln!("error: {error}");
+                eprintln!("{}", explain(&error));
             }
             ExitCode::from(error.exit_code())
         }

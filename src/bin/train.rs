@@ -1,6 +1,7 @@
 //! `cargo run --release --bin train`
 
 use clap::Parser;
+use clipwright::app::hint::explain;
 use clipwright::app::train::{Cli, Outcome, run};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -27,8 +28,12 @@ fn main() -> ExitCode {
             println!("interrupted and saved; go on with --resume {}", folder.display());
             ExitCode::from(INTERRUPTED)
         }
+        Ok(Outcome::Stopped(folder)) => {
+            println!("stopped and saved; go on with --resume {}", folder.display());
+            ExitCode::SUCCESS
+        }
         Err(error) => {
-            eprintln!("error: {error}");
+            eprintln!("{}", explain(&error));
             ExitCode::FAILURE
         }
     }

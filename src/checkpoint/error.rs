@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 /// Every message names the file.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum CheckpointError {
     #[error("{}: {source}", path.display())]
     Io { path: PathBuf, source: std::io::Error },
@@ -42,8 +43,8 @@ pub enum CheckpointError {
     TooLarge { path: PathBuf, tensor: String, index: usize, value: f32 },
     #[error("{}: the architecture cannot be inferred: {reason}; put its open_clip_config.json beside it", path.display())]
     Inference { path: PathBuf, reason: String },
-    #[error("{}: no configuration says which activation this model was trained with; say --activation quick_gelu (all \
-             of OpenAI's) or gelu (most of OpenCLIP's)", path.display())]
+    #[error("{}: no configuration says which activation this model was trained with: QuickGELU as all of OpenAI's, or \
+             GELU as most of OpenCLIP's", path.display())]
     Activation { path: PathBuf },
     #[error("{}: this checkpoint has no {tower} tower", path.display())]
     NoTower { path: PathBuf, tower: Tower },

@@ -158,10 +158,10 @@ impl<'a> Tensor<'a> {
 }
 
 /// Writes tensors, in this order, and free-form strings; whole or not at all.
-pub fn write<const N: usize>(
+pub fn write<'m>(
     path: &Path,
     tensors: &[Tensor],
-    metadata: [(&str, &str); N],
+    metadata: impl IntoIterator<Item = (&'m str, &'m str)>,
 ) -> Result<(), CheckpointError> {
     let io = |source| CheckpointError::Io { path: path.into(), source };
     for Tensor { name, values, dtype, .. } in tensors {
@@ -176,7 +176,8 @@ pub fn write<const N: usize>(
         end += values.len() * dtype.bytes();
         (name.clone(), TensorInfo { dtype: (*dtype).into(), shape: shape.clone(), data_offsets: (start, end) })
     });
-    let metadata: HashMap<_, _> = metadata.map(|(key, value)| (key.to_string(), value.to_string())).into();
+    let metadata = metadata.into_iter().map(|(key, value)| (key.to_string(), value.to_string()));
+    let metadata: HashMap<_, _> = metadata.collect();
     let header = Metadata::new(Some(metadata), infos.collect()).map_err(|e| io(io::Error::other(e.to_string())))?;
     let mut header = serde_json::to_vec(&header).map_err(|e| io(e.into()))?;
     // The format wants the data to start at a multiple of eight bytes.

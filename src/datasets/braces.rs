@@ -1,6 +1,6 @@
 //! Lists of files in shell notation: `shards/{000..099}.tar`, `{train,extra}/{0..9}.tar::more.tar`.
 
-use crate::error::InputError;
+use crate::datasets::error::DatasetError;
 
 /// More files than this are a mistyped range.
 const MOST: usize = 1_000_000;
@@ -15,10 +15,10 @@ const DIGITS: usize = 20;
 /// A range keeps the leading zeros of its ends, and may run downwards.
 ///
 /// # Errors
-/// [`InputError::Pattern`]: unbalanced braces or too many, no name at all, more than a million names, or one that is
+/// [`DatasetError::Pattern`]: unbalanced braces or too many, no name at all, more than a million names, or one that is
 /// longer than a path can be.
-pub fn expand(pattern: &str) -> Result<Vec<String>, InputError> {
-    let error = |reason| InputError::Pattern { pattern: pattern.to_owned(), reason };
+pub fn expand(pattern: &str) -> Result<Vec<String>, DatasetError> {
+    let error = |reason| DatasetError::Pattern { pattern: pattern.to_owned(), reason };
     let mut names = Vec::new();
     for part in pattern.split("::").flat_map(|part| split_outside_braces(part)) {
         if part.bytes().filter(|&byte| byte == b'{').count() > BRACES {

@@ -1,6 +1,6 @@
 //! What the loader asks of a set of pictures and captions.
 
-use crate::error::BadExample;
+use crate::datasets::error::BadExample;
 use crate::pictures::picture::Picture;
 use crate::random::Rng;
 use rand::seq::SliceRandom;

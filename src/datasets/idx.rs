@@ -8,7 +8,7 @@
 //! each may end in `.gz`. Source: Y. LeCun, "The MNIST database of handwritten digits".
 
 use crate::datasets::dataset::{Dataset, Example};
-use crate::error::{BadExample, InputError};
+use crate::datasets::error::{BadExample, DatasetError};
 use crate::pictures::picture::{Channels, Picture};
 use crate::random::Rng;
 use flate2::read::MultiGzDecoder;
@@ -62,9 +62,9 @@ impl Idx {
         }
     }
 
-    fn open(path: &Path) -> Result<Self, InputError> {
-        let bytes = std::fs::read(path).map_err(InputError::io(path))?;
-        Self::parse(&bytes).map_err(|reason| InputError::Idx { path: path.into(), reason })
+    fn open(path: &Path) -> Result<Self, DatasetError> {
+        let bytes = std::fs::read(path).map_err(DatasetError::io(path))?;
+        Self::parse(&bytes).map_err(|reason| DatasetError::Idx { path: path.into(), reason })
     }
 }
 
@@ -98,14 +98,14 @@ impl IdxPictures {
 
     /// # Errors
     /// If a file is missing or broken, the two do not fit each other, or a label has no name.
-    pub fn open(folder: &Path, part: Part, names: &[String]) -> Result<Self, InputError> {
+    pub fn open(folder: &Path, part: Part, names: &[String]) -> Result<Self, DatasetError> {
         let located = |what| {
             let name = part.file(what);
             find(folder, &name).unwrap_or_else(|| folder.join(name))
         };
         let (image_path, label_path) = (located("images-idx3"), located("labels-idx1"));
         let (images, labels) = (Idx::open(&image_path)?, Idx::open(&label_path)?);
-        let invalid = |path: &PathBuf, reason| Err(InputError::Idx { path: path.clone(), reason });
+        let invalid = |path: &PathBuf, reason| Err(DatasetError::Idx { path: path.clone(), reason });
         let [n, height, width] = images.dims[..] else {
             return invalid(&image_path, format!("pictures have three dimensions, not {:?}", images.dims));
         };

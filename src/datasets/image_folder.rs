@@ -6,8 +6,9 @@
 //! ```
 
 use crate::datasets::dataset::{Dataset, Example};
-use crate::error::{BadExample, InputError};
-use crate::pictures::folder::{folders_in, pictures_in, read};
+use crate::datasets::error::{BadExample, BadReport, DatasetError};
+use crate::pictures::decode;
+use crate::pictures::folder::{Walk, folders_in, walk};
 use crate::random::Rng;
 use std::path::{Path, PathBuf};
 
@@ -16,14 +17,15 @@ pub struct ImageFolder {
     pictures: Vec<PathBuf>,
     classes: Vec<u64>,
     names: Vec<String>,
+    unseen: BadReport,
 }
 
 /// The folders with the classes to test on and, if there is one, to train on.
 ///
 /// # Errors
 /// If the folder cannot be read.
-pub fn parts(folder: &Path) -> Result<(PathBuf, Option<PathBuf>), InputError> {
-    let inside = folders_in(folder)?;
+pub fn parts(folder: &Path) -> Result<(PathBuf, Option<PathBuf>), DatasetError> {
+    let inside = folders_in(folder).map_err(DatasetError::io(folder))?;
     let named = |name: &str| inside.iter().find(|path| path.file_name().is_some_and(|own| own == name)).cloned();
     // A class may be called "test"; what holds folders of its own is none.
     let nested = |path: &PathBuf| folders_in(path).is_ok_and(|folders| !folders.is_empty());
@@ -38,14 +40,15 @@ pub fn parts(folder: &Path) -> Result<(PathBuf, Option<PathBuf>), InputError> {
 ///
 /// # Errors
 /// If a folder cannot be read, or there is no class.
-pub fn class_folders(folders: &[&Path]) -> Result<Vec<String>, InputError> {
+pub fn class_folders(folders: &[&Path]) -> Result<Vec<String>, DatasetError> {
     let mut names = Vec::new();
     for folder in folders {
-        names.extend(folders_in(folder)?.iter().map(|path| name(path)));
+        let inside = folders_in(folder).map_err(DatasetError::io(folder))?;
+        names.extend(inside.iter().map(|path| name(path)));
     }
     names.sort();
     names.dedup();
-    if names.is_empty() { Err(InputError::NoClasses { path: folders[0].to_owned() }) } else { Ok(names) }
+    if names.is_empty() { Err(DatasetError::NoClasses { path: folders[0].to_owned() }) } else { Ok(names) }
 }
 
 impl ImageFolder {
@@ -57,16 +60,26 @@ impl ImageFolder {
     /// # Panics
     /// If the lengths differ.
     #[track_caller]
-    pub fn open(folder: &Path, classes: &[String], names: &[String]) -> Result<Self, InputError> {
+    pub fn open(folder: &Path, classes: &[String], names: &[String]) -> Result<Self, DatasetError> {
         assert_eq!(classes.len(), names.len(), "{} folders, {} names", classes.len(), names.len());
-        let mut own = Self { pictures: Vec::new(), classes: Vec::new(), names: names.to_vec() };
-        for path in folders_in(folder)? {
+        let mut own = Self { pictures: vec![], classes: vec![], names: names.to_vec(), unseen: BadReport::default() };
+        for path in folders_in(folder).map_err(DatasetError::io(folder))? {
             let Ok(class) = classes.binary_search(&name(&path)) else { continue };
-            let pictures = pictures_in(&path)?;
+            let inside = walk(&path).map_err(|error| (path, error.to_string()));
+            let Walk { pictures, unseen } =
+                inside.unwrap_or_else(|closed| Walk { pictures: vec![], unseen: vec![closed] });
+            for (path, reason) in unseen {
+                own.unseen.count::<()>(&Err(BadExample::new(path.display(), reason)));
+            }
             own.classes.extend(std::iter::repeat_n(class as u64, pictures.len()));
             own.pictures.extend(pictures);
         }
-        if own.pictures.is_empty() { Err(InputError::NoClasses { path: folder.to_owned() }) } else { Ok(own) }
+        if own.pictures.is_empty() { Err(DatasetError::NoClasses { path: folder.to_owned() }) } else { Ok(own) }
+    }
+
+    /// What in the folders of the classes could not be looked into.
+    pub fn unseen(&self) -> &BadReport {
+        &self.unseen
     }
 }
 
@@ -83,7 +96,7 @@ impl Dataset for ImageFolder {
     fn read(&self, index: usize, _: &mut Rng, example: &mut Example) -> Result<(), BadExample> {
         let name = &self.names[self.classes[index] as usize];
         let bad = |error| BadExample::new(format!("class {name}"), error);
-        read(&self.pictures[index], &mut example.picture).map_err(bad)?;
+        example.picture = decode::open(&self.pictures[index]).map_err(bad)?;
         example.caption.clone_from(name);
         example.may_flip = false;
         Ok(())

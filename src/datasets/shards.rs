@@ -3,9 +3,14 @@
 //! Only the headers are read at the start; after that every example is known by its place in its shard. That makes the
 //! length exact, the order a matter of arithmetic, and skipping ahead free, while reading stays near the shards' order:
 //! each epoch shuffles the shards and lets their examples pass through a buffer that is drawn from at random.
+//!
+//! A picture keeps its opacity and its palette until it is prepared for the model, as from a file of its own. OpenCLIP's
+//! loader decodes shards as `pilrgb`, which drops the opacity before the picture is resized, while its transform for
+//! files resizes with it and drops it then. One of the two has to give way if one picture is to have one embedding, and
+//! the files' way is the one in which models are used.
 
 use crate::datasets::dataset::{Dataset, Example};
-use crate::error::{BadExample, BadLimit, BadReport, InputError};
+use crate::datasets::error::{BadExample, BadLimit, BadReport, DatasetError};
 use crate::pictures::decode::{self, decode};
 use crate::random::{Rng, key};
 use crate::text::clean::clean;
@@ -62,7 +67,7 @@ impl Shards {
     ///
     /// # Errors
     /// If a shard cannot be opened, or there is no usable example or too many bad ones.
-    pub fn open(paths: &[impl AsRef<Path> + Sync], buffer: usize, limit: BadLimit) -> Result<Self, InputError> {
+    pub fn open(paths: &[impl AsRef<Path> + Sync], buffer: usize, limit: BadLimit) -> Result<Self, DatasetError> {
         let shards: Vec<Shard> = paths.par_iter().map(|path| index(path.as_ref())).collect::<Result<_, _>>()?;
         let mut bad = BadReport::default();
         shards.iter().for_each(|shard| bad.merge(&shard.bad));
@@ -74,7 +79,7 @@ impl Shards {
         }));
         if starts.last() == Some(&0) {
             let place = paths.first().map_or(String::new(), |path| path.as_ref().display().to_string());
-            return Err(InputError::Empty { place, report: bad });
+            return Err(DatasetError::Empty { place, report: bad });
         }
         let mut concepts = Vec::new();
         for (i, shard) in (0u64..).zip(&shards) {
@@ -125,7 +130,7 @@ impl Dataset for Shards {
         let mut file = File::open(&shard.path).map_err(|error| bad(error.to_string()))?;
         example.caption = caption(&mut file, member.caption).map_err(bad)?;
         let bytes = bytes(&mut file, member.picture, decode::FILE).map_err(|error| bad(error.to_string()))?;
-        example.picture = decode(&bytes).map_err(|error| bad(error.to_string()))?.into_rgb();
+        example.picture = decode(&bytes).map_err(|error| bad(error.to_string()))?;
         example.may_flip = false;
         Ok(())
     }
@@ -159,13 +164,13 @@ fn caption(file: &mut File, caption: Caption) -> Result<String, String> {
 }
 
 /// Reads a shard's headers. A shard that breaks off is used as far as it goes.
-fn index(path: &Path) -> Result<Shard, InputError> {
-    let file = File::open(path).map_err(InputError::io(path))?;
-    let size = file.metadata().map_err(InputError::io(path))?.len();
+fn index(path: &Path) -> Result<Shard, DatasetError> {
+    let file = File::open(path).map_err(DatasetError::io(path))?;
+    let size = file.metadata().map_err(DatasetError::io(path))?.len();
     let mut shard = Shard { path: path.to_owned(), members: Vec::new(), bad: BadReport::default() };
     let mut group = Group::default();
     let mut archive = tar::Archive::new(io::BufReader::new(file));
-    for entry in archive.entries_with_seek().map_err(InputError::io(path))? {
+    for entry in archive.entries_with_seek().map_err(DatasetError::io(path))? {
         let entry = match entry {
             Ok(entry) => entry,
             Err(error) => {

@@ -4,7 +4,7 @@
 //! folder.
 
 use crate::datasets::dataset::{Dataset, Example};
-use crate::error::{BadExample, BadLimit, BadReport, InputError};
+use crate::datasets::error::{BadExample, BadLimit, BadReport, DatasetError};
 use crate::pictures::decode;
 use crate::random::{Rng, key};
 use crate::text::clean::clean;
@@ -48,13 +48,13 @@ impl Table {
     ///
     /// # Errors
     /// If the file cannot be read, lacks a column, or has no usable row or too many bad ones.
-    pub fn csv(path: &Path, layout: &CsvLayout, limit: BadLimit) -> Result<Self, InputError> {
-        let csv_error = |source| InputError::Csv { path: path.to_owned(), source };
+    pub fn csv(path: &Path, layout: &CsvLayout, limit: BadLimit) -> Result<Self, DatasetError> {
+        let csv_error = |source| DatasetError::Csv { path: path.to_owned(), source };
         let mut reader =
             csv::ReaderBuilder::new().delimiter(layout.separator).flexible(true).from_path(path).map_err(csv_error)?;
         let header = reader.byte_headers().map_err(csv_error)?.clone();
         let column = |wanted: &str| {
-            header.iter().position(|name| name == wanted.as_bytes()).ok_or_else(|| InputError::Column {
+            header.iter().position(|name| name == wanted.as_bytes()).ok_or_else(|| DatasetError::Column {
                 path: path.to_owned(),
                 wanted: wanted.to_owned(),
                 columns: header.iter().map(|name| String::from_utf8_lossy(name).into_owned()).collect(),
@@ -78,13 +78,13 @@ impl Table {
     ///
     /// # Errors
     /// If the file cannot be read, or has no usable line or too many bad ones.
-    pub fn jsonl(path: &Path, limit: BadLimit) -> Result<Self, InputError> {
+    pub fn jsonl(path: &Path, limit: BadLimit) -> Result<Self, DatasetError> {
         #[derive(Deserialize)]
         struct Line {
             file_name: String,
             text: String,
         }
-        let bytes = std::fs::read(path).map_err(InputError::io(path))?;
+        let bytes = std::fs::read(path).map_err(DatasetError::io(path))?;
         let mut table = Builder::new(path);
         for (line, json) in (1..).zip(bytes.split(|&byte| byte == b'\n')) {
             if json.trim_ascii().is_empty() {
@@ -110,9 +110,8 @@ impl Dataset for Table {
 
     fn read(&self, index: usize, _: &mut Rng, example: &mut Example) -> Result<(), BadExample> {
         let row = &self.rows[index];
-        let picture =
+        example.picture =
             decode::open(&row.picture).map_err(|error| BadExample::new(place(&self.path, row.line), error))?;
-        example.picture = picture.into_rgb();
         example.caption.clone_from(&row.caption);
         example.may_flip = false;
         Ok(())
@@ -146,10 +145,10 @@ impl<'a> Builder<'a> {
         self.rows.extend(row);
     }
 
-    fn finish(self, limit: BadLimit) -> Result<Table, InputError> {
+    fn finish(self, limit: BadLimit) -> Result<Table, DatasetError> {
         limit.check(&self.bad)?;
         if self.rows.is_empty() {
-            return Err(InputError::Empty { place: self.path.display().to_string(), report: self.bad });
+            return Err(DatasetError::Empty { place: self.path.display().to_string(), report: self.bad });
         }
         let concepts = concepts(&self.rows);
         Ok(Table { path: self.path.to_owned(), rows: self.rows, concepts, bad: self.bad })

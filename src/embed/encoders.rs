@@ -3,24 +3,28 @@
 //! [`Clip`] has both towers; [`ImageEncoder`] and [`TextEncoder`] are one alone, and read nothing of the other.
 
 use crate::checkpoint::{Checkpoint, CheckpointError, Overrides};
-use crate::embed::batched::{self, Embed};
-use crate::error::InputError;
+use crate::datasets::BadReport;
+use crate::embed::embedder::Embed;
+use crate::embed::session::{Pool, Session};
+use crate::embed::source::{Loaded, Pictures};
+use crate::embed::stream::{Batch, Embedded, Tower};
 use crate::models::clip::model::Inference;
 use crate::models::clip::text::{self, Captions, Text};
 use crate::models::clip::visual::{self, Visual};
 use crate::pictures::{Picture, Preprocess};
-use crate::text::Tokenizer;
+use crate::text::{Tokenizer, TokenizerError};
 use crate::weights::{Stored, Weights};
 use ndarray::{Array1, Array2, ArrayView2};
 use std::path::{Path, PathBuf};
 
 /// Why a model could not be made ready; every message names the file.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum LoadError {
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
     #[error(transparent)]
-    Tokenizer(#[from] InputError),
+    Tokenizer(#[from] TokenizerError),
     #[error("{}: the model knows {known} tokens and {} has {vocabulary}; put the model's tokenizer.json beside it",
             path.display(), name(tokenizer))]
     Vocabulary { path: PathBuf, known: usize, tokenizer: Option<PathBuf>, vocabulary: usize },
@@ -105,8 +109,16 @@ impl Clip {
 }
 
 impl Embed for Clip {
-    fn pictures(&self, n: usize, paint: impl Fn(usize, &mut Picture) + Sync) -> Array2<f32> {
-        self.image.encode_with(n, paint)
+    fn embed_dim(&self) -> usize {
+        self.image.embed_dim()
+    }
+
+    fn stream<S: Pictures, E>(
+        &self,
+        source: &S,
+        each: impl FnMut(Batch<S::Note>) -> Result<(), E>,
+    ) -> Result<BadReport, E> {
+        self.image.stream(source, each)
     }
 
     fn captions<S: AsRef<str>>(&self, texts: &[S]) -> Array2<f32> {
@@ -114,11 +126,13 @@ impl Embed for Clip {
     }
 }
 
-/// The image tower of a CLIP.
+/// The image tower of a CLIP. It keeps the memory that embedding takes for the next call.
 pub struct ImageEncoder {
     shape: visual::Shape,
     weights: Weights<Visual<Stored>>,
     preprocess: Preprocess,
+    /// One for each call that has been under way at the same time.
+    sessions: Pool<Session>,
 }
 
 impl ImageEncoder {
@@ -137,7 +151,7 @@ impl ImageEncoder {
     pub fn new(checkpoint: &Checkpoint) -> Result<Self, LoadError> {
         let weights = checkpoint.vision()?.into_weights();
         let shape = checkpoint.architecture.vision().expect("a tower that was read has a shape");
-        Ok(Self { shape, weights, preprocess: checkpoint.preprocess.clone() })
+        Ok(Self { shape, weights, preprocess: checkpoint.preprocess.clone(), sessions: Pool::default() })
     }
 
     /// Unit-length embeddings (n, e).
@@ -146,22 +160,32 @@ impl ImageEncoder {
     /// If a picture is empty.
     #[track_caller]
     pub fn encode(&self, pictures: &[Picture]) -> Array2<f32> {
-        self.encode_with(pictures.len(), |i, picture| picture.clone_from(&pictures[i]))
+        self.all(&Loaded(pictures)).rows
     }
 
-    /// The same of n pictures of which only some are in memory at a time: `paint(i, picture)` makes picture i.
+    /// Embeds the pictures of a source, of which two batches are in memory at a time, and hands the embeddings on batch
+    /// by batch, in order, until `each` fails. Pictures that cannot be read are left out, named and counted.
     ///
-    /// # Panics
-    /// If a picture is empty.
-    #[track_caller]
-    pub fn encode_with(&self, n: usize, paint: impl Fn(usize, &mut Picture) + Sync) -> Array2<f32> {
-        batched::pictures(&self.weights.view(), &self.shape, &self.preprocess, n, paint)
+    /// # Errors
+    /// What `each` says.
+    pub fn stream<S: Pictures, E>(
+        &self,
+        source: &S,
+        each: impl FnMut(Batch<S::Note>) -> Result<(), E>,
+    ) -> Result<BadReport, E> {
+        self.tower().stream(&mut self.sessions.lend(), source, each)
     }
 
-    /// The same of n pictures that are prepared already, as [`preprocess`](Self::preprocess) says: (n, 3S²).
-    #[track_caller]
-    pub fn encode_prepared(&self, images: ArrayView2<f32>, buffers: &mut Inference) -> Array2<f32> {
-        buffers.encode_images(&self.weights.view(), &self.shape, images)
+    /// All embeddings of a source.
+    pub fn all<S: Pictures>(&self, source: &S) -> Embedded<S::Note> {
+        self.tower().all(&mut self.sessions.lend(), source)
+    }
+
+    fn tower(&self) -> Tower<'_, impl Fn(&mut Inference, ArrayView2<f32>) -> Array2<f32> + Sync> {
+        let p = self.weights.view();
+        let encode =
+            move |buffers: &mut Inference, images: ArrayView2<f32>| buffers.encode_images(&p, &self.shape, images);
+        Tower::new(&self.preprocess, self.embed_dim(), encode)
     }
 
     /// How pictures are prepared for the tower.
@@ -175,7 +199,7 @@ impl ImageEncoder {
     }
 }
 
-/// The text tower of a CLIP.
+/// The text tower of a CLIP. It keeps the memory that embedding takes for the next call.
 ///
 /// ```
 /// # use clipwright::checkpoint::{ConfigFile, save_model};
@@ -194,6 +218,8 @@ pub struct TextEncoder {
     shape: text::Shape,
     weights: Weights<Text<Stored>>,
     tokenizer: Tokenizer,
+    /// One for each call that has been under way at the same time.
+    sessions: Pool<Session>,
 }
 
 impl TextEncoder {
@@ -225,12 +251,15 @@ impl TextEncoder {
         if shape.context_length < 2 {
             return Err(LoadError::Context { path: path(), context_length: shape.context_length });
         }
-        Ok(Self { shape, weights, tokenizer })
+        Ok(Self { shape, weights, tokenizer, sessions: Pool::default() })
     }
 
     /// Unit-length embeddings (n, e). Texts longer than the context are cut.
     pub fn encode<S: AsRef<str>>(&self, texts: &[S]) -> Array2<f32> {
-        batched::captions(&self.weights.view(), &self.shape, &self.tokenizer, texts)
+        let p = self.weights.view();
+        let encode = |buffers: &mut Inference, captions: Captions| buffers.encode_texts(&p, &self.shape, captions);
+        let words = (&self.tokenizer, self.shape.context_length);
+        self.sessions.lend().captions(words, texts, self.embed_dim(), encode)
     }
 
     /// The rows that diffusion models are conditioned on: the hidden states of one text after `layer` blocks (0: the

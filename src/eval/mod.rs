@@ -1,6 +1,7 @@
 //! Measuring a model: against the truth, against chance, and against what needs no neural network at all.
 //!
-//! Everything here takes plain arrays (unit-length embeddings, labels, pictures), so it serves any model.
+//! Everything but [`templates`] and [`exam`], which ask a model, takes plain arrays (unit-length embeddings, labels,
+//! pictures).
 //!
 //! | file | what it answers |
 //! |---|---|
@@ -11,9 +12,11 @@
 //! | [`linear_probe`] | how far does a linear classifier on the image features get? |
 //! | [`lbfgs`] | where is a convex function smallest? |
 //! | [`baseline`] | how far do raw pixels and gradient histograms get? |
-//! | [`report`] | all of it in one table |
-//! | [`exam`] | how good is a model on the embedded emoji, or on pairs of its user? |
+//! | [`alike`] | does a model give one embedding to everything? |
+//! | [`report`] | how do all of these look in one table? |
+//! | [`exam`] | how good is a model on the embedded emoji, or on pairs of the user's? |
 
+pub mod alike;
 pub mod baseline;
 pub mod exam;
 pub mod lbfgs;

@@ -25,6 +25,7 @@ pub struct Row {
     /// None for data whose captions are no class names.
     pub zero_shot: Option<ZeroShot>,
     pub retrieval: Retrieval,
+    /// What guessing gives.
     pub retrieval_chance: Retrieval,
 }
 
@@ -63,6 +64,22 @@ enum Who {
 }
 
 impl Row {
+    /// The model's scores in one line, for a log.
+    pub fn brief(&self) -> String {
+        let zero_shot =
+            self.zero_shot.map_or(String::new(), |ZeroShot { score: TopK { top1, top5 }, classes, .. }| {
+                format!("zero-shot {:.1} / {:.1} % of {classes}  ", 100.0 * top1, 100.0 * top5)
+            });
+        let percent = |r: Recall| format!("{:.1} {:.1} {:.1}", 100.0 * r.at1, 100.0 * r.at5, 100.0 * r.at10);
+        let Retrieval { image_to_text, text_to_image } = self.retrieval;
+        let (concepts, pictures) = (&self.concepts, &self.pictures);
+        let flags = if self.without_flags { ", no flags" } else { "" };
+        let (image_to_text, text_to_image) = (percent(image_to_text), percent(text_to_image));
+        format!(
+            "eval  {concepts} concepts{flags}, {pictures}: {zero_shot}R@1/5/10 i→t {image_to_text}  t→i {text_to_image}"
+        )
+    }
+
     fn concepts(&self) -> String {
         if self.without_flags { format!("{}, no flags", self.concepts) } else { self.concepts.clone() }
     }

@@ -31,15 +31,16 @@ impl Recall {
     }
 }
 
+/// Recall in both directions.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Retrieval {
     pub image_to_text: Recall,
     pub text_to_image: Recall,
 }
 
-/// Who belongs to whom.
+/// Which pictures and captions belong together.
 #[derive(Clone, Copy, Debug)]
-pub struct Pairs<'a> {
+pub struct GroundTruth<'a> {
     /// Concept of each picture.
     pub image_concept: &'a [usize],
     /// Identity of each picture: equal numbers for byte-identical pictures (see [`identify`]).
@@ -60,7 +61,7 @@ pub fn identify<T: Eq + Hash>(things: impl IntoIterator<Item = T>) -> Vec<usize>
         .collect()
 }
 
-/// Of numbers such as [`identify`] gives: where each appears first.
+/// Where each of the numbers that [`identify`] gives appears first.
 pub fn first_of_each(numbers: &[usize]) -> Vec<usize> {
     let mut firsts = Vec::new();
     for (place, &number) in numbers.iter().enumerate() {
@@ -73,10 +74,10 @@ pub fn first_of_each(numbers: &[usize]) -> Vec<usize> {
 
 /// Recall at 1, 5 and 10 in both directions. images (N, d), texts (M, d), rows of unit length.
 #[track_caller]
-pub fn retrieval(images: ArrayView2<f32>, texts: ArrayView2<f32>, pairs: &Pairs) -> Retrieval {
-    assert_eq!(images.nrows(), pairs.image_concept.len(), "images {:?} and their concepts", images.dim());
-    assert_eq!(texts.nrows(), pairs.text_concept.len(), "texts {:?} and their concepts", texts.dim());
-    let matches = Matches::new(pairs);
+pub fn retrieval(images: ArrayView2<f32>, texts: ArrayView2<f32>, truth: &GroundTruth) -> Retrieval {
+    assert_eq!(images.nrows(), truth.image_concept.len(), "images {:?} and their concepts", images.dim());
+    assert_eq!(texts.nrows(), truth.text_concept.len(), "texts {:?} and their concepts", texts.dim());
+    let matches = Matches::new(truth);
     let pictures = images.select(Axis(0), &matches.picture);
     let image_to_text = asked(pictures.view(), texts, &matches.texts_of_picture);
     let text_to_image = asked(texts, pictures.view(), &matches.pictures_of_text);
@@ -84,8 +85,8 @@ pub fn retrieval(images: ArrayView2<f32>, texts: ArrayView2<f32>, pairs: &Pairs)
 }
 
 /// What guessing gives: the score of a model that embeds everything alike.
-pub fn chance(pairs: &Pairs) -> Retrieval {
-    let matches = Matches::new(pairs);
+pub fn chance(truth: &GroundTruth) -> Retrieval {
+    let matches = Matches::new(truth);
     let guess = |positives: &[Vec<usize>], candidates: usize| {
         let asked = positives.iter().filter(|p| !p.is_empty());
         Recall::of(&asked.map(|p| Rank::constant(candidates, p.len())).collect::<Vec<_>>())
@@ -114,8 +115,8 @@ struct Matches {
 
 impl Matches {
     #[track_caller]
-    fn new(pairs: &Pairs) -> Self {
-        let Pairs { image_concept, image_identity, text_concept } = *pairs;
+    fn new(truth: &GroundTruth) -> Self {
+        let GroundTruth { image_concept, image_identity, text_concept } = *truth;
         let (n, m) = (image_concept.len(), image_identity.len());
         assert_eq!(n, m, "{n} concepts of pictures, but {m} identities of pictures");
         let mut texts_of_concept: HashMap<usize, Vec<usize>> = HashMap::new();

@@ -4,7 +4,7 @@
 //! ([`class_embeddings`]) is better still. Source: Radford et al. 2021, §3.1.4.
 
 use super::zero_shot::class_embeddings;
-use crate::embed::batched::Embed;
+use crate::embed::Embed;
 use ndarray::{Array2, Axis, concatenate};
 
 /// Where the name goes.

@@ -6,18 +6,18 @@ use std::path::PathBuf;
 
 /// Every message names the file.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum IndexError {
     #[error("{}: {source}", path.display())]
     Io { path: PathBuf, source: io::Error },
-    #[error("{}: no index here; make one: clipwright index DIR", path.display())]
+    #[error("{}: no index here", path.display())]
     None { path: PathBuf },
     #[error("{}: not an index that can be used: {reason}", path.display())]
     Broken { path: PathBuf, reason: String },
-    #[error("{}: an index of embeddings by {theirs}, which those by {ours} cannot be compared with; name the first with \
-             --model, or delete the index and make it again", path.display())]
+    #[error("{}: an index of embeddings by {theirs}, which those by {ours} cannot be compared with",
+            path.display())]
     OtherModel { path: PathBuf, theirs: Box<ModelId>, ours: Box<ModelId> },
-    #[error("{}: an index of the pictures in {theirs}, not in {}; say --output for another", path.display(),
-            ours.display())]
+    #[error("{}: an index of the pictures in {theirs}, not in {}", path.display(), ours.display())]
     OtherPictures { path: PathBuf, theirs: String, ours: PathBuf },
     #[error("{}: the model's embedding of what is looked for {reason}", path.display())]
     Query { path: PathBuf, reason: String },

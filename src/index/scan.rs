@@ -1,18 +1,23 @@
 //! Finding the pictures below a folder.
 
 use super::{Entry, IndexError};
-use crate::pictures::folder::is_picture;
+use crate::pictures::folder::{Walk, walk};
 use serde::{Serialize, Serializer};
 use std::fs::Metadata;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
-use walkdir::{DirEntry, WalkDir};
 
 /// A picture file, not opened yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
     pub file: PathBuf,
     pub entry: Entry,
+}
+
+impl AsRef<Path> for Found {
+    fn as_ref(&self) -> &Path {
+        &self.file
+    }
 }
 
 /// A file or folder that could not be used.
@@ -24,7 +29,7 @@ pub struct Skipped {
 }
 
 /// For people to read, also where a name is not UTF-8.
-pub(crate) fn lossy<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+fn lossy<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&path.to_string_lossy())
 }
 
@@ -39,48 +44,38 @@ pub struct Scan {
 }
 
 impl Scan {
-    /// Walks the folder and, through links, all others below it. Names that begin with a dot are left out: they are
-    /// bins, thumbnails and the like.
+    /// [Walks](walk) the folder.
     ///
     /// # Errors
     /// If the folder itself cannot be read. Anything below that cannot is skipped.
     pub fn of(root: &Path) -> Result<Scan, IndexError> {
-        std::fs::read_dir(root).map_err(IndexError::io(root))?;
+        let Walk { pictures, unseen } = walk(root).map_err(IndexError::io(root))?;
         let mut scan = Scan::default();
-        let walk = WalkDir::new(root).follow_links(true).sort_by_file_name();
-        for entry in walk.into_iter().filter_entry(|entry| entry.depth() == 0 || !is_hidden(entry)) {
-            match entry {
-                Ok(entry) if entry.file_type().is_file() && is_picture(entry.path()) => scan.add(root, &entry),
-                Ok(_) => {}
-                Err(error) => {
-                    let path = error.path().unwrap_or(root);
-                    scan.unknown.extend(name_below(root, path));
-                    scan.skip(path, reason(&error));
-                }
-            }
+        for (path, reason) in unseen {
+            scan.skip_unknown(root, path, reason);
+        }
+        for path in pictures {
+            scan.add(root, path);
         }
         Ok(scan)
     }
 
-    fn add(&mut self, root: &Path, entry: &DirEntry) {
-        let path = entry.path();
-        let Some(name) = name_below(root, path) else {
-            return self.skip(path, "its name is not UTF-8".into());
+    fn add(&mut self, root: &Path, file: PathBuf) {
+        let Some(path) = name_below(root, &file) else {
+            return self.skipped.push(Skipped { path: file, reason: "its name is not UTF-8".into() });
         };
-        match entry.metadata() {
+        match file.metadata() {
             Ok(metadata) => {
-                let entry = Entry { path: name, size: metadata.len(), modified: modified(&metadata) };
-                self.found.push(Found { file: path.into(), entry });
+                let entry = Entry { path, size: metadata.len(), modified: modified(&metadata) };
+                self.found.push(Found { file, entry });
             }
-            Err(error) => {
-                self.unknown.push(name);
-                self.skip(path, reason(&error));
-            }
+            Err(error) => self.skip_unknown(root, file, error.to_string()),
         }
     }
 
-    fn skip(&mut self, path: &Path, reason: String) {
-        self.skipped.push(Skipped { path: path.into(), reason });
+    fn skip_unknown(&mut self, root: &Path, path: PathBuf, reason: String) {
+        self.unknown.extend(name_below(root, &path));
+        self.skipped.push(Skipped { path, reason });
     }
 
     /// Whether an entry that was not found may be there all the same.
@@ -90,23 +85,10 @@ impl Scan {
     }
 }
 
-fn is_hidden(entry: &DirEntry) -> bool {
-    entry.file_name().as_encoded_bytes().starts_with(b".")
-}
-
 /// The path below the root with `/` between its parts, if it is UTF-8.
 fn name_below(root: &Path, path: &Path) -> Option<String> {
     let parts: Option<Vec<&str>> = path.strip_prefix(root).ok()?.iter().map(|part| part.to_str()).collect();
     parts.map(|parts| parts.join("/")).filter(|name| !name.is_empty())
-}
-
-/// Without the path, which is named beside it.
-fn reason(error: &walkdir::Error) -> String {
-    match (error.io_error(), error.loop_ancestor()) {
-        (Some(error), _) => error.to_string(),
-        (None, Some(ancestor)) => format!("a link back to {}", ancestor.display()),
-        (None, None) => error.to_string(),
-    }
 }
 
 /// Nanoseconds since 1970; 0 where the file system keeps no such time.

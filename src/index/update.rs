@@ -1,9 +1,8 @@
 //! Bringing an index up to date with its folder.
 
-use super::prepare::{Batch, batches};
 use super::{Entry, Found, IndexError, Scan, Skipped, Store};
-use crate::embed::ImageEncoder;
-use crate::models::clip::model::Inference;
+use crate::embed::source::Files;
+use crate::embed::{Batch, ImageEncoder};
 use ndarray::Axis;
 use std::collections::HashMap;
 
@@ -50,14 +49,13 @@ pub fn update(
     let todo = plan.todo.len();
     let update =
         Update { removed: plan.removed, unchanged: plan.unchanged, skipped: scan.skipped.clone(), ..Update::default() };
-    let mut run = Run { store, encoder, plan: &plan, buffers: Inference::default(), update };
-    let mut done = 0;
-    progress(done, todo);
-    batches(&plan.todo, encoder.preprocess(), |batch| {
+    let mut run = Run { store, plan: &plan, update };
+    progress(0, todo);
+    encoder.stream(&Files(&plan.todo), |batch| {
+        let done = batch.report.seen as usize;
         run.take(batch)?;
-        done += batch.read.len() + batch.skipped.len();
         progress(done, todo);
-        Ok(())
+        Ok::<_, IndexError>(())
     })?;
     run.store.compact()?;
     Ok(run.update)
@@ -66,33 +64,27 @@ pub fn update(
 /// What goes from batch to batch.
 struct Run<'a> {
     store: &'a mut Store,
-    encoder: &'a ImageEncoder,
     plan: &'a Plan<'a>,
-    buffers: Inference,
     update: Update,
 }
 
 impl Run<'_> {
-    fn take(&mut self, batch: &Batch) -> Result<(), IndexError> {
-        self.update.skipped.extend(batch.skipped.iter().cloned());
-        if batch.read.is_empty() {
-            return Ok(());
-        }
-        let embeddings = self.encoder.encode_prepared(batch.images(), &mut self.buffers);
-        let mut good = vec![];
-        for (row, &i) in batch.read.iter().enumerate() {
-            if embeddings.row(row).iter().all(|x| x.is_finite()) {
+    fn take(&mut self, batch: Batch<()>) -> Result<(), IndexError> {
+        let todo = &self.plan.todo;
+        let skip = |i: usize, reason: String| Skipped { path: todo[i].file.clone(), reason };
+        self.update.skipped.extend(batch.bad.into_iter().map(|(i, bad)| skip(i, bad.reason)));
+        let (mut good, mut entries) = (vec![], vec![]);
+        for (row, &(i, ())) in batch.read.iter().enumerate() {
+            if batch.rows.row(row).iter().all(|x| x.is_finite()) {
                 good.push(row);
+                entries.push(todo[i].entry.clone());
                 let count = if self.plan.is_change[i] { &mut self.update.changed } else { &mut self.update.added };
                 *count += 1;
             } else {
-                let path = self.plan.todo[i].file.clone();
-                self.update.skipped.push(Skipped { path, reason: "its embedding is not a number".into() });
+                self.update.skipped.push(skip(i, "its embedding is not a number".into()));
             }
         }
-        let entry = |&row: &usize| self.plan.todo[batch.read[row]].entry.clone();
-        let entries: Vec<Entry> = good.iter().map(entry).collect();
-        self.store.append(&entries, embeddings.select(Axis(0), &good).view())
+        if good.is_empty() { Ok(()) } else { self.store.append(&entries, batch.rows.select(Axis(0), &good).view()) }
     }
 }
 

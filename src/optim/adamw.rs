@@ -1,6 +1,5 @@
 //! AdamW (Loshchilov & Hutter 2019) over a flat parameter block, with decay on matrices and tables only.
 
-use crate::models::clip::{Config, Layers};
 use crate::params::{Spec, for_each};
 use crate::tree::{Path, Tree};
 use kernels::adamw::{Step, step};
@@ -16,14 +15,6 @@ pub struct Hyper {
 }
 
 impl Hyper {
-    /// The paper's for this kind of image tower.
-    pub fn of(config: &Config) -> Hyper {
-        match config.vision_cfg.layers {
-            Layers::Vit(_) => Hyper::VIT,
-            Layers::ResNet(_) => Hyper::RESNET,
-        }
-    }
-
     /// The paper's for CLIP with a ViT (table 19).
     pub const VIT: Hyper = Hyper { beta1: 0.9, beta2: 0.98, eps: 1e-6, weight_decay: 0.2 };
     /// The paper's for CLIP with a ResNet (table 19).

@@ -4,7 +4,7 @@
 //! profiles ignored. 16-bit colour keeps its high byte; 16-bit grey is clipped at 255, as Pillow's conversion to RGB
 //! does. JPEG and lossy WebP are decoded by other libraries than Pillow's and may differ by a few units of 255.
 
-use crate::error::InputError;
+use crate::pictures::error::PictureError;
 use crate::pictures::picture::{Channels, Picture};
 use image::error::{LimitError, LimitErrorKind, ParameterError, ParameterErrorKind};
 use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
@@ -26,10 +26,10 @@ pub(crate) const FILE: u64 = 1 << 30;
 /// Reads PNG, JPEG, WebP, GIF, BMP or TIFF; the bytes decide, not the name.
 ///
 /// # Errors
-/// [`InputError::Io`] and [`InputError::Picture`], with the file's name.
-pub fn open(path: &Path) -> Result<Picture, InputError> {
-    let bytes = read(path).map_err(InputError::io(path))?;
-    decode(&bytes).map_err(|source| InputError::Picture { path: path.to_owned(), source })
+/// [`PictureError`], with the file's name.
+pub fn open(path: &Path) -> Result<Picture, PictureError> {
+    let bytes = read(path).map_err(PictureError::io(path))?;
+    decode(&bytes).map_err(|source| PictureError::Format { path: path.to_owned(), source })
 }
 
 /// The bytes of a picture file. What is called so may also be a device or a pipe, which has no end or never begins.

@@ -1,67 +1,108 @@
-//! Folders of picture files.
+//! Folders of picture files, walked by one rule.
+//!
+//! Links are followed, unless they lead back to a folder that they lie in. Names that begin with a dot are left out: they
+//! are bins, thumbnails and the like. The order is that of the names, folder by folder. What cannot be looked into is
+//! named and passed over; only of the folder itself it is an error.
 
-use crate::error::InputError;
-use crate::pictures::decode;
-use crate::pictures::picture::{Channels, Picture};
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
+use walkdir::{DirEntry, WalkDir};
 
 /// What picture files are called; which format they are is decided by their bytes.
 const EXTENSIONS: [&str; 9] = ["png", "jpg", "jpeg", "jpe", "webp", "gif", "bmp", "tif", "tiff"];
 
-/// All pictures in a folder and the folders below, by name. Links to folders are not followed.
+/// What is in a folder and all folders below it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Walk {
+    /// All that is called as pictures are, and is no folder.
+    pub pictures: Vec<PathBuf>,
+    /// What could not be looked into, and why: broken links, closed folders, links back.
+    pub unseen: Vec<(PathBuf, String)>,
+}
+
+/// Walks a folder.
 ///
 /// # Errors
-/// [`InputError::Io`] if a folder cannot be read.
-pub fn pictures_in(folder: &Path) -> Result<Vec<PathBuf>, InputError> {
-    let mut found = Vec::new();
-    let mut folders = vec![folder.to_owned()];
-    while let Some(folder) = folders.pop() {
-        for path in entries(&folder)? {
-            let is_folder = fs::symlink_metadata(&path).is_ok_and(|metadata| metadata.is_dir());
-            if is_folder {
-                folders.push(path);
-            } else if is_picture(&path) {
-                found.push(path);
+/// If the folder itself cannot be read.
+pub fn walk(folder: &Path) -> io::Result<Walk> {
+    let mut found = Walk::default();
+    for entry in entries(folder, usize::MAX)? {
+        match entry {
+            Ok(entry) if !entry.file_type().is_dir() && is_picture(entry.path()) => {
+                found.pictures.push(entry.into_path());
             }
+            Ok(_) => {}
+            Err(error) => found.unseen.push((error.path().unwrap_or(folder).to_owned(), reason(&error))),
         }
     }
-    found.sort();
     Ok(found)
 }
 
-/// The folders in a folder, by name; hidden ones are left out.
+/// The folders in a folder, and links to folders, without what is below them.
 ///
 /// # Errors
-/// [`InputError::Io`] if the folder cannot be read.
-pub fn folders_in(folder: &Path) -> Result<Vec<PathBuf>, InputError> {
-    let hidden = |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
-    let mut folders = entries(folder)?;
-    folders.retain(|path| path.is_dir() && !hidden(path));
-    folders.sort();
-    Ok(folders)
+/// If the folder cannot be read.
+pub fn folders_in(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let folders = entries(folder, 1)?.flatten().filter(|entry| entry.depth() > 0 && entry.file_type().is_dir());
+    Ok(folders.map(DirEntry::into_path).collect())
 }
 
-/// Reads a picture. After an error `picture` is a black pixel, which any model can be shown.
-///
-/// # Errors
-/// [`InputError::Io`] and [`InputError::Picture`], with the file's name.
-pub fn read(path: &Path, picture: &mut Picture) -> Result<(), InputError> {
-    let error;
-    (*picture, error) = match decode::open(path) {
-        Ok(picture) => (picture, Ok(())),
-        Err(error) => (Picture::new(1, 1, Channels::Rgb), Err(error)),
-    };
-    error
+fn entries(folder: &Path, depth: usize) -> io::Result<impl Iterator<Item = walkdir::Result<DirEntry>>> {
+    fs::read_dir(folder)?;
+    let walk = WalkDir::new(folder).follow_links(true).sort_by_file_name().max_depth(depth);
+    let is_hidden = |entry: &DirEntry| entry.depth() > 0 && entry.file_name().as_encoded_bytes().starts_with(b".");
+    Ok(walk.into_iter().filter_entry(move |entry| !is_hidden(entry)))
 }
 
-fn entries(folder: &Path) -> Result<Vec<PathBuf>, InputError> {
-    let entries = fs::read_dir(folder).map_err(InputError::io(folder))?;
-    entries.map(|entry| entry.map(|entry| entry.path()).map_err(InputError::io(folder))).collect()
+/// The message without the path, which is named beside it.
+fn reason(error: &walkdir::Error) -> String {
+    match (error.io_error(), error.loop_ancestor()) {
+        (Some(error), _) => error.to_string(),
+        (None, Some(ancestor)) => format!("a link back to {}", ancestor.display()),
+        (None, None) => error.to_string(),
+    }
 }
 
 /// Whether a file is called as pictures are.
-pub(crate) fn is_picture(path: &Path) -> bool {
+fn is_picture(path: &Path) -> bool {
     let extension = path.extension().map(|extension| extension.to_string_lossy().to_ascii_lowercase());
     extension.is_some_and(|extension| EXTENSIONS.contains(&extension.as_str()))
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn links_are_followed_and_hidden_names_left_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join("root").join(name);
+        for name in ["a", "b/.bin", "b.png", ".thumbnails"] {
+            fs::create_dir_all(path(name)).unwrap();
+        }
+        for name in
+            ["b/2.PNG", "b/1.jpg", "b/notes.txt", "b/.bin/1.jpg", ".thumbnails/1.jpg", ".1.jpg", "c.webp", "../x.gif"]
+        {
+            fs::write(path(name), "").unwrap();
+        }
+        symlink(path("b"), path("a/elsewhere")).unwrap();
+        symlink(path("../x.gif"), path("a/linked.gif")).unwrap();
+        symlink(path(""), path("b/back")).unwrap();
+        symlink("nowhere", path("b/broken.png")).unwrap();
+
+        let Walk { pictures, unseen } = walk(&path("")).unwrap();
+        let expected = ["a/elsewhere/1.jpg", "a/elsewhere/2.PNG", "a/linked.gif", "b/1.jpg", "b/2.PNG", "c.webp"];
+        assert_eq!(pictures, expected.map(path));
+        assert!(pictures.is_sorted());
+        let named: Vec<&Path> = unseen.iter().map(|(path, _)| path.as_path()).collect();
+        assert_eq!(named, ["a/elsewhere/back", "a/elsewhere/broken.png", "b/back", "b/broken.png"].map(path));
+        assert!(unseen[0].1.starts_with("a link back to ") && unseen[1].1.contains("No such file"), "{unseen:?}");
+
+        assert_eq!(folders_in(&path("")).unwrap(), ["a", "b", "b.png"].map(path));
+        assert_eq!(folders_in(&path("a")).unwrap(), ["a/elsewhere"].map(path));
+        assert!(walk(&path("nowhere")).is_err() && folders_in(&path("c.webp")).is_err());
+        assert_eq!(walk(&path(".thumbnails")).unwrap().pictures, [path(".thumbnails/1.jpg")]);
+    }
 }

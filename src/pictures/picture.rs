@@ -1,7 +1,9 @@
 //! A decoded picture.
 
+use std::hash::{DefaultHasher, Hasher};
+
 /// What the samples of a [`Picture`] mean.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub enum Channels {
     /// One sample: luminance.
     Grey,
@@ -31,6 +33,15 @@ impl Channels {
     }
 }
 
+/// Equal for equal pictures, and for others by a chance of one in 2⁶⁴. It holds within one run of one program only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Digest {
+    width: usize,
+    height: usize,
+    mode: Channels,
+    samples: u64,
+}
+
 /// 8-bit samples, interleaved by pixel, rows from the top: (height, width, channels).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Picture {
@@ -50,6 +61,13 @@ impl Picture {
     pub fn reshape(&mut self, width: usize, height: usize, mode: Channels) {
         (self.width, self.height, self.mode) = (width, height, mode);
         self.samples.resize(width * height * mode.channels(), 0);
+    }
+
+    /// What tells the picture from others.
+    pub fn digest(&self) -> Digest {
+        let mut hasher = DefaultHasher::new();
+        hasher.write(&self.samples);
+        Digest { width: self.width, height: self.height, mode: self.mode, samples: hasher.finish() }
     }
 
     /// Red, green and blue as Pillow's `convert("RGB")` gives them: grey three times, opacity dropped.

@@ -75,7 +75,7 @@ impl Default for Preprocess {
 /// Memory that preparing one picture after another reuses.
 #[derive(Default)]
 pub struct Scratch {
-    rgb: Picture,
+    pub(crate) rgb: Picture,
     pub(crate) resizer: Resizer,
     pub(crate) resized: Picture,
     pub(crate) warped: Picture,
@@ -92,15 +92,20 @@ impl Preprocess {
         assert_eq!(out.len(), 3 * s * s, "a picture of side {s} has 3 × {s} × {s} values");
         let (size, window) = self.geometry(picture.width, picture.height);
         let Scratch { rgb, resizer, resized, .. } = scratch;
-        let picture = match self.library {
+        let picture = self.flatten(picture, rgb);
+        resizer.resize(picture, Region::whole(picture), size, window, self.interpolation, resized);
+        self.normalise(resized, out);
+    }
+
+    /// The picture as it is to be resized: over white, painted into `rgb`, where the library does that first.
+    pub(crate) fn flatten<'a>(&self, picture: &'a Picture, rgb: &'a mut Picture) -> &'a Picture {
+        match self.library {
             Library::HuggingFace if picture.mode != Channels::Rgb => {
                 picture.on_white(rgb);
                 rgb
             }
             _ => picture,
-        };
-        resizer.resize(picture, Region::whole(picture), size, window, self.interpolation, resized);
-        self.normalise(resized, out);
+        }
     }
 
     /// Refuses numbers that would make of a pixel what is no number, or none that a model can take.

@@ -8,8 +8,8 @@
 //! Equal to OpenCLIP's `SimpleTokenizer` token for token, with `<start_of_text>` and `<end_of_text>` recognised inside
 //! a caption as there.
 
-use crate::error::InputError;
 use crate::text::clean::clean;
+use crate::text::error::TokenizerError;
 use crate::text::tokenizer_file::TokenizerFile;
 use flate2::read::GzDecoder;
 use regex::Regex;
@@ -104,8 +104,8 @@ impl Tokenizer {
     /// A model's own, from its `tokenizer.json`. It must open and close a caption with one token each.
     ///
     /// # Errors
-    /// [`InputError::Io`] and [`InputError::Tokenizer`], with the file's name.
-    pub fn open(path: &Path) -> Result<Self, InputError> {
+    /// [`TokenizerError`], with the file's name.
+    pub fn open(path: &Path) -> Result<Self, TokenizerError> {
         TokenizerFile::open(path).map(|file| Self(Kind::File(Box::new(file))))
     }
 

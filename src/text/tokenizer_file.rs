@@ -1,6 +1,6 @@
 //! A model's own `tokenizer.json`, as Hugging Face's libraries write it.
 
-use crate::error::InputError;
+use crate::text::error::TokenizerError;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use tokenizers::Tokenizer;
@@ -18,10 +18,11 @@ pub struct TokenizerFile {
 }
 
 impl TokenizerFile {
-    pub fn open(path: &Path) -> Result<Self, InputError> {
-        let invalid = |reason: String| InputError::Tokenizer { path: path.into(), reason };
-        let bytes = std::fs::read(path).map_err(InputError::io(path))?;
-        let mut pipeline = caught(|| Tokenizer::from_bytes(&bytes)).map_err(invalid)?;
+    pub fn open(path: &Path) -> Result<Self, TokenizerError> {
+        let invalid = |reason: String| TokenizerError::Invalid { path: path.into(), reason };
+        let bytes = std::fs::read(path).map_err(|source| TokenizerError::Io { path: path.into(), source })?;
+        // Not `from_bytes`, which is generic: all of the reader would be compiled once more, here.
+        let mut pipeline: Tokenizer = caught(|| std::str::from_utf8(&bytes)?.parse()).map_err(invalid)?;
         // A caption has as many rows as tokens, and is cut below.
         pipeline.with_padding(None);
         pipeline.with_truncation(None).map_err(|e| invalid(e.to_string()))?;

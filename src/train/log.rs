@@ -1,44 +1,110 @@
 //! The log of a run, `metrics.jsonl`: one JSON object a line, for people, scripts and the plots.
 //!
 //! ```json
-//! {"step":40,"loss":3.9,"loss_image_to_text":3.8,"loss_text_to_image":4.0,"loss_chance":4.85,"logit_scale":14.3,…}
+//! {"step":40,"loss":3.9,"loss_chance":4.85,"loss_image_to_text":3.8,"loss_text_to_image":4.0,"logit_scale":14.3,…}
 //! {"step":40,"eval":{"rows":[…]}}
 //! ```
+//!
+//! A step has whatever numbers its objective reports, each under its name; `…_chance` is what a model that cannot tell
+//! anything apart would have.
 //!
 //! A run can be killed at any moment. Its last line may then be torn, and the run that resumes it from an older
 //! checkpoint repeats some steps. So [`Log::open`] cuts a torn line off, [`Metrics::read`] ignores one, and where a step
 //! comes again, what was logged from that step on is forgotten.
 
+use super::metric::Metric;
 use crate::eval::Report;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::de::{Error, MapAccess, Visitor};
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-/// One training step. Losses are in nats.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+/// One training step: the numbers that it reported. Losses are in nats.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Step {
     pub step: u64,
-    /// Mean of the two halves.
-    #[serde(deserialize_with = "null_is_nan")]
-    pub loss: f64,
-    #[serde(deserialize_with = "null_is_nan")]
-    pub loss_image_to_text: f64,
-    #[serde(deserialize_with = "null_is_nan")]
-    pub loss_text_to_image: f64,
-    /// The loss of a model that cannot tell anything apart: ln N for a batch of N pairs.
-    #[serde(deserialize_with = "null_is_nan")]
-    pub loss_chance: f64,
-    /// exp of the parameter: the factor on the cosines, at most 100.
-    #[serde(deserialize_with = "null_is_nan")]
-    pub logit_scale: f64,
-    #[serde(deserialize_with = "null_is_nan")]
-    pub lr: f64,
-    /// Global gradient norm before clipping.
-    #[serde(deserialize_with = "null_is_nan")]
-    pub grad_norm: f64,
-    #[serde(deserialize_with = "null_is_nan")]
-    pub pairs_per_second: f64,
+    pub metrics: Vec<Metric>,
+}
+
+impl Step {
+    /// The number of this name, NaN if there is none.
+    pub fn get(&self, name: &str) -> f64 {
+        self.metrics.iter().find(|metric| metric.name == name).map_or(f64::NAN, |metric| metric.value)
+    }
+
+    /// What is minimised.
+    pub fn loss(&self) -> f64 {
+        self.get(LOSS)
+    }
+
+    /// What is minimised, and its parts.
+    pub fn losses(&self) -> impl Iterator<Item = &Metric> {
+        self.metrics.iter().filter(|metric| metric.is_loss())
+    }
+}
+
+/// The number that every step has.
+const LOSS: &str = "loss";
+/// Behind the name of a number: the name of its chance line.
+const CHANCE: &str = "_chance";
+
+/// One object: the step, then every number under its name, its chance line behind it.
+impl Serialize for Step {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("step", &self.step)?;
+        for Metric { name, value, chance } in &self.metrics {
+            map.serialize_entry(name, value)?;
+            if let Some(chance) = chance {
+                map.serialize_entry(&format!("{name}{CHANCE}"), chance)?;
+            }
+        }
+        map.end()
+    }
+}
+
+impl<'de> Deserialize<'de> for Step {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(StepVisitor)
+    }
+}
+
+struct StepVisitor;
+
+impl<'de> Visitor<'de> for StepVisitor {
+    type Value = Step;
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("the numbers of a step")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Step, A::Error> {
+        let (mut step, mut metrics, mut chances) = (None, Vec::<Metric>::new(), vec![]);
+        while let Some(key) = map.next_key::<String>()? {
+            if key == "step" {
+                step = Some(map.next_value()?);
+                continue;
+            }
+            // JSON has no NaN and no infinity; serde_json writes null for both. A run that blew up must still be readable.
+            let value = map.next_value::<Option<f64>>()?.unwrap_or(f64::NAN);
+            match key.strip_suffix(CHANCE) {
+                Some(name) => chances.push((name.to_string(), value)),
+                None => metrics.push(Metric { name: key.into(), value, chance: None }),
+            }
+        }
+        for (name, chance) in chances {
+            let metric = metrics.iter_mut().find(|metric| metric.name == name);
+            metric.ok_or_else(|| Error::custom(format!("a chance line of {name}, which is missing")))?.chance =
+                Some(chance);
+        }
+        if !metrics.iter().any(|metric| metric.name == LOSS) {
+            return Err(Error::missing_field(LOSS));
+        }
+        Ok(Step { step: step.ok_or_else(|| Error::missing_field("step"))?, metrics })
+    }
 }
 
 /// One evaluation, of the model as it is after `step` steps.
@@ -54,11 +120,6 @@ pub struct Evaluation {
 pub enum Line {
     Evaluation(Evaluation),
     Step(Step),
-}
-
-/// JSON has no NaN and no infinity; serde_json writes null for both. A run that blew up must still be readable.
-fn null_is_nan<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
-    Ok(Option::deserialize(deserializer)?.unwrap_or(f64::NAN))
 }
 
 /// A log open for appending.

@@ -1,15 +1,23 @@
-//! Training: a step, its log, its watch, and the folder that a run fills.
+//! Training: a step of whatever objective, its log, its watch, and the folder that a run fills.
 //!
 //! | file | what it knows |
 //! |---|---|
-//! | [`step`] | one training step |
+//! | [`objective`] | what a model is trained for: the interface, and an example |
+//! | [`clip`] | CLIP's objective |
+//! | [`step`] | one training step of any objective |
+//! | [`world`] | the processes that train one model together |
+//! | [`metric`] | a number that a step reports |
 //! | [`log`] | the numbers of a run, one JSON object a line |
 //! | [`watch`] | whether training is dead, and why |
 //! | [`data`] | what a run is trained on and judged on |
 //! | [`run_folder`] | where a run keeps its files |
 
+pub mod clip;
 pub mod data;
 pub mod log;
+pub mod metric;
+pub mod objective;
 pub mod run_folder;
 pub mod step;
 pub mod watch;
+pub mod world;

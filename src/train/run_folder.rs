@@ -3,22 +3,33 @@
 //! | file | what |
 //! |---|---|
 //! | `open_clip_model.safetensors`, `open_clip_config.json` | the model, as OpenCLIP loads it |
-//! | `resume.safetensors`, `options.json` | parameters, buffers, both moments and the step; the command line |
+//! | `resume.safetensors`, `options.json` | parameters, buffers, both moments, the step and what else the objective keeps; the command line |
 //! | `metrics.jsonl` | a line for each logged step and evaluation |
 //! | `loss.png`, `recall.png`, `schedule.png` | curves |
 //! | `similarity.png`, `captions.png` | what the model thinks of held-out pictures |
 //! | `report.md` | the last table |
 
-use crate::app::train::{Options, TrainError};
+use super::objective::{Saved, State};
 use crate::checkpoint::safetensors::{Reader, Tensor, write};
-use crate::checkpoint::{self, CheckpointError, ConfigFile, Dtype};
+use crate::checkpoint::{self, CheckpointError, Dtype};
 use crate::files::write_atomic;
-use crate::models::clip::model::{self, Model};
-use crate::optim::adamw::AdamW;
-use crate::params::{self, Params};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+
+/// Why a run folder could not be made or found.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunFolderError {
+    #[error("{}: is there already", path.display())]
+    Exists { path: PathBuf },
+    #[error("{}: no run to resume", logs.display())]
+    NoRun { logs: PathBuf },
+    #[error("{}: {source}", path.display())]
+    File { path: PathBuf, source: io::Error },
+}
 
 /// A folder under `runs`.
 #[derive(Clone, Debug)]
@@ -28,20 +39,22 @@ pub struct RunFolder {
 
 const RESUME: &str = "resume.safetensors";
 const OPTIONS: &str = "options.json";
-/// No run is as long, and nothing that is counted from here on overflows.
-const MOST_STEPS: u64 = 1 << 48;
+/// No count is as large, and nothing that is counted from here on overflows.
+const MAX_COUNT: u64 = 1 << 48;
 
 impl RunFolder {
-    /// Makes the folder of a new run: its name, or the next number and the model.
-    pub fn create(options: &Options) -> Result<Self, TrainError> {
-        let path = match &options.name {
-            Some(name) => options.logs.join(name),
-            None => options.logs.join(next_name(&options.logs, &options.model)),
-        };
-        let error = |source| TrainError::File { path: path.clone(), source };
-        fs::create_dir_all(&options.logs).map_err(error)?;
+    /// Makes the folder of a new run: its name, or the next number and the model's.
+    pub fn create(
+        logs: &Path,
+        name: Option<&str>,
+        model: &str,
+        options: &impl Serialize,
+    ) -> Result<Self, RunFolderError> {
+        let path = logs.join(name.map_or_else(|| next_name(logs, model), String::from));
+        let error = |source| RunFolderError::File { path: path.clone(), source };
+        fs::create_dir_all(logs).map_err(error)?;
         match fs::create_dir(&path) {
-            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => return Err(TrainError::RunExists { path }),
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => return Err(RunFolderError::Exists { path }),
             made => made.map_err(error)?,
         }
         let folder = RunFolder { path };
@@ -50,15 +63,21 @@ impl RunFolder {
         Ok(folder)
     }
 
-    /// Finds a run to resume, `latest` being the one whose state was written last, and the options it was started with.
-    pub fn find(run: &str, logs: &Path) -> Result<(Self, Options), TrainError> {
-        let path = if run == "latest" { latest(logs)? } else { PathBuf::from(run) };
-        let file = path.join(OPTIONS);
-        let text = fs::read(&file).map_err(|source| TrainError::File { path: file.clone(), source })?;
-        let invalid = |reason: String| TrainError::File { path: file, source: io::Error::other(reason) };
-        let options: Result<Options, String> = serde_json::from_slice(&text).map_err(|e| e.to_string());
-        let options = options.and_then(|options| options.check().map(|()| options)).map_err(invalid)?;
-        Ok((RunFolder { path }, options))
+    /// Finds a run to resume, `latest` being the one whose state was written last.
+    pub fn find(run: &str, logs: &Path) -> Result<Self, RunFolderError> {
+        Ok(RunFolder { path: if run == "latest" { latest(logs)? } else { PathBuf::from(run) } })
+    }
+
+    /// The options that the run was started with.
+    pub fn options<T: DeserializeOwned>(&self) -> Result<T, RunFolderError> {
+        let path = self.file(OPTIONS);
+        let read = || serde_json::from_slice(&fs::read(&path)?).map_err(io::Error::from);
+        read().map_err(|source| RunFolderError::File { path: path.clone(), source })
+    }
+
+    /// An error about the options.
+    pub fn bad_options(&self, reason: String) -> RunFolderError {
+        RunFolderError::File { path: self.file(OPTIONS), source: io::Error::other(reason) }
     }
 
     /// The path of a file in the folder.
@@ -67,17 +86,22 @@ impl RunFolder {
     }
 
     /// Writes a small file, whole or not at all.
-    pub fn write(&self, name: &str, bytes: &[u8]) -> Result<(), TrainError> {
+    pub fn write(&self, name: &str, bytes: &[u8]) -> Result<(), RunFolderError> {
         write_atomic(self.file(name), |out| out.write_all(bytes))
-            .map_err(|source| TrainError::File { path: self.file(name), source })
+            .map_err(|source| RunFolderError::File { path: self.file(name), source })
     }
 
-    /// Saves the state of the run, in one file so that it is of one step, and the model for use elsewhere.
-    pub fn save(&self, model: &Model, config: &ConfigFile, adam: &AdamW) -> Result<(), CheckpointError> {
-        let tensors = [("params", &model.params.flat), ("exp_avg", &adam.m), ("exp_avg_sq", &adam.v)]
-            .map(|(name, values)| Tensor::new(name, &[values.len()], values, Dtype::F32));
-        checkpoint::save_model(&self.path, model, config)?;
-        write(&self.file(RESUME), &tensors, [("step", adam.steps.to_string().as_str())])
+    /// Saves the state of a run, in one file so that it is of one step.
+    pub fn save(&self, state: State) -> Result<(), CheckpointError> {
+        let (mut tensors, mut counts) = (vec![], vec![]);
+        for (name, saved) in &state {
+            match saved {
+                Saved::Floats(values) => tensors.push(Tensor::new(name, &[values.len()], values, Dtype::F32)),
+                Saved::Count(count) => counts.push((name.as_str(), count.to_string())),
+            }
+        }
+        let counts = counts.iter().map(|(name, count)| (*name, count.as_str()));
+        write(&self.file(RESUME), &tensors, counts)
     }
 
     /// Whether there is something to resume from.
@@ -85,23 +109,35 @@ impl RunFolder {
         self.file(RESUME).exists()
     }
 
-    /// The run's model, its parameters still to be loaded. Nothing is allocated for more of them than there are.
-    pub fn model(&self) -> Result<(Model, ConfigFile), CheckpointError> {
-        let config = ConfigFile::read(&self.file(checkpoint::CONFIG))?;
-        let spec = model::spec(&config.model_cfg);
-        Reader::open(&self.file(RESUME))?.check("params", &[params::len(&spec)])?;
-        Ok((Model { config: config.model_cfg.clone(), params: Params::zeros(spec) }, config))
+    /// Refuses a state that has no `len` numbers of this name; nothing of it is read.
+    pub fn check(&self, name: &str, len: usize) -> Result<(), CheckpointError> {
+        Reader::open(&self.file(RESUME))?.check(name, &[len])
     }
 
     /// Restores what [`RunFolder::save`] saved, bit for bit.
-    pub fn load(&self, model: &mut Model, adam: &mut AdamW) -> Result<(), CheckpointError> {
+    ///
+    /// # Errors
+    /// If the file has not exactly this state; the message names what is missing, too much or of another size.
+    pub fn load(&self, state: State) -> Result<(), CheckpointError> {
         let path = self.file(RESUME);
         let reader = Reader::open(&path)?;
-        for (name, out) in [("params", &mut model.params.flat), ("exp_avg", &mut adam.m), ("exp_avg_sq", &mut adam.v)] {
-            reader.read(name, &[out.len()], out)?;
+        let tensors = reader.names().into_iter().filter(|tensor| state.iter().all(|(name, _)| name != tensor));
+        let tensors: Vec<_> = tensors.collect();
+        if !tensors.is_empty() {
+            return Err(CheckpointError::Unexpected { path, tensors });
         }
-        let step = reader.metadata("step").and_then(|step| step.parse().ok()).filter(|&step| step <= MOST_STEPS);
-        adam.steps = step.ok_or(CheckpointError::Config { path, reason: "it does not say its step".into() })?;
+        for (name, saved) in state {
+            match saved {
+                Saved::Floats(values) => reader.read(&name, &[values.len()], values)?,
+                Saved::Count(count) => {
+                    let read = reader.metadata(&name).and_then(|text| text.parse().ok());
+                    let reason = || format!("it does not say its {name}");
+                    *count = read
+                        .filter(|&count| count <= MAX_COUNT)
+                        .ok_or_else(|| CheckpointError::Config { path: path.clone(), reason: reason() })?;
+                }
+            }
+        }
         Ok(())
     }
 }
@@ -114,9 +150,9 @@ fn next_name(logs: &Path, model: &str) -> String {
     format!("{:03}-{model}", numbers.max().unwrap_or(0) + 1)
 }
 
-fn latest(logs: &Path) -> Result<PathBuf, TrainError> {
-    let newest = newest(logs, RESUME).map_err(|source| TrainError::File { path: logs.into(), source })?;
-    newest.ok_or_else(|| TrainError::NoRun { logs: logs.into() })
+fn latest(logs: &Path) -> Result<PathBuf, RunFolderError> {
+    let newest = newest(logs, RESUME).map_err(|source| RunFolderError::File { path: logs.into(), source })?;
+    newest.ok_or_else(|| RunFolderError::NoRun { logs: logs.into() })
 }
 
 /// The run whose model was written last, if there is one.

@@ -1,209 +1,188 @@
-//! One training step: both towers forward, the loss, both towers backward, AdamW.
+//! One training step of any objective: forward, loss, backward, the other ranks, clipping, AdamW.
 
-use crate::layers::{normalize, rows, rows_mut};
-use crate::loss::info_nce::{self, Loss, Saved as LossSaved, Scratch as LossScratch};
-use crate::loss::positives::Positives;
-use crate::models::clip::model::{ClipParams, MAX_LOGIT_SCALE, Model};
-use crate::models::clip::text::{self, Captions};
-use crate::models::clip::visual;
-use crate::models::{Keep, Mode, Workspace};
+use super::metric::Metric;
+use super::objective::{Objective, Saved, State, StepId};
+use super::world::{Alone, World, sum_over_ranks};
+use crate::layers::Keep;
 use crate::optim::adamw::{AdamW, Hyper};
 use crate::optim::{clip_grad, running};
-use crate::params;
-use crate::tree::{Arena, Dim, Path, tree};
+use crate::params::{self, for_each};
+use crate::tree::{Path, Tree};
 use kernels::{in_pool, memory::Floats};
-use ndarray::ArrayView2;
 use std::ops::Range;
 
-/// N pictures and their captions.
-#[derive(Clone, Copy, Debug)]
-pub struct Pairs<'a> {
-    /// (N,3S²), normalised.
-    pub images: ArrayView2<'a, f32>,
-    pub captions: Captions<'a>,
-    /// Equal keys: the same concept, so each caption fits the other's picture.
-    pub concepts: &'a [u64],
-    /// Equal keys: the same words.
-    pub caption_keys: &'a [u64],
-}
-
-/// What an update did.
+/// How a [`Trainer`] trains.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Update {
-    /// Of all gradients together, before clipping.
-    pub grad_norm: f32,
-    /// After the step and its clamp.
-    pub logit_scale: f32,
-}
-
-tree! {
-    /// Features as the towers give them, of unit length, and the gradients of both: all (N,e) but the norms (N,1).
-    Features { image, text, image_norm, text_norm, images, texts, dimages, dtexts, dimage, dtext, loss: LossSaved,
-               loss_scratch: LossScratch }
-}
-
-impl Features<Dim> {
-    fn dims(n: usize, embed_dim: usize) -> Self {
-        let (rows, norm) = (Dim(n, embed_dim), Dim(n, 1));
-        Features {
-            image: rows,
-            text: rows,
-            image_norm: norm,
-            text_norm: norm,
-            images: rows,
-            texts: rows,
-            dimages: rows,
-            dtexts: rows,
-            dimage: rows,
-            dtext: rows,
-            loss: LossSaved::dims(n),
-            loss_scratch: LossScratch::dims(n),
-        }
-    }
-}
-
-/// A model in training: its gradients, Adam's moments, and every buffer a step needs.
-pub struct Trainer {
-    pub model: Model,
-    pub adam: AdamW,
+#[non_exhaustive]
+pub struct TrainerOptions {
     pub hyper: Hyper,
     /// The longest gradient that is not shortened.
     pub max_norm: Option<f32>,
-    /// Leave the image tower as it is, running statistics included (Zhai et al. 2022: locked-image tuning).
-    pub lock_image: bool,
-    grads: Floats,
-    image: Workspace,
-    text: Workspace,
-    scratch: Arena,
-    features: Arena,
-    positives: Positives,
+    /// What all randomness of the objective follows from.
+    pub seed: u64,
 }
 
-impl Trainer {
-    pub fn new(model: Model, hyper: Hyper) -> Self {
-        let (n, len) = (params::count(&model.params.spec), model.params.flat.len());
-        Trainer {
-            model,
-            adam: AdamW::new(n),
-            hyper,
-            max_norm: None,
-            lock_image: false,
-            grads: Floats::zeros(len),
-            image: Workspace::default(),
-            text: Workspace::default(),
-            scratch: Arena::default(),
-            features: Arena::default(),
-            positives: Positives::default(),
-        }
+impl TrainerOptions {
+    /// Gradients of any length, and seed 0.
+    pub fn new(hyper: Hyper) -> Self {
+        TrainerOptions { hyper, max_norm: None, seed: 0 }
+    }
+
+    /// Gradients that are longer are shortened to this.
+    #[must_use]
+    pub fn max_norm(self, max_norm: impl Into<Option<f32>>) -> Self {
+        TrainerOptions { max_norm: max_norm.into(), ..self }
+    }
+
+    #[must_use]
+    pub fn seed(self, seed: u64) -> Self {
+        TrainerOptions { seed, ..self }
+    }
+}
+
+/// What an update did.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Update {
+    /// Of all gradients together, before clipping.
+    pub grad_norm: f32,
+    /// What the objective has to say of itself afterwards.
+    pub metrics: Vec<Metric>,
+}
+
+/// An objective in training: its gradients, and Adam's moments.
+pub struct Trainer<O, W = Alone> {
+    objective: O,
+    world: W,
+    options: TrainerOptions,
+    adam: AdamW,
+    grads: Floats,
+}
+
+impl<O: Objective + Send> Trainer<O> {
+    /// Trains in this process alone.
+    pub fn new(objective: O, options: TrainerOptions) -> Self {
+        Trainer::among(Alone, objective, options)
+    }
+}
+
+impl<O: Objective<W> + Send, W: World> Trainer<O, W> {
+    /// Trains as one rank of a world. All ranks begin with the same parameters and options.
+    pub fn among(world: W, objective: O, options: TrainerOptions) -> Self {
+        let params = objective.params();
+        let (n, len) = (params::count(&params.spec), params.flat.len());
+        Trainer { objective, world, options, adam: AdamW::new(n), grads: Floats::zeros(len) }
+    }
+
+    /// What is trained.
+    pub fn objective(&self) -> &O {
+        &self.objective
+    }
+
+    /// How many steps were taken.
+    pub fn steps(&self) -> u64 {
+        self.adam.steps
     }
 
     /// The gradient of every parameter, as the last [`Trainer::gradients`] left it and until [`Trainer::update`]; for
     /// a buffer, what was observed.
-    pub fn grads(&self) -> ClipParams<&[f32]> {
-        params::view(&self.model.params.spec, &self.grads)
+    pub fn grads(&self) -> <O::Tree as Tree>::Of<&[f32]> {
+        params::view(&self.objective.params().spec, &self.grads)
     }
 
     /// The same as one block, in the order of the parameters; without the buffers.
     pub fn flat_grads(&self) -> &[f32] {
-        &self.grads[..params::count(&self.model.params.spec)]
+        &self.grads[..params::count(&self.objective.params().spec)]
     }
 
-    /// The loss over all pairs, and its gradient. BatchNorm's statistics are those of each micro-batch.
+    /// All that a run needs in order to go on to the bit.
+    pub fn state(&mut self) -> State<'_> {
+        let (params, more) = self.objective.saved();
+        let mut state = vec![
+            ("params".into(), Saved::Floats(&mut params.flat)),
+            ("exp_avg".into(), Saved::Floats(&mut self.adam.m)),
+            ("exp_avg_sq".into(), Saved::Floats(&mut self.adam.v)),
+            ("step".into(), Saved::Count(&mut self.adam.steps)),
+        ];
+        state.extend(more.into_iter().map(|(name, saved)| (format!("objective.{name}"), saved)));
+        state
+    }
+
+    /// The losses over the whole batch, and the gradient of the first. BatchNorm's statistics are those of each micro-batch.
     ///
-    /// No more than `micro_batch` pairs are in a tower at a time, yet the result is that of one big batch, as every
-    /// pair sees all the others: all micro-batches are embedded, the loss is taken once, and then each goes forward
-    /// again, now keeping its activations, and backward (Gao et al. 2021).
-    pub fn gradients(&mut self, batch: &Pairs, micro_batch: usize) -> Loss {
-        in_pool(|| self.loss_and_gradients(batch, micro_batch))
-    }
-
-    fn loss_and_gradients(&mut self, batch: &Pairs, micro_batch: usize) -> Loss {
-        let n = batch.images.nrows();
-        assert_eq!((batch.captions.len(), batch.concepts.len()), (n, n), "captions and concept keys of {n} pictures");
-        self.positives.fill(batch.concepts, batch.caption_keys);
+    /// No more than `micro_batch` pictures are in a tower at a time, yet the result is that of one big batch, see
+    /// [`objective`](super::objective). [`Trainer::update`] is to follow.
+    pub fn gradients(&mut self, batch: &O::Batch<'_>, micro_batch: usize) -> Vec<Metric> {
+        let (n, id) = (O::pictures(batch), self.id());
         let whole = n <= micro_batch;
-        let keep = if whole { Keep::All } else { Keep::Nothing };
-        for range in chunks(n, micro_batch) {
-            self.embed(batch, range, keep);
-        }
-        let loss = self.contrast(n);
-        for range in chunks(n, micro_batch) {
-            if !whole {
-                self.embed(batch, range.clone(), Keep::All);
+        let Trainer { objective, world, grads, .. } = self;
+        in_pool(|| {
+            objective.prepare(batch, id);
+            let keep = if whole { Keep::All } else { Keep::Nothing };
+            chunks(n, micro_batch).for_each(|range| objective.forward(batch, range, keep, id));
+        });
+        objective.loss(batch, id, world, &mut params::view_mut(&objective.params().spec, grads));
+        in_pool(|| {
+            for range in chunks(n, micro_batch) {
+                if !whole {
+                    objective.forward(batch, range.clone(), Keep::All, id);
+                }
+                let mut g = params::view_mut(&objective.params().spec, grads);
+                objective.backward(batch, range, id, &mut g);
             }
-            self.back_propagate(batch, range);
-        }
-        loss
+        });
+        sum_over_ranks(world, grads);
+        objective.losses()
     }
 
-    /// One AdamW step, then logit_scale back into [0, ln 100]; one step of the running statistics. Gradients are zero
-    /// afterwards.
+    /// One AdamW step, and one step of the running statistics. Gradients are zero afterwards.
     ///
     /// A gradient that is not finite would ruin every weight: then nothing else is changed.
     pub fn update(&mut self, lr: f32) -> Update {
-        in_pool(|| self.step(lr))
+        let id = self.id();
+        let Trainer { objective, options, adam, grads, .. } = self;
+        let grad_norm = in_pool(|| {
+            let grad_norm = take_step(objective, options, adam, grads, lr);
+            if grad_norm.is_finite() {
+                objective.updated(id);
+            }
+            grad_norm
+        });
+        Update { grad_norm, metrics: objective.metrics() }
     }
 
-    fn step(&mut self, lr: f32) -> Update {
-        let grad_norm = clip_grad::global_norm(self.flat_grads());
-        if !grad_norm.is_finite() {
-            self.grads.fill(0.0);
-            return Update { grad_norm, logit_scale: self.model.params.view().logit_scale[0] };
+    fn id(&self) -> StepId {
+        StepId { seed: self.options.seed, step: self.adam.steps }
+    }
+}
+
+/// Moves the parameters and running statistics, unless a gradient is not finite; the norm of all gradients.
+fn take_step<O: Objective<W>, W: World>(
+    objective: &mut O,
+    options: &TrainerOptions,
+    adam: &mut AdamW,
+    grads: &mut [f32],
+    lr: f32,
+) -> f32 {
+    // Out of the objective, which is asked what is frozen, and back into it.
+    let mut flat = std::mem::take(&mut objective.saved().0.flat);
+    let (spec, frozen) = (&objective.params().spec, |path: &Path| objective.frozen(path));
+    for_each(spec, &Path::ROOT, |path, _, range| {
+        if frozen(path) {
+            grads[range].fill(0.0);
         }
-        let scale = clip_grad::scale(grad_norm, self.max_norm);
-        let Trainer { model, adam, hyper, grads, lock_image, .. } = self;
-        let frozen = |path: &Path| *lock_image && path.is_under("visual");
-        running::step(&model.params.spec, &mut model.params.flat, grads, frozen);
-        adam.step(&model.params.spec, hyper, lr, scale, &mut model.params.flat, grads, frozen);
-        grads[params::count(&model.params.spec)..].fill(0.0);
-        let logit_scale = params::view_mut(&model.params.spec, &mut model.params.flat).logit_scale;
-        logit_scale[0] = logit_scale[0].clamp(0.0, MAX_LOGIT_SCALE);
-        Update { grad_norm, logit_scale: logit_scale[0] }
+    });
+    let n = params::count(spec);
+    let grad_norm = clip_grad::global_norm(&grads[..n]);
+    if grad_norm.is_finite() {
+        let scale = clip_grad::scale(grad_norm, options.max_norm);
+        running::step(spec, &mut flat, grads, frozen);
+        adam.step(spec, &options.hyper, lr, scale, &mut flat, grads, frozen);
+        grads[n..].fill(0.0);
+    } else {
+        grads.fill(0.0);
     }
-
-    /// Both towers forward for these pairs.
-    fn embed(&mut self, batch: &Pairs, range: Range<usize>, keep: Keep) {
-        let Trainer { model, image, text, scratch, features, lock_image, .. } = self;
-        let features = features.carve(&Features::dims(batch.images.nrows(), model.config.embed_dim));
-        let p = model.params.view();
-        let (images, out) = (rows(batch.images, &range), rows_mut(features.image, &range));
-        let mode = if *lock_image { Mode::Inference } else { Mode::Training(keep) };
-        visual::forward(&p.visual, &model.config.vision(), images, mode, out, image, scratch);
-        let (captions, out) = (batch.captions.slice(range.clone()), rows_mut(features.text, &range));
-        text::forward(&p.text, &model.config.text(), captions, keep, out, text, scratch);
-    }
-
-    /// From features to the loss and back to their gradients.
-    fn contrast(&mut self, n: usize) -> Loss {
-        let Trainer { model, grads, features, positives, .. } = self;
-        let f = &mut features.carve(&Features::dims(n, model.config.embed_dim));
-        let scale = model.params.view().logit_scale[0].exp();
-        normalize::forward(f.image.view(), f.images.view_mut(), f.image_norm.view_mut());
-        normalize::forward(f.text.view(), f.texts.view_mut(), f.text_norm.view_mut());
-        let (images, texts) = (f.images.view(), f.texts.view());
-        let loss = info_nce::forward(images, texts, scale, positives, &mut f.loss, &mut f.loss_scratch);
-        let (dimages, dtexts) = (f.dimages.view_mut(), f.dtexts.view_mut());
-        let dlogit_scale =
-            info_nce::backward(images, texts, scale, positives, &f.loss, dimages, dtexts, &mut f.loss_scratch);
-        params::view_mut(&model.params.spec, grads).logit_scale[0] += dlogit_scale;
-        normalize::backward(images, f.image_norm.view(), f.dimages.view(), f.dimage.view_mut());
-        normalize::backward(texts, f.text_norm.view(), f.dtexts.view(), f.dtext.view_mut());
-        loss
-    }
-
-    /// Both towers backward for these pairs, which were the last to go forward.
-    fn back_propagate(&mut self, batch: &Pairs, range: Range<usize>) {
-        let Trainer { model, grads, image, text, scratch, features, lock_image, .. } = self;
-        let features = features.carve(&Features::dims(batch.images.nrows(), model.config.embed_dim));
-        let p = model.params.view();
-        let mut g = params::view_mut(&model.params.spec, grads);
-        if !*lock_image {
-            let (images, dy) = (rows(batch.images, &range), rows(features.dimage.view(), &range));
-            visual::backward(&p.visual, &model.config.vision(), images, dy, image, scratch, &mut g.visual);
-        }
-        let (captions, dy) = (batch.captions.slice(range.clone()), rows(features.dtext.view(), &range));
-        text::backward(&p.text, &model.config.text(), captions, dy, text, scratch, &mut g.text);
-    }
+    objective.saved().0.flat = flat;
+    grad_norm
 }
 
 /// 0..n in pieces of `size`.

@@ -4,14 +4,17 @@ use super::support::tiny;
 use super::{cases, damaged, edits, promptly};
 use clap::Parser;
 use clipwright::app::plot::curves;
-use clipwright::app::train::Cli;
-use clipwright::checkpoint::ConfigFile;
+use clipwright::app::train::{Cli, Options, TrainError};
 use clipwright::checkpoint::safetensors::{Tensor, write};
-use clipwright::checkpoint::{CONFIG, Dtype};
+use clipwright::checkpoint::{self, CONFIG, ConfigFile, Dtype};
 use clipwright::models::clip::model::Model;
-use clipwright::optim::adamw::AdamW;
+use clipwright::optim::adamw::Hyper;
+use clipwright::train::clip::{self, ClipObjective};
 use clipwright::train::log::{Line, Log, Metrics, Step};
+use clipwright::train::metric::Metric;
+use clipwright::train::objective::Saved;
 use clipwright::train::run_folder::RunFolder;
+use clipwright::train::step::{Trainer, TrainerOptions};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::fs;
@@ -19,17 +22,10 @@ use std::path::Path;
 use tempfile::TempDir;
 
 fn step(step: u64, value: f64) -> Step {
-    Step {
-        step,
-        loss: value,
-        loss_image_to_text: value,
-        loss_text_to_image: value,
-        loss_chance: value,
-        logit_scale: value,
-        lr: value,
-        grad_norm: value,
-        pairs_per_second: value,
-    }
+    let metric = |name| Metric::new(name, value);
+    let names = ["loss_image_to_text", "loss_text_to_image", "logit_scale", "lr", "grad_norm", "pairs_per_second"];
+    let loss = metric("loss").against_chance(value);
+    Step { step, metrics: [loss].into_iter().chain(names.map(metric)).collect() }
 }
 
 fn log() -> Vec<u8> {
@@ -103,21 +99,37 @@ fn run() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let config = tiny::config(8);
     let model = Model::new(config.clone(), 1);
-    let mut adam = AdamW::new(model.params.flat.len());
-    adam.steps = 7;
-    RunFolder { path: folder.path().into() }.save(&model, &ConfigFile::new(config), &adam).unwrap();
+    checkpoint::save_model(folder.path(), &model, &ConfigFile::new(config)).unwrap();
+    let mut trainer = trainer(model);
+    let mut state = trainer.state();
+    state.iter_mut().for_each(|(_, saved)| {
+        if let Saved::Count(count) = saved {
+            **count = 7
+        }
+    });
+    RunFolder { path: folder.path().into() }.save(state).unwrap();
     let options = Cli::parse_from(["train"]).options;
     fs::write(folder.path().join("options.json"), serde_json::to_vec(&options).unwrap()).unwrap();
     folder
 }
 
+fn trainer(model: Model) -> Trainer<ClipObjective> {
+    Trainer::new(ClipObjective::new(model), TrainerOptions::new(Hyper::VIT))
+}
+
+fn find(path: &Path) -> Result<(RunFolder, Options), TrainError> {
+    let folder = RunFolder::find(path.to_str().unwrap(), Path::new("runs"))?;
+    let options = Options::of(&folder)?;
+    Ok((folder, options))
+}
+
 /// What `train --resume` reads.
 fn resume(path: &Path) -> Option<u64> {
-    let (folder, _) = RunFolder::find(path.to_str().unwrap(), Path::new("runs")).ok()?;
-    let (mut model, _) = folder.model().ok()?;
-    let mut adam = AdamW::new(model.params.flat.len());
-    folder.load(&mut model, &mut adam).ok()?;
-    Some(adam.steps)
+    let (folder, _) = find(path).ok()?;
+    let (model, _) = clip::resumed(&folder).ok()?;
+    let mut trainer = trainer(model);
+    folder.load(trainer.state()).ok()?;
+    Some(trainer.steps())
 }
 
 #[test]
@@ -134,7 +146,7 @@ fn a_configuration_of_another_model_takes_no_memory() {
     json["model_cfg"]["text_cfg"]["vocab_size"] = json!(1 << 24);
     json["model_cfg"]["text_cfg"]["width"] = json!(200);
     fs::write(&path, json.to_string()).unwrap();
-    let error = RunFolder { path: run.path().into() }.model().map(|_| ()).unwrap_err().to_string();
+    let error = clip::resumed(&RunFolder { path: run.path().into() }).map(|_| ()).unwrap_err().to_string();
     assert!(error.contains("resume.safetensors") && error.contains("params"), "{error}");
 }
 
@@ -142,14 +154,14 @@ fn a_configuration_of_another_model_takes_no_memory() {
 fn a_step_that_cannot_be_counted_from_is_refused() {
     let run = run();
     let folder = RunFolder { path: run.path().into() };
-    let (mut model, _) = folder.model().unwrap();
+    let (model, _) = clip::resumed(&folder).unwrap();
     let flat = model.params.flat.clone();
-    let mut adam = AdamW::new(flat.len());
+    let mut trainer = trainer(model);
     for step in ["18446744073709551615", "-1", "7.5", ""] {
         let tensors =
             ["params", "exp_avg", "exp_avg_sq"].map(|name| Tensor::new(name, &[flat.len()], &flat, Dtype::F32));
         write(&run.path().join("resume.safetensors"), &tensors, [("step", step)]).unwrap();
-        let error = folder.load(&mut model, &mut adam).unwrap_err().to_string();
+        let error = folder.load(trainer.state()).unwrap_err().to_string();
         assert!(error.contains("does not say its step"), "{error}");
     }
 }
@@ -174,16 +186,14 @@ fn options_that_no_command_line_has_are_refused() {
         let mut json = sound.clone();
         json[field] = value;
         fs::write(&path, json.to_string()).unwrap();
-        let error =
-            RunFolder::find(run.path().to_str().unwrap(), Path::new("runs")).map(|_| ()).unwrap_err().to_string();
+        let error = find(run.path()).map(|_| ()).unwrap_err().to_string();
         assert!(error.contains("options.json") && error.contains(field), "{error}");
     }
     for (field, value) in [("bad_share", json!(2)), ("csv_separator", json!("€"))] {
         let mut json = sound.clone();
         json["data"][field] = value;
         fs::write(&path, json.to_string()).unwrap();
-        let error =
-            RunFolder::find(run.path().to_str().unwrap(), Path::new("runs")).map(|_| ()).unwrap_err().to_string();
+        let error = find(run.path()).map(|_| ()).unwrap_err().to_string();
         assert!(error.contains(field), "{error}");
     }
 }

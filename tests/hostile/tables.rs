@@ -3,7 +3,7 @@
 use super::{cases, damaged, edits, promptly};
 use clipwright::datasets::idx::{IdxPictures, Part};
 use clipwright::random::rng;
-use clipwright::{datasets::*, error::*, text::*};
+use clipwright::{datasets::*, text::*};
 use proptest::prelude::*;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use std::sync::LazyLock;
 use tempfile::TempDir;
 
 /// Whatever is in the first of the examples.
-fn look(dataset: Result<impl Dataset, InputError>) {
+fn look(dataset: Result<impl Dataset, DatasetError>) {
     let Ok(dataset) = dataset else { return };
     for index in 0..dataset.concepts().len().min(8) {
         let mut example = Example::default();
@@ -211,6 +211,6 @@ fn empty_tables_are_refused() {
 }
 
 /// Refused, with the name of the file.
-fn named<T>(outcome: Result<T, InputError>, path: &Path) -> bool {
+fn named<T>(outcome: Result<T, DatasetError>, path: &Path) -> bool {
     outcome.err().is_some_and(|error| error.to_string().contains(&path.display().to_string()))
 }

@@ -13,7 +13,8 @@ use clipwright::models::clip::visual::{self, Visual};
 use clipwright::models::{Keep, Mode, Workspace};
 use clipwright::optim::adamw::Hyper;
 use clipwright::params::{self, Spec, view};
-use clipwright::train::step::{Pairs, Trainer};
+use clipwright::train::clip::{ClipObjective, Pairs};
+use clipwright::train::step::{Trainer, TrainerOptions};
 use clipwright::tree::Tree;
 use ndarray::{Array2, ArrayView2};
 
@@ -93,14 +94,15 @@ fn clip_and_its_loss() {
         let mut params = random::params(spec(&towers.config), 2);
         params::view_mut(&params.spec, &mut params.flat).logit_scale[0] = INIT_LOGIT_SCALE;
         let point = to_f64(&params.flat);
-        let mut trainer = Trainer::new(Model { config: towers.config.clone(), params }, Hyper::VIT);
+        let objective = ClipObjective::new(Model { config: towers.config.clone(), params });
+        let mut trainer = Trainer::new(objective, TrainerOptions::new(Hyper::VIT));
         let batch = Pairs { images: towers.images.view(), captions, concepts: &concepts, caption_keys: &caption_keys };
-        let given = f64::from(trainer.gradients(&batch, micro_batch).mean());
+        let given = trainer.gradients(&batch, micro_batch)[0].value;
         let gradient = to_f64(&flatten(&trainer.grads()));
 
         let images = towers.images.mapv(f64::from);
         let loss = |point: &[f64]| {
-            let p = view(&trainer.model.params.spec, point);
+            let p = view(&trainer.objective().model().params.spec, point);
             let images = oracle_models::visual(&p.visual, &image_shape, &Relus::default(), images.view());
             let texts = oracle_models::text(&p.text, &text_shape, captions);
             oracle_models::clip_loss(images.view(), texts.view(), p.logit_scale[0], &positives)

@@ -2,7 +2,7 @@
 
 use clipwright::models::clip::text::Captions;
 use clipwright::models::clip::{Config, Layers, TextConfig, VisionConfig};
-use clipwright::train::step::Pairs;
+use clipwright::train::clip::Pairs;
 use ndarray::Array2;
 use rand::{RngExt, SeedableRng};
 use rand_distr::StandardNormal;

@@ -7,8 +7,8 @@ use crate::loss::positives::Positives;
 use crate::models::clip::Config;
 use crate::models::clip::model::{INIT_LOGIT_SCALE, Inference, Model};
 use crate::models::clip::text::Captions;
-use crate::optim::adamw::Hyper;
-use crate::train::step::{Pairs, Trainer};
+use crate::train::clip::{ClipObjective, Pairs};
+use crate::train::step::{Trainer, TrainerOptions};
 use crate::tree::Arena;
 use clap::{Args, ValueEnum, value_parser};
 use indicatif::ProgressBar;
@@ -224,9 +224,10 @@ impl Timer {
                 self.repeat(|| check(buffers.encode_texts(&weights.view().text, &shape, inputs.captions()).view()))
             }
             Work::TrainStep => {
-                let mut trainer = Trainer::new(Model::new(config.clone(), 0), Hyper::of(config));
+                let objective = ClipObjective::new(Model::new(config.clone(), 0));
+                let mut trainer = Trainer::new(objective, TrainerOptions::new(config.hyper()));
                 self.repeat(|| {
-                    let loss = trainer.gradients(&inputs.pairs(), inputs.keys.len()).mean();
+                    let loss = trainer.gradients(&inputs.pairs(), inputs.keys.len())[0].value;
                     let grad_norm = trainer.update(1e-6).grad_norm;
                     assert!(loss.is_finite() && grad_norm.is_finite(), "loss {loss}, gradient {grad_norm}");
                 })

@@ -1,8 +1,9 @@
 //! `clipwright caption-match`: which of these captions describes the picture?
 
+use super::pictures::Named;
 use super::ranking::Ranking;
 use super::texts::{lines, warn_truncated};
-use super::{CliError, Context, pictures, positive};
+use super::{CliError, Context, positive};
 use crate::eval::templates::PLACE;
 use clap::Args;
 use std::path::PathBuf;
@@ -34,11 +35,10 @@ impl CaptionMatch {
         let clip = context.clip()?;
         warn_truncated(&clip.text, &captions, &[PLACE]);
         let rows = clip.encode_text(&captions);
-        let paths = [self.image];
+        let image = self.image.display().to_string();
         let bar = context.output.progress(1, "pictures");
-        let tally = pictures::embed(&clip.image, &paths, &bar, |_, embedding| {
-            let image = paths[0].display().to_string();
-            context.output.show(&Ranking::new(image, embedding, &captions, rows.view(), clip.scale(), self.k))
+        let tally = Named::from(self.image).embed(&clip.image, &bar, |_, embedding| {
+            context.output.show(&Ranking::new(image.clone(), embedding, &captions, rows.view(), clip.scale(), self.k))
         })?;
         tally.verdict(false)
     }

@@ -1,8 +1,9 @@
 //! `clipwright classify`: which of these words fits the picture?
 
+use super::pictures::Named;
 use super::ranking::Ranking;
 use super::texts::{distinct, lines, templates, warn_truncated};
-use super::{CliError, Context, pictures, positive};
+use super::{CliError, Context, positive};
 use crate::eval::templates::embed_classes;
 use clap::Args;
 use std::path::PathBuf;
@@ -47,15 +48,15 @@ impl Classify {
     pub fn run(self, context: &Context) -> Result<(), CliError> {
         let labels = self.labels()?;
         let templates = templates(&self.templates)?;
-        let paths = pictures::expand(self.images)?;
+        let named = Named::expand(self.images)?;
         let clip = context.clip()?;
         warn_truncated(&clip.text, &labels, &templates);
         let bar = context.output.progress(labels.len(), "labels");
         let classes = embed_classes(&clip, &labels, &templates, |n| bar.inc(n as u64));
         bar.finish_and_clear();
-        let bar = context.output.progress(paths.len(), "pictures");
-        let tally = pictures::embed(&clip.image, &paths, &bar, |i, embedding| {
-            let image = paths[i].display().to_string();
+        let bar = context.output.progress(named.paths.len(), "pictures");
+        let tally = named.embed(&clip.image, &bar, |i, embedding| {
+            let image = named.paths[i].display().to_string();
             let ranking = Ranking::new(image, embedding, &labels, classes.view(), clip.scale(), self.k);
             bar.suspend(|| context.output.show(&ranking))
         })?;

@@ -1,9 +1,9 @@
 //! `clipwright embed`: embeddings to a file.
 
 use super::arrays::{Format, write_line, write_npy, write_safetensors};
-use super::pictures::Tally;
+use super::pictures::{Named, Tally};
 use super::texts::{lines, warn_truncated};
-use super::{CliError, Context, pictures};
+use super::{CliError, Context};
 use crate::embed::{ImageEncoder, TextEncoder};
 use crate::eval::templates::PLACE;
 use crate::files::write_atomic;
@@ -57,12 +57,12 @@ impl Embed {
         let format = self.output.as_deref().map(|path| Format::of(path, &known)).transpose()?;
         let source = match &self.texts {
             Some(path) => Source::texts(context, path)?,
-            None => Source::Pictures(pictures::expand(self.images)?, Box::new(context.image_encoder()?)),
+            None => Source::Pictures(Named::expand(self.images)?, Box::new(context.image_encoder()?)),
         };
         let Some((path, format)) = self.output.as_deref().zip(format) else {
             let mut out = stdout().lock();
             let tally = source.for_each(context, |row| write_line(&mut out, &row)).map_err(CliError::Output)?;
-            out.flush()?;
+            out.flush().map_err(CliError::Output)?;
             return tally.verdict(self.skip_unreadable);
         };
         let tally = source.write(context, path, format)?;
@@ -81,7 +81,7 @@ impl Embed {
 
 /// What is to be embedded, and by what.
 enum Source {
-    Pictures(Vec<PathBuf>, Box<ImageEncoder>),
+    Pictures(Named, Box<ImageEncoder>),
     Texts(Vec<String>, Box<TextEncoder>),
 }
 
@@ -123,10 +123,10 @@ impl Source {
     /// Hands on one row after the other.
     fn for_each(&self, context: &Context, mut each: impl FnMut(Row) -> io::Result<()>) -> io::Result<Tally> {
         match self {
-            Source::Pictures(paths, encoder) => {
-                let bar = context.output.progress(paths.len(), "pictures");
-                pictures::embed(encoder, paths, &bar, |i, row| {
-                    let image = Some(paths[i].display().to_string());
+            Source::Pictures(named, encoder) => {
+                let bar = context.output.progress(named.paths.len(), "pictures");
+                named.embed(encoder, &bar, |i, row| {
+                    let image = Some(named.paths[i].display().to_string());
                     each(Row { image, text: None, embedding: floats(&row) })
                 })
             }
@@ -169,7 +169,8 @@ impl Source {
             flat.extend_from_slice(row.embedding);
             names.push(row.name());
             Ok(())
-        })?;
+        });
+        let tally = tally.expect("memory takes everything");
         if names.is_empty() {
             return Ok(tally);
         }

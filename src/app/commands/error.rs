@@ -1,25 +1,27 @@
 //! What can end a command.
 
 use crate::checkpoint::CheckpointError;
+use crate::datasets::DatasetError;
 use crate::embed::LoadError;
-use crate::error::InputError;
 use crate::index::IndexError;
 use crate::models::clip::config::ConfigError;
+use crate::pictures::PictureError;
 use std::io;
 use std::path::{Path, PathBuf};
 
 /// Every message names the file or the argument.
 #[derive(Debug, thiserror::Error)]
 pub enum CliError {
-    #[error("no model: {} has no run of the trainer. Say --model PATH, or make one: cargo run --release --bin train",
-            runs.display())]
+    #[error("no model: {} has no run of the trainer", runs.display())]
     NoModel { runs: PathBuf },
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
     #[error(transparent)]
     Load(#[from] LoadError),
     #[error(transparent)]
-    Input(#[from] InputError),
+    Data(#[from] DatasetError),
+    #[error(transparent)]
+    Picture(#[from] PictureError),
     #[error(transparent)]
     Preset(#[from] ConfigError),
     #[error(transparent)]
@@ -43,7 +45,7 @@ pub enum CliError {
     #[error(transparent)]
     Written(io::Error),
     #[error("standard output: {0}")]
-    Output(#[from] io::Error),
+    Output(io::Error),
     /// The command line asks for something that does not exist together.
     #[error("{0}")]
     Usage(String),

@@ -1,21 +1,18 @@
 //! `clipwright eval`: how good is the model on these pictures?
 
-use super::eval_data::{Questions, Seen, look, spread};
-use super::texts::{templates, warn_truncated};
+use super::texts::{lines, templates, warn_truncated};
 use super::{CliError, Context, positive};
 use crate::Clip;
 use crate::app::train::options::Storage;
-use crate::datasets::Dataset;
-use crate::datasets::emoji::{Cut, Emoji};
-use crate::embed::batched::Embed;
-use crate::error::BadLimit;
-use crate::eval::exam::emoji::{Depth, EmojiExam};
+use crate::datasets::emoji::{self, Cut, Emoji};
+use crate::datasets::{BadLimit, BadReport, Dataset, OpenError, Questions};
+use crate::embed::{Batch, Embed, Pictures, source};
+use crate::eval::exam::{Depth, EmojiExam, PairsExam, Seen};
 use crate::eval::linear_probe::{Examples, FITS, LinearProbe};
-use crate::eval::report::{self, Row, ZeroShot};
-use crate::eval::retrieval::{self, Pairs, first_of_each, identify};
+use crate::eval::report::Report;
+use crate::eval::retrieval::{first_of_each, identify};
 use crate::eval::templates::{PLACE, embed_classes};
 use crate::eval::zero_shot::TopK;
-use crate::pictures::Picture;
 use crate::text::clean;
 use clap::Args;
 use indicatif::ProgressBar;
@@ -88,32 +85,43 @@ impl Eval {
     pub fn run(self, context: &Context) -> Result<(), CliError> {
         let emoji = self.emoji.then(|| Arc::new(Emoji::load()));
         let questions = match (&emoji, &self.data) {
-            (Some(emoji), _) => Questions::emoji(emoji),
-            (None, data) => {
-                let (data, train) = (data.as_deref().unwrap_or_default(), self.train_data.as_deref());
-                Questions::open(data, train, self.labels_file.as_deref(), &self.storage, BadLimit::default())?
-            }
+            (Some(emoji), _) => emoji::questions(emoji),
+            (None, data) => self.questions(data.as_deref().unwrap_or_default())?,
         };
         self.check(&questions)?;
         let templates = templates(&self.templates)?;
         let clip = context.clip()?;
 
         let looks = emoji.is_none() || self.linear_probe;
-        let test = looks.then(|| self.look(context, &clip, &*questions.test, "pictures")).transpose()?;
+        let test = looks.then(|| self.look(context, &clip, &questions.test, "pictures")).transpose()?;
         let train = questions.train.as_ref().filter(|_| self.linear_probe);
-        let train = train.map(|train| self.look(context, &clip, &**train, "training pictures")).transpose()?;
+        let train = train.map(|train| self.look(context, &clip, train, "training pictures")).transpose()?;
         let classes = test.as_ref().and_then(|test| self.classes(&questions, test, train.as_ref()));
         let table = match (&emoji, &test) {
             (Some(emoji), _) => emoji_table(context, &clip, emoji),
             (None, Some(test)) => table(context, &clip, test, classes.as_ref(), &templates),
-            (None, None) => report::Report::default(),
+            (None, None) => Report::default(),
         };
         let linear_probe = match (&test, &train, &classes) {
             (Some(test), Some(train), Some(classes)) => Some(self.probe(context, test, train, classes)),
             _ => None,
         };
         let skipped = [&test, &train].into_iter().flatten().map(|seen| seen.bad.bad).sum();
-        context.output.show(&Report { data: self.data.unwrap_or("emoji".into()), skipped, table, linear_probe })
+        context.output.show(&EvalReport { data: self.data.unwrap_or("emoji".into()), skipped, table, linear_probe })
+    }
+
+    /// Opens the user's data.
+    fn questions(&self, data: &str) -> Result<Questions, CliError> {
+        let labels = self.labels_file.as_deref();
+        let names = labels.map(|path| Ok::<_, CliError>(lines(path)?.into_iter().map(|(_, name)| name).collect()));
+        let (train, layout) = (self.train_data.as_deref(), self.storage.layout());
+        let opened = Questions::open(data, train, names.transpose()?, &layout, BadLimit::default());
+        opened.map_err(|error| match (error, labels) {
+            (OpenError::Data(error), _) => error.into(),
+            (OpenError::Names { names, classes }, Some(path)) => CliError::Names { path: path.into(), names, classes },
+            (error, Some(path)) => CliError::Usage(format!("--labels-file {}: {error}", path.display())),
+            (error, None) => CliError::Usage(error.to_string()),
+        })
     }
 
     /// What does not fit together, before anything takes long.
@@ -127,10 +135,17 @@ impl Eval {
         Err(CliError::Usage(format!("--linear-probe {reason}")))
     }
 
-    fn look(&self, context: &Context, clip: &Clip, data: &dyn Dataset, what: &'static str) -> Result<Seen, CliError> {
-        let places = spread(data, self.limit);
-        let bar = context.output.progress(places.len(), what);
-        let seen = look(clip, data, &places, BadLimit::default(), &bar)?;
+    fn look(
+        &self,
+        context: &Context,
+        clip: &Clip,
+        data: &Arc<dyn Dataset>,
+        what: &'static str,
+    ) -> Result<Seen, CliError> {
+        let exam = PairsExam::new(Arc::clone(data), what, self.limit.unwrap_or(usize::MAX));
+        let bar = context.output.progress(exam.questions(), what);
+        let seen = exam.look(clip, Some(BadLimit::default()), || bar.inc(1))?;
+        bar.finish_and_clear();
         if seen.bad.bad > 0 {
             eprintln!("warning: {what} that could not be read and do not count: {}", seen.bad);
         }
@@ -182,44 +197,22 @@ struct Classes {
 }
 
 /// One row: zero-shot where there are classes, retrieval among the classes' or the captions' embeddings.
-fn table(
-    context: &Context,
-    clip: &Clip,
-    seen: &Seen,
-    classes: Option<&Classes>,
-    templates: &[String],
-) -> report::Report {
+fn table(context: &Context, clip: &Clip, seen: &Seen, classes: Option<&Classes>, templates: &[String]) -> Report {
     let whole = [PLACE.to_owned()];
-    let (names, truth, templates) = match classes {
-        Some(Classes { names, test, .. }) => (names.clone(), test.clone(), templates),
-        None => {
-            let caption = identify(&seen.captions);
-            let names = first_of_each(&caption).into_iter().map(|place| seen.captions[place].clone()).collect();
-            (names, caption, &whole[..])
-        }
+    let (what, templates) = if classes.is_some() { ("with classes", templates) } else { ("with captions", &whole[..]) };
+    let (names, truth) = match classes {
+        Some(Classes { names, test, .. }) => (names.clone(), test.clone()),
+        None => seen.distinct_captions(),
     };
     warn_truncated(&clip.text, &names, templates);
     let bar = context.output.progress(names.len(), "texts");
     let texts = embed_classes(clip, &names, templates, |n| bar.inc(n as u64));
     bar.finish_and_clear();
-    let identity = identify(&seen.digests);
-    let own: Vec<usize> = (0..names.len()).collect();
-    let pairs = Pairs { image_concept: &truth, image_identity: &identity, text_concept: &own };
-    let images = seen.images.view();
-    let row = Row {
-        concepts: "own".into(),
-        pictures: if classes.is_some() { "with classes" } else { "with captions" }.into(),
-        without_flags: false,
-        images: images.nrows(),
-        zero_shot: classes.map(|_| ZeroShot::measure(images, texts.view(), &truth, None)),
-        retrieval: retrieval::retrieval(images, texts.view(), &pairs),
-        retrieval_chance: retrieval::chance(&pairs),
-    };
-    report::Report { rows: vec![row] }
+    Report { rows: vec![seen.row(what, texts.view(), &truth, classes.is_some())] }
 }
 
 /// The table of a training run.
-fn emoji_table(context: &Context, clip: &Clip, emoji: &Arc<Emoji>) -> report::Report {
+fn emoji_table(context: &Context, clip: &Clip, emoji: &Arc<Emoji>) -> Report {
     let bar = context.output.progress(emoji.tiles(|_, _| true).len(), "pictures");
     let exam = EmojiExam::new(Arc::clone(emoji), Cut::Whole, Depth::Full);
     let table = exam.report(&Watched { clip, bar: &bar });
@@ -234,11 +227,16 @@ struct Watched<'a> {
 }
 
 impl Embed for Watched<'_> {
-    fn pictures(&self, n: usize, paint: impl Fn(usize, &mut Picture) + Sync) -> Array2<f32> {
-        self.clip.pictures(n, |i, picture| {
-            paint(i, picture);
-            self.bar.inc(1);
-        })
+    fn embed_dim(&self) -> usize {
+        self.clip.image.embed_dim()
+    }
+
+    fn stream<S: Pictures, E>(
+        &self,
+        source: &S,
+        each: impl FnMut(Batch<S::Note>) -> Result<(), E>,
+    ) -> Result<BadReport, E> {
+        self.clip.stream(&source::Watched { source, done: || self.bar.inc(1) }, each)
     }
 
     fn captions<S: AsRef<str>>(&self, texts: &[S]) -> Array2<f32> {
@@ -254,12 +252,12 @@ fn above_zero(text: &str) -> Result<f64, String> {
 }
 
 #[derive(Serialize)]
-struct Report {
+struct EvalReport {
     data: String,
     /// Examples that could not be read.
     skipped: u64,
     #[serde(flatten)]
-    table: report::Report,
+    table: Report,
     #[serde(skip_serializing_if = "Option::is_none")]
     linear_probe: Option<Probe>,
 }
@@ -277,7 +275,7 @@ struct Probe {
     converged: bool,
 }
 
-impl fmt::Display for Report {
+impl fmt::Display for EvalReport {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         write!(f, "{}\n{}", self.data, self.table)?;
         self.linear_probe.as_ref().map_or(Ok(()), |probe| write!(f, "\n{probe}"))

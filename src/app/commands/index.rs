@@ -1,8 +1,9 @@
 //! `clipwright index`: a folder of pictures, made ready to be searched.
 
+use super::output::lossy;
 use super::{CliError, Context};
 use crate::embed::ImageEncoder;
-use crate::index::{FOLDER, IndexError, Manifest, ModelId, Scan, Skipped, Store, Update, lossy, update};
+use crate::index::{FOLDER, IndexError, Manifest, ModelId, Scan, Skipped, Store, Update, update};
 use clap::Args;
 use serde::Serialize;
 use std::fmt;

@@ -15,7 +15,6 @@ mod convert;
 mod embed;
 mod error;
 mod eval;
-mod eval_data;
 mod index;
 mod info;
 mod output;

@@ -1,10 +1,12 @@
 //! Results on standard output, for people or for programs.
 
 use super::CliError;
+use super::arrays::write_line;
 use indicatif::{ProgressBar, ProgressStyle};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use std::fmt::Display;
 use std::io::{Write, stdout};
+use std::path::Path;
 
 /// How results are written.
 #[derive(Clone, Copy, Debug)]
@@ -22,14 +24,11 @@ impl Output {
     /// # Errors
     /// If standard output takes no more.
     pub fn show(self, result: &(impl Serialize + Display)) -> Result<(), CliError> {
-        let mut out = stdout().lock();
-        if self.json {
-            serde_json::to_writer(&mut out, result).map_err(std::io::Error::from)?;
-            writeln!(out)?;
-        } else {
-            writeln!(out, "{result}")?;
-        }
-        Ok(out.flush()?)
+        let write = |out: &mut dyn Write| {
+            if self.json { write_line(out, result) } else { writeln!(out, "{result}") }?;
+            out.flush()
+        };
+        write(&mut stdout().lock()).map_err(CliError::Output)
     }
 
     /// A bar over `total` steps on standard error, if that is a terminal.
@@ -37,4 +36,9 @@ impl Output {
         let style = ProgressStyle::with_template("{msg} {bar:40} {pos}/{len}").expect("a valid template");
         ProgressBar::new(total as u64).with_style(style).with_message(what)
     }
+}
+
+/// Serializes a path as text for people, also where it is not UTF-8.
+pub fn lossy<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&path.to_string_lossy())
 }

@@ -1,5 +1,6 @@
 //! `clipwright search`: the pictures of an index that are nearest to a text or to another picture.
 
+use super::output::lossy;
 use super::page::{self, Row};
 use super::texts::warn_truncated;
 use super::{CliError, Context, positive};
@@ -8,9 +9,8 @@ use crate::app::plot::save;
 use crate::checkpoint::Checkpoint;
 use crate::embed::{ImageEncoder, TextEncoder};
 use crate::eval::templates::PLACE;
-use crate::index::{Index, ModelId, lossy};
-use crate::pictures::Picture;
-use crate::pictures::folder::read;
+use crate::index::{Index, ModelId};
+use crate::pictures::decode;
 use clap::{ArgGroup, Args};
 use image::{RgbImage, imageops};
 use ndarray::Array2;
@@ -63,8 +63,7 @@ impl Search {
     /// The query's embedding (1, e), of which one tower is read.
     fn embed(&self, checkpoint: &Checkpoint) -> Result<Array2<f32>, CliError> {
         if let Some(path) = &self.image {
-            let mut picture = Picture::default();
-            read(path, &mut picture)?;
+            let picture = decode::open(path)?;
             return Ok(ImageEncoder::new(checkpoint)?.encode(&[picture]));
         }
         let encoder = TextEncoder::new(checkpoint)?;
@@ -105,9 +104,7 @@ impl Search {
 
 /// Nothing if the picture is no longer there, or no longer one.
 fn thumbnail(path: &Path) -> Option<RgbImage> {
-    let mut picture = Picture::default();
-    read(path, &mut picture).ok()?;
-    let picture = picture.into_rgb();
+    let picture = decode::open(path).ok()?.into_rgb();
     let (width, height) = (picture.width as u32, picture.height as u32);
     let image = RgbImage::from_raw(width, height, picture.samples)?;
     let longer = width.max(height);

@@ -4,6 +4,7 @@ use super::canvas::{Area, COLOURS, Drawn, FAINT, INK, RULE, draw, fill, pt};
 use super::text::{Anchor, text, text_width};
 use crate::eval::report::Row;
 use crate::train::log::{Metrics, Step};
+use crate::train::metric::Metric;
 use image::RgbImage;
 use plotters::coord::ranged1d::{BoldPoints, Ranged};
 use plotters::coord::types::RangedCoordf64;
@@ -52,31 +53,42 @@ impl Curve {
     }
 }
 
-/// The loss and its two halves, and the chance line ln N.
+/// What is minimised and its parts, each with its chance line where it has one.
 pub fn loss(metrics: &Metrics) -> RgbImage {
     let steps = last_step(metrics);
-    let series = |of: fn(&Step) -> f64| metrics.steps.iter().map(|s| (s.step as f64, of(s))).collect::<Vec<_>>();
-    let chance = metrics.steps.iter().map(|s| s.loss_chance).fold(0.0, f64::max);
-    let half = |of, colour| Curve { width: 1.2, ..Curve::solid(means(&series(of), SMOOTH), colour) };
-    let [noise, smooth] = Curve::noisy(&series(|s| s.loss), COLOURS[0]);
-    let curves = [
-        noise,
-        half(|s| s.loss_image_to_text, COLOURS[1]),
-        half(|s| s.loss_text_to_image, COLOURS[2]),
-        smooth,
-        Curve::level(steps, chance, FAINT),
-    ];
-    let keys = [
-        ("loss", COLOURS[0], false),
-        ("picture to caption", COLOURS[1], false),
-        ("caption to picture", COLOURS[2], false),
-        ("chance, ln N", FAINT, true),
-    ]
-    .map(|(name, colour, dashed)| (String::from(name), colour, dashed));
+    let losses: Vec<Metric> = metrics.steps.last().map_or(vec![], |s| s.losses().cloned().collect());
+    let (mut curves, mut levels, mut keys) = (vec![], vec![], Vec::<Key>::new());
+    for (loss, colour) in losses.iter().zip(COLOURS.into_iter().cycle()) {
+        let points = series(metrics, &loss.name);
+        if curves.is_empty() {
+            curves.extend(Curve::noisy(&points, colour));
+        } else {
+            // Below the smoothed line of the whole.
+            let part = Curve { width: 1.2, ..Curve::solid(means(&points, SMOOTH), colour) };
+            curves.insert(curves.len() - 1, part);
+        }
+        let same = |metric: &&Metric| metric.name == loss.name;
+        let chances = metrics.steps.iter().filter_map(|s| s.metrics.iter().find(same)?.chance);
+        if let Some(chance) = chances.reduce(f64::max) {
+            let colour = if losses.iter().filter(|loss| loss.chance.is_some()).count() > 1 { colour } else { FAINT };
+            levels.push(Curve::level(steps, chance, colour));
+        }
+        keys.push((loss.label(), colour, false));
+    }
+    if !levels.is_empty() {
+        keys.push(("chance".into(), FAINT, true));
+    }
+    curves.extend(levels);
     draw((720.0, 420.0), |area| {
-        let rest = heading(area, "Contrastive loss (nats)", &keys)?;
+        let rest = heading(area, "Loss (nats)", &keys)?;
         panel(&rest, "", steps, &curves)
     })
+}
+
+/// The number of this name over the steps that have it.
+fn series(metrics: &Metrics, name: &str) -> Vec<(f64, f64)> {
+    let of = |step: &Step| Some((step.step as f64, step.metrics.iter().find(|metric| metric.name == name)?.value));
+    metrics.steps.iter().filter_map(of).collect()
 }
 
 /// Zero-shot accuracy and retrieval recall of every cut with flags, evaluation by evaluation.
@@ -128,14 +140,13 @@ pub fn recall(metrics: &Metrics) -> RgbImage {
 /// Learning rate, logit scale, gradient norm and speed.
 pub fn schedule(metrics: &Metrics) -> RgbImage {
     let steps = last_step(metrics);
-    let series = |of: fn(&Step) -> f64| metrics.steps.iter().map(|s| (s.step as f64, of(s))).collect::<Vec<_>>();
-    let smooth = |of, colour| vec![Curve { width: 2.0, ..Curve::solid(means(&series(of), FINE), colour) }];
-    let noisy = |of, colour| Curve::noisy(&series(of), colour).into();
+    let smooth = |name, colour| vec![Curve { width: 2.0, ..Curve::solid(means(&series(metrics, name), FINE), colour) }];
+    let noisy = |name, colour| Curve::noisy(&series(metrics, name), colour).into();
     let panels = [
-        ("Learning rate", smooth(|s| s.lr, COLOURS[0])),
-        ("Logit scale", smooth(|s| s.logit_scale, COLOURS[1])),
-        ("Gradient norm, before clipping", noisy(|s| s.grad_norm, COLOURS[2])),
-        ("Pairs per second", noisy(|s| s.pairs_per_second, COLOURS[3])),
+        ("Learning rate", smooth("lr", COLOURS[0])),
+        ("Logit scale", smooth("logit_scale", COLOURS[1])),
+        ("Gradient norm, before clipping", noisy("grad_norm", COLOURS[2])),
+        ("Pairs per second", noisy("pairs_per_second", COLOURS[3])),
     ];
     draw((840.0, 560.0), |area| {
         for (place, (title, curve)) in area.split_evenly((2, 2)).iter().zip(&panels) {

@@ -2,11 +2,11 @@
 
 use crate::app::plot::{curves, matrix, save, sheet};
 use crate::app::train::TrainError;
+use crate::datasets::Example;
 use crate::datasets::emoji::Side;
-use crate::embed::batched::{Embed, Embedder};
-use crate::eval::exam::emoji::EmojiExam;
+use crate::embed::{Embed, Embedder};
+use crate::eval::exam::{EmojiExam, Exam};
 use crate::pictures::Picture;
-use crate::train::data::Exam;
 use crate::train::log::Metrics;
 use crate::train::run_folder::RunFolder;
 use image::RgbImage;
@@ -62,7 +62,7 @@ impl Show {
     }
 
     /// Pairs of the user's.
-    fn pairs(examples: Vec<crate::datasets::Example>) -> Show {
+    fn pairs(examples: Vec<Example>) -> Show {
         let truth = (0..examples.len()).collect();
         let (pictures, captions) = examples.into_iter().map(|example| (example.picture, example.caption)).unzip();
         Show { pictures, captions, truth }
@@ -94,7 +94,7 @@ impl Show {
     }
 }
 
-/// As the plots want it.
+/// The picture as the plots take it.
 fn image(picture: &Picture) -> RgbImage {
     let picture = picture.clone().into_rgb();
     let (width, height) = (picture.width as u32, picture.height as u32);

@@ -1,8 +1,11 @@
 //! What can be chosen on the command line. Names follow OpenCLIP where it has one.
 
-use crate::datasets::emoji::Language;
+use crate::datasets::emoji::{Cut, Language, Vendor};
+use crate::datasets::{BadLimit, DatasetError, OwnPairs, PairFormat, PairLayout};
 use crate::models::clip::Config;
 use crate::optim::adamw::Hyper;
+use crate::train::data::TrainingData;
+use crate::train::run_folder::{RunFolder, RunFolderError};
 use clap::{Args, Parser, ValueEnum};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -19,16 +22,23 @@ use std::path::PathBuf;
     after_help = "RAYON_NUM_THREADS sets how many threads compute; the weights are the same bits with any number."
 )]
 pub struct Cli {
-    /// Go on with an interrupted run: its folder, or `latest`. All other options come from the run
-    #[arg(long, value_name = "RUN", exclusive = true)]
+    /// Go on with an interrupted run: its folder, or `latest`. All options but --stop-after come from the run
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["Options", "DataOptions", "Storage"])]
     pub resume: Option<String>,
+
+    /// Save and stop once so many steps are taken in all, to go on with --resume: for machines that are lent by the hour
+    #[arg(long, value_name = "STEPS", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Run")]
+    pub stop_after: Option<u64>,
 
     #[command(flatten)]
     pub options: Options,
 }
 
 /// More threads than this a system may not give.
-const WORKERS: u32 = 1024;
+const MAX_WORKERS: u32 = 1024;
+
+/// The vendor and the tenth of the concepts that recipes are chosen on.
+const VALIDATION: Cut = Cut::Validation { vendor: Vendor::Noto, seed: 0 };
 
 /// Everything that determines a run; kept in its folder, so that a resumed run is the same run.
 #[derive(Clone, Debug, PartialEq, Args, Serialize, Deserialize)]
@@ -87,7 +97,7 @@ pub struct Options {
     #[arg(long, help_heading = "Run")]
     pub name: Option<String>,
     /// Threads that prepare pictures, beside those that compute
-    #[arg(long, default_value_t = 1, value_parser = up_to(WORKERS), help_heading = "Run")]
+    #[arg(long, default_value_t = 1, value_parser = up_to(MAX_WORKERS), help_heading = "Run")]
     pub workers: usize,
     /// Steps between two lines of progress
     #[arg(long, value_name = "STEPS", default_value_t = 10, value_parser = positive(), help_heading = "Run")]
@@ -157,7 +167,53 @@ pub enum DatasetType {
     Webdataset,
 }
 
+impl DataOptions {
+    /// Opens the data that was chosen.
+    ///
+    /// # Errors
+    /// If it cannot be read, or has no usable pair or too many bad ones.
+    pub fn open(&self) -> Result<TrainingData, DatasetError> {
+        let Some(train) = &self.train_data else {
+            let cut = if self.validation_cut { VALIDATION } else { Cut::Whole };
+            return Ok(TrainingData::emoji(cut, self.languages.clone()));
+        };
+        let (layout, limit) = (self.storage.layout(), BadLimit { share: self.bad_share, ..BadLimit::default() });
+        let open = |path| OwnPairs::open(path, &layout, limit);
+        let val = self.val_data.as_deref().map(open).transpose()?;
+        TrainingData::own(open(train)?, val, limit)
+    }
+}
+
+impl Storage {
+    /// The same without names of flags.
+    pub fn layout(&self) -> PairLayout {
+        PairLayout {
+            format: match self.dataset_type {
+                DatasetType::Auto => None,
+                DatasetType::Csv => Some(PairFormat::Csv),
+                DatasetType::Jsonl => Some(PairFormat::Jsonl),
+                DatasetType::Webdataset => Some(PairFormat::WebDataset),
+            },
+            picture_column: self.csv_img_key.clone(),
+            caption_column: self.csv_caption_key.clone(),
+            separator: self.csv_separator.map(|separator| separator as u8),
+        }
+    }
+}
+
 impl Options {
+    /// The options that a run was started with.
+    pub fn of(folder: &RunFolder) -> Result<Options, RunFolderError> {
+        let options: Options = folder.options()?;
+        options.check().map_err(|reason| folder.bad_options(reason))?;
+        Ok(options)
+    }
+
+    /// Makes the folder of a new run.
+    pub fn make_folder(&self) -> Result<RunFolder, RunFolderError> {
+        RunFolder::create(&self.logs, self.name.as_deref(), &self.model, self)
+    }
+
     /// Pairs of one step.
     pub fn pairs_per_step(&self) -> usize {
         self.batch_size * self.accum_freq
@@ -169,7 +225,7 @@ impl Options {
             ("batch_size", self.batch_size, u32::MAX),
             ("accum_freq", self.accum_freq, u32::MAX),
             ("epochs", self.epochs, u32::MAX),
-            ("workers", self.workers, WORKERS),
+            ("workers", self.workers, MAX_WORKERS),
             ("log_every_n_steps", self.log_every_n_steps, u32::MAX),
             ("save_frequency", self.save_frequency, u32::MAX),
         ];
@@ -196,7 +252,7 @@ impl Options {
 
     /// What is chosen, and otherwise the paper's for this model.
     pub fn hyper(&self, config: &Config) -> Hyper {
-        let Hyper { beta2, eps, .. } = Hyper::of(config);
+        let Hyper { beta2, eps, .. } = config.hyper();
         let (beta2, eps) = (self.beta2.unwrap_or(beta2), self.eps.unwrap_or(eps));
         Hyper { beta1: self.beta1, beta2, eps, weight_decay: self.wd }
     }

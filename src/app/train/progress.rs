@@ -1,6 +1,7 @@
 //! What a person sees while a model trains: a bar on a terminal, and lines that also read well in a log file.
 
 use crate::train::log::Step;
+use crate::train::metric::Metric;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::time::{Duration, Instant};
 
@@ -28,21 +29,14 @@ impl Progress {
     }
 
     /// Prints a line of numbers.
-    pub fn log(&self, epoch: u64, s: &Step) {
+    pub fn log(&self, epoch: u64, step: &Step) {
+        let numbers: Vec<_> = step.metrics.iter().map(number).collect();
         self.say(&format!(
-            "step {:>5}/{}  epoch {epoch:>3}  loss {:.3} (chance {:.3})  i→t {:.3}  t→i {:.3}  scale {:.1}  lr {:.1e}  \
-             grad {:.2}  {:.0} pairs/s  {} left",
-            s.step,
+            "step {:>5}/{}  epoch {epoch:>3}  {}  {} left",
+            step.step,
             self.total,
-            s.loss,
-            s.loss_chance,
-            s.loss_image_to_text,
-            s.loss_text_to_image,
-            s.logit_scale,
-            s.lr,
-            s.grad_norm,
-            s.pairs_per_second,
-            clock(self.left(s.step)),
+            numbers.join("  "),
+            clock(self.left(step.step)),
         ));
     }
 
@@ -55,6 +49,18 @@ impl Progress {
         let done = step.saturating_sub(self.first).max(1) as u32;
         let rest = self.total.saturating_sub(step) as f64;
         (self.started.elapsed() / done).mul_f64(rest)
+    }
+}
+
+/// `loss 4.213 (chance 4.852)`, `lr 1.0e-3`
+fn number(metric: &Metric) -> String {
+    let (label, value) = (metric.label(), metric.value);
+    match metric.chance {
+        Some(chance) => format!("{label} {value:.3} (chance {chance:.3})"),
+        None if metric.is_loss() => format!("{label} {value:.3}"),
+        None if value.abs() < 0.01 => format!("{label} {value:.1e}"),
+        None if value.abs() < 100.0 => format!("{label} {value:.2}"),
+        None => format!("{label} {value:.0}"),
     }
 }
 

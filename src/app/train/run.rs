@@ -1,60 +1,35 @@
 //! Training, as one readable loop.
 
+use super::error::{TrainError, advice};
 use super::gallery;
 use super::options::{Cli, Options};
 use super::progress::{Progress, clock};
 use crate::batches::{Batch, Loader, LoaderConfig};
-use crate::checkpoint::{self, CheckpointError, ConfigFile};
-use crate::embed::batched::Embedder;
-use crate::error::InputError;
-use crate::eval::exam::emoji::{self as exam, Depth};
+use crate::checkpoint::{self, ConfigFile};
+use crate::embed::Embedder;
+use crate::eval::exam::{Depth, Exam};
 use crate::eval::report::Report;
-use crate::loss::info_nce::Loss;
-use crate::models::clip::config::{Config, ConfigError, VOCAB_SIZE};
+use crate::models::clip::config::{Config, VOCAB_SIZE};
 use crate::models::clip::model::Model;
 use crate::models::clip::text::Captions;
 use crate::optim::schedule::Schedule;
 use crate::params;
 use crate::pictures::Library;
 use crate::text::Tokenizer;
-use crate::train::data::{Data, Exam};
-use crate::train::log::{Evaluation, Line, Log, Metrics, ReadError, Step};
+use crate::train::clip::{self, ClipObjective, Pairs};
+use crate::train::data::{self, TrainingData};
+use crate::train::log::{Evaluation, Line, Log, Metrics, Step};
+use crate::train::metric::Metric;
 use crate::train::run_folder::RunFolder;
-use crate::train::step::{Pairs, Trainer, Update};
+use crate::train::step::{Trainer, TrainerOptions};
 use crate::train::watch::{Collapse, Watch};
 use ndarray::ArrayView2;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// However long an epoch is, no more than this much work is lost with a killed run.
 const SAVE_EVERY: Duration = Duration::from_secs(600);
-
-/// Why a run ended early.
-#[derive(Debug, thiserror::Error)]
-pub enum TrainError {
-    #[error(transparent)]
-    Input(#[from] InputError),
-    #[error(transparent)]
-    Checkpoint(#[from] CheckpointError),
-    #[error("--model: {0}")]
-    Model(#[from] ConfigError),
-    #[error("--model: a vocabulary of {0} is too small for CLIP's tokenizer, which has {VOCAB_SIZE} tokens")]
-    Vocabulary(usize),
-    #[error("{}: is there already; choose another --name, or go on with --resume {0}", path.display())]
-    RunExists { path: PathBuf },
-    #[error("{}: no run to resume", logs.display())]
-    NoRun { logs: PathBuf },
-    #[error("{}: {source}", path.display())]
-    File { path: PathBuf, source: io::Error },
-    #[error(transparent)]
-    Log(#[from] io::Error),
-    #[error(transparent)]
-    Metrics(#[from] ReadError),
-    #[error("training stopped at {0}")]
-    Collapse(Collapse),
-}
 
 /// How a run ended.
 #[derive(Debug, PartialEq)]
@@ -63,19 +38,32 @@ pub enum Outcome {
     Finished(Report),
     /// Stopped on request, to be resumed from this folder.
     Interrupted(PathBuf),
+    /// Stopped after as many steps as were asked for, to be resumed from this folder.
+    Stopped(PathBuf),
 }
 
 /// Runs what the command line says. `interrupted` is asked after every step.
 pub fn run(cli: Cli, interrupted: &dyn Fn() -> bool) -> Result<Outcome, TrainError> {
     let mut run = match &cli.resume {
         Some(name) => {
-            let (folder, options) = RunFolder::find(name, &cli.options.logs)?;
-            Run::prepare(options, Some(folder))?
+            let folder = RunFolder::find(name, &cli.options.logs)?;
+            Run::prepare(Options::of(&folder)?, Some(folder))?
         }
         None => Run::prepare(cli.options, None)?,
     };
     run.introduce();
-    if run.train(interrupted)? { run.finish() } else { Ok(Outcome::Interrupted(run.folder.path)) }
+    match run.train(cli.stop_after, interrupted)? {
+        End::Finished => run.finish(),
+        End::Interrupted => Ok(Outcome::Interrupted(run.folder.path)),
+        End::Stopped => Ok(Outcome::Stopped(run.folder.path)),
+    }
+}
+
+/// Why the loop ended.
+enum End {
+    Finished,
+    Interrupted,
+    Stopped,
 }
 
 /// Everything a run needs.
@@ -84,8 +72,8 @@ struct Run {
     folder: RunFolder,
     config: ConfigFile,
     tokenizer: Arc<Tokenizer>,
-    data: Data,
-    trainer: Trainer,
+    data: TrainingData,
+    trainer: Trainer<ClipObjective>,
     loader: Loader,
     schedule: Schedule,
     log: Log,
@@ -97,39 +85,38 @@ impl Run {
     fn prepare(options: Options, resumed: Option<RunFolder>) -> Result<Run, TrainError> {
         let checkpoint = resumed.as_ref().filter(|folder| folder.has_state());
         let (model, config) = match checkpoint {
-            Some(folder) => folder.model()?,
+            Some(folder) => clip::resumed(folder)?,
             None => model(&options)?,
         };
-        let data = Data::open(&options.data)?;
-        let hyper = options.hyper(&model.config);
-        let mut trainer = Trainer::new(model, hyper);
-        trainer.max_norm = options.grad_clip_norm;
-        trainer.lock_image = options.lock_image;
+        let data = options.data.open()?;
+        let trainer_options = TrainerOptions::new(options.hyper(&model.config));
+        let trainer_options = trainer_options.max_norm(options.grad_clip_norm).seed(options.seed);
+        let mut trainer = Trainer::new(ClipObjective::new(model).lock_image(options.lock_image), trainer_options);
         if let Some(folder) = checkpoint {
-            folder.load(&mut trainer.model, &mut trainer.adam)?;
+            folder.load(trainer.state())?;
         }
         let tokenizer = Arc::new(Tokenizer::clip());
         let loader_config = LoaderConfig {
             batch_size: options.pairs_per_step(),
-            context_length: trainer.model.config.text_cfg.context_length,
+            context_length: config.model_cfg.text_cfg.context_length,
             preprocess: config.preprocess_cfg.clone(),
             augment: Some(data.augment()),
             seed: options.seed,
             workers: options.workers,
-            start_step: trainer.adam.steps,
+            start_step: trainer.steps(),
             bad_limit: data.bad_limit(),
         };
         let loader = Loader::new(data.training(), Arc::clone(&tokenizer), loader_config)?;
         let total = loader.steps_per_epoch() * options.epochs as u64;
         let schedule = Schedule { lr: options.lr, warmup: options.warmup, total };
-        let folder = resumed.map_or_else(|| RunFolder::create(&options), Ok)?;
+        let folder = resumed.map_or_else(|| options.make_folder(), Ok)?;
         let log = Log::open(folder.file("metrics.jsonl"))?;
         Ok(Run { options, folder, config, tokenizer, data, trainer, loader, schedule, log })
     }
 
     fn introduce(&self) {
         let Options { model, batch_size, accum_freq, epochs, .. } = &self.options;
-        let spec = &self.trainer.model.params.spec;
+        let spec = &self.model().params.spec;
         let (parameters, visual) = (params::count(spec), params::count(&spec.visual));
         println!("model   {model}: {:.1} M parameters, {:.1} M of them visual", millions(parameters), millions(visual));
         println!("data    {}", self.data);
@@ -140,59 +127,69 @@ impl Run {
             if *accum_freq > 1 { format!(" × {accum_freq} each") } else { " each".into() },
         );
         println!("run     {}", self.folder.path.display());
-        if self.trainer.adam.steps > 0 {
-            println!("resumed after step {}", self.trainer.adam.steps);
+        if self.trainer.steps() > 0 {
+            println!("resumed after step {}", self.trainer.steps());
         }
     }
 
-    /// The loop. False if it was interrupted.
-    fn train(&mut self, interrupted: &dyn Fn() -> bool) -> Result<bool, TrainError> {
+    /// The loop.
+    fn train(&mut self, stop_after: Option<u64>, interrupted: &dyn Fn() -> bool) -> Result<End, TrainError> {
         let total = self.schedule.total;
-        let progress = Progress::new(self.trainer.adam.steps, total);
+        let progress = Progress::new(self.trainer.steps(), total);
         let mut watch = Watch::new(self.schedule.warmup);
         let exam = self.data.exam(Depth::Quick);
-        let (mut saved, mut pace) = (Instant::now(), Pace::from(self.trainer.adam.steps));
-        while self.trainer.adam.steps < total {
+        let (mut saved, mut pace) = (Instant::now(), Pace::from(self.trainer.steps()));
+        while self.trainer.steps() < total {
             let (epoch, line) = self.step(&pace)?;
             match watch.step(&line) {
                 Some(collapse @ Collapse::NotFinite { .. }) => return Err(TrainError::Collapse(collapse)),
-                Some(collapse) => progress.say(&format!("warning: {collapse}")),
+                Some(collapse) => warn(&progress, &collapse),
                 None => {}
             }
-            progress.step(line.step);
-            if line.step.is_multiple_of(self.options.log_every_n_steps as u64) {
+            let step = line.step;
+            progress.step(step);
+            if step.is_multiple_of(self.options.log_every_n_steps as u64) {
                 progress.log(epoch + 1, &line);
                 self.log.append(&Line::Step(line))?;
-                pace = Pace::from(line.step);
+                pace = Pace::from(step);
             }
             if interrupted() {
                 self.save()?;
-                return Ok(false);
+                return Ok(End::Interrupted);
             }
-            if self.due(line.step, self.options.save_frequency) || saved.elapsed() > SAVE_EVERY {
+            if stop_after.is_some_and(|stop| step >= stop) && step < total {
+                self.save()?;
+                return Ok(End::Stopped);
+            }
+            if self.due(step, self.options.save_frequency) || saved.elapsed() > SAVE_EVERY {
                 self.save()?;
                 saved = Instant::now();
             }
-            if self.due(line.step, self.options.val_frequency) && line.step < total {
-                self.evaluate(line.step, &exam, &progress)?;
-                pace = Pace::from(line.step);
+            if self.due(step, self.options.val_frequency) && step < total {
+                self.evaluate(step, &exam, &progress)?;
+                pace = Pace::from(step);
             }
         }
-        Ok(true)
+        Ok(End::Finished)
     }
 
     /// One step: the epoch it belongs to, and its numbers.
     fn step(&mut self, pace: &Pace) -> Result<(u64, Step), TrainError> {
-        let lr = self.schedule.at(self.trainer.adam.steps);
+        let lr = self.schedule.at(self.trainer.steps());
         let batch = self.loader.next()?;
-        let loss = self.gradients(&batch);
+        let mut metrics = self.gradients(&batch);
         let update = self.trainer.update(lr);
         let epoch = batch.epoch;
         self.loader.recycle(batch);
-        Ok((epoch, self.line(loss, update, lr, pace)))
+        metrics.extend(update.metrics);
+        metrics.push(Metric::new("lr", lr));
+        metrics.push(Metric::new("grad_norm", update.grad_norm));
+        let step = self.trainer.steps();
+        metrics.push(Metric::new("pairs_per_second", pace.pairs_per_second(step, self.options.pairs_per_step())));
+        Ok((epoch, Step { step, metrics }))
     }
 
-    fn gradients(&mut self, batch: &Batch) -> Loss {
+    fn gradients(&mut self, batch: &Batch) -> Vec<Metric> {
         let n = batch.len();
         let pixels = batch.images.len() / n;
         let pairs = Pairs {
@@ -204,22 +201,6 @@ impl Run {
         self.trainer.gradients(&pairs, self.options.batch_size)
     }
 
-    fn line(&self, loss: Loss, update: Update, lr: f32, pace: &Pace) -> Step {
-        let step = self.trainer.adam.steps;
-        let pairs = self.options.pairs_per_step() as f64;
-        Step {
-            step,
-            loss: loss.mean().into(),
-            loss_image_to_text: loss.image_to_text.into(),
-            loss_text_to_image: loss.text_to_image.into(),
-            loss_chance: pairs.ln(),
-            logit_scale: f64::from(update.logit_scale).exp(),
-            lr: lr.into(),
-            grad_norm: update.grad_norm.into(),
-            pairs_per_second: (step - pace.step) as f64 * pairs / pace.since.elapsed().as_secs_f64(),
-        }
-    }
-
     /// At the end of every `epochs`-th epoch.
     fn due(&self, step: u64, epochs: usize) -> bool {
         epochs > 0 && step.is_multiple_of(epochs as u64 * self.loader.steps_per_epoch())
@@ -227,9 +208,9 @@ impl Run {
 
     fn evaluate(&mut self, step: u64, exam: &Exam, progress: &Progress) -> Result<(), TrainError> {
         let (report, _) = exam.report(&self.embedder())?;
-        report.rows.iter().for_each(|row| progress.say(&exam::brief(row)));
-        if let Some(collapse) = exam.collapse(&self.embedder()).filter(|_| step > self.schedule.warmup) {
-            progress.say(&format!("warning: {collapse}"));
+        report.rows.iter().for_each(|row| progress.say(&row.brief()));
+        if let Some(collapse) = data::collapse(exam, &self.embedder()).filter(|_| step > self.schedule.warmup) {
+            warn(progress, &collapse);
         }
         self.log.append(&Line::Evaluation(Evaluation { step, eval: report }))?;
         Ok(())
@@ -249,7 +230,7 @@ impl Run {
         if unread.bad > 0 {
             println!("skipped when measuring: {unread}");
         }
-        let step = self.trainer.adam.steps;
+        let step = self.trainer.steps();
         self.log.append(&Line::Evaluation(Evaluation { step, eval: report.clone() }))?;
         self.folder.write("report.md", report.markdown().as_bytes())?;
         println!("{report}");
@@ -260,11 +241,17 @@ impl Run {
     }
 
     fn embedder(&self) -> Embedder<'_> {
-        Embedder { model: &self.trainer.model, preprocess: &self.config.preprocess_cfg, tokenizer: &self.tokenizer }
+        Embedder::new(self.model(), &self.config.preprocess_cfg, &self.tokenizer)
     }
 
-    fn save(&self) -> Result<(), TrainError> {
-        Ok(self.folder.save(&self.trainer.model, &self.config, &self.trainer.adam)?)
+    fn model(&self) -> &Model {
+        self.trainer.objective().model()
+    }
+
+    /// Saves the model for use elsewhere, and the state of the run.
+    fn save(&mut self) -> Result<(), TrainError> {
+        checkpoint::save_model(&self.folder.path, self.model(), &self.config)?;
+        Ok(self.folder.save(self.trainer.state())?)
     }
 }
 
@@ -278,6 +265,16 @@ impl Pace {
     fn from(step: u64) -> Self {
         Pace { since: Instant::now(), step }
     }
+
+    fn pairs_per_second(&self, step: u64, pairs_per_step: usize) -> f64 {
+        // A clock may be too coarse to see a step pass.
+        let seconds = self.since.elapsed().as_secs_f64().max(1e-9);
+        (step - self.step) as f64 * pairs_per_step as f64 / seconds
+    }
+}
+
+fn warn(progress: &Progress, collapse: &Collapse) {
+    progress.say(&format!("warning: {collapse}. {}", advice(collapse)));
 }
 
 fn millions(n: usize) -> f64 {

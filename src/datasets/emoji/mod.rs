@@ -5,11 +5,13 @@
 //! which it ever sees. Choices about the recipe are made on a [`Cut`] of the training part alone.
 
 mod captions;
+mod classes;
 mod flip;
 mod sheet;
 mod train;
 
 pub use captions::Language;
+pub use classes::questions;
 pub use sheet::TILE;
 pub use train::EmojiTraining;
 

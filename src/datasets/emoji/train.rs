@@ -3,7 +3,7 @@
 use super::captions::{Language, Words, words};
 use super::{Cut, Emoji, Side, Tile};
 use crate::datasets::dataset::{Dataset, Example};
-use crate::error::BadExample;
+use crate::datasets::error::BadExample;
 use crate::random::Rng;
 use rand::seq::IndexedRandom;
 use std::sync::Arc;

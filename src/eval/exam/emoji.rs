@@ -1,25 +1,19 @@
-//! How good the model is: the embedded emoji as an exam.
+//! How good a model is on the embedded emoji: it names pictures of concepts and vendors, seen and held out.
 
+use super::depth::Depth;
+use crate::datasets::Example;
 use crate::datasets::emoji::{Concept, Cut, Emoji, Side, TILE, Tile, Vendor};
-use crate::embed::batched::Embed;
+use crate::embed::Embed;
+use crate::embed::rows::evenly_spread;
 use crate::eval::baseline::{self, Labelled};
 use crate::eval::report::{Report, Row, ZeroShot};
-use crate::eval::retrieval::{self, Pairs, first_of_each, identify};
+use crate::eval::retrieval::{self, GroundTruth, first_of_each, identify};
 use crate::eval::zero_shot::{TopK, class_embeddings};
 use crate::pictures::Picture;
 use image::RgbImage;
 use ndarray::{Array2, Axis, concatenate};
 use std::collections::BTreeSet;
 use std::sync::Arc;
-
-/// How much to measure.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Depth {
-    /// The vendor that was held out, against the model alone: for the curves.
-    Quick,
-    /// All vendors, beside what raw pixels reach: for the final table.
-    Full,
-}
 
 /// All pictures of one row pair of the table.
 struct Cell {
@@ -37,6 +31,8 @@ pub struct EmojiExam {
 }
 
 impl EmojiExam {
+    /// Asks for the vendor that was held out of `cut`; at full depth for all others as well, and measures what raw pixels
+    /// reach.
     pub fn new(emoji: Arc<Emoji>, cut: Cut, depth: Depth) -> Self {
         let vendors: &[Side] = match depth {
             Depth::Quick => &[Side::HeldOut],
@@ -99,7 +95,7 @@ impl EmojiExam {
             tiles.iter().map(|tile| concepts.binary_search(&tile.concept).expect("its own concept")).collect();
         let identity = identify(tiles.iter().map(|&tile| self.picture(tile).samples));
         let own: Vec<usize> = (0..concepts.len()).collect();
-        let pairs = Pairs { image_concept: &truth, image_identity: &identity, text_concept: &own };
+        let who = GroundTruth { image_concept: &truth, image_identity: &identity, text_concept: &own };
         let classes = classes.select(Axis(0), &concepts);
         let texts = labels.select(Axis(0), &concepts);
         let floor = cell.floors[usize::from(without_flags)];
@@ -112,8 +108,8 @@ impl EmojiExam {
             without_flags,
             images: tiles.len(),
             zero_shot: Some(ZeroShot::measure(images.view(), classes.view(), &truth, floor)),
-            retrieval: retrieval::retrieval(images.view(), texts.view(), &pairs),
-            retrieval_chance: retrieval::chance(&pairs),
+            retrieval: retrieval::retrieval(images.view(), texts.view(), &who),
+            retrieval_chance: retrieval::chance(&who),
         }
     }
 
@@ -134,8 +130,8 @@ impl EmojiExam {
         picture
     }
 
-    /// The tile as the plots want it.
-    pub fn image(&self, tile: Tile) -> RgbImage {
+    /// The tile, decoded, as the `image` crate's type.
+    fn image(&self, tile: Tile) -> RgbImage {
         RgbImage::from_raw(TILE as u32, TILE as u32, self.picture(tile).samples).expect("an RGB tile")
     }
 
@@ -143,7 +139,17 @@ impl EmojiExam {
     pub fn sample(&self, concepts: Side, n: usize) -> Vec<Tile> {
         let tiles = self.emoji.exam(self.cut, concepts, Side::HeldOut);
         let tiles: Vec<Tile> = tiles.into_iter().filter(|&tile| !self.concept(tile).is_flag()).collect();
-        (0..n.min(tiles.len())).map(|i| tiles[i * tiles.len() / n.min(tiles.len())]).collect()
+        evenly_spread(tiles.len(), n).map(|i| tiles[i]).collect()
+    }
+
+    /// The pictures of a [`sample`](Self::sample), captioned by their concepts' names.
+    pub fn examples(&self, concepts: Side, n: usize) -> Vec<Example> {
+        let example = |tile: Tile| Example {
+            picture: self.picture(tile),
+            caption: self.concept(tile).label.into(),
+            may_flip: false,
+        };
+        self.sample(concepts, n).into_iter().map(example).collect()
     }
 
     /// Every concept's name.
@@ -224,25 +230,4 @@ fn mean(scores: impl Iterator<Item = (f64, TopK)>) -> Option<TopK> {
         sum.top5 += pictures * score.top5;
     }
     (n > 0.0).then(|| TopK { top1: sum.top1 / n, top5: sum.top5 / n })
-}
-
-/// One line for the log.
-pub fn brief(row: &Row) -> String {
-    let flags = if row.without_flags { ", no flags" } else { "" };
-    let zero_shot = row.zero_shot.map_or(String::new(), |zero_shot| {
-        let TopK { top1, top5 } = zero_shot.score;
-        format!("zero-shot {:.1} / {:.1} % of {}  ", 100.0 * top1, 100.0 * top5, zero_shot.classes)
-    });
-    let (i, t) = (row.retrieval.image_to_text, row.retrieval.text_to_image);
-    format!(
-        "eval  {} concepts{flags}, {}: {zero_shot}R@1/5/10 i→t {:.1} {:.1} {:.1}  t→i {:.1} {:.1} {:.1}",
-        row.concepts,
-        row.pictures,
-        100.0 * i.at1,
-        100.0 * i.at5,
-        100.0 * i.at10,
-        100.0 * t.at1,
-        100.0 * t.at5,
-        100.0 * t.at10,
-    )
 }

@@ -1,5 +1,6 @@
-//! What can go wrong between a file and a batch. Every message names the file, the place in it, and the value.
+//! What can go wrong with a set of examples. Every message names the file, the place in it, and the value.
 
+use crate::pictures::PictureError;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -7,17 +8,16 @@ use thiserror::Error;
 
 /// Data that cannot be used at all.
 #[derive(Debug, Error)]
-pub enum InputError {
+#[non_exhaustive]
+pub enum DatasetError {
     #[error("{path}: {source}")]
     Io { path: PathBuf, source: io::Error },
-    #[error("{path}: not a picture that can be read: {source}")]
-    Picture { path: PathBuf, source: image::ImageError },
+    #[error(transparent)]
+    Folder(#[from] PictureError),
     #[error("{path}: not an IDX file that can be used: {reason}")]
     Idx { path: PathBuf, reason: String },
     #[error("{path}: no folder in it with pictures of a class")]
     NoClasses { path: PathBuf },
-    #[error("{path}: not a tokenizer that can be used: {reason}")]
-    Tokenizer { path: PathBuf, reason: String },
     #[error("{path}: {source}")]
     Csv { path: PathBuf, source: csv::Error },
     #[error("{path}: no column named {wanted:?}; the columns are {columns:?}")]
@@ -26,15 +26,11 @@ pub enum InputError {
     Pattern { pattern: String, reason: &'static str },
     #[error("{place}: no usable example; bad ones: {report}")]
     Empty { place: String, report: BadReport },
-    #[error("{examples} examples do not fill one batch of {batch_size}")]
-    TooFew { examples: usize, batch_size: usize },
     #[error("more than {percent} % of the pairs cannot be used: {report}")]
     TooManyBad { report: BadReport, percent: f64 },
-    #[error("a loader thread panicked: {0}")]
-    Panic(String),
 }
 
-impl InputError {
+impl DatasetError {
     /// Gives an I/O error the name of its file.
     pub(crate) fn io(path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Io { path: path.to_owned(), source }
@@ -54,6 +50,12 @@ impl BadExample {
     /// From anything that can be shown.
     pub fn new(place: impl fmt::Display, reason: impl fmt::Display) -> Self {
         Self { place: place.to_string(), reason: reason.to_string() }
+    }
+}
+
+impl From<PictureError> for BadExample {
+    fn from(error: PictureError) -> Self {
+        Self::new(error.path().display(), error.reason())
     }
 }
 
@@ -119,12 +121,12 @@ impl Default for BadLimit {
 
 impl BadLimit {
     /// # Errors
-    /// [`InputError::TooManyBad`] once the share is passed, or nothing at all is good.
-    pub fn check(self, report: &BadReport) -> Result<(), InputError> {
+    /// [`DatasetError::TooManyBad`] once the share is passed, or nothing at all is good.
+    pub fn check(self, report: &BadReport) -> Result<(), DatasetError> {
         let tolerable = report.bad < report.seen && report.bad as f64 <= self.share * report.seen as f64;
         if report.seen < self.after || tolerable {
             return Ok(());
         }
-        Err(InputError::TooManyBad { report: report.clone(), percent: 100.0 * self.share })
+        Err(DatasetError::TooManyBad { report: report.clone(), percent: 100.0 * self.share })
     }
 }

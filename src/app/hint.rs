@@ -1,0 +1,78 @@
+//! What to do about an error. The library says what is wrong and knows no flags; the flag or command that helps is said here.
+
+use super::commands::CliError;
+use super::train::TrainError;
+use crate::batches::LoaderError;
+use crate::checkpoint::CheckpointError;
+use crate::datasets::DatasetError;
+use crate::embed::LoadError;
+use crate::index::IndexError;
+use std::fmt::Display;
+
+/// An error about which something can be done on the command line.
+pub trait Hint {
+    /// What to do, where that is known.
+    fn hint(&self) -> Option<&'static str>;
+}
+
+/// The error as it is printed: what is wrong, and on a line of its own what to do.
+pub fn explain(error: &(impl Display + Hint)) -> String {
+    match error.hint() {
+        Some(hint) => format!("error: {error}\nhelp: {hint}"),
+        None => format!("error: {error}"),
+    }
+}
+
+impl Hint for CliError {
+    fn hint(&self) -> Option<&'static str> {
+        match self {
+            CliError::NoModel { .. } => Some("say --model PATH, or make one: cargo run --release --bin train"),
+            CliError::Checkpoint(error) | CliError::Load(LoadError::Checkpoint(error)) => checkpoint(error),
+            CliError::Index(error) => index(error),
+            CliError::Unreadable { bad, seen } if bad < seen => Some("--skip-unreadable makes this no error"),
+            _ => None,
+        }
+    }
+}
+
+impl Hint for TrainError {
+    fn hint(&self) -> Option<&'static str> {
+        match self {
+            TrainError::Model(_) | TrainError::Vocabulary(_) => {
+                Some("--model takes a preset or an open_clip_config.json")
+            }
+            TrainError::RunExists { .. } => Some("choose another --name, or go on with --resume"),
+            TrainError::Data(DatasetError::TooManyBad { .. }) => Some("--bad-share SHARE allows more"),
+            TrainError::Loader(LoaderError::TooFew { .. }) => Some("choose a smaller --batch-size"),
+            _ => None,
+        }
+    }
+}
+
+fn checkpoint(error: &CheckpointError) -> Option<&'static str> {
+    matches!(error, CheckpointError::Activation { .. })
+        .then_some("say --activation quick_gelu (all of OpenAI's) or --activation gelu (most of OpenCLIP's)")
+}
+
+fn index(error: &IndexError) -> Option<&'static str> {
+    match error {
+        IndexError::None { .. } => Some("make one: clipwright index DIR"),
+        IndexError::OtherModel { .. } => {
+            Some("name the model of the index with --model, or delete the index and make it again")
+        }
+        IndexError::OtherPictures { .. } => Some("say --output for another index"),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_helps_stands_on_a_line_of_its_own() {
+        let error = CliError::Index(IndexError::None { path: "photos".into() });
+        assert_eq!(explain(&error), "error: photos: no index here\nhelp: make one: clipwright index DIR");
+        assert_eq!(explain(&CliError::Usage("no".into())), "error: no");
+    }
+}

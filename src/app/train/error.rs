@@ -1,0 +1,87 @@
+//! Why a run ended early, and which flag helps.
+
+use crate::batches::LoaderError;
+use crate::checkpoint::CheckpointError;
+use crate::datasets::DatasetError;
+use crate::eval::alike::Alike;
+use crate::models::clip::config::{ConfigError, VOCAB_SIZE};
+use crate::train::log::ReadError;
+use crate::train::run_folder::RunFolderError;
+use crate::train::watch::Collapse;
+use std::io;
+use std::path::PathBuf;
+
+/// Why a run ended early.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrainError {
+    #[error(transparent)]
+    Data(#[from] DatasetError),
+    #[error(transparent)]
+    Loader(#[from] LoaderError),
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    #[error(transparent)]
+    Model(#[from] ConfigError),
+    #[error("a vocabulary of {0} is too small for CLIP's tokenizer, which has {VOCAB_SIZE} tokens")]
+    Vocabulary(usize),
+    #[error("{}: is there already", path.display())]
+    RunExists { path: PathBuf },
+    #[error(transparent)]
+    RunFolder(RunFolderError),
+    #[error(transparent)]
+    Log(#[from] io::Error),
+    #[error(transparent)]
+    Metrics(#[from] ReadError),
+    #[error("training stopped at {0}. {advice}", advice = advice(.0))]
+    Collapse(Collapse),
+}
+
+impl From<RunFolderError> for TrainError {
+    fn from(error: RunFolderError) -> Self {
+        match error {
+            RunFolderError::Exists { path } => TrainError::RunExists { path },
+            other => TrainError::RunFolder(other),
+        }
+    }
+}
+
+/// Which flags help.
+pub fn advice(collapse: &Collapse) -> &'static str {
+    match collapse {
+        Collapse::NotFinite { .. } => "Try a lower --lr, a longer --warmup or a smaller --grad-clip-norm",
+        Collapse::Stuck { .. } => "Then try a lower --lr and a longer --warmup; with a very small --lr, be patient",
+        Collapse::Alike { whose: Alike::Captions, .. } => {
+            "The longest caption is the context_length of --model; if it is long enough, start again with a lower --lr or a \
+             longer --warmup"
+        }
+        Collapse::FellBack { .. } | Collapse::Alike { .. } => "Start again with a lower --lr or a longer --warmup",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_that_are_advised_exist() {
+        use clap::CommandFactory;
+        let flags: Vec<String> = super::super::Cli::command()
+            .get_arguments()
+            .filter_map(|arg| Some(format!("--{}", arg.get_long()?)))
+            .collect();
+        let (step, name, value) = (3, String::from("loss"), f64::NAN);
+        let collapses = [
+            Collapse::NotFinite { step, name: name.clone(), value },
+            Collapse::Stuck { step, name: name.clone(), loss: 4.8, chance: 4.8 },
+            Collapse::FellBack { step, name, loss: 4.8, best: 2.0, chance: 4.8 },
+            Collapse::Alike { whose: Alike::Captions, mean_cosine: 1.0 },
+            Collapse::Alike { whose: Alike::Both, mean_cosine: 1.0 },
+        ];
+        for collapse in collapses {
+            let said = TrainError::Collapse(collapse).to_string();
+            let advised: Vec<_> = said.split([' ', ',', ';', '.']).filter(|word| word.starts_with("--")).collect();
+            assert!(!advised.is_empty() && advised.iter().all(|flag| flags.contains(&flag.to_string())), "{said}");
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! What ends the stream of batches.
+
+use crate::datasets::DatasetError;
+use thiserror::Error;
+
+/// Why there is no next batch.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum LoaderError {
+    #[error(transparent)]
+    Dataset(#[from] DatasetError),
+    #[error("{examples} examples do not fill one batch of {batch_size}")]
+    TooFew { examples: usize, batch_size: usize },
+    #[error("a loader thread panicked: {0}")]
+    Panic(String),
+}

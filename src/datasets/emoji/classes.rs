@@ -1,0 +1,39 @@
+//! The emoji as questions: every drawing with its English name as its class.
+
+use super::{Emoji, Tile, Vendor};
+use crate::datasets::dataset::{Dataset, Example};
+use crate::datasets::error::BadExample;
+use crate::datasets::open::Questions;
+use crate::random::Rng;
+use std::sync::Arc;
+
+/// Drawings whose classes are the concepts.
+struct Drawings {
+    emoji: Arc<Emoji>,
+    tiles: Vec<Tile>,
+    classes: Vec<u64>,
+}
+
+/// The drawings of [`Vendor::HELD_OUT`] to be judged on, all others to learn from.
+pub fn questions(emoji: &Arc<Emoji>) -> Questions {
+    let drawings = |held_out: bool| -> Arc<dyn Dataset> {
+        let tiles = emoji.tiles(|vendor, _| (vendor == Vendor::HELD_OUT) == held_out);
+        let classes = tiles.iter().map(|tile| tile.concept as u64).collect();
+        Arc::new(Drawings { emoji: Arc::clone(emoji), tiles, classes })
+    };
+    let names = emoji.names().map(String::from).collect();
+    Questions { test: drawings(true), train: Some(drawings(false)), names: Some(names) }
+}
+
+impl Dataset for Drawings {
+    fn concepts(&self) -> &[u64] {
+        &self.classes
+    }
+
+    fn read(&self, index: usize, _: &mut Rng, example: &mut Example) -> Result<(), BadExample> {
+        let tile = self.tiles[index];
+        self.emoji.paint(tile, &mut example.picture);
+        example.caption = self.emoji.concepts()[tile.concept].label.to_owned();
+        Ok(())
+    }
+}

@@ -1,0 +1,78 @@
+//! What embeds pictures and captions, be it loaded or in training.
+
+use super::session::{Pool, Session};
+use super::source::{Painted, Pictures};
+use super::stream::{Batch, Embedded, Tower, collect};
+use crate::datasets::BadReport;
+use crate::models::clip::model::{Inference, Model};
+use crate::models::clip::text::Captions;
+use crate::pictures::{Picture, Preprocess};
+use crate::text::Tokenizer;
+use ndarray::{Array2, ArrayView2};
+
+/// What embeds pictures and captions.
+pub trait Embed {
+    /// The width e of the embeddings.
+    fn embed_dim(&self) -> usize;
+
+    /// Embeds the pictures of a source and hands them on batch by batch, in order, until `each` fails. Pictures that
+    /// cannot be read are left out, named and counted.
+    ///
+    /// # Errors
+    /// What `each` says.
+    fn stream<S: Pictures, E>(
+        &self,
+        source: &S,
+        each: impl FnMut(Batch<S::Note>) -> Result<(), E>,
+    ) -> Result<BadReport, E>;
+
+    /// Unit-length embeddings (n, e) of n captions.
+    fn captions<S: AsRef<str>>(&self, texts: &[S]) -> Array2<f32>;
+
+    /// All embeddings of a source.
+    fn all<S: Pictures>(&self, source: &S) -> Embedded<S::Note> {
+        collect(source.len(), self.embed_dim(), |each| self.stream(source, each))
+    }
+
+    /// Unit-length embeddings (n, e) of n pictures; `paint(i, picture)` makes picture i.
+    fn pictures(&self, n: usize, paint: impl Fn(usize, &mut Picture) + Sync) -> Array2<f32> {
+        self.all(&Painted { n, paint }).rows
+    }
+}
+
+/// A model in training with everything needed to show it pictures and captions.
+pub struct Embedder<'a> {
+    model: &'a Model,
+    preprocess: &'a Preprocess,
+    tokenizer: &'a Tokenizer,
+    sessions: Pool<Session>,
+}
+
+impl<'a> Embedder<'a> {
+    /// Its memory lives as long as the embedder.
+    pub fn new(model: &'a Model, preprocess: &'a Preprocess, tokenizer: &'a Tokenizer) -> Self {
+        Self { model, preprocess, tokenizer, sessions: Pool::default() }
+    }
+}
+
+impl Embed for Embedder<'_> {
+    fn embed_dim(&self) -> usize {
+        self.model.config.embed_dim
+    }
+
+    fn stream<S: Pictures, E>(
+        &self,
+        source: &S,
+        each: impl FnMut(Batch<S::Note>) -> Result<(), E>,
+    ) -> Result<BadReport, E> {
+        let encode = |buffers: &mut Inference, images: ArrayView2<f32>| self.model.encode_images(images, buffers);
+        let tower = Tower::new(self.preprocess, self.embed_dim(), encode);
+        tower.stream(&mut self.sessions.lend(), source, each)
+    }
+
+    fn captions<S: AsRef<str>>(&self, texts: &[S]) -> Array2<f32> {
+        let words = (self.tokenizer, self.model.config.text_cfg.context_length);
+        let encode = |buffers: &mut Inference, captions: Captions| self.model.encode_texts(captions, buffers);
+        self.sessions.lend().captions(words, texts, self.embed_dim(), encode)
+    }
+}

@@ -1,0 +1,111 @@
+//! Memory that is reused from batch to batch and from call to call.
+
+use crate::models::clip::model::Inference;
+use crate::models::clip::text::Captions;
+use crate::pictures::{Picture, Scratch};
+use crate::text::Tokenizer;
+use ndarray::{Array2, Axis};
+use std::mem::take;
+use std::ops::{Deref, DerefMut};
+use std::sync::Mutex;
+
+/// Captions in a tower at a time: enough rows for fast products, few enough for little memory.
+const BATCH: usize = 128;
+
+/// All that one caller writes to while it embeds. It grows with the largest batch it has met, and then no more.
+#[derive(Default)]
+pub(super) struct Session {
+    /// The tower's activations.
+    pub inference: Inference,
+    /// Normalised pixels: of the batch in the tower, and of the batch that is being read.
+    pub pixels: [Vec<f32>; 2],
+    pub workers: Pool<Worker>,
+    ids: Vec<u32>,
+    offsets: Vec<usize>,
+}
+
+/// What a thread needs to read one picture after the other.
+#[derive(Default)]
+pub(super) struct Worker {
+    pub picture: Picture,
+    pub scratch: Scratch,
+}
+
+impl Session {
+    /// Unit-length embeddings (n, `width`) of n captions, which `encode` embeds batch by batch.
+    pub fn captions<S: AsRef<str>>(
+        &mut self,
+        (tokenizer, context_length): (&Tokenizer, usize),
+        texts: &[S],
+        width: usize,
+        encode: impl Fn(&mut Inference, Captions) -> Array2<f32>,
+    ) -> Array2<f32> {
+        let Session { inference, ids, offsets, .. } = self;
+        let mut rows = Array2::zeros((texts.len(), width));
+        for (texts, mut rows) in texts.chunks(BATCH).zip(rows.axis_chunks_iter_mut(Axis(0), BATCH)) {
+            ids.clear();
+            offsets.clear();
+            offsets.push(0);
+            for text in texts {
+                tokenizer.encode_into(text.as_ref(), context_length, ids);
+                offsets.push(ids.len());
+            }
+            rows.assign(&encode(inference, Captions { ids, offsets }));
+        }
+        rows
+    }
+}
+
+/// Values that are lent out and come back: as many as are ever in use at the same time.
+#[derive(Default)]
+pub(super) struct Pool<T>(Mutex<Vec<T>>);
+
+impl<T: Default> Pool<T> {
+    /// Lends a value that has come back, or a new one.
+    pub fn lend(&self) -> Lent<'_, T> {
+        let value = self.0.lock().expect("no thread panics here").pop().unwrap_or_default();
+        Lent { pool: self, value }
+    }
+}
+
+/// A value that goes back to its pool when it is dropped.
+pub(super) struct Lent<'a, T: Default> {
+    pool: &'a Pool<T>,
+    value: T,
+}
+
+impl<T: Default> Deref for Lent<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.value
+    }
+}
+
+impl<T: Default> DerefMut for Lent<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.value
+    }
+}
+
+impl<T: Default> Drop for Lent<'_, T> {
+    fn drop(&mut self) {
+        self.pool.0.lock().expect("no thread panics here").push(take(&mut self.value));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_comes_back_is_lent_again() {
+        let pool = Pool::<Vec<u8>>::default();
+        pool.lend().push(1);
+        {
+            let (first, second) = (pool.lend(), pool.lend());
+            assert_eq!((first.len(), second.len()), (1, 0));
+        }
+        assert_eq!(pool.0.lock().unwrap().len(), 2);
+    }
+}

@@ -1,0 +1,131 @@
+//! What can be embedded: pictures that are read one by one, wherever they come from.
+
+use crate::datasets::{BadExample, Dataset, Example};
+use crate::pictures::{Digest, Picture, decode};
+use crate::random::rng;
+use std::mem::take;
+use std::path::Path;
+
+/// Pictures that can be read in any order, from any thread.
+pub trait Pictures: Sync {
+    /// What is learnt of a picture while it is read, such as its caption.
+    type Note: Send;
+
+    /// The number of pictures.
+    fn len(&self) -> usize;
+
+    /// Whether there is none.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Reads picture i into `picture`, whose memory may be reused. A good one has at least one pixel.
+    ///
+    /// # Errors
+    /// The file, row or member that cannot be used, and why.
+    fn read(&self, i: usize, picture: &mut Picture) -> Result<Self::Note, BadExample>;
+}
+
+/// Picture files, named by their paths.
+pub struct Files<'a, P>(pub &'a [P]);
+
+impl<P: AsRef<Path> + Sync> Pictures for Files<'_, P> {
+    type Note = ();
+
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn read(&self, i: usize, picture: &mut Picture) -> Result<(), BadExample> {
+        *picture = decode::open(self.0[i].as_ref())?;
+        Ok(())
+    }
+}
+
+/// Pictures in memory.
+pub struct Loaded<'a>(pub &'a [Picture]);
+
+impl Pictures for Loaded<'_> {
+    type Note = ();
+
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn read(&self, i: usize, picture: &mut Picture) -> Result<(), BadExample> {
+        let loaded = &self.0[i];
+        picture.reshape(loaded.width, loaded.height, loaded.mode);
+        picture.samples.copy_from_slice(&loaded.samples);
+        Ok(())
+    }
+}
+
+/// Pictures that are painted when they are needed: `paint(i, picture)` makes picture i of `n`.
+pub struct Painted<F> {
+    pub n: usize,
+    pub paint: F,
+}
+
+impl<F: Fn(usize, &mut Picture) + Sync> Pictures for Painted<F> {
+    type Note = ();
+
+    fn len(&self) -> usize {
+        self.n
+    }
+
+    fn read(&self, i: usize, picture: &mut Picture) -> Result<(), BadExample> {
+        (self.paint)(i, picture);
+        Ok(())
+    }
+}
+
+/// The examples of a dataset at these positions.
+pub struct Examples<'a> {
+    pub dataset: &'a dyn Dataset,
+    pub positions: &'a [usize],
+}
+
+/// What an example says beside its picture.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct About {
+    pub caption: String,
+    /// Equal for equal pictures.
+    pub digest: Digest,
+}
+
+impl Pictures for Examples<'_> {
+    type Note = About;
+
+    fn len(&self) -> usize {
+        self.positions.len()
+    }
+
+    /// Where an example has several captions, its position decides which it shows.
+    fn read(&self, i: usize, picture: &mut Picture) -> Result<About, BadExample> {
+        let position = self.positions[i];
+        let mut example = Example { picture: take(picture), ..Example::default() };
+        let outcome = self.dataset.read(position, &mut rng(&[position as u64]), &mut example);
+        *picture = example.picture;
+        outcome.map(|()| About { caption: example.caption, digest: picture.digest() })
+    }
+}
+
+/// Another source whose progress is watched: `done` is called for every picture that was tried, from any thread.
+pub struct Watched<'a, S: ?Sized, F> {
+    pub source: &'a S,
+    pub done: F,
+}
+
+impl<S: Pictures + ?Sized, F: Fn() + Sync> Pictures for Watched<'_, S, F> {
+    type Note = S::Note;
+
+    fn len(&self) -> usize {
+        self.source.len()
+    }
+
+    fn read(&self, i: usize, picture: &mut Picture) -> Result<S::Note, BadExample> {
+        let outcome = self.source.read(i, picture);
+        (self.done)();
+        outcome
+    }
+}

@@ -1,0 +1,185 @@
+//! From a source of pictures to their embeddings, batch by batch. This is the only way there is.
+//!
+//! While a batch is in the tower the next one is read, decoded and prepared by threads of its own. Neither the batch that
+//! a picture falls into nor the number of threads shows in its embedding.
+
+use super::session::{Pool, Session, Worker};
+use super::source::Pictures;
+use crate::datasets::{BadExample, BadReport};
+use crate::layers::patch_embed::CHANNELS;
+use crate::models::clip::model::Inference;
+use crate::pictures::Preprocess;
+use ndarray::{Array2, ArrayView2};
+use rayon::ThreadPool;
+use rayon::prelude::*;
+use std::convert::Infallible;
+use std::mem::swap;
+use std::ops::Range;
+use std::sync::LazyLock;
+
+/// Pictures in the tower at a time: enough rows for fast products, few enough that an interruption loses little.
+pub const BATCH: usize = 64;
+
+/// The threads that read ahead. The tower's would leave the next batch until they have nothing else to do.
+static READERS: LazyLock<ThreadPool> =
+    LazyLock::new(|| rayon::ThreadPoolBuilder::new().build().expect("threads can be started"));
+
+/// What became of up to [`BATCH`] pictures in a row.
+pub struct Batch<'a, N> {
+    /// Unit-length embeddings (n, e) of the n pictures that could be read.
+    pub rows: Array2<f32>,
+    /// Whose rows they are: positions in the source, ascending, each with what was learnt of the picture.
+    pub read: Vec<(usize, N)>,
+    /// Positions of the pictures that could not be read, ascending, and why not.
+    pub bad: Vec<(usize, BadExample)>,
+    /// All pictures that have been tried so far, and the bad ones among them.
+    pub report: &'a BadReport,
+}
+
+/// All embeddings of a source.
+pub struct Embedded<N> {
+    /// Unit-length embeddings (n, e) of the n pictures that could be read.
+    pub rows: Array2<f32>,
+    /// Whose rows they are: positions in the source, ascending, each with what was learnt of the picture.
+    pub read: Vec<(usize, N)>,
+    /// The pictures that were tried, and the bad ones among them.
+    pub bad: BadReport,
+}
+
+/// An image tower, ready to be shown pictures.
+pub(super) struct Tower<'a, F> {
+    preprocess: &'a Preprocess,
+    /// e
+    embed_dim: usize,
+    encode: F,
+}
+
+impl<'a, F: Fn(&mut Inference, ArrayView2<f32>) -> Array2<f32> + Sync> Tower<'a, F> {
+    /// `encode` makes unit-length embeddings (B, e) of prepared pictures (B, 3S²).
+    pub fn new(preprocess: &'a Preprocess, embed_dim: usize, encode: F) -> Self {
+        Self { preprocess, embed_dim, encode }
+    }
+
+    /// Hands on the source's batches in order, until `each` fails.
+    ///
+    /// # Errors
+    /// What `each` says.
+    pub fn stream<S: Pictures, E>(
+        &self,
+        session: &mut Session,
+        source: &S,
+        mut each: impl FnMut(Batch<S::Note>) -> Result<(), E>,
+    ) -> Result<BadReport, E> {
+        let Session { inference, pixels: [ready, ahead], workers, .. } = session;
+        let n = source.len();
+        let range = |start: usize| start.min(n)..(start + BATCH).min(n);
+        let mut report = BadReport::default();
+        let mut read = self.read(source, range(0), workers, ready);
+        for start in (0..n).step_by(BATCH) {
+            let next = range(start + BATCH);
+            let hand_on = || {
+                report.merge(&read.report);
+                let rows = self.embed(inference, ready, read.good.len());
+                each(Batch { rows, read: read.good, bad: read.bad, report: &report })
+            };
+            if next.is_empty() {
+                hand_on()?;
+                break;
+            }
+            let mut following = Read::default();
+            READERS.in_place_scope(|scope| {
+                scope.spawn(|_| following = self.read(source, next, workers, ahead));
+                hand_on()
+            })?;
+            read = following;
+            swap(ready, ahead);
+        }
+        Ok(report)
+    }
+
+    /// All embeddings of the source.
+    pub fn all<S: Pictures>(&self, session: &mut Session, source: &S) -> Embedded<S::Note> {
+        collect(source.len(), self.embed_dim, |each| self.stream(session, source, each))
+    }
+
+    /// Embeds the first `n` pictures in `pixels`.
+    fn embed(&self, inference: &mut Inference, pixels: &[f32], n: usize) -> Array2<f32> {
+        if n == 0 {
+            return Array2::zeros((0, self.embed_dim));
+        }
+        let len = self.image_len();
+        (self.encode)(inference, ArrayView2::from_shape((n, len), &pixels[..n * len]).expect("n pictures"))
+    }
+
+    /// Reads and prepares some pictures: the good ones stand at the beginning of `pixels`.
+    fn read<S: Pictures>(
+        &self,
+        source: &S,
+        range: Range<usize>,
+        workers: &Pool<Worker>,
+        pixels: &mut Vec<f32>,
+    ) -> Read<S::Note> {
+        let len = self.image_len();
+        if pixels.len() < range.len() * len {
+            pixels.resize(range.len() * len, 0.0);
+        }
+        let pixels = &mut pixels[..range.len() * len];
+        let outcomes: Vec<Result<S::Note, BadExample>> = (pixels.par_chunks_exact_mut(len).zip(range.clone()))
+            .map_init(
+                || workers.lend(),
+                |worker, (image, i)| {
+                    let Worker { picture, scratch } = &mut **worker;
+                    let note = source.read(i, picture)?;
+                    self.preprocess.apply(picture, scratch, image);
+                    Ok(note)
+                },
+            )
+            .collect();
+        let mut read = Read::default();
+        for (place, (i, outcome)) in range.zip(outcomes).enumerate() {
+            read.report.count(&outcome);
+            match outcome {
+                Ok(note) => {
+                    pixels.copy_within(place * len..(place + 1) * len, read.good.len() * len);
+                    read.good.push((i, note));
+                }
+                Err(bad) => read.bad.push((i, bad)),
+            }
+        }
+        read
+    }
+
+    /// 3·S²
+    fn image_len(&self) -> usize {
+        CHANNELS * self.preprocess.size.pow(2)
+    }
+}
+
+/// What became of a batch of pictures before it meets the tower.
+struct Read<N> {
+    good: Vec<(usize, N)>,
+    bad: Vec<(usize, BadExample)>,
+    report: BadReport,
+}
+
+impl<N> Default for Read<N> {
+    fn default() -> Self {
+        Self { good: Vec::new(), bad: Vec::new(), report: BadReport::default() }
+    }
+}
+
+/// Lays the rows of a stream of at most `n` pictures below each other.
+pub(super) fn collect<N>(
+    n: usize,
+    embed_dim: usize,
+    stream: impl FnOnce(&mut dyn FnMut(Batch<N>) -> Result<(), Infallible>) -> Result<BadReport, Infallible>,
+) -> Embedded<N> {
+    let (mut flat, mut read) = (Vec::with_capacity(n * embed_dim), Vec::with_capacity(n));
+    let Ok(bad) = stream(&mut |batch| {
+        flat.extend(batch.rows);
+        read.extend(batch.read);
+        Ok(())
+    });
+    let rows = Array2::from_shape_vec((read.len(), embed_dim), flat).expect("a row for each picture that was read");
+    Embedded { rows, read, bad }
+}

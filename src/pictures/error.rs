@@ -1,0 +1,37 @@
+//! What keeps a file from being a picture. Every message names the file.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use thiserror::Error;
+
+/// A picture, or a folder of pictures, that cannot be used.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum PictureError {
+    #[error("{path}: {source}")]
+    Io { path: PathBuf, source: io::Error },
+    #[error("{path}: not a picture that can be read: {source}")]
+    Format { path: PathBuf, source: image::ImageError },
+}
+
+impl PictureError {
+    /// Gives an I/O error the name of its file.
+    pub(crate) fn io(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Io { path: path.to_owned(), source }
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::Io { path, .. } | Self::Format { path, .. } => path,
+        }
+    }
+
+    /// The message without the name of the file.
+    pub fn reason(&self) -> String {
+        match self {
+            Self::Io { source, .. } => source.to_string(),
+            Self::Format { source, .. } => format!("not a picture that can be read: {source}"),
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! What a model is trained for.
+//!
+//! An [`Objective`] is a model in training together with its loss: it owns the parameters, says what a batch is, and goes
+//! forward and backward. The [`Trainer`](super::step::Trainer) around it knows no model: it cuts batches into
+//! micro-batches, clips gradients, takes AdamW's steps, and saves and restores.
+//!
+//! # One step
+//! No more than a micro-batch of pictures is in a tower at a time, yet every picture may be compared with the whole batch
+//! (Gao et al. 2021):
+//!
+//! ```text
+//! prepare                            once
+//! forward                            every micro-batch, keeping no activations
+//! loss                               once: it sees what all of them left
+//! forward, backward                  every micro-batch, keeping its activations in between
+//! losses                             what there is to report
+//! (gradients of all ranks are added, clipped, and AdamW's step is taken)
+//! updated, metrics                   once
+//! ```
+//!
+//! A batch of one micro-batch goes forward only once. A micro-batch is a range of pictures together with every text that
+//! looks at them; [`backward`](Objective::backward) sees the whole batch, as such a text may belong to any of its
+//! pictures.
+//!
+//! # Randomness
+//! Whatever is drawn is a function of the [`StepId`] and of a place in the batch. Then it does not matter that a
+//! micro-batch goes forward twice, how large it is, or that a run was stopped in between.
+//!
+//! # Example
+//! An image tower that learns where to put each picture: half the mean squared distance to targets of the reader's own.
+//!
+//! ```
+//! use clipwright::models::clip::{Config, Layers, visual::{self, Visual}};
+//! use clipwright::models::{Keep, Mode, Workspace};
+//! use clipwright::params::{Params, Spec};
+//! use clipwright::train::metric::Metric;
+//! use clipwright::train::objective::{Objective, State, StepId};
+//! use clipwright::train::step::{Trainer, TrainerOptions};
+//! use clipwright::{train::world::Alone, tree::Arena};
+//! use ndarray::{Array2, s};
+//! use std::ops::Range;
+//!
+//! /// Features of the batch, their gradients, the last loss; and the tower with what it needs to go back.
+//! struct Regression { config: Config, params: Params<Visual<Spec>>, kept: Workspace, scratch: Arena, y: Array2<f32>, dy: Array2<f32>, loss: f32 }
+//!
+//! impl Objective for Regression {
+//!     type Tree = Visual<Spec>;
+//!     type Batch<'a> = (Array2<f32>, Array2<f32>); // pictures (N,3S²), targets (N,e)
+//!
+//!     fn params(&self) -> &Params<Visual<Spec>> { &self.params }
+//!     fn saved(&mut self) -> (&mut Params<Visual<Spec>>, State<'_>) { (&mut self.params, State::new()) }
+//!     fn pictures((images, _): &Self::Batch<'_>) -> usize { images.nrows() }
+//!
+//!     fn forward(&mut self, (images, targets): &Self::Batch<'_>, range: Range<usize>, keep: Keep, _: StepId) {
+//!         let Regression { config, params, kept, scratch, y, .. } = self;
+//!         if y.dim() != targets.dim() { *y = Array2::zeros(targets.dim()) }
+//!         let (x, y, mode) = (images.slice(s![range.clone(), ..]), y.slice_mut(s![range, ..]), Mode::Training(keep));
+//!         visual::forward(&params.view(), &config.vision(), x, mode, y, kept, scratch);
+//!     }
+//!     fn loss(&mut self, (_, targets): &Self::Batch<'_>, _: StepId, _: &Alone, _: &mut Visual<&mut [f32]>) {
+//!         let n = targets.nrows() as f32;
+//!         let off = &self.y - targets;
+//!         self.loss = (&off * &off).sum() / (2.0 * n);
+//!         self.dy = off / n;
+//!     }
+//!     fn backward(&mut self, (images, _): &Self::Batch<'_>, range: Range<usize>, _: StepId, g: &mut Visual<&mut [f32]>) {
+//!         let Regression { config, params, kept, scratch, dy, .. } = self;
+//!         let (x, dy) = (images.slice(s![range.clone(), ..]), dy.slice(s![range, ..]));
+//!         visual::backward(&params.view(), &config.vision(), x, dy, kept, scratch, g);
+//!     }
+//!     fn losses(&self) -> Vec<Metric> { vec![Metric::new("loss", self.loss)] }
+//! }
+//!
+//! let mut config = Config::preset("Emoji-ViT-S").unwrap();
+//! (config.vision_cfg.layers, config.vision_cfg.width, config.embed_dim) = (Layers::Vit(1), 64, 4);
+//! let (params, options) = (Params::init(config.vision().spec(), 0), TrainerOptions::new(config.hyper()));
+//! let pictures = Array2::from_shape_fn((6, config.vision().image_len()), |(i, j)| ((i + 1) * j) as f32 % 7.0 - 3.0);
+//! let batch = (pictures, Array2::eye(6).slice(s![.., ..4]).to_owned());
+//! let (y, dy) = Default::default();
+//! let objective = Regression { config, params, kept: Default::default(), scratch: Default::default(), y, dy, loss: 0.0 };
+//! let mut trainer = Trainer::new(objective, options);
+//! let mut step = || { let losses = trainer.gradients(&batch, 4); trainer.update(1e-3); losses[0].value };
+//! let (first, last) = (step(), (0..30).map(|_| step()).last().unwrap());
+//! assert!(last < 0.2 * first, "from {first} to {last}");
+//! ```
+
+use super::metric::Metric;
+use super::world::{Alone, World};
+use crate::layers::Keep;
+use crate::params::{Params, Spec};
+use crate::random::{self, Rng};
+use crate::tree::{Path, Tree};
+use std::ops::Range;
+
+/// The gradients of a parameter tree, to be added to.
+pub type Gradients<'a, S> = <S as Tree>::Of<&'a mut [f32]>;
+
+/// Which step of which run: all that randomness may depend on beside the place in the batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StepId {
+    pub seed: u64,
+    /// How many steps were taken before.
+    pub step: u64,
+}
+
+impl StepId {
+    /// The generator for one use in this step, named by numbers: which use, which row.
+    pub fn rng(&self, name: &[u64]) -> Rng {
+        random::rng(&[&[self.seed, self.step], name].concat())
+    }
+}
+
+/// Something that a run needs in order to go on, as a file keeps it.
+#[derive(Debug)]
+pub enum Saved<'a> {
+    Floats(&'a mut [f32]),
+    Count(&'a mut u64),
+}
+
+/// All of it by name.
+pub type State<'a> = Vec<(String, Saved<'a>)>;
+
+/// A model and what it is trained for, by the ranks of a world `W`.
+pub trait Objective<W: World = Alone> {
+    /// The parameter tree.
+    type Tree: Tree<Leaf = Spec>;
+    /// What one step learns from; on several ranks, this rank's part of it.
+    type Batch<'a>: Sync;
+
+    /// The parameters as they are now.
+    fn params(&self) -> &Params<Self::Tree>;
+
+    /// The parameters, and whatever else has to be saved for a run to go on to the bit: momentum copies, queues, counts.
+    fn saved(&mut self) -> (&mut Params<Self::Tree>, State<'_>);
+
+    /// How many pictures the batch has. Micro-batches are ranges of them.
+    fn pictures(batch: &Self::Batch<'_>) -> usize;
+
+    /// Whether the parameters at a path, and the running statistics that a count at a path belongs to, stay as they are.
+    fn frozen(&self, path: &Path) -> bool {
+        let _ = path;
+        false
+    }
+
+    /// Is called before the first forward pass of a step, once.
+    fn prepare(&mut self, batch: &Self::Batch<'_>, id: StepId) {
+        let _ = (batch, id);
+    }
+
+    /// Goes forward for these pictures, as far as the loss needs it.
+    fn forward(&mut self, batch: &Self::Batch<'_>, range: Range<usize>, keep: Keep, id: StepId);
+
+    /// Takes the loss over the whole batch, with the other ranks where there are any, as far as it exists now, and its
+    /// gradient by what the forward passes gave. Gradients of parameters are added to `g`; those of all ranks are added up.
+    ///
+    /// It runs on the trainer's own thread, from which alone ranks may be asked;
+    /// [`in_pool`](kernels::in_pool) brings arithmetic to the threads.
+    fn loss(&mut self, batch: &Self::Batch<'_>, id: StepId, world: &W, g: &mut Gradients<'_, Self::Tree>);
+
+    /// Goes backward for these pictures, which were the last to go [`forward`](Self::forward), and for every text that
+    /// looks at them. Gradients are added to `g`.
+    fn backward(&mut self, batch: &Self::Batch<'_>, range: Range<usize>, id: StepId, g: &mut Gradients<'_, Self::Tree>);
+
+    /// The losses of the step, after the last backward pass: what was minimised, called `loss`, then its parts.
+    fn losses(&self) -> Vec<Metric>;
+
+    /// Is called after the parameters have moved; not if they stayed because a gradient was not finite.
+    fn updated(&mut self, id: StepId) {
+        let _ = id;
+    }
+
+    /// Other numbers that are worth a line in the log, after the update.
+    fn metrics(&self) -> Vec<Metric> {
+        vec![]
+    }
+}
