@@ -1,7 +1,7 @@
 //! What the exam on the embedded emoji calls its classes.
 
-use clipwright::datasets::emoji::{Concept, Cut, Emoji, Side, Tile};
 use clipwright::datasets::BadReport;
+use clipwright::datasets::emoji::{Concept, Cut, Emoji, Side, Tile};
 use clipwright::embed::{Batch, Embed, Pictures};
 use clipwright::eval::exam::emoji::{Depth, EmojiExam};
 use clipwright::pictures::Picture;
