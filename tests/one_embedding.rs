@@ -72,7 +72,9 @@ fn bench(format: Format) -> Bench {
                 DynamicImage::ImageLuma16(ImageBuffer::from_vec(31, 40, samples).unwrap()).save(path).unwrap();
             }
             "rgba.webp" => rgba.save(path).unwrap(),
-            name => drop(fs::copy(golden(name), path).unwrap()),
+            name => {
+                fs::copy(golden(name), path).unwrap();
+            }
         }
     }
     bench
@@ -275,7 +277,10 @@ fn what_cannot_be_read_is_left_out_named_and_counted() {
     let pictures = many();
     let all = clip.encode_image(&pictures);
     let tried = AtomicUsize::new(0);
-    let source = Watched { source: &Torn(&pictures), done: || drop(tried.fetch_add(1, SeqCst)) };
+    let done = || {
+        tried.fetch_add(1, SeqCst);
+    };
+    let source = Watched { source: &Torn(&pictures), done };
     let seen = clip.all(&source);
     assert_eq!((tried.into_inner(), seen.bad.seen, seen.bad.bad), (150, 150, 50));
     assert_eq!(seen.bad.first[1], BadExample::new("picture 3", "torn"));
