@@ -102,7 +102,7 @@ const ENDLESS: [&str; 2] = ["--epochs", "1000000"];
 
 /// Starts an endless run and returns when its first checkpoint is there.
 fn started(mut command: Command, run: &Path) -> std::process::Child {
-    let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let start = Instant::now();
     while saved_steps(run).is_none() {
         assert!(start.elapsed() < Duration::from_secs(600), "no checkpoint");
@@ -165,7 +165,9 @@ fn killed_and_interrupted_runs_end_with_the_same_bits() {
     if cfg!(unix) {
         let child = started(endless("interrupted", &[]), &bench.run_folder("interrupted"));
         Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
-        assert_eq!(child.wait_with_output().unwrap().status.code(), Some(130));
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(130), "{}", text(&output));
+        assert!(text(&output).contains("--resume"), "{}", text(&output));
         goes_on_as_if_nothing_had_happened(&bench, "interrupted", endless);
     }
 }

@@ -28,7 +28,7 @@ pub enum Collapse {
     /// After the warm-up a loss has been at chance for a whole window, and never was below.
     #[error(
         "step {step}: {name} is stuck at {loss:.3}, near the {chance:.3} of a model that cannot tell anything apart. \
-         Check the data first: are pictures and captions paired rightly, or all captions equal?"
+         Check the data first: pictures and captions may be paired wrongly, or all captions equal"
     )]
     Stuck { step: u64, name: String, loss: f64, chance: f64 },
 
