@@ -1,9 +1,7 @@
 //! Sums against their definitions in f64.
-mod support;
-
+use crate::support::{assert_close, assert_same_bits, random};
 use clipwright_kernels::isa::Isa;
 use clipwright_kernels::reduce::*;
-use support::{assert_close, assert_same_bits, random};
 
 #[test]
 fn column_sums_are_the_definition() {

@@ -1,10 +1,8 @@
 //! QuickGELU and GELU against their definitions in f64.
-mod support;
-
+use crate::support::{assert_same_bits, random};
 use clipwright_kernels::Activation;
 use clipwright_kernels::activation::naive;
 use clipwright_kernels::isa::Isa;
-use support::{assert_same_bits, random};
 
 const BOTH: [Activation; 2] = [Activation::QuickGelu, Activation::Gelu];
 

@@ -1,16 +1,11 @@
 //! The `clip` command as its users meet it: exit codes, messages, JSON.
 
-mod support {
-    #[expect(dead_code, reason = "no batches here")]
-    pub mod tiny;
-}
-
+use crate::support::tiny::config;
 use clipwright::checkpoint::{ConfigFile, Format, Precision, WEIGHTS, load_model, save};
 use clipwright::models::clip::model::Model;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use support::tiny::config;
 
 struct Bench {
     folder: tempfile::TempDir,

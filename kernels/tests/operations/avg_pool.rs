@@ -1,10 +1,8 @@
 //! Average pooling against its definition in f64.
-mod support;
-
+use crate::support::{assert_close, assert_same_bits, random};
 use clipwright_kernels::Write;
 use clipwright_kernels::avg_pool::{Pool, backward, backward_on, forward, forward_on, naive};
 use clipwright_kernels::isa::Isa;
-use support::{assert_close, assert_same_bits, random};
 
 /// Even and odd sizes, squares of every size up to the picture, and one that is larger.
 fn pools() -> impl Iterator<Item = Pool> {

@@ -1,9 +1,7 @@
 //! Row normalisation against its definition in f64.
-mod support;
-
+use crate::support::{assert_close, assert_same_bits, random};
 use clipwright_kernels::isa::Isa;
 use clipwright_kernels::normalize::*;
-use support::{assert_close, assert_same_bits, random};
 
 #[test]
 fn every_isa_is_the_definition() {

@@ -1,9 +1,7 @@
 //! Products with rows of f16 against their definition in f64.
-mod support;
-
+use crate::support::{assert_close, random};
 use clipwright_kernels::half::*;
 use clipwright_kernels::isa::Isa;
-use support::{assert_close, random};
 
 #[test]
 fn every_f16_is_widened_exactly() {

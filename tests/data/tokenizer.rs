@@ -17,7 +17,7 @@ struct Golden {
 
 #[test]
 fn equals_openclip_on_every_golden_string() {
-    let rows: Vec<Golden> = serde_json::from_str(include_str!("golden/tokenizer.json")).unwrap();
+    let rows: Vec<Golden> = serde_json::from_str(include_str!("../golden/tokenizer.json")).unwrap();
     assert_eq!(rows.len(), 36);
     for row in rows {
         let whole = CLIP.encode(&row.text, 1000);

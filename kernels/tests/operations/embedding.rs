@@ -1,9 +1,7 @@
 //! Look-up and scatter against their definitions: bit for bit, for additions happen in the same order.
-mod support;
-
+use crate::support::{assert_same_bits, random};
 use clipwright_kernels::embedding::*;
 use clipwright_kernels::isa::Isa;
-use support::{assert_same_bits, random};
 
 fn index(n: usize, rows: usize) -> Vec<u32> {
     (0..n).map(|i| (i * i * 7919 % rows) as u32).collect()

@@ -1,9 +1,6 @@
 //! Checkpoints: round trips bit for bit, and every way a file can be broken named.
 
-mod support {
-    pub mod tiny;
-}
-
+use crate::support::tiny::{Batch, config, resnet};
 use clipwright::checkpoint::safetensors::{Reader, Tensor as Named, write};
 use clipwright::checkpoint::{
     CONFIG, Checkpoint, ConfigFile, Dtype as Stored, Overrides, WEIGHTS, load_model, save_model,
@@ -16,7 +13,6 @@ use proptest::prelude::*;
 use safetensors::tensor::{Dtype, TensorView, serialize};
 use std::fs;
 use std::path::Path;
-use support::tiny::{Batch, config, resnet};
 
 fn saved() -> (tempfile::TempDir, Model) {
     let folder = tempfile::tempdir().unwrap();

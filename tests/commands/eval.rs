@@ -1,15 +1,9 @@
 //! `clipwright eval` against `clipwright classify`, the library and counting by hand.
 
-mod support {
-    pub mod bench;
-    #[expect(dead_code, reason = "no batches here")]
-    pub mod tiny;
-}
-
+use super::bench::{COLOURS, Outcome, bench, clip, colour_folders, encode};
 use clipwright::pictures::{Channels, Picture};
 use serde_json::Value;
 use std::fmt::Write;
-use support::bench::{COLOURS, Outcome, bench, clip, colour_folders, encode};
 
 #[test]
 fn eval_of_class_folders_is_what_classify_says() {

@@ -1,10 +1,8 @@
 //! LayerNorm against its definition in f64.
-mod support;
-
+use crate::support::{assert_close, assert_same_bits, random};
 use clipwright_kernels::Write;
 use clipwright_kernels::isa::Isa;
 use clipwright_kernels::layer_norm::{backward, backward_on, forward, forward_on, naive, recompute_on};
-use support::{assert_close, assert_same_bits, random};
 
 const SHAPES: [(usize, usize); 7] = [(1, 1), (3, 31), (5, 33), (50, 768), (37, 129), (2, 1000), (300, 517)];
 

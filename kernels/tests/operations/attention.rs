@@ -1,9 +1,7 @@
 //! Fused attention against its definition in f64: all lengths, head sizes and instruction sets.
-mod support;
-
+use crate::support::{assert_close, assert_same_bits, random};
 use clipwright_kernels::attention::{DQkv, Heads, HeadsMut, Layout, backward_on, forward_on, naive};
 use clipwright_kernels::isa::Isa;
-use support::{assert_close, assert_same_bits, random};
 
 struct Case {
     q: Vec<usize>,

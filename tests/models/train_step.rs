@@ -1,9 +1,6 @@
 //! A whole training step: the same bits on any number of threads, exact accumulation, a locked tower.
 
-mod support {
-    pub mod tiny;
-}
-
+use crate::support::tiny::{Batch, config, resnet};
 use clipwright::models::clip::model::Model;
 use clipwright::models::clip::visual::Visual;
 use clipwright::models::clip::{Config, visual};
@@ -15,7 +12,6 @@ use clipwright::train::step::Pairs;
 use clipwright::train::step::Trainer;
 use clipwright::tree::{Arena, Path};
 use ndarray::{Array2, s};
-use support::tiny::{Batch, config, resnet};
 
 /// The parameters after a few steps.
 fn trained(config: &Config, threads: usize, micro_batch: usize) -> Vec<f32> {

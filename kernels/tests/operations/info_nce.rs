@@ -1,9 +1,7 @@
 //! The tile functions of streaming InfoNCE against their definitions in f64.
-mod support;
-
+use crate::support::{assert_close, assert_same_bits, random};
 use clipwright_kernels::info_nce::*;
 use clipwright_kernels::isa::Isa;
-use support::{assert_close, assert_same_bits, random};
 
 const SHAPES: [(usize, usize); 6] = [(1, 1), (3, 31), (33, 32), (64, 97), (256, 256), (2, 70)];
 

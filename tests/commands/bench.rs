@@ -65,7 +65,7 @@ pub fn lines(out: &str) -> Vec<Value> {
 
 /// A bench whose model knows CLIP's tokens, with pictures a.png, b.jpg and c.png.
 pub fn bench() -> Bench {
-    let mut config = super::tiny::config(64);
+    let mut config = crate::support::tiny::config(64);
     config.text_cfg.vocab_size = VOCABULARY;
     let bench = Bench::new(config);
     for (name, seed) in [("a.png", 1), ("b.jpg", 2), ("c.png", 3)] {

@@ -1,12 +1,6 @@
 //! The library's face: a model from its folder to embeddings, whole and tower by tower.
 
-mod support {
-    #[expect(dead_code, reason = "folders are written here, not changed")]
-    pub mod folders;
-    #[expect(dead_code, reason = "no batches here")]
-    pub mod tiny;
-}
-
+use crate::support::tiny::config;
 use clipwright::checkpoint::{Checkpoint, ConfigFile, Format, Overrides, Precision, save};
 use clipwright::models::clip::config::VOCAB_SIZE;
 use clipwright::models::clip::model::Model;
@@ -15,7 +9,6 @@ use clipwright::{Clip, ImageEncoder, TextEncoder};
 use serde_json::json;
 use std::fs;
 use std::path::Path;
-use support::tiny::config;
 
 /// A tiny model with CLIP's vocabulary.
 fn saved(format: Format) -> tempfile::TempDir {
@@ -74,7 +67,7 @@ fn a_folders_own_tokenizer_counts() {
 #[test]
 fn vocabularies_that_do_not_fit_are_refused() {
     let error = |folder: &Path| TextEncoder::load(folder).map(|_| ()).unwrap_err().to_string();
-    let (small, _) = support::folders::saved(Format::HuggingFace, Precision::F32);
+    let (small, _) = crate::support::folders::saved(Format::HuggingFace, Precision::F32);
     assert!(error(small.path()).contains("knows 300 tokens and CLIP's own tokenizer has 49408"));
     let path = small.path().join("tokenizer.json");
 

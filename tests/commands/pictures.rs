@@ -1,17 +1,11 @@
 //! `clipwright classify`, `embed`, `caption-match` and `text-states` against the library, and all commands against bad input.
 
-mod support {
-    pub mod bench;
-    #[expect(dead_code, reason = "no batches here")]
-    pub mod tiny;
-}
-
+use super::bench::{Bench, Outcome, bench, clip, colour_folders, encode, lines, paint};
 use clipwright::checkpoint::safetensors::Reader;
 use clipwright::models::clip::text::{Captions, final_norm, hidden_states};
 use clipwright::text::tokenizer::END_OF_TEXT;
 use ndarray::{Array2, ArrayView2, Axis};
 use serde_json::Value;
-use support::bench::{Bench, Outcome, bench, clip, colour_folders, encode, lines, paint};
 
 /// Rows equal up to how batches of another size round.
 #[track_caller]

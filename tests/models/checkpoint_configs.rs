@@ -1,12 +1,7 @@
 //! Configurations, preparation of pictures and tokenizers, as OpenCLIP and Hugging Face write them.
 
-mod support {
-    #[expect(dead_code, reason = "only configurations are changed here")]
-    pub mod folders;
-    #[expect(dead_code, reason = "no batches here")]
-    pub mod tiny;
-}
-
+use crate::support::folders::{HF_CONFIG, edit, error_of, model, open, saved};
+use crate::support::tiny::config;
 use clipwright::checkpoint::{CONFIG, ConfigFile, Format, Precision, load_model, save};
 use clipwright::models::clip::config::VOCAB_SIZE;
 use clipwright::models::clip::model::Model;
@@ -16,8 +11,6 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
-use support::folders::{HF_CONFIG, edit, error_of, model, open, saved};
-use support::tiny::config;
 use unicode_normalization::UnicodeNormalization;
 
 #[test]

@@ -1,7 +1,6 @@
 //! CLIP against the reference implementations: outputs, loss, all gradients and one AdamW step, as computed by OpenCLIP
 //! on PyTorch; outputs of Hugging Face's. Runs on every folder in `tests/golden` and, when `CLIP_GOLDEN_DIR` is set, on every folder in there.
 
-#[path = "support/golden_hugging_face.rs"]
 mod hugging_face;
 
 use clipwright::checkpoint::safetensors::Reader;

@@ -1,12 +1,10 @@
 //! Batch normalisation against its definition in f64.
-mod support;
-
+use crate::support::{assert_close, assert_same_bits, random};
 use clipwright_kernels::batch_norm::{
     EPS, Gate, Norm, Residual, backward, backward_on, naive, normalize, normalize_on, scratch_len, statistics,
     statistics_on,
 };
 use clipwright_kernels::isa::Isa;
-use support::{assert_close, assert_same_bits, random};
 
 /// Rows, channels: one row, one channel, fewer and more than a block of either, several pieces.
 const SHAPES: [(usize, usize); 8] = [(1, 1), (1, 5), (7, 1), (63, 24), (130, 65), (5, 200), (20_011, 7), (2_600, 133)];

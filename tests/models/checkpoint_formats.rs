@@ -1,11 +1,6 @@
 //! Every kind of checkpoint: what is written comes back bit for bit, what others write is read, what is broken is named.
 
-mod support {
-    pub mod folders;
-    #[expect(dead_code, reason = "no batches here")]
-    pub mod tiny;
-}
-
+use crate::support::folders::{HF_CONFIG, HF_WEIGHTS, edit, error_of, model, open, rewrite, saved, tensors};
 use clipwright::checkpoint::safetensors::{Reader, Tensor, write};
 use clipwright::checkpoint::{
     ActivationSource, CONFIG, Checkpoint, ConfigFile, Dtype, Format, Overrides, Precision, WEIGHTS, load_model, save,
@@ -17,7 +12,6 @@ use kernels::Activation;
 use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
-use support::folders::{HF_CONFIG, HF_WEIGHTS, edit, error_of, model, open, rewrite, saved, tensors};
 
 #[test]
 fn ours_to_openclip_to_hugging_face_and_back_is_the_same_bits() {

@@ -1,9 +1,7 @@
 //! AdamW against its definition in f64.
-mod support;
-
+use crate::support::{assert_close, assert_same_bits, random};
 use clipwright_kernels::adamw::{Step, naive, step, step_on};
 use clipwright_kernels::isa::Isa;
-use support::{assert_close, assert_same_bits, random};
 
 fn scalars(step: u64) -> Step {
     Step { lr: 1e-2, beta1: 0.9, beta2: 0.98, eps: 1e-6, weight_decay: 0.2, step, grad_scale: 0.5 }

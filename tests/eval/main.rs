@@ -1,0 +1,7 @@
+//! Metrics and exams against counting by hand, the search index against the definition, the log of a run.
+
+mod baseline;
+mod emoji_exam;
+mod index;
+mod ranking;
+mod run;
