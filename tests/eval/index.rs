@@ -1,11 +1,9 @@
 //! The index as a library: searches against the definition, and what broken files do.
 
+use crate::support::random::unit_rows;
 use clipwright::index::{Entry, Index, IndexError, ModelId, Store};
 use half::f16;
-use ndarray::{Array2, Axis};
-use rand::{RngExt, SeedableRng};
-use rand_distr::StandardNormal;
-use rand_pcg::Pcg64;
+use ndarray::Array2;
 use rayon::ThreadPoolBuilder;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,14 +18,6 @@ fn entry(row: usize) -> Entry {
 
 fn entries(rows: std::ops::Range<usize>) -> Vec<Entry> {
     rows.map(entry).collect()
-}
-
-/// Random unit vectors.
-fn vectors(n: usize, e: usize, seed: u64) -> Array2<f32> {
-    let mut rng = Pcg64::seed_from_u64(seed);
-    let mut x = Array2::from_shape_fn((n, e), |_| rng.sample::<f32, _>(StandardNormal));
-    x.axis_iter_mut(Axis(0)).for_each(|mut row| row /= row.dot(&row).sqrt());
-    x
 }
 
 fn filled(folder: &Path, x: &Array2<f32>) -> Store {
@@ -47,7 +37,7 @@ fn the_nearest_are_those_of_the_definition() {
     // 70,000 rows of 16 bytes are five blocks.
     let (n, e) = (70_000, 8);
     let folder = tempfile::tempdir().unwrap();
-    let mut x = vectors(n, e, 1);
+    let mut x = unit_rows((n, e), 1);
     // The same picture four times, far apart.
     for copy in [20_000, 40_000, 69_999] {
         let row = x.row(3).to_owned();
@@ -79,7 +69,7 @@ fn the_nearest_are_those_of_the_definition() {
 #[test]
 fn dropped_rows_are_written_away_once_there_are_many() {
     let folder = tempfile::tempdir().unwrap();
-    let x = vectors(40, 16, 2);
+    let x = unit_rows((40, 16), 2);
     let mut store = filled(folder.path(), &x);
     let hits = search(folder.path(), x.row(11).as_slice().unwrap(), 40);
     store.drop_rows(0..10).unwrap();
@@ -104,7 +94,7 @@ fn dropped_rows_are_written_away_once_there_are_many() {
 #[test]
 fn what_was_not_committed_is_cut_off() {
     let folder = tempfile::tempdir().unwrap();
-    let x = vectors(9, 4, 3);
+    let x = unit_rows((9, 4), 3);
     drop(filled(folder.path(), &x));
     let append = |name: &str, bytes: &[u8]| {
         let path = folder.path().join(name);
@@ -118,9 +108,9 @@ fn what_was_not_committed_is_cut_off() {
     }
     assert_eq!(search(folder.path(), x.row(8).as_slice().unwrap(), 1)[0].0, 8);
     let mut store = Store::open(folder.path(), "..", model(), 4).unwrap();
-    store.append(&[entry(9)], vectors(1, 4, 9).view()).unwrap();
+    store.append(&[entry(9)], unit_rows((1, 4), 9).view()).unwrap();
     assert_eq!(store.entries().unwrap().len(), 10);
-    assert_eq!(search(folder.path(), vectors(1, 4, 9).as_slice().unwrap(), 1)[0].0, 9);
+    assert_eq!(search(folder.path(), unit_rows((1, 4), 9).as_slice().unwrap(), 1)[0].0, 9);
     let mut names: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
     names.sort();
     assert_eq!(names, ["embeddings-0.f16", "entries-0.jsonl", "index.json", "index.lock"]);
@@ -129,7 +119,7 @@ fn what_was_not_committed_is_cut_off() {
 #[test]
 fn only_one_writes() {
     let folder = tempfile::tempdir().unwrap();
-    let store = filled(folder.path(), &vectors(3, 4, 4));
+    let store = filled(folder.path(), &unit_rows((3, 4), 4));
     let second = Store::open(folder.path(), "..", model(), 4);
     assert!(matches!(second, Err(IndexError::Busy { .. })));
     drop(store);
@@ -141,7 +131,7 @@ fn only_one_writes() {
 /// An index, one file of which is changed: what opening it to write, and searching it, say.
 fn broken(file: &str, change: impl Fn(Vec<u8>) -> Vec<u8>) -> [String; 2] {
     let folder = tempfile::tempdir().unwrap();
-    let x = vectors(9, 4, 5);
+    let x = unit_rows((9, 4), 5);
     drop(filled(folder.path(), &x));
     let path = folder.path().join(file);
     fs::write(&path, change(fs::read(&path).unwrap())).unwrap();
@@ -196,7 +186,7 @@ fn broken_files_are_named() {
 fn an_index_is_found_by_its_own_name_or_by_the_folder_of_pictures() {
     let folder = tempfile::tempdir().unwrap();
     let inside = folder.path().join(clipwright::index::FOLDER);
-    filled(&inside, &vectors(2, 4, 6));
+    filled(&inside, &unit_rows((2, 4), 6));
     for path in [folder.path(), &inside] {
         let index = Index::open(path).unwrap();
         assert_eq!(index.file(&entry(1)), folder.path().join("folder/1.jpg"));

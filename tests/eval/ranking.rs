@@ -1,22 +1,10 @@
 //! Ranks, zero-shot and retrieval against their definitions.
 
+use crate::support::random::unit_rows;
 use clipwright::eval::rank::{Rank, ranks, recall, scan};
 use clipwright::eval::retrieval::{Pairs, chance, identify, retrieval};
 use clipwright::eval::zero_shot::{TopK, class_embeddings, zero_shot};
 use ndarray::{Array2, Axis, array};
-use rand::{RngExt, SeedableRng};
-use rand_pcg::Pcg64;
-
-/// Unit rows.
-fn random(rows: usize, width: usize, seed: u64) -> Array2<f32> {
-    let mut rng = Pcg64::seed_from_u64(seed);
-    let mut z = Array2::from_shape_simple_fn((rows, width), || rng.random_range(-1.0f32..1.0));
-    for mut row in z.rows_mut() {
-        let norm = row.dot(&row).sqrt();
-        row /= norm;
-    }
-    z
-}
 
 fn close(a: f64, b: f64) {
     assert!((a - b).abs() < 1e-9, "{a} is not {b}");
@@ -54,8 +42,8 @@ fn nan_is_never_a_hit() {
     close(Rank::of(&[nan, 0.1, nan], &[1]).hit(1), 1.0);
     close(Rank::of(&[nan, 0.1, nan], &[0, 1]).hit(1), 1.0);
 
-    let mut images = random(6, 5, 1);
-    let classes = random(6, 5, 2);
+    let mut images = unit_rows((6, 5), 1);
+    let classes = unit_rows((6, 5), 2);
     let truth = [0, 1, 2, 3, 4, 5];
     images.row_mut(2).fill(nan);
     let others: Vec<usize> = vec![0, 1, 3, 4, 5];
@@ -66,8 +54,8 @@ fn nan_is_never_a_hit() {
 #[test]
 fn a_constant_model_scores_exactly_chance() {
     let classes = 371;
-    let images = random(1, 24, 3).broadcast((50, 24)).unwrap().to_owned();
-    let names = random(1, 24, 4).broadcast((classes, 24)).unwrap().to_owned();
+    let images = unit_rows((1, 24), 3).broadcast((50, 24)).unwrap().to_owned();
+    let names = unit_rows((1, 24), 4).broadcast((classes, 24)).unwrap().to_owned();
     let truth: Vec<usize> = (0..50).map(|n| n * 7).collect();
     let score = zero_shot(images.view(), names.view(), &truth);
     close(score.top1, 1.0 / classes as f64);
@@ -85,7 +73,7 @@ fn a_constant_model_scores_exactly_chance() {
 #[test]
 fn blocks_of_rows_equal_the_whole() {
     // Small integers: every sum is exact in any order, and ties are frequent.
-    let integers = |rows, seed| random(rows, 8, seed).mapv(|v| (4.0 * v).round());
+    let integers = |rows, seed| unit_rows((rows, 8), seed).mapv(|v| (4.0 * v).round());
     // 3,000 candidates: a block has 349 rows, so that 800 queries take three, the last one shorter.
     let (queries, candidates) = (integers(800, 5), integers(3000, 6));
     let positives: Vec<Vec<usize>> = (0..800).map(|n| vec![n, (n * 31 + 7) % 3000]).collect();
@@ -101,9 +89,9 @@ fn blocks_of_rows_equal_the_whole() {
 
 #[test]
 fn nothing_to_rank() {
-    assert!(scan(random(0, 4, 1).view(), random(3, 4, 2).view(), |n, _| n).is_empty());
+    assert!(scan(unit_rows((0, 4), 1).view(), unit_rows((3, 4), 2).view(), |n, _| n).is_empty());
     let none: [Vec<usize>; 2] = [vec![], vec![]];
-    assert_eq!(recall(&ranks(random(2, 4, 1).view(), Array2::zeros((0, 4)).view(), &none), 1), 0.0);
+    assert_eq!(recall(&ranks(unit_rows((2, 4), 1).view(), Array2::zeros((0, 4)).view(), &none), 1), 0.0);
 }
 
 #[test]
