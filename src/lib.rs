@@ -24,6 +24,26 @@
 //! | g | the gradients of a parameter tree | `g` |
 //! | ∘, ⟨,⟩ | elementwise product, dot product | |
 //!
+//! # The house
+//! From the ground up. A room imports what its row names, and whatever that may import; no two files import each other,
+//! neither directly nor around a ring. `tests/house` reads this table and all imports, and holds them against each other.
+//!
+//! | room | what it knows | what it may import |
+//! |---|---|---|
+//! | `kernels/` | slices in, slices out: the loops, and all `unsafe`; a crate of its own | nothing |
+//! | `tree`, `params`, `random`, `files`, `error` | trees of named leaves, the parameters in one; seeds, whole files, what can be wrong with data | `kernels` |
+//! | `layers/` | forward and backward pairs without state | `tree` |
+//! | `loss/`, `optim/` | what is minimised, over embeddings, and how; no model | `layers` |
+//! | `models/` | configurations and towers | `layers` |
+//! | `pictures/`, `text/` | a file's pixels as Pillow sees them, a sentence's tokens | `error` |
+//! | `datasets/`, `batches/` | what is asked or learnt; shuffling, augmenting, loading ahead | `pictures`, `text` |
+//! | `checkpoint/` | a model's files: recognised, read, named, written | `models`, `pictures`, `text` |
+//! | `embed/` | from files and sentences to embeddings | `checkpoint` |
+//! | `eval/`, `index/` | metrics on plain arrays and exams; a folder that can be searched | `embed`, `datasets` |
+//! | `train/` | the step, the log of a run and its folder | `loss`, `batches`, `eval` |
+//! | `app/` | the two programs: options, commands, plots | everything above |
+//! | `bin/` | their `main` | `app` |
+//!
 //! # Where to start reading
 //! [`layers::linear`] is the smallest forward/backward pair; [`layers::block`] puts the pairs together,
 //! [`models::clip`] the blocks, [`loss::info_nce`] is what they are trained for and [`train`] the loop. [`tree`] says

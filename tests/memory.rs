@@ -1,9 +1,9 @@
 //! What training allocates, by an allocator that counts. One test, so that nothing else runs and is counted.
 
-mod support {
-    pub mod tiny;
-}
+#[path = "support/mod.rs"]
+mod support;
 
+use crate::support::tiny::{Batch, config, resnet};
 use clipwright::loss::info_nce::{self, Saved, Scratch};
 use clipwright::loss::positives::Positives;
 use clipwright::models::clip::Config;
@@ -15,7 +15,6 @@ use clipwright::tree::Arena;
 use ndarray::Array2;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use support::tiny::{Batch, config, resnet};
 
 /// The system's allocator, counted.
 struct Counting;

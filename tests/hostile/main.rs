@@ -12,13 +12,9 @@ mod pictures;
 mod runs;
 mod tables;
 mod tokenizers;
-#[path = "../support"]
-mod support {
-    #[expect(dead_code, reason = "what is broken here is broken byte by byte")]
-    pub mod folders;
-    #[expect(dead_code, reason = "no batches here")]
-    pub mod tiny;
-}
+
+#[path = "../support/mod.rs"]
+mod support;
 
 use proptest::prelude::*;
 use proptest::sample::Index;

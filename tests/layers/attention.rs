@@ -1,31 +1,35 @@
 use super::shapes::{INIT, LONG, OFFSETS, ranges, sizes};
 use crate::support::{
     gradcheck::{Layer, Pass},
-    oracle,
+    oracle, random,
     trees::poisoned,
 };
 use clipwright::layers::attention::{self, Attention, Saved, Scratch, Shape};
 use clipwright::params::Spec;
 use ndarray::{Array2, ArrayView2};
 
-fn layer(shape: Shape, width: usize) -> Layer<Attention<Spec>, 2> {
+fn layer(shape: Shape, width: usize) -> Layer<Attention<Spec>, 1> {
     let rows = shape.ranges.last().map_or(0, |rows| rows.end);
-    let (spec, given) = (Attention::spec(width, INIT, INIT), [("x", rows, width), ("residual", rows, width)]);
+    let (spec, given) = (Attention::spec(width, INIT, INIT), [("x", rows, width)]);
     Layer::new(format!("attention, width {width}, {shape:?}"), spec, given)
 }
 
-fn oracle(shape: Shape) -> impl Fn(&Attention<&[f64]>, [ArrayView2<f64>; 2]) -> Array2<f64> {
-    move |p, [x, residual]| oracle::attention(p, shape, x) + residual
+/// What is added to the output. Its own gradient is dy, which no layer has to say.
+fn residual(x: (usize, usize)) -> Array2<f32> {
+    random::matrix(x, 5)
 }
 
-fn pass(shape: Shape) -> impl FnOnce(Pass<Attention<Spec>, 2>) {
-    move |Pass { p, x: [x, residual], y, dy, dx: [dx, mut dresidual], mut g }| {
+fn oracle(shape: Shape) -> impl Fn(&Attention<&[f64]>, [ArrayView2<f64>; 1]) -> Array2<f64> {
+    move |p, [x]| oracle::attention(p, shape, x) + residual(x.dim()).mapv(f64::from)
+}
+
+fn pass(shape: Shape) -> impl FnOnce(Pass<Attention<Spec>, 1>) {
+    move |Pass { p, x: [x], y, dy, dx: [dx], mut g }| {
         let (rows, width) = x.dim();
         let saved = &mut poisoned(&Saved::dims(rows, width));
         let scratch = || poisoned(&Scratch::dims(rows, width, shape.heads));
-        attention::forward(&p, shape, x, residual, y, saved, &mut scratch());
+        attention::forward(&p, shape, x, residual(x.dim()).view(), y, saved, &mut scratch());
         attention::backward(&p, shape, x, saved, dy, dx, &mut scratch(), &mut g);
-        dresidual.assign(&dy);
     }
 }
 

@@ -1,8 +1,13 @@
-//! What the tests share: the judge of gradients, the oracles, random tensors, poisoned buffers.
+//! What the tests share: the judge of gradients, the oracles, random tensors, poisoned buffers, tiny models, their folders.
+#![expect(dead_code, reason = "every test program uses a part of it")]
 
 pub mod compare;
+pub mod folders;
 pub mod gradcheck;
+pub mod matching;
 pub mod oracle;
 pub mod oracle_models;
 pub mod random;
+pub mod ranks;
+pub mod tiny;
 pub mod trees;

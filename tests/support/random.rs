@@ -18,6 +18,13 @@ pub fn matrix((rows, cols): (usize, usize), seed: u64) -> Array2<f32> {
     Array2::from_shape_vec((rows, cols), normals(rows * cols, seed)).expect("rows·cols draws")
 }
 
+/// A matrix of unit rows that look in random directions.
+pub fn unit_rows(dim: (usize, usize), seed: u64) -> Array2<f32> {
+    let mut x = matrix(dim, seed);
+    x.rows_mut().into_iter().for_each(|mut row| row /= row.dot(&row).sqrt());
+    x
+}
+
 /// Values for every parameter, whatever its initialiser says: gains of 1 and biases of 0 would hide wrong terms.
 ///
 /// Matrices are scaled by 1/√fan_in, so that every layer hands on numbers of the order of 1. Buffers are positive, as

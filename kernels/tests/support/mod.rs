@@ -1,18 +1,14 @@
-//! What the tests of the vector kernels share.
-#![allow(dead_code)] // each test binary uses a part
+//! What the tests of the kernels share.
+#![allow(dead_code, reason = "unit tests of the crate use a part of it")]
 
+use rand::{RngExt, SeedableRng};
+use rand_pcg::Pcg64;
 use rayon::ThreadPoolBuilder;
 
-/// `len` numbers in [−1, 1), the same for the same seed (splitmix64).
+/// `len` numbers in [−1, 1), the same for the same seed on every machine.
 pub fn random(seed: u64, len: usize) -> Vec<f32> {
-    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    let mut next = || {
-        state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let z = (state ^ (state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (z ^ (z >> 31)) >> 40
-    };
-    (0..len).map(|_| next() as f32 / (1u64 << 23) as f32 - 1.0).collect()
+    let mut rng = Pcg64::seed_from_u64(seed);
+    (0..len).map(|_| rng.random_range(-1.0..1.0)).collect()
 }
 
 /// Every element within `tolerance` of the expected one.

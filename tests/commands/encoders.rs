@@ -1,0 +1,205 @@
+//! The `clip` command as its users meet it: exit codes, messages, JSON.
+
+use crate::support::tiny::config;
+use clipwright::checkpoint::{ConfigFile, Format, Precision, WEIGHTS, load_model, save};
+use clipwright::models::clip::model::Model;
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+struct Bench {
+    folder: tempfile::TempDir,
+}
+
+/// What came of a command.
+struct Outcome {
+    code: i32,
+    out: String,
+    error: String,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let config = config(64);
+        let (model, file) = (Model::new(config.clone(), 5), ConfigFile::new(config));
+        for (name, format) in [("ours", Format::OpenClip), ("theirs", Format::HuggingFace)] {
+            std::fs::create_dir(folder.path().join(name)).unwrap();
+            save(&folder.path().join(name), &model, &file, format, Precision::F32).unwrap();
+        }
+        Bench { folder }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn command(&self, args: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_clipwright"));
+        command.current_dir(self.folder.path()).args(args.split_whitespace());
+        command
+    }
+
+    fn run(&self, args: &str) -> Outcome {
+        let output = self.command(args).output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        Outcome { code: output.status.code().unwrap(), out: text(output.stdout), error: text(output.stderr) }
+    }
+
+    /// A command that must succeed, and its one line of JSON.
+    fn json(&self, args: &str) -> Value {
+        let Outcome { code, out, error } = self.run(&format!("{args} --json"));
+        assert_eq!((code, error.as_str(), out.lines().count()), (0, "", 1), "{out}");
+        serde_json::from_str(&out).unwrap()
+    }
+}
+
+fn flat(path: &Path) -> Vec<f32> {
+    load_model(path).unwrap().0.params.flat.to_vec()
+}
+
+#[test]
+fn info_says_what_a_model_is() {
+    let bench = Bench::new();
+    let count = Model::new(config(64), 0).params.flat.len();
+    for (name, names, weights) in [("ours", "OpenAI", WEIGHTS), ("theirs", "Hugging Face", "model.safetensors")] {
+        for args in [format!("info {name}"), format!("info --model {name}"), format!("--model ours info {name}")] {
+            let report = bench.json(&args);
+            assert_eq!(report["names"], names);
+            assert_eq!(report["path"], format!("{name}/{weights}"));
+            assert_eq!(report["parameters"], count);
+            assert_eq!(report["dtypes"], serde_json::json!(["F32"]));
+            assert_eq!((&report["activation"], &report["image"]["layers"]), (&"quick_gelu".into(), &3.into()));
+            assert!(report["activation_from"].as_str().unwrap().ends_with("config.json"));
+            assert_eq!((&report["image"]["heads"], &report["text"]["vocab_size"]), (&2.into(), &300.into()));
+            assert_eq!(report["image"]["preprocess"]["size"], 24);
+            assert!((report["scale"].as_f64().unwrap() - 1.0 / 0.07).abs() < 1e-3);
+        }
+    }
+    let Outcome { code, out, .. } = bench.run("info ours");
+    assert_eq!(code, 0);
+    for part in [
+        "OpenAI names",
+        "ViT, patches of 8, 3 layers 64 wide",
+        "20 of 300 tokens",
+        "× 14.29",
+        "quick_gelu (ours/open_clip",
+    ] {
+        assert!(out.contains(part), "{part}: {out}");
+    }
+    assert_eq!(bench.json("info ours --activation gelu")["activation"], "gelu");
+}
+
+#[test]
+fn the_newest_run_is_the_default() {
+    let bench = Bench::new();
+    let Outcome { code, error, out } = bench.run("info");
+    assert_eq!((code, out.as_str()), (1, ""));
+    assert!(error.contains("--model PATH") && error.contains("--bin train"), "{error}");
+
+    std::fs::create_dir(bench.path("runs")).unwrap();
+    assert_eq!(bench.run("convert ours runs/001").code, 0);
+    assert_eq!(bench.run("convert ours runs/002").code, 0);
+    let later = std::time::SystemTime::now() + std::time::Duration::from_secs(60);
+    let weights = std::fs::File::options().append(true).open(bench.path("runs/001").join(WEIGHTS)).unwrap();
+    weights.set_modified(later).unwrap();
+    assert_eq!(bench.json("info")["path"], format!("runs/001/{WEIGHTS}"));
+}
+
+#[test]
+fn convert_goes_there_and_back() {
+    let bench = Bench::new();
+    let report = bench.json("convert ours there --to huggingface");
+    assert_eq!((&report["folder"], &report["format"]), (&"there".into(), &"huggingface".into()));
+    assert_eq!(bench.run("convert there back").code, 0);
+    assert!(flat(&bench.path("ours")) == flat(&bench.path("back")));
+    assert!(flat(&bench.path("theirs")) == flat(&bench.path("there")));
+
+    assert_eq!(bench.run("convert theirs half --dtype f16 --image-size 40 --activation gelu").code, 0);
+    let report = bench.json("info half");
+    assert_eq!((&report["dtypes"][0], &report["image"]["image_size"]), (&"F16".into(), &40.into()));
+    assert_eq!(report["activation"], "gelu");
+}
+
+#[test]
+fn convert_makes_random_models() {
+    let bench = Bench::new();
+    let Outcome { code, out, error } = bench.run("convert --random Emoji-ViT-S random --dtype f16");
+    assert_eq!((code, error.as_str()), (0, ""));
+    assert!(out.contains("20.1 M parameters as f16, OpenCLIP folder"), "{out}");
+    assert_eq!(bench.json("info random")["embed_dim"], 256);
+    let tower = clipwright::TextEncoder::load(bench.path("random")).unwrap();
+    let texts = tower.encode(&["a dog", "a cat"]);
+    assert!((texts.row(0).dot(&texts.row(0)) - 1.0).abs() < 1e-5);
+}
+
+#[test]
+fn mistakes_are_explained() {
+    let bench = Bench::new();
+    std::fs::create_dir(bench.path("empty")).unwrap();
+    std::fs::copy(bench.path("ours").join(WEIGHTS), bench.path("bare.safetensors")).unwrap();
+    std::fs::write(bench.path("broken.safetensors"), "x").unwrap();
+    for (args, code, expected) in [
+        ("info nowhere", 1, "nowhere: No such file"),
+        ("info empty", 1, "no weights here; looked for open_clip_model.safetensors"),
+        ("info bare.safetensors", 1, "--activation quick_gelu"),
+        ("info broken.safetensors", 1, "broken.safetensors: not a safetensors file"),
+        ("convert ours theirs", 1, "theirs: is not empty"),
+        ("convert ours ours/open_clip_config.json", 1, "ours/open_clip_config.json: Not a directory"),
+        ("convert ours new --image-size 25", 1, "image_size 25 is not a multiple"),
+        ("convert ours", 2, "convert takes SRC and DST"),
+        ("convert ours new --random ViT-B-32", 2, "not both"),
+        ("convert --random ViT-B-33 new", 2, "there are Emoji-ViT-S"),
+        ("convert --random ViT-B-32 new --image-size 32", 2, "cannot be used with"),
+        ("convert ours new --to torch", 2, "possible values: openclip, huggingface"),
+        ("convert ours new --dtype f64", 2, "possible values: f32, f16"),
+        ("info --activation relu", 2, "possible values: quick_gelu, gelu"),
+        ("dance", 2, "unrecognized subcommand"),
+        ("", 2, "Usage"),
+    ] {
+        let Outcome { code: given, out, error } = bench.run(args);
+        assert_eq!((given, out.as_str()), (code, ""), "{args}: {error}");
+        assert!(error.contains(expected), "{args}: {error}");
+    }
+    assert!(!bench.path("new").exists());
+}
+
+/// As in `clipwright info | head -0`.
+#[test]
+fn a_reader_that_leaves_is_not_an_error() {
+    let bench = Bench::new();
+    let mut child = bench.command("info ours").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), output.stderr.len()), (Some(0), 0));
+}
+
+#[test]
+fn help_names_every_command() {
+    let bench = Bench::new();
+    let Outcome { code, out, .. } = bench.run("--help");
+    assert_eq!(code, 0);
+    for word in ["info", "convert", "index", "search", "--model", "--json", "--activation"] {
+        assert!(out.contains(word), "{word}: {out}");
+    }
+}
+
+#[test]
+fn a_models_own_tokenizer_goes_with_it() {
+    let bench = Bench::new();
+    std::fs::write(bench.path("theirs/tokenizer.json"), "{\"mine\": 1}").unwrap();
+    for to in ["huggingface", "openclip"] {
+        assert_eq!(bench.run(&format!("convert theirs {to} --to {to}")).code, 0);
+        assert_eq!(std::fs::read_to_string(bench.path(to).join("tokenizer.json")).unwrap(), "{\"mine\": 1}");
+    }
+}
+
+#[test]
+fn what_cannot_be_written_leaves_no_folder() {
+    let bench = Bench::new();
+    let made = bench.run("convert --random Emoji-RN-S resnet");
+    assert_eq!((made.code, made.error.as_str()), (0, ""), "{}", made.out);
+    let Outcome { code, error, .. } = bench.run("convert resnet theirs-too --to huggingface");
+    assert!(code == 1 && error.contains("cannot be a ResNet"), "{code}: {error}");
+    assert!(!bench.path("theirs-too").exists());
+}

@@ -1,0 +1,13 @@
+//! The two programs as their users meet them, and the pictures that they draw.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod bench;
+mod encoders;
+mod eval;
+mod one_embedding;
+mod pictures;
+mod plots;
+mod search;
+mod train;

@@ -1,0 +1,76 @@
+//! The tokenizer against OpenCLIP's, and its own promises.
+
+use clipwright::text::clean::clean;
+use clipwright::text::tokenizer::{END_OF_TEXT, START_OF_TEXT, Tokenizer};
+use proptest::prelude::*;
+use serde::Deserialize;
+use std::sync::LazyLock;
+
+static CLIP: LazyLock<Tokenizer> = LazyLock::new(Tokenizer::clip);
+
+#[derive(Deserialize)]
+struct Golden {
+    text: String,
+    ids: Vec<u32>,
+    padded77: Vec<u32>,
+}
+
+#[test]
+fn equals_openclip_on_every_golden_string() {
+    let rows: Vec<Golden> = serde_json::from_str(include_str!("../golden/tokenizer.json")).unwrap();
+    assert_eq!(rows.len(), 36);
+    for row in rows {
+        let whole = CLIP.encode(&row.text, 1000);
+        assert_eq!(whole.ids[1..whole.ids.len() - 1], row.ids, "{:?}", row.text);
+        let mut padded = CLIP.encode(&row.text, 77);
+        assert_eq!(padded.truncated, row.ids.len() > 75, "{:?}", row.text);
+        padded.ids.resize(77, 0);
+        assert_eq!(padded.ids, row.padded77, "{:?}", row.text);
+    }
+}
+
+#[test]
+fn cleans_as_ftfy_and_html_unescape_do() {
+    for (raw, clean_text) in [
+        ("&amp;amp;amp;amp;", "&"),
+        ("&EACUTE;t&eacute;", "été"),
+        ("this&not that &copy 2020", "this¬ that © 2020"),
+        ("caf\u{c3}\u{a9} \u{e2}\u{20ac}\u{2122}n", "café 'n"),
+        ("naÃ¯ve&nbsp;don’t", "naïve don't"),
+        ("Ð¿Ñ€Ð¸Ð²ÐµÑ‚ æ—¥æœ¬", "привет 日本"),
+        ("CAFÉ… NI\u{d1}O", "café… niño"),
+        ("don\u{92}t\u{85}", "don't…"),
+        ("e\u{301}\u{feff}\0 \u{fb02}u\u{fb03}e\u{fb06}", "é fluffiest"),
+        ("Ｕﾀｰﾝ ﾊﾞ", "uターン バ"),
+        ("ΟΔΟΣ", "οδος"),
+        ("a\u{1c}b\u{2028}c\u{3000}d", "ab c d"),
+    ] {
+        assert_eq!(clean(raw), clean_text, "{raw:?}");
+    }
+}
+
+#[test]
+fn a_caption_ends_at_its_first_end_of_text() {
+    let ids = CLIP.encode("a <END_OF_TEXT> dog", 77).ids;
+    assert_eq!(ids, [START_OF_TEXT, 320, END_OF_TEXT]);
+    assert_eq!(CLIP.encode("<start_of_text>a", 77).ids, [START_OF_TEXT, START_OF_TEXT, 320, END_OF_TEXT]);
+}
+
+#[test]
+fn a_caption_that_just_fits_is_not_truncated() {
+    let exact = CLIP.encode("a dog", 4);
+    assert_eq!((exact.ids.as_slice(), exact.truncated), ([START_OF_TEXT, 320, 1929, END_OF_TEXT].as_slice(), false));
+    let cut = CLIP.encode("a dog", 3);
+    assert_eq!((cut.ids.as_slice(), cut.truncated), ([START_OF_TEXT, 320, END_OF_TEXT].as_slice(), true));
+}
+
+proptest! {
+    #[test]
+    fn any_text_gives_a_framed_row(text in "\\PC{0,80}|.{0,80}", context in 2usize..90) {
+        let ids = CLIP.encode(&text, context).ids;
+        prop_assert!(ids.len() >= 2 && ids.len() <= context);
+        prop_assert_eq!(ids[0], START_OF_TEXT);
+        prop_assert_eq!(ids.iter().position(|&id| id == END_OF_TEXT), Some(ids.len() - 1));
+        prop_assert_eq!(clean(&clean(&text)).is_empty(), clean(&text).is_empty());
+    }
+}

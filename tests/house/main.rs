@@ -1,0 +1,49 @@
+//! The house stands: every file keeps to its room's row of the table in `src/lib.rs`, and no two files import each other.
+
+mod graph;
+mod planted;
+mod rules;
+mod source;
+
+use graph::{Sources, imports};
+use rules::{misplaced, rings, table, trespasses};
+use std::fs;
+use std::path::Path;
+
+/// The crates and their roots.
+const ROOTS: [(&str, &str); 4] = [
+    ("kernels", "kernels/src/lib.rs"),
+    ("clipwright", "src/lib.rs"),
+    ("bin/train", "src/bin/train.rs"),
+    ("bin/clipwright", "src/bin/clipwright.rs"),
+];
+
+/// What code calls a crate.
+const ALIASES: [(&str, &str); 3] =
+    [("kernels", "kernels"), ("clipwright_kernels", "kernels"), ("clipwright", "clipwright")];
+
+const HEADING: &str = "# The house";
+
+#[test]
+fn every_room_imports_what_the_table_says_and_no_file_imports_itself_around_a_ring() {
+    let mut sources = Sources::new();
+    ["src", "kernels/src"].iter().for_each(|folder| collect(folder, &mut sources));
+    let rooms = table(&sources["src/lib.rs"], HEADING).unwrap();
+    let imports = imports(&sources, &ROOTS, &ALIASES);
+    let faults = [misplaced(&rooms, sources.keys()), trespasses(&rooms, &imports), rings(&imports)].concat();
+    assert!(imports.len() > 100, "only {} imports read", imports.len());
+    assert!(faults.is_empty(), "{} faults\n{}", faults.len(), faults.join("\n"));
+}
+
+/// All Rust files below a folder of the repository.
+fn collect(folder: &str, sources: &mut Sources) {
+    for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)).unwrap() {
+        let entry = entry.unwrap();
+        let path = format!("{folder}/{}", entry.file_name().to_str().unwrap());
+        if entry.path().is_dir() {
+            collect(&path, sources);
+        } else if path.ends_with(".rs") {
+            sources.insert(path, fs::read_to_string(entry.path()).unwrap());
+        }
+    }
+}
