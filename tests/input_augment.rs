@@ -88,10 +88,33 @@ fn brightness_scales_every_channel_alike() {
     }
 }
 
+const MODES: [Channels; 6] =
+    [Channels::Grey, Channels::GreyAlpha, Channels::Rgb, Channels::Rgba, Channels::Palette, Channels::PaletteAlpha];
+
+/// As in [`Preprocess::apply`]: over white before anything else.
+#[test]
+fn training_for_hugging_face_lays_pictures_over_white() {
+    let preprocess = Preprocess { size: SIDE, library: Library::HuggingFace, ..Preprocess::default() };
+    for mode in MODES {
+        let mut picture = Picture::new(31, 23, mode);
+        picture.samples.iter_mut().enumerate().for_each(|(i, sample)| *sample = (i * i % 251) as u8);
+        let mut white = Picture::default();
+        picture.on_white(&mut white);
+        for augment in [Augment::default(), Augment::drawings()] {
+            let [out, expected] = [&picture, &white].map(|picture| {
+                let mut out = vec![f32::NAN; 3 * SIDE * SIDE];
+                augment.apply(&preprocess, picture, true, &mut rng(&[7]), &mut Scratch::default(), &mut out);
+                out
+            });
+            assert!(out == expected && out.iter().all(|v| v.is_finite()), "{mode:?}");
+        }
+    }
+}
+
 proptest! {
     #[test]
-    fn any_picture_gives_pixels(width in 1..80usize, height in 1..80usize, mode in 0..4usize, seed in any::<u64>()) {
-        let mode = [Channels::Grey, Channels::GreyAlpha, Channels::Rgb, Channels::Rgba][mode];
+    fn any_picture_gives_pixels(width in 1..80usize, height in 1..80usize, mode in 0..6usize, seed in any::<u64>()) {
+        let mode = MODES[mode];
         let out = run(&Augment::drawings(), &Picture::new(width, height, mode), true, seed);
         prop_assert!(out.iter().all(|v| (0.0..=255.0).contains(v)));
         prop_assert_eq!(out, run(&Augment::drawings(), &Picture::new(width, height, mode), true, seed));

@@ -6,7 +6,7 @@
 //! ```
 
 use crate::datasets::dataset::{Dataset, Example};
-use crate::datasets::error::{BadExample, BadReport, DatasetError};
+use crate::datasets::error::{BadExample, DatasetError};
 use crate::pictures::decode;
 use crate::pictures::folder::{Walk, folders_in, walk};
 use crate::random::Rng;
@@ -14,10 +14,10 @@ use std::path::{Path, PathBuf};
 
 /// Pictures, each with the name of its class as the caption.
 pub struct ImageFolder {
-    pictures: Vec<PathBuf>,
+    /// What could not be looked into is an example that cannot be read.
+    pictures: Vec<Result<PathBuf, BadExample>>,
     classes: Vec<u64>,
     names: Vec<String>,
-    unseen: BadReport,
 }
 
 /// The folders with the classes to test on and, if there is one, to train on.
@@ -62,24 +62,16 @@ impl ImageFolder {
     #[track_caller]
     pub fn open(folder: &Path, classes: &[String], names: &[String]) -> Result<Self, DatasetError> {
         assert_eq!(classes.len(), names.len(), "{} folders, {} names", classes.len(), names.len());
-        let mut own = Self { pictures: vec![], classes: vec![], names: names.to_vec(), unseen: BadReport::default() };
+        let mut own = Self { pictures: vec![], classes: vec![], names: names.to_vec() };
         for path in folders_in(folder).map_err(DatasetError::io(folder))? {
             let Ok(class) = classes.binary_search(&name(&path)) else { continue };
-            let inside = walk(&path).map_err(|error| (path, error.to_string()));
             let Walk { pictures, unseen } =
-                inside.unwrap_or_else(|closed| Walk { pictures: vec![], unseen: vec![closed] });
-            for (path, reason) in unseen {
-                own.unseen.count::<()>(&Err(BadExample::new(path.display(), reason)));
-            }
-            own.classes.extend(std::iter::repeat_n(class as u64, pictures.len()));
-            own.pictures.extend(pictures);
+                walk(&path).unwrap_or_else(|error| Walk { pictures: vec![], unseen: vec![(path, error.to_string())] });
+            let unseen = unseen.into_iter().map(|(path, reason)| Err(BadExample::new(path.display(), reason)));
+            own.pictures.extend(pictures.into_iter().map(Ok).chain(unseen));
+            own.classes.resize(own.pictures.len(), class as u64);
         }
         if own.pictures.is_empty() { Err(DatasetError::NoClasses { path: folder.to_owned() }) } else { Ok(own) }
-    }
-
-    /// What in the folders of the classes could not be looked into.
-    pub fn unseen(&self) -> &BadReport {
-        &self.unseen
     }
 }
 
@@ -95,8 +87,8 @@ impl Dataset for ImageFolder {
 
     fn read(&self, index: usize, _: &mut Rng, example: &mut Example) -> Result<(), BadExample> {
         let name = &self.names[self.classes[index] as usize];
-        let bad = |error| BadExample::new(format!("class {name}"), error);
-        example.picture = decode::open(&self.pictures[index]).map_err(bad)?;
+        let path = self.pictures[index].as_ref().map_err(Clone::clone)?;
+        example.picture = decode::open(path).map_err(|error| BadExample::new(format!("class {name}"), error))?;
         example.caption.clone_from(name);
         example.may_flip = false;
         Ok(())
