@@ -41,7 +41,10 @@
 //! use std::ops::Range;
 //!
 //! /// Features of the batch, their gradients, the last loss; and the tower with what it needs to go back.
-//! struct Regression { config: Config, params: Params<Visual<Spec>>, kept: Workspace, scratch: Arena, y: Array2<f32>, dy: Array2<f32>, loss: f32 }
+//! struct Regression {
+//!     config: Config, params: Params<Visual<Spec>>, kept: Workspace, scratch: Arena,
+//!     y: Array2<f32>, dy: Array2<f32>, loss: f32,
+//! }
 //!
 //! impl Objective for Regression {
 //!     type Tree = Visual<Spec>;
@@ -63,9 +66,9 @@
 //!         self.loss = (&off * &off).sum() / (2.0 * n);
 //!         self.dy = off / n;
 //!     }
-//!     fn backward(&mut self, (images, _): &Self::Batch<'_>, range: Range<usize>, _: StepId, g: &mut Visual<&mut [f32]>) {
+//!     fn backward(&mut self, batch: &Self::Batch<'_>, range: Range<usize>, _: StepId, g: &mut Visual<&mut [f32]>) {
 //!         let Regression { config, params, kept, scratch, dy, .. } = self;
-//!         let (x, dy) = (images.slice(s![range.clone(), ..]), dy.slice(s![range, ..]));
+//!         let (x, dy) = (batch.0.slice(s![range.clone(), ..]), dy.slice(s![range, ..]));
 //!         visual::backward(&params.view(), &config.vision(), x, dy, kept, scratch, g);
 //!     }
 //!     fn losses(&self) -> Vec<Metric> { vec![Metric::new("loss", self.loss)] }
@@ -76,8 +79,8 @@
 //! let (params, options) = (Params::init(config.vision().spec(), 0), TrainerOptions::new(config.hyper()));
 //! let pictures = Array2::from_shape_fn((6, config.vision().image_len()), |(i, j)| ((i + 1) * j) as f32 % 7.0 - 3.0);
 //! let batch = (pictures, Array2::eye(6).slice(s![.., ..4]).to_owned());
-//! let (y, dy) = Default::default();
-//! let objective = Regression { config, params, kept: Default::default(), scratch: Default::default(), y, dy, loss: 0.0 };
+//! let (kept, scratch, y, dy) = Default::default();
+//! let objective = Regression { config, params, kept, scratch, y, dy, loss: 0.0 };
 //! let mut trainer = Trainer::new(objective, options);
 //! let mut step = || { let losses = trainer.gradients(&batch, 4); trainer.update(1e-3); losses[0].value };
 //! let (first, last) = (step(), (0..30).map(|_| step()).last().unwrap());
