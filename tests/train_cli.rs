@@ -195,7 +195,7 @@ fn a_run_in_sessions_is_the_whole_run() {
 #[test]
 fn a_resnet_is_trained_stopped_resumed_and_locked() {
     let bench = Bench::new();
-    let training = |name, more: &[&str]| {
+    let training = |name: &str, more: &[&str]| {
         let mut command = bench.command(&["--train-data", ".", "--model", "resnet.json", "--name", name]);
         command.args(["--batch-size", "5", "--accum-freq", "2", "--warmup", "5"]).args(more);
         if !more.contains(&"--epochs") {
