@@ -33,7 +33,9 @@
 
 #![forbid(unsafe_code)]
 
+/// The two programs. No interface for others: it changes with them.
 #[cfg(feature = "app")]
+#[doc(hidden)]
 pub mod app;
 pub mod batches;
 pub mod checkpoint;
@@ -54,6 +56,8 @@ pub mod train;
 pub mod tree;
 
 pub use embed::{Clip, ImageEncoder, LoadError, TextEncoder, TextStates};
+/// Types of the kernels that stand in signatures here.
+pub use kernels::{Activation, Write};
 
 /// The README's example runs as a test.
 #[cfg(doctest)]
