@@ -53,7 +53,9 @@
 
 #![forbid(unsafe_code)]
 
+/// The two programs. No interface for others: it changes with them.
 #[cfg(feature = "app")]
+#[doc(hidden)]
 pub mod app;
 pub mod batches;
 pub mod checkpoint;
@@ -75,6 +77,8 @@ pub mod tree;
 pub mod weights;
 
 pub use embed::{Clip, ImageEncoder, LoadError, TextEncoder, TextStates};
+/// Types of the kernels that stand in signatures here.
+pub use kernels::{Activation, Write};
 
 /// The README's example runs as a test.
 #[cfg(doctest)]

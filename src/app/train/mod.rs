@@ -3,16 +3,16 @@
 //! | file | what it knows |
 //! |---|---|
 //! | [`options`] | the command line |
-//! | [`run`](mod@run) | the loop |
-//! | [`error`] | why a run ended early, and which flag helps |
-//! | [`progress`] | what is printed on the way |
-//! | [`gallery`] | the pictures of a finished run |
+//! | `run` | the loop |
+//! | `error` | why a run ended early, and which flag helps |
+//! | `progress` | what is printed on the way |
+//! | `gallery` | the pictures of a finished run |
 
-pub mod error;
-pub mod gallery;
+mod error;
+mod gallery;
 pub mod options;
-pub mod progress;
-pub mod run;
+mod progress;
+mod run;
 
 pub use error::TrainError;
 pub use options::{Cli, Options};
