@@ -63,16 +63,27 @@ impl ImageFolder {
     pub fn open(folder: &Path, classes: &[String], names: &[String]) -> Result<Self, DatasetError> {
         assert_eq!(classes.len(), names.len(), "{} folders, {} names", classes.len(), names.len());
         let mut own = Self { pictures: vec![], classes: vec![], names: names.to_vec() };
-        for path in folders_in(folder).map_err(DatasetError::io(folder))? {
-            let Ok(class) = classes.binary_search(&name(&path)) else { continue };
-            let Walk { pictures, unseen } =
-                walk(&path).unwrap_or_else(|error| Walk { pictures: vec![], unseen: vec![(path, error.to_string())] });
-            let unseen = unseen.into_iter().map(|(path, reason)| Err(BadExample::new(path.display(), reason)));
-            own.pictures.extend(pictures.into_iter().map(Ok).chain(unseen));
-            own.classes.resize(own.pictures.len(), class as u64);
+        let Walk { pictures, unseen } = walk(folder).map_err(DatasetError::io(folder))?;
+        let unseen = unseen.into_iter().map(|(path, reason)| {
+            let bad = BadExample::new(path.display(), reason);
+            (path, Err(bad))
+        });
+        for (path, picture) in pictures.into_iter().map(|path| (path.clone(), Ok(path))).chain(unseen) {
+            let Some(class) = class_of(folder, &path).and_then(|name| classes.binary_search(&name).ok()) else {
+                continue;
+            };
+            own.pictures.push(picture);
+            own.classes.push(class as u64);
         }
         if own.pictures.is_empty() { Err(DatasetError::NoClasses { path: folder.to_owned() }) } else { Ok(own) }
     }
+}
+
+/// The name of the class folder in `folder` that a path lies in, or is.
+fn class_of(folder: &Path, path: &Path) -> Option<String> {
+    let inside = path.strip_prefix(folder).ok()?;
+    let class = folder.join(inside.components().next()?);
+    class.is_dir().then(|| name(&class))
 }
 
 fn name(path: &Path) -> String {

@@ -1,4 +1,4 @@
-//! One picture has one embedding, to the bit, whatever its channels, its way and its company.
+//! One picture has one embedding, whatever its channels and its way: to the bit in the same company.
 
 use super::bench::Bench;
 use crate::support::tiny;
@@ -131,11 +131,8 @@ fn by_every_command_and_every_call() {
         let clip = Clip::load(bench.path("model")).unwrap();
         let paths = KINDS.map(|name| bench.path("kinds").join(name));
         let pictures: Vec<Picture> = paths.iter().map(|path| decode::open(path).unwrap()).collect();
-        let alone: Vec<_> = pictures.iter().map(|picture| clip.encode_image(std::slice::from_ref(picture))).collect();
-        let views: Vec<_> = alone.iter().map(|row| row.view()).collect();
-        let expected = ndarray::concatenate(Axis(0), &views).unwrap();
+        let expected = clip.encode_image(&pictures);
 
-        assert_eq!(clip.encode_image(&pictures), expected);
         assert_eq!(clip.image.all(&Files(&paths)).rows, expected);
         for (name, dataset) in stored(&bench) {
             let positions: Vec<usize> = (0..KINDS.len()).collect();
@@ -155,10 +152,12 @@ fn by_every_command_and_every_call() {
 
         let captions = ["red", "a drawing of something", "noise"];
         bench.write("captions.txt", captions.join("\n"));
-        let scores: Vec<_> = expected.rows().into_iter().map(|row| clip.encode_text(&captions).dot(&row)).collect();
-        for (name, scores) in names.iter().zip(&scores) {
+        let texts = clip.encode_text(&captions);
+        let scores: Vec<_> = expected.rows().into_iter().map(|row| texts.dot(&row)).collect();
+        for (name, picture) in names.iter().zip(&pictures) {
             let answer = bench.json(&["caption-match", name, "--captions", "captions.txt"]);
-            assert_eq!(cosines(&answer[0]), scores.to_vec(), "{name}");
+            let alone = clip.encode_image(std::slice::from_ref(picture));
+            assert_eq!(cosines(&answer[0]), texts.dot(&alone.row(0)).to_vec(), "{name}");
         }
         bench.write("templates.txt", "{}");
         let answers =
@@ -218,6 +217,14 @@ fn some(rows: &Array2<f32>, n: usize) -> ArrayView2<'_, f32> {
     rows.view().split_at(Axis(0), n).0
 }
 
+/// A product of few rows adds in another order than one of many, so what else is embedded at the same time shows in the
+/// last bits of unit rows, and nowhere else.
+#[track_caller]
+fn assert_near(actual: &Array2<f32>, expected: ArrayView2<f32>, what: &str) {
+    let furthest = (actual - &expected).iter().fold(0.0, |furthest: f32, x| furthest.max(x.abs()));
+    assert!(actual.dim() == expected.dim() && furthest < 1e-6, "{what}: {furthest}");
+}
+
 #[test]
 fn alone_and_in_any_company() {
     for config in [tiny::config(64), tiny::resnet(16)] {
@@ -226,13 +233,14 @@ fn alone_and_in_any_company() {
         let pictures = many();
         let all = clip.encode_image(&pictures);
         for n in [1, 2, 3, 8, BATCH - 1, BATCH, BATCH + 1, 2 * BATCH] {
-            assert_eq!(clip.encode_image(&pictures[..n]), some(&all, n), "{n} pictures");
+            assert_near(&clip.encode_image(&pictures[..n]), some(&all, n), &format!("{n} pictures"));
         }
         let texts: Vec<String> = (0..300).map(|i| "word ".repeat(i % 19) + &i.to_string()).collect();
         let embedded = clip.encode_text(&texts);
         for n in [1, 2, 3, 8, 127, 128, 129] {
-            assert_eq!(clip.encode_text(&texts[..n]), some(&embedded, n), "{n} texts");
+            assert_near(&clip.encode_text(&texts[..n]), some(&embedded, n), &format!("{n} texts"));
         }
+        assert_eq!(clip.encode_image(&pictures), all, "again");
         for threads in [1, 3] {
             let pool = ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             assert_eq!(pool.install(|| clip.encode_image(&pictures)), all, "{threads} threads");

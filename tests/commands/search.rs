@@ -315,9 +315,8 @@ fn an_empty_folder_is_an_empty_index() {
 fn mistakes_have_messages() {
     let bench = Bench::new(2);
     assert!(bench.refused(&["index", "nowhere", "--model", "model"]).contains("nowhere: "));
-    assert!(
-        bench.refused(&["search", "pictures", "a cat"]).contains("pictures: no index here; make one: clipwright index")
-    );
+    let unindexed = bench.refused(&["search", "pictures", "a cat"]);
+    assert!(unindexed.contains("pictures: no index here\nhelp: make one: clipwright index"), "{unindexed}");
     bench.index();
     assert!(bench.refused(&["search", "pictures", "--image", "model"]).contains("model: "));
     assert!(bench.refused(&["search", "pictures", "a cat", "--sheet", "no/hits.png"]).contains("no/hits.png"));

@@ -6,7 +6,7 @@ use crate::models::clip::Config;
 use crate::optim::adamw::Hyper;
 use crate::train::data::TrainingData;
 use crate::train::run_folder::{RunFolder, RunFolderError};
-use clap::{Args, Parser, ValueEnum};
+use clap::{Arg, Args, Parser, ValueEnum};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -19,11 +19,12 @@ use std::path::PathBuf;
 #[command(
     name = "train",
     version,
+    mut_args = not_with_resume,
     after_help = "RAYON_NUM_THREADS sets how many threads compute; the weights are the same bits with any number."
 )]
 pub struct Cli {
     /// Go on with an interrupted run: its folder, or `latest`. All options but --stop-after come from the run
-    #[arg(long, value_name = "RUN", conflicts_with_all = ["Options", "DataOptions", "Storage"])]
+    #[arg(long, value_name = "RUN")]
     pub resume: Option<String>,
 
     /// Save and stop once so many steps are taken in all, to go on with --resume: for machines that are lent by the hour
@@ -32,6 +33,11 @@ pub struct Cli {
 
     #[command(flatten)]
     pub options: Options,
+}
+
+/// A resumed run has its own options, so that none beside --stop-after may stand on the command line.
+fn not_with_resume(arg: Arg) -> Arg {
+    if ["resume", "stop_after"].contains(&arg.get_id().as_str()) { arg } else { arg.conflicts_with("resume") }
 }
 
 /// More threads than this a system may not give.
