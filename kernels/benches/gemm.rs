@@ -95,28 +95,29 @@ impl Product {
     fn by_gemm_crate(&self, c: &mut [f32]) {
         let (a, b) = (self.a(), self.b());
         let stride = |s: usize| s as isize;
+        // Cᵀ = Bᵀ Aᵀ, as that crate itself turns a row-major C: its kernels write columns.
         // SAFETY: `a` and `b` are whole matrices, and `c` has m·n elements.
         unsafe {
-            gemm::gemm(
-                self.m,
+            gemm_f32::gemm::f32::get_gemm_fn()(
                 self.n,
+                self.m,
                 self.k,
                 c.as_mut_ptr(),
-                1,
                 stride(self.n),
+                1,
                 self.beta() != 0.0,
-                a.data.as_ptr(),
-                stride(a.col_stride),
-                stride(a.row_stride),
                 b.data.as_ptr(),
-                stride(b.col_stride),
                 stride(b.row_stride),
+                stride(b.col_stride),
+                a.data.as_ptr(),
+                stride(a.row_stride),
+                stride(a.col_stride),
                 1.0,
                 1.0,
                 false,
                 false,
                 false,
-                gemm::Parallelism::Rayon(0),
+                gemm_common::Parallelism::Rayon(0),
             )
         }
     }

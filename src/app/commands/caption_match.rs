@@ -3,7 +3,8 @@
 use super::pictures::Named;
 use super::ranking::Ranking;
 use super::texts::{lines, warn_truncated};
-use super::{CliError, Context, positive};
+use super::{CliError, Context};
+use crate::app::number::positive;
 use crate::eval::templates::PLACE;
 use clap::Args;
 use std::path::PathBuf;

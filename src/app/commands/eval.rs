@@ -1,8 +1,9 @@
 //! `clipwright eval`: how good is the model on these pictures?
 
 use super::texts::{lines, templates, warn_truncated};
-use super::{CliError, Context, positive};
+use super::{CliError, Context};
 use crate::Clip;
+use crate::app::number::positive;
 use crate::app::train::options::Storage;
 use crate::datasets::emoji::{self, Cut, Emoji};
 use crate::datasets::{BadLimit, BadReport, Dataset, OpenError, Questions};

@@ -71,9 +71,3 @@ pub fn run(cli: Cli) -> Result<(), CliError> {
         Command::Search(command) => command.run(&context),
     }
 }
-
-/// A number from 1 on.
-fn positive() -> impl clap::builder::TypedValueParser<Value = usize> {
-    use clap::builder::TypedValueParser;
-    clap::value_parser!(u32).range(1..).map(|value| value as usize)
-}

@@ -3,7 +3,8 @@
 use super::output::lossy;
 use super::page::{self, Row};
 use super::texts::warn_truncated;
-use super::{CliError, Context, positive};
+use super::{CliError, Context};
+use crate::app::number::positive;
 use crate::app::plot::contact::{Tile, contact};
 use crate::app::plot::save;
 use crate::checkpoint::Checkpoint;

@@ -1,5 +1,6 @@
 //! What can be chosen on the command line. Names follow OpenCLIP where it has one.
 
+use crate::app::number::{positive, up_to};
 use crate::datasets::emoji::{Cut, Language, Vendor};
 use crate::datasets::{BadLimit, DatasetError, OwnPairs, PairFormat, PairLayout};
 use crate::models::clip::Config;
@@ -267,15 +268,6 @@ impl Options {
 fn model_help() -> String {
     let names: Vec<_> = Config::preset_names().collect();
     format!("Preset, or path of an open_clip_config.json\n\nPresets: {}", names.join(", "))
-}
-
-fn positive() -> impl clap::builder::TypedValueParser<Value = usize> {
-    up_to(u32::MAX)
-}
-
-fn up_to(most: u32) -> impl clap::builder::TypedValueParser<Value = usize> {
-    use clap::builder::TypedValueParser;
-    clap::value_parser!(u32).range(1..=i64::from(most)).map(|value| value as usize)
 }
 
 type NumberParser = fn(&str) -> Result<f32, String>;

@@ -2,7 +2,7 @@
 
 use crate::layers::block::Size;
 use crate::layers::patch_embed::Grid;
-use crate::models::clip::{model, resnet, text, visual, vit};
+use crate::models::clip::{resnet, text, visual, vit};
 use crate::optim::adamw::Hyper;
 use crate::params;
 use kernels::Activation;
@@ -166,7 +166,12 @@ impl Config {
         self.vision_cfg.check()?;
         self.text_cfg.check()?;
         // Each of the sizes can be allowed and all of them together more than any memory.
-        check_sizes(&[("the number of parameters", params::count(&model::spec(self)), PARAMETERS)])
+        check_sizes(&[("the number of parameters", self.parameters(), PARAMETERS)])
+    }
+
+    /// How many parameters the model has: both towers' and the temperature.
+    fn parameters(&self) -> usize {
+        params::count(&self.vision().spec()) + params::count(&self.text().spec()) + 1
     }
 
     /// The image tower's shape.
@@ -337,6 +342,7 @@ pub fn mlp_ratio(width: usize, mlp_width: usize) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::models::clip::model;
     use crate::params::count;
 
     /// The counts of OpenAI's and OpenCLIP's own models.
