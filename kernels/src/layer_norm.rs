@@ -64,8 +64,7 @@ pub fn recompute_on(isa: Isa, x: &[f32], weight: &[f32], bias: &[f32], mean: &[f
     for_pieces(n, few_rows(d), parts, &|(x, mean, rstd, y)| normalize(isa, x.0, weight, bias, mean.0, rstd.0, y.0));
 }
 
-/// With x̂ = (x − μ)·r and g = dy·weight:
-/// dx = r·(g − mean(g) − x̂·mean(g·x̂)), dweight += Σₙ dy·x̂, dbias += Σₙ dy.
+/// dx = r·(g − mean(g) − x̂·mean(g·x̂)), dweight += Σₙ dy·x̂, dbias += Σₙ dy, with x̂ = (x − μ)·r and g = dy·weight
 ///
 /// `x`, `dy`, `dx` (N,d), `weight`, `dweight`, `dbias` (d), `mean`, `rstd` (N)
 ///

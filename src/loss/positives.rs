@@ -3,8 +3,8 @@
 use kernels::sparse::Lists;
 use std::ops::Range;
 
-/// For each of N pairs, the pairs whose caption fits its picture: itself, those of the same concept, and those with
-/// the same caption. The relation is symmetric, so one list serves both directions.
+/// The positives of N pairs. A pair's positives are the pairs whose caption fits its picture: itself, those of the same
+/// concept, and those with the same caption. The relation is symmetric, so one list serves both directions.
 ///
 /// Plain CLIP takes every other caption of the batch for a negative. With few concepts and large batches that is often
 /// wrong: two drawings of a cat, each captioned "cat", would be pushed apart.

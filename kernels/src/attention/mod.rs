@@ -74,8 +74,10 @@ pub fn forward_on(isa: Isa, layout: Layout, q: Heads, k: Heads, v: Heads, out: H
     });
 }
 
-/// With P = exp(scores − lse), δ = Σ dout·out per row, dS = P∘(dout·vᵀ − δ)/√head_dim:
-/// dq = dS·k, dk = dSᵀ·q, dv = Pᵀ·dout, each set or added as [`DQkv`] says.
+/// dq = dS·k, dk = dSᵀ·q, dv = Pᵀ·dout, with P = exp(scores − lse), δ = Σ dout·out per row, and
+/// dS = P∘(dout·vᵀ − δ)/√head_dim
+///
+/// Each gradient is set or added to as [`DQkv`] says.
 ///
 /// # Panics
 /// If [`forward`] would, or if two sequences share a key row.

@@ -103,7 +103,7 @@ pub(super) unsafe fn panels<V: Vector, const L: usize>(
 /// rows that they come from to stay in L1.
 const STRETCH: usize = 8;
 
-/// As many lanes of a panel as a register has, at some steps of K.
+/// Some lanes of a panel, as many as a register has, at some steps of K.
 pub(super) struct Group {
     pub src: *const f32,
     /// How many lanes can be read, which is at least as many as the panel has.
