@@ -14,6 +14,7 @@ pub struct Pool {
     pub height: usize,
     pub width: usize,
     pub channels: usize,
+    /// The edge of the squares, in pixels.
     pub k: usize,
 }
 

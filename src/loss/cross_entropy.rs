@@ -89,6 +89,7 @@ impl Labels {
         self.rows.len()
     }
 
+    /// Whether no row has a label.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

@@ -74,6 +74,7 @@ impl Positives {
         self.offsets.len().saturating_sub(1)
     }
 
+    /// Whether there are no own pairs.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

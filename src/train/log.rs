@@ -27,6 +27,7 @@ use std::path::{Path, PathBuf};
 pub struct Step {
     /// How many steps the run had taken, this one included.
     pub step: u64,
+    /// The numbers that the step reported.
     pub metrics: Vec<Metric>,
 }
 
@@ -112,7 +113,9 @@ impl<'de> Visitor<'de> for StepVisitor {
 /// One evaluation of the model as it is after `step` steps.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Evaluation {
+    /// How many steps the run had taken.
     pub step: u64,
+    /// The results of the exam.
     pub eval: Report,
 }
 
@@ -170,7 +173,9 @@ fn named(path: &Path, error: io::Error) -> io::Error {
 /// A whole log, whose steps ascend.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Metrics {
+    /// The steps, ascending.
     pub steps: Vec<Step>,
+    /// The evaluations, ascending by step.
     pub evaluations: Vec<Evaluation>,
 }
 

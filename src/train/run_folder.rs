@@ -35,6 +35,7 @@ pub enum RunFolderError {
 /// The folder of one run.
 #[derive(Clone, Debug)]
 pub struct RunFolder {
+    /// The path of the folder.
     pub path: PathBuf,
 }
 

@@ -8,6 +8,7 @@ use std::ops::Range;
 #[derive(Clone, Copy, Debug)]
 pub struct Heads<'a> {
     pub data: &'a [f32],
+    /// The distance in floats from one row to the next.
     pub row_stride: usize,
 }
 
@@ -15,6 +16,7 @@ pub struct Heads<'a> {
 #[derive(Debug)]
 pub struct HeadsMut<'a> {
     pub data: &'a mut [f32],
+    /// The distance in floats from one row to the next.
     pub row_stride: usize,
 }
 
@@ -30,7 +32,9 @@ pub struct Layout<'a> {
     /// as beams that look at one picture. A backward pass needs a range of its own for each: all texts that look at one
     /// picture are one run of queries.
     pub kv: &'a [Range<usize>],
+    /// The number of heads.
     pub heads: usize,
+    /// How many floats a head has in each row.
     pub head_dim: usize,
     /// Query i of n sees the first `keys − n + i + 1` keys: queries stand at the end of their sequence. So a lone
     /// query for the last row sees all, and equal ranges give the usual lower triangle.

@@ -68,6 +68,7 @@ impl<'a> Job<'a> {
 pub(super) struct Slab<'a> {
     pub p: &'a Job<'a>,
     pub kernel: &'static Kernel,
+    /// The first row of C, and how many rows; likewise the columns and the steps of K.
     pub row: usize,
     pub rows: usize,
     pub col: usize,

@@ -21,7 +21,9 @@ pub struct Config {
     /// Whether both towers have QuickGELU, as every OpenAI checkpoint has; otherwise they have GELU.
     #[serde(default)]
     pub quick_gelu: bool,
+    /// The sizes of the image tower.
     pub vision_cfg: VisionConfig,
+    /// The sizes of the text tower.
     pub text_cfg: TextConfig,
 }
 

@@ -34,7 +34,9 @@ pub fn spec(config: &Config) -> ClipParams<Spec> {
 
 /// A configuration of CLIP and the parameters that belong to it.
 pub struct Model {
+    /// The sizes of both towers.
     pub config: Config,
+    /// The parameters of both towers, and the temperature.
     pub params: Params<ClipParams<Spec>>,
 }
 

@@ -46,7 +46,9 @@ pub struct Shape {
 /// start-of-text to its end-of-text token.
 #[derive(Clone, Copy, Debug)]
 pub struct Captions<'a> {
+    /// The tokens of all captions, end to end.
     pub ids: &'a [u32],
+    /// Where each caption starts in `ids`, and at last where the last one ends.
     pub offsets: &'a [usize],
 }
 
@@ -56,6 +58,7 @@ impl<'a> Captions<'a> {
         self.offsets.len().saturating_sub(1)
     }
 
+    /// Whether there are no captions.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
