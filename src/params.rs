@@ -1,11 +1,11 @@
 //! Parameters: a table of shapes and initialisers, and one flat block of memory behind it.
 //!
-//! Parameters are what training moves and checkpoints hold: f32, in the order of the checkpoint. What inference reads is
-//! made from them, see [`weights`](crate::weights).
+//! Parameters are what training moves and checkpoints hold: f32, in the order of the checkpoint. Inference reads
+//! [weights](crate::weights), which are made from them.
 //!
 //! Some leaves of the tree are no parameters but buffers: they are saved and loaded as parameters are, yet no gradient
-//! moves them. The block is `[all parameters | all buffers]`, each part in the order of the tree, so that what is meant
-//! for parameters alone (moments, norms, AdamW) works on the first part of it.
+//! moves them. The block is `[all parameters | all buffers]`, each part in the order of the tree, so that whatever
+//! concerns parameters alone (moments, norms, AdamW) works on the first part of it.
 
 use crate::tree::{Path, Tree};
 use kernels::memory::Floats;
@@ -14,25 +14,30 @@ use rand_distr::StandardNormal;
 use rand_pcg::Pcg64;
 use std::ops::Range;
 
-/// One leaf: its shape in the checkpoint, how it starts, what moves it and what it may be laid out for.
+/// The description of one leaf: its shape in the checkpoint, how it starts, what moves it, and how it is read.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Spec {
+    /// The sizes of the tensor in the checkpoint; a scalar has none.
     pub shape: Vec<usize>,
+    /// How the values start.
     pub init: Init,
+    /// What moves the values.
     pub role: Role,
+    /// How a forward pass reads the values.
     pub layout: Layout,
 }
 
-/// How a layer's forward pass reads a leaf, and so what inference may lay its numbers out for.
+/// How a layer's forward pass reads a leaf, which decides how inference may lay out its numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layout {
-    /// By its rows: gains, biases, tables that are looked up, whatever is cut by columns or heads. It stays as it is.
+    /// The layer reads the leaf by its rows, as it does gains, biases, tables that are looked up, and whatever is cut
+    /// by columns or heads. Such a leaf stays as it is.
     Rows,
-    /// As the W (O,I) of products x Wᵀ alone.
+    /// The layer only multiplies by the leaf, as the W (O,I) of products x Wᵀ.
     Linear,
-    /// As the W (O,I,k,k) of convolutions alone; `taps` is k².
+    /// The layer only convolves with the leaf, as the W (O,I,k,k) of convolutions; `taps` is k².
     Filters { taps: usize },
-    /// As a table (V,d) whose rows are looked up, and as the W of products x Wᵀ.
+    /// The leaf is a table (V,d) whose rows are looked up, and also the W of products x Wᵀ.
     Table,
 }
 
@@ -42,65 +47,70 @@ pub enum Layout {
 /// [`optim::running`](crate::optim::running).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// Its gradient.
+    /// The leaf is a parameter, which its gradient moves.
     Parameter,
-    /// A buffer: what was observed. The slot holds the sum over batches.
+    /// The leaf is a buffer that follows what batches observe. Its slot holds the sum over the batches of a step.
     Statistic,
-    /// A buffer: every step adds one. It follows the statistics it counts for; the slot says over how many batches
-    /// theirs are summed.
+    /// The leaf is a buffer to which every step adds one. It comes right behind the statistics that it counts for; its
+    /// slot says over how many batches theirs are summed.
     Count,
 }
 
-/// The distribution a parameter is drawn from.
+/// The distribution that a parameter is drawn from.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Init {
+    /// Every value is this one.
     Const(f32),
-    /// N(0, σ²)
+    /// The values are normally distributed, N(0, σ²), with this σ.
     Normal(f32),
-    /// U(−a, a)
+    /// The values are uniformly distributed, U(−a, a), with this a.
     Uniform(f32),
 }
 
 impl Spec {
+    /// Describes a parameter that is read by its rows.
     pub fn new(shape: &[usize], init: Init) -> Self {
         Spec { shape: shape.to_vec(), init, role: Role::Parameter, layout: Layout::Rows }
     }
 
-    /// The weights (O,I) of a linear layer.
+    /// Describes the weights (O,I) of a linear layer.
     pub fn linear(outputs: usize, inputs: usize, init: Init) -> Self {
         Spec { layout: Layout::Linear, ..Spec::new(&[outputs, inputs], init) }
     }
 
-    /// The weights (O,I,k,k) of a convolution.
+    /// Describes the weights (O,I,k,k) of a convolution.
     pub fn filters(outputs: usize, inputs: usize, kernel: usize, init: Init) -> Self {
         let layout = Layout::Filters { taps: kernel * kernel };
         Spec { layout, ..Spec::new(&[outputs, inputs, kernel, kernel], init) }
     }
 
-    /// A table (V,d) of embeddings that is the weights of an output product, too.
+    /// Describes a table (V,d) of embeddings that also serves as the weights of an output product.
     pub fn table(rows: usize, width: usize, init: Init) -> Self {
         Spec { layout: Layout::Table, ..Spec::new(&[rows, width], init) }
     }
 
-    /// A leaf that no gradient moves.
+    /// Describes a leaf that no gradient moves.
     pub fn buffer(shape: &[usize], init: Init, role: Role) -> Self {
         Spec { role, ..Spec::new(shape, init) }
     }
 
+    /// Whether no gradient moves the leaf.
     pub fn is_buffer(&self) -> bool {
         self.role != Role::Parameter
     }
 
-    /// How many numbers the leaf has; a scalar (shape `[]`) has one.
+    /// Returns the number of values; a scalar (shape `[]`) has one.
     pub fn size(&self) -> usize {
         self.shape.iter().product()
     }
 
-    /// Weight decay is for matrices and tables, not for gains, biases and scalars (CLIP paper, section 2.5).
+    /// Whether weight decay applies: to matrices and tables, not to gains, biases and scalars (CLIP paper, section
+    /// 2.5).
     pub fn decays(&self) -> bool {
         self.shape.len() >= 2
     }
 
+    /// Draws the values.
     fn fill(&self, rng: &mut impl Rng, out: &mut [f32]) {
         match self.init {
             Init::Const(value) => out.fill(value),
@@ -110,21 +120,23 @@ impl Spec {
     }
 }
 
-/// A parameter tree's table and its values in one block.
+/// A parameter tree: the descriptions of its leaves, and their values in one flat block.
 #[derive(Clone, Debug)]
 pub struct Params<S> {
+    /// What each leaf is.
     pub spec: S,
+    /// The values of all parameters, then those of all buffers.
     pub flat: Floats,
 }
 
 impl<S: Tree<Leaf = Spec>> Params<S> {
-    /// All zeros.
+    /// Returns parameters that are all zero.
     pub fn zeros(spec: S) -> Self {
         let len = len(&spec);
         Params { spec, flat: Floats::zeros(len) }
     }
 
-    /// Drawn from the initialisers; the same seed gives the same bits.
+    /// Draws the parameters from their initialisers; one seed always gives the same bits.
     pub fn init(spec: S, seed: u64) -> Self {
         let mut params = Params::zeros(spec);
         let mut rng = Pcg64::seed_from_u64(seed);
@@ -133,8 +145,8 @@ impl<S: Tree<Leaf = Spec>> Params<S> {
         params
     }
 
-    /// What a checkpoint holds, in the order of the tree: name from `at`, what it is, and its values. A tied leaf is there
-    /// under each of its names.
+    /// Lists what a checkpoint holds, in the order of the tree: the name, which starts from `at`, the description and
+    /// the values. A tied leaf is listed under each of its names.
     pub fn named(&self, at: &Path) -> Vec<(String, Spec, &[f32])> {
         let mut named = vec![];
         for_each(&self.spec, at, |path, spec, range| {
@@ -144,7 +156,8 @@ impl<S: Tree<Leaf = Spec>> Params<S> {
         named
     }
 
-    /// Every leaf in the order of the tree, to be filled: all its names from `at`, what it is, and its values.
+    /// Lists every leaf to be filled, in the order of the tree: all its names, which start from `at`, the description
+    /// and the values.
     pub fn named_mut(&mut self, at: &Path) -> Vec<(Vec<String>, Spec, &mut [f32])> {
         let mut named = vec![];
         split_mut(&self.spec, at, &mut self.flat, |path, spec, values| {
@@ -153,28 +166,28 @@ impl<S: Tree<Leaf = Spec>> Params<S> {
         named
     }
 
-    /// Read-only views, one per leaf.
+    /// Views every leaf.
     pub fn view(&self) -> S::Of<&[f32]> {
         view(&self.spec, &self.flat)
     }
 }
 
-/// How many numbers the tree's parameters have in all, buffers not counted.
+/// Counts the numbers of the tree's parameters, without the buffers.
 pub fn count<S: Tree<Leaf = Spec>>(spec: &S) -> usize {
     let mut count = 0;
     spec.map(&Path::ROOT, &mut |_, spec| count += if spec.is_buffer() { 0 } else { spec.size() });
     count
 }
 
-/// How long the flat block is: parameters and buffers.
+/// Returns the length of the flat block, which holds the parameters and the buffers.
 pub fn len<S: Tree<Leaf = Spec>>(spec: &S) -> usize {
     let mut len = 0;
     spec.map(&Path::ROOT, &mut |_, spec| len += spec.size());
     len
 }
 
-/// The same tree of `f(path, spec, part)`, in the order of the tree. Each leaf's part is cut off the rest of its run, the
-/// parameters' or the buffers', by `cut(rest, size)`.
+/// Replaces every leaf by `f(path, spec, part)`, in the order of the tree. `runs` are what holds all parameters and
+/// what holds all buffers; `cut(rest, size)` cuts each leaf's part off the rest of its run.
 fn split<S: Tree<Leaf = Spec>, R, U>(
     spec: &S,
     at: &Path,
@@ -188,6 +201,7 @@ fn split<S: Tree<Leaf = Spec>, R, U>(
     })
 }
 
+/// Replaces every leaf by `f(path, spec, values)`, in the order of the tree.
 fn split_mut<'a, S: Tree<Leaf = Spec>, U>(
     spec: &S,
     at: &Path,
@@ -198,7 +212,8 @@ fn split_mut<'a, S: Tree<Leaf = Spec>, U>(
     split(spec, at, flat.split_at_mut(count(spec)), cut, f)
 }
 
-/// The same tree of `f(path, spec, range)`, in the order of the tree: its path from `at`, and where it is in the flat block.
+/// Replaces every leaf by `f(path, spec, range)`, in the order of the tree: its path starts from `at`, and its range
+/// says where it is in the flat block.
 pub fn map_ranges<S: Tree<Leaf = Spec>, U>(
     spec: &S,
     at: &Path,
@@ -213,17 +228,18 @@ pub fn map_ranges<S: Tree<Leaf = Spec>, U>(
     split(spec, at, (0..count, count..len), cut, f)
 }
 
-/// Calls `f` with every leaf in the order of the tree: its path from `at`, and its range in the flat block.
+/// Calls `f` for every leaf, in the order of the tree: its path starts from `at`, and its range says where it is in the
+/// flat block.
 pub fn for_each<S: Tree<Leaf = Spec>>(spec: &S, at: &Path, f: impl FnMut(&Path, &Spec, Range<usize>)) {
     map_ranges(spec, at, f);
 }
 
-/// Views into a flat block laid out as `spec` says; of any number type.
+/// Views every leaf in a flat block that is laid out as `spec` says, of any number type.
 pub fn view<'a, S: Tree<Leaf = Spec>, T>(spec: &S, flat: &'a [T]) -> S::Of<&'a [T]> {
     map_ranges(spec, &Path::ROOT, |_, _, range| &flat[range])
 }
 
-/// Writable views into a flat block laid out as `spec` says.
+/// Views every leaf, to write it, in a flat block that is laid out as `spec` says.
 pub fn view_mut<'a, S: Tree<Leaf = Spec>>(spec: &S, flat: &'a mut [f32]) -> S::Of<&'a mut [f32]> {
     split_mut(spec, &Path::ROOT, flat, |_, _, values| values)
 }

@@ -1,22 +1,23 @@
-//! Randomness as a function of where it is used, never of which thread gets there first.
+//! Random numbers that depend on where they are used, never on which thread gets there first.
 
 use rand::SeedableRng;
 
 /// The generator behind shuffling, augmentation and caption drawing: 128-bit state, the same stream on every platform.
 pub type Rng = rand_pcg::Pcg64;
 
-/// The generator for one use, named by numbers such as (seed, epoch, example). Nearby names give unrelated streams.
+/// Returns the generator for one use, which is named by numbers such as (seed, epoch, example). Similar names give
+/// unrelated streams.
 pub fn rng(name: &[u64]) -> Rng {
     Rng::seed_from_u64(name.iter().fold(0, |state, &part| mix(state ^ part)))
 }
 
-/// A 64-bit key for comparing text or identity by value; the same on every platform and in every run (FNV-1a, then
-/// mixed so that every bit counts).
+/// Returns a 64-bit key by which texts or identities are compared, the same on every platform and in every run. It is
+/// FNV-1a, mixed so that every bit counts.
 pub fn key(bytes: impl IntoIterator<Item = u8>) -> u64 {
     mix(bytes.into_iter().fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3)))
 }
 
-/// SplitMix64's step (Steele, Lea and Flood 2014): a bijection in which every input bit moves every output bit.
+/// Takes SplitMix64's step (Steele, Lea and Flood 2014), a bijection in which every input bit moves every output bit.
 fn mix(x: u64) -> u64 {
     let x = x.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

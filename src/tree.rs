@@ -1,6 +1,6 @@
 //! One tree of named fields, generic over its leaf.
 //!
-//! A model's parameters, its gradients, Adam's moments, the saved activations: all are trees. The field names of a
+//! A model's parameters, its gradients, Adam's moments and the saved activations are all trees. The field names of a
 //! parameter tree *are* the names in OpenAI's checkpoints, and one traversal, [`Tree::map`], gives names, offsets,
 //! initialisation, loading, saving and the count:
 //!
@@ -30,32 +30,32 @@ enum Segment {
 }
 
 impl Path<'static> {
-    /// The empty path.
+    /// The empty path, which prints as nothing.
     pub const ROOT: Self = Path::at("");
 
-    /// A path of one segment; the empty name prints as nothing.
+    /// Returns a path of one segment; the empty name prints as nothing.
     pub const fn at(name: &'static str) -> Self {
         Path { parent: None, segment: Segment::Field(name, &[]) }
     }
 }
 
 impl Path<'_> {
-    /// This path, then a field. The empty name adds nothing: the field's own fields stand at this level.
+    /// Appends a field. The empty name prints as nothing, so the field's own fields stand at this level.
     pub fn field(&self, name: &'static str) -> Path<'_> {
         self.field_of_names(name, &[])
     }
 
-    /// This path, then a field that goes by other names, too.
+    /// Appends a field that has other names in a checkpoint, too.
     pub fn field_of_names(&self, name: &'static str, also: &'static [&'static str]) -> Path<'_> {
         Path { parent: Some(self), segment: Segment::Field(name, also) }
     }
 
-    /// This path, then a list index.
+    /// Appends a list index.
     pub fn index(&self, i: usize) -> Path<'_> {
         Path { parent: Some(self), segment: Segment::Index(i) }
     }
 
-    /// Every name that a checkpoint has for what is here. The first is the one that the path prints as.
+    /// Returns every name that a checkpoint has for what is here. The first is the one that the path prints as.
     pub fn names(&self) -> Vec<String> {
         let before = self.parent.map_or_else(|| vec![String::new()], Path::names);
         let own: Vec<String> = match self.segment {
@@ -75,6 +75,7 @@ impl Path<'_> {
         name.strip_prefix(ancestor).is_some_and(|rest| rest.is_empty() || rest.starts_with('.') || ancestor.is_empty())
     }
 
+    /// Whether the path prints as nothing.
     fn is_empty(&self) -> bool {
         matches!(self.segment, Segment::Field("", _)) && self.parent.is_none_or(Path::is_empty)
     }
@@ -98,12 +99,12 @@ impl fmt::Display for Path<'_> {
 
 /// A tree whose leaves can be visited, in a fixed order, and replaced by leaves of another type.
 pub trait Tree {
-    /// What the leaves are.
+    /// The type of the leaves.
     type Leaf;
-    /// The same tree with other leaves.
+    /// The type of a tree with the same fields and leaves of type U.
     type Of<U>: Tree<Leaf = U>;
 
-    /// The same tree with every leaf replaced by `f(path, leaf)`, in the order of declaration.
+    /// Replaces every leaf by `f(path, leaf)`, in the order of declaration; paths start from `at`.
     fn map<U>(&self, at: &Path, f: &mut dyn FnMut(&Path, &Self::Leaf) -> U) -> Self::Of<U>;
 }
 
@@ -118,8 +119,8 @@ pub trait Tree {
 /// | `name: [Kind]` | a list of subtrees | `Vec<Kind<T>>` |
 /// | `name: [Kind?]` | a subtree that may be missing | `Option<Kind<T>>` |
 ///
-/// `name as "other"` prints as `other` in paths; as `""`, as nothing. `name as "one" also "two"` stands in a checkpoint
-/// under both names, with the same values: a tied tensor, or a tied subtree.
+/// A field `name as "other"` prints as `other` in paths, and `name as ""` prints as nothing. A tied tensor or subtree
+/// is declared as `name as "one" also "two"` and stands in a checkpoint under both names, with the same values.
 ///
 /// ```
 /// use clipwright::tree::{Path, Tree, tree};
@@ -137,7 +138,8 @@ pub trait Tree {
 ///     names.push(path.names().join(" = "));
 ///     names.len()
 /// });
-/// assert_eq!(names, ["layers.0.weight", "layers.0.bias", "head.weight = tied.head.weight", "head.bias = tied.head.bias"]);
+/// assert_eq!(names[..2], ["layers.0.weight", "layers.0.bias"]);
+/// assert_eq!(names[2..], ["head.weight = tied.head.weight", "head.bias = tied.head.bias"]);
 /// assert_eq!(counted.classes.bias, 4);
 /// ```
 #[macro_export]
@@ -164,7 +166,7 @@ macro_rules! tree {
             }
         }
 
-        // A derive cannot look through the macro in the fields' types.
+        // Written out, because a derive cannot look through the macro in the fields' types.
         impl<T: Clone> Clone for $Name<T> {
             fn clone(&self) -> Self {
                 $Name { $($field: self.$field.clone()),* }
@@ -201,12 +203,12 @@ macro_rules! tree {
 #[doc(inline)]
 pub use tree;
 
-/// Rows and columns of a buffer.
+/// The rows and columns of a buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Dim(pub usize, pub usize);
 
 impl Dim {
-    /// Floats that it takes in an arena: whole cache lines.
+    /// Returns how many floats the buffer takes in an arena: whole cache lines.
     fn room(&self) -> usize {
         (self.0 * self.1).next_multiple_of(LINE)
     }
@@ -214,19 +216,19 @@ impl Dim {
 
 /// One block of memory from which trees of buffers are carved, step after step.
 ///
-/// Carving does not clear: the same tree carved again finds what was written before, which is how the backward pass
-/// meets the activations that the forward pass saved. The block only ever grows, and untouched pages cost nothing.
+/// Carving does not clear. The same tree carved again finds what was written before, and so the backward pass meets the
+/// activations that the forward pass saved. The block only ever grows, and untouched pages cost nothing.
 #[derive(Debug, Default)]
 pub struct Arena {
     memory: Floats,
 }
 
 impl Arena {
-    /// The tree of matrices that `dims` describes, one after the other, each from a cache line on.
+    /// Carves the matrices that `dims` describes, one after the other, each from a cache line on.
     pub fn carve<'a, D: Tree<Leaf = Dim>>(&'a mut self, dims: &D) -> D::Of<ArrayViewMut2<'a, f32>> {
         let size = elements(dims);
         if self.memory.len() < size {
-            // A fresh block, not a copy into a larger one: a tree's contents end where it is outgrown.
+            // The block is a fresh one and not a copy, because a tree that has been outgrown loses its contents.
             self.memory = Floats::default();
             self.memory = Floats::zeros(size);
         }
@@ -245,7 +247,7 @@ impl Arena {
     }
 }
 
-/// How many floats the tree's buffers take.
+/// Counts the floats that the tree's buffers take.
 fn elements<D: Tree<Leaf = Dim>>(dims: &D) -> usize {
     let mut size = 0;
     dims.map(&Path::ROOT, &mut |_, dim| size += dim.room());

@@ -1,9 +1,9 @@
 //! Weights: what inference reads, made once from [parameters](crate::params) and never changed.
 //!
-//! A product reads its weights fastest in an order of its own, and inference could do with fewer bits of them; training
-//! and checkpoints need them as they are. So the two are two types: [`Params`], whose leaves are `&[f32]`, and [`Weights`],
-//! whose leaves are [`Weight`]s. Forward passes [`Read`] either; backward passes take `&[f32]` alone. A wrong use does not
-//! compile:
+//! A product reads its weights fastest in an order of its own, and inference could do with fewer bits of them, but
+//! training and checkpoints need them as they are. So there are two types: [`Params`], whose leaves are `&[f32]`, and
+//! [`Weights`], whose leaves are [`Weight`]s. Forward passes [`Read`] either; backward passes take `&[f32]` alone. A
+//! wrong use does not compile:
 //!
 //! ```
 //! # use clipwright::layers::linear::{self, Linear, default_init};
@@ -44,14 +44,14 @@ pub use kernels::gemm::Weight;
 
 /// A leaf as a forward pass reads it: a trained parameter or an inference weight.
 pub trait Read: Copy + Sync {
-    /// As a product takes it.
+    /// Returns the leaf as a product takes it.
     fn weight(&self) -> Weight<'_>;
 
-    /// The first `n` numbers and the others; of W (O,I), whole rows.
+    /// Cuts the leaf into its first `n` numbers and the others; a W (O,I) may only be cut between rows.
     #[track_caller]
     fn cut(self, n: usize) -> (Self, Self);
 
-    /// The numbers in the order of the checkpoint.
+    /// Returns the numbers in the order of the checkpoint.
     ///
     /// # Panics
     /// If they are laid out for products, which [`Layout::Rows`] never are.
@@ -83,8 +83,8 @@ impl Read for Weight<'_> {
     }
 }
 
-/// A tree of weights, all in one block of memory: a single picture reads each of them once, and in large pages they are
-/// found sooner.
+/// A tree of weights. All are in one block of memory on large pages, where a single picture, which reads each weight
+/// once, finds them sooner.
 #[derive(Clone, Debug)]
 pub struct Weights<T> {
     leaves: T,
@@ -99,13 +99,16 @@ pub struct Stored {
 }
 
 #[derive(Clone, Copy, Debug)]
+/// The order in which a leaf's numbers lie.
 enum Form {
+    /// The numbers lie in the order of the checkpoint.
     Plain,
+    /// The numbers lie in panels, as the micro-kernel of the product reads them.
     Panels { outputs: usize, inputs: usize },
 }
 
 impl Form {
-    /// The form that this leaf's layer can read and the machine reads fastest.
+    /// Returns the form that is fastest on this machine among those that the leaf's layer can read.
     fn of(spec: &Spec) -> Form {
         let (outputs, inputs) = match spec.shape[..] {
             [outputs, ref rest @ ..] => (outputs, rest.iter().product()),
@@ -119,7 +122,7 @@ impl Form {
         if in_panels && Backend::chosen() == Backend::Simd { Form::Panels { outputs, inputs } } else { Form::Plain }
     }
 
-    /// Floats that the leaf takes.
+    /// Returns how many floats the leaf takes.
     fn size(self, spec: &Spec) -> usize {
         match self {
             Form::Plain => spec.size(),
@@ -127,7 +130,7 @@ impl Form {
         }
     }
 
-    /// Brings what `data` begins with, the leaf's rows, into this form.
+    /// Brings the leaf's rows, with which `data` begins, into this form.
     fn lay_out(self, spec: &Spec, data: &mut [f32]) {
         if let Form::Panels { outputs, inputs } = self {
             let taps = if let Layout::Filters { taps } = spec.layout { taps } else { 1 };
@@ -137,7 +140,7 @@ impl Form {
 }
 
 impl<T: Tree<Leaf = Stored>> Weights<T> {
-    /// What forward passes read.
+    /// Views every leaf as forward passes read it.
     pub fn view(&self) -> T::Of<Weight<'_>> {
         self.leaves.map(&Path::ROOT, &mut |_, leaf| {
             let data = &self.memory[leaf.range.clone()];
@@ -150,8 +153,8 @@ impl<T: Tree<Leaf = Stored>> Weights<T> {
 }
 
 impl<S: Tree<Leaf = Spec>> Params<S> {
-    /// For inference: weights that products take are laid out as these read them fastest. They take the place of the
-    /// parameters, unless a leaf of them is longer: then all are copied.
+    /// Lays out the weights for inference, each as its product reads it fastest. They take the memory of the
+    /// parameters, unless some leaf grows; then all are copied.
     #[must_use]
     pub fn into_weights(self) -> Weights<S::Of<Stored>> {
         let Params { spec, flat } = self;

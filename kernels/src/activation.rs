@@ -19,7 +19,7 @@ pub enum Activation {
 }
 
 impl Activation {
-    /// act(x)
+    /// Returns act(x).
     pub fn apply(self, x: f32) -> f32 {
         match self {
             Activation::QuickGelu => quick_gelu::<false>(x),
@@ -27,7 +27,7 @@ impl Activation {
         }
     }
 
-    /// act′(x)
+    /// Returns act′(x).
     pub fn derivative(self, x: f32) -> f32 {
         match self {
             Activation::QuickGelu => quick_gelu_derivative::<false>(x),
@@ -157,7 +157,7 @@ pub mod naive {
     use super::Activation;
     use std::f64::consts::{PI, SQRT_2};
 
-    /// act(x)
+    /// Returns act(x).
     pub fn apply(activation: Activation, x: f64) -> f64 {
         match activation {
             Activation::QuickGelu => x * sigmoid(1.702 * x),
@@ -165,7 +165,7 @@ pub mod naive {
         }
     }
 
-    /// act′(x)
+    /// Returns act′(x).
     pub fn derivative(activation: Activation, x: f64) -> f64 {
         match activation {
             Activation::QuickGelu => {

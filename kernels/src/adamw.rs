@@ -36,7 +36,7 @@ pub fn step_on(isa: Isa, s: &Step, p: &mut [f32], g: &mut [f32], m: &mut [f32], 
     for_pieces(sizes[0], PIECE / 4, parts, &|(p, g, m, v)| update(isa, factors, p.0, g.0, m.0, v.0));
 }
 
-/// What one step multiplies by: the same numbers for every element.
+/// The factors of one step, which are the same for every element.
 #[derive(Clone, Copy)]
 struct Factors {
     grad_scale: f32,
@@ -68,6 +68,7 @@ impl Factors {
 }
 
 multiversion! {
+    /// Takes the step for some of the elements.
     fn update(f: Factors, p: &mut [f32], g: &mut [f32], m: &mut [f32], v: &mut [f32]) {
         for (((p, g), m), v) in p.iter_mut().zip(g).zip(m).zip(v) {
             let grad = f.grad_scale * *g;

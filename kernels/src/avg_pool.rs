@@ -1,5 +1,5 @@
 //! Average pooling over channels-last pictures: each output pixel is the mean of a k × k square, squares side by side.
-//! What is left over at the lower and right border, where k does not divide the size, is seen by no square.
+//! Where k does not divide the size, the pixels left over at the lower and right border are in no square.
 //!
 //! y\[p\] = Σₜ x\[kp + t\]/k², t over the k × k offsets, so dx\[kp + t\] = dy\[p\]/k², and 0 where no square is.
 
@@ -14,17 +14,18 @@ pub struct Pool {
     pub height: usize,
     pub width: usize,
     pub channels: usize,
+    /// The edge of the squares, in pixels.
     pub k: usize,
 }
 
 impl Pool {
-    /// How many floats a picture has before, and after.
+    /// Returns how many floats a picture has before the pooling, and after it.
     fn lens(&self) -> (usize, usize) {
         let Pool { height, width, channels, k, .. } = self;
         (height * width * channels, (height / k) * (width / k) * channels)
     }
 
-    /// How many pictures one thread takes at a time.
+    /// Returns how many pictures one thread takes at a time.
     fn piece(&self) -> usize {
         PIECE.div_ceil(self.lens().0.max(1))
     }
@@ -75,12 +76,13 @@ pub fn backward_on(isa: Isa, pool: &Pool, dy: &[f32], write: Write, dx: &mut [f3
     for_pieces(pool.pictures, pool.piece(), parts, &|(dy, dx)| spread(isa, pool, dy.0, write, dx.0));
 }
 
-/// The part of each line of pixels that squares cover, in floats.
+/// Returns how many floats of each line of pixels the squares cover.
 fn covered(pool: &Pool) -> usize {
     pool.width / pool.k * pool.k * pool.channels
 }
 
 multiversion! {
+    /// Computes y of some pictures.
     fn means(pool: &Pool, x: &[f32], y: &mut [f32]) {
         let &Pool { height, width, channels, k, .. } = pool;
         let (line, out_line) = (width * channels, width / k * channels);
@@ -105,6 +107,7 @@ multiversion! {
 }
 
 multiversion! {
+    /// Computes dx of some pictures.
     fn spread(pool: &Pool, dy: &[f32], write: Write, dx: &mut [f32]) {
         let &Pool { height, width, channels, k, .. } = pool;
         let (line, out_line) = (width * channels, width / k * channels);
@@ -138,7 +141,7 @@ pub mod naive {
     use super::Pool;
     use crate::write::Write;
 
-    /// The place in y of each place in x; none where no square is.
+    /// Goes through the places in x and gives the place in y of each, or none where no square is.
     fn places(pool: &Pool) -> impl Iterator<Item = Option<usize>> {
         let Pool { pictures, height, width, channels, k } = *pool;
         let (out_height, out_width) = (height / k, width / k);

@@ -1,9 +1,9 @@
-//! Pictures of three planes as pixels of three colours: copies only.
+//! Turns pictures of three planes into pixels of three colours; numbers are only copied.
 
 use crate::isa::{Isa, multiversion};
 use crate::parallel::{Rows, RowsMut, for_pieces, rows_per_piece};
 
-/// Colours of a pixel.
+/// A pixel has this many colours.
 const CHANNELS: usize = 3;
 
 /// pixels\[i, c\] ← planes\[c, i\], picture by picture.
@@ -14,7 +14,7 @@ pub fn channels_last(planes: &[f32], image_len: usize, pixels: &mut [f32]) {
     channels_last_on(Isa::best(), planes, image_len, pixels);
 }
 
-/// [`channels_last`] on a given instruction set.
+/// Computes [`channels_last`] on a given instruction set.
 #[track_caller]
 pub fn channels_last_on(isa: Isa, planes: &[f32], image_len: usize, pixels: &mut [f32]) {
     assert!(
@@ -35,7 +35,7 @@ pub fn channels_last_on(isa: Isa, planes: &[f32], image_len: usize, pixels: &mut
 }
 
 multiversion! {
-    /// One picture.
+    /// Interleaves the planes of one picture.
     fn interleave(planes: &[f32], pixels: &mut [f32]) {
         let (red, rest) = planes.split_at(planes.len() / CHANNELS);
         let (green, blue) = rest.split_at(red.len());

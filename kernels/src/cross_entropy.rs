@@ -13,7 +13,7 @@ use crate::isa::{Isa, multiversion};
 use crate::lanes;
 use crate::parallel::{PIECE, Rows, RowsMut, for_pieces};
 
-/// Logits that one thread takes at a time: a quarter of a streaming piece, for each costs an exponential.
+/// A thread takes this many logits at a time: a quarter of a streaming piece, because each takes an exponential.
 const LOGIT_PIECE: usize = PIECE / 4;
 
 /// loss\[i\] ← the loss of row i.
@@ -24,7 +24,7 @@ pub fn forward(logits: &[f32], classes: &[u32], smoothing: f32, loss: &mut [f32]
     forward_on(Isa::best(), logits, classes, smoothing, loss);
 }
 
-/// [`forward`] on a given instruction set.
+/// Computes [`forward`] on a given instruction set.
 #[track_caller]
 pub fn forward_on(isa: Isa, logits: &[f32], classes: &[u32], smoothing: f32, loss: &mut [f32]) {
     let vocabulary = check(logits, classes, &[loss.len()]);
@@ -42,7 +42,7 @@ pub fn backward(logits: &mut [f32], classes: &[u32], weights: &[f32], smoothing:
     backward_on(Isa::best(), logits, classes, weights, smoothing, loss);
 }
 
-/// [`backward`] on a given instruction set.
+/// Computes [`backward`] on a given instruction set.
 #[track_caller]
 pub fn backward_on(isa: Isa, logits: &mut [f32], classes: &[u32], weights: &[f32], smoothing: f32, loss: &mut [f32]) {
     let vocabulary = check(logits, classes, &[weights.len(), loss.len()]);
@@ -52,7 +52,7 @@ pub fn backward_on(isa: Isa, logits: &mut [f32], classes: &[u32], weights: &[f32
     });
 }
 
-/// Panics unless there are as many rows everywhere and every class is one; the number of classes V.
+/// Returns the number V of classes; panics unless there are as many rows everywhere and every class is below V.
 #[track_caller]
 fn check(logits: &[f32], classes: &[u32], lines: &[usize]) -> usize {
     let rows = classes.len();
@@ -69,14 +69,15 @@ fn check(logits: &[f32], classes: &[u32], lines: &[usize]) -> usize {
     vocabulary
 }
 
-/// The loss of one row from its log-sum-exp, the logit of its class, and the sum of all its logits.
+/// Returns the loss of one row from its log-sum-exp, the logit of its class, and the sum of all its logits.
 #[inline(always)]
 fn loss_of(lse: f32, right: f32, mean: f32, smoothing: f32) -> f32 {
-    // As differences: lse and the logits may be large where the loss is small.
+    // Differences are taken first, because lse and the logits may be large where the loss is small.
     (1.0 - smoothing) * (lse - right) + smoothing * (lse - mean)
 }
 
 multiversion! {
+    /// Computes the losses of some rows.
     fn losses(logits: &[f32], classes: &[u32], smoothing: f32, loss: &mut [f32]) {
         let vocabulary = logits.len() / classes.len().max(1);
         for ((z, &class), loss) in logits.chunks_exact(vocabulary.max(1)).zip(classes).zip(loss) {
@@ -89,6 +90,7 @@ multiversion! {
 }
 
 multiversion! {
+    /// Computes the losses of some rows and puts the gradients in the place of their logits.
     fn gradients(logits: &mut [f32], classes: &[u32], weights: &[f32], smoothing: f32, loss: &mut [f32]) {
         let vocabulary = logits.len() / classes.len().max(1);
         let rows = logits.chunks_exact_mut(vocabulary.max(1));

@@ -4,7 +4,7 @@ use crate::gemm::Weight;
 use crate::isa::{Isa, multiversion};
 use crate::parallel::{PIECE, Rows, RowsMut, for_pieces, rows_per_piece};
 
-/// How many rows of the table one thread owns in [`scatter_add`].
+/// A thread owns this many rows of the table in [`scatter_add`].
 const TABLE_ROWS: usize = 1024;
 
 /// y\[i\] = table\[index\[i\]\]
@@ -20,7 +20,9 @@ pub fn gather(table: &[f32], index: &[u32], width: usize, y: &mut [f32]) {
     });
 }
 
-/// y\[i\] = table\[index\[i\]\] + other\[other_index\[i\]\]; rows of `width`.
+/// y\[i\] = table\[index\[i\]\] + other\[other_index\[i\]\]
+///
+/// `table` (V, width), `other` (T, width), `index`, `other_index` (N), `y` (N, width)
 #[track_caller]
 pub fn gather_sum(
     (table, index): (Weight, &[u32]),
@@ -31,7 +33,7 @@ pub fn gather_sum(
     gather_sum_on(Isa::best(), (table, index), (other, other_index), width, y);
 }
 
-/// [`gather_sum`] on a given instruction set.
+/// Computes [`gather_sum`] on a given instruction set.
 #[track_caller]
 pub fn gather_sum_on(
     isa: Isa,

@@ -5,8 +5,8 @@
 
 use crate::isa::mul_add;
 
-/// The least x whose exponential is a normal number: ln 2⁻¹²⁶ rounded up. Below, results are flushed to 0: arithmetic
-/// on them is slow, and no sum of ours would notice them.
+/// The least x whose exponential is a normal number: ln 2⁻¹²⁶ rounded up. Smaller results are flushed to 0, because
+/// arithmetic on them is slow, and they are lost in the sums that they would be added to.
 const MIN_X: f32 = -87.336_54;
 
 /// The greatest x whose exponential is finite.

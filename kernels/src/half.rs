@@ -1,4 +1,4 @@
-//! The products of one vector with many rows of f16, which is what a search through stored embeddings comes down to.
+//! The products of one vector with many rows of f16, which are what a search through stored embeddings computes.
 //!
 //! ```text
 //! out[i] = Σⱼ rows[i, j] · x[j]        rows (N, d), x (d), out (N)
@@ -29,6 +29,7 @@ pub fn products_on(isa: Isa, rows: &[u8], x: &[f32], out: &mut [f32]) {
 }
 
 multiversion! {
+    /// Computes the product with each row.
     fn each_row(rows: &[u8], x: &[f32], out: &mut [f32]) {
         let (x_chunks, x_tail) = x.as_chunks::<CHUNK>();
         for (row, out) in rows.chunks_exact(2 * x.len()).zip(out) {
@@ -47,14 +48,14 @@ multiversion! {
     }
 }
 
-/// Widens an f16 to the f32 of the same value. Selects instead of branches, so that the compiler vectorises it.
+/// Widens an f16 to the f32 of the same value. It selects instead of branching, so that the compiler vectorises it.
 #[inline(always)]
 fn widen(half: [u8; 2]) -> f32 {
     let half = u32::from(u16::from_le_bytes(half));
     let magnitude = half & 0x7fff;
-    // The exponent's bias is 127 instead of 15; 31, infinite or no number, becomes 255.
+    // The bias of exponents is 127 instead of 15; an exponent of 31, which means infinity or NaN, becomes 255.
     let rebias = if magnitude >= 0x7c00 { (2 * (127 - 15)) << 23 } else { (127 - 15) << 23 };
-    // Below the smallest normal number, 2⁻¹⁴, it is so many 2⁻²⁴.
+    // A number below 2⁻¹⁴, the smallest normal one, is its bits as a whole number times 2⁻²⁴.
     let small = (magnitude as i32 as f32 * (1.0 / (1 << 24) as f32)).to_bits();
     let bits = if magnitude < 0x0400 { small } else { (magnitude << 13) + rebias };
     f32::from_bits(bits | (half & 0x8000) << 16)

@@ -11,10 +11,11 @@ use crate::parallel::{PIECE, Rows, RowsMut, for_pieces};
 use std::array::from_mut;
 use std::ops::Range;
 
-/// Elements of a tile that one thread folds: a quarter of a streaming piece, for each costs an exponential.
+/// A thread folds this many elements of a tile at a time: a quarter of a streaming piece, because each takes an
+/// exponential.
 const TILE_PIECE: usize = PIECE / 4;
 
-/// Columns folded side by side.
+/// This many columns are folded side by side.
 const COLUMNS: usize = 32;
 
 /// Folds the row-major tile (rows, cols) into the states of its rows: `row_max`, `row_sum` (rows).
@@ -23,7 +24,7 @@ pub fn fold_rows(tile: &[f32], cols: usize, row_max: &mut [f32], row_sum: &mut [
     fold_rows_on(Isa::best(), tile, cols, row_max, row_sum);
 }
 
-/// [`fold_rows`] on a given instruction set.
+/// Computes [`fold_rows`] on a given instruction set.
 #[track_caller]
 pub fn fold_rows_on(isa: Isa, tile: &[f32], cols: usize, row_max: &mut [f32], row_sum: &mut [f32]) {
     check(tile.len(), row_max.len(), cols, &[row_max.len(), row_sum.len()], row_max.len());
@@ -39,7 +40,7 @@ pub fn fold_cols(tile: &[f32], cols: usize, col_max: &mut [f32], col_sum: &mut [
     fold_cols_on(Isa::best(), tile, cols, col_max, col_sum);
 }
 
-/// [`fold_cols`] on a given instruction set.
+/// Computes [`fold_cols`] on a given instruction set.
 #[track_caller]
 pub fn fold_cols_on(isa: Isa, tile: &[f32], cols: usize, col_max: &mut [f32], col_sum: &mut [f32]) {
     check(tile.len(), tile.len() / cols.max(1), cols, &[col_max.len(), col_sum.len()], cols);
@@ -56,7 +57,7 @@ pub fn softmax_sum(tile: &mut [f32], row_lse: &[f32], col_lse: &[f32]) {
     softmax_sum_on(Isa::best(), tile, row_lse, col_lse);
 }
 
-/// [`softmax_sum`] on a given instruction set.
+/// Computes [`softmax_sum`] on a given instruction set.
 #[track_caller]
 pub fn softmax_sum_on(isa: Isa, tile: &mut [f32], row_lse: &[f32], col_lse: &[f32]) {
     let (n, cols) = (row_lse.len(), col_lse.len());
@@ -72,7 +73,7 @@ pub fn softmax(tile: &mut [f32], row_lse: &[f32]) {
     softmax_on(Isa::best(), tile, row_lse);
 }
 
-/// [`softmax`] on a given instruction set.
+/// Computes [`softmax`] on a given instruction set.
 #[track_caller]
 pub fn softmax_on(isa: Isa, tile: &mut [f32], row_lse: &[f32]) {
     let (n, cols) = (row_lse.len(), tile.len() / row_lse.len().max(1));
@@ -92,7 +93,7 @@ multiversion! {
     fn rows(tile: &[f32], cols: usize, row_max: &mut [f32], row_sum: &mut [f32]) {
         for ((x, max), sum) in tile.chunks_exact(cols).zip(row_max).zip(row_sum) {
             let new = lanes::max(x).max(*max);
-            // Nothing but −∞ so far: the sum stays 0, and −∞ − (−∞) would be NaN.
+            // While all elements are −∞ the sum stays 0; −∞ − (−∞) would be NaN.
             if new != f32::NEG_INFINITY {
                 *sum = mul_add::<FMA>(*sum, exp::<FMA>(*max - new), lanes::sum([x], |[x]| exp::<FMA>(x - new)));
                 *max = new;
@@ -116,7 +117,7 @@ multiversion! {
     }
 }
 
-/// `C` columns from the first element of `tile` on.
+/// Folds the `C` columns from the first element of `tile` on.
 #[inline(always)]
 fn column_block<const FMA: bool, const C: usize>(tile: &[f32], cols: usize, max: &mut [f32; C], sum: &mut [f32; C]) {
     let block = |row: &[f32]| -> [f32; C] { *row.first_chunk().expect("the block lies in the row") };
@@ -126,7 +127,7 @@ fn column_block<const FMA: bool, const C: usize>(tile: &[f32], cols: usize, max:
             new[j] = if x[j] > new[j] { x[j] } else { new[j] };
         }
     }
-    // Any finite stand-in for a maximum of −∞ keeps NaN out: exp(−∞ − 0) = 0.
+    // A maximum of −∞ is replaced by 0, which keeps NaN out: exp(−∞ − 0) = 0.
     let pivot = new.map(|max| if max == f32::NEG_INFINITY { 0.0 } else { max });
     let mut sums = [0.0f32; C];
     for x in tile.chunks(cols).map(block) {

@@ -1,4 +1,4 @@
-//! Which instruction set to run: it is detected once and proved by a token.
+//! The choice of the instruction set, which is detected once and proved by a token.
 //!
 //! Plain loops are compiled once per instruction set by `multiversion!`; the compiler vectorises each copy for its
 //! registers. Only where a benchmark shows that this is not enough are there intrinsics.
@@ -16,7 +16,7 @@ pub struct Avx512(());
 /// An instruction set that this CPU has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Isa {
-    /// Whatever the target guarantees: SSE2 on x86-64, NEON on aarch64.
+    /// The instructions that the target guarantees: SSE2 on x86-64, NEON on aarch64.
     Portable,
     /// AVX2 and FMA.
     Avx2(Avx2),
@@ -25,7 +25,7 @@ pub enum Isa {
 }
 
 impl Isa {
-    /// Every instruction set that this CPU has, the slowest first.
+    /// Lists every instruction set that this CPU has, the slowest first.
     pub fn available() -> Vec<Isa> {
         #[cfg_attr(not(target_arch = "x86_64"), expect(unused_mut))]
         let mut isas = vec![Isa::Portable];
@@ -47,7 +47,8 @@ impl Isa {
         isas
     }
 
-    /// The instruction set that every kernel runs on: the best there is, or the one that `CLIP_ISA` names.
+    /// Returns the instruction set that every kernel runs on: the best that this CPU has, or the one that `CLIP_ISA`
+    /// names.
     ///
     /// # Panics
     /// If `CLIP_ISA` names none that this CPU has.
@@ -65,7 +66,7 @@ impl Isa {
         })
     }
 
-    /// The name by which `CLIP_ISA` chooses it.
+    /// Returns the name by which `CLIP_ISA` chooses it.
     pub fn name(self) -> &'static str {
         match self {
             Isa::Portable => "portable",

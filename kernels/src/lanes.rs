@@ -4,7 +4,7 @@ use crate::isa::mul_add;
 use std::array::from_fn;
 
 /// The lanes of a sum: one AVX-512 register or two AVX2 ones. Twice as many would hide more of an addition's latency,
-/// but the compiler then tears them apart.
+/// but the compiler then no longer keeps them in registers.
 const LANES: usize = 16;
 
 /// Folds the i-th elements of N equally long slices, i = 0, 1, …, in lanes, then `join`s the lanes pairwise.
@@ -19,7 +19,7 @@ pub(crate) fn fold<const N: usize>(
     let chunks = chunked.iter().map(|c| c.0.len()).min().unwrap_or(0);
     let mut lanes = [init; LANES];
     for c in 0..chunks {
-        // Copies, not references: so they are registers.
+        // The chunks are copied, so that the compiler keeps them in registers.
         let chunk: [[f32; LANES]; N] = from_fn(|k| chunked[k].0[c]);
         for i in 0..LANES {
             lanes[i] = f(lanes[i], from_fn(|k| chunk[k][i]));
@@ -62,7 +62,7 @@ pub(crate) fn larger(a: f32, b: f32) -> f32 {
     if b > a { b } else { a }
 }
 
-/// maxᵢ xᵢ, which is −∞ of nothing
+/// maxᵢ xᵢ, or −∞ for an empty slice
 #[inline(always)]
 pub(crate) fn max(x: &[f32]) -> f32 {
     fold([x], f32::NEG_INFINITY, |max, [x]| larger(max, x), larger)

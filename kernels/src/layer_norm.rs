@@ -1,7 +1,7 @@
 //! LayerNorm over the last dimension (Ba et al. 2016, eq. 4).
 //!
-//! y = (x − μ)·r·weight + bias with μ = mean(x), r = 1/√(mean((x − μ)²) + ε). The variance takes a second pass over
-//! the row, which is in the cache: mean(x²) − μ² would cancel when |μ| ≫ σ, and could be negative. As a mean of squares it
+//! y = (x − μ)·r·weight + bias with μ = mean(x), r = 1/√(mean((x − μ)²) + ε). The variance takes a second pass over the
+//! row, which is in the cache: mean(x²) − μ² would cancel when |μ| ≫ σ, and could be negative. As a mean of squares it
 //! never is, so r ≤ 1/√ε is finite for every ε that f32 holds.
 //!
 //! ε is 1e-5 in CLIP, 1e-6 in timm's Vision Transformers, 1e-12 in BERT.
@@ -25,7 +25,7 @@ pub fn forward(x: &[f32], weight: &[f32], bias: &[f32], eps: f32, y: &mut [f32],
     forward_on(Isa::best(), x, weight, bias, eps, y, mean, rstd);
 }
 
-/// [`forward`] on a given instruction set.
+/// Computes [`forward`] on a given instruction set.
 #[track_caller]
 pub fn forward_on(
     isa: Isa,
@@ -55,7 +55,7 @@ pub fn recompute(x: &[f32], weight: &[f32], bias: &[f32], mean: &[f32], rstd: &[
     recompute_on(Isa::best(), x, weight, bias, mean, rstd, y);
 }
 
-/// [`recompute`] on a given instruction set.
+/// Computes [`recompute`] on a given instruction set.
 #[track_caller]
 pub fn recompute_on(isa: Isa, x: &[f32], weight: &[f32], bias: &[f32], mean: &[f32], rstd: &[f32], y: &mut [f32]) {
     let (n, d) = (mean.len(), weight.len());
@@ -64,8 +64,7 @@ pub fn recompute_on(isa: Isa, x: &[f32], weight: &[f32], bias: &[f32], mean: &[f
     for_pieces(n, few_rows(d), parts, &|(x, mean, rstd, y)| normalize(isa, x.0, weight, bias, mean.0, rstd.0, y.0));
 }
 
-/// With x̂ = (x − μ)·r and g = dy·weight:
-/// dx = r·(g − mean(g) − x̂·mean(g·x̂)), dweight += Σₙ dy·x̂, dbias += Σₙ dy.
+/// dx = r·(g − mean(g) − x̂·mean(g·x̂)), dweight += Σₙ dy·x̂, dbias += Σₙ dy, with x̂ = (x − μ)·r and g = dy·weight
 ///
 /// `x`, `dy`, `dx` (N,d), `weight`, `dweight`, `dbias` (d), `mean`, `rstd` (N)
 ///
@@ -85,7 +84,7 @@ pub fn backward(
     backward_on(Isa::best(), x, weight, mean, rstd, dy, write, dx, dweight, dbias);
 }
 
-/// [`backward`] on a given instruction set.
+/// Computes [`backward`] on a given instruction set.
 #[track_caller]
 pub fn backward_on(
     isa: Isa,
@@ -112,8 +111,8 @@ pub fn backward_on(
     });
 }
 
-/// A thread takes this many rows of `d` at a time: few, because with one picture most of the time goes into fetching what
-/// other threads have just written.
+/// Returns how many rows of `d` a thread takes at a time: few, because with one picture most of the time goes into
+/// fetching what other threads have just written.
 fn few_rows(d: usize) -> usize {
     (PIECE / 4).div_ceil(d)
 }

@@ -10,8 +10,7 @@ const PAGE: usize = 2 << 20;
 /// The floats of a cache line, which is also the longest vector: one that begins elsewhere is read from two lines.
 pub const LINE: usize = 16;
 
-/// A block of floats, zero at first, that begins at a cache line and lies on large pages where the system gives them to
-/// who asks.
+/// A block of floats, zero at first, that begins at a cache line and lies on large pages where the system grants them.
 ///
 /// A page is cleared when it is first touched, and 512 small ones at once take a fraction of the time. Later the
 /// processor has to look up fewer of them: a single picture reads each of a model's weights once.
@@ -83,8 +82,8 @@ fn ask_for_large_pages(block: &[f32]) {
     let before = first.align_offset(PAGE);
     let whole = size_of_val(block).saturating_sub(before) / PAGE * PAGE;
     if whole > 0 {
-        // SAFETY: whole pages within `block`, whose contents the advice leaves as they are. A system that knows no
-        // large pages refuses, and nothing has changed.
+        // SAFETY: the range is whole pages within `block`, and the advice leaves their contents as they are. A system
+        // that knows no large pages refuses, and nothing has changed.
         unsafe { libc::madvise(first.wrapping_add(before).cast_mut().cast(), whole, libc::MADV_HUGEPAGE) };
     }
 }

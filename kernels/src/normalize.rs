@@ -37,7 +37,7 @@ pub fn backward_on(isa: Isa, y: &[f32], norm: &[f32], dy: &[f32], dx: &mut [f32]
     for_pieces(norm.len(), rows_per_piece(d), parts, &|(y, norm, dy, dx)| gradient(isa, d, y.0, norm.0, dy.0, dx.0));
 }
 
-/// Panics unless all matrices have `rows` rows of one width; returns the width.
+/// Returns the width of the rows; panics unless all matrices have `rows` rows of one width.
 #[track_caller]
 fn width(rows: usize, matrices: &[&[f32]]) -> usize {
     let len = matrices[0].len();
@@ -51,6 +51,7 @@ fn width(rows: usize, matrices: &[&[f32]]) -> usize {
 }
 
 multiversion! {
+    /// Computes the norms and y of some rows.
     fn divide(d: usize, x: &[f32], y: &mut [f32], norm: &mut [f32]) {
         for ((x, y), norm) in x.chunks_exact(d).zip(y.chunks_exact_mut(d)).zip(norm) {
             *norm = dot::<FMA>(x, x).sqrt();
@@ -61,6 +62,7 @@ multiversion! {
 }
 
 multiversion! {
+    /// Computes dx of some rows.
     fn gradient(d: usize, y: &[f32], norm: &[f32], dy: &[f32], dx: &mut [f32]) {
         for (((y, dy), dx), &norm) in y.chunks_exact(d).zip(dy.chunks_exact(d)).zip(dx.chunks_exact_mut(d)).zip(norm) {
             let (along, scale) = (dot::<FMA>(y, dy), 1.0 / norm);

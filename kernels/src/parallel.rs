@@ -13,7 +13,7 @@ pub fn in_pool<R: Send>(work: impl FnOnce() -> R + Send) -> R {
     rayon::scope(|_| work())
 }
 
-/// More threads than this would find too little work in one step of a model.
+/// At most this many threads share a step of a model; more would find too little work in it.
 const MAX_THREADS: usize = 256;
 
 /// Gives each thread a share of `0..tasks`, in order, and when that is done, what is left of the others' shares. Gives
@@ -38,12 +38,12 @@ pub(crate) fn in_shares(parallel: bool, tasks: usize, work: impl Fn(&mut dyn Ite
 /// another thread costs little beside it, and small inputs stay on the caller's thread.
 pub(crate) const PIECE: usize = 1 << 16;
 
-/// How many rows of `width` make one [`PIECE`].
+/// Returns how many rows of `width` make one [`PIECE`].
 pub(crate) fn rows_per_piece(width: usize) -> usize {
     PIECE.div_ceil(width.max(1))
 }
 
-/// What can be cut in two between rows.
+/// Something made of rows that can be cut in two between them.
 pub(crate) trait Split: Send + Sized {
     /// Cuts into the rows before `row` and the rest.
     fn split(self, row: usize) -> (Self, Self);
@@ -119,7 +119,7 @@ pub(crate) fn sum_pieces<P: Split>(rows: usize, piece: usize, parts: P, f: &(imp
     a + b
 }
 
-/// Half of the rows, in whole pieces.
+/// Returns half of the rows, rounded to whole pieces.
 fn middle(rows: usize, piece: usize) -> usize {
     rows.div_ceil(piece).div_ceil(2) * piece
 }

@@ -1,43 +1,43 @@
-//! Cutting square pictures into square patches, and putting patches back: copies only.
+//! Cutting square pictures into square patches, and putting patches back; numbers are only copied.
 //!
 //! A picture is (channel, row, column), and so is each patch; patches go from left to right, then down.
 
 use crate::parallel::{Rows, RowsMut, for_pieces, rows_per_piece};
 
-/// A square picture and how it is cut.
+/// The sizes of a square picture and of the patches that it is cut into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Grid {
     pub channels: usize,
-    /// Pixels along an edge of the picture.
+    /// The edge of the picture, in pixels.
     pub image_size: usize,
-    /// Pixels along an edge of a patch; divides `image_size`.
+    /// The edge of a patch, in pixels, which divides `image_size`.
     pub patch_size: usize,
 }
 
 impl Grid {
-    /// Patches of a picture.
+    /// Returns the number of a picture's patches.
     pub fn patches(&self) -> usize {
         (self.image_size / self.patch_size).pow(2)
     }
 
-    /// Floats of a patch.
+    /// Returns the number of a patch's floats.
     pub fn patch_len(&self) -> usize {
         self.channels * self.patch_size.pow(2)
     }
 
-    /// Floats of a picture.
+    /// Returns the number of a picture's floats.
     pub fn image_len(&self) -> usize {
         self.channels * self.image_size.pow(2)
     }
 
-    /// Where each line of this patch starts in the picture, in the patch's order.
+    /// Goes through the lines of a patch, in the patch's order, and gives where each starts in the picture.
     fn lines(self, patch: usize) -> impl Iterator<Item = usize> {
         let (s, p) = (self.image_size, self.patch_size);
         let (top, left) = (patch / (s / p) * p, patch % (s / p) * p);
         (0..self.channels).flat_map(move |c| (0..p).map(move |y| (c * s + top + y) * s + left))
     }
 
-    /// Panics unless the sizes fit; the number of pictures.
+    /// Returns the number of pictures; panics unless the sizes fit.
     #[track_caller]
     fn check(&self, images: &[f32], patches: &[f32]) -> usize {
         assert!(
@@ -54,7 +54,7 @@ impl Grid {
     }
 }
 
-/// patches ← the patches of each picture.
+/// patches ← the patches of each picture
 ///
 /// `images` (B, C, S, S), `patches` (B, g², C, p, p)
 #[track_caller]
@@ -71,7 +71,9 @@ pub fn cut(grid: Grid, images: &[f32], patches: &mut [f32]) {
     });
 }
 
-/// images ← the patches, each where [`cut`] took it from.
+/// images ← the patches, each where [`cut`] took it from
+///
+/// `patches` (B, g², C, p, p), `images` (B, C, S, S)
 #[track_caller]
 pub fn paste(grid: Grid, patches: &[f32], images: &mut [f32]) {
     let (pictures, len) = (grid.check(images, patches), grid.image_len());

@@ -4,10 +4,11 @@ use crate::isa::{Isa, multiversion};
 use crate::parallel::{PIECE, Rows, RowsMut, for_pieces, sum_pieces};
 use std::ops::Range;
 
-/// How many rows have a sum of their own before it joins the rest: fewer roundings, and the sums stay in registers.
+/// This many rows have a sum of their own before it joins the rest, which makes fewer roundings and keeps the sums in
+/// registers.
 pub(crate) const ROW_BLOCK: usize = 32;
 
-/// How many columns one thread sums over all rows.
+/// A thread sums this many columns over all rows.
 pub(crate) const COLUMN_BLOCK: usize = 128;
 
 /// out\[j\] += Σᵢ x\[i, j\], the gradient of a bias

@@ -5,7 +5,7 @@
 use crate::isa::{Isa, multiversion};
 use crate::parallel::{PIECE, Rows, RowsMut, for_pieces};
 
-/// Elements that one thread takes at a time: a quarter of a streaming piece, for each costs an exponential.
+/// A thread takes this many elements at a time: a quarter of a streaming piece, because each takes an exponential.
 const SOFTMAX_PIECE: usize = PIECE / 4;
 
 /// x ← softmax(x), row by row.
@@ -16,7 +16,7 @@ pub fn forward(x: &mut [f32], cols: usize) {
     forward_on(Isa::best(), x, cols);
 }
 
-/// [`forward`] on a given instruction set.
+/// Computes [`forward`] on a given instruction set.
 #[track_caller]
 pub fn forward_on(isa: Isa, x: &mut [f32], cols: usize) {
     let rows = rows(x, x, cols);
@@ -31,7 +31,7 @@ pub fn backward(p: &[f32], dp: &mut [f32], cols: usize) {
     backward_on(Isa::best(), p, dp, cols);
 }
 
-/// [`backward`] on a given instruction set.
+/// Computes [`backward`] on a given instruction set.
 #[track_caller]
 pub fn backward_on(isa: Isa, p: &[f32], dp: &mut [f32], cols: usize) {
     let rows = rows(p, dp, cols);
@@ -52,6 +52,7 @@ fn rows(a: &[f32], b: &[f32], cols: usize) -> usize {
 }
 
 multiversion! {
+    /// Computes the softmax of some rows.
     fn normalise(x: &mut [f32], cols: usize) {
         for x in x.chunks_exact_mut(cols) {
             let max = x.iter().copied().fold(f32::NEG_INFINITY, f32::max);
@@ -66,6 +67,7 @@ multiversion! {
 }
 
 multiversion! {
+    /// Computes the gradient of some rows.
     fn gradient(p: &[f32], dp: &mut [f32], cols: usize) {
         for (p, dp) in p.chunks_exact(cols).zip(dp.chunks_exact_mut(cols)) {
             let along: f32 = dp.iter().zip(p).map(|(dp, p)| dp * p).sum();

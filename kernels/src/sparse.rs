@@ -3,7 +3,7 @@
 use crate::isa::{Isa, multiversion};
 use crate::parallel::{PIECE, RowsMut, for_pieces, rows_per_piece};
 
-/// Rows of the output that one thread owns in [`add_transposed`].
+/// A thread owns this many rows of the output in [`add_transposed`].
 const OUTPUT_ROWS: usize = 1024;
 
 /// Which entries are not zero.
@@ -20,6 +20,7 @@ impl<'a> Lists<'a> {
         self.offsets.len().saturating_sub(1)
     }
 
+    /// Lists the columns where row i has entries.
     fn of(&self, i: usize) -> &'a [u32] {
         &self.indices[self.offsets[i]..self.offsets[i + 1]]
     }
@@ -33,7 +34,7 @@ pub fn add(lists: Lists, value: &(impl Fn(usize, usize) -> f32 + Sync), x: &[f32
     add_on(Isa::best(), lists, value, x, width, y);
 }
 
-/// [`add`] on a given instruction set.
+/// Computes [`add`] on a given instruction set.
 #[track_caller]
 pub fn add_on(
     isa: Isa,
@@ -68,7 +69,8 @@ pub fn add_transposed(
     add_transposed_on(Isa::best(), lists, value, x, width, y);
 }
 
-/// [`add_transposed`] on a given instruction set. Each piece of the output looks through all lists for its rows.
+/// Computes [`add_transposed`] on a given instruction set. Each piece of the output looks through all lists for its
+/// rows.
 #[track_caller]
 pub fn add_transposed_on(
     isa: Isa,

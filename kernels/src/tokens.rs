@@ -1,4 +1,4 @@
-//! Pictures as tokens: the rows of a picture, one token in front of them, and a vector for each place.
+//! Turns pictures into tokens: the rows of a picture, one token in front of them, and a vector added at each place.
 //!
 //! ```text
 //! y₀ = first + pos₀        yₜ = xₜ₋₁ + posₜ
@@ -14,9 +14,9 @@ use crate::parallel::{PIECE, Rows, RowsMut, for_pieces, rows_per_piece};
 /// The token in front.
 #[derive(Clone, Copy, Debug)]
 pub enum First<'a> {
-    /// This vector, the same for every picture.
+    /// The token is this vector for every picture.
     Class(&'a [f32]),
-    /// The mean of the picture's rows.
+    /// The token is the mean of the picture's rows.
     Mean,
 }
 
@@ -28,7 +28,7 @@ pub fn forward(first: First, x: &[f32], positions: &[f32], width: usize, y: &mut
     forward_on(Isa::best(), first, x, positions, width, y);
 }
 
-/// [`forward`] on a given instruction set.
+/// Computes [`forward`] on a given instruction set.
 #[track_caller]
 pub fn forward_on(isa: Isa, first: First, x: &[f32], positions: &[f32], width: usize, y: &mut [f32]) {
     let tokens = positions.len();
@@ -48,7 +48,7 @@ pub fn backward(first: First, dy: &[f32], tokens: usize, width: usize, dx: &mut 
     backward_on(Isa::best(), first, dy, tokens, width, dx);
 }
 
-/// [`backward`] on a given instruction set.
+/// Computes [`backward`] on a given instruction set.
 #[track_caller]
 pub fn backward_on(isa: Isa, first: First, dy: &[f32], tokens: usize, width: usize, dx: &mut [f32]) {
     let tokens = tokens * width;
@@ -72,7 +72,7 @@ pub fn backward_positions(dy: &[f32], tokens: usize, width: usize, dpositions: &
     backward_positions_on(Isa::best(), dy, tokens, width, dpositions);
 }
 
-/// [`backward_positions`] on a given instruction set.
+/// Computes [`backward_positions`] on a given instruction set.
 #[track_caller]
 pub fn backward_positions_on(isa: Isa, dy: &[f32], tokens: usize, width: usize, dpositions: &mut [f32]) {
     let (tokens, places) = (tokens * width, dpositions.len());
@@ -87,7 +87,7 @@ pub fn backward_positions_on(isa: Isa, dy: &[f32], tokens: usize, width: usize, 
     });
 }
 
-/// Panics unless the sizes fit; the number of pictures. `tokens` counts the floats of all tokens of a picture.
+/// Returns the number of pictures; panics unless the sizes fit. `tokens` counts the floats of all tokens of a picture.
 #[track_caller]
 fn check(x: &[f32], y: &[f32], tokens: usize, width: usize) -> usize {
     let fits = width > 0

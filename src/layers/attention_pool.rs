@@ -1,18 +1,20 @@
-//! Attention pooling (Radford et al. 2021, section 2.4; `AttentionPool2d` in OpenAI's code): the mean of all pixels asks,
-//! and all pixels and the mean itself answer.
+//! Attention pooling (Radford et al. 2021, section 2.4; `AttentionPool2d` in OpenAI's code): the mean of all pixels is
+//! the one query, and all pixels and the mean itself are keys and values.
 //!
-//! Tokens t₀ = mean of the pixels, t₁ … the pixels, each plus its position; then multi-head attention with the one query
-//! q = t₀ W_qᵀ + b_q over keys tᵢ W_kᵀ + b_k and values tᵢ W_vᵀ + b_v, and y = out W_cᵀ + b_c.
+//! Token t₀ is the mean of the pixels, tokens t₁, t₂, … are the pixels, each plus its position. Then y = out W_cᵀ +
+//! b_c, where out is multi-head attention with the query q = t₀ W_qᵀ + b_q over keys tᵢ W_kᵀ + b_k and values tᵢ W_vᵀ +
+//! b_v.
 //!
 //! # One query needs no keys and no values
-//! The scores of a head with rows W_kₕ (c,C) are qₕ·(W_kₕ tᵢ + b_kₕ)/√c = uₕ·tᵢ + a constant, with uₕ = W_kₕᵀ qₕ/√c. The
-//! softmax drops the constant, and with it b_k. Likewise outₕ = Σ pᵢ (W_vₕ tᵢ + b_vₕ) = W_vₕ zₕ + b_vₕ with zₕ = Σ pᵢ tᵢ.
-//! So the two products with all T tokens become two with B rows, and attention is among the tokens themselves: 2·C² + 2·H·T·C
-//! multiplications a picture instead of 2·T·C², 28 times fewer in RN50.
+//! The scores of a head with rows W_kₕ (c,C) are qₕ·(W_kₕ tᵢ + b_kₕ)/√c = uₕ·tᵢ + a constant, with uₕ = W_kₕᵀ qₕ/√c.
+//! The softmax drops the constant, and with it b_k. Likewise outₕ = Σ pᵢ (W_vₕ tᵢ + b_vₕ) = W_vₕ zₕ + b_vₕ with zₕ = Σ
+//! pᵢ tᵢ. So the two products with all T tokens become two with B rows, and attention is among the tokens themselves:
+//! 2·C² + 2·H·T·C multiplications a picture instead of 2·T·C², 28 times fewer in RN50.
 //!
 //! # Derivation
-//! Backwards along the same way, for each head: dz = dout W_v and dW_v += doutᵀ z; dp = dz·t and dt += p dz; the softmax
-//! gives ds = p ∘ (dp − Σ p dp); then du = Σ ds t, dt += ds u, dq = W_k du/√c and dW_k += q duᵀ/√c. b_k has the gradient 0.
+//! Backwards along the same way, for each head: dz = dout W_v and dW_v += doutᵀ z; dp = dz·t and dt += p dz; the
+//! softmax gives ds = p ∘ (dp − Σ p dp); then du = Σ ds t, dt += ds u, dq = W_k du/√c and dW_k += q duᵀ/√c. b_k has the
+//! gradient 0.
 
 use super::linear::{self, Linear};
 use super::{floats, floats_mut};
@@ -24,61 +26,68 @@ use kernels::{Epilogue, Mat, MatMut, gemm::gemm, reduce, softmax};
 use ndarray::{ArrayView2, ArrayView4, ArrayViewMut2, ArrayViewMut4};
 
 tree! {
-    /// `positional_embedding` (1+HW,C); three projections C → C, `c_proj` C → e.
+    /// The parameters of the pool: three projections map C → C, and `c_proj` maps C → e.
+    ///
+    /// `positional_embedding` (1+HW,C)
     AttentionPool { positional_embedding, k_proj: Linear, q_proj: Linear, v_proj: Linear, c_proj: Linear }
 }
 
 tree! {
-    /// `tokens` (B·T,C), `q`, `out` (B,C), `u`, `z` (B·H,C), `probs` (B·H,T).
+    /// What the backward pass needs, in the letters of the derivation.
+    ///
+    /// `tokens` (B·T,C), `q`, `out` (B,C), `u`, `z` (B·H,C), `probs` (B·H,T)
     Saved { tokens, q, u, probs, z, out }
 }
 
 tree! {
-    /// `dtokens` (B·T,C), `dout`, `dq` (B,C), `dz` (B·H,C), `dprobs` (B·H,T).
+    /// The gradients that live for one backward pass.
+    ///
+    /// `dtokens` (B·T,C), `dout`, `dq` (B,C), `dz` (B·H,C), `dprobs` (B·H,T)
     Scratch { dtokens, dout, dq, dz, dprobs }
 }
 
 /// The sizes of a pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
-    /// Pixels of a picture, HW.
+    /// The number HW of a picture's pixels.
     pub pixels: usize,
-    /// Channels of a pixel, C, which all heads share.
+    /// The number C of a pixel's channels, which all heads share.
     pub channels: usize,
+    /// The number H of heads.
     pub heads: usize,
-    /// Width e of the output.
+    /// The width e of the output.
     pub embed_dim: usize,
 }
 
 impl Shape {
-    /// Tokens of a picture, T = 1 + HW.
+    /// Returns the number of a picture's tokens, T = 1 + HW.
     pub fn tokens(&self) -> usize {
         1 + self.pixels
     }
 
-    /// Width c = C/H of a head.
+    /// Returns the width of a head, c = C/H.
     fn head_width(&self) -> usize {
         self.channels / self.heads
     }
 
-    /// The weights of head h, (c,C), in a projection (C,C).
+    /// Views the weights (c,C) of head h in a projection (C,C).
     fn head<'a>(&self, weight: &'a [f32], h: usize) -> Mat<'a> {
         let len = self.head_width() * self.channels;
         Mat::new(&weight[h * len..][..len], self.head_width(), self.channels)
     }
 
-    /// The gradient of head h's weights, (c,C), in that of a projection (C,C).
+    /// Views the gradient (c,C) of head h's weights in that of a projection (C,C).
     fn head_mut<'a>(&self, weight: &'a mut [f32], h: usize) -> MatMut<'a> {
         let len = self.head_width() * self.channels;
         MatMut::new(&mut weight[h * len..][..len], self.head_width(), self.channels)
     }
 
-    /// The parameter table, initialised as OpenAI does.
+    /// Returns the parameter table, initialised as OpenAI does.
     pub fn spec(&self) -> AttentionPool<Spec> {
         let Shape { channels, embed_dim, .. } = *self;
         let weight = Init::Normal((channels as f32).powf(-0.5));
         let bias = linear::default_init(channels);
-        // Read head by head, across and along their rows.
+        // A plain layout, because the weights are cut by heads and read both across and along their rows.
         let proj = || Linear { weight: Spec::new(&[channels, channels], weight), bias: Spec::new(&[channels], bias) };
         AttentionPool {
             positional_embedding: Spec::new(&[self.tokens(), channels], weight),
@@ -101,6 +110,7 @@ impl Shape {
 }
 
 impl Saved<Dim> {
+    /// Returns the sizes for this many pictures.
     pub fn dims(shape: &Shape, pictures: usize) -> Self {
         let &Shape { channels, heads, .. } = shape;
         let (row, heads) = (Dim(pictures, channels), pictures * heads);
@@ -116,13 +126,14 @@ impl Saved<Dim> {
 }
 
 impl Scratch<Dim> {
+    /// Returns the sizes for this many pictures.
     pub fn dims(shape: &Shape, pictures: usize) -> Self {
         let Saved { tokens, q, z, probs, .. } = Saved::dims(shape, pictures);
         Scratch { dtokens: tokens, dout: q, dq: q, dz: z, dprobs: probs }
     }
 }
 
-/// y = attention of the mean over all pixels
+/// y = out W_cᵀ + b_c, where out is attention with the mean as its query
 ///
 /// `x` (B,H,W,C), `y` (B,e)
 #[track_caller]
@@ -175,7 +186,7 @@ pub fn forward(
     linear::forward(&p.c_proj, out.view(), y);
 }
 
-/// dx and the parameters' gradients from dy and what [`forward`] saved.
+/// Computes dx from dy and what [`forward`] saved, and adds the parameters' gradients to `g`.
 ///
 /// `dy` (B,e), `dx` (B,H,W,C)
 #[track_caller]
@@ -201,7 +212,7 @@ pub fn backward(
     tokens::backward(First::Mean, dtokens, shape.tokens(), shape.channels, floats_mut(dx));
 }
 
-/// in the forward pass: out = z W_vᵀ + b_v, head by head
+/// Goes back through out = z W_vᵀ + b_v, head by head.
 fn backward_values(
     p: &AttentionPool<&[f32]>,
     shape: &Shape,
@@ -220,7 +231,7 @@ fn backward_values(
     }
 }
 
-/// in the forward pass: z = p t, p = softmax(u·t), picture by picture. `dz` holds du on return.
+/// Goes back through z = p t and p = softmax(u·t), picture by picture. `dz` holds du on return.
 fn backward_scores(shape: &Shape, saved: &Saved<ArrayViewMut2<f32>>, scratch: &mut Scratch<ArrayViewMut2<f32>>) {
     let Scratch { dtokens, dz, dprobs, .. } = scratch;
     let (dtokens, dz) = (floats_mut(dtokens.view_mut()), floats_mut(dz.view_mut()));
@@ -242,7 +253,7 @@ fn backward_scores(shape: &Shape, saved: &Saved<ArrayViewMut2<f32>>, scratch: &m
     }
 }
 
-/// in the forward pass: u = q W_k/√c, head by head, and q = t₀ W_qᵀ + b_q
+/// Goes back through u = q W_k/√c, head by head, and q = t₀ W_qᵀ + b_q.
 fn backward_query(
     p: &AttentionPool<&[f32]>,
     shape: &Shape,
@@ -267,54 +278,54 @@ fn backward_query(
     gemm(1.0, dq, Mat::new(p.q_proj.weight, channels, channels), 1.0, dqueries, Epilogue::None);
 }
 
-/// The factor 1/√c of the scores.
+/// Returns the factor of the scores, 1/√c.
 fn scale(shape: &Shape) -> f32 {
     (shape.head_width() as f32).powf(-0.5)
 }
 
-/// The rows of picture n, where `group` rows make a picture.
+/// Views the rows of picture n, where `group` rows make a picture.
 fn rows<'a>(x: &'a [f32], group: usize, n: usize, shape: &Shape) -> Mat<'a> {
     let len = group * shape.channels;
     Mat::new(&x[n * len..][..len], group, shape.channels)
 }
 
-/// The rows of picture n, where `group` rows make a picture, to write.
+/// Views the rows of picture n, where `group` rows make a picture, to write them.
 fn rows_mut<'a>(x: &'a mut [f32], group: usize, n: usize, shape: &Shape) -> MatMut<'a> {
     let len = group * shape.channels;
     MatMut::new(&mut x[n * len..][..len], group, shape.channels)
 }
 
-/// The i-th row of every picture, where `group` rows make a picture.
+/// Views the i-th row of every picture, where `group` rows make a picture.
 fn every<'a>(x: &'a [f32], group: usize, i: usize, shape: &Shape) -> Mat<'a> {
     let (row_stride, cols) = (group * shape.channels, shape.channels);
     Mat { data: &x[(i * cols).min(x.len())..], rows: x.len() / row_stride, cols, row_stride, col_stride: 1 }
 }
 
-/// The i-th row of every picture, where `group` rows make a picture, to write.
+/// Views the i-th row of every picture, where `group` rows make a picture, to write them.
 fn every_mut<'a>(x: &'a mut [f32], group: usize, i: usize, shape: &Shape) -> MatMut<'a> {
     let (row_stride, cols, len) = (group * shape.channels, shape.channels, x.len());
     MatMut { data: &mut x[(i * cols).min(len)..], rows: len / row_stride, cols, row_stride }
 }
 
-/// The columns that belong to head h.
+/// Views the columns that belong to head h.
 fn columns<'a>(x: &'a [f32], h: usize, shape: &Shape) -> Mat<'a> {
     let (row_stride, cols) = (shape.channels, shape.head_width());
     Mat { data: &x[(h * cols).min(x.len())..], rows: x.len() / row_stride, cols, row_stride, col_stride: 1 }
 }
 
-/// The columns that belong to head h, to write.
+/// Views the columns that belong to head h, to write them.
 fn columns_mut<'a>(x: &'a mut [f32], h: usize, shape: &Shape) -> MatMut<'a> {
     let (row_stride, cols, len) = (shape.channels, shape.head_width(), x.len());
     MatMut { data: &mut x[(h * cols).min(len)..], rows: len / row_stride, cols, row_stride }
 }
 
-/// The (H,T) scores of picture n.
+/// Views the scores (H,T) of picture n.
 fn scores<'a>(x: &'a [f32], n: usize, shape: &Shape) -> Mat<'a> {
     let len = shape.heads * shape.tokens();
     Mat::new(&x[n * len..][..len], shape.heads, shape.tokens())
 }
 
-/// The (H,T) scores of picture n, to write.
+/// Views the scores (H,T) of picture n, to write them.
 fn scores_mut<'a>(x: &'a mut [f32], n: usize, shape: &Shape) -> MatMut<'a> {
     let len = shape.heads * shape.tokens();
     MatMut::new(&mut x[n * len..][..len], shape.heads, shape.tokens())

@@ -1,4 +1,4 @@
-//! Average pooling with k × k squares side by side: AvgPool2d(k). In CLIP's ResNets it stands where others have a stride.
+//! Average pooling with k × k squares side by side, AvgPool2d(k). CLIP's ResNets have it where others have a stride.
 //!
 //! # Derivation
 //! yₚ = Σₜ xₖₚ₊ₜ/k², t over the k × k offsets, so dxₖₚ₊ₜ = dyₚ/k². Where k does not divide the size, the last rows and
@@ -9,14 +9,18 @@ use kernels::Write;
 use kernels::avg_pool::{self, Pool};
 use ndarray::{ArrayView4, ArrayViewMut4};
 
-/// y = means of k × k squares            x (N,H,W,C)  y (N,⌊H/k⌋,⌊W/k⌋,C)
+/// y = means of k × k squares of x
+///
+/// `x` (N,H,W,C), `y` (N,⌊H/k⌋,⌊W/k⌋,C)
 #[track_caller]
 pub fn forward(k: usize, x: ArrayView4<f32>, y: ArrayViewMut4<f32>) {
     let pool = pool(k, x.dim(), y.dim());
     avg_pool::forward(&pool, floats(x), floats_mut(y));
 }
 
-/// dx = dy/k² of the pixel's square; with [`Write::Add`], dx += ….
+/// dx = dy/k² of the pixel's square, or dx += that with [`Write::Add`]
+///
+/// `dy` (N,⌊H/k⌋,⌊W/k⌋,C), `dx` (N,H,W,C)
 #[track_caller]
 pub fn backward(k: usize, dy: ArrayView4<f32>, write: Write, dx: ArrayViewMut4<f32>) {
     let pool = pool(k, dx.dim(), dy.dim());

@@ -1,15 +1,15 @@
 //! BatchNorm over all pixels of all pictures (Ioffe & Szegedy 2015, algorithm 1), together with the residual and the
 //! ReLU behind it: y = act(x̂ ∘ weight + bias (+ residual)) with x̂ = (x − μ)·r, r = 1/√(σ² + ε), ε = 1e-5, for each
-//! channel.
+//! channel. The forward pass has two steps, [`statistics`] and [`normalize`].
 //!
 //! In training μ and σ² are those of the (micro-)batch; running averages of them, [`running`](crate::optim::running),
-//! take their place when the model is used. Then the layer is a scale and a shift of each channel, which the convolution
-//! before it applies to its result.
+//! take their place when the model is used. Then the layer is a scale and a shift of each channel, which the
+//! convolution before it applies to its result.
 //!
 //! # Derivation
-//! As for [LayerNorm](super::layer_norm), along columns instead of rows: with dz = ∂loss/∂(x̂ ∘ weight + bias), which is
-//! dy where the ReLU let z through and 0 elsewhere, and means over the N rows,
-//! dx = weight·r·(dz − mean(dz) − x̂·mean(dz ∘ x̂)), dweight = Σ dz ∘ x̂, dbias = Σ dz; dz is the residual's gradient, too.
+//! It is that of [LayerNorm](super::layer_norm) along columns instead of rows. With dz = ∂loss/∂(x̂ ∘ weight + bias),
+//! which is dy where the ReLU let z through and 0 elsewhere, and means over the N rows, dx = weight·r·(dz − mean(dz) −
+//! x̂·mean(dz ∘ x̂)), dweight = Σ dz ∘ x̂, dbias = Σ dz; dz is the residual's gradient, too.
 //!
 //! Saved are the statistics, three numbers a channel. x is the convolution's output, which nobody needs afterwards, so
 //! the backward pass leaves dx in its place.
@@ -24,21 +24,25 @@ use ndarray::{ArrayView4, ArrayViewMut2, ArrayViewMut4};
 pub use kernels::batch_norm::{Gate, Residual};
 
 tree! {
-    /// `weight`, `bias` (C); the buffers `running_mean`, `running_var` (C) and `num_batches_tracked`.
+    /// The parameters `weight` and `bias`, and as buffers the running statistics with the number of batches they have
+    /// seen.
+    ///
+    /// `weight`, `bias`, `running_mean`, `running_var` (C)
     BatchNorm { weight, bias, running_mean, running_var, num_batches_tracked }
 }
 
 tree! {
-    /// μ, σ² and r of the batch, (1,C).
+    /// The statistics μ, σ² and r of the batch, each (1,C).
     Saved { mean, variance, rstd }
 }
 
 tree! {
-    /// `sums`: of pieces of the rows.
+    /// `sums` holds the sums over each piece of the rows.
     Scratch { sums }
 }
 
 impl BatchNorm<Spec> {
+    /// Returns the parameter table, in which the gains start as `weight`.
     pub fn spec(channels: usize, weight: f32) -> Self {
         let buffer = |value| Spec::buffer(&[channels], Init::Const(value), Role::Statistic);
         BatchNorm {
@@ -52,6 +56,7 @@ impl BatchNorm<Spec> {
 }
 
 impl Saved<Dim> {
+    /// Returns the sizes for this many channels.
     pub fn dims(channels: usize) -> Self {
         let vector = Dim(1, channels);
         Saved { mean: vector, variance: vector, rstd: vector }
@@ -59,19 +64,21 @@ impl Saved<Dim> {
 }
 
 impl Scratch<Dim> {
-    /// For up to this many channels.
+    /// Returns the sizes for up to this many channels.
     pub fn dims(channels: usize) -> Self {
         Scratch { sums: Dim(1, batch_norm::scratch_len(channels)) }
     }
 }
 
-/// The normalisation by what [`statistics`] left.
+/// Returns the normalisation by the statistics that [`statistics`] saved.
 pub fn norm<'a>(p: &'a BatchNorm<impl Read>, saved: &'a Saved<ArrayViewMut2<f32>>) -> batch_norm::Norm<'a> {
     let (mean, rstd) = (floats(saved.mean.view()), floats(saved.rstd.view()));
     batch_norm::Norm { mean, rstd, weight: p.weight.rows(), bias: p.bias.rows() }
 }
 
-/// μ, σ² and r of a batch.       x (N,H,W,C)
+/// Computes μ, σ² and r of a batch, and saves them.
+///
+/// `x` (N,H,W,C)
 #[track_caller]
 pub fn statistics(
     x: ArrayView4<f32>,
@@ -83,7 +90,9 @@ pub fn statistics(
     floats_mut(saved.rstd.view_mut()).iter_mut().zip(variance).for_each(|(r, variance)| *r = rstd(*variance));
 }
 
-/// y = act(x̂ ∘ weight + bias (+ residual)) with what [`statistics`] left; act = max(0, ·) if `relu`.  x, y (N,H,W,C)
+/// y = act(x̂ ∘ weight + bias (+ residual)), act = max(0, ·) if `relu`
+///
+/// `x`, `y` (N,H,W,C); `saved` holds what [`statistics`] made of x
 #[track_caller]
 pub fn normalize(
     p: &BatchNorm<impl Read>,
@@ -96,10 +105,12 @@ pub fn normalize(
     batch_norm::normalize(norm(p, saved), floats(x), residual, relu, floats_mut(y));
 }
 
-/// `x` ← dx = weight·r·(dz − mean(dz) − x̂·mean(dz ∘ x̂)),  dweight += Σ dz ∘ x̂,  dbias += Σ dz; the slots of the buffers
-/// collect μ, the unbiased σ² and a count of one.
+/// x ← dx = weight·r·(dz − mean(dz) − x̂·mean(dz ∘ x̂)), dweight += Σ dz ∘ x̂, dbias += Σ dz
 ///
-/// dz is dy where `gate` is open. Behind [`Gate::Output`] `dy` holds dz on return, the gradient of the residual.
+/// `x`, `dy` (N,H,W,C)
+///
+/// Here dz is dy where `gate` is open and 0 elsewhere. Behind [`Gate::Output`] `dy` holds dz on return, the gradient of
+/// the residual. The slots of the buffers in `g` collect μ, the unbiased σ² and a count of one.
 #[track_caller]
 pub fn backward(
     p: &BatchNorm<&[f32]>,
@@ -116,7 +127,9 @@ pub fn backward(
     batch_norm::backward(norm(p, saved), gate, floats_mut(x), floats_mut(dy), g.weight, g.bias, sums);
 }
 
-/// running_mean += μ, running_var += σ²·N/(N − 1), num_batches_tracked += 1. (One row has no unbiased variance; 0 then.)
+/// running_mean += μ, running_var += σ²·N/(N − 1), num_batches_tracked += 1
+///
+/// A single row has no unbiased variance and adds 0.
 fn observe(rows: usize, saved: &Saved<ArrayViewMut2<f32>>, g: &mut BatchNorm<&mut [f32]>) {
     let unbiased = rows as f32 / (rows.max(2) - 1) as f32;
     g.running_mean.iter_mut().zip(floats(saved.mean.view())).for_each(|(sum, mean)| *sum += mean);
@@ -124,9 +137,9 @@ fn observe(rows: usize, saved: &Saved<ArrayViewMut2<f32>>, g: &mut BatchNorm<&mu
     g.num_batches_tracked[0] += 1.0;
 }
 
-/// Evaluation: y = x ∘ scale + shift with scale = weight·r and shift = bias − μ ∘ scale of the running statistics.
+/// scale = weight·r, shift = bias − μ ∘ scale, by the running statistics: then inference is y = x ∘ scale + shift
 ///
-/// scale, shift (C)
+/// `scale`, `shift` (C)
 #[track_caller]
 pub fn fold(p: &BatchNorm<impl Read>, scale: &mut [f32], shift: &mut [f32]) {
     let [weight, bias] = [p.weight.rows(), p.bias.rows()];
@@ -139,6 +152,7 @@ pub fn fold(p: &BatchNorm<impl Read>, scale: &mut [f32], shift: &mut [f32]) {
     }
 }
 
+/// r = 1/√(σ² + ε)
 fn rstd(variance: f32) -> f32 {
     1.0 / (variance + EPS).sqrt()
 }

@@ -5,8 +5,8 @@
 //! The shortcut is x where that has the shape of y, else bn(pool(x) ∗ W).
 //!
 //! # Derivation
-//! With dz = dy where y > 0, both summands have the gradient dz; each goes back through its own chain of layers, and the
-//! two gradients of x are added.
+//! With dz = dy where y > 0, both summands have the gradient dz; each goes back through its own chain of layers, and
+//! the two gradients of x are added.
 //!
 //! Saved are the three or four convolutions' outputs. The activations between them are normalised again backwards, one
 //! after the other in one buffer.
@@ -38,53 +38,60 @@ tree! {
 }
 
 tree! {
-    /// What the backward pass needs beside x and y.
+    /// What the backward pass needs beside x and y: what each convolution gave, and its statistics.
     Saved { conv1: ConvSaved, conv2: ConvSaved, conv3: ConvSaved, downsample: [ConvSaved?] }
 }
 
 tree! {
-    /// `act`, `dact` (N·H·W,planes); `pooled`, `dpooled` of a quarter of the pixels, as wide as planes or x is.
+    /// The buffers of training; pooled pictures are as wide as the planes or x, whichever is wider.
+    ///
+    /// `act`, `dact` (N·H·W,planes); `pooled`, `dpooled` (N·⌊H/s⌋·⌊W/s⌋ rows)
     Scratch { act, dact, pooled, dpooled, norm: NormScratch }
 }
 
 tree! {
-    /// Of inference. `act`, `next` (N·H·W,planes); `pooled` of a quarter of the pixels, as wide as planes or x is;
-    /// `shortcut` as y; `scale`, `shift` (1,4·planes).
+    /// The buffers of inference; pooled pictures are as wide as the planes or x, whichever is wider.
+    ///
+    /// `act`, `next` (N·H·W,planes); `pooled` (N·⌊H/s⌋·⌊W/s⌋ rows); `shortcut` has the sizes of y; `scale`, `shift`
+    /// (1,4·planes)
     InferScratch { act, next, pooled, shortcut, scale, shift }
 }
 
-/// y has this many times as many channels as there are planes.
+/// The output has this many times as many channels as there are planes.
 pub const EXPANSION: usize = 4;
 
 /// The sizes of a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
+    /// The number I of x's channels.
     pub in_channels: usize,
-    /// Channels inside the block.
+    /// The number of channels inside the block.
     pub planes: usize,
-    /// 1 or 2: the edge of the squares that are averaged.
+    /// The edge s of the squares that are averaged, 1 or 2.
     pub stride: usize,
 }
 
 impl Shape {
+    /// Returns the number of y's channels.
     pub fn out_channels(&self) -> usize {
         EXPANSION * self.planes
     }
 
+    /// Returns the three convolutions between x and the addition of the shortcut.
     pub(crate) fn convs(&self) -> [conv2d::Shape; 3] {
         let conv = |in_channels, out_channels, kernel| conv2d::Shape { in_channels, out_channels, kernel, stride: 1 };
         let planes = self.planes;
         [conv(self.in_channels, planes, 1), conv(planes, planes, 3), conv(planes, self.out_channels(), 1)]
     }
 
-    /// The shortcut's convolution, where x has not the shape of y.
+    /// Returns the convolution of the shortcut, which there is only where x does not have the shape of y.
     pub(crate) fn downsample(&self) -> Option<conv2d::Shape> {
         let (in_channels, out_channels) = (self.in_channels, self.out_channels());
         let shape = conv2d::Shape { in_channels, out_channels, kernel: 1, stride: 1 };
         (self.stride > 1 || in_channels != out_channels).then_some(shape)
     }
 
-    /// bn3's gains start at 0, so that every block starts as its shortcut.
+    /// Returns the parameter table. The gains of bn3 start at 0, so that every block starts as its shortcut.
     pub fn spec(&self) -> Bottleneck<Spec> {
         let [first, second, third] = self.convs();
         let ((conv1, bn1), (conv2, bn2), (conv3, bn3)) = (first.normed(1.0), second.normed(1.0), third.normed(0.0));
@@ -95,17 +102,17 @@ impl Shape {
         Bottleneck { conv1, bn1, conv2, bn2, conv3, bn3, downsample }
     }
 
-    /// Between the layers, of x.
+    /// Returns the sizes of the activations between the convolutions, in front of the pooling.
     fn mid(&self, x: Dim4) -> Dim4 {
         (x.0, x.1, x.2, self.planes)
     }
 
-    /// Behind the pooling of pictures.
+    /// Returns the sizes of pictures once they are pooled.
     fn pooled(&self, (pictures, height, width, channels): Dim4) -> Dim4 {
         (pictures, height / self.stride, width / self.stride, channels)
     }
 
-    /// y of x.
+    /// Returns the sizes of y.
     pub fn out(&self, x: Dim4) -> Dim4 {
         let (pictures, height, width, _) = self.pooled(x);
         (pictures, height, width, self.out_channels())
@@ -113,7 +120,7 @@ impl Shape {
 }
 
 impl Saved<Dim> {
-    /// For one block's x.
+    /// Returns the sizes for one block, whose input has the sizes `x`.
     pub fn dims(shape: &Shape, x: Dim4) -> Self {
         let ([first, second, third], mid) = (shape.convs(), shape.mid(x));
         Saved {
@@ -125,7 +132,7 @@ impl Saved<Dim> {
     }
 }
 
-/// The longest of the buffers that some blocks need.
+/// Returns the longest of the buffers that some blocks need.
 fn longest(blocks: &[(Shape, Dim4)], of: impl Fn(&Shape, Dim4) -> Dim4) -> Dim {
     let len = |&(ref shape, x): &(Shape, Dim4)| {
         let (pictures, height, width, channels) = of(shape, x);
@@ -134,7 +141,8 @@ fn longest(blocks: &[(Shape, Dim4)], of: impl Fn(&Shape, Dim4) -> Dim4) -> Dim {
     Dim(1, blocks.iter().map(len).max().unwrap_or(0))
 }
 
-/// Room for the pooled x and for the pooled activations, or their gradients; nothing is pooled without a new shortcut.
+/// Returns the sizes of a buffer for the pooled x or the pooled activations, or their gradients, whichever are wider.
+/// Where the shortcut is x itself nothing is pooled.
 fn pooled(shape: &Shape, x: Dim4) -> Dim4 {
     let (pictures, height, width, _) = shape.pooled(x);
     let channels = shape.downsample().map_or(0, |_| shape.planes.max(shape.in_channels));
@@ -142,7 +150,7 @@ fn pooled(shape: &Shape, x: Dim4) -> Dim4 {
 }
 
 impl Scratch<Dim> {
-    /// For any of these blocks, each with its x.
+    /// Returns sizes that are enough for any of these blocks, each given with the sizes of its input.
     pub fn dims(blocks: &[(Shape, Dim4)]) -> Self {
         let act = longest(blocks, |shape, x| shape.mid(x));
         let pooled = longest(blocks, pooled);
@@ -152,7 +160,7 @@ impl Scratch<Dim> {
 }
 
 impl InferScratch<Dim> {
-    /// For any of these blocks, each with its x.
+    /// Returns sizes that are enough for any of these blocks, each given with the sizes of its input.
     pub fn dims(blocks: &[(Shape, Dim4)]) -> Self {
         let act = longest(blocks, |shape, x| shape.mid(x));
         let channels = Dim(1, blocks.iter().map(|(shape, _)| shape.out_channels()).max().unwrap_or(0));
@@ -169,6 +177,7 @@ struct Layers<'a, T> {
 }
 
 impl<T> Bottleneck<T> {
+    /// Views the parameters as the convolutions of the block with their BatchNorms.
     fn layers(&self, shape: &Shape) -> Layers<'_, T> {
         let [first, second, third] = shape.convs();
         let downsample = self.downsample.as_ref().zip(shape.downsample());
@@ -183,7 +192,7 @@ impl<T> Bottleneck<T> {
     }
 }
 
-/// `x` averaged in squares of the stride, in `buffer`; x itself where the stride is 1.
+/// Averages x over squares of the stride into `buffer` and returns that, or x itself where the stride is 1.
 fn pool<'a>(shape: &Shape, x: ArrayView4<'a, f32>, buffer: &'a mut ArrayViewMut2<f32>) -> ArrayView4<'a, f32> {
     if shape.stride == 1 {
         return x;
@@ -193,7 +202,9 @@ fn pool<'a>(shape: &Shape, x: ArrayView4<'a, f32>, buffer: &'a mut ArrayViewMut2
     pictures(buffer.view(), dim)
 }
 
-/// y = act(bn3(r ∗ W₃) + shortcut) by the statistics of the batch.       x (N,H,W,I)  y (N,⌊H/s⌋,⌊W/s⌋,4·planes)
+/// y = act(bn3(r ∗ W₃) + shortcut), by the statistics of the batch
+///
+/// `x` (N,H,W,I), `y` (N,⌊H/s⌋,⌊W/s⌋,4·planes)
 #[track_caller]
 pub fn forward(
     p: &Bottleneck<impl Read>,
@@ -208,7 +219,7 @@ pub fn forward(
     conv_norm::forward(&first, x, Residual::None, true, pictures_mut(act.view_mut(), mid), &mut saved.conv1, norm);
     conv_norm::convolve(&second, pictures(act.view(), mid), &mut saved.conv2, norm);
     conv_norm::recompute(&second, &saved.conv2, pictures_mut(act.view_mut(), mid));
-    // The shortcut comes last but one: the last convolution's normalisation adds it.
+    // The shortcut is computed before the last convolution, whose normalisation adds it.
     match (&downsample, &mut saved.downsample) {
         (Some(layers), Some(saved_shortcut)) => {
             conv_norm::convolve(layers, pool(shape, x, pooled), saved_shortcut, norm);
@@ -223,7 +234,10 @@ pub fn forward(
     }
 }
 
-/// dx (N,H,W,I) from `dy`, which is used up, and what [`forward`] was given, gave and saved, which is used up as well.
+/// Computes dx, and adds the parameters' gradients to `g`, from dy, x, y and what [`forward`] saved. Both `dy` and
+/// `saved` are used up.
+///
+/// `x`, `dx` (N,H,W,I), `y`, `dy` (N,⌊H/s⌋,⌊W/s⌋,4·planes)
 #[track_caller]
 pub fn backward(
     p: &Bottleneck<&[f32]>,
@@ -271,7 +285,9 @@ pub fn backward(
     }
 }
 
-/// y by the running statistics.
+/// y = act(bn3(r ∗ W₃) + shortcut), by the running statistics
+///
+/// `x` (N,H,W,I), `y` (N,⌊H/s⌋,⌊W/s⌋,4·planes)
 #[track_caller]
 pub fn infer(
     p: &Bottleneck<impl Read>,

@@ -1,13 +1,14 @@
-//! Convolution without bias, over channels-last pictures: yₙₚₒ = Σₜ Σᵢ xₙ,ₛₚ₊ₜ,ᵢ Wₒᵢₜ, where p is a pixel, s the stride and
-//! t runs over the k × k offsets of the kernel, (0, 0) in its middle. Beyond the border x is 0.
+//! Convolution without bias, over channels-last pictures: yₙₚₒ = Σₜ Σᵢ xₙ,ₛₚ₊ₜ,ᵢ Wₒᵢₜ, where p is a pixel, s the stride
+//! and t runs over the k × k offsets of the kernel, (0, 0) in its middle. Beyond the border x is 0.
 //!
 //! # Derivation
 //! Every x meets a weight once for each t that leads to it from some output pixel q = sp + t, so with dy = ∂loss/∂y
-//! dxₙ,q,ᵢ = Σ over (p, t) with sp + t = q of Σₒ dyₙₚₒ Wₒᵢₜ: at stride 1, a convolution of dy with the flipped kernel, in
-//! and out exchanged. dWₒᵢₜ = Σₙ Σₚ dyₙₚₒ xₙ,ₛₚ₊ₜ,ᵢ.
+//! dxₙ,q,ᵢ = Σ over (p, t) with sp + t = q of Σₒ dyₙₚₒ Wₒᵢₜ: at stride 1, a convolution of dy with the flipped kernel,
+//! in and out exchanged. dWₒᵢₜ = Σₙ Σₚ dyₙₚₒ xₙ,ₛₚ₊ₜ,ᵢ.
 //!
-//! Each of the three is a matrix product once the pixels under the kernel (a patch, k·k·I numbers) are written as a row;
-//! the rows are never written, and large convolutions forward and to dx multiply less still, see [`kernels::conv`].
+//! Each of the three is a matrix product once the pixels under the kernel (a patch, k·k·I numbers) are written as a
+//! row; the rows are never written, and large convolutions forward and to dx multiply less still, see
+//! [`kernels::conv`].
 
 use super::{floats, floats_mut};
 use crate::params::Spec;
@@ -18,6 +19,8 @@ use kernels::{Epilogue, Mat};
 use ndarray::{ArrayView4, ArrayViewMut4};
 
 tree! {
+    /// The weights of a convolution.
+    ///
     /// `weight` (O,I,k,k)
     Conv2d { weight }
 }
@@ -25,28 +28,30 @@ tree! {
 /// What a convolution does, whatever the size of the pictures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
+    /// The number I of x's channels.
     pub in_channels: usize,
+    /// The number O of y's channels.
     pub out_channels: usize,
-    /// 1 or 3; the border is padded by half of it.
+    /// The edge k of the kernel, 1 or 3. The border is padded by half of it.
     pub kernel: usize,
-    /// 1 or 2.
+    /// The step s from one pixel of y to the next as seen in x, 1 or 2.
     pub stride: usize,
 }
 
 impl Shape {
-    /// PyTorch's default: U(±1/√fan_in).
+    /// Returns the parameter table, initialised by PyTorch's default, U(±1/√fan_in).
     pub fn spec(&self) -> Conv2d<Spec> {
         let &Shape { in_channels, out_channels, kernel, .. } = self;
         let init = super::linear::default_init(in_channels * kernel * kernel);
         Conv2d { weight: Spec::filters(out_channels, in_channels, kernel, init) }
     }
 
-    /// Pixels along an edge of y, for `len` of x.
+    /// Returns the number of pixels along an edge of y, where x has `len`.
     pub fn out(&self, len: usize) -> usize {
         len.div_ceil(self.stride)
     }
 
-    /// With pictures; panics unless these are the shapes of x and y.
+    /// Returns the convolution that takes x to y; panics unless these are their shapes.
     #[track_caller]
     fn conv(&self, x: (usize, usize, usize, usize), y: (usize, usize, usize, usize)) -> Conv {
         let (pictures, height, width, in_channels) = x;
@@ -59,15 +64,20 @@ impl Shape {
     }
 }
 
-/// y = x ∗ W                x (N,H,W,I)  y (N,H′,W′,O)
+/// y = x ∗ W
+///
+/// `x` (N,H,W,I), `y` (N,H′,W′,O)
 #[track_caller]
 pub fn forward(p: &Conv2d<impl Read>, shape: &Shape, x: ArrayView4<f32>, y: ArrayViewMut4<f32>) {
     let conv = shape.conv(x.dim(), y.dim());
     conv::forward(&conv, floats(x), p.weight.weight(), floats_mut(y), Epilogue::None);
 }
 
-/// y = act((x ∗ W)·scale + shift (+ residual)), act = max(0, ·) if `relu`, else nothing: the convolution and the batch
-/// normalisation behind it, whose statistics are fixed.      scale, shift (O)  residual (N,H′,W′,O)
+/// y = act((x ∗ W)·scale + shift (+ residual)), act = max(0, ·) if `relu`
+///
+/// `x` (N,H,W,I), `y`, `residual` (N,H′,W′,O), `scale`, `shift` (O)
+///
+/// This is the convolution together with a batch normalisation behind it whose statistics are fixed.
 #[track_caller]
 pub fn forward_normalized(
     p: &Conv2d<impl Read>,
@@ -85,9 +95,11 @@ pub fn forward_normalized(
     conv::forward(&conv, floats(x), p.weight.weight(), floats_mut(y), epilogue);
 }
 
-/// dx = dy ∗ flipped W,  dW += Σ over pictures and pixels of dy ⊗ x
+/// dx = dy ∗ flipped W, dW += Σ over pictures and pixels of dy ⊗ x
 ///
-/// Without `dx`, only dW: what enters the first layer needs no gradient.
+/// `x`, `dx` (N,H,W,I), `dy` (N,H′,W′,O)
+///
+/// Without `dx` only dW is computed, because what enters the first layer needs no gradient.
 #[track_caller]
 pub fn backward(
     p: &Conv2d<&[f32]>,

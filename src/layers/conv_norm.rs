@@ -1,7 +1,8 @@
-//! What ResNets are made of: y = act(bn(c) (+ residual)) with c = x ∗ W.
+//! A convolution and the batch normalisation behind it, which ResNets are made of: y = act(bn(c) (+ residual)) with
+//! c = x ∗ W.
 //!
-//! Saved are c and its statistics; y is cheaper to normalise again than to keep. Backwards, the gradient of c takes its
-//! place.
+//! Saved are c and its statistics; y is cheaper to normalise again than to keep. In the backward pass the gradient of c
+//! takes the place of c.
 
 use super::batch_norm::{self, BatchNorm, Gate, Residual, Saved as NormSaved, Scratch as NormScratch};
 use super::conv2d::{self, Conv2d, Shape};
@@ -12,43 +13,48 @@ use crate::weights::Read;
 use ndarray::{ArrayView4, ArrayViewMut2, ArrayViewMut4};
 
 tree! {
-    /// `conv` (N·H′·W′,O): c.
+    /// What the backward pass needs: c and its statistics.
+    ///
+    /// `conv` (N·H′·W′,O)
     Saved { conv, norm: NormSaved }
 }
 
-/// The two layers, and what the convolution does.
+/// The parameters of the two layers, and the sizes of the convolution.
 pub struct ConvNorm<'a, T> {
     pub conv: &'a Conv2d<T>,
     pub bn: &'a BatchNorm<T>,
     pub shape: Shape,
 }
 
-/// The gradients of both.
+/// The parameters' gradients of the two layers.
 pub struct ConvNormMut<'a, T> {
     pub conv: &'a mut Conv2d<T>,
     pub bn: &'a mut BatchNorm<T>,
 }
 
 impl Shape {
-    /// The parameter tables of a convolution and of its BatchNorm, whose gains start as `gain`.
+    /// Returns the parameter tables of a convolution and of its BatchNorm, whose gains start as `gain`.
     pub fn normed(&self, gain: f32) -> (Conv2d<Spec>, BatchNorm<Spec>) {
         (self.spec(), BatchNorm::spec(self.out_channels, gain))
     }
 
-    /// y of x.
+    /// Returns the sizes of y.
     pub fn behind(&self, x: Dim4) -> Dim4 {
         (x.0, self.out(x.1), self.out(x.2), self.out_channels)
     }
 }
 
 impl Saved<Dim> {
+    /// Returns the sizes for an input of the sizes `x`.
     pub fn dims(shape: &Shape, x: Dim4) -> Self {
         let (pictures, height, width, channels) = shape.behind(x);
         Saved { conv: Dim(pictures * height * width, channels), norm: NormSaved::dims(channels) }
     }
 }
 
-/// y = act(bn(x ∗ W) (+ residual)) by the statistics of the batch, act = max(0, ·) if `relu`.  x (N,H,W,I)  y (N,H′,W′,O)
+/// y = act(bn(x ∗ W) (+ residual)), by the statistics of the batch; act = max(0, ·) if `relu`
+///
+/// `x` (N,H,W,I), `y` (N,H′,W′,O)
 #[track_caller]
 pub fn forward(
     p: &ConvNorm<impl Read>,
@@ -64,7 +70,7 @@ pub fn forward(
     batch_norm::normalize(p.bn, &saved.norm, c, residual, relu, y);
 }
 
-/// c = x ∗ W and its statistics; to be normalised where it is added, see [`normed`].
+/// c = x ∗ W, saved with its statistics; the layer that adds it as a residual normalises it, see [`normed`]
 #[track_caller]
 pub fn convolve(
     p: &ConvNorm<impl Read>,
@@ -77,20 +83,20 @@ pub fn convolve(
     batch_norm::statistics(pictures(saved.conv.view(), dim), &mut saved.norm, scratch);
 }
 
-/// bn(c) as a residual.
+/// Returns bn(c), for what [`convolve`] saved, as a residual of another layer.
 pub fn normed<'a>(p: &'a ConvNorm<impl Read>, saved: &'a Saved<ArrayViewMut2<f32>>) -> Residual<'a> {
     Residual::Normed(batch_norm::norm(p.bn, &saved.norm), super::floats(saved.conv.view()))
 }
 
-/// max(0, bn(c)) once more, bit for bit.
+/// y = max(0, bn(c)), bit for bit as the forward pass computed it
 #[track_caller]
 pub fn recompute(p: &ConvNorm<impl Read>, saved: &Saved<ArrayViewMut2<f32>>, y: ArrayViewMut4<f32>) {
     let c = pictures(saved.conv.view(), y.dim());
     batch_norm::normalize(p.bn, &saved.norm, c, Residual::None, true, y);
 }
 
-/// dx, unless nobody needs it, from dy; the residual's gradient is left in `dy` behind [`Gate::Output`], and dc in the
-/// place of c.
+/// Computes dx, if it is wanted, from dy, and adds the parameters' gradients to `g`. The gradient of c takes the place
+/// of c, and behind [`Gate::Output`] `dy` holds the residual's gradient on return.
 #[track_caller]
 pub fn backward(
     p: &ConvNorm<&[f32]>,
@@ -109,7 +115,7 @@ pub fn backward(
     conv2d::backward(p.conv, &p.shape, x, pictures(saved.conv.view(), dim), dx, g.conv);
 }
 
-/// The same where y was max(0, bn(c)) and dx takes the place of dy.
+/// Goes back through y = max(0, bn(x ∗ W)) as [`backward`] does, where dx takes the place of dy.
 #[track_caller]
 pub fn backward_in_place(
     p: &ConvNorm<&[f32]>,
@@ -125,9 +131,9 @@ pub fn backward_in_place(
     conv2d::backward(p.conv, &p.shape, x, pictures(saved.conv.view(), dim), Some(dy), g.conv);
 }
 
-/// y by the running statistics: BatchNorm is a scale and a shift of what the convolution gives.
+/// y = act(bn(x ∗ W) (+ residual)), by the running statistics, with which BatchNorm is a scale and a shift of c
 ///
-/// `scale` and `shift` are scratch of at least (O).
+/// `scale` and `shift` are scratch of O floats or more.
 #[track_caller]
 pub fn infer(
     p: &ConvNorm<impl Read>,

@@ -14,28 +14,34 @@ use kernels::{Write, layer_norm};
 use ndarray::{ArrayView2, ArrayViewMut2};
 
 tree! {
-    /// `weight` (d), `bias` (d)
+    /// The gains and the biases of the columns.
+    ///
+    /// `weight`, `bias` (d)
     LayerNorm { weight, bias }
 }
 
 tree! {
-    /// μ and r = 1/√(σ² + ε) of each row, (N,1).
+    /// The statistics μ and r = 1/√(σ² + ε) of each row, both (N,1).
     Saved { mean, rstd }
 }
 
 impl LayerNorm<Spec> {
+    /// Returns the parameter table: gains of 1 and biases of 0.
     pub fn spec(width: usize) -> Self {
         LayerNorm { weight: Spec::new(&[width], Init::Const(1.0)), bias: Spec::new(&[width], Init::Const(0.0)) }
     }
 }
 
 impl Saved<Dim> {
+    /// Returns the sizes for this many rows.
     pub fn dims(rows: usize) -> Self {
         Saved { mean: Dim(rows, 1), rstd: Dim(rows, 1) }
     }
 }
 
-/// y = (x − μ)·r ∘ weight + bias      x, y (N,d)
+/// y = (x − μ)·r ∘ weight + bias
+///
+/// `x`, `y` (N,d)
 #[track_caller]
 pub fn forward(
     p: &LayerNorm<impl Read>,
@@ -48,7 +54,9 @@ pub fn forward(
     layer_norm::forward(floats(x), p.weight.rows(), p.bias.rows(), eps, floats_mut(y), mean, rstd);
 }
 
-/// y once more, bit for bit, for a backward pass that needs it as an input.
+/// y = (x − μ)·r ∘ weight + bias, bit for bit as [`forward`] computed it, for a backward pass that needs y as an input
+///
+/// `x`, `y` (N,d)
 #[track_caller]
 pub fn recompute(
     p: &LayerNorm<impl Read>,
@@ -60,9 +68,11 @@ pub fn recompute(
     layer_norm::recompute(floats(x), p.weight.rows(), p.bias.rows(), mean, rstd, floats_mut(y));
 }
 
-/// dx = r (g − mean(g) − x̂·mean(g ∘ x̂)) with g = dy ∘ weight,  dweight += Σₙ dy ∘ x̂,  dbias += Σₙ dy
+/// dx = r (g − mean(g) − x̂·mean(g ∘ x̂)) with g = dy ∘ weight, dweight += Σₙ dy ∘ x̂, dbias += Σₙ dy
 ///
-/// With [`Write::Add`], dx += …: the residual branch around the layer has left its gradient there.
+/// `x`, `dy`, `dx` (N,d)
+///
+/// With [`Write::Add`] dx is added to what the residual branch around the layer has left there.
 #[track_caller]
 pub fn backward(
     p: &LayerNorm<&[f32]>,

@@ -4,8 +4,8 @@
 //! yₙₒ = Σᵢ xₙᵢ Wₒᵢ + bₒ, so with dy = ∂loss/∂y the chain rule gives
 //! dxₙᵢ = Σₒ dyₙₒ Wₒᵢ, dWₒᵢ = Σₙ dyₙₒ xₙᵢ, dbₒ = Σₙ dyₙₒ.
 //!
-//! Three matrix products, two of them backward: training costs three times what inference costs. What follows the
-//! layer (an activation, a residual) rides on the product's last pass over its tile, see [`Epilogue`].
+//! These are three matrix products, two of them backward, so training costs three times what inference costs. What
+//! follows the layer (an activation, a residual) is fused to the product's last pass over its tile, see [`Epilogue`].
 
 use super::{floats, mat, mat_mut};
 use crate::params::{Init, Spec};
@@ -19,35 +19,46 @@ use kernels::{
 use ndarray::{ArrayView2, ArrayViewMut2};
 
 tree! {
+    /// The weights and the biases of a linear layer.
+    ///
     /// `weight` (O,I), `bias` (O)
     Linear { weight, bias }
 }
 
 impl Linear<Spec> {
-    /// I → O, the weight drawn as `weight` says, the bias as `bias` says.
+    /// Returns the parameter table of a layer I → O, whose weights are drawn as `weight` says and whose biases as
+    /// `bias` says.
     pub fn spec(inputs: usize, outputs: usize, weight: Init, bias: Init) -> Self {
         Linear { weight: Spec::linear(outputs, inputs, weight), bias: Spec::new(&[outputs], bias) }
     }
 }
 
-/// PyTorch's default for weight and bias of a linear layer: U(±1/√fan_in).
+/// Returns PyTorch's default for weights and biases of a linear layer, U(±1/√fan_in).
 pub fn default_init(fan_in: usize) -> Init {
     Init::Uniform((fan_in as f32).powf(-0.5))
 }
 
-/// y = x Wᵀ + b             x (N,I)  W (O,I)  y (N,O)
+/// y = x Wᵀ + b
+///
+/// `x` (N,I), `W` (O,I), `y` (N,O)
 #[track_caller]
 pub fn forward(p: &Linear<impl Read>, x: ArrayView2<f32>, y: ArrayViewMut2<f32>) {
     product(p, x, y, Epilogue::Bias(p.bias.rows()));
 }
 
-/// y = x Wᵀ + b + residual  residual (N,O)
+/// y = x Wᵀ + b + residual
+///
+/// `x` (N,I), `residual`, `y` (N,O)
 #[track_caller]
 pub fn forward_residual(p: &Linear<impl Read>, x: ArrayView2<f32>, residual: ArrayView2<f32>, y: ArrayViewMut2<f32>) {
     product(p, x, y, Epilogue::BiasResidual { bias: p.bias.rows(), residual: mat(residual) });
 }
 
-/// preact = x Wᵀ + b, y = act(preact); the backward pass needs preact. An empty one is not written.
+/// preact = x Wᵀ + b, y = act(preact)
+///
+/// `x` (N,I), `preact`, `y` (N,O)
+///
+/// The backward pass needs `preact`. An empty one is not written, where no backward pass follows.
 #[track_caller]
 pub fn forward_activation(
     p: &Linear<impl Read>,
@@ -65,7 +76,9 @@ pub fn forward_activation(
     product(p, x, y, epilogue);
 }
 
-/// dx = dy W,  dW += dyᵀ x,  db += Σₙ dy
+/// dx = dy W, dW += dyᵀ x, db += Σₙ dy
+///
+/// `x`, `dx` (N,I), `dy` (N,O)
 #[track_caller]
 pub fn backward(
     p: &Linear<&[f32]>,
@@ -78,7 +91,9 @@ pub fn backward(
     gemm(1.0, mat(dy), Mat::new(p.weight, dy.ncols(), dx.ncols()), 0.0, mat_mut(dx), Epilogue::None);
 }
 
-/// The same where x = act(preact): dpreact = (dy W) ∘ act′(preact) instead of dx.
+/// dpreact = (dy W) ∘ act′(preact), dW += dyᵀ x, db += Σₙ dy, for a layer whose input is x = act(preact)
+///
+/// `x`, `preact`, `dpreact` (N,I), `dy` (N,O)
 #[track_caller]
 pub fn backward_activation(
     p: &Linear<&[f32]>,
@@ -94,7 +109,9 @@ pub fn backward_activation(
     gemm(1.0, mat(dy), Mat::new(p.weight, dy.ncols(), dpreact.ncols()), 0.0, mat_mut(dpreact), through);
 }
 
-/// dW += dyᵀ x,  db += Σₙ dy
+/// dW += dyᵀ x, db += Σₙ dy
+///
+/// `x` (N,I), `dy` (N,O)
 #[track_caller]
 pub fn backward_params(x: ArrayView2<f32>, dy: ArrayView2<f32>, g: &mut Linear<&mut [f32]>) {
     let dw = kernels::MatMut::new(g.weight, dy.ncols(), x.ncols());

@@ -29,33 +29,33 @@ use kernels::{Mat, MatMut};
 use ndarray::{ArrayView, ArrayView2, ArrayView4, ArrayViewMut, ArrayViewMut2, ArrayViewMut4, Axis, Dimension, Slice};
 use std::ops::Range;
 
-/// Whether a forward pass is followed by its backward pass.
+/// What a forward pass keeps, which depends on whether its backward pass follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Keep {
-    /// Every block's activations are kept, about nine widths a row and block.
+    /// The activations of every block are kept for the backward pass, about nine widths a row and block.
     All,
-    /// Two blocks' worth of memory are used in turn: for inference.
+    /// Nothing is kept: all blocks take turns in the memory of two, as inference does.
     Nothing,
 }
 
-/// The floats of a whole row-major matrix, or of pictures.
+/// Returns the floats of a whole row-major array, a matrix or pictures.
 #[track_caller]
 pub(crate) fn floats<'a, D: Dimension>(x: ArrayView<'a, f32, D>) -> &'a [f32] {
     let dim = x.raw_dim();
     x.to_slice().unwrap_or_else(|| panic!("{dim:?} numbers must be whole and row-major"))
 }
 
-/// The same, writable.
+/// Returns the writable floats of a whole row-major array.
 #[track_caller]
 pub(crate) fn floats_mut<'a, D: Dimension>(x: ArrayViewMut<'a, f32, D>) -> &'a mut [f32] {
     let dim = x.raw_dim();
     x.into_slice().unwrap_or_else(|| panic!("{dim:?} numbers must be whole and row-major"))
 }
 
-/// Pictures, rows, columns, channels.
+/// The sizes of pictures (N,H,W,C): how many, rows, columns and channels.
 pub type Dim4 = (usize, usize, usize, usize);
 
-/// The first floats of a buffer, as pictures.
+/// Views the first floats of a buffer as pictures of these sizes.
 #[track_caller]
 pub fn pictures<'a>(buffer: ArrayView2<'a, f32>, dim: Dim4) -> ArrayView4<'a, f32> {
     let len = dim.0 * dim.1 * dim.2 * dim.3;
@@ -64,7 +64,7 @@ pub fn pictures<'a>(buffer: ArrayView2<'a, f32>, dim: Dim4) -> ArrayView4<'a, f3
     ArrayView4::from_shape(dim, &floats[..len]).expect("len floats")
 }
 
-/// The same, writable.
+/// Views the first floats of a buffer as writable pictures of these sizes.
 #[track_caller]
 pub fn pictures_mut<'a>(buffer: ArrayViewMut2<'a, f32>, dim: Dim4) -> ArrayViewMut4<'a, f32> {
     let len = dim.0 * dim.1 * dim.2 * dim.3;
@@ -73,27 +73,27 @@ pub fn pictures_mut<'a>(buffer: ArrayViewMut2<'a, f32>, dim: Dim4) -> ArrayViewM
     ArrayViewMut4::from_shape(dim, &mut floats[..len]).expect("len floats")
 }
 
-/// As the kernels see it.
+/// Views a matrix as the kernels do.
 #[track_caller]
 pub(crate) fn mat<'a>(x: ArrayView2<'a, f32>) -> Mat<'a> {
     let (rows, cols) = x.dim();
     Mat::new(floats(x), rows, cols)
 }
 
-/// The same, writable.
+/// Views a writable matrix as the kernels do.
 #[track_caller]
 pub(crate) fn mat_mut<'a>(x: ArrayViewMut2<'a, f32>) -> MatMut<'a> {
     let (rows, cols) = x.dim();
     MatMut::new(floats_mut(x), rows, cols)
 }
 
-/// These rows of a matrix.
+/// Views some rows of a matrix.
 pub(crate) fn rows<'a>(mut x: ArrayView2<'a, f32>, range: &Range<usize>) -> ArrayView2<'a, f32> {
     x.slice_axis_inplace(Axis(0), Slice::from(range.clone()));
     x
 }
 
-/// The same, writable.
+/// Views some rows of a writable matrix.
 pub(crate) fn rows_mut<'a>(mut x: ArrayViewMut2<'a, f32>, range: &Range<usize>) -> ArrayViewMut2<'a, f32> {
     x.slice_axis_inplace(Axis(0), Slice::from(range.clone()));
     x

@@ -16,62 +16,68 @@ use kernels::tokens::{self, First};
 use kernels::{Epilogue, Mat, MatMut, gemm::gemm, patchify};
 use ndarray::{ArrayView2, ArrayViewMut2};
 
-/// Pixels have three colours.
+/// A pixel has this many colours.
 pub const CHANNELS: usize = 3;
 
 tree! {
+    /// The weights of the patches, the class token, and the vectors of the positions.
+    ///
     /// `conv1_weight` (d,3,p,p), `class_embedding` (d), `positional_embedding` (1+g²,d)
     PatchEmbed { class_embedding, positional_embedding, conv1_weight as "conv1.weight" }
 }
 
 tree! {
-    /// `patches` (B·g²,3p²), `embedded` (B·g²,d).
+    /// The patches as rows, and what the linear map makes of them.
+    ///
+    /// `patches` (B·g²,3p²), `embedded` (B·g²,d)
     Scratch { patches, embedded }
 }
 
-/// A square picture cut into a square grid.
+/// The sizes of a square picture that is cut into a square grid of g × g patches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Grid {
-    /// Pixels along an edge of the picture.
+    /// The edge S of the picture, in pixels.
     pub image_size: usize,
-    /// Pixels along an edge of a patch; divides `image_size`.
+    /// The edge p of a patch, in pixels, which divides `image_size`.
     pub patch_size: usize,
 }
 
 impl Grid {
-    /// Patches of a picture, g².
+    /// Returns the number of a picture's patches, g².
     pub fn patches(self) -> usize {
         (self.image_size / self.patch_size).pow(2)
     }
 
-    /// Tokens of a picture, 1 + g²: the class token and the patches.
+    /// Returns the number of a picture's tokens, 1 + g²: the class token and the patches.
     pub fn tokens(self) -> usize {
         1 + self.patches()
     }
 
-    /// Numbers of a patch, 3p².
+    /// Returns the number of a patch's floats, 3p².
     pub fn patch_len(self) -> usize {
         CHANNELS * self.patch_size.pow(2)
     }
 
-    /// Numbers of a picture, 3S².
+    /// Returns the number of a picture's floats, 3S².
     pub fn image_len(self) -> usize {
         CHANNELS * self.image_size.pow(2)
     }
 
+    /// Returns the grid as the kernels know it.
     fn kernel(self) -> patchify::Grid {
         patchify::Grid { channels: CHANNELS, image_size: self.image_size, patch_size: self.patch_size }
     }
 }
 
 impl Scratch<Dim> {
+    /// Returns the sizes for this many pictures.
     pub fn dims(grid: Grid, pictures: usize, width: usize) -> Self {
         let rows = pictures * grid.patches();
         Scratch { patches: Dim(rows, grid.patch_len()), embedded: Dim(rows, width) }
     }
 }
 
-/// x = class token and embedded patches, each plus its position
+/// x₀ = class + pos₀, xᵢ = Eᵢ + posᵢ with E = P Wᵀ, for every picture
 ///
 /// `images` (B,3S²), `x` (B·(1+g²),d)
 #[track_caller]
@@ -92,7 +98,7 @@ pub fn forward(
     tokens::forward(First::Class(class), embedded, positions, width, floats_mut(x));
 }
 
-/// dW += dEᵀ P,  dpos += Σ dx,  dclass += Σ dx₀
+/// dW += dEᵀ P, dpos += Σ dx, dclass += Σ dx₀
 ///
 /// `images` (B,3S²), `dx` (B·(1+g²),d)
 #[track_caller]
@@ -116,7 +122,7 @@ pub fn backward(
     gemm(1.0, mat(scratch.embedded.view()).t(), mat(scratch.patches.view()), 1.0, dweight, Epilogue::None);
 }
 
-/// ∂loss/∂pixels = dE W, put back where the patches were cut: what in a picture moves its embedding.
+/// dP = dE W, put back where the patches were cut: ∂loss/∂pixels, which shows what in a picture moves its embedding
 ///
 /// `dx` (B·(1+g²),d), `dimages` (B,3S²)
 #[track_caller]

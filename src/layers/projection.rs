@@ -1,4 +1,4 @@
-//! Projection into the joint space: y = x W, without a bias and with W stored (I,O), as CLIP's checkpoints have
+//! Projection into the joint space: y = x W, without a bias. W is stored (I,O), as CLIP's checkpoints store
 //! `visual.proj` and `text_projection`.
 //!
 //! # Derivation
@@ -9,13 +9,17 @@ use crate::weights::Read;
 use kernels::{Epilogue, Mat, MatMut, gemm::gemm};
 use ndarray::{ArrayView2, ArrayViewMut2};
 
-/// y = x W                  x (N,I)  W (I,O)  y (N,O)
+/// y = x W
+///
+/// `x` (N,I), `W` (I,O), `y` (N,O)
 #[track_caller]
 pub fn forward(weight: &impl Read, x: ArrayView2<f32>, y: ArrayViewMut2<f32>) {
     gemm(1.0, mat(x), Mat::new(weight.rows(), x.ncols(), y.ncols()), 0.0, mat_mut(y), Epilogue::None);
 }
 
-/// dx = dy Wᵀ,  dW += xᵀ dy
+/// dx = dy Wᵀ, dW += xᵀ dy
+///
+/// `x`, `dx` (N,I), `dy` (N,O)
 #[track_caller]
 pub fn backward(weight: &[f32], x: ArrayView2<f32>, dy: ArrayView2<f32>, dx: ArrayViewMut2<f32>, dweight: &mut [f32]) {
     gemm(1.0, mat(x).t(), mat(dy), 1.0, MatMut::new(dweight, x.ncols(), dy.ncols()), Epilogue::None);

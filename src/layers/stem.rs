@@ -1,5 +1,6 @@
 //! The stem of CLIP's ResNets (He et al. 2019, ResNet-C): three 3 × 3 convolutions, the first with stride 2, each with
-//! BatchNorm and ReLU, then 2 × 2 average pooling: pictures of S × S pixels become S/4 × S/4 of `width` channels.
+//! BatchNorm and ReLU, then 2 × 2 average pooling. Pictures of S × S pixels become S/4 × S/4 pixels of `width`
+//! channels.
 
 use super::avg_pool;
 use super::batch_norm::{BatchNorm, Gate, Residual, Scratch as NormScratch};
@@ -14,54 +15,61 @@ use kernels::{Write, channels_last};
 use ndarray::{ArrayView2, ArrayView4, ArrayViewMut2, ArrayViewMut4};
 
 tree! {
-    /// As a part of the ResNet it has no name: these stand at the top.
+    /// The parameters of the stem, which a checkpoint has at the level of the ResNet, without a name in front.
     Stem { conv1: Conv2d, bn1: BatchNorm, conv2: Conv2d, bn2: BatchNorm, conv3: Conv2d, bn3: BatchNorm }
 }
 
 tree! {
-    /// What the backward pass needs beside the pictures.
+    /// What the backward pass needs beside the pictures: what each convolution gave, and its statistics.
     Saved { conv1: ConvSaved, conv2: ConvSaved, conv3: ConvSaved }
 }
 
 tree! {
-    /// `pixels` (B·S²,3); `act`, `dact`, `next` (B·(S/2)²,width).
+    /// The buffers of training.
+    ///
+    /// `pixels` (B·S²,3), `act`, `dact`, `next` (B·(S/2)²,width)
     Scratch { pixels, act, next, dact, norm: NormScratch }
 }
 
 tree! {
-    /// What inference needs: `pixels` (B·S²,3); `act`, `next` (B·(S/2)²,width); `scale`, `shift` (1,width).
+    /// The buffers of inference.
+    ///
+    /// `pixels` (B·S²,3), `act`, `next` (B·(S/2)²,width), `scale`, `shift` (1,width)
     InferScratch { pixels, act, next, scale, shift }
 }
 
-/// Edge of the squares that are averaged at the end.
+/// The edge of the squares that are averaged at the end, in pixels.
 const POOL: usize = 2;
 
 /// The sizes of a stem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
-    /// Pixels along an edge of a picture, S.
+    /// The edge S of a picture, in pixels.
     pub image_size: usize,
+    /// The number of channels that the stem gives; its first two convolutions give half of them.
     pub width: usize,
 }
 
 impl Shape {
+    /// Returns the sizes of the three convolutions.
     pub(crate) fn convs(&self) -> [conv2d::Shape; 3] {
         let conv = |in_channels, out_channels, stride| conv2d::Shape { in_channels, out_channels, kernel: 3, stride };
         let half = self.width / 2;
         [conv(CHANNELS, half, 2), conv(half, half, 1), conv(half, self.width, 1)]
     }
 
+    /// Returns the parameter table, initialised by PyTorch's defaults.
     pub fn spec(&self) -> Stem<Spec> {
         let [(conv1, bn1), (conv2, bn2), (conv3, bn3)] = self.convs().map(|conv| conv.normed(1.0));
         Stem { conv1, bn1, conv2, bn2, conv3, bn3 }
     }
 
-    /// Sizes of the pictures.
+    /// Returns the sizes of the pictures.
     fn pixels(&self, pictures: usize) -> Dim4 {
         (pictures, self.image_size, self.image_size, CHANNELS)
     }
 
-    /// Sizes behind each convolution.
+    /// Returns the sizes behind each convolution.
     fn acts(&self, pictures: usize) -> [Dim4; 3] {
         let mut x = self.pixels(pictures);
         self.convs().map(|conv| {
@@ -70,13 +78,13 @@ impl Shape {
         })
     }
 
-    /// Sizes behind the stem.
+    /// Returns the sizes behind the stem.
     pub fn out(&self, pictures: usize) -> Dim4 {
         let [.., (_, height, width, channels)] = self.acts(pictures);
         (pictures, height / POOL, width / POOL, channels)
     }
 
-    /// Rows and columns of the pixels and of the largest activation.
+    /// Returns the rows and columns of the pixels, and those of the largest activation.
     fn buffers(&self, n: usize) -> (Dim, Dim) {
         let [.., (_, height, width, channels)] = self.acts(n);
         (Dim(n * self.image_size.pow(2), CHANNELS), Dim(n * height * width, channels))
@@ -84,6 +92,7 @@ impl Shape {
 }
 
 impl Saved<Dim> {
+    /// Returns the sizes for this many pictures.
     pub fn dims(shape: &Shape, pictures: usize) -> Self {
         let ([first, second, third], [a, b, _]) = (shape.convs(), shape.acts(pictures));
         Saved {
@@ -95,6 +104,7 @@ impl Saved<Dim> {
 }
 
 impl Scratch<Dim> {
+    /// Returns the sizes for this many pictures.
     pub fn dims(shape: &Shape, pictures: usize) -> Self {
         let (pixels, act) = shape.buffers(pictures);
         Scratch { pixels, act, next: act, dact: act, norm: NormScratch::dims(shape.width) }
@@ -102,6 +112,7 @@ impl Scratch<Dim> {
 }
 
 impl InferScratch<Dim> {
+    /// Returns the sizes for this many pictures.
     pub fn dims(shape: &Shape, pictures: usize) -> Self {
         let ((pixels, act), channels) = (shape.buffers(pictures), Dim(1, shape.width));
         InferScratch { pixels, act, next: act, scale: channels, shift: channels }
@@ -109,6 +120,7 @@ impl InferScratch<Dim> {
 }
 
 impl<T> Stem<T> {
+    /// Views the parameters as convolutions with their BatchNorms.
     fn layers(&self, shape: &Shape) -> [ConvNorm<'_, T>; 3] {
         let [first, second, third] = shape.convs();
         [
@@ -119,7 +131,7 @@ impl<T> Stem<T> {
     }
 }
 
-/// y = the stem of the pictures, normalised by the statistics of the batch.
+/// y = pool(act(bn3(act(bn2(act(bn1(images ∗ W₁)) ∗ W₂)) ∗ W₃))), by the statistics of the batch
 ///
 /// `images` (B,3S²), `y` (B,S/4,S/4,width)
 #[track_caller]
@@ -144,7 +156,7 @@ pub fn forward(
     avg_pool::forward(POOL, pictures(act.view(), c), y);
 }
 
-/// Adds the gradients of all parameters from dy and what [`forward`] saved, which is used up.
+/// Adds to `g` the gradients of all parameters, from dy and what [`forward`] saved, which is used up.
 ///
 /// `dy` (B,S/4,S/4,width)
 #[track_caller]
@@ -178,7 +190,7 @@ pub fn backward(
     conv_norm::backward(&first, Gate::Own, x, dout, None, &mut saved.conv1, g1, norm);
 }
 
-/// y = the stem of the pictures, normalised by the running statistics.
+/// y = pool(act(bn3(act(bn2(act(bn1(images ∗ W₁)) ∗ W₂)) ∗ W₃))), by the running statistics
 ///
 /// `images` (B,3S²), `y` (B,S/4,S/4,width)
 #[track_caller]

@@ -10,19 +10,21 @@
 //! all that a loss has to say is what dS is on a tile. A softmax needs the log-sum-exp of the whole row for that, hence
 //! a pass before. A loss whose dS depends on the one entry alone, such as a sigmoid's, needs none.
 //!
-//! Rows or columns may be a part of a batch, such as one machine's own against everyone's. What a row gets depends on
-//! where the columns are cut, and not on the rows beside it. So a part has the bits of the whole.
+//! Rows or columns may be a part of a batch, such as one machine's own rows against the columns of all machines. The
+//! result of a row depends on where the columns are cut and not on the rows beside it, so a part has the bits of the
+//! whole.
 
 use crate::layers::{floats, mat, mat_mut, rows};
 use kernels::{Epilogue, Mat, MatMut, gemm::gemm, info_nce};
 use ndarray::{ArrayView2, ArrayViewMut2};
 use std::ops::Range;
 
-/// Rows and columns of a tile: 4 MB, large enough for the matrix product to be at full speed, small beside X and Y.
+/// A tile has at most this many rows and columns: 4 MB, large enough for the matrix product to be at full speed, and
+/// small beside X and Y.
 const TILE_ROWS: usize = 256;
 const TILE_COLS: usize = 4096;
 
-/// The floats of the largest tile of N rows and M columns.
+/// Returns the number of floats of the largest tile, for N rows and M columns.
 pub(super) fn tile_len(rows: usize, cols: usize) -> usize {
     TILE_ROWS.min(rows) * TILE_COLS.min(cols)
 }
@@ -36,23 +38,24 @@ pub(super) fn for_each_tile(rows: Range<usize>, cols: Range<usize>, mut f: impl 
     }
 }
 
-/// S = scale·X·Yᵀ
-///
-/// `rows` X (N,d), `cols` Y (M,d)
+/// The scores S = scale·X·Yᵀ, which are computed a tile at a time.
 #[derive(Clone, Copy, Debug)]
 pub struct Scores<'a> {
+    /// The rows X (N,d).
     pub rows: ArrayView2<'a, f32>,
+    /// The columns Y (M,d).
     pub cols: ArrayView2<'a, f32>,
+    /// The factor of all scores.
     pub scale: f32,
 }
 
 impl Scores<'_> {
-    /// The number of rows N and of columns M.
+    /// Returns the number of rows N and of columns M.
     pub(super) fn dim(&self) -> (usize, usize) {
         (self.rows.nrows(), self.cols.nrows())
     }
 
-    /// The scores of rows `i` and columns `j`, written into `buffer`.
+    /// Computes the scores of rows `i` and columns `j` into `buffer`.
     pub(super) fn tile<'t>(&self, i: &Range<usize>, j: &Range<usize>, buffer: &'t mut [f32]) -> &'t mut [f32] {
         let tile = &mut buffer[..i.len() * j.len()];
         let (x, y) = (mat(rows(self.rows, i)), mat(rows(self.cols, j)));
@@ -60,9 +63,9 @@ impl Scores<'_> {
         tile
     }
 
-    /// lse ← the log-sum-exp of each row of S.
+    /// lse ← the log-sum-exp of each row of S
     ///
-    /// `lse`, `sum` (N); `buffer` holds a tile, `sum` is scratch too
+    /// `lse`, `sum` (N); `buffer` has room for a tile. Both `sum` and `buffer` are scratch.
     pub(super) fn row_lse(&self, lse: &mut [f32], sum: &mut [f32], buffer: &mut [f32]) {
         let (n, m) = self.dim();
         let mut running = LogSumExp::start(0..n, lse, sum);
@@ -71,21 +74,24 @@ impl Scores<'_> {
     }
 }
 
-/// out ← factor·dS·x for the first tile that adds to these rows of `out`, out += factor·dS·x for the others.
+/// out ← factor·dS·x for the `first` tile that adds to these rows of `out`, out += factor·dS·x for the others
 pub(super) fn multiply(factor: f32, ds: Mat, x: ArrayView2<f32>, first: bool, out: ArrayViewMut2<f32>) {
     gemm(factor, ds, mat(x), if first { 0.0 } else { 1.0 }, mat_mut(out), Epilogue::None);
 }
 
 /// The log-sum-exps of some rows, or columns, while their tiles come in: Σ exp(S) = sum·exp(max).
 pub(super) struct LogSumExp<'a> {
+    /// The rows or columns that are asked for.
     of: Range<usize>,
-    /// The maxima, until the end.
+    /// The maxima so far, and at the end the log-sum-exps.
     lse: &'a mut [f32],
+    /// Σ exp(S − max) so far.
     sum: &'a mut [f32],
 }
 
 impl<'a> LogSumExp<'a> {
-    /// Of the rows or columns `of` nothing is known yet; `lse` and `sum` have places for all.
+    /// Starts for the rows or columns `of`, before their first tile; `lse` and `sum` have places for all rows or
+    /// columns.
     pub fn start(of: Range<usize>, lse: &'a mut [f32], sum: &'a mut [f32]) -> Self {
         lse[of.clone()].fill(f32::NEG_INFINITY);
         sum[of.clone()].fill(0.0);
@@ -102,14 +108,16 @@ impl<'a> LogSumExp<'a> {
         info_nce::fold_cols(tile, j.len(), &mut self.lse[j.clone()], &mut self.sum[j.clone()]);
     }
 
-    /// lse = max + ln sum
+    /// lse ← max + ln sum
     pub fn finish(self) {
         let LogSumExp { of, lse, sum } = self;
         lse[of.clone()].iter_mut().zip(&sum[of]).for_each(|(lse, sum)| *lse += sum.ln());
     }
 }
 
-/// Σ a∘b in f64, in order. Of rows and their gradients this is ∂loss/∂ln scale.
+/// Σ a∘b, in f64 and in order
+///
+/// For rows and their gradients this is ∂loss/∂ln scale.
 pub(super) fn dot(a: ArrayView2<f32>, b: ArrayView2<f32>) -> f64 {
     floats(a).iter().zip(floats(b)).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
 }

@@ -1,15 +1,15 @@
-//! Softmax cross-entropy over a vocabulary, streaming: what a language model is trained for.
+//! Streaming softmax cross-entropy over a vocabulary, which is the loss of a language model.
 //!
-//! Rows h (N,d) and an output matrix W (V,d) with bias b (V) give the logits z = h Wᵀ + b. A row with a label y should
-//! say that class; with smoothing ε the target is (1−ε)·\[v = y\] + ε/V (Szegedy et al. 2016, section 7):
+//! Rows h (N,d) and an output matrix W (V,d) with bias b (V) give the logits z = h Wᵀ + b. The class of a row should be
+//! its label y; with smoothing ε the target is (1−ε)·\[v = y\] + ε/V (Szegedy et al. 2016, section 7):
 //!
 //! ```text
 //! loss of a row = lse(z) − (1−ε) z_y − ε mean(z)
 //! loss          = Σ weight · loss of the row
 //! ```
 //!
-//! Weights of 1/(number of labels) make it a mean. A row without a label, or with weight 0, costs nothing: the products
-//! take only the others.
+//! Weights of 1/(number of labels) make it a mean. A row without a label, or with weight 0, costs nothing, because the
+//! products take only the others.
 //!
 //! # Derivation
 //! With p = softmax(z), dz = weight·(p − target). Then, as for any linear layer,
@@ -18,12 +18,12 @@
 //! dh = dz W        dW += dzᵀ h        db += Σ dz
 //! ```
 //!
-//! W may be a table of embeddings too: its gradient adds to what is there.
+//! W may also be a table of embeddings, because its gradient adds to what is there.
 //!
 //! # Memory
-//! The logits of some hundred rows at a time, 32 MB, whatever N and V are. As the weights are known beforehand, the
-//! backward pass gives the loss as well and needs no forward pass before it: three products in all, where a second look
-//! at the logits would take a fourth.
+//! At most 32 MB of logits exist at a time, those of some hundred rows, whatever N and V are. As the weights are known
+//! beforehand, the backward pass gives the loss as well and needs no forward pass before it. That makes three products
+//! in all, where going through the logits twice would take a fourth.
 
 use crate::layers::linear::Linear;
 use crate::layers::{floats_mut, mat};
@@ -32,27 +32,29 @@ use kernels::{Epilogue, Mat, MatMut, cross_entropy, embedding, gemm::gemm, reduc
 use ndarray::{ArrayView2, ArrayViewMut2};
 use std::ops::Range;
 
-/// Logits in memory at most: 32 MB, hundreds of rows of a usual vocabulary, so that the products are at full speed.
+/// The most logits in memory: 32 MB, hundreds of rows of a usual vocabulary, so that the products are at full speed.
 const MAX_LOGITS: usize = 8 << 20;
 
 tree! {
-    /// Of a block of rows: `logits` (rows,V), `h`, `dh` (rows,d).
+    /// The buffers of a block of rows.
+    ///
+    /// `logits` (rows,V), `h`, `dh` (rows,d)
     Scratch { logits, h, dh }
 }
 
 impl Scratch<Dim> {
-    /// For N rows of `width` over a vocabulary of V.
+    /// Returns the sizes for N rows of `width` over a vocabulary of V.
     pub fn dims(n: usize, width: usize, vocabulary: usize) -> Self {
         Self::of_blocks(n.min((MAX_LOGITS / vocabulary.max(1)).max(1)), width, vocabulary)
     }
 
-    /// For blocks of so many rows.
+    /// Returns the sizes for blocks of this many rows.
     pub fn of_blocks(rows: usize, width: usize, vocabulary: usize) -> Self {
         Scratch { logits: Dim(rows, vocabulary), h: Dim(rows, width), dh: Dim(rows, width) }
     }
 }
 
-/// The rows that have a class to say, and how much each counts.
+/// The rows that have a label, their classes, and how much each of them counts.
 #[derive(Clone, Debug, Default)]
 pub struct Labels {
     rows: Vec<u32>,
@@ -61,7 +63,7 @@ pub struct Labels {
 }
 
 impl Labels {
-    /// A class and a weight for each row, or none. Buffers are reused.
+    /// Takes a class and a weight for each row, or none. Buffers are reused.
     pub fn fill(&mut self, labels: impl IntoIterator<Item = Option<(u32, f32)>>) {
         self.rows.clear();
         self.classes.clear();
@@ -75,31 +77,34 @@ impl Labels {
         }
     }
 
-    /// A class for each row, or none; the loss is the mean over those that have one. Buffers are reused.
+    /// Takes a class for each row, or none; the loss is then the mean over the rows that have one. Buffers are reused.
     pub fn fill_mean(&mut self, labels: impl IntoIterator<Item = Option<u32>>) {
         self.fill(labels.into_iter().map(|class| class.map(|class| (class, 1.0))));
         let weight = 1.0 / self.len() as f32;
         self.weights.fill(weight);
     }
 
-    /// The number of rows with a label.
+    /// Returns the number of rows with a label.
     pub fn len(&self) -> usize {
         self.rows.len()
     }
 
+    /// Whether no row has a label.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The rows with a label, ascending.
+    /// Lists the rows with a label, ascending.
     pub fn rows(&self) -> &[u32] {
         &self.rows
     }
 }
 
-/// Σ weight · loss of the row; `losses` are the rows' own, without weights.
+/// loss = Σ weight · loss of the row
 ///
-/// `p` W (V,d), b (V); `h` (N,d), `losses` one for each label
+/// `p` W (V,d), b (V); `h` (N,d), `losses` (labels)
+///
+/// On return `losses` holds the loss of each row with a label, without its weight.
 #[track_caller]
 pub fn forward(
     p: &Linear<&[f32]>,
@@ -117,10 +122,11 @@ pub fn forward(
     weighted_sum(&labels.weights, losses)
 }
 
-/// dh = dz W, dW += dzᵀ h, db += Σ dz; returns the loss and writes `losses` as [`forward`] does, which need not go
-/// before.
+/// dh = dz W, dW += dzᵀ h, db += Σ dz
 ///
-/// `p` W (V,d), b (V); `h`, `dh` (N,d), `losses` one for each label
+/// `p` W (V,d), b (V); `h`, `dh` (N,d), `losses` (labels)
+///
+/// Returns the loss and writes `losses` as [`forward`] does, which need not be called before.
 #[track_caller]
 pub fn backward(
     p: &Linear<&[f32]>,
@@ -155,7 +161,7 @@ pub fn backward(
 
 /// The scratch of one call.
 struct Buffers<'a> {
-    /// Rows of a block.
+    /// The most rows of a block.
     rows: usize,
     logits: &'a mut [f32],
     h: &'a mut [f32],
@@ -163,7 +169,7 @@ struct Buffers<'a> {
 }
 
 impl<'a> Buffers<'a> {
-    /// Panics unless all sizes fit.
+    /// Takes the scratch apart; panics unless all sizes fit.
     #[track_caller]
     fn new(
         p: &Linear<&[f32]>,
@@ -183,7 +189,7 @@ impl<'a> Buffers<'a> {
         Buffers { rows, logits, h, dh }
     }
 
-    /// The logits of these rows, the rows themselves, and room for their gradients.
+    /// Computes the logits of these rows, and returns them, the rows themselves, and room for the rows' gradients.
     fn logits(&mut self, p: &Linear<&[f32]>, h: ArrayView2<f32>, rows: &[u32]) -> (&mut [f32], &mut [f32], &mut [f32]) {
         let (n, width, vocabulary) = (rows.len(), h.ncols(), p.bias.len());
         let [x, dx] = [&mut *self.h, &mut *self.dh].map(|rows| &mut rows[..n * width]);
@@ -196,12 +202,12 @@ impl<'a> Buffers<'a> {
     }
 }
 
-/// 0..n in blocks of `rows`.
+/// Cuts `0..n` into blocks of `rows`.
 fn blocks(n: usize, rows: usize) -> impl Iterator<Item = Range<usize>> {
     (0..n).step_by(rows.max(1)).map(move |start| start..n.min(start + rows))
 }
 
-/// In f64, in the order of the labels.
+/// Σ weight·loss, in f64 and in the order of the labels
 fn weighted_sum(weights: &[f32], losses: &[f32]) -> f32 {
     weights.iter().zip(losses).map(|(&weight, &loss)| f64::from(weight) * f64::from(loss)).sum::<f64>() as f32
 }

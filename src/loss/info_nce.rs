@@ -1,5 +1,5 @@
-//! The symmetric contrastive loss of CLIP (Radford et al. 2021, figure 3; InfoNCE: van den Oord et al. 2018, eq. 4),
-//! streaming: the N×N scores never exist.
+//! The symmetric contrastive loss of CLIP (Radford et al. 2021, figure 3; InfoNCE: van den Oord et al. 2018, eq. 4). It
+//! streams: the N×N scores are never stored.
 //!
 //! With unit-length rows I, T (N,d) and s = exp(logit_scale), S = s·I·Tᵀ. Picture i should choose its captions among
 //! the row Sᵢ, caption j its pictures among the column Sⱼ:
@@ -18,18 +18,19 @@
 //! dI = s·dS·T                dT  = s·dSᵀ·I                dlogit_scale = Σ dS∘S = Σᵢ ⟨Iᵢ, dIᵢ⟩
 //! ```
 //!
-//! The last needs no pass over the scores. In plain CLIP C is 2 on the diagonal.
+//! The gradient of the scale needs no pass over the scores. In plain CLIP C is 2 on the diagonal.
 //!
 //! # Memory
-//! Forward folds each tile of S into running log-sum-exps of its rows and columns: two numbers a row. Backward makes the
-//! tiles again, turns each into P + Q, and multiplies it away. One product more than keeping S would take, O(N·d) memory
-//! instead of O(N²).
+//! The forward pass folds each tile of S into running log-sum-exps of its rows and columns, two numbers a row. The
+//! backward pass makes the tiles again, turns each into P + Q, and multiplies it with the embeddings at once. That is
+//! one product more than keeping S would take, and O(N·d) memory instead of O(N²).
 //!
 //! # A part of the pairs
-//! [`Positives::own`] says which of the N pairs the losses and gradients are for. If that is not all of them, their rows
-//! against all columns are one pass, all rows against their columns another. Each pair gets the bits that it would get
-//! from all pairs at once, where no matrix product is so small that another kernel takes it (16 rows). Between
-//! [`forward`] and [`backward`] the log-sum-exps of the other pairs have to be filled in: each part makes its own.
+//! [`Positives::own`] says which of the N pairs the losses and gradients are for. If these are not all pairs, one pass
+//! takes their rows against all columns, and another takes all rows against their columns. Each pair gets the bits that
+//! it would get from all pairs at once, unless a matrix product has so few rows (16) that another kernel takes it.
+//! Every part computes the log-sum-exps of its own pairs; those of the other pairs have to be filled in between
+//! [`forward`] and [`backward`].
 
 use super::contrast::{LogSumExp, Scores, dot, for_each_tile, multiply, tile_len};
 use super::positives::Positives;
@@ -40,44 +41,52 @@ use ndarray::{ArrayView2, ArrayViewMut2};
 use std::ops::Range;
 
 tree! {
-    /// `image_lse`, `text_lse` (1,N): the log-sum-exp of each row and column of S.
+    /// The log-sum-exp of each row and of each column of S.
+    ///
+    /// `image_lse`, `text_lse` (1,N)
     Saved { image_lse, text_lse }
 }
 
 tree! {
-    /// `tile`, one tile of scores; `row_sum`, `col_sum` (1,N), the running sum of each row and column.
+    /// One tile of scores, and the running sum of each row and of each column.
+    ///
+    /// `row_sum`, `col_sum` (1,N)
     Scratch { tile, row_sum, col_sum }
 }
 
 impl Saved<Dim> {
+    /// Returns the sizes for N pairs.
     pub fn dims(n: usize) -> Self {
         Saved { image_lse: Dim(1, n), text_lse: Dim(1, n) }
     }
 }
 
 impl Scratch<Dim> {
+    /// Returns the sizes for N pairs.
     pub fn dims(n: usize) -> Self {
         Scratch { tile: Dim(1, tile_len(n, n)), row_sum: Dim(1, n), col_sum: Dim(1, n) }
     }
 }
 
-/// Both halves of the loss; chance is ln N for each.
+/// Both halves of the loss, in nats. A model that cannot tell N pairs apart has ln N for each.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Loss {
+    /// The mean loss of pictures that choose among captions.
     pub image_to_text: f32,
+    /// The mean loss of captions that choose among pictures.
     pub text_to_image: f32,
 }
 
 impl Loss {
-    /// (image→text + text→image) / 2, which is minimised.
+    /// (image→text + text→image) / 2, which is minimised
     pub fn mean(self) -> f32 {
         (self.image_to_text + self.text_to_image) / 2.0
     }
 }
 
-/// The mean losses of the own pairs; their places in `saved` are written.
+/// Computes the mean losses of the own pairs, and writes their places in `saved`.
 ///
-/// `images`, `texts` (N,d) of unit length; `scale` = exp(logit_scale)
+/// `images`, `texts` (N,d), of unit length; `scale` = exp(logit_scale)
 #[track_caller]
 pub fn forward(
     images: ArrayView2<f32>,
@@ -111,9 +120,11 @@ pub fn forward(
     mean_losses(images, texts, scale, positives, saved)
 }
 
-/// dI, dT of the mean over all N pairs, for the own pairs; returns their part of ∂loss/∂logit_scale.
+/// dI = s·dS·T, dT = s·dSᵀ·I, for the own pairs and the mean loss over all N pairs
 ///
-/// `dimages`, `dtexts` (own,d), both overwritten; `saved` of all N pairs
+/// `images`, `texts` (N,d), of unit length; `dimages`, `dtexts` (own,d), both overwritten
+///
+/// `saved` has to hold the log-sum-exps of all N pairs. Returns the own pairs' part of ∂loss/∂logit_scale.
 #[track_caller]
 pub fn backward(
     images: ArrayView2<f32>,
@@ -157,7 +168,7 @@ struct Pass {
     of_cols: bool,
 }
 
-/// What makes the own rows and the own columns whole: one pass if they are all, else two.
+/// Returns the passes that give the own rows and the own columns: one if all pairs are own, else two.
 fn passes(own: Range<usize>, n: usize) -> impl Iterator<Item = Pass> {
     let (all, whole) = (0..n, own == (0..n));
     let rows = Pass { rows: own.clone(), cols: all.clone(), of_rows: true, of_cols: whole };
@@ -165,7 +176,8 @@ fn passes(own: Range<usize>, n: usize) -> impl Iterator<Item = Pass> {
     std::iter::once(rows).chain((!whole).then_some(cols))
 }
 
-/// The mean of lse − mean positive score in each direction, summed in f64 in the order of the pairs.
+/// Returns the mean over pairs of lse − mean positive score, in each direction. Sums are in f64, in the order of the
+/// pairs.
 fn mean_losses(
     images: ArrayView2<f32>,
     texts: ArrayView2<f32>,
@@ -187,7 +199,7 @@ fn mean_losses(
     Loss { image_to_text, text_to_image }
 }
 
-/// dxᵢ −= ds Σⱼ Cᵢⱼ otherⱼ, the sparse part of dS, with Cᵢⱼ = 1/nᵢ + 1/nⱼ over the positives j of i.
+/// dxᵢ −= ds Σⱼ Cᵢⱼ otherⱼ, the sparse part of dS, with Cᵢⱼ = 1/nᵢ + 1/nⱼ over the positives j of i
 fn subtract_positives(others: ArrayView2<f32>, ds: f32, positives: &Positives, dx: ArrayViewMut2<f32>) {
     let value = |i: usize, j: usize| -ds * (1.0 / positives.of(i).len() as f32 + 1.0 / positives.count(j) as f32);
     sparse::add(positives.lists(), &value, floats(others), others.ncols(), floats_mut(dx));

@@ -3,8 +3,8 @@
 //! | file | what it is for |
 //! |---|---|
 //! | [`contrast`] | scores of rows against columns, tile by tile |
-//! | [`info_nce`] | CLIP's symmetric loss, of a whole batch or of a machine's part of it |
-//! | [`one_way`] | one direction with soft targets and columns that may come from a queue |
+//! | [`info_nce`] | CLIP's symmetric loss, for a whole batch or for one machine's part of it |
+//! | [`one_way`] | one direction of it, with soft targets and columns that may come from a queue |
 //! | [`positives`] | which captions fit which pictures |
 //! | [`cross_entropy`] | a language model's loss over a vocabulary |
 

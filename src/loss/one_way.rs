@@ -8,12 +8,13 @@
 //! loss = weight · Σᵢ (lse of row i − Σⱼ Tᵢⱼ Sᵢⱼ)
 //! ```
 //!
-//! The columns may be more than the rows, such as a queue of earlier ones, and need no gradient. Half the mean of this
-//! and of the same with the sides exchanged is CLIP's loss; [`super::info_nce`] makes both from one set of tiles.
+//! There may be more columns than rows, such as a queue of earlier ones, and they need no gradient. CLIP's loss is the
+//! mean of this loss and of the one with rows and columns exchanged; [`super::info_nce`] makes both from one set of
+//! tiles.
 //!
 //! # Derivation
-//! As the rows of T sum to 1, Σⱼ Tᵢⱼ Sᵢⱼ = s·⟨Xᵢ, t̄ᵢ⟩: a target enters by its mean column t̄ = T·Y alone, (N,d). With P
-//! the softmax of the rows of S, and T and Y held constant in t̄,
+//! Σⱼ Tᵢⱼ Sᵢⱼ = s·⟨Xᵢ, t̄ᵢ⟩ with t̄ = T·Y, (N,d). The rows of T sum to 1, so t̄ is a mean of columns, and it is all
+//! that a target contributes. With P the softmax of the rows of S, and T and Y held constant in t̄,
 //!
 //! ```text
 //! dS = weight·(P − T)
@@ -21,8 +22,8 @@
 //! ```
 //!
 //! # Memory
-//! O((N+M)·d): S and the soft targets are made a tile at a time. The forward pass turns the targets into t̄, and the
-//! backward pass makes the soft ones again only if the columns get a gradient.
+//! The loss takes O((N+M)·d) floats, because S and the soft targets are made a tile at a time. The forward pass turns
+//! the targets into t̄, and the backward pass makes the soft ones again only if the columns get a gradient.
 
 use super::contrast::{Scores, dot, for_each_tile, multiply, tile_len};
 use super::positives::Positives;
@@ -33,24 +34,28 @@ use ndarray::ArrayViewMut2;
 use std::ops::Range;
 
 tree! {
-    /// `lse` (1,N), the log-sum-exp of each row; `mean_target` t̄ (N,d).
+    /// The log-sum-exp of each row, and its mean target t̄.
+    ///
+    /// `lse` (1,N), `mean_target` (N,d)
     Saved { lse, mean_target }
 }
 
 tree! {
-    /// `tile`, one tile of scores; `sum` (1,N), the running sum of each row.
+    /// One tile of scores, and the running sum of each row.
+    ///
+    /// `sum` (1,N)
     Scratch { tile, sum }
 }
 
 impl Saved<Dim> {
-    /// For N rows of `width`.
+    /// Returns the sizes for N rows of `width`.
     pub fn dims(n: usize, width: usize) -> Self {
         Saved { lse: Dim(1, n), mean_target: Dim(n, width) }
     }
 }
 
 impl Scratch<Dim> {
-    /// For N rows and M columns.
+    /// Returns the sizes for N rows and M columns.
     pub fn dims(n: usize, m: usize) -> Self {
         Scratch { tile: Dim(1, tile_len(n, m)), sum: Dim(1, n) }
     }
@@ -58,7 +63,9 @@ impl Scratch<Dim> {
 
 /// A distribution over the columns for every row, which is never whole in memory.
 pub trait Distribution: Sync {
-    /// tile ← the probabilities of columns `cols` for rows `rows`, row-major. A row's sum over all columns is 1.
+    /// tile ← the probabilities of columns `cols` for rows `rows`, row-major
+    ///
+    /// A row's sum over all columns is 1.
     fn fill(&self, rows: &Range<usize>, cols: &Range<usize>, tile: &mut [f32]);
 }
 
@@ -68,17 +75,18 @@ impl<F: Fn(&Range<usize>, &Range<usize>, &mut [f32]) + Sync> Distribution for F 
     }
 }
 
-/// What the rows should choose: T = (1−α)·hard + α·soft.
+/// The targets that the rows should choose: T = (1−α)·hard + α·soft.
 #[derive(Clone, Copy)]
 pub struct Targets<'a> {
-    /// Uniform over the positives of each row; [`Positives::own`] need not be the rows' own places, only as many.
+    /// The hard target is uniform over the positives of each row. [`Positives::own`] has as many pairs as there are
+    /// rows, wherever they stand.
     pub hard: &'a Positives,
-    /// The share α, and the distribution.
+    /// The soft target is a distribution with its share α.
     pub soft: Option<(f32, &'a dyn Distribution)>,
 }
 
 impl Targets<'_> {
-    /// (1−α)/nᵢ, the target of each positive of row i.
+    /// (1−α)/nᵢ, the hard part of the target at each positive of row i
     fn of_positive(&self, i: usize) -> f32 {
         (1.0 - self.soft.map_or(0.0, |(share, _)| share)) / self.hard.of(i).len() as f32
     }
@@ -91,7 +99,7 @@ pub struct Softmax<'a> {
 }
 
 impl<'a> Softmax<'a> {
-    /// Goes through the scores once for their log-sum-exp, which `lse` (N) keeps.
+    /// Goes through the scores once and keeps their log-sum-exps in `lse` (N).
     pub fn new(scores: Scores<'a>, lse: &'a mut [f32], scratch: &mut Scratch<ArrayViewMut2<f32>>) -> Self {
         scores.row_lse(lse, floats_mut(scratch.sum.view_mut()), floats_mut(scratch.tile.view_mut()));
         Softmax { scores, lse }
@@ -104,7 +112,7 @@ impl Distribution for Softmax<'_> {
     }
 }
 
-/// weight · Σᵢ (lse of row i − Σⱼ Tᵢⱼ Sᵢⱼ)
+/// loss = weight · Σᵢ (lse of row i − Σⱼ Tᵢⱼ Sᵢⱼ)
 ///
 /// `scores` of rows (N,d) and columns (M,d)
 #[track_caller]
@@ -124,9 +132,11 @@ pub fn forward(
     (f64::from(weight) * (lse - chosen)) as f32
 }
 
-/// dX and, if asked for, dY; returns ∂loss/∂ln scale.
+/// dX = s·weight·(P·Y − t̄), and if it is asked for dY = s·weight·(P − T)ᵀ·X
 ///
 /// `drows` (N,d), `dcols` (M,d), both overwritten
+///
+/// Returns ∂loss/∂ln scale.
 #[track_caller]
 pub fn backward(
     scores: &Scores,

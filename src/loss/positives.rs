@@ -1,22 +1,22 @@
-//! Which captions of a batch fit which pictures.
+//! The positives of a contrastive loss: which captions of a batch fit which pictures.
 
 use kernels::sparse::Lists;
 use std::ops::Range;
 
-/// For each of N pairs, the pairs whose caption fits its picture: itself, those of the same concept, and those with
-/// the same caption. The relation is symmetric, so one list serves both directions.
+/// The positives of N pairs. A pair's positives are the pairs whose caption fits its picture: itself, those of the same
+/// concept, and those with the same caption. The relation is symmetric, so one list serves both directions.
 ///
 /// Plain CLIP takes every other caption of the batch for a negative. With few concepts and large batches that is often
 /// wrong: two drawings of a cat, each captioned "cat", would be pushed apart.
 ///
-/// Lists are kept for a range of the pairs only, the *own* ones: the rows that a loss is taken for, among the columns of
-/// all pairs. That is everything on one machine, a machine's part of the batch on many, and the batch at the front of
-/// its queue.
+/// Lists are kept for a range of the pairs only, the *own* ones. These are the rows that a loss is taken for, among the
+/// columns of all pairs: the whole batch on one machine, a machine's part of it on many, or the batch in front of a
+/// queue.
 #[derive(Clone, Debug, Default)]
 pub struct Positives {
     /// The first own pair.
     first: usize,
-    /// The k-th own pair fits `indices[offsets[k]..offsets[k + 1]]`, ascending.
+    /// The pairs that fit the k-th own pair are `indices[offsets[k]..offsets[k + 1]]`, ascending.
     offsets: Vec<usize>,
     indices: Vec<u32>,
     /// How many pairs fit each of the N pairs.
@@ -26,12 +26,12 @@ pub struct Positives {
 }
 
 impl Positives {
-    /// Each of N pairs fits only itself: plain CLIP.
+    /// Returns the positives of plain CLIP, where each of N pairs fits only itself.
     pub fn diagonal(n: usize) -> Self {
         Self::diagonal_of(0..n, n)
     }
 
-    /// Each of N pairs fits only itself, and these are the own ones.
+    /// Returns the positives of plain CLIP, where each of N pairs fits only itself, with lists for the own pairs.
     pub fn diagonal_of(own: Range<usize>, n: usize) -> Self {
         let keys: Vec<u64> = (0..n as u64).collect();
         let mut positives = Positives::default();
@@ -39,13 +39,14 @@ impl Positives {
         positives
     }
 
-    /// From a key for each pair's concept and one for its caption; all pairs are own. Buffers are reused.
+    /// Compares each pair's key for its concept and its key for its caption; all pairs are own. Buffers are reused.
     #[track_caller]
     pub fn fill(&mut self, concepts: &[u64], captions: &[u64]) {
         self.fill_for(0..concepts.len(), concepts, captions);
     }
 
-    /// From a key for each pair's concept and one for its caption, with lists for the own pairs. Buffers are reused.
+    /// Compares each pair's key for its concept and its key for its caption, and keeps lists for the own pairs. Buffers
+    /// are reused.
     #[track_caller]
     pub fn fill_for(&mut self, own: Range<usize>, concepts: &[u64], captions: &[u64]) {
         assert_eq!(concepts.len(), captions.len(), "concept keys and caption keys");
@@ -68,41 +69,42 @@ impl Positives {
         }
     }
 
-    /// The number of own pairs.
+    /// Returns the number of own pairs.
     pub fn len(&self) -> usize {
         self.offsets.len().saturating_sub(1)
     }
 
+    /// Whether there are no own pairs.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The own pairs.
+    /// Returns the range of the own pairs.
     pub fn own(&self) -> Range<usize> {
         self.first..self.first + self.len()
     }
 
-    /// The number of all pairs, N.
+    /// Returns the number N of all pairs.
     pub fn columns(&self) -> usize {
         self.counts.len()
     }
 
-    /// The pairs that fit the k-th own pair, ascending, itself among them.
+    /// Lists the pairs that fit the k-th own pair, ascending, itself among them.
     pub fn of(&self, k: usize) -> &[u32] {
         &self.indices[self.offsets[k]..self.offsets[k + 1]]
     }
 
-    /// How many pairs fit pair j, own or not.
+    /// Counts the pairs that fit pair j, be it own or not.
     pub fn count(&self, j: usize) -> usize {
         self.counts[j] as usize
     }
 
-    /// The positives of all own pairs as entries of a sparse matrix.
+    /// Views the positives of all own pairs as entries of a sparse matrix.
     pub(super) fn lists(&self) -> Lists<'_> {
         Lists { offsets: &self.offsets, indices: &self.indices }
     }
 
-    /// How many own pairs have another pair as a positive.
+    /// Counts the own pairs that have another pair as a positive.
     pub fn clashes(&self) -> usize {
         (0..self.len()).filter(|&k| self.of(k).len() > 1).count()
     }
@@ -111,13 +113,14 @@ impl Positives {
 /// Indices grouped by equal keys.
 #[derive(Clone, Debug, Default)]
 struct Groups {
-    /// Sorted by key, then index: a group is a run.
+    /// The indices sorted by key, then by index, so that a group is a run of them.
     order: Vec<u32>,
-    /// Start and end in `order` of each index's group.
+    /// Where in `order` the group of each index starts and ends.
     ranges: Vec<(u32, u32)>,
 }
 
 impl Groups {
+    /// Groups the indices of `keys` by their keys.
     fn fill(&mut self, keys: &[u64]) {
         self.order.clear();
         self.order.extend(0..keys.len() as u32);
@@ -132,6 +135,7 @@ impl Groups {
         }
     }
 
+    /// Lists the indices in the group of index i, ascending.
     fn of(&self, i: usize) -> &[u32] {
         let (start, end) = self.ranges[i];
         &self.order[start as usize..end as usize]

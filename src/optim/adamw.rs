@@ -8,35 +8,43 @@ use kernels::memory::Floats;
 /// The hyper-parameters that stay the same for a whole run.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Hyper {
+    /// The decay rate β₁ of the first moment.
     pub beta1: f32,
+    /// The decay rate β₂ of the second moment.
     pub beta2: f32,
+    /// The ε that is added to the root of the second moment.
     pub eps: f32,
+    /// The λ of decoupled weight decay.
     pub weight_decay: f32,
 }
 
 impl Hyper {
-    /// The paper's for CLIP with a ViT (table 19).
+    /// The values that the CLIP paper gives for a ViT (table 19).
     pub const VIT: Hyper = Hyper { beta1: 0.9, beta2: 0.98, eps: 1e-6, weight_decay: 0.2 };
-    /// The paper's for CLIP with a ResNet (table 19).
+    /// The values that the CLIP paper gives for a ResNet (table 19).
     pub const RESNET: Hyper = Hyper { beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.2 };
 }
 
-/// Both moments of every parameter, and how many steps were taken.
+/// The state of the optimizer: both moments of every parameter, and how many steps were taken.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct AdamW {
+    /// The first moments, in the order of the parameters.
     pub m: Floats,
+    /// The second moments, in the order of the parameters.
     pub v: Floats,
+    /// How many steps were taken.
     pub steps: u64,
 }
 
 impl AdamW {
-    /// For `n` parameters.
+    /// Returns the state before the first step of `n` parameters.
     pub fn new(n: usize) -> Self {
         AdamW { m: Floats::zeros(n), v: Floats::zeros(n), steps: 0 }
     }
 
-    /// One step with the gradient `grad_scale`·g; g is zero on return. Parameters whose path is `frozen` stay, and keep
-    /// their g. Buffers are no parameters.
+    /// Takes one step with the gradient `grad_scale`·g, and leaves g at zero.
+    ///
+    /// Parameters whose path is `frozen` stay as they are, and their g is left alone, as are buffers and their slots.
     pub fn step<S: Tree<Leaf = Spec>>(
         &mut self,
         spec: &S,
@@ -76,7 +84,7 @@ mod tests {
 
     tree!(Model { first: Linear, middle as "part": [Linear], last: Linear });
 
-    /// The frozen part stands in the middle, and part of its name begins another.
+    /// The frozen part stands in the middle of the tree, and its name is the beginning of another one's.
     #[test]
     fn what_is_frozen_by_its_path_stays_wherever_it_stands() {
         let linear = || Linear::spec(3, 2, default_init(3), default_init(3));

@@ -1,11 +1,11 @@
 //! Clipping by the global norm (Pascanu et al. 2013, algorithm 1).
 
-/// The Euclidean norm of all gradients together.
+/// Returns the Euclidean norm of all gradients together.
 pub fn global_norm(grads: &[f32]) -> f32 {
     kernels::reduce::sum_of_squares(grads).sqrt() as f32
 }
 
-/// What the gradients are multiplied by so that their norm is at most `max_norm`.
+/// Returns the factor that brings gradients of this norm down to `max_norm`, or 1 if they are not longer.
 pub fn scale(norm: f32, max_norm: Option<f32>) -> f32 {
     match max_norm {
         Some(max_norm) if norm > max_norm => max_norm / norm,

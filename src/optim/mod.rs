@@ -1,4 +1,4 @@
-//! From gradients to the next parameters, and from what a step observed to running statistics.
+//! What turns gradients into the next parameters, and what a step observed into running statistics.
 
 pub mod adamw;
 pub mod clip_grad;

@@ -1,19 +1,19 @@
-//! Running statistics (Ioffe & Szegedy 2015, section 3.1): what no gradient moves.
+//! Running statistics (Ioffe & Szegedy 2015, section 3.1), which no gradient moves.
 //!
 //! Every micro-batch that goes backward leaves its statistics in the buffers' slots of the gradient block, see
-//! [`Role`]. A step moves the running ones once towards their mean, however many micro-batches it had: the gradient of
-//! a step is one, and so is what it has observed.
+//! [`Role`]. A step moves the running statistics once, towards the mean over its micro-batches, however many it had,
+//! just as it has one gradient.
 
 use crate::params::{Role, Spec, count, for_each};
 use crate::tree::{Path, Tree};
 
-/// What a step moves a running statistic by, of the way to the observed one; PyTorch's default.
+/// A step moves a running statistic by this share of the way to the observed one, which is PyTorch's default.
 pub const MOMENTUM: f32 = 0.1;
 
-/// running ← 0.9·running + 0.1·(observed / batches), and the count of steps + 1; whatever nobody observed stays, and what
-/// is `frozen` by the path of its count.
+/// running ← 0.9·running + 0.1·(observed / batches), count ← count + 1
 ///
-/// Both are flat blocks laid out as `spec` says: the running values and the slots.
+/// `running` holds the running values and `observed` the slots; both are flat blocks laid out as `spec` says.
+/// Statistics that no batch observed stay as they are, and so do those whose count has a `frozen` path.
 pub fn step<S: Tree<Leaf = Spec>>(spec: &S, running: &mut [f32], observed: &[f32], frozen: impl Fn(&Path) -> bool) {
     let mut statistics = count(spec);
     for_each(spec, &Path::ROOT, |path, spec, range| {

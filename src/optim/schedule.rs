@@ -1,15 +1,18 @@
-//! The learning rate over a run: linear warm-up, then half a cosine down to zero (Radford et al. 2021, section 2.5).
+//! The learning rate over a run: a linear warm-up, then half a cosine down to zero (Radford et al. 2021, section 2.5).
 
-/// The rate of a step, counted from 0.
+/// How the learning rate depends on the step, which is counted from 0.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Schedule {
+    /// The highest learning rate, which the warm-up ends with.
     pub lr: f32,
+    /// How many steps the warm-up has.
     pub warmup: u64,
+    /// How many steps the run has, the warm-up included.
     pub total: u64,
 }
 
 impl Schedule {
-    /// lr·(step + 1)/warmup, then lr·(1 + cos(π·(step − warmup)/(total − warmup)))/2.
+    /// lr·(step + 1)/warmup during the warm-up, then lr·(1 + cos(π·(step − warmup)/(total − warmup)))/2
     pub fn at(&self, step: u64) -> f32 {
         if step < self.warmup {
             return self.lr * (step + 1) as f32 / self.warmup as f32;

@@ -1,4 +1,4 @@
-//! CLIP's objective: pictures and their captions, contrasted (Radford et al. 2021, figure 3).
+//! CLIP's objective, which contrasts pictures with their captions (Radford et al. 2021, figure 3).
 
 use super::metric::Metric;
 use super::objective::{Objective, State, StepId};
@@ -21,23 +21,28 @@ use std::ops::Range;
 /// N pictures and their captions.
 #[derive(Clone, Copy, Debug)]
 pub struct Pairs<'a> {
-    /// (N,3S²), normalised.
+    /// The pictures (N,3S²), normalised.
     pub images: ArrayView2<'a, f32>,
+    /// The captions, one for each picture.
     pub captions: Captions<'a>,
-    /// Equal keys: the same concept, so each caption fits the other's picture.
+    /// A key for each pair's concept. Where two keys are equal, each caption fits the other's picture.
     pub concepts: &'a [u64],
-    /// Equal keys: the same words.
+    /// A key for each pair's caption. Where two keys are equal, the captions have the same words.
     pub caption_keys: &'a [u64],
 }
 
 tree! {
-    /// Features of this rank as the towers give them, of unit length, and the gradients of the first: all (N,e) but the
-    /// norms (N,1).
+    /// This rank's features as the towers give them, their norms, the features of unit length, and the gradients of the
+    /// towers' features.
+    ///
+    /// `image_norm`, `text_norm` (N,1); all others (N,e)
     Features { image, text, image_norm, text_norm, images, texts, dimage, dtext }
 }
 
 tree! {
-    /// The gradients of the unit-length features of all ranks, (N,e), and what the loss keeps.
+    /// The gradients of the unit-length features of all ranks, and the buffers of the loss over all their pairs.
+    ///
+    /// `dimages`, `dtexts` (pairs of all ranks,e)
     Contrast { dimages, dtexts, saved: LossSaved, scratch: LossScratch }
 }
 
@@ -64,7 +69,7 @@ impl Contrast<Dim> {
     }
 }
 
-/// What the ranks exchange is put here; one rank by itself exchanges nothing.
+/// What the other ranks sent. One rank by itself exchanges nothing.
 #[derive(Default)]
 struct Gathered {
     images: Vec<f32>,
@@ -73,7 +78,7 @@ struct Gathered {
     captions: Vec<u64>,
 }
 
-/// A CLIP in training, and every buffer that a step needs.
+/// A CLIP model in training, with every buffer that a step needs.
 pub struct ClipObjective {
     model: Model,
     lock_image: bool,
@@ -85,12 +90,12 @@ pub struct ClipObjective {
     gathered: Gathered,
     positives: Positives,
     loss: Loss,
-    /// ln N, the loss of a model that cannot tell N pairs apart.
+    /// The loss ln N of a model that cannot tell N pairs apart.
     chance: f64,
 }
 
 impl ClipObjective {
-    /// Trains both towers.
+    /// Makes an objective that trains both towers.
     pub fn new(model: Model) -> Self {
         ClipObjective {
             model,
@@ -107,13 +112,14 @@ impl ClipObjective {
         }
     }
 
-    /// Leaves the image tower as it is, if `lock`, running statistics included (Zhai et al. 2022: locked-image tuning).
+    /// Leaves the image tower as it is if `lock` says so, running statistics included (locked-image tuning: Zhai et al.
+    /// 2022).
     #[must_use]
     pub fn lock_image(self, lock: bool) -> Self {
         ClipObjective { lock_image: lock, ..self }
     }
 
-    /// The model as it is now.
+    /// Returns the model as it is now.
     pub fn model(&self) -> &Model {
         &self.model
     }
@@ -144,7 +150,7 @@ impl<W: World> Objective<W> for ClipObjective {
         assert_eq!((batch.captions.len(), batch.concepts.len()), (n, n), "captions and concept keys of {n} pictures");
     }
 
-    /// Both towers embed these pairs.
+    /// Embeds these pairs by both towers.
     fn forward(&mut self, batch: &Pairs, range: Range<usize>, keep: Keep, _: StepId) {
         let ClipObjective { model, image, text, scratch, features, lock_image, .. } = self;
         let features = features.carve(&Features::dims(batch.images.nrows(), model.config.embed_dim));
@@ -156,7 +162,7 @@ impl<W: World> Objective<W> for ClipObjective {
         text::forward(&p.text, &model.config.text(), captions, keep, out, text, scratch);
     }
 
-    /// From features to the loss, and back to the gradients of this rank's features.
+    /// Goes from features to the loss, and back to the gradients of this rank's features.
     ///
     /// Every rank contrasts the pairs of all ranks, and goes on with its own. The temperature's gradient is the same on
     /// all of them, so only the first adds it.
@@ -194,7 +200,7 @@ impl<W: World> Objective<W> for ClipObjective {
         (self.loss, self.chance) = (loss, (all as f64).ln());
     }
 
-    /// Both towers go backward for these pairs.
+    /// Goes backward through both towers for these pairs.
     fn backward(&mut self, batch: &Pairs, range: Range<usize>, _: StepId, g: &mut ClipParams<&mut [f32]>) {
         let ClipObjective { model, image, text, scratch, features, lock_image, .. } = self;
         let features = features.carve(&Features::dims(batch.images.nrows(), model.config.embed_dim));
@@ -215,7 +221,7 @@ impl<W: World> Objective<W> for ClipObjective {
         ]
     }
 
-    /// Brings logit_scale back into [0, ln 100].
+    /// Brings `logit_scale` back into the range from 0 to ln 100.
     fn updated(&mut self, _: StepId) {
         let scale = params::view_mut(&self.model.params.spec, &mut self.model.params.flat).logit_scale;
         scale[0] = scale[0].clamp(0.0, MAX_LOGIT_SCALE);
@@ -226,8 +232,8 @@ impl<W: World> Objective<W> for ClipObjective {
     }
 }
 
-/// The model of a run that is to go on, its parameters still to be loaded. Nothing is allocated for more of them than
-/// there are.
+/// Prepares the model of a run that is to go on, whose parameters are still to be loaded. The size of the saved state
+/// is checked before anything is allocated for the parameters.
 ///
 /// # Errors
 /// If the run folder has no configuration, or a state of another size.

@@ -1,4 +1,4 @@
-//! What a run is trained on, and what it is judged on.
+//! The data that a run is trained on, and the exam that it is judged by.
 
 use crate::batches::Augment;
 #[cfg(feature = "emoji")]
@@ -12,36 +12,36 @@ use crate::train::watch::{self, Collapse};
 use std::fmt;
 use std::sync::Arc;
 
-/// Pictures and captions that are enough to see whether all are embedded alike.
-const ALIKE_SAMPLE: usize = 200;
+/// At most this many pairs are embedded to see whether a model embeds everything alike.
+const MAX_SAMPLE: usize = 200;
 
 /// The pairs of a run.
 pub enum TrainingData {
-    /// Embedded in the program.
+    /// The emoji that are part of the program.
     #[cfg(feature = "emoji")]
     Emoji { emoji: Arc<Emoji>, cut: Cut, languages: Vec<Language> },
-    /// The user's.
+    /// Pairs of the user's own.
     Own { train: OwnPairs, val: Option<OwnPairs>, limit: BadLimit },
 }
 
 impl TrainingData {
-    /// The embedded emoji.
+    /// Loads the emoji that are part of the program.
     #[cfg(feature = "emoji")]
     pub fn emoji(cut: Cut, languages: Vec<Language>) -> Self {
         TrainingData::Emoji { emoji: Arc::new(Emoji::load()), cut, languages }
     }
 
-    /// Pairs of the user's: to train on, and, where there are any, to be judged on. `limit` says how many unreadable pairs
-    /// are too many.
+    /// Takes pairs of the user's own: those to train on, and those to be judged on if there are any. `limit` says how
+    /// many unreadable pairs are too many.
     ///
     /// # Errors
-    /// If not one of the pairs of `val` can be read, which shows now and not when the first epoch is over.
+    /// If none of the pairs of `val` can be read. This is found out now and not after the first epoch.
     pub fn own(train: OwnPairs, val: Option<OwnPairs>, limit: BadLimit) -> Result<Self, DatasetError> {
         val.as_ref().map_or(Ok(()), |val| exam(val, "validation pairs").check())?;
         Ok(TrainingData::Own { train, val, limit })
     }
 
-    /// What is trained on.
+    /// Returns the pairs to train on.
     pub fn training(&self) -> Arc<dyn Dataset> {
         match self {
             #[cfg(feature = "emoji")]
@@ -52,7 +52,7 @@ impl TrainingData {
         }
     }
 
-    /// How training pictures vary.
+    /// Returns how the pictures are varied in training.
     pub fn augment(&self) -> Augment {
         match self {
             #[cfg(feature = "emoji")]
@@ -61,7 +61,7 @@ impl TrainingData {
         }
     }
 
-    /// How many unreadable pairs are too many.
+    /// Returns how many unreadable pairs are too many.
     pub fn bad_limit(&self) -> BadLimit {
         match self {
             #[cfg(feature = "emoji")]
@@ -70,7 +70,8 @@ impl TrainingData {
         }
     }
 
-    /// What the model is asked: where the user has no other pairs, some of those it is trained on.
+    /// Returns the exam. Where the user has no pairs to be judged on, it asks for some of those that the model is
+    /// trained on.
     pub fn exam(&self, depth: Depth) -> Exam {
         match (self, depth) {
             #[cfg(feature = "emoji")]
@@ -100,10 +101,11 @@ impl fmt::Display for TrainingData {
     }
 }
 
-/// Whether a model past its warm-up embeds everything in an exam alike.
+/// Returns what is wrong if the model embeds everything in an exam alike. Before the end of the warm-up that means
+/// nothing.
 pub fn collapse(exam: &Exam, model: &impl Embed) -> Option<Collapse> {
     let (pictures, captions): (Vec<_>, Vec<_>) =
-        exam.sample(ALIKE_SAMPLE).into_iter().map(|example| (example.picture, example.caption)).unzip();
+        exam.sample(MAX_SAMPLE).into_iter().map(|example| (example.picture, example.caption)).unzip();
     let images = model.pictures(pictures.len(), |i, picture| picture.clone_from(&pictures[i]));
     watch::embeddings(images.view(), model.captions(&captions).view())
 }

@@ -1,16 +1,16 @@
-//! The log of a run, `metrics.jsonl`: one JSON object a line, for people, scripts and the plots.
+//! The log of a run, `metrics.jsonl`, which has one JSON object a line for people, scripts and the plots.
 //!
 //! ```json
 //! {"step":40,"loss":3.9,"loss_chance":4.85,"loss_image_to_text":3.8,"loss_text_to_image":4.0,"logit_scale":14.3,…}
 //! {"step":40,"eval":{"rows":[…]}}
 //! ```
 //!
-//! A step has whatever numbers its objective reports, each under its name; `…_chance` is what a model that cannot tell
-//! anything apart would have.
+//! A step has the numbers that its objective reports, each under its name; `…_chance` is what a model would have that
+//! cannot tell anything apart.
 //!
-//! A run can be killed at any moment. Its last line may then be torn, and the run that resumes it from an older
-//! checkpoint repeats some steps. So [`Log::open`] cuts a torn line off, [`Metrics::read`] ignores one, and where a step
-//! comes again, what was logged from that step on is forgotten.
+//! A run can be killed at any moment. Its last line may then be incomplete, and the run that resumes it from an older
+//! checkpoint repeats some steps. So [`Log::open`] cuts an incomplete line off, [`Metrics::read`] ignores one, and
+//! where a step comes again, it replaces what was logged from that step on.
 
 use super::metric::Metric;
 use crate::eval::Report;
@@ -22,36 +22,38 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-/// One training step: the numbers that it reported. Losses are in nats.
+/// The numbers that one training step reported. Losses are in nats.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Step {
+    /// How many steps the run had taken, this one included.
     pub step: u64,
+    /// The numbers that the step reported.
     pub metrics: Vec<Metric>,
 }
 
 impl Step {
-    /// The number of this name, NaN if there is none.
+    /// Returns the number of this name, or NaN if there is none.
     pub fn get(&self, name: &str) -> f64 {
         self.metrics.iter().find(|metric| metric.name == name).map_or(f64::NAN, |metric| metric.value)
     }
 
-    /// What is minimised.
+    /// Returns the loss that is minimised.
     pub fn loss(&self) -> f64 {
         self.get(LOSS)
     }
 
-    /// What is minimised, and its parts.
+    /// Goes through the loss that is minimised and its parts.
     pub fn losses(&self) -> impl Iterator<Item = &Metric> {
         self.metrics.iter().filter(|metric| metric.is_loss())
     }
 }
 
-/// The number that every step has.
+/// Every step has a number of this name, the loss that is minimised.
 const LOSS: &str = "loss";
-/// Behind the name of a number: the name of its chance line.
+/// The name of a number with this suffix is the name of its chance line.
 const CHANCE: &str = "_chance";
 
-/// One object: the step, then every number under its name, its chance line behind it.
+/// A step is one object: its `step`, then every number under its name, each followed by its chance line.
 impl Serialize for Step {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
@@ -88,7 +90,8 @@ impl<'de> Visitor<'de> for StepVisitor {
                 step = Some(map.next_value()?);
                 continue;
             }
-            // JSON has no NaN and no infinity; serde_json writes null for both. A run that blew up must still be readable.
+            // JSON has no NaN and no infinity, so serde_json writes null for both. A run that diverged must stay
+            // readable.
             let value = map.next_value::<Option<f64>>()?.unwrap_or(f64::NAN);
             match key.strip_suffix(CHANCE) {
                 Some(name) => chances.push((name.to_string(), value)),
@@ -107,10 +110,12 @@ impl<'de> Visitor<'de> for StepVisitor {
     }
 }
 
-/// One evaluation, of the model as it is after `step` steps.
+/// One evaluation of the model as it is after `step` steps.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Evaluation {
+    /// How many steps the run had taken.
     pub step: u64,
+    /// The results of the exam.
     pub eval: Report,
 }
 
@@ -122,7 +127,7 @@ pub enum Line {
     Step(Step),
 }
 
-/// A log open for appending.
+/// A log that is open for appending.
 #[derive(Debug)]
 pub struct Log {
     file: File,
@@ -130,11 +135,11 @@ pub struct Log {
 }
 
 impl Log {
-    /// Opens or creates the log. A last line without its newline is what a kill left behind: it is cut off, so that it
-    /// does not run into the next one.
+    /// Opens or creates the log. If a kill left a last line without its newline, that line is cut off, so that the next
+    /// one does not run into it.
     ///
     /// # Errors
-    /// When the file cannot be read or written; the message names it.
+    /// If the file cannot be read or written; the message names it.
     pub fn open(path: impl Into<PathBuf>) -> io::Result<Self> {
         let path = path.into();
         let open = || -> io::Result<File> {
@@ -150,10 +155,10 @@ impl Log {
         }
     }
 
-    /// Appends one line, in one write: a reader sees all of it or, after a kill, a torn end.
+    /// Appends one line in one write, so that a reader sees all of it or, after a kill, a line without its newline.
     ///
     /// # Errors
-    /// When the file cannot be written; the message names it.
+    /// If the file cannot be written; the message names it.
     pub fn append(&mut self, line: &Line) -> io::Result<()> {
         let mut text = serde_json::to_string(line).map_err(|e| named(&self.path, e.into()))?;
         text.push('\n');
@@ -165,10 +170,12 @@ fn named(path: &Path, error: io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
-/// A whole log, steps in ascending order.
+/// A whole log, whose steps ascend.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Metrics {
+    /// The steps, ascending.
     pub steps: Vec<Step>,
+    /// The evaluations, ascending by step.
     pub evaluations: Vec<Evaluation>,
 }
 
@@ -182,10 +189,10 @@ pub enum ReadError {
 }
 
 impl Metrics {
-    /// Reads a log. A torn last line is ignored; a step that comes again replaces everything from that step on.
+    /// Reads a log. An incomplete last line is ignored; a step that comes again replaces everything from that step on.
     ///
     /// # Errors
-    /// When the file cannot be read, or a whole line is not one of ours; the message names the file and the line.
+    /// If the file cannot be read, or a complete line is not a [`Line`]; the message names the file and the line.
     pub fn read(path: impl AsRef<Path>) -> Result<Self, ReadError> {
         let path = path.as_ref();
         let text = fs::read_to_string(path).map_err(|source| ReadError::File { path: path.into(), source })?;
@@ -202,12 +209,12 @@ impl Metrics {
         Ok(metrics)
     }
 
-    /// Adds a line, as [`Metrics::read`] does.
+    /// Adds a line; a step that comes again replaces everything from that step on.
     pub fn push(&mut self, line: Line) {
         match line {
             Line::Step(step) => {
                 self.steps.truncate(self.steps.partition_point(|s| s.step < step.step));
-                // The evaluation after step n − 1 stays; those of steps that are now taken again go.
+                // Evaluations after steps that are now taken again go; the one before this step stays.
                 self.evaluations.truncate(self.evaluations.partition_point(|e| e.step < step.step));
                 self.steps.push(step);
             }

@@ -1,4 +1,4 @@
-//! Training: a step of whatever objective, its log, its watch, and the folder that a run fills.
+//! Training: a step of any objective, its log, its watch, and the folder of a run.
 //!
 //! | file | what it knows |
 //! |---|---|
@@ -8,7 +8,7 @@
 //! | [`world`] | the processes that train one model together |
 //! | [`metric`] | a number that a step reports |
 //! | [`log`] | the numbers of a run, one JSON object a line |
-//! | [`watch`] | whether training is dead, and why |
+//! | [`watch`] | whether training has collapsed, and why |
 //! | [`data`] | what a run is trained on and judged on |
 //! | [`run_folder`] | where a run keeps its files |
 

@@ -1,33 +1,34 @@
-//! What a model is trained for.
+//! The interface between training and a model with its loss.
 //!
-//! An [`Objective`] is a model in training together with its loss: it owns the parameters, says what a batch is, and goes
-//! forward and backward. The [`Trainer`](super::step::Trainer) around it knows no model: it cuts batches into
+//! An [`Objective`] is a model in training together with its loss: it owns the parameters, says what a batch is, and
+//! goes forward and backward. The [`Trainer`](super::step::Trainer) around it knows no model: it cuts batches into
 //! micro-batches, clips gradients, takes AdamW's steps, and saves and restores.
 //!
 //! # One step
-//! No more than a micro-batch of pictures is in a tower at a time, yet every picture may be compared with the whole batch
-//! (Gao et al. 2021):
+//! No more than a micro-batch of pictures is in a tower at a time, yet every picture may be compared with the whole
+//! batch (Gao et al. 2021):
 //!
 //! ```text
 //! prepare                            once
 //! forward                            every micro-batch, keeping no activations
 //! loss                               once: it sees what all of them left
 //! forward, backward                  every micro-batch, keeping its activations in between
-//! losses                             what there is to report
+//! losses                             once: the numbers to report
 //! (gradients of all ranks are added, clipped, and AdamW's step is taken)
 //! updated, metrics                   once
 //! ```
 //!
-//! A batch of one micro-batch goes forward only once. A micro-batch is a range of pictures together with every text that
-//! looks at them; [`backward`](Objective::backward) sees the whole batch, as such a text may belong to any of its
+//! A batch of one micro-batch goes forward only once. A micro-batch is a range of pictures together with every text
+//! that looks at them; [`backward`](Objective::backward) sees the whole batch, as such a text may belong to any of its
 //! pictures.
 //!
 //! # Randomness
-//! Whatever is drawn is a function of the [`StepId`] and of a place in the batch. Then it does not matter that a
+//! Whatever is drawn must be a function of the [`StepId`] and of a place in the batch. Then it does not matter that a
 //! micro-batch goes forward twice, how large it is, or that a run was stopped in between.
 //!
 //! # Example
-//! An image tower that learns where to put each picture: half the mean squared distance to targets of the reader's own.
+//! An image tower learns where to put each picture. Its loss is half the mean squared distance to targets of the
+//! reader's own.
 //!
 //! ```
 //! use clipwright::models::clip::{Config, Layers, visual::{self, Visual}};
@@ -95,51 +96,56 @@ use crate::random::{self, Rng};
 use crate::tree::{Path, Tree};
 use std::ops::Range;
 
-/// The gradients of a parameter tree, to be added to.
+/// The gradients of a parameter tree, which an objective adds to.
 pub type Gradients<'a, S> = <S as Tree>::Of<&'a mut [f32]>;
 
-/// Which step of which run: all that randomness may depend on beside the place in the batch.
+/// Which step of which run this is. Randomness may depend on this and on the place in the batch, and on nothing else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StepId {
+    /// The seed of the run.
     pub seed: u64,
-    /// How many steps were taken before.
+    /// How many steps were taken before this one.
     pub step: u64,
 }
 
 impl StepId {
-    /// The generator for one use in this step, named by numbers: which use, which row.
+    /// Returns the generator for one use in this step, which is named by numbers such as (use, row).
     pub fn rng(&self, name: &[u64]) -> Rng {
         random::rng(&[&[self.seed, self.step], name].concat())
     }
 }
 
-/// Something that a run needs in order to go on, as a file keeps it.
+/// One thing that has to be saved for a run to go on.
 #[derive(Debug)]
 pub enum Saved<'a> {
+    /// Numbers such as parameters or a queue.
     Floats(&'a mut [f32]),
+    /// A count such as a number of steps.
     Count(&'a mut u64),
 }
 
-/// All of it by name.
+/// Everything that has to be saved for a run to go on, by name.
 pub type State<'a> = Vec<(String, Saved<'a>)>;
 
-/// A model and what it is trained for, by the ranks of a world `W`.
+/// A model together with its loss, trained by the ranks of a world `W`.
 pub trait Objective<W: World = Alone> {
-    /// The parameter tree.
+    /// The description of the parameters.
     type Tree: Tree<Leaf = Spec>;
-    /// What one step learns from; on several ranks, this rank's part of it.
+    /// The data of one step; on several ranks it is this rank's part.
     type Batch<'a>: Sync;
 
-    /// The parameters as they are now.
+    /// Returns the parameters as they are now.
     fn params(&self) -> &Params<Self::Tree>;
 
-    /// The parameters, and whatever else has to be saved for a run to go on to the bit: momentum copies, queues, counts.
+    /// Returns the parameters, and whatever else has to be saved for a run to go on to the bit: momentum copies,
+    /// queues, counts.
     fn saved(&mut self) -> (&mut Params<Self::Tree>, State<'_>);
 
-    /// How many pictures the batch has. Micro-batches are ranges of them.
+    /// Returns the number of pictures in a batch. Micro-batches are ranges of them.
     fn pictures(batch: &Self::Batch<'_>) -> usize;
 
-    /// Whether the parameters at a path, and the running statistics that a count at a path belongs to, stay as they are.
+    /// Whether the parameters at a path, and the running statistics that a count at a path belongs to, stay as they
+    /// are.
     fn frozen(&self, path: &Path) -> bool {
         let _ = path;
         false
@@ -153,26 +159,28 @@ pub trait Objective<W: World = Alone> {
     /// Goes forward for these pictures, as far as the loss needs it.
     fn forward(&mut self, batch: &Self::Batch<'_>, range: Range<usize>, keep: Keep, id: StepId);
 
-    /// Takes the loss over the whole batch, with the other ranks where there are any, as far as it exists now, and its
-    /// gradient by what the forward passes gave. Gradients of parameters are added to `g`; those of all ranks are added up.
+    /// Computes the loss over the whole batch of all ranks, as far as it exists before a backward pass, and its
+    /// gradient with respect to what the forward passes gave. Gradients of parameters are added to `g`; those of all
+    /// ranks are added up later.
     ///
-    /// It runs on the trainer's own thread, from which alone ranks may be asked;
-    /// [`in_pool`](kernels::in_pool) brings arithmetic to the threads.
+    /// This is called on the trainer's own thread, the only one that may exchange anything with other ranks;
+    /// [`in_pool`](kernels::in_pool) hands arithmetic to the pool of threads.
     fn loss(&mut self, batch: &Self::Batch<'_>, id: StepId, world: &W, g: &mut Gradients<'_, Self::Tree>);
 
     /// Goes backward for these pictures, which were the last to go [`forward`](Self::forward), and for every text that
-    /// looks at them. Gradients are added to `g`.
+    /// looks at them. Gradients of parameters are added to `g`.
     fn backward(&mut self, batch: &Self::Batch<'_>, range: Range<usize>, id: StepId, g: &mut Gradients<'_, Self::Tree>);
 
-    /// The losses of the step, after the last backward pass: what was minimised, called `loss`, then its parts.
+    /// Returns the losses of the step: what was minimised, called `loss`, then its parts. It is called after the last
+    /// backward pass.
     fn losses(&self) -> Vec<Metric>;
 
-    /// Is called after the parameters have moved; not if they stayed because a gradient was not finite.
+    /// Is called after the parameters have moved, but not if they stayed because a gradient was not finite.
     fn updated(&mut self, id: StepId) {
         let _ = id;
     }
 
-    /// Other numbers that are worth a line in the log, after the update.
+    /// Returns other numbers for the log. It is called after the update.
     fn metrics(&self) -> Vec<Metric> {
         vec![]
     }

@@ -1,12 +1,13 @@
-//! The run folder: everything a run leaves behind.
+//! The folder with everything that a run leaves behind.
 //!
 //! | file | what |
 //! |---|---|
 //! | `open_clip_model.safetensors`, `open_clip_config.json` | the model, as OpenCLIP loads it |
-//! | `resume.safetensors`, `options.json` | parameters, buffers, both moments, the step and what else the objective keeps; the command line |
+//! | `resume.safetensors` | parameters, buffers, both moments, the step and what else the objective keeps |
+//! | `options.json` | the command line |
 //! | `metrics.jsonl` | a line for each logged step and evaluation |
 //! | `loss.png`, `recall.png`, `schedule.png` | curves |
-//! | `similarity.png`, `captions.png` | what the model thinks of held-out pictures |
+//! | `similarity.png`, `captions.png` | how the model matches held-out pictures with captions |
 //! | `report.md` | the last table |
 
 use super::objective::{Saved, State};
@@ -31,19 +32,25 @@ pub enum RunFolderError {
     File { path: PathBuf, source: io::Error },
 }
 
-/// A folder under `runs`.
+/// The folder of one run.
 #[derive(Clone, Debug)]
 pub struct RunFolder {
+    /// The path of the folder.
     pub path: PathBuf,
 }
 
+/// The name of the file with the state of a run.
 const RESUME: &str = "resume.safetensors";
+/// The name of the file with the options of a run.
 const OPTIONS: &str = "options.json";
-/// No count is as large, and nothing that is counted from here on overflows.
+/// A saved count is at most this large. No real count is, and counting on from here does not overflow.
 const MAX_COUNT: u64 = 1 << 48;
 
 impl RunFolder {
-    /// Makes the folder of a new run: its name, or the next number and the model's.
+    /// Makes the folder of a new run. Without a name it is called by the next number and the model's name.
+    ///
+    /// # Errors
+    /// If the folder is there already, or cannot be written.
     pub fn create(
         logs: &Path,
         name: Option<&str>,
@@ -63,35 +70,35 @@ impl RunFolder {
         Ok(folder)
     }
 
-    /// Finds a run to resume, `latest` being the one whose state was written last.
+    /// Finds a run to resume; `latest` is the one whose state was written last.
     pub fn find(run: &str, logs: &Path) -> Result<Self, RunFolderError> {
         Ok(RunFolder { path: if run == "latest" { latest(logs)? } else { PathBuf::from(run) } })
     }
 
-    /// The options that the run was started with.
+    /// Reads the options that the run was started with.
     pub fn options<T: DeserializeOwned>(&self) -> Result<T, RunFolderError> {
         let path = self.file(OPTIONS);
         let read = || serde_json::from_slice(&fs::read(&path)?).map_err(io::Error::from);
         read().map_err(|source| RunFolderError::File { path: path.clone(), source })
     }
 
-    /// An error about the options.
+    /// Returns an error about the file of options.
     pub fn bad_options(&self, reason: String) -> RunFolderError {
         RunFolderError::File { path: self.file(OPTIONS), source: io::Error::other(reason) }
     }
 
-    /// The path of a file in the folder.
+    /// Returns the path of a file in the folder.
     pub fn file(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
 
-    /// Writes a small file, whole or not at all.
+    /// Writes a small file, all of it or nothing.
     pub fn write(&self, name: &str, bytes: &[u8]) -> Result<(), RunFolderError> {
         write_atomic(self.file(name), |out| out.write_all(bytes))
             .map_err(|source| RunFolderError::File { path: self.file(name), source })
     }
 
-    /// Saves the state of a run, in one file so that it is of one step.
+    /// Saves the state of a run. It is one file, so all of it belongs to one step.
     pub fn save(&self, state: State) -> Result<(), CheckpointError> {
         let (mut tensors, mut counts) = (vec![], vec![]);
         for (name, saved) in &state {
@@ -104,12 +111,12 @@ impl RunFolder {
         write(&self.file(RESUME), &tensors, counts)
     }
 
-    /// Whether there is something to resume from.
+    /// Whether there is a state to resume from.
     pub fn has_state(&self) -> bool {
         self.file(RESUME).exists()
     }
 
-    /// Refuses a state that has no `len` numbers of this name; nothing of it is read.
+    /// Refuses a saved state that does not have `len` numbers of this name, without reading the numbers.
     pub fn check(&self, name: &str, len: usize) -> Result<(), CheckpointError> {
         Reader::open(&self.file(RESUME))?.check(name, &[len])
     }
@@ -117,7 +124,7 @@ impl RunFolder {
     /// Restores what [`RunFolder::save`] saved, bit for bit.
     ///
     /// # Errors
-    /// If the file has not exactly this state; the message names what is missing, too much or of another size.
+    /// If the file does not have exactly this state; the message names what is missing, too much or of another size.
     pub fn load(&self, state: State) -> Result<(), CheckpointError> {
         let path = self.file(RESUME);
         let reader = Reader::open(&path)?;
@@ -142,7 +149,7 @@ impl RunFolder {
     }
 }
 
-/// `003-ViT-B-32`, one more than the highest number there is.
+/// Returns a name like `003-ViT-B-32`, whose number is one more than the highest there is.
 fn next_name(logs: &Path, model: &str) -> String {
     let entries = fs::read_dir(logs).into_iter().flatten().flatten();
     let numbers = entries.filter_map(|entry| entry.file_name().to_str()?.split('-').next()?.parse::<u32>().ok());
@@ -155,12 +162,12 @@ fn latest(logs: &Path) -> Result<PathBuf, RunFolderError> {
     newest.ok_or_else(|| RunFolderError::NoRun { logs: logs.into() })
 }
 
-/// The run whose model was written last, if there is one.
+/// Finds the run whose model was written last, if there is one.
 pub fn newest_model(logs: &Path) -> Option<PathBuf> {
     newest(logs, checkpoint::WEIGHTS).ok().flatten()
 }
 
-/// The folder in `logs` whose `file` was written last.
+/// Finds the folder in `logs` whose `file` was written last.
 fn newest(logs: &Path, file: &str) -> io::Result<Option<PathBuf>> {
     let files = fs::read_dir(logs)?.flatten().filter_map(|entry| {
         let written = fs::metadata(entry.path().join(file)).ok()?.modified().ok()?;

@@ -15,41 +15,43 @@ use std::ops::Range;
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct TrainerOptions {
+    /// The hyper-parameters of AdamW.
     pub hyper: Hyper,
-    /// The longest gradient that is not shortened.
+    /// Gradients with a larger norm are scaled down to this norm; without one, none are.
     pub max_norm: Option<f32>,
-    /// What all randomness of the objective follows from.
+    /// The seed that all randomness of the objective follows from.
     pub seed: u64,
 }
 
 impl TrainerOptions {
-    /// Gradients of any length, and seed 0.
+    /// Returns options that leave gradients of any norm as they are, with seed 0.
     pub fn new(hyper: Hyper) -> Self {
         TrainerOptions { hyper, max_norm: None, seed: 0 }
     }
 
-    /// Gradients that are longer are shortened to this.
+    /// Sets the norm that larger gradients are scaled down to.
     #[must_use]
     pub fn max_norm(self, max_norm: impl Into<Option<f32>>) -> Self {
         TrainerOptions { max_norm: max_norm.into(), ..self }
     }
 
     #[must_use]
+    /// Sets the seed of all randomness.
     pub fn seed(self, seed: u64) -> Self {
         TrainerOptions { seed, ..self }
     }
 }
 
-/// What an update did.
+/// What an update reports.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Update {
-    /// Of all gradients together, before clipping.
+    /// The norm of all gradients together, before clipping.
     pub grad_norm: f32,
-    /// What the objective has to say of itself afterwards.
+    /// The numbers that the objective reports after the update.
     pub metrics: Vec<Metric>,
 }
 
-/// An objective in training: its gradients, and Adam's moments.
+/// An objective in training, with its gradients and Adam's moments.
 pub struct Trainer<O, W = Alone> {
     objective: O,
     world: W,
@@ -59,42 +61,42 @@ pub struct Trainer<O, W = Alone> {
 }
 
 impl<O: Objective + Send> Trainer<O> {
-    /// Trains in this process alone.
+    /// Makes a trainer for this process alone.
     pub fn new(objective: O, options: TrainerOptions) -> Self {
         Trainer::among(Alone, objective, options)
     }
 }
 
 impl<O: Objective<W> + Send, W: World> Trainer<O, W> {
-    /// Trains as one rank of a world. All ranks begin with the same parameters and options.
+    /// Makes the trainer of one rank of a world. All ranks begin with equal parameters and options.
     pub fn among(world: W, objective: O, options: TrainerOptions) -> Self {
         let params = objective.params();
         let (n, len) = (params::count(&params.spec), params.flat.len());
         Trainer { objective, world, options, adam: AdamW::new(n), grads: Floats::zeros(len) }
     }
 
-    /// What is trained.
+    /// Returns the objective.
     pub fn objective(&self) -> &O {
         &self.objective
     }
 
-    /// How many steps were taken.
+    /// Returns the number of steps that were taken.
     pub fn steps(&self) -> u64 {
         self.adam.steps
     }
 
-    /// The gradient of every parameter, as the last [`Trainer::gradients`] left it and until [`Trainer::update`]; for
-    /// a buffer, what was observed.
+    /// Views the gradient of every parameter, as it is between [`Trainer::gradients`] and [`Trainer::update`], and for
+    /// a buffer what was observed.
     pub fn grads(&self) -> <O::Tree as Tree>::Of<&[f32]> {
         params::view(&self.objective.params().spec, &self.grads)
     }
 
-    /// The same as one block, in the order of the parameters; without the buffers.
+    /// Views the gradients of all parameters as one block, in the order of the parameters, without the buffers.
     pub fn flat_grads(&self) -> &[f32] {
         &self.grads[..params::count(&self.objective.params().spec)]
     }
 
-    /// All that a run needs in order to go on to the bit.
+    /// Returns everything that has to be saved for a run to go on to the bit.
     pub fn state(&mut self) -> State<'_> {
         let (params, more) = self.objective.saved();
         let mut state = vec![
@@ -107,10 +109,10 @@ impl<O: Objective<W> + Send, W: World> Trainer<O, W> {
         state
     }
 
-    /// The losses over the whole batch, and the gradient of the first. BatchNorm's statistics are those of each micro-batch.
+    /// Returns the losses over the whole batch, and leaves the gradient of the first one for [`Trainer::update`].
     ///
     /// No more than `micro_batch` pictures are in a tower at a time, yet the result is that of one big batch, see
-    /// [`objective`](super::objective). [`Trainer::update`] is to follow.
+    /// [`objective`](super::objective). Only BatchNorm's statistics are those of each micro-batch.
     pub fn gradients(&mut self, batch: &O::Batch<'_>, micro_batch: usize) -> Vec<Metric> {
         let (n, id) = (O::pictures(batch), self.id());
         let whole = n <= micro_batch;
@@ -134,9 +136,9 @@ impl<O: Objective<W> + Send, W: World> Trainer<O, W> {
         objective.losses()
     }
 
-    /// One AdamW step, and one step of the running statistics. Gradients are zero afterwards.
+    /// Takes one AdamW step, and one step of the running statistics. Gradients are zero afterwards.
     ///
-    /// A gradient that is not finite would ruin every weight: then nothing else is changed.
+    /// A gradient that is not finite would ruin every weight; in that case nothing but the gradients is changed.
     pub fn update(&mut self, lr: f32) -> Update {
         let id = self.id();
         let Trainer { objective, options, adam, grads, .. } = self;
@@ -155,7 +157,7 @@ impl<O: Objective<W> + Send, W: World> Trainer<O, W> {
     }
 }
 
-/// Moves the parameters and running statistics, unless a gradient is not finite; the norm of all gradients.
+/// Moves the parameters and running statistics, unless a gradient is not finite. Returns the norm of all gradients.
 fn take_step<O: Objective<W>, W: World>(
     objective: &mut O,
     options: &TrainerOptions,
@@ -163,7 +165,7 @@ fn take_step<O: Objective<W>, W: World>(
     grads: &mut [f32],
     lr: f32,
 ) -> f32 {
-    // Out of the objective, which is asked what is frozen, and back into it.
+    // The parameters are taken out of the objective, which has to be asked what is frozen, and put back below.
     let mut flat = std::mem::take(&mut objective.saved().0.flat);
     let (spec, frozen) = (&objective.params().spec, |path: &Path| objective.frozen(path));
     for_each(spec, &Path::ROOT, |path, _, range| {
@@ -185,7 +187,7 @@ fn take_step<O: Objective<W>, W: World>(
     grad_norm
 }
 
-/// 0..n in pieces of `size`.
+/// Cuts `0..n` into pieces of `size`.
 fn chunks(n: usize, size: usize) -> impl Iterator<Item = Range<usize>> {
     (0..n).step_by(size).map(move |start| start..n.min(start + size))
 }

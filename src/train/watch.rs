@@ -1,7 +1,7 @@
-//! Training that is dead, noticed early and explained.
+//! Notices early that training has collapsed, and explains it.
 //!
-//! Contrastive training dies in three ways: numbers blow up to NaN; the towers give one embedding to everything, which
-//! leaves a loss at chance for good; or the data cannot be told apart to begin with.
+//! Contrastive training collapses in three ways: numbers grow until they are NaN; the towers give one embedding to
+//! everything, which leaves a loss at chance for good; or the data cannot be told apart to begin with.
 
 use super::log::Step;
 use super::metric::Metric;
@@ -10,14 +10,14 @@ use ndarray::ArrayView2;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::mem::{Discriminant, discriminant};
 
-/// Steps that a loss is averaged over: enough to see 2 % of chance through the noise between batches.
+/// A loss is averaged over this many steps, enough to see 2 % of chance through the noise between batches.
 pub const WINDOW: usize = 100;
-/// Mean loss over chance loss from which on nothing has been learnt.
-const STUCK: f64 = 0.98;
-/// Mean loss over chance loss below which something had been learnt.
-const LEARNT: f64 = 0.9;
+/// Nothing has been learnt if the mean loss divided by the loss of chance is above this.
+const MIN_STUCK_RATIO: f64 = 0.98;
+/// Something had been learnt if the mean loss divided by the loss of chance was below this.
+const MAX_LEARNT_RATIO: f64 = 0.9;
 
-/// What went wrong. Its `Display` says what that means; what to do about it depends on the program.
+/// What went wrong. Its `Display` says what that means; the program adds what to do about it.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Collapse {
@@ -25,7 +25,7 @@ pub enum Collapse {
     #[error("step {step}: {name} is {value}. From here on every weight is lost; go back to the last checkpoint")]
     NotFinite { step: u64, name: String, value: f64 },
 
-    /// After the warm-up a loss has been at chance for a whole window, and never was below.
+    /// A loss has been at chance for a whole window after the warm-up, and never was below.
     #[error(
         "step {step}: {name} is stuck at {loss:.3}, near the {chance:.3} of a model that cannot tell anything apart. \
          Check the data first: pictures and captions may be paired wrongly, or all captions equal"
@@ -44,6 +44,7 @@ pub enum Collapse {
     Alike { whose: Alike, mean_cosine: f64 },
 }
 
+/// Says in a sentence whose embeddings are alike, and what the reason may be.
 fn explained(whose: Alike, mean_cosine: f64) -> String {
     let (who, why) = match whose {
         Alike::Pictures => (
@@ -60,7 +61,7 @@ fn explained(whose: Alike, mean_cosine: f64) -> String {
     format!("{who} get nearly the same embedding (mean cosine {mean_cosine:.4}). {why}")
 }
 
-/// Watches the training steps: every loss that has a chance line.
+/// Watches every loss of the training steps that has a chance line.
 #[derive(Clone, Debug)]
 pub struct Watch {
     warmup: u64,
@@ -68,22 +69,23 @@ pub struct Watch {
     told: HashSet<(Discriminant<Collapse>, String)>,
 }
 
-/// One loss over the last steps.
+/// What one loss was in the last steps.
 #[derive(Clone, Debug)]
 struct Recent {
-    /// (loss, chance) of each.
+    /// The loss and the loss of chance at each of the last steps.
     window: VecDeque<(f64, f64)>,
-    /// The lowest mean of loss / chance over a window so far, with its mean loss.
+    /// The lowest mean of loss / chance over a window so far, and the mean loss over that window.
     best: (f64, f64),
 }
 
 impl Watch {
-    /// `warmup`: steps during which a loss at chance is no cause for alarm.
+    /// Starts a watch, for which a loss at chance during the first `warmup` steps is no cause for alarm.
     pub fn new(warmup: u64) -> Self {
         Watch { warmup, losses: HashMap::new(), told: HashSet::new() }
     }
 
-    /// Takes note of a step; what is wrong, if anything. Each kind of complaint about a number is made once.
+    /// Takes note of a step and returns what is wrong, if anything is. Each kind of collapse is reported once for a
+    /// number.
     pub fn step(&mut self, step: &Step) -> Option<Collapse> {
         let not_finite = step.metrics.iter().find(|metric| !metric.value.is_finite());
         if let Some(Metric { name, value, .. }) = not_finite {
@@ -93,7 +95,7 @@ impl Watch {
         if step.step <= self.warmup {
             return None;
         }
-        // A batch of one has nothing to tell apart: ln 1 = 0.
+        // A batch of one pair has nothing to tell apart, and its chance line is ln 1 = 0.
         let losses = step.losses().filter_map(|loss| Some((loss, loss.chance.filter(|&chance| chance > 0.0)?)));
         let mut found = vec![];
         for (Metric { name, value, .. }, chance) in losses {
@@ -103,6 +105,7 @@ impl Watch {
         found.into_iter().filter_map(|(name, collapse)| self.once(name, collapse)).next()
     }
 
+    /// Passes on what was found unless it has been reported for this number before.
     fn once(&mut self, name: String, found: Collapse) -> Option<Collapse> {
         self.told.insert((discriminant(&found), name)).then_some(found)
     }
@@ -113,6 +116,7 @@ impl Recent {
         Recent { window: VecDeque::with_capacity(WINDOW), best: (f64::INFINITY, f64::INFINITY) }
     }
 
+    /// Takes note of the loss and the loss of chance at a step, and returns what is wrong, if anything is.
     fn push(&mut self, step: u64, name: &str, now: (f64, f64)) -> Option<Collapse> {
         if self.window.len() == WINDOW {
             self.window.pop_front();
@@ -127,7 +131,7 @@ impl Recent {
         if loss / chance < best_ratio {
             self.best = (loss / chance, loss);
         }
-        match (loss / chance > STUCK, best_ratio < LEARNT) {
+        match (loss / chance > MIN_STUCK_RATIO, best_ratio < MAX_LEARNT_RATIO) {
             (false, _) => None,
             (true, false) => Some(Collapse::Stuck { step, name, loss, chance }),
             (true, true) => Some(Collapse::FellBack { step, name, loss, best, chance }),
@@ -135,7 +139,7 @@ impl Recent {
     }
 }
 
-/// Looks at the embeddings of an evaluation, see [`alike`].
+/// Returns what is wrong with the embeddings of an evaluation, if they are all [`alike`].
 pub fn embeddings(pictures: ArrayView2<f32>, captions: ArrayView2<f32>) -> Option<Collapse> {
     alike(pictures, captions).map(|(whose, mean_cosine)| Collapse::Alike { whose, mean_cosine })
 }

@@ -1,7 +1,7 @@
 //! The processes that train one model together.
 //!
-//! A [`World`] only ever moves numbers. Every addition is ours, in an order that depends on the number of ranks alone, so
-//! no bit depends on the network or on who is first: see [`sum_over_ranks`].
+//! A [`World`] only moves numbers. Additions are made here, in an order that depends on the number of ranks alone, so
+//! no bit depends on the network or on which rank is first: see [`sum_over_ranks`].
 
 use std::borrow::Cow;
 use std::fmt::Debug;
@@ -14,30 +14,31 @@ impl Element for f64 {}
 impl Element for u64 {}
 impl Element for u8 {}
 
-/// The ranks that take every training step together. All call the same functions in the same order, each from the
-/// thread that it was started on, never from a worker of a thread pool.
+/// The processes, called ranks, that take every training step together. All call the same functions in the same order,
+/// each from the thread that it was started on, never from a worker of a thread pool.
 pub trait World {
-    /// Which of the ranks this is, counted from 0.
+    /// Returns which of the ranks this is, counted from 0.
     fn rank(&self) -> usize;
 
-    /// How many ranks there are.
+    /// Returns the number of ranks.
     fn size(&self) -> usize;
 
-    /// What all ranks give, in the order of ranks; each gives as many numbers. `all` is memory to put it in.
+    /// Returns the numbers of all ranks, in the order of ranks. Every rank gives the same number of them in `own`;
+    /// `all` is memory for the result.
     fn all_gather<'a, T: Element>(&self, own: &'a [T], all: &'a mut Vec<T>) -> &'a [T];
 
-    /// The parts that are meant for this rank, in the order of ranks: the r-th of `size` equal parts of `own` goes to rank r.
-    /// `received` is memory to put them in.
+    /// Sends the r-th of `size` equal parts of `own` to rank r, and returns the parts that are meant for this rank, in
+    /// the order of ranks. `received` is memory for the result.
     fn all_to_all<'a, T: Element>(&self, own: &'a [T], received: &'a mut Vec<T>) -> &'a [T];
 
-    /// Overwrites the numbers of every rank by those of rank 0.
+    /// Overwrites the numbers of every rank with those of rank 0.
     fn broadcast<T: Element>(&self, values: &mut [T]);
 
-    /// Returns when every rank has called it.
+    /// Waits until every rank has called it.
     fn barrier(&self);
 }
 
-/// One process by itself: nothing is exchanged, copied or waited for.
+/// The world of one process by itself, where nothing is exchanged, copied or waited for.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Alone;
 
@@ -63,14 +64,14 @@ impl World for Alone {
     fn barrier(&self) {}
 }
 
-/// Floats that are exchanged at a time: 64 MB.
+/// At most this many floats are exchanged at a time, 64 MB.
 const CHUNK: usize = 1 << 24;
 
-/// Adds the values of all ranks, which each of them then has; does nothing where there is only one.
+/// Replaces the values of every rank by their sum over all ranks.
 ///
 /// Each rank receives one slice of every rank's values, adds the slices as a balanced tree, and gathers the sums. That
-/// is as many bytes as any all-reduce needs, and the shape of the sum is fixed: the same bits on every rank and in every
-/// run with as many ranks.
+/// is as many bytes as any all-reduce needs, and the shape of the sum is fixed: the same bits on every rank and in
+/// every run with as many ranks.
 pub fn sum_over_ranks<W: World>(world: &W, values: &mut [f32]) {
     let ranks = world.size();
     if ranks == 1 {
@@ -90,7 +91,7 @@ pub fn sum_over_ranks<W: World>(world: &W, values: &mut [f32]) {
     }
 }
 
-/// The first slice becomes the sum of all: neighbours are added, then neighbouring sums, and so on.
+/// Replaces the first slice by the sum of all: neighbours are added, then neighbouring sums, and so on.
 fn add_as_tree(slices: &mut [f32], len: usize) {
     let mut step = len;
     while step < slices.len() {

@@ -8,15 +8,15 @@ use super::task::{Saved, Task};
 use crate::Write;
 use std::ops::Range;
 
-/// A block has this many queries: eight register tiles. Their scores against a block of keys take 24 KB, so that they are
-/// still in the first-level cache when the softmax and the second product read them.
+/// A block has this many queries: eight register tiles. Their scores against a block of keys take 24 KB, so that they
+/// are still in the first-level cache when the softmax and the second product read them.
 pub(super) const QUERIES: usize = 48;
 
 /// A causal block has fewer queries, because all of them compute what the last one sees.
 const CAUSAL_QUERIES: usize = 24;
 
-/// A block has this many keys: at 64 numbers each, 32 KB of keys and as much of values. All keys of ViT-B/32 (50) and of a
-/// caption (77) are in one block, which leaves no running maximum to correct.
+/// A block has this many keys: at 64 numbers each, 32 KB of keys and as much of values. All keys of ViT-B/32 (50) and
+/// of a caption (77) are in one block, which leaves no running maximum to correct.
 const KEYS: usize = 128;
 
 impl Task<'_> {
@@ -32,6 +32,7 @@ impl Task<'_> {
     }
 }
 
+/// Cuts a range into blocks of `size`.
 fn blocks(range: Range<usize>, size: usize) -> impl Iterator<Item = Range<usize>> {
     range.clone().step_by(size).map(move |start| start..(start + size).min(range.end))
 }
@@ -91,8 +92,8 @@ pub(super) fn forward<'o>(task: &Task, queries: Range<usize>, row: impl Fn(usize
     });
 }
 
-/// Computes the gradients of a whole sequence; `dq_row(i)` and `dkv_row(j)` are where those of query i and of key and value
-/// j go.
+/// Computes the gradients of a whole sequence; `dq_row(i)` and `dkv_row(j)` are where those of query i and of key and
+/// value j go.
 pub(super) fn backward<'o>(
     task: &Task,
     saved: Saved,
@@ -127,7 +128,7 @@ pub(super) fn backward<'o>(
                     product(task.isa, size, a, Right { data: b, row: b_row }, write, c, c_row)
                 };
                 let left = |data| Left { data, row: width, col: 1 };
-                // Forward: scores = q·kᵀ, out = P·v. So P is made again, and dP = dout·vᵀ.
+                // In the forward pass: scores = q·kᵀ, out = P·v. So P is made again, and dP = dout·vᵀ.
                 run(Size { m, n, k: d }, left(&q[at..]), keys_t, stride, Write::Set, probs, n);
                 run(Size { m, n, k: d }, left(&dout[at..]), values_t, stride, Write::Set, d_scores, n);
                 for (r, i) in block.enumerate() {

@@ -9,7 +9,7 @@ use crate::Write;
 use crate::isa::multiversion;
 use crate::lanes;
 
-/// So many queries do not yet repay the packing.
+/// Up to this many queries, packing the keys costs more than it saves.
 pub(super) const MAX_QUERIES: usize = 3;
 
 multiversion! {
@@ -21,7 +21,7 @@ multiversion! {
     }
 }
 
-/// to = Σⱼ weights\[j\]·row j, or to += that
+/// to ← Σⱼ weights\[j\]·row j, or to += that
 fn weighted_sum(task: &Task, weights: &[f32], rows: Source, write: Write, to: &mut [f32]) {
     let size = Size { m: 1, n: task.head_dim, k: weights.len() };
     let weights = Left { data: weights, row: 0, col: 1 };

@@ -8,6 +8,7 @@ use std::ops::Range;
 #[derive(Clone, Copy, Debug)]
 pub struct Heads<'a> {
     pub data: &'a [f32],
+    /// The distance in floats from one row to the next.
     pub row_stride: usize,
 }
 
@@ -15,6 +16,7 @@ pub struct Heads<'a> {
 #[derive(Debug)]
 pub struct HeadsMut<'a> {
     pub data: &'a mut [f32],
+    /// The distance in floats from one row to the next.
     pub row_stride: usize,
 }
 
@@ -26,25 +28,28 @@ pub struct HeadsMut<'a> {
 pub struct Layout<'a> {
     /// Sequence s asks with the query rows `q[s]`. No row asks for two sequences.
     pub q: &'a [Range<usize>],
-    /// Sequence s sees the key and value rows `kv[s]`. Several sequences may see the same rows in a forward pass, such as
-    /// beams that look at one picture. A backward pass needs a range of its own for each: all texts that look at one
+    /// Sequence s sees the key and value rows `kv[s]`. Several sequences may see the same rows in a forward pass, such
+    /// as beams that look at one picture. A backward pass needs a range of its own for each: all texts that look at one
     /// picture are one run of queries.
     pub kv: &'a [Range<usize>],
+    /// The number of heads.
     pub heads: usize,
+    /// How many floats a head has in each row.
     pub head_dim: usize,
     /// Query i of n sees the first `keys − n + i + 1` keys: queries stand at the end of their sequence. So a lone
     /// query for the last row sees all, and equal ranges give the usual lower triangle.
     pub causal: bool,
 }
 
-/// Where the gradients of q, k and v go, and whether they are set or added. Rows outside every range keep what they hold,
-/// which may be stale: who multiplies a whole buffer, such as the keys of a cache with room, clears those rows first.
+/// Where the gradients of q, k and v go, and whether they are set or added. Rows outside every range keep what they
+/// hold, which may be stale, so a caller that multiplies a whole buffer, such as the keys of a cache with room, has to
+/// clear those rows first.
 #[derive(Debug)]
 pub enum DQkv<'a> {
     /// One (rows, 3·heads·head_dim) buffer, columns q | k | v, which is set: queries and keys are the same rows.
     Packed(&'a mut [f32]),
-    /// `dq` (query rows, heads·head_dim) and `dkv` (key rows, 2·heads·head_dim), columns k | v, each with its [`Write`].
-    /// A key that no query sees has the gradient 0.
+    /// `dq` (query rows, heads·head_dim) and `dkv` (key rows, 2·heads·head_dim), columns k | v, each with its
+    /// [`Write`]. A key that no query sees has the gradient 0.
     Split { dq: (&'a mut [f32], Write), dkv: (&'a mut [f32], Write) },
 }
 
@@ -64,10 +69,12 @@ pub(super) struct Gradients<'a> {
 }
 
 impl Layout<'_> {
+    /// Returns the number of sequences.
     pub(super) fn sequences(&self) -> usize {
         self.q.len()
     }
 
+    /// Returns the number of floats that all heads of a row have.
     pub(super) fn width(&self) -> usize {
         self.heads * self.head_dim
     }
@@ -109,7 +116,7 @@ impl Layout<'_> {
         );
     }
 
-    /// The number of rows that `lse` has for each head; panics unless these are enough.
+    /// Returns the number of rows that `lse` has for each head; panics unless these are enough.
     #[track_caller]
     pub(super) fn lse_rows(&self, lse: &[f32]) -> usize {
         let (rows, queries) = (lse.len() / self.heads, end(self.q));
@@ -145,7 +152,7 @@ impl Layout<'_> {
     }
 }
 
-/// The number of rows that a buffer for all of `ranges` has.
+/// Returns the least number of rows of a buffer that holds all of `ranges`.
 fn end(ranges: &[Range<usize>]) -> usize {
     ranges.iter().filter(|range| !range.is_empty()).map(|range| range.end).max().unwrap_or(0)
 }

@@ -74,11 +74,13 @@ pub fn forward_on(isa: Isa, layout: Layout, q: Heads, k: Heads, v: Heads, out: H
     });
 }
 
-/// With P = exp(scores − lse), δ = Σ dout·out per row, dS = P∘(dout·vᵀ − δ)/√head_dim:
-/// dq = dS·k, dk = dSᵀ·q, dv = Pᵀ·dout, each set or added as [`DQkv`] says.
+/// dq = dS·k, dk = dSᵀ·q, dv = Pᵀ·dout, with P = exp(scores − lse), δ = Σ dout·out per row, and
+/// dS = P∘(dout·vᵀ − δ)/√head_dim
+///
+/// Each gradient is set or added to as [`DQkv`] says.
 ///
 /// # Panics
-/// As [`forward`] does, and if two sequences share a key row.
+/// If [`forward`] would, or if two sequences share a key row.
 #[track_caller]
 pub fn backward(layout: Layout, q: Heads, k: Heads, v: Heads, out: Heads, lse: &[f32], dout: Heads, dqkv: DQkv) {
     backward_on(Isa::best(), layout, q, k, v, out, lse, dout, dqkv);
@@ -129,16 +131,16 @@ pub fn backward_on(
     });
 }
 
-/// Where there are fewer tasks than this, a task is a part of a sequence's queries.
+/// If there are fewer tasks than this, the queries of each sequence are cut into parts, one task each.
 const MIN_WHOLE_TASKS: usize = 32;
 
-/// Queries of such a part: whole blocks, so that the bits are the same.
+/// Such a part has this many queries: whole blocks, so that the bits do not depend on the cut.
 const PART_QUERIES: usize = 2 * block::QUERIES;
 
 /// Fewer multiplications than this are not worth a second thread.
 const MIN_PARALLEL: usize = 1 << 18;
 
-/// Into how many parts the queries of each sequence are cut.
+/// Returns how many parts the queries of each sequence are cut into.
 fn query_parts(layout: &Layout) -> usize {
     let longest = layout.q.iter().map(Range::len).max().unwrap_or(0);
     if layout.sequences() * layout.heads < MIN_WHOLE_TASKS { longest.div_ceil(PART_QUERIES).max(1) } else { 1 }

@@ -4,7 +4,7 @@ use super::layout::{DQkv, Heads, HeadsMut, Layout};
 use crate::Write;
 use std::ops::Range;
 
-/// Row i of head h.
+/// Returns row i of head h.
 fn row<'a>(m: Heads<'a>, layout: &Layout, i: usize, h: usize) -> &'a [f32] {
     &m.data[i * m.row_stride + h * layout.head_dim..][..layout.head_dim]
 }

@@ -1,5 +1,5 @@
-//! Copies heads from the packed rows of the caller, whose stride makes them collide in the cache, into small dense blocks,
-//! and keeps the memory for those blocks.
+//! Copies heads from the packed rows of the caller, whose stride makes them collide in the cache, into small dense
+//! blocks, and keeps the memory for those blocks.
 
 use crate::isa::multiversion;
 use crate::memory::LINE;
@@ -21,10 +21,12 @@ pub(super) struct Source<'a> {
 }
 
 impl<'a> Source<'a> {
+    /// Returns the first `len` elements of row i.
     pub fn row(self, i: usize, len: usize) -> &'a [f32] {
         &self.data[i * self.stride..][..len]
     }
 
+    /// Leaves out the first rows.
     pub fn skip(self, rows: usize) -> Self {
         Source { data: &self.data[(rows * self.stride).min(self.data.len())..], ..self }
     }
@@ -46,7 +48,7 @@ multiversion! {
         let stride = padded(rows);
         let to = &mut to[..width * stride];
         for i in (0..rows).step_by(4) {
-            // Rows past the end become padding, which nobody reads: the last row serves.
+            // Rows past the end become padding, which is never read, so the last row stands in for them.
             let four: [&[f32]; 4] = std::array::from_fn(|r| from.row((i + r).min(rows - 1), width));
             for (c, to) in to.chunks_exact_mut(stride).enumerate() {
                 *to[i..].first_chunk_mut().expect("the stride is a multiple of four") = four.map(|row| row[c]);

@@ -3,8 +3,8 @@
 use crate::Write;
 use crate::isa::{mul_add, multiversion};
 
-/// A register tile has this many rows. With 4 AVX-512 registers a row, that makes 24 sums, 4 registers for B and 1 for A
-/// out of 32; with 2 AVX2 or SSE registers a row, 12 + 2 + 1 out of 16.
+/// A register tile has this many rows. With 4 AVX-512 registers a row, that makes 24 sums, 4 registers for B and 1 for
+/// A out of 32; with 2 AVX2 or SSE registers a row, 12 + 2 + 1 out of 16.
 const TILE_ROWS: usize = 6;
 
 /// The left operand: element (i, p) is `data[i·row + p·col]`, so a transpose only swaps the strides.

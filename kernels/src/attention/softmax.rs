@@ -14,6 +14,7 @@ pub(super) struct Running {
 }
 
 impl Running {
+    /// The state before the first key.
     pub const EMPTY: Running = Running { max: f32::NEG_INFINITY, sum: 0.0 };
 }
 

@@ -7,11 +7,13 @@ use crate::isa::Isa;
 /// One head of one sequence.
 pub(super) struct Task<'a> {
     pub isa: Isa,
+    /// The number of queries of the sequence.
     pub queries: usize,
+    /// The number of keys that the sequence sees.
     pub keys: usize,
     pub head_dim: usize,
     pub causal: bool,
-    /// 1/√head_dim
+    /// The factor 1/√head_dim of the scores.
     pub scale: f32,
     pub q: Source<'a>,
     pub k: Source<'a>,
@@ -27,7 +29,7 @@ pub(super) struct Saved<'a> {
 }
 
 impl<'a> Task<'a> {
-    /// Head h of sequence s.
+    /// Views head h of sequence s.
     pub fn new(isa: Isa, layout: &Layout, s: usize, h: usize, q: Heads<'a>, k: Heads<'a>, v: Heads<'a>) -> Self {
         let (queries, keys) = (&layout.q[s], &layout.kv[s]);
         let rows = |m, first| rows_of_head(layout, m, first, h);
@@ -44,14 +46,14 @@ impl<'a> Task<'a> {
         }
     }
 
-    /// How many of the `keys` keys from `first_key` on query i sees.
+    /// Counts the keys that query i sees, among the `keys` keys from `first_key` on.
     pub fn visible(&self, i: usize, first_key: usize, keys: usize) -> usize {
         if self.causal { (self.keys - self.queries + i + 1).saturating_sub(first_key).min(keys) } else { keys }
     }
 }
 
 impl<'a> Saved<'a> {
-    /// Head h of sequence s; `lse` has `lse_rows` rows for each head.
+    /// Views head h of sequence s; `lse` has `lse_rows` rows for each head.
     pub fn new(
         layout: &Layout,
         s: usize,
@@ -67,7 +69,7 @@ impl<'a> Saved<'a> {
     }
 }
 
-/// The rows of head h from `first` on.
+/// Views the rows of head h from `first` on.
 fn rows_of_head<'a>(layout: &Layout, m: Heads<'a>, first: usize, h: usize) -> Source<'a> {
     Source { data: &m.data[first * m.row_stride + h * layout.head_dim..], stride: m.row_stride }
 }

@@ -26,10 +26,10 @@ use passes::{
     ROW_BLOCK, add, gradient_sums, input_gradient, join, mask, piece_statistics, plain, with_normed, with_residual,
 };
 
-/// The most pieces of a sum over rows: many more than there are threads, few enough to join them quickly.
+/// A sum over rows is cut into at most this many pieces: many more than there are threads, few enough to join quickly.
 const MAX_PIECES: usize = 64;
 
-/// How many floats of scratch the sums over rows of `channels` columns take.
+/// Returns how many floats of scratch the sums over rows of `channels` columns take.
 pub const fn scratch_len(channels: usize) -> usize {
     2 * MAX_PIECES * channels
 }
@@ -50,7 +50,7 @@ pub fn statistics_on(isa: Isa, x: &[f32], mean: &mut [f32], variance: &mut [f32]
     assert!(rows > 0, "batch norm: the statistics of no rows");
     let pieces = Pieces::new(rows, channels);
     let scratch = pieces.scratch(scratch);
-    // Numbers around 0 are averaged, so that a large μ costs none of their digits: each column less its first number.
+    // Each column is averaged less its first number, so that a large μ costs none of the digits.
     let origin = &x[..channels];
     let parts = (Rows(x, pieces.rows * channels), RowsMut(scratch, 2 * channels));
     for_pieces(pieces.count(), 1, parts, &|(x, sums)| {
@@ -99,12 +99,13 @@ pub fn normalize_on(isa: Isa, norm: Norm, x: &[f32], residual: Residual, relu: b
     }
 }
 
-/// With dz = dy where the gate is open, else 0: dbias += Σ dz, dweight += Σ dz·x̂ and
-/// dx = weight·r·(dz − mean(dz) − x̂·mean(dz·x̂)), where the statistics of `norm` are those of x.
+/// dx = weight·r·(dz − mean(dz) − x̂·mean(dz·x̂)), dweight += Σ dz·x̂, dbias += Σ dz, with dz = dy where the gate is
+/// open, else 0
 ///
 /// `x`, `dy` (N, C), `dweight`, `dbias` (C), `scratch` ([`scratch_len`])
 ///
-/// `x` holds dx on return. Behind [`Gate::Output`], `dy` holds dz on return: the gradient of the residual.
+/// The statistics of `norm` have to be those of x. `x` holds dx on return. Behind [`Gate::Output`] `dy` holds dz on
+/// return, the gradient of the residual.
 #[track_caller]
 pub fn backward(
     norm: Norm,
@@ -183,16 +184,18 @@ struct Pieces {
 }
 
 impl Pieces {
+    /// Cuts `total` rows of `channels` columns.
     fn new(total: usize, channels: usize) -> Self {
         let rows = total.div_ceil(MAX_PIECES).max(rows_per_piece(channels)).next_multiple_of(ROW_BLOCK);
         Pieces { total, rows, channels }
     }
 
+    /// Returns the number of pieces.
     fn count(&self) -> usize {
         self.total.div_ceil(self.rows)
     }
 
-    /// Takes as much of `scratch` as is needed.
+    /// Takes as much of `scratch` as the pieces need.
     #[track_caller]
     fn scratch<'a>(&self, scratch: &'a mut [f32]) -> &'a mut [f32] {
         let needed = scratch_len(self.channels);
@@ -201,7 +204,7 @@ impl Pieces {
     }
 }
 
-/// Panics unless all have these channels and equally many rows; returns how many.
+/// Returns the number of rows; panics unless all arrays have these channels and equally many rows.
 #[track_caller]
 fn check(channels: usize, matrices: &[&[f32]], vectors: &[&[f32]]) -> usize {
     let len = matrices.first().map_or(0, |x| x.len());

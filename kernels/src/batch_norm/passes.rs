@@ -3,10 +3,10 @@
 use super::norm::Norm;
 use crate::isa::multiversion;
 
-/// How many rows one sum of a piece is over; their statistics take a second pass while they are in the cache.
+/// A sum within a piece is over this many rows. Their statistics take a second pass while the rows are in the cache.
 pub(super) const ROW_BLOCK: usize = 64;
 
-/// How many columns such a block has: its sums are registers, its rows fill half of the first cache.
+/// Such a block has this many columns: its sums are registers, and its rows fill half of the first-level cache.
 const COLUMN_BLOCK: usize = 64;
 
 /// sum += x
@@ -77,19 +77,19 @@ multiversion! {
     }
 }
 
-/// x̂·weight + bias of the column j
+/// Returns x̂·weight + bias in column j.
 #[inline(always)]
 fn affine(norm: &Norm, j: usize, x: f32) -> f32 {
     (x - norm.mean[j]) * norm.rstd[j] * norm.weight[j] + norm.bias[j]
 }
 
-/// max(0, z) if `relu`, else z
+/// Returns max(0, z) if `relu`, else z.
 #[inline(always)]
 fn activate(relu: bool, z: f32) -> f32 {
     if relu && z <= 0.0 { 0.0 } else { z }
 }
 
-/// The columns of `norm`, whose lengths the compiler then knows to be those of a row.
+/// Cuts the vectors of `norm` to the length of a row, so that the compiler knows it.
 #[inline(always)]
 fn cut<'a>(norm: Norm<'a>, channels: usize) -> Norm<'a> {
     Norm {
@@ -150,7 +150,7 @@ multiversion! {
     }
 }
 
-/// dy, or 0 where z was negative.
+/// Returns dy, or 0 where z was not positive.
 #[inline(always)]
 fn gated(norm: &Norm, own: bool, j: usize, x: f32, dy: f32) -> f32 {
     if own && affine(norm, j, x) <= 0.0 { 0.0 } else { dy }

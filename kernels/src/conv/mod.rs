@@ -6,7 +6,7 @@
 //! pixels and channels are many, 3 × 3 pixels at stride 1 take a quarter of the multiplications (Winograd 1980); sums
 //! then are off by some millionths of their size, in an order of their own.
 //!
-//! The passes are here, what they know of a convolution is in `shape`, the definition in `naive`.
+//! The passes are here, the sizes of a convolution are in `shape`, and the definition is in `naive`.
 
 #[doc(hidden)]
 pub mod naive;
@@ -124,10 +124,10 @@ thread_local! {
     static PARTIALS: Scratch = const { Scratch::new(MAX_PARTIALS) };
 }
 
-/// Elements of all partial gradients together, if there is more than one: 4 MB, which L2 can hold.
+/// All partial gradients together have at most this many elements, if there is more than one: 4 MB, which L2 can hold.
 const MAX_PARTIALS: usize = 1 << 20;
 
-/// The fewest pixels that are worth a sum of their own.
+/// A partial gradient is a sum over at least this many pixels; for fewer it is not worth while.
 const MIN_PIXELS: usize = 1024;
 
 /// dw ← dw + Σ over pictures and pixels of dy ⊗ x
@@ -166,7 +166,7 @@ pub fn backward_weights_on(isa: Isa, conv: &Conv, x: &[f32], dy: &[f32], dw: &mu
     });
 }
 
-/// How many channels have their sums on the stack at a time.
+/// This many channels have their sums on the stack at a time.
 const CHANNELS: usize = 64;
 
 multiversion! {

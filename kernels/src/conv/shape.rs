@@ -11,28 +11,29 @@ pub struct Conv {
     pub width: usize,
     pub in_channels: usize,
     pub out_channels: usize,
-    /// 1 or 3.
+    /// The edge k of the kernel, 1 or 3.
     pub kernel: usize,
+    /// The step s from one output pixel to the next as seen in the input.
     pub stride: usize,
 }
 
 impl Conv {
-    /// The size H′ of the output for H, or W′ for W.
+    /// Returns the size H′ of the output for H, or W′ for W.
     pub fn out(&self, len: usize) -> usize {
         len.div_ceil(self.stride)
     }
 
-    /// N·H′·W′
+    /// Returns the number of pixels of all outputs, N·H′·W′.
     pub fn out_pixels(&self) -> usize {
         self.pictures * self.out(self.height) * self.out(self.width)
     }
 
-    /// N·H·W
+    /// Returns the number of pixels of all inputs, N·H·W.
     pub(super) fn pixels(&self) -> usize {
         self.pictures * self.height * self.width
     }
 
-    /// k²
+    /// Returns the number of taps of the kernel, k².
     pub(super) fn taps(&self) -> usize {
         self.kernel * self.kernel
     }
@@ -42,7 +43,7 @@ impl Conv {
         self.kernel == 1 && self.stride == 1
     }
 
-    /// Panics unless this is a convolution that there is, of slices of these lengths.
+    /// Panics unless the kernel and the stride are supported and the slices have these lengths.
     #[track_caller]
     pub(super) fn check(&self, x: &[f32], weights: usize, y: &[f32]) {
         assert!(matches!(self.kernel, 1 | 3) && self.stride > 0, "{self:?}: kernels of 1 or 3 pixels");
@@ -54,24 +55,24 @@ impl Conv {
         assert_eq!((x.len(), weights, y.len()), expected, "{self:?}: elements of x, w and y");
     }
 
-    /// The tiles of the output, if it can be computed by tiles and that is faster.
+    /// Cuts the output into tiles, if it can be computed by tiles and that is faster.
     pub(super) fn tiling(&self) -> Option<Tiling> {
         let &Conv { pictures, height, width, in_channels, out_channels, kernel, stride } = self;
         let tiling = Tiling { pictures, height, width };
         (kernel == 3 && stride == 1 && tiling.pays(in_channels, out_channels)).then_some(tiling)
     }
 
-    /// What each output pixel sees of `x`.
+    /// Views `x` as the patches that the output pixels see.
     pub(super) fn patches<'a>(&self, x: &'a [f32]) -> Patches<'a> {
         Patches::new(x, (self.height, self.width, self.in_channels), self.kernel, self.stride, false)
     }
 
-    /// The weights as filters of a forward pass.
+    /// Views the weights as filters of a forward pass.
     pub(super) fn filters<'a>(&self, w: Weight<'a>) -> Filters<'a> {
         Filters::new(w, (self.out_channels, self.in_channels), self.taps())
     }
 
-    /// The weights of a pointwise convolution as a matrix (O, I).
+    /// Views the weights of a pointwise convolution as a matrix (O, I).
     pub(super) fn weight<'a>(&self, w: &'a [f32]) -> Mat<'a> {
         Mat::new(w, self.out_channels, self.in_channels)
     }

@@ -60,7 +60,7 @@ impl Data {
     }
 }
 
-/// By tiles a sum is a whole number up to rounding only.
+/// Rounds sums that were computed by tiles, which are whole numbers only up to rounding.
 fn sums(conv: &Conv, mut given: Vec<f32>) -> Vec<f32> {
     if conv.tiling().is_some() {
         given.iter_mut().for_each(|x| *x = x.round());

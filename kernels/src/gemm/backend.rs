@@ -1,5 +1,5 @@
-//! Who multiplies: this crate, or another implementation of α·A·B + β·C, for comparison and for those who want it.
-//! `CLIP_GEMM` chooses.
+//! The choice of who multiplies: this crate, or another implementation of α·A·B + β·C, for comparison and for those who
+//! want it. The environment variable `CLIP_GEMM` chooses.
 //!
 //! The others compute one block of C at a time on one thread. Blocks are of a fixed size and rayon hands them out, so
 //! that there is one pool of threads whoever multiplies, and the bits do not depend on its size.
@@ -18,11 +18,11 @@ mod openblas;
 /// An implementation of the matrix product.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Backend {
-    /// This crate.
+    /// The kernels of this crate multiply.
     Simd,
-    /// The crate `matrixmultiply`.
+    /// The crate `matrixmultiply` multiplies.
     MatrixMultiply,
-    /// The system's OpenBLAS, with the feature `openblas`.
+    /// The system's OpenBLAS multiplies, with the feature `openblas`.
     #[cfg(feature = "openblas")]
     OpenBlas,
 }
@@ -36,7 +36,7 @@ impl Backend {
         Backend::OpenBlas,
     ];
 
-    /// The backend that `CLIP_GEMM` names, by default this crate.
+    /// Returns the backend that `CLIP_GEMM` names, by default this crate.
     ///
     /// # Panics
     /// If `CLIP_GEMM` names none that is compiled in.
@@ -48,6 +48,7 @@ impl Backend {
         })
     }
 
+    /// Finds the backend of this name; panics if it is not compiled in.
     pub(super) fn named(name: &str) -> Backend {
         *Backend::ALL.iter().find(|backend| backend.name() == name).unwrap_or_else(|| {
             let names: Vec<_> = Backend::ALL.iter().map(|backend| backend.name()).collect();
@@ -56,7 +57,7 @@ impl Backend {
         })
     }
 
-    /// The name by which `CLIP_GEMM` chooses it.
+    /// Returns the name by which `CLIP_GEMM` chooses it.
     pub fn name(self) -> &'static str {
         match self {
             Backend::Simd => "simd",
@@ -66,6 +67,7 @@ impl Backend {
         }
     }
 
+    /// Computes the product.
     pub(super) fn run(self, p: &Product) {
         match self {
             Backend::Simd if skinny::fits(p) => skinny::run(p),
@@ -77,11 +79,12 @@ impl Backend {
     }
 }
 
+/// Computes a block of C by the crate `matrixmultiply`.
 fn matrixmultiply(alpha: f32, a: Mat, b: Mat, beta: f32, c: Block) {
     let (m, k, n) = (a.rows, a.cols, b.cols);
     let [ars, acs, brs, bcs, crs] =
         [a.row_stride, a.col_stride, b.row_stride, b.col_stride, c.row_stride].map(|stride| stride as isize);
     let (a, b) = (a.data.as_ptr(), b.data.as_ptr());
-    // SAFETY: the views were checked to fit their data, and this task has the block of C to itself.
+    // SAFETY: `Product` has checked that A and B fit their data, and `by_blocks` gives each block of C to one task.
     unsafe { matrixmultiply::sgemm(m, k, n, alpha, a, ars, acs, b, brs, bcs, beta, c.ptr, crs, 1) }
 }

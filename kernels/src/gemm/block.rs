@@ -17,25 +17,26 @@ pub(super) struct Block<'a> {
     borrow: PhantomData<&'a mut [f32]>,
 }
 
-// SAFETY: a block gives access through unsafe methods only, whose callers keep to disjoint blocks.
+// SAFETY: a block stands for a `&mut [f32]`, which may go to another thread. It gives access through unsafe methods
+// only, whose callers promise that nothing else accesses the same elements.
 unsafe impl Send for Block<'_> {}
-// SAFETY: as for `Send`.
+// SAFETY: sharing a block shares nothing that the promise of its unsafe methods does not cover.
 unsafe impl Sync for Block<'_> {}
 
 impl<'a> Block<'a> {
-    /// All of `m`, which lies within its data ([`MatMut::check`]).
+    /// Covers all of `m`, which has been checked to lie within its data ([`MatMut::check`]).
     pub fn new(m: MatMut<'a>) -> Self {
         let MatMut { data, rows, cols, row_stride } = m;
         Block { ptr: data.as_mut_ptr(), rows, cols, row_stride, borrow: PhantomData }
     }
 
-    /// The `rows × cols` rectangle whose first element is (`i`, `j`).
+    /// Returns the `rows × cols` rectangle whose first element is (`i`, `j`).
     pub fn part(self, i: usize, rows: usize, j: usize, cols: usize) -> Self {
         assert!(i + rows <= self.rows && j + cols <= self.cols);
         Block { ptr: self.ptr.wrapping_add(i * self.row_stride + j), rows, cols, ..self }
     }
 
-    /// Row `i` of the block.
+    /// Borrows row `i` of the block.
     ///
     /// # Safety
     /// Nothing else may access this part of the row while the slice lives.

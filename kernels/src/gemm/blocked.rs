@@ -1,8 +1,8 @@
 //! How a product is cut into tasks: which part of A, B and C is in which cache when.
 //!
-//! C is cut into blocks, one task each. The operand that many tasks read is packed once, by all threads, before they
-//! start, or if it is small, by each thread for itself; the other one each task packs alone, a piece at a time, into a
-//! buffer that stays in its own cache:
+//! C is cut into blocks, one task each. The operand that many tasks read is packed before they start, once and by all
+//! threads, or by each thread for itself if it is small. Each task packs the other operand alone, a piece at a time,
+//! into a buffer that stays in its own cache:
 //!
 //! * *tall*, many rows (a batch of pictures): B is shared; a task packs its rows of A.
 //! * *flat*, fewer rows, or rows that lie side by side (A = dYᵀ, for the gradient of weights): A is shared; a task
@@ -19,12 +19,12 @@ use crate::parallel::{in_pool, in_shares};
 use crate::scratch::{self, Scratch};
 use rayon::prelude::*;
 
-/// The most rows of a tall task: its piece of A (MC × KC × 4 bytes = 86 KB) stays in L2 while B passes by. Twice as
-/// many would halve B's way from the last cache, which costs nothing yet, and leave threads waiting for the last task
-/// longer.
+/// The most rows of a tall task: its piece of A (MC × KC × 4 bytes = 86 KB) stays in L2 while B passes by. With twice
+/// as many, B would come from the last cache half as often, which gains nothing yet, and threads would wait longer for
+/// the last task.
 const MC: usize = 56;
 
-/// The most columns of a tall task: A is packed once per so many, and the block of C (MC × NC × 4 bytes = 172 KB)
+/// The most columns of a tall task: A is packed once for this many, and the block of C (MC × NC × 4 bytes = 172 KB)
 /// should find room in L2 as well.
 const NC: usize = 768;
 
@@ -32,28 +32,30 @@ const NC: usize = 768;
 /// it.
 const MIN_FLAT_TASK_ROWS: usize = 224;
 
-/// Elements of B that are packed at a time: 16 MB, within the last cache of a desktop CPU. Whatever is larger is cut
-/// along K and N.
+/// At most this many elements of B are packed at a time: 16 MB, within the last cache of a desktop CPU. A larger B is
+/// cut along K and N.
 const MAX_SHARED_B: usize = 4 << 20;
 
-/// Elements of A that are packed at a time: 4 MB, fewer than of B, as all of them pass through L2 once per strip.
+/// At most this many elements of A are packed at a time: 4 MB, fewer than of B, as all of them pass through L2 once per
+/// strip.
 const MAX_SHARED_A: usize = 1 << 20;
 
-/// Columns of B that are packed at a time.
+/// At most this many columns of B are packed at a time.
 const MAX_SHARED_COLS: usize = 8192;
 
 /// A shared operand of at most this many lanes is packed by each thread for itself, because waiting until another
 /// thread has packed it would take as long.
 const MAX_OWN_LANES: usize = 128;
 
-/// Panels of the shared operand that are packed together.
+/// This many panels of the shared operand are packed together.
 const PANELS_AT_ONCE: usize = 8;
 
-/// Tasks per thread, so that all are busy to the end.
+/// A product is cut into about this many tasks per thread, so that all threads are busy to the end.
 const TASKS_PER_THREAD: usize = 4;
 
 thread_local! {
-    /// The shared operand, in the thread that asked for the product, or, if it is small, in each that works on it.
+    /// The packed shared operand, in the thread that asked for the product, or in each thread that works on it if it is
+    /// small.
     static SHARED: Scratch = const { Scratch::new(MAX_SHARED_B) };
 }
 
@@ -86,15 +88,16 @@ fn slabs(p: &Job, parallel: bool) {
 struct Tasks<'a> {
     slab: Slab<'a>,
     parallel: bool,
-    /// Rows and columns of a block.
+    /// The rows of a block; `nc` are its columns.
     mc: usize,
     nc: usize,
-    /// How many blocks stand side by side, and how many there are.
+    /// How many blocks stand side by side; `count` is how many there are.
     across: usize,
     count: usize,
 }
 
 impl<'a> Tasks<'a> {
+    /// Cuts a slab into tasks.
     fn new(slab: Slab<'a>, parallel: bool) -> Self {
         let wanted = if parallel { TASKS_PER_THREAD * rayon::current_num_threads() } else { 1 };
         let (mc, nc) = if slab.p.flat { flat_task(&slab, wanted) } else { tall_task(&slab, wanted) };
@@ -103,6 +106,7 @@ impl<'a> Tasks<'a> {
         Tasks { slab, parallel, mc, nc, across, count }
     }
 
+    /// Packs the shared operand and computes all blocks.
     fn run(&self) {
         let (side, lanes) = match self.slab.p {
             Job { flat: true, .. } => (Side::A, self.slab.rows),
@@ -150,15 +154,16 @@ impl<'a> Tasks<'a> {
         });
     }
 
+    /// Computes block `t`.
     fn task(&self, t: usize, shared: &[f32]) {
         let (i, j) = (t / self.across * self.mc, t % self.across * self.nc);
         let (rows, cols) = (self.mc.min(self.slab.rows - i), self.nc.min(self.slab.cols - j));
-        // SAFETY: blocks are disjoint, and each is one task.
+        // SAFETY: different `t` have blocks that do not overlap, and each `t` is handed out once.
         unsafe { self.slab.block(shared, (i, rows), (j, cols)) }
     }
 }
 
-/// Rows and columns of a tall task: full size, or halved until there are as many tasks as wanted.
+/// Returns the rows and columns of a tall task: full size, or halved until there are as many tasks as wanted.
 fn tall_task(slab: &Slab, wanted: usize) -> (usize, usize) {
     let (mr, nr) = (slab.kernel.mr, slab.kernel.nr);
     let (mut mc, mut nc) = (even(slab.rows, MC, mr), even(slab.cols, NC, nr));
@@ -172,13 +177,13 @@ fn tall_task(slab: &Slab, wanted: usize) -> (usize, usize) {
     (mc, nc)
 }
 
-/// Rows and columns of a flat task: at most a strip of columns, and rows cut as often as each part is worth packing
-/// the same columns of B. Then a thread has whole rows of C; with a piece of every row it would load and ask ahead for
-/// lines that another one writes.
+/// Returns the rows and columns of a flat task: at most a strip of columns, and rows cut as often as each part is worth
+/// packing the same columns of B. A thread then has whole rows of C; with a piece of every row it would load and
+/// prefetch lines that another thread writes.
 fn flat_task(slab: &Slab, wanted: usize) -> (usize, usize) {
     let (mr, nr) = (slab.kernel.mr, slab.kernel.nr);
     let max_down = (slab.rows / MIN_FLAT_TASK_ROWS).max(1);
-    // With few rows a strip is half as wide, so that nobody waits for the last one long.
+    // With few rows a strip is half as wide, so that no thread waits long for the last one.
     let strip = if slab.rows <= MAX_OWN_LANES { STRIP / 2 } else { STRIP };
     let nc = even(slab.cols, (max_down * slab.cols / wanted).clamp(nr, strip), nr);
     let down = wanted.div_ceil(slab.cols.div_ceil(nc)).min(max_down);

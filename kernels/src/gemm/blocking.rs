@@ -1,7 +1,7 @@
 //! The sizes that several files share, and how a range is cut into pieces.
 
-/// Steps of K per tile. A panel of B (KC × 32 × 4 bytes = 48 KB) passes through L1 once per row of tiles; more steps
-/// would mean fewer rounds of loading and storing C.
+/// A tile takes this many steps of K. A panel of B (KC × 32 × 4 bytes = 48 KB) passes through L1 once per row of tiles;
+/// more steps would mean fewer rounds of loading and storing C.
 pub(super) const KC: usize = 384;
 
 /// Up to this many rows a product is *flat* whatever its operands: all of A at KC steps (1024 × KC × 4 bytes = 1.6 MB)
@@ -17,12 +17,12 @@ pub(super) const FETCH_COST: usize = 8;
 /// The start of a stretch, and its length.
 pub(super) type Span = (usize, usize);
 
-/// The length of the fewest steps of at most `max` that cover `n` evenly, rounded up to a multiple of `unit`.
+/// Returns the length of the fewest steps of at most `max` that cover `n` evenly, rounded up to a multiple of `unit`.
 pub(super) fn even(n: usize, max: usize, unit: usize) -> usize {
     n.div_ceil(n.div_ceil(max).max(1)).next_multiple_of(unit).max(unit)
 }
 
-/// The pieces of `0..n`, all `step` long but the last. There is one empty piece if `n` is 0.
+/// Cuts `0..n` into pieces, all `step` long but the last. There is one empty piece if `n` is 0.
 pub(super) fn pieces(n: usize, step: usize) -> impl Iterator<Item = Span> {
     (0..n.max(1)).step_by(step).map(move |start| (start, step.min(n - start)))
 }

@@ -1,14 +1,14 @@
-//! The micro-kernel of few rows: dot products of rows of A with columns of B, both contiguous along K.
+//! The micro-kernel for few rows: dot products of rows of A with columns of B, both contiguous along K.
 
 use super::vector::{MAX_LANES, Vector, prefetch};
 
-/// Columns of B that one step of the micro-kernel reads; as many streams are easy on the prefetcher.
+/// One step of the micro-kernel reads this many columns of B; the prefetcher can follow as many streams.
 pub(super) const WIDTH: usize = 4;
 
 /// The most rows of A that one step of any micro-kernel takes.
 pub(super) const MAX_ROWS: usize = 6;
 
-/// One dot product for each row of A and each column of B.
+/// The dot products of each row of A with each column of B.
 pub(super) type Dots = [[f32; WIDTH]; MAX_ROWS];
 
 /// out\[r, s\] ← Σₖ a\[r, k\]·b\[s, k\]: each lane sums its share of K, then the lanes are added.
@@ -28,7 +28,7 @@ pub(super) unsafe fn dots<V: Vector, const R: usize>(
     unsafe {
         let mut acc = [[V::splat(0.0); WIDTH]; R];
         let whole = depth - depth % V::LANES;
-        // The next columns lie behind these; they come while these are used.
+        // The next columns lie behind these and are prefetched while these are used.
         let next = WIDTH * b[1].offset_from_unsigned(b[0]);
         for k in (0..whole).step_by(V::LANES) {
             let mut columns = [V::splat(0.0); WIDTH];
@@ -57,11 +57,11 @@ pub(super) unsafe fn dots<V: Vector, const R: usize>(
     }
 }
 
-/// The sum of each register's lanes. Zipping two registers and adding the halves leaves both in one, with half as many
+/// Sums the lanes of each register. Zipping two registers and adding the halves leaves both in one, with half as many
 /// partial sums each.
 #[inline(always)]
 unsafe fn lane_sums<V: Vector>(x: [V; 4]) -> [f32; 4] {
-    // SAFETY: the caller gives the instruction set; the array has room for any register.
+    // SAFETY: this is only called where the instruction set of `V` is, and the array has room for any register.
     unsafe {
         let ((a, c), (b, d)) = (x[0].zip(x[2]), x[1].zip(x[3]));
         let (low, high) = a.add(c).zip(b.add(d));

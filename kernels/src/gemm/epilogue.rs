@@ -6,7 +6,7 @@ use crate::activation::Activation;
 /// What is done to each finished element `c` (row i, column j) while it is still in registers or cache.
 #[derive(Debug)]
 pub enum Epilogue<'a> {
-    /// c
+    /// c, as the product left it
     None,
     /// c + bias\[j\]
     Bias(&'a [f32]),
@@ -14,7 +14,7 @@ pub enum Epilogue<'a> {
     BiasResidual { bias: &'a [f32], residual: Mat<'a> },
     /// act(c + bias\[j\])
     BiasActivation { bias: &'a [f32], activation: Activation },
-    /// preact\[i, j\] ← c + bias\[j\] (what the backward pass needs), then act(preact\[i, j\])
+    /// preact\[i, j\] ← c + bias\[j\], which the backward pass needs, then act(preact\[i, j\])
     BiasActivationSave { bias: &'a [f32], activation: Activation, preact: MatMut<'a> },
     /// c · scale\[j\] + shift\[j\] (+ residual\[i, j\]), then max(0, ·) if `relu`: a batch normalisation with fixed
     /// statistics

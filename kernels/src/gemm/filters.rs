@@ -12,14 +12,14 @@ pub(crate) struct Filters<'a> {
     taps: usize,
     lanes: usize,
     channels: usize,
-    /// Elements from one lane of plain weights to the next.
+    /// The distance in elements from one lane of plain weights to the next.
     lane_stride: usize,
-    /// Elements from one channel of plain weights to the next.
+    /// The distance in elements from one channel of plain weights to the next.
     channel_stride: usize,
 }
 
 impl<'a> Filters<'a> {
-    /// The filters of a forward pass: lanes are the outputs, channels the inputs.
+    /// Views the filters of a forward pass, whose lanes are the outputs and whose channels are the inputs.
     #[track_caller]
     pub fn new(weights: Weight<'a>, (outputs, inputs): (usize, usize), taps: usize) -> Self {
         if let Weight::Panels(panels) = weights {
@@ -36,27 +36,27 @@ impl<'a> Filters<'a> {
         Filters { lanes: channels, lane_stride: channel_stride, channels: lanes, channel_stride: lane_stride, ..self }
     }
 
-    /// How many lanes there are.
+    /// Returns the number of lanes.
     pub fn lanes(&self) -> usize {
         self.lanes
     }
 
-    /// How many channels there are.
+    /// Returns the number of channels.
     pub fn channels(&self) -> usize {
         self.channels
     }
 
-    /// How many taps a filter has.
+    /// Returns the number of a filter's taps.
     pub fn taps(&self) -> usize {
         self.taps
     }
 
-    /// How many numbers a lane has.
+    /// Returns how many numbers a lane has.
     pub fn size(&self) -> usize {
         self.taps * self.channels
     }
 
-    /// The weights, if they are laid out.
+    /// Returns the weights if they are laid out.
     pub(super) fn laid_out(&self) -> Option<Panels<'a>> {
         match self.weights {
             Weight::Plain(_) => None,
@@ -64,7 +64,7 @@ impl<'a> Filters<'a> {
         }
     }
 
-    /// What `L` lanes from `first` on have for a channel at each tap; zero behind the last lane.
+    /// Loads the weights of `L` lanes from `first` on for a channel, at each tap; they are zero behind the last lane.
     #[inline(always)]
     pub(super) fn at_taps<const L: usize>(&self, first: usize, channel: usize) -> [[f32; L]; MAX_TAPS] {
         let lanes = L.min(self.lanes.saturating_sub(first));

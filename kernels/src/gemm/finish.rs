@@ -5,17 +5,18 @@ use super::epilogue::Epilogue;
 use super::matrix::{Mat, MatMut};
 use crate::isa::{Isa, mul_add, multiversion};
 
-/// Elements of a row that are handled at a time: few enough that a gathered stretch lives on the stack.
+/// This many elements of a row are handled at a time, few enough that a gathered stretch lives on the stack.
 const STRETCH: usize = 256;
 
 /// An [`Epilogue`] that many threads share, each for its own block of C.
 pub(super) struct Finish<'a> {
     epilogue: Epilogue<'a>,
-    /// Where [`Epilogue::BiasActivationSave`] writes; its `preact` is empty here.
+    /// The place where [`Epilogue::BiasActivationSave`] writes; its own `preact` is empty here.
     saved: Option<Block<'a>>,
 }
 
 impl<'a> Finish<'a> {
+    /// Takes what the epilogue saves out of it, so that threads may share it.
     pub fn new(mut epilogue: Epilogue<'a>) -> Self {
         let saved = match &mut epilogue {
             Epilogue::BiasActivationSave { preact, .. } => {
@@ -78,7 +79,7 @@ impl<'a> Finish<'a> {
     }
 }
 
-/// Where a product goes and what is done to it, checked; many threads share it.
+/// The output of a product and what is done to it, both checked; many threads share them.
 pub(super) struct Output<'a> {
     pub c: Block<'a>,
     pub finish: Finish<'a>,
@@ -116,7 +117,7 @@ multiversion! {
     }
 }
 
-/// max(floor, x), and NaN for NaN.
+/// Returns max(floor, x), and NaN for NaN.
 #[inline(always)]
 fn at_least(floor: f32, x: f32) -> f32 {
     if x < floor { floor } else { x }
@@ -149,8 +150,8 @@ multiversion! {
     }
 }
 
-/// As many elements of row `i` of `m` from column `j` on as `scratch` has: a slice of the row where it is contiguous,
-/// else a copy in `scratch`.
+/// Returns as many elements of row `i` of `m` from column `j` on as `scratch` has: a slice of the row where that is
+/// contiguous, else a copy in `scratch`.
 fn stretch_of<'b>(m: &Mat<'b>, i: usize, j: usize, scratch: &'b mut [f32]) -> &'b [f32] {
     let start = i * m.row_stride + j * m.col_stride;
     if m.col_stride == 1 {

@@ -11,7 +11,9 @@ use super::slab::Job;
 use super::source::Source;
 use crate::isa::Isa;
 
-/// C ← epilogue(P·F): patches (M, K) by filters (K, N).
+/// C ← epilogue(P·F)
+///
+/// Patches P (M, K), filters F (K, N), C (M, N)
 #[track_caller]
 pub(crate) fn filter(isa: Isa, patches: Patches, filters: Filters, c: MatMut, epilogue: Epilogue) {
     assert_eq!(
@@ -35,8 +37,11 @@ pub(crate) fn filter(isa: Isa, patches: Patches, filters: Filters, c: MatMut, ep
     });
 }
 
-/// C ← dyᵀ·P: the gradients of filters (O, K), K ordered (tap, channel), from those of outputs (M, O) and as many of
-/// the patches. It runs on this thread alone unless `parallel`.
+/// C ← dyᵀ·P, the gradients of filters
+///
+/// dy (M, O), the first M patches of P (M, K) with K ordered (tap, channel), C (O, K)
+///
+/// It runs on this thread alone unless `parallel`.
 #[track_caller]
 pub(crate) fn patch_gradient(isa: Isa, dy: Mat, patches: Patches, c: MatMut, parallel: bool) {
     assert_eq!((dy.cols, patches.size()), (c.rows, c.cols), "convolution: outputs, size of a patch");
@@ -53,7 +58,7 @@ pub(crate) fn patch_gradient(isa: Isa, dy: Mat, patches: Patches, c: MatMut, par
         },
         k: dy.rows,
         kc: even(dy.rows, KC, 1),
-        // The patches are the operand that is large when gathered: a task makes its own, a panel at a time.
+        // Gathered patches are the larger operand, so each task gathers its own, a panel at a time.
         flat: true,
         parallel,
         beta: 0.0,

@@ -5,27 +5,33 @@ use super::tile::{Tile, tile};
 use super::vector::{Portable, Vector};
 use crate::isa::Isa;
 
+/// A compiled copy of the micro-kernel that makes a tile.
+///
 /// # Safety
 /// The CPU has the kernel's instruction set, and the pointers cover what [`Tile`] describes.
 type TileFn = unsafe fn(&Tile);
 
+/// A compiled copy of the micro-kernel that makes dot products.
+///
 /// # Safety
 /// The CPU has the kernel's instruction set, and the pointers are as [`dots`] says.
 type DotFn = unsafe fn(depth: usize, a: *const f32, a_stride: usize, b: [*const f32; WIDTH], out: &mut Dots);
 
-/// What the loop nest needs to know about an instruction set.
+/// The micro-kernels of an instruction set, and the sizes that the loop nest needs to know.
 pub(super) struct Kernel {
-    /// Rows of a full tile: as many as leave registers for one row of B and a broadcast element of A.
+    /// The rows of a full tile: as many as leave registers for one row of B and a broadcast element of A.
     pub mr: usize,
-    /// Columns of a full tile.
+    /// The columns of a full tile.
     pub nr: usize,
-    /// `tiles[i]` makes a tile of `i + 1` rows; `mr` of them. The second of each also packs B as it goes.
+    /// The `mr` pairs of micro-kernels, of which `tiles[i]` make a tile of `i + 1` rows. The second of a pair also
+    /// packs B as it goes.
     pub tiles: &'static [[TileFn; 2]],
-    /// `dots[i]` makes the dot products of `i + 1` rows of A with [`WIDTH`] columns of B.
+    /// The micro-kernels of which `dots[i]` makes the dot products of `i + 1` rows of A with [`WIDTH`] columns of B.
     pub dots: &'static [DotFn],
 }
 
 impl Kernel {
+    /// Returns the micro-kernels of an instruction set.
     pub fn of(isa: Isa) -> &'static Kernel {
         match isa {
             Isa::Portable => &portable::KERNEL,
@@ -39,10 +45,10 @@ impl Kernel {
     }
 }
 
-/// The columns of the narrowest kernel's full tiles.
+/// A full tile has at least this many columns, whatever the instruction set.
 pub(super) const MIN_NR: usize = 8;
 
-/// Vectors in a row of a tile.
+/// A row of a tile has this many vectors.
 const NV: usize = 2;
 
 /// Defines a module with the [`Kernel`] of an instruction set, whose tiles and dot products have these numbers of rows.
@@ -60,7 +66,7 @@ macro_rules! kernel {
 
             $(#[target_feature(enable = $features)])?
             unsafe fn make<const MR: usize, const PACK: bool>(t: &Tile) {
-                // SAFETY: the caller has the instruction set that this copy is compiled for, and gives the pointers.
+                // SAFETY: this copy is compiled for the instruction set, and `TileFn` asks for the pointers.
                 unsafe { tile::<$vector, MR, NV, PACK>(t) }
             }
 
@@ -72,7 +78,7 @@ macro_rules! kernel {
                 b: [*const f32; WIDTH],
                 out: &mut Dots,
             ) {
-                // SAFETY: the caller has the instruction set that this copy is compiled for, and gives the pointers.
+                // SAFETY: this copy is compiled for the instruction set, and `DotFn` asks for the pointers.
                 unsafe { dots::<$vector, R>(depth, a, a_stride, b, out) }
             }
         }

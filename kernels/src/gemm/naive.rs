@@ -34,6 +34,7 @@ pub fn naive(alpha: f32, a: Mat, b: Mat, beta: f32, c: MatMut, mut epilogue: Epi
     }
 }
 
+/// Returns element (i, j).
 fn at(m: &Mat, i: usize, j: usize) -> f32 {
     m.data[i * m.row_stride + j * m.col_stride]
 }

@@ -3,14 +3,14 @@
 //! A panel holds some rows of A (or columns of B) along K: element (lane, k) at `k·step + lane`. Whatever the strides
 //! of the operand were, every line that the micro-kernel then touches is used whole and comes in order.
 //!
-//! SAFETY (whole file): the caller has the instruction set of `V`, as `vector.rs` says. A pointer to where something
-//! is gathered from is made by `wrapping_add`, as it may be one to nothing; what is loaded or stored is addressed by
-//! `add`.
+//! SAFETY (whole file): the caller has the instruction set of `V`, as `vector.rs` says. A pointer to where something is
+//! gathered from is made by `wrapping_add`, as it may lead out of the operand where nothing is gathered; what is loaded
+//! or stored is addressed by `add`.
 
 use super::matrix::Mat;
 use super::vector::{Vector, load, prefetch, transpose};
 
-/// Lanes as the micro-kernel reads them: (lane, k) at `k·step + lane`.
+/// Lanes as the micro-kernel reads them: element (lane, k) is `data[k·step + lane]`.
 #[derive(Clone, Copy)]
 pub(super) struct Panel<'a> {
     pub data: &'a [f32],
@@ -26,30 +26,31 @@ pub(super) struct Lanes<'a> {
 }
 
 impl<'a> Lanes<'a> {
-    /// The rows of `m` are the lanes.
+    /// Views a matrix whose rows are the lanes.
     pub fn rows(m: Mat<'a>) -> Self {
         Lanes { data: m.data, lane_stride: m.row_stride, depth_stride: m.col_stride }
     }
 
-    /// The columns of `m` are the lanes.
+    /// Views a matrix whose columns are the lanes.
     pub fn columns(m: Mat<'a>) -> Self {
         Lanes::rows(m.t())
     }
 
-    /// The lanes from `lane` on, at depths from `depth` on, if neighbouring lanes are neighbours in memory.
+    /// Returns the lanes from `lane` on, at depths from `depth` on, as a panel, if neighbouring lanes are neighbours in
+    /// memory.
     pub fn panel(&self, lane: usize, depth: usize) -> Option<Panel<'a>> {
         let data = self.data.get(lane + depth * self.depth_stride..).filter(|_| self.lane_stride == 1)?;
         Some(Panel { data, step: self.depth_stride })
     }
 
-    /// The lanes from `lane` on, at depths from `depth` on.
+    /// Leaves out the lanes before `lane` and the depths before `depth`.
     pub fn from(self, lane: usize, depth: usize) -> Self {
         Lanes { data: &self.data[lane * self.lane_stride + depth * self.depth_stride..], ..self }
     }
 }
 
 /// Packs the first `lanes` lanes at depths `0..depth` into panels of `unit` lanes, one behind the other. The last panel
-/// is as narrow as what is left, or, where `pad` says so, full, with any content behind it.
+/// is as narrow as what is left, or full where `pad` says so, with unspecified content behind the last lane.
 ///
 /// # Safety
 /// The CPU has the instruction set of `V`.
@@ -98,28 +99,28 @@ pub(super) unsafe fn panels<V: Vector, const L: usize>(
     }
 }
 
-/// Steps of K that are packed for one panel before the next: enough to amortise the change, few enough for the rows
-/// they come from to stay in L1.
+/// This many steps of K are packed for one panel before the next: enough to amortise the change, few enough for the
+/// rows that they come from to stay in L1.
 const STRETCH: usize = 8;
 
-/// As many lanes of a panel as a register has, at some steps of K.
+/// Some lanes of a panel, as many as a register has, at some steps of K.
 pub(super) struct Group {
     pub src: *const f32,
-    /// How many lanes can be read: at least those that the panel has.
+    /// How many lanes can be read, which is at least as many as the panel has.
     pub lanes: usize,
     pub lane_stride: usize,
     pub depth_stride: usize,
     /// Where the first step goes.
     pub dst: *mut f32,
-    /// Elements from one step to the next: the lanes of the panel.
+    /// The distance in elements from one step to the next, which is the number of the panel's lanes.
     pub step: usize,
     pub depth: usize,
-    /// Steps at which a whole register may be stored.
+    /// At this many steps, the first ones, a whole register may be stored.
     pub whole: usize,
 }
 
 /// # Safety
-/// Of every method: the CPU has the instruction set of `V`, and the pointers cover what [`Group`] describes.
+/// Every method asks for the instruction set of `V`, and for pointers that cover what [`Group`] describes.
 impl Group {
     /// Packs by the way that suits the strides.
     #[inline(always)]
@@ -184,7 +185,7 @@ impl Group {
         }
     }
 
-    /// Steps `k..k + L`, a register each; the last lane stands in for those that are missing.
+    /// Loads steps `k..k + L`, a register each; the last lane stands in for those that are missing.
     #[inline(always)]
     unsafe fn square<V: Vector, const L: usize>(&self, k: usize) -> [V; L] {
         // SAFETY: each of `lanes` lanes has `depth` contiguous steps, of which these are.

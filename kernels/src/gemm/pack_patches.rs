@@ -9,10 +9,10 @@ use super::patches::{MAX_TAPS, Patches, Pixel, blocks};
 use super::runs::Runs;
 use super::vector::{MAX_LANES, Vector, load, put, transpose};
 
-/// What a tap beyond the border reads.
+/// A tap beyond the border reads these.
 static ZEROS: [f32; KC] = [0.0; KC];
 
-/// Room for a patch of fewer channels than a register has lanes.
+/// A patch of fewer channels than a register has lanes fits into this many floats.
 const ROW: usize = MAX_TAPS * MAX_LANES;
 
 impl Patches<'_> {

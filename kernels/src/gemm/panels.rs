@@ -8,21 +8,21 @@ use super::pack::Panel;
 use super::patches::step;
 use rayon::prelude::*;
 
-/// Columns of a panel: as many as the widest micro-kernel takes. A narrower one takes a part of them, so that the
-/// layout does not depend on the instruction set.
+/// A panel has this many columns, as many as the widest micro-kernel takes. A narrower one takes a part of them, so
+/// that the layout does not depend on the instruction set.
 pub(super) const WIDTH: usize = 32;
 
 /// The weights W (O, I) of a product x Wᵀ, or (O, I, k, k) of a convolution.
 #[derive(Clone, Copy, Debug)]
 pub enum Weight<'a> {
-    /// Row by row, as in a checkpoint.
+    /// The weights lie row by row, as in a checkpoint.
     Plain(&'a [f32]),
-    /// [Laid out](Panels::lay_out_filters) for the micro-kernel.
+    /// The weights are [laid out](Panels::lay_out_filters) for the micro-kernel.
     Panels(Panels<'a>),
 }
 
 impl<'a> Weight<'a> {
-    /// How many numbers they are.
+    /// Returns the number of weights.
     pub(crate) fn len(&self) -> usize {
         match self {
             Weight::Plain(data) => data.len(),
@@ -30,7 +30,7 @@ impl<'a> Weight<'a> {
         }
     }
 
-    /// The numbers in the order of a checkpoint.
+    /// Returns the weights in the order of a checkpoint.
     ///
     /// # Panics
     /// If they are laid out in panels: those can only be multiplied with, or be looked up by [`row`](Self::row).
@@ -51,7 +51,7 @@ impl<'a> Weight<'a> {
         }
     }
 
-    /// The first `n` numbers of W (O, I), whole rows, and the others.
+    /// Cuts W (O, I) into its first `n` numbers, which are whole rows, and the others.
     ///
     /// # Panics
     /// If a panel would have to be cut.
@@ -77,7 +77,7 @@ pub struct Panels<'a> {
     data: &'a [f32],
     rows: usize,
     cols: usize,
-    /// Elements from one panel to the next.
+    /// The distance in elements from one panel to the next.
     stride: usize,
 }
 
@@ -87,7 +87,7 @@ impl<'a> Panels<'a> {
         outputs.is_multiple_of(WIDTH)
     }
 
-    /// Floats that W (`outputs`, `inputs`) takes once it is laid out.
+    /// Returns how many floats W (`outputs`, `inputs`) takes once it is laid out.
     pub fn size(outputs: usize, inputs: usize) -> usize {
         outputs.next_multiple_of(WIDTH) * inputs
     }
@@ -129,7 +129,7 @@ impl<'a> Panels<'a> {
         });
     }
 
-    /// Column `j`, which is a row of W.
+    /// Goes through column `j`, which is a row of W.
     #[track_caller]
     fn column(&self, j: usize, out: &mut [f32]) {
         assert!(j < self.cols && out.len() == self.rows, "row {j} of W {:?}", (self.cols, self.rows));
@@ -137,7 +137,7 @@ impl<'a> Panels<'a> {
         out.iter_mut().zip(column).for_each(|(out, &x)| *out = x);
     }
 
-    /// The first `cols` columns, which fill whole panels, and the others.
+    /// Cuts Wᵀ into its first `cols` columns, which fill whole panels, and the others.
     #[track_caller]
     fn split_at(self, cols: usize) -> (Self, Self) {
         assert!(Panels::fit(cols) && cols <= self.cols, "{cols} of {} columns in panels of {WIDTH}", self.cols);
@@ -145,18 +145,18 @@ impl<'a> Panels<'a> {
         (Panels { data: head, cols, ..self }, Panels { data: tail, cols: self.cols - cols, ..self })
     }
 
-    /// The shape (K, N) of Wᵀ.
+    /// Returns the shape (K, N) of Wᵀ.
     pub(super) fn dim(&self) -> (usize, usize) {
         (self.rows, self.cols)
     }
 
-    /// The columns from `j` on, in rows from `k` on.
+    /// Returns the columns from `j` on, in rows from `k` on.
     pub(super) fn panel(&self, j: usize, k: usize) -> Panel<'a> {
         Panel { data: &self.data[j / WIDTH * self.stride + k * WIDTH + j % WIDTH..], step: WIDTH }
     }
 
-    /// Where the share begins that neighbouring columns from `j` on have of their panel, in rows `(from, length)`.
-    /// Only for a hint: there may be no such columns.
+    /// Returns where the share begins that neighbouring columns from `j` on have of their panel, in `depth` rows from
+    /// `k` on. It is only good for prefetching, because there may be no such columns.
     pub(super) fn share(&self, j: usize, (k, depth): Span) -> *const f32 {
         self.data.as_ptr().wrapping_add(j / WIDTH * self.stride + k * WIDTH + j % WIDTH * depth)
     }

@@ -10,27 +10,28 @@ use super::blocking::{KC, Span, pieces};
 use super::matrix::Mat;
 use super::vector::MAX_LANES;
 
-/// The most taps of a kernel.
+/// A kernel has at most this many taps.
 pub(super) const MAX_TAPS: usize = 9;
 
-/// The channels of a block: whole cache lines, so many that a block is at most [`KC`] steps.
+/// Returns the number of channels of a block: whole cache lines, as many as make at most [`KC`] steps.
 fn block(taps: usize) -> usize {
     KC / taps / MAX_LANES * MAX_LANES
 }
 
-/// How many steps of K are not to be cut: a block of channels at all taps.
+/// Returns how many steps of K must not be cut: a block of channels at all taps.
 pub(super) fn steps(taps: usize, channels: usize) -> usize {
     taps * block(taps).min(channels)
 }
 
-/// The blocks that steps `k..k + depth` of K consist of, as (first channel, channels, place among the steps).
+/// Goes through the blocks that steps `k..k + depth` of K consist of, as (first channel, channels, place among the
+/// steps).
 pub(super) fn blocks(taps: usize, channels: usize, (k, depth): Span) -> impl Iterator<Item = (usize, usize, usize)> {
     debug_assert!(k.is_multiple_of(steps(taps, channels)));
     let first = k / taps;
     pieces(depth / taps, block(taps)).map(move |(c, n)| (first + c, n, c * taps))
 }
 
-/// The step of K at which a patch has `channel` at `tap`.
+/// Returns the step of K at which a patch has `channel` at `tap`.
 pub(super) fn step(taps: usize, channels: usize, channel: usize, tap: usize) -> usize {
     if taps == 1 {
         return channel;
@@ -48,7 +49,7 @@ pub(crate) struct Patches<'a> {
     pub(super) channels: usize,
     pub(super) kernel: usize,
     stride: usize,
-    /// Whether tap (ky, kx) looks where (k − 1 − ky, k − 1 − kx) would.
+    /// Whether tap (ky, kx) reads the pixel that tap (k − 1 − ky, k − 1 − kx) reads without flipping.
     pub(super) flipped: bool,
     /// How many patches are left out in front.
     first: usize,
@@ -64,7 +65,7 @@ pub(super) struct Pixel {
 }
 
 impl<'a> Patches<'a> {
-    /// The patches of `kernel × kernel` pixels that a convolution with this stride sees.
+    /// Views the patches of `kernel × kernel` pixels that a convolution with this stride sees.
     #[track_caller]
     pub fn new(
         data: &'a [f32],
@@ -87,29 +88,29 @@ impl<'a> Patches<'a> {
         Patches { first: self.first + n, ..self }
     }
 
-    /// How many taps a patch has.
+    /// Returns the number of a patch's taps.
     pub fn taps(&self) -> usize {
         self.kernel * self.kernel
     }
 
-    /// How many patches there are.
+    /// Returns the number of patches.
     pub fn len(&self) -> usize {
         let all = self.data.len() / (self.height * self.width * self.channels).max(1);
         all * self.height.div_ceil(self.stride) * self.width.div_ceil(self.stride) - self.first
     }
 
-    /// The patches as a matrix, if they are the pixels.
+    /// Returns the patches as a matrix, if each patch is one pixel and each pixel is a patch.
     pub fn rows(&self) -> Option<Mat<'a>> {
         let plain = self.kernel == 1 && self.stride == 1;
         plain.then(|| Mat::new(&self.data[self.first * self.channels..], self.len(), self.channels))
     }
 
-    /// How many numbers a patch has.
+    /// Returns how many numbers a patch has.
     pub fn size(&self) -> usize {
         self.taps() * self.channels
     }
 
-    /// The pixels of patches `first..first + n`.
+    /// Starts a walk over the pixels of patches `first..first + n`.
     pub(super) fn pixels(&self, first: usize, n: usize) -> Pixels<'_> {
         assert!(first + n <= self.len());
         let (rows, cols) = (self.height.div_ceil(self.stride), self.width.div_ceil(self.stride));
@@ -119,7 +120,7 @@ impl<'a> Patches<'a> {
         Pixels { patches: self, y, x, row, inside: self.rows_inside(y) }
     }
 
-    /// The taps that are not above or below the picture for a pixel of row `y`.
+    /// Returns the taps that are not above or below the picture for a pixel of row `y`, one bit each.
     #[inline(always)]
     fn rows_inside(&self, y: usize) -> u16 {
         let (before, behind) = (u16::from(y > 0), u16::from(y + 1 < self.height));
@@ -127,7 +128,8 @@ impl<'a> Patches<'a> {
         if self.kernel == 1 { 1 } else { (first * 0b111) | 0b111_000 | (last * 0b111_000_000) }
     }
 
-    /// The taps that are not to the left or to the right of the picture for a pixel of column `x`.
+    /// Returns the taps that are not to the left or to the right of the picture for a pixel of column `x`, one bit
+    /// each.
     #[inline(always)]
     fn columns_inside(&self, x: usize) -> u16 {
         let (before, behind) = (u16::from(x > 0), u16::from(x + 1 < self.width));
@@ -135,7 +137,7 @@ impl<'a> Patches<'a> {
         if self.kernel == 1 { 1 } else { (first * 0b1_001_001) | 0b10_010_010 | (last * 0b100_100_100) }
     }
 
-    /// The way from the middle of a patch to a tap.
+    /// Returns the distance in elements from the middle of a patch to a tap.
     #[inline(always)]
     pub(super) fn delta(&self, tap: usize) -> isize {
         let middle = (self.kernel / 2) as isize;
@@ -148,17 +150,17 @@ impl<'a> Patches<'a> {
 /// A walk over the pixels of the output, in order.
 pub(super) struct Pixels<'a> {
     patches: &'a Patches<'a>,
-    /// The pixel's place in the picture that patches are cut from.
+    /// The row of the next pixel's middle in the picture; `x` is the column.
     y: usize,
     x: usize,
-    /// Where row `y` begins.
+    /// The place where row `y` begins.
     row: usize,
     /// The taps that row `y` allows.
     inside: u16,
 }
 
 impl Pixels<'_> {
-    /// The next pixel; behind the last one of all, one that must not be read.
+    /// Returns the next pixel. Behind the last pixel of all it is one that must not be read.
     #[inline(always)]
     pub fn next(&mut self) -> Pixel {
         let p = self.patches;

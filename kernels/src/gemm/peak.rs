@@ -1,4 +1,4 @@
-//! The yardstick of the matrix product: what the multiply-add units can do when nothing waits for memory.
+//! The yardstick of the matrix product: how fast the multiply-add units are when nothing waits for memory.
 
 use super::vector::{MAX_LANES, multivector};
 use crate::isa::Isa;
@@ -6,12 +6,13 @@ use std::hint::black_box;
 use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
-/// How many independent sums a thread has: more than the latency of two multiply-add units times their number.
+/// A thread has this many independent sums: more than the latency of the multiply-add units times their number, two.
 const CHAINS: usize = 12;
-/// How many steps lie between two looks at the clock: about a millisecond.
+/// This many steps lie between two looks at the clock, about a millisecond.
 const STEPS: usize = 1 << 18;
-/// How long every thread multiplies before it counts, while its clock rate settles, and then while it counts.
+/// Every thread multiplies for this long before it counts, while its clock rate settles.
 const SETTLE: Duration = Duration::from_millis(5);
+/// Every thread counts for this long.
 const COUNT: Duration = Duration::from_millis(10);
 
 /// Measures multiply-adds from register to register on `threads` threads at once, in GFLOP/s; a multiply-add counts as
@@ -41,7 +42,8 @@ fn rate(isa: Isa, time: Duration) -> f64 {
 multivector! {
     /// Spends about a millisecond on multiply-adds and returns their number.
     fn multiply_adds<V, L>() -> usize {
-        // SAFETY: only registers; the array has room for any of them.
+        // SAFETY: the body has the instruction set of `V`; only registers are used, and the array has room for any of
+        // them.
         unsafe {
             let (a, b) = (V::splat(black_box(0.5)), V::splat(black_box(1.0)));
             let mut sums = [V::splat(0.0); CHAINS];
@@ -50,7 +52,7 @@ multivector! {
                     *sum = sum.mul_add(a, b);
                 }
             }
-            // Something must want the sums, or the compiler drops them.
+            // The sums have to be used, or the compiler drops them.
             let mut total = V::splat(0.0);
             for sum in sums {
                 total = total.add(sum);

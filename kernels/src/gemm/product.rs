@@ -1,4 +1,4 @@
-//! A matrix product that has been checked, whoever multiplies.
+//! A matrix product that has been checked, as every backend is given it.
 
 use super::block::Block;
 use super::epilogue::Epilogue;
@@ -7,11 +7,12 @@ use super::matrix::{Mat, MatMut};
 use crate::isa::Isa;
 use rayon::prelude::*;
 
-/// Rows and columns of the blocks that another library computes: large enough that packing inside it is amortised,
+/// Another library computes blocks of this many rows and columns: large enough that packing inside it is amortised,
 /// small enough to keep a few dozen cores busy.
 const BLOCK: usize = 384;
 
-/// α·A·B + β·C and what is done to it; the views have been checked, so that the kernels need not look again.
+/// The product α·A·B + β·C and what is done to it; the views have been checked, so that kernels need not check them
+/// again.
 pub(super) struct Product<'a> {
     pub isa: Isa,
     pub alpha: f32,

@@ -1,19 +1,19 @@
-//! Parts of a patch that are whole stretches of memory.
+//! The parts of a patch that are contiguous in memory.
 
 use super::blocking::{Span, pieces};
 use super::patches::{MAX_TAPS, Patches, Pixel};
 use super::vector::{Vector, load, put};
 
-/// Some lanes of a patch, ordered (tap, channel), as runs of memory.
+/// Some lanes of a patch, ordered (tap, channel), as contiguous runs of memory.
 pub(super) struct Runs {
-    /// One run for each row of the kernel, if the patch is not flipped; else the same as `taps`.
+    /// One run for each row of the kernel if the patch is not flipped, else one for each tap.
     rows: [Run; MAX_TAPS],
     /// One run for each tap.
     taps: [Run; MAX_TAPS],
 }
 
 impl Runs {
-    /// The runs of lanes `first..first + lanes`.
+    /// Finds the runs of lanes `first..first + lanes`.
     #[inline(always)]
     pub fn new(p: &Patches, (first, lanes): Span) -> Self {
         let part = |start: usize, len: usize, taps: u16, delta: isize| {
@@ -35,7 +35,7 @@ impl Runs {
             let (tap, taps) = (row * p.kernel, ((1 << p.kernel) - 1) << (row * p.kernel));
             runs.rows[row] = part(tap * p.channels, p.kernel * p.channels, taps, p.delta(tap));
         }
-        // The taps that a run has lanes of, no others.
+        // A run keeps the taps of which it has lanes.
         for row in &mut runs.rows {
             let present = runs.taps.iter().filter(|tap| tap.len > 0).fold(0, |taps, tap| taps | tap.taps);
             row.taps &= present;
@@ -43,7 +43,7 @@ impl Runs {
         runs
     }
 
-    /// The tap that has all the lanes, if one has.
+    /// Returns the run of the tap that has all the lanes, if there is one.
     pub fn only(&self) -> Option<Run> {
         let mut present = self.taps.iter().filter(|tap| tap.len > 0);
         let first = present.next().copied();
@@ -81,11 +81,11 @@ impl Runs {
 /// Neighbouring lanes of a patch that are neighbours in memory.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Run {
-    /// The taps that the lanes belong to, as in [`Pixel::inside`].
+    /// The taps that the lanes belong to, one bit each, as [`Pixel::inside`] has them.
     taps: u16,
-    /// The way from the middle of the patch to the first lane.
+    /// The distance in elements from the middle of the patch to the first lane.
     delta: isize,
-    /// The place among the lanes, and how many they are.
+    /// The place of the run's first lane among the lanes; `len` is the number of its lanes.
     at: usize,
     len: usize,
 }
@@ -93,8 +93,9 @@ pub(super) struct Run {
 impl Run {
     /// Copies the lanes of a pixel's patch, as many as `dst` has, or zeros if they are outside.
     ///
-    /// # Safety The CPU has the instruction set of `V`, the pixel is one of the pictures `data`, and `dst` is the
-    /// run's length, in whole registers.
+    /// # Safety
+    /// The CPU has the instruction set of `V`, the pixel is one of the pictures `data`, and `dst` is as long as the
+    /// run, in whole registers.
     #[inline(always)]
     pub unsafe fn copy_or_clear<V: Vector>(&self, data: &[f32], pixel: Pixel, dst: &mut [f32]) {
         let from = data.as_ptr().wrapping_add(pixel.middle).wrapping_offset(self.delta);
@@ -111,7 +112,7 @@ impl Run {
     /// Copies the lanes to their place in `dst`.
     ///
     /// # Safety
-    /// As [`Runs::copy`], all taps of the run being inside.
+    /// [`Runs::copy`] may be called with these arguments, and all taps of the run are inside.
     #[inline(always)]
     unsafe fn copy<V: Vector>(&self, data: &[f32], pixel: Pixel, dst: *mut f32) {
         let from = data.as_ptr().wrapping_add(pixel.middle).wrapping_offset(self.delta);
@@ -124,7 +125,7 @@ impl Run {
     /// Puts zeros where the lanes would go in `dst`.
     ///
     /// # Safety
-    /// As [`Runs::copy`].
+    /// The CPU has the instruction set of `V`, and `dst` has room for all lanes of the patch.
     #[inline(always)]
     unsafe fn clear<V: Vector>(&self, dst: *mut f32) {
         for (at, n) in pieces(self.len, V::LANES) {

@@ -10,7 +10,7 @@ use super::kernel::Kernel;
 use super::product::Product;
 use crate::parallel::in_shares;
 
-/// With more rows than this packing pays off.
+/// The most rows for which dot products are faster than packing.
 const MAX_ROWS: usize = 16;
 
 /// Whether dot products are the way to compute this product.

@@ -14,31 +14,31 @@ use crate::isa::Isa;
 use crate::scratch::{self, Scratch};
 use std::array::from_fn;
 
-/// Columns of a strip of B, which stays in L2 (STRIP × KC × 4 bytes = 197 KB) while panels of A pass by. Rows of B are
-/// then packed in long runs, which neither hang on one set of the cache nor change pages at every step.
+/// A strip of B has this many columns. It stays in L2 (STRIP × KC × 4 bytes = 197 KB) while panels of A pass by. Rows
+/// of B are then packed in long runs, which neither crowd one set of the cache nor change pages at every step.
 pub(super) const STRIP: usize = 128;
 
-/// How many steps of K ahead B is asked for where it is read as it lies: longer than the last cache takes to answer.
+/// Where B is read as it lies, it is prefetched this many steps of K ahead: longer than the last cache takes to answer.
 const PREFETCH_STEPS: usize = 32;
 
 thread_local! {
-    /// A task's own piece of the operand that is not shared.
+    /// The packed piece that a task has of the operand that is not shared.
     static OWN: Scratch = const { Scratch::new(STRIP * KC) };
 }
 
-/// α·A·B + β·C, whatever A and B are gathered from.
+/// The product α·A·B + β·C, whatever A and B are gathered from.
 pub(super) struct Job<'a> {
     pub isa: Isa,
     pub alpha: f32,
     pub a: Source<'a>,
     pub b: Source<'a>,
     pub k: usize,
-    /// Steps of K per tile, where the operands may be cut. Only K decides, so that a sum has the same bits however C is
-    /// cut.
+    /// A tile takes this many steps of K, where the operands may be cut. It depends on K alone, so that a sum has the
+    /// same bits however C is cut.
     pub kc: usize,
     /// Whether A is the shared operand.
     pub flat: bool,
-    /// Whether more than one thread may work on it.
+    /// Whether more than one thread may work on the product.
     pub parallel: bool,
     pub beta: f32,
     pub c: Block<'a>,
@@ -46,7 +46,7 @@ pub(super) struct Job<'a> {
 }
 
 impl<'a> Job<'a> {
-    /// The product of two matrices.
+    /// Describes the product of two matrices.
     pub fn of(p: &'a Product) -> Self {
         Job {
             isa: p.isa,
@@ -68,6 +68,7 @@ impl<'a> Job<'a> {
 pub(super) struct Slab<'a> {
     pub p: &'a Job<'a>,
     pub kernel: &'static Kernel,
+    /// The first row of C, and how many rows; likewise the columns and the steps of K.
     pub row: usize,
     pub rows: usize,
     pub col: usize,
@@ -84,7 +85,7 @@ pub(super) enum Side {
 }
 
 impl Slab<'_> {
-    /// How many lanes a full panel has.
+    /// Returns how many lanes a full panel has.
     pub fn unit(&self, side: Side) -> usize {
         match side {
             Side::A => self.kernel.mr,
@@ -92,8 +93,8 @@ impl Slab<'_> {
         }
     }
 
-    /// How many lanes panels for `lanes` of them have room for: the last panel of A is as narrow as its tiles, all of
-    /// B's are as wide as the micro-kernel reads.
+    /// Returns how many lanes the panels for `lanes` of them have room for. The last panel of A is as narrow as its
+    /// tiles; all panels of B are as wide as the micro-kernel reads.
     pub fn panel_lanes(&self, side: Side, lanes: usize) -> usize {
         match side {
             Side::A => lanes,
@@ -183,7 +184,7 @@ impl Slab<'_> {
         };
         if done < c.rows {
             let panel = |col: usize| Panel { data: &own[col * k.1..][..k.1 * nr], step: nr };
-            // There is nothing to ask for ahead; what has been packed does no harm.
+            // There is nothing to prefetch here, and prefetching what has been packed does no harm.
             let next = |col: usize| panel(col).data.as_ptr();
             let a = (&shared[done * self.depth..], self.depth, k.0);
             self.tiles(a, panel, next, c.part(done, c.rows - done, 0, c.cols), k);
@@ -205,19 +206,19 @@ impl Slab<'_> {
         rows
     }
 
-    /// The columns of B from the slab's `j` on, at steps from the slab's `k` on, if the micro-kernel can read them
-    /// where they are.
+    /// Returns the columns of B from the slab's `j` on, at steps from the slab's `k` on, if the micro-kernel can read
+    /// them where they are.
     fn as_it_lies(&self, j: usize, (k, _): Span) -> Option<Panel<'_>> {
         self.p.b.panel(self.col + j, self.k + k)
     }
 
-    /// The [share](Source::share) of columns from the slab's `j` on, at steps from the slab's `k` on.
+    /// Returns the [share](Source::share) of columns from the slab's `j` on, at steps from the slab's `k` on.
     fn share(&self, j: usize, (k, depth): Span) -> Option<*const f32> {
         self.p.b.share(self.col + j, (self.k + k, depth))
     }
 
-    /// Makes the tiles of a strip, row by row. A was packed at `a_depth` steps, of which those from `a_k` on are
-    /// meant. Each row of tiles asks for its part of what comes next.
+    /// Makes the tiles of a strip, row by row. A was packed at `a_depth` steps, of which those from `a_k` on are used.
+    /// Each row of tiles prefetches its part of the next strip.
     fn tiles<'b>(
         &self,
         (a, a_depth, a_k): (&[f32], usize, usize),

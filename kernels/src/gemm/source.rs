@@ -1,4 +1,4 @@
-//! What an operand may be gathered from. A lane is a row of A or a column of B; K is the depth.
+//! The sources that an operand may be gathered from. A lane is a row of A or a column of B; K is the depth.
 
 use super::blocking::Span;
 use super::filters::Filters;
@@ -24,22 +24,22 @@ pub(super) enum Source<'a> {
 }
 
 impl<'a> Source<'a> {
-    /// A matrix whose rows are lanes.
+    /// Views a matrix whose rows are the lanes.
     pub fn rows(m: Mat<'a>) -> Self {
         Source::Matrix(Lanes::rows(m))
     }
 
-    /// A matrix whose columns are lanes.
+    /// Views a matrix whose columns are the lanes.
     pub fn columns(m: Mat<'a>) -> Self {
         Source::Matrix(Lanes::columns(m))
     }
 
-    /// A convolution's weights, plain or laid out.
+    /// Views a convolution's weights, plain or laid out.
     pub fn filters(filters: Filters<'a>) -> Self {
         filters.laid_out().map_or(Source::Filters(filters), Source::Panels)
     }
 
-    /// The lanes from `lane` on, at depths from `depth` on, if neighbouring lanes are neighbours in memory.
+    /// Returns the lanes from `lane` on, at depths from `depth` on, if neighbouring lanes are neighbours in memory.
     pub fn panel(&self, lane: usize, depth: usize) -> Option<Panel<'a>> {
         match self {
             Source::Matrix(lanes) => lanes.panel(lane, depth),
@@ -48,7 +48,7 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// The [share](Panels::share) that lanes from `lane` on have of their panel, if the operand is laid out.
+    /// Returns the [share](Panels::share) that lanes from `lane` on have of their panel, if the operand is laid out.
     pub fn share(&self, lane: usize, depth: Span) -> Option<*const f32> {
         match self {
             Source::Panels(panels) => Some(panels.share(lane, depth)),

@@ -72,7 +72,7 @@ enum Last {
     Residual(Layout),
     Activation,
     Save,
-    /// With or without a residual.
+    /// The layout of the residual, if there is one, and whether ReLU follows.
     ScaleShift(Option<Layout>, bool),
     Grad(Layout),
 }

@@ -1,7 +1,7 @@
 //! The micro-kernel: a small tile of C, held in registers while one pass over K adds one outer product per step.
 //!
-//! Written once over [`Vector`]. Loops, not closures: a closure that the compiler does not inline is compiled without
-//! the instruction set.
+//! It is written once over [`Vector`], with loops and without closures, because a closure that the compiler does not
+//! inline is compiled without the instruction set.
 //!
 //! SAFETY (whole file): the caller has the instruction set of `V`, as `vector.rs` says, and gives the pointers that
 //! [`Tile`] describes. A pointer steps behind the last element that it reads by `wrapping_add`, because a whole stride
@@ -30,12 +30,13 @@ pub(super) struct Tile {
     pub ahead: Ahead,
 }
 
-/// What is needed of B later, and comes from memory while this tile is computed. It is only asked for, never read, so
-/// any address will do.
+/// The part of B that is needed next and is prefetched while this tile is computed. It is never read, so any address
+/// will do.
 #[derive(Clone, Copy)]
 pub(super) struct Ahead {
     pub start: *const f32,
-    /// Elements from where one step of K asks to where the next one does; each asks for a tile's width.
+    /// The distance in elements from what one step of K prefetches to what the next one does; each prefetches a tile's
+    /// width.
     pub step: usize,
 }
 

@@ -7,31 +7,32 @@
 
 /// A register of `f32` lanes.
 ///
-/// # Safety Every method asks for the instruction set of the type, and for pointers that are valid for the lanes that
-/// it touches.
+/// # Safety
+/// Every method asks for the instruction set of the type, and for pointers that are valid for the lanes that it
+/// touches.
 pub(super) trait Vector: Copy {
     const LANES: usize;
-    /// `x` in every lane.
+    /// Puts `x` into every lane.
     unsafe fn splat(x: f32) -> Self;
-    /// All lanes from memory.
+    /// Loads all lanes from memory.
     unsafe fn load(p: *const f32) -> Self;
-    /// All lanes to memory.
+    /// Stores all lanes to memory.
     unsafe fn store(self, p: *mut f32);
-    /// The first `n < LANES` lanes from memory, the rest zero; nothing behind them is touched.
+    /// Loads the first `n < LANES` lanes from memory; the rest are zero, and nothing behind them is touched.
     unsafe fn load_first(p: *const f32, n: usize) -> Self;
-    /// The first `n < LANES` lanes to memory; nothing behind them is touched.
+    /// Stores the first `n < LANES` lanes to memory; nothing behind them is touched.
     unsafe fn store_first(self, p: *mut f32, n: usize);
     /// self · b + c
     unsafe fn mul_add(self, b: Self, c: Self) -> Self;
     /// self + b
     unsafe fn add(self, b: Self) -> Self;
-    /// Within every four lanes, those of both in turn: (a₀ b₀ a₁ b₁), and (a₂ b₂ a₃ b₃).
+    /// Interleaves the lanes of both within every four: (a₀ b₀ a₁ b₁) and (a₂ b₂ a₃ b₃).
     unsafe fn zip(self, b: Self) -> (Self, Self);
-    /// The even fours of lanes of both, and the odd ones.
+    /// Separates the even fours of lanes of both from the odd ones.
     unsafe fn unzip_fours(self, b: Self) -> (Self, Self);
 }
 
-/// Lanes of the widest register.
+/// The widest register has this many lanes.
 pub(super) const MAX_LANES: usize = 16;
 
 /// Four lanes of plain arrays, which the compiler turns into SSE or NEON registers.
@@ -46,23 +47,23 @@ impl Vector for Portable {
     }
     #[inline(always)]
     unsafe fn load(p: *const f32) -> Self {
-        // SAFETY: the caller vouches for four lanes.
+        // SAFETY: `p` is valid for a register, which is four lanes here.
         unsafe { p.cast::<[f32; 4]>().read_unaligned() }
     }
     #[inline(always)]
     unsafe fn store(self, p: *mut f32) {
-        // SAFETY: the caller vouches for four lanes.
+        // SAFETY: `p` is valid for a register, which is four lanes here.
         unsafe { p.cast::<[f32; 4]>().write_unaligned(self) }
     }
     #[inline(always)]
     unsafe fn load_first(p: *const f32, n: usize) -> Self {
-        // SAFETY: only lanes below `n` are read, which the caller vouches for.
+        // SAFETY: `p` is valid for `n` lanes, and only lanes below `n` are read.
         std::array::from_fn(|i| if i < n { unsafe { *p.add(i) } } else { 0.0 })
     }
     #[inline(always)]
     unsafe fn store_first(self, p: *mut f32, n: usize) {
         for (i, x) in self.into_iter().enumerate().take(n) {
-            // SAFETY: only lanes below `n` are written, which the caller vouches for.
+            // SAFETY: `p` is valid for `n` lanes, and only lanes below `n` are written.
             unsafe { *p.add(i) = x }
         }
     }
@@ -99,8 +100,8 @@ mod x86 {
                 $(
                     #[inline(always)]
                     unsafe fn $name($($args)*) $(-> $r)? {
-                        // SAFETY: the caller gives the instruction set and valid pointers; masked lanes are not
-                        // touched.
+                        // SAFETY: the intrinsics ask for no more than `Vector` does, the instruction set and pointers
+                        // that are valid for the lanes touched; masked lanes are not.
                         unsafe { $body }
                     }
                 )*
@@ -122,10 +123,10 @@ mod x86 {
         }
     }
 
-    /// A mask of the first `n` of eight lanes.
+    /// Makes a mask of the first `n` of eight lanes.
     #[inline(always)]
     unsafe fn first(n: usize) -> __m256i {
-        // SAFETY: the caller has AVX2.
+        // SAFETY: this is only called by the implementation for AVX2, whose callers have it.
         unsafe { _mm256_cmpgt_epi32(_mm256_set1_epi32(n as i32), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)) }
     }
 
@@ -161,13 +162,13 @@ macro_rules! multivector {
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx2,fma")]
             unsafe fn avx2($($a: $t),*) $(-> $r)? {
-                // SAFETY: what the body asks for, the function's caller has given; it is compiled for AVX2 here.
+                // SAFETY: this copy is compiled for AVX2, which is all that the body asks for.
                 unsafe { body::<std::arch::x86_64::__m256, 8>($($a),*) }
             }
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
             unsafe fn avx512($($a: $t),*) $(-> $r)? {
-                // SAFETY: what the body asks for, the function's caller has given; it is compiled for AVX-512 here.
+                // SAFETY: this copy is compiled for AVX-512, which is all that the body asks for.
                 unsafe { body::<std::arch::x86_64::__m512, 16>($($a),*) }
             }
             match isa {
@@ -187,26 +188,26 @@ macro_rules! multivector {
 }
 pub(super) use multivector;
 
-/// The first `n` lanes, where a whole register is the common case.
+/// Loads the first `n` lanes, where a whole register is the common case.
 #[inline(always)]
 pub(super) unsafe fn load<V: Vector>(p: *const f32, n: usize) -> V {
-    // SAFETY: the caller gives `n` lanes, and no more than a register's are read.
+    // SAFETY: `p` is valid for `n` lanes, and a whole register is only read where that is not more.
     unsafe { if n >= V::LANES { V::load(p) } else { V::load_first(p, n) } }
 }
 
 /// Stores the first `n` lanes, where a whole register is the common case.
 #[inline(always)]
 pub(super) unsafe fn put<V: Vector>(x: V, p: *mut f32, n: usize) {
-    // SAFETY: the caller gives `n` lanes, and no more than a register's are written.
+    // SAFETY: `p` is valid for `n` lanes, and a whole register is only written where that is not more.
     unsafe { if n >= V::LANES { x.store(p) } else { x.store_first(p, n) } }
 }
 
-/// The transpose of a square, one register a row.
+/// Transposes a square, which has one register a row.
 ///
 /// Few shuffles cross the borders of four lanes, as they are slow: fours change places first, then the lanes in each.
 #[inline(always)]
 pub(super) unsafe fn transpose<V: Vector, const L: usize>(mut rows: [V; L]) -> [V; L] {
-    // SAFETY: only registers; the caller gives the instruction set.
+    // SAFETY: the instruction set is there (whole file), and only registers are touched.
     unsafe {
         // The fours j of rows r, r + 4, r + 8 and so on become register 4·j + r.
         for _ in 0..(L / 4).ilog2() {
@@ -227,10 +228,10 @@ pub(super) unsafe fn transpose<V: Vector, const L: usize>(mut rows: [V; L]) -> [
     }
 }
 
-/// Asks for the line at `p`, which is needed later; by then it has come. Any address will do.
+/// Asks for the line at `p`, so that it has come by the time it is needed. Any address will do.
 #[inline(always)]
 pub(super) fn prefetch(p: *const f32) {
-    // SAFETY: a hint, harmless for any address, on every x86-64 CPU.
+    // SAFETY: every x86-64 CPU has this hint, which is harmless for any address.
     #[cfg(all(target_arch = "x86_64", not(miri)))]
     unsafe {
         std::arch::x86_64::_mm_prefetch(p.cast(), std::arch::x86_64::_MM_HINT_T0);
@@ -239,10 +240,10 @@ pub(super) fn prefetch(p: *const f32) {
     let _ = p;
 }
 
-/// Asks for the line at `p` as [`prefetch`] does, but into L2: what is used now keeps its place in L1.
+/// Asks for the line at `p` as [`prefetch`] does, but into L2, so that what is used now keeps its place in L1.
 #[inline(always)]
 pub(super) fn prefetch_l2(p: *const f32) {
-    // SAFETY: a hint, harmless for any address, on every x86-64 CPU.
+    // SAFETY: every x86-64 CPU has this hint, which is harmless for any address.
     #[cfg(all(target_arch = "x86_64", not(miri)))]
     unsafe {
         std::arch::x86_64::_mm_prefetch(p.cast(), std::arch::x86_64::_MM_HINT_T1);

@@ -8,41 +8,48 @@ use crate::params;
 use kernels::Activation;
 use serde::{Deserialize, Serialize};
 
-/// ε of every LayerNorm of every published CLIP.
+/// Every LayerNorm of every published CLIP has this ε.
 pub const LAYER_NORM_EPS: f32 = 1e-5;
 
-/// Both towers. Fields that are not here would change the architecture, so they are refused, not ignored.
+/// The sizes of both towers. A field of `open_clip_config.json` that is not here would change the architecture, so it
+/// is refused, not ignored.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// e, the width of the joint space.
+    /// The width e of the joint space.
     pub embed_dim: usize,
-    /// QuickGELU in both towers: every OpenAI checkpoint. Otherwise GELU.
+    /// Whether both towers have QuickGELU, as every OpenAI checkpoint has; otherwise they have GELU.
     #[serde(default)]
     pub quick_gelu: bool,
+    /// The sizes of the image tower.
     pub vision_cfg: VisionConfig,
+    /// The sizes of the text tower.
     pub text_cfg: TextConfig,
 }
 
-/// A Vision Transformer, or a ResNet: that has a list of layers.
+/// The sizes of the image tower: a Vision Transformer if `layers` is a number, a ResNet if it is a list.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct VisionConfig {
-    /// Pixels along an edge.
+    /// The edge S of a picture, in pixels.
     pub image_size: usize,
+    /// How many residual blocks the tower has.
     pub layers: Layers,
+    /// The width d of a ViT, or the channels that a ResNet's stem gives.
     pub width: usize,
-    /// A ResNet has none.
+    /// The edge of a ViT's patches, in pixels; a ResNet has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub patch_size: Option<usize>,
-    /// Of a ResNet's attention pool, which is 32 times as wide as `width`.
+    /// The width of an attention head: of every block of a ViT, or of a ResNet's attention pool, which is 32 times as
+    /// wide as `width`.
     #[serde(default = "default_head_width", skip_serializing_if = "is_default_head_width")]
     pub head_width: usize,
+    /// The MLP of a ViT's block is this many times as wide as the block; a ResNet does not use it.
     #[serde(default = "default_mlp_ratio", skip_serializing_if = "is_default_mlp_ratio")]
     pub mlp_ratio: f64,
 }
 
-/// Residual blocks of a ViT, or of each stage of a ResNet.
+/// How many residual blocks a ViT has, or each stage of a ResNet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged, expecting = "layers: invalid value, expected a number (ViT) or a list of four (ResNet)")]
 pub enum Layers {
@@ -50,21 +57,26 @@ pub enum Layers {
     ResNet([usize; 4]),
 }
 
-/// A causal Transformer.
+/// The sizes of the text tower, a causal Transformer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TextConfig {
-    /// The longest caption in tokens, start and end included.
+    /// The most tokens of a caption, start and end included.
     pub context_length: usize,
+    /// How many tokens the tokenizer knows.
     pub vocab_size: usize,
+    /// The width d of the Transformer.
     pub width: usize,
+    /// How many heads the attention of every block has.
     pub heads: usize,
+    /// How many residual blocks the Transformer has.
     pub layers: usize,
+    /// The MLP of a block is this many times as wide as the block.
     #[serde(default = "default_mlp_ratio", skip_serializing_if = "is_default_mlp_ratio")]
     pub mlp_ratio: f64,
 }
 
-fn default_head_width() -> usize {
+const fn default_head_width() -> usize {
     64
 }
 
@@ -72,7 +84,7 @@ fn is_default_head_width(width: &usize) -> bool {
     *width == default_head_width()
 }
 
-fn default_mlp_ratio() -> f64 {
+const fn default_mlp_ratio() -> f64 {
     4.0
 }
 
@@ -101,36 +113,118 @@ pub enum ConfigError {
     ImageSize { image_size: usize },
 }
 
-/// `(name, [embed_dim, quick_gelu; image, layers, width, patch, head width; context, width, heads, layers])`
-type Preset = (&'static str, (usize, bool, VisionPreset, [usize; 4]));
-
-/// Image size, layers, width, patch size (0: none), head width.
-type VisionPreset = (usize, Layers, usize, usize, usize);
-
-/// What a ResNet divides the edges of a picture by.
+/// A ResNet divides the edges of a picture by this.
 pub const REDUCTION: usize = 32;
 
-/// Of a whole model: 17 GB. The largest CLIP of this kind that was published, ViT-bigG, has 2.5 billion.
-const PARAMETERS: usize = 1 << 32;
+/// The most parameters of a whole model, 17 GB in f32. The largest CLIP of this kind that was published, ViT-bigG, has
+/// 2.5 billion.
+const MAX_PARAMETERS: usize = 1 << 32;
 
-/// CLIP's own tokenizer, whatever the model.
+/// The number of tokens that CLIP's own tokenizer knows, whatever the model.
 pub const VOCAB_SIZE: usize = 49_408;
 
-const PRESETS: [Preset; 13] = [
-    ("Emoji-ViT-S", (256, false, (64, Layers::Vit(6), 256, 16, 64), [32, 256, 4, 3])),
-    ("Emoji-ViT-M", (256, false, (64, Layers::Vit(8), 256, 8, 64), [32, 256, 4, 4])),
-    ("Emoji-RN-S", (256, false, (64, Layers::ResNet([1, 1, 1, 1]), 24, 0, 64), [32, 256, 4, 1])),
-    ("RN50", (1024, true, (224, Layers::ResNet([3, 4, 6, 3]), 64, 0, 64), [77, 512, 8, 12])),
-    ("RN101", (512, true, (224, Layers::ResNet([3, 4, 23, 3]), 64, 0, 64), [77, 512, 8, 12])),
-    ("RN50x4", (640, true, (288, Layers::ResNet([4, 6, 10, 6]), 80, 0, 64), [77, 640, 10, 12])),
-    ("RN50x16", (768, true, (384, Layers::ResNet([6, 8, 18, 8]), 96, 0, 64), [77, 768, 12, 12])),
-    ("RN50x64", (1024, true, (448, Layers::ResNet([3, 15, 36, 10]), 128, 0, 64), [77, 1024, 16, 12])),
-    ("ViT-B-32", (512, true, (224, Layers::Vit(12), 768, 32, 64), [77, 512, 8, 12])),
-    ("ViT-B-16", (512, true, (224, Layers::Vit(12), 768, 16, 64), [77, 512, 8, 12])),
-    ("ViT-L-14", (768, true, (224, Layers::Vit(24), 1024, 14, 64), [77, 768, 12, 12])),
-    ("ViT-L-14-336", (768, true, (336, Layers::Vit(24), 1024, 14, 64), [77, 768, 12, 12])),
-    ("ViT-H-14", (1024, false, (224, Layers::Vit(32), 1280, 14, 80), [77, 1024, 16, 24])),
+/// The image tower of ViT-B-32, from which the other ViTs differ in the fields that they name.
+const VIT: VisionConfig = VisionConfig {
+    image_size: 224,
+    layers: Layers::Vit(12),
+    width: 768,
+    patch_size: Some(32),
+    head_width: default_head_width(),
+    mlp_ratio: default_mlp_ratio(),
+};
+
+/// The image tower of ViT-L-14.
+const VIT_L: VisionConfig = VisionConfig { layers: Layers::Vit(24), width: 1024, patch_size: Some(14), ..VIT };
+
+/// The image tower of Emoji-ViT-S.
+const SMALL_VIT: VisionConfig =
+    VisionConfig { image_size: 64, layers: Layers::Vit(6), width: 256, patch_size: Some(16), ..VIT };
+
+/// The image tower of RN50, from which the other ResNets differ in the fields that they name.
+const RESNET: VisionConfig =
+    VisionConfig { image_size: 224, layers: Layers::ResNet([3, 4, 6, 3]), width: 64, patch_size: None, ..VIT };
+
+/// The image tower of Emoji-RN-S.
+const SMALL_RESNET: VisionConfig =
+    VisionConfig { image_size: 64, layers: Layers::ResNet([1, 1, 1, 1]), width: 24, ..RESNET };
+
+/// The text tower of RN50 and ViT-B-32, from which the others differ in the fields that they name.
+const TEXT: TextConfig = TextConfig {
+    context_length: 77,
+    vocab_size: VOCAB_SIZE,
+    width: 512,
+    heads: 8,
+    layers: 12,
+    mlp_ratio: default_mlp_ratio(),
+};
+
+/// The text tower of Emoji-ViT-S; captions of the small models are short.
+const SMALL_TEXT: TextConfig = TextConfig { context_length: 32, width: 256, heads: 4, layers: 3, ..TEXT };
+
+/// The architectures that have a name: first the small ones for the embedded pictures, then the published ones.
+const PRESETS: [(&str, Config); 13] = [
+    ("Emoji-ViT-S", with_gelu(256, SMALL_VIT, SMALL_TEXT)),
+    (
+        "Emoji-ViT-M",
+        with_gelu(
+            256,
+            VisionConfig { layers: Layers::Vit(8), patch_size: Some(8), ..SMALL_VIT },
+            TextConfig { layers: 4, ..SMALL_TEXT },
+        ),
+    ),
+    ("Emoji-RN-S", with_gelu(256, SMALL_RESNET, TextConfig { layers: 1, ..SMALL_TEXT })),
+    ("RN50", openai(1024, RESNET, TEXT)),
+    ("RN101", openai(512, VisionConfig { layers: Layers::ResNet([3, 4, 23, 3]), ..RESNET }, TEXT)),
+    (
+        "RN50x4",
+        openai(
+            640,
+            VisionConfig { image_size: 288, layers: Layers::ResNet([4, 6, 10, 6]), width: 80, ..RESNET },
+            TextConfig { width: 640, heads: 10, ..TEXT },
+        ),
+    ),
+    (
+        "RN50x16",
+        openai(
+            768,
+            VisionConfig { image_size: 384, layers: Layers::ResNet([6, 8, 18, 8]), width: 96, ..RESNET },
+            TextConfig { width: 768, heads: 12, ..TEXT },
+        ),
+    ),
+    (
+        "RN50x64",
+        openai(
+            1024,
+            VisionConfig { image_size: 448, layers: Layers::ResNet([3, 15, 36, 10]), width: 128, ..RESNET },
+            TextConfig { width: 1024, heads: 16, ..TEXT },
+        ),
+    ),
+    ("ViT-B-32", openai(512, VIT, TEXT)),
+    ("ViT-B-16", openai(512, VisionConfig { patch_size: Some(16), ..VIT }, TEXT)),
+    ("ViT-L-14", openai(768, VIT_L, TextConfig { width: 768, heads: 12, ..TEXT })),
+    (
+        "ViT-L-14-336",
+        openai(768, VisionConfig { image_size: 336, ..VIT_L }, TextConfig { width: 768, heads: 12, ..TEXT }),
+    ),
+    (
+        "ViT-H-14",
+        with_gelu(
+            1024,
+            VisionConfig { layers: Layers::Vit(32), width: 1280, patch_size: Some(14), head_width: 80, ..VIT },
+            TextConfig { width: 1024, heads: 16, layers: 24, ..TEXT },
+        ),
+    ),
 ];
+
+/// The architecture of one of OpenAI's checkpoints, all of which have QuickGELU.
+const fn openai(embed_dim: usize, vision_cfg: VisionConfig, text_cfg: TextConfig) -> Config {
+    Config { embed_dim, quick_gelu: true, vision_cfg, text_cfg }
+}
+
+/// An architecture with GELU.
+const fn with_gelu(embed_dim: usize, vision_cfg: VisionConfig, text_cfg: TextConfig) -> Config {
+    Config { embed_dim, quick_gelu: false, vision_cfg, text_cfg }
+}
 
 impl Config {
     /// The names that [`Config::preset`] knows.
@@ -146,45 +240,43 @@ impl Config {
         }
     }
 
-    /// A published architecture, or one of the small ones for the embedded pictures.
+    /// Returns a published architecture, or one of the small ones for the embedded pictures.
+    ///
+    /// # Errors
+    /// If no preset has this name.
     pub fn preset(name: &str) -> Result<Config, ConfigError> {
         let unknown = || ConfigError::UnknownPreset { name: name.into() };
-        let &(_, preset) = PRESETS.iter().find(|preset| preset.0 == name).ok_or_else(unknown)?;
-        let (embed_dim, quick_gelu, (image_size, layers, width, patch_size, head_width), text) = preset;
-        let patch_size = (patch_size > 0).then_some(patch_size);
-        let vision_cfg =
-            VisionConfig { image_size, layers, width, patch_size, head_width, mlp_ratio: default_mlp_ratio() };
-        let [context_length, width, heads, layers] = text;
-        let mlp_ratio = default_mlp_ratio();
-        let text_cfg = TextConfig { context_length, vocab_size: VOCAB_SIZE, width, heads, layers, mlp_ratio };
-        Ok(Config { embed_dim, quick_gelu, vision_cfg, text_cfg })
+        PRESETS.iter().find(|(preset, _)| *preset == name).map(|(_, config)| config.clone()).ok_or_else(unknown)
     }
 
     /// Refuses sizes that do not fit together, before anything is allocated for them.
+    ///
+    /// # Errors
+    /// If a size is 0, too large, or not a multiple of what it is divided by.
     pub fn check(&self) -> Result<(), ConfigError> {
         check_sizes(&[("embed_dim", self.embed_dim, 1 << 16)])?;
         self.vision_cfg.check()?;
         self.text_cfg.check()?;
-        // Each of the sizes can be allowed and all of them together more than any memory.
-        check_sizes(&[("the number of parameters", self.parameters(), PARAMETERS)])
+        // Each size can be within its limit while all of them together exceed any memory.
+        check_sizes(&[("the number of parameters", self.parameters(), MAX_PARAMETERS)])
     }
 
-    /// How many parameters the model has: both towers' and the temperature.
+    /// Counts the parameters of both towers, and the temperature.
     fn parameters(&self) -> usize {
         params::count(&self.vision().spec()) + params::count(&self.text().spec()) + 1
     }
 
-    /// The image tower's shape.
+    /// Returns the shape of the image tower.
     pub fn vision(&self) -> visual::Shape {
         self.vision_cfg.shape(self.embed_dim, self.activation())
     }
 
-    /// The text tower's shape.
+    /// Returns the shape of the text tower.
     pub fn text(&self) -> text::Shape {
         self.text_cfg.shape(self.embed_dim, self.activation())
     }
 
-    /// The activation of both towers' Transformers.
+    /// Returns the activation of both towers' Transformers.
     pub fn activation(&self) -> Activation {
         if self.quick_gelu { Activation::QuickGelu } else { Activation::Gelu }
     }
@@ -203,6 +295,7 @@ fn check_sizes(sizes: &[(&'static str, usize, usize)]) -> Result<(), ConfigError
     Ok(())
 }
 
+/// Refuses a whole that its part does not divide.
 fn check_multiple(
     whole_name: &'static str,
     whole: usize,
@@ -216,7 +309,10 @@ fn check_multiple(
 }
 
 impl VisionConfig {
-    /// As [`Config::check`], for this tower alone.
+    /// Refuses sizes of this tower that do not fit together.
+    ///
+    /// # Errors
+    /// If [`Config::check`] would give one for this tower.
     pub fn check(&self) -> Result<(), ConfigError> {
         check_sizes(&[
             ("vision_cfg.image_size", self.image_size, 1 << 14),
@@ -251,7 +347,7 @@ impl VisionConfig {
         }
         let pool = REDUCTION * self.width;
         check_multiple("32 × vision_cfg.width", pool, "vision_cfg.head_width", self.head_width)?;
-        // The table of positions has this many, whatever the pooling leaves of an odd size.
+        // The checkpoint's table has a position for this many pixels, whatever the pooling leaves of an odd size.
         let pixels = (self.image_size / REDUCTION).pow(2);
         if pixels == 0 || self.resnet(layers, 1).pool().pixels != pixels {
             return Err(ConfigError::ImageSize { image_size: self.image_size });
@@ -259,7 +355,7 @@ impl VisionConfig {
         Ok(())
     }
 
-    /// The tower's shape, before a joint space of width `embed_dim`.
+    /// Returns the tower's shape in front of a joint space of width `embed_dim`.
     pub fn shape(&self, embed_dim: usize, activation: Activation) -> visual::Shape {
         match self.layers {
             Layers::Vit(layers) => visual::Shape::Vit(self.vit(layers, embed_dim, activation)),
@@ -286,14 +382,17 @@ impl VisionConfig {
         resnet::Shape { image_size, width, layers, heads, embed_dim }
     }
 
-    /// m
+    /// Returns the width m of the MLP in a block.
     pub fn mlp_width(&self) -> usize {
         mlp_width(self.width, self.mlp_ratio)
     }
 }
 
 impl TextConfig {
-    /// As [`Config::check`], for this tower alone.
+    /// Refuses sizes of this tower that do not fit together.
+    ///
+    /// # Errors
+    /// If [`Config::check`] would give one for this tower.
     pub fn check(&self) -> Result<(), ConfigError> {
         check_sizes(&[
             ("text_cfg.context_length", self.context_length, 1 << 16),
@@ -306,7 +405,7 @@ impl TextConfig {
         check_multiple("text_cfg.width", self.width, "text_cfg.heads", self.heads)
     }
 
-    /// The tower's shape, before a joint space of width `embed_dim`.
+    /// Returns the tower's shape in front of a joint space of width `embed_dim`.
     pub fn shape(&self, embed_dim: usize, activation: Activation) -> text::Shape {
         let size = Size {
             width: self.width,
@@ -321,18 +420,18 @@ impl TextConfig {
         text::Shape { context_length, vocab_size, size, embed_dim }
     }
 
-    /// m
+    /// Returns the width m of the MLP in a block.
     pub fn mlp_width(&self) -> usize {
         mlp_width(self.width, self.mlp_ratio)
     }
 }
 
-/// m, truncated as OpenCLIP does.
+/// m = ⌊ratio·width⌋, rounded down as OpenCLIP does.
 fn mlp_width(width: usize, ratio: f64) -> usize {
     (width as f64 * ratio) as usize
 }
 
-/// The ratio that gives this m.
+/// Returns the ratio for which a block of this width has an MLP of width `mlp_width`.
 pub fn mlp_ratio(width: usize, mlp_width: usize) -> f64 {
     let ratio = mlp_width as f64 / width as f64;
     // The quotient may have been rounded down to just below an integral product.

@@ -9,26 +9,28 @@ use crate::layers::block::Size;
 use crate::layers::{Dim4, bottleneck, conv2d};
 use crate::models::clip::{resnet, text, visual, vit};
 
-/// A backward pass multiplies twice where its forward pass did once: dx = dy·W and dW = dyᵀ·x; attention likewise.
+/// Training takes this many times the products of a forward pass: the backward pass multiplies twice where the forward
+/// pass did once, for dx = dy·W and for dW = dyᵀ·x; attention likewise.
 const TRAIN: f64 = 3.0;
 
-/// Floating-point operations of one sequence through a tower.
+/// How many floating-point operations one sequence takes in a tower.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Flops {
+    /// A forward pass takes this many.
     pub forward: f64,
-    /// Forward and backward.
+    /// A forward pass and a backward pass take this many together.
     pub train: f64,
 }
 
 impl Flops {
-    /// Of a tower whose first layer, the one that sees the picture, has no gradient to pass on.
+    /// Counts for a tower whose first layer, the one that sees the picture, needs no gradient of its input.
     fn of_pictures(first: f64, rest: f64) -> Self {
         Flops { forward: first + rest, train: 2.0 * first + TRAIN * rest }
     }
 }
 
 impl visual::Shape {
-    /// Of one picture.
+    /// Counts the operations that one picture takes.
     pub fn flops(&self) -> Flops {
         match self {
             visual::Shape::Vit(shape) => shape.flops(),
@@ -38,7 +40,7 @@ impl visual::Shape {
 }
 
 impl resnet::Shape {
-    /// Of one picture.
+    /// Counts the operations that one picture takes.
     pub fn flops(&self) -> Flops {
         let half = self.image_size.div_ceil(2).pow(2);
         let [first, second, third] = self.stem().convs();
@@ -46,18 +48,19 @@ impl resnet::Shape {
         let blocks: f64 = self.blocks(1).iter().map(|(block, x)| bottleneck(block, *x)).sum();
         let pool = self.pool();
         let rows = pool.pixels + 1;
-        // Keys and values of all, the mean token's query, its scores, their weighted sum, and its way out.
+        // All tokens become keys and values; the mean token alone has a query, scores, a weighted sum and a projection.
         let keys_values = product(rows, pool.channels, 2 * pool.channels);
         let mean_token = product(1, pool.channels, pool.channels + pool.embed_dim) + product(2, rows, pool.channels);
         Flops::of_pictures(convolution(&first, half), stem + blocks + keys_values + mean_token)
     }
 }
 
-/// A convolution with so many pixels of output.
+/// Counts the operations of a convolution that has this many pixels of output.
 fn convolution(shape: &conv2d::Shape, pixels: usize) -> f64 {
     product(pixels, shape.kernel.pow(2) * shape.in_channels, shape.out_channels)
 }
 
+/// Counts the operations of a residual block of a ResNet.
 fn bottleneck(block: &bottleneck::Shape, x: Dim4) -> f64 {
     let ((_, height, width, _), (_, out_height, out_width, _)) = (x, block.out(x));
     let (inner, outer) = (height * width, out_height * out_width);
@@ -67,7 +70,7 @@ fn bottleneck(block: &bottleneck::Shape, x: Dim4) -> f64 {
 }
 
 impl vit::Shape {
-    /// Of one picture.
+    /// Counts the operations that one picture takes.
     pub fn flops(&self) -> Flops {
         let patches = product(self.grid.patches(), self.grid.patch_len(), self.size.width);
         let tower = transformer(&self.size, self.grid.tokens()) + product(1, self.size.width, self.embed_dim);
@@ -76,17 +79,17 @@ impl vit::Shape {
 }
 
 impl text::Shape {
-    /// Of one caption of so many tokens, start and end included.
+    /// Counts the operations that one caption of this many tokens takes, start and end included.
     pub fn flops(&self, tokens: usize) -> Flops {
         let tower = transformer(&self.size, tokens) + product(1, self.size.width, self.embed_dim);
         Flops { forward: tower, train: TRAIN * tower }
     }
 }
 
-/// All blocks over `rows` rows of one sequence, the last for its pooled row alone.
+/// Counts the operations of all blocks over `rows` rows of one sequence; the last block computes its pooled row alone.
 fn transformer(size: &Size, rows: usize) -> f64 {
     let Size { width, mlp_width, layers, causal, .. } = *size;
-    // Scores and their weighted sum, for every pair of rows that see each other.
+    // Every pair of rows that see each other takes part in a score and in a weighted sum.
     let seen = if causal { rows * (rows + 1) / 2 } else { rows * rows };
     let attention = |pairs: usize| product(2, pairs, width);
     let keys_values = |rows: usize| product(rows, width, 2 * width);
@@ -96,7 +99,7 @@ fn transformer(size: &Size, rows: usize) -> f64 {
     (layers - 1) as f64 * whole + pooled
 }
 
-/// Of an (m,k)·(k,n) product.
+/// Counts the operations of an (m,k)·(k,n) product.
 fn product(m: usize, k: usize, n: usize) -> f64 {
     2.0 * m as f64 * k as f64 * n as f64
 }
@@ -117,7 +120,7 @@ mod tests {
         assert_eq!(text.train, 3.0 * text.forward);
     }
 
-    /// 12.22 GFLOP for RN50, where OpenCLIP counts the batch norms and more of the pool.
+    /// OpenCLIP counts 12.22 GFLOP for RN50, with the batch norms and more of the pool.
     #[test]
     fn resnets_too() {
         let image = Config::preset("RN50").unwrap().vision().flops();
@@ -125,7 +128,8 @@ mod tests {
         assert!((2.9..3.0).contains(&(image.train / image.forward)), "{image:?}");
     }
 
-    /// A whole and a pooled block, width 2, one head, MLP 8, three rows, causal: by hand.
+    /// The tower has a whole and a pooled block, width 2, one head, an MLP of 8, three rows and a causal mask, counted
+    /// by hand.
     #[test]
     fn counts_what_a_small_tower_does() {
         let mut config = Config::preset("ViT-B-32").unwrap();

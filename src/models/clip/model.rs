@@ -12,17 +12,18 @@ use kernels::in_pool;
 use ndarray::{Array2, ArrayView2};
 
 tree! {
-    /// All parameters under the names of OpenAI's checkpoints. The logits are exp(`logit_scale`) times the cosines.
+    /// All parameters stand here under the names of OpenAI's checkpoints. The logits are exp(`logit_scale`) times the
+    /// cosines.
     ClipParams { visual: Visual, text as "": Text, logit_scale }
 }
 
-/// ln(1/0.07): logits start at 14.3 times the cosine (section 2.5).
+/// The scale starts at ln(1/0.07), so logits are 14.3 times the cosine (section 2.5).
 pub const INIT_LOGIT_SCALE: f32 = 2.659_26;
 
-/// The learnt scale stays within [1, 100] (section 2.5).
+/// The scale stays at most ln 100, so logits are at most 100 times the cosine (section 2.5).
 pub const MAX_LOGIT_SCALE: f32 = 4.605_170_2;
 
-/// The parameter table of a configuration.
+/// Returns the parameter table of a configuration.
 pub fn spec(config: &Config) -> ClipParams<Spec> {
     ClipParams {
         visual: config.vision().spec(),
@@ -31,13 +32,15 @@ pub fn spec(config: &Config) -> ClipParams<Spec> {
     }
 }
 
-/// A CLIP and its parameters.
+/// A configuration of CLIP and the parameters that belong to it.
 pub struct Model {
+    /// The sizes of both towers.
     pub config: Config,
+    /// The parameters of both towers, and the temperature.
     pub params: Params<ClipParams<Spec>>,
 }
 
-/// The buffers of inference, reused from call to call.
+/// The buffers of inference, which are reused from call to call.
 #[derive(Default)]
 pub struct Inference {
     workspace: Workspace,
@@ -45,25 +48,29 @@ pub struct Inference {
 }
 
 impl Model {
-    /// A fresh model; the same seed gives the same bits.
+    /// Draws a fresh model; one seed always gives the same bits.
     pub fn new(config: Config, seed: u64) -> Self {
         let params = Params::init(spec(&config), seed);
         Model { config, params }
     }
 
-    /// Unit-length embeddings (B,e) of normalised pictures (B,3S²).
+    /// Embeds pictures by unit-length vectors.
+    ///
+    /// `images` (B,3S²), normalised; returns (B,e)
     pub fn encode_images(&self, images: ArrayView2<f32>, buffers: &mut Inference) -> Array2<f32> {
         buffers.encode_images(&self.params.view().visual, &self.config.vision(), images)
     }
 
-    /// Unit-length embeddings (B,e) of tokenised captions.
+    /// Embeds captions by unit-length vectors; returns (B,e).
     pub fn encode_texts(&self, captions: Captions, buffers: &mut Inference) -> Array2<f32> {
         buffers.encode_texts(&self.params.view().text, &self.config.text(), captions)
     }
 }
 
 impl Inference {
-    /// Unit-length embeddings (B,e) of normalised pictures (B,3S²), by an image tower alone.
+    /// Embeds pictures by unit-length vectors, with an image tower alone.
+    ///
+    /// `images` (B,3S²), normalised; returns (B,e)
     pub fn encode_images(
         &mut self,
         p: &Visual<impl Read>,
@@ -78,7 +85,7 @@ impl Inference {
         })
     }
 
-    /// Unit-length embeddings (B,e) of tokenised captions, by a text tower alone.
+    /// Embeds captions by unit-length vectors, with a text tower alone; returns (B,e).
     pub fn encode_texts(&mut self, p: &Text<impl Read>, shape: &text::Shape, captions: Captions) -> Array2<f32> {
         let mut features = Array2::zeros((captions.len(), shape.embed_dim));
         let Inference { workspace, scratch } = self;

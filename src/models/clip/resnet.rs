@@ -15,7 +15,7 @@ use crate::weights::Read;
 use ndarray::{ArrayView2, ArrayView4, ArrayViewMut2, ArrayViewMut4, Axis};
 
 tree! {
-    /// As a part of CLIP its name is `visual`.
+    /// The parameters of the tower, which a checkpoint of CLIP has under `visual`.
     ResNet {
         stem as "": Stem,
         layer1: [Bottleneck], layer2: [Bottleneck], layer3: [Bottleneck], layer4: [Bottleneck],
@@ -24,7 +24,8 @@ tree! {
 }
 
 tree! {
-    /// The input of each block and of the pool; two in turn, as long as the longest, where nothing is kept.
+    /// The input of each block and of the pool. Where nothing is kept there are two buffers, used in turn and as long
+    /// as the longest input.
     Inputs { xs: [_] }
 }
 
@@ -34,45 +35,46 @@ tree! {
 }
 
 tree! {
-    /// `dy`, `dx`: the gradients of a block's output and input, as long as the longest.
+    /// `dy` and `dx` hold the gradients of a block's output and input, and are as long as the longest of them.
     Scratch { dy, dx, stem: StemScratch, block: BlockScratch, pool: PoolScratch }
 }
 
 tree! {
-    /// `xs`: the input and the output of a block in turn, as long as the longest.
+    /// `xs` holds the input and the output of a block in two buffers, used in turn and as long as the longest of them.
     InferScratch { xs: [_], stem: StemInferScratch, block: BlockInferScratch, pool: PoolSaved }
 }
 
 /// The sizes of a ResNet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
-    /// S, pixels along an edge.
+    /// The edge S of a picture, in pixels.
     pub image_size: usize,
-    /// Channels behind the stem.
+    /// How many channels the stem gives.
     pub width: usize,
-    /// Bottlenecks of each stage.
+    /// How many bottlenecks each stage has.
     pub layers: [usize; 4],
-    /// Of the attention pool.
+    /// How many heads the attention pool has.
     pub heads: usize,
-    /// e
+    /// The width e of the joint space.
     pub embed_dim: usize,
 }
 
-/// Floats of an inner picture that inference works on at a time: what the caches hold, while the last stage still has
-/// enough rows for fast products.
+/// Inference works on as many pictures at a time as have this many floats between two blocks: few enough for the
+/// caches to hold them, and enough rows in the last stage for fast products.
 const INFER_FLOATS: usize = 1 << 22;
 
 impl Shape {
-    /// 3·S²
+    /// Returns the number of floats of a picture, 3·S².
     pub fn image_len(&self) -> usize {
         CHANNELS * self.image_size.pow(2)
     }
 
+    /// Returns the sizes of the stem.
     pub(super) fn stem(&self) -> stem::Shape {
         stem::Shape { image_size: self.image_size, width: self.width }
     }
 
-    /// All bottlenecks, stage after stage, each with its x.
+    /// Lists all bottlenecks, stage after stage, each with the sizes of its input.
     pub(super) fn blocks(&self, pictures: usize) -> Vec<(bottleneck::Shape, Dim4)> {
         let (mut blocks, mut x) = (vec![], self.stem().out(pictures));
         for (stage, &layers) in self.layers.iter().enumerate() {
@@ -86,21 +88,22 @@ impl Shape {
         blocks
     }
 
-    /// Inputs of all blocks, and of the pool.
+    /// Lists the sizes of the inputs of all blocks, and of the pool.
     fn xs(&self, pictures: usize) -> Vec<Dim4> {
         let blocks = self.blocks(pictures);
         let last = blocks.last().map_or(self.stem().out(pictures), |(block, x)| block.out(*x));
         blocks.into_iter().map(|(_, x)| x).chain([last]).collect()
     }
 
-    /// The attention pool at the end, 32·width channels wide.
+    /// Returns the sizes of the attention pool at the end, which is 32·width channels wide.
     pub fn pool(&self) -> attention_pool::Shape {
         let (_, height, width, _) = self.xs(1).pop().expect("the pool's");
         let channels = (EXPANSION << 3) * self.width;
         attention_pool::Shape { pixels: height * width, channels, heads: self.heads, embed_dim: self.embed_dim }
     }
 
-    /// The parameter table, initialised as OpenAI does: PyTorch's defaults but for bn3 of the bottlenecks and the pool.
+    /// Returns the parameter table, initialised as OpenAI does: by PyTorch's defaults but for bn3 of the bottlenecks
+    /// and for the pool.
     pub fn spec(&self) -> ResNet<Spec> {
         let mut blocks = self.blocks(1).into_iter().map(|(block, _)| block.spec());
         let [layer1, layer2, layer3, layer4] = self.layers.map(|layers| blocks.by_ref().take(layers).collect());
@@ -158,7 +161,7 @@ fn len(x: Dim4) -> usize {
 }
 
 impl<T> ResNet<T> {
-    /// All bottlenecks.
+    /// Goes through all bottlenecks, from the pictures to the pool.
     fn blocks(&self) -> impl Iterator<Item = &Bottleneck<T>> {
         [&self.layer1, &self.layer2, &self.layer3, &self.layer4].into_iter().flatten()
     }
@@ -169,8 +172,10 @@ impl<T> ResNet<T> {
     }
 }
 
-/// features (B,e), not normalised, of images (B,3S²) that are: channel, then row, then column, each colour less its
-/// mean over its deviation.
+/// features = attnpool(blocks(stem(images))), not of unit length.
+///
+/// `images` (B,3S²), ordered channel, row, column, each colour less its mean and divided by its deviation; `features`
+/// (B,e)
 ///
 /// In training BatchNorm takes the statistics of these pictures, in inference the running ones.
 #[track_caller]
@@ -215,7 +220,7 @@ fn train(
             }
             attention_pool::forward(&p.attnpool, &shape.pool(), last_output(&xs, &dims), features, pool);
         }
-        // The parts take turns in one memory, as none is asked again for what it kept.
+        // All parts save into one memory in turn, because no backward pass will ask for it.
         Keep::Nothing => {
             let stem = &mut saved.carve(&StemSaved::dims(&shape.stem(), n));
             stem::forward(&p.stem, &shape.stem(), images, y, stem, stem_scratch);
@@ -230,7 +235,8 @@ fn train(
     }
 }
 
-/// The input and the output of block i: neighbours in the list, around the ring where there are fewer buffers than blocks.
+/// Returns the input and the output of block i. They are neighbours in the list, which is used as a ring where it has
+/// fewer buffers than there are blocks.
 fn input_output<'a>(
     xs: &'a mut [ArrayViewMut2<f32>],
     dims: &[Dim4],
@@ -241,13 +247,13 @@ fn input_output<'a>(
     (pictures(x.view(), dims[i]), pictures_mut(y.view_mut(), dims[i + 1]))
 }
 
-/// What the last block gave the pool.
+/// Returns what the last block gave, the input of the pool.
 fn last_output<'a>(xs: &'a [ArrayViewMut2<f32>], dims: &[Dim4]) -> ArrayView4<'a, f32> {
     let last = dims.len() - 1;
     pictures(xs[last % xs.len()].view(), dims[last])
 }
 
-/// Group after group of pictures, which do not depend on each other now.
+/// Computes one group of pictures after the other, because with running statistics no picture depends on another.
 fn infer(
     p: &ResNet<impl Read>,
     shape: &Shape,
@@ -281,8 +287,12 @@ fn infer_group(
     attention_pool::forward(&p.attnpool, &shape.pool(), last_output(xs, &dims), features, pool);
 }
 
-/// Adds the gradients of all parameters, and to the buffers' slots what BatchNorm observed, from dfeatures (B,e) and what
-/// the last [`forward`] with [`Mode::Training`] and [`Keep::All`] left in `workspace`, which is used up.
+/// Adds to `g` the gradients of all parameters, and to the slots of buffers what BatchNorm observed.
+///
+/// `images` (B,3S²), `dfeatures` (B,e)
+///
+/// The last [`forward`] in `workspace` was one of these pictures with [`Mode::Training`] and [`Keep::All`]; what it
+/// saved is used up.
 #[track_caller]
 pub fn backward(
     p: &ResNet<&[f32]>,

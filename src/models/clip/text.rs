@@ -17,8 +17,9 @@ use kernels::in_pool;
 use ndarray::{Array2, ArrayView2, ArrayViewMut2};
 
 tree! {
-    /// `token_embedding` (V,d), `positional_embedding` (T,d), `text_projection` (d,e). As a part of CLIP it has no
-    /// name: these stand at the top.
+    /// The parameters of the tower, which a checkpoint of CLIP has at the top, without a name in front.
+    ///
+    /// `token_embedding` (V,d), `positional_embedding` (T,d), `text_projection` (d,e)
     Text {
         positional_embedding,
         text_projection,
@@ -31,9 +32,13 @@ tree! {
 /// The sizes of a text encoder.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Shape {
+    /// The most tokens T of a caption, start and end included.
     pub context_length: usize,
+    /// How many tokens V there are.
     pub vocab_size: usize,
+    /// The sizes of the Transformer's blocks.
     pub size: Size,
+    /// The width e of the joint space.
     pub embed_dim: usize,
 }
 
@@ -41,26 +46,29 @@ pub struct Shape {
 /// start-of-text to its end-of-text token.
 #[derive(Clone, Copy, Debug)]
 pub struct Captions<'a> {
+    /// The tokens of all captions, end to end.
     pub ids: &'a [u32],
+    /// Where each caption starts in `ids`, and at last where the last one ends.
     pub offsets: &'a [usize],
 }
 
 impl<'a> Captions<'a> {
-    /// How many captions.
+    /// Returns the number of captions.
     pub fn len(&self) -> usize {
         self.offsets.len().saturating_sub(1)
     }
 
+    /// Whether there are no captions.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Captions `range`; their offsets still count from the first of all.
+    /// Returns the captions of `range`; their offsets still count from the first of all.
     pub fn slice(&self, range: std::ops::Range<usize>) -> Captions<'a> {
         Captions { ids: self.ids, offsets: &self.offsets[range.start..=range.end] }
     }
 
-    /// The tokens of all of these.
+    /// Returns the tokens of these captions alone.
     fn own_ids(&self) -> &'a [u32] {
         match (self.offsets.first(), self.offsets.last()) {
             (Some(&first), Some(&last)) => &self.ids[first..last],
@@ -68,7 +76,7 @@ impl<'a> Captions<'a> {
         }
     }
 
-    /// Offsets that start at 0.
+    /// Returns the offsets into [`Captions::own_ids`], which start at 0.
     fn own_offsets(&self) -> impl Iterator<Item = usize> + 'a {
         let first = self.offsets.first().copied().unwrap_or(0);
         self.offsets.iter().map(move |offset| offset - first)
@@ -76,7 +84,7 @@ impl<'a> Captions<'a> {
 }
 
 impl Shape {
-    /// The parameter table, initialised as OpenAI does (`initialize_parameters` of its model.py).
+    /// Returns the parameter table, initialised as OpenAI does (`initialize_parameters` of its model.py).
     pub fn spec(&self) -> Text<Spec> {
         let width = self.size.width;
         let attention = (width as f32).powf(-0.5);
@@ -122,7 +130,9 @@ impl<T> Text<T> {
     }
 }
 
-/// features (B,e), not normalised.
+/// features = text_projection of `ln_final` of every caption's last row, not of unit length.
+///
+/// `features` (B,e)
 #[track_caller]
 pub fn forward(
     p: &Text<impl Read>,
@@ -144,8 +154,11 @@ pub fn forward(
     tower::forward(p.tower(), &shape.size, sequences, features, saved, scratch);
 }
 
-/// Adds the gradients of all parameters, from dfeatures (B,e) and what the last [`forward`] with [`Keep::All`] left in
-/// `workspace`.
+/// Adds to `g` the gradients of all parameters.
+///
+/// `dfeatures` (B,e)
+///
+/// The last [`forward`] in `workspace` was one of these captions with [`Keep::All`].
 #[track_caller]
 pub fn backward(
     p: &Text<&[f32]>,
@@ -165,8 +178,9 @@ pub fn backward(
     token_embed::backward(captions.own_ids(), sequences, dx, g.token_embedding, g.positional_embedding);
 }
 
-/// All hidden states: the embedded rows, then every block's output, then the last one after `ln_final`; each (Σ
-/// lengths, d), rows as in `captions`. The last but two is what Stable Diffusion 2 and XL read.
+/// Returns all hidden states: the embedded rows, then every block's output, then the last one after `ln_final`.
+///
+/// Each state is (Σ lengths,d), with the rows of `captions`. Stable Diffusion 2 and XL read the last but two.
 #[track_caller]
 pub fn hidden_states(p: &Text<impl Read>, shape: &Shape, captions: Captions) -> Vec<Array2<f32>> {
     shape.check(&captions);
@@ -195,7 +209,7 @@ fn states(p: &Text<impl Read>, shape: &Shape, captions: Captions) -> Vec<Array2<
     states
 }
 
-/// `ln_final` of hidden states (N, d): Stable Diffusion 2 reads the last but one through it.
+/// Applies `ln_final` to hidden states (N,d). Stable Diffusion 2 reads the output of the last block but one through it.
 #[track_caller]
 pub fn final_norm(p: &Text<impl Read>, shape: &Shape, states: ArrayView2<f32>) -> Array2<f32> {
     let mut normed = Array2::zeros(states.raw_dim());

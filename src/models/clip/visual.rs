@@ -8,7 +8,7 @@ use crate::tree::{Arena, Path, Tree};
 use crate::weights::Read;
 use ndarray::{ArrayView2, ArrayViewMut2};
 
-/// Either tree; its own fields stand at this level.
+/// The parameters of a ViT or of a ResNet, whose fields stand at this level.
 #[derive(Clone, Debug)]
 pub enum Visual<T> {
     Vit(Vit<T>),
@@ -27,7 +27,7 @@ impl<T> Tree for Visual<T> {
     }
 }
 
-/// The sizes of an image encoder.
+/// The sizes of an image encoder of either kind.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Shape {
     Vit(vit::Shape),
@@ -35,7 +35,7 @@ pub enum Shape {
 }
 
 impl Shape {
-    /// The parameter table.
+    /// Returns the parameter table.
     pub fn spec(&self) -> Visual<Spec> {
         match self {
             Shape::Vit(shape) => Visual::Vit(shape.spec()),
@@ -43,7 +43,7 @@ impl Shape {
         }
     }
 
-    /// 3·S²
+    /// Returns the number of floats of a picture, 3·S².
     pub fn image_len(&self) -> usize {
         match self {
             Shape::Vit(shape) => shape.grid.image_len(),
@@ -51,7 +51,7 @@ impl Shape {
         }
     }
 
-    /// e
+    /// Returns the width e of the joint space.
     pub fn embed_dim(&self) -> usize {
         match self {
             Shape::Vit(shape) => shape.embed_dim,
@@ -60,8 +60,10 @@ impl Shape {
     }
 }
 
-/// features (B,e), not normalised, of images (B,3S²) that are: channel, then row, then column, each colour less its
-/// mean over its deviation.
+/// Computes the features of pictures, not of unit length.
+///
+/// `images` (B,3S²), ordered channel, row, column, each colour less its mean and divided by its deviation; `features`
+/// (B,e)
 #[track_caller]
 pub fn forward(
     p: &Visual<impl Read>,
@@ -84,8 +86,12 @@ pub fn forward(
     }
 }
 
-/// Adds the gradients of all parameters, from dfeatures (B,e) and what the last [`forward`] in training with [`Keep::All`]
-/// left in `workspace`, which is used up.
+/// Adds to `g` the gradients of all parameters.
+///
+/// `images` (B,3S²), `dfeatures` (B,e)
+///
+/// The last [`forward`] in `workspace` was one of these pictures with [`Mode::Training`] and [`Keep::All`]; what it
+/// saved is used up.
 #[track_caller]
 pub fn backward(
     p: &Visual<&[f32]>,

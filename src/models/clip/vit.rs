@@ -15,31 +15,36 @@ use kernels::Write;
 use ndarray::{ArrayView2, ArrayViewMut2};
 
 tree! {
-    /// `proj` (d,e). As a part of CLIP its name is `visual`.
+    /// The parameters of the tower, which a checkpoint of CLIP has under `visual`.
+    ///
+    /// `proj` (d,e)
     Vit { embed as "": PatchEmbed, ln_pre: LayerNorm, transformer: Transformer, ln_post: LayerNorm, proj }
 }
 
 tree! {
-    /// `embedded` (N,d): the input of `ln_pre`.
+    /// What the backward pass needs; `embedded` (N,d) is the input of `ln_pre`.
     Saved { embedded, ln_pre: NormSaved, tower: TowerSaved }
 }
 
 tree! {
-    /// `dembedded` (N,d).
+    /// `dembedded` (N,d) is the gradient of the embedded rows.
     Scratch { patch: PatchScratch, dembedded, tower: TowerScratch }
 }
 
 /// The sizes of a ViT.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Shape {
+    /// How a picture is cut into patches.
     pub grid: Grid,
+    /// The sizes of the Transformer's blocks.
     pub size: Size,
+    /// The width e of the joint space.
     pub embed_dim: usize,
 }
 
 impl Shape {
-    /// The parameter table, initialised as OpenCLIP does: PyTorch's defaults but for the three tables (OpenAI
-    /// published no initialisation of its ViT).
+    /// Returns the parameter table, initialised as OpenCLIP does: by PyTorch's defaults but for the three tables.
+    /// (OpenAI published no initialisation of its ViT.)
     pub fn spec(&self) -> Vit<Spec> {
         let (Size { width, mlp_width, .. }, patch_size) = (self.size, self.grid.patch_size);
         let table = Init::Normal((width as f32).powf(-0.5));
@@ -93,8 +98,10 @@ impl<T> Vit<T> {
     }
 }
 
-/// features (B,e), not normalised, of images (B,3S²) that are: channel, then row, then column, each colour less its
-/// mean over its deviation.
+/// features = proj of `ln_post` of every picture's class token, not of unit length.
+///
+/// `images` (B,3S²), ordered channel, row, column, each colour less its mean and divided by its deviation; `features`
+/// (B,e)
 #[track_caller]
 pub fn forward(
     p: &Vit<impl Read>,
@@ -121,8 +128,11 @@ pub fn forward(
     tower::forward(p.tower(), &shape.size, sequences, features, &mut saved.tower, &mut scratch.tower);
 }
 
-/// Adds the gradients of all parameters, from dfeatures (B,e) and what the last [`forward`] with [`Keep::All`] left in
-/// `workspace`.
+/// Adds to `g` the gradients of all parameters.
+///
+/// `images` (B,3S²), `dfeatures` (B,e)
+///
+/// The last [`forward`] in `workspace` was one of these pictures with [`Keep::All`].
 #[track_caller]
 pub fn backward(
     p: &Vit<&[f32]>,

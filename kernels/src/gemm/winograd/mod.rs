@@ -15,9 +15,10 @@
 //!      ⎣0  4  0 −5 0 1⎦        ⎣  0   0 24⎦
 //! ```
 //!
-//! Six multiplications instead of twelve. In two dimensions Y = Aᵀ((G g Gᵀ) ∘ (Bᵀ d B)) A: 36 instead of 144 for a
-//! *tile* of 4 × 4 outputs. Over many channels each of the 36 is a matrix product, tiles (T, I) by filters (I, O), and
-//! the transforms, which are additions for the most part, are needed once a channel and not once a pair of channels.
+//! That takes six multiplications instead of twelve. In two dimensions Y = Aᵀ((G g Gᵀ) ∘ (Bᵀ d B)) A takes 36 instead
+//! of 144 for a *tile* of 4 × 4 outputs. Over many channels each of the 36 is a matrix product, tiles (T, I) by filters
+//! (I, O), and the transforms, which are additions for the most part, are needed once a channel and not once a pair of
+//! channels.
 
 mod tiling;
 mod transforms;
@@ -42,10 +43,10 @@ use rayon::prelude::*;
 use tiling::{OUT, POINTS, Tile};
 use transforms::{transform_filters, transform_inputs, transform_outputs};
 
-/// Elements of a task's transformed tiles and their products, 1 MB: what L2 can hold.
+/// A task's transformed tiles and their products have about this many elements: 1 MB, which L2 can hold.
 const TASK_SIZE: usize = 1 << 18;
 
-/// The fewest tiles of a task, so that the filters are not read for too little.
+/// A task has at least this many tiles, so that reading the filters pays off.
 const MIN_TILES: usize = 28;
 
 thread_local! {
@@ -56,7 +57,7 @@ thread_local! {
     static OWN: Scratch = const { Scratch::new(TASK_SIZE) };
 }
 
-/// y ← epilogue(x ∗ filters), or with the kernel flipped; the lanes of `filters` are the channels of y.
+/// y ← epilogue(x ∗ filters), with the kernel flipped if `flipped`; the lanes of `filters` are the channels of y
 #[track_caller]
 pub(crate) fn winograd(
     isa: Isa,
@@ -94,6 +95,7 @@ struct Convolution<'a> {
 }
 
 impl Convolution<'_> {
+    /// Computes all tiles.
     fn run(&self) {
         let tiles = self.tiling.tiles();
         let fit = TASK_SIZE / (POINTS * (self.inputs + self.outputs));

@@ -1,18 +1,18 @@
-//! How pictures are cut into tiles, and when that pays.
+//! Cutting pictures into tiles, and deciding when that pays.
 
 use crate::gemm::blocking::FETCH_COST;
 use crate::gemm::patches::MAX_TAPS;
 
-/// Outputs along the edge of a tile.
+/// A tile has this many outputs along its edge.
 pub(super) const OUT: usize = 4;
 
-/// Inputs along the edge of a tile: one more on every side.
+/// A tile sees this many inputs along its edge, one more than outputs on every side.
 pub(super) const IN: usize = OUT + 2;
 
-/// How many multiplications a tile takes, each at a pair of points.
+/// A tile takes this many multiplications for a pair of channels, each at a pair of points.
 pub(super) const POINTS: usize = IN * IN;
 
-/// A transformed weight costs its way to memory and back, as long as this many multiply-adds.
+/// Writing a transformed weight to memory and reading it back takes about as long as this many multiply-adds.
 const FILTER_COST: usize = 192;
 
 /// Channels-last pictures (N, H, W, C), cut into tiles by their outputs.
@@ -33,33 +33,33 @@ pub(super) struct Tile {
 }
 
 impl Tiling {
-    /// Tiles one above the other.
+    /// Returns how many tiles of a picture stand one above the other.
     fn down(&self) -> usize {
         self.height.div_ceil(OUT)
     }
 
-    /// Tiles side by side.
+    /// Returns how many tiles of a picture stand side by side.
     fn across(&self) -> usize {
         self.width.div_ceil(OUT)
     }
 
-    /// How many tiles all pictures have.
+    /// Returns how many tiles all pictures have.
     pub(super) fn tiles(&self) -> usize {
         self.pictures * self.down() * self.across()
     }
 
-    /// N·H·W
+    /// Returns the number of pixels of all pictures, N·H·W.
     pub(super) fn pixels(&self) -> usize {
         self.pictures * self.height * self.width
     }
 
-    /// Tile `t` of all.
+    /// Returns tile `t` of all pictures.
     pub(super) fn tile(&self, t: usize) -> Tile {
         let (down, across) = (self.down(), self.across());
         Tile { picture: t / (down * across), row: t / across % down * OUT, col: t % across * OUT }
     }
 
-    /// The place of a pixel of the tile's picture among the rows of x and y.
+    /// Returns the place of a pixel of the tile's picture among the rows of x and y.
     #[inline(always)]
     pub(super) fn pixel(&self, tile: &Tile, row: usize, col: usize) -> usize {
         (tile.picture * self.height + row) * self.width + col

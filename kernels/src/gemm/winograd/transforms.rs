@@ -106,23 +106,23 @@ multivector! {
     }
 }
 
-/// The transpose of a small array.
+/// Transposes a small array.
 #[inline(always)]
 fn transposed<T: Copy, const R: usize, const C: usize>(rows: [[T; C]; R]) -> [[T; R]; C] {
     std::array::from_fn(|c| std::array::from_fn(|r| rows[r][c]))
 }
 
-/// c·x + y
+/// Returns c·x + y.
 #[inline(always)]
 unsafe fn fma<V: Vector>(c: f32, x: V, y: V) -> V {
-    // SAFETY: only registers.
+    // SAFETY: the instruction set is there (whole file), and only registers are touched.
     unsafe { V::splat(c).mul_add(x, y) }
 }
 
-/// G g
+/// Returns G g, the transform of a filter in one dimension.
 #[inline(always)]
 unsafe fn filter_values<V: Vector>([g0, g1, g2]: [V; 3]) -> [V; IN] {
-    // SAFETY: only registers.
+    // SAFETY: the instruction set is there (whole file), and only registers are touched.
     unsafe {
         let zero = V::splat(0.0);
         let (even, odd) = (fma(-1.0 / 6.0, g0.add(g2), zero), fma(-1.0 / 6.0, g1, zero));
@@ -131,10 +131,10 @@ unsafe fn filter_values<V: Vector>([g0, g1, g2]: [V; 3]) -> [V; IN] {
     }
 }
 
-/// Bᵀ d
+/// Returns Bᵀ d, the transform of the inputs in one dimension.
 #[inline(always)]
 unsafe fn input_values<V: Vector>([d0, d1, d2, d3, d4, d5]: [V; IN]) -> [V; IN] {
-    // SAFETY: only registers.
+    // SAFETY: the instruction set is there (whole file), and only registers are touched.
     unsafe {
         let (even, odd) = (fma(-4.0, d2, d4), fma(-4.0, d1, d3));
         let (even2, odd2) = (fma(-1.0, d2, d4), fma(-1.0, d1, d3));
@@ -149,10 +149,10 @@ unsafe fn input_values<V: Vector>([d0, d1, d2, d3, d4, d5]: [V; IN]) -> [V; IN] 
     }
 }
 
-/// Aᵀ m
+/// Returns Aᵀ m, the transform back to the outputs in one dimension.
 #[inline(always)]
 unsafe fn outputs_of<V: Vector>([m0, m1, m2, m3, m4, m5]: [V; IN]) -> [V; OUT] {
-    // SAFETY: only registers.
+    // SAFETY: the instruction set is there (whole file), and only registers are touched.
     unsafe {
         let (even, odd) = (m1.add(m2), fma(-1.0, m2, m1));
         let (even2, odd2) = (m3.add(m4), fma(-1.0, m4, m3));
