@@ -2,11 +2,11 @@
 //!
 //! | file | what it knows |
 //! |---|---|
-//! | [`sampler`] | which examples make a step's batch, reproducibly |
+//! | [`sampler`] | the examples of a step's batch, reproducibly |
 //! | [`augment`] | preprocessing with random variation |
 //! | [`loader`] | batches, made ahead on threads of their own |
-//! | `error` | why there is no next batch |
-//! | `queue` | the numbered places in which they wait |
+//! | `error` | the errors that end the stream of batches |
+//! | `queue` | the numbered places in which finished batches wait |
 
 pub mod augment;
 pub mod error;
