@@ -123,7 +123,7 @@ impl Augment {
         preprocess.normalise(varied, out);
     }
 
-    /// Draws a box within the picture. If ten draws do not fit, it returns the largest central box of an allowed aspect.
+    /// Draws a box within the picture; if ten draws do not fit, returns the largest central box of an allowed aspect.
     fn crop(&self, width: usize, height: usize, rng: &mut Rng) -> Region {
         let (w, h) = (width as f32, height as f32);
         let (narrowest, widest) = (self.aspect.start().ln(), self.aspect.end().ln());

@@ -119,8 +119,8 @@ impl Loader {
     /// Waits for the next step's batch and returns it. Give it back with [`recycle`](Self::recycle) after use.
     ///
     /// # Errors
-    /// Returns [`DatasetError::TooManyBad`](crate::datasets::DatasetError::TooManyBad) or [`LoaderError::Panic`]. No batch
-    /// follows an error.
+    /// Returns [`DatasetError::TooManyBad`](crate::datasets::DatasetError::TooManyBad) or [`LoaderError::Panic`], after
+    /// which no batch follows.
     #[expect(clippy::should_implement_trait, reason = "an endless stream of results is no good iterator")]
     pub fn next(&mut self) -> Result<Batch, LoaderError> {
         let start = Instant::now();

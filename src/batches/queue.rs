@@ -79,7 +79,7 @@ impl Queue {
 
     /// Closes the queue and wakes the workers that wait for a place.
     pub fn close(&self) {
-        // The flag is set under the lock. Otherwise a worker could check it, miss the notification and then wait for ever.
+        // The flag is set under the lock, or else a worker could check it, miss the notification and wait for ever.
         let state = self.lock();
         self.closed.store(true, Ordering::Relaxed);
         drop(state);

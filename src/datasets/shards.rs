@@ -129,7 +129,7 @@ impl Dataset for Shards {
         let bad = |reason: String| BadExample::new(format!("{}: {}", shard.path.display(), member.name), reason);
         let mut file = File::open(&shard.path).map_err(|error| bad(error.to_string()))?;
         example.caption = caption(&mut file, member.caption).map_err(bad)?;
-        let bytes = bytes(&mut file, member.picture, decode::FILE).map_err(|error| bad(error.to_string()))?;
+        let bytes = bytes(&mut file, member.picture, decode::MAX_FILE_BYTES).map_err(|error| bad(error.to_string()))?;
         example.picture = decode(&bytes).map_err(|error| bad(error.to_string()))?;
         example.may_flip = false;
         Ok(())
