@@ -112,8 +112,8 @@ impl Preprocess {
         }
     }
 
-    /// Checks that the mean and the standard deviation turn every pixel into a number of reasonable size; the error names
-    /// them.
+    /// Checks that the mean and the standard deviation turn every pixel into a number of reasonable size; the error
+    /// names them.
     pub fn check(&self) -> Result<(), String> {
         let Self { mean, std, .. } = self;
         let fits = |(mean, std): (&f32, &f32)| [0.0, 1.0].iter().all(|x| ((x - mean) / std).abs() <= MAX_NORMALISED);

@@ -1,8 +1,8 @@
 //! The embedded data: 1,923 Unicode emoji concepts, each drawn by up to eight vendors, with names and keywords.
 //!
-//! Sources and licences of the drawings and names: `data/emoji/NOTICE.md`. A model trains on seven vendors and the
-//! concepts of [`Split::Train`]; it is judged on the eighth vendor, Twemoji, and on the concepts held out, neither of
-//! which it ever sees. Choices about the recipe are made on a [`Cut`] of the training part alone.
+//! `data/emoji/NOTICE.md` names the sources and licences of drawings and names. A model trains on seven vendors and the
+//! concepts of [`Split::Train`]. It is judged on the eighth vendor, Twemoji, and on the held-out concepts, neither of
+//! which it ever sees. Recipes are chosen on a [`Cut`] of the training part alone.
 
 mod captions;
 mod classes;
@@ -20,7 +20,7 @@ use sheet::Sheet;
 
 const CONCEPTS: &str = include_str!("../../../data/emoji/emoji.tsv");
 
-/// Who drew a picture.
+/// The vendor that drew a picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Vendor {
     Noto,
@@ -34,7 +34,7 @@ pub enum Vendor {
 }
 
 impl Vendor {
-    /// All eight, in the order of the enum.
+    /// All eight vendors, in the order of the enum.
     pub const ALL: [Vendor; 8] = [
         Vendor::Noto,
         Vendor::Fluent3d,
@@ -45,10 +45,10 @@ impl Vendor {
         Vendor::FxEmoji,
         Vendor::Twemoji,
     ];
-    /// Never trained on.
+    /// The vendor that is never trained on.
     pub const HELD_OUT: Vendor = Vendor::Twemoji;
 
-    /// As in the names of the data files.
+    /// Returns the vendor's name, as the data files are called.
     pub fn name(self) -> &'static str {
         match self {
             Vendor::Noto => "noto",
@@ -84,39 +84,40 @@ pub struct Concept {
     pub label: &'static str,
     /// English keywords.
     pub keywords: Vec<&'static str>,
-    /// A mirrored picture still shows this concept.
+    /// Whether a mirrored picture still shows this concept.
     pub may_flip: bool,
 }
 
 impl Concept {
-    /// Vendors draw a flag nearly alike, so results are given with and without them.
+    /// Returns whether the concept is a flag. All vendors draw a flag nearly alike, so results are also given without
+    /// flags.
     pub fn is_flag(&self) -> bool {
         self.group == "flags"
     }
 }
 
-/// One picture of the set.
+/// One picture of the set, identified by vendor and concept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tile {
     pub vendor: Vendor,
-    /// Position in [`Emoji::concepts`].
+    /// Position of the concept in [`Emoji::concepts`].
     pub concept: usize,
-    /// Position in the vendor's sheet.
+    /// Position of the picture in the vendor's sheet.
     place: usize,
 }
 
-/// Which part of the training data to train on.
+/// The part of the training data to train on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cut {
-    /// All of it: for the model that will be judged on Twemoji.
+    /// The whole training data, for a model that is judged on Twemoji.
     Whole,
-    /// Without one training vendor and a seeded tenth of the training concepts, which then play Twemoji's and the
-    /// held-out concepts' part while a recipe is chosen.
+    /// The training data without one vendor and a seeded tenth of the concepts. While a recipe is chosen, these take
+    /// the place of Twemoji and of the held-out concepts.
     Validation { vendor: Vendor, seed: u64 },
 }
 
 impl Cut {
-    /// The vendor that judges a model trained on this cut.
+    /// Returns the vendor whose pictures judge a model trained on this cut.
     pub fn judge(self) -> Vendor {
         match self {
             Cut::Whole => Vendor::HELD_OUT,
@@ -124,7 +125,8 @@ impl Cut {
         }
     }
 
-    /// On which side of the cut a concept is; on none if it must not be touched.
+    /// Returns the side of the cut that a concept is on, or `None` if a model of this cut may neither train nor be
+    /// judged on it.
     pub fn side(self, concept: &Concept) -> Option<Side> {
         match (self, concept.split) {
             (Cut::Whole, Split::HeldOut) => Some(Side::HeldOut),
@@ -135,37 +137,37 @@ impl Cut {
     }
 }
 
-/// Which side of the training cut a concept or a vendor is on.
+/// The side of a [`Cut`] that a concept or a vendor is on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
     Trained,
     HeldOut,
 }
 
-/// The whole set, decoded.
+/// The whole decoded set.
 pub struct Emoji {
     concepts: Vec<Concept>,
     sheets: Vec<Sheet>,
 }
 
 impl Emoji {
-    /// Decodes the embedded files; the pictures stay palette indices, 4 KiB each.
+    /// Decodes the embedded files. Pictures are kept as palette indices, 4 KiB each.
     pub fn load() -> Self {
         let concepts: Vec<Concept> = CONCEPTS.lines().skip(1).map(parse).collect();
         Self { concepts, sheets: Vendor::ALL.into_iter().map(Sheet::decode).collect() }
     }
 
-    /// The concepts in Unicode's order.
+    /// Returns the concepts in Unicode's order.
     pub fn concepts(&self) -> &[Concept] {
         &self.concepts
     }
 
-    /// The class names for zero-shot classification, one per concept.
+    /// Returns the class names for zero-shot classification, one per concept.
     pub fn names(&self) -> impl ExactSizeIterator<Item = &'static str> {
         self.concepts.iter().map(|concept| concept.label)
     }
 
-    /// Every picture that `wanted` picks, vendor by vendor in the order of the concepts.
+    /// Returns every picture that `wanted` accepts, vendor by vendor in the order of the concepts.
     pub fn tiles(&self, wanted: impl Fn(Vendor, &Concept) -> bool) -> Vec<Tile> {
         let all = self.sheets.iter().flat_map(|sheet| {
             let tile = |(place, &concept)| Tile { vendor: sheet.vendor, concept, place };
@@ -174,8 +176,8 @@ impl Emoji {
         all.filter(|tile| wanted(tile.vendor, &self.concepts[tile.concept])).collect()
     }
 
-    /// The pictures of one cell of the results table, for a model trained on `cut`.
-    /// Concepts that the cut may not even be judged on (those of [`Split::HeldOut`] in a validation cut) are left out.
+    /// Returns the pictures of one cell of the results table, for a model trained on `cut`. Concepts that are on no
+    /// side of the cut, those of [`Split::HeldOut`] in a validation cut, are left out.
     pub fn exam(&self, cut: Cut, concepts: Side, vendors: Side) -> Vec<Tile> {
         self.tiles(|vendor, concept| {
             let vendor_fits = match vendors {
@@ -186,18 +188,20 @@ impl Emoji {
         })
     }
 
-    /// Paints one tile: [`TILE`] × [`TILE`], RGB on white.
+    /// Paints one tile, [`TILE`] × [`TILE`] pixels, as RGB on white.
     pub fn paint(&self, tile: Tile, picture: &mut Picture) {
         self.sheets[tile.vendor as usize].paint(tile.place, picture);
     }
 }
 
-/// One concept in ten, chosen by its code points so that the choice survives any reordering of the file.
+/// Returns whether the concept is in the seeded tenth. The choice depends on its code points alone, so that reordering
+/// the file does not change it.
 fn is_in_tenth(hex: &str, seed: u64) -> bool {
     crate::random::key(hex.bytes().chain(seed.to_le_bytes())).is_multiple_of(10)
 }
 
-/// A line of `emoji.tsv`: id, hex, split, group, subgroup, family, vendors, label, tags. The id is the line's number.
+/// Parses a line of `emoji.tsv`: id, hex, split, group, subgroup, family, vendors, label, tags. The id is the number
+/// of the line.
 fn parse(line: &'static str) -> Concept {
     let fields: Vec<&'static str> = line.split('\t').collect();
     let [_, hex, split, group, subgroup, _, _, label, tags] = fields[..] else {

@@ -1,4 +1,4 @@
-//! One vendor's pictures: a palette PNG of 64 × 64 tiles, 32 to a row, and the concept of each tile.
+//! Sheets of one vendor's pictures: a palette PNG of 64 × 64 tiles, 32 in a row, and the concept of each tile.
 
 use super::Vendor;
 use crate::pictures::picture::{Channels, Picture};
@@ -8,10 +8,11 @@ use std::io::Cursor;
 pub const TILE: usize = 64;
 const PER_ROW: usize = 32;
 
-/// The sheet stays palette indices: a third of the memory of RGB, and painting a tile is one table look-up per pixel.
+/// One vendor's sheet. It is kept as palette indices, which take a third of the memory of RGB; painting a tile is one
+/// table look-up per pixel.
 pub(super) struct Sheet {
     pub vendor: Vendor,
-    /// Concept of each tile.
+    /// The concept of each tile.
     pub concepts: Vec<usize>,
     palette: Vec<[u8; 3]>,
     indices: Vec<u8>,
@@ -42,7 +43,7 @@ impl Sheet {
     }
 }
 
-/// One index per byte, from `8 / bits` indices per byte, highest bits first. A sheet's rows fill whole bytes.
+/// Unpacks `8 / bits` indices per byte, highest bits first, to one index per byte. A sheet's rows fill whole bytes.
 fn unpack(packed: Vec<u8>, bits: usize) -> Vec<u8> {
     if bits == 8 {
         return packed;

@@ -1,4 +1,4 @@
-//! The emoji as training examples.
+//! The emoji as a training set.
 
 use super::captions::{Language, Words, words};
 use super::{Cut, Emoji, Side, Tile};
@@ -8,7 +8,7 @@ use crate::random::Rng;
 use rand::seq::IndexedRandom;
 use std::sync::Arc;
 
-/// Every picture of a [`Cut`], with captions drawn afresh each time.
+/// The pictures of a [`Cut`], with a new random caption at each reading.
 pub struct EmojiTraining {
     emoji: Arc<Emoji>,
     tiles: Vec<Tile>,
@@ -17,7 +17,7 @@ pub struct EmojiTraining {
 }
 
 impl EmojiTraining {
-    /// Captions in the given languages, each language equally often; in English if there are none.
+    /// Makes a set with captions in the given languages, each equally often, or in English if none is given.
     pub fn new(emoji: Arc<Emoji>, cut: Cut, languages: &[Language]) -> Self {
         let tiles = emoji.exam(cut, Side::Trained, Side::Trained);
         let concepts = tiles.iter().map(|tile| tile.concept as u64).collect();
@@ -25,7 +25,7 @@ impl EmojiTraining {
         Self { emoji, tiles, concepts, words }
     }
 
-    /// The pictures, in the order of the examples.
+    /// Returns the pictures in the order of the examples.
     pub fn tiles(&self) -> &[Tile] {
         &self.tiles
     }
