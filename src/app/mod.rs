@@ -4,8 +4,8 @@
 //! |---|---|
 //! | [`train`] | the program `train` |
 //! | [`commands`] | the program `clipwright`, one file a command |
-//! | [`plot`] | pictures of numbers |
-//! | [`hint`] | which flag helps against which error |
+//! | [`plot`] | the plots of a run and the sheets of pictures |
+//! | [`hint`] | the flag or command that helps against an error |
 
 pub mod commands;
 pub mod hint;

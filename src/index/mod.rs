@@ -13,7 +13,7 @@
 //! pictures that changed or vanished are listed as dropped. Once there are many, the files are rewritten under the next
 //! generation number G, which `index.json` then names.
 //!
-//! **Reading.** Unlike checkpoints, the files are not mapped into memory but read with ordinary positioned reads. A
+//! **Reading.** Like checkpoints, the files are not mapped into memory but read with ordinary positioned reads. A
 //! block that fits the second-level cache is read and multiplied there, and a file that is truncated by another process
 //! gives an error instead of killing the process.
 
