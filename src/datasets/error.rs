@@ -66,7 +66,7 @@ pub struct BadReport {
     pub seen: u64,
     /// Number of bad examples among them; repetitions count.
     pub bad: u64,
-    /// The first [`NAMED`](Self::NAMED) different bad examples.
+    /// The first different bad examples, at most [`BadReport::NAMED`] of them.
     pub first: Vec<BadExample>,
 }
 

@@ -81,8 +81,8 @@ fn longest_pads_with_black() {
     assert_eq!(prepare(&preprocess, &picture), [plane; 3].concat());
 }
 
-/// The numbers are those of `CLIPImageProcessorPil` of transformers 5.23; torchvision's crop of the first two begins at
-/// 2.
+/// The numbers are those of `CLIPImageProcessorPil` of transformers 5.23. Torchvision would begin the crop of the first
+/// two at pixel 2.
 #[test]
 fn hugging_faces_crop_begins_at_the_lower_half() {
     let plain =
