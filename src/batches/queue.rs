@@ -27,6 +27,7 @@ struct State {
 }
 
 impl Queue {
+    /// Makes a queue of `depth` places, whose first step is `start`.
     pub fn new(start: u64, depth: usize) -> Self {
         let ring = (0..depth).map(|_| None).collect();
         let state = State { claim: start, take: start, ring, spare: Vec::new() };
@@ -86,6 +87,7 @@ impl Queue {
         self.room.notify_all();
     }
 
+    /// Returns whether the queue has been closed.
     pub fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Relaxed)
     }

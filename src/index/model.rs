@@ -52,6 +52,7 @@ impl ModelId {
         self.fingerprint == other.fingerprint
     }
 
+    /// Returns the activation of the model, with which it has to be opened again.
     pub fn activation(&self) -> Activation {
         if self.quick_gelu { Activation::QuickGelu } else { Activation::Gelu }
     }

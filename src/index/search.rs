@@ -64,6 +64,7 @@ impl Index {
         Ok((matrix, open(manifest.entries(folder), manifest.entry_bytes)?))
     }
 
+    /// Returns the manifest that the index was opened with.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
     }

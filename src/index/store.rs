@@ -60,6 +60,7 @@ impl Store {
         Ok(store)
     }
 
+    /// Returns the committed state of the index.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
     }

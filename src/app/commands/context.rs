@@ -21,7 +21,7 @@ pub struct Global {
     /// Print results as JSON, one object per line
     #[arg(long, global = true)]
     json: bool,
-    /// Activation of both towers, if the model does not name it or names a wrong one
+    /// Activation of both towers, if the model names none or a wrong one [default: the model's own]
     #[arg(long, global = true, value_name = "NAME")]
     activation: Option<ActivationName>,
 }

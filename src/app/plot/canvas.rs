@@ -15,7 +15,9 @@ const OVERSAMPLING: u32 = 2;
 
 /// The colour of text: dark grey instead of black, so that the curves stay the strongest element of a plot.
 pub(super) const INK: RGBColor = RGBColor(0x26, 0x26, 0x2b);
+/// The colour of secondary text.
 pub(super) const FAINT: RGBColor = RGBColor(0x80, 0x80, 0x88);
+/// The colour of rules and frames.
 pub(super) const RULE: RGBColor = RGBColor(0xe4, 0xe4, 0xe8);
 /// Okabe & Ito's colours, which people with any kind of colour vision can tell apart.
 pub(super) const COLOURS: [RGBColor; 6] = [
@@ -27,7 +29,9 @@ pub(super) const COLOURS: [RGBColor; 6] = [
     RGBColor(0x56, 0xb4, 0xe9),
 ];
 
+/// A part of the canvas to draw on.
 pub(super) type Area<'a> = DrawingArea<BitMapBackend<'a>, Shift>;
+/// The outcome of drawing.
 pub(super) type Drawn = Result<(), Box<dyn Error>>;
 
 /// Converts points to pixels of the canvas.

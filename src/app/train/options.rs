@@ -26,7 +26,7 @@ pub struct Cli {
     #[arg(long, value_name = "RUN", conflicts_with_all = ["Options", "DataOptions", "Storage"])]
     pub resume: Option<String>,
 
-    /// Save and stop once this many steps have been taken in total; continue with --resume
+    /// Save and stop once this many steps have been taken in total; go on with --resume [default: all steps]
     #[arg(long, value_name = "STEPS", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Run")]
     pub stop_after: Option<u64>,
 

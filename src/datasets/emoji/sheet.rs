@@ -19,6 +19,7 @@ pub(super) struct Sheet {
 }
 
 impl Sheet {
+    /// Decodes the embedded sheet of a vendor.
     pub fn decode(vendor: Vendor) -> Self {
         let (png, ids) = files(vendor);
         let mut reader = png::Decoder::new(Cursor::new(png)).read_info().expect("the embedded sheets are intact");
@@ -31,6 +32,7 @@ impl Sheet {
         Self { vendor, concepts, palette, indices: unpack(packed, bits) }
     }
 
+    /// Paints the tile at position `place` of the sheet.
     pub fn paint(&self, place: usize, picture: &mut Picture) {
         picture.reshape(TILE, TILE, Channels::Rgb);
         let corner = place / PER_ROW * TILE * PER_ROW * TILE + place % PER_ROW * TILE;
