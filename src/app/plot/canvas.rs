@@ -15,7 +15,7 @@ const OVERSAMPLING: u32 = 2;
 
 /// The colour of text: dark grey instead of black, so that the curves stay the strongest element of a plot.
 pub(super) const INK: RGBColor = RGBColor(0x26, 0x26, 0x2b);
-/// The colour of secondary text.
+/// The colour of secondary text and lines.
 pub(super) const FAINT: RGBColor = RGBColor(0x80, 0x80, 0x88);
 /// The colour of rules and frames.
 pub(super) const RULE: RGBColor = RGBColor(0xe4, 0xe4, 0xe8);

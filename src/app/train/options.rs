@@ -56,7 +56,7 @@ pub struct Options {
     #[arg(long, help_heading = "Model")]
     pub lock_image: bool,
 
-    /// Pairs in a batch, which pass through the towers at a time
+    /// Pairs in a batch; a batch passes through the towers at once
     #[arg(long, default_value_t = 256, value_parser = positive(), help_heading = "Optimisation")]
     pub batch_size: usize,
     /// Batches in a step; the loss is over the pairs of all of them, as if they were one batch
