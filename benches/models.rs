@@ -4,7 +4,7 @@
 use clipwright::models::clip::Config;
 use clipwright::models::clip::model::{Inference, Model};
 use clipwright::models::clip::text::Captions;
-use clipwright::train::clip::{ClipObjective, Pairs};
+use clipwright::train::clip::{ClipObjective, Pairs, hyper};
 use clipwright::train::step::{Trainer, TrainerOptions};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use ndarray::{Array2, Axis};
@@ -79,7 +79,7 @@ fn train_step_of(preset: &str, n: usize, c: &mut Criterion) {
     let keys: Vec<u64> = (0..n as u64).collect();
     let captions = Captions { ids: &ids, offsets: &offsets };
     let pairs = Pairs { images: images.view(), captions, concepts: &keys, caption_keys: &keys };
-    let options = TrainerOptions::new(config.hyper());
+    let options = TrainerOptions::new(hyper(&config));
     let mut trainer = Trainer::new(ClipObjective::new(Model::new(config, 0)), options);
     let mut step = || {
         let loss = trainer.gradients(&pairs, n);

@@ -31,15 +31,15 @@
 //! | room | what it knows | what it may import |
 //! |---|---|---|
 //! | `kernels/` | slices in, slices out: the loops, and all `unsafe`; a crate of its own | nothing |
-//! | `tree`, `params`, `random`, `files`, `error` | trees of named leaves, the parameters in one; seeds, whole files, what can be wrong with data | `kernels` |
+//! | `tree`, `params`, `weights`, `random`, `files` | trees of named leaves, trained parameters and inference weights as such trees; seeds, whole files | `kernels` |
 //! | `layers/` | forward and backward pairs without state | `tree` |
 //! | `loss/`, `optim/` | what is minimised, over embeddings, and how; no model | `layers` |
 //! | `models/` | configurations and towers | `layers` |
-//! | `pictures/`, `text/` | a file's pixels as Pillow sees them, a sentence's tokens | `error` |
+//! | `pictures/`, `text/` | a file's pixels as Pillow sees them, a sentence's tokens | `tree` |
 //! | `datasets/`, `batches/` | what is asked or learnt; shuffling, augmenting, loading ahead | `pictures`, `text` |
 //! | `checkpoint/` | a model's files: recognised, read, named, written | `models`, `pictures`, `text` |
-//! | `embed/` | from files and sentences to embeddings | `checkpoint` |
-//! | `eval/`, `index/` | metrics on plain arrays and exams; a folder that can be searched | `embed`, `datasets` |
+//! | `embed/` | from files and sentences to embeddings | `checkpoint`, `datasets` |
+//! | `eval/`, `index/` | metrics on plain arrays and exams; a folder that can be searched | `embed` |
 //! | `train/` | the step, the log of a run and its folder | `loss`, `batches`, `eval` |
 //! | `app/` | the two programs: options, commands, plots | everything above |
 //! | `bin/` | their `main` | `app` |

@@ -1,4 +1,4 @@
-//! What training allocates, by an allocator that counts. One test, so that nothing else runs and is counted.
+//! The memory that training allocates, counted by an allocator. There is one test, so that nothing else is counted.
 
 #[path = "support/mod.rs"]
 mod support;
@@ -16,7 +16,7 @@ use ndarray::Array2;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
-/// The system's allocator, counted.
+/// The system's allocator with a count of its bytes.
 struct Counting;
 
 static TOTAL: AtomicUsize = AtomicUsize::new(0);
@@ -55,9 +55,9 @@ fn memory_is_bounded() {
     a_loss_over_32768_pairs_fits_in_400_mb();
 }
 
-/// What a step still allocates are lists of views into the blocks' parameters: they grow with the layers only.
+/// A step allocates only lists of views into the parameters of the blocks, which grow with the number of layers.
 fn a_step_allocates_nothing_that_grows() {
-    // A thread's scratch is made when the thread first has work of a kind; with one thread that is the first step.
+    // A thread allocates its scratch with its first work of a kind; with one thread that is in the first step.
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
     for config in [config, |width| resnet(width / 16)] {
         let (small, large) = pool.install(|| (allocated_later(8, config(32)), allocated_later(64, config(128))));
@@ -66,14 +66,14 @@ fn a_step_allocates_nothing_that_grows() {
     }
 }
 
-/// Bytes that a second step allocates.
+/// Returns the bytes that a second step allocates.
 fn allocated_later(n: usize, config: Config) -> usize {
     let objective = ClipObjective::new(Model::new(config.clone(), 1));
     let mut trainer = Trainer::new(objective, TrainerOptions::new(Hyper::VIT));
     let mut step = |seed| {
         let batch = Batch::of(&config, n, seed);
         let before = TOTAL.load(SeqCst);
-        // In pieces, so that both kinds of forward pass are taken.
+        // The batch is processed in pieces, so that both kinds of forward pass run.
         trainer.gradients(&batch.pairs(), n / 2);
         trainer.update(1e-3);
         TOTAL.load(SeqCst) - before
@@ -82,7 +82,7 @@ fn allocated_later(n: usize, config: Config) -> usize {
     step(1)
 }
 
-/// Forward and backward, all inputs and gradients counted; the matrix of logits alone would be 4 GB.
+/// Runs the loss forward and backward, inputs and gradients counted. The matrix of logits alone would take 4 GB.
 fn a_loss_over_32768_pairs_fits_in_400_mb() {
     let (n, d) = (32_768, 512);
     PEAK.store(CURRENT.load(SeqCst), SeqCst);

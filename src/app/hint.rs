@@ -1,4 +1,4 @@
-//! What to do about an error. The library says what is wrong and knows no flags; the flag or command that helps is said here.
+//! Hints on errors. The library says what is wrong and knows no flags; the flag or command that helps is said here.
 
 use super::commands::CliError;
 use super::train::TrainError;
@@ -9,13 +9,13 @@ use crate::embed::LoadError;
 use crate::index::IndexError;
 use std::fmt::Display;
 
-/// An error about which something can be done on the command line.
+/// An error that may come with a hint.
 pub trait Hint {
-    /// What to do, where that is known.
+    /// Returns what to do about the error on the command line, where that is known.
     fn hint(&self) -> Option<&'static str>;
 }
 
-/// The error as it is printed: what is wrong, and on a line of its own what to do.
+/// Returns the error as it is printed: what is wrong and, on a line of its own, what to do.
 pub fn explain(error: &(impl Display + Hint)) -> String {
     match error.hint() {
         Some(hint) => format!("error: {error}\nhelp: {hint}"),

@@ -4,9 +4,9 @@
 //! |---|---|
 //! | [`train`] | the program `train` |
 //! | [`commands`] | the program `clipwright`, one file a command |
-//! | [`plot`] | pictures of numbers |
+//! | [`plot`] | the plots of a run and the sheets of pictures |
 //! | `number` | numbers on the command line |
-//! | [`hint`] | which flag helps against which error |
+//! | [`hint`] | the flag or command that helps against an error |
 
 pub mod commands;
 pub mod hint;

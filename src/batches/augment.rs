@@ -2,14 +2,14 @@
 //!
 //! ```text
 //! crop      a box of area ∈ `area` · whole and aspect ∈ `aspect` (log-uniform), resized to S × S with the config's filter
-//! warp      rotation, shear and shift around the centre, bilinear; what moves in from outside is the nearest pixel
+//! warp      rotation, shear and shift around the centre, bilinear; points outside the picture take the nearest pixel
 //! mirror    with probability `mirror`, where the example allows it
 //! colour    rgb ← b·(m + k·(σ·rgb + (1 − σ)·grey − m)):  brightness b, contrast k around m = ½, saturation σ
 //! grey      with probability `grey`: σ = 0
 //! ```
 //!
-//! Crop as torchvision's `RandomResizedCrop` (Szegedy et al. 2015); the colour steps are linear, so they are one 3 × 3
-//! matrix and an offset, applied in one pass.
+//! The crop is torchvision's `RandomResizedCrop` (Szegedy et al. 2015). The colour steps are linear, so they are one
+//! 3 × 3 matrix and an offset, applied in one pass.
 
 use crate::pictures::picture::{Channels, Picture};
 use crate::pictures::preprocess::{Preprocess, Scratch};
@@ -19,7 +19,7 @@ use rand::RngExt;
 use serde::{Deserialize, Serialize};
 use std::ops::RangeInclusive;
 
-/// How strongly pictures vary. All amounts are the largest; the smallest is nothing at all.
+/// How strongly pictures vary. Every amount is the largest that is drawn; the smallest is no change at all.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Augment {
@@ -27,25 +27,25 @@ pub struct Augment {
     pub area: RangeInclusive<f32>,
     /// Width over height of the crop.
     pub aspect: RangeInclusive<f32>,
-    /// Degrees, either way.
+    /// Largest rotation in degrees, in either direction.
     pub rotation: f32,
-    /// Sideways shift per pixel of height, either way.
+    /// Largest sideways shift per pixel of height, in either direction.
     pub shear: f32,
-    /// Shift as a share of the side, either way and in both directions.
+    /// Largest shift along each axis as a share of the side, in either direction.
     pub shift: f32,
-    /// Probability of mirroring a picture that may be.
+    /// Probability of mirroring a picture that may be mirrored.
     pub mirror: f64,
-    /// Factors between 1 − x and 1 + x.
+    /// Brightness is multiplied by a factor between 1 − x and 1 + x.
     pub brightness: f32,
-    /// As brightness.
+    /// Contrast is multiplied by a factor between 1 − x and 1 + x.
     pub contrast: f32,
-    /// As brightness.
+    /// Saturation is multiplied by a factor between 1 − x and 1 + x.
     pub saturation: f32,
-    /// Probability of losing all colour.
+    /// Probability of turning a picture grey.
     pub grey: f64,
 }
 
-/// OpenCLIP's: a crop of nine tenths or more, nothing else.
+/// OpenCLIP's augmentation: a crop of at least nine tenths of the area and nothing else.
 impl Default for Augment {
     fn default() -> Self {
         Self {
@@ -64,7 +64,7 @@ impl Default for Augment {
 }
 
 impl Augment {
-    /// For small sets of drawings, which a model would otherwise learn by heart.
+    /// Returns settings for small sets of drawings, which a model would otherwise learn by heart.
     pub fn drawings() -> Self {
         Self {
             area: 0.8..=1.0,
@@ -80,11 +80,13 @@ impl Augment {
         }
     }
 
-    /// Prepares a varied picture; `out` is (3, S, S), normalised as [`Preprocess::apply`] does, which also says what
-    /// becomes of opacity and palettes. The crop takes the place of the config's resize mode.
+    /// Varies a picture at random and writes it to `out`, normalised as by [`Preprocess::apply`], which also says what
+    /// happens to opacity and palettes. The random crop takes the place of the configuration's resize mode.
+    ///
+    /// `out` (3, S, S)
     ///
     /// # Panics
-    /// If the picture is empty or `out` has another length.
+    /// Panics if the picture is empty or `out` has another length.
     #[track_caller]
     pub fn apply(
         &self,
@@ -102,7 +104,7 @@ impl Augment {
         let warp = self.warp(mirrored, rng);
         let Scratch { rgb, resizer, resized, warped } = scratch;
         let picture = preprocess.flatten(picture, rgb);
-        // A warp can enlarge as well, but not shrink: that takes the resizer's wider filters.
+        // The warp can enlarge by itself but not shrink, which takes the resizer's wider filters.
         let direct = warp.is_some() && from.width.max(from.height) <= s && picture.mode == Channels::Rgb;
         if !direct {
             let whole = Region { x: 0, y: 0, width: s, height: s };
@@ -121,7 +123,7 @@ impl Augment {
         preprocess.normalise(varied, out);
     }
 
-    /// A random box; the largest central one of a fitting aspect if ten draws do not fit the picture.
+    /// Draws a box within the picture; if ten draws do not fit, returns the largest central box of an allowed aspect.
     fn crop(&self, width: usize, height: usize, rng: &mut Rng) -> Region {
         let (w, h) = (width as f32, height as f32);
         let (narrowest, widest) = (self.aspect.start().ln(), self.aspect.end().ln());
@@ -140,7 +142,7 @@ impl Augment {
         Region { x: (width - box_width) / 2, y: (height - box_height) / 2, width: box_width, height: box_height }
     }
 
-    /// Nothing if it would leave every pixel in its place.
+    /// Draws a warp; returns `None` if it would leave every pixel in its place.
     fn warp(&self, mirrored: bool, rng: &mut Rng) -> Option<Warp> {
         let (sin, cos) = either_way(self.rotation, rng).to_radians().sin_cos();
         let shear = either_way(self.shear, rng);
@@ -152,6 +154,7 @@ impl Augment {
         Some(Warp { x: [sign * cos, cos * shear - sin], y: [sign * sin, sin * shear + cos], shift })
     }
 
+    /// Varies brightness, contrast and saturation in place.
     fn recolour(&self, picture: &mut Picture, rng: &mut Rng) {
         let brightness = 1.0 + either_way(self.brightness, rng);
         let contrast = brightness * (1.0 + either_way(self.contrast, rng));
@@ -170,13 +173,13 @@ impl Augment {
     }
 }
 
-/// Uniform in [−most, most]; the draw happens in any case, so that one setting does not shift the others' randomness.
-fn either_way(most: f32, rng: &mut Rng) -> f32 {
-    most * rng.random_range(-1.0..=1.0f32)
+/// Draws uniformly from [−max, max]. It draws for max = 0 too, so that one setting does not change the others' numbers.
+fn either_way(max: f32, rng: &mut Rng) -> f32 {
+    max * rng.random_range(-1.0..=1.0f32)
 }
 
-/// Where in the input an output pixel comes from, both measured from the centre, in units of the side:
-/// (u, v) = (x · p, y · p) + shift.
+/// The affine map from an output pixel p to the point of the input that it shows: (u, v) = (x · p, y · p) + shift.
+/// Both are measured from the centre, in units of the side.
 struct Warp {
     x: [f32; 2],
     y: [f32; 2],
@@ -184,7 +187,7 @@ struct Warp {
 }
 
 impl Warp {
-    /// Fills `to`, S × S pixels, from a region of a picture and what lies around it.
+    /// Fills `to`, S × S pixels, from a region of a picture and the pixels around it.
     fn apply(&self, from: &Picture, region: Region, s: usize, to: &mut Picture) {
         to.reshape(s, s, Channels::Rgb);
         let pixels = from.samples.as_chunks::<3>().0;
@@ -204,13 +207,13 @@ impl Warp {
     }
 }
 
-/// The colour at a point between four pixels, in fixed point with 6-bit fractions: the three channels' sums, of 20
-/// bits each, then fit one word, and one multiplication weighs a whole pixel.
+/// Returns the colour at a point between four pixels, in fixed point with 6-bit fractions. The sums of the three
+/// channels, of 20 bits each, fit one word, so that one multiplication weighs a whole pixel.
 fn bilinear(pixels: &[[u8; 3]], width: usize, u: f32, v: f32) -> [u8; 3] {
     let (u, v) = ((u * 64.0 + 0.5) as usize, (v * 64.0 + 0.5) as usize);
     let (fx, fy) = ((u & 63) as u64, (v & 63) as u64);
     let first = (v >> 6) * width + (u >> 6);
-    // On the last column or row the fraction is 0, and the pixel beyond counts for nothing.
+    // On the last column or row the fraction is 0, so the pixel beyond has no weight.
     let word = |offset: usize| {
         let [r, g, b] = pixels[(first + offset).min(pixels.len() - 1)].map(u64::from);
         r | g << 21 | b << 42

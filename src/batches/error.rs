@@ -1,9 +1,9 @@
-//! What ends the stream of batches.
+//! The errors that end the stream of batches.
 
 use crate::datasets::DatasetError;
 use thiserror::Error;
 
-/// Why there is no next batch.
+/// An error that ends the stream of batches.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum LoaderError {

@@ -2,18 +2,21 @@
 //!
 //! | file | what it knows |
 //! |---|---|
-//! | [`sampler`] | which examples make a step's batch, reproducibly |
+//! | [`sampler`] | the examples of a step's batch, reproducibly |
 //! | [`augment`] | preprocessing with random variation |
+//! | `batch` | what a training step reads |
 //! | [`loader`] | batches, made ahead on threads of their own |
-//! | `error` | why there is no next batch |
-//! | `queue` | the numbered places in which they wait |
+//! | `error` | the errors that end the stream of batches |
+//! | `queue` | the numbered places in which finished batches wait |
 
 pub mod augment;
+mod batch;
 pub mod error;
 pub mod loader;
 mod queue;
 pub mod sampler;
 
 pub use augment::Augment;
+pub use batch::Batch;
 pub use error::LoaderError;
-pub use loader::{Batch, Loader, LoaderConfig};
+pub use loader::{Loader, LoaderConfig};

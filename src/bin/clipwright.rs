@@ -1,4 +1,4 @@
-//! `cargo run --release --bin clipwright -- info`
+//! The program `clipwright`, started for example by `cargo run --release --bin clipwright -- info`.
 
 use clap::Parser;
 use clipwright::app::commands::{Cli, run};

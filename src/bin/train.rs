@@ -1,4 +1,4 @@
-//! `cargo run --release --bin train`
+//! The program `train`, started by `cargo run --release --bin train`.
 
 use clap::Parser;
 use clipwright::app::hint::explain;
@@ -6,7 +6,7 @@ use clipwright::app::train::{Cli, Outcome, run};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// What a shell reports for a program that Ctrl-C ended.
+/// The exit code that a shell reports for a program that Ctrl-C ended.
 const INTERRUPTED: u8 = 130;
 
 static STOP: AtomicBool = AtomicBool::new(false);

@@ -1,27 +1,27 @@
-//! Lists of files in shell notation: `shards/{000..099}.tar`, `{train,extra}/{0..9}.tar::more.tar`.
+//! Expansion of lists of files in shell notation: `shards/{000..099}.tar`, `{train,extra}/{0..9}.tar::more.tar`.
 
 use crate::datasets::error::DatasetError;
 
-/// More files than this are a mistyped range.
-const MOST: usize = 1_000_000;
-/// Bytes of the longest path that Linux takes.
-const LONGEST: usize = 4096;
-/// Pairs of braces in one pattern, each of which is a step of the recursion.
-const BRACES: usize = 64;
-/// Digits of the largest number.
-const DIGITS: usize = 20;
+/// Most files that a pattern may name; a range that names more is mistyped.
+const MAX_FILES: usize = 1_000_000;
+/// Longest path in bytes, as Linux limits it.
+const MAX_PATH_BYTES: usize = 4096;
+/// Most pairs of braces in one pattern. Each pair is a step of the recursion.
+const MAX_BRACES: usize = 64;
+/// Most digits of an end of a range.
+const MAX_DIGITS: usize = 20;
 
-/// The names that a pattern stands for, in its order. Patterns are separated by `::`, or by commas outside of braces.
-/// A range keeps the leading zeros of its ends, and may run downwards.
+/// Expands a pattern into the names that it stands for, in its order. Patterns are separated by `::`, or by commas
+/// outside of braces. A range keeps the leading zeros of its ends and may run downwards.
 ///
 /// # Errors
-/// [`DatasetError::Pattern`]: unbalanced braces or too many, no name at all, more than a million names, or one that is
-/// longer than a path can be.
+/// Returns [`DatasetError::Pattern`] if braces are unbalanced or too many, or if there is no name, more than a million
+/// names, or a name that is longer than a path can be.
 pub fn expand(pattern: &str) -> Result<Vec<String>, DatasetError> {
     let error = |reason| DatasetError::Pattern { pattern: pattern.to_owned(), reason };
     let mut names = Vec::new();
     for part in pattern.split("::").flat_map(|part| split_outside_braces(part)) {
-        if part.bytes().filter(|&byte| byte == b'{').count() > BRACES {
+        if part.bytes().filter(|&byte| byte == b'{').count() > MAX_BRACES {
             return Err(error("has more than 64 pairs of braces"));
         }
         if !part.is_empty() {
@@ -31,13 +31,13 @@ pub fn expand(pattern: &str) -> Result<Vec<String>, DatasetError> {
     if names.is_empty() { Err(error("names no file")) } else { Ok(names) }
 }
 
-/// Expands the first braces, then what comes after them, for each of their alternatives.
+/// Puts each alternative of the first braces in their place and expands the rest.
 fn expand_one(pattern: &str, names: &mut Vec<String>) -> Result<(), &'static str> {
     let Some(open) = pattern.find('{') else {
         return match pattern.contains('}') {
             true => Err("a closing brace without an opening one"),
-            false if names.len() >= MOST => Err("stands for more than a million files"),
-            false if pattern.len() > LONGEST => Err("stands for a name that is longer than a path can be"),
+            false if names.len() >= MAX_FILES => Err("stands for more than a million files"),
+            false if pattern.len() > MAX_PATH_BYTES => Err("stands for a name that is longer than a path can be"),
             false => {
                 names.push(pattern.to_owned());
                 Ok(())
@@ -56,7 +56,7 @@ fn expand_one(pattern: &str, names: &mut Vec<String>) -> Result<(), &'static str
     }
 }
 
-/// Where the brace that opens the text is closed.
+/// Returns the position of the brace that closes the one at the start of the text.
 fn closing(text: &str) -> Option<usize> {
     let mut depth = 0usize;
     text.char_indices().find_map(|(i, c)| {
@@ -69,10 +69,10 @@ fn closing(text: &str) -> Option<usize> {
     })
 }
 
-/// The numbers of `000..099`.
+/// Returns the numbers of a range such as `000..099`, or `None` if the text is no range.
 fn range(inside: &str) -> Option<Box<dyn Iterator<Item = String>>> {
     let (first, last) = inside.split_once("..")?;
-    let is_number = |text: &str| text.len() <= DIGITS && text.bytes().all(|byte| byte.is_ascii_digit());
+    let is_number = |text: &str| text.len() <= MAX_DIGITS && text.bytes().all(|byte| byte.is_ascii_digit());
     if !is_number(first) || !is_number(last) {
         return None;
     }
@@ -83,6 +83,7 @@ fn range(inside: &str) -> Option<Box<dyn Iterator<Item = String>>> {
     Some(if from <= to { Box::new((from..=to).map(name)) } else { Box::new((to..=from).rev().map(name)) })
 }
 
+/// Splits at the commas that are not inside braces.
 fn split_outside_braces(text: &str) -> Vec<&str> {
     let (mut depth, mut start, mut parts) = (0i32, 0, Vec::new());
     for (i, c) in text.char_indices() {

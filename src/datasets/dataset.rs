@@ -1,23 +1,23 @@
-//! What the loader asks of a set of pictures and captions.
+//! The interface of a set of pictures and captions.
 
 use crate::datasets::error::BadExample;
 use crate::pictures::picture::Picture;
 use crate::random::Rng;
 use rand::seq::SliceRandom;
 
-/// One picture with one caption. The loader lends the same value again and again, so that its memory is reused.
+/// One picture with one caption. A reader passes the same value again and again, so that its memory is reused.
 #[derive(Clone, Debug, Default)]
 pub struct Example {
     pub picture: Picture,
     pub caption: String,
-    /// The caption stays true when the picture is mirrored.
+    /// Whether the caption stays true when the picture is mirrored.
     pub may_flip: bool,
 }
 
 /// A finite set of examples that can be read in any order, from any thread.
 pub trait Dataset: Send + Sync {
-    /// One key per example. Examples with equal keys show the same thing: the sampler keeps them out of each other's
-    /// batch where it can, and the loss counts them as positives of each other where it cannot.
+    /// Returns one key per example. Examples with equal keys show the same thing: the sampler puts them into different
+    /// batches where it can, and where it cannot, the loss counts them as positives of each other.
     fn concepts(&self) -> &[u64];
 
     /// Fills `order` with the examples of one epoch, each once. The default is a uniform permutation.
@@ -27,7 +27,8 @@ pub trait Dataset: Send + Sync {
         order.shuffle(rng);
     }
 
-    /// Equal concepts may be moved apart in the shuffled order; not so where reading is cheap only in that order.
+    /// Returns whether the sampler may rearrange the shuffled order to move equal concepts apart. A dataset that is
+    /// cheap to read only in that order says no.
     fn may_rearrange(&self) -> bool {
         true
     }
@@ -35,6 +36,6 @@ pub trait Dataset: Send + Sync {
     /// Reads one example; `rng` decides between its captions.
     ///
     /// # Errors
-    /// The file, row or member that cannot be used, and why.
+    /// Returns the file, row or member that cannot be used, and why.
     fn read(&self, index: usize, rng: &mut Rng, example: &mut Example) -> Result<(), BadExample>;
 }

@@ -1,4 +1,4 @@
-//! What can go wrong with a set of examples. Every message names the file, the place in it, and the value.
+//! The errors of datasets. Every message names the file, the place in it and the value.
 
 use crate::pictures::PictureError;
 use std::fmt;
@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 
-/// Data that cannot be used at all.
+/// Why data cannot be used at all.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum DatasetError {
@@ -31,23 +31,23 @@ pub enum DatasetError {
 }
 
 impl DatasetError {
-    /// Gives an I/O error the name of its file.
+    /// Adds the name of the file to an I/O error.
     pub(crate) fn io(path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Io { path: path.to_owned(), source }
     }
 }
 
-/// One example that cannot be used; the run goes on without it.
+/// Why one example cannot be used. The run goes on without it.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{place}: {reason}")]
 pub struct BadExample {
-    /// The file, and the line or member in it.
+    /// The file and the line or member in it.
     pub place: String,
     pub reason: String,
 }
 
 impl BadExample {
-    /// From anything that can be shown.
+    /// Makes an error from a place and a reason.
     pub fn new(place: impl fmt::Display, reason: impl fmt::Display) -> Self {
         Self { place: place.to_string(), reason: reason.to_string() }
     }
@@ -59,22 +59,22 @@ impl From<PictureError> for BadExample {
     }
 }
 
-/// How many of the examples seen were bad, and the first of them by name.
+/// The counts of the examples tried and of the bad ones, with the first bad ones by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BadReport {
-    /// Examples tried, with repetitions.
+    /// Number of examples tried; repetitions count.
     pub seen: u64,
-    /// Bad ones among them, with repetitions.
+    /// Number of bad examples among them; repetitions count.
     pub bad: u64,
-    /// The first different ones.
+    /// The first different bad examples, at most [`BadReport::NAMED`] of them.
     pub first: Vec<BadExample>,
 }
 
 impl BadReport {
-    /// How many bad examples are named.
+    /// Most bad examples that a report names.
     pub const NAMED: usize = 10;
 
-    /// Counts one example.
+    /// Counts one example by the outcome of reading it.
     pub fn count<T>(&mut self, outcome: &Result<T, BadExample>) {
         self.seen += 1;
         if let Err(example) = outcome {
@@ -104,12 +104,12 @@ impl fmt::Display for BadReport {
     }
 }
 
-/// When bad examples stop a run.
+/// The share of bad examples that stops a run.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BadLimit {
-    /// Largest tolerable share, between 0 and 1.
+    /// Largest tolerated share, in [0, 1].
     pub share: f64,
-    /// Judge only after this many examples, so that one bad start does not decide.
+    /// Number of examples before the share is first checked, so that a few bad ones at the start do not stop the run.
     pub after: u64,
 }
 
@@ -120,8 +120,10 @@ impl Default for BadLimit {
 }
 
 impl BadLimit {
+    /// Checks a report against the limit.
+    ///
     /// # Errors
-    /// [`DatasetError::TooManyBad`] once the share is passed, or nothing at all is good.
+    /// Returns [`DatasetError::TooManyBad`] once the share is exceeded or no example at all is good.
     pub fn check(self, report: &BadReport) -> Result<(), DatasetError> {
         let tolerable = report.bad < report.seen && report.bad as f64 <= self.share * report.seen as f64;
         if report.seen < self.after || tolerable {

@@ -1,4 +1,4 @@
-//! IDX, the format of MNIST and Fashion-MNIST: a big-endian header and bytes, plain or gzipped.
+//! IDX, the format of MNIST and Fashion-MNIST: a big-endian header followed by bytes, plain or gzipped.
 //!
 //! ```text
 //! 0 0 8 n   d₁ … dₙ (u32 each)   d₁ · … · dₙ bytes
@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 pub const FASHION: [&str; 10] =
     ["T-shirt/top", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot"];
 
-/// Array of bytes.
+/// An array of bytes.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Idx {
     pub dims: Vec<usize>,
@@ -27,11 +27,11 @@ pub struct Idx {
 }
 
 impl Idx {
-    /// Reads an array of one to three dimensions, gzipped if it begins like that. No more is read, or held in memory,
-    /// than the header announces.
+    /// Parses an array of one to three dimensions, plain or gzipped. No more is read or held in memory than the header
+    /// announces.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// Returns what is wrong with the file.
     pub fn parse(file: &[u8]) -> Result<Self, String> {
         if file.starts_with(&[0x1f, 0x8b]) { Self::read(MultiGzDecoder::new(file)) } else { Self::read(file) }
     }
@@ -53,7 +53,7 @@ impl Idx {
             dims.iter().try_fold(1usize, |size, &dim| size.checked_mul(dim)).filter(|&size| size < isize::MAX as usize);
         let size = size.ok_or_else(|| format!("its header announces {dims:?} bytes"))?;
         let mut bytes = Vec::new();
-        // One more, so that a file that goes on is noticed.
+        // One byte more is read, so that a file that is too long is noticed.
         let read = source.take(size as u64 + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
         match read {
             _ if read == size => Ok(Idx { dims, bytes }),
@@ -68,7 +68,7 @@ impl Idx {
     }
 }
 
-/// Which of the two pairs of files.
+/// One of the two pairs of files: pictures and labels to train or to test on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
     Train,
@@ -91,13 +91,15 @@ pub struct IdxPictures {
 }
 
 impl IdxPictures {
-    /// Whether the folder has such pictures.
+    /// Returns whether the folder has the pictures of this part.
     pub fn is_in(folder: &Path, part: Part) -> bool {
         find(folder, &part.file("images-idx3")).is_some()
     }
 
+    /// Opens one part of the folder. Class i is called `names[i]`.
+    ///
     /// # Errors
-    /// If a file is missing or broken, the two do not fit each other, or a label has no name.
+    /// Returns an error if a file is missing or broken, the two do not fit each other, or a label has no name.
     pub fn open(folder: &Path, part: Part, names: &[String]) -> Result<Self, DatasetError> {
         let located = |what| {
             let name = part.file(what);
@@ -125,7 +127,7 @@ impl IdxPictures {
 }
 
 impl Dataset for IdxPictures {
-    /// The classes.
+    /// Returns the class of each picture.
     fn concepts(&self) -> &[u64] {
         &self.classes
     }
@@ -140,6 +142,7 @@ impl Dataset for IdxPictures {
     }
 }
 
+/// Returns the path of the file, plain or gzipped, if it exists.
 fn find(folder: &Path, name: &str) -> Option<PathBuf> {
     [name.to_owned(), format!("{name}.gz")].into_iter().map(|name| folder.join(name)).find(|path| path.is_file())
 }

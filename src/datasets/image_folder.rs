@@ -1,4 +1,4 @@
-//! Pictures sorted into one folder per class, as torchvision's `ImageFolder` reads them.
+//! Pictures that are sorted into one folder per class, as torchvision's `ImageFolder` reads them.
 //!
 //! ```text
 //! pets/cat/1.jpg            or   pets/train/cat/1.jpg
@@ -14,20 +14,20 @@ use std::path::{Path, PathBuf};
 
 /// Pictures, each with the name of its class as the caption.
 pub struct ImageFolder {
-    /// What could not be looked into is an example that cannot be read.
+    /// The pictures by path. A path that the walk could not read stands for one bad example.
     pictures: Vec<Result<PathBuf, BadExample>>,
     classes: Vec<u64>,
     names: Vec<String>,
 }
 
-/// The folders with the classes to test on and, if there is one, to train on.
+/// Finds the folder with the classes to test on and, if there is one, the folder to train on.
 ///
 /// # Errors
-/// If the folder cannot be read.
+/// Returns an error if the folder cannot be read.
 pub fn parts(folder: &Path) -> Result<(PathBuf, Option<PathBuf>), DatasetError> {
     let inside = folders_in(folder).map_err(DatasetError::io(folder))?;
     let named = |name: &str| inside.iter().find(|path| path.file_name().is_some_and(|own| own == name)).cloned();
-    // A class may be called "test"; what holds folders of its own is none.
+    // A class may be called "test" too, but only a part holds folders of its own.
     let nested = |path: &PathBuf| folders_in(path).is_ok_and(|folders| !folders.is_empty());
     let test = named("test").filter(nested).or(named("val").filter(nested));
     Ok(match test {
@@ -36,10 +36,10 @@ pub fn parts(folder: &Path) -> Result<(PathBuf, Option<PathBuf>), DatasetError> 
     })
 }
 
-/// The names of the classes: those of the folders in any of these, in order.
+/// Returns the names of the classes, in order: those of all folders directly in any of `folders`.
 ///
 /// # Errors
-/// If a folder cannot be read, or there is no class.
+/// Returns an error if a folder cannot be read or there is no class.
 pub fn class_folders(folders: &[&Path]) -> Result<Vec<String>, DatasetError> {
     let mut names = Vec::new();
     for folder in folders {
@@ -52,13 +52,13 @@ pub fn class_folders(folders: &[&Path]) -> Result<Vec<String>, DatasetError> {
 }
 
 impl ImageFolder {
-    /// `classes` are the names of the folders, `names` what the classes are called.
+    /// Opens a folder of classes. `classes` are the names of their folders, and `names` the captions of their pictures.
     ///
     /// # Errors
-    /// If a folder cannot be read, or there is no picture.
+    /// Returns an error if a folder cannot be read or there is no picture.
     ///
     /// # Panics
-    /// If the lengths differ.
+    /// Panics if `classes` and `names` differ in length.
     #[track_caller]
     pub fn open(folder: &Path, classes: &[String], names: &[String]) -> Result<Self, DatasetError> {
         assert_eq!(classes.len(), names.len(), "{} folders, {} names", classes.len(), names.len());
@@ -91,7 +91,7 @@ fn name(path: &Path) -> String {
 }
 
 impl Dataset for ImageFolder {
-    /// The classes.
+    /// Returns the class of each picture.
     fn concepts(&self) -> &[u64] {
         &self.classes
     }

@@ -1,10 +1,10 @@
-//! What a model is asked or learns from: pictures with captions or classes, however they are stored.
+//! Sets of pictures with captions or classes, however they are stored, to train on or to be evaluated on.
 //!
 //! | file | what it knows |
 //! |---|---|
 //! | [`dataset`] | what every dataset can do |
-//! | [`error`] | what can go wrong with it |
-//! | [`open`] | how a user's path is stored, and its dataset |
+//! | [`error`] | what can go wrong with a dataset |
+//! | [`open`] | how the data at a user's path is stored, and how to open it |
 //! | `emoji` | the embedded training and evaluation pictures (feature `emoji`) |
 //! | [`image_folder`], [`idx`] | pictures with classes: folders, MNIST's format |
 //! | [`table`], [`braces`], [`shards`] | pictures with captions: CSV, JSON lines, WebDataset tar files |

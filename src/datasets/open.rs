@@ -1,4 +1,4 @@
-//! Data of the user's, opened by its path: pairs of pictures and captions, or pictures sorted into classes.
+//! Opening a user's data by its path: pairs of pictures and captions, or pictures sorted into classes.
 
 use crate::datasets::braces::expand;
 use crate::datasets::error::{BadLimit, BadReport, DatasetError};
@@ -9,10 +9,10 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Examples that the shuffle of tar shards chooses between.
+/// Number of examples that the shuffle of tar shards chooses between.
 const SHUFFLE_BUFFER: usize = 5000;
 
-/// The file in a folder of pictures that holds their captions.
+/// Name of the file that holds the captions in a folder of pictures.
 const METADATA: &str = "metadata.jsonl";
 
 /// How pairs of pictures and captions are stored.
@@ -27,7 +27,7 @@ pub enum PairFormat {
 }
 
 impl PairFormat {
-    /// The format that a path's name and kind suggest.
+    /// Returns the format that a path's name and kind suggest.
     pub fn of(path: &Path) -> Self {
         match path.extension().and_then(|extension| extension.to_str()) {
             Some("tar") => PairFormat::WebDataset,
@@ -38,7 +38,8 @@ impl PairFormat {
     }
 }
 
-/// How a user's pairs are stored, and where in a table they stand. What is `None` follows from the path.
+/// How a user's pairs are stored, and in which columns of a table they are. A field that is `None` follows from the
+/// path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PairLayout {
     pub format: Option<PairFormat>,
@@ -46,7 +47,7 @@ pub struct PairLayout {
     pub picture_column: String,
     /// Name of the column with the captions.
     pub caption_column: String,
-    /// What separates columns; otherwise a comma in files named `.csv` and a tab in all others.
+    /// The byte that separates columns. With `None` it is a comma in files named `.csv` and a tab in all others.
     pub separator: Option<u8>,
 }
 
@@ -68,7 +69,7 @@ impl PairLayout {
     }
 }
 
-/// Pairs of the user's, and the rows that were no pairs.
+/// A user's pairs, with a report on the rows that could not be used.
 pub struct OwnPairs {
     path: String,
     dataset: Arc<dyn Dataset>,
@@ -79,7 +80,7 @@ impl OwnPairs {
     /// Opens a table, a folder, or tar shards given by a [pattern](expand).
     ///
     /// # Errors
-    /// If the data cannot be read, or has no usable pair or too many bad ones.
+    /// Returns an error if the data cannot be read, has no usable pair or too many bad ones.
     pub fn open(path: &str, layout: &PairLayout, limit: BadLimit) -> Result<Self, DatasetError> {
         let file = Path::new(path);
         let (dataset, bad): (Arc<dyn Dataset>, _) = match layout.format.unwrap_or_else(|| PairFormat::of(file)) {
@@ -102,12 +103,12 @@ impl OwnPairs {
         Ok(Self { path: path.into(), dataset, bad })
     }
 
-    /// The pairs.
+    /// Returns the pairs as a dataset.
     pub fn dataset(&self) -> &Arc<dyn Dataset> {
         &self.dataset
     }
 
-    /// The rows that were no pairs.
+    /// Returns the report on the rows that could not be used.
     pub fn bad(&self) -> &BadReport {
         &self.bad
     }
@@ -120,12 +121,12 @@ impl fmt::Display for OwnPairs {
     }
 }
 
-/// A folder stands for the `metadata.jsonl` in it.
+/// Returns the path of the table: that of `metadata.jsonl` in a folder, or the path itself.
 fn metadata(path: &Path) -> PathBuf {
     if path.is_dir() { path.join(METADATA) } else { path.into() }
 }
 
-/// Why pictures to be judged on could not be opened.
+/// Why the pictures of an evaluation could not be opened.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
@@ -137,20 +138,20 @@ pub enum OpenError {
     Names { names: usize, classes: usize },
 }
 
-/// Pictures to be judged on, and others to learn from.
+/// The pictures of an evaluation: some to test on and, where there are any, others to train on.
 pub struct Questions {
     pub test: Arc<dyn Dataset>,
     pub train: Option<Arc<dyn Dataset>>,
-    /// What the classes are called, where the keys of the data are classes.
+    /// The names of the classes, if the keys of the data are classes.
     pub names: Option<Vec<String>>,
 }
 
 impl Questions {
-    /// Opens pairs, a folder for each class, or a folder of IDX files. `names` are the classes' own names in the order of
-    /// their folders or numbers, where those of the folders, or Fashion-MNIST's, will not do.
+    /// Opens pairs, folders of classes, or a folder of IDX files. `names` are the names of the classes in the order of
+    /// their folders or numbers; with `None` they are those of the folders, or Fashion-MNIST's.
     ///
     /// # Errors
-    /// If the data cannot be read or has no usable example, or the names do not fit it.
+    /// Returns an error if the data cannot be read or has no usable example, or if the names do not fit it.
     pub fn open(
         data: &str,
         train: Option<&str>,

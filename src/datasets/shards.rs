@@ -1,13 +1,14 @@
 //! WebDataset: tar files whose members belong together by name, `000017.jpg` with `000017.txt` or `000017.json`.
 //!
-//! Only the headers are read at the start; after that every example is known by its place in its shard. That makes the
-//! length exact, the order a matter of arithmetic, and skipping ahead free, while reading stays near the shards' order:
-//! each epoch shuffles the shards and lets their examples pass through a buffer that is drawn from at random.
+//! Only the headers are read at the start; from then on every example is known by its position in its shard. So the
+//! length is exact, the order can be computed, and skipping ahead costs nothing. Reading still follows the shards'
+//! order closely: each epoch shuffles the shards and passes their examples through a buffer, from which they are drawn
+//! at random.
 //!
-//! A picture keeps its opacity and its palette until it is prepared for the model, as from a file of its own. OpenCLIP's
-//! loader decodes shards as `pilrgb`, which drops the opacity before the picture is resized, while its transform for
-//! files resizes with it and drops it then. One of the two has to give way if one picture is to have one embedding, and
-//! the files' way is the one in which models are used.
+//! A picture keeps its opacity and its palette until it is prepared for the model, like one from a file of its own.
+//! OpenCLIP's loader decodes shards as `pilrgb`, which drops the opacity before the picture is resized, while its
+//! transform for files drops it afterwards. One picture can have one embedding only if both are treated alike, and the
+//! way of the files was chosen because models are used with files.
 
 use crate::datasets::dataset::{Dataset, Example};
 use crate::datasets::error::{BadExample, BadLimit, BadReport, DatasetError};
@@ -22,10 +23,10 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-/// Bytes of the largest caption, in text or JSON. Web pages' alt texts are a thousandth of that.
-const CAPTION: u64 = 1 << 20;
+/// Largest caption file in bytes, text or JSON. The alternative texts of web pages are a thousandth of that.
+const MAX_CAPTION_BYTES: u64 = 1 << 20;
 
-/// A member's bytes within its shard.
+/// The position of a member's bytes within its shard.
 #[derive(Clone, Copy, Default)]
 struct Extent {
     start: u64,
@@ -54,7 +55,7 @@ struct Shard {
 /// The examples of a list of tar files.
 pub struct Shards {
     shards: Vec<Shard>,
-    /// Where each shard's examples begin, and the total.
+    /// The first example of each shard, and the total.
     starts: Vec<usize>,
     concepts: Vec<u64>,
     buffer: usize,
@@ -62,11 +63,11 @@ pub struct Shards {
 }
 
 impl Shards {
-    /// Indexes the shards, given by [`expand`](super::braces::expand). `buffer` is how many examples the shuffle
-    /// chooses between; 1 keeps the shards' order.
+    /// Indexes the shards, whose paths [`expand`](super::braces::expand) gives. The shuffle chooses between `buffer`
+    /// examples; 1 keeps the order within a shard.
     ///
     /// # Errors
-    /// If a shard cannot be opened, or there is no usable example or too many bad ones.
+    /// Returns an error if a shard cannot be opened, there is no usable example, or there are too many bad ones.
     pub fn open(paths: &[impl AsRef<Path> + Sync], buffer: usize, limit: BadLimit) -> Result<Self, DatasetError> {
         let shards: Vec<Shard> = paths.par_iter().map(|path| index(path.as_ref())).collect::<Result<_, _>>()?;
         let mut bad = BadReport::default();
@@ -88,7 +89,7 @@ impl Shards {
         Ok(Self { shards, starts, concepts, buffer: buffer.max(1), bad })
     }
 
-    /// The groups of members in all shards, and the bad ones among them.
+    /// Returns the counts of the groups of members in all shards and of the bad ones among them.
     pub fn bad(&self) -> &BadReport {
         &self.bad
     }
@@ -99,7 +100,7 @@ impl Shards {
 }
 
 impl Dataset for Shards {
-    /// A web page's picture is taken to show what no other shows.
+    /// Returns keys that all differ: every picture is taken to show a thing of its own.
     fn concepts(&self) -> &[u64] {
         &self.concepts
     }
@@ -129,17 +130,18 @@ impl Dataset for Shards {
         let bad = |reason: String| BadExample::new(format!("{}: {}", shard.path.display(), member.name), reason);
         let mut file = File::open(&shard.path).map_err(|error| bad(error.to_string()))?;
         example.caption = caption(&mut file, member.caption).map_err(bad)?;
-        let bytes = bytes(&mut file, member.picture, decode::FILE).map_err(|error| bad(error.to_string()))?;
+        let bytes = bytes(&mut file, member.picture, decode::MAX_FILE_BYTES).map_err(|error| bad(error.to_string()))?;
         example.picture = decode(&bytes).map_err(|error| bad(error.to_string()))?;
         example.may_flip = false;
         Ok(())
     }
 }
 
-/// At most so many: a shard can have a hole of any size in it, which takes no room on the disk.
-fn bytes(file: &mut File, extent: Extent, most: u64) -> io::Result<Vec<u8>> {
-    if extent.len > most {
-        let reason = format!("{} bytes, where {most} are the most", extent.len);
+/// Reads a member's bytes if there are at most `max`. A sparse file can claim a member of any size without taking room
+/// on the disk.
+fn bytes(file: &mut File, extent: Extent, max: u64) -> io::Result<Vec<u8>> {
+    if extent.len > max {
+        let reason = format!("{} bytes, where {max} are the most", extent.len);
         return Err(io::Error::new(io::ErrorKind::InvalidData, reason));
     }
     let mut bytes = vec![0; extent.len as usize];
@@ -148,10 +150,10 @@ fn bytes(file: &mut File, extent: Extent, most: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The text, or the JSON object's "caption" or "text".
+/// Reads a caption: a text file, or "caption" or "text" of a JSON object.
 fn caption(file: &mut File, caption: Caption) -> Result<String, String> {
     let (Caption::Text(extent) | Caption::Json(extent)) = caption;
-    let bytes = bytes(file, extent, CAPTION).map_err(|error| error.to_string())?;
+    let bytes = bytes(file, extent, MAX_CAPTION_BYTES).map_err(|error| error.to_string())?;
     let text = match caption {
         Caption::Text(_) => String::from_utf8(bytes).map_err(|_| "the caption is not UTF-8")?,
         Caption::Json(_) => {
@@ -163,7 +165,7 @@ fn caption(file: &mut File, caption: Caption) -> Result<String, String> {
     if clean(&text).is_empty() { Err("empty caption".to_owned()) } else { Ok(text) }
 }
 
-/// Reads a shard's headers. A shard that breaks off is used as far as it goes.
+/// Reads a shard's headers. A truncated shard is used as far as it goes.
 fn index(path: &Path) -> Result<Shard, DatasetError> {
     let file = File::open(path).map_err(DatasetError::io(path))?;
     let size = file.metadata().map_err(DatasetError::io(path))?.len();
@@ -197,14 +199,14 @@ fn index(path: &Path) -> Result<Shard, DatasetError> {
     Ok(shard)
 }
 
-/// "a/b.seg.png" → "a/b", "seg.png": the key ends at the first dot of the file's name.
+/// Splits a member's path into key and extension at the first dot of the file's name: "a/b.seg.png" → "a/b", "seg.png".
 fn split_name(path: &str) -> Option<(&str, &str)> {
     let file = path.rfind('/').map_or(0, |slash| slash + 1);
     let dot = file + path[file..].find('.')?;
     (dot > file).then(|| (&path[..dot], &path[dot + 1..]))
 }
 
-/// The members of one name, as far as they have come.
+/// The members of one key that have been read so far.
 #[derive(Default)]
 struct Group {
     name: String,

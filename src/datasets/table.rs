@@ -1,7 +1,6 @@
 //! Pictures named in a table: CSV or TSV as OpenCLIP reads it, or a folder with `metadata.jsonl`.
 //!
-//! The table is read at once, the pictures when they are needed. Paths that are not absolute start from the table's
-//! folder.
+//! The table is read at once, the pictures when they are needed. Relative paths start from the table's folder.
 
 use crate::datasets::dataset::{Dataset, Example};
 use crate::datasets::error::{BadExample, BadLimit, BadReport, DatasetError};
@@ -12,7 +11,7 @@ use serde::Deserialize;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-/// How a CSV file is laid out. The default is OpenCLIP's: `filepath` and `title`, separated by tabs.
+/// The layout of a CSV file. The default is OpenCLIP's: columns `filepath` and `title`, separated by tabs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CsvLayout {
     /// Name of the column with the pictures' paths.
@@ -28,7 +27,7 @@ impl Default for CsvLayout {
     }
 }
 
-/// One usable row.
+/// A usable row of the table.
 struct Row {
     line: u64,
     picture: PathBuf,
@@ -47,7 +46,7 @@ impl Table {
     /// Reads a CSV or TSV file, whose first line names the columns.
     ///
     /// # Errors
-    /// If the file cannot be read, lacks a column, or has no usable row or too many bad ones.
+    /// Returns an error if the file cannot be read, lacks a column, has no usable row or too many bad ones.
     pub fn csv(path: &Path, layout: &CsvLayout, limit: BadLimit) -> Result<Self, DatasetError> {
         let csv_error = |source| DatasetError::Csv { path: path.to_owned(), source };
         let mut reader =
@@ -74,10 +73,10 @@ impl Table {
         table.finish(limit)
     }
 
-    /// Reads `metadata.jsonl`: one object per line with `file_name` and `text`.
+    /// Reads `metadata.jsonl`, which has one object per line with `file_name` and `text`.
     ///
     /// # Errors
-    /// If the file cannot be read, or has no usable line or too many bad ones.
+    /// Returns an error if the file cannot be read, has no usable line or too many bad ones.
     pub fn jsonl(path: &Path, limit: BadLimit) -> Result<Self, DatasetError> {
         #[derive(Deserialize)]
         struct Line {
@@ -96,14 +95,14 @@ impl Table {
         table.finish(limit)
     }
 
-    /// The table's rows, and the bad ones among them.
+    /// Returns the counts of the table's rows and of the bad ones among them.
     pub fn bad(&self) -> &BadReport {
         &self.bad
     }
 }
 
 impl Dataset for Table {
-    /// Rows with the same picture share a key; so do, among the others, rows with the same caption.
+    /// Returns keys that are equal for rows with the same picture and, among the other rows, for the same caption.
     fn concepts(&self) -> &[u64] {
         &self.concepts
     }
@@ -131,7 +130,7 @@ impl<'a> Builder<'a> {
         Self { path, folder, rows: Vec::new(), bad: BadReport::default() }
     }
 
-    /// Takes a row's picture and caption, or notes what is wrong with it.
+    /// Adds a row, or notes what is wrong with it.
     fn push<E: ToString>(&mut self, line: u64, fields: Result<(&str, &str), E>) {
         let checked = fields.map_err(|error| error.to_string()).and_then(|(picture, caption)| {
             match (picture.is_empty(), clean(caption).is_empty()) {

@@ -1,4 +1,4 @@
-//! What embeds pictures and captions, be it loaded or in training.
+//! The interface of a model that embeds pictures and captions, be it loaded or in training.
 
 use super::session::{Pool, Session};
 use super::source::{Painted, Pictures};
@@ -10,37 +10,37 @@ use crate::pictures::{Picture, Preprocess};
 use crate::text::Tokenizer;
 use ndarray::{Array2, ArrayView2};
 
-/// What embeds pictures and captions.
+/// A model that embeds pictures and captions.
 pub trait Embed {
-    /// The width e of the embeddings.
+    /// Returns e, the width of the embeddings.
     fn embed_dim(&self) -> usize;
 
-    /// Embeds the pictures of a source and hands them on batch by batch, in order, until `each` fails. Pictures that
-    /// cannot be read are left out, named and counted.
+    /// Embeds the pictures of a source and passes the embeddings to `each` batch by batch, in order, until it fails.
+    /// Pictures that cannot be read are left out, named and counted.
     ///
     /// # Errors
-    /// What `each` says.
+    /// Returns the error of `each`.
     fn stream<S: Pictures, E>(
         &self,
         source: &S,
         each: impl FnMut(Batch<S::Note>) -> Result<(), E>,
     ) -> Result<BadReport, E>;
 
-    /// Unit-length embeddings (n, e) of n captions.
+    /// Returns unit-length embeddings (n, e) of n captions.
     fn captions<S: AsRef<str>>(&self, texts: &[S]) -> Array2<f32>;
 
-    /// All embeddings of a source.
+    /// Embeds all pictures of a source.
     fn all<S: Pictures>(&self, source: &S) -> Embedded<S::Note> {
         collect(source.len(), self.embed_dim(), |each| self.stream(source, each))
     }
 
-    /// Unit-length embeddings (n, e) of n pictures; `paint(i, picture)` makes picture i.
+    /// Returns unit-length embeddings (n, e) of n pictures; `paint(i, picture)` makes picture i.
     fn pictures(&self, n: usize, paint: impl Fn(usize, &mut Picture) + Sync) -> Array2<f32> {
         self.all(&Painted { n, paint }).rows
     }
 }
 
-/// A model in training with everything needed to show it pictures and captions.
+/// A model in training together with everything it needs to embed pictures and captions.
 pub struct Embedder<'a> {
     model: &'a Model,
     preprocess: &'a Preprocess,
@@ -49,7 +49,7 @@ pub struct Embedder<'a> {
 }
 
 impl<'a> Embedder<'a> {
-    /// Its memory lives as long as the embedder.
+    /// Makes an embedder, which keeps its memory from call to call.
     pub fn new(model: &'a Model, preprocess: &'a Preprocess, tokenizer: &'a Tokenizer) -> Self {
         Self { model, preprocess, tokenizer, sessions: Pool::default() }
     }

@@ -17,7 +17,7 @@ use crate::weights::{Stored, Weights};
 use ndarray::{Array1, Array2, ArrayView2};
 use std::path::{Path, PathBuf};
 
-/// Why a model could not be made ready; every message names the file.
+/// Why a model could not be loaded. Every message names the file.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LoadError {
@@ -64,45 +64,45 @@ pub struct Clip {
 }
 
 impl Clip {
-    /// From a model folder or a file of weights, as [`Checkpoint::open`] finds them.
+    /// Loads a model folder or a file of weights, as [`Checkpoint::open`] finds them.
     ///
     /// # Errors
-    /// [`LoadError`], naming the file and, where there is one, the tensor.
+    /// Returns a [`LoadError`] that names the file and, where there is one, the tensor.
     pub fn load(path: impl AsRef<Path>) -> Result<Self, LoadError> {
         Self::new(&Checkpoint::open(path.as_ref(), &Overrides::default())?)
     }
 
-    /// From an opened checkpoint.
+    /// Makes the model ready from an opened checkpoint.
     ///
     /// # Errors
-    /// As [`Clip::load`].
+    /// Returns an error under the same conditions as [`Clip::load`].
     pub fn new(checkpoint: &Checkpoint) -> Result<Self, LoadError> {
         let (image, text) = (ImageEncoder::new(checkpoint)?, TextEncoder::new(checkpoint)?);
         Ok(Self { image, text, logit_scale: checkpoint.logit_scale()?.expect("a checkpoint of both towers has one") })
     }
 
-    /// Unit-length embeddings (n, e).
+    /// Returns unit-length embeddings (n, e) of n pictures.
     ///
     /// # Panics
-    /// If a picture is empty.
+    /// Panics if a picture is empty.
     #[track_caller]
     pub fn encode_image(&self, pictures: &[Picture]) -> Array2<f32> {
         self.image.encode(pictures)
     }
 
-    /// Unit-length embeddings (n, e). Texts longer than the context are cut.
+    /// Returns unit-length embeddings (n, e) of n texts. Texts longer than the context are cut.
     pub fn encode_text<S: AsRef<str>>(&self, texts: &[S]) -> Array2<f32> {
         self.text.encode(texts)
     }
 
-    /// The logits s·I·T̂ᵀ (pictures, texts): cosines times the learnt scale. Their softmax along a row are the
+    /// Returns the logits s·I·T̂ᵀ (pictures, texts): cosines times the learnt scale. The softmax of a row gives the
     /// probabilities of the texts for that picture.
     #[track_caller]
     pub fn similarity(&self, images: ArrayView2<f32>, texts: ArrayView2<f32>) -> Array2<f32> {
         images.dot(&texts.t()) * self.scale()
     }
 
-    /// s = exp(`logit_scale`)
+    /// Returns s = exp(`logit_scale`), the learnt scale of the logits.
     pub fn scale(&self) -> f32 {
         self.logit_scale.exp()
     }
@@ -126,48 +126,48 @@ impl Embed for Clip {
     }
 }
 
-/// The image tower of a CLIP. It keeps the memory that embedding takes for the next call.
+/// The image tower of a CLIP. It keeps the memory of one call for the next.
 pub struct ImageEncoder {
     shape: visual::Shape,
     weights: Weights<Visual<Stored>>,
     preprocess: Preprocess,
-    /// One for each call that has been under way at the same time.
+    /// The memory of each call that is under way at the same time.
     sessions: Pool<Session>,
 }
 
 impl ImageEncoder {
-    /// From a model folder or a file of weights, of which nothing else is read.
+    /// Loads the image tower of a model folder or a file of weights and reads nothing else of it.
     ///
     /// # Errors
-    /// [`LoadError`], naming the file and, where there is one, the tensor.
+    /// Returns a [`LoadError`] that names the file and, where there is one, the tensor.
     pub fn load(path: impl AsRef<Path>) -> Result<Self, LoadError> {
         Self::new(&Checkpoint::open(path.as_ref(), &Overrides::default())?)
     }
 
-    /// From an opened checkpoint.
+    /// Makes the model ready from an opened checkpoint.
     ///
     /// # Errors
-    /// As [`ImageEncoder::load`].
+    /// Returns an error under the same conditions as [`ImageEncoder::load`].
     pub fn new(checkpoint: &Checkpoint) -> Result<Self, LoadError> {
         let weights = checkpoint.vision()?.into_weights();
         let shape = checkpoint.architecture.vision().expect("a tower that was read has a shape");
         Ok(Self { shape, weights, preprocess: checkpoint.preprocess.clone(), sessions: Pool::default() })
     }
 
-    /// Unit-length embeddings (n, e).
+    /// Returns unit-length embeddings (n, e) of n pictures.
     ///
     /// # Panics
-    /// If a picture is empty.
+    /// Panics if a picture is empty.
     #[track_caller]
     pub fn encode(&self, pictures: &[Picture]) -> Array2<f32> {
         self.all(&Loaded(pictures)).rows
     }
 
-    /// Embeds the pictures of a source, of which two batches are in memory at a time, and hands the embeddings on batch
-    /// by batch, in order, until `each` fails. Pictures that cannot be read are left out, named and counted.
+    /// Embeds the pictures of a source and passes the embeddings to `each` batch by batch, in order, until it fails.
+    /// Two batches of pictures are in memory at a time. Pictures that cannot be read are left out, named and counted.
     ///
     /// # Errors
-    /// What `each` says.
+    /// Returns the error of `each`.
     pub fn stream<S: Pictures, E>(
         &self,
         source: &S,
@@ -176,7 +176,7 @@ impl ImageEncoder {
         self.tower().stream(&mut self.sessions.lend(), source, each)
     }
 
-    /// All embeddings of a source.
+    /// Embeds all pictures of a source.
     pub fn all<S: Pictures>(&self, source: &S) -> Embedded<S::Note> {
         self.tower().all(&mut self.sessions.lend(), source)
     }
@@ -188,18 +188,18 @@ impl ImageEncoder {
         Tower::new(&self.preprocess, self.embed_dim(), encode)
     }
 
-    /// How pictures are prepared for the tower.
+    /// Returns the settings by which pictures are prepared for the tower.
     pub fn preprocess(&self) -> &Preprocess {
         &self.preprocess
     }
 
-    /// e
+    /// Returns e, the width of the embeddings.
     pub fn embed_dim(&self) -> usize {
         self.shape.embed_dim()
     }
 }
 
-/// The text tower of a CLIP. It keeps the memory that embedding takes for the next call.
+/// The text tower of a CLIP. It keeps the memory of one call for the next.
 ///
 /// ```
 /// # use clipwright::checkpoint::{ConfigFile, save_model};
@@ -218,24 +218,24 @@ pub struct TextEncoder {
     shape: text::Shape,
     weights: Weights<Text<Stored>>,
     tokenizer: Tokenizer,
-    /// One for each call that has been under way at the same time.
+    /// The memory of each call that is under way at the same time.
     sessions: Pool<Session>,
 }
 
 impl TextEncoder {
-    /// From a model folder or a file of weights, of which nothing else is read. The folder's `tokenizer.json`, if it
-    /// has one, takes the place of CLIP's own tokenizer.
+    /// Loads the text tower of a model folder or a file of weights and reads nothing else of it. The folder's
+    /// `tokenizer.json`, if it has one, takes the place of CLIP's own tokenizer.
     ///
     /// # Errors
-    /// [`LoadError`], naming the file and, where there is one, the tensor.
+    /// Returns a [`LoadError`] that names the file and, where there is one, the tensor.
     pub fn load(path: impl AsRef<Path>) -> Result<Self, LoadError> {
         Self::new(&Checkpoint::open(path.as_ref(), &Overrides::default())?)
     }
 
-    /// From an opened checkpoint.
+    /// Makes the model ready from an opened checkpoint.
     ///
     /// # Errors
-    /// As [`TextEncoder::load`].
+    /// Returns an error under the same conditions as [`TextEncoder::load`].
     pub fn new(checkpoint: &Checkpoint) -> Result<Self, LoadError> {
         let open = || checkpoint.tokenizer.as_deref().map_or_else(|| Ok(Tokenizer::clip()), Tokenizer::open);
         // Building a tokenizer takes as long as reading a small tower.
@@ -254,7 +254,7 @@ impl TextEncoder {
         Ok(Self { shape, weights, tokenizer, sessions: Pool::default() })
     }
 
-    /// Unit-length embeddings (n, e). Texts longer than the context are cut.
+    /// Returns unit-length embeddings (n, e) of n texts. Texts longer than the context are cut.
     pub fn encode<S: AsRef<str>>(&self, texts: &[S]) -> Array2<f32> {
         let p = self.weights.view();
         let encode = |buffers: &mut Inference, captions: Captions| buffers.encode_texts(&p, &self.shape, captions);
@@ -262,12 +262,12 @@ impl TextEncoder {
         self.sessions.lend().captions(words, texts, self.embed_dim(), encode)
     }
 
-    /// The rows that diffusion models are conditioned on: the hidden states of one text after `layer` blocks (0: the
-    /// embedded tokens), after `ln_final` where asked. With `padding` the text is filled up to the context length with
-    /// that token.
+    /// Returns the rows that diffusion models are conditioned on: the hidden states of one text after `layer` blocks, 0
+    /// being the embedded tokens. With `final_norm` they have passed `ln_final`. With `padding` the text is filled up
+    /// to the context length with that token.
     ///
     /// # Panics
-    /// If the tower has fewer layers.
+    /// Panics if the tower has fewer than `layer` blocks.
     #[track_caller]
     pub fn hidden_states(&self, text: &str, layer: usize, final_norm: bool, padding: Option<u32>) -> TextStates {
         assert!(layer <= self.layers(), "state {layer} of a tower of {} layers", self.layers());
@@ -286,36 +286,36 @@ impl TextEncoder {
         TextStates { states, pooled }
     }
 
-    /// L
+    /// Returns L, the number of blocks.
     pub fn layers(&self) -> usize {
         self.shape.size.layers
     }
 
-    /// The token that closes a text.
+    /// Returns the token that closes a text.
     pub fn end_of_text(&self) -> u32 {
         *self.tokenizer.encode("", self.context_length()).ids.last().expect("a text is closed")
     }
 
-    /// What splits texts into tokens.
+    /// Returns the tokenizer of the tower.
     pub fn tokenizer(&self) -> &Tokenizer {
         &self.tokenizer
     }
 
-    /// The longest text in tokens, start and end included.
+    /// Returns the length of the longest text in tokens, start and end included.
     pub fn context_length(&self) -> usize {
         self.shape.context_length
     }
 
-    /// e
+    /// Returns e, the width of the embeddings.
     pub fn embed_dim(&self) -> usize {
         self.shape.embed_dim
     }
 }
 
-/// What the text tower makes of one text.
+/// The output of the text tower for one text.
 pub struct TextStates {
-    /// One row for each token, (T, d).
+    /// The hidden states (T, d), one row for each token.
     pub states: Array2<f32>,
-    /// The text's embedding before it is brought to unit length, (e).
+    /// The embedding (e) of the text before it is brought to unit length.
     pub pooled: Array1<f32>,
 }

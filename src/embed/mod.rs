@@ -1,13 +1,13 @@
-//! From files and sentences to embeddings.
+//! The way from files and sentences to embeddings.
 //!
 //! | file | what it knows |
 //! |---|---|
-//! | `encoders` | [`Clip`] and either encoder alone |
-//! | `embedder` | [`Embed`], and a model in training that does so |
+//! | `encoders` | [`Clip`] and either of its encoders alone |
+//! | `embedder` | the trait [`Embed`], and its implementation for a model in training |
 //! | [`source`] | where pictures come from: files, memory, datasets |
-//! | `stream` | a source to embeddings, batch by batch, reading ahead |
-//! | `session` | the memory of all that, reused from call to call |
-//! | [`rows`] | embeddings laid below each other, and chosen evenly |
+//! | `stream` | how a source becomes embeddings, batch by batch, reading ahead |
+//! | `session` | the memory that embedding reuses from call to call |
+//! | [`rows`] | concatenated and evenly chosen rows of embeddings |
 
 mod embedder;
 mod encoders;

@@ -1,11 +1,11 @@
-//! Rows of embeddings: laid below each other, and chosen evenly.
+//! Concatenation and even choice of rows of embeddings.
 
 use ndarray::{Array2, Axis, concatenate};
 
-/// The parts (n, `width`) one below the other; (0, `width`) if there are none.
+/// Concatenates the rows of the parts, each (n, `width`). Without parts the result is (0, `width`).
 ///
 /// # Panics
-/// If a part has another width.
+/// Panics if a part has another width.
 #[track_caller]
 pub fn concat_rows(parts: &[Array2<f32>], width: usize) -> Array2<f32> {
     let views: Vec<_> = parts.iter().map(|part| part.view()).collect();
@@ -13,9 +13,9 @@ pub fn concat_rows(parts: &[Array2<f32>], width: usize) -> Array2<f32> {
     if views.is_empty() { empty } else { concatenate(Axis(0), &views).expect("rows of one width") }
 }
 
-/// At most `most` of n places, evenly spread and ascending.
-pub fn evenly_spread(n: usize, most: usize) -> impl ExactSizeIterator<Item = usize> {
-    let kept = n.min(most);
+/// Returns at most `max` of the positions 0..n, evenly spread and ascending.
+pub fn evenly_spread(n: usize, max: usize) -> impl ExactSizeIterator<Item = usize> {
+    let kept = n.min(max);
     (0..kept).map(move |i| i * n / kept)
 }
 

@@ -1,4 +1,4 @@
-//! Memory that is reused from batch to batch and from call to call.
+//! The memory that embedding reuses from batch to batch and from call to call.
 
 use crate::models::clip::model::Inference;
 use crate::models::clip::text::Captions;
@@ -9,22 +9,22 @@ use std::mem::take;
 use std::ops::{Deref, DerefMut};
 use std::sync::Mutex;
 
-/// Captions in a tower at a time: enough rows for fast products, few enough for little memory.
+/// Number of captions in a tower at a time: enough rows for fast products, few enough for little memory.
 const BATCH: usize = 128;
 
-/// All that one caller writes to while it embeds. It grows with the largest batch it has met, and then no more.
+/// The buffers of one caller that embeds. They grow to the size of the largest batch and stay that large.
 #[derive(Default)]
 pub(super) struct Session {
     /// The tower's activations.
     pub inference: Inference,
-    /// Normalised pixels: of the batch in the tower, and of the batch that is being read.
+    /// Normalised pixels of the batch in the tower and of the batch that is being read.
     pub pixels: [Vec<f32>; 2],
     pub workers: Pool<Worker>,
     ids: Vec<u32>,
     offsets: Vec<usize>,
 }
 
-/// What a thread needs to read one picture after the other.
+/// The buffers that one thread reuses from picture to picture.
 #[derive(Default)]
 pub(super) struct Worker {
     pub picture: Picture,
@@ -32,7 +32,7 @@ pub(super) struct Worker {
 }
 
 impl Session {
-    /// Unit-length embeddings (n, `width`) of n captions, which `encode` embeds batch by batch.
+    /// Returns unit-length embeddings (n, `width`) of n captions, which `encode` embeds batch by batch.
     pub fn captions<S: AsRef<str>>(
         &mut self,
         (tokenizer, context_length): (&Tokenizer, usize),
@@ -56,19 +56,19 @@ impl Session {
     }
 }
 
-/// Values that are lent out and come back: as many as are ever in use at the same time.
+/// A pool of values that are lent out and come back. It holds as many as were ever in use at the same time.
 #[derive(Default)]
 pub(super) struct Pool<T>(Mutex<Vec<T>>);
 
 impl<T: Default> Pool<T> {
-    /// Lends a value that has come back, or a new one.
+    /// Lends a value that has come back, or a new one if there is none.
     pub fn lend(&self) -> Lent<'_, T> {
         let value = self.0.lock().expect("no thread panics here").pop().unwrap_or_default();
         Lent { pool: self, value }
     }
 }
 
-/// A value that goes back to its pool when it is dropped.
+/// A borrowed value, which goes back to its pool when it is dropped.
 pub(super) struct Lent<'a, T: Default> {
     pool: &'a Pool<T>,
     value: T,

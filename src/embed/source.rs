@@ -1,4 +1,4 @@
-//! What can be embedded: pictures that are read one by one, wherever they come from.
+//! Sources of pictures to embed: files, memory, datasets.
 
 use crate::datasets::{BadExample, Dataset, Example};
 use crate::pictures::{Digest, Picture, decode};
@@ -6,23 +6,23 @@ use crate::random::rng;
 use std::mem::take;
 use std::path::Path;
 
-/// Pictures that can be read in any order, from any thread.
+/// A source of pictures, which can be read in any order and from any thread.
 pub trait Pictures: Sync {
-    /// What is learnt of a picture while it is read, such as its caption.
+    /// What reading a picture yields beside it, such as its caption.
     type Note: Send;
 
-    /// The number of pictures.
+    /// Returns the number of pictures.
     fn len(&self) -> usize;
 
-    /// Whether there is none.
+    /// Returns whether there is no picture.
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Reads picture i into `picture`, whose memory may be reused. A good one has at least one pixel.
+    /// Reads picture i into `picture`, whose memory may be reused. On success it has at least one pixel.
     ///
     /// # Errors
-    /// The file, row or member that cannot be used, and why.
+    /// Returns the file, row or member that cannot be used, and why.
     fn read(&self, i: usize, picture: &mut Picture) -> Result<Self::Note, BadExample>;
 }
 
@@ -60,7 +60,7 @@ impl Pictures for Loaded<'_> {
     }
 }
 
-/// Pictures that are painted when they are needed: `paint(i, picture)` makes picture i of `n`.
+/// Pictures that are made when they are needed: `paint(i, picture)` makes picture i of `n`.
 pub struct Painted<F> {
     pub n: usize,
     pub paint: F,
@@ -85,11 +85,11 @@ pub struct Examples<'a> {
     pub positions: &'a [usize],
 }
 
-/// What an example says beside its picture.
+/// The caption of an example and the digest of its picture.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct About {
     pub caption: String,
-    /// Equal for equal pictures.
+    /// A digest that is equal for equal pictures.
     pub digest: Digest,
 }
 
@@ -100,7 +100,7 @@ impl Pictures for Examples<'_> {
         self.positions.len()
     }
 
-    /// Where an example has several captions, its position decides which it shows.
+    /// Reads an example. Its position decides between its captions, so that every reading gives the same one.
     fn read(&self, i: usize, picture: &mut Picture) -> Result<About, BadExample> {
         let position = self.positions[i];
         let mut example = Example { picture: take(picture), ..Example::default() };
@@ -110,7 +110,7 @@ impl Pictures for Examples<'_> {
     }
 }
 
-/// Another source whose progress is watched: `done` is called for every picture that was tried, from any thread.
+/// A source with a progress hook: `done` is called after every picture that was tried, from any thread.
 pub struct Watched<'a, S: ?Sized, F> {
     pub source: &'a S,
     pub done: F,

@@ -1,7 +1,7 @@
-//! From a source of pictures to their embeddings, batch by batch. This is the only way there is.
+//! The one pipeline from a source of pictures to their embeddings, batch by batch.
 //!
-//! While a batch is in the tower the next one is read, decoded and prepared by threads of its own. Neither the batch that
-//! a picture falls into nor the number of threads shows in its embedding.
+//! While a batch is in the tower, other threads read, decode and prepare the next one. The embedding of a picture
+//! depends neither on the batch that it falls into nor on the number of threads.
 
 use super::session::{Pool, Session, Worker};
 use super::source::Pictures;
@@ -17,22 +17,23 @@ use std::mem::swap;
 use std::ops::Range;
 use std::sync::LazyLock;
 
-/// Pictures in the tower at a time: enough rows for fast products, few enough that an interruption loses little.
+/// Number of pictures in the tower at a time: enough rows for fast products, few enough that an interruption loses
+/// little.
 pub const BATCH: usize = 64;
 
-/// The threads that read ahead. The tower's would leave the next batch until they have nothing else to do.
+/// The threads that read ahead. The tower's own threads would read the next batch only when they are idle.
 static READERS: LazyLock<ThreadPool> =
     LazyLock::new(|| rayon::ThreadPoolBuilder::new().build().expect("threads can be started"));
 
-/// What became of up to [`BATCH`] pictures in a row.
+/// The results of up to [`BATCH`] consecutive pictures.
 pub struct Batch<'a, N> {
     /// Unit-length embeddings (n, e) of the n pictures that could be read.
     pub rows: Array2<f32>,
-    /// Whose rows they are: positions in the source, ascending, each with what was learnt of the picture.
+    /// For each row, the position of its picture in the source, ascending, and the note from reading it.
     pub read: Vec<(usize, N)>,
-    /// Positions of the pictures that could not be read, ascending, and why not.
+    /// Positions of the pictures that could not be read, ascending, each with the reason.
     pub bad: Vec<(usize, BadExample)>,
-    /// All pictures that have been tried so far, and the bad ones among them.
+    /// The counts of all pictures tried so far and of the bad ones among them.
     pub report: &'a BadReport,
 }
 
@@ -40,30 +41,30 @@ pub struct Batch<'a, N> {
 pub struct Embedded<N> {
     /// Unit-length embeddings (n, e) of the n pictures that could be read.
     pub rows: Array2<f32>,
-    /// Whose rows they are: positions in the source, ascending, each with what was learnt of the picture.
+    /// For each row, the position of its picture in the source, ascending, and the note from reading it.
     pub read: Vec<(usize, N)>,
-    /// The pictures that were tried, and the bad ones among them.
+    /// The counts of the pictures tried and of the bad ones among them.
     pub bad: BadReport,
 }
 
-/// An image tower, ready to be shown pictures.
+/// An image tower with the preparation of its pictures.
 pub(super) struct Tower<'a, F> {
     preprocess: &'a Preprocess,
-    /// e
+    /// e, the width of the embeddings.
     embed_dim: usize,
     encode: F,
 }
 
 impl<'a, F: Fn(&mut Inference, ArrayView2<f32>) -> Array2<f32> + Sync> Tower<'a, F> {
-    /// `encode` makes unit-length embeddings (B, e) of prepared pictures (B, 3S²).
+    /// Makes a tower of `encode`, which turns prepared pictures (B, 3S²) into unit-length embeddings (B, e).
     pub fn new(preprocess: &'a Preprocess, embed_dim: usize, encode: F) -> Self {
         Self { preprocess, embed_dim, encode }
     }
 
-    /// Hands on the source's batches in order, until `each` fails.
+    /// Passes the source's batches to `each`, in order, until it fails.
     ///
     /// # Errors
-    /// What `each` says.
+    /// Returns the error of `each`.
     pub fn stream<S: Pictures, E>(
         &self,
         session: &mut Session,
@@ -97,7 +98,7 @@ impl<'a, F: Fn(&mut Inference, ArrayView2<f32>) -> Array2<f32> + Sync> Tower<'a,
         Ok(report)
     }
 
-    /// All embeddings of the source.
+    /// Embeds all pictures of the source.
     pub fn all<S: Pictures>(&self, session: &mut Session, source: &S) -> Embedded<S::Note> {
         collect(source.len(), self.embed_dim, |each| self.stream(session, source, each))
     }
@@ -111,7 +112,7 @@ impl<'a, F: Fn(&mut Inference, ArrayView2<f32>) -> Array2<f32> + Sync> Tower<'a,
         (self.encode)(inference, ArrayView2::from_shape((n, len), &pixels[..n * len]).expect("n pictures"))
     }
 
-    /// Reads and prepares some pictures: the good ones stand at the beginning of `pixels`.
+    /// Reads and prepares the pictures of a range. The good ones are moved to the beginning of `pixels`.
     fn read<S: Pictures>(
         &self,
         source: &S,
@@ -149,13 +150,13 @@ impl<'a, F: Fn(&mut Inference, ArrayView2<f32>) -> Array2<f32> + Sync> Tower<'a,
         read
     }
 
-    /// 3·S²
+    /// Returns 3·S², the number of values of a prepared picture.
     fn image_len(&self) -> usize {
         CHANNELS * self.preprocess.size.pow(2)
     }
 }
 
-/// What became of a batch of pictures before it meets the tower.
+/// A batch of pictures that has been read but not embedded.
 struct Read<N> {
     good: Vec<(usize, N)>,
     bad: Vec<(usize, BadExample)>,
@@ -168,7 +169,7 @@ impl<N> Default for Read<N> {
     }
 }
 
-/// Lays the rows of a stream of at most `n` pictures below each other.
+/// Concatenates the rows of a stream of at most `n` pictures.
 pub(super) fn collect<N>(
     n: usize,
     embed_dim: usize,

@@ -1,11 +1,11 @@
-//! Whether a model gives one embedding to everything.
+//! The check whether a model gives one embedding to everything.
 
 use ndarray::{ArrayView2, Axis};
 
-/// Mean cosine from which on embeddings are all alike. Fresh towers reach 0.9 by themselves.
+/// Largest mean cosine of embeddings that are not all alike. Fresh towers reach 0.9 by themselves.
 const MAX_MEAN_COSINE: f64 = 0.99;
 
-/// Whose embeddings are all alike.
+/// The inputs whose embeddings are all alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Alike {
     Pictures,
@@ -13,10 +13,11 @@ pub enum Alike {
     Both,
 }
 
-/// Whose embeddings are all alike, if any, and their mean cosine: pictures (N, d) and captions (M, d) of different
-/// things, rows of unit length.
+/// Returns whose embeddings are all alike, if any are, and their mean cosine.
 ///
-/// Ask only after the warm-up: the towers of a fresh model give everything similar embeddings.
+/// `pictures` (N, d) and `captions` (M, d) are of different things; rows have unit length.
+///
+/// The check makes sense only after the warm-up, since the towers of a fresh model give everything similar embeddings.
 pub fn alike(pictures: ArrayView2<f32>, captions: ArrayView2<f32>) -> Option<(Alike, f64)> {
     let (picture, caption) = (mean_cosine(pictures), mean_cosine(captions));
     match (picture > MAX_MEAN_COSINE, caption > MAX_MEAN_COSINE) {
@@ -27,7 +28,9 @@ pub fn alike(pictures: ArrayView2<f32>, captions: ArrayView2<f32>) -> Option<(Al
     }
 }
 
-/// Mean cosine over all pairs of different rows of z (N, d), rows of unit length; NaN for fewer than two rows.
+/// Returns the mean cosine of all pairs of different rows, or NaN for fewer than two rows.
+///
+/// z (N, d), rows of unit length
 ///
 /// |Σᵢ zᵢ|² = Σᵢⱼ ⟨zᵢ, zⱼ⟩ holds the N ones of the diagonal and every pair twice, so the mean is
 /// (|Σᵢ zᵢ|² − N) / (N² − N): O(N·d) instead of O(N²·d).

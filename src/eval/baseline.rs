@@ -1,9 +1,9 @@
-//! The floor: how far a nearest neighbour on pixels and edges gets, without any learning.
+//! The baseline that a model must beat: a nearest neighbour on pixels and edges, without any learning.
 //!
-//! A model that does not beat this has not needed its network. The features of a picture are two blocks of equal weight:
+//! The features of a picture are two blocks of equal weight:
 //!
-//! * **colour and layout**: the picture at 16×16 RGB, less its mean value, at unit length (768 numbers). Without the mean
-//!   every two pictures on white would be nearly parallel;
+//! * **colour and layout**: the picture at 16×16 RGB, minus its mean value, at unit length (768 numbers). If the mean
+//!   were kept, any two pictures on white would be nearly parallel;
 //! * **edges**: in each of 8×8 cells a histogram of gradient directions in 8 bins (modulo 180°), weighted by gradient
 //!   length; then the square root of each entry, at unit length (512 numbers). The cosine of such roots is the Hellinger
 //!   kernel of the histograms, which a few strong edges cannot dominate.
@@ -18,27 +18,30 @@ use ndarray::{Array2, ArrayView2};
 use rayon::prelude::*;
 use std::collections::{HashMap, HashSet};
 
-/// The picture is averaged down to PIXELS × PIXELS.
+/// Side of the averaged picture in pixels.
 const PIXELS: usize = 16;
 const CELLS: usize = 8;
 const BINS: usize = 8;
 const COLOUR: usize = PIXELS * PIXELS * 3;
-/// Numbers per picture.
+/// Number of features of a picture.
 pub const FEATURES: usize = COLOUR + CELLS * CELLS * BINS;
 
-/// Known pictures that vote on the words of an unknown one.
+/// Number of nearest known pictures that vote on the words of an unknown one.
 const VOTERS: usize = 5;
 
-/// Pictures as features, and what they show.
+/// Features of pictures with the concepts that they show.
 #[derive(Clone, Copy, Debug)]
 pub struct Labelled<'a> {
-    /// (N, [`FEATURES`]) from [`features`].
+    /// The features (N, [`FEATURES`]) from [`features`].
     pub features: ArrayView2<'a, f32>,
-    /// Concept of each picture.
+    /// The concept of each picture.
     pub concept: &'a [usize],
 }
 
-/// Features of pictures: (N, [`FEATURES`]), rows of unit length. The sides must be multiples of 16.
+/// Returns the features (N, [`FEATURES`]) of N pictures, rows of unit length.
+///
+/// # Panics
+/// Panics if a side of a picture is no multiple of 16.
 #[track_caller]
 pub fn features(pictures: &[RgbImage]) -> Array2<f32> {
     for picture in pictures {
@@ -49,7 +52,7 @@ pub fn features(pictures: &[RgbImage]) -> Array2<f32> {
     Array2::from_shape_vec((pictures.len(), FEATURES), rows).expect("FEATURES numbers per picture")
 }
 
-/// Accuracy of the nearest neighbour: a class scores as the most similar of its known pictures.
+/// Returns the accuracy of the nearest neighbour: the score of a class is the cosine of its most similar known picture.
 ///
 /// `classes` are the concepts to choose from; the concept of every picture is among them. Equal pictures of different
 /// concepts tie, and ties count by their expected value.
@@ -69,7 +72,8 @@ pub fn nearest(pictures: Labelled, known: Labelled, classes: &[usize]) -> TopK {
     TopK::of(&ranks)
 }
 
-/// Accuracy for concepts that no known picture shows: the words of the nearest known pictures vote for class names.
+/// Returns the accuracy for concepts that no known picture shows: the words of the nearest known pictures vote for
+/// class names.
 ///
 /// With v_c the unit vector of concept c over words, each word weighted by idf = ln((1 + n) / (1 + n_word)) over the n
 /// concepts of the known pictures:
@@ -91,7 +95,7 @@ pub fn vote<S: AsRef<str>>(pictures: Labelled, known: Labelled, classes: &[usize
             }
         }
         let mut ballot: Vec<_> = ballot.into_iter().collect();
-        // In word order, so that equal classes get equal sums.
+        // Terms are added in the order of the words, so that equal classes get equal sums.
         ballot.sort_unstable_by_key(|&(word, _)| word);
         let score =
             |class: &HashMap<usize, f32>| ballot.iter().filter_map(|(word, v)| Some(class.get(word)? * v)).sum();
@@ -101,12 +105,12 @@ pub fn vote<S: AsRef<str>>(pictures: Labelled, known: Labelled, classes: &[usize
     TopK::of(&ranks)
 }
 
-/// Concept → its place in `classes`.
+/// Maps each concept to its position in `classes`.
 fn index(classes: &[usize]) -> HashMap<usize, usize> {
     classes.iter().enumerate().map(|(class, &concept)| (concept, class)).collect()
 }
 
-/// The k largest scores with their places, largest first; NaN is never among them, equal scores in order of place.
+/// Returns the k largest scores with their positions, largest first and equal scores by position. NaN is left out.
 fn best(scores: &[f32], k: usize) -> Vec<(usize, f32)> {
     let mut order: Vec<(usize, f32)> = scores.iter().copied().enumerate().filter(|(_, s)| !s.is_nan()).collect();
     order.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
@@ -114,7 +118,7 @@ fn best(scores: &[f32], k: usize) -> Vec<(usize, f32)> {
     order
 }
 
-/// A sparse unit vector over words for each concept.
+/// Returns a sparse unit vector over words for each concept.
 fn word_vectors<S: AsRef<str>>(words: &[Vec<S>], known_concepts: &[usize]) -> Vec<Vec<(usize, f32)>> {
     let known: HashSet<usize> = known_concepts.iter().copied().collect();
     let mut numbers: HashMap<&str, usize> = HashMap::new();
@@ -139,7 +143,7 @@ fn word_vectors<S: AsRef<str>>(words: &[Vec<S>], known_concepts: &[usize]) -> Ve
     vectors
 }
 
-/// One row of [`features`].
+/// Returns the features of one picture.
 fn row(picture: &RgbImage) -> Vec<f32> {
     let mut colour = colour(picture);
     let mean = colour.iter().sum::<f32>() / COLOUR as f32;
@@ -153,7 +157,7 @@ fn row(picture: &RgbImage) -> Vec<f32> {
     colour
 }
 
-/// To unit length; zeros (a blank picture has no edges) stay zeros.
+/// Scales to unit length. Zeros stay zeros: a blank picture has no edges.
 fn normalize(v: &mut [f32]) {
     let norm = v.iter().map(|x| x * x).sum::<f32>().sqrt();
     if norm > 0.0 {
@@ -161,7 +165,7 @@ fn normalize(v: &mut [f32]) {
     }
 }
 
-/// PIXELS × PIXELS × RGB: means over blocks, up to a factor.
+/// Returns PIXELS × PIXELS × RGB means over blocks, up to a common factor.
 fn colour(picture: &RgbImage) -> Vec<f32> {
     let (w, h) = (picture.width() as usize, picture.height() as usize);
     let mut sums = vec![0.0; COLOUR];
@@ -174,7 +178,7 @@ fn colour(picture: &RgbImage) -> Vec<f32> {
     sums
 }
 
-/// CELLS × CELLS × BINS: gradient lengths by direction.
+/// Returns CELLS × CELLS × BINS sums of gradient lengths by direction.
 fn edges(picture: &RgbImage) -> Vec<f32> {
     let (w, h) = (picture.width() as usize, picture.height() as usize);
     let grey: Vec<f32> = picture.pixels().map(|p| luminance(p.0)).collect();
@@ -192,7 +196,7 @@ fn edges(picture: &RgbImage) -> Vec<f32> {
     histograms
 }
 
-/// Rec. 601.
+/// Returns the luminance by ITU-R Rec. 601.
 fn luminance([r, g, b]: [u8; 3]) -> f32 {
     0.299 * f32::from(r) + 0.587 * f32::from(g) + 0.114 * f32::from(b)
 }

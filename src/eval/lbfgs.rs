@@ -1,30 +1,30 @@
-//! L-BFGS: minimising a smooth convex function from its value and gradient (Liu & Nocedal 1989).
+//! L-BFGS, which minimises a smooth convex function from its value and gradient (Liu & Nocedal 1989).
 //!
-//! The inverse Hessian is never formed. The last `MEMORY` steps s = x′ − x and gradient changes y = g′ − g stand for
-//! it, and two loops over them turn a gradient into a direction (Nocedal & Wright, algorithm 7.4). The length of a step
-//! satisfies the weak Wolfe conditions, found by doubling and halving (Lewis & Overton 2013, algorithm 2.6): enough
-//! decrease, and a slope that has become flatter, which makes ⟨s, y⟩ > 0.
+//! The inverse Hessian is never formed. It is represented by the last `MEMORY` steps s = x′ − x and gradient changes
+//! y = g′ − g, and two loops over them turn a gradient into a direction (Nocedal & Wright, algorithm 7.4). The length
+//! of a step satisfies the weak Wolfe conditions and is found by doubling and halving (Lewis & Overton 2013, algorithm
+//! 2.6): the value decreases enough, and the slope becomes flatter, which makes ⟨s, y⟩ > 0.
 
 use std::collections::VecDeque;
 
-/// Pairs (s, y) that are kept.
+/// Number of pairs (s, y) that are kept.
 const MEMORY: usize = 10;
-/// Share of the promised decrease that a step must bring.
+/// Share of the decrease that the slope predicts which a step must reach (first Wolfe condition).
 const DECREASE: f64 = 1e-4;
-/// Share of the slope that may be left after a step.
+/// Largest share of the slope that may remain after a step (second Wolfe condition).
 const CURVATURE: f64 = 0.9;
-/// Lengths that are tried for one step; after so many, rounding errors are all that is left to descend on.
-const MOST_TRIES: usize = 50;
+/// Most lengths that are tried for one step. After so many, only rounding errors remain to be descended on.
+const MAX_TRIES: usize = 50;
 
-/// Where the descent ended.
+/// The point at which the descent ended.
 pub struct Minimum {
     pub x: Vec<f64>,
     pub steps: usize,
-    /// No entry of the gradient is larger than was asked for.
+    /// Whether no entry of the gradient exceeds the tolerance.
     pub converged: bool,
 }
 
-/// One step and what it did to the gradient.
+/// One step s and the change y of the gradient that it caused.
 struct Pair {
     s: Vec<f64>,
     y: Vec<f64>,
@@ -32,19 +32,19 @@ struct Pair {
     sy: f64,
 }
 
-/// Descends from x until no entry of the gradient is larger than `enough`. `f(x, g)` gives the value and fills the
-/// gradient.
+/// Descends from x until no entry of the gradient exceeds `tolerance`, or for `max_steps` steps. `f(x, g)` returns the
+/// value at x and writes the gradient to g.
 pub fn minimise(
     mut f: impl FnMut(&[f64], &mut [f64]) -> f64,
     mut x: Vec<f64>,
-    enough: f64,
-    most_steps: usize,
+    tolerance: f64,
+    max_steps: usize,
 ) -> Minimum {
     let mut pairs: VecDeque<Pair> = VecDeque::with_capacity(MEMORY);
     let mut g = vec![0.0; x.len()];
     let mut value = f(&x, &mut g);
-    for steps in 0..most_steps {
-        if largest(&g) <= enough {
+    for steps in 0..max_steps {
+        if largest(&g) <= tolerance {
             return Minimum { x, steps, converged: true };
         }
         let direction = direction(&g, &pairs);
@@ -60,11 +60,11 @@ pub fn minimise(
         pairs.push_back(Pair { s, y, sy });
         (x, value, g) = (next.x, next.value, next.g);
     }
-    let converged = largest(&g) <= enough;
-    Minimum { x, steps: most_steps, converged }
+    let converged = largest(&g) <= tolerance;
+    Minimum { x, steps: max_steps, converged }
 }
 
-/// −H g, H being the inverse Hessian that the pairs stand for.
+/// Returns −H g, where H is the inverse Hessian that the pairs represent.
 fn direction(g: &[f64], pairs: &VecDeque<Pair>) -> Vec<f64> {
     let mut q: Vec<f64> = g.iter().map(|g| -g).collect();
     let mut alphas = Vec::with_capacity(pairs.len());
@@ -91,7 +91,7 @@ struct Point {
     g: Vec<f64>,
 }
 
-/// A length along the direction, and the point it leads to; nothing if none descends.
+/// Finds a step length along the direction and the point that it leads to; returns `None` if no length descends.
 fn search(
     f: &mut impl FnMut(&[f64], &mut [f64]) -> f64,
     x: &[f64],
@@ -101,11 +101,11 @@ fn search(
     first: bool,
 ) -> Option<(f64, Point)> {
     let slope = dot(g, direction);
-    // Only the first direction says nothing about its length.
+    // Every direction but the first has a natural length of 1; the first step is tried at unit length.
     let mut step = if first { 1.0 / dot(direction, direction).sqrt().max(f64::MIN_POSITIVE) } else { 1.0 };
     let (mut low, mut high) = (0.0, f64::INFINITY);
     let mut next = Point { x: vec![0.0; x.len()], value, g: vec![0.0; x.len()] };
-    for _ in 0..MOST_TRIES {
+    for _ in 0..MAX_TRIES {
         next.x.copy_from_slice(x);
         add(&mut next.x, step, direction);
         next.value = f(&next.x, &mut next.g);
@@ -121,7 +121,7 @@ fn search(
     None
 }
 
-/// The largest absolute value.
+/// Returns the largest absolute value.
 pub fn largest(x: &[f64]) -> f64 {
     x.iter().fold(0.0, |largest, x| x.abs().max(largest))
 }

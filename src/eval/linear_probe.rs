@@ -1,19 +1,19 @@
-//! Linear probe: how well a linear classifier on the frozen image features does.
+//! The linear probe: how well a linear classifier on the frozen image features does.
 //!
-//! Multinomial logistic regression on unit features x (N, e) with classes y, W (K, e) and b (K), as scikit-learn's
-//! `LogisticRegression` sets it up:
+//! It is multinomial logistic regression as scikit-learn's `LogisticRegression` defines it, on unit features x (N, e)
+//! with classes y, weights W (K, e) and biases b (K):
 //!
 //! ```text
 //! f(W, b) = 1/N Σₙ −log softmax(W xₙ + b)[yₙ]  +  1/(2CN) ‖W‖²
 //! ∂f/∂z   = (softmax(z) − onehot(y)) / N,    ∂f/∂W = (∂f/∂z)ᵀ x + W/(CN),    ∂f/∂b = Σₙ ∂f/∂z
 //! ```
 //!
-//! f is convex. It is minimised by L-BFGS (Liu & Nocedal 1989) in f64, until the largest entry of the gradient is 10⁻⁴ of
-//! what it was at W = 0, or for 1,000 steps, the limit in CLIP's paper. C is given, or chosen as the paper does
-//! (Radford et al. 2021, appendix A.3): on part of the training pictures kept back, first over seven powers of ten from
-//! 10⁻⁶ to 10⁶, then around the best one with ever smaller factors, down to an eighth of a decade.
+//! f is convex. It is minimised by L-BFGS (Liu & Nocedal 1989) in f64, until the largest entry of the gradient is 10⁻⁴
+//! of its value at W = 0, or for 1,000 steps, the limit in CLIP's paper. C is given or chosen as in the paper (Radford
+//! et al. 2021, appendix A.3): a part of the training pictures is kept back to score seven powers of ten from 10⁻⁶ to
+//! 10⁶, then the neighbours of the best one with ever smaller factors, down to an eighth of a decade.
 //!
-//! Work is cut into `PARTS` parts whose sums are added in order, so that the result is the same bits on any number of
+//! Work is cut into `PARTS` parts whose sums are added in order, so that the result has the same bits on any number of
 //! threads.
 
 use super::lbfgs::{self, Minimum};
@@ -25,35 +25,35 @@ use ndarray::{Array2, ArrayView1, ArrayView2, ArrayViewMut2, Axis, Slice};
 use rand::seq::SliceRandom;
 use rayon::prelude::*;
 
-/// Largest entry of the gradient, as a share of what it was at the start, at which the fit has converged.
+/// Largest entry of the gradient of a converged fit, as a share of the largest at the start.
 const TOLERANCE: f64 = 1e-4;
-/// As in CLIP's paper.
-const MOST_STEPS: usize = 1000;
-/// What the sum over pictures is cut into.
+/// Most steps of a fit, as in CLIP's paper.
+const MAX_STEPS: usize = 1000;
+/// Number of parts into which the sum over pictures is cut.
 const PARTS: usize = 16;
-/// Pictures converted to f64 at a time.
+/// Number of pictures that are converted to f64 at a time.
 const ROWS: usize = 256;
-/// One picture in so many is kept back to choose C.
+/// One training picture in so many is kept back to choose C.
 const KEPT_BACK: usize = 5;
 
-/// Unit features with their classes.
+/// Features of pictures with their classes.
 #[derive(Clone, Copy, Debug)]
 pub struct Examples<'a> {
-    /// (N, e)
+    /// The features (N, e), rows of unit length.
     pub features: ArrayView2<'a, f32>,
-    /// Of each row, below K.
+    /// The class of each row, below K.
     pub classes: &'a [usize],
 }
 
 /// A fitted classifier.
 #[derive(Clone, Debug)]
 pub struct LinearProbe {
-    /// W (K, e) and below it, as a last column, b: (K, e + 1).
+    /// W (K, e) with b as an additional last column: (K, e + 1).
     weights: Array2<f64>,
-    /// L2 strength: the penalty is ‖W‖²/(2C) beside the sum of the losses.
+    /// C, the inverse strength of the L2 penalty: ‖W‖²/(2C) is added to the sum of the losses.
     pub c: f64,
     pub steps: usize,
-    /// The tolerance was reached before the limit of steps.
+    /// Whether the tolerance was reached before the limit of steps.
     pub converged: bool,
 }
 
@@ -61,18 +61,18 @@ impl LinearProbe {
     /// Fits a classifier of K classes.
     ///
     /// # Panics
-    /// Without examples, with a class of K or more, or with lengths that differ.
+    /// Panics if there are no examples, a class is K or more, or the lengths differ.
     #[track_caller]
     pub fn fit(train: Examples, classes: usize, c: f64) -> Self {
         let width = train.features.ncols() + 1;
         Self::fit_from(train, c, Array2::zeros((classes, width)))
     }
 
-    /// The same with C chosen on every fifth of the training examples, in a random order that is always the same.
-    /// `done` hears of each of the [`FITS`].
+    /// Fits a classifier of K classes with C chosen on a fifth of the training examples, which are drawn at random with
+    /// a fixed seed. `done` is called after each of the [`FITS`].
     ///
     /// # Panics
-    /// As [`LinearProbe::fit`], and with fewer than two examples.
+    /// Panics if there are fewer than two examples, a class is K or more, or the lengths differ.
     #[track_caller]
     pub fn fit_choosing(train: Examples, classes: usize, done: impl Fn()) -> Self {
         let mut order: Vec<usize> = (0..train.classes.len()).collect();
@@ -106,13 +106,13 @@ impl LinearProbe {
         let zero = vec![0.0; start.len()];
         let mut gradient = zero.clone();
         objective(train, c, ArrayView2::from_shape(shape, &zero).expect("its shape"), &mut gradient);
-        let enough = TOLERANCE * lbfgs::largest(&gradient);
+        let tolerance = TOLERANCE * lbfgs::largest(&gradient);
         let f = |x: &[f64], g: &mut [f64]| objective(train, c, ArrayView2::from_shape(shape, x).expect("its shape"), g);
-        let Minimum { x, steps, converged } = lbfgs::minimise(f, start, enough, MOST_STEPS);
+        let Minimum { x, steps, converged } = lbfgs::minimise(f, start, tolerance, MAX_STEPS);
         LinearProbe { weights: Array2::from_shape_vec(shape, x).expect("its shape"), c, steps, converged }
     }
 
-    /// Top-1 and top-5 accuracy; ties count by their expected value.
+    /// Returns top-1 and top-5 accuracy; ties count by their expected value.
     #[track_caller]
     pub fn score(&self, test: Examples) -> TopK {
         let (w, b) = split(self.weights.view());
@@ -126,12 +126,12 @@ impl LinearProbe {
     }
 }
 
-/// How many fits [`LinearProbe::fit_choosing`] makes: seven, two for each of four halvings but those that fall outside,
-/// and the last.
+/// Number of fits that [`LinearProbe::fit_choosing`] makes: seven powers of ten, two neighbours at each of four
+/// distances, and the final fit.
 pub const FITS: usize = 7 + 2 * 4 + 1;
 
-/// The exponent with the best score: 10⁻⁶, 10⁻⁴ … 10⁶, then both neighbours of the best at 1, ½, ¼ and ⅛ of a decade.
-/// Of equal ones the smallest: the stronger penalty.
+/// Returns the exponent with the best score among −6, −4 … 6 and then among both neighbours of the best at a distance
+/// of 1, ½, ¼ and ⅛. Of equal scores the smallest exponent wins, which has the stronger penalty.
 fn choose(score: &mut impl FnMut(f64) -> f64) -> f64 {
     let (mut best, mut highest) = (0.0, f64::NEG_INFINITY);
     let mut consider = |exponent: f64, best: &mut f64| {
@@ -148,7 +148,7 @@ fn choose(score: &mut impl FnMut(f64) -> f64) -> f64 {
     best
 }
 
-/// f at W and b (K, e + 1), and its gradient.
+/// Returns f at the weights (K, e + 1) and writes its gradient.
 fn objective(train: Examples, c: f64, weights: ArrayView2<f64>, gradient: &mut [f64]) -> f64 {
     let n = train.classes.len();
     let part = |rows: std::ops::Range<usize>| {
@@ -174,7 +174,7 @@ fn objective(train: Examples, c: f64, weights: ArrayView2<f64>, gradient: &mut [
     scale * loss + 0.5 * penalty * w.iter().map(|w| w * w).sum::<f64>()
 }
 
-/// The summed loss of some rows; adds Σ ∂loss/∂W and Σ ∂loss/∂b to `gradient` (K, e + 1).
+/// Returns the summed loss of some rows and adds Σ ∂loss/∂W and Σ ∂loss/∂b to `gradient` (K, e + 1).
 fn block(
     train: Examples,
     rows: std::ops::Range<usize>,
@@ -191,7 +191,7 @@ fn block(
         z.mapv_inplace(|z| (z - largest).exp());
         let sum = z.sum();
         loss += sum.ln() - own;
-        // from here on z is ∂loss/∂z = softmax(z) − onehot(y)
+        // From here on z holds ∂loss/∂z = softmax(z) − onehot(y).
         z /= sum;
         z[class] -= 1.0;
     }
@@ -201,7 +201,7 @@ fn block(
     loss
 }
 
-/// W (K, e) and b (K) of both in one matrix.
+/// Splits the matrix (K, e + 1) into W (K, e) and b (K).
 fn split(weights: ArrayView2<f64>) -> (ArrayView2<f64>, ArrayView1<f64>) {
     let (w, b) = weights.split_at(Axis(1), weights.ncols() - 1);
     (w, b.index_axis_move(Axis(1), 0))
@@ -212,7 +212,7 @@ mod tests {
     use super::*;
     use rand::RngExt;
 
-    /// Noisy features around a centre for each class; more rows than `PARTS` blocks would need.
+    /// Makes noisy features around a centre for each class.
     fn examples(n: usize, width: usize, classes: usize, noise: f32) -> (Array2<f32>, Vec<usize>) {
         let mut rng = rng(&[7]);
         let centres = Array2::from_shape_simple_fn((classes, width), || rng.random_range(-1.0f32..1.0));

@@ -1,20 +1,20 @@
-//! Measuring a model: against the truth, against chance, and against what needs no neural network at all.
+//! Evaluation of a model against the truth, against chance, and against methods that need no neural network.
 //!
 //! Everything but [`templates`] and [`exam`], which ask a model, takes plain arrays (unit-length embeddings, labels,
 //! pictures).
 //!
 //! | file | what it answers |
 //! |---|---|
-//! | [`rank`] | where does the right answer stand among all candidates, ties counted as ties? |
+//! | [`rank`] | which rank has the right answer among all candidates, with ties at their expected value? |
 //! | [`templates`] | which sentences is a class name put into? |
-//! | [`zero_shot`] | which share of the pictures gets the name of its class, of all class names? |
+//! | [`zero_shot`] | which share of the pictures is assigned the right class name? |
 //! | [`retrieval`] | which share of the captions finds its picture, and of the pictures its caption? |
 //! | [`linear_probe`] | how far does a linear classifier on the image features get? |
 //! | [`lbfgs`] | where is a convex function smallest? |
 //! | [`baseline`] | how far do raw pixels and gradient histograms get? |
 //! | [`alike`] | does a model give one embedding to everything? |
 //! | [`report`] | how do all of these look in one table? |
-//! | [`exam`] | how good is a model on the embedded emoji, or on pairs of the user's? |
+//! | [`exam`] | how good is a model on the embedded emoji, or on a user's pairs? |
 
 pub mod alike;
 pub mod baseline;

@@ -1,34 +1,35 @@
-//! Where the right answers stand among all candidates, without ever storing the similarities.
+//! Ranks of the right answers among all candidates, computed without storing all similarities.
 //!
 //! Scores can tie: two equal pictures have equal embeddings, and a model that has learnt nothing gives one embedding to
-//! everything. An argmax over ties rewards whatever happens to come first; here a tie is worth its expected value under
-//! random tie-breaking, so a constant model scores exactly chance.
+//! everything. An argmax over ties rewards the candidate that happens to come first. Here a tie counts by its expected
+//! value under random tie-breaking, so that a constant model scores exactly chance.
 
 use kernels::{Epilogue, Mat, MatMut, gemm};
 use ndarray::ArrayView2;
 use rayon::prelude::*;
 
-/// Similarities held at a time: 4 MB of f32, which stays in the last-level cache between the product and the scan.
+/// Number of similarities held at a time: 4 MB of f32, which stays in the last-level cache between the product and the
+/// scan.
 const BLOCK: usize = 1 << 20;
 
-/// What one query's ranking says about its positives (the candidates that are right).
+/// The rank of the best positive of one query. Positives are the candidates that are right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rank {
-    /// Candidates that score strictly higher than the best positive.
+    /// Number of candidates that score strictly higher than the best positive.
     pub above: usize,
-    /// Candidates with exactly the best positive's score, the positives among them included.
+    /// Number of candidates with exactly the best positive's score, positives included.
     pub tied: usize,
-    /// Positives among the tied ones. 0 means that no positive has a score at all (every one is NaN): always a miss.
+    /// Number of positives among the tied candidates. 0 means that the scores of all positives are NaN: always a miss.
     pub positives: usize,
 }
 
 impl Rank {
-    /// The rank that a constant model gives: all `n` candidates tie, `positives` of them are right.
+    /// Returns the rank that a constant model gives: all `n` candidates tie, and `positives` of them are right.
     pub fn constant(n: usize, positives: usize) -> Self {
         Rank { above: 0, tied: n, positives }
     }
 
-    /// The rank of the best of `positives` (distinct indices into `scores`). A NaN score stands below every number.
+    /// Returns the rank of the best of `positives` (distinct indices into `scores`). A NaN score is below every number.
     pub fn of(scores: &[f32], positives: &[usize]) -> Self {
         let best = positives.iter().map(|&p| scores[p]).fold(f32::NAN, f32::max);
         Rank {
@@ -38,7 +39,7 @@ impl Rank {
         }
     }
 
-    /// Probability that a positive is among the first k when ties are broken at random.
+    /// Returns the probability that a positive is among the first k when ties are broken at random.
     ///
     /// `above` places are taken; the other r = k − above are drawn from the t tied candidates, p of which are right:
     ///
@@ -53,12 +54,12 @@ impl Rank {
     }
 }
 
-/// Mean of [`Rank::hit`] over the queries: the recall at k. 0 without queries.
+/// Returns the recall at k: the mean of [`Rank::hit`] over the queries, or 0 without queries.
 pub fn recall(ranks: &[Rank], k: usize) -> f64 {
     ranks.iter().map(|r| r.hit(k)).sum::<f64>() / ranks.len().max(1) as f64
 }
 
-/// The rank of every query's best positive by similarity ⟨query, candidate⟩.
+/// Returns the rank of every query's best positive by similarity ⟨query, candidate⟩.
 ///
 /// queries (N, d), candidates (C, d); `positives[n]` are the candidates that are right for query n, each named once.
 #[track_caller]
@@ -72,9 +73,10 @@ pub fn ranks<P: AsRef<[usize]> + Sync>(
     scan(queries, candidates, |query, scores| Rank::of(scores, positives[query].as_ref()))
 }
 
-/// `read(n, scores)` for every query n with its similarities to all candidates, in order.
+/// Calls `read(n, scores)` for every query n with its similarities to all candidates; returns the results in order.
+/// The N×C similarities are computed and read a block of rows at a time.
 ///
-/// queries (N, d), candidates (C, d), scores (C). The N×C similarities are made and read a block of rows at a time.
+/// queries (N, d), candidates (C, d), scores (C)
 #[track_caller]
 pub fn scan<T: Send>(
     queries: ArrayView2<f32>,

@@ -1,4 +1,4 @@
-//! The table at the end of a run: what the model can do, beside chance and beside what needs no neural network.
+//! The table of results: the scores of a model beside chance and beside a baseline without a neural network.
 
 use super::retrieval::{Recall, Retrieval};
 use super::zero_shot::{TopK, zero_shot};
@@ -6,7 +6,7 @@ use ndarray::ArrayView2;
 use serde::{Deserialize, Serialize};
 use std::fmt::{self, Display};
 
-/// One row for each cut of the evaluation pictures.
+/// A table of results with one row for each cut of the evaluation pictures.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     pub rows: Vec<Row>,
@@ -15,32 +15,32 @@ pub struct Report {
 /// The scores on one cut of the pictures.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Row {
-    /// "seen", "held-out", …
+    /// The concepts of the pictures: "seen", "held-out", …
     pub concepts: String,
-    /// Where the pictures come from: "noto, trained on", "twemoji, held out", …
+    /// The source of the pictures: "training vendors", "twemoji, held out", …
     pub pictures: String,
-    /// Flags look nearly the same from every vendor, so that knowing them shows memory, not understanding.
+    /// Whether flags are left out. They look nearly the same from every vendor, so naming them only shows memory.
     pub without_flags: bool,
     pub images: usize,
-    /// None for data whose captions are no class names.
+    /// Zero-shot scores; `None` for data whose captions are no class names.
     pub zero_shot: Option<ZeroShot>,
     pub retrieval: Retrieval,
-    /// What guessing gives.
+    /// Retrieval scores of guessing.
     pub retrieval_chance: Retrieval,
 }
 
-/// Zero-shot classification beside its two yardsticks.
+/// Zero-shot scores beside those of chance and of the baseline.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ZeroShot {
     pub classes: usize,
     pub score: TopK,
     pub chance: TopK,
-    /// What raw pixels reach (see [`super::baseline`]), where it was measured.
+    /// The score of the [baseline](super::baseline) on raw pixels, where it was measured.
     pub floor: Option<TopK>,
 }
 
 impl ZeroShot {
-    /// Measures images (N, d) against class embeddings (C, d); `truth[n]` is the class of picture n.
+    /// Classifies images (N, d) by class embeddings (C, d); `truth[n]` is the class of picture n.
     #[track_caller]
     pub fn measure(images: ArrayView2<f32>, classes: ArrayView2<f32>, truth: &[usize], floor: Option<TopK>) -> Self {
         let score = zero_shot(images, classes, truth);
@@ -48,7 +48,7 @@ impl ZeroShot {
     }
 }
 
-/// The columns with numbers: a title over each group, and the heads of its columns.
+/// The columns with numbers: the title of each group and the heads of its columns.
 const GROUPS: [(&str, &[&str]); 4] = [
     ("zero-shot", &["top-1", "top-5"]),
     ("pixel floor", &["top-1", "top-5"]),
@@ -56,7 +56,7 @@ const GROUPS: [(&str, &[&str]); 4] = [
     ("caption → picture", &["R@1", "R@5", "R@10"]),
 ];
 
-/// Who reached the scores of a line.
+/// The source of the scores in a line.
 #[derive(Clone, Copy, PartialEq)]
 enum Who {
     Model,
@@ -64,7 +64,7 @@ enum Who {
 }
 
 impl Row {
-    /// The model's scores in one line, for a log.
+    /// Returns the model's scores in one line, for a log.
     pub fn brief(&self) -> String {
         let zero_shot =
             self.zero_shot.map_or(String::new(), |ZeroShot { score: TopK { top1, top5 }, classes, .. }| {
@@ -88,7 +88,7 @@ impl Row {
         self.zero_shot.map_or("–".into(), |z| z.classes.to_string())
     }
 
-    /// The scores in [0, 1], in the order of [`GROUPS`].
+    /// Returns the scores in [0, 1], in the order of [`GROUPS`].
     fn scores(&self, who: Who) -> [Vec<Option<f64>>; 4] {
         let top = |k: Option<TopK>| vec![k.map(|k| k.top1), k.map(|k| k.top5)];
         let recall = |r: Recall| vec![Some(r.at1), Some(r.at5), Some(r.at10)];
@@ -101,8 +101,8 @@ impl Row {
     }
 }
 
-/// Six columns for a score in percent; chance has one decimal more, with the decimal points one above the other. A
-/// certain hit needs none, and would touch its neighbour.
+/// Formats a score in percent, six columns wide. Chance has one more decimal, with the decimal points aligned; a chance
+/// of 100 % has none, since it would touch the neighbouring column.
 fn cell(score: Option<f64>, who: Who) -> String {
     match (score, who) {
         (Some(score), Who::Chance) if score >= 0.99995 => "  100 ".into(),
@@ -113,7 +113,8 @@ fn cell(score: Option<f64>, who: Who) -> String {
     }
 }
 
-/// The table as plain text, at most 120 columns wide for labels of the usual length. Chance stands under every row.
+/// Writes the table as plain text, at most 120 columns wide for labels of the usual length, with chance under every
+/// row.
 impl Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let widest = |head: &str, label: &dyn Fn(&Row) -> String| {
@@ -145,7 +146,7 @@ impl Display for Report {
 }
 
 impl Report {
-    /// The same table for a README, chance in brackets.
+    /// Returns the table as Markdown, with chance in brackets.
     pub fn markdown(&self) -> String {
         let mut out = String::from("| concepts | pictures | number | classes |");
         for (title, heads) in GROUPS {

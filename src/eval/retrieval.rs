@@ -4,12 +4,11 @@
 //! positives, and it is a hit when the best of them is among the first k.
 //!
 //! **Equal pictures count as one.** Vendors draw some concepts with the very same picture, and no model can tell such
-//! pictures apart. So byte-identical pictures are one candidate, and one query, that belongs to the concepts of all of
-//! them: to find a copy filed under another concept is not an error, and copies do not crowd each other out of the
-//! first k.
+//! pictures apart. So byte-identical pictures are one candidate and one query, which belongs to the concepts of all of
+//! them. Finding a copy under another concept is then no error, and copies do not push each other out of the first k.
 //!
-//! **What is asked.** A query without any positive (a caption whose concept nobody drew) is not asked, but its embedding
-//! remains a candidate that others have to beat. Ties count by their expected value (see [`super::rank`]).
+//! **Queries.** A query without any positive, such as a caption whose concept nobody drew, is left out, but its
+//! embedding remains a candidate that others have to beat. Ties count by their expected value (see [`super::rank`]).
 
 use super::rank::{Rank, ranks, recall};
 use ndarray::{ArrayView2, Axis};
@@ -17,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeSet, HashMap};
 use std::hash::Hash;
 
-/// Share of queries, in [0, 1], with a positive among the first 1, 5 and 10 candidates. 0 when nothing was asked.
+/// Shares of queries, in [0, 1], with a positive among the first 1, 5 and 10 candidates; 0 without queries.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Recall {
     pub at1: f64,
@@ -38,14 +37,14 @@ pub struct Retrieval {
     pub text_to_image: Recall,
 }
 
-/// Which pictures and captions belong together.
+/// The concepts by which pictures and captions belong together.
 #[derive(Clone, Copy, Debug)]
 pub struct GroundTruth<'a> {
-    /// Concept of each picture.
+    /// The concept of each picture.
     pub image_concept: &'a [usize],
-    /// Identity of each picture: equal numbers for byte-identical pictures (see [`identify`]).
+    /// The identity of each picture: numbers that are equal for byte-identical pictures (see [`identify`]).
     pub image_identity: &'a [usize],
-    /// Concept of each caption.
+    /// The concept of each caption.
     pub text_concept: &'a [usize],
 }
 
@@ -61,7 +60,7 @@ pub fn identify<T: Eq + Hash>(things: impl IntoIterator<Item = T>) -> Vec<usize>
         .collect()
 }
 
-/// Where each of the numbers that [`identify`] gives appears first.
+/// Returns the first position of each of the numbers that [`identify`] gives.
 pub fn first_of_each(numbers: &[usize]) -> Vec<usize> {
     let mut firsts = Vec::new();
     for (place, &number) in numbers.iter().enumerate() {
@@ -72,7 +71,9 @@ pub fn first_of_each(numbers: &[usize]) -> Vec<usize> {
     firsts
 }
 
-/// Recall at 1, 5 and 10 in both directions. images (N, d), texts (M, d), rows of unit length.
+/// Returns recall at 1, 5 and 10 in both directions.
+///
+/// images (N, d), texts (M, d), rows of unit length
 #[track_caller]
 pub fn retrieval(images: ArrayView2<f32>, texts: ArrayView2<f32>, truth: &GroundTruth) -> Retrieval {
     assert_eq!(images.nrows(), truth.image_concept.len(), "images {:?} and their concepts", images.dim());
@@ -84,7 +85,7 @@ pub fn retrieval(images: ArrayView2<f32>, texts: ArrayView2<f32>, truth: &Ground
     Retrieval { image_to_text: Recall::of(&image_to_text), text_to_image: Recall::of(&text_to_image) }
 }
 
-/// What guessing gives: the score of a model that embeds everything alike.
+/// Returns the scores of guessing, which are those of a model that embeds everything alike.
 pub fn chance(truth: &GroundTruth) -> Retrieval {
     let matches = Matches::new(truth);
     let guess = |positives: &[Vec<usize>], candidates: usize| {
@@ -97,7 +98,7 @@ pub fn chance(truth: &GroundTruth) -> Retrieval {
     }
 }
 
-/// The ranks of the queries that have a positive.
+/// Returns the ranks of the queries that have a positive.
 fn asked(queries: ArrayView2<f32>, candidates: ArrayView2<f32>, positives: &[Vec<usize>]) -> Vec<Rank> {
     let mut ranks = ranks(queries, candidates, positives);
     let mut has_positive = positives.iter().map(|p| !p.is_empty());
@@ -105,9 +106,9 @@ fn asked(queries: ArrayView2<f32>, candidates: ArrayView2<f32>, positives: &[Vec
     ranks
 }
 
-/// Positives in both directions, after equal pictures have become one.
+/// The positives in both directions, with equal pictures merged into one.
 struct Matches {
-    /// Row of the first copy of each distinct picture.
+    /// The row of the first copy of each distinct picture.
     picture: Vec<usize>,
     texts_of_picture: Vec<Vec<usize>>,
     pictures_of_text: Vec<Vec<usize>>,

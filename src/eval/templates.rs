@@ -1,19 +1,19 @@
-//! Sentences that a class name is put into before it is embedded.
+//! Templates: sentences that a class name is put into before it is embedded.
 //!
-//! A model that was trained on captions knows "a photo of a crane." better than "crane"; the mean over many sentences
-//! ([`class_embeddings`]) is better still. Source: Radford et al. 2021, §3.1.4.
+//! A model that was trained on captions recognises "a photo of a crane." better than "crane", and the mean over many
+//! sentences ([`class_embeddings`]) is better still. Source: Radford et al. 2021, §3.1.4.
 
 use super::zero_shot::class_embeddings;
 use crate::embed::Embed;
 use ndarray::{Array2, Axis, concatenate};
 
-/// Where the name goes.
+/// The placeholder of the name in a template.
 pub const PLACE: &str = "{}";
 
-/// One plain sentence.
+/// The single template "a photo of a {}.".
 pub const SIMPLE: [&str; 1] = ["a photo of a {}."];
 
-/// The 80 sentences of OpenAI's ImageNet results.
+/// The 80 templates of OpenAI's ImageNet results.
 pub const OPENAI: [&str; 80] = [
     "a bad photo of a {}.",
     "a photo of many {}.",
@@ -97,16 +97,16 @@ pub const OPENAI: [&str; 80] = [
     "a tattoo of the {}.",
 ];
 
-/// Prompts embedded at a time.
+/// Number of prompts that are embedded at a time.
 const PROMPTS: usize = 1024;
 
-/// The sentences with a name in them.
+/// Returns the templates with a name put into them.
 pub fn prompts<T: AsRef<str>>(templates: &[T], name: &str) -> impl Iterator<Item = String> {
     templates.iter().map(move |template| template.as_ref().replace(PLACE, name))
 }
 
-/// One unit row per class, (C, e): the mean of the unit embeddings of its name in each template, at unit length again.
-/// `done` hears how many classes have become ready.
+/// Returns one embedding per class (C, e): the mean of the unit embeddings of its name in each template, scaled to unit
+/// length. `done` is called with the number of classes that have been embedded since the last call.
 pub fn embed_classes<N: AsRef<str>, T: AsRef<str>>(
     model: &impl Embed,
     names: &[N],

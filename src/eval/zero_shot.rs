@@ -2,14 +2,14 @@
 //!
 //! Source: Radford et al. 2021, "Learning Transferable Visual Models From Natural Language Supervision", §3.1.
 //!
-//! Two equal pictures of different concepts need no rule of their own: they get the same answer, which is right for at
-//! most one of them.
+//! Two equal pictures of different concepts need no special rule: they get the same answer, which is right for at most
+//! one of them.
 
 use super::rank::{Rank, ranks, recall};
 use ndarray::{Array2, ArrayView2};
 use serde::{Deserialize, Serialize};
 
-/// Share of pictures, in [0, 1], whose class is the best guess, or among the best five.
+/// Shares of pictures, in [0, 1], whose class has the best score or one of the best five.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TopK {
     pub top1: f64,
@@ -17,17 +17,18 @@ pub struct TopK {
 }
 
 impl TopK {
+    /// Returns the accuracy that the ranks of the right classes give.
     pub fn of(ranks: &[Rank]) -> Self {
         TopK { top1: recall(ranks, 1), top5: recall(ranks, 5) }
     }
 
-    /// What guessing gives with `classes` classes.
+    /// Returns the scores of guessing among `classes` classes.
     pub fn chance(classes: usize) -> Self {
         Self::of(&[Rank::constant(classes, 1)])
     }
 }
 
-/// Top-1 and top-5 accuracy.
+/// Returns top-1 and top-5 accuracy.
 ///
 /// images (N, d) and classes (C, d), rows of unit length; `truth[n]` is the class of picture n. Ties count by their
 /// expected value (see [`super::rank`]); a NaN similarity is never a hit.
@@ -37,7 +38,7 @@ pub fn zero_shot(images: ArrayView2<f32>, classes: ArrayView2<f32>, truth: &[usi
     TopK::of(&ranks(images, classes, &positives))
 }
 
-/// One embedding per class from several prompts: the mean of the prompts' embeddings, at unit length again.
+/// Returns one embedding per class: the mean of its prompts' embeddings, scaled to unit length.
 ///
 /// w_c = m_c / |m_c|, m_c = mean of the unit rows t_p with `class[p]` = c; prompts (P, d) → (C, d). A class without
 /// prompts, or whose prompts cancel out, has no direction: its row is NaN, which is never a hit.

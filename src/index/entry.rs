@@ -1,26 +1,26 @@
-//! The lines that say whose row is whose.
+//! The table of entries, whose lines name the picture of each row.
 
 use serde::{Deserialize, Serialize};
 use std::path::{Component, Path};
 
-/// A picture as it was when it was embedded.
+/// A picture's file as it was when it was embedded.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Entry {
-    /// Below the folder of pictures, with `/` between the parts on every system.
+    /// The path below the folder of pictures, with `/` between its parts on every system.
     pub path: String,
-    /// Bytes.
+    /// Size of the file in bytes.
     pub size: u64,
-    /// Time of the last change in nanoseconds since 1970.
+    /// Time of the last change, in nanoseconds since 1970.
     pub modified: i64,
 }
 
 impl Entry {
-    /// One line of the table, without its end.
+    /// Parses one line of the table, without its line feed.
     ///
     /// # Errors
-    /// What is wrong with it. A path that leads out of the folder of pictures is, so that an index from elsewhere
-    /// cannot point at other files.
+    /// Returns what is wrong with the line. A path that leads out of the folder of pictures is refused, so that an
+    /// index from elsewhere cannot point at other files.
     pub fn parse(line: &[u8]) -> Result<Entry, String> {
         let entry: Entry = serde_json::from_slice(line).map_err(|error| error.to_string())?;
         let mut parts = Path::new(&entry.path).components().peekable();
@@ -30,10 +30,10 @@ impl Entry {
         Ok(entry)
     }
 
-    /// The whole table: `rows` lines and nothing else.
+    /// Parses the whole table, which must have exactly `rows` lines.
     ///
     /// # Errors
-    /// The line, and what is wrong with it.
+    /// Returns the number of the line and what is wrong with it.
     pub fn parse_table(table: &[u8], rows: usize) -> Result<Vec<Entry>, String> {
         let lines = lines(table)?;
         if lines.len() != rows {
@@ -42,7 +42,7 @@ impl Entry {
         lines.into_iter().enumerate().map(|(i, line)| Entry::parse(line).map_err(|e| at_line(i, &e))).collect()
     }
 
-    /// The entry as a line of the table.
+    /// Returns the entry as a line of the table.
     pub(super) fn line(&self) -> Vec<u8> {
         let mut line = serde_json::to_vec(self).expect("a string and two numbers");
         line.push(b'\n');
@@ -50,7 +50,7 @@ impl Entry {
     }
 }
 
-/// The lines, each without its end, which the last one must have as well.
+/// Splits the table into lines without their line feeds. The last line must have one too.
 pub(super) fn lines(table: &[u8]) -> Result<Vec<&[u8]>, String> {
     if table.last().is_some_and(|&byte| byte != b'\n') {
         return Err("the last line has no end".into());
@@ -58,7 +58,7 @@ pub(super) fn lines(table: &[u8]) -> Result<Vec<&[u8]>, String> {
     Ok(table.split_inclusive(|&byte| byte == b'\n').map(|line| &line[..line.len() - 1]).collect())
 }
 
-/// Lines are counted from one.
+/// Adds the number of a row's line, counted from one, to a message.
 pub(super) fn at_line(row: usize, reason: &str) -> String {
     format!("line {}: {reason}", row + 1)
 }

@@ -1,10 +1,10 @@
-//! Why an index could not be made or searched.
+//! The errors of making and searching an index.
 
 use super::ModelId;
 use std::io;
 use std::path::PathBuf;
 
-/// Every message names the file.
+/// Why an index could not be made or searched. Every message names the file.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum IndexError {
@@ -28,11 +28,12 @@ pub enum IndexError {
 }
 
 impl IndexError {
-    /// Gives an I/O error the name of its file.
+    /// Adds the name of the file to an I/O error.
     pub(super) fn io(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Io { path: path.into(), source }
     }
 
+    /// Makes the error of a file whose content is invalid.
     pub(super) fn broken(path: impl Into<PathBuf>, reason: impl Into<String>) -> Self {
         Self::Broken { path: path.into(), reason: reason.into() }
     }

@@ -1,4 +1,4 @@
-//! `index.json`: what of an index counts.
+//! The manifest `index.json`, which says which part of an index is valid.
 
 use super::{IndexError, ModelId};
 use crate::files::write_atomic;
@@ -10,8 +10,9 @@ use std::path::{Path, PathBuf};
 const FILE: &str = "index.json";
 const FORMAT: &str = "clip-index";
 const VERSION: u32 = 1;
-/// Far beyond every model, and small enough that no product of sizes overflows.
+/// Largest width of embeddings: above that of every model, and small enough that no product of sizes overflows.
 const MAX_EMBED_DIM: usize = 1 << 16;
+/// Most rows of an index, small enough that no product of sizes overflows.
 const MAX_ROWS: usize = 1 << 40;
 
 /// The committed state of an index.
@@ -20,22 +21,22 @@ const MAX_ROWS: usize = 1 << 40;
 pub struct Manifest {
     pub(super) format: String,
     pub(super) version: u32,
-    /// In the names of the other files.
+    /// The generation number in the names of the other files.
     pub generation: u64,
-    /// The folder of pictures: absolute, or from the index's own folder.
+    /// The folder of pictures, absolute or relative to the folder of the index.
     pub root: String,
     pub model: ModelId,
-    /// e
+    /// e, the width of the embeddings.
     pub embed_dim: usize,
-    /// Rows that count, the dropped ones included.
+    /// Number of valid rows, dropped ones included.
     pub rows: usize,
-    /// Bytes of the table of entries that count.
+    /// Number of valid bytes of the table of entries.
     pub entry_bytes: u64,
-    /// Rows of pictures that changed or vanished, ascending.
+    /// The rows, ascending, whose pictures changed or vanished.
     pub dropped: Vec<usize>,
 }
 
-/// What is looked at before the rest.
+/// The fields that are checked before the others are parsed.
 #[derive(Deserialize)]
 struct Head {
     format: String,
@@ -43,7 +44,7 @@ struct Head {
 }
 
 impl Manifest {
-    /// An index of nothing.
+    /// Makes the manifest of an empty index.
     pub fn new(root: String, model: ModelId, embed_dim: usize) -> Self {
         Manifest {
             format: FORMAT.into(),
@@ -58,8 +59,10 @@ impl Manifest {
         }
     }
 
+    /// Parses and checks a manifest.
+    ///
     /// # Errors
-    /// What is wrong with it.
+    /// Returns what is wrong with it.
     pub fn parse(json: &[u8]) -> Result<Manifest, String> {
         let head: Head = serde_json::from_slice(json).map_err(|error| error.to_string())?;
         if head.format != FORMAT {
@@ -81,7 +84,7 @@ impl Manifest {
         if *rows > MAX_ROWS {
             return Err(format!("{rows} rows"));
         }
-        // The next one has the next number.
+        // The next generation must have a number too.
         if *generation == u64::MAX {
             return Err(format!("generation {generation}"));
         }
@@ -94,10 +97,10 @@ impl Manifest {
         }
     }
 
-    /// Of the index in this folder.
+    /// Reads the manifest of the index in this folder.
     ///
     /// # Errors
-    /// If there is none, or it is not one that can be used.
+    /// Returns an error if there is no index or it cannot be used.
     pub fn read(folder: &Path) -> Result<Manifest, IndexError> {
         let path = folder.join(FILE);
         let json = match fs::read(&path) {
@@ -109,18 +112,20 @@ impl Manifest {
         Manifest::parse(&json).map_err(|reason| IndexError::broken(path, reason))
     }
 
-    /// Makes this the state of the index.
+    /// Writes the manifest and so makes it the state of the index.
     ///
     /// # Errors
-    /// If the file cannot be written; the state is then what it was.
+    /// Returns an error if the file cannot be written; the state is then unchanged.
     pub fn write(&self, folder: &Path) -> Result<(), IndexError> {
         let path = folder.join(FILE);
         let json = serde_json::to_vec(self).expect("strings and numbers");
         write_atomic(&path, |out| out.write_all(&json)).map_err(IndexError::io(folder))
     }
 
+    /// Checks that the embeddings of the index are those of the model.
+    ///
     /// # Errors
-    /// If its embeddings are another model's.
+    /// Returns [`IndexError::OtherModel`] if they are not.
     pub fn check_model(&self, folder: &Path, model: &ModelId) -> Result<(), IndexError> {
         if self.model.is_same(model) {
             return Ok(());
@@ -129,8 +134,10 @@ impl Manifest {
         Err(IndexError::OtherModel { path: folder.into(), theirs, ours })
     }
 
+    /// Checks the embedding of a query.
+    ///
     /// # Errors
-    /// If the query's embedding is of another width or no direction at all.
+    /// Returns [`IndexError::Query`] if it has another width than e or a value that is not finite.
     pub fn check_query(&self, folder: &Path, query: &[f32]) -> Result<(), IndexError> {
         let (path, e) = (folder.into(), self.embed_dim);
         match query.iter().find(|x| !x.is_finite()) {
@@ -142,32 +149,35 @@ impl Manifest {
         }
     }
 
-    /// Bytes of the matrix that count.
+    /// Returns the number of valid bytes of the matrix of embeddings.
     pub fn matrix_bytes(&self) -> u64 {
         self.rows as u64 * self.row_bytes() as u64
     }
 
+    /// Returns the number of bytes of a row.
     pub fn row_bytes(&self) -> usize {
         2 * self.embed_dim
     }
 
+    /// Returns the path of the matrix of embeddings, for an index in `folder`.
     pub fn matrix(&self, folder: &Path) -> PathBuf {
         folder.join(format!("embeddings-{}.f16", self.generation))
     }
 
+    /// Returns the path of the table of entries, for an index in `folder`.
     pub fn entries(&self, folder: &Path) -> PathBuf {
         folder.join(format!("entries-{}.jsonl", self.generation))
     }
 
-    /// Pictures that can be found.
+    /// Returns the number of pictures that can be found.
     pub fn live(&self) -> usize {
         self.rows - self.dropped.len()
     }
 
-    /// The folder of pictures, for an index in `folder`.
+    /// Returns the folder of pictures, for an index in `folder`.
     pub fn root(&self, folder: &Path) -> PathBuf {
         match (self.root.as_str(), folder.parent()) {
-            // Shorter than going into the folder and out again, where it can be said so.
+            // The parent's own path is shorter than the index's path with ".." at its end.
             ("..", Some(parent)) if folder.file_name().is_some() => parent.into(),
             _ => folder.join(&self.root),
         }

@@ -1,21 +1,21 @@
-//! A folder of pictures, embedded once and searched again and again.
+//! The index of a folder: its pictures are embedded once and can then be searched again and again.
 //!
 //! An index is a folder of three files:
 //!
-//! | file | what |
+//! | file | what it holds |
 //! |---|---|
-//! | `index.json` | the [`Manifest`]: which model, which pictures' folder, how much of the other two counts |
+//! | `index.json` | the [`Manifest`]: the model, the folder of pictures, and how much of the other two files is valid |
 //! | `embeddings-G.f16` | unit-length embeddings, (rows, e) little-endian f16 |
-//! | `entries-G.jsonl` | line i says whose row i is: path, size and time of change |
+//! | `entries-G.jsonl` | line i names the picture of row i: path, size and time of change |
 //!
-//! **Append, then commit.** New rows and their lines are appended and reach the disk; then `index.json`, replaced as a
-//! whole, says that they count. What a killed run left behind the counted part is cut off by the next one. Rows of
-//! pictures that changed or vanished are listed as dropped, and once there are many the files are written anew under
-//! the next generation number G, which `index.json` then names.
+//! **Append, then commit.** New rows and their lines are appended and synced to the disk. Then `index.json` is replaced
+//! as a whole, which makes them valid. What a killed run left behind the valid part is cut off by the next run. Rows of
+//! pictures that changed or vanished are listed as dropped. Once there are many, the files are rewritten under the next
+//! generation number G, which `index.json` then names.
 //!
-//! **Reading.** Files are read at their place with ordinary reads, not through a memory map, as checkpoints are: a
-//! block that fits the second-level cache is read and multiplied there, and a file that is cut short under the reader
-//! is an error instead of the end of the process.
+//! **Reading.** Like checkpoints, the files are not mapped into memory but read with ordinary positioned reads. A
+//! block that fits the second-level cache is read and multiplied there, and a file that is truncated by another process
+//! gives an error instead of killing the process.
 
 mod entry;
 mod error;
@@ -35,5 +35,5 @@ pub use search::{Hit, Index};
 pub use store::Store;
 pub use update::{Update, update};
 
-/// Where an index is made inside the folder of pictures.
+/// Name of the index's own folder inside the folder of pictures.
 pub const FOLDER: &str = ".clip-index";

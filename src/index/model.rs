@@ -1,4 +1,4 @@
-//! Which model an index was made with.
+//! The identity of the model that an index was made with.
 
 use super::IndexError;
 use crate::checkpoint::Checkpoint;
@@ -11,16 +11,17 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 
-/// Pieces of a file of weights that are looked at, and their length in bytes. In files of a hundred tensors and more
-/// that is some of every large tensor, and takes milliseconds where reading all of the file takes seconds.
+/// Number of pieces of a file of weights that are hashed. In files of a hundred tensors or more they cover a part of
+/// every large tensor. They are read in milliseconds; the whole file would take seconds.
 const PIECES: u64 = 256;
+/// Length of a piece in bytes.
 const PIECE: u64 = 4096;
 
-/// A model, wherever its files lie.
+/// The identity of a model, which does not depend on where its files are.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelId {
-    /// Where it was; a hint for people, and for a search that names none.
+    /// The path that the model was loaded from. It is shown to people, and a search that names no model tries it.
     pub path: String,
     pub quick_gelu: bool,
     /// A hash of the architecture, the preparation of pictures, and pieces spread evenly over the files of weights.
@@ -28,8 +29,10 @@ pub struct ModelId {
 }
 
 impl ModelId {
+    /// Computes the identity of a checkpoint's model.
+    ///
     /// # Errors
-    /// If a file of weights cannot be read, or its name is not UTF-8.
+    /// Returns an error if a file of weights cannot be read or its name is not UTF-8.
     pub fn of(checkpoint: &Checkpoint) -> Result<ModelId, IndexError> {
         let sizes = format!("{:?} {:?}", checkpoint.architecture, checkpoint.preprocess);
         let mut content = sizes.into_bytes();
@@ -44,11 +47,12 @@ impl ModelId {
         })
     }
 
-    /// Whether embeddings of the two can be compared.
+    /// Returns whether the embeddings of both models can be compared.
     pub fn is_same(&self, other: &ModelId) -> bool {
         self.fingerprint == other.fingerprint
     }
 
+    /// Returns the activation of the model, with which it has to be opened again.
     pub fn activation(&self) -> Activation {
         if self.quick_gelu { Activation::QuickGelu } else { Activation::Gelu }
     }
@@ -60,7 +64,7 @@ impl fmt::Display for ModelId {
     }
 }
 
-/// The file's length and pieces of it, the first and the last among them.
+/// Returns the file's length and pieces of its content, the first and the last included.
 fn sample(path: &Path) -> io::Result<Vec<u8>> {
     let file = File::open(path)?;
     let size = file.metadata()?.len();

@@ -1,4 +1,4 @@
-//! Finding the pictures below a folder.
+//! The scan for the pictures below a folder.
 
 use super::{Entry, IndexError};
 use crate::pictures::folder::{Walk, walk};
@@ -7,7 +7,7 @@ use std::fs::Metadata;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
-/// A picture file, not opened yet.
+/// A picture file that has been found but not opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
     pub file: PathBuf,
@@ -20,7 +20,7 @@ impl AsRef<Path> for Found {
     }
 }
 
-/// A file or folder that could not be used.
+/// A file or folder that could not be used, with the reason.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Skipped {
     #[serde(serialize_with = "lossy")]
@@ -28,18 +28,19 @@ pub struct Skipped {
     pub reason: String,
 }
 
-/// For people to read, also where a name is not UTF-8.
+/// Serializes a path as text for people, with replacement characters where it is not UTF-8.
 fn lossy<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&path.to_string_lossy())
 }
 
-/// All that is below a folder.
+/// The pictures below a folder and the paths that could not be read.
 #[derive(Clone, Debug, Default)]
 pub struct Scan {
-    /// In the order of their names, folder by folder.
+    /// The pictures in the order of their names, folder by folder.
     pub found: Vec<Found>,
     pub skipped: Vec<Skipped>,
-    /// What could not be looked into, as paths of entries: nobody knows whether the pictures there are still there.
+    /// The folders and files that could not be read, as paths of entries. Whether pictures below them still exist is
+    /// unknown.
     unknown: Vec<String>,
 }
 
@@ -47,7 +48,7 @@ impl Scan {
     /// [Walks](walk) the folder.
     ///
     /// # Errors
-    /// If the folder itself cannot be read. Anything below that cannot is skipped.
+    /// Returns an error if the folder itself cannot be read. What cannot be read below it is skipped.
     pub fn of(root: &Path) -> Result<Scan, IndexError> {
         let Walk { pictures, unseen } = walk(root).map_err(IndexError::io(root))?;
         let mut scan = Scan::default();
@@ -78,20 +79,20 @@ impl Scan {
         self.skipped.push(Skipped { path, reason });
     }
 
-    /// Whether an entry that was not found may be there all the same.
+    /// Returns whether an entry that was not found may exist nevertheless.
     pub fn is_unknown(&self, path: &str) -> bool {
         let is_below = |folder: &String| path.strip_prefix(folder.as_str()).is_some_and(|rest| rest.starts_with('/'));
         self.unknown.iter().any(|unknown| unknown == path || is_below(unknown))
     }
 }
 
-/// The path below the root with `/` between its parts, if it is UTF-8.
+/// Returns the path below the root with `/` between its parts, or `None` if it is not UTF-8.
 fn name_below(root: &Path, path: &Path) -> Option<String> {
     let parts: Option<Vec<&str>> = path.strip_prefix(root).ok()?.iter().map(|part| part.to_str()).collect();
     parts.map(|parts| parts.join("/")).filter(|name| !name.is_empty())
 }
 
-/// Nanoseconds since 1970; 0 where the file system keeps no such time.
+/// Returns the time of the last change in nanoseconds since 1970, or 0 where the file system keeps no such time.
 fn modified(metadata: &Metadata) -> i64 {
     let nanoseconds = |time: std::time::SystemTime| match time.duration_since(UNIX_EPOCH) {
         Ok(after) => i64::try_from(after.as_nanos()).unwrap_or(i64::MAX),

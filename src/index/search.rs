@@ -1,4 +1,4 @@
-//! The nearest of all rows, exactly.
+//! Exact search for the nearest rows.
 
 use super::entry::{at_line, lines};
 use super::store::check_length;
@@ -11,20 +11,20 @@ use std::collections::BinaryHeap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-/// Bytes of the matrix in a thread's hands: they stay in the second-level cache between being read and multiplied.
+/// Bytes of the matrix that a thread reads at a time. They stay in the second-level cache until they are multiplied.
 const BLOCK: usize = 1 << 18;
-/// The largest cosine of unit vectors of which one is rounded to f16, with room.
-const LARGEST: f32 = 1.01;
+/// Largest accepted cosine: that of two unit vectors, with room for the rounding of one of them to f16.
+const MAX_COSINE: f32 = 1.01;
 
 /// A picture that was found.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Hit {
-    /// Cosine of its embedding and the query's.
+    /// The cosine of its embedding and the query's.
     pub score: f32,
     pub entry: Entry,
 }
 
-/// An index to search.
+/// An index that is open for searching.
 #[derive(Debug)]
 pub struct Index {
     folder: PathBuf,
@@ -34,17 +34,17 @@ pub struct Index {
 }
 
 impl Index {
-    /// The index in this folder, or in the folder of pictures with this name.
+    /// Opens the index in this folder, or the one inside this folder of pictures.
     ///
     /// # Errors
-    /// If there is none, or its files are not what it says.
+    /// Returns an error if there is no index or its files do not match its manifest.
     pub fn open(path: &Path) -> Result<Index, IndexError> {
         let inside = path.join(super::FOLDER);
         let folder = if inside.is_dir() { inside } else { path.into() };
         let mut manifest = Manifest::read(&folder)?;
         loop {
             let opened = Self::open_files(&folder, &manifest);
-            // Somebody else may have written the files anew since.
+            // Another process may have rewritten the files meanwhile.
             let now = Manifest::read(&folder)?;
             if opened.is_ok() || now.generation == manifest.generation {
                 let (matrix, entries) = opened?;
@@ -64,28 +64,31 @@ impl Index {
         Ok((matrix, open(manifest.entries(folder), manifest.entry_bytes)?))
     }
 
+    /// Returns the manifest that the index was opened with.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
     }
 
-    /// Where it is.
+    /// Returns the folder of the index.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// A picture's file.
+    /// Returns the path of a picture's file.
     pub fn file(&self, entry: &Entry) -> PathBuf {
         self.manifest.root(&self.folder).join(&entry.path)
     }
 
-    /// The k pictures whose embeddings have the largest cosines with the query (e), of unit length; the largest first,
-    /// and of equal ones what was indexed first. All of them if there are no more than k.
+    /// Returns the k pictures whose embeddings have the largest cosines with the query, or all if there are fewer than
+    /// k. The largest cosine comes first, and of equal ones the picture that was indexed first.
+    ///
+    /// `query` (e), of unit length
     ///
     /// # Errors
-    /// If a file cannot be read, or holds anything else than unit vectors and entries.
+    /// Returns an error if a file cannot be read or holds anything else than unit vectors and entries.
     ///
     /// # Panics
-    /// If the query is not e numbers.
+    /// Panics if the query does not have e numbers.
     #[track_caller]
     pub fn search(&self, query: &[f32], k: usize) -> Result<Vec<Hit>, IndexError> {
         let (len, e) = (query.len(), self.manifest.embed_dim);
@@ -95,8 +98,8 @@ impl Index {
         Ok(best.iter().zip(entries).map(|(near, entry)| Hit { score: near.score, entry }).collect())
     }
 
-    /// Blocks of rows on all threads. How they are shared out does not show: the order of rows is total, so the first k
-    /// are the same however the parts were joined.
+    /// Scans blocks of rows on all threads. The order of rows is total, so the first k do not depend on how the blocks
+    /// are shared among threads.
     fn nearest(&self, query: &[f32], k: usize) -> Result<Vec<Near>, IndexError> {
         let rows = (BLOCK / self.manifest.row_bytes()).max(1);
         let start = || Worker { best: Best::new(k), bytes: vec![], scores: vec![] };
@@ -112,6 +115,7 @@ impl Index {
         Ok(best.sorted())
     }
 
+    /// Offers the rows of one block that are not dropped to the worker's best.
     fn scan(&self, rows: std::ops::Range<usize>, query: &[f32], worker: &mut Worker) -> Result<(), IndexError> {
         let Worker { best, bytes, scores } = worker;
         let width = self.manifest.row_bytes();
@@ -126,8 +130,8 @@ impl Index {
             if dropped.next_if_eq(&&row).is_some() {
                 continue;
             }
-            // Also if it is no number.
-            if !(-LARGEST..=LARGEST).contains(&score) {
+            // NaN is outside of the range as well.
+            if !(-MAX_COSINE..=MAX_COSINE).contains(&score) {
                 let reason = format!("row {row} is not a vector of unit length: its product with one is {score}");
                 return Err(IndexError::broken(path(), reason));
             }
@@ -136,7 +140,7 @@ impl Index {
         Ok(())
     }
 
-    /// Of these rows, in this order. The table is read whole and only the wanted lines are understood.
+    /// Returns the entries of these rows, in this order. The whole table is read, but only the wanted lines are parsed.
     fn entries(&self, rows: &[Near]) -> Result<Vec<Entry>, IndexError> {
         let path = self.manifest.entries(&self.folder);
         let mut table = vec![0; self.manifest.entry_bytes as usize];
@@ -151,14 +155,14 @@ impl Index {
     }
 }
 
-/// What a thread uses from block to block.
+/// The state that a thread keeps from block to block.
 struct Worker {
     best: Best,
     bytes: Vec<u8>,
     scores: Vec<f32>,
 }
 
-/// A row and its score. The larger is the nearer: a higher score, or an earlier row.
+/// A row with its score. The nearer row is the greater: the one with the higher score or, if equal, the earlier one.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Near {
     score: f32,
@@ -179,7 +183,7 @@ impl PartialOrd for Near {
     }
 }
 
-/// The k nearest so far, the farthest of them on top.
+/// The k nearest rows so far, as a heap with the farthest of them on top.
 struct Best {
     k: usize,
     heap: BinaryHeap<Reverse<Near>>,

@@ -1,4 +1,4 @@
-//! Writing an index: append, then commit.
+//! Writing of an index: rows are appended, then committed.
 
 use super::entry::Entry;
 use super::{IndexError, Manifest, ModelId};
@@ -10,18 +10,18 @@ use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 const LOCK: &str = "index.lock";
-/// Bytes that are copied at a time.
-const COPIED: usize = 1 << 20;
-/// The files are written anew when this part of the rows is dropped.
-const WASTE: usize = 4;
+/// Number of bytes that are copied at a time.
+const COPY_BYTES: usize = 1 << 20;
+/// The files are rewritten once more than one row in this many is dropped.
+const COMPACT_RATIO: usize = 4;
 
-/// An index that nobody else writes to.
+/// An index that is open for writing. No other process can write to it meanwhile.
 #[derive(Debug)]
 pub struct Store {
     folder: PathBuf,
     manifest: Manifest,
     files: Files,
-    /// Held as long as it is open, and released by the system however the process ends.
+    /// The lock is held as long as this file is open; the system releases it however the process ends.
     _lock: File,
 }
 
@@ -32,10 +32,10 @@ struct Files {
 }
 
 impl Store {
-    /// Opens the index in the folder, or makes one there. `root` is the folder of pictures as a new index notes it.
+    /// Opens the index in the folder or makes one there, with `root` as its folder of pictures.
     ///
     /// # Errors
-    /// If the index is broken, made by another model, or being written to.
+    /// Returns an error if the index is broken, was made by another model, or is being written by another process.
     pub fn open(folder: &Path, root: &str, model: ModelId, embed_dim: usize) -> Result<Store, IndexError> {
         fs::create_dir_all(folder).map_err(IndexError::io(folder))?;
         let lock = lock(folder)?;
@@ -52,7 +52,7 @@ impl Store {
         Self::resume(folder, manifest, lock)
     }
 
-    /// Cuts off and removes what a killed run has left.
+    /// Opens the files and removes what a killed run has left.
     fn resume(folder: &Path, manifest: Manifest, lock: File) -> Result<Store, IndexError> {
         let files = Files::open(folder, &manifest)?;
         let store = Store { folder: folder.into(), manifest, files, _lock: lock };
@@ -60,14 +60,15 @@ impl Store {
         Ok(store)
     }
 
+    /// Returns the committed state of the index.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
     }
 
-    /// The pictures that are in it, with their rows.
+    /// Reads the entries of all pictures that are not dropped, with their rows.
     ///
     /// # Errors
-    /// If the table cannot be read.
+    /// Returns an error if the table cannot be read.
     pub fn entries(&self) -> Result<Vec<(usize, Entry)>, IndexError> {
         let path = self.manifest.entries(&self.folder);
         let mut table = vec![0; self.manifest.entry_bytes as usize];
@@ -78,10 +79,11 @@ impl Store {
         Ok(entries.into_iter().enumerate().filter(is_live).collect())
     }
 
-    /// Adds pictures with their embeddings (n, e). They are in the index when this returns, whatever happens next.
+    /// Adds n pictures with their embeddings (n, e). When this returns, they are in the index even if the process is
+    /// killed.
     ///
     /// # Errors
-    /// If a file cannot be written; the index is then what it was.
+    /// Returns an error if a file cannot be written; the index is then unchanged.
     #[track_caller]
     pub fn append(&mut self, entries: &[Entry], embeddings: ArrayView2<f32>) -> Result<(), IndexError> {
         let (n, shape, e) = (entries.len(), embeddings.dim(), self.manifest.embed_dim);
@@ -95,10 +97,10 @@ impl Store {
         self.commit(Manifest { rows: self.manifest.rows + n, entry_bytes, ..self.manifest.clone() })
     }
 
-    /// Takes pictures out, by their rows. Rows that are out already stay out.
+    /// Drops the pictures of these rows. Rows that have been dropped before stay dropped.
     ///
     /// # Errors
-    /// If the state cannot be written; it is then what it was.
+    /// Returns an error if the manifest cannot be written; the index is then unchanged.
     pub fn drop_rows(&mut self, rows: impl IntoIterator<Item = usize>) -> Result<(), IndexError> {
         let mut dropped = self.manifest.dropped.clone();
         dropped.extend(rows);
@@ -110,12 +112,12 @@ impl Store {
         self.commit(Manifest { dropped, ..self.manifest.clone() })
     }
 
-    /// Writes the files anew without the dropped rows, if those have become many.
+    /// Rewrites the files without the dropped rows, if those have become many.
     ///
     /// # Errors
-    /// If a file cannot be read or written; the index is then what it was.
+    /// Returns an error if a file cannot be read or written; the index is then unchanged.
     pub fn compact(&mut self) -> Result<(), IndexError> {
-        if self.manifest.dropped.len() * WASTE <= self.manifest.rows {
+        if self.manifest.dropped.len() * COMPACT_RATIO <= self.manifest.rows {
             return Ok(());
         }
         let live = self.entries()?;
@@ -139,7 +141,7 @@ impl Store {
     fn copy_rows(&self, rows: impl Iterator<Item = usize>, to: &mut File) -> io::Result<()> {
         let bytes = self.manifest.row_bytes();
         let mut row_of = vec![0; bytes];
-        let mut out = BufWriter::with_capacity(COPIED, &mut *to);
+        let mut out = BufWriter::with_capacity(COPY_BYTES, &mut *to);
         for row in rows {
             read_exact_at(&self.files.matrix, &mut row_of, (row * bytes) as u64)?;
             out.write_all(&row_of)?;
@@ -149,14 +151,14 @@ impl Store {
         to.sync_data()
     }
 
-    /// The one moment at which the index changes.
+    /// Writes the manifest, which is the one moment at which the index changes.
     fn commit(&mut self, manifest: Manifest) -> Result<(), IndexError> {
         manifest.write(&self.folder)?;
         self.manifest = manifest;
         Ok(())
     }
 
-    /// Removes the files of other generations, and temporary ones of processes that are no more.
+    /// Removes the files of other generations and the temporary files of processes that have ended.
     fn remove_remains(&self) -> Result<(), IndexError> {
         let ours = [self.manifest.matrix(&self.folder), self.manifest.entries(&self.folder)];
         for entry in fs::read_dir(&self.folder).map_err(IndexError::io(&self.folder))? {
@@ -173,7 +175,7 @@ impl Store {
 }
 
 impl Files {
-    /// Empty ones, over what a killed run may have left.
+    /// Creates empty files in place of what a killed run may have left.
     fn create(folder: &Path, manifest: &Manifest) -> Result<Files, IndexError> {
         let create = |path: PathBuf| {
             let options = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&path);
@@ -182,7 +184,7 @@ impl Files {
         Ok(Files { matrix: create(manifest.matrix(folder))?, entries: create(manifest.entries(folder))? })
     }
 
-    /// Those of an index, cut to what counts.
+    /// Opens the files of an index and cuts them to their valid length.
     fn open(folder: &Path, manifest: &Manifest) -> Result<Files, IndexError> {
         let open = |path: PathBuf, counted: u64| {
             let file = OpenOptions::new().read(true).write(true).open(&path).map_err(IndexError::io(&path))?;
@@ -197,7 +199,7 @@ impl Files {
     }
 }
 
-/// A file may be longer than what counts, never shorter.
+/// Checks that a file is not shorter than its valid part.
 pub(super) fn check_length(path: &Path, file: &File, counted: u64) -> Result<(), IndexError> {
     let length = file.metadata().map_err(IndexError::io(path))?.len();
     if length < counted {
@@ -206,12 +208,14 @@ pub(super) fn check_length(path: &Path, file: &File, counted: u64) -> Result<(),
     Ok(())
 }
 
+/// Writes bytes at a position of a file and syncs them to the disk.
 fn write_at(file: &mut File, start: u64, bytes: &[u8]) -> io::Result<()> {
     file.seek(SeekFrom::Start(start))?;
     file.write_all(bytes)?;
     file.sync_data()
 }
 
+/// Takes the lock of an index, which only one process can hold.
 fn lock(folder: &Path) -> Result<File, IndexError> {
     let path = folder.join(LOCK);
     let file =

@@ -1,4 +1,4 @@
-//! Bringing an index up to date with its folder.
+//! The update of an index to the current content of its folder.
 
 use super::{Entry, Found, IndexError, Scan, Skipped, Store};
 use crate::embed::source::Files;
@@ -6,37 +6,39 @@ use crate::embed::{Batch, ImageEncoder};
 use ndarray::Axis;
 use std::collections::HashMap;
 
-/// What an update did.
+/// The outcome of an update, in numbers of pictures.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Update {
-    /// Pictures that were not there before.
+    /// Number of pictures that were not in the index before.
     pub added: usize,
-    /// Pictures that were there and are other ones now.
+    /// Number of pictures whose file has changed since they were embedded.
     pub changed: usize,
-    /// Pictures that are no longer there.
+    /// Number of pictures that were in the index and no longer exist.
     pub removed: usize,
+    /// Number of pictures that were in the index and have not changed.
     pub unchanged: usize,
-    /// What could not be read, folders included.
+    /// The files and folders that could not be used.
     pub skipped: Vec<Skipped>,
 }
 
-/// Rows of the index, and what to do with them.
+/// The work of an update: pictures to embed and rows to drop.
 struct Plan<'a> {
-    /// Pictures to embed, and whether each takes the place of another.
+    /// The pictures to embed.
     todo: Vec<&'a Found>,
+    /// For each of them, whether an older version of it is in the index.
     is_change: Vec<bool>,
     drop: Vec<usize>,
     removed: usize,
     unchanged: usize,
 }
 
-/// Embeds what is new or changed, drops what has vanished. Every batch that is done stays done when the next is
-/// interrupted. Size and time of change decide whether a picture is another one.
+/// Embeds new and changed pictures and drops those that no longer exist. A picture has changed if its size or its time
+/// of change has. Finished batches stay in the index if a later one is interrupted.
 ///
-/// `progress(done, todo)` is called for each batch.
+/// `progress(done, todo)` is called at the start and after each batch.
 ///
 /// # Errors
-/// If the index cannot be read or written. Pictures that cannot be read are skipped.
+/// Returns an error if the index cannot be read or written. Pictures that cannot be read are skipped.
 pub fn update(
     store: &mut Store,
     encoder: &ImageEncoder,
@@ -44,7 +46,7 @@ pub fn update(
     progress: impl Fn(usize, usize),
 ) -> Result<Update, IndexError> {
     let mut plan = Plan::new(&scan, store.entries()?);
-    // What changed is wrong from now on, even if its new row should never come.
+    // Rows of changed pictures are wrong from now on, even if the new ones are never written.
     store.drop_rows(std::mem::take(&mut plan.drop))?;
     let todo = plan.todo.len();
     let update =
@@ -61,7 +63,7 @@ pub fn update(
     Ok(run.update)
 }
 
-/// What goes from batch to batch.
+/// The state of an update from batch to batch.
 struct Run<'a> {
     store: &'a mut Store,
     plan: &'a Plan<'a>,

@@ -1,10 +1,10 @@
-//! What keeps a file from being a picture. Every message names the file.
+//! The errors of reading pictures. Every message names the file.
 
 use std::io;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 
-/// A picture, or a folder of pictures, that cannot be used.
+/// Why a picture, or a folder of pictures, cannot be used.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum PictureError {
@@ -15,19 +15,19 @@ pub enum PictureError {
 }
 
 impl PictureError {
-    /// Gives an I/O error the name of its file.
+    /// Adds the name of the file to an I/O error.
     pub(crate) fn io(path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Io { path: path.to_owned(), source }
     }
 
-    /// The file.
+    /// Returns the path of the file.
     pub fn path(&self) -> &Path {
         match self {
             Self::Io { path, .. } | Self::Format { path, .. } => path,
         }
     }
 
-    /// The message without the name of the file.
+    /// Returns the message without the name of the file.
     pub fn reason(&self) -> String {
         match self {
             Self::Io { source, .. } => source.to_string(),

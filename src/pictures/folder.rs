@@ -1,30 +1,30 @@
-//! Folders of picture files, walked by one rule.
+//! The one rule by which folders of picture files are walked.
 //!
-//! Links are followed, unless they lead back to a folder that they lie in. Names that begin with a dot are left out: they
-//! are bins, thumbnails and the like. The order is that of the names, folder by folder. What cannot be looked into is
-//! named and passed over; only of the folder itself it is an error.
+//! Links are followed, unless they lead back to a folder that they lie in. Names that begin with a dot are left out,
+//! since they are bins, thumbnails and the like. The order is that of the names, folder by folder. What cannot be read
+//! is named and skipped; it is an error only if the folder itself cannot be read.
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use walkdir::{DirEntry, WalkDir};
 
-/// What picture files are called; which format they are is decided by their bytes.
+/// The extensions of picture files. The format of a file is decided by its bytes.
 const EXTENSIONS: [&str; 9] = ["png", "jpg", "jpeg", "jpe", "webp", "gif", "bmp", "tif", "tiff"];
 
-/// What is in a folder and all folders below it.
+/// The pictures in a folder and in all folders below it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Walk {
-    /// All that is called as pictures are, and is no folder.
+    /// Every file with a picture's extension.
     pub pictures: Vec<PathBuf>,
-    /// What could not be looked into, and why: broken links, closed folders, links back.
+    /// The paths that could not be read, each with the reason: broken links, closed folders, links back.
     pub unseen: Vec<(PathBuf, String)>,
 }
 
-/// Walks a folder.
+/// Walks a folder and all folders below it.
 ///
 /// # Errors
-/// If the folder itself cannot be read.
+/// Returns an error if the folder itself cannot be read.
 pub fn walk(folder: &Path) -> io::Result<Walk> {
     let mut found = Walk::default();
     for entry in entries(folder, usize::MAX)? {
@@ -39,10 +39,10 @@ pub fn walk(folder: &Path) -> io::Result<Walk> {
     Ok(found)
 }
 
-/// The folders in a folder, and links to folders, without what is below them.
+/// Lists the folders directly in a folder, links to folders included.
 ///
 /// # Errors
-/// If the folder cannot be read.
+/// Returns an error if the folder cannot be read.
 pub fn folders_in(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let folders = entries(folder, 1)?.flatten().filter(|entry| entry.depth() > 0 && entry.file_type().is_dir());
     Ok(folders.map(DirEntry::into_path).collect())
@@ -55,7 +55,7 @@ fn entries(folder: &Path, depth: usize) -> io::Result<impl Iterator<Item = walkd
     Ok(walk.into_iter().filter_entry(move |entry| !is_hidden(entry)))
 }
 
-/// The message without the path, which is named beside it.
+/// Returns the message without the path, which [`Walk::unseen`] holds beside it.
 fn reason(error: &walkdir::Error) -> String {
     match (error.io_error(), error.loop_ancestor()) {
         (Some(error), _) => error.to_string(),
@@ -64,7 +64,7 @@ fn reason(error: &walkdir::Error) -> String {
     }
 }
 
-/// Whether a file is called as pictures are.
+/// Returns whether a path has a picture's extension.
 fn is_picture(path: &Path) -> bool {
     let extension = path.extension().map(|extension| extension.to_string_lossy().to_ascii_lowercase());
     extension.is_some_and(|extension| EXTENSIONS.contains(&extension.as_str()))

@@ -1,12 +1,12 @@
-//! A file's bytes to the pixels a checkpoint expects, Pillow's to the last bit.
+//! This folder turns a file's bytes into the pixels that a checkpoint expects, equal to Pillow's to the last bit.
 //!
 //! | file | what it knows |
 //! |---|---|
 //! | [`picture`] | decoded samples and their channels |
-//! | [`mod@decode`] | a file's bytes to a picture |
+//! | [`mod@decode`] | how a file's bytes become a picture |
 //! | [`resize`] | resampling as Pillow does it |
-//! | [`preprocess`] | a picture to the normalised square that a tower reads |
-//! | `error` | what keeps a file from being a picture |
+//! | [`preprocess`] | how a picture becomes the normalised square that a tower reads |
+//! | `error` | why a file cannot be used as a picture |
 //! | [`folder`] | which files of a folder are pictures |
 
 pub mod decode;

@@ -1,8 +1,8 @@
-//! A decoded picture.
+//! Decoded pictures: samples, channels and digests.
 
 use std::hash::{DefaultHasher, Hasher};
 
-/// What the samples of a [`Picture`] mean.
+/// The channels of a [`Picture`]: what its samples mean.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub enum Channels {
     /// One sample: luminance.
@@ -17,12 +17,12 @@ pub enum Channels {
     /// Red, green, blue of a picture stored with a palette or as black and white. Such a picture is never blended
     /// when it is resized: Pillow cannot blend palette indices, and checkpoints were trained on what it does instead.
     Palette,
-    /// The same with an opacity.
+    /// Red, green, blue, opacity of a picture stored with a palette, which is never blended either.
     PaletteAlpha,
 }
 
 impl Channels {
-    /// Samples per pixel.
+    /// Returns the number of samples per pixel.
     pub fn channels(self) -> usize {
         match self {
             Channels::Grey => 1,
@@ -33,7 +33,8 @@ impl Channels {
     }
 }
 
-/// Equal for equal pictures, and for others by a chance of one in 2⁶⁴. It holds within one run of one program only.
+/// A digest that is equal for equal pictures, and for different ones with a chance of one in 2⁶⁴. Digests can be
+/// compared within one run of one program only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Digest {
     width: usize,
@@ -42,7 +43,7 @@ pub struct Digest {
     samples: u64,
 }
 
-/// 8-bit samples, interleaved by pixel, rows from the top: (height, width, channels).
+/// A picture of 8-bit samples (height, width, channels), interleaved by pixel, rows from the top.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Picture {
     pub width: usize,
@@ -52,25 +53,25 @@ pub struct Picture {
 }
 
 impl Picture {
-    /// A black picture.
+    /// Makes a black picture.
     pub fn new(width: usize, height: usize, mode: Channels) -> Self {
         Self { width, height, mode, samples: vec![0; width * height * mode.channels()] }
     }
 
-    /// Gives the picture a new shape, reusing its memory. What the samples are then is unspecified.
+    /// Gives the picture a new shape and reuses its memory. The values of its samples are then unspecified.
     pub fn reshape(&mut self, width: usize, height: usize, mode: Channels) {
         (self.width, self.height, self.mode) = (width, height, mode);
         self.samples.resize(width * height * mode.channels(), 0);
     }
 
-    /// What tells the picture from others.
+    /// Returns a digest of the shape and the samples.
     pub fn digest(&self) -> Digest {
         let mut hasher = DefaultHasher::new();
         hasher.write(&self.samples);
         Digest { width: self.width, height: self.height, mode: self.mode, samples: hasher.finish() }
     }
 
-    /// Red, green and blue as Pillow's `convert("RGB")` gives them: grey three times, opacity dropped.
+    /// Converts to red, green and blue as Pillow's `convert("RGB")` does: grey is repeated, opacity dropped.
     pub fn into_rgb(mut self) -> Self {
         self.samples = match self.mode {
             Channels::Rgb | Channels::Palette => self.samples,
@@ -84,7 +85,7 @@ impl Picture {
         self
     }
 
-    /// Writes red, green and blue of the picture laid over white.
+    /// Writes the picture, laid over white, as red, green and blue.
     pub fn on_white(&self, to: &mut Picture) {
         to.reshape(self.width, self.height, Channels::Rgb);
         let out = to.samples.as_chunks_mut::<3>().0;

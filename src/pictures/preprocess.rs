@@ -1,19 +1,19 @@
-//! From a decoded picture to what the image tower takes: resized, cropped, normalised, channel by channel.
+//! Preparation of a decoded picture for the image tower: it is resized, cropped and normalised, channel by channel.
 //!
 //! ```text
 //! out[c, y, x] = (rgb[y, x, c] / 255 − mean[c]) / std[c]        out (3, S, S)
 //! ```
 //!
-//! The conversion to RGB comes after resizing and cropping, as in OpenAI's and OpenCLIP's transforms, or before them as in
-//! Hugging Face's ([`Library`]); it matters for pictures with transparency or a palette.
+//! The conversion to RGB comes after resizing and cropping, as in OpenAI's and OpenCLIP's transforms, or before them,
+//! as in Hugging Face's ([`Library`]). The order matters for pictures with opacity or a palette.
 
 use crate::pictures::picture::{Channels, Picture};
 pub use crate::pictures::resize::Interpolation;
 use crate::pictures::resize::{Region, Resizer};
 use serde::{Deserialize, Serialize};
 
-/// The largest value of a normalised pixel: far beyond any, and far from where f32 ends.
-const LARGEST: f32 = 1e6;
+/// Largest absolute value of a normalised pixel: far above every real one and far below the largest f32.
+const MAX_NORMALISED: f32 = 1e6;
 
 /// How a picture becomes a square.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,32 +28,33 @@ pub enum ResizeMode {
     Squash,
 }
 
-/// Whose steps are followed.
+/// The library whose preprocessing is reproduced.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Library {
-    /// torchvision's transforms, as OpenAI and OpenCLIP use them: a crop begins at (side − S) / 2, halves to even; opacity
-    /// is dropped at the end.
+    /// torchvision's transforms, which OpenAI and OpenCLIP use. A crop begins at (side − S) / 2, with halves rounded to
+    /// even. Opacity is dropped at the end.
     #[default]
     OpenClip,
-    /// transformers' `CLIPImageProcessor`: first RGB over white (before version 5, opacity was dropped), so that palettes
-    /// are blended as any other picture; a crop begins at ⌊(side − S) / 2⌋, another pixel for every fourth side.
+    /// transformers' `CLIPImageProcessor`. The picture is first laid over white as RGB (before version 5, opacity was
+    /// dropped), so that palettes are blended like any other picture. A crop begins at ⌊(side − S) / 2⌋, which differs
+    /// from torchvision's for every fourth side.
     HuggingFace,
 }
 
-/// OpenCLIP's `preprocess_cfg`. Fields that a file leaves out have the values of OpenAI's models.
+/// The settings of OpenCLIP's `preprocess_cfg`. Fields that a file leaves out have the values of OpenAI's models.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Preprocess {
-    /// S, width and height of the result in pixels.
+    /// S, the width and height of the result in pixels.
     #[serde(deserialize_with = "side")]
     pub size: usize,
-    /// Subtracted from red, green and blue in [0, 1].
+    /// The mean that is subtracted from red, green and blue in [0, 1].
     pub mean: [f32; 3],
-    /// Divides them.
+    /// The standard deviation by which red, green and blue are then divided.
     pub std: [f32; 3],
     pub interpolation: Interpolation,
     pub resize_mode: ResizeMode,
-    /// No field of OpenCLIP's: it follows from whose file says all this.
+    /// The library to follow. It is no field of OpenCLIP's file and follows from the kind of file that was read.
     #[serde(skip)]
     pub library: Library,
 }
@@ -72,7 +73,7 @@ impl Default for Preprocess {
     }
 }
 
-/// Memory that preparing one picture after another reuses.
+/// The memory that is reused from one prepared picture to the next.
 #[derive(Default)]
 pub struct Scratch {
     pub(crate) rgb: Picture,
@@ -82,10 +83,12 @@ pub struct Scratch {
 }
 
 impl Preprocess {
-    /// Prepares a picture; `out` is (3, S, S).
+    /// Prepares a picture for the tower.
+    ///
+    /// `out` (3, S, S)
     ///
     /// # Panics
-    /// If the picture is empty or `out` has another length.
+    /// Panics if the picture is empty or `out` has another length.
     #[track_caller]
     pub fn apply(&self, picture: &Picture, scratch: &mut Scratch, out: &mut [f32]) {
         let s = self.size;
@@ -97,7 +100,8 @@ impl Preprocess {
         self.normalise(resized, out);
     }
 
-    /// The picture as it is to be resized: over white, painted into `rgb`, where the library does that first.
+    /// Returns the picture to resize: the picture laid over white, in `rgb`, if the library starts with that, and the
+    /// picture itself otherwise.
     pub(crate) fn flatten<'a>(&self, picture: &'a Picture, rgb: &'a mut Picture) -> &'a Picture {
         match self.library {
             Library::HuggingFace if picture.mode != Channels::Rgb => {
@@ -108,14 +112,15 @@ impl Preprocess {
         }
     }
 
-    /// Refuses numbers that would make of a pixel what is no number, or none that a model can take.
+    /// Checks that the mean and the standard deviation turn every pixel into a number of reasonable size; the error
+    /// names them.
     pub fn check(&self) -> Result<(), String> {
         let Self { mean, std, .. } = self;
-        let fits = |(mean, std): (&f32, &f32)| [0.0, 1.0].iter().all(|x| ((x - mean) / std).abs() <= LARGEST);
+        let fits = |(mean, std): (&f32, &f32)| [0.0, 1.0].iter().all(|x| ((x - mean) / std).abs() <= MAX_NORMALISED);
         if mean.iter().zip(std).all(fits) { Ok(()) } else { Err(format!("mean {mean:?} and std {std:?}")) }
     }
 
-    /// The size to resize to, (width, height), and the part of it to keep.
+    /// Returns the size (width, height) to resize to and the region of it to keep.
     fn geometry(&self, width: usize, height: usize) -> ((usize, usize), Region) {
         let s = self.size;
         let whole = |(width, height)| ((width, height), Region { x: 0, y: 0, width, height });
@@ -138,7 +143,7 @@ impl Preprocess {
         }
     }
 
-    /// Writes a picture of at most S × S pixels, centred on black, as normalised planes.
+    /// Writes the picture, at most S × S pixels centred on black, as normalised planes.
     pub(crate) fn normalise(&self, picture: &Picture, out: &mut [f32]) {
         match picture.mode {
             Channels::Grey => self.planes::<1>(picture, [0, 0, 0], out),
@@ -148,13 +153,13 @@ impl Preprocess {
         }
     }
 
-    /// `rgb` says which of a pixel's C samples is red, green and blue: this is the conversion to RGB.
+    /// Writes normalised planes and converts to RGB: `rgb` says which of a pixel's C samples is red, green and blue.
     fn planes<const C: usize>(&self, picture: &Picture, rgb: [usize; 3], out: &mut [f32]) {
         let s = self.size;
         let (left, top) = ((s - picture.width) / 2, (s - picture.height) / 2);
         let pixels = picture.samples.as_chunks::<C>().0;
         for (c, plane) in out.chunks_exact_mut(s * s).enumerate() {
-            // A sample has 256 values: a table is faster than two divisions for each pixel, and rounds as they do.
+            // A sample has 256 values. A table is faster than two divisions per pixel and gives the same bits.
             let value: [f32; 256] = std::array::from_fn(|v| (v as f32 / 255.0 - self.mean[c]) / self.std[c]);
             if pixels.len() < s * s {
                 plane.fill(value[0]);
@@ -167,13 +172,13 @@ impl Preprocess {
     }
 }
 
-/// Half of `n`, rounded to even: where Python's `round` puts the corner of a centred crop.
+/// Returns n / 2 rounded to even, as Python's `round` computes the corner of a centred crop.
 fn half_even(n: usize) -> usize {
     let floor = n / 2;
     floor + (n & floor & 1)
 }
 
-/// A side, or two equal ones: OpenCLIP writes either.
+/// Reads one side or two equal ones; OpenCLIP writes either.
 fn side<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]

@@ -1,21 +1,23 @@
-//! Pillow's resampling, to the last bit: separable, antialiased, in 8-bit fixed point.
+//! Pillow's resampling to the last bit: separable, antialiased, in 8-bit fixed point.
 //!
-//! Output pixel i looks at the input around its own centre, c = (i + ½)·s with s = input / output:
+//! Output pixel i is a weighted mean of the input around its own centre c = (i + ½)·s, with s = input / output:
 //!
 //! ```text
 //! y[i] = Σⱼ w(i, j) x[j]        w(i, j) ∝ f((j + ½ − c) / max(s, 1))        Σⱼ w(i, j) = 1
 //! ```
 //!
-//! Dividing by max(s, 1) widens the filter f when shrinking, so that every input pixel is heard: antialiasing.
+//! Dividing by max(s, 1) widens the filter f when shrinking, so that every input pixel contributes (antialiasing).
 //! f is the triangle (bilinear) or Keys' cubic with a = −½ (bicubic). Each of the two passes rounds to 8 bits, so their
-//! order shows in the last bit: horizontal first, except where the vertical pass drops more than twice as many rows as
-//! the horizontal one drops columns (Pillow 13). Source: Pillow's `Resample.c` and `Geometry.c`; the order from its behaviour.
+//! order changes the last bit. The horizontal pass comes first, unless the vertical one drops more than twice as many
+//! rows as the horizontal one drops columns (Pillow 13).
+//!
+//! Source: Pillow's `Resample.c` and `Geometry.c`; the order is known from its behaviour.
 
 use crate::pictures::picture::{Channels, Picture};
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
-/// Which filter blends the pixels.
+/// The filter that blends the pixels.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Interpolation {
@@ -25,7 +27,7 @@ pub enum Interpolation {
 }
 
 impl Interpolation {
-    /// The filter is zero from this distance on.
+    /// Returns the distance from which on the filter is zero.
     fn support(self) -> f64 {
         match self {
             Interpolation::Bicubic => 2.0,
@@ -33,6 +35,7 @@ impl Interpolation {
         }
     }
 
+    /// Returns f(x), the filter at distance x.
     fn weight(self, x: f64) -> f64 {
         const A: f64 = -0.5;
         let x = x.abs();
@@ -45,17 +48,17 @@ impl Interpolation {
     }
 }
 
-/// The inputs that one output blends.
+/// The inputs that one output blends, with their weights.
 #[derive(Clone, Debug, Default)]
 pub struct Span {
-    /// The first of them.
+    /// Position of the first input.
     pub start: usize,
-    /// Their weights, which add up to 1.
+    /// The weights of the inputs from `start` on, which add up to 1.
     pub weights: Vec<f64>,
 }
 
 impl Interpolation {
-    /// What output `i` of `output` takes from `input` values.
+    /// Returns the inputs that output `i` blends when `input` values are resized to `output`.
     pub fn span(self, i: usize, input: usize, output: usize) -> Span {
         let mut span = Span::default();
         self.fill(i, input, output, &mut span);
@@ -70,7 +73,7 @@ impl Interpolation {
         span.start = (centre - reach + 0.5).max(0.0) as usize;
         let end = ((centre + reach + 0.5) as usize).min(input);
         span.weights.clear();
-        // Multiplied by the reciprocal, as Pillow does: dividing would round differently.
+        // Pillow multiplies by the reciprocal; a division would round differently.
         let weight = |j| self.weight((j as f64 - centre + 0.5) * (1.0 / stretch));
         span.weights.extend((span.start..end).map(weight));
         let total: f64 = span.weights.iter().sum();
@@ -79,7 +82,7 @@ impl Interpolation {
 }
 
 impl Span {
-    /// The weighted sum of rows of `width` values.
+    /// Writes the weighted sum of the span's rows, of `width` values each, to `out`.
     pub fn blend(&self, rows: &[f32], width: usize, out: &mut [f32]) {
         out.fill(0.0);
         for (row, &weight) in rows.chunks_exact(width).skip(self.start).zip(&self.weights) {
@@ -98,13 +101,13 @@ pub struct Region {
 }
 
 impl Region {
-    /// All of a picture.
+    /// Returns the region that covers a whole picture.
     pub fn whole(picture: &Picture) -> Self {
         Self { x: 0, y: 0, width: picture.width, height: picture.height }
     }
 }
 
-/// Resizes pictures, reusing its memory from one to the next.
+/// Resizes pictures and reuses its memory from one to the next.
 #[derive(Default)]
 pub struct Resizer {
     columns: Taps,
@@ -117,13 +120,13 @@ pub struct Resizer {
 }
 
 impl Resizer {
-    /// Resizes the `from` region of a picture to `size` (width, height), and keeps the `window` of the result, which
-    /// is all that is computed.
+    /// Resizes the `from` region of a picture to `size` (width, height) and writes the `window` of the result to `to`.
+    /// Nothing outside of the window is computed.
     ///
     /// Colours are blended in proportion to their opacity; a palette picture is not blended at all.
     ///
     /// # Panics
-    /// If `from` does not fit the picture, or `window` the size, or a side of `from` or `window` is zero.
+    /// Panics if `from` does not fit the picture or `window` the size, or if a side of `from` or `window` is zero.
     #[track_caller]
     pub fn resize(
         &mut self,
@@ -183,7 +186,7 @@ impl Resizer {
     ) {
         self.columns.set(columns, filter);
         self.rows.set(rows, filter);
-        // Only this part of the input is ever looked at.
+        // No other part of the input has a weight.
         let (x, y) = (self.columns.seen.start, self.rows.seen.start);
         let input = View {
             samples: &picture.samples[(y * picture.width + x) * C..],
@@ -207,9 +210,9 @@ impl Resizer {
 #[derive(Clone, Copy)]
 struct View<'a> {
     samples: &'a [u8],
-    /// Samples from one row to the next.
+    /// Number of samples from the start of one row to the start of the next.
     stride: usize,
-    /// Samples in a row.
+    /// Number of samples in a row.
     width: usize,
     height: usize,
 }
@@ -224,13 +227,13 @@ impl<'a> View<'a> {
     }
 }
 
-/// One direction of a resize.
+/// A resize along one axis.
 struct Axis {
-    /// The pixels of the picture that are resized.
+    /// Positions of the input pixels.
     input: Range<usize>,
-    /// How many they become.
+    /// Number of output pixels.
     output: usize,
-    /// Which of those are wanted.
+    /// Positions of the output pixels to compute.
     window: Range<usize>,
 }
 
@@ -239,20 +242,20 @@ impl Axis {
         self.input.len() == self.output
     }
 
-    /// Whether the rows are resized before the columns: where that drops more than twice as many rows as the
-    /// horizontal pass would drop columns.
+    /// Returns whether the vertical pass comes first: it does where it drops more than twice as many rows as the
+    /// horizontal pass drops columns.
     fn goes_first(&self, columns: &Axis) -> bool {
         let dropped = |axis: &Axis| axis.input.len() as i64 - axis.output as i64;
         dropped(self) > 0 && dropped(self) > 2 * dropped(columns)
     }
 }
 
-/// For each output pixel the input pixels that it blends, and their weights.
+/// For each output pixel, the input pixels that it blends and their weights.
 #[derive(Default)]
 struct Taps {
-    /// The input pixels that are blended at all.
+    /// The input pixels that any output blends.
     seen: Range<usize>,
-    /// Counted from the first that is seen.
+    /// For each output pixel, its input pixels, counted from `seen.start`.
     spans: Vec<Range<usize>>,
     /// Fixed-point weights of all spans, one after the other.
     weights: Vec<i32>,
@@ -260,7 +263,7 @@ struct Taps {
 }
 
 impl Taps {
-    /// Bits after the binary point: 8 for the sample and 2 for the filter's overshoot leave 22 of 32.
+    /// Number of bits after the binary point: of 32 bits, the sample takes 8 and the filter's overshoot 2.
     const PRECISION: u32 = 32 - 8 - 2;
     const HALF: i32 = 1 << (Self::PRECISION - 1);
 
@@ -270,7 +273,7 @@ impl Taps {
         for i in axis.window.clone() {
             self.push(i, axis, filter);
         }
-        // The spans' ends grow from one to the next.
+        // Starts and ends of the spans never decrease.
         let start = self.spans.first().map_or(0, |span| span.start);
         let end = self.spans.last().map_or(0, |span| span.end);
         self.spans.iter_mut().for_each(|span| *span = span.start - start..span.end - start);
@@ -287,7 +290,7 @@ impl Taps {
         self.spans.push(self.span.start..self.span.start + self.span.weights.len());
     }
 
-    /// The horizontal pass. Writes one output row per input row.
+    /// Runs the horizontal pass, which writes one output row per input row.
     fn across<const C: usize>(&self, input: View, out: &mut [u8]) {
         let width = self.spans.len() * C;
         for (y, out) in out.chunks_exact_mut(width).enumerate() {
@@ -307,7 +310,7 @@ impl Taps {
         }
     }
 
-    /// The vertical pass. Writes rows as wide as the input's.
+    /// Runs the vertical pass, which writes rows as wide as the input's.
     fn down(&self, input: View, sums: &mut Vec<i32>, out: &mut [u8]) {
         let mut weights = self.weights.as_slice();
         for (out, span) in out.chunks_exact_mut(input.width).zip(&self.spans) {
@@ -323,17 +326,18 @@ impl Taps {
     }
 }
 
-/// Rounded away from zero at the half.
+/// Converts a weight to fixed point; halves are rounded away from zero.
 fn fixed_point(weight: f64) -> i32 {
     let scaled = weight * f64::from(1u32 << Taps::PRECISION);
     (scaled + 0.5f64.copysign(weight)) as i32
 }
 
+/// Converts a fixed-point sum to a sample.
 fn to_byte(sum: i32) -> u8 {
     (sum >> Taps::PRECISION).clamp(0, 255) as u8
 }
 
-/// Every output pixel takes the input pixel under its centre.
+/// Resizes without blending: every output pixel takes the input pixel under its centre.
 fn nearest(picture: &Picture, columns: &Axis, rows: &Axis, to: &mut Picture) {
     let channels = picture.mode.channels();
     let columns: Vec<usize> = centres(columns).collect();
@@ -345,7 +349,8 @@ fn nearest(picture: &Picture, columns: &Axis, rows: &Axis, to: &mut Picture) {
     }
 }
 
-/// The input pixel under each output pixel's centre. Pillow walks by adding the scale, rounding at each step.
+/// Returns the input pixel under each output pixel's centre. Like Pillow, it adds the scale step by step, so that the
+/// rounding errors are the same.
 fn centres(axis: &Axis) -> impl Iterator<Item = usize> {
     let scale = axis.input.len() as f64 / axis.output as f64;
     let (start, last) = (axis.input.start as f64, axis.input.end - 1);
@@ -353,7 +358,7 @@ fn centres(axis: &Axis) -> impl Iterator<Item = usize> {
     walk.skip(axis.window.start).take(axis.window.len()).map(move |x| (x as usize).min(last))
 }
 
-/// Colours times opacity / 255, rounded without a division.
+/// Multiplies the colours by opacity / 255, rounded without a division.
 fn premultiply<const C: usize>(pixel: [u8; C]) -> [u8; C] {
     let alpha = u32::from(pixel[C - 1]);
     let mut product = pixel.map(|colour| {
@@ -364,7 +369,7 @@ fn premultiply<const C: usize>(pixel: [u8; C]) -> [u8; C] {
     product
 }
 
-/// The inverse as far as there is one: of a transparent pixel the colour is lost.
+/// Divides the colours by opacity / 255. The colour of a fully transparent pixel is lost.
 fn unpremultiply<const C: usize>(pixel: [u8; C]) -> [u8; C] {
     let alpha = u32::from(pixel[C - 1]);
     if alpha == 0 || alpha == 255 {

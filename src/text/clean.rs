@@ -1,26 +1,27 @@
-//! Text as CLIP's tokenizer wants it: repaired, unescaped, single-spaced, lower-case.
+//! Cleaning of captions for CLIP's tokenizer: text is repaired, unescaped, single-spaced and lower-cased.
 //!
-//! The reference cleans a caption with `ftfy.fix_text`, `html.unescape` twice, collapsed whitespace and `lower()`. Here
-//! is that chain. Of ftfy it has everything that single characters show (ligatures, full-width letters, curly quotes,
-//! control characters, Windows-1252 controls, HTML entities, NFC) and the commonest mojibake, UTF-8 that was read as
-//! Windows-1252. Not repaired: what was garbled through other code pages or lost bytes on the way, and colour codes of
-//! terminals.
+//! The reference cleans a caption with `ftfy.fix_text`, `html.unescape` twice, collapsed whitespace and `lower()`. This
+//! file reproduces that chain. From ftfy it has every repair of single characters (ligatures, full-width letters, curly
+//! quotes, control characters, Windows-1252 controls, HTML entities, NFC) and that of the commonest mojibake: UTF-8
+//! that was read as Windows-1252. It repairs neither text that was garbled through other code pages or lost bytes on
+//! the way nor colour codes of terminals.
 
 use regex::{Captures, Regex};
 use std::borrow::Cow;
 use std::sync::LazyLock;
 use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
 
-/// Repairs of one text. Text that was garbled by several programs in turn needs four or five.
-const REPAIRS: usize = 32;
+/// Most repairs of one text. Text that was garbled by several programs in turn needs four or five.
+const MAX_REPAIRS: usize = 32;
 
-/// What the 32 bytes 0x80..=0x9F mean in Windows-1252; the five that it leaves open stand for themselves.
+/// The characters of the 32 bytes 0x80..=0x9F in Windows-1252. The five bytes that it leaves undefined stand for
+/// themselves.
 const WINDOWS_1252: [char; 32] = [
     '€', '\u{81}', '‚', 'ƒ', '„', '…', '†', '‡', 'ˆ', '‰', 'Š', '‹', 'Œ', '\u{8d}', 'Ž', '\u{8f}', '\u{90}', '‘', '’',
     '“', '”', '•', '–', '—', '˜', '™', 'š', '›', 'œ', '\u{9d}', 'ž', 'Ÿ',
 ];
 
-/// The caption as the tokenizer splits it. Two captions that clean to the same string are the same caption to CLIP.
+/// Cleans a caption. Two captions that clean to the same string are the same caption to CLIP.
 pub fn clean(text: &str) -> String {
     let text = if is_plain(text) { Cow::Borrowed(text) } else { Cow::Owned(repair(text)) };
     let text = htmlize::unescape(htmlize::unescape(text));
@@ -31,7 +32,7 @@ pub fn clean(text: &str) -> String {
         }
         out.push_str(word);
     }
-    // Lower-casing comes last, on the whole text: a capital sigma's small form depends on its neighbours.
+    // Lower-casing comes last and on the whole text, since a capital sigma's small form depends on its neighbours.
     if out.is_ascii() {
         out.make_ascii_lowercase();
         return out;
@@ -39,21 +40,21 @@ pub fn clean(text: &str) -> String {
     out.to_lowercase()
 }
 
-/// Most captions are printable ASCII without entities, and leave `repair` as they were.
+/// Returns whether the text is printable ASCII without entities, as most captions are; [`repair`] would not change it.
 fn is_plain(text: &str) -> bool {
     text.bytes().all(|b| matches!(b, b' '..=b'~' | b'\t' | b'\n' | b'\r') && b != b'&')
 }
 
-/// Python's `str.isspace`: Unicode white space and the four ASCII separators.
+/// Returns what Python's `str.isspace` does: true for Unicode white space and the four ASCII separators.
 fn is_space(c: char) -> bool {
     c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c)
 }
 
-/// ftfy's loop: one repair can uncover the need for another, so go on until nothing changes. Not for ever: a text can
-/// hide an entity in an entity as deep as it is long, and each repair reads all of it.
+/// Repairs until nothing changes, as ftfy does, since one repair can uncover the need for another. The number of
+/// repairs is limited: entities can be nested as deep as the text is long, and each repair reads all of it.
 fn repair(text: &str) -> String {
     let mut text = text.to_owned();
-    for _ in 0..REPAIRS {
+    for _ in 0..MAX_REPAIRS {
         let fixed = repair_once(&text);
         if fixed == text {
             return fixed;
@@ -75,7 +76,7 @@ fn repair_once(text: &str) -> String {
     }
 }
 
-/// Entities that end in a semicolon, whose capitals (`&EACUTE;`) are understood too.
+/// Decodes entities that end in a semicolon; capitals such as `&EACUTE;` are understood too.
 fn unescape_closed(text: &str) -> Cow<'_, str> {
     static ENTITY: LazyLock<Regex> = LazyLock::new(|| Regex::new("&#?[0-9A-Za-z]{1,24};").expect("a valid pattern"));
     ENTITY.replace_all(text, |entity: &Captures| {
@@ -90,9 +91,9 @@ fn unescape_closed(text: &str) -> Cow<'_, str> {
     })
 }
 
-/// "cafÃ©" → "café": where a run of other than ASCII characters, read as Windows-1252 bytes, is UTF-8, that is what it
-/// was. One such run could be chance ("CAFÉ…"), so there must be more evidence: two characters, one of three bytes, or
-/// one that began with Â or Ã, which begin hardly anything else.
+/// Repairs UTF-8 that was read as Windows-1252: "cafÃ©" → "café". A run of non-ASCII characters whose Windows-1252
+/// bytes are valid UTF-8 is decoded. One such run could be chance ("CAFÉ…"), so there must be more evidence: two
+/// characters, one of three bytes, or one that began with Â or Ã, which hardly occur otherwise.
 fn from_mojibake(text: &str) -> Option<String> {
     static RUN: LazyLock<Regex> = LazyLock::new(|| Regex::new("[^\\x00-\\x7f]+").expect("a valid pattern"));
     let mut evidence = 0;
@@ -118,7 +119,7 @@ fn windows_1252_byte(c: char) -> Option<u8> {
     }
 }
 
-/// Appends what `c` stands for once typography and transport are stripped from it.
+/// Appends the plain form of `c`: without curly quotes, ligatures, full width, and control characters.
 fn push_plain(c: char, out: &mut String) {
     match c {
         '\u{00}'..='\u{08}' | '\u{0b}' | '\u{0e}'..='\u{1f}' | '\u{7f}' => {}

@@ -1,10 +1,10 @@
-//! What keeps a file from being a tokenizer.
+//! The errors of opening a tokenizer.
 
 use std::io;
 use std::path::PathBuf;
 use thiserror::Error;
 
-/// A tokenizer that cannot be used; every message names the file.
+/// Why a tokenizer cannot be used. Every message names the file.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum TokenizerError {

@@ -1,11 +1,11 @@
-//! A caption to CLIP's byte-pair tokens.
+//! This folder turns a caption into CLIP's byte-pair tokens.
 //!
 //! | file | what it knows |
 //! |---|---|
 //! | [`mod@clean`] | the cleaning that CLIP's training captions went through |
-//! | [`tokenizer`] | cleaned text to token ids |
-//! | `error` | what keeps a file from being one |
-//! | `tokenizer_file` | the tokenizer that a model folder brings |
+//! | [`tokenizer`] | how cleaned text becomes token ids |
+//! | `error` | why a file cannot be used as a tokenizer |
+//! | `tokenizer_file` | a model folder's own `tokenizer.json` |
 
 pub mod clean;
 mod error;

@@ -5,8 +5,8 @@
 //! (Sennrich et al. 2016; Radford et al. 2019 for the bytes). The vocabulary is, in this order: the 256 letters, the
 //! same 256 closing a word, one token per merge, start of text, end of text.
 //!
-//! Equal to OpenCLIP's `SimpleTokenizer` token for token, with `<start_of_text>` and `<end_of_text>` recognised inside
-//! a caption as there.
+//! The result equals that of OpenCLIP's `SimpleTokenizer` token for token; `<start_of_text>` and `<end_of_text>` are
+//! recognised inside a caption as there.
 
 use crate::text::clean::clean;
 use crate::text::error::TokenizerError;
@@ -20,29 +20,29 @@ use std::sync::RwLock;
 use tokenizers::Model;
 use tokenizers::models::bpe::{BPE, Vocab};
 
-/// Tokens in CLIP's vocabulary.
+/// Number of tokens in CLIP's vocabulary.
 pub const VOCABULARY: usize = 49_408;
-/// Opens every caption.
+/// The token that opens every caption.
 pub const START_OF_TEXT: u32 = 49_406;
-/// Closes every caption; the text tower's output is read at the first one.
+/// The token that closes every caption. The text tower's output is read at the first one.
 pub const END_OF_TEXT: u32 = 49_407;
 
-/// One digit at a time, letters together, anything else together; English clitics apart.
+/// The pattern of a word: a run of letters, one digit, a run of anything else, or an English clitic.
 const WORDS: &str = r"(?i)<start_of_text>|<end_of_text>|'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+";
 const MERGES: &[u8] = include_bytes!("../../data/bpe/merges.txt.gz");
-/// Words kept with their tokens, and the longest of them in bytes. Zipf's law makes this plenty; it bounds the memory
-/// on any input.
-const CACHED_WORDS: usize = 1 << 16;
-const CACHED_LENGTH: usize = 64;
+/// Most words whose tokens are cached. By Zipf's law they cover nearly all text, and memory is bounded on any input.
+const MAX_CACHED_WORDS: usize = 1 << 16;
+/// Longest cached word in bytes.
+const MAX_CACHED_LENGTH: usize = 64;
 
-/// CLIP's tokens but for start and end of text, by id, and the merges, best first.
+/// CLIP's tokens by id, without start and end of text, and its merges, best first.
 pub struct Vocabulary {
     pub tokens: Vec<String>,
     pub merges: Vec<(String, String)>,
 }
 
 impl Vocabulary {
-    /// The published one.
+    /// Returns CLIP's published vocabulary.
     pub fn clip() -> Self {
         let mut text = String::new();
         GzDecoder::new(MERGES).read_to_string(&mut text).expect("the embedded merges are intact");
@@ -63,13 +63,13 @@ impl Vocabulary {
 /// A tokenised caption, unpadded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caption {
-    /// From [`START_OF_TEXT`] to the first [`END_OF_TEXT`], both included.
+    /// The token ids from [`START_OF_TEXT`] to the first [`END_OF_TEXT`], both included.
     pub ids: Vec<u32>,
-    /// The caption did not fit the context and lost its end.
+    /// Whether the caption did not fit the context and lost its end.
     pub truncated: bool,
 }
 
-/// Text to token ids. Shared by reference between threads.
+/// A tokenizer turns text into token ids. Threads can share it by reference.
 pub struct Tokenizer(Kind);
 
 enum Kind {
@@ -85,7 +85,7 @@ struct ClipTokenizer {
 }
 
 impl Tokenizer {
-    /// The tokenizer of every OpenAI and OpenCLIP model with a native text tower.
+    /// Builds the tokenizer of every OpenAI and OpenCLIP model with a native text tower.
     pub fn clip() -> Self {
         let Vocabulary { tokens, merges } = Vocabulary::clip();
         let vocabulary: Vocab = tokens.into_iter().zip(0..).collect();
@@ -101,15 +101,15 @@ impl Tokenizer {
         Self(Kind::Clip(Box::new(ClipTokenizer { words, letters, merges, cache: RwLock::default() })))
     }
 
-    /// A model's own, from its `tokenizer.json`. It must open and close a caption with one token each.
+    /// Opens a model's own `tokenizer.json`. It must open and close a caption with one token each.
     ///
     /// # Errors
-    /// [`TokenizerError`], with the file's name.
+    /// Returns a [`TokenizerError`] that names the file.
     pub fn open(path: &Path) -> Result<Self, TokenizerError> {
         TokenizerFile::open(path).map(|file| Self(Kind::File(Box::new(file))))
     }
 
-    /// How many ids there can be.
+    /// Returns the number of token ids: one more than the largest.
     pub fn vocabulary(&self) -> usize {
         match &self.0 {
             Kind::Clip(_) => VOCABULARY,
@@ -117,20 +117,20 @@ impl Tokenizer {
         }
     }
 
-    /// The caption's tokens, at most `context_length` of them; a longer caption is cut and closed.
+    /// Tokenises a caption into at most `context_length` tokens; a longer caption is cut and closed.
     ///
     /// # Panics
-    /// If `context_length` has no room for the two tokens that frame a caption.
+    /// Panics if `context_length` is below 2 and so has no room for the two tokens that frame a caption.
     pub fn encode(&self, text: &str, context_length: usize) -> Caption {
         let mut ids = Vec::new();
         let truncated = self.encode_into(text, context_length, &mut ids);
         Caption { ids, truncated }
     }
 
-    /// Appends the caption's tokens to a batch of packed rows, and returns whether it was truncated.
+    /// Appends the caption's tokens to a batch of packed rows and returns whether the caption was truncated.
     ///
     /// # Panics
-    /// As [`encode`](Self::encode).
+    /// Panics if `context_length` is below 2.
     #[track_caller]
     pub fn encode_into(&self, text: &str, context_length: usize, ids: &mut Vec<u32>) -> bool {
         assert!(context_length >= 2, "a context of {context_length} has no room for start and end of text");
@@ -149,7 +149,7 @@ impl ClipTokenizer {
         for word in self.words.find_iter(&text) {
             match word.as_str() {
                 "<start_of_text>" => ids.push(START_OF_TEXT),
-                // The reference reads its output at the first end of text: what follows cannot matter.
+                // The reference reads its output at the first end of text, so what follows has no effect.
                 "<end_of_text>" => break,
                 word => self.push_word(word, ids),
             }
@@ -172,18 +172,18 @@ impl ClipTokenizer {
         let tokens = self.merges.tokenize(&letters).expect("the vocabulary has every letter");
         let tokens: Box<[u32]> = tokens.iter().map(|token| token.id).collect();
         ids.extend_from_slice(&tokens);
-        if word.len() > CACHED_LENGTH {
+        if word.len() > MAX_CACHED_LENGTH {
             return;
         }
         let mut cache = self.cache.write().expect("no thread panics here");
-        if cache.len() < CACHED_WORDS {
+        if cache.len() < MAX_CACHED_WORDS {
             cache.insert(word.to_owned(), tokens);
         }
     }
 }
 
-/// The bytes in the vocabulary's order, each with the letter that writes it: printable Latin-1 stands for itself, the
-/// other 68 bytes take the letters from U+0100 on.
+/// Returns the 256 bytes in the vocabulary's order, each with the letter that represents it: printable Latin-1 stands
+/// for itself, and the other 68 bytes take the letters from U+0100 on.
 fn alphabet() -> Vec<(u8, char)> {
     let printable = |&byte: &u8| matches!(byte, b'!'..=b'~' | 0xa1..=0xac | 0xae..=0xff);
     let itself = (0..=255).filter(printable).map(|byte| (byte, char::from(byte)));
@@ -195,12 +195,12 @@ fn alphabet() -> Vec<(u8, char)> {
 mod tests {
     use super::*;
 
-    /// The cache is bounded in the number of its words, so it must be in their length.
+    /// The cache is bounded in the number of its words, so their length must be bounded as well.
     #[test]
     fn long_words_are_not_kept() {
         let tokenizer = Tokenizer::clip();
         let Kind::Clip(clip) = &tokenizer.0 else { panic!("CLIP's own") };
-        for (letters, kept) in [(CACHED_LENGTH, 1), (CACHED_LENGTH + 1, 1), (400_000, 1)] {
+        for (letters, kept) in [(MAX_CACHED_LENGTH, 1), (MAX_CACHED_LENGTH + 1, 1), (400_000, 1)] {
             assert!(tokenizer.encode(&"x".repeat(letters), 5).ids.len() > 2);
             assert_eq!(clip.cache.read().unwrap().len(), kept, "{letters}");
         }

@@ -10,8 +10,9 @@ use crate::loss::info_nce::{self, Loss, Saved as LossSaved, Scratch as LossScrat
 use crate::loss::positives::Positives;
 use crate::models::clip::model::{self, ClipParams, MAX_LOGIT_SCALE, Model};
 use crate::models::clip::text::{self, Captions};
-use crate::models::clip::visual;
+use crate::models::clip::{Config, Layers, visual};
 use crate::models::{Keep, Mode, Workspace};
+use crate::optim::adamw::Hyper;
 use crate::params::{self, Params, Spec};
 use crate::tree::{Arena, Dim, Path, tree};
 use kernels::in_pool;
@@ -92,6 +93,14 @@ pub struct ClipObjective {
     loss: Loss,
     /// The loss ln N of a model that cannot tell N pairs apart.
     chance: f64,
+}
+
+/// Returns AdamW's hyper-parameters as the paper chose them for the kind of image tower (table 19).
+pub fn hyper(config: &Config) -> Hyper {
+    match config.vision_cfg.layers {
+        Layers::Vit(_) => Hyper::VIT,
+        Layers::ResNet(_) => Hyper::RESNET,
+    }
 }
 
 impl ClipObjective {

@@ -33,6 +33,7 @@
 //! ```
 //! use clipwright::models::clip::{Config, Layers, visual::{self, Visual}};
 //! use clipwright::models::{Keep, Mode, Workspace};
+//! use clipwright::optim::adamw::Hyper;
 //! use clipwright::params::{Params, Spec};
 //! use clipwright::train::metric::Metric;
 //! use clipwright::train::objective::{Objective, State, StepId};
@@ -77,7 +78,7 @@
 //!
 //! let mut config = Config::preset("Emoji-ViT-S").unwrap();
 //! (config.vision_cfg.layers, config.vision_cfg.width, config.embed_dim) = (Layers::Vit(1), 64, 4);
-//! let (params, options) = (Params::init(config.vision().spec(), 0), TrainerOptions::new(config.hyper()));
+//! let (params, options) = (Params::init(config.vision().spec(), 0), TrainerOptions::new(Hyper::VIT));
 //! let pictures = Array2::from_shape_fn((6, config.vision().image_len()), |(i, j)| ((i + 1) * j) as f32 % 7.0 - 3.0);
 //! let batch = (pictures, Array2::eye(6).slice(s![.., ..4]).to_owned());
 //! let (kept, scratch, y, dy) = Default::default();

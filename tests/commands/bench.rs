@@ -1,4 +1,4 @@
-//! A folder with a model in it, and the `clip` command run there.
+//! A test folder with a model in it, in which the program `clipwright` is run.
 
 use clipwright::Clip;
 use clipwright::checkpoint::{ConfigFile, Format, Precision, save};
@@ -15,7 +15,7 @@ pub struct Bench {
     folder: tempfile::TempDir,
 }
 
-/// What came of a command.
+/// The outcome of a command.
 #[derive(Debug)]
 pub struct Outcome {
     pub code: i32,
@@ -24,7 +24,7 @@ pub struct Outcome {
 }
 
 impl Bench {
-    /// With a random model in `model`.
+    /// Makes a folder with a random model in `model`.
     pub fn new(config: Config) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let bench = Bench { folder };
@@ -51,7 +51,7 @@ impl Bench {
         Outcome { code: output.status.code().unwrap(), out: text(output.stdout), error: text(output.stderr) }
     }
 
-    /// A command that must succeed without a word on standard error, and its lines of JSON.
+    /// Runs a command that must succeed and write nothing to standard error; returns its lines of JSON.
     pub fn json(&self, args: &[&str]) -> Vec<Value> {
         let outcome = self.run(&[args, &["--json"]].concat());
         assert_eq!((outcome.code, outcome.error.as_str()), (0, ""), "{args:?}");
@@ -63,7 +63,7 @@ pub fn lines(out: &str) -> Vec<Value> {
     out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// A bench whose model knows CLIP's tokens, with pictures a.png, b.jpg and c.png.
+/// Makes a folder with a model of CLIP's vocabulary and the pictures a.png, b.jpg and c.png.
 pub fn bench() -> Bench {
     let mut config = crate::support::tiny::config(64);
     config.text_cfg.vocab_size = VOCABULARY;

@@ -1,4 +1,4 @@
-//! The `clip` command as its users meet it: exit codes, messages, JSON.
+//! The program `clipwright` as its users see it: exit codes, messages, JSON.
 
 use crate::support::tiny::config;
 use clipwright::checkpoint::{ConfigFile, Format, Precision, WEIGHTS, load_model, save};
@@ -11,7 +11,7 @@ struct Bench {
     folder: tempfile::TempDir,
 }
 
-/// What came of a command.
+/// The outcome of a command.
 struct Outcome {
     code: i32,
     out: String,
@@ -46,7 +46,7 @@ impl Bench {
         Outcome { code: output.status.code().unwrap(), out: text(output.stdout), error: text(output.stderr) }
     }
 
-    /// A command that must succeed, and its one line of JSON.
+    /// Runs a command that must succeed; returns its one line of JSON.
     fn json(&self, args: &str) -> Value {
         let Outcome { code, out, error } = self.run(&format!("{args} --json"));
         assert_eq!((code, error.as_str(), out.lines().count()), (0, "", 1), "{out}");
@@ -164,7 +164,7 @@ fn mistakes_are_explained() {
     assert!(!bench.path("new").exists());
 }
 
-/// As in `clipwright info | head -0`.
+/// A reader that ends early, as in `clipwright info | head -0`, is no error.
 #[test]
 fn a_reader_that_leaves_is_not_an_error() {
     let bench = Bench::new();

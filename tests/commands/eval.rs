@@ -62,7 +62,7 @@ fn eval_of_captions_finds_pairs() {
     let [first, others @ ..] = ["pairs.tsv", "pairs.csv", "colours", "shard.tar"];
     let report = &bench.json(&["eval", first])[0]["rows"][0];
     assert_eq!((&report["images"], &report["zero_shot"]), (&9.into(), &Value::Null));
-    // By hand: the share of the captions whose own picture is the best one.
+    // Computed by hand: the share of the captions whose own picture has the best score.
     let pairs: Vec<(&str, &str)> = tsv.lines().skip(1).map(|line| line.split_once('\t').unwrap()).collect();
     let (names, captions): (Vec<&str>, Vec<&str>) = pairs.into_iter().unzip();
     let cosines = clip(&bench).encode_text(&captions).dot(&encode(&bench, &names).t());
@@ -79,7 +79,7 @@ fn eval_of_captions_finds_pairs() {
     assert_eq!(report["zero_shot"]["classes"], 9);
 }
 
-/// A pixel of a picture that shows its class by where it is bright.
+/// Returns a pixel of a picture that shows its class by the place of its bright part.
 fn stripe(i: usize, class: usize) -> u8 {
     if i / 80 == class { 250 } else { 9 }
 }

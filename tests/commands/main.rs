@@ -1,4 +1,4 @@
-//! The two programs as their users meet them, and the pictures that they draw.
+//! The two programs as their users see them, and the plots that they draw.
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -1,4 +1,4 @@
-//! One picture has one embedding, whatever its channels and its way: to the bit in the same company.
+//! One picture has one embedding by every command and data format, whatever its channels: to the bit in the same company.
 
 use super::bench::Bench;
 use crate::support::tiny;
@@ -21,7 +21,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
-/// Of every kind one picture, in the order of their names. All but 16 bits come from Pillow.
+/// One picture of every kind, in the order of their names. All but those of 16 bits were written by Pillow.
 const KINDS: [&str; 8] = [
     "cmyk.jpg",
     "colour_16.png",
@@ -42,7 +42,7 @@ fn with_vocabulary(mut config: Config) -> Config {
     config
 }
 
-/// A model of 24 pixels, and in `kinds` a picture of every kind.
+/// Makes a folder with a model for pictures of 24 pixels and, in `kinds`, a picture of every kind.
 fn bench(format: Format) -> Bench {
     let config = with_vocabulary(tiny::config(64));
     let bench = Bench::new(config.clone());
@@ -73,7 +73,7 @@ fn bench(format: Format) -> Bench {
     bench
 }
 
-/// The pictures as a table, as lines of JSON, as a shard and as a folder for each class.
+/// Stores the pictures as a table, as lines of JSON, as a shard and as a folder for each class.
 fn stored(bench: &Bench) -> [(&'static str, Box<dyn Dataset>); 4] {
     let read = |name| fs::read(bench.path("kinds").join(name)).unwrap();
     let rows: String = KINDS.map(|name| format!("kinds/{name},picture of {name}\n")).concat();
@@ -107,7 +107,7 @@ fn stored(bench: &Bench) -> [(&'static str, Box<dyn Dataset>); 4] {
     ]
 }
 
-/// The embeddings of an `.npy` file.
+/// Reads the embeddings of an `.npy` file.
 fn npy(bench: &Bench, name: &str) -> Array2<f32> {
     let bytes = fs::read(bench.path(name)).unwrap();
     let start = 10 + usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
@@ -115,7 +115,7 @@ fn npy(bench: &Bench, name: &str) -> Array2<f32> {
     Array2::from_shape_vec((KINDS.len(), 64), values).unwrap()
 }
 
-/// (index, cosine) of the texts that a command ranks, by index.
+/// Returns (index, cosine) of the texts that a command ranks, sorted by index.
 fn cosines(line: &Value) -> Vec<f32> {
     let mut ranked: Vec<(u64, f32)> = (line["best"].as_array().unwrap().iter())
         .map(|text| (text["index"].as_u64().unwrap(), text["cosine"].as_f64().unwrap() as f32))
@@ -188,8 +188,8 @@ fn by_every_command_and_every_call() {
     }
 }
 
-/// `KIND.openclip.png` and `KIND.huggingface.png` are what Pillow makes of the pictures: resized to 24 pixels as they are
-/// and then stripped of their opacity, or laid over white before anything else.
+/// `KIND.openclip.png` and `KIND.huggingface.png` were made with Pillow. The former were resized to 24 pixels and then
+/// stripped of their opacity, the latter were laid over white first.
 #[test]
 fn opacity_and_palettes_are_seen_as_by_the_model_s_own_library() {
     for (format, library) in [(Format::OpenClip, "openclip"), (Format::HuggingFace, "huggingface")] {
@@ -343,7 +343,7 @@ fn every_command_sees_the_same_pictures_in_a_folder() {
     let indexed: Vec<&str> = entries.iter().map(|entry| entry["path"].as_str().unwrap()).collect();
     assert_eq!(indexed, seen);
 
-    // More than a tenth of them is missing.
+    // More than a tenth of the pictures is missing.
     let outcome = bench.run(&["eval", "pets"]);
     assert!(outcome.code == 1 && outcome.error.contains("2 of 6"), "{}", outcome.error);
     assert!(unseen.iter().all(|what| outcome.error.contains(what)), "{}", outcome.error);

@@ -7,7 +7,7 @@ use clipwright::text::tokenizer::END_OF_TEXT;
 use ndarray::{Array2, ArrayView2, Axis};
 use serde_json::Value;
 
-/// Rows equal up to how batches of another size round.
+/// Checks that rows are equal up to the rounding of batches of another size.
 #[track_caller]
 fn close(a: ArrayView2<f32>, b: ArrayView2<f32>) {
     assert_eq!(a.dim(), b.dim());
@@ -19,13 +19,13 @@ fn numbers(value: &Value) -> Vec<f32> {
     value.as_array().unwrap().iter().map(|v| v.as_f64().unwrap() as f32).collect()
 }
 
-/// The embeddings of lines of JSON.
+/// Reads the embeddings of lines of JSON.
 fn rows(lines: &[Value]) -> Array2<f32> {
     let flat: Vec<f32> = lines.iter().flat_map(|line| numbers(&line["embedding"])).collect();
     Array2::from_shape_vec((lines.len(), flat.len() / lines.len()), flat).unwrap()
 }
 
-/// The shape as NumPy's header has it, and the numbers.
+/// Reads a NumPy file: the shape as its header has it, and the numbers.
 fn npy(bench: &Bench, name: &str) -> (String, Vec<f32>) {
     let bytes = std::fs::read(bench.path(name)).unwrap();
     assert_eq!(&bytes[..8], b"\x93NUMPY\x01\x00");
@@ -44,7 +44,7 @@ fn tensor(bench: &Bench, file: &str, name: &str) -> (Vec<usize>, Vec<f32>) {
     (shape, values)
 }
 
-/// The header of a PNG of this size, with nothing to follow.
+/// Returns the header of a PNG of this size, without any data.
 fn forged_png(width: u32, height: u32) -> Vec<u8> {
     let mut header = b"IHDR".to_vec();
     header.extend(width.to_be_bytes().into_iter().chain(height.to_be_bytes()).chain([8, 2, 0, 0, 0]));
@@ -207,7 +207,7 @@ fn caption_match_ranks_captions_as_they_stand() {
     }
 }
 
-/// By the definition: the whole padded text through every block.
+/// The states equal their definition: the whole padded text passes through every block.
 fn states(bench: &Bench, text: &str, padding: Option<u32>) -> (Vec<Array2<f32>>, Array2<f32>) {
     let (model, _) = clipwright::checkpoint::load_model(&bench.path("model")).unwrap();
     let mut ids = clip(bench).text.tokenizer().encode(text, 20).ids;

@@ -1,5 +1,5 @@
-//! The pictures have the stated size, show something, and survive odd input. With `PLOT_DIR` set they are kept there,
-//! to be looked at.
+//! Plots have the stated size, show something, and survive odd input. If `PLOT_DIR` is set, they are kept there for
+//! inspection.
 
 use clipwright::app::plot::matrix::similarity_matrix;
 use clipwright::app::plot::sheet::{Entry, Guess, sheet};
@@ -16,7 +16,7 @@ use rand_pcg::Pcg64;
 use std::collections::HashSet;
 use std::path::Path;
 
-/// Keeps a picture if asked to; it must have the size and more than a few colours.
+/// Checks that a plot has the size and more than a few colours, and keeps it if `PLOT_DIR` is set.
 fn check(name: &str, picture: &RgbImage, size: (u32, u32)) {
     if let Ok(folder) = std::env::var("PLOT_DIR") {
         save(Path::new(&folder).join(name), picture).unwrap();
@@ -107,7 +107,7 @@ fn curves_of_a_run_that_has_hardly_begun_or_blown_up() {
     check("blown.png", &curves::loss(&blown), (1440, 840));
 }
 
-/// The first pictures of twemoji's held-out concepts, spread over the set, with their names.
+/// Returns pictures of twemoji's held-out concepts, spread over the set, with their names.
 fn held_out(n: usize) -> (Vec<RgbImage>, Vec<String>) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("data/emoji");
     let table = std::fs::read_to_string(folder.join("emoji.tsv")).unwrap();

@@ -1,4 +1,4 @@
-//! `clipwright index` and `clipwright search` as their users meet them.
+//! `clipwright index` and `clipwright search` as their users see them.
 
 use clipwright::checkpoint::{ConfigFile, save_model};
 use clipwright::models::clip::model::Model;
@@ -39,7 +39,7 @@ fn config() -> Config {
     }
 }
 
-/// A picture like no other: stripes and noise of its own colours.
+/// Makes a picture that differs from all others: stripes and noise of its own colours.
 fn paint(path: &Path, seed: u64, side: u32) {
     let mut rng = Pcg64::seed_from_u64(seed);
     let colours: [[u8; 3]; 4] = std::array::from_fn(|_| std::array::from_fn(|_| rng.random()));
@@ -49,7 +49,7 @@ fn paint(path: &Path, seed: u64, side: u32) {
 }
 
 impl Bench {
-    /// With `n` pictures: `pictures/N.png`, every third in `pictures/sub`.
+    /// Makes a folder with `n` pictures: `pictures/N.png`, every third of them in `pictures/sub`.
     fn new(n: usize) -> Bench {
         let bench = Bench { folder: tempfile::tempdir().unwrap() };
         for (name, seed) in [("model", 1), ("other", 2)] {
@@ -91,17 +91,17 @@ impl Bench {
         serde_json::from_str(&out).unwrap()
     }
 
-    /// (pictures, added, changed, removed, unchanged) after indexing.
+    /// Indexes the folder; returns (pictures, added, changed, removed, unchanged).
     fn index(&self) -> [u64; 5] {
         counts(&self.json(&["index", "pictures", "--model", "model"]))
     }
 
-    /// Paths of the hits for a picture, best first.
+    /// Searches for a picture; returns the paths of the hits, best first.
     fn like(&self, i: usize, k: usize) -> Vec<String> {
         paths(&self.json(&["search", "pictures", "--image", &Bench::name(i), "-k", &k.to_string()]))
     }
 
-    /// Exit code 1 and a message.
+    /// Runs a command that must fail with exit code 1; returns its message.
     fn refused(&self, args: &[&str]) -> String {
         let Outcome { code, out, error } = self.run(args);
         assert_eq!((code, out.as_str()), (1, ""), "{error}");
@@ -130,7 +130,7 @@ fn a_picture_finds_itself_first() {
         assert!((best["score"].as_f64().unwrap() - 1.0).abs() < 1e-3 && best["rank"] == 1, "{best}");
         assert_eq!((report["pictures"].as_u64(), paths(&report).len()), (Some(30), 10));
     }
-    // More than there are: each once, scores descending.
+    // A k above the number of pictures gives each of them once, scores descending.
     let report = bench.json(&["search", "pictures", "a red car at night", "-k", "1000"]);
     let scores: Vec<f64> = report["hits"].as_array().unwrap().iter().map(|h| h["score"].as_f64().unwrap()).collect();
     assert!(scores.is_sorted_by(|a, b| a >= b), "{scores:?}");
@@ -159,12 +159,12 @@ fn only_what_changed_is_embedded_again() {
     paint(&bench.picture(20), 20, 40);
     paint(&bench.picture(3), 1003, 48);
     fs::remove_file(bench.picture(4)).unwrap();
-    // The index knows its model.
+    // The index remembers its model.
     assert_eq!(counts(&bench.json(&["index", "pictures"])), [20, 1, 1, 1, 18]);
     assert_eq!(bench.like(3, 1), [Bench::name(3)]);
     assert_eq!(bench.like(20, 1), [Bench::name(20)]);
     assert!(!bench.like(3, 50).contains(&Bench::name(4)));
-    // Most of it gone, which has the files written anew.
+    // Most of the pictures are removed, so the files are rewritten.
     (5..20).for_each(|i| fs::remove_file(bench.picture(i)).unwrap());
     assert_eq!(bench.index(), [5, 0, 0, 15, 5]);
     assert!(!bench.path("pictures/.clip-index/embeddings-0.f16").exists());
@@ -197,7 +197,7 @@ fn a_killed_run_goes_on() {
         child.wait().unwrap();
         known = rows();
         assert!(known < n as u64, "it was done before it could be killed");
-        // What is there can be searched.
+        // The remaining pictures can be searched.
         assert_eq!(bench.json(&["search", "pictures", "a cat"])["pictures"], known);
     }
     assert_eq!(bench.index(), [n as u64, n as u64 - known, 0, 0, known]);
@@ -224,7 +224,7 @@ fn what_cannot_be_read_is_named_and_passed_over() {
     symlink("nowhere", bench.path("pictures/broken.png")).unwrap();
     symlink(bench.path("pictures"), bench.path("pictures/loop")).unwrap();
     File::create(bench.path("pictures").join(std::ffi::OsStr::from_bytes(b"\xff.png"))).unwrap();
-    // Its pictures are not gone, only out of sight.
+    // Its pictures may still exist, so they stay in the index.
     fs::rename(bench.path("pictures/sub"), bench.path("away")).unwrap();
     symlink("sub", bench.path("pictures/sub")).unwrap();
     let mut skips = vec!["text.png", "torn.png", "empty.jpg", "broken.png", "loop", "\u{fffd}.png", "sub"];
@@ -273,7 +273,7 @@ fn another_model_is_refused() {
             "{error}"
         );
     }
-    // The same model elsewhere is the same model; changed weights are another one under the old name.
+    // A copy of the model elsewhere is the same model; changed weights under the old path are another one.
     fs::rename(bench.path("model"), bench.path("moved")).unwrap();
     assert_eq!(bench.json(&["search", "pictures", "a cat", "--model", "moved"])["pictures"], 3);
     let error = bench.refused(&["search", "pictures", "a cat"]);
@@ -293,7 +293,7 @@ fn an_index_elsewhere_is_of_its_own_pictures() {
     assert!(hits.len() == 4 && hits.iter().all(|path| Path::new(path).is_file()), "{hits:?}");
     let error = bench.refused(&["index", "model", "--output", "elsewhere"]);
     assert!(error.contains("elsewhere: an index of the pictures in") && error.contains("--output"), "{error}");
-    // One inside the folder moves with it.
+    // An index inside the folder moves with it.
     bench.index();
     fs::rename(bench.path("pictures"), bench.path("photos")).unwrap();
     assert_eq!(counts(&bench.json(&["index", "photos"])), [4, 0, 0, 0, 4]);

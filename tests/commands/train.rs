@@ -1,4 +1,4 @@
-//! The `train` program as its users meet it: whole runs, killed and interrupted ones, and mistakes.
+//! The program `train` as its users see it: whole runs, killed and interrupted ones, and mistakes.
 
 use clipwright::checkpoint::safetensors::Reader;
 use clipwright::checkpoint::{Checkpoint, Overrides};
@@ -14,7 +14,7 @@ const PAIRS: usize = 30;
 const EPOCHS: u64 = 60;
 const STEPS: u64 = EPOCHS * (PAIRS as u64 / 10);
 
-/// A folder with coloured pictures, what they show, and a tiny model.
+/// A test folder with coloured pictures, their captions, and a tiny model.
 struct Bench {
     folder: tempfile::TempDir,
 }
@@ -48,14 +48,14 @@ impl Bench {
         self.path("runs").join(name)
     }
 
-    /// `train` in the folder.
+    /// Prepares `train` in the folder.
     fn command(&self, flags: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_train"));
         command.current_dir(self.folder.path()).args(flags).stdin(Stdio::null());
         command
     }
 
-    /// `train` on the pictures, as a run of this name.
+    /// Prepares `train` on the pictures, as a run of this name.
     fn training(&self, name: &str, more: &[&str]) -> Command {
         let mut command = self.command(&["--train-data", ".", "--model", "tiny.json", "--name", name]);
         command.args(["--batch-size", "5", "--accum-freq", "2", "--warmup", "5"]).args(more);
@@ -81,7 +81,7 @@ fn succeeded(output: &Output) -> String {
     text
 }
 
-/// Exit code 1 and a message, not a panic.
+/// Checks that a command fails with a message and an exit code of 1 or 2, not with a panic; returns what it printed.
 fn failed(output: &Output) -> String {
     let text = text(output);
     assert!(matches!(output.status.code(), Some(1 | 2)), "{text}");
@@ -97,10 +97,10 @@ fn saved_steps(run: &Path) -> Option<u64> {
     Reader::open(&run.join("resume.safetensors")).ok()?.metadata("step")?.parse().ok()
 }
 
-/// So many epochs that no run comes to its end by itself, however long it is left alone.
+/// So many epochs that no run ends by itself while a test is running.
 const ENDLESS: [&str; 2] = ["--epochs", "1000000"];
 
-/// Starts an endless run and returns when its first checkpoint is there.
+/// Starts an endless run and returns when its first checkpoint exists.
 fn started(mut command: Command, run: &Path) -> std::process::Child {
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let start = Instant::now();
@@ -111,7 +111,7 @@ fn started(mut command: Command, run: &Path) -> std::process::Child {
     child
 }
 
-/// Whether a run that was stopped somewhere, and goes on for a few steps, is where one is that never stopped.
+/// Checks that a run which was stopped and resumed has the same weights as one which never stopped.
 #[track_caller]
 fn goes_on_as_if_nothing_had_happened(bench: &Bench, name: &str, whole: impl Fn(&str, &[&str]) -> Command) {
     let stop = (saved_steps(&bench.run_folder(name)).unwrap() + 5).to_string();
@@ -148,7 +148,7 @@ fn a_run_leaves_a_model_numbers_and_pictures() {
     let before = bench.weights("whole");
     succeeded(&bench.resume("whole"));
     assert!(before == bench.weights("whole"));
-    // The name is taken now.
+    // The name is in use now.
     assert!(failed(&bench.training("whole", &[]).output().unwrap()).contains("--resume"));
 }
 
@@ -172,7 +172,7 @@ fn killed_and_interrupted_runs_end_with_the_same_bits() {
     }
 }
 
-/// Stopped after some steps, and taken up again until the end.
+/// A run that is stopped again and again, and resumed until its end, equals one that was never stopped.
 #[test]
 fn a_run_in_sessions_is_the_whole_run() {
     let bench = Bench::new();
@@ -187,13 +187,13 @@ fn a_run_in_sessions_is_the_whole_run() {
     };
     resume("11");
     assert_eq!(saved_steps(&bench.run_folder("parts")), Some(11));
-    // More than there are: it ends as it would have.
+    // With more steps than there are, the run ends as usual.
     resume("100");
     assert!(bench.run_folder("parts").join("report.md").exists());
     assert!(bench.weights("whole") == bench.weights("parts"));
 }
 
-/// A ResNet, whose running statistics are a part of what is resumed, and stay when it is locked.
+/// The running statistics of a ResNet are resumed as well, and do not change when the tower is locked.
 #[test]
 fn a_resnet_is_trained_stopped_resumed_and_locked() {
     let bench = Bench::new();
@@ -255,11 +255,11 @@ fn broken_pictures_are_skipped_and_named_up_to_a_share() {
     fs::write(bench.path("7.png"), b"no picture").unwrap();
     let said = succeeded(&bench.training("few", &["--epochs", "6"]).output().unwrap());
     assert!(said.contains("7.png"), "{said}");
-    // Pairs that are only measured are named as well.
+    // Unreadable pairs of the evaluation are named as well.
     fs::write(bench.path("val.tsv"), "filepath\ttitle\n1.png\tone\nlost.png\ttwo\n").unwrap();
     let said = succeeded(&bench.training("val", &["--epochs", "1", "--val-data", "val.tsv"]).output().unwrap());
     assert!(said.contains("lost.png"), "{said}");
-    // Of nothing there is no measure, and that shows before the first step.
+    // An evaluation without any readable pair is refused before the first step.
     fs::write(bench.path("val.tsv"), "filepath\ttitle\nlost.png\tone\ngone.png\ttwo\n").unwrap();
     let said = failed(&bench.training("none", &["--val-data", "val.tsv"]).output().unwrap());
     assert!(said.contains("validation pairs: no usable example") && said.contains("gone.png"), "{said}");
@@ -271,7 +271,7 @@ fn broken_pictures_are_skipped_and_named_up_to_a_share() {
     assert!(said.contains("10 %") && said.contains(".png"), "{said}");
 }
 
-/// The same pairs as a table with tabs, one with commas and names of its own, and as tar shards.
+/// Training is the same on pairs in a table with tabs, in one with commas and other column names, and in tar shards.
 #[test]
 fn every_kind_of_data_is_read() {
     let bench = Bench::new();

@@ -1,4 +1,4 @@
-//! Augmentation: each step alone does what it says, and together they stay within bounds.
+//! Tests of augmentation: each step does what it says, and all of them together stay within bounds.
 
 use clipwright::random::rng;
 use clipwright::{batches::*, pictures::*};
@@ -16,12 +16,12 @@ fn plain() -> Preprocess {
     }
 }
 
-/// Every step off.
+/// Returns settings with every step off.
 fn off() -> Augment {
     Augment { area: 1.0..=1.0, aspect: 1.0..=1.0, ..Augment::default() }
 }
 
-/// A picture without symmetry, in all colours.
+/// Makes a picture without symmetry, in all colours.
 fn picture(side: usize) -> Picture {
     let samples =
         (0..side * side).flat_map(|i| [i % side * 9, i / side * 8 + 20, i * 13 + 5].map(|v| v as u8)).collect();
@@ -91,7 +91,7 @@ fn brightness_scales_every_channel_alike() {
 const MODES: [Channels; 6] =
     [Channels::Grey, Channels::GreyAlpha, Channels::Rgb, Channels::Rgba, Channels::Palette, Channels::PaletteAlpha];
 
-/// As in [`Preprocess::apply`]: over white before anything else.
+/// For Hugging Face's models a picture is laid over white first, as in [`Preprocess::apply`].
 #[test]
 fn training_for_hugging_face_lays_pictures_over_white() {
     let preprocess = Preprocess { size: SIDE, library: Library::HuggingFace, ..Preprocess::default() };

@@ -1,4 +1,4 @@
-//! The embedded set: what the documentation promises about it.
+//! Tests of what the documentation promises about the embedded emoji.
 
 use clipwright::datasets::emoji::{Cut, Emoji, EmojiTraining, Language, Side, Split, TILE, Vendor};
 use clipwright::datasets::{Dataset, Example};

@@ -1,4 +1,4 @@
-//! Batches: the same whatever the number of workers and wherever the run began.
+//! Tests of the loader: batches do not depend on the number of workers or on the step at which the run began.
 
 use clipwright::datasets::emoji::{Cut, Emoji, EmojiTraining};
 use clipwright::{batches::*, datasets::*, pictures::*, random::*, text::*};
@@ -33,7 +33,7 @@ fn a_batch_is_a_function_of_seed_and_step() {
         let mut loader = loader(EMOJI.clone(), config(1500, workers, start));
         (0..steps).map(|_| loader.next().unwrap()).collect::<Vec<_>>()
     };
-    // Five steps an epoch: seven cross its end.
+    // An epoch has five steps, so seven steps cross its end.
     let reference = run(1, 0, 7);
     assert_eq!(reference.iter().map(|b| (b.step, b.epoch)).collect::<Vec<_>>()[4..], [(4, 0), (5, 1), (6, 1)]);
     assert!(run(3, 0, 7) == reference);
@@ -61,7 +61,7 @@ fn a_batch_is_consistent() {
     assert_eq!(loader.bad().bad, 0);
 }
 
-/// No concept has more than seven pictures, and an epoch has more batches than that: none need meet itself.
+/// No concept has more than seven pictures, and an epoch has more batches than that, so no batch needs a concept twice.
 #[test]
 fn no_concept_meets_itself_and_every_picture_comes_once() {
     let mut loader = loader(EMOJI.clone(), LoaderConfig { augment: None, ..config(515, 2, 0) });
@@ -80,7 +80,7 @@ fn no_concept_meets_itself_and_every_picture_comes_once() {
     assert_eq!(seen, all);
 }
 
-/// Twenty white pictures, some of which cannot be read.
+/// A dataset of twenty white pictures, some of which cannot be read.
 struct Faulty {
     concepts: Vec<u64>,
     is_bad: fn(usize) -> bool,

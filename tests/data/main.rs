@@ -1,4 +1,4 @@
-//! From files to batches: pictures as Pillow sees them, tokens, every kind of data set, augmentation, the loader.
+//! Tests of the way from files to batches: pictures as Pillow sees them, tokens, datasets, augmentation, the loader.
 
 mod augment;
 mod emoji;

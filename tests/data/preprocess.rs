@@ -18,7 +18,7 @@ fn prepare(preprocess: &Preprocess, picture: &Picture) -> Vec<f32> {
     out
 }
 
-/// Every picture in the golden folder, in both modes: greyscale and transparency included.
+/// Every picture in the golden folder, greyscale and transparency included, equals the reference in both modes.
 #[test]
 fn equals_pillow_and_torchvision_bit_for_bit() {
     let file = std::fs::read(golden().join("pixels.safetensors")).unwrap();
@@ -52,7 +52,7 @@ fn bicubic_equals_pillow_on_a_ramp() {
     assert_eq!(bicubic((11, 8))[..11], [0, 2, 5, 8, 11, 14, 17, 20, 23, 26, 28]);
 }
 
-/// A window is the same part of the whole result.
+/// A window equals that part of the whole result.
 #[test]
 fn a_window_shows_what_the_whole_shows() {
     let picture = open(&golden().join("1_37x91_RGB.png")).unwrap();
@@ -81,8 +81,8 @@ fn longest_pads_with_black() {
     assert_eq!(prepare(&preprocess, &picture), [plane; 3].concat());
 }
 
-/// What `CLIPImageProcessorPil` of transformers 5.23 does, whose numbers these are; torchvision's crop of the first two
-/// begins at 2.
+/// The numbers are those of `CLIPImageProcessorPil` of transformers 5.23. Torchvision would begin the crop of the first
+/// two at pixel 2.
 #[test]
 fn hugging_faces_crop_begins_at_the_lower_half() {
     let plain =
@@ -95,13 +95,13 @@ fn hugging_faces_crop_begins_at_the_lower_half() {
     }
 }
 
-/// 6 × 5 pixels whose samples are anything.
+/// Makes a picture of 6 × 5 pixels with arbitrary samples.
 fn anything(mode: Channels) -> Picture {
     let samples = (0..6 * 5 * mode.channels()).map(|i| (i * 37 + 11) as u8).collect();
     Picture { width: 6, height: 5, mode, samples }
 }
 
-/// [`anything`] as a PNG whose palette has an opacity for every colour.
+/// Stores [`anything`] as a PNG whose palette has an opacity for every colour.
 fn transparent_palette() -> Vec<u8> {
     let pixels = anything(Channels::Rgba).samples;
     let (mut file, colours) = (vec![], pixels.as_chunks::<4>().0);

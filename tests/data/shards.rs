@@ -1,4 +1,4 @@
-//! WebDataset shards: names, grouping, order and resuming.
+//! Tests of WebDataset shards: names, grouping, order and resuming.
 
 use clipwright::datasets::braces::expand;
 use clipwright::random::rng;
@@ -112,7 +112,7 @@ fn the_order_stays_near_the_shards_and_depends_on_the_seed_alone() {
     assert!(shuffled == order(10, 1) && shuffled != order(10, 2));
     // With a buffer of ten, the first eight examples come from the first three shards.
     assert!(shuffled[..8].iter().map(|example| example / 8).collect::<HashSet<_>>().len() <= 3);
-    // With a buffer of one, shards come in another order, but each as it is.
+    // With a buffer of one, the shards come in another order, but the examples of each in their own.
     assert!(order(1, 3).chunks(8).all(|shard| shard.windows(2).all(|pair| pair[1] == pair[0] + 1)));
 }
 

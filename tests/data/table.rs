@@ -1,4 +1,4 @@
-//! Pictures from a table: what is read, what is skipped, and how the skipped is named.
+//! Tests of tables of pictures: what is read, what is skipped, and how the skipped rows are named.
 
 use clipwright::random::rng;
 use clipwright::{batches::*, datasets::*, pictures::*, text::*};
@@ -107,7 +107,7 @@ fn same_pictures_and_same_captions_are_one_concept() {
     assert!(keys[0] != keys[2] && keys[4] != keys[0] && keys[4] != keys[2]);
 }
 
-/// The whole way: a run on a table with a broken picture goes on without it.
+/// A loader on a table with a broken picture goes on without it.
 #[test]
 fn a_broken_picture_does_not_stop_the_loader() {
     let mut rows = "filepath\ttitle\npics/broken.png\tbroken\n".to_owned();

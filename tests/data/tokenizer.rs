@@ -1,4 +1,4 @@
-//! The tokenizer against OpenCLIP's, and its own promises.
+//! Tests of the tokenizer against OpenCLIP's, and of its own promises.
 
 use clipwright::text::clean::clean;
 use clipwright::text::tokenizer::{END_OF_TEXT, START_OF_TEXT, Tokenizer};

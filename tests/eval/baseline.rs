@@ -1,4 +1,4 @@
-//! The floor on the embedded emoji, next to the published one.
+//! The baseline on the embedded emoji against its published scores.
 
 use clipwright::eval::baseline::{FEATURES, Labelled, features, nearest, vote};
 use clipwright::eval::zero_shot::TopK;
@@ -17,7 +17,7 @@ fn text(name: &str) -> String {
     std::fs::read_to_string(data(name)).unwrap_or_else(|e| panic!("data/emoji/{name}: {e}"))
 }
 
-/// The tiles of one vendor and the concept of each.
+/// Returns the tiles of one vendor and the concept of each.
 fn vendor(name: &str) -> (Array2<f32>, Vec<usize>) {
     let concepts: Vec<usize> = text(&format!("{name}.ids")).lines().map(|id| id.parse().unwrap()).collect();
     let sheet = image::open(data(&format!("{name}.png"))).unwrap().to_rgb8();
@@ -26,7 +26,7 @@ fn vendor(name: &str) -> (Array2<f32>, Vec<usize>) {
     (features(&tiles), concepts)
 }
 
-/// The rows whose concept passes, and their concepts.
+/// Selects the rows whose concept passes; returns them with their concepts.
 fn keep(features: &Array2<f32>, concepts: &[usize], pass: impl Fn(usize) -> bool) -> (Array2<f32>, Vec<usize>) {
     let rows: Vec<usize> = (0..concepts.len()).filter(|&row| pass(concepts[row])).collect();
     (features.select(Axis(0), &rows), rows.iter().map(|&row| concepts[row]).collect())
@@ -65,7 +65,7 @@ fn the_floor_on_twemoji_is_where_it_was_published() {
     let pictures = Labelled { features: pictures.view(), concept: &classes };
     near("seen", nearest(pictures, known, &classes), 62.6, 78.7, classes.len());
 
-    // Two held-out concepts have no picture from this vendor; their names are candidates all the same.
+    // Two held-out concepts have no picture from this vendor; their names are candidates nevertheless.
     for (what, flags, top1, top5) in [("held-out", true, 8.1, 23.8), ("held-out without flags", false, 9.5, 27.0)] {
         let asked = |c: usize| !seen(c) && (flags || !flag(c));
         let classes: Vec<usize> = (0..table.len()).filter(|&c| asked(c)).collect();

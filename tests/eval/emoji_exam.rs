@@ -1,4 +1,4 @@
-//! What the exam on the embedded emoji calls its classes.
+//! Tests of the class embeddings of the exam on the embedded emoji.
 
 use clipwright::datasets::BadReport;
 use clipwright::datasets::emoji::{Concept, Cut, Emoji, Side, Tile};
@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 const WIDTH: usize = 512;
 
-/// A direction of its own for every text.
+/// Returns a unit vector that is different for every text.
 fn direction(text: &str) -> Array1<f32> {
     let entry = |i: usize| {
         let mut hasher = DefaultHasher::new();
@@ -23,7 +23,7 @@ fn direction(text: &str) -> Array1<f32> {
     Array1::from_iter((0..WIDTH).map(entry)) / (WIDTH as f32).sqrt()
 }
 
-/// Sees in a picture what it is told to see.
+/// A model that embeds a picture as the test tells it to.
 struct Seer {
     emoji: Arc<Emoji>,
     cells: RefCell<VecDeque<Vec<Tile>>>,
@@ -64,7 +64,7 @@ fn rows(all: impl ExactSizeIterator<Item = Array1<f32>>) -> Array2<f32> {
     Array2::from_shape_vec((n, WIDTH), all.flatten().collect()).unwrap()
 }
 
-/// Zero-shot top-1 and picture → name R@1 on the vendor and the concepts that were held out.
+/// Returns zero-shot top-1 and the R@1 of picture → name, on the held-out vendor and concepts.
 fn ask(sees: fn(&Concept) -> Array1<f32>) -> (f64, f64) {
     let emoji = Arc::new(Emoji::load());
     let cells = [Side::Trained, Side::HeldOut].map(|concepts| emoji.exam(Cut::Whole, concepts, Side::HeldOut));

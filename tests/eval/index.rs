@@ -1,4 +1,4 @@
-//! The index as a library: searches against the definition, and what broken files do.
+//! Tests of the index as a library: searches against their definition, and broken files.
 
 use crate::support::random::unit_rows;
 use clipwright::index::{Entry, Index, IndexError, ModelId, Store};
@@ -26,7 +26,7 @@ fn filled(folder: &Path, x: &Array2<f32>) -> Store {
     store
 }
 
-/// (row, score) of the hits.
+/// Returns (row, score) of the hits.
 fn search(folder: &Path, query: &[f32], k: usize) -> Vec<(usize, f32)> {
     let hits = Index::open(folder).unwrap().search(query, k).unwrap();
     hits.iter().map(|hit| (hit.entry.size as usize, hit.score)).collect()
@@ -38,7 +38,7 @@ fn the_nearest_are_those_of_the_definition() {
     let (n, e) = (70_000, 8);
     let folder = tempfile::tempdir().unwrap();
     let mut x = unit_rows((n, e), 1);
-    // The same picture four times, far apart.
+    // One picture occurs four times, far apart.
     for copy in [20_000, 40_000, 69_999] {
         let row = x.row(3).to_owned();
         x.row_mut(copy).assign(&row);
@@ -56,7 +56,8 @@ fn the_nearest_are_those_of_the_definition() {
     let hits = search(folder.path(), &query, 100);
     assert_eq!(hits.iter().take(3).map(|hit| hit.0).collect::<Vec<_>>(), [3, 20_000, 69_999]);
     for (hit, expected) in hits.iter().zip(&expected) {
-        // Eight roundings of numbers below one; neighbours in rank may be nearer to each other than that.
+        // The tolerance is eight roundings of numbers below one. Neighbours in rank may be nearer to each other than
+        // that.
         assert!((f64::from(hit.1) - expected.1).abs() < 1e-6 && (score(hit.0) - expected.1).abs() < 1e-6);
     }
     for threads in [1, 2, 5] {
@@ -86,7 +87,7 @@ fn dropped_rows_are_written_away_once_there_are_many() {
     assert_eq!(reader.search(x.row(11).as_slice().unwrap(), 40).unwrap().len(), 29);
     let expected: Vec<_> = hits.into_iter().filter(|hit| hit.0 > 10).collect();
     assert_eq!(before, expected);
-    // And it can grow.
+    // The index can grow afterwards.
     store.append(&[entry(0)], x.slice(ndarray::s![..1, ..])).unwrap();
     assert_eq!(search(folder.path(), x.row(0).as_slice().unwrap(), 1)[0].0, 0);
 }
@@ -102,7 +103,7 @@ fn what_was_not_committed_is_cut_off() {
     };
     append("embeddings-0.f16", &[0xff; 13]);
     append("entries-0.jsonl", b"{\"path\":\"half a li");
-    // What compaction leaves when it is killed, and writing index.json.
+    // These are the files that a killed compaction and a killed write of index.json leave.
     for name in ["embeddings-1.f16", "entries-1.jsonl", ".index.json.1.part"] {
         fs::write(folder.path().join(name), "remains").unwrap();
     }
@@ -128,7 +129,7 @@ fn only_one_writes() {
     assert!(matches!(Store::open(folder.path(), "..", other, 4), Err(IndexError::OtherModel { .. })));
 }
 
-/// An index, one file of which is changed: what opening it to write, and searching it, say.
+/// Changes one file of an index; returns the messages of opening it for writing and of searching it.
 fn broken(file: &str, change: impl Fn(Vec<u8>) -> Vec<u8>) -> [String; 2] {
     let folder = tempfile::tempdir().unwrap();
     let x = unit_rows((9, 4), 5);

@@ -1,4 +1,4 @@
-//! Metrics and exams against counting by hand, the search index against the definition, the log of a run.
+//! Tests of metrics and exams against counting by hand, of the index against the definition, and of a run's log.
 
 #[path = "../support/mod.rs"]
 mod support;

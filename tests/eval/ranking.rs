@@ -1,4 +1,4 @@
-//! Ranks, zero-shot and retrieval against their definitions.
+//! Tests of ranks, zero-shot classification and retrieval against their definitions.
 
 use crate::support::random::unit_rows;
 use clipwright::eval::rank::{Rank, ranks, recall, scan};
@@ -10,7 +10,7 @@ fn close(a: f64, b: f64) {
     assert!((a - b).abs() < 1e-9, "{a} is not {b}");
 }
 
-/// The share of all orders of the tied candidates that have a positive among the first k, counted one by one.
+/// Returns the share of all orders of the tied candidates that have a positive among the first k, by enumeration.
 fn hit_by_enumeration(rank: Rank, k: usize) -> f64 {
     let free = k.saturating_sub(rank.above).min(rank.tied);
     let subsets: Vec<u32> = (0..1u32 << rank.tied).filter(|s| s.count_ones() as usize == free).collect();

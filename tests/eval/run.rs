@@ -1,4 +1,4 @@
-//! What a run leaves behind: its log, its table, and what it says when it dies.
+//! Tests of what a run leaves behind: its log, its table of results, and its warnings of a collapse.
 
 use clipwright::app::train::TrainError;
 use clipwright::eval::alike::{Alike, mean_cosine};
@@ -101,26 +101,26 @@ fn the_log_survives_a_round_trip_a_tear_and_a_resumed_run() {
     assert_eq!(whole.steps, [step(1, 4.9), step(2, 4.8), step(3, 4.7)]);
     assert_eq!(whole.evaluations, [Evaluation { step: 2, eval: report() }]);
 
-    // Killed while writing.
+    // The run was killed while it wrote a line.
     let text = fs::read_to_string(&path).unwrap();
     fs::write(&path, format!("{text}{}", &text[..40])).unwrap();
     assert_eq!(Metrics::read(&path).unwrap(), whole);
 
-    // Resumed from a checkpoint after step 2: step 3 comes again, what step 2 left stays.
+    // A run resumed from a checkpoint after step 2 repeats step 3 and keeps the lines up to step 2.
     let mut log = Log::open(&path).unwrap();
     log.append(&Line::Step(step(3, 4.6))).unwrap();
     let resumed = Metrics::read(&path).unwrap();
     assert_eq!(resumed.steps, [step(1, 4.9), step(2, 4.8), step(3, 4.6)]);
     assert_eq!(resumed.evaluations.len(), 1);
 
-    // A run that blew up is still a log.
+    // A log with numbers that are not finite can still be read.
     let mut blown = step(4, f64::NAN);
     blown.metrics[5].value = f64::INFINITY;
     log.append(&Line::Step(blown)).unwrap();
     assert!(Metrics::read(&path).unwrap().steps[3].loss().is_nan());
 }
 
-/// Keys are what they ever were; chance lines may stand anywhere.
+/// The keys of the log do not change; chance lines may be anywhere.
 #[test]
 fn a_log_has_plain_keys_and_old_ones_are_read() {
     let json = serde_json::to_value(step(7, 4.5)).unwrap();
@@ -151,7 +151,7 @@ fn a_broken_line_is_named() {
     assert!(missing.to_string().contains("none.jsonl: "), "{missing}");
 }
 
-/// What the watch says of a loss, step by step.
+/// Returns the warnings of the watch for a loss, step by step.
 fn watch(warmup: u64, loss: impl Iterator<Item = f64>) -> Vec<Collapse> {
     let mut watch = Watch::new(warmup);
     loss.zip(1..).filter_map(|(loss, at)| watch.step(&step(at, loss))).collect()
@@ -190,7 +190,7 @@ fn embeddings_that_are_all_alike_are_noticed() {
     assert_eq!(whose(&alike, &apart), Some(Alike::Pictures));
     assert_eq!(whose(&apart, &alike), Some(Alike::Captions));
     assert_eq!(whose(&alike, &alike), Some(Alike::Both));
-    // Too little to say anything, and NaN, which the loss has long reported.
+    // Too few embeddings, or NaN, which the loss has already reported, give no warning.
     assert_eq!(whose(&array![[1.0]], &array![[1.0]]), None);
     assert_eq!(whose(&alike.mapv(|_| f32::NAN), &apart), None);
 }

@@ -1,4 +1,4 @@
-//! Captions, patterns of file names, lists of texts.
+//! Hostile captions, patterns of file names and lists of texts.
 
 use super::{cases, promptly};
 use clipwright::datasets::braces::expand;
@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 
 static CLIP: LazyLock<Tokenizer> = LazyLock::new(Tokenizer::clip);
 
-/// What cleaning and splitting have rules for, and what they have none for.
+/// Pieces of text that cleaning and splitting have rules for, and others.
 const PIECES: [&str; 24] = [
     "&amp;",
     "&",
@@ -61,12 +61,12 @@ proptest! {
     }
 }
 
-/// Each repair uncovers one layer and reads all that is left: in the whole time is quadratic.
+/// Nested entities need a repair for each layer, which reads all the rest: without a limit, time would be quadratic.
 #[test]
 fn entities_within_entities_are_not_uncovered_for_ever() {
     let text = format!("&{}lt;", "amp;".repeat(100_000));
     assert!(promptly(|| clean(&text)).starts_with("&amp;"));
-    // What people do to each other's captions is.
+    // Text that was garbled as often as it happens in practice is repaired.
     assert_eq!(clean("a &amp;amp;amp;lt; b"), "a < b");
 }
 
@@ -79,7 +79,7 @@ fn ranges_of_too_many_files_are_refused() {
     assert_eq!(expand("{18446744073709551614..18446744073709551615}").unwrap().len(), 2);
 }
 
-/// The width of a range is that of its longest end, and the standard library panics from 65,536 on.
+/// A range is padded to the width of its longest end, and the standard library panics for widths from 65,536 on.
 #[test]
 fn a_number_of_a_hundred_thousand_digits_is_a_name() {
     let pattern = format!("{{0..{}1}}", "0".repeat(100_000));

@@ -1,4 +1,4 @@
-//! Weights: safetensors and the files of `torch.save`.
+//! Hostile weights: safetensors and the files of `torch.save`.
 
 use super::support::folders::{HF_WEIGHTS, open, saved, tensors};
 use super::{cases, damaged, edits, promptly};
@@ -17,14 +17,14 @@ fn size() -> impl Strategy<Value = u64> {
     prop::sample::select(&[0, 1, 2, 3, 7, 64, 65, 1 << 16, 1 << 24, 1 << 31, 1 << 32, 1 << 62, 1 << 63, u64::MAX][..])
 }
 
-/// The shapes of a model's tensors, which show all of its architecture.
+/// Returns the shapes of a model's tensors, from which its architecture is inferred.
 static SHAPES: LazyLock<BTreeMap<String, Vec<u64>>> = LazyLock::new(|| {
     let (folder, _) = saved(Format::OpenClip, Precision::F32);
     let shape = |tensor: Tensor| (tensor.name, tensor.shape.iter().map(|&n| n as u64).collect());
     tensors(&folder.path().join(WEIGHTS)).into_iter().map(shape).collect()
 });
 
-/// A file of these tensors, all zeros, as far as it fits 1 MiB.
+/// Returns a file of these tensors, all zeros, cut to 1 MiB.
 fn file_of(shapes: &BTreeMap<String, Vec<u64>>) -> Vec<u8> {
     let (mut header, mut end) = (serde_json::Map::new(), 0u64);
     for (name, shape) in shapes {
@@ -39,7 +39,7 @@ fn file_of(shapes: &BTreeMap<String, Vec<u64>>) -> Vec<u8> {
     file
 }
 
-/// Opened as far as it goes.
+/// Opens a checkpoint and, if that succeeds, reads its model.
 fn load(path: &Path) {
     let asked = Overrides { activation: Some(Activation::Gelu), image_size: None };
     let _ = Checkpoint::open(path, &asked).and_then(|checkpoint| checkpoint.model());
@@ -48,7 +48,7 @@ fn load(path: &Path) {
 proptest! {
     #![proptest_config(cases(250))]
 
-    /// A tensor of 0 × 2⁶² numbers takes no room at all, and the architecture is inferred from such.
+    /// Shapes may be anything: a tensor of 0 × 2⁶² numbers takes no room, and the architecture is inferred from shapes.
     #[test]
     fn monstrous_shapes_are_survived(
         changes in prop::collection::vec((any::<prop::sample::Index>(), prop::collection::vec(size(), 0..5), any::<bool>()), 1..4),
@@ -76,7 +76,7 @@ proptest! {
         load(&path);
     }
 
-    /// Pickles are programs; these are of any instructions that a tensor's needs.
+    /// Pickles are programs; these have arbitrary sequences of the instructions that stored tensors use.
     #[test]
     fn any_pickle_is_survived(program in prop::collection::vec(instruction(), 0..60)) {
         let folder = tempfile::tempdir().unwrap();
@@ -91,7 +91,7 @@ static TORCH: LazyLock<Vec<u8>> = LazyLock::new(|| {
     fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join(fixture)).unwrap()
 });
 
-/// A file as `torch.save` wrote it before version 1.6: magic number, version, system, then the object itself.
+/// Returns a file as `torch.save` wrote it before version 1.6: magic number, version, system, and the object itself.
 fn legacy(program: &[u8]) -> Vec<u8> {
     const MAGIC: &[u8] = &[0x80, 2, 0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, b'.'];
     [MAGIC, b"\x80\x02M\xe9\x03.", b"\x80\x02}.", b"\x80\x02", program, b".", b"\x80\x02]."].concat()
@@ -108,7 +108,7 @@ fn instruction() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-/// Lists in lists as deep as the file is long, and a list of which each next one holds two: 2¹⁰⁰ in 300 bytes.
+/// Lists may be nested as deep as the file is long, or each hold the previous one twice: 2¹⁰⁰ items in 300 bytes.
 #[test]
 fn pickles_that_grow_or_nest_without_end_are_refused() {
     let folder = tempfile::tempdir().unwrap();
@@ -139,7 +139,7 @@ fn numbers_that_are_none_are_named() {
     }
 }
 
-/// Every type that the format knows is refused by name, or read.
+/// Every type that the format knows is read or refused by name.
 #[test]
 fn other_types_are_named() {
     let folder = tempfile::tempdir().unwrap();
@@ -158,7 +158,7 @@ fn other_types_are_named() {
     Reader::open(&path).unwrap().read("a", &[2], &mut [0.0; 2]).unwrap();
 }
 
-/// Opening a pipe waits for somebody to write to it.
+/// A pipe is refused, since opening it would wait for somebody to write to it.
 #[cfg(unix)]
 #[test]
 fn what_is_no_file_holds_no_weights() {

@@ -10,7 +10,7 @@ use std::fs;
 
 const PREPROCESSOR: &str = "preprocessor_config.json";
 
-/// Values that a field can have and nobody means.
+/// Values that a field can have but nobody intends.
 fn value() -> impl Strategy<Value = Value> {
     prop_oneof![
         prop::sample::select(&[0, 1, 3, 7, 1 << 14, 1 << 16, 1 << 18, 1 << 24, 1 << 32, 1 << 63, u64::MAX][..])
@@ -33,7 +33,7 @@ fn value() -> impl Strategy<Value = Value> {
 proptest! {
     #![proptest_config(cases(300))]
 
-    /// Several fields at once: what is refused alone may be what hides another.
+    /// Several fields are changed at once, since a value that is refused alone may hide another.
     #[test]
     fn any_fields_are_survived(
         file in prop::sample::select(&[(Format::OpenClip, CONFIG), (Format::HuggingFace, HF_CONFIG), (Format::HuggingFace, PREPROCESSOR)][..]),
@@ -49,7 +49,7 @@ proptest! {
         let _ = promptly(|| load_model(folder.path()));
     }
 
-    /// Whatever is accepted makes numbers of pixels.
+    /// Every accepted configuration turns pixels into finite numbers.
     #[test]
     fn accepted_preparations_give_finite_pixels(mean in value(), std in value(), which in 0..3usize) {
         let mut json = json!({ "preprocess_cfg": { "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5] } });
@@ -72,7 +72,7 @@ proptest! {
     }
 }
 
-/// Pictures divided by nothing are infinite, and so would be every embedding.
+/// A standard deviation of zero is refused: pixels, and so every embedding, would be infinite.
 #[test]
 fn a_deviation_of_nothing_is_refused() {
     let (folder, _) = saved(Format::OpenClip, Precision::F32);
@@ -87,7 +87,7 @@ fn a_deviation_of_nothing_is_refused() {
     assert_eq!(Preprocess::default().check(), Ok(()));
 }
 
-/// Each of the sizes is allowed; together they are 200 TB.
+/// Sizes that are allowed each by itself are refused if together they amount to 200 TB.
 #[test]
 fn sizes_that_only_together_fill_the_memory_are_refused() {
     let file = json!({

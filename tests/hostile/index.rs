@@ -1,4 +1,4 @@
-//! The three files of an index of pictures.
+//! Hostile versions of the three files of an index.
 
 use super::{cases, damaged, edits, promptly};
 use clipwright::index::{Entry, Index, ModelId, Store};
@@ -20,7 +20,7 @@ fn entry(row: usize) -> Entry {
     Entry { path: format!("folder/{row}.jpg"), size: row as u64, modified: -5 }
 }
 
-/// An index of unit vectors along the axes.
+/// Makes an index of unit vectors along the axes.
 fn filled() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let x = Array2::from_shape_fn((ROWS, WIDTH), |(row, i)| if row % WIDTH == i { 1.0 } else { 0.0 });
@@ -31,7 +31,7 @@ fn filled() -> TempDir {
     folder
 }
 
-/// Searched, and written to: added to, dropped from, compacted.
+/// Searches the index and writes to it: rows are added and dropped, and the files compacted.
 fn use_it(folder: &Path) {
     if let Ok(index) = Index::open(folder)
         && index.manifest().embed_dim == WIDTH
@@ -65,7 +65,7 @@ proptest! {
         use_it(folder.path());
     }
 
-    /// Numbers that are well-formed and promise what no file can hold.
+    /// Well-formed numbers may promise more than any file can hold.
     #[test]
     fn monstrous_manifests_are_survived(
         changes in prop::collection::vec((
@@ -80,7 +80,7 @@ proptest! {
     }
 }
 
-/// The next generation has the next number, and there must be one.
+/// The largest generation number is refused, since the next generation must have a number too.
 #[test]
 fn the_last_generation_is_refused() {
     let folder = filled();

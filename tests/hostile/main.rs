@@ -1,8 +1,8 @@
-//! Every parser of foreign bytes against files that mean harm: an answer or an error, in little time and memory, never a
-//! panic.
+//! Tests of every parser of foreign bytes on hostile files: it returns a result or an error, in little time and memory,
+//! and never panics.
 //!
-//! Two kinds of files: valid ones with some bytes changed, cut or put in, and well-formed ones that say monstrous things.
-//! The seed is fixed, so that a run that passes passes again.
+//! There are two kinds of files: valid ones with some bytes changed, cut or inserted, and well-formed ones with absurd
+//! values. The seed is fixed, so that a test that passes once passes always.
 
 mod captions;
 mod checkpoints;
@@ -27,12 +27,12 @@ use std::time::{Duration, Instant};
 /// Bytes that all tests of this program together may hold at a time. The largest file among them has a megabyte.
 const MEMORY: usize = 1 << 30;
 
-/// The system's allocator up to [`MEMORY`]; beyond, the process ends and says so.
+/// The system's allocator up to [`MEMORY`]; beyond that it ends the process with a message.
 struct Bounded;
 
 static HELD: AtomicUsize = AtomicUsize::new(0);
 
-/// Whether there is room for so many bytes more.
+/// Returns whether there is room for so many more bytes.
 fn reserve(size: usize) -> bool {
     let fits = HELD.fetch_add(size, Relaxed).saturating_add(size) <= MEMORY;
     if !fits {
@@ -63,12 +63,12 @@ unsafe impl GlobalAlloc for Bounded {
 #[global_allocator]
 static ALLOCATOR: Bounded = Bounded;
 
-/// So many cases, always the same.
+/// Returns a configuration of so many cases, which are always the same.
 fn cases(cases: u32) -> ProptestConfig {
     ProptestConfig { cases, rng_seed: RngSeed::Fixed(1), failure_persistence: None, ..ProptestConfig::default() }
 }
 
-/// What can happen to a file.
+/// An edit of a file.
 #[derive(Clone, Debug)]
 enum Edit {
     Set(Index, u8),
@@ -90,7 +90,7 @@ fn edits() -> impl Strategy<Value = Vec<Edit>> {
     prop::collection::vec(edit, 1..5)
 }
 
-/// The file after the edits, of which those at its start are the likelier: headers do more harm than data.
+/// Applies the edits. Places near the start are likelier, since headers do more harm than data.
 fn damaged(bytes: &[u8], edits: &[Edit]) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
     for (i, edit) in edits.iter().enumerate() {
@@ -108,7 +108,7 @@ fn damaged(bytes: &[u8], edits: &[Edit]) -> Vec<u8> {
     bytes
 }
 
-/// All fields below this one, by pointer.
+/// Returns the pointers of all fields below this one.
 fn fields(at: &str, json: &Value, found: &mut Vec<String>) {
     match json {
         Value::Object(inside) => {
@@ -122,7 +122,7 @@ fn fields(at: &str, json: &Value, found: &mut Vec<String>) {
     found.push(at.into());
 }
 
-/// What comes of it, if that takes no longer than anybody would wait.
+/// Runs a function and returns its result; it fails if that takes longer than anybody would wait.
 #[track_caller]
 fn promptly<T>(run: impl FnOnce() -> T) -> T {
     let start = Instant::now();

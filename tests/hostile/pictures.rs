@@ -1,4 +1,4 @@
-//! Picture files of all formats.
+//! Hostile picture files of all formats.
 
 use super::{cases, damaged, edits};
 use clipwright::pictures::decode::{self, decode};
@@ -11,7 +11,7 @@ use std::sync::LazyLock;
 const FORMATS: [ImageFormat; 6] =
     [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::WebP, ImageFormat::Gif, ImageFormat::Bmp, ImageFormat::Tiff];
 
-/// The same small picture in every format and kind of pixel that the format has.
+/// Returns one small picture in every format and kind of pixel that the format has.
 static FILES: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
     let picture = RgbaImage::from_fn(19, 11, |x, y| image::Rgba([(x * 13) as u8, (y * 23) as u8, (x * y) as u8, 200]));
     let rgba = DynamicImage::from(picture);
@@ -32,7 +32,7 @@ fn encoded(picture: &DynamicImage, format: ImageFormat) -> Option<Vec<u8>> {
     Some(file.into_inner())
 }
 
-/// What can be decoded can be shown to a model.
+/// A picture that can be decoded can also be prepared for a model.
 fn look(bytes: &[u8]) {
     let Ok(picture) = decode(bytes) else { return };
     assert_eq!(picture.samples.len(), picture.width * picture.height * picture.mode.channels());
@@ -54,7 +54,7 @@ proptest! {
 proptest! {
     #![proptest_config(cases(300))]
 
-    /// Sizes stand within the first bytes of every format but JPEG.
+    /// The first bytes are changed, which hold the size in every format but JPEG.
     #[test]
     fn monstrous_sizes_are_survived(which in any::<prop::sample::Index>(), at in 0..40usize, bytes in prop::sample::select(&[[0xff; 4], [0; 4], [0x7f, 0xff, 0xff, 0xff], [0, 0, 0xea, 0x60], [0x60, 0xea, 0, 0]][..])) {
         let mut file = FILES[which.index(FILES.len())].clone();
@@ -62,7 +62,7 @@ proptest! {
         look(&file);
     }
 
-    /// The first bytes of one format, the rest of another.
+    /// The first bytes are of one format and the rest of another.
     #[test]
     fn mixed_formats_are_survived(a in any::<prop::sample::Index>(), b in any::<prop::sample::Index>(), cut in 0..60usize) {
         let (a, b) = (&FILES[a.index(FILES.len())], &FILES[b.index(FILES.len())]);
@@ -91,7 +91,7 @@ fn the_bytes_decide_and_not_the_name() {
     }
 }
 
-/// A GIF of 0 × 0 pixels is whole; there is nothing in it to resize.
+/// A GIF of 0 × 0 pixels is valid, but has nothing to resize and is refused.
 #[test]
 fn a_picture_without_pixels_is_no_picture() {
     let mut gif = b"GIF89a\0\0\0\0\x80\0\0\0\0\0\xff\xff\xff".to_vec();
@@ -104,7 +104,7 @@ fn a_picture_without_pixels_is_no_picture() {
     assert!(decode(&gif).is_ok());
 }
 
-/// Nine hundred million pixels of grey pass every limit on bytes, and are 2.7 GB as red, green and blue.
+/// Nine hundred million grey pixels pass every limit on bytes but would take 2.7 GB as red, green and blue.
 #[test]
 fn a_picture_of_one_colour_cannot_fill_the_memory() {
     let file = |width: u32, height: u32| {
@@ -121,7 +121,7 @@ fn a_picture_of_one_colour_cannot_fill_the_memory() {
     assert_eq!(decode(&file(3000, 100)).unwrap().width, 3000);
 }
 
-/// A link to a device is a name that a table can hold.
+/// A device, which a table can name through a link, and a huge sparse file are refused.
 #[cfg(unix)]
 #[test]
 fn a_file_without_end_is_no_picture() {
@@ -133,7 +133,7 @@ fn a_file_without_end_is_no_picture() {
     assert!(decode::open(&folder.path().join("hole.png")).unwrap_err().to_string().contains("larger than"));
 }
 
-/// EXIF is not looked at, whatever it says.
+/// EXIF data is ignored, whatever it says.
 #[test]
 fn exif_changes_nothing() {
     let plain =

@@ -1,4 +1,4 @@
-//! What a run of the trainer leaves behind, and reads when it goes on.
+//! Hostile versions of the files that a run writes and reads when it is resumed.
 
 use super::support::tiny;
 use super::{cases, damaged, edits, promptly};
@@ -71,7 +71,7 @@ proptest! {
 }
 
 proptest! {
-    // A picture of curves takes its time.
+    // Drawing the curves takes time, so there are few cases.
     #![proptest_config(cases(4))]
 
     #[test]
@@ -84,7 +84,7 @@ proptest! {
     }
 }
 
-/// Values whose sum, or whose six percent more, is infinite.
+/// Values whose sum is infinite, or becomes so with the six percent that an axis adds, can be drawn.
 #[test]
 fn curves_of_the_largest_numbers_are_drawn() {
     for value in [f64::MAX, 1e308, 5e-324] {
@@ -94,7 +94,7 @@ fn curves_of_the_largest_numbers_are_drawn() {
     }
 }
 
-/// A run of a tiny model that was stopped after seven steps.
+/// Makes a run of a tiny model that was stopped after seven steps.
 fn run() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let config = tiny::config(8);
@@ -123,7 +123,7 @@ fn find(path: &Path) -> Result<(RunFolder, Options), TrainError> {
     Ok((folder, options))
 }
 
-/// What `train --resume` reads.
+/// Reads everything that `train --resume` reads.
 fn resume(path: &Path) -> Option<u64> {
     let (folder, _) = find(path).ok()?;
     let (model, _) = clip::resumed(&folder).ok()?;
@@ -137,7 +137,7 @@ fn a_sound_state_is_resumed() {
     assert_eq!(resume(run().path()), Some(7));
 }
 
-/// Memory is taken for what the state holds, not for what the configuration beside it says.
+/// Memory is allocated for what the state holds, not for what the configuration beside it says.
 #[test]
 fn a_configuration_of_another_model_takes_no_memory() {
     let run = run();
@@ -166,7 +166,7 @@ fn a_step_that_cannot_be_counted_from_is_refused() {
     }
 }
 
-/// The command line would have refused these.
+/// Options that the command line would refuse are refused in a file as well.
 #[test]
 fn options_that_no_command_line_has_are_refused() {
     let run = run();

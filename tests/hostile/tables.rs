@@ -1,4 +1,4 @@
-//! Pairs of pictures and captions: tables, tar shards, IDX files, lists of class names.
+//! Hostile pairs of pictures and captions: tables, tar shards, IDX files, lists of class names.
 
 use super::{cases, damaged, edits, promptly};
 use clipwright::datasets::idx::{IdxPictures, Part};
@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 use tempfile::TempDir;
 
-/// Whatever is in the first of the examples.
+/// Reads the first of the examples.
 fn look(dataset: Result<impl Dataset, DatasetError>) {
     let Ok(dataset) = dataset else { return };
     for index in 0..dataset.concepts().len().min(8) {
@@ -40,7 +40,7 @@ static PNG: LazyLock<Vec<u8>> = LazyLock::new(|| {
     bytes.into_inner()
 });
 
-/// What opens a shard with a picture and captions of both kinds, under a long name too.
+/// A shard with captions of both kinds, a long name, and members that are neither picture nor caption.
 static TAR: LazyLock<Vec<u8>> = LazyLock::new(|| {
     let long = format!("{}/b", "long".repeat(40));
     let members: [(String, &[u8]); 6] = [
@@ -60,10 +60,10 @@ static TAR: LazyLock<Vec<u8>> = LazyLock::new(|| {
     tar.into_inner().unwrap()
 });
 
-/// A member's header with everything in it as given, its sum right.
+/// Returns a member's header with the given fields and a valid checksum.
 fn header(name: &str, kind: u8, size: &[u8; 12]) -> Vec<u8> {
     let mut header = tar::Header::new_gnu();
-    // The library that writes does not let every name pass.
+    // The library that writes tar files refuses some names, so the name is copied directly.
     header.as_mut_bytes()[..name.len()].copy_from_slice(name.as_bytes());
     header.as_mut_bytes()[156] = kind;
     header.as_mut_bytes()[124..136].copy_from_slice(size);
@@ -80,7 +80,7 @@ proptest! {
         look(Shards::open(&[path], 4, BadLimit::default()));
     }
 
-    /// Kinds and sizes of members as no program writes them, each header with the right sum.
+    /// Members have kinds and sizes that no program writes, each with a valid checksum.
     #[test]
     fn any_headers_are_survived(members in prop::collection::vec((
         prop::sample::select(&["a.png", "a.txt", "a.json", "../a.txt", "/a.png", ".png", "a", "././@LongLink", "x/a.png"][..]),
@@ -108,7 +108,7 @@ proptest! {
         look(Table::jsonl(&path, BadLimit::default()));
     }
 
-    /// The two files of IDX speak of each other.
+    /// The two files of IDX data must fit each other.
     #[test]
     fn any_pair_of_idx_files_is_survived(
         images in prop::collection::vec(prop::sample::select(&[0, 1, 2, 5, 1 << 16, u32::MAX][..]), 0..4),
@@ -136,7 +136,7 @@ fn a_sound_shard_is_read() {
     assert!(read(&shards, 2).unwrap_err().reason.contains("UTF-8"));
 }
 
-/// A hole of a terabyte takes no room on the disk, and must take none in memory.
+/// A hole of a terabyte in a sparse file takes no room on the disk and must take none in memory.
 #[cfg(unix)]
 #[test]
 fn members_of_any_length_are_named_and_not_read() {
@@ -167,7 +167,7 @@ fn members_of_any_length_are_named_and_not_read() {
     }
 }
 
-/// Rows may name any path; what is no file is a bad row.
+/// Rows may name any path; one that is no file makes a bad row.
 #[cfg(unix)]
 #[test]
 fn rows_that_name_devices_are_bad_rows() {
@@ -180,7 +180,7 @@ fn rows_that_name_devices_are_bad_rows() {
     read(&table, 3).unwrap();
 }
 
-/// A picture without pixels used to stop the loader; it is one bad example.
+/// A picture without pixels is one bad example and does not stop the loader.
 #[test]
 fn a_picture_without_pixels_is_a_bad_row() {
     let (folder, path) = folder("0.tsv", b"filepath\ttitle\nempty.gif\tone\na.png\ttwo\n");
@@ -192,7 +192,7 @@ fn a_picture_without_pixels_is_a_bad_row() {
     assert!(error.reason.contains("empty.gif"), "{error}");
 }
 
-/// All that can be listed is asked for by name.
+/// A table or shard without any example is refused with a message that names it.
 #[test]
 fn empty_tables_are_refused() {
     for (name, text) in [("a.csv", ""), ("a.csv", "filepath,title\n"), ("a.csv", "\n\n"), ("a.csv", "\u{feff}")] {
@@ -210,7 +210,7 @@ fn empty_tables_are_refused() {
     }
 }
 
-/// Refused, with the name of the file.
+/// Checks that a file is refused with a message that names it.
 fn named<T>(outcome: Result<T, DatasetError>, path: &Path) -> bool {
     outcome.err().is_some_and(|error| error.to_string().contains(&path.display().to_string()))
 }

@@ -1,4 +1,4 @@
-//! `tokenizer.json` of a model's folder.
+//! Hostile versions of a model folder's `tokenizer.json`.
 
 use super::{cases, damaged, edits, fields};
 use clipwright::text::Tokenizer;
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use std::path::PathBuf;
 use tempfile::TempDir;
 
-/// A small one that works: letters, an unknown token, and the two that frame a caption.
+/// Returns a small valid tokenizer: letters, an unknown token, and the two that frame a caption.
 fn sound() -> Value {
     let vocabulary: Value = (b'a'..=b'z').enumerate().map(|(i, c)| (char::from(c).to_string(), json!(i))).collect();
     let mut vocabulary = vocabulary;
@@ -36,7 +36,7 @@ fn written(bytes: &[u8]) -> (TempDir, PathBuf) {
     (folder, path)
 }
 
-/// What opens must take any text, and give ids below its own count of them.
+/// A tokenizer that opens must take any text and give ids below its own number of ids.
 fn look(bytes: &[u8]) {
     let (_folder, path) = written(bytes);
     let Ok(tokenizer) = Tokenizer::open(&path) else { return };
@@ -97,7 +97,7 @@ proptest! {
         for (which, value) in changes {
             let mut found = vec![];
             fields("", &json, &mut found);
-            // The letters are many and all the same.
+            // The text has many letters, all of them the same.
             found.retain(|at| !at.starts_with("/model/vocab/") || at.len() > 14);
             *json.pointer_mut(&found[which.index(found.len())]).unwrap() = value;
         }
@@ -113,7 +113,7 @@ fn a_sound_file_is_opened() {
     assert_eq!(tokenizer.vocabulary(), 30);
 }
 
-/// The library that reads the files panics on these.
+/// The library that reads the files panics on these, and the panic becomes an error.
 #[test]
 fn files_that_the_library_gives_up_on_are_refused() {
     let mut precompiled = sound();
@@ -134,7 +134,7 @@ fn tokens_of_the_frame_count_as_vocabulary() {
     assert_eq!(Tokenizer::open(&path).unwrap().vocabulary(), 1_000_001);
 }
 
-/// All rare characters that are tried when it is opened have a token, others have none.
+/// The rare characters that are tried on opening have a token here, but others have none.
 #[test]
 fn characters_without_a_token_are_left_out() {
     let mut json = sound();

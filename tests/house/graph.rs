@@ -1,4 +1,4 @@
-//! From paths as they are written to the files that define what they mean.
+//! Resolution of paths in the code to the files that define the items.
 
 use crate::source::{Module, Use, read};
 use std::collections::{BTreeMap, BTreeSet};
@@ -7,7 +7,7 @@ use std::path::Path;
 /// Source files by their path from the top of the repository.
 pub type Sources = BTreeMap<String, String>;
 
-/// A file that needs another, and where it says so first.
+/// An import of one file by another, at the first line that needs it.
 #[derive(Clone, Debug)]
 pub struct Import {
     pub from: String,
@@ -16,22 +16,22 @@ pub struct Import {
     pub to: String,
 }
 
-/// How many re-exports of re-exports are followed.
+/// Longest chain of re-exports that is followed.
 const MAX_DEPTH: usize = 16;
 
 /// All modules of all crates.
 struct Modules<'a> {
     modules: Vec<Module>,
     index: BTreeMap<Vec<String>, usize>,
-    /// What code calls a crate, and the crate.
+    /// Pairs of the name by which code calls a crate, and the crate.
     crates: &'a [(&'static str, &'static str)],
 }
 
-/// All imports between files of these crates, each given by its name and its root; `aliases` are the names by which code
-/// calls a crate.
+/// Returns all imports between files of these crates, each given by its name and its root. `aliases` are the names by
+/// which code calls a crate.
 ///
-/// What a module re-exports from its own children is looked through: it is imported from the file that defines it, and
-/// the re-export itself is no import.
+/// An item that a module re-exports from its own children counts as imported from the file that defines it, and the
+/// re-export itself is no import.
 pub fn imports(sources: &Sources, roots: &[(&str, &str)], aliases: &[(&'static str, &'static str)]) -> Vec<Import> {
     let mut modules = vec![];
     for (name, root) in roots {
@@ -80,7 +80,7 @@ impl Modules<'_> {
         used.chain(mentioned.map(|(mention, to)| import(&mention.path, mention.line, to))).collect()
     }
 
-    /// Where a leaf of a `use` leads: for `*`, to all that the code then names.
+    /// Returns the modules that a leaf of a `use` leads to. For `*` they include those of all names that the code uses.
     fn leaf(&self, at: usize, leaf: &Use) -> Vec<usize> {
         let Some(to) = self.resolve(at, &leaf.path, MAX_DEPTH) else { return vec![] };
         if leaf.name != "*" {
@@ -95,7 +95,7 @@ impl Modules<'_> {
         below.len() > above.len() && below.starts_with(above)
     }
 
-    /// The module that defines what a path leads to, or nothing if that is not ours.
+    /// Returns the module that defines the item of a path, or `None` if it is in no crate of ours.
     fn resolve(&self, at: usize, path: &[String], depth: usize) -> Option<usize> {
         let (first, rest) = path.split_first()?;
         let own = &self.modules[at].path;
@@ -119,12 +119,12 @@ impl Modules<'_> {
         match path.split_first() {
             None => Some(at),
             Some((first, rest)) if first == "super" => self.walk(self.parent(at)?, rest, depth),
-            // What a macro made has no name here; it is the module's.
+            // An item that a macro makes has no name here and is taken for the module's.
             Some((first, rest)) => self.member(at, first, rest, depth).or(Some(at)),
         }
     }
 
-    /// `name::rest` in a module: a module inside, an item, or what a `use` has brought.
+    /// Resolves `name::rest` in a module, where `name` is a module inside, an item, or a name from a `use`.
     fn member(&self, at: usize, name: &str, rest: &[String], depth: usize) -> Option<usize> {
         let module = &self.modules[at];
         let depth = depth.checked_sub(1)?;

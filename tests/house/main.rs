@@ -1,4 +1,5 @@
-//! The house stands: every file keeps to its room's row of the table in `src/lib.rs`, and no two files import each other.
+//! Tests of the house: every file imports only what the table in `src/lib.rs` allows, and no two files import each
+//! other.
 
 mod graph;
 mod planted;
@@ -18,7 +19,7 @@ const ROOTS: [(&str, &str); 4] = [
     ("bin/clipwright", "src/bin/clipwright.rs"),
 ];
 
-/// What code calls a crate.
+/// The names by which code calls a crate, each with the crate.
 const ALIASES: [(&str, &str); 3] =
     [("kernels", "kernels"), ("clipwright_kernels", "kernels"), ("clipwright", "clipwright")];
 
@@ -35,7 +36,7 @@ fn every_room_imports_what_the_table_says_and_no_file_imports_itself_around_a_ri
     assert!(faults.is_empty(), "{} faults\n{}", faults.len(), faults.join("\n"));
 }
 
-/// All Rust files below a folder of the repository.
+/// Collects all Rust files below a folder of the repository.
 fn collect(folder: &str, sources: &mut Sources) {
     for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)).unwrap() {
         let entry = entry.unwrap();

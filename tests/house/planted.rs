@@ -1,4 +1,4 @@
-//! Planted faults must be found, and what is allowed must not.
+//! Planted faults, which the rules must find, and allowed imports, which they must not report.
 
 use crate::graph::{Import, Sources, imports};
 use crate::rules::{misplaced, rings, table, trespasses};
@@ -18,7 +18,7 @@ const HOUSE: &str = "
 //! | `no` | table | of ours |
 ";
 
-/// The imports between these files, of which `src/lib.rs` is a root and declares the rest.
+/// Returns the imports between these files, of which `src/lib.rs` is the root and declares the others.
 fn read(files: &[(&str, &str)]) -> Vec<Import> {
     let sources: Sources = files.iter().map(|&(file, source)| (file.to_string(), source.to_string())).collect();
     let kernels = sources.contains_key("kernels/src/lib.rs").then_some(("kernels", "kernels/src/lib.rs"));
@@ -26,7 +26,7 @@ fn read(files: &[(&str, &str)]) -> Vec<Import> {
     imports(&sources, &roots, &[("kernels", "kernels")])
 }
 
-/// `from:line → to` of each import.
+/// Returns `from:line → to` of each import.
 fn arrows(files: &[(&str, &str)]) -> Vec<String> {
     let arrow = |Import { from, line, to, .. }: Import| format!("{from}:{line} → {to}");
     let mut arrows: Vec<String> = read(files).into_iter().map(arrow).collect();
@@ -34,7 +34,7 @@ fn arrows(files: &[(&str, &str)]) -> Vec<String> {
     arrows
 }
 
-/// What the rules say to a house of three rooms, of which only this file holds anything.
+/// Returns the faults of a house of three rooms, in which all files but this one are empty.
 fn faults(file: &str, source: &str) -> Vec<String> {
     let mut files = vec![
         ("kernels/src/lib.rs", "pub fn sum() {}"),
@@ -69,7 +69,7 @@ fn an_import_upwards_is_told_with_its_place_and_the_rule() {
         told("src/tree.rs", "\nuse std::fmt;\nuse crate::{params, layers::linear::Linear};"),
         "src/tree.rs:3: `crate::layers::linear::Linear` is in src/layers/linear.rs, but `tree` may import: `kernels`"
     );
-    // By a path in the middle of code, in a macro, by a name that stands for another, through a re-export.
+    // Imports by a path in the middle of code, in a macro, by another name, and through a re-export are found.
     let ways = [
         "fn f() { crate::layers::linear::Linear; }",
         "fn f() { assert!(crate::layers::linear::Linear == 1) }",
@@ -111,7 +111,7 @@ fn a_parent_that_only_re_exports_is_looked_through() {
     ];
     assert_eq!(arrows(&files), ["src/a/x.rs:1 → src/a/y.rs"]);
     assert!(rings(&read(&files)).is_empty());
-    // With code of its own it is a file like others.
+    // With code of its own, the file is like others.
     let mut files = files;
     files[1].1 = "mod x; mod y; pub use x::Name; pub fn other() { y::other() } fn f() -> x::Name { Name }";
     assert_eq!(rings(&read(&files)).len(), 1);

@@ -1,4 +1,4 @@
-//! The table of rooms, and what breaks it.
+//! The table of rooms, and the checks of files and imports against it.
 
 use crate::graph::Import;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -6,12 +6,12 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 /// A row of the table: folders and files that belong together, and what they may import.
 pub struct Room {
     pub names: Vec<String>,
-    /// Their own files, and those of all rooms below that the row names or that those may import.
+    /// The rooms that its files may import: its own, those that the row names, and those that these may import.
     allowed: BTreeSet<String>,
     said: String,
 }
 
-/// The table below this heading: `| what | what it knows | what it may import |`, from the ground up.
+/// Parses the table below this heading: `| what | what it knows | what it may import |`, from the ground up.
 pub fn table(text: &str, heading: &str) -> Result<Vec<Room>, String> {
     let section = text.split_once(heading).ok_or_else(|| format!("no section {heading:?}"))?.1;
     let rows = section.lines().map(|line| line.trim_start_matches("//!").trim());
@@ -36,19 +36,20 @@ pub fn table(text: &str, heading: &str) -> Result<Vec<Room>, String> {
     Ok(rooms)
 }
 
-/// What stands between backticks, without the slash at a folder's end.
+/// Returns the texts between backticks, without the slash at a folder's end.
 fn quoted(cell: &str) -> Vec<String> {
     cell.split('`').skip(1).step_by(2).map(|name| name.trim_end_matches('/').to_string()).collect()
 }
 
-/// What the table calls a file: the crate `kernels`, or a folder or file of `src`. `src/lib.rs` is the door.
+/// Returns the name of a file's place in the table: the crate `kernels`, or a folder or file of `src`. The root
+/// `src/lib.rs` has none.
 pub fn place(file: &str) -> Option<&str> {
     let Some(inside) = file.strip_prefix("src/") else { return file.split('/').next() };
     let first = inside.split('/').next().expect("a name");
     (inside != "lib.rs").then(|| first.trim_end_matches(".rs"))
 }
 
-/// Files without a room, and rooms without files.
+/// Returns files without a room and rooms without files.
 pub fn misplaced<'a>(rooms: &[Room], files: impl Iterator<Item = &'a String>) -> Vec<String> {
     let places: BTreeSet<&str> = files.filter_map(|file| place(file)).collect();
     let named: Vec<&str> = rooms.iter().flat_map(|room| &room.names).map(String::as_str).collect();
@@ -57,7 +58,7 @@ pub fn misplaced<'a>(rooms: &[Room], files: impl Iterator<Item = &'a String>) ->
     homeless.chain(empty).collect()
 }
 
-/// Imports that a room's row does not allow.
+/// Returns imports that a room's row does not allow.
 pub fn trespasses(rooms: &[Room], imports: &[Import]) -> Vec<String> {
     let wrong = imports.iter().filter_map(|import| {
         let (from, to) = (place(&import.from)?, place(&import.to)?);
@@ -71,7 +72,7 @@ fn say(Import { from, line, path, to }: &Import) -> String {
     format!("{from}:{line}: `{path}` is in {to}")
 }
 
-/// Rings of imports, the shortest first. No import is told twice: who breaks a ring breaks others with it.
+/// Returns rings of imports, the shortest first. Each import is named once, since breaking one ring breaks others too.
 pub fn rings(imports: &[Import]) -> Vec<String> {
     let mut by_file: BTreeMap<&str, Vec<&Import>> = BTreeMap::new();
     imports.iter().for_each(|import| by_file.entry(&import.from).or_default().push(import));
@@ -94,7 +95,7 @@ pub fn rings(imports: &[Import]) -> Vec<String> {
         .collect()
 }
 
-/// The shortest way from one file to another.
+/// Returns the shortest chain of imports from one file to another.
 fn way<'a>(by_file: &BTreeMap<&str, Vec<&'a Import>>, from: &'a str, to: &str) -> Option<Vec<&'a Import>> {
     let mut came_by: BTreeMap<&str, &Import> = BTreeMap::new();
     let mut queue = VecDeque::from([from]);

@@ -1,4 +1,4 @@
-//! What a source file declares and what it reaches for, read from its tokens. Code under `#[cfg(test)]` is left out.
+//! The items that a source file declares and uses, read from its tokens. Code under `#[cfg(test)]` is left out.
 
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 use std::collections::BTreeSet;
@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 /// A module with code of its own: a file, or `mod name { … }` in one.
 #[derive(Default)]
 pub struct Module {
-    /// The crate's name first.
+    /// The path of the module, which begins with the crate's name.
     pub path: Vec<String>,
     pub file: String,
     /// Modules in files of their own: `mod name;`.
@@ -22,7 +22,7 @@ pub struct Module {
 
 /// One leaf of a `use`.
 pub struct Use {
-    /// What the code calls it; `*` for all.
+    /// The name that the code gives it, or `*` for all names.
     pub name: String,
     pub path: Vec<String>,
     pub public: bool,
@@ -37,7 +37,7 @@ pub struct Mention {
 
 const ITEMS: [&str; 9] = ["fn", "struct", "enum", "union", "trait", "type", "const", "static", "macro_rules"];
 
-/// The module of a file, and those inside of it.
+/// Reads the module of a file and those inside of it.
 pub fn read(path: Vec<String>, file: &str, source: &str) -> Vec<Module> {
     let tokens: TokenStream = source.parse().unwrap_or_else(|e| panic!("{file}: {e}"));
     let mut modules = vec![Module { path, file: file.into(), ..Module::default() }];
@@ -49,7 +49,7 @@ fn flat(tokens: TokenStream) -> Vec<TokenTree> {
     tokens.into_iter().collect()
 }
 
-/// `top`: these tokens are items of the module itself, and not inside of a function or a type.
+/// Scans tokens. `top` says that they are items of the module itself, not inside of a function or a type.
 fn scan(tokens: &[TokenTree], at: usize, top: bool, modules: &mut Vec<Module>) {
     let (mut i, mut in_test) = (0, false);
     while i < tokens.len() {
@@ -65,7 +65,7 @@ fn scan(tokens: &[TokenTree], at: usize, top: bool, modules: &mut Vec<Module>) {
     }
 }
 
-/// Takes in what stands at `i`, and returns where to go on.
+/// Scans the item at token `i` and returns the position behind it.
 fn scan_one(tokens: &[TokenTree], i: usize, at: usize, top: bool, modules: &mut Vec<Module>) -> usize {
     if let TokenTree::Group(group) = &tokens[i] {
         scan(&flat(group.stream()), at, false, modules);
@@ -112,13 +112,13 @@ fn is(tokens: &[TokenTree], i: usize, punctuation: char) -> bool {
     matches!(tokens.get(i), Some(TokenTree::Punct(punct)) if punct.as_char() == punctuation)
 }
 
-/// `[cfg(test)]`, `[cfg(doctest)]` or `[cfg(any(test, …))]`
+/// Returns whether the attribute is `[cfg(test)]`, `[cfg(doctest)]` or `[cfg(any(test, …))]`.
 fn is_cfg_test(attribute: &TokenTree) -> bool {
     let text: String = attribute.to_string().split_whitespace().collect();
     ["[cfg(test)]", "[cfg(doctest)]"].contains(&text.as_str()) || text.starts_with("[cfg(any(test,")
 }
 
-/// Behind the item's last token: a semicolon, or the braces of a body.
+/// Returns the position behind the item's last token: a semicolon or the braces of a body.
 fn end_of_item(tokens: &[TokenTree], start: usize) -> usize {
     let without_body = ["use", "const", "static", "type"];
     let keyword = (start..tokens.len()).filter_map(|i| ident(tokens, i)).find(|word| word != "pub" && word != "unsafe");
@@ -128,7 +128,7 @@ fn end_of_item(tokens: &[TokenTree], start: usize) -> usize {
     last.map_or(tokens.len(), |last| last + 1)
 }
 
-/// Behind `a::b::c`, which starts at `start`.
+/// Returns the position behind a path `a::b::c` that starts at `start`.
 fn end_of_path(tokens: &[TokenTree], start: usize) -> usize {
     let mut end = start + 1;
     while is(tokens, end, ':') && is(tokens, end + 1, ':') && ident(tokens, end + 2).is_some() {
@@ -137,13 +137,13 @@ fn end_of_path(tokens: &[TokenTree], start: usize) -> usize {
     end
 }
 
-/// Whether `pub` or `pub(…)` stands before `i`.
+/// Returns whether `pub` or `pub(…)` stands before `i`.
 fn is_public(tokens: &[TokenTree], i: usize) -> bool {
     let before = |n: usize| i.checked_sub(n).and_then(|i| ident(tokens, i)).is_some_and(|word| word == "pub");
     before(1) || before(2) && matches!(tokens[i - 1], TokenTree::Group(_))
 }
 
-/// All leaves of `a::{b, c::*, d as e}`.
+/// Collects all leaves of a tree such as `a::{b, c::*, d as e}`.
 fn use_tree(tokens: &[TokenTree], before: &[String], public: bool, uses: &mut Vec<Use>) {
     for tree in tokens.split(|token| matches!(token, TokenTree::Punct(punct) if punct.as_char() == ',')) {
         let (mut path, mut name) = (before.to_vec(), None);
@@ -151,7 +151,7 @@ fn use_tree(tokens: &[TokenTree], before: &[String], public: bool, uses: &mut Ve
             match token {
                 TokenTree::Group(group) => use_tree(&flat(group.stream()), &path, public, uses),
                 TokenTree::Punct(punct) if punct.as_char() == '*' => name = Some("*".into()),
-                // `a::{self}` is `a`.
+                // `a::{self}` means `a`.
                 TokenTree::Ident(word) if word == "self" && i == 0 && !before.is_empty() => {}
                 TokenTree::Ident(word) if word == "as" => name = ident(tree, i + 1),
                 TokenTree::Ident(word) if name.is_none() => path.push(word.to_string()),

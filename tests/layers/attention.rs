@@ -14,7 +14,7 @@ fn layer(shape: Shape, width: usize) -> Layer<Attention<Spec>, 1> {
     Layer::new(format!("attention, width {width}, {shape:?}"), spec, given)
 }
 
-/// What is added to the output. Its own gradient is dy, which no layer has to say.
+/// The residual that is added to the output. Its gradient is dy, so no layer returns it.
 fn residual(x: (usize, usize)) -> Array2<f32> {
     random::matrix(x, 5)
 }

@@ -5,7 +5,7 @@ use clipwright::layers::{pictures, pictures_mut};
 use clipwright::params::{Role, Spec};
 use rayon::ThreadPoolBuilder;
 
-/// Pictures, rows, columns; channels, heads, e.
+/// Sizes: pictures, rows, columns; channels, heads, e.
 const SHAPES: [(usize, usize, usize, usize, usize, usize); 5] =
     [(1, 1, 1, 4, 2, 3), (3, 2, 2, 6, 1, 5), (2, 1, 3, 10, 5, 1), (2, 3, 2, 12, 3, 7), (5, 2, 1, 9, 9, 4)];
 
@@ -21,7 +21,7 @@ fn run(shape: &Shape, dim: (usize, usize, usize, usize), pass: Pass<AttentionPoo
     assert!(g.k_proj.bias.iter().all(|&g| g == START), "the same number for all keys: no gradient");
 }
 
-/// To the test the keys' bias is what a buffer is: it has no gradient.
+/// The keys' bias has no gradient, so the test treats it like a buffer.
 fn spec(shape: &Shape) -> AttentionPool<Spec> {
     let mut spec = shape.spec();
     spec.k_proj.bias.role = Role::Statistic;
@@ -37,7 +37,7 @@ fn every_entry() {
     }
 }
 
-/// As many tokens and channels as a product's tile, and more.
+/// The check with more tokens and channels than a tile of a product has.
 #[test]
 fn wide() {
     let (n, h, w, channels, heads, embed_dim) = (3, 7, 5, 96, 6, 33);

@@ -4,7 +4,7 @@ use clipwright::layers::{avg_pool, pictures, pictures_mut};
 use clipwright::params::Spec;
 use kernels::Write;
 
-/// k; pictures, height, width, channels: squares that fit, and squares that leave a border.
+/// Sizes k; pictures, height, width, channels. Some squares fit, others leave a border.
 const SHAPES: [(usize, (usize, usize, usize, usize)); 6] =
     [(1, (2, 3, 2, 5)), (2, (1, 4, 6, 3)), (2, (2, 5, 3, 17)), (3, (1, 3, 3, 1)), (3, (2, 7, 8, 2)), (4, (1, 9, 4, 3))];
 
@@ -23,14 +23,14 @@ fn every_entry() {
     }
 }
 
-/// y = pool(x) beside x itself, as the two ways through a block are: the gradients are added.
+/// y = pool(x) + x, like the two branches of a block: their gradients are added.
 #[test]
 fn beside_another_gradient() {
     let (dim, out) = ((2, 5, 3, 4), (2, 2, 1, 4));
     let nothing = Leaves { names: [], leaves: [] };
     Layer::new("avg_pool", nothing, [("x", 30, 4), ("ones", 30, 4)]).check(
         |_, [x, ones]| {
-            // dy is random; what the other way adds is y·1 for the first pixels of each picture.
+            // dy is random; the other branch adds y·1 for the first pixels of each picture.
             let mut y = oracle::avg_pool(2, (2, 5, 3), x);
             y.indexed_iter_mut().for_each(|((row, c), y)| *y += x[[row, c]] + ones[[row, c]]);
             y

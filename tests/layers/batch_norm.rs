@@ -7,7 +7,7 @@ use clipwright::layers::{Dim4, pictures, pictures_mut};
 use clipwright::params::Spec;
 use ndarray::{Array2, ArrayView2};
 
-/// Odd sizes, one channel, more rows than a block has, more channels than a block has.
+/// Sizes: odd ones, one channel, and more rows or channels than a block has.
 const SHAPES: [Dim4; 5] = [(5, 1, 1, 3), (1, 3, 5, 1), (3, 2, 3, 7), (2, 7, 5, 5), (1, 2, 3, 70)];
 
 fn rows((n, h, w, _): Dim4) -> usize {
@@ -19,7 +19,7 @@ fn layer<const K: usize>(name: &str, dim: Dim4, inputs: [&str; K]) -> Layer<Batc
     Layer::new(format!("{name} of {dim:?}"), spec, inputs.map(|name| (name, rows(dim), dim.3)))
 }
 
-/// Forward, then backward. dx takes the place of x, and what is left of dy is the gradient of a residual.
+/// Runs forward, then backward. dx replaces x, and dy becomes the gradient of the residual.
 fn run<const K: usize>(dim: Dim4, relu: bool, pass: Pass<BatchNorm<Spec>, K>) {
     let Pass { p, x: inputs, mut y, dy, dx: gradients, mut g } = pass;
     let (saved, scratch) = (&mut poisoned(&Saved::dims(dim.3)), &mut poisoned(&Scratch::dims(dim.3)));
@@ -43,7 +43,7 @@ fn run<const K: usize>(dim: Dim4, relu: bool, pass: Pass<BatchNorm<Spec>, K>) {
     check_observed(dim, inputs[0], &g);
 }
 
-/// The slots of the buffers hold what they held and the statistics of x, those of a population.
+/// Checks that forward has added mean and unbiased variance of x to what the slots of the buffers held.
 fn check_observed(dim: Dim4, x: ArrayView2<f32>, g: &BatchNorm<&mut [f32]>) {
     let n = rows(dim) as f64;
     for (j, x) in x.columns().into_iter().enumerate() {
@@ -77,7 +77,7 @@ fn then_relu() {
 fn with_a_residual() {
     for (dim, relu) in SHAPES.into_iter().flat_map(|dim| [(dim, false), (dim, true)]) {
         let relus = Relus::default();
-        // Without a ReLU the gradient of the residual is dy, which nobody needs to be told.
+        // Without a ReLU the gradient of the residual is dy itself, so it is not returned.
         let oracle = |p: &BatchNorm<&[f64]>, [x, residual]: [ArrayView2<f64>; 2]| {
             let z = oracle::batch_norm(p, x) + residual;
             if relu { relus.restart().apply(z) } else { z }
@@ -86,7 +86,7 @@ fn with_a_residual() {
     }
 }
 
-/// Evaluation: a scale and a shift, by the running statistics.
+/// In evaluation the layer is a scale and a shift by the running statistics.
 #[test]
 fn folded() {
     let channels = 7;
@@ -101,7 +101,7 @@ fn folded() {
     assert!(apart < TOLERANCE * 10.0, "{apart} apart, of at most 10");
 }
 
-/// What the check must not let pass: dx as if μ and σ did not depend on x.
+/// A planted fault that the check must find: dx as if μ and σ did not depend on x.
 #[test]
 fn with_constant_statistics() {
     let dim = (2, 3, 2, 5);

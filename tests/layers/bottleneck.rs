@@ -7,7 +7,7 @@ use clipwright::layers::{Dim4, pictures, pictures_mut};
 use clipwright::params::{Spec, view};
 use ndarray::{Array2, ArrayView2, ArrayViewMut2};
 
-/// Blocks with and without a shortcut of their own, with and without a stride, and their pictures: odd sizes too.
+/// Blocks with and without a shortcut convolution, with and without a stride, and pictures of even and odd sizes.
 const SHAPES: [(Shape, Dim4); 5] = [
     (Shape { in_channels: 12, planes: 3, stride: 1 }, (2, 3, 2, 12)),
     (Shape { in_channels: 3, planes: 4, stride: 1 }, (2, 2, 3, 3)),
@@ -33,7 +33,7 @@ fn oracle(
     move |p, [x]| oracle::bottleneck(p, shape, oracle::batch_norm, relus.restart(), pixels, x)
 }
 
-/// Forward, then backward; scratch does not last.
+/// Runs forward, then backward, with scratch memory that is overwritten in between.
 fn run(shape: &Shape, dim: Dim4, Pass { p, x: [x], mut y, dy, dx: [dx], mut g }: Pass<Bottleneck<Spec>, 1>) {
     let (saved, scratch) = (&mut poisoned(&Saved::dims(shape, dim)), || poisoned(&Scratch::dims(&[(*shape, dim)])));
     let (x, out, mut dy) = (pictures(x, dim), shape.out(dim), dy.to_owned());
@@ -49,7 +49,7 @@ fn every_entry() {
     }
 }
 
-/// As many channels and pixels as in a real network.
+/// The check with as many channels and pixels as in a real network.
 #[test]
 fn wide() {
     for (in_channels, planes, stride) in [(40, 20, 2), (72, 18, 1)] {
@@ -58,7 +58,7 @@ fn wide() {
     }
 }
 
-/// By the running statistics, BatchNorm being a part of the convolutions.
+/// Inference by the running statistics, with BatchNorm folded into the convolutions.
 #[test]
 fn inference() {
     for (shape, dim) in SHAPES {
@@ -76,7 +76,7 @@ fn inference() {
     }
 }
 
-/// What the check must not let pass: a gradient that does not take the shortcut.
+/// A planted fault that the check must find: the gradient of the shortcut is missing.
 #[test]
 fn without_the_shortcut() {
     let (shape, dim) = SHAPES[0];

@@ -7,10 +7,10 @@ use clipwright::params::Spec;
 use ndarray::{Array2, ArrayView2, ArrayView4, ArrayViewMut2, ArrayViewMut4};
 use rayon::ThreadPoolBuilder;
 
-/// Pictures, height, width.
+/// Sizes: pictures, height, width.
 type Pictures = (usize, usize, usize);
 
-/// Every kernel and stride on pictures of one pixel, one row, one column, and odd and even sizes.
+/// Checks every kernel and stride on pictures of one pixel, one row, one column, and odd and even sizes.
 fn shapes() -> impl Iterator<Item = (Shape, Pictures)> {
     let pictures = [(1, 1, 1), (2, 1, 3), (1, 4, 1), (1, 2, 2), (2, 3, 4), (1, 5, 3)];
     let channels = [(1, 1), (3, 5), (6, 2)];
@@ -27,7 +27,7 @@ fn spec(shape: &Shape) -> Conv2d<Spec> {
     Conv2d { weight: Spec { init: INIT, ..weight } }
 }
 
-/// Rows of channels as pictures.
+/// Views rows of channels as pictures.
 fn view(x: ArrayView2<'_, f32>, (n, h, w): Pictures) -> ArrayView4<'_, f32> {
     let channels = x.ncols();
     x.into_shape_with_order((n, h, w, channels)).expect("a row for every pixel")
@@ -38,7 +38,7 @@ fn view_mut(x: ArrayViewMut2<'_, f32>, (n, h, w): Pictures) -> ArrayViewMut4<'_,
     x.into_shape_with_order((n, h, w, channels)).expect("a row for every pixel")
 }
 
-/// Forward, then backward.
+/// Runs forward, then backward.
 fn run(shape: &Shape, pictures: Pictures, Pass { p, x: [x], y, dy, dx: [dx], mut g }: Pass<Conv2d<Spec>, 1>) {
     let (n, h, w) = pictures;
     let out = (n, shape.out(h), shape.out(w));
@@ -59,7 +59,7 @@ fn every_entry() {
     }
 }
 
-/// As many channels as in a real network, more pixels than a tile has rows.
+/// The check with as many channels as in a real network and more pixels than a tile has rows.
 #[test]
 fn wide() {
     for (in_channels, out_channels, kernel, stride) in [(40, 70, 3, 1), (70, 40, 3, 2), (130, 35, 1, 1), (3, 33, 3, 2)]
@@ -71,7 +71,7 @@ fn wide() {
     }
 }
 
-/// The first layer has no use for the gradient of the pictures.
+/// The gradient of the pictures can be left out, as the first layer does.
 #[test]
 fn the_weight_gradient_alone() {
     let (shape, pictures) = (Shape { in_channels: 3, out_channels: 5, kernel: 3, stride: 2 }, (2, 5, 4));
@@ -86,7 +86,7 @@ fn the_weight_gradient_alone() {
     assert_eq!(mismatches.iter().map(|m| m.tensor.as_str()).collect::<Vec<_>>(), ["dx"], "left as it was");
 }
 
-/// What the check must not let pass: dx as if the kernel were not flipped.
+/// A planted fault that the check must find: dx as if the kernel were not flipped.
 #[test]
 fn dx_without_the_flip() {
     let (shape, pictures) = (Shape { in_channels: 3, out_channels: 3, kernel: 3, stride: 1 }, (1, 4, 5));
@@ -130,7 +130,7 @@ fn normalized() {
             let residual = with_residual.then(|| view(residual.view(), out));
             let (p, x, y_view) = (p.view(), view(x.view(), pictures), view_mut(y.view_mut(), out));
             conv2d::forward_normalized(&p, &shape, x, &scale, &shift, residual, relu, y_view);
-            // One number below zero is all zeros; nothing to compare then.
+            // A single output below zero becomes zero, which leaves nothing to compare.
             if expected.iter().any(|&y| y != 0.0) {
                 let mismatch = compare(&name, y.shape(), &to_f64(&y), expected.as_slice().expect("whole"));
                 assert!(mismatch.is_none(), "{}", mismatch.unwrap());
@@ -141,7 +141,7 @@ fn normalized() {
     }
 }
 
-/// Work is cut where the shapes say, never where the threads say.
+/// The bits do not depend on the number of threads: shapes alone decide where work is cut.
 #[test]
 fn same_bits_on_any_number_of_threads() {
     for (in_channels, out_channels, kernel, stride) in [(3, 16, 3, 2), (40, 33, 3, 1), (64, 48, 1, 1), (48, 64, 3, 2)] {

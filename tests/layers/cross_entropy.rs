@@ -13,10 +13,10 @@ use kernels::embedding;
 use ndarray::{Array2, ArrayView2, Axis};
 use rayon::ThreadPoolBuilder;
 
-/// A class and a weight for each row, or none.
+/// The label of each row: a class and a weight, or none.
 type Label = Option<(u32, f32)>;
 
-/// Every third row has no label, and weights differ.
+/// Returns labels with different weights, of which every third is missing.
 fn labels(rows: usize, vocabulary: usize) -> Vec<Label> {
     let label = |i: usize| ((i * i * 7 + vocabulary - 1) % vocabulary) as u32;
     (0..rows).map(|i| (i % 3 != 1).then(|| (label(i), 0.1 + i as f32 / rows as f32))).collect()
@@ -28,7 +28,7 @@ fn filled(labels: &[Label], factor: f32) -> Labels {
     filled
 }
 
-/// The definition: every logit, every probability.
+/// Computes the loss by its definition, with every logit and every probability.
 fn oracle(weight: &[f64], bias: &[f64], h: ArrayView2<f64>, labels: &[Label], smoothing: f32) -> Array2<f64> {
     let weight = ArrayView2::from_shape((bias.len(), h.ncols()), weight).unwrap();
     let logits = h.dot(&weight.t()) + ArrayView2::from_shape((1, bias.len()), bias).unwrap();
@@ -41,7 +41,7 @@ fn oracle(weight: &[f64], bias: &[f64], h: ArrayView2<f64>, labels: &[Label], sm
     Array2::from_elem((1, 1), logits.axis_iter(Axis(0)).zip(labels).map(loss).sum())
 }
 
-/// y is the loss alone, so dy goes into the weights.
+/// y is the loss alone, so dy is multiplied into the weights.
 fn run(labels: &[Label], smoothing: f32, dims: Scratch<Dim>, pass: Pass<Linear<Spec>, 1>) {
     let Pass { p, x: [h], mut y, dy, dx: [dh], mut g } = pass;
     let p = Linear { weight: &*p.weight, bias: &*p.bias };
@@ -59,7 +59,7 @@ fn layer(rows: usize, width: usize, vocabulary: usize) -> Layer<Linear<Spec>, 1>
     Layer::new(name, Linear::spec(width, vocabulary, INIT, INIT), [("h", rows, width)])
 }
 
-/// In blocks of one row, of a few, and of all.
+/// The check with blocks of one row, of a few rows, and of all rows.
 #[test]
 fn every_entry() {
     for (rows, width, vocabulary) in [(1, 6, 2), (7, 5, 11), (13, 10, 37)] {
@@ -73,7 +73,7 @@ fn every_entry() {
     }
 }
 
-/// A vocabulary as large as BERT's, more rows than its logits have room for at a time.
+/// The check with BERT's vocabulary and more rows than have room for their logits at a time.
 #[test]
 fn a_large_vocabulary() {
     let (rows, width, vocabulary) = (420, 5, 30_524);
@@ -83,7 +83,7 @@ fn a_large_vocabulary() {
         .check_directions(|p, [h]| oracle(p.weight, p.bias, h, &labels, 0.1), |pass| run(&labels, 0.1, dims, pass));
 }
 
-/// The rows are embeddings from the table that the logits are made with: its gradient is the sum of both.
+/// If the rows are embeddings from the table of the output product, its gradient is the sum of both uses.
 #[test]
 fn a_tied_table() {
     let (ids, width, vocabulary) = ([3u32, 0, 8, 3, 10, 2], 7, 11);
@@ -111,7 +111,7 @@ fn a_tied_table() {
     );
 }
 
-/// Loss, dh, dW and db of random rows.
+/// Returns loss, dh, dW and db of random rows.
 fn streamed(labels: &Labels, rows: usize, vocabulary: usize, dims: Scratch<Dim>) -> [Array2<f32>; 4] {
     let width = dims.h.1;
     let [weight, bias, h] = [(vocabulary, width), (1, vocabulary), (rows, width)].map(|dim| random::matrix(dim, 5));
@@ -170,7 +170,7 @@ fn same_bits_on_any_number_of_threads() {
     assert!(one == two && one == five);
 }
 
-/// 32 MB of logits, however many rows there are.
+/// The logits take 32 MB, however many rows there are.
 #[test]
 fn memory_is_bounded() {
     let Dim(rows, vocabulary) = Scratch::dims(1 << 20, 768, 30_524).logits;

@@ -1,4 +1,4 @@
-//! The exact savings: each is equal to the plain computation that it leaves out.
+//! The exact savings: each is equal to the plain computation that it replaces.
 
 use super::shapes::{OFFSETS, Towers, block_spec, packed, ranges, sizes};
 use crate::support::compare::{assert_close, assert_leaves_close};
@@ -18,7 +18,7 @@ use clipwright::params::{self, Params, Spec};
 use ndarray::{Array2, ArrayView2, s};
 use std::ops::Range;
 
-/// Forward and backward through a block; the parameter gradients are added to `g`. Returns y and dx.
+/// Runs forward and backward through a block and returns y and dx. Parameter gradients are added to `g`.
 fn block(
     p: &Params<Block<Spec>>,
     size: &Size,
@@ -36,7 +36,7 @@ fn block(
     (y, dx)
 }
 
-/// The same through a pooled block.
+/// Runs forward and backward through a pooled block and returns y and dx. Parameter gradients are added to `g`.
 fn pooled(
     p: &Params<Block<Spec>>,
     size: &Size,
@@ -95,7 +95,7 @@ fn a_pooled_block_is_the_pooled_rows_of_a_block() {
     }
 }
 
-/// Features of both towers.
+/// Returns the features of both towers.
 fn features(towers: &Towers, keep: Keep) -> [Array2<f32>; 2] {
     let (image, text) = (towers.config.vision(), towers.config.text());
     let (p_image, p_text) = (random::params(image.spec(), 1), random::params(text.spec(), 2));
@@ -129,7 +129,7 @@ fn a_packed_caption_is_the_padded_one() {
             .offsets
             .windows(2)
             .flat_map(|pair| {
-                // What the padding is cannot matter; let it be a word.
+                // The kind of padding cannot matter, so it is a word here.
                 captions.ids[pair[0]..pair[1]].iter().copied().chain(std::iter::repeat(7)).take(context)
             })
             .collect();
@@ -173,7 +173,7 @@ fn weights_give_the_embeddings_of_their_parameters() {
     }
 }
 
-/// These rows of the text tower's last hidden state, projected.
+/// Returns these rows of the text tower's last hidden state, projected.
 fn projected(towers: &Towers, captions: Captions, rows: &[usize]) -> Array2<f32> {
     let shape = towers.config.text();
     let p = random::params(shape.spec(), 2);

@@ -40,7 +40,7 @@ fn pass(positives: &Positives) -> impl FnOnce(Pass<Leaves<Spec, 1>, 2>) {
     }
 }
 
-/// Keys of which some are equal.
+/// Returns keys of which some are equal.
 fn keys(n: usize, modulus: u64) -> Vec<u64> {
     (0..n as u64).map(|i| i * i % modulus).collect()
 }
@@ -51,7 +51,7 @@ fn many_positives(n: usize, concepts: u64, captions: u64) -> Positives {
     positives
 }
 
-/// Rows of any length: the derivation needs no unit vectors. (A single pair has no loss.)
+/// The check on rows of any length, since the derivation needs no unit vectors. (A single pair has no loss.)
 #[test]
 fn every_entry() {
     for (n, width) in [(2, 6), (3, 10), (13, 7), (31, 5)] {
@@ -61,7 +61,7 @@ fn every_entry() {
     }
 }
 
-/// More than one tile of scores, down and across, the last ones cut; with one positive each and with many.
+/// The check on more than one tile of scores in both directions, the last ones cut, with one and with many positives.
 #[test]
 fn many_tiles() {
     let n = 4099;
@@ -70,7 +70,7 @@ fn many_tiles() {
     }
 }
 
-/// Nothing is known yet: the loss is that of guessing.
+/// The loss of equal embeddings is that of guessing.
 #[test]
 fn equal_embeddings_give_the_chance_line() {
     let same = Array2::from_elem((50, 4), 0.5);
@@ -79,7 +79,7 @@ fn equal_embeddings_give_the_chance_line() {
     assert!((loss.mean() - 50f32.ln()).abs() < 1e-5, "{loss:?}"); // a sum of 50 equal terms, rounded
 }
 
-/// N of it: more than a row of tiles, and no whole number of them.
+/// N, for more than a row of tiles and no whole number of them.
 const N: usize = 1000;
 const SCALE: f32 = 14.3;
 
@@ -87,7 +87,7 @@ fn rows(x: &Array2<f32>, range: &Range<usize>) -> Array2<f32> {
     x.slice(s![range.clone(), ..]).to_owned()
 }
 
-/// What each machine makes of its own pairs is bit for bit what one machine makes of all.
+/// Machines that each take a part of the pairs get bit for bit the results of one machine with all pairs.
 #[test]
 fn parts_are_the_whole() {
     let [images, texts] = [1, 2].map(|seed| random::matrix((N, 24), seed) * 0.2);
@@ -123,7 +123,7 @@ fn parts_are_the_whole() {
     }
 }
 
-/// Two losses of one direction each, half of both, are the symmetric one.
+/// The symmetric loss is the mean of the two one-way losses.
 #[test]
 fn two_directions_are_the_symmetric_loss() {
     let [images, texts] = [1, 2].map(|seed| random::matrix((N, 24), seed) * 0.2);

@@ -7,7 +7,7 @@ use clipwright::layers::layer_norm::{self, LayerNorm, Saved};
 use kernels::Write;
 use ndarray::Array2;
 
-/// rows, width, ε: BERT's, which is the smallest of all, CLIP's, and one that shows in every digit.
+/// Sizes: rows, width, ε. The values of ε are BERT's, which is the smallest, CLIP's, and one that changes every digit.
 const SHAPES: [(usize, usize, f32); 5] = [(1, 6, 1e-12), (3, 10, 1e-5), (13, 21, 0.03), (2, 35, 1e-12), (7, 131, 0.03)];
 
 #[test]

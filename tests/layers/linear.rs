@@ -7,7 +7,7 @@ use clipwright::layers::linear::{self, Linear};
 use clipwright::params::Spec;
 use ndarray::{Array2, Zip};
 
-/// rows, inputs, outputs
+/// Sizes: rows, inputs, outputs.
 const SHAPES: [(usize, usize, usize); 5] = [(1, 1, 1), (3, 6, 10), (7, 35, 21), (13, 10, 35), (1, 21, 6)];
 
 fn spec(inputs: usize, outputs: usize) -> Linear<Spec> {
@@ -27,7 +27,7 @@ fn plain() {
     }
 }
 
-/// The residual is only added: its own gradient is dy, and those of the rest are what they are without it.
+/// The residual is only added: its gradient is dy, and the other gradients are the same as without it.
 #[test]
 fn with_residual() {
     for (rows, inputs, outputs) in SHAPES {

@@ -1,5 +1,5 @@
-//! Every layer and model: its forward and backward pass against an f64 oracle, its exact savings against the plain
-//! computation, its bits on any number of threads.
+//! Tests of every layer and model: forward and backward passes against an f64 oracle, exact savings against the plain
+//! computation, the same bits on any number of threads.
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -23,7 +23,7 @@ fn towers() -> impl Iterator<Item = Towers> {
     (1..=3).flat_map(|layers| [false, true].map(|quick_gelu| Towers::new(layers, quick_gelu)))
 }
 
-/// Every entry where there is one block, a few directions where there are more.
+/// Checks every entry of the gradients of one block, and a few directions for more blocks.
 #[track_caller]
 fn check_tower<S: Tree<Leaf = Spec>>(
     towers: &Towers,
@@ -81,12 +81,12 @@ fn text_tower() {
     }
 }
 
-/// Both towers, the temperature and the loss, as a training step has them; in one piece and in micro-batches.
+/// Checks both towers, the temperature and the loss as a training step runs them, at once and in micro-batches.
 #[test]
 fn clip_and_its_loss() {
     for (towers, micro_batch) in towers().zip([3, 2, 1].into_iter().cycle()) {
         let (image_shape, text_shape, captions) = (towers.config.vision(), towers.config.text(), towers.captions());
-        // Pair 2 fits both others, which do not fit each other.
+        // Pair 2 is a positive of both others, which are none of each other.
         let (concepts, caption_keys) = ([1, 2, 1], [1, 2, 2]);
         let mut positives = Positives::default();
         positives.fill(&concepts, &caption_keys);

@@ -15,7 +15,7 @@ use std::ops::Range;
 /// The scale of the momentum model's scores: a distribution that is neither uniform nor one-hot.
 const SOFT_SCALE: f32 = 0.7;
 
-/// N rows against M columns, with targets of which the share α are soft.
+/// A case of N rows against M columns, with targets that are soft to a share of α.
 struct Case {
     width: usize,
     weight: f32,
@@ -38,7 +38,7 @@ impl Case {
         Leaves { names: ["logit_scale"], leaves: [Spec::new(&[], INIT)] }
     }
 
-    /// The whole of T in f64.
+    /// Returns all of T in f64.
     fn targets(&self) -> Array2<f64> {
         let share = f64::from(self.share.unwrap_or(0.0));
         let [rows, cols] = self.momentum.each_ref().map(|x| x.mapv(f64::from));
@@ -58,7 +58,7 @@ impl Case {
         Array2::from_elem((1, 1), f64::from(self.weight) * (lse - (targets * &scores).sum()))
     }
 
-    /// The loss, dX, dY if asked for, and dlogit_scale.
+    /// Returns the loss, dX, dY if asked for, and dlogit_scale.
     fn run(&self, x: ArrayView2<f32>, y: ArrayView2<f32>, logit_scale: f32, columns: bool) -> Given {
         let (n, m) = (x.nrows(), y.nrows());
         let scores = Scores { rows: x, cols: y, scale: logit_scale.exp() };
@@ -87,14 +87,14 @@ fn keys(n: usize, modulus: u64) -> Vec<u64> {
     (0..n as u64).map(|i| i * i % modulus).collect()
 }
 
-/// These of M pairs are the rows, and some have the same concept or caption as others.
+/// Makes a case whose rows are these of M pairs. Some pairs have the same concept or caption as others.
 fn many_positives(own: Range<usize>, m: usize) -> Positives {
     let mut positives = Positives::default();
     positives.fill_for(own, &keys(m, 11), &keys(m, 17));
     positives
 }
 
-/// As many rows as columns, rows somewhere among more columns, and fewer columns than a register holds.
+/// The check with as many rows as columns, with rows among more columns, and with fewer columns than a register holds.
 fn cases() -> impl Iterator<Item = Case> {
     let positives = || {
         let diagonals = [(0..3, 3), (3..8, 13), (1..2, 2)].map(|(own, m)| Positives::diagonal_of(own, m));
@@ -130,7 +130,7 @@ fn every_entry() {
     cases().for_each(|case| check(&case, |layer, oracle, run| layer.check(oracle, run)));
 }
 
-/// More than one tile down and across, the last ones cut.
+/// The check with more than one tile in both directions, the last ones cut.
 #[test]
 fn many_tiles() {
     for share in [None, Some(0.4)] {
@@ -139,7 +139,7 @@ fn many_tiles() {
     }
 }
 
-/// Columns that come from a queue: the rows and the scale get the same gradients without theirs.
+/// Without the gradient of the columns, as for those from a queue, the rows and the scale get the same gradients.
 #[test]
 fn columns_without_a_gradient() {
     for case in cases() {
@@ -150,7 +150,7 @@ fn columns_without_a_gradient() {
     }
 }
 
-/// A distribution given by a closure: all weight on the columns that are positives anyway changes nothing.
+/// A distribution by a closure that puts all weight on the positives gives the same result as the positives.
 #[test]
 fn a_closure_is_a_distribution() {
     let (hard, m) = (Positives::diagonal_of(2..6, 9), 9);

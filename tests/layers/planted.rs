@@ -1,5 +1,4 @@
-//! A judge that has never condemned proves nothing: each backward pass here has one thing wrong, and the check must say
-//! which gradient it is.
+//! Planted faults: each backward pass here has one fault, and the check must find it and name the gradient.
 
 use super::shapes::INIT;
 use crate::support::{
@@ -14,7 +13,7 @@ use kernels::Write;
 use kernels::attention::{DQkv, Heads, HeadsMut, Layout};
 use ndarray::{Array2, ArrayView2, ArrayViewMut2, s};
 
-/// The tensors that the check complains about when `spoil` is let at the gradients of a linear layer.
+/// Returns the tensors that the check finds wrong after `spoil` has changed the gradients of a linear layer.
 fn spoiled_linear(spoil: impl FnOnce(ArrayViewMut2<f32>, &mut Linear<&mut [f32]>)) -> Vec<String> {
     let mismatches = Layer::new("linear", Linear::spec(10, 6, INIT, INIT), [("x", 3, 10)]).mismatches(
         |p, [x]| oracle::linear(p, x),

@@ -1,4 +1,4 @@
-//! The whole ResNet: gradients along random directions, inference, its savings and its bits.
+//! Tests of the whole ResNet: gradients along random directions, inference, savings, the same bits on any thread count.
 
 use crate::support::compare::{assert_close, to_f64};
 use crate::support::gradcheck::{Layer, Pass};
@@ -10,7 +10,7 @@ use clipwright::params::{self, Spec, view};
 use ndarray::Array2;
 use rayon::ThreadPoolBuilder;
 
-/// Blocks with and without shortcuts of their own in all stages; edges that leave pixels over.
+/// Returns ResNets with and without shortcut convolutions in all stages, some for pictures whose border is dropped.
 fn shapes() -> impl Iterator<Item = Shape> {
     [(64, 4, [1, 2, 1, 1], 4), (66, 4, [2, 1, 1, 2], 8), (75, 6, [1, 1, 2, 1], 2)]
         .into_iter()
@@ -19,8 +19,8 @@ fn shapes() -> impl Iterator<Item = Shape> {
 
 const PICTURES: usize = 12;
 
-/// Pictures that bring no ReLU so near to its kink that f32 could be on the other side: one in a hundred thousand would
-/// be enough to tell two gradients apart.
+/// Returns pictures for which the input of no ReLU is so near to zero that f32 could round it to the other side. One in
+/// a hundred thousand would be enough to make two gradients differ.
 fn images(shape: &Shape) -> Array2<f32> {
     let params = random::params(shape.spec(), 2);
     let point = to_f64(&params.flat);
@@ -39,7 +39,7 @@ fn images(shape: &Shape) -> Array2<f32> {
 fn gradients() {
     for shape in shapes() {
         let (images, relus) = (images(&shape), Relus::default());
-        // Sixteen convolutions, each behind a division by a deviation.
+        // The tolerance allows for sixteen convolutions, each behind a division by a deviation.
         Layer::new(format!("{shape:?}"), shape.spec(), []).within(5e-5).check_directions(
             |p, []| oracle_models::resnet(p, &shape, oracle::batch_norm, &relus, images.mapv(f64::from).view()),
             |Pass { p, y, dy, mut g, .. }: Pass<ResNet<Spec>, 0>| {
@@ -81,7 +81,7 @@ fn keeping_nothing_changes_no_bit() {
     }
 }
 
-/// Large enough that every kernel cuts its work into pieces.
+/// The sizes are large enough that every kernel cuts its work into pieces.
 #[test]
 fn same_bits_on_any_number_of_threads() {
     let shape = Shape { image_size: 64, width: 16, layers: [1, 1, 1, 1], heads: 8, embed_dim: 40 };

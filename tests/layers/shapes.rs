@@ -1,4 +1,4 @@
-//! Shapes that no register width and no cache block divides.
+//! Test shapes that are no multiples of a register width or a cache block.
 
 use crate::support::{oracle_models::sequences, random};
 use clipwright::layers::block::{Block, BlockInit, Size};
@@ -15,32 +15,32 @@ pub const INIT: Init = Init::Const(0.0);
 
 pub const ACTIVATIONS: [Activation; 2] = [Activation::Gelu, Activation::QuickGelu];
 
-/// The rows of packed batches: one sequence, one of one row, three and four ragged ones.
+/// Offsets of packed batches: one sequence, one of a single row, three and four of different lengths.
 pub const OFFSETS: [&[usize]; 4] = [&[0, 7], &[0, 1], &[0, 1, 8, 10], &[0, 2, 15, 16, 23]];
 
 /// Sequences of more rows than a tile of any attention kernel, and neighbours of one row.
 pub const LONG: &[usize] = &[0, 1, 134, 135, 332];
 
-/// Small enough for differences by every entry.
+/// A shape that is small enough for differences by every entry.
 pub fn sizes() -> impl Iterator<Item = Size> {
     let sizes = [(6, 10, 1), (10, 21, 5), (21, 35, 3)];
     sizes.into_iter().zip(ACTIVATIONS.into_iter().cycle()).flat_map(|((width, mlp_width, heads), activation)| {
-        // No model has this ε, and it shows in every digit.
+        // No model has this ε, which changes every digit.
         [false, true].map(|causal| Size { width, mlp_width, heads, layers: 1, activation, causal, eps: 0.03 })
     })
 }
 
-/// The parameter table of one block.
+/// Returns the parameter table of one block.
 pub fn block_spec(size: &Size) -> Block<Spec> {
     Block::spec(size, &BlockInit { in_proj: INIT, out_proj: INIT, c_fc: INIT, c_proj: INIT })
 }
 
-/// The batch whose rows `offsets` counts; captions are read at their last row, pictures at their first.
+/// Returns the batch with these offsets. Captions are read at their last row, pictures at their first.
 pub fn packed(offsets: &[usize], causal: bool) -> Sequences {
     sequences(offsets.iter().copied(), if causal { Pool::Last } else { Pool::First })
 }
 
-/// The rows of each sequence.
+/// Returns the range of rows of each sequence.
 pub fn ranges(offsets: &[usize]) -> Vec<Range<usize>> {
     offsets.windows(2).map(|pair| pair[0]..pair[1]).collect()
 }
@@ -54,7 +54,7 @@ pub struct Towers {
 }
 
 impl Towers {
-    /// Pictures of 10 rows, captions of 2, 9 and 5.
+    /// Makes a model and a batch with pictures of 10 rows and captions of 2, 9 and 5 rows.
     pub fn new(layers: usize, quick_gelu: bool) -> Self {
         let vision_cfg = VisionConfig {
             image_size: 6,

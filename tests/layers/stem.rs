@@ -7,7 +7,7 @@ use clipwright::layers::{conv2d, patch_embed::CHANNELS};
 use clipwright::params::Spec;
 use ndarray::{Array2, ArrayView2};
 
-/// The pictures have no gradient; every other entry has one.
+/// The stem returns no gradient of the pictures; every other gradient is checked.
 #[test]
 fn every_entry() {
     for (image_size, width, pictures) in [(8, 6, 2), (5, 8, 3), (7, 6, 1)] {

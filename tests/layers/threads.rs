@@ -1,4 +1,4 @@
-//! The same bits on any number of threads: work is cut where the data says, never where the threads say.
+//! The bits are the same on any number of threads, since sizes alone decide where work is cut.
 
 use crate::support::{random, trees::poisoned_arena};
 use clipwright::models::clip::text::{self, Captions};
@@ -9,7 +9,7 @@ use clipwright::params;
 use ndarray::Array2;
 use rayon::ThreadPoolBuilder;
 
-/// Large enough that every kernel cuts its work into many pieces.
+/// The sizes are large enough that every kernel cuts its work into many pieces.
 fn config() -> Config {
     let vision_cfg = VisionConfig {
         image_size: 40,
@@ -25,7 +25,7 @@ fn config() -> Config {
 
 const BATCH: usize = 21;
 
-/// Features and parameter gradients of the image tower.
+/// Returns features and parameter gradients of the image tower.
 fn image_tower() -> (Array2<f32>, Vec<f32>) {
     let shape = config().vision();
     let p = random::params(shape.spec(), 1);
@@ -39,7 +39,7 @@ fn image_tower() -> (Array2<f32>, Vec<f32>) {
     (features, g)
 }
 
-/// The same of the text tower.
+/// Returns features and parameter gradients of the text tower.
 fn text_tower() -> (Array2<f32>, Vec<f32>) {
     let shape = config().text();
     let p = random::params(shape.spec(), 1);

@@ -7,7 +7,7 @@ use crate::support::{
 use clipwright::layers::token_embed;
 use clipwright::params::Spec;
 
-/// Tokens repeat within a sequence and across sequences, and some never occur: their gradient stays what it was.
+/// Tokens repeat within and across sequences; some never occur, and their gradient does not change.
 #[test]
 fn every_entry() {
     const VOCABULARY: usize = 9;

@@ -1,4 +1,4 @@
-//! Checkpoints: round trips bit for bit, and every way a file can be broken named.
+//! Tests of checkpoints: round trips bit for bit, and errors that name every way in which a file can be broken.
 
 use crate::support::tiny::{Batch, config, resnet};
 use clipwright::checkpoint::safetensors::{Reader, Tensor as Named, write};
@@ -101,13 +101,13 @@ fn names_are_those_of_openai() {
     assert_eq!(reader.metadata("format"), Some("pt"));
 }
 
-/// A tensor's type, shape (empty: as it was) and bytes.
+/// A changed tensor: its type, its shape (empty to keep the old one) and its bytes.
 type Tensor = (Dtype, Vec<usize>, Vec<u8>);
 
-/// What becomes of a tensor of this name and content; nothing if it is to be left out.
+/// A change of a file: it returns the new tensor for a name and values, or `None` to leave the tensor out.
 type Change<'a> = &'a dyn Fn(&str, Vec<f32>) -> Option<Tensor>;
 
-/// What the `safetensors` crate reads of our file, changed and written again.
+/// Reads a file with the `safetensors` crate, changes its tensors and writes it again.
 fn rewrite(folder: &Path, change: Change) {
     let bytes = fs::read(folder.join(WEIGHTS)).unwrap();
     let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
@@ -215,7 +215,7 @@ fn broken_files_are_refused() {
     assert!(error_of(folder.path()).contains(CONFIG));
 }
 
-/// A file of this header, and as many zeros behind it.
+/// Loads a file of this header with so many zeros behind it; returns the error.
 fn with_header(header: &str, data: usize) -> String {
     let (folder, _) = saved();
     let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
@@ -232,7 +232,7 @@ fn hostile_headers_are_refused() {
     };
     let file = |tensors: &[String]| format!("{{{}}}", tensors.join(","));
     let cases = [
-        // Overlapping, apart, backwards, negative, not what the shape needs, beyond what can be counted.
+        // Offsets overlap, leave a gap, run backwards, are negative, do not fit the shape, or overflow.
         (file(&[tensor("a", "[2]", "0", "8"), tensor("b", "[2]", "4", "12")]), 12, "invalid offset"),
         (file(&[tensor("a", "[1]", "0", "4"), tensor("b", "[1]", "8", "12")]), 12, "invalid offset"),
         (file(&[tensor("a", "[1]", "8", "4")]), 4, "offset"),
@@ -251,7 +251,7 @@ fn hostile_headers_are_refused() {
 }
 
 proptest! {
-    /// Whatever bytes: an error, never a panic, never a large allocation.
+    /// Any bytes give an error, never a panic or a large allocation.
     #[test]
     fn any_bytes_are_survived(header in ".{0,200}", rest in proptest::collection::vec(any::<u8>(), 0..64)) {
         let folder = tempfile::tempdir().unwrap();
@@ -262,7 +262,7 @@ proptest! {
         let _ = Reader::open(&path);
     }
 
-    /// A sound file with a few bytes changed.
+    /// A valid file with a few changed bytes gives a result or an error, never a panic.
     #[test]
     fn damage_is_survived(places in proptest::collection::vec((0usize..2000, any::<u8>()), 1..6)) {
         let folder = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! Configurations, preparation of pictures and tokenizers, as OpenCLIP and Hugging Face write them.
+//! Tests of configurations, preprocessing and tokenizers as OpenCLIP and Hugging Face write them.
 
 use crate::support::folders::{HF_CONFIG, edit, error_of, model, open, saved};
 use crate::support::tiny::config;
@@ -18,7 +18,7 @@ fn hugging_faces_config_has_defaults_and_legacy_overrides() {
     let (folder, model) = saved(Format::HuggingFace, Precision::F32);
     let path = folder.path().join(HF_CONFIG);
     edit(&path, |json| {
-        // What equals the classes' defaults may be left out, what is said twice counts as said last.
+        // Values that equal the defaults of the classes may be left out; of repeated values the last counts.
         json["vision_config"]
             .as_object_mut()
             .unwrap()
@@ -62,7 +62,7 @@ fn pictures_are_prepared_as_the_folder_says() {
         open(folder.path()).map(|checkpoint| checkpoint.preprocess).map_err(|e| e.to_string())
     };
     let openai = Preprocess { size: 24, library: Library::HuggingFace, ..Preprocess::default() };
-    // The ways in which versions of the class have written the same.
+    // These are the ways in which versions of the class have written the same settings.
     for size in [json!(24), json!({ "shortest_edge": 24 })] {
         for crop in [json!(24), json!({ "height": 24, "width": 24 })] {
             assert_eq!(
@@ -134,7 +134,7 @@ fn openclips_config_may_spell_out_defaults() {
     }
 }
 
-/// The tokenizer that goes out is the one that is built in, wherever the two clean alike.
+/// The written tokenizer equals the built-in one on text that both clean alike.
 #[test]
 fn the_tokenizers_files_are_clips_own_tokenizer() {
     let folder = tempfile::tempdir().unwrap();
@@ -148,7 +148,7 @@ fn the_tokenizers_files_are_clips_own_tokenizer() {
     let golden: Value = serde_json::from_slice(&fs::read(golden).unwrap()).unwrap();
     let mut compared = 0;
     let strings = golden.as_array().unwrap().iter().map(|case| case["text"].as_str().unwrap());
-    // Ours repairs more before it splits, and OpenCLIP spells start and end of text in another way.
+    // The built-in one repairs more before it splits, and OpenCLIP spells start and end of text differently.
     let plain =
         |text: &str| text.nfc().collect::<String>().split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase();
     for text in strings.filter(|text| clean(text) == plain(text) && !text.contains("text|>")) {
@@ -167,7 +167,7 @@ fn the_tokenizers_files_are_clips_own_tokenizer() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// Whatever a configuration says: an error or a model, never a panic, never memory that the file does not have.
+    /// Any configuration gives an error or a model, never a panic, and never more memory than the file has.
     #[test]
     fn damaged_configurations_are_survived(
         format in prop_oneof![Just(Format::OpenClip), Just(Format::HuggingFace)],

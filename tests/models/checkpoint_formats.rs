@@ -1,4 +1,4 @@
-//! Every kind of checkpoint: what is written comes back bit for bit, what others write is read, what is broken is named.
+//! Tests of every format of checkpoints: round trips bit for bit, files of other libraries, errors that name the fault.
 
 use crate::support::folders::{HF_CONFIG, HF_WEIGHTS, edit, error_of, model, open, rewrite, saved, tensors};
 use clipwright::checkpoint::safetensors::{Reader, Tensor, write};
@@ -143,7 +143,7 @@ fn broken_torch_saves_are_named() {
         let error = error_of(&path);
         assert!(error.contains("model.bin") && error.contains("not a"), "{error}");
     }
-    // Never a panic, wherever the damage is.
+    // No damage leads to a panic.
     for place in (0..whole.len()).step_by(97) {
         let mut damaged = whole.clone();
         damaged[place] ^= 0x55;
@@ -219,7 +219,7 @@ fn a_bare_file_says_all_but_its_activation() {
     }
 }
 
-/// OpenAI's files, converted, keep three integers that nobody else writes; all of OpenAI's models use QuickGELU.
+/// Converted files of OpenAI are recognised by three integers that nobody else writes; all its models use QuickGELU.
 #[test]
 fn openais_own_files_need_no_activation() {
     let (folder, model) = saved(Format::OpenClip, Precision::F32);
@@ -250,7 +250,7 @@ fn a_tower_alone_may_have_no_projection() {
                 let stays = tensor.name.starts_with(tower) || (projected && tensor.name == projection);
                 stays.then_some(tensor)
             });
-            // As the classes of one tower write it: the tower's section at the top.
+            // The classes of a single tower write its section at the top level.
             edit(&folder.path().join(HF_CONFIG), |json| {
                 *json = json[if tower == "text_model." { "text_config" } else { "vision_config" }].take();
             });

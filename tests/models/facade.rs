@@ -1,4 +1,4 @@
-//! The library's face: a model from its folder to embeddings, whole and tower by tower.
+//! Tests of the library's facade: from a model's folder to embeddings, with both towers and with either alone.
 
 use crate::support::tiny::config;
 use clipwright::checkpoint::{Checkpoint, ConfigFile, Format, Overrides, Precision, save};
@@ -10,7 +10,7 @@ use serde_json::json;
 use std::fs;
 use std::path::Path;
 
-/// A tiny model with CLIP's vocabulary.
+/// Makes a tiny model with CLIP's vocabulary.
 fn saved(format: Format) -> tempfile::TempDir {
     let mut config = config(16);
     config.text_cfg.vocab_size = VOCAB_SIZE;

@@ -18,16 +18,16 @@ use ndarray::{Array2, ArrayView2, Axis};
 use safetensors::SafeTensors;
 use std::path::{Path, PathBuf};
 
-/// Relative to the largest entry of a tensor. f32 sums of a few hundred products differ by their order alone by some
-/// 1e-7 a layer.
+/// Tolerance of outputs, relative to the largest entry of a tensor. By the order of their terms alone, f32 sums of a
+/// few hundred products differ by some 1e-7 a layer.
 const OUTPUT: f32 = 1e-5;
-/// A gradient has passed through every layer twice.
+/// Tolerance of gradients, which have passed through every layer twice.
 const GRADIENT: f32 = 1e-4;
-/// What the step adds to the errors of its gradient.
+/// Error that the step adds to that of its gradient.
 const STEP: f32 = 1e-5;
 /// The learning rate of the reference step.
 const LR: f32 = 5e-4;
-/// The first step is no longer than the learning rate, so that no two are further apart.
+/// Largest difference of two first steps, each of which is at most as long as the learning rate.
 const FREE: f32 = 2.0 * LR;
 
 #[test]
@@ -40,7 +40,7 @@ fn models_agree_with_the_reference() {
     assert!(configs.iter().any(|layers| matches!(layers, Layers::ResNet(_))), "no golden folder of a ResNet");
 }
 
-/// The golden folders that have this file.
+/// Returns the golden folders that have this file.
 fn folders_with(file: &str) -> Vec<PathBuf> {
     let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
     let more = std::env::var_os("CLIP_GOLDEN_DIR").map(PathBuf::from);
@@ -72,7 +72,7 @@ fn check(folder: &Path) -> Config {
     config
 }
 
-/// The gradients of all parameters; the reference has none of buffers.
+/// Returns the gradients of all parameters, without buffers, of which the reference has none.
 fn gradients(path: &Path, spec: ClipParams<Spec>) -> Params<ClipParams<Spec>> {
     let (reader, mut grads) = (Reader::open(path).unwrap(), Params::zeros(spec));
     for_each(&grads.spec, &TreePath::ROOT, |path, spec, range| {
@@ -83,7 +83,7 @@ fn gradients(path: &Path, spec: ClipParams<Spec>) -> Params<ClipParams<Spec>> {
     grads
 }
 
-/// Features before they are normalised, by the running statistics where there are any.
+/// Features before normalisation, with running statistics where there are any, equal the reference.
 fn check_evaluation(model: &Model, images: ArrayView2<f32>, captions: Captions, io: &Io) {
     let features = |mode| features(model, images, captions, mode);
     let [image, text] = features(Mode::Inference);
@@ -95,7 +95,7 @@ fn check_evaluation(model: &Model, images: ArrayView2<f32>, captions: Captions, 
     close("encode_texts", &unit, &normalized(&text), OUTPUT);
 }
 
-/// Features and logits by the statistics of the batch.
+/// Features and logits with the statistics of the batch equal the reference.
 fn check_features(model: &Model, images: ArrayView2<f32>, captions: Captions, io: &Io) {
     let kept = features(model, images, captions, Mode::Training(Keep::All));
     assert_eq!(kept, features(model, images, captions, Mode::Training(Keep::Nothing)), "bit for bit");
@@ -106,7 +106,7 @@ fn check_features(model: &Model, images: ArrayView2<f32>, captions: Captions, io
     close("train.logits_per_image", &logits, &io.matrix("train.logits_per_image"), OUTPUT);
 }
 
-/// Of both towers.
+/// Returns the features of both towers.
 fn features(model: &Model, images: ArrayView2<f32>, captions: Captions, mode: Mode) -> [Array2<f32>; 2] {
     let (mut workspace, mut scratch) = (Workspace::default(), Arena::default());
     let p = model.params.view();
@@ -135,13 +135,13 @@ fn check_training(
     let keys: Vec<u64> = (0..images.nrows() as u64).collect();
     let pairs = Pairs { images, captions, concepts: &keys, caption_keys: &keys };
 
-    // The whole batch at once, then in pieces of three and of one: all must give the gradients of the big batch, unless
-    // the pieces have statistics of their own.
+    // The batch is processed at once, then in pieces of three and of one. All must give the gradients of the whole
+    // batch, unless the pieces have statistics of their own.
     let has_statistics = grads.flat.len() > count(&grads.spec);
     for micro_batch in if has_statistics { vec![images.nrows()] } else { vec![images.nrows(), 3, 1] } {
         let mut trainer = Trainer::new(ClipObjective::new(model()), TrainerOptions::new(Hyper::VIT));
         let loss = trainer.gradients(&pairs, micro_batch)[0].value as f32;
-        // A difference of terms of order 1, however small it is itself.
+        // The loss is a difference of terms of order 1, so its error is that of the terms, however small the loss is.
         let expected = io.matrix("train.loss")[[0, 0]];
         let apart = (loss - expected).abs();
         assert!(apart <= OUTPUT * expected.max(1.0), "train.loss: {loss} and {expected}");
@@ -164,7 +164,7 @@ fn compare(trainer: &Trainer<ClipObjective>, reference: &Params<ClipParams<Spec>
 /// zero, or cancels to nearly zero, its last bits decide the whole step, and no two implementations agree. So a
 /// parameter may differ by what the gradient's tolerance δ makes of it; for all gradients well above δ that is nothing.
 ///
-/// Running statistics have no gradient: they are as exact as outputs are.
+/// Running statistics have no gradient and are as exact as outputs.
 fn compare_step(ours: &Params<ClipParams<Spec>>, after: &Params<ClipParams<Spec>>, grads: &Params<ClipParams<Spec>>) {
     for_each(&ours.spec, &TreePath::ROOT, |path, spec, range| {
         let (values, theirs, g) = (&ours.flat[range.clone()], &after.flat[range.clone()], &grads.flat[range]);
@@ -182,7 +182,8 @@ fn compare_step(ours: &Params<ClipParams<Spec>>, after: &Params<ClipParams<Spec>
     });
 }
 
-/// How far apart the tolerance of the gradients lets two steps be: [`FREE`] at most, and then nothing is judged.
+/// Returns how far apart two steps may be by the tolerance of their gradients. At [`FREE`], the maximum, an entry is
+/// not judged.
 fn amplified(g: &[f32]) -> impl Iterator<Item = f32> {
     let (delta, eps) = (GRADIENT * largest(g).max(1e-2), Hyper::VIT.eps);
     g.iter().map(move |g| {
@@ -235,11 +236,11 @@ fn close(what: &str, ours: &Array2<f32>, reference: &Array2<f32>, tolerance: f32
     }
 }
 
-/// The tensors of `io.safetensors`.
+/// The inputs and outputs of the reference, from `io.safetensors`.
 struct Io<'a>(SafeTensors<'a>);
 
 impl Io<'_> {
-    /// All dimensions but the first as one.
+    /// Returns a tensor as a matrix, with all dimensions but the first as one.
     fn matrix(&self, name: &str) -> Array2<f32> {
         let tensor = self.0.tensor(name).unwrap();
         let values: Vec<f32> =
@@ -248,7 +249,7 @@ impl Io<'_> {
         Array2::from_shape_vec((rows, values.len() / rows), values).unwrap()
     }
 
-    /// Each row of tokens up to its end-of-text token, the first of the largest ids.
+    /// Returns each row of tokens up to its end-of-text token, which is the first of the largest ids.
     fn captions(&self, name: &str) -> (Vec<u32>, Vec<usize>) {
         let tensor = self.0.tensor(name).unwrap();
         let tokens: Vec<i64> =

@@ -1,5 +1,5 @@
-//! CLIP as a whole: against the reference implementations, its training step, its checkpoints in every format, and the
-//! facade in front of them.
+//! Tests of CLIP as a whole: against the reference implementations, the training step, checkpoints in every format, and
+//! the facade.
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -10,12 +10,12 @@ use clipwright::train::objective::{Saved, StepId};
 use clipwright::train::run_folder::RunFolder;
 use clipwright::train::step::{Trainer, TrainerOptions};
 
-/// Pairs of a batch; its queue is shorter than two batches, so that it goes round.
+/// Number of pairs in a batch. The queue is shorter than two batches, so that it wraps around.
 const N: usize = 13;
 const SEED: u64 = 5;
 const STEPS: u64 = 5;
 
-/// ε so large that a step is smooth in the gradient where that is nearly zero.
+/// Makes a trainer with so large an ε that a step is smooth in the gradient where that is nearly zero.
 fn trainer() -> Trainer<Matching> {
     let hyper = Hyper { eps: 1e-2, ..Hyper::VIT };
     Trainer::new(Matching::new(SEED), TrainerOptions::new(hyper).max_norm(0.5).seed(SEED))
@@ -28,7 +28,7 @@ fn train(trainer: &mut Trainer<Matching>, steps: std::ops::Range<u64>, micro_bat
     }
 }
 
-/// Every number that is saved.
+/// Returns every number that is saved.
 fn state(trainer: &mut Trainer<Matching>) -> Vec<(String, Vec<f32>)> {
     let numbers = |saved| match saved {
         Saved::Floats(values) => values.to_vec(),
@@ -48,7 +48,7 @@ fn close(what: &str, given: &[f32], expected: &[f32]) {
 fn every_micro_batch_size_is_the_big_batch() {
     let first = |micro_batch| {
         let mut trainer = trainer();
-        // The second step: momentum copy and queue are no longer what they began as.
+        // The second step is compared, since momentum copy and queue then differ from their start.
         train(&mut trainer, 0..1, micro_batch);
         let losses = trainer.gradients(&Batch::random(N, 1), micro_batch);
         (losses, trainer.flat_grads().to_vec(), trainer.objective().drawn().to_vec())
@@ -88,7 +88,7 @@ fn the_gradient_is_that_of_the_loss() {
         let gradient = to_f64(trainer.flat_grads());
         let objective = trainer.objective();
         let point = to_f64(&objective.params.flat);
-        // Momentum features, the queue and what was drawn are constants to the gradient.
+        // Momentum features, the queue and the drawn negatives are constants to the gradient.
         let loss = |point: &[f64]| oracle(&view(&objective.params.spec, point), &batch, objective);
         let expected = loss(&point);
         assert!((losses[0].value - expected).abs() <= TOLERANCE * expected, "{losses:?} instead of {expected}");
@@ -108,7 +108,7 @@ fn a_run_that_was_stopped_ends_in_the_same_bits() {
     folder.save(stopped.state()).unwrap();
     drop(stopped);
 
-    // Another seed of the parameters: whatever is not restored shows.
+    // The parameters have another seed, so that a value which is not restored is noticed.
     let options = TrainerOptions::new(Hyper { eps: 1e-2, ..Hyper::VIT }).max_norm(0.5).seed(SEED);
     let mut resumed = Trainer::new(Matching::new(SEED + 1), options);
     folder.load(resumed.state()).unwrap();
@@ -122,7 +122,7 @@ fn a_run_that_was_stopped_ends_in_the_same_bits() {
     let own = ["objective.momentum", "objective.queue", "objective.queue_start"];
     assert_eq!(names[4..], own);
 
-    // What is missing, or too much, is named.
+    // A missing or unknown value is named.
     let mut state = whole.state();
     state.retain(|(name, _)| name != "objective.queue");
     folder.save(state).unwrap();

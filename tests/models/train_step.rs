@@ -1,4 +1,4 @@
-//! A whole training step: the same bits on any number of threads, exact accumulation, a locked tower.
+//! Tests of a whole training step: the same bits on any number of threads, exact accumulation, a locked tower.
 
 use crate::support::ranks::on_ranks;
 use crate::support::tiny::{Batch, config, resnet};
@@ -19,7 +19,7 @@ fn trainer(model: Model, hyper: Hyper) -> Trainer<ClipObjective> {
     Trainer::new(ClipObjective::new(model), TrainerOptions::new(hyper))
 }
 
-/// The parameters after a few steps.
+/// Returns the parameters after a few steps.
 fn trained(config: &Config, threads: usize, micro_batch: usize) -> Vec<f32> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
     pool.install(|| {
@@ -45,7 +45,7 @@ fn threads_do_not_change_a_bit() {
     }
 }
 
-/// Every pair sees all the others, however few are in a tower at a time.
+/// Every pair is contrasted with all others, however few are in a tower at a time.
 #[test]
 fn accumulation_is_the_big_batch() {
     let batch = Batch::of(&config(36), 37, 9);
@@ -58,7 +58,7 @@ fn accumulation_is_the_big_batch() {
     let largest = whole.iter().fold(0f32, |max, g| max.max(g.abs()));
     for micro_batch in [1, 10, 36] {
         let (same_loss, parts) = gradients(micro_batch);
-        // A product of few rows adds in another order than one of many.
+        // A product of few rows adds its terms in another order than one of many.
         let apart = (loss[0].value - same_loss[0].value).abs();
         assert!(apart <= 1e-6 * loss[0].value, "{micro_batch} at a time: {loss:?} and {same_loss:?}");
         // Sums over the batch are taken in another order.
@@ -89,7 +89,8 @@ fn a_locked_image_tower_stays() {
     }
 }
 
-/// The image tower by itself, pictures `range` in training: the slots of its buffers and its features.
+/// Runs the image tower alone in training on the pictures of `range`; returns the slots of its buffers and its
+/// features.
 fn observed(model: &Model, batch: &Pairs, range: std::ops::Range<usize>) -> (Vec<f32>, Array2<f32>) {
     let (p, shape) = (model.params.view(), model.config.vision());
     let images = batch.images.slice(s![range, ..]);
@@ -104,7 +105,7 @@ fn observed(model: &Model, batch: &Pairs, range: std::ops::Range<usize>) -> (Vec
     (grads[count(&spec)..].to_vec(), features)
 }
 
-/// Statistics belong to the micro-batch; a step moves the running ones once, by the mean of all.
+/// Statistics are of the micro-batch; a step moves the running ones once, towards the mean of all micro-batches.
 #[test]
 fn running_statistics_move_once_a_step() {
     let batch = Batch::of(&resnet(8), 12, 3);
@@ -132,14 +133,14 @@ fn running_statistics_move_once_a_step() {
         });
         assert!(statistics > 1000, "{statistics} moved");
 
-        // The slots are empty again: a second step does not see the first one's.
+        // The slots are cleared, so that a second step does not see those of the first.
         trainer.gradients(&batch.pairs(), micro_batch);
         let Visual::ResNet(g) = trainer.grads().visual else { panic!("a ResNet") };
         assert_eq!(g.stem.bn1.num_batches_tracked, [ranges.len() as f32]);
     }
 }
 
-/// A ResNet's micro-batches are not the big batch, but the pairs of all are contrasted, each with its own statistics.
+/// The micro-batches of a ResNet have statistics of their own, but the pairs of all are contrasted with each other.
 #[test]
 fn a_micro_batch_goes_forward_twice_with_the_same_bits() {
     let (batch, model) = (Batch::of(&resnet(8), 8, 5), Model::new(resnet(8), 1));
@@ -154,7 +155,7 @@ fn a_micro_batch_goes_forward_twice_with_the_same_bits() {
     assert!(grads == trainer.flat_grads());
 }
 
-/// A gradient that is not finite moves nothing, running statistics included.
+/// A gradient that is not finite changes nothing, running statistics included.
 #[test]
 fn what_is_not_finite_moves_nothing() {
     let mut model = Model::new(resnet(8), 1);
@@ -168,8 +169,8 @@ fn what_is_not_finite_moves_nothing() {
     assert!(trainer.flat_grads().iter().all(|&g| g == 0.0), "gone with the step");
 }
 
-/// Every rank embeds its own pairs, and contrasts them with those of all. A ResNet's statistics are of micro-batches, so
-/// there a rank is one.
+/// Every rank embeds its own pairs and contrasts them with those of all. A ResNet's statistics are of micro-batches, so
+/// a rank is compared with a micro-batch there.
 #[test]
 fn ranks_are_one_big_batch() {
     let n = 12;
@@ -218,7 +219,7 @@ fn what_ranks_exchange_arrives() {
         let received = world.all_to_all(&[10 * rank, 10 * rank + 1, 10 * rank + 2], &mut received).to_vec();
         let mut first = [rank as f64];
         world.broadcast(&mut first);
-        // Seven numbers are no whole slices for three ranks.
+        // Seven numbers cannot be divided evenly among three ranks.
         let mut sums: Vec<f32> = (0..7).map(|i| (i + 100 * rank) as f32).collect();
         sum_over_ranks(&world, &mut sums);
         (gathered, received, first, sums)

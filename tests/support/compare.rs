@@ -1,18 +1,18 @@
-//! Tensor against tensor, with a report that says where.
+//! Comparison of tensors, with a report that names the worst entry.
 
 use clipwright::params::{self, Spec};
 use clipwright::tree::{Path, Tree};
 use ndarray::ArrayView2;
 use std::fmt;
 
-/// What f32 may be off by, relative to the largest entry of the tensor.
+/// Tolerance of f32 results, relative to the largest entry of the tensor.
 ///
 /// One rounding is 6e-8; a sum of a few hundred terms behind a dozen operations loses one or two digits more. A wrong
 /// term, on random values of the order of 1, is off by 1e-2 or worse. The measure is the tensor's largest entry and not
 /// each entry itself: a small entry is a sum whose large terms cancel, and their rounding errors do not.
 pub const TOLERANCE: f64 = 1e-5;
 
-/// A tensor that is not what it should be, and its worst entry.
+/// A tensor that differs from the expected one, with its worst entry.
 #[derive(Debug)]
 pub struct Mismatch {
     pub tensor: String,
@@ -47,7 +47,7 @@ impl fmt::Display for Mismatch {
     }
 }
 
-/// What is wrong with `given`, if anything is; NaN always is.
+/// Returns the worst entry of `given` that exceeds the tolerance, if any does; NaN always exceeds it.
 pub fn compare(tensor: &str, shape: &[usize], given: &[f64], expected: &[f64]) -> Option<Mismatch> {
     assert_eq!(given.len(), expected.len(), "{tensor}");
     let largest = expected.iter().fold(0.0, |largest: f64, x| largest.max(x.abs()));
@@ -69,7 +69,7 @@ pub fn compare(tensor: &str, shape: &[usize], given: &[f64], expected: &[f64]) -
     })
 }
 
-/// Two ways to compute the same matrix in f32 agree, up to the order of their sums.
+/// Checks that two f32 computations of one matrix agree up to the order of their sums.
 #[track_caller]
 pub fn assert_close(tensor: &str, given: ArrayView2<f32>, expected: ArrayView2<f32>) {
     assert_eq!(given.dim(), expected.dim(), "{tensor}");
@@ -79,7 +79,7 @@ pub fn assert_close(tensor: &str, given: ArrayView2<f32>, expected: ArrayView2<f
     }
 }
 
-/// The same for parameters or their gradients, tensor by tensor.
+/// Checks that parameters or their gradients agree up to the order of sums, tensor by tensor.
 #[track_caller]
 pub fn assert_leaves_close<S: Tree<Leaf = Spec>>(spec: &S, given: &[f32], expected: &[f32]) {
     assert_eq!((given.len(), expected.len()), (params::len(spec), params::len(spec)));
@@ -93,7 +93,7 @@ pub fn assert_leaves_close<S: Tree<Leaf = Spec>>(spec: &S, given: &[f32], expect
     assert!(report.is_empty(), "{report}");
 }
 
-/// Exactly, as f64 holds every f32.
+/// Converts to f64, which is exact.
 pub fn to_f64<'a>(x: impl IntoIterator<Item = &'a f32>) -> Vec<f64> {
     x.into_iter().map(|&x| x.into()).collect()
 }

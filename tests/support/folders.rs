@@ -1,4 +1,4 @@
-//! Model folders to read, change and break.
+//! Model folders for tests, with ways to change and break them.
 
 use super::tiny::config;
 use clipwright::checkpoint::safetensors::{Reader, Tensor, write};
@@ -32,7 +32,7 @@ pub fn error_of(path: &Path) -> String {
     open(path).and_then(|checkpoint| checkpoint.model()).map(|_| ()).unwrap_err().to_string()
 }
 
-/// All tensors of a file, by name.
+/// Reads all tensors of a file, by name.
 pub fn tensors(path: &Path) -> Vec<Tensor<'static>> {
     let reader = Reader::open(path).unwrap();
     let tensor = |name: String| {
@@ -44,7 +44,7 @@ pub fn tensors(path: &Path) -> Vec<Tensor<'static>> {
     reader.names().into_iter().map(tensor).collect()
 }
 
-/// The tensors of a file, changed and written again.
+/// Reads the tensors of a file, changes them and writes them again.
 pub fn rewrite(path: &Path, change: impl Fn(Tensor<'static>) -> Option<Tensor<'static>>) {
     let changed: Vec<_> = tensors(path).into_iter().filter_map(change).collect();
     write(path, &changed, []).unwrap();

@@ -4,11 +4,11 @@
 //! L(x, θ) = ⟨dy, f(x, θ)⟩. The judge finds that gradient without any calculus. It moves one entry of x or θ by ±h, runs
 //! the *oracle*, a naive forward pass in f64, and takes (L(+h) − L(−h)) / 2h; then the next entry, until none is left.
 //!
-//! The oracle runs in f64 because differences eat digits: of the 7 digits of an f32 loss, 3 would be left at best. The
-//! layer under judgement is the f32 code that trains models, so its own rounding is all that the tolerance has to allow.
+//! The oracle runs in f64 because differences lose digits: of the 7 digits of an f32 loss, 3 would be left at best. The
+//! layer under test is the f32 code that trains models, so the tolerance has to allow for its own rounding only.
 //!
-//! Nothing is given for free: outputs and gradients of inputs are full of NaN before the layer runs (they must be
-//! overwritten), gradients of parameters hold [`START`] (they must be added to).
+//! Outputs and gradients of inputs are full of NaN before the layer runs, since they must be overwritten. Gradients of
+//! parameters hold [`START`], since they must be added to.
 
 use super::compare::{Mismatch, TOLERANCE, compare, to_f64};
 use super::random;
@@ -16,12 +16,12 @@ use clipwright::params::{self, Params, Spec, view};
 use clipwright::tree::{Path, Tree};
 use ndarray::{Array2, ArrayView2, ArrayViewMut2};
 
-/// h. With L of the order of 1 to 100, rounding contributes 1e-16·L/h ≤ 1e-9 and truncation L‴·h²/6 ≈ 1e-11·L‴: both far
-/// below [`TOLERANCE`].
+/// The step h. With L of the order of 1 to 100, rounding contributes 1e-16·L/h ≤ 1e-9 and truncation L‴·h²/6 ≈
+/// 1e-11·L‴; both are far below [`TOLERANCE`].
 const STEP: f64 = 1e-5;
 
-/// What every parameter gradient holds beforehand: exact in binary, small enough that small gradients lose no digits when
-/// they are added to it, large enough that its loss shows beside large ones.
+/// The value that every parameter gradient holds beforehand. It is exact in binary, small enough that small gradients
+/// lose no digits when they are added to it, and large enough that its loss is noticed beside large gradients.
 pub const START: f32 = 1.0 / 64.0;
 
 /// A layer at a random point: K matrices that it takes, and its parameters.
@@ -31,17 +31,17 @@ pub struct Layer<S, const K: usize> {
     dims: [(usize, usize); K],
     tensors: Vec<Tensor>,
     tolerance: f64,
-    /// The inputs, then the parameters, one after the other; then the buffers, which nothing is differentiated by.
+    /// The values of the inputs, of the parameters, and of the buffers, by which nothing is differentiated.
     point: Vec<f32>,
 }
 
-/// One of the things that the layer is differentiated by.
+/// A tensor by which the layer is differentiated.
 struct Tensor {
     name: String,
     shape: Vec<usize>,
 }
 
-/// All that a layer gets to run forward and backward.
+/// The arguments of a layer's forward and backward pass.
 pub struct Pass<'a, S: Tree, const K: usize> {
     pub p: S::Of<&'a [f32]>,
     pub x: [ArrayView2<'a, f32>; K],
@@ -52,7 +52,7 @@ pub struct Pass<'a, S: Tree, const K: usize> {
 }
 
 impl<S: Tree<Leaf = Spec>, const K: usize> Layer<S, K> {
-    /// A layer with the parameters of `spec` and with K inputs: name, rows and columns.
+    /// Makes a layer with the parameters of `spec` and with K inputs, each given by name, rows and columns.
     pub fn new(name: impl Into<String>, spec: S, inputs: [(&str, usize, usize); K]) -> Self {
         let inputs_len = inputs.iter().map(|(_, rows, cols)| rows * cols).sum();
         let mut point = random::normals(inputs_len, 1);
@@ -70,12 +70,12 @@ impl<S: Tree<Leaf = Spec>, const K: usize> Layer<S, K> {
         Layer { name: name.into(), spec, dims, tensors, tolerance: TOLERANCE, point }
     }
 
-    /// For a network of so many layers that [`TOLERANCE`] is what a few of them round.
+    /// Sets the tolerance of a network whose many layers round more than [`TOLERANCE`] allows.
     pub fn within(self, tolerance: f64) -> Self {
         Layer { tolerance, ..self }
     }
 
-    /// Judges the forward pass and every entry of every gradient.
+    /// Checks the forward pass and every entry of every gradient.
     #[track_caller]
     pub fn check(
         &self,
@@ -87,7 +87,7 @@ impl<S: Tree<Leaf = Spec>, const K: usize> Layer<S, K> {
         assert!(report.is_empty(), "{}", report.concat());
     }
 
-    /// The tensors that [`check`](Self::check) would complain about.
+    /// Returns the tensors for which [`check`](Self::check) would fail.
     pub fn mismatches(
         &self,
         oracle: impl Fn(&S::Of<&[f64]>, [ArrayView2<f64>; K]) -> Array2<f64>,
@@ -117,7 +117,7 @@ impl<S: Tree<Leaf = Spec>, const K: usize> Layer<S, K> {
         mismatches
     }
 
-    /// Judges the forward pass and the gradient along a few random directions, see [`check_directions`].
+    /// Checks the forward pass and the gradient along a few random directions, see [`check_directions`].
     #[track_caller]
     pub fn check_directions(
         &self,
@@ -131,7 +131,7 @@ impl<S: Tree<Leaf = Spec>, const K: usize> Layer<S, K> {
         check_directions(&self.name, self.tolerance, &point, &gradient, |point| self.loss(&oracle, &dy, point));
     }
 
-    /// The oracle's y, a random dy, the layer's y, and its gradient by the whole point.
+    /// Returns the oracle's y, a random dy, the layer's y, and its gradient by all inputs and parameters.
     fn run(
         &self,
         oracle: impl Fn(&S::Of<&[f64]>, [ArrayView2<f64>; K]) -> Array2<f64>,
@@ -166,7 +166,7 @@ impl<S: Tree<Leaf = Spec>, const K: usize> Layer<S, K> {
         (expected.into_iter().collect(), dy, y, to_f64(&gradient))
     }
 
-    /// L = ⟨dy, oracle(point)⟩
+    /// Returns L = ⟨dy, oracle(point)⟩.
     fn loss(
         &self,
         oracle: impl Fn(&S::Of<&[f64]>, [ArrayView2<f64>; K]) -> Array2<f64>,
@@ -177,7 +177,7 @@ impl<S: Tree<Leaf = Spec>, const K: usize> Layer<S, K> {
         oracle(&p, x).iter().zip(dy).map(|(y, &dy)| y * f64::from(dy)).sum()
     }
 
-    /// The inputs and the parameters at a point.
+    /// Returns the inputs and the parameters at a point.
     fn split<'a, T>(&self, mut point: &'a [T]) -> ([ArrayView2<'a, T>; K], S::Of<&'a [T]>) {
         let x = self.dims.map(|dim| {
             let (head, tail) = point.split_at(dim.0 * dim.1);
@@ -188,15 +188,15 @@ impl<S: Tree<Leaf = Spec>, const K: usize> Layer<S, K> {
     }
 }
 
-/// Judges the gradient of `loss` at `point` along a few random directions: for models with too many parameters to move one
-/// by one.
+/// Checks the gradient of `loss` at `point` along a few random directions, for models with too many parameters to move
+/// one by one.
 ///
 /// Along v ~ N(0, I) the derivative is ⟨gradient, v⟩, whose standard deviation is |gradient|. That is the measure, as a
 /// derivative that happens to be small is a sum whose terms cancel.
 #[track_caller]
 pub fn check_directions(name: &str, tolerance: f64, point: &[f64], gradient: &[f64], loss: impl Fn(&[f64]) -> f64) {
     let norm = dot(gradient, gradient).sqrt();
-    // A direction is as long as √n, and h³ of it is what differences miss.
+    // A direction has the length √n, and the error of differences grows with its cube.
     let step = STEP / (point.len() as f64 / 1e3).sqrt().max(1.0);
     for seed in 10..13 {
         let direction = to_f64(&random::normals(point.len(), seed));

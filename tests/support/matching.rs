@@ -18,12 +18,12 @@ const PICTURE: usize = 9;
 const TEXT: usize = 7;
 const EMBED: usize = 6;
 const HIDDEN: usize = 8;
-/// Features in the queue.
+/// Number of features in the queue.
 const QUEUE: usize = 20;
 const TEMPERATURE: f32 = 0.2;
-/// What of the momentum copy stays in a step.
+/// Share of the momentum copy that is kept in a step.
 const MOMENTUM: f32 = 0.9;
-/// Uses of randomness.
+/// Keys of the two uses of randomness.
 const TEXTS: u64 = 0;
 const PICTURES: u64 = 1;
 
@@ -45,19 +45,19 @@ impl Batch {
 
 pub struct Matching {
     pub params: Params<Net<Spec>>,
-    /// Follows the image tower.
+    /// The momentum copy, which follows the image tower.
     momentum: Params<Linear<Spec>>,
     /// Features of earlier batches, the oldest at `queue_start`.
     queue: Array2<f32>,
     queue_start: u64,
-    /// Picture features, momentum features and text embeddings of the batch; the norms of the last.
+    /// Picture features, momentum features and text embeddings of the batch, and the norms of the text embeddings.
     image: Array2<f32>,
     keys: Array2<f32>,
     texts: Array2<f32>,
     text_norm: Array2<f32>,
     /// The gradient of text features.
     dtext: Array2<f32>,
-    /// For pair i: the text that picture i is asked about, and the picture that text i is.
+    /// The drawn negatives of each pair: a text for its picture and a picture for its text.
     drawn: Vec<(usize, usize)>,
     /// The pictures whose activations are kept.
     kept: Range<usize>,
@@ -100,12 +100,13 @@ impl Matching {
         &self.drawn
     }
 
-    /// What texts are contrasted with.
+    /// Returns the features that texts are contrasted with.
     fn candidates(&self) -> Array2<f32> {
         concatenate(Axis(0), &[self.keys.view(), self.queue.view()]).unwrap()
     }
 
-    /// One text for every picture, one picture for every text, none its own, the likelier the more similar.
+    /// Draws one text for every picture and one picture for every text, never its own and the likelier the more
+    /// similar.
     fn draw(&mut self, id: StepId) {
         let similar =
             normalize::unit(self.image.view()).dot(&self.texts.t()).mapv(|s| f64::from(s / TEMPERATURE).exp());
@@ -122,7 +123,7 @@ impl Matching {
         self.drawn = (0..n).map(|i| (one(similar.row(i), i, TEXTS), one(similar.column(i), i, PICTURES))).collect();
     }
 
-    /// Every pair that looks at these pictures: picture, text, whether they match.
+    /// Returns every pair with one of these pictures: picture, text, and whether they match.
     fn pairs(&self, range: Range<usize>) -> Vec<(usize, usize, bool)> {
         let own = range.clone().flat_map(|i| [(i, i, true), (i, self.drawn[i].0, false)]);
         let others = self.drawn.iter().enumerate().filter(|(_, drawn)| range.contains(&drawn.1));
@@ -236,7 +237,7 @@ impl Objective for Matching {
         ]
     }
 
-    /// The batch's momentum features take the place of the oldest.
+    /// Replaces the oldest features of the queue by the batch's momentum features.
     fn updated(&mut self, _: StepId) {
         for key in self.keys.rows() {
             self.queue.row_mut(self.queue_start as usize).assign(&key);
@@ -245,7 +246,7 @@ impl Objective for Matching {
     }
 }
 
-/// The loss from its definition; momentum features, the queue and what was drawn are as in `at`.
+/// Computes the loss by its definition; momentum features, the queue and the drawn negatives are those of `at`.
 pub fn oracle(p: &Net<&[f64]>, batch: &Batch, at: &Matching) -> f64 {
     let linear = |p: &Linear<&[f64]>, x: ArrayView2<f64>| {
         let w = ArrayView2::from_shape((p.bias.len(), x.ncols()), p.weight).unwrap();

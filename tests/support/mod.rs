@@ -1,4 +1,4 @@
-//! What the tests share: the judge of gradients, the oracles, random tensors, poisoned buffers, tiny models, their folders.
+//! Shared parts of the tests: the gradient check, the oracles, random tensors, poisoned buffers, tiny models, folders.
 #![expect(dead_code, reason = "every test program uses a part of it")]
 
 pub mod compare;

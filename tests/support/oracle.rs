@@ -1,5 +1,5 @@
-//! Every layer's forward pass in f64, as plainly as it can be written: the specification that the gradients of the fast
-//! code are judged by.
+//! Every layer's forward pass in f64, written as plainly as possible: the specification by which outputs and gradients
+//! of the fast code are checked.
 
 use clipwright::layers::attention::{Attention, Shape};
 use clipwright::layers::attention_pool::{self, AttentionPool};
@@ -74,7 +74,7 @@ pub fn erf(x: f64) -> f64 {
     2.0 / PI.sqrt() * (-x * x).exp() * sum
 }
 
-/// y = attention(x) W_outᵀ + b_out: in every sequence by itself, in every head by itself
+/// y = attention(x) W_outᵀ + b_out, for every sequence and every head separately
 pub fn attention(p: &Attention<&[f64]>, shape: Shape, x: ArrayView2<f64>) -> Array2<f64> {
     let (rows, width) = x.dim();
     let qkv = linear(&Linear { weight: p.in_proj_weight, bias: p.in_proj_bias }, x);
@@ -120,7 +120,7 @@ pub fn block(p: &Block<&[f64]>, size: &Size, ranges: &[Range<usize>], x: ArrayVi
     feed_forward(&p.ln_2, &p.mlp, size, m.view())
 }
 
-/// The rows of x that leave the tower.
+/// Returns the rows of x that leave the tower.
 pub fn pooled(sequences: &Sequences, x: &Array2<f64>) -> Array2<f64> {
     Array2::from_shape_fn((sequences.len(), x.ncols()), |(s, i)| x[[sequences.pooled()[s] as usize, i]])
 }
@@ -208,16 +208,16 @@ pub fn batch_norm(p: &BatchNorm<&[f64]>, x: ArrayView2<f64>) -> Array2<f64> {
     y
 }
 
-/// The same by the running statistics.
+/// y = (x − μ) / √(σ² + ε) ∘ weight + bias, μ and σ² from the running statistics
 pub fn batch_norm_running(p: &BatchNorm<&[f64]>, x: ArrayView2<f64>) -> Array2<f64> {
     Array2::from_shape_fn(x.dim(), |(n, j)| {
         (x[[n, j]] - p.running_mean[j]) / (p.running_var[j] + 1e-5).sqrt() * p.weight[j] + p.bias[j]
     })
 }
 
-/// The ReLUs of a network, which stay as they are at the first point that it is evaluated at: open or shut.
+/// The ReLUs of a network, each of which stays open or shut as at the first point of evaluation.
 ///
-/// The gradient there is the same, and a difference across a kink is no derivative.
+/// The gradient at that point is the same, while a difference across a kink would be no derivative.
 #[derive(Default)]
 pub struct Relus {
     open: RefCell<Vec<Array2<bool>>>,
@@ -226,12 +226,13 @@ pub struct Relus {
 }
 
 impl Relus {
-    /// How near to 0 the nearest x was at the first point. What f32 rounds across it is open in one and shut in the other.
+    /// The smallest |x| at the first point. An x that f32 rounds across 0 is open in one computation and shut in the
+    /// other.
     pub fn margin(&self) -> f64 {
         self.margin.get().unwrap_or(f64::INFINITY)
     }
 
-    /// To be called before each evaluation.
+    /// Starts an evaluation; it must be called before each.
     pub fn restart(&self) -> &Self {
         self.next.set(0);
         self
@@ -249,7 +250,7 @@ impl Relus {
     }
 }
 
-/// Each pixel the mean of k × k pixels; what the squares do not reach is dropped. x has (n, y, x) in its rows.
+/// Each pixel is the mean of k × k pixels; pixels beyond the last square are dropped. x has (n, y, x) in its rows.
 pub fn avg_pool(k: usize, (pictures, height, width): Pictures, x: ArrayView2<f64>) -> Array2<f64> {
     let (out_height, out_width) = (height / k, width / k);
     Array2::from_shape_fn((pictures * out_height * out_width, x.ncols()), |(row, c)| {
@@ -281,10 +282,10 @@ pub fn attention_pool(p: &AttentionPool<&[f64]>, shape: &attention_pool::Shape, 
     linear(&p.c_proj, out.view())
 }
 
-/// Pictures, height, width.
+/// Sizes of a batch: pictures, height, width.
 pub type Pictures = (usize, usize, usize);
 
-/// A BatchNorm by the batch's statistics, or by the running ones.
+/// A BatchNorm with the statistics of the batch or the running ones.
 pub type Norm = fn(&BatchNorm<&[f64]>, ArrayView2<f64>) -> Array2<f64>;
 
 /// relu(bn3(W₃ ∗ pool(relu(bn2(W₂ ∗ relu(bn1(W₁ ∗ x)))))) + shortcut), shortcut = x or bn(W ∗ pool(x))

@@ -1,4 +1,4 @@
-//! Both towers and the loss over them in f64, put together from the layers' oracles.
+//! Both towers and the loss in f64, composed of the layers' oracles.
 
 use super::oracle::{
     Norm, Pictures, Relus, attention_pool, avg_pool, batch_norm, block, bottleneck as oracle_bottleneck,
@@ -16,7 +16,7 @@ use clipwright::models::clip::visual::{self, Visual};
 use clipwright::models::clip::vit::{self, Vit};
 use ndarray::{Array2, ArrayView2, Axis};
 
-/// Either image encoder, as in training.
+/// Returns the features of either image encoder, as in training.
 pub fn visual(p: &Visual<&[f64]>, shape: &visual::Shape, relus: &Relus, images: ArrayView2<f64>) -> Array2<f64> {
     match (p, shape) {
         (Visual::Vit(p), visual::Shape::Vit(shape)) => vit(p, shape, images),
@@ -58,7 +58,7 @@ pub fn resnet(
     attention_pool(&p.attnpool, &shape.pool(), x.view())
 }
 
-/// Behind a convolution, which starts at the first pixel.
+/// Returns the sizes behind a strided convolution, which starts at the first pixel.
 fn smaller((n, height, width): Pictures, stride: usize) -> Pictures {
     (n, height.div_ceil(stride), width.div_ceil(stride))
 }
@@ -84,7 +84,7 @@ fn blocks(blocks: &[Block<&[f64]>], size: &Size, sequences: &Sequences, x: Array
     blocks.iter().fold(x, |x, p| block(p, size, sequences.ranges(), x.view()))
 }
 
-/// The index lists of a packed batch.
+/// Returns the index lists of a packed batch.
 pub fn sequences(offsets: impl Iterator<Item = usize>, pool: Pool) -> Sequences {
     let mut sequences = Sequences::default();
     sequences.fill(offsets, pool);
@@ -97,7 +97,7 @@ pub fn clip_loss(images: ArrayView2<f64>, texts: ArrayView2<f64>, logit_scale: f
     info_nce(normalize(images).view(), normalize(texts).view(), logit_scale, positives)
 }
 
-/// The same from unit-length rows.
+/// CLIP's loss from unit-length rows.
 pub fn info_nce(images: ArrayView2<f64>, texts: ArrayView2<f64>, logit_scale: f64, positives: &Positives) -> f64 {
     let n = images.nrows();
     let logits = images.dot(&texts.t()) * logit_scale.exp();

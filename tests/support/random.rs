@@ -1,4 +1,4 @@
-//! Random tensors; the same on every machine and in every run.
+//! Random tensors, which are the same on every machine and in every run.
 
 use clipwright::params::{Params, Spec, for_each};
 use clipwright::tree::{Path, Tree};
@@ -7,25 +7,25 @@ use rand::{RngExt, SeedableRng};
 use rand_distr::StandardNormal;
 use rand_pcg::Pcg64;
 
-/// `n` draws from N(0, 1).
+/// Returns `n` draws from N(0, 1).
 pub fn normals(n: usize, seed: u64) -> Vec<f32> {
     let rng = Pcg64::seed_from_u64(seed);
     rng.sample_iter(StandardNormal).take(n).collect()
 }
 
-/// A matrix drawn from N(0, 1).
+/// Returns a matrix of draws from N(0, 1).
 pub fn matrix((rows, cols): (usize, usize), seed: u64) -> Array2<f32> {
     Array2::from_shape_vec((rows, cols), normals(rows * cols, seed)).expect("rows·cols draws")
 }
 
-/// A matrix of unit rows that look in random directions.
+/// Returns a matrix of unit rows in random directions.
 pub fn unit_rows(dim: (usize, usize), seed: u64) -> Array2<f32> {
     let mut x = matrix(dim, seed);
     x.rows_mut().into_iter().for_each(|mut row| row /= row.dot(&row).sqrt());
     x
 }
 
-/// Values for every parameter, whatever its initialiser says: gains of 1 and biases of 0 would hide wrong terms.
+/// Returns random values for every parameter. Initial gains of 1 and biases of 0 would hide wrong terms.
 ///
 /// Matrices are scaled by 1/√fan_in, so that every layer hands on numbers of the order of 1. Buffers are positive, as
 /// variances are.

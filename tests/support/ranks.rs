@@ -4,7 +4,7 @@ use clipwright::train::world::{Element, World};
 use std::any::Any;
 use std::sync::{Arc, Barrier, Mutex};
 
-/// One rank.
+/// One rank of the world.
 pub struct Rank {
     rank: usize,
     shared: Arc<Shared>,
@@ -12,11 +12,11 @@ pub struct Rank {
 
 struct Shared {
     barrier: Barrier,
-    /// What each rank gave last.
+    /// The last contribution of each rank.
     given: Vec<Mutex<Box<dyn Any + Send>>>,
 }
 
-/// Runs `work` on every rank of a world of `size`; what each returns, in the order of ranks.
+/// Runs `work` on every rank of a world of `size` ranks; returns the results in the order of ranks.
 pub fn on_ranks<R: Send>(size: usize, work: impl Fn(Rank) -> R + Sync) -> Vec<R> {
     let given = (0..size).map(|_| Mutex::new(Box::new(()) as Box<dyn Any + Send>)).collect();
     let shared = Arc::new(Shared { barrier: Barrier::new(size), given });

@@ -1,4 +1,4 @@
-//! Two tiny CLIPs and random batches for it.
+//! Two tiny CLIPs and random batches for them.
 
 use clipwright::models::clip::text::Captions;
 use clipwright::models::clip::{Config, Layers, TextConfig, VisionConfig};
@@ -8,7 +8,7 @@ use rand::{RngExt, SeedableRng};
 use rand_distr::StandardNormal;
 use rand_pcg::Pcg64;
 
-/// With a ResNet of this many channels behind its stem.
+/// Returns the configuration with a ResNet of this many channels behind its stem.
 pub fn resnet(width: usize) -> Config {
     let mut config = config(4 * width);
     config.vision_cfg.layers = Layers::ResNet([1, 2, 1, 1]);
@@ -33,7 +33,7 @@ pub fn config(width: usize) -> Config {
     }
 }
 
-/// Random pictures and ragged captions.
+/// Random pictures and captions of different lengths.
 pub struct Batch {
     images: Array2<f32>,
     ids: Vec<u32>,
@@ -43,7 +43,7 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// For a model of this configuration.
+    /// Makes a batch for a model of this configuration.
     pub fn of(config: &Config, n: usize, seed: u64) -> Batch {
         let pixels = 3 * config.vision_cfg.image_size.pow(2);
         let mut rng = Pcg64::seed_from_u64(seed);

@@ -3,7 +3,7 @@
 use clipwright::tree::{Arena, Dim, Path, Tree};
 use ndarray::ArrayViewMut2;
 
-/// A handful of named leaves: for a layer whose parameters are bare slices, or that has none.
+/// A few named leaves, for a layer whose parameters are bare slices or that has none.
 pub struct Leaves<T, const N: usize> {
     pub names: [&'static str; N],
     pub leaves: [T; N],
@@ -19,14 +19,15 @@ impl<T, const N: usize> Tree for Leaves<T, N> {
     }
 }
 
-/// All leaves one after the other.
+/// Returns the values of all leaves, one after the other.
 pub fn flatten<'a>(tree: &impl Tree<Leaf = &'a [f32]>) -> Vec<f32> {
     let mut flat = vec![];
     tree.map(&Path::ROOT, &mut |_, leaf| flat.extend_from_slice(leaf));
     flat
 }
 
-/// A tree of buffers full of NaN: whatever a layer reads before it has written it shows up in the results.
+/// Returns a tree of buffers full of NaN, so that a value which a layer reads before it is written shows in the
+/// results.
 ///
 /// The memory is leaked: a test's buffers are small, and its trees are easier to read without an owner beside each.
 pub fn poisoned<D: Tree<Leaf = Dim>>(dims: &D) -> D::Of<ArrayViewMut2<'static, f32>> {
@@ -35,7 +36,7 @@ pub fn poisoned<D: Tree<Leaf = Dim>>(dims: &D) -> D::Of<ArrayViewMut2<'static, f
     })
 }
 
-/// Two named trees side by side: for a layer whose parameters are two layers'.
+/// Two named trees side by side, for a layer whose parameters are those of two layers.
 pub struct Pair<A, B>(pub &'static str, pub A, pub &'static str, pub B);
 
 impl<T, A: Tree<Leaf = T>, B: Tree<Leaf = T>> Tree for Pair<A, B> {
@@ -48,7 +49,7 @@ impl<T, A: Tree<Leaf = T>, B: Tree<Leaf = T>> Tree for Pair<A, B> {
     }
 }
 
-/// An arena full of NaN, larger than any test's model needs.
+/// Returns an arena full of NaN, larger than any test's model needs.
 pub fn poisoned_arena() -> Arena {
     let mut arena = Arena::default();
     let all = Leaves { names: ["all"], leaves: [Dim(1 << 8, 1 << 12)] };

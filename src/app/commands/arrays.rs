@@ -1,4 +1,4 @@
-//! Arrays in files that other programs read.
+//! Writing of arrays to files that other programs read.
 
 use super::CliError;
 use crate::checkpoint::safetensors::{self, Tensor};
@@ -9,20 +9,22 @@ use std::borrow::Cow;
 use std::io::{self, Write};
 use std::path::Path;
 
-/// How results are stored, by the extension of the file.
+/// The format of a file of results, which its extension decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// NumPy's: one array.
+    /// NumPy's format of one array.
     Npy,
-    /// Named arrays.
+    /// Named arrays as safetensors.
     Safetensors,
-    /// One object a line.
+    /// JSON with one object per line.
     JsonLines,
 }
 
 impl Format {
+    /// Returns the format among `known` that the file's extension names.
+    ///
     /// # Errors
-    /// If the file has an extension other than these, or none.
+    /// Returns an error if the file has another extension or none.
     pub fn of(path: &Path, known: &[(&str, Format)]) -> Result<Self, CliError> {
         let extension = path.extension().map(|extension| extension.to_string_lossy().to_ascii_lowercase());
         let found = known.iter().find(|(name, _)| Some(*name) == extension.as_deref());
@@ -33,10 +35,10 @@ impl Format {
     }
 }
 
-/// Writes a NumPy file of f32 in C order, whole or not at all (the format's version 1.0).
+/// Writes a NumPy file (version 1.0 of the format) of f32 in C order, whole or not at all.
 ///
 /// # Errors
-/// What the file system says, with the file's name.
+/// Returns the error of the file system with the file's name.
 pub fn write_npy<D: Dimension>(path: &Path, array: ArrayView<f32, D>) -> Result<(), CliError> {
     write_atomic(path, |out| {
         out.write_all(&npy_header(array.shape()))?;
@@ -45,7 +47,8 @@ pub fn write_npy<D: Dimension>(path: &Path, array: ArrayView<f32, D>) -> Result<
     .map_err(CliError::Written)
 }
 
-/// Magic, version, length, and a Python dictionary that ends so that the data starts at a multiple of 64.
+/// Returns the header: magic, version, length, and a Python dictionary padded so that the data starts at a multiple of
+/// 64 bytes.
 fn npy_header(shape: &[usize]) -> Vec<u8> {
     let shape: String = shape.iter().map(|n| format!("{n}, ")).collect();
     let mut text = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({}), }}", shape.trim_end());
@@ -58,10 +61,10 @@ fn npy_header(shape: &[usize]) -> Vec<u8> {
     header
 }
 
-/// Writes named arrays and free-form strings as safetensors, whole or not at all.
+/// Writes named arrays and metadata strings as safetensors, whole or not at all.
 ///
 /// # Errors
-/// What the file system says, with the file's name.
+/// Returns the error of the file system with the file's name.
 pub fn write_safetensors<const N: usize>(
     path: &Path,
     arrays: &[(&str, ArrayView<f32, ndarray::IxDyn>)],
@@ -75,13 +78,13 @@ pub fn write_safetensors<const N: usize>(
     };
     let tensors: Vec<Tensor> = arrays.iter().map(tensor).collect();
     safetensors::write(path, &tensors, metadata).map_err(|error| match error {
-        // Writing whole or not at all has put the file's name in front already.
+        // The message already begins with the file's name.
         CheckpointError::Io { source, .. } => CliError::Written(source),
         other => other.into(),
     })
 }
 
-/// Writes one object and the end of its line.
+/// Writes one object as a line of JSON.
 pub fn write_line(out: &mut dyn Write, value: &impl serde::Serialize) -> io::Result<()> {
     serde_json::to_writer(&mut *out, value)?;
     out.write_all(b"\n")

@@ -1,4 +1,4 @@
-//! `clipwright bench`: how fast this machine runs a model and its loss, and what share of its arithmetic that uses.
+//! `clipwright bench`: how fast this machine runs a model and its loss, and which share of its peak arithmetic it uses.
 
 use super::{CliError, Context};
 use crate::layers::normalize;
@@ -7,7 +7,7 @@ use crate::loss::positives::Positives;
 use crate::models::clip::Config;
 use crate::models::clip::model::{INIT_LOGIT_SCALE, Inference, Model};
 use crate::models::clip::text::Captions;
-use crate::train::clip::{ClipObjective, Pairs};
+use crate::train::clip::{ClipObjective, Pairs, hyper};
 use crate::train::step::{Trainer, TrainerOptions};
 use crate::tree::Arena;
 use clap::{Args, ValueEnum, value_parser};
@@ -23,7 +23,7 @@ use std::fmt;
 use std::path::Path;
 use std::time::Instant;
 
-/// Time a model on this machine: encode_image, encode_text, whole training steps and the loss alone
+/// Time a model on this machine: encoding pictures and texts, training steps, and the loss alone
 #[derive(Debug, Args)]
 #[command(
     override_usage = "clipwright bench [--model NAME|PATH] [OPTIONS]",
@@ -35,21 +35,21 @@ use std::time::Instant;
                   is what the results depend on: neither padding nor recomputation raises the share."
 )]
 pub struct Bench {
-    /// Pictures and captions in a batch
+    /// Number of pictures and of captions in a batch
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = value_parser!(u32).range(1..=65_536))]
     batch: u32,
-    /// Tokens of every caption, start and end included
+    /// Length of every caption in tokens, start and end included
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = value_parser!(u32).range(2..))]
     caption_tokens: u32,
-    /// How often each is timed
+    /// Number of times that each is timed
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = value_parser!(u32).range(1..=10_000))]
     repeats: u32,
-    /// Time only these
+    /// What to time, separated by commas
     #[arg(long, value_name = "WHAT", value_delimiter = ',', value_enum, default_values_t = Work::ALL)]
     only: Vec<Work>,
 }
 
-/// What is timed.
+/// The kinds of work that can be timed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
 #[serde(rename_all = "snake_case")]
 #[value(rename_all = "snake_case")]
@@ -82,7 +82,7 @@ pub struct Report {
     repeats: usize,
     instruction_set: &'static str,
     threads: usize,
-    /// Multiply-adds of all threads, GFLOP/s.
+    /// The peak of all threads' multiply-adds in GFLOP/s.
     peak_gflops: f64,
     results: Vec<Measurement>,
 }
@@ -92,12 +92,12 @@ struct Measurement {
     work: Work,
     median_seconds: f64,
     fastest_seconds: f64,
-    /// Pictures, captions, or pairs of both.
+    /// Number of pictures, captions, or pairs of both per second.
     per_second: f64,
     gflop: f64,
     gflops: f64,
     share_of_peak: f64,
-    /// Of the whole process while this ran, where the system tells.
+    /// The largest memory of the process during this work in MiB, where the system tells.
     peak_memory_mib: Option<f64>,
 }
 
@@ -132,7 +132,7 @@ impl Bench {
     }
 }
 
-/// The preset or the model that `--model` names.
+/// Returns the name and the configuration of the preset or model that `--model` names.
 fn architecture(context: &Context) -> Result<(String, Config), CliError> {
     let name = context.named_model().unwrap_or(Path::new("ViT-B-32"));
     let text = name.display().to_string();
@@ -144,21 +144,21 @@ fn architecture(context: &Context) -> Result<(String, Config), CliError> {
 }
 
 impl Work {
-    /// Of a whole batch.
+    /// Returns the number of floating-point operations of a whole batch.
     fn flops(self, config: &Config, batch: usize, caption_tokens: usize) -> f64 {
         let (image, text) = (config.vision().flops(), config.text().flops(caption_tokens));
         let of_each = match self {
             Work::EncodeImage => image.forward,
             Work::EncodeText => text.forward,
             Work::TrainStep => image.train + text.train,
-            // A row of logits, and what it gives to the gradients of both sides.
+            // One product gives a row of logits, and two its gradients on both sides.
             Work::InfoNce => 3.0 * 2.0 * (batch * config.embed_dim) as f64,
         };
         batch as f64 * of_each
     }
 }
 
-/// A batch.
+/// A batch of random pictures and captions.
 struct Inputs {
     images: Array2<f32>,
     ids: Vec<u32>,
@@ -167,7 +167,8 @@ struct Inputs {
 }
 
 impl Inputs {
-    /// With as many pictures as asked for: a batch for the loss alone may be larger than memory has room for pictures.
+    /// Makes a batch with `pictures` pictures. It has none where only the loss is timed, since the batch may then be
+    /// too large for its pictures to fit the memory.
     fn random(config: &Config, batch: usize, pictures: usize, tokens: usize) -> Self {
         let mut rng = Pcg64::seed_from_u64(0);
         let pixels = 3 * config.vision_cfg.image_size.pow(2);
@@ -190,20 +191,20 @@ impl Inputs {
     }
 }
 
-/// Standard normal, the same for the same seed.
+/// Returns standard normal numbers, the same for the same seed.
 fn random(rows: usize, columns: usize, seed: u64) -> Array2<f32> {
     let mut rng = Pcg64::seed_from_u64(seed);
     Array2::from_shape_simple_fn((rows, columns), || rng.sample(StandardNormal))
 }
 
-/// Runs things again and again, with a look at the clock, the peak and the memory.
+/// A timer, which repeats each work and measures its time, its memory and the machine's peak.
 struct Timer {
     repeats: usize,
     peak_gflops: f64,
     progress: ProgressBar,
 }
 
-/// How long something took, every time.
+/// The times of all repeats of one work.
 struct Timing {
     seconds: Vec<f64>,
     peak_memory_mib: Option<f64>,
@@ -225,7 +226,7 @@ impl Timer {
             }
             Work::TrainStep => {
                 let objective = ClipObjective::new(Model::new(config.clone(), 0));
-                let mut trainer = Trainer::new(objective, TrainerOptions::new(config.hyper()));
+                let mut trainer = Trainer::new(objective, TrainerOptions::new(hyper(config)));
                 self.repeat(|| {
                     let loss = trainer.gradients(&inputs.pairs(), inputs.keys.len())[0].value;
                     let grad_norm = trainer.update(1e-6).grad_norm;
@@ -236,7 +237,7 @@ impl Timer {
         }
     }
 
-    /// The loss of random embeddings and its gradients, at the temperature that training begins with.
+    /// Times the loss of random embeddings and its gradients, at the temperature that training begins with.
     fn time_info_nce(&mut self, n: usize, embed_dim: usize) -> Timing {
         let [images, texts] = [1, 2].map(|seed| normalize::unit(random(n, embed_dim, seed).view()));
         let [mut dimages, mut dtexts] = [&images, &texts].map(|rows| Array2::zeros(rows.raw_dim()));
@@ -252,7 +253,7 @@ impl Timer {
         })
     }
 
-    /// The first run touches the memory and is not counted.
+    /// Times all repeats. A first run, which touches the memory, does not count.
     fn repeat(&mut self, mut work: impl FnMut()) -> Timing {
         let mut seconds = vec![];
         for run in 0..=self.repeats {
@@ -291,12 +292,13 @@ fn check(features: ArrayView2<f32>) {
     assert!(norms.iter().all(|norm| (norm - 1.0).abs() < 1e-4), "embeddings of length {norms}");
 }
 
-/// Linux counts the most memory a process ever held, and begins anew when told so.
+/// Resets Linux's count of the largest memory that the process has held.
 fn forget_peak_memory() {
-    // Where this fails, the peak is that of the whole run.
+    // If this fails, the largest memory is that of the whole run.
     let _ = std::fs::write("/proc/self/clear_refs", "5");
 }
 
+/// Returns the largest memory that the process has held in MiB, where the system tells.
 fn peak_memory_mib() -> Option<f64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;

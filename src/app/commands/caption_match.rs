@@ -1,4 +1,4 @@
-//! `clipwright caption-match`: which of these captions describes the picture?
+//! `clipwright caption-match`: the captions that describe a picture best.
 
 use super::pictures::Named;
 use super::ranking::Ranking;
@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 /// Find the captions that describe a picture best
 ///
-/// Image-to-text retrieval: captions are taken as they stand and ranked by the cosine of their embedding with the
+/// This is image-to-text retrieval: captions are used unchanged and ranked by the cosine of their embedding with the
 /// picture's. The probabilities are the softmax over all captions of the file, at the model's learnt scale.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -20,12 +20,13 @@ Example:
 
 As JSON: {\"image\", \"best\": [{\"index\", \"text\", \"cosine\", \"probability\"}, …]}; index counts captions from 0.")]
 pub struct CaptionMatch {
+    /// Picture to describe: PNG, JPEG, WebP, GIF, BMP or TIFF
     #[arg(value_name = "IMAGE")]
     image: PathBuf,
-    /// A text file with one caption a line; blank lines are passed over
+    /// Text file with one caption per line; blank lines are skipped
     #[arg(long, value_name = "FILE")]
     captions: PathBuf,
-    /// Show this many captions
+    /// Number of captions to show
     #[arg(short, value_name = "K", default_value_t = 5, value_parser = positive())]
     k: usize,
 }

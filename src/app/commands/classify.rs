@@ -1,4 +1,4 @@
-//! `clipwright classify`: which of these words fits the picture?
+//! `clipwright classify`: the labels that fit a picture best.
 
 use super::pictures::Named;
 use super::ranking::Ranking;
@@ -11,8 +11,8 @@ use std::path::PathBuf;
 
 /// Name what pictures show, choosing from your own labels
 ///
-/// Zero-shot classification: nothing is trained. Every label is put into sentences ("a photo of a cat."), each sentence
-/// is embedded, and the mean of a label's embeddings is what the picture is compared with. The probabilities are the
+/// This is zero-shot classification: nothing is trained. Every label is put into sentences ("a photo of a cat."), each
+/// sentence is embedded, and the picture is compared with the mean of a label's embeddings. The probabilities are the
 /// softmax of the cosines times the model's learnt scale: they say which of THESE labels fits best, not whether any of
 /// them fits well.
 #[derive(Debug, Args)]
@@ -24,23 +24,25 @@ Examples:
 
 A line of JSON for each picture: {\"image\", \"best\": [{\"index\", \"text\", \"cosine\", \"probability\"}, …]}.")]
 pub struct Classify {
-    /// Pictures, or folders of pictures: PNG, JPEG, WebP, GIF, BMP, TIFF
+    /// Pictures or folders of pictures: PNG, JPEG, WebP, GIF, BMP, TIFF
     #[arg(required = true, value_name = "IMAGE")]
     images: Vec<PathBuf>,
-    /// What to choose from, separated by commas
+    /// Labels to choose from, separated by commas
     #[arg(long, value_name = "LABELS", value_delimiter = ',', required_unless_present = "labels_file")]
     labels: Vec<String>,
-    /// The same from a file, one label a line
+    /// Text file with the labels to choose from, one per line
     #[arg(long, value_name = "FILE", conflicts_with = "labels")]
     labels_file: Option<PathBuf>,
-    /// The sentences labels are put into: `simple` is "a photo of a {}.", `openai` the 80 of OpenAI's ImageNet results;
-    /// or a file with one a line, {} standing for the label
+    /// Sentences that labels are put into: `simple`, `openai`, or a text file
+    ///
+    /// `simple` is "a photo of a {}."; `openai` are the 80 sentences of OpenAI's ImageNet results. A file has one
+    /// sentence per line, in which {} stands for the label.
     #[arg(long, value_name = "simple|openai|FILE", default_value = "simple")]
     templates: String,
-    /// Show this many labels for each picture
+    /// Number of labels to show for each picture
     #[arg(short, value_name = "K", default_value_t = 5, value_parser = positive())]
     k: usize,
-    /// Exit with 0 although some of the pictures could not be read
+    /// Exit with code 0 even if some of the pictures cannot be read
     #[arg(long)]
     skip_unreadable: bool,
 }

@@ -1,4 +1,4 @@
-//! What all commands share: where the model is, how results are written.
+//! The options that all commands share: where the model is and how results are written.
 
 use super::{CliError, Output};
 use crate::checkpoint::{Checkpoint, Overrides};
@@ -9,19 +9,19 @@ use clap::{Args, ValueEnum};
 use kernels::Activation;
 use std::path::{Path, PathBuf};
 
-/// Where the trainer leaves its runs.
+/// The folder of the trainer's runs.
 const RUNS: &str = "runs";
 
-/// Options of every command.
+/// The options of every command.
 #[derive(Clone, Debug, Args)]
 pub struct Global {
-    /// Model folder or file of weights [default: the newest run of the trainer in runs/]
+    /// Model folder or file of weights [default: the newest training run in runs/]
     #[arg(long, global = true, value_name = "PATH")]
     model: Option<PathBuf>,
-    /// Write results as JSON, one object per line
+    /// Print results as JSON, one object per line
     #[arg(long, global = true)]
     json: bool,
-    /// The activation of both towers, where the model does not say, or says it wrongly
+    /// Activation of both towers, if the model names none or a wrong one [default: the model's own]
     #[arg(long, global = true, value_name = "NAME")]
     activation: Option<ActivationName>,
 }
@@ -34,7 +34,7 @@ enum ActivationName {
     Gelu,
 }
 
-/// The global options, understood.
+/// The evaluated global options.
 pub struct Context {
     global: Global,
     pub output: Output,
@@ -46,12 +46,12 @@ impl Context {
         Context { global, output }
     }
 
-    /// What `--model` says.
+    /// Returns the path that `--model` names.
     pub fn named_model(&self) -> Option<&Path> {
         self.global.model.as_deref()
     }
 
-    /// The model that was named, or the newest run of the trainer.
+    /// Returns the path of the named model or of the trainer's newest run.
     pub fn model_path(&self) -> Result<PathBuf, CliError> {
         let newest = || newest_model(Path::new(RUNS)).ok_or(CliError::NoModel { runs: RUNS.into() });
         self.global.model.clone().map_or_else(newest, Ok)
@@ -63,7 +63,7 @@ impl Context {
         Ok(Checkpoint::open(path, &Overrides { image_size, activation })?)
     }
 
-    /// Opens the model that was named, or else the one that an index was made with.
+    /// Opens the named model or, without one, the model that an index was made with.
     pub fn open_for(&self, index: &ModelId) -> Result<Checkpoint, CliError> {
         if let Some(path) = &self.global.model {
             return self.open(path, None);
@@ -79,17 +79,17 @@ impl Context {
         })
     }
 
-    /// The model with both towers.
+    /// Loads the model with both towers.
     pub fn clip(&self) -> Result<Clip, CliError> {
         Ok(Clip::new(&self.open(&self.model_path()?, None)?)?)
     }
 
-    /// The model's image tower; the other is not read.
+    /// Loads the model's image tower and does not read the text tower.
     pub fn image_encoder(&self) -> Result<ImageEncoder, CliError> {
         Ok(ImageEncoder::new(&self.open(&self.model_path()?, None)?)?)
     }
 
-    /// The model's text tower; the other is not read.
+    /// Loads the model's text tower and does not read the image tower.
     pub fn text_encoder(&self) -> Result<TextEncoder, CliError> {
         Ok(TextEncoder::new(&self.open(&self.model_path()?, None)?)?)
     }

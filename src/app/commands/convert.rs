@@ -1,4 +1,4 @@
-//! `clipwright convert`: a checkpoint for another library.
+//! `clipwright convert`: a checkpoint is written for another library.
 
 use super::{CliError, Context};
 use crate::checkpoint::{ConfigFile, Format, Precision, save};
@@ -12,26 +12,26 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-/// Write a model as OpenCLIP or Hugging Face load it
+/// Write a model in the format of OpenCLIP or Hugging Face
 #[derive(Debug, Args)]
 #[command(
     override_usage = "clipwright convert [OPTIONS] SRC DST\n       clipwright convert [OPTIONS] --random PRESET DST",
-    after_help = "DST is a folder that is made, or is empty."
+    after_help = "DST is a folder. It is created; if it exists, it must be empty."
 )]
 pub struct Convert {
-    /// Model folder or file of weights to read, and folder to write
+    /// Model folder or file of weights to read, and the folder to write
     #[arg(required = true, num_args = 1..=2, value_names = ["SRC", "DST"])]
     paths: Vec<PathBuf>,
     /// Write a preset with random weights instead of reading a model
     #[arg(long, value_name = "PRESET", conflicts_with = "image_size")]
     random: Option<String>,
-    /// Whose folder to write
+    /// Library that the folder is for
     #[arg(long, value_enum, default_value_t)]
     to: Target,
-    /// The type of the numbers
+    /// Type of the stored numbers
     #[arg(long, value_enum, default_value_t)]
     dtype: Dtype,
-    /// For pictures of this size: the table of positions is interpolated
+    /// Size of the pictures, for which positions are interpolated [default: the model's own]
     #[arg(long, value_name = "PIXELS")]
     image_size: Option<usize>,
 }
@@ -76,7 +76,7 @@ impl Convert {
     }
 }
 
-/// Nothing that is there is ever overwritten.
+/// Checks that the folder is empty or does not exist. Existing files are never overwritten.
 fn check_empty(folder: &Path) -> Result<(), CliError> {
     match fs::read_dir(folder).map(|mut entries| entries.next().is_none()) {
         Ok(true) => Ok(()),
@@ -86,7 +86,7 @@ fn check_empty(folder: &Path) -> Result<(), CliError> {
     }
 }
 
-/// The model's own tokenizer goes with it, in place of what was written for CLIP's vocabulary.
+/// Copies the model's own tokenizer in place of the one that was written for CLIP's vocabulary.
 fn copy_tokenizer(tokenizer: &Path, folder: &Path) -> Result<(), CliError> {
     for name in ["tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.json", "merges.txt"] {
         let (from, to) = (tokenizer.with_file_name(name), folder.join(name));
@@ -96,6 +96,7 @@ fn copy_tokenizer(tokenizer: &Path, folder: &Path) -> Result<(), CliError> {
     Ok(())
 }
 
+/// Returns a preset with random weights.
 fn random(preset: &str) -> Result<(Model, ConfigFile), CliError> {
     let config = Config::preset(preset)?;
     let file = ConfigFile::new(config.clone());

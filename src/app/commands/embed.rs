@@ -1,4 +1,4 @@
-//! `clipwright embed`: embeddings to a file.
+//! `clipwright embed`: embeddings of pictures or texts.
 
 use super::arrays::{Format, write_line, write_npy, write_safetensors};
 use super::pictures::{Named, Tally};
@@ -14,19 +14,19 @@ use std::fmt;
 use std::io::{self, Write, stdout};
 use std::path::{Path, PathBuf};
 
-/// Texts that are embedded before their embeddings are handed on.
+/// Number of texts that are embedded at a time.
 const AT_A_TIME: usize = 512;
 
-/// Embed pictures or texts
+/// Write the embeddings of pictures or texts
 ///
-/// One row of unit length for each picture or line of text, in the order given: the dot product of a picture's row with
-/// a text's is their cosine. Pictures that cannot be read are named and left out; the rest is written all the same, and
-/// the exit code is 1 unless --skip-unreadable says that this is as expected.
+/// The result has one row of unit length for each picture or line of text, in the given order; the dot product of a
+/// picture's row with a text's is their cosine. Pictures that cannot be read are named and left out. The rest is
+/// written nevertheless, and the exit code is then 1 unless --skip-unreadable is given.
 #[derive(Debug, Args)]
 #[command(
     override_usage = "clipwright embed [OPTIONS] IMAGE…\n       clipwright embed [OPTIONS] --texts FILE",
     after_help = "\
-Without --output, or with one that ends in .jsonl, a line of JSON for each: {\"image\" or \"text\", \"embedding\"}. Rows are
+Without --output, or if it ends in .jsonl, each row is a line of JSON: {\"image\" or \"text\", \"embedding\"}. Rows are
 written as they come, so any number of pictures fits the memory. A file is written whole or not at all:
   .npy          an array (n, e) of f32
   .safetensors  the same as \"embeddings\"; the metadata's \"names\" is a JSON list of the pictures or texts
@@ -37,16 +37,18 @@ Examples:
   clipwright embed photo.jpg | jq .embedding"
 )]
 pub struct Embed {
-    /// Pictures, or folders of pictures: PNG, JPEG, WebP, GIF, BMP, TIFF
+    /// Pictures or folders of pictures: PNG, JPEG, WebP, GIF, BMP, TIFF
     #[arg(value_name = "IMAGE", required_unless_present = "texts", conflicts_with = "texts")]
     images: Vec<PathBuf>,
-    /// A text file, one text a line; a blank line is an error, as rows and lines would no longer match
+    /// Text file with one text per line
+    ///
+    /// A blank line is an error, since rows and lines would no longer match.
     #[arg(long, value_name = "FILE")]
     texts: Option<PathBuf>,
     /// File to write: .npy, .safetensors or .jsonl [default: JSON lines on standard output]
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Exit with 0 although some of the pictures could not be read
+    /// Exit with code 0 even if some of the pictures cannot be read
     #[arg(long)]
     skip_unreadable: bool,
 }
@@ -79,13 +81,13 @@ impl Embed {
     }
 }
 
-/// What is to be embedded, and by what.
+/// The pictures or texts to embed, with their encoder.
 enum Source {
     Pictures(Named, Box<ImageEncoder>),
     Texts(Vec<String>, Box<TextEncoder>),
 }
 
-/// A line of JSON.
+/// A row of the result, as a line of JSON has it.
 #[derive(Serialize)]
 struct Row<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -120,7 +122,7 @@ impl Source {
         }
     }
 
-    /// Hands on one row after the other.
+    /// Calls `each` for one row after the other.
     fn for_each(&self, context: &Context, mut each: impl FnMut(Row) -> io::Result<()>) -> io::Result<Tally> {
         match self {
             Source::Pictures(named, encoder) => {
@@ -145,12 +147,12 @@ impl Source {
         }
     }
 
-    /// Nothing is written if not one picture could be read.
+    /// Writes a file of JSON lines, or none if no picture could be read.
     fn write_lines(&self, context: &Context, path: &Path) -> Result<Tally, CliError> {
         let mut tally = Tally::default();
         let written = write_atomic(path, |out| {
             tally = self.for_each(context, |row| write_line(out, &row))?;
-            // An error here leaves no file behind; the verdict on the tally says what it was.
+            // An error makes sure that no file is left; the verdict on the tally reports the reason.
             if tally.bad < tally.seen { Ok(()) } else { Err(io::Error::other("no picture could be read")) }
         });
         match written {
@@ -159,7 +161,7 @@ impl Source {
         }
     }
 
-    /// Nothing is written if not one picture could be read.
+    /// Writes a file in this format, or none if no picture could be read.
     fn write(&self, context: &Context, path: &Path, format: Format) -> Result<Tally, CliError> {
         if format == Format::JsonLines {
             return self.write_lines(context, path);

@@ -1,4 +1,4 @@
-//! What can end a command.
+//! The errors that end a command.
 
 use crate::checkpoint::CheckpointError;
 use crate::datasets::DatasetError;
@@ -9,7 +9,7 @@ use crate::pictures::PictureError;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Every message names the file or the argument.
+/// Why a command failed. Every message names the file or the argument.
 #[derive(Debug, thiserror::Error)]
 pub enum CliError {
     #[error("no model: {} has no run of the trainer", runs.display())]
@@ -30,7 +30,7 @@ pub enum CliError {
     File { path: PathBuf, source: io::Error },
     #[error("{}: is not empty", path.display())]
     NotEmpty { path: PathBuf },
-    /// A file made of lines.
+    /// A line of a text file cannot be used.
     #[error("{}, line {line}: {reason}", path.display())]
     Line { path: PathBuf, line: usize, reason: String },
     #[error("{place}: no text in it; at least one is needed")]
@@ -41,23 +41,23 @@ pub enum CliError {
     NoPictures { path: PathBuf },
     #[error("{bad} of {seen} pictures could not be read")]
     Unreadable { bad: usize, seen: usize },
-    /// The name of the file stands in the message already.
+    /// A file could not be written; the message already names it.
     #[error(transparent)]
     Written(io::Error),
     #[error("standard output: {0}")]
     Output(io::Error),
-    /// The command line asks for something that does not exist together.
+    /// The arguments of the command line do not fit together.
     #[error("{0}")]
     Usage(String),
 }
 
 impl CliError {
-    /// Something is wrong with a line of a file.
+    /// Makes the error of a line of a text file.
     pub(super) fn line(path: &Path, line: usize, reason: &str) -> Self {
         CliError::Line { path: path.into(), line, reason: reason.into() }
     }
 
-    /// What the process tells its caller.
+    /// Returns the exit code of the process.
     pub fn exit_code(&self) -> u8 {
         match self {
             error if error.is_silent() => 0,
@@ -66,7 +66,7 @@ impl CliError {
         }
     }
 
-    /// Nobody reads on, as in `clip … | head`: not worth a word.
+    /// Returns whether nothing is printed: the reader of the output has ended, as in `clipwright … | head`.
     pub fn is_silent(&self) -> bool {
         matches!(self, CliError::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
     }

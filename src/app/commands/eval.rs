@@ -1,4 +1,4 @@
-//! `clipwright eval`: how good is the model on these pictures?
+//! `clipwright eval`: how good a model is on given pictures.
 
 use super::texts::{lines, templates, warn_truncated};
 use super::{CliError, Context};
@@ -25,12 +25,12 @@ use std::sync::Arc;
 
 /// Measure a model: zero-shot classification, retrieval, linear probe
 ///
-/// Pictures with captions are asked for retrieval: which share of the captions finds its picture among all of them, and
-/// the other way round, among the first 1, 5 and 10 (R@k). Pictures with classes are classified zero-shot, by the names
-/// of the classes. Under every score stands what guessing gives.
+/// Pictures with captions are used for retrieval: R@k is the share of captions that find their picture among the first
+/// k of all pictures, and the other way round, for k of 1, 5 and 10. Pictures with classes are classified zero-shot, by
+/// the names of the classes. Under every score is the score of guessing.
 ///
-/// The linear probe asks how good the image features are, whatever the text tower makes of them: logistic regression on
-/// the unit features of training pictures, judged on the others.
+/// The linear probe measures the image features independently of the text tower: a logistic regression is fitted to the
+/// unit-length features of training pictures and measured on the others.
 #[derive(Debug, Args)]
 #[command(
     override_usage = "clipwright eval [OPTIONS] DATA\n       clipwright eval [OPTIONS] --emoji",
@@ -49,33 +49,36 @@ Examples:
   clipwright eval --emoji --json"
 )]
 pub struct Eval {
-    /// Pictures and what is known of them; see below
+    /// Pictures with captions or classes; see below
     #[arg(value_name = "DATA", required_unless_present = "emoji", conflicts_with = "emoji")]
     data: Option<String>,
-    /// The embedded emoji: the table of a training run, classes given by name and keywords. The probe learns 1,923
-    /// classes from the drawings of seven vendors, which takes minutes; choosing its C as well takes about an hour
+    /// Measure on the embedded emoji, as at the end of a training run
+    ///
+    /// Classes are given by name and keywords. The linear probe learns 1,923 classes from the drawings of seven
+    /// vendors, which takes minutes; if C is to be chosen as well, it takes about an hour.
     #[arg(long, conflicts_with_all = ["templates", "limit", "labels_file", "train_data"])]
     emoji: bool,
-    /// Sentences that class names are put into: `simple`, `openai`, or a file as for `clipwright classify`
+    /// Sentences that class names are put into: `simple`, `openai`, or a text file, as for `clipwright classify`
     #[arg(long, value_name = "simple|openai|FILE", default_value = "simple")]
     templates: String,
-    /// Names of the classes, one a line, in the order of their folders or numbers [default: those of the folders;
-    /// Fashion-MNIST's]
+    /// Text file with the names of the classes [default: the names of their folders, or Fashion-MNIST's]
+    ///
+    /// It has one name per line, in the order of the folders or numbers of the classes.
     #[arg(long, value_name = "FILE")]
     labels_file: Option<PathBuf>,
-    /// The captions are names of classes
+    /// Take the captions as names of classes
     #[arg(long, conflicts_with = "emoji")]
     captions_are_classes: bool,
-    /// Measure at most this many pictures, evenly spread
+    /// Measure at most this many pictures, evenly spread [default: all]
     #[arg(long, value_name = "N", value_parser = positive())]
     limit: Option<usize>,
-    /// Also fit a linear classifier on training pictures
+    /// Also fit a linear classifier to the features of training pictures
     #[arg(long)]
     linear_probe: bool,
-    /// Pictures to fit it on [default: what stands beside DATA's test pictures]
+    /// Training pictures of the linear probe [default: the training part of DATA]
     #[arg(long, value_name = "DATA", requires = "linear_probe")]
     train_data: Option<String>,
-    /// Inverse strength of its L2 penalty, as scikit-learn's C [default: chosen on a fifth of the training pictures]
+    /// C of the linear probe, the inverse strength of its penalty [default: chosen on a fifth of the training pictures]
     #[arg(long, value_name = "C", requires = "linear_probe", value_parser = above_zero)]
     probe_c: Option<f64>,
     #[command(flatten, next_help_heading = "Tables")]
@@ -125,7 +128,7 @@ impl Eval {
         })
     }
 
-    /// What does not fit together, before anything takes long.
+    /// Checks that options and data fit together before any long computation begins.
     fn check(&self, questions: &Questions) -> Result<(), CliError> {
         let has_classes = questions.names.is_some() || self.captions_are_classes;
         let reason = match (self.linear_probe, &questions.train) {
@@ -153,7 +156,7 @@ impl Eval {
         Ok(seen)
     }
 
-    /// Which class every example is of; none where captions are sentences.
+    /// Returns the class of every example, or `None` if captions are sentences.
     fn classes(&self, questions: &Questions, test: &Seen, train: Option<&Seen>) -> Option<Classes> {
         if let Some(names) = &questions.names {
             let of = |seen: &Seen| seen.keys.iter().map(|&key| key as usize).collect();
@@ -173,7 +176,7 @@ impl Eval {
         let fitted = Examples { features: train.images.view(), classes: &classes.train };
         let asked = Examples { features: test.images.view(), classes: &classes.test };
         let n = classes.names.len();
-        // A single picture cannot be parted.
+        // A single picture cannot be split into a part to fit and a part to score.
         let c = self.probe_c.or((classes.train.len() < 2).then_some(1.0));
         let probe = match c {
             Some(c) => LinearProbe::fit(fitted, n, c),
@@ -190,14 +193,15 @@ impl Eval {
     }
 }
 
-/// Names of the classes, and the class of each example.
+/// The names of the classes and the class of each example.
 struct Classes {
     names: Vec<String>,
     test: Vec<usize>,
     train: Vec<usize>,
 }
 
-/// One row: zero-shot where there are classes, retrieval among the classes' or the captions' embeddings.
+/// Returns a table of one row: retrieval among the embeddings of the classes or captions and, with classes, zero-shot
+/// scores.
 fn table(context: &Context, clip: &Clip, seen: &Seen, classes: Option<&Classes>, templates: &[String]) -> Report {
     let whole = [PLACE.to_owned()];
     let (what, templates) = if classes.is_some() { ("with classes", templates) } else { ("with captions", &whole[..]) };
@@ -212,7 +216,7 @@ fn table(context: &Context, clip: &Clip, seen: &Seen, classes: Option<&Classes>,
     Report { rows: vec![seen.row(what, texts.view(), &truth, classes.is_some())] }
 }
 
-/// The table of a training run.
+/// Returns the table that ends a training run.
 fn emoji_table(context: &Context, clip: &Clip, emoji: &Arc<Emoji>) -> Report {
     let bar = context.output.progress(emoji.tiles(|_, _| true).len(), "pictures");
     let exam = EmojiExam::new(Arc::clone(emoji), Cut::Whole, Depth::Full);
@@ -221,7 +225,7 @@ fn emoji_table(context: &Context, clip: &Clip, emoji: &Arc<Emoji>) -> Report {
     table
 }
 
-/// A model whose pictures are counted.
+/// A model with a progress bar, which counts the pictures that it embeds.
 struct Watched<'a> {
     clip: &'a Clip,
     bar: &'a ProgressBar,
@@ -255,7 +259,7 @@ fn above_zero(text: &str) -> Result<f64, String> {
 #[derive(Serialize)]
 struct EvalReport {
     data: String,
-    /// Examples that could not be read.
+    /// Number of examples that could not be read.
     skipped: u64,
     #[serde(flatten)]
     table: Report,
@@ -266,7 +270,7 @@ struct EvalReport {
 #[derive(Serialize)]
 struct Probe {
     classes: usize,
-    /// Pictures.
+    /// Number of training pictures.
     train: usize,
     test: usize,
     score: TopK,

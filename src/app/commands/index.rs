@@ -1,4 +1,4 @@
-//! `clipwright index`: a folder of pictures, made ready to be searched.
+//! `clipwright index`: a folder of pictures is made ready to be searched.
 
 use super::output::lossy;
 use super::{CliError, Context};
@@ -9,17 +9,18 @@ use serde::Serialize;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// Skipped files that a text names.
-const NAMED: usize = 5;
+/// Most skipped files that the text output names.
+const MAX_NAMED: usize = 5;
 
-/// Embed a folder of pictures, and later what has changed in it
+/// Make a folder of pictures searchable, or update its index
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Names that begin with a dot are left out. It can be interrupted and run again at any time. An index \
-                  remembers its model: --model is needed the first time only."
+    after_help = "Only new and changed pictures are embedded. Names that begin with a dot are left out. The command \
+                  can be interrupted and run again at any time. An index remembers its model: --model is needed the \
+                  first time only."
 )]
 pub struct Index {
-    /// Folder of pictures, with all folders below it
+    /// Folder of pictures; folders below it are included
     #[arg(value_name = "DIR")]
     folder: PathBuf,
     /// Folder for the index [default: DIR/.clip-index]
@@ -43,7 +44,7 @@ impl Index {
             None => context.open(&context.model_path()?, None)?,
         };
         let model = ModelId::of(&checkpoint)?;
-        // Before the model is read.
+        // The model is checked before its weights are read.
         known.map_or(Ok(()), |manifest| manifest.check_model(&index, &model))?;
         let encoder = ImageEncoder::new(&checkpoint)?;
         let mut store = Store::open(&index, &root, model, encoder.embed_dim())?;
@@ -59,7 +60,8 @@ impl Index {
         context.output.show(&Report { index, pictures, added, changed, removed, unchanged, skipped })
     }
 
-    /// Where the index is, and what it calls the folder of pictures: an index inside it moves with it.
+    /// Returns the folder of the index and the path by which it refers to the pictures. An index inside their folder
+    /// uses a relative path, so that both can be moved together.
     fn place(&self) -> Result<(PathBuf, String), CliError> {
         let Some(output) = &self.output else { return Ok((self.folder.join(FOLDER), "..".into())) };
         let file = |source| CliError::File { path: self.folder.clone(), source };
@@ -68,7 +70,8 @@ impl Index {
     }
 }
 
-/// Of other pictures, all would be taken for new and all the old ones for gone.
+/// Checks that the index is of this folder. In the index of another, all pictures would count as new and all old ones
+/// as removed.
 fn check_root(index: &Path, manifest: &Manifest, folder: &Path) -> Result<(), CliError> {
     let root = manifest.root(index).canonicalize();
     let folder = folder.canonicalize().map_err(|source| CliError::File { path: folder.into(), source })?;
@@ -82,7 +85,7 @@ fn check_root(index: &Path, manifest: &Manifest, folder: &Path) -> Result<(), Cl
 struct Report {
     #[serde(serialize_with = "lossy")]
     index: PathBuf,
-    /// That can be found now.
+    /// Number of pictures that can be found now.
     pictures: usize,
     added: usize,
     changed: usize,
@@ -100,10 +103,10 @@ impl fmt::Display for Report {
             return Ok(());
         }
         write!(f, "\n{} could not be read:", skipped.len())?;
-        for Skipped { path, reason } in skipped.iter().take(NAMED) {
+        for Skipped { path, reason } in skipped.iter().take(MAX_NAMED) {
             write!(f, "\n  {}: {reason}", path.display())?;
         }
-        match skipped.len().saturating_sub(NAMED) {
+        match skipped.len().saturating_sub(MAX_NAMED) {
             0 => Ok(()),
             more => write!(f, "\n  and {more} more; all of them with --json"),
         }

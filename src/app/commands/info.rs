@@ -1,4 +1,4 @@
-//! `clipwright info`: what a checkpoint is.
+//! `clipwright info`: the architecture and the settings of a checkpoint.
 
 use super::{CliError, Context};
 use crate::checkpoint::names::Scheme;
@@ -14,10 +14,10 @@ use serde::Serialize;
 use std::fmt;
 use std::path::PathBuf;
 
-/// Say what a model is: architecture, parameters, activation, preparation of pictures
+/// Describe a model: architecture, parameters, activation, preparation of pictures
 #[derive(Debug, Args)]
 pub struct Info {
-    /// Model folder or file of weights [default: as --model]
+    /// Model folder or file of weights [default: that of --model]
     path: Option<PathBuf>,
 }
 
@@ -40,7 +40,7 @@ struct Report {
     image: Option<ImageTower>,
     text: Option<TextTower>,
     logit_scale: Option<f32>,
-    /// What cosines are multiplied by.
+    /// The factor exp(`logit_scale`) by which cosines are multiplied.
     scale: Option<f32>,
 }
 
@@ -89,7 +89,7 @@ struct TextTower {
     tokenizer: TokenizerOf,
 }
 
-/// Where the text tower's tokens come from.
+/// The tokenizer of the text tower.
 #[derive(Serialize)]
 #[serde(rename_all = "snake_case")]
 enum TokenizerOf {

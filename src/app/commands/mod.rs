@@ -1,10 +1,11 @@
-//! The `clip` command: trained models at work. One file per command.
+//! The program `clipwright`, which puts trained models to use. Every command has a file of its own.
 //!
 //! A command is a struct of arguments and a `run(self, &Context)`. It takes its model from the [`Context`], which reads
-//! only the tower that is asked for, and hands what it found to [`Output::show`]: one value that is written as text or,
-//! with `--json`, as one line of JSON. Progress and errors go to standard error.
+//! only the tower that is asked for, and passes its result to [`Output::show`] as one value, which is written as text
+//! or, with `--json`, as one line of JSON. Progress and errors go to standard error.
 //!
-//! Exit codes: 0 done, 1 something is wrong with a file or its content, 2 the command line.
+//! The exit code is 0 on success, 1 if something is wrong with a file or its content, and 2 if something is wrong with
+//! the command line.
 
 mod arrays;
 mod bench;
@@ -31,7 +32,7 @@ pub use output::Output;
 
 use clap::{Parser, Subcommand};
 
-/// Use trained CLIP models: OpenAI's, OpenCLIP's, Hugging Face's, and those of `train`.
+/// Use trained CLIP models: OpenAI's, OpenCLIP's, Hugging Face's, and those of `train`
 #[derive(Debug, Parser)]
 #[command(name = "clipwright", version, arg_required_else_help = true)]
 pub struct Cli {

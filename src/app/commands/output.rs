@@ -1,4 +1,4 @@
-//! Results on standard output, for people or for programs.
+//! Output of results on standard output, for people or for programs.
 
 use super::CliError;
 use super::arrays::write_line;
@@ -8,7 +8,7 @@ use std::fmt::Display;
 use std::io::{Write, stdout};
 use std::path::Path;
 
-/// How results are written.
+/// The form in which results are written.
 #[derive(Clone, Copy, Debug)]
 pub struct Output {
     json: bool,
@@ -19,10 +19,10 @@ impl Output {
         Output { json }
     }
 
-    /// Writes a result: its text, or one line of JSON.
+    /// Writes a result as text or as one line of JSON.
     ///
     /// # Errors
-    /// If standard output takes no more.
+    /// Returns an error if standard output cannot be written to.
     pub fn show(self, result: &(impl Serialize + Display)) -> Result<(), CliError> {
         let write = |out: &mut dyn Write| {
             if self.json { write_line(out, result) } else { writeln!(out, "{result}") }?;
@@ -31,14 +31,14 @@ impl Output {
         write(&mut stdout().lock()).map_err(CliError::Output)
     }
 
-    /// A bar over `total` steps on standard error, if that is a terminal.
+    /// Returns a progress bar over `total` steps on standard error, which is hidden if that is no terminal.
     pub fn progress(self, total: usize, what: &'static str) -> ProgressBar {
         let style = ProgressStyle::with_template("{msg} {bar:40} {pos}/{len}").expect("a valid template");
         ProgressBar::new(total as u64).with_style(style).with_message(what)
     }
 }
 
-/// Serializes a path as text for people, also where it is not UTF-8.
+/// Serializes a path as text for people, with replacement characters where it is not UTF-8.
 pub fn lossy<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&path.to_string_lossy())
 }

@@ -1,4 +1,4 @@
-//! Hits as a web page: one file, with the small pictures in it and links to the large ones.
+//! Pages of hits: one HTML file with the small pictures in it and links to the large ones.
 
 use super::CliError;
 use crate::files::write_atomic;
@@ -26,11 +26,11 @@ small { display: block; overflow-wrap: anywhere; color: #808088; }
 pub struct Row<'a> {
     pub path: &'a Path,
     pub score: f32,
-    /// Without one, a link stands alone.
+    /// The small picture. Without one, only the link is shown.
     pub thumbnail: Option<&'a RgbImage>,
 }
 
-/// Writes the page, whole or not at all.
+/// Writes the page to a file, whole or not at all.
 pub fn write(path: &Path, query: &str, pictures: usize, rows: &[Row]) -> Result<(), CliError> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let folder = folder.canonicalize().map_err(|source| CliError::File { path: path.into(), source })?;
@@ -65,20 +65,21 @@ fn jpeg(picture: &RgbImage) -> Vec<u8> {
     bytes
 }
 
-/// The way from the page's folder to the file, as a link.
+/// Returns the relative link from the page's folder to the file.
 fn link(folder: &Path, file: &Path) -> String {
-    // A file that is gone has no canonical path, but it had one below its folder.
+    // A file that no longer exists has no canonical path, so its absolute path is used.
     let absolute = || std::path::absolute(file).unwrap_or_else(|_: io::Error| file.into());
     let file = file.canonicalize().unwrap_or_else(|_| absolute());
     let shared = folder.components().zip(file.components()).take_while(|(a, b)| a == b).count();
     let up = folder.components().skip(shared).map(|_| Component::ParentDir);
     let way: PathBuf = up.chain(file.components().skip(shared)).collect();
     let parts = way.iter().map(|part| encode(&part.to_string_lossy()));
-    // "./": a name like "a:b" would be taken for the scheme of an address.
+    // Without "./", a name like "a:b" would be taken for an address with a scheme.
     format!("./{}", parts.collect::<Vec<_>>().join("/"))
 }
 
-/// Percent-encoding of all but what RFC 3986 calls unreserved; nothing is left that HTML would have to escape.
+/// Percent-encodes all characters that RFC 3986 does not call unreserved. Nothing is left that HTML would have to
+/// escape.
 fn encode(part: &str) -> String {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
     part.bytes().map(|byte| if is_plain(byte) { char::from(byte).into() } else { format!("%{byte:02X}") }).collect()

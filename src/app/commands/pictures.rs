@@ -1,4 +1,4 @@
-//! Pictures named on the command line.
+//! The pictures and folders that the command line names.
 
 use super::CliError;
 use crate::datasets::BadExample;
@@ -9,7 +9,7 @@ use indicatif::ProgressBar;
 use ndarray::ArrayView1;
 use std::path::PathBuf;
 
-/// The pictures that were named, and what of the named folders could not be looked into.
+/// The pictures that were named, and the paths in named folders that could not be read.
 #[derive(Debug, Default)]
 pub struct Named {
     pub paths: Vec<PathBuf>,
@@ -17,10 +17,10 @@ pub struct Named {
 }
 
 impl Named {
-    /// A folder stands for all pictures in it and below.
+    /// Replaces each folder by all pictures in it and in the folders below.
     ///
     /// # Errors
-    /// If a folder cannot be read or has nothing in it that is called as pictures are.
+    /// Returns an error if a folder cannot be read or has no file with a picture's extension.
     pub fn expand(named: Vec<PathBuf>) -> Result<Self, CliError> {
         let mut all = Self::default();
         for path in named {
@@ -41,10 +41,10 @@ impl Named {
         Ok(all)
     }
 
-    /// `each(i, embedding)` for every picture that can be read, in order; the others are named on standard error.
+    /// Calls `each(i, embedding)` for every picture that can be read, in order. The others are named on standard error.
     ///
     /// # Errors
-    /// Those of `each`.
+    /// Returns the error of `each`.
     pub fn embed<E>(
         &self,
         encoder: &ImageEncoder,
@@ -70,7 +70,7 @@ impl From<PathBuf> for Named {
     }
 }
 
-/// How many pictures were tried and could not be read.
+/// The numbers of pictures that were tried and that could not be read.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Tally {
     pub seen: usize,
@@ -78,8 +78,10 @@ pub struct Tally {
 }
 
 impl Tally {
+    /// Decides whether the command succeeds.
+    ///
     /// # Errors
-    /// If pictures are missing that nobody said may be, or all of them are.
+    /// Returns an error if a picture could not be read, or with `skip_unreadable` if none could be read.
     pub fn verdict(self, skip_unreadable: bool) -> Result<(), CliError> {
         let Tally { seen, bad } = self;
         if bad == 0 || (skip_unreadable && bad < seen) { Ok(()) } else { Err(CliError::Unreadable { bad, seen }) }

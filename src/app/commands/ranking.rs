@@ -1,4 +1,4 @@
-//! Texts ranked for a picture, as `classify` and `caption-match` show them.
+//! Rankings of texts for a picture, which `classify` and `caption-match` show.
 
 use ndarray::{ArrayView1, ArrayView2};
 use serde::Serialize;
@@ -14,21 +14,22 @@ pub struct Ranking<'a> {
     pub best: Vec<Scored<'a>>,
 }
 
-/// A text beside a picture.
+/// A text with its scores for a picture.
 #[derive(Serialize)]
 pub struct Scored<'a> {
-    /// Position in the list of texts, from 0.
+    /// Position in the list of texts, counted from 0.
     pub index: usize,
     pub text: &'a str,
-    /// ⟨I, T̂⟩
+    /// The cosine ⟨I, T̂⟩ of the embeddings.
     pub cosine: f32,
-    /// softmax(s·cosines), over all the texts and not only the best.
+    /// The probability softmax(s·cosines), over all texts and not only the best.
     pub probability: f64,
 }
 
 impl<'a> Ranking<'a> {
-    /// The k best of `texts` for the picture's embedding (e), given theirs (n, e) and the model's scale. Equal scores
-    /// stand in the order of the texts.
+    /// Ranks the k best of n `texts` for a picture. Texts with equal scores keep their order.
+    ///
+    /// The picture's embedding is (e), those of the texts are (n, e); `scale` is the model's s.
     pub fn new(
         image: String,
         embedding: ArrayView1<f32>,
@@ -61,7 +62,7 @@ impl fmt::Display for Ranking<'_> {
     }
 }
 
-/// A bar in eighths of a character.
+/// Draws a bar with a resolution of an eighth of a character.
 fn bar(share: f64) -> String {
     const EIGHTHS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
     let eighths = (share * 8.0 * BAR as f64).round() as usize;

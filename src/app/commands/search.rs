@@ -1,4 +1,4 @@
-//! `clipwright search`: the pictures of an index that are nearest to a text or to another picture.
+//! `clipwright search`: the pictures of an index that fit a text or another picture best.
 
 use super::output::lossy;
 use super::page::{self, Row};
@@ -20,27 +20,27 @@ use serde::Serialize;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// The longer side of the small pictures on sheets and pages, in pixels.
+/// Longer side in pixels of the small pictures on sheets and pages.
 const THUMBNAIL: u32 = 320;
 
-/// Find the pictures of an index that a text or another picture is nearest to
+/// Find the pictures of an index that fit a text or another picture best
 #[derive(Debug, Args)]
 #[command(group(ArgGroup::new("query").args(["text", "image"]).required(true)))]
 pub struct Search {
-    /// The index, or the folder of pictures that it is in
+    /// Folder of the index, or the folder of pictures that it is in
     index: PathBuf,
-    /// What to look for, in words
+    /// Text to look for
     text: Option<String>,
-    /// What to look for, as a picture
+    /// Picture to look for, instead of a text
     #[arg(long, value_name = "FILE")]
     image: Option<PathBuf>,
-    /// How many pictures to name
+    /// Number of pictures to show
     #[arg(short, value_name = "N", default_value_t = 10, value_parser = positive())]
     k: usize,
-    /// Draw them on a sheet, a PNG file
+    /// PNG file to write, a sheet of the pictures found
     #[arg(long, value_name = "FILE")]
     sheet: Option<PathBuf>,
-    /// Show them on a page, an HTML file that needs no other
+    /// HTML file to write, a page of the pictures found that needs no other file
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
 }
@@ -61,7 +61,7 @@ impl Search {
         context.output.show(&report)
     }
 
-    /// The query's embedding (1, e), of which one tower is read.
+    /// Embeds the query (1, e) and reads only the tower that this takes.
     fn embed(&self, checkpoint: &Checkpoint) -> Result<Array2<f32>, CliError> {
         if let Some(path) = &self.image {
             let picture = decode::open(path)?;
@@ -103,7 +103,7 @@ impl Search {
     }
 }
 
-/// Nothing if the picture is no longer there, or no longer one.
+/// Returns a small version of a picture, or `None` if it can no longer be read.
 fn thumbnail(path: &Path) -> Option<RgbImage> {
     let picture = decode::open(path).ok()?.into_rgb();
     let (width, height) = (picture.width as u32, picture.height as u32);
@@ -116,7 +116,7 @@ fn thumbnail(path: &Path) -> Option<RgbImage> {
 #[derive(Serialize)]
 struct Report {
     query: String,
-    /// That were searched.
+    /// Number of pictures that were searched.
     pictures: usize,
     hits: Vec<Hit>,
 }
@@ -124,7 +124,7 @@ struct Report {
 #[derive(Serialize)]
 struct Hit {
     rank: usize,
-    /// Cosine.
+    /// The cosine of the embeddings.
     score: f32,
     #[serde(serialize_with = "lossy")]
     path: PathBuf,

@@ -1,4 +1,4 @@
-//! `clipwright text-states`: what Stable Diffusion reads.
+//! `clipwright text-states`: the hidden states of the text tower, which Stable Diffusion reads.
 
 use super::arrays::{Format, write_npy, write_safetensors};
 use super::texts::warn_truncated;
@@ -12,11 +12,11 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-/// Write the hidden states of the text encoder, one row per token, as diffusion models are conditioned on
+/// Write the text encoder's hidden states, one row per token, on which diffusion models are conditioned
 ///
 /// A text is start of text, its tokens, end of text. The encoder is causal: no row depends on the rows after it, so
-/// padding changes nothing before it. But diffusion models read all 77 rows, the padded ones too, and were trained with
-/// one kind of padding: it has to be the same.
+/// padding does not change the rows before it. But diffusion models read all 77 rows, padding included, and need the
+/// kind of padding that they were trained with.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 What each model reads, from a CLIP with all its layers:
@@ -33,16 +33,16 @@ before they are brought to unit length, (texts, e), as \"pooled\".
 Example:
   clipwright text-states --text \"a horse on the moon\" --layer last --final-norm --pad eot --output prompt.npy")]
 pub struct TextStatesCommand {
-    /// The text; give it again for more texts
+    /// Text to encode; repeat the option for more texts
     #[arg(long = "text", value_name = "TEXT", required = true)]
     texts: Vec<String>,
-    /// After which block: `last`, `penultimate`, or a number, 0 being the embedded tokens
+    /// Block whose output is written: `last`, `penultimate`, or a number; 0 is the embedded tokens
     #[arg(long, value_name = "LAYER", default_value = "last")]
     layer: Layer,
-    /// Apply the final LayerNorm, as the tower itself does before it reads its output
+    /// Apply the final LayerNorm, as the tower itself does
     #[arg(long)]
     final_norm: bool,
-    /// Fill up to the context length with the end-of-text token or with token 0, and write those rows too
+    /// Pad to the context length with the end-of-text token or token 0 [default: no padding]
     #[arg(long, value_enum, value_name = "TOKEN")]
     pad: Option<Pad>,
     /// File to write: .npy or .safetensors
@@ -76,7 +76,7 @@ impl FromStr for Layer {
 }
 
 impl Layer {
-    /// Blocks that the states have gone through, of L.
+    /// Returns the number of blocks that the states have passed, at most L.
     fn index(self, layers: usize) -> Result<usize, CliError> {
         let index = match self {
             Layer::Last => Some(layers),
@@ -122,7 +122,7 @@ impl TextStatesCommand {
         context.output.show(&Report { output, texts, tokens, width, layer, final_norm })
     }
 
-    /// States (n, T, d) and pooled features (n, e).
+    /// Returns the states (n, T, d) and the pooled features (n, e) of all texts.
     fn states(&self, context: &Context, encoder: &TextEncoder, layer: usize) -> (Array3<f32>, Array2<f32>) {
         let padding = self.pad.map(|pad| match pad {
             Pad::Eot => encoder.end_of_text(),

@@ -1,4 +1,4 @@
-//! Lists of texts, from the command line or from a file.
+//! Lists of texts from the command line or from a file.
 
 use super::CliError;
 use crate::embed::TextEncoder;
@@ -8,16 +8,16 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Texts that are named in a complaint; of more only the number is told.
-const NAMED: usize = 5;
+/// Most texts that a warning names; of others only the number is printed.
+const MAX_NAMED: usize = 5;
 
-/// A file's lines with their numbers, without those that are blank.
+/// Reads the lines of a file that are not blank, with their numbers counted from 1.
 ///
 /// # Errors
-/// If the file cannot be read, has a line that is not UTF-8, or nothing but blank lines.
+/// Returns an error if the file cannot be read, has a line that is not UTF-8, or only blank lines.
 pub fn lines(path: &Path) -> Result<Vec<(usize, String)>, CliError> {
     let bytes = fs::read(path).map_err(|source| CliError::File { path: path.into(), source })?;
-    // Some editors open a text with a byte order mark.
+    // Some editors begin a text with a byte order mark.
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
     let mut lines = Vec::new();
     for (number, line) in (1..).zip(bytes.split(|&byte| byte == b'\n')) {
@@ -29,7 +29,7 @@ pub fn lines(path: &Path) -> Result<Vec<(usize, String)>, CliError> {
     if lines.is_empty() { Err(CliError::NoTexts { place: path.display().to_string() }) } else { Ok(lines) }
 }
 
-/// The sentences that class names are put into: `openai`, `simple`, or a file of them.
+/// Returns the sentences that class names are put into: `openai`, `simple`, or those of a file.
 pub fn templates(name: &str) -> Result<Vec<String>, CliError> {
     let owned = |list: &[&str]| list.iter().map(|&template| template.to_owned()).collect();
     match name {
@@ -46,8 +46,8 @@ pub fn templates(name: &str) -> Result<Vec<String>, CliError> {
     }
 }
 
-/// Labels without blank ones, each once. Two labels that only differ in case or spaces are one label to CLIP, and
-/// would share its probability.
+/// Removes blank and repeated labels. Labels that differ only in case or spaces are one label to CLIP and would share
+/// its probability.
 pub fn distinct(labels: Vec<String>) -> Vec<String> {
     let mut first: HashMap<String, String> = HashMap::new();
     let mut kept = Vec::new();
@@ -67,16 +67,17 @@ pub fn distinct(labels: Vec<String>) -> Vec<String> {
     kept
 }
 
-/// Says which texts are cut: their end does not count. `templates` are the sentences that each is put into.
+/// Warns of texts that are longer than the context and lose their end. `templates` are the sentences that each text is
+/// put into.
 pub fn warn_truncated(encoder: &TextEncoder, texts: &[String], templates: &[impl AsRef<str>]) {
     let context = encoder.context_length();
     let cut = |text: &&String| prompts(templates, text).any(|p| encoder.tokenizer().encode(&p, context).truncated);
     let cut: Vec<&String> = texts.iter().filter(cut).collect();
-    for text in cut.iter().take(NAMED) {
+    for text in cut.iter().take(MAX_NAMED) {
         let start: String = text.chars().take(60).collect();
         eprintln!("warning: {start:?}… is longer than the model's {context} tokens; the rest is ignored");
     }
-    if cut.len() > NAMED {
-        eprintln!("warning: so are {} more", cut.len() - NAMED);
+    if cut.len() > MAX_NAMED {
+        eprintln!("warning: so are {} more", cut.len() - MAX_NAMED);
     }
 }

@@ -1,8 +1,8 @@
-//! What all pictures share: a canvas in memory, its units and colours.
+//! The canvas of all plots: its units, its colours and simple shapes.
 //!
-//! Lengths are in points; [`pt`] turns them into pixels of the canvas. A point is [`SHARPNESS`] pixels of the finished
-//! picture, and the canvas is drawn [`OVERSAMPLING`] times finer still, so that averaging smooths every edge and text
-//! sits where it belongs to a fraction of a pixel.
+//! Lengths are in points, which [`pt`] turns into pixels of the canvas. A point is [`SHARPNESS`] pixels of the finished
+//! picture. The canvas is drawn [`OVERSAMPLING`] times finer, so that averaging smooths every edge and text is placed
+//! to a fraction of a pixel.
 
 use image::{RgbImage, imageops};
 use plotters::backend::BitMapBackend;
@@ -13,11 +13,13 @@ use std::error::Error;
 const SHARPNESS: u32 = 2;
 const OVERSAMPLING: u32 = 2;
 
-/// Dark grey instead of black: softer on white, and the curves stay the strongest thing in the picture.
+/// The colour of text: dark grey instead of black, so that the curves stay the strongest element of a plot.
 pub(super) const INK: RGBColor = RGBColor(0x26, 0x26, 0x2b);
+/// The colour of secondary text and lines.
 pub(super) const FAINT: RGBColor = RGBColor(0x80, 0x80, 0x88);
+/// The colour of rules and frames.
 pub(super) const RULE: RGBColor = RGBColor(0xe4, 0xe4, 0xe8);
-/// Okabe & Ito's colours, which people with any colour vision can tell apart.
+/// Okabe & Ito's colours, which people with any kind of colour vision can tell apart.
 pub(super) const COLOURS: [RGBColor; 6] = [
     RGBColor(0x00, 0x72, 0xb2),
     RGBColor(0xd5, 0x5e, 0x00),
@@ -27,15 +29,17 @@ pub(super) const COLOURS: [RGBColor; 6] = [
     RGBColor(0x56, 0xb4, 0xe9),
 ];
 
+/// A part of the canvas to draw on.
 pub(super) type Area<'a> = DrawingArea<BitMapBackend<'a>, Shift>;
+/// The outcome of drawing.
 pub(super) type Drawn = Result<(), Box<dyn Error>>;
 
-/// Points as pixels of the canvas.
+/// Converts points to pixels of the canvas.
 pub(super) fn pt(points: f64) -> i32 {
     (points * f64::from(SHARPNESS * OVERSAMPLING)).round() as i32
 }
 
-/// Draws a picture of a size in points.
+/// Draws a picture whose size is given in points.
 pub(super) fn draw((width, height): (f64, f64), paint: impl FnOnce(&Area) -> Drawn) -> RgbImage {
     let (w, h) = (pt(width) as u32, pt(height) as u32);
     let mut pixels = vec![0xff; (w * h * 3) as usize];
@@ -45,16 +49,16 @@ pub(super) fn draw((width, height): (f64, f64), paint: impl FnOnce(&Area) -> Dra
         area.present().expect("the canvas is in memory");
     }
     let canvas = RgbImage::from_raw(w, h, pixels).expect("three bytes per pixel");
-    // Box averages.
+    // `thumbnail` averages boxes of pixels.
     imageops::thumbnail(&canvas, w / OVERSAMPLING, h / OVERSAMPLING)
 }
 
-/// An axis-parallel rectangle between two corners in points.
+/// Fills the axis-parallel rectangle between two corners in points.
 pub(super) fn fill(area: &Area, [(x0, y0), (x1, y1)]: [(f64, f64); 2], colour: impl Color) -> Drawn {
     Ok(area.draw(&Rectangle::new([(pt(x0), pt(y0)), (pt(x1), pt(y1))], colour.filled()))?)
 }
 
-/// A picture scaled into a square of `side` points, in a thin frame.
+/// Draws a picture, scaled into a square of `side` points, in a thin frame.
 pub(super) fn thumbnail(area: &Area, picture: &RgbImage, (x, y): (f64, f64), side: f64) -> Drawn {
     let line = 0.5;
     fill(area, [(x - line, y - line), (x + side + line, y + side + line)], RULE)?;

@@ -1,10 +1,10 @@
-//! A contact sheet: what a search has found, best first.
+//! The contact sheet of a search: the pictures found, best first.
 
 use super::canvas::{FAINT, INK, RULE, draw, fill, thumbnail};
 use super::text::{Anchor, decimals, ellipsise, text};
 use image::{Rgb, RgbImage, imageops};
 
-/// Lengths in points.
+/// Number of tiles in a row. The lengths below are in points.
 const COLUMNS: usize = 5;
 const PICTURE: f64 = 128.0;
 const GAP: f64 = 18.0;
@@ -16,14 +16,14 @@ const TEXT: f64 = 12.0;
 /// A picture that was found.
 #[derive(Clone, Debug)]
 pub struct Tile {
-    /// Nothing for one that can no longer be read: its place stays empty.
+    /// The picture, or `None` if it can no longer be read; its place then stays empty.
     pub picture: Option<RgbImage>,
-    /// A cosine; written with two decimals.
+    /// The cosine, written with two decimals.
     pub score: f32,
     pub name: String,
 }
 
-/// Draws the sheet: five tiles a row, each with its rank, its score and its name.
+/// Draws the sheet, with five tiles in a row. Each has its rank, its score and its name.
 pub fn contact(title: &str, tiles: &[Tile]) -> RgbImage {
     let rows = tiles.len().div_ceil(COLUMNS).max(1);
     let width = 2.0 * MARGIN + COLUMNS as f64 * (PICTURE + GAP) - GAP;
@@ -48,7 +48,7 @@ pub fn contact(title: &str, tiles: &[Tile]) -> RgbImage {
     })
 }
 
-/// The picture in the middle of a white square.
+/// Returns the picture in the middle of a white square.
 fn square(picture: &RgbImage) -> RgbImage {
     let (width, height) = picture.dimensions();
     let side = width.max(height);

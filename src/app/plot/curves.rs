@@ -1,4 +1,4 @@
-//! Curves over the steps of a run, from its log: [`crate::train::log::Metrics::read`] and draw again at any time.
+//! Curves over the steps of a run, drawn from its log, which [`crate::train::log::Metrics::read`] reads.
 
 use super::canvas::{Area, COLOURS, Drawn, FAINT, INK, RULE, draw, fill, pt};
 use super::text::{Anchor, text, text_width};
@@ -11,27 +11,27 @@ use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 use std::error::Error;
 
-/// Points that a curve keeps: more could not be told apart at this width.
-const FINE: usize = 800;
-/// Points of a smoothed curve, each the mean over its share of the steps.
-const SMOOTH: usize = 80;
+/// Most points of a curve; more could not be told apart at this width.
+const MAX_POINTS: usize = 800;
+/// Most points of a smoothed curve, each the mean over its share of the steps.
+const MAX_SMOOTH_POINTS: usize = 80;
 
-/// Values that a curve shows, by their size. A log can hold any number, and near the ends of f64 neither a diagram's ticks
-/// nor its lines come to an end.
+/// Absolute values that a curve shows. A log can hold any number, and near the limits of f64 the drawing of ticks and
+/// lines would not end.
 const SHOWN: std::ops::RangeInclusive<f64> = 1e-30..=1e30;
 
-/// Lengths in points.
+/// Margin of a plot in points.
 const MARGIN: f64 = 18.0;
 const LABEL: f64 = 12.5;
 
-/// Name, colour and whether dashed.
+/// An entry of the key: name, colour, and whether the line is dashed.
 type Key = (String, RGBColor, bool);
 
 /// A line through (step, value).
 struct Curve {
     points: Vec<(f64, f64)>,
     colour: RGBAColor,
-    /// In points.
+    /// Width of the line in points.
     width: f64,
     dashed: bool,
 }
@@ -41,19 +41,19 @@ impl Curve {
         Curve { points, colour: colour.to_rgba(), width: 1.6, dashed: false }
     }
 
-    /// Every value, faintly, and a smoothed line over them.
+    /// Returns a faint curve of all values and a smoothed one over it.
     fn noisy(points: &[(f64, f64)], colour: RGBColor) -> [Self; 2] {
-        let noise = Curve { colour: colour.mix(0.3), width: 0.7, ..Curve::solid(means(points, FINE), colour) };
-        [noise, Curve { width: 2.0, ..Curve::solid(means(points, SMOOTH), colour) }]
+        let noise = Curve { colour: colour.mix(0.3), width: 0.7, ..Curve::solid(means(points, MAX_POINTS), colour) };
+        [noise, Curve { width: 2.0, ..Curve::solid(means(points, MAX_SMOOTH_POINTS), colour) }]
     }
 
-    /// A level over the whole width of the picture.
+    /// Returns a horizontal line over the whole width of the plot.
     fn level(steps: f64, value: f64, colour: RGBColor) -> Self {
         Curve { points: vec![(0.0, value), (steps, value)], colour: colour.to_rgba(), width: 1.0, dashed: true }
     }
 }
 
-/// What is minimised and its parts, each with its chance line where it has one.
+/// Draws the loss and its parts, each with its chance line where it has one.
 pub fn loss(metrics: &Metrics) -> RgbImage {
     let steps = last_step(metrics);
     let losses: Vec<Metric> = metrics.steps.last().map_or(vec![], |s| s.losses().cloned().collect());
@@ -63,8 +63,8 @@ pub fn loss(metrics: &Metrics) -> RgbImage {
         if curves.is_empty() {
             curves.extend(Curve::noisy(&points, colour));
         } else {
-            // Below the smoothed line of the whole.
-            let part = Curve { width: 1.2, ..Curve::solid(means(&points, SMOOTH), colour) };
+            // The part is drawn below the smoothed line of the whole loss.
+            let part = Curve { width: 1.2, ..Curve::solid(means(&points, MAX_SMOOTH_POINTS), colour) };
             curves.insert(curves.len() - 1, part);
         }
         let same = |metric: &&Metric| metric.name == loss.name;
@@ -85,13 +85,13 @@ pub fn loss(metrics: &Metrics) -> RgbImage {
     })
 }
 
-/// The number of this name over the steps that have it.
+/// Returns the metric of this name at the steps that have it.
 fn series(metrics: &Metrics, name: &str) -> Vec<(f64, f64)> {
     let of = |step: &Step| Some((step.step as f64, step.metrics.iter().find(|metric| metric.name == name)?.value));
     metrics.steps.iter().filter_map(of).collect()
 }
 
-/// Zero-shot accuracy and retrieval recall of every cut with flags, evaluation by evaluation.
+/// Draws zero-shot accuracy and retrieval recall of every cut with flags, evaluation by evaluation.
 pub fn recall(metrics: &Metrics) -> RgbImage {
     let steps = last_step(metrics);
     let rows = metrics.evaluations.last().map_or(&[][..], |e| &e.eval.rows);
@@ -137,10 +137,11 @@ pub fn recall(metrics: &Metrics) -> RgbImage {
     })
 }
 
-/// Learning rate, logit scale, gradient norm and speed.
+/// Draws learning rate, logit scale, gradient norm and speed.
 pub fn schedule(metrics: &Metrics) -> RgbImage {
     let steps = last_step(metrics);
-    let smooth = |name, colour| vec![Curve { width: 2.0, ..Curve::solid(means(&series(metrics, name), FINE), colour) }];
+    let smooth =
+        |name, colour| vec![Curve { width: 2.0, ..Curve::solid(means(&series(metrics, name), MAX_POINTS), colour) }];
     let noisy = |name, colour| Curve::noisy(&series(metrics, name), colour).into();
     let panels = [
         ("Learning rate", smooth("lr", COLOURS[0])),
@@ -162,7 +163,7 @@ fn last_step(metrics: &Metrics) -> f64 {
     trained.max(evaluated).max(1) as f64
 }
 
-/// At most `n` points, each the mean of neighbours; what is not finite is left out.
+/// Returns at most `n` points, each the mean of neighbours. Values that are not finite are left out.
 fn means(points: &[(f64, f64)], n: usize) -> Vec<(f64, f64)> {
     let finite: Vec<(f64, f64)> = points.iter().copied().filter(|p| p.1.is_finite()).collect();
     let mean =
@@ -170,7 +171,7 @@ fn means(points: &[(f64, f64)], n: usize) -> Vec<(f64, f64)> {
     finite.chunks(finite.len().div_ceil(n).max(1)).map(|share| (mean(share, |p| p.0), mean(share, |p| p.1))).collect()
 }
 
-/// A title with a key to the curves below it; what is left of the area.
+/// Draws a title with a key below it and returns the rest of the area.
 fn heading<'a>(area: &Area<'a>, title: &str, keys: &[Key]) -> Result<Area<'a>, Box<dyn Error>> {
     let (head, rest) = area.split_vertically(pt(58.0));
     text(&head, title, (MARGIN, 20.0), Anchor::Left, 17.0, &INK)?;
@@ -186,13 +187,13 @@ fn heading<'a>(area: &Area<'a>, title: &str, keys: &[Key]) -> Result<Area<'a>, B
     Ok(rest)
 }
 
-/// The points that can be shown, those outside of the diagram on its edge.
+/// Returns the points that can be shown, with those outside of the diagram moved to its edge.
 fn shown(points: &[(f64, f64)], top: f64) -> Vec<(f64, f64)> {
     let is_shown = |p: &&(f64, f64)| p.1 == 0.0 || SHOWN.contains(&p.1.abs());
     points.iter().filter(is_shown).map(|p| (p.0, p.1.clamp(0.0, top))).collect()
 }
 
-/// One diagram over the steps, from zero up.
+/// Draws one diagram over the steps, whose values begin at zero.
 fn panel(area: &Area, title: &str, steps: f64, curves: &[Curve]) -> Drawn {
     let (head, rest) = area.split_vertically(pt(if title.is_empty() { 4.0 } else { 32.0 }));
     text(&head, title, (MARGIN, 18.0), Anchor::Left, 14.0, &INK)?;
@@ -204,7 +205,7 @@ fn panel(area: &Area, title: &str, steps: f64, curves: &[Curve]) -> Drawn {
         .y_label_area_size(pt(54.0))
         .build_cartesian_2d(0.0..steps, 0.0..top)?;
 
-    // Axes with our own labels, in points of `rest`.
+    // The labels of the axes are placed here, in points of `rest`.
     let (corner, plot) = (rest.get_base_pixel(), chart.plotting_area());
     let points = |pixel: i32| f64::from(pixel) / f64::from(pt(1.0));
     let at = |x: f64, y: f64| {
@@ -232,7 +233,7 @@ fn panel(area: &Area, title: &str, steps: f64, curves: &[Curve]) -> Drawn {
         } else {
             chart.draw_series(LineSeries::new(points.iter().copied(), style))?;
         }
-        // A curve of one point would be invisible.
+        // A line of one point would be invisible.
         if let [point] = points[..] {
             chart.draw_series([Circle::new(point, pt(2.5), colour.filled())])?;
         }
@@ -240,12 +241,12 @@ fn panel(area: &Area, title: &str, steps: f64, curves: &[Curve]) -> Drawn {
     Ok(())
 }
 
-/// Round numbers from 0 to `top`.
+/// Returns round numbers from 0 to `top` for the axis.
 fn ticks(top: f64) -> Vec<f64> {
     RangedCoordf64::from(0.0..top).key_points(BoldPoints(6))
 }
 
-/// As short as it can be said: 0.0005 → 5e-4, 1200 → 1,200, 2.50 → 2.5.
+/// Formats a number as shortly as possible: 0.0005 → 5e-4, 1200 → 1,200, 2.50 → 2.5.
 fn number(v: f64) -> String {
     if v != 0.0 && v.abs() < 0.01 {
         return format!("{:.1e}", v).replace(".0e", "e");

@@ -1,4 +1,4 @@
-//! The similarity matrix of a few pairs, pictures along the top, captions along the left.
+//! The similarity matrix of a few pairs, with pictures along the top and captions along the left.
 
 use super::canvas::{Area, Drawn, FAINT, INK, draw, fill, pt, thumbnail};
 use super::text::{Anchor, decimals, text, wrap};
@@ -6,15 +6,15 @@ use image::RgbImage;
 use ndarray::{ArrayView1, ArrayView2};
 use plotters::style::{BLACK, RGBColor, WHITE};
 
-/// Lengths in points.
+/// Side of a cell. All lengths are in points.
 const CELL: f64 = 42.0;
 const CAPTIONS: f64 = 158.0;
 const TOP: f64 = 44.0;
 const BAR: f64 = 14.0;
 const MARGIN: f64 = 18.0;
 
-/// Viridis (van der Walt & Smith, 2015; CC0) at equal distances: its lightness grows evenly, so that equal differences
-/// look equal, in grey too.
+/// The colour map Viridis (van der Walt & Smith, 2015; CC0) at equal distances. Its lightness grows evenly, so that
+/// equal differences look equal, in grey too.
 const VIRIDIS: [[u8; 3]; 11] = [
     [0x44, 0x01, 0x54],
     [0x48, 0x24, 0x75],
@@ -29,14 +29,14 @@ const VIRIDIS: [[u8; 3]; 11] = [
     [0xfd, 0xe7, 0x25],
 ];
 
-/// Cosines from low to high as colours.
+/// The scale that maps cosines from low to high to colours.
 struct Scale {
     low: f32,
     high: f32,
 }
 
 impl Scale {
-    /// From the smallest to the largest finite value, out to full tenths.
+    /// Makes a scale from the smallest to the largest finite value, rounded outwards to tenths.
     fn of(similarity: ArrayView2<f32>) -> Self {
         let finite = || similarity.iter().copied().filter(|v| v.is_finite());
         let low = (finite().fold(1.0, f32::min) * 10.0).floor() / 10.0;
@@ -45,7 +45,7 @@ impl Scale {
     }
 
     fn colour(&self, value: f32) -> RGBColor {
-        // NaN passes through and ends as black, which is not on the scale.
+        // NaN passes through and becomes black, which is not on the scale.
         let at = ((value - self.low) / (self.high - self.low)).clamp(0.0, 1.0) * (VIRIDIS.len() - 1) as f32;
         let left = (at as usize).min(VIRIDIS.len() - 2);
         let mix = |c: usize| {
@@ -56,15 +56,15 @@ impl Scale {
     }
 }
 
-/// Black or white, whichever can be read on a colour.
+/// Returns black or white, whichever is legible on a colour.
 fn contrast(RGBColor(r, g, b): RGBColor) -> RGBColor {
     let light = 0.299 * f32::from(r) + 0.587 * f32::from(g) + 0.114 * f32::from(b);
     if light > 130.0 { BLACK } else { WHITE }
 }
 
-/// `similarity[[i, j]]` is the cosine of picture i and caption j, and picture i belongs to caption i; (n, n).
+/// Draws the matrix. A frame marks the best caption of each picture; on the diagonal the model is right.
 ///
-/// A frame marks the caption that each picture likes best: on the diagonal the model is right.
+/// `similarity` (n, n): entry (i, j) is the cosine of picture i and caption j, and picture i belongs to caption i
 #[track_caller]
 pub fn similarity_matrix(pictures: &[RgbImage], captions: &[&str], similarity: ArrayView2<f32>) -> RgbImage {
     let n = pictures.len();
@@ -94,7 +94,7 @@ pub fn similarity_matrix(pictures: &[RgbImage], captions: &[&str], similarity: A
     })
 }
 
-/// The cosines of one picture with all captions, downwards.
+/// Draws the cosines of one picture with all captions, from top to bottom.
 fn column(area: &Area, (x, top): (f64, f64), cosines: ArrayView1<f32>, scale: &Scale) -> Drawn {
     let best = cosines.iter().copied().fold(f32::NAN, f32::max);
     for (j, &cosine) in cosines.iter().enumerate() {
@@ -111,7 +111,7 @@ fn column(area: &Area, (x, top): (f64, f64), cosines: ArrayView1<f32>, scale: &S
     Ok(())
 }
 
-/// What the colours mean: low at the bottom, at most nine labels.
+/// Draws the colour scale, low at the bottom, with at most nine labels.
 fn colour_bar(area: &Area, (x, top, height): (f64, f64, f64), scale: &Scale) -> Drawn {
     let bands = pt(height);
     let range = scale.high - scale.low;

@@ -1,4 +1,4 @@
-//! Pictures of a run. Every function draws into memory; [`save`] writes the PNG.
+//! Plots and sheets of pictures. Every function draws into memory; [`save`] writes the PNG file.
 
 mod canvas;
 pub mod contact;
@@ -14,7 +14,7 @@ use std::{io, path::Path};
 /// Writes a picture as PNG, whole or not at all.
 ///
 /// # Errors
-/// When the file cannot be written; the message names it.
+/// Returns an error that names the file if it cannot be written.
 pub fn save(path: impl AsRef<Path>, picture: &RgbImage) -> io::Result<()> {
     let (width, height) = picture.dimensions();
     write_atomic(path, |out| {

@@ -1,11 +1,11 @@
-//! A sheet of pictures, each with its best captions.
+//! The sheet of pictures, each with its best captions.
 
 use super::canvas::{Area, COLOURS, Drawn, FAINT, INK, draw, fill, pt, thumbnail};
 use super::text::{Anchor, decimals, ellipsise, text};
 use image::RgbImage;
 use plotters::prelude::*;
 
-/// Lengths in points.
+/// Number of entries in a row. The lengths below are in points.
 const COLUMNS: usize = 3;
 const WIDTH: f64 = 318.0;
 const PICTURE: f64 = 84.0;
@@ -19,11 +19,11 @@ const TEXT: f64 = 13.0;
 const RIGHT: RGBColor = COLOURS[2];
 const MISSED: RGBColor = COLOURS[1];
 
-/// A picture and what the model says of it.
+/// A picture with the captions that the model scores best.
 #[derive(Clone, Debug)]
 pub struct Entry<'a> {
     pub picture: &'a RgbImage,
-    /// The best captions, best first.
+    /// The captions with the best scores, best first.
     pub guesses: Vec<Guess<'a>>,
     /// The right caption and its rank (1 = best) among all captions.
     pub truth: (&'a str, usize),
@@ -33,13 +33,14 @@ pub struct Entry<'a> {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Guess<'a> {
     pub caption: &'a str,
-    /// A cosine or a probability; written with two decimals.
+    /// The cosine or the probability, written with two decimals.
     pub score: f32,
     pub right: bool,
 }
 
 impl<'a> Entry<'a> {
-    /// The best k of all captions by score, `truth` being the index of the right one. NaN scores come last.
+    /// Makes an entry of the k captions with the best scores. `truth` is the index of the right one; NaN scores come
+    /// last.
     #[track_caller]
     pub fn best(picture: &'a RgbImage, captions: &[&'a str], scores: &[f32], truth: usize, k: usize) -> Self {
         let (c, s) = (captions.len(), scores.len());
@@ -53,8 +54,8 @@ impl<'a> Entry<'a> {
     }
 }
 
-/// Draws the sheet: three entries a row. The right caption has a tick; where it is not among the best, it stands below
-/// them with a cross and its rank.
+/// Draws the sheet, with three entries in a row. The right caption has a tick. If it is not among the best, it is shown
+/// below them with a cross and its rank.
 pub fn sheet(entries: &[Entry]) -> RgbImage {
     let lines = entries.iter().map(|e| e.guesses.len() + 1).max().unwrap_or(0);
     let height = PICTURE.max(LINE * lines as f64);
@@ -74,7 +75,7 @@ pub fn sheet(entries: &[Entry]) -> RgbImage {
     })
 }
 
-/// What tick and cross mean.
+/// Draws the key, which explains tick and cross.
 fn key(area: &Area) -> Drawn {
     let y = 47.0;
     tick(area, (MARGIN + 6.0, y))?;

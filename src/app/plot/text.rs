@@ -1,23 +1,23 @@
-//! Text that is set with care and fits its place, in a font that is always there.
+//! Typesetting of labels in an embedded font: measuring, placing, wrapping and shortening.
 //!
-//! The drawing library places glyphs on whole pixels and forgets the space to their left; at the size of labels that
-//! shows, so glyphs are placed here.
+//! The drawing library places glyphs on whole pixels and ignores the space to their left. At the size of labels that is
+//! visible, so glyphs are placed here.
 
 use super::canvas::{Area, Drawn, pt};
 use ab_glyph::{Font, FontRef, PxScale, ScaleFont, point};
 use plotters::style::{Color, RGBColor};
 use std::sync::LazyLock;
 
-/// Noto Sans under the SIL Open Font License, see `data/font/OFL.txt`.
+/// The font Noto Sans, under the SIL Open Font License (see `data/font/OFL.txt`).
 static FACE: LazyLock<FontRef<'static>> = LazyLock::new(|| {
     FontRef::try_from_slice(include_bytes!("../../../data/font/NotoSans-Regular-subset.ttf"))
         .expect("the font is whole")
 });
 
-/// Height of a capital, in heights of a line.
+/// Height of a capital letter as a share of the height of a line.
 const CAPITAL: f64 = 0.52;
 
-/// Which part of the text is at its x.
+/// The part of a text that is placed at its x.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Anchor {
     Left,
@@ -25,13 +25,13 @@ pub(super) enum Anchor {
     Right,
 }
 
-/// Width in points, at a size that is the height of a line in points.
+/// Returns the width of a text in points; `size` is the height of a line in points.
 pub(super) fn text_width(text: &str, size: f64) -> f64 {
     let face = FACE.as_scaled(size as f32);
     text.chars().map(|c| f64::from(face.h_advance(face.glyph_id(c)))).sum()
 }
 
-/// One line of text in points: its capitals are centred on `y`.
+/// Draws one line of text at a position in points. Its capitals are centred vertically on `y`.
 pub(super) fn text(area: &Area, text: &str, (x, y): (f64, f64), anchor: Anchor, size: f64, colour: &RGBColor) -> Drawn {
     let left = match anchor {
         Anchor::Left => x,
@@ -59,7 +59,7 @@ pub(super) fn text(area: &Area, text: &str, (x, y): (f64, f64), anchor: Anchor, 
     Ok(())
 }
 
-/// The text, or as much of its beginning as fits into `width` points, with an ellipsis.
+/// Returns the text, or as much of its beginning as fits into `width` points, with an ellipsis.
 pub(super) fn ellipsise(text: &str, size: f64, width: f64) -> String {
     if text_width(text, size) <= width {
         return text.into();
@@ -74,13 +74,14 @@ pub(super) fn ellipsise(text: &str, size: f64, width: f64) -> String {
     String::new()
 }
 
-/// The text in at most `lines` lines of `width` points, broken between words; what does not fit ends in an ellipsis.
+/// Breaks the text between words into at most `lines` lines of `width` points. What does not fit is replaced by an
+/// ellipsis.
 pub(super) fn wrap(text: &str, size: f64, width: f64, lines: usize) -> Vec<String> {
     let mut out: Vec<String> = Vec::new();
     for word in text.split_whitespace() {
         let full = out.len() == lines;
         match out.last_mut() {
-            // The last line takes all that is left, and is cut below.
+            // The last line takes the rest of the text and is shortened below.
             Some(line) if full || text_width(&format!("{line} {word}"), size) <= width => {
                 line.push(' ');
                 line.push_str(word);
@@ -91,7 +92,7 @@ pub(super) fn wrap(text: &str, size: f64, width: f64, lines: usize) -> Vec<Strin
     out.iter().map(|line| ellipsise(line, size, width)).collect()
 }
 
-/// Two decimals, and no minus before a zero.
+/// Formats a number with two decimals and no minus before a zero.
 pub(super) fn decimals(value: f32) -> String {
     let text = format!("{value:.2}");
     if text == "-0.00" { "0.00".into() } else { text }

@@ -1,4 +1,4 @@
-//! Why a run ended early, and which flag helps.
+//! The errors of a run, and the flags that help against them.
 
 use crate::batches::LoaderError;
 use crate::checkpoint::CheckpointError;
@@ -46,7 +46,7 @@ impl From<RunFolderError> for TrainError {
     }
 }
 
-/// Which flags help.
+/// Returns which flags help against a collapse.
 pub fn advice(collapse: &Collapse) -> &'static str {
     match collapse {
         Collapse::NotFinite { .. } => "Try a lower --lr, a longer --warmup or a smaller --grad-clip-norm",

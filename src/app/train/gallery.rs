@@ -1,4 +1,4 @@
-//! The pictures of a run: its curves, and what the model thinks of a few pictures.
+//! The plots of a run: its curves, and the similarities that the model sees in a few pictures.
 
 use crate::app::plot::{curves, matrix, save, sheet};
 use crate::app::train::TrainError;
@@ -11,20 +11,21 @@ use crate::train::log::Metrics;
 use crate::train::run_folder::RunFolder;
 use image::RgbImage;
 
-/// Pairs along each edge of the similarity matrix.
+/// Number of pairs in the similarity matrix.
 const PAIRS: usize = 14;
-/// Pictures on the sheet, and captions beside each.
+/// Number of pictures on the sheet.
 const PICTURES: usize = 24;
+/// Number of captions beside each picture of the sheet.
 const CAPTIONS: usize = 5;
 
-/// Pictures, captions, and the right caption of each picture.
+/// Pictures and captions to show, with the right caption of each picture.
 struct Show {
     pictures: Vec<Picture>,
     captions: Vec<String>,
     truth: Vec<usize>,
 }
 
-/// Draws everything into the folder.
+/// Draws all plots of a run into its folder.
 pub fn draw(folder: &RunFolder, metrics: &Metrics, exam: &Exam, embedder: &Embedder) -> Result<(), TrainError> {
     save(folder.file("loss.png"), &curves::loss(metrics))?;
     save(folder.file("recall.png"), &curves::recall(metrics))?;
@@ -39,7 +40,8 @@ pub fn draw(folder: &RunFolder, metrics: &Metrics, exam: &Exam, embedder: &Embed
 }
 
 impl Show {
-    /// Concepts that no training picture shows, by a vendor never trained on, beside their own names.
+    /// Shows concepts that no training picture shows, drawn by a vendor that was never trained on, with their own
+    /// names.
     fn names(exam: &EmojiExam) -> Show {
         let tiles = exam.sample(Side::HeldOut, PAIRS);
         let names = exam.names();
@@ -50,7 +52,8 @@ impl Show {
         }
     }
 
-    /// Pictures of the vendor never trained on, half of them of concepts never seen, to be named with any name at all.
+    /// Shows pictures of the vendor that was never trained on, half of them of held-out concepts, with the names of all
+    /// concepts as captions.
     fn all_names(exam: &EmojiExam) -> Show {
         let mut tiles = exam.sample(Side::Trained, PICTURES / 2);
         tiles.extend(exam.sample(Side::HeldOut, PICTURES / 2));
@@ -61,7 +64,7 @@ impl Show {
         }
     }
 
-    /// Pairs of the user's.
+    /// Shows a user's pairs.
     fn pairs(examples: Vec<Example>) -> Show {
         let truth = (0..examples.len()).collect();
         let (pictures, captions) = examples.into_iter().map(|example| (example.picture, example.caption)).unzip();
@@ -94,7 +97,7 @@ impl Show {
     }
 }
 
-/// The picture as the plots take it.
+/// Converts a picture to the type that the plots take.
 fn image(picture: &Picture) -> RgbImage {
     let picture = picture.clone().into_rgb();
     let (width, height) = (picture.width as u32, picture.height as u32);

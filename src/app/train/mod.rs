@@ -5,7 +5,7 @@
 //! | [`options`] | the command line |
 //! | `run` | the loop |
 //! | `error` | why a run ended early, and which flag helps |
-//! | `progress` | what is printed on the way |
+//! | `progress` | the progress bar and the lines of numbers |
 //! | `gallery` | the pictures of a finished run |
 
 mod error;

@@ -1,10 +1,11 @@
-//! What can be chosen on the command line. Names follow OpenCLIP where it has one.
+//! The options of the command line. They are called as in OpenCLIP where it has them.
 
 use crate::app::number::{positive, up_to};
 use crate::datasets::emoji::{Cut, Language, Vendor};
 use crate::datasets::{BadLimit, DatasetError, OwnPairs, PairFormat, PairLayout};
 use crate::models::clip::Config;
 use crate::optim::adamw::Hyper;
+use crate::train::clip::hyper;
 use crate::train::data::TrainingData;
 use crate::train::run_folder::{RunFolder, RunFolderError};
 use clap::{Arg, Args, Parser, ValueEnum};
@@ -13,9 +14,9 @@ use std::path::PathBuf;
 
 /// Train CLIP on a CPU.
 ///
-/// Without a flag: a small CLIP learns 1,542 emoji concepts from seven vendors' drawings, which are part of the program,
-/// and is judged on an eighth vendor's. The run folder holds the model as OpenCLIP loads it, the state to resume from,
-/// the metrics, curves and pictures.
+/// Without options, a small CLIP learns 1,542 emoji concepts from the drawings of seven vendors, which are part of the
+/// program, and is evaluated on those of an eighth. The run folder holds the model in OpenCLIP's format, the state to
+/// resume from, the metrics, the curves and the pictures.
 #[derive(Clone, Debug, Parser)]
 #[command(
     name = "train",
@@ -24,11 +25,11 @@ use std::path::PathBuf;
     after_help = "RAYON_NUM_THREADS sets how many threads compute; the weights are the same bits with any number."
 )]
 pub struct Cli {
-    /// Go on with an interrupted run: its folder, or `latest`. All options but --stop-after come from the run
+    /// Resume an interrupted run: its folder, or `latest`. All options but --stop-after come from the run
     #[arg(long, value_name = "RUN")]
     pub resume: Option<String>,
 
-    /// Save and stop once so many steps are taken in all, to go on with --resume: for machines that are lent by the hour
+    /// Save and stop once this many steps have been taken in total; go on with --resume [default: all steps]
     #[arg(long, value_name = "STEPS", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Run")]
     pub stop_after: Option<u64>,
 
@@ -36,18 +37,18 @@ pub struct Cli {
     pub options: Options,
 }
 
-/// A resumed run has its own options, so that none beside --stop-after may stand on the command line.
+/// Makes an option conflict with --resume: a resumed run has its own options, all but --stop-after.
 fn not_with_resume(arg: Arg) -> Arg {
     if ["resume", "stop_after"].contains(&arg.get_id().as_str()) { arg } else { arg.conflicts_with("resume") }
 }
 
-/// More threads than this a system may not give.
+/// Most threads that prepare pictures; a system may not give more.
 const MAX_WORKERS: u32 = 1024;
 
-/// The vendor and the tenth of the concepts that recipes are chosen on.
+/// The vendor and the tenth of the concepts that judge a recipe with `--validation-cut`.
 const VALIDATION: Cut = Cut::Validation { vendor: Vendor::Noto, seed: 0 };
 
-/// Everything that determines a run; kept in its folder, so that a resumed run is the same run.
+/// The options that determine a run. They are kept in its folder, so that a resumed run is the same run.
 #[derive(Clone, Debug, PartialEq, Args, Serialize, Deserialize)]
 pub struct Options {
     #[command(flatten)]
@@ -59,26 +60,26 @@ pub struct Options {
     /// Start from the weights of this model folder or safetensors file instead of random ones
     #[arg(long, value_name = "PATH", help_heading = "Model")]
     pub pretrained: Option<PathBuf>,
-    /// Keep the image tower as it is and train the text tower alone
+    /// Train the text tower alone and keep the image tower unchanged
     #[arg(long, help_heading = "Model")]
     pub lock_image: bool,
 
-    /// Pairs in a tower at a time
+    /// Pairs in a batch; a batch passes through the towers at once
     #[arg(long, default_value_t = 256, value_parser = positive(), help_heading = "Optimisation")]
     pub batch_size: usize,
-    /// Batches that make one step; the loss is over all their pairs, as if they were one batch
+    /// Batches in a step; the loss is over the pairs of all of them, as if they were one batch
     #[arg(long, default_value_t = 1, value_parser = positive(), help_heading = "Optimisation")]
     pub accum_freq: usize,
-    /// Times every picture is seen
+    /// Epochs: how often every picture is seen
     #[arg(long, default_value_t = 26, value_parser = positive(), help_heading = "Optimisation")]
     pub epochs: usize,
     /// Highest learning rate
     #[arg(long, default_value_t = 1e-3, value_parser = non_negative, help_heading = "Optimisation")]
     pub lr: f32,
-    /// Steps over which the learning rate rises to it
+    /// Steps over which the learning rate rises to its highest value
     #[arg(long, default_value_t = 50, help_heading = "Optimisation")]
     pub warmup: u64,
-    /// Weight decay of matrices and tables
+    /// Weight decay of matrices and tables; biases, gains and the logit scale have none
     #[arg(long, default_value_t = Hyper::VIT.weight_decay, value_parser = non_negative, help_heading = "Optimisation")]
     pub wd: f32,
     /// AdamW's β₁
@@ -90,23 +91,23 @@ pub struct Options {
     /// AdamW's ε [default: 1e-6 with a ViT, 1e-8 with a ResNet]
     #[arg(long, value_parser = non_negative, help_heading = "Optimisation")]
     pub eps: Option<f32>,
-    /// Shorten gradients whose norm exceeds this
+    /// Clip the norm of the gradient to this [default: no clipping]
     #[arg(long, value_name = "NORM", value_parser = non_negative, help_heading = "Optimisation")]
     pub grad_clip_norm: Option<f32>,
-    /// Everything random follows from it: the same seed gives the same weights, bit for bit
+    /// Seed of everything random; the same seed gives the same weights, bit for bit
     #[arg(long, default_value_t = 0, help_heading = "Optimisation")]
     pub seed: u64,
 
-    /// Folder of the run folders
+    /// Folder in which run folders are made
     #[arg(long, value_name = "FOLDER", default_value = "runs", help_heading = "Run")]
     pub logs: PathBuf,
     /// Name of the run folder [default: a number and the model]
     #[arg(long, help_heading = "Run")]
     pub name: Option<String>,
-    /// Threads that prepare pictures, beside those that compute
+    /// Threads that prepare pictures, in addition to those that compute
     #[arg(long, default_value_t = 1, value_parser = up_to(MAX_WORKERS), help_heading = "Run")]
     pub workers: usize,
-    /// Steps between two lines of progress
+    /// Steps between two progress lines
     #[arg(long, value_name = "STEPS", default_value_t = 10, value_parser = positive(), help_heading = "Run")]
     pub log_every_n_steps: usize,
     /// Epochs between two evaluations; 0 evaluates only at the end
@@ -117,7 +118,7 @@ pub struct Options {
     pub save_frequency: usize,
 }
 
-/// Where pictures and captions come from.
+/// The options that say where pictures and captions come from.
 #[derive(Clone, Debug, PartialEq, Args, Serialize, Deserialize)]
 #[command(next_help_heading = "Data")]
 pub struct DataOptions {
@@ -125,7 +126,7 @@ pub struct DataOptions {
     /// [default: the embedded emoji]
     #[arg(long, value_name = "PATH")]
     pub train_data: Option<String>,
-    /// Pairs to evaluate on, in the same form
+    /// Own pairs to evaluate on, stored like --train-data [default: those of --train-data]
     #[arg(long, value_name = "PATH", requires = "train_data")]
     pub val_data: Option<String>,
     #[command(flatten)]
@@ -137,25 +138,27 @@ pub struct DataOptions {
     /// Languages of the emoji captions, separated by commas
     #[arg(long, value_name = "CODES", value_delimiter = ',', default_value = "en", value_parser = language)]
     pub languages: Vec<Language>,
-    /// Choose a recipe: keep the vendor noto and a tenth of the training concepts back, judge on them instead of on
-    /// twemoji and the held-out concepts
+    /// Evaluate on the vendor noto and a tenth of the training concepts, which are kept back, in order to choose a
+    /// recipe
+    ///
+    /// The vendor twemoji and the held-out concepts, which usually judge a run, are then not looked at.
     #[arg(long, conflicts_with = "train_data")]
     pub validation_cut: bool,
 }
 
-/// How own pairs are stored, and where in it.
+/// The options that say how own pairs are stored.
 #[derive(Clone, Debug, PartialEq, Args, Serialize, Deserialize)]
 pub struct Storage {
     /// How own pairs are stored
     #[arg(long, value_enum, default_value_t = DatasetType::Auto)]
     pub dataset_type: DatasetType,
-    /// Column with the picture's path
+    /// Column of a table that holds the path of the picture
     #[arg(long, value_name = "COLUMN", default_value = "filepath")]
     pub csv_img_key: String,
-    /// Column with the caption
+    /// Column of a table that holds the caption
     #[arg(long, value_name = "COLUMN", default_value = "title")]
     pub csv_caption_key: String,
-    /// Column separator; `\t` is a tab [default: a tab, or a comma for .csv files]
+    /// Separator of a table's columns; `\t` is a tab [default: a tab, or a comma for .csv files]
     #[arg(long, value_name = "CHAR", value_parser = separator)]
     pub csv_separator: Option<char>,
 }
@@ -164,7 +167,7 @@ pub struct Storage {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DatasetType {
-    /// By the name: .csv, .tsv, .tar, or a folder
+    /// Decide by the name: .csv, .tsv, .tar, or a folder
     Auto,
     /// A table with a header
     Csv,
@@ -178,7 +181,7 @@ impl DataOptions {
     /// Opens the data that was chosen.
     ///
     /// # Errors
-    /// If it cannot be read, or has no usable pair or too many bad ones.
+    /// Returns an error if the data cannot be read, has no usable pair or too many bad ones.
     pub fn open(&self) -> Result<TrainingData, DatasetError> {
         let Some(train) = &self.train_data else {
             let cut = if self.validation_cut { VALIDATION } else { Cut::Whole };
@@ -192,7 +195,7 @@ impl DataOptions {
 }
 
 impl Storage {
-    /// The same without names of flags.
+    /// Returns the layout of the pairs as the library takes it.
     pub fn layout(&self) -> PairLayout {
         PairLayout {
             format: match self.dataset_type {
@@ -209,7 +212,7 @@ impl Storage {
 }
 
 impl Options {
-    /// The options that a run was started with.
+    /// Reads the options that a run was started with from its folder.
     pub fn of(folder: &RunFolder) -> Result<Options, RunFolderError> {
         let options: Options = folder.options()?;
         options.check().map_err(|reason| folder.bad_options(reason))?;
@@ -221,12 +224,12 @@ impl Options {
         RunFolder::create(&self.logs, self.name.as_deref(), &self.model, self)
     }
 
-    /// Pairs of one step.
+    /// Returns the number of pairs in a step.
     pub fn pairs_per_step(&self) -> usize {
         self.batch_size * self.accum_freq
     }
 
-    /// Refuses values that the command line would have refused: a file can hold any.
+    /// Checks options that were read from a file, which can hold values that the command line refuses.
     pub fn check(&self) -> Result<(), String> {
         let counts = [
             ("batch_size", self.batch_size, u32::MAX),
@@ -240,7 +243,7 @@ impl Options {
         {
             return Err(format!("{name} is {value}, which is not between 1 and {most}"));
         }
-        // The parsers of the flags know what they take.
+        // The parsers of the flags check the values.
         let numbers: [(&str, Option<f32>, NumberParser); 6] = [
             ("lr", Some(self.lr), non_negative),
             ("wd", Some(self.wd), non_negative),
@@ -257,9 +260,9 @@ impl Options {
         own.transpose().map(|_| ()).map_err(|e| format!("csv_separator: {e}"))
     }
 
-    /// What is chosen, and otherwise the paper's for this model.
+    /// Returns the hyperparameters: those that were chosen, and otherwise the paper's for this model.
     pub fn hyper(&self, config: &Config) -> Hyper {
-        let Hyper { beta2, eps, .. } = config.hyper();
+        let Hyper { beta2, eps, .. } = hyper(config);
         let (beta2, eps) = (self.beta2.unwrap_or(beta2), self.eps.unwrap_or(eps));
         Hyper { beta1: self.beta1, beta2, eps, weight_decay: self.wd }
     }

@@ -1,11 +1,11 @@
-//! What a person sees while a model trains: a bar on a terminal, and lines that also read well in a log file.
+//! The output of a run: a progress bar on a terminal, and lines that also read well in a log file.
 
 use crate::train::log::Step;
 use crate::train::metric::Metric;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::time::{Duration, Instant};
 
-/// Shows the steps of a run.
+/// The progress display of a run.
 pub struct Progress {
     bar: ProgressBar,
     total: u64,
@@ -14,7 +14,7 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// From step `done` to step `total`.
+    /// Shows a bar from step `done` to step `total`.
     pub fn new(done: u64, total: u64) -> Self {
         let bar = ProgressBar::new(total).with_position(done);
         let style = ProgressStyle::with_template("{bar:40} {pos}/{len}  {msg}").expect("a valid template");
@@ -22,13 +22,13 @@ impl Progress {
         Progress { bar, total, started: Instant::now(), first: done }
     }
 
-    /// After every step.
+    /// Advances the bar; call it after every step.
     pub fn step(&self, step: u64) {
         self.bar.set_position(step);
         self.bar.set_message(format!("{} left", clock(self.left(step))));
     }
 
-    /// Prints a line of numbers.
+    /// Prints the numbers of a step on one line.
     pub fn log(&self, epoch: u64, step: &Step) {
         let numbers: Vec<_> = step.metrics.iter().map(number).collect();
         self.say(&format!(
@@ -40,7 +40,7 @@ impl Progress {
         ));
     }
 
-    /// Prints anything, above the bar.
+    /// Prints a text above the bar.
     pub fn say(&self, text: &str) {
         self.bar.suspend(|| println!("{text}"));
     }
@@ -52,7 +52,7 @@ impl Progress {
     }
 }
 
-/// `loss 4.213 (chance 4.852)`, `lr 1.0e-3`
+/// Formats a metric: `loss 4.213 (chance 4.852)`, `lr 1.0e-3`.
 fn number(metric: &Metric) -> String {
     let (label, value) = (metric.label(), metric.value);
     match metric.chance {
@@ -64,14 +64,14 @@ fn number(metric: &Metric) -> String {
     }
 }
 
-/// However a run ends, the bar goes and the lines stay.
+/// Removes the bar, however the run ends; the printed lines stay.
 impl Drop for Progress {
     fn drop(&mut self) {
         self.bar.finish_and_clear();
     }
 }
 
-/// `1h02m`, `3m09s`, `12s`
+/// Formats a duration: `1h02m`, `3m09s`, `12s`.
 pub fn clock(duration: Duration) -> String {
     let seconds = duration.as_secs();
     match (seconds / 3600, seconds / 60 % 60, seconds % 60) {

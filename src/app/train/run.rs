@@ -28,21 +28,22 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// However long an epoch is, no more than this much work is lost with a killed run.
+/// Longest time between two checkpoints, whatever the length of an epoch. No more work is lost with a killed run.
 const SAVE_EVERY: Duration = Duration::from_secs(600);
 
 /// How a run ended.
 #[derive(Debug, PartialEq)]
 pub enum Outcome {
-    /// All steps were taken; the last table.
+    /// All steps were taken; this is the last table of results.
     Finished(Report),
-    /// Stopped on request, to be resumed from this folder.
+    /// The run was interrupted and can be resumed from this folder.
     Interrupted(PathBuf),
-    /// Stopped after as many steps as were asked for, to be resumed from this folder.
+    /// The run stopped after the requested number of steps and can be resumed from this folder.
     Stopped(PathBuf),
 }
 
-/// Runs what the command line says. `interrupted` is asked after every step.
+/// Runs a training as the command line says. The run stops when `interrupted`, which is called after every step,
+/// returns true.
 pub fn run(cli: Cli, interrupted: &dyn Fn() -> bool) -> Result<Outcome, TrainError> {
     let mut run = match &cli.resume {
         Some(name) => {
@@ -66,7 +67,7 @@ enum End {
     Stopped,
 }
 
-/// Everything a run needs.
+/// The state of a run.
 struct Run {
     options: Options,
     folder: RunFolder,
@@ -80,8 +81,8 @@ struct Run {
 }
 
 impl Run {
-    /// Everything that can fail because of an option fails before a folder is made. A run that was killed before its
-    /// first checkpoint begins again.
+    /// Prepares a new or a resumed run. Everything that can fail because of an option fails before a folder is made. A
+    /// run that was killed before its first checkpoint begins again.
     fn prepare(options: Options, resumed: Option<RunFolder>) -> Result<Run, TrainError> {
         let checkpoint = resumed.as_ref().filter(|folder| folder.has_state());
         let (model, config) = match checkpoint {
@@ -132,7 +133,7 @@ impl Run {
         }
     }
 
-    /// The loop.
+    /// Trains to the last step, or until the run is interrupted or stopped.
     fn train(&mut self, stop_after: Option<u64>, interrupted: &dyn Fn() -> bool) -> Result<End, TrainError> {
         let total = self.schedule.total;
         let progress = Progress::new(self.trainer.steps(), total);
@@ -173,7 +174,7 @@ impl Run {
         Ok(End::Finished)
     }
 
-    /// One step: the epoch it belongs to, and its numbers.
+    /// Takes one step; returns the epoch that it belongs to and its numbers.
     fn step(&mut self, pace: &Pace) -> Result<(u64, Step), TrainError> {
         let lr = self.schedule.at(self.trainer.steps());
         let batch = self.loader.next()?;
@@ -201,7 +202,7 @@ impl Run {
         self.trainer.gradients(&pairs, self.options.batch_size)
     }
 
-    /// At the end of every `epochs`-th epoch.
+    /// Returns whether the step ends an epoch whose number is a multiple of `epochs`.
     fn due(&self, step: u64, epochs: usize) -> bool {
         epochs > 0 && step.is_multiple_of(epochs as u64 * self.loader.steps_per_epoch())
     }
@@ -216,7 +217,7 @@ impl Run {
         Ok(())
     }
 
-    /// Saves, measures everything, draws.
+    /// Ends a finished run: saves, measures at full depth and draws.
     fn finish(mut self) -> Result<Outcome, TrainError> {
         self.save()?;
         let bad = self.loader.bad();
@@ -248,14 +249,14 @@ impl Run {
         self.trainer.objective().model()
     }
 
-    /// Saves the model for use elsewhere, and the state of the run.
+    /// Saves the model in OpenCLIP's form and the state of the run.
     fn save(&mut self) -> Result<(), TrainError> {
         checkpoint::save_model(&self.folder.path, self.model(), &self.config)?;
         Ok(self.folder.save(self.trainer.state())?)
     }
 }
 
-/// From when on, and from which step, speed is measured.
+/// The time and the step from which on speed is measured.
 struct Pace {
     since: Instant,
     step: u64,
@@ -281,12 +282,12 @@ fn millions(n: usize) -> f64 {
     n as f64 / 1e6
 }
 
-/// The model to begin with.
+/// Makes or loads the model to begin with.
 fn model(options: &Options) -> Result<(Model, ConfigFile), TrainError> {
     let (model, file) = match &options.pretrained {
         Some(path) => {
             let (model, mut file) = checkpoint::load_model(path)?;
-            // The run's folder is OpenCLIP's, and is what a resumed run reads.
+            // A resumed run reads the run's folder, which is in OpenCLIP's form.
             file.preprocess_cfg.library = Library::OpenClip;
             (model, file)
         }

@@ -1,12 +1,12 @@
-//! Captions of an emoji, drawn at random: its name or its keywords most often, else its category, a sentence around it.
+//! Random captions of an emoji: most often its name or keywords, else its name with its category or in a sentence.
 
-use super::Concept;
+use super::concept::Concept;
 use crate::random::Rng;
 use rand::RngExt;
 use rand::seq::{IndexedRandom, IteratorRandom};
 use serde::{Deserialize, Serialize};
 
-/// Sentences around a name, which stands for `{}`.
+/// Sentences around a name, which replaces `{}`.
 const TEMPLATES: [&str; 8] = [
     "an emoji of {}",
     "a picture of {}",
@@ -17,8 +17,8 @@ const TEMPLATES: [&str; 8] = [
     "a small image of {}",
     "{} symbol",
 ];
-/// A caption of keywords has between one and this many.
-const MOST_KEYWORDS: usize = 4;
+/// Most keywords in a caption.
+const MAX_KEYWORDS: usize = 4;
 
 /// A language of the embedded names and keywords.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -48,7 +48,7 @@ pub enum Language {
 }
 
 impl Language {
-    /// Every language there is.
+    /// All languages.
     pub const ALL: [Language; 11] = [
         Language::English,
         Language::German,
@@ -63,7 +63,7 @@ impl Language {
         Language::TraditionalChinese,
     ];
 
-    /// The language's code, as in `labels.de.tsv`.
+    /// Returns the language's code, such as the "de" of `labels.de.tsv`.
     pub fn code(self) -> &'static str {
         match self {
             Language::English => "en",
@@ -80,12 +80,13 @@ impl Language {
         }
     }
 
-    /// The language of a code.
+    /// Returns the language of a code.
     pub fn from_code(code: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|language| language.code() == code)
     }
 
-    /// Lines of id, label, keywords; English stands in the table of concepts.
+    /// Returns the language's file: lines of id, label and keywords. That of English is empty, since the table of
+    /// concepts has the English words.
     fn file(self) -> &'static str {
         macro_rules! labels {
             ($code:literal) => {
@@ -108,15 +109,15 @@ impl Language {
     }
 }
 
-/// One concept in one language.
+/// The words of one concept in one language.
 pub(super) struct Words {
     label: &'static str,
     keywords: Vec<&'static str>,
-    /// English only: the category and the sentences are.
+    /// The category in words. It is `None` in other languages than English, in which sentences are not used either.
     subgroup: Option<String>,
 }
 
-/// For every concept its words in each of `languages` that has any; English where none has.
+/// Returns for every concept its words in each of `languages` that has any, and its English words if none has.
 pub(super) fn words(concepts: &[Concept], languages: &[Language]) -> Vec<Vec<Words>> {
     let mut all: Vec<Vec<Words>> = concepts.iter().map(|_| Vec::new()).collect();
     for language in languages {
@@ -143,8 +144,8 @@ fn english(concept: &Concept) -> Words {
 }
 
 impl Words {
-    /// Writes one caption: most often the bare name, which is how a model is asked, or keywords, which are what a concept
-    /// has in common with others, those that are held out among them.
+    /// Writes one random caption. Most often it is the bare name, with which a model is evaluated, or a few keywords,
+    /// which a concept shares with other concepts, held-out ones among them.
     pub fn draw(&self, rng: &mut Rng, caption: &mut String) {
         caption.clear();
         let kind = rng.random_range(0..20);
@@ -161,8 +162,8 @@ impl Words {
     }
 
     fn draw_keywords(&self, rng: &mut Rng, caption: &mut String) {
-        let count = rng.random_range(1..=MOST_KEYWORDS.min(self.keywords.len()));
-        let mut places = [0; MOST_KEYWORDS];
+        let count = rng.random_range(1..=MAX_KEYWORDS.min(self.keywords.len()));
+        let mut places = [0; MAX_KEYWORDS];
         (0..self.keywords.len()).sample_fill(rng, &mut places[..count]);
         for (i, &place) in places[..count].iter().enumerate() {
             caption.push_str(if i == 0 { "" } else { ", " });

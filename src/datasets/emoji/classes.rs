@@ -1,20 +1,21 @@
-//! The emoji as questions: every drawing with its English name as its class.
+//! The emoji as a classification task: the class of a drawing is the English name of its concept.
 
-use super::{Emoji, Tile, Vendor};
+use super::set::{Emoji, Tile};
+use super::vendor::Vendor;
 use crate::datasets::dataset::{Dataset, Example};
 use crate::datasets::error::BadExample;
 use crate::datasets::open::Questions;
 use crate::random::Rng;
 use std::sync::Arc;
 
-/// Drawings whose classes are the concepts.
+/// A dataset of drawings whose classes are their concepts.
 struct Drawings {
     emoji: Arc<Emoji>,
     tiles: Vec<Tile>,
     classes: Vec<u64>,
 }
 
-/// The drawings of [`Vendor::HELD_OUT`] to be judged on, all others to learn from.
+/// Returns the drawings of [`Vendor::HELD_OUT`] to test on and all others to train on.
 pub fn questions(emoji: &Arc<Emoji>) -> Questions {
     let drawings = |held_out: bool| -> Arc<dyn Dataset> {
         let tiles = emoji.tiles(|vendor, _| (vendor == Vendor::HELD_OUT) == held_out);

@@ -1,11 +1,11 @@
-//! Which emoji stay themselves in the mirror.
+//! The rule for which emoji may be mirrored without making their captions wrong.
 
-/// Groups in which a picture carries letters, sides or the order of stripes.
+/// Groups whose pictures hold letters, a left and a right, or an order of stripes.
 const FIXED_GROUPS: [&str; 3] = ["flags", "symbols", "component"];
-/// Likewise for smaller families: clock faces, moon phases, continents, pages of writing.
+/// Subgroups whose pictures change their meaning: clock faces, moon phases, continents, pages of writing.
 const FIXED_SUBGROUPS: [&str; 8] =
     ["time", "place-map", "book-paper", "music", "mail", "computer", "money", "hand-single-finger"];
-/// Words that name a side, a direction of change, or writing on the picture.
+/// Words of a label that name a side, a direction of change, or writing on the picture.
 const FIXED_WORDS: [&str; 37] = [
     "left",
     "right",
@@ -46,7 +46,7 @@ const FIXED_WORDS: [&str; 37] = [
     "arrival",
 ];
 
-/// Whether a mirrored picture still deserves the label.
+/// Returns whether the label still fits the mirrored picture.
 pub(super) fn may_flip(group: &str, subgroup: &str, label: &str) -> bool {
     let mut words = label.split([' ', '-', ':', ',']);
     !FIXED_GROUPS.contains(&group)

@@ -1,210 +1,24 @@
 //! The embedded data: 1,923 Unicode emoji concepts, each drawn by up to eight vendors, with names and keywords.
 //!
-//! Sources and licences of the drawings and names: `data/emoji/NOTICE.md`. A model trains on seven vendors and the
-//! concepts of [`Split::Train`]; it is judged on the eighth vendor, Twemoji, and on the concepts held out, neither of
-//! which it ever sees. Choices about the recipe are made on a [`Cut`] of the training part alone.
+//! `data/emoji/NOTICE.md` names the sources and licences of drawings and names. A model trains on seven vendors and the
+//! concepts of [`Split::Train`]. It is judged on the eighth vendor, Twemoji, and on the held-out concepts, neither of
+//! which it ever sees. Recipes are chosen on a [`Cut`] of the training part alone.
 
 mod captions;
 mod classes;
+mod concept;
+mod cut;
 mod flip;
+mod set;
 mod sheet;
 mod train;
+mod vendor;
 
 pub use captions::Language;
 pub use classes::questions;
+pub use concept::{Concept, Split};
+pub use cut::{Cut, Side};
+pub use set::{Emoji, Tile};
 pub use sheet::TILE;
 pub use train::EmojiTraining;
-
-use crate::pictures::picture::Picture;
-use sheet::Sheet;
-
-const CONCEPTS: &str = include_str!("../../../data/emoji/emoji.tsv");
-
-/// Who drew a picture.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Vendor {
-    Noto,
-    Fluent3d,
-    FluentFlat,
-    FluentHighContrast,
-    EmojiTwo,
-    Blob,
-    FxEmoji,
-    Twemoji,
-}
-
-impl Vendor {
-    /// All eight, in the order of the enum.
-    pub const ALL: [Vendor; 8] = [
-        Vendor::Noto,
-        Vendor::Fluent3d,
-        Vendor::FluentFlat,
-        Vendor::FluentHighContrast,
-        Vendor::EmojiTwo,
-        Vendor::Blob,
-        Vendor::FxEmoji,
-        Vendor::Twemoji,
-    ];
-    /// Never trained on.
-    pub const HELD_OUT: Vendor = Vendor::Twemoji;
-
-    /// As in the names of the data files.
-    pub fn name(self) -> &'static str {
-        match self {
-            Vendor::Noto => "noto",
-            Vendor::Fluent3d => "fluent3d",
-            Vendor::FluentFlat => "fluentflat",
-            Vendor::FluentHighContrast => "fluenthc",
-            Vendor::EmojiTwo => "emojitwo",
-            Vendor::Blob => "blob",
-            Vendor::FxEmoji => "fxemoji",
-            Vendor::Twemoji => "twemoji",
-        }
-    }
-}
-
-/// Whether a concept may be trained on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Split {
-    Train,
-    HeldOut,
-}
-
-/// One emoji: what its eight pictures have in common.
-#[derive(Clone, Debug)]
-pub struct Concept {
-    /// Code points in hexadecimal, joined by hyphens.
-    pub hex: &'static str,
-    pub split: Split,
-    /// Unicode's coarse category, such as "food-drink".
-    pub group: &'static str,
-    /// Unicode's fine category, such as "food-fruit".
-    pub subgroup: &'static str,
-    /// The English name: the concept's class in zero-shot classification. No two concepts share one.
-    pub label: &'static str,
-    /// English keywords.
-    pub keywords: Vec<&'static str>,
-    /// A mirrored picture still shows this concept.
-    pub may_flip: bool,
-}
-
-impl Concept {
-    /// Vendors draw a flag nearly alike, so results are given with and without them.
-    pub fn is_flag(&self) -> bool {
-        self.group == "flags"
-    }
-}
-
-/// One picture of the set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Tile {
-    pub vendor: Vendor,
-    /// Position in [`Emoji::concepts`].
-    pub concept: usize,
-    /// Position in the vendor's sheet.
-    place: usize,
-}
-
-/// Which part of the training data to train on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cut {
-    /// All of it: for the model that will be judged on Twemoji.
-    Whole,
-    /// Without one training vendor and a seeded tenth of the training concepts, which then play Twemoji's and the
-    /// held-out concepts' part while a recipe is chosen.
-    Validation { vendor: Vendor, seed: u64 },
-}
-
-impl Cut {
-    /// The vendor that judges a model trained on this cut.
-    pub fn judge(self) -> Vendor {
-        match self {
-            Cut::Whole => Vendor::HELD_OUT,
-            Cut::Validation { vendor, .. } => vendor,
-        }
-    }
-
-    /// On which side of the cut a concept is; on none if it must not be touched.
-    pub fn side(self, concept: &Concept) -> Option<Side> {
-        match (self, concept.split) {
-            (Cut::Whole, Split::HeldOut) => Some(Side::HeldOut),
-            (Cut::Validation { .. }, Split::HeldOut) => None,
-            (Cut::Validation { seed, .. }, Split::Train) if is_in_tenth(concept.hex, seed) => Some(Side::HeldOut),
-            (_, Split::Train) => Some(Side::Trained),
-        }
-    }
-}
-
-/// Which side of the training cut a concept or a vendor is on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Side {
-    Trained,
-    HeldOut,
-}
-
-/// The whole set, decoded.
-pub struct Emoji {
-    concepts: Vec<Concept>,
-    sheets: Vec<Sheet>,
-}
-
-impl Emoji {
-    /// Decodes the embedded files; the pictures stay palette indices, 4 KiB each.
-    pub fn load() -> Self {
-        let concepts: Vec<Concept> = CONCEPTS.lines().skip(1).map(parse).collect();
-        Self { concepts, sheets: Vendor::ALL.into_iter().map(Sheet::decode).collect() }
-    }
-
-    /// The concepts in Unicode's order.
-    pub fn concepts(&self) -> &[Concept] {
-        &self.concepts
-    }
-
-    /// The class names for zero-shot classification, one per concept.
-    pub fn names(&self) -> impl ExactSizeIterator<Item = &'static str> {
-        self.concepts.iter().map(|concept| concept.label)
-    }
-
-    /// Every picture that `wanted` picks, vendor by vendor in the order of the concepts.
-    pub fn tiles(&self, wanted: impl Fn(Vendor, &Concept) -> bool) -> Vec<Tile> {
-        let all = self.sheets.iter().flat_map(|sheet| {
-            let tile = |(place, &concept)| Tile { vendor: sheet.vendor, concept, place };
-            sheet.concepts.iter().enumerate().map(tile)
-        });
-        all.filter(|tile| wanted(tile.vendor, &self.concepts[tile.concept])).collect()
-    }
-
-    /// The pictures of one cell of the results table, for a model trained on `cut`.
-    /// Concepts that the cut may not even be judged on (those of [`Split::HeldOut`] in a validation cut) are left out.
-    pub fn exam(&self, cut: Cut, concepts: Side, vendors: Side) -> Vec<Tile> {
-        self.tiles(|vendor, concept| {
-            let vendor_fits = match vendors {
-                Side::Trained => vendor != Vendor::HELD_OUT && vendor != cut.judge(),
-                Side::HeldOut => vendor == cut.judge(),
-            };
-            vendor_fits && cut.side(concept) == Some(concepts)
-        })
-    }
-
-    /// Paints one tile: [`TILE`] × [`TILE`], RGB on white.
-    pub fn paint(&self, tile: Tile, picture: &mut Picture) {
-        self.sheets[tile.vendor as usize].paint(tile.place, picture);
-    }
-}
-
-/// One concept in ten, chosen by its code points so that the choice survives any reordering of the file.
-fn is_in_tenth(hex: &str, seed: u64) -> bool {
-    crate::random::key(hex.bytes().chain(seed.to_le_bytes())).is_multiple_of(10)
-}
-
-/// A line of `emoji.tsv`: id, hex, split, group, subgroup, family, vendors, label, tags. The id is the line's number.
-fn parse(line: &'static str) -> Concept {
-    let fields: Vec<&'static str> = line.split('\t').collect();
-    let [_, hex, split, group, subgroup, _, _, label, tags] = fields[..] else {
-        panic!("emoji.tsv has nine columns: {line}");
-    };
-    let split = if split == "train" { Split::Train } else { Split::HeldOut };
-    let keywords = tags.split('|').filter(|tag| !tag.is_empty()).collect();
-    let may_flip = flip::may_flip(group, subgroup, label);
-    Concept { hex, split, group, subgroup, label, keywords, may_flip }
-}
+pub use vendor::Vendor;

@@ -1,6 +1,6 @@
-//! One vendor's pictures: a palette PNG of 64 × 64 tiles, 32 to a row, and the concept of each tile.
+//! Sheets of one vendor's pictures: a palette PNG of 64 × 64 tiles, 32 in a row, and the concept of each tile.
 
-use super::Vendor;
+use super::vendor::Vendor;
 use crate::pictures::picture::{Channels, Picture};
 use std::io::Cursor;
 
@@ -8,16 +8,18 @@ use std::io::Cursor;
 pub const TILE: usize = 64;
 const PER_ROW: usize = 32;
 
-/// The sheet stays palette indices: a third of the memory of RGB, and painting a tile is one table look-up per pixel.
+/// One vendor's sheet. It is kept as palette indices, which take a third of the memory of RGB; painting a tile is one
+/// table look-up per pixel.
 pub(super) struct Sheet {
     pub vendor: Vendor,
-    /// Concept of each tile.
+    /// The concept of each tile.
     pub concepts: Vec<usize>,
     palette: Vec<[u8; 3]>,
     indices: Vec<u8>,
 }
 
 impl Sheet {
+    /// Decodes the embedded sheet of a vendor.
     pub fn decode(vendor: Vendor) -> Self {
         let (png, ids) = files(vendor);
         let mut reader = png::Decoder::new(Cursor::new(png)).read_info().expect("the embedded sheets are intact");
@@ -30,6 +32,7 @@ impl Sheet {
         Self { vendor, concepts, palette, indices: unpack(packed, bits) }
     }
 
+    /// Paints the tile at position `place` of the sheet.
     pub fn paint(&self, place: usize, picture: &mut Picture) {
         picture.reshape(TILE, TILE, Channels::Rgb);
         let corner = place / PER_ROW * TILE * PER_ROW * TILE + place % PER_ROW * TILE;
@@ -42,7 +45,7 @@ impl Sheet {
     }
 }
 
-/// One index per byte, from `8 / bits` indices per byte, highest bits first. A sheet's rows fill whole bytes.
+/// Unpacks `8 / bits` indices per byte, highest bits first, to one index per byte. A sheet's rows fill whole bytes.
 fn unpack(packed: Vec<u8>, bits: usize) -> Vec<u8> {
     if bits == 8 {
         return packed;

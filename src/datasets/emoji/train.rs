@@ -1,14 +1,15 @@
-//! The emoji as training examples.
+//! The emoji as a training set.
 
 use super::captions::{Language, Words, words};
-use super::{Cut, Emoji, Side, Tile};
+use super::cut::{Cut, Side};
+use super::set::{Emoji, Tile};
 use crate::datasets::dataset::{Dataset, Example};
 use crate::datasets::error::BadExample;
 use crate::random::Rng;
 use rand::seq::IndexedRandom;
 use std::sync::Arc;
 
-/// Every picture of a [`Cut`], with captions drawn afresh each time.
+/// The pictures of a [`Cut`], with a new random caption at each reading.
 pub struct EmojiTraining {
     emoji: Arc<Emoji>,
     tiles: Vec<Tile>,
@@ -17,7 +18,7 @@ pub struct EmojiTraining {
 }
 
 impl EmojiTraining {
-    /// Captions in the given languages, each language equally often; in English if there are none.
+    /// Makes a set with captions in the given languages, each equally often, or in English if none is given.
     pub fn new(emoji: Arc<Emoji>, cut: Cut, languages: &[Language]) -> Self {
         let tiles = emoji.exam(cut, Side::Trained, Side::Trained);
         let concepts = tiles.iter().map(|tile| tile.concept as u64).collect();
@@ -25,7 +26,7 @@ impl EmojiTraining {
         Self { emoji, tiles, concepts, words }
     }
 
-    /// The pictures, in the order of the examples.
+    /// Returns the pictures in the order of the examples.
     pub fn tiles(&self) -> &[Tile] {
         &self.tiles
     }
@@ -41,7 +42,7 @@ impl Dataset for EmojiTraining {
         self.emoji.paint(tile, &mut example.picture);
         let words = self.words[tile.concept].choose(rng).expect("every concept has words");
         words.draw(rng, &mut example.caption);
-        example.may_flip = self.emoji.concepts[tile.concept].may_flip;
+        example.may_flip = self.emoji.concepts()[tile.concept].may_flip;
         Ok(())
     }
 }

@@ -1,10 +1,10 @@
-//! How much is asked.
+//! How much an exam measures.
 
-/// How much to measure.
+/// How much an exam measures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Depth {
-    /// What a curve needs.
+    /// The scores that the curves of a run show.
     Quick,
-    /// What the final table shows, raw pixels' scores included.
+    /// All scores of the final table, those of the baseline on raw pixels included.
     Full,
 }

@@ -1,4 +1,4 @@
-//! How good a model is on the embedded emoji: it names pictures of concepts and vendors, seen and held out.
+//! The exam on the embedded emoji: a model names pictures of concepts and vendors, both seen and held out.
 
 use super::depth::Depth;
 use crate::datasets::Example;
@@ -15,7 +15,7 @@ use ndarray::{Array2, Axis, concatenate};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// All pictures of one row pair of the table.
+/// The pictures of two rows of the table, with and without flags, and the baseline's scores on them.
 struct Cell {
     concepts: Side,
     vendors: Side,
@@ -23,7 +23,7 @@ struct Cell {
     floors: [Option<TopK>; 2],
 }
 
-/// The embedded pictures as questions.
+/// The exam on the embedded emoji.
 pub struct EmojiExam {
     emoji: Arc<Emoji>,
     cut: Cut,
@@ -31,8 +31,8 @@ pub struct EmojiExam {
 }
 
 impl EmojiExam {
-    /// Asks for the vendor that was held out of `cut`; at full depth for all others as well, and measures what raw pixels
-    /// reach.
+    /// Makes an exam on the vendor that was held out of `cut`. At full depth it covers all other vendors as well and
+    /// measures the baseline on raw pixels.
     pub fn new(emoji: Arc<Emoji>, cut: Cut, depth: Depth) -> Self {
         let vendors: &[Side] = match depth {
             Depth::Quick => &[Side::HeldOut],
@@ -51,7 +51,7 @@ impl EmojiExam {
         exam
     }
 
-    /// The table.
+    /// Measures the model and returns the table.
     pub fn report(&self, embedder: &impl Embed) -> Report {
         let labels = embedder.captions(&self.names());
         let classes = self.classes(embedder, &labels);
@@ -62,15 +62,18 @@ impl EmojiExam {
         Report { rows: rows.collect() }
     }
 
-    /// What stands for each concept when a picture is to be named, a unit row: the mean of its name, of a sentence around
-    /// it, and of the mean of its keywords, which raw pixels' vote has as well. `labels` are the names, embedded.
+    /// Returns the class embedding of each concept (C, e), rows of unit length: the mean of its name's embedding, that
+    /// of a sentence with the name, and the mean of its keywords' embeddings. The baseline's vote uses the keywords
+    /// too.
+    ///
+    /// `labels` (C, e) are the embedded names.
     fn classes(&self, embedder: &impl Embed, labels: &Array2<f32>) -> Array2<f32> {
         let (concepts, n) = (self.emoji.concepts(), labels.nrows());
         let sentences: Vec<_> = self.emoji.names().map(|name| format!("an emoji of {name}")).collect();
         let sentences = embedder.captions(&sentences);
         let keywords = concepts.iter().enumerate().flat_map(|(i, c)| c.keywords.iter().map(move |&word| (word, i)));
         let (keywords, concept): (Vec<_>, Vec<_>) = keywords.unzip();
-        // Concepts share keywords: of three only one is new.
+        // Concepts share keywords; only one in three is new.
         let which = identify(&keywords);
         let distinct: Vec<_> = first_of_each(&which).into_iter().map(|i| keywords[i]).collect();
         let keywords = embedder.captions(&distinct).select(Axis(0), &which);
@@ -113,7 +116,7 @@ impl EmojiExam {
         }
     }
 
-    /// Positions of the cell's tiles that count.
+    /// Returns the positions of the cell's tiles that a row is about.
     fn kept(&self, cell: &Cell, without_flags: bool) -> Vec<usize> {
         let counts = |i: &usize| !(without_flags && self.concept(cell.tiles[*i]).is_flag());
         (0..cell.tiles.len()).filter(counts).collect()
@@ -123,26 +126,26 @@ impl EmojiExam {
         &self.emoji.concepts()[tile.concept]
     }
 
-    /// The tile, decoded.
+    /// Returns the picture of a tile.
     pub fn picture(&self, tile: Tile) -> Picture {
         let mut picture = Picture::default();
         self.emoji.paint(tile, &mut picture);
         picture
     }
 
-    /// The tile, decoded, as the `image` crate's type.
+    /// Returns the picture of a tile as the `image` crate's type.
     fn image(&self, tile: Tile) -> RgbImage {
         RgbImage::from_raw(TILE as u32, TILE as u32, self.picture(tile).samples).expect("an RGB tile")
     }
 
-    /// A few pictures of the vendor that was held out, evenly spread over the concepts of one side, without flags.
+    /// Returns at most `n` pictures of the held-out vendor, evenly spread over the concepts of one side, without flags.
     pub fn sample(&self, concepts: Side, n: usize) -> Vec<Tile> {
         let tiles = self.emoji.exam(self.cut, concepts, Side::HeldOut);
         let tiles: Vec<Tile> = tiles.into_iter().filter(|&tile| !self.concept(tile).is_flag()).collect();
         evenly_spread(tiles.len(), n).map(|i| tiles[i]).collect()
     }
 
-    /// The pictures of a [`sample`](Self::sample), captioned by their concepts' names.
+    /// Returns the pictures of a [`sample`](Self::sample), captioned with the names of their concepts.
     pub fn examples(&self, concepts: Side, n: usize) -> Vec<Example> {
         let example = |tile: Tile| Example {
             picture: self.picture(tile),
@@ -152,12 +155,12 @@ impl EmojiExam {
         self.sample(concepts, n).into_iter().map(example).collect()
     }
 
-    /// Every concept's name.
+    /// Returns the name of every concept.
     pub fn names(&self) -> Vec<&'static str> {
         self.emoji.names().collect()
     }
 
-    /// What raw pixels reach in every cell.
+    /// Measures the baseline on raw pixels in every cell.
     fn measure_floors(&mut self) {
         let tiles = self.emoji.exam(self.cut, Side::Trained, Side::Trained);
         let words = self.emoji.concepts().iter().map(words).collect();
@@ -171,8 +174,8 @@ impl EmojiExam {
         self.cells.iter_mut().zip(floors).for_each(|(cell, floors)| cell.floors = floors);
     }
 
-    /// The floor of these of a cell's pictures, vendor by vendor: a picture's own vendor is not among those it is
-    /// compared with, or every training picture would find itself.
+    /// Returns the baseline's score on the `kept` pictures of a cell. It is measured vendor by vendor, since a picture
+    /// is compared with pictures of other vendors only; otherwise every training picture would find itself.
     fn floor(&self, cell: &Cell, kept: &[usize], features: &Array2<f32>, known: &Known) -> Option<TopK> {
         let classes = concepts_of(&kept.iter().map(|&i| cell.tiles[i]).collect::<Vec<_>>());
         mean(Vendor::ALL.into_iter().filter_map(|vendor| {
@@ -197,7 +200,7 @@ impl EmojiExam {
     }
 }
 
-/// The training pictures, for those who know nothing but pixels and words.
+/// The training pictures as the baseline knows them: by pixels and words.
 struct Known {
     tiles: Vec<Tile>,
     features: Array2<f32>,
@@ -205,23 +208,24 @@ struct Known {
     words: Vec<Vec<String>>,
 }
 
-/// The concepts of these pictures, ascending, each once.
+/// Returns the distinct concepts of these pictures, ascending.
 fn concepts_of(tiles: &[Tile]) -> Vec<usize> {
     tiles.iter().map(|tile| tile.concept).collect::<BTreeSet<_>>().into_iter().collect()
 }
 
+/// Returns the concepts of the tiles at these positions.
 fn at(tiles: &[Tile], places: &[usize]) -> Vec<usize> {
     places.iter().map(|&i| tiles[i].concept).collect()
 }
 
-/// The distinct words of a concept's name and keywords.
+/// Returns the distinct words of a concept's name and keywords.
 fn words(concept: &Concept) -> Vec<String> {
     let text = std::iter::once(concept.label).chain(concept.keywords.iter().copied());
     let words = text.flat_map(|text| text.split(|c: char| !c.is_alphanumeric()));
     words.filter(|word| !word.is_empty()).map(str::to_lowercase).collect::<BTreeSet<_>>().into_iter().collect()
 }
 
-/// The mean of scores, each weighted by how many pictures it is of.
+/// Returns the mean of scores, each weighted by its number of pictures, or `None` without scores.
 fn mean(scores: impl Iterator<Item = (f64, TopK)>) -> Option<TopK> {
     let (mut n, mut sum) = (0.0, TopK { top1: 0.0, top5: 0.0 });
     for (pictures, score) in scores {

@@ -1,10 +1,10 @@
-//! What a model is judged on: questions with known answers, asked of whatever embeds pictures and captions.
+//! Exams: questions with known answers for any model that embeds pictures and captions.
 //!
 //! | file | what is asked |
 //! |---|---|
-//! | `emoji` | the embedded emoji (feature `emoji`): names of pictures, seen and held out |
-//! | [`pairs`] | pairs of the user's: which caption belongs to which picture |
-//! | [`depth`] | how much is asked |
+//! | `emoji` | the names of the embedded emoji, seen and held out (feature `emoji`) |
+//! | [`pairs`] | which caption belongs to which picture of a user's pairs |
+//! | [`depth`] | how much is measured |
 
 pub mod depth;
 #[cfg(feature = "emoji")]
@@ -20,7 +20,7 @@ use crate::datasets::{BadReport, DatasetError, Example};
 use crate::embed::Embed;
 use crate::eval::report::Report;
 
-/// What a run is judged on.
+/// The exam that judges a run.
 pub enum Exam {
     #[cfg(feature = "emoji")]
     Emoji(EmojiExam),
@@ -28,10 +28,10 @@ pub enum Exam {
 }
 
 impl Exam {
-    /// The table, and the pairs that could not be read for it.
+    /// Measures the model; returns the table and the report on the pairs that could not be read.
     ///
     /// # Errors
-    /// If that is all of them.
+    /// Returns an error if no pair could be read.
     pub fn report(&self, model: &impl Embed) -> Result<(Report, BadReport), DatasetError> {
         match self {
             #[cfg(feature = "emoji")]
@@ -40,7 +40,7 @@ impl Exam {
         }
     }
 
-    /// At most `n` of the pictures with their captions.
+    /// Returns at most `n` of the pictures with their captions.
     pub fn sample(&self, n: usize) -> Vec<Example> {
         match self {
             #[cfg(feature = "emoji")]

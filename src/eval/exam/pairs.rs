@@ -1,4 +1,4 @@
-//! How good a model is on pairs of the user's: each caption should find its picture, and each picture its caption.
+//! The exam on a user's pairs: each caption should find its picture, and each picture its caption.
 
 use crate::datasets::{BadLimit, BadReport, Dataset, DatasetError, Example};
 use crate::embed::rows::{concat_rows, evenly_spread};
@@ -13,34 +13,35 @@ use ndarray::{Array2, ArrayView2};
 use rayon::prelude::*;
 use std::sync::Arc;
 
-/// Examples of a data set, asked in both directions.
+/// The exam on examples of a dataset, in both directions.
 pub struct PairsExam {
     dataset: Arc<dyn Dataset>,
-    /// What the table calls the pictures.
+    /// The name of the pictures in the table.
     name: &'static str,
-    /// Positions in the dataset.
+    /// Positions of the asked examples in the dataset.
     asked: Vec<usize>,
 }
 
 impl PairsExam {
-    /// Retrieval gets harder with every pair; this fixed, affordable number keeps runs comparable.
+    /// Most pairs that a run is judged on. Retrieval gets harder with every pair, so a fixed number keeps runs
+    /// comparable.
     pub const MAX_PAIRS: usize = 2000;
 
-    /// Asks at most `most` of the examples, evenly spread.
-    pub fn new(dataset: Arc<dyn Dataset>, name: &'static str, most: usize) -> Self {
-        let asked = evenly_spread(dataset.concepts().len(), most).collect();
+    /// Makes an exam on at most `max` of the examples, evenly spread.
+    pub fn new(dataset: Arc<dyn Dataset>, name: &'static str, max: usize) -> Self {
+        let asked = evenly_spread(dataset.concepts().len(), max).collect();
         PairsExam { dataset, name, asked }
     }
 
-    /// The number of examples that are asked.
+    /// Returns the number of asked examples.
     pub fn questions(&self) -> usize {
         self.asked.len()
     }
 
-    /// Reads examples until one is good.
+    /// Checks that an example can be read: it reads them batch by batch until one is good.
     ///
     /// # Errors
-    /// If none is.
+    /// Returns an error if no example is good.
     pub fn check(&self) -> Result<(), DatasetError> {
         let mut bad = BadReport::default();
         let some = self.asked.chunks(BATCH).any(|places| !self.read(places, &mut bad).is_empty());
@@ -51,10 +52,10 @@ impl PairsExam {
         DatasetError::Empty { place: self.name.into(), report }
     }
 
-    /// The table, one row, and the pairs that could not be read for it.
+    /// Measures the model; returns a table of one row and the report on the pairs that could not be read.
     ///
     /// # Errors
-    /// If that is all of them.
+    /// Returns an error if no pair could be read.
     pub fn report(&self, model: &impl Embed) -> Result<(Report, BadReport), DatasetError> {
         let seen = self.look(model, None, || {})?;
         let (captions, truth) = seen.distinct_captions();
@@ -62,12 +63,12 @@ impl PairsExam {
         Ok((Report { rows: vec![seen.row(self.name, texts.view(), &truth, false)] }, seen.bad))
     }
 
-    /// The first `n` of the asked pairs, without those that cannot be read.
+    /// Returns the first `n` of the asked pairs, without those that cannot be read.
     pub fn sample(&self, n: usize) -> Vec<Example> {
         self.read(&self.asked[..n.min(self.asked.len())], &mut BadReport::default())
     }
 
-    /// Pairs that cannot be read are left out, and counted.
+    /// Reads the pairs at these positions. Those that cannot be read are left out and counted in `bad`.
     fn read(&self, places: &[usize], bad: &mut BadReport) -> Vec<Example> {
         let read = |&place: &usize| {
             let mut example = Example::default();
@@ -78,10 +79,10 @@ impl PairsExam {
         outcomes.into_iter().flatten().collect()
     }
 
-    /// Embeds the pictures that are asked; `done` is called after each.
+    /// Embeds the pictures of the asked examples; `done` is called after each.
     ///
     /// # Errors
-    /// If more examples cannot be read than `limit` allows, or none can.
+    /// Returns an error if more examples are bad than `limit` allows, or all are.
     pub fn look(
         &self,
         model: &impl Embed,
@@ -105,28 +106,30 @@ impl PairsExam {
     }
 }
 
-/// The examples that could be read, in order.
+/// The examples that could be read, in order, with the embeddings of their pictures.
 pub struct Seen {
-    /// Unit-length embeddings of the pictures, (N, e).
+    /// Unit-length embeddings (N, e) of the pictures.
     pub images: Array2<f32>,
     pub captions: Vec<String>,
-    /// The dataset's keys.
+    /// The dataset's key of each example: equal keys show the same thing.
     pub keys: Vec<u64>,
-    /// Equal for equal pictures.
+    /// The digest of each picture, equal for equal pictures.
     pub digests: Vec<Digest>,
-    /// The examples that could not be read.
+    /// The report on the examples that could not be read.
     pub bad: BadReport,
 }
 
 impl Seen {
-    /// Every caption once, and for each picture the place of its own among them.
+    /// Returns the distinct captions and, for each picture, the position of its own caption among them.
     pub fn distinct_captions(&self) -> (Vec<String>, Vec<usize>) {
         let own = identify(&self.captions);
         (first_of_each(&own).into_iter().map(|place| self.captions[place].clone()).collect(), own)
     }
 
-    /// The row of the table that asks for `texts` (M, e), unit rows: picture n belongs to text `truth[n]`. Where the texts
-    /// are `classes` the pictures are also classified.
+    /// Returns the row of the table for retrieval among `texts`: picture n belongs to text `truth[n]`. If the texts are
+    /// `classes`, the pictures are also classified.
+    ///
+    /// `texts` (M, e), rows of unit length
     #[track_caller]
     pub fn row(&self, name: &str, texts: ArrayView2<f32>, truth: &[usize], classes: bool) -> Row {
         let images = self.images.view();

@@ -3,7 +3,6 @@
 use crate::layers::block::Size;
 use crate::layers::patch_embed::Grid;
 use crate::models::clip::{resnet, text, visual, vit};
-use crate::optim::adamw::Hyper;
 use crate::params;
 use kernels::Activation;
 use serde::{Deserialize, Serialize};
@@ -230,14 +229,6 @@ impl Config {
     /// The names that [`Config::preset`] knows.
     pub fn preset_names() -> impl Iterator<Item = &'static str> {
         PRESETS.iter().map(|(name, _)| *name)
-    }
-
-    /// AdamW's hyper-parameters as the paper chose them for this kind of image tower (table 19).
-    pub fn hyper(&self) -> Hyper {
-        match self.vision_cfg.layers {
-            Layers::Vit(_) => Hyper::VIT,
-            Layers::ResNet(_) => Hyper::RESNET,
-        }
     }
 
     /// Returns a published architecture, or one of the small ones for the embedded pictures.

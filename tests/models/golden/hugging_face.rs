@@ -1,4 +1,4 @@
-//! Hugging Face's CLIP against the reference: embeddings, logits, loss and the hidden states of the text tower.
+//! Models of Hugging Face's CLIP against the reference: embeddings, logits, loss and hidden states of the text tower.
 
 use super::{Io, OUTPUT, close, folders_with};
 use clipwright::checkpoint::{Checkpoint, Overrides};
@@ -42,7 +42,7 @@ fn check(folder: &Path) {
     let [.., penultimate, _, last] = &states[..] else { panic!("{} states", states.len()) };
     check_states("text_last_hidden_state", last, &offsets, &io);
     check_states("text_penultimate_hidden_state", penultimate, &offsets, &io);
-    // The towers alone are those of the whole.
+    // Each tower loaded alone gives the same embeddings as the whole model.
     assert!(checkpoint.vision().unwrap().flat[..] == model.params.flat[..checkpoint.vision().unwrap().flat.len()]);
 }
 

@@ -1,0 +1,41 @@
+//! What a training step reads.
+
+/// A batch holds N pictures and their N captions.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Batch {
+    pub step: u64,
+    pub epoch: u64,
+    /// Normalised pixels, (N, 3, S, S).
+    pub images: Vec<f32>,
+    /// The captions' token ids, one after the other without padding.
+    pub tokens: Vec<u32>,
+    /// N + 1 positions in `tokens`: caption n is `tokens[offsets[n]..offsets[n + 1]]`.
+    pub offsets: Vec<usize>,
+    /// One key per picture; pictures with equal keys show the same thing.
+    pub concept_keys: Vec<u64>,
+    /// One key per caption; captions with equal keys consist of the same tokens.
+    pub caption_keys: Vec<u64>,
+    /// Number of captions that were longer than the context and lost their end.
+    pub truncated: usize,
+}
+
+impl Batch {
+    /// Returns N, the number of pictures.
+    pub fn len(&self) -> usize {
+        self.concept_keys.len()
+    }
+
+    /// Returns whether the batch has not been filled yet.
+    pub fn is_empty(&self) -> bool {
+        self.concept_keys.is_empty()
+    }
+
+    pub(super) fn clear(&mut self, step: u64, epoch: u64) {
+        (self.step, self.epoch, self.truncated) = (step, epoch, 0);
+        self.tokens.clear();
+        self.offsets.clear();
+        self.offsets.push(0);
+        self.concept_keys.clear();
+        self.caption_keys.clear();
+    }
+}
