@@ -14,13 +14,22 @@ pub struct Sequences {
     singles: Vec<Range<usize>>,
 }
 
-/// The row of a sequence that leaves the tower.
+/// The rows of each sequence that leave the Transformer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pool {
     /// The class token.
     First,
     /// The end-of-text token.
     Last,
+    /// Every row, as an encoder gives them to another's cross-attention.
+    All,
+}
+
+impl Pool {
+    /// How many rows leave, of `rows` in `sequences`.
+    pub fn rows(self, rows: usize, sequences: usize) -> usize {
+        if self == Pool::All { rows } else { sequences }
+    }
 }
 
 impl Sequences {
@@ -37,9 +46,11 @@ impl Sequences {
         for rows in &self.ranges {
             assert!(!rows.is_empty(), "sequence of rows {rows:?} is empty");
             self.positions.extend(0..rows.len() as u32);
-            self.pooled.push(match pool {
-                Pool::First => rows.start as u32,
-                Pool::Last => rows.end as u32 - 1,
+            let (start, end) = (rows.start as u32, rows.end as u32);
+            self.pooled.extend(match pool {
+                Pool::First => start..start + 1,
+                Pool::Last => end - 1..end,
+                Pool::All => start..end,
             });
         }
         self.singles.clear();
@@ -48,7 +59,7 @@ impl Sequences {
 
     /// How many sequences.
     pub fn len(&self) -> usize {
-        self.pooled.len()
+        self.ranges.len()
     }
 
     pub fn is_empty(&self) -> bool {
@@ -70,7 +81,7 @@ impl Sequences {
         &self.positions
     }
 
-    /// The pooled row of each sequence.
+    /// The rows that leave: one of each sequence, or all.
     pub fn pooled(&self) -> &[u32] {
         &self.pooled
     }

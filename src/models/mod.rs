@@ -3,10 +3,10 @@
 //! | file | what it knows |
 //! |---|---|
 //! | [`clip`] | CLIP: two towers and the learnt temperature |
-//! | [`tower`] | what its Transformers share |
+//! | [`stack`] | what every Transformer is behind its embedding |
 
 pub mod clip;
-pub mod tower;
+pub mod stack;
 
 pub use crate::layers::Keep;
 

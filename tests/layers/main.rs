@@ -27,6 +27,7 @@ mod pooled_block;
 mod projection;
 mod resnet;
 mod shapes;
+mod stack;
 mod stem;
 mod threads;
 mod token_embed;

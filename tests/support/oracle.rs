@@ -120,9 +120,9 @@ pub fn block(p: &Block<&[f64]>, size: &Size, ranges: &[Range<usize>], x: ArrayVi
     feed_forward(&p.ln_2, &p.mlp, size, m.view())
 }
 
-/// Returns the rows of x that leave the tower.
+/// Returns the rows of x that leave the Transformer.
 pub fn pooled(sequences: &Sequences, x: &Array2<f64>) -> Array2<f64> {
-    Array2::from_shape_fn((sequences.len(), x.ncols()), |(s, i)| x[[sequences.pooled()[s] as usize, i]])
+    Array2::from_shape_fn((sequences.pooled().len(), x.ncols()), |(s, i)| x[[sequences.pooled()[s] as usize, i]])
 }
 
 /// y\[r\] = table\[idᵣ\] + positional\[place of r in its sequence\]

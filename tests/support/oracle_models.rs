@@ -4,9 +4,10 @@ use super::oracle::{
     Norm, Pictures, Relus, attention_pool, avg_pool, batch_norm, block, bottleneck as oracle_bottleneck,
     conv2d as oracle_conv2d, layer_norm, normalize, patch_embed, pooled, projection, token_embed,
 };
-use clipwright::layers::block::{Block, Size};
+use clipwright::layers::block::Size;
 use clipwright::layers::bottleneck;
 use clipwright::layers::conv2d;
+use clipwright::layers::layer_norm::LayerNorm;
 use clipwright::layers::patch_embed::CHANNELS;
 use clipwright::layers::sequences::{Pool, Sequences};
 use clipwright::loss::positives::Positives;
@@ -14,6 +15,7 @@ use clipwright::models::clip::resnet::{self, ResNet};
 use clipwright::models::clip::text::{self, Captions, Text};
 use clipwright::models::clip::visual::{self, Visual};
 use clipwright::models::clip::vit::{self, Vit};
+use clipwright::models::stack::Transformer;
 use ndarray::{Array2, ArrayView2, Axis};
 
 /// Returns the features of either image encoder, as in training.
@@ -67,8 +69,7 @@ fn smaller((n, height, width): Pictures, stride: usize) -> Pictures {
 pub fn vit(p: &Vit<&[f64]>, shape: &vit::Shape, images: ArrayView2<f64>) -> Array2<f64> {
     let sequences = sequences((0..=images.nrows()).map(|i| i * shape.grid.tokens()), Pool::First);
     let x = layer_norm(&p.ln_pre, shape.size.eps, patch_embed(&p.embed, shape.grid, images).view());
-    let x = blocks(&p.transformer.resblocks, &shape.size, &sequences, x);
-    projection(p.proj, layer_norm(&p.ln_post, shape.size.eps, pooled(&sequences, &x).view()).view())
+    projection(p.proj, stack(&p.transformer, &p.ln_post, &shape.size, &sequences, x).view())
 }
 
 /// features = ln_final(end-of-text token of blocks(embedded tokens)) W
@@ -76,12 +77,19 @@ pub fn text(p: &Text<&[f64]>, shape: &text::Shape, captions: Captions) -> Array2
     let sequences = sequences(captions.offsets.iter().copied(), Pool::Last);
     let width = shape.size.width;
     let x = token_embed(p.token_embedding, p.positional_embedding, width, captions.ids, &sequences);
-    let x = blocks(&p.transformer.resblocks, &shape.size, &sequences, x);
-    projection(p.text_projection, layer_norm(&p.ln_final, shape.size.eps, pooled(&sequences, &x).view()).view())
+    projection(p.text_projection, stack(&p.transformer, &p.ln_final, &shape.size, &sequences, x).view())
 }
 
-fn blocks(blocks: &[Block<&[f64]>], size: &Size, sequences: &Sequences, x: Array2<f64>) -> Array2<f64> {
-    blocks.iter().fold(x, |x, p| block(p, size, sequences.ranges(), x.view()))
+/// y = ln(the rows that leave of blocks(x))
+pub fn stack(
+    p: &Transformer<&[f64]>,
+    ln: &LayerNorm<&[f64]>,
+    size: &Size,
+    sequences: &Sequences,
+    x: Array2<f64>,
+) -> Array2<f64> {
+    let x = p.resblocks.iter().fold(x, |x, p| block(p, size, sequences.ranges(), x.view()));
+    layer_norm(ln, size.eps, pooled(sequences, &x).view())
 }
 
 /// Returns the index lists of a packed batch.

@@ -4,14 +4,15 @@
 //! A caption is as many rows as it has tokens. The reference pads to 77 and pools at the end-of-text token; under a
 //! causal mask no row after that one can reach it, so here there are none.
 
-use crate::layers::block::{self, BlockInit, Saved as BlockSaved, Scratch as BlockScratch, Size};
+use crate::layers::block::{BlockInit, Size};
 use crate::layers::layer_norm::{self, LayerNorm, Saved as NormSaved};
+use crate::layers::projection;
 use crate::layers::sequences::{Pool, Sequences};
 use crate::layers::token_embed;
-use crate::models::tower::{self, Saved as TowerSaved, Scratch as TowerScratch, Tower, TowerMut, Transformer};
+use crate::models::stack::{self, Saved as StackSaved, Scratch as StackScratch, Stack, StackMut, Transformer};
 use crate::models::{Keep, Workspace};
 use crate::params::{Init, Spec};
-use crate::tree::{Arena, tree};
+use crate::tree::{Arena, Dim, tree};
 use crate::weights::Read;
 use kernels::in_pool;
 use ndarray::{Array2, ArrayView2, ArrayViewMut2};
@@ -27,6 +28,11 @@ tree! {
         transformer: Transformer,
         ln_final: LayerNorm,
     }
+}
+
+tree! {
+    /// `normed`, `dnormed` (B,d): the input of the projection.
+    Scratch { stack: StackScratch, normed, dnormed }
 }
 
 /// The sizes of a text encoder.
@@ -107,8 +113,18 @@ impl Shape {
     /// Makes room for captions that all fill the context, so that no later batch of as many allocates.
     fn reserve(&self, captions: usize, keep: Keep, saved: &mut Arena, scratch: &mut Arena) {
         let rows = captions * self.context_length;
-        saved.reserve(&TowerSaved::dims(&self.size, rows, captions, keep));
-        scratch.reserve(&TowerScratch::dims(&self.size, rows, captions));
+        saved.reserve(&self.saved(rows, captions, keep));
+        scratch.reserve(&self.scratch(rows, captions));
+    }
+
+    fn saved(&self, rows: usize, captions: usize, keep: Keep) -> StackSaved<Dim> {
+        StackSaved::dims(&self.size, rows, captions, Pool::Last, keep)
+    }
+
+    fn scratch(&self, rows: usize, captions: usize) -> Scratch<Dim> {
+        let normed = Dim(captions, self.size.width);
+        let stack = StackScratch::dims(&self.size, rows, captions, Pool::Last);
+        Scratch { stack, normed, dnormed: normed }
     }
 
     #[track_caller]
@@ -121,12 +137,12 @@ impl Shape {
 }
 
 impl<T> Text<T> {
-    fn tower(&self) -> Tower<'_, T> {
-        Tower { resblocks: &self.transformer.resblocks, ln: &self.ln_final, proj: &self.text_projection }
+    fn stack(&self) -> Stack<'_, T> {
+        Stack { resblocks: &self.transformer.resblocks, ln: &self.ln_final }
     }
 
-    fn tower_mut(&mut self) -> TowerMut<'_, T> {
-        TowerMut { resblocks: &mut self.transformer.resblocks, ln: &mut self.ln_final, proj: &mut self.text_projection }
+    fn stack_mut(&mut self) -> StackMut<'_, T> {
+        StackMut { resblocks: &mut self.transformer.resblocks, ln: &mut self.ln_final }
     }
 }
 
@@ -147,11 +163,12 @@ pub fn forward(
     let Workspace { sequences, saved, .. } = workspace;
     sequences.fill(captions.own_offsets(), Pool::Last);
     shape.reserve(captions.len(), keep, saved, scratch);
-    let saved = &mut saved.carve(&TowerSaved::dims(&shape.size, sequences.rows(), captions.len(), keep));
-    let scratch = &mut scratch.carve(&TowerScratch::dims(&shape.size, sequences.rows(), captions.len()));
+    let saved = &mut saved.carve(&shape.saved(sequences.rows(), captions.len(), keep));
+    let scratch = &mut scratch.carve(&shape.scratch(sequences.rows(), captions.len()));
     let x = saved.xs[0].view_mut();
     token_embed::forward(&p.token_embedding, &p.positional_embedding, captions.own_ids(), sequences, x);
-    tower::forward(p.tower(), &shape.size, sequences, features, saved, scratch);
+    stack::forward(p.stack(), &shape.size, sequences, scratch.normed.view_mut(), saved, &mut scratch.stack);
+    projection::forward(&p.text_projection, scratch.normed.view(), features);
 }
 
 /// Adds to `g` the gradients of all parameters.
@@ -170,9 +187,14 @@ pub fn backward(
     g: &mut Text<&mut [f32]>,
 ) {
     let Workspace { sequences, saved, .. } = workspace;
-    let saved = saved.carve(&TowerSaved::dims(&shape.size, sequences.rows(), captions.len(), Keep::All));
-    let scratch = &mut scratch.carve(&TowerScratch::dims(&shape.size, sequences.rows(), captions.len()));
-    tower::backward(p.tower(), &shape.size, sequences, dfeatures, &saved, scratch, g.tower_mut());
+    let saved = &saved.carve(&shape.saved(sequences.rows(), captions.len(), Keep::All));
+    let Scratch { stack: scratch, normed, dnormed } =
+        &mut scratch.carve(&shape.scratch(sequences.rows(), captions.len()));
+    // in the forward pass: features = normed W
+    stack::recompute(p.stack(), saved, normed.view_mut());
+    projection::backward(p.text_projection, normed.view(), dfeatures, dnormed.view_mut(), g.text_projection);
+    // in the forward pass: normed = stack(xs[0])
+    stack::backward(p.stack(), &shape.size, sequences, dnormed.view(), saved, scratch, g.stack_mut());
     // in the forward pass: xs[0] = token_embedding[ids] + positional_embedding
     let dx = scratch.dx.view();
     token_embed::backward(captions.own_ids(), sequences, dx, g.token_embedding, g.positional_embedding);
@@ -189,24 +211,18 @@ pub fn hidden_states(p: &Text<impl Read>, shape: &Shape, captions: Captions) -> 
 
 fn states(p: &Text<impl Read>, shape: &Shape, captions: Captions) -> Vec<Array2<f32>> {
     let mut sequences = Sequences::default();
-    sequences.fill(captions.own_offsets(), Pool::Last);
-    let rows = sequences.rows();
+    sequences.fill(captions.own_offsets(), Pool::All);
+    let (size, rows) = (&shape.size, sequences.rows());
     let (mut saved, mut scratch) = (Arena::default(), Arena::default());
-    let saved = &mut saved.carve(&BlockSaved::dims(&shape.size, rows, Keep::Nothing));
-    let scratch = &mut scratch.carve(&BlockScratch::dims(&shape.size, rows));
+    let saved = &mut saved.carve(&StackSaved::of_states(size, rows, captions.len(), Pool::All));
+    let scratch = &mut scratch.carve(&StackScratch::dims(size, rows, captions.len(), Pool::All));
 
-    let zeros = || Array2::zeros((rows, shape.size.width));
-    let mut embedded = zeros();
-    let (table, positional) = (&p.token_embedding, &p.positional_embedding);
-    token_embed::forward(table, positional, captions.own_ids(), &sequences, embedded.view_mut());
-    let mut states = vec![embedded];
-    for resblock in &p.transformer.resblocks {
-        let (x, mut y) = (states[states.len() - 1].view(), zeros());
-        block::forward(resblock, &shape.size, sequences.ranges(), x, y.view_mut(), saved, scratch);
-        states.push(y);
-    }
-    states.push(final_norm(p, shape, states[states.len() - 1].view()));
-    states
+    let (table, positional, x) = (&p.token_embedding, &p.positional_embedding, saved.xs[0].view_mut());
+    token_embed::forward(table, positional, captions.own_ids(), &sequences, x);
+    let mut normed = Array2::zeros((rows, size.width));
+    stack::forward(p.stack(), size, &sequences, normed.view_mut(), saved, scratch);
+    let states = saved.xs.iter().chain([&saved.out]).map(|x| x.to_owned());
+    states.chain([normed]).collect()
 }
 
 /// Applies `ln_final` to hidden states (N,d). Stable Diffusion 2 reads the output of the last block but one through it.

@@ -5,8 +5,9 @@ use crate::layers::block::{BlockInit, Size};
 use crate::layers::layer_norm::{self, LayerNorm, Saved as NormSaved};
 use crate::layers::linear::default_init;
 use crate::layers::patch_embed::{self, CHANNELS, Grid, PatchEmbed, Scratch as PatchScratch};
+use crate::layers::projection;
 use crate::layers::sequences::Pool;
-use crate::models::tower::{self, Saved as TowerSaved, Scratch as TowerScratch, Tower, TowerMut, Transformer};
+use crate::models::stack::{self, Saved as StackSaved, Scratch as StackScratch, Stack, StackMut, Transformer};
 use crate::models::{Keep, Workspace};
 use crate::params::{Init, Spec};
 use crate::tree::{Arena, Dim, tree};
@@ -23,12 +24,13 @@ tree! {
 
 tree! {
     /// What the backward pass needs; `embedded` (N,d) is the input of `ln_pre`.
-    Saved { embedded, ln_pre: NormSaved, tower: TowerSaved }
+    Saved { embedded, ln_pre: NormSaved, stack: StackSaved }
 }
 
 tree! {
-    /// `dembedded` (N,d) is the gradient of the embedded rows.
-    Scratch { patch: PatchScratch, dembedded, tower: TowerScratch }
+    /// `dembedded` (N,d) is the gradient of the embedded rows; `normed`, `dnormed` (B,d) is the input of the projection
+    /// and its gradient.
+    Scratch { patch: PatchScratch, dembedded, stack: StackScratch, normed, dnormed }
 }
 
 /// The sizes of a ViT.
@@ -74,7 +76,7 @@ impl Shape {
         Saved {
             embedded: Dim(rows, self.size.width),
             ln_pre: NormSaved::dims(rows),
-            tower: TowerSaved::dims(&self.size, rows, pictures, keep),
+            stack: StackSaved::dims(&self.size, rows, pictures, Pool::First, keep),
         }
     }
 
@@ -83,18 +85,20 @@ impl Shape {
         Scratch {
             patch: PatchScratch::dims(self.grid, pictures, self.size.width),
             dembedded: Dim(rows, self.size.width),
-            tower: TowerScratch::dims(&self.size, rows, pictures),
+            stack: StackScratch::dims(&self.size, rows, pictures, Pool::First),
+            normed: Dim(pictures, self.size.width),
+            dnormed: Dim(pictures, self.size.width),
         }
     }
 }
 
 impl<T> Vit<T> {
-    fn tower(&self) -> Tower<'_, T> {
-        Tower { resblocks: &self.transformer.resblocks, ln: &self.ln_post, proj: &self.proj }
+    fn stack(&self) -> Stack<'_, T> {
+        Stack { resblocks: &self.transformer.resblocks, ln: &self.ln_post }
     }
 
-    fn tower_mut(&mut self) -> TowerMut<'_, T> {
-        TowerMut { resblocks: &mut self.transformer.resblocks, ln: &mut self.ln_post, proj: &mut self.proj }
+    fn stack_mut(&mut self) -> StackMut<'_, T> {
+        StackMut { resblocks: &mut self.transformer.resblocks, ln: &mut self.ln_post }
     }
 }
 
@@ -122,10 +126,12 @@ pub fn forward(
         &p.ln_pre,
         shape.size.eps,
         saved.embedded.view(),
-        saved.tower.xs[0].view_mut(),
+        saved.stack.xs[0].view_mut(),
         &mut saved.ln_pre,
     );
-    tower::forward(p.tower(), &shape.size, sequences, features, &mut saved.tower, &mut scratch.tower);
+    let normed = scratch.normed.view_mut();
+    stack::forward(p.stack(), &shape.size, sequences, normed, &mut saved.stack, &mut scratch.stack);
+    projection::forward(&p.proj, scratch.normed.view(), features);
 }
 
 /// Adds to `g` the gradients of all parameters.
@@ -147,10 +153,14 @@ pub fn backward(
     let Workspace { sequences, saved, .. } = workspace;
     let saved = saved.carve(&shape.saved(pictures, Keep::All));
     let scratch = &mut scratch.carve(&shape.scratch(pictures));
-    let tower_scratch = &mut scratch.tower;
-    tower::backward(p.tower(), &shape.size, sequences, dfeatures, &saved.tower, tower_scratch, g.tower_mut());
+    // in the forward pass: features = normed W
+    stack::recompute(p.stack(), &saved.stack, scratch.normed.view_mut());
+    projection::backward(p.proj, scratch.normed.view(), dfeatures, scratch.dnormed.view_mut(), g.proj);
+    // in the forward pass: normed = stack(xs[0])
+    let (dnormed, stack_scratch) = (scratch.dnormed.view(), &mut scratch.stack);
+    stack::backward(p.stack(), &shape.size, sequences, dnormed, &saved.stack, stack_scratch, g.stack_mut());
     // in the forward pass: xs[0] = ln_pre(embedded)
-    let (x, dy, dx) = (saved.embedded.view(), tower_scratch.dx.view(), scratch.dembedded.view_mut());
+    let (x, dy, dx) = (saved.embedded.view(), stack_scratch.dx.view(), scratch.dembedded.view_mut());
     layer_norm::backward(&p.ln_pre, x, &saved.ln_pre, dy, Write::Set, dx, &mut g.ln_pre);
     // in the forward pass: embedded = class token and patches, plus positions
     patch_embed::backward(shape.grid, images, scratch.dembedded.view(), &mut scratch.patch, &mut g.embed);

@@ -1,0 +1,181 @@
+//! What every pre-norm Transformer is behind its embedding: residual blocks and a LayerNorm, of which the first row of
+//! each sequence leaves, the last row, or all.
+//!
+//! # Derivation
+//! y = ln(R x_L) with xᵢ₊₁ = blockᵢ(xᵢ), where R picks the rows that leave. With all rows R is the identity and every
+//! block is a [whole one](block); with one row of each sequence R goes into the last block, which is then a
+//! [pooled one](pooled_block). Backwards, each step's dx is the dy of the step before.
+
+use super::Keep;
+use crate::layers::block::{self, Block, BlockInit, Saved as BlockSaved, Scratch as BlockScratch, Size};
+use crate::layers::layer_norm::{self, LayerNorm, Saved as NormSaved};
+use crate::layers::pooled_block::{self, Saved as PooledSaved, Scratch as PooledScratch};
+use crate::layers::sequences::{Pool, Sequences};
+use crate::params::Spec;
+use crate::tree::{Dim, tree};
+use crate::weights::Read;
+use kernels::Write;
+use ndarray::{ArrayView2, ArrayViewMut2};
+
+tree! {
+    /// The residual blocks.
+    Transformer { resblocks: [Block] }
+}
+
+tree! {
+    /// `xs` (N,d): the input of each block; `out` (M,d): the last block's output, of the M rows that leave; `pooled` if
+    /// these are not all.
+    Saved { xs: [_], blocks: [BlockSaved], pooled: [PooledSaved?], out, ln: NormSaved }
+}
+
+tree! {
+    /// `dx` (N,d): the gradient of the stack's input on return.
+    Scratch { block: BlockScratch, pooled: [Pooled?], dx }
+}
+
+tree! {
+    /// `dout` (B,d).
+    Pooled { block: PooledScratch, dout }
+}
+
+impl Transformer<Spec> {
+    pub fn spec(size: &Size, init: &BlockInit) -> Self {
+        Transformer { resblocks: (0..size.layers).map(|_| Block::spec(size, init)).collect() }
+    }
+}
+
+/// The parameters of a stack, wherever a model's tree has them.
+pub struct Stack<'a, T> {
+    pub resblocks: &'a [Block<T>],
+    pub ln: &'a LayerNorm<T>,
+}
+
+/// Their gradients.
+pub struct StackMut<'a, T> {
+    pub resblocks: &'a mut [Block<T>],
+    pub ln: &'a mut LayerNorm<T>,
+}
+
+impl Saved<Dim> {
+    pub fn dims(size: &Size, rows: usize, sequences: usize, pool: Pool, keep: Keep) -> Self {
+        let pooled = pool != Pool::All;
+        let whole = size.layers - usize::from(pooled);
+        // Every whole block has buffers of its own, or all share those of one.
+        let (xs, blocks) = match keep {
+            Keep::All => (size.layers, whole),
+            Keep::Nothing => (size.layers.min(2), whole.min(1)),
+        };
+        let leaving = pool.rows(rows, sequences);
+        Saved {
+            xs: vec![Dim(rows, size.width); xs],
+            blocks: (0..blocks).map(|_| BlockSaved::dims(size, rows, keep)).collect(),
+            pooled: pooled.then(|| PooledSaved::dims(size, rows, sequences, keep)),
+            out: Dim(leaving, size.width),
+            ln: NormSaved::dims(leaving),
+        }
+    }
+
+    /// For inference that reads every block's input afterwards, in `xs`.
+    pub fn of_states(size: &Size, rows: usize, sequences: usize, pool: Pool) -> Self {
+        let xs = vec![Dim(rows, size.width); size.layers];
+        Saved { xs, ..Saved::dims(size, rows, sequences, pool, Keep::Nothing) }
+    }
+}
+
+impl Scratch<Dim> {
+    pub fn dims(size: &Size, rows: usize, sequences: usize, pool: Pool) -> Self {
+        Scratch {
+            block: BlockScratch::dims(size, rows),
+            pooled: (pool != Pool::All).then(|| Pooled {
+                block: PooledScratch::dims(size, rows, sequences),
+                dout: Dim(sequences, size.width),
+            }),
+            dx: Dim(rows, size.width),
+        }
+    }
+}
+
+/// y = ln(R blocks(xs\[0\]))
+///
+/// `y` (M,d); the caller has put the embedded rows into `saved.xs[0]`.
+#[track_caller]
+pub fn forward(
+    p: Stack<impl Read>,
+    size: &Size,
+    sequences: &Sequences,
+    y: ArrayViewMut2<f32>,
+    saved: &mut Saved<ArrayViewMut2<f32>>,
+    scratch: &mut Scratch<ArrayViewMut2<f32>>,
+) {
+    let leaving = sequences.pooled().len();
+    assert_eq!(saved.out.nrows(), leaving, "a stack that gives out other rows than its sequences' {leaving}");
+    let (last, blocks) = p.resblocks.split_last().expect("a stack has a block");
+    for (i, block) in blocks.iter().enumerate() {
+        forward_block(block, i, size, sequences, saved, &mut scratch.block);
+    }
+    let x = saved.xs[blocks.len() % saved.xs.len()].view();
+    let out = saved.out.view_mut();
+    match (&mut saved.pooled, &mut scratch.pooled) {
+        (Some(saved), Some(scratch)) => {
+            pooled_block::forward(last, size, sequences, x, out, saved, &mut scratch.block);
+        }
+        _ => {
+            let saved = saved.blocks.last_mut().expect("a whole block");
+            block::forward(last, size, sequences.ranges(), x, out, saved, &mut scratch.block);
+        }
+    }
+    layer_norm::forward(p.ln, size.eps, saved.out.view(), y, &mut saved.ln);
+}
+
+/// xs\[i + 1\] = blockᵢ(xs\[i\]), around the ring where there are fewer buffers than blocks.
+fn forward_block(
+    block: &Block<impl Read>,
+    i: usize,
+    size: &Size,
+    sequences: &Sequences,
+    saved: &mut Saved<ArrayViewMut2<f32>>,
+    scratch: &mut BlockScratch<ArrayViewMut2<f32>>,
+) {
+    let (buffers, kept) = (saved.xs.len(), saved.blocks.len());
+    let [x, y] = saved.xs.get_disjoint_mut([i % buffers, (i + 1) % buffers]).expect("two buffers or more");
+    let saved = &mut saved.blocks[i % kept];
+    block::forward(block, size, sequences.ranges(), x.view(), y.view_mut(), saved, scratch);
+}
+
+/// y once more, bit for bit, for a backward pass that needs it as an input.
+#[track_caller]
+pub fn recompute(p: Stack<impl Read>, saved: &Saved<ArrayViewMut2<f32>>, y: ArrayViewMut2<f32>) {
+    layer_norm::recompute(p.ln, saved.out.view(), &saved.ln, y);
+}
+
+/// Adds the gradients of all parameters, from dy (M,d), and leaves ∂loss/∂xs\[0\] in `scratch.dx`.
+#[track_caller]
+pub fn backward(
+    p: Stack<&[f32]>,
+    size: &Size,
+    sequences: &Sequences,
+    dy: ArrayView2<f32>,
+    saved: &Saved<ArrayViewMut2<f32>>,
+    scratch: &mut Scratch<ArrayViewMut2<f32>>,
+    g: StackMut<&mut [f32]>,
+) {
+    let Scratch { block: block_scratch, pooled: pooled_scratch, dx } = scratch;
+    let mut whole = p.resblocks.len();
+    let out = saved.out.view();
+    if let (Some(saved_last), Some(Pooled { block: scratch, dout })) = (&saved.pooled, pooled_scratch) {
+        whole -= 1;
+        // in the forward pass: y = ln(out)
+        layer_norm::backward(p.ln, out, &saved.ln, dy, Write::Set, dout.view_mut(), g.ln);
+        // in the forward pass: out = pooled rows of block(xs[last])
+        let (last, g_last, x) = (&p.resblocks[whole], &mut g.resblocks[whole], saved.xs[whole].view());
+        pooled_block::backward(last, size, sequences, x, dout.view_mut(), dx.view_mut(), saved_last, scratch, g_last);
+    } else {
+        // in the forward pass: y = ln(out)
+        layer_norm::backward(p.ln, out, &saved.ln, dy, Write::Set, dx.view_mut(), g.ln);
+    }
+    // in the forward pass: xs[i + 1] = block(xs[i]), and out is the last of all rows
+    for i in (0..whole).rev() {
+        let (block, g_block, x) = (&p.resblocks[i], &mut g.resblocks[i], saved.xs[i].view());
+        block::backward(block, size, sequences.ranges(), x, dx.view_mut(), &saved.blocks[i], block_scratch, g_block);
+    }
+}
