@@ -116,7 +116,7 @@ impl Manifest {
     pub fn write(&self, folder: &Path) -> Result<(), IndexError> {
         let path = folder.join(FILE);
         let json = serde_json::to_vec(self).expect("strings and numbers");
-        write_atomic(&path, |out| out.write_all(&json)).map_err(IndexError::io(folder))
+        write_atomic(&path, |out| out.write_all(&json)).map_err(IndexError::io(path))
     }
 
     /// # Errors

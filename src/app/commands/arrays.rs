@@ -1,8 +1,8 @@
 //! Arrays in files that other programs read.
 
 use super::CliError;
+use crate::checkpoint::Dtype;
 use crate::checkpoint::safetensors::{self, Tensor};
-use crate::checkpoint::{CheckpointError, Dtype};
 use crate::files::write_atomic;
 use ndarray::{ArrayView, Dimension};
 use std::borrow::Cow;
@@ -42,7 +42,7 @@ pub fn write_npy<D: Dimension>(path: &Path, array: ArrayView<f32, D>) -> Result<
         out.write_all(&npy_header(array.shape()))?;
         array.iter().try_for_each(|value| out.write_all(&value.to_le_bytes()))
     })
-    .map_err(CliError::Written)
+    .map_err(CliError::file(path))
 }
 
 /// Magic, version, length, and a Python dictionary that ends so that the data starts at a multiple of 64.
@@ -74,11 +74,7 @@ pub fn write_safetensors<const N: usize>(
         values: Cow::Owned(array.iter().copied().collect()),
     };
     let tensors: Vec<Tensor> = arrays.iter().map(tensor).collect();
-    safetensors::write(path, &tensors, metadata).map_err(|error| match error {
-        // Writing whole or not at all has put the file's name in front already.
-        CheckpointError::Io { source, .. } => CliError::Written(source),
-        other => other.into(),
-    })
+    Ok(safetensors::write(path, &tensors, metadata)?)
 }
 
 /// Writes one object and the end of its line.

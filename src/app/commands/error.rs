@@ -41,9 +41,6 @@ pub enum CliError {
     NoPictures { path: PathBuf },
     #[error("{bad} of {seen} pictures could not be read")]
     Unreadable { bad: usize, seen: usize },
-    /// The name of the file stands in the message already.
-    #[error(transparent)]
-    Written(io::Error),
     #[error("standard output: {0}")]
     Output(io::Error),
     /// The command line asks for something that does not exist together.
@@ -52,6 +49,11 @@ pub enum CliError {
 }
 
 impl CliError {
+    /// Gives an I/O error the name of its file.
+    pub(super) fn file(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |source| CliError::File { path: path.into(), source }
+    }
+
     /// Something is wrong with a line of a file.
     pub(super) fn line(path: &Path, line: usize, reason: &str) -> Self {
         CliError::Line { path: path.into(), line, reason: reason.into() }

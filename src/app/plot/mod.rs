@@ -14,7 +14,7 @@ use std::{io, path::Path};
 /// Writes a picture as PNG, whole or not at all.
 ///
 /// # Errors
-/// When the file cannot be written; the message names it.
+/// When the file cannot be written.
 pub fn save(path: impl AsRef<Path>, picture: &RgbImage) -> io::Result<()> {
     let (width, height) = picture.dimensions();
     write_atomic(path, |out| {
