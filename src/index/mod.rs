@@ -19,6 +19,7 @@
 
 mod entry;
 mod error;
+mod fingerprint;
 mod manifest;
 mod model;
 mod scan;

@@ -1,6 +1,6 @@
 //! Which model an index was made with.
 
-use super::IndexError;
+use super::{IndexError, fingerprint};
 use crate::checkpoint::Checkpoint;
 use crate::files::read_exact_at;
 use crate::random::key;
@@ -23,30 +23,39 @@ pub struct ModelId {
     /// Where it was; a hint for people, and for a search that names none.
     pub path: String,
     pub quick_gelu: bool,
-    /// A hash of the architecture, the preparation of pictures, and pieces spread evenly over the files of weights.
+    /// A hash of the architecture and the preparation of pictures, in the words of version 1, and of pieces spread
+    /// evenly over the files of weights.
     pub fingerprint: String,
+    /// The hash that an index from before version 1 has of the same model, so that it need not be made again. An index
+    /// keeps the hash that it was begun with, and never this one beside it.
+    #[serde(skip)]
+    pub older_fingerprint: Option<String>,
 }
 
 impl ModelId {
     /// # Errors
     /// If a file of weights cannot be read, or its name is not UTF-8.
     pub fn of(checkpoint: &Checkpoint) -> Result<ModelId, IndexError> {
-        let sizes = format!("{:?} {:?}", checkpoint.architecture, checkpoint.preprocess);
-        let mut content = sizes.into_bytes();
+        let mut weights = vec![];
         for path in checkpoint.files() {
-            content.extend(sample(path).map_err(IndexError::io(path))?);
+            weights.extend(sample(path).map_err(IndexError::io(path))?);
         }
+        let hash =
+            |words: String| format!("{:016x}", key(words.into_bytes().into_iter().chain(weights.iter().copied())));
+        let (architecture, pictures) = (&checkpoint.architecture, &checkpoint.preprocess);
         let path = std::path::absolute(checkpoint.path()).map_err(IndexError::io(checkpoint.path()))?;
         Ok(ModelId {
             path: path.into_os_string().into_string().map_err(|path| IndexError::Name { path: path.into() })?,
             quick_gelu: checkpoint.architecture.activation == Activation::QuickGelu,
-            fingerprint: format!("{:016x}", key(content)),
+            fingerprint: hash(fingerprint::words(architecture, pictures)),
+            older_fingerprint: Some(hash(fingerprint::older_words(architecture, pictures))),
         })
     }
 
     /// Whether embeddings of the two can be compared.
     pub fn is_same(&self, other: &ModelId) -> bool {
-        self.fingerprint == other.fingerprint
+        let older = |new: &ModelId, old: &ModelId| new.older_fingerprint.as_ref() == Some(&old.fingerprint);
+        self.fingerprint == other.fingerprint || older(self, other) || older(other, self)
     }
 
     pub fn activation(&self) -> Activation {
