@@ -10,15 +10,16 @@ use std::path::{Path, PathBuf};
 /// rename (atomic within a file system). When anything fails, `path` is as it was and the temporary file is gone.
 ///
 /// # Errors
-/// Whatever `write` or the file system says, with the name of the file in front.
+/// What `write` or the file system says, as it says it: the caller knows which file it is, and names it once.
 pub fn write_atomic(path: impl AsRef<Path>, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
     let path = path.as_ref();
     let temporary = beside(path);
-    fill(&temporary, write).and_then(|()| fs::rename(&temporary, path)).and_then(|()| sync_folder(path)).map_err(|e| {
-        // Best effort: the first error is the one worth reporting.
-        let _ = fs::remove_file(&temporary);
-        io::Error::new(e.kind(), format!("{}: {e}", path.display()))
-    })
+    fill(&temporary, write).and_then(|()| fs::rename(&temporary, path)).and_then(|()| sync_folder(path)).inspect_err(
+        |_| {
+            // Best effort: the first error is the one worth reporting.
+            let _ = fs::remove_file(&temporary);
+        },
+    )
 }
 
 /// `dir/name` → `dir/.name.PID.part`: same folder, so that the rename stays within one file system; one name per

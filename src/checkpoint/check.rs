@@ -1,7 +1,7 @@
 //! What every tensor must pass, from whatever file it comes.
 
 use super::CheckpointError;
-use super::dtype::Dtype;
+use super::dtype::{Dtype, Stored};
 use std::path::Path;
 
 /// The shape is the model's; a scalar may be stored as a vector of one.
@@ -14,18 +14,11 @@ pub fn shape(path: &Path, tensor: &str, found: &[usize], expected: &[usize]) -> 
 }
 
 /// The numbers are of a type that parameters can have; only a scalar can be an integer, as counts are.
-pub fn dtype(
-    path: &Path,
-    tensor: &str,
-    dtype: Option<Dtype>,
-    shape: &[usize],
-    found: &str,
-) -> Result<Dtype, CheckpointError> {
-    dtype.filter(|&dtype| dtype != Dtype::I64 || shape.is_empty()).ok_or_else(|| CheckpointError::Dtype {
-        path: path.into(),
-        tensor: tensor.into(),
-        found: found.into(),
-    })
+pub fn dtype(path: &Path, tensor: &str, stored: Stored, shape: &[usize]) -> Result<Dtype, CheckpointError> {
+    match stored {
+        Stored::Known(dtype) if dtype != Dtype::I64 || shape.is_empty() => Ok(dtype),
+        other => Err(CheckpointError::Dtype { path: path.into(), tensor: tensor.into(), found: other.to_string() }),
+    }
 }
 
 /// No NaN, no infinity.

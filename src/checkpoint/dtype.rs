@@ -15,6 +15,50 @@ pub enum Dtype {
     I64,
 }
 
+/// The type of a tensor's numbers in a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stored {
+    Known(Dtype),
+    /// A type that no parameter has, as the file's library calls it.
+    Other(String),
+}
+
+impl fmt::Display for Stored {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(match self {
+            Stored::Known(Dtype::F32) => "F32",
+            Stored::Known(Dtype::F16) => "F16",
+            Stored::Known(Dtype::Bf16) => "BF16",
+            Stored::Known(Dtype::I64) => "I64",
+            Stored::Other(name) => name,
+        })
+    }
+}
+
+impl From<safetensors::Dtype> for Stored {
+    fn from(dtype: safetensors::Dtype) -> Self {
+        match dtype {
+            safetensors::Dtype::F32 => Stored::Known(Dtype::F32),
+            safetensors::Dtype::F16 => Stored::Known(Dtype::F16),
+            safetensors::Dtype::BF16 => Stored::Known(Dtype::Bf16),
+            safetensors::Dtype::I64 => Stored::Known(Dtype::I64),
+            other => Stored::Other(format!("{other:?}")),
+        }
+    }
+}
+
+impl From<pytorch_reader::DType> for Stored {
+    fn from(dtype: pytorch_reader::DType) -> Self {
+        match dtype {
+            pytorch_reader::DType::F32 => Stored::Known(Dtype::F32),
+            pytorch_reader::DType::F16 => Stored::Known(Dtype::F16),
+            pytorch_reader::DType::BF16 => Stored::Known(Dtype::Bf16),
+            pytorch_reader::DType::I64 => Stored::Known(Dtype::I64),
+            other => Stored::Other(format!("{other:?}")),
+        }
+    }
+}
+
 /// What a model's parameters are written as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -42,17 +86,6 @@ impl fmt::Display for Precision {
 }
 
 impl Dtype {
-    /// Nothing for types that no parameter has.
-    pub(super) fn of(dtype: safetensors::Dtype) -> Option<Dtype> {
-        match dtype {
-            safetensors::Dtype::F32 => Some(Dtype::F32),
-            safetensors::Dtype::F16 => Some(Dtype::F16),
-            safetensors::Dtype::BF16 => Some(Dtype::Bf16),
-            safetensors::Dtype::I64 => Some(Dtype::I64),
-            _ => None,
-        }
-    }
-
     /// Bytes of a number.
     pub fn bytes(self) -> usize {
         match self {

@@ -1,6 +1,6 @@
 //! Why a checkpoint could not be read or written.
 
-use super::names::Tower;
+use super::tower::Tower;
 use crate::models::clip::config::ConfigError;
 use std::path::PathBuf;
 

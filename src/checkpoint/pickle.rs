@@ -2,9 +2,9 @@
 //!
 //! Only the data of the pickle is read, by the `pytorch-reader` crate; none of its code is ever run.
 
-use super::dtype::Dtype;
+use super::dtype::Stored;
 use super::{CheckpointError, check};
-use pytorch_reader::{DType, PytorchReader};
+use pytorch_reader::PytorchReader;
 use std::path::{Path, PathBuf};
 
 /// An open file, its tensors listed but not read.
@@ -38,8 +38,8 @@ impl Reader {
         self.file.get(name).map(|tensor| tensor.shape())
     }
 
-    pub fn dtype(&self, name: &str) -> Option<String> {
-        self.file.get(name).map(|tensor| format!("{:?}", tensor.dtype()))
+    pub fn dtype(&self, name: &str) -> Option<Stored> {
+        self.file.get(name).map(|tensor| tensor.dtype().into())
     }
 
     /// Reads a tensor of this shape, converted to f32. A scalar may be stored as a vector of one.
@@ -49,14 +49,7 @@ impl Reader {
             return Err(CheckpointError::Missing { path: path.into(), tensor: tensor.into() });
         };
         check::shape(path, tensor, found.shape(), shape)?;
-        let dtype = match found.dtype() {
-            DType::I64 => Some(Dtype::I64),
-            DType::F32 => Some(Dtype::F32),
-            DType::F16 => Some(Dtype::F16),
-            DType::BF16 => Some(Dtype::Bf16),
-            _ => None,
-        };
-        let dtype = check::dtype(path, tensor, dtype, shape, &format!("{:?}", found.dtype()))?;
+        let dtype = check::dtype(path, tensor, found.dtype().into(), shape)?;
         let raw = found.read().map_err(|source| CheckpointError::Io { path: path.into(), source })?;
         dtype.decode(&raw, out);
         check::finite(path, tensor, out)

@@ -4,7 +4,7 @@
 //! well, since parameters are one block of f32; it reads no faster from a warm page cache, and counts the file's pages
 //! towards the memory of the process on top of the copy.
 
-use super::dtype::Dtype;
+use super::dtype::{Dtype, Stored};
 use super::{CheckpointError, check};
 use crate::files::{read_exact_at, write_atomic};
 use safetensors::tensor::{Metadata, TensorInfo};
@@ -74,8 +74,8 @@ impl Reader {
     }
 
     /// The type of a tensor's numbers, if it is there.
-    pub fn dtype(&self, name: &str) -> Option<String> {
-        self.header.info(name).map(|info| format!("{:?}", info.dtype))
+    pub fn dtype(&self, name: &str) -> Option<Stored> {
+        self.header.info(name).map(|info| info.dtype.into())
     }
 
     /// Reads a tensor of this shape, converted to f32. A scalar may be stored as a vector of one, and as an integer:
@@ -83,7 +83,7 @@ impl Reader {
     pub fn read(&self, name: &str, shape: &[usize], out: &mut [f32]) -> Result<(), CheckpointError> {
         let (path, tensor) = (&self.path, name);
         let info = self.info(name, shape)?;
-        let dtype = check::dtype(path, tensor, Dtype::of(info.dtype), shape, &format!("{:?}", info.dtype))?;
+        let dtype = check::dtype(path, tensor, info.dtype.into(), shape)?;
         let start = self.data_start + info.data_offsets.0 as u64;
         self.convert(start, dtype, out).map_err(|source| CheckpointError::Io { path: path.into(), source })?;
         check::finite(path, tensor, out)

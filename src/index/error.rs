@@ -1,6 +1,6 @@
 //! The errors of making and searching an index.
 
-use super::ModelId;
+use super::model::ModelId;
 use std::io;
 use std::path::PathBuf;
 

@@ -119,7 +119,7 @@ impl Manifest {
     pub fn write(&self, folder: &Path) -> Result<(), IndexError> {
         let path = folder.join(FILE);
         let json = serde_json::to_vec(self).expect("strings and numbers");
-        write_atomic(&path, |out| out.write_all(&json)).map_err(IndexError::io(folder))
+        write_atomic(&path, |out| out.write_all(&json)).map_err(IndexError::io(path))
     }
 
     /// Checks that the embeddings of the index are those of the model.
@@ -191,7 +191,7 @@ mod tests {
     use serde_json::{Value, json};
 
     fn manifest() -> Manifest {
-        let model = ModelId { path: "m".into(), quick_gelu: true, fingerprint: "0".into() };
+        let model = ModelId { path: "m".into(), quick_gelu: true, fingerprint: "0".into(), older_fingerprint: None };
         Manifest { rows: 9, dropped: vec![2, 7], ..Manifest::new("..".into(), model, 4) }
     }
 

@@ -19,6 +19,8 @@
 
 mod entry;
 mod error;
+mod fingerprint;
+mod identity;
 mod manifest;
 mod model;
 mod scan;

@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 fn model() -> ModelId {
-    ModelId { path: "some/model".into(), quick_gelu: true, fingerprint: "0123".into() }
+    ModelId { path: "some/model".into(), quick_gelu: true, fingerprint: "0123".into(), older_fingerprint: None }
 }
 
 fn entry(row: usize) -> Entry {
@@ -126,6 +126,18 @@ fn only_one_writes() {
     drop(store);
     Store::open(folder.path(), "..", model(), 4).unwrap();
     let other = ModelId { fingerprint: "4567".into(), ..model() };
+    assert!(matches!(Store::open(folder.path(), "..", other, 4), Err(IndexError::OtherModel { .. })));
+}
+
+#[test]
+fn an_index_with_the_older_hash_of_the_same_model_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(filled(folder.path(), &unit_rows((3, 4), 4)));
+    let new = ModelId { fingerprint: "4567".into(), older_fingerprint: Some("0123".into()), ..model() };
+    let store = Store::open(folder.path(), "..", new.clone(), 4).unwrap();
+    assert_eq!(store.entries().unwrap().len(), 3);
+    drop(store);
+    let other = ModelId { older_fingerprint: Some("8901".into()), ..new };
     assert!(matches!(Store::open(folder.path(), "..", other, 4), Err(IndexError::OtherModel { .. })));
 }
 

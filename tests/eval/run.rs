@@ -1,13 +1,17 @@
 //! Tests of what a run leaves behind: its log, its table of results, and its warnings of a collapse.
 
 use clipwright::app::train::TrainError;
+use clipwright::checkpoint::{ConfigFile, safetensors};
 use clipwright::eval::alike::{Alike, mean_cosine};
 use clipwright::eval::report::{Report, Row, ZeroShot};
 use clipwright::eval::retrieval::{Recall, Retrieval};
 use clipwright::eval::zero_shot::TopK;
 use clipwright::files::write_atomic;
+use clipwright::index::{Manifest, ModelId};
+use clipwright::models::clip::Config;
 use clipwright::train::log::{Evaluation, Line, Log, Metrics, ReadError, Step};
 use clipwright::train::metric::Metric;
+use clipwright::train::run_folder::RunFolder;
 use clipwright::train::watch::{self, Collapse, WINDOW, Watch};
 use ndarray::{Array2, array};
 use std::fs;
@@ -204,9 +208,33 @@ fn a_file_is_written_whole_or_not_at_all() {
         out.write_all(b"half of the new")?;
         Err(io::Error::other("disk full"))
     });
-    assert!(failed.unwrap_err().to_string().ends_with("weights: disk full"));
+    assert_eq!(failed.unwrap_err().to_string(), "disk full");
     assert_eq!(fs::read(&path).unwrap(), b"old");
     write_atomic(&path, |out| out.write_all(b"new")).unwrap();
     assert_eq!(fs::read(&path).unwrap(), b"new");
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "no temporary file is left");
+}
+
+/// What the system said is still there, and the file stands in the message once.
+#[test]
+fn a_folder_that_cannot_be_written_is_named_once() {
+    let parent = tempfile::tempdir().unwrap();
+    let folder = parent.path().join("file");
+    fs::write(&folder, b"").unwrap();
+    let not_a_folder = fs::write(folder.join("inside"), b"").unwrap_err();
+    let plain = write_atomic(folder.join("inside"), |_| Ok(())).unwrap_err();
+    assert!(plain.raw_os_error().is_some());
+    assert_eq!((plain.raw_os_error(), plain.to_string()), (not_a_folder.raw_os_error(), not_a_folder.to_string()));
+
+    let model = ModelId { path: "m".into(), quick_gelu: true, fingerprint: "0".into(), older_fingerprint: None };
+    let config = ConfigFile::new(Config::preset("ViT-B-32").unwrap());
+    let run = RunFolder { path: folder.clone() };
+    for (name, error) in [
+        ("config", config.write(&folder.join("config")).unwrap_err().to_string()),
+        ("weights", safetensors::write(&folder.join("weights"), &[], []).unwrap_err().to_string()),
+        ("index.json", Manifest::new("..".into(), model, 4).write(&folder).unwrap_err().to_string()),
+        ("options.json", run.write("options.json", b"{}").unwrap_err().to_string()),
+    ] {
+        assert_eq!(error, format!("{}: {not_a_folder}", folder.join(name).display()));
+    }
 }

@@ -99,7 +99,7 @@ fn resnets_come_back_with_their_statistics_and_counts() {
     assert!(loaded.params.flat == model.params.flat);
     assert_eq!(again, file);
     let written = Reader::open(&folder.path().join(WEIGHTS)).unwrap();
-    assert_eq!(written.dtype("visual.bn1.num_batches_tracked").unwrap(), "I64");
+    assert_eq!(written.dtype("visual.bn1.num_batches_tracked").unwrap().to_string(), "I64");
     let checkpoint = open(folder.path()).unwrap();
     assert_eq!(checkpoint.dtypes(), ["F32"]);
     assert!(checkpoint.vision().unwrap().flat.len() > clipwright::params::count(&model.params.spec.visual));

@@ -1,8 +1,8 @@
 //! Writing of arrays to files that other programs read.
 
 use super::CliError;
+use crate::checkpoint::Dtype;
 use crate::checkpoint::safetensors::{self, Tensor};
-use crate::checkpoint::{CheckpointError, Dtype};
 use crate::files::write_atomic;
 use ndarray::{ArrayView, Dimension};
 use std::borrow::Cow;
@@ -44,7 +44,7 @@ pub fn write_npy<D: Dimension>(path: &Path, array: ArrayView<f32, D>) -> Result<
         out.write_all(&npy_header(array.shape()))?;
         array.iter().try_for_each(|value| out.write_all(&value.to_le_bytes()))
     })
-    .map_err(CliError::Written)
+    .map_err(CliError::file(path))
 }
 
 /// Returns the header: magic, version, length, and a Python dictionary padded so that the data starts at a multiple of
@@ -77,11 +77,7 @@ pub fn write_safetensors<const N: usize>(
         values: Cow::Owned(array.iter().copied().collect()),
     };
     let tensors: Vec<Tensor> = arrays.iter().map(tensor).collect();
-    safetensors::write(path, &tensors, metadata).map_err(|error| match error {
-        // The message already begins with the file's name.
-        CheckpointError::Io { source, .. } => CliError::Written(source),
-        other => other.into(),
-    })
+    Ok(safetensors::write(path, &tensors, metadata)?)
 }
 
 /// Writes one object as a line of JSON.

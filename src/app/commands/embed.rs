@@ -156,7 +156,7 @@ impl Source {
             if tally.bad < tally.seen { Ok(()) } else { Err(io::Error::other("no picture could be read")) }
         });
         match written {
-            Err(error) if tally.bad < tally.seen || tally.seen == 0 => Err(CliError::Written(error)),
+            Err(error) if tally.bad < tally.seen || tally.seen == 0 => Err(CliError::file(path)(error)),
             _ => Ok(tally),
         }
     }

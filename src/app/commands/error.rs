@@ -41,9 +41,6 @@ pub enum CliError {
     NoPictures { path: PathBuf },
     #[error("{bad} of {seen} pictures could not be read")]
     Unreadable { bad: usize, seen: usize },
-    /// A file could not be written; the message already names it.
-    #[error(transparent)]
-    Written(io::Error),
     #[error("standard output: {0}")]
     Output(io::Error),
     /// The arguments of the command line do not fit together.
@@ -52,6 +49,11 @@ pub enum CliError {
 }
 
 impl CliError {
+    /// Gives an I/O error the name of its file.
+    pub(super) fn file(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |source| CliError::File { path: path.into(), source }
+    }
+
     /// Makes the error of a line of a text file.
     pub(super) fn line(path: &Path, line: usize, reason: &str) -> Self {
         CliError::Line { path: path.into(), line, reason: reason.into() }

@@ -1,7 +1,7 @@
 //! `clipwright info`: the architecture and the settings of a checkpoint.
 
 use super::{CliError, Context};
-use crate::checkpoint::names::Scheme;
+use crate::checkpoint::Scheme;
 use crate::checkpoint::{Checkpoint, Tower};
 use crate::layers::block::Size;
 use crate::models::clip::config::VOCAB_SIZE;

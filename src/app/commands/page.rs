@@ -35,7 +35,7 @@ pub fn write(path: &Path, query: &str, pictures: usize, rows: &[Row]) -> Result<
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let folder = folder.canonicalize().map_err(|source| CliError::File { path: path.into(), source })?;
     let html = page(&folder, query, pictures, rows);
-    write_atomic(path, |out| out.write_all(html.as_bytes())).map_err(CliError::Written)
+    write_atomic(path, |out| out.write_all(html.as_bytes())).map_err(CliError::file(path))
 }
 
 fn page(folder: &Path, query: &str, pictures: usize, rows: &[Row]) -> String {

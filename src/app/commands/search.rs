@@ -92,7 +92,7 @@ impl Search {
                 name: name(hit),
             };
             let sheet = contact(&report.query, &hits().map(tile).collect::<Vec<_>>());
-            save(path, &sheet).map_err(CliError::Written)?;
+            save(path, &sheet).map_err(CliError::file(path))?;
         }
         if let Some(path) = &self.html {
             let rows =

@@ -14,7 +14,7 @@ use std::{io, path::Path};
 /// Writes a picture as PNG, whole or not at all.
 ///
 /// # Errors
-/// Returns an error that names the file if it cannot be written.
+/// Returns an error, without the name of the file, if it cannot be written.
 pub fn save(path: impl AsRef<Path>, picture: &RgbImage) -> io::Result<()> {
     let (width, height) = picture.dimensions();
     write_atomic(path, |out| {

@@ -8,7 +8,7 @@ use crate::embed::{Embed, Embedder};
 use crate::eval::exam::{EmojiExam, Exam};
 use crate::pictures::Picture;
 use crate::train::log::Metrics;
-use crate::train::run_folder::RunFolder;
+use crate::train::run_folder::{RunFolder, RunFolderError};
 use image::RgbImage;
 
 /// Number of pairs in the similarity matrix.
@@ -27,16 +27,19 @@ struct Show {
 
 /// Draws all plots of a run into its folder.
 pub fn draw(folder: &RunFolder, metrics: &Metrics, exam: &Exam, embedder: &Embedder) -> Result<(), TrainError> {
-    save(folder.file("loss.png"), &curves::loss(metrics))?;
-    save(folder.file("recall.png"), &curves::recall(metrics))?;
-    save(folder.file("schedule.png"), &curves::schedule(metrics))?;
+    let save = |name: &str, picture: &RgbImage| {
+        let path = folder.file(name);
+        save(&path, picture).map_err(|source| RunFolderError::File { path, source })
+    };
+    save("loss.png", &curves::loss(metrics))?;
+    save("recall.png", &curves::recall(metrics))?;
+    save("schedule.png", &curves::schedule(metrics))?;
     let (few, many) = match exam {
         Exam::Emoji(exam) => (Show::names(exam), Show::all_names(exam)),
         Exam::Pairs(exam) => (Show::pairs(exam.sample(PAIRS)), Show::pairs(exam.sample(PICTURES))),
     };
-    save(folder.file("similarity.png"), &few.similarity(embedder))?;
-    save(folder.file("captions.png"), &many.sheet(embedder))?;
-    Ok(())
+    save("similarity.png", &few.similarity(embedder))?;
+    Ok(save("captions.png", &many.sheet(embedder))?)
 }
 
 impl Show {

@@ -1,6 +1,6 @@
 //! `preprocessor_config.json` of Hugging Face's `CLIPImageProcessor`, in and out.
 
-use super::decimal;
+use crate::checkpoint::json::decimal;
 use crate::pictures::{Interpolation, Library, Preprocess, ResizeMode};
 use serde::Deserialize;
 use serde_json::{Value, json};

@@ -1,6 +1,7 @@
 //! `open_clip_config.json`.
 
-use super::{CheckpointError, read_json};
+use crate::checkpoint::CheckpointError;
+use crate::checkpoint::json::read_json;
 use crate::files::write_atomic;
 use crate::models::clip::Config;
 use crate::pictures::Preprocess;
@@ -8,6 +9,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::io::Error;
 use std::path::Path;
+
+/// The name of the weights in a model folder of ours.
+pub const WEIGHTS: &str = "open_clip_model.safetensors";
+/// The name of the configuration in a model folder of ours.
+pub const CONFIG: &str = "open_clip_config.json";
 
 /// The architecture, and how pictures are prepared for it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -4,8 +4,8 @@
 //! things twice: what `text_config_dict` and `vision_config_dict` hold overrides `text_config` and `vision_config`.
 
 use super::architecture::Architecture;
-use super::decimal;
-use super::dtype::Precision;
+use crate::checkpoint::dtype::Precision;
+use crate::checkpoint::json::decimal;
 use crate::layers::patch_embed::CHANNELS;
 use crate::models::clip::config::{LAYER_NORM_EPS, mlp_ratio};
 use crate::models::clip::model::INIT_LOGIT_SCALE;

@@ -1,9 +1,9 @@
 //! What a checkpoint's towers look like, whatever says so.
 
-use crate::models::clip::config::ConfigError;
-use crate::models::clip::{Config, TextConfig, VisionConfig, text, visual};
+use crate::models::clip::config::{ConfigError, REDUCTION};
+use crate::models::clip::{ClipParams, Config, Layers, TextConfig, VisionConfig, model, text, visual};
 use crate::params::Spec;
-use crate::tree::{Path as TreePath, Tree};
+use crate::tree::Path as TreePath;
 use kernels::Activation;
 
 /// A CLIP of which a tower may be absent.
@@ -19,7 +19,6 @@ pub struct Architecture {
 /// Where a tree's names begin, in the tree of a whole CLIP.
 pub(super) const VISION: TreePath = TreePath::at("visual");
 pub(super) const TEXT: TreePath = TreePath::ROOT;
-pub(super) const LOGIT_SCALE: &str = "logit_scale";
 
 impl Architecture {
     /// Refuses sizes that do not fit together, before anything is allocated for them.
@@ -56,13 +55,6 @@ impl Architecture {
             _ => {}
         }
     }
-
-    /// Names and shapes of all parameters but the temperature.
-    pub(super) fn table(&self) -> Vec<(Vec<String>, Vec<usize>)> {
-        let vision = self.vision().map(|shape| table(&shape.spec(), &VISION));
-        let text = self.text().map(|shape| table(&shape.spec(), &TEXT));
-        [vision, text].into_iter().flatten().flatten().collect()
-    }
 }
 
 impl From<&Config> for Architecture {
@@ -76,9 +68,16 @@ impl From<&Config> for Architecture {
     }
 }
 
-/// Names and shapes of a tree's parameters.
-pub(super) fn table<S: Tree<Leaf = Spec>>(spec: &S, at: &TreePath) -> Vec<(Vec<String>, Vec<usize>)> {
-    let mut table = vec![];
-    spec.map(at, &mut |path, spec| table.push((path.names(), spec.shape.clone())));
-    table
+/// The parameter table of a CLIP that has these blocks and is otherwise as small as can be: for its names.
+pub(super) fn smallest_of(vision: Layers, text: usize) -> ClipParams<Spec> {
+    let patch_size = matches!(vision, Layers::Vit(_)).then_some(REDUCTION);
+    let vision_cfg =
+        VisionConfig { image_size: REDUCTION, layers: vision, width: 2, patch_size, head_width: 2, mlp_ratio: 1.0 };
+    let text_cfg = TextConfig { context_length: 1, vocab_size: 1, width: 1, heads: 1, layers: text, mlp_ratio: 1.0 };
+    model::spec(&Config { embed_dim: 1, quick_gelu: false, vision_cfg, text_cfg })
+}
+
+/// The same with one block in each tower.
+pub(super) fn smallest() -> ClipParams<Spec> {
+    smallest_of(Layers::Vit(1), 1)
 }

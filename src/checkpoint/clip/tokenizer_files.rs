@@ -3,8 +3,8 @@
 //!
 //! It splits text as [`crate::text::tokenizer`] does, but cleans it less: no HTML entities, no mojibake.
 
-use super::CheckpointError;
-use super::save::write_json;
+use crate::checkpoint::CheckpointError;
+use crate::checkpoint::json::write_json;
 use crate::files::write_atomic;
 use crate::models::clip::TextConfig;
 use crate::models::clip::config::VOCAB_SIZE;

@@ -1,0 +1,160 @@
+//! CLIP as a [`Family`].
+
+use super::architecture::{Architecture, TEXT, VISION};
+use super::names::{Scheme, is_openai_file};
+use super::openclip::{CONFIG, ConfigFile, WEIGHTS};
+use super::{folders, hugging_face, infer, preprocessor};
+use crate::checkpoint::dtype::Precision;
+use crate::checkpoint::family::Family;
+use crate::checkpoint::json::read_json;
+use crate::checkpoint::places::{Expected, expected};
+use crate::checkpoint::tensors::TensorFiles;
+use crate::checkpoint::{CheckpointError, Tower};
+use crate::models::clip::model::Model;
+use crate::pictures::Preprocess;
+use kernels::Activation;
+use std::collections::BTreeSet;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+const HUGGING_FACE_CONFIG: &str = "config.json";
+const PREPROCESSOR: &str = "preprocessor_config.json";
+
+/// What to take otherwise than the checkpoint says.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Overrides {
+    /// Pictures of another size; the table of positions is interpolated.
+    pub image_size: Option<usize>,
+    pub activation: Option<Activation>,
+}
+
+/// Where the activation came from.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ActivationSource {
+    Asked,
+    Config(PathBuf),
+    /// All of OpenAI's own files are of QuickGELU models.
+    OpenAiFile,
+}
+
+impl fmt::Display for ActivationSource {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            ActivationSource::Asked => f.write_str("as asked for"),
+            ActivationSource::Config(path) => write!(f, "{}", path.display()),
+            ActivationSource::OpenAiFile => f.write_str("one of OpenAI's own files"),
+        }
+    }
+}
+
+/// What configurations, or the tensors themselves, say.
+pub struct Described {
+    pub architecture: Architecture,
+    pub activation_source: ActivationSource,
+    pub preprocess: Option<Preprocess>,
+}
+
+impl Family for Scheme {
+    type Description = Described;
+    type Overrides = Overrides;
+    type Model<'a> = (&'a Model, &'a ConfigFile);
+
+    const WEIGHT_FILES: &'static [&'static str] = &[
+        WEIGHTS,
+        "model.safetensors",
+        "model.safetensors.index.json",
+        "open_clip_pytorch_model.bin",
+        "pytorch_model.bin",
+        "pytorch_model.bin.index.json",
+    ];
+
+    fn recognise(names: &BTreeSet<String>) -> Scheme {
+        Scheme::of(names)
+    }
+
+    fn is_foreign(&self, name: &str) -> bool {
+        Scheme::is_foreign(self, name)
+    }
+
+    /// The configuration that goes with the file's names, not with those of the folder's files.
+    fn read_config(&self, files: &TensorFiles, overrides: &Overrides) -> Result<Option<Described>, CheckpointError> {
+        let beside = |name| Some(files.path().with_file_name(name)).filter(|path| path.is_file());
+        let is_hugging_face = matches!(self, Scheme::HuggingFace { .. });
+        let config = beside(if is_hugging_face { HUGGING_FACE_CONFIG } else { CONFIG });
+        let Some(path) = config else { return Ok(None) };
+        let (mut architecture, preprocess) = if is_hugging_face {
+            let preprocessor = beside(PREPROCESSOR);
+            (
+                parse(&path, hugging_face::parse)?,
+                preprocessor.map(|path| parse(&path, preprocessor::parse)).transpose()?,
+            )
+        } else {
+            let file = ConfigFile::read(&path)?;
+            (Architecture::from(&file.model_cfg), Some(file.preprocess_cfg))
+        };
+        let asked = overrides.activation;
+        let activation_source = if asked.is_some() { ActivationSource::Asked } else { ActivationSource::Config(path) };
+        architecture.activation = asked.unwrap_or(architecture.activation);
+        Ok(Some(Described { architecture, activation_source, preprocess }))
+    }
+
+    fn infer(&self, files: &TensorFiles, overrides: &Overrides) -> Result<Described, CheckpointError> {
+        let path = || files.path().into();
+        let mut architecture = infer::infer(self, &|places| files.shape_of(places))
+            .map_err(|reason| CheckpointError::Inference { path: path(), reason })?;
+        let activation_source;
+        (architecture.activation, activation_source) = match overrides.activation {
+            Some(activation) => (activation, ActivationSource::Asked),
+            None if is_openai_file(&files.names()) => (Activation::QuickGelu, ActivationSource::OpenAiFile),
+            None => return Err(CheckpointError::Activation { path: path() }),
+        };
+        Ok(Described { architecture, activation_source, preprocess: None })
+    }
+
+    /// A configuration may speak of a tower that was left out of the file.
+    fn settle(&self, files: &TensorFiles, described: &mut Described) -> Result<(), CheckpointError> {
+        let (names, architecture) = (files.names(), &mut described.architecture);
+        if !self.has(Tower::Image, &names) {
+            architecture.vision = None;
+        }
+        if !self.has(Tower::Text, &names) {
+            architecture.text = None;
+        }
+        if let Scheme::HuggingFace { image_projection, text_projection } = *self {
+            architecture.without_projection(image_projection, text_projection);
+        }
+        architecture.check().map_err(|source| CheckpointError::Size { path: files.path().into(), source })
+    }
+
+    fn expected(&self, files: &TensorFiles, described: &Described) -> Vec<Expected> {
+        let architecture = &described.architecture;
+        let mut leaves = vec![];
+        if let Some(spec) = architecture.vision().map(|shape| shape.spec()) {
+            leaves.extend(expected(&spec, &self.visual(&spec), &VISION));
+        }
+        if let Some(spec) = architecture.text().map(|shape| shape.spec()) {
+            leaves.extend(expected(&spec, &self.text(&spec), &TEXT));
+        }
+        let places = self.logit_scale();
+        if architecture.config().is_some() || files.shape_of(&places).is_some() {
+            leaves.push(Expected { name: "logit_scale".into(), shape: vec![], places });
+        }
+        leaves
+    }
+
+    fn write(
+        &self,
+        folder: &Path,
+        (model, config): Self::Model<'_>,
+        precision: Precision,
+    ) -> Result<(), CheckpointError> {
+        match self {
+            Scheme::OpenAi { .. } => folders::openclip(folder, self, model, config, precision),
+            Scheme::HuggingFace { .. } => folders::hugging_face(folder, self, model, config, precision),
+        }
+    }
+}
+
+fn parse<T>(path: &Path, parse: fn(&serde_json::Value) -> Result<T, String>) -> Result<T, CheckpointError> {
+    parse(&read_json(path)?).map_err(|reason| CheckpointError::Config { path: path.into(), reason })
+}

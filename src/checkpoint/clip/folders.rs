@@ -1,0 +1,51 @@
+//! The folders that a CLIP is written to, one function a library.
+
+use super::names::Scheme;
+use super::openclip::{CONFIG, ConfigFile, WEIGHTS};
+use super::{hugging_face as described, preprocessor, tokenizer_files};
+use crate::checkpoint::CheckpointError;
+use crate::checkpoint::dtype::Precision;
+use crate::checkpoint::json::write_json;
+use crate::checkpoint::places::write_params;
+use crate::models::clip::model::Model;
+use std::fs;
+use std::path::Path;
+
+/// OpenCLIP's folder, and our own.
+pub fn openclip(
+    folder: &Path,
+    scheme: &Scheme,
+    model: &Model,
+    config: &ConfigFile,
+    precision: Precision,
+) -> Result<(), CheckpointError> {
+    make(folder)?;
+    let places = scheme.clip(&model.params.spec);
+    write_params(&folder.join(WEIGHTS), &model.params, &places, precision.into())?;
+    config.write(&folder.join(CONFIG))
+}
+
+/// Hugging Face's folder, unless its classes cannot express the model.
+pub fn hugging_face(
+    folder: &Path,
+    scheme: &Scheme,
+    model: &Model,
+    config: &ConfigFile,
+    precision: Precision,
+) -> Result<(), CheckpointError> {
+    let cannot = |reason: &str| CheckpointError::Config { path: folder.into(), reason: reason.into() };
+    let preprocessor = preprocessor::write(&config.preprocess_cfg)
+        .ok_or_else(|| cannot("Hugging Face's CLIPImageProcessor cannot pad pictures to a square"))?;
+    let described = described::write(&config.model_cfg, precision)
+        .ok_or_else(|| cannot("Hugging Face's CLIPModel cannot be a ResNet"))?;
+    make(folder)?;
+    let places = scheme.clip(&model.params.spec);
+    write_params(&folder.join("model.safetensors"), &model.params, &places, precision.into())?;
+    tokenizer_files::write(folder, &config.model_cfg.text_cfg)?;
+    write_json(&folder.join("preprocessor_config.json"), &preprocessor)?;
+    write_json(&folder.join("config.json"), &described)
+}
+
+fn make(folder: &Path) -> Result<(), CheckpointError> {
+    fs::create_dir_all(folder).map_err(|source| CheckpointError::Io { path: folder.into(), source })
+}

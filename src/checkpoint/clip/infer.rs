@@ -1,0 +1,211 @@
+//! The architecture of a file without a configuration, from the names and shapes of its tensors.
+//!
+//! Everything but the heads and the activation shows. Heads are 64 wide in every published CLIP but the three largest
+//! image towers.
+
+use super::architecture::{Architecture, TEXT, VISION, smallest_of};
+use super::names::Scheme;
+use crate::checkpoint::places::{Place, Places};
+use crate::layers::block::Block;
+use crate::layers::bottleneck::Bottleneck;
+use crate::models::clip::config::{REDUCTION, mlp_ratio};
+use crate::models::clip::resnet::ResNet;
+use crate::models::clip::text::Text;
+use crate::models::clip::visual::Visual;
+use crate::models::clip::vit::Vit;
+use crate::models::clip::{Layers, TextConfig, VisionConfig};
+use crate::tree::{Path as TreePath, Tree};
+use kernels::Activation;
+
+/// The width of a head unless [`WIDER_HEADS`] says otherwise.
+const HEAD_WIDTH: usize = 64;
+
+/// Width of an image tower, and of its heads: ViT-H, ViT-g, ViT-bigG.
+const WIDER_HEADS: [(usize, usize); 3] = [(1280, 80), (1408, 88), (1664, 104)];
+
+/// A leaf of the tree that the file may have: its name there is ours, its shape the file's.
+struct Found {
+    name: String,
+    shape: Option<Vec<usize>>,
+}
+
+impl Found {
+    fn is_there(&self) -> bool {
+        self.shape.is_some()
+    }
+
+    /// The shape of a tensor that must be there, with N dimensions.
+    fn shape<const N: usize>(&self) -> Result<[usize; N], String> {
+        let Found { name, shape } = self;
+        let shape = shape.as_ref().ok_or_else(|| format!("tensor {name} is missing"))?;
+        shape.as_slice().try_into().map_err(|_| format!("tensor {name} has shape {shape:?}"))
+    }
+
+    /// e, by a projection (d,e) that may be missing: the joint space is then as wide as the tower.
+    fn embed_dim(&self, width: usize) -> Result<usize, String> {
+        if self.is_there() { self.shape().map(|[_, embed_dim]| embed_dim) } else { Ok(width) }
+    }
+
+    /// The edge of a table of positions, behind the row of the class or the mean.
+    fn grid(&self) -> Result<usize, String> {
+        let [positions, _] = self.shape()?;
+        let grid = positions.saturating_sub(1).isqrt();
+        if grid * grid + 1 == positions {
+            return Ok(grid);
+        }
+        Err(format!("{positions} positions are not one and a square"))
+    }
+}
+
+/// What the shapes tell that `shape_of` finds at the scheme's places; an error says what is missing. Of the activation
+/// nothing is told: it is for the caller to set.
+pub fn infer(scheme: &Scheme, shape_of: &dyn Fn(&[Place]) -> Option<Vec<usize>>) -> Result<Architecture, String> {
+    let file = File { scheme, shape_of };
+    let (vit, resnet, text) = (file.vit(1), file.resnet(1), file.text(1));
+    let vision = match (resnet.layer1[0].conv1.weight.is_there(), vit.embed.conv1_weight.is_there()) {
+        (true, _) => Some(file.resnet_config(&resnet)?),
+        (false, true) => Some(file.vit_config(&vit)?),
+        (false, false) => None,
+    };
+    let text_config = text.token_embedding.is_there().then(|| file.text_config(&text)).transpose()?;
+    let embed_dim = match (&vision, &text_config) {
+        (None, None) => return Err("there are no tensors of a CLIP in it".into()),
+        (_, Some(config)) => text.text_projection.embed_dim(config.width)?,
+        (Some(VisionConfig { layers: Layers::ResNet(_), .. }), None) => {
+            resnet.attnpool.c_proj.weight.shape().map(|[embed_dim, _]| embed_dim)?
+        }
+        (Some(vision), None) => vit.proj.embed_dim(vision.width)?,
+    };
+    Ok(Architecture { embed_dim, activation: Activation::Gelu, vision, text: text_config })
+}
+
+struct File<'a> {
+    scheme: &'a Scheme,
+    shape_of: &'a dyn Fn(&[Place]) -> Option<Vec<usize>>,
+}
+
+impl File<'_> {
+    /// The shapes at these places.
+    fn found<P: Tree<Leaf = Places>>(&self, places: &P, at: &TreePath) -> P::Of<Found> {
+        places.map(at, &mut |path, places| Found { name: path.to_string(), shape: (self.shape_of)(places) })
+    }
+
+    /// A ViT of as many blocks.
+    fn vit(&self, layers: usize) -> Vit<Found> {
+        match self.found(&self.scheme.visual(&smallest_of(Layers::Vit(layers), 1).visual), &VISION) {
+            Visual::Vit(vit) => vit,
+            Visual::ResNet(_) => unreachable!("a ViT was asked for"),
+        }
+    }
+
+    /// A ResNet of as many bottlenecks in each stage.
+    fn resnet(&self, layers: usize) -> ResNet<Found> {
+        match self.found(&self.scheme.visual(&smallest_of(Layers::ResNet([layers; 4]), 1).visual), &VISION) {
+            Visual::ResNet(resnet) => resnet,
+            Visual::Vit(_) => unreachable!("a ResNet was asked for"),
+        }
+    }
+
+    /// A text tower of as many blocks.
+    fn text(&self, layers: usize) -> Text<Found> {
+        self.found(&self.scheme.text(&smallest_of(Layers::Vit(1), layers).text), &TEXT)
+    }
+
+    fn vit_config(&self, vit: &Vit<Found>) -> Result<VisionConfig, String> {
+        let [width, _, _, patch_size] = vit.embed.conv1_weight.shape()?;
+        let grid = vit.embed.positional_embedding.grid()?;
+        let head_width = WIDER_HEADS.iter().find(|(wide, _)| *wide == width).map_or(HEAD_WIDTH, |(_, head)| *head);
+        let mlp_ratio = mlp_ratio_of(&vit.transformer.resblocks[0], width)?;
+        let layers = count(|n| self.vit(n).transformer.resblocks, |block| block.attn.in_proj_weight.is_there());
+        let image_size = grid.checked_mul(patch_size).ok_or("its patches are too many")?;
+        let (layers, patch_size) = (Layers::Vit(layers), Some(patch_size));
+        Ok(VisionConfig { image_size, layers, width, patch_size, head_width, mlp_ratio })
+    }
+
+    fn resnet_config(&self, resnet: &ResNet<Found>) -> Result<VisionConfig, String> {
+        let [width, ..] = resnet.layer1[0].conv1.weight.shape::<4>()?;
+        let grid = resnet.attnpool.positional_embedding.grid()?;
+        type Stage = fn(ResNet<Found>) -> Vec<Bottleneck<Found>>;
+        let stages: [Stage; 4] = [|net| net.layer1, |net| net.layer2, |net| net.layer3, |net| net.layer4];
+        let layers = stages.map(|stage| count(|n| stage(self.resnet(n)), |block| block.conv1.weight.is_there()));
+        let image_size = grid.checked_mul(REDUCTION).ok_or("its positions are too many")?;
+        let (layers, patch_size) = (Layers::ResNet(layers), None);
+        Ok(VisionConfig { image_size, layers, width, patch_size, head_width: HEAD_WIDTH, mlp_ratio: 4.0 })
+    }
+
+    fn text_config(&self, text: &Text<Found>) -> Result<TextConfig, String> {
+        let [vocab_size, width] = text.token_embedding.shape()?;
+        let [context_length, _] = text.positional_embedding.shape()?;
+        if width % HEAD_WIDTH != 0 {
+            return Err(format!("heads of {HEAD_WIDTH} do not fit a text tower of width {width}"));
+        }
+        let mlp_ratio = mlp_ratio_of(&text.transformer.resblocks[0], width)?;
+        let layers = count(|n| self.text(n).transformer.resblocks, |block| block.attn.in_proj_weight.is_there());
+        Ok(TextConfig { context_length, vocab_size, width, heads: width / HEAD_WIDTH, layers, mlp_ratio })
+    }
+}
+
+/// How much wider than the tower a block's MLP is.
+fn mlp_ratio_of(block: &Block<Found>, width: usize) -> Result<f64, String> {
+    block.mlp.c_fc.weight.shape().map(|[mlp_width, _]| mlp_ratio(width.max(1), mlp_width))
+}
+
+/// How many items of a list are there before the first that is not. `list(n)` is its first n; no more are asked for than
+/// twice those that are there.
+fn count<T>(list: impl Fn(usize) -> Vec<T>, is_there: impl Fn(&T) -> bool) -> usize {
+    let mut n = 1;
+    loop {
+        let there = list(n).iter().take_while(|item| is_there(item)).count();
+        if there < n {
+            return there;
+        }
+        n *= 2;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::models::clip::{Config, model};
+    use std::collections::HashMap;
+
+    fn table_of(architecture: &Architecture) -> HashMap<String, Vec<usize>> {
+        let spec = model::spec(&architecture.config().unwrap());
+        let mut table = HashMap::new();
+        spec.map(&TreePath::ROOT, &mut |path, spec| table.insert(path.to_string(), spec.shape.clone()));
+        table
+    }
+
+    fn infer_from(table: &HashMap<String, Vec<usize>>) -> Result<Architecture, String> {
+        infer(&Scheme::openai(), &|places| match places {
+            [Place::Whole(name)] => table.get(name).cloned(),
+            other => panic!("{other:?}"),
+        })
+    }
+
+    #[test]
+    fn every_preset_shows_in_its_shapes() {
+        for name in Config::preset_names() {
+            let expected = Architecture::from(&Config::preset(name).unwrap());
+            let table = table_of(&expected);
+            let inferred = infer_from(&table).unwrap();
+            assert_eq!(inferred, Architecture { activation: Activation::Gelu, ..expected }, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_does_not_add_up_is_named() {
+        let table = table_of(&Architecture::from(&Config::preset("ViT-B-32").unwrap()));
+        let with = |name: &str, shape: &[usize]| {
+            let mut table = table.clone();
+            table.insert(name.into(), shape.to_vec());
+            infer_from(&table).unwrap_err()
+        };
+        assert!(with("visual.positional_embedding", &[51, 768]).contains("51 positions"));
+        assert!(with("visual.positional_embedding", &[0, 768]).contains("0 positions"));
+        assert!(with("visual.conv1.weight", &[768, 3]).contains("visual.conv1.weight has shape [768, 3]"));
+        assert!(with("visual.conv1.weight", &[768, 3, 32, usize::MAX]).contains("too many"));
+        assert!(with("token_embedding.weight", &[49_408, 500]).contains("500"));
+        assert!(with("visual.layer1.0.conv1.weight", &[64, 64, 1, 1]).contains("visual.attnpool"));
+    }
+}

@@ -1,0 +1,29 @@
+//! CLIP's files: OpenAI's, OpenCLIP's and Hugging Face's.
+//!
+//! | file | what it knows |
+//! |---|---|
+//! | [`names`] | the schemes: a parameter tree to a tree of places |
+//! | `family` | the schemes as a [`Family`](super::family::Family) |
+//! | `open` | [`Checkpoint`]: towers read when they are asked for |
+//! | `architecture`, `infer` | what the towers look like; the same from names and shapes |
+//! | `openclip`, `hugging_face`, `preprocessor`, `tokenizer_files` | the files beside the weights |
+//! | `folders`, `save` | the folders that libraries load; [`save`] chooses one |
+
+mod architecture;
+mod family;
+mod folders;
+mod hugging_face;
+mod infer;
+pub mod names;
+mod open;
+pub mod openclip;
+mod preprocessor;
+mod save;
+mod tokenizer_files;
+
+pub use architecture::Architecture;
+pub use family::{ActivationSource, Overrides};
+pub use names::Scheme;
+pub use open::{Checkpoint, load_model};
+pub use openclip::{CONFIG, ConfigFile, WEIGHTS};
+pub use save::{Format, save, save_model};

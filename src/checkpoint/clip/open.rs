@@ -1,0 +1,147 @@
+//! An opened CLIP, whose towers are read when they are asked for.
+
+use super::architecture::Architecture;
+use super::family::{ActivationSource, Overrides};
+use super::names::Scheme;
+use super::openclip::ConfigFile;
+use crate::checkpoint::dtype::{Dtype, Stored};
+use crate::checkpoint::family::Opened;
+use crate::checkpoint::places::{Place, Places};
+use crate::checkpoint::tensors::TensorFiles;
+use crate::checkpoint::{CheckpointError, Tower};
+use crate::models::clip::model::{self, Model};
+use crate::models::clip::text::Text;
+use crate::models::clip::visual::Visual;
+use crate::params::{Params, Spec};
+use crate::pictures::Preprocess;
+use std::path::{Path, PathBuf};
+
+const TOKENIZER: &str = "tokenizer.json";
+
+/// An opened checkpoint: names and shapes are known and fit, values are not read yet.
+pub struct Checkpoint {
+    files: TensorFiles,
+    scheme: Scheme,
+    /// Of the file. The wanted one differs at most in the size of pictures.
+    stored: Architecture,
+    pub architecture: Architecture,
+    pub activation_source: ActivationSource,
+    pub preprocess: Preprocess,
+    /// `tokenizer.json`, where the model comes with one.
+    pub tokenizer: Option<PathBuf>,
+}
+
+/// A whole CLIP, from a folder or a file of weights.
+pub fn load_model(path: &Path) -> Result<(Model, ConfigFile), CheckpointError> {
+    Checkpoint::open(path, &Overrides::default())?.model()
+}
+
+impl Checkpoint {
+    /// A model folder, or a file of weights, whose configuration is looked for beside it.
+    ///
+    /// # Errors
+    /// [`CheckpointError`], naming the file: if it cannot be read, is of another model than its configuration, or
+    /// nothing says which activation it was trained with.
+    pub fn open(path: &Path, overrides: &Overrides) -> Result<Checkpoint, CheckpointError> {
+        let Opened { files, scheme, description } = Opened::<Scheme>::open(path, overrides)?;
+        let (mut architecture, activation_source) = (description.architecture, description.activation_source);
+        let (stored, mut preprocess) = (architecture.clone(), description.preprocess.unwrap_or_default());
+        if let Some(vision) = &mut architecture.vision {
+            vision.image_size = overrides.image_size.unwrap_or(vision.image_size);
+            preprocess.size = vision.image_size;
+            vision.check().map_err(|source| CheckpointError::Size { path: files.path().into(), source })?;
+        }
+        let tokenizer = Some(files.path().with_file_name(TOKENIZER)).filter(|path| path.is_file());
+        Ok(Checkpoint { files, scheme, stored, architecture, activation_source, preprocess, tokenizer })
+    }
+
+    /// The file of weights, or the index of several.
+    pub fn path(&self) -> &Path {
+        self.files.path()
+    }
+
+    /// The files of weights, of which there may be several.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        self.files.files()
+    }
+
+    /// How its tensors are named.
+    pub fn scheme(&self) -> &Scheme {
+        &self.scheme
+    }
+
+    /// The types of the parameters in the file, each once; counts are no parameters.
+    pub fn dtypes(&self) -> Vec<String> {
+        let names = self.files.names();
+        let parameters = names.iter().filter(|name| !self.scheme.is_foreign(name));
+        let dtypes = parameters.filter_map(|name| self.files.dtype(name));
+        let mut dtypes: Vec<String> =
+            dtypes.filter(|dtype| *dtype != Stored::Known(Dtype::I64)).map(|dtype| dtype.to_string()).collect();
+        dtypes.sort();
+        dtypes.dedup();
+        dtypes
+    }
+
+    /// The image tower, read now.
+    pub fn vision(&self) -> Result<Params<Visual<Spec>>, CheckpointError> {
+        let spec = self.architecture.vision().ok_or_else(|| self.no_tower(Tower::Image))?.spec();
+        let places = self.resampled(self.scheme.visual(&spec));
+        self.files.load(spec, &places)
+    }
+
+    /// The text tower, read now.
+    pub fn text(&self) -> Result<Params<Text<Spec>>, CheckpointError> {
+        let spec = self.architecture.text().ok_or_else(|| self.no_tower(Tower::Text))?.spec();
+        let places = self.scheme.text(&spec);
+        self.files.load(spec, &places)
+    }
+
+    /// What cosines are multiplied by is its exponential. A tower alone has none.
+    pub fn logit_scale(&self) -> Result<Option<f32>, CheckpointError> {
+        let places = self.scheme.logit_scale();
+        if self.files.shape_of(&places).is_none() {
+            return Ok(None);
+        }
+        let mut value = [0.0];
+        places.iter().try_for_each(|place| self.files.read_at(place, &[], &mut value))?;
+        Ok(Some(value[0]))
+    }
+
+    /// Both towers and the temperature, read now.
+    pub fn model(&self) -> Result<(Model, ConfigFile), CheckpointError> {
+        let Some(config) = self.architecture.config() else {
+            let image = self.architecture.vision.is_none();
+            return Err(self.no_tower(if image { Tower::Image } else { Tower::Text }));
+        };
+        let spec = model::spec(&config);
+        let mut places = self.scheme.clip(&spec);
+        places.visual = self.resampled(places.visual);
+        let params = self.files.load(spec, &places)?;
+        let file = ConfigFile { model_cfg: config.clone(), preprocess_cfg: self.preprocess.clone() };
+        Ok((Model { config, params }, file))
+    }
+
+    /// The same places, with a table of positions that may be wanted for pictures of another size than the file's.
+    fn resampled(&self, mut places: Visual<Places>) -> Visual<Places> {
+        let stored = self.stored.vision().map(|shape| shape.spec());
+        let (places_of_table, spec) = match (&mut places, &stored) {
+            (Visual::Vit(vit), Some(Visual::Vit(spec))) => {
+                (&mut vit.embed.positional_embedding, &spec.embed.positional_embedding)
+            }
+            (Visual::ResNet(resnet), Some(Visual::ResNet(spec))) => {
+                (&mut resnet.attnpool.positional_embedding, &spec.attnpool.positional_embedding)
+            }
+            _ => unreachable!("the file's tower is of the wanted one's kind"),
+        };
+        for place in places_of_table {
+            if let (Place::Whole(name), [positions, width]) = (&*place, spec.shape.as_slice()) {
+                *place = Place::Grid(name.clone(), [*positions, *width]);
+            }
+        }
+        places
+    }
+
+    fn no_tower(&self, tower: Tower) -> CheckpointError {
+        CheckpointError::NoTower { path: self.path().into(), tower }
+    }
+}

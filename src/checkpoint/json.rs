@@ -1,0 +1,26 @@
+//! JSON files, whole.
+
+use super::CheckpointError;
+use crate::files::write_atomic;
+use serde_json::Value;
+use std::path::Path;
+
+/// What a JSON file holds.
+pub fn read_json(path: &Path) -> Result<Value, CheckpointError> {
+    let text = std::fs::read(path).map_err(|source| CheckpointError::Io { path: path.into(), source })?;
+    serde_json::from_slice(&text).map_err(|e| CheckpointError::Config { path: path.into(), reason: e.to_string() })
+}
+
+/// Writes a JSON file, whole or not at all.
+pub fn write_json(path: &Path, value: &Value) -> Result<(), CheckpointError> {
+    write_atomic(path, |out| {
+        serde_json::to_writer_pretty(&mut *out, value)?;
+        writeln!(out)
+    })
+    .map_err(|source| CheckpointError::Io { path: path.into(), source })
+}
+
+/// The number as people write it, not all the digits of its binary value.
+pub fn decimal(x: f32) -> f64 {
+    x.to_string().parse().expect("a float prints as a float")
+}

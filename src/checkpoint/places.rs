@@ -1,0 +1,360 @@
+//! Where a file has the leaves of a parameter tree: a tree of the same type whose leaves are [`Places`].
+//!
+//! Reading, writing and checking walk the parameters and their places together. They know no model: a family makes the
+//! tree of places, field by field or from the paths of the parameter tree itself ([`own`]).
+
+use super::tensors::TensorFiles;
+use super::{CheckpointError, Dtype, check, positions, safetensors};
+use crate::params::{Params, Role, Spec};
+use crate::tree::{Path as TreePath, Tree};
+use rayon::prelude::*;
+use safetensors::Tensor;
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::path::Path;
+
+/// Where the values of a leaf are found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// As they are, in this tensor.
+    Whole(String),
+    /// With rows and columns exchanged.
+    Transposed(String),
+    /// The upper, middle and lower third apart.
+    Thirds([String; 3]),
+    /// In a table of positions of this shape, which is interpolated where the leaf has another one.
+    Grid(String, [usize; 2]),
+    /// Nowhere: without a projection the pooled state is the embedding, as the identity matrix would leave it.
+    Identity,
+}
+
+/// A tied leaf has several places, with the same values; one that the scheme has no name for has none.
+pub type Places = Vec<Place>;
+
+/// A leaf that a file must have, its name in the tree, its shape there, and where it may be.
+pub struct Expected {
+    pub name: String,
+    pub shape: Vec<usize>,
+    pub places: Places,
+}
+
+/// The one place of a tensor that stands in the file as it is.
+pub fn whole(name: impl Into<String>) -> Places {
+    vec![Place::Whole(name.into())]
+}
+
+/// The names that the tree's own paths have from `at`, behind a prefix.
+pub fn own<S: Tree>(tree: &S, at: &TreePath, prefix: &str) -> S::Of<Places> {
+    tree.map(at, &mut |path, _| path.names().iter().map(|name| Place::Whole(format!("{prefix}{name}"))).collect())
+}
+
+/// What a file must have for these parameters.
+pub fn expected<S: Tree<Leaf = Spec>>(spec: &S, places: &S::Of<Places>, at: &TreePath) -> Vec<Expected> {
+    let mut leaves = vec![];
+    spec.map(at, &mut |path, spec| leaves.push((path.to_string(), spec.shape.clone())));
+    let beside = beside(leaves, places, at);
+    beside.into_iter().map(|(name, shape, places)| Expected { name, shape, places }).collect()
+}
+
+/// Puts every leaf's places beside it: both trees are of one type, and their paths are compared.
+#[track_caller]
+fn beside<L>(leaves: Vec<(String, L)>, places: &impl Tree<Leaf = Places>, at: &TreePath) -> Vec<(String, L, Places)> {
+    let mut leaves = leaves.into_iter();
+    let mut beside = vec![];
+    places.map(at, &mut |path, places| {
+        let (name, leaf) = leaves.next().expect("as many leaves as places");
+        assert_eq!(name, path.to_string(), "parameters and places are two trees");
+        beside.push((name, leaf, places.clone()));
+    });
+    assert!(leaves.next().is_none(), "as many places as leaves");
+    beside
+}
+
+/// A parameter tree, named from `at` by its own paths, from a file that holds it and nothing else.
+pub fn load_params<S: Tree<Leaf = Spec>>(path: &Path, spec: S, at: &TreePath) -> Result<Params<S>, CheckpointError> {
+    let files = TensorFiles::open(path)?;
+    let places = own(&spec, at, "");
+    files.check(&expected(&spec, &places, at), |_| false)?;
+    files.load(spec, &places)
+}
+
+/// Writes a parameter tree where its places say, and nothing else; counts are written as integers.
+pub fn write_params<S: Tree<Leaf = Spec>>(
+    path: &Path,
+    params: &Params<S>,
+    places: &S::Of<Places>,
+    dtype: Dtype,
+) -> Result<(), CheckpointError> {
+    let mut leaves = vec![];
+    let values = params.view();
+    params.spec.map(&TreePath::ROOT, &mut |path, spec| leaves.push((path.to_string(), spec.clone())));
+    let mut tensors = vec![];
+    let mut views = vec![];
+    values.map(&TreePath::ROOT, &mut |_, values| views.push(*values));
+    for ((name, spec, places), values) in beside(leaves, places, &TreePath::ROOT).into_iter().zip(views) {
+        if places.is_empty() {
+            return Err(CheckpointError::NoName { path: path.into(), tensor: name });
+        }
+        let dtype = if spec.role == Role::Count { Dtype::I64 } else { dtype };
+        tensors.extend(places.into_iter().flat_map(|place| placed(place, spec.shape.clone(), values, dtype)));
+    }
+    safetensors::write(path, &tensors, [("format", "pt")])
+}
+
+/// A leaf as it stands in the file.
+fn placed(place: Place, shape: Vec<usize>, values: &[f32], dtype: Dtype) -> Vec<Tensor<'_>> {
+    match place {
+        Place::Whole(name) | Place::Grid(name, _) => {
+            vec![Tensor { name, shape, values: Cow::Borrowed(values), dtype }]
+        }
+        Place::Transposed(name) => {
+            let mut transposed = vec![0.0; values.len()];
+            transpose(values, shape[0], &mut transposed);
+            let shape = shape.into_iter().rev().collect();
+            vec![Tensor { name, shape, values: Cow::Owned(transposed), dtype }]
+        }
+        Place::Thirds(names) => {
+            let shape = third(&shape);
+            let part = |(name, values)| Tensor { name, shape: shape.clone(), values: Cow::Borrowed(values), dtype };
+            names.into_iter().zip(values.chunks_exact(values.len() / 3)).map(part).collect()
+        }
+        Place::Identity => vec![],
+    }
+}
+
+fn third(shape: &[usize]) -> Vec<usize> {
+    [&[shape[0] / 3], &shape[1..]].concat()
+}
+
+impl Place {
+    /// The tensors of the file that a leaf of this shape is in, and their shapes.
+    fn tensors(&self, shape: &[usize]) -> Vec<(&str, Vec<usize>)> {
+        match self {
+            Place::Whole(name) => vec![(name, shape.to_vec())],
+            Place::Grid(name, stored) => vec![(name, stored.to_vec())],
+            Place::Transposed(name) => vec![(name, shape.iter().rev().copied().collect())],
+            Place::Thirds(names) => names.iter().map(|name| (name.as_str(), third(shape))).collect(),
+            Place::Identity => vec![],
+        }
+    }
+
+    /// What messages call it.
+    fn name(&self) -> &str {
+        match self {
+            Place::Whole(name) | Place::Grid(name, _) | Place::Transposed(name) | Place::Thirds([name, ..]) => name,
+            Place::Identity => "an identity",
+        }
+    }
+}
+
+impl TensorFiles {
+    /// The shape that a leaf has at the first of its places that is there.
+    pub fn shape_of(&self, places: &[Place]) -> Option<Vec<usize>> {
+        places.iter().find_map(|place| self.shape_at(place))
+    }
+
+    fn shape_at(&self, place: &Place) -> Option<Vec<usize>> {
+        match place {
+            Place::Whole(name) | Place::Grid(name, _) => self.shape(name).map(<[usize]>::to_vec),
+            Place::Transposed(name) => self.shape(name).map(|shape| shape.iter().rev().copied().collect()),
+            Place::Thirds([first, ..]) => {
+                let mut shape = self.shape(first)?.to_vec();
+                *shape.first_mut()? = shape[0].checked_mul(3)?;
+                Some(shape)
+            }
+            Place::Identity => None,
+        }
+    }
+
+    /// Reads a leaf of this shape.
+    pub fn read_at(&self, place: &Place, shape: &[usize], out: &mut [f32]) -> Result<(), CheckpointError> {
+        match place {
+            Place::Whole(name) => self.read(name, shape, out),
+            Place::Grid(name, stored) if stored == shape => self.read(name, shape, out),
+            Place::Grid(name, stored) => {
+                let mut table = vec![0.0; stored[0] * stored[1]];
+                self.read(name, stored, &mut table)?;
+                positions::resize(&table, out, stored[1]);
+                Ok(())
+            }
+            Place::Transposed(name) => {
+                let [rows, columns] = *shape else { panic!("{name} {shape:?} is not a matrix") };
+                let mut transposed = vec![0.0; out.len()];
+                self.read(name, &[columns, rows], &mut transposed)?;
+                transpose(&transposed, columns, out);
+                Ok(())
+            }
+            Place::Thirds(names) => {
+                let shape = third(shape);
+                let mut parts = names.iter().zip(out.chunks_exact_mut(out.len() / 3));
+                parts.try_for_each(|(name, out)| self.read(name, &shape, out))
+            }
+            Place::Identity => {
+                out.fill(0.0);
+                out.iter_mut().step_by(shape[1] + 1).for_each(|diagonal| *diagonal = 1.0);
+                Ok(())
+            }
+        }
+    }
+
+    /// That the files have exactly these leaves, beside foreign tensors; of a tied leaf's places one is enough. Reads no
+    /// values.
+    pub fn check(&self, leaves: &[Expected], is_foreign: impl Fn(&str) -> bool) -> Result<(), CheckpointError> {
+        let mut placed = BTreeSet::new();
+        for Expected { name, shape, places } in leaves {
+            let present = |place: &&Place| self.shape_at(place).is_some();
+            let first = places.iter().find(present).or(places.first()).ok_or_else(|| self.missing(name))?;
+            let others = places.iter().filter(|&place| place != first && present(&place));
+            for place in std::iter::once(first).chain(others) {
+                for (tensor, shape) in place.tensors(shape) {
+                    let found = self.shape(tensor).ok_or_else(|| self.missing(tensor))?;
+                    check::shape(self.path(), tensor, found, &shape)?;
+                    placed.insert(tensor);
+                }
+            }
+        }
+        let names = self.names();
+        let has_place = |name: &&String| placed.contains(name.as_str()) || is_foreign(name);
+        let tensors: Vec<String> = names.iter().filter(|name| !has_place(name)).cloned().collect();
+        let path = self.path();
+        if tensors.is_empty() { Ok(()) } else { Err(CheckpointError::Unexpected { path: path.into(), tensors }) }
+    }
+
+    /// Reads a parameter tree from its places.
+    ///
+    /// # Errors
+    /// Of a tied leaf's places the files must have one; whatever they have at the others must be equal.
+    pub fn load<S: Tree<Leaf = Spec>>(&self, spec: S, places: &S::Of<Places>) -> Result<Params<S>, CheckpointError> {
+        let mut params = Params::zeros(spec);
+        let leaves = params.named_mut(&TreePath::ROOT).into_iter();
+        let leaves = leaves.map(|(mut names, spec, out)| (names.swap_remove(0), (spec, out))).collect();
+        let results: Vec<_> = beside(leaves, places, &TreePath::ROOT)
+            .into_par_iter()
+            .map(|(name, (spec, out), places)| self.fill(&name, &places, &spec.shape, out))
+            .collect();
+        results.into_iter().collect::<Result<(), _>>()?;
+        Ok(params)
+    }
+
+    /// Reads a leaf from the first of its places that is there, and compares it with the others.
+    fn fill(&self, name: &str, places: &[Place], shape: &[usize], out: &mut [f32]) -> Result<(), CheckpointError> {
+        let (mut first, mut missing) = (None, None);
+        let mut twin = vec![0.0; if places.len() > 1 { out.len() } else { 0 }];
+        for place in places {
+            let result = self.read_at(place, shape, if first.is_none() { &mut *out } else { &mut twin });
+            match (result, first) {
+                (Err(error @ CheckpointError::Missing { .. }), _) => missing = missing.or(Some(error)),
+                (Err(error), _) => return Err(error),
+                (Ok(()), None) => first = Some(place),
+                (Ok(()), Some(first)) if twin != *out => {
+                    let tensors = [first.name().into(), place.name().into()];
+                    return Err(CheckpointError::Tied { path: self.path().into(), tensors });
+                }
+                (Ok(()), Some(_)) => {}
+            }
+        }
+        if first.is_some() { Ok(()) } else { Err(missing.unwrap_or_else(|| self.missing(name))) }
+    }
+}
+
+/// out (n,m) from x (m,n), m = `rows`.
+fn transpose(x: &[f32], rows: usize, out: &mut [f32]) {
+    let columns = x.len() / rows.max(1);
+    for (i, row) in x.chunks_exact(columns.max(1)).enumerate() {
+        row.iter().enumerate().for_each(|(j, &value)| out[j * rows + i] = value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checkpoint::safetensors::{Reader, write};
+    use crate::params::Init;
+    use crate::tree::tree;
+
+    tree!(Words { table as "words.weight" also "head.weight", bias });
+    tree!(Tied { text as "encoder" also "decoder": Words, scale });
+
+    const NAMES: [&str; 7] = [
+        "decoder.bias",
+        "decoder.head.weight",
+        "decoder.words.weight",
+        "encoder.bias",
+        "encoder.head.weight",
+        "encoder.words.weight",
+        "scale",
+    ];
+
+    fn tied() -> Tied<Spec> {
+        let init = Init::Normal(1.0);
+        Tied {
+            text: Words { table: Spec::table(5, 3, init), bias: Spec::new(&[5], init) },
+            scale: Spec::new(&[], init),
+        }
+    }
+
+    /// What a file holds whose tensors were given to `change`: the parameters, or what is wrong with it.
+    fn read_changed(change: impl Fn(&mut Vec<Tensor>)) -> Result<Params<Tied<Spec>>, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tied.safetensors");
+        let params = Params::init(tied(), 1);
+        let mut tensors = vec![];
+        for (name, spec, values) in params.named(&TreePath::ROOT) {
+            tensors.extend(placed(Place::Whole(name), spec.shape, values, Dtype::F32));
+        }
+        change(&mut tensors);
+        write(&path, &tensors, []).unwrap();
+        load_params(&path, tied(), &TreePath::ROOT).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_tied_tensor_is_written_under_all_its_names() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tied.safetensors");
+        let params = Params::init(tied(), 1);
+        write_params(&path, &params, &own(&tied(), &TreePath::ROOT, ""), Dtype::F32).unwrap();
+        let file = Reader::open(&path).unwrap();
+        let mut names = file.names();
+        names.sort();
+        assert_eq!(names, NAMES);
+        for name in &names[1..3] {
+            let mut table = [0.0; 15];
+            file.read(name, &[5, 3], &mut table).unwrap();
+            assert_eq!(table, params.view().text.table, "{name}");
+        }
+        assert!(load_params(&path, tied(), &TreePath::ROOT).unwrap().flat == params.flat);
+    }
+
+    /// Some libraries write one name of a tied tensor only.
+    #[test]
+    fn one_name_of_a_tied_tensor_is_enough() {
+        for kept in ["encoder.words", "encoder.head", "decoder.words", "decoder.head"] {
+            let keep = |name: &str| name.starts_with(kept) || !name.ends_with("weight");
+            let read = read_changed(|tensors| tensors.retain(|tensor| keep(&tensor.name))).unwrap();
+            assert!(read.flat == Params::init(tied(), 1).flat, "{kept}");
+        }
+        let missing = read_changed(|tensors| tensors.retain(|tensor| !tensor.name.ends_with("weight")));
+        assert!(missing.unwrap_err().ends_with("tensor encoder.words.weight is missing"));
+    }
+
+    #[test]
+    fn tied_tensors_that_differ_are_named() {
+        let spoil = |name: &'static str| {
+            move |tensors: &mut Vec<Tensor>| {
+                let tensor = tensors.iter_mut().find(|tensor| tensor.name == name).unwrap();
+                tensor.values.to_mut()[3] += 1.0;
+            }
+        };
+        for name in ["encoder.head.weight", "decoder.words.weight", "decoder.head.weight"] {
+            let error = read_changed(spoil(name)).unwrap_err();
+            assert!(error.ends_with(&format!("encoder.words.weight and {name} are one in this model, and differ")));
+        }
+        assert!(read_changed(spoil("decoder.bias")).unwrap_err().contains("encoder.bias and decoder.bias"));
+        let shorter = read_changed(|tensors| {
+            let tensor = tensors.iter_mut().find(|tensor| tensor.name == "decoder.bias").unwrap();
+            tensor.shape = vec![4];
+            tensor.values.to_mut().truncate(4);
+        });
+        assert!(shorter.unwrap_err().contains("decoder.bias has shape [4]"));
+    }
+}

@@ -1,0 +1,150 @@
+//! The tensors of a model, in one file or spread over several.
+
+use super::dtype::Stored;
+use super::{CheckpointError, pickle, safetensors};
+use serde::Deserialize;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::Read;
+use std::path::{Component, Path, PathBuf};
+
+/// Open files and who holds which tensor.
+pub struct TensorFiles {
+    path: PathBuf,
+    files: Vec<Reader>,
+    /// Tensor name to file.
+    index: BTreeMap<String, usize>,
+}
+
+enum Reader {
+    Safetensors(safetensors::Reader),
+    Pickle(pickle::Reader),
+}
+
+/// `model.safetensors.index.json`
+#[derive(Deserialize)]
+struct Index {
+    weight_map: BTreeMap<String, PathBuf>,
+}
+
+impl TensorFiles {
+    /// A safetensors file, a file of `torch.save`, or the index of the shards beside it.
+    pub fn open(path: &Path) -> Result<TensorFiles, CheckpointError> {
+        if path.extension().is_some_and(|extension| extension == "json") {
+            return TensorFiles::open_shards(path);
+        }
+        let mut files = TensorFiles { path: path.into(), files: vec![], index: BTreeMap::new() };
+        files.add(path)?;
+        Ok(files)
+    }
+
+    fn open_shards(path: &Path) -> Result<TensorFiles, CheckpointError> {
+        let invalid = |reason| CheckpointError::Config { path: path.into(), reason };
+        let text = std::fs::read(path).map_err(|source| CheckpointError::Io { path: path.into(), source })?;
+        let Index { weight_map } = serde_json::from_slice(&text).map_err(|e| invalid(e.to_string()))?;
+        let mut files = TensorFiles { path: path.into(), files: vec![], index: BTreeMap::new() };
+        let shards: BTreeSet<&PathBuf> = weight_map.values().collect();
+        for shard in shards {
+            // An index speaks of files beside itself, not of others on the disk.
+            if !matches!(shard.components().collect::<Vec<_>>()[..], [Component::Normal(_)]) {
+                return Err(invalid(format!("{:?} is not a file beside it", shard.display())));
+            }
+            files.add(&path.with_file_name(shard))?;
+        }
+        match weight_map.keys().find(|&name| !files.index.contains_key(name)) {
+            Some(name) => Err(CheckpointError::Missing { path: path.into(), tensor: name.clone() }),
+            None => Ok(files),
+        }
+    }
+
+    fn add(&mut self, path: &Path) -> Result<(), CheckpointError> {
+        let file = Reader::open(path)?;
+        for tensor in file.names() {
+            if self.index.contains_key(&tensor) {
+                return Err(CheckpointError::Twice { path: path.into(), tensor });
+            }
+            self.index.insert(tensor, self.files.len());
+        }
+        self.files.push(file);
+        Ok(())
+    }
+
+    /// What was opened.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The files that hold the tensors.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        self.files.iter().map(|file| match file {
+            Reader::Safetensors(file) => file.path(),
+            Reader::Pickle(file) => file.path(),
+        })
+    }
+
+    /// All tensors.
+    pub fn names(&self) -> BTreeSet<String> {
+        self.index.keys().cloned().collect()
+    }
+
+    /// The shape of a tensor, if it is there.
+    pub fn shape(&self, name: &str) -> Option<&[usize]> {
+        match self.file(name)? {
+            Reader::Safetensors(file) => file.shape(name),
+            Reader::Pickle(file) => file.shape(name),
+        }
+    }
+
+    /// The type of a tensor's numbers, if it is there.
+    pub fn dtype(&self, name: &str) -> Option<Stored> {
+        match self.file(name)? {
+            Reader::Safetensors(file) => file.dtype(name),
+            Reader::Pickle(file) => file.dtype(name),
+        }
+    }
+
+    /// Reads a tensor of this shape, converted to f32. A scalar may be stored as a vector of one.
+    pub fn read(&self, name: &str, shape: &[usize], out: &mut [f32]) -> Result<(), CheckpointError> {
+        match self.file(name) {
+            Some(Reader::Safetensors(file)) => file.read(name, shape, out),
+            Some(Reader::Pickle(file)) => file.read(name, shape, out),
+            None => Err(self.missing(name)),
+        }
+    }
+
+    fn file(&self, name: &str) -> Option<&Reader> {
+        self.index.get(name).map(|&file| &self.files[file])
+    }
+
+    pub(super) fn missing(&self, name: &str) -> CheckpointError {
+        CheckpointError::Missing { path: self.path.clone(), tensor: name.into() }
+    }
+}
+
+impl Reader {
+    /// The first bytes decide, not the name.
+    fn open(path: &Path) -> Result<Reader, CheckpointError> {
+        const ZIP: &[u8] = b"PK\x03\x04";
+        // A pickle, and in it the magic number of files before PyTorch 1.6.
+        const LEGACY: &[u8] = &[0x80, 2, 0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46];
+        let io = |source| CheckpointError::Io { path: path.into(), source };
+        // A pipe would be waited for.
+        if !std::fs::metadata(path).map_err(io)?.is_file() {
+            return Err(io(std::io::Error::other("not a file")));
+        }
+        let mut start = vec![];
+        File::open(path).and_then(|file| file.take(8).read_to_end(&mut start)).map_err(io)?;
+        if start.starts_with(ZIP) || start == LEGACY {
+            pickle::Reader::open(path).map(Reader::Pickle)
+        } else {
+            safetensors::Reader::open(path).map(Reader::Safetensors)
+        }
+    }
+
+    fn names(&self) -> Vec<String> {
+        match self {
+            Reader::Safetensors(file) => file.names(),
+            Reader::Pickle(file) => file.names(),
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! What makes embeddings comparable, in words that only a new version may change: a hash of them stands in every index.
+//!
+//! The words are written field by field, not derived, so that renaming a field changes no index, and a new field does
+//! not compile until it is decided what it means for the old ones.
+
+use crate::checkpoint::Architecture;
+use crate::models::clip::{Layers, TextConfig, VisionConfig};
+use crate::pictures::{Interpolation, Library, Preprocess, ResizeMode};
+use kernels::Activation;
+
+/// Version 1: `v1;e;activation;image tower;text tower;pictures`.
+///
+/// An image tower is `vit;layers;width;patch size;head width;MLP ratio;image size` or
+/// `resnet;layers,layers,layers,layers;width;head width;image size`; a text tower is
+/// `text;layers;width;heads;MLP ratio;context length;vocabulary`; one that is not there is `-`. Pictures are
+/// `size;mean;std;interpolation;resize mode;library`.
+pub fn words(architecture: &Architecture, pictures: &Preprocess) -> String {
+    let Architecture { embed_dim, activation, vision, text } = architecture;
+    let activation = match activation {
+        Activation::QuickGelu => "quick_gelu",
+        Activation::Gelu => "gelu",
+    };
+    let absent = || "-".to_string();
+    let (vision, text) =
+        (vision.as_ref().map_or_else(absent, image_tower), text.as_ref().map_or_else(absent, text_tower));
+    format!("v1;{embed_dim};{activation};{vision};{text};{}", preparation(pictures))
+}
+
+fn image_tower(tower: &VisionConfig) -> String {
+    let &VisionConfig { image_size, layers, width, patch_size, head_width, mlp_ratio } = tower;
+    match (layers, patch_size) {
+        (Layers::Vit(layers), patch_size) => {
+            let patch_size = patch_size.unwrap_or(0);
+            format!("vit;{layers};{width};{patch_size};{head_width};{mlp_ratio};{image_size}")
+        }
+        (Layers::ResNet(layers), _) => format!("resnet;{};{width};{head_width};{image_size}", list(&layers)),
+    }
+}
+
+fn text_tower(tower: &TextConfig) -> String {
+    let TextConfig { context_length, vocab_size, width, heads, layers, mlp_ratio } = tower;
+    format!("text;{layers};{width};{heads};{mlp_ratio};{context_length};{vocab_size}")
+}
+
+fn preparation(pictures: &Preprocess) -> String {
+    let Preprocess { size, mean, std, interpolation, resize_mode, library } = pictures;
+    let interpolation = match interpolation {
+        Interpolation::Bicubic => "bicubic",
+        Interpolation::Bilinear => "bilinear",
+    };
+    let resize_mode = match resize_mode {
+        ResizeMode::Shortest => "shortest",
+        ResizeMode::Longest => "longest",
+        ResizeMode::Squash => "squash",
+    };
+    let library = match library {
+        Library::OpenClip => "open_clip",
+        Library::HuggingFace => "hugging_face",
+    };
+    format!("{size};{};{};{interpolation};{resize_mode};{library}", list(mean), list(std))
+}
+
+fn list(numbers: &[impl ToString]) -> String {
+    numbers.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+}
+
+/// What indexes from before version 1 hashed: the names of types and fields as they were then.
+pub fn older_words(architecture: &Architecture, pictures: &Preprocess) -> String {
+    let Architecture { embed_dim, activation, vision, text } = architecture;
+    let vision = vision.as_ref().map(|tower| {
+        let VisionConfig { image_size, layers, width, patch_size, head_width, mlp_ratio } = tower;
+        let layers = match layers {
+            Layers::Vit(layers) => format!("Vit({layers})"),
+            Layers::ResNet(layers) => format!("ResNet({layers:?})"),
+        };
+        format!(
+            "VisionConfig {{ image_size: {image_size}, layers: {layers}, width: {width}, patch_size: {patch_size:?}, \
+             head_width: {head_width}, mlp_ratio: {mlp_ratio:?} }}"
+        )
+    });
+    let text = text.as_ref().map(|tower| {
+        let TextConfig { context_length, vocab_size, width, heads, layers, mlp_ratio } = tower;
+        format!(
+            "TextConfig {{ context_length: {context_length}, vocab_size: {vocab_size}, width: {width}, heads: {heads}, \
+             layers: {layers}, mlp_ratio: {mlp_ratio:?} }}"
+        )
+    });
+    let activation = if *activation == Activation::QuickGelu { "QuickGelu" } else { "Gelu" };
+    let some = |tower: Option<String>| tower.map_or("None".into(), |tower| format!("Some({tower})"));
+    let Preprocess { size, mean, std, interpolation, resize_mode, library } = pictures;
+    format!(
+        "Architecture {{ embed_dim: {embed_dim}, activation: {activation}, vision: {}, text: {} }} Preprocess {{ \
+         size: {size}, mean: {mean:?}, std: {std:?}, interpolation: {interpolation:?}, resize_mode: {resize_mode:?}, \
+         library: {library:?} }}",
+        some(vision),
+        some(text)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::models::clip::Config;
+
+    fn architecture(preset: &str) -> Architecture {
+        Architecture::from(&Config::preset(preset).unwrap())
+    }
+
+    #[test]
+    fn the_words_are_these() {
+        let openai = Preprocess::default();
+        assert_eq!(
+            words(&architecture("ViT-B-32"), &openai),
+            "v1;512;quick_gelu;vit;12;768;32;64;4;224;text;12;512;8;4;77;49408;\
+             224;0.48145467,0.4578275,0.40821072;0.26862955,0.2613026,0.2757771;bicubic;shortest;open_clip"
+        );
+        let pictures = Preprocess {
+            size: 64,
+            mean: [0.5, 0.0, 0.25],
+            std: [1.0; 3],
+            interpolation: Interpolation::Bilinear,
+            resize_mode: ResizeMode::Squash,
+            library: Library::HuggingFace,
+        };
+        let image = Architecture { text: None, ..architecture("RN50") };
+        assert_eq!(
+            words(&image, &pictures),
+            "v1;1024;quick_gelu;resnet;3,4,6,3;64;64;224;-;64;0.5,0,0.25;1,1,1;bilinear;squash;hugging_face"
+        );
+        let text = Architecture { vision: None, activation: Activation::Gelu, ..architecture("Emoji-ViT-S") };
+        let padded = Preprocess { resize_mode: ResizeMode::Longest, ..pictures };
+        assert_eq!(
+            words(&text, &padded),
+            "v1;256;gelu;-;text;3;256;4;4;32;49408;64;0.5,0,0.25;1,1,1;bilinear;longest;hugging_face"
+        );
+    }
+
+    #[test]
+    fn the_words_before_version_1_were_these() {
+        let pictures = Preprocess { mean: [0.5, 0.0, 0.25], std: [1.0; 3], ..Preprocess::default() };
+        assert_eq!(
+            older_words(&architecture("ViT-B-32"), &pictures),
+            "Architecture { embed_dim: 512, activation: QuickGelu, vision: Some(VisionConfig { image_size: 224, \
+             layers: Vit(12), width: 768, patch_size: Some(32), head_width: 64, mlp_ratio: 4.0 }), \
+             text: Some(TextConfig { context_length: 77, vocab_size: 49408, width: 512, heads: 8, layers: 12, \
+             mlp_ratio: 4.0 }) } Preprocess { size: 224, mean: [0.5, 0.0, 0.25], std: [1.0, 1.0, 1.0], \
+             interpolation: Bicubic, resize_mode: Shortest, library: OpenClip }"
+        );
+        let image = Architecture { text: None, activation: Activation::Gelu, ..architecture("RN50") };
+        assert_eq!(
+            older_words(&image, &pictures).split(" Preprocess").next().unwrap(),
+            "Architecture { embed_dim: 1024, activation: Gelu, vision: Some(VisionConfig { image_size: 224, \
+             layers: ResNet([3, 4, 6, 3]), width: 64, patch_size: None, head_width: 64, mlp_ratio: 4.0 }), text: None }"
+        );
+    }
+}
