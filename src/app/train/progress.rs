@@ -52,9 +52,15 @@ impl Progress {
     }
 }
 
-/// Formats a metric: `loss 4.213 (chance 4.852)`, `lr 1.0e-3`.
+/// Formats a metric: `loss 4.213 (chance 4.852)`, `lr 1.0e-3`, `145 pairs/s`.
 fn number(metric: &Metric) -> String {
-    let (label, value) = (metric.label(), metric.value);
+    let value = metric.value;
+    let label = match &*metric.name {
+        "pairs_per_second" => return format!("{value:.0} pairs/s"),
+        "logit_scale" => "scale".into(),
+        "grad_norm" => "grad".into(),
+        _ => metric.label(),
+    };
     match metric.chance {
         Some(chance) => format!("{label} {value:.3} (chance {chance:.3})"),
         None if metric.is_loss() => format!("{label} {value:.3}"),
