@@ -165,7 +165,11 @@ fn heads<'a>(q: ArrayView2<'a, f32>, kv: ArrayView2<'a, f32>) -> (Heads<'a>, Hea
 
 /// One query a sequence, which sees every row of it: the class token attends to all, and the end-of-text token is the
 /// last row, so the causal mask hides nothing from it.
+#[track_caller]
 fn layout<'a>(size: &Size, sequences: &'a Sequences) -> Layout<'a> {
+    let last = || sequences.ranges().iter().map(|rows| rows.end as u32 - 1);
+    let sees_all = !size.causal || last().eq(sequences.pooled().iter().copied());
+    assert!(sees_all, "under a causal mask only the last row of a sequence sees all of it");
     Layout {
         q: sequences.singles(),
         kv: sequences.ranges(),

@@ -3,7 +3,7 @@
 //! | file | what it knows |
 //! |---|---|
 //! | [`clip`] | CLIP: two towers and the learnt temperature |
-//! | [`stack`] | what every Transformer is behind its embedding |
+//! | [`stack`] | what every pre-norm Transformer is behind its embedding |
 
 pub mod clip;
 pub mod stack;
