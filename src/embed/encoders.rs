@@ -42,7 +42,7 @@ fn name(tokenizer: &Option<PathBuf>) -> String {
 /// use clipwright::Clip;
 /// use clipwright::pictures::{Channels, Picture};
 /// # use clipwright::checkpoint::{ConfigFile, save_model};
-/// # use clipwright::models::{Config, clipwright::Model};
+/// # use clipwright::models::clip::{Config, Model};
 /// # let folder = tempfile::tempdir()?;
 /// # let path = folder.path();
 /// # let config = Config::preset("Emoji-ViT-S")?;
@@ -203,7 +203,7 @@ impl ImageEncoder {
 ///
 /// ```
 /// # use clipwright::checkpoint::{ConfigFile, save_model};
-/// # use clipwright::models::{Config, clipwright::Model};
+/// # use clipwright::models::clip::{Config, Model};
 /// # let folder = tempfile::tempdir()?;
 /// # let path = folder.path();
 /// # let config = Config::preset("Emoji-ViT-S")?;

@@ -44,7 +44,7 @@ fn oracle(weight: &[f64], bias: &[f64], h: ArrayView2<f64>, labels: &[Label], sm
 /// y is the loss alone, so dy is multiplied into the weights.
 fn run(labels: &[Label], smoothing: f32, dims: Scratch<Dim>, pass: Pass<Linear<Spec>, 1>) {
     let Pass { p, x: [h], mut y, dy, dx: [dh], mut g } = pass;
-    let p = Linear { weight: &*p.weight, bias: &*p.bias };
+    let p = Linear { weight: p.weight, bias: p.bias };
     let (plain, weighted) = (filled(labels, 1.0), filled(labels, dy[[0, 0]]));
     let [mut alone, mut losses] = [(); 2].map(|_| vec![f32::NAN; plain.len()]);
     y.fill(cross_entropy::forward(&p, h, &plain, smoothing, &mut alone, &mut poisoned(&dims)));
@@ -98,8 +98,8 @@ fn a_tied_table() {
         |Pass { p, mut y, dy, g, .. }: Pass<Leaves<Spec, 2>, 0>| {
             let ([table, bias], [dtable, dbias]) = (p.leaves, g.leaves);
             let mut h = Array2::zeros((ids.len(), width));
-            embedding::gather(&table, &ids, width, h.as_slice_mut().unwrap());
-            let (p, mut g) = (Linear { weight: &*table, bias: &*bias }, Linear { weight: dtable, bias: dbias });
+            embedding::gather(table, &ids, width, h.as_slice_mut().unwrap());
+            let (p, mut g) = (Linear { weight: table, bias }, Linear { weight: dtable, bias: dbias });
             let (mut dh, mut losses) = (h.clone(), vec![0.0; filled(&labels, 1.0).len()]);
             let scratch = &mut poisoned(&Scratch::dims(ids.len(), width, vocabulary));
             let weighted = filled(&labels, dy[[0, 0]]);

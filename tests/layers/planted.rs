@@ -81,7 +81,7 @@ fn attention_without_delta() {
         let mismatches = Layer::new("attention", no_parameters, given).mismatches(
             |_, [q, k, v]| oracle::softmax_attention(q, k, v, true),
             |Pass { x: [q, k, v], mut y, dy, dx, .. }: Pass<Leaves<Spec, 0>, 3>| {
-                let ranges = &[0..rows];
+                let ranges = &[std::ops::Range { start: 0, end: rows }];
                 let layout = Layout { q: ranges, kv: ranges, heads: 1, head_dim, causal: true };
                 let [q, k, v, dout] = [q, k, v, dy].map(heads);
                 let (mut lse, out) = (vec![f32::NAN; rows], y.as_slice_mut().unwrap());

@@ -16,7 +16,7 @@ fn every_entry() {
             |Pass { p, x: [x], y, dy, dx: [dx], g }| {
                 let ([w], [dw]) = (p.leaves, g.leaves);
                 projection::forward(&w, x, y);
-                projection::backward(&w, x, dy, dx, dw);
+                projection::backward(w, x, dy, dx, dw);
             },
         );
     }

@@ -252,7 +252,7 @@ fn a_run_of_texts_is_each_text_added() {
         let [out, lse, dq, dkv] = run_on(isa, &whole, SET);
         let (mut dq_sum, mut dkv_sum) = (vec![f32::NAN; 20 * width], vec![f32::NAN; picture * 2 * width]);
         for (i, text) in packed(&texts).into_iter().enumerate() {
-            let alone = Case::new(vec![text], vec![0..picture], heads, head_dim, false);
+            let alone = Case::new(vec![text], vec![Range { start: 0, end: picture }], heads, head_dim, false);
             let [outs, dout] = [&out, &data.dout].map(|data| Heads { data, row_stride: width });
             let write = if i == 0 { Write::Set } else { Write::Add };
             let to = DQkv::Split { dq: (&mut dq_sum, Write::Set), dkv: (&mut dkv_sum, write) };
@@ -411,7 +411,13 @@ fn keys_are_disjoint_in_a_backward_pass() {
 fn ranges_lie_in_their_buffers() {
     let x = vec![0.0; 5 * 16];
     let heads = Heads { data: &x, row_stride: 16 };
-    let layout = Layout { q: &[0..5], kv: &[2..6], heads: 1, head_dim: 16, causal: false };
+    let layout = Layout {
+        q: &[Range { start: 0, end: 5 }],
+        kv: &[Range { start: 2, end: 6 }],
+        heads: 1,
+        head_dim: 16,
+        causal: false,
+    };
     let (mut out, mut lse) = (x.clone(), vec![0.0; 5]);
     forward_on(Isa::best(), layout, heads, heads, heads, HeadsMut { data: &mut out, row_stride: 16 }, &mut lse);
 }
