@@ -46,8 +46,8 @@
 //!
 //! # Where to start reading
 //! [`layers::linear`] is the smallest forward/backward pair; [`layers::block`] puts the pairs together,
-//! [`models::clip`] the blocks, [`loss::info_nce`] is what they are trained for and [`train`] the loop. [`tree`] says
-//! how parameters, gradients and activations are all one kind of tree.
+//! [`models::clip`] the blocks, [`loss::info_nce`] is what they are trained for and [`train::step`] how.
+//! [`tree`](mod@tree) says how parameters, gradients and activations are all one kind of tree.
 //!
 //! To use a trained model, start with [`Clip::load`].
 

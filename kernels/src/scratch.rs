@@ -1,6 +1,6 @@
 //! Scratch memory that every thread keeps from call to call, so that no kernel allocates in its steady state.
 //!
-//! ```ignore
+//! ```text
 //! thread_local! {
 //!     /// The packed keys and values.
 //!     static PACKED: Scratch = const { Scratch::new(0) };

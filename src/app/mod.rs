@@ -2,11 +2,11 @@
 //!
 //! | folder | what it knows |
 //! |---|---|
-//! | [`train`] | the program `train` |
-//! | [`commands`] | the program `clipwright`, one file a command |
-//! | [`plot`] | the plots of a run and the sheets of pictures |
+//! | `train` | the program `train` |
+//! | `commands` | the program `clipwright`, one file a command |
+//! | `plot` | the plots of a run and the sheets of pictures |
 //! | `number` | numbers on the command line |
-//! | [`hint`] | the flag or command that helps against an error |
+//! | `hint` | the flag or command that helps against an error |
 
 pub mod commands;
 pub mod hint;

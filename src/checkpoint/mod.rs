@@ -7,7 +7,7 @@
 //! | a file alone | safetensors or `torch.save` | inferred from names and shapes |
 //!
 //! [`Checkpoint::open`] finds out which, and checks every name and shape before a value is read; towers are read when
-//! they are asked for. The names in the file, not those of the folder's files, decide whose they are ([`names`]).
+//! they are asked for. The names in the file, not those of the folder's files, decide whose they are (`clip::names`).
 
 mod check;
 pub mod clip;

@@ -63,7 +63,7 @@ impl Emoji {
         })
     }
 
-    /// Paints one tile, [`TILE`] × [`TILE`] pixels, as RGB on white.
+    /// Paints one tile, [`TILE`](super::TILE) × [`TILE`](super::TILE) pixels, as RGB on white.
     pub fn paint(&self, tile: Tile, picture: &mut Picture) {
         self.sheets[tile.vendor as usize].paint(tile.place, picture);
     }
