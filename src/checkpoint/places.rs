@@ -223,7 +223,7 @@ impl TensorFiles {
     /// Reads a parameter tree from its places.
     ///
     /// # Errors
-    /// Of a tied leaf's places the files must have one; whatever they have at the others must be equal.
+    /// The files must have one of a tied leaf's places; whatever they have at the others must be equal.
     pub fn load<S: Tree<Leaf = Spec>>(&self, spec: S, places: &S::Of<Places>) -> Result<Params<S>, CheckpointError> {
         let mut params = Params::zeros(spec);
         let leaves = params.named_mut(&TreePath::ROOT).into_iter();

@@ -84,7 +84,7 @@ fn cases() -> Vec<Case> {
     ]
 }
 
-/// Of which only the forward pass is defined, since sequences share keys.
+/// The cases that have a forward pass alone, since their sequences share keys.
 fn shared_cases() -> Vec<Case> {
     vec![
         // Beams: three and two queries on one picture each.
