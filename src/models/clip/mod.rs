@@ -2,7 +2,8 @@
 //!
 //! | file | what it knows |
 //! |---|---|
-//! | [`config`] | both towers' sizes as OpenCLIP writes them, and the presets |
+//! | [`config`] | both towers' sizes as OpenCLIP writes them |
+//! | `presets` | the architectures that have a name |
 //! | [`vit`], [`resnet`] | the two kinds of image tower |
 //! | [`visual`] | either of them |
 //! | [`text`] | the text tower |
@@ -12,6 +13,7 @@
 pub mod config;
 pub mod flops;
 pub mod model;
+mod presets;
 pub mod resnet;
 pub mod text;
 pub mod visual;
