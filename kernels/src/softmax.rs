@@ -2,7 +2,9 @@
 //!
 //! p = eˣ / Σ eˣ, and with ∂p/∂x = p∘(1 − p) on the diagonal and −p pᵀ elsewhere, dx = p∘(dp − Σ p∘dp).
 
+use crate::exp::exp;
 use crate::isa::{Isa, multiversion};
+use crate::lanes;
 use crate::parallel::{PIECE, Rows, RowsMut, for_pieces};
 
 /// A thread takes this many elements at a time: a quarter of a streaming piece, because each takes an exponential.
@@ -55,12 +57,9 @@ multiversion! {
     /// Computes the softmax of some rows.
     fn normalise(x: &mut [f32], cols: usize) {
         for x in x.chunks_exact_mut(cols) {
-            let max = x.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-            let mut sum = 0.0;
-            for x in &mut *x {
-                *x = (*x - max).exp();
-                sum += *x;
-            }
+            let max = lanes::max(x);
+            x.iter_mut().for_each(|x| *x = exp::<FMA>(*x - max));
+            let sum = lanes::sum([x], |[e]| e);
             x.iter_mut().for_each(|p| *p /= sum);
         }
     }
@@ -70,7 +69,7 @@ multiversion! {
     /// Computes the gradient of some rows.
     fn gradient(p: &[f32], dp: &mut [f32], cols: usize) {
         for (p, dp) in p.chunks_exact(cols).zip(dp.chunks_exact_mut(cols)) {
-            let along: f32 = dp.iter().zip(p).map(|(dp, p)| dp * p).sum();
+            let along = lanes::dot::<FMA>(p, dp);
             dp.iter_mut().zip(p).for_each(|(dp, p)| *dp = p * (*dp - along));
         }
     }
