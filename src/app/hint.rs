@@ -7,6 +7,7 @@ use crate::checkpoint::CheckpointError;
 use crate::datasets::DatasetError;
 use crate::embed::LoadError;
 use crate::index::IndexError;
+use crate::train::run_folder::RunFolderError;
 use std::fmt::Display;
 
 /// An error that may come with a hint.
@@ -41,6 +42,11 @@ impl Hint for TrainError {
             TrainError::Model(_) | TrainError::Vocabulary(_) => {
                 Some("--model takes a preset or an open_clip_config.json")
             }
+            TrainError::OtherModel { .. } => Some("leave --model out: the weights say what they are"),
+            TrainError::RunFolder(RunFolderError::OtherPairs { .. }) => {
+                Some("begin a new run with the weights of this one: --pretrained RUN")
+            }
+            TrainError::TooLong { .. } => Some("say more --epochs"),
             TrainError::RunExists { .. } => Some("choose another --name, or go on with --resume"),
             TrainError::Data(DatasetError::TooManyBad { .. }) => Some("--bad-share SHARE allows more"),
             TrainError::Loader(LoaderError::TooFew { .. }) => Some("choose a smaller --batch-size"),

@@ -6,7 +6,7 @@ use clipwright::app::train::{Cli, Outcome, run};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// The exit code that a shell reports for a program that Ctrl-C ended.
+/// The exit code that a shell reports for a program that Ctrl-C ended. SIGTERM and SIGHUP end a run in the same way.
 const INTERRUPTED: u8 = 130;
 
 static STOP: AtomicBool = AtomicBool::new(false);
@@ -17,7 +17,7 @@ fn main() -> ExitCode {
         if STOP.swap(true, Ordering::SeqCst) {
             std::process::exit(INTERRUPTED.into());
         }
-        eprintln!("\nfinishing this step and saving; Ctrl-C again stops at once");
+        eprintln!("\nfinishing this step and saving; a second signal or Ctrl-C stops at once");
     };
     if let Err(error) = ctrlc::set_handler(handler) {
         eprintln!("warning: Ctrl-C will not save: {error}");

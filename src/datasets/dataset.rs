@@ -2,7 +2,7 @@
 
 use crate::datasets::error::BadExample;
 use crate::pictures::picture::Picture;
-use crate::random::Rng;
+use crate::random::{Rng, key};
 use rand::seq::SliceRandom;
 
 /// One picture with one caption. A reader passes the same value again and again, so that its memory is reused.
@@ -19,6 +19,11 @@ pub trait Dataset: Send + Sync {
     /// Returns one key per example. Examples with equal keys show the same thing: the sampler puts them into different
     /// batches where it can, and where it cannot, the loss counts them as positives of each other.
     fn concepts(&self) -> &[u64];
+
+    /// Returns a hash of the list of examples in its order, for which no picture is read.
+    fn list_hash(&self) -> u64 {
+        key(self.concepts().iter().flat_map(|concept| concept.to_le_bytes()))
+    }
 
     /// Fills `order` with the examples of one epoch, each once. The default is a uniform permutation.
     fn shuffle(&self, rng: &mut Rng, order: &mut Vec<u32>) {

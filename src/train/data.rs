@@ -9,11 +9,21 @@ use crate::embed::Embed;
 use crate::eval::exam::EmojiExam;
 use crate::eval::exam::{Depth, Exam, PairsExam};
 use crate::train::watch::{self, Collapse};
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::sync::Arc;
 
 /// At most this many pairs are embedded to see whether a model embeds everything alike.
 const MAX_SAMPLE: usize = 200;
+
+/// Which pairs a run is trained on, so that it goes on with the same ones.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PairList {
+    /// The number of pairs.
+    pub pairs: usize,
+    /// A hash of their list, see [`Dataset::list_hash`].
+    pub hash: String,
+}
 
 /// The pairs of a run.
 pub enum TrainingData {
@@ -50,6 +60,12 @@ impl TrainingData {
             }
             TrainingData::Own { train, .. } => Arc::clone(train.dataset()),
         }
+    }
+
+    /// Returns which pairs these are.
+    pub fn list(&self) -> PairList {
+        let pairs = self.training();
+        PairList { pairs: pairs.concepts().len(), hash: format!("{:016x}", pairs.list_hash()) }
     }
 
     /// Returns how the pictures are varied in training.

@@ -5,11 +5,13 @@
 //! | `open_clip_model.safetensors`, `open_clip_config.json` | the model, as OpenCLIP loads it |
 //! | `resume.safetensors` | parameters, buffers, both moments, the step and what else the objective keeps |
 //! | `options.json` | the command line |
+//! | `pairs.json` | how many pairs the run is trained on, and a hash of their list |
 //! | `metrics.jsonl` | a line for each logged step and evaluation |
 //! | `loss.png`, `recall.png`, `schedule.png` | curves |
 //! | `similarity.png`, `captions.png` | how the model matches held-out pictures with captions |
 //! | `report.md` | the last table |
 
+use super::data::PairList;
 use super::objective::{Saved, State};
 use crate::checkpoint::safetensors::{Reader, Tensor, write};
 use crate::checkpoint::{self, CheckpointError, Dtype};
@@ -26,6 +28,11 @@ use std::path::{Path, PathBuf};
 pub enum RunFolderError {
     #[error("{}: is there already", path.display())]
     Exists { path: PathBuf },
+    #[error(
+        "{}: the run was begun with {begun} pairs, and there are {}", path.display(),
+        if begun == now { "as many others now".to_owned() } else { format!("{now} now") }
+    )]
+    OtherPairs { path: PathBuf, begun: usize, now: usize },
     #[error("{}: no run to resume", logs.display())]
     NoRun { logs: PathBuf },
     #[error("{}: {source}", path.display())]
@@ -43,6 +50,8 @@ pub struct RunFolder {
 const RESUME: &str = "resume.safetensors";
 /// The name of the file with the options of a run.
 const OPTIONS: &str = "options.json";
+/// The name of the file that says which pairs a run is trained on.
+const PAIRS: &str = "pairs.json";
 /// A saved count is at most this large. No real count is, and counting on from here does not overflow.
 const MAX_COUNT: u64 = 1 << 48;
 
@@ -65,9 +74,33 @@ impl RunFolder {
             made => made.map_err(error)?,
         }
         let folder = RunFolder { path };
-        let json = serde_json::to_vec_pretty(options).expect("options are plain data");
-        folder.write(OPTIONS, &json)?;
+        folder.write_options(options)?;
         Ok(folder)
+    }
+
+    /// Writes the options of the run.
+    pub fn write_options(&self, options: &impl Serialize) -> Result<(), RunFolderError> {
+        self.write(OPTIONS, &serde_json::to_vec_pretty(options).expect("options are plain data"))
+    }
+
+    /// Writes which pairs the run is trained on.
+    pub fn write_list(&self, list: &PairList) -> Result<(), RunFolderError> {
+        self.write(PAIRS, &serde_json::to_vec_pretty(list).expect("a list is plain data"))
+    }
+
+    /// Refuses other pairs than those that the run was begun with.
+    ///
+    /// # Errors
+    /// If the pairs differ, or the file that describes them cannot be read. A run that has none is taken as it is.
+    pub fn check_list(&self, now: &PairList) -> Result<(), RunFolderError> {
+        if !self.file(PAIRS).exists() {
+            return Ok(());
+        }
+        let begun: PairList = self.json(PAIRS)?;
+        if begun == *now {
+            return Ok(());
+        }
+        Err(RunFolderError::OtherPairs { path: self.path.clone(), begun: begun.pairs, now: now.pairs })
     }
 
     /// Finds a run to resume; `latest` is the one whose state was written last.
@@ -77,7 +110,11 @@ impl RunFolder {
 
     /// Reads the options that the run was started with.
     pub fn options<T: DeserializeOwned>(&self) -> Result<T, RunFolderError> {
-        let path = self.file(OPTIONS);
+        self.json(OPTIONS)
+    }
+
+    fn json<T: DeserializeOwned>(&self, name: &str) -> Result<T, RunFolderError> {
+        let path = self.file(name);
         let read = || serde_json::from_slice(&fs::read(&path)?).map_err(io::Error::from);
         read().map_err(|source| RunFolderError::File { path: path.clone(), source })
     }

@@ -57,7 +57,10 @@ impl Bench {
 
     /// Prepares `train` on the pictures, as a run of this name.
     fn training(&self, name: &str, more: &[&str]) -> Command {
-        let mut command = self.command(&["--train-data", ".", "--model", "tiny.json", "--name", name]);
+        let mut command = self.command(&["--train-data", ".", "--name", name]);
+        if !more.contains(&"--model") {
+            command.args(["--model", "tiny.json"]);
+        }
         command.args(["--batch-size", "5", "--accum-freq", "2", "--warmup", "5"]).args(more);
         if !more.contains(&"--epochs") {
             command.args(["--epochs", &EPOCHS.to_string()]);
@@ -163,12 +166,14 @@ fn killed_and_interrupted_runs_end_with_the_same_bits() {
     goes_on_as_if_nothing_had_happened(&bench, "killed", endless);
 
     if cfg!(unix) {
-        let child = started(endless("interrupted", &[]), &bench.run_folder("interrupted"));
-        Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
-        let output = child.wait_with_output().unwrap();
-        assert_eq!(output.status.code(), Some(130), "{}", text(&output));
-        assert!(text(&output).contains("--resume"), "{}", text(&output));
-        goes_on_as_if_nothing_had_happened(&bench, "interrupted", endless);
+        for (name, signal) in [("interrupted", "-INT"), ("terminated", "-TERM")] {
+            let child = started(endless(name, &[]), &bench.run_folder(name));
+            Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
+            let output = child.wait_with_output().unwrap();
+            assert_eq!(output.status.code(), Some(130), "{}", text(&output));
+            assert!(text(&output).contains("--resume"), "{}", text(&output));
+            goes_on_as_if_nothing_had_happened(&bench, name, endless);
+        }
     }
 }
 
@@ -191,6 +196,33 @@ fn a_run_in_sessions_is_the_whole_run() {
     resume("100");
     assert!(bench.run_folder("parts").join("report.md").exists());
     assert!(bench.weights("whole") == bench.weights("parts"));
+}
+
+#[test]
+fn a_run_goes_on_with_its_own_pairs_and_for_more_epochs() {
+    let bench = Bench::new();
+    succeeded(&bench.training("longer", &["--epochs", "2"]).output().unwrap());
+    let folder = bench.run_folder("longer");
+    let resume = |more: &[&str]| bench.command(&["--resume", folder.to_str().unwrap()]).args(more).output().unwrap();
+    assert!(succeeded(&resume(&["--epochs", "3"])).contains("9 = 3 epochs of 3"));
+    assert_eq!(saved_steps(&folder), Some(9));
+    // The new length is the run's from now on, and no shorter one is possible.
+    assert!(succeeded(&resume(&[])).contains("9 = 3 epochs of 3"));
+    assert!(failed(&resume(&["--epochs", "2"])).contains("has taken 9 steps"));
+
+    let table = bench.path("metadata.jsonl");
+    let lines = fs::read_to_string(&table).unwrap();
+    fs::write(&table, lines.replace("picture number 3\"", "another picture\"")).unwrap();
+    assert!(failed(&resume(&["--epochs", "4"])).contains("begun with 30 pairs, and there are as many others now"));
+    fs::write(&table, lines.lines().skip(1).collect::<Vec<_>>().join("\n")).unwrap();
+    assert!(failed(&resume(&["--epochs", "4"])).contains("begun with 30 pairs, and there are 29 now"));
+}
+
+#[test]
+fn a_warm_up_beyond_the_end_is_said() {
+    let bench = Bench::new();
+    let said = succeeded(&bench.training("short", &["--epochs", "1"]).output().unwrap());
+    assert!(said.contains("warm-up of 5 steps is longer than the run"), "{said}");
 }
 
 /// The running statistics of a ResNet are resumed as well, and do not change when the tower is locked.
@@ -315,6 +347,10 @@ fn a_trained_model_can_be_tuned_further() {
     };
     assert!(visual("first") == visual("second"));
     assert!(bench.weights("first") != bench.weights("second"));
+
+    let said =
+        failed(&bench.training("other", &["--pretrained", "runs/first", "--model", "resnet.json"]).output().unwrap());
+    assert!(said.contains("vision_cfg.head_width is 12, but 32 in resnet.json"), "{said}");
 
     // A run resumes from its own folder, and from the beginning if it has no checkpoint yet.
     let whole = bench.weights("second");

@@ -3,6 +3,7 @@
 //! | file | what it knows |
 //! |---|---|
 //! | [`options`] | the command line |
+//! | `model` | the model that a run begins with |
 //! | `run` | the loop |
 //! | `error` | why a run ended early, and which flag helps |
 //! | `progress` | the progress bar and the lines of numbers |
@@ -10,6 +11,7 @@
 
 mod error;
 mod gallery;
+mod model;
 pub mod options;
 mod progress;
 mod run;

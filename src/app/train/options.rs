@@ -10,7 +10,8 @@ use crate::train::data::TrainingData;
 use crate::train::run_folder::{RunFolder, RunFolderError};
 use clap::{Arg, Args, Parser, ValueEnum};
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
+use std::borrow::Cow;
+use std::path::{Path, PathBuf};
 
 /// Train CLIP on a CPU.
 ///
@@ -22,10 +23,11 @@ use std::path::PathBuf;
     name = "train",
     version,
     mut_args = not_with_resume,
-    after_help = "RAYON_NUM_THREADS sets how many threads compute; the weights are the same bits with any number."
+    after_help = "RAYON_NUM_THREADS sets how many threads compute; the weights are the same bits with any number. \
+                  CPUs with other instruction sets (AVX-512, AVX2, others) round otherwise."
 )]
 pub struct Cli {
-    /// Resume an interrupted run: its folder, or `latest`. All options but --stop-after come from the run
+    /// Resume a run: its folder, or `latest`. All options but --stop-after and --epochs come from the run
     #[arg(long, value_name = "RUN")]
     pub resume: Option<String>,
 
@@ -37,11 +39,15 @@ pub struct Cli {
     pub options: Options,
 }
 
-/// Makes an option conflict with --resume: a resumed run has its own options, all but --stop-after.
+/// Makes an option conflict with --resume: a resumed run has its own options, all but --stop-after and --epochs.
 fn not_with_resume(arg: Arg) -> Arg {
-    if ["resume", "stop_after"].contains(&arg.get_id().as_str()) { arg } else { arg.conflicts_with("resume") }
+    if ["resume", "stop_after", "epochs"].contains(&arg.get_id().as_str()) { arg } else { arg.conflicts_with("resume") }
 }
 
+/// The preset without --model and --pretrained.
+pub(super) const DEFAULT_MODEL: &str = "Emoji-RN-S";
+/// The number of epochs without --epochs.
+const DEFAULT_EPOCHS: usize = 26;
 /// Most threads that prepare pictures; a system may not give more.
 const MAX_WORKERS: u32 = 1024;
 
@@ -54,10 +60,10 @@ pub struct Options {
     #[command(flatten)]
     pub data: DataOptions,
 
-    /// Preset, or path of an open_clip_config.json
-    #[arg(long, default_value = "Emoji-RN-S", long_help = model_help(), help_heading = "Model")]
-    pub model: String,
-    /// Start from the weights of this model folder or safetensors file instead of random ones
+    /// Preset, or path of an open_clip_config.json [default: that of --pretrained, or else Emoji-RN-S]
+    #[arg(long, long_help = model_help(), help_heading = "Model")]
+    pub model: Option<String>,
+    /// Start from the weights of this model folder or file instead of random ones
     #[arg(long, value_name = "PATH", help_heading = "Model")]
     pub pretrained: Option<PathBuf>,
     /// Train the text tower alone and keep the image tower unchanged
@@ -70,9 +76,12 @@ pub struct Options {
     /// Batches in a step; the loss is over the pairs of all of them, as if they were one batch
     #[arg(long, default_value_t = 1, value_parser = positive(), help_heading = "Optimisation")]
     pub accum_freq: usize,
-    /// Epochs: how often every picture is seen
-    #[arg(long, default_value_t = 26, value_parser = positive(), help_heading = "Optimisation")]
-    pub epochs: usize,
+    /// Epochs: how often every picture is seen [default: 26]
+    ///
+    /// With --resume the run gets this length, and the learning rate goes on as in a run of this length: a finished
+    /// run that is lengthened warms up to where it would have been.
+    #[arg(long, value_parser = positive(), help_heading = "Optimisation")]
+    pub epochs: Option<usize>,
     /// Highest learning rate
     #[arg(long, default_value_t = 1e-3, value_parser = non_negative, help_heading = "Optimisation")]
     pub lr: f32,
@@ -94,7 +103,7 @@ pub struct Options {
     /// Clip the norm of the gradient to this [default: no clipping]
     #[arg(long, value_name = "NORM", value_parser = non_negative, help_heading = "Optimisation")]
     pub grad_clip_norm: Option<f32>,
-    /// Seed of everything random; the same seed gives the same weights, bit for bit
+    /// Seed of everything random; on the same instruction set it gives the same weights, bit for bit
     #[arg(long, default_value_t = 0, help_heading = "Optimisation")]
     pub seed: u64,
 
@@ -221,7 +230,21 @@ impl Options {
 
     /// Makes the folder of a new run.
     pub fn make_folder(&self) -> Result<RunFolder, RunFolderError> {
-        RunFolder::create(&self.logs, self.name.as_deref(), &self.model, self)
+        RunFolder::create(&self.logs, self.name.as_deref(), &self.model_name(), self)
+    }
+
+    /// Returns how often every picture is seen.
+    pub fn epochs(&self) -> usize {
+        self.epochs.unwrap_or(DEFAULT_EPOCHS)
+    }
+
+    /// Returns the preset or the file of --model, or else the name of the weights to start from.
+    pub fn model_name(&self) -> Cow<'_, str> {
+        match (&self.model, self.pretrained.as_deref().and_then(Path::file_name)) {
+            (Some(model), _) => model.into(),
+            (None, Some(pretrained)) => pretrained.to_string_lossy(),
+            (None, None) => DEFAULT_MODEL.into(),
+        }
     }
 
     /// Returns the number of pairs in a step.
@@ -234,7 +257,7 @@ impl Options {
         let counts = [
             ("batch_size", self.batch_size, u32::MAX),
             ("accum_freq", self.accum_freq, u32::MAX),
-            ("epochs", self.epochs, u32::MAX),
+            ("epochs", self.epochs(), u32::MAX),
             ("workers", self.workers, MAX_WORKERS),
             ("log_every_n_steps", self.log_every_n_steps, u32::MAX),
             ("save_frequency", self.save_frequency, u32::MAX),
@@ -270,7 +293,11 @@ impl Options {
 
 fn model_help() -> String {
     let names: Vec<_> = Config::preset_names().collect();
-    format!("Preset, or path of an open_clip_config.json\n\nPresets: {}", names.join(", "))
+    format!(
+        "Preset, or path of an open_clip_config.json [default: that of --pretrained, or else {DEFAULT_MODEL}]\n\n\
+         Presets: {}",
+        names.join(", ")
+    )
 }
 
 type NumberParser = fn(&str) -> Result<f32, String>;

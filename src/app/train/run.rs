@@ -2,6 +2,7 @@
 
 use super::error::{TrainError, advice};
 use super::gallery;
+use super::model::start;
 use super::options::{Cli, Options};
 use super::progress::{Progress, clock};
 use crate::batches::{Batch, Loader, LoaderConfig};
@@ -9,12 +10,10 @@ use crate::checkpoint::{self, ConfigFile};
 use crate::embed::Embedder;
 use crate::eval::exam::{Depth, Exam};
 use crate::eval::report::Report;
-use crate::models::clip::config::{Config, VOCAB_SIZE};
 use crate::models::clip::model::Model;
 use crate::models::clip::text::Captions;
 use crate::optim::schedule::Schedule;
 use crate::params;
-use crate::pictures::Library;
 use crate::text::Tokenizer;
 use crate::train::clip::{self, ClipObjective, Pairs};
 use crate::train::data::{self, TrainingData};
@@ -24,7 +23,7 @@ use crate::train::run_folder::RunFolder;
 use crate::train::step::{Trainer, TrainerOptions};
 use crate::train::watch::{Collapse, Watch};
 use ndarray::ArrayView2;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -48,7 +47,12 @@ pub fn run(cli: Cli, interrupted: &dyn Fn() -> bool) -> Result<Outcome, TrainErr
     let mut run = match &cli.resume {
         Some(name) => {
             let folder = RunFolder::find(name, &cli.options.logs)?;
-            Run::prepare(Options::of(&folder)?, Some(folder))?
+            let mut options = Options::of(&folder)?;
+            if cli.options.epochs.is_some() {
+                options.epochs = cli.options.epochs;
+                folder.write_options(&options)?;
+            }
+            Run::prepare(options, Some(folder))?
         }
         None => Run::prepare(cli.options, None)?,
     };
@@ -87,9 +91,13 @@ impl Run {
         let checkpoint = resumed.as_ref().filter(|folder| folder.has_state());
         let (model, config) = match checkpoint {
             Some(folder) => clip::resumed(folder)?,
-            None => model(&options)?,
+            None => start(&options)?,
         };
         let data = options.data.open()?;
+        let list = data.list();
+        if let Some(folder) = &resumed {
+            folder.check_list(&list)?;
+        }
         let trainer_options = TrainerOptions::new(options.hyper(&model.config));
         let trainer_options = trainer_options.max_norm(options.grad_clip_norm).seed(options.seed);
         let mut trainer = Trainer::new(ClipObjective::new(model).lock_image(options.lock_image), trainer_options);
@@ -108,15 +116,26 @@ impl Run {
             bad_limit: data.bad_limit(),
         };
         let loader = Loader::new(data.training(), Arc::clone(&tokenizer), loader_config)?;
-        let total = loader.steps_per_epoch() * options.epochs as u64;
+        let total = loader.steps_per_epoch() * options.epochs() as u64;
+        if trainer.steps() > total {
+            return Err(TrainError::TooLong { steps: trainer.steps(), total });
+        }
         let schedule = Schedule { lr: options.lr, warmup: options.warmup, total };
-        let folder = resumed.map_or_else(|| options.make_folder(), Ok)?;
+        let folder = match resumed {
+            Some(folder) => folder,
+            None => {
+                let folder = options.make_folder()?;
+                folder.write_list(&list)?;
+                folder
+            }
+        };
         let log = Log::open(folder.file("metrics.jsonl"))?;
         Ok(Run { options, folder, config, tokenizer, data, trainer, loader, schedule, log })
     }
 
     fn introduce(&self) {
-        let Options { model, batch_size, accum_freq, epochs, .. } = &self.options;
+        let Options { batch_size, accum_freq, .. } = &self.options;
+        let (model, epochs) = (self.options.model_name(), self.options.epochs());
         let spec = &self.model().params.spec;
         let (parameters, visual) = (params::count(spec), params::count(&spec.visual));
         println!("model   {model}: {:.1} M parameters, {:.1} M of them visual", millions(parameters), millions(visual));
@@ -130,6 +149,13 @@ impl Run {
         println!("run     {}", self.folder.path.display());
         if self.trainer.steps() > 0 {
             println!("resumed after step {}", self.trainer.steps());
+        }
+        if self.schedule.warmup > self.schedule.total {
+            println!(
+                "warning: the warm-up of {} steps is longer than the run, so the learning rate never reaches {}. Try a shorter \
+                 --warmup or more --epochs",
+                self.schedule.warmup, self.schedule.lr
+            );
         }
     }
 
@@ -280,26 +306,4 @@ fn warn(progress: &Progress, collapse: &Collapse) {
 
 fn millions(n: usize) -> f64 {
     n as f64 / 1e6
-}
-
-/// Makes or loads the model to begin with.
-fn model(options: &Options) -> Result<(Model, ConfigFile), TrainError> {
-    let (model, file) = match &options.pretrained {
-        Some(path) => {
-            let (model, mut file) = checkpoint::load_model(path)?;
-            // A resumed run reads the run's folder, which is in OpenCLIP's form.
-            file.preprocess_cfg.library = Library::OpenClip;
-            (model, file)
-        }
-        None => {
-            let file = if options.model.ends_with(".json") {
-                ConfigFile::read(Path::new(&options.model))?
-            } else {
-                ConfigFile::new(Config::preset(&options.model)?)
-            };
-            (Model::new(file.model_cfg.clone(), options.seed), file)
-        }
-    };
-    let size = model.config.text_cfg.vocab_size;
-    if size < VOCAB_SIZE { Err(TrainError::Vocabulary(size)) } else { Ok((model, file)) }
 }
