@@ -13,3 +13,8 @@ pub mod hint;
 mod number;
 pub mod plot;
 pub mod train;
+
+/// The version of the package, and the commit that it is built from.
+const VERSION: &str = env!("CLIPWRIGHT_VERSION");
+/// Help texts are wrapped at this many columns, where the terminal has them.
+const HELP_WIDTH: usize = 80;

@@ -23,6 +23,7 @@ mod page;
 mod pictures;
 mod ranking;
 mod search;
+mod shell;
 mod text_states;
 mod texts;
 
@@ -30,11 +31,12 @@ pub use context::{Context, Global};
 pub use error::CliError;
 pub use output::Output;
 
+use super::{HELP_WIDTH, VERSION};
 use clap::{Parser, Subcommand};
 
 /// Use trained CLIP models: OpenAI's, OpenCLIP's, Hugging Face's, and those of `train`
 #[derive(Debug, Parser)]
-#[command(name = "clipwright", version, arg_required_else_help = true)]
+#[command(name = "clipwright", version = VERSION, max_term_width = HELP_WIDTH, arg_required_else_help = true)]
 pub struct Cli {
     #[command(flatten)]
     global: Global,
@@ -54,6 +56,8 @@ enum Command {
     Bench(bench::Bench),
     Index(index::Index),
     Search(search::Search),
+    Completions(shell::Completions),
+    Man(shell::Man),
 }
 
 /// Runs a command.
@@ -70,5 +74,7 @@ pub fn run(cli: Cli) -> Result<(), CliError> {
         Command::Bench(command) => command.run(&context),
         Command::Index(command) => command.run(&context),
         Command::Search(command) => command.run(&context),
+        Command::Completions(command) => command.run(),
+        Command::Man(command) => command.run(),
     }
 }

@@ -1,6 +1,7 @@
 //! The options of the command line. They are called as in OpenCLIP where it has them.
 
 use crate::app::number::{positive, up_to};
+use crate::app::{HELP_WIDTH, VERSION};
 use crate::datasets::emoji::{Cut, Language, Vendor};
 use crate::datasets::{BadLimit, DatasetError, OwnPairs, PairFormat, PairLayout};
 use crate::models::clip::Config;
@@ -21,7 +22,8 @@ use std::path::{Path, PathBuf};
 #[derive(Clone, Debug, Parser)]
 #[command(
     name = "train",
-    version,
+    version = VERSION,
+    max_term_width = HELP_WIDTH,
     mut_args = not_with_resume,
     after_help = "RAYON_NUM_THREADS sets how many threads compute; the weights are the same bits with any number. \
                   CPUs with other instruction sets (AVX-512, AVX2, others) round otherwise."

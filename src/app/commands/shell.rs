@@ -1,0 +1,47 @@
+//! `clipwright completions` and `clipwright man`: what packages of both programs bring along. Neither is in the help.
+
+use super::{Cli, CliError};
+use crate::app::train;
+use clap::{Args, Command, CommandFactory};
+use clap_complete::Shell;
+use std::io::{Write, stdout};
+use std::path::PathBuf;
+
+/// Print the completions of `clipwright` and `train` for a shell
+#[derive(Debug, Args)]
+#[command(hide = true)]
+pub struct Completions {
+    /// Shell to complete commands in
+    shell: Shell,
+}
+
+/// Write the manual pages of `clipwright`, its commands and `train`
+#[derive(Debug, Args)]
+#[command(hide = true)]
+pub struct Man {
+    /// Folder to write to, which must exist
+    folder: PathBuf,
+}
+
+impl Completions {
+    pub fn run(self) -> Result<(), CliError> {
+        let mut scripts = Vec::new();
+        for mut program in programs() {
+            let name = program.get_name().to_owned();
+            clap_complete::generate(self.shell, &mut program, name, &mut scripts);
+        }
+        stdout().lock().write_all(&scripts).map_err(CliError::Output)
+    }
+}
+
+impl Man {
+    pub fn run(self) -> Result<(), CliError> {
+        programs().into_iter().try_for_each(|program| {
+            clap_mangen::generate_to(program, &self.folder).map_err(CliError::file(&self.folder))
+        })
+    }
+}
+
+fn programs() -> [Command; 2] {
+    [Cli::command(), train::Cli::command()]
+}
