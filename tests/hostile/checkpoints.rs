@@ -41,7 +41,7 @@ fn file_of(shapes: &BTreeMap<String, Vec<u64>>) -> Vec<u8> {
 
 /// Opens a checkpoint and, if that succeeds, reads its model.
 fn load(path: &Path) {
-    let asked = Overrides { activation: Some(Activation::Gelu), image_size: None };
+    let asked = Overrides { activation: Some(Activation::Gelu), ..Overrides::default() };
     let _ = Checkpoint::open(path, &asked).and_then(|checkpoint| checkpoint.model());
 }
 

@@ -5,6 +5,7 @@ use crate::checkpoint::CheckpointError;
 use crate::datasets::DatasetError;
 use crate::eval::alike::Alike;
 use crate::models::clip::config::{ConfigError, VOCAB_SIZE};
+use crate::text::TokenizerError;
 use crate::train::log::ReadError;
 use crate::train::run_folder::RunFolderError;
 use crate::train::watch::Collapse;
@@ -25,6 +26,10 @@ pub enum TrainError {
     Model(#[from] ConfigError),
     #[error("a vocabulary of {0} is too small for CLIP's tokenizer, which has {VOCAB_SIZE} tokens")]
     Vocabulary(usize),
+    #[error(transparent)]
+    OwnTokenizer(#[from] TokenizerError),
+    #[error("{}: it has {tokens} tokens, the model {known}", path.display())]
+    Tokenizer { path: PathBuf, tokens: usize, known: usize },
     #[error("{}: is there already", path.display())]
     RunExists { path: PathBuf },
     #[error(transparent)]

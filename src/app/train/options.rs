@@ -57,7 +57,7 @@ pub struct Options {
     /// Preset, or path of an open_clip_config.json
     #[arg(long, default_value = "Emoji-RN-S", long_help = model_help(), help_heading = "Model")]
     pub model: String,
-    /// Start from the weights of this model folder or safetensors file instead of random ones
+    /// Start from these weights instead of random ones: a model folder, a file, or a name in the Hugging Face cache
     #[arg(long, value_name = "PATH", help_heading = "Model")]
     pub pretrained: Option<PathBuf>,
     /// Train the text tower alone and keep the image tower unchanged

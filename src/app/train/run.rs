@@ -5,7 +5,7 @@ use super::gallery;
 use super::options::{Cli, Options};
 use super::progress::{Progress, clock};
 use crate::batches::{Batch, Loader, LoaderConfig};
-use crate::checkpoint::{self, ConfigFile};
+use crate::checkpoint::{self, Checkpoint, ConfigFile, Overrides, copy_tokenizer};
 use crate::embed::Embedder;
 use crate::eval::exam::{Depth, Exam};
 use crate::eval::report::Report;
@@ -85,10 +85,11 @@ impl Run {
     /// run that was killed before its first checkpoint begins again.
     fn prepare(options: Options, resumed: Option<RunFolder>) -> Result<Run, TrainError> {
         let checkpoint = resumed.as_ref().filter(|folder| folder.has_state());
-        let (model, config) = match checkpoint {
-            Some(folder) => clip::resumed(folder)?,
-            None => model(&options)?,
+        let Start { model, config, tokenizer: own } = match checkpoint {
+            Some(folder) => Start::resumed(folder)?,
+            None => Start::of(&options)?,
         };
+        let tokenizer = Arc::new(tokenizer(own.as_deref(), &model.config)?);
         let data = options.data.open()?;
         let trainer_options = TrainerOptions::new(options.hyper(&model.config));
         let trainer_options = trainer_options.max_norm(options.grad_clip_norm).seed(options.seed);
@@ -96,7 +97,6 @@ impl Run {
         if let Some(folder) = checkpoint {
             folder.load(trainer.state())?;
         }
-        let tokenizer = Arc::new(Tokenizer::clip());
         let loader_config = LoaderConfig {
             batch_size: options.pairs_per_step(),
             context_length: config.model_cfg.text_cfg.context_length,
@@ -110,7 +110,11 @@ impl Run {
         let loader = Loader::new(data.training(), Arc::clone(&tokenizer), loader_config)?;
         let total = loader.steps_per_epoch() * options.epochs as u64;
         let schedule = Schedule { lr: options.lr, warmup: options.warmup, total };
+        let begins = checkpoint.is_none();
         let folder = resumed.map_or_else(|| options.make_folder(), Ok)?;
+        if let Some(own) = own.filter(|_| begins) {
+            copy_tokenizer(&own, &folder.path)?;
+        }
         let log = Log::open(folder.file("metrics.jsonl"))?;
         Ok(Run { options, folder, config, tokenizer, data, trainer, loader, schedule, log })
     }
@@ -282,24 +286,52 @@ fn millions(n: usize) -> f64 {
     n as f64 / 1e6
 }
 
-/// Makes or loads the model to begin with.
-fn model(options: &Options) -> Result<(Model, ConfigFile), TrainError> {
-    let (model, file) = match &options.pretrained {
-        Some(path) => {
-            let (model, mut file) = checkpoint::load_model(path)?;
-            // A resumed run reads the run's folder, which is in OpenCLIP's form.
-            file.preprocess_cfg.library = Library::OpenClip;
-            (model, file)
-        }
-        None => {
-            let file = if options.model.ends_with(".json") {
+/// What a run begins or goes on with.
+struct Start {
+    model: Model,
+    config: ConfigFile,
+    /// The model's own `tokenizer.json`, if it has one.
+    tokenizer: Option<PathBuf>,
+}
+
+impl Start {
+    /// Makes a model, or loads the one that is to be trained further.
+    fn of(options: &Options) -> Result<Start, TrainError> {
+        let Some(path) = &options.pretrained else {
+            let config = if options.model.ends_with(".json") {
                 ConfigFile::read(Path::new(&options.model))?
             } else {
                 ConfigFile::new(Config::preset(&options.model)?)
             };
-            (Model::new(file.model_cfg.clone(), options.seed), file)
-        }
+            return Ok(Start { model: Model::new(config.model_cfg.clone(), options.seed), config, tokenizer: None });
+        };
+        let checkpoint = Checkpoint::open(path, &Overrides::default())?;
+        checkpoint.notes.iter().for_each(|note| eprintln!("note: {note}"));
+        let (model, mut config) = checkpoint.model()?;
+        // A resumed run reads the run's folder, which is in OpenCLIP's form.
+        config.preprocess_cfg.library = Library::OpenClip;
+        Ok(Start { model, config, tokenizer: checkpoint.tokenizer })
+    }
+
+    /// Prepares the model of a run's folder, whose parameters are still to be loaded.
+    fn resumed(folder: &RunFolder) -> Result<Start, TrainError> {
+        let (model, config) = clip::resumed(folder)?;
+        let tokenizer = Some(folder.file(checkpoint::TOKENIZER)).filter(|path| path.is_file());
+        Ok(Start { model, config, tokenizer })
+    }
+}
+
+/// Opens the model's own tokenizer, or makes CLIP's, whose tokens the model must know.
+fn tokenizer(own: Option<&Path>, config: &Config) -> Result<Tokenizer, TrainError> {
+    let known = config.text_cfg.vocab_size;
+    let tokenizer = match own {
+        Some(path) => Tokenizer::open(path)?,
+        None if known < VOCAB_SIZE => return Err(TrainError::Vocabulary(known)),
+        None => Tokenizer::clip(),
     };
-    let size = model.config.text_cfg.vocab_size;
-    if size < VOCAB_SIZE { Err(TrainError::Vocabulary(size)) } else { Ok((model, file)) }
+    let tokens = tokenizer.vocabulary();
+    match own {
+        Some(path) if tokens > known => Err(TrainError::Tokenizer { path: path.into(), tokens, known }),
+        _ => Ok(tokenizer),
+    }
 }
