@@ -13,7 +13,7 @@ pub enum CheckpointError {
     #[error("{}: no weights here; looked for {}, and for a single other .safetensors, .bin, .pt, .pth or .ckpt",
             path.display(), looked_for.join(", "))]
     NoWeights { path: PathBuf, looked_for: Vec<&'static str> },
-    #[error("{}: several files of weights, none under a known name: {}; name one of them", path.display(), files.join(", "))]
+    #[error("{}: several files of weights, none under a known name: {}; name one of them", path.display(), first_of(files))]
     SeveralWeights { path: PathBuf, files: Vec<String> },
     #[error("{}: {what}; {help}", path.display())]
     NotWeights { path: PathBuf, what: &'static str, help: &'static str },

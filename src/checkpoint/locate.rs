@@ -8,8 +8,10 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-/// What [`CheckpointError::NoWeights`] says of them.
+/// The endings of weights, as [`CheckpointError::NoWeights`] lists them.
 const EXTENSIONS: [&str; 5] = ["safetensors", "bin", "pt", "pth", "ckpt"];
+/// What holds a model for other programs. It is opened to say so.
+const FOREIGN: [&str; 5] = ["gguf", "onnx", "h5", "msgpack", "tflite"];
 /// OpenCLIP's name of a training run's last weights, and the start of the names of its other ones.
 const LATEST_EPOCH: &str = "epoch_latest.pt";
 const EPOCH: &str = "epoch_";
@@ -76,18 +78,22 @@ fn is_architecture(name: &str) -> bool {
     is_vit || Config::preset_names().any(|preset| preset.eq_ignore_ascii_case(name))
 }
 
-/// The names of a folder's files that may be weights.
+/// The names of a folder's files that may be weights; if there are none, of what others have in their place.
 fn others(folder: &Path) -> Result<Vec<String>, CheckpointError> {
     let io = |source| CheckpointError::Io { path: folder.into(), source };
-    let mut others = vec![];
+    let mut files = vec![];
     for entry in fs::read_dir(folder).map_err(io)? {
-        let path = entry.map_err(io)?.path();
-        let is_weights =
-            path.extension().is_some_and(|own| EXTENSIONS.iter().any(|known| own.eq_ignore_ascii_case(known)));
-        if is_weights && path.is_file() {
-            others.extend(path.file_name().and_then(|name| name.to_str()).map(String::from));
-        }
+        let entry = entry.map_err(io)?;
+        // A hidden file is a system's or is being written.
+        let name = entry.file_name().into_string().ok().filter(|name| !name.starts_with('.'));
+        files.extend(name.filter(|_| entry.path().is_file()));
     }
-    others.sort();
-    Ok(others)
+    files.sort();
+    let with = |extensions: &[&str]| -> Vec<String> {
+        let extension = |name: &str| Some(name.rsplit_once('.')?.1.to_ascii_lowercase());
+        let has_one = |name: &&String| extension(name).is_some_and(|own| extensions.contains(&own.as_str()));
+        files.iter().filter(has_one).cloned().collect()
+    };
+    let weights = with(&EXTENSIONS);
+    Ok(if weights.is_empty() { with(&FOREIGN) } else { weights })
 }

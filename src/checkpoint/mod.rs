@@ -9,7 +9,7 @@
 //!
 //! [`Checkpoint::open`] finds out which, and checks every name and shape before a value is read; towers are read when
 //! they are asked for. The names in the file, not those of the folder's files, decide whose they are (`clip::names`); what
-//! stands before all of them is found, not listed (`prefix`). What was assumed or passed over is a [`Note`].
+//! stands before all of them is found, not listed ([`prefix`]). What was assumed or passed over is a [`Note`].
 
 mod check;
 pub mod clip;
@@ -24,7 +24,7 @@ mod note;
 mod pickle;
 pub mod places;
 mod positions;
-mod prefix;
+pub mod prefix;
 pub mod safetensors;
 pub mod tensors;
 mod tower;

@@ -240,7 +240,7 @@ fn weights_are_found_under_the_names_that_they_have() {
         (&["epoch_latest.pt"], "epoch_latest.pt", &[]),
         (&["epoch_9.pt", "epoch_10.pt"], "epoch_10.pt", &["epoch_9.pt"]),
         (&["epoch_9.pt", "epoch_latest.pt"], "epoch_latest.pt", &["epoch_9.pt"]),
-        (&["my.ckpt"], "my.ckpt", &[]),
+        (&["my.ckpt", "._my.ckpt"], "my.ckpt", &[]),
         (&["My.PTH"], "My.PTH", &[]),
         (&["epoch_3.pt", "pytorch_model.bin"], "pytorch_model.bin", &[]),
     ] {
@@ -292,6 +292,10 @@ fn what_is_no_model_is_recognised_and_answered_with_what_to_do() {
             assert!(is_said("model.safetensors") && is_said(what) && is_said(help), "{error}");
         }
     }
+    // A folder that has nothing else leads to the same answer.
+    fs::write(&path, cases[1].0).unwrap();
+    fs::rename(&path, folder.path().join("clip.gguf")).unwrap();
+    assert!(error_of(folder.path()).contains("clip.gguf: a GGUF file"), "{}", error_of(folder.path()));
     // An archive of something else, here an empty one and one with a text.
     let empty = [&b"PK\x05\x06"[..], &[0; 18]].concat();
     for (zip, expected) in [(&empty[..], "ZIP archive"), (TEXT_IN_ZIP, "ZIP archive")] {

@@ -124,7 +124,7 @@ impl Family for Scheme {
             None => return Err(CheckpointError::Activation { path: path() }),
         };
         // OpenAI's files need none beside them.
-        let preprocess = (activation_source == ActivationSource::OpenAiFile).then(Preprocess::default);
+        let preprocess = self.is_openai_file(&files.names()).then(Preprocess::default);
         Ok(Described { architecture, activation_source, preprocess, logit_scale: overrides.logit_scale })
     }
 

@@ -43,6 +43,10 @@ impl Checkpoint {
     /// A model folder; a file of weights, whose configuration is looked for beside it; or the name of a model of the
     /// Hugging Face Hub, `org/name` or `hf-hub:org/name`, that is in its cache on this machine.
     ///
+    /// Of a folder's files of weights the first of these is taken: `open_clip_model.safetensors`, `model.safetensors` or
+    /// its index, `open_clip_pytorch_model.bin`, `pytorch_model.bin` or its index, the last two's `fp16` variants,
+    /// `epoch_latest.pt`, the last `epoch_N.pt`, a single file of any other name.
+    ///
     /// # Errors
     /// [`CheckpointError`], naming the file: if it cannot be read, is of another model than its configuration, or
     /// nothing says which activation it was trained with.
