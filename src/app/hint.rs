@@ -50,14 +50,46 @@ impl Hint for TrainError {
             TrainError::RunExists { .. } => Some("choose another --name, or go on with --resume"),
             TrainError::Data(DatasetError::TooManyBad { .. }) => Some("--bad-share SHARE allows more"),
             TrainError::Loader(LoaderError::TooFew { .. }) => Some("choose a smaller --batch-size"),
+            TrainError::Checkpoint(error) => pretrained(error),
             _ => None,
         }
     }
 }
 
 fn checkpoint(error: &CheckpointError) -> Option<&'static str> {
-    matches!(error, CheckpointError::Activation { .. })
-        .then_some("say --activation quick_gelu (all of OpenAI's) or --activation gelu (most of OpenCLIP's)")
+    match error {
+        CheckpointError::Activation { .. } => {
+            Some("say --activation quick_gelu (all of OpenAI's) or --activation gelu (most of OpenCLIP's)")
+        }
+        error if is_without_logit_scale(error) => {
+            Some("say --logit-scale NUMBER: 4.6052 multiplies cosines by 100, as nearly all trained models do")
+        }
+        CheckpointError::Architecture { .. } => Some(
+            "--model takes a folder or a file of weights, or the name of a model in the Hugging Face cache; \
+             train --model NAME trains one",
+        ),
+        _ => None,
+    }
+}
+
+/// Training takes a model as it is; what it leaves open is settled before.
+fn pretrained(error: &CheckpointError) -> Option<&'static str> {
+    match error {
+        CheckpointError::Activation { .. } => {
+            Some("write a folder that says it: clipwright convert --activation NAME SRC DST; then --pretrained DST")
+        }
+        error if is_without_logit_scale(error) => {
+            Some("write a folder that has it: clipwright convert --logit-scale 4.6052 SRC DST; then --pretrained DST")
+        }
+        CheckpointError::Architecture { .. } => {
+            Some("--pretrained takes weights; an architecture with random weights is --model NAME alone")
+        }
+        _ => None,
+    }
+}
+
+fn is_without_logit_scale(error: &CheckpointError) -> bool {
+    matches!(error, CheckpointError::Missing { tensor, .. } if tensor.ends_with("logit_scale"))
 }
 
 fn index(error: &IndexError) -> Option<&'static str> {

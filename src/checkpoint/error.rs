@@ -10,8 +10,18 @@ use std::path::PathBuf;
 pub enum CheckpointError {
     #[error("{}: {source}", path.display())]
     Io { path: PathBuf, source: std::io::Error },
-    #[error("{}: no weights here; looked for {}", path.display(), looked_for.join(", "))]
+    #[error("{}: no weights here; looked for {}, and for a single other .safetensors, .bin, .pt, .pth or .ckpt",
+            path.display(), looked_for.join(", "))]
     NoWeights { path: PathBuf, looked_for: Vec<&'static str> },
+    #[error("{}: several files of weights, none under a known name: {}; name one of them", path.display(), first_of(files))]
+    SeveralWeights { path: PathBuf, files: Vec<String> },
+    #[error("{}: {what}; {help}", path.display())]
+    NotWeights { path: PathBuf, what: &'static str, help: &'static str },
+    #[error("{name}: no such file or folder; it is the name of an architecture, which has no weights of its own")]
+    Architecture { name: String },
+    #[error("{name}: no such file or folder, and the Hugging Face cache {} does not have its weights; nothing is \
+             downloaded here, but this does it: hf download {name}", cache.display())]
+    NotCached { name: String, cache: PathBuf },
     #[error("{}: not a {format} file: {reason}", path.display())]
     Format { path: PathBuf, format: &'static str, reason: String },
     /// OpenAI's own downloads are programs.
@@ -31,6 +41,9 @@ pub enum CheckpointError {
     NoName { path: PathBuf, tensor: String },
     #[error("{}: tensor {tensor} is in another file too", path.display())]
     Twice { path: PathBuf, tensor: String },
+    #[error("{}: there are two models in it, with names behind {:?} and {:?}; save the one that is meant alone",
+            path.display(), prefixes[0], prefixes[1])]
+    TwoModels { path: PathBuf, prefixes: [String; 2] },
     #[error("{}: this model has no place for {}", path.display(), first_of(tensors))]
     Unexpected { path: PathBuf, tensors: Vec<String> },
     #[error("{}: tensor {tensor} has shape {found:?}, this model needs {expected:?}", path.display())]

@@ -1,6 +1,6 @@
 //! JSON files, whole.
 
-use super::CheckpointError;
+use super::{CheckpointError, foreign};
 use crate::files::write_atomic;
 use serde_json::Value;
 use std::path::Path;
@@ -8,6 +8,7 @@ use std::path::Path;
 /// What a JSON file holds.
 pub fn read_json(path: &Path) -> Result<Value, CheckpointError> {
     let text = std::fs::read(path).map_err(|source| CheckpointError::Io { path: path.into(), source })?;
+    foreign::refuse(path, &text[..text.len().min(foreign::START)])?;
     serde_json::from_slice(&text).map_err(|e| CheckpointError::Config { path: path.into(), reason: e.to_string() })
 }
 

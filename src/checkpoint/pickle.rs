@@ -3,8 +3,8 @@
 //! Only the data of the pickle is read, by the `pytorch-reader` crate; none of its code is ever run.
 
 use super::dtype::Stored;
-use super::{CheckpointError, check};
-use pytorch_reader::PytorchReader;
+use super::{CheckpointError, check, foreign};
+use pytorch_reader::{PickleValue, PytorchReader};
 use std::path::{Path, PathBuf};
 
 /// An open file, its tensors listed but not read.
@@ -34,6 +34,18 @@ impl Reader {
         self.file.keys()
     }
 
+    /// The outermost keys, and whether each holds more than one tensor: a dictionary or a list.
+    pub fn outermost(&self) -> Result<Vec<(String, bool)>, CheckpointError> {
+        let value = PytorchReader::read_pickle_data(&self.path, None);
+        match value.map_err(|error| refused(&self.path, &error.to_string()))? {
+            PickleValue::Dict(keys) => {
+                let holds_more = |value| matches!(value, PickleValue::Dict(_) | PickleValue::List(_));
+                Ok(keys.into_iter().map(|(key, value)| (key, holds_more(value))).collect())
+            }
+            _ => Ok(vec![]),
+        }
+    }
+
     pub fn shape(&self, name: &str) -> Option<&[usize]> {
         self.file.get(name).map(|tensor| tensor.shape())
     }
@@ -60,6 +72,9 @@ fn refused(path: &Path, reason: &str) -> CheckpointError {
     // The namespace of compiled classes.
     if reason.contains("__torch__") {
         return CheckpointError::TorchScript { path: path.into() };
+    }
+    if reason.contains("No data.pkl entry") {
+        return foreign::other_zip(path);
     }
     CheckpointError::Format { path: path.into(), format: "PyTorch weights", reason: reason.into() }
 }

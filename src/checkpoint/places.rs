@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 /// Where the values of a leaf are found.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Place {
     /// As they are, in this tensor.
     Whole(String),
@@ -26,6 +26,8 @@ pub enum Place {
     Grid(String, [usize; 2]),
     /// Nowhere: without a projection the pooled state is the embedding, as the identity matrix would leave it.
     Identity,
+    /// Nowhere: this number was asked for.
+    Number(f32),
 }
 
 /// A tied leaf has several places, with the same values; one that the scheme has no name for has none.
@@ -118,7 +120,7 @@ fn placed(place: Place, shape: Vec<usize>, values: &[f32], dtype: Dtype) -> Vec<
             let part = |(name, values)| Tensor { name, shape: shape.clone(), values: Cow::Borrowed(values), dtype };
             names.into_iter().zip(values.chunks_exact(values.len() / 3)).map(part).collect()
         }
-        Place::Identity => vec![],
+        Place::Identity | Place::Number(_) => vec![],
     }
 }
 
@@ -134,7 +136,16 @@ impl Place {
             Place::Grid(name, stored) => vec![(name, stored.to_vec())],
             Place::Transposed(name) => vec![(name, shape.iter().rev().copied().collect())],
             Place::Thirds(names) => names.iter().map(|name| (name.as_str(), third(shape))).collect(),
-            Place::Identity => vec![],
+            Place::Identity | Place::Number(_) => vec![],
+        }
+    }
+
+    /// The names of the tensors that a leaf is in.
+    pub fn names(&self) -> Vec<&str> {
+        match self {
+            Place::Whole(name) | Place::Grid(name, _) | Place::Transposed(name) => vec![name],
+            Place::Thirds(names) => names.iter().map(String::as_str).collect(),
+            Place::Identity | Place::Number(_) => vec![],
         }
     }
 
@@ -143,6 +154,7 @@ impl Place {
         match self {
             Place::Whole(name) | Place::Grid(name, _) | Place::Transposed(name) | Place::Thirds([name, ..]) => name,
             Place::Identity => "an identity",
+            Place::Number(_) => "a number",
         }
     }
 }
@@ -163,6 +175,7 @@ impl TensorFiles {
                 Some(shape)
             }
             Place::Identity => None,
+            Place::Number(_) => Some(vec![]),
         }
     }
 
@@ -192,6 +205,10 @@ impl TensorFiles {
             Place::Identity => {
                 out.fill(0.0);
                 out.iter_mut().step_by(shape[1] + 1).for_each(|diagonal| *diagonal = 1.0);
+                Ok(())
+            }
+            Place::Number(number) => {
+                out.fill(*number);
                 Ok(())
             }
         }

@@ -1,7 +1,8 @@
 //! The tensors of a model, in one file or spread over several.
 
 use super::dtype::Stored;
-use super::{CheckpointError, pickle, safetensors};
+use super::json::read_json;
+use super::{CheckpointError, foreign, pickle, safetensors};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -40,8 +41,11 @@ impl TensorFiles {
 
     fn open_shards(path: &Path) -> Result<TensorFiles, CheckpointError> {
         let invalid = |reason| CheckpointError::Config { path: path.into(), reason };
-        let text = std::fs::read(path).map_err(|source| CheckpointError::Io { path: path.into(), source })?;
-        let Index { weight_map } = serde_json::from_slice(&text).map_err(|e| invalid(e.to_string()))?;
+        let json = read_json(path)?;
+        if json.is_object() && json.get("weight_map").is_none() {
+            return Err(foreign::json(path));
+        }
+        let Index { weight_map } = Index::deserialize(json).map_err(|e| invalid(e.to_string()))?;
         let mut files = TensorFiles { path: path.into(), files: vec![], index: BTreeMap::new() };
         let shards: BTreeSet<&PathBuf> = weight_map.values().collect();
         for shard in shards {
@@ -87,6 +91,17 @@ impl TensorFiles {
         self.index.keys().cloned().collect()
     }
 
+    /// The outermost keys of files of `torch.save`, and whether each holds more than one tensor.
+    pub fn keys(&self) -> Result<BTreeMap<String, bool>, CheckpointError> {
+        let mut keys = BTreeMap::new();
+        for file in &self.files {
+            if let Reader::Pickle(file) = file {
+                keys.extend(file.outermost()?);
+            }
+        }
+        Ok(keys)
+    }
+
     /// The shape of a tensor, if it is there.
     pub fn shape(&self, name: &str) -> Option<&[usize]> {
         match self.file(name)? {
@@ -124,21 +139,25 @@ impl TensorFiles {
 impl Reader {
     /// The first bytes decide, not the name.
     fn open(path: &Path) -> Result<Reader, CheckpointError> {
-        const ZIP: &[u8] = b"PK\x03\x04";
-        // A pickle, and in it the magic number of files before PyTorch 1.6.
-        const LEGACY: &[u8] = &[0x80, 2, 0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46];
+        // The first entry of an archive, or the end of an empty one.
+        const ZIP: [&[u8]; 2] = [b"PK\x03\x04", b"PK\x05\x06"];
+        // What a pickle begins with, before the version of its protocol; so do files from before PyTorch 1.6.
+        const PICKLE: u8 = 0x80;
         let io = |source| CheckpointError::Io { path: path.into(), source };
         // A pipe would be waited for.
         if !std::fs::metadata(path).map_err(io)?.is_file() {
             return Err(io(std::io::Error::other("not a file")));
         }
         let mut start = vec![];
-        File::open(path).and_then(|file| file.take(8).read_to_end(&mut start)).map_err(io)?;
-        if start.starts_with(ZIP) || start == LEGACY {
-            pickle::Reader::open(path).map(Reader::Pickle)
-        } else {
-            safetensors::Reader::open(path).map(Reader::Safetensors)
+        File::open(path).and_then(|file| file.take(foreign::START as u64).read_to_end(&mut start)).map_err(io)?;
+        if foreign::is_safetensors(&start, safetensors::MAX_HEADER) {
+            return safetensors::Reader::open(path).map(Reader::Safetensors);
         }
+        if ZIP.iter().any(|magic| start.starts_with(magic)) || matches!(start[..], [PICKLE, 2..=5, ..]) {
+            return pickle::Reader::open(path).map(Reader::Pickle);
+        }
+        foreign::refuse(path, &start)?;
+        safetensors::Reader::open(path).map(Reader::Safetensors)
     }
 
     fn names(&self) -> Vec<String> {

@@ -6,6 +6,7 @@ mod support;
 mod bench;
 mod encoders;
 mod eval;
+mod found;
 mod one_embedding;
 mod pictures;
 mod plots;

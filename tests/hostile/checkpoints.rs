@@ -41,7 +41,7 @@ fn file_of(shapes: &BTreeMap<String, Vec<u64>>) -> Vec<u8> {
 
 /// Opens a checkpoint and, if that succeeds, reads its model.
 fn load(path: &Path) {
-    let asked = Overrides { activation: Some(Activation::Gelu), image_size: None };
+    let asked = Overrides { activation: Some(Activation::Gelu), ..Overrides::default() };
     let _ = Checkpoint::open(path, &asked).and_then(|checkpoint| checkpoint.model());
 }
 
@@ -69,11 +69,37 @@ proptest! {
     }
 
     #[test]
-    fn damaged_torch_saves_are_survived(edits in edits()) {
+    fn damaged_torch_saves_are_survived(edits in edits(), beside in any::<bool>()) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("model.bin");
-        fs::write(&path, damaged(&TORCH, &edits)).unwrap();
+        fs::write(&path, damaged(if beside { &TRAINER } else { &TORCH }, &edits)).unwrap();
         load(&path);
+    }
+
+    /// The prefix of all names is found from the names, whatever they are.
+    #[test]
+    fn any_names_are_survived(
+        names in prop::collection::btree_set("(module|visual|text|0|model|[a-z]?)(\\.(visual|proj|0|text|logit_scale|[a-z]?)){0,4}", 0..30),
+        own in any::<bool>(),
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.safetensors");
+        let mut shapes = if own { SHAPES.clone() } else { BTreeMap::new() };
+        shapes.extend(names.into_iter().map(|name| (name, vec![1])));
+        fs::write(&path, file_of(&shapes)).unwrap();
+        load(&path);
+    }
+
+    /// What a file is not is recognised by its first bytes, which may be any.
+    #[test]
+    fn any_first_bytes_are_survived(
+        magic in prop::sample::select(&[&b"PK\x03\x04"[..], b"PK\x05\x06", b"\x80\x02", b"\x80\x05", b"GGUF", b"\x08\x07\x12", b"<", b"\x81\xa6", b""][..]),
+        rest in prop::collection::vec(any::<u8>(), 0..40),
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.safetensors");
+        fs::write(&path, [magic, &rest].concat()).unwrap();
+        prop_assert!(open(&path).is_err());
     }
 
     /// Pickles are programs; these have arbitrary sequences of the instructions that stored tensors use.
@@ -90,6 +116,10 @@ static TORCH: LazyLock<Vec<u8>> = LazyLock::new(|| {
     let fixture = "tests/golden/torch/open_clip_pytorch_model.bin";
     fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join(fixture)).unwrap()
 });
+
+/// The same weights beside the state of an optimizer.
+static TRAINER: LazyLock<Vec<u8>> =
+    LazyLock::new(|| fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/torch/trainer.pt")).unwrap());
 
 /// Returns a file as `torch.save` wrote it before version 1.6: magic number, version, system, and the object itself.
 fn legacy(program: &[u8]) -> Vec<u8> {
@@ -120,6 +150,17 @@ fn pickles_that_grow_or_nest_without_end_are_refused() {
         fs::write(&path, legacy(&program)).unwrap();
         assert!(promptly(|| open(&path)).is_err());
     }
+}
+
+/// A name may have as many parts as it has room for, and a file as many names.
+#[test]
+fn endless_names_are_read_promptly() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.safetensors");
+    let names = (0..20_000).map(|i| format!("{i}.visual.visual.text.transformer.resblocks.0.mlp.c_fc.bias"));
+    let shapes = names.chain([".".repeat(1_000_000), "visual.".repeat(100_000) + "proj"]).map(|name| (name, vec![0]));
+    fs::write(&path, file_of(&shapes.collect())).unwrap();
+    assert!(promptly(|| open(&path)).is_err());
 }
 
 #[test]

@@ -10,6 +10,8 @@ use std::fs;
 
 const PREPROCESSOR: &str = "preprocessor_config.json";
 
+const PROCESSOR: &str = "processor_config.json";
+
 /// Values that a field can have but nobody intends.
 fn value() -> impl Strategy<Value = Value> {
     prop_oneof![
@@ -36,11 +38,17 @@ proptest! {
     /// Several fields are changed at once, since a value that is refused alone may hide another.
     #[test]
     fn any_fields_are_survived(
-        file in prop::sample::select(&[(Format::OpenClip, CONFIG), (Format::HuggingFace, HF_CONFIG), (Format::HuggingFace, PREPROCESSOR)][..]),
+        file in prop::sample::select(&[(Format::OpenClip, CONFIG), (Format::HuggingFace, HF_CONFIG), (Format::HuggingFace, PREPROCESSOR), (Format::HuggingFace, PROCESSOR)][..]),
         changes in prop::collection::vec((any::<prop::sample::Index>(), value()), 1..4),
     ) {
         let (format, name) = file;
         let (folder, _) = saved(format, Precision::F32);
+        if name == PROCESSOR {
+            // The same fields, one level below.
+            let path = folder.path().join(PREPROCESSOR);
+            edit(&path, |json| *json = json!({ "processor_class": "CLIPProcessor", "image_processor": json.take() }));
+            fs::rename(path, folder.path().join(PROCESSOR)).unwrap();
+        }
         edit(&folder.path().join(name), |json| for (which, value) in &changes {
             let mut found = vec![];
             fields("", json, &mut found);

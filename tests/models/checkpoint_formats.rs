@@ -105,7 +105,7 @@ fn resnets_come_back_with_their_statistics_and_counts() {
     assert!(checkpoint.vision().unwrap().flat.len() > clipwright::params::count(&model.params.spec.visual));
 
     // Twice the size: the pool's table is interpolated.
-    let twice = Overrides { image_size: Some(128), activation: None };
+    let twice = Overrides { image_size: Some(128), ..Overrides::default() };
     let (larger, _) = Checkpoint::open(folder.path(), &twice).unwrap().model().unwrap();
     let positions = |model: &clipwright::models::clip::model::Model| {
         let named = model.params.named(&TreePath::ROOT);
@@ -148,7 +148,7 @@ fn broken_torch_saves_are_named() {
         let mut damaged = whole.clone();
         damaged[place] ^= 0x55;
         fs::write(&path, damaged).unwrap();
-        let _ = Checkpoint::open(&path, &Overrides { activation: Some(Activation::Gelu), image_size: None })
+        let _ = Checkpoint::open(&path, &Overrides { activation: Some(Activation::Gelu), ..Overrides::default() })
             .and_then(|checkpoint| checkpoint.model());
     }
 }
@@ -202,7 +202,7 @@ fn a_bare_file_says_all_but_its_activation() {
         let error = error_of(&path);
         assert!(error.contains("which activation") && error.contains(weights), "{error}");
         for activation in [Activation::QuickGelu, Activation::Gelu] {
-            let asked = Overrides { activation: Some(activation), image_size: None };
+            let asked = Overrides { activation: Some(activation), ..Overrides::default() };
             let checkpoint = Checkpoint::open(&path, &asked).unwrap();
             assert_eq!(checkpoint.activation_source, ActivationSource::Asked);
             expected.quick_gelu = activation == Activation::QuickGelu;
@@ -289,7 +289,7 @@ fn owned((name, _, values): (String, Spec, &[f32])) -> (String, Vec<f32>) {
 #[test]
 fn another_picture_size_interpolates_the_positions_alone() {
     let (folder, model) = saved(Format::OpenClip, Precision::F32);
-    let sized = |size| Checkpoint::open(folder.path(), &Overrides { image_size: Some(size), activation: None });
+    let sized = |size| Checkpoint::open(folder.path(), &Overrides { image_size: Some(size), ..Overrides::default() });
     for size in [8, 24, 40] {
         let (loaded, file) = sized(size).unwrap().model().unwrap();
         assert_eq!((loaded.config.vision_cfg.image_size, file.preprocess_cfg.size), (size, size));

@@ -130,7 +130,7 @@ fn a_context_without_room_is_refused() {
 fn pictures_of_another_size_are_embedded() {
     let folder = saved(Format::OpenClip);
     let sized = |image_size| {
-        let overrides = Overrides { image_size: Some(image_size), activation: None };
+        let overrides = Overrides { image_size: Some(image_size), ..Overrides::default() };
         ImageEncoder::new(&Checkpoint::open(folder.path(), &overrides).unwrap()).unwrap()
     };
     assert_eq!(sized(40).encode(&pictures()).dim(), (2, 16));

@@ -7,6 +7,7 @@ mod support;
 mod checkpoint;
 mod checkpoint_configs;
 mod checkpoint_formats;
+mod checkpoint_found;
 mod facade;
 mod golden;
 mod objective;

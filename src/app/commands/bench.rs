@@ -136,7 +136,8 @@ impl Bench {
 fn architecture(context: &Context) -> Result<(String, Config), CliError> {
     let name = context.named_model().unwrap_or(Path::new("ViT-B-32"));
     let text = name.display().to_string();
-    if name.exists() {
+    // A preset's name has no slash, that of a model on the Hub has one.
+    if name.exists() || text.contains('/') {
         return Ok((text, context.open(name, None)?.model()?.1.model_cfg));
     }
     let config = Config::preset(&text)?;

@@ -15,7 +15,7 @@ const RUNS: &str = "runs";
 /// The options of every command.
 #[derive(Clone, Debug, Args)]
 pub struct Global {
-    /// Model folder or file of weights [default: the newest training run in runs/]
+    /// Model folder, file of weights, or name of a model in the Hugging Face cache [default: the newest training run in runs/]
     #[arg(long, global = true, value_name = "PATH")]
     model: Option<PathBuf>,
     /// Print results as JSON, one object per line
@@ -24,6 +24,21 @@ pub struct Global {
     /// Activation of both towers, if the model names none or a wrong one [default: the model's own]
     #[arg(long, global = true, value_name = "NAME")]
     activation: Option<ActivationName>,
+    /// Logarithm of what cosines are multiplied by, if the model was saved without it; 4.6052 is the usual end of
+    /// training, × 100 [default: the model's own]
+    #[arg(long, global = true, value_name = "NUMBER", value_parser = logit_scale, allow_negative_numbers = true)]
+    logit_scale: Option<f32>,
+}
+
+/// A larger logarithm would make logits of any two embeddings infinite or NaN after some arithmetic.
+const MAX_LOGIT_SCALE: f32 = 20.0;
+
+fn logit_scale(text: &str) -> Result<f32, String> {
+    match text.parse::<f32>() {
+        Ok(value) if value.abs() <= MAX_LOGIT_SCALE => Ok(value),
+        Ok(_) => Err(format!("a logarithm: at most {MAX_LOGIT_SCALE}, and 4.6052 for × 100")),
+        Err(_) => Err("not a number".into()),
+    }
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -57,10 +72,12 @@ impl Context {
         self.global.model.clone().map_or_else(newest, Ok)
     }
 
-    /// Opens a model without reading its towers.
+    /// Opens a model without reading its towers, and says what was assumed or passed over.
     pub fn open(&self, path: &Path, image_size: Option<usize>) -> Result<Checkpoint, CliError> {
-        let activation = self.activation();
-        Ok(Checkpoint::open(path, &Overrides { image_size, activation })?)
+        self.open_with(
+            path,
+            Overrides { image_size, activation: self.activation(), logit_scale: self.global.logit_scale },
+        )
     }
 
     /// Opens the named model or, without one, the model that an index was made with.
@@ -69,7 +86,14 @@ impl Context {
             return self.open(path, None);
         }
         let activation = self.activation().or(Some(index.activation()));
-        Ok(Checkpoint::open(Path::new(&index.path), &Overrides { image_size: None, activation })?)
+        let logit_scale = self.global.logit_scale;
+        self.open_with(Path::new(&index.path), Overrides { image_size: None, activation, logit_scale })
+    }
+
+    fn open_with(&self, path: &Path, overrides: Overrides) -> Result<Checkpoint, CliError> {
+        let checkpoint = Checkpoint::open(path, &overrides)?;
+        checkpoint.notes.iter().for_each(|note| eprintln!("note: {note}"));
+        Ok(checkpoint)
     }
 
     fn activation(&self) -> Option<Activation> {

@@ -1,7 +1,7 @@
 //! `clipwright convert`: a checkpoint is written for another library.
 
 use super::{CliError, Context};
-use crate::checkpoint::{ConfigFile, Format, Precision, save};
+use crate::checkpoint::{ConfigFile, Format, Precision, copy_tokenizer, save};
 use crate::models::clip::Config;
 use crate::models::clip::config::VOCAB_SIZE;
 use crate::models::clip::model::Model;
@@ -84,16 +84,6 @@ fn check_empty(folder: &Path) -> Result<(), CliError> {
         Err(source) if source.kind() == ErrorKind::NotFound => Ok(()),
         Err(source) => Err(CliError::File { path: folder.into(), source }),
     }
-}
-
-/// Copies the model's own tokenizer in place of the one that was written for CLIP's vocabulary.
-fn copy_tokenizer(tokenizer: &Path, folder: &Path) -> Result<(), CliError> {
-    for name in ["tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.json", "merges.txt"] {
-        let (from, to) = (tokenizer.with_file_name(name), folder.join(name));
-        let copied = if from.is_file() { fs::copy(&from, &to).map(|_| ()) } else { Ok(()) };
-        copied.map_err(|source| CliError::File { path: to, source })?;
-    }
-    Ok(())
 }
 
 /// Returns a preset with random weights.

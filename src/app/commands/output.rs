@@ -33,7 +33,8 @@ impl Output {
 
     /// Returns a progress bar over `total` steps on standard error, which is hidden if that is no terminal.
     pub fn progress(self, total: usize, what: &'static str) -> ProgressBar {
-        let style = ProgressStyle::with_template("{msg} {bar:32} {pos}/{len}  {per_sec:>9}  {eta} left").expect("a valid template");
+        let style = ProgressStyle::with_template("{msg} {bar:32} {pos}/{len}  {per_sec:>9}  {eta} left")
+            .expect("a valid template");
         ProgressBar::new(total as u64).with_style(style).with_message(what)
     }
 }

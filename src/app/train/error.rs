@@ -5,6 +5,7 @@ use crate::checkpoint::CheckpointError;
 use crate::datasets::DatasetError;
 use crate::eval::alike::Alike;
 use crate::models::clip::config::{ConfigError, VOCAB_SIZE};
+use crate::text::TokenizerError;
 use crate::train::log::ReadError;
 use crate::train::run_folder::RunFolderError;
 use crate::train::watch::Collapse;
@@ -30,6 +31,10 @@ pub enum TrainError {
     OtherModel { path: PathBuf, name: String, field: String, wanted: Value, found: Value },
     #[error("the run has taken {steps} steps, and is to have {total}")]
     TooLong { steps: u64, total: u64 },
+    #[error(transparent)]
+    OwnTokenizer(#[from] TokenizerError),
+    #[error("{}: it has {tokens} tokens, the model {known}", path.display())]
+    Tokenizer { path: PathBuf, tokens: usize, known: usize },
     #[error("{}: is there already", path.display())]
     RunExists { path: PathBuf },
     #[error(transparent)]

@@ -1,33 +1,64 @@
-//! The model that a run begins with.
+//! The model and the tokenizer that a run begins with.
 
 use super::error::TrainError;
 use super::options::{DEFAULT_MODEL, Options};
-use crate::checkpoint::{self, ConfigFile};
+use crate::checkpoint::{self, Checkpoint, ConfigFile, Overrides};
 use crate::models::clip::config::{Config, VOCAB_SIZE};
 use crate::models::clip::model::Model;
 use crate::pictures::Library;
+use crate::text::Tokenizer;
+use crate::train::clip;
+use crate::train::run_folder::RunFolder;
 use serde_json::{Map, Value};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-/// Makes the model that the options describe, or loads it.
-pub fn start(options: &Options) -> Result<(Model, ConfigFile), TrainError> {
-    let (model, file) = match &options.pretrained {
-        Some(path) => {
-            let (model, mut file) = checkpoint::load_model(path)?;
-            if let Some(name) = &options.model {
-                check_same(name, &described(name)?.model_cfg, path, &file.model_cfg)?;
-            }
-            // A resumed run reads the run's folder, which is in OpenCLIP's form.
-            file.preprocess_cfg.library = Library::OpenClip;
-            (model, file)
+/// What a run begins or goes on with.
+pub struct Start {
+    pub model: Model,
+    pub config: ConfigFile,
+    /// The model's own `tokenizer.json`, if it has one.
+    pub tokenizer: Option<PathBuf>,
+}
+
+impl Start {
+    /// Makes the model that the options describe, or loads the one that is to be trained further.
+    pub fn of(options: &Options) -> Result<Start, TrainError> {
+        let Some(path) = &options.pretrained else {
+            let config = described(options.model.as_deref().unwrap_or(DEFAULT_MODEL))?;
+            return Ok(Start { model: Model::new(config.model_cfg.clone(), options.seed), config, tokenizer: None });
+        };
+        let checkpoint = Checkpoint::open(path, &Overrides::default())?;
+        checkpoint.notes.iter().for_each(|note| eprintln!("note: {note}"));
+        let (model, mut config) = checkpoint.model()?;
+        if let Some(name) = &options.model {
+            check_same(name, &described(name)?.model_cfg, path, &config.model_cfg)?;
         }
-        None => {
-            let file = described(options.model.as_deref().unwrap_or(DEFAULT_MODEL))?;
-            (Model::new(file.model_cfg.clone(), options.seed), file)
-        }
+        // A resumed run reads the run's folder, which is in OpenCLIP's form.
+        config.preprocess_cfg.library = Library::OpenClip;
+        Ok(Start { model, config, tokenizer: checkpoint.tokenizer })
+    }
+
+    /// Prepares the model of a run's folder, whose parameters are still to be loaded.
+    pub fn resumed(folder: &RunFolder) -> Result<Start, TrainError> {
+        let (model, config) = clip::resumed(folder)?;
+        let tokenizer = Some(folder.file(checkpoint::TOKENIZER)).filter(|path| path.is_file());
+        Ok(Start { model, config, tokenizer })
+    }
+}
+
+/// Opens the model's own tokenizer, or makes CLIP's, whose tokens the model must know.
+pub fn tokenizer(own: Option<&Path>, config: &Config) -> Result<Tokenizer, TrainError> {
+    let known = config.text_cfg.vocab_size;
+    let tokenizer = match own {
+        Some(path) => Tokenizer::open(path)?,
+        None if known < VOCAB_SIZE => return Err(TrainError::Vocabulary(known)),
+        None => Tokenizer::clip(),
     };
-    let size = model.config.text_cfg.vocab_size;
-    if size < VOCAB_SIZE { Err(TrainError::Vocabulary(size)) } else { Ok((model, file)) }
+    let tokens = tokenizer.vocabulary();
+    match own {
+        Some(path) if tokens > known => Err(TrainError::Tokenizer { path: path.into(), tokens, known }),
+        _ => Ok(tokenizer),
+    }
 }
 
 /// Returns the configuration of a preset, or of a file.

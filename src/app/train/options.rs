@@ -65,7 +65,7 @@ pub struct Options {
     /// Preset, or path of an open_clip_config.json [default: that of --pretrained, or else Emoji-RN-S]
     #[arg(long, long_help = model_help(), help_heading = "Model")]
     pub model: Option<String>,
-    /// Start from the weights of this model folder or file instead of random ones
+    /// Start from these weights instead of random ones: a model folder, a file, or a name in the Hugging Face cache
     #[arg(long, value_name = "PATH", help_heading = "Model")]
     pub pretrained: Option<PathBuf>,
     /// Train the text tower alone and keep the image tower unchanged

@@ -17,7 +17,8 @@ impl Progress {
     /// Shows a bar from step `done` to step `total`.
     pub fn new(done: u64, total: u64) -> Self {
         let bar = ProgressBar::new(total).with_position(done);
-        let style = ProgressStyle::with_template("{bar:32} {pos}/{len} steps  {per_sec:>9}  {msg}").expect("a valid template");
+        let style =
+            ProgressStyle::with_template("{bar:32} {pos}/{len} steps  {per_sec:>9}  {msg}").expect("a valid template");
         bar.set_style(style);
         Progress { bar, total, started: Instant::now(), first: done }
     }

@@ -2,11 +2,11 @@
 
 use super::error::{TrainError, advice};
 use super::gallery;
-use super::model::start;
+use super::model::{Start, tokenizer};
 use super::options::{Cli, Options};
 use super::progress::{Progress, clock};
 use crate::batches::{Batch, Loader, LoaderConfig};
-use crate::checkpoint::{self, ConfigFile};
+use crate::checkpoint::{self, ConfigFile, copy_tokenizer};
 use crate::embed::Embedder;
 use crate::eval::exam::{Depth, Exam};
 use crate::eval::report::Report;
@@ -89,10 +89,11 @@ impl Run {
     /// run that was killed before its first checkpoint begins again.
     fn prepare(options: Options, resumed: Option<RunFolder>) -> Result<Run, TrainError> {
         let checkpoint = resumed.as_ref().filter(|folder| folder.has_state());
-        let (model, config) = match checkpoint {
-            Some(folder) => clip::resumed(folder)?,
-            None => start(&options)?,
+        let Start { model, config, tokenizer: own } = match checkpoint {
+            Some(folder) => Start::resumed(folder)?,
+            None => Start::of(&options)?,
         };
+        let tokenizer = Arc::new(tokenizer(own.as_deref(), &model.config)?);
         let data = options.data.open()?;
         let list = data.list();
         if let Some(folder) = &resumed {
@@ -104,7 +105,6 @@ impl Run {
         if let Some(folder) = checkpoint {
             folder.load(trainer.state())?;
         }
-        let tokenizer = Arc::new(Tokenizer::clip());
         let loader_config = LoaderConfig {
             batch_size: options.pairs_per_step(),
             context_length: config.model_cfg.text_cfg.context_length,
@@ -121,6 +121,7 @@ impl Run {
             return Err(TrainError::TooLong { steps: trainer.steps(), total });
         }
         let schedule = Schedule { lr: options.lr, warmup: options.warmup, total };
+        let begins = checkpoint.is_none();
         let folder = match resumed {
             Some(folder) => folder,
             None => {
@@ -129,6 +130,9 @@ impl Run {
                 folder
             }
         };
+        if let Some(own) = own.filter(|_| begins) {
+            copy_tokenizer(&own, &folder.path)?;
+        }
         let log = Log::open(folder.file("metrics.jsonl"))?;
         Ok(Run { options, folder, config, tokenizer, data, trainer, loader, schedule, log })
     }

@@ -1,13 +1,14 @@
 //! CLIP as a [`Family`].
 
 use super::architecture::{Architecture, TEXT, VISION};
-use super::names::{Scheme, is_openai_file};
+use super::names::Scheme;
 use super::openclip::{CONFIG, ConfigFile, WEIGHTS};
-use super::{folders, hugging_face, infer, preprocessor};
+use super::{folders, hugging_face, infer, preprocessor, recognise};
 use crate::checkpoint::dtype::Precision;
 use crate::checkpoint::family::Family;
 use crate::checkpoint::json::read_json;
 use crate::checkpoint::places::{Expected, expected};
+use crate::checkpoint::prefix::Known;
 use crate::checkpoint::tensors::TensorFiles;
 use crate::checkpoint::{CheckpointError, Tower};
 use crate::models::clip::model::Model;
@@ -18,6 +19,9 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 const HUGGING_FACE_CONFIG: &str = "config.json";
+/// Of transformers 5, whose part [`IMAGE_PROCESSOR`] is what the other file holds.
+const PROCESSOR: &str = "processor_config.json";
+const IMAGE_PROCESSOR: &str = "image_processor";
 const PREPROCESSOR: &str = "preprocessor_config.json";
 
 /// What to take otherwise than the checkpoint says.
@@ -26,6 +30,8 @@ pub struct Overrides {
     /// Pictures of another size; the table of positions is interpolated.
     pub image_size: Option<usize>,
     pub activation: Option<Activation>,
+    /// The logarithm of what cosines are multiplied by, which a fine-tune may have been saved without.
+    pub logit_scale: Option<f32>,
 }
 
 /// Where the activation came from.
@@ -52,6 +58,8 @@ pub struct Described {
     pub architecture: Architecture,
     pub activation_source: ActivationSource,
     pub preprocess: Option<Preprocess>,
+    /// As asked for.
+    pub logit_scale: Option<f32>,
 }
 
 impl Family for Scheme {
@@ -66,10 +74,20 @@ impl Family for Scheme {
         "open_clip_pytorch_model.bin",
         "pytorch_model.bin",
         "pytorch_model.bin.index.json",
+        "model.fp16.safetensors",
+        "pytorch_model.fp16.bin",
     ];
 
     fn recognise(names: &BTreeSet<String>) -> Scheme {
-        Scheme::of(names)
+        recognise::recognise(names)
+    }
+
+    fn prefix(&self) -> &str {
+        Scheme::prefix(self)
+    }
+
+    fn known(&self) -> Known {
+        recognise::known(self)
     }
 
     fn is_foreign(&self, name: &str) -> bool {
@@ -83,11 +101,7 @@ impl Family for Scheme {
         let config = beside(if is_hugging_face { HUGGING_FACE_CONFIG } else { CONFIG });
         let Some(path) = config else { return Ok(None) };
         let (mut architecture, preprocess) = if is_hugging_face {
-            let preprocessor = beside(PREPROCESSOR);
-            (
-                parse(&path, hugging_face::parse)?,
-                preprocessor.map(|path| parse(&path, preprocessor::parse)).transpose()?,
-            )
+            (parse(&path, hugging_face::parse)?, pictures(&beside)?)
         } else {
             let file = ConfigFile::read(&path)?;
             (Architecture::from(&file.model_cfg), Some(file.preprocess_cfg))
@@ -95,7 +109,8 @@ impl Family for Scheme {
         let asked = overrides.activation;
         let activation_source = if asked.is_some() { ActivationSource::Asked } else { ActivationSource::Config(path) };
         architecture.activation = asked.unwrap_or(architecture.activation);
-        Ok(Some(Described { architecture, activation_source, preprocess }))
+        let logit_scale = overrides.logit_scale;
+        Ok(Some(Described { architecture, activation_source, preprocess, logit_scale }))
     }
 
     fn infer(&self, files: &TensorFiles, overrides: &Overrides) -> Result<Described, CheckpointError> {
@@ -105,10 +120,12 @@ impl Family for Scheme {
         let activation_source;
         (architecture.activation, activation_source) = match overrides.activation {
             Some(activation) => (activation, ActivationSource::Asked),
-            None if is_openai_file(&files.names()) => (Activation::QuickGelu, ActivationSource::OpenAiFile),
+            None if self.is_openai_file(&files.names()) => (Activation::QuickGelu, ActivationSource::OpenAiFile),
             None => return Err(CheckpointError::Activation { path: path() }),
         };
-        Ok(Described { architecture, activation_source, preprocess: None })
+        // OpenAI's files need none beside them.
+        let preprocess = self.is_openai_file(&files.names()).then(Preprocess::default);
+        Ok(Described { architecture, activation_source, preprocess, logit_scale: overrides.logit_scale })
     }
 
     /// A configuration may speak of a tower that was left out of the file.
@@ -120,7 +137,7 @@ impl Family for Scheme {
         if !self.has(Tower::Text, &names) {
             architecture.text = None;
         }
-        if let Scheme::HuggingFace { image_projection, text_projection } = *self {
+        if let Scheme::HuggingFace { image_projection, text_projection, .. } = *self {
             architecture.without_projection(image_projection, text_projection);
         }
         architecture.check().map_err(|source| CheckpointError::Size { path: files.path().into(), source })
@@ -136,7 +153,8 @@ impl Family for Scheme {
             leaves.extend(expected(&spec, &self.text(&spec), &TEXT));
         }
         let places = self.logit_scale();
-        if architecture.config().is_some() || files.shape_of(&places).is_some() {
+        let is_needed = architecture.config().is_some() && described.logit_scale.is_none();
+        if is_needed || files.shape_of(&places).is_some() {
             leaves.push(Expected { name: "logit_scale".into(), shape: vec![], places });
         }
         leaves
@@ -153,6 +171,21 @@ impl Family for Scheme {
             Scheme::HuggingFace { .. } => folders::hugging_face(folder, self, model, config, precision),
         }
     }
+}
+
+/// How pictures are prepared, if a file beside the weights says so. Where two do, transformers itself goes by the newer.
+fn pictures(beside: &dyn Fn(&'static str) -> Option<PathBuf>) -> Result<Option<Preprocess>, CheckpointError> {
+    if let Some(path) = beside(PROCESSOR) {
+        let section = parse(&path, |file| match file.as_object() {
+            Some(fields) => Ok(fields.get(IMAGE_PROCESSOR).filter(|section| !section.is_null()).cloned()),
+            None => Err("not an object".into()),
+        })?;
+        if let Some(section) = section {
+            let invalid = |reason| CheckpointError::Config { path, reason: format!("{IMAGE_PROCESSOR}: {reason}") };
+            return preprocessor::parse(&section).map(Some).map_err(invalid);
+        }
+    }
+    beside(PREPROCESSOR).map(|path| parse(&path, preprocessor::parse)).transpose()
 }
 
 fn parse<T>(path: &Path, parse: fn(&serde_json::Value) -> Result<T, String>) -> Result<T, CheckpointError> {

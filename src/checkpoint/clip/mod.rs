@@ -3,6 +3,7 @@
 //! | file | what it knows |
 //! |---|---|
 //! | [`names`] | the schemes: a parameter tree to a tree of places |
+//! | `recognise` | the scheme that the names of a file follow, and their prefix |
 //! | `family` | the schemes as a [`Family`](super::family::Family) |
 //! | `open` | [`Checkpoint`]: towers read when they are asked for |
 //! | `architecture`, `infer` | what the towers look like; the same from names and shapes |
@@ -18,6 +19,7 @@ pub mod names;
 mod open;
 pub mod openclip;
 mod preprocessor;
+mod recognise;
 mod save;
 mod tokenizer_files;
 
@@ -27,3 +29,4 @@ pub use names::Scheme;
 pub use open::{Checkpoint, load_model};
 pub use openclip::{CONFIG, ConfigFile, WEIGHTS};
 pub use save::{Format, save, save_model};
+pub use tokenizer_files::{TOKENIZER, copy as copy_tokenizer};

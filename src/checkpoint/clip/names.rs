@@ -32,16 +32,14 @@ pub enum Scheme {
     /// OpenAI's and OpenCLIP's names behind a prefix (training saves put `module.` in front), the text tower's behind
     /// another (`text.` in OpenCLIP's custom-text models).
     OpenAi { prefix: String, text: &'static str },
-    /// Hugging Face's. A tower that was saved alone may have no projection.
-    HuggingFace { image_projection: bool, text_projection: bool },
+    /// Hugging Face's behind a prefix. A tower that was saved alone may have no projection.
+    HuggingFace { prefix: String, image_projection: bool, text_projection: bool },
 }
 
-/// What wraps all names of a file that holds more than a model, or a model that was wrapped for training.
-const WRAPPERS: [&str; 2] = ["state_dict.", "module."];
-
-/// Not parameters: three integers in OpenAI's files, index tables in Hugging Face's older ones.
+/// Not parameters: three integers in OpenAI's files.
 const OPENAI_INTEGERS: [&str; 3] = ["input_resolution", "context_length", "vocab_size"];
-const POSITION_IDS: &str = ".embeddings.position_ids";
+/// Not parameters, wherever they stand: the causal mask of older text towers, and index tables.
+const BUFFERS: [&str; 2] = ["attn_mask", "position_ids"];
 
 const TEXT_MODEL: &str = "text_model.";
 const VISION_MODEL: &str = "vision_model.";
@@ -56,42 +54,48 @@ impl Scheme {
 
     /// Hugging Face's for both towers.
     pub fn hugging_face() -> Scheme {
-        Scheme::HuggingFace { image_projection: true, text_projection: true }
+        Scheme::HuggingFace { prefix: String::new(), image_projection: true, text_projection: true }
     }
 
-    /// The scheme that a file with these names follows.
-    pub fn of(names: &BTreeSet<String>) -> Scheme {
-        let towers = [TEXT_MODEL, VISION_MODEL].map(|tower| any_starts_with(names, tower));
-        if towers != [false, false] {
-            // Only one tower alone can do without: a missing projection of two is an error, not an identity.
-            let has = |name| towers == [true, true] || names.contains(name);
-            return Scheme::HuggingFace {
-                image_projection: has(IMAGE_PROJECTION),
-                text_projection: has(TEXT_PROJECTION),
-            };
-        }
-        let mut prefix = String::new();
-        for wrapper in WRAPPERS {
-            let longer = format!("{prefix}{wrapper}");
-            if any_starts_with(names, &longer) {
-                prefix = longer;
+    /// The same names behind this prefix, as the file has them: of a tower alone the projection may be missing.
+    pub fn behind(self, prefix: &str, names: &BTreeSet<String>) -> Scheme {
+        let prefix = prefix.to_string();
+        match self {
+            Scheme::OpenAi { text, .. } => Scheme::OpenAi { prefix, text },
+            Scheme::HuggingFace { .. } => {
+                let towers =
+                    [TEXT_MODEL, VISION_MODEL].map(|tower| any_starts_with(names, &format!("{prefix}{tower}")));
+                // Only one tower alone can do without: a missing projection of two is an error, not an identity.
+                let has = |name| towers == [true, true] || names.contains(&format!("{prefix}{name}"));
+                let (image_projection, text_projection) = (has(IMAGE_PROJECTION), has(TEXT_PROJECTION));
+                Scheme::HuggingFace { prefix, image_projection, text_projection }
             }
         }
-        let behind_text = Scheme::OpenAi { prefix, text: "text." };
-        if behind_text.has(Tower::Text, names) {
-            return behind_text;
+    }
+
+    /// The scheme's own names.
+    pub fn without_prefix(self) -> Scheme {
+        match self {
+            Scheme::OpenAi { text, .. } => Scheme::OpenAi { prefix: String::new(), text },
+            Scheme::HuggingFace { .. } => Scheme::hugging_face(),
         }
-        let Scheme::OpenAi { prefix, .. } = behind_text else { unreachable!("it was just made") };
-        Scheme::OpenAi { prefix, text: "" }
+    }
+
+    /// What stands before all names.
+    pub fn prefix(&self) -> &str {
+        match self {
+            Scheme::OpenAi { prefix, .. } | Scheme::HuggingFace { prefix, .. } => prefix,
+        }
     }
 
     /// Where the file has an image tower.
     pub fn visual<T>(&self, tree: &Visual<T>) -> Visual<Places> {
         match (self, tree) {
             (Scheme::OpenAi { prefix, .. }, tree) => own(tree, &VISION, prefix),
-            (Scheme::HuggingFace { image_projection, .. }, Visual::Vit(vit)) => {
-                let proj = projection(IMAGE_PROJECTION, *image_projection);
-                Visual::Vit(hugging_face_vit(vit.transformer.resblocks.len(), proj))
+            (Scheme::HuggingFace { prefix, image_projection, .. }, Visual::Vit(vit)) => {
+                let proj = projection(prefix, IMAGE_PROJECTION, *image_projection);
+                let at = format!("{prefix}{VISION_MODEL}");
+                Visual::Vit(hugging_face_vit(&at, vit.transformer.resblocks.len(), proj))
             }
             // There is no such class.
             (Scheme::HuggingFace { .. }, Visual::ResNet(_)) => tree.map(&VISION, &mut |_, _| vec![]),
@@ -102,9 +106,9 @@ impl Scheme {
     pub fn text<T>(&self, tree: &Text<T>) -> Text<Places> {
         match self {
             Scheme::OpenAi { prefix, text } => own(tree, &TEXT, &format!("{prefix}{text}")),
-            Scheme::HuggingFace { text_projection, .. } => {
-                let projection = projection(TEXT_PROJECTION, *text_projection);
-                hugging_face_text(tree.transformer.resblocks.len(), projection)
+            Scheme::HuggingFace { prefix, text_projection, .. } => {
+                let projection = projection(prefix, TEXT_PROJECTION, *text_projection);
+                hugging_face_text(&format!("{prefix}{TEXT_MODEL}"), tree.transformer.resblocks.len(), projection)
             }
         }
     }
@@ -113,7 +117,7 @@ impl Scheme {
     pub fn clip<T>(&self, tree: &ClipParams<T>) -> ClipParams<Places> {
         let logit_scale = match self {
             Scheme::OpenAi { prefix, .. } => own(tree, &TreePath::ROOT, prefix).logit_scale,
-            Scheme::HuggingFace { .. } => whole("logit_scale"),
+            Scheme::HuggingFace { prefix, .. } => whole(format!("{prefix}logit_scale")),
         };
         ClipParams { visual: self.visual(&tree.visual), text: self.text(&tree.text), logit_scale }
     }
@@ -125,13 +129,14 @@ impl Scheme {
 
     /// Whether a tensor of the file has nothing to do with the model's parameters.
     pub fn is_foreign(&self, name: &str) -> bool {
-        match self {
-            Scheme::OpenAi { prefix, .. } => match name.strip_prefix(prefix.as_str()) {
-                Some(name) => OPENAI_INTEGERS.contains(&name),
-                None => true,
-            },
-            Scheme::HuggingFace { .. } => name.ends_with(POSITION_IDS),
-        }
+        let last = name.rsplit('.').next().unwrap_or_default();
+        let is_integer = || name.strip_prefix(self.prefix()).is_some_and(|name| OPENAI_INTEGERS.contains(&name));
+        BUFFERS.contains(&last) || (matches!(self, Scheme::OpenAi { .. }) && is_integer())
+    }
+
+    /// Whether these are the names of one of OpenAI's own files, which all use QuickGELU.
+    pub fn is_openai_file(&self, names: &BTreeSet<String>) -> bool {
+        OPENAI_INTEGERS.iter().all(|name| names.contains(&format!("{}{name}", self.prefix())))
     }
 
     /// Whether the file has this tower.
@@ -142,47 +147,46 @@ impl Scheme {
                 let table = self.text(&smallest().text).token_embedding;
                 table.iter().any(|place| matches!(place, Place::Whole(name) if names.contains(name)))
             }
-            (Scheme::HuggingFace { .. }, Tower::Image) => any_starts_with(names, VISION_MODEL),
-            (Scheme::HuggingFace { .. }, Tower::Text) => any_starts_with(names, TEXT_MODEL),
+            (Scheme::HuggingFace { prefix, .. }, Tower::Image) => {
+                any_starts_with(names, &format!("{prefix}{VISION_MODEL}"))
+            }
+            (Scheme::HuggingFace { prefix, .. }, Tower::Text) => {
+                any_starts_with(names, &format!("{prefix}{TEXT_MODEL}"))
+            }
         }
     }
-}
-
-/// Whether these are the names of one of OpenAI's own files, which all use QuickGELU.
-pub fn is_openai_file(names: &BTreeSet<String>) -> bool {
-    OPENAI_INTEGERS.iter().all(|&name| names.contains(name))
 }
 
 fn any_starts_with(names: &BTreeSet<String>, start: &str) -> bool {
     names.range(start.to_string()..).next().is_some_and(|name| name.starts_with(start))
 }
 
-fn projection(name: &str, is_there: bool) -> Places {
-    vec![if is_there { Place::Transposed(name.into()) } else { Place::Identity }]
+fn projection(prefix: &str, name: &str, is_there: bool) -> Places {
+    vec![if is_there { Place::Transposed(format!("{prefix}{name}")) } else { Place::Identity }]
 }
 
-fn hugging_face_vit(layers: usize, proj: Places) -> Vit<Places> {
+fn hugging_face_vit(at: &str, layers: usize, proj: Places) -> Vit<Places> {
     Vit {
         embed: PatchEmbed {
-            class_embedding: whole("vision_model.embeddings.class_embedding"),
-            positional_embedding: whole("vision_model.embeddings.position_embedding.weight"),
-            conv1_weight: whole("vision_model.embeddings.patch_embedding.weight"),
+            class_embedding: whole(format!("{at}embeddings.class_embedding")),
+            positional_embedding: whole(format!("{at}embeddings.position_embedding.weight")),
+            conv1_weight: whole(format!("{at}embeddings.patch_embedding.weight")),
         },
         // Misspelt there.
-        ln_pre: layer_norm("vision_model.pre_layrnorm"),
-        transformer: transformer("vision_model.encoder.layers", layers),
-        ln_post: layer_norm("vision_model.post_layernorm"),
+        ln_pre: layer_norm(&format!("{at}pre_layrnorm")),
+        transformer: transformer(&format!("{at}encoder.layers"), layers),
+        ln_post: layer_norm(&format!("{at}post_layernorm")),
         proj,
     }
 }
 
-fn hugging_face_text(layers: usize, text_projection: Places) -> Text<Places> {
+fn hugging_face_text(at: &str, layers: usize, text_projection: Places) -> Text<Places> {
     Text {
-        positional_embedding: whole("text_model.embeddings.position_embedding.weight"),
+        positional_embedding: whole(format!("{at}embeddings.position_embedding.weight")),
         text_projection,
-        token_embedding: whole("text_model.embeddings.token_embedding.weight"),
-        transformer: transformer("text_model.encoder.layers", layers),
-        ln_final: layer_norm("text_model.final_layer_norm"),
+        token_embedding: whole(format!("{at}embeddings.token_embedding.weight")),
+        transformer: transformer(&format!("{at}encoder.layers"), layers),
+        ln_final: layer_norm(&format!("{at}final_layer_norm")),
     }
 }
 

@@ -10,8 +10,11 @@ use crate::models::clip::TextConfig;
 use crate::models::clip::config::VOCAB_SIZE;
 use crate::text::tokenizer::{END_OF_TEXT, START_OF_TEXT, Vocabulary};
 use serde_json::{Map, Value, json};
+use std::fs;
 use std::path::Path;
 
+/// The file by which a model's own tokenizer is recognised.
+pub const TOKENIZER: &str = "tokenizer.json";
 const START: &str = "<|startoftext|>";
 const END: &str = "<|endoftext|>";
 const WORDS: &str = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+";
@@ -32,9 +35,22 @@ pub fn write(folder: &Path, text: &TextConfig) -> Result<(), CheckpointError> {
     })
     .map_err(|source| CheckpointError::Io { path, source })?;
     write_json(&folder.join("vocab.json"), &Value::Object(vocabulary.clone()))?;
-    write_json(&folder.join("tokenizer.json"), &tokenizer(vocabulary, merges))?;
+    write_json(&folder.join(TOKENIZER), &tokenizer(vocabulary, merges))?;
     write_json(&folder.join("tokenizer_config.json"), &config(text.context_length))?;
     write_json(&folder.join("special_tokens_map.json"), &special_tokens())
+}
+
+/// Copies a model's own tokenizer, in place of one that was written for CLIP's vocabulary.
+pub fn copy(tokenizer: &Path, folder: &Path) -> Result<(), CheckpointError> {
+    for name in ["tokenizer_config.json", "special_tokens_map.json", "vocab.json", "merges.txt", TOKENIZER] {
+        let (from, to) = (tokenizer.with_file_name(name), folder.join(name));
+        if from.is_file() {
+            let bytes = fs::read(&from).map_err(|source| CheckpointError::Io { path: from, source })?;
+            let copied = write_atomic(&to, |out| out.write_all(&bytes));
+            copied.map_err(|source| CheckpointError::Io { path: to, source })?;
+        }
+    }
+    Ok(())
 }
 
 fn special_tokens() -> Value {

@@ -48,3 +48,24 @@ torch.save(
 )
 with open("open_clip_config.json", "w") as file:
     json.dump(config, file, indent=1)
+
+# The same weights as other training scripts wrap them, for which OpenCLIP's folder has no name.
+plain = {name.removeprefix("module."): tensor for name, tensor in weights.items()}
+parameter = torch.nn.Parameter(torch.ones(3))
+parameter.grad = torch.ones(3)
+adam = torch.optim.AdamW([parameter])
+adam.step()
+
+
+def behind(prefix):
+    return {f"{prefix}{name}": tensor for name, tensor in plain.items()}
+
+
+torch.save(
+    {"epoch": 3, "model_state_dict": behind("_orig_mod."), "optimizer_state_dict": adam.state_dict(), "loss": torch.tensor(0.5)},
+    "trainer.pt",
+)
+lightning = {"state_dict": behind("model.clip."), "optimizer_states": [adam.state_dict()], "lr_schedulers": []}
+torch.save(lightning, "lightning.ckpt")
+torch.save({"model": plain, "ema": {f"module.{name}": tensor.clone() for name, tensor in plain.items()}}, "two_models.pt")
+torch.save({"model": behind("clip.") | {"criterion.weight": torch.ones(2)}, "optimizer": adam.state_dict()}, "criterion.pt")

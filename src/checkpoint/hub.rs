@@ -1,0 +1,123 @@
+//! Models of the Hugging Face Hub by name, where its own programs have put them on this machine. Nothing is downloaded.
+//!
+//! ```text
+//! models--org--name/refs/main             the revision
+//! models--org--name/snapshots/revision/   the files, as links
+//! ```
+
+use super::CheckpointError;
+use std::env;
+use std::fs;
+use std::path::{Component, Path, PathBuf};
+
+/// Whether this may be the name of a model on the Hub: `org/name`.
+pub fn is_name(name: &str) -> bool {
+    let is_part = |part: &str| {
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+        !part.is_empty() && !part.starts_with(['.', '-']) && part.chars().all(is_plain)
+    };
+    name.split_once('/').is_some_and(|(org, name)| is_part(org) && is_part(name))
+}
+
+/// The folder of a model's files.
+///
+/// # Errors
+/// If the cache does not have it, or does not say which revision is meant.
+pub fn find(name: &str) -> Result<PathBuf, CheckpointError> {
+    find_in(&cache(&|name| env::var_os(name).map(PathBuf::from), env::home_dir()), name)
+}
+
+/// The error about a model that is not there, or not there with its weights.
+pub fn not_cached(name: &str) -> CheckpointError {
+    let cache = cache(&|name| env::var_os(name).map(PathBuf::from), env::home_dir());
+    CheckpointError::NotCached { name: name.into(), cache }
+}
+
+/// The cache's folder, as `huggingface_hub` finds it.
+fn cache(variable: &dyn Fn(&str) -> Option<PathBuf>, home: Option<PathBuf>) -> PathBuf {
+    let variable = |name| variable(name).filter(|path| !path.as_os_str().is_empty());
+    let caches = || variable("XDG_CACHE_HOME").unwrap_or_else(|| home.unwrap_or_default().join(".cache"));
+    variable("HF_HUB_CACHE")
+        .unwrap_or_else(|| variable("HF_HOME").unwrap_or_else(|| caches().join("huggingface")).join("hub"))
+}
+
+fn find_in(cache: &Path, name: &str) -> Result<PathBuf, CheckpointError> {
+    let absent = || CheckpointError::NotCached { name: name.into(), cache: cache.into() };
+    if !is_name(name) {
+        return Err(absent());
+    }
+    let model = cache.join(format!("models--{}", name.replace('/', "--")));
+    let snapshots = model.join("snapshots");
+    let revision = match fs::read_to_string(model.join("refs").join("main")) {
+        Ok(revision) => PathBuf::from(revision.trim()),
+        Err(_) => only_one(&snapshots)?.ok_or_else(absent)?,
+    };
+    // A reference speaks of a snapshot beside it, not of other folders on the disk.
+    let is_plain = matches!(revision.components().collect::<Vec<_>>()[..], [Component::Normal(_)]);
+    Some(snapshots.join(revision)).filter(|folder| is_plain && folder.is_dir()).ok_or_else(absent)
+}
+
+/// The only snapshot, which needs no reference.
+fn only_one(snapshots: &Path) -> Result<Option<PathBuf>, CheckpointError> {
+    let mut names = fs::read_dir(snapshots).into_iter().flatten().flatten().map(|entry| entry.file_name());
+    match (names.next(), names.count()) {
+        (first, 0) => Ok(first.map(PathBuf::from)),
+        (_, more) => {
+            let reason = format!("{} snapshots, and no refs/main that chooses; name the folder of one", more + 1);
+            Err(CheckpointError::Config { path: snapshots.into(), reason })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cache_is_where_the_hubs_programs_have_it() {
+        let of = |set: &[(&str, &str)]| {
+            let variable = |name: &str| set.iter().find(|(key, _)| *key == name).map(|(_, value)| PathBuf::from(value));
+            cache(&variable, Some("/home/me".into()))
+        };
+        assert_eq!(of(&[]), Path::new("/home/me/.cache/huggingface/hub"));
+        assert_eq!(of(&[("HF_HUB_CACHE", ""), ("HF_HOME", "")]), Path::new("/home/me/.cache/huggingface/hub"));
+        assert_eq!(of(&[("XDG_CACHE_HOME", "/c")]), Path::new("/c/huggingface/hub"));
+        assert_eq!(of(&[("XDG_CACHE_HOME", "/c"), ("HF_HOME", "/h")]), Path::new("/h/hub"));
+        assert_eq!(of(&[("HF_HOME", "/h"), ("HF_HUB_CACHE", "/x")]), Path::new("/x"));
+    }
+
+    #[test]
+    fn the_revision_of_main_is_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = folder.path();
+        let found = || find_in(cache, "org/name").map_err(|error| error.to_string());
+        let absent = || {
+            let error = found().unwrap_err();
+            assert!(error.contains("hf download org/name") && error.contains(cache.to_str().unwrap()), "{error}");
+        };
+        absent();
+        let model = cache.join("models--org--name");
+        fs::create_dir_all(model.join("snapshots/abc")).unwrap();
+        assert_eq!(found().unwrap(), model.join("snapshots/abc"));
+        fs::create_dir(model.join("snapshots/def")).unwrap();
+        assert!(found().unwrap_err().contains("2 snapshots"));
+        fs::create_dir(model.join("refs")).unwrap();
+        for (reference, revision) in
+            [("def", Some("def")), ("abc\n", Some("abc")), ("ghi", None), ("..", None), ("", None)]
+        {
+            fs::write(model.join("refs/main"), reference).unwrap();
+            match revision {
+                Some(revision) => assert_eq!(found().unwrap(), model.join("snapshots").join(revision)),
+                None => absent(),
+            }
+        }
+    }
+
+    #[test]
+    fn names_are_an_organisation_and_a_model() {
+        assert!(is_name("openai/clip-vit-base-patch32") && is_name("laion/CLIP-ViT-B-32-laion2B-s34B-b79K"));
+        for name in ["clip", "/clip", "openai/", "a/b/c", "../clip", "./clip", "a b/c", "openai/..", "-a/b"] {
+            assert!(!is_name(name), "{name}");
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! From what a person names to a file of weights: a file, a model's folder, a model of the Hub.
+
+use super::CheckpointError;
+use super::hub;
+use super::note::Note;
+use crate::models::clip::Config;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+/// The endings of weights, as [`CheckpointError::NoWeights`] lists them.
+const EXTENSIONS: [&str; 5] = ["safetensors", "bin", "pt", "pth", "ckpt"];
+/// What holds a model for other programs. It is opened to say so.
+const FOREIGN: [&str; 5] = ["gguf", "onnx", "h5", "msgpack", "tflite"];
+/// OpenCLIP's name of a training run's last weights, and the start of the names of its other ones.
+const LATEST_EPOCH: &str = "epoch_latest.pt";
+const EPOCH: &str = "epoch_";
+
+/// The file of weights, or the index of several.
+///
+/// In a folder the first of the names is taken, then OpenCLIP's `epoch_latest.pt`, then its `epoch_N.pt` of the largest
+/// N, then any other file of weights if it is the only one. A choice by the number of an epoch is noted.
+///
+/// # Errors
+/// If there is no such file, or several and nothing to choose by.
+pub fn weights(named: &Path, names: &[&'static str]) -> Result<(PathBuf, Option<Note>), CheckpointError> {
+    let Named { path, hub } = place(named)?;
+    if !path.is_dir() {
+        return Ok((path, None));
+    }
+    if let Some(known) = names.iter().map(|name| path.join(name)).find(|path| path.is_file()) {
+        return Ok((known, None));
+    }
+    let others = others(&path)?;
+    let epoch = |name: &String| name.strip_prefix(EPOCH)?.strip_suffix(".pt")?.parse::<u64>().ok();
+    let latest = others.iter().find(|name| *name == LATEST_EPOCH);
+    let latest = latest.or_else(|| others.iter().filter(|name| epoch(name).is_some()).max_by_key(|name| epoch(name)));
+    match (latest, &others[..], hub) {
+        (Some(name), [_], _) | (None, [name], _) => Ok((path.join(name), None)),
+        (Some(name), ..) => {
+            let chosen = path.join(name);
+            let others = others.iter().filter(|other| *other != name).cloned().collect();
+            Ok((chosen.clone(), Some(Note::Chosen { path: chosen, others })))
+        }
+        (None, [], Some(name)) => Err(hub::not_cached(&name)),
+        (None, [], None) => Err(CheckpointError::NoWeights { path, looked_for: names.into() }),
+        (None, ..) => Err(CheckpointError::SeveralWeights { path, files: others }),
+    }
+}
+
+/// A file or folder, and the name on the Hub that led to it.
+struct Named {
+    path: PathBuf,
+    hub: Option<String>,
+}
+
+fn place(named: &Path) -> Result<Named, CheckpointError> {
+    let of_the_hub = |name: &str| Ok(Named { path: hub::find(name)?, hub: Some(name.into()) });
+    let text = named.to_str().unwrap_or_default();
+    if let Some(name) = text.strip_prefix("hf-hub:") {
+        return of_the_hub(name);
+    }
+    match fs::metadata(named) {
+        Ok(_) => Ok(Named { path: named.into(), hub: None }),
+        Err(error) if error.kind() == ErrorKind::NotFound && is_architecture(text) => {
+            Err(CheckpointError::Architecture { name: text.into() })
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound && hub::is_name(text) => of_the_hub(text),
+        Err(source) => Err(CheckpointError::Io { path: named.into(), source }),
+    }
+}
+
+/// Whether this is the name of a preset or of another of OpenCLIP's or OpenAI's architectures: `ViT-L/14@336px`.
+fn is_architecture(name: &str) -> bool {
+    let name = name.strip_suffix("-quickgelu").unwrap_or(name);
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-/@".contains(c);
+    let is_vit = name.starts_with("ViT-") && name.chars().all(is_plain);
+    is_vit || Config::preset_names().any(|preset| preset.eq_ignore_ascii_case(name))
+}
+
+/// The names of a folder's files that may be weights; if there are none, of what others have in their place.
+fn others(folder: &Path) -> Result<Vec<String>, CheckpointError> {
+    let io = |source| CheckpointError::Io { path: folder.into(), source };
+    let mut files = vec![];
+    for entry in fs::read_dir(folder).map_err(io)? {
+        let entry = entry.map_err(io)?;
+        // A hidden file is a system's or is being written.
+        let name = entry.file_name().into_string().ok().filter(|name| !name.starts_with('.'));
+        files.extend(name.filter(|_| entry.path().is_file()));
+    }
+    files.sort();
+    let with = |extensions: &[&str]| -> Vec<String> {
+        let extension = |name: &str| Some(name.rsplit_once('.')?.1.to_ascii_lowercase());
+        let has_one = |name: &&String| extension(name).is_some_and(|own| extensions.contains(&own.as_str()));
+        files.iter().filter(has_one).cloned().collect()
+    };
+    let weights = with(&EXTENSIONS);
+    Ok(if weights.is_empty() { with(&FOREIGN) } else { weights })
+}
