@@ -5,7 +5,7 @@ use clipwright::checkpoint::safetensors::Reader;
 use clipwright::models::clip::text::{Captions, final_norm, hidden_states};
 use clipwright::text::tokenizer::END_OF_TEXT;
 use ndarray::{Array2, ArrayView2, Axis};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// Checks that rows are equal up to the rounding of batches of another size.
 #[track_caller]
@@ -116,6 +116,10 @@ fn embed_writes_rows_in_order() {
     assert_eq!(shape, "3, 64,");
     close(ArrayView2::from_shape((3, 64), &flat).unwrap(), expected.view());
 
+    let read = |name: &str| lines(&std::fs::read_to_string(bench.path(name)).unwrap());
+    let ids = [json!({"image": "c.png"}), json!({"image": "a.png"}), json!({"image": "b.jpg"})];
+    assert_eq!((read("out.names.jsonl"), &report[0]["ids"]), (ids.to_vec(), &"out.names.jsonl".into()));
+
     let one = bench.run(&["embed", "a.png", "--output", "one.npy"]);
     assert_eq!((one.code, one.out.as_str()), (0, "one.npy: 1 row of 64\n"));
 
@@ -126,11 +130,13 @@ fn embed_writes_rows_in_order() {
     assert_eq!(reader.metadata("names"), Some("[\"c.png\",\"a.png\",\"b.jpg\"]"));
 
     bench.json(&to("out.jsonl"));
-    assert_eq!(lines(&std::fs::read_to_string(bench.path("out.jsonl")).unwrap()), streamed);
+    assert_eq!(read("out.jsonl"), streamed);
 
     bench.write("texts.txt", "a dog\na cat on a mat");
     let texts = bench.json(&["embed", "--texts", "texts.txt"]);
     assert_eq!(texts[1]["text"], "a cat on a mat");
+    bench.json(&["embed", "--texts", "texts.txt", "--output", "texts.npy", "--ids", "ids.jsonl"]);
+    assert_eq!(read("ids.jsonl"), [json!({"text": "a dog"}), json!({"text": "a cat on a mat"})]);
     close(rows(&texts).view(), clip(&bench).encode_text(&["a dog", "a cat on a mat"]).view());
 }
 
@@ -303,6 +309,10 @@ fn mistakes_are_explained() {
         ("embed a.png --texts gap.txt", 2, "cannot be used with"),
         ("embed --texts gap.txt", 1, "gap.txt, line 2: a blank line"),
         ("embed --texts broken.txt", 1, "broken.txt, line 2: not UTF-8"),
+        ("embed a.png --ids ids.jsonl", 2, "--output"),
+        ("embed a.png --output out.jsonl --ids ids.jsonl", 2, "--ids ids.jsonl: only a .npy lacks its names"),
+        ("embed a.png --output out.npy --ids out.npy", 2, "--ids out.npy: it is the --output too"),
+        ("embed a.png --output out.npy --ids no/ids.jsonl", 1, "no/ids.jsonl: No such file"),
         ("embed a.png --output out.txt", 2, "must end in .npy, .safetensors, .jsonl"),
         ("embed a.png --output no/where.npy", 1, "no/where.npy: No such file"),
         ("embed a.png --output no/where.safetensors", 1, "no/where.safetensors: No such file"),

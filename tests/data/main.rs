@@ -1,6 +1,7 @@
 //! Tests of the way from files to batches: pictures as Pillow sees them, tokens, datasets, augmentation, the loader.
 
 mod augment;
+mod clean;
 mod emoji;
 mod loader;
 mod preprocess;

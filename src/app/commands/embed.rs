@@ -28,7 +28,7 @@ const AT_A_TIME: usize = 512;
     after_help = "\
 Without --output, or if it ends in .jsonl, each row is a line of JSON: {\"image\" or \"text\", \"embedding\"}. Rows are
 written as they come, so any number of pictures fits the memory. A file is written whole or not at all:
-  .npy          an array (n, e) of f32
+  .npy          an array (n, e) of f32; beside it, in NAME.names.jsonl, a line of JSON for each row: {\"image\" or \"text\"}
   .safetensors  the same as \"embeddings\"; the metadata's \"names\" is a JSON list of the pictures or texts
 
 Examples:
@@ -48,6 +48,9 @@ pub struct Embed {
     /// File to write: .npy, .safetensors or .jsonl [default: JSON lines on standard output]
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
+    /// File for the names of a .npy's rows [default: NAME.names.jsonl beside NAME.npy]
+    #[arg(long, value_name = "FILE", requires = "output")]
+    ids: Option<PathBuf>,
     /// Exit with code 0 even if some of the pictures cannot be read
     #[arg(long)]
     skip_unreadable: bool,
@@ -57,6 +60,10 @@ impl Embed {
     pub fn run(self, context: &Context) -> Result<(), CliError> {
         let known = [("npy", Format::Npy), ("safetensors", Format::Safetensors), ("jsonl", Format::JsonLines)];
         let format = self.output.as_deref().map(|path| Format::of(path, &known)).transpose()?;
+        let ids = match self.output.as_deref().zip(format) {
+            Some((path, format)) => self.ids_of(path, format)?,
+            None => None,
+        };
         let source = match &self.texts {
             Some(path) => Source::texts(context, path)?,
             None => Source::Pictures(Named::expand(self.images)?, Box::new(context.image_encoder()?)),
@@ -67,7 +74,7 @@ impl Embed {
             out.flush().map_err(CliError::Output)?;
             return tally.verdict(self.skip_unreadable);
         };
-        let tally = source.write(context, path, format)?;
+        let tally = source.write(context, path, format, ids.as_deref())?;
         if tally.bad < tally.seen {
             let (rows, skipped) = (tally.seen - tally.bad, tally.bad);
             context.output.show(&Report {
@@ -75,9 +82,22 @@ impl Embed {
                 rows,
                 width: source.width(),
                 skipped,
+                ids: ids.map(|ids| ids.display().to_string()),
             })?;
         }
         tally.verdict(self.skip_unreadable)
+    }
+
+    /// Returns the file for the rows' names, which a .npy has no place for and the other formats do.
+    fn ids_of(&self, output: &Path, format: Format) -> Result<Option<PathBuf>, CliError> {
+        match &self.ids {
+            None => Ok((format == Format::Npy).then(|| output.with_extension("names.jsonl"))),
+            Some(ids) if format != Format::Npy || ids == output => {
+                let why = if ids == output { "it is the --output too" } else { "only a .npy lacks its names" };
+                Err(CliError::Usage(format!("--ids {}: {why}", ids.display())))
+            }
+            ids => Ok(ids.clone()),
+        }
     }
 }
 
@@ -87,20 +107,27 @@ enum Source {
     Texts(Vec<String>, Box<TextEncoder>),
 }
 
+/// What a row is of, as JSON names it.
+#[derive(Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Name {
+    Image(String),
+    Text(String),
+}
+
+impl Name {
+    fn as_str(&self) -> &str {
+        let (Self::Image(name) | Self::Text(name)) = self;
+        name
+    }
+}
+
 /// A row of the result, as a line of JSON has it.
 #[derive(Serialize)]
 struct Row<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    image: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    text: Option<&'a str>,
+    #[serde(flatten)]
+    name: Name,
     embedding: &'a [f32],
-}
-
-impl Row<'_> {
-    fn name(&self) -> String {
-        self.image.clone().or(self.text.map(str::to_owned)).expect("a row is of one or the other")
-    }
 }
 
 impl Source {
@@ -128,8 +155,8 @@ impl Source {
             Source::Pictures(named, encoder) => {
                 let bar = context.output.progress(named.paths.len(), "pictures");
                 named.embed(encoder, &bar, |i, row| {
-                    let image = Some(named.paths[i].display().to_string());
-                    each(Row { image, text: None, embedding: floats(&row) })
+                    let name = Name::Image(named.paths[i].display().to_string());
+                    each(Row { name, embedding: floats(&row) })
                 })
             }
             Source::Texts(texts, encoder) => {
@@ -137,7 +164,7 @@ impl Source {
                 for texts in texts.chunks(AT_A_TIME) {
                     let rows = encoder.encode(texts);
                     for (text, row) in texts.iter().zip(rows.rows()) {
-                        each(Row { image: None, text: Some(text), embedding: floats(&row) })?;
+                        each(Row { name: Name::Text(text.clone()), embedding: floats(&row) })?;
                     }
                     bar.inc(texts.len() as u64);
                 }
@@ -162,14 +189,15 @@ impl Source {
     }
 
     /// Writes a file in this format, or none if no picture could be read.
-    fn write(&self, context: &Context, path: &Path, format: Format) -> Result<Tally, CliError> {
+    /// The names go to `ids`, if there is such a file, and otherwise into the file itself.
+    fn write(&self, context: &Context, path: &Path, format: Format, ids: Option<&Path>) -> Result<Tally, CliError> {
         if format == Format::JsonLines {
             return self.write_lines(context, path);
         }
         let (mut flat, mut names) = (Vec::new(), Vec::new());
         let tally = self.for_each(context, |row| {
             flat.extend_from_slice(row.embedding);
-            names.push(row.name());
+            names.push(row.name);
             Ok(())
         });
         let tally = tally.expect("memory takes everything");
@@ -177,9 +205,12 @@ impl Source {
             return Ok(tally);
         }
         let rows = ArrayView2::from_shape((names.len(), self.width()), &flat).expect("rows of one width");
-        if format == Format::Npy {
+        if let Some(ids) = ids {
             write_npy(path, rows)?;
+            write_atomic(ids, |out| names.iter().try_for_each(|name| write_line(out, name)))
+                .map_err(CliError::file(ids))?;
         } else {
+            let names: Vec<&str> = names.iter().map(Name::as_str).collect();
             let names = serde_json::to_string(&names).expect("a list of strings");
             write_safetensors(path, &[("embeddings", rows.into_dyn())], [("names", names.as_str())])?;
         }
@@ -197,11 +228,13 @@ struct Report {
     rows: usize,
     width: usize,
     skipped: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ids: Option<String>,
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let Report { output, rows, width, skipped } = self;
+        let Report { output, rows, width, skipped, .. } = self;
         write!(f, "{output}: {rows} {} of {width}", if *rows == 1 { "row" } else { "rows" })?;
         if *skipped > 0 { write!(f, ", {skipped} skipped") } else { Ok(()) }
     }
