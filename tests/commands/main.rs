@@ -7,6 +7,7 @@ mod bench;
 mod encoders;
 mod eval;
 mod one_embedding;
+mod photos;
 mod pictures;
 mod plots;
 mod search;

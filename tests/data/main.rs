@@ -2,6 +2,7 @@
 
 mod augment;
 mod emoji;
+mod kinds;
 mod loader;
 mod preprocess;
 mod shards;
