@@ -98,6 +98,7 @@ fn index(error: &IndexError) -> Option<&'static str> {
         IndexError::OtherModel { .. } => {
             Some("name the model of the index with --model, or delete the index and make it again")
         }
+        IndexError::AsStored { .. } => Some("leave out --exif, or delete the index and make it again with --exif"),
         IndexError::OtherPictures { .. } => Some("say --output for another index"),
         _ => None,
     }

@@ -135,7 +135,8 @@ impl Dataset for IdxPictures {
     fn read(&self, index: usize, _: &mut Rng, example: &mut Example) -> Result<(), BadExample> {
         let size = self.height * self.width;
         let samples = self.pixels[index * size..][..size].to_vec();
-        example.picture = Picture { width: self.width, height: self.height, mode: Channels::Grey, samples };
+        let mode = Channels::Grey;
+        example.picture = Picture { width: self.width, height: self.height, mode, samples, ..Picture::default() };
         example.caption.clone_from(&self.names[self.classes[index] as usize]);
         example.may_flip = false;
         Ok(())

@@ -63,7 +63,7 @@ impl ImageFolder {
     pub fn open(folder: &Path, classes: &[String], names: &[String]) -> Result<Self, DatasetError> {
         assert_eq!(classes.len(), names.len(), "{} folders, {} names", classes.len(), names.len());
         let mut own = Self { pictures: vec![], classes: vec![], names: names.to_vec() };
-        let Walk { pictures, unseen } = walk(folder).map_err(DatasetError::io(folder))?;
+        let Walk { pictures, unseen, .. } = walk(folder).map_err(DatasetError::io(folder))?;
         let unseen = unseen.into_iter().map(|(path, reason)| {
             let bad = BadExample::new(path.display(), reason);
             (path, Err(bad))

@@ -110,6 +110,29 @@ impl Pictures for Examples<'_> {
     }
 }
 
+/// A source whose pictures are turned upright, if `exif` is set. The reference pipelines do not turn them.
+pub struct Upright<'a, S: ?Sized> {
+    pub source: &'a S,
+    /// Whether the turn that a picture's EXIF data asks for is made.
+    pub exif: bool,
+}
+
+impl<S: Pictures + ?Sized> Pictures for Upright<'_, S> {
+    type Note = S::Note;
+
+    fn len(&self) -> usize {
+        self.source.len()
+    }
+
+    fn read(&self, i: usize, picture: &mut Picture) -> Result<S::Note, BadExample> {
+        let note = self.source.read(i, picture)?;
+        if self.exif {
+            *picture = take(picture).upright();
+        }
+        Ok(note)
+    }
+}
+
 /// A source with a progress hook: `done` is called after every picture that was tried, from any thread.
 pub struct Watched<'a, S: ?Sized, F> {
     pub source: &'a S,

@@ -28,6 +28,9 @@ pub struct Manifest {
     pub model: ModelId,
     /// e, the width of the embeddings.
     pub embed_dim: usize,
+    /// Whether pictures are turned upright before they are embedded, as their EXIF data has it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub exif: bool,
     /// Number of valid rows, dropped ones included.
     pub rows: usize,
     /// Number of valid bytes of the table of entries.
@@ -53,6 +56,7 @@ impl Manifest {
             root,
             model,
             embed_dim,
+            exif: false,
             rows: 0,
             entry_bytes: 0,
             dropped: vec![],
@@ -132,6 +136,15 @@ impl Manifest {
         }
         let (theirs, ours) = (Box::new(self.model.clone()), Box::new(model.clone()));
         Err(IndexError::OtherModel { path: folder.into(), theirs, ours })
+    }
+
+    /// Checks that the pictures of the index are turned upright, if `exif` asks for that.
+    ///
+    /// # Errors
+    /// Returns [`IndexError::AsStored`] if they were embedded without a turn.
+    pub fn check_exif(&self, folder: &Path, exif: bool) -> Result<(), IndexError> {
+        let as_stored = self.rows > 0 && !self.exif;
+        if exif && as_stored { Err(IndexError::AsStored { path: folder.into() }) } else { Ok(()) }
     }
 
     /// Checks the embedding of a query.

@@ -1,7 +1,7 @@
 //! The scan for the pictures below a folder.
 
 use super::{Entry, IndexError};
-use crate::pictures::folder::{Walk, walk};
+use crate::pictures::folder::{PassedOver, Walk, walk};
 use serde::{Serialize, Serializer};
 use std::fs::Metadata;
 use std::path::{Path, PathBuf};
@@ -39,6 +39,8 @@ pub struct Scan {
     /// The pictures in the order of their names, folder by folder.
     pub found: Vec<Found>,
     pub skipped: Vec<Skipped>,
+    /// The files that are no pictures.
+    pub passed_over: PassedOver,
     /// The folders and files that could not be read, as paths of entries. Whether pictures below them still exist is
     /// unknown.
     unknown: Vec<String>,
@@ -50,8 +52,8 @@ impl Scan {
     /// # Errors
     /// Returns an error if the folder itself cannot be read. What cannot be read below it is skipped.
     pub fn of(root: &Path) -> Result<Scan, IndexError> {
-        let Walk { pictures, unseen } = walk(root).map_err(IndexError::io(root))?;
-        let mut scan = Scan::default();
+        let Walk { pictures, passed_over, unseen } = walk(root).map_err(IndexError::io(root))?;
+        let mut scan = Scan { passed_over, ..Scan::default() };
         for (path, reason) in unseen {
             scan.skip_unknown(root, path, reason);
         }

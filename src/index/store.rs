@@ -65,6 +65,18 @@ impl Store {
         &self.manifest
     }
 
+    /// Makes the index one of pictures that are turned upright before they are embedded.
+    ///
+    /// # Errors
+    /// Returns [`IndexError::AsStored`] if it has others, or an error if the manifest cannot be written.
+    pub fn set_exif(&mut self) -> Result<(), IndexError> {
+        self.manifest.check_exif(&self.folder, true)?;
+        if self.manifest.exif {
+            return Ok(());
+        }
+        self.commit(Manifest { exif: true, ..self.manifest.clone() })
+    }
+
     /// Reads the entries of all pictures that are not dropped, with their rows.
     ///
     /// # Errors

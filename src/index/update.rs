@@ -1,8 +1,9 @@
 //! The update of an index to the current content of its folder.
 
 use super::{Entry, Found, IndexError, Scan, Skipped, Store};
-use crate::embed::source::Files;
+use crate::embed::source::{Files, Upright};
 use crate::embed::{Batch, ImageEncoder};
+use crate::pictures::folder::PassedOver;
 use ndarray::Axis;
 use std::collections::HashMap;
 
@@ -19,6 +20,8 @@ pub struct Update {
     pub unchanged: usize,
     /// The files and folders that could not be used.
     pub skipped: Vec<Skipped>,
+    /// The files that are no pictures.
+    pub passed_over: PassedOver,
 }
 
 /// The work of an update: pictures to embed and rows to drop.
@@ -49,11 +52,17 @@ pub fn update(
     // Rows of changed pictures are wrong from now on, even if the new ones are never written.
     store.drop_rows(std::mem::take(&mut plan.drop))?;
     let todo = plan.todo.len();
-    let update =
-        Update { removed: plan.removed, unchanged: plan.unchanged, skipped: scan.skipped.clone(), ..Update::default() };
+    let update = Update {
+        removed: plan.removed,
+        unchanged: plan.unchanged,
+        skipped: scan.skipped.clone(),
+        passed_over: scan.passed_over.clone(),
+        ..Update::default()
+    };
+    let exif = store.manifest().exif;
     let mut run = Run { store, plan: &plan, update };
     progress(0, todo);
-    encoder.stream(&Files(&plan.todo), |batch| {
+    encoder.stream(&Upright { source: &Files(&plan.todo), exif }, |batch| {
         let done = batch.report.seen as usize;
         run.take(batch)?;
         progress(done, todo);

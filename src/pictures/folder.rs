@@ -3,22 +3,69 @@
 //! Links are followed, unless they lead back to a folder that they lie in. Names that begin with a dot are left out,
 //! since they are bins, thumbnails and the like. The order is that of the names, folder by folder. What cannot be read
 //! is named and skipped; it is an error only if the folder itself cannot be read.
+//!
+//! A file is a picture by its extension. If that is none of a picture's, its first bytes decide. All other files are
+//! counted by extension.
 
-use std::fs;
-use std::io;
+use super::decode::{HEAD_BYTES, format};
+use image::ImageFormat;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::fmt;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use walkdir::{DirEntry, WalkDir};
 
 /// The extensions of picture files. The format of a file is decided by its bytes.
-const EXTENSIONS: [&str; 9] = ["png", "jpg", "jpeg", "jpe", "webp", "gif", "bmp", "tif", "tiff"];
+const EXTENSIONS: [&str; 16] = [
+    "png", "apng", "jpg", "jpeg", "jpe", "jfif", "jfi", "jif", "pjpeg", "pjpg", "pjp", "webp", "gif", "bmp", "tif",
+    "tiff",
+];
 
 /// The pictures in a folder and in all folders below it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Walk {
-    /// Every file with a picture's extension.
+    /// Every file with the extension or the first bytes of a picture.
     pub pictures: Vec<PathBuf>,
+    /// The other files.
+    pub passed_over: PassedOver,
     /// The paths that could not be read, each with the reason: broken links, closed folders, links back.
     pub unseen: Vec<(PathBuf, String)>,
+}
+
+/// The numbers of files that were passed over, by extension: lower case with the dot, or empty for files without one.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct PassedOver(BTreeMap<String, usize>);
+
+impl PassedOver {
+    /// Returns whether no file was passed over.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Adds the files of another folder.
+    pub fn merge(&mut self, other: Self) {
+        other.0.into_iter().for_each(|(extension, n)| *self.0.entry(extension).or_default() += n);
+    }
+
+    fn count(&mut self, path: &Path) {
+        let extension = extension(path).map_or(String::new(), |extension| format!(".{extension}"));
+        *self.0.entry(extension).or_default() += 1;
+    }
+}
+
+impl fmt::Display for PassedOver {
+    /// Writes `passed over: 213 .heic, 40 .cr2`, the most frequent first.
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let mut counts: Vec<(&str, usize)> = self.0.iter().map(|(extension, &n)| (extension.as_str(), n)).collect();
+        counts.sort_by_key(|&(_, n)| std::cmp::Reverse(n));
+        let name = |extension| if extension == "" { "without an extension" } else { extension };
+        let counts: Vec<String> = counts.iter().map(|&(extension, n)| format!("{n} {}", name(extension))).collect();
+        write!(f, "passed over: {}", counts.join(", "))
+    }
 }
 
 /// Walks a folder and all folders below it.
@@ -29,10 +76,9 @@ pub fn walk(folder: &Path) -> io::Result<Walk> {
     let mut found = Walk::default();
     for entry in entries(folder, usize::MAX)? {
         match entry {
-            Ok(entry) if !entry.file_type().is_dir() && is_picture(entry.path()) => {
-                found.pictures.push(entry.into_path());
-            }
-            Ok(_) => {}
+            Ok(entry) if entry.file_type().is_dir() => {}
+            Ok(entry) if is_picture(entry.path()) => found.pictures.push(entry.into_path()),
+            Ok(entry) => found.passed_over.count(entry.path()),
             Err(error) => found.unseen.push((error.path().unwrap_or(folder).to_owned(), reason(&error))),
         }
     }
@@ -64,10 +110,30 @@ fn reason(error: &walkdir::Error) -> String {
     }
 }
 
-/// Returns whether a path has a picture's extension.
+/// Returns whether a file is a picture by its extension or, if that says nothing, by its first bytes.
 fn is_picture(path: &Path) -> bool {
-    let extension = path.extension().map(|extension| extension.to_string_lossy().to_ascii_lowercase());
-    extension.is_some_and(|extension| EXTENSIONS.contains(&extension.as_str()))
+    match extension(path) {
+        Some(extension) if EXTENSIONS.contains(&extension.as_str()) => true,
+        // Cameras' raw files begin as TIFF files do.
+        Some(_) => first_bytes(path).is_some_and(|format| format != ImageFormat::Tiff),
+        None => first_bytes(path).is_some(),
+    }
+}
+
+/// Returns the extension in lower case.
+fn extension(path: &Path) -> Option<String> {
+    path.extension().map(OsStr::to_string_lossy).map(|extension| extension.to_lowercase())
+}
+
+/// Returns the format of a file by its first bytes, if it can be read and is a picture's.
+fn first_bytes(path: &Path) -> Option<ImageFormat> {
+    let mut head = Vec::with_capacity(HEAD_BYTES);
+    // Opening a pipe could wait for ever.
+    if !path.metadata().ok()?.is_file() {
+        return None;
+    }
+    File::open(path).ok()?.take(HEAD_BYTES as u64).read_to_end(&mut head).ok()?;
+    format(&head)
 }
 
 #[cfg(all(test, unix))]
@@ -92,10 +158,11 @@ mod tests {
         symlink(path(""), path("b/back")).unwrap();
         symlink("nowhere", path("b/broken.png")).unwrap();
 
-        let Walk { pictures, unseen } = walk(&path("")).unwrap();
+        let Walk { pictures, passed_over, unseen } = walk(&path("")).unwrap();
         let expected = ["a/elsewhere/1.jpg", "a/elsewhere/2.PNG", "a/linked.gif", "b/1.jpg", "b/2.PNG", "c.webp"];
         assert_eq!(pictures, expected.map(path));
         assert!(pictures.is_sorted());
+        assert_eq!(passed_over.to_string(), "passed over: 1 .txt");
         let named: Vec<&Path> = unseen.iter().map(|(path, _)| path.as_path()).collect();
         assert_eq!(named, ["a/elsewhere/back", "a/elsewhere/broken.png", "b/back", "b/broken.png"].map(path));
         assert!(unseen[0].1.starts_with("a link back to ") && unseen[1].1.contains("No such file"), "{unseen:?}");
@@ -104,5 +171,35 @@ mod tests {
         assert_eq!(folders_in(&path("a")).unwrap(), ["a/elsewhere"].map(path));
         assert!(walk(&path("nowhere")).is_err() && folders_in(&path("c.webp")).is_err());
         assert_eq!(walk(&path(".thumbnails")).unwrap().pictures, [path(".thumbnails/1.jpg")]);
+    }
+
+    #[test]
+    fn bytes_decide_where_extensions_say_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let [jpeg, tiff] = [&b"\xff\xd8\xff\xe0\0\x10JFIF"[..], b"II*\0\x10\0\0\0CR\x02\0"];
+        let files: [(&str, &[u8]); 13] = [
+            ("1.jfif", b""),
+            ("2.PJPEG", b""),
+            ("3.jpe", b""),
+            ("4", jpeg),
+            ("5.jpg_original", jpeg),
+            ("6", tiff),
+            ("7.cr2", tiff),
+            ("8.CR2", tiff),
+            ("9.heic", b"\0\0\0\x18ftypheic"),
+            ("a.txt", b"BM is no proof of a bitmap with a header"),
+            ("b.cr2", b""),
+            ("c.txt", b""),
+            ("d", b"text"),
+        ];
+        for (name, bytes) in files {
+            fs::write(folder.path().join(name), bytes).unwrap();
+        }
+        let Walk { pictures, passed_over, .. } = walk(folder.path()).unwrap();
+        let expected = ["1.jfif", "2.PJPEG", "3.jpe", "4", "5.jpg_original", "6"];
+        assert_eq!(pictures, expected.map(|name| folder.path().join(name)));
+        assert_eq!(passed_over.to_string(), "passed over: 3 .cr2, 2 .txt, 1 without an extension, 1 .heic");
+        let json = r#"{"":1,".cr2":3,".heic":1,".txt":2}"#;
+        assert_eq!(serde_json::to_string(&passed_over).unwrap(), json);
     }
 }

@@ -4,13 +4,15 @@
 //! |---|---|
 //! | [`picture`] | decoded samples and their channels |
 //! | [`mod@decode`] | how a file's bytes become a picture |
-//! | [`resize`] | resampling as Pillow does it |
+//! | [`resize`], `filter`, `deep` | resampling as Pillow does it: of 8 bits, its weights, of 16 bits |
 //! | [`preprocess`] | how a picture becomes the normalised square that a tower reads |
 //! | `error` | why a file cannot be used as a picture |
 //! | [`folder`] | which files of a folder are pictures |
 
 pub mod decode;
+mod deep;
 mod error;
+mod filter;
 pub mod folder;
 pub mod picture;
 pub mod preprocess;

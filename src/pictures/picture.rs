@@ -1,34 +1,48 @@
 //! Decoded pictures: samples, channels and digests.
 
+use image::metadata::Orientation;
 use std::hash::{DefaultHasher, Hasher};
 
-/// The channels of a [`Picture`]: what its samples mean.
+/// The channels of a [`Picture`]: what its samples mean. They are those of the file, since a picture is resized in them
+/// and converted to red, green and blue only then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub enum Channels {
     /// One sample: luminance.
     Grey,
     /// Luminance and opacity.
     GreyAlpha,
+    /// Luminance, and 0 for pixels of the one value that the file calls transparent. OpenCLIP does not look at the
+    /// latter, so they are blended as if every pixel were opaque.
+    GreyKeyed,
+    /// Luminance of 16 bits, as two little-endian bytes. It is blended in 16 bits and then clipped at 255.
+    Grey16,
     /// Red, green, blue.
     #[default]
     Rgb,
     /// Red, green, blue, opacity.
     Rgba,
+    /// Red, green, blue, and 0 for pixels of the one colour that the file calls transparent, as in
+    /// [`Channels::GreyKeyed`].
+    RgbKeyed,
     /// Red, green, blue of a picture stored with a palette or as black and white. Such a picture is never blended
     /// when it is resized: Pillow cannot blend palette indices, and checkpoints were trained on what it does instead.
     Palette,
     /// Red, green, blue, opacity of a picture stored with a palette, which is never blended either.
     PaletteAlpha,
+    /// Cyan, magenta, yellow, black: the amounts of ink.
+    Cmyk,
+    /// Luminance and the differences of blue and red, as JFIF defines them.
+    YCbCr,
 }
 
 impl Channels {
-    /// Returns the number of samples per pixel.
+    /// Returns the number of bytes per pixel.
     pub fn channels(self) -> usize {
         match self {
             Channels::Grey => 1,
-            Channels::GreyAlpha => 2,
-            Channels::Rgb | Channels::Palette => 3,
-            Channels::Rgba | Channels::PaletteAlpha => 4,
+            Channels::GreyAlpha | Channels::GreyKeyed | Channels::Grey16 => 2,
+            Channels::Rgb | Channels::Palette | Channels::YCbCr => 3,
+            Channels::Rgba | Channels::RgbKeyed | Channels::PaletteAlpha | Channels::Cmyk => 4,
         }
     }
 }
@@ -44,23 +58,32 @@ pub struct Digest {
 }
 
 /// A picture of 8-bit samples (height, width, channels), interleaved by pixel, rows from the top.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Picture {
     pub width: usize,
     pub height: usize,
     pub mode: Channels,
     pub samples: Vec<u8>,
+    /// The turn after which the picture stands upright, as the file's EXIF data has it.
+    pub orientation: Orientation,
+}
+
+impl Default for Picture {
+    fn default() -> Self {
+        Self::new(0, 0, Channels::default())
+    }
 }
 
 impl Picture {
     /// Makes a black picture.
     pub fn new(width: usize, height: usize, mode: Channels) -> Self {
-        Self { width, height, mode, samples: vec![0; width * height * mode.channels()] }
+        let samples = vec![0; width * height * mode.channels()];
+        Self { width, height, mode, samples, orientation: Orientation::NoTransforms }
     }
 
     /// Gives the picture a new shape and reuses its memory. The values of its samples are then unspecified.
     pub fn reshape(&mut self, width: usize, height: usize, mode: Channels) {
-        (self.width, self.height, self.mode) = (width, height, mode);
+        (self.width, self.height, self.mode, self.orientation) = (width, height, mode, Orientation::NoTransforms);
         self.samples.resize(width * height * mode.channels(), 0);
     }
 
@@ -71,15 +94,58 @@ impl Picture {
         Digest { width: self.width, height: self.height, mode: self.mode, samples: hasher.finish() }
     }
 
+    /// Turns the picture upright.
+    pub fn upright(mut self) -> Self {
+        let turned = match self.mode.channels() {
+            1 => self.turned::<1>(),
+            2 => self.turned::<2>(),
+            3 => self.turned::<3>(),
+            _ => self.turned::<4>(),
+        };
+        if let Some(samples) = turned {
+            self.samples = samples;
+            if is_on_its_side(self.orientation) {
+                (self.width, self.height) = (self.height, self.width);
+            }
+        }
+        self.orientation = Orientation::NoTransforms;
+        self
+    }
+
+    /// Returns the samples of the upright picture, or `None` if it is upright already.
+    fn turned<const C: usize>(&self) -> Option<Vec<u8>> {
+        let (right, bottom) = (self.width.saturating_sub(1), self.height.saturating_sub(1));
+        // The column and row that the upright pixel (x, y) shows.
+        let seen: fn(usize, usize, usize, usize) -> (usize, usize) = match self.orientation {
+            Orientation::NoTransforms => return None,
+            Orientation::FlipHorizontal => |x, y, right, _| (right - x, y),
+            Orientation::Rotate180 => |x, y, right, bottom| (right - x, bottom - y),
+            Orientation::FlipVertical => |x, y, _, bottom| (x, bottom - y),
+            Orientation::Rotate90FlipH => |x, y, _, _| (y, x),
+            Orientation::Rotate90 => |x, y, _, bottom| (y, bottom - x),
+            Orientation::Rotate270FlipH => |x, y, right, bottom| (right - y, bottom - x),
+            Orientation::Rotate270 => |x, y, right, _| (right - y, x),
+        };
+        let on_its_side = is_on_its_side(self.orientation);
+        let (width, height) = if on_its_side { (self.height, self.width) } else { (self.width, self.height) };
+        let pixels = self.samples.as_chunks::<C>().0;
+        let pixel = |(x, y): (usize, usize)| pixels[y * self.width + x];
+        let rows = (0..height).flat_map(|y| (0..width).map(move |x| seen(x, y, right, bottom)));
+        Some(rows.flat_map(pixel).collect())
+    }
+
     /// Converts to red, green and blue as Pillow's `convert("RGB")` does: grey is repeated, opacity dropped.
     pub fn into_rgb(mut self) -> Self {
         self.samples = match self.mode {
             Channels::Rgb | Channels::Palette => self.samples,
             Channels::Grey => self.samples.iter().flat_map(|&grey| [grey; 3]).collect(),
-            Channels::GreyAlpha => self.samples.chunks_exact(2).flat_map(|pixel| [pixel[0]; 3]).collect(),
-            Channels::Rgba | Channels::PaletteAlpha => {
-                self.samples.chunks_exact(4).flat_map(|pixel| [pixel[0], pixel[1], pixel[2]]).collect()
+            Channels::GreyAlpha | Channels::GreyKeyed => converted(&self.samples, |[grey, _]| [grey; 3]),
+            Channels::Grey16 => converted(&self.samples, |pixel| [u16::from_le_bytes(pixel).min(255) as u8; 3]),
+            Channels::Rgba | Channels::RgbKeyed | Channels::PaletteAlpha => {
+                converted(&self.samples, |[r, g, b, _]| [r, g, b])
             }
+            Channels::Cmyk => converted(&self.samples, cmyk_to_rgb),
+            Channels::YCbCr => converted(&self.samples, ycbcr_to_rgb),
         };
         self.mode = Channels::Rgb;
         self
@@ -95,17 +161,44 @@ impl Picture {
         };
         match self.mode {
             Channels::Grey => out.iter_mut().zip(&self.samples).for_each(|(out, &grey)| *out = [grey; 3]),
-            Channels::GreyAlpha => {
+            Channels::GreyAlpha | Channels::GreyKeyed => {
                 let pixels = self.samples.as_chunks::<2>().0;
                 out.iter_mut().zip(pixels).for_each(|(out, &[grey, alpha])| *out = [over(grey, alpha); 3]);
             }
             Channels::Rgb | Channels::Palette => to.samples.copy_from_slice(&self.samples),
-            Channels::Rgba | Channels::PaletteAlpha => {
+            Channels::Rgba | Channels::RgbKeyed | Channels::PaletteAlpha => {
                 let pixels = self.samples.as_chunks::<4>().0;
                 out.iter_mut()
                     .zip(pixels)
                     .for_each(|(out, &[r, g, b, alpha])| *out = [r, g, b].map(|c| over(c, alpha)));
             }
+            Channels::Grey16 | Channels::Cmyk | Channels::YCbCr => *to = self.clone().into_rgb(),
         }
     }
+}
+
+/// Returns whether turning the picture upright exchanges its sides.
+fn is_on_its_side(orientation: Orientation) -> bool {
+    use Orientation::{Rotate90, Rotate90FlipH, Rotate270, Rotate270FlipH};
+    matches!(orientation, Rotate90 | Rotate270 | Rotate90FlipH | Rotate270FlipH)
+}
+
+fn converted<const C: usize>(samples: &[u8], colour: impl Fn([u8; C]) -> [u8; 3]) -> Vec<u8> {
+    samples.as_chunks().0.iter().flat_map(|&pixel| colour(pixel)).collect()
+}
+
+/// R = (255 − K) − C · (255 − K) / 255, and so on.
+fn cmyk_to_rgb([c, m, y, k]: [u8; 4]) -> [u8; 3] {
+    let light = 255 - u32::from(k);
+    [c, m, y].map(|ink| {
+        let scaled = u32::from(ink) * light + 128;
+        (light - (((scaled >> 8) + scaled) >> 8)) as u8
+    })
+}
+
+/// R = Y + 1.402 Cr, G = Y − 0.344 Cb − 0.714 Cr, B = Y + 1.772 Cb.
+pub(super) fn ycbcr_to_rgb([y, cb, cr]: [u8; 3]) -> [u8; 3] {
+    let (y, cb, cr) = (f32::from(y), f32::from(cb) - 128.0, f32::from(cr) - 128.0);
+    // A cast to u8 saturates.
+    [y + 1.402 * cr, y - 0.344_136 * cb - 0.714_136 * cr, y + 1.772 * cb].map(|v| v.round() as u8)
 }

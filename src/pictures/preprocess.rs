@@ -147,9 +147,14 @@ impl Preprocess {
     pub(crate) fn normalise(&self, picture: &Picture, out: &mut [f32]) {
         match picture.mode {
             Channels::Grey => self.planes::<1>(picture, [0, 0, 0], out),
-            Channels::GreyAlpha => self.planes::<2>(picture, [0, 0, 0], out),
+            Channels::GreyAlpha | Channels::GreyKeyed => self.planes::<2>(picture, [0, 0, 0], out),
             Channels::Rgb | Channels::Palette => self.planes::<3>(picture, [0, 1, 2], out),
-            Channels::Rgba | Channels::PaletteAlpha => self.planes::<4>(picture, [0, 1, 2], out),
+            Channels::Rgba | Channels::RgbKeyed | Channels::PaletteAlpha => {
+                self.planes::<4>(picture, [0, 1, 2], out);
+            }
+            Channels::Grey16 | Channels::Cmyk | Channels::YCbCr => {
+                self.planes::<3>(&picture.clone().into_rgb(), [0, 1, 2], out);
+            }
         }
     }
 

@@ -13,83 +13,10 @@
 //!
 //! Source: Pillow's `Resample.c` and `Geometry.c`; the order is known from its behaviour.
 
+use crate::pictures::deep;
+pub use crate::pictures::filter::{Interpolation, Span};
 use crate::pictures::picture::{Channels, Picture};
-use serde::{Deserialize, Serialize};
 use std::ops::Range;
-
-/// The filter that blends the pixels.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Interpolation {
-    #[default]
-    Bicubic,
-    Bilinear,
-}
-
-impl Interpolation {
-    /// Returns the distance from which on the filter is zero.
-    fn support(self) -> f64 {
-        match self {
-            Interpolation::Bicubic => 2.0,
-            Interpolation::Bilinear => 1.0,
-        }
-    }
-
-    /// Returns f(x), the filter at distance x.
-    fn weight(self, x: f64) -> f64 {
-        const A: f64 = -0.5;
-        let x = x.abs();
-        match self {
-            Interpolation::Bicubic if x < 1.0 => ((A + 2.0) * x - (A + 3.0)) * x * x + 1.0,
-            Interpolation::Bicubic if x < 2.0 => (((x - 5.0) * x + 8.0) * x - 4.0) * A,
-            Interpolation::Bilinear if x < 1.0 => 1.0 - x,
-            _ => 0.0,
-        }
-    }
-}
-
-/// The inputs that one output blends, with their weights.
-#[derive(Clone, Debug, Default)]
-pub struct Span {
-    /// Position of the first input.
-    pub start: usize,
-    /// The weights of the inputs from `start` on, which add up to 1.
-    pub weights: Vec<f64>,
-}
-
-impl Interpolation {
-    /// Returns the inputs that output `i` blends when `input` values are resized to `output`.
-    pub fn span(self, i: usize, input: usize, output: usize) -> Span {
-        let mut span = Span::default();
-        self.fill(i, input, output, &mut span);
-        span
-    }
-
-    fn fill(self, i: usize, input: usize, output: usize, span: &mut Span) {
-        let scale = input as f64 / output as f64;
-        let stretch = scale.max(1.0);
-        let reach = self.support() * stretch;
-        let centre = (i as f64 + 0.5) * scale;
-        span.start = (centre - reach + 0.5).max(0.0) as usize;
-        let end = ((centre + reach + 0.5) as usize).min(input);
-        span.weights.clear();
-        // Pillow multiplies by the reciprocal; a division would round differently.
-        let weight = |j| self.weight((j as f64 - centre + 0.5) * (1.0 / stretch));
-        span.weights.extend((span.start..end).map(weight));
-        let total: f64 = span.weights.iter().sum();
-        span.weights.iter_mut().for_each(|weight| *weight /= total);
-    }
-}
-
-impl Span {
-    /// Writes the weighted sum of the span's rows, of `width` values each, to `out`.
-    pub fn blend(&self, rows: &[f32], width: usize, out: &mut [f32]) {
-        out.fill(0.0);
-        for (row, &weight) in rows.chunks_exact(width).skip(self.start).zip(&self.weights) {
-            out.iter_mut().zip(row).for_each(|(out, value)| *out += weight as f32 * value);
-        }
-    }
-}
 
 /// A rectangle of pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -153,7 +80,13 @@ impl Resizer {
             Channels::Palette | Channels::PaletteAlpha => nearest(picture, &columns, &rows, to),
             _ if moves => nearest(picture, &columns, &rows, to),
             Channels::Grey => self.blend::<1>(picture, &columns, &rows, filter, to),
-            Channels::Rgb => self.blend::<3>(picture, &columns, &rows, filter, to),
+            Channels::Grey16 => {
+                deep::blend(picture, &columns.spans(filter), &rows.spans(filter), rows.goes_first(&columns), to);
+            }
+            // What is keyed is not weighted by its opacity, which nothing looks at after the resize.
+            Channels::GreyKeyed => self.blend::<2>(picture, &columns, &rows, filter, to),
+            Channels::Rgb | Channels::YCbCr => self.blend::<3>(picture, &columns, &rows, filter, to),
+            Channels::RgbKeyed | Channels::Cmyk => self.blend::<4>(picture, &columns, &rows, filter, to),
             Channels::GreyAlpha => self.blend_transparent::<2>(picture, &columns, &rows, filter, to),
             Channels::Rgba => self.blend_transparent::<4>(picture, &columns, &rows, filter, to),
         }
@@ -240,6 +173,18 @@ struct Axis {
 impl Axis {
     fn is_identity(&self) -> bool {
         self.input.len() == self.output
+    }
+
+    /// Returns the input pixels that each output pixel of the window blends, as positions in the picture.
+    fn spans(&self, filter: Interpolation) -> Vec<Span> {
+        let span = |i: usize| match self.is_identity() {
+            true => Span { start: self.input.start + i, weights: vec![1.0] },
+            false => {
+                let span = filter.span(i, self.input.len(), self.output);
+                Span { start: self.input.start + span.start, ..span }
+            }
+        };
+        self.window.clone().map(span).collect()
     }
 
     /// Returns whether the vertical pass comes first: it does where it drops more than twice as many rows as the
@@ -370,7 +315,7 @@ fn premultiply<const C: usize>(pixel: [u8; C]) -> [u8; C] {
 }
 
 /// Divides the colours by opacity / 255. The colour of a fully transparent pixel is lost.
-fn unpremultiply<const C: usize>(pixel: [u8; C]) -> [u8; C] {
+pub(super) fn unpremultiply<const C: usize>(pixel: [u8; C]) -> [u8; C] {
     let alpha = u32::from(pixel[C - 1]);
     if alpha == 0 || alpha == 255 {
         return pixel;

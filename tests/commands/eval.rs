@@ -108,6 +108,7 @@ fn eval_reads_fashion_mnist() {
         height: 28,
         mode: Channels::Grey,
         samples: (0..784).map(|i| stripe(i, class)).collect(),
+        ..Picture::default()
     };
     let pictures: Vec<Picture> = (0..10).map(picture).collect();
     let (clip, names) = (clip(&bench), clipwright::datasets::idx::FASHION.map(|name| format!("a photo of a {name}.")));

@@ -8,6 +8,7 @@ mod encoders;
 mod eval;
 mod found;
 mod one_embedding;
+mod photos;
 mod pictures;
 mod plots;
 mod search;

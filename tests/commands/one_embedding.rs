@@ -160,8 +160,10 @@ fn by_every_command_and_every_call() {
             assert_eq!(cosines(&answer[0]), texts.dot(&alone.row(0)).to_vec(), "{name}");
         }
         bench.write("templates.txt", "{}");
-        let answers =
-            bench.json(&["classify", "kinds", "--labels-file", "captions.txt", "--templates", "templates.txt"]);
+        let args = ["classify", "kinds", "--labels-file", "captions.txt", "--templates", "templates.txt", "--json"];
+        let outcome = bench.run(&args);
+        assert_eq!((outcome.code, outcome.error.as_str()), (0, "passed over: 1 .jsonl\n"));
+        let answers = super::bench::lines(&outcome.out);
         for (answer, scores) in answers.iter().zip(&scores) {
             // Labels are the mean of their sentences, brought to unit length again.
             assert!(cosines(answer).iter().zip(scores).all(|(a, b)| (a - b).abs() < 1e-6), "{answer} {scores}");

@@ -300,9 +300,16 @@ fn an_index_elsewhere_is_of_its_own_pictures() {
     assert!(paths(&bench.json(&["search", "photos", "a cat"])).contains(&"photos/0.png".into()));
 }
 
+/// A folder without a picture is a mistake, such as a disk that is not there. Where only what was found cannot be read,
+/// there is an index, and it is empty.
 #[test]
-fn an_empty_folder_is_an_empty_index() {
+fn an_empty_folder_is_an_error_and_one_of_unreadable_pictures_an_empty_index() {
     let bench = Bench::new(0);
+    fs::write(bench.path("pictures/notes.txt"), "no picture").unwrap();
+    let error = bench.refused(&["index", "pictures", "--model", "model"]);
+    assert!(error.contains("pictures: no picture in it; passed over: 1 .txt"), "{error}");
+    assert!(!bench.path("pictures/.clip-index").exists());
+    fs::write(bench.path("pictures/torn.png"), "").unwrap();
     assert_eq!(bench.index(), [0; 5]);
     assert_eq!(bench.json(&["search", "pictures", "a cat"])["hits"], Value::Array(vec![]));
     assert_eq!(bench.run(&["search", "pictures", "a cat"]).out, "the index is empty\n");

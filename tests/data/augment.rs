@@ -25,7 +25,7 @@ fn off() -> Augment {
 fn picture(side: usize) -> Picture {
     let samples =
         (0..side * side).flat_map(|i| [i % side * 9, i / side * 8 + 20, i * 13 + 5].map(|v| v as u8)).collect();
-    Picture { width: side, height: side, mode: Channels::Rgb, samples }
+    Picture { width: side, height: side, mode: Channels::Rgb, samples, ..Picture::default() }
 }
 
 fn run(augment: &Augment, picture: &Picture, may_flip: bool, seed: u64) -> Vec<f32> {
@@ -61,7 +61,7 @@ fn a_shift_moves_the_picture_by_its_share_of_the_side() {
     let shift = Augment { shift: 0.25, ..off() };
     // A picture that brightens from left to right by 10 a pixel: its middle shows how far it moved.
     let samples = (0..SIDE * SIDE).flat_map(|i| [(i % SIDE * 10) as u8; 3]).collect();
-    let ramp = Picture { width: SIDE, height: SIDE, mode: Channels::Rgb, samples };
+    let ramp = Picture { width: SIDE, height: SIDE, mode: Channels::Rgb, samples, ..Picture::default() };
     let moves: Vec<f32> = (0..200).map(|seed| (run(&shift, &ramp, true, seed)[SIDE / 2] - 80.0) / 10.0).collect();
     let (least, most) = moves.iter().fold((0.0f32, 0.0f32), |(a, b), &v| (a.min(v), b.max(v)));
     assert!((-4.0..-3.5).contains(&least) && most > 3.5 && most <= 4.0, "{least} {most}");
@@ -79,7 +79,8 @@ fn grey_has_no_colour_and_keeps_luminance() {
 
 #[test]
 fn brightness_scales_every_channel_alike() {
-    let flat = Picture { width: 8, height: 8, mode: Channels::Rgb, samples: [100, 50, 20].repeat(64) };
+    let flat =
+        Picture { width: 8, height: 8, mode: Channels::Rgb, samples: [100, 50, 20].repeat(64), ..Picture::default() };
     for seed in 0..50 {
         let out = run(&Augment { brightness: 0.5, ..off() }, &flat, true, seed);
         let factor = out[0] / 100.0;

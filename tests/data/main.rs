@@ -3,6 +3,7 @@
 mod augment;
 mod clean;
 mod emoji;
+mod kinds;
 mod loader;
 mod preprocess;
 mod shards;

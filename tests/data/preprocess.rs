@@ -45,7 +45,7 @@ fn resized(picture: &Picture, size: (usize, usize), filter: Interpolation) -> Ve
 #[test]
 fn bicubic_equals_pillow_on_a_ramp() {
     let samples = (0..64).map(|i| 4 * i).collect();
-    let ramp = Picture { width: 8, height: 8, mode: Channels::Grey, samples };
+    let ramp = Picture { width: 8, height: 8, mode: Channels::Grey, samples, ..Picture::default() };
     let bicubic = |size| resized(&ramp, size, Interpolation::Bicubic);
     assert_eq!(bicubic((4, 4)), [19, 27, 35, 43, 81, 89, 97, 105, 147, 155, 163, 171, 209, 217, 225, 233]);
     assert_eq!(bicubic((3, 3)), [33, 43, 53, 116, 126, 136, 199, 209, 219]);
@@ -69,7 +69,7 @@ fn a_window_shows_what_the_whole_shows() {
 
 #[test]
 fn longest_pads_with_black() {
-    let picture = Picture { width: 4, height: 2, mode: Channels::Rgb, samples: vec![255; 24] };
+    let picture = Picture { width: 4, height: 2, mode: Channels::Rgb, samples: vec![255; 24], ..Picture::default() };
     let preprocess = Preprocess {
         size: 4,
         mean: [0.0; 3],
@@ -89,7 +89,7 @@ fn hugging_faces_crop_begins_at_the_lower_half() {
         Preprocess { mean: [0.0; 3], std: [1.0 / 255.0; 3], library: Library::HuggingFace, ..Preprocess::default() };
     for (width, height, corner) in [(7, 4, [1, 0]), (4, 7, [0, 1]), (5, 4, [0, 0]), (9, 4, [2, 0]), (11, 4, [3, 0])] {
         let samples = (0..height).flat_map(|y| (0..width).flat_map(move |x| [x as u8, y as u8, 0])).collect();
-        let picture = Picture { width, height, mode: Channels::Rgb, samples };
+        let picture = Picture { width, height, mode: Channels::Rgb, samples, ..Picture::default() };
         let out = prepare(&Preprocess { size: 4, ..plain.clone() }, &picture);
         assert_eq!([out[0].round(), out[16].round()], corner.map(|side: i32| side as f32), "{width} × {height}");
     }
@@ -98,7 +98,7 @@ fn hugging_faces_crop_begins_at_the_lower_half() {
 /// Makes a picture of 6 × 5 pixels with arbitrary samples.
 fn anything(mode: Channels) -> Picture {
     let samples = (0..6 * 5 * mode.channels()).map(|i| (i * 37 + 11) as u8).collect();
-    Picture { width: 6, height: 5, mode, samples }
+    Picture { width: 6, height: 5, mode, samples, ..Picture::default() }
 }
 
 /// Stores [`anything`] as a PNG whose palette has an opacity for every colour.
@@ -136,7 +136,8 @@ fn each_library_sees_transparency_in_its_own_way() {
 /// A strip whose resized form would not fit any memory is cropped before it is made.
 #[test]
 fn a_very_long_picture_is_cheap() {
-    let strip = Picture { width: 20_000, height: 1, mode: Channels::Rgb, samples: vec![7; 60_000] };
+    let strip =
+        Picture { width: 20_000, height: 1, mode: Channels::Rgb, samples: vec![7; 60_000], ..Picture::default() };
     let out = prepare(&Preprocess { mean: [0.0; 3], std: [1.0; 3], ..Preprocess::default() }, &strip);
     assert!(out.iter().all(|&v| v == 7.0 / 255.0));
 }

@@ -15,12 +15,12 @@ const FORMATS: [ImageFormat; 6] =
 static FILES: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
     let picture = RgbaImage::from_fn(19, 11, |x, y| image::Rgba([(x * 13) as u8, (y * 23) as u8, (x * y) as u8, 200]));
     let rgba = DynamicImage::from(picture);
+    // Pillow reads no colours in floating point, which TIFF has too.
     let kinds = [
         DynamicImage::from(rgba.to_rgb8()),
         DynamicImage::from(rgba.to_luma8()),
         DynamicImage::from(rgba.to_luma16()),
         DynamicImage::from(rgba.to_rgba16()),
-        DynamicImage::from(rgba.to_rgb32f()),
         rgba,
     ];
     FORMATS.iter().flat_map(|&format| kinds.iter().filter_map(move |kind| encoded(kind, format))).collect()
@@ -133,7 +133,7 @@ fn a_file_without_end_is_no_picture() {
     assert!(decode::open(&folder.path().join("hole.png")).unwrap_err().to_string().contains("larger than"));
 }
 
-/// EXIF data is ignored, whatever it says.
+/// EXIF data changes no pixel, whatever it says; how to turn the picture is noted beside them.
 #[test]
 fn exif_changes_nothing() {
     let plain =
@@ -147,7 +147,8 @@ fn exif_changes_nothing() {
     ] {
         let length = (exif.len() as u16 + 2).to_be_bytes();
         let file = [&plain[..2], &[0xff, 0xe1], &length, exif, &plain[2..]].concat();
-        assert_eq!(decode(&file).unwrap(), picture);
+        let tagged = decode(&file).unwrap();
+        assert_eq!(Picture { orientation: picture.orientation, ..tagged }, picture);
     }
     assert_eq!((picture.width, picture.height, picture.mode), (8, 16, Channels::Rgb));
     assert_ne!(picture, Picture::default());

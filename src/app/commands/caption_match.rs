@@ -1,6 +1,6 @@
 //! `clipwright caption-match`: the captions that describe a picture best.
 
-use super::pictures::Named;
+use super::pictures::{Named, Reading};
 use super::ranking::Ranking;
 use super::texts::{lines, warn_truncated};
 use super::{CliError, Context};
@@ -29,6 +29,8 @@ pub struct CaptionMatch {
     /// Number of captions to show
     #[arg(short, value_name = "K", default_value_t = 5, value_parser = positive())]
     k: usize,
+    #[command(flatten)]
+    reading: Reading,
 }
 
 impl CaptionMatch {
@@ -39,7 +41,7 @@ impl CaptionMatch {
         let rows = clip.encode_text(&captions);
         let image = self.image.display().to_string();
         let bar = context.output.progress(1, "pictures");
-        let tally = Named::from(self.image).embed(&clip.image, &bar, |_, embedding| {
+        let tally = Named::one(self.image, self.reading).embed(&clip.image, &bar, |_, embedding| {
             context.output.show(&Ranking::new(image.clone(), embedding, &captions, rows.view(), clip.scale(), self.k))
         })?;
         tally.verdict(false)

@@ -1,6 +1,6 @@
 //! `clipwright classify`: the labels that fit a picture best.
 
-use super::pictures::Named;
+use super::pictures::{Named, Reading};
 use super::ranking::Ranking;
 use super::texts::{distinct, lines, templates, warn_truncated};
 use super::{CliError, Context};
@@ -45,13 +45,16 @@ pub struct Classify {
     /// Exit with code 0 even if some of the pictures cannot be read
     #[arg(long)]
     skip_unreadable: bool,
+    #[command(flatten)]
+    reading: Reading,
 }
 
 impl Classify {
     pub fn run(self, context: &Context) -> Result<(), CliError> {
         let labels = self.labels()?;
         let templates = templates(&self.templates)?;
-        let named = Named::expand(self.images)?;
+        let named = Named::expand(self.images, self.reading)?;
+        named.warn_passed_over();
         let clip = context.clip()?;
         warn_truncated(&clip.text, &labels, &templates);
         let bar = context.output.progress(labels.len(), "labels");

@@ -1,12 +1,13 @@
 //! `clipwright embed`: embeddings of pictures or texts.
 
 use super::arrays::{Format, write_line, write_npy, write_safetensors};
-use super::pictures::{Named, Tally};
+use super::pictures::{Named, Reading, Tally};
 use super::texts::{lines, warn_truncated};
 use super::{CliError, Context};
 use crate::embed::{ImageEncoder, TextEncoder};
 use crate::eval::templates::PLACE;
 use crate::files::write_atomic;
+use crate::pictures::folder::PassedOver;
 use clap::Args;
 use ndarray::{ArrayView1, ArrayView2};
 use serde::Serialize;
@@ -43,7 +44,7 @@ pub struct Embed {
     /// Text file with one text per line
     ///
     /// A blank line is an error, since rows and lines would no longer match.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "exif")]
     texts: Option<PathBuf>,
     /// File to write: .npy, .safetensors or .jsonl [default: JSON lines on standard output]
     #[arg(long, short, value_name = "FILE")]
@@ -54,6 +55,8 @@ pub struct Embed {
     /// Exit with code 0 even if some of the pictures cannot be read
     #[arg(long)]
     skip_unreadable: bool,
+    #[command(flatten)]
+    reading: Reading,
 }
 
 impl Embed {
@@ -66,9 +69,12 @@ impl Embed {
         };
         let source = match &self.texts {
             Some(path) => Source::texts(context, path)?,
-            None => Source::Pictures(Named::expand(self.images)?, Box::new(context.image_encoder()?)),
+            None => Source::Pictures(Named::expand(self.images, self.reading)?, Box::new(context.image_encoder()?)),
         };
         let Some((path, format)) = self.output.as_deref().zip(format) else {
+            if let Source::Pictures(named, _) = &source {
+                named.warn_passed_over();
+            }
             let mut out = stdout().lock();
             let tally = source.for_each(context, |row| write_line(&mut out, &row)).map_err(CliError::Output)?;
             out.flush().map_err(CliError::Output)?;
@@ -83,6 +89,7 @@ impl Embed {
                 width: source.width(),
                 skipped,
                 ids: ids.map(|ids| ids.display().to_string()),
+                passed_over: source.passed_over(),
             })?;
         }
         tally.verdict(self.skip_unreadable)
@@ -140,6 +147,13 @@ impl Source {
         let encoder = context.text_encoder()?;
         warn_truncated(&encoder, &texts, &[PLACE]);
         Ok(Source::Texts(texts, Box::new(encoder)))
+    }
+
+    fn passed_over(&self) -> PassedOver {
+        match self {
+            Source::Pictures(named, _) => named.passed_over.clone(),
+            Source::Texts(..) => PassedOver::default(),
+        }
     }
 
     fn width(&self) -> usize {
@@ -230,12 +244,17 @@ struct Report {
     skipped: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
     ids: Option<String>,
+    #[serde(skip_serializing_if = "PassedOver::is_empty")]
+    passed_over: PassedOver,
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let Report { output, rows, width, skipped, .. } = self;
+        let Report { output, rows, width, skipped, passed_over, .. } = self;
         write!(f, "{output}: {rows} {} of {width}", if *rows == 1 { "row" } else { "rows" })?;
-        if *skipped > 0 { write!(f, ", {skipped} skipped") } else { Ok(()) }
+        if *skipped > 0 {
+            write!(f, ", {skipped} skipped")?;
+        }
+        if passed_over.is_empty() { Ok(()) } else { write!(f, "\n{passed_over}") }
     }
 }

@@ -6,6 +6,7 @@ use crate::embed::LoadError;
 use crate::index::IndexError;
 use crate::models::clip::config::ConfigError;
 use crate::pictures::PictureError;
+use crate::pictures::folder::PassedOver;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -37,8 +38,8 @@ pub enum CliError {
     NoTexts { place: String },
     #[error("{}: {names} names for {classes} classes", path.display())]
     Names { path: PathBuf, names: usize, classes: usize },
-    #[error("{}: no picture in it", path.display())]
-    NoPictures { path: PathBuf },
+    #[error("{}: no picture in it{}", path.display(), after_semicolon(passed_over))]
+    NoPictures { path: PathBuf, passed_over: PassedOver },
     #[error("{bad} of {seen} pictures could not be read")]
     Unreadable { bad: usize, seen: usize },
     #[error("standard output: {0}")]
@@ -46,6 +47,10 @@ pub enum CliError {
     /// The arguments of the command line do not fit together.
     #[error("{0}")]
     Usage(String),
+}
+
+fn after_semicolon(passed_over: &PassedOver) -> String {
+    if passed_over.is_empty() { String::new() } else { format!("; {passed_over}") }
 }
 
 impl CliError {

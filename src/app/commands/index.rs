@@ -1,9 +1,11 @@
 //! `clipwright index`: a folder of pictures is made ready to be searched.
 
 use super::output::lossy;
+use super::pictures::Reading;
 use super::{CliError, Context};
 use crate::embed::ImageEncoder;
 use crate::index::{FOLDER, IndexError, Manifest, ModelId, Scan, Skipped, Store, Update, update};
+use crate::pictures::folder::PassedOver;
 use clap::Args;
 use serde::Serialize;
 use std::fmt;
@@ -16,8 +18,8 @@ const MAX_NAMED: usize = 5;
 #[derive(Debug, Args)]
 #[command(
     after_help = "Only new and changed pictures are embedded. Names that begin with a dot are left out. The command \
-                  can be interrupted and run again at any time. An index remembers its model: --model is needed the \
-                  first time only."
+                  can be interrupted and run again at any time. An index remembers its model and whether pictures are \
+                  turned upright: --model and --exif are needed the first time only."
 )]
 pub struct Index {
     /// Folder of pictures; folders below it are included
@@ -26,11 +28,16 @@ pub struct Index {
     /// Folder for the index [default: DIR/.clip-index]
     #[arg(long, value_name = "FOLDER")]
     output: Option<PathBuf>,
+    #[command(flatten)]
+    reading: Reading,
 }
 
 impl Index {
     pub fn run(self, context: &Context) -> Result<(), CliError> {
         let scan = Scan::of(&self.folder)?;
+        if scan.found.is_empty() && scan.skipped.is_empty() {
+            return Err(CliError::NoPictures { path: self.folder, passed_over: scan.passed_over });
+        }
         let (index, root) = self.place()?;
         let known = match Manifest::read(&index) {
             Err(IndexError::None { .. }) => None,
@@ -39,6 +46,7 @@ impl Index {
         let checkpoint = match &known {
             Some(manifest) => {
                 check_root(&index, manifest, &self.folder)?;
+                manifest.check_exif(&index, self.reading.exif)?;
                 context.open_for(&manifest.model)?
             }
             None => context.open(&context.model_path()?, None)?,
@@ -48,6 +56,9 @@ impl Index {
         known.map_or(Ok(()), |manifest| manifest.check_model(&index, &model))?;
         let encoder = ImageEncoder::new(&checkpoint)?;
         let mut store = Store::open(&index, &root, model, encoder.embed_dim())?;
+        if self.reading.exif {
+            store.set_exif()?;
+        }
 
         let bar = context.output.progress(scan.found.len(), "pictures");
         let update = update(&mut store, &encoder, scan, |done, todo| {
@@ -55,9 +66,9 @@ impl Index {
             bar.set_position(done as u64);
         });
         bar.finish_and_clear();
-        let Update { added, changed, removed, unchanged, skipped } = update?;
+        let Update { added, changed, removed, unchanged, skipped, passed_over } = update?;
         let pictures = store.manifest().live();
-        context.output.show(&Report { index, pictures, added, changed, removed, unchanged, skipped })
+        context.output.show(&Report { index, pictures, added, changed, removed, unchanged, skipped, passed_over })
     }
 
     /// Returns the folder of the index and the path by which it refers to the pictures. An index inside their folder
@@ -92,13 +103,17 @@ struct Report {
     removed: usize,
     unchanged: usize,
     skipped: Vec<Skipped>,
+    passed_over: PassedOver,
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let Report { index, pictures, added, changed, removed, unchanged, skipped } = self;
+        let Report { index, pictures, added, changed, removed, unchanged, skipped, passed_over } = self;
         write!(f, "{}: {pictures} pictures: ", index.display())?;
         write!(f, "{added} added, {changed} changed, {removed} removed, {unchanged} as they were")?;
+        if !passed_over.is_empty() {
+            write!(f, "\n{passed_over}")?;
+        }
         if skipped.is_empty() {
             return Ok(());
         }

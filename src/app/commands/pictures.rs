@@ -3,42 +3,70 @@
 use super::CliError;
 use crate::datasets::BadExample;
 use crate::embed::ImageEncoder;
-use crate::embed::source::{Files, Watched};
-use crate::pictures::folder::{Walk, walk};
+use crate::embed::source::{Files, Upright, Watched};
+use crate::pictures::folder::{PassedOver, Walk, walk};
+use clap::Args;
 use indicatif::ProgressBar;
 use ndarray::ArrayView1;
 use std::path::PathBuf;
 
-/// The pictures that were named, and the paths in named folders that could not be read.
+/// How pictures are read.
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub struct Reading {
+    /// Turn pictures upright, as their EXIF data says, before they are embedded
+    ///
+    /// Without this they are embedded as they are stored, which is what OpenCLIP and transformers do.
+    #[arg(long)]
+    pub exif: bool,
+}
+
+/// The pictures that were named, and what else was in named folders.
 #[derive(Debug, Default)]
 pub struct Named {
     pub paths: Vec<PathBuf>,
+    /// The files of the folders that are no pictures.
+    pub passed_over: PassedOver,
+    /// The paths that could not be read.
     unseen: Vec<BadExample>,
+    reading: Reading,
 }
 
 impl Named {
     /// Replaces each folder by all pictures in it and in the folders below.
     ///
     /// # Errors
-    /// Returns an error if a folder cannot be read or has no file with a picture's extension.
-    pub fn expand(named: Vec<PathBuf>) -> Result<Self, CliError> {
-        let mut all = Self::default();
+    /// Returns an error if a folder cannot be read or has no picture.
+    pub fn expand(named: Vec<PathBuf>, reading: Reading) -> Result<Self, CliError> {
+        let mut all = Self { reading, ..Self::default() };
         for path in named {
             if !path.is_dir() {
                 all.paths.push(path);
                 continue;
             }
-            let Walk { pictures, unseen } = match walk(&path) {
+            let Walk { pictures, passed_over, unseen } = match walk(&path) {
                 Ok(found) => found,
                 Err(source) => return Err(CliError::File { path, source }),
             };
             if pictures.is_empty() && unseen.is_empty() {
-                return Err(CliError::NoPictures { path });
+                return Err(CliError::NoPictures { path, passed_over });
             }
+            all.passed_over.merge(passed_over);
             all.paths.extend(pictures);
             all.unseen.extend(unseen.into_iter().map(|(path, reason)| BadExample::new(path.display(), reason)));
         }
         Ok(all)
+    }
+
+    /// Makes a list of one picture.
+    pub fn one(path: PathBuf, reading: Reading) -> Self {
+        Self { paths: vec![path], reading, ..Self::default() }
+    }
+
+    /// Writes to standard error what was passed over.
+    pub fn warn_passed_over(&self) {
+        if !self.passed_over.is_empty() {
+            eprintln!("{}", self.passed_over);
+        }
     }
 
     /// Calls `each(i, embedding)` for every picture that can be read, in order. The others are named on standard error.
@@ -53,7 +81,8 @@ impl Named {
     ) -> Result<Tally, E> {
         let skip = |bad: &BadExample| bar.suspend(|| eprintln!("skipped {bad}"));
         self.unseen.iter().for_each(skip);
-        let source = Watched { source: &Files(&self.paths), done: || bar.inc(1) };
+        let files = Upright { source: &Files(&self.paths), exif: self.reading.exif };
+        let source = Watched { source: &files, done: || bar.inc(1) };
         let report = encoder.stream(&source, |batch| {
             batch.bad.iter().for_each(|(_, bad)| skip(bad));
             batch.read.iter().zip(batch.rows.rows()).try_for_each(|(&(i, ()), row)| each(i, row))
@@ -61,12 +90,6 @@ impl Named {
         bar.finish_and_clear();
         let unseen = self.unseen.len();
         Ok(Tally { seen: report.seen as usize + unseen, bad: report.bad as usize + unseen })
-    }
-}
-
-impl From<PathBuf> for Named {
-    fn from(path: PathBuf) -> Self {
-        Self { paths: vec![path], unseen: vec![] }
     }
 }
 

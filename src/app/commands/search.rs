@@ -2,6 +2,7 @@
 
 use super::output::lossy;
 use super::page::{self, Row};
+use super::pictures::Reading;
 use super::texts::warn_truncated;
 use super::{CliError, Context};
 use crate::app::number::positive;
@@ -43,15 +44,18 @@ pub struct Search {
     /// HTML file to write, a page of the pictures found that needs no other file
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
+    #[command(flatten)]
+    reading: Reading,
 }
 
 impl Search {
     pub fn run(self, context: &Context) -> Result<(), CliError> {
         let index = Index::open(&self.index)?;
         let manifest = index.manifest();
+        manifest.check_exif(index.folder(), self.reading.exif)?;
         let checkpoint = context.open_for(&manifest.model)?;
         manifest.check_model(index.folder(), &ModelId::of(&checkpoint)?)?;
-        let query = self.embed(&checkpoint)?;
+        let query = self.embed(&checkpoint, manifest.exif)?;
         let query = query.as_slice().expect("one row");
         manifest.check_query(index.folder(), query)?;
         let hits = index.search(query, self.k)?;
@@ -61,10 +65,11 @@ impl Search {
         context.output.show(&report)
     }
 
-    /// Embeds the query (1, e) and reads only the tower that this takes.
-    fn embed(&self, checkpoint: &Checkpoint) -> Result<Array2<f32>, CliError> {
+    /// Embeds the query (1, e), a picture as those of the index were, and reads only the tower that this takes.
+    fn embed(&self, checkpoint: &Checkpoint, exif: bool) -> Result<Array2<f32>, CliError> {
         if let Some(path) = &self.image {
             let picture = decode::open(path)?;
+            let picture = if exif { picture.upright() } else { picture };
             return Ok(ImageEncoder::new(checkpoint)?.encode(&[picture]));
         }
         let encoder = TextEncoder::new(checkpoint)?;
@@ -103,9 +108,9 @@ impl Search {
     }
 }
 
-/// Returns a small version of a picture, or `None` if it can no longer be read.
+/// Returns a small version of a picture, upright, or `None` if it can no longer be read.
 fn thumbnail(path: &Path) -> Option<RgbImage> {
-    let picture = decode::open(path).ok()?.into_rgb();
+    let picture = decode::open(path).ok()?.upright().into_rgb();
     let (width, height) = (picture.width as u32, picture.height as u32);
     let image = RgbImage::from_raw(width, height, picture.samples)?;
     let longer = width.max(height);

@@ -100,9 +100,9 @@ impl Show {
     }
 }
 
-/// Converts a picture to the type that the plots take.
+/// Converts a picture to the type that the plots take, and turns it upright.
 fn image(picture: &Picture) -> RgbImage {
-    let picture = picture.clone().into_rgb();
+    let picture = picture.clone().upright().into_rgb();
     let (width, height) = (picture.width as u32, picture.height as u32);
     RgbImage::from_raw(width, height, picture.samples).expect("three samples a pixel")
 }

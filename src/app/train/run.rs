@@ -15,7 +15,7 @@ use crate::models::clip::text::Captions;
 use crate::optim::schedule::Schedule;
 use crate::params;
 use crate::text::Tokenizer;
-use crate::train::clip::{self, ClipObjective, Pairs};
+use crate::train::clip::{ClipObjective, Pairs};
 use crate::train::data::{self, TrainingData};
 use crate::train::log::{Evaluation, Line, Log, Metrics, Step};
 use crate::train::metric::Metric;

@@ -1,0 +1,102 @@
+//! Decoding of picture files to 8-bit samples, in the mode in which Pillow opens them.
+//!
+//! The result is that of `Image.open` in the reference pipelines. It is the first frame of an animation, and colour
+//! profiles are ignored. JPEG and lossy WebP are decoded by other libraries than Pillow's and may differ by a few units
+//! of 255.
+//!
+//! The EXIF orientation is read but not applied, as in the reference: [`Picture::upright`] applies it. TIFF is the
+//! exception, which Pillow turns when it reads it.
+//!
+//! A file that breaks off is an error. So is a JPEG without an end-of-image marker, even if all its rows are there:
+//! Pillow refuses it too.
+//!
+//! | file | what it knows |
+//! |---|---|
+//! | `png`, `gif`, `bmp`, `jpeg`, `tiff` | the modes of a format |
+//! | `generic` | what the crate `image` decodes |
+//! | `palette` | samples of few bits, palettes, transparent colours |
+//! | `limits` | how large a picture may be |
+
+mod bmp;
+mod generic;
+mod gif;
+mod jpeg;
+mod limits;
+mod palette;
+mod png;
+mod tiff;
+
+use crate::pictures::error::PictureError;
+use crate::pictures::picture::Picture;
+use image::codecs::webp::WebPDecoder;
+use image::error::{ImageFormatHint, UnsupportedError};
+use image::{ImageError, ImageFormat};
+use std::fs::{self, File};
+use std::io::{self, Cursor, Read};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+/// Largest picture file in bytes. Only a malicious file is larger than its decoded pixels may be.
+pub(crate) const MAX_FILE_BYTES: u64 = 1 << 30;
+/// Number of bytes that tell what a file is.
+pub(crate) const HEAD_BYTES: usize = 32;
+
+/// Reads a PNG, JPEG, WebP, GIF, BMP or TIFF file. Its bytes decide which it is, not its name.
+///
+/// # Errors
+/// Returns a [`PictureError`] that names the file.
+pub fn open(path: &Path) -> Result<Picture, PictureError> {
+    let bytes = read(path).map_err(PictureError::io(path))?;
+    decode(&bytes).map_err(|source| PictureError::Format { path: path.to_owned(), source })
+}
+
+/// Returns the format that a file's first [`HEAD_BYTES`] bytes show, if it is one that can be read.
+pub(crate) fn format(head: &[u8]) -> Option<ImageFormat> {
+    use ImageFormat::{Bmp, Gif, Jpeg, Png, Tiff, WebP};
+    let format = guess(head).ok()?;
+    // Two letters are no proof.
+    (matches!(format, Png | Jpeg | WebP | Gif | Tiff) || format == Bmp && bmp::is_bmp(head)).then_some(format)
+}
+
+fn guess(head: &[u8]) -> Result<ImageFormat, ImageError> {
+    let is_big_tiff = head.starts_with(b"II+\0") || head.starts_with(b"MM\0+");
+    if is_big_tiff { Ok(ImageFormat::Tiff) } else { image::guess_format(head) }
+}
+
+/// Reads the bytes of a picture file. It refuses devices and pipes, which may never end or never begin.
+pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let metadata = fs::metadata(path)?;
+    let unfit = |reason| Err(io::Error::new(io::ErrorKind::InvalidData, reason));
+    match metadata.len() {
+        _ if !metadata.is_file() => unfit("not a file"),
+        size if size > MAX_FILE_BYTES => unfit("larger than 1 GiB"),
+        size => {
+            let mut bytes = Vec::with_capacity(size as usize);
+            File::open(path)?.take(MAX_FILE_BYTES).read_to_end(&mut bytes)?;
+            Ok(bytes)
+        }
+    }
+}
+
+/// Decodes the bytes of a picture file. The result has at least one pixel.
+///
+/// # Errors
+/// Returns the decoder's error, or one of its own if a side is longer than 30,000 pixels, the picture has more than
+/// Pillow's limit of 179 million, or decoding takes more than 1 GiB.
+pub fn decode(bytes: &[u8]) -> Result<Picture, ImageError> {
+    // Decoders have been known to panic on broken files.
+    catch_unwind(AssertUnwindSafe(|| decode_within_limits(bytes)))
+        .unwrap_or_else(|_| Err(limits::unfit("its decoder gave up")))
+}
+
+fn decode_within_limits(bytes: &[u8]) -> Result<Picture, ImageError> {
+    match guess(bytes)? {
+        ImageFormat::Png => png::read(bytes),
+        ImageFormat::Jpeg => jpeg::read(bytes),
+        ImageFormat::Gif => gif::read(bytes),
+        ImageFormat::Bmp => bmp::read(bytes),
+        ImageFormat::Tiff => tiff::read(bytes),
+        ImageFormat::WebP => generic::read(WebPDecoder::new(Cursor::new(bytes))?),
+        other => Err(ImageError::Unsupported(UnsupportedError::from(ImageFormatHint::Exact(other)))),
+    }
+}
