@@ -1,8 +1,51 @@
-//! Files written whole or not at all, and read anywhere.
+//! Files written whole or not at all, read anywhere, and told apart by their first bytes.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
+
+/// UTF-8's byte order mark, with which some programs begin a text.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// The first bytes of gzip.
+pub(crate) const GZIP: &[u8] = b"\x1f\x8b";
+
+/// The first bytes of files that are taken for text or for a tar file by mistake, and what they are. UTF-32's mark
+/// begins with UTF-16's.
+const KINDS: [(&[u8], &str); 11] = [
+    (b"\xff\xfe\0\0", "UTF-32"),
+    (b"\xff\xfe", "UTF-16"),
+    (b"\xfe\xff", "UTF-16"),
+    (GZIP, "compressed with gzip"),
+    (b"\x28\xb5\x2f\xfd", "compressed with zstd"),
+    (b"BZh", "compressed with bzip2"),
+    (b"\xfd7zXZ", "compressed with xz"),
+    (b"PK\x03\x04", "a ZIP archive, as .xlsx files are"),
+    (b"PAR1", "a Parquet file"),
+    (b"ARROW1", "an Arrow file"),
+    (b"\x89HDF", "an HDF5 file"),
+];
+
+/// Number of bytes at the start of a file among which no text has a zero.
+const HEAD: usize = 1024;
+
+/// Returns what the first bytes say a file is, if it is neither UTF-8 nor a tar file.
+pub(crate) fn kind(bytes: &[u8]) -> Option<&'static str> {
+    KINDS.iter().find(|(start, _)| bytes.starts_with(start)).map(|&(_, kind)| kind)
+}
+
+/// Returns the bytes of a text without a byte order mark.
+///
+/// # Errors
+/// Returns an error that says what the bytes are if they are no text in UTF-8, which the whole of them need not be.
+pub fn text(bytes: &[u8]) -> io::Result<&[u8]> {
+    let invalid = |what: &str| Err(io::Error::new(io::ErrorKind::InvalidData, format!("{what}, and not text in UTF-8")));
+    match kind(bytes) {
+        Some(kind) => invalid(&format!("it is {kind}")),
+        None if bytes[..bytes.len().min(HEAD)].contains(&0) => invalid("it has zero bytes, as binary files have"),
+        None => Ok(bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes)),
+    }
+}
 
 /// Writes a file so that a reader, or a run that is killed half way, sees the old content or the new, never a part.
 ///

@@ -4,7 +4,7 @@ use super::commands::CliError;
 use super::train::TrainError;
 use crate::batches::LoaderError;
 use crate::checkpoint::CheckpointError;
-use crate::datasets::DatasetError;
+use crate::datasets::{BadReport, DatasetError};
 use crate::embed::LoadError;
 use crate::index::IndexError;
 use crate::train::run_folder::RunFolderError;
@@ -30,6 +30,7 @@ impl Hint for CliError {
             CliError::NoModel { .. } => Some("say --model PATH, or make one: cargo run --release --bin train"),
             CliError::Checkpoint(error) | CliError::Load(LoadError::Checkpoint(error)) => checkpoint(error),
             CliError::Index(error) => index(error),
+            CliError::Data(error) => data(error),
             CliError::Unreadable { bad, seen } if bad < seen => Some("--skip-unreadable makes this no error"),
             _ => None,
         }
@@ -48,12 +49,36 @@ impl Hint for TrainError {
             }
             TrainError::TooLong { .. } => Some("say more --epochs"),
             TrainError::RunExists { .. } => Some("choose another --name, or go on with --resume"),
-            TrainError::Data(DatasetError::TooManyBad { .. }) => Some("--bad-share SHARE allows more"),
+            TrainError::Data(error @ DatasetError::TooManyBad { .. }) => {
+                data(error).or(Some("--bad-share SHARE allows more"))
+            }
+            TrainError::Data(error) => data(error),
             TrainError::Loader(LoaderError::TooFew { .. }) => Some("choose a smaller --batch-size"),
             TrainError::Checkpoint(error) => pretrained(error),
             _ => None,
         }
     }
+}
+
+fn data(error: &DatasetError) -> Option<&'static str> {
+    match error {
+        DatasetError::Column { .. } => Some(
+            "--csv-separator says what separates columns, --csv-img-key and --csv-caption-key name those of pictures and captions",
+        ),
+        DatasetError::OpenQuote { .. } => Some(
+            "close the quote, or write one that belongs to a caption twice within quotes: \"5\"\" nails\"",
+        ),
+        DatasetError::Empty { report, .. } | DatasetError::TooManyBad { report, .. } => rows(report),
+        DatasetError::NoNames { .. } => Some("--labels-file FILE names the classes"),
+        _ => None,
+    }
+}
+
+/// Returns what to do about rows that do not fit the headings of their table.
+pub fn rows(report: &BadReport) -> Option<&'static str> {
+    report.has_misfits().then_some(
+        "put captions that hold separators or quotes into quotes (\"a photo, and more\"), or say --csv-separator",
+    )
 }
 
 fn checkpoint(error: &CheckpointError) -> Option<&'static str> {
@@ -113,5 +138,25 @@ mod tests {
         let error = CliError::Index(IndexError::None { path: "photos".into() });
         assert_eq!(explain(&error), "error: photos: no index here\nhelp: make one: clipwright index DIR");
         assert_eq!(explain(&CliError::Usage("no".into())), "error: no");
+    }
+
+    #[test]
+    fn flags_that_are_hinted_at_exist() {
+        use crate::app::{commands, train};
+        use clap::CommandFactory;
+        let command = commands::Cli::command();
+        let eval = command.find_subcommand("eval").unwrap().clone();
+        let (path, reason) = (std::path::PathBuf::from("a"), String::new());
+        let column = DatasetError::Column { path: path.clone(), wanted: reason, columns: vec![], separator: ',' };
+        let mut report = BadReport::default();
+        report.count::<()>(&Err(crate::datasets::BadExample::misfit("a", "b")));
+        let misfits = DatasetError::Empty { place: "a".into(), report };
+        for error in [column, misfits, DatasetError::NoNames { path }] {
+            let said = data(&error).unwrap();
+            for flag in said.split([' ', ',']).filter_map(|word| word.strip_prefix("--")) {
+                let has = |command: &clap::Command| command.get_arguments().any(|arg| arg.get_long() == Some(flag));
+                assert!(has(&eval) && (has(&train::Cli::command()) || flag == "labels-file"), "{flag}");
+            }
+        }
     }
 }

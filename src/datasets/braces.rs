@@ -1,6 +1,8 @@
-//! Expansion of lists of files in shell notation: `shards/{000..099}.tar`, `{train,extra}/{0..9}.tar::more.tar`.
+//! Expansion of lists of files in shell notation: `shards/{000..099}.tar`, `{train,extra}/{0..9}.tar::more.tar`,
+//! `shards/*.tar`.
 
 use crate::datasets::error::DatasetError;
+use std::path::{Path, PathBuf};
 
 /// Most files that a pattern may name; a range that names more is mistyped.
 const MAX_FILES: usize = 1_000_000;
@@ -11,8 +13,36 @@ const MAX_BRACES: usize = 64;
 /// Most digits of an end of a range.
 const MAX_DIGITS: usize = 20;
 
+/// Returns the paths of the files that a pattern stands for: its names, of which those with `*`, `?` or `[…]` stand for
+/// the files that they match, sorted.
+///
+/// # Errors
+/// Returns the errors of [`expand`], or one if no file matches.
+pub fn paths(pattern: &str) -> Result<Vec<PathBuf>, DatasetError> {
+    let error = |reason| DatasetError::Pattern { pattern: pattern.to_owned(), reason };
+    let mut paths = Vec::new();
+    for name in expand(pattern)? {
+        if !name.contains(['*', '?', '[']) || Path::new(&name).exists() {
+            paths.push(PathBuf::from(name));
+            continue;
+        }
+        let before = paths.len();
+        for path in glob::glob(&name).map_err(|_| error("has a `*` or a bracket where none can be"))? {
+            paths.push(path.map_err(|failed| {
+                let path = failed.path().to_owned();
+                DatasetError::io(&path)(failed.into())
+            })?);
+        }
+        if paths.len() == before {
+            return Err(error("matches no file"));
+        }
+    }
+    Ok(paths)
+}
+
 /// Expands a pattern into the names that it stands for, in its order. Patterns are separated by `::`, or by commas
-/// outside of braces. A range keeps the leading zeros of its ends and may run downwards.
+/// outside of braces. A range of numbers keeps the leading zeros of its ends. A range of numbers or letters may run
+/// downwards and may have a step, as in `{000..090..10}`.
 ///
 /// # Errors
 /// Returns [`DatasetError::Pattern`] if braces are unbalanced or too many, or if there is no name, more than a million
@@ -69,18 +99,43 @@ fn closing(text: &str) -> Option<usize> {
     })
 }
 
-/// Returns the numbers of a range such as `000..099`, or `None` if the text is no range.
+/// Returns the numbers or letters of a range such as `000..099`, `0..90..10` or `a..e`, or `None` if the text is no
+/// range.
 fn range(inside: &str) -> Option<Box<dyn Iterator<Item = String>>> {
-    let (first, last) = inside.split_once("..")?;
-    let is_number = |text: &str| text.len() <= MAX_DIGITS && text.bytes().all(|byte| byte.is_ascii_digit());
-    if !is_number(first) || !is_number(last) {
+    let mut parts = inside.split("..");
+    let (first, last) = (parts.next()?, parts.next()?);
+    // A shell takes a step of 0 for 1 and does not ask for its sign.
+    let step = parts.next().map_or(Some(1), |step| number(step.strip_prefix('-').unwrap_or(step)))?.max(1);
+    if parts.next().is_some() {
         return None;
     }
-    let (from, to): (u64, u64) = (first.parse().ok()?, last.parse().ok()?);
-    let is_padded = [first, last].iter().any(|text| text.len() > 1 && text.starts_with('0'));
-    let width = if is_padded { first.len().max(last.len()) } else { 0 };
-    let name = move |number: u64| format!("{number:0width$}");
-    Some(if from <= to { Box::new((from..=to).map(name)) } else { Box::new((to..=from).rev().map(name)) })
+    let (from, to, name): (u64, u64, Box<dyn Fn(u64) -> String>) = match (number(first), number(last)) {
+        (Some(from), Some(to)) => {
+            let is_padded = [first, last].iter().any(|text| text.len() > 1 && text.starts_with('0'));
+            let width = if is_padded { first.len().max(last.len()) } else { 0 };
+            (from, to, Box::new(move |number| format!("{number:0width$}")))
+        }
+        _ => (letter(first)?, letter(last)?, Box::new(|code| char::from(code as u8).to_string())),
+    };
+    let step = usize::try_from(step).ok()?;
+    Some(if from <= to {
+        Box::new((from..=to).step_by(step).map(name))
+    } else {
+        Box::new((to..=from).rev().step_by(step).map(name))
+    })
+}
+
+fn number(text: &str) -> Option<u64> {
+    let is_number = text.len() <= MAX_DIGITS && text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|_| is_number)
+}
+
+/// Returns the code of a single letter.
+fn letter(text: &str) -> Option<u64> {
+    match text.as_bytes() {
+        [letter] if letter.is_ascii_alphabetic() => Some(u64::from(*letter)),
+        _ => None,
+    }
 }
 
 /// Splits at the commas that are not inside braces.

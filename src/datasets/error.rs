@@ -18,10 +18,20 @@ pub enum DatasetError {
     Idx { path: PathBuf, reason: String },
     #[error("{path}: no folder in it with pictures of a class")]
     NoClasses { path: PathBuf },
-    #[error("{path}: {source}")]
-    Csv { path: PathBuf, source: csv::Error },
-    #[error("{path}: no column named {wanted:?}; the columns are {columns:?}")]
-    Column { path: PathBuf, wanted: String, columns: Vec<String> },
+    #[error("{path}, line {line}: a quote is opened and never closed, so that the rest of the file is one field")]
+    OpenQuote { path: PathBuf, line: u64 },
+    #[error("{path}: no column named {wanted:?}; the columns, separated by {separator:?}, are {columns:?}")]
+    Column { path: PathBuf, wanted: String, columns: Vec<String>, separator: char },
+    #[error("{path}: no metadata.jsonl, metadata.csv or tar file in it that says what its pictures show")]
+    NoPairs { path: PathBuf },
+    #[error("{path}: has both metadata.csv and metadata.jsonl, which may differ")]
+    TwoTables { path: PathBuf },
+    #[error("{path}: damaged or cut off: {reason}")]
+    BreaksOff { path: PathBuf, reason: String },
+    #[error("{path}: {reason}")]
+    Shard { path: PathBuf, reason: String },
+    #[error("{path}: its samples have classes (.cls), and there is no classnames.txt beside it that names them")]
+    NoNames { path: PathBuf },
     #[error("{pattern:?}: {reason}")]
     Pattern { pattern: String, reason: &'static str },
     #[error("{place}: no usable example; bad ones: {report}")]
@@ -44,12 +54,19 @@ pub struct BadExample {
     /// The file and the line or member in it.
     pub place: String,
     pub reason: String,
+    /// Whether a row does not fit the headings of its table, as when commas or quotes are not quoted.
+    pub is_misfit: bool,
 }
 
 impl BadExample {
     /// Makes an error from a place and a reason.
     pub fn new(place: impl fmt::Display, reason: impl fmt::Display) -> Self {
-        Self { place: place.to_string(), reason: reason.to_string() }
+        Self { place: place.to_string(), reason: reason.to_string(), is_misfit: false }
+    }
+
+    /// Makes the error of a row that does not fit the headings of its table.
+    pub fn misfit(place: impl fmt::Display, reason: impl fmt::Display) -> Self {
+        Self { is_misfit: true, ..Self::new(place, reason) }
     }
 }
 
@@ -88,6 +105,11 @@ impl BadReport {
         self.seen += other.seen;
         self.bad += other.bad;
         other.first.iter().for_each(|example| self.name(example));
+    }
+
+    /// Returns whether one of the named rows does not fit the headings of its table.
+    pub fn has_misfits(&self) -> bool {
+        self.first.iter().any(|example| example.is_misfit)
     }
 
     fn name(&mut self, example: &BadExample) {

@@ -6,7 +6,7 @@
 //! ```
 
 use crate::datasets::dataset::{Dataset, Example};
-use crate::datasets::error::{BadExample, DatasetError};
+use crate::datasets::error::{BadExample, BadReport, DatasetError};
 use crate::pictures::decode;
 use crate::pictures::folder::{Walk, folders_in, walk};
 use crate::random::Rng;
@@ -18,6 +18,7 @@ pub struct ImageFolder {
     pictures: Vec<Result<PathBuf, BadExample>>,
     classes: Vec<u64>,
     names: Vec<String>,
+    bad: BadReport,
 }
 
 /// Finds the folder with the classes to test on and, if there is one, the folder to train on.
@@ -62,20 +63,29 @@ impl ImageFolder {
     #[track_caller]
     pub fn open(folder: &Path, classes: &[String], names: &[String]) -> Result<Self, DatasetError> {
         assert_eq!(classes.len(), names.len(), "{} folders, {} names", classes.len(), names.len());
-        let mut own = Self { pictures: vec![], classes: vec![], names: names.to_vec() };
+        let mut own = Self { pictures: vec![], classes: vec![], names: names.to_vec(), bad: BadReport::default() };
         let Walk { pictures, unseen, .. } = walk(folder).map_err(DatasetError::io(folder))?;
         let unseen = unseen.into_iter().map(|(path, reason)| {
             let bad = BadExample::new(path.display(), reason);
             (path, Err(bad))
         });
         for (path, picture) in pictures.into_iter().map(|path| (path.clone(), Ok(path))).chain(unseen) {
-            let Some(class) = class_of(folder, &path).and_then(|name| classes.binary_search(&name).ok()) else {
-                continue;
-            };
-            own.pictures.push(picture);
-            own.classes.push(class as u64);
+            let class = class_of(folder, &path).and_then(|name| classes.binary_search(&name).ok());
+            let class = class.ok_or_else(|| BadExample::new(path.display(), "in no folder of a class"));
+            own.bad.count(&class);
+            if let Ok(class) = class {
+                own.pictures.push(picture);
+                own.classes.push(class as u64);
+            }
         }
         if own.pictures.is_empty() { Err(DatasetError::NoClasses { path: folder.to_owned() }) } else { Ok(own) }
+    }
+}
+
+impl ImageFolder {
+    /// Returns the counts of the pictures and of those among them that lie in no folder of a class.
+    pub fn bad(&self) -> &BadReport {
+        &self.bad
     }
 }
 

@@ -4,12 +4,17 @@
 //! |---|---|
 //! | [`dataset`] | what every dataset can do |
 //! | [`error`] | what can go wrong with a dataset |
-//! | [`open`] | how the data at a user's path is stored, and how to open it |
+//! | [`open`] | how the data at a user's path is stored, and pairs however they are stored |
+//! | [`questions`], `benchmark` | what a model is evaluated on, also as CLIP_benchmark stores it |
 //! | `emoji` | the embedded training and evaluation pictures (feature `emoji`) |
 //! | [`image_folder`], [`idx`] | pictures with classes: folders, MNIST's format |
-//! | [`table`], [`braces`], [`shards`] | pictures with captions: CSV, JSON lines, WebDataset tar files |
+//! | [`table`], [`columns`], `csv` | pictures with captions: CSV, JSON lines |
+//! | [`shards`], [`braces`], `samples` | pictures with captions or classes: WebDataset tar files |
 
+mod benchmark;
 pub mod braces;
+pub mod columns;
+pub(crate) mod csv;
 pub mod dataset;
 #[cfg(feature = "emoji")]
 pub mod emoji;
@@ -17,11 +22,15 @@ pub mod error;
 pub mod idx;
 pub mod image_folder;
 pub mod open;
+pub mod questions;
+mod samples;
 pub mod shards;
 pub mod table;
 
 pub use dataset::{Dataset, Example};
 pub use error::{BadExample, BadLimit, BadReport, DatasetError};
-pub use open::{OpenError, OwnPairs, PairFormat, PairLayout, Questions};
+pub use columns::Columns;
+pub use open::{OwnPairs, PairFormat, PairLayout};
+pub use questions::{OpenError, Questions};
 pub use shards::Shards;
 pub use table::{CsvLayout, Table};

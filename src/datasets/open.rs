@@ -1,106 +1,165 @@
-//! Opening a user's data by its path: pairs of pictures and captions, or pictures sorted into classes.
+//! How the data at a user's path is stored, and pairs of pictures and captions however they are stored.
 
-use crate::datasets::braces::expand;
+use crate::datasets::benchmark::{is_shard, shards_in};
+use crate::datasets::braces::paths;
+use crate::datasets::columns::Columns;
 use crate::datasets::error::{BadLimit, BadReport, DatasetError};
-use crate::datasets::idx::{FASHION, IdxPictures, Part};
-use crate::datasets::image_folder::{ImageFolder, class_folders, parts};
 use crate::datasets::{CsvLayout, Dataset, Shards, Table};
+use crate::files;
+use flate2::read::MultiGzDecoder;
 use std::fmt;
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Number of examples that the shuffle of tar shards chooses between.
 const SHUFFLE_BUFFER: usize = 5000;
 
-/// Name of the file that holds the captions in a folder of pictures.
-const METADATA: &str = "metadata.jsonl";
+/// Names of the files that hold the captions in a folder of pictures.
+const METADATA: [(&str, PairFormat); 2] = [("metadata.jsonl", PairFormat::Jsonl), ("metadata.csv", PairFormat::Csv)];
+
+/// Number of bytes by which a file is recognised: those of a tar file's first header.
+const HEAD: u64 = 512;
+/// The mark in the header of a tar file, and where it stands.
+const TAR: (usize, &[u8]) = (257, b"ustar");
 
 /// How pairs of pictures and captions are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PairFormat {
-    /// A CSV or TSV table with a header.
+    /// A CSV or TSV table with a header, or a folder with `metadata.csv`.
     Csv,
-    /// A folder with `metadata.jsonl`, or that file.
+    /// JSON lines, or a folder with `metadata.jsonl`.
     Jsonl,
     /// Tar shards.
     WebDataset,
 }
 
 impl PairFormat {
-    /// Returns the format that a path's name and kind suggest.
-    pub fn of(path: &Path) -> Self {
-        match path.extension().and_then(|extension| extension.to_str()) {
-            Some("tar") => PairFormat::WebDataset,
-            Some("jsonl") => PairFormat::Jsonl,
-            _ if path.is_dir() => PairFormat::Jsonl,
-            _ => PairFormat::Csv,
+    /// Returns the format that a file's name or, where that says nothing, its first bytes suggest.
+    fn of(path: &Path) -> Self {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+        let head = head(path).unwrap_or_default();
+        let is_tar = head.get(TAR.0..).is_some_and(|at| at.starts_with(TAR.1));
+        let is_json = files::text(&head).is_ok_and(|text| text.trim_ascii_start().starts_with(b"{"));
+        match () {
+            () if is_tar || is_shard(&name) => PairFormat::WebDataset,
+            () if is_json || name.ends_with(".jsonl") => PairFormat::Jsonl,
+            () => PairFormat::Csv,
         }
     }
+}
+
+/// Reads the first bytes of a file, unpacked if they are gzipped. A pipe can be read only once, and has none.
+fn head(path: &Path) -> std::io::Result<Vec<u8>> {
+    if !path.is_file() {
+        return Ok(vec![]);
+    }
+    let read = |source: &mut dyn Read| {
+        let mut head = vec![];
+        source.take(HEAD).read_to_end(&mut head).map(|_| head)
+    };
+    let head = read(&mut File::open(path)?)?;
+    if head.starts_with(files::GZIP) { read(&mut MultiGzDecoder::new(File::open(path)?)) } else { Ok(head) }
 }
 
 /// How a user's pairs are stored, and in which columns of a table they are. A field that is `None` follows from the
 /// path.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PairLayout {
     pub format: Option<PairFormat>,
-    /// Name of the column with the pictures' paths.
-    pub picture_column: String,
-    /// Name of the column with the captions.
-    pub caption_column: String,
+    pub columns: Columns,
     /// The byte that separates columns. With `None` it is a comma in files named `.csv` and a tab in all others.
     pub separator: Option<u8>,
 }
 
-impl Default for PairLayout {
-    fn default() -> Self {
-        let CsvLayout { picture, caption, .. } = CsvLayout::default();
-        Self { format: None, picture_column: picture, caption_column: caption, separator: None }
+impl PairLayout {
+    fn csv(&self, path: &Path) -> CsvLayout {
+        let is_csv = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv"));
+        let by_name = if is_csv { b',' } else { b'\t' };
+        CsvLayout { columns: self.columns.clone(), separator: self.separator.unwrap_or(by_name) }
     }
 }
 
-impl PairLayout {
-    fn csv(&self, path: &Path) -> CsvLayout {
-        let by_name = if path.extension().is_some_and(|extension| extension == "csv") { b',' } else { b'\t' };
-        CsvLayout {
-            picture: self.picture_column.clone(),
-            caption: self.caption_column.clone(),
-            separator: self.separator.unwrap_or(by_name),
+/// How the data at a path is stored.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Stored {
+    Csv(PathBuf),
+    Jsonl(PathBuf),
+    Shards(Vec<PathBuf>),
+    /// A folder with neither a table nor shards directly in it.
+    Folder,
+}
+
+impl Stored {
+    /// Looks at a file, a folder, or a [pattern](paths) of shards.
+    ///
+    /// # Errors
+    /// Returns an error if a folder cannot be read or has two tables, or if a pattern is broken or matches no file.
+    pub fn at(path: &str, format: Option<PairFormat>) -> Result<Self, DatasetError> {
+        let file = Path::new(path);
+        if file.is_dir() {
+            return Self::inside(file, format);
+        }
+        let mut files = if file.exists() { vec![file.to_owned()] } else { paths(path)? };
+        let format = format.unwrap_or_else(|| PairFormat::of(&files[0]));
+        if format != PairFormat::WebDataset && files.len() > 1 {
+            return Err(DatasetError::Pattern { pattern: path.into(), reason: "stands for more than one table" });
+        }
+        Ok(match format {
+            PairFormat::Csv => Stored::Csv(files.remove(0)),
+            PairFormat::Jsonl => Stored::Jsonl(files.remove(0)),
+            PairFormat::WebDataset => Stored::Shards(files),
+        })
+    }
+
+    fn inside(folder: &Path, format: Option<PairFormat>) -> Result<Self, DatasetError> {
+        let fits = |own| format.is_none_or(|format| format == own);
+        let tables = METADATA.iter().map(|&(name, own)| (folder.join(name), own));
+        let tables: Vec<_> = tables.filter(|(path, own)| fits(*own) && path.is_file()).collect();
+        let shards = if fits(PairFormat::WebDataset) && tables.is_empty() { shards_in(folder)? } else { vec![] };
+        match &tables[..] {
+            [_, _, ..] => Err(DatasetError::TwoTables { path: folder.to_owned() }),
+            [(path, PairFormat::Csv)] => Ok(Stored::Csv(path.clone())),
+            [(path, _)] => Ok(Stored::Jsonl(path.clone())),
+            [] if shards.is_empty() => Ok(Stored::Folder),
+            [] => Ok(Stored::Shards(shards)),
         }
     }
 }
 
-/// A user's pairs, with a report on the rows that could not be used.
+/// A user's pairs, with a report on those that could not be used.
 pub struct OwnPairs {
     path: String,
     dataset: Arc<dyn Dataset>,
     bad: BadReport,
+    /// The columns of a table that were guessed.
+    guess: Option<Columns>,
 }
 
 impl OwnPairs {
-    /// Opens a table, a folder, or tar shards given by a [pattern](expand).
+    /// Opens a table, a folder, or tar shards given by a [pattern](paths).
     ///
     /// # Errors
     /// Returns an error if the data cannot be read, has no usable pair or too many bad ones.
     pub fn open(path: &str, layout: &PairLayout, limit: BadLimit) -> Result<Self, DatasetError> {
-        let file = Path::new(path);
-        let (dataset, bad): (Arc<dyn Dataset>, _) = match layout.format.unwrap_or_else(|| PairFormat::of(file)) {
-            PairFormat::Jsonl => {
-                let table = Table::jsonl(&metadata(file), limit)?;
-                let bad = table.bad().clone();
-                (Arc::new(table), bad)
-            }
-            PairFormat::WebDataset => {
-                let shards = Shards::open(&expand(path)?, SHUFFLE_BUFFER, limit)?;
-                let bad = shards.bad().clone();
-                (Arc::new(shards), bad)
-            }
-            PairFormat::Csv => {
-                let table = Table::csv(file, &layout.csv(file), limit)?;
-                let bad = table.bad().clone();
-                (Arc::new(table), bad)
-            }
-        };
-        Ok(Self { path: path.into(), dataset, bad })
+        match Stored::at(path, layout.format)? {
+            Stored::Csv(file) => Ok(Self::table(path, Table::csv(&file, &layout.csv(&file), limit)?)),
+            Stored::Jsonl(file) => Ok(Self::table(path, Table::jsonl(&file, &layout.columns, limit)?)),
+            Stored::Shards(shards) => Ok(Self::shards(path, Shards::open(&shards, SHUFFLE_BUFFER, limit)?)),
+            Stored::Folder => Err(DatasetError::NoPairs { path: path.into() }),
+        }
+    }
+
+    fn table(path: &str, table: Table) -> Self {
+        let (bad, guess) = (table.bad().clone(), table.guess().cloned());
+        Self { path: path.into(), dataset: Arc::new(table), bad, guess }
+    }
+
+    /// Takes the examples of shards.
+    pub(super) fn shards(path: &str, shards: Shards) -> Self {
+        let bad = shards.bad().clone();
+        Self { path: path.into(), dataset: Arc::new(shards), bad, guess: None }
     }
 
     /// Returns the pairs as a dataset.
@@ -108,93 +167,21 @@ impl OwnPairs {
         &self.dataset
     }
 
-    /// Returns the report on the rows that could not be used.
+    /// Returns the report on the rows or samples that could not be used.
     pub fn bad(&self) -> &BadReport {
         &self.bad
+    }
+
+    /// Returns the columns of a table that were taken, if that was a guess.
+    pub fn guess(&self) -> Option<&Columns> {
+        self.guess.as_ref()
     }
 }
 
 impl fmt::Display for OwnPairs {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         write!(f, "{} pairs in {}", self.dataset.concepts().len(), self.path)?;
+        self.guess.as_ref().map_or(Ok(()), |guess| write!(f, ", where {guess}"))?;
         if self.bad.bad > 0 { write!(f, "; skipped {}", self.bad) } else { Ok(()) }
-    }
-}
-
-/// Returns the path of the table: that of `metadata.jsonl` in a folder, or the path itself.
-fn metadata(path: &Path) -> PathBuf {
-    if path.is_dir() { path.join(METADATA) } else { path.into() }
-}
-
-/// Why the pictures of an evaluation could not be opened.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum OpenError {
-    #[error(transparent)]
-    Data(#[from] DatasetError),
-    #[error("{data} has captions, and they name its classes")]
-    Captioned { data: String },
-    #[error("{names} names for {classes} classes")]
-    Names { names: usize, classes: usize },
-}
-
-/// The pictures of an evaluation: some to test on and, where there are any, others to train on.
-pub struct Questions {
-    pub test: Arc<dyn Dataset>,
-    pub train: Option<Arc<dyn Dataset>>,
-    /// The names of the classes, if the keys of the data are classes.
-    pub names: Option<Vec<String>>,
-}
-
-impl Questions {
-    /// Opens pairs, folders of classes, or a folder of IDX files. `names` are the names of the classes in the order of
-    /// their folders or numbers; with `None` they are those of the folders, or Fashion-MNIST's.
-    ///
-    /// # Errors
-    /// Returns an error if the data cannot be read or has no usable example, or if the names do not fit it.
-    pub fn open(
-        data: &str,
-        train: Option<&str>,
-        names: Option<Vec<String>>,
-        layout: &PairLayout,
-        limit: BadLimit,
-    ) -> Result<Self, OpenError> {
-        let folder = Path::new(data);
-        if layout.format.is_none() && folder.is_dir() && !folder.join(METADATA).exists() {
-            let train = train.map(Path::new);
-            return if IdxPictures::is_in(folder, Part::Test) {
-                Ok(Self::idx(folder, train, names)?)
-            } else {
-                Self::folders(folder, train, names)
-            };
-        }
-        if names.is_some() {
-            return Err(OpenError::Captioned { data: data.into() });
-        }
-        let pairs = |path| OwnPairs::open(path, layout, limit).map(|own| own.dataset);
-        Ok(Questions { test: pairs(data)?, train: train.map(pairs).transpose()?, names: None })
-    }
-
-    fn folders(folder: &Path, train: Option<&Path>, names: Option<Vec<String>>) -> Result<Self, OpenError> {
-        let (test, own_train) = parts(folder)?;
-        let train = train.map(Path::to_owned).or(own_train);
-        let both: Vec<&Path> = [Some(test.as_path()), train.as_deref()].into_iter().flatten().collect();
-        let classes = class_folders(&both)?;
-        let names = names.unwrap_or_else(|| classes.iter().map(|class| class.replace('_', " ")).collect());
-        if names.len() != classes.len() {
-            return Err(OpenError::Names { names: names.len(), classes: classes.len() });
-        }
-        let open =
-            |path: &Path| ImageFolder::open(path, &classes, &names).map(|data| Arc::new(data) as Arc<dyn Dataset>);
-        Ok(Questions { test: open(&test)?, train: train.as_deref().map(open).transpose()?, names: Some(names) })
-    }
-
-    fn idx(folder: &Path, train: Option<&Path>, names: Option<Vec<String>>) -> Result<Self, DatasetError> {
-        let names = names.unwrap_or_else(|| FASHION.map(String::from).to_vec());
-        let open =
-            |folder, part| IdxPictures::open(folder, part, &names).map(|data| Arc::new(data) as Arc<dyn Dataset>);
-        let train = train.or(IdxPictures::is_in(folder, Part::Train).then_some(folder));
-        let train = train.map(|folder| open(folder, Part::Train)).transpose()?;
-        Ok(Questions { test: open(folder, Part::Test)?, train, names: Some(names) })
     }
 }

@@ -1,6 +1,6 @@
 //! WebDataset: tar files whose members belong together by name, `000017.jpg` with `000017.txt` or `000017.json`.
 //!
-//! Only the headers are read at the start; from then on every example is known by its position in its shard. So the
+//! A gzipped shard is unpacked in memory. Of any other only the headers are read at the start; from then on every example is known by its position in its shard. So the
 //! length is exact, the order can be computed, and skipping ahead costs nothing. Reading still follows the shards'
 //! order closely: each epoch shuffles the shards and passes their examples through a buffer, from which they are drawn
 //! at random.
@@ -12,31 +12,38 @@
 
 use crate::datasets::dataset::{Dataset, Example};
 use crate::datasets::error::{BadExample, BadLimit, BadReport, DatasetError};
+use crate::datasets::samples::{self, Bytes, Extent, MAX_UNPACKED_BYTES, ReadSeek, Sample};
 use crate::pictures::decode::{self, decode};
 use crate::random::{Rng, key};
 use crate::text::clean::clean;
 use rand::RngExt;
 use rand::seq::SliceRandom;
 use rayon::prelude::*;
-use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 /// Largest caption file in bytes, text or JSON. The alternative texts of web pages are a thousandth of that.
 const MAX_CAPTION_BYTES: u64 = 1 << 20;
 
-/// The position of a member's bytes within its shard.
-#[derive(Clone, Copy, Default)]
-struct Extent {
-    start: u64,
-    len: u64,
-}
-
+/// Where the caption of a picture is.
 #[derive(Clone, Copy)]
 enum Caption {
     Text(Extent),
+    /// The line with this number, counted from 0, of those that are not blank.
+    Line(Extent, usize),
     Json(Extent),
+    /// The name of this class.
+    Class(usize),
+}
+
+/// What a sample is asked for.
+#[derive(Clone, Copy)]
+enum Asked<'a> {
+    Caption,
+    /// Every line of the caption is one of its own.
+    Lines,
+    /// The number of its class, which has a name.
+    Class(&'a [String]),
 }
 
 /// One picture with its caption.
@@ -48,6 +55,7 @@ struct Member {
 
 struct Shard {
     path: PathBuf,
+    bytes: Bytes,
     members: Vec<Member>,
     bad: BadReport,
 }
@@ -58,18 +66,58 @@ pub struct Shards {
     /// The first example of each shard, and the total.
     starts: Vec<usize>,
     concepts: Vec<u64>,
+    /// The names of the classes, if the captions are these.
+    names: Vec<String>,
     buffer: usize,
     bad: BadReport,
 }
 
 impl Shards {
-    /// Indexes the shards, whose paths [`expand`](super::braces::expand) gives. The shuffle chooses between `buffer`
-    /// examples; 1 keeps the order within a shard.
+    /// Indexes pictures with captions in shards, whose paths [`paths`](super::braces::paths) gives. The shuffle chooses
+    /// between `buffer` examples; 1 keeps the order within a shard.
     ///
     /// # Errors
-    /// Returns an error if a shard cannot be opened, there is no usable example, or there are too many bad ones.
+    /// Returns an error if a shard cannot be opened or breaks off, there is no usable example, or there are too many bad
+    /// ones.
     pub fn open(paths: &[impl AsRef<Path> + Sync], buffer: usize, limit: BadLimit) -> Result<Self, DatasetError> {
-        let shards: Vec<Shard> = paths.par_iter().map(|path| index(path.as_ref())).collect::<Result<_, _>>()?;
+        Self::ask(paths, Asked::Caption, buffer, limit)
+    }
+
+    /// Indexes pictures with several captions, each on a line of its own. Each is an example with the same picture.
+    ///
+    /// # Errors
+    /// Returns the errors of [`open`](Self::open).
+    pub fn open_lines(paths: &[impl AsRef<Path> + Sync], limit: BadLimit) -> Result<Self, DatasetError> {
+        Self::ask(paths, Asked::Lines, 1, limit)
+    }
+
+    /// Indexes pictures with the numbers of their classes (`.cls`), counted from 0, whose names are their captions.
+    ///
+    /// # Errors
+    /// Returns the errors of [`open`](Self::open), or one that says which class has no name.
+    pub fn open_classes(
+        paths: &[impl AsRef<Path> + Sync],
+        names: &[String],
+        limit: BadLimit,
+    ) -> Result<Self, DatasetError> {
+        Self::ask(paths, Asked::Class(names), 1, limit)
+    }
+
+    fn ask(
+        paths: &[impl AsRef<Path> + Sync],
+        asked: Asked,
+        buffer: usize,
+        limit: BadLimit,
+    ) -> Result<Self, DatasetError> {
+        let mut left = MAX_UNPACKED_BYTES;
+        let located = paths.iter().map(|path| {
+            let bytes = Bytes::of(path.as_ref(), left)?;
+            left -= bytes.unpacked();
+            Ok((path.as_ref(), bytes))
+        });
+        let located: Vec<(&Path, Bytes)> = located.collect::<Result<_, DatasetError>>()?;
+        let shards = located.into_par_iter().map(|(path, bytes)| Shard::index(path, bytes, asked));
+        let shards: Vec<Shard> = shards.collect::<Result<_, _>>()?;
         let mut bad = BadReport::default();
         shards.iter().for_each(|shard| bad.merge(&shard.bad));
         limit.check(&bad)?;
@@ -84,12 +132,25 @@ impl Shards {
         }
         let mut concepts = Vec::new();
         for (i, shard) in (0u64..).zip(&shards) {
-            concepts.extend(shard.members.iter().map(|member| key(member.name.bytes().chain(i.to_le_bytes()))));
+            concepts.extend(shard.members.iter().map(|member| match member.caption {
+                Caption::Class(class) => class as u64,
+                _ => key(member.name.bytes().chain(i.to_le_bytes())),
+            }));
         }
-        Ok(Self { shards, starts, concepts, buffer: buffer.max(1), bad })
+        let names = if let Asked::Class(names) = asked { names.to_vec() } else { vec![] };
+        Ok(Self { shards, starts, concepts, names, buffer: buffer.max(1), bad })
     }
 
-    /// Returns the counts of the groups of members in all shards and of the bad ones among them.
+    /// Returns whether the first sample of a shard has a class.
+    ///
+    /// # Errors
+    /// Returns an error if the shard cannot be opened or breaks off.
+    pub(super) fn has_classes(path: &Path) -> Result<bool, DatasetError> {
+        let samples = samples::samples(path, &Bytes::of(path, MAX_UNPACKED_BYTES)?)?;
+        Ok(samples.first().is_some_and(|sample| sample.get("cls").is_some()))
+    }
+
+    /// Returns the counts of the samples in all shards and of the bad ones among them.
     pub fn bad(&self) -> &BadReport {
         &self.bad
     }
@@ -97,6 +158,66 @@ impl Shards {
     fn range(&self, shard: usize) -> Range<usize> {
         self.starts[shard]..self.starts[shard + 1]
     }
+}
+
+impl Shard {
+    /// Finds the examples in a shard.
+    fn index(path: &Path, bytes: Bytes, asked: Asked) -> Result<Self, DatasetError> {
+        let (mut members, mut bad) = (vec![], BadReport::default());
+        let mut source = bytes.open(path).map_err(DatasetError::io(path))?;
+        for sample in samples::samples(path, &bytes)? {
+            let found = captions(&sample, &mut *source, asked);
+            let found = found.map_err(|reason| BadExample::new(format!("{}: {}", path.display(), sample.key), reason));
+            bad.count(&found);
+            for (picture, caption) in found.into_iter().flatten() {
+                if let (Caption::Class(class), Asked::Class(names)) = (caption, asked)
+                    && class >= names.len()
+                {
+                    let reason = format!("{} has class {class}, and there are {} names", sample.key, names.len());
+                    return Err(DatasetError::Shard { path: path.into(), reason });
+                }
+                members.push(Member { name: sample.key.clone(), picture, caption });
+            }
+        }
+        drop(source);
+        Ok(Self { path: path.to_owned(), bytes, members, bad })
+    }
+}
+
+/// Returns the picture of a sample with each of its captions.
+fn captions(
+    sample: &Sample,
+    source: &mut (impl ReadSeek + ?Sized),
+    asked: Asked,
+) -> Result<Vec<(Extent, Caption)>, String> {
+    let (picture, before) = sample.picture()?;
+    let get = |kind: &str| sample.get(&format!("{before}{kind}")).or_else(|| sample.get(kind));
+    let missing = |what: &str| format!("no {what}, but {}", sample.kinds());
+    let one = |caption| Ok(vec![(picture, caption)]);
+    match (asked, get("txt"), get("json")) {
+        (Asked::Class(_), ..) => {
+            let text = text(source, get("cls").ok_or_else(|| missing("class (.cls)"))?)?;
+            one(Caption::Class(text.trim().parse().map_err(|_| format!("the class {text:?} is no number"))?))
+        }
+        (Asked::Lines, Some(extent), _) => {
+            let lines = lines(&text(source, extent)?).count();
+            if lines == 0 { Err("empty caption".to_owned()) } else { Ok((0..lines).map(|line| (picture, Caption::Line(extent, line))).collect()) }
+        }
+        (_, Some(extent), _) => one(Caption::Text(extent)),
+        (_, None, Some(extent)) => one(Caption::Json(extent)),
+        (_, None, None) => Err(missing("caption (.txt or .json)")),
+    }
+}
+
+/// Reads a small member as text.
+fn text(source: &mut (impl ReadSeek + ?Sized), extent: Extent) -> Result<String, String> {
+    let bytes = samples::read(source, extent, MAX_CAPTION_BYTES).map_err(|error| error.to_string())?;
+    String::from_utf8(bytes).map_err(|_| "the caption is not UTF-8".to_owned())
+}
+
+/// Returns the lines that are captions.
+fn lines(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().filter(|line| !clean(line).is_empty())
 }
 
 impl Dataset for Shards {
@@ -128,115 +249,30 @@ impl Dataset for Shards {
         let shard = &self.shards[i];
         let member = &shard.members[index - self.starts[i]];
         let bad = |reason: String| BadExample::new(format!("{}: {}", shard.path.display(), member.name), reason);
-        let mut file = File::open(&shard.path).map_err(|error| bad(error.to_string()))?;
-        example.caption = caption(&mut file, member.caption).map_err(bad)?;
-        let bytes = bytes(&mut file, member.picture, decode::MAX_FILE_BYTES).map_err(|error| bad(error.to_string()))?;
+        let mut source = shard.bytes.open(&shard.path).map_err(|error| bad(error.to_string()))?;
+        example.caption = self.caption(&mut *source, member.caption).map_err(bad)?;
+        let bytes = samples::read(&mut *source, member.picture, decode::MAX_FILE_BYTES);
+        let bytes = bytes.map_err(|error| bad(error.to_string()))?;
         example.picture = decode(&bytes).map_err(|error| bad(error.to_string()))?;
         example.may_flip = false;
         Ok(())
     }
 }
 
-/// Reads a member's bytes if there are at most `max`. A sparse file can claim a member of any size without taking room
-/// on the disk.
-fn bytes(file: &mut File, extent: Extent, max: u64) -> io::Result<Vec<u8>> {
-    if extent.len > max {
-        let reason = format!("{} bytes, where {max} are the most", extent.len);
-        return Err(io::Error::new(io::ErrorKind::InvalidData, reason));
-    }
-    let mut bytes = vec![0; extent.len as usize];
-    file.seek(SeekFrom::Start(extent.start))?;
-    file.read_exact(&mut bytes)?;
-    Ok(bytes)
-}
-
-/// Reads a caption: a text file, or "caption" or "text" of a JSON object.
-fn caption(file: &mut File, caption: Caption) -> Result<String, String> {
-    let (Caption::Text(extent) | Caption::Json(extent)) = caption;
-    let bytes = bytes(file, extent, MAX_CAPTION_BYTES).map_err(|error| error.to_string())?;
-    let text = match caption {
-        Caption::Text(_) => String::from_utf8(bytes).map_err(|_| "the caption is not UTF-8")?,
-        Caption::Json(_) => {
-            let json: serde_json::Value = serde_json::from_slice(&bytes).map_err(|error| error.to_string())?;
-            let text = json.get("caption").or_else(|| json.get("text")).and_then(serde_json::Value::as_str);
-            text.ok_or("the JSON has neither \"caption\" nor \"text\"")?.to_owned()
-        }
-    };
-    if clean(&text).is_empty() { Err("empty caption".to_owned()) } else { Ok(text) }
-}
-
-/// Reads a shard's headers. A truncated shard is used as far as it goes.
-fn index(path: &Path) -> Result<Shard, DatasetError> {
-    let file = File::open(path).map_err(DatasetError::io(path))?;
-    let size = file.metadata().map_err(DatasetError::io(path))?.len();
-    let mut shard = Shard { path: path.to_owned(), members: Vec::new(), bad: BadReport::default() };
-    let mut group = Group::default();
-    let mut archive = tar::Archive::new(io::BufReader::new(file));
-    for entry in archive.entries_with_seek().map_err(DatasetError::io(path))? {
-        let entry = match entry {
-            Ok(entry) => entry,
-            Err(error) => {
-                shard.bad.count::<()>(&Err(BadExample::new(path.display(), format!("breaks off: {error}"))));
-                break;
+impl Shards {
+    /// Reads a caption: a text file or one of its lines, "caption" or "text" of a JSON object, or the name of a class.
+    fn caption(&self, source: &mut (impl ReadSeek + ?Sized), caption: Caption) -> Result<String, String> {
+        let caption = match caption {
+            Caption::Class(class) => return Ok(self.names[class].clone()),
+            Caption::Text(extent) => text(source, extent)?,
+            Caption::Line(extent, line) => lines(&text(source, extent)?).nth(line).unwrap_or_default().to_owned(),
+            Caption::Json(extent) => {
+                let json: serde_json::Value =
+                    serde_json::from_str(&text(source, extent)?).map_err(|error| error.to_string())?;
+                let text = json.get("caption").or_else(|| json.get("text")).and_then(serde_json::Value::as_str);
+                text.ok_or("the JSON has neither \"caption\" nor \"text\"")?.to_owned()
             }
         };
-        let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
-        let Some((name, extension)) = split_name(&name) else { continue };
-        if !entry.header().entry_type().is_file() {
-            continue;
-        }
-        if name != group.name {
-            std::mem::take(&mut group).finish(&mut shard);
-            group.name = name.to_owned();
-        }
-        let extent = Extent { start: entry.raw_file_position(), len: entry.size() };
-        // A header may claim more than the file has.
-        if extent.start.checked_add(extent.len).is_some_and(|end| end <= size) {
-            group.add(&extension.to_ascii_lowercase(), extent);
-        }
-    }
-    group.finish(&mut shard);
-    Ok(shard)
-}
-
-/// Splits a member's path into key and extension at the first dot of the file's name: "a/b.seg.png" → "a/b", "seg.png".
-fn split_name(path: &str) -> Option<(&str, &str)> {
-    let file = path.rfind('/').map_or(0, |slash| slash + 1);
-    let dot = file + path[file..].find('.')?;
-    (dot > file).then(|| (&path[..dot], &path[dot + 1..]))
-}
-
-/// The members of one key that have been read so far.
-#[derive(Default)]
-struct Group {
-    name: String,
-    picture: Option<Extent>,
-    text: Option<Extent>,
-    json: Option<Extent>,
-}
-
-impl Group {
-    fn add(&mut self, extension: &str, extent: Extent) {
-        match extension {
-            "jpg" | "jpeg" | "png" | "webp" => self.picture = Some(extent),
-            "txt" => self.text = Some(extent),
-            "json" => self.json = Some(extent),
-            _ => {}
-        }
-    }
-
-    fn finish(self, shard: &mut Shard) {
-        if self.name.is_empty() {
-            return;
-        }
-        let caption = self.text.map(Caption::Text).or(self.json.map(Caption::Json));
-        let place = format!("{}: {}", shard.path.display(), self.name);
-        let member = match (self.picture, caption) {
-            (Some(picture), Some(caption)) => Ok(Member { name: self.name, picture, caption }),
-            (None, _) => Err(BadExample::new(place, "no picture")),
-            (_, None) => Err(BadExample::new(place, "no caption")),
-        };
-        shard.bad.count(&member);
-        shard.members.extend(member);
+        if clean(&caption).is_empty() { Err("empty caption".to_owned()) } else { Ok(caption) }
     }
 }

@@ -2,33 +2,33 @@
 //!
 //! The table is read at once, the pictures when they are needed. Relative paths start from the table's folder.
 
+use crate::datasets::columns::Columns;
+use crate::datasets::csv::{OpenQuote, Row, Rows};
 use crate::datasets::dataset::{Dataset, Example};
 use crate::datasets::error::{BadExample, BadLimit, BadReport, DatasetError};
+use crate::files;
 use crate::pictures::decode;
 use crate::random::{Rng, key};
 use crate::text::clean::clean;
-use serde::Deserialize;
+use serde_json::{Map, Value};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 /// The layout of a CSV file. The default is OpenCLIP's: columns `filepath` and `title`, separated by tabs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CsvLayout {
-    /// Name of the column with the pictures' paths.
-    pub picture: String,
-    /// Name of the column with the captions.
-    pub caption: String,
+    pub columns: Columns,
     pub separator: u8,
 }
 
 impl Default for CsvLayout {
     fn default() -> Self {
-        Self { picture: "filepath".to_owned(), caption: "title".to_owned(), separator: b'\t' }
+        Self { columns: Columns::default(), separator: b'\t' }
     }
 }
 
 /// A usable row of the table.
-struct Row {
+struct Pair {
     line: u64,
     picture: PathBuf,
     caption: String,
@@ -37,67 +37,96 @@ struct Row {
 /// The pictures and captions of a table.
 pub struct Table {
     path: PathBuf,
-    rows: Vec<Row>,
+    pairs: Vec<Pair>,
     concepts: Vec<u64>,
     bad: BadReport,
+    guess: Option<Columns>,
 }
 
 impl Table {
-    /// Reads a CSV or TSV file, whose first line names the columns.
+    /// Reads a CSV or TSV file, whose first line names the columns. A row with more or fewer fields than there are
+    /// columns is bad.
     ///
     /// # Errors
-    /// Returns an error if the file cannot be read, lacks a column, has no usable row or too many bad ones.
+    /// Returns an error if the file cannot be read, lacks a column, leaves a quote open, has no usable row or too many
+    /// bad ones.
     pub fn csv(path: &Path, layout: &CsvLayout, limit: BadLimit) -> Result<Self, DatasetError> {
-        let csv_error = |source| DatasetError::Csv { path: path.to_owned(), source };
-        let mut reader =
-            csv::ReaderBuilder::new().delimiter(layout.separator).flexible(true).from_path(path).map_err(csv_error)?;
-        let header = reader.byte_headers().map_err(csv_error)?.clone();
-        let column = |wanted: &str| {
-            header.iter().position(|name| name == wanted.as_bytes()).ok_or_else(|| DatasetError::Column {
-                path: path.to_owned(),
-                wanted: wanted.to_owned(),
-                columns: header.iter().map(|name| String::from_utf8_lossy(name).into_owned()).collect(),
-            })
-        };
-        let (picture, caption) = (column(&layout.picture)?, column(&layout.caption)?);
-        let mut table = Builder::new(path);
-        for record in reader.into_byte_records() {
-            let record = record.map_err(csv_error)?;
-            let line = record.position().map_or(0, csv::Position::line);
-            let field = |column| {
-                let bytes = record.get(column).ok_or("the row is too short")?;
-                std::str::from_utf8(bytes).map_err(|_| "not UTF-8")
-            };
-            table.push(line, field(picture).and_then(|picture| Ok((picture, field(caption)?))));
+        let bytes = std::fs::read(path).map_err(DatasetError::io(path))?;
+        let text = files::text(&bytes).map_err(DatasetError::io(path))?;
+        let open_quote = |OpenQuote(line)| DatasetError::OpenQuote { path: path.to_owned(), line };
+        let mut rows = Rows::new(text, layout.separator);
+        let header = rows.next().transpose().map_err(open_quote)?.map(|row| row.fields).unwrap_or_default();
+        let headings: Vec<_> = header.iter().map(|name| String::from_utf8_lossy(name)).collect();
+        let headings: Vec<&str> = headings.iter().map(AsRef::as_ref).collect();
+        let columns = layout.columns.find(&headings).map_err(|wanted| DatasetError::Column {
+            path: path.to_owned(),
+            wanted: wanted.to_owned(),
+            columns: headings.iter().map(|heading| heading.to_string()).collect(),
+            separator: char::from(layout.separator),
+        })?;
+        let place_of = |name: &str| headings.iter().position(|heading| *heading == name).expect("found above");
+        let (picture, caption) = (place_of(&columns.picture), place_of(&columns.caption));
+        let mut builder = Builder::new(path);
+        for row in rows {
+            let row = row.map_err(open_quote)?;
+            match misfit(&row, headings.len()) {
+                Some(reason) => builder.count_misfit(&row, &reason),
+                None => {
+                    let field = |column: usize| std::str::from_utf8(&row.fields[column]).map_err(|_| "not UTF-8");
+                    builder.push(row.line, field(picture).and_then(|picture| Ok((picture, field(caption)?))));
+                }
+            }
         }
-        table.finish(limit)
+        builder.finish(columns, &layout.columns, limit)
     }
 
-    /// Reads `metadata.jsonl`, which has one object per line with `file_name` and `text`.
+    /// Reads JSON lines, as `metadata.jsonl` has them: an object a line, with the path of a picture and its caption.
+    /// Unless `columns` names others, these are `file_name` and `text`, or what other tables call them.
     ///
     /// # Errors
     /// Returns an error if the file cannot be read, has no usable line or too many bad ones.
-    pub fn jsonl(path: &Path, limit: BadLimit) -> Result<Self, DatasetError> {
-        #[derive(Deserialize)]
-        struct Line {
-            file_name: String,
-            text: String,
-        }
+    pub fn jsonl(path: &Path, columns: &Columns, limit: BadLimit) -> Result<Self, DatasetError> {
         let bytes = std::fs::read(path).map_err(DatasetError::io(path))?;
-        let mut table = Builder::new(path);
-        for (line, json) in (1..).zip(bytes.split(|&byte| byte == b'\n')) {
-            if json.trim_ascii().is_empty() {
-                continue;
-            }
-            let row = serde_json::from_slice::<Line>(json);
-            table.push(line, row.as_ref().map(|row| (row.file_name.as_str(), row.text.as_str())));
+        let text = files::text(&bytes).map_err(DatasetError::io(path))?;
+        let lines = || (1..).zip(text.split(|&byte| byte == b'\n')).filter(|(_, json)| !json.trim_ascii().is_empty());
+        let keys = |json| {
+            let object: Map<String, Value> = serde_json::from_slice(json).ok()?;
+            columns.find(&object.keys().map(String::as_str).collect::<Vec<_>>()).ok()
+        };
+        let found = lines().find_map(|(_, json)| keys(json)).unwrap_or_else(|| columns.or_hugging_face());
+        let mut builder = Builder::new(path);
+        for (line, json) in lines() {
+            let object = serde_json::from_slice::<Map<String, Value>>(json).map_err(|error| error.to_string());
+            let field = |name: &str| match object.as_ref().map_err(Clone::clone)?.get(name) {
+                Some(Value::String(text)) => Ok(text.as_str()),
+                Some(_) => Err(format!("the field `{name}` is no string")),
+                None => Err(format!("missing field `{name}`")),
+            };
+            builder.push(line, field(&found.picture).and_then(|picture| Ok((picture, field(&found.caption)?))));
         }
-        table.finish(limit)
+        builder.finish(found, columns, limit)
     }
 
     /// Returns the counts of the table's rows and of the bad ones among them.
     pub fn bad(&self) -> &BadReport {
         &self.bad
+    }
+
+    /// Returns the columns that were taken, if that was a guess.
+    pub fn guess(&self) -> Option<&Columns> {
+        self.guess.as_ref()
+    }
+}
+
+/// Returns why a row does not fit under so many headings.
+fn misfit(row: &Row, headings: usize) -> Option<String> {
+    let fields = row.fields.len();
+    let counts = || format!("{fields} {} under {headings} headings", if fields == 1 { "field" } else { "fields" });
+    match &row.swallowed {
+        Some(lines) => Some(format!("a quote that line {} opens and line {} closes", lines.start(), lines.end())),
+        None if fields > headings => Some(format!("the row is too long: {}", counts())),
+        None if fields < headings => Some(format!("the row is too short: {}", counts())),
+        None => None,
     }
 }
 
@@ -115,7 +144,7 @@ impl Dataset for Table {
     }
 
     fn read(&self, index: usize, _: &mut Rng, example: &mut Example) -> Result<(), BadExample> {
-        let row = &self.rows[index];
+        let row = &self.pairs[index];
         example.picture =
             decode::open(&row.picture).map_err(|error| BadExample::new(place(&self.path, row.line), error))?;
         example.caption.clone_from(&row.caption);
@@ -127,14 +156,14 @@ impl Dataset for Table {
 struct Builder<'a> {
     path: &'a Path,
     folder: &'a Path,
-    rows: Vec<Row>,
+    pairs: Vec<Pair>,
     bad: BadReport,
 }
 
 impl<'a> Builder<'a> {
     fn new(path: &'a Path) -> Self {
         let folder = path.parent().unwrap_or(Path::new(""));
-        Self { path, folder, rows: Vec::new(), bad: BadReport::default() }
+        Self { path, folder, pairs: Vec::new(), bad: BadReport::default() }
     }
 
     /// Adds a row, or notes what is wrong with it.
@@ -143,33 +172,48 @@ impl<'a> Builder<'a> {
             match (picture.is_empty(), clean(caption).is_empty()) {
                 (true, _) => Err("no picture".to_owned()),
                 (_, true) => Err(format!("{picture}: empty caption")),
-                _ => Ok(Row { line, picture: self.folder.join(picture), caption: caption.to_owned() }),
+                _ if is_address(picture) => Err(format!("{picture}: a web address, and pictures are read from files")),
+                _ => Ok(Pair { line, picture: self.folder.join(picture), caption: caption.to_owned() }),
             }
         });
         let row = checked.map_err(|reason| BadExample::new(place(self.path, line), reason));
         self.bad.count(&row);
-        self.rows.extend(row);
+        self.pairs.extend(row);
     }
 
-    fn finish(self, limit: BadLimit) -> Result<Table, DatasetError> {
+    /// Counts a row that does not fit under the headings. If it has swallowed other lines, each of them is a bad row.
+    fn count_misfit(&mut self, row: &Row, reason: &str) {
+        for line in row.swallowed.clone().unwrap_or(row.line..=row.line) {
+            self.bad.count::<()>(&Err(BadExample::misfit(place(self.path, line), reason)));
+        }
+    }
+
+    /// Ends the table, of which `columns` were read where others were `asked` for.
+    fn finish(self, columns: Columns, asked: &Columns, limit: BadLimit) -> Result<Table, DatasetError> {
         limit.check(&self.bad)?;
-        if self.rows.is_empty() {
+        if self.pairs.is_empty() {
             return Err(DatasetError::Empty { place: self.path.display().to_string(), report: self.bad });
         }
-        let concepts = concepts(&self.rows);
-        Ok(Table { path: self.path.to_owned(), rows: self.rows, concepts, bad: self.bad })
+        let concepts = concepts(&self.pairs);
+        let guess = (!columns.are_usual(asked)).then_some(columns);
+        Ok(Table { path: self.path.to_owned(), pairs: self.pairs, concepts, bad: self.bad, guess })
     }
 }
 
-fn concepts(rows: &[Row]) -> Vec<u64> {
-    let picture = |row: &Row| key(row.picture.as_os_str().as_encoded_bytes().iter().copied());
+/// Returns whether a path is an address on the web, as tables of downloads have them.
+fn is_address(path: &str) -> bool {
+    ["http://", "https://"].iter().any(|start| path.starts_with(start))
+}
+
+fn concepts(pairs: &[Pair]) -> Vec<u64> {
+    let picture = |row: &Pair| key(row.picture.as_os_str().as_encoded_bytes().iter().copied());
     let mut uses: HashMap<u64, usize> = HashMap::new();
-    rows.iter().for_each(|row| *uses.entry(picture(row)).or_default() += 1);
+    pairs.iter().for_each(|row| *uses.entry(picture(row)).or_default() += 1);
     let concept = |row| match picture(row) {
         picture if uses[&picture] > 1 => picture,
         _ => key(clean(&row.caption).into_bytes()),
     };
-    rows.iter().map(concept).collect()
+    pairs.iter().map(concept).collect()
 }
 
 fn place(path: &Path, line: u64) -> String {

@@ -23,7 +23,7 @@ pub struct CaptionMatch {
     /// Picture to describe: PNG, JPEG, WebP, GIF, BMP or TIFF
     #[arg(value_name = "IMAGE")]
     image: PathBuf,
-    /// Text file with one caption per line; blank lines are skipped
+    /// Text file with one caption per line, `-` for standard input; blank lines are skipped
     #[arg(long, value_name = "FILE")]
     captions: PathBuf,
     /// Number of captions to show

@@ -2,7 +2,7 @@
 
 use super::pictures::{Named, Reading};
 use super::ranking::Ranking;
-use super::texts::{distinct, lines, templates, warn_truncated};
+use super::texts::{distinct, labels, templates, warn_truncated};
 use super::{CliError, Context};
 use crate::app::number::positive;
 use crate::eval::templates::embed_classes;
@@ -22,7 +22,8 @@ Examples:
   clipwright classify photos/ --labels-file imagenet.txt --templates openai -k 3
   clipwright classify photos/ --labels cat,dog --json > answers.jsonl
 
-A line of JSON for each picture: {\"image\", \"best\": [{\"index\", \"text\", \"cosine\", \"probability\"}, …]}.")]
+A line of JSON for each picture: {\"image\", \"best\": [{\"index\", \"text\", \"cosine\", \"probability\"}, …]}; index counts
+the labels as they were given from 0.")]
 pub struct Classify {
     /// Pictures or folders of pictures: PNG, JPEG, WebP, GIF, BMP, TIFF
     #[arg(required = true, value_name = "IMAGE")]
@@ -30,7 +31,10 @@ pub struct Classify {
     /// Labels to choose from, separated by commas
     #[arg(long, value_name = "LABELS", value_delimiter = ',', required_unless_present = "labels_file")]
     labels: Vec<String>,
-    /// Text file with the labels to choose from, one per line
+    /// File with the labels to choose from: text, one per line, a JSON list, or a CSV file; `-` is standard input
+    ///
+    /// A CSV file has one column, or one that is called `label` or `name`. A label that is repeated counts once; the
+    /// others keep their places in the list.
     #[arg(long, value_name = "FILE", conflicts_with = "labels")]
     labels_file: Option<PathBuf>,
     /// Sentences that labels are put into: `simple`, `openai`, or a text file
@@ -51,7 +55,7 @@ pub struct Classify {
 
 impl Classify {
     pub fn run(self, context: &Context) -> Result<(), CliError> {
-        let labels = self.labels()?;
+        let (places, labels) = self.labels()?;
         let templates = templates(&self.templates)?;
         let named = Named::expand(self.images, self.reading)?;
         named.warn_passed_over();
@@ -63,18 +67,19 @@ impl Classify {
         let bar = context.output.progress(named.paths.len(), "pictures");
         let tally = named.embed(&clip.image, &bar, |i, embedding| {
             let image = named.paths[i].display().to_string();
-            let ranking = Ranking::new(image, embedding, &labels, classes.view(), clip.scale(), self.k);
+            let ranking = Ranking::new(image, embedding, &labels, classes.view(), clip.scale(), self.k).at(&places);
             bar.suspend(|| context.output.show(&ranking))
         })?;
         tally.verdict(self.skip_unreadable)
     }
 
-    fn labels(&self) -> Result<Vec<String>, CliError> {
+    /// Returns the distinct labels, each with its position in the list.
+    fn labels(&self) -> Result<(Vec<usize>, Vec<String>), CliError> {
         let (labels, place) = match &self.labels_file {
-            Some(path) => (lines(path)?.into_iter().map(|(_, line)| line).collect(), path.display().to_string()),
+            Some(path) => (labels(path)?, path.display().to_string()),
             None => (self.labels.iter().map(|label| label.trim().to_owned()).collect(), "--labels".to_owned()),
         };
-        let labels = distinct(labels);
-        if labels.is_empty() { Err(CliError::NoTexts { place }) } else { Ok(labels) }
+        let (places, labels) = distinct(labels);
+        if labels.is_empty() { Err(CliError::NoTexts { place }) } else { Ok((places, labels)) }
     }
 }

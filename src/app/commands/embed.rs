@@ -41,7 +41,7 @@ pub struct Embed {
     /// Pictures or folders of pictures: PNG, JPEG, WebP, GIF, BMP, TIFF
     #[arg(value_name = "IMAGE", required_unless_present = "texts", conflicts_with = "texts")]
     images: Vec<PathBuf>,
-    /// Text file with one text per line
+    /// Text file with one text per line, `-` for standard input
     ///
     /// A blank line is an error, since rows and lines would no longer match.
     #[arg(long, value_name = "FILE", conflicts_with = "exif")]

@@ -1,8 +1,9 @@
 //! `clipwright eval`: how good a model is on given pictures.
 
-use super::texts::{lines, templates, warn_truncated};
+use super::texts::{labels, templates, warn_truncated};
 use super::{CliError, Context};
 use crate::Clip;
+use crate::app::hint;
 use crate::app::number::positive;
 use crate::app::train::options::Storage;
 use crate::datasets::emoji::{self, Cut, Emoji};
@@ -37,8 +38,9 @@ use std::sync::Arc;
     after_help = "\
 DATA is one of
   pairs.csv, pairs.tsv       a table with the columns filepath and title
-  folder/                    with metadata.jsonl: lines of {\"file_name\", \"text\"}
-  'shards/{000..099}.tar'    WebDataset
+  folder/                    with metadata.jsonl, lines of {\"file_name\", \"text\"}, or metadata.csv
+  'shards/{000..099}.tar'    WebDataset, plain or gzipped; also 'shards/*.tar' and the folder
+  folder/test/0.tar          CLIP_benchmark's folders, with classnames.txt beside test/
   folder/CLASS/*.jpg         a folder for each class, also as folder/train/CLASS and folder/val/CLASS (or test)
   folder/t10k-*-ubyte.gz     Fashion-MNIST as published, and anything else in its format
 
@@ -59,11 +61,14 @@ pub struct Eval {
     #[arg(long, conflicts_with_all = ["templates", "limit", "labels_file", "train_data"])]
     emoji: bool,
     /// Sentences that class names are put into: `simple`, `openai`, or a text file, as for `clipwright classify`
-    #[arg(long, value_name = "simple|openai|FILE", default_value = "simple")]
-    templates: String,
-    /// Text file with the names of the classes [default: the names of their folders, or Fashion-MNIST's]
+    /// [default: zeroshot_classification_templates.txt beside shards, or else `simple`]
+    #[arg(long, value_name = "simple|openai|FILE")]
+    templates: Option<String>,
+    /// File with the names of the classes [default: the names of their folders, those in classnames.txt beside shards,
+    /// or Fashion-MNIST's]
     ///
-    /// It has one name per line, in the order of the folders or numbers of the classes.
+    /// It has one name per line, is a JSON list, or a CSV file with one column or one that is called `label` or `name`, in
+    /// the order of the folders or numbers of the classes. `-` is standard input.
     #[arg(long, value_name = "FILE")]
     labels_file: Option<PathBuf>,
     /// Take the captions as names of classes
@@ -93,7 +98,9 @@ impl Eval {
             (None, data) => self.questions(data.as_deref().unwrap_or_default())?,
         };
         self.check(&questions)?;
-        let templates = templates(&self.templates)?;
+        self.say(&questions);
+        let beside = questions.templates.as_ref().map(|path| path.display().to_string());
+        let templates = templates(self.templates.as_deref().or(beside.as_deref()).unwrap_or("simple"))?;
         let clip = context.clip()?;
 
         let looks = emoji.is_none() || self.linear_probe;
@@ -110,17 +117,18 @@ impl Eval {
             (Some(test), Some(train), Some(classes)) => Some(self.probe(context, test, train, classes)),
             _ => None,
         };
-        let skipped = [&test, &train].into_iter().flatten().map(|seen| seen.bad.bad).sum();
+        let unread = [&test, &train].into_iter().flatten().map(|seen| &seen.bad);
+        let left_out = [Some(&questions.left_out), train.is_some().then_some(&questions.train_left_out)];
+        let skipped = unread.chain(left_out.into_iter().flatten()).map(|report| report.bad).sum();
         context.output.show(&EvalReport { data: self.data.unwrap_or("emoji".into()), skipped, table, linear_probe })
     }
 
     /// Opens the user's data.
     fn questions(&self, data: &str) -> Result<Questions, CliError> {
-        let labels = self.labels_file.as_deref();
-        let names = labels.map(|path| Ok::<_, CliError>(lines(path)?.into_iter().map(|(_, name)| name).collect()));
+        let file = self.labels_file.as_deref();
         let (train, layout) = (self.train_data.as_deref(), self.storage.layout());
-        let opened = Questions::open(data, train, names.transpose()?, &layout, BadLimit::default());
-        opened.map_err(|error| match (error, labels) {
+        let opened = Questions::open(data, train, file.map(labels).transpose()?, &layout, BadLimit::default());
+        opened.map_err(|error| match (error, file) {
             (OpenError::Data(error), _) => error.into(),
             (OpenError::Names { names, classes }, Some(path)) => CliError::Names { path: path.into(), names, classes },
             (error, Some(path)) => CliError::Usage(format!("--labels-file {}: {error}", path.display())),
@@ -137,6 +145,21 @@ impl Eval {
             _ => return Ok(()),
         };
         Err(CliError::Usage(format!("--linear-probe {reason}")))
+    }
+
+    /// Says what was guessed and left out when the data was opened.
+    fn say(&self, questions: &Questions) {
+        let Questions { left_out, train_left_out, guess, .. } = questions;
+        if let Some(guess) = guess {
+            eprintln!("note: {guess}");
+        }
+        for (report, what) in [(left_out, "rows"), (train_left_out, "rows to train on")] {
+            if report.bad > 0 && (self.linear_probe || what == "rows") {
+                eprintln!("warning: {} of {} {what} left out", report.bad, report.seen);
+                report.first.iter().for_each(|example| eprintln!("  {example}"));
+                hint::rows(report).iter().for_each(|help| eprintln!("help: {help}"));
+            }
+        }
     }
 
     fn look(
@@ -259,7 +282,7 @@ fn above_zero(text: &str) -> Result<f64, String> {
 #[derive(Serialize)]
 struct EvalReport {
     data: String,
-    /// Number of examples that could not be read.
+    /// Number of rows that were left out and of examples that could not be read.
     skipped: u64,
     #[serde(flatten)]
     table: Report,

@@ -50,6 +50,12 @@ impl<'a> Ranking<'a> {
         };
         Ranking { image, best: order.into_iter().take(k).map(scored).collect() }
     }
+
+    /// Gives the texts the positions that they have in a longer list: text i is at `places[i]`.
+    pub fn at(mut self, places: &[usize]) -> Self {
+        self.best.iter_mut().for_each(|scored| scored.index = places[scored.index]);
+        self
+    }
 }
 
 impl fmt::Display for Ranking<'_> {

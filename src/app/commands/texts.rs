@@ -1,32 +1,100 @@
 //! Lists of texts from the command line or from a file.
 
 use super::CliError;
+use crate::datasets::csv::{OpenQuote, Row, Rows};
 use crate::embed::TextEncoder;
 use crate::eval::templates::{OPENAI, PLACE, SIMPLE, prompts};
+use crate::files;
 use crate::text::clean;
+use serde_json::Value;
 use std::collections::HashMap;
 use std::fs;
+use std::io::{Read, stdin};
 use std::path::{Path, PathBuf};
+use std::str::Utf8Error;
 
 /// Most texts that a warning names; of others only the number is printed.
 const MAX_NAMED: usize = 5;
 
-/// Reads the lines of a file that are not blank, with their numbers counted from 1.
+/// The path that stands for standard input.
+const STDIN: &str = "-";
+
+/// The headings under which a table of labels has them.
+const HEADINGS: [&str; 8] = ["label", "labels", "name", "names", "class", "classname", "class_name", "class name"];
+
+/// Reads a text file, or standard input for `-`.
+fn read(path: &Path) -> Result<String, CliError> {
+    let bytes = if path == Path::new(STDIN) {
+        let mut bytes = vec![];
+        stdin().lock().read_to_end(&mut bytes).map(|_| bytes)
+    } else {
+        fs::read(path)
+    };
+    let bytes = bytes.map_err(CliError::file(path))?;
+    let text = files::text(&bytes).map_err(CliError::file(path))?;
+    let lines_before = |end: usize| 1 + text[..end].iter().filter(|&&byte| byte == b'\n').count();
+    let not_utf8 = |error: Utf8Error| CliError::line(path, lines_before(error.valid_up_to()), "not UTF-8");
+    std::str::from_utf8(text).map(str::to_owned).map_err(not_utf8)
+}
+
+/// Reads the lines of a file that are not blank, with their numbers counted from 1. `-` is standard input.
 ///
 /// # Errors
 /// Returns an error if the file cannot be read, has a line that is not UTF-8, or only blank lines.
 pub fn lines(path: &Path) -> Result<Vec<(usize, String)>, CliError> {
-    let bytes = fs::read(path).map_err(|source| CliError::File { path: path.into(), source })?;
-    // Some editors begin a text with a byte order mark.
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
-    let mut lines = Vec::new();
-    for (number, line) in (1..).zip(bytes.split(|&byte| byte == b'\n')) {
-        let text = std::str::from_utf8(line).map_err(|_| CliError::line(path, number, "not UTF-8"))?.trim();
-        if !text.is_empty() {
-            lines.push((number, text.to_owned()));
-        }
-    }
+    let text = read(path)?;
+    let lines = (1..).zip(text.split('\n')).map(|(number, line)| (number, line.trim().to_owned()));
+    let lines: Vec<_> = lines.filter(|(_, line)| !line.is_empty()).collect();
     if lines.is_empty() { Err(CliError::NoTexts { place: path.display().to_string() }) } else { Ok(lines) }
+}
+
+/// Reads labels: a list in JSON, a table in a file named `.csv` or `.tsv`, or else a label a line. A table has one column
+/// or one that is called `label` or `name`. `-` is standard input.
+///
+/// # Errors
+/// Returns an error if the file cannot be read, is no such list or table, or has no label.
+pub fn labels(path: &Path) -> Result<Vec<String>, CliError> {
+    let is_named = |end: &str| path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case(end));
+    let separator = if is_named("csv") { b',' } else { b'\t' };
+    let labels = if is_named("csv") || is_named("tsv") {
+        label_column(path, &read(path)?, separator)?
+    } else {
+        let text = read(path)?;
+        match serde_json::from_str::<Vec<Value>>(&text) {
+            Ok(list) => label_list(path, list)?,
+            Err(error) if is_named("json") => return Err(CliError::line(path, error.line(), &format!("no list of labels: {error}"))),
+            Err(_) => text.lines().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()).collect(),
+        }
+    };
+    if labels.is_empty() { Err(CliError::NoTexts { place: path.display().to_string() }) } else { Ok(labels) }
+}
+
+fn label_list(path: &Path, list: Vec<Value>) -> Result<Vec<String>, CliError> {
+    let label = |(i, label): (usize, Value)| match label {
+        Value::String(label) => Ok(label.trim().to_owned()),
+        other => Err(CliError::Usage(format!("{}: label {i} is {other}, and no text", path.display()))),
+    };
+    list.into_iter().enumerate().map(label).collect()
+}
+
+fn label_column(path: &Path, text: &str, separator: u8) -> Result<Vec<String>, CliError> {
+    let error = |line: u64, reason: &str| CliError::line(path, line as usize, reason);
+    let open_quote = |OpenQuote(line)| error(line, "a quote is opened and never closed");
+    let rows: Vec<Row> = Rows::new(text.as_bytes(), separator).collect::<Result<_, _>>().map_err(open_quote)?;
+    let field = |row: &Row, column: usize| String::from_utf8_lossy(&row.fields[column]).trim().to_owned();
+    let Some(header) = rows.first() else { return Ok(vec![]) };
+    let columns = header.fields.len();
+    let is_heading = |&column: &usize| HEADINGS.contains(&&*field(header, column).to_lowercase());
+    let (column, first) = match (0..columns).find(is_heading) {
+        Some(column) => (column, 1),
+        None if columns == 1 => (0, 0),
+        None => return Err(error(1, "no column called \"label\" or \"name\", and more than one")),
+    };
+    let label = |row: &Row| match row.fields.len() {
+        fields if fields == columns => Ok(field(row, column)),
+        fields => Err(error(row.line, &format!("{fields} fields, where the first line has {columns}; quotes hold a label together"))),
+    };
+    rows[first..].iter().map(label).collect()
 }
 
 /// Returns the sentences that class names are put into: `openai`, `simple`, or those of a file.
@@ -37,21 +105,23 @@ pub fn templates(name: &str) -> Result<Vec<String>, CliError> {
         "simple" => Ok(owned(&SIMPLE)),
         file => {
             let path = PathBuf::from(file);
+            // CLIP_benchmark writes {c} where the name goes.
+            let lines = lines(&path)?.into_iter().map(|(number, line)| (number, line.replace("{c}", PLACE)));
             let place = |(number, line): (usize, String)| match line.contains(PLACE) {
                 true => Ok(line),
                 false => Err(CliError::line(&path, number, "no {} where the label goes")),
             };
-            lines(&path)?.into_iter().map(place).collect()
+            lines.map(place).collect()
         }
     }
 }
 
-/// Removes blank and repeated labels. Labels that differ only in case or spaces are one label to CLIP and would share
-/// its probability.
-pub fn distinct(labels: Vec<String>) -> Vec<String> {
+/// Removes blank and repeated labels and returns each of the others with its position in the list. Labels that differ
+/// only in case or spaces are one label to CLIP and would share its probability.
+pub fn distinct(labels: Vec<String>) -> (Vec<usize>, Vec<String>) {
     let mut first: HashMap<String, String> = HashMap::new();
-    let mut kept = Vec::new();
-    for label in labels {
+    let mut kept = (vec![], vec![]);
+    for (i, label) in labels.into_iter().enumerate() {
         let cleaned = clean(&label);
         if cleaned.is_empty() {
             continue;
@@ -60,7 +130,8 @@ pub fn distinct(labels: Vec<String>) -> Vec<String> {
             Some(known) => eprintln!("warning: label {label:?} is there twice, as {known:?}; it counts once"),
             None => {
                 first.insert(cleaned, label.clone());
-                kept.push(label);
+                kept.0.push(i);
+                kept.1.push(label);
             }
         }
     }

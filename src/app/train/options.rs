@@ -3,7 +3,7 @@
 use crate::app::number::{positive, up_to};
 use crate::app::{HELP_WIDTH, VERSION};
 use crate::datasets::emoji::{Cut, Language, Vendor};
-use crate::datasets::{BadLimit, DatasetError, OwnPairs, PairFormat, PairLayout};
+use crate::datasets::{BadLimit, Columns, DatasetError, OwnPairs, PairFormat, PairLayout};
 use crate::models::clip::Config;
 use crate::optim::adamw::Hyper;
 use crate::train::clip::hyper;
@@ -215,8 +215,7 @@ impl Storage {
                 DatasetType::Jsonl => Some(PairFormat::Jsonl),
                 DatasetType::Webdataset => Some(PairFormat::WebDataset),
             },
-            picture_column: self.csv_img_key.clone(),
-            caption_column: self.csv_caption_key.clone(),
+            columns: Columns { picture: self.csv_img_key.clone(), caption: self.csv_caption_key.clone() },
             separator: self.csv_separator.map(|separator| separator as u8),
         }
     }
@@ -328,6 +327,7 @@ fn separator(text: &str) -> Result<char, String> {
     let text = if text == r"\t" { "\t" } else { text };
     let mut chars = text.chars();
     match (chars.next(), chars.next()) {
+        (Some('"' | '\r' | '\n'), None) => Err("cannot be a quote or the end of a line".into()),
         (Some(c), None) if c.is_ascii() => Ok(c),
         _ => Err("must be one ASCII character, or \\t".into()),
     }
@@ -365,6 +365,7 @@ mod tests {
             ["--beta2", "1"],
             ["--bad-share", "2"],
             ["--csv-separator", "ab"],
+            ["--csv-separator", "\""],
             ["--languages", "xx"],
         ];
         for flags in bad {

@@ -4,7 +4,7 @@ use super::set::{Emoji, Tile};
 use super::vendor::Vendor;
 use crate::datasets::dataset::{Dataset, Example};
 use crate::datasets::error::BadExample;
-use crate::datasets::open::Questions;
+use crate::datasets::questions::Questions;
 use crate::random::Rng;
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ pub fn questions(emoji: &Arc<Emoji>) -> Questions {
         Arc::new(Drawings { emoji: Arc::clone(emoji), tiles, classes })
     };
     let names = emoji.names().map(String::from).collect();
-    Questions { test: drawings(true), train: Some(drawings(false)), names: Some(names) }
+    Questions::new(drawings(true), Some(drawings(false)), Some(names))
 }
 
 impl Dataset for Drawings {

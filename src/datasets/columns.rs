@@ -1,0 +1,107 @@
+//! The columns of a table that hold pictures and captions: those that are asked for or, where a table has not got the
+//! usual ones, those that other tables call so.
+
+use std::fmt;
+
+/// What tables call the column with the pictures' paths, the likeliest first.
+const PICTURE: [&str; 17] = [
+    "filepath", "file_name", "file_path", "image_path", "img_path", "image_file", "filename", "image", "img", "picture",
+    "photo", "path", "file", "image_name", "image_id", "url", "image_url",
+];
+/// What tables call the column with the captions, the likeliest first.
+const CAPTION: [&str; 12] = [
+    "title", "text", "caption", "captions", "description", "sentence", "alt_text", "alt", "prompt", "label", "class",
+    "name",
+];
+
+/// The names of the two columns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Columns {
+    /// Name of the column with the pictures' paths.
+    pub picture: String,
+    /// Name of the column with the captions.
+    pub caption: String,
+}
+
+impl Default for Columns {
+    /// Returns OpenCLIP's names.
+    fn default() -> Self {
+        Self { picture: PICTURE[0].to_owned(), caption: CAPTION[0].to_owned() }
+    }
+}
+
+impl fmt::Display for Columns {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "{:?} holds the pictures, {:?} the captions", self.picture, self.caption)
+    }
+}
+
+impl Columns {
+    /// Finds the columns among the headings of a table. Names that differ from the default must be there as they are.
+    ///
+    /// # Errors
+    /// Returns the name of the column that is not there.
+    pub fn find<'a>(&'a self, headings: &[&str]) -> Result<Self, &'a str> {
+        let usual = Self::default();
+        let has_both = |columns: &Self| headings.contains(&&*columns.picture) && headings.contains(&&*columns.caption);
+        let hugging_face = self.or_hugging_face();
+        if has_both(&hugging_face) && !has_both(self) {
+            return Ok(hugging_face);
+        }
+        let find = |wanted: &'a str, usual: &str, names: &[&str]| {
+            let same = |heading: &&&str, name: &str| heading.trim().eq_ignore_ascii_case(name);
+            let guess = || names.iter().find_map(|name| headings.iter().find(|heading| same(heading, name)));
+            let found = headings.iter().find(|heading| **heading == wanted);
+            found.or_else(|| guess().filter(|_| wanted == usual)).map(|heading| heading.to_string()).ok_or(wanted)
+        };
+        Ok(Self {
+            picture: find(&self.picture, &usual.picture, &PICTURE)?,
+            caption: find(&self.caption, &usual.caption, &CAPTION)?,
+        })
+    }
+
+    /// Returns Hugging Face's names, or those that differ from the default.
+    pub(super) fn or_hugging_face(&self) -> Self {
+        if *self == Self::default() { Self { picture: PICTURE[1].to_owned(), caption: CAPTION[1].to_owned() } } else { self.clone() }
+    }
+
+    /// Returns whether these are the names of a format, OpenCLIP's or Hugging Face's, or those that were `asked` for.
+    /// All others are a guess.
+    pub(super) fn are_usual(&self, asked: &Self) -> bool {
+        let names = (self.picture.as_str(), self.caption.as_str());
+        self == asked || [("filepath", "title"), ("file_name", "text")].contains(&names)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn usual_names_are_guessed_and_others_asked_for() {
+        let found = |headings: &[&str]| {
+            let found = Columns::default().find(headings).map_err(str::to_owned)?;
+            Ok::<_, String>((found.picture, found.caption))
+        };
+        let is = |picture: &str, caption: &str| Ok((picture.to_owned(), caption.to_owned()));
+        assert_eq!(found(&["file_name", "title", "text"]), is("file_name", "text"));
+        assert_eq!(found(&["id", "title", "filepath", "image"]), is("filepath", "title"));
+        assert_eq!(found(&["image", "caption"]), is("image", "caption"));
+        assert_eq!(found(&["url", "TEXT", "hash"]), is("url", "TEXT"));
+        assert_eq!(found(&[" Image_Path", "Caption "]), is(" Image_Path", "Caption "));
+        assert_eq!(found(&["file_name", "text", "url"]), is("file_name", "text"));
+        assert_eq!(found(&["a", "text"]), Err("filepath".into()));
+        assert_eq!(found(&["image", "b"]), Err("title".into()));
+        let own = Columns { picture: "scan".into(), ..Columns::default() };
+        assert_eq!(own.find(&["image", "caption"]), Err("scan"));
+        assert_eq!(own.find(&["scan", "caption"]).unwrap().caption, "caption");
+    }
+
+    #[test]
+    fn a_guess_is_told_from_the_names_of_a_format() {
+        let columns = |picture: &str, caption: &str| Columns { picture: picture.into(), caption: caption.into() };
+        assert!(columns("file_name", "text").are_usual(&Columns::default()));
+        assert!(columns("a", "b").are_usual(&columns("a", "b")));
+        assert!(!columns("image", "caption").are_usual(&Columns::default()));
+    }
+}

@@ -1,0 +1,221 @@
+//! The samples of a shard: the members of a tar file that belong together by name, found by reading its headers alone.
+//!
+//! A member's name is its key up to the first dot of the file's name, and its kind after that, as the webdataset package
+//! splits it: `a/17.seg.png` has the key `a/17` and the kind `seg.png`. Members of one key stand together.
+//!
+//! A tar file ends with blocks of zeros. One that does not has been cut off, even if that was between two members.
+
+use crate::datasets::error::DatasetError;
+use crate::files;
+use flate2::read::MultiGzDecoder;
+use std::fs::File;
+use std::io::{self, BufReader, Cursor, Read, Seek, SeekFrom};
+use std::path::Path;
+
+/// Most bytes that all compressed shards of a dataset may have together once they are unpacked, which is in memory.
+pub(super) const MAX_UNPACKED_BYTES: u64 = 1 << 30;
+/// The size of a block, a header's or the end's, in bytes.
+const BLOCK: u64 = 512;
+/// Kinds of pictures, the one that is taken first if there are several.
+const PICTURES: [&str; 10] = ["jpg", "png", "jpeg", "webp", "gif", "bmp", "tif", "tiff", "jpe", "jfif"];
+
+/// The position of a member's bytes within its shard.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Extent {
+    pub start: u64,
+    pub len: u64,
+}
+
+/// Where the bytes of a shard are: in a file, or unpacked in memory.
+pub(super) enum Bytes {
+    File,
+    Unpacked(Vec<u8>),
+}
+
+impl Bytes {
+    /// Finds the bytes of a shard. Whether it is compressed is seen from its first bytes; then it is unpacked, which may
+    /// not take more than `left` bytes.
+    pub fn of(path: &Path, left: u64) -> Result<Self, DatasetError> {
+        let error = DatasetError::io(path);
+        let mut head = vec![];
+        let read = File::open(path).and_then(|file| file.take(BLOCK).read_to_end(&mut head));
+        read.map_err(error)?;
+        match files::kind(&head) {
+            _ if head.starts_with(files::GZIP) => unpack(path, left),
+            Some(kind) => {
+                Err(DatasetError::Shard { path: path.into(), reason: format!("it is {kind}, and shards are tar files, plain or gzipped") })
+            }
+            None => Ok(Bytes::File),
+        }
+    }
+
+    /// Returns the number of bytes that are held in memory.
+    pub fn unpacked(&self) -> u64 {
+        match self {
+            Bytes::File => 0,
+            Bytes::Unpacked(bytes) => bytes.len() as u64,
+        }
+    }
+
+    /// Opens the bytes for reading.
+    pub fn open(&self, path: &Path) -> io::Result<Box<dyn ReadSeek + '_>> {
+        Ok(match self {
+            Bytes::File => Box::new(BufReader::new(File::open(path)?)),
+            Bytes::Unpacked(bytes) => Box::new(Cursor::new(bytes.as_slice())),
+        })
+    }
+}
+
+/// Bytes that are read here and there.
+pub(super) trait ReadSeek: Read + Seek {}
+
+impl<T: Read + Seek> ReadSeek for T {}
+
+/// Unpacks a compressed shard of at most `left` bytes.
+fn unpack(path: &Path, left: u64) -> Result<Bytes, DatasetError> {
+    let broken = |error: io::Error| DatasetError::BreaksOff { path: path.into(), reason: error.to_string() };
+    let file = File::open(path).map_err(DatasetError::io(path))?;
+    let mut bytes = vec![];
+    MultiGzDecoder::new(BufReader::new(file)).take(left + 1).read_to_end(&mut bytes).map_err(broken)?;
+    if bytes.len() as u64 > left {
+        let reason = "unpacked, the compressed shards have more than 1 GiB, which are held in memory: unpack them on the disk";
+        return Err(DatasetError::Shard { path: path.into(), reason: reason.into() });
+    }
+    Ok(Bytes::Unpacked(bytes))
+}
+
+/// Reads a member's bytes if there are at most `max`. A sparse file can claim a member of any size without taking room
+/// on the disk.
+pub(super) fn read(source: &mut (impl ReadSeek + ?Sized), extent: Extent, max: u64) -> io::Result<Vec<u8>> {
+    if extent.len > max {
+        let reason = format!("{} bytes, where {max} are the most", extent.len);
+        return Err(io::Error::new(io::ErrorKind::InvalidData, reason));
+    }
+    let mut bytes = vec![0; extent.len as usize];
+    source.seek(SeekFrom::Start(extent.start))?;
+    source.read_exact(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// The members of one key: their kinds in small letters, and where they are.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Sample {
+    pub key: String,
+    pub members: Vec<(String, Extent)>,
+}
+
+impl Sample {
+    /// Returns the member of this kind.
+    pub fn get(&self, kind: &str) -> Option<Extent> {
+        self.members.iter().find(|(own, _)| own == kind).map(|(_, extent)| *extent)
+    }
+
+    /// Returns the picture and the part of its kind before the last dot: `jpg` has none, `2.jpg` has `2.`.
+    ///
+    /// # Errors
+    /// Returns what there is instead if there is no picture, or none that comes before the others.
+    pub fn picture(&self) -> Result<(Extent, &str), String> {
+        let mut kinds: Vec<&String> = self.members.iter().map(|(kind, _)| kind).collect();
+        kinds.sort();
+        if let Some(pair) = kinds.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(format!("two members are called .{}", pair[0]));
+        }
+        if let Some(extent) = PICTURES.iter().find_map(|kind| self.get(kind)) {
+            return Ok((extent, ""));
+        }
+        let dotted = self.members.iter().filter_map(|(kind, extent)| {
+            let (before, last) = kind.rsplit_once('.')?;
+            PICTURES.contains(&last).then(|| (*extent, &kind[..=before.len()]))
+        });
+        match dotted.collect::<Vec<_>>()[..] {
+            [one] => Ok(one),
+            [] => Err(format!("no picture, but {}", self.kinds())),
+            _ => Err(format!("several pictures under one name, which ends at its first dot: {}", self.kinds())),
+        }
+    }
+
+    /// Returns the kinds of the members, for messages.
+    pub fn kinds(&self) -> String {
+        self.members.iter().map(|(kind, _)| format!(".{kind}")).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// Reads the headers of a shard.
+///
+/// # Errors
+/// Returns an error if the shard is damaged, or if it ends before its last member or without its mark.
+pub(super) fn samples(path: &Path, bytes: &Bytes) -> Result<Vec<Sample>, DatasetError> {
+    let breaks_off = |reason: String| DatasetError::BreaksOff { path: path.into(), reason };
+    let mut source = bytes.open(path).map_err(DatasetError::io(path))?;
+    let size = source.seek(SeekFrom::End(0)).map_err(DatasetError::io(path))?;
+    let is_marked = size < BLOCK || ends_with_zeros(&mut *source, size).map_err(DatasetError::io(path))?;
+    source.rewind().map_err(DatasetError::io(path))?;
+    let mut samples: Vec<Sample> = vec![];
+    let mut archive = tar::Archive::new(source);
+    // Tar files that have been joined end to end have zeros between them.
+    archive.set_ignore_zeros(true);
+    for entry in archive.entries_with_seek().map_err(DatasetError::io(path))? {
+        let entry = entry.map_err(|error| breaks_off(format!("{error}, after {} samples", samples.len())))?;
+        let name = entry.path_bytes();
+        let name = String::from_utf8_lossy(&name);
+        let extent = Extent { start: entry.raw_file_position(), len: entry.size() };
+        if extent.start.checked_add(extent.len).is_none_or(|end| end > size) {
+            return Err(breaks_off(format!("it ends within {name}, after {} samples", samples.len())));
+        }
+        if !entry.header().entry_type().is_file() {
+            continue;
+        }
+        let Some((key, kind)) = split_name(&name) else { continue };
+        if samples.last().is_none_or(|sample| sample.key != key) {
+            samples.push(Sample { key: key.to_owned(), members: vec![] });
+        }
+        let sample = samples.last_mut().expect("one at least");
+        sample.members.push((kind.to_ascii_lowercase(), extent));
+    }
+    if is_marked { Ok(samples) } else { Err(breaks_off(format!("it has no end mark after {} samples", samples.len()))) }
+}
+
+/// Returns whether the last block is one of zeros.
+fn ends_with_zeros(source: &mut (impl ReadSeek + ?Sized), size: u64) -> io::Result<bool> {
+    let block = read(source, Extent { start: size - BLOCK, len: BLOCK }, BLOCK)?;
+    Ok(block.iter().all(|&byte| byte == 0))
+}
+
+/// Splits a member's path into key and kind at the first dot of the file's name: "a/b.seg.png" → "a/b", "seg.png".
+fn split_name(path: &str) -> Option<(&str, &str)> {
+    let file = path.rfind('/').map_or(0, |slash| slash + 1);
+    let dot = file + path[file..].find('.')?;
+    (dot > file).then(|| (&path[..dot], &path[dot + 1..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shard_that_unpacks_to_more_than_it_may_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("zeros.tar.gz");
+        let file = File::create(&path).unwrap();
+        let mut encoder = flate2::write::GzEncoder::new(file, flate2::Compression::fast());
+        io::copy(&mut io::repeat(0).take(5000), &mut encoder).unwrap();
+        encoder.finish().unwrap();
+        assert_eq!(Bytes::of(&path, 5000).unwrap().unpacked(), 5000);
+        let error = Bytes::of(&path, 4999).err().unwrap().to_string();
+        assert!(error.contains("zeros.tar.gz") && error.contains("more than 1 GiB"), "{error}");
+    }
+
+    #[test]
+    fn the_picture_of_a_sample_is_the_plain_one_or_the_only_one() {
+        let sample = |kinds: &[&str]| Sample {
+            key: "a".into(),
+            members: (1..).zip(kinds).map(|(start, kind)| (kind.to_string(), Extent { start, len: 1 })).collect(),
+        };
+        let picture = |kinds: &[&str]| sample(kinds).picture().map(|(extent, before)| (extent.start, before.to_owned()));
+        assert_eq!(picture(&["txt", "webp", "jpg"]), Ok((3, "".into())));
+        assert_eq!(picture(&["seg.png", "png"]), Ok((2, "".into())));
+        assert_eq!(picture(&["b.c.jpg", "b.c.txt"]), Ok((1, "b.c.".into())));
+        assert_eq!(picture(&["txt", "npy"]), Err("no picture, but .txt, .npy".into()));
+        assert!(picture(&["1.jpg", "2.jpg"]).unwrap_err().contains("first dot: .1.jpg, .2.jpg"));
+    }
+}
