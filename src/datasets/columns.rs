@@ -5,12 +5,37 @@ use std::fmt;
 
 /// What tables call the column with the pictures' paths, the likeliest first.
 const PICTURE: [&str; 17] = [
-    "filepath", "file_name", "file_path", "image_path", "img_path", "image_file", "filename", "image", "img", "picture",
-    "photo", "path", "file", "image_name", "image_id", "url", "image_url",
+    "filepath",
+    "file_name",
+    "file_path",
+    "image_path",
+    "img_path",
+    "image_file",
+    "filename",
+    "image",
+    "img",
+    "picture",
+    "photo",
+    "path",
+    "file",
+    "image_name",
+    "image_id",
+    "url",
+    "image_url",
 ];
 /// What tables call the column with the captions, the likeliest first.
 const CAPTION: [&str; 12] = [
-    "title", "text", "caption", "captions", "description", "sentence", "alt_text", "alt", "prompt", "label", "class",
+    "title",
+    "text",
+    "caption",
+    "captions",
+    "description",
+    "sentence",
+    "alt_text",
+    "alt",
+    "prompt",
+    "label",
+    "class",
     "name",
 ];
 
@@ -62,7 +87,11 @@ impl Columns {
 
     /// Returns Hugging Face's names, or those that differ from the default.
     pub(super) fn or_hugging_face(&self) -> Self {
-        if *self == Self::default() { Self { picture: PICTURE[1].to_owned(), caption: CAPTION[1].to_owned() } } else { self.clone() }
+        if *self == Self::default() {
+            Self { picture: PICTURE[1].to_owned(), caption: CAPTION[1].to_owned() }
+        } else {
+            self.clone()
+        }
     }
 
     /// Returns whether these are the names of a format, OpenCLIP's or Hugging Face's, or those that were `asked` for.

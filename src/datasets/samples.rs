@@ -42,9 +42,10 @@ impl Bytes {
         read.map_err(error)?;
         match files::kind(&head) {
             _ if head.starts_with(files::GZIP) => unpack(path, left),
-            Some(kind) => {
-                Err(DatasetError::Shard { path: path.into(), reason: format!("it is {kind}, and shards are tar files, plain or gzipped") })
-            }
+            Some(kind) => Err(DatasetError::Shard {
+                path: path.into(),
+                reason: format!("it is {kind}, and shards are tar files, plain or gzipped"),
+            }),
             None => Ok(Bytes::File),
         }
     }
@@ -78,7 +79,8 @@ fn unpack(path: &Path, left: u64) -> Result<Bytes, DatasetError> {
     let mut bytes = vec![];
     MultiGzDecoder::new(BufReader::new(file)).take(left + 1).read_to_end(&mut bytes).map_err(broken)?;
     if bytes.len() as u64 > left {
-        let reason = "unpacked, the compressed shards have more than 1 GiB, which are held in memory: unpack them on the disk";
+        let reason =
+            "unpacked, the compressed shards have more than 1 GiB, which are held in memory: unpack them on the disk";
         return Err(DatasetError::Shard { path: path.into(), reason: reason.into() });
     }
     Ok(Bytes::Unpacked(bytes))
@@ -211,7 +213,8 @@ mod tests {
             key: "a".into(),
             members: (1..).zip(kinds).map(|(start, kind)| (kind.to_string(), Extent { start, len: 1 })).collect(),
         };
-        let picture = |kinds: &[&str]| sample(kinds).picture().map(|(extent, before)| (extent.start, before.to_owned()));
+        let picture =
+            |kinds: &[&str]| sample(kinds).picture().map(|(extent, before)| (extent.start, before.to_owned()));
         assert_eq!(picture(&["txt", "webp", "jpg"]), Ok((3, "".into())));
         assert_eq!(picture(&["seg.png", "png"]), Ok((2, "".into())));
         assert_eq!(picture(&["b.c.jpg", "b.c.txt"]), Ok((1, "b.c.".into())));

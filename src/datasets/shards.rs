@@ -201,7 +201,11 @@ fn captions(
         }
         (Asked::Lines, Some(extent), _) => {
             let lines = lines(&text(source, extent)?).count();
-            if lines == 0 { Err("empty caption".to_owned()) } else { Ok((0..lines).map(|line| (picture, Caption::Line(extent, line))).collect()) }
+            if lines == 0 {
+                Err("empty caption".to_owned())
+            } else {
+                Ok((0..lines).map(|line| (picture, Caption::Line(extent, line))).collect())
+            }
         }
         (_, Some(extent), _) => one(Caption::Text(extent)),
         (_, None, Some(extent)) => one(Caption::Json(extent)),
@@ -224,6 +228,16 @@ impl Dataset for Shards {
     /// Returns keys that all differ: every picture is taken to show a thing of its own.
     fn concepts(&self) -> &[u64] {
         &self.concepts
+    }
+
+    /// The list has the shards' paths, the members' names and where their pictures are.
+    fn list_hash(&self) -> u64 {
+        let paths = self.shards.iter().flat_map(|shard| shard.path.as_os_str().as_encoded_bytes().iter().copied());
+        let members = self.shards.iter().flat_map(|shard| &shard.members).flat_map(|member| {
+            let Extent { start, len } = member.picture;
+            member.name.bytes().chain(start.to_le_bytes()).chain(len.to_le_bytes())
+        });
+        key(paths.chain(members))
     }
 
     fn shuffle(&self, rng: &mut Rng, order: &mut Vec<u32>) {

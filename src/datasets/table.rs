@@ -139,7 +139,7 @@ impl Dataset for Table {
     /// The list has the pictures' paths and the captions.
     fn list_hash(&self) -> u64 {
         let fields =
-            self.rows.iter().flat_map(|row| [row.picture.as_os_str().as_encoded_bytes(), row.caption.as_bytes()]);
+            self.pairs.iter().flat_map(|pair| [pair.picture.as_os_str().as_encoded_bytes(), pair.caption.as_bytes()]);
         key(fields.flat_map(|field| field.iter().copied().chain([0])))
     }
 
