@@ -39,7 +39,8 @@ pub(crate) fn kind(bytes: &[u8]) -> Option<&'static str> {
 /// # Errors
 /// Returns an error that says what the bytes are if they are no text in UTF-8, which the whole of them need not be.
 pub fn text(bytes: &[u8]) -> io::Result<&[u8]> {
-    let invalid = |what: &str| Err(io::Error::new(io::ErrorKind::InvalidData, format!("{what}, and not text in UTF-8")));
+    let invalid =
+        |what: &str| Err(io::Error::new(io::ErrorKind::InvalidData, format!("{what}, and not text in UTF-8")));
     match kind(bytes) {
         Some(kind) => invalid(&format!("it is {kind}")),
         None if bytes[..bytes.len().min(HEAD)].contains(&0) => invalid("it has zero bytes, as binary files have"),

@@ -58,9 +58,9 @@ fn data(error: &DatasetError) -> Option<&'static str> {
         DatasetError::Column { .. } => Some(
             "--csv-separator says what separates columns, --csv-img-key and --csv-caption-key name those of pictures and captions",
         ),
-        DatasetError::OpenQuote { .. } => Some(
-            "close the quote, or write one that belongs to a caption twice within quotes: \"5\"\" nails\"",
-        ),
+        DatasetError::OpenQuote { .. } => {
+            Some("close the quote, or write one that belongs to a caption twice within quotes: \"5\"\" nails\"")
+        }
         DatasetError::Empty { report, .. } | DatasetError::TooManyBad { report, .. } => rows(report),
         DatasetError::NoNames { .. } => Some("--labels-file FILE names the classes"),
         _ => None,

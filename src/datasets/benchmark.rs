@@ -40,7 +40,8 @@ impl About {
                 "retrieval" => true,
                 "classification" => false,
                 other => {
-                    let reason = format!("its kind is {other:?}, where \"classification\" and \"retrieval\" can be asked for");
+                    let reason =
+                        format!("its kind is {other:?}, where \"classification\" and \"retrieval\" can be asked for");
                     return Err(DatasetError::Shard { path, reason });
                 }
             };

@@ -106,7 +106,8 @@ impl<'a> Rows<'a> {
             }
             self.take(1);
         }
-        let swallows = |&(field, _, goes_on): &(usize, _, bool)| goes_on || self.holds_row(&row.fields[field], row.fields.len());
+        let swallows =
+            |&(field, _, goes_on): &(usize, _, bool)| goes_on || self.holds_row(&row.fields[field], row.fields.len());
         row.swallowed = spans.iter().find(|span| swallows(span)).map(|(_, lines, _)| lines.clone());
         Ok(row)
     }
@@ -180,8 +181,11 @@ mod tests {
             rows.iter().map(|(line, fields)| (*line, fields.iter().map(|field| field.to_string()).collect())).collect()
         };
         assert_eq!(rows("a,b\r\n\r\n  \r\nc,\r\n,\"d\"\r"), own(&[(1, &["a", "b"]), (4, &["c", ""]), (5, &["", "d"])]));
-        assert_eq!(rows("\"a\nb\"\"\",5\" nail\nc \"d\",\"\"\"e\" f"), own(&[(1, &["a\nb\"", "5\" nail"]), (3, &["c \"d\"", "\"e f"])]));
-        assert_eq!(rows("\"\",\n\"a\r\nb\r\",c\n,d"), own(&[(1, &["", ""]), (2, &["a\r\nb\r", "c"]), (4, &["", "d"])]));
+        assert_eq!(
+            rows("\"a\nb\"\"\",5\" nail\nc \"d\",\"\"\"e\" f"),
+            own(&[(1, &["a\nb\"", "5\" nail"]), (3, &["c \"d\"", "\"e f"])])
+        );
+        assert_eq!(rows("\"\",\n\"a\r\nb\r\",c\n,d"), own(&[(1, &["", ""]), (2, &["a\r\nb\r", "c"]), (5, &["", "d"])]));
         assert_eq!(rows(""), []);
     }
 

@@ -27,9 +27,9 @@ mod samples;
 pub mod shards;
 pub mod table;
 
+pub use columns::Columns;
 pub use dataset::{Dataset, Example};
 pub use error::{BadExample, BadLimit, BadReport, DatasetError};
-pub use columns::Columns;
 pub use open::{OwnPairs, PairFormat, PairLayout};
 pub use questions::{OpenError, Questions};
 pub use shards::Shards;

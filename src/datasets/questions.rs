@@ -66,7 +66,8 @@ impl Questions {
             Stored::Folder if layout.format.is_some() => Err(DatasetError::NoPairs { path: data.into() }.into()),
             Stored::Folder => {
                 let folder = Path::new(data);
-                let holds_pairs = |path: &String| Path::new(path).is_dir() && !matches!(Stored::at(path, None), Ok(Stored::Folder));
+                let holds_pairs =
+                    |path: &String| Path::new(path).is_dir() && !matches!(Stored::at(path, None), Ok(Stored::Folder));
                 let part = |name: &str| Some(format!("{data}/{name}")).filter(holds_pairs);
                 if IdxPictures::is_in(folder, Part::Test) {
                     Ok(Self::idx(folder, train.map(Path::new), names)?)

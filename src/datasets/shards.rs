@@ -201,7 +201,11 @@ fn captions(
         }
         (Asked::Lines, Some(extent), _) => {
             let lines = lines(&text(source, extent)?).count();
-            if lines == 0 { Err("empty caption".to_owned()) } else { Ok((0..lines).map(|line| (picture, Caption::Line(extent, line))).collect()) }
+            if lines == 0 {
+                Err("empty caption".to_owned())
+            } else {
+                Ok((0..lines).map(|line| (picture, Caption::Line(extent, line))).collect())
+            }
         }
         (_, Some(extent), _) => one(Caption::Text(extent)),
         (_, None, Some(extent)) => one(Caption::Json(extent)),

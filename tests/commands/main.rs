@@ -10,4 +10,5 @@ mod one_embedding;
 mod pictures;
 mod plots;
 mod search;
+mod tables;
 mod train;

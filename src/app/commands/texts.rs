@@ -9,7 +9,7 @@ use crate::text::clean;
 use serde_json::Value;
 use std::collections::HashMap;
 use std::fs;
-use std::io::{Read, stdin};
+use std::io::{self, Read, stdin};
 use std::path::{Path, PathBuf};
 use std::str::Utf8Error;
 
@@ -62,7 +62,9 @@ pub fn labels(path: &Path) -> Result<Vec<String>, CliError> {
         let text = read(path)?;
         match serde_json::from_str::<Vec<Value>>(&text) {
             Ok(list) => label_list(path, list)?,
-            Err(error) if is_named("json") => return Err(CliError::line(path, error.line(), &format!("no list of labels: {error}"))),
+            Err(error) if is_named("json") => {
+                return Err(CliError::line(path, error.line(), &format!("no list of labels: {error}")));
+            }
             Err(_) => text.lines().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()).collect(),
         }
     };
@@ -72,7 +74,7 @@ pub fn labels(path: &Path) -> Result<Vec<String>, CliError> {
 fn label_list(path: &Path, list: Vec<Value>) -> Result<Vec<String>, CliError> {
     let label = |(i, label): (usize, Value)| match label {
         Value::String(label) => Ok(label.trim().to_owned()),
-        other => Err(CliError::Usage(format!("{}: label {i} is {other}, and no text", path.display()))),
+        other => Err(CliError::file(path)(io::Error::other(format!("label {i} is {other}, and no text")))),
     };
     list.into_iter().enumerate().map(label).collect()
 }
@@ -92,7 +94,10 @@ fn label_column(path: &Path, text: &str, separator: u8) -> Result<Vec<String>, C
     };
     let label = |row: &Row| match row.fields.len() {
         fields if fields == columns => Ok(field(row, column)),
-        fields => Err(error(row.line, &format!("{fields} fields, where the first line has {columns}; quotes hold a label together"))),
+        fields => Err(error(
+            row.line,
+            &format!("{fields} fields, where the first line has {columns}; quotes hold a label together"),
+        )),
     };
     rows[first..].iter().map(label).collect()
 }
