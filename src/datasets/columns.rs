@@ -65,24 +65,29 @@ impl Columns {
     /// Finds the columns among the headings of a table. Names that differ from the default must be there as they are.
     ///
     /// # Errors
-    /// Returns the name of the column that is not there.
+    /// Returns the name of the first column that is not there.
     pub fn find<'a>(&'a self, headings: &[&str]) -> Result<Self, &'a str> {
-        let usual = Self::default();
-        let has_both = |columns: &Self| headings.contains(&&*columns.picture) && headings.contains(&&*columns.caption);
-        let hugging_face = self.or_hugging_face();
+        let (usual, hugging_face) = (Self::default(), self.or_hugging_face());
+        let has = |wanted: &str| headings.contains(&wanted);
+        let has_both = |columns: &Self| has(&columns.picture) && has(&columns.caption);
         if has_both(&hugging_face) && !has_both(self) {
             return Ok(hugging_face);
         }
-        let find = |wanted: &'a str, usual: &str, names: &[&str]| {
-            let same = |heading: &&&str, name: &str| heading.trim().eq_ignore_ascii_case(name);
-            let guess = || names.iter().find_map(|name| headings.iter().find(|heading| same(heading, name)));
-            let found = headings.iter().find(|heading| **heading == wanted);
-            found.or_else(|| guess().filter(|_| wanted == usual)).map(|heading| heading.to_string()).ok_or(wanted)
+        let find = |wanted: &str, usual: &str, names: &[&str]| {
+            let is = |heading: &&&str, name: &str| heading.trim().eq_ignore_ascii_case(name);
+            let guess = || names.iter().find_map(|name| headings.iter().find(|heading| is(heading, name)));
+            if has(wanted) {
+                Some(wanted.to_owned())
+            } else {
+                guess().filter(|_| wanted == usual).map(|name| name.to_string())
+            }
         };
-        Ok(Self {
-            picture: find(&self.picture, &usual.picture, &PICTURE)?,
-            caption: find(&self.caption, &usual.caption, &CAPTION)?,
-        })
+        let picture = find(&self.picture, &usual.picture, &PICTURE);
+        match (picture, find(&self.caption, &usual.caption, &CAPTION)) {
+            (Some(picture), Some(caption)) => Ok(Self { picture, caption }),
+            _ if has(&self.picture) => Err(&self.caption),
+            _ => Err(&self.picture),
+        }
     }
 
     /// Returns Hugging Face's names, or those that differ from the default.
@@ -120,7 +125,8 @@ mod tests {
         assert_eq!(found(&[" Image_Path", "Caption "]), is(" Image_Path", "Caption "));
         assert_eq!(found(&["file_name", "text", "url"]), is("file_name", "text"));
         assert_eq!(found(&["a", "text"]), Err("filepath".into()));
-        assert_eq!(found(&["image", "b"]), Err("title".into()));
+        assert_eq!(found(&["image", "b"]), Err("filepath".into()));
+        assert_eq!(found(&["filepath", "b"]), Err("title".into()));
         let own = Columns { picture: "scan".into(), ..Columns::default() };
         assert_eq!(own.find(&["image", "caption"]), Err("scan"));
         assert_eq!(own.find(&["scan", "caption"]).unwrap().caption, "caption");

@@ -185,7 +185,7 @@ mod tests {
             rows("\"a\nb\"\"\",5\" nail\nc \"d\",\"\"\"e\" f"),
             own(&[(1, &["a\nb\"", "5\" nail"]), (3, &["c \"d\"", "\"e f"])])
         );
-        assert_eq!(rows("\"\",\n\"a\r\nb\r\",c\n,d"), own(&[(1, &["", ""]), (2, &["a\r\nb\r", "c"]), (4, &["", "d"])]));
+        assert_eq!(rows("\"\",\n\"a\r\nb\r\",c\n,d"), own(&[(1, &["", ""]), (2, &["a\r\nb\r", "c"]), (5, &["", "d"])]));
         assert_eq!(rows(""), []);
     }
 

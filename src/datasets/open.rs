@@ -42,10 +42,12 @@ impl PairFormat {
         let head = head(path).unwrap_or_default();
         let is_tar = head.get(TAR.0..).is_some_and(|at| at.starts_with(TAR.1));
         let is_json = files::text(&head).is_ok_and(|text| text.trim_ascii_start().starts_with(b"{"));
-        match () {
-            () if is_tar || is_shard(&name) => PairFormat::WebDataset,
-            () if is_json || name.ends_with(".jsonl") => PairFormat::Jsonl,
-            () => PairFormat::Csv,
+        if is_tar || is_shard(&name) {
+            PairFormat::WebDataset
+        } else if is_json || name.ends_with(".jsonl") {
+            PairFormat::Jsonl
+        } else {
+            PairFormat::Csv
         }
     }
 }

@@ -72,17 +72,19 @@ pub(super) trait ReadSeek: Read + Seek {}
 
 impl<T: Read + Seek> ReadSeek for T {}
 
-/// Unpacks a compressed shard of at most `left` bytes.
+/// Unpacks a compressed shard of at most `left` bytes. They are counted first, so that no memory is taken for more.
 fn unpack(path: &Path, left: u64) -> Result<Bytes, DatasetError> {
+    let open =
+        || File::open(path).map(|file| MultiGzDecoder::new(BufReader::new(file))).map_err(DatasetError::io(path));
     let broken = |error: io::Error| DatasetError::BreaksOff { path: path.into(), reason: error.to_string() };
-    let file = File::open(path).map_err(DatasetError::io(path))?;
-    let mut bytes = vec![];
-    MultiGzDecoder::new(BufReader::new(file)).take(left + 1).read_to_end(&mut bytes).map_err(broken)?;
-    if bytes.len() as u64 > left {
+    let size = io::copy(&mut open()?.take(left + 1), &mut io::sink()).map_err(broken)?;
+    if size > left {
         let reason =
-            "unpacked, the compressed shards have more than 1 GiB, which are held in memory: unpack them on the disk";
+            "unpacked, compressed shards have more than the 1 GiB that memory may hold: unpack them on the disk";
         return Err(DatasetError::Shard { path: path.into(), reason: reason.into() });
     }
+    let mut bytes = Vec::with_capacity(size as usize);
+    open()?.take(size).read_to_end(&mut bytes).map_err(broken)?;
     Ok(Bytes::Unpacked(bytes))
 }
 
@@ -204,7 +206,7 @@ mod tests {
         encoder.finish().unwrap();
         assert_eq!(Bytes::of(&path, 5000).unwrap().unpacked(), 5000);
         let error = Bytes::of(&path, 4999).err().unwrap().to_string();
-        assert!(error.contains("zeros.tar.gz") && error.contains("more than 1 GiB"), "{error}");
+        assert!(error.contains("zeros.tar.gz") && error.contains("1 GiB"), "{error}");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use crate::batches::Augment;
 #[cfg(feature = "emoji")]
 use crate::datasets::emoji::{Cut, Emoji, EmojiTraining, Language};
-use crate::datasets::{BadLimit, Dataset, DatasetError, OwnPairs};
+use crate::datasets::{BadLimit, BadReport, Dataset, DatasetError, OwnPairs};
 use crate::embed::Embed;
 #[cfg(feature = "emoji")]
 use crate::eval::exam::EmojiExam;
@@ -74,6 +74,17 @@ impl TrainingData {
             #[cfg(feature = "emoji")]
             TrainingData::Emoji { .. } => Augment::drawings(),
             TrainingData::Own { .. } => Augment::default(),
+        }
+    }
+
+    /// Returns the reports on the rows and samples of the user's own pairs that were left out when they were opened.
+    pub fn left_out(&self) -> Vec<&BadReport> {
+        match self {
+            #[cfg(feature = "emoji")]
+            TrainingData::Emoji { .. } => vec![],
+            TrainingData::Own { train, val, .. } => {
+                [Some(train), val.as_ref()].into_iter().flatten().map(OwnPairs::bad).collect()
+            }
         }
     }
 

@@ -13,4 +13,5 @@ mod pictures;
 mod plots;
 mod search;
 mod shell;
+mod tables;
 mod train;

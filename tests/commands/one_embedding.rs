@@ -5,7 +5,7 @@ use crate::support::tiny;
 use clipwright::Clip;
 use clipwright::checkpoint::{ConfigFile, Format, Precision, save};
 use clipwright::datasets::image_folder::{ImageFolder, class_folders};
-use clipwright::datasets::{BadExample, BadLimit, CsvLayout, Dataset, Shards, Table};
+use clipwright::datasets::{BadExample, BadLimit, Columns, CsvLayout, Dataset, Shards, Table};
 use clipwright::embed::source::{About, Examples, Files, Loaded, Painted, Watched};
 use clipwright::embed::{BATCH, Embed, Pictures};
 use clipwright::models::clip::Config;
@@ -101,7 +101,7 @@ fn stored(bench: &Bench) -> [(&'static str, Box<dyn Dataset>); 4] {
     let layout = CsvLayout { separator: b',', ..CsvLayout::default() };
     [
         ("pairs.csv", Box::new(Table::csv(&bench.path("pairs.csv"), &layout, limit).unwrap())),
-        ("kinds", Box::new(Table::jsonl(&bench.path("kinds/metadata.jsonl"), limit).unwrap())),
+        ("kinds", Box::new(Table::jsonl(&bench.path("kinds/metadata.jsonl"), &Columns::default(), limit).unwrap())),
         ("pairs.tar", Box::new(Shards::open(&[bench.path("pairs.tar")], 9, limit).unwrap())),
         ("classes", Box::new(ImageFolder::open(&bench.path("classes"), &classes, &classes).unwrap())),
     ]

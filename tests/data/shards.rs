@@ -94,7 +94,7 @@ fn members_are_grouped_by_name_up_to_the_first_dot() {
     }
     let report = shards.bad().to_string();
     assert!(
-        shards.bad().bad == 3 && report.contains("x/4: no caption") && report.contains("x/5: no picture"),
+        shards.bad().bad == 3 && report.contains("x/4: no caption") && report.contains("x/5: no picture, but .txt"),
         "{report}"
     );
 }
@@ -140,14 +140,93 @@ fn a_resumed_run_gets_what_it_would_have_got() {
     assert!(run(8, 4, 3) == run(0, 12, 1)[8..]);
 }
 
+/// Wherever a shard is cut, also between two members, the rest of its pictures is missing.
 #[test]
-fn a_shard_that_breaks_off_is_used_as_far_as_it_goes() {
+fn a_shard_that_breaks_off_is_an_error() {
     let (_folder, paths) = shards(2);
     let bytes = std::fs::read(&paths[0]).unwrap();
-    std::fs::write(&paths[0], &bytes[..bytes.len() / 2]).unwrap();
-    let shards = Shards::open(&paths, 1, BadLimit::default()).unwrap();
-    assert!((10..14).contains(&shards.concepts().len()), "{}", shards.concepts().len());
-    assert!(shards.bad().bad >= 1 && shards.bad().to_string().contains("000.tar"), "{}", shards.bad());
+    let end = bytes.iter().rposition(|&byte| byte != 0).unwrap() + 1;
+    for length in (512..=end).step_by(512).chain([end - 1, 700]) {
+        std::fs::write(&paths[0], &bytes[..length]).unwrap();
+        let error = Shards::open(&paths, 1, BadLimit::default()).err().expect("an error").to_string();
+        assert!(error.contains("000.tar: damaged or cut off: "), "{length} {error}");
+    }
+    std::fs::write(&paths[0], &bytes[..end.next_multiple_of(512) + 512]).unwrap();
+    assert_eq!(Shards::open(&paths, 1, BadLimit::default()).unwrap().concepts().len(), 16);
+}
+
+#[test]
+fn shards_that_were_joined_end_to_end_are_read_to_the_end() {
+    let (_folder, paths) = shards(2);
+    let both: Vec<u8> = paths.iter().flat_map(|path| std::fs::read(path).unwrap()).collect();
+    std::fs::write(&paths[0], both).unwrap();
+    let shards = Shards::open(&paths[..1], 1, BadLimit::default()).unwrap();
+    assert_eq!((shards.concepts().len(), read(&shards, 15).unwrap().caption.as_str()), (16, "shade 17"));
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(vec![], flate2::Compression::fast());
+    std::io::Write::write_all(&mut encoder, bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// Whether a shard is compressed is seen from its bytes.
+#[test]
+fn gzipped_shards_are_read_whatever_they_are_called() {
+    let (_folder, paths) = shards(2);
+    let plain = Shards::open(&paths, 1, BadLimit::default()).unwrap();
+    let examples: Vec<Example> = (0..16).map(|index| read(&plain, index).unwrap()).collect();
+    let bytes = std::fs::read(&paths[1]).unwrap();
+    std::fs::write(&paths[1], gzip(&bytes)).unwrap();
+    let mixed = Shards::open(&paths, 1, BadLimit::default()).unwrap();
+    for (index, example) in examples.iter().enumerate() {
+        let own = read(&mixed, index).unwrap();
+        assert!((&own.picture, &own.caption) == (&example.picture, &example.caption), "{index}");
+    }
+    for (broken, what) in
+        [(&gzip(&bytes)[..200], "cut off"), (&gzip(&bytes[..4096]), "cut off"), (b"BZh91AY", "compressed with bzip2")]
+    {
+        std::fs::write(&paths[1], broken).unwrap();
+        let error = Shards::open(&paths, 1, BadLimit::default()).err().unwrap().to_string();
+        assert!(error.contains("001.tar: ") && error.contains(what), "{error}");
+    }
+    let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/shards/whole.tar.gz"));
+    let whole = Shards::open(&[path], 1, BadLimit::default()).unwrap();
+    let captions: Vec<String> = (0..8).map(|index| read(&whole, index).unwrap().caption).collect();
+    assert_eq!((whole.concepts().len(), captions[3].as_str()), (8, "caption 3"));
+}
+
+#[test]
+fn a_name_ends_at_its_first_dot_and_its_kind_at_the_last() {
+    let (_folder, shards) = one(&[
+        ("a.b.jpg", &png(1)),
+        ("a.b.txt", b"one"),
+        ("b.png", &png(2)),
+        ("b.seg.png", &png(9)),
+        ("b.txt", b"two"),
+        ("b.ocr.txt", b"no"),
+        ("c.1.png", &png(3)),
+        ("c.2.png", &png(4)),
+        ("c.txt", b"which?"),
+        ("d.npy", b"no picture"),
+        ("d.txt", b"four"),
+        ("e.png", &png(5)),
+        ("e.png", &png(6)),
+        ("e.txt", b"twice"),
+        ("f.gif", b"not really"),
+        ("f.txt", b"six"),
+    ]);
+    assert_eq!((read(&shards, 0).unwrap().caption, read(&shards, 1).unwrap().caption), ("one".into(), "two".into()));
+    assert_eq!(read(&shards, 1).unwrap().picture.samples[0], 2);
+    let report = shards.bad().to_string();
+    assert_eq!((shards.concepts().len(), shards.bad().bad), (3, 3), "{report}");
+    for wanted in [
+        "c: several pictures under one name, which ends at its first dot: .1.png, .2.png, .txt",
+        "d: no picture, but .npy, .txt",
+        "e: two members are called .png",
+    ] {
+        assert!(report.contains(wanted), "{wanted} in {report}");
+    }
 }
 
 #[test]
@@ -166,12 +245,30 @@ fn braces_expand_as_in_a_shell() {
     assert_eq!(names("{a,b}/{0..1}.tar"), "a/0.tar a/1.tar b/0.tar b/1.tar");
     assert_eq!(names("{a,{b,c}{1..2}}"), "a b1 b2 c1 c2");
     assert_eq!(names("x.tar::{0..1}.tar,y.tar"), "x.tar 0.tar 1.tar y.tar");
+    assert_eq!(names("{000..050..20}.tar"), "000.tar 020.tar 040.tar");
+    assert_eq!(names("{9..0..-4} {5..6..0}"), names("{9,5,1} {5,6}"));
+    assert_eq!(names("{a..e} {E..A..2}"), names("{a,b,c,d,e} {E,C,A}"));
+    assert_eq!(names("{a..1}"), "a..1");
     for (bad, reason) in
         [("{0..", "closing"), ("0}", "opening"), ("a}b{c,d}", "opening"), ("", "no file"), ("{0..9999999}", "million")]
     {
         let error = expand(bad).unwrap_err().to_string();
         assert!(error.contains(reason) && error.contains(bad), "{error}");
     }
+}
+
+#[test]
+fn stars_stand_for_the_files_that_they_match() {
+    let (folder, paths) = shards(3);
+    let at = |pattern: &str| format!("{}/{pattern}", folder.path().display());
+    let open = |pattern: &str| OwnPairs::open(&at(pattern), &PairLayout::default(), BadLimit::default());
+    let count = |pattern: &str| open(pattern).unwrap().dataset().concepts().len();
+    assert_eq!(clipwright::datasets::braces::paths(&at("*.tar")).unwrap(), paths);
+    assert_eq!((count("*.tar"), count("{000,00[2-9]}.tar"), count("00?.tar"), count("")), (24, 16, 24, 24));
+    let error = open("*.tgz").err().unwrap().to_string();
+    assert!(error.contains("*.tgz") && error.contains("matches no file"), "{error}");
+    std::fs::rename(&paths[0], folder.path().join("[x].tar")).unwrap();
+    assert_eq!(count("[x].tar"), 8);
 }
 
 proptest! {

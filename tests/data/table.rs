@@ -31,6 +31,14 @@ fn csv(path: &Path, layout: &CsvLayout) -> Result<Table, DatasetError> {
     Table::csv(path, layout, BadLimit::default())
 }
 
+fn jsonl(path: &Path) -> Result<Table, DatasetError> {
+    Table::jsonl(path, &Columns::default(), BadLimit::default())
+}
+
+fn commas() -> CsvLayout {
+    CsvLayout { separator: b',', ..CsvLayout::default() }
+}
+
 #[test]
 fn reads_openclips_default_layout() {
     let (_folder, path) = folder("train.tsv", "title\tfilepath\na \"dark\" one\tpics/a.png\nlight\tpics/b.png\n");
@@ -45,7 +53,7 @@ fn reads_other_columns_quotes_and_absolute_paths() {
     let (folder, path) = folder("train.csv", "");
     let absolute = folder.path().join("pics/a.png");
     std::fs::write(&path, format!("img,cap\n{},\"one, two\nthree\"\n", absolute.display())).unwrap();
-    let layout = CsvLayout { picture: "img".into(), caption: "cap".into(), separator: b',' };
+    let layout = CsvLayout { columns: Columns { picture: "img".into(), caption: "cap".into() }, separator: b',' };
     assert_eq!(read(&csv(&path, &layout).unwrap(), 0).unwrap().caption, "one, two\nthree");
 }
 
@@ -87,7 +95,7 @@ fn reads_a_folder_with_metadata() {
         r#"{"file_name": "pics/missing.png", "text": "missing"}"#,
     );
     let (_folder, path) = folder("metadata.jsonl", lines);
-    let table = Table::jsonl(&path, BadLimit::default()).unwrap();
+    let table = jsonl(&path).unwrap();
     assert_eq!((table.concepts().len(), table.bad().bad), (3, 1));
     assert!(table.bad().to_string().contains("line 3: missing field `text`"), "{}", table.bad());
     assert_eq!(read(&table, 0).unwrap().caption, "dark");
@@ -134,11 +142,103 @@ fn a_broken_picture_does_not_stop_the_loader() {
     assert!(report.to_string().contains("train.tsv, line 2") && report.to_string().contains("broken.png"), "{report}");
 }
 
+/// Rows are named by the lines that an editor shows, whatever ends these lines.
+#[test]
+fn rows_that_do_not_fit_the_headings_are_bad_and_named_by_their_lines() {
+    for end in ["\n", "\r\n", "\r"] {
+        let rows = [
+            "filepath,title",
+            "",
+            "pics/a.png,dark",
+            "\"pics/b.png\",\"one\ntwo\"",
+            "a,b,c",
+            "pics/a.png",
+            "pics/b.png,\"a, b\"",
+        ];
+        let (_folder, path) = folder("train.csv", rows.join(end));
+        let table = csv(&path, &commas()).unwrap();
+        let report = table.bad().to_string();
+        assert_eq!((table.concepts().len(), table.bad().bad, table.bad().seen), (3, 2, 5), "{report}");
+        assert!(report.contains("line 6: the row is too long: 3 fields under 2 headings"), "{end:?} {report}");
+        assert!(report.contains("line 7: the row is too short: 1 field under 2 headings"), "{end:?} {report}");
+        assert!(table.bad().has_misfits());
+        assert_eq!(read(&table, 2).unwrap().caption, "a, b");
+    }
+}
+
+/// A quote that is left open and closed by another row's takes the rows between them with it.
+#[test]
+fn rows_that_a_quote_swallows_are_counted_one_by_one() {
+    let rows =
+        "filepath\ttitle\npics/a.png\t\"Best pizza\npics/b.png\tlight\npics/a.png\t\"dark\" one\npics/b.png\tlast\n";
+    let (_folder, path) = folder("train.tsv", rows);
+    let table = csv(&path, &CsvLayout::default()).unwrap();
+    assert_eq!((table.concepts().len(), table.bad().bad, table.bad().seen), (1, 3, 4), "{}", table.bad());
+    assert!(table.bad().to_string().contains("line 3: a quote that line 2 opens and line 4 closes"), "{}", table.bad());
+    assert_eq!(read(&table, 0).unwrap().caption, "last");
+}
+
+#[test]
+fn a_quote_that_is_never_closed_is_an_error_with_its_line() {
+    let (_folder, path) =
+        folder("train.tsv", "filepath\ttitle\npics/a.png\t5\" nails\npics/b.png\t\"open\npics/a.png\tx\n");
+    let error = csv(&path, &CsvLayout::default()).err().unwrap().to_string();
+    assert!(error.contains("train.tsv, line 3: a quote is opened and never closed"), "{error}");
+}
+
+#[test]
+fn marks_of_byte_order_are_skipped_and_other_encodings_named() {
+    let utf16 = |text: &str| -> Vec<u8> { text.encode_utf16().flat_map(u16::to_le_bytes).collect() };
+    let (_folder, path) = folder("train.csv", "\u{feff}filepath,title\npics/a.png,dark\n");
+    assert_eq!(read(&csv(&path, &commas()).unwrap(), 0).unwrap().caption, "dark");
+    std::fs::write(&path, "\u{feff}{\"file_name\": \"pics/a.png\", \"text\": \"dark\"}\n").unwrap();
+    assert_eq!(read(&jsonl(&path).unwrap(), 0).unwrap().caption, "dark");
+    for (bytes, what) in [
+        (utf16("\u{feff}filepath,title\n"), "UTF-16"),
+        (utf16("filepath,title\n"), "zero bytes"),
+        (b"\xfe\xff\0f".to_vec(), "UTF-16"),
+        (b"PAR1\x15\x04".to_vec(), "a Parquet file"),
+        (b"\x1f\x8b\x08\x00".to_vec(), "compressed with gzip"),
+    ] {
+        std::fs::write(&path, bytes).unwrap();
+        for error in [csv(&path, &commas()).err().unwrap(), jsonl(&path).err().unwrap()] {
+            let error = error.to_string();
+            assert!(error.contains("train.csv: ") && error.contains(what) && error.contains("UTF-8"), "{error}");
+        }
+    }
+}
+
+#[test]
+fn columns_of_other_names_are_guessed_and_said() {
+    let (_folder, path) =
+        folder("train.csv", "id,image,caption\n1,pics/a.png,dark\n2,https://example.org/b.png,light\n");
+    let table = csv(&path, &commas()).unwrap();
+    assert_eq!(table.guess().unwrap().to_string(), "\"image\" holds the pictures, \"caption\" the captions");
+    assert!(table.bad().to_string().contains("line 3: https://example.org/b.png: a web address"), "{}", table.bad());
+    assert_eq!(read(&table, 0).unwrap().caption, "dark");
+    let own = OwnPairs::open(path.to_str().unwrap(), &PairLayout::default(), BadLimit::default()).unwrap().to_string();
+    assert!(own.contains("where \"image\" holds the pictures") && own.contains("skipped 1 of 2"), "{own}");
+    std::fs::write(&path, "filepath,title\npics/a.png,dark\n").unwrap();
+    assert_eq!(csv(&path, &commas()).unwrap().guess(), None);
+
+    std::fs::write(
+        &path,
+        "{\"file_name\": \"pics/a.png\", \"caption\": \"dark\"}\n{\"file_name\": \"pics/b.png\", \"caption\": [1]}",
+    )
+    .unwrap();
+    let table = jsonl(&path).unwrap();
+    assert_eq!(table.guess().unwrap().caption, "caption");
+    assert!(table.bad().to_string().contains("line 2: the field `caption` is no string"), "{}", table.bad());
+    let own = Columns { picture: "file_name".into(), caption: "text".into() };
+    let error = Table::jsonl(&path, &own, BadLimit::default()).err().unwrap().to_string();
+    assert!(error.contains("missing field `text`"), "{error}");
+}
+
 proptest! {
     #[test]
     fn any_bytes_are_no_reason_to_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
         let (_folder, path) = folder("any", &bytes);
-        let _ = Table::jsonl(&path, BadLimit::default());
+        let _ = jsonl(&path);
         let _ = csv(&path, &CsvLayout::default());
         std::fs::write(&path, [b"filepath\ttitle\n", bytes.as_slice()].concat()).unwrap();
         let _ = csv(&path, &CsvLayout::default());

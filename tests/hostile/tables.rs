@@ -80,6 +80,12 @@ proptest! {
         look(Shards::open(&[path], 4, BadLimit::default()));
     }
 
+    #[test]
+    fn damaged_compressed_shards_are_survived(edits in edits()) {
+        let (_folder, path) = folder("0.tar", &damaged(include_bytes!("../golden/shards/whole.tar.gz"), &edits));
+        look(Shards::open(&[path], 4, BadLimit::default()));
+    }
+
     /// Members have kinds and sizes that no program writes, each with a valid checksum.
     #[test]
     fn any_headers_are_survived(members in prop::collection::vec((
@@ -105,7 +111,7 @@ proptest! {
         }
         let lines = "{\"file_name\":\"a.png\",\"text\":\"one\"}\n\n{\"file_name\":\"/dev/zero\",\"text\":\"two\",\"more\":[1]}\r\n{\"text\":3}\n";
         let (_folder, path) = folder("metadata.jsonl", &damaged(lines.as_bytes(), &edits));
-        look(Table::jsonl(&path, BadLimit::default()));
+        look(Table::jsonl(&path, &Columns::default(), BadLimit::default()));
     }
 
     /// The two files of IDX data must fit each other.
@@ -125,6 +131,16 @@ proptest! {
         fs::write(folder.path().join("t10k-labels-idx1-ubyte"), idx(&labels, &bytes[..size(&labels)])).unwrap();
         look(IdxPictures::open(folder.path(), Part::Test, &["one".into(), "two".into()]));
     }
+}
+
+/// A few kilobytes can unpack to any number of zeros.
+#[test]
+fn a_shard_that_unpacks_to_more_than_memory_may_hold_is_refused() {
+    let mut encoder = flate2::write::GzEncoder::new(vec![], flate2::Compression::fast());
+    std::io::copy(&mut std::io::Read::take(std::io::repeat(0), 64 << 20), &mut encoder).unwrap();
+    let (_folder, path) = folder("0.tar.gz", &encoder.finish().unwrap().repeat(17));
+    let error = Shards::open(&[path], 4, BadLimit::default()).err().unwrap().to_string();
+    assert!(error.contains("0.tar.gz") && error.contains("1 GiB"), "{error}");
 }
 
 #[test]
@@ -202,7 +218,7 @@ fn empty_tables_are_refused() {
     }
     for text in ["", "\n", "[]", "null\n", "{}\n"] {
         let (_folder, path) = folder("metadata.jsonl", text.as_bytes());
-        assert!(named(Table::jsonl(&path, BadLimit::default()), &path), "{text:?}");
+        assert!(named(Table::jsonl(&path, &Columns::default(), BadLimit::default()), &path), "{text:?}");
     }
     for bytes in [&b""[..], &[0; 512], &[0; 1024], &[0xff; 1024]] {
         let (_folder, path) = folder("0.tar", bytes);

@@ -9,7 +9,7 @@ use crate::text::clean;
 use serde_json::Value;
 use std::collections::HashMap;
 use std::fs;
-use std::io::{Read, stdin};
+use std::io::{self, Read, stdin};
 use std::path::{Path, PathBuf};
 use std::str::Utf8Error;
 
@@ -74,7 +74,7 @@ pub fn labels(path: &Path) -> Result<Vec<String>, CliError> {
 fn label_list(path: &Path, list: Vec<Value>) -> Result<Vec<String>, CliError> {
     let label = |(i, label): (usize, Value)| match label {
         Value::String(label) => Ok(label.trim().to_owned()),
-        other => Err(CliError::Usage(format!("{}: label {i} is {other}, and no text", path.display()))),
+        other => Err(CliError::file(path)(io::Error::other(format!("label {i} is {other}, and no text")))),
     };
     list.into_iter().enumerate().map(label).collect()
 }

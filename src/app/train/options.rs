@@ -133,8 +133,8 @@ pub struct Options {
 #[derive(Clone, Debug, PartialEq, Args, Serialize, Deserialize)]
 #[command(next_help_heading = "Data")]
 pub struct DataOptions {
-    /// Own pairs: a CSV or TSV file, a folder with metadata.jsonl, or tar shards such as 'shards/{000..099}.tar'
-    /// [default: the embedded emoji]
+    /// Own pairs: a CSV or TSV file, a folder with metadata.jsonl or metadata.csv, or tar shards such as
+    /// 'shards/{000..099}.tar' or 'shards/*.tar' [default: the embedded emoji]
     #[arg(long, value_name = "PATH")]
     pub train_data: Option<String>,
     /// Own pairs to evaluate on, stored like --train-data [default: those of --train-data]
@@ -163,10 +163,10 @@ pub struct Storage {
     /// How own pairs are stored
     #[arg(long, value_enum, default_value_t = DatasetType::Auto)]
     pub dataset_type: DatasetType,
-    /// Column of a table that holds the path of the picture
+    /// Column of a table that holds the path of the picture; other usual names are tried if it has not got the default
     #[arg(long, value_name = "COLUMN", default_value = "filepath")]
     pub csv_img_key: String,
-    /// Column of a table that holds the caption
+    /// Column of a table that holds the caption; other usual names are tried if it has not got the default
     #[arg(long, value_name = "COLUMN", default_value = "title")]
     pub csv_caption_key: String,
     /// Separator of a table's columns; `\t` is a tab [default: a tab, or a comma for .csv files]
@@ -178,13 +178,13 @@ pub struct Storage {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DatasetType {
-    /// Decide by the name: .csv, .tsv, .tar, or a folder
+    /// Decide by the name and the first bytes
     Auto,
-    /// A table with a header
+    /// A table with a header, or a folder with metadata.csv
     Csv,
     /// A folder with metadata.jsonl (`file_name`, `text`)
     Jsonl,
-    /// Tar shards with pictures and .txt or .json captions
+    /// Tar shards with pictures and .txt or .json captions, plain or gzipped
     Webdataset,
 }
 

@@ -5,6 +5,7 @@ use super::gallery;
 use super::model::{Start, tokenizer};
 use super::options::{Cli, Options};
 use super::progress::{Progress, clock};
+use crate::app::hint;
 use crate::batches::{Batch, Loader, LoaderConfig};
 use crate::checkpoint::{self, ConfigFile, copy_tokenizer};
 use crate::embed::Embedder;
@@ -144,6 +145,7 @@ impl Run {
         let (parameters, visual) = (params::count(spec), params::count(&spec.visual));
         println!("model   {model}: {:.1} M parameters, {:.1} M of them visual", millions(parameters), millions(visual));
         println!("data    {}", self.data);
+        self.data.left_out().into_iter().find_map(hint::rows).iter().for_each(|help| println!("help: {help}"));
         println!(
             "steps   {} = {epochs} epochs of {}, {batch_size} pairs{}",
             self.schedule.total,
