@@ -9,6 +9,7 @@ use crate::embed::LoadError;
 use crate::index::IndexError;
 use crate::train::run_folder::RunFolderError;
 use std::fmt::Display;
+use std::io::ErrorKind;
 
 /// An error that may come with a hint.
 pub trait Hint {
@@ -120,6 +121,11 @@ fn is_without_logit_scale(error: &CheckpointError) -> bool {
 fn index(error: &IndexError) -> Option<&'static str> {
     match error {
         IndexError::None { .. } => Some("make one: clipwright index DIR"),
+        IndexError::Io { source, .. }
+            if matches!(source.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem) =>
+        {
+            Some("--output FOLDER puts the index elsewhere")
+        }
         IndexError::OtherModel { .. } => {
             Some("name the model of the index with --model, or delete the index and make it again")
         }

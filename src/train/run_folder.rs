@@ -50,6 +50,8 @@ pub struct RunFolder {
 const RESUME: &str = "resume.safetensors";
 /// The name of the file with the options of a run.
 const OPTIONS: &str = "options.json";
+/// The name of the file with the last table of results.
+pub const REPORT: &str = "report.md";
 /// The name of the file that says which pairs a run is trained on.
 const PAIRS: &str = "pairs.json";
 /// A saved count is at most this large. No real count is, and counting on from here does not overflow.
@@ -199,9 +201,9 @@ fn latest(logs: &Path) -> Result<PathBuf, RunFolderError> {
     newest.ok_or_else(|| RunFolderError::NoRun { logs: logs.into() })
 }
 
-/// Finds the run whose model was written last, if there is one.
-pub fn newest_model(logs: &Path) -> Option<PathBuf> {
-    newest(logs, checkpoint::WEIGHTS).ok().flatten()
+/// Finds the run that was finished last, if there is one. Only a finished run has a table of results.
+pub fn newest_finished(logs: &Path) -> Option<PathBuf> {
+    newest(logs, REPORT).ok().flatten().filter(|run| run.join(checkpoint::WEIGHTS).exists())
 }
 
 /// Finds the folder in `logs` whose `file` was written last.

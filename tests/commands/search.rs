@@ -357,3 +357,65 @@ fn hits_are_shown_on_a_sheet_and_a_page() {
     assert!(html.contains("&lt;b&gt;cats &amp; dogs&lt;/b&gt;") && !html.contains("<b>cats"), "{html}");
     assert!(html.contains("href=\"./../0.png\"") && html.contains("href=\"./2.png\""), "{html}");
 }
+
+#[test]
+fn a_text_may_stand_in_front_and_the_query_is_marked_among_the_hits() {
+    let bench = Bench::new(4);
+    bench.index();
+    let in_order = bench.run(&["search", "pictures", "a red car"]);
+    let exchanged = bench.run(&["search", "a red car", "pictures"]);
+    assert_eq!((in_order.code, in_order.out), (0, exchanged.out));
+    let query = Bench::name(2);
+    let said = bench.run(&["search", "pictures", "--image", &query, "--html", "hits.html"]).out;
+    assert!(
+        said.lines().next().unwrap().ends_with("2.png  (the query)") && said.matches("(the query)").count() == 1,
+        "{said}"
+    );
+    assert_eq!(fs::read_to_string(bench.path("hits.html")).unwrap().matches("(the query)").count(), 1);
+    let hits = bench.json(&["search", "pictures", "--image", &query]);
+    assert_eq!((&hits["hits"][0]["is_query"], &hits["hits"][1]["is_query"]), (&Value::Bool(true), &Value::Null));
+}
+
+#[test]
+fn pictures_are_named_by_a_list_and_come_from_standard_input() {
+    let bench = Bench::new(3);
+    let embed = |args: &[&str], stdin: &Path| {
+        let mut command = bench.command(&[&["embed", "--model", "model"], args].concat());
+        let output = command.stdin(File::open(stdin).unwrap()).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let named = embed(&[&Bench::name(0), "pictures/sub"], &bench.picture(0));
+    fs::write(bench.path("list.txt"), format!("{}\n\npictures/sub\n", Bench::name(0))).unwrap();
+    assert_eq!(named, embed(&["--files-from", "list.txt"], &bench.picture(0)));
+    assert_eq!(named, embed(&["--files-from", "-"], &bench.path("list.txt")));
+    let whole = embed(&["-", "pictures/sub"], &bench.picture(0));
+    assert_eq!(named.replacen(&Bench::name(0), "-", 1), whole);
+    assert!(bench.run(&["embed", "--model", "model"]).error.contains("--files-from"));
+}
+
+#[test]
+fn the_model_that_is_chosen_is_named_and_is_a_finished_one() {
+    let bench = Bench::new(1);
+    let embed = |model: &str| {
+        let output = bench.command(&["embed", &Bench::name(0)]).env("CLIP_MODEL", model).output().unwrap();
+        (output.status.success(), String::from_utf8(output.stdout).unwrap())
+    };
+    assert!(embed("model").0 && embed("model").1 != embed("other").1);
+    fs::create_dir(bench.path("runs")).unwrap();
+    fs::rename(bench.path("other"), bench.path("runs/002-unfinished")).unwrap();
+    assert!(bench.refused(&["embed", &Bench::name(0)]).contains("no finished run"));
+    fs::rename(bench.path("model"), bench.path("runs/001-done")).unwrap();
+    fs::write(bench.path("runs/001-done/report.md"), "").unwrap();
+    let Outcome { code, error, .. } = bench.run(&["embed", &Bench::name(0)]);
+    assert!(code == 0 && error.contains("001-done"), "{error}");
+}
+
+#[test]
+fn what_looks_like_a_slip_is_explained() {
+    let bench = Bench::new(1);
+    let Outcome { code, error, .. } = bench.run(&["convert", "model", "half.safetensors"]);
+    assert!(code == 2 && error.contains("DST is a folder"), "{error}");
+    let Outcome { code, error, .. } = bench.run(&["classify", &Bench::name(0), "--labels", "cat", "--model", "model"]);
+    assert!(code == 0 && error.contains("only label"), "{error}");
+}

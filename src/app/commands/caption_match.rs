@@ -1,6 +1,6 @@
 //! `clipwright caption-match`: the captions that describe a picture best.
 
-use super::pictures::{Named, Reading};
+use super::pictures::Images;
 use super::ranking::Ranking;
 use super::texts::{lines, warn_truncated};
 use super::{CliError, Context};
@@ -9,7 +9,7 @@ use crate::eval::templates::PLACE;
 use clap::Args;
 use std::path::PathBuf;
 
-/// Find the captions that describe a picture best
+/// Find the captions that describe pictures best
 ///
 /// This is image-to-text retrieval: captions are used unchanged and ranked by the cosine of their embedding with the
 /// picture's. The probabilities are the softmax over all captions of the file, at the model's learnt scale.
@@ -20,30 +20,33 @@ Example:
 
 As JSON: {\"image\", \"best\": [{\"index\", \"text\", \"cosine\", \"probability\"}, …]}; index counts captions from 0.")]
 pub struct CaptionMatch {
-    /// Picture to describe: PNG, JPEG, WebP, GIF, BMP or TIFF
-    #[arg(value_name = "IMAGE")]
-    image: PathBuf,
+    #[command(flatten)]
+    images: Images,
     /// Text file with one caption per line, `-` for standard input; blank lines are skipped
     #[arg(long, value_name = "FILE")]
     captions: PathBuf,
     /// Number of captions to show
     #[arg(short, value_name = "K", default_value_t = 5, value_parser = positive())]
     k: usize,
-    #[command(flatten)]
-    reading: Reading,
+    /// Exit with code 0 even if some of the pictures cannot be read
+    #[arg(long)]
+    skip_unreadable: bool,
 }
 
 impl CaptionMatch {
     pub fn run(self, context: &Context) -> Result<(), CliError> {
         let captions: Vec<String> = lines(&self.captions)?.into_iter().map(|(_, line)| line).collect();
+        let named = self.images.find()?;
+        named.warn_passed_over();
         let clip = context.clip()?;
         warn_truncated(&clip.text, &captions, &[PLACE]);
         let rows = clip.encode_text(&captions);
-        let image = self.image.display().to_string();
-        let bar = context.output.progress(1, "pictures");
-        let tally = Named::one(self.image, self.reading).embed(&clip.image, &bar, |_, embedding| {
-            context.output.show(&Ranking::new(image.clone(), embedding, &captions, rows.view(), clip.scale(), self.k))
+        let bar = context.output.progress(named.paths.len(), "pictures");
+        let tally = named.embed(&clip.image, &bar, |i, embedding| {
+            let image = named.paths[i].display().to_string();
+            let ranking = Ranking::new(image, embedding, &captions, rows.view(), clip.scale(), self.k);
+            bar.suspend(|| context.output.show(&ranking))
         })?;
-        tally.verdict(false)
+        tally.verdict(self.skip_unreadable)
     }
 }

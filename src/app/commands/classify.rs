@@ -1,6 +1,6 @@
 //! `clipwright classify`: the labels that fit a picture best.
 
-use super::pictures::{Named, Reading};
+use super::pictures::Images;
 use super::ranking::Ranking;
 use super::texts::{distinct, labels, templates, warn_truncated};
 use super::{CliError, Context};
@@ -25,9 +25,8 @@ Examples:
 A line of JSON for each picture: {\"image\", \"best\": [{\"index\", \"text\", \"cosine\", \"probability\"}, …]}; index counts
 the labels as they were given from 0.")]
 pub struct Classify {
-    /// Pictures or folders of pictures: PNG, JPEG, WebP, GIF, BMP, TIFF
-    #[arg(required = true, value_name = "IMAGE")]
-    images: Vec<PathBuf>,
+    #[command(flatten)]
+    images: Images,
     /// Labels to choose from, separated by commas
     #[arg(long, value_name = "LABELS", value_delimiter = ',', required_unless_present = "labels_file")]
     labels: Vec<String>,
@@ -49,15 +48,19 @@ pub struct Classify {
     /// Exit with code 0 even if some of the pictures cannot be read
     #[arg(long)]
     skip_unreadable: bool,
-    #[command(flatten)]
-    reading: Reading,
 }
 
 impl Classify {
     pub fn run(self, context: &Context) -> Result<(), CliError> {
         let (places, labels) = self.labels()?;
+        if let [label] = &labels[..] {
+            eprintln!(
+                "note: with {label:?} as the only label its probability is always 1; the cosine says how well it fits, and \
+                 more labels give it something to be compared with"
+            );
+        }
         let templates = templates(&self.templates)?;
-        let named = Named::expand(self.images, self.reading)?;
+        let named = self.images.find()?;
         named.warn_passed_over();
         let clip = context.clip()?;
         warn_truncated(&clip.text, &labels, &templates);

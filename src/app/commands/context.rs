@@ -4,7 +4,7 @@ use super::{CliError, Output};
 use crate::checkpoint::{Checkpoint, Overrides};
 use crate::embed::{Clip, ImageEncoder, TextEncoder};
 use crate::index::ModelId;
-use crate::train::run_folder::newest_model;
+use crate::train::run_folder::newest_finished;
 use clap::{Args, ValueEnum};
 use kernels::Activation;
 use std::path::{Path, PathBuf};
@@ -15,8 +15,9 @@ const RUNS: &str = "runs";
 /// The options of every command.
 #[derive(Clone, Debug, Args)]
 pub struct Global {
-    /// Model folder, file of weights, or name of a model in the Hugging Face cache [default: the newest training run in runs/]
-    #[arg(long, global = true, value_name = "PATH")]
+    /// Model folder, file of weights, or name of a model in the Hugging Face cache [default: the newest finished run
+    /// in runs/]
+    #[arg(long, global = true, value_name = "PATH", env = "CLIP_MODEL")]
     model: Option<PathBuf>,
     /// Print results as JSON, one object per line
     #[arg(long, global = true)]
@@ -66,10 +67,14 @@ impl Context {
         self.global.model.as_deref()
     }
 
-    /// Returns the path of the named model or of the trainer's newest run.
+    /// Returns the path of the named model or, which is said, of the trainer's newest finished run.
     pub fn model_path(&self) -> Result<PathBuf, CliError> {
-        let newest = || newest_model(Path::new(RUNS)).ok_or(CliError::NoModel { runs: RUNS.into() });
-        self.global.model.clone().map_or_else(newest, Ok)
+        if let Some(path) = &self.global.model {
+            return Ok(path.clone());
+        }
+        let newest = newest_finished(Path::new(RUNS)).ok_or(CliError::NoModel { runs: RUNS.into() })?;
+        eprintln!("model {}, the newest run that is finished", newest.display());
+        Ok(newest)
     }
 
     /// Opens a model without reading its towers, and says what was assumed or passed over.

@@ -12,6 +12,9 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+/// Extensions of files of weights.
+const FILES: [&str; 5] = ["safetensors", "bin", "pt", "pth", "ckpt"];
+
 /// Write a model in the format of OpenCLIP or Hugging Face
 #[derive(Debug, Args)]
 #[command(
@@ -58,6 +61,11 @@ impl Convert {
             ([_], None) => return Err(CliError::Usage("convert takes SRC and DST, or --random PRESET and DST".into())),
             _ => return Err(CliError::Usage("convert takes either SRC or --random PRESET, not both".into())),
         };
+        if let Some(extension) = folder.extension().filter(|extension| FILES.iter().any(|file| extension == file)) {
+            let extension = extension.display();
+            let message = format!("{}: DST is a folder, and this is the name of a .{extension} file", folder.display());
+            return Err(CliError::Usage(message));
+        }
         check_empty(folder)?;
         let checkpoint = source.map(|source| context.open(source, self.image_size)).transpose()?;
         let (model, config) = match &checkpoint {

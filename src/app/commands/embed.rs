@@ -1,7 +1,7 @@
 //! `clipwright embed`: embeddings of pictures or texts.
 
 use super::arrays::{Format, write_line, write_npy, write_safetensors};
-use super::pictures::{Named, Reading, Tally};
+use super::pictures::{Images, Named, Tally};
 use super::texts::{lines, warn_truncated};
 use super::{CliError, Context};
 use crate::embed::{ImageEncoder, TextEncoder};
@@ -38,13 +38,12 @@ Examples:
   clipwright embed photo.jpg | jq .embedding"
 )]
 pub struct Embed {
-    /// Pictures or folders of pictures: PNG, JPEG, WebP, GIF, BMP, TIFF
-    #[arg(value_name = "IMAGE", required_unless_present = "texts", conflicts_with = "texts")]
-    images: Vec<PathBuf>,
+    #[command(flatten)]
+    images: Images,
     /// Text file with one text per line, `-` for standard input
     ///
     /// A blank line is an error, since rows and lines would no longer match.
-    #[arg(long, value_name = "FILE", conflicts_with = "exif")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["exif", "images", "files_from"])]
     texts: Option<PathBuf>,
     /// File to write: .npy, .safetensors or .jsonl [default: JSON lines on standard output]
     #[arg(long, short, value_name = "FILE")]
@@ -55,8 +54,6 @@ pub struct Embed {
     /// Exit with code 0 even if some of the pictures cannot be read
     #[arg(long)]
     skip_unreadable: bool,
-    #[command(flatten)]
-    reading: Reading,
 }
 
 impl Embed {
@@ -69,7 +66,7 @@ impl Embed {
         };
         let source = match &self.texts {
             Some(path) => Source::texts(context, path)?,
-            None => Source::Pictures(Named::expand(self.images, self.reading)?, Box::new(context.image_encoder()?)),
+            None => Source::Pictures(self.images.find()?, Box::new(context.image_encoder()?)),
         };
         let Some((path, format)) = self.output.as_deref().zip(format) else {
             if let Source::Pictures(named, _) = &source {

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 /// Why a command failed. Every message names the file or the argument.
 #[derive(Debug, thiserror::Error)]
 pub enum CliError {
-    #[error("no model: {} has no run of the trainer", runs.display())]
+    #[error("no model: {} has no finished run of the trainer", runs.display())]
     NoModel { runs: PathBuf },
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),

@@ -28,6 +28,8 @@ pub struct Row<'a> {
     pub score: f32,
     /// The small picture. Without one, only the link is shown.
     pub thumbnail: Option<&'a RgbImage>,
+    /// Whether this is the picture that was looked for.
+    pub is_query: bool,
 }
 
 /// Writes the page to a file, whole or not at all.
@@ -45,14 +47,15 @@ fn page(folder: &Path, query: &str, pictures: usize, rows: &[Row]) -> String {
          <h1>{query}</h1>\n<p>{} of {pictures} pictures</p>\n<ol>\n",
         rows.len()
     );
-    for (i, Row { path, score, thumbnail }) in rows.iter().enumerate() {
+    for (i, Row { path, score, thumbnail, is_query }) in rows.iter().enumerate() {
         let name = path.display().to_string();
         let name = escape_all_quotes(&name);
         let shown = thumbnail.map_or("cannot be read".into(), |thumbnail| {
             format!("<img alt=\"{name}\" src=\"data:image/jpeg;base64,{}\">", STANDARD.encode(jpeg(thumbnail)))
         });
         let link = link(folder, path);
-        writeln!(html, "<li><a href=\"{link}\">{shown}</a><b>{}</b> {score:.4}<small>{name}</small></li>", i + 1)
+        let mark = if *is_query { " (the query)" } else { "" };
+        writeln!(html, "<li><a href=\"{link}\">{shown}</a><b>{}</b> {score:.4}{mark}<small>{name}</small></li>", i + 1)
             .expect("a string takes everything");
     }
     html + "</ol>\n</html>\n"
@@ -92,20 +95,23 @@ mod tests {
     #[test]
     fn nothing_of_a_name_or_query_is_markup() {
         let name = "/p/a \"b\" <i>'&.png";
-        let rows = [Row { path: Path::new(name), score: 0.5, thumbnail: None }];
+        let rows = [Row { path: Path::new(name), score: 0.5, thumbnail: None, is_query: true }];
         let html = page(Path::new("/q"), "<script>alert(\"x\")</script>", 7, &rows);
         assert!(
             html.contains("&lt;script&gt;alert(&quot;x&quot;)&lt;/script&gt;") && !html.contains("<script"),
             "{html}"
         );
         assert!(html.contains("href=\"./../p/a%20%22b%22%20%3Ci%3E%27%26.png\""), "{html}");
-        assert!(!html.contains("<i>") && html.contains("1 of 7 pictures"), "{html}");
+        assert!(
+            !html.contains("<i>") && html.contains("1 of 7 pictures") && html.contains("0.5000 (the query)<"),
+            "{html}"
+        );
     }
 
     #[test]
     fn small_pictures_are_inside() {
         let picture = RgbImage::from_pixel(4, 3, image::Rgb([200, 10, 10]));
-        let rows = [Row { path: Path::new("/p/a.png"), score: 0.5, thumbnail: Some(&picture) }];
+        let rows = [Row { path: Path::new("/p/a.png"), score: 0.5, thumbnail: Some(&picture), is_query: false }];
         let html = page(Path::new("/p"), "q", 1, &rows);
         let data = html.split("base64,").nth(1).unwrap().split('"').next().unwrap();
         let decoded = image::load_from_memory(&STANDARD.decode(data).unwrap()).unwrap();

@@ -1,14 +1,17 @@
 //! The pictures and folders that the command line names.
 
 use super::CliError;
+use super::texts::{STDIN, lines, stdin_bytes};
 use crate::datasets::BadExample;
 use crate::embed::ImageEncoder;
-use crate::embed::source::{Files, Upright, Watched};
+use crate::embed::source::{Files, Pictures, Upright, Watched};
+use crate::pictures::Picture;
+use crate::pictures::decode::decode;
 use crate::pictures::folder::{PassedOver, Walk, walk};
 use clap::Args;
 use indicatif::ProgressBar;
 use ndarray::ArrayView1;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// How pictures are read.
 #[derive(Clone, Copy, Debug, Default, Args)]
@@ -20,10 +23,42 @@ pub struct Reading {
     pub exif: bool,
 }
 
+/// The pictures of a command.
+#[derive(Debug, Args)]
+pub struct Images {
+    /// Pictures or folders of pictures: PNG, JPEG, WebP, GIF, BMP, TIFF; `-` is a picture on standard input
+    #[arg(value_name = "IMAGE")]
+    images: Vec<PathBuf>,
+    /// Text file with the path of a picture or of a folder per line, `-` for standard input
+    #[arg(long, value_name = "FILE", conflicts_with = "images")]
+    files_from: Option<PathBuf>,
+    #[command(flatten)]
+    reading: Reading,
+}
+
+impl Images {
+    /// Finds the pictures.
+    ///
+    /// # Errors
+    /// Returns an error if none was named, a folder cannot be read or has no picture, or standard input is no picture.
+    pub fn find(self) -> Result<Named, CliError> {
+        let named = match &self.files_from {
+            Some(list) => lines(list)?.into_iter().map(|(_, path)| path.into()).collect(),
+            None => self.images,
+        };
+        if named.is_empty() {
+            return Err(CliError::Usage("no picture: name some, or a folder, or --files-from FILE".into()));
+        }
+        Named::expand(named, self.reading)
+    }
+}
+
 /// The pictures that were named, and what else was in named folders.
 #[derive(Debug, Default)]
 pub struct Named {
     pub paths: Vec<PathBuf>,
+    /// The bytes of the picture that is named `-`.
+    stdin: Vec<u8>,
     /// The files of the folders that are no pictures.
     pub passed_over: PassedOver,
     /// The paths that could not be read.
@@ -36,9 +71,12 @@ impl Named {
     ///
     /// # Errors
     /// Returns an error if a folder cannot be read or has no picture.
-    pub fn expand(named: Vec<PathBuf>, reading: Reading) -> Result<Self, CliError> {
+    fn expand(named: Vec<PathBuf>, reading: Reading) -> Result<Self, CliError> {
         let mut all = Self { reading, ..Self::default() };
         for path in named {
+            if path == Path::new(STDIN) {
+                all.stdin = stdin_bytes().map_err(CliError::file(&path))?;
+            }
             if !path.is_dir() {
                 all.paths.push(path);
                 continue;
@@ -55,11 +93,6 @@ impl Named {
             all.unseen.extend(unseen.into_iter().map(|(path, reason)| BadExample::new(path.display(), reason)));
         }
         Ok(all)
-    }
-
-    /// Makes a list of one picture.
-    pub fn one(path: PathBuf, reading: Reading) -> Self {
-        Self { paths: vec![path], reading, ..Self::default() }
     }
 
     /// Writes to standard error what was passed over.
@@ -81,7 +114,7 @@ impl Named {
     ) -> Result<Tally, E> {
         let skip = |bad: &BadExample| bar.suspend(|| eprintln!("skipped {bad}"));
         self.unseen.iter().for_each(skip);
-        let files = Upright { source: &Files(&self.paths), exif: self.reading.exif };
+        let files = Upright { source: self, exif: self.reading.exif };
         let source = Watched { source: &files, done: || bar.inc(1) };
         let report = encoder.stream(&source, |batch| {
             batch.bad.iter().for_each(|(_, bad)| skip(bad));
@@ -90,6 +123,22 @@ impl Named {
         bar.finish_and_clear();
         let unseen = self.unseen.len();
         Ok(Tally { seen: report.seen as usize + unseen, bad: report.bad as usize + unseen })
+    }
+}
+
+impl Pictures for Named {
+    type Note = ();
+
+    fn len(&self) -> usize {
+        self.paths.len()
+    }
+
+    fn read(&self, i: usize, picture: &mut Picture) -> Result<(), BadExample> {
+        if self.paths[i] == Path::new(STDIN) {
+            *picture = decode(&self.stdin).map_err(|error| BadExample::new("standard input", error))?;
+            return Ok(());
+        }
+        Files(&self.paths).read(i, picture)
     }
 }
 

@@ -26,11 +26,16 @@ const THUMBNAIL: u32 = 320;
 
 /// Find the pictures of an index that fit a text or another picture best
 #[derive(Debug, Args)]
-#[command(group(ArgGroup::new("query").args(["text", "image"]).required(true)))]
+#[command(
+    group(ArgGroup::new("query").args(["text", "image"]).required(true)),
+    override_usage = "clipwright search [OPTIONS] INDEX TEXT\n       clipwright search [OPTIONS] INDEX --image FILE"
+)]
 pub struct Search {
     /// Folder of the index, or the folder of pictures that it is in
+    #[arg(value_name = "INDEX")]
     index: PathBuf,
-    /// Text to look for
+    /// Text to look for; it may also stand in front of INDEX
+    #[arg(value_name = "TEXT")]
     text: Option<String>,
     /// Picture to look for, instead of a text
     #[arg(long, value_name = "FILE")]
@@ -50,6 +55,22 @@ pub struct Search {
 
 impl Search {
     pub fn run(self, context: &Context) -> Result<(), CliError> {
+        let search = self.in_order();
+        search.find(context)
+    }
+
+    /// Exchanges INDEX and TEXT if only the second is a folder.
+    fn in_order(self) -> Self {
+        match &self.text {
+            Some(text) if !self.index.is_dir() && Path::new(text).is_dir() => {
+                let (index, text) = (text.into(), self.index.to_string_lossy().into_owned());
+                Search { index, text: Some(text), ..self }
+            }
+            _ => self,
+        }
+    }
+
+    fn find(self, context: &Context) -> Result<(), CliError> {
         let index = Index::open(&self.index)?;
         let manifest = index.manifest();
         manifest.check_exif(index.folder(), self.reading.exif)?;
@@ -59,7 +80,12 @@ impl Search {
         let query = query.as_slice().expect("one row");
         manifest.check_query(index.folder(), query)?;
         let hits = index.search(query, self.k)?;
-        let hits = (1..).zip(hits).map(|(rank, hit)| Hit { rank, score: hit.score, path: index.file(&hit.entry) });
+        let own = self.image.as_ref().and_then(|path| path.canonicalize().ok());
+        let hits = (1..).zip(hits).map(|(rank, hit)| {
+            let path = index.file(&hit.entry);
+            let is_query = own.is_some() && path.canonicalize().ok() == own;
+            Hit { rank, score: hit.score, path, is_query }
+        });
         let report = Report { query: self.query(), pictures: manifest.live(), hits: hits.collect() };
         self.draw(&report)?;
         context.output.show(&report)
@@ -90,7 +116,10 @@ impl Search {
         let thumbnails: Vec<Option<RgbImage>> = report.hits.par_iter().map(|hit| thumbnail(&hit.path)).collect();
         let hits = || report.hits.iter().zip(&thumbnails);
         if let Some(path) = &self.sheet {
-            let name = |hit: &Hit| hit.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let name = |hit: &Hit| {
+                let name = hit.path.file_name().unwrap_or_default().to_string_lossy();
+                if hit.is_query { format!("{name} (the query)") } else { name.into_owned() }
+            };
             let tile = |(hit, picture): (&Hit, &Option<RgbImage>)| Tile {
                 picture: picture.clone(),
                 score: hit.score,
@@ -100,8 +129,12 @@ impl Search {
             save(path, &sheet).map_err(CliError::file(path))?;
         }
         if let Some(path) = &self.html {
-            let rows =
-                hits().map(|(hit, thumbnail)| Row { path: &hit.path, score: hit.score, thumbnail: thumbnail.as_ref() });
+            let rows = hits().map(|(hit, thumbnail)| Row {
+                path: &hit.path,
+                score: hit.score,
+                thumbnail: thumbnail.as_ref(),
+                is_query: hit.is_query,
+            });
             page::write(path, &report.query, report.pictures, &rows.collect::<Vec<_>>())?;
         }
         Ok(())
@@ -133,6 +166,9 @@ struct Hit {
     score: f32,
     #[serde(serialize_with = "lossy")]
     path: PathBuf,
+    /// Whether this is the picture that was looked for.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    is_query: bool,
 }
 
 impl fmt::Display for Report {
@@ -140,9 +176,10 @@ impl fmt::Display for Report {
         if self.hits.is_empty() {
             return write!(f, "the index is empty");
         }
-        for (i, Hit { rank, score, path }) in self.hits.iter().enumerate() {
+        for (i, Hit { rank, score, path, is_query }) in self.hits.iter().enumerate() {
             let end = if i == 0 { "" } else { "\n" };
-            write!(f, "{end}{rank:>4}  {score:>7.4}  {}", path.display())?;
+            let mark = if *is_query { "  (the query)" } else { "" };
+            write!(f, "{end}{rank:>4}  {score:>7.4}  {}{mark}", path.display())?;
         }
         Ok(())
     }

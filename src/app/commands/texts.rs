@@ -17,19 +17,20 @@ use std::str::Utf8Error;
 const MAX_NAMED: usize = 5;
 
 /// The path that stands for standard input.
-const STDIN: &str = "-";
+pub const STDIN: &str = "-";
 
 /// The headings under which a table of labels has them.
 const HEADINGS: [&str; 8] = ["label", "labels", "name", "names", "class", "classname", "class_name", "class name"];
 
+/// Reads all of standard input.
+pub fn stdin_bytes() -> io::Result<Vec<u8>> {
+    let mut bytes = vec![];
+    stdin().lock().read_to_end(&mut bytes).map(|_| bytes)
+}
+
 /// Reads a text file, or standard input for `-`.
 fn read(path: &Path) -> Result<String, CliError> {
-    let bytes = if path == Path::new(STDIN) {
-        let mut bytes = vec![];
-        stdin().lock().read_to_end(&mut bytes).map(|_| bytes)
-    } else {
-        fs::read(path)
-    };
+    let bytes = if path == Path::new(STDIN) { stdin_bytes() } else { fs::read(path) };
     let bytes = bytes.map_err(CliError::file(path))?;
     let text = files::text(&bytes).map_err(CliError::file(path))?;
     let lines_before = |end: usize| 1 + text[..end].iter().filter(|&&byte| byte == b'\n').count();

@@ -20,7 +20,7 @@ use crate::train::clip::{ClipObjective, Pairs};
 use crate::train::data::{self, TrainingData};
 use crate::train::log::{Evaluation, Line, Log, Metrics, Step};
 use crate::train::metric::Metric;
-use crate::train::run_folder::RunFolder;
+use crate::train::run_folder::{REPORT, RunFolder};
 use crate::train::step::{Trainer, TrainerOptions};
 use crate::train::watch::{Collapse, Watch};
 use ndarray::ArrayView2;
@@ -265,7 +265,7 @@ impl Run {
         }
         let step = self.trainer.steps();
         self.log.append(&Line::Evaluation(Evaluation { step, eval: report.clone() }))?;
-        self.folder.write("report.md", report.markdown().as_bytes())?;
+        self.folder.write(REPORT, report.markdown().as_bytes())?;
         println!("{report}");
         let metrics = Metrics::read(self.folder.file("metrics.jsonl"))?;
         gallery::draw(&self.folder, &metrics, &exam, &self.embedder())?;
