@@ -276,9 +276,9 @@ fn mistakes_are_explained() {
     says(&["--workers", "100000"], "1024");
     says(&["--resume", "x", "--lr", "1"], "cannot be used with");
     says(&["--resume", "x", "--csv-img-key", "y"], "cannot be used with");
-    fs::write(bench.path("x.csv"), "image,text\na.png,b\n").unwrap();
+    fs::write(bench.path("x.csv"), "left,right\na.png,b\n").unwrap();
     says(&["--train-data", "x.csv"], "filepath");
-    says(&["--train-data", "x.csv", "--csv-img-key", "image", "--csv-caption-key", "text"], "batch of 256");
+    says(&["--train-data", "x.csv", "--csv-img-key", "left", "--csv-caption-key", "right"], "batch of 256");
 }
 
 #[test]

@@ -36,6 +36,9 @@ const PIECES: [&str; 24] = [
     "Σ",
 ];
 
+/// The tests that other seeds can be given.
+pub const TESTS: &[fn()] = &[any_mixture_is_cleaned_and_framed, any_list_of_braces_is_answered];
+
 proptest! {
     #![proptest_config(cases(300))]
 

@@ -45,6 +45,16 @@ fn load(path: &Path) {
     let _ = Checkpoint::open(path, &asked).and_then(|checkpoint| checkpoint.model());
 }
 
+/// The tests that other seeds can be given.
+pub const TESTS: &[fn()] = &[
+    monstrous_shapes_are_survived,
+    damaged_safetensors_are_survived,
+    damaged_torch_saves_are_survived,
+    any_names_are_survived,
+    any_first_bytes_are_survived,
+    any_pickle_is_survived,
+];
+
 proptest! {
     #![proptest_config(cases(250))]
 
@@ -65,6 +75,14 @@ proptest! {
             }
         }
         fs::write(&path, file_of(&shapes)).unwrap();
+        load(&path);
+    }
+
+    #[test]
+    fn damaged_safetensors_are_survived(edits in edits()) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.safetensors");
+        fs::write(&path, damaged(include_bytes!("../golden/checkpoints/plain/open_clip_model.safetensors"), &edits)).unwrap();
         load(&path);
     }
 
@@ -93,7 +111,7 @@ proptest! {
     /// What a file is not is recognised by its first bytes, which may be any.
     #[test]
     fn any_first_bytes_are_survived(
-        magic in prop::sample::select(&[&b"PK\x03\x04"[..], b"PK\x05\x06", b"\x80\x02", b"\x80\x05", b"GGUF", b"\x08\x07\x12", b"<", b"\x81\xa6", b""][..]),
+        magic in prop::sample::select(vec![&b"PK\x03\x04"[..], b"PK\x05\x06", b"\x80\x02", b"\x80\x05", b"GGUF", b"\x08\x07\x12", b"<", b"\x81\xa6", b""]),
         rest in prop::collection::vec(any::<u8>(), 0..40),
     ) {
         let folder = tempfile::tempdir().unwrap();

@@ -1,7 +1,7 @@
 //! `open_clip_config.json`, `config.json`, `preprocessor_config.json` and the index of shards.
 
 use super::support::folders::{HF_CONFIG, edit, open, saved};
-use super::{cases, fields, promptly};
+use super::{cases, damaged, edits, fields, promptly};
 use clipwright::checkpoint::{CONFIG, ConfigFile, Format, Precision, load_model};
 use clipwright::pictures::Preprocess;
 use proptest::prelude::*;
@@ -32,6 +32,10 @@ fn value() -> impl Strategy<Value = Value> {
     ]
 }
 
+/// The tests that other seeds can be given.
+pub const TESTS: &[fn()] =
+    &[any_fields_are_survived, damaged_files_are_survived, accepted_preparations_give_finite_pixels];
+
 proptest! {
     #![proptest_config(cases(300))]
 
@@ -54,6 +58,18 @@ proptest! {
             fields("", json, &mut found);
             *json.pointer_mut(&found[which.index(found.len())]).unwrap() = value.clone();
         });
+        let _ = promptly(|| load_model(folder.path()));
+    }
+
+    #[test]
+    fn damaged_files_are_survived(
+        file in prop::sample::select(&[(Format::OpenClip, CONFIG), (Format::HuggingFace, HF_CONFIG), (Format::HuggingFace, PREPROCESSOR)][..]),
+        edits in edits(),
+    ) {
+        let (format, name) = file;
+        let (folder, _) = saved(format, Precision::F32);
+        let path = folder.path().join(name);
+        fs::write(&path, damaged(&fs::read(&path).unwrap(), &edits)).unwrap();
         let _ = promptly(|| load_model(folder.path()));
     }
 

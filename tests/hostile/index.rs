@@ -54,6 +54,9 @@ fn change(folder: &Path, changed: impl Fn(&mut Value)) {
     fs::write(path, json.to_string()).unwrap();
 }
 
+/// The tests that other seeds can be given.
+pub const TESTS: &[fn()] = &[damaged_files_are_survived, monstrous_manifests_are_survived];
+
 proptest! {
     #![proptest_config(cases(150))]
 

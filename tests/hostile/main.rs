@@ -2,7 +2,12 @@
 //! and never panics.
 //!
 //! There are two kinds of files: valid ones with some bytes changed, cut or inserted, and well-formed ones with absurd
-//! values. The seed is fixed, so that a test that passes once passes always.
+//! values. The seed is fixed, so that a test that passes once passes always. With `CLIP_FUZZ_SECONDS=3600` all of them go on
+//! with other seeds for an hour, on all threads:
+//!
+//! ```sh
+//! CLIP_FUZZ_SECONDS=3600 cargo test --release --test hostile as_long_as_is_asked -- --nocapture
+//! ```
 
 mod captions;
 mod checkpoints;
@@ -21,7 +26,9 @@ use proptest::sample::Index;
 use proptest::test_runner::RngSeed;
 use serde_json::Value;
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::cell::Cell;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// Bytes that all tests of this program together may hold at a time. The largest file among them has a megabyte.
@@ -63,9 +70,23 @@ unsafe impl GlobalAlloc for Bounded {
 #[global_allocator]
 static ALLOCATOR: Bounded = Bounded;
 
-/// Returns a configuration of so many cases, which are always the same.
+thread_local! {
+    /// What the cases of this thread are drawn from.
+    static SEED: Cell<u64> = const { Cell::new(1) };
+}
+
+/// The number of cases that were begun.
+static CASES: AtomicU64 = AtomicU64::new(0);
+
+/// Returns a configuration of so many cases, which depend on the thread's seed alone.
 fn cases(cases: u32) -> ProptestConfig {
-    ProptestConfig { cases, rng_seed: RngSeed::Fixed(1), failure_persistence: None, ..ProptestConfig::default() }
+    CASES.fetch_add(cases.into(), Relaxed);
+    ProptestConfig {
+        cases,
+        rng_seed: RngSeed::Fixed(SEED.get()),
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    }
 }
 
 /// An edit of a file.
@@ -129,4 +150,37 @@ fn promptly<T>(run: impl FnOnce() -> T) -> T {
     let outcome = run();
     assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
     outcome
+}
+
+/// The tests of all parsers, each a function of the thread's seed.
+const PARSERS: [&[fn()]; 8] = [
+    captions::TESTS,
+    checkpoints::TESTS,
+    configurations::TESTS,
+    index::TESTS,
+    pictures::TESTS,
+    runs::TESTS,
+    tables::TESTS,
+    tokenizers::TESTS,
+];
+
+#[test]
+fn as_long_as_is_asked() {
+    let Ok(seconds) = std::env::var("CLIP_FUZZ_SECONDS") else { return };
+    let seconds = seconds.parse().expect("CLIP_FUZZ_SECONDS is a number of seconds");
+    let (end, seeds) = (Instant::now() + Duration::from_secs(seconds), AtomicU64::new(2));
+    let work = || {
+        while Instant::now() < end {
+            let seed = seeds.fetch_add(1, Relaxed);
+            SEED.set(seed);
+            eprintln!("seed {seed}, {} cases so far", CASES.load(Relaxed));
+            PARSERS.iter().copied().flatten().for_each(|test| test());
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(work);
+        }
+    });
+    println!("{} cases of {} seeds", CASES.load(Relaxed), seeds.load(Relaxed) - 2);
 }

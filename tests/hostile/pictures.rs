@@ -42,6 +42,9 @@ fn look(bytes: &[u8]) {
     assert!(out.iter().all(|v| v.is_finite()));
 }
 
+/// The tests that other seeds can be given.
+pub const TESTS: &[fn()] = &[damaged_pictures_are_survived, monstrous_sizes_are_survived, mixed_formats_are_survived];
+
 proptest! {
     #![proptest_config(cases(1500))]
 

@@ -46,6 +46,9 @@ fn draw(metrics: &Metrics) {
     }
 }
 
+/// The tests that other seeds can be given.
+pub const TESTS: &[fn()] = &[damaged_logs_are_survived, damaged_states_are_survived];
+
 proptest! {
     #![proptest_config(cases(200))]
 

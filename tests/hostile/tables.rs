@@ -71,8 +71,27 @@ fn header(name: &str, kind: u8, size: &[u8; 12]) -> Vec<u8> {
     header.as_bytes().to_vec()
 }
 
+/// The tests that other seeds can be given.
+pub const TESTS: &[fn()] = &[
+    damaged_idx_files_are_survived,
+    damaged_shards_are_survived,
+    damaged_compressed_shards_are_survived,
+    any_headers_are_survived,
+    damaged_tables_are_survived,
+    any_pair_of_idx_files_is_survived,
+];
+
 proptest! {
     #![proptest_config(cases(200))]
+
+    #[test]
+    fn damaged_idx_files_are_survived(which in 0..2usize, edits in edits()) {
+        let mut files = [[0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0, 4].into_iter().chain(0..24).collect(), vec![0, 0, 8, 1, 0, 0, 0, 2, 1, 0]];
+        files[which] = damaged(&files[which], &edits);
+        let (folder, _) = folder("t10k-images-idx3-ubyte", &files[0]);
+        fs::write(folder.path().join("t10k-labels-idx1-ubyte"), &files[1]).unwrap();
+        look(IdxPictures::open(folder.path(), Part::Test, &["a".into(), "b".into()]));
+    }
 
     #[test]
     fn damaged_shards_are_survived(edits in edits()) {

@@ -83,6 +83,9 @@ fn value() -> impl Strategy<Value = Value> {
     prop::sample::select(unusual.to_vec())
 }
 
+/// The tests that other seeds can be given.
+pub const TESTS: &[fn()] = &[damaged_files_are_survived, any_fields_are_survived];
+
 proptest! {
     #![proptest_config(cases(300))]
 

@@ -32,7 +32,7 @@ pub use error::CliError;
 pub use output::Output;
 
 use super::{HELP_WIDTH, VERSION};
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 /// Use trained CLIP models: OpenAI's, OpenCLIP's, Hugging Face's, and those of `train`
 #[derive(Debug, Parser)]
@@ -74,7 +74,7 @@ pub fn run(cli: Cli) -> Result<(), CliError> {
         Command::Bench(command) => command.run(&context),
         Command::Index(command) => command.run(&context),
         Command::Search(command) => command.run(&context),
-        Command::Completions(command) => command.run(),
-        Command::Man(command) => command.run(),
+        Command::Completions(command) => command.run(Cli::command()),
+        Command::Man(command) => command.run(Cli::command()),
     }
 }

@@ -1,6 +1,6 @@
 //! `clipwright completions` and `clipwright man`: what packages of both programs bring along. Neither is in the help.
 
-use super::{Cli, CliError};
+use super::CliError;
 use crate::app::train;
 use clap::{Args, Command, CommandFactory};
 use clap_complete::Shell;
@@ -24,9 +24,10 @@ pub struct Man {
 }
 
 impl Completions {
-    pub fn run(self) -> Result<(), CliError> {
+    /// Prints the completions of `clipwright`, which is given, and of `train`.
+    pub fn run(self, clipwright: Command) -> Result<(), CliError> {
         let mut scripts = Vec::new();
-        for mut program in programs() {
+        for mut program in [clipwright, train::Cli::command()] {
             let name = program.get_name().to_owned();
             clap_complete::generate(self.shell, &mut program, name, &mut scripts);
         }
@@ -35,13 +36,10 @@ impl Completions {
 }
 
 impl Man {
-    pub fn run(self) -> Result<(), CliError> {
-        programs().into_iter().try_for_each(|program| {
+    /// Writes the pages of `clipwright`, which is given, and of `train`.
+    pub fn run(self, clipwright: Command) -> Result<(), CliError> {
+        [clipwright, train::Cli::command()].into_iter().try_for_each(|program| {
             clap_mangen::generate_to(program, &self.folder).map_err(CliError::file(&self.folder))
         })
     }
-}
-
-fn programs() -> [Command; 2] {
-    [Cli::command(), train::Cli::command()]
 }
