@@ -93,7 +93,7 @@ proptest! {
     /// What a file is not is recognised by its first bytes, which may be any.
     #[test]
     fn any_first_bytes_are_survived(
-        magic in prop::sample::select(&[&b"PK\x03\x04"[..], b"PK\x05\x06", b"\x80\x02", b"\x80\x05", b"GGUF", b"\x08\x07\x12", b"<", b"\x81\xa6", b""][..]),
+        magic in prop::sample::select(vec![&b"PK\x03\x04"[..], b"PK\x05\x06", b"\x80\x02", b"\x80\x05", b"GGUF", b"\x08\x07\x12", b"<", b"\x81\xa6", b""]),
         rest in prop::collection::vec(any::<u8>(), 0..40),
     ) {
         let folder = tempfile::tempdir().unwrap();
