@@ -10,6 +10,9 @@ use std::env;
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
+/// What the name of a model's folder in the cache begins with.
+pub const FOLDER: &str = "models--";
+
 /// Whether this may be the name of a model on the Hub: `org/name`.
 pub fn is_name(name: &str) -> bool {
     let is_part = |part: &str| {
@@ -24,13 +27,17 @@ pub fn is_name(name: &str) -> bool {
 /// # Errors
 /// If the cache does not have it, or does not say which revision is meant.
 pub fn find(name: &str) -> Result<PathBuf, CheckpointError> {
-    find_in(&cache(&|name| env::var_os(name).map(PathBuf::from), env::home_dir()), name)
+    find_in(&own_cache(), name)
 }
 
 /// The error about a model that is not there, or not there with its weights.
 pub fn not_cached(name: &str) -> CheckpointError {
-    let cache = cache(&|name| env::var_os(name).map(PathBuf::from), env::home_dir());
-    CheckpointError::NotCached { name: name.into(), cache }
+    CheckpointError::NotCached { name: name.into(), cache: own_cache() }
+}
+
+/// The cache of this process's environment.
+fn own_cache() -> PathBuf {
+    cache(&|name| env::var_os(name).map(PathBuf::from), env::home_dir())
 }
 
 /// The cache's folder, as `huggingface_hub` finds it.
@@ -46,15 +53,19 @@ fn find_in(cache: &Path, name: &str) -> Result<PathBuf, CheckpointError> {
     if !is_name(name) {
         return Err(absent());
     }
-    let model = cache.join(format!("models--{}", name.replace('/', "--")));
+    snapshot(&cache.join(format!("{FOLDER}{}", name.replace('/', "--"))))?.ok_or_else(absent)
+}
+
+/// The files of a model's folder in the cache, if it is one and has them.
+pub fn snapshot(model: &Path) -> Result<Option<PathBuf>, CheckpointError> {
     let snapshots = model.join("snapshots");
     let revision = match fs::read_to_string(model.join("refs").join("main")) {
-        Ok(revision) => PathBuf::from(revision.trim()),
-        Err(_) => only_one(&snapshots)?.ok_or_else(absent)?,
+        Ok(revision) => Some(PathBuf::from(revision.trim())),
+        Err(_) => only_one(&snapshots)?,
     };
     // A reference speaks of a snapshot beside it, not of other folders on the disk.
-    let is_plain = matches!(revision.components().collect::<Vec<_>>()[..], [Component::Normal(_)]);
-    Some(snapshots.join(revision)).filter(|folder| is_plain && folder.is_dir()).ok_or_else(absent)
+    let is_plain = |name: &PathBuf| matches!(name.components().collect::<Vec<_>>()[..], [Component::Normal(_)]);
+    Ok(revision.filter(is_plain).map(|name| snapshots.join(name)).filter(|folder| folder.is_dir()))
 }
 
 /// The only snapshot, which needs no reference.

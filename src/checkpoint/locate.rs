@@ -61,6 +61,10 @@ fn place(named: &Path) -> Result<Named, CheckpointError> {
         return of_the_hub(name);
     }
     match fs::metadata(named) {
+        // A model's folder in the cache itself holds its files two floors below.
+        Ok(_) if named.file_name().is_some_and(|name| name.to_string_lossy().starts_with(hub::FOLDER)) => {
+            Ok(Named { path: hub::snapshot(named)?.unwrap_or(named.into()), hub: None })
+        }
         Ok(_) => Ok(Named { path: named.into(), hub: None }),
         Err(error) if error.kind() == ErrorKind::NotFound && is_architecture(text) => {
             Err(CheckpointError::Architecture { name: text.into() })

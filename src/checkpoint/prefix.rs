@@ -26,7 +26,7 @@ impl Known {
     /// These names and those of a tree of places. Any number may stand where they have a number.
     pub fn and(mut self, places: &impl Tree<Leaf = Places>) -> Known {
         places.map(&TreePath::ROOT, &mut |_, places| {
-            self.patterns.extend(places.iter().flat_map(Place::names).map(|name| pattern(name)));
+            self.patterns.extend(places.iter().flat_map(Place::names).map(pattern));
         });
         self.depth = self.patterns.iter().map(|name| name.split('.').count()).max().unwrap_or(0);
         self

@@ -76,6 +76,7 @@ fn models_of_the_hub_are_found_in_its_cache() {
         assert!(report["path"].as_str().unwrap().ends_with("snapshots/0123abc/model.safetensors"));
         assert_eq!((said.as_str(), &report["names"]), ("", &json!("Hugging Face")));
     }
+    assert_eq!(bench.json(&format!("info {model}")).0["names"], "Hugging Face");
     // What is on the disk goes first.
     bench.save("org/tiny-clip", Format::OpenClip);
     assert_eq!(bench.json("info org/tiny-clip").0["names"], "OpenAI");
