@@ -62,8 +62,11 @@ impl fmt::Display for PassedOver {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let mut counts: Vec<(&str, usize)> = self.0.iter().map(|(extension, &n)| (extension.as_str(), n)).collect();
         counts.sort_by_key(|&(_, n)| std::cmp::Reverse(n));
-        let name = |extension| if extension == "" { "without an extension" } else { extension };
-        let counts: Vec<String> = counts.iter().map(|&(extension, n)| format!("{n} {}", name(extension))).collect();
+        let named = |&(extension, n): &(&str, usize)| match extension {
+            "" => format!("{n} without an extension"),
+            extension => format!("{n} {extension}"),
+        };
+        let counts: Vec<String> = counts.iter().map(named).collect();
         write!(f, "passed over: {}", counts.join(", "))
     }
 }
