@@ -62,8 +62,11 @@ impl fmt::Display for PassedOver {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let mut counts: Vec<(&str, usize)> = self.0.iter().map(|(extension, &n)| (extension.as_str(), n)).collect();
         counts.sort_by_key(|&(_, n)| std::cmp::Reverse(n));
-        let name = |extension| if extension == "" { "without an extension" } else { extension };
-        let counts: Vec<String> = counts.iter().map(|&(extension, n)| format!("{n} {}", name(extension))).collect();
+        let named = |&(extension, n): &(&str, usize)| match extension {
+            "" => format!("{n} without an extension"),
+            extension => format!("{n} {extension}"),
+        };
+        let counts: Vec<String> = counts.iter().map(named).collect();
         write!(f, "passed over: {}", counts.join(", "))
     }
 }
@@ -162,7 +165,7 @@ mod tests {
         let expected = ["a/elsewhere/1.jpg", "a/elsewhere/2.PNG", "a/linked.gif", "b/1.jpg", "b/2.PNG", "c.webp"];
         assert_eq!(pictures, expected.map(path));
         assert!(pictures.is_sorted());
-        assert_eq!(passed_over.to_string(), "passed over: 1 .txt");
+        assert_eq!(passed_over.to_string(), "passed over: 2 .txt", "one of them by way of a link");
         let named: Vec<&Path> = unseen.iter().map(|(path, _)| path.as_path()).collect();
         assert_eq!(named, ["a/elsewhere/back", "a/elsewhere/broken.png", "b/back", "b/broken.png"].map(path));
         assert!(unseen[0].1.starts_with("a link back to ") && unseen[1].1.contains("No such file"), "{unseen:?}");

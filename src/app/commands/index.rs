@@ -35,20 +35,20 @@ pub struct Index {
 impl Index {
     pub fn run(self, context: &Context) -> Result<(), CliError> {
         let scan = Scan::of(&self.folder)?;
-        if scan.found.is_empty() && scan.skipped.is_empty() {
-            return Err(CliError::NoPictures { path: self.folder, passed_over: scan.passed_over });
-        }
         let (index, root) = self.place()?;
         let known = match Manifest::read(&index) {
             Err(IndexError::None { .. }) => None,
             manifest => Some(manifest?),
         };
+        if let Some(manifest) = &known {
+            check_root(&index, manifest, &self.folder)?;
+            manifest.check_exif(&index, self.reading.exif)?;
+        }
+        if scan.found.is_empty() && scan.skipped.is_empty() {
+            return Err(CliError::NoPictures { path: self.folder, passed_over: scan.passed_over });
+        }
         let checkpoint = match &known {
-            Some(manifest) => {
-                check_root(&index, manifest, &self.folder)?;
-                manifest.check_exif(&index, self.reading.exif)?;
-                context.open_for(&manifest.model)?
-            }
+            Some(manifest) => context.open_for(&manifest.model)?,
             None => context.open(&context.model_path()?, None)?,
         };
         let model = ModelId::of(&checkpoint)?;

@@ -77,7 +77,7 @@ fn picture(info: &Info, samples: Vec<u8>) -> Result<Picture, ImageError> {
 /// the sample of 8 bits, whatever the depth.
 fn key<const C: usize>(info: &Info) -> Option<[u8; C]> {
     let bytes = info.trns.as_deref()?;
-    // The decoder keeps the high bytes of deep samples only.
+    // The decoder has dropped the high bytes where samples have at most 8 bits.
     let width = if info.bit_depth == BitDepth::Sixteen { 2 } else { 1 };
     let low: Vec<u8> = bytes.chunks_exact(width).map(|number| number[width - 1]).collect();
     low.first_chunk().copied()
