@@ -4,7 +4,7 @@
 //! picture. The canvas is drawn [`OVERSAMPLING`] times finer, so that averaging smooths every edge and text is placed
 //! to a fraction of a pixel.
 
-use image::{RgbImage, imageops};
+use image::{Rgb, RgbImage, imageops};
 use plotters::backend::BitMapBackend;
 use plotters::coord::Shift;
 use plotters::prelude::*;
@@ -58,12 +58,21 @@ pub(super) fn fill(area: &Area, [(x0, y0), (x1, y1)]: [(f64, f64); 2], colour: i
     Ok(area.draw(&Rectangle::new([(pt(x0), pt(y0)), (pt(x1), pt(y1))], colour.filled()))?)
 }
 
-/// Draws a picture, scaled into a square of `side` points, in a thin frame.
+/// Draws a picture, whole and in its proportions, in the middle of a square of `side` points with a thin frame.
 pub(super) fn thumbnail(area: &Area, picture: &RgbImage, (x, y): (f64, f64), side: f64) -> Drawn {
     let line = 0.5;
     fill(area, [(x - line, y - line), (x + side + line, y + side + line)], RULE)?;
     let pixels = pt(side) as u32;
-    let scaled = imageops::resize(picture, pixels, pixels, imageops::FilterType::CatmullRom);
+    let scaled = imageops::resize(&square(picture), pixels, pixels, imageops::FilterType::CatmullRom);
     let element = BitMapElement::with_owned_buffer((pt(x), pt(y)), scaled.dimensions(), scaled.into_raw());
     Ok(area.draw(&element.expect("three bytes per pixel"))?)
+}
+
+/// Returns the picture in the middle of a white square.
+fn square(picture: &RgbImage) -> RgbImage {
+    let (width, height) = picture.dimensions();
+    let side = width.max(height);
+    let mut square = RgbImage::from_pixel(side, side, Rgb([255; 3]));
+    imageops::replace(&mut square, picture, i64::from((side - width) / 2), i64::from((side - height) / 2));
+    square
 }

@@ -2,7 +2,7 @@
 
 use super::canvas::{FAINT, INK, RULE, draw, fill, thumbnail};
 use super::text::{Anchor, decimals, ellipsise, text};
-use image::{Rgb, RgbImage, imageops};
+use image::RgbImage;
 
 /// Number of tiles in a row. The lengths below are in points.
 const COLUMNS: usize = 5;
@@ -35,7 +35,7 @@ pub fn contact(title: &str, tiles: &[Tile]) -> RgbImage {
             let x = MARGIN + (i % COLUMNS) as f64 * (PICTURE + GAP);
             let y = HEAD + (i / COLUMNS) as f64 * (height + GAP);
             match picture {
-                Some(picture) => thumbnail(area, &square(picture), (x, y), PICTURE)?,
+                Some(picture) => thumbnail(area, picture, (x, y), PICTURE)?,
                 None => fill(area, [(x, y), (x + PICTURE, y + PICTURE)], RULE)?,
             }
             let first = y + PICTURE + LINE * 0.6;
@@ -46,13 +46,4 @@ pub fn contact(title: &str, tiles: &[Tile]) -> RgbImage {
         }
         Ok(())
     })
-}
-
-/// Returns the picture in the middle of a white square.
-fn square(picture: &RgbImage) -> RgbImage {
-    let (width, height) = picture.dimensions();
-    let side = width.max(height);
-    let mut square = RgbImage::from_pixel(side, side, Rgb([255; 3]));
-    imageops::replace(&mut square, picture, i64::from((side - width) / 2), i64::from((side - height) / 2));
-    square
 }
