@@ -1,6 +1,7 @@
 //! Plots have the stated size, show something, and survive odd input. If `PLOT_DIR` is set, they are kept there for
 //! inspection.
 
+use clipwright::app::plot::answers::Answers;
 use clipwright::app::plot::matrix::similarity_matrix;
 use clipwright::app::plot::sheet::{Entry, Guess, sheet};
 use clipwright::app::plot::{curves, save};
@@ -89,22 +90,58 @@ fn report(t: f64) -> Report {
 #[test]
 fn curves_of_a_run() {
     let metrics = metrics();
-    check("loss.png", &curves::loss(&metrics), (1440, 840));
-    check("recall.png", &curves::recall(&metrics), (1680, 1240));
-    check("schedule.png", &curves::schedule(&metrics), (1680, 1120));
+    check("loss.png", &curves::loss(&metrics).unwrap(), (1440, 840));
+    // The key needs two rows.
+    check("recall.png", &curves::recall(&metrics).unwrap(), (1800, 1300));
+    check("schedule.png", &curves::schedule(&metrics).unwrap(), (1800, 1120));
 }
 
 #[test]
 fn curves_of_a_run_that_has_hardly_begun_or_blown_up() {
-    let empty = Metrics::default();
-    assert_eq!(curves::loss(&empty).dimensions(), (1440, 840));
-    assert_eq!(curves::recall(&empty).dimensions(), (1680, 1240));
     let mut blown = Metrics { steps: metrics().steps[..1].to_vec(), evaluations: metrics().evaluations[..1].to_vec() };
-    check("one_step.png", &curves::schedule(&blown), (1680, 1120));
+    check("one_step.png", &curves::schedule(&blown).unwrap(), (1800, 1120));
     let mut step = Step { step: 2, ..blown.steps[0].clone() };
     (step.metrics[0].value, step.metrics[5].value) = (f64::NAN, f64::INFINITY);
     blown.steps.push(step);
-    check("blown.png", &curves::loss(&blown), (1440, 840));
+    check("blown.png", &curves::loss(&blown).unwrap(), (1440, 840));
+}
+
+#[test]
+fn what_has_no_values_is_not_drawn() {
+    let empty = Metrics::default();
+    assert!([curves::loss, curves::recall, curves::schedule].iter().all(|plot| plot(&empty).is_none()));
+
+    let mut own = metrics();
+    for row in own.evaluations.iter_mut().flat_map(|evaluation| &mut evaluation.eval.rows) {
+        (row.zero_shot, row.concepts, row.pictures) = (None, "own".into(), "validation pairs".into());
+    }
+    check("own_recall.png", &curves::recall(&own).unwrap(), (1800, 686));
+
+    own.steps.iter_mut().for_each(|step| step.metrics.retain(|metric| metric.name == "lr"));
+    check("lr_alone.png", &curves::schedule(&own).unwrap(), (900, 560));
+    assert!(curves::loss(&own).is_none());
+}
+
+/// Returns whether some pixel has the colour, or one that differs by no more than rounding.
+fn has(picture: &RgbImage, colour: [u8; 3]) -> bool {
+    picture.pixels().any(|p| p.0.iter().zip(colour).all(|(a, b)| a.abs_diff(b) <= 1))
+}
+
+#[test]
+fn chance_and_last_values_are_drawn() {
+    let faint = [0x80, 0x80, 0x88];
+    let right = |picture: &RgbImage, colour| {
+        let (width, height) = picture.dimensions();
+        // To the right of the diagram, above the labels of its steps.
+        has(&imageops::crop_imm(picture, width - 100, 120, 100, height - 220).to_image(), colour)
+    };
+    let mut metrics = metrics();
+    let with = curves::loss(&metrics).unwrap();
+    assert!(right(&with, [0x00, 0x72, 0xb2]), "the last loss");
+    assert!(right(&with, faint), "chance");
+    metrics.steps.iter_mut().flat_map(|step| &mut step.metrics).for_each(|metric| metric.chance = None);
+    assert!(!right(&curves::loss(&metrics).unwrap(), faint), "no chance");
+    assert!(right(&curves::recall(&metrics).unwrap(), faint), "chance of recall");
 }
 
 /// Returns pictures of twemoji's held-out concepts, spread over the set, with their names.
@@ -125,9 +162,11 @@ fn held_out(n: usize) -> (Vec<RgbImage>, Vec<String>) {
         .unzip()
 }
 
-fn similarities(n: usize) -> Array2<f32> {
+/// Returns answers to n pictures, of which most are right.
+fn answers(title: &str, n: usize) -> Answers {
+    let (pictures, captions) = held_out(n);
     let mut rng = Pcg64::seed_from_u64(2);
-    Array2::from_shape_fn((n, n), |(i, j)| {
+    let cosines = Array2::from_shape_fn((n, n), |(i, j)| {
         let near = if i == j {
             0.32
         } else if i / 3 == j / 3 {
@@ -136,30 +175,46 @@ fn similarities(n: usize) -> Array2<f32> {
             0.0
         };
         near + rng.random_range(-0.17..0.24)
-    })
+    });
+    Answers { title: title.into(), pictures, captions, truth: (0..n).collect(), cosines }
+}
+
+/// Returns answers in which several pictures of different shapes share a caption, in scripts of all kinds.
+fn shared_captions() -> Answers {
+    let shapes = [(90, 30), (30, 90), (50, 50), (200, 40), (10, 10)];
+    let pictures =
+        shapes.map(|(w, h)| RgbImage::from_fn(w, h, |x, y| image::Rgb([(255 * x / w) as u8, 90, (255 * y / h) as u8])));
+    let captions = ["口を開けて笑っている顔、とても嬉しい、そして長い説明が続く", "웃고 있는 얼굴 😀", "你好，世界"]
+        .map(String::from);
+    let cosines = Array2::from_shape_fn((5, 3), |(i, j)| if i % 3 == j { 0.5 } else { -0.1 });
+    Answers {
+        title: "Validation pairs".into(),
+        pictures: pictures.into(),
+        captions: captions.into(),
+        truth: vec![0, 1, 2, 0, 0],
+        cosines,
+    }
 }
 
 #[test]
 fn the_similarity_matrix() {
-    let (pictures, names) = held_out(16);
-    let mut captions: Vec<&str> = names.iter().map(String::as_str).collect();
-    captions[4] = "a caption that is far too long for its place and therefore has to be wrapped and in the end cut off";
-    let picture = similarity_matrix(&pictures, &captions, similarities(16).view());
-    check("matrix.png", &picture, (1844, 1596));
+    let mut one = answers("Seen concepts, drawn by twemoji, a vendor never trained on", 8);
+    one.captions[4] =
+        "a caption that is far too long for its place and therefore has to be wrapped and in the end cut off".into();
+    let two = answers("Held-out concepts, never trained on, drawn by twemoji", 8);
+    check("matrix.png", &similarity_matrix(&[one, two]), (2216, 1060));
+    check("own_matrix.png", &similarity_matrix(&[shared_captions()]), (1140, 640));
 
-    let mut broken = similarities(3);
-    broken.row_mut(1).fill(f32::NAN);
-    similarity_matrix(&pictures[..3], &captions[..3], broken.view());
+    let mut broken = answers("Training pairs", 3);
+    broken.cosines.row_mut(1).fill(f32::NAN);
+    similarity_matrix(&[broken]);
 }
 
 #[test]
 fn the_sheet_of_best_captions() {
-    let (pictures, names) = held_out(15);
-    let captions: Vec<&str> = names.iter().map(String::as_str).collect();
-    let scores = similarities(15);
-    let entry = |i: usize| Entry::best(&pictures[i], &captions, &scores.row(i).to_vec(), i, 4);
-    let entries: Vec<Entry> = (0..15).map(entry).collect();
-    check("sheet.png", &sheet(&entries), (2084, 1352));
+    let (one, two) = (answers("Seen concepts", 8), answers("Held-out concepts", 6));
+    check("sheet.png", &sheet(&[one, two], 4), (2084, 1500));
+    check("own_sheet.png", &sheet(&[shared_captions()], 5), (2084, 700));
 }
 
 #[test]
@@ -171,4 +226,6 @@ fn the_best_captions_are_the_best() {
     assert_eq!(entry.truth, ("a", 3));
     let nan = Entry::best(&picture, &["a", "b"], &[0.1, f32::NAN], 1, 1);
     assert_eq!(nan.truth, ("b", 2));
+    let same = Entry::best(&picture, &["a", "b"], &[0.5, 0.5], 0, 1);
+    assert_eq!(same.truth, ("a", 2), "a model that cannot tell captions apart is not right");
 }

@@ -1,17 +1,34 @@
-//! The similarity matrix of a few pairs, with pictures along the top and captions along the left.
+//! Similarity matrices of a few pictures, with pictures along the top and captions along the left.
 
-use super::canvas::{Area, Drawn, FAINT, INK, draw, fill, pt, thumbnail};
-use super::text::{Anchor, decimals, text, wrap};
+use super::answers::Answers;
+use super::canvas::{Area, Drawn, FAINT, INK, RULE, draw, fill, pt, thumbnail};
+use super::marks::{Mark, cross, key, key_width, tick};
+use super::text::{Anchor, decimals, text, text_width, wrap};
 use image::RgbImage;
-use ndarray::{ArrayView1, ArrayView2};
-use plotters::style::{BLACK, RGBColor, WHITE};
+use plotters::element::Circle;
+use plotters::style::{BLACK, Color, RGBColor, WHITE};
 
 /// Side of a cell. All lengths are in points.
 const CELL: f64 = 42.0;
 const CAPTIONS: f64 = 158.0;
-const TOP: f64 = 44.0;
+const TEXT: f64 = 12.5;
+/// Height of the figure's title and of a block's, and of the row of ticks and crosses.
+const HEAD: f64 = 44.0;
+const TITLE: f64 = 46.0;
+const MARKS: f64 = 20.0;
+const FOOT: f64 = 40.0;
 const BAR: f64 = 14.0;
+/// Width of the colour scale with its labels.
+const SCALE: f64 = 66.0;
 const MARGIN: f64 = 18.0;
+
+const NAME: &str = "Cosine of every picture with every caption";
+const KEY: [(Mark, &str); 4] = [
+    (frame, "the best caption for a picture"),
+    (dot, "the right one"),
+    (tick, "both are the same"),
+    (cross, "they are not"),
+];
 
 /// The colour map Viridis (van der Walt & Smith, 2015; CC0) at equal distances. Its lightness grows evenly, so that
 /// equal differences look equal, in grey too.
@@ -37,8 +54,8 @@ struct Scale {
 
 impl Scale {
     /// Makes a scale from the smallest to the largest finite value, rounded outwards to tenths.
-    fn of(similarity: ArrayView2<f32>) -> Self {
-        let finite = || similarity.iter().copied().filter(|v| v.is_finite());
+    fn of(blocks: &[Answers]) -> Self {
+        let finite = || blocks.iter().flat_map(|block| &block.cosines).copied().filter(|v| v.is_finite());
         let low = (finite().fold(1.0, f32::min) * 10.0).floor() / 10.0;
         let high = (finite().fold(-1.0, f32::max) * 10.0).ceil() / 10.0;
         Scale { low, high: high.max(low + 0.1) }
@@ -62,53 +79,91 @@ fn contrast(RGBColor(r, g, b): RGBColor) -> RGBColor {
     if light > 130.0 { BLACK } else { WHITE }
 }
 
-/// Draws the matrix. A frame marks the best caption of each picture; on the diagonal the model is right.
-///
-/// `similarity` (n, n): entry (i, j) is the cosine of picture i and caption j, and picture i belongs to caption i
+/// Draws the blocks side by side. A frame marks the best caption of each picture, a dot the right one.
 #[track_caller]
-pub fn similarity_matrix(pictures: &[RgbImage], captions: &[&str], similarity: ArrayView2<f32>) -> RgbImage {
-    let n = pictures.len();
-    assert_eq!((captions.len(), similarity.dim()), (n, (n, n)), "{n} pictures, their captions and similarities");
-    let scale = Scale::of(similarity);
-    let side = n as f64 * CELL;
-    let (left, top) = (MARGIN + CAPTIONS, TOP + CELL);
-    let size = (left + side + 74.0, top + side + 40.0);
-    draw(size, |area| {
-        text(area, "Cosine of every picture with every caption", (MARGIN, 22.0), Anchor::Left, 17.0, &INK)?;
-        for (i, picture) in pictures.iter().enumerate() {
-            let x = left + i as f64 * CELL;
-            thumbnail(area, picture, (x + 3.0, TOP + 1.0), CELL - 6.0)?;
-            column(area, (x, top), similarity.row(i), &scale)?;
+pub fn similarity_matrix(blocks: &[Answers]) -> RgbImage {
+    blocks.iter().for_each(Answers::check);
+    let scale = Scale::of(blocks);
+    let rows = blocks.iter().map(|block| block.captions.len()).max().unwrap_or(0);
+    let (top, side) = (HEAD + TITLE + CELL + MARKS, rows as f64 * CELL);
+    let cells: f64 = blocks.iter().map(|block| width(block) + MARGIN).sum();
+    let least = key_width(&KEY).max(text_width(NAME, 17.0)) + 2.0 * MARGIN;
+    draw(((MARGIN + cells + SCALE).max(least), top + side + FOOT), |area| {
+        text(area, NAME, (MARGIN, 22.0), Anchor::Left, 17.0, &INK)?;
+        let mut left = MARGIN;
+        for block in blocks {
+            draw_block(area, (left, HEAD), block, &scale)?;
+            left += width(block) + MARGIN;
         }
-        for (j, caption) in captions.iter().enumerate() {
-            let lines = wrap(caption, 12.5, CAPTIONS - 10.0, 2);
-            let middle = top + (j as f64 + 0.5) * CELL;
-            for (i, line) in lines.iter().enumerate() {
-                let y = middle + 15.0 * (i as f64 - 0.5 * (lines.len() - 1) as f64);
-                text(area, line, (left - 8.0, y), Anchor::Right, 12.5, &INK)?;
-            }
-        }
-        let note = "Frame: the best caption for the picture above. On the diagonal it is the right one.";
-        text(area, note, (MARGIN, top + side + 22.0), Anchor::Left, 12.0, &FAINT)?;
-        colour_bar(area, (left + side + 18.0, top, side), &scale)
+        key(area, (MARGIN, top + side + 22.0), &KEY)?;
+        colour_bar(area, (left, top, side), &scale)
     })
 }
 
-/// Draws the cosines of one picture with all captions, from top to bottom.
-fn column(area: &Area, (x, top): (f64, f64), cosines: ArrayView1<f32>, scale: &Scale) -> Drawn {
+/// Returns the width of a block, which is that of its cells and captions, or of its title.
+fn width(block: &Answers) -> f64 {
+    let titles = [text_width(&block.title, 14.5), text_width(&block.score(), TEXT)];
+    titles.into_iter().fold(CAPTIONS + block.pictures.len() as f64 * CELL, f64::max)
+}
+
+/// Draws a block: its title with its score, its pictures, and a row of cells for every caption.
+fn draw_block(area: &Area, (left, top): (f64, f64), block: &Answers, scale: &Scale) -> Drawn {
+    text(area, &block.title, (left, top + 8.0), Anchor::Left, 14.5, &INK)?;
+    text(area, &block.score(), (left, top + 27.0), Anchor::Left, TEXT, &INK)?;
+    let top = top + TITLE;
+    for (i, picture) in block.pictures.iter().enumerate() {
+        let x = left + CAPTIONS + i as f64 * CELL;
+        thumbnail(area, picture, (x + 3.0, top + 1.0), CELL - 6.0)?;
+        let mark = if block.is_right(i) { tick } else { cross };
+        mark(area, (x + CELL / 2.0, top + CELL + MARKS / 2.0 - 2.0))?;
+        column(area, (x, top + CELL + MARKS), block, i, scale)?;
+    }
+    for (j, caption) in block.captions.iter().enumerate() {
+        let lines = wrap(caption, TEXT, CAPTIONS - 10.0, 2);
+        let middle = top + CELL + MARKS + (j as f64 + 0.5) * CELL;
+        for (i, line) in lines.iter().enumerate() {
+            let y = middle + 15.0 * (i as f64 - 0.5 * (lines.len() - 1) as f64);
+            text(area, line, (left + CAPTIONS - 8.0, y), Anchor::Right, TEXT, &INK)?;
+        }
+    }
+    Ok(())
+}
+
+/// Draws the cosines of picture i with all captions, from top to bottom.
+fn column(area: &Area, (x, top): (f64, f64), block: &Answers, i: usize, scale: &Scale) -> Drawn {
+    let cosines = block.cosines.row(i);
     let best = cosines.iter().copied().fold(f32::NAN, f32::max);
     for (j, &cosine) in cosines.iter().enumerate() {
         let y = top + j as f64 * CELL;
         let colour = scale.colour(cosine);
+        let contrast = contrast(colour);
         fill(area, [(x, y), (x + CELL, y + CELL)], colour)?;
         if cosine == best {
-            fill(area, [(x + 2.0, y + 2.0), (x + CELL - 2.0, y + CELL - 2.0)], contrast(colour))?;
+            fill(area, [(x + 2.0, y + 2.0), (x + CELL - 2.0, y + CELL - 2.0)], contrast)?;
             fill(area, [(x + 3.6, y + 3.6), (x + CELL - 3.6, y + CELL - 3.6)], colour)?;
         }
-        let middle = (x + CELL / 2.0, y + CELL / 2.0);
-        text(area, &decimals(cosine), middle, Anchor::Centre, 12.0, &contrast(colour))?;
+        if j == block.truth[i] {
+            disc(area, (x + CELL / 2.0, y + 10.0), contrast)?;
+        }
+        let middle = (x + CELL / 2.0, y + CELL / 2.0 + 1.5);
+        text(area, &decimals(cosine), middle, Anchor::Centre, 12.0, &contrast)?;
     }
     Ok(())
+}
+
+fn disc(area: &Area, (x, y): (f64, f64), colour: RGBColor) -> Drawn {
+    Ok(area.draw(&Circle::new((pt(x), pt(y)), pt(2.4), colour.filled()))?)
+}
+
+/// Draws the frame of the key.
+fn frame(area: &Area, (x, y): (f64, f64)) -> Drawn {
+    fill(area, [(x - 6.0, y - 6.0), (x + 6.0, y + 6.0)], INK)?;
+    fill(area, [(x - 4.4, y - 4.4), (x + 4.4, y + 4.4)], RULE)
+}
+
+/// Draws the dot of the key.
+fn dot(area: &Area, at: (f64, f64)) -> Drawn {
+    disc(area, at, INK)
 }
 
 /// Draws the colour scale, low at the bottom, with at most nine labels.

@@ -1,8 +1,11 @@
 //! Plots and sheets of pictures. Every function draws into memory; [`save`] writes the PNG file.
 
+pub mod answers;
 mod canvas;
+mod chart;
 pub mod contact;
 pub mod curves;
+mod marks;
 pub mod matrix;
 pub mod sheet;
 mod text;

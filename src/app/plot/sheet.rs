@@ -1,9 +1,11 @@
 //! The sheet of pictures, each with its best captions.
 
-use super::canvas::{Area, COLOURS, Drawn, FAINT, INK, draw, fill, pt, thumbnail};
+use super::answers::{Answers, best_first};
+use super::canvas::{Area, Drawn, FAINT, INK, draw, fill, thumbnail};
+use super::marks::{MISSED, Mark, RIGHT, cross, key, tick};
 use super::text::{Anchor, decimals, ellipsise, text};
 use image::RgbImage;
-use plotters::prelude::*;
+use plotters::style::Color;
 
 /// Number of entries in a row. The lengths below are in points.
 const COLUMNS: usize = 3;
@@ -14,10 +16,11 @@ const GAP: f64 = 22.0;
 const SCORE: f64 = 44.0;
 const MARGIN: f64 = 22.0;
 const HEAD: f64 = 66.0;
+/// Height of the title of a block of pictures.
+const TITLE: f64 = 34.0;
 const TEXT: f64 = 13.0;
 
-const RIGHT: RGBColor = COLOURS[2];
-const MISSED: RGBColor = COLOURS[1];
+const KEY: [(Mark, &str); 2] = [(tick, "the right caption"), (cross, "the right caption, not among the best")];
 
 /// A picture with the captions that the model scores best.
 #[derive(Clone, Debug)]
@@ -39,49 +42,52 @@ pub struct Guess<'a> {
 }
 
 impl<'a> Entry<'a> {
-    /// Makes an entry of the k captions with the best scores. `truth` is the index of the right one; NaN scores come
-    /// last.
+    /// Makes an entry of the k captions with the best scores. `truth` is the index of the right one, which comes
+    /// after all others of the same score; NaN scores come last.
     #[track_caller]
     pub fn best(picture: &'a RgbImage, captions: &[&'a str], scores: &[f32], truth: usize, k: usize) -> Self {
         let (c, s) = (captions.len(), scores.len());
         assert!(c == s && truth < c, "{c} captions, {s} scores, the right one is {truth}");
-        let key = |i: usize| if scores[i].is_nan() { f32::NEG_INFINITY } else { scores[i] };
-        let mut order: Vec<usize> = (0..c).collect();
-        order.sort_by(|&a, &b| key(b).total_cmp(&key(a)));
+        let order = best_first(scores, truth);
         let rank = 1 + order.iter().position(|&i| i == truth).expect("every caption has a place");
         let guess = |&i: &usize| Guess { caption: captions[i], score: scores[i], right: i == truth };
         Entry { picture, guesses: order.iter().take(k).map(guess).collect(), truth: (captions[truth], rank) }
     }
 }
 
-/// Draws the sheet, with three entries in a row. The right caption has a tick. If it is not among the best, it is shown
-/// below them with a cross and its rank.
-pub fn sheet(entries: &[Entry]) -> RgbImage {
-    let lines = entries.iter().map(|e| e.guesses.len() + 1).max().unwrap_or(0);
-    let height = PICTURE.max(LINE * lines as f64);
-    let rows = entries.len().div_ceil(COLUMNS);
-    let largest = entries.iter().flat_map(|e| &e.guesses).map(|g| g.score).fold(f32::MIN_POSITIVE, f32::max);
-    let size =
-        (2.0 * MARGIN + COLUMNS as f64 * (WIDTH + GAP) - GAP, HEAD + rows as f64 * (height + GAP) - GAP + MARGIN);
-    draw(size, |area| {
+/// Draws each block of pictures under its title, three pictures in a row, each with its `k` best captions. The right
+/// caption has a tick. If it is not among the best, it is shown below them with a cross and its rank.
+#[track_caller]
+pub fn sheet(blocks: &[Answers], k: usize) -> RgbImage {
+    blocks.iter().for_each(Answers::check);
+    let entries: Vec<Vec<Entry>> = blocks.iter().map(|block| entries(block, k)).collect();
+    let all = || entries.iter().flatten();
+    let lines = all().map(|e| e.guesses.len() + 1).max().unwrap_or(0);
+    let row = PICTURE.max(LINE * lines as f64) + GAP;
+    let height = |entries: &Vec<Entry>| TITLE + entries.len().div_ceil(COLUMNS) as f64 * row;
+    let largest = all().flat_map(|e| &e.guesses).map(|g| g.score).fold(f32::MIN_POSITIVE, f32::max);
+    let width = 2.0 * MARGIN + COLUMNS as f64 * (WIDTH + GAP) - GAP;
+    draw((width, HEAD + entries.iter().map(height).sum::<f64>() - GAP + MARGIN), |area| {
         text(area, "Pictures and their best captions", (MARGIN, 24.0), Anchor::Left, 17.0, &INK)?;
-        key(area)?;
-        for (i, entry) in entries.iter().enumerate() {
-            let x = MARGIN + (i % COLUMNS) as f64 * (WIDTH + GAP);
-            let y = HEAD + (i / COLUMNS) as f64 * (height + GAP);
-            draw_entry(area, (x, y), entry, largest)?;
+        key(area, (MARGIN, 47.0), &KEY)?;
+        let mut top = HEAD;
+        for (block, entries) in blocks.iter().zip(&entries) {
+            let title = ellipsise(&format!("{}: {}", block.title, block.score()), 14.5, width - 2.0 * MARGIN);
+            text(area, &title, (MARGIN, top + 12.0), Anchor::Left, 14.5, &INK)?;
+            for (i, entry) in entries.iter().enumerate() {
+                let x = MARGIN + (i % COLUMNS) as f64 * (WIDTH + GAP);
+                draw_entry(area, (x, top + TITLE + (i / COLUMNS) as f64 * row), entry, largest)?;
+            }
+            top += height(entries);
         }
         Ok(())
     })
 }
 
-/// Draws the key, which explains tick and cross.
-fn key(area: &Area) -> Drawn {
-    let y = 47.0;
-    tick(area, (MARGIN + 6.0, y))?;
-    text(area, "the right caption", (MARGIN + 16.0, y), Anchor::Left, 12.0, &FAINT)?;
-    cross(area, (MARGIN + 130.0, y))?;
-    text(area, "the right caption, not among the best", (MARGIN + 140.0, y), Anchor::Left, 12.0, &FAINT)
+fn entries(Answers { pictures, captions, truth, cosines, .. }: &Answers, k: usize) -> Vec<Entry<'_>> {
+    let captions: Vec<&str> = captions.iter().map(String::as_str).collect();
+    let rows = pictures.iter().zip(truth).zip(cosines.rows());
+    rows.map(|((picture, &truth), scores)| Entry::best(picture, &captions, &scores.to_vec(), truth, k)).collect()
 }
 
 fn draw_entry(area: &Area, (x, y): (f64, f64), entry: &Entry, largest: f32) -> Drawn {
@@ -110,18 +116,4 @@ fn draw_entry(area: &Area, (x, y): (f64, f64), entry: &Entry, largest: f32) -> D
         text(area, &format!("rank {rank}"), (right - 4.0, middle), Anchor::Right, TEXT, &MISSED)?;
     }
     Ok(())
-}
-
-fn tick(area: &Area, (x, y): (f64, f64)) -> Drawn {
-    stroke(area, &[(x - 4.5, y), (x - 1.5, y + 3.5), (x + 4.5, y - 4.5)], RIGHT)
-}
-
-fn cross(area: &Area, (x, y): (f64, f64)) -> Drawn {
-    stroke(area, &[(x - 3.5, y - 3.5), (x + 3.5, y + 3.5)], MISSED)?;
-    stroke(area, &[(x - 3.5, y + 3.5), (x + 3.5, y - 3.5)], MISSED)
-}
-
-fn stroke(area: &Area, points: &[(f64, f64)], colour: RGBColor) -> Drawn {
-    let points: Vec<(i32, i32)> = points.iter().map(|&(x, y)| (pt(x), pt(y))).collect();
-    Ok(area.draw(&PathElement::new(points, colour.stroke_width(pt(1.8) as u32)))?)
 }

@@ -1,102 +1,82 @@
-//! The plots of a run: its curves, and the similarities that the model sees in a few pictures.
+//! The plots of a run: its curves, and what the model makes of a few pictures.
 
+use crate::app::plot::answers::Answers;
 use crate::app::plot::{curves, matrix, save, sheet};
 use crate::app::train::TrainError;
-use crate::datasets::Example;
-use crate::datasets::emoji::Side;
 use crate::embed::{Embed, Embedder};
-use crate::eval::exam::{EmojiExam, Exam};
+use crate::eval::exam::{Exam, Part};
+use crate::eval::retrieval::{first_of_each, identify};
 use crate::pictures::Picture;
 use crate::train::log::Metrics;
 use crate::train::run_folder::{RunFolder, RunFolderError};
 use image::RgbImage;
+use ndarray::Array2;
 
-/// Number of pairs in the similarity matrix.
-const PAIRS: usize = 14;
+/// Number of pictures beside all their captions.
+const PAIRS: usize = 16;
 /// Number of pictures on the sheet.
 const PICTURES: usize = 24;
 /// Number of captions beside each picture of the sheet.
 const CAPTIONS: usize = 5;
 
-/// Pictures and captions to show, with the right caption of each picture.
-struct Show {
-    pictures: Vec<Picture>,
-    captions: Vec<String>,
-    truth: Vec<usize>,
-}
-
-/// Draws all plots of a run into its folder.
+/// Draws all plots of a run into its folder; a plot without data is not made.
 pub fn draw(folder: &RunFolder, metrics: &Metrics, exam: &Exam, embedder: &Embedder) -> Result<(), TrainError> {
-    let save = |name: &str, picture: &RgbImage| {
+    let few: Vec<Answers> =
+        (parts(exam, PAIRS).iter()).map(|part| Choice::new(captions(part), embedder).answers(part, embedder)).collect();
+    let many = parts(exam, PICTURES);
+    let choice = Choice::new(many.iter().flat_map(captions).chain(exam.names()), embedder);
+    let many: Vec<Answers> = many.iter().map(|part| choice.answers(part, embedder)).collect();
+    let plots = [
+        ("loss.png", curves::loss(metrics)),
+        ("recall.png", curves::recall(metrics)),
+        ("schedule.png", curves::schedule(metrics)),
+        ("similarity.png", (!few.is_empty()).then(|| matrix::similarity_matrix(&few))),
+        ("captions.png", (!many.is_empty()).then(|| sheet::sheet(&many, CAPTIONS))),
+    ];
+    for (name, plot) in plots {
         let path = folder.file(name);
-        save(&path, picture).map_err(|source| RunFolderError::File { path, source })
-    };
-    save("loss.png", &curves::loss(metrics))?;
-    save("recall.png", &curves::recall(metrics))?;
-    save("schedule.png", &curves::schedule(metrics))?;
-    let (few, many) = match exam {
-        Exam::Emoji(exam) => (Show::names(exam), Show::all_names(exam)),
-        Exam::Pairs(exam) => (Show::pairs(exam.sample(PAIRS)), Show::pairs(exam.sample(PICTURES))),
-    };
-    save("similarity.png", &few.similarity(embedder))?;
-    Ok(save("captions.png", &many.sheet(embedder))?)
+        plot.map_or(Ok(()), |plot| save(&path, &plot)).map_err(|source| RunFolderError::File { path, source })?;
+    }
+    Ok(())
 }
 
-impl Show {
-    /// Shows concepts that no training picture shows, drawn by a vendor that was never trained on, with their own
-    /// names.
-    fn names(exam: &EmojiExam) -> Show {
-        let tiles = exam.sample(Side::HeldOut, PAIRS);
-        let names = exam.names();
-        Show {
-            pictures: tiles.iter().map(|&tile| exam.picture(tile)).collect(),
-            captions: tiles.iter().map(|tile| names[tile.concept].into()).collect(),
-            truth: (0..tiles.len()).collect(),
+/// Returns the parts of the exam that have pictures.
+fn parts(exam: &Exam, n: usize) -> Vec<Part> {
+    exam.parts(n).into_iter().filter(|part| !part.examples.is_empty()).collect()
+}
+
+fn captions(part: &Part) -> impl Iterator<Item = &str> {
+    part.examples.iter().map(|example| example.caption.as_str())
+}
+
+/// Distinct captions for the model to choose from.
+struct Choice {
+    captions: Vec<String>,
+    /// Their embeddings (captions, e).
+    embeddings: Array2<f32>,
+}
+
+impl Choice {
+    fn new<'a>(captions: impl Iterator<Item = &'a str>, embedder: &Embedder) -> Self {
+        let all: Vec<&str> = captions.collect();
+        let captions: Vec<String> =
+            first_of_each(&identify(&all)).into_iter().map(|place| all[place].to_string()).collect();
+        let embeddings = embedder.captions(&captions);
+        Choice { captions, embeddings }
+    }
+
+    /// Asks the model for the captions of the pictures.
+    fn answers(&self, part: &Part, embedder: &Embedder) -> Answers {
+        let Part { title, examples } = part;
+        let pictures = embedder.pictures(examples.len(), |i, picture| picture.clone_from(&examples[i].picture));
+        let place = |caption| self.captions.iter().position(|other| other == caption).expect("one of the choice");
+        Answers {
+            title: title.clone(),
+            pictures: examples.iter().map(|example| image(&example.picture)).collect(),
+            captions: self.captions.clone(),
+            truth: captions(part).map(place).collect(),
+            cosines: pictures.dot(&self.embeddings.t()),
         }
-    }
-
-    /// Shows pictures of the vendor that was never trained on, half of them of held-out concepts, with the names of all
-    /// concepts as captions.
-    fn all_names(exam: &EmojiExam) -> Show {
-        let mut tiles = exam.sample(Side::Trained, PICTURES / 2);
-        tiles.extend(exam.sample(Side::HeldOut, PICTURES / 2));
-        Show {
-            pictures: tiles.iter().map(|&tile| exam.picture(tile)).collect(),
-            captions: exam.names().into_iter().map(String::from).collect(),
-            truth: tiles.iter().map(|tile| tile.concept).collect(),
-        }
-    }
-
-    /// Shows a user's pairs.
-    fn pairs(examples: Vec<Example>) -> Show {
-        let truth = (0..examples.len()).collect();
-        let (pictures, captions) = examples.into_iter().map(|example| (example.picture, example.caption)).unzip();
-        Show { pictures, captions, truth }
-    }
-
-    fn captions(&self) -> Vec<&str> {
-        self.captions.iter().map(String::as_str).collect()
-    }
-
-    fn images(&self) -> Vec<RgbImage> {
-        self.pictures.iter().map(image).collect()
-    }
-
-    fn cosines(&self, embedder: &Embedder) -> ndarray::Array2<f32> {
-        let images = embedder.pictures(self.pictures.len(), |i, picture| picture.clone_from(&self.pictures[i]));
-        images.dot(&embedder.captions(&self.captions).t())
-    }
-
-    fn similarity(&self, embedder: &Embedder) -> RgbImage {
-        matrix::similarity_matrix(&self.images(), &self.captions(), self.cosines(embedder).view())
-    }
-
-    fn sheet(&self, embedder: &Embedder) -> RgbImage {
-        let (images, captions, cosines) = (self.images(), self.captions(), self.cosines(embedder));
-        let entries = (images.iter().zip(&self.truth).zip(cosines.rows())).map(|((image, &truth), scores)| {
-            sheet::Entry::best(image, &captions, scores.as_slice().expect("a row"), truth, CAPTIONS)
-        });
-        sheet::sheet(&entries.collect::<Vec<_>>())
     }
 }
 

@@ -1,6 +1,7 @@
 //! The exam on the embedded emoji: a model names pictures of concepts and vendors, both seen and held out.
 
 use super::depth::Depth;
+use super::part::Part;
 use crate::datasets::Example;
 use crate::datasets::emoji::{Concept, Cut, Emoji, Side, TILE, Tile, Vendor};
 use crate::embed::Embed;
@@ -153,6 +154,16 @@ impl EmojiExam {
             may_flip: false,
         };
         self.sample(concepts, n).into_iter().map(example).collect()
+    }
+
+    /// Returns at most `n` pictures of the held-out vendor, half of them of seen concepts and half of held-out ones.
+    pub fn parts(&self, n: usize) -> Vec<Part> {
+        let vendor = self.cut.judge().name();
+        let titles = [
+            (Side::Trained, format!("Seen concepts, drawn by {vendor}, a vendor never trained on")),
+            (Side::HeldOut, format!("Held-out concepts, never trained on, drawn by {vendor}")),
+        ];
+        titles.map(|(side, title)| Part { title, examples: self.examples(side, n / 2) }).into()
     }
 
     /// Returns the name of every concept.

@@ -5,16 +5,19 @@
 //! | `emoji` | the names of the embedded emoji, seen and held out (feature `emoji`) |
 //! | [`pairs`] | which caption belongs to which picture of a user's pairs |
 //! | [`depth`] | how much is measured |
+//! | [`part`] | which pictures of it are shown |
 
 pub mod depth;
 #[cfg(feature = "emoji")]
 pub mod emoji;
 pub mod pairs;
+pub mod part;
 
 pub use depth::Depth;
 #[cfg(feature = "emoji")]
 pub use emoji::EmojiExam;
 pub use pairs::{PairsExam, Seen};
+pub use part::Part;
 
 use crate::datasets::{BadReport, DatasetError, Example};
 use crate::embed::Embed;
@@ -46,6 +49,25 @@ impl Exam {
             #[cfg(feature = "emoji")]
             Exam::Emoji(exam) => exam.examples(crate::datasets::emoji::Side::Trained, n),
             Exam::Pairs(exam) => exam.sample(n),
+        }
+    }
+
+    /// Returns at most `n` of the pictures with their captions, those that the model should know apart from those that
+    /// show something new to it.
+    pub fn parts(&self, n: usize) -> Vec<Part> {
+        match self {
+            #[cfg(feature = "emoji")]
+            Exam::Emoji(exam) => exam.parts(n),
+            Exam::Pairs(exam) => vec![exam.part(n)],
+        }
+    }
+
+    /// Returns the names that every picture could have, if the exam asks for names.
+    pub fn names(&self) -> Vec<&'static str> {
+        match self {
+            #[cfg(feature = "emoji")]
+            Exam::Emoji(exam) => exam.names(),
+            Exam::Pairs(_) => vec![],
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The exam on a user's pairs: each caption should find its picture, and each picture its caption.
 
+use super::part::Part;
 use crate::datasets::{BadLimit, BadReport, Dataset, DatasetError, Example};
 use crate::embed::rows::{concat_rows, evenly_spread};
 use crate::embed::source::{About, Examples, Watched};
@@ -63,9 +64,17 @@ impl PairsExam {
         Ok((Report { rows: vec![seen.row(self.name, texts.view(), &truth, false)] }, seen.bad))
     }
 
-    /// Returns the first `n` of the asked pairs, without those that cannot be read.
+    /// Returns at most `n` of the asked pairs, evenly spread, without those that cannot be read.
     pub fn sample(&self, n: usize) -> Vec<Example> {
-        self.read(&self.asked[..n.min(self.asked.len())], &mut BadReport::default())
+        let places: Vec<usize> = evenly_spread(self.asked.len(), n).map(|i| self.asked[i]).collect();
+        self.read(&places, &mut BadReport::default())
+    }
+
+    /// Returns a [`sample`](Self::sample) under the name of the pairs.
+    pub fn part(&self, n: usize) -> Part {
+        let mut title = self.name.to_string();
+        title[..1].make_ascii_uppercase();
+        Part { title, examples: self.sample(n) }
     }
 
     /// Reads the pairs at these positions. Those that cannot be read are left out and counted in `bad`.
