@@ -76,7 +76,7 @@ fn data(error: &DatasetError) -> Option<&'static str> {
 }
 
 /// Returns what to do about rows that do not fit the headings of their table.
-pub fn rows(report: &BadReport) -> Option<&'static str> {
+pub(crate) fn rows(report: &BadReport) -> Option<&'static str> {
     report.has_misfits().then_some(
         "put captions that hold separators or quotes into quotes (\"a photo, and more\"), or say --csv-separator",
     )

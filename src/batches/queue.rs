@@ -28,14 +28,14 @@ struct State {
 
 impl Queue {
     /// Makes a queue of `depth` places, whose first step is `start`.
-    pub fn new(start: u64, depth: usize) -> Self {
+    pub(crate) fn new(start: u64, depth: usize) -> Self {
         let ring = (0..depth).map(|_| None).collect();
         let state = State { claim: start, take: start, ring, spare: Vec::new() };
         Self { state: Mutex::new(state), room: Condvar::new(), ready: Condvar::new(), closed: AtomicBool::new(false) }
     }
 
     /// Waits for a free place; returns the next step to make and a batch to fill, or `None` once the queue is closed.
-    pub fn claim(&self) -> Option<(u64, Batch)> {
+    pub(crate) fn claim(&self) -> Option<(u64, Batch)> {
         let full = |state: &mut State| state.claim - state.take >= state.ring.len() as u64 && !self.is_closed();
         let mut state = self.room.wait_while(self.lock(), full).expect("no thread panics with the queue locked");
         if self.is_closed() {
@@ -46,7 +46,7 @@ impl Queue {
     }
 
     /// Hands in a step's batch, or the error that prevented it.
-    pub fn put(&self, step: u64, batch: Result<Batch, LoaderError>) {
+    pub(crate) fn put(&self, step: u64, batch: Result<Batch, LoaderError>) {
         let mut state = self.lock();
         let depth = state.ring.len() as u64;
         state.ring[(step % depth) as usize] = Some(batch);
@@ -55,7 +55,7 @@ impl Queue {
     }
 
     /// Waits for the next step's batch and returns it. The first error closes the queue.
-    pub fn take(&self) -> Result<Batch, LoaderError> {
+    pub(crate) fn take(&self) -> Result<Batch, LoaderError> {
         if self.is_closed() {
             return Err(LoaderError::Panic("the stream ended with an earlier error".to_owned()));
         }
@@ -74,12 +74,12 @@ impl Queue {
     }
 
     /// Keeps a used batch, so that a later one reuses its memory.
-    pub fn recycle(&self, batch: Batch) {
+    pub(crate) fn recycle(&self, batch: Batch) {
         self.lock().spare.push(batch);
     }
 
     /// Closes the queue and wakes the workers that wait for a place.
-    pub fn close(&self) {
+    pub(crate) fn close(&self) {
         // The flag is set under the lock, or else a worker could check it, miss the notification and wait for ever.
         let state = self.lock();
         self.closed.store(true, Ordering::Relaxed);
@@ -88,7 +88,7 @@ impl Queue {
     }
 
     /// Returns whether the queue has been closed.
-    pub fn is_closed(&self) -> bool {
+    pub(crate) fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Relaxed)
     }
 

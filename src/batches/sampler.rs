@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 
 /// Chooses the examples of every batch: each epoch shuffles all examples and cuts them into full batches. Examples
 /// beyond the last full batch are left out of that epoch.
-pub struct Sampler {
+pub(crate) struct Sampler {
     seed: u64,
     batch_size: usize,
     steps_per_epoch: u64,
@@ -22,7 +22,7 @@ impl Sampler {
     ///
     /// # Errors
     /// Returns [`LoaderError::TooFew`] if they do not fill one batch.
-    pub fn new(examples: usize, batch_size: usize, seed: u64) -> Result<Self, LoaderError> {
+    pub(crate) fn new(examples: usize, batch_size: usize, seed: u64) -> Result<Self, LoaderError> {
         let steps_per_epoch = examples.checked_div(batch_size).unwrap_or(0) as u64;
         if steps_per_epoch == 0 {
             return Err(LoaderError::TooFew { examples, batch_size });
@@ -31,17 +31,17 @@ impl Sampler {
     }
 
     /// Returns the number of full batches in an epoch.
-    pub fn steps_per_epoch(&self) -> u64 {
+    pub(crate) fn steps_per_epoch(&self) -> u64 {
         self.steps_per_epoch
     }
 
     /// Returns the epoch that the step belongs to.
-    pub fn epoch(&self, step: u64) -> u64 {
+    pub(crate) fn epoch(&self, step: u64) -> u64 {
         step / self.steps_per_epoch
     }
 
     /// Returns the positions of a step's examples in the dataset.
-    pub fn batch(&self, dataset: &dyn Dataset, step: u64) -> impl Iterator<Item = usize> {
+    pub(crate) fn batch(&self, dataset: &dyn Dataset, step: u64) -> impl Iterator<Item = usize> {
         let order = self.order(dataset, self.epoch(step));
         let start = (step % self.steps_per_epoch) as usize * self.batch_size;
         (start..start + self.batch_size).map(move |i| order[i] as usize)

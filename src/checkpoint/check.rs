@@ -5,7 +5,7 @@ use super::dtype::{Dtype, Stored};
 use std::path::Path;
 
 /// The shape is the model's; a scalar may be stored as a vector of one.
-pub fn shape(path: &Path, tensor: &str, found: &[usize], expected: &[usize]) -> Result<(), CheckpointError> {
+pub(crate) fn shape(path: &Path, tensor: &str, found: &[usize], expected: &[usize]) -> Result<(), CheckpointError> {
     if found == expected || (expected.is_empty() && found == [1]) {
         return Ok(());
     }
@@ -14,7 +14,7 @@ pub fn shape(path: &Path, tensor: &str, found: &[usize], expected: &[usize]) -> 
 }
 
 /// The numbers are of a type that parameters can have; only a scalar can be an integer, as counts are.
-pub fn dtype(path: &Path, tensor: &str, stored: Stored, shape: &[usize]) -> Result<Dtype, CheckpointError> {
+pub(crate) fn dtype(path: &Path, tensor: &str, stored: Stored, shape: &[usize]) -> Result<Dtype, CheckpointError> {
     match stored {
         Stored::Known(dtype) if dtype != Dtype::I64 || shape.is_empty() => Ok(dtype),
         other => Err(CheckpointError::Dtype { path: path.into(), tensor: tensor.into(), found: other.to_string() }),
@@ -22,7 +22,7 @@ pub fn dtype(path: &Path, tensor: &str, stored: Stored, shape: &[usize]) -> Resu
 }
 
 /// No NaN, no infinity.
-pub fn finite(path: &Path, tensor: &str, values: &[f32]) -> Result<(), CheckpointError> {
+pub(crate) fn finite(path: &Path, tensor: &str, values: &[f32]) -> Result<(), CheckpointError> {
     // Summed without branches, which vectorises: an infinity or NaN times zero is NaN, and stays.
     const PIECE: usize = 4096;
     let is_finite = |values: &[f32]| values.iter().map(|value| value * 0.0).sum::<f32>() == 0.0;

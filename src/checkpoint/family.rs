@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 /// A kind of model as its files are: recognised, named, described, written. A value is one of its naming schemes.
-pub trait Family: Sized {
+pub(crate) trait Family: Sized {
     /// What configurations, or the tensors themselves, say of a model.
     type Description;
     /// What to take otherwise than the files say.
@@ -54,7 +54,7 @@ pub trait Family: Sized {
 }
 
 /// A checkpoint whose names and shapes are known and fit, and whose values are not read yet.
-pub struct Opened<F: Family> {
+pub(crate) struct Opened<F: Family> {
     pub files: TensorFiles,
     pub scheme: F,
     pub description: F::Description,
@@ -66,7 +66,7 @@ impl<F: Family> Opened<F> {
     ///
     /// # Errors
     /// [`CheckpointError`], naming the file: if it cannot be read, or is of another model than its configuration.
-    pub fn open(path: &Path, overrides: &F::Overrides) -> Result<Self, CheckpointError> {
+    pub(crate) fn open(path: &Path, overrides: &F::Overrides) -> Result<Self, CheckpointError> {
         let (path, chosen) = locate::weights(path, F::WEIGHT_FILES)?;
         let files = TensorFiles::open(&path)?;
         let scheme = F::recognise(&files.names());

@@ -4,7 +4,7 @@ use super::CheckpointError;
 use std::path::Path;
 
 /// How many of a file's first bytes are looked at.
-pub const START: usize = 512;
+pub(crate) const START: usize = 512;
 
 const ORIGINAL: &str = "take the safetensors or PyTorch file that it was made from";
 const UNPACK: &str = "unpack it and name what is in it";
@@ -28,13 +28,13 @@ const KINDS: [(&[u8], &str, &str); 10] = [
 ];
 
 /// Whether a file begins as every safetensors file does: the length of a header, and the header's brace.
-pub fn is_safetensors(start: &[u8], max_header: u64) -> bool {
+pub(crate) fn is_safetensors(start: &[u8], max_header: u64) -> bool {
     let length = start.first_chunk().map(|bytes| u64::from_le_bytes(*bytes));
     length.is_some_and(|length| length <= max_header) && start.get(8) == Some(&b'{')
 }
 
 /// Refuses a file that begins like something else than weights, and says what to do.
-pub fn refuse(path: &Path, start: &[u8]) -> Result<(), CheckpointError> {
+pub(crate) fn refuse(path: &Path, start: &[u8]) -> Result<(), CheckpointError> {
     let listed = KINDS.iter().find(|(magic, ..)| start.starts_with(magic)).map(|&(_, what, help)| (what, help));
     let (what, help) = match listed {
         Some(listed) => listed,
@@ -51,13 +51,13 @@ pub fn refuse(path: &Path, start: &[u8]) -> Result<(), CheckpointError> {
 }
 
 /// A zip archive without the entry that every file of `torch.save` has.
-pub fn other_zip(path: &Path) -> CheckpointError {
+pub(crate) fn other_zip(path: &Path) -> CheckpointError {
     let what = "a ZIP archive, but not one of torch.save, which has a data.pkl";
     CheckpointError::NotWeights { path: path.into(), what, help: UNPACK }
 }
 
 /// JSON in the place of weights.
-pub fn json(path: &Path) -> CheckpointError {
+pub(crate) fn json(path: &Path) -> CheckpointError {
     let what = "a JSON file without the weight_map of an index of weights";
     CheckpointError::NotWeights { path: path.into(), what, help: "name the weights beside it, or their folder" }
 }

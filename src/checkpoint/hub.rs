@@ -11,10 +11,10 @@ use std::fs;
 use std::path::{Component, Path, PathBuf};
 
 /// What the name of a model's folder in the cache begins with.
-pub const FOLDER: &str = "models--";
+pub(crate) const FOLDER: &str = "models--";
 
 /// Whether this may be the name of a model on the Hub: `org/name`.
-pub fn is_name(name: &str) -> bool {
+pub(crate) fn is_name(name: &str) -> bool {
     let is_part = |part: &str| {
         let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
         !part.is_empty() && !part.starts_with(['.', '-']) && part.chars().all(is_plain)
@@ -26,12 +26,12 @@ pub fn is_name(name: &str) -> bool {
 ///
 /// # Errors
 /// If the cache does not have it, or does not say which revision is meant.
-pub fn find(name: &str) -> Result<PathBuf, CheckpointError> {
+pub(crate) fn find(name: &str) -> Result<PathBuf, CheckpointError> {
     find_in(&own_cache(), name)
 }
 
 /// The error about a model that is not there, or not there with its weights.
-pub fn not_cached(name: &str) -> CheckpointError {
+pub(crate) fn not_cached(name: &str) -> CheckpointError {
     CheckpointError::NotCached { name: name.into(), cache: own_cache() }
 }
 
@@ -57,7 +57,7 @@ fn find_in(cache: &Path, name: &str) -> Result<PathBuf, CheckpointError> {
 }
 
 /// The files of a model's folder in the cache, if it is one and has them.
-pub fn snapshot(model: &Path) -> Result<Option<PathBuf>, CheckpointError> {
+pub(crate) fn snapshot(model: &Path) -> Result<Option<PathBuf>, CheckpointError> {
     let snapshots = model.join("snapshots");
     let revision = match fs::read_to_string(model.join("refs").join("main")) {
         Ok(revision) => Some(PathBuf::from(revision.trim())),

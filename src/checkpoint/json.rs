@@ -6,14 +6,14 @@ use serde_json::Value;
 use std::path::Path;
 
 /// What a JSON file holds.
-pub fn read_json(path: &Path) -> Result<Value, CheckpointError> {
+pub(crate) fn read_json(path: &Path) -> Result<Value, CheckpointError> {
     let text = std::fs::read(path).map_err(|source| CheckpointError::Io { path: path.into(), source })?;
     foreign::refuse(path, &text[..text.len().min(foreign::START)])?;
     serde_json::from_slice(&text).map_err(|e| CheckpointError::Config { path: path.into(), reason: e.to_string() })
 }
 
 /// Writes a JSON file, whole or not at all.
-pub fn write_json(path: &Path, value: &Value) -> Result<(), CheckpointError> {
+pub(crate) fn write_json(path: &Path, value: &Value) -> Result<(), CheckpointError> {
     write_atomic(path, |out| {
         serde_json::to_writer_pretty(&mut *out, value)?;
         writeln!(out)
@@ -22,6 +22,6 @@ pub fn write_json(path: &Path, value: &Value) -> Result<(), CheckpointError> {
 }
 
 /// The number as people write it, not all the digits of its binary value.
-pub fn decimal(x: f32) -> f64 {
+pub(crate) fn decimal(x: f32) -> f64 {
     x.to_string().parse().expect("a float prints as a float")
 }

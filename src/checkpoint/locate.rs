@@ -23,7 +23,7 @@ const EPOCH: &str = "epoch_";
 ///
 /// # Errors
 /// If there is no such file, or several and nothing to choose by.
-pub fn weights(named: &Path, names: &[&'static str]) -> Result<(PathBuf, Option<Note>), CheckpointError> {
+pub(crate) fn weights(named: &Path, names: &[&'static str]) -> Result<(PathBuf, Option<Note>), CheckpointError> {
     let Named { path, hub } = place(named)?;
     if !path.is_dir() {
         return Ok((path, None));

@@ -8,13 +8,13 @@ use pytorch_reader::{PickleValue, PytorchReader};
 use std::path::{Path, PathBuf};
 
 /// An open file, its tensors listed but not read.
-pub struct Reader {
+pub(crate) struct Reader {
     path: PathBuf,
     file: PytorchReader,
 }
 
 impl Reader {
-    pub fn open(path: &Path) -> Result<Reader, CheckpointError> {
+    pub(crate) fn open(path: &Path) -> Result<Reader, CheckpointError> {
         let file = PytorchReader::new(path).map_err(|error| refused(path, &error.to_string()))?;
         // A tensor can be a view that shows the same few numbers again and again. A model's parameters are all there, so
         // what is asked of the memory is bounded by the file.
@@ -30,12 +30,12 @@ impl Reader {
         &self.path
     }
 
-    pub fn names(&self) -> Vec<String> {
+    pub(crate) fn names(&self) -> Vec<String> {
         self.file.keys()
     }
 
     /// The outermost keys, and whether each holds more than one tensor: a dictionary or a list.
-    pub fn outermost(&self) -> Result<Vec<(String, bool)>, CheckpointError> {
+    pub(crate) fn outermost(&self) -> Result<Vec<(String, bool)>, CheckpointError> {
         let value = PytorchReader::read_pickle_data(&self.path, None);
         match value.map_err(|error| refused(&self.path, &error.to_string()))? {
             PickleValue::Dict(keys) => {
@@ -46,16 +46,16 @@ impl Reader {
         }
     }
 
-    pub fn shape(&self, name: &str) -> Option<&[usize]> {
+    pub(crate) fn shape(&self, name: &str) -> Option<&[usize]> {
         self.file.get(name).map(|tensor| tensor.shape())
     }
 
-    pub fn dtype(&self, name: &str) -> Option<Stored> {
+    pub(crate) fn dtype(&self, name: &str) -> Option<Stored> {
         self.file.get(name).map(|tensor| tensor.dtype().into())
     }
 
     /// Reads a tensor of this shape, converted to f32. A scalar may be stored as a vector of one.
-    pub fn read(&self, name: &str, shape: &[usize], out: &mut [f32]) -> Result<(), CheckpointError> {
+    pub(crate) fn read(&self, name: &str, shape: &[usize], out: &mut [f32]) -> Result<(), CheckpointError> {
         let (path, tensor) = (&self.path, name);
         let Some(found) = self.file.get(name) else {
             return Err(CheckpointError::Missing { path: path.into(), tensor: tensor.into() });

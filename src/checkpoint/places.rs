@@ -15,7 +15,7 @@ use std::path::Path;
 
 /// Where the values of a leaf are found.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Place {
+pub(crate) enum Place {
     /// As they are, in this tensor.
     Whole(String),
     /// With rows and columns exchanged.
@@ -31,27 +31,27 @@ pub enum Place {
 }
 
 /// A tied leaf has several places, with the same values; one that the scheme has no name for has none.
-pub type Places = Vec<Place>;
+pub(crate) type Places = Vec<Place>;
 
 /// A leaf that a file must have, its name in the tree, its shape there, and where it may be.
-pub struct Expected {
+pub(crate) struct Expected {
     pub name: String,
     pub shape: Vec<usize>,
     pub places: Places,
 }
 
 /// The one place of a tensor that stands in the file as it is.
-pub fn whole(name: impl Into<String>) -> Places {
+pub(crate) fn whole(name: impl Into<String>) -> Places {
     vec![Place::Whole(name.into())]
 }
 
 /// The names that the tree's own paths have from `at`, behind a prefix.
-pub fn own<S: Tree>(tree: &S, at: &TreePath, prefix: &str) -> S::Of<Places> {
+pub(crate) fn own<S: Tree>(tree: &S, at: &TreePath, prefix: &str) -> S::Of<Places> {
     tree.map(at, &mut |path, _| path.names().iter().map(|name| Place::Whole(format!("{prefix}{name}"))).collect())
 }
 
 /// What a file must have for these parameters.
-pub fn expected<S: Tree<Leaf = Spec>>(spec: &S, places: &S::Of<Places>, at: &TreePath) -> Vec<Expected> {
+pub(crate) fn expected<S: Tree<Leaf = Spec>>(spec: &S, places: &S::Of<Places>, at: &TreePath) -> Vec<Expected> {
     let mut leaves = vec![];
     spec.map(at, &mut |path, spec| leaves.push((path.to_string(), spec.shape.clone())));
     let beside = beside(leaves, places, at);
@@ -81,7 +81,7 @@ pub fn load_params<S: Tree<Leaf = Spec>>(path: &Path, spec: S, at: &TreePath) ->
 }
 
 /// Writes a parameter tree where its places say, and nothing else; counts are written as integers.
-pub fn write_params<S: Tree<Leaf = Spec>>(
+pub(crate) fn write_params<S: Tree<Leaf = Spec>>(
     path: &Path,
     params: &Params<S>,
     places: &S::Of<Places>,
@@ -141,7 +141,7 @@ impl Place {
     }
 
     /// The names of the tensors that a leaf is in.
-    pub fn names(&self) -> Vec<&str> {
+    pub(crate) fn names(&self) -> Vec<&str> {
         match self {
             Place::Whole(name) | Place::Grid(name, _) | Place::Transposed(name) => vec![name],
             Place::Thirds(names) => names.iter().map(String::as_str).collect(),
@@ -161,7 +161,7 @@ impl Place {
 
 impl TensorFiles {
     /// The shape that a leaf has at the first of its places that is there.
-    pub fn shape_of(&self, places: &[Place]) -> Option<Vec<usize>> {
+    pub(crate) fn shape_of(&self, places: &[Place]) -> Option<Vec<usize>> {
         places.iter().find_map(|place| self.shape_at(place))
     }
 
@@ -180,7 +180,7 @@ impl TensorFiles {
     }
 
     /// Reads a leaf of this shape.
-    pub fn read_at(&self, place: &Place, shape: &[usize], out: &mut [f32]) -> Result<(), CheckpointError> {
+    pub(crate) fn read_at(&self, place: &Place, shape: &[usize], out: &mut [f32]) -> Result<(), CheckpointError> {
         match place {
             Place::Whole(name) => self.read(name, shape, out),
             Place::Grid(name, stored) if stored == shape => self.read(name, shape, out),
@@ -216,7 +216,7 @@ impl TensorFiles {
 
     /// That the files have exactly these leaves, beside foreign tensors; of a tied leaf's places one is enough. Reads no
     /// values.
-    pub fn check(&self, leaves: &[Expected], is_foreign: impl Fn(&str) -> bool) -> Result<(), CheckpointError> {
+    pub(crate) fn check(&self, leaves: &[Expected], is_foreign: impl Fn(&str) -> bool) -> Result<(), CheckpointError> {
         let mut placed = BTreeSet::new();
         for Expected { name, shape, places } in leaves {
             let present = |place: &&Place| self.shape_at(place).is_some();
@@ -241,7 +241,11 @@ impl TensorFiles {
     ///
     /// # Errors
     /// The files must have one of a tied leaf's places; whatever they have at the others must be equal.
-    pub fn load<S: Tree<Leaf = Spec>>(&self, spec: S, places: &S::Of<Places>) -> Result<Params<S>, CheckpointError> {
+    pub(crate) fn load<S: Tree<Leaf = Spec>>(
+        &self,
+        spec: S,
+        places: &S::Of<Places>,
+    ) -> Result<Params<S>, CheckpointError> {
         let mut params = Params::zeros(spec);
         let leaves = params.named_mut(&TreePath::ROOT).into_iter();
         let leaves = leaves.map(|(mut names, spec, out)| (names.swap_remove(0), (spec, out))).collect();

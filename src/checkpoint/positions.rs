@@ -11,7 +11,7 @@ use crate::pictures::resize::{Interpolation, Span};
 /// # Panics
 /// If the tables are not of such shapes.
 #[track_caller]
-pub fn resize(old: &[f32], new: &mut [f32], width: usize) {
+pub(crate) fn resize(old: &[f32], new: &mut [f32], width: usize) {
     let (g, h) = (grid(old, width), grid(new, width));
     let (class, old) = old.split_at(width);
     let (new_class, new) = new.split_at_mut(width);

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// The names that a scheme has for the tensors of a model, whatever its number of blocks.
 #[derive(Default)]
-pub struct Known {
+pub(crate) struct Known {
     patterns: BTreeSet<String>,
     /// The number of parts, between dots, of the longest name.
     depth: usize,
@@ -16,7 +16,7 @@ pub struct Known {
 
 /// The prefix behind which most of some names are known ones.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Best<'a> {
+pub(crate) struct Best<'a> {
     pub prefix: &'a str,
     /// How many names are.
     pub count: usize,
@@ -24,7 +24,7 @@ pub struct Best<'a> {
 
 impl Known {
     /// These names and those of a tree of places. Any number may stand where they have a number.
-    pub fn and(mut self, places: &impl Tree<Leaf = Places>) -> Known {
+    pub(crate) fn and(mut self, places: &impl Tree<Leaf = Places>) -> Known {
         places.map(&TreePath::ROOT, &mut |_, places| {
             self.patterns.extend(places.iter().flat_map(Place::names).map(pattern));
         });
@@ -33,12 +33,12 @@ impl Known {
     }
 
     /// Whether this is one of the names.
-    pub fn has(&self, name: &str) -> bool {
+    pub(crate) fn has(&self, name: &str) -> bool {
         self.patterns.contains(&pattern(name))
     }
 
     /// The prefix that most names fit behind; of equally good ones the shortest.
-    pub fn best_prefix<'a>(&self, names: impl IntoIterator<Item = &'a String>) -> Best<'a> {
+    pub(crate) fn best_prefix<'a>(&self, names: impl IntoIterator<Item = &'a String>) -> Best<'a> {
         let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
         for name in names {
             // No known name has more parts, however many a hostile file's have.

@@ -17,7 +17,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 /// The format's own limit.
-pub const MAX_HEADER: u64 = 100_000_000;
+pub(crate) const MAX_HEADER: u64 = 100_000_000;
 
 /// How many bytes are converted at a time.
 const CHUNK: usize = 1 << 18;
@@ -90,7 +90,7 @@ impl Reader {
     }
 
     /// Refuses a tensor that is missing or has another shape; nothing of it is read.
-    pub fn check(&self, name: &str, shape: &[usize]) -> Result<(), CheckpointError> {
+    pub(crate) fn check(&self, name: &str, shape: &[usize]) -> Result<(), CheckpointError> {
         self.info(name, shape).map(|_| ())
     }
 

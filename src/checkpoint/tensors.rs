@@ -10,7 +10,7 @@ use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 
 /// Open files and who holds which tensor.
-pub struct TensorFiles {
+pub(crate) struct TensorFiles {
     path: PathBuf,
     files: Vec<Reader>,
     /// Tensor name to file.
@@ -30,7 +30,7 @@ struct Index {
 
 impl TensorFiles {
     /// A safetensors file, a file of `torch.save`, or the index of the shards beside it.
-    pub fn open(path: &Path) -> Result<TensorFiles, CheckpointError> {
+    pub(crate) fn open(path: &Path) -> Result<TensorFiles, CheckpointError> {
         if path.extension().is_some_and(|extension| extension == "json") {
             return TensorFiles::open_shards(path);
         }
@@ -74,7 +74,7 @@ impl TensorFiles {
     }
 
     /// What was opened.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
@@ -87,12 +87,12 @@ impl TensorFiles {
     }
 
     /// All tensors.
-    pub fn names(&self) -> BTreeSet<String> {
+    pub(crate) fn names(&self) -> BTreeSet<String> {
         self.index.keys().cloned().collect()
     }
 
     /// The outermost keys of files of `torch.save`, and whether each holds more than one tensor.
-    pub fn keys(&self) -> Result<BTreeMap<String, bool>, CheckpointError> {
+    pub(crate) fn keys(&self) -> Result<BTreeMap<String, bool>, CheckpointError> {
         let mut keys = BTreeMap::new();
         for file in &self.files {
             if let Reader::Pickle(file) = file {
@@ -103,7 +103,7 @@ impl TensorFiles {
     }
 
     /// The shape of a tensor, if it is there.
-    pub fn shape(&self, name: &str) -> Option<&[usize]> {
+    pub(crate) fn shape(&self, name: &str) -> Option<&[usize]> {
         match self.file(name)? {
             Reader::Safetensors(file) => file.shape(name),
             Reader::Pickle(file) => file.shape(name),
@@ -111,7 +111,7 @@ impl TensorFiles {
     }
 
     /// The type of a tensor's numbers, if it is there.
-    pub fn dtype(&self, name: &str) -> Option<Stored> {
+    pub(crate) fn dtype(&self, name: &str) -> Option<Stored> {
         match self.file(name)? {
             Reader::Safetensors(file) => file.dtype(name),
             Reader::Pickle(file) => file.dtype(name),
@@ -119,7 +119,7 @@ impl TensorFiles {
     }
 
     /// Reads a tensor of this shape, converted to f32. A scalar may be stored as a vector of one.
-    pub fn read(&self, name: &str, shape: &[usize], out: &mut [f32]) -> Result<(), CheckpointError> {
+    pub(crate) fn read(&self, name: &str, shape: &[usize], out: &mut [f32]) -> Result<(), CheckpointError> {
         match self.file(name) {
             Some(Reader::Safetensors(file)) => file.read(name, shape, out),
             Some(Reader::Pickle(file)) => file.read(name, shape, out),

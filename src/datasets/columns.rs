@@ -66,7 +66,7 @@ impl Columns {
     ///
     /// # Errors
     /// Returns the name of the first column that is not there.
-    pub fn find<'a>(&'a self, headings: &[&str]) -> Result<Self, &'a str> {
+    pub(crate) fn find<'a>(&'a self, headings: &[&str]) -> Result<Self, &'a str> {
         let (usual, hugging_face) = (Self::default(), self.or_hugging_face());
         let has = |wanted: &str| headings.contains(&wanted);
         let has_both = |columns: &Self| has(&columns.picture) && has(&columns.caption);

@@ -15,7 +15,7 @@ const PICTURES: [&[u8]; 8] = [b".png", b".jpg", b".jpeg", b".webp", b".gif", b".
 
 /// A row of the table.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Row<'a> {
+pub(crate) struct Row<'a> {
     /// The number of the line on which it begins, counted from 1.
     pub line: u64,
     pub fields: Vec<Cow<'a, [u8]>>,
@@ -26,10 +26,10 @@ pub struct Row<'a> {
 
 /// A quote that is never closed, with the number of its line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct OpenQuote(pub u64);
+pub(crate) struct OpenQuote(pub u64);
 
 /// The rows of a table, one after the other. Blank lines are no rows. A line ends with `\n`, `\r\n` or `\r`.
-pub struct Rows<'a> {
+pub(crate) struct Rows<'a> {
     rest: &'a [u8],
     line: u64,
     separator: u8,
@@ -37,7 +37,7 @@ pub struct Rows<'a> {
 
 impl<'a> Rows<'a> {
     /// Reads the bytes of a whole table.
-    pub fn new(bytes: &'a [u8], separator: u8) -> Self {
+    pub(crate) fn new(bytes: &'a [u8], separator: u8) -> Self {
         Self { rest: bytes, line: 1, separator }
     }
 

@@ -65,7 +65,7 @@ impl BadExample {
     }
 
     /// Makes the error of a row that does not fit the headings of its table.
-    pub fn misfit(place: impl fmt::Display, reason: impl fmt::Display) -> Self {
+    pub(crate) fn misfit(place: impl fmt::Display, reason: impl fmt::Display) -> Self {
         Self { is_misfit: true, ..Self::new(place, reason) }
     }
 }
@@ -89,10 +89,10 @@ pub struct BadReport {
 
 impl BadReport {
     /// Most bad examples that a report names.
-    pub const NAMED: usize = 10;
+    pub(crate) const NAMED: usize = 10;
 
     /// Counts one example by the outcome of reading it.
-    pub fn count<T>(&mut self, outcome: &Result<T, BadExample>) {
+    pub(crate) fn count<T>(&mut self, outcome: &Result<T, BadExample>) {
         self.seen += 1;
         if let Err(example) = outcome {
             self.bad += 1;
@@ -101,7 +101,7 @@ impl BadReport {
     }
 
     /// Adds another report.
-    pub fn merge(&mut self, other: &Self) {
+    pub(crate) fn merge(&mut self, other: &Self) {
         self.seen += other.seen;
         self.bad += other.bad;
         other.first.iter().for_each(|example| self.name(example));
@@ -146,7 +146,7 @@ impl BadLimit {
     ///
     /// # Errors
     /// Returns [`DatasetError::TooManyBad`] once the share is exceeded or no example at all is good.
-    pub fn check(self, report: &BadReport) -> Result<(), DatasetError> {
+    pub(crate) fn check(self, report: &BadReport) -> Result<(), DatasetError> {
         let tolerable = report.bad < report.seen && report.bad as f64 <= self.share * report.seen as f64;
         if report.seen < self.after || tolerable {
             return Ok(());

@@ -21,7 +21,7 @@ pub const FASHION: [&str; 10] =
 
 /// An array of bytes.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Idx {
+pub(crate) struct Idx {
     pub dims: Vec<usize>,
     pub bytes: Vec<u8>,
 }
@@ -32,7 +32,7 @@ impl Idx {
     ///
     /// # Errors
     /// Returns what is wrong with the file.
-    pub fn parse(file: &[u8]) -> Result<Self, String> {
+    pub(crate) fn parse(file: &[u8]) -> Result<Self, String> {
         if file.starts_with(&[0x1f, 0x8b]) { Self::read(MultiGzDecoder::new(file)) } else { Self::read(file) }
     }
 

@@ -98,7 +98,7 @@ impl Stored {
     ///
     /// # Errors
     /// Returns an error if a folder cannot be read or has two tables, or if a pattern is broken or matches no file.
-    pub fn at(path: &str, format: Option<PairFormat>) -> Result<Self, DatasetError> {
+    pub(crate) fn at(path: &str, format: Option<PairFormat>) -> Result<Self, DatasetError> {
         let file = Path::new(path);
         if file.is_dir() {
             return Self::inside(file, format);

@@ -35,7 +35,7 @@ pub(super) enum Bytes {
 impl Bytes {
     /// Finds the bytes of a shard. Whether it is compressed is seen from its first bytes; then it is unpacked, which may
     /// not take more than `left` bytes.
-    pub fn of(path: &Path, left: u64) -> Result<Self, DatasetError> {
+    pub(crate) fn of(path: &Path, left: u64) -> Result<Self, DatasetError> {
         let error = DatasetError::io(path);
         let mut head = vec![];
         let read = File::open(path).and_then(|file| file.take(BLOCK).read_to_end(&mut head));
@@ -51,7 +51,7 @@ impl Bytes {
     }
 
     /// Returns the number of bytes that are held in memory.
-    pub fn unpacked(&self) -> u64 {
+    pub(crate) fn unpacked(&self) -> u64 {
         match self {
             Bytes::File => 0,
             Bytes::Unpacked(bytes) => bytes.len() as u64,
@@ -59,7 +59,7 @@ impl Bytes {
     }
 
     /// Opens the bytes for reading.
-    pub fn open(&self, path: &Path) -> io::Result<Box<dyn ReadSeek + '_>> {
+    pub(crate) fn open(&self, path: &Path) -> io::Result<Box<dyn ReadSeek + '_>> {
         Ok(match self {
             Bytes::File => Box::new(BufReader::new(File::open(path)?)),
             Bytes::Unpacked(bytes) => Box::new(Cursor::new(bytes.as_slice())),
@@ -110,7 +110,7 @@ pub(super) struct Sample {
 
 impl Sample {
     /// Returns the member of this kind.
-    pub fn get(&self, kind: &str) -> Option<Extent> {
+    pub(crate) fn get(&self, kind: &str) -> Option<Extent> {
         self.members.iter().find(|(own, _)| own == kind).map(|(_, extent)| *extent)
     }
 
@@ -118,7 +118,7 @@ impl Sample {
     ///
     /// # Errors
     /// Returns what there is instead if there is no picture, or none that comes before the others.
-    pub fn picture(&self) -> Result<(Extent, &str), String> {
+    pub(crate) fn picture(&self) -> Result<(Extent, &str), String> {
         let mut kinds: Vec<&String> = self.members.iter().map(|(kind, _)| kind).collect();
         kinds.sort();
         if let Some(pair) = kinds.windows(2).find(|pair| pair[0] == pair[1]) {
@@ -139,7 +139,7 @@ impl Sample {
     }
 
     /// Returns the kinds of the members, for messages.
-    pub fn kinds(&self) -> String {
+    pub(crate) fn kinds(&self) -> String {
         self.members.iter().map(|(kind, _)| format!(".{kind}")).collect::<Vec<_>>().join(", ")
     }
 }

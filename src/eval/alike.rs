@@ -18,7 +18,7 @@ pub enum Alike {
 /// `pictures` (N, d) and `captions` (M, d) are of different things; rows have unit length.
 ///
 /// The check makes sense only after the warm-up, since the towers of a fresh model give everything similar embeddings.
-pub fn alike(pictures: ArrayView2<f32>, captions: ArrayView2<f32>) -> Option<(Alike, f64)> {
+pub(crate) fn alike(pictures: ArrayView2<f32>, captions: ArrayView2<f32>) -> Option<(Alike, f64)> {
     let (picture, caption) = (mean_cosine(pictures), mean_cosine(captions));
     match (picture > MAX_MEAN_COSINE, caption > MAX_MEAN_COSINE) {
         (true, true) => Some((Alike::Both, picture.min(caption))),

@@ -25,7 +25,7 @@ pub struct Rank {
 
 impl Rank {
     /// Returns the rank that a constant model gives: all `n` candidates tie, and `positives` of them are right.
-    pub fn constant(n: usize, positives: usize) -> Self {
+    pub(crate) fn constant(n: usize, positives: usize) -> Self {
         Rank { above: 0, tied: n, positives }
     }
 

@@ -18,7 +18,7 @@ pub struct TopK {
 
 impl TopK {
     /// Returns the accuracy that the ranks of the right classes give.
-    pub fn of(ranks: &[Rank]) -> Self {
+    pub(crate) fn of(ranks: &[Rank]) -> Self {
         TopK { top1: recall(ranks, 1), top5: recall(ranks, 5) }
     }
 

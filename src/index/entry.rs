@@ -21,7 +21,7 @@ impl Entry {
     /// # Errors
     /// Returns what is wrong with the line. A path that leads out of the folder of pictures is refused, so that an
     /// index from elsewhere cannot point at other files.
-    pub fn parse(line: &[u8]) -> Result<Entry, String> {
+    pub(crate) fn parse(line: &[u8]) -> Result<Entry, String> {
         let entry: Entry = serde_json::from_slice(line).map_err(|error| error.to_string())?;
         let mut parts = Path::new(&entry.path).components().peekable();
         if parts.peek().is_none() || !parts.all(|part| matches!(part, Component::Normal(_))) {
@@ -34,7 +34,7 @@ impl Entry {
     ///
     /// # Errors
     /// Returns the number of the line and what is wrong with it.
-    pub fn parse_table(table: &[u8], rows: usize) -> Result<Vec<Entry>, String> {
+    pub(crate) fn parse_table(table: &[u8], rows: usize) -> Result<Vec<Entry>, String> {
         let lines = lines(table)?;
         if lines.len() != rows {
             return Err(format!("{} lines, {rows} rows", lines.len()));

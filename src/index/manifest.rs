@@ -67,7 +67,7 @@ impl Manifest {
     ///
     /// # Errors
     /// Returns what is wrong with it.
-    pub fn parse(json: &[u8]) -> Result<Manifest, String> {
+    pub(crate) fn parse(json: &[u8]) -> Result<Manifest, String> {
         let head: Head = serde_json::from_slice(json).map_err(|error| error.to_string())?;
         if head.format != FORMAT {
             return Err(format!("its format is {:?} instead of {FORMAT:?}", head.format));
@@ -105,7 +105,7 @@ impl Manifest {
     ///
     /// # Errors
     /// Returns an error if there is no index or it cannot be used.
-    pub fn read(folder: &Path) -> Result<Manifest, IndexError> {
+    pub(crate) fn read(folder: &Path) -> Result<Manifest, IndexError> {
         let path = folder.join(FILE);
         let json = match fs::read(&path) {
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
@@ -130,7 +130,7 @@ impl Manifest {
     ///
     /// # Errors
     /// Returns [`IndexError::OtherModel`] if they are not.
-    pub fn check_model(&self, folder: &Path, model: &ModelId) -> Result<(), IndexError> {
+    pub(crate) fn check_model(&self, folder: &Path, model: &ModelId) -> Result<(), IndexError> {
         if self.model.is_same(model) {
             return Ok(());
         }
@@ -163,32 +163,32 @@ impl Manifest {
     }
 
     /// Returns the number of valid bytes of the matrix of embeddings.
-    pub fn matrix_bytes(&self) -> u64 {
+    pub(crate) fn matrix_bytes(&self) -> u64 {
         self.rows as u64 * self.row_bytes() as u64
     }
 
     /// Returns the number of bytes of a row.
-    pub fn row_bytes(&self) -> usize {
+    pub(crate) fn row_bytes(&self) -> usize {
         2 * self.embed_dim
     }
 
     /// Returns the path of the matrix of embeddings, for an index in `folder`.
-    pub fn matrix(&self, folder: &Path) -> PathBuf {
+    pub(crate) fn matrix(&self, folder: &Path) -> PathBuf {
         folder.join(format!("embeddings-{}.f16", self.generation))
     }
 
     /// Returns the path of the table of entries, for an index in `folder`.
-    pub fn entries(&self, folder: &Path) -> PathBuf {
+    pub(crate) fn entries(&self, folder: &Path) -> PathBuf {
         folder.join(format!("entries-{}.jsonl", self.generation))
     }
 
     /// Returns the number of pictures that can be found.
-    pub fn live(&self) -> usize {
+    pub(crate) fn live(&self) -> usize {
         self.rows - self.dropped.len()
     }
 
     /// Returns the folder of pictures, for an index in `folder`.
-    pub fn root(&self, folder: &Path) -> PathBuf {
+    pub(crate) fn root(&self, folder: &Path) -> PathBuf {
         match (self.root.as_str(), folder.parent()) {
             // The parent's own path is shorter than the index's path with ".." at its end.
             ("..", Some(parent)) if folder.file_name().is_some() => parent.into(),

@@ -22,7 +22,7 @@ pub struct ModelId {
 
 impl ModelId {
     /// Returns whether the embeddings of both models can be compared.
-    pub fn is_same(&self, other: &ModelId) -> bool {
+    pub(crate) fn is_same(&self, other: &ModelId) -> bool {
         let older = |new: &ModelId, old: &ModelId| new.older_fingerprint.as_ref() == Some(&old.fingerprint);
         self.fingerprint == other.fingerprint || older(self, other) || older(other, self)
     }

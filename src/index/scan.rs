@@ -82,7 +82,7 @@ impl Scan {
     }
 
     /// Returns whether an entry that was not found may exist nevertheless.
-    pub fn is_unknown(&self, path: &str) -> bool {
+    pub(crate) fn is_unknown(&self, path: &str) -> bool {
         let is_below = |folder: &String| path.strip_prefix(folder.as_str()).is_some_and(|rest| rest.starts_with('/'));
         self.unknown.iter().any(|unknown| unknown == path || is_below(unknown))
     }

@@ -21,14 +21,14 @@ impl PictureError {
     }
 
     /// Returns the path of the file.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         match self {
             Self::Io { path, .. } | Self::Format { path, .. } => path,
         }
     }
 
     /// Returns the message without the name of the file.
-    pub fn reason(&self) -> String {
+    pub(crate) fn reason(&self) -> String {
         match self {
             Self::Io { source, .. } => source.to_string(),
             Self::Format { source, .. } => format!("not a picture that can be read: {source}"),

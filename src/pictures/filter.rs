@@ -44,7 +44,7 @@ pub struct Span {
 
 impl Interpolation {
     /// Returns the inputs that output `i` blends when `input` values are resized to `output`.
-    pub fn span(self, i: usize, input: usize, output: usize) -> Span {
+    pub(crate) fn span(self, i: usize, input: usize, output: usize) -> Span {
         let mut span = Span::default();
         self.fill(i, input, output, &mut span);
         span
@@ -73,7 +73,7 @@ impl Span {
     }
 
     /// Writes the weighted sum of the span's rows, of `width` values each, to `out`.
-    pub fn blend(&self, rows: &[f32], width: usize, out: &mut [f32]) {
+    pub(crate) fn blend(&self, rows: &[f32], width: usize, out: &mut [f32]) {
         out.fill(0.0);
         for (row, &weight) in rows.chunks_exact(width).skip(self.start).zip(&self.weights) {
             out.iter_mut().zip(row).for_each(|(out, value)| *out += weight as f32 * value);

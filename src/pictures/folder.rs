@@ -26,7 +26,7 @@ const EXTENSIONS: [&str; 16] = [
 
 /// The pictures in a folder and in all folders below it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Walk {
+pub(crate) struct Walk {
     /// Every file with the extension or the first bytes of a picture.
     pub pictures: Vec<PathBuf>,
     /// The other files.
@@ -75,7 +75,7 @@ impl fmt::Display for PassedOver {
 ///
 /// # Errors
 /// Returns an error if the folder itself cannot be read.
-pub fn walk(folder: &Path) -> io::Result<Walk> {
+pub(crate) fn walk(folder: &Path) -> io::Result<Walk> {
     let mut found = Walk::default();
     for entry in entries(folder, usize::MAX)? {
         match entry {
@@ -92,7 +92,7 @@ pub fn walk(folder: &Path) -> io::Result<Walk> {
 ///
 /// # Errors
 /// Returns an error if the folder cannot be read.
-pub fn folders_in(folder: &Path) -> io::Result<Vec<PathBuf>> {
+pub(crate) fn folders_in(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let folders = entries(folder, 1)?.flatten().filter(|entry| entry.depth() > 0 && entry.file_type().is_dir());
     Ok(folders.map(DirEntry::into_path).collect())
 }

@@ -82,7 +82,7 @@ impl Picture {
     }
 
     /// Gives the picture a new shape and reuses its memory. The values of its samples are then unspecified.
-    pub fn reshape(&mut self, width: usize, height: usize, mode: Channels) {
+    pub(crate) fn reshape(&mut self, width: usize, height: usize, mode: Channels) {
         (self.width, self.height, self.mode, self.orientation) = (width, height, mode, Orientation::NoTransforms);
         self.samples.resize(width * height * mode.channels(), 0);
     }

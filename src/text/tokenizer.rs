@@ -36,14 +36,14 @@ const MAX_CACHED_WORDS: usize = 1 << 16;
 const MAX_CACHED_LENGTH: usize = 64;
 
 /// CLIP's tokens by id, without start and end of text, and its merges, best first.
-pub struct Vocabulary {
+pub(crate) struct Vocabulary {
     pub tokens: Vec<String>,
     pub merges: Vec<(String, String)>,
 }
 
 impl Vocabulary {
     /// Returns CLIP's published vocabulary.
-    pub fn clip() -> Self {
+    pub(crate) fn clip() -> Self {
         let mut text = String::new();
         GzDecoder::new(MERGES).read_to_string(&mut text).expect("the embedded merges are intact");
         let merges: Vec<(String, String)> = text
@@ -132,7 +132,7 @@ impl Tokenizer {
     /// # Panics
     /// Panics if `context_length` is below 2.
     #[track_caller]
-    pub fn encode_into(&self, text: &str, context_length: usize, ids: &mut Vec<u32>) -> bool {
+    pub(crate) fn encode_into(&self, text: &str, context_length: usize, ids: &mut Vec<u32>) -> bool {
         assert!(context_length >= 2, "a context of {context_length} has no room for start and end of text");
         match &self.0 {
             Kind::Clip(clip) => clip.encode_into(text, context_length, ids),

@@ -9,7 +9,7 @@ use tokenizers::Tokenizer;
 const RARE: &str = "\u{1} \u{e000} \u{1f9ff} \u{10ffff} ÿ";
 
 /// The file's pipeline and the tokens that frame a caption.
-pub struct TokenizerFile {
+pub(crate) struct TokenizerFile {
     pipeline: Tokenizer,
     start_of_text: u32,
     end_of_text: u32,
@@ -19,7 +19,7 @@ pub struct TokenizerFile {
 
 impl TokenizerFile {
     /// Reads the file and checks that it frames a caption with two tokens and takes any character.
-    pub fn open(path: &Path) -> Result<Self, TokenizerError> {
+    pub(crate) fn open(path: &Path) -> Result<Self, TokenizerError> {
         let invalid = |reason: String| TokenizerError::Invalid { path: path.into(), reason };
         let bytes = std::fs::read(path).map_err(|source| TokenizerError::Io { path: path.into(), source })?;
         // `from_bytes` is generic and would compile the whole reader once more in this crate.
@@ -41,7 +41,7 @@ impl TokenizerFile {
 
     /// Appends the caption's tokens up to the first end of text and returns whether the caption was truncated.
     /// Characters that the file cannot encode are left out.
-    pub fn encode_into(&self, text: &str, context_length: usize, ids: &mut Vec<u32>) -> bool {
+    pub(crate) fn encode_into(&self, text: &str, context_length: usize, ids: &mut Vec<u32>) -> bool {
         let readable = || text.chars().filter(|c| encode(&self.pipeline, c.encode_utf8(&mut [0; 4])).is_ok());
         let all = encode(&self.pipeline, text)
             .or_else(|_| encode(&self.pipeline, &readable().collect::<String>()))

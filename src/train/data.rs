@@ -37,7 +37,7 @@ pub enum TrainingData {
 impl TrainingData {
     /// Loads the emoji that are part of the program.
     #[cfg(feature = "emoji")]
-    pub fn emoji(cut: Cut, languages: Vec<Language>) -> Self {
+    pub(crate) fn emoji(cut: Cut, languages: Vec<Language>) -> Self {
         TrainingData::Emoji { emoji: Arc::new(Emoji::load()), cut, languages }
     }
 

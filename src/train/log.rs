@@ -43,7 +43,7 @@ impl Step {
     }
 
     /// Goes through the loss that is minimised and its parts.
-    pub fn losses(&self) -> impl Iterator<Item = &Metric> {
+    pub(crate) fn losses(&self) -> impl Iterator<Item = &Metric> {
         self.metrics.iter().filter(|metric| metric.is_loss())
     }
 }

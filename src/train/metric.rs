@@ -26,7 +26,7 @@ impl Metric {
     }
 
     /// Whether the number is the loss that is minimised, or a part of it.
-    pub fn is_loss(&self) -> bool {
+    pub(crate) fn is_loss(&self) -> bool {
         self.name == "loss" || self.name.starts_with("loss_")
     }
 

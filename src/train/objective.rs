@@ -98,7 +98,7 @@ use crate::tree::{Path, Tree};
 use std::ops::Range;
 
 /// The gradients of a parameter tree, which an objective adds to.
-pub type Gradients<'a, S> = <S as Tree>::Of<&'a mut [f32]>;
+pub(crate) type Gradients<'a, S> = <S as Tree>::Of<&'a mut [f32]>;
 
 /// Which step of which run this is. Randomness may depend on this and on the place in the batch, and on nothing else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

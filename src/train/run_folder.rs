@@ -127,7 +127,7 @@ impl RunFolder {
     }
 
     /// Returns the path of a file in the folder.
-    pub fn file(&self, name: &str) -> PathBuf {
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
 
@@ -156,7 +156,7 @@ impl RunFolder {
     }
 
     /// Refuses a saved state that does not have `len` numbers of this name, without reading the numbers.
-    pub fn check(&self, name: &str, len: usize) -> Result<(), CheckpointError> {
+    pub(crate) fn check(&self, name: &str, len: usize) -> Result<(), CheckpointError> {
         Reader::open(&self.file(RESUME))?.check(name, &[len])
     }
 

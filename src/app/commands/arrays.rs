@@ -25,7 +25,7 @@ impl Format {
     ///
     /// # Errors
     /// Returns an error if the file has another extension or none.
-    pub fn of(path: &Path, known: &[(&str, Format)]) -> Result<Self, CliError> {
+    pub(crate) fn of(path: &Path, known: &[(&str, Format)]) -> Result<Self, CliError> {
         let extension = path.extension().map(|extension| extension.to_string_lossy().to_ascii_lowercase());
         let found = known.iter().find(|(name, _)| Some(*name) == extension.as_deref());
         found.map(|&(_, format)| format).ok_or_else(|| {
@@ -39,7 +39,7 @@ impl Format {
 ///
 /// # Errors
 /// Returns the error of the file system with the file's name.
-pub fn write_npy<D: Dimension>(path: &Path, array: ArrayView<f32, D>) -> Result<(), CliError> {
+pub(crate) fn write_npy<D: Dimension>(path: &Path, array: ArrayView<f32, D>) -> Result<(), CliError> {
     write_atomic(path, |out| {
         out.write_all(&npy_header(array.shape()))?;
         array.iter().try_for_each(|value| out.write_all(&value.to_le_bytes()))
@@ -65,7 +65,7 @@ fn npy_header(shape: &[usize]) -> Vec<u8> {
 ///
 /// # Errors
 /// Returns the error of the file system with the file's name.
-pub fn write_safetensors<const N: usize>(
+pub(crate) fn write_safetensors<const N: usize>(
     path: &Path,
     arrays: &[(&str, ArrayView<f32, ndarray::IxDyn>)],
     metadata: [(&str, &str); N],
@@ -81,7 +81,7 @@ pub fn write_safetensors<const N: usize>(
 }
 
 /// Writes one object as a line of JSON.
-pub fn write_line(out: &mut dyn Write, value: &impl serde::Serialize) -> io::Result<()> {
+pub(crate) fn write_line(out: &mut dyn Write, value: &impl serde::Serialize) -> io::Result<()> {
     serde_json::to_writer(&mut *out, value)?;
     out.write_all(b"\n")
 }

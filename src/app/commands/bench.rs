@@ -34,7 +34,7 @@ use std::time::Instant;
                   units do from register to register, the best of readings between the repeats. The arithmetic counted \
                   is what the results depend on: neither padding nor recomputation raises the share."
 )]
-pub struct Bench {
+pub(crate) struct Bench {
     /// Number of pictures and of captions in a batch
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = value_parser!(u32).range(1..=65_536))]
     batch: u32,

@@ -19,7 +19,7 @@ Example:
   clipwright caption-match photo.jpg --captions captions.txt -k 10
 
 As JSON: {\"image\", \"best\": [{\"index\", \"text\", \"cosine\", \"probability\"}, …]}; index counts captions from 0.")]
-pub struct CaptionMatch {
+pub(crate) struct CaptionMatch {
     #[command(flatten)]
     images: Images,
     /// Text file with one caption per line, `-` for standard input; blank lines are skipped
@@ -34,7 +34,7 @@ pub struct CaptionMatch {
 }
 
 impl CaptionMatch {
-    pub fn run(self, context: &Context) -> Result<(), CliError> {
+    pub(crate) fn run(self, context: &Context) -> Result<(), CliError> {
         let captions: Vec<String> = lines(&self.captions)?.into_iter().map(|(_, line)| line).collect();
         let named = self.images.find()?;
         named.warn_passed_over();

@@ -24,7 +24,7 @@ Examples:
 
 A line of JSON for each picture: {\"image\", \"best\": [{\"index\", \"text\", \"cosine\", \"probability\"}, …]}; index counts
 the labels as they were given from 0.")]
-pub struct Classify {
+pub(crate) struct Classify {
     #[command(flatten)]
     images: Images,
     /// Labels to choose from, separated by commas
@@ -51,7 +51,7 @@ pub struct Classify {
 }
 
 impl Classify {
-    pub fn run(self, context: &Context) -> Result<(), CliError> {
+    pub(crate) fn run(self, context: &Context) -> Result<(), CliError> {
         let (places, labels) = self.labels()?;
         if let [label] = &labels[..] {
             eprintln!(

@@ -57,18 +57,18 @@ pub struct Context {
 }
 
 impl Context {
-    pub fn new(global: Global) -> Self {
+    pub(crate) fn new(global: Global) -> Self {
         let output = Output::new(global.json);
         Context { global, output }
     }
 
     /// Returns the path that `--model` names.
-    pub fn named_model(&self) -> Option<&Path> {
+    pub(crate) fn named_model(&self) -> Option<&Path> {
         self.global.model.as_deref()
     }
 
     /// Returns the path of the named model or, which is said, of the trainer's newest finished run.
-    pub fn model_path(&self) -> Result<PathBuf, CliError> {
+    pub(crate) fn model_path(&self) -> Result<PathBuf, CliError> {
         if let Some(path) = &self.global.model {
             return Ok(path.clone());
         }
@@ -78,7 +78,7 @@ impl Context {
     }
 
     /// Opens a model without reading its towers, and says what was assumed or passed over.
-    pub fn open(&self, path: &Path, image_size: Option<usize>) -> Result<Checkpoint, CliError> {
+    pub(crate) fn open(&self, path: &Path, image_size: Option<usize>) -> Result<Checkpoint, CliError> {
         self.open_with(
             path,
             Overrides { image_size, activation: self.activation(), logit_scale: self.global.logit_scale },
@@ -86,7 +86,7 @@ impl Context {
     }
 
     /// Opens the named model or, without one, the model that an index was made with.
-    pub fn open_for(&self, index: &ModelId) -> Result<Checkpoint, CliError> {
+    pub(crate) fn open_for(&self, index: &ModelId) -> Result<Checkpoint, CliError> {
         if let Some(path) = &self.global.model {
             return self.open(path, None);
         }
@@ -109,17 +109,17 @@ impl Context {
     }
 
     /// Loads the model with both towers.
-    pub fn clip(&self) -> Result<Clip, CliError> {
+    pub(crate) fn clip(&self) -> Result<Clip, CliError> {
         Ok(Clip::new(&self.open(&self.model_path()?, None)?)?)
     }
 
     /// Loads the model's image tower and does not read the text tower.
-    pub fn image_encoder(&self) -> Result<ImageEncoder, CliError> {
+    pub(crate) fn image_encoder(&self) -> Result<ImageEncoder, CliError> {
         Ok(ImageEncoder::new(&self.open(&self.model_path()?, None)?)?)
     }
 
     /// Loads the model's text tower and does not read the image tower.
-    pub fn text_encoder(&self) -> Result<TextEncoder, CliError> {
+    pub(crate) fn text_encoder(&self) -> Result<TextEncoder, CliError> {
         Ok(TextEncoder::new(&self.open(&self.model_path()?, None)?)?)
     }
 }

@@ -21,7 +21,7 @@ const FILES: [&str; 5] = ["safetensors", "bin", "pt", "pth", "ckpt"];
     override_usage = "clipwright convert [OPTIONS] SRC DST\n       clipwright convert [OPTIONS] --random PRESET DST",
     after_help = "DST is a folder. It is created; if it exists, it must be empty."
 )]
-pub struct Convert {
+pub(crate) struct Convert {
     /// Model folder or file of weights to read, and the folder to write
     #[arg(required = true, num_args = 1..=2, value_names = ["SRC", "DST"])]
     paths: Vec<PathBuf>,
@@ -54,7 +54,7 @@ enum Dtype {
 }
 
 impl Convert {
-    pub fn run(self, context: &Context) -> Result<(), CliError> {
+    pub(crate) fn run(self, context: &Context) -> Result<(), CliError> {
         let (source, folder) = match (&self.paths[..], &self.random) {
             ([source, folder], None) => (Some(source), folder),
             ([folder], Some(_)) => (None, folder),

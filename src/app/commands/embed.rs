@@ -37,7 +37,7 @@ Examples:
   clipwright embed --texts captions.txt --output captions.safetensors
   clipwright embed photo.jpg | jq .embedding"
 )]
-pub struct Embed {
+pub(crate) struct Embed {
     #[command(flatten)]
     images: Images,
     /// Text file with one text per line, `-` for standard input
@@ -57,7 +57,7 @@ pub struct Embed {
 }
 
 impl Embed {
-    pub fn run(self, context: &Context) -> Result<(), CliError> {
+    pub(crate) fn run(self, context: &Context) -> Result<(), CliError> {
         let known = [("npy", Format::Npy), ("safetensors", Format::Safetensors), ("jsonl", Format::JsonLines)];
         let format = self.output.as_deref().map(|path| Format::of(path, &known)).transpose()?;
         let ids = match self.output.as_deref().zip(format) {

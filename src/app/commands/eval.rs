@@ -50,7 +50,7 @@ Examples:
   clipwright eval imagenet/val --labels-file imagenet_classes.txt --templates openai --limit 5000
   clipwright eval --emoji --json"
 )]
-pub struct Eval {
+pub(crate) struct Eval {
     /// Pictures with captions or classes; see below
     #[arg(value_name = "DATA", required_unless_present = "emoji", conflicts_with = "emoji")]
     data: Option<String>,
@@ -91,7 +91,7 @@ pub struct Eval {
 }
 
 impl Eval {
-    pub fn run(self, context: &Context) -> Result<(), CliError> {
+    pub(crate) fn run(self, context: &Context) -> Result<(), CliError> {
         let emoji = self.emoji.then(|| Arc::new(Emoji::load()));
         let questions = match (&emoji, &self.data) {
             (Some(emoji), _) => emoji::questions(emoji),

@@ -33,7 +33,7 @@ pub struct Index {
 }
 
 impl Index {
-    pub fn run(self, context: &Context) -> Result<(), CliError> {
+    pub(crate) fn run(self, context: &Context) -> Result<(), CliError> {
         let scan = Scan::of(&self.folder)?;
         let (index, root) = self.place()?;
         let known = match Manifest::read(&index) {

@@ -16,13 +16,13 @@ use std::path::PathBuf;
 
 /// Describe a model: architecture, parameters, activation, preparation of pictures
 #[derive(Debug, Args)]
-pub struct Info {
+pub(crate) struct Info {
     /// Model folder or file of weights [default: that of --model]
     path: Option<PathBuf>,
 }
 
 impl Info {
-    pub fn run(self, context: &Context) -> Result<(), CliError> {
+    pub(crate) fn run(self, context: &Context) -> Result<(), CliError> {
         let path = self.path.map_or_else(|| context.model_path(), Ok)?;
         context.output.show(&Report::of(&context.open(&path, None)?)?)
     }

@@ -15,7 +15,7 @@ pub struct Output {
 }
 
 impl Output {
-    pub fn new(json: bool) -> Self {
+    pub(crate) fn new(json: bool) -> Self {
         Output { json }
     }
 
@@ -23,7 +23,7 @@ impl Output {
     ///
     /// # Errors
     /// Returns an error if standard output cannot be written to.
-    pub fn show(self, result: &(impl Serialize + Display)) -> Result<(), CliError> {
+    pub(crate) fn show(self, result: &(impl Serialize + Display)) -> Result<(), CliError> {
         let write = |out: &mut dyn Write| {
             if self.json { write_line(out, result) } else { writeln!(out, "{result}") }?;
             out.flush()
@@ -32,7 +32,7 @@ impl Output {
     }
 
     /// Returns a progress bar over `total` steps on standard error, which is hidden if that is no terminal.
-    pub fn progress(self, total: usize, what: &'static str) -> ProgressBar {
+    pub(crate) fn progress(self, total: usize, what: &'static str) -> ProgressBar {
         let style = ProgressStyle::with_template("{msg} {bar:32} {pos}/{len}  {per_sec:>9}  {eta} left")
             .expect("a valid template");
         ProgressBar::new(total as u64).with_style(style).with_message(what)
@@ -40,6 +40,6 @@ impl Output {
 }
 
 /// Serializes a path as text for people, with replacement characters where it is not UTF-8.
-pub fn lossy<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn lossy<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&path.to_string_lossy())
 }

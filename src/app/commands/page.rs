@@ -23,7 +23,7 @@ small { display: block; overflow-wrap: anywhere; color: #808088; }
 ";
 
 /// One picture of the page.
-pub struct Row<'a> {
+pub(crate) struct Row<'a> {
     pub path: &'a Path,
     pub score: f32,
     /// The small picture. Without one, only the link is shown.
@@ -33,7 +33,7 @@ pub struct Row<'a> {
 }
 
 /// Writes the page to a file, whole or not at all.
-pub fn write(path: &Path, query: &str, pictures: usize, rows: &[Row]) -> Result<(), CliError> {
+pub(crate) fn write(path: &Path, query: &str, pictures: usize, rows: &[Row]) -> Result<(), CliError> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let folder = folder.canonicalize().map_err(|source| CliError::File { path: path.into(), source })?;
     let html = page(&folder, query, pictures, rows);

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 /// How pictures are read.
 #[derive(Clone, Copy, Debug, Default, Args)]
-pub struct Reading {
+pub(crate) struct Reading {
     /// Turn pictures upright, as their EXIF data says, before they are embedded
     ///
     /// Without this they are embedded as they are stored, which is what OpenCLIP and transformers do.
@@ -25,7 +25,7 @@ pub struct Reading {
 
 /// The pictures of a command.
 #[derive(Debug, Args)]
-pub struct Images {
+pub(crate) struct Images {
     /// Pictures or folders of pictures: PNG, JPEG, WebP, GIF, BMP, TIFF; `-` is a picture on standard input
     #[arg(value_name = "IMAGE")]
     images: Vec<PathBuf>,
@@ -41,7 +41,7 @@ impl Images {
     ///
     /// # Errors
     /// Returns an error if none was named, a folder cannot be read or has no picture, or standard input is no picture.
-    pub fn find(self) -> Result<Named, CliError> {
+    pub(crate) fn find(self) -> Result<Named, CliError> {
         let named = match &self.files_from {
             Some(list) => lines(list)?.into_iter().map(|(_, path)| path.into()).collect(),
             None => self.images,
@@ -55,7 +55,7 @@ impl Images {
 
 /// The pictures that were named, and what else was in named folders.
 #[derive(Debug, Default)]
-pub struct Named {
+pub(crate) struct Named {
     pub paths: Vec<PathBuf>,
     /// The bytes of the picture that is named `-`.
     stdin: Vec<u8>,
@@ -96,7 +96,7 @@ impl Named {
     }
 
     /// Writes to standard error what was passed over.
-    pub fn warn_passed_over(&self) {
+    pub(crate) fn warn_passed_over(&self) {
         if !self.passed_over.is_empty() {
             eprintln!("{}", self.passed_over);
         }
@@ -106,7 +106,7 @@ impl Named {
     ///
     /// # Errors
     /// Returns the error of `each`.
-    pub fn embed<E>(
+    pub(crate) fn embed<E>(
         &self,
         encoder: &ImageEncoder,
         bar: &ProgressBar,
@@ -144,7 +144,7 @@ impl Pictures for Named {
 
 /// The numbers of pictures that were tried and that could not be read.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Tally {
+pub(crate) struct Tally {
     pub seen: usize,
     pub bad: usize,
 }
@@ -154,7 +154,7 @@ impl Tally {
     ///
     /// # Errors
     /// Returns an error if a picture could not be read, or with `skip_unreadable` if none could be read.
-    pub fn verdict(self, skip_unreadable: bool) -> Result<(), CliError> {
+    pub(crate) fn verdict(self, skip_unreadable: bool) -> Result<(), CliError> {
         let Tally { seen, bad } = self;
         if bad == 0 || (skip_unreadable && bad < seen) { Ok(()) } else { Err(CliError::Unreadable { bad, seen }) }
     }

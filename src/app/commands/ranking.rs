@@ -9,14 +9,14 @@ const BAR: usize = 24;
 
 /// A picture and the texts that fit it best.
 #[derive(Serialize)]
-pub struct Ranking<'a> {
+pub(crate) struct Ranking<'a> {
     pub image: String,
     pub best: Vec<Scored<'a>>,
 }
 
 /// A text with its scores for a picture.
 #[derive(Serialize)]
-pub struct Scored<'a> {
+pub(crate) struct Scored<'a> {
     /// Position in the list of texts, counted from 0.
     pub index: usize,
     pub text: &'a str,
@@ -30,7 +30,7 @@ impl<'a> Ranking<'a> {
     /// Ranks the k best of n `texts` for a picture. Texts with equal scores keep their order.
     ///
     /// The picture's embedding is (e), those of the texts are (n, e); `scale` is the model's s.
-    pub fn new(
+    pub(crate) fn new(
         image: String,
         embedding: ArrayView1<f32>,
         texts: &'a [String],
@@ -52,7 +52,7 @@ impl<'a> Ranking<'a> {
     }
 
     /// Gives the texts the positions that they have in a longer list: text i is at `places[i]`.
-    pub fn at(mut self, places: &[usize]) -> Self {
+    pub(crate) fn at(mut self, places: &[usize]) -> Self {
         self.best.iter_mut().for_each(|scored| scored.index = places[scored.index]);
         self
     }

@@ -30,7 +30,7 @@ const THUMBNAIL: u32 = 320;
     group(ArgGroup::new("query").args(["text", "image"]).required(true)),
     override_usage = "clipwright search [OPTIONS] INDEX TEXT\n       clipwright search [OPTIONS] INDEX --image FILE"
 )]
-pub struct Search {
+pub(crate) struct Search {
     /// Folder of the index, or the folder of pictures that it is in
     #[arg(value_name = "INDEX")]
     index: PathBuf,
@@ -54,7 +54,7 @@ pub struct Search {
 }
 
 impl Search {
-    pub fn run(self, context: &Context) -> Result<(), CliError> {
+    pub(crate) fn run(self, context: &Context) -> Result<(), CliError> {
         let search = self.in_order();
         search.find(context)
     }

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 /// Print the completions of `clipwright` and `train` for a shell
 #[derive(Debug, Args)]
 #[command(hide = true)]
-pub struct Completions {
+pub(crate) struct Completions {
     /// Shell to complete commands in
     shell: Shell,
 }
@@ -18,14 +18,14 @@ pub struct Completions {
 /// Write the manual pages of `clipwright`, its commands and `train`
 #[derive(Debug, Args)]
 #[command(hide = true)]
-pub struct Man {
+pub(crate) struct Man {
     /// Folder to write to, which must exist
     folder: PathBuf,
 }
 
 impl Completions {
     /// Prints the completions of `clipwright`, which is given, and of `train`.
-    pub fn run(self, clipwright: Command) -> Result<(), CliError> {
+    pub(crate) fn run(self, clipwright: Command) -> Result<(), CliError> {
         let mut scripts = Vec::new();
         for mut program in [clipwright, train::Cli::command()] {
             let name = program.get_name().to_owned();
@@ -37,7 +37,7 @@ impl Completions {
 
 impl Man {
     /// Writes the pages of `clipwright`, which is given, and of `train`.
-    pub fn run(self, clipwright: Command) -> Result<(), CliError> {
+    pub(crate) fn run(self, clipwright: Command) -> Result<(), CliError> {
         [clipwright, train::Cli::command()].into_iter().try_for_each(|program| {
             clap_mangen::generate_to(program, &self.folder).map_err(CliError::file(&self.folder))
         })

@@ -32,7 +32,7 @@ before they are brought to unit length, (texts, e), as \"pooled\".
 
 Example:
   clipwright text-states --text \"a horse on the moon\" --layer last --final-norm --pad eot --output prompt.npy")]
-pub struct TextStatesCommand {
+pub(crate) struct TextStatesCommand {
     /// Text to encode; repeat the option for more texts
     #[arg(long = "text", value_name = "TEXT", required = true)]
     texts: Vec<String>,
@@ -98,7 +98,7 @@ impl fmt::Display for Layer {
 }
 
 impl TextStatesCommand {
-    pub fn run(self, context: &Context) -> Result<(), CliError> {
+    pub(crate) fn run(self, context: &Context) -> Result<(), CliError> {
         let known = [("npy", Format::Npy), ("safetensors", Format::Safetensors)];
         let format = Format::of(&self.output, &known)?;
         if self.pad.is_none() && self.texts.len() > 1 {

@@ -17,13 +17,13 @@ use std::str::Utf8Error;
 const MAX_NAMED: usize = 5;
 
 /// The path that stands for standard input.
-pub const STDIN: &str = "-";
+pub(crate) const STDIN: &str = "-";
 
 /// The headings under which a table of labels has them.
 const HEADINGS: [&str; 8] = ["label", "labels", "name", "names", "class", "classname", "class_name", "class name"];
 
 /// Reads all of standard input.
-pub fn stdin_bytes() -> io::Result<Vec<u8>> {
+pub(crate) fn stdin_bytes() -> io::Result<Vec<u8>> {
     let mut bytes = vec![];
     stdin().lock().read_to_end(&mut bytes).map(|_| bytes)
 }
@@ -42,7 +42,7 @@ fn read(path: &Path) -> Result<String, CliError> {
 ///
 /// # Errors
 /// Returns an error if the file cannot be read, has a line that is not UTF-8, or only blank lines.
-pub fn lines(path: &Path) -> Result<Vec<(usize, String)>, CliError> {
+pub(crate) fn lines(path: &Path) -> Result<Vec<(usize, String)>, CliError> {
     let text = read(path)?;
     let lines = (1..).zip(text.split('\n')).map(|(number, line)| (number, line.trim().to_owned()));
     let lines: Vec<_> = lines.filter(|(_, line)| !line.is_empty()).collect();
@@ -54,7 +54,7 @@ pub fn lines(path: &Path) -> Result<Vec<(usize, String)>, CliError> {
 ///
 /// # Errors
 /// Returns an error if the file cannot be read, is no such list or table, or has no label.
-pub fn labels(path: &Path) -> Result<Vec<String>, CliError> {
+pub(crate) fn labels(path: &Path) -> Result<Vec<String>, CliError> {
     let is_named = |end: &str| path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case(end));
     let separator = if is_named("csv") { b',' } else { b'\t' };
     let labels = if is_named("csv") || is_named("tsv") {
@@ -104,7 +104,7 @@ fn label_column(path: &Path, text: &str, separator: u8) -> Result<Vec<String>, C
 }
 
 /// Returns the sentences that class names are put into: `openai`, `simple`, or those of a file.
-pub fn templates(name: &str) -> Result<Vec<String>, CliError> {
+pub(crate) fn templates(name: &str) -> Result<Vec<String>, CliError> {
     let owned = |list: &[&str]| list.iter().map(|&template| template.to_owned()).collect();
     match name {
         "openai" => Ok(owned(&OPENAI)),
@@ -124,7 +124,7 @@ pub fn templates(name: &str) -> Result<Vec<String>, CliError> {
 
 /// Removes blank and repeated labels and returns each of the others with its position in the list. Labels that differ
 /// only in case or spaces are one label to CLIP and would share its probability.
-pub fn distinct(labels: Vec<String>) -> (Vec<usize>, Vec<String>) {
+pub(crate) fn distinct(labels: Vec<String>) -> (Vec<usize>, Vec<String>) {
     let mut first: HashMap<String, String> = HashMap::new();
     let mut kept = (vec![], vec![]);
     for (i, label) in labels.into_iter().enumerate() {
@@ -146,7 +146,7 @@ pub fn distinct(labels: Vec<String>) -> (Vec<usize>, Vec<String>) {
 
 /// Warns of texts that are longer than the context and lose their end. `templates` are the sentences that each text is
 /// put into.
-pub fn warn_truncated(encoder: &TextEncoder, texts: &[String], templates: &[impl AsRef<str>]) {
+pub(crate) fn warn_truncated(encoder: &TextEncoder, texts: &[String], templates: &[impl AsRef<str>]) {
     let context = encoder.context_length();
     let cut = |text: &&String| prompts(templates, text).any(|p| encoder.tokenizer().encode(&p, context).truncated);
     let cut: Vec<&String> = texts.iter().filter(cut).collect();

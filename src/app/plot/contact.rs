@@ -24,7 +24,7 @@ pub struct Tile {
 }
 
 /// Draws the sheet, with five tiles in a row. Each has its rank, its score and its name.
-pub fn contact(title: &str, tiles: &[Tile]) -> RgbImage {
+pub(crate) fn contact(title: &str, tiles: &[Tile]) -> RgbImage {
     let rows = tiles.len().div_ceil(COLUMNS).max(1);
     let width = 2.0 * MARGIN + COLUMNS as f64 * (PICTURE + GAP) - GAP;
     let height = PICTURE + 2.0 * LINE;

@@ -57,7 +57,7 @@ impl From<RunFolderError> for TrainError {
 }
 
 /// Returns which flags help against a collapse.
-pub fn advice(collapse: &Collapse) -> &'static str {
+pub(crate) fn advice(collapse: &Collapse) -> &'static str {
     match collapse {
         Collapse::NotFinite { .. } => "Try a lower --lr, a longer --warmup or a smaller --grad-clip-norm",
         Collapse::Stuck { .. } => "Then try a lower --lr and a longer --warmup; with a very small --lr, be patient",

@@ -20,7 +20,7 @@ const PICTURES: usize = 24;
 const CAPTIONS: usize = 5;
 
 /// Draws all plots of a run into its folder; a plot without data is not made.
-pub fn draw(folder: &RunFolder, metrics: &Metrics, exam: &Exam, embedder: &Embedder) -> Result<(), TrainError> {
+pub(crate) fn draw(folder: &RunFolder, metrics: &Metrics, exam: &Exam, embedder: &Embedder) -> Result<(), TrainError> {
     let few: Vec<Answers> =
         (parts(exam, PAIRS).iter()).map(|part| Choice::new(captions(part), embedder).answers(part, embedder)).collect();
     let many = parts(exam, PICTURES);

@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use std::path::{Path, PathBuf};
 
 /// What a run begins or goes on with.
-pub struct Start {
+pub(crate) struct Start {
     pub model: Model,
     pub config: ConfigFile,
     /// The model's own `tokenizer.json`, if it has one.
@@ -22,7 +22,7 @@ pub struct Start {
 
 impl Start {
     /// Makes the model that the options describe, or loads the one that is to be trained further.
-    pub fn of(options: &Options) -> Result<Start, TrainError> {
+    pub(crate) fn of(options: &Options) -> Result<Start, TrainError> {
         let Some(path) = &options.pretrained else {
             let config = described(options.model.as_deref().unwrap_or(DEFAULT_MODEL))?;
             return Ok(Start { model: Model::new(config.model_cfg.clone(), options.seed), config, tokenizer: None });
@@ -39,7 +39,7 @@ impl Start {
     }
 
     /// Prepares the model of a run's folder, whose parameters are still to be loaded.
-    pub fn resumed(folder: &RunFolder) -> Result<Start, TrainError> {
+    pub(crate) fn resumed(folder: &RunFolder) -> Result<Start, TrainError> {
         let (model, config) = clip::resumed(folder)?;
         let tokenizer = Some(folder.file(checkpoint::TOKENIZER)).filter(|path| path.is_file());
         Ok(Start { model, config, tokenizer })
@@ -47,7 +47,7 @@ impl Start {
 }
 
 /// Opens the model's own tokenizer, or makes CLIP's, whose tokens the model must know.
-pub fn tokenizer(own: Option<&Path>, config: &Config) -> Result<Tokenizer, TrainError> {
+pub(crate) fn tokenizer(own: Option<&Path>, config: &Config) -> Result<Tokenizer, TrainError> {
     let known = config.text_cfg.vocab_size;
     let tokenizer = match own {
         Some(path) => Tokenizer::open(path)?,

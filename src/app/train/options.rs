@@ -193,7 +193,7 @@ impl DataOptions {
     ///
     /// # Errors
     /// Returns an error if the data cannot be read, has no usable pair or too many bad ones.
-    pub fn open(&self) -> Result<TrainingData, DatasetError> {
+    pub(crate) fn open(&self) -> Result<TrainingData, DatasetError> {
         let Some(train) = &self.train_data else {
             let cut = if self.validation_cut { VALIDATION } else { Cut::Whole };
             return Ok(TrainingData::emoji(cut, self.languages.clone()));
@@ -207,7 +207,7 @@ impl DataOptions {
 
 impl Storage {
     /// Returns the layout of the pairs as the library takes it.
-    pub fn layout(&self) -> PairLayout {
+    pub(crate) fn layout(&self) -> PairLayout {
         PairLayout {
             format: match self.dataset_type {
                 DatasetType::Auto => None,
@@ -230,17 +230,17 @@ impl Options {
     }
 
     /// Makes the folder of a new run.
-    pub fn make_folder(&self) -> Result<RunFolder, RunFolderError> {
+    pub(crate) fn make_folder(&self) -> Result<RunFolder, RunFolderError> {
         RunFolder::create(&self.logs, self.name.as_deref(), &self.model_name(), self)
     }
 
     /// Returns how often every picture is seen.
-    pub fn epochs(&self) -> usize {
+    pub(crate) fn epochs(&self) -> usize {
         self.epochs.unwrap_or(DEFAULT_EPOCHS)
     }
 
     /// Returns the preset or the file of --model, or else the name of the weights to start from.
-    pub fn model_name(&self) -> Cow<'_, str> {
+    pub(crate) fn model_name(&self) -> Cow<'_, str> {
         match (&self.model, self.pretrained.as_deref().and_then(Path::file_name)) {
             (Some(model), _) => model.into(),
             (None, Some(pretrained)) => pretrained.to_string_lossy(),
@@ -249,12 +249,12 @@ impl Options {
     }
 
     /// Returns the number of pairs in a step.
-    pub fn pairs_per_step(&self) -> usize {
+    pub(crate) fn pairs_per_step(&self) -> usize {
         self.batch_size * self.accum_freq
     }
 
     /// Checks options that were read from a file, which can hold values that the command line refuses.
-    pub fn check(&self) -> Result<(), String> {
+    pub(crate) fn check(&self) -> Result<(), String> {
         let counts = [
             ("batch_size", self.batch_size, u32::MAX),
             ("accum_freq", self.accum_freq, u32::MAX),
@@ -285,7 +285,7 @@ impl Options {
     }
 
     /// Returns the hyperparameters: those that were chosen, and otherwise the paper's for this model.
-    pub fn hyper(&self, config: &Config) -> Hyper {
+    pub(crate) fn hyper(&self, config: &Config) -> Hyper {
         let Hyper { beta2, eps, .. } = hyper(config);
         let (beta2, eps) = (self.beta2.unwrap_or(beta2), self.eps.unwrap_or(eps));
         Hyper { beta1: self.beta1, beta2, eps, weight_decay: self.wd }

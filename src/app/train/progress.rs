@@ -6,7 +6,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use std::time::{Duration, Instant};
 
 /// The progress display of a run.
-pub struct Progress {
+pub(crate) struct Progress {
     bar: ProgressBar,
     total: u64,
     started: Instant,
@@ -15,7 +15,7 @@ pub struct Progress {
 
 impl Progress {
     /// Shows a bar from step `done` to step `total`.
-    pub fn new(done: u64, total: u64) -> Self {
+    pub(crate) fn new(done: u64, total: u64) -> Self {
         let bar = ProgressBar::new(total).with_position(done);
         let style =
             ProgressStyle::with_template("{bar:32} {pos}/{len} steps  {per_sec:>9}  {msg}").expect("a valid template");
@@ -24,13 +24,13 @@ impl Progress {
     }
 
     /// Advances the bar; call it after every step.
-    pub fn step(&self, step: u64) {
+    pub(crate) fn step(&self, step: u64) {
         self.bar.set_position(step);
         self.bar.set_message(format!("{} left", clock(self.left(step))));
     }
 
     /// Prints the numbers of a step on one line.
-    pub fn log(&self, epoch: u64, step: &Step) {
+    pub(crate) fn log(&self, epoch: u64, step: &Step) {
         let numbers: Vec<_> = step.metrics.iter().map(number).collect();
         self.say(&format!(
             "step {:>5}/{}  epoch {epoch:>3}  {}  {} left",
@@ -42,7 +42,7 @@ impl Progress {
     }
 
     /// Prints a text above the bar.
-    pub fn say(&self, text: &str) {
+    pub(crate) fn say(&self, text: &str) {
         self.bar.suspend(|| println!("{text}"));
     }
 
@@ -79,7 +79,7 @@ impl Drop for Progress {
 }
 
 /// Formats a duration: `1h02m`, `3m09s`, `12s`.
-pub fn clock(duration: Duration) -> String {
+pub(crate) fn clock(duration: Duration) -> String {
     let seconds = duration.as_secs();
     match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
         (0, 0, s) => format!("{s}s"),

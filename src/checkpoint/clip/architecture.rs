@@ -22,23 +22,23 @@ pub(super) const TEXT: TreePath = TreePath::ROOT;
 
 impl Architecture {
     /// Refuses sizes that do not fit together, before anything is allocated for them.
-    pub fn check(&self) -> Result<(), ConfigError> {
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
         self.vision.as_ref().map_or(Ok(()), VisionConfig::check)?;
         self.text.as_ref().map_or(Ok(()), TextConfig::check)
     }
 
     /// The image tower's shape.
-    pub fn vision(&self) -> Option<visual::Shape> {
+    pub(crate) fn vision(&self) -> Option<visual::Shape> {
         self.vision.as_ref().map(|vision| vision.shape(self.embed_dim, self.activation))
     }
 
     /// The text tower's shape.
-    pub fn text(&self) -> Option<text::Shape> {
+    pub(crate) fn text(&self) -> Option<text::Shape> {
         self.text.as_ref().map(|text| text.shape(self.embed_dim, self.activation))
     }
 
     /// The configuration of a whole CLIP, if both towers are there.
-    pub fn config(&self) -> Option<Config> {
+    pub(crate) fn config(&self) -> Option<Config> {
         Some(Config {
             embed_dim: self.embed_dim,
             quick_gelu: self.activation == Activation::QuickGelu,

@@ -54,7 +54,7 @@ impl fmt::Display for ActivationSource {
 }
 
 /// What configurations, or the tensors themselves, say.
-pub struct Described {
+pub(crate) struct Described {
     pub architecture: Architecture,
     pub activation_source: ActivationSource,
     pub preprocess: Option<Preprocess>,

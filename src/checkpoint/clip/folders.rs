@@ -12,7 +12,7 @@ use std::fs;
 use std::path::Path;
 
 /// OpenCLIP's folder, and our own.
-pub fn openclip(
+pub(crate) fn openclip(
     folder: &Path,
     scheme: &Scheme,
     model: &Model,
@@ -26,7 +26,7 @@ pub fn openclip(
 }
 
 /// Hugging Face's folder, unless its classes cannot express the model.
-pub fn hugging_face(
+pub(crate) fn hugging_face(
     folder: &Path,
     scheme: &Scheme,
     model: &Model,

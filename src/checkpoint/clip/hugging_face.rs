@@ -79,7 +79,7 @@ impl Default for VisionFields {
 }
 
 /// What the file says; an error says what is wrong with it.
-pub fn parse(file: &Value) -> Result<Architecture, String> {
+pub(crate) fn parse(file: &Value) -> Result<Architecture, String> {
     if !file.is_object() {
         return Err("not an object with a model's fields".into());
     }
@@ -179,7 +179,7 @@ fn activation(name: &str) -> Result<Activation, String> {
 }
 
 /// The file for a `CLIPModel`; `None` if that cannot be the model, as no ResNet can. The last two tokens of the vocabulary frame a caption.
-pub fn write(config: &Config, precision: Precision) -> Option<Value> {
+pub(crate) fn write(config: &Config, precision: Precision) -> Option<Value> {
     let (vision, text) = (&config.vision_cfg, &config.text_cfg);
     let Layers::Vit(layers) = vision.layers else { return None };
     let hidden_act = if config.quick_gelu { "quick_gelu" } else { "gelu" };

@@ -59,7 +59,10 @@ impl Found {
 
 /// What the shapes tell that `shape_of` finds at the scheme's places; an error says what is missing. Of the activation
 /// nothing is told: it is for the caller to set.
-pub fn infer(scheme: &Scheme, shape_of: &dyn Fn(&[Place]) -> Option<Vec<usize>>) -> Result<Architecture, String> {
+pub(crate) fn infer(
+    scheme: &Scheme,
+    shape_of: &dyn Fn(&[Place]) -> Option<Vec<usize>>,
+) -> Result<Architecture, String> {
     let file = File { scheme, shape_of };
     let (vit, resnet, text) = (file.vit(1), file.resnet(1), file.text(1));
     let vision = match (resnet.layer1[0].conv1.weight.is_there(), vit.embed.conv1_weight.is_there()) {

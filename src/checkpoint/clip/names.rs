@@ -48,17 +48,17 @@ const IMAGE_PROJECTION: &str = "visual_projection.weight";
 
 impl Scheme {
     /// OpenAI's own, without prefixes.
-    pub fn openai() -> Scheme {
+    pub(crate) fn openai() -> Scheme {
         Scheme::OpenAi { prefix: String::new(), text: "" }
     }
 
     /// Hugging Face's for both towers.
-    pub fn hugging_face() -> Scheme {
+    pub(crate) fn hugging_face() -> Scheme {
         Scheme::HuggingFace { prefix: String::new(), image_projection: true, text_projection: true }
     }
 
     /// The same names behind this prefix, as the file has them: of a tower alone the projection may be missing.
-    pub fn behind(self, prefix: &str, names: &BTreeSet<String>) -> Scheme {
+    pub(crate) fn behind(self, prefix: &str, names: &BTreeSet<String>) -> Scheme {
         let prefix = prefix.to_string();
         match self {
             Scheme::OpenAi { text, .. } => Scheme::OpenAi { prefix, text },
@@ -74,7 +74,7 @@ impl Scheme {
     }
 
     /// The scheme's own names.
-    pub fn without_prefix(self) -> Scheme {
+    pub(crate) fn without_prefix(self) -> Scheme {
         match self {
             Scheme::OpenAi { text, .. } => Scheme::OpenAi { prefix: String::new(), text },
             Scheme::HuggingFace { .. } => Scheme::hugging_face(),
@@ -82,14 +82,14 @@ impl Scheme {
     }
 
     /// What stands before all names.
-    pub fn prefix(&self) -> &str {
+    pub(crate) fn prefix(&self) -> &str {
         match self {
             Scheme::OpenAi { prefix, .. } | Scheme::HuggingFace { prefix, .. } => prefix,
         }
     }
 
     /// Where the file has an image tower.
-    pub fn visual<T>(&self, tree: &Visual<T>) -> Visual<Places> {
+    pub(crate) fn visual<T>(&self, tree: &Visual<T>) -> Visual<Places> {
         match (self, tree) {
             (Scheme::OpenAi { prefix, .. }, tree) => own(tree, &VISION, prefix),
             (Scheme::HuggingFace { prefix, image_projection, .. }, Visual::Vit(vit)) => {
@@ -103,7 +103,7 @@ impl Scheme {
     }
 
     /// Where the file has a text tower.
-    pub fn text<T>(&self, tree: &Text<T>) -> Text<Places> {
+    pub(crate) fn text<T>(&self, tree: &Text<T>) -> Text<Places> {
         match self {
             Scheme::OpenAi { prefix, text } => own(tree, &TEXT, &format!("{prefix}{text}")),
             Scheme::HuggingFace { prefix, text_projection, .. } => {
@@ -114,7 +114,7 @@ impl Scheme {
     }
 
     /// Where the file has all of a CLIP.
-    pub fn clip<T>(&self, tree: &ClipParams<T>) -> ClipParams<Places> {
+    pub(crate) fn clip<T>(&self, tree: &ClipParams<T>) -> ClipParams<Places> {
         let logit_scale = match self {
             Scheme::OpenAi { prefix, .. } => own(tree, &TreePath::ROOT, prefix).logit_scale,
             Scheme::HuggingFace { prefix, .. } => whole(format!("{prefix}logit_scale")),
@@ -123,24 +123,24 @@ impl Scheme {
     }
 
     /// Where the file has the temperature, whatever towers it has.
-    pub fn logit_scale(&self) -> Places {
+    pub(crate) fn logit_scale(&self) -> Places {
         self.clip(&smallest()).logit_scale
     }
 
     /// Whether a tensor of the file has nothing to do with the model's parameters.
-    pub fn is_foreign(&self, name: &str) -> bool {
+    pub(crate) fn is_foreign(&self, name: &str) -> bool {
         let last = name.rsplit('.').next().unwrap_or_default();
         let is_integer = || name.strip_prefix(self.prefix()).is_some_and(|name| OPENAI_INTEGERS.contains(&name));
         BUFFERS.contains(&last) || (matches!(self, Scheme::OpenAi { .. }) && is_integer())
     }
 
     /// Whether these are the names of one of OpenAI's own files, which all use QuickGELU.
-    pub fn is_openai_file(&self, names: &BTreeSet<String>) -> bool {
+    pub(crate) fn is_openai_file(&self, names: &BTreeSet<String>) -> bool {
         OPENAI_INTEGERS.iter().all(|name| names.contains(&format!("{}{name}", self.prefix())))
     }
 
     /// Whether the file has this tower.
-    pub fn has(&self, tower: Tower, names: &BTreeSet<String>) -> bool {
+    pub(crate) fn has(&self, tower: Tower, names: &BTreeSet<String>) -> bool {
         match (self, tower) {
             (Scheme::OpenAi { prefix, .. }, Tower::Image) => any_starts_with(names, &format!("{prefix}{VISION}.")),
             (Scheme::OpenAi { .. }, Tower::Text) => {

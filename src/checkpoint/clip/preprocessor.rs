@@ -39,7 +39,7 @@ enum Size {
 }
 
 /// What the file says; an error says what is wrong with it.
-pub fn parse(file: &Value) -> Result<Preprocess, String> {
+pub(crate) fn parse(file: &Value) -> Result<Preprocess, String> {
     let fields = Fields::deserialize(file).map_err(|e| e.to_string())?;
     if fields.do_resize == Some(false) || fields.do_rescale == Some(false) {
         return Err("pictures are not resized or not rescaled; here they always are".into());
@@ -98,7 +98,7 @@ impl Fields {
 }
 
 /// The file for these pictures; `None` if the class cannot prepare them so.
-pub fn write(preprocess: &Preprocess) -> Option<Value> {
+pub(crate) fn write(preprocess: &Preprocess) -> Option<Value> {
     let side = preprocess.size;
     let square = json!({ "height": side, "width": side });
     let (size, crops) = match preprocess.resize_mode {

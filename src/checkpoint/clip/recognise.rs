@@ -8,7 +8,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 /// The scheme and the prefix by which most of the names are known; of equally good ones the one with the shortest prefix.
-pub fn recognise(names: &BTreeSet<String>) -> Scheme {
+pub(crate) fn recognise(names: &BTreeSet<String>) -> Scheme {
     let behind_text = Scheme::OpenAi { prefix: String::new(), text: "text." };
     let schemes = [Scheme::openai(), behind_text, Scheme::hugging_face()];
     let known: Vec<Known> = schemes.iter().map(known).collect();
@@ -19,7 +19,7 @@ pub fn recognise(names: &BTreeSet<String>) -> Scheme {
 }
 
 /// The names of a scheme behind its prefix, of either kind of image tower.
-pub fn known(scheme: &Scheme) -> Known {
+pub(crate) fn known(scheme: &Scheme) -> Known {
     let scheme = scheme.clone().without_prefix();
     let resnet = smallest_of(Layers::ResNet([1; 4]), 1);
     Known::default().and(&scheme.clip(&smallest())).and(&scheme.clip(&resnet))

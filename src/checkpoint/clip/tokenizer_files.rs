@@ -20,7 +20,7 @@ const END: &str = "<|endoftext|>";
 const WORDS: &str = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+";
 
 /// Writes the files, unless the model's vocabulary is not CLIP's.
-pub fn write(folder: &Path, text: &TextConfig) -> Result<(), CheckpointError> {
+pub(crate) fn write(folder: &Path, text: &TextConfig) -> Result<(), CheckpointError> {
     if text.vocab_size != VOCAB_SIZE {
         return Ok(());
     }

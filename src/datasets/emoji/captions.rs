@@ -146,7 +146,7 @@ fn english(concept: &Concept) -> Words {
 impl Words {
     /// Writes one random caption. Most often it is the bare name, with which a model is evaluated, or a few keywords,
     /// which a concept shares with other concepts, held-out ones among them.
-    pub fn draw(&self, rng: &mut Rng, caption: &mut String) {
+    pub(crate) fn draw(&self, rng: &mut Rng, caption: &mut String) {
         caption.clear();
         let kind = rng.random_range(0..20);
         match (&self.subgroup, kind) {

@@ -15,7 +15,7 @@ pub enum Cut {
 
 impl Cut {
     /// Returns the vendor whose pictures judge a model trained on this cut.
-    pub fn judge(self) -> Vendor {
+    pub(crate) fn judge(self) -> Vendor {
         match self {
             Cut::Whole => Vendor::HELD_OUT,
             Cut::Validation { vendor, .. } => vendor,
@@ -24,7 +24,7 @@ impl Cut {
 
     /// Returns the side of the cut that a concept is on, or `None` if a model of this cut may neither train nor be
     /// judged on it.
-    pub fn side(self, concept: &Concept) -> Option<Side> {
+    pub(crate) fn side(self, concept: &Concept) -> Option<Side> {
         match (self, concept.split) {
             (Cut::Whole, Split::HeldOut) => Some(Side::HeldOut),
             (Cut::Validation { .. }, Split::HeldOut) => None,

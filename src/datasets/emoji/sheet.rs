@@ -20,7 +20,7 @@ pub(super) struct Sheet {
 
 impl Sheet {
     /// Decodes the embedded sheet of a vendor.
-    pub fn decode(vendor: Vendor) -> Self {
+    pub(crate) fn decode(vendor: Vendor) -> Self {
         let (png, ids) = files(vendor);
         let mut reader = png::Decoder::new(Cursor::new(png)).read_info().expect("the embedded sheets are intact");
         let info = reader.info();
@@ -33,7 +33,7 @@ impl Sheet {
     }
 
     /// Paints the tile at position `place` of the sheet.
-    pub fn paint(&self, place: usize, picture: &mut Picture) {
+    pub(crate) fn paint(&self, place: usize, picture: &mut Picture) {
         picture.reshape(TILE, TILE, Channels::Rgb);
         let corner = place / PER_ROW * TILE * PER_ROW * TILE + place % PER_ROW * TILE;
         for (y, row) in picture.samples.as_chunks_mut::<3>().0.chunks_exact_mut(TILE).enumerate() {

@@ -26,10 +26,10 @@ impl Vendor {
         Vendor::Twemoji,
     ];
     /// The vendor that is never trained on.
-    pub const HELD_OUT: Vendor = Vendor::Twemoji;
+    pub(crate) const HELD_OUT: Vendor = Vendor::Twemoji;
 
     /// Returns the vendor's name, as the data files are called.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Vendor::Noto => "noto",
             Vendor::Fluent3d => "fluent3d",

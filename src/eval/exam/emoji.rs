@@ -128,7 +128,7 @@ impl EmojiExam {
     }
 
     /// Returns the picture of a tile.
-    pub fn picture(&self, tile: Tile) -> Picture {
+    pub(crate) fn picture(&self, tile: Tile) -> Picture {
         let mut picture = Picture::default();
         self.emoji.paint(tile, &mut picture);
         picture
@@ -140,14 +140,14 @@ impl EmojiExam {
     }
 
     /// Returns at most `n` pictures of the held-out vendor, evenly spread over the concepts of one side, without flags.
-    pub fn sample(&self, concepts: Side, n: usize) -> Vec<Tile> {
+    pub(crate) fn sample(&self, concepts: Side, n: usize) -> Vec<Tile> {
         let tiles = self.emoji.exam(self.cut, concepts, Side::HeldOut);
         let tiles: Vec<Tile> = tiles.into_iter().filter(|&tile| !self.concept(tile).is_flag()).collect();
         evenly_spread(tiles.len(), n).map(|i| tiles[i]).collect()
     }
 
     /// Returns the pictures of a [`sample`](Self::sample), captioned with the names of their concepts.
-    pub fn examples(&self, concepts: Side, n: usize) -> Vec<Example> {
+    pub(crate) fn examples(&self, concepts: Side, n: usize) -> Vec<Example> {
         let example = |tile: Tile| Example {
             picture: self.picture(tile),
             caption: self.concept(tile).label.into(),
@@ -157,7 +157,7 @@ impl EmojiExam {
     }
 
     /// Returns at most `n` pictures of the held-out vendor, half of them of seen concepts and half of held-out ones.
-    pub fn parts(&self, n: usize) -> Vec<Part> {
+    pub(crate) fn parts(&self, n: usize) -> Vec<Part> {
         let vendor = self.cut.judge().name();
         let titles = [
             (Side::Trained, format!("Seen concepts, drawn by {vendor}, a vendor never trained on")),
@@ -167,7 +167,7 @@ impl EmojiExam {
     }
 
     /// Returns the name of every concept.
-    pub fn names(&self) -> Vec<&'static str> {
+    pub(crate) fn names(&self) -> Vec<&'static str> {
         self.emoji.names().collect()
     }
 

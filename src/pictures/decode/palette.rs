@@ -7,34 +7,34 @@ pub(super) struct Palette([[u8; 4]; 256]);
 
 impl Palette {
     /// Makes a palette of the first values' colours. The others are black, as in Pillow's palettes.
-    pub fn new(colours: impl IntoIterator<Item = [u8; 3]>) -> Self {
+    pub(crate) fn new(colours: impl IntoIterator<Item = [u8; 3]>) -> Self {
         let mut palette = [[0, 0, 0, 255]; 256];
         (palette.iter_mut().zip(colours)).for_each(|(colour, [r, g, b])| *colour = [r, g, b, 255]);
         Self(palette)
     }
 
     /// Makes a palette of red, green and blue, one colour after the other.
-    pub fn of_bytes(colours: &[u8]) -> Self {
+    pub(crate) fn of_bytes(colours: &[u8]) -> Self {
         Self::new(colours.as_chunks().0.iter().copied())
     }
 
     /// Sets the opacity of the first values.
-    pub fn set_opacity(&mut self, opacity: impl IntoIterator<Item = u8>) {
+    pub(crate) fn set_opacity(&mut self, opacity: impl IntoIterator<Item = u8>) {
         self.0.iter_mut().zip(opacity).for_each(|(colour, opacity)| colour[3] = opacity);
     }
 
     /// Makes one value transparent.
-    pub fn make_transparent(&mut self, value: u8) {
+    pub(crate) fn make_transparent(&mut self, value: u8) {
         self.0[usize::from(value)][3] = 0;
     }
 
     /// Returns whether every value is its own shade of grey. Pillow reads such a picture as grey.
-    pub fn is_grey_wedge(colours: &[u8]) -> bool {
+    pub(crate) fn is_grey_wedge(colours: &[u8]) -> bool {
         colours.as_chunks::<3>().0.iter().zip(0..=255).all(|(colour, grey)| *colour == [grey; 3])
     }
 
     /// Returns the picture of these values, which is never blended.
-    pub fn picture(&self, width: usize, height: usize, values: &[u8]) -> Picture {
+    pub(crate) fn picture(&self, width: usize, height: usize, values: &[u8]) -> Picture {
         let colours = values.iter().map(|&value| self.0[usize::from(value)]);
         let (mode, samples) = if self.0.iter().all(|colour| colour[3] == 255) {
             (Channels::Palette, colours.flat_map(|[r, g, b, _]| [r, g, b]).collect())
