@@ -25,6 +25,11 @@ impl Batch {
         self.concept_keys.len()
     }
 
+    /// Returns whether the batch has not been filled yet.
+    pub fn is_empty(&self) -> bool {
+        self.concept_keys.is_empty()
+    }
+
     pub(super) fn clear(&mut self, step: u64, epoch: u64) {
         (self.step, self.epoch, self.truncated) = (step, epoch, 0);
         self.tokens.clear();

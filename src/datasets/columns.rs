@@ -66,7 +66,7 @@ impl Columns {
     ///
     /// # Errors
     /// Returns the name of the first column that is not there.
-    pub(crate) fn find<'a>(&'a self, headings: &[&str]) -> Result<Self, &'a str> {
+    pub(crate) fn find(&self, headings: &[&str]) -> Result<Self, &str> {
         let (usual, hugging_face) = (Self::default(), self.or_hugging_face());
         let has = |wanted: &str| headings.contains(&wanted);
         let has_both = |columns: &Self| has(&columns.picture) && has(&columns.caption);
@@ -76,11 +76,8 @@ impl Columns {
         let find = |wanted: &str, usual: &str, names: &[&str]| {
             let is = |heading: &&&str, name: &str| heading.trim().eq_ignore_ascii_case(name);
             let guess = || names.iter().find_map(|name| headings.iter().find(|heading| is(heading, name)));
-            if has(wanted) {
-                Some(wanted.to_owned())
-            } else {
-                guess().filter(|_| wanted == usual).map(|name| name.to_string())
-            }
+            let guess = || guess().filter(|_| wanted == usual).map(|name| name.to_string());
+            if has(wanted) { Some(wanted.to_owned()) } else { guess() }
         };
         let picture = find(&self.picture, &usual.picture, &PICTURE);
         match (picture, find(&self.caption, &usual.caption, &CAPTION)) {

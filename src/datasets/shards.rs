@@ -1,9 +1,9 @@
 //! WebDataset: tar files whose members belong together by name, `000017.jpg` with `000017.txt` or `000017.json`.
 //!
-//! A gzipped shard is unpacked in memory. Of any other only the headers are read at the start; from then on every example is known by its position in its shard. So the
-//! length is exact, the order can be computed, and skipping ahead costs nothing. Reading still follows the shards'
-//! order closely: each epoch shuffles the shards and passes their examples through a buffer, from which they are drawn
-//! at random.
+//! A gzipped shard is unpacked in memory. Of any other only the headers are read at the start; from then on every
+//! example is known by its position in its shard. So the length is exact, the order can be computed, and skipping ahead
+//! costs nothing. Reading still follows the shards' order closely: each epoch shuffles the shards and passes their
+//! examples through a buffer, from which they are drawn at random.
 //!
 //! A picture keeps its opacity and its palette until it is prepared for the model, like one from a file of its own.
 //! OpenCLIP's loader decodes shards as `pilrgb`, which drops the opacity before the picture is resized, while its

@@ -31,13 +31,13 @@ pub enum TrainingData {
     #[cfg(feature = "emoji")]
     Emoji { emoji: Arc<Emoji>, cut: Cut, languages: Vec<Language> },
     /// Pairs of the user's own.
-    Own { train: OwnPairs, val: Option<OwnPairs>, limit: BadLimit },
+    Own { train: Box<OwnPairs>, val: Option<Box<OwnPairs>>, limit: BadLimit },
 }
 
 impl TrainingData {
     /// Loads the emoji that are part of the program.
     #[cfg(feature = "emoji")]
-    pub(crate) fn emoji(cut: Cut, languages: Vec<Language>) -> Self {
+    pub fn emoji(cut: Cut, languages: Vec<Language>) -> Self {
         TrainingData::Emoji { emoji: Arc::new(Emoji::load()), cut, languages }
     }
 
@@ -48,7 +48,7 @@ impl TrainingData {
     /// If none of the pairs of `val` can be read. This is found out now and not after the first epoch.
     pub fn own(train: OwnPairs, val: Option<OwnPairs>, limit: BadLimit) -> Result<Self, DatasetError> {
         val.as_ref().map_or(Ok(()), |val| exam(val, "validation pairs").check())?;
-        Ok(TrainingData::Own { train, val, limit })
+        Ok(TrainingData::Own { train: Box::new(train), val: val.map(Box::new), limit })
     }
 
     /// Returns the pairs to train on.

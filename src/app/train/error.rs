@@ -9,7 +9,6 @@ use crate::text::TokenizerError;
 use crate::train::log::ReadError;
 use crate::train::run_folder::RunFolderError;
 use crate::train::watch::Collapse;
-use serde_json::Value;
 use std::io;
 use std::path::PathBuf;
 
@@ -27,8 +26,8 @@ pub enum TrainError {
     Model(#[from] ConfigError),
     #[error("a vocabulary of {0} is too small for CLIP's tokenizer, which has {VOCAB_SIZE} tokens")]
     Vocabulary(usize),
-    #[error("{}: {field} is {found}, but {wanted} in {name}", path.display())]
-    OtherModel { path: PathBuf, name: String, field: String, wanted: Value, found: Value },
+    #[error("{}: {difference}", path.display())]
+    OtherModel { path: PathBuf, difference: String },
     #[error("the run has taken {steps} steps, and is to have {total}")]
     TooLong { steps: u64, total: u64 },
     #[error(transparent)]

@@ -76,7 +76,8 @@ fn check_same(name: &str, wanted: &Config, path: &Path, found: &Config) -> Resul
     match difference("", &fields(wanted), &fields(found)) {
         None => Ok(()),
         Some((field, wanted, found)) => {
-            Err(TrainError::OtherModel { path: path.into(), name: name.into(), field, wanted, found })
+            let difference = format!("{field} is {found}, but {wanted} in {name}");
+            Err(TrainError::OtherModel { path: path.into(), difference })
         }
     }
 }
