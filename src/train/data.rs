@@ -83,7 +83,7 @@ impl TrainingData {
             #[cfg(feature = "emoji")]
             TrainingData::Emoji { .. } => vec![],
             TrainingData::Own { train, val, .. } => {
-                [Some(train), val.as_ref()].into_iter().flatten().map(OwnPairs::bad).collect()
+                [Some(&**train), val.as_deref()].into_iter().flatten().map(OwnPairs::bad).collect()
             }
         }
     }
