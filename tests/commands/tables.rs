@@ -247,7 +247,7 @@ fn labels_are_lines_a_list_or_a_column() {
         assert_eq!(by(file), right, "{file}");
     }
     let text = "red car\ntench, Tinca tinca\nblue\n";
-    assert_eq!(piped(&bench, &["classify", "a.png", "--labels-file", "-"], text), [right.clone()]);
+    assert_eq!(piped(&bench, &["classify", "a.png", "--labels-file", "-"], text), std::slice::from_ref(&right));
     for (file, content, reason) in [
         ("bad.json", "{\"a\": 1}", "no list of labels"),
         ("number.json", "[\"a\", 1]", "label 1 is 1"),
