@@ -76,3 +76,23 @@ fn square(picture: &RgbImage) -> RgbImage {
     imageops::replace(&mut square, picture, i64::from((side - width) / 2), i64::from((side - height) / 2));
     square
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pictures_are_neither_squeezed_nor_cropped() {
+        let side = 8.0;
+        let black = |width, height| {
+            let picture = RgbImage::new(width, height);
+            let drawn = draw((side, side), |area| thumbnail(area, &picture, (0.0, 0.0), side));
+            let (middle, last) = (drawn.width() / 2, drawn.width() - 2);
+            [(middle, middle), (1, middle), (last, middle), (middle, 1), (middle, last)]
+                .map(|(x, y)| drawn[(x, y)][0] < 99)
+        };
+        assert_eq!(black(8, 8), [true; 5]);
+        assert_eq!(black(16, 4), [true, true, true, false, false]);
+        assert_eq!(black(4, 16), [true, false, false, true, true]);
+    }
+}
