@@ -91,7 +91,7 @@ fn info_says_what_a_model_is() {
 }
 
 #[test]
-fn the_newest_run_is_the_default() {
+fn the_newest_finished_run_is_the_default() {
     let bench = Bench::new();
     let Outcome { code, error, out } = bench.run("info");
     assert_eq!((code, out.as_str()), (1, ""));
@@ -100,10 +100,13 @@ fn the_newest_run_is_the_default() {
     std::fs::create_dir(bench.path("runs")).unwrap();
     assert_eq!(bench.run("convert ours runs/001").code, 0);
     assert_eq!(bench.run("convert ours runs/002").code, 0);
-    let later = std::time::SystemTime::now() + std::time::Duration::from_secs(60);
-    let weights = std::fs::File::options().append(true).open(bench.path("runs/001").join(WEIGHTS)).unwrap();
-    weights.set_modified(later).unwrap();
-    assert_eq!(bench.json("info")["path"], format!("runs/001/{WEIGHTS}"));
+    // A run has its table of results once it is finished.
+    for (run, seconds) in [("runs/001", 60), ("runs/002", 0)] {
+        let table = std::fs::File::create(bench.path(run).join("report.md")).unwrap();
+        table.set_modified(std::time::SystemTime::now() + std::time::Duration::from_secs(seconds)).unwrap();
+    }
+    let Outcome { error, out, .. } = bench.run("info --json");
+    assert!(out.contains(&format!("runs/001/{WEIGHTS}")) && error.contains("runs/001, the newest run"), "{out}{error}");
 }
 
 #[test]

@@ -92,3 +92,19 @@ fn every_concept_has_keywords() {
         assert!(!concept.keywords.is_empty(), "{}", concept.label);
     }
 }
+
+#[test]
+fn the_parts_show_seen_concepts_apart_from_held_out_ones() {
+    let emoji = Arc::new(Emoji::load());
+    let [seen, held_out] =
+        EmojiExam::new(Arc::clone(&emoji), Cut::Whole, Depth::Quick).parts(16).try_into().ok().unwrap();
+    for (part, side, title) in [(seen, Side::Trained, "Seen concepts"), (held_out, Side::HeldOut, "Held-out concepts")]
+    {
+        assert!(part.title.starts_with(title) && part.title.contains("twemoji"), "{}", part.title);
+        assert_eq!(part.examples.len(), 8);
+        for example in part.examples {
+            let concept = emoji.concepts().iter().find(|concept| concept.label == example.caption).unwrap();
+            assert_eq!(Cut::Whole.side(concept), Some(side), "{}", example.caption);
+        }
+    }
+}

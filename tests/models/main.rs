@@ -11,4 +11,5 @@ mod checkpoint_found;
 mod facade;
 mod golden;
 mod objective;
+mod open_clip_configs;
 mod train_step;

@@ -26,16 +26,17 @@ impl Answers {
         assert!(self.truth.iter().all(|&truth| truth < m), "the right captions are among the {m}");
     }
 
-    /// Returns whether the right caption of picture i has the best score.
-    pub(super) fn is_right(&self, i: usize) -> bool {
-        best_first(&self.cosines.row(i).to_vec(), self.truth[i])[0] == self.truth[i]
+    /// Returns whether the right caption of picture i is among the `k` best.
+    pub(super) fn is_among_best(&self, i: usize, k: usize) -> bool {
+        best_first(&self.cosines.row(i).to_vec(), self.truth[i]).iter().take(k).any(|&place| place == self.truth[i])
     }
 
-    /// Returns how many pictures the model answers rightly, in words.
-    pub(super) fn score(&self) -> String {
+    /// Returns in words for how many pictures the right caption is the best, and for how many it is among the `k` best.
+    pub(super) fn score(&self, k: usize) -> String {
         let (n, m) = (self.pictures.len(), self.captions.len());
-        let right = (0..n).filter(|&i| self.is_right(i)).count();
-        format!("right caption first for {right} of {n}, out of {m} captions")
+        let right = |k| (0..n).filter(|&i| self.is_among_best(i, k)).count();
+        let among = if k > 1 { format!(" and among the best {k} for {}", right(k)) } else { String::new() };
+        format!("right caption first for {} of {n}{among}, out of {m} captions", right(1))
     }
 }
 
@@ -46,4 +47,20 @@ pub(super) fn best_first(scores: &[f32], truth: usize) -> Vec<usize> {
     let mut order: Vec<usize> = (0..scores.len()).collect();
     order.sort_by(|&a, &b| key(b).total_cmp(&key(a)).then((a == truth).cmp(&(b == truth))));
     order
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::array;
+
+    #[test]
+    fn a_score_counts_pictures_whose_right_caption_is_best() {
+        let cosines = array![[0.9, 0.1, 0.2], [0.5, 0.5, 0.1], [0.3, 0.2, 0.1], [f32::NAN, 0.1, 0.0]];
+        let captions = ["a", "b", "c"].map(String::from).to_vec();
+        let pictures = vec![RgbImage::new(1, 1); 4];
+        let answers = Answers { title: "all".into(), pictures, captions, truth: vec![0, 1, 2, 1], cosines };
+        assert_eq!(answers.score(1), "right caption first for 2 of 4, out of 3 captions");
+        assert_eq!(answers.score(2), "right caption first for 2 of 4 and among the best 2 for 3, out of 3 captions");
+    }
 }

@@ -227,10 +227,10 @@ fn draw_ends(area: &Area, plane: &Plane, curves: &[Curve], steps: f64) -> Drawn 
     ends.sort_by(|((_, a), ..), ((_, b), ..)| a.total_cmp(b));
     let heights = spread(&ends.iter().map(|((_, y), ..)| *y).collect::<Vec<_>>(), END_LINE);
     let (right, bottom) = place(area, plane, (steps, 0.0));
-    // The labels keep their order and distances where they would leave the diagram at its bottom.
-    let excess = heights.last().map_or(0.0, |last| (last - bottom - 0.5 * END_LINE).max(0.0));
-    for (((x, y), label, colour), height) in ends.into_iter().zip(heights) {
-        let middle = height - excess;
+    let n = heights.len();
+    for (i, (((x, y), label, colour), height)) in ends.into_iter().zip(heights).enumerate() {
+        // Labels that would come below the axis stand upon each other there.
+        let middle = height.min(bottom - (n - 1 - i) as f64 * END_LINE);
         let line = [(x, y), (right + 2.0, y), (right + END_GAP - 2.0, middle)].map(|(x, y)| (pt(x), pt(y)));
         area.draw(&PathElement::new(line, colour.mix(0.6).stroke_width(pt(0.5) as u32)))?;
         text(area, &label, (right + END_GAP, middle), Anchor::Left, END, &colour)?;

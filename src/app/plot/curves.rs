@@ -103,7 +103,7 @@ fn scores(metrics: &Metrics, cuts: &[(&Row, RGBColor)], score: Score, chance: Sc
     let chances: Vec<f64> = cuts.iter().filter_map(|(cut, _)| Some(100.0 * chance(cut)?)).collect();
     let highest = chances.iter().copied().reduce(f64::max);
     let one = chances.iter().all(|chance| Some(*chance) == highest);
-    let chance = highest.map(|value| Curve::level(steps, value, FAINT, if one { "chance" } else { "chance ≤" }));
+    let chance = highest.map(|value| Curve::level(steps, value, FAINT, if one { "chance" } else { "chance, at most" }));
     cuts.iter().map(history).chain(floors).chain(chance).collect()
 }
 

@@ -102,19 +102,19 @@ pub fn similarity_matrix(blocks: &[Answers]) -> RgbImage {
 
 /// Returns the width of a block, which is that of its cells and captions, or of its title.
 fn width(block: &Answers) -> f64 {
-    let titles = [text_width(&block.title, 14.5), text_width(&block.score(), TEXT)];
+    let titles = [text_width(&block.title, 14.5), text_width(&block.score(1), TEXT)];
     titles.into_iter().fold(CAPTIONS + block.pictures.len() as f64 * CELL, f64::max)
 }
 
 /// Draws a block: its title with its score, its pictures, and a row of cells for every caption.
 fn draw_block(area: &Area, (left, top): (f64, f64), block: &Answers, scale: &Scale) -> Drawn {
     text(area, &block.title, (left, top + 8.0), Anchor::Left, 14.5, &INK)?;
-    text(area, &block.score(), (left, top + 27.0), Anchor::Left, TEXT, &INK)?;
+    text(area, &block.score(1), (left, top + 27.0), Anchor::Left, TEXT, &INK)?;
     let top = top + TITLE;
     for (i, picture) in block.pictures.iter().enumerate() {
         let x = left + CAPTIONS + i as f64 * CELL;
         thumbnail(area, picture, (x + 3.0, top + 1.0), CELL - 6.0)?;
-        let mark = if block.is_right(i) { tick } else { cross };
+        let mark = if block.is_among_best(i, 1) { tick } else { cross };
         mark(area, (x + CELL / 2.0, top + CELL + MARKS / 2.0 - 2.0))?;
         column(area, (x, top + CELL + MARKS), block, i, scale)?;
     }

@@ -72,7 +72,7 @@ pub fn sheet(blocks: &[Answers], k: usize) -> RgbImage {
         key(area, (MARGIN, 47.0), &KEY)?;
         let mut top = HEAD;
         for (block, entries) in blocks.iter().zip(&entries) {
-            let title = ellipsise(&format!("{}: {}", block.title, block.score()), 14.5, width - 2.0 * MARGIN);
+            let title = ellipsise(&format!("{}: {}", block.title, block.score(k)), 14.5, width - 2.0 * MARGIN);
             text(area, &title, (MARGIN, top + 12.0), Anchor::Left, 14.5, &INK)?;
             for (i, entry) in entries.iter().enumerate() {
                 let x = MARGIN + (i % COLUMNS) as f64 * (WIDTH + GAP);
