@@ -41,6 +41,6 @@ pub trait Dataset: Send + Sync {
     /// Reads one example; `rng` decides between its captions.
     ///
     /// # Errors
-    /// Returns the file, row or member that cannot be used, and why.
+    /// Returns an error with the file, row or member that cannot be used, and why.
     fn read(&self, index: usize, rng: &mut Rng, example: &mut Example) -> Result<(), BadExample>;
 }

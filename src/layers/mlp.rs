@@ -2,8 +2,8 @@
 //!
 //! # Derivation
 //! These are two [linear] layers around an elementwise act. With h = x W₁ᵀ + b₁ and a = act(h) the gradients are
-//! da = dy W₂ and dh = da ∘ act′(h). Only h is saved; a = act(h) takes four widths a row and is cheap, so the backward pass
-//! computes it again.
+//! da = dy W₂ and dh = da ∘ act′(h). Only h is saved; a = act(h) takes four widths a row and is cheap, so the backward
+//! pass computes it again.
 
 use super::linear::{self, Linear};
 use super::{floats, floats_mut};

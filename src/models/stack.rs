@@ -27,7 +27,7 @@ tree! {
     /// `xs` holds the input of each block, and `out` the M rows of the last block's output that the stack passes on;
     /// `pooled` exists if these are not all rows.
     ///
-    /// each of `xs` (N,d), `out` (M,d)
+    /// `xs[i]` (N,d), `out` (M,d)
     Saved { xs: [_], blocks: [BlockSaved], pooled: [PooledSaved?], out, ln: NormSaved }
 }
 
