@@ -32,8 +32,8 @@ pub trait Dataset: Send + Sync {
         order.shuffle(rng);
     }
 
-    /// Returns whether the sampler may rearrange the shuffled order to move equal concepts apart. A dataset that is
-    /// cheap to read only in that order says no.
+    /// Returns whether the sampler may rearrange the shuffled order to move equal concepts apart. For a dataset that is
+    /// cheap to read only in that order, this is false.
     fn may_rearrange(&self) -> bool {
         true
     }

@@ -231,7 +231,7 @@ impl Dataset for Shards {
         &self.concepts
     }
 
-    /// The hash covers the shards' paths, the members' names and the positions of their pictures.
+    /// Returns a hash of the shards' paths, the members' names and the positions of their pictures.
     fn list_hash(&self) -> u64 {
         let paths = self.shards.iter().flat_map(|shard| shard.path.as_os_str().as_encoded_bytes().iter().copied());
         let members = self.shards.iter().flat_map(|shard| &shard.members).flat_map(|member| {

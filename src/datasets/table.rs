@@ -137,7 +137,7 @@ impl Dataset for Table {
         &self.concepts
     }
 
-    /// The hash covers the pictures' paths and the captions.
+    /// Returns a hash of the pictures' paths and the captions.
     fn list_hash(&self) -> u64 {
         let fields =
             self.pairs.iter().flat_map(|pair| [pair.picture.as_os_str().as_encoded_bytes(), pair.caption.as_bytes()]);

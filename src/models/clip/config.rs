@@ -7,7 +7,7 @@ use crate::params;
 use kernels::Activation;
 use serde::{Deserialize, Serialize};
 
-/// Every LayerNorm of every published CLIP has this ε.
+/// The ε of every LayerNorm of every published CLIP.
 pub const LAYER_NORM_EPS: f32 = 1e-5;
 
 /// The sizes of both towers. A field of `open_clip_config.json` that is not here would change the architecture, so it
@@ -43,7 +43,7 @@ pub struct VisionConfig {
     /// wide as `width`.
     #[serde(default = "default_head_width", skip_serializing_if = "is_default_head_width")]
     pub head_width: usize,
-    /// The MLP of a ViT's block is this many times as wide as the block; a ResNet does not use it.
+    /// The factor by which the MLP of a ViT's block is wider than the block; a ResNet does not use it.
     #[serde(default = "default_mlp_ratio", skip_serializing_if = "is_default_mlp_ratio")]
     pub mlp_ratio: f64,
 }
@@ -70,7 +70,7 @@ pub struct TextConfig {
     pub heads: usize,
     /// The number of residual blocks of the Transformer.
     pub layers: usize,
-    /// The MLP of a block is this many times as wide as the block.
+    /// The factor by which the MLP of a block is wider than the block.
     #[serde(default = "default_mlp_ratio", skip_serializing_if = "is_default_mlp_ratio")]
     pub mlp_ratio: f64,
 }

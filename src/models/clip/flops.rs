@@ -16,9 +16,9 @@ const TRAIN: f64 = 3.0;
 /// The numbers of floating-point operations that one sequence takes in a tower.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Flops {
-    /// A forward pass takes this many.
+    /// The number of operations of a forward pass.
     pub forward: f64,
-    /// A forward pass and a backward pass take this many together.
+    /// The number of operations of a forward pass and a backward pass together.
     pub train: f64,
 }
 

@@ -12,8 +12,8 @@ use kernels::in_pool;
 use ndarray::{Array2, ArrayView2};
 
 tree! {
-    /// All parameters stand here under the names of OpenAI's checkpoints. The logits are exp(`logit_scale`) times the
-    /// cosines.
+    /// The parameters of both towers, under the names of OpenAI's checkpoints, and the temperature. The logits are
+    /// exp(`logit_scale`) times the cosines.
     ClipParams { visual: Visual, text as "": Text, logit_scale }
 }
 

@@ -1,4 +1,4 @@
-//! Whether a text looks garbled.
+//! Recognition of garbled text.
 //!
 //! Text that was decoded with the wrong code page has adjacent characters that are rare in other text, such as a small
 //! accented letter before a currency sign. The kinds of characters and their unlikely neighbours are exactly those of
