@@ -43,7 +43,7 @@ pub struct VisionConfig {
     /// wide as `width`.
     #[serde(default = "default_head_width", skip_serializing_if = "is_default_head_width")]
     pub head_width: usize,
-    /// The factor by which the MLP of a ViT's block is wider than the block; a ResNet does not use it.
+    /// The width of the MLP in a ViT's block as a multiple of `width`; a ResNet does not use it.
     #[serde(default = "default_mlp_ratio", skip_serializing_if = "is_default_mlp_ratio")]
     pub mlp_ratio: f64,
 }
@@ -70,7 +70,7 @@ pub struct TextConfig {
     pub heads: usize,
     /// The number of residual blocks of the Transformer.
     pub layers: usize,
-    /// The factor by which the MLP of a block is wider than the block.
+    /// The width of the MLP in a block as a multiple of `width`.
     #[serde(default = "default_mlp_ratio", skip_serializing_if = "is_default_mlp_ratio")]
     pub mlp_ratio: f64,
 }

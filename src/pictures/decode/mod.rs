@@ -36,7 +36,8 @@ use std::io::{self, Cursor, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-/// Largest size of a picture file in bytes. Only a malicious file is larger than its decoded pixels may be.
+/// Largest size of a picture file in bytes. Decoded pixels may not take more than this either, so only a malicious file
+/// is larger.
 pub(crate) const MAX_FILE_BYTES: u64 = 1 << 30;
 /// Number of bytes at the start of a file that tell its format.
 pub(crate) const HEAD_BYTES: usize = 32;
