@@ -13,13 +13,13 @@ use crate::datasets::error::DatasetError;
 use crate::files;
 use std::path::{Path, PathBuf};
 
-/// The ends of the names of shards.
+/// The endings of the names of shards.
 const SHARDS: [&str; 3] = [".tar", ".tar.gz", ".tgz"];
 
 /// What the files beside shards say about them.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct About {
-    /// Whether each line of a caption is one of its own.
+    /// Whether each line of a caption file is a caption of its own.
     pub is_retrieval: bool,
     /// The names of the classes.
     pub names: Option<Vec<String>>,
@@ -28,10 +28,10 @@ pub(super) struct About {
 }
 
 impl About {
-    /// Reads what is said about a shard in its folder and in the folder that holds it.
+    /// Reads what the files in a shard's folder and in the folder above say about it.
     ///
     /// # Errors
-    /// Returns an error if a file cannot be read, lacks a name, or names a kind of data that cannot be asked for.
+    /// Returns an error if a file cannot be read, lacks a name, or names a kind of dataset that cannot be evaluated.
     pub fn of(shard: &Path) -> Result<Self, DatasetError> {
         let find = |name| shard.ancestors().skip(1).take(2).map(|folder| folder.join(name)).find(|path| path.is_file());
         let mut about = About { templates: find("zeroshot_classification_templates.txt"), ..About::default() };
@@ -64,7 +64,7 @@ fn read(path: &Path) -> Result<String, DatasetError> {
     std::str::from_utf8(text).map(str::to_owned).map_err(not_utf8)
 }
 
-/// Returns whether a name is that of a shard.
+/// Returns whether a name is one of a shard.
 pub(super) fn is_shard(name: &str) -> bool {
     SHARDS.iter().any(|end| name.to_ascii_lowercase().ends_with(end))
 }

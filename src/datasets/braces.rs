@@ -4,17 +4,17 @@
 use crate::datasets::error::DatasetError;
 use std::path::{Path, PathBuf};
 
-/// Most files that a pattern may name; a range that names more is mistyped.
+/// Largest number of files that a pattern may name; a range that names more is mistyped.
 const MAX_FILES: usize = 1_000_000;
 /// Longest path in bytes, as Linux limits it.
 const MAX_PATH_BYTES: usize = 4096;
-/// Most pairs of braces in one pattern. Each pair is a step of the recursion.
+/// Largest number of pairs of braces in one pattern. Each pair is a step of the recursion.
 const MAX_BRACES: usize = 64;
-/// Most digits of an end of a range.
+/// Largest number of digits of an end of a range.
 const MAX_DIGITS: usize = 20;
 
-/// Returns the paths of the files that a pattern stands for: its names, of which those with `*`, `?` or `[…]` stand for
-/// the files that they match, sorted.
+/// Returns the paths of the files that a pattern stands for. A name with `*`, `?` or `[…]` is replaced by the files
+/// that it matches, sorted.
 ///
 /// # Errors
 /// Returns the errors of [`expand`], or one if no file matches.
@@ -104,7 +104,7 @@ fn closing(text: &str) -> Option<usize> {
 fn range(inside: &str) -> Option<Box<dyn Iterator<Item = String>>> {
     let mut parts = inside.split("..");
     let (first, last) = (parts.next()?, parts.next()?);
-    // A shell takes a step of 0 for 1 and does not ask for its sign.
+    // Like a shell, this treats a step of 0 as 1 and ignores the sign of a step.
     let step = parts.next().map_or(Some(1), |step| number(step.strip_prefix('-').unwrap_or(step)))?.max(1);
     if parts.next().is_some() {
         return None;

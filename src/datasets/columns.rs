@@ -1,9 +1,9 @@
-//! The columns of a table that hold pictures and captions: those that are asked for or, where a table has not got the
-//! usual ones, those that other tables call so.
+//! The columns of a table that hold pictures and captions: those that are asked for or, where a table does not have the
+//! default ones, those with another common name.
 
 use std::fmt;
 
-/// What tables call the column with the pictures' paths, the likeliest first.
+/// Common names of the column with the pictures' paths, the likeliest first.
 const PICTURE: [&str; 17] = [
     "filepath",
     "file_name",
@@ -23,7 +23,7 @@ const PICTURE: [&str; 17] = [
     "url",
     "image_url",
 ];
-/// What tables call the column with the captions, the likeliest first.
+/// Common names of the column with the captions, the likeliest first.
 const CAPTION: [&str; 12] = [
     "title",
     "text",
@@ -62,10 +62,10 @@ impl fmt::Display for Columns {
 }
 
 impl Columns {
-    /// Finds the columns among the headings of a table. Names that differ from the default must be there as they are.
+    /// Finds the columns among the headings of a table. Names that differ from the default must be present exactly.
     ///
     /// # Errors
-    /// Returns the name of the first column that is not there.
+    /// Returns the name of the first column that is missing.
     pub(crate) fn find(&self, headings: &[&str]) -> Result<Self, &str> {
         let (usual, hugging_face) = (Self::default(), self.or_hugging_face());
         let has = |wanted: &str| headings.contains(&wanted);
@@ -87,7 +87,7 @@ impl Columns {
         }
     }
 
-    /// Returns Hugging Face's names, or those that differ from the default.
+    /// Returns Hugging Face's names if these are the default ones, and these otherwise.
     pub(super) fn or_hugging_face(&self) -> Self {
         if *self == Self::default() {
             Self { picture: PICTURE[1].to_owned(), caption: CAPTION[1].to_owned() }

@@ -1,11 +1,11 @@
-//! CSV: rows of fields, a row a line, read as pandas reads it.
+//! CSV: lines with one row of fields each, read as pandas reads them.
 //!
-//! A field that begins with a quote ends at the next one, whatever stands between them; two quotes in a row stand for
-//! one of the caption. A quote inside a field that begins with another character is a character like others.
+//! A field that begins with a quote ends at the next one, whatever is between them; two quotes in a row stand for one
+//! quote of the caption. In a field that begins with another character, a quote is an ordinary character.
 //!
-//! A quote that a caption forgot to close takes the rows that follow for a part of it, silently and up to the next quote.
-//! That is what this reader knows and other ones do not say: where every quote was opened, and whether the lines that a
-//! field spans look like rows of the table themselves.
+//! If a quote is not closed, the rows that follow silently become a part of the caption, up to the next quote. To
+//! report this, the reader records where every quote was opened, and whether the lines that a field spans look like
+//! rows of the table themselves.
 
 use std::borrow::Cow;
 use std::ops::RangeInclusive;
@@ -19,8 +19,8 @@ pub(crate) struct Row<'a> {
     /// The number of the line on which it begins, counted from 1.
     pub line: u64,
     pub fields: Vec<Cow<'a, [u8]>>,
-    /// The lines of a quoted field that looks as if its quote had been left open: text follows the quote that closes it,
-    /// or it holds a line with as many separators as the row and the name of a picture.
+    /// The lines of a quoted field whose quote seems to have been left open: either text follows the closing quote, or
+    /// the field holds a line with as many separators as the row and the name of a picture.
     pub swallowed: Option<RangeInclusive<u64>>,
 }
 
@@ -28,7 +28,7 @@ pub(crate) struct Row<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct OpenQuote(pub u64);
 
-/// The rows of a table, one after the other. Blank lines are no rows. A line ends with `\n`, `\r\n` or `\r`.
+/// The rows of a table, one after the other. Blank lines are not rows. A line ends with `\n`, `\r\n` or `\r`.
 pub(crate) struct Rows<'a> {
     rest: &'a [u8],
     line: u64,
@@ -41,14 +41,14 @@ impl<'a> Rows<'a> {
         Self { rest: bytes, line: 1, separator }
     }
 
-    /// Takes so many bytes.
+    /// Takes the next n bytes.
     fn take(&mut self, n: usize) -> &'a [u8] {
         let (taken, rest) = self.rest.split_at(n);
         self.rest = rest;
         taken
     }
 
-    /// Takes the end of a line, if it is here.
+    /// Takes the end of a line, if one is next.
     fn take_line_end(&mut self) -> bool {
         let n = match self.rest {
             [b'\r', b'\n', ..] => 2,
@@ -60,7 +60,7 @@ impl<'a> Rows<'a> {
         true
     }
 
-    /// Takes what is left of the field, quotes included.
+    /// Takes the rest of the field, quotes included.
     fn take_bare(&mut self) -> &'a [u8] {
         let is_end = |byte: &u8| matches!(byte, b'\r' | b'\n') || *byte == self.separator;
         self.take(self.rest.iter().position(is_end).unwrap_or(self.rest.len()))
@@ -112,7 +112,7 @@ impl<'a> Rows<'a> {
         Ok(row)
     }
 
-    /// Returns whether one of the lines after the first has so many fields, one of which names a picture.
+    /// Returns whether one of the lines after the first has this number of fields, one of which names a picture.
     fn holds_row(&self, field: &[u8], fields: usize) -> bool {
         let names_picture = |part: &[u8]| {
             let part = part.trim_ascii().to_ascii_lowercase();
@@ -152,7 +152,7 @@ fn line_ends(bytes: &[u8]) -> u64 {
     (bytes.iter().filter(|byte| matches!(byte, b'\r' | b'\n')).count() - pairs) as u64
 }
 
-/// Appends bytes; what has been empty takes them as they are.
+/// Appends bytes to a field; an empty field borrows them.
 fn append<'a>(field: &mut Cow<'a, [u8]>, part: &'a [u8]) {
     if field.is_empty() {
         *field = Cow::Borrowed(part);

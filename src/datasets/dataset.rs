@@ -32,8 +32,8 @@ pub trait Dataset: Send + Sync {
         order.shuffle(rng);
     }
 
-    /// Returns whether the sampler may rearrange the shuffled order to move equal concepts apart. A dataset that is
-    /// cheap to read only in that order says no.
+    /// Returns whether the sampler may rearrange the shuffled order to move equal concepts apart. For a dataset that is
+    /// cheap to read only in that order, this is false.
     fn may_rearrange(&self) -> bool {
         true
     }
@@ -41,6 +41,6 @@ pub trait Dataset: Send + Sync {
     /// Reads one example; `rng` decides between its captions.
     ///
     /// # Errors
-    /// Returns the file, row or member that cannot be used, and why.
+    /// Returns an error with the file, row or member that cannot be used, and why.
     fn read(&self, index: usize, rng: &mut Rng, example: &mut Example) -> Result<(), BadExample>;
 }

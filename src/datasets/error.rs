@@ -54,7 +54,7 @@ pub struct BadExample {
     /// The file and the line or member in it.
     pub place: String,
     pub reason: String,
-    /// Whether a row does not fit the headings of its table, as when commas or quotes are not quoted.
+    /// Whether this is a row that does not fit the headings of its table, as when commas or quotes are not quoted.
     pub is_misfit: bool,
 }
 
@@ -83,12 +83,12 @@ pub struct BadReport {
     pub seen: u64,
     /// Number of bad examples among them; repetitions count.
     pub bad: u64,
-    /// The first different bad examples, at most [`BadReport::NAMED`] of them.
+    /// The first distinct bad examples, at most [`BadReport::NAMED`] of them.
     pub first: Vec<BadExample>,
 }
 
 impl BadReport {
-    /// Most bad examples that a report names.
+    /// Largest number of bad examples that a report names.
     pub(crate) const NAMED: usize = 10;
 
     /// Counts one example by the outcome of reading it.

@@ -31,7 +31,7 @@ impl Idx {
     /// announces.
     ///
     /// # Errors
-    /// Returns what is wrong with the file.
+    /// Returns an error that says what is wrong with the file.
     pub(crate) fn parse(file: &[u8]) -> Result<Self, String> {
         if file.starts_with(&[0x1f, 0x8b]) { Self::read(MultiGzDecoder::new(file)) } else { Self::read(file) }
     }
@@ -99,7 +99,7 @@ impl IdxPictures {
     /// Opens one part of the folder. Class i is called `names[i]`.
     ///
     /// # Errors
-    /// Returns an error if a file is missing or broken, the two do not fit each other, or a label has no name.
+    /// Returns an error if a file is missing or broken, the two files do not fit each other, or a label has no name.
     pub fn open(folder: &Path, part: Part, names: &[String]) -> Result<Self, DatasetError> {
         let located = |what| {
             let name = part.file(what);

@@ -89,7 +89,7 @@ impl ImageFolder {
     }
 }
 
-/// The name of the class folder in `folder` that a path lies in, or is.
+/// Returns the name of the class folder in `folder` that contains the path or is the path itself.
 fn class_of(folder: &Path, path: &Path) -> Option<String> {
     let inside = path.strip_prefix(folder).ok()?;
     let class = folder.join(inside.components().next()?);

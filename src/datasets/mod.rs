@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`dataset`] | what every dataset can do |
 //! | [`error`] | what can go wrong with a dataset |
-//! | [`open`] | how the data at a user's path is stored, and pairs however they are stored |
+//! | [`open`] | how the data at a user's path is stored, and how pairs in any format are opened |
 //! | [`questions`], `benchmark` | what a model is evaluated on, also as CLIP_benchmark stores it |
 //! | `emoji` | the embedded training and evaluation pictures (feature `emoji`) |
 //! | [`image_folder`], [`idx`] | pictures with classes: folders, MNIST's format |

@@ -1,4 +1,4 @@
-//! How the data at a user's path is stored, and pairs of pictures and captions however they are stored.
+//! Recognition of how the data at a user's path is stored, and pairs of pictures and captions in any of these formats.
 
 use crate::datasets::benchmark::{is_shard, shards_in};
 use crate::datasets::braces::paths;
@@ -21,7 +21,7 @@ const METADATA: [(&str, PairFormat); 2] = [("metadata.jsonl", PairFormat::Jsonl)
 
 /// Number of bytes by which a file is recognised: those of a tar file's first header.
 const HEAD: u64 = 512;
-/// The mark in the header of a tar file, and where it stands.
+/// The position of the mark in the header of a tar file, and the mark itself.
 const TAR: (usize, &[u8]) = (257, b"ustar");
 
 /// How pairs of pictures and captions are stored.
@@ -52,7 +52,8 @@ impl PairFormat {
     }
 }
 
-/// Reads the first bytes of a file, unpacked if they are gzipped. A pipe can be read only once, and has none.
+/// Reads the first bytes of a file, unpacked if they are gzipped. Returns nothing for a pipe, which can be read only
+/// once.
 fn head(path: &Path) -> std::io::Result<Vec<u8>> {
     if !path.is_file() {
         return Ok(vec![]);
@@ -65,7 +66,7 @@ fn head(path: &Path) -> std::io::Result<Vec<u8>> {
     if head.starts_with(files::GZIP) { read(&mut MultiGzDecoder::new(File::open(path)?)) } else { Ok(head) }
 }
 
-/// How a user's pairs are stored, and in which columns of a table they are. A field that is `None` follows from the
+/// How a user's pairs are stored, and which columns of a table they are in. A field that is `None` is decided by the
 /// path.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PairLayout {
@@ -158,7 +159,7 @@ impl OwnPairs {
         Self { path: path.into(), dataset: Arc::new(table), bad, guess }
     }
 
-    /// Takes the examples of shards.
+    /// Makes pairs of the examples in shards.
     pub(super) fn shards(path: &str, shards: Shards) -> Self {
         let bad = shards.bad().clone();
         Self { path: path.into(), dataset: Arc::new(shards), bad, guess: None }
@@ -174,7 +175,7 @@ impl OwnPairs {
         &self.bad
     }
 
-    /// Returns the columns of a table that were taken, if that was a guess.
+    /// Returns the columns of a table that were used, if they were guessed.
     pub fn guess(&self) -> Option<&Columns> {
         self.guess.as_ref()
     }

@@ -29,20 +29,20 @@ pub enum OpenError {
 pub struct Questions {
     pub test: Arc<dyn Dataset>,
     pub train: Option<Arc<dyn Dataset>>,
-    /// The names of the classes, if the keys of the data are classes.
+    /// The names of the classes, if the data has classes.
     pub names: Option<Vec<String>>,
     /// The rows, samples or files that were left out when the pictures to test on were opened.
     pub left_out: BadReport,
-    /// Those that were left out of the pictures to train on.
+    /// The rows, samples or files that were left out when the pictures to train on were opened.
     pub train_left_out: BadReport,
-    /// The columns of a table that were taken, if that was a guess.
+    /// The columns of a table that were used, if they were guessed.
     pub guess: Option<Columns>,
     /// A file beside the data with the sentences that names are put into.
     pub templates: Option<PathBuf>,
 }
 
 impl Questions {
-    /// Makes questions of which nothing was left out.
+    /// Makes questions with nothing left out.
     pub fn new(test: Arc<dyn Dataset>, train: Option<Arc<dyn Dataset>>, names: Option<Vec<String>>) -> Self {
         let (left_out, train_left_out) = Default::default();
         Self { test, train, names, left_out, train_left_out, guess: None, templates: None }

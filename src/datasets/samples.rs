@@ -1,9 +1,9 @@
 //! The samples of a shard: the members of a tar file that belong together by name, found by reading its headers alone.
 //!
-//! A member's name is its key up to the first dot of the file's name, and its kind after that, as the webdataset package
-//! splits it: `a/17.seg.png` has the key `a/17` and the kind `seg.png`. Members of one key stand together.
+//! A member's name is its key up to the first dot of the file's name, and its kind after that, as the webdataset
+//! package splits it: `a/17.seg.png` has the key `a/17` and the kind `seg.png`. Members of one key are adjacent.
 //!
-//! A tar file ends with blocks of zeros. One that does not has been cut off, even if that was between two members.
+//! A tar file ends with blocks of zeros. A file without them has been cut off, even if the cut is between two members.
 
 use crate::datasets::error::DatasetError;
 use crate::files;
@@ -12,11 +12,12 @@ use std::fs::File;
 use std::io::{self, BufReader, Cursor, Read, Seek, SeekFrom};
 use std::path::Path;
 
-/// Most bytes that all compressed shards of a dataset may have together once they are unpacked, which is in memory.
+/// Largest number of bytes that all compressed shards of a dataset may take together, since they are unpacked in
+/// memory.
 pub(super) const MAX_UNPACKED_BYTES: u64 = 1 << 30;
-/// The size of a block, a header's or the end's, in bytes.
+/// The size in bytes of a block: a header is one block, and the end is marked by blocks of zeros.
 const BLOCK: u64 = 512;
-/// Kinds of pictures, the one that is taken first if there are several.
+/// The kinds of pictures; if a sample has several, the first in this order is taken.
 const PICTURES: [&str; 10] = ["jpg", "png", "jpeg", "webp", "gif", "bmp", "tif", "tiff", "jpe", "jfif"];
 
 /// The position of a member's bytes within its shard.
@@ -33,8 +34,8 @@ pub(super) enum Bytes {
 }
 
 impl Bytes {
-    /// Finds the bytes of a shard. Whether it is compressed is seen from its first bytes; then it is unpacked, which may
-    /// not take more than `left` bytes.
+    /// Finds the bytes of a shard. If its first bytes show that it is compressed, it is unpacked into at most `left`
+    /// bytes.
     pub(crate) fn of(path: &Path, left: u64) -> Result<Self, DatasetError> {
         let error = DatasetError::io(path);
         let mut head = vec![];
@@ -67,7 +68,7 @@ impl Bytes {
     }
 }
 
-/// Bytes that are read here and there.
+/// Bytes that can be read from any position.
 pub(super) trait ReadSeek: Read + Seek {}
 
 impl<T: Read + Seek> ReadSeek for T {}
@@ -88,8 +89,8 @@ fn unpack(path: &Path, left: u64) -> Result<Bytes, DatasetError> {
     Ok(Bytes::Unpacked(bytes))
 }
 
-/// Reads a member's bytes if there are at most `max`. A sparse file can claim a member of any size without taking room
-/// on the disk.
+/// Reads a member's bytes if there are at most `max`. The limit is needed because a sparse file can claim a member of
+/// any size without taking space on the disk.
 pub(super) fn read(source: &mut (impl ReadSeek + ?Sized), extent: Extent, max: u64) -> io::Result<Vec<u8>> {
     if extent.len > max {
         let reason = format!("{} bytes, where {max} are the most", extent.len);
@@ -101,7 +102,7 @@ pub(super) fn read(source: &mut (impl ReadSeek + ?Sized), extent: Extent, max: u
     Ok(bytes)
 }
 
-/// The members of one key: their kinds in small letters, and where they are.
+/// The members of one key: their kinds in lower case, and where they are.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Sample {
     pub key: String,
@@ -117,7 +118,7 @@ impl Sample {
     /// Returns the picture and the part of its kind before the last dot: `jpg` has none, `2.jpg` has `2.`.
     ///
     /// # Errors
-    /// Returns what there is instead if there is no picture, or none that comes before the others.
+    /// Returns the reason if there is no picture, or if it is unclear which of several is meant.
     pub(crate) fn picture(&self) -> Result<(Extent, &str), String> {
         let mut kinds: Vec<&String> = self.members.iter().map(|(kind, _)| kind).collect();
         kinds.sort();

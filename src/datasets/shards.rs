@@ -1,14 +1,14 @@
 //! WebDataset: tar files whose members belong together by name, `000017.jpg` with `000017.txt` or `000017.json`.
 //!
-//! A gzipped shard is unpacked in memory. Of any other only the headers are read at the start; from then on every
+//! A gzipped shard is unpacked in memory. Of any other shard only the headers are read at the start; from then on every
 //! example is known by its position in its shard. So the length is exact, the order can be computed, and skipping ahead
-//! costs nothing. Reading still follows the shards' order closely: each epoch shuffles the shards and passes their
-//! examples through a buffer, from which they are drawn at random.
+//! costs nothing. Reading is still mostly sequential: each epoch shuffles the shards and passes their examples through
+//! a buffer, from which they are drawn at random.
 //!
 //! A picture keeps its opacity and its palette until it is prepared for the model, like one from a file of its own.
 //! OpenCLIP's loader decodes shards as `pilrgb`, which drops the opacity before the picture is resized, while its
-//! transform for files drops it afterwards. One picture can have one embedding only if both are treated alike, and the
-//! way of the files was chosen because models are used with files.
+//! transform for files drops it afterwards. A picture has the same embedding from both sources only if both are treated
+//! alike. Here both are treated as files are, because models are used with files.
 
 use crate::datasets::dataset::{Dataset, Example};
 use crate::datasets::error::{BadExample, BadLimit, BadReport, DatasetError};
@@ -22,10 +22,10 @@ use rayon::prelude::*;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-/// Largest caption file in bytes, text or JSON. The alternative texts of web pages are a thousandth of that.
+/// Largest caption file in bytes, text or JSON. The alternative texts of web pages are a thousand times shorter.
 const MAX_CAPTION_BYTES: u64 = 1 << 20;
 
-/// Where the caption of a picture is.
+/// The place of a picture's caption.
 #[derive(Clone, Copy)]
 enum Caption {
     Text(Extent),
@@ -36,13 +36,13 @@ enum Caption {
     Class(usize),
 }
 
-/// What a sample is asked for.
+/// The captions that are read from a sample.
 #[derive(Clone, Copy)]
 enum Asked<'a> {
     Caption,
-    /// Every line of the caption is one of its own.
+    /// Every line of the caption file is a caption of its own.
     Lines,
-    /// The number of its class, which has a name.
+    /// The number of its class, whose name is the caption.
     Class(&'a [String]),
 }
 
@@ -66,24 +66,25 @@ pub struct Shards {
     /// The first example of each shard, and the total.
     starts: Vec<usize>,
     concepts: Vec<u64>,
-    /// The names of the classes, if the captions are these.
+    /// The names of the classes, if these are the captions.
     names: Vec<String>,
     buffer: usize,
     bad: BadReport,
 }
 
 impl Shards {
-    /// Indexes pictures with captions in shards, whose paths [`paths`](super::braces::paths) gives. The shuffle chooses
-    /// between `buffer` examples; 1 keeps the order within a shard.
+    /// Indexes pictures with captions in shards, whose paths [`paths`](super::braces::paths) gives. The shuffle draws
+    /// from a buffer of `buffer` examples; 1 keeps the order within a shard.
     ///
     /// # Errors
-    /// Returns an error if a shard cannot be opened or breaks off, there is no usable example, or there are too many bad
-    /// ones.
+    /// Returns an error if a shard cannot be opened or is cut off, there is no usable example, or there are too many
+    /// bad ones.
     pub fn open(paths: &[impl AsRef<Path> + Sync], buffer: usize, limit: BadLimit) -> Result<Self, DatasetError> {
         Self::ask(paths, Asked::Caption, buffer, limit)
     }
 
-    /// Indexes pictures with several captions, each on a line of its own. Each is an example with the same picture.
+    /// Indexes pictures with several captions, each on a line of its own. Each caption is an example of its own with
+    /// the same picture.
     ///
     /// # Errors
     /// Returns the errors of [`open`](Self::open).
@@ -144,7 +145,7 @@ impl Shards {
     /// Returns whether the first sample of a shard has a class.
     ///
     /// # Errors
-    /// Returns an error if the shard cannot be opened or breaks off.
+    /// Returns an error if the shard cannot be opened or is cut off.
     pub(super) fn has_classes(path: &Path) -> Result<bool, DatasetError> {
         let samples = samples::samples(path, &Bytes::of(path, MAX_UNPACKED_BYTES)?)?;
         Ok(samples.first().is_some_and(|sample| sample.get("cls").is_some()))
@@ -225,12 +226,12 @@ fn lines(text: &str) -> impl Iterator<Item = &str> {
 }
 
 impl Dataset for Shards {
-    /// Returns keys that all differ: every picture is taken to show a thing of its own.
+    /// Returns the class of each picture or, without classes, a key that differs from picture to picture.
     fn concepts(&self) -> &[u64] {
         &self.concepts
     }
 
-    /// The list has the shards' paths, the members' names and where their pictures are.
+    /// Returns a hash of the shards' paths, the members' names and the positions of their pictures.
     fn list_hash(&self) -> u64 {
         let paths = self.shards.iter().flat_map(|shard| shard.path.as_os_str().as_encoded_bytes().iter().copied());
         let members = self.shards.iter().flat_map(|shard| &shard.members).flat_map(|member| {

@@ -1,6 +1,7 @@
 //! Pictures named in a table: CSV or TSV as OpenCLIP reads it, or a folder with `metadata.jsonl`.
 //!
-//! The table is read at once, the pictures when they are needed. Relative paths start from the table's folder.
+//! The table is read when it is opened, the pictures when they are needed. Relative paths start from the table's
+//! folder.
 
 use crate::datasets::columns::Columns;
 use crate::datasets::csv::{OpenQuote, Row, Rows};
@@ -48,8 +49,8 @@ impl Table {
     /// columns is bad.
     ///
     /// # Errors
-    /// Returns an error if the file cannot be read, lacks a column, leaves a quote open, has no usable row or too many
-    /// bad ones.
+    /// Returns an error if the file cannot be read, lacks a column, leaves a quote open, or has no usable row or too
+    /// many bad ones.
     pub fn csv(path: &Path, layout: &CsvLayout, limit: BadLimit) -> Result<Self, DatasetError> {
         let bytes = std::fs::read(path).map_err(DatasetError::io(path))?;
         let text = files::text(&bytes).map_err(DatasetError::io(path))?;
@@ -80,11 +81,11 @@ impl Table {
         builder.finish(columns, &layout.columns, limit)
     }
 
-    /// Reads JSON lines, as `metadata.jsonl` has them: an object a line, with the path of a picture and its caption.
-    /// Unless `columns` names others, these are `file_name` and `text`, or what other tables call them.
+    /// Reads JSON lines, as `metadata.jsonl` has them: one object per line, with the path of a picture and its caption.
+    /// Unless `columns` names other fields, these are `file_name` and `text`, or fields with other common names.
     ///
     /// # Errors
-    /// Returns an error if the file cannot be read, has no usable line or too many bad ones.
+    /// Returns an error if the file cannot be read, or has no usable line or too many bad ones.
     pub fn jsonl(path: &Path, columns: &Columns, limit: BadLimit) -> Result<Self, DatasetError> {
         let bytes = std::fs::read(path).map_err(DatasetError::io(path))?;
         let text = files::text(&bytes).map_err(DatasetError::io(path))?;
@@ -112,13 +113,13 @@ impl Table {
         &self.bad
     }
 
-    /// Returns the columns that were taken, if that was a guess.
+    /// Returns the columns that were used, if they were guessed.
     pub fn guess(&self) -> Option<&Columns> {
         self.guess.as_ref()
     }
 }
 
-/// Returns why a row does not fit under so many headings.
+/// Returns why a row does not fit under this number of headings, or `None` if it does.
 fn misfit(row: &Row, headings: usize) -> Option<String> {
     let fields = row.fields.len();
     let counts = || format!("{fields} {} under {headings} headings", if fields == 1 { "field" } else { "fields" });
@@ -136,7 +137,7 @@ impl Dataset for Table {
         &self.concepts
     }
 
-    /// The list has the pictures' paths and the captions.
+    /// Returns a hash of the pictures' paths and the captions.
     fn list_hash(&self) -> u64 {
         let fields =
             self.pairs.iter().flat_map(|pair| [pair.picture.as_os_str().as_encoded_bytes(), pair.caption.as_bytes()]);
@@ -188,7 +189,7 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// Ends the table, of which `columns` were read where others were `asked` for.
+    /// Finishes the table; `columns` are those that were read and `asked` those that were asked for.
     fn finish(self, columns: Columns, asked: &Columns, limit: BadLimit) -> Result<Table, DatasetError> {
         limit.check(&self.bad)?;
         if self.pairs.is_empty() {
@@ -200,7 +201,7 @@ impl<'a> Builder<'a> {
     }
 }
 
-/// Returns whether a path is an address on the web, as tables of downloads have them.
+/// Returns whether a path is a web address, as in tables of files to download.
 fn is_address(path: &str) -> bool {
     ["http://", "https://"].iter().any(|start| path.starts_with(start))
 }

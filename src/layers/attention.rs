@@ -7,11 +7,11 @@
 //!
 //! # Derivation
 //! Per head, with P the probabilities and dO the gradient of its output: dV = Pᵀ dO, dP = dO Vᵀ, and the softmax gives
-//! dS = P ∘ (dP − Σⱼ P dP). That sum is Σ dO ∘ O per row, so it needs no P (Dao et al. 2022, appendix B). Then
-//! dQ = dS K/√c, dK = dSᵀ Q/√c. P comes back from the log-sum-exp of each row of scores.
+//! dS = P ∘ (dP − Σⱼ P dP). That sum equals Σ dO ∘ O of the row, so P is not needed for it (Dao et al. 2022,
+//! appendix B). Then dQ = dS K/√c, dK = dSᵀ Q/√c. P is computed again from the log-sum-exp of each row of scores.
 //!
-//! Saved are q, k and v alone: attending once more gives out and the log-sum-exps again, for a hundredth of a training
-//! step's time and a tenth of a block's activations.
+//! Only q, k and v are saved: out and the log-sum-exps are computed once more. This costs a hundredth of a training
+//! step's time and saves a tenth of a block's kept activations.
 
 use super::linear::{self, Linear};
 use super::{floats, floats_mut};
@@ -23,17 +23,23 @@ use ndarray::{ArrayView2, ArrayViewMut2};
 use std::ops::Range;
 
 tree! {
-    /// `in_proj_weight` (3d,d): the rows of q, then k, then v. `out_proj` d → d.
+    /// The rows of `in_proj_weight` and `in_proj_bias` are those of q, then of k, then of v.
+    ///
+    /// `in_proj_weight` (3d,d), `in_proj_bias` (3d), `out_proj` d → d
     Attention { in_proj_weight, in_proj_bias, out_proj: Linear }
 }
 
 tree! {
+    /// The packed q, k and v of each row.
+    ///
     /// `qkv` (N,3d)
     Saved { qkv }
 }
 
 tree! {
-    /// `out`, `dout` (N,d) before `out_proj`, `lse` (H,N), `dqkv` (N,3d).
+    /// `out` and `dout` are the input of `out_proj` and its gradient, `lse` the log-sum-exp of each row of scores.
+    ///
+    /// `out`, `dout` (N,d), `lse` (H,N), `dqkv` (N,3d)
     Scratch { out, lse, dout, dqkv }
 }
 
@@ -43,12 +49,12 @@ pub struct Shape<'a> {
     /// The rows of each sequence.
     pub ranges: &'a [Range<usize>],
     pub heads: usize,
-    /// Each row sees only itself and the rows before it.
+    /// Whether each row sees only itself and the rows before it.
     pub causal: bool,
 }
 
 impl Attention<Spec> {
-    /// Both biases start at zero in both of OpenAI's towers.
+    /// Returns the parameter table. Both biases start at zero, as in both of OpenAI's towers.
     pub fn spec(width: usize, in_proj: Init, out_proj: Init) -> Self {
         Attention {
             in_proj_weight: Spec::linear(3 * width, width, in_proj),
@@ -71,7 +77,9 @@ impl Scratch<Dim> {
     }
 }
 
-/// y = attention(x) W_outᵀ + b_out + residual      x, residual, y (N,d)
+/// y = attention(x) W_outᵀ + b_out + residual
+///
+/// `x`, `residual`, `y` (N,d)
 #[track_caller]
 pub fn forward(
     p: &Attention<impl Read>,
@@ -95,7 +103,10 @@ fn attend(shape: Shape, qkv: ArrayView2<f32>, scratch: &mut Scratch<ArrayViewMut
     kernels::attention::forward(layout(shape, width), q, k, v, out, floats_mut(scratch.lse.view_mut()));
 }
 
-/// dx through the attention; the residual's own gradient is dy, which the caller has.
+/// Adds to `g` the gradients of all parameters and writes to `dx` the gradient of x. The gradient of the residual is dy
+/// itself.
+///
+/// `x`, `dy`, `dx` (N,d)
 #[track_caller]
 pub fn backward(
     p: &Attention<&[f32]>,
@@ -122,12 +133,12 @@ pub fn backward(
     linear::backward(&in_proj(p), x, scratch.dqkv.view(), dx, &mut g);
 }
 
-/// The packed input projection as the linear layer it is.
+/// Returns the packed input projection as a linear layer.
 fn in_proj<R: Read>(p: &Attention<R>) -> Linear<R> {
     Linear { weight: p.in_proj_weight, bias: p.in_proj_bias }
 }
 
-/// The q, k and v columns of packed rows.
+/// Returns the columns of q, k and v in packed rows.
 fn split<'a>(qkv: ArrayView2<'a, f32>) -> (Heads<'a>, Heads<'a>, Heads<'a>) {
     let (row_stride, data) = (qkv.ncols(), floats(qkv));
     let columns = |i: usize| Heads { data: data.get(i * row_stride / 3..).unwrap_or(&[]), row_stride };

@@ -2,8 +2,8 @@
 //! m = x + attention(ln_1(x)), y = m + mlp(ln_2(m)).
 //!
 //! # Derivation
-//! A residual x + f(x) has the gradient dy + fᵀ(dy): the backward pass keeps one running gradient that each half adds
-//! to, so `dx` holds dy on entry, ∂loss/∂m half-way, and dx on return.
+//! The gradient of a residual y = x + f(x) is dx = dy + fᵀ(dy), where fᵀ is the backward pass of f. So one buffer
+//! suffices, to which each half adds: `dx` holds dy on entry, ∂loss/∂m between the halves, and dx on return.
 
 use super::Keep;
 use super::attention::{self, Attention, Saved as AttentionSaved, Scratch as AttentionScratch};
@@ -23,12 +23,16 @@ tree! {
 }
 
 tree! {
-    /// What the backward pass needs beside x: `mid` (N,d) is m.
+    /// What the backward pass needs beside x; `mid` is m.
+    ///
+    /// `mid` (N,d)
     Saved { ln_1: NormSaved, attn: AttentionSaved, mid, ff: FeedForwardSaved }
 }
 
 tree! {
-    /// `normed`, `dnormed` (N,d).
+    /// `normed` and `dnormed` are the output of `ln_1` and its gradient.
+    ///
+    /// `normed`, `dnormed` (N,d)
     Scratch { normed, dnormed, attn: AttentionScratch, ff: FeedForwardScratch }
 }
 
@@ -40,20 +44,20 @@ pub struct Size {
     pub heads: usize,
     pub layers: usize,
     pub activation: Activation,
-    /// Each row sees only itself and the rows before it.
+    /// Whether each row sees only itself and the rows before it.
     pub causal: bool,
     /// ε of every LayerNorm.
     pub eps: f32,
 }
 
 impl Size {
-    /// How this Transformer's rows attend to each other.
+    /// Returns the shape of this Transformer's attention over sequences with these rows.
     pub fn attention<'a>(&self, ranges: &'a [Range<usize>]) -> attention::Shape<'a> {
         attention::Shape { ranges, heads: self.heads, causal: self.causal }
     }
 }
 
-/// How the four weight matrices of a block start.
+/// The initialisers of the four weight matrices of a block.
 #[derive(Clone, Copy, Debug)]
 pub struct BlockInit {
     pub in_proj: Init,
@@ -74,7 +78,7 @@ impl Block<Spec> {
 }
 
 impl<T> Block<T> {
-    /// The second half.
+    /// Returns the second half of the block.
     pub(super) fn feed_forward(&self, size: &Size) -> FeedForward<'_, T> {
         FeedForward { ln_2: &self.ln_2, mlp: &self.mlp, activation: size.activation, eps: size.eps }
     }
@@ -102,7 +106,9 @@ impl Scratch<Dim> {
     }
 }
 
-/// y = m + mlp(ln_2(m)), m = x + attention(ln_1(x))         x, y (N,d)
+/// y = m + mlp(ln_2(m)) with m = x + attention(ln_1(x))
+///
+/// `x`, `y` (N,d)
 #[track_caller]
 pub fn forward(
     p: &Block<impl Read>,
@@ -121,7 +127,9 @@ pub fn forward(
     feed_forward::forward(ff, saved.mid.view(), y, &mut saved.ff, ff_scratch);
 }
 
-/// `dx` holds dy on entry and dx on return.
+/// Adds to `g` the gradients of all parameters; `dx` holds dy on entry and dx on return.
+///
+/// `x`, `dx` (N,d)
 #[track_caller]
 pub fn backward(
     p: &Block<&[f32]>,

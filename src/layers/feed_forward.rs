@@ -1,7 +1,7 @@
 //! The second half of a Transformer block: y = x + mlp(ln_2(x)).
 //!
-//! The backward pass works in place: the residual hands dy on as it is, so the buffer that holds dy on entry holds
-//! dx = dy + ∂(mlp ∘ ln_2) on return.
+//! The backward pass works in place: the residual passes dy on unchanged, so the buffer that holds dy on entry holds
+//! dx = dy + ln_2ᵀ(mlpᵀ(dy)) on return, where fᵀ is the backward pass of f.
 
 use super::Keep;
 use super::layer_norm::{self, LayerNorm};
@@ -12,12 +12,16 @@ use kernels::{Activation, Write};
 use ndarray::{ArrayView2, ArrayViewMut2};
 
 tree! {
-    /// Statistics of `ln_2`; `preact` (N,m), the MLP's hidden layer before its activation, or (0,m) if nothing is kept.
+    /// The statistics of `ln_2`, and the MLP's hidden layer before its activation.
+    ///
+    /// `preact` (N,m), or (0,m) if nothing is kept
     Saved { ln_2: NormSaved, preact }
 }
 
 tree! {
-    /// `normed`, `dnormed` (N,d); `act`, `dpreact` (N,m).
+    /// `normed` is the output of `ln_2`, and `act` the MLP's hidden layer after its activation.
+    ///
+    /// `normed`, `dnormed` (N,d), `act`, `dpreact` (N,m)
     Scratch { normed, dnormed, act, dpreact }
 }
 
@@ -37,7 +41,7 @@ impl Scratch<Dim> {
     }
 }
 
-/// The two layers of this half.
+/// The two layers of the second half of a block.
 pub struct FeedForward<'a, T> {
     pub ln_2: &'a LayerNorm<T>,
     pub mlp: &'a Mlp<T>,
@@ -46,7 +50,9 @@ pub struct FeedForward<'a, T> {
     pub eps: f32,
 }
 
-/// y = x + mlp(ln_2(x))         x, y (N,d)
+/// y = x + mlp(ln_2(x))
+///
+/// `x`, `y` (N,d)
 #[track_caller]
 pub fn forward(
     p: FeedForward<impl Read>,
@@ -60,7 +66,11 @@ pub fn forward(
     mlp::forward(p.mlp, p.activation, normed, x, y, saved.preact.view_mut(), act);
 }
 
-/// dx ← dx + ln_2ᵀ(mlpᵀ(dx)), where `dx` holds dy on entry.
+/// dx = dy + ln_2ᵀ(mlpᵀ(dy))
+///
+/// `x`, `dx` (N,d)
+///
+/// `dx` holds dy on entry. The gradients of the parameters are added to `g_ln_2` and `g_mlp`.
 #[track_caller]
 pub fn backward(
     p: FeedForward<&[f32]>,

@@ -1,8 +1,9 @@
 //! The Transformer's MLP: y = act(x W₁ᵀ + b₁) W₂ᵀ + b₂ + residual, with act = QuickGELU (OpenAI) or GELU.
 //!
 //! # Derivation
-//! Two [linear] layers around an elementwise act: with h = x W₁ᵀ + b₁ and a = act(h), da = dy W₂ and
-//! dh = da ∘ act′(h). Saved is h; a = act(h) is four widths a row and cheap, so backward computes it again.
+//! These are two [linear] layers around an elementwise act. With h = x W₁ᵀ + b₁ and a = act(h) the gradients are
+//! da = dy W₂ and dh = da ∘ act′(h). Only h is saved; a = act(h) takes four widths a row and is cheap, so the backward
+//! pass computes it again.
 
 use super::linear::{self, Linear};
 use super::{floats, floats_mut};
@@ -13,12 +14,14 @@ use kernels::Activation;
 use ndarray::{ArrayView2, ArrayViewMut2};
 
 tree! {
-    /// `c_fc` d → m, `c_proj` m → d; m is four widths in every published CLIP but the largest two.
+    /// The two layers; m is four widths in every published CLIP but the largest two.
+    ///
+    /// `c_fc` d → m, `c_proj` m → d
     Mlp { c_fc: Linear, c_proj: Linear }
 }
 
 impl Mlp<Spec> {
-    /// Biases keep PyTorch's default in both of OpenAI's towers.
+    /// Returns the parameter table. The biases start as PyTorch's default, as in both of OpenAI's towers.
     pub fn spec(width: usize, mlp_width: usize, c_fc: Init, c_proj: Init) -> Self {
         Mlp {
             c_fc: Linear::spec(width, mlp_width, c_fc, linear::default_init(width)),
@@ -27,9 +30,11 @@ impl Mlp<Spec> {
     }
 }
 
-/// y = act(x W₁ᵀ + b₁) W₂ᵀ + b₂ + residual      x, residual, y (N,d)
+/// y = act(x W₁ᵀ + b₁) W₂ᵀ + b₂ + residual
 ///
-/// `preact` (N,m) is what backward needs, and empty where none follows; `act` (N,m) is scratch.
+/// `x`, `residual`, `y` (N,d), `preact` (N,m) or empty, `act` (N,m)
+///
+/// `preact` receives h for the backward pass, and is empty if none follows; `act` is scratch.
 #[track_caller]
 pub fn forward(
     p: &Mlp<impl Read>,
@@ -44,9 +49,12 @@ pub fn forward(
     linear::forward_residual(&p.c_proj, act.view(), residual, y);
 }
 
-/// dx = (dy W₂ ∘ act′(h)) W₁; the residual's own gradient is dy, which the caller has.
+/// dx = (dy W₂ ∘ act′(h)) W₁
 ///
-/// `act` and `dpreact` (N,m) are scratch.
+/// `x`, `dy`, `dx` (N,d), `preact`, `act`, `dpreact` (N,m)
+///
+/// The gradients of the parameters are added to `g`, and the gradient of the residual is dy itself; `act` and `dpreact`
+/// are scratch.
 #[track_caller]
 pub fn backward(
     p: &Mlp<&[f32]>,

@@ -3,7 +3,7 @@
 //! | file | what it knows |
 //! |---|---|
 //! | [`clip`] | CLIP: two towers and the learnt temperature |
-//! | [`stack`] | what every pre-norm Transformer is behind its embedding |
+//! | [`stack`] | the part of a pre-norm Transformer behind its embedding |
 
 pub mod clip;
 pub mod stack;
@@ -13,16 +13,16 @@ pub use crate::layers::Keep;
 use crate::layers::sequences::Sequences;
 use crate::tree::Arena;
 
-/// What a forward pass is for, where that makes a difference: to BatchNorm it does.
+/// The purpose of a forward pass, on which the statistics that BatchNorm uses depend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// By the statistics of the batch.
+    /// The pass is one of training: BatchNorm uses the statistics of the batch.
     Training(Keep),
-    /// By the running statistics; nothing is kept.
+    /// The pass is one of inference: BatchNorm uses the running statistics, and nothing is kept.
     Inference,
 }
 
-/// What one tower keeps from its forward to its backward pass. Made once, reused for every batch.
+/// What one tower keeps from its forward to its backward pass. It is made once and reused for every batch.
 #[derive(Debug, Default)]
 pub struct Workspace {
     pub(crate) sequences: Sequences,

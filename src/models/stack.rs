@@ -1,10 +1,11 @@
-//! What every pre-norm Transformer is behind its embedding: residual blocks and a LayerNorm, of which the first row of
-//! each sequence leaves, the last row, or all.
+//! The part of a pre-norm Transformer behind its embedding: residual blocks and a LayerNorm. Its output has the first
+//! row of each sequence, the last row of each, or all rows.
 //!
 //! # Derivation
-//! y = ln(R x_L) with xᵢ₊₁ = blockᵢ(xᵢ), where R picks the rows that leave. With all rows R is the identity and every
-//! block is a [whole one](block); with one row of each sequence R goes into the last block, which is then a
-//! [pooled one](pooled_block). Backwards, each step's dx is the dy of the step before.
+//! y = ln(R x_L) with xᵢ₊₁ = blockᵢ(xᵢ), where R picks the rows of the output. If these are all rows, R is the identity
+//! and every block is a [whole one](block); if it is one row of each sequence, R becomes a part of the last block,
+//! which is then a [pooled one](pooled_block). In the backward pass, the dx of each step is the dy of the step before
+//! it.
 
 use super::Keep;
 use crate::layers::block::{self, Block, BlockInit, Saved as BlockSaved, Scratch as BlockScratch, Size};
@@ -23,18 +24,24 @@ tree! {
 }
 
 tree! {
-    /// `xs` (N,d): the input of each block; `out` (M,d): the last block's output, of the M rows that leave; `pooled` if
-    /// these are not all.
+    /// `xs` holds the input of each block, and `out` the M rows of the last block's output that the stack passes on;
+    /// `pooled` exists if these are not all rows.
+    ///
+    /// `xs[i]` (N,d), `out` (M,d)
     Saved { xs: [_], blocks: [BlockSaved], pooled: [PooledSaved?], out, ln: NormSaved }
 }
 
 tree! {
-    /// `dx` (N,d): the gradient of the stack's input on return.
+    /// `dx` holds the gradient of the stack's input on return.
+    ///
+    /// `dx` (N,d)
     Scratch { block: BlockScratch, pooled: [Pooled?], dx }
 }
 
 tree! {
-    /// `dout` (B,d).
+    /// What a pooled last block needs; `dout` is the gradient of its output.
+    ///
+    /// `dout` (B,d)
     Pooled { block: PooledScratch, dout }
 }
 
@@ -50,7 +57,7 @@ pub struct Stack<'a, T> {
     pub ln: &'a LayerNorm<T>,
 }
 
-/// Their gradients.
+/// The gradients of the parameters of a stack.
 pub struct StackMut<'a, T> {
     pub resblocks: &'a mut [Block<T>],
     pub ln: &'a mut LayerNorm<T>,
@@ -60,7 +67,7 @@ impl Saved<Dim> {
     pub fn dims(size: &Size, rows: usize, sequences: usize, pool: Pool, keep: Keep) -> Self {
         let pooled = pool != Pool::All;
         let whole = size.layers - usize::from(pooled);
-        // Every whole block has buffers of its own, or all share those of one.
+        // Every whole block has buffers of its own, or all blocks share those of one.
         let (xs, blocks) = match keep {
             Keep::All => (size.layers, whole),
             Keep::Nothing => (size.layers.min(2), whole.min(1)),
@@ -75,7 +82,7 @@ impl Saved<Dim> {
         }
     }
 
-    /// For inference that reads every block's input afterwards, in `xs`.
+    /// Returns the sizes for inference after which `xs` has the input of every block.
     pub fn of_states(size: &Size, rows: usize, sequences: usize, pool: Pool) -> Self {
         let xs = vec![Dim(rows, size.width); size.layers];
         Saved { xs, ..Saved::dims(size, rows, sequences, pool, Keep::Nothing) }
@@ -97,7 +104,9 @@ impl Scratch<Dim> {
 
 /// y = ln(R blocks(xs\[0\]))
 ///
-/// `y` (M,d); the caller has put the embedded rows into `saved.xs[0]`.
+/// `y` (M,d)
+///
+/// The caller has put the embedded rows into `saved.xs[0]`.
 #[track_caller]
 pub fn forward(
     p: Stack<impl Read>,
@@ -127,7 +136,9 @@ pub fn forward(
     layer_norm::forward(p.ln, size.eps, saved.out.view(), y, &mut saved.ln);
 }
 
-/// xs\[i + 1\] = blockᵢ(xs\[i\]), around the ring where there are fewer buffers than blocks.
+/// xs\[i + 1\] = blockᵢ(xs\[i\])
+///
+/// The buffers are used as a ring where there are fewer of them than blocks.
 fn forward_block(
     block: &Block<impl Read>,
     i: usize,
@@ -142,13 +153,15 @@ fn forward_block(
     block::forward(block, size, sequences.ranges(), x.view(), y.view_mut(), saved, scratch);
 }
 
-/// y once more, bit for bit, for a backward pass that needs it as an input.
+/// Computes y once more, bit for bit, for a backward pass that needs it as an input.
 #[track_caller]
 pub fn recompute(p: Stack<impl Read>, saved: &Saved<ArrayViewMut2<f32>>, y: ArrayViewMut2<f32>) {
     layer_norm::recompute(p.ln, saved.out.view(), &saved.ln, y);
 }
 
-/// Adds the gradients of all parameters, from dy (M,d), and leaves ∂loss/∂xs\[0\] in `scratch.dx`.
+/// Adds to `g` the gradients of all parameters and leaves ∂loss/∂xs\[0\] in `scratch.dx`.
+///
+/// `dy` (M,d)
 #[track_caller]
 pub fn backward(
     p: Stack<&[f32]>,

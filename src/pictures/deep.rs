@@ -27,7 +27,7 @@ pub(super) fn blend(picture: &Picture, columns: &[Span], rows: &[Span], rows_fir
     }
 }
 
-/// Adds weighted values and rounds to 16 bits. Like Pillow, it clips high and low byte each for itself.
+/// Adds weighted values and rounds to 16 bits. Like Pillow, it clips the high and the low byte separately.
 fn sum(span: &Span, value: impl Fn(usize) -> f64) -> u16 {
     let sum: f64 = span.weights.iter().zip(span.start..).map(|(weight, i)| weight * value(i)).sum();
     let rounded = sum.round() as i32;

@@ -1,11 +1,11 @@
 //! The one rule by which folders of picture files are walked.
 //!
 //! Links are followed, unless they lead back to a folder that they lie in. Names that begin with a dot are left out,
-//! since they are bins, thumbnails and the like. The order is that of the names, folder by folder. What cannot be read
-//! is named and skipped; it is an error only if the folder itself cannot be read.
+//! since they are waste bins, thumbnails and the like. The order is that of the names, folder by folder. Paths that
+//! cannot be read are listed and skipped; it is an error only if the folder itself cannot be read.
 //!
-//! A file is a picture by its extension. If that is none of a picture's, its first bytes decide. All other files are
-//! counted by extension.
+//! A file with the extension of a picture is a picture. With any other extension, its first bytes decide. All other
+//! files are counted by extension.
 
 use super::decode::{HEAD_BYTES, format};
 use image::ImageFormat;
@@ -18,7 +18,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use walkdir::{DirEntry, WalkDir};
 
-/// The extensions of picture files. The format of a file is decided by its bytes.
+/// The extensions of picture files. They do not decide the format of a file; its bytes do.
 const EXTENSIONS: [&str; 16] = [
     "png", "apng", "jpg", "jpeg", "jpe", "jfif", "jfi", "jif", "pjpeg", "pjpg", "pjp", "webp", "gif", "bmp", "tif",
     "tiff",
@@ -29,9 +29,10 @@ const EXTENSIONS: [&str; 16] = [
 pub(crate) struct Walk {
     /// Every file with the extension or the first bytes of a picture.
     pub pictures: Vec<PathBuf>,
-    /// The other files.
+    /// The counts of all other files.
     pub passed_over: PassedOver,
-    /// The paths that could not be read, each with the reason: broken links, closed folders, links back.
+    /// The paths that could not be read, each with the reason: broken links, folders without permission, links that
+    /// lead back.
     pub unseen: Vec<(PathBuf, String)>,
 }
 
@@ -58,7 +59,7 @@ impl PassedOver {
 }
 
 impl fmt::Display for PassedOver {
-    /// Writes `passed over: 213 .heic, 40 .cr2`, the most frequent first.
+    /// Writes the extensions as in `passed over: 213 .heic, 40 .cr2`, the most frequent first.
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let mut counts: Vec<(&str, usize)> = self.0.iter().map(|(extension, &n)| (extension.as_str(), n)).collect();
         counts.sort_by_key(|&(_, n)| std::cmp::Reverse(n));
@@ -113,7 +114,7 @@ fn reason(error: &walkdir::Error) -> String {
     }
 }
 
-/// Returns whether a file is a picture by its extension or, if that says nothing, by its first bytes.
+/// Returns whether a file is a picture, by its extension or, if it has none of a picture, by its first bytes.
 fn is_picture(path: &Path) -> bool {
     match extension(path) {
         Some(extension) if EXTENSIONS.contains(&extension.as_str()) => true,
@@ -128,7 +129,7 @@ fn extension(path: &Path) -> Option<String> {
     path.extension().map(OsStr::to_string_lossy).map(|extension| extension.to_lowercase())
 }
 
-/// Returns the format of a file by its first bytes, if it can be read and is a picture's.
+/// Returns the format that a file's first bytes show, if the file can be read and is a picture.
 fn first_bytes(path: &Path) -> Option<ImageFormat> {
     let mut head = Vec::with_capacity(HEAD_BYTES);
     // Opening a pipe could wait for ever.

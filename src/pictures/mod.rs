@@ -3,8 +3,8 @@
 //! | file | what it knows |
 //! |---|---|
 //! | [`picture`] | decoded samples and their channels |
-//! | [`mod@decode`] | how a file's bytes become a picture |
-//! | [`resize`], `filter`, `deep` | resampling as Pillow does it: of 8 bits, its weights, of 16 bits |
+//! | [`mod@decode`] | how the bytes of a file become a picture |
+//! | [`resize`], `filter`, `deep` | Pillow's resampling: of samples of 8 bits, its weights, of samples of 16 bits |
 //! | [`preprocess`] | how a picture becomes the normalised square that a tower reads |
 //! | `error` | why a file cannot be used as a picture |
 //! | [`folder`] | which files of a folder are pictures |

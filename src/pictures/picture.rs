@@ -3,16 +3,16 @@
 use image::metadata::Orientation;
 use std::hash::{DefaultHasher, Hasher};
 
-/// The channels of a [`Picture`]: what its samples mean. They are those of the file, since a picture is resized in them
-/// and converted to red, green and blue only then.
+/// The channels of a [`Picture`]: what its samples mean. They are those of the file, since a picture is resized in
+/// these channels and only then converted to red, green and blue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub enum Channels {
     /// One sample: luminance.
     Grey,
     /// Luminance and opacity.
     GreyAlpha,
-    /// Luminance, and 0 for pixels of the one value that the file calls transparent. OpenCLIP does not look at the
-    /// latter, so they are blended as if every pixel were opaque.
+    /// Luminance, and 0 for pixels of the one value that the file calls transparent. OpenCLIP ignores the latter
+    /// sample, so pixels are blended as if they were all opaque.
     GreyKeyed,
     /// Luminance of 16 bits, as two little-endian bytes. It is blended in 16 bits and then clipped at 255.
     Grey16,
@@ -47,7 +47,7 @@ impl Channels {
     }
 }
 
-/// A digest that is equal for equal pictures, and for different ones with a chance of one in 2⁶⁴. Digests can be
+/// A digest that is equal for equal pictures, and for different pictures with a probability of 2⁻⁶⁴. Digests can be
 /// compared within one run of one program only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Digest {
@@ -64,7 +64,7 @@ pub struct Picture {
     pub height: usize,
     pub mode: Channels,
     pub samples: Vec<u8>,
-    /// The turn after which the picture stands upright, as the file's EXIF data has it.
+    /// The turn that makes the picture upright, from the file's EXIF data.
     pub orientation: Orientation,
 }
 
@@ -115,7 +115,7 @@ impl Picture {
     /// Returns the samples of the upright picture, or `None` if it is upright already.
     fn turned<const C: usize>(&self) -> Option<Vec<u8>> {
         let (right, bottom) = (self.width.saturating_sub(1), self.height.saturating_sub(1));
-        // The column and row that the upright pixel (x, y) shows.
+        // This function gives the column and row of the pixel that is at (x, y) in the upright picture.
         let seen: fn(usize, usize, usize, usize) -> (usize, usize) = match self.orientation {
             Orientation::NoTransforms => return None,
             Orientation::FlipHorizontal => |x, y, right, _| (right - x, y),
@@ -177,7 +177,7 @@ impl Picture {
     }
 }
 
-/// Returns whether turning the picture upright exchanges its sides.
+/// Returns whether turning the picture upright exchanges its width and height.
 fn is_on_its_side(orientation: Orientation) -> bool {
     use Orientation::{Rotate90, Rotate90FlipH, Rotate270, Rotate270FlipH};
     matches!(orientation, Rotate90 | Rotate270 | Rotate90FlipH | Rotate270FlipH)
@@ -187,7 +187,7 @@ fn converted<const C: usize>(samples: &[u8], colour: impl Fn([u8; C]) -> [u8; 3]
     samples.as_chunks().0.iter().flat_map(|&pixel| colour(pixel)).collect()
 }
 
-/// R = (255 − K) − C · (255 − K) / 255, and so on.
+/// R = (255 − K) − C · (255 − K) / 255, and likewise G with M and B with Y.
 fn cmyk_to_rgb([c, m, y, k]: [u8; 4]) -> [u8; 3] {
     let light = 255 - u32::from(k);
     [c, m, y].map(|ink| {

@@ -54,7 +54,7 @@ pub struct Preprocess {
     pub std: [f32; 3],
     pub interpolation: Interpolation,
     pub resize_mode: ResizeMode,
-    /// The library to follow. It is no field of OpenCLIP's file and follows from the kind of file that was read.
+    /// The library to follow. It is not a field of OpenCLIP's file but follows from the kind of file that was read.
     #[serde(skip)]
     pub library: Library,
 }

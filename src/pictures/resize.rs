@@ -6,10 +6,10 @@
 //! y[i] = Σⱼ w(i, j) x[j]        w(i, j) ∝ f((j + ½ − c) / max(s, 1))        Σⱼ w(i, j) = 1
 //! ```
 //!
-//! Dividing by max(s, 1) widens the filter f when shrinking, so that every input pixel contributes (antialiasing).
-//! f is the triangle (bilinear) or Keys' cubic with a = −½ (bicubic). Each of the two passes rounds to 8 bits, so their
-//! order changes the last bit. The horizontal pass comes first, unless the vertical one drops more than twice as many
-//! rows as the horizontal one drops columns (Pillow 13).
+//! Dividing by max(s, 1) widens the filter f when the picture shrinks, so that every input pixel contributes
+//! (antialiasing). f is the triangle (bilinear) or Keys' cubic with a = −½ (bicubic). Each of the two passes rounds to
+//! 8 bits, so their order changes the last bit. The horizontal pass comes first, unless the vertical one drops more
+//! than twice as many rows as the horizontal one drops columns (Pillow 13).
 //!
 //! Source: Pillow's `Resample.c` and `Geometry.c`; the order is known from its behaviour.
 
@@ -83,7 +83,7 @@ impl Resizer {
             Channels::Grey16 => {
                 deep::blend(picture, &columns.spans(filter), &rows.spans(filter), rows.goes_first(&columns), to);
             }
-            // What is keyed is not weighted by its opacity, which nothing looks at after the resize.
+            // Keyed pictures are not weighted by their opacity, which nothing reads after the resize.
             Channels::GreyKeyed => self.blend::<2>(picture, &columns, &rows, filter, to),
             Channels::Rgb | Channels::YCbCr => self.blend::<3>(picture, &columns, &rows, filter, to),
             Channels::RgbKeyed | Channels::Cmyk => self.blend::<4>(picture, &columns, &rows, filter, to),

@@ -1,12 +1,12 @@
 //! CLIP's byte-pair tokenizer: 49,408 tokens, lower-case, words closed by `</w>`.
 //!
-//! A caption is cleaned ([`super::clean()`]), split into words, each word's UTF-8 bytes are written as 256
-//! printable letters, and the published merges join neighbouring letters, best merge first, until none applies
-//! (Sennrich et al. 2016; Radford et al. 2019 for the bytes). The vocabulary is, in this order: the 256 letters, the
-//! same 256 closing a word, one token per merge, start of text, end of text.
+//! A caption is cleaned ([`super::clean()`]) and split into words. The UTF-8 bytes of each word are written in an
+//! alphabet of 256 printable letters, and the published merges join neighbouring letters, best merge first, until none
+//! applies (Sennrich et al. 2016; Radford et al. 2019 for the bytes). The vocabulary is, in this order: the 256
+//! letters, the same 256 at the end of a word, one token per merge, start of text, end of text.
 //!
-//! The result equals that of OpenCLIP's `SimpleTokenizer` token for token; `<start_of_text>` and `<end_of_text>` are
-//! recognised inside a caption as there.
+//! The result equals that of OpenCLIP's `SimpleTokenizer` token for token; as there, `<start_of_text>` and
+//! `<end_of_text>` are recognised inside a caption.
 
 use crate::text::clean::clean;
 use crate::text::error::TokenizerError;
@@ -30,7 +30,8 @@ pub const END_OF_TEXT: u32 = 49_407;
 /// The pattern of a word: a run of letters, one digit, a run of anything else, or an English clitic.
 const WORDS: &str = r"(?i)<start_of_text>|<end_of_text>|'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+";
 const MERGES: &[u8] = include_bytes!("../../data/bpe/merges.txt.gz");
-/// Most words whose tokens are cached. By Zipf's law they cover nearly all text, and memory is bounded on any input.
+/// Largest number of words whose tokens are cached. By Zipf's law these words cover nearly all text, and the memory is
+/// bounded for any input.
 const MAX_CACHED_WORDS: usize = 1 << 16;
 /// Longest cached word in bytes.
 const MAX_CACHED_LENGTH: usize = 64;
@@ -149,7 +150,7 @@ impl ClipTokenizer {
         for word in self.words.find_iter(&text) {
             match word.as_str() {
                 "<start_of_text>" => ids.push(START_OF_TEXT),
-                // The reference reads its output at the first end of text, so what follows has no effect.
+                // The reference reads the output at the first end of text, so what follows it has no effect.
                 "<end_of_text>" => break,
                 word => self.push_word(word, ids),
             }
@@ -195,7 +196,7 @@ fn alphabet() -> Vec<(u8, char)> {
 mod tests {
     use super::*;
 
-    /// The cache is bounded in the number of its words, so their length must be bounded as well.
+    /// The cache limits the number of its words, so their length must be limited as well.
     #[test]
     fn long_words_are_not_kept() {
         let tokenizer = Tokenizer::clip();

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use tokenizers::Tokenizer;
 
-/// Characters that a vocabulary may lack; each file is tried with them when it is opened.
+/// Characters that a vocabulary may lack; every file must encode them when it is opened.
 const RARE: &str = "\u{1} \u{e000} \u{1f9ff} \u{10ffff} ÿ";
 
 /// The file's pipeline and the tokens that frame a caption.
@@ -18,11 +18,11 @@ pub(crate) struct TokenizerFile {
 }
 
 impl TokenizerFile {
-    /// Reads the file and checks that it frames a caption with two tokens and takes any character.
+    /// Reads the file and checks that it frames a caption with two tokens and accepts any character.
     pub(crate) fn open(path: &Path) -> Result<Self, TokenizerError> {
         let invalid = |reason: String| TokenizerError::Invalid { path: path.into(), reason };
         let bytes = std::fs::read(path).map_err(|source| TokenizerError::Io { path: path.into(), source })?;
-        // `from_bytes` is generic and would compile the whole reader once more in this crate.
+        // `from_bytes` is generic, so calling it would compile the whole reader once more in this crate.
         let mut pipeline: Tokenizer = caught(|| std::str::from_utf8(&bytes)?.parse()).map_err(invalid)?;
         // Captions are packed without padding, and `encode_into` cuts them.
         pipeline.with_padding(None);

@@ -1,4 +1,5 @@
-//! `clipwright bench`: how fast this machine runs a model and its loss, and which share of its peak arithmetic it uses.
+//! `clipwright bench`: measures how fast this machine runs a model and its loss, and the share of its peak arithmetic
+//! that is used.
 
 use super::{CliError, Context};
 use crate::layers::normalize;
@@ -97,7 +98,7 @@ struct Measurement {
     gflop: f64,
     gflops: f64,
     share_of_peak: f64,
-    /// The largest memory of the process during this work in MiB, where the system tells.
+    /// The largest memory of the process during this work in MiB, where the system reports it.
     peak_memory_mib: Option<f64>,
 }
 
@@ -136,7 +137,7 @@ impl Bench {
 fn architecture(context: &Context) -> Result<(String, Config), CliError> {
     let name = context.named_model().unwrap_or(Path::new("ViT-B-32"));
     let text = name.display().to_string();
-    // A preset's name has no slash, that of a model on the Hub has one.
+    // The name of a preset has no slash, while that of a model on the Hub has one.
     if name.exists() || text.contains('/') {
         return Ok((text, context.open(name, None)?.model()?.1.model_cfg));
     }
@@ -168,8 +169,8 @@ struct Inputs {
 }
 
 impl Inputs {
-    /// Makes a batch with `pictures` pictures. It has none where only the loss is timed, since the batch may then be
-    /// too large for its pictures to fit the memory.
+    /// Makes a batch with `pictures` pictures. The number is 0 if only the loss is timed, since the pictures of a large
+    /// batch may not fit the memory.
     fn random(config: &Config, batch: usize, pictures: usize, tokens: usize) -> Self {
         let mut rng = Pcg64::seed_from_u64(0);
         let pixels = 3 * config.vision_cfg.image_size.pow(2);
@@ -192,7 +193,7 @@ impl Inputs {
     }
 }
 
-/// Returns standard normal numbers, the same for the same seed.
+/// Returns a matrix of standard normal numbers; the same seed gives the same numbers.
 fn random(rows: usize, columns: usize, seed: u64) -> Array2<f32> {
     let mut rng = Pcg64::seed_from_u64(seed);
     Array2::from_shape_simple_fn((rows, columns), || rng.sample(StandardNormal))
@@ -254,7 +255,7 @@ impl Timer {
         })
     }
 
-    /// Times all repeats. A first run, which touches the memory, does not count.
+    /// Times all repeats. A first run, in which the memory is touched, does not count.
     fn repeat(&mut self, mut work: impl FnMut()) -> Timing {
         let mut seconds = vec![];
         for run in 0..=self.repeats {
@@ -299,7 +300,7 @@ fn forget_peak_memory() {
     let _ = std::fs::write("/proc/self/clear_refs", "5");
 }
 
-/// Returns the largest memory that the process has held in MiB, where the system tells.
+/// Returns the largest memory that the process has held in MiB, where the system reports it.
 fn peak_memory_mib() -> Option<f64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;

@@ -1,4 +1,4 @@
-//! `clipwright caption-match`: the captions that describe a picture best.
+//! `clipwright caption-match`: ranks captions by how well they describe a picture.
 
 use super::pictures::Images;
 use super::ranking::Ranking;

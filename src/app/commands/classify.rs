@@ -1,4 +1,4 @@
-//! `clipwright classify`: the labels that fit a picture best.
+//! `clipwright classify`: ranks labels by how well they fit a picture.
 
 use super::pictures::Images;
 use super::ranking::Ranking;

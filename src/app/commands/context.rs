@@ -31,7 +31,7 @@ pub struct Global {
     logit_scale: Option<f32>,
 }
 
-/// A larger logarithm would make logits of any two embeddings infinite or NaN after some arithmetic.
+/// The largest accepted logarithm; a larger one would make logits infinite or NaN after some arithmetic.
 const MAX_LOGIT_SCALE: f32 = 20.0;
 
 fn logit_scale(text: &str) -> Result<f32, String> {
@@ -67,7 +67,7 @@ impl Context {
         self.global.model.as_deref()
     }
 
-    /// Returns the path of the named model or, which is said, of the trainer's newest finished run.
+    /// Returns the path of the named model or, with a message, of the trainer's newest finished run.
     pub(crate) fn model_path(&self) -> Result<PathBuf, CliError> {
         if let Some(path) = &self.global.model {
             return Ok(path.clone());
@@ -77,7 +77,7 @@ impl Context {
         Ok(newest)
     }
 
-    /// Opens a model without reading its towers, and says what was assumed or passed over.
+    /// Opens a model without reading its towers, and prints what was assumed or ignored.
     pub(crate) fn open(&self, path: &Path, image_size: Option<usize>) -> Result<Checkpoint, CliError> {
         self.open_with(
             path,

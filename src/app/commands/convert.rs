@@ -1,4 +1,4 @@
-//! `clipwright convert`: a checkpoint is written for another library.
+//! `clipwright convert`: writes a checkpoint for another library.
 
 use super::{CliError, Context};
 use crate::checkpoint::{ConfigFile, Format, Precision, copy_tokenizer, save};

@@ -1,4 +1,4 @@
-//! `clipwright embed`: embeddings of pictures or texts.
+//! `clipwright embed`: writes the embeddings of pictures or texts.
 
 use super::arrays::{Format, write_line, write_npy, write_safetensors};
 use super::pictures::{Images, Named, Tally};
@@ -92,7 +92,8 @@ impl Embed {
         tally.verdict(self.skip_unreadable)
     }
 
-    /// Returns the file for the rows' names, which a .npy has no place for and the other formats do.
+    /// Returns the file for the rows' names. Only a .npy has one, since the other formats have a place for names
+    /// themselves.
     fn ids_of(&self, output: &Path, format: Format) -> Result<Option<PathBuf>, CliError> {
         match &self.ids {
             None => Ok((format == Format::Npy).then(|| output.with_extension("names.jsonl"))),
@@ -111,7 +112,7 @@ enum Source {
     Texts(Vec<String>, Box<TextEncoder>),
 }
 
-/// What a row is of, as JSON names it.
+/// The source of a row, as JSON names it.
 #[derive(Serialize)]
 #[serde(rename_all = "lowercase")]
 enum Name {
@@ -126,7 +127,7 @@ impl Name {
     }
 }
 
-/// A row of the result, as a line of JSON has it.
+/// A row of the result, in the form of a line of JSON.
 #[derive(Serialize)]
 struct Row<'a> {
     #[serde(flatten)]
@@ -190,7 +191,7 @@ impl Source {
         let mut tally = Tally::default();
         let written = write_atomic(path, |out| {
             tally = self.for_each(context, |row| write_line(out, &row))?;
-            // An error makes sure that no file is left; the verdict on the tally reports the reason.
+            // The error ensures that no file is left; the verdict on the tally reports the reason.
             if tally.bad < tally.seen { Ok(()) } else { Err(io::Error::other("no picture could be read")) }
         });
         match written {
@@ -199,8 +200,8 @@ impl Source {
         }
     }
 
-    /// Writes a file in this format, or none if no picture could be read.
-    /// The names go to `ids`, if there is such a file, and otherwise into the file itself.
+    /// Writes a file in this format, or none if no picture could be read. The names are written to `ids` if it is
+    /// given, and otherwise into the file itself.
     fn write(&self, context: &Context, path: &Path, format: Format, ids: Option<&Path>) -> Result<Tally, CliError> {
         if format == Format::JsonLines {
             return self.write_lines(context, path);

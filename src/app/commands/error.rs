@@ -54,7 +54,7 @@ fn after_semicolon(passed_over: &PassedOver) -> String {
 }
 
 impl CliError {
-    /// Gives an I/O error the name of its file.
+    /// Adds the name of the file to an I/O error.
     pub(super) fn file(path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| CliError::File { path: path.into(), source }
     }

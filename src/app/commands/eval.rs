@@ -1,4 +1,4 @@
-//! `clipwright eval`: how good a model is on given pictures.
+//! `clipwright eval`: measures how good a model is on given pictures.
 
 use super::texts::{labels, templates, warn_truncated};
 use super::{CliError, Context};
@@ -67,8 +67,8 @@ pub(crate) struct Eval {
     /// File with the names of the classes [default: the names of their folders, those in classnames.txt beside shards,
     /// or Fashion-MNIST's]
     ///
-    /// It has one name per line, is a JSON list, or a CSV file with one column or one that is called `label` or `name`, in
-    /// the order of the folders or numbers of the classes. `-` is standard input.
+    /// It has one name per line, is a JSON list, or a CSV file with one column or one that is called `label` or `name`,
+    /// in the order of the folders or numbers of the classes. `-` is standard input.
     #[arg(long, value_name = "FILE")]
     labels_file: Option<PathBuf>,
     /// Take the captions as names of classes
@@ -147,7 +147,7 @@ impl Eval {
         Err(CliError::Usage(format!("--linear-probe {reason}")))
     }
 
-    /// Says what was guessed and left out when the data was opened.
+    /// Prints what was guessed and left out when the data was opened.
     fn say(&self, questions: &Questions) {
         let Questions { left_out, train_left_out, guess, .. } = questions;
         if let Some(guess) = guess {
@@ -199,7 +199,7 @@ impl Eval {
         let fitted = Examples { features: train.images.view(), classes: &classes.train };
         let asked = Examples { features: test.images.view(), classes: &classes.test };
         let n = classes.names.len();
-        // A single picture cannot be split into a part to fit and a part to score.
+        // A single picture cannot be split into a part to fit on and a part to score on.
         let c = self.probe_c.or((classes.train.len() < 2).then_some(1.0));
         let probe = match c {
             Some(c) => LinearProbe::fit(fitted, n, c),

@@ -1,4 +1,4 @@
-//! `clipwright index`: a folder of pictures is made ready to be searched.
+//! `clipwright index`: makes a folder of pictures searchable.
 
 use super::output::lossy;
 use super::pictures::Reading;
@@ -11,7 +11,7 @@ use serde::Serialize;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// Most skipped files that the text output names.
+/// Largest number of skipped files that the text output names.
 const MAX_NAMED: usize = 5;
 
 /// Make a folder of pictures searchable, or update its index
@@ -81,8 +81,8 @@ impl Index {
     }
 }
 
-/// Checks that the index is of this folder. In the index of another, all pictures would count as new and all old ones
-/// as removed.
+/// Checks that the index is one of this folder. In the index of another folder, all pictures would count as new and all
+/// old ones as removed.
 fn check_root(index: &Path, manifest: &Manifest, folder: &Path) -> Result<(), CliError> {
     let root = manifest.root(index).canonicalize();
     let folder = folder.canonicalize().map_err(|source| CliError::File { path: folder.into(), source })?;

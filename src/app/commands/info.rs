@@ -1,4 +1,4 @@
-//! `clipwright info`: the architecture and the settings of a checkpoint.
+//! `clipwright info`: prints the architecture and the settings of a checkpoint.
 
 use super::{CliError, Context};
 use crate::checkpoint::Scheme;

@@ -40,7 +40,8 @@ impl Images {
     /// Finds the pictures.
     ///
     /// # Errors
-    /// Returns an error if none was named, a folder cannot be read or has no picture, or standard input is no picture.
+    /// Returns an error if no picture was named, a folder cannot be read or has no picture, or standard input is not a
+    /// picture.
     pub(crate) fn find(self) -> Result<Named, CliError> {
         let named = match &self.files_from {
             Some(list) => lines(list)?.into_iter().map(|(_, path)| path.into()).collect(),
@@ -59,7 +60,7 @@ pub(crate) struct Named {
     pub paths: Vec<PathBuf>,
     /// The bytes of the picture that is named `-`.
     stdin: Vec<u8>,
-    /// The files of the folders that are no pictures.
+    /// The counts of the files in folders that are not pictures.
     pub passed_over: PassedOver,
     /// The paths that could not be read.
     unseen: Vec<BadExample>,

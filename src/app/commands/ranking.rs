@@ -22,14 +22,16 @@ pub(crate) struct Scored<'a> {
     pub text: &'a str,
     /// The cosine ⟨I, T̂⟩ of the embeddings.
     pub cosine: f32,
-    /// The probability softmax(s·cosines), over all texts and not only the best.
+    /// The probability softmax(s·cosines) over all texts, not only the best ones.
     pub probability: f64,
 }
 
 impl<'a> Ranking<'a> {
     /// Ranks the k best of n `texts` for a picture. Texts with equal scores keep their order.
     ///
-    /// The picture's embedding is (e), those of the texts are (n, e); `scale` is the model's s.
+    /// `embedding` (e), `rows` (n, e)
+    ///
+    /// `embedding` is that of the picture, `rows` are those of the texts, and `scale` is the model's s.
     pub(crate) fn new(
         image: String,
         embedding: ArrayView1<f32>,

@@ -1,4 +1,4 @@
-//! `clipwright search`: the pictures of an index that fit a text or another picture best.
+//! `clipwright search`: finds the pictures of an index that fit a text or another picture best.
 
 use super::output::lossy;
 use super::page::{self, Row};
@@ -91,7 +91,9 @@ impl Search {
         context.output.show(&report)
     }
 
-    /// Embeds the query (1, e), a picture as those of the index were, and reads only the tower that this takes.
+    /// Embeds the query with only the tower that it needs. A picture is embedded as those of the index were.
+    ///
+    /// returns (1, e)
     fn embed(&self, checkpoint: &Checkpoint, exif: bool) -> Result<Array2<f32>, CliError> {
         if let Some(path) = &self.image {
             let picture = decode::open(path)?;

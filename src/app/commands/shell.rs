@@ -1,4 +1,5 @@
-//! `clipwright completions` and `clipwright man`: what packages of both programs bring along. Neither is in the help.
+//! `clipwright completions` and `clipwright man`: write the shell completions and manual pages that packages of both
+//! programs contain. Neither command is listed in the help.
 
 use super::CliError;
 use crate::app::train;
@@ -24,7 +25,7 @@ pub(crate) struct Man {
 }
 
 impl Completions {
-    /// Prints the completions of `clipwright`, which is given, and of `train`.
+    /// Prints the completions of the given command `clipwright` and of `train`.
     pub(crate) fn run(self, clipwright: Command) -> Result<(), CliError> {
         let mut scripts = Vec::new();
         for mut program in [clipwright, train::Cli::command()] {
@@ -36,7 +37,7 @@ impl Completions {
 }
 
 impl Man {
-    /// Writes the pages of `clipwright`, which is given, and of `train`.
+    /// Writes the pages of the given command `clipwright` and of `train`.
     pub(crate) fn run(self, clipwright: Command) -> Result<(), CliError> {
         [clipwright, train::Cli::command()].into_iter().try_for_each(|program| {
             clap_mangen::generate_to(program, &self.folder).map_err(CliError::file(&self.folder))

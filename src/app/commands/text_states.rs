@@ -1,4 +1,4 @@
-//! `clipwright text-states`: the hidden states of the text tower, which Stable Diffusion reads.
+//! `clipwright text-states`: writes the hidden states of the text tower, which Stable Diffusion reads.
 
 use super::arrays::{Format, write_npy, write_safetensors};
 use super::texts::warn_truncated;
@@ -122,7 +122,9 @@ impl TextStatesCommand {
         context.output.show(&Report { output, texts, tokens, width, layer, final_norm })
     }
 
-    /// Returns the states (n, T, d) and the pooled features (n, e) of all texts.
+    /// Returns the states and the pooled features of all texts.
+    ///
+    /// states (n, T, d), features (n, e)
     fn states(&self, context: &Context, encoder: &TextEncoder, layer: usize) -> (Array3<f32>, Array2<f32>) {
         let padding = self.pad.map(|pad| match pad {
             Pad::Eot => encoder.end_of_text(),

@@ -13,13 +13,13 @@ use std::io::{self, Read, stdin};
 use std::path::{Path, PathBuf};
 use std::str::Utf8Error;
 
-/// Most texts that a warning names; of others only the number is printed.
+/// Largest number of texts that a warning names; of the others only the number is printed.
 const MAX_NAMED: usize = 5;
 
 /// The path that stands for standard input.
 pub(crate) const STDIN: &str = "-";
 
-/// The headings under which a table of labels has them.
+/// The headings of columns of labels in tables.
 const HEADINGS: [&str; 8] = ["label", "labels", "name", "names", "class", "classname", "class_name", "class name"];
 
 /// Reads all of standard input.
@@ -49,11 +49,11 @@ pub(crate) fn lines(path: &Path) -> Result<Vec<(usize, String)>, CliError> {
     if lines.is_empty() { Err(CliError::NoTexts { place: path.display().to_string() }) } else { Ok(lines) }
 }
 
-/// Reads labels: a list in JSON, a table in a file named `.csv` or `.tsv`, or else a label a line. A table has one column
-/// or one that is called `label` or `name`. `-` is standard input.
+/// Reads labels: a list in JSON, a table in a file named `.csv` or `.tsv`, or else text with one label per line. A
+/// table has one column or one that is called `label` or `name`. `-` is standard input.
 ///
 /// # Errors
-/// Returns an error if the file cannot be read, is no such list or table, or has no label.
+/// Returns an error if the file cannot be read, is not such a list or table, or has no label.
 pub(crate) fn labels(path: &Path) -> Result<Vec<String>, CliError> {
     let is_named = |end: &str| path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case(end));
     let separator = if is_named("csv") { b',' } else { b'\t' };

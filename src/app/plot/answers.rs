@@ -1,9 +1,9 @@
-//! What a model answers when it is asked for the captions of pictures.
+//! The answers of a model that is asked for the captions of pictures.
 
 use image::RgbImage;
 use ndarray::Array2;
 
-/// Pictures of one kind, and what a model makes of them.
+/// Pictures of one kind, with the scores that a model gives to their captions.
 #[derive(Clone, Debug)]
 pub struct Answers {
     /// The kind of the pictures, as a title.
@@ -13,7 +13,9 @@ pub struct Answers {
     pub captions: Vec<String>,
     /// The position of each picture's right caption.
     pub truth: Vec<usize>,
-    /// The cosine of each picture with each caption, (pictures, captions).
+    /// The cosine of each picture with each caption.
+    ///
+    /// `cosines` (pictures, captions)
     pub cosines: Array2<f32>,
 }
 

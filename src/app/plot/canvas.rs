@@ -58,7 +58,8 @@ pub(super) fn fill(area: &Area, [(x0, y0), (x1, y1)]: [(f64, f64); 2], colour: i
     Ok(area.draw(&Rectangle::new([(pt(x0), pt(y0)), (pt(x1), pt(y1))], colour.filled()))?)
 }
 
-/// Draws a picture, whole and in its proportions, in the middle of a square of `side` points with a thin frame.
+/// Draws a picture in the middle of a square of `side` points with a thin frame. It is shown whole and keeps its
+/// proportions.
 pub(super) fn thumbnail(area: &Area, picture: &RgbImage, (x, y): (f64, f64), side: f64) -> Drawn {
     let line = 0.5;
     fill(area, [(x - line, y - line), (x + side + line, y + side + line)], RULE)?;

@@ -8,13 +8,13 @@ use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 use std::iter::repeat_n;
 
-/// Most points of a curve; more could not be told apart at this width.
+/// Largest number of points of a curve; more could not be told apart at this width.
 const MAX_POINTS: usize = 800;
-/// Most points of a smoothed curve, each the mean over its share of the steps.
+/// Largest number of points of a smoothed curve; each is the mean over its share of the steps.
 const MAX_SMOOTH_POINTS: usize = 80;
 
-/// Absolute values that a curve shows. A log can hold any number, and near the limits of f64 the drawing of ticks and
-/// lines would not end.
+/// The range of absolute values that a curve shows. A log can hold any number, and near the limits of f64 the drawing
+/// of ticks and lines would not end.
 const SHOWN: std::ops::RangeInclusive<f64> = 1e-30..=1e30;
 
 /// Margin of a figure in points.
@@ -42,7 +42,7 @@ pub(super) struct Curve {
     /// Width of the line in points.
     width: f64,
     dashed: bool,
-    /// What is written before the last value, or `None` if that is not written.
+    /// The text before the last value, or `None` if the value is not written.
     end: Option<&'static str>,
 }
 
@@ -69,7 +69,7 @@ impl Curve {
         Curve { points, width: 1.0, dashed: true, end: Some(name), ..Curve::solid(&[], colour) }
     }
 
-    /// Returns the last point and what is written beside it.
+    /// Returns the last point and the text beside it.
     fn last(&self) -> Option<((f64, f64), String)> {
         let point = *shown(&self.points, f64::INFINITY).last()?;
         self.end.map(|name| (point, format!("{name} {}", value(point.1)).trim().into()))
@@ -164,8 +164,8 @@ fn shown(points: &[(f64, f64)], top: f64) -> Vec<(f64, f64)> {
     points.iter().filter(is_shown).map(|p| (p.0, p.1.clamp(0.0, top))).collect()
 }
 
-/// Draws one diagram over the steps, whose values begin at zero. `margin` is the place for the values at the ends of
-/// lines in points.
+/// Draws one diagram over the steps, whose values begin at zero. `margin` is the width in points of the space for the
+/// values at the ends of lines.
 fn draw_panel(area: &Area, Panel { title, curves }: &Panel, steps: f64, margin: f64) -> Drawn {
     let (head, rest) = area.split_vertically(pt(if title.is_empty() { 4.0 } else { PANEL_TITLE }));
     text(&head, title, (MARGIN, 18.0), Anchor::Left, 14.0, &INK)?;
@@ -195,7 +195,7 @@ fn draw_panel(area: &Area, Panel { title, curves }: &Panel, steps: f64, margin: 
 
 type Plane<'a> = DrawingArea<plotters::backend::BitMapBackend<'a>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
 
-/// Returns the place of a value in points of `area`, on which the plane is.
+/// Returns the position of a value in points of `area`, which holds the plane.
 fn place(area: &Area, plane: &Plane, at: (f64, f64)) -> (f64, f64) {
     let ((x, y), corner) = (plane.map_coordinate(&at), area.get_base_pixel());
     let points = |pixel: i32| f64::from(pixel) / f64::from(pt(1.0));
@@ -229,7 +229,7 @@ fn draw_ends(area: &Area, plane: &Plane, curves: &[Curve], steps: f64) -> Drawn 
     let (right, bottom) = place(area, plane, (steps, 0.0));
     let n = heights.len();
     for (i, (((x, y), label, colour), height)) in ends.into_iter().zip(heights).enumerate() {
-        // Labels that would come below the axis stand upon each other there.
+        // Labels that would come below the axis are stacked upwards from it.
         let middle = height.min(bottom - (n - 1 - i) as f64 * END_LINE);
         let line = [(x, y), (right + 2.0, y), (right + END_GAP - 2.0, middle)].map(|(x, y)| (pt(x), pt(y)));
         area.draw(&PathElement::new(line, colour.mix(0.6).stroke_width(pt(0.5) as u32)))?;

@@ -16,7 +16,7 @@ const TEXT: f64 = 12.0;
 /// A picture that was found.
 #[derive(Clone, Debug)]
 pub struct Tile {
-    /// The picture, or `None` if it can no longer be read; its place then stays empty.
+    /// The picture, or `None` if it can no longer be read, in which case its place stays empty.
     pub picture: Option<RgbImage>,
     /// The cosine, written with two decimals.
     pub score: f32,

@@ -1,5 +1,5 @@
-//! Curves over the steps of a run, drawn from its log, which [`crate::train::log::Metrics::read`] reads. A curve without
-//! values is left out, and a figure without curves is `None`.
+//! Curves over the steps of a run, drawn from its log, which [`crate::train::log::Metrics::read`] reads. Curves without
+//! values are left out, and for a figure without curves the functions return `None`.
 
 use super::canvas::{COLOURS, FAINT};
 use super::chart::{Curve, Key, Panel, figure};
@@ -88,8 +88,8 @@ fn name(row: &Row) -> String {
     if row.concepts == "own" { row.pictures.clone() } else { format!("{} concepts, {}", row.concepts, row.pictures) }
 }
 
-/// Returns the curve of each cut in percent, its baseline, and one line of chance: that of the cut which is guessed most
-/// easily.
+/// Returns the curve of each cut in percent, its baseline, and one line of chance: that of the cut that is easiest to
+/// guess.
 fn scores(metrics: &Metrics, cuts: &[(&Row, RGBColor)], score: Score, chance: Score, floor: Score) -> Vec<Curve> {
     let steps = last_step(metrics);
     let history = |(cut, colour): &(&Row, RGBColor)| {

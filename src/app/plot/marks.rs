@@ -1,15 +1,15 @@
-//! Tick and cross, and a line that explains marks.
+//! The marks tick and cross, and a line that explains them.
 
 use super::canvas::{Area, COLOURS, Drawn, FAINT, pt};
 use super::text::{Anchor, text, text_width};
 use plotters::prelude::*;
 
-/// The colour of what is right.
+/// The colour of right answers.
 pub(super) const RIGHT: RGBColor = COLOURS[2];
-/// The colour of what was missed.
+/// The colour of wrong answers.
 pub(super) const MISSED: RGBColor = COLOURS[1];
 
-/// Draws a mark around a position in points.
+/// A function that draws a mark around a position in points.
 pub(super) type Mark = fn(&Area, (f64, f64)) -> Drawn;
 
 /// Size of the text that explains marks, and the space around a mark, in points.

@@ -1,7 +1,7 @@
 //! Typesetting of labels in embedded fonts: measuring, placing, wrapping and shortening.
 //!
-//! The drawing library places glyphs on whole pixels and ignores the space to their left. At the size of labels that is
-//! visible, so glyphs are placed here.
+//! The drawing library places glyphs on whole pixels and ignores the space to their left. This is visible at the size
+//! of labels, so glyphs are placed here.
 
 use super::canvas::{Area, Drawn, fill, pt};
 use ab_glyph::{Font, FontRef, GlyphId, PxScale, point};
@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 use unicode_linebreak::linebreaks;
 
 /// The fonts Noto Sans (Latin, Greek, Cyrillic) and Noto Sans CJK (Chinese, Japanese, Korean), both under the SIL Open
-/// Font License (see `data/font/OFL.txt`). A character is set in the first that has it.
+/// Font License (see `data/font/OFL.txt`). A character is set in the first font that has it.
 static FACES: LazyLock<[FontRef<'static>; 2]> = LazyLock::new(|| {
     [
         &include_bytes!("../../../data/font/NotoSans-Regular-subset.ttf")[..],
@@ -40,7 +40,7 @@ enum Sign {
     Glyph(&'static FontRef<'static>, GlyphId),
     /// A space of any kind, which is as wide as the usual one.
     Space,
-    /// A character that is not seen by itself: a control character, a joiner or a variation selector.
+    /// A character that is invisible by itself: a control character, a joiner or a variation selector.
     Invisible,
     /// A box, because no font has the character.
     Missing,
@@ -69,7 +69,7 @@ impl Sign {
     }
 }
 
-/// Returns whether a character only says how its neighbours are to be set.
+/// Returns whether a character only affects how its neighbours are set.
 fn is_format(c: char) -> bool {
     matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}')
         || matches!(c, '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{e0000}'..='\u{e01ef}')
@@ -151,8 +151,8 @@ pub(super) fn ellipsise(text: &str, size: f64, width: f64) -> String {
     String::new()
 }
 
-/// Breaks the text into at most `lines` lines of `width` points, where Unicode allows a break: between words, and between
-/// the characters of a script without spaces. What does not fit is replaced by an ellipsis.
+/// Breaks the text into at most `lines` lines of `width` points, where Unicode allows a break: between words, and
+/// between the characters of a script without spaces. What does not fit is replaced by an ellipsis.
 pub(super) fn wrap(text: &str, size: f64, width: f64, lines: usize) -> Vec<String> {
     let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
     let mut out: Vec<String> = Vec::new();
@@ -172,7 +172,7 @@ pub(super) fn wrap(text: &str, size: f64, width: f64, lines: usize) -> Vec<Strin
     out.iter().map(|line| ellipsise(line.trim_end(), size, width)).collect()
 }
 
-/// Formats a number with two decimals and no minus before a zero.
+/// Formats a number with two decimals and without a minus before a zero.
 pub(super) fn decimals(value: f32) -> String {
     let text = format!("{value:.2}");
     if text == "-0.00" { "0.00".into() } else { text }

@@ -1,4 +1,4 @@
-//! The plots of a run: its curves, and what the model makes of a few pictures.
+//! The plots of a run: its curves, and the model's answers for a few pictures.
 
 use crate::app::plot::answers::Answers;
 use crate::app::plot::{curves, matrix, save, sheet};
@@ -12,7 +12,7 @@ use crate::train::run_folder::{RunFolder, RunFolderError};
 use image::RgbImage;
 use ndarray::Array2;
 
-/// Number of pictures beside all their captions.
+/// Number of pictures that are compared with all their captions.
 const PAIRS: usize = 16;
 /// Number of pictures on the sheet.
 const PICTURES: usize = 24;
@@ -52,7 +52,9 @@ fn captions(part: &Part) -> impl Iterator<Item = &str> {
 /// Distinct captions for the model to choose from.
 struct Choice {
     captions: Vec<String>,
-    /// Their embeddings (captions, e).
+    /// The embeddings of the captions.
+    ///
+    /// `embeddings` (captions, e)
     embeddings: Array2<f32>,
 }
 

@@ -12,7 +12,7 @@ use crate::train::run_folder::RunFolder;
 use serde_json::{Map, Value};
 use std::path::{Path, PathBuf};
 
-/// What a run begins or goes on with.
+/// The model with which a run begins or continues.
 pub(crate) struct Start {
     pub model: Model,
     pub config: ConfigFile,
@@ -70,7 +70,7 @@ fn described(name: &str) -> Result<ConfigFile, TrainError> {
     }
 }
 
-/// Refuses weights that are not of the model that was asked for.
+/// Checks that weights belong to the model that was asked for.
 fn check_same(name: &str, wanted: &Config, path: &Path, found: &Config) -> Result<(), TrainError> {
     let fields = |config| serde_json::to_value(config).expect("a configuration is plain data");
     match difference("", &fields(wanted), &fields(found)) {

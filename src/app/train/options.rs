@@ -1,4 +1,4 @@
-//! The options of the command line. They are called as in OpenCLIP where it has them.
+//! The options of the command line. They have OpenCLIP's names where it has them.
 
 use crate::app::number::{positive, up_to};
 use crate::app::{HELP_WIDTH, VERSION};
@@ -50,7 +50,7 @@ fn not_with_resume(arg: Arg) -> Arg {
 pub(super) const DEFAULT_MODEL: &str = "Emoji-RN-S";
 /// The number of epochs without --epochs.
 const DEFAULT_EPOCHS: usize = 26;
-/// Most threads that prepare pictures; a system may not give more.
+/// Largest number of threads that prepare pictures; a system may not allow more.
 const MAX_WORKERS: u32 = 1024;
 
 /// The vendor and the tenth of the concepts that judge a recipe with `--validation-cut`.
@@ -206,7 +206,7 @@ impl DataOptions {
 }
 
 impl Storage {
-    /// Returns the layout of the pairs as the library takes it.
+    /// Returns the layout of the pairs in the library's form.
     pub(crate) fn layout(&self) -> PairLayout {
         PairLayout {
             format: match self.dataset_type {
@@ -267,7 +267,7 @@ impl Options {
         {
             return Err(format!("{name} is {value}, which is not between 1 and {most}"));
         }
-        // The parsers of the flags check the values.
+        // The parsers of the command line check the values here too.
         let numbers: [(&str, Option<f32>, NumberParser); 6] = [
             ("lr", Some(self.lr), non_negative),
             ("wd", Some(self.wd), non_negative),

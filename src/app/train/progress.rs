@@ -1,4 +1,4 @@
-//! The output of a run: a progress bar on a terminal, and lines that also read well in a log file.
+//! The output of a run: a progress bar on a terminal, and lines that are also readable in a log file.
 
 use crate::train::log::Step;
 use crate::train::metric::Metric;

@@ -1,4 +1,4 @@
-//! Training, as one readable loop.
+//! The training loop.
 
 use super::error::{TrainError, advice};
 use super::gallery;
@@ -28,7 +28,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Longest time between two checkpoints, whatever the length of an epoch. No more work is lost with a killed run.
+/// Longest time between two checkpoints, whatever the length of an epoch. A run that is killed loses at most this much
+/// work.
 const SAVE_EVERY: Duration = Duration::from_secs(600);
 
 /// How a run ended.
@@ -42,8 +43,7 @@ pub enum Outcome {
     Stopped(PathBuf),
 }
 
-/// Runs a training as the command line says. The run stops when `interrupted`, which is called after every step,
-/// returns true.
+/// Trains as the command line says. The run stops when `interrupted`, which is called after every step, returns true.
 pub fn run(cli: Cli, interrupted: &dyn Fn() -> bool) -> Result<Outcome, TrainError> {
     let mut run = match &cli.resume {
         Some(name) => {
@@ -87,7 +87,7 @@ struct Run {
 
 impl Run {
     /// Prepares a new or a resumed run. Everything that can fail because of an option fails before a folder is made. A
-    /// run that was killed before its first checkpoint begins again.
+    /// run that was killed before its first checkpoint starts from the beginning.
     fn prepare(options: Options, resumed: Option<RunFolder>) -> Result<Run, TrainError> {
         let checkpoint = resumed.as_ref().filter(|folder| folder.has_state());
         let Start { model, config, tokenizer: own } = match checkpoint {
@@ -249,7 +249,7 @@ impl Run {
         Ok(())
     }
 
-    /// Ends a finished run: saves, measures at full depth and draws.
+    /// Ends a finished run: saves the model, evaluates it in full and draws the plots.
     fn finish(mut self) -> Result<Outcome, TrainError> {
         self.save()?;
         let bad = self.loader.bad();

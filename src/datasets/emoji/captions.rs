@@ -17,7 +17,7 @@ const TEMPLATES: [&str; 8] = [
     "a small image of {}",
     "{} symbol",
 ];
-/// Most keywords in a caption.
+/// Largest number of keywords in a caption.
 const MAX_KEYWORDS: usize = 4;
 
 /// A language of the embedded names and keywords.
@@ -117,7 +117,7 @@ pub(super) struct Words {
     subgroup: Option<String>,
 }
 
-/// Returns for every concept its words in each of `languages` that has any, and its English words if none has.
+/// Returns the words of every concept in each of `languages` that has any, or its English words if none of them has.
 pub(super) fn words(concepts: &[Concept], languages: &[Language]) -> Vec<Vec<Words>> {
     let mut all: Vec<Vec<Words>> = concepts.iter().map(|_| Vec::new()).collect();
     for language in languages {

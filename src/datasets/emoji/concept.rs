@@ -1,4 +1,4 @@
-//! What the pictures show.
+//! The concepts that the pictures show.
 
 /// Whether a concept may be trained on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -7,7 +7,7 @@ pub enum Split {
     HeldOut,
 }
 
-/// One emoji: what its eight pictures have in common.
+/// One emoji concept, which up to eight pictures show.
 #[derive(Clone, Debug)]
 pub struct Concept {
     /// Code points in hexadecimal, joined by hyphens.

@@ -1,4 +1,4 @@
-//! Which part of the set a model is trained on, and which part judges it.
+//! The division of the set into a part that a model is trained on and a part that judges it.
 
 use super::concept::{Concept, Split};
 use super::vendor::Vendor;

@@ -1,4 +1,4 @@
-//! Who drew the pictures.
+//! The vendors that drew the pictures.
 
 /// The vendor that drew a picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -7,7 +7,7 @@ use crate::params;
 use kernels::Activation;
 use serde::{Deserialize, Serialize};
 
-/// Every LayerNorm of every published CLIP has this ε.
+/// The ε of every LayerNorm of every published CLIP.
 pub const LAYER_NORM_EPS: f32 = 1e-5;
 
 /// The sizes of both towers. A field of `open_clip_config.json` that is not here would change the architecture, so it
@@ -32,9 +32,9 @@ pub struct Config {
 pub struct VisionConfig {
     /// The edge S of a picture, in pixels.
     pub image_size: usize,
-    /// How many residual blocks the tower has.
+    /// The number of residual blocks of the tower.
     pub layers: Layers,
-    /// The width d of a ViT, or the channels that a ResNet's stem gives.
+    /// The width d of a ViT, or the number of channels that a ResNet's stem gives.
     pub width: usize,
     /// The edge of a ViT's patches, in pixels; a ResNet has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -43,12 +43,12 @@ pub struct VisionConfig {
     /// wide as `width`.
     #[serde(default = "default_head_width", skip_serializing_if = "is_default_head_width")]
     pub head_width: usize,
-    /// The MLP of a ViT's block is this many times as wide as the block; a ResNet does not use it.
+    /// The width of the MLP in a ViT's block as a multiple of `width`; a ResNet does not use it.
     #[serde(default = "default_mlp_ratio", skip_serializing_if = "is_default_mlp_ratio")]
     pub mlp_ratio: f64,
 }
 
-/// How many residual blocks a ViT has, or each stage of a ResNet.
+/// The number of residual blocks of a ViT, or of each stage of a ResNet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged, expecting = "layers: invalid value, expected a number (ViT) or a list of four (ResNet)")]
 pub enum Layers {
@@ -60,17 +60,17 @@ pub enum Layers {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TextConfig {
-    /// The most tokens of a caption, start and end included.
+    /// The largest number of tokens of a caption, start and end included.
     pub context_length: usize,
-    /// How many tokens the tokenizer knows.
+    /// The number of tokens that the tokenizer knows.
     pub vocab_size: usize,
     /// The width d of the Transformer.
     pub width: usize,
-    /// How many heads the attention of every block has.
+    /// The number of attention heads of every block.
     pub heads: usize,
-    /// How many residual blocks the Transformer has.
+    /// The number of residual blocks of the Transformer.
     pub layers: usize,
-    /// The MLP of a block is this many times as wide as the block.
+    /// The width of the MLP in a block as a multiple of `width`.
     #[serde(default = "default_mlp_ratio", skip_serializing_if = "is_default_mlp_ratio")]
     pub mlp_ratio: f64,
 }
@@ -112,21 +112,21 @@ pub enum ConfigError {
     ImageSize { image_size: usize },
 }
 
-/// A ResNet divides the edges of a picture by this.
+/// The factor by which a ResNet reduces the edges of a picture.
 pub const REDUCTION: usize = 32;
 
-/// The most parameters of a whole model, 17 GB in f32. The largest CLIP of this kind that was published, ViT-bigG, has
-/// 2.5 billion.
+/// The largest number of parameters of a whole model, 17 GB in f32. The largest CLIP of this kind that was published,
+/// ViT-bigG, has 2.5 billion.
 const MAX_PARAMETERS: usize = 1 << 32;
 
 /// The number of tokens that CLIP's own tokenizer knows, whatever the model.
 pub const VOCAB_SIZE: usize = 49_408;
 
 impl Config {
-    /// Refuses sizes that do not fit together, before anything is allocated for them.
+    /// Checks that the sizes fit together, before anything is allocated for them.
     ///
     /// # Errors
-    /// If a size is 0, too large, or not a multiple of what it is divided by.
+    /// Returns an error if a size is 0, too large, or not a multiple of what it is divided by.
     pub fn check(&self) -> Result<(), ConfigError> {
         check_sizes(&[("embed_dim", self.embed_dim, 1 << 16)])?;
         self.vision_cfg.check()?;
@@ -156,7 +156,7 @@ impl Config {
     }
 }
 
-/// Refuses a size of 0 and one beyond its limit.
+/// Returns an error if a size is 0 or beyond its limit.
 fn check_sizes(sizes: &[(&'static str, usize, usize)]) -> Result<(), ConfigError> {
     for &(field, value, limit) in sizes {
         if value == 0 {
@@ -169,7 +169,7 @@ fn check_sizes(sizes: &[(&'static str, usize, usize)]) -> Result<(), ConfigError
     Ok(())
 }
 
-/// Refuses a whole that its part does not divide.
+/// Returns an error if the whole is not a multiple of the part.
 fn check_multiple(
     whole_name: &'static str,
     whole: usize,
@@ -183,10 +183,10 @@ fn check_multiple(
 }
 
 impl VisionConfig {
-    /// Refuses sizes of this tower that do not fit together.
+    /// Checks that the sizes of this tower fit together.
     ///
     /// # Errors
-    /// If [`Config::check`] would give one for this tower.
+    /// Returns an error if [`Config::check`] would return one for this tower.
     pub fn check(&self) -> Result<(), ConfigError> {
         check_sizes(&[
             ("vision_cfg.image_size", self.image_size, 1 << 14),
@@ -263,10 +263,10 @@ impl VisionConfig {
 }
 
 impl TextConfig {
-    /// Refuses sizes of this tower that do not fit together.
+    /// Checks that the sizes of this tower fit together.
     ///
     /// # Errors
-    /// If [`Config::check`] would give one for this tower.
+    /// Returns an error if [`Config::check`] would return one for this tower.
     pub fn check(&self) -> Result<(), ConfigError> {
         check_sizes(&[
             ("text_cfg.context_length", self.context_length, 1 << 16),
@@ -300,7 +300,7 @@ impl TextConfig {
     }
 }
 
-/// m = ⌊ratio·width⌋, rounded down as OpenCLIP does.
+/// Returns m = ⌊ratio·width⌋, rounded down as in OpenCLIP.
 fn mlp_width(width: usize, ratio: f64) -> usize {
     (width as f64 * ratio) as usize
 }

@@ -1,29 +1,30 @@
 //! How much arithmetic a model needs: the multiply-adds of its matrix products and of attention, each counted as two
 //! operations, and only where a result depends on them.
 //!
-//! Not counted: rows behind the end of a caption, the last block's rows that no one reads (only the pooled row leaves a
-//! tower), the masked half of causal attention, what a backward pass recomputes to save memory, and everything that is
-//! linear in the activations (norms, activation functions, residuals).
+//! Not counted are rows behind the end of a caption, the rows of the last block that nothing reads (only the pooled row
+//! leaves a tower), the masked half of causal attention, what a backward pass recomputes to save memory, and everything
+//! that is linear in the activations (norms, activation functions, residuals).
 
 use crate::layers::block::Size;
 use crate::layers::{Dim4, bottleneck, conv2d};
 use crate::models::clip::{resnet, text, visual, vit};
 
-/// Training takes this many times the products of a forward pass: the backward pass multiplies twice where the forward
-/// pass did once, for dx = dy·W and for dW = dyᵀ·x; attention likewise.
+/// Training takes this many times the products of a forward pass: where the forward pass multiplies once, the backward
+/// pass multiplies twice, for dx = dy·W and for dW = dyᵀ·x. The same holds for attention.
 const TRAIN: f64 = 3.0;
 
-/// How many floating-point operations one sequence takes in a tower.
+/// The numbers of floating-point operations that one sequence takes in a tower.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Flops {
-    /// A forward pass takes this many.
+    /// The number of operations of a forward pass.
     pub forward: f64,
-    /// A forward pass and a backward pass take this many together.
+    /// The number of operations of a forward pass and a backward pass together.
     pub train: f64,
 }
 
 impl Flops {
-    /// Counts for a tower whose first layer, the one that sees the picture, needs no gradient of its input.
+    /// Counts the operations of a tower whose first layer, the one that sees the picture, needs no gradient of its
+    /// input.
     fn of_pictures(first: f64, rest: f64) -> Self {
         Flops { forward: first + rest, train: 2.0 * first + TRAIN * rest }
     }

@@ -12,8 +12,8 @@ use kernels::in_pool;
 use ndarray::{Array2, ArrayView2};
 
 tree! {
-    /// All parameters stand here under the names of OpenAI's checkpoints. The logits are exp(`logit_scale`) times the
-    /// cosines.
+    /// The parameters of both towers, under the names of OpenAI's checkpoints, and the temperature. The logits are
+    /// exp(`logit_scale`) times the cosines.
     ClipParams { visual: Visual, text as "": Text, logit_scale }
 }
 
@@ -54,21 +54,23 @@ impl Model {
         Model { config, params }
     }
 
-    /// Embeds pictures by unit-length vectors.
+    /// Embeds pictures as vectors of unit length.
     ///
     /// `images` (B,3S²), normalised; returns (B,e)
     pub fn encode_images(&self, images: ArrayView2<f32>, buffers: &mut Inference) -> Array2<f32> {
         buffers.encode_images(&self.params.view().visual, &self.config.vision(), images)
     }
 
-    /// Embeds captions by unit-length vectors; returns (B,e).
+    /// Embeds captions as vectors of unit length.
+    ///
+    /// returns (B,e)
     pub fn encode_texts(&self, captions: Captions, buffers: &mut Inference) -> Array2<f32> {
         buffers.encode_texts(&self.params.view().text, &self.config.text(), captions)
     }
 }
 
 impl Inference {
-    /// Embeds pictures by unit-length vectors, with an image tower alone.
+    /// Embeds pictures as vectors of unit length, with an image tower alone.
     ///
     /// `images` (B,3S²), normalised; returns (B,e)
     pub fn encode_images(
@@ -85,7 +87,9 @@ impl Inference {
         })
     }
 
-    /// Embeds captions by unit-length vectors, with a text tower alone; returns (B,e).
+    /// Embeds captions as vectors of unit length, with a text tower alone.
+    ///
+    /// returns (B,e)
     pub fn encode_texts(&mut self, p: &Text<impl Read>, shape: &text::Shape, captions: Captions) -> Array2<f32> {
         let mut features = Array2::zeros((captions.len(), shape.embed_dim));
         let Inference { workspace, scratch } = self;

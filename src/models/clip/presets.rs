@@ -97,18 +97,18 @@ const PRESETS: [(&str, Config); 13] = [
     ),
 ];
 
-/// The architecture of one of OpenAI's checkpoints, all of which have QuickGELU.
+/// Returns the architecture of one of OpenAI's checkpoints, all of which have QuickGELU.
 const fn openai(embed_dim: usize, vision_cfg: VisionConfig, text_cfg: TextConfig) -> Config {
     Config { embed_dim, quick_gelu: true, vision_cfg, text_cfg }
 }
 
-/// An architecture with GELU.
+/// Returns an architecture with GELU.
 const fn with_gelu(embed_dim: usize, vision_cfg: VisionConfig, text_cfg: TextConfig) -> Config {
     Config { embed_dim, quick_gelu: false, vision_cfg, text_cfg }
 }
 
 impl Config {
-    /// The names that [`Config::preset`] knows.
+    /// Returns the names that [`Config::preset`] knows.
     pub fn preset_names() -> impl Iterator<Item = &'static str> {
         PRESETS.iter().map(|(name, _)| *name)
     }
@@ -116,7 +116,7 @@ impl Config {
     /// Returns a published architecture, or one of the small ones for the embedded pictures.
     ///
     /// # Errors
-    /// If no preset has this name.
+    /// Returns an error if no preset has this name.
     pub fn preset(name: &str) -> Result<Config, ConfigError> {
         let unknown =
             || ConfigError::UnknownPreset { name: name.into(), known: PRESETS.map(|(known, _)| known).join(", ") };
@@ -130,7 +130,7 @@ mod tests {
     use crate::models::clip::model;
     use crate::params::count;
 
-    /// The counts of OpenAI's and OpenCLIP's own models.
+    /// The counts are those of OpenAI's and OpenCLIP's own models.
     #[test]
     fn presets_have_the_published_parameter_counts() {
         let published = [

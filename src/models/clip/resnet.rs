@@ -49,18 +49,18 @@ tree! {
 pub struct Shape {
     /// The edge S of a picture, in pixels.
     pub image_size: usize,
-    /// How many channels the stem gives.
+    /// The number of channels that the stem gives.
     pub width: usize,
-    /// How many bottlenecks each stage has.
+    /// The number of bottlenecks of each stage.
     pub layers: [usize; 4],
-    /// How many heads the attention pool has.
+    /// The number of heads of the attention pool.
     pub heads: usize,
     /// The width e of the joint space.
     pub embed_dim: usize,
 }
 
-/// Inference works on as many pictures at a time as have this many floats between two blocks: few enough for the
-/// caches to hold them, and enough rows in the last stage for fast products.
+/// Inference works on as many pictures at a time as have this many floats between two blocks. They are few enough to
+/// fit the caches, and have enough rows in the last stage for fast products.
 const INFER_FLOATS: usize = 1 << 22;
 
 impl Shape {
@@ -102,7 +102,7 @@ impl Shape {
         attention_pool::Shape { pixels: height * width, channels, heads: self.heads, embed_dim: self.embed_dim }
     }
 
-    /// Returns the parameter table, initialised as OpenAI does: by PyTorch's defaults but for bn3 of the bottlenecks
+    /// Returns the parameter table, initialised as OpenAI does it: by PyTorch's defaults but for bn3 of the bottlenecks
     /// and for the pool.
     pub fn spec(&self) -> ResNet<Spec> {
         let mut blocks = self.blocks(1).into_iter().map(|(block, _)| block.spec());
@@ -161,7 +161,7 @@ fn len(x: Dim4) -> usize {
 }
 
 impl<T> ResNet<T> {
-    /// Goes through all bottlenecks, from the pictures to the pool.
+    /// Iterates over all bottlenecks, from the pictures to the pool.
     fn blocks(&self) -> impl Iterator<Item = &Bottleneck<T>> {
         [&self.layer1, &self.layer2, &self.layer3, &self.layer4].into_iter().flatten()
     }
@@ -172,12 +172,14 @@ impl<T> ResNet<T> {
     }
 }
 
-/// features = attnpool(blocks(stem(images))), not of unit length.
+/// features = attnpool(blocks(stem(images)))
 ///
-/// `images` (B,3S²), ordered channel, row, column, each colour less its mean and divided by its deviation; `features`
-/// (B,e)
+/// `images` (B,3S²), `features` (B,e)
 ///
-/// In training BatchNorm takes the statistics of these pictures, in inference the running ones.
+/// The values of a picture are ordered by channel, row and column; each is (x − mean)/std of its channel. The features
+/// are not of unit length.
+///
+/// In training BatchNorm uses the statistics of these pictures, in inference the running statistics.
 #[track_caller]
 pub fn forward(
     p: &ResNet<impl Read>,
@@ -220,7 +222,7 @@ fn train(
             }
             attention_pool::forward(&p.attnpool, &shape.pool(), last_output(&xs, &dims), features, pool);
         }
-        // All parts save into one memory in turn, because no backward pass will ask for it.
+        // All parts save into the same memory in turn, because no backward pass will read it.
         Keep::Nothing => {
             let stem = &mut saved.carve(&StemSaved::dims(&shape.stem(), n));
             stem::forward(&p.stem, &shape.stem(), images, y, stem, stem_scratch);
@@ -247,7 +249,7 @@ fn input_output<'a>(
     (pictures(x.view(), dims[i]), pictures_mut(y.view_mut(), dims[i + 1]))
 }
 
-/// Returns what the last block gave, the input of the pool.
+/// Returns the output of the last block, which is the input of the pool.
 fn last_output<'a>(xs: &'a [ArrayViewMut2<f32>], dims: &[Dim4]) -> ArrayView4<'a, f32> {
     let last = dims.len() - 1;
     pictures(xs[last % xs.len()].view(), dims[last])
@@ -291,8 +293,8 @@ fn infer_group(
 ///
 /// `images` (B,3S²), `dfeatures` (B,e)
 ///
-/// The last [`forward`] in `workspace` was one of these pictures with [`Mode::Training`] and [`Keep::All`]; what it
-/// saved is used up.
+/// The last [`forward`] in `workspace` must have been one of these pictures with [`Mode::Training`] and [`Keep::All`].
+/// This call overwrites what it saved.
 #[track_caller]
 pub fn backward(
     p: &ResNet<&[f32]>,

@@ -1,8 +1,8 @@
 //! The text encoder of CLIP (Radford et al. 2021, section 2.4): a causal Transformer over tokens, read at the
 //! end-of-text token.
 //!
-//! A caption is as many rows as it has tokens. The reference pads to 77 and pools at the end-of-text token; under a
-//! causal mask no row after that one can reach it, so here there are none.
+//! A caption has as many rows as tokens. The reference pads every caption to 77 tokens and pools at the end-of-text
+//! token. Under a causal mask no later row can influence that one, so there is no padding here.
 
 use crate::layers::block::{BlockInit, Size};
 use crate::layers::layer_norm::{self, LayerNorm, Saved as NormSaved};
@@ -31,16 +31,18 @@ tree! {
 }
 
 tree! {
-    /// `normed`, `dnormed` (B,d): the input of the projection.
+    /// `normed` and `dnormed` are the input of the projection and its gradient.
+    ///
+    /// `normed`, `dnormed` (B,d)
     Scratch { stack: StackScratch, normed, dnormed }
 }
 
 /// The sizes of a text encoder.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Shape {
-    /// The most tokens T of a caption, start and end included.
+    /// The largest number T of tokens of a caption, start and end included.
     pub context_length: usize,
-    /// How many tokens V there are.
+    /// The number V of tokens in the vocabulary.
     pub vocab_size: usize,
     /// The sizes of the Transformer's blocks.
     pub size: Size,
@@ -54,7 +56,7 @@ pub struct Shape {
 pub struct Captions<'a> {
     /// The tokens of all captions, end to end.
     pub ids: &'a [u32],
-    /// Where each caption starts in `ids`, and at last where the last one ends.
+    /// The position in `ids` at which each caption starts, and behind these the position at which the last one ends.
     pub offsets: &'a [usize],
 }
 
@@ -69,7 +71,7 @@ impl<'a> Captions<'a> {
         self.len() == 0
     }
 
-    /// Returns the captions of `range`; their offsets still count from the first of all.
+    /// Returns the captions of `range`; their offsets still count from the first token of the whole batch.
     pub fn slice(&self, range: std::ops::Range<usize>) -> Captions<'a> {
         Captions { ids: self.ids, offsets: &self.offsets[range.start..=range.end] }
     }
@@ -90,7 +92,7 @@ impl<'a> Captions<'a> {
 }
 
 impl Shape {
-    /// Returns the parameter table, initialised as OpenAI does (`initialize_parameters` of its model.py).
+    /// Returns the parameter table, initialised as OpenAI does it (`initialize_parameters` of its model.py).
     pub fn spec(&self) -> Text<Spec> {
         let width = self.size.width;
         let attention = (width as f32).powf(-0.5);
@@ -146,9 +148,11 @@ impl<T> Text<T> {
     }
 }
 
-/// features = text_projection of `ln_final` of every caption's last row, not of unit length.
+/// features = ln_final(x) text_projection, where the rows of x are the last rows of the captions behind the last block
 ///
 /// `features` (B,e)
+///
+/// The features are not of unit length.
 #[track_caller]
 pub fn forward(
     p: &Text<impl Read>,
@@ -175,7 +179,7 @@ pub fn forward(
 ///
 /// `dfeatures` (B,e)
 ///
-/// The last [`forward`] in `workspace` was one of these captions with [`Keep::All`].
+/// The last [`forward`] in `workspace` must have been one of these captions with [`Keep::All`].
 #[track_caller]
 pub fn backward(
     p: &Text<&[f32]>,
@@ -202,7 +206,10 @@ pub fn backward(
 
 /// Returns all hidden states: the embedded rows, then every block's output, then the last one after `ln_final`.
 ///
-/// Each state is (Σ lengths,d), with the rows of `captions`. Stable Diffusion 2 and XL read the last but two.
+/// each state (Σ lengths,d)
+///
+/// The rows are those of `captions`. Stable Diffusion 2 and XL read the third state from the end, which is the output
+/// of the last block but one.
 #[track_caller]
 pub fn hidden_states(p: &Text<impl Read>, shape: &Shape, captions: Captions) -> Vec<Array2<f32>> {
     shape.check(&captions);
@@ -225,7 +232,9 @@ fn states(p: &Text<impl Read>, shape: &Shape, captions: Captions) -> Vec<Array2<
     states.chain([normed]).collect()
 }
 
-/// Applies `ln_final` to hidden states (N,d). Stable Diffusion 2 reads the output of the last block but one through it.
+/// Applies `ln_final` to hidden states, as Stable Diffusion 2 does to the output of the last block but one.
+///
+/// `states` (N,d); returns (N,d)
 #[track_caller]
 pub fn final_norm(p: &Text<impl Read>, shape: &Shape, states: ArrayView2<f32>) -> Array2<f32> {
     let mut normed = Array2::zeros(states.raw_dim());

@@ -60,10 +60,11 @@ impl Shape {
     }
 }
 
-/// Computes the features of pictures, not of unit length.
+/// Computes the features of pictures, which are not of unit length.
 ///
-/// `images` (B,3S²), ordered channel, row, column, each colour less its mean and divided by its deviation; `features`
-/// (B,e)
+/// `images` (B,3S²), `features` (B,e)
+///
+/// The values of a picture are ordered by channel, row and column; each is (x − mean)/std of its channel.
 #[track_caller]
 pub fn forward(
     p: &Visual<impl Read>,
@@ -90,8 +91,8 @@ pub fn forward(
 ///
 /// `images` (B,3S²), `dfeatures` (B,e)
 ///
-/// The last [`forward`] in `workspace` was one of these pictures with [`Mode::Training`] and [`Keep::All`]; what it
-/// saved is used up.
+/// The last [`forward`] in `workspace` must have been one of these pictures with [`Mode::Training`] and [`Keep::All`].
+/// This call may overwrite what it saved.
 #[track_caller]
 pub fn backward(
     p: &Visual<&[f32]>,

@@ -23,13 +23,17 @@ tree! {
 }
 
 tree! {
-    /// What the backward pass needs; `embedded` (N,d) is the input of `ln_pre`.
+    /// What the backward pass needs; `embedded` is the input of `ln_pre`.
+    ///
+    /// `embedded` (N,d)
     Saved { embedded, ln_pre: NormSaved, stack: StackSaved }
 }
 
 tree! {
-    /// `dembedded` (N,d) is the gradient of the embedded rows; `normed`, `dnormed` (B,d) is the input of the projection
-    /// and its gradient.
+    /// `dembedded` is the gradient of the embedded rows; `normed` and `dnormed` are the input of the projection and its
+    /// gradient.
+    ///
+    /// `dembedded` (N,d), `normed`, `dnormed` (B,d)
     Scratch { patch: PatchScratch, dembedded, stack: StackScratch, normed, dnormed }
 }
 
@@ -45,7 +49,7 @@ pub struct Shape {
 }
 
 impl Shape {
-    /// Returns the parameter table, initialised as OpenCLIP does: by PyTorch's defaults but for the three tables.
+    /// Returns the parameter table, initialised as OpenCLIP does it: by PyTorch's defaults but for the three tables.
     /// (OpenAI published no initialisation of its ViT.)
     pub fn spec(&self) -> Vit<Spec> {
         let (Size { width, mlp_width, .. }, patch_size) = (self.size, self.grid.patch_size);
@@ -102,10 +106,12 @@ impl<T> Vit<T> {
     }
 }
 
-/// features = proj of `ln_post` of every picture's class token, not of unit length.
+/// features = ln_post(x) proj, where the rows of x are the class tokens of the pictures behind the last block
 ///
-/// `images` (B,3S²), ordered channel, row, column, each colour less its mean and divided by its deviation; `features`
-/// (B,e)
+/// `images` (B,3S²), `features` (B,e)
+///
+/// The values of a picture are ordered by channel, row and column; each is (x − mean)/std of its channel. The features
+/// are not of unit length.
 #[track_caller]
 pub fn forward(
     p: &Vit<impl Read>,
@@ -138,7 +144,7 @@ pub fn forward(
 ///
 /// `images` (B,3S²), `dfeatures` (B,e)
 ///
-/// The last [`forward`] in `workspace` was one of these pictures with [`Keep::All`].
+/// The last [`forward`] in `workspace` must have been one of these pictures with [`Keep::All`].
 #[track_caller]
 pub fn backward(
     p: &Vit<&[f32]>,

@@ -1,4 +1,4 @@
-//! BMP: black and white, grey, a palette or colours, as the header has it.
+//! BMP: black and white, grey, a palette or colours, as the header says.
 
 use super::generic;
 use super::limits::unfit;
@@ -8,10 +8,10 @@ use std::io::Cursor;
 
 /// Number of bytes before the header of the bitmap.
 const FILE_HEADER: usize = 14;
-/// The sizes of headers that there are.
+/// All sizes that a header of the bitmap can have.
 const HEADERS: [u32; 7] = [12, 40, 52, 56, 64, 108, 124];
 
-/// Returns whether bytes begin as those of a BMP file do.
+/// Returns whether bytes begin like a BMP file.
 pub(super) fn is_bmp(bytes: &[u8]) -> bool {
     bytes.starts_with(b"BM") && number::<4>(bytes, FILE_HEADER).is_some_and(|size| HEADERS.contains(&size))
 }
@@ -36,7 +36,7 @@ struct Header {
     bits: u32,
     /// Number of colours in the palette.
     colours: usize,
-    /// Whether the palette is black and white, or every value its own shade of grey.
+    /// Whether the palette is black and white, or maps every value to its own shade of grey.
     is_grey: bool,
     /// The largest values of red, green and blue in a pixel of 16 bits.
     most: [u32; 3],
@@ -61,7 +61,8 @@ impl Header {
         Some(Self { bits, colours, is_grey, most })
     }
 
-    /// Pillow widens a sample v of a pixel of 16 bits to ⌊255 v / most⌋, the decoder rounds to the nearest.
+    /// Changes the samples of pixels of 16 bits from the decoder's rounding to Pillow's: Pillow widens a sample v to
+    /// ⌊255 v / most⌋, the decoder to the nearest value.
     fn rounded_down(&self, mut picture: Picture) -> Picture {
         for pixel in picture.samples.as_chunks_mut::<3>().0 {
             for (sample, most) in pixel.iter_mut().zip(self.most) {
@@ -73,7 +74,7 @@ impl Header {
     }
 }
 
-/// Returns the little-endian number of N bytes at a position.
+/// Returns the little-endian number in the N bytes at a position.
 fn number<const N: usize>(bytes: &[u8], at: usize) -> Option<u32> {
     let bytes = bytes.get(at..)?.first_chunk::<N>()?;
     Some(bytes.iter().rev().fold(0, |number, &byte| number << 8 | u32::from(byte)))

@@ -1,4 +1,4 @@
-//! Formats that the crate `image` decodes to red, green, blue and opacity: WebP, and the pixels of BMP.
+//! The formats that the crate `image` decodes to red, green, blue and opacity: WebP, and the pixels of BMP.
 
 use super::limits::{check, limits};
 use crate::pictures::picture::{Channels, Picture};

@@ -1,4 +1,4 @@
-//! GIF: the first frame on its screen.
+//! GIF: the first frame, placed on the screen of the file.
 
 use super::limits::{MAX_DECODE_BYTES, broken, check, unfit};
 use super::palette::{Palette, keyed};
@@ -8,8 +8,8 @@ use image::{ImageError, ImageFormat};
 use std::io::Cursor;
 use std::num::NonZeroU64;
 
-/// Reads the first frame. What it leaves of the screen has the transparent value, or value 0 if there is none. A screen
-/// that is too small for the frame grows.
+/// Reads the first frame. The part of the screen that it does not cover has the transparent value, or value 0 if there
+/// is none. A screen that is too small for the frame is enlarged.
 pub(super) fn read(bytes: &[u8]) -> Result<Picture, ImageError> {
     let mut options = DecodeOptions::new();
     options.set_color_output(ColorOutput::Indexed);
@@ -35,7 +35,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Picture, ImageError> {
     Ok(picture(screen, &values, colours.as_deref(), transparent))
 }
 
-/// Returns the picture of these values, which are shades of grey if there are no other colours.
+/// Returns the picture of these values, which are shades of grey if there is no palette.
 fn picture((width, height): (usize, usize), values: &[u8], colours: Option<&[u8]>, transparent: Option<u8>) -> Picture {
     let of = |mode, samples| Picture { width, height, mode, samples, ..Picture::default() };
     match (colours, transparent) {

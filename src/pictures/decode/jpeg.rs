@@ -1,4 +1,4 @@
-//! JPEG: grey, red-green-blue or ink. A file that breaks off is no picture.
+//! JPEG: grey, red-green-blue or ink. A file that is cut off is not read.
 
 use super::limits::{broken, check, unfit};
 use crate::pictures::picture::{Channels, Picture, ycbcr_to_rgb};
@@ -40,8 +40,8 @@ pub(super) fn read(bytes: &[u8]) -> Result<Picture, ImageError> {
     Ok(Picture { width, height, mode, samples, orientation })
 }
 
-/// Returns whether the file reaches its end-of-image marker. Like Pillow, this asks for the marker even where all rows
-/// are there, and takes a file that has it, however little comes before.
+/// Returns whether the file reaches its end-of-image marker. Like Pillow, this requires the marker even if all rows are
+/// there, and accepts any file that has it, however few rows come before it.
 fn is_whole(bytes: &[u8]) -> bool {
     let mut rest = bytes.get(2..).unwrap_or_default();
     while let Some(start) = rest.iter().position(|&byte| byte == 0xff) {
@@ -63,8 +63,8 @@ fn is_whole(bytes: &[u8]) -> bool {
     false
 }
 
-/// Returns the amounts of ink of a stored pixel. Files hold the amounts of light that the ink leaves, as Adobe's do, or
-/// those amounts as luminance and colour differences.
+/// Returns the amounts of ink of a stored pixel. Files hold the amounts of light that the ink reflects, as Adobe's do,
+/// either directly or as luminance and colour differences.
 fn ink([c, m, y, k]: [u8; 4], is_ycck: bool) -> [u8; 4] {
     let [c, m, y] = if is_ycck { ycbcr_to_rgb([c, m, y]) } else { [255 - c, 255 - m, 255 - y] };
     [c, m, y, 255 - k]

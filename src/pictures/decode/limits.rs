@@ -6,10 +6,10 @@ use std::error::Error;
 
 /// Longest side in pixels. It is larger than any photograph's and keeps a forged header from filling the memory.
 const MAX_SIDE: u32 = 30_000;
-/// Most pixels of a picture: Pillow's limit, twice its `MAX_IMAGE_PIXELS`. A limit on the file's size cannot take its
-/// place, since a few kilobytes can hold that many pixels of one colour.
+/// Largest number of pixels of a picture: Pillow's limit, twice its `MAX_IMAGE_PIXELS`. A limit on the file's size
+/// cannot take its place, since a few kilobytes can hold that many pixels of one colour.
 const MAX_PIXELS: u64 = 178_956_970;
-/// Most memory that decoding one picture may take, in bytes.
+/// Largest amount of memory in bytes that decoding one picture may take.
 pub(super) const MAX_DECODE_BYTES: u64 = 1 << 30;
 
 /// Checks the size of a picture before memory is reserved for it.
@@ -24,7 +24,7 @@ pub(super) fn check(width: u32, height: u32, bytes_per_pixel: usize) -> Result<(
     Err(ImageError::Limits(LimitError::from_kind(kind)))
 }
 
-/// Returns the limits for a decoder that minds them by itself.
+/// Returns the limits for a decoder that enforces them itself.
 pub(super) fn limits() -> Limits {
     let mut limits = Limits::default();
     (limits.max_image_width, limits.max_image_height) = (Some(MAX_SIDE), Some(MAX_SIDE));
@@ -32,7 +32,7 @@ pub(super) fn limits() -> Limits {
     limits
 }
 
-/// Makes the error of a file that is not used, for this reason.
+/// Makes the error of a file that cannot be used for this reason.
 pub(super) fn unfit(reason: impl Into<String>) -> ImageError {
     ImageError::Parameter(ParameterError::from_kind(ParameterErrorKind::Generic(reason.into())))
 }

@@ -1,13 +1,13 @@
 //! Decoding of picture files to 8-bit samples, in the mode in which Pillow opens them.
 //!
-//! The result is that of `Image.open` in the reference pipelines. It is the first frame of an animation, and colour
+//! The result is that of `Image.open` in the reference pipelines. Of an animation it is the first frame, and colour
 //! profiles are ignored. JPEG and lossy WebP are decoded by other libraries than Pillow's and may differ by a few units
 //! of 255.
 //!
-//! The EXIF orientation is read but not applied, as in the reference: [`Picture::upright`] applies it. TIFF is the
-//! exception, which Pillow turns when it reads it.
+//! The EXIF orientation is read but not applied, as in the reference: [`Picture::upright`] applies it. TIFF files are
+//! the exception, since Pillow turns them when it reads them.
 //!
-//! A file that breaks off is an error. So is a JPEG without an end-of-image marker, even if all its rows are there:
+//! A file that is cut off is an error. So is a JPEG without an end-of-image marker, even if all its rows are there:
 //! Pillow refuses it too.
 //!
 //! | file | what it knows |
@@ -36,12 +36,13 @@ use std::io::{self, Cursor, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-/// Largest picture file in bytes. Only a malicious file is larger than its decoded pixels may be.
+/// Largest size of a picture file in bytes. Decoded pixels may not take more than this either, so only a malicious file
+/// is larger.
 pub(crate) const MAX_FILE_BYTES: u64 = 1 << 30;
-/// Number of bytes that tell what a file is.
+/// Number of bytes at the start of a file that tell its format.
 pub(crate) const HEAD_BYTES: usize = 32;
 
-/// Reads a PNG, JPEG, WebP, GIF, BMP or TIFF file. Its bytes decide which it is, not its name.
+/// Reads a PNG, JPEG, WebP, GIF, BMP or TIFF file. The format is recognised by the file's bytes, not by its name.
 ///
 /// # Errors
 /// Returns a [`PictureError`] that names the file.
@@ -54,7 +55,7 @@ pub fn open(path: &Path) -> Result<Picture, PictureError> {
 pub(crate) fn format(head: &[u8]) -> Option<ImageFormat> {
     use ImageFormat::{Bmp, Gif, Jpeg, Png, Tiff, WebP};
     let format = guess(head).ok()?;
-    // Two letters are no proof.
+    // A BMP file's mark is only two letters, so more of its header is checked.
     (matches!(format, Png | Jpeg | WebP | Gif | Tiff) || format == Bmp && bmp::is_bmp(head)).then_some(format)
 }
 
@@ -63,7 +64,7 @@ fn guess(head: &[u8]) -> Result<ImageFormat, ImageError> {
     if is_big_tiff { Ok(ImageFormat::Tiff) } else { image::guess_format(head) }
 }
 
-/// Reads the bytes of a picture file. It refuses devices and pipes, which may never end or never begin.
+/// Reads the bytes of a picture file. Devices and pipes are an error, since reading them may never end.
 pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
     let metadata = fs::metadata(path)?;
     let unfit = |reason| Err(io::Error::new(io::ErrorKind::InvalidData, reason));
@@ -81,10 +82,10 @@ pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
 /// Decodes the bytes of a picture file. The result has at least one pixel.
 ///
 /// # Errors
-/// Returns the decoder's error, or one of its own if a side is longer than 30,000 pixels, the picture has more than
+/// Returns the decoder's error, or an error if a side is longer than 30,000 pixels, the picture has more pixels than
 /// Pillow's limit of 179 million, or decoding takes more than 1 GiB.
 pub fn decode(bytes: &[u8]) -> Result<Picture, ImageError> {
-    // Decoders have been known to panic on broken files.
+    // Decoders can panic on broken files.
     catch_unwind(AssertUnwindSafe(|| decode_within_limits(bytes)))
         .unwrap_or_else(|_| Err(limits::unfit("its decoder gave up")))
 }

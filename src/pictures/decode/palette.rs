@@ -6,14 +6,14 @@ use crate::pictures::picture::{Channels, Picture};
 pub(super) struct Palette([[u8; 4]; 256]);
 
 impl Palette {
-    /// Makes a palette of the first values' colours. The others are black, as in Pillow's palettes.
+    /// Makes a palette from the colours of the first values. All other values are black, as in Pillow's palettes.
     pub(crate) fn new(colours: impl IntoIterator<Item = [u8; 3]>) -> Self {
         let mut palette = [[0, 0, 0, 255]; 256];
         (palette.iter_mut().zip(colours)).for_each(|(colour, [r, g, b])| *colour = [r, g, b, 255]);
         Self(palette)
     }
 
-    /// Makes a palette of red, green and blue, one colour after the other.
+    /// Makes a palette from bytes of red, green and blue, one colour after the other.
     pub(crate) fn of_bytes(colours: &[u8]) -> Self {
         Self::new(colours.as_chunks().0.iter().copied())
     }
@@ -45,7 +45,7 @@ impl Palette {
     }
 }
 
-/// Unpacks rows of samples of `bits` bits, the first in the highest bits; every row begins with a byte.
+/// Unpacks rows of samples of `bits` bits, the first in the highest bits; every row begins with a new byte.
 pub(super) fn unpack(rows: &[u8], width: usize, bits: usize) -> Vec<u8> {
     if bits == 8 {
         return rows.to_vec();
@@ -56,12 +56,12 @@ pub(super) fn unpack(rows: &[u8], width: usize, bits: usize) -> Vec<u8> {
     rows.flat_map(|row| (0..width).map(move |x| sample(row, x))).collect()
 }
 
-/// Returns the high bytes of samples of 16 bits, the first byte being the high one.
+/// Returns the high bytes of big-endian samples of 16 bits.
 pub(super) fn high_bytes(samples: &[u8]) -> Vec<u8> {
     samples.iter().step_by(2).copied().collect()
 }
 
-/// Adds an opacity that is 0 where a pixel is the transparent one and 255 elsewhere.
+/// Adds an opacity that is 0 where a pixel has the transparent colour and 255 elsewhere.
 pub(super) fn keyed<const C: usize>(samples: &[u8], transparent: [u8; C]) -> Vec<u8> {
     let opacity = |pixel: &[u8; C]| if *pixel == transparent { 0 } else { 255 };
     samples.as_chunks::<C>().0.iter().flat_map(|pixel| pixel.iter().copied().chain([opacity(pixel)])).collect()

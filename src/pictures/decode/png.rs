@@ -1,4 +1,4 @@
-//! PNG: the mode is that of the header. A colour that is called transparent changes nothing but opacity.
+//! PNG: the mode is that of the header. A colour that the file calls transparent changes nothing but opacity.
 
 use super::limits::{MAX_DECODE_BYTES, broken, check, unfit};
 use super::palette::{Palette, high_bytes, keyed, unpack};
@@ -59,7 +59,7 @@ fn picture(info: &Info, samples: Vec<u8>) -> Result<Picture, ImageError> {
             palette.set_opacity(info.trns.iter().flat_map(|opacity| opacity.iter().copied()));
             Ok(palette.picture(width, height, &unpack(&samples, width, bits)))
         }
-        // Pillow has no mode of two samples for this.
+        // Pillow has no mode with two samples of 16 bits.
         (ColorType::GrayscaleAlpha, BitDepth::Sixteen) => {
             let pixels = high_bytes(&samples);
             of(

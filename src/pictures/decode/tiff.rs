@@ -1,7 +1,7 @@
-//! TIFF: the modes that Pillow's table has, read as the tags of the first picture say.
+//! TIFF: the modes in Pillow's table, decoded as the tags of the first picture say.
 //!
-//! What the decoder cannot read is an error: CCITT codes other than group 4, subsampled luminance and colour without
-//! JPEG, samples of 12 or 32 bits, floating point, Lab.
+//! What the decoder cannot read is an error. This concerns CCITT codes other than group 4, subsampled luminance and
+//! colour without JPEG, samples of 12 or 32 bits, floating point, Lab.
 
 use super::limits::{MAX_DECODE_BYTES, broken, check, unfit};
 use super::palette::{Palette, high_bytes, unpack};
@@ -15,7 +15,7 @@ use tiff::decoder::{Decoder, DecodingResult, Limits};
 use tiff::tags::Tag;
 use tiff::{TiffError, TiffResult};
 
-/// Values of the tag Compression: none, and JPEG.
+/// Values of the tag Compression: no compression, and JPEG.
 const RAW: u16 = 1;
 const JPEG: u16 = 7;
 /// Values of the tag PhotometricInterpretation.
@@ -43,7 +43,7 @@ enum Mode {
     /// Shades of grey of at most eight bits.
     Grey,
     Palette,
-    /// The first samples of each pixel, which have these channels.
+    /// The first samples of each pixel, which are these channels.
     First(Channels),
     /// Colours that were multiplied by their opacity.
     Premultiplied,
@@ -62,12 +62,12 @@ struct Tags {
     bits: Vec<u16>,
     /// The kinds of the samples that are not colours: 0 unspecified, 1 opacity multiplied in, 2 opacity.
     extra: Vec<u16>,
-    /// 1 unsigned, 2 signed, 3 floating point.
+    /// The kind of number of a sample: 1 unsigned, 2 signed, 3 floating point.
     sample_format: u16,
     is_reversed: bool,
     orientation: u16,
     colours: Vec<u16>,
-    /// The parts of the file with the samples, as (start, length).
+    /// The parts of the file that hold the samples, as (start, length).
     parts: Vec<(u64, u64)>,
 }
 
@@ -110,7 +110,7 @@ impl Tags {
         })
     }
 
-    /// Returns the mode in Pillow's table, if it is one that can be read.
+    /// Returns the mode in Pillow's table, or `None` if it cannot be read.
     fn mode(&self, bytes: &[u8]) -> Option<Mode> {
         let is_little_endian = bytes.first() == Some(&b'I');
         let depth = self.bits.first().copied().filter(|depth| self.bits.iter().all(|bits| bits == depth))?;
@@ -118,7 +118,7 @@ impl Tags {
         let few_bits = matches!(depth, 1 | 2 | 4 | 8);
         let colours = matches!(depth, 8 | 16);
         let unknown = extra.iter().all(|&kind| kind == 0);
-        // Only the first of the other samples means something.
+        // Of the samples that are not colours, only the first may have a meaning.
         let then_unknown = extra.get(1..).is_none_or(|rest| rest.iter().all(|&kind| kind == 0));
         let is_plain = !self.is_reversed || depth <= 8 && extra.is_empty() && self.photometric <= PALETTE;
         if !is_plain || self.is_reversed && self.compression == JPEG {
@@ -147,8 +147,8 @@ impl Tags {
         }
     }
 
-    /// Returns the file as the decoder can read it. It knows neither palettes nor bits from the right to the left, and
-    /// would invert what it takes for inverted.
+    /// Returns the file, changed so that the decoder can read it. The decoder supports neither palettes nor bits from
+    /// right to left, and would invert samples whose tags say that white is zero.
     fn readable<'a>(&self, bytes: &'a [u8]) -> Cow<'a, [u8]> {
         let mut bytes = Cow::Borrowed(bytes);
         if matches!(self.photometric, WHITE_IS_ZERO | PALETTE) {
@@ -165,8 +165,8 @@ impl Tags {
         bytes
     }
 
-    /// Decodes the samples, interleaved by pixel, those of 16 bits in the machine's order. Returns `None` if they lie in
-    /// planes that cannot be put together.
+    /// Decodes the samples, interleaved by pixel; those of 16 bits are in the machine's byte order. Returns `None` if
+    /// they lie in planes that cannot be put together.
     fn samples(&self, bytes: &[u8]) -> TiffResult<Option<Vec<u8>>> {
         let mut limits = Limits::default();
         let most = MAX_DECODE_BYTES as usize;
@@ -274,7 +274,7 @@ fn set_tag(bytes: &mut [u8], tag: u16, value: u16) -> Option<()> {
     let directory = usize::try_from(number(head, position)?).ok()?;
     let first = directory.checked_add(count)?;
     let entries = usize::try_from(number(directory, count)?).ok()?;
-    // The file ends before an entry does, if there are not as many as it says.
+    // If the file has fewer entries than it says, the iteration stops at its end.
     let mut places = (0..entries).map_while(|i| first.checked_add(i.checked_mul(entry)?));
     let place = places.find_map(|at| match number(at, 2) {
         Some(own) if own == u64::from(tag) => Some(Some(at)),

@@ -1,8 +1,8 @@
-//! Whether a text looks garbled.
+//! Recognition of garbled text.
 //!
-//! Text that was decoded with the wrong code page has characters side by side that hardly occur so otherwise, such as
-//! a small accented letter before a currency sign. The kinds of characters and their unlikely neighbours are those of
-//! ftfy 6.3.1 (`ftfy/badness.py`), one for one.
+//! Text that was decoded with the wrong code page has adjacent characters that are rare in other text, such as a small
+//! accented letter before a currency sign. The kinds of characters and their unlikely neighbours are exactly those of
+//! ftfy 6.3.1 (`ftfy/badness.py`).
 
 use regex::Regex;
 use std::sync::LazyLock;
@@ -27,11 +27,11 @@ const KINDS: [(&str, &str); 14] = [
     ("box", "│┌┐┘├┤┬┼═-╬▀▄█▌▐░▒▓"),
 ];
 
-/// What hardly occurs in text that is whole.
+/// Patterns that are rare in text that is not garbled.
 const RULES: [&str; 37] = [
-    // Any control character from 0x80: no text means one.
+    // Any control character from 0x80 on, which no text contains on purpose.
     r"[{c1}]",
-    // Characters of kinds that do not stand side by side.
+    // Adjacent characters of kinds that do not occur next to each other.
     r"[{bad}{lower_accented}{upper_accented}{box}{start_punctuation}{end_punctuation}{currency}{numeric}{law}][{bad}]",
     r"[a-zA-Z][{lower_common}{upper_common}][{bad}]",
     r"[{bad}][{lower_accented}{upper_accented}{box}{start_punctuation}{end_punctuation}{currency}{numeric}{law}]",
@@ -51,7 +51,7 @@ const RULES: [&str; 37] = [
     // A ligature that is not within a word of plain letters, or a degree sign behind a capital.
     r"[Œœ][^A-Za-z]",
     r"[{upper_accented}]°",
-    // Two characters of Windows-1252 that the kinds above do not show, and two Arabic letters in it.
+    // Two characters of Windows-1252 that the kinds above do not cover, and two Arabic letters decoded with it.
     r"[ÂÃÎÐ][€œŠš¢£Ÿž\xa0\xad®©°·»{start_punctuation}{end_punctuation}–—´]",
     r"×[²³]",
     r"(?:[ØÙ][{common}{currency}{bad}{numeric}{start_punctuation}ŸŠ®°µ»]){2}",
@@ -62,7 +62,7 @@ const RULES: [&str; 37] = [
     r"≈[°¢]",
     r"‚Ä[ìîïòôúùû†°¢π]",
     r"‚[âó][àä°ê]",
-    // Windows-1251: punctuation, pairs for Cyrillic letters, and those again behind a second code page.
+    // Windows-1251: punctuation, pairs for Cyrillic letters, and those pairs garbled by a second code page.
     r"вЂ",
     r"[ВГРС][{c1}{bad}{start_punctuation}{end_punctuation}{currency}°µ][ВГРС]",
     r"ГўВЂВ.[A-Za-z ]",

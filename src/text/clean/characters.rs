@@ -5,7 +5,7 @@ use regex::Regex;
 use std::sync::LazyLock;
 use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
 
-/// Returns the text in plain characters, without colour codes of terminals, in normal form C.
+/// Returns the text in plain characters, without the colour codes of terminals, in Unicode's normal form C.
 pub(super) fn plain(text: &str) -> String {
     static TERMINAL: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\x1b\[[\d;]*[A-Za-z]").expect("a valid pattern"));
     let mut out = String::with_capacity(text.len());
@@ -37,7 +37,7 @@ fn push_plain(c: char, out: &mut String) {
     }
 }
 
-/// Returns whether `c` has no business in text. Spaces, marks of direction and joiners have.
+/// Returns whether `c` is a character that text does not need. Spaces, marks of direction and joiners are needed.
 fn is_control(c: char) -> bool {
     matches!(c, '\u{00}'..='\u{08}' | '\u{0b}' | '\u{0e}'..='\u{1f}' | '\u{7f}')
         || matches!(c, '\u{206a}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffc}')

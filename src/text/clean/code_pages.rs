@@ -1,7 +1,7 @@
-//! The single-byte code pages through which text gets garbled, in the order in which they are tried.
+//! The single-byte code pages with which text is garbled, in the order in which they are tried.
 //!
-//! Bytes below 0x80 are ASCII in all of them. Bytes that Windows leaves undefined stand for themselves, as programs
-//! have them do.
+//! Bytes below 0x80 are ASCII in all of them. Bytes that Windows leaves undefined stand for themselves, which is how
+//! programs treat them.
 
 /// A code page: what each byte stands for.
 pub(super) struct CodePage {
@@ -11,17 +11,17 @@ pub(super) struct CodePage {
     upper: &'static str,
 }
 
-/// What text that went through a code page can have suffered on the way.
+/// The damage that decoding with a code page can have done to a text.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     /// Some bytes are undefined, and a program may have put U+FFFD for them, which is encoded as the byte 0x1A.
     Windows,
-    /// The byte 0xA0 is no no-break space, which would have become a plain one.
+    /// The byte 0xA0 is not the no-break space, so programs did not replace it by a plain space.
     MacRoman,
     Other,
 }
 
-/// The number of pages that put letters where Latin-1 has letters. They come first.
+/// The number of pages that have letters where Latin-1 has letters. These pages come first.
 const LIKE_LATIN_1: usize = 7;
 
 pub(super) static CODE_PAGES: [CodePage; 10] = [
@@ -98,7 +98,7 @@ pub(super) static CODE_PAGES: [CodePage; 10] = [
                 ¿¡¬√ƒ≈∆«»…\u{a0}ÀÃÕŒœ–—“”‘’÷◊ÿŸ⁄€‹›ﬁﬂ\
                 ‡·‚„‰ÂÊÁËÈÍÎÏÌÓÔ\u{f8ff}ÒÚÛÙıˆ˜¯˘˙˚¸˝˛ˇ",
     },
-    // code page 437
+    // Code page 437
     CodePage {
         kind: Kind::Other,
         first: 0x80,

@@ -44,7 +44,7 @@ fn closed(entity: &str) -> Option<String> {
     (!meant.contains(';') || meant == ";" && !entity.starts_with("&#")).then(|| meant.into_owned())
 }
 
-/// Decodes a name in capitals that HTML does not know, but knows in small letters.
+/// Decodes a name in capitals that HTML defines only in lower case.
 fn from_capitals(entity: &str) -> Option<String> {
     let unknown = !entity.starts_with("&#") && !entity.contains(char::is_lowercase) && unescape(entity) == entity;
     if unknown { closed(&entity.to_lowercase()).map(|meant| meant.to_uppercase()) } else { None }

@@ -6,9 +6,9 @@
 //! | file | what it knows |
 //! |---|---|
 //! | `entities` | HTML entities |
-//! | `badness` | which characters side by side mean that a text is garbled |
-//! | `code_pages` | the single-byte encodings through which it gets garbled |
-//! | `mojibake` | how it becomes readable again |
+//! | `badness` | which adjacent characters mean that a text is garbled |
+//! | `code_pages` | the single-byte encodings with which text is garbled |
+//! | `mojibake` | how garbled text is repaired |
 //! | `characters` | plain forms of single characters |
 
 mod badness;
@@ -22,7 +22,8 @@ use entities::{unescape, unescape_closed};
 use mojibake::fix_encoding;
 use std::borrow::Cow;
 
-/// Most repairs of one line. A line that was garbled and escaped by several programs in turn needs four or five.
+/// Largest number of repairs of one line. A line that was garbled and escaped by several programs in turn needs four or
+/// five.
 const MAX_REPAIRS: usize = 32;
 
 /// Cleans a caption. Two captions that clean to the same string are the same caption to CLIP.
@@ -37,7 +38,7 @@ pub fn clean(text: &str) -> String {
         }
         out.push_str(word);
     }
-    // Lower-casing comes last and on the whole text, since a capital sigma's small form depends on its neighbours.
+    // The whole text is lower-cased at the end, since the lower case of a capital sigma depends on its neighbours.
     if out.is_ascii() {
         out.make_ascii_lowercase();
         return out;
@@ -52,12 +53,12 @@ fn is_plain(text: &str) -> bool {
         && !text.split('&').skip(1).any(begins_entity)
 }
 
-/// Returns what Python's `str.isspace` does: true for Unicode white space and the four ASCII separators.
+/// Returns what Python's `str.isspace` returns: true for Unicode white space and the four ASCII separators.
 fn is_space(c: char) -> bool {
     c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c)
 }
 
-/// Repairs the text line by line. From a line with "<" on it may be real HTML, in which an entity says what it means.
+/// Repairs the text line by line. From the first line with "<" on, the text may be real HTML, whose entities are kept.
 fn repair(text: &str) -> String {
     let mut is_html = false;
     let lines = text.split_inclusive('\n').map(|line| {

@@ -1,9 +1,9 @@
 //! Mojibake: UTF-8 that was decoded with a single-byte code page, perhaps several times over.
 //!
 //! The repair encodes the text with each code page that has all its characters, until the bytes turn out to be UTF-8.
-//! On the way some bytes may have been lost: 0xA0, the no-break space, which became a space, and those that became
-//! U+FFFD. If no page fits the whole text, runs of it that look like UTF-8 are repaired one by one. The steps and
-//! their conditions are ftfy's (`fix_encoding`).
+//! On the way some bytes may have been lost: 0xA0, the no-break space, which became a space, and bytes that became
+//! U+FFFD. If no page fits the whole text, runs of it that look like UTF-8 are repaired one by one. The steps and their
+//! conditions are ftfy's (`fix_encoding`).
 
 use super::badness::is_bad;
 use super::code_pages::{CODE_PAGES, CodePage, Kind, like_latin_1, without_c1};
@@ -12,7 +12,7 @@ use regex::bytes::{self, Captures, NoExpand};
 use std::borrow::Cow;
 use std::sync::LazyLock;
 
-/// Punctuation that is a continuation byte of UTF-8 in some page, yet often stands beside garbled text for itself.
+/// Punctuation that is a continuation byte of UTF-8 in some page, but often occurs as itself beside garbled text.
 const OWN_PUNCTUATION: &str = "–—―‘’‚“”„•…";
 
 /// Repairs the text as long as it looks garbled and a step changes it.
@@ -35,9 +35,9 @@ fn step(text: &str) -> Option<String> {
         .or_else(|| Some(text.chars().map(without_c1).collect()))
 }
 
-/// Puts back bytes that were lost where the rest of a character of UTF-8 still stands.
+/// Restores lost bytes where the rest of a character of UTF-8 is still there.
 fn restore(page: &CodePage, bytes: Vec<u8>) -> Vec<u8> {
-    // In Mac Roman such bytes would be a dash before a space.
+    // In Mac Roman the bytes that seem to have lost a 0xA0 are a dash before a space.
     let bytes = if page.kind == Kind::MacRoman { bytes } else { restore_a0(bytes) };
     if page.kind == Kind::Windows { replace_lost(bytes) } else { bytes }
 }
@@ -92,8 +92,8 @@ fn any_of(patterns: &[&str]) -> bytes::Regex {
     bytes::Regex::new(&format!("(?-u){}", patterns.join("|"))).expect("a valid pattern")
 }
 
-/// Decodes UTF-8 and two of its variants: characters beyond U+FFFF as two surrogates, and NUL as C0 80. ftfy takes
-/// C0 before the line break at the end for the latter too.
+/// Decodes UTF-8 and two of its variants: characters beyond U+FFFF as two surrogates, and NUL as C0 80. Like ftfy, it
+/// also reads a C0 before the line break at the end as NUL.
 fn decode(bytes: &[u8]) -> Option<String> {
     static VARIANT: LazyLock<bytes::Regex> =
         LazyLock::new(|| any_of(&[r"\xc0(?:\x80|\n$)", r"\xed[\xa0-\xaf][\x80-\xbf]\xed[\xb0-\xbf][\x80-\xbf]"]));
@@ -113,8 +113,8 @@ fn decode(bytes: &[u8]) -> Option<String> {
     Some(out)
 }
 
-/// Repairs the runs that look like characters of UTF-8 in a page that is like Latin-1. A run does not begin behind a
-/// continuation byte, since it would then be the end of something larger.
+/// Repairs the runs that look like characters of UTF-8 in a page that is like Latin-1. A run does not begin directly
+/// after a continuation byte, since it would then be the end of a longer sequence.
 fn fix_runs(text: &str) -> Option<String> {
     static RUN: LazyLock<Regex> = LazyLock::new(|| {
         let of_2 = like_latin_1(0xc2..=0xdf);
@@ -127,7 +127,7 @@ fn fix_runs(text: &str) -> Option<String> {
     });
     let fixed = RUN.replace_all(text, |found: &regex::Captures| {
         let (before, run) = (&found[1], &found[2]);
-        // A run of the whole text would be repaired forever.
+        // Repairing a run that is the whole text would recurse forever.
         if run.len() < text.len() && is_bad(run) {
             format!("{before}{}", fix_encoding(run))
         } else {
