@@ -136,8 +136,8 @@ pub struct OwnPairs {
     path: String,
     dataset: Arc<dyn Dataset>,
     bad: BadReport,
-    /// The columns of a table that were guessed.
-    guess: Option<Columns>,
+    /// The columns of a table that were guessed, which is rare.
+    guess: Option<Box<Columns>>,
 }
 
 impl OwnPairs {
@@ -155,7 +155,7 @@ impl OwnPairs {
     }
 
     fn table(path: &str, table: Table) -> Self {
-        let (bad, guess) = (table.bad().clone(), table.guess().cloned());
+        let (bad, guess) = (table.bad().clone(), table.guess().cloned().map(Box::new));
         Self { path: path.into(), dataset: Arc::new(table), bad, guess }
     }
 
@@ -177,7 +177,7 @@ impl OwnPairs {
 
     /// Returns the columns of a table that were used, if they were guessed.
     pub fn guess(&self) -> Option<&Columns> {
-        self.guess.as_ref()
+        self.guess.as_deref()
     }
 }
 
