@@ -8,7 +8,7 @@
 use crate::datasets::dataset::{Dataset, Example};
 use crate::datasets::error::{BadExample, BadReport, DatasetError};
 use crate::pictures::decode;
-use crate::pictures::folder::{Walk, folders_in, walk};
+use crate::pictures::folder::{PassedOver, Walk, folders_in, walk};
 use crate::random::Rng;
 use std::path::{Path, PathBuf};
 
@@ -19,6 +19,7 @@ pub struct ImageFolder {
     classes: Vec<u64>,
     names: Vec<String>,
     bad: BadReport,
+    passed_over: PassedOver,
 }
 
 /// Finds the folder with the classes to test on and, if there is one, the folder to train on.
@@ -63,8 +64,9 @@ impl ImageFolder {
     #[track_caller]
     pub fn open(folder: &Path, classes: &[String], names: &[String]) -> Result<Self, DatasetError> {
         assert_eq!(classes.len(), names.len(), "{} folders, {} names", classes.len(), names.len());
-        let mut own = Self { pictures: vec![], classes: vec![], names: names.to_vec(), bad: BadReport::default() };
-        let Walk { pictures, unseen, .. } = walk(folder).map_err(DatasetError::io(folder))?;
+        let Walk { pictures, passed_over, unseen } = walk(folder).map_err(DatasetError::io(folder))?;
+        let (names, bad) = (names.to_vec(), BadReport::default());
+        let mut own = Self { pictures: vec![], classes: vec![], names, bad, passed_over };
         let unseen = unseen.into_iter().map(|(path, reason)| {
             let bad = BadExample::new(path.display(), reason);
             (path, Err(bad))
@@ -83,6 +85,11 @@ impl ImageFolder {
 }
 
 impl ImageFolder {
+    /// Returns the counts of the files that are no pictures.
+    pub fn passed_over(&self) -> &PassedOver {
+        &self.passed_over
+    }
+
     /// Returns the counts of the pictures and of those among them that lie in no folder of a class.
     pub fn bad(&self) -> &BadReport {
         &self.bad

@@ -7,6 +7,7 @@ use crate::datasets::idx::{FASHION, IdxPictures, Part};
 use crate::datasets::image_folder::{ImageFolder, class_folders, parts};
 use crate::datasets::open::{OwnPairs, PairLayout, Stored};
 use crate::datasets::{Dataset, Shards};
+use crate::pictures::folder::PassedOver;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -35,6 +36,8 @@ pub struct Questions {
     pub left_out: BadReport,
     /// The rows, samples or files that were left out when the pictures to train on were opened.
     pub train_left_out: BadReport,
+    /// The files in folders of classes that are no pictures.
+    pub passed_over: PassedOver,
     /// The columns of a table that were used, if they were guessed.
     pub guess: Option<Columns>,
     /// A file beside the data with the sentences that names are put into.
@@ -44,8 +47,8 @@ pub struct Questions {
 impl Questions {
     /// Makes questions with nothing left out.
     pub fn new(test: Arc<dyn Dataset>, train: Option<Arc<dyn Dataset>>, names: Option<Vec<String>>) -> Self {
-        let (left_out, train_left_out) = Default::default();
-        Self { test, train, names, left_out, train_left_out, guess: None, templates: None }
+        let (left_out, train_left_out, passed_over) = Default::default();
+        Self { test, train, names, left_out, train_left_out, passed_over, guess: None, templates: None }
     }
 
     /// Opens pairs, folders of classes, a folder of IDX files, or shards with classes. `names` are the names of the
@@ -144,15 +147,17 @@ impl Questions {
         if names.len() != classes.len() {
             return Err(OpenError::Names { names: names.len(), classes: classes.len() });
         }
-        let open = |path: &Path| {
+        let mut passed_over = PassedOver::default();
+        let mut open = |path: &Path| {
             let opened = ImageFolder::open(path, &classes, &names)?;
             let left_out = opened.bad().clone();
+            passed_over.merge(opened.passed_over().clone());
             Ok::<_, DatasetError>((Arc::new(opened) as Arc<dyn Dataset>, left_out))
         };
         let (test, left_out) = open(&test)?;
         let (train, train_left_out) = train.as_deref().map(open).transpose()?.unzip();
         let train_left_out = train_left_out.unwrap_or_default();
-        Ok(Questions { left_out, train_left_out, ..Self::new(test, train, Some(names)) })
+        Ok(Questions { left_out, train_left_out, passed_over, ..Self::new(test, train, Some(names)) })
     }
 
     fn idx(folder: &Path, train: Option<&Path>, names: Option<Vec<String>>) -> Result<Self, DatasetError> {

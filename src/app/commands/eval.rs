@@ -15,6 +15,7 @@ use crate::eval::report::Report;
 use crate::eval::retrieval::{first_of_each, identify};
 use crate::eval::templates::{PLACE, embed_classes};
 use crate::eval::zero_shot::TopK;
+use crate::pictures::folder::PassedOver;
 use crate::text::clean;
 use clap::Args;
 use indicatif::ProgressBar;
@@ -120,7 +121,8 @@ impl Eval {
         let unread = [&test, &train].into_iter().flatten().map(|seen| &seen.bad);
         let left_out = [Some(&questions.left_out), train.is_some().then_some(&questions.train_left_out)];
         let skipped = unread.chain(left_out.into_iter().flatten()).map(|report| report.bad).sum();
-        context.output.show(&EvalReport { data: self.data.unwrap_or("emoji".into()), skipped, table, linear_probe })
+        let (data, passed_over) = (self.data.unwrap_or("emoji".into()), questions.passed_over);
+        context.output.show(&EvalReport { data, skipped, passed_over, table, linear_probe })
     }
 
     /// Opens the user's data.
@@ -149,7 +151,10 @@ impl Eval {
 
     /// Prints what was guessed and left out when the data was opened.
     fn say(&self, questions: &Questions) {
-        let Questions { left_out, train_left_out, guess, .. } = questions;
+        let Questions { left_out, train_left_out, passed_over, guess, .. } = questions;
+        if !passed_over.is_empty() {
+            eprintln!("{passed_over}");
+        }
         if let Some(guess) = guess {
             eprintln!("note: {guess}");
         }
@@ -284,6 +289,8 @@ struct EvalReport {
     data: String,
     /// Number of rows that were left out and of examples that could not be read.
     skipped: u64,
+    #[serde(skip_serializing_if = "PassedOver::is_empty")]
+    passed_over: PassedOver,
     #[serde(flatten)]
     table: Report,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -24,7 +24,7 @@ impl Cut {
 
     /// Returns the side of the cut that a concept is on, or `None` if a model of this cut may neither train nor be
     /// judged on it.
-    pub(crate) fn side(self, concept: &Concept) -> Option<Side> {
+    pub fn side(self, concept: &Concept) -> Option<Side> {
         match (self, concept.split) {
             (Cut::Whole, Split::HeldOut) => Some(Side::HeldOut),
             (Cut::Validation { .. }, Split::HeldOut) => None,

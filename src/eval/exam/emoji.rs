@@ -157,7 +157,7 @@ impl EmojiExam {
     }
 
     /// Returns at most `n` pictures of the held-out vendor, half of them of seen concepts and half of held-out ones.
-    pub(crate) fn parts(&self, n: usize) -> Vec<Part> {
+    pub fn parts(&self, n: usize) -> Vec<Part> {
         let vendor = self.cut.judge().name();
         let titles = [
             (Side::Trained, format!("Seen concepts, drawn by {vendor}, a vendor never trained on")),
