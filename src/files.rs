@@ -1,4 +1,4 @@
-//! Files written whole or not at all, read anywhere, and told apart by their first bytes.
+//! Writes files as a whole or not at all, reads files at any offset, and tells files apart by their first bytes.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 /// UTF-8's byte order mark, with which some programs begin a text.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// The first bytes of gzip.
+/// The first bytes of a gzip file.
 pub(crate) const GZIP: &[u8] = b"\x1f\x8b";
 
-/// The first bytes of files that are taken for text or for a tar file by mistake, and what they are. UTF-32's mark
-/// begins with UTF-16's.
+/// The first bytes of files that are taken for text or for a tar file by mistake, and what these files are. UTF-32's
+/// mark comes before UTF-16's, since it begins with it.
 const KINDS: [(&[u8], &str); 11] = [
     (b"\xff\xfe\0\0", "UTF-32"),
     (b"\xff\xfe", "UTF-16"),
@@ -26,7 +26,7 @@ const KINDS: [(&[u8], &str); 11] = [
     (b"\x89HDF", "an HDF5 file"),
 ];
 
-/// Number of bytes at the start of a file among which no text has a zero.
+/// The number of bytes at the start of a file that are searched for zero bytes, which no text has.
 const HEAD: usize = 1024;
 
 /// Returns what the first bytes say a file is, if it is neither UTF-8 nor a tar file.
@@ -34,10 +34,10 @@ pub(crate) fn kind(bytes: &[u8]) -> Option<&'static str> {
     KINDS.iter().find(|(start, _)| bytes.starts_with(start)).map(|&(_, kind)| kind)
 }
 
-/// Returns the bytes of a text without a byte order mark.
+/// Returns the bytes of a text without a byte order mark. Only the first bytes are checked.
 ///
 /// # Errors
-/// Returns an error that says what the bytes are if they are no text in UTF-8, which the whole of them need not be.
+/// Returns an error that says what the bytes are if their beginning is not that of a text in UTF-8.
 pub fn text(bytes: &[u8]) -> io::Result<&[u8]> {
     let invalid =
         |what: &str| Err(io::Error::new(io::ErrorKind::InvalidData, format!("{what}, and not text in UTF-8")));
@@ -48,44 +48,47 @@ pub fn text(bytes: &[u8]) -> io::Result<&[u8]> {
     }
 }
 
-/// Writes a file so that a reader, or a run that is killed half way, sees the old content or the new, never a part.
+/// Writes a file so that readers see either the old content or the new, never a part, even if the process is killed
+/// half way.
 ///
 /// `write` fills a temporary file in the same folder, which reaches the disk before it takes the place of `path` by a
-/// rename (atomic within a file system). When anything fails, `path` is as it was and the temporary file is gone.
+/// rename (atomic within a file system). If anything fails, `path` is as it was and the temporary file is gone.
 ///
 /// # Errors
-/// What `write` or the file system says, as it says it: the caller knows which file it is, and names it once.
+/// Returns the error of `write` or of the file system unchanged. It does not name the file: the caller does, once.
 pub fn write_atomic(path: impl AsRef<Path>, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
     let path = path.as_ref();
     remove_remains(path);
     let temporary = beside(path);
     fill(&temporary, write).and_then(|()| fs::rename(&temporary, path)).and_then(|()| sync_folder(path)).inspect_err(
         |_| {
-            // Best effort: the first error is the one worth reporting.
+            // An error of the removal is ignored, since the first error is the one worth reporting.
             let _ = fs::remove_file(&temporary);
         },
     )
 }
 
-/// `dir/name` → `dir/.name.PID.part`: same folder, so that the rename stays within one file system; one name per
-/// process, so that two runs do not write into each other's file.
+/// Returns the temporary file `dir/.name.PID.part` for `dir/name`. It is in the same folder, so that the rename stays
+/// within one file system. Its name holds the number of the process, so that two runs do not write into each other's
+/// file.
 fn beside(path: &Path) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     path.with_file_name(format!(".{name}.{}.part", std::process::id()))
 }
 
-/// Writes the file. It is locked meanwhile, so that others see that its process lives.
+/// Writes the file. It is locked meanwhile, so that other processes see that this one still lives.
 fn fill(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
     let file = File::create(path)?;
-    // Where a file system has no locks, remains of killed processes are only not told apart from files in use.
+    // An error is ignored: where a file system has no locks, the only loss is that the remains of killed processes
+    // cannot be told apart from files in use.
     let _ = file.lock();
     let mut out = BufWriter::new(file);
     write(&mut out)?;
     out.into_inner()?.sync_all()
 }
 
-/// Removes what killed processes left of files that were to take the place of `path`: temporary files that nobody has
-/// locked. What cannot be removed stays; it does no harm.
+/// Removes the temporary files for `path` that killed processes have left, which are those that nobody has locked. A
+/// file that cannot be removed stays and does no harm.
 fn remove_remains(path: &Path) {
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let start = format!(".{}.", path.file_name().unwrap_or_default().to_string_lossy());
@@ -100,7 +103,8 @@ fn remove_remains(path: &Path) {
     }
 }
 
-/// The rename itself is only durable once the folder that holds the name is. Only Unix can open a folder to sync it.
+/// Syncs the folder that holds `path`: a rename is durable only once the folder is on the disk. Only Unix can open a
+/// folder to sync it.
 fn sync_folder(path: &Path) -> io::Result<()> {
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
@@ -109,7 +113,7 @@ fn sync_folder(path: &Path) -> io::Result<()> {
 /// Fills `out` from the bytes at `offset`. A shared file can be read from several threads at once.
 ///
 /// # Errors
-/// What the file system says; [`io::ErrorKind::UnexpectedEof`] if the file ends before.
+/// Returns the error of the file system, which is [`io::ErrorKind::UnexpectedEof`] if the file ends too early.
 #[cfg(unix)]
 pub fn read_exact_at(file: &File, out: &mut [u8], offset: u64) -> io::Result<()> {
     std::os::unix::fs::FileExt::read_exact_at(file, out, offset)

@@ -1,4 +1,4 @@
-//! Hints on errors. The library says what is wrong and knows no flags; the flag or command that helps is said here.
+//! Hints on errors. The library says what is wrong and knows no flags; this file says which flag or command helps.
 
 use super::commands::CliError;
 use super::train::TrainError;
@@ -61,6 +61,7 @@ impl Hint for TrainError {
     }
 }
 
+/// Returns what to do about an error in data.
 fn data(error: &DatasetError) -> Option<&'static str> {
     match error {
         DatasetError::Column { .. } => Some(
@@ -82,6 +83,7 @@ pub(crate) fn rows(report: &BadReport) -> Option<&'static str> {
     )
 }
 
+/// Returns what to do about a checkpoint that cannot be opened.
 fn checkpoint(error: &CheckpointError) -> Option<&'static str> {
     match error {
         CheckpointError::Activation { .. } => {
@@ -98,7 +100,8 @@ fn checkpoint(error: &CheckpointError) -> Option<&'static str> {
     }
 }
 
-/// Training takes a model as it is; what it leaves open is settled before.
+/// Returns what to do about a checkpoint that training cannot start from. Training takes a model as it is, so what the
+/// checkpoint leaves open must be settled before.
 fn pretrained(error: &CheckpointError) -> Option<&'static str> {
     match error {
         CheckpointError::Activation { .. } => {
@@ -114,10 +117,12 @@ fn pretrained(error: &CheckpointError) -> Option<&'static str> {
     }
 }
 
+/// Whether the error is that a checkpoint has no logit scale.
 fn is_without_logit_scale(error: &CheckpointError) -> bool {
     matches!(error, CheckpointError::Missing { tensor, .. } if tensor.ends_with("logit_scale"))
 }
 
+/// Returns what to do about an error of an index.
 fn index(error: &IndexError) -> Option<&'static str> {
     match error {
         IndexError::None { .. } => Some("make one: clipwright index DIR"),

@@ -1,25 +1,26 @@
-//! The number types of checkpoints, to and from f32.
+//! The number types of checkpoints, and their conversion to and from f32.
 
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 use serde::Serialize;
 use std::fmt;
 
-/// What a tensor's numbers may be stored as, little-endian.
+/// A number type that parameters can be stored as, little-endian.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dtype {
     F32,
     F16,
     Bf16,
-    /// Whole numbers: counts.
+    /// A type of whole numbers, which only counts have.
     I64,
 }
 
 /// The type of a tensor's numbers in a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Stored {
+    /// A type that parameters can have.
     Known(Dtype),
-    /// A type that no parameter has, as the file's library calls it.
+    /// A type that no parameter can have, under the name that the file's library gives to it.
     Other(String),
 }
 
@@ -59,7 +60,7 @@ impl From<pytorch_reader::DType> for Stored {
     }
 }
 
-/// What a model's parameters are written as.
+/// The type in which the parameters of a model are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
@@ -86,7 +87,7 @@ impl fmt::Display for Precision {
 }
 
 impl Dtype {
-    /// Bytes of a number.
+    /// Returns the number of bytes of one number.
     pub(crate) fn bytes(self) -> usize {
         match self {
             Dtype::F16 | Dtype::Bf16 => 2,
@@ -95,7 +96,8 @@ impl Dtype {
         }
     }
 
-    /// Exactly: f32 holds every f16 and bf16, and counts up to 2²⁴.
+    /// Converts stored numbers to f32. The result is exact, since f32 holds every f16 and bf16, and every count up to
+    /// 2²⁴.
     pub(super) fn decode(self, raw: &[u8], out: &mut [f32]) {
         match self {
             Dtype::F32 => {
@@ -111,7 +113,7 @@ impl Dtype {
         }
     }
 
-    /// Rounded to nearest, ties to even.
+    /// Converts numbers from f32. Numbers of 16 bits are rounded to nearest, ties to even.
     pub(super) fn encode(self, values: &[f32], raw: &mut [u8]) {
         match self {
             Dtype::F32 => {
@@ -127,7 +129,7 @@ impl Dtype {
         }
     }
 
-    /// The first value that would become infinite.
+    /// Returns the index of the first value that would become infinite.
     pub(super) fn first_too_large(self, values: &[f32]) -> Option<usize> {
         match self {
             Dtype::F32 | Dtype::I64 => None,
@@ -148,7 +150,7 @@ impl From<Dtype> for safetensors::Dtype {
     }
 }
 
-/// Slice by slice, for which `half` uses the CPU's own conversion.
+/// Converts numbers of 16 bits in pieces, since `half` uses the CPU's own instructions for the conversion of slices.
 fn decode_halves<H: Copy + Default>(raw: &[u8], decode: fn([u8; 2]) -> H, out: &mut [f32])
 where
     [H]: HalfFloatSliceExt,

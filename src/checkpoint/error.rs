@@ -1,10 +1,10 @@
-//! Why a checkpoint could not be read or written.
+//! The reasons why a checkpoint cannot be read or written.
 
 use super::tower::Tower;
 use crate::models::clip::config::ConfigError;
 use std::path::PathBuf;
 
-/// Every message names the file.
+/// A reason why a checkpoint cannot be read or written. Every message names the file, or the model that was asked for.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CheckpointError {
@@ -24,7 +24,7 @@ pub enum CheckpointError {
     NotCached { name: String, cache: PathBuf },
     #[error("{}: not a {format} file: {reason}", path.display())]
     Format { path: PathBuf, format: &'static str, reason: String },
-    /// OpenAI's own downloads are programs.
+    /// The file is a TorchScript program, as OpenAI's own downloads are.
     #[error("{0}: a TorchScript program, whose weights only PyTorch can take out:\n\
              import torch; from safetensors.torch import save_file\n\
              weights = torch.jit.load({0:?}, map_location=\"cpu\").state_dict()\n\
@@ -65,7 +65,7 @@ pub enum CheckpointError {
     Size { path: PathBuf, source: ConfigError },
 }
 
-/// As many names as a message can take.
+/// Returns the first names of a list, as many as a message can hold, and how many more there are.
 fn first_of(tensors: &[String]) -> String {
     const NAMED: usize = 5;
     let named = tensors[..tensors.len().min(NAMED)].join(", ");

@@ -1,4 +1,4 @@
-//! What every kind of model has in common as files: one interface, and how a checkpoint is opened through it.
+//! The interface between checkpoints and kinds of models, and how a checkpoint is opened through it.
 
 use super::dtype::Precision;
 use super::note::Note;
@@ -9,51 +9,54 @@ use super::{CheckpointError, locate};
 use std::collections::BTreeSet;
 use std::path::Path;
 
-/// A kind of model as its files are: recognised, named, described, written. A value is one of its naming schemes.
+/// A kind of model, and how its files are recognised, named, described and written. A value of the type is one of the
+/// naming schemes of its files.
 pub(crate) trait Family: Sized {
-    /// What configurations, or the tensors themselves, say of a model.
+    /// The description of a model, read from its configuration or inferred from its tensors.
     type Description;
-    /// What to take otherwise than the files say.
+    /// The settings that replace what the files say.
     type Overrides;
-    /// What is written: parameters, and what goes into their configuration.
+    /// The parameters to be written, and what goes into their configuration.
     type Model<'a>;
 
-    /// Weights in a model's folder; the first that is there is taken.
+    /// The names of files of weights in a model's folder. The first that exists is taken.
     const WEIGHT_FILES: &'static [&'static str];
 
-    /// The scheme that these names follow. Names of another family follow the plainest one, and do not pass the check.
+    /// Returns the scheme that these names follow. Names of another family get the plainest scheme, and
+    /// [`TensorFiles::check`] then refuses them.
     fn recognise(names: &BTreeSet<String>) -> Self;
 
-    /// What stands before all names of the model's tensors.
+    /// Returns the prefix that stands before all names of the model's tensors.
     fn prefix(&self) -> &str;
 
-    /// The names behind the prefix.
+    /// Returns the names that the scheme knows behind the prefix.
     fn known(&self) -> Known;
 
     /// Whether a tensor of the file has nothing to do with the model's parameters.
     fn is_foreign(&self, name: &str) -> bool;
 
-    /// What the configuration beside the weights says; nothing if there is none.
+    /// Reads the configuration beside the weights, or returns `None` if there is none.
     fn read_config(
         &self,
         files: &TensorFiles,
         overrides: &Self::Overrides,
     ) -> Result<Option<Self::Description>, CheckpointError>;
 
-    /// What names and shapes tell alone.
+    /// Infers the description from the names and shapes of the tensors alone.
     fn infer(&self, files: &TensorFiles, overrides: &Self::Overrides) -> Result<Self::Description, CheckpointError>;
 
-    /// Takes out of a description what the file was saved without, and refuses sizes that do not fit together.
+    /// Removes from a description what the file was saved without, and refuses sizes that do not fit together.
     fn settle(&self, files: &TensorFiles, description: &mut Self::Description) -> Result<(), CheckpointError>;
 
-    /// Every tensor that the file of such a model has.
+    /// Returns all leaves that the file of such a model must have.
     fn expected(&self, files: &TensorFiles, description: &Self::Description) -> Vec<Expected>;
 
-    /// Writes a model's folder in this scheme, each file whole or not at all, the configuration last.
+    /// Writes a model's folder in this scheme. Each file appears as a whole or not at all, and the configuration is
+    /// written last.
     fn write(&self, folder: &Path, model: Self::Model<'_>, precision: Precision) -> Result<(), CheckpointError>;
 }
 
-/// A checkpoint whose names and shapes are known and fit, and whose values are not read yet.
+/// A checkpoint whose names and shapes are known and fit the model. No values have been read yet.
 pub(crate) struct Opened<F: Family> {
     pub files: TensorFiles,
     pub scheme: F,
@@ -62,10 +65,11 @@ pub(crate) struct Opened<F: Family> {
 }
 
 impl<F: Family> Opened<F> {
-    /// A model folder, a file of weights, whose configuration is looked for beside it, or a model of the Hub.
+    /// Opens a model's folder; a file of weights, whose configuration is looked for beside it; or a model of the Hub.
     ///
     /// # Errors
-    /// [`CheckpointError`], naming the file: if it cannot be read, or is of another model than its configuration.
+    /// Returns a [`CheckpointError`] that names the file if it cannot be read, or if it is of another model than its
+    /// configuration.
     pub(crate) fn open(path: &Path, overrides: &F::Overrides) -> Result<Self, CheckpointError> {
         let (path, chosen) = locate::weights(path, F::WEIGHT_FILES)?;
         let files = TensorFiles::open(&path)?;
@@ -83,20 +87,21 @@ impl<F: Family> Opened<F> {
     }
 }
 
-/// What a file of `torch.save` has beside the model: an optimizer's state, a loss.
+/// The parts of a file of `torch.save` that are not of the model, such as the state of an optimizer or a loss.
 #[derive(Default)]
 struct Beside {
-    /// Its outermost keys.
+    /// The outermost keys of these parts.
     keys: Vec<String>,
-    /// The tensors below them.
+    /// The names of the tensors below these keys.
     names: BTreeSet<String>,
 }
 
-/// What stands under outermost keys that hold nothing of the model. Tensors under the model's own key, or between its
-/// tensors where it has none, are not let go.
+/// Finds the outermost keys that hold nothing of the model, and the tensors below them. Tensors under the model's own
+/// key, or between the model's tensors if it has no key of its own, are never passed over.
 ///
 /// # Errors
-/// If one of the keys holds as much of a model as was found. An optimizer may: it keeps numbers for every parameter.
+/// Returns an error if one of the keys holds as many known tensors as the model that was found, or more. Only the key
+/// of an optimizer may, since an optimizer keeps numbers for every parameter.
 fn beside<F: Family>(files: &TensorFiles, scheme: &F) -> Result<Beside, CheckpointError> {
     let (names, known, prefix) = (files.names(), scheme.known(), scheme.prefix());
     let is_ours = |name: &String| name.strip_prefix(prefix).is_some_and(|name| known.has(name));
@@ -126,7 +131,7 @@ fn beside<F: Family>(files: &TensorFiles, scheme: &F) -> Result<Beside, Checkpoi
     Ok(beside)
 }
 
-/// Whether a tensor is what this key holds or a part of it.
+/// Whether a tensor is the value of this key or a part of it.
 fn is_below(name: &str, key: &str) -> bool {
     name.strip_prefix(key).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }

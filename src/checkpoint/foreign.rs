@@ -1,15 +1,15 @@
-//! What people have in the place of weights and is none, recognised by its first bytes.
+//! Refuses files that are mistaken for weights. They are recognised by their first bytes.
 
 use super::CheckpointError;
 use std::path::Path;
 
-/// How many of a file's first bytes are looked at.
+/// The number of bytes at the start of a file that are looked at.
 pub(crate) const START: usize = 512;
 
 const ORIGINAL: &str = "take the safetensors or PyTorch file that it was made from";
 const UNPACK: &str = "unpack it and name what is in it";
 
-/// First bytes, what they are those of, and what to do.
+/// The first bytes of each kind of file, what the kind is, and what to do.
 const KINDS: [(&[u8], &str, &str); 10] = [
     (
         b"version https://git-lfs.github.com/spec",
@@ -27,13 +27,13 @@ const KINDS: [(&[u8], &str, &str); 10] = [
     (b"RIFF", "a picture or a sound", "name a file of weights"),
 ];
 
-/// Whether a file begins as every safetensors file does: the length of a header, and the header's brace.
+/// Whether a file begins as every safetensors file does, with the length of a header and the header's opening brace.
 pub(crate) fn is_safetensors(start: &[u8], max_header: u64) -> bool {
     let length = start.first_chunk().map(|bytes| u64::from_le_bytes(*bytes));
     length.is_some_and(|length| length <= max_header) && start.get(8) == Some(&b'{')
 }
 
-/// Refuses a file that begins like something else than weights, and says what to do.
+/// Refuses a file that begins like something other than weights. The error says what to do.
 pub(crate) fn refuse(path: &Path, start: &[u8]) -> Result<(), CheckpointError> {
     let listed = KINDS.iter().find(|(magic, ..)| start.starts_with(magic)).map(|&(_, what, help)| (what, help));
     let (what, help) = match listed {
@@ -50,13 +50,13 @@ pub(crate) fn refuse(path: &Path, start: &[u8]) -> Result<(), CheckpointError> {
     Err(CheckpointError::NotWeights { path: path.into(), what, help })
 }
 
-/// A zip archive without the entry that every file of `torch.save` has.
+/// Returns the error for a ZIP archive without the entry that every file of `torch.save` has.
 pub(crate) fn other_zip(path: &Path) -> CheckpointError {
     let what = "a ZIP archive, but not one of torch.save, which has a data.pkl";
     CheckpointError::NotWeights { path: path.into(), what, help: UNPACK }
 }
 
-/// JSON in the place of weights.
+/// Returns the error for a JSON file that was named as weights and is no index of weights.
 pub(crate) fn json(path: &Path) -> CheckpointError {
     let what = "a JSON file without the weight_map of an index of weights";
     CheckpointError::NotWeights { path: path.into(), what, help: "name the weights beside it, or their folder" }
@@ -68,7 +68,8 @@ fn is_web_page(start: &[u8]) -> bool {
     tags.iter().any(|tag| text.get(..tag.len()).is_some_and(|start| start.eq_ignore_ascii_case(tag)))
 }
 
-/// A protocol buffer whose first field is a small number, the version, and whose second is text or a message.
+/// Whether this is a graph of ONNX or TensorFlow: a protocol buffer whose first field is a small number, the version,
+/// and whose second field is a text or a message, or a file with the mark `TFL3` of TensorFlow Lite.
 fn is_graph(start: &[u8]) -> bool {
     const VERSION: u8 = 0x08;
     const FIELDS: std::ops::RangeInclusive<u8> = 2..=15;
@@ -78,7 +79,7 @@ fn is_graph(start: &[u8]) -> bool {
     }
 }
 
-/// A map of a few entries whose first key is a short text.
+/// Whether this is a MessagePack map of a few entries whose first key is a short text.
 fn is_message_pack(start: &[u8]) -> bool {
     matches!(start, [0x81..=0x8f, 0xa1..=0xbf, first, ..] if start.len() > 8 && first.is_ascii_alphabetic())
 }

@@ -1,4 +1,5 @@
-//! Models of the Hugging Face Hub by name, where its own programs have put them on this machine. Nothing is downloaded.
+//! Finds models of the Hugging Face Hub by name, in the cache that the Hub's own programs keep on this machine. Nothing
+//! is downloaded.
 //!
 //! ```text
 //! models--org--name/refs/main             the revision
@@ -10,7 +11,7 @@ use std::env;
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
-/// What the name of a model's folder in the cache begins with.
+/// The beginning of the name of a model's folder in the cache.
 pub(crate) const FOLDER: &str = "models--";
 
 /// Whether this may be the name of a model on the Hub: `org/name`.
@@ -22,25 +23,25 @@ pub(crate) fn is_name(name: &str) -> bool {
     name.split_once('/').is_some_and(|(org, name)| is_part(org) && is_part(name))
 }
 
-/// The folder of a model's files.
+/// Returns the folder of a model's files.
 ///
 /// # Errors
-/// If the cache does not have it, or does not say which revision is meant.
+/// Returns an error if the cache does not have the model, or does not say which revision is meant.
 pub(crate) fn find(name: &str) -> Result<PathBuf, CheckpointError> {
     find_in(&own_cache(), name)
 }
 
-/// The error about a model that is not there, or not there with its weights.
+/// Returns the error for a model that is not in the cache, or is there without its weights.
 pub(crate) fn not_cached(name: &str) -> CheckpointError {
     CheckpointError::NotCached { name: name.into(), cache: own_cache() }
 }
 
-/// The cache of this process's environment.
+/// Returns the folder of the cache that the environment of this process chooses.
 fn own_cache() -> PathBuf {
     cache(&|name| env::var_os(name).map(PathBuf::from), env::home_dir())
 }
 
-/// The cache's folder, as `huggingface_hub` finds it.
+/// Returns the folder of the cache, which is found as `huggingface_hub` finds it.
 fn cache(variable: &dyn Fn(&str) -> Option<PathBuf>, home: Option<PathBuf>) -> PathBuf {
     let variable = |name| variable(name).filter(|path| !path.as_os_str().is_empty());
     let caches = || variable("XDG_CACHE_HOME").unwrap_or_else(|| home.unwrap_or_default().join(".cache"));
@@ -56,19 +57,22 @@ fn find_in(cache: &Path, name: &str) -> Result<PathBuf, CheckpointError> {
     snapshot(&cache.join(format!("{FOLDER}{}", name.replace('/', "--"))))?.ok_or_else(absent)
 }
 
-/// The files of a model's folder in the cache, if it is one and has them.
+/// Returns the folder of the snapshot that the model's folder in the cache refers to, or `None` if it has none.
+///
+/// # Errors
+/// Returns an error if there are several snapshots and no reference chooses one.
 pub(crate) fn snapshot(model: &Path) -> Result<Option<PathBuf>, CheckpointError> {
     let snapshots = model.join("snapshots");
     let revision = match fs::read_to_string(model.join("refs").join("main")) {
         Ok(revision) => Some(PathBuf::from(revision.trim())),
         Err(_) => only_one(&snapshots)?,
     };
-    // A reference speaks of a snapshot beside it, not of other folders on the disk.
+    // A reference may name only a snapshot beside it, not another folder on the disk.
     let is_plain = |name: &PathBuf| matches!(name.components().collect::<Vec<_>>()[..], [Component::Normal(_)]);
     Ok(revision.filter(is_plain).map(|name| snapshots.join(name)).filter(|folder| folder.is_dir()))
 }
 
-/// The only snapshot, which needs no reference.
+/// Returns the name of the snapshot if there is exactly one, which then needs no reference.
 fn only_one(snapshots: &Path) -> Result<Option<PathBuf>, CheckpointError> {
     let mut names = fs::read_dir(snapshots).into_iter().flatten().flatten().map(|entry| entry.file_name());
     match (names.next(), names.count()) {

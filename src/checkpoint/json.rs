@@ -1,18 +1,21 @@
-//! JSON files, whole.
+//! Reads and writes whole JSON files.
 
 use super::{CheckpointError, foreign};
 use crate::files::write_atomic;
 use serde_json::Value;
 use std::path::Path;
 
-/// What a JSON file holds.
+/// Reads a JSON file.
+///
+/// # Errors
+/// Returns an error if the file cannot be read, or if it is not JSON.
 pub(crate) fn read_json(path: &Path) -> Result<Value, CheckpointError> {
     let text = std::fs::read(path).map_err(|source| CheckpointError::Io { path: path.into(), source })?;
     foreign::refuse(path, &text[..text.len().min(foreign::START)])?;
     serde_json::from_slice(&text).map_err(|e| CheckpointError::Config { path: path.into(), reason: e.to_string() })
 }
 
-/// Writes a JSON file, whole or not at all.
+/// Writes a JSON file, which appears as a whole or not at all.
 pub(crate) fn write_json(path: &Path, value: &Value) -> Result<(), CheckpointError> {
     write_atomic(path, |out| {
         serde_json::to_writer_pretty(&mut *out, value)?;
@@ -21,7 +24,7 @@ pub(crate) fn write_json(path: &Path, value: &Value) -> Result<(), CheckpointErr
     .map_err(|source| CheckpointError::Io { path: path.into(), source })
 }
 
-/// The number as people write it, not all the digits of its binary value.
+/// Returns `x` as the number with the fewest decimal digits that round to it, as people write it.
 pub(crate) fn decimal(x: f32) -> f64 {
     x.to_string().parse().expect("a float prints as a float")
 }

@@ -1,4 +1,4 @@
-//! From what a person names to a file of weights: a file, a model's folder, a model of the Hub.
+//! Finds the file of weights that a user means by a file, a model's folder, or the name of a model of the Hub.
 
 use super::CheckpointError;
 use super::hub;
@@ -8,21 +8,24 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-/// The endings of weights, as [`CheckpointError::NoWeights`] lists them.
+/// The extensions of files of weights, as [`CheckpointError::NoWeights`] lists them.
 const EXTENSIONS: [&str; 5] = ["safetensors", "bin", "pt", "pth", "ckpt"];
-/// What holds a model for other programs. It is opened to say so.
+/// The extensions of files that hold models for other programs. Such a file is opened so that the error can say what it
+/// is.
 const FOREIGN: [&str; 5] = ["gguf", "onnx", "h5", "msgpack", "tflite"];
-/// OpenCLIP's name of a training run's last weights, and the start of the names of its other ones.
+/// The name that OpenCLIP gives to the last weights of a training run.
 const LATEST_EPOCH: &str = "epoch_latest.pt";
+/// The beginning of the names that OpenCLIP gives to the weights of single epochs.
 const EPOCH: &str = "epoch_";
 
-/// The file of weights, or the index of several.
+/// Returns the file of weights, or the index of several files.
 ///
-/// In a folder the first of the names is taken, then OpenCLIP's `epoch_latest.pt`, then its `epoch_N.pt` of the largest
-/// N, then any other file of weights if it is the only one. A choice by the number of an epoch is noted.
+/// In a folder the first of `names` that exists is taken, then OpenCLIP's `epoch_latest.pt`, then its `epoch_N.pt` with
+/// the largest N, then any other file of weights if it is the only one. If other files of weights stand beside a file
+/// that was chosen by its epoch, a note says so.
 ///
 /// # Errors
-/// If there is no such file, or several and nothing to choose by.
+/// Returns an error if there is no file of weights, or if there are several and none of these rules chooses one.
 pub(crate) fn weights(named: &Path, names: &[&'static str]) -> Result<(PathBuf, Option<Note>), CheckpointError> {
     let Named { path, hub } = place(named)?;
     if !path.is_dir() {
@@ -48,12 +51,13 @@ pub(crate) fn weights(named: &Path, names: &[&'static str]) -> Result<(PathBuf, 
     }
 }
 
-/// A file or folder, and the name on the Hub that led to it.
+/// A file or folder, and the name on the Hub that led to it, if one did.
 struct Named {
     path: PathBuf,
     hub: Option<String>,
 }
 
+/// Returns the file or folder that a user means by a path or a name.
 fn place(named: &Path) -> Result<Named, CheckpointError> {
     let of_the_hub = |name: &str| Ok(Named { path: hub::find(name)?, hub: Some(name.into()) });
     let text = named.to_str().unwrap_or_default();
@@ -61,7 +65,7 @@ fn place(named: &Path) -> Result<Named, CheckpointError> {
         return of_the_hub(name);
     }
     match fs::metadata(named) {
-        // A model's folder in the cache itself holds its files two floors below.
+        // A model's folder in the Hub's cache holds the files of the model two levels below.
         Ok(_) if named.file_name().is_some_and(|name| name.to_string_lossy().starts_with(hub::FOLDER)) => {
             Ok(Named { path: hub::snapshot(named)?.unwrap_or(named.into()), hub: None })
         }
@@ -74,7 +78,7 @@ fn place(named: &Path) -> Result<Named, CheckpointError> {
     }
 }
 
-/// Whether this is the name of a preset or of another of OpenCLIP's or OpenAI's architectures: `ViT-L/14@336px`.
+/// Whether this is the name of a preset, or of another architecture of OpenCLIP or OpenAI, such as `ViT-L/14@336px`.
 fn is_architecture(name: &str) -> bool {
     let name = name.strip_suffix("-quickgelu").unwrap_or(name);
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-/@".contains(c);
@@ -82,13 +86,14 @@ fn is_architecture(name: &str) -> bool {
     is_vit || Config::preset_names().any(|preset| preset.eq_ignore_ascii_case(name))
 }
 
-/// The names of a folder's files that may be weights; if there are none, of what others have in their place.
+/// Returns the names of the files in a folder that may be weights or, if there are none, of the files that hold models
+/// for other programs.
 fn others(folder: &Path) -> Result<Vec<String>, CheckpointError> {
     let io = |source| CheckpointError::Io { path: folder.into(), source };
     let mut files = vec![];
     for entry in fs::read_dir(folder).map_err(io)? {
         let entry = entry.map_err(io)?;
-        // A hidden file is a system's or is being written.
+        // Hidden files belong to the system or are still being written.
         let name = entry.file_name().into_string().ok().filter(|name| !name.starts_with('.'));
         files.extend(name.filter(|_| entry.path().is_file()));
     }

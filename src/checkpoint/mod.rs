@@ -1,15 +1,18 @@
-//! Checkpoints as people have them, in and out.
+//! Reads and writes the checkpoints of OpenAI, OpenCLIP and Hugging Face.
 //!
-//! | what | weights | configuration |
-//! |---|---|---|
-//! | OpenCLIP's folders, and our own | `open_clip_model.safetensors`, `open_clip_pytorch_model.bin` | `open_clip_config.json` |
-//! | Hugging Face's folders | `model.safetensors`, in one or with an index, `pytorch_model.bin` | `config.json`, `preprocessor_config.json` |
-//! | a file alone | safetensors or `torch.save` | inferred from names and shapes |
-//! | a name of the Hugging Face Hub | the files in its cache on this machine | as in its folder |
+//! These kinds of checkpoints can be opened:
 //!
-//! [`Checkpoint::open`] finds out which, and checks every name and shape before a value is read; towers are read when
-//! they are asked for. The names in the file, not those of the folder's files, decide whose they are (`clip::names`); what
-//! stands before all of them is found, not listed ([`prefix`]). What was assumed or passed over is a [`Note`].
+//! * OpenCLIP's folders, and our own, have their weights in `open_clip_model.safetensors` or
+//!   `open_clip_pytorch_model.bin`, and their configuration in `open_clip_config.json`.
+//! * Hugging Face's folders have their weights in `model.safetensors`, in one file or in several with an index, or in
+//!   `pytorch_model.bin`. Their configuration is `config.json` and `preprocessor_config.json`.
+//! * A file alone is a safetensors file or one of `torch.save`. Its configuration is inferred from names and shapes.
+//! * A name of the Hugging Face Hub means the files in the Hub's cache on this machine, which are as in its folder.
+//!
+//! [`Checkpoint::open`] finds out which of these it is given, and checks every name and shape before it reads a value.
+//! Towers are read when they are asked for. The names of the tensors, not those of the files, decide which library's
+//! checkpoint it is (`clip::names`). A prefix before all names is found without a list of known prefixes ([`prefix`]).
+//! A [`Note`] says what was assumed or left unread.
 
 mod check;
 pub mod clip;

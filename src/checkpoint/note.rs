@@ -1,17 +1,19 @@
-//! What was assumed or passed over when a checkpoint was opened. It is no error, and whoever opens it can say it.
+//! Notes on what was assumed or left unread when a checkpoint was opened.
 
 use std::fmt;
 use std::path::PathBuf;
 
-/// Every message names the file.
+/// Something that was assumed or left unread when a checkpoint was opened. It is not an error: whoever opens the
+/// checkpoint can show the note to the user. Every message names the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Note {
-    /// No file says how pictures are prepared, so they are as for OpenAI's models.
+    /// No file says how pictures are prepared, so they are prepared as for OpenAI's models.
     OpenAiPictures { path: PathBuf },
-    /// A file of `torch.save` has more than the model: an optimizer's state, a loss. These are its outermost keys.
+    /// A file of `torch.save` holds more than the model, such as the state of an optimizer or a loss. `keys` are the
+    /// outermost keys that are not read.
     Beside { path: PathBuf, keys: Vec<String> },
-    /// Of several files of weights the one of the last epoch was taken.
+    /// The weights of the last epoch were taken; `others` are the other files of weights in the folder.
     Chosen { path: PathBuf, others: Vec<String> },
 }
 

@@ -1,13 +1,14 @@
-//! Tensors from the files of `torch.save`: `pytorch_model.bin`, `open_clip_pytorch_model.bin`, training saves.
+//! Reads tensors from files of `torch.save`: `pytorch_model.bin`, `open_clip_pytorch_model.bin`, and checkpoints of
+//! training runs.
 //!
-//! Only the data of the pickle is read, by the `pytorch-reader` crate; none of its code is ever run.
+//! Only the data of the pickle is read, by the `pytorch-reader` crate. No code in it is ever run.
 
 use super::dtype::Stored;
 use super::{CheckpointError, check, foreign};
 use pytorch_reader::{PickleValue, PytorchReader};
 use std::path::{Path, PathBuf};
 
-/// An open file, its tensors listed but not read.
+/// An open file whose tensors are listed but not read.
 pub(crate) struct Reader {
     path: PathBuf,
     file: PytorchReader,
@@ -16,8 +17,9 @@ pub(crate) struct Reader {
 impl Reader {
     pub(crate) fn open(path: &Path) -> Result<Reader, CheckpointError> {
         let file = PytorchReader::new(path).map_err(|error| refused(path, &error.to_string()))?;
-        // A tensor can be a view that shows the same few numbers again and again. A model's parameters are all there, so
-        // what is asked of the memory is bounded by the file.
+        // A tensor can be a view that repeats a few stored numbers many times. All parameters of a model are stored, so
+        // tensors that are larger than the file are refused, and the size of the file bounds the memory that is
+        // allocated.
         let promised = file.tensors().values().try_fold(0usize, |sum, tensor| sum.checked_add(tensor.byte_len()));
         let size = std::fs::metadata(path).map_err(|source| CheckpointError::Io { path: path.into(), source })?.len();
         if promised.is_none_or(|promised| promised as u64 > size) {
@@ -34,7 +36,7 @@ impl Reader {
         self.file.keys()
     }
 
-    /// The outermost keys, and whether each holds more than one tensor: a dictionary or a list.
+    /// Returns the outermost keys, and whether each holds a dictionary or a list, which can hold more than one tensor.
     pub(crate) fn outermost(&self) -> Result<Vec<(String, bool)>, CheckpointError> {
         let value = PytorchReader::read_pickle_data(&self.path, None);
         match value.map_err(|error| refused(&self.path, &error.to_string()))? {
@@ -54,7 +56,7 @@ impl Reader {
         self.file.get(name).map(|tensor| tensor.dtype().into())
     }
 
-    /// Reads a tensor of this shape, converted to f32. A scalar may be stored as a vector of one.
+    /// Reads a tensor of this shape and converts it to f32. A scalar may be stored as a vector of one element.
     pub(crate) fn read(&self, name: &str, shape: &[usize], out: &mut [f32]) -> Result<(), CheckpointError> {
         let (path, tensor) = (&self.path, name);
         let Some(found) = self.file.get(name) else {
@@ -69,7 +71,7 @@ impl Reader {
 }
 
 fn refused(path: &Path, reason: &str) -> CheckpointError {
-    // The namespace of compiled classes.
+    // This is the namespace of compiled classes, which only TorchScript programs have.
     if reason.contains("__torch__") {
         return CheckpointError::TorchScript { path: path.into() };
     }

@@ -1,7 +1,8 @@
-//! Where a file has the leaves of a parameter tree: a tree of the same type whose leaves are [`Places`].
+//! Describes where a file has the leaves of a parameter tree, by a tree of the same type whose leaves are [`Places`].
 //!
-//! Reading, writing and checking walk the parameters and their places together. They know no model: a family makes the
-//! tree of places, field by field or from the paths of the parameter tree itself ([`own`]).
+//! Functions that read, write or check a file walk the parameters and their places together. They do not know what
+//! model it is: a family makes the tree of places, field by field or from the paths of the parameter tree itself
+//! ([`own`]).
 
 use super::tensors::TensorFiles;
 use super::{CheckpointError, Dtype, check, positions, safetensors};
@@ -13,44 +14,47 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::path::Path;
 
-/// Where the values of a leaf are found.
+/// Where a file has the values of a leaf.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Place {
-    /// As they are, in this tensor.
+    /// The tensor of this name holds the leaf as it is.
     Whole(String),
-    /// With rows and columns exchanged.
+    /// The tensor of this name holds the leaf with rows and columns exchanged.
     Transposed(String),
-    /// The upper, middle and lower third apart.
+    /// The three tensors of these names hold the upper, the middle and the lower third of the leaf's rows.
     Thirds([String; 3]),
-    /// In a table of positions of this shape, which is interpolated where the leaf has another one.
+    /// The tensor of this name holds a table of positions of this shape, which is interpolated if the leaf has another
+    /// shape.
     Grid(String, [usize; 2]),
-    /// Nowhere: without a projection the pooled state is the embedding, as the identity matrix would leave it.
+    /// No tensor holds the leaf. It is the identity matrix, since without a projection the pooled state is the
+    /// embedding.
     Identity,
-    /// Nowhere: this number was asked for.
+    /// No tensor holds the leaf. Its value is this number, which the caller asked for.
     Number(f32),
 }
 
-/// A tied leaf has several places, with the same values; one that the scheme has no name for has none.
+/// The places of a leaf. A tied leaf has several, which hold the same values; a leaf that the scheme has no name for
+/// has none.
 pub(crate) type Places = Vec<Place>;
 
-/// A leaf that a file must have, its name in the tree, its shape there, and where it may be.
+/// A leaf that a file must have: its name and shape in the parameter tree, and its places in the file.
 pub(crate) struct Expected {
     pub name: String,
     pub shape: Vec<usize>,
     pub places: Places,
 }
 
-/// The one place of a tensor that stands in the file as it is.
+/// Returns the places of a leaf that one tensor of the file holds as it is.
 pub(crate) fn whole(name: impl Into<String>) -> Places {
     vec![Place::Whole(name.into())]
 }
 
-/// The names that the tree's own paths have from `at`, behind a prefix.
+/// Returns places named by the paths of the tree itself: the tree begins at `at`, and every name has the prefix.
 pub(crate) fn own<S: Tree>(tree: &S, at: &TreePath, prefix: &str) -> S::Of<Places> {
     tree.map(at, &mut |path, _| path.names().iter().map(|name| Place::Whole(format!("{prefix}{name}"))).collect())
 }
 
-/// What a file must have for these parameters.
+/// Returns the leaves that a file must have for these parameters.
 pub(crate) fn expected<S: Tree<Leaf = Spec>>(spec: &S, places: &S::Of<Places>, at: &TreePath) -> Vec<Expected> {
     let mut leaves = vec![];
     spec.map(at, &mut |path, spec| leaves.push((path.to_string(), spec.shape.clone())));
@@ -58,7 +62,7 @@ pub(crate) fn expected<S: Tree<Leaf = Spec>>(spec: &S, places: &S::Of<Places>, a
     beside.into_iter().map(|(name, shape, places)| Expected { name, shape, places }).collect()
 }
 
-/// Puts every leaf's places beside it: both trees are of one type, and their paths are compared.
+/// Pairs every leaf with its places. Both trees have the same type, and their paths are compared.
 #[track_caller]
 fn beside<L>(leaves: Vec<(String, L)>, places: &impl Tree<Leaf = Places>, at: &TreePath) -> Vec<(String, L, Places)> {
     let mut leaves = leaves.into_iter();
@@ -72,7 +76,11 @@ fn beside<L>(leaves: Vec<(String, L)>, places: &impl Tree<Leaf = Places>, at: &T
     beside
 }
 
-/// A parameter tree, named from `at` by its own paths, from a file that holds it and nothing else.
+/// Reads a parameter tree from a file that holds this tree and nothing else, under the names that its paths have from
+/// `at`.
+///
+/// # Errors
+/// Returns an error if the file cannot be read, or if its tensors are not exactly those of the tree.
 pub fn load_params<S: Tree<Leaf = Spec>>(path: &Path, spec: S, at: &TreePath) -> Result<Params<S>, CheckpointError> {
     let files = TensorFiles::open(path)?;
     let places = own(&spec, at, "");
@@ -80,7 +88,10 @@ pub fn load_params<S: Tree<Leaf = Spec>>(path: &Path, spec: S, at: &TreePath) ->
     files.load(spec, &places)
 }
 
-/// Writes a parameter tree where its places say, and nothing else; counts are written as integers.
+/// Writes a file that holds a parameter tree at its places and nothing else. Counts are written as integers.
+///
+/// # Errors
+/// Returns an error if a leaf has no place, if a value is too large for the type, or if the file cannot be written.
 pub(crate) fn write_params<S: Tree<Leaf = Spec>>(
     path: &Path,
     params: &Params<S>,
@@ -103,7 +114,7 @@ pub(crate) fn write_params<S: Tree<Leaf = Spec>>(
     safetensors::write(path, &tensors, [("format", "pt")])
 }
 
-/// A leaf as it stands in the file.
+/// Returns the tensors that a file holds for a leaf at this place.
 fn placed(place: Place, shape: Vec<usize>, values: &[f32], dtype: Dtype) -> Vec<Tensor<'_>> {
     match place {
         Place::Whole(name) | Place::Grid(name, _) => {
@@ -124,12 +135,13 @@ fn placed(place: Place, shape: Vec<usize>, values: &[f32], dtype: Dtype) -> Vec<
     }
 }
 
+/// Returns the shape of a third of the rows.
 fn third(shape: &[usize]) -> Vec<usize> {
     [&[shape[0] / 3], &shape[1..]].concat()
 }
 
 impl Place {
-    /// The tensors of the file that a leaf of this shape is in, and their shapes.
+    /// Returns the names and shapes of the tensors that hold a leaf of this shape.
     fn tensors(&self, shape: &[usize]) -> Vec<(&str, Vec<usize>)> {
         match self {
             Place::Whole(name) => vec![(name, shape.to_vec())],
@@ -140,7 +152,7 @@ impl Place {
         }
     }
 
-    /// The names of the tensors that a leaf is in.
+    /// Returns the names of the tensors that hold the leaf.
     pub(crate) fn names(&self) -> Vec<&str> {
         match self {
             Place::Whole(name) | Place::Grid(name, _) | Place::Transposed(name) => vec![name],
@@ -149,7 +161,7 @@ impl Place {
         }
     }
 
-    /// What messages call it.
+    /// Returns the name of the place in messages.
     fn name(&self) -> &str {
         match self {
             Place::Whole(name) | Place::Grid(name, _) | Place::Transposed(name) | Place::Thirds([name, ..]) => name,
@@ -160,7 +172,7 @@ impl Place {
 }
 
 impl TensorFiles {
-    /// The shape that a leaf has at the first of its places that is there.
+    /// Returns the shape of a leaf, taken from the first of its places that the files have.
     pub(crate) fn shape_of(&self, places: &[Place]) -> Option<Vec<usize>> {
         places.iter().find_map(|place| self.shape_at(place))
     }
@@ -179,7 +191,7 @@ impl TensorFiles {
         }
     }
 
-    /// Reads a leaf of this shape.
+    /// Reads a leaf of this shape from one of its places.
     pub(crate) fn read_at(&self, place: &Place, shape: &[usize], out: &mut [f32]) -> Result<(), CheckpointError> {
         match place {
             Place::Whole(name) => self.read(name, shape, out),
@@ -214,8 +226,11 @@ impl TensorFiles {
         }
     }
 
-    /// That the files have exactly these leaves, beside foreign tensors; of a tied leaf's places one is enough. Reads no
-    /// values.
+    /// Checks that the files have exactly these leaves, apart from foreign tensors, without reading any values. A tied
+    /// leaf needs only one of its places.
+    ///
+    /// # Errors
+    /// Returns an error if a tensor is missing, has another shape, or belongs to no leaf and is not foreign.
     pub(crate) fn check(&self, leaves: &[Expected], is_foreign: impl Fn(&str) -> bool) -> Result<(), CheckpointError> {
         let mut placed = BTreeSet::new();
         for Expected { name, shape, places } in leaves {
@@ -240,7 +255,8 @@ impl TensorFiles {
     /// Reads a parameter tree from its places.
     ///
     /// # Errors
-    /// The files must have one of a tied leaf's places; whatever they have at the others must be equal.
+    /// Returns an error if the files have none of the places of a leaf, or if the places of a tied leaf hold different
+    /// values.
     pub(crate) fn load<S: Tree<Leaf = Spec>>(
         &self,
         spec: S,
@@ -257,7 +273,7 @@ impl TensorFiles {
         Ok(params)
     }
 
-    /// Reads a leaf from the first of its places that is there, and compares it with the others.
+    /// Reads a leaf from the first of its places that the files have, and compares it with the other places.
     fn fill(&self, name: &str, places: &[Place], shape: &[usize], out: &mut [f32]) -> Result<(), CheckpointError> {
         let (mut first, mut missing) = (None, None);
         let mut twin = vec![0.0; if places.len() > 1 { out.len() } else { 0 }];
@@ -278,7 +294,9 @@ impl TensorFiles {
     }
 }
 
-/// out (n,m) from x (m,n), m = `rows`.
+/// out = xᵀ
+///
+/// The shapes are x (m,n) and out (n,m), with m = `rows`.
 fn transpose(x: &[f32], rows: usize, out: &mut [f32]) {
     let columns = x.len() / rows.max(1);
     for (i, row) in x.chunks_exact(columns.max(1)).enumerate() {
@@ -314,7 +332,7 @@ mod tests {
         }
     }
 
-    /// What a file holds whose tensors were given to `change`: the parameters, or what is wrong with it.
+    /// Returns the parameters in a file whose tensors `change` has altered, or the message of the error.
     fn read_changed(change: impl Fn(&mut Vec<Tensor>)) -> Result<Params<Tied<Spec>>, String> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("tied.safetensors");
@@ -346,7 +364,7 @@ mod tests {
         assert!(load_params(&path, tied(), &TreePath::ROOT).unwrap().flat == params.flat);
     }
 
-    /// Some libraries write one name of a tied tensor only.
+    /// Some libraries write a tied tensor under only one of its names.
     #[test]
     fn one_name_of_a_tied_tensor_is_enough() {
         for kept in ["encoder.words", "encoder.head", "decoder.words", "decoder.head"] {

@@ -1,15 +1,16 @@
-//! A table of positions for another picture size.
+//! Resizes a table of positions for pictures of another size.
 //!
-//! The row of the class token is kept; the others, a g × g grid of vectors, are resampled to the new grid like a picture
-//! of d channels: separable, Keys' cubic with a = −½, widened when shrinking (antialiased), edges not aligned. As
-//! OpenCLIP's `resize_pos_embed`; the weights are those that pictures are resized with ([`crate::pictures::resize`]).
+//! The row of the class token is kept. The other rows are a g × g grid of vectors, which is resampled to the new grid
+//! like a picture of d channels. The filter is separable, Keys' cubic with a = −½, and is widened when shrinking
+//! (antialiased); edges are not aligned. OpenCLIP's `resize_pos_embed` does the same. The weights are those that
+//! pictures are resized with ([`crate::pictures::resize`]).
 
 use crate::pictures::resize::{Interpolation, Span};
 
-/// From `old` (1+g²,d) to `new` (1+h²,d).
+/// Resamples the table `old` (1+g²,d) into `new` (1+h²,d).
 ///
 /// # Panics
-/// If the tables are not of such shapes.
+/// Panics if the tables do not have such shapes.
 #[track_caller]
 pub(crate) fn resize(old: &[f32], new: &mut [f32], width: usize) {
     let (g, h) = (grid(old, width), grid(new, width));
@@ -17,7 +18,7 @@ pub(crate) fn resize(old: &[f32], new: &mut [f32], width: usize) {
     let (new_class, new) = new.split_at_mut(width);
     new_class.copy_from_slice(class);
     let spans: Vec<Span> = (0..h).map(|i| Interpolation::Bicubic.span(i, g, h)).collect();
-    // Along the rows, (g,h,d), then along the columns.
+    // The rows are resampled first, which gives (g,h,d), and then the columns.
     let mut middle = vec![0.0; g * h * width];
     for (old, middle) in old.chunks_exact(g * width).zip(middle.chunks_exact_mut(h * width)) {
         for (span, out) in spans.iter().zip(middle.chunks_exact_mut(width)) {
@@ -29,7 +30,7 @@ pub(crate) fn resize(old: &[f32], new: &mut [f32], width: usize) {
     }
 }
 
-/// g of a table (1+g²,d).
+/// Returns the edge g of the grid of a table (1+g²,d).
 #[track_caller]
 fn grid(table: &[f32], width: usize) -> usize {
     let g = (table.len() / width - 1).isqrt();
@@ -41,8 +42,8 @@ fn grid(table: &[f32], width: usize) -> usize {
 mod tests {
     use super::resize;
 
-    /// PyTorch's `interpolate(…, mode="bicubic", antialias=True, align_corners=False)` of a grid whose rows are all
-    /// 0, 1, 4, 9, for d = 1 and, turned by a quarter, d = 2.
+    /// The expected values are those of PyTorch's `interpolate(…, mode="bicubic", antialias=True, align_corners=False)`
+    /// for a 4 × 4 grid whose rows are all 0, 1, 4, 9, with d = 1, and for the transposed grid with d = 2.
     #[test]
     fn values_are_those_of_pytorch() {
         let larger = [-0.06579, 0.29412, 1.36111, 3.36111, 6.82353, 9.32895];
@@ -56,7 +57,7 @@ mod tests {
             for (i, value) in new[1..].iter().enumerate() {
                 assert!((value - expected[i % h]).abs() < 1e-5, "{i}: {value}");
             }
-            // Rows and columns exchanged, each value twice.
+            // The grid is transposed, and each value comes twice, since d = 2.
             let turned: Vec<f32> = (0..16).flat_map(|i| [old[4 + i / 4 + 4 * (i % 4)]; 2]).collect();
             let mut new = vec![f32::NAN; 2 + 2 * h * h];
             resize(&[&[5.0, 6.0], &turned[..]].concat(), &mut new, 2);

@@ -1,8 +1,8 @@
-//! Tensors in and out of safetensors files, one at a time: a file is never in memory as a whole.
+//! Reads and writes safetensors files, one tensor at a time: a file is never in memory as a whole.
 //!
-//! Tensors are read at their place with ordinary reads, not through a memory map. A map would have to be copied from as
-//! well, since parameters are one block of f32; it reads no faster from a warm page cache, and counts the file's pages
-//! towards the memory of the process on top of the copy.
+//! Tensors are read from their offsets with ordinary reads, not through a memory map. A map would need a copy as well,
+//! since parameters are one block of f32. It reads no faster from a warm page cache, and it adds the pages of the file
+//! to the memory of the process, on top of the copy.
 
 use super::dtype::{Dtype, Stored};
 use super::{CheckpointError, check};
@@ -16,13 +16,14 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-/// The format's own limit.
+/// The largest header in bytes that the format allows.
 pub(crate) const MAX_HEADER: u64 = 100_000_000;
 
-/// How many bytes are converted at a time.
+/// The number of bytes that are converted at a time.
 const CHUNK: usize = 1 << 18;
 
-/// An open file whose header has been checked: offsets ascend without gap or overlap and end with the file.
+/// An open file whose header has been checked: the offsets ascend without gaps or overlaps, and the last one is the end
+/// of the file.
 pub struct Reader {
     path: PathBuf,
     file: File,
@@ -31,6 +32,10 @@ pub struct Reader {
 }
 
 impl Reader {
+    /// Opens a file and checks its header.
+    ///
+    /// # Errors
+    /// Returns an error if the file cannot be read or is not a valid safetensors file.
     pub fn open(path: &Path) -> Result<Reader, CheckpointError> {
         let io = |source| CheckpointError::Io { path: path.into(), source };
         let invalid = |reason| CheckpointError::Format { path: path.into(), format: "safetensors", reason };
@@ -54,32 +59,37 @@ impl Reader {
         Ok(Reader { path: path.into(), file, header, data_start })
     }
 
+    /// Returns the path of the file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// All tensors, in the order of the file.
+    /// Returns the names of all tensors, in the order of the file.
     pub fn names(&self) -> Vec<String> {
         self.header.offset_keys()
     }
 
-    /// The free-form strings of the header.
+    /// Returns the free-form string that the header's metadata has for a key.
     pub fn metadata(&self, key: &str) -> Option<&str> {
         self.header.metadata().as_ref()?.get(key).map(String::as_str)
     }
 
-    /// The shape of a tensor, if it is there.
+    /// Returns the shape of a tensor, or `None` if the file does not have it.
     pub fn shape(&self, name: &str) -> Option<&[usize]> {
         self.header.info(name).map(|info| info.shape.as_slice())
     }
 
-    /// The type of a tensor's numbers, if it is there.
+    /// Returns the type of a tensor's numbers, or `None` if the file does not have it.
     pub fn dtype(&self, name: &str) -> Option<Stored> {
         self.header.info(name).map(|info| info.dtype.into())
     }
 
-    /// Reads a tensor of this shape, converted to f32. A scalar may be stored as a vector of one, and as an integer:
-    /// counts are.
+    /// Reads a tensor of this shape and converts it to f32. A scalar may be stored as a vector of one element, and as
+    /// an integer, as counts are.
+    ///
+    /// # Errors
+    /// Returns an error if the tensor is missing, has another shape or a type that parameters cannot have, holds a
+    /// value that is not finite, or cannot be read.
     pub fn read(&self, name: &str, shape: &[usize], out: &mut [f32]) -> Result<(), CheckpointError> {
         let (path, tensor) = (&self.path, name);
         let info = self.info(name, shape)?;
@@ -89,7 +99,7 @@ impl Reader {
         check::finite(path, tensor, out)
     }
 
-    /// Refuses a tensor that is missing or has another shape; nothing of it is read.
+    /// Refuses a tensor that is missing or has another shape. None of its values are read.
     pub(crate) fn check(&self, name: &str, shape: &[usize]) -> Result<(), CheckpointError> {
         self.info(name, shape).map(|_| ())
     }
@@ -115,7 +125,8 @@ impl Reader {
     }
 }
 
-/// A JSON object none of whose keys comes twice, whatever the values: a parser that keeps the last would hide the first.
+/// A JSON object in which no key comes twice, whatever its values are. A parser that keeps the last of two equal keys
+/// would hide the first.
 struct UniqueNames;
 
 impl<'de> Deserialize<'de> for UniqueNames {
@@ -143,7 +154,7 @@ impl<'de> Visitor<'de> for UniqueNames {
     }
 }
 
-/// A tensor to be written, and as what its numbers are stored.
+/// A tensor to be written, and the type in which its numbers are stored.
 pub struct Tensor<'a> {
     pub name: String,
     pub shape: Vec<usize>,
@@ -152,12 +163,16 @@ pub struct Tensor<'a> {
 }
 
 impl<'a> Tensor<'a> {
+    /// Returns a tensor that borrows its values.
     pub fn new(name: &str, shape: &[usize], values: &'a [f32], dtype: Dtype) -> Self {
         Tensor { name: name.into(), shape: shape.to_vec(), values: Cow::Borrowed(values), dtype }
     }
 }
 
-/// Writes tensors, in this order, and free-form strings; whole or not at all.
+/// Writes a file of these tensors, in this order, and of free-form strings. It appears as a whole or not at all.
+///
+/// # Errors
+/// Returns an error if a value is too large for the type, or if the file cannot be written.
 pub fn write<'m>(
     path: &Path,
     tensors: &[Tensor],

@@ -1,4 +1,4 @@
-//! The tensors of a model, in one file or spread over several.
+//! Finds and reads the tensors of a model, which may be in one file or in several.
 
 use super::dtype::Stored;
 use super::json::read_json;
@@ -9,27 +9,28 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 
-/// Open files and who holds which tensor.
+/// The open files of a model, and which of them holds which tensor.
 pub(crate) struct TensorFiles {
     path: PathBuf,
     files: Vec<Reader>,
-    /// Tensor name to file.
+    /// The position in `files` of the file that holds each tensor, by the tensor's name.
     index: BTreeMap<String, usize>,
 }
 
+/// An open file of one of the two formats.
 enum Reader {
     Safetensors(safetensors::Reader),
     Pickle(pickle::Reader),
 }
 
-/// `model.safetensors.index.json`
+/// The contents of an index such as `model.safetensors.index.json`.
 #[derive(Deserialize)]
 struct Index {
     weight_map: BTreeMap<String, PathBuf>,
 }
 
 impl TensorFiles {
-    /// A safetensors file, a file of `torch.save`, or the index of the shards beside it.
+    /// Opens a safetensors file, a file of `torch.save`, or an index together with the shards beside it.
     pub(crate) fn open(path: &Path) -> Result<TensorFiles, CheckpointError> {
         if path.extension().is_some_and(|extension| extension == "json") {
             return TensorFiles::open_shards(path);
@@ -49,7 +50,7 @@ impl TensorFiles {
         let mut files = TensorFiles { path: path.into(), files: vec![], index: BTreeMap::new() };
         let shards: BTreeSet<&PathBuf> = weight_map.values().collect();
         for shard in shards {
-            // An index speaks of files beside itself, not of others on the disk.
+            // An index may name only files beside itself, not others on the disk.
             if !matches!(shard.components().collect::<Vec<_>>()[..], [Component::Normal(_)]) {
                 return Err(invalid(format!("{:?} is not a file beside it", shard.display())));
             }
@@ -73,12 +74,12 @@ impl TensorFiles {
         Ok(())
     }
 
-    /// What was opened.
+    /// Returns the path that was opened: the file of weights, or the index of several.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The files that hold the tensors.
+    /// Returns the paths of the files that hold the tensors.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
         self.files.iter().map(|file| match file {
             Reader::Safetensors(file) => file.path(),
@@ -86,12 +87,13 @@ impl TensorFiles {
         })
     }
 
-    /// All tensors.
+    /// Returns the names of all tensors.
     pub(crate) fn names(&self) -> BTreeSet<String> {
         self.index.keys().cloned().collect()
     }
 
-    /// The outermost keys of files of `torch.save`, and whether each holds more than one tensor.
+    /// Returns the outermost keys of the files of `torch.save`, and whether each key holds a dictionary or a list,
+    /// which can hold more than one tensor.
     pub(crate) fn keys(&self) -> Result<BTreeMap<String, bool>, CheckpointError> {
         let mut keys = BTreeMap::new();
         for file in &self.files {
@@ -102,7 +104,7 @@ impl TensorFiles {
         Ok(keys)
     }
 
-    /// The shape of a tensor, if it is there.
+    /// Returns the shape of a tensor, or `None` if no file has it.
     pub(crate) fn shape(&self, name: &str) -> Option<&[usize]> {
         match self.file(name)? {
             Reader::Safetensors(file) => file.shape(name),
@@ -110,7 +112,7 @@ impl TensorFiles {
         }
     }
 
-    /// The type of a tensor's numbers, if it is there.
+    /// Returns the type of a tensor's numbers, or `None` if no file has it.
     pub(crate) fn dtype(&self, name: &str) -> Option<Stored> {
         match self.file(name)? {
             Reader::Safetensors(file) => file.dtype(name),
@@ -118,7 +120,7 @@ impl TensorFiles {
         }
     }
 
-    /// Reads a tensor of this shape, converted to f32. A scalar may be stored as a vector of one.
+    /// Reads a tensor of this shape and converts it to f32. A scalar may be stored as a vector of one element.
     pub(crate) fn read(&self, name: &str, shape: &[usize], out: &mut [f32]) -> Result<(), CheckpointError> {
         match self.file(name) {
             Some(Reader::Safetensors(file)) => file.read(name, shape, out),
@@ -137,14 +139,15 @@ impl TensorFiles {
 }
 
 impl Reader {
-    /// The first bytes decide, not the name.
+    /// Opens a file in the format that its first bytes show, whatever its name is.
     fn open(path: &Path) -> Result<Reader, CheckpointError> {
-        // The first entry of an archive, or the end of an empty one.
+        // The bytes that begin the first entry of a ZIP archive, or the end record of an empty one.
         const ZIP: [&[u8]; 2] = [b"PK\x03\x04", b"PK\x05\x06"];
-        // What a pickle begins with, before the version of its protocol; so do files from before PyTorch 1.6.
+        // The byte that begins a pickle, before the version of its protocol. Files from before PyTorch 1.6 begin so
+        // too.
         const PICKLE: u8 = 0x80;
         let io = |source| CheckpointError::Io { path: path.into(), source };
-        // A pipe would be waited for.
+        // Opening a pipe would wait for a writer.
         if !std::fs::metadata(path).map_err(io)?.is_file() {
             return Err(io(std::io::Error::other("not a file")));
         }

@@ -1,8 +1,8 @@
-//! Which encoder of a model for pictures and texts.
+//! The two encoders of a model for pictures and texts.
 
 use std::fmt;
 
-/// One half of a model that embeds both.
+/// One of the two encoders of a model that embeds pictures and texts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tower {
     Image,

@@ -1,18 +1,19 @@
-//! What makes embeddings comparable, in words that only a new version may change: a hash of them stands in every index.
+//! Describes, in a text, what models must have in common for their embeddings to be comparable, apart from their
+//! weights. Every index holds a hash that this text goes into, so only a new version of the text may change it.
 //!
-//! The words are written field by field, not derived, so that renaming a field changes no index, and a new field does
-//! not compile until it is decided what it means for the old ones.
+//! The text is written field by field, not derived, so that renaming a field changes no index, and so that a new field
+//! does not compile until it is decided what it means for existing indexes.
 
 use crate::checkpoint::Architecture;
 use crate::models::clip::{Layers, TextConfig, VisionConfig};
 use crate::pictures::{Interpolation, Library, Preprocess, ResizeMode};
 use kernels::Activation;
 
-/// Version 1: `v1;e;activation;image tower;text tower;pictures`.
+/// Returns the text in version 1: `v1;e;activation;image tower;text tower;pictures`.
 ///
 /// An image tower is `vit;layers;width;patch size;head width;MLP ratio;image size` or
-/// `resnet;layers,layers,layers,layers;width;head width;image size`; a text tower is
-/// `text;layers;width;heads;MLP ratio;context length;vocabulary`; one that is not there is `-`. Pictures are
+/// `resnet;layers,layers,layers,layers;width;head width;image size`. A text tower is
+/// `text;layers;width;heads;MLP ratio;context length;vocabulary`. A tower that is not there is `-`. Pictures are
 /// `size;mean;std;interpolation;resize mode;library`.
 pub fn words(architecture: &Architecture, pictures: &Preprocess) -> String {
     let Architecture { embed_dim, activation, vision, text } = architecture;
@@ -64,7 +65,7 @@ fn list(numbers: &[impl ToString]) -> String {
     numbers.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
 }
 
-/// What indexes from before version 1 hashed: the names of types and fields as they were then.
+/// Returns the text that indexes from before version 1 hashed. It has the names of types and fields as they were then.
 pub fn older_words(architecture: &Architecture, pictures: &Preprocess) -> String {
     let Architecture { embed_dim, activation, vision, text } = architecture;
     let vision = vision.as_ref().map(|tower| {

@@ -1,4 +1,4 @@
-//! What a checkpoint's towers look like, whatever says so.
+//! The architecture of a checkpoint, which a configuration describes or which is inferred from the tensors.
 
 use crate::models::clip::config::{ConfigError, REDUCTION};
 use crate::models::clip::{ClipParams, Config, Layers, TextConfig, VisionConfig, model, text, visual};
@@ -6,18 +6,22 @@ use crate::params::Spec;
 use crate::tree::Path as TreePath;
 use kernels::Activation;
 
-/// A CLIP of which a tower may be absent.
+/// The architecture of a CLIP, of which one tower may be absent.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Architecture {
-    /// e
+    /// The width e of the joint space.
     pub embed_dim: usize,
+    /// The activation of both towers.
     pub activation: Activation,
+    /// The configuration of the image tower, if there is one.
     pub vision: Option<VisionConfig>,
+    /// The configuration of the text tower, if there is one.
     pub text: Option<TextConfig>,
 }
 
-/// Where a tree's names begin, in the tree of a whole CLIP.
+/// The path of the image tower's parameters in the tree of a whole CLIP.
 pub(super) const VISION: TreePath = TreePath::at("visual");
+/// The path of the text tower's parameters in the tree of a whole CLIP.
 pub(super) const TEXT: TreePath = TreePath::ROOT;
 
 impl Architecture {
@@ -27,17 +31,17 @@ impl Architecture {
         self.text.as_ref().map_or(Ok(()), TextConfig::check)
     }
 
-    /// The image tower's shape.
+    /// Returns the shape of the image tower, if there is one.
     pub(crate) fn vision(&self) -> Option<visual::Shape> {
         self.vision.as_ref().map(|vision| vision.shape(self.embed_dim, self.activation))
     }
 
-    /// The text tower's shape.
+    /// Returns the shape of the text tower, if there is one.
     pub(crate) fn text(&self) -> Option<text::Shape> {
         self.text.as_ref().map(|text| text.shape(self.embed_dim, self.activation))
     }
 
-    /// The configuration of a whole CLIP, if both towers are there.
+    /// Returns the configuration of a whole CLIP, if both towers are there.
     pub(crate) fn config(&self) -> Option<Config> {
         Some(Config {
             embed_dim: self.embed_dim,
@@ -47,7 +51,8 @@ impl Architecture {
         })
     }
 
-    /// A tower alone may come without its projection; the joint space is then as wide as the tower.
+    /// Sets the width of the joint space to that of the tower if there is only one tower and it comes without its
+    /// projection.
     pub(super) fn without_projection(&mut self, image_projection: bool, text_projection: bool) {
         match (&self.vision, &self.text) {
             (Some(vision), None) if !image_projection => self.embed_dim = vision.width,
@@ -68,7 +73,8 @@ impl From<&Config> for Architecture {
     }
 }
 
-/// The parameter table of a CLIP that has these blocks and is otherwise as small as can be: for its names.
+/// Returns the parameter table of a CLIP that has these blocks and is otherwise as small as possible. It is made for
+/// its names.
 pub(super) fn smallest_of(vision: Layers, text: usize) -> ClipParams<Spec> {
     let patch_size = matches!(vision, Layers::Vit(_)).then_some(REDUCTION);
     let vision_cfg =
@@ -77,7 +83,7 @@ pub(super) fn smallest_of(vision: Layers, text: usize) -> ClipParams<Spec> {
     model::spec(&Config { embed_dim: 1, quick_gelu: false, vision_cfg, text_cfg })
 }
 
-/// The same with one block in each tower.
+/// Returns the parameter table of the smallest CLIP, with one block in each tower.
 pub(super) fn smallest() -> ClipParams<Spec> {
     smallest_of(Layers::Vit(1), 1)
 }

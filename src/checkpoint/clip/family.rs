@@ -1,4 +1,4 @@
-//! CLIP as a [`Family`].
+//! The implementation of [`Family`] for CLIP.
 
 use super::architecture::{Architecture, TEXT, VISION};
 use super::names::Scheme;
@@ -19,27 +19,30 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 const HUGGING_FACE_CONFIG: &str = "config.json";
-/// Of transformers 5, whose part [`IMAGE_PROCESSOR`] is what the other file holds.
+/// The file of transformers 5. Its section [`IMAGE_PROCESSOR`] is what [`PREPROCESSOR`] holds in older versions.
 const PROCESSOR: &str = "processor_config.json";
 const IMAGE_PROCESSOR: &str = "image_processor";
 const PREPROCESSOR: &str = "preprocessor_config.json";
 
-/// What to take otherwise than the checkpoint says.
+/// The settings that replace what a checkpoint says.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Overrides {
-    /// Pictures of another size; the table of positions is interpolated.
+    /// The wanted size of pictures. If it is not the checkpoint's, the table of positions is interpolated.
     pub image_size: Option<usize>,
+    /// The activation of both towers.
     pub activation: Option<Activation>,
-    /// The logarithm of what cosines are multiplied by, which a fine-tune may have been saved without.
+    /// The logarithm of what cosines are multiplied by. A fine-tuned model may have been saved without it.
     pub logit_scale: Option<f32>,
 }
 
-/// Where the activation came from.
+/// The source that the activation is known from.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ActivationSource {
+    /// The caller asked for it.
     Asked,
+    /// The configuration at this path says it.
     Config(PathBuf),
-    /// All of OpenAI's own files are of QuickGELU models.
+    /// The file is one of OpenAI's own. All of these hold QuickGELU models.
     OpenAiFile,
 }
 
@@ -53,12 +56,12 @@ impl fmt::Display for ActivationSource {
     }
 }
 
-/// What configurations, or the tensors themselves, say.
+/// The description of a CLIP, read from its configurations or inferred from its tensors.
 pub(crate) struct Described {
     pub architecture: Architecture,
     pub activation_source: ActivationSource,
     pub preprocess: Option<Preprocess>,
-    /// As asked for.
+    /// The value that was asked for in the place of the checkpoint's own.
     pub logit_scale: Option<f32>,
 }
 
@@ -94,7 +97,7 @@ impl Family for Scheme {
         Scheme::is_foreign(self, name)
     }
 
-    /// The configuration that goes with the file's names, not with those of the folder's files.
+    /// Reads the configuration of the library whose names the tensors have, whatever other files the folder holds.
     fn read_config(&self, files: &TensorFiles, overrides: &Overrides) -> Result<Option<Described>, CheckpointError> {
         let beside = |name| Some(files.path().with_file_name(name)).filter(|path| path.is_file());
         let is_hugging_face = matches!(self, Scheme::HuggingFace { .. });
@@ -123,12 +126,12 @@ impl Family for Scheme {
             None if self.is_openai_file(&files.names()) => (Activation::QuickGelu, ActivationSource::OpenAiFile),
             None => return Err(CheckpointError::Activation { path: path() }),
         };
-        // OpenAI's files need none beside them.
+        // Pictures for OpenAI's own files are prepared by default, so that no file beside them has to say how.
         let preprocess = self.is_openai_file(&files.names()).then(Preprocess::default);
         Ok(Described { architecture, activation_source, preprocess, logit_scale: overrides.logit_scale })
     }
 
-    /// A configuration may speak of a tower that was left out of the file.
+    /// Removes the towers that a configuration describes and the file was saved without.
     fn settle(&self, files: &TensorFiles, described: &mut Described) -> Result<(), CheckpointError> {
         let (names, architecture) = (files.names(), &mut described.architecture);
         if !self.has(Tower::Image, &names) {
@@ -173,7 +176,8 @@ impl Family for Scheme {
     }
 }
 
-/// How pictures are prepared, if a file beside the weights says so. Where two do, transformers itself goes by the newer.
+/// Returns how pictures are prepared, if a file beside the weights says so. If there are two such files, the newer kind
+/// is read, as transformers itself does.
 fn pictures(beside: &dyn Fn(&'static str) -> Option<PathBuf>) -> Result<Option<Preprocess>, CheckpointError> {
     if let Some(path) = beside(PROCESSOR) {
         let section = parse(&path, |file| match file.as_object() {

@@ -1,4 +1,4 @@
-//! The folders that a CLIP is written to, one function a library.
+//! Writes the folders that libraries load a CLIP from, with one function for each library.
 
 use super::names::Scheme;
 use super::openclip::{CONFIG, ConfigFile, WEIGHTS};
@@ -11,7 +11,10 @@ use crate::models::clip::model::Model;
 use std::fs;
 use std::path::Path;
 
-/// OpenCLIP's folder, and our own.
+/// Writes OpenCLIP's folder, which is also our own.
+///
+/// # Errors
+/// Returns an error if a file cannot be written, or if a value does not fit the type.
 pub(crate) fn openclip(
     folder: &Path,
     scheme: &Scheme,
@@ -25,7 +28,11 @@ pub(crate) fn openclip(
     config.write(&folder.join(CONFIG))
 }
 
-/// Hugging Face's folder, unless its classes cannot express the model.
+/// Writes Hugging Face's folder.
+///
+/// # Errors
+/// Returns an error if Hugging Face's classes cannot express the model, if a file cannot be written, or if a value does
+/// not fit the type.
 pub(crate) fn hugging_face(
     folder: &Path,
     scheme: &Scheme,

@@ -1,7 +1,8 @@
-//! `config.json` of Hugging Face's `CLIPModel`, `CLIPTextModel` and `CLIPVisionModel`, in and out.
+//! Reads and writes `config.json` of Hugging Face's `CLIPModel`, `CLIPTextModel` and `CLIPVisionModel`.
 //!
-//! A field that a file leaves out has the value of the classes' own defaults, which are those of ViT-B/32. Old files say
-//! things twice: what `text_config_dict` and `vision_config_dict` hold overrides `text_config` and `vision_config`.
+//! A field that a file leaves out has the default of these classes, and the defaults are those of ViT-B/32. Old files
+//! may have a section twice: what `text_config_dict` and `vision_config_dict` hold overrides `text_config` and
+//! `vision_config`.
 
 use super::architecture::Architecture;
 use crate::checkpoint::dtype::Precision;
@@ -14,7 +15,7 @@ use kernels::Activation;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-/// What a text tower's section says that matters here.
+/// The fields of a text tower's section that decide its architecture.
 #[derive(Deserialize)]
 #[serde(default)]
 struct TextFields {
@@ -45,7 +46,7 @@ impl Default for TextFields {
     }
 }
 
-/// The same of an image tower's.
+/// The fields of an image tower's section that decide its architecture.
 #[derive(Deserialize)]
 #[serde(default)]
 struct VisionFields {
@@ -78,7 +79,10 @@ impl Default for VisionFields {
     }
 }
 
-/// What the file says; an error says what is wrong with it.
+/// Returns the architecture that the file describes.
+///
+/// # Errors
+/// Returns an error that says what is wrong with the file.
 pub(crate) fn parse(file: &Value) -> Result<Architecture, String> {
     if !file.is_object() {
         return Err("not an object with a model's fields".into());
@@ -99,6 +103,7 @@ pub(crate) fn parse(file: &Value) -> Result<Architecture, String> {
     }
 }
 
+/// Returns the architecture of a model with both towers.
 fn both(file: &Value) -> Result<Architecture, String> {
     let (vision, activation) = section::<VisionFields>(&merged(file, "vision_config")?)?.tower()?;
     let (text, text_activation) = section::<TextFields>(&merged(file, "text_config")?)?.tower()?;
@@ -112,7 +117,7 @@ fn both(file: &Value) -> Result<Architecture, String> {
     Ok(Architecture { embed_dim, activation, vision: Some(vision), text: Some(text) })
 }
 
-/// A section, overridden by what its legacy twin holds.
+/// Returns a section of the file, overridden by the section of the same name with `_dict` behind it.
 fn merged(file: &Value, name: &str) -> Result<Value, String> {
     let mut section = Map::new();
     for name in [name.to_string(), format!("{name}_dict")] {
@@ -178,7 +183,8 @@ fn activation(name: &str) -> Result<Activation, String> {
     }
 }
 
-/// The file for a `CLIPModel`; `None` if that cannot be the model, as no ResNet can. The last two tokens of the vocabulary frame a caption.
+/// Returns the file for a `CLIPModel`, or `None` if that class cannot be the model, as it cannot be a ResNet. The last
+/// two tokens of the vocabulary are those of the start and the end of a caption.
 pub(crate) fn write(config: &Config, precision: Precision) -> Option<Value> {
     let (vision, text) = (&config.vision_cfg, &config.text_cfg);
     let Layers::Vit(layers) = vision.layers else { return None };

@@ -1,7 +1,7 @@
-//! The architecture of a file without a configuration, from the names and shapes of its tensors.
+//! Infers the architecture of a file without a configuration from the names and shapes of its tensors.
 //!
-//! Everything but the heads and the activation shows. Heads are 64 wide in every published CLIP but the three largest
-//! image towers.
+//! They show everything but the width of the heads and the activation. Heads are 64 wide in every published CLIP,
+//! except in the three largest image towers.
 
 use super::architecture::{Architecture, TEXT, VISION, smallest_of};
 use super::names::Scheme;
@@ -20,12 +20,14 @@ use kernels::Activation;
 /// The width of a head unless [`WIDER_HEADS`] says otherwise.
 const HEAD_WIDTH: usize = 64;
 
-/// Width of an image tower, and of its heads: ViT-H, ViT-g, ViT-bigG.
+/// The width of an image tower and of its heads, for ViT-H, ViT-g and ViT-bigG.
 const WIDER_HEADS: [(usize, usize); 3] = [(1280, 80), (1408, 88), (1664, 104)];
 
-/// A leaf of the tree that the file may have: its name there is ours, its shape the file's.
+/// A leaf of the parameter tree, and the shape that the file has for it.
 struct Found {
+    /// The name of the leaf in the parameter tree.
     name: String,
+    /// The shape of the leaf in the file, or `None` if the file does not have it.
     shape: Option<Vec<usize>>,
 }
 
@@ -34,19 +36,20 @@ impl Found {
         self.shape.is_some()
     }
 
-    /// The shape of a tensor that must be there, with N dimensions.
+    /// Returns the shape of a tensor that must be there and must have N dimensions.
     fn shape<const N: usize>(&self) -> Result<[usize; N], String> {
         let Found { name, shape } = self;
         let shape = shape.as_ref().ok_or_else(|| format!("tensor {name} is missing"))?;
         shape.as_slice().try_into().map_err(|_| format!("tensor {name} has shape {shape:?}"))
     }
 
-    /// e, by a projection (d,e) that may be missing: the joint space is then as wide as the tower.
+    /// Returns e for a projection (d,e). If the projection is missing, the joint space is as wide as the tower.
     fn embed_dim(&self, width: usize) -> Result<usize, String> {
         if self.is_there() { self.shape().map(|[_, embed_dim]| embed_dim) } else { Ok(width) }
     }
 
-    /// The edge of a table of positions, behind the row of the class or the mean.
+    /// Returns the edge g of the grid for a table of positions (1+g²,d), whose first row is that of the class token or
+    /// the mean.
     fn grid(&self) -> Result<usize, String> {
         let [positions, _] = self.shape()?;
         let grid = positions.saturating_sub(1).isqrt();
@@ -57,8 +60,11 @@ impl Found {
     }
 }
 
-/// What the shapes tell that `shape_of` finds at the scheme's places; an error says what is missing. Of the activation
-/// nothing is told: it is for the caller to set.
+/// Infers the architecture from the shapes that `shape_of` finds at the scheme's places. The shapes do not show the
+/// activation, which the caller must set.
+///
+/// # Errors
+/// Returns an error that says what is missing or does not fit together.
 pub(crate) fn infer(
     scheme: &Scheme,
     shape_of: &dyn Fn(&[Place]) -> Option<Vec<usize>>,
@@ -82,18 +88,19 @@ pub(crate) fn infer(
     Ok(Architecture { embed_dim, activation: Activation::Gelu, vision, text: text_config })
 }
 
+/// A file whose tensors follow a scheme, and the function that finds their shapes.
 struct File<'a> {
     scheme: &'a Scheme,
     shape_of: &'a dyn Fn(&[Place]) -> Option<Vec<usize>>,
 }
 
 impl File<'_> {
-    /// The shapes at these places.
+    /// Returns the shapes that the file has at these places.
     fn found<P: Tree<Leaf = Places>>(&self, places: &P, at: &TreePath) -> P::Of<Found> {
         places.map(at, &mut |path, places| Found { name: path.to_string(), shape: (self.shape_of)(places) })
     }
 
-    /// A ViT of as many blocks.
+    /// Returns the shapes of a ViT with this number of blocks.
     fn vit(&self, layers: usize) -> Vit<Found> {
         match self.found(&self.scheme.visual(&smallest_of(Layers::Vit(layers), 1).visual), &VISION) {
             Visual::Vit(vit) => vit,
@@ -101,7 +108,7 @@ impl File<'_> {
         }
     }
 
-    /// A ResNet of as many bottlenecks in each stage.
+    /// Returns the shapes of a ResNet with this number of bottlenecks in each stage.
     fn resnet(&self, layers: usize) -> ResNet<Found> {
         match self.found(&self.scheme.visual(&smallest_of(Layers::ResNet([layers; 4]), 1).visual), &VISION) {
             Visual::ResNet(resnet) => resnet,
@@ -109,7 +116,7 @@ impl File<'_> {
         }
     }
 
-    /// A text tower of as many blocks.
+    /// Returns the shapes of a text tower with this number of blocks.
     fn text(&self, layers: usize) -> Text<Found> {
         self.found(&self.scheme.text(&smallest_of(Layers::Vit(1), layers).text), &TEXT)
     }
@@ -148,13 +155,13 @@ impl File<'_> {
     }
 }
 
-/// How much wider than the tower a block's MLP is.
+/// Returns how many times wider than the tower a block's MLP is.
 fn mlp_ratio_of(block: &Block<Found>, width: usize) -> Result<f64, String> {
     block.mlp.c_fc.weight.shape().map(|[mlp_width, _]| mlp_ratio(width.max(1), mlp_width))
 }
 
-/// How many items of a list are there before the first that is not. `list(n)` is its first n; no more are asked for than
-/// twice those that are there.
+/// Returns how many items of a list are there before the first that is not. `list(n)` returns the first n items, where
+/// n is 1 at first and never more than twice the number of items that are there.
 fn count<T>(list: impl Fn(usize) -> Vec<T>, is_there: impl Fn(&T) -> bool) -> usize {
     let mut n = 1;
     loop {

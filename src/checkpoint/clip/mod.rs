@@ -1,12 +1,12 @@
-//! CLIP's files: OpenAI's, OpenCLIP's and Hugging Face's.
+//! Reads and writes CLIP's checkpoints: OpenAI's, OpenCLIP's and Hugging Face's.
 //!
 //! | file | what it knows |
 //! |---|---|
-//! | [`names`] | the schemes: a parameter tree to a tree of places |
+//! | [`names`] | the schemes: from a parameter tree to a tree of places |
 //! | `recognise` | the scheme that the names of a file follow, and their prefix |
 //! | `family` | the schemes as a [`Family`](super::family::Family) |
-//! | `open` | [`Checkpoint`]: towers read when they are asked for |
-//! | `architecture`, `infer` | what the towers look like; the same from names and shapes |
+//! | `open` | [`Checkpoint`], whose towers are read when they are asked for |
+//! | `architecture`, `infer` | the architecture of the towers, and how names and shapes show it |
 //! | `openclip`, `hugging_face`, `preprocessor`, `tokenizer_files` | the files beside the weights |
 //! | `folders`, `save` | the folders that libraries load; [`save`] chooses one |
 

@@ -1,5 +1,5 @@
-//! Tensor names. Ours are OpenAI's, and are the paths of the parameter tree; what they are called elsewhere is said here
-//! and nowhere else.
+//! The names of tensors. Ours are OpenAI's, and are the paths of the parameter tree. Only this file says which names
+//! other libraries give to the same tensors.
 //!
 //! | ours | Hugging Face |
 //! |---|---|
@@ -26,19 +26,20 @@ use crate::models::stack::Transformer;
 use crate::tree::{Path as TreePath, Tree};
 use std::collections::BTreeSet;
 
-/// How a file names its tensors.
+/// The scheme by which a file names its tensors.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scheme {
-    /// OpenAI's and OpenCLIP's names behind a prefix (training saves put `module.` in front), the text tower's behind
-    /// another (`text.` in OpenCLIP's custom-text models).
+    /// OpenAI's and OpenCLIP's names. `prefix` stands before all of them (checkpoints of training runs have `module.`),
+    /// and `text` follows it in the names of the text tower (`text.` in OpenCLIP's custom-text models).
     OpenAi { prefix: String, text: &'static str },
-    /// Hugging Face's behind a prefix. A tower that was saved alone may have no projection.
+    /// Hugging Face's names behind a prefix. A tower that was saved alone may have no projection.
     HuggingFace { prefix: String, image_projection: bool, text_projection: bool },
 }
 
-/// Not parameters: three integers in OpenAI's files.
+/// The names of three integers in OpenAI's files that are not parameters.
 const OPENAI_INTEGERS: [&str; 3] = ["input_resolution", "context_length", "vocab_size"];
-/// Not parameters, wherever they stand: the causal mask of older text towers, and index tables.
+/// The last parts of names of tensors that are never parameters: the causal mask of older text towers, and tables of
+/// indices.
 const BUFFERS: [&str; 2] = ["attn_mask", "position_ids"];
 
 const TEXT_MODEL: &str = "text_model.";
@@ -47,17 +48,18 @@ const TEXT_PROJECTION: &str = "text_projection.weight";
 const IMAGE_PROJECTION: &str = "visual_projection.weight";
 
 impl Scheme {
-    /// OpenAI's own, without prefixes.
+    /// Returns the scheme of OpenAI's own names, without prefixes.
     pub(crate) fn openai() -> Scheme {
         Scheme::OpenAi { prefix: String::new(), text: "" }
     }
 
-    /// Hugging Face's for both towers.
+    /// Returns the scheme of Hugging Face's names for both towers, without a prefix.
     pub(crate) fn hugging_face() -> Scheme {
         Scheme::HuggingFace { prefix: String::new(), image_projection: true, text_projection: true }
     }
 
-    /// The same names behind this prefix, as the file has them: of a tower alone the projection may be missing.
+    /// Returns the scheme with this prefix. If the file has one tower alone, its names say whether the tower has a
+    /// projection.
     pub(crate) fn behind(self, prefix: &str, names: &BTreeSet<String>) -> Scheme {
         let prefix = prefix.to_string();
         match self {
@@ -65,7 +67,8 @@ impl Scheme {
             Scheme::HuggingFace { .. } => {
                 let towers =
                     [TEXT_MODEL, VISION_MODEL].map(|tower| any_starts_with(names, &format!("{prefix}{tower}")));
-                // Only one tower alone can do without: a missing projection of two is an error, not an identity.
+                // Only a tower that was saved alone may lack its projection. If both towers are there, a missing
+                // projection is an error, not an identity.
                 let has = |name| towers == [true, true] || names.contains(&format!("{prefix}{name}"));
                 let (image_projection, text_projection) = (has(IMAGE_PROJECTION), has(TEXT_PROJECTION));
                 Scheme::HuggingFace { prefix, image_projection, text_projection }
@@ -73,7 +76,7 @@ impl Scheme {
         }
     }
 
-    /// The scheme's own names.
+    /// Returns the scheme without a prefix, with all the names that it can have.
     pub(crate) fn without_prefix(self) -> Scheme {
         match self {
             Scheme::OpenAi { text, .. } => Scheme::OpenAi { prefix: String::new(), text },
@@ -81,14 +84,14 @@ impl Scheme {
         }
     }
 
-    /// What stands before all names.
+    /// Returns the prefix that stands before all names.
     pub(crate) fn prefix(&self) -> &str {
         match self {
             Scheme::OpenAi { prefix, .. } | Scheme::HuggingFace { prefix, .. } => prefix,
         }
     }
 
-    /// Where the file has an image tower.
+    /// Returns the places of an image tower in the file.
     pub(crate) fn visual<T>(&self, tree: &Visual<T>) -> Visual<Places> {
         match (self, tree) {
             (Scheme::OpenAi { prefix, .. }, tree) => own(tree, &VISION, prefix),
@@ -97,12 +100,12 @@ impl Scheme {
                 let at = format!("{prefix}{VISION_MODEL}");
                 Visual::Vit(hugging_face_vit(&at, vit.transformer.resblocks.len(), proj))
             }
-            // There is no such class.
+            // Hugging Face has no class for a CLIP with a ResNet.
             (Scheme::HuggingFace { .. }, Visual::ResNet(_)) => tree.map(&VISION, &mut |_, _| vec![]),
         }
     }
 
-    /// Where the file has a text tower.
+    /// Returns the places of a text tower in the file.
     pub(crate) fn text<T>(&self, tree: &Text<T>) -> Text<Places> {
         match self {
             Scheme::OpenAi { prefix, text } => own(tree, &TEXT, &format!("{prefix}{text}")),
@@ -113,7 +116,7 @@ impl Scheme {
         }
     }
 
-    /// Where the file has all of a CLIP.
+    /// Returns the places of a whole CLIP in the file.
     pub(crate) fn clip<T>(&self, tree: &ClipParams<T>) -> ClipParams<Places> {
         let logit_scale = match self {
             Scheme::OpenAi { prefix, .. } => own(tree, &TreePath::ROOT, prefix).logit_scale,
@@ -122,7 +125,7 @@ impl Scheme {
         ClipParams { visual: self.visual(&tree.visual), text: self.text(&tree.text), logit_scale }
     }
 
-    /// Where the file has the temperature, whatever towers it has.
+    /// Returns the places of the logit scale, whichever towers the file has.
     pub(crate) fn logit_scale(&self) -> Places {
         self.clip(&smallest()).logit_scale
     }
@@ -172,7 +175,7 @@ fn hugging_face_vit(at: &str, layers: usize, proj: Places) -> Vit<Places> {
             positional_embedding: whole(format!("{at}embeddings.position_embedding.weight")),
             conv1_weight: whole(format!("{at}embeddings.patch_embedding.weight")),
         },
-        // Misspelt there.
+        // Hugging Face's own name is misspelt.
         ln_pre: layer_norm(&format!("{at}pre_layrnorm")),
         transformer: transformer(&format!("{at}encoder.layers"), layers),
         ln_post: layer_norm(&format!("{at}post_layernorm")),

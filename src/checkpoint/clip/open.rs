@@ -1,4 +1,4 @@
-//! An opened CLIP, whose towers are read when they are asked for.
+//! Opens a CLIP, whose towers are read when they are asked for.
 
 use super::architecture::Architecture;
 use super::family::{ActivationSource, Overrides};
@@ -17,39 +17,45 @@ use crate::params::{Params, Spec};
 use crate::pictures::Preprocess;
 use std::path::{Path, PathBuf};
 
-/// An opened checkpoint: names and shapes are known and fit, values are not read yet.
+/// An opened checkpoint. Its names and shapes are known and fit the model; no values have been read yet.
 pub struct Checkpoint {
     files: TensorFiles,
     scheme: Scheme,
-    /// Of the file. The wanted one differs at most in the size of pictures.
+    /// The architecture of the file. `architecture` differs from it at most in the size of pictures.
     stored: Architecture,
+    /// The architecture of the model that is read.
     pub architecture: Architecture,
+    /// The source that the activation is known from.
     pub activation_source: ActivationSource,
+    /// How pictures are prepared for the model.
     pub preprocess: Preprocess,
-    /// `tokenizer.json`, where the model comes with one.
+    /// The path of `tokenizer.json`, if the model comes with one.
     pub tokenizer: Option<PathBuf>,
-    /// What was assumed or passed over.
+    /// The notes on what was assumed or left unread.
     pub notes: Vec<Note>,
-    /// Where it is read, or as it was asked for.
+    /// The places that the logit scale is read from, or the value that was asked for.
     logit_scale: Places,
 }
 
-/// A whole CLIP, from where [`Checkpoint::open`] finds it.
+/// Reads a whole CLIP from a path or name that [`Checkpoint::open`] understands.
+///
+/// # Errors
+/// Returns an error if the checkpoint cannot be opened, or if [`Checkpoint::model`] cannot read it.
 pub fn load_model(path: &Path) -> Result<(Model, ConfigFile), CheckpointError> {
     Checkpoint::open(path, &Overrides::default())?.model()
 }
 
 impl Checkpoint {
-    /// A model folder; a file of weights, whose configuration is looked for beside it; or the name of a model of the
-    /// Hugging Face Hub, `org/name` or `hf-hub:org/name`, that is in its cache on this machine.
+    /// Opens a model's folder; a file of weights, whose configuration is looked for beside it; or a model of the
+    /// Hugging Face Hub, named `org/name` or `hf-hub:org/name`, that is in the Hub's cache on this machine.
     ///
-    /// Of a folder's files of weights the first of these is taken: `open_clip_model.safetensors`, `model.safetensors` or
-    /// its index, `open_clip_pytorch_model.bin`, `pytorch_model.bin` or its index, the last two's `fp16` variants,
-    /// `epoch_latest.pt`, the last `epoch_N.pt`, a single file of any other name.
+    /// In a folder the first of these files of weights that exists is taken: `open_clip_model.safetensors`,
+    /// `model.safetensors` or its index, `open_clip_pytorch_model.bin`, `pytorch_model.bin` or its index, the `fp16`
+    /// variants of the last two, `epoch_latest.pt`, the last `epoch_N.pt`, a single file of any other name.
     ///
     /// # Errors
-    /// [`CheckpointError`], naming the file: if it cannot be read, is of another model than its configuration, or
-    /// nothing says which activation it was trained with.
+    /// Returns a [`CheckpointError`] that names the file if it cannot be read, if it is of another model than its
+    /// configuration, or if nothing says which activation it was trained with.
     pub fn open(path: &Path, overrides: &Overrides) -> Result<Checkpoint, CheckpointError> {
         let Opened { files, scheme, description, mut notes } = Opened::<Scheme>::open(path, overrides)?;
         let (mut architecture, activation_source) = (description.architecture, description.activation_source);
@@ -78,22 +84,22 @@ impl Checkpoint {
         })
     }
 
-    /// The file of weights, or the index of several.
+    /// Returns the path of the file of weights, or of the index of several files.
     pub fn path(&self) -> &Path {
         self.files.path()
     }
 
-    /// The files of weights, of which there may be several.
+    /// Returns the paths of the files of weights, of which there may be several.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
         self.files.files()
     }
 
-    /// How its tensors are named.
+    /// Returns the scheme by which the tensors are named.
     pub fn scheme(&self) -> &Scheme {
         &self.scheme
     }
 
-    /// The types of the parameters in the file, each once; counts are no parameters.
+    /// Returns the number types of the parameters in the file, each type once. Counts are not parameters.
     pub fn dtypes(&self) -> Vec<String> {
         let (names, known) = (self.files.names(), self.scheme.known());
         let is_parameter = |name: &str| name.strip_prefix(self.scheme.prefix()).is_some_and(|name| known.has(name));
@@ -106,21 +112,30 @@ impl Checkpoint {
         dtypes
     }
 
-    /// The image tower, read now.
+    /// Reads the image tower.
+    ///
+    /// # Errors
+    /// Returns an error if there is no image tower, or if its tensors cannot be read.
     pub fn vision(&self) -> Result<Params<Visual<Spec>>, CheckpointError> {
         let spec = self.architecture.vision().ok_or_else(|| self.no_tower(Tower::Image))?.spec();
         let places = self.resampled(self.scheme.visual(&spec));
         self.files.load(spec, &places)
     }
 
-    /// The text tower, read now.
+    /// Reads the text tower.
+    ///
+    /// # Errors
+    /// Returns an error if there is no text tower, or if its tensors cannot be read.
     pub fn text(&self) -> Result<Params<Text<Spec>>, CheckpointError> {
         let spec = self.architecture.text().ok_or_else(|| self.no_tower(Tower::Text))?.spec();
         let places = self.scheme.text(&spec);
         self.files.load(spec, &places)
     }
 
-    /// What cosines are multiplied by is its exponential. A tower alone has none.
+    /// Reads the logit scale: cosines are multiplied by its exponential. A tower alone may have none.
+    ///
+    /// # Errors
+    /// Returns an error if the tensor cannot be read.
     pub fn logit_scale(&self) -> Result<Option<f32>, CheckpointError> {
         let places = &self.logit_scale;
         if self.files.shape_of(places).is_none() {
@@ -131,7 +146,10 @@ impl Checkpoint {
         Ok(Some(value[0]))
     }
 
-    /// Both towers and the temperature, read now.
+    /// Reads both towers and the logit scale.
+    ///
+    /// # Errors
+    /// Returns an error if a tower is missing, or if a tensor cannot be read.
     pub fn model(&self) -> Result<(Model, ConfigFile), CheckpointError> {
         let Some(config) = self.architecture.config() else {
             let image = self.architecture.vision.is_none();
@@ -146,7 +164,8 @@ impl Checkpoint {
         Ok((Model { config, params }, file))
     }
 
-    /// The same places, with a table of positions that may be wanted for pictures of another size than the file's.
+    /// Returns the same places, except that the table of positions is interpolated if pictures of another size than the
+    /// file's are wanted.
     fn resampled(&self, mut places: Visual<Places>) -> Visual<Places> {
         let stored = self.stored.vision().map(|shape| shape.spec());
         let (places_of_table, spec) = match (&mut places, &stored) {

@@ -1,4 +1,4 @@
-//! `open_clip_config.json`.
+//! Reads and writes `open_clip_config.json`.
 
 use crate::checkpoint::CheckpointError;
 use crate::checkpoint::json::read_json;
@@ -10,12 +10,12 @@ use serde_json::{Value, json};
 use std::io::Error;
 use std::path::Path;
 
-/// The name of the weights in a model folder of ours.
+/// The name of the file of weights in a model folder of ours.
 pub const WEIGHTS: &str = "open_clip_model.safetensors";
 /// The name of the configuration in a model folder of ours.
 pub const CONFIG: &str = "open_clip_config.json";
 
-/// The architecture, and how pictures are prepared for it.
+/// The contents of the file: the architecture, and how pictures are prepared for it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ConfigFile {
     pub model_cfg: Config,
@@ -24,18 +24,24 @@ pub struct ConfigFile {
 }
 
 impl ConfigFile {
-    /// With OpenAI's preparation of pictures.
+    /// Returns the contents for this architecture, with pictures prepared as OpenAI prepares them.
     pub fn new(model_cfg: Config) -> ConfigFile {
         let preprocess_cfg = Preprocess { size: model_cfg.vision_cfg.image_size, ..Preprocess::default() };
         ConfigFile { model_cfg, preprocess_cfg }
     }
 
-    /// Reads the file; one that holds the `model_cfg` alone, as OpenCLIP's own model list does, will do.
+    /// Reads the file. It may hold the `model_cfg` alone, as the files of OpenCLIP's own list of models do.
+    ///
+    /// # Errors
+    /// Returns an error if the file cannot be read, or if its contents are not valid.
     pub fn read(path: &Path) -> Result<ConfigFile, CheckpointError> {
         ConfigFile::parse(read_json(path)?).map_err(|reason| CheckpointError::Config { path: path.into(), reason })
     }
 
-    /// The same of what the file holds; an error says what is wrong with it.
+    /// Returns the contents of such a file from its JSON.
+    ///
+    /// # Errors
+    /// Returns an error that says what is wrong with the contents.
     pub fn parse(mut value: Value) -> Result<ConfigFile, String> {
         if value.get("model_cfg").is_none() {
             value = json!({ "model_cfg": value });
@@ -43,13 +49,13 @@ impl ConfigFile {
         drop_defaults(&mut value["model_cfg"]);
         let mut file: ConfigFile = serde_json::from_value(value).map_err(|e| e.to_string())?;
         file.model_cfg.check().map_err(|e| e.to_string())?;
-        // OpenCLIP's files leave the size out: it is the model's.
+        // OpenCLIP's files leave out the size of pictures, which is the model's.
         file.preprocess_cfg.size = file.model_cfg.vision_cfg.image_size;
         file.preprocess_cfg.check().map_err(|reason| format!("preprocess_cfg: {reason}"))?;
         Ok(file)
     }
 
-    /// Writes the file, whole or not at all.
+    /// Writes the file, which appears as a whole or not at all.
     pub fn write(&self, path: &Path) -> Result<(), CheckpointError> {
         write_atomic(path, |out| {
             serde_json::to_writer_pretty(&mut *out, self).map_err(Error::other)?;
@@ -59,8 +65,9 @@ impl ConfigFile {
     }
 }
 
-/// Takes out what OpenCLIP's configurations may spell out without changing the model: how it was started or trained, and
-/// fields with the value that leaving them out means. What remains and is not known is refused.
+/// Removes fields that OpenCLIP's configurations may have without changing the model: those that say how it was
+/// initialised or trained, and those with the value that leaving them out means. Whatever unknown field remains is
+/// refused.
 fn drop_defaults(model: &mut Value) {
     const TRAINING: [&str; 4] = ["init_logit_scale", "nonscalar_logit_scale", "custom_text", "patch_dropout"];
     let defaults = [

@@ -1,15 +1,16 @@
-//! `preprocessor_config.json` of Hugging Face's `CLIPImageProcessor`, in and out.
+//! Reads and writes `preprocessor_config.json` of Hugging Face's `CLIPImageProcessor`.
 
 use crate::checkpoint::json::decimal;
 use crate::pictures::{Interpolation, Library, Preprocess, ResizeMode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-/// Pillow's numbers.
+/// Pillow's number of the bilinear filter.
 const BILINEAR: u8 = 2;
+/// Pillow's number of the bicubic filter.
 const BICUBIC: u8 = 3;
 
-/// What a file leaves out, or has as null, is as in `CLIPImageProcessor`.
+/// The fields of the file. A field that is left out or null has the default of `CLIPImageProcessor`.
 #[derive(Deserialize)]
 struct Fields {
     do_resize: Option<bool>,
@@ -24,10 +25,11 @@ struct Fields {
     image_std: Option<[f32; 3]>,
 }
 
+/// A size as the file writes it.
 #[derive(Clone, Copy, Deserialize, PartialEq)]
 #[serde(untagged)]
 enum Size {
-    /// Of the shorter edge, or of both if it is a crop.
+    /// The size of the shorter edge or, for a crop, of both edges.
     Edge(usize),
     Shortest {
         shortest_edge: usize,
@@ -38,7 +40,10 @@ enum Size {
     },
 }
 
-/// What the file says; an error says what is wrong with it.
+/// Returns the preparation of pictures that the file describes.
+///
+/// # Errors
+/// Returns an error that says what is wrong with the file.
 pub(crate) fn parse(file: &Value) -> Result<Preprocess, String> {
     let fields = Fields::deserialize(file).map_err(|e| e.to_string())?;
     if fields.do_resize == Some(false) || fields.do_rescale == Some(false) {
@@ -64,7 +69,7 @@ pub(crate) fn parse(file: &Value) -> Result<Preprocess, String> {
 }
 
 impl Fields {
-    /// The side of the square that comes out, and how.
+    /// Returns the side of the squares that pictures are made into, and how pictures are resized to them.
     fn square(&self) -> Result<(usize, ResizeMode), String> {
         let default = self.size.is_none().then_some(Size::Edge(224));
         let crops = self.do_center_crop != Some(false);
@@ -97,7 +102,7 @@ impl Fields {
     }
 }
 
-/// The file for these pictures; `None` if the class cannot prepare them so.
+/// Returns the file for this preparation of pictures, or `None` if the class cannot prepare them so.
 pub(crate) fn write(preprocess: &Preprocess) -> Option<Value> {
     let side = preprocess.size;
     let square = json!({ "height": side, "width": side });

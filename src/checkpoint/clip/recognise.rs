@@ -1,4 +1,4 @@
-//! Which scheme the names of a file follow, and behind which prefix.
+//! Recognises which scheme the names of a file follow, and which prefix they have.
 
 use super::architecture::{smallest, smallest_of};
 use super::names::Scheme;
@@ -7,7 +7,8 @@ use crate::models::clip::Layers;
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
-/// The scheme and the prefix by which most of the names are known; of equally good ones the one with the shortest prefix.
+/// Returns the scheme, with its prefix, by which most of the names are known. If several schemes are equally good, the
+/// one with the shortest prefix is returned.
 pub(crate) fn recognise(names: &BTreeSet<String>) -> Scheme {
     let behind_text = Scheme::OpenAi { prefix: String::new(), text: "text." };
     let schemes = [Scheme::openai(), behind_text, Scheme::hugging_face()];
@@ -18,7 +19,7 @@ pub(crate) fn recognise(names: &BTreeSet<String>) -> Scheme {
     scheme.behind(prefix, names)
 }
 
-/// The names of a scheme behind its prefix, of either kind of image tower.
+/// Returns the names that a scheme has behind its prefix, for both kinds of image towers.
 pub(crate) fn known(scheme: &Scheme) -> Known {
     let scheme = scheme.clone().without_prefix();
     let resnet = smallest_of(Layers::ResNet([1; 4]), 1);
@@ -31,7 +32,7 @@ mod tests {
     use crate::checkpoint::places::{Place, Places};
     use crate::tree::{Path as TreePath, Tree};
 
-    /// All names of a model in a scheme.
+    /// Returns all names of a model in a scheme.
     fn names(scheme: &Scheme, layers: Layers) -> BTreeSet<String> {
         let mut names = BTreeSet::new();
         let places = scheme.clip(&smallest_of(layers, 12));
@@ -72,7 +73,7 @@ mod tests {
         }
     }
 
-    /// The text tower has parts that the image tower has too, under the same names but for what stands before them.
+    /// The text tower has parts that the image tower has as well. Their names differ only in what stands before them.
     #[test]
     fn a_tower_alone_is_not_taken_for_the_other() {
         for prefix in PREFIXES {

@@ -1,4 +1,4 @@
-//! Writing a model as other libraries load it.
+//! Writes a model as other libraries load it.
 
 use super::names::Scheme;
 use super::openclip::ConfigFile;
@@ -10,13 +10,13 @@ use serde::Serialize;
 use std::fmt;
 use std::path::Path;
 
-/// Whose folder to write.
+/// The library whose kind of folder is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
-    /// `open_clip_config.json` and `open_clip_model.safetensors`, under OpenAI's names.
+    /// A folder with `open_clip_config.json` and `open_clip_model.safetensors`, whose tensors have OpenAI's names.
     OpenClip,
-    /// `config.json`, `preprocessor_config.json`, `model.safetensors` and the tokenizer's files.
+    /// A folder with `config.json`, `preprocessor_config.json`, `model.safetensors` and the tokenizer's files.
     HuggingFace,
 }
 
@@ -38,15 +38,20 @@ impl fmt::Display for Format {
     }
 }
 
-/// Writes a model folder that OpenCLIP itself can load, in f32.
+/// Writes a model's folder that OpenCLIP itself can load, in f32.
+///
+/// # Errors
+/// Returns an error if a file cannot be written.
 pub fn save_model(folder: &Path, model: &Model, config: &ConfigFile) -> Result<(), CheckpointError> {
     save(folder, model, config, Format::OpenClip, Precision::F32)
 }
 
-/// Writes a model folder, which is made if need be, each file whole or not at all, the configuration last.
+/// Writes a model's folder, which is made if it does not exist. Each file appears as a whole or not at all, and the
+/// configuration is written last.
 ///
 /// # Errors
-/// If a file cannot be written, a value does not fit the type, or Hugging Face's classes cannot express the model.
+/// Returns an error if a file cannot be written, if a value does not fit the type, or if Hugging Face's classes cannot
+/// express the model.
 pub fn save(
     folder: &Path,
     model: &Model,

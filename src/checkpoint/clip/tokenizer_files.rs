@@ -1,7 +1,8 @@
-//! CLIP's tokenizer as Hugging Face's `CLIPTokenizer` loads it: `tokenizer.json`, and `vocab.json` and `merges.txt` for
-//! versions before 5.
+//! Writes CLIP's tokenizer as Hugging Face's `CLIPTokenizer` loads it: as `tokenizer.json`, and for versions before 5
+//! as `vocab.json` and `merges.txt`.
 //!
-//! It splits text as [`crate::text::tokenizer`] does, but cleans it less: no HTML entities, no mojibake.
+//! That tokenizer splits text as [`crate::text::tokenizer`] does, but cleans it less: it neither decodes HTML entities
+//! nor repairs mojibake.
 
 use crate::checkpoint::CheckpointError;
 use crate::checkpoint::json::write_json;
@@ -13,13 +14,13 @@ use serde_json::{Map, Value, json};
 use std::fs;
 use std::path::Path;
 
-/// The file by which a model's own tokenizer is recognised.
+/// The name of the file by which a model's own tokenizer is recognised.
 pub const TOKENIZER: &str = "tokenizer.json";
 const START: &str = "<|startoftext|>";
 const END: &str = "<|endoftext|>";
 const WORDS: &str = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+";
 
-/// Writes the files, unless the model's vocabulary is not CLIP's.
+/// Writes the files of the tokenizer, unless the model's vocabulary is not CLIP's.
 pub(crate) fn write(folder: &Path, text: &TextConfig) -> Result<(), CheckpointError> {
     if text.vocab_size != VOCAB_SIZE {
         return Ok(());
@@ -40,7 +41,7 @@ pub(crate) fn write(folder: &Path, text: &TextConfig) -> Result<(), CheckpointEr
     write_json(&folder.join("special_tokens_map.json"), &special_tokens())
 }
 
-/// Copies a model's own tokenizer, in place of one that was written for CLIP's vocabulary.
+/// Copies the files of a model's own tokenizer, which replace those that were written for CLIP's vocabulary.
 pub fn copy(tokenizer: &Path, folder: &Path) -> Result<(), CheckpointError> {
     for name in ["tokenizer_config.json", "special_tokens_map.json", "vocab.json", "merges.txt", TOKENIZER] {
         let (from, to) = (tokenizer.with_file_name(name), folder.join(name));
