@@ -33,11 +33,13 @@ impl Answers {
         best_first(&self.cosines.row(i).to_vec(), self.truth[i]).iter().take(k).any(|&place| place == self.truth[i])
     }
 
-    /// Returns in words for how many pictures the right caption is the best, and for how many it is among the `k` best.
+    /// Returns in words for how many pictures the right caption is the best and, where that says more, for how many it is
+    /// among the `k` best.
     pub(super) fn score(&self, k: usize) -> String {
         let (n, m) = (self.pictures.len(), self.captions.len());
         let right = |k| (0..n).filter(|&i| self.is_among_best(i, k)).count();
-        let among = if k > 1 { format!(" and among the best {k} for {}", right(k)) } else { String::new() };
+        let among =
+            if (2..m).contains(&k) { format!(" and among the best {k} for {}", right(k)) } else { String::new() };
         format!("right caption first for {} of {n}{among}, out of {m} captions", right(1))
     }
 }
