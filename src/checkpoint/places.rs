@@ -1,8 +1,8 @@
-//! Describes where a file has the leaves of a parameter tree, by a tree of the same type whose leaves are [`Places`].
+//! Describes where a file has the leaves of a parameter tree, by a tree of the same type whose leaves are `Places`.
 //!
 //! Functions that read, write or check a file walk the parameters and their places together. They do not know what
 //! model it is: a family makes the tree of places, field by field or from the paths of the parameter tree itself
-//! ([`own`]).
+//! (`own`).
 
 use super::tensors::TensorFiles;
 use super::{CheckpointError, Dtype, check, positions, safetensors};

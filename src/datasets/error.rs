@@ -83,7 +83,7 @@ pub struct BadReport {
     pub seen: u64,
     /// Number of bad examples among them; repetitions count.
     pub bad: u64,
-    /// The first distinct bad examples, at most [`BadReport::NAMED`] of them.
+    /// The first distinct bad examples, at most `BadReport::NAMED` of them.
     pub first: Vec<BadExample>,
 }
 

@@ -47,7 +47,7 @@ pub struct Scan {
 }
 
 impl Scan {
-    /// [Walks](walk) the folder.
+    /// Walks the folder.
     ///
     /// # Errors
     /// Returns an error if the folder itself cannot be read. What cannot be read below it is skipped.

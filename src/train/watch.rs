@@ -139,7 +139,7 @@ impl Recent {
     }
 }
 
-/// Returns what is wrong with the embeddings of an evaluation, if they are all [`alike`].
+/// Returns what is wrong with the embeddings of an evaluation, if they are all alike.
 pub fn embeddings(pictures: ArrayView2<f32>, captions: ArrayView2<f32>) -> Option<Collapse> {
     alike(pictures, captions).map(|(whose, mean_cosine)| Collapse::Alike { whose, mean_cosine })
 }

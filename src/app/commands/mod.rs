@@ -1,7 +1,7 @@
 //! The program `clipwright`, which puts trained models to use. Every command has a file of its own.
 //!
 //! A command is a struct of arguments and a `run(self, &Context)`. It takes its model from the [`Context`], which reads
-//! only the tower that is asked for, and passes its result to [`Output::show`] as one value, which is written as text
+//! only the tower that is asked for, and passes its result to `Output::show` as one value, which is written as text
 //! or, with `--json`, as one line of JSON. Progress and errors go to standard error.
 //!
 //! The exit code is 0 on success, 1 if something is wrong with a file or its content, and 2 if something is wrong with

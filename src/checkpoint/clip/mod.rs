@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`names`] | the schemes: from a parameter tree to a tree of places |
 //! | `recognise` | the scheme that the names of a file follow, and their prefix |
-//! | `family` | the schemes as a [`Family`](super::family::Family) |
+//! | `family` | the schemes as a `Family` |
 //! | `open` | [`Checkpoint`], whose towers are read when they are asked for |
 //! | `architecture`, `infer` | the architecture of the towers, and how names and shapes show it |
 //! | `openclip`, `hugging_face`, `preprocessor`, `tokenizer_files` | the files beside the weights |

@@ -15,7 +15,7 @@ struct Drawings {
     classes: Vec<u64>,
 }
 
-/// Returns the questions with the drawings of [`Vendor::HELD_OUT`] to test on and all others to train on.
+/// Returns the questions with the drawings of `Vendor::HELD_OUT` to test on and all others to train on.
 pub fn questions(emoji: &Arc<Emoji>) -> Questions {
     let drawings = |held_out: bool| -> Arc<dyn Dataset> {
         let tiles = emoji.tiles(|vendor, _| (vendor == Vendor::HELD_OUT) == held_out);
