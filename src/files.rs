@@ -57,7 +57,11 @@ pub fn text(bytes: &[u8]) -> io::Result<&[u8]> {
 /// # Errors
 /// Returns the error of `write` or of the file system unchanged. It does not name the file: the caller does, once.
 pub fn write_atomic(path: impl AsRef<Path>, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
-    let path = path.as_ref();
+    // A link stays, and leads to the new content.
+    let path = &path.as_ref().canonicalize().unwrap_or_else(|_| path.as_ref().to_owned());
+    if fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir()) {
+        return stream(path, write);
+    }
     remove_remains(path);
     let temporary = beside(path);
     fill(&temporary, write).and_then(|()| fs::rename(&temporary, path)).and_then(|()| sync_folder(path)).inspect_err(
@@ -74,6 +78,13 @@ pub fn write_atomic(path: impl AsRef<Path>, write: impl FnOnce(&mut dyn Write) -
 fn beside(path: &Path) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     path.with_file_name(format!(".{name}.{}.part", std::process::id()))
+}
+
+/// Writes to a device or a pipe, which no file can take the place of.
+fn stream(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+    let mut out = BufWriter::new(File::options().write(true).open(path)?);
+    write(&mut out)?;
+    out.flush()
 }
 
 /// Writes the file. It is locked meanwhile, so that other processes see that this one still lives.
@@ -150,5 +161,21 @@ mod tests {
             [false, true, true, true]
         );
         assert_eq!(fs::read(file("model")).unwrap(), b"whole");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_stays_and_a_device_is_written_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, link) = (folder.path().join("file"), folder.path().join("link"));
+        fs::write(&file, "old").unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        write_atomic(&link, |out| out.write_all(b"new")).unwrap();
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(fs::read(&file).unwrap(), b"new");
+        let device = folder.path().join("device");
+        std::os::unix::fs::symlink("/dev/null", &device).unwrap();
+        write_atomic(&device, |out| out.write_all(b"gone")).unwrap();
+        assert!(!fs::metadata("/dev/null").unwrap().is_file());
     }
 }

@@ -54,15 +54,19 @@ impl Isa {
     /// If `CLIP_ISA` names none that this CPU has.
     pub fn best() -> Isa {
         static BEST: OnceLock<Isa> = OnceLock::new();
-        *BEST.get_or_init(|| {
-            let available = Isa::available();
-            match std::env::var("CLIP_ISA") {
-                Err(_) => available[available.len() - 1],
-                Ok(name) => *available.iter().find(|isa| isa.name() == name).unwrap_or_else(|| {
-                    let names: Vec<_> = available.iter().map(|isa| isa.name()).collect();
-                    panic!("CLIP_ISA={name}: this CPU has {}", names.join(", "))
-                }),
-            }
+        *BEST.get_or_init(|| Isa::from_env().unwrap_or_else(|error| panic!("{error}")))
+    }
+
+    /// Returns the instruction set that [`Isa::best`] takes.
+    ///
+    /// # Errors
+    /// If `CLIP_ISA` names none that this CPU has.
+    pub fn from_env() -> Result<Isa, String> {
+        let available = Isa::available();
+        let Ok(name) = std::env::var("CLIP_ISA") else { return Ok(available[available.len() - 1]) };
+        available.iter().find(|isa| isa.name() == name).copied().ok_or_else(|| {
+            let names: Vec<_> = available.iter().map(|isa| isa.name()).collect();
+            format!("CLIP_ISA={name}: this CPU has {}", names.join(", "))
         })
     }
 

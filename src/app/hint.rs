@@ -129,7 +129,7 @@ fn index(error: &IndexError) -> Option<&'static str> {
         IndexError::Io { source, .. }
             if matches!(source.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem) =>
         {
-            Some("--output FOLDER puts the index elsewhere")
+            Some("clipwright index --output FOLDER puts an index elsewhere")
         }
         IndexError::OtherModel { .. } => {
             Some("name the model of the index with --model, or delete the index and make it again")

@@ -3,38 +3,54 @@
 use clap::Parser;
 use clipwright::app::hint::explain;
 use clipwright::app::train::{Cli, Outcome, run};
+use clipwright::app::{check_environment, complain};
+use std::io::{Write, stdout};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// The exit code that a shell reports for a program that Ctrl-C ended. SIGTERM and SIGHUP end a run in the same way.
+/// The exit code that a shell reports for a program that Ctrl-C ended. SIGTERM ends a run in the same way.
 const INTERRUPTED: u8 = 130;
-
-static STOP: AtomicBool = AtomicBool::new(false);
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let handler = || {
-        if STOP.swap(true, Ordering::SeqCst) {
-            std::process::exit(INTERRUPTED.into());
-        }
-        eprintln!("\nfinishing this step and saving; a second signal or Ctrl-C stops at once");
-    };
-    if let Err(error) = ctrlc::set_handler(handler) {
-        eprintln!("warning: Ctrl-C will not save: {error}");
+    if let Err(error) = check_environment() {
+        complain(&format!("error: {error}"));
+        return ExitCode::from(2);
     }
-    match run(cli, &|| STOP.load(Ordering::SeqCst)) {
-        Ok(Outcome::Finished(_)) => ExitCode::SUCCESS,
+    let stop = Arc::new(AtomicBool::new(false));
+    if let Err(error) = stop_by_signals(&stop) {
+        complain(&format!("warning: signals will not save: {error}"));
+    }
+    let (said, code) = match run(cli, &|| stop.load(Ordering::SeqCst)) {
+        Ok(Outcome::Finished(_)) => return ExitCode::SUCCESS,
         Ok(Outcome::Interrupted(folder)) => {
-            println!("interrupted and saved; go on with --resume {}", folder.display());
-            ExitCode::from(INTERRUPTED)
+            (format!("interrupted and saved; go on with --resume {}", folder.display()), ExitCode::from(INTERRUPTED))
         }
         Ok(Outcome::Stopped(folder)) => {
-            println!("stopped and saved; go on with --resume {}", folder.display());
-            ExitCode::SUCCESS
+            (format!("stopped and saved; go on with --resume {}", folder.display()), ExitCode::SUCCESS)
         }
         Err(error) => {
-            eprintln!("{}", explain(&error));
-            ExitCode::FAILURE
+            complain(&explain(&error));
+            return ExitCode::FAILURE;
         }
-    }
+    };
+    // Whoever read the output may be gone; the run is saved nevertheless.
+    let _ = writeln!(stdout(), "{said}");
+    code
+}
+
+/// Sets `stop` at Ctrl-C and at SIGTERM, which ends machines that are lent. A second Ctrl-C ends the program at once.
+/// SIGHUP is left alone: `nohup` ignores it, and a run goes on.
+fn stop_by_signals(stop: &Arc<AtomicBool>) -> Result<(), Box<dyn std::error::Error>> {
+    let interrupted = Arc::clone(stop);
+    ctrlc::set_handler(move || {
+        if interrupted.swap(true, Ordering::SeqCst) {
+            std::process::exit(INTERRUPTED.into());
+        }
+        complain("\nfinishing this step and saving; Ctrl-C again stops at once");
+    })?;
+    #[cfg(unix)]
+    signal_hook::flag::register(signal_hook::consts::SIGTERM, Arc::clone(stop))?;
+    Ok(())
 }

@@ -416,6 +416,16 @@ fn what_looks_like_a_slip_is_explained() {
     let bench = Bench::new(1);
     let Outcome { code, error, .. } = bench.run(&["convert", "model", "half.safetensors"]);
     assert!(code == 2 && error.contains("DST is a folder"), "{error}");
+    let twice = ["classify", "-", "--labels-file", "-", "--model", "model"];
+    assert!(bench.refused(&twice).contains("standard input is read already"));
+    bench.index();
+    let query = Bench::name(0);
+    for (flag, file, reason) in
+        [("--sheet", "s.jpg", ".png"), ("--html", "h.txt", ".html"), ("--sheet", &query, "the picture to look for")]
+    {
+        let Outcome { code, error, .. } = bench.run(&["search", "pictures", "--image", &query, flag, file]);
+        assert!(code == 2 && error.contains(reason), "{error}");
+    }
     let Outcome { code, error, .. } = bench.run(&["classify", &Bench::name(0), "--labels", "cat", "--model", "model"]);
     assert!(code == 0 && error.contains("only label"), "{error}");
 }

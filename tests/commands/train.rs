@@ -209,6 +209,7 @@ fn a_run_goes_on_with_its_own_pairs_and_for_more_epochs() {
     // The new length is the run's from now on, and no shorter one is possible.
     assert!(succeeded(&resume(&[])).contains("9 = 3 epochs of 3"));
     assert!(failed(&resume(&["--epochs", "2"])).contains("has taken 9 steps"));
+    assert!(succeeded(&resume(&[])).contains("9 = 3 epochs of 3"));
 
     let table = bench.path("metadata.jsonl");
     let lines = fs::read_to_string(&table).unwrap();
@@ -216,6 +217,26 @@ fn a_run_goes_on_with_its_own_pairs_and_for_more_epochs() {
     assert!(failed(&resume(&["--epochs", "4"])).contains("begun with 30 pairs, and there are as many others now"));
     fs::write(&table, lines.lines().skip(1).collect::<Vec<_>>().join("\n")).unwrap();
     assert!(failed(&resume(&["--epochs", "4"])).contains("begun with 30 pairs, and there are 29 now"));
+}
+
+/// A full disk under the log, or a reader that is gone, does not cost a run.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_run_outlives_its_output() {
+    let bench = Bench::new();
+    let full = || fs::File::options().write(true).open("/dev/full").unwrap();
+    let mut command = bench.training("unheard", &["--epochs", "2"]);
+    assert!(command.stdout(full()).stderr(full()).status().unwrap().success());
+    assert_eq!(saved_steps(&bench.run_folder("unheard")), Some(6));
+}
+
+#[test]
+fn a_wrong_environment_is_refused_before_a_run_begins() {
+    let bench = Bench::new();
+    for (name, choices) in [("CLIP_ISA", "this CPU has portable"), ("CLIP_GEMM", "there is simd")] {
+        let said = failed(&bench.training("wrong", &[]).env(name, "foo").output().unwrap());
+        assert!(said.contains(choices) && !bench.run_folder("wrong").exists(), "{said}");
+    }
 }
 
 #[test]

@@ -42,18 +42,26 @@ impl Backend {
     /// If `CLIP_GEMM` names none that is compiled in.
     pub fn chosen() -> Backend {
         static CHOSEN: OnceLock<Backend> = OnceLock::new();
-        *CHOSEN.get_or_init(|| match std::env::var("CLIP_GEMM") {
-            Err(_) => Backend::Simd,
-            Ok(name) => Backend::named(&name),
-        })
+        *CHOSEN.get_or_init(|| Backend::from_env().unwrap_or_else(|error| panic!("{error}")))
     }
 
-    /// Finds the backend of this name; panics if it is not compiled in.
-    pub(super) fn named(name: &str) -> Backend {
-        *Backend::ALL.iter().find(|backend| backend.name() == name).unwrap_or_else(|| {
+    /// Returns the backend that [`Backend::chosen`] takes.
+    ///
+    /// # Errors
+    /// If `CLIP_GEMM` names none that is compiled in.
+    pub fn from_env() -> Result<Backend, String> {
+        std::env::var("CLIP_GEMM").map_or(Ok(Backend::Simd), |name| Backend::named(&name))
+    }
+
+    /// Finds the backend of this name.
+    ///
+    /// # Errors
+    /// If it is not compiled in.
+    pub(super) fn named(name: &str) -> Result<Backend, String> {
+        Backend::ALL.iter().find(|backend| backend.name() == name).copied().ok_or_else(|| {
             let names: Vec<_> = Backend::ALL.iter().map(|backend| backend.name()).collect();
             let hint = if cfg!(feature = "openblas") { "" } else { " (openblas needs --features openblas)" };
-            panic!("CLIP_GEMM={name}: there is {}{hint}", names.join(", "))
+            format!("CLIP_GEMM={name}: there is {}{hint}", names.join(", "))
         })
     }
 

@@ -54,7 +54,7 @@ impl Classify {
     pub(crate) fn run(self, context: &Context) -> Result<(), CliError> {
         let (places, labels) = self.labels()?;
         if let [label] = &labels[..] {
-            eprintln!(
+            note!(
                 "note: with {label:?} as the only label its probability is always 1; the cosine says how well it fits, and \
                  more labels give it something to be compared with"
             );

@@ -73,7 +73,7 @@ impl Context {
             return Ok(path.clone());
         }
         let newest = newest_finished(Path::new(RUNS)).ok_or(CliError::NoModel { runs: RUNS.into() })?;
-        eprintln!("model {}, the newest run that is finished", newest.display());
+        note!("model {}, the newest run that is finished", newest.display());
         Ok(newest)
     }
 
@@ -97,7 +97,7 @@ impl Context {
 
     fn open_with(&self, path: &Path, overrides: Overrides) -> Result<Checkpoint, CliError> {
         let checkpoint = Checkpoint::open(path, &overrides)?;
-        checkpoint.notes.iter().for_each(|note| eprintln!("note: {note}"));
+        checkpoint.notes.iter().for_each(|note| note!("note: {note}"));
         Ok(checkpoint)
     }
 

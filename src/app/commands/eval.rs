@@ -153,16 +153,16 @@ impl Eval {
     fn say(&self, questions: &Questions) {
         let Questions { left_out, train_left_out, passed_over, guess, .. } = questions;
         if !passed_over.is_empty() {
-            eprintln!("{passed_over}");
+            note!("{passed_over}");
         }
         if let Some(guess) = guess {
-            eprintln!("note: {guess}");
+            note!("note: {guess}");
         }
         for (report, what) in [(left_out, "rows"), (train_left_out, "rows to train on")] {
             if report.bad > 0 && (self.linear_probe || what == "rows") {
-                eprintln!("warning: {} of {} {what} left out", report.bad, report.seen);
-                report.first.iter().for_each(|example| eprintln!("  {example}"));
-                hint::rows(report).iter().for_each(|help| eprintln!("help: {help}"));
+                note!("warning: {} of {} {what} left out", report.bad, report.seen);
+                report.first.iter().for_each(|example| note!("  {example}"));
+                hint::rows(report).iter().for_each(|help| note!("help: {help}"));
             }
         }
     }
@@ -179,7 +179,7 @@ impl Eval {
         let seen = exam.look(clip, Some(BadLimit::default()), || bar.inc(1))?;
         bar.finish_and_clear();
         if seen.bad.bad > 0 {
-            eprintln!("warning: {what} that could not be read and do not count: {}", seen.bad);
+            note!("warning: {what} that could not be read and do not count: {}", seen.bad);
         }
         Ok(seen)
     }

@@ -99,7 +99,7 @@ impl Named {
     /// Writes to standard error what was passed over.
     pub(crate) fn warn_passed_over(&self) {
         if !self.passed_over.is_empty() {
-            eprintln!("{}", self.passed_over);
+            note!("{}", self.passed_over);
         }
     }
 
@@ -113,7 +113,7 @@ impl Named {
         bar: &ProgressBar,
         mut each: impl FnMut(usize, ArrayView1<f32>) -> Result<(), E>,
     ) -> Result<Tally, E> {
-        let skip = |bad: &BadExample| bar.suspend(|| eprintln!("skipped {bad}"));
+        let skip = |bad: &BadExample| bar.suspend(|| note!("skipped {bad}"));
         self.unseen.iter().for_each(skip);
         let files = Upright { source: self, exif: self.reading.exif };
         let source = Watched { source: &files, done: || bar.inc(1) };

@@ -56,7 +56,27 @@ pub(crate) struct Search {
 impl Search {
     pub(crate) fn run(self, context: &Context) -> Result<(), CliError> {
         let search = self.in_order();
+        search.check_outputs()?;
         search.find(context)
+    }
+
+    /// Refuses files to write that are named like something else, or are the picture to look for.
+    fn check_outputs(&self) -> Result<(), CliError> {
+        let outputs = [("--sheet", &self.sheet, ["png", "png"]), ("--html", &self.html, ["html", "htm"])];
+        for (flag, path, endings) in outputs {
+            let Some(path) = path else { continue };
+            if !path
+                .extension()
+                .is_some_and(|extension| endings.iter().any(|ending| extension.eq_ignore_ascii_case(ending)))
+            {
+                return Err(CliError::Usage(format!("{flag} {}: must end in .{}", path.display(), endings[0])));
+            }
+            let query = self.image.as_ref().and_then(|image| image.canonicalize().ok());
+            if query.is_some() && path.canonicalize().ok() == query {
+                return Err(CliError::Usage(format!("{flag} {}: it is the picture to look for", path.display())));
+            }
+        }
+        Ok(())
     }
 
     /// Exchanges INDEX and TEXT if only the second is a folder.

@@ -12,6 +12,7 @@ use std::fs;
 use std::io::{self, Read, stdin};
 use std::path::{Path, PathBuf};
 use std::str::Utf8Error;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// Largest number of texts that a warning names; of the others only the number is printed.
 const MAX_NAMED: usize = 5;
@@ -24,6 +25,10 @@ const HEADINGS: [&str; 8] = ["label", "labels", "name", "names", "class", "class
 
 /// Reads all of standard input.
 pub(crate) fn stdin_bytes() -> io::Result<Vec<u8>> {
+    static TAKEN: AtomicBool = AtomicBool::new(false);
+    if TAKEN.swap(true, Relaxed) {
+        return Err(io::Error::other("standard input is read already, for another argument"));
+    }
     let mut bytes = vec![];
     stdin().lock().read_to_end(&mut bytes).map(|_| bytes)
 }
@@ -133,7 +138,7 @@ pub(crate) fn distinct(labels: Vec<String>) -> (Vec<usize>, Vec<String>) {
             continue;
         }
         match first.get(&cleaned) {
-            Some(known) => eprintln!("warning: label {label:?} is there twice, as {known:?}; it counts once"),
+            Some(known) => note!("warning: label {label:?} is there twice, as {known:?}; it counts once"),
             None => {
                 first.insert(cleaned, label.clone());
                 kept.0.push(i);
@@ -152,9 +157,9 @@ pub(crate) fn warn_truncated(encoder: &TextEncoder, texts: &[String], templates:
     let cut: Vec<&String> = texts.iter().filter(cut).collect();
     for text in cut.iter().take(MAX_NAMED) {
         let start: String = text.chars().take(60).collect();
-        eprintln!("warning: {start:?}… is longer than the model's {context} tokens; the rest is ignored");
+        note!("warning: {start:?}… is longer than the model's {context} tokens; the rest is ignored");
     }
     if cut.len() > MAX_NAMED {
-        eprintln!("warning: so are {} more", cut.len() - MAX_NAMED);
+        note!("warning: so are {} more", cut.len() - MAX_NAMED);
     }
 }

@@ -28,7 +28,7 @@ impl Start {
             return Ok(Start { model: Model::new(config.model_cfg.clone(), options.seed), config, tokenizer: None });
         };
         let checkpoint = Checkpoint::open(path, &Overrides::default())?;
-        checkpoint.notes.iter().for_each(|note| eprintln!("note: {note}"));
+        checkpoint.notes.iter().for_each(|note| note!("note: {note}"));
         let (model, mut config) = checkpoint.model()?;
         if let Some(name) = &options.model {
             check_same(name, &described(name)?.model_cfg, path, &config.model_cfg)?;

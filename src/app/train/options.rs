@@ -103,7 +103,7 @@ pub struct Options {
     #[arg(long, value_parser = non_negative, help_heading = "Optimisation")]
     pub eps: Option<f32>,
     /// Clip the norm of the gradient to this [default: no clipping]
-    #[arg(long, value_name = "NORM", value_parser = non_negative, help_heading = "Optimisation")]
+    #[arg(long, value_name = "NORM", value_parser = above_zero, help_heading = "Optimisation")]
     pub grad_clip_norm: Option<f32>,
     /// Seed of everything random; on the same instruction set it gives the same weights, bit for bit
     #[arg(long, default_value_t = 0, help_heading = "Optimisation")]
@@ -272,7 +272,7 @@ impl Options {
             ("lr", Some(self.lr), non_negative),
             ("wd", Some(self.wd), non_negative),
             ("eps", self.eps, non_negative),
-            ("grad_clip_norm", self.grad_clip_norm, non_negative),
+            ("grad_clip_norm", self.grad_clip_norm, above_zero),
             ("beta1", Some(self.beta1), below_one),
             ("beta2", self.beta2, below_one),
         ];
@@ -310,6 +310,10 @@ fn number(text: &str) -> Result<f32, String> {
 
 fn non_negative(text: &str) -> Result<f32, String> {
     number(text).and_then(|value| if value >= 0.0 { Ok(value) } else { Err("must not be negative".into()) })
+}
+
+fn above_zero(text: &str) -> Result<f32, String> {
+    number(text).and_then(|value| if value > 0.0 { Ok(value) } else { Err("must be above 0".into()) })
 }
 
 fn below_one(text: &str) -> Result<f32, String> {

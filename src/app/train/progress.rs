@@ -43,7 +43,7 @@ impl Progress {
 
     /// Prints a text above the bar.
     pub(crate) fn say(&self, text: &str) {
-        self.bar.suspend(|| println!("{text}"));
+        self.bar.suspend(|| say!("{text}"));
     }
 
     fn left(&self, step: u64) -> Duration {

@@ -49,11 +49,10 @@ pub fn run(cli: Cli, interrupted: &dyn Fn() -> bool) -> Result<Outcome, TrainErr
         Some(name) => {
             let folder = RunFolder::find(name, &cli.options.logs)?;
             let mut options = Options::of(&folder)?;
-            if cli.options.epochs.is_some() {
-                options.epochs = cli.options.epochs;
-                folder.write_options(&options)?;
-            }
-            Run::prepare(options, Some(folder))?
+            options.epochs = cli.options.epochs.or(options.epochs);
+            let run = Run::prepare(options, Some(folder))?;
+            run.folder.write_options(&run.options)?;
+            run
         }
         None => Run::prepare(cli.options, None)?,
     };
@@ -143,24 +142,25 @@ impl Run {
         let (model, epochs) = (self.options.model_name(), self.options.epochs());
         let spec = &self.model().params.spec;
         let (parameters, visual) = (params::count(spec), params::count(&spec.visual));
-        println!("model   {model}: {:.1} M parameters, {:.1} M of them visual", millions(parameters), millions(visual));
-        println!("data    {}", self.data);
-        self.data.left_out().into_iter().find_map(hint::rows).iter().for_each(|help| println!("help: {help}"));
-        println!(
+        say!("model   {model}: {:.1} M parameters, {:.1} M of them visual", millions(parameters), millions(visual));
+        say!("data    {}", self.data);
+        self.data.left_out().into_iter().find_map(hint::rows).iter().for_each(|help| say!("help: {help}"));
+        say!(
             "steps   {} = {epochs} epochs of {}, {batch_size} pairs{}",
             self.schedule.total,
             self.loader.steps_per_epoch(),
             if *accum_freq > 1 { format!(" × {accum_freq} each") } else { " each".into() },
         );
-        println!("run     {}", self.folder.path.display());
+        say!("run     {}", self.folder.path.display());
         if self.trainer.steps() > 0 {
-            println!("resumed after step {}", self.trainer.steps());
+            say!("resumed after step {}", self.trainer.steps());
         }
         if self.schedule.warmup > self.schedule.total {
-            println!(
+            say!(
                 "warning: the warm-up of {} steps is longer than the run, so the learning rate never reaches {}. Try a shorter \
                  --warmup or more --epochs",
-                self.schedule.warmup, self.schedule.lr
+                self.schedule.warmup,
+                self.schedule.lr
             );
         }
     }
@@ -181,7 +181,7 @@ impl Run {
             }
             let step = line.step;
             progress.step(step);
-            if step.is_multiple_of(self.options.log_every_n_steps as u64) {
+            if step.is_multiple_of(self.options.log_every_n_steps as u64) || step == total {
                 progress.log(epoch + 1, &line);
                 self.log.append(&Line::Step(line))?;
                 pace = Pace::from(step);
@@ -254,22 +254,22 @@ impl Run {
         self.save()?;
         let bad = self.loader.bad();
         if bad.bad > 0 {
-            println!("skipped {bad}");
+            say!("skipped {bad}");
         }
-        println!("waited {} for pictures", clock(self.loader.stall()));
-        println!("measuring the final model …");
+        say!("waited {} for pictures", clock(self.loader.stall()));
+        say!("measuring the final model …");
         let exam = self.data.exam(Depth::Full);
         let (report, unread) = exam.report(&self.embedder())?;
         if unread.bad > 0 {
-            println!("skipped when measuring: {unread}");
+            say!("skipped when measuring: {unread}");
         }
         let step = self.trainer.steps();
         self.log.append(&Line::Evaluation(Evaluation { step, eval: report.clone() }))?;
         self.folder.write(REPORT, report.markdown().as_bytes())?;
-        println!("{report}");
+        say!("{report}");
         let metrics = Metrics::read(self.folder.file("metrics.jsonl"))?;
         gallery::draw(&self.folder, &metrics, &exam, &self.embedder())?;
-        println!("the model, its curves and pictures are in {}", self.folder.path.display());
+        say!("the model, its curves and pictures are in {}", self.folder.path.display());
         Ok(Outcome::Finished(report))
     }
 
