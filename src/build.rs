@@ -1,23 +1,24 @@
 //! Tells the two programs which commit they are built from, for `--version`.
 
+use std::path::Path;
 use std::process::Command;
 
 fn main() {
-    // Without these lines a build would look for changes in every file of the package.
-    println!("cargo::rerun-if-changed=src/build.rs");
-    println!("cargo::rerun-if-changed=.git/HEAD");
-    println!("cargo::rerun-if-changed=.git/index");
+    // Cargo looks at these files alone, and not for a change of any file of the package. The second one grows with each
+    // commit.
+    for file in ["src/build.rs", ".git/HEAD", ".git/logs/HEAD"] {
+        if Path::new(file).exists() {
+            println!("cargo::rerun-if-changed={file}");
+        }
+    }
     let version = env!("CARGO_PKG_VERSION");
-    let version = match commit() {
-        Some(commit) => format!("{version} ({commit})"),
-        None => version.to_owned(),
-    };
+    let version = commit().map_or(version.to_owned(), |commit| format!("{version} ({commit})"));
     println!("cargo::rustc-env=CLIPWRIGHT_VERSION={version}");
 }
 
-/// Returns the short name of the commit, with a mark if files differ from it, or nothing outside of a repository.
+/// Returns the short name of the commit, or nothing outside of the package's own repository.
 fn commit() -> Option<String> {
-    let output = Command::new("git").args(["describe", "--always", "--dirty", "--exclude=*"]).output().ok()?;
+    let output = Command::new("git").args(["rev-parse", "--short", "HEAD"]).output().ok()?;
     let commit = String::from_utf8(output.stdout).ok()?;
-    (output.status.success() && std::path::Path::new(".git").exists()).then(|| commit.trim().to_owned())
+    (output.status.success() && Path::new(".git").exists()).then(|| commit.trim().to_owned())
 }

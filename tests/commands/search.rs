@@ -417,7 +417,11 @@ fn what_looks_like_a_slip_is_explained() {
     let Outcome { code, error, .. } = bench.run(&["convert", "model", "half.safetensors"]);
     assert!(code == 2 && error.contains("DST is a folder"), "{error}");
     let twice = ["classify", "-", "--labels-file", "-", "--model", "model"];
-    assert!(bench.refused(&twice).contains("standard input is read already"));
+    fs::write(bench.path("labels.txt"), "cat\ndog\n").unwrap();
+    let labels = File::open(bench.path("labels.txt")).unwrap();
+    let output = bench.command(&twice).stdin(labels).output().unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.code() == Some(1) && error.contains("standard input is read already"), "{error}");
     bench.index();
     let query = Bench::name(0);
     for (flag, file, reason) in
