@@ -98,12 +98,16 @@ fn fill(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io
     out.into_inner()?.sync_all()
 }
 
+/// Returns the folder that a path names a file in.
+pub(crate) fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
 /// Removes the temporary files for `path` that killed processes have left, which are those that nobody has locked. A
 /// file that cannot be removed stays and does no harm.
 fn remove_remains(path: &Path) {
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let start = format!(".{}.", path.file_name().unwrap_or_default().to_string_lossy());
-    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+    for entry in fs::read_dir(folder_of(path)).into_iter().flatten().flatten() {
         let name = entry.file_name();
         let Some(name) = name.to_str() else { continue };
         let process = name.strip_prefix(&start).and_then(|rest| rest.strip_suffix(".part"));
@@ -117,8 +121,7 @@ fn remove_remains(path: &Path) {
 /// Syncs the folder that holds `path`: a rename is durable only once the folder is on the disk. Only Unix can open a
 /// folder to sync it.
 fn sync_folder(path: &Path) -> io::Result<()> {
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
+    if cfg!(unix) { File::open(folder_of(path))?.sync_all() } else { Ok(()) }
 }
 
 /// Fills `out` from the bytes at `offset`. A shared file can be read from several threads at once.

@@ -4,7 +4,7 @@ use super::texts::{labels, templates, warn_truncated};
 use super::{CliError, Context};
 use crate::Clip;
 use crate::app::hint;
-use crate::app::number::positive;
+use crate::app::number::{above_zero, positive};
 use crate::app::train::options::Storage;
 use crate::datasets::emoji::{self, Cut, Emoji};
 use crate::datasets::{BadLimit, BadReport, Dataset, OpenError, Questions};
@@ -85,7 +85,7 @@ pub(crate) struct Eval {
     #[arg(long, value_name = "DATA", requires = "linear_probe")]
     train_data: Option<String>,
     /// C of the linear probe, the inverse strength of its penalty [default: chosen on a fifth of the training pictures]
-    #[arg(long, value_name = "C", requires = "linear_probe", value_parser = above_zero)]
+    #[arg(long, value_name = "C", requires = "linear_probe", value_parser = above_zero::<f64>)]
     probe_c: Option<f64>,
     #[command(flatten, next_help_heading = "Tables")]
     storage: Storage,
@@ -274,13 +274,6 @@ impl Embed for Watched<'_> {
 
     fn captions<S: AsRef<str>>(&self, texts: &[S]) -> Array2<f32> {
         self.clip.captions(texts)
-    }
-}
-
-fn above_zero(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(value) if value > 0.0 && value.is_finite() => Ok(value),
-        _ => Err("must be a number above 0".into()),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Pages of hits: one HTML file with the small pictures in it and links to the large ones.
 
 use super::CliError;
-use crate::files::write_atomic;
+use crate::files::{folder_of, write_atomic};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use htmlize::escape_all_quotes;
@@ -34,8 +34,7 @@ pub(crate) struct Row<'a> {
 
 /// Writes the page to a file, whole or not at all.
 pub(crate) fn write(path: &Path, query: &str, pictures: usize, rows: &[Row]) -> Result<(), CliError> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let folder = folder.canonicalize().map_err(|source| CliError::File { path: path.into(), source })?;
+    let folder = folder_of(path).canonicalize().map_err(|source| CliError::File { path: path.into(), source })?;
     let html = page(&folder, query, pictures, rows);
     write_atomic(path, |out| out.write_all(html.as_bytes())).map_err(CliError::file(path))
 }

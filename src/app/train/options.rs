@@ -1,6 +1,6 @@
 //! The options of the command line. They have OpenCLIP's names where it has them.
 
-use crate::app::number::{positive, up_to};
+use crate::app::number::{above_zero, positive, up_to};
 use crate::app::{HELP_WIDTH, VERSION};
 use crate::datasets::emoji::{Cut, Language, Vendor};
 use crate::datasets::{BadLimit, Columns, DatasetError, OwnPairs, PairFormat, PairLayout};
@@ -103,7 +103,7 @@ pub struct Options {
     #[arg(long, value_parser = non_negative, help_heading = "Optimisation")]
     pub eps: Option<f32>,
     /// Clip the norm of the gradient to this [default: no clipping]
-    #[arg(long, value_name = "NORM", value_parser = above_zero, help_heading = "Optimisation")]
+    #[arg(long, value_name = "NORM", value_parser = above_zero::<f32>, help_heading = "Optimisation")]
     pub grad_clip_norm: Option<f32>,
     /// Seed of everything random; on the same instruction set it gives the same weights, bit for bit
     #[arg(long, default_value_t = 0, help_heading = "Optimisation")]
@@ -310,10 +310,6 @@ fn number(text: &str) -> Result<f32, String> {
 
 fn non_negative(text: &str) -> Result<f32, String> {
     number(text).and_then(|value| if value >= 0.0 { Ok(value) } else { Err("must not be negative".into()) })
-}
-
-fn above_zero(text: &str) -> Result<f32, String> {
-    number(text).and_then(|value| if value > 0.0 { Ok(value) } else { Err("must be above 0".into()) })
 }
 
 fn below_one(text: &str) -> Result<f32, String> {
