@@ -6,6 +6,7 @@
 //! wrong use does not compile:
 //!
 //! ```
+//! # use clipwright::Write;
 //! # use clipwright::layers::linear::{self, Linear, default_init};
 //! # use clipwright::params::Params;
 //! # use ndarray::Array2;
@@ -16,9 +17,10 @@
 //! # let g = &mut Linear { weight: &mut dw[..], bias: &mut db[..] };
 //! linear::forward(&params.view(), x.view(), y.view_mut());
 //! linear::forward(&weights.view(), x.view(), y.view_mut());
-//! linear::backward(&params.view(), x.view(), dy.view(), dx.view_mut(), g);
+//! linear::backward(&params.view(), x.view(), dy.view(), Write::Set, dx.view_mut(), g);
 //! ```
 //! ```compile_fail,E0308
+//! # use clipwright::Write;
 //! # use clipwright::layers::linear::{self, Linear, default_init};
 //! # use clipwright::params::Params;
 //! # use ndarray::Array2;
@@ -26,7 +28,7 @@
 //! # let (x, dy, mut dx) = (Array2::zeros((1, 64)), Array2::zeros((1, 32)), Array2::zeros((1, 64)));
 //! # let (mut dw, mut db) = (vec![0.0; 64 * 32], vec![0.0; 32]);
 //! # let g = &mut Linear { weight: &mut dw[..], bias: &mut db[..] };
-//! linear::backward(&weights.view(), x.view(), dy.view(), dx.view_mut(), g);
+//! linear::backward(&weights.view(), x.view(), dy.view(), Write::Set, dx.view_mut(), g);
 //! ```
 //! ```compile_fail,E0599
 //! # use clipwright::{layers::linear::{Linear, default_init}, params::Params, tree::Path};

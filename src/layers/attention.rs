@@ -18,6 +18,7 @@ use super::{floats, floats_mut};
 use crate::params::{Init, Spec};
 use crate::tree::{Dim, tree};
 use crate::weights::Read;
+use kernels::Write;
 use kernels::attention::{DQkv, Heads, HeadsMut, Layout};
 use ndarray::{ArrayView2, ArrayViewMut2};
 use std::ops::Range;
@@ -103,8 +104,8 @@ fn attend(shape: Shape, qkv: ArrayView2<f32>, scratch: &mut Scratch<ArrayViewMut
     kernels::attention::forward(layout(shape, width), q, k, v, out, floats_mut(scratch.lse.view_mut()));
 }
 
-/// Adds to `g` the gradients of all parameters and writes to `dx` the gradient of x. The gradient of the residual is dy
-/// itself.
+/// Adds to `g` the gradients of all parameters and writes to `dx`, or adds to it, the gradient of x. The gradient of the
+/// residual is dy itself.
 ///
 /// `x`, `dy`, `dx` (N,d)
 #[track_caller]
@@ -114,13 +115,14 @@ pub fn backward(
     x: ArrayView2<f32>,
     saved: &Saved<ArrayViewMut2<f32>>,
     dy: ArrayView2<f32>,
+    write: Write,
     dx: ArrayViewMut2<f32>,
     scratch: &mut Scratch<ArrayViewMut2<f32>>,
     g: &mut Attention<&mut [f32]>,
 ) {
     attend(shape, saved.qkv.view(), scratch);
     // in the forward pass: y = out W_outᵀ + b_out
-    linear::backward(&p.out_proj, scratch.out.view(), dy, scratch.dout.view_mut(), &mut g.out_proj);
+    linear::backward(&p.out_proj, scratch.out.view(), dy, Write::Set, scratch.dout.view_mut(), &mut g.out_proj);
     // in the forward pass: out = softmax(q kᵀ/√c) v
     let (q, k, v) = split(saved.qkv.view());
     let width = x.ncols();
@@ -130,7 +132,7 @@ pub fn backward(
     kernels::attention::backward(layout(shape, width), q, k, v, out, floats(scratch.lse.view()), dout, dqkv);
     // in the forward pass: qkv = x W_inᵀ + b_in
     let mut g = Linear { weight: &mut *g.in_proj_weight, bias: &mut *g.in_proj_bias };
-    linear::backward(&in_proj(p), x, scratch.dqkv.view(), dx, &mut g);
+    linear::backward(&in_proj(p), x, scratch.dqkv.view(), write, dx, &mut g);
 }
 
 /// Returns the packed input projection as a linear layer.

@@ -22,7 +22,7 @@ use crate::params::{Init, Spec};
 use crate::tree::{Dim, tree};
 use crate::weights::Read;
 use kernels::tokens::{self, First};
-use kernels::{Epilogue, Mat, MatMut, gemm::gemm, reduce, softmax};
+use kernels::{Epilogue, Mat, MatMut, Write, gemm::gemm, reduce, softmax};
 use ndarray::{ArrayView2, ArrayView4, ArrayViewMut2, ArrayViewMut4};
 
 tree! {
@@ -201,7 +201,7 @@ pub fn backward(
 ) {
     shape.check(dx.dim(), dy.dim());
     // in the forward pass: y = out W_cᵀ + b_c
-    linear::backward(&p.c_proj, saved.out.view(), dy, scratch.dout.view_mut(), &mut g.c_proj);
+    linear::backward(&p.c_proj, saved.out.view(), dy, Write::Set, scratch.dout.view_mut(), &mut g.c_proj);
     backward_values(p, shape, saved, scratch, g);
     backward_scores(shape, saved, scratch);
     backward_query(p, shape, saved, scratch, g);

@@ -153,6 +153,7 @@ pub fn backward(
         normed.view(),
         &saved.attn,
         dx.view(),
+        Write::Set,
         dnormed.view_mut(),
         attn,
         &mut g.attn,

@@ -89,6 +89,7 @@ pub fn backward(
         normed.view(),
         saved.preact.view(),
         dx.view(),
+        Write::Set,
         dnormed.view_mut(),
         act.view_mut(),
         dpreact.view_mut(),

@@ -12,7 +12,7 @@ use crate::params::{Init, Spec};
 use crate::tree::tree;
 use crate::weights::{Read, Weight};
 use kernels::{
-    Activation, Epilogue, Mat,
+    Activation, Epilogue, Mat, Write,
     gemm::{gemm, gemm_panels},
     reduce,
 };
@@ -79,16 +79,20 @@ pub fn forward_activation(
 /// dx = dy W, dW += dyᵀ x, db += Σₙ dy
 ///
 /// `x`, `dx` (N,I), `dy` (N,O)
+///
+/// With [`Write::Add`] dx is added to what is there.
 #[track_caller]
 pub fn backward(
     p: &Linear<&[f32]>,
     x: ArrayView2<f32>,
     dy: ArrayView2<f32>,
+    write: Write,
     dx: ArrayViewMut2<f32>,
     g: &mut Linear<&mut [f32]>,
 ) {
     backward_params(x, dy, g);
-    gemm(1.0, mat(dy), Mat::new(p.weight, dy.ncols(), dx.ncols()), 0.0, mat_mut(dx), Epilogue::None);
+    let beta = if write == Write::Add { 1.0 } else { 0.0 };
+    gemm(1.0, mat(dy), Mat::new(p.weight, dy.ncols(), dx.ncols()), beta, mat_mut(dx), Epilogue::None);
 }
 
 /// dpreact = (dy W) ∘ act′(preact), dW += dyᵀ x, db += Σₙ dy, for a layer whose input is x = act(preact)

@@ -10,7 +10,7 @@ use super::{floats, floats_mut};
 use crate::params::{Init, Spec};
 use crate::tree::tree;
 use crate::weights::Read;
-use kernels::Activation;
+use kernels::{Activation, Write};
 use ndarray::{ArrayView2, ArrayViewMut2};
 
 tree! {
@@ -53,8 +53,8 @@ pub fn forward(
 ///
 /// `x`, `dy`, `dx` (N,d), `preact`, `act`, `dpreact` (N,m)
 ///
-/// The gradients of the parameters are added to `g`, and the gradient of the residual is dy itself; `act` and `dpreact`
-/// are scratch.
+/// The gradients of the parameters are added to `g`, and the gradient of the residual is dy itself. With [`Write::Add`]
+/// dx is added to what is there. `act` and `dpreact` are scratch.
 #[track_caller]
 pub fn backward(
     p: &Mlp<&[f32]>,
@@ -62,6 +62,7 @@ pub fn backward(
     x: ArrayView2<f32>,
     preact: ArrayView2<f32>,
     dy: ArrayView2<f32>,
+    write: Write,
     dx: ArrayViewMut2<f32>,
     mut act: ArrayViewMut2<f32>,
     mut dpreact: ArrayViewMut2<f32>,
@@ -71,5 +72,5 @@ pub fn backward(
     // in the forward pass: y = a W₂ᵀ + b₂, a = act(h)
     linear::backward_activation(&p.c_proj, activation, preact, act.view(), dy, dpreact.view_mut(), &mut g.c_proj);
     // in the forward pass: h = x W₁ᵀ + b₁
-    linear::backward(&p.c_fc, x, dpreact.view(), dx, &mut g.c_fc);
+    linear::backward(&p.c_fc, x, dpreact.view(), write, dx, &mut g.c_fc);
 }

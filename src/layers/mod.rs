@@ -19,6 +19,7 @@ pub mod linear;
 pub mod mlp;
 pub mod normalize;
 pub mod patch_embed;
+pub mod pooled_attention;
 pub mod pooled_block;
 pub mod projection;
 pub mod sequences;

@@ -4,6 +4,7 @@ use crate::support::{
     oracle, random,
     trees::poisoned,
 };
+use clipwright::Write;
 use clipwright::layers::attention::{self, Attention, Saved, Scratch, Shape};
 use clipwright::params::Spec;
 use ndarray::{Array2, ArrayView2};
@@ -29,7 +30,7 @@ fn pass(shape: Shape) -> impl FnOnce(Pass<Attention<Spec>, 1>) {
         let saved = &mut poisoned(&Saved::dims(rows, width));
         let scratch = || poisoned(&Scratch::dims(rows, width, shape.heads));
         attention::forward(&p, shape, x, residual(x.dim()).view(), y, saved, &mut scratch());
-        attention::backward(&p, shape, x, saved, dy, dx, &mut scratch(), &mut g);
+        attention::backward(&p, shape, x, saved, dy, Write::Set, dx, &mut scratch(), &mut g);
     }
 }
 

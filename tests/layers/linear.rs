@@ -3,8 +3,9 @@ use crate::support::{
     gradcheck::{Layer, Pass},
     oracle, random,
 };
+use clipwright::Write;
 use clipwright::layers::linear::{self, Linear};
-use clipwright::params::Spec;
+use clipwright::params::{Params, Spec, view_mut};
 use ndarray::{Array2, Zip};
 
 /// Sizes: rows, inputs, outputs.
@@ -21,7 +22,7 @@ fn plain() {
             |p, [x]| oracle::linear(p, x),
             |Pass { p, x: [x], y, dy, dx: [dx], mut g }| {
                 linear::forward(&p, x, y);
-                linear::backward(&p, x, dy, dx, &mut g);
+                linear::backward(&p, x, dy, Write::Set, dx, &mut g);
             },
         );
     }
@@ -37,10 +38,26 @@ fn with_residual() {
             |p, [x]| oracle::linear(p, x) + residual.mapv(f64::from),
             |Pass { p, x: [x], y, dy, dx: [dx], mut g }| {
                 linear::forward_residual(&p, x, residual.view(), y);
-                linear::backward(&p, x, dy, dx, &mut g);
+                linear::backward(&p, x, dy, Write::Set, dx, &mut g);
             },
         );
     }
+}
+
+/// A gradient that is added to what is there is the sum of both.
+#[test]
+fn adds_its_gradient() {
+    let (rows, inputs, outputs) = SHAPES[2];
+    let (x, dy, there) = (random::matrix((rows, inputs), 1), random::matrix((rows, outputs), 2), 0.5);
+    let params = Params::init(spec(inputs, outputs), 3);
+    let dx = |write, there| {
+        let (mut dx, mut g) = (Array2::from_elem((rows, inputs), there), Params::zeros(spec(inputs, outputs)));
+        let g = &mut view_mut(&g.spec, &mut g.flat);
+        linear::backward(&params.view(), x.view(), dy.view(), write, dx.view_mut(), g);
+        dx
+    };
+    let (set, added) = (dx(Write::Set, f32::NAN), dx(Write::Add, there));
+    assert!(set.iter().zip(&added).all(|(set, added)| (set + there - added).abs() < 1e-5));
 }
 
 /// y = act(x Wᵀ + b)
@@ -54,7 +71,7 @@ fn then_activation() {
                 let mut preact = Array2::from_elem(dy.dim(), f32::NAN);
                 linear::forward_activation(&p, activation, x, preact.view_mut(), y);
                 let dpreact = Zip::from(&dy).and(&preact).map_collect(|dy, &h| dy * activation.derivative(h));
-                linear::backward(&p, x, dpreact.view(), dx, &mut g);
+                linear::backward(&p, x, dpreact.view(), Write::Set, dx, &mut g);
             },
         );
     }

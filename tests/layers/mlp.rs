@@ -3,6 +3,7 @@ use crate::support::{
     gradcheck::{Layer, Pass},
     oracle, random,
 };
+use clipwright::Write;
 use clipwright::layers::mlp::{self, Mlp};
 use ndarray::Array2;
 
@@ -21,7 +22,7 @@ fn every_entry() {
                 mlp::forward(&p, activation, x, residual.view(), y, preact.view_mut(), act.view_mut());
                 act.fill(f32::NAN);
                 let (act, dpreact) = (act.view_mut(), dpreact.view_mut());
-                mlp::backward(&p, activation, x, preact.view(), dy, dx, act, dpreact, &mut g);
+                mlp::backward(&p, activation, x, preact.view(), dy, Write::Set, dx, act, dpreact, &mut g);
             },
         );
     }

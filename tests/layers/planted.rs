@@ -19,7 +19,7 @@ fn spoiled_linear(spoil: impl FnOnce(ArrayViewMut2<f32>, &mut Linear<&mut [f32]>
         |p, [x]| oracle::linear(p, x),
         |Pass { p, x: [x], y, dy, dx: [mut dx], mut g }| {
             linear::forward(&p, x, y);
-            linear::backward(&p, x, dy, dx.view_mut(), &mut g);
+            linear::backward(&p, x, dy, Write::Set, dx.view_mut(), &mut g);
             spoil(dx, &mut g);
         },
     );

@@ -2,6 +2,7 @@
 //! whether a picture and a text match, asked of every pair and of two negatives for each, drawn from the whole batch.
 
 use super::random;
+use clipwright::Write;
 use clipwright::layers::linear::{self, Linear};
 use clipwright::layers::{Keep, normalize};
 use clipwright::params::{Init, Params, Spec};
@@ -215,9 +216,9 @@ impl Objective for Matching {
             *dz = (towards / (1.0 + (-wrong).exp()) / (3 * n) as f64) as f32;
         }
         let (mut dh, mut dpictures) = (hidden(), Array2::<f32>::zeros(pictures.raw_dim()));
-        linear::backward(&p.score, h.view(), dz.view(), dh.view_mut(), &mut g.score);
+        linear::backward(&p.score, h.view(), dz.view(), Write::Set, dh.view_mut(), &mut g.score);
         let dh = dh * h.mapv(|h| 1.0 - h * h);
-        linear::backward(&p.look, pictures.view(), dh.view(), dpictures.view_mut(), &mut g.look);
+        linear::backward(&p.look, pictures.view(), dh.view(), Write::Set, dpictures.view_mut(), &mut g.look);
         linear::backward_params(texts.view(), dh.view(), &mut g.read);
         let mut dimage = Array2::<f32>::zeros((range.len(), EMBED));
         for (&(picture, ..), d) in pairs.iter().zip(dpictures.rows()) {
