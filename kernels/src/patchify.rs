@@ -1,23 +1,25 @@
-//! Cutting square pictures into square patches, and putting patches back; numbers are only copied.
+//! Cutting pictures into square patches, and putting patches back; numbers are only copied.
 //!
 //! A picture is (channel, row, column), and so is each patch; patches go from left to right, then down.
 
 use crate::parallel::{Rows, RowsMut, for_pieces, rows_per_piece};
 
-/// The sizes of a square picture and of the patches that it is cut into.
+/// The sizes of a picture and of the patches that it is cut into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Grid {
     pub channels: usize,
-    /// The edge of the picture, in pixels.
-    pub image_size: usize,
-    /// The edge of a patch, in pixels, which divides `image_size`.
+    /// The number of the picture's rows of pixels.
+    pub height: usize,
+    /// The number of the picture's columns of pixels.
+    pub width: usize,
+    /// The edge of a patch, in pixels, which divides `height` and `width`.
     pub patch_size: usize,
 }
 
 impl Grid {
     /// Returns the number of a picture's patches.
     pub fn patches(&self) -> usize {
-        (self.image_size / self.patch_size).pow(2)
+        (self.height / self.patch_size) * (self.width / self.patch_size)
     }
 
     /// Returns the number of a patch's floats.
@@ -27,14 +29,14 @@ impl Grid {
 
     /// Returns the number of a picture's floats.
     pub fn image_len(&self) -> usize {
-        self.channels * self.image_size.pow(2)
+        self.channels * self.height * self.width
     }
 
     /// Goes through the lines of a patch, in the patch's order, and gives where each starts in the picture.
     fn lines(self, patch: usize) -> impl Iterator<Item = usize> {
-        let (s, p) = (self.image_size, self.patch_size);
-        let (top, left) = (patch / (s / p) * p, patch % (s / p) * p);
-        (0..self.channels).flat_map(move |c| (0..p).map(move |y| (c * s + top + y) * s + left))
+        let Grid { height, width, patch_size: p, .. } = self;
+        let (top, left) = (patch / (width / p) * p, patch % (width / p) * p);
+        (0..self.channels).flat_map(move |c| (0..p).map(move |y| (c * height + top + y) * width + left))
     }
 
     /// Returns the number of pictures; panics unless the sizes fit.
@@ -42,8 +44,9 @@ impl Grid {
     fn check(&self, images: &[f32], patches: &[f32]) -> usize {
         assert!(
             self.channels * self.patch_size > 0
-                && self.image_size > 0
-                && self.image_size.is_multiple_of(self.patch_size)
+                && self.height * self.width > 0
+                && self.height.is_multiple_of(self.patch_size)
+                && self.width.is_multiple_of(self.patch_size)
                 && images.len().is_multiple_of(self.image_len())
                 && images.len() == patches.len(),
             "patchify: {self:?}, pictures of {} floats, patches of {}",
@@ -56,7 +59,7 @@ impl Grid {
 
 /// patches ← the patches of each picture
 ///
-/// `images` (B, C, S, S), `patches` (B, g², C, p, p)
+/// `images` (B, C, height, width), `patches` (B, patches, C, p, p)
 #[track_caller]
 pub fn cut(grid: Grid, images: &[f32], patches: &mut [f32]) {
     let (pictures, len) = (grid.check(images, patches), grid.image_len());
@@ -73,7 +76,7 @@ pub fn cut(grid: Grid, images: &[f32], patches: &mut [f32]) {
 
 /// images ← the patches, each where [`cut`] took it from
 ///
-/// `patches` (B, g², C, p, p), `images` (B, C, S, S)
+/// `patches` (B, patches, C, p, p), `images` (B, C, height, width)
 #[track_caller]
 pub fn paste(grid: Grid, patches: &[f32], images: &mut [f32]) {
     let (pictures, len) = (grid.check(images, patches), grid.image_len());
@@ -93,13 +96,13 @@ pub mod naive {
     use super::Grid;
 
     pub fn cut(grid: Grid, images: &[f32], patches: &mut [f32]) {
-        let Grid { channels, image_size: s, patch_size: p } = grid;
-        let edge = s / p;
+        let Grid { channels, height, width, patch_size: p } = grid;
+        let (down, across) = (height / p, width / p);
         for (i, out) in patches.iter_mut().enumerate() {
             let (x, y, c) = (i % p, i / p % p, i / p / p % channels);
             let patch = i / grid.patch_len();
-            let (left, top, picture) = (patch % edge * p, patch / edge % edge * p, patch / edge / edge);
-            *out = images[((picture * channels + c) * s + top + y) * s + left + x];
+            let (left, top, picture) = (patch % across * p, patch / across % down * p, patch / across / down);
+            *out = images[((picture * channels + c) * height + top + y) * width + left + x];
         }
     }
 }

@@ -21,8 +21,8 @@ pub(crate) enum Place {
     Whole(String),
     /// The tensor of this name holds the leaf with rows and columns exchanged.
     Transposed(String),
-    /// The three tensors of these names hold the upper, the middle and the lower third of the leaf's rows.
-    Thirds([String; 3]),
+    /// The tensors of these names hold the leaf's rows one below the other, as many each.
+    Stacked(Vec<String>),
     /// The tensor of this name holds a table of positions of this shape, which is interpolated if the leaf has another
     /// shape.
     Grid(String, [usize; 2]),
@@ -126,18 +126,18 @@ fn placed(place: Place, shape: Vec<usize>, values: &[f32], dtype: Dtype) -> Vec<
             let shape = shape.into_iter().rev().collect();
             vec![Tensor { name, shape, values: Cow::Owned(transposed), dtype }]
         }
-        Place::Thirds(names) => {
-            let shape = third(&shape);
-            let part = |(name, values)| Tensor { name, shape: shape.clone(), values: Cow::Borrowed(values), dtype };
-            names.into_iter().zip(values.chunks_exact(values.len() / 3)).map(part).collect()
+        Place::Stacked(names) => {
+            let (shape, len) = (part(&shape, names.len()), values.len() / names.len());
+            let tensor = |(name, values)| Tensor { name, shape: shape.clone(), values: Cow::Borrowed(values), dtype };
+            names.into_iter().zip(values.chunks_exact(len)).map(tensor).collect()
         }
         Place::Identity | Place::Number(_) => vec![],
     }
 }
 
-/// Returns the shape of a third of the rows.
-fn third(shape: &[usize]) -> Vec<usize> {
-    [&[shape[0] / 3], &shape[1..]].concat()
+/// Returns the shape of one of this many equal parts of the rows.
+fn part(shape: &[usize], parts: usize) -> Vec<usize> {
+    [&[shape[0] / parts], &shape[1..]].concat()
 }
 
 impl Place {
@@ -147,7 +147,7 @@ impl Place {
             Place::Whole(name) => vec![(name, shape.to_vec())],
             Place::Grid(name, stored) => vec![(name, stored.to_vec())],
             Place::Transposed(name) => vec![(name, shape.iter().rev().copied().collect())],
-            Place::Thirds(names) => names.iter().map(|name| (name.as_str(), third(shape))).collect(),
+            Place::Stacked(names) => names.iter().map(|name| (name.as_str(), part(shape, names.len()))).collect(),
             Place::Identity | Place::Number(_) => vec![],
         }
     }
@@ -156,7 +156,7 @@ impl Place {
     pub(crate) fn names(&self) -> Vec<&str> {
         match self {
             Place::Whole(name) | Place::Grid(name, _) | Place::Transposed(name) => vec![name],
-            Place::Thirds(names) => names.iter().map(String::as_str).collect(),
+            Place::Stacked(names) => names.iter().map(String::as_str).collect(),
             Place::Identity | Place::Number(_) => vec![],
         }
     }
@@ -164,7 +164,8 @@ impl Place {
     /// Returns the name of the place in messages.
     fn name(&self) -> &str {
         match self {
-            Place::Whole(name) | Place::Grid(name, _) | Place::Transposed(name) | Place::Thirds([name, ..]) => name,
+            Place::Whole(name) | Place::Grid(name, _) | Place::Transposed(name) => name,
+            Place::Stacked(names) => names.first().map_or("nothing", String::as_str),
             Place::Identity => "an identity",
             Place::Number(_) => "a number",
         }
@@ -181,9 +182,9 @@ impl TensorFiles {
         match place {
             Place::Whole(name) | Place::Grid(name, _) => self.shape(name).map(<[usize]>::to_vec),
             Place::Transposed(name) => self.shape(name).map(|shape| shape.iter().rev().copied().collect()),
-            Place::Thirds([first, ..]) => {
-                let mut shape = self.shape(first)?.to_vec();
-                *shape.first_mut()? = shape[0].checked_mul(3)?;
+            Place::Stacked(names) => {
+                let mut shape = self.shape(names.first()?)?.to_vec();
+                *shape.first_mut()? = shape[0].checked_mul(names.len())?;
                 Some(shape)
             }
             Place::Identity => None,
@@ -209,9 +210,9 @@ impl TensorFiles {
                 transpose(&transposed, columns, out);
                 Ok(())
             }
-            Place::Thirds(names) => {
-                let shape = third(shape);
-                let mut parts = names.iter().zip(out.chunks_exact_mut(out.len() / 3));
+            Place::Stacked(names) => {
+                let (shape, len) = (part(shape, names.len()), out.len() / names.len());
+                let mut parts = names.iter().zip(out.chunks_exact_mut(len));
                 parts.try_for_each(|(name, out)| self.read(name, &shape, out))
             }
             Place::Identity => {

@@ -2,18 +2,18 @@
 //! front, and a learnt vector for each position.
 //!
 //! A convolution whose kernel is as large as its stride sees every pixel once, so it is a matrix product: the patches
-//! of a picture, written as rows (C·p·p, the order of `conv1.weight`), times the kernel. There is no bias.
+//! of a picture, written as rows (C·p·p, the order of `conv1.weight`), times the kernel. CLIP has no bias, BLIP has one.
 //!
 //! # Derivation
-//! With P the patch rows and E = P Wᵀ: x₀ = class + pos₀ and xᵢ = Eᵢ + posᵢ, so dE is dx without the class rows,
-//! dW = dEᵀ P, dpos = Σ over pictures of dx, dclass = Σ over pictures of dx₀, and dP = dE W goes back to the pixels by
+//! With P the patch rows and E = P Wᵀ + b: x₀ = class + pos₀ and xᵢ = Eᵢ + posᵢ, so dE is dx without the class rows,
+//! dW = dEᵀ P, db = Σ dE over all patches, dpos = Σ over pictures of dx, dclass = Σ over pictures of dx₀, and dP = dE W goes back to the pixels by
 //! the same map that cut them.
 
 use super::{floats, floats_mut, mat, mat_mut};
 use crate::tree::{Dim, tree};
 use crate::weights::Read;
 use kernels::tokens::{self, First};
-use kernels::{Epilogue, Mat, MatMut, gemm::gemm, patchify};
+use kernels::{Epilogue, Mat, MatMut, gemm::gemm, patchify, reduce};
 use ndarray::{ArrayView2, ArrayViewMut2};
 
 /// A pixel has this many colours.
@@ -22,8 +22,13 @@ pub const CHANNELS: usize = 3;
 tree! {
     /// The weights of the patches, the class token, and the vectors of the positions.
     ///
-    /// `conv1_weight` (d,3,p,p), `class_embedding` (d), `positional_embedding` (1+g²,d)
-    PatchEmbed { class_embedding, positional_embedding, conv1_weight as "conv1.weight" }
+    /// `conv1_weight` (d,3,p,p), `conv1_bias` (d), `class_embedding` (d), `positional_embedding` (1+g²,d)
+    PatchEmbed {
+        class_embedding,
+        positional_embedding,
+        conv1_weight as "conv1.weight",
+        conv1_bias as "conv1.bias": [_?],
+    }
 }
 
 tree! {
@@ -33,19 +38,26 @@ tree! {
     Scratch { patches, embedded }
 }
 
-/// The sizes of a square picture that is cut into a square grid of g × g patches.
+/// The sizes of a picture that is cut into a grid of patches: g × g of them if the picture is square.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Grid {
-    /// The edge S of the picture, in pixels.
-    pub image_size: usize,
-    /// The edge p of a patch, in pixels, which divides `image_size`.
+    /// The number of the picture's rows of pixels, S of a square one.
+    pub height: usize,
+    /// The number of the picture's columns of pixels.
+    pub width: usize,
+    /// The edge p of a patch, in pixels, which divides `height` and `width`.
     pub patch_size: usize,
 }
 
 impl Grid {
+    /// Returns the grid of a square picture with this edge.
+    pub fn square(image_size: usize, patch_size: usize) -> Self {
+        Grid { height: image_size, width: image_size, patch_size }
+    }
+
     /// Returns the number of a picture's patches, g².
     pub fn patches(self) -> usize {
-        (self.image_size / self.patch_size).pow(2)
+        self.kernel().patches()
     }
 
     /// Returns the number of a picture's tokens, 1 + g²: the class token and the patches.
@@ -55,17 +67,18 @@ impl Grid {
 
     /// Returns the number of a patch's floats, 3p².
     pub fn patch_len(self) -> usize {
-        CHANNELS * self.patch_size.pow(2)
+        self.kernel().patch_len()
     }
 
     /// Returns the number of a picture's floats, 3S².
     pub fn image_len(self) -> usize {
-        CHANNELS * self.image_size.pow(2)
+        self.kernel().image_len()
     }
 
     /// Returns the grid as the kernels know it.
     fn kernel(self) -> patchify::Grid {
-        patchify::Grid { channels: CHANNELS, image_size: self.image_size, patch_size: self.patch_size }
+        let Grid { height, width, patch_size } = self;
+        patchify::Grid { channels: CHANNELS, height, width, patch_size }
     }
 }
 
@@ -77,7 +90,7 @@ impl Scratch<Dim> {
     }
 }
 
-/// x₀ = class + pos₀, xᵢ = Eᵢ + posᵢ with E = P Wᵀ, for every picture
+/// x₀ = class + pos₀, xᵢ = Eᵢ + posᵢ with E = P Wᵀ + b, for every picture
 ///
 /// `images` (B,3S²), `x` (B·(1+g²),d)
 #[track_caller]
@@ -91,14 +104,15 @@ pub fn forward(
     let width = x.ncols();
     cut(grid, images, scratch.patches.view_mut());
     let weight = Mat::new(p.conv1_weight.rows(), width, grid.patch_len());
-    gemm(1.0, mat(scratch.patches.view()), weight.t(), 0.0, mat_mut(scratch.embedded.view_mut()), Epilogue::None);
+    let epilogue = p.conv1_bias.as_ref().map_or(Epilogue::None, |bias| Epilogue::Bias(bias.rows()));
+    gemm(1.0, mat(scratch.patches.view()), weight.t(), 0.0, mat_mut(scratch.embedded.view_mut()), epilogue);
 
     let embedded = floats(scratch.embedded.view());
     let (class, positions) = (p.class_embedding.rows(), p.positional_embedding.rows());
     tokens::forward(First::Class(class), embedded, positions, width, floats_mut(x));
 }
 
-/// dW += dEᵀ P, dpos += Σ dx, dclass += Σ dx₀
+/// dW += dEᵀ P, db += Σ dE, dpos += Σ dx, dclass += Σ dx₀
 ///
 /// `images` (B,3S²), `dx` (B·(1+g²),d)
 #[track_caller]
@@ -115,8 +129,11 @@ pub fn backward(
     tokens::backward_positions(dx, tokens, width, g.positional_embedding);
     // in the forward pass: x₀ = class + pos₀
     tokens::backward_positions(dx, tokens, width, g.class_embedding);
-    // in the forward pass: E = P Wᵀ
+    // in the forward pass: E = P Wᵀ + b
     tokens::backward(First::Class(&[]), dx, tokens, width, floats_mut(scratch.embedded.view_mut()));
+    if let Some(dbias) = &mut g.conv1_bias {
+        reduce::add_column_sums(floats(scratch.embedded.view()), dbias);
+    }
     cut(grid, images, scratch.patches.view_mut());
     let dweight = MatMut::new(g.conv1_weight, width, grid.patch_len());
     gemm(1.0, mat(scratch.embedded.view()).t(), mat(scratch.patches.view()), 1.0, dweight, Epilogue::None);
@@ -146,6 +163,6 @@ pub fn backward_images(
 /// Writes the patches of each picture as rows.
 #[track_caller]
 fn cut(grid: Grid, images: ArrayView2<f32>, patches: ArrayViewMut2<f32>) {
-    assert_eq!(images.ncols(), grid.image_len(), "pixels of a picture of {} × {0}", grid.image_size);
+    assert_eq!(images.ncols(), grid.image_len(), "pixels of a picture of {} × {}", grid.height, grid.width);
     patchify::cut(grid.kernel(), floats(images), floats_mut(patches));
 }

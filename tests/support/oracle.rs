@@ -135,13 +135,13 @@ pub fn token_embed(table: &[f64], positional: &[f64], width: usize, ids: &[u32],
 
 /// A convolution whose stride is its kernel's size, flattened row by row; a class token in front; plus positions
 pub fn patch_embed(p: &PatchEmbed<&[f64]>, grid: Grid, images: ArrayView2<f64>) -> Array2<f64> {
-    let (width, size, patch) = (p.class_embedding.len(), grid.image_size, grid.patch_size);
+    let (width, size, patch) = (p.class_embedding.len(), (grid.height, grid.width), grid.patch_size);
     let positional = matrix(p.positional_embedding, width);
-    let pixel = |n: usize, c: usize, y: usize, x: usize| images[[n, (c * size + y) * size + x]];
+    let pixel = |n: usize, c: usize, y: usize, x: usize| images[[n, (c * size.0 + y) * size.1 + x]];
     let kernel = |o: usize, c: usize, y: usize, x: usize| p.conv1_weight[((o * CHANNELS + c) * patch + y) * patch + x];
     let convolved = |n: usize, i: usize, o: usize| {
-        let (top, left) = (i / (size / patch) * patch, i % (size / patch) * patch);
-        let mut sum = 0.0;
+        let (top, left) = (i / (size.1 / patch) * patch, i % (size.1 / patch) * patch);
+        let mut sum = p.conv1_bias.map_or(0.0, |bias| bias[o]);
         for c in 0..CHANNELS {
             for y in 0..patch {
                 for x in 0..patch {

@@ -56,8 +56,10 @@ fn tokens_are_the_definition() {
 
 #[test]
 fn patches_are_cut_and_put_back() {
-    for (channels, image_size, patch_size, pictures) in [(3, 6, 2, 2), (1, 5, 5, 1), (3, 9, 1, 3), (2, 64, 8, 20)] {
-        let grid = Grid { channels, image_size, patch_size };
+    let cases =
+        [(3, 6, 6, 2, 2), (1, 5, 5, 5, 1), (3, 9, 9, 1, 3), (2, 64, 64, 8, 20), (3, 4, 10, 2, 3), (2, 9, 3, 3, 2)];
+    for (channels, height, width, patch_size, pictures) in cases {
+        let grid = Grid { channels, height, width, patch_size };
         let images = random(1, pictures * grid.image_len());
         let (mut patches, mut expected, mut back) = (images.clone(), images.clone(), vec![f32::NAN; images.len()]);
         patchify::cut(grid, &images, &mut patches);

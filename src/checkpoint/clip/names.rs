@@ -174,6 +174,7 @@ fn hugging_face_vit(at: &str, layers: usize, proj: Places) -> Vit<Places> {
             class_embedding: whole(format!("{at}embeddings.class_embedding")),
             positional_embedding: whole(format!("{at}embeddings.position_embedding.weight")),
             conv1_weight: whole(format!("{at}embeddings.patch_embedding.weight")),
+            conv1_bias: None,
         },
         // Hugging Face's own name is misspelt.
         ln_pre: layer_norm(&format!("{at}pre_layrnorm")),
@@ -198,7 +199,8 @@ fn transformer(at: &str, layers: usize) -> Transformer<Places> {
 }
 
 fn block(at: &str) -> Block<Places> {
-    let thirds = |kind| vec![Place::Thirds(["q", "k", "v"].map(|part| format!("{at}.self_attn.{part}_proj.{kind}")))];
+    let thirds = |kind| ["q", "k", "v"].map(|part| format!("{at}.self_attn.{part}_proj.{kind}"));
+    let thirds = |kind| vec![Place::Stacked(thirds(kind).to_vec())];
     Block {
         ln_1: layer_norm(&format!("{at}.layer_norm1")),
         attn: Attention {

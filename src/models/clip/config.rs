@@ -248,7 +248,7 @@ impl VisionConfig {
             eps: LAYER_NORM_EPS,
         };
         let patch_size = self.patch_size.expect("a checked configuration");
-        vit::Shape { grid: Grid { image_size: self.image_size, patch_size }, size, embed_dim }
+        vit::Shape { grid: Grid::square(self.image_size, patch_size), size, embed_dim }
     }
 
     fn resnet(&self, layers: [usize; 4], embed_dim: usize) -> resnet::Shape {

@@ -67,6 +67,7 @@ impl Shape {
                 class_embedding: Spec::new(&[width], table),
                 positional_embedding: Spec::new(&[self.grid.tokens(), width], table),
                 conv1_weight: Spec::new(&[width, CHANNELS, patch_size, patch_size], conv1),
+                conv1_bias: None,
             },
             ln_pre: LayerNorm::spec(width),
             transformer: Transformer::spec(&self.size, &init),

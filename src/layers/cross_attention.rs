@@ -1,0 +1,158 @@
+//! Multi-head cross-attention: texts look at pictures (Vaswani et al. 2017, section 3.2.3; Li et al. 2022, section 3.1).
+//!
+//! Queries come from the rows x of the texts, keys and values from the rows s of the source, which may have another
+//! width: q = x W_qᵀ + b_q, [k|v] = s W_kvᵀ + b_kv, outₕ = softmax(qₕ kₕᵀ/√c) vₕ,
+//! y = [out₁|…|out_H] W_outᵀ + b_out + residual. Nothing is masked: every text sees all rows of its picture.
+//!
+//! Keys and values depend on the picture alone. So [`keys`] computes them once, for every text, beam and step that
+//! looks at the picture. Sequence i here is a picture: its queries are the rows of all texts that look at it, end to
+//! end.
+//!
+//! # Derivation
+//! Per head, with P the probabilities and dO the gradient of its output, as in [self-attention](super::attention):
+//! dV = Pᵀ dO, dS = P ∘ (dO Vᵀ − Σ dO ∘ O), dQ = dS K/√c, dK = dSᵀ Q/√c. Then dx = dq W_q. The source is read by every
+//! layer and by other losses as well, so its gradient ds = [dk|dv] W_kv is added to what they have left there. The sums
+//! over all queries of a picture make dk and dv, however many texts there are; so it costs one product a picture.
+
+use super::linear::{self, Linear};
+use super::pooled_attention::heads;
+use super::{floats, floats_mut};
+use crate::params::{Init, Spec};
+use crate::tree::{Dim, tree};
+use crate::weights::Read;
+use kernels::Write;
+use kernels::attention::{DQkv, Heads, HeadsMut, Layout};
+use ndarray::{ArrayView2, ArrayViewMut2};
+use std::ops::Range;
+
+tree! {
+    /// The rows of `key_value` are those of k, then of v; s is the width of the source.
+    ///
+    /// `query` d → d, `key_value` s → 2d, `out` d → d
+    CrossAttention { query: Linear, key_value: Linear, out: Linear }
+}
+
+tree! {
+    /// The queries, the input of the output projection, and the log-sum-exp of each row of scores.
+    ///
+    /// `q`, `out` (N,d), `lse` (H,N)
+    Saved { q, out, lse }
+}
+
+tree! {
+    /// The gradients of `out` and `q`.
+    ///
+    /// `dout`, `dq` (N,d)
+    Scratch { dout, dq }
+}
+
+/// Which rows look at which.
+#[derive(Clone, Copy, Debug)]
+pub struct Shape<'a> {
+    /// The rows of all texts that look at each picture.
+    pub queries: &'a [Range<usize>],
+    /// The rows of each picture in the source.
+    pub source: &'a [Range<usize>],
+    pub heads: usize,
+}
+
+impl CrossAttention<Spec> {
+    /// Returns the parameter table. All biases start at zero.
+    pub fn spec(width: usize, source: usize, init: Init) -> Self {
+        let linear = |inputs, outputs| Linear::spec(inputs, outputs, init, Init::Const(0.0));
+        CrossAttention { query: linear(width, width), key_value: linear(source, 2 * width), out: linear(width, width) }
+    }
+}
+
+impl Saved<Dim> {
+    pub fn dims(rows: usize, width: usize, heads: usize) -> Self {
+        Saved { q: Dim(rows, width), out: Dim(rows, width), lse: Dim(heads, rows) }
+    }
+}
+
+impl Scratch<Dim> {
+    pub fn dims(rows: usize, width: usize) -> Self {
+        Scratch { dout: Dim(rows, width), dq: Dim(rows, width) }
+    }
+}
+
+/// kv = s W_kvᵀ + b_kv
+///
+/// `source` (M,s), `kv` (M,2d)
+#[track_caller]
+pub fn keys(p: &CrossAttention<impl Read>, source: ArrayView2<f32>, kv: ArrayViewMut2<f32>) {
+    linear::forward(&p.key_value, source, kv);
+}
+
+/// ds = dkv W_kv, dW_kv += dkvᵀ s, db_kv += Σₘ dkv
+///
+/// `source`, `dsource` (M,s), `dkv` (M,2d)
+///
+/// ds is added to what the other layers and losses that read the source have left in `dsource`.
+#[track_caller]
+pub fn backward_keys(
+    p: &CrossAttention<&[f32]>,
+    source: ArrayView2<f32>,
+    dkv: ArrayView2<f32>,
+    dsource: ArrayViewMut2<f32>,
+    g: &mut CrossAttention<&mut [f32]>,
+) {
+    linear::backward(&p.key_value, source, dkv, Write::Add, dsource, &mut g.key_value);
+}
+
+/// y = softmax(q kᵀ/√c) v W_outᵀ + b_out + residual
+///
+/// `x`, `residual`, `y` (N,d), `kv` (M,2d)
+#[track_caller]
+pub fn forward(
+    p: &CrossAttention<impl Read>,
+    shape: Shape,
+    x: ArrayView2<f32>,
+    kv: ArrayView2<f32>,
+    residual: ArrayView2<f32>,
+    y: ArrayViewMut2<f32>,
+    saved: &mut Saved<ArrayViewMut2<f32>>,
+) {
+    let width = x.ncols();
+    linear::forward(&p.query, x, saved.q.view_mut());
+    let (q, k, v) = heads(saved.q.view(), kv);
+    let out = HeadsMut { data: floats_mut(saved.out.view_mut()), row_stride: width };
+    kernels::attention::forward(layout(shape, width), q, k, v, out, floats_mut(saved.lse.view_mut()));
+    linear::forward_residual(&p.out, saved.out.view(), residual, y);
+}
+
+/// Writes `dx`, or adds to it, adds to `dkv` or sets it, and adds to `g` the gradients of `query` and `out`. Those of
+/// `key_value` are left to [`backward_keys`], and the gradient of the residual is dy itself.
+///
+/// `x`, `dy`, `dx` (N,d), `kv`, `dkv` (M,2d)
+#[track_caller]
+pub fn backward(
+    p: &CrossAttention<&[f32]>,
+    shape: Shape,
+    x: ArrayView2<f32>,
+    kv: ArrayView2<f32>,
+    saved: &Saved<ArrayViewMut2<f32>>,
+    dy: ArrayView2<f32>,
+    (write, dx): (Write, ArrayViewMut2<f32>),
+    (write_kv, dkv): (Write, ArrayViewMut2<f32>),
+    scratch: &mut Scratch<ArrayViewMut2<f32>>,
+    g: &mut CrossAttention<&mut [f32]>,
+) {
+    let Scratch { dout, dq } = scratch;
+    // in the forward pass: y = out W_outᵀ + b_out + residual
+    linear::backward(&p.out, saved.out.view(), dy, Write::Set, dout.view_mut(), &mut g.out);
+    // in the forward pass: out = softmax(q kᵀ/√c) v
+    let (q, k, v) = heads(saved.q.view(), kv);
+    let rows = |data| Heads { data, row_stride: x.ncols() };
+    let (out, dout) = (rows(floats(saved.out.view())), rows(floats(dout.view())));
+    let dqkv = DQkv::Split { dq: (floats_mut(dq.view_mut()), Write::Set), dkv: (floats_mut(dkv), write_kv) };
+    kernels::attention::backward(layout(shape, x.ncols()), q, k, v, out, floats(saved.lse.view()), dout, dqkv);
+    // in the forward pass: q = x W_qᵀ + b_q
+    linear::backward(&p.query, x, dq.view(), write, dx, &mut g.query);
+}
+
+fn layout(shape: Shape<'_>, width: usize) -> Layout<'_> {
+    let Shape { queries, source, heads } = shape;
+    assert_eq!(width % heads, 0, "a width of {width} cannot be cut into {heads} heads");
+    Layout { q: queries, kv: source, heads, head_dim: width / heads, causal: false }
+}

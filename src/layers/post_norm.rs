@@ -1,0 +1,298 @@
+//! The post-norm residual block of BERT (Devlin et al. 2019; Vaswani et al. 2017, section 3.1), with the
+//! cross-attention that BLIP puts between its halves (Li et al. 2022, figure 2):
+//!
+//! ```text
+//! a = ln(x + attention(x))
+//! c = cross_ln(a + cross_attention(a, picture))        c = a where a text looks at nothing
+//! y = mlp_ln(c + mlp(c))
+//! ```
+//!
+//! A pre-norm block normalises what its layers read; here the sum itself is normalised, so the residual stream has unit
+//! variance behind every layer.
+//!
+//! If only one row of each sequence leaves the last block, its attention is a [pooled
+//! one](super::pooled_attention), and everything behind it is computed for these rows alone.
+//!
+//! # Derivation
+//! Each part is z = ln(r) with r = u + f(u). So dr = lnᵀ(dz) and du = dr + fᵀ(dr), where fᵀ is the backward pass of f.
+//! Saved are the three sums r; what is normalised is cheaper to compute again than to keep.
+
+use super::Keep;
+use super::attention::{self, Attention, Saved as AttentionSaved, Scratch as AttentionScratch};
+use super::block::Size;
+use super::cross_attention::{self, CrossAttention, Saved as CrossSaved, Scratch as CrossScratch};
+use super::layer_norm::{self, LayerNorm, Saved as NormSaved};
+use super::mlp::{self, Mlp};
+use super::pooled_attention::{self, Saved as PooledSaved, Scratch as PooledScratch, gather, scatter_add};
+use super::sequences::Sequences;
+use crate::params::{Init, Spec};
+use crate::tree::{Dim, tree};
+use crate::weights::Read;
+use kernels::Write;
+use ndarray::{ArrayView2, ArrayViewMut2};
+
+tree! {
+    /// Self-attention and the LayerNorm behind it: what BLIP's encoder and decoder do not share.
+    SelfAttention { attn: Attention, ln: LayerNorm }
+}
+
+tree! {
+    /// The rest of the block: what BLIP's encoder and decoder share.
+    Rest { cross: CrossAttention, cross_ln: LayerNorm, mlp: Mlp, mlp_ln: LayerNorm }
+}
+
+tree! {
+    /// What the backward pass needs beside x: the three sums and their statistics. There is either `attn` or `pooled`,
+    /// and `cross` where texts look at pictures.
+    ///
+    /// `sum`, `mlp_sum` (M,d), `preact` (M,m), or (0,m) if nothing is kept
+    Saved {
+        attn: [AttentionSaved?],
+        pooled: [PooledSaved?],
+        sum,
+        ln: NormSaved,
+        cross: [Cross?],
+        preact,
+        mlp_sum,
+        mlp_ln: NormSaved,
+    }
+}
+
+tree! {
+    /// What the backward pass needs of cross-attention.
+    ///
+    /// `sum` (M,d)
+    Cross { attn: CrossSaved, sum, ln: NormSaved }
+}
+
+tree! {
+    /// `a` and `c` are those of the formulas, `act` is the MLP's hidden layer after its activation, `d` and `dsum` are
+    /// gradients.
+    ///
+    /// `a`, `c`, `d`, `dsum` (M,d), `act`, `dpreact` (M,m)
+    Scratch {
+        attn: [AttentionScratch?],
+        pooled: [PooledScratch?],
+        cross: [CrossScratch?],
+        a,
+        c,
+        act,
+        dpreact,
+        d,
+        dsum,
+    }
+}
+
+/// The parameters of a block, wherever a model's tree has them.
+pub struct Block<'a, T> {
+    pub attention: &'a SelfAttention<T>,
+    pub rest: &'a Rest<T>,
+}
+
+/// The gradients of the parameters of a block.
+pub struct BlockMut<'a, T> {
+    pub attention: &'a mut SelfAttention<T>,
+    pub rest: &'a mut Rest<T>,
+}
+
+/// What the rows of a batch look at: the keys and values that [`cross_attention::keys`] computed.
+#[derive(Clone, Copy)]
+pub struct Look<'a> {
+    /// `kv` (rows of the source, 2d)
+    pub kv: ArrayView2<'a, f32>,
+    pub shape: cross_attention::Shape<'a>,
+}
+
+/// Which rows leave a block, and whether they look at something.
+#[derive(Clone, Copy, Debug)]
+pub struct Part {
+    /// How many rows enter.
+    pub rows: usize,
+    /// How many sequences they form, if only the pooled row of each leaves; `None` if all rows do.
+    pub pooled: Option<usize>,
+    pub looks: bool,
+}
+
+impl Part {
+    /// Returns how many rows leave.
+    fn leaving(self) -> usize {
+        self.pooled.unwrap_or(self.rows)
+    }
+}
+
+impl SelfAttention<Spec> {
+    pub fn spec(width: usize, init: Init) -> Self {
+        SelfAttention { attn: Attention::spec(width, init, init), ln: LayerNorm::spec(width) }
+    }
+}
+
+impl Rest<Spec> {
+    /// Returns the parameter table for texts that look at rows of the width `source`. All biases start at zero.
+    pub fn spec(size: &Size, source: usize, init: Init) -> Self {
+        let zero = Init::Const(0.0);
+        let (width, mlp_width) = (size.width, size.mlp_width);
+        Rest {
+            cross: CrossAttention::spec(width, source, init),
+            cross_ln: LayerNorm::spec(width),
+            mlp: Mlp {
+                c_fc: super::linear::Linear::spec(width, mlp_width, init, zero),
+                c_proj: super::linear::Linear::spec(mlp_width, width, init, zero),
+            },
+            mlp_ln: LayerNorm::spec(width),
+        }
+    }
+}
+
+impl Saved<Dim> {
+    pub fn dims(size: &Size, part: Part, keep: Keep) -> Self {
+        let (width, leaving) = (size.width, part.leaving());
+        let sum = Dim(leaving, width);
+        let ln = || NormSaved::dims(leaving);
+        let kept = if keep == Keep::All { leaving } else { 0 };
+        let cross = || Cross { attn: CrossSaved::dims(leaving, width, size.heads), sum, ln: ln() };
+        Saved {
+            attn: part.pooled.is_none().then(|| AttentionSaved::dims(part.rows, width)),
+            pooled: part.pooled.map(|sequences| PooledSaved::dims(part.rows, sequences, width, size.heads)),
+            sum,
+            ln: ln(),
+            cross: part.looks.then(cross),
+            preact: Dim(kept, size.mlp_width),
+            mlp_sum: sum,
+            mlp_ln: ln(),
+        }
+    }
+}
+
+impl Scratch<Dim> {
+    pub fn dims(size: &Size, part: Part) -> Self {
+        let (width, leaving) = (size.width, part.leaving());
+        let (row, hidden) = (Dim(leaving, width), Dim(leaving, size.mlp_width));
+        Scratch {
+            attn: part.pooled.is_none().then(|| AttentionScratch::dims(part.rows, width, size.heads)),
+            pooled: part.pooled.map(|sequences| PooledScratch::dims(part.rows, sequences, width)),
+            cross: part.looks.then(|| CrossScratch::dims(leaving, width)),
+            a: row,
+            c: row,
+            act: hidden,
+            dpreact: hidden,
+            d: row,
+            dsum: row,
+        }
+    }
+}
+
+/// y = mlp_ln(c + mlp(c)) with c = cross_ln(a + cross_attention(a)) and a = ln(x + attention(x))
+///
+/// `x` (N,d), `y` (M,d): all rows, or the pooled row of each sequence
+#[track_caller]
+pub fn forward(
+    p: Block<impl Read>,
+    size: &Size,
+    sequences: &Sequences,
+    look: Option<Look>,
+    x: ArrayView2<f32>,
+    y: ArrayViewMut2<f32>,
+    saved: &mut Saved<ArrayViewMut2<f32>>,
+    scratch: &mut Scratch<ArrayViewMut2<f32>>,
+) {
+    let Block { attention: SelfAttention { attn, ln }, rest } = p;
+    let sum = saved.sum.view_mut();
+    if let (Some(saved), Some(attn_scratch)) = (&mut saved.pooled, &mut scratch.pooled) {
+        let mut residual = scratch.d.view_mut();
+        gather(x, sequences, residual.view_mut());
+        pooled_attention::forward(attn, pooled(size, sequences), x, residual.view(), sum, saved, attn_scratch);
+    } else if let (Some(saved), Some(scratch)) = (&mut saved.attn, &mut scratch.attn) {
+        attention::forward(attn, size.attention(sequences.ranges()), x, x, sum, saved, scratch);
+    }
+    let Scratch { a, c, act, .. } = scratch;
+    layer_norm::forward(ln, size.eps, saved.sum.view(), a.view_mut(), &mut saved.ln);
+    let c = match (look, &mut saved.cross) {
+        (None, None) => a.view(),
+        (Some(look), Some(saved)) => {
+            let sum = saved.sum.view_mut();
+            cross_attention::forward(&rest.cross, look.shape, a.view(), look.kv, a.view(), sum, &mut saved.attn);
+            layer_norm::forward(&rest.cross_ln, size.eps, saved.sum.view(), c.view_mut(), &mut saved.ln);
+            c.view()
+        }
+        _ => panic!("a block whose buffers are for texts that look at something, or at nothing, does the other"),
+    };
+    let (preact, act) = (saved.preact.view_mut(), act.view_mut());
+    mlp::forward(&rest.mlp, size.activation, c, c, saved.mlp_sum.view_mut(), preact, act);
+    layer_norm::forward(&rest.mlp_ln, size.eps, saved.mlp_sum.view(), y, &mut saved.mlp_ln);
+}
+
+/// Adds to `g` the gradients of all parameters but `cross.key_value`, writes `dx`, and writes the gradient of the keys
+/// and values that the rows looked at, or adds to it.
+///
+/// `x`, `dx` (N,d), `dy` (M,d), `dkv` (rows of the source, 2d)
+#[track_caller]
+pub fn backward(
+    p: Block<&[f32]>,
+    size: &Size,
+    sequences: &Sequences,
+    look: Option<(Look, Write, ArrayViewMut2<f32>)>,
+    x: ArrayView2<f32>,
+    dy: ArrayView2<f32>,
+    mut dx: ArrayViewMut2<f32>,
+    saved: &Saved<ArrayViewMut2<f32>>,
+    scratch: &mut Scratch<ArrayViewMut2<f32>>,
+    g: BlockMut<&mut [f32]>,
+) {
+    let Block { attention: SelfAttention { attn, ln }, rest } = p;
+    let BlockMut { attention: SelfAttention { attn: g_attn, ln: g_ln }, rest: g_rest } = g;
+    let Scratch { a, c, act, dpreact, d, dsum, .. } = scratch;
+    layer_norm::recompute(ln, saved.sum.view(), &saved.ln, a.view_mut());
+    let c = match &saved.cross {
+        None => a.view(),
+        Some(cross) => {
+            layer_norm::recompute(&rest.cross_ln, cross.sum.view(), &cross.ln, c.view_mut());
+            c.view()
+        }
+    };
+    // in the forward pass: y = mlp_ln(mlp_sum)
+    let sum = saved.mlp_sum.view();
+    layer_norm::backward(&rest.mlp_ln, sum, &saved.mlp_ln, dy, Write::Set, dsum.view_mut(), &mut g_rest.mlp_ln);
+    // in the forward pass: mlp_sum = c + mlp(c)
+    d.assign(dsum);
+    let (preact, act, dpreact) = (saved.preact.view(), act.view_mut(), dpreact.view_mut());
+    let dc = d.view_mut();
+    mlp::backward(&rest.mlp, size.activation, c, preact, dsum.view(), Write::Add, dc, act, dpreact, &mut g_rest.mlp);
+    if let (Some((look, write, dkv)), Some(saved)) = (look, &saved.cross) {
+        // in the forward pass: c = cross_ln(sum)
+        let sum = saved.sum.view();
+        let dc = d.view();
+        layer_norm::backward(&rest.cross_ln, sum, &saved.ln, dc, Write::Set, dsum.view_mut(), &mut g_rest.cross_ln);
+        // in the forward pass: sum = a + cross_attention(a)
+        d.assign(dsum);
+        let scratch = scratch.cross.as_mut().expect("buffers for texts that look at something");
+        cross_attention::backward(
+            &rest.cross,
+            look.shape,
+            a.view(),
+            look.kv,
+            &saved.attn,
+            dsum.view(),
+            (Write::Add, d.view_mut()),
+            (write, dkv),
+            scratch,
+            &mut g_rest.cross,
+        );
+    }
+    // in the forward pass: a = ln(sum)
+    layer_norm::backward(ln, saved.sum.view(), &saved.ln, d.view(), Write::Set, dsum.view_mut(), g_ln);
+    // in the forward pass: sum = x + attention(x), or its pooled rows
+    if let (Some(saved), Some(scratch)) = (&saved.pooled, &mut scratch.pooled) {
+        let shape = pooled(size, sequences);
+        pooled_attention::backward(attn, shape, x, saved, dsum.view(), dx.view_mut(), scratch, g_attn);
+        scatter_add(dsum.view(), sequences, dx);
+    } else if let (Some(saved), Some(scratch)) = (&saved.attn, &mut scratch.attn) {
+        dx.assign(dsum);
+        let shape = size.attention(sequences.ranges());
+        attention::backward(attn, shape, x, saved, dsum.view(), Write::Add, dx, scratch, g_attn);
+    }
+}
+
+/// Returns the shape of pooled attention.
+fn pooled<'a>(size: &Size, sequences: &'a Sequences) -> pooled_attention::Shape<'a> {
+    pooled_attention::Shape { sequences, heads: size.heads, causal: size.causal }
+}
