@@ -1,4 +1,4 @@
-//! The layers of CLIP, each a forward/backward pair of functions without state.
+//! The layers of CLIP and BLIP, each a forward/backward pair of functions without state.
 //!
 //! * A parameter tree comes first, then inputs, then outputs. `dx` is ∂loss/∂x.
 //! * Gradients of activations are overwritten (`=`), gradients of parameters accumulate (`+=`).

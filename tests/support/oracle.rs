@@ -7,10 +7,12 @@ use clipwright::layers::batch_norm::BatchNorm;
 use clipwright::layers::block::{Block, Size};
 use clipwright::layers::bottleneck::{self, Bottleneck};
 use clipwright::layers::conv2d::{self, Conv2d};
+use clipwright::layers::cross_attention::{self, CrossAttention};
 use clipwright::layers::layer_norm::LayerNorm;
 use clipwright::layers::linear::Linear;
 use clipwright::layers::mlp::Mlp;
 use clipwright::layers::patch_embed::{CHANNELS, Grid, PatchEmbed};
+use clipwright::layers::post_norm::{Rest, SelfAttention};
 use clipwright::layers::sequences::Sequences;
 use kernels::Activation;
 use ndarray::{Array2, ArrayView1, ArrayView2, Axis, Zip, s};
@@ -89,6 +91,47 @@ pub fn attention(p: &Attention<&[f64]>, shape: Shape, x: ArrayView2<f64>) -> Arr
         }
     }
     linear(&p.out_proj, out.view())
+}
+
+/// y = cross-attention(x, source) W_outᵀ + b_out, for every picture and every head separately
+pub fn cross_attention(
+    p: &CrossAttention<&[f64]>,
+    shape: cross_attention::Shape,
+    x: ArrayView2<f64>,
+    source: ArrayView2<f64>,
+) -> Array2<f64> {
+    let width = x.ncols();
+    let (q, kv) = (linear(&p.query, x), linear(&p.key_value, source));
+    let mut out = Array2::zeros(x.dim());
+    for (queries, keys) in shape.queries.iter().zip(shape.source) {
+        for head in 0..shape.heads {
+            let c = width / shape.heads;
+            let columns = head * c..(head + 1) * c;
+            let part = |half| kv.slice(s![keys.clone(), half * width + columns.start..half * width + columns.end]);
+            let q = q.slice(s![queries.clone(), columns.clone()]);
+            out.slice_mut(s![queries.clone(), columns.clone()]).assign(&softmax_attention(q, part(0), part(1), false));
+        }
+    }
+    linear(&p.out, out.view())
+}
+
+/// y = mlp_ln(c + mlp(c)) with c = cross_ln(a + cross_attention(a)) and a = ln(x + attention(x)); every row leaves
+pub fn post_norm(
+    attention: &SelfAttention<&[f64]>,
+    rest: &Rest<&[f64]>,
+    size: &Size,
+    ranges: &[Range<usize>],
+    look: Option<(cross_attention::Shape, ArrayView2<f64>)>,
+    x: ArrayView2<f64>,
+) -> Array2<f64> {
+    let sum = self::attention(&attention.attn, size.attention(ranges), x) + x;
+    let mut c = layer_norm(&attention.ln, size.eps, sum.view());
+    if let Some((shape, source)) = look {
+        let sum = cross_attention(&rest.cross, shape, c.view(), source) + &c;
+        c = layer_norm(&rest.cross_ln, size.eps, sum.view());
+    }
+    let sum = mlp(&rest.mlp, size.activation, c.view()) + &c;
+    layer_norm(&rest.mlp_ln, size.eps, sum.view())
 }
 
 /// softmax(q kᵀ/√c) v. With `causal`, row i sees the rows 0..=i.
