@@ -1,9 +1,9 @@
 //! Whole models: ViT-B/32 and RN50 encoding pictures and captions, and training steps.
 //! `cargo bench --bench models`
 
+use clipwright::models::Captions;
 use clipwright::models::clip::Config;
 use clipwright::models::clip::model::{Inference, Model};
-use clipwright::models::clip::text::Captions;
 use clipwright::train::clip::{ClipObjective, Pairs, hyper};
 use clipwright::train::step::{Trainer, TrainerOptions};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};

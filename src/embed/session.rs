@@ -1,7 +1,7 @@
 //! The memory that embedding reuses from batch to batch and from call to call.
 
+use crate::models::Captions;
 use crate::models::clip::model::Inference;
-use crate::models::clip::text::Captions;
 use crate::pictures::{Picture, Scratch};
 use crate::text::Tokenizer;
 use ndarray::{Array2, Axis};

@@ -3,12 +3,15 @@
 //! | file | what it knows |
 //! |---|---|
 //! | [`clip`] | CLIP: two towers and the learnt temperature |
+//! | `captions` | a batch of tokenized captions |
 //! | [`stack`] | the part of a pre-norm Transformer behind its embedding |
 
+mod captions;
 pub mod clip;
 pub mod stack;
 
 pub use crate::layers::Keep;
+pub use captions::Captions;
 
 use crate::layers::sequences::Sequences;
 use crate::tree::Arena;

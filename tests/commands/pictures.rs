@@ -2,7 +2,8 @@
 
 use super::bench::{Bench, Outcome, bench, clip, colour_folders, encode, lines, paint};
 use clipwright::checkpoint::safetensors::Reader;
-use clipwright::models::clip::text::{Captions, final_norm, hidden_states};
+use clipwright::models::Captions;
+use clipwright::models::clip::text::{final_norm, hidden_states};
 use clipwright::text::tokenizer::END_OF_TEXT;
 use ndarray::{Array2, ArrayView2, Axis};
 use serde_json::{Value, json};

@@ -9,9 +9,10 @@ use crate::support::{
 use clipwright::layers::block::{self, Block, Size};
 use clipwright::layers::sequences::Sequences;
 use clipwright::layers::{pooled_block, projection};
+use clipwright::models::Captions;
 use clipwright::models::clip::Config;
 use clipwright::models::clip::model::{Inference, Model};
-use clipwright::models::clip::text::{self, Captions};
+use clipwright::models::clip::text;
 use clipwright::models::clip::visual;
 use clipwright::models::{Keep, Mode, Workspace};
 use clipwright::params::{self, Params, Spec};

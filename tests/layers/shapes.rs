@@ -3,7 +3,7 @@
 use crate::support::{oracle_models::sequences, random};
 use clipwright::layers::block::{Block, BlockInit, Size};
 use clipwright::layers::sequences::{Pool, Sequences};
-use clipwright::models::clip::text::Captions;
+use clipwright::models::Captions;
 use clipwright::models::clip::{Config, Layers, TextConfig, VisionConfig};
 use clipwright::params::{Init, Spec};
 use kernels::Activation;

@@ -1,7 +1,8 @@
 //! The bits are the same on any number of threads, since sizes alone decide where work is cut.
 
 use crate::support::{random, trees::poisoned_arena};
-use clipwright::models::clip::text::{self, Captions};
+use clipwright::models::Captions;
+use clipwright::models::clip::text;
 use clipwright::models::clip::visual;
 use clipwright::models::clip::{Config, Layers, TextConfig, VisionConfig};
 use clipwright::models::{Keep, Mode, Workspace};

@@ -21,8 +21,8 @@ fn every_entry() {
             |p, []| oracle::token_embed(p.leaves[0], p.leaves[1], width, &ids, sequences),
             |Pass { p, y, dy, g, .. }| {
                 let ([table, positional], [dtable, dpositional]) = (p.leaves, g.leaves);
-                token_embed::forward(&table, &positional, &ids, sequences, y);
-                token_embed::backward(&ids, sequences, dy, dtable, dpositional);
+                token_embed::forward(&table, &positional, &ids, sequences.positions(), y);
+                token_embed::backward(&ids, sequences.positions(), dy, dtable, dpositional);
             },
         );
     }

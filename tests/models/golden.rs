@@ -5,8 +5,9 @@ mod hugging_face;
 
 use clipwright::checkpoint::safetensors::Reader;
 use clipwright::checkpoint::{ConfigFile, load_params};
+use clipwright::models::Captions;
 use clipwright::models::clip::model::{ClipParams, Model, spec};
-use clipwright::models::clip::text::{self, Captions};
+use clipwright::models::clip::text;
 use clipwright::models::clip::{Config, Layers, visual};
 use clipwright::models::{Keep, Mode, Workspace};
 use clipwright::optim::adamw::Hyper;

@@ -1,6 +1,6 @@
 //! Two tiny CLIPs and random batches for them.
 
-use clipwright::models::clip::text::Captions;
+use clipwright::models::Captions;
 use clipwright::models::clip::{Config, Layers, TextConfig, VisionConfig};
 use clipwright::train::clip::Pairs;
 use ndarray::Array2;

@@ -1,8 +1,9 @@
 //! CLIP: an image tower, a text tower and the learnt temperature (Radford et al. 2021, figure 3).
 
 use crate::layers::normalize;
+use crate::models::Captions;
 use crate::models::clip::Config;
-use crate::models::clip::text::{self, Captions, Text};
+use crate::models::clip::text::{self, Text};
 use crate::models::clip::visual::{self, Visual};
 use crate::models::{Keep, Mode, Workspace};
 use crate::params::{Init, Params, Spec};

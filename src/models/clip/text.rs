@@ -10,7 +10,7 @@ use crate::layers::projection;
 use crate::layers::sequences::{Pool, Sequences};
 use crate::layers::token_embed;
 use crate::models::stack::{self, Saved as StackSaved, Scratch as StackScratch, Stack, StackMut, Transformer};
-use crate::models::{Keep, Workspace};
+use crate::models::{Captions, Keep, Workspace};
 use crate::params::{Init, Spec};
 use crate::tree::{Arena, Dim, tree};
 use crate::weights::Read;
@@ -48,47 +48,6 @@ pub struct Shape {
     pub size: Size,
     /// The width e of the joint space.
     pub embed_dim: usize,
-}
-
-/// A batch of captions, end to end without padding: caption i is `ids[offsets[i]..offsets[i + 1]]`, from its
-/// start-of-text to its end-of-text token.
-#[derive(Clone, Copy, Debug)]
-pub struct Captions<'a> {
-    /// The tokens of all captions, end to end.
-    pub ids: &'a [u32],
-    /// The position in `ids` at which each caption starts, and behind these the position at which the last one ends.
-    pub offsets: &'a [usize],
-}
-
-impl<'a> Captions<'a> {
-    /// Returns the number of captions.
-    pub fn len(&self) -> usize {
-        self.offsets.len().saturating_sub(1)
-    }
-
-    /// Whether there are no captions.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Returns the captions of `range`; their offsets still count from the first token of the whole batch.
-    pub fn slice(&self, range: std::ops::Range<usize>) -> Captions<'a> {
-        Captions { ids: self.ids, offsets: &self.offsets[range.start..=range.end] }
-    }
-
-    /// Returns the tokens of these captions alone.
-    fn own_ids(&self) -> &'a [u32] {
-        match (self.offsets.first(), self.offsets.last()) {
-            (Some(&first), Some(&last)) => &self.ids[first..last],
-            _ => &[],
-        }
-    }
-
-    /// Returns the offsets into [`Captions::own_ids`], which start at 0.
-    fn own_offsets(&self) -> impl Iterator<Item = usize> + 'a {
-        let first = self.offsets.first().copied().unwrap_or(0);
-        self.offsets.iter().map(move |offset| offset - first)
-    }
 }
 
 impl Shape {
@@ -170,7 +129,7 @@ pub fn forward(
     let saved = &mut saved.carve(&shape.saved(sequences.rows(), captions.len(), keep));
     let scratch = &mut scratch.carve(&shape.scratch(sequences.rows(), captions.len()));
     let x = saved.xs[0].view_mut();
-    token_embed::forward(&p.token_embedding, &p.positional_embedding, captions.own_ids(), sequences, x);
+    token_embed::forward(&p.token_embedding, &p.positional_embedding, captions.own_ids(), sequences.positions(), x);
     stack::forward(p.stack(), &shape.size, sequences, scratch.normed.view_mut(), saved, &mut scratch.stack);
     projection::forward(&p.text_projection, scratch.normed.view(), features);
 }
@@ -201,7 +160,7 @@ pub fn backward(
     stack::backward(p.stack(), &shape.size, sequences, dnormed.view(), saved, scratch, g.stack_mut());
     // in the forward pass: xs[0] = token_embedding[ids] + positional_embedding
     let dx = scratch.dx.view();
-    token_embed::backward(captions.own_ids(), sequences, dx, g.token_embedding, g.positional_embedding);
+    token_embed::backward(captions.own_ids(), sequences.positions(), dx, g.token_embedding, g.positional_embedding);
 }
 
 /// Returns all hidden states: the embedded rows, then every block's output, then the last one after `ln_final`.
@@ -225,7 +184,7 @@ fn states(p: &Text<impl Read>, shape: &Shape, captions: Captions) -> Vec<Array2<
     let scratch = &mut scratch.carve(&StackScratch::dims(size, rows, captions.len(), Pool::All));
 
     let (table, positional, x) = (&p.token_embedding, &p.positional_embedding, saved.xs[0].view_mut());
-    token_embed::forward(table, positional, captions.own_ids(), &sequences, x);
+    token_embed::forward(table, positional, captions.own_ids(), sequences.positions(), x);
     let mut normed = Array2::zeros((rows, size.width));
     stack::forward(p.stack(), size, &sequences, normed.view_mut(), saved, scratch);
     let states = saved.xs.iter().chain([&saved.out]).map(|x| x.to_owned());

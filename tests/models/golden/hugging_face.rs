@@ -2,7 +2,8 @@
 
 use super::{Io, OUTPUT, close, folders_with};
 use clipwright::checkpoint::{Checkpoint, Overrides};
-use clipwright::models::clip::text::{Captions, hidden_states};
+use clipwright::models::Captions;
+use clipwright::models::clip::text::hidden_states;
 use ndarray::{Array2, ArrayView2, Axis, s};
 use safetensors::SafeTensors;
 use std::path::Path;

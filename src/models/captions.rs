@@ -1,0 +1,42 @@
+//! Batches of tokenized captions.
+
+/// A batch of captions, end to end without padding: caption i is `ids[offsets[i]..offsets[i + 1]]`, from its
+/// first token to its last.
+#[derive(Clone, Copy, Debug)]
+pub struct Captions<'a> {
+    /// The tokens of all captions, end to end.
+    pub ids: &'a [u32],
+    /// The position in `ids` at which each caption starts, and behind these the position at which the last one ends.
+    pub offsets: &'a [usize],
+}
+
+impl<'a> Captions<'a> {
+    /// Returns the number of captions.
+    pub fn len(&self) -> usize {
+        self.offsets.len().saturating_sub(1)
+    }
+
+    /// Whether there are no captions.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Returns the captions of `range`; their offsets still count from the first token of the whole batch.
+    pub fn slice(&self, range: std::ops::Range<usize>) -> Captions<'a> {
+        Captions { ids: self.ids, offsets: &self.offsets[range.start..=range.end] }
+    }
+
+    /// Returns the tokens of these captions alone.
+    pub(crate) fn own_ids(&self) -> &'a [u32] {
+        match (self.offsets.first(), self.offsets.last()) {
+            (Some(&first), Some(&last)) => &self.ids[first..last],
+            _ => &[],
+        }
+    }
+
+    /// Returns the offsets into [`Captions::own_ids`], which start at 0.
+    pub(crate) fn own_offsets(&self) -> impl Iterator<Item = usize> + 'a {
+        let first = self.offsets.first().copied().unwrap_or(0);
+        self.offsets.iter().map(move |offset| offset - first)
+    }
+}
