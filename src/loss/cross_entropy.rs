@@ -25,9 +25,10 @@
 //! beforehand, the backward pass gives the loss as well and needs no forward pass before it. That makes three products
 //! in all, where going through the logits twice would take a fourth.
 
-use crate::layers::linear::Linear;
+use crate::layers::linear::{self, Linear};
 use crate::layers::{floats_mut, mat};
 use crate::tree::{Dim, tree};
+use crate::weights::Read;
 use kernels::{Epilogue, Mat, MatMut, cross_entropy, embedding, gemm::gemm, reduce};
 use ndarray::{ArrayView2, ArrayViewMut2};
 use std::ops::Range;
@@ -107,7 +108,7 @@ impl Labels {
 /// On return `losses` holds the loss of each row with a label, without its weight.
 #[track_caller]
 pub fn forward(
-    p: &Linear<&[f32]>,
+    p: &Linear<impl Read>,
     h: ArrayView2<f32>,
     labels: &Labels,
     smoothing: f32,
@@ -172,14 +173,13 @@ impl<'a> Buffers<'a> {
     /// Takes the scratch apart; panics unless all sizes fit.
     #[track_caller]
     fn new(
-        p: &Linear<&[f32]>,
+        p: &Linear<impl Read>,
         h: ArrayView2<f32>,
         labels: &Labels,
         losses: &[f32],
         scratch: &'a mut Scratch<ArrayViewMut2<f32>>,
     ) -> Self {
-        let (vocabulary, width, rows) = (p.bias.len(), h.ncols(), scratch.logits.nrows());
-        assert_eq!(p.weight.len(), vocabulary * width, "weights of {vocabulary} classes, rows of {width}");
+        let (vocabulary, width, rows) = (p.bias.rows().len(), h.ncols(), scratch.logits.nrows());
         assert_eq!(losses.len(), labels.len(), "losses and labels");
         assert!(labels.rows.last().is_none_or(|&last| (last as usize) < h.nrows()), "labels for {} rows", h.nrows());
         assert!(rows > 0 || labels.is_empty(), "scratch for no rows");
@@ -190,14 +190,19 @@ impl<'a> Buffers<'a> {
     }
 
     /// Computes the logits of these rows, and returns them, the rows themselves, and room for the rows' gradients.
-    fn logits(&mut self, p: &Linear<&[f32]>, h: ArrayView2<f32>, rows: &[u32]) -> (&mut [f32], &mut [f32], &mut [f32]) {
-        let (n, width, vocabulary) = (rows.len(), h.ncols(), p.bias.len());
+    fn logits(
+        &mut self,
+        p: &Linear<impl Read>,
+        h: ArrayView2<f32>,
+        rows: &[u32],
+    ) -> (&mut [f32], &mut [f32], &mut [f32]) {
+        let (n, width, vocabulary) = (rows.len(), h.ncols(), p.bias.rows().len());
         let [x, dx] = [&mut *self.h, &mut *self.dh].map(|rows| &mut rows[..n * width]);
         embedding::gather(mat(h).data, rows, width, x);
         let z = &mut self.logits[..n * vocabulary];
-        let weight = Mat::new(p.weight, vocabulary, width);
-        let out = MatMut::new(&mut *z, n, vocabulary);
-        gemm(1.0, Mat::new(x, n, width), weight.t(), 0.0, out, Epilogue::Bias(p.bias));
+        let matrix = |data| ArrayView2::from_shape((n, width), data).expect("n·width floats");
+        let out = ArrayViewMut2::from_shape((n, vocabulary), &mut *z).expect("n·vocabulary floats");
+        linear::forward(p, matrix(&*x), out);
         (z, x, dx)
     }
 }

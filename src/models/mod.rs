@@ -6,6 +6,7 @@
 //! | `captions` | a batch of tokenized captions |
 //! | [`stack`] | the part of a pre-norm Transformer behind its embedding |
 
+pub mod blip;
 mod captions;
 pub mod clip;
 pub mod stack;

@@ -1,0 +1,139 @@
+//! The head of the decoder, which predicts the next token (Devlin et al. 2019, appendix A; Li et al. 2022, section 3.2).
+//!
+//! t = ln(gelu(x Wᵀ + b_t)), logits = t Eᵀ + b, where E is the table of word embeddings: a word is likely if t points
+//! where its embedding does.
+//!
+//! # Derivation
+//! These are a [linear](crate::layers::linear) layer, an activation, a LayerNorm and the [streaming
+//! cross-entropy](crate::loss::cross_entropy). E is read twice, as a table and by the output product, so its gradient is
+//! the sum of both.
+
+use super::text::Shape;
+use crate::layers::layer_norm::{self, LayerNorm, Saved as NormSaved};
+use crate::layers::linear::{self, Linear};
+use crate::layers::{floats, floats_mut};
+use crate::loss::cross_entropy::{self, Labels, Scratch as LossScratch};
+use crate::params::{Init, Spec};
+use crate::tree::{Arena, Dim, tree};
+use crate::weights::Read;
+use kernels::Write;
+use ndarray::{ArrayView2, ArrayViewMut2};
+
+tree! {
+    /// `dense` d → d, `bias` (V)
+    Head { dense: Linear, ln: LayerNorm, bias }
+}
+
+tree! {
+    /// `preact` and `act` are the layer before and behind its activation, `t` is the output of `ln`.
+    ///
+    /// `preact`, `act`, `t`, `dt`, `dact` (N,d)
+    Buffers { preact, act, ln: NormSaved, t, dt, dact, loss: LossScratch }
+}
+
+impl Head<Spec> {
+    pub fn spec(shape: &Shape) -> Self {
+        let width = shape.size.width;
+        Head {
+            dense: Linear::spec(width, width, Init::Normal(0.02), Init::Const(0.0)),
+            ln: LayerNorm::spec(width),
+            bias: Spec::new(&[shape.vocab_size], Init::Const(0.0)),
+        }
+    }
+}
+
+impl Buffers<Dim> {
+    /// Returns the sizes for N rows, of which `labelled` have a label.
+    fn dims(shape: &Shape, rows: usize, labelled: usize) -> Self {
+        let row = Dim(rows, shape.size.width);
+        Buffers {
+            preact: row,
+            act: row,
+            ln: NormSaved::dims(rows),
+            t: row,
+            dt: row,
+            dact: row,
+            loss: LossScratch::dims(labelled, shape.size.width, shape.vocab_size),
+        }
+    }
+}
+
+/// t = ln(act(x Wᵀ + b_t))
+fn transform(p: &Head<impl Read>, shape: &Shape, x: ArrayView2<f32>, buffers: &mut Buffers<ArrayViewMut2<f32>>) {
+    let Buffers { preact, act, ln, t, .. } = buffers;
+    linear::forward_activation(&p.dense, shape.size.activation, x, preact.view_mut(), act.view_mut());
+    layer_norm::forward(&p.ln, shape.size.eps, act.view(), t.view_mut(), ln);
+}
+
+/// logits = ln(gelu(x Wᵀ + b_t)) Eᵀ + b
+///
+/// `x` (N,d), `table` E (V,d), `logits` (N,V)
+#[track_caller]
+pub fn logits<R: Read>(
+    p: &Head<R>,
+    table: R,
+    shape: &Shape,
+    x: ArrayView2<f32>,
+    logits: ArrayViewMut2<f32>,
+    arena: &mut Arena,
+) {
+    let buffers = &mut arena.carve(&Buffers::dims(shape, x.nrows(), 0));
+    transform(p, shape, x, buffers);
+    linear::forward(&Linear { weight: table, bias: p.bias }, buffers.t.view(), logits);
+}
+
+/// Writes to `losses` the cross-entropy of each row with a label; see [`cross_entropy`](crate::loss::cross_entropy) for
+/// smoothing.
+///
+/// `x` (N,d), `table` E (V,d), `losses` (labels)
+#[track_caller]
+pub fn losses<R: Read>(
+    p: &Head<R>,
+    table: R,
+    shape: &Shape,
+    x: ArrayView2<f32>,
+    labels: &Labels,
+    smoothing: f32,
+    losses: &mut [f32],
+    arena: &mut Arena,
+) {
+    let buffers = &mut arena.carve(&Buffers::dims(shape, x.nrows(), labels.len()));
+    transform(p, shape, x, buffers);
+    let output = Linear { weight: table, bias: p.bias };
+    cross_entropy::forward(&output, buffers.t.view(), labels, smoothing, losses, &mut buffers.loss);
+}
+
+/// Returns Σ weight · loss over the rows with a label, writes `dx`, and adds to `g` and `g_table` the gradients of all
+/// parameters. The forward pass is part of it.
+///
+/// `x`, `dx` (N,d), `table`, `g_table` (V,d), `losses` (labels)
+#[track_caller]
+pub fn backward(
+    p: &Head<&[f32]>,
+    table: &[f32],
+    shape: &Shape,
+    x: ArrayView2<f32>,
+    labels: &Labels,
+    smoothing: f32,
+    losses: &mut [f32],
+    dx: ArrayViewMut2<f32>,
+    arena: &mut Arena,
+    g: &mut Head<&mut [f32]>,
+    g_table: &mut [f32],
+) -> f32 {
+    let buffers = &mut arena.carve(&Buffers::dims(shape, x.nrows(), labels.len()));
+    transform(p, shape, x, buffers);
+    let Buffers { preact, act, ln, t, dt, dact, loss: scratch } = buffers;
+    let (output, mut g_output) =
+        (Linear { weight: table, bias: p.bias }, Linear { weight: g_table, bias: &mut *g.bias });
+    let (t, dt_mut) = (t.view(), dt.view_mut());
+    let loss = cross_entropy::backward(&output, t, labels, smoothing, losses, dt_mut, &mut g_output, scratch);
+    // in the forward pass: t = ln(act)
+    layer_norm::backward(&p.ln, act.view(), ln, dt.view(), Write::Set, dact.view_mut(), &mut g.ln);
+    // in the forward pass: act = gelu(preact), so dact becomes dpreact
+    shape.size.activation.backward(floats(preact.view()), floats_mut(dact.view_mut()));
+    let dpreact = dact;
+    // in the forward pass: preact = x Wᵀ + b_t
+    linear::backward(&p.dense, x, dpreact.view(), Write::Set, dx, &mut g.dense);
+    loss
+}

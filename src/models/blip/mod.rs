@@ -1,0 +1,33 @@
+//! BLIP: a ViT, and a text Transformer in three uses (Li et al. 2022,
+//! [arXiv 2201.12086](https://arxiv.org/abs/2201.12086), figure 2).
+//!
+//! | use | rows see | pictures | task |
+//! |---|---|---|---|
+//! | unimodal encoder | all rows of their text | not | embeddings, as CLIP's (ITC) |
+//! | image-grounded encoder | all rows of their text | by cross-attention | does the text fit the picture? (ITM) |
+//! | image-grounded decoder | earlier rows of their text | by cross-attention | write the text (LM) |
+//!
+//! The first two uses have the same parameters. The decoder of the pre-trained model shares all of them but the
+//! self-attention, since looking both ways and looking back only are different tasks (section 3.2).
+//!
+//! | file | what it knows |
+//! |---|---|
+//! | [`config`] | the sizes, and which parts a model has |
+//! | `presets` | the architectures that have a name |
+//! | [`params`] | the parameter tree |
+//! | [`vit`] | the image encoder |
+//! | [`text`] | the text Transformer |
+//! | [`head`] | from the decoder's rows to logits over the vocabulary |
+//! | [`decode`] | the decoder one token at a time, with a cache of keys and values |
+
+pub mod config;
+
+pub mod head;
+pub mod decode;
+pub mod params;
+mod presets;
+pub mod text;
+pub mod vit;
+
+pub use config::{Config, Parts, TextConfig, TokenIds, VisionConfig};
+pub use params::{Blip, spec};
