@@ -144,7 +144,7 @@ fn in_proj_gradients<'a>(
 }
 
 /// Returns the columns of q, and those of k and v in rows that hold both.
-pub(super) fn heads<'a>(q: ArrayView2<'a, f32>, kv: ArrayView2<'a, f32>) -> (Heads<'a>, Heads<'a>, Heads<'a>) {
+pub(crate) fn heads<'a>(q: ArrayView2<'a, f32>, kv: ArrayView2<'a, f32>) -> (Heads<'a>, Heads<'a>, Heads<'a>) {
     let width = q.ncols();
     let (q, kv) = (floats(q), floats(kv));
     let columns = |i: usize| Heads { data: kv.get(i * width..).unwrap_or(&[]), row_stride: 2 * width };

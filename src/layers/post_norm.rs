@@ -42,20 +42,15 @@ tree! {
 }
 
 tree! {
-    /// What the backward pass needs beside x: the three sums and their statistics. There is either `attn` or `pooled`,
-    /// and `cross` where texts look at pictures.
+    /// What the backward pass needs beside x. There is either `attn` or `pooled`.
+    Saved { attn: [AttentionSaved?], pooled: [PooledSaved?], sums: Sums }
+}
+
+tree! {
+    /// The three sums and their statistics; there is `cross` where texts look at something.
     ///
     /// `sum`, `mlp_sum` (M,d), `preact` (M,m), or (0,m) if nothing is kept
-    Saved {
-        attn: [AttentionSaved?],
-        pooled: [PooledSaved?],
-        sum,
-        ln: NormSaved,
-        cross: [Cross?],
-        preact,
-        mlp_sum,
-        mlp_ln: NormSaved,
-    }
+    Sums { sum, ln: NormSaved, cross: [Cross?], preact, mlp_sum, mlp_ln: NormSaved }
 }
 
 tree! {
@@ -66,21 +61,18 @@ tree! {
 }
 
 tree! {
+    /// `residual` are the pooled rows of x.
+    ///
+    /// `residual` (M,d)
+    Scratch { attn: [AttentionScratch?], pooled: [PooledScratch?], residual: [_?], rest: RestScratch }
+}
+
+tree! {
     /// `a` and `c` are those of the formulas, `act` is the MLP's hidden layer after its activation, `d` and `dsum` are
     /// gradients.
     ///
     /// `a`, `c`, `d`, `dsum` (M,d), `act`, `dpreact` (M,m)
-    Scratch {
-        attn: [AttentionScratch?],
-        pooled: [PooledScratch?],
-        cross: [CrossScratch?],
-        a,
-        c,
-        act,
-        dpreact,
-        d,
-        dsum,
-    }
+    RestScratch { cross: [CrossScratch?], a, c, act, dpreact, d, dsum }
 }
 
 /// The parameters of a block, wherever a model's tree has them.
@@ -145,32 +137,44 @@ impl Rest<Spec> {
 
 impl Saved<Dim> {
     pub fn dims(size: &Size, part: Part, keep: Keep) -> Self {
-        let (width, leaving) = (size.width, part.leaving());
-        let sum = Dim(leaving, width);
-        let ln = || NormSaved::dims(leaving);
-        let kept = if keep == Keep::All { leaving } else { 0 };
-        let cross = || Cross { attn: CrossSaved::dims(leaving, width, size.heads), sum, ln: ln() };
+        let width = size.width;
         Saved {
             attn: part.pooled.is_none().then(|| AttentionSaved::dims(part.rows, width)),
             pooled: part.pooled.map(|sequences| PooledSaved::dims(part.rows, sequences, width, size.heads)),
-            sum,
-            ln: ln(),
-            cross: part.looks.then(cross),
-            preact: Dim(kept, size.mlp_width),
-            mlp_sum: sum,
-            mlp_ln: ln(),
+            sums: Sums::dims(size, part.leaving(), part.looks, keep),
         }
+    }
+}
+
+impl Sums<Dim> {
+    /// Returns the sizes for M rows.
+    pub fn dims(size: &Size, rows: usize, looks: bool, keep: Keep) -> Self {
+        let sum = Dim(rows, size.width);
+        let ln = || NormSaved::dims(rows);
+        let kept = if keep == Keep::All { rows } else { 0 };
+        let cross = || Cross { attn: CrossSaved::dims(rows, size.width, size.heads), sum, ln: ln() };
+        Sums { sum, ln: ln(), cross: looks.then(cross), preact: Dim(kept, size.mlp_width), mlp_sum: sum, mlp_ln: ln() }
     }
 }
 
 impl Scratch<Dim> {
     pub fn dims(size: &Size, part: Part) -> Self {
-        let (width, leaving) = (size.width, part.leaving());
-        let (row, hidden) = (Dim(leaving, width), Dim(leaving, size.mlp_width));
+        let width = size.width;
         Scratch {
             attn: part.pooled.is_none().then(|| AttentionScratch::dims(part.rows, width, size.heads)),
             pooled: part.pooled.map(|sequences| PooledScratch::dims(part.rows, sequences, width)),
-            cross: part.looks.then(|| CrossScratch::dims(leaving, width)),
+            residual: part.pooled.map(|sequences| Dim(sequences, width)),
+            rest: RestScratch::dims(size, part.leaving(), part.looks),
+        }
+    }
+}
+
+impl RestScratch<Dim> {
+    /// Returns the sizes for M rows.
+    pub fn dims(size: &Size, rows: usize, looks: bool) -> Self {
+        let (row, hidden) = (Dim(rows, size.width), Dim(rows, size.mlp_width));
+        RestScratch {
+            cross: looks.then(|| CrossScratch::dims(rows, size.width)),
             a: row,
             c: row,
             act: hidden,
@@ -195,18 +199,35 @@ pub fn forward(
     saved: &mut Saved<ArrayViewMut2<f32>>,
     scratch: &mut Scratch<ArrayViewMut2<f32>>,
 ) {
-    let Block { attention: SelfAttention { attn, ln }, rest } = p;
-    let sum = saved.sum.view_mut();
-    if let (Some(saved), Some(attn_scratch)) = (&mut saved.pooled, &mut scratch.pooled) {
-        let mut residual = scratch.d.view_mut();
+    let attn = &p.attention.attn;
+    let sum = saved.sums.sum.view_mut();
+    if let (Some(saved), Some(attn_scratch), Some(residual)) =
+        (&mut saved.pooled, &mut scratch.pooled, &mut scratch.residual)
+    {
         gather(x, sequences, residual.view_mut());
         pooled_attention::forward(attn, pooled(size, sequences), x, residual.view(), sum, saved, attn_scratch);
     } else if let (Some(saved), Some(scratch)) = (&mut saved.attn, &mut scratch.attn) {
         attention::forward(attn, size.attention(sequences.ranges()), x, x, sum, saved, scratch);
     }
-    let Scratch { a, c, act, .. } = scratch;
-    layer_norm::forward(ln, size.eps, saved.sum.view(), a.view_mut(), &mut saved.ln);
-    let c = match (look, &mut saved.cross) {
+    behind_attention(p, size, look, y, &mut saved.sums, &mut scratch.rest);
+}
+
+/// y = mlp_ln(c + mlp(c)) with c = cross_ln(a + cross_attention(a)) and a = ln(sum), where `sums` holds the first sum
+///
+/// `y` (M,d)
+#[track_caller]
+pub(crate) fn behind_attention(
+    p: Block<impl Read>,
+    size: &Size,
+    look: Option<Look>,
+    y: ArrayViewMut2<f32>,
+    sums: &mut Sums<ArrayViewMut2<f32>>,
+    scratch: &mut RestScratch<ArrayViewMut2<f32>>,
+) {
+    let Block { attention: SelfAttention { ln, .. }, rest } = p;
+    let RestScratch { a, c, act, .. } = scratch;
+    layer_norm::forward(ln, size.eps, sums.sum.view(), a.view_mut(), &mut sums.ln);
+    let c = match (look, &mut sums.cross) {
         (None, None) => a.view(),
         (Some(look), Some(saved)) => {
             let sum = saved.sum.view_mut();
@@ -216,9 +237,9 @@ pub fn forward(
         }
         _ => panic!("a block whose buffers are for texts that look at something, or at nothing, does the other"),
     };
-    let (preact, act) = (saved.preact.view_mut(), act.view_mut());
-    mlp::forward(&rest.mlp, size.activation, c, c, saved.mlp_sum.view_mut(), preact, act);
-    layer_norm::forward(&rest.mlp_ln, size.eps, saved.mlp_sum.view(), y, &mut saved.mlp_ln);
+    let (preact, act) = (sums.preact.view_mut(), act.view_mut());
+    mlp::forward(&rest.mlp, size.activation, c, c, sums.mlp_sum.view_mut(), preact, act);
+    layer_norm::forward(&rest.mlp_ln, size.eps, sums.mlp_sum.view(), y, &mut sums.mlp_ln);
 }
 
 /// Adds to `g` the gradients of all parameters but `cross.key_value`, writes `dx`, and writes the gradient of the keys
@@ -240,7 +261,9 @@ pub fn backward(
 ) {
     let Block { attention: SelfAttention { attn, ln }, rest } = p;
     let BlockMut { attention: SelfAttention { attn: g_attn, ln: g_ln }, rest: g_rest } = g;
-    let Scratch { a, c, act, dpreact, d, dsum, .. } = scratch;
+    let Scratch { attn: attn_scratch, pooled: pooled_scratch, rest: scratch, .. } = scratch;
+    let RestScratch { cross: cross_scratch, a, c, act, dpreact, d, dsum } = scratch;
+    let Saved { attn: attn_saved, pooled: pooled_saved, sums: saved } = saved;
     layer_norm::recompute(ln, saved.sum.view(), &saved.ln, a.view_mut());
     let c = match &saved.cross {
         None => a.view(),
@@ -264,7 +287,7 @@ pub fn backward(
         layer_norm::backward(&rest.cross_ln, sum, &saved.ln, dc, Write::Set, dsum.view_mut(), &mut g_rest.cross_ln);
         // in the forward pass: sum = a + cross_attention(a)
         d.assign(dsum);
-        let scratch = scratch.cross.as_mut().expect("buffers for texts that look at something");
+        let scratch = cross_scratch.as_mut().expect("buffers for texts that look at something");
         cross_attention::backward(
             &rest.cross,
             look.shape,
@@ -281,11 +304,11 @@ pub fn backward(
     // in the forward pass: a = ln(sum)
     layer_norm::backward(ln, saved.sum.view(), &saved.ln, d.view(), Write::Set, dsum.view_mut(), g_ln);
     // in the forward pass: sum = x + attention(x), or its pooled rows
-    if let (Some(saved), Some(scratch)) = (&saved.pooled, &mut scratch.pooled) {
+    if let (Some(saved), Some(scratch)) = (pooled_saved, pooled_scratch) {
         let shape = pooled(size, sequences);
         pooled_attention::backward(attn, shape, x, saved, dsum.view(), dx.view_mut(), scratch, g_attn);
         scatter_add(dsum.view(), sequences, dx);
-    } else if let (Some(saved), Some(scratch)) = (&saved.attn, &mut scratch.attn) {
+    } else if let (Some(saved), Some(scratch)) = (attn_saved, attn_scratch) {
         dx.assign(dsum);
         let shape = size.attention(sequences.ranges());
         attention::backward(attn, shape, x, saved, dsum.view(), Write::Add, dx, scratch, g_attn);

@@ -186,6 +186,13 @@ impl Shape {
     }
 }
 
+impl<'a> Keys<ArrayViewMut2<'a, f32>> {
+    /// Views the keys and values to read them.
+    pub fn view(&self) -> Keys<ArrayView2<'_, f32>> {
+        Keys { kv: self.kv.iter().map(|kv| kv.view()).collect() }
+    }
+}
+
 impl<T> Text<T> {
     /// Views the Transformer's parts.
     pub fn as_ref(&self) -> TextRef<'_, T> {
@@ -258,7 +265,7 @@ pub fn forward(
     p: TextRef<impl Read>,
     shape: &Shape,
     texts: Captions,
-    sights: Option<(Sights, &Keys<ArrayViewMut2<f32>>)>,
+    sights: Option<(Sights, &Keys<ArrayView2<f32>>)>,
     (pool, keep): (Pool, Keep),
     mut y: ArrayViewMut2<f32>,
     workspace: &mut Workspace,
@@ -309,9 +316,9 @@ fn embed(
 }
 
 /// Returns what some rows look at, with the keys and values of one block.
-fn look<'a>(sights: Sights<'a>, kv: &'a ArrayViewMut2<f32>, queries: &'a [Range<usize>], shape: &Shape) -> Look<'a> {
+fn look<'a>(sights: Sights<'a>, kv: &ArrayView2<'a, f32>, queries: &'a [Range<usize>], shape: &Shape) -> Look<'a> {
     let shape = cross_attention::Shape { queries, source: sights.rows, heads: shape.size.heads };
-    Look { kv: kv.view(), shape }
+    Look { kv: *kv, shape }
 }
 
 /// Adds to `g` the gradients of all parameters but `cross.key_value`, and sets the gradients of the keys and values that
@@ -325,7 +332,7 @@ pub fn backward(
     p: TextRef<&[f32]>,
     shape: &Shape,
     texts: Captions,
-    mut sights: Option<(Sights, &Keys<ArrayViewMut2<f32>>, Write, &mut Keys<ArrayViewMut2<f32>>)>,
+    mut sights: Option<(Sights, &Keys<ArrayView2<f32>>, Write, &mut Keys<ArrayViewMut2<f32>>)>,
     pool: Pool,
     dy: ArrayView2<f32>,
     workspace: &mut Workspace,
