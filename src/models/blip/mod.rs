@@ -18,16 +18,19 @@
 //! | [`vit`] | the image encoder |
 //! | [`text`] | the text Transformer |
 //! | [`head`] | from the decoder's rows to logits over the vocabulary |
+//! | [`model`] | the whole model, and inference with each of its parts |
 //! | [`decode`] | the decoder one token at a time, with a cache of keys and values |
 
 pub mod config;
 
 pub mod decode;
 pub mod head;
+pub mod model;
 pub mod params;
 mod presets;
 pub mod text;
 pub mod vit;
 
 pub use config::{Config, Parts, TextConfig, TokenIds, VisionConfig};
+pub use model::Model;
 pub use params::{Blip, spec};

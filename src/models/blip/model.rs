@@ -1,0 +1,196 @@
+//! A whole BLIP, and inference with each of its parts.
+
+use super::config::Config;
+use super::decode::Decoder;
+use super::params::{Blip, spec};
+use super::text::{self, Keys, Sights};
+use super::vit;
+use crate::layers::linear;
+use crate::layers::normalize;
+use crate::layers::sequences::Pool;
+use crate::layers::{rows, rows_mut};
+use crate::models::{Captions, Keep, Workspace};
+use crate::params::{Params, Spec};
+use crate::tree::Arena;
+use crate::weights::Read;
+use kernels::in_pool;
+use ndarray::{Array2, ArrayView2, Axis};
+use std::ops::Range;
+
+/// A configuration of BLIP and the parameters that belong to it.
+pub struct Model {
+    pub config: Config,
+    pub params: Params<Blip<Spec>>,
+}
+
+impl Model {
+    /// Draws a fresh model; one seed always gives the same bits.
+    pub fn new(config: Config, seed: u64) -> Self {
+        Model { config, params: Params::init(spec(&config), seed) }
+    }
+}
+
+/// What pictures, or questions, become for texts to look at: the rows behind the last block, end to end.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// `tokens` (M,d)
+    pub tokens: Array2<f32>,
+    /// The rows of each picture, or question.
+    pub rows: Vec<Range<usize>>,
+}
+
+/// The buffers of inference, which are reused from call to call.
+#[derive(Default)]
+pub struct Inference {
+    vision: Workspace,
+    text: text::Workspace,
+    keys: Arena,
+    scratch: Arena,
+}
+
+/// This many pictures are in the image encoder at a time: enough rows for fast products, and little memory.
+const PICTURES: usize = 4;
+
+impl Inference {
+    /// Returns the tokens of pictures, the class token of each first.
+    ///
+    /// `images` (B,3·height·width), normalised
+    pub fn look(&mut self, p: &Blip<impl Read>, config: &Config, images: ArrayView2<f32>) -> Source {
+        let (shape, count) = (config.vit(), images.nrows());
+        let each = shape.grid.tokens();
+        let mut tokens = Array2::zeros((count * each, shape.size.width));
+        in_pool(|| {
+            for first in (0..count).step_by(PICTURES) {
+                let some = first..count.min(first + PICTURES);
+                let out = rows_mut(tokens.view_mut(), &(some.start * each..some.end * each));
+                let images = rows(images, &some);
+                let (vision, scratch) = (&mut self.vision, &mut self.scratch);
+                vit::forward(&p.visual_encoder, &shape, images, Keep::Nothing, out, vision, scratch);
+            }
+        });
+        Source { tokens, rows: (0..count).map(|i| i * each..(i + 1) * each).collect() }
+    }
+
+    /// Returns unit-length embeddings (B,e) of pictures whose tokens are known.
+    ///
+    /// # Panics
+    /// If the model has no projections.
+    #[track_caller]
+    pub fn embed_images(&mut self, p: &Blip<impl Read>, config: &Config, pictures: &Source) -> Array2<f32> {
+        let proj = p.vision_proj.as_ref().expect("a model that embeds pictures");
+        let classes: Vec<usize> = pictures.rows.iter().map(|rows| rows.start).collect();
+        project(proj, pictures.tokens.select(Axis(0), &classes).view(), config.embed_dim)
+    }
+
+    /// Returns unit-length embeddings (B,e) of texts, which begin with `[CLS]`.
+    ///
+    /// # Panics
+    /// If the model has no text encoder or no projections.
+    #[track_caller]
+    pub fn embed_texts(&mut self, p: &Blip<impl Read>, config: &Config, texts: Captions) -> Array2<f32> {
+        let proj = p.text_proj.as_ref().expect("a model that embeds texts");
+        let states = self.encode(p, config, texts, None, Pool::First);
+        project(proj, states.view(), config.embed_dim)
+    }
+
+    /// Returns the ITM logits (N,2) of texts, which begin with `[ENC]`, each with the picture that it looks at. The
+    /// second logit speaks for a match.
+    ///
+    /// `texts_of[i]` are the texts that look at picture i.
+    ///
+    /// # Panics
+    /// If the model has no text encoder or no ITM head.
+    #[track_caller]
+    pub fn match_logits(
+        &mut self,
+        p: &Blip<impl Read>,
+        config: &Config,
+        pictures: &Source,
+        texts: Captions,
+        texts_of: &[Range<usize>],
+    ) -> Array2<f32> {
+        let head = p.itm_head.as_ref().expect("a model that judges matches");
+        let states = self.encode(p, config, texts, Some((pictures, texts_of)), Pool::First);
+        let mut logits = Array2::zeros((texts.len(), 2));
+        linear::forward(head, states.view(), logits.view_mut());
+        logits
+    }
+
+    /// Returns what questions, which begin with `[ENC]`, become with their pictures in view, for a decoder to look at.
+    ///
+    /// # Panics
+    /// If the model has no text encoder.
+    #[track_caller]
+    pub fn read_questions(
+        &mut self,
+        p: &Blip<impl Read>,
+        config: &Config,
+        pictures: &Source,
+        questions: Captions,
+        questions_of: &[Range<usize>],
+    ) -> Source {
+        let tokens = self.encode(p, config, questions, Some((pictures, questions_of)), Pool::All);
+        let rows = questions.offsets.windows(2).map(|pair| pair[0]..pair[1]).collect();
+        Source { tokens, rows }
+    }
+
+    /// Runs the text encoder, on texts that look at pictures if there are any.
+    #[track_caller]
+    fn encode(
+        &mut self,
+        p: &Blip<impl Read>,
+        config: &Config,
+        texts: Captions,
+        pictures: Option<(&Source, &[Range<usize>])>,
+        pool: Pool,
+    ) -> Array2<f32> {
+        let (encoder, shape) = (p.encoder().expect("a model with a text encoder"), config.encoder());
+        let rows = texts.offsets.last().map_or(0, |end| end - texts.offsets[0]);
+        let mut states = Array2::zeros((pool.rows(rows, texts.len()), shape.size.width));
+        if texts.is_empty() {
+            return states;
+        }
+        let Inference { text, keys, scratch, .. } = self;
+        in_pool(|| {
+            let keys = &mut keys.carve(&shape.keys(pictures.map_or(0, |(source, _)| source.tokens.nrows())));
+            let sights = pictures.map(|(source, texts)| {
+                text::keys(encoder.shared, source.tokens.view(), keys);
+                (Sights { texts, rows: &source.rows }, keys.view())
+            });
+            let sights = sights.as_ref().map(|(sights, keys)| (*sights, keys));
+            text::forward(encoder, &shape, texts, sights, (pool, Keep::Nothing), states.view_mut(), text, scratch);
+        });
+        states
+    }
+
+    /// Calls `search` with a decoder that looks at the sources, one a request.
+    ///
+    /// # Panics
+    /// If the model has no text decoder.
+    #[track_caller]
+    pub fn decode<R: Read, T: Send>(
+        &mut self,
+        p: &Blip<R>,
+        config: &Config,
+        source: &Source,
+        search: impl FnOnce(&Decoder<R>) -> T + Send,
+    ) -> T {
+        let (text, shape) = (p.decoder().expect("a model with a text decoder"), config.decoder());
+        let head = &p.text_decoder.as_ref().expect("a model with a text decoder").head;
+        let keys = &mut self.keys;
+        in_pool(|| {
+            let keys: &mut Keys<_> = &mut keys.carve(&shape.keys(source.tokens.nrows()));
+            text::keys(text.shared, source.tokens.view(), keys);
+            search(&Decoder { text, head, shape, keys: keys.view(), sources: &source.rows })
+        })
+    }
+}
+
+/// Returns x Wᵀ + b, with rows of unit length.
+fn project(proj: &linear::Linear<impl Read>, x: ArrayView2<f32>, embed_dim: usize) -> Array2<f32> {
+    let mut features = Array2::zeros((x.nrows(), embed_dim));
+    if x.nrows() > 0 {
+        linear::forward(proj, x, features.view_mut());
+    }
+    normalize::unit(features.view())
+}
