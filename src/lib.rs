@@ -34,6 +34,7 @@
 //! | `tree`, `params`, `weights`, `random`, `files` | trees of named leaves, trained parameters and inference weights as such trees; seeds, whole files | `kernels` |
 //! | `layers/` | forward and backward pairs without state | `tree` |
 //! | `loss/`, `optim/` | what is minimised, over embeddings, and how; no model | `layers` |
+//! | `generate/` | how a language model writes; no model | `tree` |
 //! | `models/` | configurations and towers | `layers` |
 //! | `pictures/`, `text/` | a file's pixels as Pillow sees them, a sentence's tokens | `tree` |
 //! | `datasets/`, `batches/` | what is asked or learnt; shuffling, augmenting, loading ahead | `pictures`, `text` |
@@ -63,6 +64,7 @@ pub mod datasets;
 pub mod embed;
 pub mod eval;
 pub mod files;
+pub mod generate;
 pub mod index;
 pub mod layers;
 pub mod loss;

@@ -21,9 +21,9 @@ use std::path::{Path, PathBuf};
 
 /// Tolerance of outputs, relative to the largest entry of a tensor. By the order of their terms alone, f32 sums of a
 /// few hundred products differ by some 1e-7 a layer.
-const OUTPUT: f32 = 1e-5;
+pub(crate) const OUTPUT: f32 = 1e-5;
 /// Tolerance of gradients, which have passed through every layer twice.
-const GRADIENT: f32 = 1e-4;
+pub(crate) const GRADIENT: f32 = 1e-4;
 /// Error that the step adds to that of its gradient.
 const STEP: f32 = 1e-5;
 /// The learning rate of the reference step.
@@ -42,7 +42,7 @@ fn models_agree_with_the_reference() {
 }
 
 /// Returns the golden folders that have this file.
-fn folders_with(file: &str) -> Vec<PathBuf> {
+pub(crate) fn folders_with(file: &str) -> Vec<PathBuf> {
     let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
     let more = std::env::var_os("CLIP_GOLDEN_DIR").map(PathBuf::from);
     let entries = [Some(own), more].into_iter().flatten().flat_map(|folder| {
@@ -214,18 +214,18 @@ fn nearly_every_step_is_judged() {
     }
 }
 
-fn row(values: &[f32]) -> Array2<f32> {
+pub(crate) fn row(values: &[f32]) -> Array2<f32> {
     Array2::from_shape_vec((1, values.len()), values.to_vec()).unwrap()
 }
 
-fn largest<'a>(values: impl IntoIterator<Item = &'a f32>) -> f32 {
+pub(crate) fn largest<'a>(values: impl IntoIterator<Item = &'a f32>) -> f32 {
     values.into_iter().fold(0f32, |max, v| max.max(v.abs()))
 }
 
 /// Every entry within `tolerance` of the largest. A batch of one pair has nothing to learn: its loss and gradients are
 /// zero, made of terms that are not, and only as exact as those.
 #[track_caller]
-fn close(what: &str, ours: &Array2<f32>, reference: &Array2<f32>, tolerance: f32) {
+pub(crate) fn close(what: &str, ours: &Array2<f32>, reference: &Array2<f32>, tolerance: f32) {
     assert_eq!(ours.dim(), reference.dim(), "{what}");
     let largest = largest(reference).max(1e-2);
     for ((index, a), b) in ours.indexed_iter().zip(reference) {
@@ -238,11 +238,11 @@ fn close(what: &str, ours: &Array2<f32>, reference: &Array2<f32>, tolerance: f32
 }
 
 /// The inputs and outputs of the reference, from `io.safetensors`.
-struct Io<'a>(SafeTensors<'a>);
+pub(crate) struct Io<'a>(pub SafeTensors<'a>);
 
 impl Io<'_> {
     /// Returns a tensor as a matrix, with all dimensions but the first as one.
-    fn matrix(&self, name: &str) -> Array2<f32> {
+    pub(crate) fn matrix(&self, name: &str) -> Array2<f32> {
         let tensor = self.0.tensor(name).unwrap();
         let values: Vec<f32> =
             tensor.data().chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect();

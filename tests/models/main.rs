@@ -1,9 +1,11 @@
-//! Tests of CLIP as a whole: against the reference implementations, the training step, checkpoints in every format, and
+//! Tests of CLIP and BLIP as a whole: against the reference implementations, the training step, checkpoints in every format, and
 //! the facade.
 
 #[path = "../support/mod.rs"]
 mod support;
 
+mod blip;
+mod blip_passes;
 mod checkpoint;
 mod checkpoint_configs;
 mod checkpoint_formats;

@@ -1,0 +1,405 @@
+//! BLIP against the reference implementations: outputs, losses and all gradients, as Hugging Face's classes and the
+//! original code compute them. Runs on every folder of a kind in `tests/golden` and, when `CLIP_GOLDEN_DIR` is set, in
+//! there.
+
+use super::golden::{GRADIENT, Io, OUTPUT, close, folders_with, row};
+use crate::support::blip::{Seen, Texts, contrast, gradients, language_model, matching, pass_texts};
+use clipwright::checkpoint::blip::{Overrides, load};
+use clipwright::checkpoint::safetensors::Reader;
+use clipwright::layers::sequences::Pool;
+use clipwright::loss::cross_entropy::Labels;
+use clipwright::models::blip::model::{Inference, Source};
+use clipwright::models::blip::text::{Sights, Workspace, forward, keys};
+use clipwright::models::blip::{Model, TokenIds, head};
+use clipwright::models::{Captions, Keep};
+use clipwright::params::{Params, for_each};
+use clipwright::tree::{Arena, Path as TreePath};
+use ndarray::{Array2, ArrayView2, Axis};
+use safetensors::tensor::{Dtype, TensorView};
+use safetensors::{SafeTensors, serialize_to_file};
+use serde_json::Value;
+use std::fs;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+/// Returns the folders of Hugging Face models of this class.
+fn hugging_face(class: &str) -> Vec<PathBuf> {
+    let of_class = |folder: &PathBuf| json(&folder.join("config.json"))["architectures"][0] == class;
+    let folders: Vec<_> =
+        folders_with("io.safetensors").into_iter().filter(|f| f.join("config.json").is_file()).collect();
+    let folders: Vec<_> = folders.into_iter().filter(of_class).collect();
+    assert!(!folders.is_empty(), "no golden folder of a {class}");
+    folders
+}
+
+/// Returns the folders of the original code whose description has this key and whose model has this tensor.
+fn original(key: &str, tensor: &str) -> Vec<PathBuf> {
+    let folders: Vec<_> = folders_with("meta.json")
+        .into_iter()
+        .filter(|folder| json(&folder.join("meta.json")).get(key).is_some())
+        .filter(|folder| {
+            Reader::open(&folder.join("model.safetensors")).unwrap().names().iter().any(|name| name == tensor)
+        })
+        .collect();
+    assert!(!folders.is_empty(), "no golden folder of the original code with {key} and {tensor}");
+    folders
+}
+
+fn json(path: &Path) -> Value {
+    serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
+}
+
+/// Reads a model whose description is in `folder` from a file of weights.
+fn model(folder: &Path, weights: &Path) -> Model {
+    let meta = folder.join("meta.json");
+    let mut overrides = Overrides::default();
+    if !meta.is_file() {
+        let loaded = load(weights.parent().unwrap(), &overrides).unwrap();
+        return Model { config: loaded.config, params: loaded.params };
+    }
+    let meta = json(&meta);
+    let number = |key: &str| meta[key].as_u64().unwrap();
+    overrides.vision_heads = Some(number("vision_heads") as usize);
+    overrides.text_heads = Some(number("text_heads") as usize);
+    let loaded = load(weights, &overrides).unwrap();
+    let mut config = loaded.config;
+    let [pad, cls, end, decode, encode] = ["pad", "cls", "sep", "dec", "enc"].map(|key| number(key) as u32);
+    config.text.ids = TokenIds { pad, cls, end, decode, encode };
+    assert_eq!((f64::from(config.vision.eps) * 1e9).round(), 1e3);
+    Model { config, params: loaded.params }
+}
+
+/// Reads gradients as if they were a model's parameters. Parameters without a gradient get zeros.
+fn reference_gradients(folder: &Path, file: &str) -> Params<clipwright::models::blip::Blip<clipwright::params::Spec>> {
+    let temporary = tempfile::tempdir().unwrap();
+    let [grads, weights] = [file, "model.safetensors"].map(|file| fs::read(folder.join(file)).unwrap());
+    let [grads, weights] = [&grads, &weights].map(|bytes| SafeTensors::deserialize(bytes).unwrap());
+    let zeros = vec![0; weights.tensors().iter().map(|(_, tensor)| tensor.data().len()).max().unwrap()];
+    let mut tensors = vec![];
+    for (name, tensor) in weights.tensors() {
+        let shape = tensor.shape().to_vec();
+        match grads.tensor(&name) {
+            Ok(grad) => tensors.push((name, TensorView::new(Dtype::F32, shape, grad.data()).unwrap())),
+            // A second name of a tensor has no gradient of its own.
+            Err(_) if name.contains("cls.predictions.decoder") || tensor.dtype() != Dtype::F32 => {}
+            Err(_) => {
+                let view = TensorView::new(Dtype::F32, shape, &zeros[..tensor.data().len()]).unwrap();
+                tensors.push((name, view));
+            }
+        }
+    }
+    for (name, _) in grads.tensors() {
+        assert!(weights.tensor(&name).is_ok(), "{name} has a gradient but no value");
+    }
+    let config = folder.join("config.json");
+    if config.is_file() {
+        fs::copy(config, temporary.path().join("config.json")).unwrap();
+    }
+    let path = temporary.path().join("model.safetensors");
+    serialize_to_file(tensors, None, &path).unwrap();
+    model(folder, &path).params
+}
+
+/// Compares gradients leaf by leaf. Those of keys' biases are zero but for rounding, and stand within a packed leaf.
+fn compare(model: &Model, ours: &[f32], reference: &Params<clipwright::models::blip::Blip<clipwright::params::Spec>>) {
+    for_each(&model.params.spec, &TreePath::ROOT, |path, _, range| {
+        close(&path.to_string(), &row(&ours[range.clone()]), &row(&reference.flat[range]), GRADIENT);
+    });
+}
+
+impl Io<'_> {
+    /// Returns a matrix of integers.
+    fn integers(&self, name: &str) -> Vec<Vec<i64>> {
+        let tensor = self.0.tensor(name).unwrap();
+        assert_eq!(tensor.dtype(), Dtype::I64);
+        let numbers: Vec<i64> =
+            tensor.data().chunks_exact(8).map(|b| i64::from_le_bytes(b.try_into().unwrap())).collect();
+        numbers.chunks_exact(*tensor.shape().last().unwrap()).map(<[i64]>::to_vec).collect()
+    }
+
+    /// Returns texts without their padding.
+    fn texts(&self, ids: &str, mask: &str) -> Texts {
+        let (ids, mask) = (self.integers(ids), self.integers(mask));
+        Texts::new(ids.into_iter().zip(mask).map(|(ids, mask)| {
+            let real = mask.iter().filter(|&&real| real == 1).count();
+            ids[..real].iter().map(|&id| id as u32).collect()
+        }))
+    }
+
+    /// Returns texts that fill their rows.
+    fn whole_texts(&self, ids: &str) -> Texts {
+        Texts::new(self.integers(ids).into_iter().map(|ids| ids.into_iter().map(|id| id as u32).collect()))
+    }
+
+    fn scalar(&self, name: &str) -> f32 {
+        self.matrix(name)[[0, 0]]
+    }
+
+    /// Returns pictures as rows of normalised pixels.
+    fn pictures(&self, name: &str) -> (Array2<f32>, [usize; 2]) {
+        let shape = self.0.tensor(name).unwrap().shape().to_vec();
+        (self.matrix(name), [shape[2], shape[3]])
+    }
+}
+
+/// Opens the reference's inputs and outputs.
+fn with_io<T>(folder: &Path, f: impl FnOnce(&Io) -> T) -> T {
+    println!("{}", folder.display());
+    let bytes = fs::read(folder.join("io.safetensors")).unwrap();
+    f(&Io(SafeTensors::deserialize(&bytes).unwrap()))
+}
+
+/// Text i looks at picture i.
+fn one_each(n: usize) -> Vec<Range<usize>> {
+    (0..n).map(|i| i..i + 1).collect()
+}
+
+/// Returns the decoder's logits for every row of texts.
+fn decoder_logits(model: &Model, source: &Source, texts: Captions, texts_of: &[Range<usize>]) -> Array2<f32> {
+    let (p, shape) = (model.params.view(), model.config.decoder());
+    let decoder = p.decoder().unwrap();
+    let mut arenas = [Arena::default(), Arena::default(), Arena::default()];
+    let [keys_arena, scratch, head_arena] = &mut arenas;
+    let kv = &mut keys_arena.carve(&shape.keys(source.tokens.nrows()));
+    keys(decoder.shared, source.tokens.view(), kv);
+    let sights = Sights { texts: texts_of, rows: &source.rows };
+    let mut states = Array2::zeros((texts.ids.len(), shape.size.width));
+    let (how, workspace) = ((Pool::All, Keep::Nothing), &mut Workspace::default());
+    forward(decoder, &shape, texts, Some((sights, &kv.view())), how, states.view_mut(), workspace, scratch);
+    let mut logits = Array2::zeros((texts.ids.len(), shape.vocab_size));
+    let table = decoder.shared.embeddings.word_embeddings;
+    let head = &p.text_decoder.as_ref().unwrap().head;
+    head::logits(head, table, &shape, states.view(), logits.view_mut(), head_arena);
+    logits
+}
+
+/// Returns the rows of padded logits (B·T,V) that are no padding.
+fn without_padding(padded: &Array2<f32>, vocabulary: usize, texts: &Texts) -> Array2<f32> {
+    let length = padded.ncols() / vocabulary;
+    let padded = padded.to_shape((padded.nrows() * length, vocabulary)).unwrap();
+    let rows: Vec<usize> =
+        texts.rows().iter().enumerate().flat_map(|(i, rows)| i * length..i * length + rows.len()).collect();
+    padded.select(Axis(0), &rows)
+}
+
+/// Returns labels shifted by one: row t predicts token t + 1. −100 is no label.
+fn shifted(labels: &[Vec<i64>], texts: &Texts) -> Vec<Option<u32>> {
+    let mut shifted = vec![];
+    for (labels, rows) in labels.iter().zip(texts.rows()) {
+        let next = labels.iter().skip(1).chain([&-100]).take(rows.len());
+        shifted.extend(next.map(|&label| u32::try_from(label).ok()));
+    }
+    shifted
+}
+
+#[test]
+fn captioners_agree_with_hugging_face() {
+    for folder in hugging_face("BlipForConditionalGeneration") {
+        with_io(&folder, |io| check_captioner(&folder, io));
+    }
+}
+
+fn check_captioner(folder: &Path, io: &Io) {
+    let model = model(folder, &folder.join("model.safetensors"));
+    let (images, _) = io.pictures("pixel_values");
+    let source = Inference::default().look(&model.params.view(), &model.config, images.view());
+    let width = model.config.vision.width;
+    let embeds = io.matrix("image_embeds").into_shape_with_order((source.tokens.nrows(), width)).unwrap();
+    close("image_embeds", &source.tokens, &embeds, OUTPUT);
+
+    let texts = io.texts("input_ids", "attention_mask");
+    let texts_of = one_each(images.nrows());
+    let vocabulary = model.config.text.vocab_size;
+    let logits = decoder_logits(&model, &source, texts.captions(), &texts_of);
+    close("logits", &logits, &without_padding(&io.matrix("logits"), vocabulary, &texts), OUTPUT);
+
+    let smoothing = json(&folder.join("config.json"))["text_config"]["label_smoothing"].as_f64().unwrap_or(0.0) as f32;
+    let mut labels = Labels::default();
+    labels.fill_mean(shifted(&io.integers("labels"), &texts));
+    let (loss, grads) = gradients(&model, images.view(), |p, tokens, dtokens, g| {
+        let seen = Seen { tokens, dtokens, rows: &source.rows, texts: &texts_of };
+        language_model(&model, p, texts.captions(), seen, (&labels, smoothing), g)
+    });
+    let expected = io.scalar("loss");
+    assert!((loss - expected).abs() <= OUTPUT * expected.max(1.0), "loss: {loss} and {expected}");
+    compare(&model, &grads, &reference_gradients(folder, "grads.safetensors"));
+    check_interpolated(folder, io, &texts);
+}
+
+/// Pictures of another size: the table of positions is resized.
+fn check_interpolated(folder: &Path, io: &Io, texts: &Texts) {
+    let (images, image_size) = io.pictures("interpolated.pixel_values");
+    let loaded = load(folder, &Overrides { image_size: Some(image_size), ..Overrides::default() }).unwrap();
+    let model = Model { config: loaded.config, params: loaded.params };
+    let source = Inference::default().look(&model.params.view(), &model.config, images.view());
+    let n = images.nrows();
+    let texts = Texts { ids: texts.ids[..texts.offsets[n]].to_vec(), offsets: texts.offsets[..=n].to_vec() };
+    let logits = decoder_logits(&model, &source, texts.captions(), &one_each(n));
+    let expected = without_padding(&io.matrix("interpolated.logits"), model.config.text.vocab_size, &texts);
+    close("interpolated.logits", &logits, &expected, OUTPUT);
+}
+
+#[test]
+fn matchers_agree_with_hugging_face() {
+    for folder in hugging_face("BlipForImageTextRetrieval") {
+        with_io(&folder, |io| check_matcher(&folder, io));
+    }
+}
+
+fn check_matcher(folder: &Path, io: &Io) {
+    let model = model(folder, &folder.join("model.safetensors"));
+    let (p, config, mut buffers) = (model.params.view(), &model.config, Inference::default());
+    let (images, _) = io.pictures("pixel_values");
+    let n = images.nrows();
+    let source = buffers.look(&p, config, images.view());
+    let embeddings = buffers.embed_images(&p, config, &source);
+    for (ids, mask, itm, itc) in [
+        ("input_ids_enc", Some("attention_mask"), "itm_score", None),
+        ("input_ids", Some("attention_mask"), "", Some("itc_score")),
+        ("input_ids", None, "itm_score_cls_unmasked", Some("itc_score_unmasked")),
+    ] {
+        let texts = mask.map_or_else(|| io.whole_texts(ids), |mask| io.texts(ids, mask));
+        if !itm.is_empty() {
+            let logits = buffers.match_logits(&p, config, &source, texts.captions(), &one_each(n));
+            close(itm, &logits, &io.matrix(itm), OUTPUT);
+        }
+        if let Some(itc) = itc {
+            let words = buffers.embed_texts(&p, config, texts.captions());
+            close(itc, &embeddings.dot(&words.t()), &io.matrix(itc), OUTPUT);
+        }
+    }
+
+    let texts = io.texts("input_ids_enc", "attention_mask");
+    let tensor = io.0.tensor("itm_labels").unwrap();
+    let labels: Vec<usize> =
+        tensor.data().chunks_exact(8).map(|b| i64::from_le_bytes(b.try_into().unwrap()) as usize).collect();
+    let (loss, grads) = gradients(&model, images.view(), |p, tokens, dtokens, g| {
+        let seen = Seen { tokens, dtokens, rows: &source.rows, texts: &one_each(n) };
+        matching(&model, p, texts.captions(), seen, &labels, g)
+    });
+    assert!((loss - io.scalar("loss_itm")).abs() <= OUTPUT * loss.max(1.0), "loss_itm {loss}");
+    compare(&model, &grads, &reference_gradients(folder, "grads_itm.safetensors"));
+
+    let texts = io.texts("input_ids", "attention_mask");
+    let (loss, grads) = gradients(&model, images.view(), |p, tokens, dtokens, g| {
+        contrast(&model, p, texts.captions(), tokens, dtokens, 0.07, g)
+    });
+    assert!((loss - io.scalar("loss_itc")).abs() <= OUTPUT * loss.max(1.0), "loss_itc {loss}");
+    compare(&model, &grads, &reference_gradients(folder, "grads_itc.safetensors"));
+}
+
+#[test]
+fn answerers_agree_with_hugging_face() {
+    for folder in hugging_face("BlipForQuestionAnswering") {
+        with_io(&folder, |io| {
+            let model = model(&folder, &folder.join("model.safetensors"));
+            let (images, _) = io.pictures("pixel_values");
+            let (questions, n) = (io.whole_texts("input_ids"), images.nrows());
+            let answers = io.texts("decoder_input_ids", "decoder_attention_mask");
+            let mut labels = Labels::default();
+            labels.fill_mean(shifted(&io.integers("labels"), &answers));
+            let smoothing =
+                json(&folder.join("config.json"))["text_config"]["label_smoothing"].as_f64().unwrap_or(0.0) as f32;
+            let (loss, grads) =
+                answer_gradients(&model, images.view(), &questions, &answers, &one_each(n), (&labels, smoothing));
+            assert!((loss - io.scalar("loss")).abs() <= OUTPUT * loss.max(1.0), "loss {loss}");
+            compare(&model, &grads, &reference_gradients(&folder, "grads.safetensors"));
+        });
+    }
+}
+
+/// The loss of answers to questions about pictures, one question each, and its gradients. `answers_of[i]` are the
+/// answers to question i.
+fn answer_gradients(
+    model: &Model,
+    images: ArrayView2<f32>,
+    questions: &Texts,
+    answers: &Texts,
+    answers_of: &[Range<usize>],
+    labels: (&Labels, f32),
+) -> (f32, Vec<f32>) {
+    let rows = |tokens: usize| -> Vec<Range<usize>> {
+        let each = tokens / images.nrows();
+        (0..images.nrows()).map(|i| i * each..(i + 1) * each).collect()
+    };
+    gradients(model, images, |p, tokens, dtokens, g| {
+        let (rows, one_each) = (rows(tokens.nrows()), one_each(images.nrows()));
+        let seen = Seen { tokens, dtokens, rows: &rows, texts: &one_each };
+        let mut g_encoder = g.text_encoder.take().unwrap();
+        let (shape, encoder) = (model.config.encoder(), p.encoder().unwrap());
+        let question_rows = questions.rows();
+        let loss = pass_texts(
+            encoder,
+            &shape,
+            questions.captions(),
+            Some(seen),
+            Pool::All,
+            g_encoder.as_mut(),
+            |states, mut dstates| {
+                dstates.fill(0.0);
+                let seen = Seen { tokens: states, dtokens: dstates, rows: &question_rows, texts: answers_of };
+                language_model(model, p, answers.captions(), seen, labels, g)
+            },
+        );
+        g.text_encoder = Some(g_encoder);
+        loss
+    })
+}
+
+#[test]
+fn captioners_agree_with_the_original() {
+    for folder in original("prompt_length", "text_decoder.cls.predictions.bias") {
+        with_io(&folder, |io| {
+            let model = model(&folder, &folder.join("model.safetensors"));
+            let meta = json(&folder.join("meta.json"));
+            let prompt = meta["prompt_length"].as_u64().unwrap() as usize;
+            let (images, _) = io.pictures("image");
+            let texts = io.texts("input_ids", "attention_mask").begin_with(model.config.text.ids.decode);
+            let mut next = vec![];
+            for rows in texts.rows() {
+                let ids = &texts.ids[rows];
+                next.extend((1..=ids.len()).map(|t| ids.get(t).copied().filter(|_| t >= prompt)));
+            }
+            let mut labels = Labels::default();
+            labels.fill_mean(next);
+            let source = Inference::default().look(&model.params.view(), &model.config, images.view());
+            let texts_of = one_each(images.nrows());
+            let (loss, grads) = gradients(&model, images.view(), |p, tokens, dtokens, g| {
+                let seen = Seen { tokens, dtokens, rows: &source.rows, texts: &texts_of };
+                language_model(&model, p, texts.captions(), seen, (&labels, 0.1), g)
+            });
+            assert!((loss - io.scalar("loss")).abs() <= OUTPUT * loss.max(1.0), "loss {loss}");
+            compare(&model, &grads, &reference_gradients(&folder, "grads.safetensors"));
+        });
+    }
+}
+
+#[test]
+fn answerers_agree_with_the_original() {
+    for folder in original("answers", "text_decoder.cls.predictions.bias") {
+        with_io(&folder, |io| {
+            let model = model(&folder, &folder.join("model.safetensors"));
+            let ids = model.config.text.ids;
+            let (images, _) = io.pictures("image");
+            let questions = io.texts("question_ids", "question_mask").begin_with(ids.encode);
+            let answers = io.texts("answer_ids", "answer_mask").begin_with(ids.decode);
+            let (n, weights) = (io.integers("n").concat(), io.matrix("weights"));
+            let mut answers_of = vec![];
+            for &n in &n {
+                let start = answers_of.last().map_or(0, |last: &Range<usize>| last.end);
+                answers_of.push(start..start + n as usize);
+            }
+            let mut next = vec![];
+            for (rows, weight) in answers.rows().into_iter().zip(weights.iter()) {
+                let ids = &answers.ids[rows];
+                next.extend((1..=ids.len()).map(|t| Some((*ids.get(t)?, weight / n.len() as f32))));
+            }
+            let mut labels = Labels::default();
+            labels.fill(next);
+            let (loss, grads) =
+                answer_gradients(&model, images.view(), &questions, &answers, &answers_of, (&labels, 0.1));
+            assert!((loss - io.scalar("loss")).abs() <= OUTPUT * loss.max(1.0), "loss {loss}");
+            compare(&model, &grads, &reference_gradients(&folder, "grads.safetensors"));
+        });
+    }
+}
