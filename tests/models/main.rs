@@ -4,6 +4,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod blip_checkpoint;
 mod checkpoint;
 mod checkpoint_configs;
 mod checkpoint_formats;

@@ -1,6 +1,7 @@
 //! Shared parts of the tests: the gradient check, the oracles, random tensors, poisoned buffers, tiny models, folders.
 #![expect(dead_code, reason = "every test program uses a part of it")]
 
+pub mod blip;
 pub mod compare;
 pub mod folders;
 pub mod gradcheck;

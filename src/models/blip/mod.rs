@@ -22,8 +22,8 @@
 
 pub mod config;
 
-pub mod head;
 pub mod decode;
+pub mod head;
 pub mod params;
 mod presets;
 pub mod text;
