@@ -77,6 +77,16 @@ impl From<Precision> for Dtype {
     }
 }
 
+impl Precision {
+    /// Returns the name that PyTorch has for the type.
+    pub(crate) fn torch(self) -> &'static str {
+        match self {
+            Precision::F32 => "float32",
+            Precision::F16 => "float16",
+        }
+    }
+}
+
 impl fmt::Display for Precision {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         f.write_str(match self {

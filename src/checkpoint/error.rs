@@ -54,8 +54,11 @@ pub enum CheckpointError {
     NotFinite { path: PathBuf, tensor: String, index: usize, value: f32 },
     #[error("{}: tensor {tensor} holds {value} at element {index}, too large for f16", path.display())]
     TooLarge { path: PathBuf, tensor: String, index: usize, value: f32 },
-    #[error("{}: the architecture cannot be inferred: {reason}; put its open_clip_config.json beside it", path.display())]
-    Inference { path: PathBuf, reason: String },
+    #[error("{}: the architecture cannot be inferred: {reason}; put its {config} beside it", path.display())]
+    Inference { path: PathBuf, reason: String, config: &'static str },
+    /// The file is of another model than the one that was asked for.
+    #[error("{}: {what}, not {wanted}", path.display())]
+    OtherModel { path: PathBuf, what: &'static str, wanted: &'static str },
     #[error("{}: no configuration says which activation this model was trained with: QuickGELU as all of OpenAI's, or \
              GELU as most of OpenCLIP's", path.display())]
     Activation { path: PathBuf },

@@ -1,6 +1,7 @@
 //! The interface between checkpoints and kinds of models, and how a checkpoint is opened through it.
 
 use super::dtype::Precision;
+use super::kind::{self, Kind};
 use super::note::Note;
 use super::places::Expected;
 use super::prefix::{Best, Known};
@@ -19,8 +20,8 @@ pub(crate) trait Family: Sized {
     /// The parameters to be written, and what goes into their configuration.
     type Model<'a>;
 
-    /// The names of files of weights in a model's folder. The first that exists is taken.
-    const WEIGHT_FILES: &'static [&'static str];
+    /// The kind of model that the family is.
+    const KIND: Kind;
 
     /// Returns the scheme that these names follow. Names of another family get the plainest scheme, and
     /// [`TensorFiles::check`] then refuses them.
@@ -71,9 +72,11 @@ impl<F: Family> Opened<F> {
     /// Returns a [`CheckpointError`] that names the file if it cannot be read, or if it is of another model than its
     /// configuration.
     pub(crate) fn open(path: &Path, overrides: &F::Overrides) -> Result<Self, CheckpointError> {
-        let (path, chosen) = locate::weights(path, F::WEIGHT_FILES)?;
+        let (path, chosen) = locate::weights(path)?;
         let files = TensorFiles::open(&path)?;
-        let scheme = F::recognise(&files.names());
+        let names = files.names();
+        kind::check(&path, &names, F::KIND)?;
+        let scheme = F::recognise(&names);
         let beside = beside(&files, &scheme)?;
         let mut description = match scheme.read_config(&files, overrides)? {
             Some(description) => description,

@@ -15,6 +15,17 @@ pub(crate) fn read_json(path: &Path) -> Result<Value, CheckpointError> {
     serde_json::from_slice(&text).map_err(|e| CheckpointError::Config { path: path.into(), reason: e.to_string() })
 }
 
+/// Reads what a JSON file holds.
+///
+/// # Errors
+/// Returns an error that names the file if it cannot be read, or if `parse` says what is wrong with it.
+pub(crate) fn parse_json<T>(
+    path: &Path,
+    parse: impl FnOnce(&Value) -> Result<T, String>,
+) -> Result<T, CheckpointError> {
+    parse(&read_json(path)?).map_err(|reason| CheckpointError::Config { path: path.into(), reason })
+}
+
 /// Writes a JSON file, which appears as a whole or not at all.
 pub(crate) fn write_json(path: &Path, value: &Value) -> Result<(), CheckpointError> {
     write_atomic(path, |out| {

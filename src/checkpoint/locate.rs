@@ -1,6 +1,7 @@
 //! Finds the file of weights that a user means by a file, a model's folder, or the name of a model of the Hub.
 
 use super::CheckpointError;
+use super::clip::openclip::WEIGHTS;
 use super::hub;
 use super::note::Note;
 use crate::models::clip::Config;
@@ -8,6 +9,17 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+/// The names of files of weights in a model's folder. The first that exists is taken.
+const NAMES: [&str; 8] = [
+    WEIGHTS,
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "open_clip_pytorch_model.bin",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+    "model.fp16.safetensors",
+    "pytorch_model.fp16.bin",
+];
 /// The extensions of files of weights, as [`CheckpointError::NoWeights`] lists them.
 const EXTENSIONS: [&str; 5] = ["safetensors", "bin", "pt", "pth", "ckpt"];
 /// The extensions of files that hold models for other programs. Such a file is opened so that the error can say what it
@@ -20,18 +32,18 @@ const EPOCH: &str = "epoch_";
 
 /// Returns the file of weights, or the index of several files.
 ///
-/// In a folder the first of `names` that exists is taken, then OpenCLIP's `epoch_latest.pt`, then its `epoch_N.pt` with
+/// In a folder the first of [`NAMES`] that exists is taken, then OpenCLIP's `epoch_latest.pt`, then its `epoch_N.pt` with
 /// the largest N, then any other file of weights if it is the only one. If other files of weights stand beside a file
 /// that was chosen by its epoch, a note says so.
 ///
 /// # Errors
 /// Returns an error if there is no file of weights, or if there are several and none of these rules chooses one.
-pub(crate) fn weights(named: &Path, names: &[&'static str]) -> Result<(PathBuf, Option<Note>), CheckpointError> {
+pub(crate) fn weights(named: &Path) -> Result<(PathBuf, Option<Note>), CheckpointError> {
     let Named { path, hub } = place(named)?;
     if !path.is_dir() {
         return Ok((path, None));
     }
-    if let Some(known) = names.iter().map(|name| path.join(name)).find(|path| path.is_file()) {
+    if let Some(known) = NAMES.iter().map(|name| path.join(name)).find(|path| path.is_file()) {
         return Ok((known, None));
     }
     let others = others(&path)?;
@@ -46,7 +58,7 @@ pub(crate) fn weights(named: &Path, names: &[&'static str]) -> Result<(PathBuf, 
             Ok((chosen.clone(), Some(Note::Chosen { path: chosen, others })))
         }
         (None, [], Some(name)) => Err(hub::not_cached(&name)),
-        (None, [], None) => Err(CheckpointError::NoWeights { path, looked_for: names.into() }),
+        (None, [], None) => Err(CheckpointError::NoWeights { path, looked_for: NAMES.into() }),
         (None, ..) => Err(CheckpointError::SeveralWeights { path, files: others }),
     }
 }

@@ -14,20 +14,25 @@
 //! checkpoint it is (`clip::names`). A prefix before all names is found without a list of known prefixes ([`prefix`]).
 //! A [`Note`] says what was assumed or left unread.
 
+pub mod blip;
 mod check;
 pub mod clip;
 pub mod dtype;
 mod error;
 pub mod family;
+mod fields;
 mod foreign;
+mod found;
 mod hub;
 mod json;
+mod kind;
 mod locate;
 mod note;
 mod pickle;
 pub mod places;
 mod positions;
 pub mod prefix;
+mod preprocessor;
 pub mod safetensors;
 pub mod tensors;
 mod tower;
@@ -36,6 +41,7 @@ pub use clip::{ActivationSource, Architecture, CONFIG, Checkpoint, ConfigFile, F
 pub use clip::{TOKENIZER, copy_tokenizer, load_model, save, save_model};
 pub use dtype::{Dtype, Precision};
 pub use error::CheckpointError;
+pub use kind::{Kind, kind};
 pub use note::Note;
 pub use places::load_params;
 pub use tower::Tower;

@@ -1,5 +1,6 @@
 //! Notes on what was assumed or left unread when a checkpoint was opened.
 
+use super::tower::Tower;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -13,6 +14,10 @@ pub enum Note {
     /// A file of `torch.save` holds more than the model, such as the state of an optimizer or a loss. `keys` are the
     /// outermost keys that are not read.
     Beside { path: PathBuf, keys: Vec<String> },
+    /// No file says how pictures are prepared, so they are prepared as for every published BLIP.
+    BlipPictures { path: PathBuf },
+    /// No file says how many heads attention has, so they are as wide as in every published BLIP.
+    Heads { path: PathBuf, tower: Tower, heads: usize, width: usize },
     /// The weights of the last epoch were taken; `others` are the other files of weights in the folder.
     Chosen { path: PathBuf, others: Vec<String> },
 }
@@ -23,6 +28,19 @@ impl fmt::Display for Note {
             Note::OpenAiPictures { path } => write!(
                 f,
                 "{}: no configuration says how pictures are prepared; they are prepared as for OpenAI's models",
+                path.display()
+            ),
+            Note::BlipPictures { path } => {
+                write!(
+                    f,
+                    "{}: no configuration says how pictures are prepared; they are prepared as BLIP's",
+                    path.display()
+                )
+            }
+            Note::Heads { path, tower, heads, width } => write!(
+                f,
+                "{}: no configuration says how many heads attention over {tower}s has; {heads} are taken, each {width} \
+                 wide as in every published BLIP",
                 path.display()
             ),
             Note::Beside { path, keys } => {

@@ -4,8 +4,9 @@
 //! model it is: a family makes the tree of places, field by field or from the paths of the parameter tree itself
 //! (`own`).
 
+use super::positions::{self, Filter};
 use super::tensors::TensorFiles;
-use super::{CheckpointError, Dtype, check, positions, safetensors};
+use super::{CheckpointError, Dtype, check, safetensors};
 use crate::params::{Params, Role, Spec};
 use crate::tree::{Path as TreePath, Tree};
 use rayon::prelude::*;
@@ -23,14 +24,27 @@ pub(crate) enum Place {
     Transposed(String),
     /// The tensors of these names hold the leaf's rows one below the other, as many each.
     Stacked(Vec<String>),
-    /// The tensor of this name holds a table of positions of this shape, which is interpolated if the leaf has another
-    /// shape.
-    Grid(String, [usize; 2]),
+    /// The tensor of this name holds the leaf behind this many dimensions of size 1.
+    Behind(String, usize),
+    /// The tensor of this name holds a table of positions that is resampled.
+    Grid(String, Grid),
     /// No tensor holds the leaf. It is the identity matrix, since without a projection the pooled state is the
     /// embedding.
     Identity,
     /// No tensor holds the leaf. Its value is this number, which the caller asked for.
     Number(f32),
+}
+
+/// A table of positions, and the grids of patches that it is for and that the leaf is for.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Grid {
+    /// The shape of the tensor.
+    pub stored: Vec<usize>,
+    /// The rows and columns of the table's grid.
+    pub from: [usize; 2],
+    /// The rows and columns of the leaf's grid.
+    pub to: [usize; 2],
+    pub filter: Filter,
 }
 
 /// The places of a leaf. A tied leaf has several, which hold the same values; a leaf that the scheme has no name for
@@ -120,6 +134,9 @@ fn placed(place: Place, shape: Vec<usize>, values: &[f32], dtype: Dtype) -> Vec<
         Place::Whole(name) | Place::Grid(name, _) => {
             vec![Tensor { name, shape, values: Cow::Borrowed(values), dtype }]
         }
+        Place::Behind(name, ones) => {
+            vec![Tensor { name, shape: behind(&shape, ones), values: Cow::Borrowed(values), dtype }]
+        }
         Place::Transposed(name) => {
             let mut transposed = vec![0.0; values.len()];
             transpose(values, shape[0], &mut transposed);
@@ -140,12 +157,18 @@ fn part(shape: &[usize], parts: usize) -> Vec<usize> {
     [&[shape[0] / parts], &shape[1..]].concat()
 }
 
+/// Returns the shape behind this many dimensions of size 1.
+fn behind(shape: &[usize], ones: usize) -> Vec<usize> {
+    [&vec![1; ones], shape].concat()
+}
+
 impl Place {
     /// Returns the names and shapes of the tensors that hold a leaf of this shape.
     fn tensors(&self, shape: &[usize]) -> Vec<(&str, Vec<usize>)> {
         match self {
             Place::Whole(name) => vec![(name, shape.to_vec())],
-            Place::Grid(name, stored) => vec![(name, stored.to_vec())],
+            Place::Behind(name, ones) => vec![(name, behind(shape, *ones))],
+            Place::Grid(name, grid) => vec![(name, grid.stored.clone())],
             Place::Transposed(name) => vec![(name, shape.iter().rev().copied().collect())],
             Place::Stacked(names) => names.iter().map(|name| (name.as_str(), part(shape, names.len()))).collect(),
             Place::Identity | Place::Number(_) => vec![],
@@ -155,7 +178,7 @@ impl Place {
     /// Returns the names of the tensors that hold the leaf.
     pub(crate) fn names(&self) -> Vec<&str> {
         match self {
-            Place::Whole(name) | Place::Grid(name, _) | Place::Transposed(name) => vec![name],
+            Place::Whole(name) | Place::Behind(name, _) | Place::Grid(name, _) | Place::Transposed(name) => vec![name],
             Place::Stacked(names) => names.iter().map(String::as_str).collect(),
             Place::Identity | Place::Number(_) => vec![],
         }
@@ -164,7 +187,7 @@ impl Place {
     /// Returns the name of the place in messages.
     fn name(&self) -> &str {
         match self {
-            Place::Whole(name) | Place::Grid(name, _) | Place::Transposed(name) => name,
+            Place::Whole(name) | Place::Behind(name, _) | Place::Grid(name, _) | Place::Transposed(name) => name,
             Place::Stacked(names) => names.first().map_or("nothing", String::as_str),
             Place::Identity => "an identity",
             Place::Number(_) => "a number",
@@ -181,6 +204,11 @@ impl TensorFiles {
     fn shape_at(&self, place: &Place) -> Option<Vec<usize>> {
         match place {
             Place::Whole(name) | Place::Grid(name, _) => self.shape(name).map(<[usize]>::to_vec),
+            Place::Behind(name, ones) => {
+                let shape = self.shape(name)?;
+                let ones = ones * usize::from(shape.starts_with(&vec![1; *ones]));
+                Some(shape[ones..].to_vec())
+            }
             Place::Transposed(name) => self.shape(name).map(|shape| shape.iter().rev().copied().collect()),
             Place::Stacked(names) => {
                 let mut shape = self.shape(names.first()?)?.to_vec();
@@ -196,11 +224,12 @@ impl TensorFiles {
     pub(crate) fn read_at(&self, place: &Place, shape: &[usize], out: &mut [f32]) -> Result<(), CheckpointError> {
         match place {
             Place::Whole(name) => self.read(name, shape, out),
-            Place::Grid(name, stored) if stored == shape => self.read(name, shape, out),
-            Place::Grid(name, stored) => {
-                let mut table = vec![0.0; stored[0] * stored[1]];
+            Place::Behind(name, ones) => self.read(name, &behind(shape, *ones), out),
+            Place::Grid(name, Grid { stored, from, to, .. }) if from == to => self.read(name, stored, out),
+            Place::Grid(name, Grid { stored, from, to, filter }) => {
+                let mut table = vec![0.0; stored.iter().product()];
                 self.read(name, stored, &mut table)?;
-                positions::resize(&table, out, stored[1]);
+                positions::resize(&table, *from, out, *to, *filter);
                 Ok(())
             }
             Place::Transposed(name) => {

@@ -1,46 +1,81 @@
 //! Resizes a table of positions for pictures of another size.
 //!
-//! The row of the class token is kept. The other rows are a g × g grid of vectors, which is resampled to the new grid
-//! like a picture of d channels. The filter is separable, Keys' cubic with a = −½, and is widened when shrinking
-//! (antialiased); edges are not aligned. OpenCLIP's `resize_pos_embed` does the same. The weights are those that
-//! pictures are resized with ([`crate::pictures::resize`]).
+//! The row of the class token is kept. The other rows are a grid of vectors, which is resampled to the new grid like a
+//! picture of d channels. Models were trained with different [filters](Filter); edges are never aligned.
 
 use crate::pictures::resize::{Interpolation, Span};
 
-/// Resamples the table `old` (1+g²,d) into `new` (1+h²,d).
+/// The filter that a table is resampled with. Both are separable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Filter {
+    /// Keys' cubic with a = −½, widened when shrinking, as OpenCLIP's `resize_pos_embed` has it. The weights are those
+    /// that pictures are resized with ([`crate::pictures::resize`]).
+    Antialiased,
+    /// Keys' cubic with a = −¾, never widened; beyond the edge the edge is repeated. BLIP resamples so, and PyTorch's
+    /// `interpolate(…, mode="bicubic")`.
+    Plain,
+}
+
+impl Filter {
+    /// Returns the inputs that output `i` blends when `input` vectors are resampled to `output`.
+    fn span(self, i: usize, input: usize, output: usize) -> Span {
+        match self {
+            Filter::Antialiased => Interpolation::Bicubic.span(i, input, output),
+            Filter::Plain => plain(i, input, output),
+        }
+    }
+}
+
+/// Returns the four neighbours of x = (i + ½)·input/output − ½, where those outside are the edge.
+fn plain(i: usize, input: usize, output: usize) -> Span {
+    const A: f64 = -0.75;
+    let weight = |x: f64| {
+        let x = x.abs();
+        if x <= 1.0 { ((A + 2.0) * x - (A + 3.0)) * x * x + 1.0 } else { (((x - 5.0) * x + 8.0) * x - 4.0) * A }
+    };
+    let x = (i as f64 + 0.5) * (input as f64 / output as f64) - 0.5;
+    let first = x.floor() as isize - 1;
+    let inside = |j: isize| j.clamp(0, input as isize - 1) as usize;
+    let start = inside(first);
+    let mut weights = vec![0.0; inside(first + 3) + 1 - start];
+    for j in first..first + 4 {
+        weights[inside(j) - start] += weight(x - j as f64);
+    }
+    Span { start, weights }
+}
+
+/// Returns the edge of the grid of a table of 1+g² positions, as its rows and columns.
+pub(crate) fn square(positions: usize) -> [usize; 2] {
+    [positions.saturating_sub(1).isqrt(); 2]
+}
+
+/// Resamples the table `old` (1+g·h,d) of g rows and h columns into `new` (1+m·n,d) of m rows and n columns.
 ///
 /// # Panics
 /// Panics if the tables do not have such shapes.
 #[track_caller]
-pub(crate) fn resize(old: &[f32], new: &mut [f32], width: usize) {
-    let (g, h) = (grid(old, width), grid(new, width));
+pub(crate) fn resize(old: &[f32], [g, h]: [usize; 2], new: &mut [f32], [m, n]: [usize; 2], filter: Filter) {
+    let width = old.len() / (1 + g * h);
+    assert_eq!((old.len(), new.len()), ((1 + g * h) * width, (1 + m * n) * width), "tables of {g}×{h} and {m}×{n}");
     let (class, old) = old.split_at(width);
     let (new_class, new) = new.split_at_mut(width);
     new_class.copy_from_slice(class);
-    let spans: Vec<Span> = (0..h).map(|i| Interpolation::Bicubic.span(i, g, h)).collect();
-    // The rows are resampled first, which gives (g,h,d), and then the columns.
-    let mut middle = vec![0.0; g * h * width];
-    for (old, middle) in old.chunks_exact(g * width).zip(middle.chunks_exact_mut(h * width)) {
-        for (span, out) in spans.iter().zip(middle.chunks_exact_mut(width)) {
+    let spans = |input, output| (0..output).map(move |i| filter.span(i, input, output));
+    // The rows are resampled first, which gives (g,n,d), and then the columns.
+    let mut middle = vec![0.0; g * n * width];
+    for (old, middle) in old.chunks_exact(h * width).zip(middle.chunks_exact_mut(n * width)) {
+        for (span, out) in spans(h, n).zip(middle.chunks_exact_mut(width)) {
             span.blend(old, width, out);
         }
     }
-    for (span, out) in spans.iter().zip(new.chunks_exact_mut(h * width)) {
-        span.blend(&middle, h * width, out);
+    for (span, out) in spans(g, m).zip(new.chunks_exact_mut(n * width)) {
+        span.blend(&middle, n * width, out);
     }
-}
-
-/// Returns the edge g of the grid of a table (1+g²,d).
-#[track_caller]
-fn grid(table: &[f32], width: usize) -> usize {
-    let g = (table.len() / width - 1).isqrt();
-    assert_eq!(table.len(), (1 + g * g) * width, "a table of {} values, rows of {width}", table.len());
-    g
 }
 
 #[cfg(test)]
 mod tests {
-    use super::resize;
+    use super::{Filter, resize};
 
     /// The expected values are those of PyTorch's `interpolate(…, mode="bicubic", antialias=True, align_corners=False)`
     /// for a 4 × 4 grid whose rows are all 0, 1, 4, 9, with d = 1, and for the transposed grid with d = 2.
@@ -52,7 +87,7 @@ mod tests {
             let h = expected.len();
             let old: Vec<f32> = [[7.0; 4].as_slice(), &[0.0, 1.0, 4.0, 9.0].repeat(4)].concat();
             let mut new = vec![f32::NAN; 1 + h * h];
-            resize(&old[3..], &mut new, 1);
+            resize(&old[3..], [4; 2], &mut new, [h; 2], Filter::Antialiased);
             assert_eq!(new[0], 7.0);
             for (i, value) in new[1..].iter().enumerate() {
                 assert!((value - expected[i % h]).abs() < 1e-5, "{i}: {value}");
@@ -60,7 +95,7 @@ mod tests {
             // The grid is transposed, and each value comes twice, since d = 2.
             let turned: Vec<f32> = (0..16).flat_map(|i| [old[4 + i / 4 + 4 * (i % 4)]; 2]).collect();
             let mut new = vec![f32::NAN; 2 + 2 * h * h];
-            resize(&[&[5.0, 6.0], &turned[..]].concat(), &mut new, 2);
+            resize(&[&[5.0, 6.0], &turned[..]].concat(), [4; 2], &mut new, [h; 2], Filter::Antialiased);
             assert_eq!(new[..2], [5.0, 6.0]);
             for (i, value) in new[2..].iter().enumerate() {
                 assert!((value - expected[i / 2 / h]).abs() < 1e-5, "{i}: {value}");
@@ -71,8 +106,10 @@ mod tests {
     #[test]
     fn the_same_size_is_the_same_table() {
         let old: Vec<f32> = (0..30).map(|i| (i as f32).sin()).collect();
-        let mut new = vec![f32::NAN; 30];
-        resize(&old, &mut new, 3);
-        assert_eq!(old, new);
+        for filter in [Filter::Antialiased, Filter::Plain] {
+            let mut new = vec![f32::NAN; 30];
+            resize(&old, [3; 2], &mut new, [3; 2], filter);
+            assert_eq!(old, new);
+        }
     }
 }

@@ -4,11 +4,13 @@
 //! |---|---|
 //! | [`clip`] | CLIP: two towers and the learnt temperature |
 //! | `captions` | a batch of tokenized captions |
+//! | [`sizes`] | checks of sizes before anything is allocated for them |
 //! | [`stack`] | the part of a pre-norm Transformer behind its embedding |
 
 pub mod blip;
 mod captions;
 pub mod clip;
+pub mod sizes;
 pub mod stack;
 
 pub use crate::layers::Keep;

@@ -3,7 +3,7 @@
 //! there.
 
 use super::golden::{GRADIENT, Io, OUTPUT, close, folders_with, row};
-use crate::support::blip::{Seen, Texts, contrast, gradients, language_model, matching, pass_texts};
+use crate::support::blip_passes::{Seen, Texts, contrast, gradients, language_model, matching, pass_texts};
 use clipwright::checkpoint::blip::{Overrides, load};
 use clipwright::checkpoint::safetensors::Reader;
 use clipwright::layers::sequences::Pool;
@@ -61,10 +61,10 @@ fn model(folder: &Path, weights: &Path) -> Model {
     let number = |key: &str| meta[key].as_u64().unwrap();
     overrides.vision_heads = Some(number("vision_heads") as usize);
     overrides.text_heads = Some(number("text_heads") as usize);
-    let loaded = load(weights, &overrides).unwrap();
-    let mut config = loaded.config;
     let [pad, cls, end, decode, encode] = ["pad", "cls", "sep", "dec", "enc"].map(|key| number(key) as u32);
-    config.text.ids = TokenIds { pad, cls, end, decode, encode };
+    overrides.ids = Some(TokenIds { pad, cls, end, decode, encode });
+    let loaded = load(weights, &overrides).unwrap();
+    let config = loaded.config;
     assert_eq!((f64::from(config.vision.eps) * 1e9).round(), 1e3);
     Model { config, params: loaded.params }
 }

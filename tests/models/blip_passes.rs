@@ -1,6 +1,6 @@
 //! The savings of BLIP's inference, each against the plain computation.
 
-use crate::support::{blip::Texts, compare::assert_close, random};
+use crate::support::{blip_passes::Texts, compare::assert_close, random};
 use clipwright::layers::sequences::Pool;
 use clipwright::models::blip::decode::Decoding;
 use clipwright::models::blip::model::{Inference, Source};

@@ -1,10 +1,8 @@
 //! Tests of CLIP and BLIP as a whole: against the reference implementations, the training step, checkpoints in every format, and
 //! the facade.
 
-#[path = "../support/mod.rs"]
-mod support;
-
 mod blip;
+mod blip_checkpoint;
 mod blip_passes;
 mod checkpoint;
 mod checkpoint_configs;
@@ -14,4 +12,6 @@ mod facade;
 mod golden;
 mod objective;
 mod open_clip_configs;
+#[path = "../support/mod.rs"]
+mod support;
 mod train_step;

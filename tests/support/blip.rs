@@ -1,224 +1,43 @@
-//! Training passes of BLIP, put together from the models' forward and backward passes.
+//! BLIP's reference models, as folders of tests.
 
-use clipwright::Write;
-use clipwright::layers::linear;
-use clipwright::layers::normalize;
-use clipwright::layers::sequences::Pool;
-use clipwright::loss::cross_entropy::Labels;
-use clipwright::models::blip::params::Blip;
-use clipwright::models::blip::text::{Sights, TextMut, TextRef};
-use clipwright::models::blip::{Model, head, text, vit};
-use clipwright::models::{Captions, Keep, Workspace};
-use clipwright::params::view_mut;
-use clipwright::tree::Arena;
-use ndarray::{Array2, ArrayView2, ArrayViewMut2, Axis};
-use std::ops::Range;
+use clipwright::checkpoint::blip::{Loaded, Overrides, load};
+use clipwright::models::blip::TokenIds;
+use serde_json::Value;
+use std::fs;
+use std::path::{Path, PathBuf};
 
-/// Packed texts.
-#[derive(Clone, Debug, Default)]
-pub struct Texts {
-    pub ids: Vec<u32>,
-    pub offsets: Vec<usize>,
+/// The models of Hugging Face.
+pub const HUGGING_FACE: [&str; 3] = ["blip_caption", "blip_itm", "blip_vqa"];
+/// The models of the original.
+pub const ORIGINAL: [&str; 4] = ["blip_decoder", "blip_retrieval", "blip_vqa_original", "blip_pretrain"];
+
+/// Returns the folder of a reference model.
+pub fn folder(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
 }
 
-impl Texts {
-    pub fn new(texts: impl IntoIterator<Item = Vec<u32>>) -> Self {
-        let mut packed = Texts { ids: vec![], offsets: vec![0] };
-        for text in texts {
-            packed.ids.extend(text);
-            packed.offsets.push(packed.ids.len());
-        }
-        packed
-    }
+/// Reads the file that says what a reference model of the original is.
+pub fn meta(name: &str) -> Value {
+    serde_json::from_slice(&fs::read(folder(name).join("meta.json")).unwrap()).unwrap()
+}
 
-    pub fn captions(&self) -> Captions<'_> {
-        Captions { ids: &self.ids, offsets: &self.offsets }
+/// Returns what the files of a reference model do not say: heads are not 64 wide, and no vocabulary is BERT's.
+pub fn overrides(name: &str) -> Overrides {
+    if HUGGING_FACE.contains(&name) {
+        return Overrides::default();
     }
-
-    /// Returns the rows of each text.
-    pub fn rows(&self) -> Vec<Range<usize>> {
-        self.offsets.windows(2).map(|pair| pair[0]..pair[1]).collect()
-    }
-
-    /// Puts another token at the beginning of each text.
-    pub fn begin_with(mut self, id: u32) -> Self {
-        self.offsets[..self.offsets.len() - 1].iter().for_each(|&start| self.ids[start] = id);
-        self
+    let meta = meta(name);
+    let number = |field: &str| meta[field].as_u64().unwrap();
+    let id = |field: &str| number(field) as u32;
+    Overrides {
+        image_size: None,
+        vision_heads: Some(number("vision_heads") as usize),
+        text_heads: Some(number("text_heads") as usize),
+        ids: Some(TokenIds { pad: id("pad"), cls: id("cls"), end: id("sep"), decode: id("dec"), encode: id("enc") }),
     }
 }
 
-/// Returns a loss and the gradients of all parameters. `pass` computes both behind the image encoder: it gets the
-/// tokens of the pictures and adds to their gradient.
-pub fn gradients(
-    model: &Model,
-    images: ArrayView2<f32>,
-    pass: impl FnOnce(&Blip<&[f32]>, ArrayView2<f32>, ArrayViewMut2<f32>, &mut Blip<&mut [f32]>) -> f32,
-) -> (f32, Vec<f32>) {
-    let (p, shape) = (model.params.view(), model.config.vit());
-    let (mut workspace, mut scratch) = (Workspace::default(), Arena::default());
-    let mut flat = vec![0.0; model.params.flat.len()];
-    let g = &mut view_mut(&model.params.spec, &mut flat);
-    let mut tokens = Array2::zeros((images.nrows() * shape.grid.tokens(), shape.size.width));
-    let p_vit = &p.visual_encoder;
-    vit::forward(p_vit, &shape, images, Keep::All, tokens.view_mut(), &mut workspace, &mut scratch);
-    let mut dtokens = Array2::zeros(tokens.dim());
-    let loss = pass(&p, tokens.view(), dtokens.view_mut(), g);
-    vit::backward(p_vit, &shape, images, dtokens.view(), &mut workspace, &mut scratch, &mut g.visual_encoder);
-    (loss, flat)
-}
-
-/// What texts look at, and its gradient, to which they add.
-pub struct Seen<'a> {
-    pub tokens: ArrayView2<'a, f32>,
-    pub dtokens: ArrayViewMut2<'a, f32>,
-    pub rows: &'a [Range<usize>],
-    /// The texts that look at each picture.
-    pub texts: &'a [Range<usize>],
-}
-
-/// Runs a text Transformer forward and backward. `loss` turns its output into a loss and writes the output's gradient.
-pub fn pass_texts(
-    p: TextRef<&[f32]>,
-    shape: &text::Shape,
-    texts: Captions,
-    seen: Option<Seen>,
-    pool: Pool,
-    g: TextMut<&mut [f32]>,
-    loss: impl FnOnce(ArrayView2<f32>, ArrayViewMut2<f32>) -> f32,
-) -> f32 {
-    let (mut workspace, mut scratch) = (text::Workspace::default(), Arena::default());
-    let (mut keys, mut dkeys) = (Arena::default(), Arena::default());
-    let source_rows = seen.as_ref().map_or(0, |seen| seen.tokens.nrows());
-    let (keys, dkeys) = (&mut keys.carve(&shape.keys(source_rows)), &mut dkeys.carve(&shape.keys(source_rows)));
-    let sights = seen.as_ref().map(|seen| {
-        text::keys(p.shared, seen.tokens, keys);
-        Sights { texts: seen.texts, rows: seen.rows }
-    });
-    let keys = keys.view();
-    let rows = pool.rows(texts.ids.len(), texts.len());
-    let mut states = Array2::from_elem((rows, shape.size.width), f32::NAN);
-    let mut dstates = states.clone();
-    let looks = sights.map(|sights| (sights, &keys));
-    text::forward(p, shape, texts, looks, (pool, Keep::All), states.view_mut(), &mut workspace, &mut scratch);
-    let loss = loss(states.view(), dstates.view_mut());
-    let looks = sights.map(|sights| (sights, &keys, Write::Set, &mut *dkeys));
-    let TextMut { attention, shared } = g;
-    let g = TextMut { attention, shared: &mut *shared };
-    text::backward(p, shape, texts, looks, pool, dstates.view(), &mut workspace, &mut scratch, g);
-    if let Some(Seen { tokens, dtokens, .. }) = seen {
-        text::backward_keys(p.shared, tokens, dkeys, dtokens, shared);
-    }
-    loss
-}
-
-/// The language-modelling loss of texts that look at something, with the decoder of a model that has its own.
-pub fn language_model(
-    model: &Model,
-    p: &Blip<&[f32]>,
-    texts: Captions,
-    seen: Seen,
-    (labels, smoothing): (&Labels, f32),
-    g: &mut Blip<&mut [f32]>,
-) -> f32 {
-    let shape = model.config.decoder();
-    let (decoder, p_head) = (p.decoder().unwrap(), &p.text_decoder.as_ref().unwrap().head);
-    let table = decoder.shared.embeddings.word_embeddings;
-    let g = g.text_decoder.as_mut().unwrap();
-    let mut dtable = vec![0.0; table.len()];
-    let shared = g.shared.as_mut().expect("a decoder that shares nothing");
-    let g_text = TextMut { attention: &mut g.attention, shared: &mut *shared };
-    let g_head = &mut g.head;
-    let loss = pass_texts(decoder, &shape, texts, Some(seen), Pool::All, g_text, |states, dstates| {
-        let mut losses = vec![0.0; labels.len()];
-        let arena = &mut Arena::default();
-        let g_table = &mut dtable;
-        head::backward(p_head, table, &shape, states, labels, smoothing, &mut losses, dstates, arena, g_head, g_table)
-    });
-    shared.embeddings.word_embeddings.iter_mut().zip(dtable).for_each(|(sum, g)| *sum += g);
-    loss
-}
-
-/// Mean cross-entropy of rows of logits with these classes, and its gradient.
-pub fn cross_entropy(logits: ArrayView2<f32>, classes: &[usize]) -> (f32, Array2<f32>) {
-    let mut dlogits = logits.mapv(f32::exp);
-    let sums = dlogits.sum_axis(Axis(1)).insert_axis(Axis(1));
-    dlogits /= &sums;
-    let n = classes.len() as f32;
-    let mut loss = 0.0;
-    for (mut row, &class) in dlogits.rows_mut().into_iter().zip(classes) {
-        loss -= row[class].ln() / n;
-        row[class] -= 1.0;
-    }
-    (loss, dlogits / n)
-}
-
-/// The loss of the ITM head, one picture for each text.
-pub fn matching(
-    model: &Model,
-    p: &Blip<&[f32]>,
-    texts: Captions,
-    seen: Seen,
-    labels: &[usize],
-    g: &mut Blip<&mut [f32]>,
-) -> f32 {
-    let (shape, p_head) = (model.config.encoder(), p.itm_head.as_ref().unwrap());
-    let (g_text, g_head) = (g.text_encoder.as_mut().unwrap().as_mut(), g.itm_head.as_mut().unwrap());
-    pass_texts(p.encoder().unwrap(), &shape, texts, Some(seen), Pool::First, g_text, |states, dstates| {
-        let mut logits = Array2::zeros((texts.len(), 2));
-        linear::forward(p_head, states, logits.view_mut());
-        let (loss, dlogits) = cross_entropy(logits.view(), labels);
-        linear::backward(p_head, states, dlogits.view(), Write::Set, dstates, g_head);
-        loss
-    })
-}
-
-/// The contrastive loss at this temperature: picture i belongs to text i.
-pub fn contrast(
-    model: &Model,
-    p: &Blip<&[f32]>,
-    texts: Captions,
-    tokens: ArrayView2<f32>,
-    mut dtokens: ArrayViewMut2<f32>,
-    temperature: f32,
-    g: &mut Blip<&mut [f32]>,
-) -> f32 {
-    let (shape, e) = (model.config.encoder(), model.config.embed_dim);
-    let (p_vision, p_text) = (p.vision_proj.as_ref().unwrap(), p.text_proj.as_ref().unwrap());
-    let each = tokens.nrows() / texts.len();
-    let classes: Vec<usize> = (0..texts.len()).map(|i| i * each).collect();
-    let class = tokens.select(Axis(0), &classes);
-    let features = |p, x: ArrayView2<f32>| {
-        let mut y = Array2::zeros((x.nrows(), e));
-        linear::forward(p, x, y.view_mut());
-        let (mut unit, mut norm) = (y.clone(), Array2::zeros((y.nrows(), 1)));
-        normalize::forward(y.view(), unit.view_mut(), norm.view_mut());
-        (unit, norm)
-    };
-    let (images, image_norms) = features(p_vision, class.view());
-    let (g_vision, g_proj) = (g.vision_proj.as_mut().unwrap(), g.text_proj.as_mut().unwrap());
-    let g_text = g.text_encoder.as_mut().unwrap().as_mut();
-    let diagonal: Vec<usize> = (0..texts.len()).collect();
-    pass_texts(p.encoder().unwrap(), &shape, texts, None, Pool::First, g_text, |states, dstates| {
-        let (words, word_norms) = features(p_text, states);
-        let logits = images.dot(&words.t()) / temperature;
-        let (to_texts, dlogits) = cross_entropy(logits.view(), &diagonal);
-        let (to_images, dlogits_t) = cross_entropy(logits.t().to_owned().view(), &diagonal);
-        let dlogits = (dlogits + dlogits_t.t()) * (0.5 / temperature);
-        let (dimages, dwords) = (dlogits.dot(&words), dlogits.t().dot(&images));
-        let back = |unit: &Array2<f32>, norm: &Array2<f32>, dy: &Array2<f32>| {
-            let mut dx = dy.clone();
-            normalize::backward(unit.view(), norm.view(), dy.view(), dx.view_mut());
-            dx
-        };
-        let dwords = back(&words, &word_norms, &dwords);
-        linear::backward(p_text, states, dwords.view(), Write::Set, dstates, g_proj);
-        let dimages = back(&images, &image_norms, &dimages);
-        let mut dclass = class.clone();
-        linear::backward(p_vision, class.view(), dimages.view(), Write::Set, dclass.view_mut(), g_vision);
-        for (&row, dclass) in classes.iter().zip(dclass.rows()) {
-            let mut sum = dtokens.row_mut(row);
-            sum += &dclass;
-        }
-        (to_texts + to_images) / 2.0
-    })
+/// Loads a reference model.
+pub fn loaded(name: &str) -> Loaded {
+    load(&folder(name).join("model.safetensors"), &overrides(name)).unwrap_or_else(|error| panic!("{error}"))
 }

@@ -2,13 +2,15 @@
 
 use super::architecture::{Architecture, TEXT, VISION};
 use super::names::Scheme;
-use super::openclip::{CONFIG, ConfigFile, WEIGHTS};
-use super::{folders, hugging_face, infer, preprocessor, recognise};
+use super::openclip::{CONFIG, ConfigFile};
+use super::{folders, hugging_face, infer, recognise};
 use crate::checkpoint::dtype::Precision;
 use crate::checkpoint::family::Family;
-use crate::checkpoint::json::read_json;
+use crate::checkpoint::json::parse_json;
+use crate::checkpoint::kind::Kind;
 use crate::checkpoint::places::{Expected, expected};
 use crate::checkpoint::prefix::Known;
+use crate::checkpoint::preprocessor::{Class, pictures};
 use crate::checkpoint::tensors::TensorFiles;
 use crate::checkpoint::{CheckpointError, Tower};
 use crate::models::clip::model::Model;
@@ -19,10 +21,6 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 const HUGGING_FACE_CONFIG: &str = "config.json";
-/// The file of transformers 5. Its section [`IMAGE_PROCESSOR`] is what [`PREPROCESSOR`] holds in older versions.
-const PROCESSOR: &str = "processor_config.json";
-const IMAGE_PROCESSOR: &str = "image_processor";
-const PREPROCESSOR: &str = "preprocessor_config.json";
 
 /// The settings that replace what a checkpoint says.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -70,16 +68,7 @@ impl Family for Scheme {
     type Overrides = Overrides;
     type Model<'a> = (&'a Model, &'a ConfigFile);
 
-    const WEIGHT_FILES: &'static [&'static str] = &[
-        WEIGHTS,
-        "model.safetensors",
-        "model.safetensors.index.json",
-        "open_clip_pytorch_model.bin",
-        "pytorch_model.bin",
-        "pytorch_model.bin.index.json",
-        "model.fp16.safetensors",
-        "pytorch_model.fp16.bin",
-    ];
+    const KIND: Kind = Kind::Clip;
 
     fn recognise(names: &BTreeSet<String>) -> Scheme {
         recognise::recognise(names)
@@ -104,7 +93,7 @@ impl Family for Scheme {
         let config = beside(if is_hugging_face { HUGGING_FACE_CONFIG } else { CONFIG });
         let Some(path) = config else { return Ok(None) };
         let (mut architecture, preprocess) = if is_hugging_face {
-            (parse(&path, hugging_face::parse)?, pictures(&beside)?)
+            (parse_json(&path, hugging_face::parse)?, pictures(files.path(), Class::Clip)?)
         } else {
             let file = ConfigFile::read(&path)?;
             (Architecture::from(&file.model_cfg), Some(file.preprocess_cfg))
@@ -119,7 +108,7 @@ impl Family for Scheme {
     fn infer(&self, files: &TensorFiles, overrides: &Overrides) -> Result<Described, CheckpointError> {
         let path = || files.path().into();
         let mut architecture = infer::infer(self, &|places| files.shape_of(places))
-            .map_err(|reason| CheckpointError::Inference { path: path(), reason })?;
+            .map_err(|reason| CheckpointError::Inference { path: path(), reason, config: CONFIG })?;
         let activation_source;
         (architecture.activation, activation_source) = match overrides.activation {
             Some(activation) => (activation, ActivationSource::Asked),
@@ -174,24 +163,4 @@ impl Family for Scheme {
             Scheme::HuggingFace { .. } => folders::hugging_face(folder, self, model, config, precision),
         }
     }
-}
-
-/// Returns how pictures are prepared, if a file beside the weights says so. If there are two such files, the newer kind
-/// is read, as transformers itself does.
-fn pictures(beside: &dyn Fn(&'static str) -> Option<PathBuf>) -> Result<Option<Preprocess>, CheckpointError> {
-    if let Some(path) = beside(PROCESSOR) {
-        let section = parse(&path, |file| match file.as_object() {
-            Some(fields) => Ok(fields.get(IMAGE_PROCESSOR).filter(|section| !section.is_null()).cloned()),
-            None => Err("not an object".into()),
-        })?;
-        if let Some(section) = section {
-            let invalid = |reason| CheckpointError::Config { path, reason: format!("{IMAGE_PROCESSOR}: {reason}") };
-            return preprocessor::parse(&section).map(Some).map_err(invalid);
-        }
-    }
-    beside(PREPROCESSOR).map(|path| parse(&path, preprocessor::parse)).transpose()
-}
-
-fn parse<T>(path: &Path, parse: fn(&serde_json::Value) -> Result<T, String>) -> Result<T, CheckpointError> {
-    parse(&read_json(path)?).map_err(|reason| CheckpointError::Config { path: path.into(), reason })
 }

@@ -2,11 +2,12 @@
 
 use super::names::Scheme;
 use super::openclip::{CONFIG, ConfigFile, WEIGHTS};
-use super::{hugging_face as described, preprocessor, tokenizer_files};
+use super::{hugging_face as described, tokenizer_files};
 use crate::checkpoint::CheckpointError;
 use crate::checkpoint::dtype::Precision;
 use crate::checkpoint::json::write_json;
 use crate::checkpoint::places::write_params;
+use crate::checkpoint::preprocessor::{self, Class, PREPROCESSOR};
 use crate::models::clip::model::Model;
 use std::fs;
 use std::path::Path;
@@ -41,7 +42,7 @@ pub(crate) fn hugging_face(
     precision: Precision,
 ) -> Result<(), CheckpointError> {
     let cannot = |reason: &str| CheckpointError::Config { path: folder.into(), reason: reason.into() };
-    let preprocessor = preprocessor::write(&config.preprocess_cfg)
+    let preprocessor = preprocessor::write(&config.preprocess_cfg, Class::Clip)
         .ok_or_else(|| cannot("Hugging Face's CLIPImageProcessor cannot pad pictures to a square"))?;
     let described = described::write(&config.model_cfg, precision)
         .ok_or_else(|| cannot("Hugging Face's CLIPModel cannot be a ResNet"))?;
@@ -49,7 +50,7 @@ pub(crate) fn hugging_face(
     let places = scheme.clip(&model.params.spec);
     write_params(&folder.join("model.safetensors"), &model.params, &places, precision.into())?;
     tokenizer_files::write(folder, &config.model_cfg.text_cfg)?;
-    write_json(&folder.join("preprocessor_config.json"), &preprocessor)?;
+    write_json(&folder.join(PREPROCESSOR), &preprocessor)?;
     write_json(&folder.join("config.json"), &described)
 }
 

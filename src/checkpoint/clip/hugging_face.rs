@@ -6,6 +6,7 @@
 
 use super::architecture::Architecture;
 use crate::checkpoint::dtype::Precision;
+use crate::checkpoint::fields::{activation, activation_name, merged, section};
 use crate::checkpoint::json::decimal;
 use crate::layers::patch_embed::CHANNELS;
 use crate::models::clip::config::{LAYER_NORM_EPS, mlp_ratio};
@@ -13,7 +14,7 @@ use crate::models::clip::model::INIT_LOGIT_SCALE;
 use crate::models::clip::{Config, Layers, TextConfig, VisionConfig};
 use kernels::Activation;
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 /// The fields of a text tower's section that decide its architecture.
 #[derive(Deserialize)]
@@ -117,26 +118,6 @@ fn both(file: &Value) -> Result<Architecture, String> {
     Ok(Architecture { embed_dim, activation, vision: Some(vision), text: Some(text) })
 }
 
-/// Returns a section of the file, overridden by the section of the same name with `_dict` behind it.
-fn merged(file: &Value, name: &str) -> Result<Value, String> {
-    let mut section = Map::new();
-    for name in [name.to_string(), format!("{name}_dict")] {
-        match &file[&name] {
-            Value::Null => {}
-            Value::Object(fields) => {
-                let fields = fields.iter().filter(|(_, value)| !value.is_null());
-                section.extend(fields.map(|(name, value)| (name.clone(), value.clone())));
-            }
-            other => return Err(format!("{name} is {other}")),
-        }
-    }
-    Ok(Value::Object(section))
-}
-
-fn section<T: for<'de> Deserialize<'de>>(fields: &Value) -> Result<T, String> {
-    T::deserialize(fields).map_err(|e| e.to_string())
-}
-
 impl TextFields {
     fn tower(&self) -> Result<(TextConfig, Activation), String> {
         check_eps(self.layer_norm_eps)?;
@@ -175,24 +156,12 @@ fn check_eps(eps: f64) -> Result<(), String> {
     if fits { Ok(()) } else { Err(format!("layer_norm_eps is {eps}, not {LAYER_NORM_EPS}")) }
 }
 
-fn activation(name: &str) -> Result<Activation, String> {
-    match name {
-        "quick_gelu" => Ok(Activation::QuickGelu),
-        "gelu" => Ok(Activation::Gelu),
-        other => Err(format!("hidden_act is {other:?}; quick_gelu and gelu are known")),
-    }
-}
-
 /// Returns the file for a `CLIPModel`, or `None` if that class cannot be the model, as it cannot be a ResNet. The last
 /// two tokens of the vocabulary are those of the start and the end of a caption.
 pub(crate) fn write(config: &Config, precision: Precision) -> Option<Value> {
     let (vision, text) = (&config.vision_cfg, &config.text_cfg);
     let Layers::Vit(layers) = vision.layers else { return None };
-    let hidden_act = if config.quick_gelu { "quick_gelu" } else { "gelu" };
-    let dtype = match precision {
-        Precision::F32 => "float32",
-        Precision::F16 => "float16",
-    };
+    let (hidden_act, dtype) = (activation_name(config.activation()), precision.torch());
     let end_of_text = text.vocab_size - 1;
     Some(json!({
         "architectures": ["CLIPModel"],

@@ -5,7 +5,8 @@
 
 use super::architecture::{Architecture, TEXT, VISION, smallest_of};
 use super::names::Scheme;
-use crate::checkpoint::places::{Place, Places};
+use crate::checkpoint::found::{Found, count, found};
+use crate::checkpoint::places::Place;
 use crate::layers::block::Block;
 use crate::layers::bottleneck::Bottleneck;
 use crate::models::clip::config::{REDUCTION, mlp_ratio};
@@ -14,7 +15,6 @@ use crate::models::clip::text::Text;
 use crate::models::clip::visual::Visual;
 use crate::models::clip::vit::Vit;
 use crate::models::clip::{Layers, TextConfig, VisionConfig};
-use crate::tree::{Path as TreePath, Tree};
 use kernels::Activation;
 
 /// The width of a head unless [`WIDER_HEADS`] says otherwise.
@@ -22,43 +22,6 @@ const HEAD_WIDTH: usize = 64;
 
 /// The width of an image tower and of its heads, for ViT-H, ViT-g and ViT-bigG.
 const WIDER_HEADS: [(usize, usize); 3] = [(1280, 80), (1408, 88), (1664, 104)];
-
-/// A leaf of the parameter tree, and the shape that the file has for it.
-struct Found {
-    /// The name of the leaf in the parameter tree.
-    name: String,
-    /// The shape of the leaf in the file, or `None` if the file does not have it.
-    shape: Option<Vec<usize>>,
-}
-
-impl Found {
-    fn is_there(&self) -> bool {
-        self.shape.is_some()
-    }
-
-    /// Returns the shape of a tensor that must be there and must have N dimensions.
-    fn shape<const N: usize>(&self) -> Result<[usize; N], String> {
-        let Found { name, shape } = self;
-        let shape = shape.as_ref().ok_or_else(|| format!("tensor {name} is missing"))?;
-        shape.as_slice().try_into().map_err(|_| format!("tensor {name} has shape {shape:?}"))
-    }
-
-    /// Returns e for a projection (d,e). If the projection is missing, the joint space is as wide as the tower.
-    fn embed_dim(&self, width: usize) -> Result<usize, String> {
-        if self.is_there() { self.shape().map(|[_, embed_dim]| embed_dim) } else { Ok(width) }
-    }
-
-    /// Returns the edge g of the grid for a table of positions (1+g²,d), whose first row is that of the class token or
-    /// the mean.
-    fn grid(&self) -> Result<usize, String> {
-        let [positions, _] = self.shape()?;
-        let grid = positions.saturating_sub(1).isqrt();
-        if grid * grid + 1 == positions {
-            return Ok(grid);
-        }
-        Err(format!("{positions} positions are not one and a square"))
-    }
-}
 
 /// Infers the architecture from the shapes that `shape_of` finds at the scheme's places. The shapes do not show the
 /// activation, which the caller must set.
@@ -79,11 +42,11 @@ pub(crate) fn infer(
     let text_config = text.token_embedding.is_there().then(|| file.text_config(&text)).transpose()?;
     let embed_dim = match (&vision, &text_config) {
         (None, None) => return Err("there are no tensors of a CLIP in it".into()),
-        (_, Some(config)) => text.text_projection.embed_dim(config.width)?,
+        (_, Some(config)) => embed_dim(&text.text_projection, config.width)?,
         (Some(VisionConfig { layers: Layers::ResNet(_), .. }), None) => {
             resnet.attnpool.c_proj.weight.shape().map(|[embed_dim, _]| embed_dim)?
         }
-        (Some(vision), None) => vit.proj.embed_dim(vision.width)?,
+        (Some(vision), None) => embed_dim(&vit.proj, vision.width)?,
     };
     Ok(Architecture { embed_dim, activation: Activation::Gelu, vision, text: text_config })
 }
@@ -95,14 +58,9 @@ struct File<'a> {
 }
 
 impl File<'_> {
-    /// Returns the shapes that the file has at these places.
-    fn found<P: Tree<Leaf = Places>>(&self, places: &P, at: &TreePath) -> P::Of<Found> {
-        places.map(at, &mut |path, places| Found { name: path.to_string(), shape: (self.shape_of)(places) })
-    }
-
     /// Returns the shapes of a ViT with this number of blocks.
     fn vit(&self, layers: usize) -> Vit<Found> {
-        match self.found(&self.scheme.visual(&smallest_of(Layers::Vit(layers), 1).visual), &VISION) {
+        match found(self.shape_of, &self.scheme.visual(&smallest_of(Layers::Vit(layers), 1).visual), &VISION) {
             Visual::Vit(vit) => vit,
             Visual::ResNet(_) => unreachable!("a ViT was asked for"),
         }
@@ -110,7 +68,7 @@ impl File<'_> {
 
     /// Returns the shapes of a ResNet with this number of bottlenecks in each stage.
     fn resnet(&self, layers: usize) -> ResNet<Found> {
-        match self.found(&self.scheme.visual(&smallest_of(Layers::ResNet([layers; 4]), 1).visual), &VISION) {
+        match found(self.shape_of, &self.scheme.visual(&smallest_of(Layers::ResNet([layers; 4]), 1).visual), &VISION) {
             Visual::ResNet(resnet) => resnet,
             Visual::Vit(_) => unreachable!("a ResNet was asked for"),
         }
@@ -118,7 +76,7 @@ impl File<'_> {
 
     /// Returns the shapes of a text tower with this number of blocks.
     fn text(&self, layers: usize) -> Text<Found> {
-        self.found(&self.scheme.text(&smallest_of(Layers::Vit(1), layers).text), &TEXT)
+        found(self.shape_of, &self.scheme.text(&smallest_of(Layers::Vit(1), layers).text), &TEXT)
     }
 
     fn vit_config(&self, vit: &Vit<Found>) -> Result<VisionConfig, String> {
@@ -155,28 +113,21 @@ impl File<'_> {
     }
 }
 
+/// Returns e for a projection (d,e). If the projection is missing, the joint space is as wide as the tower.
+fn embed_dim(projection: &Found, width: usize) -> Result<usize, String> {
+    if projection.is_there() { projection.shape().map(|[_, embed_dim]| embed_dim) } else { Ok(width) }
+}
+
 /// Returns how many times wider than the tower a block's MLP is.
 fn mlp_ratio_of(block: &Block<Found>, width: usize) -> Result<f64, String> {
     block.mlp.c_fc.weight.shape().map(|[mlp_width, _]| mlp_ratio(width.max(1), mlp_width))
-}
-
-/// Returns how many items of a list are there before the first that is not. `list(n)` returns the first n items, where
-/// n is 1 at first and never more than twice the number of items that are there.
-fn count<T>(list: impl Fn(usize) -> Vec<T>, is_there: impl Fn(&T) -> bool) -> usize {
-    let mut n = 1;
-    loop {
-        let there = list(n).iter().take_while(|item| is_there(item)).count();
-        if there < n {
-            return there;
-        }
-        n *= 2;
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::models::clip::{Config, model};
+    use crate::tree::{Path as TreePath, Tree};
     use std::collections::HashMap;
 
     fn table_of(architecture: &Architecture) -> HashMap<String, Vec<usize>> {

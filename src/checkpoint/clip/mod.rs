@@ -7,7 +7,7 @@
 //! | `family` | the schemes as a `Family` |
 //! | `open` | [`Checkpoint`], whose towers are read when they are asked for |
 //! | `architecture`, `infer` | the architecture of the towers, and how names and shapes show it |
-//! | `openclip`, `hugging_face`, `preprocessor`, `tokenizer_files` | the files beside the weights |
+//! | `openclip`, `hugging_face`, `tokenizer_files` | the files beside the weights |
 //! | `folders`, `save` | the folders that libraries load; [`save`] chooses one |
 
 mod architecture;
@@ -18,7 +18,6 @@ mod infer;
 pub mod names;
 mod open;
 pub mod openclip;
-mod preprocessor;
 mod recognise;
 mod save;
 mod tokenizer_files;

@@ -7,7 +7,8 @@ use super::openclip::ConfigFile;
 use super::tokenizer_files::TOKENIZER;
 use crate::checkpoint::dtype::{Dtype, Stored};
 use crate::checkpoint::family::{Family, Opened};
-use crate::checkpoint::places::{Place, Places};
+use crate::checkpoint::places::{Grid, Place, Places};
+use crate::checkpoint::positions::{Filter, square};
 use crate::checkpoint::tensors::TensorFiles;
 use crate::checkpoint::{CheckpointError, Note, Tower};
 use crate::models::clip::model::{self, Model};
@@ -167,19 +168,20 @@ impl Checkpoint {
     /// Returns the same places, except that the table of positions is interpolated if pictures of another size than the
     /// file's are wanted.
     fn resampled(&self, mut places: Visual<Places>) -> Visual<Places> {
-        let stored = self.stored.vision().map(|shape| shape.spec());
-        let (places_of_table, spec) = match (&mut places, &stored) {
-            (Visual::Vit(vit), Some(Visual::Vit(spec))) => {
-                (&mut vit.embed.positional_embedding, &spec.embed.positional_embedding)
-            }
-            (Visual::ResNet(resnet), Some(Visual::ResNet(spec))) => {
-                (&mut resnet.attnpool.positional_embedding, &spec.attnpool.positional_embedding)
-            }
-            _ => unreachable!("the file's tower is of the wanted one's kind"),
+        let table = |architecture: &Architecture| match architecture.vision()?.spec() {
+            Visual::Vit(vit) => Some(vit.embed.positional_embedding.shape),
+            Visual::ResNet(resnet) => Some(resnet.attnpool.positional_embedding.shape),
         };
+        let (Some(stored), Some(wanted)) = (table(&self.stored), table(&self.architecture)) else { return places };
+        let places_of_table = match &mut places {
+            Visual::Vit(vit) => &mut vit.embed.positional_embedding,
+            Visual::ResNet(resnet) => &mut resnet.attnpool.positional_embedding,
+        };
+        let (from, to) = (square(stored[0]), square(wanted[0]));
         for place in places_of_table {
-            if let (Place::Whole(name), [positions, width]) = (&*place, spec.shape.as_slice()) {
-                *place = Place::Grid(name.clone(), [*positions, *width]);
+            if let Place::Whole(name) = &*place {
+                let grid = Grid { stored: stored.clone(), from, to, filter: Filter::Antialiased };
+                *place = Place::Grid(name.clone(), grid);
             }
         }
         places

@@ -2,7 +2,9 @@
 
 use crate::layers::block::Size;
 use crate::layers::patch_embed::Grid;
-use crate::models::blip::{text, vit};
+use crate::models::blip::{params, text, vit};
+use crate::models::sizes::{MAX_PARAMETERS, SizeError, check_multiple, check_sizes};
+use crate::params::count;
 use kernels::Activation;
 
 /// A whole BLIP.
@@ -100,6 +102,19 @@ impl TokenIds {
 }
 
 impl Config {
+    /// Checks that the sizes fit together, before anything is allocated for them.
+    ///
+    /// # Errors
+    /// Returns an error if a size is 0, too large, or not a multiple of what it is divided by, or if a token is not in
+    /// the vocabulary.
+    pub fn check(&self) -> Result<(), SizeError> {
+        check_sizes(&[("embed_dim", self.embed_dim, 1 << 16)])?;
+        self.vision.check()?;
+        self.text.check()?;
+        // Each size can be within its limit while all of them together exceed any memory.
+        check_sizes(&[("the number of parameters", count(&params::spec(self)), MAX_PARAMETERS)])
+    }
+
     /// Returns the image encoder's sizes.
     pub fn vit(&self) -> vit::Shape {
         self.vision.shape()
@@ -118,6 +133,22 @@ impl Config {
 }
 
 impl VisionConfig {
+    fn check(&self) -> Result<(), SizeError> {
+        let [height, width] = self.image_size;
+        check_sizes(&[
+            ("vision.image_size", height, 1 << 14),
+            ("vision.image_size", width, 1 << 14),
+            ("vision.patch_size", self.patch_size, 1 << 14),
+            ("vision.width", self.width, 1 << 16),
+            ("vision.mlp_width", self.mlp_width, 1 << 18),
+            ("vision.heads", self.heads, 1 << 16),
+            ("vision.layers", self.layers, 1 << 10),
+        ])?;
+        check_multiple("vision.image_size", height, "vision.patch_size", self.patch_size)?;
+        check_multiple("vision.image_size", width, "vision.patch_size", self.patch_size)?;
+        check_multiple("vision.width", self.width, "vision.heads", self.heads)
+    }
+
     /// Returns the sizes as the layers take them.
     pub fn shape(&self) -> vit::Shape {
         let [height, width] = self.image_size;
@@ -128,6 +159,31 @@ impl VisionConfig {
 }
 
 impl TextConfig {
+    fn check(&self) -> Result<(), SizeError> {
+        check_sizes(&[
+            ("text.vocab_size", self.vocab_size, 1 << 24),
+            ("text.positions", self.positions, 1 << 16),
+            ("text.width", self.width, 1 << 16),
+            ("text.mlp_width", self.mlp_width, 1 << 18),
+            ("text.heads", self.heads, 1 << 16),
+            ("text.layers", self.layers, 1 << 10),
+        ])?;
+        check_multiple("text.width", self.width, "text.heads", self.heads)?;
+        let TokenIds { pad, cls, end, decode, encode } = self.ids;
+        let ids = [
+            ("text.ids.pad", pad),
+            ("text.ids.cls", cls),
+            ("text.ids.end", end),
+            ("text.ids.decode", decode),
+            ("text.ids.encode", encode),
+        ];
+        let limit = self.vocab_size - 1;
+        match ids.into_iter().map(|(field, id)| (field, id as usize)).find(|&(_, id)| id > limit) {
+            Some((field, value)) => Err(SizeError::TooLarge { field, value, limit }),
+            None => Ok(()),
+        }
+    }
+
     fn shape(&self, source: usize, causal: bool) -> text::Shape {
         let &TextConfig { vocab_size, positions, width, mlp_width, heads, layers, activation, eps, .. } = self;
         let size = Size { width, mlp_width, heads, layers, activation, causal, eps };

@@ -3,6 +3,7 @@
 use crate::layers::block::Size;
 use crate::layers::patch_embed::Grid;
 use crate::models::clip::{resnet, text, visual, vit};
+use crate::models::sizes::{MAX_PARAMETERS, SizeError, check_multiple, check_sizes};
 use crate::params;
 use kernels::Activation;
 use serde::{Deserialize, Serialize};
@@ -96,12 +97,8 @@ fn is_default_mlp_ratio(ratio: &f64) -> bool {
 pub enum ConfigError {
     #[error("unknown model {name:?}; there are {known}")]
     UnknownPreset { name: String, known: String },
-    #[error("{field} is 0")]
-    Zero { field: &'static str },
-    #[error("{whole_name} {whole} is not a multiple of {part_name} {part}")]
-    NotAMultiple { whole_name: &'static str, whole: usize, part_name: &'static str, part: usize },
-    #[error("{field} is {value}, more than {limit}")]
-    TooLarge { field: &'static str, value: usize, limit: usize },
+    #[error(transparent)]
+    Size(#[from] SizeError),
     #[error("a ViT needs vision_cfg.patch_size")]
     NoPatches,
     #[error("a ResNet has no vision_cfg.patch_size")]
@@ -114,10 +111,6 @@ pub enum ConfigError {
 
 /// The factor by which a ResNet reduces the edges of a picture.
 pub const REDUCTION: usize = 32;
-
-/// The largest number of parameters of a whole model, 17 GB in f32. The largest CLIP of this kind that was published,
-/// ViT-bigG, has 2.5 billion.
-const MAX_PARAMETERS: usize = 1 << 32;
 
 /// The number of tokens that CLIP's own tokenizer knows, whatever the model.
 pub const VOCAB_SIZE: usize = 49_408;
@@ -132,7 +125,7 @@ impl Config {
         self.vision_cfg.check()?;
         self.text_cfg.check()?;
         // Each size can be within its limit while all of them together exceed any memory.
-        check_sizes(&[("the number of parameters", self.parameters(), MAX_PARAMETERS)])
+        Ok(check_sizes(&[("the number of parameters", self.parameters(), MAX_PARAMETERS)])?)
     }
 
     /// Counts the parameters of both towers, and the temperature.
@@ -154,32 +147,6 @@ impl Config {
     pub fn activation(&self) -> Activation {
         if self.quick_gelu { Activation::QuickGelu } else { Activation::Gelu }
     }
-}
-
-/// Returns an error if a size is 0 or beyond its limit.
-fn check_sizes(sizes: &[(&'static str, usize, usize)]) -> Result<(), ConfigError> {
-    for &(field, value, limit) in sizes {
-        if value == 0 {
-            return Err(ConfigError::Zero { field });
-        }
-        if value > limit {
-            return Err(ConfigError::TooLarge { field, value, limit });
-        }
-    }
-    Ok(())
-}
-
-/// Returns an error if the whole is not a multiple of the part.
-fn check_multiple(
-    whole_name: &'static str,
-    whole: usize,
-    part_name: &'static str,
-    part: usize,
-) -> Result<(), ConfigError> {
-    if whole.is_multiple_of(part) {
-        return Ok(());
-    }
-    Err(ConfigError::NotAMultiple { whole_name, whole, part_name, part })
 }
 
 impl VisionConfig {
@@ -207,7 +174,7 @@ impl VisionConfig {
             ("vision_cfg.mlp_ratio × width", self.mlp_width(), 1 << 18),
         ])?;
         check_multiple("vision_cfg.image_size", self.image_size, "vision_cfg.patch_size", patch_size)?;
-        check_multiple("vision_cfg.width", self.width, "vision_cfg.head_width", self.head_width)
+        Ok(check_multiple("vision_cfg.width", self.width, "vision_cfg.head_width", self.head_width)?)
     }
 
     fn check_resnet(&self, layers: [usize; 4]) -> Result<(), ConfigError> {
@@ -276,7 +243,7 @@ impl TextConfig {
             ("text_cfg.layers", self.layers, 1 << 10),
             ("text_cfg.mlp_ratio × width", self.mlp_width(), 1 << 18),
         ])?;
-        check_multiple("text_cfg.width", self.width, "text_cfg.heads", self.heads)
+        Ok(check_multiple("text_cfg.width", self.width, "text_cfg.heads", self.heads)?)
     }
 
     /// Returns the tower's shape in front of a joint space of width `embed_dim`.

@@ -1,0 +1,135 @@
+//! The implementation of [`Family`] for BLIP.
+
+use super::infer::{self, Rules, Said};
+use super::names::{Format, Scheme};
+use super::original::{self, CONFIG};
+use super::tokens::Special;
+use super::{hugging_face, load};
+use crate::checkpoint::dtype::Precision;
+use crate::checkpoint::family::Family;
+use crate::checkpoint::json::parse_json;
+use crate::checkpoint::kind::Kind;
+use crate::checkpoint::places::{Expected, expected};
+use crate::checkpoint::prefix::Known;
+use crate::checkpoint::preprocessor::{Class, pictures};
+use crate::checkpoint::tensors::TensorFiles;
+use crate::checkpoint::{CheckpointError, Note};
+use crate::models::blip::{Config, TokenIds, spec};
+use crate::models::clip::config::ConfigError;
+use crate::pictures::Preprocess;
+use crate::tree::Path as TreePath;
+use std::collections::BTreeSet;
+use std::path::Path;
+
+pub(super) const HUGGING_FACE_CONFIG: &str = "config.json";
+
+/// The settings that replace what a checkpoint says.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Overrides {
+    /// The wanted rows and columns of pictures, in pixels. If they are not the checkpoint's, the table of positions is
+    /// resampled.
+    pub image_size: Option<[usize; 2]>,
+    /// The number of heads of the image encoder.
+    pub vision_heads: Option<usize>,
+    /// The number of heads of the text Transformer.
+    pub text_heads: Option<usize>,
+    /// The special tokens.
+    pub ids: Option<TokenIds>,
+}
+
+/// The description of a BLIP, read from its configuration or inferred from its tensors.
+pub(crate) struct Described {
+    pub config: Config,
+    /// How pictures are prepared, if a file says so.
+    pub preprocess: Option<Preprocess>,
+    pub notes: Vec<Note>,
+}
+
+impl Family for Scheme {
+    type Description = Described;
+    type Overrides = Overrides;
+    type Model<'a> = load::Model<'a>;
+
+    const KIND: Kind = Kind::Blip;
+
+    fn recognise(names: &BTreeSet<String>) -> Scheme {
+        Scheme::recognise(names)
+    }
+
+    fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    fn known(&self) -> Known {
+        Scheme::known(self)
+    }
+
+    fn is_foreign(&self, name: &str) -> bool {
+        Scheme::is_foreign(self, name)
+    }
+
+    fn read_config(&self, files: &TensorFiles, overrides: &Overrides) -> Result<Option<Described>, CheckpointError> {
+        let beside = |name| Some(files.path().with_file_name(name)).filter(|path| path.is_file());
+        match self.format {
+            Format::Original => {
+                let Some(path) = beside(CONFIG) else { return Ok(None) };
+                let (said, preprocess) = original::read(&path)?;
+                self.inferred(files, overrides, &said, preprocess).map(Some)
+            }
+            Format::HuggingFace => {
+                let Some(path) = beside(HUGGING_FACE_CONFIG) else { return Ok(None) };
+                let mut rules = rules(files.path(), overrides)?;
+                let config = parse_json(&path, |file| hugging_face::parse(file, self.parts, &mut rules))?;
+                let preprocess = pictures(files.path(), Class::Blip)?;
+                Ok(Some(Described { config, preprocess, notes: rules.notes }))
+            }
+        }
+    }
+
+    fn infer(&self, files: &TensorFiles, overrides: &Overrides) -> Result<Described, CheckpointError> {
+        self.inferred(files, overrides, &self.format.said(), pictures(files.path(), Class::Blip)?)
+    }
+
+    fn settle(&self, files: &TensorFiles, described: &mut Described) -> Result<(), CheckpointError> {
+        let path = || files.path().into();
+        let names = files.names();
+        let mut keys: Vec<String> =
+            names.iter().filter_map(|name| self.training_state(name)).map(String::from).collect();
+        keys.dedup();
+        if !keys.is_empty() {
+            described.notes.push(Note::Beside { path: path(), keys });
+        }
+        let check = described.config.check();
+        check.map_err(|source| CheckpointError::Size { path: path(), source: ConfigError::Size(source) })
+    }
+
+    fn expected(&self, _: &TensorFiles, described: &Described) -> Vec<Expected> {
+        let Config { vision, text, .. } = &described.config;
+        expected(&spec(&described.config), &self.places(vision.layers, text.layers), &TreePath::ROOT)
+    }
+
+    fn write(&self, folder: &Path, model: load::Model<'_>, precision: Precision) -> Result<(), CheckpointError> {
+        load::write(self, folder, model, precision)
+    }
+}
+
+impl Scheme {
+    fn inferred(
+        &self,
+        files: &TensorFiles,
+        overrides: &Overrides,
+        said: &Said,
+        preprocess: Option<Preprocess>,
+    ) -> Result<Described, CheckpointError> {
+        let mut rules = rules(files.path(), overrides)?;
+        let config = infer::infer(self, &|places| files.shape_of(places), said, &mut rules).map_err(|reason| {
+            let config = if self.format == Format::Original { CONFIG } else { HUGGING_FACE_CONFIG };
+            CheckpointError::Inference { path: files.path().into(), reason, config }
+        })?;
+        Ok(Described { config, preprocess, notes: rules.notes })
+    }
+}
+
+fn rules<'a>(path: &'a Path, overrides: &'a Overrides) -> Result<Rules<'a>, CheckpointError> {
+    Ok(Rules { path, overrides, special: Special::beside(path)?, notes: vec![] })
+}

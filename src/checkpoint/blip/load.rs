@@ -1,0 +1,152 @@
+//! Reads a whole BLIP, and writes a model's folder.
+
+use super::family::{HUGGING_FACE_CONFIG, Overrides};
+use super::names::{Format, Scheme};
+use super::tokens::VOCABULARIES;
+use super::{hugging_face, original};
+use crate::checkpoint::dtype::Precision;
+use crate::checkpoint::family::{Family, Opened};
+use crate::checkpoint::json::write_json;
+use crate::checkpoint::places::{Grid, Place, write_params};
+use crate::checkpoint::positions::Filter;
+use crate::checkpoint::preprocessor::{self, Class, PREPROCESSOR};
+use crate::checkpoint::{CheckpointError, Note};
+use crate::models::blip::{Blip, Config, VisionConfig, spec};
+use crate::models::clip::config::ConfigError;
+use crate::params::{Params, Spec};
+use crate::pictures::{Library, Preprocess, ResizeMode};
+use crate::tree::{Path as TreePath, Tree};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The name of the file of weights in a folder that is written.
+const WEIGHTS: &str = "model.safetensors";
+
+/// A model that was read.
+pub struct Loaded {
+    /// The path of the file of weights, or of the index of several.
+    pub path: PathBuf,
+    /// The library whose names the file has.
+    pub format: Format,
+    pub config: Config,
+    pub params: Params<Blip<Spec>>,
+    /// How pictures are prepared, or `None` if they are not square, since pictures are prepared as squares.
+    pub preprocess: Option<Preprocess>,
+    /// The path of `tokenizer.json` or `vocab.txt`, if the model comes with one.
+    pub tokenizer: Option<PathBuf>,
+    /// The notes on what was assumed or left unread.
+    pub notes: Vec<Note>,
+}
+
+/// Reads a BLIP from a model's folder; from a file of weights, whose configuration is looked for beside it; or from a
+/// model of the Hugging Face Hub, named `org/name` or `hf-hub:org/name`, that is in the Hub's cache on this machine.
+///
+/// # Errors
+/// Returns a [`CheckpointError`] that names the file if it cannot be read, if it is of another model than its
+/// configuration, if tensors that encoder and decoder share differ, or if nothing says how many heads it has.
+pub fn load(path: &Path, overrides: &Overrides) -> Result<Loaded, CheckpointError> {
+    let Opened { files, scheme, description, mut notes } = Opened::<Scheme>::open(path, overrides)?;
+    let path = files.path().to_path_buf();
+    let stored = description.config;
+    let image_size = overrides.image_size.unwrap_or(stored.vision.image_size);
+    let config = Config { vision: VisionConfig { image_size, ..stored.vision }, ..stored };
+    config.check().map_err(|source| CheckpointError::Size { path: path.clone(), source: ConfigError::Size(source) })?;
+    notes.extend(description.notes);
+    if description.preprocess.is_none() && scheme.format == Format::HuggingFace {
+        notes.push(Note::BlipPictures { path: path.clone() });
+    }
+    let preprocess = description.preprocess.unwrap_or_else(preprocess);
+    let preprocess = match image_size {
+        [height, width] if height == width => Some(Preprocess { size: height, ..preprocess }),
+        _ => None,
+    };
+    let mut places = scheme.places(config.vision.layers, config.text.layers);
+    let table = &mut places.visual_encoder.embed.positional_embedding;
+    *table = std::mem::take(table).into_iter().map(|place| resampled(place, &stored.vision, &config.vision)).collect();
+    let params = files.load(spec(&config), &places)?;
+    let tokenizer = VOCABULARIES.map(|name| path.with_file_name(name)).into_iter().find(|path| path.is_file());
+    Ok(Loaded { path, format: scheme.format, config, params, preprocess, tokenizer, notes })
+}
+
+/// Returns how the original prepares pictures: both sides become the model's, and the proportions are lost. Pictures are
+/// made RGB before they are resized, as in Hugging Face's class.
+fn preprocess() -> Preprocess {
+    Preprocess { resize_mode: ResizeMode::Squash, library: Library::HuggingFace, ..Preprocess::default() }
+}
+
+/// Returns the place of a table of positions that is resampled from the stored pictures' grid to the wanted ones'.
+fn resampled(place: Place, stored: &VisionConfig, wanted: &VisionConfig) -> Place {
+    let grid = |vision: &VisionConfig| vision.image_size.map(|edge| edge / vision.patch_size);
+    let (from, to) = (grid(stored), grid(wanted));
+    match place {
+        Place::Behind(name, 1) if from != to => {
+            let stored = vec![1, stored.shape().grid.tokens(), stored.width];
+            Place::Grid(name, Grid { stored, from, to, filter: Filter::Plain })
+        }
+        place => place,
+    }
+}
+
+/// A model to be written.
+#[derive(Clone, Copy)]
+pub(crate) struct Model<'a> {
+    pub config: &'a Config,
+    pub params: &'a Params<Blip<Spec>>,
+    pub preprocess: Option<&'a Preprocess>,
+}
+
+/// Writes a model's folder, which is made if it does not exist. Each file appears as a whole or not at all, and the
+/// configuration is written last. [`copy_tokenizer`](crate::checkpoint::copy_tokenizer) adds a model's vocabulary.
+///
+/// | format | weights | configuration |
+/// |---|---|---|
+/// | the original's names | `model.safetensors` | [`CONFIG`](super::CONFIG) |
+/// | Hugging Face | `model.safetensors` | `config.json`, `preprocessor_config.json` |
+///
+/// # Errors
+/// Returns an error if a file cannot be written, if a value does not fit the type, or if Hugging Face's classes cannot
+/// express the model.
+pub fn save(
+    folder: &Path,
+    config: &Config,
+    params: &Params<Blip<Spec>>,
+    preprocess: Option<&Preprocess>,
+    format: Format,
+    precision: Precision,
+) -> Result<(), CheckpointError> {
+    Scheme::new(format, config.parts).write(folder, Model { config, params, preprocess }, precision)
+}
+
+/// Writes a model's folder in a scheme.
+pub(super) fn write(
+    scheme: &Scheme,
+    folder: &Path,
+    model: Model<'_>,
+    precision: Precision,
+) -> Result<(), CheckpointError> {
+    let Model { config, params, preprocess } = model;
+    let cannot = |reason| CheckpointError::Config { path: folder.into(), reason };
+    let places = scheme.places(config.vision.layers, config.text.layers);
+    let weights = folder.join(WEIGHTS);
+    let make = || fs::create_dir_all(folder).map_err(|source| CheckpointError::Io { path: folder.into(), source });
+    match scheme.format {
+        Format::Original => {
+            make()?;
+            write_params(&weights, params, &places, precision.into())?;
+            original::write(&folder.join(original::CONFIG), config, preprocess)
+        }
+        Format::HuggingFace => {
+            let described = hugging_face::write(config, precision).map_err(cannot)?;
+            let side = config.vision.image_size[0];
+            let preprocess = preprocess.cloned().unwrap_or_else(|| Preprocess { size: side, ..self::preprocess() });
+            let preprocess = preprocessor::write(&preprocess, Class::Blip)
+                .ok_or_else(|| cannot("Hugging Face's BlipImageProcessor neither crops nor pads pictures".into()))?;
+            make()?;
+            // transformers itself writes a tied tensor under the first of its names.
+            let places = places.map(&TreePath::ROOT, &mut |_, places| places[..1].to_vec());
+            write_params(&weights, params, &places, precision.into())?;
+            write_json(&folder.join(PREPROCESSOR), &preprocess)?;
+            write_json(&folder.join(HUGGING_FACE_CONFIG), &described)
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! The shapes that a file has for the leaves of a parameter tree, from which a model's sizes are inferred.
+
+use super::places::{Place, Places};
+use crate::tree::{Path as TreePath, Tree};
+
+/// A leaf of the parameter tree, and the shape that the file has for it.
+pub(crate) struct Found {
+    /// The name of the leaf in the parameter tree.
+    pub name: String,
+    /// The shape of the leaf in the file, or `None` if the file does not have it.
+    pub shape: Option<Vec<usize>>,
+}
+
+impl Found {
+    pub(crate) fn is_there(&self) -> bool {
+        self.shape.is_some()
+    }
+
+    /// Returns the shape of a tensor that must be there and must have N dimensions.
+    pub(crate) fn shape<const N: usize>(&self) -> Result<[usize; N], String> {
+        let Found { name, shape } = self;
+        let shape = shape.as_ref().ok_or_else(|| format!("tensor {name} is missing"))?;
+        shape.as_slice().try_into().map_err(|_| format!("tensor {name} has shape {shape:?}"))
+    }
+
+    /// Returns the edge g of the grid for a table of positions (1+g²,d), whose first row is that of the class token or
+    /// the mean.
+    pub(crate) fn grid(&self) -> Result<usize, String> {
+        let [positions, _] = self.shape()?;
+        let grid = positions.saturating_sub(1).isqrt();
+        if grid * grid + 1 == positions {
+            return Ok(grid);
+        }
+        Err(format!("{positions} positions are not one and a square"))
+    }
+}
+
+/// Returns the shapes that a file has at these places.
+pub(crate) fn found<P: Tree<Leaf = Places>>(
+    shape_of: &dyn Fn(&[Place]) -> Option<Vec<usize>>,
+    places: &P,
+    at: &TreePath,
+) -> P::Of<Found> {
+    places.map(at, &mut |path, places| Found { name: path.to_string(), shape: shape_of(places) })
+}
+
+/// Returns how many items of a list are there before the first that is not. `list(n)` returns the first n items, where
+/// n is 1 at first and never more than twice the number of items that are there.
+pub(crate) fn count<T>(list: impl Fn(usize) -> Vec<T>, is_there: impl Fn(&T) -> bool) -> usize {
+    let mut n = 1;
+    loop {
+        let there = list(n).iter().take_while(|item| is_there(item)).count();
+        if there < n {
+            return there;
+        }
+        n *= 2;
+    }
+}

@@ -1,0 +1,74 @@
+//! Tells from the names of a file's tensors which kind of model it is.
+//!
+//! No family is asked: a few names tell, behind whatever prefix they stand.
+
+use super::tensors::TensorFiles;
+use super::{CheckpointError, locate};
+use std::collections::BTreeSet;
+use std::path::Path;
+
+/// A kind of model whose checkpoints can be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Clip,
+    Blip,
+}
+
+/// What a file is, as messages name it, and the kind that it can be read as.
+type Told = (&'static str, Option<Kind>);
+
+const CLIP: Told = ("a CLIP", Some(Kind::Clip));
+const BLIP: Told = ("a BLIP", Some(Kind::Blip));
+const NLVR2: Told = ("a BLIP for NLVR2, which compares two pictures", None);
+const BLIP_2: Told = ("a BLIP-2, whose Q-Former is another model than BLIP", None);
+const BLIP_MODEL: Told =
+    ("a BlipModel of transformers, whose projections and pooled texts no published file has", None);
+
+/// Returns the kind of model that a path or name leads to, or `None` if its tensors are of neither kind. No values are
+/// read.
+///
+/// # Errors
+/// Returns an error if there is no file of weights, if it cannot be read, or if it is a relative of BLIP that cannot.
+pub fn kind(path: &Path) -> Result<Option<Kind>, CheckpointError> {
+    let (path, _) = locate::weights(path)?;
+    let names = TensorFiles::open(&path)?.names();
+    match tell(&names) {
+        None => Ok(None),
+        Some((_, Some(kind))) => Ok(Some(kind)),
+        Some((what, None)) => Err(CheckpointError::OtherModel { path, what, wanted: "a CLIP or a BLIP" }),
+    }
+}
+
+/// Refuses a file whose names are those of another kind of model. Names that tell nothing pass.
+pub(super) fn check(path: &Path, names: &BTreeSet<String>, wanted: Kind) -> Result<(), CheckpointError> {
+    match tell(names) {
+        Some((what, kind)) if kind != Some(wanted) => {
+            let wanted = if wanted == Kind::Clip { CLIP.0 } else { BLIP.0 };
+            Err(CheckpointError::OtherModel { path: path.into(), what, wanted })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Returns what the names tell.
+fn tell(names: &BTreeSet<String>) -> Option<Told> {
+    // A name has these parts if they begin it, or follow a dot.
+    let has = |parts: &str| {
+        let is_start = |name: &str, at: usize| at == 0 || name.as_bytes()[at - 1] == b'.';
+        names.iter().any(|name| name.match_indices(parts).any(|(at, _)| is_start(name, at)))
+    };
+    let any = |of: &[&str]| of.iter().any(|parts| has(parts));
+    if any(&["Qformer.", "qformer."]) {
+        Some(BLIP_2)
+    } else if has("crossattention.self0.") {
+        Some(NLVR2)
+    } else if has("text_model.encoder.layer.") && has("self_attn.qkv.") {
+        Some(BLIP_MODEL)
+    } else if any(&["visual_encoder.blocks.", "self_attn.qkv.", "crossattention.self."]) {
+        Some(BLIP)
+    } else if any(&["transformer.resblocks.", "attnpool.", "text_model.", "vision_model."]) {
+        Some(CLIP)
+    } else {
+        None
+    }
+}
