@@ -102,7 +102,8 @@ mod tests {
             best.offer_sums(&x[cut..], -0.5, cut);
 
             let sum = |place: usize| x[place] + if place < cut { 0.5 } else { -0.5 };
-            let scored = |place| Scored { score: Some(sum(place)).filter(|s| !s.is_nan()).unwrap_or(f32::NEG_INFINITY), place };
+            let scored =
+                |place| Scored { score: Some(sum(place)).filter(|s| !s.is_nan()).unwrap_or(f32::NEG_INFINITY), place };
             let mut expected: Vec<Scored> = (0..n).map(scored).collect();
             expected.sort_by(|a, b| b.score.total_cmp(&a.score));
             expected.truncate(k);

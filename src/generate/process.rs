@@ -15,7 +15,8 @@ pub fn process(scores: &mut [f32], ids: &[u32], options: &Options) {
         seen.dedup();
         for id in seen {
             let score = &mut scores[id as usize];
-            *score = if *score < 0.0 { *score * options.repetition_penalty } else { *score / options.repetition_penalty };
+            *score =
+                if *score < 0.0 { *score * options.repetition_penalty } else { *score / options.repetition_penalty };
         }
     }
     if ids.len() < options.min_length {

@@ -45,7 +45,8 @@ pub fn generate(
     if requests.is_empty() {
         return Ok(vec![]);
     }
-    let mut runs: Vec<Run> = requests.iter().enumerate().map(|(row, request)| Run::new(row, request, options)).collect();
+    let mut runs: Vec<Run> =
+        requests.iter().enumerate().map(|(row, request)| Run::new(row, request, options)).collect();
     let prompts: Vec<&[u32]> = requests.iter().map(|request| request.prompt).collect();
     let logits = decoder.start(&prompts);
     let vocabulary = logits.ncols();

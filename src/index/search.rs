@@ -149,7 +149,8 @@ impl Index {
         if lines.len() != self.manifest.rows {
             return Err(broken(format!("{} lines, {} rows", lines.len(), self.manifest.rows)));
         }
-        let entry = |near: &Scored| Entry::parse(lines[near.place]).map_err(|reason| broken(at_line(near.place, &reason)));
+        let entry =
+            |near: &Scored| Entry::parse(lines[near.place]).map_err(|reason| broken(at_line(near.place, &reason)));
         rows.iter().map(entry).collect()
     }
 }

@@ -10,7 +10,8 @@ fn refusal(change: impl Fn(&mut Options), prompts: &[&[u32]]) -> String {
     change(&mut options);
     let requests: Vec<Request> = prompts.iter().map(|&prompt| Request { prompt, number: 0 }).collect();
     let mut toy = Toy::new(Kind::Plain, 20, 5, 0);
-    generate(&mut toy, &requests, &options).map_or_else(|error| error.to_string(), |texts| format!("{} texts", texts.len()))
+    generate(&mut toy, &requests, &options)
+        .map_or_else(|error| error.to_string(), |texts| format!("{} texts", texts.len()))
 }
 
 #[test]
@@ -31,7 +32,10 @@ fn what_cannot_be_is_refused() {
         (refusal(|options| options.length_penalty = f32::NAN, &[&[1]]), "the length penalty is NaN"),
         (refusal(|options| options.min_length = 9, &[&[1]]), "a least length of 9 tokens is above the greatest, 8"),
         (refusal(|_| (), &[&[1], &[]]), "the prompt of request 1 has no tokens"),
-        (refusal(|_| (), &[&[1], &[1; 8]]), "the prompt of request 1 has 8 tokens, so that nothing can follow it within 8"),
+        (
+            refusal(|_| (), &[&[1], &[1; 8]]),
+            "the prompt of request 1 has 8 tokens, so that nothing can follow it within 8",
+        ),
         (refusal(|options| options.end = 20, &[&[1]]), "the end token is 20, but the model knows 20 tokens"),
         (refusal(|_| (), &[]), "0 texts"),
         (search(PLAIN), "1 texts"),

@@ -12,6 +12,8 @@ pub enum Kind {
     Plain,
     /// Few different values, so that tokens and whole beams tie.
     Tied,
+    /// Few tokens are certain, and the others are as unlikely as each other: sums tie at different lengths, too.
+    Sharp,
     /// The end token is likely.
     Early,
     /// The end token is hopeless.
@@ -53,6 +55,13 @@ impl Toy {
     fn logit(&self, rng: &mut Rng) -> f32 {
         match self.kind {
             Kind::Tied => rng.random_range(-2..2) as f32,
+            Kind::Sharp => {
+                if rng.random_bool(0.05) {
+                    100.0
+                } else {
+                    0.0
+                }
+            }
             Kind::Broken if rng.random_bool(0.05) => f32::NAN,
             Kind::Broken if rng.random_bool(0.1) => f32::NEG_INFINITY,
             Kind::Broken if rng.random_bool(0.01) => f32::INFINITY,
@@ -93,7 +102,8 @@ pub fn run(toy: &Toy, prompts: &[Vec<u32>], options: &Options) -> (Vec<Text>, Ve
 /// A random model and random options of this search, which leaves room for prompts of up to 6 tokens.
 pub fn random_case(case: u64, kinds: &[Kind], search: impl Fn(&mut Rng) -> Search) -> (Toy, Options, Rng) {
     let mut rng = rng(&[case, 77]);
-    let vocabulary = rng.random_range(if rng.random_bool(0.1) { 2..6 } else { 20..50 });
+    let sizes = if rng.random_bool(0.1) { 2..6 } else { 20..50 };
+    let vocabulary = rng.random_range(sizes);
     let end = rng.random_range(0..vocabulary as u32);
     let toy = Toy::new(kinds[case as usize % kinds.len()], vocabulary, end, case);
     let max_length = rng.random_range(7..16);
@@ -102,7 +112,11 @@ pub fn random_case(case: u64, kinds: &[Kind], search: impl Fn(&mut Rng) -> Searc
         min_length: if rng.random_bool(0.5) { 0 } else { rng.random_range(0..=max_length) },
         max_length,
         repetition_penalty: if rng.random_bool(0.5) { 1.0 } else { rng.random_range(0.5..2.0) },
-        length_penalty: if rng.random_bool(0.5) { 1.0 } else { rng.random_range(-1.0..3.0) },
+        length_penalty: match rng.random_range(0..4) {
+            0 => 0.0,
+            1 => rng.random_range(-1.0..3.0),
+            _ => 1.0,
+        },
         early_stopping: rng.random_bool(0.3),
         search: search(&mut rng),
     };
