@@ -31,8 +31,9 @@
 //! | room | what it knows | what it may import |
 //! |---|---|---|
 //! | `kernels/` | slices in, slices out: the loops, and all `unsafe`; a crate of its own | nothing |
-//! | `tree`, `params`, `weights`, `random`, `files` | trees of named leaves, trained parameters and inference weights as such trees; seeds, whole files | `kernels` |
+//! | `tree`, `params`, `weights`, `random`, `best`, `files` | trees of named leaves, trained parameters and inference weights as such trees; seeds, the best of many scores, whole files | `kernels` |
 //! | `layers/` | forward and backward pairs without state | `tree` |
+//! | `generate/` | the search for texts by the scores of their next tokens; no model | `tree` |
 //! | `loss/`, `optim/` | what is minimised, over embeddings, and how; no model | `layers` |
 //! | `generate/` | how a language model writes; no model | `tree` |
 //! | `models/` | configurations and towers | `layers` |
@@ -59,6 +60,7 @@
 #[doc(hidden)]
 pub mod app;
 pub mod batches;
+mod best;
 pub mod checkpoint;
 pub mod datasets;
 pub mod embed;

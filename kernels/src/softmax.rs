@@ -1,4 +1,4 @@
-//! The softmax of each row, in place, and its gradient.
+//! The softmax of each row, in place, its gradient and its logarithm.
 //!
 //! p = eˣ / Σ eˣ, and with ∂p/∂x = p∘(1 − p) on the diagonal and −p pᵀ elsewhere, dx = p∘(dp − Σ p∘dp).
 
@@ -23,6 +23,23 @@ pub fn forward(x: &mut [f32], cols: usize) {
 pub fn forward_on(isa: Isa, x: &mut [f32], cols: usize) {
     let rows = rows(x, x, cols);
     for_pieces(rows, SOFTMAX_PIECE.div_ceil(cols), RowsMut(x, cols), &|x| normalise(isa, x.0, cols));
+}
+
+/// x ← ln softmax(x) = (x − max) − ln Σ e^(x − max), row by row.
+///
+/// `x` (N, cols)
+///
+/// A row with a NaN, or of nothing but −∞, becomes NaN.
+#[track_caller]
+pub fn log(x: &mut [f32], cols: usize) {
+    log_on(Isa::best(), x, cols);
+}
+
+/// Computes [`log`] on a given instruction set.
+#[track_caller]
+pub fn log_on(isa: Isa, x: &mut [f32], cols: usize) {
+    let rows = rows(x, x, cols);
+    for_pieces(rows, SOFTMAX_PIECE.div_ceil(cols), RowsMut(x, cols), &|x| logarithm(isa, x.0, cols));
 }
 
 /// dp ← p∘(dp − Σ p∘dp), row by row.
@@ -66,6 +83,18 @@ multiversion! {
 }
 
 multiversion! {
+    /// Computes the logarithm of the softmax of some rows.
+    fn logarithm(x: &mut [f32], cols: usize) {
+        for x in x.chunks_exact_mut(cols) {
+            let max = lanes::max(x);
+            let sum = lanes::sum([x], |[x]| exp::<FMA>(x - max));
+            let ln = sum.ln();
+            x.iter_mut().for_each(|x| *x = (*x - max) - ln);
+        }
+    }
+}
+
+multiversion! {
     /// Computes the gradient of some rows.
     fn gradient(p: &[f32], dp: &mut [f32], cols: usize) {
         for (p, dp) in p.chunks_exact(cols).zip(dp.chunks_exact_mut(cols)) {
@@ -83,6 +112,14 @@ pub mod naive {
             let exp: Vec<f64> = x.iter().map(|&x| (f64::from(x) - f64::from(max)).exp()).collect();
             let sum: f64 = exp.iter().sum();
             x.iter_mut().zip(exp).for_each(|(x, e)| *x = (e / sum) as f32);
+        }
+    }
+
+    pub fn log(x: &mut [f32], cols: usize) {
+        for x in x.chunks_exact_mut(cols) {
+            let max = x.iter().fold(f32::NEG_INFINITY, |max, &x| max.max(x));
+            let sum: f64 = x.iter().map(|&x| (f64::from(x) - f64::from(max)).exp()).sum();
+            x.iter_mut().for_each(|x| *x = (f64::from(*x) - f64::from(max) - sum.ln()) as f32);
         }
     }
 

@@ -3,11 +3,10 @@
 use super::entry::{at_line, lines};
 use super::store::check_length;
 use super::{Entry, IndexError, Manifest};
+use crate::best::{Best, Scored};
 use crate::files::read_exact_at;
 use kernels::half;
 use rayon::prelude::*;
-use std::cmp::{Ordering, Reverse};
-use std::collections::BinaryHeap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
@@ -100,7 +99,7 @@ impl Index {
 
     /// Scans blocks of rows on all threads. The order of rows is total, so the first k do not depend on how the blocks
     /// are shared among threads.
-    fn nearest(&self, query: &[f32], k: usize) -> Result<Vec<Near>, IndexError> {
+    fn nearest(&self, query: &[f32], k: usize) -> Result<Vec<Scored>, IndexError> {
         let rows = (BLOCK / self.manifest.row_bytes()).max(1);
         let start = || Worker { best: Best::new(k), bytes: vec![], scores: vec![] };
         let blocks = (0..self.manifest.rows.div_ceil(rows)).into_par_iter();
@@ -135,13 +134,13 @@ impl Index {
                 let reason = format!("row {row} is not a vector of unit length: its product with one is {score}");
                 return Err(IndexError::broken(path(), reason));
             }
-            best.offer(Near { score, row });
+            best.offer(Scored { score, place: row });
         }
         Ok(())
     }
 
     /// Returns the entries of these rows, in this order. The whole table is read, but only the wanted lines are parsed.
-    fn entries(&self, rows: &[Near]) -> Result<Vec<Entry>, IndexError> {
+    fn entries(&self, rows: &[Scored]) -> Result<Vec<Entry>, IndexError> {
         let path = self.manifest.entries(&self.folder);
         let mut table = vec![0; self.manifest.entry_bytes as usize];
         read_exact_at(&self.entries, &mut table, 0).map_err(IndexError::io(&path))?;
@@ -150,7 +149,8 @@ impl Index {
         if lines.len() != self.manifest.rows {
             return Err(broken(format!("{} lines, {} rows", lines.len(), self.manifest.rows)));
         }
-        let entry = |near: &Near| Entry::parse(lines[near.row]).map_err(|reason| broken(at_line(near.row, &reason)));
+        let entry =
+            |near: &Scored| Entry::parse(lines[near.place]).map_err(|reason| broken(at_line(near.place, &reason)));
         rows.iter().map(entry).collect()
     }
 }
@@ -160,56 +160,4 @@ struct Worker {
     best: Best,
     bytes: Vec<u8>,
     scores: Vec<f32>,
-}
-
-/// A row with its score. The nearer row is the greater: the one with the higher score or, if equal, the earlier one.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Near {
-    score: f32,
-    row: usize,
-}
-
-impl Eq for Near {}
-
-impl Ord for Near {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.score.total_cmp(&other.score).then(other.row.cmp(&self.row))
-    }
-}
-
-impl PartialOrd for Near {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-/// The k nearest rows so far, as a heap with the farthest of them on top.
-struct Best {
-    k: usize,
-    heap: BinaryHeap<Reverse<Near>>,
-}
-
-impl Best {
-    fn new(k: usize) -> Self {
-        Best { k, heap: BinaryHeap::new() }
-    }
-
-    fn offer(&mut self, near: Near) {
-        if self.heap.len() < self.k {
-            self.heap.push(Reverse(near));
-        } else if let Some(mut farthest) = self.heap.peek_mut()
-            && farthest.0 < near
-        {
-            farthest.0 = near;
-        }
-    }
-
-    fn join(mut self, other: Self) -> Self {
-        other.heap.into_iter().for_each(|near| self.offer(near.0));
-        self
-    }
-
-    fn sorted(self) -> Vec<Near> {
-        self.heap.into_sorted_vec().into_iter().map(|near| near.0).collect()
-    }
 }

@@ -11,15 +11,19 @@ use clipwright_kernels::{channels_last, patchify, softmax, sparse, tokens};
 fn softmax_is_the_definition() {
     for (rows, cols) in [(0, 3), (1, 1), (7, 5), (33, 50), (300, 257)] {
         let x: Vec<f32> = random(1, rows * cols).iter().map(|x| 20.0 * x).collect();
-        let (mut p, mut dx) = (x.clone(), random(2, rows * cols));
+        let (mut p, mut ln, mut dx) = (x.clone(), x.clone(), random(2, rows * cols));
         softmax::naive::forward(&mut p, cols);
+        softmax::naive::log(&mut ln, cols);
         softmax::naive::backward(&p, &mut dx, cols);
         for isa in Isa::available() {
-            let (mut fast, mut fast_dx) = (x.clone(), random(2, rows * cols));
+            let (mut fast, mut fast_ln, mut fast_dx) = (x.clone(), x.clone(), random(2, rows * cols));
             softmax::forward_on(isa, &mut fast, cols);
+            softmax::log_on(isa, &mut fast_ln, cols);
             softmax::backward_on(isa, &p, &mut fast_dx, cols);
             // Probabilities of at most 1 whose exponents, up to 40, round by 2e-6.
             assert_close("softmax", &fast, &p, 4e-6);
+            // Logarithms down to −50, where one rounding is 2e-6.
+            assert_close("its logarithm", &fast_ln, &ln, 8e-6);
             assert_close("its gradient", &fast_dx, &dx, 1e-6);
         }
     }
@@ -118,12 +122,14 @@ fn same_bits_on_any_number_of_threads() {
         let (mut p, mut dx) = (random(1, 301 * 203), random(2, 301 * 203));
         softmax::forward(&mut p, 203);
         softmax::backward(&p, &mut dx, 203);
+        let mut ln = random(1, 301 * 203);
+        softmax::log(&mut ln, 203);
         let mut dpositions = random(3, 50 * 65);
         tokens::backward_positions(&random(4, 40 * 50 * 65), 50, 65, &mut dpositions);
         let (mut y, mut transposed) = (vec![0.0; 3000 * 65], vec![0.0; 3001 * 65]);
         sparse::add(lists, &|i, _| i as f32, &random(5, 3001 * 65), 65, &mut y);
         sparse::add_transposed(lists, &|i, _| i as f32, &random(6, 3000 * 65), 65, &mut transposed);
-        [p, dx, dpositions, y, transposed].concat()
+        [p, ln, dx, dpositions, y, transposed].concat()
     });
 }
 
