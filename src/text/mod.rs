@@ -1,17 +1,22 @@
-//! This folder turns a caption into CLIP's byte-pair tokens.
+//! This folder turns a text into a model's tokens: CLIP's byte pairs, or BERT's word pieces for BLIP.
 //!
 //! | file | what it knows |
 //! |---|---|
 //! | [`mod@clean`] | the cleaning that CLIP's training captions went through |
 //! | [`tokenizer`] | how cleaned text becomes token ids |
+//! | [`blip_clean`] | the cleaning that BLIP's captions and questions went through |
+//! | [`wordpiece`] | how text becomes BERT's token ids, and these become text |
 //! | `error` | why a file cannot be used as a tokenizer |
 //! | `tokenizer_file` | a model folder's own `tokenizer.json` |
 
+pub mod blip_clean;
 pub mod clean;
 mod error;
 pub mod tokenizer;
 mod tokenizer_file;
+pub mod wordpiece;
 
 pub use clean::clean;
 pub use error::TokenizerError;
 pub use tokenizer::{Caption, Tokenizer};
+pub use wordpiece::WordPiece;

@@ -10,42 +10,61 @@ const RARE: &str = "\u{1} \u{e000} \u{1f9ff} \u{10ffff} ÿ";
 
 /// The file's pipeline and the tokens that frame a caption.
 pub(crate) struct TokenizerFile {
-    pipeline: Tokenizer,
-    start_of_text: u32,
-    end_of_text: u32,
+    pub(super) pipeline: Tokenizer,
+    pub(super) start_of_text: u32,
+    pub(super) end_of_text: u32,
     /// The largest token id.
     pub(super) largest: u32,
+    /// The ids that no text has, in ascending order.
+    special: Vec<u32>,
 }
 
 impl TokenizerFile {
-    /// Reads the file and checks that it frames a caption with two tokens and accepts any character.
+    /// Reads the file and checks it.
     pub(crate) fn open(path: &Path) -> Result<Self, TokenizerError> {
-        let invalid = |reason: String| TokenizerError::Invalid { path: path.into(), reason };
         let bytes = std::fs::read(path).map_err(|source| TokenizerError::Io { path: path.into(), source })?;
         // `from_bytes` is generic, so calling it would compile the whole reader once more in this crate.
-        let mut pipeline: Tokenizer = caught(|| std::str::from_utf8(&bytes)?.parse()).map_err(invalid)?;
+        let pipeline = caught(|| std::str::from_utf8(&bytes)?.parse());
+        pipeline.and_then(Self::of).map_err(|reason| TokenizerError::Invalid { path: path.into(), reason })
+    }
+
+    /// Checks that the pipeline frames a caption with two tokens and accepts any character.
+    pub(super) fn of(mut pipeline: Tokenizer) -> Result<Self, String> {
         // Captions are packed without padding, and `encode_into` cuts them.
         pipeline.with_padding(None);
-        pipeline.with_truncation(None).map_err(|e| invalid(e.to_string()))?;
-        let framed = encode(&pipeline, "").map_err(invalid)?;
+        pipeline.with_truncation(None).map_err(|e| e.to_string())?;
+        let framed = encode(&pipeline, "")?;
         let [start_of_text, end_of_text] = framed[..] else {
-            return Err(invalid(format!("it frames a caption with {} tokens, not with two", framed.len())));
+            return Err(format!("it frames a caption with {} tokens, not with two", framed.len()));
         };
         // A file without a token for unknown characters is refused now, not when the first such character comes.
-        encode(&pipeline, RARE).map_err(invalid)?;
+        encode(&pipeline, RARE)?;
         // The two tokens that frame a caption need not be in the vocabulary.
         let known = pipeline.get_vocab(true).into_values();
         let largest = known.chain([start_of_text, end_of_text]).max().unwrap_or(0);
-        Ok(Self { pipeline, start_of_text, end_of_text, largest })
+        let added = pipeline.get_added_tokens_decoder().into_iter();
+        let mut special: Vec<u32> = added.filter(|(_, token)| token.special).map(|(id, _)| id).collect();
+        special.extend([start_of_text, end_of_text]);
+        special.sort_unstable();
+        Ok(Self { pipeline, start_of_text, end_of_text, largest, special })
+    }
+
+    /// Returns whether a token is no part of a text.
+    pub(super) fn is_special(&self, id: u32) -> bool {
+        self.special.binary_search(&id).is_ok()
+    }
+
+    /// Returns all of the caption's tokens, framed. Characters that the file cannot encode are left out.
+    pub(super) fn ids(&self, text: &str) -> Vec<u32> {
+        let readable = || text.chars().filter(|c| encode(&self.pipeline, c.encode_utf8(&mut [0; 4])).is_ok());
+        encode(&self.pipeline, text)
+            .or_else(|_| encode(&self.pipeline, &readable().collect::<String>()))
+            .unwrap_or_else(|_| vec![self.start_of_text, self.end_of_text])
     }
 
     /// Appends the caption's tokens up to the first end of text and returns whether the caption was truncated.
-    /// Characters that the file cannot encode are left out.
     pub(crate) fn encode_into(&self, text: &str, context_length: usize, ids: &mut Vec<u32>) -> bool {
-        let readable = || text.chars().filter(|c| encode(&self.pipeline, c.encode_utf8(&mut [0; 4])).is_ok());
-        let all = encode(&self.pipeline, text)
-            .or_else(|_| encode(&self.pipeline, &readable().collect::<String>()))
-            .unwrap_or_else(|_| vec![self.start_of_text, self.end_of_text]);
+        let all = self.ids(text);
         let end = all.iter().position(|&id| id == self.end_of_text).unwrap_or(all.len());
         let kept = end.min(context_length - 1);
         ids.extend_from_slice(&all[..kept]);

@@ -9,3 +9,4 @@ mod preprocess;
 mod shards;
 mod table;
 mod tokenizer;
+mod wordpiece;

@@ -54,7 +54,7 @@ fn is_plain(text: &str) -> bool {
 }
 
 /// Returns what Python's `str.isspace` returns: true for Unicode white space and the four ASCII separators.
-fn is_space(c: char) -> bool {
+pub(super) fn is_space(c: char) -> bool {
     c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c)
 }
 
