@@ -35,12 +35,11 @@
 //! | `layers/` | forward and backward pairs without state | `tree` |
 //! | `generate/` | the search for texts by the scores of their next tokens; no model | `tree` |
 //! | `loss/`, `optim/` | what is minimised, over embeddings, and how; no model | `layers` |
-//! | `generate/` | how a language model writes; no model | `tree` |
-//! | `models/` | configurations and towers | `layers` |
+//! | `models/` | configurations and towers | `loss` |
 //! | `pictures/`, `text/` | a file's pixels as Pillow sees them, a sentence's tokens | `tree` |
 //! | `datasets/`, `batches/` | what is asked or learnt; shuffling, augmenting, loading ahead | `pictures`, `text` |
 //! | `checkpoint/` | a model's files: recognised, read, named, written | `models`, `pictures`, `text` |
-//! | `embed/` | from files and sentences to embeddings | `checkpoint`, `datasets` |
+//! | `embed/` | from files and sentences to embeddings and texts | `checkpoint`, `datasets`, `generate` |
 //! | `eval/`, `index/` | metrics on plain arrays and exams; a folder that can be searched | `embed` |
 //! | `train/` | the step, the log of a run and its folder | `loss`, `batches`, `eval` |
 //! | `app/` | the two programs: options, commands, plots | everything above |
@@ -80,7 +79,7 @@ pub mod train;
 pub mod tree;
 pub mod weights;
 
-pub use embed::{Clip, ImageEncoder, LoadError, TextEncoder, TextStates};
+pub use embed::{Blip, Clip, ImageEncoder, LoadError, TextEncoder, TextStates};
 /// Types of the kernels that stand in signatures here.
 pub use kernels::{Activation, Write};
 

@@ -31,6 +31,8 @@ pub enum LoadError {
     Vocabulary { path: PathBuf, known: usize, tokenizer: Option<PathBuf>, vocabulary: usize },
     #[error("{}: a context of {context_length} has no room for start and end of text", path.display())]
     Context { path: PathBuf, context_length: usize },
+    #[error("{}: a model of pictures that are not square; pictures are prepared as squares", path.display())]
+    NotSquare { path: PathBuf },
 }
 
 fn name(tokenizer: &Option<PathBuf>) -> String {

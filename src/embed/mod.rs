@@ -3,12 +3,14 @@
 //! | file | what it knows |
 //! |---|---|
 //! | `encoders` | [`Clip`] and either of its encoders alone |
+//! | [`blip`](mod@blip) | [`Blip`]: captions, answers, matches, embeddings |
 //! | `embedder` | the trait [`Embed`], and its implementation for a model in training |
 //! | [`source`] | where pictures come from: files, memory, datasets |
 //! | `stream` | how a source becomes embeddings, batch by batch, reading ahead |
 //! | `session` | the memory that embedding reuses from call to call |
 //! | [`rows`] | concatenated and evenly chosen rows of embeddings |
 
+pub mod blip;
 mod embedder;
 mod encoders;
 pub mod rows;
@@ -16,6 +18,7 @@ mod session;
 pub mod source;
 mod stream;
 
+pub use blip::{Blip, BlipError, Matches, Written};
 pub use embedder::{Embed, Embedder};
 pub use encoders::{Clip, ImageEncoder, LoadError, TextEncoder, TextStates};
 pub use source::Pictures;

@@ -9,15 +9,18 @@
 //! What leaves the last block is the last token of each row, since nothing else is read.
 
 use super::head::{self, Head};
-use super::text::{Keys, Shape, TextRef};
+use super::text::{self, Keys, Shape, Sights, TextRef, Workspace};
 use crate::layers::block::Size;
 use crate::layers::cross_attention;
 use crate::layers::layer_norm::{self, Saved as NormSaved};
 use crate::layers::linear;
 use crate::layers::pooled_attention::{heads, in_proj};
 use crate::layers::post_norm::{self, Block, Look, RestScratch, Sums};
+use crate::layers::sequences::Pool;
 use crate::layers::token_embed;
 use crate::layers::{Keep, floats, floats_mut, rows, rows_mut};
+use crate::loss::cross_entropy::Labels;
+use crate::models::Captions;
 use crate::tree::{Arena, Dim, tree};
 use crate::weights::Read;
 use kernels::attention::{HeadsMut, Layout};
@@ -102,6 +105,37 @@ impl Buffers<Dim> {
             last_rest: RestScratch::dims(size, rows, true),
             y: last,
         }
+    }
+}
+
+impl<R: Read> Decoder<'_, R> {
+    /// Returns the sum of the losses of each text's tokens behind the first. All texts look at the first source.
+    #[track_caller]
+    pub fn losses(&self, texts: &[&[u32]], smoothing: f32) -> Vec<f32> {
+        let offsets: Vec<usize> = std::iter::once(0)
+            .chain(texts.iter().scan(0, |end, text| {
+                *end += text.len();
+                Some(*end)
+            }))
+            .collect();
+        let ids = texts.concat();
+        let (shape, texts_of) = (&self.shape, [0..texts.len()]);
+        let mut states = Array2::zeros((ids.len(), shape.size.width));
+        let (mut workspace, mut scratch, mut arena) = (Workspace::default(), Arena::default(), Arena::default());
+        let sights = Sights { texts: &texts_of, rows: &self.sources[..1] };
+        let captions = Captions { ids: &ids, offsets: &offsets };
+        let (how, y) = ((Pool::All, Keep::Nothing), states.view_mut());
+        text::forward(self.text, shape, captions, Some((sights, &self.keys)), how, y, &mut workspace, &mut scratch);
+        let mut labels = Labels::default();
+        labels.fill(texts.iter().flat_map(|text| {
+            let next = text[1..].iter().map(|&id| Some((id, 1.0)));
+            next.chain([None])
+        }));
+        let mut losses = vec![0.0; labels.len()];
+        let table = self.text.shared.embeddings.word_embeddings;
+        head::losses(self.head, table, shape, states.view(), &labels, smoothing, &mut losses, &mut arena);
+        let mut losses = losses.into_iter();
+        texts.iter().map(|text| losses.by_ref().take(text.len() - 1).sum()).collect()
     }
 }
 

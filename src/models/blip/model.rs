@@ -1,7 +1,7 @@
 //! A whole BLIP, and inference with each of its parts.
 
 use super::config::Config;
-use super::decode::Decoder;
+use super::decode::{Decoder, Decoding};
 use super::params::{Blip, spec};
 use super::text::{self, Keys, Sights};
 use super::vit;
@@ -37,6 +37,13 @@ pub struct Source {
     pub tokens: Array2<f32>,
     /// The rows of each picture, or question.
     pub rows: Vec<Range<usize>>,
+}
+
+impl Source {
+    /// Returns the rows of one picture or question.
+    pub fn of(&self, i: usize) -> Array2<f32> {
+        rows(self.tokens.view(), &self.rows[i]).to_owned()
+    }
 }
 
 /// The buffers of inference, which are reused from call to call.
@@ -161,6 +168,39 @@ impl Inference {
             text::forward(encoder, &shape, texts, sights, (pool, Keep::Nothing), states.view_mut(), text, scratch);
         });
         states
+    }
+
+    /// Ranks texts, which begin with `[DEC]` and end with `[SEP]`, by how likely the decoder finds them in view of a
+    /// source of one picture or question. Returns the places of the `keep` texts whose second token is likeliest, best
+    /// first, each with minus the sum of its tokens' losses, which have label smoothing as in training.
+    ///
+    /// # Panics
+    /// If the model has no text decoder.
+    #[track_caller]
+    pub fn rank(
+        &mut self,
+        p: &Blip<impl Read>,
+        config: &Config,
+        source: &Source,
+        texts: &[Vec<u32>],
+        keep: usize,
+        smoothing: f32,
+    ) -> Vec<(usize, f32)> {
+        let begin = [config.text.ids.decode];
+        let best_first = |a: &(usize, f32), b: &(usize, f32)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
+        self.decode(p, config, source, |decoder| {
+            let mut decoding = Decoding::default();
+            let logits = decoding.start(decoder, &[&begin], 1);
+            let first = |text: &Vec<u32>| text.get(1).map_or(f32::NEG_INFINITY, |&id| logits[[0, id as usize]]);
+            let mut ranked: Vec<(usize, f32)> = texts.iter().map(first).enumerate().collect();
+            ranked.sort_by(best_first);
+            ranked.truncate(keep);
+            let kept: Vec<&[u32]> = ranked.iter().map(|&(place, _)| &texts[place][..]).collect();
+            let scores = decoder.losses(&kept, smoothing);
+            ranked.iter_mut().zip(scores).for_each(|((_, score), loss)| *score = -loss);
+            ranked.sort_by(best_first);
+            ranked
+        })
     }
 
     /// Calls `search` with a decoder that looks at the sources, one a request.

@@ -1,0 +1,379 @@
+//! A trained BLIP, ready for pictures and texts.
+
+use super::encoders::LoadError;
+use super::session::Pool;
+use crate::checkpoint::blip::{Loaded, Overrides, load};
+use crate::generate::{self, GenerateError, Options, Request};
+use crate::models::Captions;
+use crate::models::blip::decode::{Decoder, Decoding};
+use crate::models::blip::model::{Inference, Source};
+use crate::models::blip::params::Blip as Params;
+use crate::models::blip::{Config, Parts};
+use crate::pictures::{Picture, Preprocess, Scratch};
+use crate::text::WordPiece;
+use crate::weights::{Read, Stored, Weights};
+use ndarray::{Array2, ArrayView2};
+use rayon::prelude::*;
+use std::ops::Range;
+use std::path::Path;
+
+/// The longest text for the image-grounded encoder, in tokens (`max_length` of the original's `blip_retrieval.py`).
+pub const MAX_TEXT: usize = 35;
+
+/// The smoothing of the loss by which answers are ranked, which is that of training.
+const SMOOTHING: f32 = 0.1;
+
+/// A BLIP with the parts that its file has.
+///
+/// ```
+/// use clipwright::Blip;
+/// use clipwright::generate::{BeamStyle, Options, Search};
+/// use clipwright::pictures::{Channels, Picture};
+/// # use clipwright::checkpoint::blip::{Format, save};
+/// # use clipwright::checkpoint::Precision;
+/// # use clipwright::models::blip::{Config, Model, Parts, TextConfig, VisionConfig};
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path();
+/// # let base = Config::base(Parts::Captioner);
+/// # let vision = VisionConfig { image_size: [32, 32], width: 64, mlp_width: 64, heads: 1, layers: 1, ..base.vision };
+/// # let text = TextConfig { positions: 32, width: 64, mlp_width: 64, heads: 1, layers: 1, ..base.text };
+/// # let model = Model::new(Config { vision, text, ..base }, 0);
+/// # save(path, &model.config, &model.params, None, Format::HuggingFace, Precision::F32)?;
+///
+/// // `path`: a folder from Hugging Face, or one of the original's files.
+/// let blip = Blip::load(path)?;
+/// let pictures = [Picture::new(640, 480, Channels::Rgb)]; // or from clipwright::pictures::decode::open
+/// let options = Options {
+///     min_length: 5,
+///     search: Search::Beams { beams: 3, style: BeamStyle::Original },
+///     ..blip.options(20)
+/// };
+/// let captions = blip.caption(&pictures, "a picture of ", &options, 0)?;
+/// println!("{}", captions[0].text);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Blip {
+    config: Config,
+    weights: Weights<Params<Stored>>,
+    preprocess: Preprocess,
+    tokenizer: WordPiece,
+    buffers: Pool<Inference>,
+}
+
+/// A text that a model wrote.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Written {
+    /// The text behind the prompt.
+    pub text: String,
+    /// How good the search found it; see [`Text`](crate::generate::Text).
+    pub score: f32,
+    /// All tokens, the prompt's included.
+    pub ids: Vec<u32>,
+}
+
+/// Why a model cannot do what it was asked for.
+#[derive(Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BlipError {
+    #[error("this BLIP is {}, and {needs}", what(*parts))]
+    Lacks { parts: Parts, needs: &'static str },
+    #[error(transparent)]
+    Generate(#[from] GenerateError),
+    #[error("texts of {max_length} tokens, and the model's are at most {positions}")]
+    TooLong { max_length: usize, positions: usize },
+}
+
+/// Says what a model with these parts is.
+fn what(parts: Parts) -> &'static str {
+    match parts {
+        Parts::Captioner => "a captioner",
+        Parts::Matcher => "one for retrieval, which writes nothing",
+        Parts::Answerer => "one that answers questions",
+        Parts::Pretrained => "a pre-trained one",
+    }
+}
+
+impl Blip {
+    /// Loads a model folder or a file of weights, as [`load`] finds them.
+    ///
+    /// # Errors
+    /// Returns a [`LoadError`] that names the file and, where there is one, the tensor.
+    pub fn load(path: impl AsRef<Path>) -> Result<Self, LoadError> {
+        Self::new(load(path.as_ref(), &Overrides::default())?)
+    }
+
+    /// Makes the model ready from a checkpoint that was read.
+    ///
+    /// # Errors
+    /// Returns an error if the model's tokenizer cannot be used, or does not fit the model.
+    pub fn new(loaded: Loaded) -> Result<Self, LoadError> {
+        let Loaded { path, config, params, preprocess, .. } = loaded;
+        let (ids, known) = (config.text.ids, config.text.vocab_size);
+        let folder = path.parent().unwrap_or(Path::new("."));
+        let own = WordPiece::open(folder, ids.decode, ids.encode)?;
+        let tokenizer_path = own.is_some().then(|| folder.to_path_buf());
+        let tokenizer = own.unwrap_or_else(WordPiece::blip);
+        let vocabulary = tokenizer.vocabulary();
+        if vocabulary > known {
+            return Err(LoadError::Vocabulary { path, known, tokenizer: tokenizer_path, vocabulary });
+        }
+        let preprocess = preprocess.ok_or(LoadError::NotSquare { path })?;
+        Ok(Blip { config, weights: params.into_weights(), preprocess, tokenizer, buffers: Pool::default() })
+    }
+
+    /// Returns the sizes of the model.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Returns the settings by which pictures are prepared.
+    pub fn preprocess(&self) -> &Preprocess {
+        &self.preprocess
+    }
+
+    /// Returns the tokenizer.
+    pub fn tokenizer(&self) -> &WordPiece {
+        &self.tokenizer
+    }
+
+    /// Returns the options of a greedy search for texts of at most `max_length` tokens, the prompt's included.
+    pub fn options(&self, max_length: usize) -> Options {
+        Options::new(self.config.text.ids.end, max_length)
+    }
+
+    /// Writes a caption for each picture, which begins with the prompt. `first` is the number of the first picture
+    /// among all that are captioned with one seed; only sampling reads it.
+    ///
+    /// # Errors
+    /// Returns an error if the model has no decoder of captions or if the options make no sense.
+    pub fn caption(
+        &self,
+        pictures: &[Picture],
+        prompt: &str,
+        options: &Options,
+        first: u64,
+    ) -> Result<Vec<Written>, BlipError> {
+        let writes = matches!(self.config.parts, Parts::Captioner | Parts::Pretrained);
+        self.needs(writes, "only captioners and pre-trained models write captions")?;
+        let prompt = self.tokenizer.prompt(prompt, options.max_length.max(1));
+        let mut buffers = self.buffers.lend();
+        let source = self.look(&mut buffers, pictures);
+        self.write(&mut buffers, &source, &prompt, options, first)
+    }
+
+    /// Answers a question about each picture. `first` is as in [`Blip::caption`].
+    ///
+    /// # Errors
+    /// Returns an error if the model was not made to answer questions or if the options make no sense.
+    ///
+    /// # Panics
+    /// If there are not as many questions as pictures.
+    #[track_caller]
+    pub fn answer<S: AsRef<str>>(
+        &self,
+        pictures: &[Picture],
+        questions: &[S],
+        options: &Options,
+        first: u64,
+    ) -> Result<Vec<Written>, BlipError> {
+        let mut buffers = self.buffers.lend();
+        let source = self.read_questions(&mut buffers, pictures, questions)?;
+        self.write(&mut buffers, &source, &[self.config.text.ids.decode], options, first)
+    }
+
+    /// Ranks answers to a question about a picture, and returns the places of the `keep` likeliest beginnings among
+    /// them, best first, each with the logarithm of its probability.
+    ///
+    /// As the original does it, answers are compared by their first token first, the best `keep` then by the smoothed
+    /// loss of all their tokens.
+    ///
+    /// # Errors
+    /// Returns an error if the model was not made to answer questions.
+    pub fn rank_answers<S: AsRef<str>>(
+        &self,
+        picture: &Picture,
+        question: &str,
+        answers: &[S],
+        keep: usize,
+    ) -> Result<Vec<(usize, f32)>, BlipError> {
+        let mut buffers = self.buffers.lend();
+        let source = self.read_questions(&mut buffers, std::slice::from_ref(picture), &[question])?;
+        let answers: Vec<Vec<u32>> = answers
+            .iter()
+            .map(|answer| self.tokenizer.encode_dec(answer.as_ref(), self.config.text.positions))
+            .collect();
+        Ok(buffers.rank(&self.weights.view(), &self.config, &source, &answers, keep, SMOOTHING))
+    }
+
+    /// Judges how well texts fit pictures, every text with every picture.
+    ///
+    /// # Errors
+    /// Returns an error if the model compares no pictures with texts.
+    pub fn match_texts<S: AsRef<str>>(&self, pictures: &[Picture], texts: &[S]) -> Result<Matches, BlipError> {
+        self.needs(self.config.parts.has_heads(), MATCHES)?;
+        let mut buffers = self.buffers.lend();
+        let (p, config) = (self.weights.view(), &self.config);
+        let source = self.look(&mut buffers, pictures);
+        let images = buffers.embed_images(&p, config, &source);
+        let words = self.embed_texts(&mut buffers, &p, texts);
+        let texts = Packed::new(texts.iter().map(|text| self.tokenizer.encode_enc(text.as_ref(), MAX_TEXT)));
+        let n = texts.offsets.len() - 1;
+        let mut logits = Array2::zeros((pictures.len(), n));
+        for (picture, rows) in source.rows.iter().enumerate() {
+            let alone = Source { tokens: source.of(picture), rows: vec![0..rows.len()] };
+            let z = buffers.match_logits(&p, config, &alone, texts.captions(), &[0..n]);
+            logits.row_mut(picture).assign(&z.map_axis(ndarray::Axis(1), |z| z[1] - z[0]));
+        }
+        let probabilities = logits.mapv(|logit| 1.0 / (1.0 + (-logit).exp()));
+        Ok(Matches { probabilities, cosines: images.dot(&words.t()) })
+    }
+
+    /// Returns unit-length embeddings (n, e) of n pictures.
+    ///
+    /// # Errors
+    /// Returns an error if the model compares no pictures with texts.
+    pub fn encode_image(&self, pictures: &[Picture]) -> Result<Array2<f32>, BlipError> {
+        self.needs(self.config.parts.has_heads(), MATCHES)?;
+        let mut buffers = self.buffers.lend();
+        let source = self.look(&mut buffers, pictures);
+        Ok(buffers.embed_images(&self.weights.view(), &self.config, &source))
+    }
+
+    /// Returns unit-length embeddings (n, e) of n texts.
+    ///
+    /// # Errors
+    /// Returns an error if the model compares no pictures with texts.
+    pub fn encode_text<S: AsRef<str>>(&self, texts: &[S]) -> Result<Array2<f32>, BlipError> {
+        self.needs(self.config.parts.has_heads(), MATCHES)?;
+        Ok(self.embed_texts(&mut self.buffers.lend(), &self.weights.view(), texts))
+    }
+
+    fn needs(&self, has: bool, needs: &'static str) -> Result<(), BlipError> {
+        if has { Ok(()) } else { Err(BlipError::Lacks { parts: self.config.parts, needs }) }
+    }
+
+    /// Returns the tokens of pictures.
+    fn look(&self, buffers: &mut Inference, pictures: &[Picture]) -> Source {
+        let len = self.config.vit().grid.image_len();
+        let mut pixels = vec![0.0; pictures.len() * len];
+        pixels.par_chunks_exact_mut(len).zip(pictures).for_each_init(Scratch::default, |scratch, (pixels, picture)| {
+            self.preprocess.apply(picture, scratch, pixels);
+        });
+        let images = ArrayView2::from_shape((pictures.len(), len), &pixels).expect("a picture in each row");
+        buffers.look(&self.weights.view(), &self.config, images)
+    }
+
+    /// Returns questions with their pictures in view.
+    #[track_caller]
+    fn read_questions<S: AsRef<str>>(
+        &self,
+        buffers: &mut Inference,
+        pictures: &[Picture],
+        questions: &[S],
+    ) -> Result<Source, BlipError> {
+        self.needs(self.config.parts == Parts::Answerer, "only models made for it answer questions")?;
+        assert_eq!(pictures.len(), questions.len(), "pictures and questions");
+        let source = self.look(buffers, pictures);
+        let encode = |question: &S| self.tokenizer.encode_enc(question.as_ref(), MAX_TEXT);
+        let questions = Packed::new(questions.iter().map(encode));
+        let one_each: Vec<Range<usize>> = (0..pictures.len()).map(|i| i..i + 1).collect();
+        Ok(buffers.read_questions(&self.weights.view(), &self.config, &source, questions.captions(), &one_each))
+    }
+
+    fn embed_texts<S: AsRef<str>>(&self, buffers: &mut Inference, p: &Params<impl Read>, texts: &[S]) -> Array2<f32> {
+        let texts = Packed::new(texts.iter().map(|text| self.tokenizer.encode(text.as_ref(), MAX_TEXT)));
+        buffers.embed_texts(p, &self.config, texts.captions())
+    }
+
+    /// Writes a text for each source.
+    fn write(
+        &self,
+        buffers: &mut Inference,
+        source: &Source,
+        prompt: &[u32],
+        options: &Options,
+        first: u64,
+    ) -> Result<Vec<Written>, BlipError> {
+        let positions = self.config.text.positions;
+        if options.max_length > positions {
+            return Err(BlipError::TooLong { max_length: options.max_length, positions });
+        }
+        let requests: Vec<Request> =
+            (0..source.rows.len() as u64).map(|i| Request { prompt, number: first + i }).collect();
+        let texts = write(buffers, &self.weights.view(), &self.config, source, &requests, options)?;
+        let before = self.tokenizer.decode(prompt);
+        let written = texts.into_iter().map(|text| {
+            let all = self.tokenizer.decode(&text.ids);
+            let behind = all.strip_prefix(&before).unwrap_or(&all).trim_start().to_string();
+            Written { text: behind, score: text.score, ids: text.ids }
+        });
+        Ok(written.collect())
+    }
+}
+
+const MATCHES: &str = "only models for retrieval and pre-trained ones compare pictures with texts";
+
+/// Writes a text for each source with a model's decoder.
+///
+/// # Errors
+/// Returns an error if the options make no sense.
+pub fn write(
+    buffers: &mut Inference,
+    p: &Params<impl Read>,
+    config: &Config,
+    source: &Source,
+    requests: &[Request],
+    options: &Options,
+) -> Result<Vec<generate::Text>, GenerateError> {
+    buffers.decode(p, config, source, |decoder| {
+        let mut cached = Cached { decoder, decoding: Decoding::default(), capacity: options.max_length };
+        generate::generate(&mut cached, requests, options)
+    })
+}
+
+/// A decoder with its cache, as a search asks it.
+struct Cached<'a, 'b, R> {
+    decoder: &'a Decoder<'b, R>,
+    decoding: Decoding,
+    capacity: usize,
+}
+
+impl<R: Read> generate::Decoder for Cached<'_, '_, R> {
+    fn start(&mut self, prompts: &[&[u32]]) -> ArrayView2<'_, f32> {
+        self.decoding.start(self.decoder, prompts, self.capacity)
+    }
+
+    fn advance(&mut self, parents: &[usize], tokens: &[u32]) -> ArrayView2<'_, f32> {
+        self.decoding.advance(self.decoder, parents, tokens)
+    }
+}
+
+/// How well texts fit pictures: a row for each picture, a column for each text.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Matches {
+    /// The probability that the text fits the picture, by the head that judges matches.
+    pub probabilities: Array2<f32>,
+    /// The cosine of both embeddings.
+    pub cosines: Array2<f32>,
+}
+
+/// Texts as tokens, end to end.
+struct Packed {
+    ids: Vec<u32>,
+    offsets: Vec<usize>,
+}
+
+impl Packed {
+    fn new(texts: impl Iterator<Item = Vec<u32>>) -> Self {
+        let mut packed = Packed { ids: vec![], offsets: vec![0] };
+        for text in texts {
+            packed.ids.extend(text);
+            packed.offsets.push(packed.ids.len());
+        }
+        packed
+    }
+
+    fn captions(&self) -> Captions<'_> {
+        Captions { ids: &self.ids, offsets: &self.offsets }
+    }
+}
