@@ -8,6 +8,7 @@
 //! | [`rank`] | which rank has the right answer among all candidates, with ties at their expected value? |
 //! | [`templates`] | which sentences is a class name put into? |
 //! | [`zero_shot`] | which share of the pictures is assigned the right class name? |
+//! | [`rerank`](mod@rerank) | retrieval whose best candidates a second model ranks |
 //! | [`retrieval`] | which share of the captions finds its picture, and of the pictures its caption? |
 //! | [`linear_probe`] | how far does a linear classifier on the image features get? |
 //! | [`lbfgs`] | where is a convex function smallest? |
@@ -23,6 +24,7 @@ pub mod lbfgs;
 pub mod linear_probe;
 pub mod rank;
 pub mod report;
+pub mod rerank;
 pub mod retrieval;
 pub mod templates;
 pub mod zero_shot;

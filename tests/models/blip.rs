@@ -4,17 +4,24 @@
 
 use super::golden::{GRADIENT, Io, OUTPUT, close, folders_with, row};
 use crate::support::blip_passes::{Seen, Texts, contrast, gradients, language_model, matching, pass_texts};
+use crate::support::compare::to_f64;
+use crate::support::oracle;
 use clipwright::checkpoint::blip::{Overrides, load};
 use clipwright::checkpoint::safetensors::Reader;
+use clipwright::embed::blip::write;
+use clipwright::eval::rerank::{OUTSIDE, rerank};
+use clipwright::generate::{BeamStyle, Options, Request, Search};
+use clipwright::layers::cross_attention::Shape;
+use clipwright::layers::linear::Linear;
 use clipwright::layers::sequences::Pool;
 use clipwright::loss::cross_entropy::Labels;
 use clipwright::models::blip::model::{Inference, Source};
 use clipwright::models::blip::text::{Sights, Workspace, forward, keys};
 use clipwright::models::blip::{Model, TokenIds, head};
 use clipwright::models::{Captions, Keep};
-use clipwright::params::{Params, for_each};
+use clipwright::params::{Params, for_each, view};
 use clipwright::tree::{Arena, Path as TreePath};
-use ndarray::{Array2, ArrayView2, Axis};
+use ndarray::{Array2, ArrayView2, Axis, s};
 use safetensors::tensor::{Dtype, TensorView};
 use safetensors::{SafeTensors, serialize_to_file};
 use serde_json::Value;
@@ -400,6 +407,252 @@ fn answerers_agree_with_the_original() {
                 answer_gradients(&model, images.view(), &questions, &answers, &answers_of, (&labels, 0.1));
             assert!((loss - io.scalar("loss")).abs() <= OUTPUT * loss.max(1.0), "loss {loss}");
             compare(&model, &grads, &reference_gradients(&folder, "grads.safetensors"));
+        });
+    }
+}
+
+/// Returns rows of generated ids, each up to what fills it up behind its end token.
+fn without_filling(rows: Vec<Vec<i64>>, end: u32, prompt: usize) -> Vec<Vec<u32>> {
+    let cut = |row: Vec<i64>| {
+        let row: Vec<u32> = row.into_iter().map(|id| id as u32).collect();
+        let behind = row.iter().enumerate().skip(prompt);
+        let last = behind.into_iter().find(|&(_, &id)| id == end).map_or(row.len(), |(i, _)| i + 1);
+        row[..last].to_vec()
+    };
+    rows.into_iter().map(cut).collect()
+}
+
+/// Generates from one prompt for each source and compares all ids.
+#[track_caller]
+fn check_generated(model: &Model, source: &Source, prompts: &[Vec<u32>], options: &Options, io: &Io, name: &str) {
+    let requests: Vec<Request> =
+        prompts.iter().enumerate().map(|(i, prompt)| Request { prompt, number: i as u64 }).collect();
+    let p = model.params.view();
+    let texts = write(&mut Inference::default(), &p, &model.config, source, &requests, options).unwrap();
+    let expected = without_filling(io.integers(name), options.end, prompts[0].len());
+    let ids: Vec<Vec<u32>> = texts.into_iter().map(|text| text.ids).collect();
+    assert_eq!(ids, expected, "{name}");
+    // Each alone gets the same text as in the batch.
+    for (i, request) in requests.iter().enumerate() {
+        let alone = Source { tokens: source.of(i), rows: vec![0..source.rows[i].len()] };
+        let texts = write(&mut Inference::default(), &p, &model.config, &alone, &[*request], options).unwrap();
+        assert_eq!(texts[0].ids, expected[i], "{name}, request {i} alone");
+    }
+}
+
+fn beams(beams: usize, style: BeamStyle) -> Search {
+    Search::Beams { beams, style }
+}
+
+#[test]
+fn captions_are_those_of_hugging_face() {
+    for folder in hugging_face("BlipForConditionalGeneration") {
+        with_io(&folder, |io| {
+            let model = model(&folder, &folder.join("model.safetensors"));
+            let ids = model.config.text.ids;
+            let (images, _) = io.pictures("pixel_values");
+            let source = Inference::default().look(&model.params.view(), &model.config, images.view());
+            let style = BeamStyle::Transformers;
+            let greedy = Options::new(ids.end, 12);
+            let of_beams = |n| Options { search: beams(n, style), ..greedy.clone() };
+            let options = [
+                ("greedy", greedy.clone()),
+                ("beam3", of_beams(3)),
+                ("beam3_min", Options { min_length: 9, ..of_beams(3) }),
+                ("beam2_penalty", Options { repetition_penalty: 1.3, length_penalty: 2.0, ..of_beams(2) }),
+                ("beam4_early", Options { early_stopping: true, ..of_beams(4) }),
+            ];
+            let given = io.integers("prompt_input_ids");
+            let prompt = |ids: &Vec<i64>| ids[..ids.len() - 1].iter().map(|&id| id as u32).collect::<Vec<_>>();
+            let mut prompts: Vec<Vec<u32>> = given.iter().map(prompt).collect();
+            prompts.iter_mut().for_each(|prompt| prompt[0] = ids.decode);
+            let none = vec![vec![ids.decode]; images.nrows()];
+            for (name, options) in options {
+                check_generated(&model, &source, &none, &options, io, &format!("generated.{name}"));
+                check_generated(&model, &source, &prompts, &options, io, &format!("generated.prompt.{name}"));
+            }
+        });
+    }
+}
+
+#[test]
+fn captions_are_those_of_the_original() {
+    for folder in original("prompt_length", "text_decoder.cls.predictions.bias") {
+        with_io(&folder, |io| {
+            let model = model(&folder, &folder.join("model.safetensors"));
+            let (ids, meta) = (model.config.text.ids, json(&folder.join("meta.json")));
+            let (images, _) = io.pictures("image");
+            let source = Inference::default().look(&model.params.view(), &model.config, images.view());
+            let prompt = meta["prompt_ids"].as_array().unwrap();
+            let mut prompt: Vec<u32> = prompt.iter().map(|id| id.as_u64().unwrap() as u32).collect();
+            prompt.pop();
+            prompt[0] = ids.decode;
+            for (name, generate) in meta["generate"].as_object().unwrap() {
+                let number = |key: &str| generate[key].as_u64().map(|number| number as usize);
+                let n = number("num_beams").unwrap_or(1);
+                let options = Options {
+                    min_length: number("min_length").unwrap_or(0),
+                    repetition_penalty: generate["repetition_penalty"].as_f64().unwrap_or(1.0) as f32,
+                    search: if n == 1 { Search::Greedy } else { beams(n, BeamStyle::Original) },
+                    ..Options::new(ids.end, number("max_length").unwrap())
+                };
+                let prompts = vec![prompt.clone(); images.nrows()];
+                check_generated(&model, &source, &prompts, &options, io, &format!("generated.{name}"));
+            }
+        });
+    }
+}
+
+/// Returns what questions become in the reference's batches, where they are padded: no row sees the padding, but the
+/// padding has rows, and the decoder looks at them. This is the definition, in f64.
+fn padded_questions(model: &Model, source: &Source, ids: &[Vec<i64>], mask: &[Vec<i64>]) -> Source {
+    let (spec, flat) = (&model.params.spec, to_f64(&model.params.flat));
+    let p = view(spec, &flat);
+    let (text, size) = (p.text_encoder.as_ref().unwrap(), model.config.encoder().size);
+    let embeddings = &text.shared.embeddings;
+    let (width, length) = (size.width, ids[0].len());
+    let mut tokens = Array2::zeros((ids.len() * length, width));
+    for (i, (ids, mask)) in ids.iter().zip(mask).enumerate() {
+        let real = mask.iter().filter(|&&real| real == 1).count();
+        let picture = source.of(i).mapv(f64::from);
+        let embedded = Array2::from_shape_fn((length, width), |(t, j)| {
+            embeddings.word_embeddings[ids[t] as usize * width + j] + embeddings.position_embeddings[t * width + j]
+        });
+        let mut x = oracle::layer_norm(&embeddings.ln, size.eps, embedded.view());
+        for (own, rest) in text.attention.iter().zip(&text.shared.layers) {
+            let attn = &own.attn;
+            let in_proj = Linear { weight: attn.in_proj_weight, bias: attn.in_proj_bias };
+            let qkv = oracle::linear(&in_proj, x.view());
+            let (c, mut out) = (width / size.heads, Array2::zeros(x.dim()));
+            for head in 0..size.heads {
+                let part = |third: usize, rows: usize| {
+                    qkv.slice(s![..rows, third * width + head * c..third * width + (head + 1) * c])
+                };
+                let y = oracle::softmax_attention(part(0, length), part(1, real), part(2, real), false);
+                out.slice_mut(s![.., head * c..(head + 1) * c]).assign(&y);
+            }
+            let sum = oracle::linear(&attn.out_proj, out.view()) + &x;
+            let a = oracle::layer_norm(&own.ln, size.eps, sum.view());
+            let (queries, rows) = ([0..length], [0..picture.nrows()]);
+            let shape = Shape { queries: &queries, source: &rows, heads: size.heads };
+            let sum = oracle::cross_attention(&rest.cross, shape, a.view(), picture.view()) + &a;
+            let c = oracle::layer_norm(&rest.cross_ln, size.eps, sum.view());
+            let sum = oracle::mlp(&rest.mlp, size.activation, c.view()) + &c;
+            x = oracle::layer_norm(&rest.mlp_ln, size.eps, sum.view());
+        }
+        tokens.slice_mut(s![i * length..(i + 1) * length, ..]).assign(&x.mapv(|x| x as f32));
+    }
+    Source { tokens, rows: (0..ids.len()).map(|i| i * length..(i + 1) * length).collect() }
+}
+
+/// Checks the rows of `padded_questions` that are no padding against the model's own, and returns its source.
+fn check_questions(
+    model: &Model,
+    images: ArrayView2<f32>,
+    io: &Io,
+    ids: &str,
+    mask: &str,
+    first: Option<u32>,
+) -> Source {
+    let (p, mut buffers) = (model.params.view(), Inference::default());
+    let pictures = buffers.look(&p, &model.config, images);
+    let mut questions = io.texts(ids, mask);
+    let (mut ids, mask) = (io.integers(ids), io.integers(mask));
+    if let Some(first) = first {
+        questions = questions.begin_with(first);
+        ids.iter_mut().for_each(|ids| ids[0] = i64::from(first));
+    }
+    let padded = padded_questions(model, &pictures, &ids, &mask);
+    let one_each = one_each(images.nrows());
+    let packed = buffers.read_questions(&p, &model.config, &pictures, questions.captions(), &one_each);
+    for (i, rows) in packed.rows.iter().enumerate() {
+        let expected = padded.of(i).slice_move(s![..rows.len(), ..]);
+        close("question", &packed.of(i), &expected, OUTPUT);
+    }
+    padded
+}
+
+#[test]
+fn answers_are_those_of_hugging_face() {
+    for folder in hugging_face("BlipForQuestionAnswering") {
+        with_io(&folder, |io| {
+            let model = model(&folder, &folder.join("model.safetensors"));
+            let ids = model.config.text.ids;
+            let (images, _) = io.pictures("pixel_values");
+            let names = ("generate.input_ids", "generate.attention_mask");
+            let source = check_questions(&model, images.view(), io, names.0, names.1, None);
+            let prompts = vec![vec![ids.decode]; images.nrows()];
+            let greedy = Options::new(ids.end, 10);
+            let beam3 = Options { search: beams(3, BeamStyle::Transformers), ..greedy.clone() };
+            check_generated(&model, &source, &prompts, &greedy, io, "generated.greedy");
+            check_generated(&model, &source, &prompts, &beam3, io, "generated.beam3");
+        });
+    }
+}
+
+#[test]
+fn answers_are_those_of_the_original() {
+    for folder in original("answers", "text_decoder.cls.predictions.bias") {
+        with_io(&folder, |io| {
+            let model = model(&folder, &folder.join("model.safetensors"));
+            let (ids, meta) = (model.config.text.ids, json(&folder.join("meta.json")));
+            let (images, _) = io.pictures("image");
+            let encode = Some(ids.encode);
+            let source = check_questions(&model, images.view(), io, "question_ids", "question_mask", encode);
+            let prompts = vec![vec![ids.decode]; images.nrows()];
+            let search = beams(3, BeamStyle::Original);
+            let options = Options { min_length: 1, search, ..Options::new(ids.end, 10) };
+            check_generated(&model, &source, &prompts, &options, io, "generated");
+
+            // Ranking masks the padding.
+            let candidates = io.texts("candidate_ids", "candidate_mask");
+            let candidates: Vec<Vec<u32>> =
+                candidates.rows().into_iter().map(|rows| candidates.ids[rows].to_vec()).collect();
+            let (p, mut buffers) = (model.params.view(), Inference::default());
+            let pictures = buffers.look(&p, &model.config, images.view());
+            let questions = io.texts("question_ids", "question_mask").begin_with(ids.encode);
+            let one_each = one_each(images.nrows());
+            let source = buffers.read_questions(&p, &model.config, &pictures, questions.captions(), &one_each);
+            let keep = meta["k_test"].as_u64().unwrap() as usize;
+            let ranked: Vec<i64> = (0..images.nrows())
+                .map(|i| {
+                    let alone = Source { tokens: source.of(i), rows: vec![0..source.rows[i].len()] };
+                    buffers.rank(&p, &model.config, &alone, &candidates, keep, 0.1)[0].0 as i64
+                })
+                .collect();
+            assert_eq!(ranked, io.integers("ranked").concat());
+        });
+    }
+}
+
+#[test]
+fn retrieval_is_that_of_the_original() {
+    for folder in original("k_test", "itm_head.weight") {
+        with_io(&folder, |io| {
+            let model = model(&folder, &folder.join("model.safetensors"));
+            let (p, config, mut buffers) = (model.params.view(), &model.config, Inference::default());
+            let (images, _) = io.pictures("eval.image");
+            let source = buffers.look(&p, config, images.view());
+            let texts = io.texts("eval.input_ids", "eval.attention_mask");
+            let (images, words) =
+                (buffers.embed_images(&p, config, &source), buffers.embed_texts(&p, config, texts.clone().captions()));
+            let texts = texts.begin_with(config.text.ids.encode);
+            let k = json(&folder.join("meta.json"))["k_test"].as_u64().unwrap() as usize;
+            let reranked = rerank(images.dot(&words.t()).view(), k, |image, own| {
+                let own = Texts::new(own.iter().map(|&text| texts.ids[texts.rows()[text].clone()].to_vec()));
+                let alone = Source { tokens: source.of(image), rows: vec![0..source.rows[image].len()] };
+                let n = own.rows().len();
+                buffers.match_logits(&p, config, &alone, own.captions(), &[0..n]).column(1).to_vec()
+            });
+            // Beside scores of order 1, −100 would hide every difference.
+            let no_outside = |scores: &Array2<f32>| scores.mapv(|score| if score == OUTSIDE { 0.0 } else { score });
+            for (ours, name) in
+                [(&reranked.texts_of_images, "eval.score_i2t"), (&reranked.images_of_texts, "eval.score_t2i")]
+            {
+                let theirs = io.matrix(name);
+                assert_eq!(ours.mapv(|x| x == OUTSIDE), theirs.mapv(|x| x == OUTSIDE), "{name}: candidates");
+                close(name, &no_outside(ours), &no_outside(&theirs), OUTPUT);
+            }
         });
     }
 }

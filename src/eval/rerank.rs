@@ -1,0 +1,87 @@
+//! Retrieval with re-ranking, as BLIP evaluates it: cosines choose candidates, and the head that judges matches ranks
+//! them (Li et al. 2021, section 3.4 and Salesforce's `train_retrieval.py`, `evaluation`).
+//!
+//! For each picture the k texts of largest cosine, and for each text the k pictures, get the score
+//! ITM logit + cosine; all other pairs get [`OUTSIDE`]. The logit is that of a match alone, before the softmax.
+
+use ndarray::{Array2, ArrayView2};
+use std::cmp::Ordering;
+
+/// The score of a pair that is not among the candidates.
+pub const OUTSIDE: f32 = -100.0;
+
+/// The scores of all pairs, by which of both chose the candidates.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reranked {
+    /// The scores (pictures, texts) if each picture chose its texts.
+    pub texts_of_images: Array2<f32>,
+    /// The scores (texts, pictures) if each text chose its pictures.
+    pub images_of_texts: Array2<f32>,
+}
+
+/// Re-ranks the `k` best candidates of each picture and of each text, or all if there are fewer.
+///
+/// `cosines` (pictures, texts)
+///
+/// `judge(picture, texts)` returns the logit of a match for each of these texts. It is called once for every picture
+/// that is in a pair, with all its texts, so that a pair that both sides chose is judged once.
+pub fn rerank(cosines: ArrayView2<f32>, k: usize, mut judge: impl FnMut(usize, &[usize]) -> Vec<f32>) -> Reranked {
+    let (images, texts) = cosines.dim();
+    let by_image: Vec<Vec<usize>> = cosines.rows().into_iter().map(|row| best(row.iter(), k)).collect();
+    let by_text: Vec<Vec<usize>> = cosines.columns().into_iter().map(|column| best(column.iter(), k)).collect();
+    let mut reranked = Reranked {
+        texts_of_images: Array2::from_elem((images, texts), OUTSIDE),
+        images_of_texts: Array2::from_elem((texts, images), OUTSIDE),
+    };
+    for (image, own) in by_image.iter().enumerate() {
+        let chosen = |text: &usize| own.contains(text) || by_text[*text].contains(&image);
+        let pairs: Vec<usize> = (0..texts).filter(chosen).collect();
+        if pairs.is_empty() {
+            continue;
+        }
+        for (&text, logit) in pairs.iter().zip(judge(image, &pairs)) {
+            let score = logit + cosines[[image, text]];
+            if own.contains(&text) {
+                reranked.texts_of_images[[image, text]] = score;
+            }
+            if by_text[text].contains(&image) {
+                reranked.images_of_texts[[text, image]] = score;
+            }
+        }
+    }
+    reranked
+}
+
+/// Returns the places of the `k` largest numbers, of equals the first.
+fn best<'a>(numbers: impl Iterator<Item = &'a f32>, k: usize) -> Vec<usize> {
+    let mut places: Vec<(usize, f32)> = numbers.copied().enumerate().collect();
+    let descending =
+        |a: &(usize, f32), b: &(usize, f32)| b.1.partial_cmp(&a.1).unwrap_or(Ordering::Equal).then(a.0.cmp(&b.0));
+    places.sort_by(descending);
+    places.truncate(k);
+    places.into_iter().map(|(place, _)| place).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::array;
+
+    #[test]
+    fn only_candidates_are_judged_and_each_pair_once() {
+        let cosines = array![[0.9, 0.1, 0.2], [0.3, 0.8, 0.7]];
+        let mut judged = vec![];
+        let reranked = rerank(cosines.view(), 1, |image, texts| {
+            judged.extend(texts.iter().map(|&text| (image, text)));
+            texts.iter().map(|&text| (10 * image + text) as f32).collect()
+        });
+        assert_eq!(judged, [(0, 0), (1, 1), (1, 2)]);
+        assert_eq!(reranked.texts_of_images, array![[0.9, OUTSIDE, OUTSIDE], [OUTSIDE, 11.8, OUTSIDE]]);
+        assert_eq!(reranked.images_of_texts, array![[0.9, OUTSIDE], [OUTSIDE, 11.8], [OUTSIDE, 12.7]]);
+        let all = rerank(cosines.view(), 9, |_, texts| vec![0.0; texts.len()]);
+        assert_eq!(all.texts_of_images, cosines);
+        assert_eq!(all.images_of_texts, cosines.t());
+        let none = rerank(Array2::zeros((0, 3)).view(), 2, |_, _| vec![]);
+        assert_eq!(none.images_of_texts.dim(), (3, 0));
+    }
+}
