@@ -7,7 +7,7 @@
 use super::infer::Rules;
 use crate::checkpoint::Tower;
 use crate::checkpoint::dtype::Precision;
-use crate::checkpoint::fields::{activation, activation_name, merged, section};
+use crate::checkpoint::fields::{activation, activation_name, eps, merged, section};
 use crate::checkpoint::json::decimal;
 use crate::models::blip::{Config, Parts, TextConfig, TokenIds, VisionConfig};
 use serde::Deserialize;
@@ -122,7 +122,7 @@ impl VisionFields {
             heads: rules.heads(Tower::Image, self.num_attention_heads, width, Some(VISION_HEADS))?,
             layers: self.num_hidden_layers,
             activation: activation(&self.hidden_act)?,
-            eps: self.layer_norm_eps as f32,
+            eps: eps(self.layer_norm_eps)?,
         })
     }
 }
@@ -138,7 +138,7 @@ impl TextFields {
             heads: rules.heads(Tower::Text, self.num_attention_heads, width, Some(TEXT_HEADS))?,
             layers: self.num_hidden_layers,
             activation: activation(&self.hidden_act)?,
-            eps: self.layer_norm_eps as f32,
+            eps: eps(self.layer_norm_eps)?,
             ids: self.ids(rules)?,
         })
     }
