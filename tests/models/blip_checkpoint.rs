@@ -564,7 +564,7 @@ fn sizes_that_do_not_fit_are_named() {
     // What the file leaves out has the defaults of Hugging Face's classes, which are those of the base model.
     fs::write(to.path().join("config.json"), r#"{"text_config": {"num_attention_heads": 12}}"#).unwrap();
     let error = error_of(&path, &Overrides::default());
-    assert!(error.contains("this model needs [768]"), "{error}");
+    assert!(error.contains("this model needs [1, 1, 768]"), "{error}");
     let bytes = fs::read(&path).unwrap();
     for length in [0, 7, 100, bytes.len() / 2, bytes.len() - 1] {
         fs::write(&path, &bytes[..length]).unwrap();

@@ -13,6 +13,9 @@ use crate::models::blip::{Config, Parts, TextConfig, TokenIds, VisionConfig};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+/// The name of the file.
+pub(super) const CONFIG: &str = "config.json";
+
 /// The number of heads that Hugging Face's image encoder has unless a file says otherwise.
 const VISION_HEADS: usize = 12;
 /// The same of its text Transformer; no published model has this number.
