@@ -34,6 +34,12 @@ pub(crate) fn activation(name: &str) -> Result<Activation, String> {
     }
 }
 
+/// Returns the ε of a LayerNorm.
+pub(crate) fn eps(eps: f64) -> Result<f32, String> {
+    let fits = |eps: &f32| (0.0..1.0).contains(eps) && *eps > 0.0;
+    Some(eps as f32).filter(fits).ok_or_else(|| format!("layer_norm_eps is {eps}"))
+}
+
 /// Returns the name of an activation.
 pub(crate) fn activation_name(activation: Activation) -> &'static str {
     match activation {

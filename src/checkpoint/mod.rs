@@ -1,4 +1,5 @@
-//! Reads and writes the checkpoints of OpenAI, OpenCLIP and Hugging Face.
+//! Reads and writes the checkpoints of CLIP, by OpenAI, OpenCLIP and Hugging Face, and of BLIP, by Salesforce and
+//! Hugging Face ([`blip`]).
 //!
 //! These kinds of checkpoints can be opened:
 //!
@@ -9,7 +10,7 @@
 //! * A file alone is a safetensors file or one of `torch.save`. Its configuration is inferred from names and shapes.
 //! * A name of the Hugging Face Hub means the files in the Hub's cache on this machine, which are as in its folder.
 //!
-//! [`Checkpoint::open`] finds out which of these it is given, and checks every name and shape before it reads a value.
+//! [`kind()`] tells which of the two models a checkpoint is of. [`Checkpoint::open`] finds out which of these it is given, and checks every name and shape before it reads a value.
 //! Towers are read when they are asked for. The names of the tensors, not those of the files, decide which library's
 //! checkpoint it is (`clip::names`). A prefix before all names is found without a list of known prefixes ([`prefix`]).
 //! A [`Note`] says what was assumed or left unread.

@@ -8,6 +8,9 @@ use super::{CheckpointError, check, foreign};
 use pytorch_reader::{PickleValue, PytorchReader};
 use std::path::{Path, PathBuf};
 
+/// The largest number of names of a tied tensor. The words of a pre-trained BLIP have three.
+const MAX_NAMES: u64 = 3;
+
 /// An open file whose tensors are listed but not read.
 pub(crate) struct Reader {
     path: PathBuf,
@@ -17,12 +20,12 @@ pub(crate) struct Reader {
 impl Reader {
     pub(crate) fn open(path: &Path) -> Result<Reader, CheckpointError> {
         let file = PytorchReader::new(path).map_err(|error| refused(path, &error.to_string()))?;
-        // A tensor can be a view that repeats a few stored numbers many times. All parameters of a model are stored, so
-        // tensors that are larger than the file are refused, and the size of the file bounds the memory that is
-        // allocated.
+        // A tensor can be a view that repeats a few stored numbers many times. All parameters of a model are stored,
+        // if tied ones only once under their names, so tensors that are larger are refused, and the size of the file
+        // bounds the memory that is allocated.
         let promised = file.tensors().values().try_fold(0usize, |sum, tensor| sum.checked_add(tensor.byte_len()));
         let size = std::fs::metadata(path).map_err(|source| CheckpointError::Io { path: path.into(), source })?.len();
-        if promised.is_none_or(|promised| promised as u64 > size) {
+        if promised.is_none_or(|promised| promised as u64 > size.saturating_mul(MAX_NAMES)) {
             return Err(refused(path, "its tensors are larger than the file"));
         }
         Ok(Reader { path: path.into(), file })

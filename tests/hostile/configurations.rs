@@ -13,7 +13,7 @@ const PREPROCESSOR: &str = "preprocessor_config.json";
 const PROCESSOR: &str = "processor_config.json";
 
 /// Values that a field can have but nobody intends.
-fn value() -> impl Strategy<Value = Value> {
+pub fn value() -> impl Strategy<Value = Value> {
     prop_oneof![
         prop::sample::select(&[0, 1, 3, 7, 1 << 14, 1 << 16, 1 << 18, 1 << 24, 1 << 32, 1 << 63, u64::MAX][..])
             .prop_map(|n| json!(n)),

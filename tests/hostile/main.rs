@@ -9,6 +9,7 @@
 //! CLIP_FUZZ_SECONDS=3600 cargo test --release --test hostile as_long_as_is_asked -- --nocapture
 //! ```
 
+mod blip;
 mod captions;
 mod checkpoints;
 mod configurations;
@@ -153,7 +154,8 @@ fn promptly<T>(run: impl FnOnce() -> T) -> T {
 }
 
 /// The tests of all parsers, each a function of the thread's seed.
-const PARSERS: [&[fn()]; 8] = [
+const PARSERS: [&[fn()]; 9] = [
+    blip::TESTS,
     captions::TESTS,
     checkpoints::TESTS,
     configurations::TESTS,

@@ -1,10 +1,11 @@
 //! The implementation of [`Family`] for BLIP.
 
-use super::infer::{self, Rules, Said};
+use super::folders::{self, Model};
+use super::hugging_face::{self, CONFIG as HUGGING_FACE_CONFIG};
+use super::infer::{self, Overrides, Rules, Said};
 use super::names::{Format, Scheme};
 use super::original::{self, CONFIG};
 use super::tokens::Special;
-use super::{hugging_face, load};
 use crate::checkpoint::dtype::Precision;
 use crate::checkpoint::family::Family;
 use crate::checkpoint::json::parse_json;
@@ -14,28 +15,12 @@ use crate::checkpoint::prefix::Known;
 use crate::checkpoint::preprocessor::{Class, pictures};
 use crate::checkpoint::tensors::TensorFiles;
 use crate::checkpoint::{CheckpointError, Note};
-use crate::models::blip::{Config, TokenIds, spec};
+use crate::models::blip::{Config, spec};
 use crate::models::clip::config::ConfigError;
 use crate::pictures::Preprocess;
 use crate::tree::Path as TreePath;
 use std::collections::BTreeSet;
 use std::path::Path;
-
-pub(super) const HUGGING_FACE_CONFIG: &str = "config.json";
-
-/// The settings that replace what a checkpoint says.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Overrides {
-    /// The wanted rows and columns of pictures, in pixels. If they are not the checkpoint's, the table of positions is
-    /// resampled.
-    pub image_size: Option<[usize; 2]>,
-    /// The number of heads of the image encoder.
-    pub vision_heads: Option<usize>,
-    /// The number of heads of the text Transformer.
-    pub text_heads: Option<usize>,
-    /// The special tokens.
-    pub ids: Option<TokenIds>,
-}
 
 /// The description of a BLIP, read from its configuration or inferred from its tensors.
 pub(crate) struct Described {
@@ -48,7 +33,7 @@ pub(crate) struct Described {
 impl Family for Scheme {
     type Description = Described;
     type Overrides = Overrides;
-    type Model<'a> = load::Model<'a>;
+    type Model<'a> = Model<'a>;
 
     const KIND: Kind = Kind::Blip;
 
@@ -108,8 +93,8 @@ impl Family for Scheme {
         expected(&spec(&described.config), &self.places(vision.layers, text.layers), &TreePath::ROOT)
     }
 
-    fn write(&self, folder: &Path, model: load::Model<'_>, precision: Precision) -> Result<(), CheckpointError> {
-        load::write(self, folder, model, precision)
+    fn write(&self, folder: &Path, model: Model<'_>, precision: Precision) -> Result<(), CheckpointError> {
+        folders::write(self, folder, model, precision)
     }
 }
 

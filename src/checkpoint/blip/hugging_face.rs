@@ -7,11 +7,14 @@
 use super::infer::Rules;
 use crate::checkpoint::Tower;
 use crate::checkpoint::dtype::Precision;
-use crate::checkpoint::fields::{activation, activation_name, merged, section};
+use crate::checkpoint::fields::{activation, activation_name, eps, merged, section};
 use crate::checkpoint::json::decimal;
 use crate::models::blip::{Config, Parts, TextConfig, TokenIds, VisionConfig};
 use serde::Deserialize;
 use serde_json::{Value, json};
+
+/// The name of the file.
+pub(super) const CONFIG: &str = "config.json";
 
 /// The number of heads that Hugging Face's image encoder has unless a file says otherwise.
 const VISION_HEADS: usize = 12;
@@ -122,7 +125,7 @@ impl VisionFields {
             heads: rules.heads(Tower::Image, self.num_attention_heads, width, Some(VISION_HEADS))?,
             layers: self.num_hidden_layers,
             activation: activation(&self.hidden_act)?,
-            eps: self.layer_norm_eps as f32,
+            eps: eps(self.layer_norm_eps)?,
         })
     }
 }
@@ -138,7 +141,7 @@ impl TextFields {
             heads: rules.heads(Tower::Text, self.num_attention_heads, width, Some(TEXT_HEADS))?,
             layers: self.num_hidden_layers,
             activation: activation(&self.hidden_act)?,
-            eps: self.layer_norm_eps as f32,
+            eps: eps(self.layer_norm_eps)?,
             ids: self.ids(rules)?,
         })
     }

@@ -1,7 +1,6 @@
 //! Infers the sizes of a model from the shapes of its tensors, and what they do not show from what a file or a caller
 //! says.
 
-use super::family::Overrides;
 use super::names::{Format, Scheme};
 use super::tokens::Special;
 use crate::checkpoint::found::{count, found};
@@ -16,6 +15,20 @@ use std::path::Path;
 
 /// The width of a head of every published BLIP.
 const HEAD_WIDTH: usize = 64;
+
+/// The settings that replace what a checkpoint says.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Overrides {
+    /// The wanted rows and columns of pictures, in pixels. If they are not the checkpoint's, the table of positions is
+    /// resampled.
+    pub image_size: Option<[usize; 2]>,
+    /// The number of heads of the image encoder.
+    pub vision_heads: Option<usize>,
+    /// The number of heads of the text Transformer.
+    pub text_heads: Option<usize>,
+    /// The special tokens.
+    pub ids: Option<TokenIds>,
+}
 
 /// What is said about a model beside its shapes.
 pub(super) struct Said {

@@ -1,26 +1,19 @@
-//! Reads a whole BLIP, and writes a model's folder.
+//! Reads a whole BLIP, and saves one.
 
-use super::family::{HUGGING_FACE_CONFIG, Overrides};
+use super::folders::{Model, preprocess};
+use super::infer::Overrides;
 use super::names::{Format, Scheme};
 use super::tokens::VOCABULARIES;
-use super::{hugging_face, original};
 use crate::checkpoint::dtype::Precision;
 use crate::checkpoint::family::{Family, Opened};
-use crate::checkpoint::json::write_json;
-use crate::checkpoint::places::{Grid, Place, write_params};
+use crate::checkpoint::places::{Grid, Place};
 use crate::checkpoint::positions::Filter;
-use crate::checkpoint::preprocessor::{self, Class, PREPROCESSOR};
 use crate::checkpoint::{CheckpointError, Note};
 use crate::models::blip::{Blip, Config, VisionConfig, spec};
 use crate::models::clip::config::ConfigError;
 use crate::params::{Params, Spec};
-use crate::pictures::{Library, Preprocess, ResizeMode};
-use crate::tree::{Path as TreePath, Tree};
-use std::fs;
+use crate::pictures::Preprocess;
 use std::path::{Path, PathBuf};
-
-/// The name of the file of weights in a folder that is written.
-const WEIGHTS: &str = "model.safetensors";
 
 /// A model that was read.
 pub struct Loaded {
@@ -68,12 +61,6 @@ pub fn load(path: &Path, overrides: &Overrides) -> Result<Loaded, CheckpointErro
     Ok(Loaded { path, format: scheme.format, config, params, preprocess, tokenizer, notes })
 }
 
-/// Returns how the original prepares pictures: both sides become the model's, and the proportions are lost. Pictures are
-/// made RGB before they are resized, as in Hugging Face's class.
-fn preprocess() -> Preprocess {
-    Preprocess { resize_mode: ResizeMode::Squash, library: Library::HuggingFace, ..Preprocess::default() }
-}
-
 /// Returns the place of a table of positions that is resampled from the stored pictures' grid to the wanted ones'.
 fn resampled(place: Place, stored: &VisionConfig, wanted: &VisionConfig) -> Place {
     let grid = |vision: &VisionConfig| vision.image_size.map(|edge| edge / vision.patch_size);
@@ -85,14 +72,6 @@ fn resampled(place: Place, stored: &VisionConfig, wanted: &VisionConfig) -> Plac
         }
         place => place,
     }
-}
-
-/// A model to be written.
-#[derive(Clone, Copy)]
-pub(crate) struct Model<'a> {
-    pub config: &'a Config,
-    pub params: &'a Params<Blip<Spec>>,
-    pub preprocess: Option<&'a Preprocess>,
 }
 
 /// Writes a model's folder, which is made if it does not exist. Each file appears as a whole or not at all, and the
@@ -115,38 +94,4 @@ pub fn save(
     precision: Precision,
 ) -> Result<(), CheckpointError> {
     Scheme::new(format, config.parts).write(folder, Model { config, params, preprocess }, precision)
-}
-
-/// Writes a model's folder in a scheme.
-pub(super) fn write(
-    scheme: &Scheme,
-    folder: &Path,
-    model: Model<'_>,
-    precision: Precision,
-) -> Result<(), CheckpointError> {
-    let Model { config, params, preprocess } = model;
-    let cannot = |reason| CheckpointError::Config { path: folder.into(), reason };
-    let places = scheme.places(config.vision.layers, config.text.layers);
-    let weights = folder.join(WEIGHTS);
-    let make = || fs::create_dir_all(folder).map_err(|source| CheckpointError::Io { path: folder.into(), source });
-    match scheme.format {
-        Format::Original => {
-            make()?;
-            write_params(&weights, params, &places, precision.into())?;
-            original::write(&folder.join(original::CONFIG), config, preprocess)
-        }
-        Format::HuggingFace => {
-            let described = hugging_face::write(config, precision).map_err(cannot)?;
-            let side = config.vision.image_size[0];
-            let preprocess = preprocess.cloned().unwrap_or_else(|| Preprocess { size: side, ..self::preprocess() });
-            let preprocess = preprocessor::write(&preprocess, Class::Blip)
-                .ok_or_else(|| cannot("Hugging Face's BlipImageProcessor neither crops nor pads pictures".into()))?;
-            make()?;
-            // transformers itself writes a tied tensor under the first of its names.
-            let places = places.map(&TreePath::ROOT, &mut |_, places| places[..1].to_vec());
-            write_params(&weights, params, &places, precision.into())?;
-            write_json(&folder.join(PREPROCESSOR), &preprocess)?;
-            write_json(&folder.join(HUGGING_FACE_CONFIG), &described)
-        }
-    }
 }

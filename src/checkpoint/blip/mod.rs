@@ -13,13 +13,15 @@
 //! |---|---|
 //! | [`names`] | the schemes: from parts and layers to a tree of places, and back from a file's names |
 //! | `family` | the schemes as a `Family` |
-//! | `load` | a whole model from a path, and a model's folder |
+//! | `load` | a whole model from a path, and how one is saved |
+//! | `folders` | the folders that libraries load |
 //! | `hugging_face` | `config.json` |
 //! | `original` | [`CONFIG`], which says of a model with the original's names what its shapes do not |
 //! | `infer` | the sizes that shapes show |
 //! | `tokens` | the ids of special tokens |
 
 mod family;
+mod folders;
 mod hugging_face;
 mod infer;
 mod load;
@@ -27,7 +29,7 @@ pub mod names;
 mod original;
 mod tokens;
 
-pub use family::Overrides;
+pub use infer::Overrides;
 pub use load::{Loaded, load, save};
 pub use names::Format;
 pub use original::CONFIG;

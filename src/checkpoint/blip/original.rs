@@ -3,7 +3,7 @@
 
 use super::infer::Said;
 use crate::checkpoint::CheckpointError;
-use crate::checkpoint::fields::{activation, activation_name};
+use crate::checkpoint::fields::{activation, activation_name, eps};
 use crate::checkpoint::json::{decimal, parse_json, write_json};
 use crate::models::blip::{Config, TokenIds};
 use crate::pictures::{Library, Preprocess};
@@ -48,7 +48,7 @@ pub(super) fn read(path: &Path) -> Result<(Said, Option<Preprocess>), Checkpoint
         let fields = Fields::deserialize(file).map_err(|e| e.to_string())?;
         let original = Said::original();
         let act = |name: Option<String>, default| name.map_or(Ok(default), |name| activation(&name));
-        let eps = |eps: Option<f64>, default| eps.map_or(default, |eps| eps as f32);
+        let eps = |said: Option<f64>, default| said.map_or(Ok(default), eps);
         let ids = |tokens: Tokens| {
             let Tokens { pad, cls, sep, dec, enc } = tokens;
             TokenIds { pad, cls, end: sep, decode: dec, encode: enc }
@@ -56,10 +56,10 @@ pub(super) fn read(path: &Path) -> Result<(Said, Option<Preprocess>), Checkpoint
         let said = Said {
             image_size: fields.image_size,
             vision_heads: fields.vision_heads,
-            vision_eps: eps(fields.vision_layer_norm_eps, original.vision_eps),
+            vision_eps: eps(fields.vision_layer_norm_eps, original.vision_eps)?,
             vision_activation: act(fields.vision_hidden_act, original.vision_activation)?,
             text_heads: fields.text_heads,
-            text_eps: eps(fields.text_layer_norm_eps, original.text_eps),
+            text_eps: eps(fields.text_layer_norm_eps, original.text_eps)?,
             text_activation: act(fields.text_hidden_act, original.text_activation)?,
             embed_dim: fields.embed_dim,
             ids: fields.tokens.map(ids),

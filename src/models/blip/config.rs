@@ -2,7 +2,7 @@
 
 use crate::layers::block::Size;
 use crate::layers::patch_embed::Grid;
-use crate::models::blip::{params, text, vit};
+use crate::models::blip::{text, vit};
 use crate::models::sizes::{MAX_PARAMETERS, SizeError, check_multiple, check_sizes};
 use crate::params::count;
 use kernels::Activation;
@@ -112,7 +112,14 @@ impl Config {
         self.vision.check()?;
         self.text.check()?;
         // Each size can be within its limit while all of them together exceed any memory.
-        check_sizes(&[("the number of parameters", count(&params::spec(self)), MAX_PARAMETERS)])
+        check_sizes(&[("the number of parameters", self.parameters(), MAX_PARAMETERS)])
+    }
+
+    /// Counts the parameters of the Transformers, those that encoder and decoder share twice.
+    fn parameters(&self) -> usize {
+        let texts = [(self.parts.has_encoder(), self.encoder()), (self.parts.has_decoder(), self.decoder())];
+        let texts = texts.into_iter().filter(|(is_there, _)| *is_there).map(|(_, shape)| count(&shape.spec(false)));
+        count(&self.vit().spec()) + texts.sum::<usize>()
     }
 
     /// Returns the image encoder's sizes.
