@@ -34,7 +34,8 @@ pub struct Text {
 /// Returns an error if the options make no sense, by themselves or for a prompt or the decoder's vocabulary.
 ///
 /// # Panics
-/// Panics if the decoder returns another number of rows than it was asked for.
+/// Panics if the decoder returns another number of rows than it was asked for, or if a prompt has a token beyond its
+/// vocabulary.
 pub fn generate(
     decoder: &mut dyn Decoder,
     requests: &[Request],

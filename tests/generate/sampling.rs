@@ -3,8 +3,9 @@
 use super::toy::{Kind, Toy, run};
 use clipwright::generate::process::process;
 use clipwright::generate::sample::{draw, probabilities};
-use clipwright::generate::{Options, Request, Search, generate};
+use clipwright::generate::{Decoder, Options, Request, Search, generate};
 use clipwright::random::rng;
+use ndarray::{Array2, ArrayView2};
 use rand::RngExt;
 
 /// The definition, in f64: all tokens sorted, and probabilities of 0 for those that cannot be drawn.
@@ -74,8 +75,33 @@ fn draws_have_names() {
     assert_eq!(text(3, 0), text(3, 0));
     assert_ne!(text(3, 0), text(4, 0));
     assert_ne!(text(3, 0), text(3, 1));
-    // Positions have draws of their own, or the same token would come again and again from nearly the same logits.
-    assert!((0..50).any(|at| draw(&[(0, 0.5), (1, 0.5)], &[0, 0, at]) != draw(&[(0, 0.5), (1, 0.5)], &[0, 0, at + 1])));
+}
+
+/// A model to which all tokens are always the same.
+struct Even(Array2<f32>);
+
+impl Decoder for Even {
+    fn start(&mut self, prompts: &[&[u32]]) -> ArrayView2<'_, f32> {
+        self.0 = Array2::zeros((prompts.len(), 100));
+        self.0.view()
+    }
+
+    fn advance(&mut self, parents: &[usize], _: &[u32]) -> ArrayView2<'_, f32> {
+        self.0 = Array2::zeros((parents.len(), 100));
+        self.0.view()
+    }
+}
+
+/// The positions of a text have draws of their own: among 60 equal tokens out of 100, some 45 are different.
+#[test]
+fn positions_draw_apart() {
+    let search = Search::Sample { temperature: 1.0, top_k: 50, top_p: 1.0, seed: 1 };
+    let options = Options { search, min_length: 61, ..Options::new(5, 61) };
+    let mut even = Even(Array2::zeros((0, 0)));
+    let mut ids = generate(&mut even, &[Request { prompt: &[1], number: 0 }], &options).unwrap().remove(0).ids;
+    ids.sort_unstable();
+    ids.dedup();
+    assert!((30..=60).contains(&ids.len()), "{ids:?}");
 }
 
 /// Scores that are no numbers lose against all that are, and a row of nothing else still gives a token.
