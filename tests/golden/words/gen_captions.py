@@ -37,8 +37,8 @@ o'clock O'Brien ma'am 'cause 'til 'round ne'er e'er o'er hawai'i cap'n s'mores j
 4-year-old 4 year-old 2x4 3D 3-D 20/20 24/7 7-Eleven 5,000-pound 10.5-inch red/white/blue white,blue-green
 hello,world hello.world hello!world hello;world hello:world size:5 no,5 x+5 5+5
 A sign that says "STOP!" and a person, who's waiting...
-A traffic light over a street with a sign that reads K.
 😀 a 😀cat ★ ® °
+A traffic light over a street with a sign that reads K.
 A  woman   with	tabs .
 ...
 
