@@ -13,12 +13,15 @@
 //! | [`linear_probe`] | how far does a linear classifier on the image features get? |
 //! | [`lbfgs`] | where is a convex function smallest? |
 //! | [`baseline`] | how far do raw pixels and gradient histograms get? |
+//! | [`captions`] | how close are generated captions to those that people wrote? |
+//! | [`vqa`] | how many people would give this answer? |
 //! | [`alike`] | does a model give one embedding to everything? |
 //! | [`report`] | how do all of these look in one table? |
 //! | [`exam`] | how good is a model on the embedded emoji, or on a user's pairs? |
 
 pub mod alike;
 pub mod baseline;
+pub mod captions;
 pub mod exam;
 pub mod lbfgs;
 pub mod linear_probe;
@@ -27,6 +30,7 @@ pub mod report;
 pub mod rerank;
 pub mod retrieval;
 pub mod templates;
+pub mod vqa;
 pub mod zero_shot;
 
 pub use report::Report;

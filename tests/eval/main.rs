@@ -4,6 +4,7 @@
 mod support;
 
 mod baseline;
+mod captions;
 mod emoji_exam;
 mod index;
 mod ranking;
