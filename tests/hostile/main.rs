@@ -17,6 +17,7 @@ mod pictures;
 mod runs;
 mod tables;
 mod tokenizers;
+mod word_pieces;
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -153,7 +154,7 @@ fn promptly<T>(run: impl FnOnce() -> T) -> T {
 }
 
 /// The tests of all parsers, each a function of the thread's seed.
-const PARSERS: [&[fn()]; 8] = [
+const PARSERS: [&[fn()]; 9] = [
     captions::TESTS,
     checkpoints::TESTS,
     configurations::TESTS,
@@ -162,6 +163,7 @@ const PARSERS: [&[fn()]; 8] = [
     runs::TESTS,
     tables::TESTS,
     tokenizers::TESTS,
+    word_pieces::TESTS,
 ];
 
 #[test]
