@@ -16,6 +16,8 @@ pub enum DatasetError {
     Folder(#[from] PictureError),
     #[error("{path}: not an IDX file that can be used: {reason}")]
     Idx { path: PathBuf, reason: String },
+    #[error("{path}: not annotations that can be used: {reason}")]
+    Annotations { path: PathBuf, reason: String },
     #[error("{path}: no folder in it with pictures of a class")]
     NoClasses { path: PathBuf },
     #[error("{path}, line {line}: a quote is opened and never closed, so that the rest of the file is one field")]

@@ -9,8 +9,10 @@
 //! | `emoji` | the embedded training and evaluation pictures (feature `emoji`) |
 //! | [`image_folder`], [`idx`] | pictures with classes: folders, MNIST's format |
 //! | [`table`], [`columns`], `csv` | pictures with captions: CSV, JSON lines |
+//! | [`annotations`] | captions of COCO and sets like it, questions and answers of VQA |
 //! | [`shards`], [`braces`], `samples` | pictures with captions or classes: WebDataset tar files |
 
+pub mod annotations;
 mod benchmark;
 pub mod braces;
 pub mod columns;

@@ -1,5 +1,6 @@
 //! Tests of the way from files to batches: pictures as Pillow sees them, tokens, datasets, augmentation, the loader.
 
+mod annotations;
 mod augment;
 mod clean;
 mod emoji;

@@ -18,6 +18,7 @@ mod pictures;
 mod runs;
 mod tables;
 mod tokenizers;
+mod word_pieces;
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -164,6 +165,7 @@ const PARSERS: [&[fn()]; 9] = [
     runs::TESTS,
     tables::TESTS,
     tokenizers::TESTS,
+    word_pieces::TESTS,
 ];
 
 #[test]
