@@ -12,7 +12,7 @@ use std::path::Path;
 pub(crate) fn read_json(path: &Path) -> Result<Value, CheckpointError> {
     let text = std::fs::read(path).map_err(|source| CheckpointError::Io { path: path.into(), source })?;
     foreign::refuse(path, &text[..text.len().min(foreign::START)])?;
-    serde_json::from_slice(&text).map_err(|e| CheckpointError::Config { path: path.into(), reason: e.to_string() })
+    serde_json::from_slice(&text).map_err(|source| CheckpointError::Json { path: path.into(), source })
 }
 
 /// Writes a JSON file, which appears as a whole or not at all.

@@ -41,18 +41,18 @@ impl TensorFiles {
     }
 
     fn open_shards(path: &Path) -> Result<TensorFiles, CheckpointError> {
-        let invalid = |reason| CheckpointError::Config { path: path.into(), reason };
         let json = read_json(path)?;
         if json.is_object() && json.get("weight_map").is_none() {
             return Err(foreign::json(path));
         }
-        let Index { weight_map } = Index::deserialize(json).map_err(|e| invalid(e.to_string()))?;
+        let invalid = |source| CheckpointError::Json { path: path.into(), source };
+        let Index { weight_map } = Index::deserialize(json).map_err(invalid)?;
         let mut files = TensorFiles { path: path.into(), files: vec![], index: BTreeMap::new() };
         let shards: BTreeSet<&PathBuf> = weight_map.values().collect();
         for shard in shards {
             // An index may name only files beside itself, not others on the disk.
             if !matches!(shard.components().collect::<Vec<_>>()[..], [Component::Normal(_)]) {
-                return Err(invalid(format!("{:?} is not a file beside it", shard.display())));
+                return Err(CheckpointError::NotBeside { path: path.into(), shard: shard.clone() });
             }
             files.add(&path.with_file_name(shard))?;
         }

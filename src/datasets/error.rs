@@ -14,8 +14,8 @@ pub enum DatasetError {
     Io { path: PathBuf, source: io::Error },
     #[error(transparent)]
     Folder(#[from] PictureError),
-    #[error("{path}: not an IDX file that can be used: {reason}")]
-    Idx { path: PathBuf, reason: String },
+    #[error("{path}: not an IDX file that can be used: {source}")]
+    Idx { path: PathBuf, source: IdxError },
     #[error("{path}: no folder in it with pictures of a class")]
     NoClasses { path: PathBuf },
     #[error("{path}, line {line}: a quote is opened and never closed, so that the rest of the file is one field")]
@@ -45,6 +45,34 @@ impl DatasetError {
     pub(crate) fn io(path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Io { path: path.to_owned(), source }
     }
+}
+
+/// What is wrong with an IDX file.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum IdxError {
+    #[error("its header breaks off: {0}")]
+    Header(io::Error),
+    #[error("{dims} dimensions, where pictures have three and labels one")]
+    Dims { dims: u8 },
+    #[error("it begins with {found:?}, where an IDX file of bytes begins with 0, 0, 8")]
+    Magic { found: [u8; 4] },
+    #[error("its header announces {dims:?} bytes")]
+    Announced { dims: Vec<usize> },
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    #[error("it goes on after the {size} bytes of {dims:?}")]
+    TooLong { size: usize, dims: Vec<usize> },
+    #[error("it has {read} of the {size} bytes of {dims:?}")]
+    TooShort { read: usize, size: usize, dims: Vec<usize> },
+    #[error("pictures have three dimensions, not {dims:?}")]
+    NoPictures { dims: Vec<usize> },
+    #[error("no picture in {dims:?}")]
+    Empty { dims: Vec<usize> },
+    #[error("labels {labels:?} for pictures {pictures:?}")]
+    Labels { labels: Vec<usize>, pictures: Vec<usize> },
+    #[error("label {place} is {label}, and there are {names} names")]
+    NoName { place: usize, label: u8, names: usize },
 }
 
 /// Why one example cannot be used. The run goes on without it.

@@ -102,6 +102,29 @@ pub(super) fn read(source: &mut (impl ReadSeek + ?Sized), extent: Extent, max: u
     Ok(bytes)
 }
 
+/// Why a sample cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SampleError {
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
+    #[error("two members are called .{kind}")]
+    Twice { kind: String },
+    #[error("no {what}, but {kinds}")]
+    Missing { what: &'static str, kinds: String },
+    #[error("several pictures under one name, which ends at its first dot: {kinds}")]
+    SeveralPictures { kinds: String },
+    #[error("the class {text:?} is no number")]
+    Class { text: String },
+    #[error("the caption is not UTF-8")]
+    NotUtf8,
+    #[error("the JSON has neither \"caption\" nor \"text\"")]
+    NoCaption,
+    #[error("empty caption")]
+    EmptyCaption,
+}
+
 /// The members of one key: their kinds in lower case, and where they are.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Sample {
@@ -118,12 +141,12 @@ impl Sample {
     /// Returns the picture and the part of its kind before the last dot: `jpg` has none, `2.jpg` has `2.`.
     ///
     /// # Errors
-    /// Returns the reason if there is no picture, or if it is unclear which of several is meant.
-    pub(crate) fn picture(&self) -> Result<(Extent, &str), String> {
+    /// Returns an error if there is no picture, or if it is unclear which of several is meant.
+    pub(crate) fn picture(&self) -> Result<(Extent, &str), SampleError> {
         let mut kinds: Vec<&String> = self.members.iter().map(|(kind, _)| kind).collect();
         kinds.sort();
         if let Some(pair) = kinds.windows(2).find(|pair| pair[0] == pair[1]) {
-            return Err(format!("two members are called .{}", pair[0]));
+            return Err(SampleError::Twice { kind: pair[0].clone() });
         }
         if let Some(extent) = PICTURES.iter().find_map(|kind| self.get(kind)) {
             return Ok((extent, ""));
@@ -134,13 +157,18 @@ impl Sample {
         });
         match dotted.collect::<Vec<_>>()[..] {
             [one] => Ok(one),
-            [] => Err(format!("no picture, but {}", self.kinds())),
-            _ => Err(format!("several pictures under one name, which ends at its first dot: {}", self.kinds())),
+            [] => Err(self.missing("picture")),
+            _ => Err(SampleError::SeveralPictures { kinds: self.kinds() }),
         }
     }
 
+    /// Returns the error of a sample that lacks a member.
+    pub(crate) fn missing(&self, what: &'static str) -> SampleError {
+        SampleError::Missing { what, kinds: self.kinds() }
+    }
+
     /// Returns the kinds of the members, for messages.
-    pub(crate) fn kinds(&self) -> String {
+    fn kinds(&self) -> String {
         self.members.iter().map(|(kind, _)| format!(".{kind}")).collect::<Vec<_>>().join(", ")
     }
 }
@@ -218,10 +246,11 @@ mod tests {
         };
         let picture =
             |kinds: &[&str]| sample(kinds).picture().map(|(extent, before)| (extent.start, before.to_owned()));
-        assert_eq!(picture(&["txt", "webp", "jpg"]), Ok((3, "".into())));
-        assert_eq!(picture(&["seg.png", "png"]), Ok((2, "".into())));
-        assert_eq!(picture(&["b.c.jpg", "b.c.txt"]), Ok((1, "b.c.".into())));
-        assert_eq!(picture(&["txt", "npy"]), Err("no picture, but .txt, .npy".into()));
-        assert!(picture(&["1.jpg", "2.jpg"]).unwrap_err().contains("first dot: .1.jpg, .2.jpg"));
+        assert_eq!(picture(&["txt", "webp", "jpg"]).unwrap(), (3, "".into()));
+        assert_eq!(picture(&["seg.png", "png"]).unwrap(), (2, "".into()));
+        assert_eq!(picture(&["b.c.jpg", "b.c.txt"]).unwrap(), (1, "b.c.".into()));
+        let refused = |kinds: &[&str]| picture(kinds).unwrap_err().to_string();
+        assert_eq!(refused(&["txt", "npy"]), "no picture, but .txt, .npy");
+        assert!(refused(&["1.jpg", "2.jpg"]).contains("first dot: .1.jpg, .2.jpg"));
     }
 }

@@ -1,6 +1,7 @@
 //! The manifest `index.json`, which says which part of an index is valid.
 
-use super::{IndexError, ModelId};
+use super::error::{IndexError, IndexFileError};
+use super::model::ModelId;
 use crate::files::write_atomic;
 use serde::{Deserialize, Serialize};
 use std::fs;
@@ -67,36 +68,36 @@ impl Manifest {
     ///
     /// # Errors
     /// Returns what is wrong with it.
-    pub(crate) fn parse(json: &[u8]) -> Result<Manifest, String> {
-        let head: Head = serde_json::from_slice(json).map_err(|error| error.to_string())?;
+    pub(crate) fn parse(json: &[u8]) -> Result<Manifest, IndexFileError> {
+        let head: Head = serde_json::from_slice(json)?;
         if head.format != FORMAT {
-            return Err(format!("its format is {:?} instead of {FORMAT:?}", head.format));
+            return Err(IndexFileError::Format { found: head.format, expected: FORMAT });
         }
         if head.version != VERSION {
-            return Err(format!("its version is {}; this program reads version {VERSION}", head.version));
+            return Err(IndexFileError::Version { found: head.version, expected: VERSION });
         }
-        let manifest: Manifest = serde_json::from_slice(json).map_err(|error| error.to_string())?;
+        let manifest: Manifest = serde_json::from_slice(json)?;
         manifest.check()?;
         Ok(manifest)
     }
 
-    fn check(&self) -> Result<(), String> {
-        let Manifest { generation, embed_dim, rows, dropped, .. } = self;
-        if !(1..=MAX_EMBED_DIM).contains(embed_dim) {
-            return Err(format!("embeddings of width {embed_dim}"));
+    fn check(&self) -> Result<(), IndexFileError> {
+        let &Manifest { generation, embed_dim, rows, ref dropped, .. } = self;
+        if !(1..=MAX_EMBED_DIM).contains(&embed_dim) {
+            return Err(IndexFileError::Width { embed_dim });
         }
-        if *rows > MAX_ROWS {
-            return Err(format!("{rows} rows"));
+        if rows > MAX_ROWS {
+            return Err(IndexFileError::Rows { rows });
         }
         // The next generation must have a number too.
-        if *generation == u64::MAX {
-            return Err(format!("generation {generation}"));
+        if generation == u64::MAX {
+            return Err(IndexFileError::Generation { generation });
         }
         if let Some(pair) = dropped.windows(2).find(|pair| pair[0] >= pair[1]) {
-            return Err(format!("dropped row {} comes after {}", pair[1], pair[0]));
+            return Err(IndexFileError::Order { row: pair[1], earlier: pair[0] });
         }
         match dropped.last() {
-            Some(last) if last >= rows => Err(format!("row {last} is dropped and there are {rows}")),
+            Some(&row) if row >= rows => Err(IndexFileError::NoRow { row, rows }),
             _ => Ok(()),
         }
     }
@@ -113,7 +114,7 @@ impl Manifest {
             }
             json => json.map_err(IndexError::io(&path))?,
         };
-        Manifest::parse(&json).map_err(|reason| IndexError::broken(path, reason))
+        Manifest::parse(&json).map_err(IndexError::broken(path))
     }
 
     /// Writes the manifest and so makes it the state of the index.
@@ -211,13 +212,13 @@ mod tests {
     fn changed(field: &str, value: Value) -> String {
         let mut json = serde_json::to_value(manifest()).unwrap();
         json[field] = value;
-        Manifest::parse(json.to_string().as_bytes()).unwrap_err()
+        Manifest::parse(json.to_string().as_bytes()).unwrap_err().to_string()
     }
 
     #[test]
     fn it_comes_back() {
         let json = serde_json::to_vec(&manifest()).unwrap();
-        assert_eq!(Manifest::parse(&json), Ok(manifest()));
+        assert_eq!(Manifest::parse(&json).unwrap(), manifest());
         for cut in 0..json.len() {
             assert!(Manifest::parse(&json[..cut]).is_err(), "{cut} bytes");
         }

@@ -2,7 +2,7 @@
 
 use super::entry::{at_line, lines};
 use super::store::check_length;
-use super::{Entry, IndexError, Manifest};
+use super::{Entry, IndexError, IndexFileError, Manifest};
 use crate::files::read_exact_at;
 use kernels::half;
 use rayon::prelude::*;
@@ -132,8 +132,7 @@ impl Index {
             }
             // NaN is outside of the range as well.
             if !(-MAX_COSINE..=MAX_COSINE).contains(&score) {
-                let reason = format!("row {row} is not a vector of unit length: its product with one is {score}");
-                return Err(IndexError::broken(path(), reason));
+                return Err(IndexError::broken(path())(IndexFileError::NotAUnit { row, product: score }));
             }
             best.offer(Near { score, row });
         }
@@ -145,13 +144,9 @@ impl Index {
         let path = self.manifest.entries(&self.folder);
         let mut table = vec![0; self.manifest.entry_bytes as usize];
         read_exact_at(&self.entries, &mut table, 0).map_err(IndexError::io(&path))?;
-        let broken = |reason| IndexError::broken(&path, reason);
-        let lines = lines(&table).map_err(broken)?;
-        if lines.len() != self.manifest.rows {
-            return Err(broken(format!("{} lines, {} rows", lines.len(), self.manifest.rows)));
-        }
-        let entry = |near: &Near| Entry::parse(lines[near.row]).map_err(|reason| broken(at_line(near.row, &reason)));
-        rows.iter().map(entry).collect()
+        let lines = lines(&table, self.manifest.rows).map_err(IndexError::broken(&path))?;
+        let entry = |near: &Near| Entry::parse(lines[near.row]).map_err(at_line(near.row));
+        rows.iter().map(entry).collect::<Result<_, _>>().map_err(IndexError::broken(path))
     }
 }
 

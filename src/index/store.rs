@@ -1,7 +1,7 @@
 //! Writing of an index: rows are appended, then committed.
 
 use super::entry::Entry;
-use super::{IndexError, Manifest, ModelId};
+use super::{IndexError, IndexFileError, Manifest, ModelId};
 use crate::files::read_exact_at;
 use half::f16;
 use ndarray::ArrayView2;
@@ -85,8 +85,7 @@ impl Store {
         let path = self.manifest.entries(&self.folder);
         let mut table = vec![0; self.manifest.entry_bytes as usize];
         read_exact_at(&self.files.entries, &mut table, 0).map_err(IndexError::io(&path))?;
-        let entries = Entry::parse_table(&table, self.manifest.rows);
-        let entries = entries.map_err(|reason| IndexError::broken(path, reason))?;
+        let entries = Entry::parse_table(&table, self.manifest.rows).map_err(IndexError::broken(path))?;
         let is_live = |(row, _): &(usize, Entry)| self.manifest.dropped.binary_search(row).is_err();
         Ok(entries.into_iter().enumerate().filter(is_live).collect())
     }
@@ -215,7 +214,7 @@ impl Files {
 pub(super) fn check_length(path: &Path, file: &File, counted: u64) -> Result<(), IndexError> {
     let length = file.metadata().map_err(IndexError::io(path))?.len();
     if length < counted {
-        return Err(IndexError::broken(path, format!("it has {length} bytes, index.json promises {counted}")));
+        return Err(IndexError::broken(path)(IndexFileError::Length { length, counted }));
     }
     Ok(())
 }

@@ -10,6 +10,19 @@ use thiserror::Error;
 pub enum TokenizerError {
     #[error("{path}: {source}")]
     Io { path: PathBuf, source: io::Error },
-    #[error("{path}: not a tokenizer that can be used: {reason}")]
-    Invalid { path: PathBuf, reason: String },
+    #[error("{path}: not a tokenizer that can be used: {source}")]
+    Invalid { path: PathBuf, source: TokenizerFileError },
+}
+
+/// What is wrong with a file that holds no tokenizer that can be used.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum TokenizerFileError {
+    /// The library that reads the file refuses it.
+    #[error(transparent)]
+    Refused(Box<dyn std::error::Error + Send + Sync>),
+    #[error("the library that reads it gave up")]
+    GaveUp,
+    #[error("it frames a caption with {tokens} tokens, not with two")]
+    Frame { tokens: usize },
 }

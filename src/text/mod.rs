@@ -13,5 +13,5 @@ pub mod tokenizer;
 mod tokenizer_file;
 
 pub use clean::clean;
-pub use error::TokenizerError;
+pub use error::{TokenizerError, TokenizerFileError};
 pub use tokenizer::{Caption, Tokenizer};

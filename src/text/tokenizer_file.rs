@@ -1,6 +1,6 @@
 //! Reading of a model's own `tokenizer.json`, as Hugging Face's libraries write it.
 
-use crate::text::error::TokenizerError;
+use crate::text::error::{TokenizerError, TokenizerFileError};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use tokenizers::Tokenizer;
@@ -20,16 +20,16 @@ pub(crate) struct TokenizerFile {
 impl TokenizerFile {
     /// Reads the file and checks that it frames a caption with two tokens and accepts any character.
     pub(crate) fn open(path: &Path) -> Result<Self, TokenizerError> {
-        let invalid = |reason: String| TokenizerError::Invalid { path: path.into(), reason };
+        let invalid = |source| TokenizerError::Invalid { path: path.into(), source };
         let bytes = std::fs::read(path).map_err(|source| TokenizerError::Io { path: path.into(), source })?;
         // `from_bytes` is generic, so calling it would compile the whole reader once more in this crate.
         let mut pipeline: Tokenizer = caught(|| std::str::from_utf8(&bytes)?.parse()).map_err(invalid)?;
         // Captions are packed without padding, and `encode_into` cuts them.
         pipeline.with_padding(None);
-        pipeline.with_truncation(None).map_err(|e| invalid(e.to_string()))?;
+        pipeline.with_truncation(None).map_err(|error| invalid(TokenizerFileError::Refused(error)))?;
         let framed = encode(&pipeline, "").map_err(invalid)?;
         let [start_of_text, end_of_text] = framed[..] else {
-            return Err(invalid(format!("it frames a caption with {} tokens, not with two", framed.len())));
+            return Err(invalid(TokenizerFileError::Frame { tokens: framed.len() }));
         };
         // A file without a token for unknown characters is refused now, not when the first such character comes.
         encode(&pipeline, RARE).map_err(invalid)?;
@@ -54,14 +54,14 @@ impl TokenizerFile {
     }
 }
 
-fn encode(pipeline: &Tokenizer, text: &str) -> Result<Vec<u32>, String> {
+fn encode(pipeline: &Tokenizer, text: &str) -> Result<Vec<u32>, TokenizerFileError> {
     caught(|| pipeline.encode_fast(text, true)).map(|encoding| encoding.get_ids().to_vec())
 }
 
-/// Runs a call into the library and turns its errors, and its panics on malformed files, into a message.
-fn caught<T>(run: impl FnOnce() -> tokenizers::Result<T>) -> Result<T, String> {
+/// Runs a call into the library and turns its errors, and its panics on malformed files, into errors of ours.
+fn caught<T>(run: impl FnOnce() -> tokenizers::Result<T>) -> Result<T, TokenizerFileError> {
     match catch_unwind(AssertUnwindSafe(run)) {
-        Ok(outcome) => outcome.map_err(|error| error.to_string()),
-        Err(_) => Err("the library that reads it gave up".into()),
+        Ok(outcome) => outcome.map_err(TokenizerFileError::Refused),
+        Err(_) => Err(TokenizerFileError::GaveUp),
     }
 }

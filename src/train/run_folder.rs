@@ -122,8 +122,8 @@ impl RunFolder {
     }
 
     /// Returns an error about the file of options.
-    pub fn bad_options(&self, reason: String) -> RunFolderError {
-        RunFolderError::File { path: self.file(OPTIONS), source: io::Error::other(reason) }
+    pub fn bad_options(&self, error: impl std::error::Error + Send + Sync + 'static) -> RunFolderError {
+        RunFolderError::File { path: self.file(OPTIONS), source: io::Error::other(error) }
     }
 
     /// Returns the path of a file in the folder.
@@ -177,10 +177,9 @@ impl RunFolder {
                 Saved::Floats(values) => reader.read(&name, &[values.len()], values)?,
                 Saved::Count(count) => {
                     let read = reader.metadata(&name).and_then(|text| text.parse().ok());
-                    let reason = || format!("it does not say its {name}");
                     *count = read
                         .filter(|&count| count <= MAX_COUNT)
-                        .ok_or_else(|| CheckpointError::Config { path: path.clone(), reason: reason() })?;
+                        .ok_or_else(|| CheckpointError::NoCount { path: path.clone(), count: name.clone() })?;
                 }
             }
         }

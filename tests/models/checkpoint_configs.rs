@@ -2,7 +2,9 @@
 
 use crate::support::folders::{HF_CONFIG, edit, error_of, model, open, saved};
 use crate::support::tiny::config;
-use clipwright::checkpoint::{CONFIG, ConfigFile, Format, Precision, load_model, save};
+use clipwright::checkpoint::{
+    CONFIG, CheckpointError, ConfigFile, ConfigFileError, Format, Precision, load_model, save,
+};
 use clipwright::models::clip::config::VOCAB_SIZE;
 use clipwright::models::clip::model::Model;
 use clipwright::pictures::{Interpolation, Library, Preprocess, ResizeMode};
@@ -104,6 +106,17 @@ fn pictures_are_prepared_as_the_folder_says() {
     file.preprocess_cfg.resize_mode = ResizeMode::Longest;
     let error = save(folder.path(), &model, &file, Format::HuggingFace, Precision::F32).unwrap_err().to_string();
     assert!(error.contains("cannot pad"), "{error}");
+}
+
+/// Programs tell errors apart by their kind, not by their words.
+#[test]
+fn what_is_wrong_with_a_configuration_is_a_variant() {
+    let (folder, _) = saved(Format::HuggingFace, Precision::F32);
+    edit(&folder.path().join(HF_CONFIG), |json| json["text_config"]["layer_norm_eps"] = json!(1e-6));
+    let error = load_model(folder.path()).err().unwrap();
+    let CheckpointError::Config { path, source } = error else { panic!("{error}") };
+    assert_eq!(path, folder.path().join(HF_CONFIG));
+    assert!(matches!(source, ConfigFileError::Eps { eps: 1e-6 }), "{source}");
 }
 
 #[test]

@@ -46,6 +46,16 @@ pub enum TrainError {
     Collapse(Collapse),
 }
 
+/// Why an option that was read from a file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum OptionError {
+    #[error("{name} is {value}, which is not between 1 and {max}")]
+    Range { name: &'static str, value: usize, max: u32 },
+    /// The parser of the command line refuses the value.
+    #[error("{name}: {reason}")]
+    Refused { name: &'static str, reason: String },
+}
+
 impl From<RunFolderError> for TrainError {
     fn from(error: RunFolderError) -> Self {
         match error {

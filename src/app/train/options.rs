@@ -1,5 +1,6 @@
 //! The options of the command line. They have OpenCLIP's names where it has them.
 
+use super::error::OptionError;
 use crate::app::number::{above_zero, positive, up_to};
 use crate::app::{HELP_WIDTH, VERSION};
 use crate::datasets::emoji::{Cut, Language, Vendor};
@@ -225,7 +226,7 @@ impl Options {
     /// Reads the options that a run was started with from its folder.
     pub fn of(folder: &RunFolder) -> Result<Options, RunFolderError> {
         let options: Options = folder.options()?;
-        options.check().map_err(|reason| folder.bad_options(reason))?;
+        options.check().map_err(|error| folder.bad_options(error))?;
         Ok(options)
     }
 
@@ -254,7 +255,7 @@ impl Options {
     }
 
     /// Checks options that were read from a file, which can hold values that the command line refuses.
-    pub(crate) fn check(&self) -> Result<(), String> {
+    pub(crate) fn check(&self) -> Result<(), OptionError> {
         let counts = [
             ("batch_size", self.batch_size, u32::MAX),
             ("accum_freq", self.accum_freq, u32::MAX),
@@ -263,10 +264,12 @@ impl Options {
             ("log_every_n_steps", self.log_every_n_steps, u32::MAX),
             ("save_frequency", self.save_frequency, u32::MAX),
         ];
-        if let Some((name, value, most)) = counts.iter().find(|(_, value, most)| !(1..=*most as usize).contains(value))
+        if let Some((name, value, max)) =
+            counts.into_iter().find(|(_, value, max)| !(1..=*max as usize).contains(value))
         {
-            return Err(format!("{name} is {value}, which is not between 1 and {most}"));
+            return Err(OptionError::Range { name, value, max });
         }
+        let refused = |name| move |reason| OptionError::Refused { name, reason };
         // The parsers of the command line check the values here too.
         let numbers: [(&str, Option<f32>, NumberParser); 6] = [
             ("lr", Some(self.lr), non_negative),
@@ -277,11 +280,11 @@ impl Options {
             ("beta2", self.beta2, below_one),
         ];
         for (name, value, parse) in numbers {
-            value.map(|value| parse(&value.to_string())).transpose().map_err(|e| format!("{name}: {e}"))?;
+            value.map(|value| parse(&value.to_string())).transpose().map_err(refused(name))?;
         }
-        share(&self.data.bad_share.to_string()).map_err(|e| format!("bad_share: {e}"))?;
+        share(&self.data.bad_share.to_string()).map_err(refused("bad_share"))?;
         let own = self.data.storage.csv_separator.map(|c| separator(&c.to_string()));
-        own.transpose().map(|_| ()).map_err(|e| format!("csv_separator: {e}"))
+        own.transpose().map(|_| ()).map_err(refused("csv_separator"))
     }
 
     /// Returns the hyperparameters: those that were chosen, and otherwise the paper's for this model.

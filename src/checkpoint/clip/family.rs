@@ -1,6 +1,7 @@
 //! The implementation of [`Family`] for CLIP.
 
 use super::architecture::{Architecture, TEXT, VISION};
+use super::error::ConfigFileError;
 use super::names::Scheme;
 use super::openclip::{CONFIG, ConfigFile, WEIGHTS};
 use super::{folders, hugging_face, infer, preprocessor, recognise};
@@ -14,6 +15,7 @@ use crate::checkpoint::{CheckpointError, Tower};
 use crate::models::clip::model::Model;
 use crate::pictures::Preprocess;
 use kernels::Activation;
+use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -119,7 +121,7 @@ impl Family for Scheme {
     fn infer(&self, files: &TensorFiles, overrides: &Overrides) -> Result<Described, CheckpointError> {
         let path = || files.path().into();
         let mut architecture = infer::infer(self, &|places| files.shape_of(places))
-            .map_err(|reason| CheckpointError::Inference { path: path(), reason })?;
+            .map_err(|source| CheckpointError::Inference { path: path(), source })?;
         let activation_source;
         (architecture.activation, activation_source) = match overrides.activation {
             Some(activation) => (activation, ActivationSource::Asked),
@@ -182,16 +184,16 @@ fn pictures(beside: &dyn Fn(&'static str) -> Option<PathBuf>) -> Result<Option<P
     if let Some(path) = beside(PROCESSOR) {
         let section = parse(&path, |file| match file.as_object() {
             Some(fields) => Ok(fields.get(IMAGE_PROCESSOR).filter(|section| !section.is_null()).cloned()),
-            None => Err("not an object".into()),
+            None => Err(ConfigFileError::NotAnObject),
         })?;
         if let Some(section) = section {
-            let invalid = |reason| CheckpointError::Config { path, reason: format!("{IMAGE_PROCESSOR}: {reason}") };
-            return preprocessor::parse(&section).map(Some).map_err(invalid);
+            let parsed = preprocessor::parse(&section).map_err(ConfigFileError::within(IMAGE_PROCESSOR));
+            return parsed.map(Some).map_err(CheckpointError::config(&path));
         }
     }
     beside(PREPROCESSOR).map(|path| parse(&path, preprocessor::parse)).transpose()
 }
 
-fn parse<T>(path: &Path, parse: fn(&serde_json::Value) -> Result<T, String>) -> Result<T, CheckpointError> {
-    parse(&read_json(path)?).map_err(|reason| CheckpointError::Config { path: path.into(), reason })
+fn parse<T>(path: &Path, parse: fn(&Value) -> Result<T, ConfigFileError>) -> Result<T, CheckpointError> {
+    parse(&read_json(path)?).map_err(CheckpointError::config(path))
 }

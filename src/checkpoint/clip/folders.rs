@@ -40,11 +40,8 @@ pub(crate) fn hugging_face(
     config: &ConfigFile,
     precision: Precision,
 ) -> Result<(), CheckpointError> {
-    let cannot = |reason: &str| CheckpointError::Config { path: folder.into(), reason: reason.into() };
-    let preprocessor = preprocessor::write(&config.preprocess_cfg)
-        .ok_or_else(|| cannot("Hugging Face's CLIPImageProcessor cannot pad pictures to a square"))?;
-    let described = described::write(&config.model_cfg, precision)
-        .ok_or_else(|| cannot("Hugging Face's CLIPModel cannot be a ResNet"))?;
+    let preprocessor = preprocessor::write(&config.preprocess_cfg).map_err(CheckpointError::config(folder))?;
+    let described = described::write(&config.model_cfg, precision).map_err(CheckpointError::config(folder))?;
     make(folder)?;
     let places = scheme.clip(&model.params.spec);
     write_params(&folder.join("model.safetensors"), &model.params, &places, precision.into())?;

@@ -5,6 +5,7 @@
 //! `vision_config`.
 
 use super::architecture::Architecture;
+use super::error::ConfigFileError;
 use crate::checkpoint::dtype::Precision;
 use crate::checkpoint::json::decimal;
 use crate::layers::patch_embed::CHANNELS;
@@ -83,9 +84,9 @@ impl Default for VisionFields {
 ///
 /// # Errors
 /// Returns an error that says what is wrong with the file.
-pub(crate) fn parse(file: &Value) -> Result<Architecture, String> {
+pub(crate) fn parse(file: &Value) -> Result<Architecture, ConfigFileError> {
     if !file.is_object() {
-        return Err("not an object with a model's fields".into());
+        return Err(ConfigFileError::NoFields);
     }
     match file["model_type"].as_str() {
         Some("clip_text_model") => {
@@ -99,26 +100,26 @@ pub(crate) fn parse(file: &Value) -> Result<Architecture, String> {
             Ok(Architecture { embed_dim: fields.projection_dim, activation, vision: Some(vision), text: None })
         }
         Some("clip") | None => both(file),
-        Some(other) => Err(format!("model_type {other:?} is not a CLIP")),
+        Some(other) => Err(ConfigFileError::ModelType { model_type: other.into() }),
     }
 }
 
 /// Returns the architecture of a model with both towers.
-fn both(file: &Value) -> Result<Architecture, String> {
+fn both(file: &Value) -> Result<Architecture, ConfigFileError> {
     let (vision, activation) = section::<VisionFields>(&merged(file, "vision_config")?)?.tower()?;
     let (text, text_activation) = section::<TextFields>(&merged(file, "text_config")?)?.tower()?;
     if activation != text_activation {
-        return Err("the towers have different activations; here both have the same".into());
+        return Err(ConfigFileError::TwoActivations);
     }
     let embed_dim = match &file["projection_dim"] {
         Value::Null => 512,
-        value => value.as_u64().ok_or_else(|| format!("projection_dim is {value}"))? as usize,
+        value => value.as_u64().ok_or_else(|| unfit("projection_dim", value))? as usize,
     };
     Ok(Architecture { embed_dim, activation, vision: Some(vision), text: Some(text) })
 }
 
 /// Returns a section of the file, overridden by the section of the same name with `_dict` behind it.
-fn merged(file: &Value, name: &str) -> Result<Value, String> {
+fn merged(file: &Value, name: &str) -> Result<Value, ConfigFileError> {
     let mut section = Map::new();
     for name in [name.to_string(), format!("{name}_dict")] {
         match &file[&name] {
@@ -127,18 +128,22 @@ fn merged(file: &Value, name: &str) -> Result<Value, String> {
                 let fields = fields.iter().filter(|(_, value)| !value.is_null());
                 section.extend(fields.map(|(name, value)| (name.clone(), value.clone())));
             }
-            other => return Err(format!("{name} is {other}")),
+            other => return Err(unfit(&name, other)),
         }
     }
     Ok(Value::Object(section))
 }
 
-fn section<T: for<'de> Deserialize<'de>>(fields: &Value) -> Result<T, String> {
-    T::deserialize(fields).map_err(|e| e.to_string())
+fn section<T: for<'de> Deserialize<'de>>(fields: &Value) -> Result<T, ConfigFileError> {
+    Ok(T::deserialize(fields)?)
+}
+
+fn unfit(field: &str, value: &Value) -> ConfigFileError {
+    ConfigFileError::Field { field: field.into(), value: value.clone() }
 }
 
 impl TextFields {
-    fn tower(&self) -> Result<(TextConfig, Activation), String> {
+    fn tower(&self) -> Result<(TextConfig, Activation), ConfigFileError> {
         check_eps(self.layer_norm_eps)?;
         let (width, heads) = (self.hidden_size, self.num_attention_heads);
         let mlp_ratio = mlp_ratio(width.max(1), self.intermediate_size);
@@ -149,14 +154,14 @@ impl TextFields {
 }
 
 impl VisionFields {
-    fn tower(&self) -> Result<(VisionConfig, Activation), String> {
+    fn tower(&self) -> Result<(VisionConfig, Activation), ConfigFileError> {
         check_eps(self.layer_norm_eps)?;
         if self.num_channels != CHANNELS {
-            return Err(format!("num_channels is {}; pictures here have {CHANNELS}", self.num_channels));
+            return Err(ConfigFileError::Channels { channels: self.num_channels });
         }
         let (width, heads) = (self.hidden_size, self.num_attention_heads);
         if heads == 0 || width % heads != 0 {
-            return Err(format!("hidden_size {width} is not a multiple of num_attention_heads {heads}"));
+            return Err(ConfigFileError::Heads { width, heads });
         }
         let tower = VisionConfig {
             image_size: self.image_size,
@@ -170,31 +175,34 @@ impl VisionFields {
     }
 }
 
-fn check_eps(eps: f64) -> Result<(), String> {
+fn check_eps(eps: f64) -> Result<(), ConfigFileError> {
     let fits = (eps - f64::from(LAYER_NORM_EPS)).abs() <= 1e-9;
-    if fits { Ok(()) } else { Err(format!("layer_norm_eps is {eps}, not {LAYER_NORM_EPS}")) }
+    if fits { Ok(()) } else { Err(ConfigFileError::Eps { eps }) }
 }
 
-fn activation(name: &str) -> Result<Activation, String> {
+fn activation(name: &str) -> Result<Activation, ConfigFileError> {
     match name {
         "quick_gelu" => Ok(Activation::QuickGelu),
         "gelu" => Ok(Activation::Gelu),
-        other => Err(format!("hidden_act is {other:?}; quick_gelu and gelu are known")),
+        other => Err(ConfigFileError::Activation { hidden_act: other.into() }),
     }
 }
 
-/// Returns the file for a `CLIPModel`, or `None` if that class cannot be the model, as it cannot be a ResNet. The last
-/// two tokens of the vocabulary are those of the start and the end of a caption.
-pub(crate) fn write(config: &Config, precision: Precision) -> Option<Value> {
+/// Returns the file for a `CLIPModel`. The last two tokens of the vocabulary are those of the start and the end of a
+/// caption.
+///
+/// # Errors
+/// Returns [`ConfigFileError::ResNet`] for a ResNet, which that class cannot be.
+pub(crate) fn write(config: &Config, precision: Precision) -> Result<Value, ConfigFileError> {
     let (vision, text) = (&config.vision_cfg, &config.text_cfg);
-    let Layers::Vit(layers) = vision.layers else { return None };
+    let Layers::Vit(layers) = vision.layers else { return Err(ConfigFileError::ResNet) };
     let hidden_act = if config.quick_gelu { "quick_gelu" } else { "gelu" };
     let dtype = match precision {
         Precision::F32 => "float32",
         Precision::F16 => "float16",
     };
     let end_of_text = text.vocab_size - 1;
-    Some(json!({
+    Ok(json!({
         "architectures": ["CLIPModel"],
         "model_type": "clip",
         "dtype": dtype,

@@ -8,9 +8,11 @@
 //! | `open` | [`Checkpoint`], whose towers are read when they are asked for |
 //! | `architecture`, `infer` | the architecture of the towers, and how names and shapes show it |
 //! | `openclip`, `hugging_face`, `preprocessor`, `tokenizer_files` | the files beside the weights |
+//! | `error` | why such a file, or the shapes without one, cannot be used |
 //! | `folders`, `save` | the folders that libraries load; [`save`] chooses one |
 
 mod architecture;
+mod error;
 mod family;
 mod folders;
 mod hugging_face;
@@ -24,6 +26,7 @@ mod save;
 mod tokenizer_files;
 
 pub use architecture::Architecture;
+pub use error::{ConfigFileError, InferenceError};
 pub use family::{ActivationSource, Overrides};
 pub use names::Scheme;
 pub use open::{Checkpoint, load_model};

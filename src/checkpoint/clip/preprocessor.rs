@@ -1,5 +1,6 @@
 //! Reads and writes `preprocessor_config.json` of Hugging Face's `CLIPImageProcessor`.
 
+use super::error::ConfigFileError;
 use crate::checkpoint::json::decimal;
 use crate::pictures::{Interpolation, Library, Preprocess, ResizeMode};
 use serde::Deserialize;
@@ -44,19 +45,19 @@ enum Size {
 ///
 /// # Errors
 /// Returns an error that says what is wrong with the file.
-pub(crate) fn parse(file: &Value) -> Result<Preprocess, String> {
-    let fields = Fields::deserialize(file).map_err(|e| e.to_string())?;
+pub(crate) fn parse(file: &Value) -> Result<Preprocess, ConfigFileError> {
+    let fields = Fields::deserialize(file)?;
     if fields.do_resize == Some(false) || fields.do_rescale == Some(false) {
-        return Err("pictures are not resized or not rescaled; here they always are".into());
+        return Err(ConfigFileError::NotScaled);
     }
     if fields.rescale_factor.is_some_and(|factor| (factor * 255.0 - 1.0).abs() > 1e-6) {
-        return Err("rescale_factor is not 1/255".into());
+        return Err(ConfigFileError::RescaleFactor);
     }
     let (size, resize_mode) = fields.square()?;
     let interpolation = match fields.resample {
         None | Some(BICUBIC) => Interpolation::Bicubic,
         Some(BILINEAR) => Interpolation::Bilinear,
-        Some(other) => return Err(format!("resample is {other}; 2 (bilinear) and 3 (bicubic) are known")),
+        Some(resample) => return Err(ConfigFileError::Resample { resample }),
     };
     let openai = Preprocess::default();
     let (mean, std) = match fields.do_normalize {
@@ -64,18 +65,18 @@ pub(crate) fn parse(file: &Value) -> Result<Preprocess, String> {
         _ => (fields.image_mean.unwrap_or(openai.mean), fields.image_std.unwrap_or(openai.std)),
     };
     let preprocess = Preprocess { size, mean, std, interpolation, resize_mode, library: Library::HuggingFace };
-    preprocess.check().map_err(|reason| format!("image_mean and image_std: {reason}"))?;
+    preprocess.check().map_err(ConfigFileError::within("image_mean and image_std"))?;
     Ok(preprocess)
 }
 
 impl Fields {
     /// Returns the side of the squares that pictures are made into, and how pictures are resized to them.
-    fn square(&self) -> Result<(usize, ResizeMode), String> {
+    fn square(&self) -> Result<(usize, ResizeMode), ConfigFileError> {
         let default = self.size.is_none().then_some(Size::Edge(224));
         let crops = self.do_center_crop != Some(false);
         let crop = match self.crop_size.or(default) {
             Some(Size::Both { height, width }) if height != width => {
-                return Err(format!("crop_size {height}×{width} is not a square"));
+                return Err(ConfigFileError::NotASquare { field: "crop_size", height, width });
             }
             Some(Size::Both { height: side, .. } | Size::Edge(side) | Size::Shortest { shortest_edge: side })
                 if crops =>
@@ -84,34 +85,35 @@ impl Fields {
             }
             _ => None,
         };
-        let (side, mode) = match self.size.or(default) {
+        let (size, mode) = match self.size.or(default) {
             Some(Size::Both { height, width }) if height != width => {
-                return Err(format!("size {height}×{width} is not a square"));
+                return Err(ConfigFileError::NotASquare { field: "size", height, width });
             }
             Some(Size::Both { height, .. }) => (height, ResizeMode::Squash),
             Some(Size::Edge(edge) | Size::Shortest { shortest_edge: edge }) if crops => (edge, ResizeMode::Shortest),
-            _ => return Err("pictures keep their proportions and are not cropped; here they end as squares".into()),
+            _ => return Err(ConfigFileError::NotCropped),
         };
         match crop {
-            _ if side == 0 => Err("size is 0".into()),
-            Some(crop) if crop != side => {
-                Err(format!("a crop of {crop} from a size of {side}; here both are the same"))
-            }
-            _ => Ok((side, mode)),
+            _ if size == 0 => Err(ConfigFileError::NoSize),
+            Some(crop) if crop != size => Err(ConfigFileError::Crop { crop, size }),
+            _ => Ok((size, mode)),
         }
     }
 }
 
-/// Returns the file for this preparation of pictures, or `None` if the class cannot prepare them so.
-pub(crate) fn write(preprocess: &Preprocess) -> Option<Value> {
+/// Returns the file for this preparation of pictures.
+///
+/// # Errors
+/// Returns [`ConfigFileError::Padding`] for padded pictures, which the class cannot make.
+pub(crate) fn write(preprocess: &Preprocess) -> Result<Value, ConfigFileError> {
     let side = preprocess.size;
     let square = json!({ "height": side, "width": side });
     let (size, crops) = match preprocess.resize_mode {
         ResizeMode::Shortest => (json!({ "shortest_edge": side }), true),
         ResizeMode::Squash => (square.clone(), false),
-        ResizeMode::Longest => return None,
+        ResizeMode::Longest => return Err(ConfigFileError::Padding),
     };
-    Some(json!({
+    Ok(json!({
         "image_processor_type": "CLIPImageProcessor",
         "do_resize": true,
         "size": size,
