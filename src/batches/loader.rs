@@ -11,8 +11,9 @@ use crate::batches::queue::Queue;
 use crate::batches::sampler::Sampler;
 use crate::datasets::dataset::{Dataset, Example};
 use crate::datasets::error::{BadExample, BadLimit, BadReport};
+use crate::digest::digest;
 use crate::pictures::preprocess::{Preprocess, Scratch};
-use crate::random::{Rng, key, rng};
+use crate::random::{Rng, rng};
 use crate::text::tokenizer::Tokenizer;
 use rand::RngExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -176,7 +177,7 @@ impl Shared {
         let start = batch.tokens.len();
         batch.truncated += usize::from(self.tokenizer.encode_into(caption, *context_length, &mut batch.tokens));
         batch.offsets.push(batch.tokens.len());
-        batch.caption_keys.push(key(batch.tokens[start..].iter().flat_map(|id| id.to_le_bytes())));
+        batch.caption_keys.push(digest(batch.tokens[start..].iter().map(|id| id.to_le_bytes())).key());
         batch.concept_keys.push(self.dataset.concepts()[index]);
         Ok(())
     }

@@ -13,8 +13,9 @@
 use crate::datasets::dataset::{Dataset, Example};
 use crate::datasets::error::{BadExample, BadLimit, BadReport, DatasetError};
 use crate::datasets::samples::{self, Bytes, Extent, MAX_UNPACKED_BYTES, ReadSeek, Sample, SampleError};
+use crate::digest::{Digest, digest};
 use crate::pictures::decode::{self, decode};
-use crate::random::{Rng, key};
+use crate::random::Rng;
 use crate::text::clean::clean;
 use rand::RngExt;
 use rand::seq::SliceRandom;
@@ -136,7 +137,7 @@ impl Shards {
         for (i, shard) in (0u64..).zip(&shards) {
             concepts.extend(shard.members.iter().map(|member| match member.caption {
                 Caption::Class(class) => class as u64,
-                _ => key(member.name.bytes().chain(i.to_le_bytes())),
+                _ => digest([member.name.as_bytes(), &i.to_le_bytes()]).key(),
             }));
         }
         let names = if let Asked::Class(names) = asked { names.to_vec() } else { vec![] };
@@ -232,14 +233,14 @@ impl Dataset for Shards {
         &self.concepts
     }
 
-    /// Returns a hash of the shards' paths, the members' names and the positions of their pictures.
-    fn list_hash(&self) -> u64 {
-        let paths = self.shards.iter().flat_map(|shard| shard.path.as_os_str().as_encoded_bytes().iter().copied());
-        let members = self.shards.iter().flat_map(|shard| &shard.members).flat_map(|member| {
+    /// Returns a digest of the shards' paths, the members' names and the positions of their pictures.
+    fn list_digest(&self) -> Digest {
+        let paths = self.shards.iter().map(|shard| shard.path.as_os_str().as_encoded_bytes().to_vec());
+        let members = self.shards.iter().flat_map(|shard| &shard.members).map(|member| {
             let Extent { start, len } = member.picture;
-            member.name.bytes().chain(start.to_le_bytes()).chain(len.to_le_bytes())
+            [member.name.as_bytes(), &start.to_le_bytes(), &len.to_le_bytes()].concat()
         });
-        key(paths.chain(members))
+        digest(paths.chain(members))
     }
 
     fn shuffle(&self, rng: &mut Rng, order: &mut Vec<u32>) {

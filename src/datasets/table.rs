@@ -7,9 +7,10 @@ use crate::datasets::columns::Columns;
 use crate::datasets::csv::{OpenQuote, Row, Rows};
 use crate::datasets::dataset::{Dataset, Example};
 use crate::datasets::error::{BadExample, BadLimit, BadReport, DatasetError};
+use crate::digest::{Digest, digest};
 use crate::files;
 use crate::pictures::decode;
-use crate::random::{Rng, key};
+use crate::random::Rng;
 use crate::text::clean::clean;
 use serde_json::{Map, Value};
 use std::collections::HashMap;
@@ -137,11 +138,11 @@ impl Dataset for Table {
         &self.concepts
     }
 
-    /// Returns a hash of the pictures' paths and the captions.
-    fn list_hash(&self) -> u64 {
+    /// Returns a digest of the pictures' paths and the captions.
+    fn list_digest(&self) -> Digest {
         let fields =
             self.pairs.iter().flat_map(|pair| [pair.picture.as_os_str().as_encoded_bytes(), pair.caption.as_bytes()]);
-        key(fields.flat_map(|field| field.iter().copied().chain([0])))
+        digest(fields.flat_map(|field| [field, &[0]]))
     }
 
     fn read(&self, index: usize, _: &mut Rng, example: &mut Example) -> Result<(), BadExample> {
@@ -207,12 +208,12 @@ fn is_address(path: &str) -> bool {
 }
 
 fn concepts(pairs: &[Pair]) -> Vec<u64> {
-    let picture = |row: &Pair| key(row.picture.as_os_str().as_encoded_bytes().iter().copied());
+    let picture = |row: &Pair| digest([row.picture.as_os_str().as_encoded_bytes()]).key();
     let mut uses: HashMap<u64, usize> = HashMap::new();
     pairs.iter().for_each(|row| *uses.entry(picture(row)).or_default() += 1);
     let concept = |row| match picture(row) {
         picture if uses[&picture] > 1 => picture,
-        _ => key(clean(&row.caption).into_bytes()),
+        _ => digest([clean(&row.caption)]).key(),
     };
     pairs.iter().map(concept).collect()
 }

@@ -1,7 +1,8 @@
 //! Sources of pictures to embed: files, memory, datasets.
 
 use crate::datasets::{BadExample, Dataset, Example};
-use crate::pictures::{Digest, Picture, decode};
+use crate::digest::Digest;
+use crate::pictures::{Picture, decode};
 use crate::random::rng;
 use std::mem::take;
 use std::path::Path;

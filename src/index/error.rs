@@ -49,6 +49,8 @@ pub enum IndexFileError {
     Json(#[from] serde_json::Error),
     #[error("its format is {found:?} instead of {expected:?}")]
     Format { found: String, expected: &'static str },
+    #[error("it was made by an older version of this program")]
+    Older,
     #[error("its version is {found}; this program reads version {expected}")]
     Version { found: u32, expected: u32 },
     #[error("embeddings of width {embed_dim}")]

@@ -4,13 +4,15 @@ use super::error::{IndexError, IndexFileError};
 use super::model::ModelId;
 use crate::files::write_atomic;
 use serde::{Deserialize, Serialize};
+use std::cmp::Ordering;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 const FILE: &str = "index.json";
 const FORMAT: &str = "clip-index";
-const VERSION: u32 = 1;
+/// Version 1 had fingerprints of 64 bits, which those of now cannot be compared with.
+const VERSION: u32 = 2;
 /// Largest width of embeddings: above that of every model, and small enough that no product of sizes overflows.
 const MAX_EMBED_DIM: usize = 1 << 16;
 /// Most rows of an index, small enough that no product of sizes overflows.
@@ -73,8 +75,10 @@ impl Manifest {
         if head.format != FORMAT {
             return Err(IndexFileError::Format { found: head.format, expected: FORMAT });
         }
-        if head.version != VERSION {
-            return Err(IndexFileError::Version { found: head.version, expected: VERSION });
+        match head.version.cmp(&VERSION) {
+            Ordering::Less => return Err(IndexFileError::Older),
+            Ordering::Equal => {}
+            Ordering::Greater => return Err(IndexFileError::Version { found: head.version, expected: VERSION }),
         }
         let manifest: Manifest = serde_json::from_slice(json)?;
         manifest.check()?;
@@ -205,7 +209,7 @@ mod tests {
     use serde_json::{Value, json};
 
     fn manifest() -> Manifest {
-        let model = ModelId { path: "m".into(), quick_gelu: true, fingerprint: "0".into(), older_fingerprint: None };
+        let model = ModelId { path: "m".into(), quick_gelu: true, fingerprint: "0".into() };
         Manifest { rows: 9, dropped: vec![2, 7], ..Manifest::new("..".into(), model, 4) }
     }
 
@@ -227,7 +231,8 @@ mod tests {
     #[test]
     fn what_is_wrong_is_said() {
         assert_eq!(changed("format", json!("zip")), "its format is \"zip\" instead of \"clip-index\"");
-        assert_eq!(changed("version", json!(2)), "its version is 2; this program reads version 1");
+        assert_eq!(changed("version", json!(1)), "it was made by an older version of this program");
+        assert_eq!(changed("version", json!(3)), "its version is 3; this program reads version 2");
         assert_eq!(changed("embed_dim", json!(0)), "embeddings of width 0");
         assert_eq!(changed("embed_dim", json!(usize::MAX)), format!("embeddings of width {}", usize::MAX));
         assert_eq!(changed("rows", json!(usize::MAX)), format!("{} rows", usize::MAX));

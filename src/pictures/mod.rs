@@ -19,5 +19,5 @@ pub mod preprocess;
 pub mod resize;
 
 pub use error::{PictureError, PreprocessError};
-pub use picture::{Channels, Digest, Picture};
+pub use picture::{Channels, Picture};
 pub use preprocess::{Interpolation, Library, Preprocess, ResizeMode, Scratch};

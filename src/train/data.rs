@@ -19,10 +19,24 @@ const MAX_SAMPLE: usize = 200;
 /// Which pairs a run is trained on, so that it goes on with the same ones.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PairList {
+    /// The version of this description. Only descriptions of the same version can be compared.
+    #[serde(default)]
+    pub(super) version: u32,
     /// The number of pairs.
     pub pairs: usize,
-    /// A hash of their list, see [`Dataset::list_hash`].
-    pub hash: String,
+    /// The digest of their list, see [`Dataset::list_digest`].
+    #[serde(alias = "hash")]
+    pub digest: String,
+}
+
+impl PairList {
+    /// Descriptions of version 1, which have no number, hold a hash of 64 bits.
+    const VERSION: u32 = 2;
+
+    /// Describes the pairs of a dataset.
+    pub fn of(pairs: &dyn Dataset) -> Self {
+        PairList { version: Self::VERSION, pairs: pairs.concepts().len(), digest: pairs.list_digest().to_string() }
+    }
 }
 
 /// The pairs of a run.
@@ -64,8 +78,7 @@ impl TrainingData {
 
     /// Returns which pairs these are.
     pub fn list(&self) -> PairList {
-        let pairs = self.training();
-        PairList { pairs: pairs.concepts().len(), hash: format!("{:016x}", pairs.list_hash()) }
+        PairList::of(&*self.training())
     }
 
     /// Returns how the pictures are varied in training.

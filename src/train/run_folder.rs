@@ -5,7 +5,7 @@
 //! | `open_clip_model.safetensors`, `open_clip_config.json` | the model, as OpenCLIP loads it |
 //! | `resume.safetensors` | parameters, buffers, both moments, the step and what else the objective keeps |
 //! | `options.json` | the command line |
-//! | `pairs.json` | how many pairs the run is trained on, and a hash of their list |
+//! | `pairs.json` | how many pairs the run is trained on, and a digest of their list |
 //! | `metrics.jsonl` | a line for each logged step and evaluation |
 //! | `loss.png`, `recall.png`, `schedule.png` | curves |
 //! | `similarity.png`, `captions.png` | how the model matches held-out pictures with captions |
@@ -33,6 +33,8 @@ pub enum RunFolderError {
         if begun == now { "as many others now".to_owned() } else { format!("{now} now") }
     )]
     OtherPairs { path: PathBuf, begun: usize, now: usize },
+    #[error("{}: written by another version of this program, so that the pairs cannot be compared", path.display())]
+    OtherVersion { path: PathBuf },
     #[error("{}: no run to resume", logs.display())]
     NoRun { logs: PathBuf },
     #[error("{}: {source}", path.display())]
@@ -99,6 +101,9 @@ impl RunFolder {
             return Ok(());
         }
         let begun: PairList = self.json(PAIRS)?;
+        if begun.version != now.version {
+            return Err(RunFolderError::OtherVersion { path: self.file(PAIRS) });
+        }
         if begun == *now {
             return Ok(());
         }

@@ -211,6 +211,13 @@ fn a_run_goes_on_with_its_own_pairs_and_for_more_epochs() {
     assert!(failed(&resume(&["--epochs", "2"])).contains("has taken 9 steps"));
     assert!(succeeded(&resume(&[])).contains("9 = 3 epochs of 3"));
 
+    // The list of an older version has another hash, and is not taken for that of other pairs.
+    let list = fs::read(folder.join("pairs.json")).unwrap();
+    fs::write(folder.join("pairs.json"), r#"{ "pairs": 30, "hash": "0123456789abcdef" }"#).unwrap();
+    let said = failed(&resume(&["--epochs", "4"]));
+    assert!(said.contains("pairs.json: written by another version") && said.contains("delete this file"), "{said}");
+    fs::write(folder.join("pairs.json"), list).unwrap();
+
     let table = bench.path("metadata.jsonl");
     let lines = fs::read_to_string(&table).unwrap();
     fs::write(&table, lines.replace("picture number 3\"", "another picture\"")).unwrap();
