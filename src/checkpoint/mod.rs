@@ -33,7 +33,7 @@ pub mod tensors;
 mod tower;
 
 pub use clip::{ActivationSource, Architecture, CONFIG, Checkpoint, ConfigFile, Format, Overrides, Scheme, WEIGHTS};
-pub use clip::{ConfigFileError, InferenceError, TOKENIZER, copy_tokenizer, load_model, save, save_model};
+pub use clip::{ConfigFileError, Contents, InferenceError, TOKENIZER, copy_tokenizer, load_model, save, save_model};
 pub use dtype::{Dtype, Precision};
 pub use error::CheckpointError;
 pub use note::Note;

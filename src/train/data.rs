@@ -43,7 +43,7 @@ impl PairList {
 pub enum TrainingData {
     /// The emoji that are part of the program.
     #[cfg(feature = "emoji")]
-    Emoji { emoji: Arc<Emoji>, cut: Cut, languages: Vec<Language> },
+    Emoji { emoji: Arc<Emoji>, cut: Cut, train: Arc<EmojiTraining> },
     /// Pairs of the user's own.
     Own { train: Box<OwnPairs>, val: Option<Box<OwnPairs>>, limit: BadLimit },
 }
@@ -51,8 +51,10 @@ pub enum TrainingData {
 impl TrainingData {
     /// Loads the emoji that are part of the program.
     #[cfg(feature = "emoji")]
-    pub fn emoji(cut: Cut, languages: Vec<Language>) -> Self {
-        TrainingData::Emoji { emoji: Arc::new(Emoji::load()), cut, languages }
+    pub fn emoji(cut: Cut, languages: &[Language]) -> Self {
+        let emoji = Arc::new(Emoji::load());
+        let train = Arc::new(EmojiTraining::new(Arc::clone(&emoji), cut, languages));
+        TrainingData::Emoji { emoji, cut, train }
     }
 
     /// Takes pairs of the user's own: those to train on, and those to be judged on if there are any. `limit` says how
@@ -69,16 +71,9 @@ impl TrainingData {
     pub fn training(&self) -> Arc<dyn Dataset> {
         match self {
             #[cfg(feature = "emoji")]
-            TrainingData::Emoji { emoji, cut, languages } => {
-                Arc::new(EmojiTraining::new(Arc::clone(emoji), *cut, languages))
-            }
+            TrainingData::Emoji { train, .. } => Arc::<EmojiTraining>::clone(train),
             TrainingData::Own { train, .. } => Arc::clone(train.dataset()),
         }
-    }
-
-    /// Returns which pairs these are.
-    pub fn list(&self) -> PairList {
-        PairList::of(&*self.training())
     }
 
     /// Returns how the pictures are varied in training.
@@ -130,8 +125,8 @@ impl fmt::Display for TrainingData {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self {
             #[cfg(feature = "emoji")]
-            TrainingData::Emoji { cut, .. } => {
-                write!(f, "{} emoji pictures, judged on {}", self.training().concepts().len(), cut.judge().name())
+            TrainingData::Emoji { train, cut, .. } => {
+                write!(f, "{} emoji pictures, judged on {}", train.concepts().len(), cut.judge().name())
             }
             TrainingData::Own { train, val, .. } => {
                 write!(f, "{train}")?;

@@ -206,8 +206,12 @@ fn a_run_goes_on_with_its_own_pairs_and_for_more_epochs() {
     let resume = |more: &[&str]| bench.command(&["--resume", folder.to_str().unwrap()]).args(more).output().unwrap();
     assert!(succeeded(&resume(&["--epochs", "3"])).contains("9 = 3 epochs of 3"));
     assert_eq!(saved_steps(&folder), Some(9));
-    // The new length is the run's from now on, and no shorter one is possible.
+    // The new length is the run's from now on, and no shorter one is possible. Where nothing changes, nothing is written.
+    let options = folder.join("options.json");
+    let spaced = fs::read_to_string(&options).unwrap() + "\n";
+    fs::write(&options, &spaced).unwrap();
     assert!(succeeded(&resume(&[])).contains("9 = 3 epochs of 3"));
+    assert_eq!(fs::read_to_string(&options).unwrap(), spaced);
     assert!(failed(&resume(&["--epochs", "2"])).contains("has taken 9 steps"));
     assert!(succeeded(&resume(&[])).contains("9 = 3 epochs of 3"));
 

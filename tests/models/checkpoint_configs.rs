@@ -3,7 +3,7 @@
 use crate::support::folders::{HF_CONFIG, edit, error_of, model, open, saved};
 use crate::support::tiny::config;
 use clipwright::checkpoint::{
-    CONFIG, CheckpointError, ConfigFile, ConfigFileError, Format, Precision, load_model, save,
+    CONFIG, CheckpointError, ConfigFile, ConfigFileError, Contents, Format, Precision, load_model, save,
 };
 use clipwright::models::clip::config::VOCAB_SIZE;
 use clipwright::models::clip::model::Model;
@@ -104,7 +104,9 @@ fn pictures_are_prepared_as_the_folder_says() {
     }
     let (model, mut file) = model();
     file.preprocess_cfg.resize_mode = ResizeMode::Longest;
-    let error = save(folder.path(), &model, &file, Format::HuggingFace, Precision::F32).unwrap_err().to_string();
+    let error = save(folder.path(), Contents { model: &model, config: &file }, Format::HuggingFace, Precision::F32)
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("cannot pad"), "{error}");
 }
 
@@ -154,7 +156,8 @@ fn the_tokenizers_files_are_clips_own_tokenizer() {
     let mut config = config(8);
     config.text_cfg.vocab_size = VOCAB_SIZE;
     let file = ConfigFile::new(config.clone());
-    save(folder.path(), &Model::new(config, 0), &file, Format::HuggingFace, Precision::F32).unwrap();
+    save(folder.path(), Contents { model: &Model::new(config, 0), config: &file }, Format::HuggingFace, Precision::F32)
+        .unwrap();
     let (ours, written) = (Tokenizer::clip(), Tokenizer::open(&folder.path().join("tokenizer.json")).unwrap());
     assert_eq!(written.vocabulary(), VOCAB_SIZE);
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/tokenizer.json");

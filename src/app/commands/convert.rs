@@ -1,7 +1,7 @@
 //! `clipwright convert`: writes a checkpoint for another library.
 
 use super::{CliError, Context};
-use crate::checkpoint::{ConfigFile, Format, Precision, copy_tokenizer, save};
+use crate::checkpoint::{ConfigFile, Contents, Format, Precision, copy_tokenizer, save};
 use crate::models::clip::Config;
 use crate::models::clip::config::VOCAB_SIZE;
 use crate::models::clip::model::Model;
@@ -73,7 +73,7 @@ impl Convert {
             None => random(self.random.as_deref().unwrap_or_default())?,
         };
         let (format, dtype) = (self.to.into(), self.dtype.into());
-        save(folder, &model, &config, format, dtype)?;
+        save(folder, Contents { model: &model, config: &config }, format, dtype)?;
         // OpenCLIP has CLIP's own tokenizer built in.
         let is_needed = format == Format::HuggingFace || config.model_cfg.text_cfg.vocab_size != VOCAB_SIZE;
         if let Some(tokenizer) = checkpoint.and_then(|checkpoint| checkpoint.tokenizer).filter(|_| is_needed) {

@@ -197,7 +197,7 @@ impl DataOptions {
     pub(crate) fn open(&self) -> Result<TrainingData, DatasetError> {
         let Some(train) = &self.train_data else {
             let cut = if self.validation_cut { VALIDATION } else { Cut::Whole };
-            return Ok(TrainingData::emoji(cut, self.languages.clone()));
+            return Ok(TrainingData::emoji(cut, &self.languages));
         };
         let (layout, limit) = (self.storage.layout(), BadLimit { share: self.bad_share, ..BadLimit::default() });
         let open = |path| OwnPairs::open(path, &layout, limit);

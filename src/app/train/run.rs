@@ -17,7 +17,7 @@ use crate::optim::schedule::Schedule;
 use crate::params;
 use crate::text::Tokenizer;
 use crate::train::clip::{ClipObjective, Pairs};
-use crate::train::data::{self, TrainingData};
+use crate::train::data::{self, PairList, TrainingData};
 use crate::train::log::{Evaluation, Line, Log, Metrics, Step};
 use crate::train::metric::Metric;
 use crate::train::run_folder::{REPORT, RunFolder};
@@ -48,10 +48,12 @@ pub fn run(cli: Cli, interrupted: &dyn Fn() -> bool) -> Result<Outcome, TrainErr
     let mut run = match &cli.resume {
         Some(name) => {
             let folder = RunFolder::find(name, &cli.options.logs)?;
-            let mut options = Options::of(&folder)?;
-            options.epochs = cli.options.epochs.or(options.epochs);
+            let begun = Options::of(&folder)?;
+            let options = Options { epochs: cli.options.epochs.or(begun.epochs), ..begun.clone() };
             let run = Run::prepare(options, Some(folder))?;
-            run.folder.write_options(&run.options)?;
+            if run.options != begun {
+                run.folder.write_options(&run.options)?;
+            }
             run
         }
         None => Run::prepare(cli.options, None)?,
@@ -95,7 +97,8 @@ impl Run {
         };
         let tokenizer = Arc::new(tokenizer(own.as_deref(), &model.config)?);
         let data = options.data.open()?;
-        let list = data.list();
+        let pairs = data.training();
+        let list = PairList::of(&*pairs);
         if let Some(folder) = &resumed {
             folder.check_list(&list)?;
         }
@@ -115,7 +118,7 @@ impl Run {
             start_step: trainer.steps(),
             bad_limit: data.bad_limit(),
         };
-        let loader = Loader::new(data.training(), Arc::clone(&tokenizer), loader_config)?;
+        let loader = Loader::new(pairs, Arc::clone(&tokenizer), loader_config)?;
         let total = loader.steps_per_epoch() * options.epochs() as u64;
         if trainer.steps() > total {
             return Err(TrainError::TooLong { steps: trainer.steps(), total });

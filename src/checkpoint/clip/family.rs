@@ -2,9 +2,10 @@
 
 use super::architecture::{Architecture, TEXT, VISION};
 use super::error::ConfigFileError;
+use super::folders::{self, Contents};
 use super::names::Scheme;
 use super::openclip::{CONFIG, ConfigFile, WEIGHTS};
-use super::{folders, hugging_face, infer, preprocessor, recognise};
+use super::{hugging_face, infer, preprocessor, recognise};
 use crate::checkpoint::dtype::Precision;
 use crate::checkpoint::family::Family;
 use crate::checkpoint::json::read_json;
@@ -12,7 +13,6 @@ use crate::checkpoint::places::{Expected, expected};
 use crate::checkpoint::prefix::Known;
 use crate::checkpoint::tensors::TensorFiles;
 use crate::checkpoint::{CheckpointError, Tower};
-use crate::models::clip::model::Model;
 use crate::pictures::Preprocess;
 use kernels::Activation;
 use serde_json::Value;
@@ -70,7 +70,7 @@ pub(crate) struct Described {
 impl Family for Scheme {
     type Description = Described;
     type Overrides = Overrides;
-    type Model<'a> = (&'a Model, &'a ConfigFile);
+    type Model<'a> = Contents<'a>;
 
     const WEIGHT_FILES: &'static [&'static str] = &[
         WEIGHTS,
@@ -165,15 +165,10 @@ impl Family for Scheme {
         leaves
     }
 
-    fn write(
-        &self,
-        folder: &Path,
-        (model, config): Self::Model<'_>,
-        precision: Precision,
-    ) -> Result<(), CheckpointError> {
+    fn write(&self, folder: &Path, model: Contents, precision: Precision) -> Result<(), CheckpointError> {
         match self {
-            Scheme::OpenAi { .. } => folders::openclip(folder, self, model, config, precision),
-            Scheme::HuggingFace { .. } => folders::hugging_face(folder, self, model, config, precision),
+            Scheme::OpenAi { .. } => folders::openclip(folder, self, model, precision),
+            Scheme::HuggingFace { .. } => folders::hugging_face(folder, self, model, precision),
         }
     }
 }

@@ -11,6 +11,15 @@ use crate::models::clip::model::Model;
 use std::fs;
 use std::path::Path;
 
+/// What the folder of a CLIP is written from.
+#[derive(Clone, Copy)]
+pub struct Contents<'a> {
+    /// The parameters of both towers.
+    pub model: &'a Model,
+    /// The architecture, and how pictures are prepared for it.
+    pub config: &'a ConfigFile,
+}
+
 /// Writes OpenCLIP's folder, which is also our own.
 ///
 /// # Errors
@@ -18,8 +27,7 @@ use std::path::Path;
 pub(crate) fn openclip(
     folder: &Path,
     scheme: &Scheme,
-    model: &Model,
-    config: &ConfigFile,
+    Contents { model, config }: Contents,
     precision: Precision,
 ) -> Result<(), CheckpointError> {
     make(folder)?;
@@ -36,8 +44,7 @@ pub(crate) fn openclip(
 pub(crate) fn hugging_face(
     folder: &Path,
     scheme: &Scheme,
-    model: &Model,
-    config: &ConfigFile,
+    Contents { model, config }: Contents,
     precision: Precision,
 ) -> Result<(), CheckpointError> {
     let preprocessor = preprocessor::write(&config.preprocess_cfg).map_err(CheckpointError::config(folder))?;
