@@ -2,7 +2,7 @@
 //!
 //! Step k's batch is a pure function of (dataset, configuration, seed, k): it depends neither on the number of workers
 //! nor on the step at which the run began. An example that cannot be read is replaced by another, drawn by
-//! (seed, k, place), so that one bad file changes one place of one batch and nothing after it.
+//! (seed, k, place). So one bad file changes one place of one batch and nothing after it.
 
 use crate::batches::augment::Augment;
 use crate::batches::batch::Batch;
@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 /// The settings that decide how batches are made.
 #[derive(Clone, Debug)]
 pub struct LoaderConfig {
-    /// N, the number of pictures in a batch.
+    /// The number N of pictures in a batch.
     pub batch_size: usize,
     /// Length in tokens at which captions are cut, start and end of text included.
     pub context_length: usize,
@@ -38,7 +38,7 @@ pub struct LoaderConfig {
     pub workers: usize,
     /// The first step whose batch is made; a resumed run gets the batches that an uninterrupted one would have got.
     pub start_step: u64,
-    /// How many bad examples the run tolerates.
+    /// The share of bad examples that stops the run.
     pub bad_limit: BadLimit,
 }
 

@@ -20,8 +20,8 @@ impl Entry {
     /// Parses one line of the table, without its line feed.
     ///
     /// # Errors
-    /// Returns what is wrong with the line. A path that leads out of the folder of pictures is refused, so that an
-    /// index from elsewhere cannot point at other files.
+    /// Returns an error that says what is wrong with the line. A path that leads out of the folder of pictures is
+    /// refused, so that an index from elsewhere cannot point at other files.
     pub(crate) fn parse(line: &[u8]) -> Result<Entry, IndexFileError> {
         let entry: Entry = serde_json::from_slice(line)?;
         let mut parts = Path::new(&entry.path).components().peekable();
@@ -34,7 +34,7 @@ impl Entry {
     /// Parses the whole table, which must have exactly `rows` lines.
     ///
     /// # Errors
-    /// Returns the number of the line and what is wrong with it.
+    /// Returns an error that names the line and says what is wrong with it.
     pub(crate) fn parse_table(table: &[u8], rows: usize) -> Result<Vec<Entry>, IndexFileError> {
         let lines = lines(table, rows)?;
         lines.into_iter().enumerate().map(|(row, line)| Entry::parse(line).map_err(at_line(row))).collect()

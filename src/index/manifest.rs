@@ -15,7 +15,7 @@ const FORMAT: &str = "clip-index";
 const VERSION: u32 = 2;
 /// Largest width of embeddings: above that of every model, and small enough that no product of sizes overflows.
 const MAX_EMBED_DIM: usize = 1 << 16;
-/// Most rows of an index, small enough that no product of sizes overflows.
+/// Largest number of rows of an index: small enough that no product of sizes overflows.
 const MAX_ROWS: usize = 1 << 40;
 
 /// The committed state of an index.
@@ -29,7 +29,7 @@ pub struct Manifest {
     /// The folder of pictures, absolute or relative to the folder of the index.
     pub root: String,
     pub model: ModelId,
-    /// e, the width of the embeddings.
+    /// The width e of the embeddings.
     pub embed_dim: usize,
     /// Whether pictures are turned upright before they are embedded, as their EXIF data has it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -38,7 +38,7 @@ pub struct Manifest {
     pub rows: usize,
     /// Number of valid bytes of the table of entries.
     pub entry_bytes: u64,
-    /// The rows, ascending, whose pictures changed or vanished.
+    /// The rows whose pictures changed or vanished, ascending.
     pub dropped: Vec<usize>,
 }
 
@@ -69,7 +69,7 @@ impl Manifest {
     /// Parses and checks a manifest.
     ///
     /// # Errors
-    /// Returns what is wrong with it.
+    /// Returns an error that says what is wrong with it.
     pub(crate) fn parse(json: &[u8]) -> Result<Manifest, IndexFileError> {
         let head: Head = serde_json::from_slice(json)?;
         if head.format != FORMAT {

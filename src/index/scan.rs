@@ -41,8 +41,8 @@ pub struct Scan {
     pub skipped: Vec<Skipped>,
     /// The files that are no pictures.
     pub passed_over: PassedOver,
-    /// The folders and files that could not be read, as paths of entries. Whether pictures below them still exist is
-    /// unknown.
+    /// The folders and files that could not be read, as paths of entries. Nobody knows whether there still are pictures
+    /// below them.
     unknown: Vec<String>,
 }
 

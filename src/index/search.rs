@@ -11,7 +11,8 @@ use std::collections::BinaryHeap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-/// Bytes of the matrix that a thread reads at a time. They stay in the second-level cache until they are multiplied.
+/// Number of bytes of the matrix that a thread reads at a time. They stay in the second-level cache until they are
+/// multiplied.
 const BLOCK: usize = 1 << 18;
 /// Largest accepted cosine: that of two unit vectors, with room for the rounding of one of them to f16.
 const MAX_COSINE: f32 = 1.01;
@@ -98,8 +99,8 @@ impl Index {
         Ok(best.iter().zip(entries).map(|(near, entry)| Hit { score: near.score, entry }).collect())
     }
 
-    /// Scans blocks of rows on all threads. The order of rows is total, so the first k do not depend on how the blocks
-    /// are shared among threads.
+    /// Returns the k nearest rows, which all threads look for block by block. The order of rows is total, so the result
+    /// does not depend on how the blocks are shared among threads.
     fn nearest(&self, query: &[f32], k: usize) -> Result<Vec<Near>, IndexError> {
         let rows = (BLOCK / self.manifest.row_bytes()).max(1);
         let start = || Worker { best: Best::new(k), bytes: vec![], scores: vec![] };

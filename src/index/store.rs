@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 const LOCK: &str = "index.lock";
 /// Number of bytes that are copied at a time.
 const COPY_BYTES: usize = 1 << 20;
-/// The files are rewritten once more than one row in this many is dropped.
+/// The files are rewritten once more than one of this many rows is dropped.
 const COMPACT_RATIO: usize = 4;
 
 /// An index that is open for writing. No other process can write to it meanwhile.
@@ -68,7 +68,8 @@ impl Store {
     /// Makes the index one of pictures that are turned upright before they are embedded.
     ///
     /// # Errors
-    /// Returns [`IndexError::AsStored`] if it has others, or an error if the manifest cannot be written.
+    /// Returns [`IndexError::AsStored`] if it has pictures that were not turned, or an error if the manifest cannot be
+    /// written.
     pub fn set_exif(&mut self) -> Result<(), IndexError> {
         self.manifest.check_exif(&self.folder, true)?;
         if self.manifest.exif {
@@ -90,8 +91,9 @@ impl Store {
         Ok(entries.into_iter().enumerate().filter(is_live).collect())
     }
 
-    /// Adds n pictures with their embeddings (n, e). When this returns, they are in the index even if the process is
-    /// killed.
+    /// Adds n pictures with their embeddings. When this returns, they are in the index even if the process is killed.
+    ///
+    /// `embeddings` (n, e)
     ///
     /// # Errors
     /// Returns an error if a file cannot be written; the index is then unchanged.
