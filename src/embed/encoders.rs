@@ -99,8 +99,8 @@ impl Clip {
         self.text.encode(texts)
     }
 
-    /// Returns the logits s·I·T̂ᵀ, which are the cosines of n pictures and m texts times the learnt scale. The softmax of a
-    /// row gives the probabilities of the texts for that picture.
+    /// Returns the logits s·I·T̂ᵀ, which are the cosines of n pictures and m texts times the learnt scale. The softmax of
+    /// a row gives the probabilities of the texts for that picture.
     ///
     /// `images` (n, e), `texts` (m, e), result (n, m)
     #[track_caller]

@@ -2,8 +2,10 @@
 
 mod augment;
 mod clean;
+#[cfg(feature = "emoji")]
 mod emoji;
 mod kinds;
+#[cfg(feature = "emoji")]
 mod loader;
 mod preprocess;
 mod shards;

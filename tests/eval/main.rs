@@ -4,7 +4,9 @@
 mod support;
 
 mod baseline;
+#[cfg(feature = "emoji")]
 mod emoji_exam;
 mod index;
 mod ranking;
+#[cfg(feature = "app")]
 mod run;
