@@ -7,8 +7,10 @@
 //! A folder holds `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`, and the same with `t10k` for the test pictures;
 //! each may end in `.gz`. Source: Y. LeCun, "The MNIST database of handwritten digits".
 
+use crate::counted::counted;
 use crate::datasets::dataset::{Dataset, Example};
 use crate::datasets::error::{BadExample, DatasetError};
+use crate::files::{self, MAX_BYTES};
 use crate::pictures::picture::{Channels, Picture};
 use crate::random::Rng;
 use flate2::read::MultiGzDecoder;
@@ -33,7 +35,7 @@ impl Idx {
     /// # Errors
     /// Returns an error that says what is wrong with the file.
     pub(crate) fn parse(file: &[u8]) -> Result<Self, String> {
-        if file.starts_with(&[0x1f, 0x8b]) { Self::read(MultiGzDecoder::new(file)) } else { Self::read(file) }
+        if file.starts_with(files::GZIP) { Self::read(MultiGzDecoder::new(file)) } else { Self::read(file) }
     }
 
     fn read(mut source: impl Read) -> Result<Self, String> {
@@ -50,20 +52,21 @@ impl Idx {
         let dims =
             (0..n).map(|_| word().map(|word| u32::from_be_bytes(word) as usize)).collect::<Result<Vec<_>, _>>()?;
         let size =
-            dims.iter().try_fold(1usize, |size, &dim| size.checked_mul(dim)).filter(|&size| size < isize::MAX as usize);
-        let size = size.ok_or_else(|| format!("its header announces {dims:?} bytes"))?;
+            dims.iter().try_fold(1usize, |size, &dim| size.checked_mul(dim)).filter(|&size| size as u64 <= MAX_BYTES);
+        let size =
+            size.ok_or_else(|| format!("its header announces {dims:?} bytes, more than {} GiB", MAX_BYTES >> 30))?;
         let mut bytes = Vec::new();
         // One byte more is read, so that a file that is too long is noticed.
         let read = source.take(size as u64 + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
         match read {
             _ if read == size => Ok(Idx { dims, bytes }),
-            _ if read > size => Err(format!("it goes on after the {size} bytes of {dims:?}")),
-            _ => Err(format!("it has {read} of the {size} bytes of {dims:?}")),
+            _ if read > size => Err(format!("it goes on after the {} of {dims:?}", counted(size, "byte"))),
+            _ => Err(format!("it has {read} of the {} of {dims:?}", counted(size, "byte"))),
         }
     }
 
     fn open(path: &Path) -> Result<Self, DatasetError> {
-        let bytes = std::fs::read(path).map_err(DatasetError::io(path))?;
+        let bytes = files::read(path).map_err(DatasetError::io(path))?;
         Self::parse(&bytes).map_err(|reason| DatasetError::Idx { path: path.into(), reason })
     }
 }
@@ -118,8 +121,8 @@ impl IdxPictures {
             return invalid(&label_path, format!("labels {:?} for pictures {:?}", labels.dims, images.dims));
         }
         if let Some(place) = labels.bytes.iter().position(|&label| usize::from(label) >= names.len()) {
-            let (label, known) = (labels.bytes[place], names.len());
-            return invalid(&label_path, format!("label {place} is {label}, and there are {known} names"));
+            let (label, known) = (labels.bytes[place], counted(names.len(), "name"));
+            return invalid(&label_path, format!("label {place} is {label}, and the classes have {known}"));
         }
         let classes = labels.bytes.iter().map(|&label| u64::from(label)).collect();
         Ok(Self { pixels: images.bytes, height, width, classes, names: names.to_vec() })

@@ -1,5 +1,6 @@
 //! The table of entries, whose lines name the picture of each row.
 
+use crate::counted::counted;
 use serde::{Deserialize, Serialize};
 use std::path::{Component, Path};
 
@@ -37,7 +38,7 @@ impl Entry {
     pub(crate) fn parse_table(table: &[u8], rows: usize) -> Result<Vec<Entry>, String> {
         let lines = lines(table)?;
         if lines.len() != rows {
-            return Err(format!("{} lines, {rows} rows", lines.len()));
+            return Err(format!("{}, {}", counted(lines.len(), "line"), counted(rows, "row")));
         }
         lines.into_iter().enumerate().map(|(i, line)| Entry::parse(line).map_err(|e| at_line(i, &e))).collect()
     }
@@ -110,7 +111,7 @@ mod tests {
     #[test]
     fn numbers_of_lines_are_checked() {
         let line = Entry { path: "a".into(), size: 0, modified: 0 }.line();
-        assert_eq!(Entry::parse_table(&line, 2), Err("1 lines, 2 rows".into()));
+        assert_eq!(Entry::parse_table(&line, 2), Err("1 line, 2 rows".into()));
         assert_eq!(Entry::parse_table(&line[..line.len() - 1], 1), Err("the last line has no end".into()));
         assert_eq!(Entry::parse_table(b"", 0), Ok(vec![]));
     }

@@ -1,9 +1,9 @@
 //! The manifest `index.json`, which says which part of an index is valid.
 
 use super::{IndexError, ModelId};
-use crate::files::write_atomic;
+use crate::counted::counted;
+use crate::files::{self, write_atomic};
 use serde::{Deserialize, Serialize};
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -86,7 +86,7 @@ impl Manifest {
             return Err(format!("embeddings of width {embed_dim}"));
         }
         if *rows > MAX_ROWS {
-            return Err(format!("{rows} rows"));
+            return Err(counted(*rows, "row"));
         }
         // The next generation must have a number too.
         if *generation == u64::MAX {
@@ -107,7 +107,7 @@ impl Manifest {
     /// Returns an error if there is no index or it cannot be used.
     pub(crate) fn read(folder: &Path) -> Result<Manifest, IndexError> {
         let path = folder.join(FILE);
-        let json = match fs::read(&path) {
+        let json = match files::read(&path) {
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
                 return Err(IndexError::None { path: folder.into() });
             }

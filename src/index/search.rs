@@ -3,6 +3,7 @@
 use super::entry::{at_line, lines};
 use super::store::check_length;
 use super::{Entry, IndexError, Manifest};
+use crate::counted::counted;
 use crate::files::read_exact_at;
 use kernels::half;
 use rayon::prelude::*;
@@ -148,7 +149,7 @@ impl Index {
         let broken = |reason| IndexError::broken(&path, reason);
         let lines = lines(&table).map_err(broken)?;
         if lines.len() != self.manifest.rows {
-            return Err(broken(format!("{} lines, {} rows", lines.len(), self.manifest.rows)));
+            return Err(broken(format!("{}, {}", counted(lines.len(), "line"), counted(self.manifest.rows, "row"))));
         }
         let entry = |near: &Near| Entry::parse(lines[near.row]).map_err(|reason| broken(at_line(near.row, &reason)));
         rows.iter().map(entry).collect()

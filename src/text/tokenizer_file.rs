@@ -1,5 +1,7 @@
 //! Reading of a model's own `tokenizer.json`, as Hugging Face's libraries write it.
 
+use crate::counted::counted;
+use crate::files;
 use crate::text::error::TokenizerError;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -21,7 +23,7 @@ impl TokenizerFile {
     /// Reads the file and checks that it frames a caption with two tokens and accepts any character.
     pub(crate) fn open(path: &Path) -> Result<Self, TokenizerError> {
         let invalid = |reason: String| TokenizerError::Invalid { path: path.into(), reason };
-        let bytes = std::fs::read(path).map_err(|source| TokenizerError::Io { path: path.into(), source })?;
+        let bytes = files::read(path).map_err(|source| TokenizerError::Io { path: path.into(), source })?;
         // `from_bytes` is generic, so calling it would compile the whole reader once more in this crate.
         let mut pipeline: Tokenizer = caught(|| std::str::from_utf8(&bytes)?.parse()).map_err(invalid)?;
         // Captions are packed without padding, and `encode_into` cuts them.
@@ -29,7 +31,7 @@ impl TokenizerFile {
         pipeline.with_truncation(None).map_err(|e| invalid(e.to_string()))?;
         let framed = encode(&pipeline, "").map_err(invalid)?;
         let [start_of_text, end_of_text] = framed[..] else {
-            return Err(invalid(format!("it frames a caption with {} tokens, not with two", framed.len())));
+            return Err(invalid(format!("it frames a caption with {}, not with two", counted(framed.len(), "token"))));
         };
         // A file without a token for unknown characters is refused now, not when the first such character comes.
         encode(&pipeline, RARE).map_err(invalid)?;
