@@ -12,6 +12,11 @@ pub(crate) fn counted<N: Copy + Display + PartialEq + From<u8>>(n: N, noun: &str
     format!("{n} {noun}{ending}")
 }
 
+/// Returns that there are so many: `there is 1 name`, `there are 2 names`.
+pub(crate) fn there_are<N: Copy + Display + PartialEq + From<u8>>(n: N, noun: &str) -> String {
+    format!("there {} {}", if n == N::from(1) { "is" } else { "are" }, counted(n, noun))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -19,6 +24,7 @@ mod tests {
     #[test]
     fn only_one_is_singular() {
         let said = [counted(0u64, "row"), counted(1usize, "class"), counted(2u32, "class"), counted(7usize, "row")];
+        assert_eq!([1usize, 2].map(|n| there_are(n, "row")), ["there is 1 row", "there are 2 rows"]);
         assert_eq!(said, ["0 rows", "1 class", "2 classes", "7 rows"]);
     }
 }

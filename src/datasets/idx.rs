@@ -7,7 +7,7 @@
 //! A folder holds `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`, and the same with `t10k` for the test pictures;
 //! each may end in `.gz`. Source: Y. LeCun, "The MNIST database of handwritten digits".
 
-use crate::counted::counted;
+use crate::counted::{counted, there_are};
 use crate::datasets::dataset::{Dataset, Example};
 use crate::datasets::error::{BadExample, DatasetError};
 use crate::files::{self, MAX_BYTES};
@@ -121,8 +121,8 @@ impl IdxPictures {
             return invalid(&label_path, format!("labels {:?} for pictures {:?}", labels.dims, images.dims));
         }
         if let Some(place) = labels.bytes.iter().position(|&label| usize::from(label) >= names.len()) {
-            let (label, known) = (labels.bytes[place], counted(names.len(), "name"));
-            return invalid(&label_path, format!("label {place} is {label}, and the classes have {known}"));
+            let (label, known) = (labels.bytes[place], there_are(names.len(), "name"));
+            return invalid(&label_path, format!("label {place} is {label}, and {known}"));
         }
         let classes = labels.bytes.iter().map(|&label| u64::from(label)).collect();
         Ok(Self { pixels: images.bytes, height, width, classes, names: names.to_vec() })

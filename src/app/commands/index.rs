@@ -149,3 +149,25 @@ fn write_skipped(f: &mut fmt::Formatter, skipped: &[Skipped]) -> fmt::Result {
         more => write!(f, "\n  … and {more} more, for other reasons; all of them with --json"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn skipped_files_are_counted_by_reason_and_the_first_are_named() {
+        let skip = |i: usize, reason: String| Skipped { path: format!("{i}.png").into(), reason };
+        let torn = (0..7).map(|i| skip(i, "torn".into()));
+        let others = (7..19).map(|i| skip(i, format!("reason {}", 10 + i)));
+        let (index, passed_over) = (PathBuf::from("i"), PassedOver::default());
+        let skipped = torn.chain(others).collect();
+        let report =
+            Report { index, pictures: 1, added: 1, changed: 0, removed: 0, unchanged: 0, skipped, passed_over };
+        let said = report.to_string();
+        let start = "i: 1 picture\n1 added, 0 changed, 0 removed, 0 as they were\n19 could not be read:\n  7: torn\n    \
+                     0.png\n    1.png\n    2.png\n    3.png\n    4.png\n    … and 2 more; all of them with --json\n  1: \
+                     reason 17\n    7.png\n";
+        assert!(said.starts_with(start), "{said}");
+        assert!(said.ends_with("\n  … and 3 more, for other reasons; all of them with --json"), "{said}");
+    }
+}
