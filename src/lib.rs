@@ -31,7 +31,7 @@
 //! | room | what it knows | what it may import |
 //! |---|---|---|
 //! | `kernels/` | slices in, slices out: the loops, and all `unsafe`; a crate of its own | nothing |
-//! | `tree`, `params`, `weights`, `random`, `digest`, `files` | trees of named leaves, trained parameters and inference weights as such trees; seeds, digests, whole files | `kernels` |
+//! | `tree`, `params`, `weights`, `random`, `digest`, `files`, `counted` | trees of named leaves, trained parameters and inference weights as such trees; seeds, digests, whole files, numbers with their nouns | `kernels` |
 //! | `layers/` | forward and backward pairs without state | `tree` |
 //! | `loss/`, `optim/` | what is minimised, over embeddings, and how; no model | `layers` |
 //! | `models/` | configurations and towers | `layers` |
@@ -59,6 +59,7 @@
 pub mod app;
 pub mod batches;
 pub mod checkpoint;
+mod counted;
 pub mod datasets;
 pub mod digest;
 pub mod embed;

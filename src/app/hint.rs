@@ -142,6 +142,9 @@ fn index(error: &IndexError) -> Option<&'static str> {
         }
         IndexError::AsStored { .. } => Some("leave out --exif, or delete the index and make it again with --exif"),
         IndexError::OtherPictures { .. } => Some("say --output for another index"),
+        IndexError::Broken { .. } => {
+            Some("delete the folder of the index (its pictures are elsewhere) and make it again: clipwright index DIR")
+        }
         _ => None,
     }
 }

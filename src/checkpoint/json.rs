@@ -1,7 +1,7 @@
 //! Reads and writes whole JSON files.
 
 use super::{CheckpointError, foreign};
-use crate::files::write_atomic;
+use crate::files::{self, write_atomic};
 use serde_json::Value;
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use std::path::Path;
 /// # Errors
 /// Returns an error if the file cannot be read, or if it is not JSON.
 pub(crate) fn read_json(path: &Path) -> Result<Value, CheckpointError> {
-    let text = std::fs::read(path).map_err(|source| CheckpointError::Io { path: path.into(), source })?;
+    let text = files::read(path).map_err(|source| CheckpointError::Io { path: path.into(), source })?;
     foreign::refuse(path, &text[..text.len().min(foreign::START)])?;
     serde_json::from_slice(&text).map_err(|source| CheckpointError::Json { path: path.into(), source })
 }

@@ -1,5 +1,7 @@
 //! The errors of datasets. Every message names the file, the place in it and the value.
 
+use crate::counted::{counted, there_are};
+use crate::files::MAX_BYTES;
 use crate::pictures::PictureError;
 use std::fmt;
 use std::io;
@@ -57,13 +59,13 @@ pub enum IdxError {
     Dims { dims: u8 },
     #[error("it begins with {found:?}, where an IDX file of bytes begins with 0, 0, 8")]
     Magic { found: [u8; 4] },
-    #[error("its header announces {dims:?} bytes")]
+    #[error("its header announces {dims:?} bytes, more than {} GiB", MAX_BYTES >> 30)]
     Announced { dims: Vec<usize> },
     #[error(transparent)]
     Io(#[from] io::Error),
-    #[error("it goes on after the {size} bytes of {dims:?}")]
+    #[error("it goes on after the {} of {dims:?}", counted(*size, "byte"))]
     TooLong { size: usize, dims: Vec<usize> },
-    #[error("it has {read} of the {size} bytes of {dims:?}")]
+    #[error("it has {read} of the {} of {dims:?}", counted(*size, "byte"))]
     TooShort { read: usize, size: usize, dims: Vec<usize> },
     #[error("pictures have three dimensions, not {dims:?}")]
     NoPictures { dims: Vec<usize> },
@@ -71,7 +73,7 @@ pub enum IdxError {
     Empty { dims: Vec<usize> },
     #[error("labels {labels:?} for pictures {pictures:?}")]
     Labels { labels: Vec<usize>, pictures: Vec<usize> },
-    #[error("label {place} is {label}, and there are {names} names")]
+    #[error("label {place} is {label}, and {}", there_are(*names, "name"))]
     NoName { place: usize, label: u8, names: usize },
 }
 

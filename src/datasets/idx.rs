@@ -9,6 +9,7 @@
 
 use crate::datasets::dataset::{Dataset, Example};
 use crate::datasets::error::{BadExample, DatasetError, IdxError};
+use crate::files::{self, MAX_BYTES};
 use crate::pictures::picture::{Channels, Picture};
 use crate::random::Rng;
 use flate2::read::MultiGzDecoder;
@@ -33,7 +34,7 @@ impl Idx {
     /// # Errors
     /// Returns an error that says what is wrong with the file.
     pub(crate) fn parse(file: &[u8]) -> Result<Self, IdxError> {
-        if file.starts_with(&[0x1f, 0x8b]) { Self::read(MultiGzDecoder::new(file)) } else { Self::read(file) }
+        if file.starts_with(files::GZIP) { Self::read(MultiGzDecoder::new(file)) } else { Self::read(file) }
     }
 
     fn read(mut source: impl Read) -> Result<Self, IdxError> {
@@ -50,7 +51,7 @@ impl Idx {
         let dims =
             (0..n).map(|_| word().map(|word| u32::from_be_bytes(word) as usize)).collect::<Result<Vec<_>, _>>()?;
         let size =
-            dims.iter().try_fold(1usize, |size, &dim| size.checked_mul(dim)).filter(|&size| size < isize::MAX as usize);
+            dims.iter().try_fold(1usize, |size, &dim| size.checked_mul(dim)).filter(|&size| size as u64 <= MAX_BYTES);
         let Some(size) = size else { return Err(IdxError::Announced { dims }) };
         let mut bytes = Vec::new();
         // One byte more is read, so that a file that is too long is noticed.
@@ -63,7 +64,7 @@ impl Idx {
     }
 
     fn open(path: &Path) -> Result<Self, DatasetError> {
-        let bytes = std::fs::read(path).map_err(DatasetError::io(path))?;
+        let bytes = files::read(path).map_err(DatasetError::io(path))?;
         Self::parse(&bytes).map_err(|source| DatasetError::Idx { path: path.into(), source })
     }
 }

@@ -5,6 +5,7 @@
 //!
 //! A tar file ends with blocks of zeros. A file without them has been cut off, even if the cut is between two members.
 
+use crate::counted::counted;
 use crate::datasets::error::DatasetError;
 use crate::files;
 use flate2::read::MultiGzDecoder;
@@ -39,6 +40,10 @@ impl Bytes {
     pub(crate) fn of(path: &Path, left: u64) -> Result<Self, DatasetError> {
         let error = DatasetError::io(path);
         let mut head = vec![];
+        // A device may have no end, and a shard is read more than once.
+        if !path.metadata().map_err(DatasetError::io(path))?.is_file() {
+            return Err(DatasetError::Shard { path: path.into(), reason: "not a file".into() });
+        }
         let read = File::open(path).and_then(|file| file.take(BLOCK).read_to_end(&mut head));
         read.map_err(error)?;
         match files::kind(&head) {
@@ -93,7 +98,7 @@ fn unpack(path: &Path, left: u64) -> Result<Bytes, DatasetError> {
 /// any size without taking space on the disk.
 pub(super) fn read(source: &mut (impl ReadSeek + ?Sized), extent: Extent, max: u64) -> io::Result<Vec<u8>> {
     if extent.len > max {
-        let reason = format!("{} bytes, where {max} are the most", extent.len);
+        let reason = format!("{}, where {max} are the most", counted(extent.len, "byte"));
         return Err(io::Error::new(io::ErrorKind::InvalidData, reason));
     }
     let mut bytes = vec![0; extent.len as usize];
@@ -188,12 +193,13 @@ pub(super) fn samples(path: &Path, bytes: &Bytes) -> Result<Vec<Sample>, Dataset
     // Tar files that have been joined end to end have zeros between them.
     archive.set_ignore_zeros(true);
     for entry in archive.entries_with_seek().map_err(DatasetError::io(path))? {
-        let entry = entry.map_err(|error| breaks_off(format!("{error}, after {} samples", samples.len())))?;
+        let entry =
+            entry.map_err(|error| breaks_off(format!("{error}, after {}", counted(samples.len(), "sample"))))?;
         let name = entry.path_bytes();
         let name = String::from_utf8_lossy(&name);
         let extent = Extent { start: entry.raw_file_position(), len: entry.size() };
         if extent.start.checked_add(extent.len).is_none_or(|end| end > size) {
-            return Err(breaks_off(format!("it ends within {name}, after {} samples", samples.len())));
+            return Err(breaks_off(format!("it ends within {name}, after {}", counted(samples.len(), "sample"))));
         }
         if !entry.header().entry_type().is_file() {
             continue;
@@ -205,7 +211,11 @@ pub(super) fn samples(path: &Path, bytes: &Bytes) -> Result<Vec<Sample>, Dataset
         let sample = samples.last_mut().expect("one at least");
         sample.members.push((kind.to_ascii_lowercase(), extent));
     }
-    if is_marked { Ok(samples) } else { Err(breaks_off(format!("it has no end mark after {} samples", samples.len()))) }
+    if is_marked {
+        Ok(samples)
+    } else {
+        Err(breaks_off(format!("it has no end mark after {}", counted(samples.len(), "sample"))))
+    }
 }
 
 /// Returns whether the last block is one of zeros.

@@ -111,7 +111,7 @@ mod tests {
     fn numbers_of_lines_are_checked() {
         let line = Entry { path: "a".into(), size: 0, modified: 0 }.line();
         let refused = |table: &[u8], rows| Entry::parse_table(table, rows).unwrap_err().to_string();
-        assert_eq!(refused(&line, 2), "1 lines, 2 rows");
+        assert_eq!(refused(&line, 2), "1 line, 2 rows");
         assert_eq!(refused(&line[..line.len() - 1], 1), "the last line has no end");
         assert_eq!(Entry::parse_table(b"", 0).unwrap(), []);
     }

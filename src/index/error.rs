@@ -1,6 +1,7 @@
 //! The errors of making and searching an index.
 
 use super::model::ModelId;
+use crate::counted::counted;
 use std::io;
 use std::path::PathBuf;
 
@@ -55,7 +56,7 @@ pub enum IndexFileError {
     Version { found: u32, expected: u32 },
     #[error("embeddings of width {embed_dim}")]
     Width { embed_dim: usize },
-    #[error("{rows} rows")]
+    #[error("{}", counted(*rows, "row"))]
     Rows { rows: usize },
     #[error("generation {generation}")]
     Generation { generation: u64 },
@@ -63,9 +64,9 @@ pub enum IndexFileError {
     Order { row: usize, earlier: usize },
     #[error("row {row} is dropped and there are {rows}")]
     NoRow { row: usize, rows: usize },
-    #[error("it has {length} bytes, index.json promises {counted}")]
-    Length { length: u64, counted: u64 },
-    #[error("{lines} lines, {rows} rows")]
+    #[error("it has {}, index.json promises {promised}", counted(*length, "byte"))]
+    Length { length: u64, promised: u64 },
+    #[error("{}, {}", counted(*lines, "line"), counted(*rows, "row"))]
     Lines { lines: usize, rows: usize },
     #[error("the last line has no end")]
     NoEnd,

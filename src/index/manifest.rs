@@ -2,10 +2,9 @@
 
 use super::error::{IndexError, IndexFileError};
 use super::model::ModelId;
-use crate::files::write_atomic;
+use crate::files::{self, write_atomic};
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -112,7 +111,7 @@ impl Manifest {
     /// Returns an error if there is no index or it cannot be used.
     pub(crate) fn read(folder: &Path) -> Result<Manifest, IndexError> {
         let path = folder.join(FILE);
-        let json = match fs::read(&path) {
+        let json = match files::read(&path) {
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
                 return Err(IndexError::None { path: folder.into() });
             }

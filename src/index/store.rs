@@ -199,10 +199,10 @@ impl Files {
 
     /// Opens the files of an index and cuts them to their valid length.
     fn open(folder: &Path, manifest: &Manifest) -> Result<Files, IndexError> {
-        let open = |path: PathBuf, counted: u64| {
+        let open = |path: PathBuf, promised: u64| {
             let file = OpenOptions::new().read(true).write(true).open(&path).map_err(IndexError::io(&path))?;
-            check_length(&path, &file, counted)?;
-            file.set_len(counted).map_err(IndexError::io(path))?;
+            check_length(&path, &file, promised)?;
+            file.set_len(promised).map_err(IndexError::io(path))?;
             Ok(file)
         };
         Ok(Files {
@@ -213,10 +213,10 @@ impl Files {
 }
 
 /// Checks that a file is not shorter than its valid part.
-pub(super) fn check_length(path: &Path, file: &File, counted: u64) -> Result<(), IndexError> {
+pub(super) fn check_length(path: &Path, file: &File, promised: u64) -> Result<(), IndexError> {
     let length = file.metadata().map_err(IndexError::io(path))?.len();
-    if length < counted {
-        return Err(IndexError::broken(path)(IndexFileError::Length { length, counted }));
+    if length < promised {
+        return Err(IndexError::broken(path)(IndexFileError::Length { length, promised }));
     }
     Ok(())
 }

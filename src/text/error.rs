@@ -1,5 +1,6 @@
 //! The errors of opening a tokenizer.
 
+use crate::counted::counted;
 use std::io;
 use std::path::PathBuf;
 use thiserror::Error;
@@ -23,6 +24,6 @@ pub enum TokenizerFileError {
     Refused(Box<dyn std::error::Error + Send + Sync>),
     #[error("the library that reads it gave up")]
     GaveUp,
-    #[error("it frames a caption with {tokens} tokens, not with two")]
+    #[error("it frames a caption with {}, not with two", counted(*tokens, "token"))]
     Frame { tokens: usize },
 }

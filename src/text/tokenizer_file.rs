@@ -1,5 +1,6 @@
 //! Reading of a model's own `tokenizer.json`, as Hugging Face's libraries write it.
 
+use crate::files;
 use crate::text::error::{TokenizerError, TokenizerFileError};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -21,7 +22,7 @@ impl TokenizerFile {
     /// Reads the file and checks that it frames a caption with two tokens and accepts any character.
     pub(crate) fn open(path: &Path) -> Result<Self, TokenizerError> {
         let invalid = |source| TokenizerError::Invalid { path: path.into(), source };
-        let bytes = std::fs::read(path).map_err(|source| TokenizerError::Io { path: path.into(), source })?;
+        let bytes = files::read(path).map_err(|source| TokenizerError::Io { path: path.into(), source })?;
         // `from_bytes` is generic, so calling it would compile the whole reader once more in this crate.
         let mut pipeline: Tokenizer = caught(|| std::str::from_utf8(&bytes)?.parse()).map_err(invalid)?;
         // Captions are packed without padding, and `encode_into` cuts them.

@@ -15,7 +15,8 @@ use super::data::PairList;
 use super::objective::{Saved, State};
 use crate::checkpoint::safetensors::{Reader, Tensor, write};
 use crate::checkpoint::{self, CheckpointError, Dtype};
-use crate::files::write_atomic;
+use crate::counted::counted;
+use crate::files::{self, write_atomic};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fs;
@@ -29,7 +30,7 @@ pub enum RunFolderError {
     #[error("{}: is there already", path.display())]
     Exists { path: PathBuf },
     #[error(
-        "{}: the run was begun with {begun} pairs, and there are {}", path.display(),
+        "{}: the run was begun with {}, and there are {}", path.display(), counted(*begun, "pair"),
         if begun == now { "as many others now".to_owned() } else { format!("{now} now") }
     )]
     OtherPairs { path: PathBuf, begun: usize, now: usize },
@@ -54,6 +55,8 @@ const RESUME: &str = "resume.safetensors";
 const OPTIONS: &str = "options.json";
 /// The name of the file with the last table of results.
 pub const REPORT: &str = "report.md";
+/// The name of the file with the log of a run.
+pub(crate) const METRICS: &str = "metrics.jsonl";
 /// The name of the file that says which pairs a run is trained on.
 const PAIRS: &str = "pairs.json";
 /// A saved count is at most this large. No real count is, and counting on from here does not overflow.
@@ -122,7 +125,7 @@ impl RunFolder {
 
     fn json<T: DeserializeOwned>(&self, name: &str) -> Result<T, RunFolderError> {
         let path = self.file(name);
-        let read = || serde_json::from_slice(&fs::read(&path)?).map_err(io::Error::from);
+        let read = || serde_json::from_slice(&files::read(&path)?).map_err(io::Error::from);
         read().map_err(|source| RunFolderError::File { path: path.clone(), source })
     }
 
@@ -158,6 +161,13 @@ impl RunFolder {
     /// Whether there is a state to resume from.
     pub fn has_state(&self) -> bool {
         self.file(RESUME).exists()
+    }
+
+    /// Removes the folder of a new run that has failed before anything was saved or logged. Returns whether it did.
+    pub(crate) fn discard_unused(&self) -> bool {
+        let is_logged = fs::metadata(self.file(METRICS)).is_ok_and(|log| log.len() > 0);
+        let is_used = is_logged || self.has_state() || self.file(checkpoint::WEIGHTS).exists();
+        !is_used && fs::remove_dir_all(&self.path).is_ok()
     }
 
     /// Refuses a saved state that does not have `len` numbers of this name, without reading the numbers.

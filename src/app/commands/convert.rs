@@ -2,6 +2,7 @@
 
 use super::{CliError, Context};
 use crate::checkpoint::{ConfigFile, Contents, Format, Precision, copy_tokenizer, save};
+use crate::files::serialize_name;
 use crate::models::clip::Config;
 use crate::models::clip::config::VOCAB_SIZE;
 use crate::models::clip::model::Model;
@@ -55,6 +56,7 @@ enum Dtype {
 
 impl Convert {
     pub(crate) fn run(self, context: &Context) -> Result<(), CliError> {
+        context.refuse_model("convert takes the model as SRC, not as --model")?;
         let (source, folder) = match (&self.paths[..], &self.random) {
             ([source, folder], None) => (Some(source), folder),
             ([folder], Some(_)) => (None, folder),
@@ -121,6 +123,7 @@ impl From<Dtype> for Precision {
 
 #[derive(Serialize)]
 struct Report {
+    #[serde(serialize_with = "serialize_name")]
     folder: PathBuf,
     format: Format,
     dtype: Precision,

@@ -2,7 +2,7 @@
 
 use super::error::OptionError;
 use crate::app::number::{above_zero, positive, up_to};
-use crate::app::{HELP_WIDTH, VERSION};
+use crate::app::{VERSION, WIDTH};
 use crate::datasets::emoji::{Cut, Language, Vendor};
 use crate::datasets::{BadLimit, Columns, DatasetError, OwnPairs, PairFormat, PairLayout};
 use crate::models::clip::Config;
@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 #[command(
     name = "train",
     version = VERSION,
-    max_term_width = HELP_WIDTH,
+    max_term_width = WIDTH,
     mut_args = not_with_resume,
     after_help = "RAYON_NUM_THREADS sets how many threads compute; the weights are the same bits with any number. \
                   CPUs with other instruction sets (AVX-512, AVX2, others) round otherwise."
@@ -70,7 +70,7 @@ pub struct Options {
     #[arg(long, value_name = "PATH", help_heading = "Model")]
     pub pretrained: Option<PathBuf>,
     /// Train the text tower alone and keep the image tower unchanged
-    #[arg(long, help_heading = "Model")]
+    #[arg(long, requires = "pretrained", help_heading = "Model")]
     pub lock_image: bool,
 
     /// Pairs in a batch; a batch passes through the towers at once
@@ -86,7 +86,7 @@ pub struct Options {
     #[arg(long, value_parser = positive(), help_heading = "Optimisation")]
     pub epochs: Option<usize>,
     /// Highest learning rate
-    #[arg(long, default_value_t = 1e-3, value_parser = non_negative, help_heading = "Optimisation")]
+    #[arg(long, default_value_t = 1e-3, value_parser = above_zero::<f32>, help_heading = "Optimisation")]
     pub lr: f32,
     /// Steps over which the learning rate rises to its highest value
     #[arg(long, default_value_t = 50, help_heading = "Optimisation")]
@@ -134,7 +134,7 @@ pub struct Options {
 #[derive(Clone, Debug, PartialEq, Args, Serialize, Deserialize)]
 #[command(next_help_heading = "Data")]
 pub struct DataOptions {
-    /// Own pairs: a CSV or TSV file, a folder with metadata.jsonl or metadata.csv, or tar shards such as
+    /// Own pairs: a CSV or TSV file, plain or gzipped, a folder with metadata.jsonl or metadata.csv, or tar shards such as
     /// 'shards/{000..099}.tar' or 'shards/*.tar' [default: the embedded emoji]
     #[arg(long, value_name = "PATH")]
     pub train_data: Option<String>,
@@ -272,7 +272,7 @@ impl Options {
         let refused = |name| move |reason| OptionError::Refused { name, reason };
         // The parsers of the command line check the values here too.
         let numbers: [(&str, Option<f32>, NumberParser); 6] = [
-            ("lr", Some(self.lr), non_negative),
+            ("lr", Some(self.lr), above_zero),
             ("wd", Some(self.wd), non_negative),
             ("eps", self.eps, non_negative),
             ("grad_clip_norm", self.grad_clip_norm, above_zero),
