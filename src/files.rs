@@ -1,11 +1,20 @@
-//! Writes files as a whole or not at all, reads files at any offset, and tells files apart by their first bytes.
+//! Reads and writes files as a whole, reads files at any offset, tells files apart by their first bytes, and names them.
 
-use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
+use flate2::read::MultiGzDecoder;
+use serde::Serializer;
+use std::borrow::Cow;
+use std::fs::{self, File, Metadata};
+use std::io::{self, BufWriter, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
 /// UTF-8's byte order mark, with which some programs begin a text.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// Most bytes that are read whole of a file, of a pipe, or of what a gzipped file unpacks to.
+pub(crate) const MAX_BYTES: u64 = 4 << 30;
+
+/// The beginning of names of files that stand for bytes in percent-encoding.
+const SCHEME: &str = "file:";
 
 /// The first bytes of a gzip file.
 pub(crate) const GZIP: &[u8] = b"\x1f\x8b";
@@ -29,6 +38,105 @@ const KINDS: [(&[u8], &str); 11] = [
 /// The number of bytes at the start of a file that are searched for zero bytes, which no text has.
 const HEAD: usize = 1024;
 
+/// Reads a whole file, or a pipe to its end.
+///
+/// # Errors
+/// Returns the error of the file system, or an error that says the limit if there are more than [`MAX_BYTES`]. A device
+/// is refused, since reading it may never end.
+pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
+    read_at_most(path, MAX_BYTES)
+}
+
+/// Reads a whole file as [`read`] does, with a limit of whole GiB.
+pub(crate) fn read_at_most(path: &Path, max: u64) -> io::Result<Vec<u8>> {
+    let metadata = fs::metadata(path)?;
+    if is_device(&metadata) {
+        return Err(io::Error::new(ErrorKind::InvalidData, "not a file but a device, which may have no end"));
+    }
+    if metadata.len() > max {
+        return Err(too_large(max));
+    }
+    let mut bytes = Vec::with_capacity(metadata.len() as usize);
+    fill_from(File::open(path)?, max, &mut bytes).map(|()| bytes)
+}
+
+/// Reads a source to its end, or returns an error that says the limit if it has more than `max` bytes.
+pub(crate) fn read_to_end(source: impl Read, max: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![];
+    fill_from(source, max, &mut bytes).map(|()| bytes)
+}
+
+fn fill_from(source: impl Read, max: u64, bytes: &mut Vec<u8>) -> io::Result<()> {
+    let read = source.take(max + 1).read_to_end(bytes)?;
+    if read as u64 > max { Err(too_large(max)) } else { Ok(()) }
+}
+
+fn too_large(max: u64) -> io::Error {
+    io::Error::new(ErrorKind::FileTooLarge, format!("larger than {} GiB", max >> 30))
+}
+
+#[cfg(unix)]
+fn is_device(metadata: &Metadata) -> bool {
+    use std::os::unix::fs::FileTypeExt;
+    metadata.file_type().is_char_device() || metadata.file_type().is_block_device()
+}
+
+#[cfg(not(unix))]
+fn is_device(_: &Metadata) -> bool {
+    false
+}
+
+/// Reads a whole text, plain or gzipped, without its byte order mark.
+///
+/// # Errors
+/// Returns the errors of [`read`] and of [`text`], or an error if a gzipped text is damaged.
+pub(crate) fn read_text(path: &Path) -> io::Result<Vec<u8>> {
+    read(path).and_then(unpack_text)
+}
+
+/// Returns the bytes of a text without a byte order mark, unpacked if they are gzipped.
+///
+/// # Errors
+/// Returns the errors of [`read_text`].
+pub(crate) fn unpack_text(bytes: Vec<u8>) -> io::Result<Vec<u8>> {
+    let damaged = |error: io::Error| match error.kind() {
+        ErrorKind::FileTooLarge => error,
+        kind => io::Error::new(kind, format!("it is compressed with gzip, and damaged or cut off: {error}")),
+    };
+    let mut bytes = match bytes.starts_with(GZIP) {
+        true => read_to_end(MultiGzDecoder::new(&bytes[..]), MAX_BYTES).map_err(damaged)?,
+        false => bytes,
+    };
+    let mark = bytes.len() - text(&bytes)?.len();
+    bytes.drain(..mark);
+    Ok(bytes)
+}
+
+/// Returns whether the name of a file, without the `.gz` of a gzipped one, has this extension.
+pub(crate) fn has_extension(path: &Path, extension: &str) -> bool {
+    let is = |path: &Path, wanted| path.extension().is_some_and(|own| own.eq_ignore_ascii_case(wanted));
+    if is(path, "gz") { path.file_stem().is_some_and(|stem| is(stem.as_ref(), extension)) } else { is(path, extension) }
+}
+
+/// Returns the name of a file as a text that no other file has. It is the path itself if that is UTF-8. Of any other
+/// path, and of one that begins with `file:`, it is `file:` and the bytes of the path in the percent-encoding of URIs.
+pub(crate) fn name(path: &Path) -> Cow<'_, str> {
+    match path.to_str() {
+        Some(text) if !text.starts_with(SCHEME) => Cow::Borrowed(text),
+        _ => Cow::Owned(path.as_os_str().as_encoded_bytes().iter().fold(SCHEME.to_owned(), |name, &byte| match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => {
+                name + char::from(byte).encode_utf8(&mut [0])
+            }
+            _ => name + &format!("%{byte:02X}"),
+        })),
+    }
+}
+
+/// Serializes a path as the [`name`] of the file.
+pub(crate) fn serialize_name<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&name(path))
+}
+
 /// Returns what the first bytes say a file is, if it is neither UTF-8 nor a tar file.
 pub(crate) fn kind(bytes: &[u8]) -> Option<&'static str> {
     KINDS.iter().find(|(start, _)| bytes.starts_with(start)).map(|&(_, kind)| kind)
@@ -39,8 +147,7 @@ pub(crate) fn kind(bytes: &[u8]) -> Option<&'static str> {
 /// # Errors
 /// Returns an error that says what the bytes are if their beginning is not that of a text in UTF-8.
 pub fn text(bytes: &[u8]) -> io::Result<&[u8]> {
-    let invalid =
-        |what: &str| Err(io::Error::new(io::ErrorKind::InvalidData, format!("{what}, and not text in UTF-8")));
+    let invalid = |what: &str| Err(io::Error::new(ErrorKind::InvalidData, format!("{what}, and not text in UTF-8")));
     match kind(bytes) {
         Some(kind) => invalid(&format!("it is {kind}")),
         None if bytes[..bytes.len().min(HEAD)].contains(&0) => invalid("it has zero bytes, as binary files have"),
@@ -164,6 +271,39 @@ mod tests {
             [false, true, true, true]
         );
         assert_eq!(fs::read(file("model")).unwrap(), b"whole");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn no_two_files_share_a_name() {
+        use std::os::unix::ffi::OsStrExt;
+        let named = |bytes: &[u8]| name(Path::new(std::ffi::OsStr::from_bytes(bytes))).into_owned();
+        assert_eq!(named("ä b.png".as_bytes()), "ä b.png");
+        assert_eq!(named(b"a/\xff b.png"), "file:a/%FF%20b.png");
+        assert_eq!(named(b"a/\xfe b.png"), "file:a/%FE%20b.png");
+        assert_eq!(named(b"file:a/%FF%20b.png"), "file:file%3Aa/%25FF%2520b.png");
+    }
+
+    #[test]
+    fn what_is_read_whole_has_a_limit() {
+        assert_eq!(read_to_end(&b"abc"[..], 3).unwrap(), b"abc");
+        let error = read_to_end(io::repeat(b'a'), 1 << 20).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::FileTooLarge);
+        let folder = tempfile::tempdir().unwrap();
+        let hole = folder.path().join("hole");
+        File::create(&hole).unwrap().set_len(MAX_BYTES + 1).unwrap();
+        assert_eq!(read(&hole).unwrap_err().to_string(), "larger than 4 GiB");
+        if cfg!(unix) {
+            assert!(read(Path::new("/dev/zero")).unwrap_err().to_string().contains("a device"));
+        }
+    }
+
+    #[test]
+    fn extensions_are_those_below_gz() {
+        for (path, is) in [("a.csv", true), ("a.CSV.gz", true), ("a.csv.GZ", true), ("a.gz", false), ("csv.gz", false)]
+        {
+            assert_eq!(has_extension(Path::new(path), "csv"), is, "{path}");
+        }
     }
 
     #[cfg(unix)]

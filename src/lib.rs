@@ -31,7 +31,7 @@
 //! | room | what it knows | what it may import |
 //! |---|---|---|
 //! | `kernels/` | slices in, slices out: the loops, and all `unsafe`; a crate of its own | nothing |
-//! | `tree`, `params`, `weights`, `random`, `best`, `files` | trees of named leaves, trained parameters and inference weights as such trees; seeds, the best of many scores, whole files | `kernels` |
+//! | `tree`, `params`, `weights`, `random`, `best`, `digest`, `files`, `counted` | trees of named leaves, trained parameters and inference weights as such trees; seeds, the best of many scores, digests, whole files, numbers with their nouns | `kernels` |
 //! | `layers/` | forward and backward pairs without state | `tree` |
 //! | `generate/` | the search for texts by the scores of their next tokens; no model | `tree` |
 //! | `loss/`, `optim/` | what is minimised, over embeddings, and how; no model | `layers` |
@@ -61,7 +61,9 @@ pub mod app;
 pub mod batches;
 mod best;
 pub mod checkpoint;
+mod counted;
 pub mod datasets;
+pub mod digest;
 pub mod embed;
 pub mod eval;
 pub mod files;

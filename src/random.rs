@@ -11,14 +11,8 @@ pub fn rng(name: &[u64]) -> Rng {
     Rng::seed_from_u64(name.iter().fold(0, |state, &part| mix(state ^ part)))
 }
 
-/// Returns a 64-bit key by which texts or identities are compared, the same on every platform and in every run. It is
-/// FNV-1a, mixed so that every bit counts.
-pub fn key(bytes: impl IntoIterator<Item = u8>) -> u64 {
-    mix(bytes.into_iter().fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3)))
-}
-
 /// Takes SplitMix64's step (Steele, Lea and Flood 2014), a bijection in which every input bit moves every output bit.
-fn mix(x: u64) -> u64 {
+pub(crate) fn mix(x: u64) -> u64 {
     let x = x.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

@@ -6,7 +6,7 @@ use crate::batches::LoaderError;
 use crate::checkpoint::CheckpointError;
 use crate::datasets::{BadReport, DatasetError};
 use crate::embed::LoadError;
-use crate::index::IndexError;
+use crate::index::{IndexError, IndexFileError};
 use crate::train::run_folder::RunFolderError;
 use std::fmt::Display;
 use std::io::ErrorKind;
@@ -47,6 +47,9 @@ impl Hint for TrainError {
             TrainError::OtherModel { .. } => Some("leave --model out: the weights say what they are"),
             TrainError::RunFolder(RunFolderError::OtherPairs { .. }) => {
                 Some("begin a new run with the weights of this one: --pretrained RUN")
+            }
+            TrainError::RunFolder(RunFolderError::OtherVersion { .. }) => {
+                Some("if the pairs are those that the run was begun with, delete this file and resume again")
             }
             TrainError::TooLong { .. } => Some("say more --epochs"),
             TrainError::RunExists { .. } => Some("choose another --name, or go on with --resume"),
@@ -125,6 +128,9 @@ fn is_without_logit_scale(error: &CheckpointError) -> bool {
 /// Returns what to do about an error of an index.
 fn index(error: &IndexError) -> Option<&'static str> {
     match error {
+        IndexError::Broken { source: IndexFileError::Older, .. } => {
+            Some("delete the index and make it again: clipwright index DIR")
+        }
         IndexError::None { .. } => Some("make one: clipwright index DIR"),
         IndexError::Io { source, .. }
             if matches!(source.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem) =>
@@ -136,6 +142,9 @@ fn index(error: &IndexError) -> Option<&'static str> {
         }
         IndexError::AsStored { .. } => Some("leave out --exif, or delete the index and make it again with --exif"),
         IndexError::OtherPictures { .. } => Some("say --output for another index"),
+        IndexError::Broken { .. } => {
+            Some("delete the folder of the index (its pictures are elsewhere) and make it again: clipwright index DIR")
+        }
         _ => None,
     }
 }

@@ -10,16 +10,12 @@
 
 /// Prints a line on standard output. A program goes on when nobody reads it any longer: a run is worth more than its log.
 macro_rules! say {
-    ($($part:tt)*) => {{
-        let _ = std::io::Write::write_fmt(&mut std::io::stdout().lock(), format_args!("{}\n", format_args!($($part)*)));
-    }};
+    ($($part:tt)*) => { $crate::app::print(&mut std::io::stdout().lock(), format_args!($($part)*)) };
 }
 
 /// Prints a line on standard error, as `say!` does.
 macro_rules! note {
-    ($($part:tt)*) => {{
-        let _ = std::io::Write::write_fmt(&mut std::io::stderr().lock(), format_args!("{}\n", format_args!($($part)*)));
-    }};
+    ($($part:tt)*) => { $crate::app::print(&mut std::io::stderr().lock(), format_args!($($part)*)) };
 }
 
 pub mod commands;
@@ -28,10 +24,13 @@ mod number;
 pub mod plot;
 pub mod train;
 
+use std::fmt;
+use std::io::{IsTerminal, Write};
+
 /// The version of the package, and the commit that it is built from.
 const VERSION: &str = env!("CLIPWRIGHT_VERSION");
-/// Help texts are wrapped at this many columns, where the terminal has them.
-const HELP_WIDTH: usize = 80;
+/// Help texts, tables, and on a terminal messages are at most this many columns wide.
+const WIDTH: usize = 80;
 
 /// Checks what the environment chooses, before anything is begun.
 ///
@@ -43,7 +42,51 @@ pub fn check_environment() -> Result<(), String> {
     Ok(())
 }
 
+/// Prints a message and a line feed. On a terminal its long lines are folded.
+fn print(out: &mut (impl Write + IsTerminal), message: fmt::Arguments) {
+    let message = message.to_string();
+    let message = if out.is_terminal() { folded(&message) } else { message };
+    let _ = writeln!(out, "{message}");
+}
+
+/// Breaks lines of more than [`WIDTH`] columns between words, where they have spaces. What goes on in a new line is
+/// indented by two columns more than the line.
+fn folded(text: &str) -> String {
+    let mut lines = vec![];
+    for line in text.split('\n') {
+        let indent = line.len() - line.trim_start_matches(' ').len();
+        let mut current = String::new();
+        for word in line.split_inclusive(' ') {
+            let columns = current.chars().count() + word.trim_end().chars().count();
+            if columns > WIDTH && current.trim() != "" {
+                lines.push(current.trim_end().to_owned());
+                current = " ".repeat(indent + 2);
+            }
+            current += word;
+        }
+        lines.push(current);
+    }
+    lines.join("\n")
+}
+
 /// Prints an error on standard error, even if nobody reads it.
 pub fn complain(error: &str) {
     note!("{error}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_lines_are_folded_between_words() {
+        let short = "  a table  of two\n\n   spaces ";
+        assert_eq!(folded(short), short);
+        let path = "p/".repeat(50);
+        let long = format!("  warning: {} {path} end", "word ".repeat(20));
+        let folded = folded(&long);
+        assert!(folded.lines().all(|line| line.chars().count() <= WIDTH || line.trim() == path), "{folded}");
+        assert!(folded.lines().skip(1).all(|line| line.starts_with("    ")), "{folded}");
+        assert_eq!(folded.split_whitespace().collect::<Vec<_>>(), long.split_whitespace().collect::<Vec<_>>());
+    }
 }

@@ -1,4 +1,4 @@
-//! Random variation of training pictures: crop, warp, mirror, colour.
+//! Random variation of training pictures, in the order of this table.
 //!
 //! ```text
 //! crop      a box of area ∈ `area` · whole and aspect ∈ `aspect` (log-uniform), resized to S × S with the config's filter
@@ -19,7 +19,7 @@ use rand::RngExt;
 use serde::{Deserialize, Serialize};
 use std::ops::RangeInclusive;
 
-/// How strongly pictures vary. Every amount is the largest that is drawn; the smallest is no change at all.
+/// The settings of the variation. Amounts are drawn between no change at all and the largest that a field allows.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Augment {
@@ -45,7 +45,7 @@ pub struct Augment {
     pub grey: f64,
 }
 
-/// OpenCLIP's augmentation: a crop of at least nine tenths of the area and nothing else.
+/// The default is OpenCLIP's augmentation: a crop of at least nine tenths of the area and nothing else.
 impl Default for Augment {
     fn default() -> Self {
         Self {
@@ -123,7 +123,7 @@ impl Augment {
         preprocess.normalise(varied, out);
     }
 
-    /// Draws a box within the picture; if ten draws do not fit, returns the largest central box of an allowed aspect.
+    /// Draws a box within the picture. If ten draws do not fit, it is the largest central box of an allowed aspect.
     fn crop(&self, width: usize, height: usize, rng: &mut Rng) -> Region {
         let (w, h) = (width as f32, height as f32);
         let (narrowest, widest) = (self.aspect.start().ln(), self.aspect.end().ln());
@@ -178,8 +178,13 @@ fn either_way(max: f32, rng: &mut Rng) -> f32 {
     max * rng.random_range(-1.0..=1.0f32)
 }
 
-/// The affine map from an output pixel p to the point of the input that it shows: (u, v) = (x · p, y · p) + shift.
-/// Both are measured from the centre, in units of the side.
+/// The affine map from an output pixel p to the point (u, v) of the input that it shows.
+///
+/// ```text
+/// (u, v) = (x · p, y · p) + shift
+/// ```
+///
+/// Both points are measured from the centre, in units of the side.
 struct Warp {
     x: [f32; 2],
     y: [f32; 2],

@@ -1,11 +1,13 @@
-//! What a training step reads.
+//! The batch that a training step reads.
 
 /// A batch holds N pictures and their N captions.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Batch {
     pub step: u64,
     pub epoch: u64,
-    /// Normalised pixels, (N, 3, S, S).
+    /// The normalised pixels of the pictures.
+    ///
+    /// (N, 3, S, S)
     pub images: Vec<f32>,
     /// The captions' token ids, one after the other without padding.
     pub tokens: Vec<u32>,

@@ -1,5 +1,6 @@
 //! The errors that end the stream of batches.
 
+use crate::counted::counted;
 use crate::datasets::DatasetError;
 use thiserror::Error;
 
@@ -9,7 +10,7 @@ use thiserror::Error;
 pub enum LoaderError {
     #[error(transparent)]
     Dataset(#[from] DatasetError),
-    #[error("{examples} examples do not fill one batch of {batch_size}")]
+    #[error("a batch of {batch_size} is more than there is: {}", counted(*examples, "example"))]
     TooFew { examples: usize, batch_size: usize },
     #[error("a loader thread panicked: {0}")]
     Panic(String),

@@ -2,7 +2,7 @@
 //!
 //! Step k's batch is a pure function of (dataset, configuration, seed, k): it depends neither on the number of workers
 //! nor on the step at which the run began. An example that cannot be read is replaced by another, drawn by
-//! (seed, k, place), so that one bad file changes one place of one batch and nothing after it.
+//! (seed, k, place). So one bad file changes one place of one batch and nothing after it.
 
 use crate::batches::augment::Augment;
 use crate::batches::batch::Batch;
@@ -11,8 +11,9 @@ use crate::batches::queue::Queue;
 use crate::batches::sampler::Sampler;
 use crate::datasets::dataset::{Dataset, Example};
 use crate::datasets::error::{BadExample, BadLimit, BadReport};
+use crate::digest::digest;
 use crate::pictures::preprocess::{Preprocess, Scratch};
-use crate::random::{Rng, key, rng};
+use crate::random::{Rng, rng};
 use crate::text::tokenizer::Tokenizer;
 use rand::RngExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -23,7 +24,7 @@ use std::time::{Duration, Instant};
 /// The settings that decide how batches are made.
 #[derive(Clone, Debug)]
 pub struct LoaderConfig {
-    /// N, the number of pictures in a batch.
+    /// The number N of pictures in a batch.
     pub batch_size: usize,
     /// Length in tokens at which captions are cut, start and end of text included.
     pub context_length: usize,
@@ -37,7 +38,7 @@ pub struct LoaderConfig {
     pub workers: usize,
     /// The first step whose batch is made; a resumed run gets the batches that an uninterrupted one would have got.
     pub start_step: u64,
-    /// How many bad examples the run tolerates.
+    /// The share of bad examples that stops the run.
     pub bad_limit: BadLimit,
 }
 
@@ -176,7 +177,7 @@ impl Shared {
         let start = batch.tokens.len();
         batch.truncated += usize::from(self.tokenizer.encode_into(caption, *context_length, &mut batch.tokens));
         batch.offsets.push(batch.tokens.len());
-        batch.caption_keys.push(key(batch.tokens[start..].iter().flat_map(|id| id.to_le_bytes())));
+        batch.caption_keys.push(digest(batch.tokens[start..].iter().map(|id| id.to_le_bytes())).key());
         batch.concept_keys.push(self.dataset.concepts()[index]);
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! Which examples make up step k: a pure function of (seed, step).
+//! The choice of the examples of a step, which is a pure function of (seed, step).
 
 use crate::batches::error::LoaderError;
 use crate::datasets::dataset::Dataset;

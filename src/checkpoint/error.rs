@@ -1,8 +1,9 @@
 //! The reasons why a checkpoint cannot be read or written.
 
+use super::config_error::{ConfigFileError, InferenceError};
 use super::tower::Tower;
 use crate::models::clip::config::ConfigError;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A reason why a checkpoint cannot be read or written. Every message names the file, or the model that was asked for.
 #[derive(Debug, thiserror::Error)]
@@ -31,8 +32,16 @@ pub enum CheckpointError {
              save_file({{name: tensor.clone() for name, tensor in weights.items()}}, {1:?})",
             path.display(), path.with_extension("safetensors").display())]
     TorchScript { path: PathBuf },
-    #[error("{}: {reason}", path.display())]
-    Config { path: PathBuf, reason: String },
+    #[error("{}: {source}", path.display())]
+    Json { path: PathBuf, source: serde_json::Error },
+    #[error("{}: {source}", path.display())]
+    Config { path: PathBuf, source: ConfigFileError },
+    #[error("{}: {count} snapshots, and no refs/main that chooses; name the folder of one", path.display())]
+    Snapshots { path: PathBuf, count: usize },
+    #[error("{}: {:?} is not a file beside it", path.display(), shard.display())]
+    NotBeside { path: PathBuf, shard: PathBuf },
+    #[error("{}: it does not say its {count}", path.display())]
+    NoCount { path: PathBuf, count: String },
     #[error("{}: tensor {tensor} is missing", path.display())]
     Missing { path: PathBuf, tensor: String },
     #[error("{}: tensors {} and {} are one in this model, and differ", path.display(), tensors[0], tensors[1])]
@@ -54,8 +63,8 @@ pub enum CheckpointError {
     NotFinite { path: PathBuf, tensor: String, index: usize, value: f32 },
     #[error("{}: tensor {tensor} holds {value} at element {index}, too large for f16", path.display())]
     TooLarge { path: PathBuf, tensor: String, index: usize, value: f32 },
-    #[error("{}: the architecture cannot be inferred: {reason}; put its {config} beside it", path.display())]
-    Inference { path: PathBuf, reason: String, config: &'static str },
+    #[error("{}: the architecture cannot be inferred: {source}; put its {config} beside it", path.display())]
+    Inference { path: PathBuf, source: InferenceError, config: &'static str },
     /// The file is of another model than the one that was asked for.
     #[error("{}: {what}, not {wanted}", path.display())]
     OtherModel { path: PathBuf, what: &'static str, wanted: &'static str },
@@ -66,6 +75,13 @@ pub enum CheckpointError {
     NoTower { path: PathBuf, tower: Tower },
     #[error("{}: {source}", path.display())]
     Size { path: PathBuf, source: ConfigError },
+}
+
+impl CheckpointError {
+    /// Adds the path to an error of a configuration.
+    pub(crate) fn config(path: &Path) -> impl FnOnce(ConfigFileError) -> Self {
+        move |source| Self::Config { path: path.into(), source }
+    }
 }
 
 /// Returns the first names of a list, as many as a message can hold, and how many more there are.

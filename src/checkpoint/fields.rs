@@ -1,11 +1,12 @@
 //! The fields that configurations of Hugging Face's classes have in common.
 
+use super::ConfigFileError;
 use kernels::Activation;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
 /// Returns a section of the file, overridden by the section of the same name with `_dict` behind it.
-pub(crate) fn merged(file: &Value, name: &str) -> Result<Value, String> {
+pub(crate) fn merged(file: &Value, name: &str) -> Result<Value, ConfigFileError> {
     let mut section = Map::new();
     for name in [name.to_string(), format!("{name}_dict")] {
         match &file[&name] {
@@ -14,30 +15,35 @@ pub(crate) fn merged(file: &Value, name: &str) -> Result<Value, String> {
                 let fields = fields.iter().filter(|(_, value)| !value.is_null());
                 section.extend(fields.map(|(name, value)| (name.clone(), value.clone())));
             }
-            other => return Err(format!("{name} is {other}")),
+            other => return Err(unfit(&name, other)),
         }
     }
     Ok(Value::Object(section))
 }
 
+/// Returns the error of a field with a value that it cannot have.
+pub(crate) fn unfit(field: &str, value: &Value) -> ConfigFileError {
+    ConfigFileError::Field { field: field.into(), value: value.clone() }
+}
+
 /// Returns the fields of a section.
-pub(crate) fn section<T: for<'de> Deserialize<'de>>(fields: &Value) -> Result<T, String> {
-    T::deserialize(fields).map_err(|e| e.to_string())
+pub(crate) fn section<T: for<'de> Deserialize<'de>>(fields: &Value) -> Result<T, ConfigFileError> {
+    Ok(T::deserialize(fields)?)
 }
 
 /// Returns the activation of this name.
-pub(crate) fn activation(name: &str) -> Result<Activation, String> {
+pub(crate) fn activation(name: &str) -> Result<Activation, ConfigFileError> {
     match name {
         "quick_gelu" => Ok(Activation::QuickGelu),
         "gelu" => Ok(Activation::Gelu),
-        other => Err(format!("hidden_act is {other:?}; quick_gelu and gelu are known")),
+        other => Err(ConfigFileError::Activation { hidden_act: other.into() }),
     }
 }
 
 /// Returns the ε of a LayerNorm.
-pub(crate) fn eps(eps: f64) -> Result<f32, String> {
+pub(crate) fn eps(eps: f64) -> Result<f32, ConfigFileError> {
     let fits = |eps: &f32| (0.0..1.0).contains(eps) && *eps > 0.0;
-    Some(eps as f32).filter(fits).ok_or_else(|| format!("layer_norm_eps is {eps}"))
+    Some(eps as f32).filter(fits).ok_or(ConfigFileError::Range { field: "layer_norm_eps", value: eps })
 }
 
 /// Returns the name of an activation.

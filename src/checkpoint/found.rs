@@ -1,5 +1,6 @@
 //! The shapes that a file has for the leaves of a parameter tree, from which a model's sizes are inferred.
 
+use super::InferenceError;
 use super::places::{Place, Places};
 use crate::tree::{Path as TreePath, Tree};
 
@@ -17,21 +18,23 @@ impl Found {
     }
 
     /// Returns the shape of a tensor that must be there and must have N dimensions.
-    pub(crate) fn shape<const N: usize>(&self) -> Result<[usize; N], String> {
+    pub(crate) fn shape<const N: usize>(&self) -> Result<[usize; N], InferenceError> {
         let Found { name, shape } = self;
-        let shape = shape.as_ref().ok_or_else(|| format!("tensor {name} is missing"))?;
-        shape.as_slice().try_into().map_err(|_| format!("tensor {name} has shape {shape:?}"))
+        let tensor = || name.clone();
+        let shape = shape.as_ref().ok_or_else(|| InferenceError::Missing { tensor: tensor() })?;
+        let unfit = |_| InferenceError::Shape { tensor: tensor(), shape: shape.clone() };
+        shape.as_slice().try_into().map_err(unfit)
     }
 
     /// Returns the edge g of the grid for a table of positions (1+g²,d), whose first row is that of the class token or
     /// the mean.
-    pub(crate) fn grid(&self) -> Result<usize, String> {
+    pub(crate) fn grid(&self) -> Result<usize, InferenceError> {
         let [positions, _] = self.shape()?;
         let grid = positions.saturating_sub(1).isqrt();
         if grid * grid + 1 == positions {
             return Ok(grid);
         }
-        Err(format!("{positions} positions are not one and a square"))
+        Err(InferenceError::Positions { positions })
     }
 }
 

@@ -77,10 +77,7 @@ fn only_one(snapshots: &Path) -> Result<Option<PathBuf>, CheckpointError> {
     let mut names = fs::read_dir(snapshots).into_iter().flatten().flatten().map(|entry| entry.file_name());
     match (names.next(), names.count()) {
         (first, 0) => Ok(first.map(PathBuf::from)),
-        (_, more) => {
-            let reason = format!("{} snapshots, and no refs/main that chooses; name the folder of one", more + 1);
-            Err(CheckpointError::Config { path: snapshots.into(), reason })
-        }
+        (_, more) => Err(CheckpointError::Snapshots { path: snapshots.into(), count: more + 1 }),
     }
 }
 

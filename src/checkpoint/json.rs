@@ -1,7 +1,7 @@
 //! Reads and writes whole JSON files.
 
-use super::{CheckpointError, foreign};
-use crate::files::write_atomic;
+use super::{CheckpointError, ConfigFileError, foreign};
+use crate::files::{self, write_atomic};
 use serde_json::Value;
 use std::path::Path;
 
@@ -10,9 +10,9 @@ use std::path::Path;
 /// # Errors
 /// Returns an error if the file cannot be read, or if it is not JSON.
 pub(crate) fn read_json(path: &Path) -> Result<Value, CheckpointError> {
-    let text = std::fs::read(path).map_err(|source| CheckpointError::Io { path: path.into(), source })?;
+    let text = files::read(path).map_err(|source| CheckpointError::Io { path: path.into(), source })?;
     foreign::refuse(path, &text[..text.len().min(foreign::START)])?;
-    serde_json::from_slice(&text).map_err(|e| CheckpointError::Config { path: path.into(), reason: e.to_string() })
+    serde_json::from_slice(&text).map_err(|source| CheckpointError::Json { path: path.into(), source })
 }
 
 /// Reads what a JSON file holds.
@@ -21,9 +21,9 @@ pub(crate) fn read_json(path: &Path) -> Result<Value, CheckpointError> {
 /// Returns an error that names the file if it cannot be read, or if `parse` says what is wrong with it.
 pub(crate) fn parse_json<T>(
     path: &Path,
-    parse: impl FnOnce(&Value) -> Result<T, String>,
+    parse: impl FnOnce(&Value) -> Result<T, ConfigFileError>,
 ) -> Result<T, CheckpointError> {
-    parse(&read_json(path)?).map_err(|reason| CheckpointError::Config { path: path.into(), reason })
+    parse(&read_json(path)?).map_err(CheckpointError::config(path))
 }
 
 /// Writes a JSON file, which appears as a whole or not at all.

@@ -18,6 +18,7 @@
 pub mod blip;
 mod check;
 pub mod clip;
+mod config_error;
 pub mod dtype;
 mod error;
 pub mod family;
@@ -39,7 +40,8 @@ pub mod tensors;
 mod tower;
 
 pub use clip::{ActivationSource, Architecture, CONFIG, Checkpoint, ConfigFile, Format, Overrides, Scheme, WEIGHTS};
-pub use clip::{TOKENIZER, copy_tokenizer, load_model, save, save_model};
+pub use clip::{Contents, TOKENIZER, copy_tokenizer, load_model, save, save_model};
+pub use config_error::{ConfigFileError, InferenceError};
 pub use dtype::{Dtype, Precision};
 pub use error::CheckpointError;
 pub use kind::{Kind, kind};

@@ -1,6 +1,6 @@
 //! Reads and writes `preprocessor_config.json` of Hugging Face's `CLIPImageProcessor` and `BlipImageProcessor`.
 
-use super::CheckpointError;
+use super::{CheckpointError, ConfigFileError};
 use super::json::{decimal, parse_json};
 use crate::pictures::{Interpolation, Library, Preprocess, ResizeMode};
 use serde::Deserialize;
@@ -64,11 +64,11 @@ pub(crate) fn pictures(weights: &Path, class: Class) -> Result<Option<Preprocess
     if let Some(path) = beside(PROCESSOR) {
         let section = parse_json(&path, |file| match file.as_object() {
             Some(fields) => Ok(fields.get(IMAGE_PROCESSOR).filter(|section| !section.is_null()).cloned()),
-            None => Err("not an object".into()),
+            None => Err(ConfigFileError::NotAnObject),
         })?;
         if let Some(section) = section {
-            let invalid = |reason| CheckpointError::Config { path, reason: format!("{IMAGE_PROCESSOR}: {reason}") };
-            return parse(&section, class).map(Some).map_err(invalid);
+            let parsed = parse(&section, class).map_err(ConfigFileError::within(IMAGE_PROCESSOR));
+            return parsed.map(Some).map_err(CheckpointError::config(&path));
         }
     }
     beside(PREPROCESSOR).map(|path| parse_json(&path, |file| parse(file, class))).transpose()
@@ -78,23 +78,23 @@ pub(crate) fn pictures(weights: &Path, class: Class) -> Result<Option<Preprocess
 ///
 /// # Errors
 /// Returns an error that says what is wrong with the file.
-fn parse(file: &Value, class: Class) -> Result<Preprocess, String> {
-    let mut fields = Fields::deserialize(file).map_err(|e| e.to_string())?;
+fn parse(file: &Value, class: Class) -> Result<Preprocess, ConfigFileError> {
+    let mut fields = Fields::deserialize(file)?;
     if class == Class::Blip {
         let size = Size::Both { height: 384, width: 384 };
         fields = Fields { size: fields.size.or(Some(size)), do_center_crop: Some(false), crop_size: None, ..fields };
     }
     if fields.do_resize == Some(false) || fields.do_rescale == Some(false) {
-        return Err("pictures are not resized or not rescaled; here they always are".into());
+        return Err(ConfigFileError::NotScaled);
     }
     if fields.rescale_factor.is_some_and(|factor| (factor * 255.0 - 1.0).abs() > 1e-6) {
-        return Err("rescale_factor is not 1/255".into());
+        return Err(ConfigFileError::RescaleFactor);
     }
     let (size, resize_mode) = fields.square()?;
     let interpolation = match fields.resample {
         None | Some(BICUBIC) => Interpolation::Bicubic,
         Some(BILINEAR) => Interpolation::Bilinear,
-        Some(other) => return Err(format!("resample is {other}; 2 (bilinear) and 3 (bicubic) are known")),
+        Some(resample) => return Err(ConfigFileError::Resample { resample }),
     };
     let openai = Preprocess::default();
     let (mean, std) = match fields.do_normalize {
@@ -102,18 +102,18 @@ fn parse(file: &Value, class: Class) -> Result<Preprocess, String> {
         _ => (fields.image_mean.unwrap_or(openai.mean), fields.image_std.unwrap_or(openai.std)),
     };
     let preprocess = Preprocess { size, mean, std, interpolation, resize_mode, library: Library::HuggingFace };
-    preprocess.check().map_err(|reason| format!("image_mean and image_std: {reason}"))?;
+    preprocess.check().map_err(ConfigFileError::within("image_mean and image_std"))?;
     Ok(preprocess)
 }
 
 impl Fields {
     /// Returns the side of the squares that pictures are made into, and how pictures are resized to them.
-    fn square(&self) -> Result<(usize, ResizeMode), String> {
+    fn square(&self) -> Result<(usize, ResizeMode), ConfigFileError> {
         let default = self.size.is_none().then_some(Size::Edge(224));
         let crops = self.do_center_crop != Some(false);
         let crop = match self.crop_size.or(default) {
             Some(Size::Both { height, width }) if height != width => {
-                return Err(format!("crop_size {height}×{width} is not a square"));
+                return Err(ConfigFileError::NotASquare { field: "crop_size", height, width });
             }
             Some(Size::Both { height: side, .. } | Size::Edge(side) | Size::Shortest { shortest_edge: side })
                 if crops =>
@@ -122,32 +122,34 @@ impl Fields {
             }
             _ => None,
         };
-        let (side, mode) = match self.size.or(default) {
+        let (size, mode) = match self.size.or(default) {
             Some(Size::Both { height, width }) if height != width => {
-                return Err(format!("size {height}×{width} is not a square"));
+                return Err(ConfigFileError::NotASquare { field: "size", height, width });
             }
             Some(Size::Both { height, .. }) => (height, ResizeMode::Squash),
             Some(Size::Edge(edge) | Size::Shortest { shortest_edge: edge }) if crops => (edge, ResizeMode::Shortest),
-            _ => return Err("pictures keep their proportions and are not cropped; here they end as squares".into()),
+            _ => return Err(ConfigFileError::NotCropped),
         };
         match crop {
-            _ if side == 0 => Err("size is 0".into()),
-            Some(crop) if crop != side => {
-                Err(format!("a crop of {crop} from a size of {side}; here both are the same"))
-            }
-            _ => Ok((side, mode)),
+            _ if size == 0 => Err(ConfigFileError::NoSize),
+            Some(crop) if crop != size => Err(ConfigFileError::Crop { crop, size }),
+            _ => Ok((size, mode)),
         }
     }
 }
 
-/// Returns the file for this preparation of pictures, or `None` if the class cannot prepare them so.
-pub(crate) fn write(preprocess: &Preprocess, class: Class) -> Option<Value> {
+/// Returns the file for this preparation of pictures.
+///
+/// # Errors
+/// Returns an error if the class cannot prepare pictures so.
+pub(crate) fn write(preprocess: &Preprocess, class: Class) -> Result<Value, ConfigFileError> {
     let side = preprocess.size;
     let square = json!({ "height": side, "width": side });
     let (size, crops) = match (preprocess.resize_mode, class) {
         (ResizeMode::Shortest, Class::Clip) => (json!({ "shortest_edge": side }), true),
         (ResizeMode::Squash, _) => (square.clone(), false),
-        (ResizeMode::Shortest, Class::Blip) | (ResizeMode::Longest, _) => return None,
+        (_, Class::Blip) => return Err(ConfigFileError::NotSquashed),
+        (ResizeMode::Longest, Class::Clip) => return Err(ConfigFileError::Padding),
     };
     let mut file = json!({
         "do_resize": true,
@@ -168,5 +170,5 @@ pub(crate) fn write(preprocess: &Preprocess, class: Class) -> Option<Value> {
         Class::Blip => "BlipImageProcessor",
     };
     file["image_processor_type"] = json!(class);
-    Some(file)
+    Ok(file)
 }

@@ -6,6 +6,7 @@
 
 use super::dtype::{Dtype, Stored};
 use super::{CheckpointError, check};
+use crate::counted::counted;
 use crate::files::{read_exact_at, write_atomic};
 use safetensors::tensor::{Metadata, TensorInfo};
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
@@ -42,10 +43,10 @@ impl Reader {
         let mut file = File::open(path).map_err(io)?;
         let size = file.metadata().map_err(io)?.len();
         let mut length = [0; 8];
-        file.read_exact(&mut length).map_err(|_| invalid(format!("it has {size} bytes")))?;
+        file.read_exact(&mut length).map_err(|_| invalid(format!("it has {}", counted(size, "byte"))))?;
         let length = u64::from_le_bytes(length);
         if length > MAX_HEADER || length + 8 > size {
-            return Err(invalid(format!("it has {size} bytes and claims a header of {length}")));
+            return Err(invalid(format!("it has {} and claims a header of {length}", counted(size, "byte"))));
         }
         let mut text = vec![0; length as usize];
         file.read_exact(&mut text).map_err(io)?;
@@ -54,7 +55,7 @@ impl Reader {
         let data_start = 8 + length;
         let promised = data_start.saturating_add(header.data_len() as u64);
         if promised != size {
-            return Err(invalid(format!("it has {size} bytes, its header promises {promised}")));
+            return Err(invalid(format!("it has {}, its header promises {promised}", counted(size, "byte"))));
         }
         Ok(Reader { path: path.into(), file, header, data_start })
     }

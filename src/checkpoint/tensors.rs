@@ -2,6 +2,7 @@
 
 use super::dtype::Stored;
 use super::json::read_json;
+use super::prefix::unwrapped;
 use super::{CheckpointError, foreign, pickle, safetensors};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,8 +14,9 @@ use std::path::{Component, Path, PathBuf};
 pub(crate) struct TensorFiles {
     path: PathBuf,
     files: Vec<Reader>,
-    /// The position in `files` of the file that holds each tensor, by the tensor's name.
-    index: BTreeMap<String, usize>,
+    /// The position in `files` of the file that holds each tensor, and the tensor's name there. The key is its name
+    /// without wrappers.
+    index: BTreeMap<String, (usize, String)>,
 }
 
 /// An open file of one of the two formats.
@@ -41,22 +43,23 @@ impl TensorFiles {
     }
 
     fn open_shards(path: &Path) -> Result<TensorFiles, CheckpointError> {
-        let invalid = |reason| CheckpointError::Config { path: path.into(), reason };
         let json = read_json(path)?;
         if json.is_object() && json.get("weight_map").is_none() {
             return Err(foreign::json(path));
         }
-        let Index { weight_map } = Index::deserialize(json).map_err(|e| invalid(e.to_string()))?;
+        let invalid = |source| CheckpointError::Json { path: path.into(), source };
+        let Index { weight_map } = Index::deserialize(json).map_err(invalid)?;
         let mut files = TensorFiles { path: path.into(), files: vec![], index: BTreeMap::new() };
         let shards: BTreeSet<&PathBuf> = weight_map.values().collect();
         for shard in shards {
             // An index may name only files beside itself, not others on the disk.
             if !matches!(shard.components().collect::<Vec<_>>()[..], [Component::Normal(_)]) {
-                return Err(invalid(format!("{:?} is not a file beside it", shard.display())));
+                return Err(CheckpointError::NotBeside { path: path.into(), shard: shard.clone() });
             }
             files.add(&path.with_file_name(shard))?;
         }
-        match weight_map.keys().find(|&name| !files.index.contains_key(name)) {
+        let held: BTreeSet<&String> = files.index.values().map(|(_, name)| name).collect();
+        match weight_map.keys().find(|name| !held.contains(name)) {
             Some(name) => Err(CheckpointError::Missing { path: path.into(), tensor: name.clone() }),
             None => Ok(files),
         }
@@ -64,11 +67,15 @@ impl TensorFiles {
 
     fn add(&mut self, path: &Path) -> Result<(), CheckpointError> {
         let file = Reader::open(path)?;
+        let mut uses: BTreeMap<String, usize> = BTreeMap::new();
+        file.names().iter().for_each(|tensor| *uses.entry(unwrapped(tensor)).or_default() += 1);
         for tensor in file.names() {
-            if self.index.contains_key(&tensor) {
+            // Names that would become equal stay as they are.
+            let name = Some(unwrapped(&tensor)).filter(|name| uses[name] == 1).unwrap_or_else(|| tensor.clone());
+            if self.index.contains_key(&name) {
                 return Err(CheckpointError::Twice { path: path.into(), tensor });
             }
-            self.index.insert(tensor, self.files.len());
+            self.index.insert(name, (self.files.len(), tensor));
         }
         self.files.push(file);
         Ok(())
@@ -87,7 +94,7 @@ impl TensorFiles {
         })
     }
 
-    /// Returns the names of all tensors.
+    /// Returns the names of all tensors, without wrappers.
     pub(crate) fn names(&self) -> BTreeSet<String> {
         self.index.keys().cloned().collect()
     }
@@ -98,7 +105,7 @@ impl TensorFiles {
         let mut keys = BTreeMap::new();
         for file in &self.files {
             if let Reader::Pickle(file) = file {
-                keys.extend(file.outermost()?);
+                keys.extend(file.outermost()?.into_iter().map(|(key, holds_more)| (unwrapped(&key), holds_more)));
             }
         }
         Ok(keys)
@@ -107,30 +114,31 @@ impl TensorFiles {
     /// Returns the shape of a tensor, or `None` if no file has it.
     pub(crate) fn shape(&self, name: &str) -> Option<&[usize]> {
         match self.file(name)? {
-            Reader::Safetensors(file) => file.shape(name),
-            Reader::Pickle(file) => file.shape(name),
+            (Reader::Safetensors(file), name) => file.shape(name),
+            (Reader::Pickle(file), name) => file.shape(name),
         }
     }
 
     /// Returns the type of a tensor's numbers, or `None` if no file has it.
     pub(crate) fn dtype(&self, name: &str) -> Option<Stored> {
         match self.file(name)? {
-            Reader::Safetensors(file) => file.dtype(name),
-            Reader::Pickle(file) => file.dtype(name),
+            (Reader::Safetensors(file), name) => file.dtype(name),
+            (Reader::Pickle(file), name) => file.dtype(name),
         }
     }
 
     /// Reads a tensor of this shape and converts it to f32. A scalar may be stored as a vector of one element.
     pub(crate) fn read(&self, name: &str, shape: &[usize], out: &mut [f32]) -> Result<(), CheckpointError> {
         match self.file(name) {
-            Some(Reader::Safetensors(file)) => file.read(name, shape, out),
-            Some(Reader::Pickle(file)) => file.read(name, shape, out),
+            Some((Reader::Safetensors(file), name)) => file.read(name, shape, out),
+            Some((Reader::Pickle(file), name)) => file.read(name, shape, out),
             None => Err(self.missing(name)),
         }
     }
 
-    fn file(&self, name: &str) -> Option<&Reader> {
-        self.index.get(name).map(|&file| &self.files[file])
+    /// Returns the file that holds a tensor, and the tensor's name there.
+    fn file(&self, name: &str) -> Option<(&Reader, &str)> {
+        self.index.get(name).map(|(file, name)| (&self.files[*file], name.as_str()))
     }
 
     pub(super) fn missing(&self, name: &str) -> CheckpointError {

@@ -58,10 +58,9 @@ impl About {
 }
 
 fn read(path: &Path) -> Result<String, DatasetError> {
-    let bytes = std::fs::read(path).map_err(DatasetError::io(path))?;
-    let text = files::text(&bytes).map_err(DatasetError::io(path))?;
+    let text = files::read_text(path).map_err(DatasetError::io(path))?;
     let not_utf8 = |_| DatasetError::Shard { path: path.to_owned(), reason: "not UTF-8".to_owned() };
-    std::str::from_utf8(text).map(str::to_owned).map_err(not_utf8)
+    String::from_utf8(text).map_err(not_utf8)
 }
 
 /// Returns whether a name is one of a shard.

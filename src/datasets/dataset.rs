@@ -1,8 +1,9 @@
 //! The interface of a set of pictures and captions.
 
 use crate::datasets::error::BadExample;
+use crate::digest::{Digest, digest};
 use crate::pictures::picture::Picture;
-use crate::random::{Rng, key};
+use crate::random::Rng;
 use rand::seq::SliceRandom;
 
 /// One picture with one caption. A reader passes the same value again and again, so that its memory is reused.
@@ -20,9 +21,9 @@ pub trait Dataset: Send + Sync {
     /// batches where it can, and where it cannot, the loss counts them as positives of each other.
     fn concepts(&self) -> &[u64];
 
-    /// Returns a hash of the list of examples in its order, for which no picture is read.
-    fn list_hash(&self) -> u64 {
-        key(self.concepts().iter().flat_map(|concept| concept.to_le_bytes()))
+    /// Returns a digest of the list of examples in its order, for which no picture is read.
+    fn list_digest(&self) -> Digest {
+        digest(self.concepts().iter().map(|concept| concept.to_le_bytes()))
     }
 
     /// Fills `order` with the examples of one epoch, each once. The default is a uniform permutation.

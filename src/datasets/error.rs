@@ -1,5 +1,7 @@
 //! The errors of datasets. Every message names the file, the place in it and the value.
 
+use crate::counted::{counted, there_are};
+use crate::files::MAX_BYTES;
 use crate::pictures::PictureError;
 use std::fmt;
 use std::io;
@@ -14,8 +16,8 @@ pub enum DatasetError {
     Io { path: PathBuf, source: io::Error },
     #[error(transparent)]
     Folder(#[from] PictureError),
-    #[error("{path}: not an IDX file that can be used: {reason}")]
-    Idx { path: PathBuf, reason: String },
+    #[error("{path}: not an IDX file that can be used: {source}")]
+    Idx { path: PathBuf, source: IdxError },
     #[error("{path}: not annotations that can be used: {reason}")]
     Annotations { path: PathBuf, reason: String },
     #[error("{path}: no folder in it with pictures of a class")]
@@ -47,6 +49,34 @@ impl DatasetError {
     pub(crate) fn io(path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Io { path: path.to_owned(), source }
     }
+}
+
+/// What is wrong with an IDX file.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum IdxError {
+    #[error("its header breaks off: {0}")]
+    Header(io::Error),
+    #[error("{dims} dimensions, where pictures have three and labels one")]
+    Dims { dims: u8 },
+    #[error("it begins with {found:?}, where an IDX file of bytes begins with 0, 0, 8")]
+    Magic { found: [u8; 4] },
+    #[error("its header announces {dims:?} bytes, more than {} GiB", MAX_BYTES >> 30)]
+    Announced { dims: Vec<usize> },
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    #[error("it goes on after the {} of {dims:?}", counted(*size, "byte"))]
+    TooLong { size: usize, dims: Vec<usize> },
+    #[error("it has {read} of the {} of {dims:?}", counted(*size, "byte"))]
+    TooShort { read: usize, size: usize, dims: Vec<usize> },
+    #[error("pictures have three dimensions, not {dims:?}")]
+    NoPictures { dims: Vec<usize> },
+    #[error("no picture in {dims:?}")]
+    Empty { dims: Vec<usize> },
+    #[error("labels {labels:?} for pictures {pictures:?}")]
+    Labels { labels: Vec<usize>, pictures: Vec<usize> },
+    #[error("label {place} is {label}, and {}", there_are(*names, "name"))]
+    NoName { place: usize, label: u8, names: usize },
 }
 
 /// Why one example cannot be used. The run goes on without it.

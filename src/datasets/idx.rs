@@ -8,7 +8,8 @@
 //! each may end in `.gz`. Source: Y. LeCun, "The MNIST database of handwritten digits".
 
 use crate::datasets::dataset::{Dataset, Example};
-use crate::datasets::error::{BadExample, DatasetError};
+use crate::datasets::error::{BadExample, DatasetError, IdxError};
+use crate::files::{self, MAX_BYTES};
 use crate::pictures::picture::{Channels, Picture};
 use crate::random::Rng;
 use flate2::read::MultiGzDecoder;
@@ -32,39 +33,39 @@ impl Idx {
     ///
     /// # Errors
     /// Returns an error that says what is wrong with the file.
-    pub(crate) fn parse(file: &[u8]) -> Result<Self, String> {
-        if file.starts_with(&[0x1f, 0x8b]) { Self::read(MultiGzDecoder::new(file)) } else { Self::read(file) }
+    pub(crate) fn parse(file: &[u8]) -> Result<Self, IdxError> {
+        if file.starts_with(files::GZIP) { Self::read(MultiGzDecoder::new(file)) } else { Self::read(file) }
     }
 
-    fn read(mut source: impl Read) -> Result<Self, String> {
-        let mut word = || -> Result<[u8; 4], String> {
+    fn read(mut source: impl Read) -> Result<Self, IdxError> {
+        let mut word = || -> Result<[u8; 4], IdxError> {
             let mut word = [0; 4];
-            source.read_exact(&mut word).map_err(|error| format!("its header breaks off: {error}"))?;
+            source.read_exact(&mut word).map_err(IdxError::Header)?;
             Ok(word)
         };
         let n = match word()? {
             [0, 0, 8, n @ 1..=3] => n,
-            [0, 0, 8, n] => return Err(format!("{n} dimensions, where pictures have three and labels one")),
-            magic => return Err(format!("it begins with {magic:?}, where an IDX file of bytes begins with 0, 0, 8")),
+            [0, 0, 8, dims] => return Err(IdxError::Dims { dims }),
+            found => return Err(IdxError::Magic { found }),
         };
         let dims =
             (0..n).map(|_| word().map(|word| u32::from_be_bytes(word) as usize)).collect::<Result<Vec<_>, _>>()?;
         let size =
-            dims.iter().try_fold(1usize, |size, &dim| size.checked_mul(dim)).filter(|&size| size < isize::MAX as usize);
-        let size = size.ok_or_else(|| format!("its header announces {dims:?} bytes"))?;
+            dims.iter().try_fold(1usize, |size, &dim| size.checked_mul(dim)).filter(|&size| size as u64 <= MAX_BYTES);
+        let Some(size) = size else { return Err(IdxError::Announced { dims }) };
         let mut bytes = Vec::new();
         // One byte more is read, so that a file that is too long is noticed.
-        let read = source.take(size as u64 + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+        let read = source.take(size as u64 + 1).read_to_end(&mut bytes)?;
         match read {
             _ if read == size => Ok(Idx { dims, bytes }),
-            _ if read > size => Err(format!("it goes on after the {size} bytes of {dims:?}")),
-            _ => Err(format!("it has {read} of the {size} bytes of {dims:?}")),
+            _ if read > size => Err(IdxError::TooLong { size, dims }),
+            _ => Err(IdxError::TooShort { read, size, dims }),
         }
     }
 
     fn open(path: &Path) -> Result<Self, DatasetError> {
-        let bytes = std::fs::read(path).map_err(DatasetError::io(path))?;
-        Self::parse(&bytes).map_err(|reason| DatasetError::Idx { path: path.into(), reason })
+        let bytes = files::read(path).map_err(DatasetError::io(path))?;
+        Self::parse(&bytes).map_err(|source| DatasetError::Idx { path: path.into(), source })
     }
 }
 
@@ -107,19 +108,19 @@ impl IdxPictures {
         };
         let (image_path, label_path) = (located("images-idx3"), located("labels-idx1"));
         let (images, labels) = (Idx::open(&image_path)?, Idx::open(&label_path)?);
-        let invalid = |path: &PathBuf, reason| Err(DatasetError::Idx { path: path.clone(), reason });
+        let invalid = |path: &Path, source| Err(DatasetError::Idx { path: path.into(), source });
         let [n, height, width] = images.dims[..] else {
-            return invalid(&image_path, format!("pictures have three dimensions, not {:?}", images.dims));
+            return invalid(&image_path, IdxError::NoPictures { dims: images.dims });
         };
         if n == 0 || height == 0 || width == 0 {
-            return invalid(&image_path, format!("no picture in {:?}", images.dims));
+            return invalid(&image_path, IdxError::Empty { dims: images.dims });
         }
         if labels.dims != [n] {
-            return invalid(&label_path, format!("labels {:?} for pictures {:?}", labels.dims, images.dims));
+            return invalid(&label_path, IdxError::Labels { labels: labels.dims, pictures: images.dims });
         }
         if let Some(place) = labels.bytes.iter().position(|&label| usize::from(label) >= names.len()) {
-            let (label, known) = (labels.bytes[place], names.len());
-            return invalid(&label_path, format!("label {place} is {label}, and there are {known} names"));
+            let (label, names) = (labels.bytes[place], names.len());
+            return invalid(&label_path, IdxError::NoName { place, label, names });
         }
         let classes = labels.bytes.iter().map(|&label| u64::from(label)).collect();
         Ok(Self { pixels: images.bytes, height, width, classes, names: names.to_vec() })
@@ -184,8 +185,8 @@ mod tests {
             let bytes = vec![fill; (a * b * c) as usize];
             let file = encode(&[a, b, c], &bytes);
             let whole = Idx { dims: [a, b, c].map(|dim| dim as usize).to_vec(), bytes };
-            prop_assert_eq!(&Idx::parse(&file), &Ok(whole));
-            prop_assert_eq!(Idx::parse(&gzip(&file)), Idx::parse(&file));
+            prop_assert_eq!(&Idx::parse(&file).unwrap(), &whole);
+            prop_assert_eq!(Idx::parse(&gzip(&file)).unwrap(), whole);
             prop_assert!(Idx::parse(&file[..file.len() - cut]).is_err());
             prop_assert!(Idx::parse(&[&file[..], &[0]].concat()).is_err());
         }
@@ -193,9 +194,9 @@ mod tests {
 
     #[test]
     fn a_forged_header_reserves_nothing() {
-        let error = Idx::parse(&encode(&[u32::MAX, u32::MAX, u32::MAX], &[1, 2])).unwrap_err();
+        let error = Idx::parse(&encode(&[u32::MAX, u32::MAX, u32::MAX], &[1, 2])).unwrap_err().to_string();
         assert!(error.contains("4294967295"), "{error}");
-        let error = Idx::parse(&encode(&[u32::MAX, 9], &[1, 2])).unwrap_err();
+        let error = Idx::parse(&encode(&[u32::MAX, 9], &[1, 2])).unwrap_err().to_string();
         assert!(error.contains("2 of the"), "{error}");
     }
 }

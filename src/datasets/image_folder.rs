@@ -7,8 +7,9 @@
 
 use crate::datasets::dataset::{Dataset, Example};
 use crate::datasets::error::{BadExample, BadReport, DatasetError};
+use crate::files;
 use crate::pictures::decode;
-use crate::pictures::folder::{PassedOver, Walk, folders_in, walk};
+use crate::pictures::folder::{PassedOver, Walk, folders_in, may_hold_picture, walk};
 use crate::random::Rng;
 use std::path::{Path, PathBuf};
 
@@ -38,19 +39,34 @@ pub fn parts(folder: &Path) -> Result<(PathBuf, Option<PathBuf>), DatasetError> 
     })
 }
 
-/// Returns the names of the classes, in order: those of all folders directly in any of `folders`.
+/// Returns the names of the classes, in order: those of the folders directly in any of `folders` that hold a picture.
 ///
 /// # Errors
 /// Returns an error if a folder cannot be read or there is no class.
 pub fn class_folders(folders: &[&Path]) -> Result<Vec<String>, DatasetError> {
+    let names = names_in(folders, may_hold_picture)?;
+    if names.is_empty() { Err(DatasetError::NoClasses { path: folders[0].to_owned() }) } else { Ok(names) }
+}
+
+/// Returns the names of the folders that [`class_folders`] leaves out, in order: no picture is in any of them.
+///
+/// # Errors
+/// Returns an error if a folder cannot be read.
+pub fn empty_folders(folders: &[&Path], classes: &[String]) -> Result<Vec<String>, DatasetError> {
+    let mut names = names_in(folders, |_| true)?;
+    names.retain(|name| classes.binary_search(name).is_err());
+    Ok(names)
+}
+
+fn names_in(folders: &[&Path], counts: impl Fn(&Path) -> bool) -> Result<Vec<String>, DatasetError> {
     let mut names = Vec::new();
     for folder in folders {
         let inside = folders_in(folder).map_err(DatasetError::io(folder))?;
-        names.extend(inside.iter().map(|path| name(path)));
+        names.extend(inside.iter().filter(|path| counts(path)).map(|path| name(path)));
     }
     names.sort();
     names.dedup();
-    if names.is_empty() { Err(DatasetError::NoClasses { path: folders[0].to_owned() }) } else { Ok(names) }
+    Ok(names)
 }
 
 impl ImageFolder {
@@ -104,7 +120,7 @@ fn class_of(folder: &Path, path: &Path) -> Option<String> {
 }
 
 fn name(path: &Path) -> String {
-    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    files::name(path.file_name().unwrap_or_default().as_ref()).into_owned()
 }
 
 impl Dataset for ImageFolder {

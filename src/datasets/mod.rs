@@ -31,7 +31,7 @@ pub mod table;
 
 pub use columns::Columns;
 pub use dataset::{Dataset, Example};
-pub use error::{BadExample, BadLimit, BadReport, DatasetError};
+pub use error::{BadExample, BadLimit, BadReport, DatasetError, IdxError};
 pub use open::{OwnPairs, PairFormat, PairLayout};
 pub use questions::{OpenError, Questions};
 pub use shards::Shards;

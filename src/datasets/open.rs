@@ -1,5 +1,6 @@
 //! Recognition of how the data at a user's path is stored, and pairs of pictures and captions in any of these formats.
 
+use crate::counted::counted;
 use crate::datasets::benchmark::{is_shard, shards_in};
 use crate::datasets::braces::paths;
 use crate::datasets::columns::Columns;
@@ -44,7 +45,7 @@ impl PairFormat {
         let is_json = files::text(&head).is_ok_and(|text| text.trim_ascii_start().starts_with(b"{"));
         if is_tar || is_shard(&name) {
             PairFormat::WebDataset
-        } else if is_json || name.ends_with(".jsonl") {
+        } else if is_json || files::has_extension(path, "jsonl") {
             PairFormat::Jsonl
         } else {
             PairFormat::Csv
@@ -72,14 +73,14 @@ fn head(path: &Path) -> std::io::Result<Vec<u8>> {
 pub struct PairLayout {
     pub format: Option<PairFormat>,
     pub columns: Columns,
-    /// The byte that separates columns. With `None` it is a comma in files named `.csv` and a tab in all others.
+    /// The byte that separates columns. With `None` it is a comma in files named `.csv` or `.csv.gz`, and a tab in
+    /// all others.
     pub separator: Option<u8>,
 }
 
 impl PairLayout {
     fn csv(&self, path: &Path) -> CsvLayout {
-        let is_csv = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv"));
-        let by_name = if is_csv { b',' } else { b'\t' };
+        let by_name = if files::has_extension(path, "csv") { b',' } else { b'\t' };
         CsvLayout { columns: self.columns.clone(), separator: self.separator.unwrap_or(by_name) }
     }
 }
@@ -183,7 +184,7 @@ impl OwnPairs {
 
 impl fmt::Display for OwnPairs {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        write!(f, "{} pairs in {}", self.dataset.concepts().len(), self.path)?;
+        write!(f, "{} in {}", counted(self.dataset.concepts().len(), "pair"), self.path)?;
         self.guess.as_ref().map_or(Ok(()), |guess| write!(f, ", where {guess}"))?;
         if self.bad.bad > 0 { write!(f, "; skipped {}", self.bad) } else { Ok(()) }
     }

@@ -1,10 +1,11 @@
 //! The pictures of an evaluation: pairs of pictures and captions, or pictures sorted into classes.
 
+use crate::counted::counted;
 use crate::datasets::benchmark::About;
 use crate::datasets::columns::Columns;
 use crate::datasets::error::{BadLimit, BadReport, DatasetError};
 use crate::datasets::idx::{FASHION, IdxPictures, Part};
-use crate::datasets::image_folder::{ImageFolder, class_folders, parts};
+use crate::datasets::image_folder::{ImageFolder, class_folders, empty_folders, parts};
 use crate::datasets::open::{OwnPairs, PairLayout, Stored};
 use crate::datasets::{Dataset, Shards};
 use crate::pictures::folder::PassedOver;
@@ -22,7 +23,7 @@ pub enum OpenError {
     Data(#[from] DatasetError),
     #[error("{data} has captions, and they name its classes")]
     Captioned { data: String },
-    #[error("{names} names for {classes} classes")]
+    #[error("{} for {}", counted(*names, "name"), counted(*classes, "class"))]
     Names { names: usize, classes: usize },
 }
 
@@ -38,6 +39,8 @@ pub struct Questions {
     pub train_left_out: BadReport,
     /// The files in folders of classes that are no pictures.
     pub passed_over: PassedOver,
+    /// The folders among those of classes that hold no picture, which are no classes.
+    pub empty: Vec<String>,
     /// The columns of a table that were used, if they were guessed.
     pub guess: Option<Columns>,
     /// A file beside the data with the sentences that names are put into.
@@ -47,8 +50,8 @@ pub struct Questions {
 impl Questions {
     /// Makes questions with nothing left out.
     pub fn new(test: Arc<dyn Dataset>, train: Option<Arc<dyn Dataset>>, names: Option<Vec<String>>) -> Self {
-        let (left_out, train_left_out, passed_over) = Default::default();
-        Self { test, train, names, left_out, train_left_out, passed_over, guess: None, templates: None }
+        let (left_out, train_left_out, passed_over, empty) = Default::default();
+        Self { test, train, names, left_out, train_left_out, passed_over, empty, guess: None, templates: None }
     }
 
     /// Opens pairs, folders of classes, a folder of IDX files, or shards with classes. `names` are the names of the
@@ -142,7 +145,13 @@ impl Questions {
         let (test, own_train) = parts(folder)?;
         let train = train.map(Path::to_owned).or(own_train);
         let both: Vec<&Path> = [Some(test.as_path()), train.as_deref()].into_iter().flatten().collect();
-        let classes = class_folders(&both)?;
+        let mut classes = class_folders(&both)?;
+        let mut empty = empty_folders(&both, &classes)?;
+        // Whoever has a name for every folder means them all.
+        if names.as_ref().is_some_and(|names| names.len() == classes.len() + empty.len()) {
+            classes.append(&mut empty);
+            classes.sort();
+        }
         let names = names.unwrap_or_else(|| classes.iter().map(|class| class.replace('_', " ")).collect());
         if names.len() != classes.len() {
             return Err(OpenError::Names { names: names.len(), classes: classes.len() });
@@ -157,7 +166,7 @@ impl Questions {
         let (test, left_out) = open(&test)?;
         let (train, train_left_out) = train.as_deref().map(open).transpose()?.unzip();
         let train_left_out = train_left_out.unwrap_or_default();
-        Ok(Questions { left_out, train_left_out, passed_over, ..Self::new(test, train, Some(names)) })
+        Ok(Questions { left_out, train_left_out, passed_over, empty, ..Self::new(test, train, Some(names)) })
     }
 
     fn idx(folder: &Path, train: Option<&Path>, names: Option<Vec<String>>) -> Result<Self, DatasetError> {

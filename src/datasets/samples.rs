@@ -5,6 +5,7 @@
 //!
 //! A tar file ends with blocks of zeros. A file without them has been cut off, even if the cut is between two members.
 
+use crate::counted::counted;
 use crate::datasets::error::DatasetError;
 use crate::files;
 use flate2::read::MultiGzDecoder;
@@ -39,6 +40,10 @@ impl Bytes {
     pub(crate) fn of(path: &Path, left: u64) -> Result<Self, DatasetError> {
         let error = DatasetError::io(path);
         let mut head = vec![];
+        // A device may have no end, and a shard is read more than once.
+        if !path.metadata().map_err(DatasetError::io(path))?.is_file() {
+            return Err(DatasetError::Shard { path: path.into(), reason: "not a file".into() });
+        }
         let read = File::open(path).and_then(|file| file.take(BLOCK).read_to_end(&mut head));
         read.map_err(error)?;
         match files::kind(&head) {
@@ -93,13 +98,36 @@ fn unpack(path: &Path, left: u64) -> Result<Bytes, DatasetError> {
 /// any size without taking space on the disk.
 pub(super) fn read(source: &mut (impl ReadSeek + ?Sized), extent: Extent, max: u64) -> io::Result<Vec<u8>> {
     if extent.len > max {
-        let reason = format!("{} bytes, where {max} are the most", extent.len);
+        let reason = format!("{}, where {max} are the most", counted(extent.len, "byte"));
         return Err(io::Error::new(io::ErrorKind::InvalidData, reason));
     }
     let mut bytes = vec![0; extent.len as usize];
     source.seek(SeekFrom::Start(extent.start))?;
     source.read_exact(&mut bytes)?;
     Ok(bytes)
+}
+
+/// Why a sample cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SampleError {
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
+    #[error("two members are called .{kind}")]
+    Twice { kind: String },
+    #[error("no {what}, but {kinds}")]
+    Missing { what: &'static str, kinds: String },
+    #[error("several pictures under one name, which ends at its first dot: {kinds}")]
+    SeveralPictures { kinds: String },
+    #[error("the class {text:?} is no number")]
+    Class { text: String },
+    #[error("the caption is not UTF-8")]
+    NotUtf8,
+    #[error("the JSON has neither \"caption\" nor \"text\"")]
+    NoCaption,
+    #[error("empty caption")]
+    EmptyCaption,
 }
 
 /// The members of one key: their kinds in lower case, and where they are.
@@ -118,12 +146,12 @@ impl Sample {
     /// Returns the picture and the part of its kind before the last dot: `jpg` has none, `2.jpg` has `2.`.
     ///
     /// # Errors
-    /// Returns the reason if there is no picture, or if it is unclear which of several is meant.
-    pub(crate) fn picture(&self) -> Result<(Extent, &str), String> {
+    /// Returns an error if there is no picture, or if it is unclear which of several is meant.
+    pub(crate) fn picture(&self) -> Result<(Extent, &str), SampleError> {
         let mut kinds: Vec<&String> = self.members.iter().map(|(kind, _)| kind).collect();
         kinds.sort();
         if let Some(pair) = kinds.windows(2).find(|pair| pair[0] == pair[1]) {
-            return Err(format!("two members are called .{}", pair[0]));
+            return Err(SampleError::Twice { kind: pair[0].clone() });
         }
         if let Some(extent) = PICTURES.iter().find_map(|kind| self.get(kind)) {
             return Ok((extent, ""));
@@ -134,13 +162,18 @@ impl Sample {
         });
         match dotted.collect::<Vec<_>>()[..] {
             [one] => Ok(one),
-            [] => Err(format!("no picture, but {}", self.kinds())),
-            _ => Err(format!("several pictures under one name, which ends at its first dot: {}", self.kinds())),
+            [] => Err(self.missing("picture")),
+            _ => Err(SampleError::SeveralPictures { kinds: self.kinds() }),
         }
     }
 
+    /// Returns the error of a sample that lacks a member.
+    pub(crate) fn missing(&self, what: &'static str) -> SampleError {
+        SampleError::Missing { what, kinds: self.kinds() }
+    }
+
     /// Returns the kinds of the members, for messages.
-    pub(crate) fn kinds(&self) -> String {
+    fn kinds(&self) -> String {
         self.members.iter().map(|(kind, _)| format!(".{kind}")).collect::<Vec<_>>().join(", ")
     }
 }
@@ -160,12 +193,13 @@ pub(super) fn samples(path: &Path, bytes: &Bytes) -> Result<Vec<Sample>, Dataset
     // Tar files that have been joined end to end have zeros between them.
     archive.set_ignore_zeros(true);
     for entry in archive.entries_with_seek().map_err(DatasetError::io(path))? {
-        let entry = entry.map_err(|error| breaks_off(format!("{error}, after {} samples", samples.len())))?;
+        let entry =
+            entry.map_err(|error| breaks_off(format!("{error}, after {}", counted(samples.len(), "sample"))))?;
         let name = entry.path_bytes();
         let name = String::from_utf8_lossy(&name);
         let extent = Extent { start: entry.raw_file_position(), len: entry.size() };
         if extent.start.checked_add(extent.len).is_none_or(|end| end > size) {
-            return Err(breaks_off(format!("it ends within {name}, after {} samples", samples.len())));
+            return Err(breaks_off(format!("it ends within {name}, after {}", counted(samples.len(), "sample"))));
         }
         if !entry.header().entry_type().is_file() {
             continue;
@@ -177,7 +211,11 @@ pub(super) fn samples(path: &Path, bytes: &Bytes) -> Result<Vec<Sample>, Dataset
         let sample = samples.last_mut().expect("one at least");
         sample.members.push((kind.to_ascii_lowercase(), extent));
     }
-    if is_marked { Ok(samples) } else { Err(breaks_off(format!("it has no end mark after {} samples", samples.len()))) }
+    if is_marked {
+        Ok(samples)
+    } else {
+        Err(breaks_off(format!("it has no end mark after {}", counted(samples.len(), "sample"))))
+    }
 }
 
 /// Returns whether the last block is one of zeros.
@@ -218,10 +256,11 @@ mod tests {
         };
         let picture =
             |kinds: &[&str]| sample(kinds).picture().map(|(extent, before)| (extent.start, before.to_owned()));
-        assert_eq!(picture(&["txt", "webp", "jpg"]), Ok((3, "".into())));
-        assert_eq!(picture(&["seg.png", "png"]), Ok((2, "".into())));
-        assert_eq!(picture(&["b.c.jpg", "b.c.txt"]), Ok((1, "b.c.".into())));
-        assert_eq!(picture(&["txt", "npy"]), Err("no picture, but .txt, .npy".into()));
-        assert!(picture(&["1.jpg", "2.jpg"]).unwrap_err().contains("first dot: .1.jpg, .2.jpg"));
+        assert_eq!(picture(&["txt", "webp", "jpg"]).unwrap(), (3, "".into()));
+        assert_eq!(picture(&["seg.png", "png"]).unwrap(), (2, "".into()));
+        assert_eq!(picture(&["b.c.jpg", "b.c.txt"]).unwrap(), (1, "b.c.".into()));
+        let refused = |kinds: &[&str]| picture(kinds).unwrap_err().to_string();
+        assert_eq!(refused(&["txt", "npy"]), "no picture, but .txt, .npy");
+        assert!(refused(&["1.jpg", "2.jpg"]).contains("first dot: .1.jpg, .2.jpg"));
     }
 }

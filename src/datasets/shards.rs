@@ -10,15 +10,18 @@
 //! transform for files drops it afterwards. A picture has the same embedding from both sources only if both are treated
 //! alike. Here both are treated as files are, because models are used with files.
 
+use crate::counted::counted;
 use crate::datasets::dataset::{Dataset, Example};
 use crate::datasets::error::{BadExample, BadLimit, BadReport, DatasetError};
-use crate::datasets::samples::{self, Bytes, Extent, MAX_UNPACKED_BYTES, ReadSeek, Sample};
+use crate::datasets::samples::{self, Bytes, Extent, MAX_UNPACKED_BYTES, ReadSeek, Sample, SampleError};
+use crate::digest::{Digest, digest};
 use crate::pictures::decode::{self, decode};
-use crate::random::{Rng, key};
+use crate::random::Rng;
 use crate::text::clean::clean;
 use rand::RngExt;
 use rand::seq::SliceRandom;
 use rayon::prelude::*;
+use std::fmt::Display;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -135,7 +138,7 @@ impl Shards {
         for (i, shard) in (0u64..).zip(&shards) {
             concepts.extend(shard.members.iter().map(|member| match member.caption {
                 Caption::Class(class) => class as u64,
-                _ => key(member.name.bytes().chain(i.to_le_bytes())),
+                _ => digest([member.name.as_bytes(), &i.to_le_bytes()]).key(),
             }));
         }
         let names = if let Asked::Class(names) = asked { names.to_vec() } else { vec![] };
@@ -174,7 +177,11 @@ impl Shard {
                 if let (Caption::Class(class), Asked::Class(names)) = (caption, asked)
                     && class >= names.len()
                 {
-                    let reason = format!("{} has class {class}, and there are {} names", sample.key, names.len());
+                    let reason = format!(
+                        "{} has class {class}, and the classes have {}",
+                        sample.key,
+                        counted(names.len(), "name")
+                    );
                     return Err(DatasetError::Shard { path: path.into(), reason });
                 }
                 members.push(Member { name: sample.key.clone(), picture, caption });
@@ -190,34 +197,34 @@ fn captions(
     sample: &Sample,
     source: &mut (impl ReadSeek + ?Sized),
     asked: Asked,
-) -> Result<Vec<(Extent, Caption)>, String> {
+) -> Result<Vec<(Extent, Caption)>, SampleError> {
     let (picture, before) = sample.picture()?;
     let get = |kind: &str| sample.get(&format!("{before}{kind}")).or_else(|| sample.get(kind));
-    let missing = |what: &str| format!("no {what}, but {}", sample.kinds());
     let one = |caption| Ok(vec![(picture, caption)]);
     match (asked, get("txt"), get("json")) {
         (Asked::Class(_), ..) => {
-            let text = text(source, get("cls").ok_or_else(|| missing("class (.cls)"))?)?;
-            one(Caption::Class(text.trim().parse().map_err(|_| format!("the class {text:?} is no number"))?))
+            let text = text(source, get("cls").ok_or_else(|| sample.missing("class (.cls)"))?)?;
+            let class = text.trim().parse();
+            one(Caption::Class(class.map_err(|_| SampleError::Class { text })?))
         }
         (Asked::Lines, Some(extent), _) => {
             let lines = lines(&text(source, extent)?).count();
             if lines == 0 {
-                Err("empty caption".to_owned())
+                Err(SampleError::EmptyCaption)
             } else {
                 Ok((0..lines).map(|line| (picture, Caption::Line(extent, line))).collect())
             }
         }
         (_, Some(extent), _) => one(Caption::Text(extent)),
         (_, None, Some(extent)) => one(Caption::Json(extent)),
-        (_, None, None) => Err(missing("caption (.txt or .json)")),
+        (_, None, None) => Err(sample.missing("caption (.txt or .json)")),
     }
 }
 
 /// Reads a small member as text.
-fn text(source: &mut (impl ReadSeek + ?Sized), extent: Extent) -> Result<String, String> {
-    let bytes = samples::read(source, extent, MAX_CAPTION_BYTES).map_err(|error| error.to_string())?;
-    String::from_utf8(bytes).map_err(|_| "the caption is not UTF-8".to_owned())
+fn text(source: &mut (impl ReadSeek + ?Sized), extent: Extent) -> Result<String, SampleError> {
+    let bytes = samples::read(source, extent, MAX_CAPTION_BYTES)?;
+    String::from_utf8(bytes).map_err(|_| SampleError::NotUtf8)
 }
 
 /// Returns the lines that are captions.
@@ -231,14 +238,14 @@ impl Dataset for Shards {
         &self.concepts
     }
 
-    /// Returns a hash of the shards' paths, the members' names and the positions of their pictures.
-    fn list_hash(&self) -> u64 {
-        let paths = self.shards.iter().flat_map(|shard| shard.path.as_os_str().as_encoded_bytes().iter().copied());
-        let members = self.shards.iter().flat_map(|shard| &shard.members).flat_map(|member| {
+    /// Returns a digest of the shards' paths, the members' names and the positions of their pictures.
+    fn list_digest(&self) -> Digest {
+        let paths = self.shards.iter().map(|shard| shard.path.as_os_str().as_encoded_bytes().to_vec());
+        let members = self.shards.iter().flat_map(|shard| &shard.members).map(|member| {
             let Extent { start, len } = member.picture;
-            member.name.bytes().chain(start.to_le_bytes()).chain(len.to_le_bytes())
+            [member.name.as_bytes(), &start.to_le_bytes(), &len.to_le_bytes()].concat()
         });
-        key(paths.chain(members))
+        digest(paths.chain(members))
     }
 
     fn shuffle(&self, rng: &mut Rng, order: &mut Vec<u32>) {
@@ -263,12 +270,12 @@ impl Dataset for Shards {
         let i = self.starts.partition_point(|&start| start <= index) - 1;
         let shard = &self.shards[i];
         let member = &shard.members[index - self.starts[i]];
-        let bad = |reason: String| BadExample::new(format!("{}: {}", shard.path.display(), member.name), reason);
-        let mut source = shard.bytes.open(&shard.path).map_err(|error| bad(error.to_string()))?;
-        example.caption = self.caption(&mut *source, member.caption).map_err(bad)?;
+        let bad = |reason: &dyn Display| BadExample::new(format!("{}: {}", shard.path.display(), member.name), reason);
+        let mut source = shard.bytes.open(&shard.path).map_err(|error| bad(&error))?;
+        example.caption = self.caption(&mut *source, member.caption).map_err(|error| bad(&error))?;
         let bytes = samples::read(&mut *source, member.picture, decode::MAX_FILE_BYTES);
-        let bytes = bytes.map_err(|error| bad(error.to_string()))?;
-        example.picture = decode(&bytes).map_err(|error| bad(error.to_string()))?;
+        let bytes = bytes.map_err(|error| bad(&error))?;
+        example.picture = decode(&bytes).map_err(|error| bad(&error))?;
         example.may_flip = false;
         Ok(())
     }
@@ -276,18 +283,17 @@ impl Dataset for Shards {
 
 impl Shards {
     /// Reads a caption: a text file or one of its lines, "caption" or "text" of a JSON object, or the name of a class.
-    fn caption(&self, source: &mut (impl ReadSeek + ?Sized), caption: Caption) -> Result<String, String> {
+    fn caption(&self, source: &mut (impl ReadSeek + ?Sized), caption: Caption) -> Result<String, SampleError> {
         let caption = match caption {
             Caption::Class(class) => return Ok(self.names[class].clone()),
             Caption::Text(extent) => text(source, extent)?,
             Caption::Line(extent, line) => lines(&text(source, extent)?).nth(line).unwrap_or_default().to_owned(),
             Caption::Json(extent) => {
-                let json: serde_json::Value =
-                    serde_json::from_str(&text(source, extent)?).map_err(|error| error.to_string())?;
+                let json: serde_json::Value = serde_json::from_str(&text(source, extent)?)?;
                 let text = json.get("caption").or_else(|| json.get("text")).and_then(serde_json::Value::as_str);
-                text.ok_or("the JSON has neither \"caption\" nor \"text\"")?.to_owned()
+                text.ok_or(SampleError::NoCaption)?.to_owned()
             }
         };
-        if clean(&caption).is_empty() { Err("empty caption".to_owned()) } else { Ok(caption) }
+        if clean(&caption).is_empty() { Err(SampleError::EmptyCaption) } else { Ok(caption) }
     }
 }

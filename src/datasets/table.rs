@@ -3,13 +3,15 @@
 //! The table is read when it is opened, the pictures when they are needed. Relative paths start from the table's
 //! folder.
 
+use crate::counted::counted;
 use crate::datasets::columns::Columns;
 use crate::datasets::csv::{OpenQuote, Row, Rows};
 use crate::datasets::dataset::{Dataset, Example};
 use crate::datasets::error::{BadExample, BadLimit, BadReport, DatasetError};
+use crate::digest::{Digest, digest};
 use crate::files;
 use crate::pictures::decode;
-use crate::random::{Rng, key};
+use crate::random::Rng;
 use crate::text::clean::clean;
 use serde_json::{Map, Value};
 use std::collections::HashMap;
@@ -45,17 +47,16 @@ pub struct Table {
 }
 
 impl Table {
-    /// Reads a CSV or TSV file, whose first line names the columns. A row with more or fewer fields than there are
+    /// Reads a CSV or TSV file, plain or gzipped, whose first line names the columns. A row with more or fewer fields than there are
     /// columns is bad.
     ///
     /// # Errors
     /// Returns an error if the file cannot be read, lacks a column, leaves a quote open, or has no usable row or too
     /// many bad ones.
     pub fn csv(path: &Path, layout: &CsvLayout, limit: BadLimit) -> Result<Self, DatasetError> {
-        let bytes = std::fs::read(path).map_err(DatasetError::io(path))?;
-        let text = files::text(&bytes).map_err(DatasetError::io(path))?;
+        let text = files::read_text(path).map_err(DatasetError::io(path))?;
         let open_quote = |OpenQuote(line)| DatasetError::OpenQuote { path: path.to_owned(), line };
-        let mut rows = Rows::new(text, layout.separator);
+        let mut rows = Rows::new(&text, layout.separator);
         let header = rows.next().transpose().map_err(open_quote)?.map(|row| row.fields).unwrap_or_default();
         let headings: Vec<_> = header.iter().map(|name| String::from_utf8_lossy(name)).collect();
         let headings: Vec<&str> = headings.iter().map(AsRef::as_ref).collect();
@@ -81,14 +82,13 @@ impl Table {
         builder.finish(columns, &layout.columns, limit)
     }
 
-    /// Reads JSON lines, as `metadata.jsonl` has them: one object per line, with the path of a picture and its caption.
+    /// Reads JSON lines, plain or gzipped, as `metadata.jsonl` has them: one object per line, with the path of a picture and its caption.
     /// Unless `columns` names other fields, these are `file_name` and `text`, or fields with other common names.
     ///
     /// # Errors
     /// Returns an error if the file cannot be read, or has no usable line or too many bad ones.
     pub fn jsonl(path: &Path, columns: &Columns, limit: BadLimit) -> Result<Self, DatasetError> {
-        let bytes = std::fs::read(path).map_err(DatasetError::io(path))?;
-        let text = files::text(&bytes).map_err(DatasetError::io(path))?;
+        let text = files::read_text(path).map_err(DatasetError::io(path))?;
         let lines = || (1..).zip(text.split(|&byte| byte == b'\n')).filter(|(_, json)| !json.trim_ascii().is_empty());
         let keys = |json| {
             let object: Map<String, Value> = serde_json::from_slice(json).ok()?;
@@ -122,7 +122,7 @@ impl Table {
 /// Returns why a row does not fit under this number of headings, or `None` if it does.
 fn misfit(row: &Row, headings: usize) -> Option<String> {
     let fields = row.fields.len();
-    let counts = || format!("{fields} {} under {headings} headings", if fields == 1 { "field" } else { "fields" });
+    let counts = || format!("{} under {}", counted(fields, "field"), counted(headings, "heading"));
     match &row.swallowed {
         Some(lines) => Some(format!("a quote that line {} opens and line {} closes", lines.start(), lines.end())),
         None if fields > headings => Some(format!("the row is too long: {}", counts())),
@@ -137,11 +137,11 @@ impl Dataset for Table {
         &self.concepts
     }
 
-    /// Returns a hash of the pictures' paths and the captions.
-    fn list_hash(&self) -> u64 {
+    /// Returns a digest of the pictures' paths and the captions.
+    fn list_digest(&self) -> Digest {
         let fields =
             self.pairs.iter().flat_map(|pair| [pair.picture.as_os_str().as_encoded_bytes(), pair.caption.as_bytes()]);
-        key(fields.flat_map(|field| field.iter().copied().chain([0])))
+        digest(fields.flat_map(|field| [field, &[0]]))
     }
 
     fn read(&self, index: usize, _: &mut Rng, example: &mut Example) -> Result<(), BadExample> {
@@ -207,12 +207,12 @@ fn is_address(path: &str) -> bool {
 }
 
 fn concepts(pairs: &[Pair]) -> Vec<u64> {
-    let picture = |row: &Pair| key(row.picture.as_os_str().as_encoded_bytes().iter().copied());
+    let picture = |row: &Pair| digest([row.picture.as_os_str().as_encoded_bytes()]).key();
     let mut uses: HashMap<u64, usize> = HashMap::new();
     pairs.iter().for_each(|row| *uses.entry(picture(row)).or_default() += 1);
     let concept = |row| match picture(row) {
         picture if uses[&picture] > 1 => picture,
-        _ => key(clean(&row.caption).into_bytes()),
+        _ => digest([clean(&row.caption)]).key(),
     };
     pairs.iter().map(concept).collect()
 }

@@ -16,7 +16,7 @@ pub trait Embed {
     fn embed_dim(&self) -> usize;
 
     /// Embeds the pictures of a source and passes the embeddings to `each` batch by batch, in order, until it fails.
-    /// Pictures that cannot be read are left out, named and counted.
+    /// Pictures that cannot be read are left out, and each batch says which ones and why.
     ///
     /// # Errors
     /// Returns the error of `each`.
@@ -26,7 +26,9 @@ pub trait Embed {
         each: impl FnMut(Batch<S::Note>) -> Result<(), E>,
     ) -> Result<BadReport, E>;
 
-    /// Returns unit-length embeddings (n, e) of n captions.
+    /// Returns unit-length embeddings of n captions.
+    ///
+    /// result (n, e)
     fn captions<S: AsRef<str>>(&self, texts: &[S]) -> Array2<f32>;
 
     /// Embeds all pictures of a source.
@@ -34,7 +36,9 @@ pub trait Embed {
         collect(source.len(), self.embed_dim(), |each| self.stream(source, each))
     }
 
-    /// Returns unit-length embeddings (n, e) of n pictures; `paint(i, picture)` makes picture i.
+    /// Returns unit-length embeddings of n pictures, of which `paint(i, picture)` makes picture i.
+    ///
+    /// result (n, e)
     fn pictures(&self, n: usize, paint: impl Fn(usize, &mut Picture) + Sync) -> Array2<f32> {
         self.all(&Painted { n, paint }).rows
     }

@@ -1,6 +1,6 @@
 //! A trained CLIP, ready for pictures and captions.
 //!
-//! [`Clip`] has both towers; [`ImageEncoder`] and [`TextEncoder`] are one alone, and read nothing of the other.
+//! [`Clip`] has both towers. [`ImageEncoder`] and [`TextEncoder`] have one tower each and read nothing of the other.
 
 use crate::checkpoint::{Checkpoint, CheckpointError, Overrides};
 use crate::datasets::BadReport;
@@ -84,7 +84,9 @@ impl Clip {
         Ok(Self { image, text, logit_scale: checkpoint.logit_scale()?.expect("a checkpoint of both towers has one") })
     }
 
-    /// Returns unit-length embeddings (n, e) of n pictures.
+    /// Returns unit-length embeddings of n pictures.
+    ///
+    /// result (n, e)
     ///
     /// # Panics
     /// Panics if a picture is empty.
@@ -93,13 +95,17 @@ impl Clip {
         self.image.encode(pictures)
     }
 
-    /// Returns unit-length embeddings (n, e) of n texts. Texts longer than the context are cut.
+    /// Returns unit-length embeddings of n texts. A text that is longer than the context is cut.
+    ///
+    /// result (n, e)
     pub fn encode_text<S: AsRef<str>>(&self, texts: &[S]) -> Array2<f32> {
         self.text.encode(texts)
     }
 
-    /// Returns the logits s·I·T̂ᵀ (pictures, texts): cosines times the learnt scale. The softmax of a row gives the
-    /// probabilities of the texts for that picture.
+    /// Returns the logits s·I·T̂ᵀ, which are the cosines of n pictures and m texts times the learnt scale. The softmax of
+    /// a row gives the probabilities of the texts for that picture.
+    ///
+    /// `images` (n, e), `texts` (m, e), result (n, m)
     #[track_caller]
     pub fn similarity(&self, images: ArrayView2<f32>, texts: ArrayView2<f32>) -> Array2<f32> {
         images.dot(&texts.t()) * self.scale()
@@ -157,7 +163,9 @@ impl ImageEncoder {
         Ok(Self { shape, weights, preprocess: checkpoint.preprocess.clone(), sessions: Pool::default() })
     }
 
-    /// Returns unit-length embeddings (n, e) of n pictures.
+    /// Returns unit-length embeddings of n pictures.
+    ///
+    /// result (n, e)
     ///
     /// # Panics
     /// Panics if a picture is empty.
@@ -167,7 +175,8 @@ impl ImageEncoder {
     }
 
     /// Embeds the pictures of a source and passes the embeddings to `each` batch by batch, in order, until it fails.
-    /// Two batches of pictures are in memory at a time. Pictures that cannot be read are left out, named and counted.
+    /// Two batches of pictures are in memory at a time. Pictures that cannot be read are left out, and each batch says
+    /// which ones and why.
     ///
     /// # Errors
     /// Returns the error of `each`.
@@ -257,7 +266,9 @@ impl TextEncoder {
         Ok(Self { shape, weights, tokenizer, sessions: Pool::default() })
     }
 
-    /// Returns unit-length embeddings (n, e) of n texts. Texts longer than the context are cut.
+    /// Returns unit-length embeddings of n texts. A text that is longer than the context is cut.
+    ///
+    /// result (n, e)
     pub fn encode<S: AsRef<str>>(&self, texts: &[S]) -> Array2<f32> {
         let p = self.weights.view();
         let encode = |buffers: &mut Inference, captions: Captions| buffers.encode_texts(&p, &self.shape, captions);
@@ -265,9 +276,9 @@ impl TextEncoder {
         self.sessions.lend().captions(words, texts, self.embed_dim(), encode)
     }
 
-    /// Returns the rows that diffusion models are conditioned on: the hidden states of one text after `layer` blocks, 0
-    /// being the embedded tokens. With `final_norm` they have passed `ln_final`. With `padding` the text is filled up
-    /// to the context length with that token.
+    /// Returns what diffusion models are conditioned on: the hidden states of one text after `layer` blocks. For a
+    /// `layer` of 0 they are the embedded tokens. With `final_norm` they have passed `ln_final`. With `padding` the text
+    /// is filled up to the context length with that token.
     ///
     /// # Panics
     /// Panics if the tower has fewer than `layer` blocks.
@@ -317,8 +328,12 @@ impl TextEncoder {
 
 /// The output of the text tower for one text.
 pub struct TextStates {
-    /// The hidden states (T, d), one row for each token.
+    /// The hidden states, one row for each token.
+    ///
+    /// (T, d)
     pub states: Array2<f32>,
-    /// The embedding (e) of the text before it is brought to unit length.
+    /// The embedding of the text before it is brought to unit length.
+    ///
+    /// (e)
     pub pooled: Array1<f32>,
 }

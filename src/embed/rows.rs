@@ -2,7 +2,9 @@
 
 use ndarray::{Array2, Axis, concatenate};
 
-/// Concatenates the rows of the parts, each (n, `width`). Without parts the result is (0, `width`).
+/// Concatenates the rows of the parts. Without parts there are no rows.
+///
+/// each part (n, `width`), result (Σ n, `width`)
 ///
 /// # Panics
 /// Panics if a part has another width.

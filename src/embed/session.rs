@@ -32,7 +32,9 @@ pub(super) struct Worker {
 }
 
 impl Session {
-    /// Returns unit-length embeddings (n, `width`) of n captions, which `encode` embeds batch by batch.
+    /// Returns unit-length embeddings of n captions, which `encode` embeds batch by batch.
+    ///
+    /// result (n, `width`)
     pub fn captions<S: AsRef<str>>(
         &mut self,
         (tokenizer, context_length): (&Tokenizer, usize),

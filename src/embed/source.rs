@@ -1,7 +1,8 @@
 //! Sources of pictures to embed: files, memory, datasets.
 
 use crate::datasets::{BadExample, Dataset, Example};
-use crate::pictures::{Digest, Picture, decode};
+use crate::digest::Digest;
+use crate::pictures::{Picture, decode};
 use crate::random::rng;
 use std::mem::take;
 use std::path::Path;
@@ -22,11 +23,11 @@ pub trait Pictures: Sync {
     /// Reads picture i into `picture`, whose memory may be reused. On success it has at least one pixel.
     ///
     /// # Errors
-    /// Returns the file, row or member that cannot be used, and why.
+    /// Returns an error that names the file, row or member that cannot be used, and says why.
     fn read(&self, i: usize, picture: &mut Picture) -> Result<Self::Note, BadExample>;
 }
 
-/// Picture files, named by their paths.
+/// A source of picture files, which are named by their paths.
 pub struct Files<'a, P>(pub &'a [P]);
 
 impl<P: AsRef<Path> + Sync> Pictures for Files<'_, P> {
@@ -42,7 +43,7 @@ impl<P: AsRef<Path> + Sync> Pictures for Files<'_, P> {
     }
 }
 
-/// Pictures in memory.
+/// A source of pictures that are in memory.
 pub struct Loaded<'a>(pub &'a [Picture]);
 
 impl Pictures for Loaded<'_> {
@@ -60,7 +61,7 @@ impl Pictures for Loaded<'_> {
     }
 }
 
-/// Pictures that are made when they are needed: `paint(i, picture)` makes picture i of `n`.
+/// A source of `n` pictures that are made when they are needed: `paint(i, picture)` makes picture i.
 pub struct Painted<F> {
     pub n: usize,
     pub paint: F,
@@ -79,7 +80,7 @@ impl<F: Fn(usize, &mut Picture) + Sync> Pictures for Painted<F> {
     }
 }
 
-/// The examples of a dataset at these positions.
+/// A source of the examples that a dataset has at these positions.
 pub struct Examples<'a> {
     pub dataset: &'a dyn Dataset,
     pub positions: &'a [usize],

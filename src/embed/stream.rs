@@ -27,7 +27,9 @@ static READERS: LazyLock<ThreadPool> =
 
 /// The results of up to [`BATCH`] consecutive pictures.
 pub struct Batch<'a, N> {
-    /// Unit-length embeddings (n, e) of the n pictures that could be read.
+    /// Unit-length embeddings of the n pictures that could be read.
+    ///
+    /// (n, e)
     pub rows: Array2<f32>,
     /// For each row, the position of its picture in the source, ascending, and the note from reading it.
     pub read: Vec<(usize, N)>,
@@ -39,7 +41,9 @@ pub struct Batch<'a, N> {
 
 /// All embeddings of a source.
 pub struct Embedded<N> {
-    /// Unit-length embeddings (n, e) of the n pictures that could be read.
+    /// Unit-length embeddings of the n pictures that could be read.
+    ///
+    /// (n, e)
     pub rows: Array2<f32>,
     /// For each row, the position of its picture in the source, ascending, and the note from reading it.
     pub read: Vec<(usize, N)>,
@@ -56,7 +60,9 @@ pub(super) struct Tower<'a, F> {
 }
 
 impl<'a, F: Fn(&mut Inference, ArrayView2<f32>) -> Array2<f32> + Sync> Tower<'a, F> {
-    /// Makes a tower of `encode`, which turns prepared pictures (B, 3S²) into unit-length embeddings (B, e).
+    /// Makes a tower of `encode`, which turns B prepared pictures into unit-length embeddings.
+    ///
+    /// pictures (B, 3S²), embeddings (B, e)
     pub fn new(preprocess: &'a Preprocess, embed_dim: usize, encode: F) -> Self {
         Self { preprocess, embed_dim, encode }
     }

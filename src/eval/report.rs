@@ -2,6 +2,7 @@
 
 use super::retrieval::{Recall, Retrieval};
 use super::zero_shot::{TopK, zero_shot};
+use crate::counted::counted;
 use ndarray::ArrayView2;
 use serde::{Deserialize, Serialize};
 use std::fmt::{self, Display};
@@ -36,22 +37,28 @@ pub struct ZeroShot {
     pub score: TopK,
     pub chance: TopK,
     /// The score of the [baseline](super::baseline) on raw pixels, where it was measured.
-    pub floor: Option<TopK>,
+    #[serde(alias = "floor")]
+    pub raw_pixels: Option<TopK>,
 }
 
 impl ZeroShot {
     /// Classifies images (N, d) by class embeddings (C, d); `truth[n]` is the class of picture n.
     #[track_caller]
-    pub fn measure(images: ArrayView2<f32>, classes: ArrayView2<f32>, truth: &[usize], floor: Option<TopK>) -> Self {
+    pub fn measure(
+        images: ArrayView2<f32>,
+        classes: ArrayView2<f32>,
+        truth: &[usize],
+        raw_pixels: Option<TopK>,
+    ) -> Self {
         let score = zero_shot(images, classes, truth);
-        ZeroShot { classes: classes.nrows(), score, chance: TopK::chance(classes.nrows()), floor }
+        ZeroShot { classes: classes.nrows(), score, chance: TopK::chance(classes.nrows()), raw_pixels }
     }
 }
 
 /// The columns with numbers: the title of each group and the heads of its columns.
 const GROUPS: [(&str, &[&str]); 4] = [
     ("zero-shot", &["top-1", "top-5"]),
-    ("pixel floor", &["top-1", "top-5"]),
+    ("raw pixels", &["top-1", "top-5"]),
     ("picture → caption", &["R@1", "R@5", "R@10"]),
     ("caption → picture", &["R@1", "R@5", "R@10"]),
 ];
@@ -64,19 +71,19 @@ enum Who {
 }
 
 impl Row {
-    /// Returns the model's scores in one line, for a log.
+    /// Returns the model's scores in two lines, for a log.
     pub fn brief(&self) -> String {
         let zero_shot =
             self.zero_shot.map_or(String::new(), |ZeroShot { score: TopK { top1, top5 }, classes, .. }| {
-                format!("zero-shot {:.1} / {:.1} % of {classes}  ", 100.0 * top1, 100.0 * top5)
+                let classes = counted(classes, "class");
+                format!(", zero-shot {:.1} / {:.1} % of {classes}", 100.0 * top1, 100.0 * top5)
             });
-        let percent = |r: Recall| format!("{:.1} {:.1} {:.1}", 100.0 * r.at1, 100.0 * r.at5, 100.0 * r.at10);
-        let Retrieval { image_to_text, text_to_image } = self.retrieval;
-        let (concepts, pictures) = (&self.concepts, &self.pictures);
-        let flags = if self.without_flags { ", no flags" } else { "" };
-        let (image_to_text, text_to_image) = (percent(image_to_text), percent(text_to_image));
+        let percent = |r: Recall| format!("{:.1} / {:.1} / {:.1}", 100.0 * r.at1, 100.0 * r.at5, 100.0 * r.at10);
+        let (to_text, to_image) = (percent(self.retrieval.image_to_text), percent(self.retrieval.text_to_image));
+        let (concepts, pictures) = (self.concepts(), &self.pictures);
         format!(
-            "eval  {concepts} concepts{flags}, {pictures}: {zero_shot}R@1/5/10 i→t {image_to_text}  t→i {text_to_image}"
+            "eval    {concepts}: {pictures}{zero_shot}\n        R@1/5/10  picture → caption {to_text}, caption → picture \
+             {to_image}"
         )
     }
 
@@ -93,11 +100,11 @@ impl Row {
         let top = |k: Option<TopK>| vec![k.map(|k| k.top1), k.map(|k| k.top5)];
         let recall = |r: Recall| vec![Some(r.at1), Some(r.at5), Some(r.at10)];
         let z = self.zero_shot;
-        let (zero_shot, floor, retrieval) = match who {
-            Who::Model => (z.map(|z| z.score), z.and_then(|z| z.floor), self.retrieval),
+        let (zero_shot, raw_pixels, retrieval) = match who {
+            Who::Model => (z.map(|z| z.score), z.and_then(|z| z.raw_pixels), self.retrieval),
             Who::Chance => (z.map(|z| z.chance), None, self.retrieval_chance),
         };
-        [top(zero_shot), top(floor), recall(retrieval.image_to_text), recall(retrieval.text_to_image)]
+        [top(zero_shot), top(raw_pixels), recall(retrieval.image_to_text), recall(retrieval.text_to_image)]
     }
 }
 
@@ -113,32 +120,23 @@ fn cell(score: Option<f64>, who: Who) -> String {
     }
 }
 
-/// Writes the table as plain text, at most 120 columns wide for labels of the usual length, with chance under every
-/// row.
+/// Writes the table as plain text of 80 columns: a line that says what a row is about, then the model's scores, then
+/// those of chance.
 impl Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let widest = |head: &str, label: &dyn Fn(&Row) -> String| {
-            self.rows.iter().map(|row| label(row).chars().count()).fold(head.len(), usize::max)
+        let line = |f: &mut fmt::Formatter<'_>, left: &str, cells: [String; 4]| {
+            writeln!(f, "{}", format!("{left:<10}│{}", cells.join("│")).trim_end())
         };
-        let a = widest("concepts", &Row::concepts);
-        let b = widest("pictures", &|row| row.pictures.clone());
-        let left =
-            |concepts: &str, pictures: &str, n: &str, c: &str| format!("{concepts:<a$} {pictures:<b$} {n:>6} {c:>7} ");
-
-        let titles = GROUPS.map(|(title, heads)| format!("{title:^0$}", 6 * heads.len() + 1));
-        let heads = GROUPS.map(|(_, heads)| heads.iter().map(|h| format!("{h:>6}")).collect::<String>() + " ");
+        line(f, "", GROUPS.map(|(title, heads)| format!("{title:^0$}", 6 * heads.len() + 1)))?;
+        line(f, "", GROUPS.map(|(_, heads)| heads.iter().map(|head| format!("{head:>6}")).collect::<String>() + " "))?;
         let rule = GROUPS.map(|(_, heads)| "─".repeat(6 * heads.len() + 1));
-        writeln!(f, "{}│{}", left("", "", "", ""), titles.join("│").trim_end())?;
-        writeln!(f, "{}│{}", left("concepts", "pictures", "number", "classes"), heads.join("│").trim_end())?;
         for row in &self.rows {
-            writeln!(f, "{}┼{}", "─".repeat(a + b + 17), rule.join("┼"))?;
-            for who in [Who::Model, Who::Chance] {
-                let left = match who {
-                    Who::Model => left(&row.concepts(), &row.pictures, &row.images.to_string(), &row.classes()),
-                    Who::Chance => left("", "by chance", "", ""),
-                };
+            writeln!(f, "{}┼{}", "─".repeat(10), rule.join("┼"))?;
+            let classes = row.zero_shot.map_or(String::new(), |z| format!(", {}", counted(z.classes, "class")));
+            writeln!(f, "{}: {}, {}{classes}", row.concepts(), row.pictures, counted(row.images, "picture"))?;
+            for (left, who) in [("model", Who::Model), ("by chance", Who::Chance)] {
                 let cells = |group: Vec<Option<f64>>| group.iter().map(|&s| cell(s, who)).collect::<String>() + " ";
-                writeln!(f, "{left}│{}", row.scores(who).map(cells).join("│").trim_end())?;
+                line(f, left, row.scores(who).map(cells))?;
             }
         }
         write!(f, "All scores in percent.")

@@ -1,5 +1,6 @@
 //! The table of entries, whose lines name the picture of each row.
 
+use super::error::IndexFileError;
 use serde::{Deserialize, Serialize};
 use std::path::{Component, Path};
 
@@ -19,13 +20,13 @@ impl Entry {
     /// Parses one line of the table, without its line feed.
     ///
     /// # Errors
-    /// Returns what is wrong with the line. A path that leads out of the folder of pictures is refused, so that an
-    /// index from elsewhere cannot point at other files.
-    pub(crate) fn parse(line: &[u8]) -> Result<Entry, String> {
-        let entry: Entry = serde_json::from_slice(line).map_err(|error| error.to_string())?;
+    /// Returns an error that says what is wrong with the line. A path that leads out of the folder of pictures is
+    /// refused, so that an index from elsewhere cannot point at other files.
+    pub(crate) fn parse(line: &[u8]) -> Result<Entry, IndexFileError> {
+        let entry: Entry = serde_json::from_slice(line)?;
         let mut parts = Path::new(&entry.path).components().peekable();
         if parts.peek().is_none() || !parts.all(|part| matches!(part, Component::Normal(_))) {
-            return Err(format!("{:?} is not a path below a folder", entry.path));
+            return Err(IndexFileError::NotBelow { path: entry.path });
         }
         Ok(entry)
     }
@@ -33,13 +34,10 @@ impl Entry {
     /// Parses the whole table, which must have exactly `rows` lines.
     ///
     /// # Errors
-    /// Returns the number of the line and what is wrong with it.
-    pub(crate) fn parse_table(table: &[u8], rows: usize) -> Result<Vec<Entry>, String> {
-        let lines = lines(table)?;
-        if lines.len() != rows {
-            return Err(format!("{} lines, {rows} rows", lines.len()));
-        }
-        lines.into_iter().enumerate().map(|(i, line)| Entry::parse(line).map_err(|e| at_line(i, &e))).collect()
+    /// Returns an error that names the line and says what is wrong with it.
+    pub(crate) fn parse_table(table: &[u8], rows: usize) -> Result<Vec<Entry>, IndexFileError> {
+        let lines = lines(table, rows)?;
+        lines.into_iter().enumerate().map(|(row, line)| Entry::parse(line).map_err(at_line(row))).collect()
     }
 
     /// Returns the entry as a line of the table.
@@ -50,17 +48,19 @@ impl Entry {
     }
 }
 
-/// Splits the table into lines without their line feeds. The last line must have one too.
-pub(super) fn lines(table: &[u8]) -> Result<Vec<&[u8]>, String> {
+/// Splits the table into its lines without their line feeds, one for each row. The last line must have a line feed too.
+pub(super) fn lines(table: &[u8], rows: usize) -> Result<Vec<&[u8]>, IndexFileError> {
     if table.last().is_some_and(|&byte| byte != b'\n') {
-        return Err("the last line has no end".into());
+        return Err(IndexFileError::NoEnd);
     }
-    Ok(table.split_inclusive(|&byte| byte == b'\n').map(|line| &line[..line.len() - 1]).collect())
+    let lines = table.split_inclusive(|&byte| byte == b'\n').map(|line| &line[..line.len() - 1]);
+    let lines: Vec<&[u8]> = lines.collect();
+    if lines.len() == rows { Ok(lines) } else { Err(IndexFileError::Lines { lines: lines.len(), rows }) }
 }
 
-/// Adds the number of a row's line, counted from one, to a message.
-pub(super) fn at_line(row: usize, reason: &str) -> String {
-    format!("line {}: {reason}", row + 1)
+/// Adds the number of a row's line, counted from one, to an error.
+pub(super) fn at_line(row: usize) -> impl FnOnce(IndexFileError) -> IndexFileError {
+    move |source| IndexFileError::Line { line: row + 1, source: Box::new(source) }
 }
 
 #[cfg(test)]
@@ -77,7 +77,7 @@ mod tests {
                 .map(|name| Entry { path: format!("a/{name}"), size, modified })
                 .collect();
             let table: Vec<u8> = entries.iter().flat_map(Entry::line).collect();
-            prop_assert_eq!(Entry::parse_table(&table, entries.len()), Ok(entries));
+            prop_assert_eq!(Entry::parse_table(&table, entries.len()).unwrap(), entries);
         }
 
         #[test]
@@ -93,7 +93,7 @@ mod tests {
             table[place] = byte;
             match Entry::parse_table(&table, 2) {
                 Ok(entries) => prop_assert_eq!(&entries[0], &entry),
-                Err(reason) => prop_assert!(reason.starts_with("line 2: ") || byte == b'\n', "{}", reason),
+                Err(error) => prop_assert!(error.to_string().starts_with("line 2: ") || byte == b'\n', "{}", error),
             }
         }
     }
@@ -102,7 +102,7 @@ mod tests {
     fn paths_stay_below_their_folder() {
         for path in ["/etc/passwd", "../a.png", "a/../../b.png", "", "."] {
             let line = Entry { path: path.into(), size: 0, modified: 0 }.line();
-            let reason = Entry::parse(&line).unwrap_err();
+            let reason = Entry::parse(&line).unwrap_err().to_string();
             assert!(reason.contains("not a path below a folder"), "{path}: {reason}");
         }
     }
@@ -110,8 +110,9 @@ mod tests {
     #[test]
     fn numbers_of_lines_are_checked() {
         let line = Entry { path: "a".into(), size: 0, modified: 0 }.line();
-        assert_eq!(Entry::parse_table(&line, 2), Err("1 lines, 2 rows".into()));
-        assert_eq!(Entry::parse_table(&line[..line.len() - 1], 1), Err("the last line has no end".into()));
-        assert_eq!(Entry::parse_table(b"", 0), Ok(vec![]));
+        let refused = |table: &[u8], rows| Entry::parse_table(table, rows).unwrap_err().to_string();
+        assert_eq!(refused(&line, 2), "1 line, 2 rows");
+        assert_eq!(refused(&line[..line.len() - 1], 1), "the last line has no end");
+        assert_eq!(Entry::parse_table(b"", 0).unwrap(), []);
     }
 }

@@ -1,6 +1,7 @@
 //! The errors of making and searching an index.
 
 use super::model::ModelId;
+use crate::counted::counted;
 use std::io;
 use std::path::PathBuf;
 
@@ -12,8 +13,8 @@ pub enum IndexError {
     Io { path: PathBuf, source: io::Error },
     #[error("{}: no index here", path.display())]
     None { path: PathBuf },
-    #[error("{}: not an index that can be used: {reason}", path.display())]
-    Broken { path: PathBuf, reason: String },
+    #[error("{}: not an index that can be used: {source}", path.display())]
+    Broken { path: PathBuf, source: IndexFileError },
     #[error("{}: an index of embeddings by {theirs}, which those by {ours} cannot be compared with",
             path.display())]
     OtherModel { path: PathBuf, theirs: Box<ModelId>, ours: Box<ModelId> },
@@ -35,8 +36,44 @@ impl IndexError {
         move |source| Self::Io { path: path.into(), source }
     }
 
-    /// Makes the error of a file whose content is invalid.
-    pub(super) fn broken(path: impl Into<PathBuf>, reason: impl Into<String>) -> Self {
-        Self::Broken { path: path.into(), reason: reason.into() }
+    /// Adds the name of the file to what is wrong with it.
+    pub(super) fn broken(path: impl Into<PathBuf>) -> impl FnOnce(IndexFileError) -> Self {
+        move |source| Self::Broken { path: path.into(), source }
     }
+}
+
+/// What is wrong with a file of an index.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum IndexFileError {
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
+    #[error("its format is {found:?} instead of {expected:?}")]
+    Format { found: String, expected: &'static str },
+    #[error("it was made by an older version of this program")]
+    Older,
+    #[error("its version is {found}; this program reads version {expected}")]
+    Version { found: u32, expected: u32 },
+    #[error("embeddings of width {embed_dim}")]
+    Width { embed_dim: usize },
+    #[error("{}", counted(*rows, "row"))]
+    Rows { rows: usize },
+    #[error("generation {generation}")]
+    Generation { generation: u64 },
+    #[error("dropped row {row} comes after {earlier}")]
+    Order { row: usize, earlier: usize },
+    #[error("row {row} is dropped and there are {rows}")]
+    NoRow { row: usize, rows: usize },
+    #[error("it has {}, index.json promises {promised}", counted(*length, "byte"))]
+    Length { length: u64, promised: u64 },
+    #[error("{}, {}", counted(*lines, "line"), counted(*rows, "row"))]
+    Lines { lines: usize, rows: usize },
+    #[error("the last line has no end")]
+    NoEnd,
+    #[error("line {line}: {source}")]
+    Line { line: usize, source: Box<IndexFileError> },
+    #[error("{path:?} is not a path below a folder")]
+    NotBelow { path: String },
+    #[error("row {row} is not a vector of unit length: its product with one is {product}")]
+    NotAUnit { row: usize, product: f32 },
 }

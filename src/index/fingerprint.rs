@@ -1,5 +1,5 @@
 //! Describes, in a text, what models must have in common for their embeddings to be comparable, apart from their
-//! weights. Every index holds a hash that this text goes into, so only a new version of the text may change it.
+//! weights. Every index holds a digest that this text goes into, so only a new version of the text may change it.
 //!
 //! The text is written field by field, not derived, so that renaming a field changes no index, and so that a new field
 //! does not compile until it is decided what it means for existing indexes.
@@ -65,39 +65,6 @@ fn list(numbers: &[impl ToString]) -> String {
     numbers.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
 }
 
-/// Returns the text that indexes from before version 1 hashed. It has the names of types and fields as they were then.
-pub fn older_words(architecture: &Architecture, pictures: &Preprocess) -> String {
-    let Architecture { embed_dim, activation, vision, text } = architecture;
-    let vision = vision.as_ref().map(|tower| {
-        let VisionConfig { image_size, layers, width, patch_size, head_width, mlp_ratio } = tower;
-        let layers = match layers {
-            Layers::Vit(layers) => format!("Vit({layers})"),
-            Layers::ResNet(layers) => format!("ResNet({layers:?})"),
-        };
-        format!(
-            "VisionConfig {{ image_size: {image_size}, layers: {layers}, width: {width}, patch_size: {patch_size:?}, \
-             head_width: {head_width}, mlp_ratio: {mlp_ratio:?} }}"
-        )
-    });
-    let text = text.as_ref().map(|tower| {
-        let TextConfig { context_length, vocab_size, width, heads, layers, mlp_ratio } = tower;
-        format!(
-            "TextConfig {{ context_length: {context_length}, vocab_size: {vocab_size}, width: {width}, heads: {heads}, \
-             layers: {layers}, mlp_ratio: {mlp_ratio:?} }}"
-        )
-    });
-    let activation = if *activation == Activation::QuickGelu { "QuickGelu" } else { "Gelu" };
-    let some = |tower: Option<String>| tower.map_or("None".into(), |tower| format!("Some({tower})"));
-    let Preprocess { size, mean, std, interpolation, resize_mode, library } = pictures;
-    format!(
-        "Architecture {{ embed_dim: {embed_dim}, activation: {activation}, vision: {}, text: {} }} Preprocess {{ \
-         size: {size}, mean: {mean:?}, std: {std:?}, interpolation: {interpolation:?}, resize_mode: {resize_mode:?}, \
-         library: {library:?} }}",
-        some(vision),
-        some(text)
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,25 +100,6 @@ mod tests {
         assert_eq!(
             words(&text, &padded),
             "v1;256;gelu;-;text;3;256;4;4;32;49408;64;0.5,0,0.25;1,1,1;bilinear;longest;hugging_face"
-        );
-    }
-
-    #[test]
-    fn the_words_before_version_1_were_these() {
-        let pictures = Preprocess { mean: [0.5, 0.0, 0.25], std: [1.0; 3], ..Preprocess::default() };
-        assert_eq!(
-            older_words(&architecture("ViT-B-32"), &pictures),
-            "Architecture { embed_dim: 512, activation: QuickGelu, vision: Some(VisionConfig { image_size: 224, \
-             layers: Vit(12), width: 768, patch_size: Some(32), head_width: 64, mlp_ratio: 4.0 }), \
-             text: Some(TextConfig { context_length: 77, vocab_size: 49408, width: 512, heads: 8, layers: 12, \
-             mlp_ratio: 4.0 }) } Preprocess { size: 224, mean: [0.5, 0.0, 0.25], std: [1.0, 1.0, 1.0], \
-             interpolation: Bicubic, resize_mode: Shortest, library: OpenClip }"
-        );
-        let image = Architecture { text: None, activation: Activation::Gelu, ..architecture("RN50") };
-        assert_eq!(
-            older_words(&image, &pictures).split(" Preprocess").next().unwrap(),
-            "Architecture { embed_dim: 1024, activation: Gelu, vision: Some(VisionConfig { image_size: 224, \
-             layers: ResNet([3, 4, 6, 3]), width: 64, patch_size: None, head_width: 64, mlp_ratio: 4.0 }), text: None }"
         );
     }
 }

@@ -4,14 +4,14 @@ use super::error::IndexError;
 use super::fingerprint;
 use super::model::ModelId;
 use crate::checkpoint::Checkpoint;
+use crate::digest::digest;
 use crate::files::read_exact_at;
-use crate::random::key;
 use kernels::Activation;
 use std::fs::File;
 use std::io;
 use std::path::Path;
 
-/// Number of pieces of a file of weights that are hashed. In files of a hundred tensors or more they cover a part of
+/// Number of pieces of a file of weights that the digest covers. In files of a hundred tensors or more they cover a part of
 /// every large tensor. They are read in milliseconds; the whole file would take seconds.
 const PIECES: u64 = 256;
 /// Length of a piece in bytes.
@@ -27,15 +27,12 @@ impl ModelId {
         for path in checkpoint.files() {
             weights.extend(sample(path).map_err(IndexError::io(path))?);
         }
-        let hash =
-            |words: String| format!("{:016x}", key(words.into_bytes().into_iter().chain(weights.iter().copied())));
-        let (architecture, pictures) = (&checkpoint.architecture, &checkpoint.preprocess);
+        let words = fingerprint::words(&checkpoint.architecture, &checkpoint.preprocess);
         let path = std::path::absolute(checkpoint.path()).map_err(IndexError::io(checkpoint.path()))?;
         Ok(ModelId {
             path: path.into_os_string().into_string().map_err(|path| IndexError::Name { path: path.into() })?,
             quick_gelu: checkpoint.architecture.activation == Activation::QuickGelu,
-            fingerprint: hash(fingerprint::words(architecture, pictures)),
-            older_fingerprint: Some(hash(fingerprint::older_words(architecture, pictures))),
+            fingerprint: digest([words.as_bytes(), &weights]).to_string(),
         })
     }
 }

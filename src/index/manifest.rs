@@ -1,18 +1,20 @@
 //! The manifest `index.json`, which says which part of an index is valid.
 
-use super::{IndexError, ModelId};
-use crate::files::write_atomic;
+use super::error::{IndexError, IndexFileError};
+use super::model::ModelId;
+use crate::files::{self, write_atomic};
 use serde::{Deserialize, Serialize};
-use std::fs;
+use std::cmp::Ordering;
 use std::io;
 use std::path::{Path, PathBuf};
 
 const FILE: &str = "index.json";
 const FORMAT: &str = "clip-index";
-const VERSION: u32 = 1;
+/// Version 1 had fingerprints of 64 bits, which those of now cannot be compared with.
+const VERSION: u32 = 2;
 /// Largest width of embeddings: above that of every model, and small enough that no product of sizes overflows.
 const MAX_EMBED_DIM: usize = 1 << 16;
-/// Most rows of an index, small enough that no product of sizes overflows.
+/// Largest number of rows of an index: small enough that no product of sizes overflows.
 const MAX_ROWS: usize = 1 << 40;
 
 /// The committed state of an index.
@@ -26,7 +28,7 @@ pub struct Manifest {
     /// The folder of pictures, absolute or relative to the folder of the index.
     pub root: String,
     pub model: ModelId,
-    /// e, the width of the embeddings.
+    /// The width e of the embeddings.
     pub embed_dim: usize,
     /// Whether pictures are turned upright before they are embedded, as their EXIF data has it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -35,7 +37,7 @@ pub struct Manifest {
     pub rows: usize,
     /// Number of valid bytes of the table of entries.
     pub entry_bytes: u64,
-    /// The rows, ascending, whose pictures changed or vanished.
+    /// The rows whose pictures changed or vanished, ascending.
     pub dropped: Vec<usize>,
 }
 
@@ -66,37 +68,39 @@ impl Manifest {
     /// Parses and checks a manifest.
     ///
     /// # Errors
-    /// Returns what is wrong with it.
-    pub(crate) fn parse(json: &[u8]) -> Result<Manifest, String> {
-        let head: Head = serde_json::from_slice(json).map_err(|error| error.to_string())?;
+    /// Returns an error that says what is wrong with it.
+    pub(crate) fn parse(json: &[u8]) -> Result<Manifest, IndexFileError> {
+        let head: Head = serde_json::from_slice(json)?;
         if head.format != FORMAT {
-            return Err(format!("its format is {:?} instead of {FORMAT:?}", head.format));
+            return Err(IndexFileError::Format { found: head.format, expected: FORMAT });
         }
-        if head.version != VERSION {
-            return Err(format!("its version is {}; this program reads version {VERSION}", head.version));
+        match head.version.cmp(&VERSION) {
+            Ordering::Less => return Err(IndexFileError::Older),
+            Ordering::Equal => {}
+            Ordering::Greater => return Err(IndexFileError::Version { found: head.version, expected: VERSION }),
         }
-        let manifest: Manifest = serde_json::from_slice(json).map_err(|error| error.to_string())?;
+        let manifest: Manifest = serde_json::from_slice(json)?;
         manifest.check()?;
         Ok(manifest)
     }
 
-    fn check(&self) -> Result<(), String> {
-        let Manifest { generation, embed_dim, rows, dropped, .. } = self;
-        if !(1..=MAX_EMBED_DIM).contains(embed_dim) {
-            return Err(format!("embeddings of width {embed_dim}"));
+    fn check(&self) -> Result<(), IndexFileError> {
+        let &Manifest { generation, embed_dim, rows, ref dropped, .. } = self;
+        if !(1..=MAX_EMBED_DIM).contains(&embed_dim) {
+            return Err(IndexFileError::Width { embed_dim });
         }
-        if *rows > MAX_ROWS {
-            return Err(format!("{rows} rows"));
+        if rows > MAX_ROWS {
+            return Err(IndexFileError::Rows { rows });
         }
         // The next generation must have a number too.
-        if *generation == u64::MAX {
-            return Err(format!("generation {generation}"));
+        if generation == u64::MAX {
+            return Err(IndexFileError::Generation { generation });
         }
         if let Some(pair) = dropped.windows(2).find(|pair| pair[0] >= pair[1]) {
-            return Err(format!("dropped row {} comes after {}", pair[1], pair[0]));
+            return Err(IndexFileError::Order { row: pair[1], earlier: pair[0] });
         }
         match dropped.last() {
-            Some(last) if last >= rows => Err(format!("row {last} is dropped and there are {rows}")),
+            Some(&row) if row >= rows => Err(IndexFileError::NoRow { row, rows }),
             _ => Ok(()),
         }
     }
@@ -107,13 +111,13 @@ impl Manifest {
     /// Returns an error if there is no index or it cannot be used.
     pub(crate) fn read(folder: &Path) -> Result<Manifest, IndexError> {
         let path = folder.join(FILE);
-        let json = match fs::read(&path) {
+        let json = match files::read(&path) {
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
                 return Err(IndexError::None { path: folder.into() });
             }
             json => json.map_err(IndexError::io(&path))?,
         };
-        Manifest::parse(&json).map_err(|reason| IndexError::broken(path, reason))
+        Manifest::parse(&json).map_err(IndexError::broken(path))
     }
 
     /// Writes the manifest and so makes it the state of the index.
@@ -204,20 +208,20 @@ mod tests {
     use serde_json::{Value, json};
 
     fn manifest() -> Manifest {
-        let model = ModelId { path: "m".into(), quick_gelu: true, fingerprint: "0".into(), older_fingerprint: None };
+        let model = ModelId { path: "m".into(), quick_gelu: true, fingerprint: "0".into() };
         Manifest { rows: 9, dropped: vec![2, 7], ..Manifest::new("..".into(), model, 4) }
     }
 
     fn changed(field: &str, value: Value) -> String {
         let mut json = serde_json::to_value(manifest()).unwrap();
         json[field] = value;
-        Manifest::parse(json.to_string().as_bytes()).unwrap_err()
+        Manifest::parse(json.to_string().as_bytes()).unwrap_err().to_string()
     }
 
     #[test]
     fn it_comes_back() {
         let json = serde_json::to_vec(&manifest()).unwrap();
-        assert_eq!(Manifest::parse(&json), Ok(manifest()));
+        assert_eq!(Manifest::parse(&json).unwrap(), manifest());
         for cut in 0..json.len() {
             assert!(Manifest::parse(&json[..cut]).is_err(), "{cut} bytes");
         }
@@ -226,7 +230,8 @@ mod tests {
     #[test]
     fn what_is_wrong_is_said() {
         assert_eq!(changed("format", json!("zip")), "its format is \"zip\" instead of \"clip-index\"");
-        assert_eq!(changed("version", json!(2)), "its version is 2; this program reads version 1");
+        assert_eq!(changed("version", json!(1)), "it was made by an older version of this program");
+        assert_eq!(changed("version", json!(3)), "its version is 3; this program reads version 2");
         assert_eq!(changed("embed_dim", json!(0)), "embeddings of width 0");
         assert_eq!(changed("embed_dim", json!(usize::MAX)), format!("embeddings of width {}", usize::MAX));
         assert_eq!(changed("rows", json!(usize::MAX)), format!("{} rows", usize::MAX));

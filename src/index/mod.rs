@@ -29,7 +29,7 @@ mod store;
 mod update;
 
 pub use entry::Entry;
-pub use error::IndexError;
+pub use error::{IndexError, IndexFileError};
 pub use manifest::Manifest;
 pub use model::ModelId;
 pub use scan::{Found, Scan, Skipped};

@@ -11,20 +11,15 @@ pub struct ModelId {
     /// The path that the model was loaded from. It is shown to people, and a search that names no model tries it.
     pub path: String,
     pub quick_gelu: bool,
-    /// A hash of the architecture and the preparation of pictures, in the words of version 1, and of pieces spread
-    /// evenly over the files of weights.
+    /// The digest of the architecture, of the preparation of pictures, and of pieces spread evenly over the files of
+    /// weights.
     pub fingerprint: String,
-    /// The hash that an index from before version 1 has of the same model, so that it need not be made again. An index
-    /// keeps the hash that it was begun with, and never this one beside it.
-    #[serde(skip)]
-    pub older_fingerprint: Option<String>,
 }
 
 impl ModelId {
     /// Returns whether the embeddings of both models can be compared.
     pub(crate) fn is_same(&self, other: &ModelId) -> bool {
-        let older = |new: &ModelId, old: &ModelId| new.older_fingerprint.as_ref() == Some(&old.fingerprint);
-        self.fingerprint == other.fingerprint || older(self, other) || older(other, self)
+        self.fingerprint == other.fingerprint
     }
 
     /// Returns the activation of the model, with which it has to be opened again.

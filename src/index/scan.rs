@@ -1,8 +1,9 @@
 //! The scan for the pictures below a folder.
 
 use super::{Entry, IndexError};
+use crate::files::serialize_name;
 use crate::pictures::folder::{PassedOver, Walk, walk};
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 use std::fs::Metadata;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
@@ -23,14 +24,9 @@ impl AsRef<Path> for Found {
 /// A file or folder that could not be used, with the reason.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Skipped {
-    #[serde(serialize_with = "lossy")]
+    #[serde(serialize_with = "serialize_name")]
     pub path: PathBuf,
     pub reason: String,
-}
-
-/// Serializes a path as text for people, with replacement characters where it is not UTF-8.
-fn lossy<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(&path.to_string_lossy())
 }
 
 /// The pictures below a folder and the paths that could not be read.
@@ -41,8 +37,8 @@ pub struct Scan {
     pub skipped: Vec<Skipped>,
     /// The files that are no pictures.
     pub passed_over: PassedOver,
-    /// The folders and files that could not be read, as paths of entries. Whether pictures below them still exist is
-    /// unknown.
+    /// The folders and files that could not be read, as paths of entries. Nobody knows whether there still are pictures
+    /// below them.
     unknown: Vec<String>,
 }
 

@@ -2,7 +2,7 @@
 
 use super::entry::{at_line, lines};
 use super::store::check_length;
-use super::{Entry, IndexError, Manifest};
+use super::{Entry, IndexError, IndexFileError, Manifest};
 use crate::best::{Best, Scored};
 use crate::files::read_exact_at;
 use kernels::half;
@@ -10,7 +10,8 @@ use rayon::prelude::*;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-/// Bytes of the matrix that a thread reads at a time. They stay in the second-level cache until they are multiplied.
+/// Number of bytes of the matrix that a thread reads at a time. They stay in the second-level cache until they are
+/// multiplied.
 const BLOCK: usize = 1 << 18;
 /// Largest accepted cosine: that of two unit vectors, with room for the rounding of one of them to f16.
 const MAX_COSINE: f32 = 1.01;
@@ -131,8 +132,7 @@ impl Index {
             }
             // NaN is outside of the range as well.
             if !(-MAX_COSINE..=MAX_COSINE).contains(&score) {
-                let reason = format!("row {row} is not a vector of unit length: its product with one is {score}");
-                return Err(IndexError::broken(path(), reason));
+                return Err(IndexError::broken(path())(IndexFileError::NotAUnit { row, product: score }));
             }
             best.offer(Scored { score, place: row });
         }
@@ -144,14 +144,9 @@ impl Index {
         let path = self.manifest.entries(&self.folder);
         let mut table = vec![0; self.manifest.entry_bytes as usize];
         read_exact_at(&self.entries, &mut table, 0).map_err(IndexError::io(&path))?;
-        let broken = |reason| IndexError::broken(&path, reason);
-        let lines = lines(&table).map_err(broken)?;
-        if lines.len() != self.manifest.rows {
-            return Err(broken(format!("{} lines, {} rows", lines.len(), self.manifest.rows)));
-        }
-        let entry =
-            |near: &Scored| Entry::parse(lines[near.place]).map_err(|reason| broken(at_line(near.place, &reason)));
-        rows.iter().map(entry).collect()
+        let lines = lines(&table, self.manifest.rows).map_err(IndexError::broken(&path))?;
+        let entry = |near: &Scored| Entry::parse(lines[near.place]).map_err(at_line(near.place));
+        rows.iter().map(entry).collect::<Result<_, _>>().map_err(IndexError::broken(path))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Writing of an index: rows are appended, then committed.
 
 use super::entry::Entry;
-use super::{IndexError, Manifest, ModelId};
+use super::{IndexError, IndexFileError, Manifest, ModelId};
 use crate::files::read_exact_at;
 use half::f16;
 use ndarray::ArrayView2;
@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 const LOCK: &str = "index.lock";
 /// Number of bytes that are copied at a time.
 const COPY_BYTES: usize = 1 << 20;
-/// The files are rewritten once more than one row in this many is dropped.
+/// The files are rewritten once more than one of this many rows is dropped.
 const COMPACT_RATIO: usize = 4;
 
 /// An index that is open for writing. No other process can write to it meanwhile.
@@ -68,7 +68,8 @@ impl Store {
     /// Makes the index one of pictures that are turned upright before they are embedded.
     ///
     /// # Errors
-    /// Returns [`IndexError::AsStored`] if it has others, or an error if the manifest cannot be written.
+    /// Returns [`IndexError::AsStored`] if it has pictures that were not turned, or an error if the manifest cannot be
+    /// written.
     pub fn set_exif(&mut self) -> Result<(), IndexError> {
         self.manifest.check_exif(&self.folder, true)?;
         if self.manifest.exif {
@@ -85,14 +86,14 @@ impl Store {
         let path = self.manifest.entries(&self.folder);
         let mut table = vec![0; self.manifest.entry_bytes as usize];
         read_exact_at(&self.files.entries, &mut table, 0).map_err(IndexError::io(&path))?;
-        let entries = Entry::parse_table(&table, self.manifest.rows);
-        let entries = entries.map_err(|reason| IndexError::broken(path, reason))?;
+        let entries = Entry::parse_table(&table, self.manifest.rows).map_err(IndexError::broken(path))?;
         let is_live = |(row, _): &(usize, Entry)| self.manifest.dropped.binary_search(row).is_err();
         Ok(entries.into_iter().enumerate().filter(is_live).collect())
     }
 
-    /// Adds n pictures with their embeddings (n, e). When this returns, they are in the index even if the process is
-    /// killed.
+    /// Adds n pictures with their embeddings. When this returns, they are in the index even if the process is killed.
+    ///
+    /// `embeddings` (n, e)
     ///
     /// # Errors
     /// Returns an error if a file cannot be written; the index is then unchanged.
@@ -198,10 +199,10 @@ impl Files {
 
     /// Opens the files of an index and cuts them to their valid length.
     fn open(folder: &Path, manifest: &Manifest) -> Result<Files, IndexError> {
-        let open = |path: PathBuf, counted: u64| {
+        let open = |path: PathBuf, promised: u64| {
             let file = OpenOptions::new().read(true).write(true).open(&path).map_err(IndexError::io(&path))?;
-            check_length(&path, &file, counted)?;
-            file.set_len(counted).map_err(IndexError::io(path))?;
+            check_length(&path, &file, promised)?;
+            file.set_len(promised).map_err(IndexError::io(path))?;
             Ok(file)
         };
         Ok(Files {
@@ -212,10 +213,10 @@ impl Files {
 }
 
 /// Checks that a file is not shorter than its valid part.
-pub(super) fn check_length(path: &Path, file: &File, counted: u64) -> Result<(), IndexError> {
+pub(super) fn check_length(path: &Path, file: &File, promised: u64) -> Result<(), IndexError> {
     let length = file.metadata().map_err(IndexError::io(path))?.len();
-    if length < counted {
-        return Err(IndexError::broken(path, format!("it has {length} bytes, index.json promises {counted}")));
+    if length < promised {
+        return Err(IndexError::broken(path)(IndexFileError::Length { length, promised }));
     }
     Ok(())
 }

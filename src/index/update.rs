@@ -7,7 +7,7 @@ use crate::pictures::folder::PassedOver;
 use ndarray::Axis;
 use std::collections::HashMap;
 
-/// The outcome of an update, in numbers of pictures.
+/// The outcome of an update.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Update {
     /// Number of pictures that were not in the index before.

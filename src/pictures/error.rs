@@ -1,10 +1,10 @@
-//! The errors of reading pictures. Every message names the file.
+//! The errors of reading and preparing pictures.
 
 use std::io;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 
-/// Why a picture, or a folder of pictures, cannot be used.
+/// Why a picture, or a folder of pictures, cannot be used. Every message names the file.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum PictureError {
@@ -34,4 +34,12 @@ impl PictureError {
             Self::Format { source, .. } => format!("not a picture that can be read: {source}"),
         }
     }
+}
+
+/// Why a preparation of pictures cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Error)]
+#[non_exhaustive]
+pub enum PreprocessError {
+    #[error("mean {mean:?} and std {std:?}")]
+    Normalisation { mean: [f32; 3], std: [f32; 3] },
 }

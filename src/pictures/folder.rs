@@ -98,6 +98,15 @@ pub(crate) fn folders_in(folder: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(folders.map(DirEntry::into_path).collect())
 }
 
+/// Returns whether a folder, or one below it, may hold a picture: it does, or a part of it cannot be read.
+pub(crate) fn may_hold_picture(folder: &Path) -> bool {
+    let counts = |entry: walkdir::Result<DirEntry>| match entry {
+        Ok(entry) => !entry.file_type().is_dir() && is_picture(entry.path()),
+        Err(_) => true,
+    };
+    entries(folder, usize::MAX).map_or(true, |mut entries| entries.any(counts))
+}
+
 fn entries(folder: &Path, depth: usize) -> io::Result<impl Iterator<Item = walkdir::Result<DirEntry>>> {
     fs::read_dir(folder)?;
     let walk = WalkDir::new(folder).follow_links(true).sort_by_file_name().max_depth(depth);

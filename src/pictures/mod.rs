@@ -18,6 +18,6 @@ pub mod picture;
 pub mod preprocess;
 pub mod resize;
 
-pub use error::PictureError;
-pub use picture::{Channels, Digest, Picture};
+pub use error::{PictureError, PreprocessError};
+pub use picture::{Channels, Picture};
 pub use preprocess::{Interpolation, Library, Preprocess, ResizeMode, Scratch};

@@ -1,7 +1,7 @@
 //! Decoded pictures: samples, channels and digests.
 
+use crate::digest::{Digest, digest};
 use image::metadata::Orientation;
-use std::hash::{DefaultHasher, Hasher};
 
 /// The channels of a [`Picture`]: what its samples mean. They are those of the file, since a picture is resized in
 /// these channels and only then converted to red, green and blue.
@@ -47,16 +47,6 @@ impl Channels {
     }
 }
 
-/// A digest that is equal for equal pictures, and for different pictures with a probability of 2⁻⁶⁴. Digests can be
-/// compared within one run of one program only.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Digest {
-    width: usize,
-    height: usize,
-    mode: Channels,
-    samples: u64,
-}
-
 /// A picture of 8-bit samples (height, width, channels), interleaved by pixel, rows from the top.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Picture {
@@ -89,9 +79,8 @@ impl Picture {
 
     /// Returns a digest of the shape and the samples.
     pub fn digest(&self) -> Digest {
-        let mut hasher = DefaultHasher::new();
-        hasher.write(&self.samples);
-        Digest { width: self.width, height: self.height, mode: self.mode, samples: hasher.finish() }
+        let shape = [self.width as u64, self.height as u64, self.mode as u64].map(u64::to_le_bytes);
+        digest([shape.as_flattened(), &self.samples])
     }
 
     /// Turns the picture upright.

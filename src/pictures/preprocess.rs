@@ -7,6 +7,7 @@
 //! The conversion to RGB comes after resizing and cropping, as in OpenAI's and OpenCLIP's transforms, or before them,
 //! as in Hugging Face's ([`Library`]). The order matters for pictures with opacity or a palette.
 
+use crate::pictures::error::PreprocessError;
 use crate::pictures::picture::{Channels, Picture};
 pub use crate::pictures::resize::Interpolation;
 use crate::pictures::resize::{Region, Resizer};
@@ -112,12 +113,14 @@ impl Preprocess {
         }
     }
 
-    /// Checks that the mean and the standard deviation turn every pixel into a number of reasonable size; the error
-    /// names them.
-    pub fn check(&self) -> Result<(), String> {
-        let Self { mean, std, .. } = self;
+    /// Checks that the mean and the standard deviation turn every pixel into a number of reasonable size.
+    ///
+    /// # Errors
+    /// Returns [`PreprocessError::Normalisation`] if they do not.
+    pub fn check(&self) -> Result<(), PreprocessError> {
+        let Self { mean, std, .. } = *self;
         let fits = |(mean, std): (&f32, &f32)| [0.0, 1.0].iter().all(|x| ((x - mean) / std).abs() <= MAX_NORMALISED);
-        if mean.iter().zip(std).all(fits) { Ok(()) } else { Err(format!("mean {mean:?} and std {std:?}")) }
+        if mean.iter().zip(&std).all(fits) { Ok(()) } else { Err(PreprocessError::Normalisation { mean, std }) }
     }
 
     /// Returns the size (width, height) to resize to and the region of it to keep.

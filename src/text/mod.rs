@@ -17,6 +17,6 @@ mod tokenizer_file;
 pub mod wordpiece;
 
 pub use clean::clean;
-pub use error::TokenizerError;
+pub use error::{TokenizerError, TokenizerFileError};
 pub use tokenizer::{Caption, Tokenizer};
 pub use wordpiece::WordPiece;

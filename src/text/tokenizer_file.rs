@@ -1,6 +1,7 @@
 //! Reading of a model's own `tokenizer.json`, as Hugging Face's libraries write it.
 
-use crate::text::error::TokenizerError;
+use crate::files;
+use crate::text::error::{TokenizerError, TokenizerFileError};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use tokenizers::Tokenizer;
@@ -22,20 +23,20 @@ pub(crate) struct TokenizerFile {
 impl TokenizerFile {
     /// Reads the file and checks it.
     pub(crate) fn open(path: &Path) -> Result<Self, TokenizerError> {
-        let bytes = std::fs::read(path).map_err(|source| TokenizerError::Io { path: path.into(), source })?;
+        let bytes = files::read(path).map_err(|source| TokenizerError::Io { path: path.into(), source })?;
         // `from_bytes` is generic, so calling it would compile the whole reader once more in this crate.
         let pipeline = caught(|| std::str::from_utf8(&bytes)?.parse());
-        pipeline.and_then(Self::of).map_err(|reason| TokenizerError::Invalid { path: path.into(), reason })
+        pipeline.and_then(Self::of).map_err(|source| TokenizerError::Invalid { path: path.into(), source })
     }
 
     /// Checks that the pipeline frames a caption with two tokens and accepts any character.
-    pub(super) fn of(mut pipeline: Tokenizer) -> Result<Self, String> {
+    pub(super) fn of(mut pipeline: Tokenizer) -> Result<Self, TokenizerFileError> {
         // Captions are packed without padding, and `encode_into` cuts them.
         pipeline.with_padding(None);
-        pipeline.with_truncation(None).map_err(|e| e.to_string())?;
+        pipeline.with_truncation(None).map_err(TokenizerFileError::Refused)?;
         let framed = encode(&pipeline, "")?;
         let [start_of_text, end_of_text] = framed[..] else {
-            return Err(format!("it frames a caption with {} tokens, not with two", framed.len()));
+            return Err(TokenizerFileError::Frame { tokens: framed.len() });
         };
         // A file without a token for unknown characters is refused now, not when the first such character comes.
         encode(&pipeline, RARE)?;
@@ -73,14 +74,14 @@ impl TokenizerFile {
     }
 }
 
-fn encode(pipeline: &Tokenizer, text: &str) -> Result<Vec<u32>, String> {
+fn encode(pipeline: &Tokenizer, text: &str) -> Result<Vec<u32>, TokenizerFileError> {
     caught(|| pipeline.encode_fast(text, true)).map(|encoding| encoding.get_ids().to_vec())
 }
 
-/// Runs a call into the library and turns its errors, and its panics on malformed files, into a message.
-fn caught<T>(run: impl FnOnce() -> tokenizers::Result<T>) -> Result<T, String> {
+/// Runs a call into the library and turns its errors, and its panics on malformed files, into errors of ours.
+fn caught<T>(run: impl FnOnce() -> tokenizers::Result<T>) -> Result<T, TokenizerFileError> {
     match catch_unwind(AssertUnwindSafe(run)) {
-        Ok(outcome) => outcome.map_err(|error| error.to_string()),
-        Err(_) => Err("the library that reads it gave up".into()),
+        Ok(outcome) => outcome.map_err(TokenizerFileError::Refused),
+        Err(_) => Err(TokenizerFileError::GaveUp),
     }
 }

@@ -19,17 +19,31 @@ const MAX_SAMPLE: usize = 200;
 /// Which pairs a run is trained on, so that it goes on with the same ones.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PairList {
+    /// The version of this description. Only descriptions of the same version can be compared.
+    #[serde(default)]
+    pub(super) version: u32,
     /// The number of pairs.
     pub pairs: usize,
-    /// A hash of their list, see [`Dataset::list_hash`].
-    pub hash: String,
+    /// The digest of their list, see [`Dataset::list_digest`].
+    #[serde(alias = "hash")]
+    pub digest: String,
+}
+
+impl PairList {
+    /// Descriptions of version 1, which have no number, hold a hash of 64 bits.
+    const VERSION: u32 = 2;
+
+    /// Describes the pairs of a dataset.
+    pub fn of(pairs: &dyn Dataset) -> Self {
+        PairList { version: Self::VERSION, pairs: pairs.concepts().len(), digest: pairs.list_digest().to_string() }
+    }
 }
 
 /// The pairs of a run.
 pub enum TrainingData {
     /// The emoji that are part of the program.
     #[cfg(feature = "emoji")]
-    Emoji { emoji: Arc<Emoji>, cut: Cut, languages: Vec<Language> },
+    Emoji { emoji: Arc<Emoji>, cut: Cut, train: Arc<EmojiTraining> },
     /// Pairs of the user's own.
     Own { train: Box<OwnPairs>, val: Option<Box<OwnPairs>>, limit: BadLimit },
 }
@@ -37,8 +51,10 @@ pub enum TrainingData {
 impl TrainingData {
     /// Loads the emoji that are part of the program.
     #[cfg(feature = "emoji")]
-    pub fn emoji(cut: Cut, languages: Vec<Language>) -> Self {
-        TrainingData::Emoji { emoji: Arc::new(Emoji::load()), cut, languages }
+    pub fn emoji(cut: Cut, languages: &[Language]) -> Self {
+        let emoji = Arc::new(Emoji::load());
+        let train = Arc::new(EmojiTraining::new(Arc::clone(&emoji), cut, languages));
+        TrainingData::Emoji { emoji, cut, train }
     }
 
     /// Takes pairs of the user's own: those to train on, and those to be judged on if there are any. `limit` says how
@@ -55,17 +71,9 @@ impl TrainingData {
     pub fn training(&self) -> Arc<dyn Dataset> {
         match self {
             #[cfg(feature = "emoji")]
-            TrainingData::Emoji { emoji, cut, languages } => {
-                Arc::new(EmojiTraining::new(Arc::clone(emoji), *cut, languages))
-            }
+            TrainingData::Emoji { train, .. } => Arc::<EmojiTraining>::clone(train),
             TrainingData::Own { train, .. } => Arc::clone(train.dataset()),
         }
-    }
-
-    /// Returns which pairs these are.
-    pub fn list(&self) -> PairList {
-        let pairs = self.training();
-        PairList { pairs: pairs.concepts().len(), hash: format!("{:016x}", pairs.list_hash()) }
     }
 
     /// Returns how the pictures are varied in training.
@@ -117,8 +125,8 @@ impl fmt::Display for TrainingData {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self {
             #[cfg(feature = "emoji")]
-            TrainingData::Emoji { cut, .. } => {
-                write!(f, "{} emoji pictures, judged on {}", self.training().concepts().len(), cut.judge().name())
+            TrainingData::Emoji { train, cut, .. } => {
+                write!(f, "{} emoji pictures, judged on {}", train.concepts().len(), cut.judge().name())
             }
             TrainingData::Own { train, val, .. } => {
                 write!(f, "{train}")?;

@@ -14,6 +14,7 @@
 
 use super::metric::Metric;
 use crate::eval::Report;
+use crate::files;
 use serde::de::{Error, MapAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -144,7 +145,7 @@ impl Log {
         let path = path.into();
         let open = || -> io::Result<File> {
             let file = OpenOptions::new().create(true).append(true).open(&path)?;
-            let content = fs::read(&path)?;
+            let content = files::read(&path)?;
             let whole = content.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
             file.set_len(whole as u64)?;
             Ok(file)

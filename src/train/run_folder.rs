@@ -5,7 +5,7 @@
 //! | `open_clip_model.safetensors`, `open_clip_config.json` | the model, as OpenCLIP loads it |
 //! | `resume.safetensors` | parameters, buffers, both moments, the step and what else the objective keeps |
 //! | `options.json` | the command line |
-//! | `pairs.json` | how many pairs the run is trained on, and a hash of their list |
+//! | `pairs.json` | how many pairs the run is trained on, and a digest of their list |
 //! | `metrics.jsonl` | a line for each logged step and evaluation |
 //! | `loss.png`, `recall.png`, `schedule.png` | curves |
 //! | `similarity.png`, `captions.png` | how the model matches held-out pictures with captions |
@@ -15,7 +15,8 @@ use super::data::PairList;
 use super::objective::{Saved, State};
 use crate::checkpoint::safetensors::{Reader, Tensor, write};
 use crate::checkpoint::{self, CheckpointError, Dtype};
-use crate::files::write_atomic;
+use crate::counted::counted;
+use crate::files::{self, write_atomic};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fs;
@@ -29,10 +30,12 @@ pub enum RunFolderError {
     #[error("{}: is there already", path.display())]
     Exists { path: PathBuf },
     #[error(
-        "{}: the run was begun with {begun} pairs, and there are {}", path.display(),
+        "{}: the run was begun with {}, and there are {}", path.display(), counted(*begun, "pair"),
         if begun == now { "as many others now".to_owned() } else { format!("{now} now") }
     )]
     OtherPairs { path: PathBuf, begun: usize, now: usize },
+    #[error("{}: written by another version of this program, so that the pairs cannot be compared", path.display())]
+    OtherVersion { path: PathBuf },
     #[error("{}: no run to resume", logs.display())]
     NoRun { logs: PathBuf },
     #[error("{}: {source}", path.display())]
@@ -52,6 +55,8 @@ const RESUME: &str = "resume.safetensors";
 const OPTIONS: &str = "options.json";
 /// The name of the file with the last table of results.
 pub const REPORT: &str = "report.md";
+/// The name of the file with the log of a run.
+pub(crate) const METRICS: &str = "metrics.jsonl";
 /// The name of the file that says which pairs a run is trained on.
 const PAIRS: &str = "pairs.json";
 /// A saved count is at most this large. No real count is, and counting on from here does not overflow.
@@ -99,6 +104,9 @@ impl RunFolder {
             return Ok(());
         }
         let begun: PairList = self.json(PAIRS)?;
+        if begun.version != now.version {
+            return Err(RunFolderError::OtherVersion { path: self.file(PAIRS) });
+        }
         if begun == *now {
             return Ok(());
         }
@@ -117,13 +125,13 @@ impl RunFolder {
 
     fn json<T: DeserializeOwned>(&self, name: &str) -> Result<T, RunFolderError> {
         let path = self.file(name);
-        let read = || serde_json::from_slice(&fs::read(&path)?).map_err(io::Error::from);
+        let read = || serde_json::from_slice(&files::read(&path)?).map_err(io::Error::from);
         read().map_err(|source| RunFolderError::File { path: path.clone(), source })
     }
 
     /// Returns an error about the file of options.
-    pub fn bad_options(&self, reason: String) -> RunFolderError {
-        RunFolderError::File { path: self.file(OPTIONS), source: io::Error::other(reason) }
+    pub fn bad_options(&self, error: impl std::error::Error + Send + Sync + 'static) -> RunFolderError {
+        RunFolderError::File { path: self.file(OPTIONS), source: io::Error::other(error) }
     }
 
     /// Returns the path of a file in the folder.
@@ -155,6 +163,13 @@ impl RunFolder {
         self.file(RESUME).exists()
     }
 
+    /// Removes the folder of a new run that has failed before anything was saved or logged. Returns whether it did.
+    pub(crate) fn discard_unused(&self) -> bool {
+        let is_logged = fs::metadata(self.file(METRICS)).is_ok_and(|log| log.len() > 0);
+        let is_used = is_logged || self.has_state() || self.file(checkpoint::WEIGHTS).exists();
+        !is_used && fs::remove_dir_all(&self.path).is_ok()
+    }
+
     /// Refuses a saved state that does not have `len` numbers of this name, without reading the numbers.
     pub(crate) fn check(&self, name: &str, len: usize) -> Result<(), CheckpointError> {
         Reader::open(&self.file(RESUME))?.check(name, &[len])
@@ -177,10 +192,9 @@ impl RunFolder {
                 Saved::Floats(values) => reader.read(&name, &[values.len()], values)?,
                 Saved::Count(count) => {
                     let read = reader.metadata(&name).and_then(|text| text.parse().ok());
-                    let reason = || format!("it does not say its {name}");
                     *count = read
                         .filter(|&count| count <= MAX_COUNT)
-                        .ok_or_else(|| CheckpointError::Config { path: path.clone(), reason: reason() })?;
+                        .ok_or_else(|| CheckpointError::NoCount { path: path.clone(), count: name.clone() })?;
                 }
             }
         }

@@ -1,7 +1,7 @@
 //! A test folder with a model in it, in which the program `clipwright` is run.
 
 use clipwright::Clip;
-use clipwright::checkpoint::{ConfigFile, Format, Precision, save};
+use clipwright::checkpoint::{ConfigFile, Contents, Format, Precision, save};
 use clipwright::models::clip::Config;
 use clipwright::models::clip::model::Model;
 use clipwright::pictures::{Picture, decode};
@@ -30,7 +30,8 @@ impl Bench {
         let bench = Bench { folder };
         let (model, file) = (Model::new(config.clone(), 5), ConfigFile::new(config));
         std::fs::create_dir(bench.path("model")).unwrap();
-        save(&bench.path("model"), &model, &file, Format::OpenClip, Precision::F32).unwrap();
+        save(&bench.path("model"), Contents { model: &model, config: &file }, Format::OpenClip, Precision::F32)
+            .unwrap();
         bench
     }
 

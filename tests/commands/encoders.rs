@@ -1,7 +1,7 @@
 //! The program `clipwright` as its users see it: exit codes, messages, JSON.
 
 use crate::support::tiny::config;
-use clipwright::checkpoint::{ConfigFile, Format, Precision, WEIGHTS, load_model, save};
+use clipwright::checkpoint::{ConfigFile, Contents, Format, Precision, WEIGHTS, load_model, save};
 use clipwright::models::clip::model::Model;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -25,7 +25,7 @@ impl Bench {
         let (model, file) = (Model::new(config.clone(), 5), ConfigFile::new(config));
         for (name, format) in [("ours", Format::OpenClip), ("theirs", Format::HuggingFace)] {
             std::fs::create_dir(folder.path().join(name)).unwrap();
-            save(&folder.path().join(name), &model, &file, format, Precision::F32).unwrap();
+            save(&folder.path().join(name), Contents { model: &model, config: &file }, format, Precision::F32).unwrap();
         }
         Bench { folder }
     }

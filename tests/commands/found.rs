@@ -2,7 +2,7 @@
 
 use crate::support::tiny::config;
 use clipwright::checkpoint::safetensors::{Tensor, write};
-use clipwright::checkpoint::{ConfigFile, Dtype, Format, Precision, WEIGHTS, load_model, save};
+use clipwright::checkpoint::{ConfigFile, Contents, Dtype, Format, Precision, WEIGHTS, load_model, save};
 use clipwright::models::clip::config::VOCAB_SIZE;
 use clipwright::models::clip::model::Model;
 use clipwright::tree::Path as TreePath;
@@ -30,7 +30,8 @@ impl Bench {
         let mut config = config(64);
         config.text_cfg.vocab_size = VOCAB_SIZE;
         let model = Model::new(config.clone(), 5);
-        save(&self.path(name), &model, &ConfigFile::new(config), format, Precision::F32).unwrap();
+        save(&self.path(name), Contents { model: &model, config: &ConfigFile::new(config) }, format, Precision::F32)
+            .unwrap();
         model
     }
 
@@ -154,7 +155,13 @@ fn training_keeps_a_models_own_tokenizer() {
     let mut config = config(64);
     config.text_cfg.vocab_size = 7;
     let model = Model::new(config.clone(), 5);
-    save(&bench.path("own"), &model, &ConfigFile::new(config), Format::OpenClip, Precision::F32).unwrap();
+    save(
+        &bench.path("own"),
+        Contents { model: &model, config: &ConfigFile::new(config) },
+        Format::OpenClip,
+        Precision::F32,
+    )
+    .unwrap();
     let colours = ["red", "green", "blue", "black"];
     let lines = colours.iter().enumerate().map(|(i, colour)| {
         RgbImage::from_pixel(24, 24, image::Rgb([60 * i as u8; 3])).save(bench.path(&format!("{i}.png"))).unwrap();
@@ -188,7 +195,13 @@ fn training_keeps_a_models_own_tokenizer() {
     assert_ne!(larger, text);
     let mut config = self::config(64);
     config.text_cfg.vocab_size = 7;
-    save(&bench.path("own"), &model, &ConfigFile::new(config), Format::OpenClip, Precision::F32).unwrap();
+    save(
+        &bench.path("own"),
+        Contents { model: &model, config: &ConfigFile::new(config) },
+        Format::OpenClip,
+        Precision::F32,
+    )
+    .unwrap();
     fs::write(bench.path("own/tokenizer.json"), larger).unwrap();
     let (code, _, error) = train("--train-data . --pretrained own --batch-size 4 --epochs 3 --name other");
     assert!(code == 1 && error.contains("own/tokenizer.json: it has 8 tokens, the model 7"), "{error}");

@@ -3,7 +3,7 @@
 use super::bench::Bench;
 use crate::support::tiny;
 use clipwright::Clip;
-use clipwright::checkpoint::{ConfigFile, Format, Precision, save};
+use clipwright::checkpoint::{ConfigFile, Contents, Format, Precision, save};
 use clipwright::datasets::image_folder::{ImageFolder, class_folders};
 use clipwright::datasets::{BadExample, BadLimit, Columns, CsvLayout, Dataset, Shards, Table};
 use clipwright::embed::source::{About, Examples, Files, Loaded, Painted, Watched};
@@ -49,7 +49,8 @@ fn bench(format: Format) -> Bench {
     fs::remove_dir_all(bench.path("model")).unwrap();
     fs::create_dir(bench.path("model")).unwrap();
     let file = ConfigFile::new(config.clone());
-    save(&bench.path("model"), &Model::new(config, 5), &file, format, Precision::F32).unwrap();
+    save(&bench.path("model"), Contents { model: &Model::new(config, 5), config: &file }, format, Precision::F32)
+        .unwrap();
     fs::create_dir(bench.path("kinds")).unwrap();
     let rgba = image::open(golden("rgba.png")).unwrap();
     let noise = |i: usize| (i * i * 31 % 65_521) as u16;

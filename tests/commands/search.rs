@@ -235,9 +235,17 @@ fn what_cannot_be_read_is_named_and_passed_over() {
     }
 
     let text = bench.run(&["index", "pictures"]);
-    assert_eq!((text.code, text.error.as_str()), (0, ""));
+    assert_eq!(text.code, 1);
+    let all = 8 + skips.len();
+    let counted = format!("error: {} of {all} pictures could not be read\nhelp: --skip-unreadable", skips.len());
+    assert!(text.error.starts_with(&counted), "{}", text.error);
     assert!(text.out.contains(&format!("{} could not be read:", skips.len())), "{}", text.out);
-    assert!(text.out.contains("all of them with --json"), "{}", text.out);
+    assert!(
+        text.out.contains("\n  1: a link back to ") && skips.iter().all(|name| text.out.contains(name)),
+        "{}",
+        text.out
+    );
+    assert_eq!(bench.run(&["index", "pictures", "--skip-unreadable"]).code, 0);
     let output = bench.command(&["index", "pictures", "--json"]).output().unwrap();
     let report: Value = serde_json::from_str(&String::from_utf8_lossy(&output.stdout)).unwrap_or_else(|_| {
         panic!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
@@ -247,7 +255,12 @@ fn what_cannot_be_read_is_named_and_passed_over() {
         report["skipped"].as_array().unwrap().iter().map(|s| s["path"].as_str().unwrap()).collect();
     assert!(report["skipped"].as_array().unwrap().iter().all(|skip| !skip["reason"].as_str().unwrap().is_empty()));
     named.sort();
-    let mut expected: Vec<String> = skips.iter().map(|name| format!("pictures/{name}")).collect();
+    // In JSON no two names become one.
+    let json_name = |name: &&str| match *name {
+        "\u{fffd}.png" => "file:pictures/%FF.png".to_owned(),
+        name => format!("pictures/{name}"),
+    };
+    let mut expected: Vec<String> = skips.iter().map(json_name).collect();
     expected.sort();
     assert_eq!(named, expected);
 
@@ -255,6 +268,41 @@ fn what_cannot_be_read_is_named_and_passed_over() {
     fs::rename(bench.path("away"), bench.path("pictures/sub")).unwrap();
     assert_eq!(bench.index(), [12, 0, 0, 0, 12]);
     fs::set_permissions(bench.path("pictures/closed"), fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+#[test]
+fn the_environment_names_a_model_only_where_nothing_else_does() {
+    let bench = Bench::new(3);
+    bench.index();
+    let run = |args: &[&str], model: &str| {
+        let output = bench.command(args).env("CLIP_MODEL", model).output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+    };
+    // An index and a path say what the model is.
+    assert_eq!(run(&["search", "pictures", "a cat"], "other").0, 0);
+    assert_eq!(run(&["index", "pictures"], "other").0, 0);
+    assert!(run(&["info", "model"], "other").1.starts_with("model/"));
+    assert!(run(&["info"], "other").1.starts_with("other/"));
+    let (code, _, error) = run(&["embed", &Bench::name(0)], "");
+    assert!(code == 1 && error.contains("no finished run"), "{error}");
+    for args in [&["info", "model", "--model", "other"][..], &["convert", "model", "half", "--model", "other"]] {
+        let Outcome { code, error, .. } = bench.run(args);
+        assert!(code == 2 && error.contains("--model"), "{error}");
+    }
+    assert!(!bench.path("half").exists());
+}
+
+#[test]
+fn what_helps_against_a_damaged_index_is_said() {
+    let bench = Bench::new(3);
+    bench.index();
+    fs::write(bench.path("pictures/.clip-index/index.json"), "{}").unwrap();
+    let error = bench.refused(&["search", "pictures", "a cat"]);
+    assert!(
+        error.contains("help: delete the folder of the index") && error.contains("clipwright index DIR"),
+        "{error}"
+    );
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! What packages of the programs bring along: completions, manual pages, and the version.
 
+use clap::CommandFactory;
+use clipwright::app::{commands, train};
 use std::process::{Command, Output};
 
 fn clipwright(args: &[&str]) -> Output {
@@ -36,9 +38,27 @@ fn the_version_is_the_package_and_the_commit() {
 /// Help is wrapped for terminals of 80 columns, in a pipe too.
 #[test]
 fn help_fits_a_narrow_terminal() {
-    for args in [&["--help"][..], &["classify", "--help"], &["eval", "--help"], &["search", "--help"]] {
-        let help = String::from_utf8(clipwright(args).stdout).unwrap();
-        let longest = help.lines().max_by_key(|line| line.chars().count()).unwrap();
-        assert!(longest.chars().count() <= 80, "{args:?}: {longest}");
+    let (clipwright, train) = (commands::Cli::command(), train::Cli::command());
+    let names = clipwright.get_subcommands().map(|command| command.get_name().to_owned());
+    let mut helps: Vec<(&str, Vec<String>)> = vec![(env!("CARGO_BIN_EXE_clipwright"), vec![])];
+    helps.extend(names.map(|name| (env!("CARGO_BIN_EXE_clipwright"), vec![name])));
+    helps.push((env!("CARGO_BIN_EXE_train"), vec![]));
+    assert!(helps.len() > 12);
+    for (program, args) in helps {
+        for flag in ["--help", "-h"] {
+            let output = Command::new(program).args(&args).arg(flag).output().unwrap();
+            assert!(output.status.success(), "{args:?}");
+            let help = String::from_utf8(output.stdout).unwrap();
+            let longest = help.lines().max_by_key(|line| line.chars().count()).unwrap();
+            assert!(longest.chars().count() <= 80, "{program} {args:?}: {longest}");
+        }
+    }
+    // A text that is set by hand is not broken once more, which would leave ragged lines.
+    for command in clipwright.get_subcommands().chain([&train]) {
+        let text = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+        for paragraph in text.split("\n\n").filter(|paragraph| paragraph.contains('\n')) {
+            let longest = paragraph.lines().map(|line| line.chars().count()).max();
+            assert!(longest <= Some(80), "{}: {paragraph}", command.get_name());
+        }
     }
 }

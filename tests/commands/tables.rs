@@ -45,7 +45,7 @@ fn captions_with_commas_and_no_quotes_are_no_captions() {
     let (report, error) = reported(&bench, &["eval", "some.csv"]);
     assert_eq!((&report["skipped"], &report["rows"][0]["images"]), (&1.into(), &2.into()));
     assert!(
-        error.contains("1 of 3 rows left out") && error.contains("line 4: ") && error.contains("help: "),
+        error.contains("1 of 3 pictures left out") && error.contains("line 4: ") && error.contains("help: "),
         "{error}"
     );
 }
@@ -76,7 +76,62 @@ fn rows_with_empty_captions_are_counted() {
     let bench = bench();
     let (report, error) = reported(&bench, &["eval", &golden("tables/empty_captions.csv")]);
     assert_eq!((&report["rows"][0]["images"], &report["skipped"]), (&10.into(), &2.into()));
-    assert!(error.contains("2 of 12 rows left out") && error.contains("line 4: pics/3.png: empty caption"), "{error}");
+    assert!(
+        error.contains("2 of 12 pictures left out") && error.contains("line 4: pics/3.png: empty caption"),
+        "{error}"
+    );
+}
+
+#[test]
+fn gzipped_tables_and_lists_are_read() {
+    let bench = bench();
+    let gzip = |text: &str| {
+        let mut encoder = flate2::write::GzEncoder::new(vec![], flate2::Compression::fast());
+        encoder.write_all(text.as_bytes()).unwrap();
+        encoder.finish().unwrap()
+    };
+    for (name, table) in [
+        ("a.csv", "filepath,title\na.png,one\nb.jpg,\"two, three\"\n"),
+        ("a.tsv", "filepath\ttitle\na.png\tone\nb.jpg\ttwo, three\n"),
+        (
+            "a.jsonl",
+            "{\"file_name\": \"a.png\", \"text\": \"one\"}\n{\"file_name\": \"b.jpg\", \"text\": \"two, three\"}\n",
+        ),
+    ] {
+        bench.write(name, table);
+        bench.write(&format!("{name}.gz"), gzip(table));
+        let rows = |name: &str| reported(&bench, &["eval", name]).0["rows"].clone();
+        assert_eq!(rows(name), rows(&format!("{name}.gz")));
+        bench.write(&format!("{name}.gz"), &gzip(table)[..30]);
+        let error = refused(&bench, &["eval", &format!("{name}.gz")]);
+        assert!(error.contains(&format!("{name}.gz: it is compressed with gzip, and damaged or cut off")), "{error}");
+    }
+    bench.write("labels.csv", "name\ncat\n\"red, car\"\n");
+    bench.write("labels.csv.gz", gzip("name\ncat\n\"red, car\"\n"));
+    let best = |labels: &str| bench.json(&["classify", "a.png", "--labels-file", labels]);
+    assert_eq!(best("labels.csv"), best("labels.csv.gz"));
+}
+
+/// A device may have no end: it is refused, and fills neither memory nor time.
+#[cfg(unix)]
+#[test]
+fn devices_are_refused_wherever_data_is_read() {
+    let bench = bench();
+    for args in [
+        &["eval", "/dev/zero"][..],
+        &["eval", "/dev/zero", "--dataset-type", "jsonl"],
+        &["eval", "/dev/zero", "--dataset-type", "webdataset"],
+        &["embed", "/dev/zero"],
+        &["embed", "--texts", "/dev/zero"],
+        &["embed", "--files-from", "/dev/zero"],
+        &["classify", "a.png", "--labels-file", "/dev/zero"],
+        &["classify", "a.png", "--labels", "cat,dog", "--templates", "/dev/zero"],
+        &["caption-match", "a.png", "--captions", "/dev/zero"],
+    ] {
+        let Outcome { code, error, .. } = bench.run(args);
+        assert!(code == 1 && error.contains("/dev/zero: not a file"), "{args:?} {error}");
+    }
+    assert!(train(&bench, "/dev/zero").contains("/dev/zero: not a file but a device"));
 }
 
 #[test]

@@ -206,10 +206,21 @@ fn a_run_goes_on_with_its_own_pairs_and_for_more_epochs() {
     let resume = |more: &[&str]| bench.command(&["--resume", folder.to_str().unwrap()]).args(more).output().unwrap();
     assert!(succeeded(&resume(&["--epochs", "3"])).contains("9 = 3 epochs of 3"));
     assert_eq!(saved_steps(&folder), Some(9));
-    // The new length is the run's from now on, and no shorter one is possible.
+    // The new length is the run's from now on, and no shorter one is possible. Where nothing changes, nothing is written.
+    let options = folder.join("options.json");
+    let spaced = fs::read_to_string(&options).unwrap() + "\n";
+    fs::write(&options, &spaced).unwrap();
     assert!(succeeded(&resume(&[])).contains("9 = 3 epochs of 3"));
+    assert_eq!(fs::read_to_string(&options).unwrap(), spaced);
     assert!(failed(&resume(&["--epochs", "2"])).contains("has taken 9 steps"));
     assert!(succeeded(&resume(&[])).contains("9 = 3 epochs of 3"));
+
+    // The list of an older version has another hash, and is not taken for that of other pairs.
+    let list = fs::read(folder.join("pairs.json")).unwrap();
+    fs::write(folder.join("pairs.json"), r#"{ "pairs": 30, "hash": "0123456789abcdef" }"#).unwrap();
+    let said = failed(&resume(&["--epochs", "4"]));
+    assert!(said.contains("pairs.json: written by another version") && said.contains("delete this file"), "{said}");
+    fs::write(folder.join("pairs.json"), list).unwrap();
 
     let table = bench.path("metadata.jsonl");
     let lines = fs::read_to_string(&table).unwrap();
@@ -348,11 +359,35 @@ fn every_kind_of_data_is_read() {
     let run = |name: &str, more: &[&str]| {
         let flags = ["--model", "tiny.json", "--batch-size", "10", "--epochs", "1", "--name", name];
         let said = succeeded(&bench.command(&flags).args(more).output().unwrap());
-        assert!(said.contains("30 pairs") && said.contains("3 = 1 epochs of 3"), "{said}");
+        assert!(said.contains("30 pairs") && said.contains("3 = 1 epoch of 3, 10 pairs each"), "{said}");
     };
     run("tsv", &["--train-data", "a.tsv", "--val-data", "a.tsv"]);
     run("csv", &["--train-data", "b.csv", "--csv-img-key", "image", "--csv-caption-key", "text"]);
     run("tar", &["--train-data", "{00..01}.tar"]);
+}
+
+#[test]
+fn what_would_change_nothing_is_refused() {
+    let bench = Bench::new();
+    for (flags, said) in [(&["--lr", "0"][..], "must be a number above 0"), (&["--lock-image"], "--pretrained <PATH>")]
+    {
+        let output = bench.training("none", flags).output().unwrap();
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.code() == Some(2) && error.contains(said), "{error}");
+    }
+    assert!(!bench.path("runs").exists());
+}
+
+#[test]
+fn a_run_that_fails_before_its_first_step_leaves_no_folder() {
+    let bench = Bench::new();
+    let rows: String = (0..120).map(|i| format!("none/{i}.png\tnumber {i}\n")).collect();
+    fs::write(bench.path("gone.tsv"), format!("filepath\ttitle\n{rows}")).unwrap();
+    let flags = ["--model", "tiny.json", "--batch-size", "10", "--train-data", "gone.tsv", "--name", "gone"];
+    let output = bench.command(&flags).output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.code() == Some(1) && said.contains("gone is removed"), "{said}");
+    assert_eq!(fs::read_dir(bench.path("runs")).unwrap().count(), 0);
 }
 
 #[test]

@@ -3,8 +3,10 @@
 mod annotations;
 mod augment;
 mod clean;
+#[cfg(feature = "emoji")]
 mod emoji;
 mod kinds;
+#[cfg(feature = "emoji")]
 mod loader;
 mod preprocess;
 mod shards;

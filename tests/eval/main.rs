@@ -5,7 +5,9 @@ mod support;
 
 mod baseline;
 mod captions;
+#[cfg(feature = "emoji")]
 mod emoji_exam;
 mod index;
 mod ranking;
+#[cfg(feature = "app")]
 mod run;

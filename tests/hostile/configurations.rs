@@ -120,7 +120,7 @@ fn sizes_that_only_together_fill_the_memory_are_refused() {
         "text_cfg": { "context_length": 65_536, "vocab_size": 1 << 24, "width": 65_536, "heads": 1, "layers": 1024 },
     });
     let error = promptly(|| ConfigFile::parse(file)).unwrap_err();
-    assert!(error.contains("the number of parameters"), "{error}");
+    assert!(error.to_string().contains("the number of parameters"), "{error}");
 }
 
 /// Shards are files beside their index; a decoy elsewhere must never be opened.

@@ -15,6 +15,7 @@ mod checkpoints;
 mod configurations;
 mod index;
 mod pictures;
+#[cfg(feature = "app")]
 mod runs;
 mod tables;
 mod tokenizers;
@@ -155,13 +156,13 @@ fn promptly<T>(run: impl FnOnce() -> T) -> T {
 }
 
 /// The tests of all parsers, each a function of the thread's seed.
-const PARSERS: [&[fn()]; 9] = [
-    blip::TESTS,
+const PARSERS: &[&[fn()]] = &[
     captions::TESTS,
     checkpoints::TESTS,
     configurations::TESTS,
     index::TESTS,
     pictures::TESTS,
+    #[cfg(feature = "app")]
     runs::TESTS,
     tables::TESTS,
     tokenizers::TESTS,

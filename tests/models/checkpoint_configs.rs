@@ -2,7 +2,9 @@
 
 use crate::support::folders::{HF_CONFIG, edit, error_of, model, open, saved};
 use crate::support::tiny::config;
-use clipwright::checkpoint::{CONFIG, ConfigFile, Format, Precision, load_model, save};
+use clipwright::checkpoint::{
+    CONFIG, CheckpointError, ConfigFile, ConfigFileError, Contents, Format, Precision, load_model, save,
+};
 use clipwright::models::clip::config::VOCAB_SIZE;
 use clipwright::models::clip::model::Model;
 use clipwright::pictures::{Interpolation, Library, Preprocess, ResizeMode};
@@ -102,8 +104,21 @@ fn pictures_are_prepared_as_the_folder_says() {
     }
     let (model, mut file) = model();
     file.preprocess_cfg.resize_mode = ResizeMode::Longest;
-    let error = save(folder.path(), &model, &file, Format::HuggingFace, Precision::F32).unwrap_err().to_string();
+    let error = save(folder.path(), Contents { model: &model, config: &file }, Format::HuggingFace, Precision::F32)
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("cannot pad"), "{error}");
+}
+
+/// Programs tell errors apart by their kind, not by their words.
+#[test]
+fn what_is_wrong_with_a_configuration_is_a_variant() {
+    let (folder, _) = saved(Format::HuggingFace, Precision::F32);
+    edit(&folder.path().join(HF_CONFIG), |json| json["text_config"]["layer_norm_eps"] = json!(1e-6));
+    let error = load_model(folder.path()).err().unwrap();
+    let CheckpointError::Config { path, source } = error else { panic!("{error}") };
+    assert_eq!(path, folder.path().join(HF_CONFIG));
+    assert!(matches!(source, ConfigFileError::Eps { eps: 1e-6 }), "{source}");
 }
 
 #[test]
@@ -141,7 +156,8 @@ fn the_tokenizers_files_are_clips_own_tokenizer() {
     let mut config = config(8);
     config.text_cfg.vocab_size = VOCAB_SIZE;
     let file = ConfigFile::new(config.clone());
-    save(folder.path(), &Model::new(config, 0), &file, Format::HuggingFace, Precision::F32).unwrap();
+    save(folder.path(), Contents { model: &Model::new(config, 0), config: &file }, Format::HuggingFace, Precision::F32)
+        .unwrap();
     let (ours, written) = (Tokenizer::clip(), Tokenizer::open(&folder.path().join("tokenizer.json")).unwrap());
     assert_eq!(written.vocabulary(), VOCAB_SIZE);
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/tokenizer.json");

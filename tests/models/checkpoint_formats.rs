@@ -3,7 +3,8 @@
 use crate::support::folders::{HF_CONFIG, HF_WEIGHTS, edit, error_of, model, open, rewrite, saved, tensors};
 use clipwright::checkpoint::safetensors::{Reader, Tensor, write};
 use clipwright::checkpoint::{
-    ActivationSource, CONFIG, Checkpoint, ConfigFile, Dtype, Format, Overrides, Precision, WEIGHTS, load_model, save,
+    ActivationSource, CONFIG, Checkpoint, ConfigFile, Contents, Dtype, Format, Overrides, Precision, WEIGHTS,
+    load_model, save,
 };
 use clipwright::params::Spec;
 use clipwright::pictures::Library;
@@ -26,7 +27,7 @@ fn ours_to_openclip_to_hugging_face_and_back_is_the_same_bits() {
         expected.preprocess_cfg.library = library;
         assert_eq!(file, expected);
         folder = tempfile::tempdir().unwrap();
-        save(folder.path(), &loaded, &file, format, Precision::F32).unwrap();
+        save(folder.path(), Contents { model: &loaded, config: &file }, format, Precision::F32).unwrap();
     }
     assert!(load_model(folder.path()).unwrap().0.params.flat == model.params.flat);
 }
@@ -63,7 +64,9 @@ fn half_the_size_is_half_the_precision() {
     let (mut model, file) = model();
     model.params.flat[100] = 1e6;
     let folder = tempfile::tempdir().unwrap();
-    let error = save(folder.path(), &model, &file, Format::OpenClip, Precision::F16).unwrap_err().to_string();
+    let error = save(folder.path(), Contents { model: &model, config: &file }, Format::OpenClip, Precision::F16)
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("visual.positional_embedding holds 1000000 at element 36, too large for f16"), "{error}");
 }
 
@@ -94,7 +97,7 @@ fn resnets_come_back_with_their_statistics_and_counts() {
     let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/clip_resnet");
     let (model, file) = load_model(&fixture).unwrap();
     let folder = tempfile::tempdir().unwrap();
-    save(folder.path(), &model, &file, Format::OpenClip, Precision::F32).unwrap();
+    save(folder.path(), Contents { model: &model, config: &file }, Format::OpenClip, Precision::F32).unwrap();
     let (loaded, again) = load_model(folder.path()).unwrap();
     assert!(loaded.params.flat == model.params.flat);
     assert_eq!(again, file);
@@ -113,7 +116,9 @@ fn resnets_come_back_with_their_statistics_and_counts() {
     };
     assert_eq!((positions(&model)[0], positions(&larger)[0]), (5, 17));
 
-    let error = save(folder.path(), &model, &file, Format::HuggingFace, Precision::F32).unwrap_err().to_string();
+    let error = save(folder.path(), Contents { model: &model, config: &file }, Format::HuggingFace, Precision::F32)
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("cannot be a ResNet"), "{error}");
 }
 

@@ -79,6 +79,37 @@ fn any_prefix_of_all_names_is_found() {
     }
 }
 
+/// Towers and layers can be compiled, checkpointed or spread over machines one by one.
+#[test]
+fn wrappers_within_names_are_dropped() {
+    let wrapped = |name: &str| {
+        let parts = name.split('.').map(|part| match part {
+            "visual" | "vision_model" => format!("{part}._orig_mod"),
+            "transformer" | "text_model" => format!("{part}.module"),
+            "0" => "0._checkpoint_wrapped_module._fsdp_wrapped_module".to_owned(),
+            part => part.to_owned(),
+        });
+        parts.collect::<Vec<_>>().join(".")
+    };
+    for (format, weights) in [(Format::OpenClip, WEIGHTS), (Format::HuggingFace, HF_WEIGHTS)] {
+        for prefix in ["", "module.", "state_dict.module."] {
+            let (folder, model) = saved(format, Precision::F32);
+            let path = folder.path().join(weights);
+            rewrite(&path, |tensor| Some(Tensor { name: format!("{prefix}{}", wrapped(&tensor.name)), ..tensor }));
+            assert!(tensors(&path).iter().any(|tensor| tensor.name.contains("._orig_mod.")));
+            let checkpoint = open(folder.path()).unwrap_or_else(|error| panic!("{error}"));
+            assert!(checkpoint.model().unwrap().0.params.flat == model.params.flat, "{prefix}");
+        }
+    }
+    // Two tensors never become one.
+    let (folder, _) = saved(Format::OpenClip, Precision::F32);
+    let path = folder.path().join(WEIGHTS);
+    let mut all = tensors(&path);
+    all.push(Tensor::new("visual.module.proj", &[1], &[0.0], Dtype::F32));
+    write(&path, &all, []).unwrap();
+    assert!(error_of(folder.path()).contains("no place for visual.module.proj"), "{}", error_of(folder.path()));
+}
+
 #[test]
 fn a_missing_tensor_is_named_as_the_file_would_name_it() {
     let (folder, _) = saved(Format::HuggingFace, Precision::F32);

@@ -1,7 +1,7 @@
 //! Tests of the library's facade: from a model's folder to embeddings, with both towers and with either alone.
 
 use crate::support::tiny::config;
-use clipwright::checkpoint::{Checkpoint, ConfigFile, Format, Overrides, Precision, save};
+use clipwright::checkpoint::{Checkpoint, ConfigFile, Contents, Format, Overrides, Precision, save};
 use clipwright::models::clip::config::VOCAB_SIZE;
 use clipwright::models::clip::model::Model;
 use clipwright::pictures::{Channels, Picture};
@@ -16,7 +16,7 @@ fn saved(format: Format) -> tempfile::TempDir {
     config.text_cfg.vocab_size = VOCAB_SIZE;
     let folder = tempfile::tempdir().unwrap();
     let file = ConfigFile::new(config.clone());
-    save(folder.path(), &Model::new(config, 7), &file, format, Precision::F32).unwrap();
+    save(folder.path(), Contents { model: &Model::new(config, 7), config: &file }, format, Precision::F32).unwrap();
     folder
 }
 
@@ -121,7 +121,8 @@ fn a_context_without_room_is_refused() {
     (config.text_cfg.vocab_size, config.text_cfg.context_length) = (VOCAB_SIZE, 1);
     let folder = tempfile::tempdir().unwrap();
     let file = ConfigFile::new(config.clone());
-    save(folder.path(), &Model::new(config, 7), &file, Format::OpenClip, Precision::F32).unwrap();
+    save(folder.path(), Contents { model: &Model::new(config, 7), config: &file }, Format::OpenClip, Precision::F32)
+        .unwrap();
     let error = TextEncoder::load(folder.path()).map(|_| ()).unwrap_err().to_string();
     assert!(error.contains("a context of 1 has no room"), "{error}");
 }

@@ -2,7 +2,9 @@
 
 use super::tiny::config;
 use clipwright::checkpoint::safetensors::{Reader, Tensor, write};
-use clipwright::checkpoint::{Checkpoint, CheckpointError, ConfigFile, Dtype, Format, Overrides, Precision, save};
+use clipwright::checkpoint::{
+    Checkpoint, CheckpointError, ConfigFile, Contents, Dtype, Format, Overrides, Precision, save,
+};
 use clipwright::models::clip::model::Model;
 use serde_json::Value;
 use std::borrow::Cow;
@@ -20,7 +22,7 @@ pub fn model() -> (Model, ConfigFile) {
 pub fn saved(format: Format, precision: Precision) -> (tempfile::TempDir, Model) {
     let folder = tempfile::tempdir().unwrap();
     let (model, file) = model();
-    save(folder.path(), &model, &file, format, precision).unwrap();
+    save(folder.path(), Contents { model: &model, config: &file }, format, precision).unwrap();
     (folder, model)
 }
 

@@ -2,6 +2,7 @@
 //! that is used.
 
 use super::{CliError, Context};
+use crate::counted::counted;
 use crate::layers::normalize;
 use crate::loss::info_nce::{self, Saved, Scratch};
 use crate::loss::positives::Positives;
@@ -21,7 +22,6 @@ use rand_distr::StandardNormal;
 use rand_pcg::Pcg64;
 use serde::Serialize;
 use std::fmt;
-use std::path::Path;
 use std::time::Instant;
 
 /// Time a model on this machine: encoding pictures and texts, training steps, and the loss alone
@@ -135,11 +135,11 @@ impl Bench {
 
 /// Returns the name and the configuration of the preset or model that `--model` names.
 fn architecture(context: &Context) -> Result<(String, Config), CliError> {
-    let name = context.named_model().unwrap_or(Path::new("ViT-B-32"));
+    let name = context.named_model().unwrap_or_else(|| "ViT-B-32".into());
     let text = name.display().to_string();
     // The name of a preset has no slash, while that of a model on the Hub has one.
     if name.exists() || text.contains('/') {
-        return Ok((text, context.open(name, None)?.model()?.1.model_cfg));
+        return Ok((text, context.open(&name, None)?.model()?.1.model_cfg));
     }
     let config = Config::preset(&text)?;
     Ok((text, config))
@@ -312,8 +312,13 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         writeln!(
             f,
-            "{}, batch {}, captions of {} tokens, {} threads, {}: peak {:.0} GFLOP/s\n",
-            self.model, self.batch, self.caption_tokens, self.threads, self.instruction_set, self.peak_gflops
+            "{}, batch {}, captions of {}\n{}, {}: peak {:.0} GFLOP/s\n",
+            self.model,
+            self.batch,
+            counted(self.caption_tokens, "token"),
+            counted(self.threads, "thread"),
+            self.instruction_set,
+            self.peak_gflops
         )?;
         writeln!(
             f,

@@ -6,6 +6,7 @@ use super::texts::{lines, warn_truncated};
 use super::{CliError, Context};
 use crate::app::number::positive;
 use crate::eval::templates::PLACE;
+use crate::files;
 use clap::Args;
 use std::path::PathBuf;
 
@@ -18,7 +19,9 @@ use std::path::PathBuf;
 Example:
   clipwright caption-match photo.jpg --captions captions.txt -k 10
 
-As JSON: {\"image\", \"best\": [{\"index\", \"text\", \"cosine\", \"probability\"}, …]}; index counts captions from 0.")]
+A line of JSON for each picture:
+  {\"image\", \"best\": [{\"index\", \"text\", \"cosine\", \"probability\"}, …]}
+index counts captions from 0.")]
 pub(crate) struct CaptionMatch {
     #[command(flatten)]
     images: Images,
@@ -43,7 +46,7 @@ impl CaptionMatch {
         let rows = clip.encode_text(&captions);
         let bar = context.output.progress(named.paths.len(), "pictures");
         let tally = named.embed(&clip.image, &bar, |i, embedding| {
-            let image = named.paths[i].display().to_string();
+            let image = files::name(&named.paths[i]).into_owned();
             let ranking = Ranking::new(image, embedding, &captions, rows.view(), clip.scale(), self.k);
             bar.suspend(|| context.output.show(&ranking))
         })?;

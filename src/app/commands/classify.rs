@@ -6,6 +6,7 @@ use super::texts::{distinct, labels, templates, warn_truncated};
 use super::{CliError, Context};
 use crate::app::number::positive;
 use crate::eval::templates::embed_classes;
+use crate::files;
 use clap::Args;
 use std::path::PathBuf;
 
@@ -22,8 +23,9 @@ Examples:
   clipwright classify photos/ --labels-file imagenet.txt --templates openai -k 3
   clipwright classify photos/ --labels cat,dog --json > answers.jsonl
 
-A line of JSON for each picture: {\"image\", \"best\": [{\"index\", \"text\", \"cosine\", \"probability\"}, …]}; index counts
-the labels as they were given from 0.")]
+A line of JSON for each picture:
+  {\"image\", \"best\": [{\"index\", \"text\", \"cosine\", \"probability\"}, …]}
+index counts the labels as they were given, from 0.")]
 pub(crate) struct Classify {
     #[command(flatten)]
     images: Images,
@@ -69,7 +71,7 @@ impl Classify {
         bar.finish_and_clear();
         let bar = context.output.progress(named.paths.len(), "pictures");
         let tally = named.embed(&clip.image, &bar, |i, embedding| {
-            let image = named.paths[i].display().to_string();
+            let image = files::name(&named.paths[i]).into_owned();
             let ranking = Ranking::new(image, embedding, &labels, classes.view(), clip.scale(), self.k).at(&places);
             bar.suspend(|| context.output.show(&ranking))
         })?;

@@ -7,17 +7,20 @@ use crate::index::ModelId;
 use crate::train::run_folder::newest_finished;
 use clap::{Args, ValueEnum};
 use kernels::Activation;
+use std::env;
 use std::path::{Path, PathBuf};
 
+/// The variable of the environment that names the model where `--model` does not. An empty value counts as none.
+const MODEL: &str = "CLIP_MODEL";
 /// The folder of the trainer's runs.
 const RUNS: &str = "runs";
 
 /// The options of every command.
 #[derive(Clone, Debug, Args)]
 pub struct Global {
-    /// Model folder, file of weights, or name of a model in the Hugging Face cache [default: the newest finished run
-    /// in runs/]
-    #[arg(long, global = true, value_name = "PATH", env = "CLIP_MODEL")]
+    /// Model folder, file of weights, or name of a model in the Hugging Face cache [default: what CLIP_MODEL in the
+    /// environment says, or else the newest finished run in runs/, or for `bench` ViT-B-32]
+    #[arg(long, global = true, value_name = "PATH")]
     model: Option<PathBuf>,
     /// Print results as JSON, one object per line
     #[arg(long, global = true)]
@@ -62,15 +65,21 @@ impl Context {
         Context { global, output }
     }
 
-    /// Returns the path that `--model` names.
-    pub(crate) fn named_model(&self) -> Option<&Path> {
-        self.global.model.as_deref()
+    /// Returns the path that `--model` or, without it, the environment names.
+    pub(crate) fn named_model(&self) -> Option<PathBuf> {
+        let from_environment = || env::var_os(MODEL).filter(|path| !path.is_empty()).map(PathBuf::from);
+        self.global.model.clone().or_else(from_environment)
+    }
+
+    /// Refuses `--model`, for a command that takes the model in another way.
+    pub(crate) fn refuse_model(&self, reason: &str) -> Result<(), CliError> {
+        if self.global.model.is_some() { Err(CliError::Usage(reason.into())) } else { Ok(()) }
     }
 
     /// Returns the path of the named model or, with a message, of the trainer's newest finished run.
     pub(crate) fn model_path(&self) -> Result<PathBuf, CliError> {
-        if let Some(path) = &self.global.model {
-            return Ok(path.clone());
+        if let Some(path) = self.named_model() {
+            return Ok(path);
         }
         let newest = newest_finished(Path::new(RUNS)).ok_or(CliError::NoModel { runs: RUNS.into() })?;
         note!("model {}, the newest run that is finished", newest.display());
@@ -85,7 +94,7 @@ impl Context {
         )
     }
 
-    /// Opens the named model or, without one, the model that an index was made with.
+    /// Opens the model of `--model` or, without it, the one that an index was made with, whatever the environment says.
     pub(crate) fn open_for(&self, index: &ModelId) -> Result<Checkpoint, CliError> {
         if let Some(path) = &self.global.model {
             return self.open(path, None);

@@ -1,7 +1,8 @@
 //! `clipwright convert`: writes a checkpoint for another library.
 
 use super::{CliError, Context};
-use crate::checkpoint::{ConfigFile, Format, Precision, copy_tokenizer, save};
+use crate::checkpoint::{ConfigFile, Contents, Format, Precision, copy_tokenizer, save};
+use crate::files::serialize_name;
 use crate::models::clip::Config;
 use crate::models::clip::config::VOCAB_SIZE;
 use crate::models::clip::model::Model;
@@ -55,6 +56,7 @@ enum Dtype {
 
 impl Convert {
     pub(crate) fn run(self, context: &Context) -> Result<(), CliError> {
+        context.refuse_model("convert takes the model as SRC, not as --model")?;
         let (source, folder) = match (&self.paths[..], &self.random) {
             ([source, folder], None) => (Some(source), folder),
             ([folder], Some(_)) => (None, folder),
@@ -73,7 +75,7 @@ impl Convert {
             None => random(self.random.as_deref().unwrap_or_default())?,
         };
         let (format, dtype) = (self.to.into(), self.dtype.into());
-        save(folder, &model, &config, format, dtype)?;
+        save(folder, Contents { model: &model, config: &config }, format, dtype)?;
         // OpenCLIP has CLIP's own tokenizer built in.
         let is_needed = format == Format::HuggingFace || config.model_cfg.text_cfg.vocab_size != VOCAB_SIZE;
         if let Some(tokenizer) = checkpoint.and_then(|checkpoint| checkpoint.tokenizer).filter(|_| is_needed) {
@@ -121,6 +123,7 @@ impl From<Dtype> for Precision {
 
 #[derive(Serialize)]
 struct Report {
+    #[serde(serialize_with = "serialize_name")]
     folder: PathBuf,
     format: Format,
     dtype: Precision,

@@ -4,9 +4,10 @@ use super::arrays::{Format, write_line, write_npy, write_safetensors};
 use super::pictures::{Images, Named, Tally};
 use super::texts::{lines, warn_truncated};
 use super::{CliError, Context};
+use crate::counted::counted;
 use crate::embed::{ImageEncoder, TextEncoder};
 use crate::eval::templates::PLACE;
-use crate::files::write_atomic;
+use crate::files::{self, write_atomic};
 use crate::pictures::folder::PassedOver;
 use clap::Args;
 use ndarray::{ArrayView1, ArrayView2};
@@ -27,10 +28,16 @@ const AT_A_TIME: usize = 512;
 #[command(
     override_usage = "clipwright embed [OPTIONS] IMAGE…\n       clipwright embed [OPTIONS] --texts FILE",
     after_help = "\
-Without --output, or if it ends in .jsonl, each row is a line of JSON: {\"image\" or \"text\", \"embedding\"}. Rows are
-written as they come, so any number of pictures fits the memory. A file is written whole or not at all:
-  .npy          an array (n, e) of f32; beside it, in NAME.names.jsonl, a line of JSON for each row: {\"image\" or \"text\"}
-  .safetensors  the same as \"embeddings\"; the metadata's \"names\" is a JSON list of the pictures or texts
+Without --output, or if it ends in .jsonl, each row is a line of JSON:
+{\"image\" or \"text\", \"embedding\"}. Rows are written as they come, so any number
+of pictures fits the memory. A file is written whole or not at all:
+  .npy          an array (n, e) of f32; beside it, in NAME.names.jsonl, a line
+                of JSON for each row: {\"image\" or \"text\"}
+  .safetensors  the same as \"embeddings\"; the metadata's \"names\" is a JSON list
+                of the pictures or texts
+
+In JSON, here and elsewhere, a path that is not UTF-8 (or begins with `file:`)
+is `file:` and its bytes in percent-encoding: file:a%FF.png.
 
 Examples:
   clipwright embed photos/ --output photos.npy
@@ -81,11 +88,11 @@ impl Embed {
         if tally.bad < tally.seen {
             let (rows, skipped) = (tally.seen - tally.bad, tally.bad);
             context.output.show(&Report {
-                output: path.display().to_string(),
+                output: files::name(path).into_owned(),
                 rows,
                 width: source.width(),
                 skipped,
-                ids: ids.map(|ids| ids.display().to_string()),
+                ids: ids.map(|ids| files::name(&ids).into_owned()),
                 passed_over: source.passed_over(),
             })?;
         }
@@ -167,7 +174,7 @@ impl Source {
             Source::Pictures(named, encoder) => {
                 let bar = context.output.progress(named.paths.len(), "pictures");
                 named.embed(encoder, &bar, |i, row| {
-                    let name = Name::Image(named.paths[i].display().to_string());
+                    let name = Name::Image(files::name(&named.paths[i]).into_owned());
                     each(Row { name, embedding: floats(&row) })
                 })
             }
@@ -249,7 +256,7 @@ struct Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let Report { output, rows, width, skipped, passed_over, .. } = self;
-        write!(f, "{output}: {rows} {} of {width}", if *rows == 1 { "row" } else { "rows" })?;
+        write!(f, "{output}: {} of {width}", counted(*rows, "row"))?;
         if *skipped > 0 {
             write!(f, ", {skipped} skipped")?;
         }

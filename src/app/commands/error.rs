@@ -1,6 +1,7 @@
 //! The errors that end a command.
 
 use crate::checkpoint::CheckpointError;
+use crate::counted::counted;
 use crate::datasets::DatasetError;
 use crate::embed::LoadError;
 use crate::index::IndexError;
@@ -36,11 +37,11 @@ pub enum CliError {
     Line { path: PathBuf, line: usize, reason: String },
     #[error("{place}: no text in it; at least one is needed")]
     NoTexts { place: String },
-    #[error("{}: {names} names for {classes} classes", path.display())]
+    #[error("{}: {} for {}", path.display(), counted(*names, "name"), counted(*classes, "class"))]
     Names { path: PathBuf, names: usize, classes: usize },
     #[error("{}: no picture in it{}", path.display(), after_semicolon(passed_over))]
     NoPictures { path: PathBuf, passed_over: PassedOver },
-    #[error("{bad} of {seen} pictures could not be read")]
+    #[error("{bad} of {} could not be read", counted(*seen, "picture"))]
     Unreadable { bad: usize, seen: usize },
     #[error("standard output: {0}")]
     Output(io::Error),

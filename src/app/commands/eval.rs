@@ -6,6 +6,7 @@ use crate::Clip;
 use crate::app::hint;
 use crate::app::number::{above_zero, positive};
 use crate::app::train::options::Storage;
+use crate::counted::counted;
 use crate::datasets::emoji::{self, Cut, Emoji};
 use crate::datasets::{BadLimit, BadReport, Dataset, OpenError, Questions};
 use crate::embed::{Batch, Embed, Pictures, source};
@@ -25,6 +26,9 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+/// Largest number of folders without a picture that a note names.
+const MAX_NAMED: usize = 5;
+
 /// Measure a model: zero-shot classification, retrieval, linear probe
 ///
 /// Pictures with captions are used for retrieval: R@k is the share of captions that find their picture among the first
@@ -38,17 +42,24 @@ use std::sync::Arc;
     override_usage = "clipwright eval [OPTIONS] DATA\n       clipwright eval [OPTIONS] --emoji",
     after_help = "\
 DATA is one of
-  pairs.csv, pairs.tsv       a table with the columns filepath and title
-  folder/                    with metadata.jsonl, lines of {\"file_name\", \"text\"}, or metadata.csv
-  'shards/{000..099}.tar'    WebDataset, plain or gzipped; also 'shards/*.tar' and the folder
-  folder/test/0.tar          CLIP_benchmark's folders, with classnames.txt beside test/
-  folder/CLASS/*.jpg         a folder for each class, also as folder/train/CLASS and folder/val/CLASS (or test)
-  folder/t10k-*-ubyte.gz     Fashion-MNIST as published, and anything else in its format
+  pairs.csv, pairs.tsv     a table with the columns filepath and title, plain
+                           or gzipped (pairs.csv.gz)
+  folder/                  with metadata.jsonl, lines of {\"file_name\", \"text\"},
+                           or metadata.csv
+  'shards/{000..099}.tar'  WebDataset, plain or gzipped; also 'shards/*.tar'
+                           and the folder
+  folder/test/0.tar        CLIP_benchmark's folders, with classnames.txt beside
+                           test/
+  folder/CLASS/*.jpg       a folder for each class, also as folder/train/CLASS
+                           and folder/val/CLASS (or test)
+  folder/t10k-*-ubyte.gz   Fashion-MNIST as published, and anything else in its
+                           format
 
 Examples:
   clipwright eval val.tsv
   clipwright eval pets/ --linear-probe
-  clipwright eval imagenet/val --labels-file imagenet_classes.txt --templates openai --limit 5000
+  clipwright eval imagenet/val --labels-file imagenet_classes.txt \\
+      --templates openai --limit 5000
   clipwright eval --emoji --json"
 )]
 pub(crate) struct Eval {
@@ -151,15 +162,21 @@ impl Eval {
 
     /// Prints what was guessed and left out when the data was opened.
     fn say(&self, questions: &Questions) {
-        let Questions { left_out, train_left_out, passed_over, guess, .. } = questions;
+        let Questions { left_out, train_left_out, passed_over, empty, guess, .. } = questions;
         if !passed_over.is_empty() {
             note!("{passed_over}");
+        }
+        if !empty.is_empty() {
+            let named = empty.iter().take(MAX_NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
+            let more = empty.len().saturating_sub(MAX_NAMED);
+            let more = if more > 0 { format!(" … and {more} more") } else { String::new() };
+            note!("note: without a picture, and so no class: {named}{more}");
         }
         if let Some(guess) = guess {
             note!("note: {guess}");
         }
-        for (report, what) in [(left_out, "rows"), (train_left_out, "rows to train on")] {
-            if report.bad > 0 && (self.linear_probe || what == "rows") {
+        for (report, what) in [(left_out, "pictures"), (train_left_out, "training pictures")] {
+            if report.bad > 0 && (self.linear_probe || what == "pictures") {
                 note!("warning: {} of {} {what} left out", report.bad, report.seen);
                 report.first.iter().for_each(|example| note!("  {example}"));
                 hint::rows(report).iter().for_each(|help| note!("help: {help}"));
@@ -316,7 +333,9 @@ impl fmt::Display for Probe {
         let [top1, top5, by_chance1, by_chance5] =
             [score.top1, score.top5, chance.top1, chance.top5].map(|share| 100.0 * share);
         writeln!(f, "linear probe  top-1 {top1:.1}, top-5 {top5:.1} (by chance {by_chance1:.2}, {by_chance5:.2})")?;
-        write!(f, "              {classes} classes, {train} pictures to learn from, {test} asked; C = {c:.3e}, ")?;
-        write!(f, "{steps} steps{}", if *converged { "" } else { ", not converged" })
+        let (classes, train) = (counted(*classes, "class"), counted(*train, "picture"));
+        writeln!(f, "              {classes}, {train} to learn from, {test} asked")?;
+        let steps = counted(*steps, "step");
+        write!(f, "              C = {c:.3e}, {steps}{}", if *converged { "" } else { ", not converged" })
     }
 }

@@ -1,26 +1,33 @@
 //! `clipwright index`: makes a folder of pictures searchable.
 
-use super::output::lossy;
-use super::pictures::Reading;
+use super::pictures::{Reading, Tally};
 use super::{CliError, Context};
+use crate::counted::counted;
 use crate::embed::ImageEncoder;
+use crate::files::serialize_name;
 use crate::index::{FOLDER, IndexError, Manifest, ModelId, Scan, Skipped, Store, Update, update};
 use crate::pictures::folder::PassedOver;
 use clap::Args;
 use serde::Serialize;
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// Largest number of skipped files that the text output names.
+/// Largest number of reasons that the text output gives for skipped files.
+const MAX_REASONS: usize = 10;
+/// Largest number of skipped files that it names for each reason.
 const MAX_NAMED: usize = 5;
 
 /// Make a folder of pictures searchable, or update its index
+///
+/// Only new and changed pictures are embedded. Names that begin with a dot are left out. The command can be interrupted
+/// and run again at any time. An index remembers its model and whether pictures are turned upright: --model and --exif
+/// are needed the first time only.
+///
+/// Pictures that cannot be read are named and left out. The others are indexed nevertheless, and the exit code is then
+/// 1 unless --skip-unreadable is given.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Only new and changed pictures are embedded. Names that begin with a dot are left out. The command \
-                  can be interrupted and run again at any time. An index remembers its model and whether pictures are \
-                  turned upright: --model and --exif are needed the first time only."
-)]
 pub struct Index {
     /// Folder of pictures; folders below it are included
     #[arg(value_name = "DIR")]
@@ -30,6 +37,9 @@ pub struct Index {
     output: Option<PathBuf>,
     #[command(flatten)]
     reading: Reading,
+    /// Exit with code 0 even if some of the pictures cannot be read
+    #[arg(long)]
+    skip_unreadable: bool,
 }
 
 impl Index {
@@ -68,7 +78,9 @@ impl Index {
         bar.finish_and_clear();
         let Update { added, changed, removed, unchanged, skipped, passed_over } = update?;
         let pictures = store.manifest().live();
-        context.output.show(&Report { index, pictures, added, changed, removed, unchanged, skipped, passed_over })
+        let tally = Tally { seen: added + changed + unchanged + skipped.len(), bad: skipped.len() };
+        context.output.show(&Report { index, pictures, added, changed, removed, unchanged, skipped, passed_over })?;
+        tally.verdict(self.skip_unreadable)
     }
 
     /// Returns the folder of the index and the path by which it refers to the pictures. An index inside their folder
@@ -94,7 +106,7 @@ fn check_root(index: &Path, manifest: &Manifest, folder: &Path) -> Result<(), Cl
 
 #[derive(Serialize)]
 struct Report {
-    #[serde(serialize_with = "lossy")]
+    #[serde(serialize_with = "serialize_name")]
     index: PathBuf,
     /// Number of pictures that can be found now.
     pictures: usize,
@@ -109,21 +121,53 @@ struct Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let Report { index, pictures, added, changed, removed, unchanged, skipped, passed_over } = self;
-        write!(f, "{}: {pictures} pictures: ", index.display())?;
+        writeln!(f, "{}: {}", index.display(), counted(*pictures, "picture"))?;
         write!(f, "{added} added, {changed} changed, {removed} removed, {unchanged} as they were")?;
         if !passed_over.is_empty() {
             write!(f, "\n{passed_over}")?;
         }
-        if skipped.is_empty() {
-            return Ok(());
+        if skipped.is_empty() { Ok(()) } else { write_skipped(f, skipped) }
+    }
+}
+
+/// Writes how many files were skipped for each reason, the most frequent first, and the first names for each.
+fn write_skipped(f: &mut fmt::Formatter, skipped: &[Skipped]) -> fmt::Result {
+    let mut by_reason: BTreeMap<&str, Vec<&Path>> = BTreeMap::new();
+    skipped.iter().for_each(|skipped| by_reason.entry(&skipped.reason).or_default().push(&skipped.path));
+    let mut by_reason: Vec<_> = by_reason.into_iter().collect();
+    by_reason.sort_by_key(|(_, paths)| Reverse(paths.len()));
+    write!(f, "\n{} could not be read:", skipped.len())?;
+    for (reason, paths) in by_reason.iter().take(MAX_REASONS) {
+        write!(f, "\n  {}: {reason}", paths.len())?;
+        paths.iter().take(MAX_NAMED).try_for_each(|path| write!(f, "\n    {}", path.display()))?;
+        if paths.len() > MAX_NAMED {
+            write!(f, "\n    … and {} more; all of them with --json", paths.len() - MAX_NAMED)?;
         }
-        write!(f, "\n{} could not be read:", skipped.len())?;
-        for Skipped { path, reason } in skipped.iter().take(MAX_NAMED) {
-            write!(f, "\n  {}: {reason}", path.display())?;
-        }
-        match skipped.len().saturating_sub(MAX_NAMED) {
-            0 => Ok(()),
-            more => write!(f, "\n  and {more} more; all of them with --json"),
-        }
+    }
+    match by_reason.iter().skip(MAX_REASONS).map(|(_, paths)| paths.len()).sum() {
+        0 => Ok(()),
+        more => write!(f, "\n  … and {more} more, for other reasons; all of them with --json"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn skipped_files_are_counted_by_reason_and_the_first_are_named() {
+        let skip = |i: usize, reason: String| Skipped { path: format!("{i}.png").into(), reason };
+        let torn = (0..7).map(|i| skip(i, "torn".into()));
+        let others = (7..19).map(|i| skip(i, format!("reason {}", 10 + i)));
+        let (index, passed_over) = (PathBuf::from("i"), PassedOver::default());
+        let skipped = torn.chain(others).collect();
+        let report =
+            Report { index, pictures: 1, added: 1, changed: 0, removed: 0, unchanged: 0, skipped, passed_over };
+        let said = report.to_string();
+        let start = "i: 1 picture\n1 added, 0 changed, 0 removed, 0 as they were\n19 could not be read:\n  7: torn\n    \
+                     0.png\n    1.png\n    2.png\n    3.png\n    4.png\n    … and 2 more; all of them with --json\n  1: \
+                     reason 17\n    7.png\n";
+        assert!(said.starts_with(start), "{said}");
+        assert!(said.ends_with("\n  … and 3 more, for other reasons; all of them with --json"), "{said}");
     }
 }

@@ -3,6 +3,8 @@
 use super::{CliError, Context};
 use crate::checkpoint::Scheme;
 use crate::checkpoint::{Checkpoint, Tower};
+use crate::counted::counted;
+use crate::files::serialize_name;
 use crate::layers::block::Size;
 use crate::models::clip::config::VOCAB_SIZE;
 use crate::models::clip::visual::Shape;
@@ -23,13 +25,20 @@ pub(crate) struct Info {
 
 impl Info {
     pub(crate) fn run(self, context: &Context) -> Result<(), CliError> {
-        let path = self.path.map_or_else(|| context.model_path(), Ok)?;
+        let path = match self.path {
+            Some(path) => {
+                context.refuse_model("info takes PATH or --model, not both")?;
+                path
+            }
+            None => context.model_path()?,
+        };
         context.output.show(&Report::of(&context.open(&path, None)?)?)
     }
 }
 
 #[derive(Serialize)]
 struct Report {
+    #[serde(serialize_with = "serialize_name")]
     path: PathBuf,
     names: &'static str,
     dtypes: Vec<String>,
@@ -94,6 +103,7 @@ struct TextTower {
 #[serde(rename_all = "snake_case")]
 enum TokenizerOf {
     Clip,
+    #[serde(serialize_with = "serialize_name")]
     File(PathBuf),
     /// The vocabulary is not CLIP's and there is no tokenizer.json.
     Missing,
@@ -170,10 +180,14 @@ impl fmt::Display for Report {
         )?;
         match &self.image {
             Some(ImageTower { image_size, kind, parameters, preprocess }) => {
-                writeln!(f, "  image tower  {kind}, {}", millions(*parameters))?;
-                writeln!(f, "               {image_size} pixels along an edge")?;
+                writeln!(f, "  image tower  {kind}")?;
+                writeln!(f, "               {}", millions(*parameters))?;
                 let Preprocess { mean, std, interpolation, resize_mode, .. } = preprocess;
-                writeln!(f, "               {resize_mode:?} resize, {interpolation:?}, mean {mean:?}, std {std:?}")?;
+                writeln!(
+                    f,
+                    "               {image_size} pixels along an edge, {resize_mode:?} resize, {interpolation:?}"
+                )?;
+                writeln!(f, "               mean {mean:?}, std {std:?}")?;
             }
             None => writeln!(f, "  no {} tower", Tower::Image)?,
         }
@@ -184,7 +198,8 @@ impl fmt::Display for Report {
                     TokenizerOf::File(path) => path.display().to_string(),
                     TokenizerOf::Missing => "its tokenizer.json is missing".into(),
                 };
-                writeln!(f, "  text tower   {transformer}, {}", millions(*parameters))?;
+                writeln!(f, "  text tower   {transformer}")?;
+                writeln!(f, "               {}", millions(*parameters))?;
                 writeln!(f, "               {context_length} of {vocab_size} tokens; tokenizer: {tokenizer}")?;
             }
             None => writeln!(f, "  no {} tower", Tower::Text)?,
@@ -200,7 +215,7 @@ impl fmt::Display for Report {
 impl fmt::Display for Transformer {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let Transformer { width, layers, heads, mlp_width } = self;
-        write!(f, "{layers} layers {width} wide, {heads} heads, MLP {mlp_width}")
+        write!(f, "{} {width} wide, {}, MLP {mlp_width}", counted(*layers, "layer"), counted(*heads, "head"))
     }
 }
 
@@ -209,7 +224,7 @@ impl fmt::Display for ImageKind {
         match self {
             ImageKind::Vit { patch_size, transformer } => write!(f, "ViT, patches of {patch_size}, {transformer}"),
             ImageKind::ResNet { width, layers, heads } => {
-                write!(f, "ResNet, {layers:?} layers from {width} wide, {heads} heads")
+                write!(f, "ResNet, {layers:?} layers from {width} wide, {}", counted(*heads, "head"))
             }
         }
     }

@@ -31,12 +31,12 @@ pub use context::{Context, Global};
 pub use error::CliError;
 pub use output::Output;
 
-use super::{HELP_WIDTH, VERSION};
+use super::{VERSION, WIDTH};
 use clap::{CommandFactory, Parser, Subcommand};
 
 /// Use trained CLIP models: OpenAI's, OpenCLIP's, Hugging Face's, and those of `train`
 #[derive(Debug, Parser)]
-#[command(name = "clipwright", version = VERSION, max_term_width = HELP_WIDTH, arg_required_else_help = true)]
+#[command(name = "clipwright", version = VERSION, max_term_width = WIDTH, arg_required_else_help = true)]
 pub struct Cli {
     #[command(flatten)]
     global: Global,

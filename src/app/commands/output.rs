@@ -3,10 +3,9 @@
 use super::CliError;
 use super::arrays::write_line;
 use indicatif::{ProgressBar, ProgressStyle};
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 use std::fmt::Display;
 use std::io::{Write, stdout};
-use std::path::Path;
 
 /// The form in which results are written.
 #[derive(Clone, Copy, Debug)]
@@ -37,9 +36,4 @@ impl Output {
             .expect("a valid template");
         ProgressBar::new(total as u64).with_style(style).with_message(what)
     }
-}
-
-/// Serializes a path as text for people, with replacement characters where it is not UTF-8.
-pub(crate) fn lossy<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(&path.to_string_lossy())
 }

@@ -1,6 +1,7 @@
 //! Pages of hits: one HTML file with the small pictures in it and links to the large ones.
 
 use super::CliError;
+use crate::counted::counted;
 use crate::files::{folder_of, write_atomic};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -43,8 +44,9 @@ fn page(folder: &Path, query: &str, pictures: usize, rows: &[Row]) -> String {
     let query = escape_all_quotes(query);
     let mut html = format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<title>{query}</title>\n<style>\n{STYLE}</style>\n\
-         <h1>{query}</h1>\n<p>{} of {pictures} pictures</p>\n<ol>\n",
-        rows.len()
+         <h1>{query}</h1>\n<p>{} of {}</p>\n<ol>\n",
+        rows.len(),
+        counted(pictures, "picture")
     );
     for (i, Row { path, score, thumbnail, is_query }) in rows.iter().enumerate() {
         let name = path.display().to_string();

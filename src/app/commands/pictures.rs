@@ -18,7 +18,8 @@ use std::path::{Path, PathBuf};
 pub(crate) struct Reading {
     /// Turn pictures upright, as their EXIF data says, before they are embedded
     ///
-    /// Without this they are embedded as they are stored, which is what OpenCLIP and transformers do.
+    /// Without this they are embedded as they are stored, which is what OpenCLIP and transformers do. The EXIF tag
+    /// Orientation alone is read: one that a program has written into XMP data only is not.
     #[arg(long)]
     pub exif: bool,
 }

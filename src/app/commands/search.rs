@@ -1,6 +1,5 @@
 //! `clipwright search`: finds the pictures of an index that fit a text or another picture best.
 
-use super::output::lossy;
 use super::page::{self, Row};
 use super::pictures::Reading;
 use super::texts::warn_truncated;
@@ -11,6 +10,7 @@ use crate::app::plot::save;
 use crate::checkpoint::Checkpoint;
 use crate::embed::{ImageEncoder, TextEncoder};
 use crate::eval::templates::PLACE;
+use crate::files::{self, serialize_name};
 use crate::index::{Index, ModelId};
 use crate::pictures::decode;
 use clap::{ArgGroup, Args};
@@ -127,7 +127,7 @@ impl Search {
     }
 
     fn query(&self) -> String {
-        let image = || self.image.as_ref().map(|path| path.display().to_string());
+        let image = || self.image.as_ref().map(|path| files::name(path).into_owned());
         self.text.clone().or_else(image).unwrap_or_default()
     }
 
@@ -186,7 +186,7 @@ struct Hit {
     rank: usize,
     /// The cosine of the embeddings.
     score: f32,
-    #[serde(serialize_with = "lossy")]
+    #[serde(serialize_with = "serialize_name")]
     path: PathBuf,
     /// Whether this is the picture that was looked for.
     #[serde(skip_serializing_if = "std::ops::Not::not")]

@@ -3,8 +3,10 @@
 use super::arrays::{Format, write_npy, write_safetensors};
 use super::texts::warn_truncated;
 use super::{CliError, Context};
+use crate::counted::counted;
 use crate::embed::{TextEncoder, TextStates};
 use crate::eval::templates::PLACE;
+use crate::files;
 use clap::{Args, ValueEnum};
 use ndarray::{Array2, Array3, Axis, stack};
 use serde::Serialize;
@@ -24,14 +26,17 @@ What each model reads, from a CLIP with all its layers:
   Stable Diffusion 2   OpenCLIP ViT-H   --layer penultimate --final-norm --pad zero
   Stable Diffusion XL  ViT-L/14         --layer penultimate --pad eot
      and beside it     OpenCLIP bigG    --layer penultimate --pad zero
-XL joins the two along the width, and also takes bigG's \"pooled\". The text encoder that comes with Stable Diffusion 2
-lacks its last layer already: from that one, --layer last --final-norm.
+XL joins the two along the width, and also takes bigG's \"pooled\". The text
+encoder that comes with Stable Diffusion 2 lacks its last layer already: from
+that one, --layer last --final-norm.
 
-Output: .npy has the states (texts, tokens, d); .safetensors has them as \"hidden_states\", and the texts' embeddings
-before they are brought to unit length, (texts, e), as \"pooled\".
+Output: .npy has the states (texts, tokens, d); .safetensors has them as
+\"hidden_states\", and the texts' embeddings before they are brought to unit
+length, (texts, e), as \"pooled\".
 
 Example:
-  clipwright text-states --text \"a horse on the moon\" --layer last --final-norm --pad eot --output prompt.npy")]
+  clipwright text-states --text \"a horse on the moon\" --layer last \\
+      --final-norm --pad eot --output prompt.npy")]
 pub(crate) struct TextStatesCommand {
     /// Text to encode; repeat the option for more texts
     #[arg(long = "text", value_name = "TEXT", required = true)]
@@ -83,7 +88,7 @@ impl Layer {
             Layer::Penultimate => layers.checked_sub(1),
             Layer::Number(n) => Some(n).filter(|&n| n <= layers),
         };
-        index.ok_or_else(|| CliError::Usage(format!("--layer {self}: the text tower has {layers} layers")))
+        index.ok_or_else(|| CliError::Usage(format!("--layer {self}: the text tower has {}", counted(layers, "layer"))))
     }
 }
 
@@ -118,7 +123,7 @@ impl TextStatesCommand {
             }
         }
         let (texts, tokens, width) = states.dim();
-        let (output, final_norm) = (self.output.display().to_string(), self.final_norm);
+        let (output, final_norm) = (files::name(&self.output).into_owned(), self.final_norm);
         context.output.show(&Report { output, texts, tokens, width, layer, final_norm })
     }
 

@@ -1,6 +1,7 @@
 //! Lists of texts from the command line or from a file.
 
 use super::CliError;
+use crate::counted::counted;
 use crate::datasets::csv::{OpenQuote, Row, Rows};
 use crate::embed::TextEncoder;
 use crate::eval::templates::{OPENAI, PLACE, SIMPLE, prompts};
@@ -8,10 +9,9 @@ use crate::files;
 use crate::text::clean;
 use serde_json::Value;
 use std::collections::HashMap;
-use std::fs;
-use std::io::{self, Read, stdin};
+use std::io::{self, stdin};
 use std::path::{Path, PathBuf};
-use std::str::Utf8Error;
+use std::string::FromUtf8Error;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// Largest number of texts that a warning names; of the others only the number is printed.
@@ -29,18 +29,18 @@ pub(crate) fn stdin_bytes() -> io::Result<Vec<u8>> {
     if TAKEN.swap(true, Relaxed) {
         return Err(io::Error::other("standard input is read already, for another argument"));
     }
-    let mut bytes = vec![];
-    stdin().lock().read_to_end(&mut bytes).map(|_| bytes)
+    files::read_to_end(stdin().lock(), files::MAX_BYTES)
 }
 
-/// Reads a text file, or standard input for `-`.
+/// Reads a text file, plain or gzipped, or standard input for `-`.
 fn read(path: &Path) -> Result<String, CliError> {
-    let bytes = if path == Path::new(STDIN) { stdin_bytes() } else { fs::read(path) };
-    let bytes = bytes.map_err(CliError::file(path))?;
-    let text = files::text(&bytes).map_err(CliError::file(path))?;
-    let lines_before = |end: usize| 1 + text[..end].iter().filter(|&&byte| byte == b'\n').count();
-    let not_utf8 = |error: Utf8Error| CliError::line(path, lines_before(error.valid_up_to()), "not UTF-8");
-    std::str::from_utf8(text).map(str::to_owned).map_err(not_utf8)
+    let text =
+        if path == Path::new(STDIN) { stdin_bytes().and_then(files::unpack_text) } else { files::read_text(path) };
+    let not_utf8 = |error: FromUtf8Error| {
+        let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        CliError::line(path, 1 + before.iter().filter(|&&byte| byte == b'\n').count(), "not UTF-8")
+    };
+    String::from_utf8(text.map_err(CliError::file(path))?).map_err(not_utf8)
 }
 
 /// Reads the lines of a file that are not blank, with their numbers counted from 1. `-` is standard input.
@@ -60,7 +60,7 @@ pub(crate) fn lines(path: &Path) -> Result<Vec<(usize, String)>, CliError> {
 /// # Errors
 /// Returns an error if the file cannot be read, is not such a list or table, or has no label.
 pub(crate) fn labels(path: &Path) -> Result<Vec<String>, CliError> {
-    let is_named = |end: &str| path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case(end));
+    let is_named = |end: &str| files::has_extension(path, end);
     let separator = if is_named("csv") { b',' } else { b'\t' };
     let labels = if is_named("csv") || is_named("tsv") {
         label_column(path, &read(path)?, separator)?
@@ -102,7 +102,7 @@ fn label_column(path: &Path, text: &str, separator: u8) -> Result<Vec<String>, C
         fields if fields == columns => Ok(field(row, column)),
         fields => Err(error(
             row.line,
-            &format!("{fields} fields, where the first line has {columns}; quotes hold a label together"),
+            &format!("{}, where the first line has {columns}; quotes hold a label together", counted(fields, "field")),
         )),
     };
     rows[first..].iter().map(label).collect()
@@ -157,7 +157,7 @@ pub(crate) fn warn_truncated(encoder: &TextEncoder, texts: &[String], templates:
     let cut: Vec<&String> = texts.iter().filter(cut).collect();
     for text in cut.iter().take(MAX_NAMED) {
         let start: String = text.chars().take(60).collect();
-        note!("warning: {start:?}… is longer than the model's {context} tokens; the rest is ignored");
+        note!("warning: {start:?}… is longer than the model's {}; the rest is ignored", counted(context, "token"));
     }
     if cut.len() > MAX_NAMED {
         note!("warning: so are {} more", cut.len() - MAX_NAMED);

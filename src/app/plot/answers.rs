@@ -1,5 +1,6 @@
 //! The answers of a model that is asked for the captions of pictures.
 
+use crate::counted::counted;
 use image::RgbImage;
 use ndarray::Array2;
 
@@ -40,7 +41,7 @@ impl Answers {
         let right = |k| (0..n).filter(|&i| self.is_among_best(i, k)).count();
         let among =
             if (2..m).contains(&k) { format!(" and among the best {k} for {}", right(k)) } else { String::new() };
-        format!("right caption first for {} of {n}{among}, out of {m} captions", right(1))
+        format!("right caption first for {} of {n}{among}, out of {}", right(1), counted(m, "caption"))
     }
 }
 

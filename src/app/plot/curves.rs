@@ -50,22 +50,23 @@ pub fn recall(metrics: &Metrics) -> Option<RgbImage> {
     let cuts: Vec<(&Row, RGBColor)> =
         rows.iter().filter(|row| !row.without_flags).zip(COLOURS.into_iter().cycle()).collect();
     let mut keys: Vec<Key> = cuts.iter().map(|(row, colour)| (name(row), *colour, false)).collect();
-    if cuts.iter().any(|(row, _)| row.zero_shot.is_some_and(|z| z.floor.is_some())) {
+    if cuts.iter().any(|(row, _)| row.zero_shot.is_some_and(|z| z.raw_pixels.is_some())) {
         keys.push(("raw pixels without a network".into(), FAINT, true));
     }
-    let panel = |title, score, chance, floor| Panel { title, curves: scores(metrics, &cuts, score, chance, floor) };
+    let panel =
+        |title, score, chance, raw_pixels| Panel { title, curves: scores(metrics, &cuts, score, chance, raw_pixels) };
     let panels = vec![
         panel(
             "Zero-shot top-1 (%)",
             |r| Some(r.zero_shot?.score.top1),
             |r| Some(r.zero_shot?.chance.top1),
-            |r| Some(r.zero_shot?.floor?.top1),
+            |r| Some(r.zero_shot?.raw_pixels?.top1),
         ),
         panel(
             "Zero-shot top-5 (%)",
             |r| Some(r.zero_shot?.score.top5),
             |r| Some(r.zero_shot?.chance.top5),
-            |r| Some(r.zero_shot?.floor?.top5),
+            |r| Some(r.zero_shot?.raw_pixels?.top5),
         ),
         panel(
             "Picture to caption, R@5 (%)",
@@ -90,7 +91,7 @@ fn name(row: &Row) -> String {
 
 /// Returns the curve of each cut in percent, its baseline, and one line of chance: that of the cut that is easiest to
 /// guess.
-fn scores(metrics: &Metrics, cuts: &[(&Row, RGBColor)], score: Score, chance: Score, floor: Score) -> Vec<Curve> {
+fn scores(metrics: &Metrics, cuts: &[(&Row, RGBColor)], score: Score, chance: Score, raw_pixels: Score) -> Vec<Curve> {
     let steps = last_step(metrics);
     let history = |(cut, colour): &(&Row, RGBColor)| {
         let same =
@@ -99,12 +100,13 @@ fn scores(metrics: &Metrics, cuts: &[(&Row, RGBColor)], score: Score, chance: Sc
         let points = evaluations.filter_map(|e| Some((e.step as f64, 100.0 * score(e.eval.rows.iter().find(same)?)?)));
         Curve::solid(&points.collect::<Vec<_>>(), *colour)
     };
-    let floors = cuts.iter().filter_map(|(cut, c)| Some(Curve::level(steps, 100.0 * floor(cut)?, *c, "pixels")));
+    let baselines =
+        cuts.iter().filter_map(|(cut, c)| Some(Curve::level(steps, 100.0 * raw_pixels(cut)?, *c, "raw pixels")));
     let chances: Vec<f64> = cuts.iter().filter_map(|(cut, _)| Some(100.0 * chance(cut)?)).collect();
     let highest = chances.iter().copied().reduce(f64::max);
     let one = chances.iter().all(|chance| Some(*chance) == highest);
     let chance = highest.map(|value| Curve::level(steps, value, FAINT, if one { "chance" } else { "chance, at most" }));
-    cuts.iter().map(history).chain(floors).chain(chance).collect()
+    cuts.iter().map(history).chain(baselines).chain(chance).collect()
 }
 
 /// Draws learning rate, logit scale, gradient norm and speed.

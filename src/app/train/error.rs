@@ -2,6 +2,7 @@
 
 use crate::batches::LoaderError;
 use crate::checkpoint::CheckpointError;
+use crate::counted::counted;
 use crate::datasets::DatasetError;
 use crate::eval::alike::Alike;
 use crate::models::clip::config::{ConfigError, VOCAB_SIZE};
@@ -28,11 +29,11 @@ pub enum TrainError {
     Vocabulary(usize),
     #[error("{}: {difference}", path.display())]
     OtherModel { path: PathBuf, difference: String },
-    #[error("the run has taken {steps} steps, and is to have {total}")]
+    #[error("the run has taken {}, and is to have {total}", counted(*steps, "step"))]
     TooLong { steps: u64, total: u64 },
     #[error(transparent)]
     OwnTokenizer(#[from] TokenizerError),
-    #[error("{}: it has {tokens} tokens, the model {known}", path.display())]
+    #[error("{}: it has {}, the model {known}", path.display(), counted(*tokens, "token"))]
     Tokenizer { path: PathBuf, tokens: usize, known: usize },
     #[error("{}: is there already", path.display())]
     RunExists { path: PathBuf },
@@ -44,6 +45,16 @@ pub enum TrainError {
     Metrics(#[from] ReadError),
     #[error("training stopped at {0}. {advice}", advice = advice(.0))]
     Collapse(Collapse),
+}
+
+/// Why an option that was read from a file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum OptionError {
+    #[error("{name} is {value}, which is not between 1 and {max}")]
+    Range { name: &'static str, value: usize, max: u32 },
+    /// The parser of the command line refuses the value.
+    #[error("{name}: {reason}")]
+    Refused { name: &'static str, reason: String },
 }
 
 impl From<RunFolderError> for TrainError {

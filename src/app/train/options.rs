@@ -1,7 +1,8 @@
 //! The options of the command line. They have OpenCLIP's names where it has them.
 
+use super::error::OptionError;
 use crate::app::number::{above_zero, positive, up_to};
-use crate::app::{HELP_WIDTH, VERSION};
+use crate::app::{VERSION, WIDTH};
 use crate::datasets::emoji::{Cut, Language, Vendor};
 use crate::datasets::{BadLimit, Columns, DatasetError, OwnPairs, PairFormat, PairLayout};
 use crate::models::clip::Config;
@@ -23,7 +24,7 @@ use std::path::{Path, PathBuf};
 #[command(
     name = "train",
     version = VERSION,
-    max_term_width = HELP_WIDTH,
+    max_term_width = WIDTH,
     mut_args = not_with_resume,
     after_help = "RAYON_NUM_THREADS sets how many threads compute; the weights are the same bits with any number. \
                   CPUs with other instruction sets (AVX-512, AVX2, others) round otherwise."
@@ -69,7 +70,7 @@ pub struct Options {
     #[arg(long, value_name = "PATH", help_heading = "Model")]
     pub pretrained: Option<PathBuf>,
     /// Train the text tower alone and keep the image tower unchanged
-    #[arg(long, help_heading = "Model")]
+    #[arg(long, requires = "pretrained", help_heading = "Model")]
     pub lock_image: bool,
 
     /// Pairs in a batch; a batch passes through the towers at once
@@ -85,7 +86,7 @@ pub struct Options {
     #[arg(long, value_parser = positive(), help_heading = "Optimisation")]
     pub epochs: Option<usize>,
     /// Highest learning rate
-    #[arg(long, default_value_t = 1e-3, value_parser = non_negative, help_heading = "Optimisation")]
+    #[arg(long, default_value_t = 1e-3, value_parser = above_zero::<f32>, help_heading = "Optimisation")]
     pub lr: f32,
     /// Steps over which the learning rate rises to its highest value
     #[arg(long, default_value_t = 50, help_heading = "Optimisation")]
@@ -133,7 +134,7 @@ pub struct Options {
 #[derive(Clone, Debug, PartialEq, Args, Serialize, Deserialize)]
 #[command(next_help_heading = "Data")]
 pub struct DataOptions {
-    /// Own pairs: a CSV or TSV file, a folder with metadata.jsonl or metadata.csv, or tar shards such as
+    /// Own pairs: a CSV or TSV file, plain or gzipped, a folder with metadata.jsonl or metadata.csv, or tar shards such as
     /// 'shards/{000..099}.tar' or 'shards/*.tar' [default: the embedded emoji]
     #[arg(long, value_name = "PATH")]
     pub train_data: Option<String>,
@@ -196,7 +197,7 @@ impl DataOptions {
     pub(crate) fn open(&self) -> Result<TrainingData, DatasetError> {
         let Some(train) = &self.train_data else {
             let cut = if self.validation_cut { VALIDATION } else { Cut::Whole };
-            return Ok(TrainingData::emoji(cut, self.languages.clone()));
+            return Ok(TrainingData::emoji(cut, &self.languages));
         };
         let (layout, limit) = (self.storage.layout(), BadLimit { share: self.bad_share, ..BadLimit::default() });
         let open = |path| OwnPairs::open(path, &layout, limit);
@@ -225,7 +226,7 @@ impl Options {
     /// Reads the options that a run was started with from its folder.
     pub fn of(folder: &RunFolder) -> Result<Options, RunFolderError> {
         let options: Options = folder.options()?;
-        options.check().map_err(|reason| folder.bad_options(reason))?;
+        options.check().map_err(|error| folder.bad_options(error))?;
         Ok(options)
     }
 
@@ -254,7 +255,7 @@ impl Options {
     }
 
     /// Checks options that were read from a file, which can hold values that the command line refuses.
-    pub(crate) fn check(&self) -> Result<(), String> {
+    pub(crate) fn check(&self) -> Result<(), OptionError> {
         let counts = [
             ("batch_size", self.batch_size, u32::MAX),
             ("accum_freq", self.accum_freq, u32::MAX),
@@ -263,13 +264,15 @@ impl Options {
             ("log_every_n_steps", self.log_every_n_steps, u32::MAX),
             ("save_frequency", self.save_frequency, u32::MAX),
         ];
-        if let Some((name, value, most)) = counts.iter().find(|(_, value, most)| !(1..=*most as usize).contains(value))
+        if let Some((name, value, max)) =
+            counts.into_iter().find(|(_, value, max)| !(1..=*max as usize).contains(value))
         {
-            return Err(format!("{name} is {value}, which is not between 1 and {most}"));
+            return Err(OptionError::Range { name, value, max });
         }
+        let refused = |name| move |reason| OptionError::Refused { name, reason };
         // The parsers of the command line check the values here too.
         let numbers: [(&str, Option<f32>, NumberParser); 6] = [
-            ("lr", Some(self.lr), non_negative),
+            ("lr", Some(self.lr), above_zero),
             ("wd", Some(self.wd), non_negative),
             ("eps", self.eps, non_negative),
             ("grad_clip_norm", self.grad_clip_norm, above_zero),
@@ -277,11 +280,11 @@ impl Options {
             ("beta2", self.beta2, below_one),
         ];
         for (name, value, parse) in numbers {
-            value.map(|value| parse(&value.to_string())).transpose().map_err(|e| format!("{name}: {e}"))?;
+            value.map(|value| parse(&value.to_string())).transpose().map_err(refused(name))?;
         }
-        share(&self.data.bad_share.to_string()).map_err(|e| format!("bad_share: {e}"))?;
+        share(&self.data.bad_share.to_string()).map_err(refused("bad_share"))?;
         let own = self.data.storage.csv_separator.map(|c| separator(&c.to_string()));
-        own.transpose().map(|_| ()).map_err(|e| format!("csv_separator: {e}"))
+        own.transpose().map(|_| ()).map_err(refused("csv_separator"))
     }
 
     /// Returns the hyperparameters: those that were chosen, and otherwise the paper's for this model.

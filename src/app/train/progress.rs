@@ -1,5 +1,6 @@
 //! The output of a run: a progress bar on a terminal, and lines that are also readable in a log file.
 
+use crate::app::WIDTH;
 use crate::train::log::Step;
 use crate::train::metric::Metric;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -29,16 +30,12 @@ impl Progress {
         self.bar.set_message(format!("{} left", clock(self.left(step))));
     }
 
-    /// Prints the numbers of a step on one line.
+    /// Prints the numbers of a step on as many lines as they need.
     pub(crate) fn log(&self, epoch: u64, step: &Step) {
-        let numbers: Vec<_> = step.metrics.iter().map(number).collect();
-        self.say(&format!(
-            "step {:>5}/{}  epoch {epoch:>3}  {}  {} left",
-            step.step,
-            self.total,
-            numbers.join("  "),
-            clock(self.left(step.step)),
-        ));
+        let first = [format!("step {:>5}/{}", step.step, self.total), format!("epoch {epoch:>3}")];
+        let left = format!("{} left", clock(self.left(step.step)));
+        let parts: Vec<String> = first.into_iter().chain(step.metrics.iter().map(number)).chain([left]).collect();
+        self.say(&lines(&parts));
     }
 
     /// Prints a text above the bar.
@@ -51,6 +48,22 @@ impl Progress {
         let rest = self.total.saturating_sub(step) as f64;
         (self.started.elapsed() / done).mul_f64(rest)
     }
+}
+
+/// Joins parts to lines of at most [`WIDTH`] columns. All lines but the first are indented.
+fn lines(parts: &[String]) -> String {
+    let (mut text, mut columns) = (String::new(), 0);
+    for part in parts {
+        let n = part.chars().count();
+        let (gap, before) = match columns {
+            0 => ("", 0),
+            columns if columns + 2 + n <= WIDTH => ("  ", columns + 2),
+            _ => ("\n        ", 8),
+        };
+        text = text + gap + part;
+        columns = before + n;
+    }
+    text
 }
 
 /// Formats a metric: `loss 4.213 (chance 4.852)`, `lr 1.0e-3`, `145 pairs/s`.
@@ -91,6 +104,18 @@ pub(crate) fn clock(duration: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lines_are_full_and_not_longer() {
+        let parts =
+            ["step     10/132", "loss 4.652 (chance 4.159)", "image→text 4.620", "text→image 4.684", "1m06s left"];
+        let text = lines(&parts.map(String::from));
+        assert_eq!(
+            text,
+            "step     10/132  loss 4.652 (chance 4.159)  image→text 4.620  text→image 4.684\n        1m06s left"
+        );
+        assert!(text.lines().all(|line| line.chars().count() <= WIDTH));
+    }
 
     #[test]
     fn times_are_short() {

@@ -8,6 +8,7 @@ use super::progress::{Progress, clock};
 use crate::app::hint;
 use crate::batches::{Batch, Loader, LoaderConfig};
 use crate::checkpoint::{self, ConfigFile, copy_tokenizer};
+use crate::counted::counted;
 use crate::embed::Embedder;
 use crate::eval::exam::{Depth, Exam};
 use crate::eval::report::Report;
@@ -17,10 +18,10 @@ use crate::optim::schedule::Schedule;
 use crate::params;
 use crate::text::Tokenizer;
 use crate::train::clip::{ClipObjective, Pairs};
-use crate::train::data::{self, TrainingData};
+use crate::train::data::{self, PairList, TrainingData};
 use crate::train::log::{Evaluation, Line, Log, Metrics, Step};
 use crate::train::metric::Metric;
-use crate::train::run_folder::{REPORT, RunFolder};
+use crate::train::run_folder::{METRICS, REPORT, RunFolder};
 use crate::train::step::{Trainer, TrainerOptions};
 use crate::train::watch::{Collapse, Watch};
 use ndarray::ArrayView2;
@@ -48,16 +49,22 @@ pub fn run(cli: Cli, interrupted: &dyn Fn() -> bool) -> Result<Outcome, TrainErr
     let mut run = match &cli.resume {
         Some(name) => {
             let folder = RunFolder::find(name, &cli.options.logs)?;
-            let mut options = Options::of(&folder)?;
-            options.epochs = cli.options.epochs.or(options.epochs);
+            let begun = Options::of(&folder)?;
+            let options = Options { epochs: cli.options.epochs.or(begun.epochs), ..begun.clone() };
             let run = Run::prepare(options, Some(folder))?;
-            run.folder.write_options(&run.options)?;
+            if run.options != begun {
+                run.folder.write_options(&run.options)?;
+            }
             run
         }
         None => Run::prepare(cli.options, None)?,
     };
     run.introduce();
-    match run.train(cli.stop_after, interrupted)? {
+    let ended = run.train(cli.stop_after, interrupted);
+    if ended.is_err() && cli.resume.is_none() && run.folder.discard_unused() {
+        say!("nothing was learnt, and {} is removed", run.folder.path.display());
+    }
+    match ended? {
         End::Finished => run.finish(),
         End::Interrupted => Ok(Outcome::Interrupted(run.folder.path)),
         End::Stopped => Ok(Outcome::Stopped(run.folder.path)),
@@ -95,7 +102,8 @@ impl Run {
         };
         let tokenizer = Arc::new(tokenizer(own.as_deref(), &model.config)?);
         let data = options.data.open()?;
-        let list = data.list();
+        let pairs = data.training();
+        let list = PairList::of(&*pairs);
         if let Some(folder) = &resumed {
             folder.check_list(&list)?;
         }
@@ -115,7 +123,7 @@ impl Run {
             start_step: trainer.steps(),
             bad_limit: data.bad_limit(),
         };
-        let loader = Loader::new(data.training(), Arc::clone(&tokenizer), loader_config)?;
+        let loader = Loader::new(pairs, Arc::clone(&tokenizer), loader_config)?;
         let total = loader.steps_per_epoch() * options.epochs() as u64;
         if trainer.steps() > total {
             return Err(TrainError::TooLong { steps: trainer.steps(), total });
@@ -133,7 +141,7 @@ impl Run {
         if let Some(own) = own.filter(|_| begins) {
             copy_tokenizer(&own, &folder.path)?;
         }
-        let log = Log::open(folder.file("metrics.jsonl"))?;
+        let log = Log::open(folder.file(METRICS))?;
         Ok(Run { options, folder, config, tokenizer, data, trainer, loader, schedule, log })
     }
 
@@ -146,9 +154,11 @@ impl Run {
         say!("data    {}", self.data);
         self.data.left_out().into_iter().find_map(hint::rows).iter().for_each(|help| say!("help: {help}"));
         say!(
-            "steps   {} = {epochs} epochs of {}, {batch_size} pairs{}",
+            "steps   {} = {} of {}, {}{}",
             self.schedule.total,
+            counted(epochs, "epoch"),
             self.loader.steps_per_epoch(),
+            counted(*batch_size, "pair"),
             if *accum_freq > 1 { format!(" × {accum_freq} each") } else { " each".into() },
         );
         say!("run     {}", self.folder.path.display());
@@ -157,9 +167,9 @@ impl Run {
         }
         if self.schedule.warmup > self.schedule.total {
             say!(
-                "warning: the warm-up of {} steps is longer than the run, so the learning rate never reaches {}. Try a shorter \
+                "warning: the warm-up of {} is longer than the run, so the learning rate never reaches {}. Try a shorter \
                  --warmup or more --epochs",
-                self.schedule.warmup,
+                counted(self.schedule.warmup, "step"),
                 self.schedule.lr
             );
         }
@@ -267,7 +277,7 @@ impl Run {
         self.log.append(&Line::Evaluation(Evaluation { step, eval: report.clone() }))?;
         self.folder.write(REPORT, report.markdown().as_bytes())?;
         say!("{report}");
-        let metrics = Metrics::read(self.folder.file("metrics.jsonl"))?;
+        let metrics = Metrics::read(self.folder.file(METRICS))?;
         gallery::draw(&self.folder, &metrics, &exam, &self.embedder())?;
         say!("the model, its curves and pictures are in {}", self.folder.path.display());
         Ok(Outcome::Finished(report))

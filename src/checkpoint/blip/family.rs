@@ -107,9 +107,9 @@ impl Scheme {
         preprocess: Option<Preprocess>,
     ) -> Result<Described, CheckpointError> {
         let mut rules = rules(files.path(), overrides)?;
-        let config = infer::infer(self, &|places| files.shape_of(places), said, &mut rules).map_err(|reason| {
+        let config = infer::infer(self, &|places| files.shape_of(places), said, &mut rules).map_err(|source| {
             let config = if self.format == Format::Original { CONFIG } else { HUGGING_FACE_CONFIG };
-            CheckpointError::Inference { path: files.path().into(), reason, config }
+            CheckpointError::Inference { path: files.path().into(), source, config }
         })?;
         Ok(Described { config, preprocess, notes: rules.notes })
     }

@@ -39,7 +39,6 @@ pub(super) fn write(
     precision: Precision,
 ) -> Result<(), CheckpointError> {
     let Model { config, params, preprocess } = model;
-    let cannot = |reason| CheckpointError::Config { path: folder.into(), reason };
     let places = scheme.places(config.vision.layers, config.text.layers);
     let weights = folder.join(WEIGHTS);
     let make = || fs::create_dir_all(folder).map_err(|source| CheckpointError::Io { path: folder.into(), source });
@@ -50,11 +49,10 @@ pub(super) fn write(
             original::write(&folder.join(original::CONFIG), config, preprocess)
         }
         Format::HuggingFace => {
-            let described = hugging_face::write(config, precision).map_err(cannot)?;
+            let described = hugging_face::write(config, precision).map_err(CheckpointError::config(folder))?;
             let side = config.vision.image_size[0];
             let preprocess = preprocess.cloned().unwrap_or_else(|| Preprocess { size: side, ..self::preprocess() });
-            let preprocess = preprocessor::write(&preprocess, Class::Blip)
-                .ok_or_else(|| cannot("Hugging Face's BlipImageProcessor neither crops nor pads pictures".into()))?;
+            let preprocess = preprocessor::write(&preprocess, Class::Blip).map_err(CheckpointError::config(folder))?;
             make()?;
             // transformers itself writes a tied tensor under the first of its names.
             let places = places.map(&TreePath::ROOT, &mut |_, places| places[..1].to_vec());

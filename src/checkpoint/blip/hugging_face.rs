@@ -5,9 +5,9 @@
 //! everything. Only the number of heads is never defaulted.
 
 use super::infer::Rules;
-use crate::checkpoint::Tower;
+use crate::checkpoint::{ConfigFileError, Tower};
 use crate::checkpoint::dtype::Precision;
-use crate::checkpoint::fields::{activation, activation_name, eps, merged, section};
+use crate::checkpoint::fields::{activation, activation_name, eps, merged, section, unfit};
 use crate::checkpoint::json::decimal;
 use crate::models::blip::{Config, Parts, TextConfig, TokenIds, VisionConfig};
 use serde::Deserialize;
@@ -96,26 +96,26 @@ impl Default for VisionFields {
 ///
 /// # Errors
 /// Returns an error that says what is wrong with the file.
-pub(super) fn parse(file: &Value, parts: Parts, rules: &mut Rules) -> Result<Config, String> {
+pub(super) fn parse(file: &Value, parts: Parts, rules: &mut Rules) -> Result<Config, ConfigFileError> {
     if !file.is_object() {
-        return Err("not an object with a model's fields".into());
+        return Err(ConfigFileError::NoFields);
     }
     match &file["model_type"] {
         Value::Null => {}
         Value::String(kind) if kind == "blip" => {}
-        other => return Err(format!("model_type {other} is not a BLIP")),
+        other => return Err(ConfigFileError::ModelType { model_type: other.clone(), wanted: "BLIP" }),
     }
     let vision = section::<VisionFields>(&merged(file, "vision_config")?)?.encoder(rules)?;
     let text = section::<TextFields>(&merged(file, "text_config")?)?.transformer(rules)?;
     let embed_dim = match &file["image_text_hidden_size"] {
         Value::Null => 256,
-        value => value.as_u64().ok_or_else(|| format!("image_text_hidden_size is {value}"))? as usize,
+        value => value.as_u64().ok_or_else(|| unfit("image_text_hidden_size", value))? as usize,
     };
     Ok(Config { vision, text, embed_dim, parts })
 }
 
 impl VisionFields {
-    fn encoder(self, rules: &mut Rules) -> Result<VisionConfig, String> {
+    fn encoder(self, rules: &mut Rules) -> Result<VisionConfig, ConfigFileError> {
         let width = self.hidden_size;
         Ok(VisionConfig {
             image_size: [self.image_size; 2],
@@ -131,7 +131,7 @@ impl VisionFields {
 }
 
 impl TextFields {
-    fn transformer(self, rules: &mut Rules) -> Result<TextConfig, String> {
+    fn transformer(self, rules: &mut Rules) -> Result<TextConfig, ConfigFileError> {
         let (width, vocab_size) = (self.hidden_size, self.vocab_size);
         Ok(TextConfig {
             vocab_size,
@@ -148,11 +148,11 @@ impl TextFields {
 
     /// Returns the special tokens. Hugging Face's classes know neither `[CLS]`, which stands before `[SEP]` in every
     /// vocabulary of BERT, nor `[ENC]`, which was added last.
-    fn ids(&self, rules: &Rules) -> Result<TokenIds, String> {
+    fn ids(&self, rules: &Rules) -> Result<TokenIds, ConfigFileError> {
         if let Some(ids) = rules.overrides.ids {
             return Ok(ids);
         }
-        let before_end = || self.sep_token_id.checked_sub(1).ok_or("sep_token_id is 0");
+        let before_end = || self.sep_token_id.checked_sub(1).ok_or_else(|| unfit("sep_token_id", &json!(0)));
         let last = || u32::try_from(self.vocab_size).ok().and_then(|size| size.checked_sub(1));
         Ok(TokenIds {
             pad: self.pad_token_id,
@@ -163,7 +163,7 @@ impl TextFields {
                 .enc_token_id
                 .or(rules.special.id("[ENC]"))
                 .or_else(last)
-                .ok_or_else(|| format!("vocab_size is {}", self.vocab_size))?,
+                .ok_or_else(|| unfit("vocab_size", &json!(self.vocab_size)))?,
         })
     }
 }
@@ -172,22 +172,20 @@ impl TextFields {
 ///
 /// # Errors
 /// Returns an error that says why Hugging Face has no class for the model.
-pub(super) fn write(config: &Config, precision: Precision) -> Result<Value, String> {
+pub(super) fn write(config: &Config, precision: Precision) -> Result<Value, ConfigFileError> {
     let Config { vision, text, embed_dim, parts } = config;
     let class = match parts {
         Parts::Captioner => "BlipForConditionalGeneration",
         Parts::Matcher => "BlipForImageTextRetrieval",
         Parts::Answerer if vision.width != text.width => {
-            return Err("Hugging Face's BlipForQuestionAnswering has one width for pictures and texts".into());
+            return Err(ConfigFileError::TwoWidths);
         }
         Parts::Answerer => "BlipForQuestionAnswering",
-        Parts::Pretrained => {
-            return Err("Hugging Face has no class for a pre-trained BLIP, which does all tasks".into());
-        }
+        Parts::Pretrained => return Err(ConfigFileError::Pretrained),
     };
     let [height, width] = vision.image_size;
     if height != width {
-        return Err(format!("Hugging Face's BLIP has square pictures, not of {height}×{width}"));
+        return Err(ConfigFileError::Square { height, width });
     }
     let TokenIds { pad, cls, end, decode, encode } = text.ids;
     let dtype = precision.torch();

@@ -5,7 +5,7 @@ use super::names::{Format, Scheme};
 use super::tokens::Special;
 use crate::checkpoint::found::{count, found};
 use crate::checkpoint::places::{Place, Places};
-use crate::checkpoint::{Note, Tower};
+use crate::checkpoint::{InferenceError, Note, Tower};
 use crate::models::blip::params::Decoder;
 use crate::models::blip::text::{Shared, Text};
 use crate::models::blip::{Blip, Config, TextConfig, TokenIds, VisionConfig};
@@ -80,7 +80,7 @@ impl Rules<'_> {
         said: Option<usize>,
         width: usize,
         default: Option<usize>,
-    ) -> Result<usize, String> {
+    ) -> Result<usize, InferenceError> {
         let asked = match tower {
             Tower::Image => self.overrides.vision_heads,
             Tower::Text => self.overrides.text_heads,
@@ -90,7 +90,7 @@ impl Rules<'_> {
         }
         let heads = width / HEAD_WIDTH;
         if heads * HEAD_WIDTH != width {
-            return Err(format!("nothing says how many heads attention over {tower}s has, of width {width}"));
+            return Err(InferenceError::NoHeads { tower, width });
         }
         if default != Some(heads) {
             self.notes.push(Note::Heads { path: self.path.into(), tower, heads, width: HEAD_WIDTH });
@@ -108,7 +108,7 @@ pub(super) fn infer(
     shape_of: &dyn Fn(&[Place]) -> Option<Vec<usize>>,
     said: &Said,
     rules: &mut Rules,
-) -> Result<Config, String> {
+) -> Result<Config, InferenceError> {
     let shapes = found(shape_of, &scheme.places(1, 1), &TreePath::ROOT);
     let vit = &shapes.visual_encoder;
     let [width, _, _, patch_size] = vit.embed.conv1_weight.shape()?;
@@ -117,7 +117,7 @@ pub(super) fn infer(
         image_size: match said.image_size {
             Some(size) => size,
             None => {
-                [vit.embed.positional_embedding.grid()?.checked_mul(patch_size).ok_or("its patches are too many")?; 2]
+                [vit.embed.positional_embedding.grid()?.checked_mul(patch_size).ok_or(InferenceError::TooMany { what: "patches" })?; 2]
             }
         },
         patch_size,
@@ -139,7 +139,7 @@ pub(super) fn infer(
         activation: said.vision_activation,
         eps: said.vision_eps,
     };
-    let shared = shared(&shapes).ok_or("it has neither a text encoder nor a text decoder")?;
+    let shared = shared(&shapes).ok_or(InferenceError::NoText)?;
     let [vocab_size, width] = shared.embeddings.word_embeddings.shape()?;
     let [positions, _] = shared.embeddings.position_embeddings.shape()?;
     let [mlp_width, _] = shared.layers[0].mlp.c_fc.weight.shape()?;
@@ -164,7 +164,7 @@ pub(super) fn infer(
         ),
         activation: said.text_activation,
         eps: said.text_eps,
-        ids: ids.ok_or("nothing says which of its tokens begin and end a text; a vocabulary beside it would")?,
+        ids: ids.ok_or(InferenceError::NoTokens)?,
     };
     let embed_dim = match (&shapes.vision_proj, said.embed_dim) {
         (Some(projection), _) => projection.weight.shape().map(|[embed_dim, _]| embed_dim)?,

@@ -2,7 +2,7 @@
 //! since the original has none; a field that it leaves out is inferred, or has the original's value.
 
 use super::infer::Said;
-use crate::checkpoint::CheckpointError;
+use crate::checkpoint::{CheckpointError, ConfigFileError};
 use crate::checkpoint::fields::{activation, activation_name, eps};
 use crate::checkpoint::json::{decimal, parse_json, write_json};
 use crate::models::blip::{Config, TokenIds};
@@ -45,7 +45,7 @@ struct Tokens {
 /// Reads the file.
 pub(super) fn read(path: &Path) -> Result<(Said, Option<Preprocess>), CheckpointError> {
     parse_json(path, |file| {
-        let fields = Fields::deserialize(file).map_err(|e| e.to_string())?;
+        let fields = Fields::deserialize(file)?;
         let original = Said::original();
         let act = |name: Option<String>, default| name.map_or(Ok(default), |name| activation(&name));
         let eps = |said: Option<f64>, default| said.map_or(Ok(default), eps);
@@ -66,7 +66,7 @@ pub(super) fn read(path: &Path) -> Result<(Said, Option<Preprocess>), Checkpoint
         };
         let preprocess =
             fields.preprocess_cfg.map(|preprocess| Preprocess { library: Library::HuggingFace, ..preprocess });
-        preprocess.iter().try_for_each(Preprocess::check).map_err(|reason| format!("preprocess_cfg: {reason}"))?;
+        preprocess.iter().try_for_each(Preprocess::check).map_err(ConfigFileError::within("preprocess_cfg"))?;
         Ok((said, preprocess))
     })
 }

@@ -1,9 +1,10 @@
 //! The implementation of [`Family`] for CLIP.
 
 use super::architecture::{Architecture, TEXT, VISION};
+use super::folders::{self, Contents};
 use super::names::Scheme;
 use super::openclip::{CONFIG, ConfigFile};
-use super::{folders, hugging_face, infer, recognise};
+use super::{hugging_face, infer, recognise};
 use crate::checkpoint::dtype::Precision;
 use crate::checkpoint::family::Family;
 use crate::checkpoint::json::parse_json;
@@ -13,9 +14,9 @@ use crate::checkpoint::prefix::Known;
 use crate::checkpoint::preprocessor::{Class, pictures};
 use crate::checkpoint::tensors::TensorFiles;
 use crate::checkpoint::{CheckpointError, Tower};
-use crate::models::clip::model::Model;
 use crate::pictures::Preprocess;
 use kernels::Activation;
+use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -66,7 +67,7 @@ pub(crate) struct Described {
 impl Family for Scheme {
     type Description = Described;
     type Overrides = Overrides;
-    type Model<'a> = (&'a Model, &'a ConfigFile);
+    type Model<'a> = Contents<'a>;
 
     const KIND: Kind = Kind::Clip;
 
@@ -108,7 +109,7 @@ impl Family for Scheme {
     fn infer(&self, files: &TensorFiles, overrides: &Overrides) -> Result<Described, CheckpointError> {
         let path = || files.path().into();
         let mut architecture = infer::infer(self, &|places| files.shape_of(places))
-            .map_err(|reason| CheckpointError::Inference { path: path(), reason, config: CONFIG })?;
+            .map_err(|source| CheckpointError::Inference { path: path(), source, config: CONFIG })?;
         let activation_source;
         (architecture.activation, activation_source) = match overrides.activation {
             Some(activation) => (activation, ActivationSource::Asked),
@@ -152,15 +153,10 @@ impl Family for Scheme {
         leaves
     }
 
-    fn write(
-        &self,
-        folder: &Path,
-        (model, config): Self::Model<'_>,
-        precision: Precision,
-    ) -> Result<(), CheckpointError> {
+    fn write(&self, folder: &Path, model: Contents, precision: Precision) -> Result<(), CheckpointError> {
         match self {
-            Scheme::OpenAi { .. } => folders::openclip(folder, self, model, config, precision),
-            Scheme::HuggingFace { .. } => folders::hugging_face(folder, self, model, config, precision),
+            Scheme::OpenAi { .. } => folders::openclip(folder, self, model, precision),
+            Scheme::HuggingFace { .. } => folders::hugging_face(folder, self, model, precision),
         }
     }
 }

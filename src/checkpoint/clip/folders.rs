@@ -12,6 +12,15 @@ use crate::models::clip::model::Model;
 use std::fs;
 use std::path::Path;
 
+/// What the folder of a CLIP is written from.
+#[derive(Clone, Copy)]
+pub struct Contents<'a> {
+    /// The parameters of both towers.
+    pub model: &'a Model,
+    /// The architecture, and how pictures are prepared for it.
+    pub config: &'a ConfigFile,
+}
+
 /// Writes OpenCLIP's folder, which is also our own.
 ///
 /// # Errors
@@ -19,8 +28,7 @@ use std::path::Path;
 pub(crate) fn openclip(
     folder: &Path,
     scheme: &Scheme,
-    model: &Model,
-    config: &ConfigFile,
+    Contents { model, config }: Contents,
     precision: Precision,
 ) -> Result<(), CheckpointError> {
     make(folder)?;
@@ -37,8 +45,27 @@ pub(crate) fn openclip(
 pub(crate) fn hugging_face(
     folder: &Path,
     scheme: &Scheme,
-    model: &Model,
-    config: &ConfigFile,
+    Contents { model, config }: Contents,
+    precision: Precision,
+) -> Result<(), CheckpointError> {
+    let preprocessor =
+        preprocessor::write(&config.preprocess_cfg, Class::Clip).map_err(CheckpointError::config(folder))?;
+    let described = described::write(&config.model_cfg, precision).map_err(CheckpointError::config(folder))?;
+    make(folder)?;
+    let places = scheme.clip(&model.params.spec);
+    write_params(&folder.join(WEIGHTS), &model.params, &places, precision.into())?;
+    config.write(&folder.join(CONFIG))
+}
+
+/// Writes Hugging Face's folder.
+///
+/// # Errors
+/// Returns an error if Hugging Face's classes cannot express the model, if a file cannot be written, or if a value does
+/// not fit the type.
+pub(crate) fn hugging_face(
+    folder: &Path,
+    scheme: &Scheme,
+    Contents { model, config }: Contents,
     precision: Precision,
 ) -> Result<(), CheckpointError> {
     let cannot = |reason: &str| CheckpointError::Config { path: folder.into(), reason: reason.into() };

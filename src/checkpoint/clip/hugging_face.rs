@@ -6,7 +6,8 @@
 
 use super::architecture::Architecture;
 use crate::checkpoint::dtype::Precision;
-use crate::checkpoint::fields::{activation, activation_name, merged, section};
+use crate::checkpoint::ConfigFileError;
+use crate::checkpoint::fields::{activation, activation_name, merged, section, unfit};
 use crate::checkpoint::json::decimal;
 use crate::layers::patch_embed::CHANNELS;
 use crate::models::clip::config::{LAYER_NORM_EPS, mlp_ratio};
@@ -84,9 +85,9 @@ impl Default for VisionFields {
 ///
 /// # Errors
 /// Returns an error that says what is wrong with the file.
-pub(crate) fn parse(file: &Value) -> Result<Architecture, String> {
+pub(crate) fn parse(file: &Value) -> Result<Architecture, ConfigFileError> {
     if !file.is_object() {
-        return Err("not an object with a model's fields".into());
+        return Err(ConfigFileError::NoFields);
     }
     match file["model_type"].as_str() {
         Some("clip_text_model") => {
@@ -100,26 +101,26 @@ pub(crate) fn parse(file: &Value) -> Result<Architecture, String> {
             Ok(Architecture { embed_dim: fields.projection_dim, activation, vision: Some(vision), text: None })
         }
         Some("clip") | None => both(file),
-        Some(other) => Err(format!("model_type {other:?} is not a CLIP")),
+        Some(other) => Err(ConfigFileError::ModelType { model_type: other.into(), wanted: "CLIP" }),
     }
 }
 
 /// Returns the architecture of a model with both towers.
-fn both(file: &Value) -> Result<Architecture, String> {
+fn both(file: &Value) -> Result<Architecture, ConfigFileError> {
     let (vision, activation) = section::<VisionFields>(&merged(file, "vision_config")?)?.tower()?;
     let (text, text_activation) = section::<TextFields>(&merged(file, "text_config")?)?.tower()?;
     if activation != text_activation {
-        return Err("the towers have different activations; here both have the same".into());
+        return Err(ConfigFileError::TwoActivations);
     }
     let embed_dim = match &file["projection_dim"] {
         Value::Null => 512,
-        value => value.as_u64().ok_or_else(|| format!("projection_dim is {value}"))? as usize,
+        value => value.as_u64().ok_or_else(|| unfit("projection_dim", value))? as usize,
     };
     Ok(Architecture { embed_dim, activation, vision: Some(vision), text: Some(text) })
 }
 
 impl TextFields {
-    fn tower(&self) -> Result<(TextConfig, Activation), String> {
+    fn tower(&self) -> Result<(TextConfig, Activation), ConfigFileError> {
         check_eps(self.layer_norm_eps)?;
         let (width, heads) = (self.hidden_size, self.num_attention_heads);
         let mlp_ratio = mlp_ratio(width.max(1), self.intermediate_size);
@@ -130,14 +131,14 @@ impl TextFields {
 }
 
 impl VisionFields {
-    fn tower(&self) -> Result<(VisionConfig, Activation), String> {
+    fn tower(&self) -> Result<(VisionConfig, Activation), ConfigFileError> {
         check_eps(self.layer_norm_eps)?;
         if self.num_channels != CHANNELS {
-            return Err(format!("num_channels is {}; pictures here have {CHANNELS}", self.num_channels));
+            return Err(ConfigFileError::Channels { channels: self.num_channels });
         }
         let (width, heads) = (self.hidden_size, self.num_attention_heads);
         if heads == 0 || width % heads != 0 {
-            return Err(format!("hidden_size {width} is not a multiple of num_attention_heads {heads}"));
+            return Err(ConfigFileError::Heads { width, heads });
         }
         let tower = VisionConfig {
             image_size: self.image_size,
@@ -151,19 +152,19 @@ impl VisionFields {
     }
 }
 
-fn check_eps(eps: f64) -> Result<(), String> {
+fn check_eps(eps: f64) -> Result<(), ConfigFileError> {
     let fits = (eps - f64::from(LAYER_NORM_EPS)).abs() <= 1e-9;
-    if fits { Ok(()) } else { Err(format!("layer_norm_eps is {eps}, not {LAYER_NORM_EPS}")) }
+    if fits { Ok(()) } else { Err(ConfigFileError::Eps { eps }) }
 }
 
-/// Returns the file for a `CLIPModel`, or `None` if that class cannot be the model, as it cannot be a ResNet. The last
+/// Returns the file for a `CLIPModel`, which cannot be a ResNet. The last
 /// two tokens of the vocabulary are those of the start and the end of a caption.
-pub(crate) fn write(config: &Config, precision: Precision) -> Option<Value> {
+pub(crate) fn write(config: &Config, precision: Precision) -> Result<Value, ConfigFileError> {
     let (vision, text) = (&config.vision_cfg, &config.text_cfg);
-    let Layers::Vit(layers) = vision.layers else { return None };
+    let Layers::Vit(layers) = vision.layers else { return Err(ConfigFileError::ResNet) };
     let (hidden_act, dtype) = (activation_name(config.activation()), precision.torch());
     let end_of_text = text.vocab_size - 1;
-    Some(json!({
+    Ok(json!({
         "architectures": ["CLIPModel"],
         "model_type": "clip",
         "dtype": dtype,

@@ -4,6 +4,7 @@
 //! except in the three largest image towers.
 
 use super::architecture::{Architecture, TEXT, VISION, smallest_of};
+use crate::checkpoint::InferenceError;
 use super::names::Scheme;
 use crate::checkpoint::found::{Found, count, found};
 use crate::checkpoint::places::Place;
@@ -31,7 +32,7 @@ const WIDER_HEADS: [(usize, usize); 3] = [(1280, 80), (1408, 88), (1664, 104)];
 pub(crate) fn infer(
     scheme: &Scheme,
     shape_of: &dyn Fn(&[Place]) -> Option<Vec<usize>>,
-) -> Result<Architecture, String> {
+) -> Result<Architecture, InferenceError> {
     let file = File { scheme, shape_of };
     let (vit, resnet, text) = (file.vit(1), file.resnet(1), file.text(1));
     let vision = match (resnet.layer1[0].conv1.weight.is_there(), vit.embed.conv1_weight.is_there()) {
@@ -41,7 +42,7 @@ pub(crate) fn infer(
     };
     let text_config = text.token_embedding.is_there().then(|| file.text_config(&text)).transpose()?;
     let embed_dim = match (&vision, &text_config) {
-        (None, None) => return Err("there are no tensors of a CLIP in it".into()),
+        (None, None) => return Err(InferenceError::NoClip),
         (_, Some(config)) => embed_dim(&text.text_projection, config.width)?,
         (Some(VisionConfig { layers: Layers::ResNet(_), .. }), None) => {
             resnet.attnpool.c_proj.weight.shape().map(|[embed_dim, _]| embed_dim)?
@@ -79,33 +80,33 @@ impl File<'_> {
         found(self.shape_of, &self.scheme.text(&smallest_of(Layers::Vit(1), layers).text), &TEXT)
     }
 
-    fn vit_config(&self, vit: &Vit<Found>) -> Result<VisionConfig, String> {
+    fn vit_config(&self, vit: &Vit<Found>) -> Result<VisionConfig, InferenceError> {
         let [width, _, _, patch_size] = vit.embed.conv1_weight.shape()?;
         let grid = vit.embed.positional_embedding.grid()?;
         let head_width = WIDER_HEADS.iter().find(|(wide, _)| *wide == width).map_or(HEAD_WIDTH, |(_, head)| *head);
         let mlp_ratio = mlp_ratio_of(&vit.transformer.resblocks[0], width)?;
         let layers = count(|n| self.vit(n).transformer.resblocks, |block| block.attn.in_proj_weight.is_there());
-        let image_size = grid.checked_mul(patch_size).ok_or("its patches are too many")?;
+        let image_size = grid.checked_mul(patch_size).ok_or(InferenceError::TooMany { what: "patches" })?;
         let (layers, patch_size) = (Layers::Vit(layers), Some(patch_size));
         Ok(VisionConfig { image_size, layers, width, patch_size, head_width, mlp_ratio })
     }
 
-    fn resnet_config(&self, resnet: &ResNet<Found>) -> Result<VisionConfig, String> {
+    fn resnet_config(&self, resnet: &ResNet<Found>) -> Result<VisionConfig, InferenceError> {
         let [width, ..] = resnet.layer1[0].conv1.weight.shape::<4>()?;
         let grid = resnet.attnpool.positional_embedding.grid()?;
         type Stage = fn(ResNet<Found>) -> Vec<Bottleneck<Found>>;
         let stages: [Stage; 4] = [|net| net.layer1, |net| net.layer2, |net| net.layer3, |net| net.layer4];
         let layers = stages.map(|stage| count(|n| stage(self.resnet(n)), |block| block.conv1.weight.is_there()));
-        let image_size = grid.checked_mul(REDUCTION).ok_or("its positions are too many")?;
+        let image_size = grid.checked_mul(REDUCTION).ok_or(InferenceError::TooMany { what: "positions" })?;
         let (layers, patch_size) = (Layers::ResNet(layers), None);
         Ok(VisionConfig { image_size, layers, width, patch_size, head_width: HEAD_WIDTH, mlp_ratio: 4.0 })
     }
 
-    fn text_config(&self, text: &Text<Found>) -> Result<TextConfig, String> {
+    fn text_config(&self, text: &Text<Found>) -> Result<TextConfig, InferenceError> {
         let [vocab_size, width] = text.token_embedding.shape()?;
         let [context_length, _] = text.positional_embedding.shape()?;
         if width % HEAD_WIDTH != 0 {
-            return Err(format!("heads of {HEAD_WIDTH} do not fit a text tower of width {width}"));
+            return Err(InferenceError::Heads { head_width: HEAD_WIDTH, width });
         }
         let mlp_ratio = mlp_ratio_of(&text.transformer.resblocks[0], width)?;
         let layers = count(|n| self.text(n).transformer.resblocks, |block| block.attn.in_proj_weight.is_there());
@@ -114,12 +115,12 @@ impl File<'_> {
 }
 
 /// Returns e for a projection (d,e). If the projection is missing, the joint space is as wide as the tower.
-fn embed_dim(projection: &Found, width: usize) -> Result<usize, String> {
+fn embed_dim(projection: &Found, width: usize) -> Result<usize, InferenceError> {
     if projection.is_there() { projection.shape().map(|[_, embed_dim]| embed_dim) } else { Ok(width) }
 }
 
 /// Returns how many times wider than the tower a block's MLP is.
-fn mlp_ratio_of(block: &Block<Found>, width: usize) -> Result<f64, String> {
+fn mlp_ratio_of(block: &Block<Found>, width: usize) -> Result<f64, InferenceError> {
     block.mlp.c_fc.weight.shape().map(|[mlp_width, _]| mlp_ratio(width.max(1), mlp_width))
 }
 
@@ -137,7 +138,7 @@ mod tests {
         table
     }
 
-    fn infer_from(table: &HashMap<String, Vec<usize>>) -> Result<Architecture, String> {
+    fn infer_from(table: &HashMap<String, Vec<usize>>) -> Result<Architecture, InferenceError> {
         infer(&Scheme::openai(), &|places| match places {
             [Place::Whole(name)] => table.get(name).cloned(),
             other => panic!("{other:?}"),
@@ -160,7 +161,7 @@ mod tests {
         let with = |name: &str, shape: &[usize]| {
             let mut table = table.clone();
             table.insert(name.into(), shape.to_vec());
-            infer_from(&table).unwrap_err()
+            infer_from(&table).unwrap_err().to_string()
         };
         assert!(with("visual.positional_embedding", &[51, 768]).contains("51 positions"));
         assert!(with("visual.positional_embedding", &[0, 768]).contains("0 positions"));

@@ -24,6 +24,7 @@ mod tokenizer_files;
 
 pub use architecture::Architecture;
 pub use family::{ActivationSource, Overrides};
+pub use folders::Contents;
 pub use names::Scheme;
 pub use open::{Checkpoint, load_model};
 pub use openclip::{CONFIG, ConfigFile, WEIGHTS};

@@ -1,5 +1,6 @@
 //! Reads and writes `open_clip_config.json`.
 
+use super::error::ConfigFileError;
 use crate::checkpoint::CheckpointError;
 use crate::checkpoint::json::read_json;
 use crate::files::write_atomic;
@@ -35,23 +36,23 @@ impl ConfigFile {
     /// # Errors
     /// Returns an error if the file cannot be read, or if its contents are not valid.
     pub fn read(path: &Path) -> Result<ConfigFile, CheckpointError> {
-        ConfigFile::parse(read_json(path)?).map_err(|reason| CheckpointError::Config { path: path.into(), reason })
+        ConfigFile::parse(read_json(path)?).map_err(CheckpointError::config(path))
     }
 
     /// Returns the contents of such a file from its JSON.
     ///
     /// # Errors
     /// Returns an error that says what is wrong with the contents.
-    pub fn parse(mut value: Value) -> Result<ConfigFile, String> {
+    pub fn parse(mut value: Value) -> Result<ConfigFile, ConfigFileError> {
         if value.get("model_cfg").is_none() {
             value = json!({ "model_cfg": value });
         }
         drop_defaults(&mut value["model_cfg"]);
-        let mut file: ConfigFile = serde_json::from_value(value).map_err(|e| e.to_string())?;
-        file.model_cfg.check().map_err(|e| e.to_string())?;
+        let mut file: ConfigFile = serde_json::from_value(value)?;
+        file.model_cfg.check()?;
         // OpenCLIP's files leave out the size of pictures, which is the model's.
         file.preprocess_cfg.size = file.model_cfg.vision_cfg.image_size;
-        file.preprocess_cfg.check().map_err(|reason| format!("preprocess_cfg: {reason}"))?;
+        file.preprocess_cfg.check().map_err(ConfigFileError::within("preprocess_cfg"))?;
         Ok(file)
     }
 

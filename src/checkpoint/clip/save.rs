@@ -1,5 +1,6 @@
 //! Writes a model as other libraries load it.
 
+use super::folders::Contents;
 use super::names::Scheme;
 use super::openclip::ConfigFile;
 use crate::checkpoint::CheckpointError;
@@ -43,7 +44,7 @@ impl fmt::Display for Format {
 /// # Errors
 /// Returns an error if a file cannot be written.
 pub fn save_model(folder: &Path, model: &Model, config: &ConfigFile) -> Result<(), CheckpointError> {
-    save(folder, model, config, Format::OpenClip, Precision::F32)
+    save(folder, Contents { model, config }, Format::OpenClip, Precision::F32)
 }
 
 /// Writes a model's folder, which is made if it does not exist. Each file appears as a whole or not at all, and the
@@ -52,12 +53,6 @@ pub fn save_model(folder: &Path, model: &Model, config: &ConfigFile) -> Result<(
 /// # Errors
 /// Returns an error if a file cannot be written, if a value does not fit the type, or if Hugging Face's classes cannot
 /// express the model.
-pub fn save(
-    folder: &Path,
-    model: &Model,
-    config: &ConfigFile,
-    format: Format,
-    precision: Precision,
-) -> Result<(), CheckpointError> {
-    Scheme::from(format).write(folder, (model, config), precision)
+pub fn save(folder: &Path, contents: Contents, format: Format, precision: Precision) -> Result<(), CheckpointError> {
+    Scheme::from(format).write(folder, contents, precision)
 }

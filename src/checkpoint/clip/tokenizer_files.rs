@@ -6,12 +6,11 @@
 
 use crate::checkpoint::CheckpointError;
 use crate::checkpoint::json::write_json;
-use crate::files::write_atomic;
+use crate::files::{self, write_atomic};
 use crate::models::clip::TextConfig;
 use crate::models::clip::config::VOCAB_SIZE;
 use crate::text::tokenizer::{END_OF_TEXT, START_OF_TEXT, Vocabulary};
 use serde_json::{Map, Value, json};
-use std::fs;
 use std::path::Path;
 
 /// The name of the file by which a model's own tokenizer is recognised.
@@ -47,7 +46,7 @@ pub fn copy(tokenizer: &Path, folder: &Path) -> Result<(), CheckpointError> {
     {
         let (from, to) = (tokenizer.with_file_name(name), folder.join(name));
         if from.is_file() {
-            let bytes = fs::read(&from).map_err(|source| CheckpointError::Io { path: from, source })?;
+            let bytes = files::read(&from).map_err(|source| CheckpointError::Io { path: from, source })?;
             let copied = write_atomic(&to, |out| out.write_all(&bytes));
             copied.map_err(|source| CheckpointError::Io { path: to, source })?;
         }

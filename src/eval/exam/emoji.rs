@@ -21,7 +21,7 @@ struct Cell {
     concepts: Side,
     vendors: Side,
     tiles: Vec<Tile>,
-    floors: [Option<TopK>; 2],
+    raw_pixels: [Option<TopK>; 2],
 }
 
 /// The exam on the embedded emoji.
@@ -42,12 +42,12 @@ impl EmojiExam {
         let sides = vendors.iter().flat_map(|&v| [(Side::Trained, v), (Side::HeldOut, v)]);
         let cell = |(concepts, vendors)| {
             let tiles = emoji.exam(cut, concepts, vendors);
-            Cell { concepts, vendors, tiles, floors: [None; 2] }
+            Cell { concepts, vendors, tiles, raw_pixels: [None; 2] }
         };
         let cells = sides.map(cell).collect();
         let mut exam = EmojiExam { emoji, cut, cells };
         if depth == Depth::Full {
-            exam.measure_floors();
+            exam.measure_raw_pixels();
         }
         exam
     }
@@ -102,7 +102,7 @@ impl EmojiExam {
         let who = GroundTruth { image_concept: &truth, image_identity: &identity, text_concept: &own };
         let classes = classes.select(Axis(0), &concepts);
         let texts = labels.select(Axis(0), &concepts);
-        let floor = cell.floors[usize::from(without_flags)];
+        let raw_pixels = cell.raw_pixels[usize::from(without_flags)];
         Row {
             concepts: if cell.concepts == Side::Trained { "seen" } else { "held-out" }.into(),
             pictures: match cell.vendors {
@@ -111,7 +111,7 @@ impl EmojiExam {
             },
             without_flags,
             images: tiles.len(),
-            zero_shot: Some(ZeroShot::measure(images.view(), classes.view(), &truth, floor)),
+            zero_shot: Some(ZeroShot::measure(images.view(), classes.view(), &truth, raw_pixels)),
             retrieval: retrieval::retrieval(images.view(), texts.view(), &who),
             retrieval_chance: retrieval::chance(&who),
         }
@@ -172,22 +172,23 @@ impl EmojiExam {
     }
 
     /// Measures the baseline on raw pixels in every cell.
-    fn measure_floors(&mut self) {
+    fn measure_raw_pixels(&mut self) {
         let tiles = self.emoji.exam(self.cut, Side::Trained, Side::Trained);
         let words = self.emoji.concepts().iter().map(words).collect();
         let known = Known { features: self.features(&tiles), tiles, words };
-        let floors: Vec<_> = (self.cells.iter())
+        let scores: Vec<_> = (self.cells.iter())
             .map(|cell| {
                 let features = self.features(&cell.tiles);
-                [false, true].map(|without_flags| self.floor(cell, &self.kept(cell, without_flags), &features, &known))
+                [false, true]
+                    .map(|without_flags| self.raw_pixels(cell, &self.kept(cell, without_flags), &features, &known))
             })
             .collect();
-        self.cells.iter_mut().zip(floors).for_each(|(cell, floors)| cell.floors = floors);
+        self.cells.iter_mut().zip(scores).for_each(|(cell, scores)| cell.raw_pixels = scores);
     }
 
     /// Returns the baseline's score on the `kept` pictures of a cell. It is measured vendor by vendor, since a picture
     /// is compared with pictures of other vendors only; otherwise every training picture would find itself.
-    fn floor(&self, cell: &Cell, kept: &[usize], features: &Array2<f32>, known: &Known) -> Option<TopK> {
+    fn raw_pixels(&self, cell: &Cell, kept: &[usize], features: &Array2<f32>, known: &Known) -> Option<TopK> {
         let classes = concepts_of(&kept.iter().map(|&i| cell.tiles[i]).collect::<Vec<_>>());
         mean(Vendor::ALL.into_iter().filter_map(|vendor| {
             let asked: Vec<usize> = kept.iter().copied().filter(|&i| cell.tiles[i].vendor == vendor).collect();

@@ -2,13 +2,13 @@
 
 use super::part::Part;
 use crate::datasets::{BadLimit, BadReport, Dataset, DatasetError, Example};
+use crate::digest::Digest;
 use crate::embed::rows::{concat_rows, evenly_spread};
 use crate::embed::source::{About, Examples, Watched};
 use crate::embed::{BATCH, Embed};
 use crate::eval::report::{Report, Row, ZeroShot};
 use crate::eval::retrieval::{self, GroundTruth, first_of_each, identify};
 use crate::eval::templates::{PLACE, embed_classes};
-use crate::pictures::Digest;
 use crate::random::rng;
 use ndarray::{Array2, ArrayView2};
 use rayon::prelude::*;

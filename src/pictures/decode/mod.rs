@@ -26,13 +26,14 @@ mod palette;
 mod png;
 mod tiff;
 
+use crate::files;
 use crate::pictures::error::PictureError;
 use crate::pictures::picture::Picture;
 use image::codecs::webp::WebPDecoder;
 use image::error::{ImageFormatHint, UnsupportedError};
 use image::{ImageError, ImageFormat};
-use std::fs::{self, File};
-use std::io::{self, Cursor, Read};
+use std::fs;
+use std::io::{self, Cursor};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
@@ -66,16 +67,11 @@ fn guess(head: &[u8]) -> Result<ImageFormat, ImageError> {
 
 /// Reads the bytes of a picture file. Devices and pipes are an error, since reading them may never end.
 pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let metadata = fs::metadata(path)?;
-    let unfit = |reason| Err(io::Error::new(io::ErrorKind::InvalidData, reason));
-    match metadata.len() {
-        _ if !metadata.is_file() => unfit("not a file"),
-        size if size > MAX_FILE_BYTES => unfit("larger than 1 GiB"),
-        size => {
-            let mut bytes = Vec::with_capacity(size as usize);
-            File::open(path)?.take(MAX_FILE_BYTES).read_to_end(&mut bytes)?;
-            Ok(bytes)
-        }
+    // Opening a pipe could wait for ever.
+    if fs::metadata(path)?.is_file() {
+        files::read_at_most(path, MAX_FILE_BYTES)
+    } else {
+        Err(io::Error::new(io::ErrorKind::InvalidData, "not a file"))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Reading of the files in which BERT's tokenizers were stored before `tokenizer.json`.
 
 use crate::files;
-use crate::text::error::TokenizerError;
+use crate::text::error::{TokenizerError, TokenizerFileError};
 use crate::text::tokenizer_file::TokenizerFile;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -82,16 +82,16 @@ impl<'a> VocabularyFile<'a> {
     }
 
     /// Builds the tokenizer.
-    pub fn pipeline(self) -> Result<Tokenizer, String> {
+    pub fn pipeline(self) -> Result<Tokenizer, TokenizerFileError> {
         let Self { tokens, added, config } = self;
         let mut ids = Vocab::default();
         for (&token, id) in tokens.iter().zip(0..) {
             // Blank lines are ids that nothing has.
             if let (false, Some(before)) = (token.is_empty(), ids.insert(token.to_owned(), id)) {
-                return Err(format!("lines {} and {} are both {token:?}", before + 1, id + 1));
+                return Err(TokenizerFileError::Twice { lines: [before + 1, id + 1], token: token.into() });
             }
         }
-        let id_of = |token: &str| ids.get(token).copied().ok_or_else(|| format!("no line in it is {token:?}"));
+        let id_of = |token: &str| ids.get(token).copied().ok_or_else(|| TokenizerFileError::NoLine { token: token.into() });
         let [unk, cls, sep] = [config.unk_token, config.cls_token, config.sep_token].map(Name::content);
         let frame = BertProcessing::new((sep.clone(), id_of(&sep)?), (cls.clone(), id_of(&cls)?));
         id_of(&unk)?;
@@ -100,18 +100,17 @@ impl<'a> VocabularyFile<'a> {
         let special: Vec<String> = [unk.clone(), cls, sep].into_iter().chain(optional).collect();
 
         let model = Model::builder().vocab(ids).unk_token(unk).build();
-        let mut pipeline = Tokenizer::new(model.map_err(|error| error.to_string())?);
+        let mut pipeline = Tokenizer::new(model.map_err(TokenizerFileError::Refused)?);
         let normalizer =
             BertNormalizer::new(true, config.tokenize_chinese_chars, config.strip_accents, config.do_lower_case);
-        pipeline.with_normalizer(Some(normalizer)).map_err(|error| error.to_string())?;
+        pipeline.with_normalizer(Some(normalizer)).map_err(TokenizerFileError::Refused)?;
         pipeline.with_pre_tokenizer(Some(BertPreTokenizer)).with_post_processor(Some(frame));
         let special = special.into_iter().chain(added.values().cloned()).map(|token| AddedToken::from(token, true));
-        pipeline.add_special_tokens(special).map_err(|error| error.to_string())?;
+        pipeline.add_special_tokens(special).map_err(TokenizerFileError::Refused)?;
         match added.iter().find(|(id, token)| pipeline.token_to_id(token) != Some(**id)) {
-            Some((id, token)) => Err(format!(
-                "the added token {token:?} cannot have the id {id}: {} tokens are in front of it",
-                tokens.len()
-            )),
+            Some((&id, token)) => {
+                Err(TokenizerFileError::AddedId { token: token.clone(), id, before: tokens.len() })
+            }
             None => Ok(pipeline),
         }
     }
@@ -120,21 +119,21 @@ impl<'a> VocabularyFile<'a> {
 /// Opens `vocab.txt`, with what the files beside it say of it.
 pub(super) fn open(folder: &Path, path: &Path) -> Result<TokenizerFile, TokenizerError> {
     let text = read(path)?;
-    let text = std::str::from_utf8(&text).map_err(|error| invalid(path)(error.to_string()))?;
+    let text = std::str::from_utf8(&text).map_err(|error| invalid(path)(error.into()))?;
     let config_path = folder.join("tokenizer_config.json");
     let mut config: Config = json(&config_path)?.unwrap_or_default();
     let added: HashMap<String, u32> = json(&folder.join("added_tokens.json"))?.unwrap_or_default();
     let mut added: BTreeMap<u32, String> = added.into_iter().map(|(token, id)| (id, token)).collect();
     for (id, token) in std::mem::take(&mut config.added_tokens_decoder) {
-        let id = id.parse().map_err(|_| invalid(&config_path)(format!("an added token has the id {id:?}")))?;
+        let id = id.parse().map_err(|_| invalid(&config_path)(TokenizerFileError::TokenId { id: id.clone() }))?;
         added.insert(id, token.content());
     }
     let file = VocabularyFile { added, config, ..VocabularyFile::uncased(text) };
     file.pipeline().and_then(TokenizerFile::of).map_err(invalid(path))
 }
 
-fn invalid(path: &Path) -> impl FnOnce(String) -> TokenizerError {
-    move |reason| TokenizerError::Invalid { path: path.into(), reason }
+fn invalid(path: &Path) -> impl FnOnce(TokenizerFileError) -> TokenizerError {
+    move |source| TokenizerError::Invalid { path: path.into(), source }
 }
 
 /// Reads a JSON file, if it exists.
@@ -142,7 +141,7 @@ fn json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, TokenizerError> {
     if !path.exists() {
         return Ok(None);
     }
-    serde_json::from_slice(&read(path)?).map(Some).map_err(|error| invalid(path)(error.to_string()))
+    serde_json::from_slice(&read(path)?).map(Some).map_err(|error| invalid(path)(error.into()))
 }
 
 /// Reads a text of at most [`MAX_BYTES`].

@@ -21,7 +21,7 @@
 
 mod folder;
 
-use crate::text::error::TokenizerError;
+use crate::text::error::{TokenizerError, TokenizerFileError};
 use crate::text::tokenizer_file::TokenizerFile;
 use flate2::read::GzDecoder;
 use folder::VocabularyFile;
@@ -91,24 +91,24 @@ impl WordPiece {
         } else {
             return Ok(None);
         };
-        Self::of(file, dec, enc).map(Some).map_err(|reason| TokenizerError::Invalid { path, reason })
+        Self::of(file, dec, enc).map(Some).map_err(|source| TokenizerError::Invalid { path, source })
     }
 
-    fn of(file: TokenizerFile, dec: u32, enc: u32) -> Result<Self, String> {
+    fn of(file: TokenizerFile, dec: u32, enc: u32) -> Result<Self, TokenizerFileError> {
         let ModelWrapper::WordPiece(model) = file.pipeline.get_model() else {
-            return Err("its model is not WordPiece, which BERT's tokenizers are".into());
+            return Err(TokenizerFileError::NotWordPiece);
         };
         let prefix = model.continuing_subword_prefix.clone();
         if dec == enc {
-            return Err(format!("[DEC] and [ENC] have the same id, {dec}"));
+            return Err(TokenizerFileError::SameId { id: dec });
         }
         for (token, id) in [("[DEC]", dec), ("[ENC]", enc)] {
             match (file.pipeline.token_to_id(token), file.pipeline.id_to_token(id)) {
                 (Some(own), _) if own != id => {
-                    return Err(format!("{token} has the id {own} here and {id} in the model's configuration"));
+                    return Err(TokenizerFileError::OwnId { token, own, id });
                 }
                 (_, Some(other)) if other != token && !file.is_special(id) => {
-                    return Err(format!("the id {id} of {token} in the model's configuration is {other:?} here"));
+                    return Err(TokenizerFileError::OtherToken { token, id, other });
                 }
                 _ => {}
             }
