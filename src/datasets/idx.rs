@@ -52,12 +52,11 @@ impl Idx {
         let dims =
             (0..n).map(|_| word().map(|word| u32::from_be_bytes(word) as usize)).collect::<Result<Vec<_>, _>>()?;
         let size =
-            dims.iter().try_fold(1usize, |size, &dim| size.checked_mul(dim)).filter(|&size| size as u64 <= MAX_BYTES);
-        let size =
-            size.ok_or_else(|| format!("its header announces {dims:?} bytes, more than {} GiB", MAX_BYTES >> 30))?;
-        let mut bytes = Vec::new();
+            dims.iter().try_fold(1usize, |size, &dim| size.checked_mul(dim)).filter(|&size| size < isize::MAX as usize);
+        let size = size.ok_or_else(|| format!("its header announces {dims:?} bytes"))?;
         // One byte more is read, so that a file that is too long is noticed.
-        let read = source.take(size as u64 + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+        let bytes = files::read_to_end(source.take(size as u64 + 1), MAX_BYTES).map_err(|error| error.to_string())?;
+        let read = bytes.len();
         match read {
             _ if read == size => Ok(Idx { dims, bytes }),
             _ if read > size => Err(format!("it goes on after the {} of {dims:?}", counted(size, "byte"))),
