@@ -16,5 +16,5 @@ pub(crate) fn up_to(max: u32) -> impl TypedValueParser<Value = usize> {
 /// Reads a finite number above 0.
 pub(crate) fn above_zero<T: FromStr + Copy + Into<f64>>(text: &str) -> Result<T, String> {
     let is_above_zero = |value: &T| (*value).into() > 0.0 && (*value).into().is_finite();
-    text.parse().ok().filter(is_above_zero).ok_or_else(|| "must be a number above 0".into())
+    text.parse().ok().filter(is_above_zero).ok_or_else(|| "not a number above 0".into())
 }

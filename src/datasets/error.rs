@@ -1,7 +1,6 @@
 //! The errors of datasets. Every message names the file, the place in it and the value.
 
 use crate::counted::{counted, there_are};
-use crate::files::MAX_BYTES;
 use crate::pictures::PictureError;
 use std::fmt;
 use std::io;
@@ -61,7 +60,7 @@ pub enum IdxError {
     Dims { dims: u8 },
     #[error("it begins with {found:?}, where an IDX file of bytes begins with 0, 0, 8")]
     Magic { found: [u8; 4] },
-    #[error("its header announces {dims:?} bytes, more than {} GiB", MAX_BYTES >> 30)]
+    #[error("its header announces {dims:?} bytes")]
     Announced { dims: Vec<usize> },
     #[error(transparent)]
     Io(#[from] io::Error),

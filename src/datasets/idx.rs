@@ -51,11 +51,11 @@ impl Idx {
         let dims =
             (0..n).map(|_| word().map(|word| u32::from_be_bytes(word) as usize)).collect::<Result<Vec<_>, _>>()?;
         let size =
-            dims.iter().try_fold(1usize, |size, &dim| size.checked_mul(dim)).filter(|&size| size as u64 <= MAX_BYTES);
+            dims.iter().try_fold(1usize, |size, &dim| size.checked_mul(dim)).filter(|&size| size < isize::MAX as usize);
         let Some(size) = size else { return Err(IdxError::Announced { dims }) };
-        let mut bytes = Vec::new();
         // One byte more is read, so that a file that is too long is noticed.
-        let read = source.take(size as u64 + 1).read_to_end(&mut bytes)?;
+        let bytes = files::read_to_end(source.take(size as u64 + 1), MAX_BYTES)?;
+        let read = bytes.len();
         match read {
             _ if read == size => Ok(Idx { dims, bytes }),
             _ if read > size => Err(IdxError::TooLong { size, dims }),

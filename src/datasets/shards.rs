@@ -10,7 +10,7 @@
 //! transform for files drops it afterwards. A picture has the same embedding from both sources only if both are treated
 //! alike. Here both are treated as files are, because models are used with files.
 
-use crate::counted::counted;
+use crate::counted::there_are;
 use crate::datasets::dataset::{Dataset, Example};
 use crate::datasets::error::{BadExample, BadLimit, BadReport, DatasetError};
 use crate::datasets::samples::{self, Bytes, Extent, MAX_UNPACKED_BYTES, ReadSeek, Sample, SampleError};
@@ -177,11 +177,7 @@ impl Shard {
                 if let (Caption::Class(class), Asked::Class(names)) = (caption, asked)
                     && class >= names.len()
                 {
-                    let reason = format!(
-                        "{} has class {class}, and the classes have {}",
-                        sample.key,
-                        counted(names.len(), "name")
-                    );
+                    let reason = format!("{} has class {class}, and {}", sample.key, there_are(names.len(), "name"));
                     return Err(DatasetError::Shard { path: path.into(), reason });
                 }
                 members.push(Member { name: sample.key.clone(), picture, caption });

@@ -75,15 +75,14 @@ impl Row {
     pub fn brief(&self) -> String {
         let zero_shot =
             self.zero_shot.map_or(String::new(), |ZeroShot { score: TopK { top1, top5 }, classes, .. }| {
-                let classes = counted(classes, "class");
                 format!(", zero-shot {:.1} / {:.1} % of {classes}", 100.0 * top1, 100.0 * top5)
             });
-        let percent = |r: Recall| format!("{:.1} / {:.1} / {:.1}", 100.0 * r.at1, 100.0 * r.at5, 100.0 * r.at10);
-        let (to_text, to_image) = (percent(self.retrieval.image_to_text), percent(self.retrieval.text_to_image));
-        let (concepts, pictures) = (self.concepts(), &self.pictures);
+        let percent = |r: Recall| format!("{:.1} {:.1} {:.1}", 100.0 * r.at1, 100.0 * r.at5, 100.0 * r.at10);
+        let (captions, pictures) = (percent(self.retrieval.image_to_text), percent(self.retrieval.text_to_image));
         format!(
-            "eval    {concepts}: {pictures}{zero_shot}\n        R@1/5/10  picture → caption {to_text}, caption → picture \
-             {to_image}"
+            "eval  {}: {}{zero_shot}\n      R@1/5/10 to captions {captions}, to pictures {pictures}",
+            self.concepts(),
+            self.pictures
         )
     }
 

@@ -335,7 +335,8 @@ fn every_command_sees_the_same_pictures_in_a_folder() {
         assert_eq!(bench.run(&[command, &["--skip-unreadable"]].concat()).code, 0);
     }
 
-    let report = &bench.json(&["index", "pets"])[0];
+    assert_eq!(bench.run(&["index", "pets"]).code, 1);
+    let report = &bench.json(&["index", "pets", "--skip-unreadable"])[0];
     let skipped = report["skipped"].as_array().unwrap().iter();
     let skipped: Vec<String> = skipped
         .map(|skip| format!("{}: {}", skip["path"].as_str().unwrap(), skip["reason"].as_str().unwrap()))

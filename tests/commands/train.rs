@@ -369,8 +369,7 @@ fn every_kind_of_data_is_read() {
 #[test]
 fn what_would_change_nothing_is_refused() {
     let bench = Bench::new();
-    for (flags, said) in [(&["--lr", "0"][..], "must be a number above 0"), (&["--lock-image"], "--pretrained <PATH>")]
-    {
+    for (flags, said) in [(&["--lr", "0"][..], "not a number above 0"), (&["--lock-image"], "--pretrained <PATH>")] {
         let output = bench.training("none", flags).output().unwrap();
         let error = String::from_utf8(output.stderr).unwrap();
         assert!(output.status.code() == Some(2) && error.contains(said), "{error}");

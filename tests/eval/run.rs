@@ -75,13 +75,8 @@ All scores in percent.";
     println!("{table}");
     assert!(table.lines().all(|line| line.chars().count() <= 80));
     assert_eq!(table, expected.strip_prefix('\n').unwrap());
-    assert!(
-        report()
-            .rows
-            .iter()
-            .flat_map(|row| row.brief().lines().map(str::to_owned).collect::<Vec<_>>())
-            .all(|line| line.chars().count() <= 80)
-    );
+    let brief: Vec<String> = report().rows.iter().map(Row::brief).collect();
+    assert!(brief.iter().flat_map(|row| row.lines()).all(|line| line.chars().count() <= 80), "{brief:?}");
 }
 
 /// Logs from before the baseline had its name call it a floor.

@@ -121,7 +121,7 @@ struct Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let Report { index, pictures, added, changed, removed, unchanged, skipped, passed_over } = self;
-        writeln!(f, "{}: {}", index.display(), counted(*pictures, "picture"))?;
+        write!(f, "{}: {}: ", index.display(), counted(*pictures, "picture"))?;
         write!(f, "{added} added, {changed} changed, {removed} removed, {unchanged} as they were")?;
         if !passed_over.is_empty() {
             write!(f, "\n{passed_over}")?;
@@ -164,7 +164,7 @@ mod tests {
         let report =
             Report { index, pictures: 1, added: 1, changed: 0, removed: 0, unchanged: 0, skipped, passed_over };
         let said = report.to_string();
-        let start = "i: 1 picture\n1 added, 0 changed, 0 removed, 0 as they were\n19 could not be read:\n  7: torn\n    \
+        let start = "i: 1 picture: 1 added, 0 changed, 0 removed, 0 as they were\n19 could not be read:\n  7: torn\n    \
                      0.png\n    1.png\n    2.png\n    3.png\n    4.png\n    … and 2 more; all of them with --json\n  1: \
                      reason 17\n    7.png\n";
         assert!(said.starts_with(start), "{said}");
