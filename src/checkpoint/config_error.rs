@@ -1,9 +1,9 @@
 //! The reasons why the files of a model describe none that there is here.
 
+use super::tower::Tower;
 use crate::layers::patch_embed::CHANNELS;
 use crate::models::clip::config::{ConfigError, LAYER_NORM_EPS};
 use crate::pictures::PreprocessError;
-use super::tower::Tower;
 use serde_json::Value;
 
 /// A reason why a configuration cannot be read, or cannot be written for a model.

@@ -1,7 +1,7 @@
 //! Reads and writes `preprocessor_config.json` of Hugging Face's `CLIPImageProcessor` and `BlipImageProcessor`.
 
-use super::{CheckpointError, ConfigFileError};
 use super::json::{decimal, parse_json};
+use super::{CheckpointError, ConfigFileError};
 use crate::pictures::{Interpolation, Library, Preprocess, ResizeMode};
 use serde::Deserialize;
 use serde_json::{Value, json};

@@ -157,6 +157,7 @@ fn promptly<T>(run: impl FnOnce() -> T) -> T {
 
 /// The tests of all parsers, each a function of the thread's seed.
 const PARSERS: &[&[fn()]] = &[
+    blip::TESTS,
     captions::TESTS,
     checkpoints::TESTS,
     configurations::TESTS,

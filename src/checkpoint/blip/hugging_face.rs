@@ -5,10 +5,10 @@
 //! everything. Only the number of heads is never defaulted.
 
 use super::infer::Rules;
-use crate::checkpoint::{ConfigFileError, Tower};
 use crate::checkpoint::dtype::Precision;
 use crate::checkpoint::fields::{activation, activation_name, eps, merged, section, unfit};
 use crate::checkpoint::json::decimal;
+use crate::checkpoint::{ConfigFileError, Tower};
 use crate::models::blip::{Config, Parts, TextConfig, TokenIds, VisionConfig};
 use serde::Deserialize;
 use serde_json::{Value, json};

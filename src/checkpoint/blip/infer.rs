@@ -117,7 +117,11 @@ pub(super) fn infer(
         image_size: match said.image_size {
             Some(size) => size,
             None => {
-                [vit.embed.positional_embedding.grid()?.checked_mul(patch_size).ok_or(InferenceError::TooMany { what: "patches" })?; 2]
+                [vit.embed
+                    .positional_embedding
+                    .grid()?
+                    .checked_mul(patch_size)
+                    .ok_or(InferenceError::TooMany { what: "patches" })?; 2]
             }
         },
         patch_size,

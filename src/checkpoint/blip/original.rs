@@ -2,9 +2,9 @@
 //! since the original has none; a field that it leaves out is inferred, or has the original's value.
 
 use super::infer::Said;
-use crate::checkpoint::{CheckpointError, ConfigFileError};
 use crate::checkpoint::fields::{activation, activation_name, eps};
 use crate::checkpoint::json::{decimal, parse_json, write_json};
+use crate::checkpoint::{CheckpointError, ConfigFileError};
 use crate::models::blip::{Config, TokenIds};
 use crate::pictures::{Library, Preprocess};
 use serde::{Deserialize, Serialize};

@@ -16,7 +16,6 @@ use crate::checkpoint::tensors::TensorFiles;
 use crate::checkpoint::{CheckpointError, Tower};
 use crate::pictures::Preprocess;
 use kernels::Activation;
-use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};

@@ -53,28 +53,6 @@ pub(crate) fn hugging_face(
     let described = described::write(&config.model_cfg, precision).map_err(CheckpointError::config(folder))?;
     make(folder)?;
     let places = scheme.clip(&model.params.spec);
-    write_params(&folder.join(WEIGHTS), &model.params, &places, precision.into())?;
-    config.write(&folder.join(CONFIG))
-}
-
-/// Writes Hugging Face's folder.
-///
-/// # Errors
-/// Returns an error if Hugging Face's classes cannot express the model, if a file cannot be written, or if a value does
-/// not fit the type.
-pub(crate) fn hugging_face(
-    folder: &Path,
-    scheme: &Scheme,
-    Contents { model, config }: Contents,
-    precision: Precision,
-) -> Result<(), CheckpointError> {
-    let cannot = |reason: &str| CheckpointError::Config { path: folder.into(), reason: reason.into() };
-    let preprocessor = preprocessor::write(&config.preprocess_cfg, Class::Clip)
-        .ok_or_else(|| cannot("Hugging Face's CLIPImageProcessor cannot pad pictures to a square"))?;
-    let described = described::write(&config.model_cfg, precision)
-        .ok_or_else(|| cannot("Hugging Face's CLIPModel cannot be a ResNet"))?;
-    make(folder)?;
-    let places = scheme.clip(&model.params.spec);
     write_params(&folder.join("model.safetensors"), &model.params, &places, precision.into())?;
     tokenizer_files::write(folder, &config.model_cfg.text_cfg)?;
     write_json(&folder.join(PREPROCESSOR), &preprocessor)?;

@@ -5,8 +5,8 @@
 //! `vision_config`.
 
 use super::architecture::Architecture;
-use crate::checkpoint::dtype::Precision;
 use crate::checkpoint::ConfigFileError;
+use crate::checkpoint::dtype::Precision;
 use crate::checkpoint::fields::{activation, activation_name, merged, section, unfit};
 use crate::checkpoint::json::decimal;
 use crate::layers::patch_embed::CHANNELS;

@@ -4,8 +4,8 @@
 //! except in the three largest image towers.
 
 use super::architecture::{Architecture, TEXT, VISION, smallest_of};
-use crate::checkpoint::InferenceError;
 use super::names::Scheme;
+use crate::checkpoint::InferenceError;
 use crate::checkpoint::found::{Found, count, found};
 use crate::checkpoint::places::Place;
 use crate::layers::block::Block;

@@ -1,7 +1,7 @@
 //! Reads and writes `open_clip_config.json`.
 
-use super::error::ConfigFileError;
 use crate::checkpoint::CheckpointError;
+use crate::checkpoint::ConfigFileError;
 use crate::checkpoint::json::read_json;
 use crate::files::write_atomic;
 use crate::models::clip::Config;

@@ -91,7 +91,8 @@ impl<'a> VocabularyFile<'a> {
                 return Err(TokenizerFileError::Twice { lines: [before + 1, id + 1], token: token.into() });
             }
         }
-        let id_of = |token: &str| ids.get(token).copied().ok_or_else(|| TokenizerFileError::NoLine { token: token.into() });
+        let id_of =
+            |token: &str| ids.get(token).copied().ok_or_else(|| TokenizerFileError::NoLine { token: token.into() });
         let [unk, cls, sep] = [config.unk_token, config.cls_token, config.sep_token].map(Name::content);
         let frame = BertProcessing::new((sep.clone(), id_of(&sep)?), (cls.clone(), id_of(&cls)?));
         id_of(&unk)?;
@@ -108,9 +109,7 @@ impl<'a> VocabularyFile<'a> {
         let special = special.into_iter().chain(added.values().cloned()).map(|token| AddedToken::from(token, true));
         pipeline.add_special_tokens(special).map_err(TokenizerFileError::Refused)?;
         match added.iter().find(|(id, token)| pipeline.token_to_id(token) != Some(**id)) {
-            Some((&id, token)) => {
-                Err(TokenizerFileError::AddedId { token: token.clone(), id, before: tokens.len() })
-            }
+            Some((&id, token)) => Err(TokenizerFileError::AddedId { token: token.clone(), id, before: tokens.len() }),
             None => Ok(pipeline),
         }
     }
