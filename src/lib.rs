@@ -1,8 +1,11 @@
-//! CLIP from scratch: every forward **and backward** pass written by hand, on ordinary CPUs.
+//! CLIP and BLIP from scratch: every forward **and backward** pass written by hand, on ordinary CPUs.
 //!
 //! CLIP (Radford et al. 2021, [arXiv 2103.00020](https://arxiv.org/abs/2103.00020)) maps pictures and captions into one
 //! space: an image encoder and a text encoder are trained together so that a picture lies near its own caption and far
 //! from the others of its batch.
+//!
+//! BLIP (Li et al. 2022, [arXiv 2201.12086](https://arxiv.org/abs/2201.12086)) adds a text Transformer that looks at a
+//! picture, and judges whether a text fits or writes one.
 //!
 //! # Notation
 //! The same letters everywhere, in formulas, in shapes and in code:
@@ -17,6 +20,7 @@
 //! | e | width of the joint space | `embed_dim` |
 //! | S, p, g | picture edge and patch edge in pixels, grid edge g = S/p | `image_size`, `patch_size` |
 //! | T, V | longest caption in tokens, vocabulary | `context_length`, `vocab_size` |
+//! | u, M, f | the rows that cross-attention looks at, how many, and their width | `source` |
 //! | I, T̂ | unit-length embeddings of pictures and captions | `images`, `texts` |
 //! | s | exp(`logit_scale`), what cosines are multiplied by | `scale` |
 //! | x, y | input and output of a layer | `x`, `y` |
@@ -50,7 +54,7 @@
 //! [`models::clip`] the blocks, [`loss::info_nce`] is what they are trained for and [`train::step`] how.
 //! [`tree`](mod@tree) says how parameters, gradients and activations are all one kind of tree.
 //!
-//! To use a trained model, start with [`Clip::load`].
+//! To use a trained model, start with [`Clip::load`] or [`Blip::load`].
 
 #![forbid(unsafe_code)]
 

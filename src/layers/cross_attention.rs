@@ -1,7 +1,7 @@
 //! Multi-head cross-attention: texts look at pictures (Vaswani et al. 2017, section 3.2.3; Li et al. 2022, section 3.1).
 //!
-//! Queries come from the rows x of the texts, keys and values from the rows s of the source, which may have another
-//! width: q = x W_qᵀ + b_q, [k|v] = s W_kvᵀ + b_kv, outₕ = softmax(qₕ kₕᵀ/√c) vₕ,
+//! Queries come from the rows x of the texts, keys and values from the rows u of the source, which may have another
+//! width: q = x W_qᵀ + b_q, [k|v] = u W_kvᵀ + b_kv, outₕ = softmax(qₕ kₕᵀ/√c) vₕ,
 //! y = [out₁|…|out_H] W_outᵀ + b_out + residual. Nothing is masked: every text sees all rows of its picture.
 //!
 //! Keys and values depend on the picture alone. So [`keys`] computes them once, for every text, beam and step that
@@ -11,7 +11,7 @@
 //! # Derivation
 //! Per head, with P the probabilities and dO the gradient of its output, as in [self-attention](super::attention):
 //! dV = Pᵀ dO, dS = P ∘ (dO Vᵀ − Σ dO ∘ O), dQ = dS K/√c, dK = dSᵀ Q/√c. Then dx = dq W_q. The source is read by every
-//! layer and by other losses as well, so its gradient ds = [dk|dv] W_kv is added to what they have left there. The sums
+//! layer and by other losses as well, so its gradient du = [dk|dv] W_kv is added to what they have left there. The sums
 //! over all queries of a picture make dk and dv, however many texts there are; so it costs one product a picture.
 
 use super::linear::{self, Linear};
@@ -26,9 +26,9 @@ use ndarray::{ArrayView2, ArrayViewMut2};
 use std::ops::Range;
 
 tree! {
-    /// The rows of `key_value` are those of k, then of v; s is the width of the source.
+    /// The rows of `key_value` are those of k, then of v; f is the width of the source.
     ///
-    /// `query` d → d, `key_value` s → 2d, `out` d → d
+    /// `query` d → d, `key_value` f → 2d, `out` d → d
     CrossAttention { query: Linear, key_value: Linear, out: Linear }
 }
 
@@ -76,19 +76,19 @@ impl Scratch<Dim> {
     }
 }
 
-/// kv = s W_kvᵀ + b_kv
+/// kv = u W_kvᵀ + b_kv
 ///
-/// `source` (M,s), `kv` (M,2d)
+/// `source` u (M,f), `kv` (M,2d)
 #[track_caller]
 pub fn keys(p: &CrossAttention<impl Read>, source: ArrayView2<f32>, kv: ArrayViewMut2<f32>) {
     linear::forward(&p.key_value, source, kv);
 }
 
-/// ds = dkv W_kv, dW_kv += dkvᵀ s, db_kv += Σₘ dkv
+/// du = dkv W_kv, dW_kv += dkvᵀ u, db_kv += Σₘ dkv
 ///
-/// `source`, `dsource` (M,s), `dkv` (M,2d)
+/// `source` u, `dsource` (M,f), `dkv` (M,2d)
 ///
-/// ds is added to what the other layers and losses that read the source have left in `dsource`.
+/// du is added to what the other layers and losses that read the source have left in `dsource`.
 #[track_caller]
 pub fn backward_keys(
     p: &CrossAttention<&[f32]>,

@@ -22,6 +22,7 @@ use super::attention::{self, Attention, Saved as AttentionSaved, Scratch as Atte
 use super::block::Size;
 use super::cross_attention::{self, CrossAttention, Saved as CrossSaved, Scratch as CrossScratch};
 use super::layer_norm::{self, LayerNorm, Saved as NormSaved};
+use super::linear::Linear;
 use super::mlp::{self, Mlp};
 use super::pooled_attention::{self, Saved as PooledSaved, Scratch as PooledScratch, gather, scatter_add};
 use super::sequences::Sequences;
@@ -127,8 +128,8 @@ impl Rest<Spec> {
             cross: CrossAttention::spec(width, source, init),
             cross_ln: LayerNorm::spec(width),
             mlp: Mlp {
-                c_fc: super::linear::Linear::spec(width, mlp_width, init, zero),
-                c_proj: super::linear::Linear::spec(mlp_width, width, init, zero),
+                c_fc: Linear::spec(width, mlp_width, init, zero),
+                c_proj: Linear::spec(mlp_width, width, init, zero),
             },
             mlp_ln: LayerNorm::spec(width),
         }

@@ -6,7 +6,7 @@ use clipwright::layers::normalize;
 use clipwright::layers::sequences::Pool;
 use clipwright::loss::cross_entropy::Labels;
 use clipwright::models::blip::params::Blip;
-use clipwright::models::blip::text::{Sights, TextMut, TextRef};
+use clipwright::models::blip::text::{Sights, SightsMut, TextMut, TextRef};
 use clipwright::models::blip::{Model, head, text, vit};
 use clipwright::models::{Captions, Keep, Workspace};
 use clipwright::params::view_mut;
@@ -101,7 +101,7 @@ pub fn pass_texts(
     let looks = sights.map(|sights| (sights, &keys));
     text::forward(p, shape, texts, looks, (pool, Keep::All), states.view_mut(), &mut workspace, &mut scratch);
     let loss = loss(states.view(), dstates.view_mut());
-    let looks = sights.map(|sights| (sights, &keys, Write::Set, &mut *dkeys));
+    let looks = sights.map(|sights| SightsMut { sights, keys: &keys, write: Write::Set, dkeys: &mut *dkeys });
     let TextMut { attention, shared } = g;
     let g = TextMut { attention, shared: &mut *shared };
     text::backward(p, shape, texts, looks, pool, dstates.view(), &mut workspace, &mut scratch, g);

@@ -101,6 +101,14 @@ pub struct Sights<'a> {
     pub rows: &'a [Range<usize>],
 }
 
+/// What the texts of a batch look at, and where the gradient of its keys and values goes.
+pub struct SightsMut<'a, 'b> {
+    pub sights: Sights<'a>,
+    pub keys: &'a Keys<ArrayView2<'a, f32>>,
+    pub write: Write,
+    pub dkeys: &'a mut Keys<ArrayViewMut2<'b, f32>>,
+}
+
 /// What a Transformer keeps from its forward to its backward pass. It is made once and reused for every batch.
 #[derive(Debug, Default)]
 pub struct Workspace {
@@ -230,7 +238,7 @@ impl Workspace {
 
 /// kv\[i\] = the keys and values of block i for all rows of the source
 ///
-/// `source` (M,s), `kv[i]` (M,2d)
+/// `source` (M,f), `kv[i]` (M,2d)
 #[track_caller]
 pub fn keys(p: &Shared<impl Read>, source: ArrayView2<f32>, keys: &mut Keys<ArrayViewMut2<f32>>) {
     for (layer, kv) in p.layers.iter().zip(&mut keys.kv) {
@@ -241,7 +249,7 @@ pub fn keys(p: &Shared<impl Read>, source: ArrayView2<f32>, keys: &mut Keys<Arra
 /// Adds to `dsource` the gradient of the source that all blocks' keys and values give, and to `g` those of
 /// `cross.key_value`.
 ///
-/// `source`, `dsource` (M,s), `dkv[i]` (M,2d)
+/// `source`, `dsource` (M,f), `dkv[i]` (M,2d)
 #[track_caller]
 pub fn backward_keys(
     p: &Shared<&[f32]>,
@@ -332,7 +340,7 @@ pub fn backward(
     p: TextRef<&[f32]>,
     shape: &Shape,
     texts: Captions,
-    mut sights: Option<(Sights, &Keys<ArrayView2<f32>>, Write, &mut Keys<ArrayViewMut2<f32>>)>,
+    mut sights: Option<SightsMut>,
     pool: Pool,
     dy: ArrayView2<f32>,
     workspace: &mut Workspace,
@@ -346,7 +354,7 @@ pub fn backward(
     let whole = saved.blocks.len();
     for i in (0..shape.size.layers).rev() {
         let is_whole = i < whole;
-        let look = sights.as_mut().map(|(sights, keys, write, dkeys)| {
+        let look = sights.as_mut().map(|SightsMut { sights, keys, write, dkeys }| {
             let queries = if is_whole { &*queries } else { &*leaving };
             (look(*sights, &keys.kv[i], queries, shape), *write, dkeys.kv[i].view_mut())
         });
