@@ -3,7 +3,9 @@
 //! there.
 
 use super::golden::{GRADIENT, Io, OUTPUT, close, folders_with, row};
-use crate::support::blip_passes::{Seen, Texts, contrast, gradients, language_model, matching, pass_texts};
+use crate::support::blip_passes::{
+    Seen, Texts, contrast, gradients, language_model, matching, pass_texts, plain_logits,
+};
 use crate::support::compare::to_f64;
 use crate::support::oracle;
 use clipwright::checkpoint::blip::{Overrides, load};
@@ -16,11 +18,9 @@ use clipwright::layers::linear::Linear;
 use clipwright::layers::sequences::Pool;
 use clipwright::loss::cross_entropy::Labels;
 use clipwright::models::blip::model::{Inference, Source};
-use clipwright::models::blip::text::{Sights, Workspace, forward, keys};
-use clipwright::models::blip::{Model, TokenIds, head};
-use clipwright::models::{Captions, Keep};
+use clipwright::models::blip::{Model, TokenIds};
 use clipwright::params::{Params, for_each, view};
-use clipwright::tree::{Arena, Path as TreePath};
+use clipwright::tree::Path as TreePath;
 use ndarray::{Array2, ArrayView2, Axis, s};
 use safetensors::tensor::{Dtype, TensorView};
 use safetensors::{SafeTensors, serialize_to_file};
@@ -161,25 +161,6 @@ fn one_each(n: usize) -> Vec<Range<usize>> {
     (0..n).map(|i| i..i + 1).collect()
 }
 
-/// Returns the decoder's logits for every row of texts.
-fn decoder_logits(model: &Model, source: &Source, texts: Captions, texts_of: &[Range<usize>]) -> Array2<f32> {
-    let (p, shape) = (model.params.view(), model.config.decoder());
-    let decoder = p.decoder().unwrap();
-    let mut arenas = [Arena::default(), Arena::default(), Arena::default()];
-    let [keys_arena, scratch, head_arena] = &mut arenas;
-    let kv = &mut keys_arena.carve(&shape.keys(source.tokens.nrows()));
-    keys(decoder.shared, source.tokens.view(), kv);
-    let sights = Sights { texts: texts_of, rows: &source.rows };
-    let mut states = Array2::zeros((texts.ids.len(), shape.size.width));
-    let (how, workspace) = ((Pool::All, Keep::Nothing), &mut Workspace::default());
-    forward(decoder, &shape, texts, Some((sights, &kv.view())), how, states.view_mut(), workspace, scratch);
-    let mut logits = Array2::zeros((texts.ids.len(), shape.vocab_size));
-    let table = decoder.shared.embeddings.word_embeddings;
-    let head = &p.text_decoder.as_ref().unwrap().head;
-    head::logits(head, table, &shape, states.view(), logits.view_mut(), head_arena);
-    logits
-}
-
 /// Returns the rows of padded logits (B·T,V) that are no padding.
 fn without_padding(padded: &Array2<f32>, vocabulary: usize, texts: &Texts) -> Array2<f32> {
     let length = padded.ncols() / vocabulary;
@@ -217,7 +198,7 @@ fn check_captioner(folder: &Path, io: &Io) {
     let texts = io.texts("input_ids", "attention_mask");
     let texts_of = one_each(images.nrows());
     let vocabulary = model.config.text.vocab_size;
-    let logits = decoder_logits(&model, &source, texts.captions(), &texts_of);
+    let logits = plain_logits(&model.params.view(), &model.config, &source, texts.captions(), &texts_of);
     close("logits", &logits, &without_padding(&io.matrix("logits"), vocabulary, &texts), OUTPUT);
 
     let smoothing = json(&folder.join("config.json"))["text_config"]["label_smoothing"].as_f64().unwrap_or(0.0) as f32;
@@ -241,7 +222,7 @@ fn check_interpolated(folder: &Path, io: &Io, texts: &Texts) {
     let source = Inference::default().look(&model.params.view(), &model.config, images.view());
     let n = images.nrows();
     let texts = Texts { ids: texts.ids[..texts.offsets[n]].to_vec(), offsets: texts.offsets[..=n].to_vec() };
-    let logits = decoder_logits(&model, &source, texts.captions(), &one_each(n));
+    let logits = plain_logits(&model.params.view(), &model.config, &source, texts.captions(), &one_each(n));
     let expected = without_padding(&io.matrix("interpolated.logits"), model.config.text.vocab_size, &texts);
     close("interpolated.logits", &logits, &expected, OUTPUT);
 }

@@ -1,14 +1,13 @@
 //! The savings of BLIP's inference, each against the plain computation.
 
-use crate::support::{blip_passes::Texts, compare::assert_close, random};
-use clipwright::layers::sequences::Pool;
+use crate::support::{
+    blip_passes::{Texts, plain_logits},
+    compare::assert_close,
+    random,
+};
 use clipwright::models::blip::decode::Decoding;
 use clipwright::models::blip::model::{Inference, Source};
-use clipwright::models::blip::text::{Sights, Workspace, forward, keys};
-use clipwright::models::blip::{Blip, Config, Model, Parts, TextConfig, TokenIds, VisionConfig, head, spec};
-use clipwright::models::{Captions, Keep};
-use clipwright::tree::Arena;
-use clipwright::weights::Read;
+use clipwright::models::blip::{Config, Model, Parts, TextConfig, TokenIds, VisionConfig, spec};
 use kernels::Activation;
 use ndarray::{Array2, Axis, concatenate, s};
 use std::ops::Range;
@@ -48,29 +47,6 @@ pub fn pictures(model: &Model, n: usize) -> (Array2<f32>, Source) {
     let images = random::matrix((n, model.config.vit().grid.image_len()), 6);
     let source = Inference::default().look(&model.params.view(), &model.config, images.view());
     (images, source)
-}
-
-/// Returns the decoder's logits for every row of texts, computed at once.
-pub fn plain_logits(
-    p: &Blip<impl Read>,
-    config: &Config,
-    source: &Source,
-    texts: Captions,
-    texts_of: &[Range<usize>],
-) -> Array2<f32> {
-    let (shape, decoder) = (config.decoder(), p.decoder().unwrap());
-    let (mut keys_arena, mut scratch, mut head_arena) = (Arena::default(), Arena::default(), Arena::default());
-    let kv = &mut keys_arena.carve(&shape.keys(source.tokens.nrows()));
-    keys(decoder.shared, source.tokens.view(), kv);
-    let sights = Sights { texts: texts_of, rows: &source.rows };
-    let mut states = Array2::zeros((texts.ids.len(), shape.size.width));
-    let (how, workspace) = ((Pool::All, Keep::Nothing), &mut Workspace::default());
-    forward(decoder, &shape, texts, Some((sights, &kv.view())), how, states.view_mut(), workspace, &mut scratch);
-    let mut logits = Array2::zeros((texts.ids.len(), shape.vocab_size));
-    let table = decoder.shared.embeddings.word_embeddings;
-    let head = &p.text_decoder.as_ref().unwrap().head;
-    head::logits(head, table, &shape, states.view(), logits.view_mut(), &mut head_arena);
-    logits
 }
 
 /// Returns the logits behind each text, which looks at a picture of its own.

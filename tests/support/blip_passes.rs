@@ -5,12 +5,14 @@ use clipwright::layers::linear;
 use clipwright::layers::normalize;
 use clipwright::layers::sequences::Pool;
 use clipwright::loss::cross_entropy::Labels;
+use clipwright::models::blip::model::Source;
 use clipwright::models::blip::params::Blip;
 use clipwright::models::blip::text::{Sights, SightsMut, TextMut, TextRef};
-use clipwright::models::blip::{Model, head, text, vit};
+use clipwright::models::blip::{Config, Model, head, text, vit};
 use clipwright::models::{Captions, Keep, Workspace};
 use clipwright::params::view_mut;
 use clipwright::tree::Arena;
+use clipwright::weights::Read;
 use ndarray::{Array2, ArrayView2, ArrayViewMut2, Axis};
 use std::ops::Range;
 
@@ -221,4 +223,27 @@ pub fn contrast(
         }
         (to_texts + to_images) / 2.0
     })
+}
+
+/// Returns the decoder's logits for every row of texts, computed at once.
+pub fn plain_logits(
+    p: &Blip<impl Read>,
+    config: &Config,
+    source: &Source,
+    texts: Captions,
+    texts_of: &[Range<usize>],
+) -> Array2<f32> {
+    let (shape, decoder) = (config.decoder(), p.decoder().unwrap());
+    let (mut keys_arena, mut scratch, mut head_arena) = (Arena::default(), Arena::default(), Arena::default());
+    let kv = &mut keys_arena.carve(&shape.keys(source.tokens.nrows()));
+    text::keys(decoder.shared, source.tokens.view(), kv);
+    let sights = Sights { texts: texts_of, rows: &source.rows };
+    let mut states = Array2::zeros((texts.ids.len(), shape.size.width));
+    let (how, workspace) = ((Pool::All, Keep::Nothing), &mut text::Workspace::default());
+    text::forward(decoder, &shape, texts, Some((sights, &kv.view())), how, states.view_mut(), workspace, &mut scratch);
+    let mut logits = Array2::zeros((texts.ids.len(), shape.vocab_size));
+    let table = decoder.shared.embeddings.word_embeddings;
+    let head = &p.text_decoder.as_ref().unwrap().head;
+    head::logits(head, table, &shape, states.view(), logits.view_mut(), &mut head_arena);
+    logits
 }
