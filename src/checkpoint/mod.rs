@@ -12,7 +12,8 @@
 //!
 //! [`kind()`] tells which of the two models a checkpoint is of. [`Checkpoint::open`] finds out which of these it is given, and checks every name and shape before it reads a value.
 //! Towers are read when they are asked for. The names of the tensors, not those of the files, decide which library's
-//! checkpoint it is (`clip::names`). A prefix before all names is found without a list of known prefixes ([`prefix`]).
+//! checkpoint it is (`clip::names`). A prefix before all names is found without a list of known prefixes ([`prefix`]),
+//! and the wrappers of modules within the model are dropped (`wrappers`).
 //! A [`Note`] says what was assumed or left unread.
 
 pub mod blip;
@@ -38,6 +39,7 @@ mod preprocessor;
 pub mod safetensors;
 pub mod tensors;
 mod tower;
+mod wrappers;
 
 pub use clip::{ActivationSource, Architecture, CONFIG, Checkpoint, ConfigFile, Format, Overrides, Scheme, WEIGHTS};
 pub use clip::{Contents, TOKENIZER, copy_tokenizer, load_model, save, save_model};

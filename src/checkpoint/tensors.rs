@@ -2,7 +2,7 @@
 
 use super::dtype::Stored;
 use super::json::read_json;
-use super::prefix::unwrapped;
+use super::wrappers::unwrapped;
 use super::{CheckpointError, foreign, pickle, safetensors};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};

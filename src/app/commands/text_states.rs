@@ -22,10 +22,10 @@ use std::str::FromStr;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 What each model reads, from a CLIP with all its layers:
-  Stable Diffusion 1   ViT-L/14       --layer last --final-norm --pad eot
-  Stable Diffusion 2   OpenCLIP ViT-H --layer penultimate --final-norm --pad zero
-  Stable Diffusion XL  ViT-L/14       --layer penultimate --pad eot
-     and beside it     OpenCLIP bigG  --layer penultimate --pad zero
+  Stable Diffusion 1  ViT-L/14       --layer last --final-norm --pad eot
+  Stable Diffusion 2  OpenCLIP ViT-H --layer penultimate --final-norm --pad zero
+  Stable Diffusion XL ViT-L/14       --layer penultimate --pad eot
+     and beside it    OpenCLIP bigG  --layer penultimate --pad zero
 XL joins the two along the width, and also takes bigG's \"pooled\". The text
 encoder that comes with Stable Diffusion 2 lacks its last layer already: from
 that one, --layer last --final-norm.
