@@ -18,7 +18,7 @@ mod session;
 pub mod source;
 mod stream;
 
-pub use blip::{Blip, BlipError, Matches, Written};
+pub use blip::{Blip, BlipError, Matches, Task, Written};
 pub use embedder::{Embed, Embedder};
 pub use encoders::{Clip, ImageEncoder, LoadError, TextEncoder, TextStates};
 pub use source::Pictures;

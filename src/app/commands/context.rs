@@ -1,8 +1,10 @@
 //! The options that all commands share: where the model is and how results are written.
 
 use super::{CliError, Output};
+use crate::checkpoint::blip;
 use crate::checkpoint::{Checkpoint, Overrides};
-use crate::embed::{Clip, ImageEncoder, TextEncoder};
+use crate::embed::blip::Task;
+use crate::embed::{Blip, Clip, ImageEncoder, TextEncoder};
 use crate::index::ModelId;
 use crate::train::run_folder::newest_finished;
 use clap::{Args, ValueEnum};
@@ -106,6 +108,27 @@ impl Context {
             ActivationName::QuickGelu => Activation::QuickGelu,
             ActivationName::Gelu => Activation::Gelu,
         })
+    }
+
+    /// Loads the model as a BLIP that can do a task. It must be named, since the trainer's runs are CLIPs.
+    pub(crate) fn blip(&self, task: Task) -> Result<Blip, CliError> {
+        let path = self.global.model.as_deref().ok_or(CliError::NoBlip { task })?;
+        self.check_blip_settings()?;
+        let loaded = blip::load(path, &blip::Overrides::default())?;
+        loaded.notes.iter().for_each(|note| note!("note: {note}"));
+        let blip = Blip::new(loaded)?;
+        blip.check(task).map_err(|source| CliError::Blip { path: blip.path().into(), source })?;
+        Ok(blip)
+    }
+
+    /// Refuses settings that only CLIPs have.
+    pub(crate) fn check_blip_settings(&self) -> Result<(), CliError> {
+        let Global { activation, logit_scale, .. } = &self.global;
+        let given = [("--activation", activation.is_some()), ("--logit-scale", logit_scale.is_some())];
+        match given.iter().find(|(_, given)| *given) {
+            Some((flag, _)) => Err(CliError::Usage(format!("{flag} is for CLIPs; a BLIP has no such choice"))),
+            None => Ok(()),
+        }
     }
 
     /// Loads the model with both towers.
