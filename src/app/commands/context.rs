@@ -113,16 +113,29 @@ impl Context {
     /// Loads the model as a BLIP that can do a task. It must be named, since the trainer's runs are CLIPs.
     pub(crate) fn blip(&self, task: Task) -> Result<Blip, CliError> {
         let path = self.global.model.as_deref().ok_or(CliError::NoBlip { task })?;
-        self.check_blip_settings()?;
-        let loaded = blip::load(path, &blip::Overrides::default())?;
-        loaded.notes.iter().for_each(|note| note!("note: {note}"));
-        let blip = Blip::new(loaded)?;
+        let blip = Blip::new(self.load_blip(path, &blip::Overrides::default())?)?;
         blip.check(task).map_err(|source| CliError::Blip { path: blip.path().into(), source })?;
         Ok(blip)
     }
 
+    /// Reads a BLIP, and prints what was assumed or ignored.
+    pub(crate) fn load_blip(&self, path: &Path, overrides: &blip::Overrides) -> Result<blip::Loaded, CliError> {
+        self.check_blip_settings()?;
+        let loaded = blip::load(path, overrides)?;
+        loaded.notes.iter().for_each(|note| note!("note: {note}"));
+        Ok(loaded)
+    }
+
+    /// Describes a BLIP without reading its values, and prints what was assumed or ignored.
+    pub(crate) fn describe_blip(&self, path: &Path) -> Result<blip::Described, CliError> {
+        self.check_blip_settings()?;
+        let described = blip::describe(path, &blip::Overrides::default())?;
+        described.notes.iter().for_each(|note| note!("note: {note}"));
+        Ok(described)
+    }
+
     /// Refuses settings that only CLIPs have.
-    pub(crate) fn check_blip_settings(&self) -> Result<(), CliError> {
+    fn check_blip_settings(&self) -> Result<(), CliError> {
         let Global { activation, logit_scale, .. } = &self.global;
         let given = [("--activation", activation.is_some()), ("--logit-scale", logit_scale.is_some())];
         match given.iter().find(|(_, given)| *given) {

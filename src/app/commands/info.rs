@@ -1,8 +1,7 @@
 //! `clipwright info`: prints the architecture and the settings of a checkpoint.
 
-use super::{CliError, Context};
-use crate::checkpoint::Scheme;
-use crate::checkpoint::{Checkpoint, Tower};
+use super::{CliError, Context, info_blip};
+use crate::checkpoint::{self, Checkpoint, Kind, Scheme, Tower};
 use crate::layers::block::Size;
 use crate::models::clip::config::VOCAB_SIZE;
 use crate::models::clip::visual::Shape;
@@ -24,6 +23,9 @@ pub(crate) struct Info {
 impl Info {
     pub(crate) fn run(self, context: &Context) -> Result<(), CliError> {
         let path = self.path.map_or_else(|| context.model_path(), Ok)?;
+        if checkpoint::kind(&path)? == Some(Kind::Blip) {
+            return context.output.show(&info_blip::Report::of(context.describe_blip(&path)?));
+        }
         context.output.show(&Report::of(&context.open(&path, None)?)?)
     }
 }
@@ -31,6 +33,7 @@ impl Info {
 #[derive(Serialize)]
 struct Report {
     path: PathBuf,
+    kind: &'static str,
     names: &'static str,
     dtypes: Vec<String>,
     embed_dim: usize,
@@ -100,7 +103,7 @@ enum TokenizerOf {
 }
 
 #[derive(Serialize)]
-struct Transformer {
+pub(super) struct Transformer {
     width: usize,
     layers: usize,
     heads: usize,
@@ -108,7 +111,7 @@ struct Transformer {
 }
 
 impl Transformer {
-    fn of(size: &Size) -> Self {
+    pub fn of(size: &Size) -> Self {
         let Size { width, layers, heads, mlp_width, .. } = *size;
         Transformer { width, layers, heads, mlp_width }
     }
@@ -138,6 +141,7 @@ impl Report {
         let logit_scale = checkpoint.logit_scale()?;
         Ok(Report {
             path: checkpoint.path().into(),
+            kind: "clip",
             names: match checkpoint.scheme() {
                 Scheme::OpenAi { .. } => "OpenAI",
                 Scheme::HuggingFace { .. } => "Hugging Face",
@@ -215,6 +219,6 @@ impl fmt::Display for ImageKind {
     }
 }
 
-fn millions(n: usize) -> String {
+pub(super) fn millions(n: usize) -> String {
     format!("{:.1} M parameters", n as f64 / 1e6)
 }

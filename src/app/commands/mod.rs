@@ -20,6 +20,7 @@ mod error;
 mod eval;
 mod index;
 mod info;
+mod info_blip;
 mod matching;
 mod output;
 mod page;

@@ -28,6 +28,6 @@ mod original;
 mod tokens;
 
 pub use family::Overrides;
-pub use load::{Loaded, load, save};
+pub use load::{Described, Loaded, describe, load, save};
 pub use names::Format;
 pub use original::CONFIG;
