@@ -4,17 +4,18 @@ use super::encoders::LoadError;
 use super::session::{Pool, Session};
 use super::source::Pictures;
 use super::stream::{Batch, Tower};
+use super::task::{BlipError, Task};
+use super::writer::write;
 use crate::checkpoint::blip::{Loaded, Overrides, load};
 use crate::datasets::BadReport;
-use crate::generate::{self, GenerateError, Options, Request};
+use crate::generate::{Options, Request};
 use crate::models::Captions;
-use crate::models::blip::decode::{Decoder, Decoding};
 use crate::models::blip::model::{Inference, Source};
 use crate::models::blip::params::Blip as Params;
 use crate::models::blip::{Config, Parts};
 use crate::pictures::{Picture, Preprocess, Scratch};
 use crate::text::WordPiece;
-use crate::weights::{Read, Stored, Weights};
+use crate::weights::{Stored, Weights};
 use ndarray::{Array2, ArrayView2};
 use rayon::prelude::*;
 use std::ops::Range;
@@ -67,17 +68,6 @@ pub struct Blip {
 /// The number of pictures that are looked at together: the tokens of many more would fill the memory.
 pub const BATCH: usize = 8;
 
-/// What a model may be asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Task {
-    /// Captions of pictures.
-    Caption,
-    /// Answers to questions about pictures.
-    Answer,
-    /// How well texts fit pictures, or the embeddings of both.
-    Match,
-}
-
 /// A text that a model wrote.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Written {
@@ -87,37 +77,6 @@ pub struct Written {
     pub score: f32,
     /// All tokens, the prompt's included.
     pub ids: Vec<u32>,
-}
-
-/// Why a model cannot do what it was asked for.
-#[derive(Debug, PartialEq, thiserror::Error)]
-#[non_exhaustive]
-pub enum BlipError {
-    #[error("this BLIP is {}, and {}", what(*parts), needs(*task))]
-    Lacks { parts: Parts, task: Task },
-    #[error(transparent)]
-    Generate(#[from] GenerateError),
-    #[error("texts of {max_length} tokens, and the model's are at most {positions}")]
-    TooLong { max_length: usize, positions: usize },
-}
-
-/// Says what a model with these parts is.
-fn what(parts: Parts) -> &'static str {
-    match parts {
-        Parts::Captioner => "a captioner",
-        Parts::Matcher => "one for retrieval, which writes nothing",
-        Parts::Answerer => "one that answers questions",
-        Parts::Pretrained => "a pre-trained one",
-    }
-}
-
-/// Says what kinds of models do a task.
-fn needs(task: Task) -> &'static str {
-    match task {
-        Task::Caption => "only captioners and pre-trained models write captions",
-        Task::Answer => "only models made for it answer questions",
-        Task::Match => "only models for retrieval and pre-trained ones compare pictures with texts",
-    }
 }
 
 impl Blip {
@@ -419,41 +378,6 @@ impl Blip {
             Written { text: behind, score: text.score, ids: text.ids }
         });
         Ok(written.collect())
-    }
-}
-
-/// Writes a text for each source with a model's decoder.
-///
-/// # Errors
-/// Returns an error if the options make no sense.
-pub fn write(
-    buffers: &mut Inference,
-    p: &Params<impl Read>,
-    config: &Config,
-    source: &Source,
-    requests: &[Request],
-    options: &Options,
-) -> Result<Vec<generate::Text>, GenerateError> {
-    buffers.decode(p, config, source, |decoder| {
-        let mut cached = Cached { decoder, decoding: Decoding::default(), capacity: options.max_length };
-        generate::generate(&mut cached, requests, options)
-    })
-}
-
-/// A decoder with its cache, as a search asks it.
-struct Cached<'a, 'b, R> {
-    decoder: &'a Decoder<'b, R>,
-    decoding: Decoding,
-    capacity: usize,
-}
-
-impl<R: Read> generate::Decoder for Cached<'_, '_, R> {
-    fn start(&mut self, prompts: &[&[u32]]) -> ArrayView2<'_, f32> {
-        self.decoding.start(self.decoder, prompts, self.capacity)
-    }
-
-    fn advance(&mut self, parents: &[usize], tokens: &[u32]) -> ArrayView2<'_, f32> {
-        self.decoding.advance(self.decoder, parents, tokens)
     }
 }
 

@@ -33,7 +33,9 @@ fn put(folder: &Path, parts: Parts, format: Format) {
 fn bench(parts: Parts) -> Bench {
     let bench = Bench::new(tiny::config(64));
     fs::rename(bench.path("model"), bench.path("clip")).unwrap();
-    put(&bench.path("model"), parts, Format::HuggingFace);
+    // Hugging Face has no class for a pre-trained one.
+    let format = if parts == Parts::Pretrained { Format::Original } else { Format::HuggingFace };
+    put(&bench.path("model"), parts, format);
     for i in 0..10u32 {
         paint(&bench, &format!("photos/p{i}.png"), [(25 * i) as u8, (200 - 20 * i) as u8, 70], i);
     }
@@ -305,7 +307,10 @@ fn a_model_of_another_kind_is_named_with_what_it_is_for() {
         fails(&bench.run(&[command, &["--activation", "gelu"]].concat()), 2, &["--activation", "BLIP"]);
     }
     fails(&bench.run(&["ask", "photos", "red?"]), 1, &["model/model.safetensors", "captioner", "blip-vqa-base"]);
-    let clips = [&["caption-match", "photos", "--captions", "texts.txt"][..], &["text-states", "--text", "a"]];
+    let clips = [
+        &["caption-match", "photos", "--captions", "texts.txt"][..],
+        &["text-states", "--text", "a", "--output", "a.npy"],
+    ];
     for command in clips {
         fails(&bench.run(command), 1, &["a BLIP, not a CLIP", "caption, ask, match"]);
     }
@@ -337,6 +342,35 @@ fn settings_that_make_no_sense_are_refused_before_anything_is_read() {
     fails(&bench.run(&["caption", "photos", "--output", "a.csv"]), 1, &["a.csv.partial, line 1"]);
 }
 
+/// Whatever stands in a partial file, it is named and stays.
+#[test]
+fn a_damaged_partial_file_is_named() {
+    let bench = bench(Parts::Captioner);
+    bench.write("photos/p4.png", "no picture");
+    let photos: Vec<String> = (0..10).map(|i| format!("photos/p{i}.png")).collect();
+    let args = |photos: &[String]| {
+        let photos: Vec<&str> = photos.iter().map(String::as_str).collect();
+        let rest = ["--greedy", "--skip-unreadable", "--output", "a.csv"];
+        bench.run(&[&["caption"][..], &photos, &rest].concat())
+    };
+    assert_eq!(args(&photos).code, 0);
+    let whole = fs::read(bench.path("a.csv")).unwrap();
+    // The settings of a run that was begun with a model of another time.
+    bench.write("a.csv.partial", "{\"model\": [\"\", 1, 2]}\n");
+    fails(&args(&photos), 1, &["a.csv.partial", "an interrupted run left"]);
+    for damaged in [&b"{}"[..], b"\xff\xfe\n", b"\0\0\0\n", b"[[[[[[\n", b"null\n", b"\n", b"{\"exif\": 1e999}\n"] {
+        bench.write("a.csv.partial", damaged);
+        let outcome = args(&photos);
+        if damaged.ends_with(b"\n") {
+            fails(&outcome, 1, &["a.csv.partial"]);
+            assert_eq!(fs::read(bench.path("a.csv.partial")).unwrap(), damaged);
+        } else {
+            // What has no end of a line was never written.
+            assert!(outcome.code == 0 && fs::read(bench.path("a.csv")).unwrap() == whole, "{outcome:?}");
+        }
+    }
+}
+
 #[test]
 fn a_blip_is_described_and_converted() {
     let bench = bench(Parts::Pretrained);
@@ -347,19 +381,25 @@ fn a_blip_is_described_and_converted() {
     assert_eq!(info["parameters"], json!(parameters.len()));
     assert_eq!(info["commands"], json!(["caption", "match"]));
 
-    let report = bench.json(&["convert", "model", "original", "--to", "original"]);
+    fails(&bench.run(&["convert", "model", "x"]), 2, &["pre-trained", "--to original"]);
+    bench.json(&["convert", "model", "again", "--to", "original"]);
+    assert_eq!(load(&bench.path("again"), &Default::default()).unwrap().params.flat, parameters);
+
+    put(&bench.path("captioner"), Parts::Captioner, Format::HuggingFace);
+    let parameters = load(&bench.path("captioner"), &Default::default()).unwrap().params.flat;
+    let report = bench.json(&["convert", "captioner", "original", "--to", "original"]);
     assert_eq!(report[0]["format"], "original");
     bench.json(&["convert", "original", "back"]);
     for folder in ["original", "back"] {
         assert_eq!(load(&bench.path(folder), &Default::default()).unwrap().params.flat, parameters);
     }
     fs::create_dir(bench.path("bare")).unwrap();
-    fs::copy(bench.path("original/model.safetensors"), bench.path("bare/model.safetensors")).unwrap();
+    fs::copy(bench.path("again/model.safetensors"), bench.path("bare/model.safetensors")).unwrap();
     let bare = bench.run(&["info", "bare"]);
     assert!(bare.out.contains("1 heads, MLP 64 (inferred)") && bare.error.contains("how many heads"), "{bare:?}");
     assert!(bare.out.contains("BLIP         pretrained, for caption and match"), "{}", bare.out);
 
-    bench.json(&["convert", "model", "larger", "--image-size", "64", "--dtype", "f16"]);
+    bench.json(&["convert", "captioner", "larger", "--image-size", "64", "--dtype", "f16"]);
     let larger = &bench.json(&["info", "larger"])[0];
     assert_eq!((&larger["image"]["image_size"], &larger["dtypes"]), (&json!([64, 64]), &json!(["F16"])));
     fails(&bench.run(&["convert", "model", "x", "--to", "openclip"]), 2, &["BLIP", "--to original"]);

@@ -4,7 +4,7 @@ use super::pictures::Images;
 use super::texts::lines;
 use super::{CliError, Context};
 use crate::app::number::positive;
-use crate::embed::blip::Task;
+use crate::embed::Task;
 use crate::generate::{BeamStyle, Options, Search};
 use crate::text::blip_clean::{MAX_QUESTION_WORDS, question};
 use clap::Args;

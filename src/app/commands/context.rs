@@ -3,8 +3,7 @@
 use super::{CliError, Output};
 use crate::checkpoint::blip;
 use crate::checkpoint::{Checkpoint, Overrides};
-use crate::embed::blip::Task;
-use crate::embed::{Blip, Clip, ImageEncoder, TextEncoder};
+use crate::embed::{Blip, Clip, ImageEncoder, Task, TextEncoder};
 use crate::index::ModelId;
 use crate::train::run_folder::newest_finished;
 use clap::{Args, ValueEnum};

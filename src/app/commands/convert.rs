@@ -2,6 +2,7 @@
 
 use super::{CliError, Context};
 use crate::checkpoint::{self, ConfigFile, Format, Kind, Precision, blip, copy_tokenizer, save};
+use crate::models::blip::Parts;
 use crate::models::clip::Config;
 use crate::models::clip::config::VOCAB_SIZE;
 use crate::models::clip::model::Model;
@@ -119,6 +120,10 @@ impl Convert {
         };
         let image_size = self.image_size.map(|size| [size; 2]);
         let loaded = context.load_blip(source, &blip::Overrides { image_size, ..blip::Overrides::default() })?;
+        if format == blip::Format::HuggingFace && loaded.config.parts == Parts::Pretrained {
+            let message = "Hugging Face has no class for a pre-trained BLIP, which does all tasks; say --to original";
+            return Err(CliError::Usage(format!("{}: {message}", source.display())));
+        }
         let dtype = self.dtype.into();
         blip::save(folder, &loaded.config, &loaded.params, loaded.preprocess.as_ref(), format, dtype)?;
         if let Some(tokenizer) = loaded.tokenizer {

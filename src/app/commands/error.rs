@@ -2,8 +2,7 @@
 
 use crate::checkpoint::CheckpointError;
 use crate::datasets::DatasetError;
-use crate::embed::LoadError;
-use crate::embed::blip::{BlipError, Task};
+use crate::embed::{BlipError, LoadError, Task};
 use crate::index::IndexError;
 use crate::models::clip::config::ConfigError;
 use crate::pictures::PictureError;

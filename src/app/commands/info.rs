@@ -1,8 +1,8 @@
 //! `clipwright info`: prints the architecture and the settings of a checkpoint.
 
+use super::sizes::{Transformer, millions};
 use super::{CliError, Context, info_blip};
 use crate::checkpoint::{self, Checkpoint, Kind, Scheme, Tower};
-use crate::layers::block::Size;
 use crate::models::clip::config::VOCAB_SIZE;
 use crate::models::clip::visual::Shape;
 use crate::params::count;
@@ -102,21 +102,6 @@ enum TokenizerOf {
     Missing,
 }
 
-#[derive(Serialize)]
-pub(super) struct Transformer {
-    width: usize,
-    layers: usize,
-    heads: usize,
-    mlp_width: usize,
-}
-
-impl Transformer {
-    pub fn of(size: &Size) -> Self {
-        let Size { width, layers, heads, mlp_width, .. } = *size;
-        Transformer { width, layers, heads, mlp_width }
-    }
-}
-
 impl Report {
     fn of(checkpoint: &Checkpoint) -> Result<Self, CliError> {
         let architecture = &checkpoint.architecture;
@@ -201,13 +186,6 @@ impl fmt::Display for Report {
     }
 }
 
-impl fmt::Display for Transformer {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let Transformer { width, layers, heads, mlp_width } = self;
-        write!(f, "{layers} layers {width} wide, {heads} heads, MLP {mlp_width}")
-    }
-}
-
 impl fmt::Display for ImageKind {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self {
@@ -217,8 +195,4 @@ impl fmt::Display for ImageKind {
             }
         }
     }
-}
-
-pub(super) fn millions(n: usize) -> String {
-    format!("{:.1} M parameters", n as f64 / 1e6)
 }

@@ -29,6 +29,7 @@ mod pictures;
 mod ranking;
 mod search;
 mod shell;
+mod sizes;
 mod text_states;
 mod texts;
 mod writing;
