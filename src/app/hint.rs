@@ -5,7 +5,7 @@ use super::train::TrainError;
 use crate::batches::LoaderError;
 use crate::checkpoint::CheckpointError;
 use crate::datasets::{BadReport, DatasetError};
-use crate::embed::LoadError;
+use crate::embed::{BlipError, LoadError, Task};
 use crate::index::{IndexError, IndexFileError};
 use crate::train::run_folder::RunFolderError;
 use std::fmt::Display;
@@ -29,6 +29,10 @@ impl Hint for CliError {
     fn hint(&self) -> Option<&'static str> {
         match self {
             CliError::NoModel { .. } => Some("say --model PATH, or make one: cargo run --release --bin train"),
+            CliError::NoBlip { task } | CliError::Blip { source: BlipError::Lacks { task, .. }, .. } => {
+                Some(blips(*task))
+            }
+            CliError::OtherRun { .. } => Some("the same command as then goes on from it; delete it to begin anew"),
             CliError::Checkpoint(error) | CliError::Load(LoadError::Checkpoint(error)) => checkpoint(error),
             CliError::Index(error) => index(error),
             CliError::Data(error) => data(error),
@@ -64,6 +68,24 @@ impl Hint for TrainError {
     }
 }
 
+/// Says which models do a task.
+fn blips(task: Task) -> &'static str {
+    match task {
+        Task::Caption => {
+            "say --model PATH, a folder or a file, or a name in the Hugging Face cache, such as \
+             Salesforce/blip-image-captioning-base (fetched by: hf download Salesforce/blip-image-captioning-base)"
+        }
+        Task::Answer => {
+            "say --model PATH, a folder or a file, or a name in the Hugging Face cache, such as \
+             Salesforce/blip-vqa-base (fetched by: hf download Salesforce/blip-vqa-base)"
+        }
+        Task::Match => {
+            "say --model PATH, a folder or a file, or a name in the Hugging Face cache, such as \
+             Salesforce/blip-itm-base-coco (fetched by: hf download Salesforce/blip-itm-base-coco)"
+        }
+    }
+}
+
 /// Returns what to do about an error in data.
 fn data(error: &DatasetError) -> Option<&'static str> {
     match error {
@@ -95,6 +117,12 @@ fn checkpoint(error: &CheckpointError) -> Option<&'static str> {
         error if is_without_logit_scale(error) => {
             Some("say --logit-scale NUMBER: 4.6052 multiplies cosines by 100, as nearly all trained models do")
         }
+        CheckpointError::OtherModel { what: "a BLIP", .. } => {
+            Some("commands for BLIPs are caption, ask, match, info and convert")
+        }
+        CheckpointError::OtherModel { what: "a CLIP", .. } => Some(
+            "commands for CLIPs are classify, caption-match, embed, index, search, text-states, eval, info and convert",
+        ),
         CheckpointError::Architecture { .. } => Some(
             "--model takes a folder or a file of weights, or the name of a model in the Hugging Face cache; \
              train --model NAME trains one",

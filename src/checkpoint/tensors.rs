@@ -1,7 +1,8 @@
 //! Finds and reads the tensors of a model, which may be in one file or in several.
 
-use super::dtype::Stored;
+use super::dtype::{Dtype, Stored};
 use super::json::read_json;
+use super::prefix::Known;
 use super::wrappers::unwrapped;
 use super::{CheckpointError, foreign, pickle, safetensors};
 use serde::Deserialize;
@@ -97,6 +98,17 @@ impl TensorFiles {
     /// Returns the names of all tensors, without wrappers.
     pub(crate) fn names(&self) -> BTreeSet<String> {
         self.index.keys().cloned().collect()
+    }
+
+    /// Returns the number types of the tensors that are known behind a prefix, each type once. Counts do not count.
+    pub(crate) fn dtypes(&self, prefix: &str, known: &Known) -> Vec<String> {
+        let is_known = |name: &&String| name.strip_prefix(prefix).is_some_and(|name| known.has(name));
+        let dtypes = self.index.keys().filter(is_known).filter_map(|name| self.dtype(name));
+        let mut dtypes: Vec<String> =
+            dtypes.filter(|dtype| *dtype != Stored::Known(Dtype::I64)).map(|dtype| dtype.to_string()).collect();
+        dtypes.sort();
+        dtypes.dedup();
+        dtypes
     }
 
     /// Returns the outermost keys of the files of `torch.save`, and whether each key holds a dictionary or a list,

@@ -1,21 +1,25 @@
 //! A trained BLIP, ready for pictures and texts.
 
 use super::encoders::LoadError;
-use super::session::Pool;
+use super::session::{Pool, Session};
+use super::source::Pictures;
+use super::stream::{Batch, Tower};
+use super::task::{BlipError, Task};
+use super::writer::write;
 use crate::checkpoint::blip::{Loaded, Overrides, load};
-use crate::generate::{self, GenerateError, Options, Request};
+use crate::datasets::BadReport;
+use crate::generate::{Options, Request};
 use crate::models::Captions;
-use crate::models::blip::decode::{Decoder, Decoding};
 use crate::models::blip::model::{Inference, Source};
 use crate::models::blip::params::Blip as Params;
 use crate::models::blip::{Config, Parts};
 use crate::pictures::{Picture, Preprocess, Scratch};
 use crate::text::WordPiece;
-use crate::weights::{Read, Stored, Weights};
+use crate::weights::{Stored, Weights};
 use ndarray::{Array2, ArrayView2};
 use rayon::prelude::*;
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The longest text for the image-grounded encoder, in tokens (`max_length` of the original's `blip_retrieval.py`).
 pub const MAX_TEXT: usize = 35;
@@ -53,12 +57,16 @@ const SMOOTHING: f32 = 0.1;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Blip {
+    path: PathBuf,
     config: Config,
     weights: Weights<Params<Stored>>,
     preprocess: Preprocess,
     tokenizer: WordPiece,
-    buffers: Pool<Inference>,
+    sessions: Pool<Session<Inference>>,
 }
+
+/// The number of pictures that are looked at together: the tokens of many more would fill the memory.
+pub const BATCH: usize = 8;
 
 /// A text that a model wrote.
 #[derive(Clone, Debug, PartialEq)]
@@ -69,28 +77,6 @@ pub struct Written {
     pub score: f32,
     /// All tokens, the prompt's included.
     pub ids: Vec<u32>,
-}
-
-/// Why a model cannot do what it was asked for.
-#[derive(Debug, PartialEq, thiserror::Error)]
-#[non_exhaustive]
-pub enum BlipError {
-    #[error("this BLIP is {}, and {needs}", what(*parts))]
-    Lacks { parts: Parts, needs: &'static str },
-    #[error(transparent)]
-    Generate(#[from] GenerateError),
-    #[error("texts of {max_length} tokens, and the model's are at most {positions}")]
-    TooLong { max_length: usize, positions: usize },
-}
-
-/// Says what a model with these parts is.
-fn what(parts: Parts) -> &'static str {
-    match parts {
-        Parts::Captioner => "a captioner",
-        Parts::Matcher => "one for retrieval, which writes nothing",
-        Parts::Answerer => "one that answers questions",
-        Parts::Pretrained => "a pre-trained one",
-    }
 }
 
 impl Blip {
@@ -117,8 +103,13 @@ impl Blip {
         if vocabulary > known {
             return Err(LoadError::Vocabulary { path, known, tokenizer: tokenizer_path, vocabulary });
         }
-        let preprocess = preprocess.ok_or(LoadError::NotSquare { path })?;
-        Ok(Blip { config, weights: params.into_weights(), preprocess, tokenizer, buffers: Pool::default() })
+        let preprocess = preprocess.ok_or_else(|| LoadError::NotSquare { path: path.clone() })?;
+        Ok(Blip { path, config, weights: params.into_weights(), preprocess, tokenizer, sessions: Pool::default() })
+    }
+
+    /// Returns the path of the file of weights, or of the index of several.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Returns the sizes of the model.
@@ -141,6 +132,37 @@ impl Blip {
         Options::new(self.config.text.ids.end, max_length)
     }
 
+    /// Checks that the model can do a task.
+    ///
+    /// # Errors
+    /// Returns an error if it has not got the parts.
+    pub fn check(&self, task: Task) -> Result<(), BlipError> {
+        let parts = self.config.parts;
+        let does = match task {
+            Task::Caption => matches!(parts, Parts::Captioner | Parts::Pretrained),
+            Task::Answer => parts == Parts::Answerer,
+            Task::Match => parts.has_heads(),
+        };
+        if does { Ok(()) } else { Err(BlipError::Lacks { parts, task }) }
+    }
+
+    /// Looks at the pictures of a source and passes what the model sees in them to `each`, at most [`BATCH`] pictures
+    /// at a time, in order, until it fails. Pictures that cannot be read are left out, named and counted.
+    ///
+    /// # Errors
+    /// Returns the error of `each`.
+    pub fn stream<S: Pictures, E>(
+        &self,
+        source: &S,
+        each: impl FnMut(Batch<S::Note, Source>) -> Result<(), E>,
+    ) -> Result<BadReport, E> {
+        let p = self.weights.view();
+        let encode =
+            |buffers: &mut Inference, images: ArrayView2<f32>| -> Source { buffers.look(&p, &self.config, images) };
+        let tower = Tower { preprocess: &self.preprocess, batch: BATCH, encode };
+        tower.stream(&mut self.sessions.lend(), source, each)
+    }
+
     /// Writes a caption for each picture, which begins with the prompt. `first` is the number of the first picture
     /// among all that are captioned with one seed; only sampling reads it.
     ///
@@ -153,12 +175,25 @@ impl Blip {
         options: &Options,
         first: u64,
     ) -> Result<Vec<Written>, BlipError> {
-        let writes = matches!(self.config.parts, Parts::Captioner | Parts::Pretrained);
-        self.needs(writes, "only captioners and pre-trained models write captions")?;
+        self.check(Task::Caption)?;
+        self.caption_seen(&self.look(pictures), prompt, options, |i| first + i as u64)
+    }
+
+    /// Writes a caption for each picture that was looked at, as [`Blip::caption`] does. `number(i)` is the number of
+    /// picture i among all that are captioned with one seed.
+    ///
+    /// # Errors
+    /// Returns an error under the same conditions as [`Blip::caption`].
+    pub fn caption_seen(
+        &self,
+        seen: &Source,
+        prompt: &str,
+        options: &Options,
+        number: impl Fn(usize) -> u64,
+    ) -> Result<Vec<Written>, BlipError> {
+        self.check(Task::Caption)?;
         let prompt = self.tokenizer.prompt(prompt, options.max_length.max(1));
-        let mut buffers = self.buffers.lend();
-        let source = self.look(&mut buffers, pictures);
-        self.write(&mut buffers, &source, &prompt, options, first)
+        self.write(seen, &prompt, options, number)
     }
 
     /// Answers a question about each picture. `first` is as in [`Blip::caption`].
@@ -176,9 +211,28 @@ impl Blip {
         options: &Options,
         first: u64,
     ) -> Result<Vec<Written>, BlipError> {
-        let mut buffers = self.buffers.lend();
-        let source = self.read_questions(&mut buffers, pictures, questions)?;
-        self.write(&mut buffers, &source, &[self.config.text.ids.decode], options, first)
+        self.check(Task::Answer)?;
+        self.answer_seen(&self.look(pictures), questions, options, |i| first + i as u64)
+    }
+
+    /// Answers a question about each picture that was looked at, as [`Blip::answer`] does; `number` is as in
+    /// [`Blip::caption_seen`].
+    ///
+    /// # Errors
+    /// Returns an error under the same conditions as [`Blip::answer`].
+    ///
+    /// # Panics
+    /// If there are not as many questions as pictures.
+    #[track_caller]
+    pub fn answer_seen<S: AsRef<str>>(
+        &self,
+        seen: &Source,
+        questions: &[S],
+        options: &Options,
+        number: impl Fn(usize) -> u64,
+    ) -> Result<Vec<Written>, BlipError> {
+        let read = self.read_questions(seen, questions)?;
+        self.write(&read, &[self.config.text.ids.decode], options, number)
     }
 
     /// Ranks answers to a question about a picture, and returns the places of the `keep` likeliest beginnings among
@@ -196,13 +250,29 @@ impl Blip {
         answers: &[S],
         keep: usize,
     ) -> Result<Vec<(usize, f32)>, BlipError> {
-        let mut buffers = self.buffers.lend();
-        let source = self.read_questions(&mut buffers, std::slice::from_ref(picture), &[question])?;
-        let answers: Vec<Vec<u32>> = answers
-            .iter()
-            .map(|answer| self.tokenizer.encode_dec(answer.as_ref(), self.config.text.positions))
-            .collect();
-        Ok(buffers.rank(&self.weights.view(), &self.config, &source, &answers, keep, SMOOTHING))
+        self.check(Task::Answer)?;
+        let seen = self.look(std::slice::from_ref(picture));
+        Ok(self.rank_answers_seen(&seen, question, answers, keep)?.remove(0))
+    }
+
+    /// Ranks answers to a question about each picture that was looked at, as [`Blip::rank_answers`] does.
+    ///
+    /// # Errors
+    /// Returns an error if the model was not made to answer questions.
+    pub fn rank_answers_seen<S: AsRef<str>>(
+        &self,
+        seen: &Source,
+        question: &str,
+        answers: &[S],
+        keep: usize,
+    ) -> Result<Vec<Vec<(usize, f32)>>, BlipError> {
+        let read = self.read_questions(seen, &vec![question; seen.rows.len()])?;
+        let positions = self.config.text.positions;
+        let encode = |answer: &S| self.tokenizer.encode_dec(answer.as_ref(), positions);
+        let answers: Vec<Vec<u32>> = answers.iter().map(encode).collect();
+        let (p, mut session) = (self.weights.view(), self.sessions.lend());
+        let rank = |i| session.inference.rank(&p, &self.config, &read.alone(i), &answers, keep, SMOOTHING);
+        Ok((0..read.rows.len()).map(rank).collect())
     }
 
     /// Judges how well texts fit pictures, every text with every picture.
@@ -210,22 +280,36 @@ impl Blip {
     /// # Errors
     /// Returns an error if the model compares no pictures with texts.
     pub fn match_texts<S: AsRef<str>>(&self, pictures: &[Picture], texts: &[S]) -> Result<Matches, BlipError> {
-        self.needs(self.config.parts.has_heads(), MATCHES)?;
-        let mut buffers = self.buffers.lend();
+        self.check(Task::Match)?;
+        self.match_seen(&self.look(pictures), texts, self.encode_text(texts)?.view())
+    }
+
+    /// Judges how well texts fit pictures that were looked at, as [`Blip::match_texts`] does. `embedded` are the texts'
+    /// embeddings, which [`Blip::encode_text`] returns.
+    ///
+    /// `embedded` (n, e)
+    ///
+    /// # Errors
+    /// Returns an error if the model compares no pictures with texts.
+    pub fn match_seen<S: AsRef<str>>(
+        &self,
+        seen: &Source,
+        texts: &[S],
+        embedded: ArrayView2<f32>,
+    ) -> Result<Matches, BlipError> {
+        self.check(Task::Match)?;
         let (p, config) = (self.weights.view(), &self.config);
-        let source = self.look(&mut buffers, pictures);
-        let images = buffers.embed_images(&p, config, &source);
-        let words = self.embed_texts(&mut buffers, &p, texts);
+        let buffers = &mut self.sessions.lend().inference;
+        let images = buffers.embed_images(&p, config, seen);
         let texts = Packed::new(texts.iter().map(|text| self.tokenizer.encode_enc(text.as_ref(), MAX_TEXT)));
         let n = texts.offsets.len() - 1;
-        let mut logits = Array2::zeros((pictures.len(), n));
-        for (picture, rows) in source.rows.iter().enumerate() {
-            let alone = Source { tokens: source.of(picture), rows: vec![0..rows.len()] };
-            let z = buffers.match_logits(&p, config, &alone, texts.captions(), &[0..n]);
+        let mut logits = Array2::zeros((seen.rows.len(), n));
+        for picture in 0..seen.rows.len() {
+            let z = buffers.match_logits(&p, config, &seen.alone(picture), texts.captions(), &[0..n]);
             logits.row_mut(picture).assign(&z.map_axis(ndarray::Axis(1), |z| z[1] - z[0]));
         }
         let probabilities = logits.mapv(|logit| 1.0 / (1.0 + (-logit).exp()));
-        Ok(Matches { probabilities, cosines: images.dot(&words.t()) })
+        Ok(Matches { probabilities, cosines: images.dot(&embedded.t()) })
     }
 
     /// Returns unit-length embeddings (n, e) of n pictures.
@@ -233,10 +317,9 @@ impl Blip {
     /// # Errors
     /// Returns an error if the model compares no pictures with texts.
     pub fn encode_image(&self, pictures: &[Picture]) -> Result<Array2<f32>, BlipError> {
-        self.needs(self.config.parts.has_heads(), MATCHES)?;
-        let mut buffers = self.buffers.lend();
-        let source = self.look(&mut buffers, pictures);
-        Ok(buffers.embed_images(&self.weights.view(), &self.config, &source))
+        self.check(Task::Match)?;
+        let seen = self.look(pictures);
+        Ok(self.sessions.lend().inference.embed_images(&self.weights.view(), &self.config, &seen))
     }
 
     /// Returns unit-length embeddings (n, e) of n texts.
@@ -244,62 +327,49 @@ impl Blip {
     /// # Errors
     /// Returns an error if the model compares no pictures with texts.
     pub fn encode_text<S: AsRef<str>>(&self, texts: &[S]) -> Result<Array2<f32>, BlipError> {
-        self.needs(self.config.parts.has_heads(), MATCHES)?;
-        Ok(self.embed_texts(&mut self.buffers.lend(), &self.weights.view(), texts))
-    }
-
-    fn needs(&self, has: bool, needs: &'static str) -> Result<(), BlipError> {
-        if has { Ok(()) } else { Err(BlipError::Lacks { parts: self.config.parts, needs }) }
+        self.check(Task::Match)?;
+        let texts = Packed::new(texts.iter().map(|text| self.tokenizer.encode(text.as_ref(), MAX_TEXT)));
+        let buffers = &mut self.sessions.lend().inference;
+        Ok(buffers.embed_texts(&self.weights.view(), &self.config, texts.captions()))
     }
 
     /// Returns the tokens of pictures.
-    fn look(&self, buffers: &mut Inference, pictures: &[Picture]) -> Source {
+    fn look(&self, pictures: &[Picture]) -> Source {
         let len = self.config.vit().grid.image_len();
         let mut pixels = vec![0.0; pictures.len() * len];
         pixels.par_chunks_exact_mut(len).zip(pictures).for_each_init(Scratch::default, |scratch, (pixels, picture)| {
             self.preprocess.apply(picture, scratch, pixels);
         });
         let images = ArrayView2::from_shape((pictures.len(), len), &pixels).expect("a picture in each row");
-        buffers.look(&self.weights.view(), &self.config, images)
+        self.sessions.lend().inference.look(&self.weights.view(), &self.config, images)
     }
 
     /// Returns questions with their pictures in view.
     #[track_caller]
-    fn read_questions<S: AsRef<str>>(
-        &self,
-        buffers: &mut Inference,
-        pictures: &[Picture],
-        questions: &[S],
-    ) -> Result<Source, BlipError> {
-        self.needs(self.config.parts == Parts::Answerer, "only models made for it answer questions")?;
-        assert_eq!(pictures.len(), questions.len(), "pictures and questions");
-        let source = self.look(buffers, pictures);
+    fn read_questions<S: AsRef<str>>(&self, seen: &Source, questions: &[S]) -> Result<Source, BlipError> {
+        self.check(Task::Answer)?;
+        assert_eq!(seen.rows.len(), questions.len(), "pictures and questions");
         let encode = |question: &S| self.tokenizer.encode_enc(question.as_ref(), MAX_TEXT);
+        let one_each: Vec<Range<usize>> = (0..questions.len()).map(|i| i..i + 1).collect();
         let questions = Packed::new(questions.iter().map(encode));
-        let one_each: Vec<Range<usize>> = (0..pictures.len()).map(|i| i..i + 1).collect();
-        Ok(buffers.read_questions(&self.weights.view(), &self.config, &source, questions.captions(), &one_each))
-    }
-
-    fn embed_texts<S: AsRef<str>>(&self, buffers: &mut Inference, p: &Params<impl Read>, texts: &[S]) -> Array2<f32> {
-        let texts = Packed::new(texts.iter().map(|text| self.tokenizer.encode(text.as_ref(), MAX_TEXT)));
-        buffers.embed_texts(p, &self.config, texts.captions())
+        let buffers = &mut self.sessions.lend().inference;
+        Ok(buffers.read_questions(&self.weights.view(), &self.config, seen, questions.captions(), &one_each))
     }
 
     /// Writes a text for each source.
     fn write(
         &self,
-        buffers: &mut Inference,
         source: &Source,
         prompt: &[u32],
         options: &Options,
-        first: u64,
+        number: impl Fn(usize) -> u64,
     ) -> Result<Vec<Written>, BlipError> {
         let positions = self.config.text.positions;
         if options.max_length > positions {
             return Err(BlipError::TooLong { max_length: options.max_length, positions });
         }
-        let requests: Vec<Request> =
-            (0..source.rows.len() as u64).map(|i| Request { prompt, number: first + i }).collect();
+        let requests: Vec<Request> = (0..source.rows.len()).map(|i| Request { prompt, number: number(i) }).collect();
+        let buffers = &mut self.sessions.lend().inference;
         let texts = write(buffers, &self.weights.view(), &self.config, source, &requests, options)?;
         let before = self.tokenizer.decode(prompt);
         let written = texts.into_iter().map(|text| {
@@ -308,43 +378,6 @@ impl Blip {
             Written { text: behind, score: text.score, ids: text.ids }
         });
         Ok(written.collect())
-    }
-}
-
-const MATCHES: &str = "only models for retrieval and pre-trained ones compare pictures with texts";
-
-/// Writes a text for each source with a model's decoder.
-///
-/// # Errors
-/// Returns an error if the options make no sense.
-pub fn write(
-    buffers: &mut Inference,
-    p: &Params<impl Read>,
-    config: &Config,
-    source: &Source,
-    requests: &[Request],
-    options: &Options,
-) -> Result<Vec<generate::Text>, GenerateError> {
-    buffers.decode(p, config, source, |decoder| {
-        let mut cached = Cached { decoder, decoding: Decoding::default(), capacity: options.max_length };
-        generate::generate(&mut cached, requests, options)
-    })
-}
-
-/// A decoder with its cache, as a search asks it.
-struct Cached<'a, 'b, R> {
-    decoder: &'a Decoder<'b, R>,
-    decoding: Decoding,
-    capacity: usize,
-}
-
-impl<R: Read> generate::Decoder for Cached<'_, '_, R> {
-    fn start(&mut self, prompts: &[&[u32]]) -> ArrayView2<'_, f32> {
-        self.decoding.start(self.decoder, prompts, self.capacity)
-    }
-
-    fn advance(&mut self, parents: &[usize], tokens: &[u32]) -> ArrayView2<'_, f32> {
-        self.decoding.advance(self.decoder, parents, tokens)
     }
 }
 

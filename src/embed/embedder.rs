@@ -2,7 +2,7 @@
 
 use super::session::{Pool, Session};
 use super::source::{Painted, Pictures};
-use super::stream::{Batch, Embedded, Tower, collect};
+use super::stream::{BATCH, Batch, Embedded, Tower, collect};
 use crate::datasets::BadReport;
 use crate::models::Captions;
 use crate::models::clip::model::{Inference, Model};
@@ -49,7 +49,7 @@ pub struct Embedder<'a> {
     model: &'a Model,
     preprocess: &'a Preprocess,
     tokenizer: &'a Tokenizer,
-    sessions: Pool<Session>,
+    sessions: Pool<Session<Inference>>,
 }
 
 impl<'a> Embedder<'a> {
@@ -70,7 +70,7 @@ impl Embed for Embedder<'_> {
         each: impl FnMut(Batch<S::Note>) -> Result<(), E>,
     ) -> Result<BadReport, E> {
         let encode = |buffers: &mut Inference, images: ArrayView2<f32>| self.model.encode_images(images, buffers);
-        let tower = Tower::new(self.preprocess, self.embed_dim(), encode);
+        let tower = Tower { preprocess: self.preprocess, batch: BATCH, encode };
         tower.stream(&mut self.sessions.lend(), source, each)
     }
 

@@ -7,7 +7,7 @@ use crate::datasets::BadReport;
 use crate::embed::embedder::Embed;
 use crate::embed::session::{Pool, Session};
 use crate::embed::source::{Loaded, Pictures};
-use crate::embed::stream::{Batch, Embedded, Tower};
+use crate::embed::stream::{BATCH, Batch, Embedded, Tower, collect};
 use crate::models::Captions;
 use crate::models::clip::model::Inference;
 use crate::models::clip::text::{self, Text};
@@ -141,7 +141,7 @@ pub struct ImageEncoder {
     weights: Weights<Visual<Stored>>,
     preprocess: Preprocess,
     /// The memory of each call that is under way at the same time.
-    sessions: Pool<Session>,
+    sessions: Pool<Session<Inference>>,
 }
 
 impl ImageEncoder {
@@ -190,14 +190,14 @@ impl ImageEncoder {
 
     /// Embeds all pictures of a source.
     pub fn all<S: Pictures>(&self, source: &S) -> Embedded<S::Note> {
-        self.tower().all(&mut self.sessions.lend(), source)
+        collect(source.len(), self.embed_dim(), |each| self.stream(source, each))
     }
 
     fn tower(&self) -> Tower<'_, impl Fn(&mut Inference, ArrayView2<f32>) -> Array2<f32> + Sync> {
         let p = self.weights.view();
         let encode =
             move |buffers: &mut Inference, images: ArrayView2<f32>| buffers.encode_images(&p, &self.shape, images);
-        Tower::new(&self.preprocess, self.embed_dim(), encode)
+        Tower { preprocess: &self.preprocess, batch: BATCH, encode }
     }
 
     /// Returns the settings by which pictures are prepared for the tower.
@@ -231,7 +231,7 @@ pub struct TextEncoder {
     weights: Weights<Text<Stored>>,
     tokenizer: Tokenizer,
     /// The memory of each call that is under way at the same time.
-    sessions: Pool<Session>,
+    sessions: Pool<Session<Inference>>,
 }
 
 impl TextEncoder {

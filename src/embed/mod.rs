@@ -5,6 +5,8 @@
 //! | `encoders` | [`Clip`] and either of its encoders alone |
 //! | [`blip`](mod@blip) | [`Blip`]: captions, answers, matches, embeddings |
 //! | `embedder` | the trait [`Embed`], and its implementation for a model in training |
+//! | `task` | what a BLIP may be asked for, and why it cannot do it |
+//! | `writer` | a BLIP's decoder as the search for texts asks it |
 //! | [`source`] | where pictures come from: files, memory, datasets |
 //! | `stream` | how a source becomes embeddings, batch by batch, reading ahead |
 //! | `session` | the memory that embedding reuses from call to call |
@@ -17,9 +19,13 @@ pub mod rows;
 mod session;
 pub mod source;
 mod stream;
+mod task;
+mod writer;
 
-pub use blip::{Blip, BlipError, Matches, Written};
+pub use blip::{Blip, Matches, Written};
 pub use embedder::{Embed, Embedder};
 pub use encoders::{Clip, ImageEncoder, LoadError, TextEncoder, TextStates};
 pub use source::Pictures;
 pub use stream::{BATCH, Batch, Embedded};
+pub use task::{BlipError, Task};
+pub use writer::write;

@@ -1,7 +1,6 @@
 //! The memory that embedding reuses from batch to batch and from call to call.
 
 use crate::models::Captions;
-use crate::models::clip::model::Inference;
 use crate::pictures::{Picture, Scratch};
 use crate::text::Tokenizer;
 use ndarray::{Array2, Axis};
@@ -12,11 +11,12 @@ use std::sync::Mutex;
 /// Number of captions in a tower at a time: enough rows for fast products, few enough for little memory.
 const BATCH: usize = 128;
 
-/// The buffers of one caller that embeds. They grow to the size of the largest batch and stay that large.
+/// The buffers of one caller that embeds with a model whose own buffers are `I`. They grow to the size of the largest
+/// batch and stay that large.
 #[derive(Default)]
-pub(super) struct Session {
-    /// The tower's activations.
-    pub inference: Inference,
+pub(super) struct Session<I> {
+    /// The model's activations.
+    pub inference: I,
     /// Normalised pixels of the batch in the tower and of the batch that is being read.
     pub pixels: [Vec<f32>; 2],
     pub workers: Pool<Worker>,
@@ -31,7 +31,7 @@ pub(super) struct Worker {
     pub scratch: Scratch,
 }
 
-impl Session {
+impl<I> Session<I> {
     /// Returns unit-length embeddings of n captions, which `encode` embeds batch by batch.
     ///
     /// result (n, `width`)
@@ -40,7 +40,7 @@ impl Session {
         (tokenizer, context_length): (&Tokenizer, usize),
         texts: &[S],
         width: usize,
-        encode: impl Fn(&mut Inference, Captions) -> Array2<f32>,
+        encode: impl Fn(&mut I, Captions) -> Array2<f32>,
     ) -> Array2<f32> {
         let Session { inference, ids, offsets, .. } = self;
         let mut rows = Array2::zeros((texts.len(), width));

@@ -1,4 +1,4 @@
-//! The one pipeline from a source of pictures to their embeddings, batch by batch.
+//! The one pipeline from a source of pictures to what an image tower makes of them, batch by batch.
 //!
 //! While a batch is in the tower, other threads read, decode and prepare the next one. The embedding of a picture
 //! depends neither on the batch that it falls into nor on the number of threads.
@@ -7,7 +7,6 @@ use super::session::{Pool, Session, Worker};
 use super::source::Pictures;
 use crate::datasets::{BadExample, BadReport};
 use crate::layers::patch_embed::CHANNELS;
-use crate::models::clip::model::Inference;
 use crate::pictures::Preprocess;
 use ndarray::{Array2, ArrayView2};
 use rayon::ThreadPool;
@@ -25,13 +24,11 @@ pub const BATCH: usize = 64;
 static READERS: LazyLock<ThreadPool> =
     LazyLock::new(|| rayon::ThreadPoolBuilder::new().build().expect("threads can be started"));
 
-/// The results of up to [`BATCH`] consecutive pictures.
-pub struct Batch<'a, N> {
-    /// Unit-length embeddings of the n pictures that could be read.
-    ///
-    /// (n, e)
-    pub rows: Array2<f32>,
-    /// For each row, the position of its picture in the source, ascending, and the note from reading it.
+/// The results of consecutive pictures: up to [`BATCH`] of them, unless the model says otherwise.
+pub struct Batch<'a, N, R = Array2<f32>> {
+    /// What the tower makes of the n pictures that could be read: unit-length embeddings (n, e) of most models.
+    pub rows: R,
+    /// For each of these pictures, its position in the source, ascending, and the note from reading it.
     pub read: Vec<(usize, N)>,
     /// Positions of the pictures that could not be read, ascending, each with the reason.
     pub bad: Vec<(usize, BadExample)>,
@@ -53,40 +50,39 @@ pub struct Embedded<N> {
 
 /// An image tower with the preparation of its pictures.
 pub(super) struct Tower<'a, F> {
-    preprocess: &'a Preprocess,
-    /// e, the width of the embeddings.
-    embed_dim: usize,
-    encode: F,
+    pub preprocess: &'a Preprocess,
+    /// The number of pictures in the tower at a time.
+    pub batch: usize,
+    /// Makes of prepared pictures (B, 3S²), of which there may be none, what the tower is for.
+    pub encode: F,
 }
 
-impl<'a, F: Fn(&mut Inference, ArrayView2<f32>) -> Array2<f32> + Sync> Tower<'a, F> {
-    /// Makes a tower of `encode`, which turns B prepared pictures into unit-length embeddings.
-    ///
-    /// pictures (B, 3S²), embeddings (B, e)
-    pub fn new(preprocess: &'a Preprocess, embed_dim: usize, encode: F) -> Self {
-        Self { preprocess, embed_dim, encode }
-    }
-
+impl<F: Sync> Tower<'_, F> {
     /// Passes the source's batches to `each`, in order, until it fails.
     ///
     /// # Errors
     /// Returns the error of `each`.
-    pub fn stream<S: Pictures, E>(
+    pub fn stream<I, R, S: Pictures, E>(
         &self,
-        session: &mut Session,
+        session: &mut Session<I>,
         source: &S,
-        mut each: impl FnMut(Batch<S::Note>) -> Result<(), E>,
-    ) -> Result<BadReport, E> {
+        mut each: impl FnMut(Batch<S::Note, R>) -> Result<(), E>,
+    ) -> Result<BadReport, E>
+    where
+        F: Fn(&mut I, ArrayView2<f32>) -> R,
+    {
         let Session { inference, pixels: [ready, ahead], workers, .. } = session;
         let n = source.len();
-        let range = |start: usize| start.min(n)..(start + BATCH).min(n);
+        let range = |start: usize| start.min(n)..(start + self.batch).min(n);
         let mut report = BadReport::default();
         let mut read = self.read(source, range(0), workers, ready);
-        for start in (0..n).step_by(BATCH) {
-            let next = range(start + BATCH);
+        for start in (0..n).step_by(self.batch) {
+            let next = range(start + self.batch);
             let hand_on = || {
                 report.merge(&read.report);
-                let rows = self.embed(inference, ready, read.good.len());
+                let (n, len) = (read.good.len(), self.image_len());
+                let images = ArrayView2::from_shape((n, len), &ready[..n * len]).expect("n pictures");
+                let rows = (self.encode)(inference, images);
                 each(Batch { rows, read: read.good, bad: read.bad, report: &report })
             };
             if next.is_empty() {
@@ -102,20 +98,6 @@ impl<'a, F: Fn(&mut Inference, ArrayView2<f32>) -> Array2<f32> + Sync> Tower<'a,
             swap(ready, ahead);
         }
         Ok(report)
-    }
-
-    /// Embeds all pictures of the source.
-    pub fn all<S: Pictures>(&self, session: &mut Session, source: &S) -> Embedded<S::Note> {
-        collect(source.len(), self.embed_dim, |each| self.stream(session, source, each))
-    }
-
-    /// Embeds the first `n` pictures in `pixels`.
-    fn embed(&self, inference: &mut Inference, pixels: &[f32], n: usize) -> Array2<f32> {
-        if n == 0 {
-            return Array2::zeros((0, self.embed_dim));
-        }
-        let len = self.image_len();
-        (self.encode)(inference, ArrayView2::from_shape((n, len), &pixels[..n * len]).expect("n pictures"))
     }
 
     /// Reads and prepares the pictures of a range. The good ones are moved to the beginning of `pixels`.

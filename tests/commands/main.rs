@@ -4,6 +4,7 @@
 mod support;
 
 mod bench;
+mod blip;
 mod encoders;
 mod eval;
 mod found;

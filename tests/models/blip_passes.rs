@@ -10,7 +10,6 @@ use clipwright::models::blip::model::{Inference, Source};
 use clipwright::models::blip::{Config, Model, Parts, TextConfig, TokenIds, VisionConfig, spec};
 use kernels::Activation;
 use ndarray::{Array2, Axis, concatenate, s};
-use std::ops::Range;
 
 const VOCABULARY: usize = 70;
 

@@ -18,6 +18,8 @@ pub enum Format {
     Safetensors,
     /// JSON with one object per line.
     JsonLines,
+    /// A table of pictures and captions, as `train` reads it.
+    Csv,
 }
 
 impl Format {

@@ -1,8 +1,9 @@
 //! The options that all commands share: where the model is and how results are written.
 
 use super::{CliError, Output};
+use crate::checkpoint::blip;
 use crate::checkpoint::{Checkpoint, Overrides};
-use crate::embed::{Clip, ImageEncoder, TextEncoder};
+use crate::embed::{Blip, Clip, ImageEncoder, Task, TextEncoder};
 use crate::index::ModelId;
 use crate::train::run_folder::newest_finished;
 use clap::{Args, ValueEnum};
@@ -115,6 +116,40 @@ impl Context {
             ActivationName::QuickGelu => Activation::QuickGelu,
             ActivationName::Gelu => Activation::Gelu,
         })
+    }
+
+    /// Loads the model as a BLIP that can do a task. It must be named, since the trainer's runs are CLIPs.
+    pub(crate) fn blip(&self, task: Task) -> Result<Blip, CliError> {
+        let path = self.global.model.as_deref().ok_or(CliError::NoBlip { task })?;
+        let blip = Blip::new(self.load_blip(path, &blip::Overrides::default())?)?;
+        blip.check(task).map_err(|source| CliError::Blip { path: blip.path().into(), source })?;
+        Ok(blip)
+    }
+
+    /// Reads a BLIP, and prints what was assumed or ignored.
+    pub(crate) fn load_blip(&self, path: &Path, overrides: &blip::Overrides) -> Result<blip::Loaded, CliError> {
+        self.check_blip_settings()?;
+        let loaded = blip::load(path, overrides)?;
+        loaded.notes.iter().for_each(|note| note!("note: {note}"));
+        Ok(loaded)
+    }
+
+    /// Describes a BLIP without reading its values, and prints what was assumed or ignored.
+    pub(crate) fn describe_blip(&self, path: &Path) -> Result<blip::Described, CliError> {
+        self.check_blip_settings()?;
+        let described = blip::describe(path, &blip::Overrides::default())?;
+        described.notes.iter().for_each(|note| note!("note: {note}"));
+        Ok(described)
+    }
+
+    /// Refuses settings that only CLIPs have.
+    fn check_blip_settings(&self) -> Result<(), CliError> {
+        let Global { activation, logit_scale, .. } = &self.global;
+        let given = [("--activation", activation.is_some()), ("--logit-scale", logit_scale.is_some())];
+        match given.iter().find(|(_, given)| *given) {
+            Some((flag, _)) => Err(CliError::Usage(format!("{flag} is for CLIPs; a BLIP has no such choice"))),
+            None => Ok(()),
+        }
     }
 
     /// Loads the model with both towers.

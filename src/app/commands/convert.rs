@@ -1,8 +1,9 @@
 //! `clipwright convert`: writes a checkpoint for another library.
 
 use super::{CliError, Context};
-use crate::checkpoint::{ConfigFile, Contents, Format, Precision, copy_tokenizer, save};
+use crate::checkpoint::{self, ConfigFile, Contents, Format, Kind, Precision, blip, copy_tokenizer, save};
 use crate::files::serialize_name;
+use crate::models::blip::Parts;
 use crate::models::clip::Config;
 use crate::models::clip::config::VOCAB_SIZE;
 use crate::models::clip::model::Model;
@@ -16,11 +17,17 @@ use std::path::{Path, PathBuf};
 /// Extensions of files of weights.
 const FILES: [&str; 5] = ["safetensors", "bin", "pt", "pth", "ckpt"];
 
-/// Write a model in the format of OpenCLIP or Hugging Face
+/// Write a model in the format of OpenCLIP, Hugging Face or BLIP's original
 #[derive(Debug, Args)]
 #[command(
     override_usage = "clipwright convert [OPTIONS] SRC DST\n       clipwright convert [OPTIONS] --random PRESET DST",
-    after_help = "DST is a folder. It is created; if it exists, it must be empty."
+    after_help = "\
+DST is a folder. It is created; if it exists, it must be empty.
+
+Examples:
+  clipwright convert ViT-B-32.pt vit-b-32 --to huggingface
+  clipwright convert model_base_caption.pth blip-caption
+  clipwright convert Salesforce/blip-itm-base-coco blip-itm --to original --dtype f16"
 )]
 pub(crate) struct Convert {
     /// Model folder or file of weights to read, and the folder to write
@@ -29,9 +36,9 @@ pub(crate) struct Convert {
     /// Write a preset with random weights instead of reading a model
     #[arg(long, value_name = "PRESET", conflicts_with = "image_size")]
     random: Option<String>,
-    /// Library that the folder is for
-    #[arg(long, value_enum, default_value_t)]
-    to: Target,
+    /// Library that the folder is for [default: openclip for a CLIP, huggingface for a BLIP]
+    #[arg(long, value_enum)]
+    to: Option<Target>,
     /// Type of the stored numbers
     #[arg(long, value_enum, default_value_t)]
     dtype: Dtype,
@@ -40,11 +47,14 @@ pub(crate) struct Convert {
     image_size: Option<usize>,
 }
 
-#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+#[derive(Clone, Copy, Debug, ValueEnum)]
 enum Target {
-    #[default]
+    /// OpenCLIP, for CLIPs
     Openclip,
+    /// transformers
     Huggingface,
+    /// Salesforce's own code and LAVIS, for BLIPs
+    Original,
 }
 
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
@@ -69,12 +79,26 @@ impl Convert {
             return Err(CliError::Usage(message));
         }
         check_empty(folder)?;
+        if let Some(source) = source
+            && checkpoint::kind(source)? == Some(Kind::Blip)
+        {
+            return self.blip(context, source, folder);
+        }
+        let format = match self.to {
+            None | Some(Target::Openclip) => Format::OpenClip,
+            Some(Target::Huggingface) => Format::HuggingFace,
+            Some(Target::Original) => {
+                return Err(CliError::Usage(
+                    "--to original is for BLIPs, and this is a CLIP; say --to openclip".into(),
+                ));
+            }
+        };
         let checkpoint = source.map(|source| context.open(source, self.image_size)).transpose()?;
         let (model, config) = match &checkpoint {
             Some(checkpoint) => checkpoint.model()?,
             None => random(self.random.as_deref().unwrap_or_default())?,
         };
-        let (format, dtype) = (self.to.into(), self.dtype.into());
+        let dtype = self.dtype.into();
         save(folder, Contents { model: &model, config: &config }, format, dtype)?;
         // OpenCLIP has CLIP's own tokenizer built in.
         let is_needed = format == Format::HuggingFace || config.model_cfg.text_cfg.vocab_size != VOCAB_SIZE;
@@ -83,6 +107,32 @@ impl Convert {
         }
         let parameters = model.params.flat.len();
         context.output.show(&Report { folder: folder.clone(), format, dtype, parameters })
+    }
+
+    /// Converts a BLIP.
+    fn blip(&self, context: &Context, source: &Path, folder: &Path) -> Result<(), CliError> {
+        let format = match self.to {
+            None | Some(Target::Huggingface) => blip::Format::HuggingFace,
+            Some(Target::Original) => blip::Format::Original,
+            Some(Target::Openclip) => {
+                return Err(CliError::Usage(
+                    "--to openclip is for CLIPs, and this is a BLIP; say --to original".into(),
+                ));
+            }
+        };
+        let image_size = self.image_size.map(|size| [size; 2]);
+        let loaded = context.load_blip(source, &blip::Overrides { image_size, ..blip::Overrides::default() })?;
+        if format == blip::Format::HuggingFace && loaded.config.parts == Parts::Pretrained {
+            let message = "Hugging Face has no class for a pre-trained BLIP, which does all tasks; say --to original";
+            return Err(CliError::Usage(format!("{}: {message}", source.display())));
+        }
+        let dtype = self.dtype.into();
+        blip::save(folder, &loaded.config, &loaded.params, loaded.preprocess.as_ref(), format, dtype)?;
+        if let Some(tokenizer) = loaded.tokenizer {
+            copy_tokenizer(&tokenizer, folder)?;
+        }
+        let parameters = loaded.params.flat.len();
+        context.output.show(&Report { folder: folder.into(), format, dtype, parameters })
     }
 }
 
@@ -103,15 +153,6 @@ fn random(preset: &str) -> Result<(Model, ConfigFile), CliError> {
     Ok((Model::new(config, 0), file))
 }
 
-impl From<Target> for Format {
-    fn from(target: Target) -> Self {
-        match target {
-            Target::Openclip => Format::OpenClip,
-            Target::Huggingface => Format::HuggingFace,
-        }
-    }
-}
-
 impl From<Dtype> for Precision {
     fn from(dtype: Dtype) -> Self {
         match dtype {
@@ -122,15 +163,15 @@ impl From<Dtype> for Precision {
 }
 
 #[derive(Serialize)]
-struct Report {
+struct Report<F> {
     #[serde(serialize_with = "serialize_name")]
     folder: PathBuf,
-    format: Format,
+    format: F,
     dtype: Precision,
     parameters: usize,
 }
 
-impl fmt::Display for Report {
+impl<F: fmt::Display> fmt::Display for Report<F> {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let millions = self.parameters as f64 / 1e6;
         write!(f, "{}: {millions:.1} M parameters as {}, {} folder", self.folder.display(), self.dtype, self.format)

@@ -3,7 +3,7 @@
 use crate::checkpoint::CheckpointError;
 use crate::counted::counted;
 use crate::datasets::DatasetError;
-use crate::embed::LoadError;
+use crate::embed::{BlipError, LoadError, Task};
 use crate::index::IndexError;
 use crate::models::clip::config::ConfigError;
 use crate::pictures::PictureError;
@@ -16,6 +16,13 @@ use std::path::{Path, PathBuf};
 pub enum CliError {
     #[error("no model: {} has no finished run of the trainer", runs.display())]
     NoModel { runs: PathBuf },
+    #[error("no model: this command needs a BLIP, and the runs of the trainer are CLIPs")]
+    NoBlip { task: Task },
+    #[error("{}: {source}", path.display())]
+    Blip { path: PathBuf, source: BlipError },
+    /// What an interrupted run left is of a run with other settings.
+    #[error("{}: what an interrupted run left, and its {what} is another than now", path.display())]
+    OtherRun { path: PathBuf, what: String },
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
     #[error(transparent)]

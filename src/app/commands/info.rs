@@ -1,11 +1,10 @@
 //! `clipwright info`: prints the architecture and the settings of a checkpoint.
 
-use super::{CliError, Context};
-use crate::checkpoint::Scheme;
-use crate::checkpoint::{Checkpoint, Tower};
+use super::sizes::{Transformer, millions};
+use super::{CliError, Context, info_blip};
+use crate::checkpoint::{self, Checkpoint, Kind, Scheme, Tower};
 use crate::counted::counted;
 use crate::files::serialize_name;
-use crate::layers::block::Size;
 use crate::models::clip::config::VOCAB_SIZE;
 use crate::models::clip::visual::Shape;
 use crate::params::count;
@@ -32,6 +31,9 @@ impl Info {
             }
             None => context.model_path()?,
         };
+        if checkpoint::kind(&path)? == Some(Kind::Blip) {
+            return context.output.show(&info_blip::Report::of(context.describe_blip(&path)?));
+        }
         context.output.show(&Report::of(&context.open(&path, None)?)?)
     }
 }
@@ -40,6 +42,7 @@ impl Info {
 struct Report {
     #[serde(serialize_with = "serialize_name")]
     path: PathBuf,
+    kind: &'static str,
     names: &'static str,
     dtypes: Vec<String>,
     embed_dim: usize,
@@ -109,21 +112,6 @@ enum TokenizerOf {
     Missing,
 }
 
-#[derive(Serialize)]
-struct Transformer {
-    width: usize,
-    layers: usize,
-    heads: usize,
-    mlp_width: usize,
-}
-
-impl Transformer {
-    fn of(size: &Size) -> Self {
-        let Size { width, layers, heads, mlp_width, .. } = *size;
-        Transformer { width, layers, heads, mlp_width }
-    }
-}
-
 impl Report {
     fn of(checkpoint: &Checkpoint) -> Result<Self, CliError> {
         let architecture = &checkpoint.architecture;
@@ -148,6 +136,7 @@ impl Report {
         let logit_scale = checkpoint.logit_scale()?;
         Ok(Report {
             path: checkpoint.path().into(),
+            kind: "clip",
             names: match checkpoint.scheme() {
                 Scheme::OpenAi { .. } => "OpenAI",
                 Scheme::HuggingFace { .. } => "Hugging Face",
@@ -212,13 +201,6 @@ impl fmt::Display for Report {
     }
 }
 
-impl fmt::Display for Transformer {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let Transformer { width, layers, heads, mlp_width } = self;
-        write!(f, "{} {width} wide, {}, MLP {mlp_width}", counted(*layers, "layer"), counted(*heads, "head"))
-    }
-}
-
 impl fmt::Display for ImageKind {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self {
@@ -228,8 +210,4 @@ impl fmt::Display for ImageKind {
             }
         }
     }
-}
-
-fn millions(n: usize) -> String {
-    format!("{:.1} M parameters", n as f64 / 1e6)
 }

@@ -8,7 +8,9 @@
 //! the command line.
 
 mod arrays;
+mod ask;
 mod bench;
+mod caption;
 mod caption_match;
 mod classify;
 mod context;
@@ -18,14 +20,19 @@ mod error;
 mod eval;
 mod index;
 mod info;
+mod info_blip;
+mod matching;
 mod output;
 mod page;
+mod partial;
 mod pictures;
 mod ranking;
 mod search;
 mod shell;
+mod sizes;
 mod text_states;
 mod texts;
+mod writing;
 
 pub use context::{Context, Global};
 pub use error::CliError;
@@ -34,7 +41,7 @@ pub use output::Output;
 use super::{VERSION, WIDTH};
 use clap::{CommandFactory, Parser, Subcommand};
 
-/// Use trained CLIP models: OpenAI's, OpenCLIP's, Hugging Face's, and those of `train`
+/// Use trained CLIP and BLIP models: OpenAI's, OpenCLIP's, Salesforce's, Hugging Face's, and those of `train`
 #[derive(Debug, Parser)]
 #[command(name = "clipwright", version = VERSION, max_term_width = WIDTH, arg_required_else_help = true)]
 pub struct Cli {
@@ -50,6 +57,9 @@ enum Command {
     Convert(convert::Convert),
     Classify(classify::Classify),
     CaptionMatch(caption_match::CaptionMatch),
+    Caption(caption::Caption),
+    Ask(ask::Ask),
+    Match(matching::Match),
     Embed(embed::Embed),
     TextStates(text_states::TextStatesCommand),
     Eval(eval::Eval),
@@ -68,6 +78,9 @@ pub fn run(cli: Cli) -> Result<(), CliError> {
         Command::Convert(command) => command.run(&context),
         Command::Classify(command) => command.run(&context),
         Command::CaptionMatch(command) => command.run(&context),
+        Command::Caption(command) => command.run(&context),
+        Command::Ask(command) => command.run(&context),
+        Command::Match(command) => command.run(&context),
         Command::Embed(command) => command.run(&context),
         Command::TextStates(command) => command.run(&context),
         Command::Eval(command) => command.run(&context),

@@ -3,8 +3,9 @@
 use super::CliError;
 use super::texts::{STDIN, lines, stdin_bytes};
 use crate::datasets::BadExample;
-use crate::embed::ImageEncoder;
 use crate::embed::source::{Files, Pictures, Upright, Watched};
+use crate::embed::{Batch, Blip, ImageEncoder};
+use crate::models::blip::model::Source;
 use crate::pictures::Picture;
 use crate::pictures::decode::decode;
 use crate::pictures::folder::{PassedOver, Walk, walk};
@@ -38,6 +39,11 @@ pub(crate) struct Images {
 }
 
 impl Images {
+    /// Takes the last of the arguments, if there is one.
+    pub(crate) fn take_last(&mut self) -> Option<PathBuf> {
+        self.images.pop()
+    }
+
     /// Finds the pictures.
     ///
     /// # Errors
@@ -114,17 +120,81 @@ impl Named {
         bar: &ProgressBar,
         mut each: impl FnMut(usize, ArrayView1<f32>) -> Result<(), E>,
     ) -> Result<Tally, E> {
-        let skip = |bad: &BadExample| bar.suspend(|| note!("skipped {bad}"));
-        self.unseen.iter().for_each(skip);
+        self.name_unseen(bar);
         let files = Upright { source: self, exif: self.reading.exif };
         let source = Watched { source: &files, done: || bar.inc(1) };
         let report = encoder.stream(&source, |batch| {
-            batch.bad.iter().for_each(|(_, bad)| skip(bad));
+            batch.bad.iter().for_each(|(_, bad)| skip(bar, bad));
             batch.read.iter().zip(batch.rows.rows()).try_for_each(|(&(i, ()), row)| each(i, row))
         })?;
         bar.finish_and_clear();
+        Ok(self.tally(report.seen, report.bad))
+    }
+
+    /// Calls `each` with what a BLIP sees in the pictures from the place `first` on, batch by batch, in order. The places
+    /// in a batch are counted from there. Pictures that cannot be read are named on standard error.
+    ///
+    /// # Errors
+    /// Returns the error of `each`.
+    pub(crate) fn look<E>(
+        &self,
+        blip: &Blip,
+        first: usize,
+        bar: &ProgressBar,
+        mut each: impl FnMut(&Batch<(), Source>) -> Result<(), E>,
+    ) -> Result<Tally, E> {
+        self.name_unseen(bar);
+        let rest = Rest { named: self, first };
+        let source = Upright { source: &rest, exif: self.reading.exif };
+        let report = blip.stream(&source, |batch| {
+            batch.bad.iter().for_each(|(_, bad)| skip(bar, bad));
+            let outcome = each(&batch);
+            bar.inc((batch.read.len() + batch.bad.len()) as u64);
+            outcome
+        })?;
+        bar.finish_and_clear();
+        Ok(self.tally(report.seen, report.bad))
+    }
+
+    /// Returns the name of a picture, as results name it.
+    pub(crate) fn name(&self, i: usize) -> String {
+        self.paths[i].display().to_string()
+    }
+
+    /// Whether pictures are turned upright.
+    pub(crate) fn exif(&self) -> bool {
+        self.reading.exif
+    }
+
+    fn name_unseen(&self, bar: &ProgressBar) {
+        self.unseen.iter().for_each(|bad| skip(bar, bad));
+    }
+
+    fn tally(&self, seen: u64, bad: u64) -> Tally {
         let unseen = self.unseen.len();
-        Ok(Tally { seen: report.seen as usize + unseen, bad: report.bad as usize + unseen })
+        Tally { seen: seen as usize + unseen, bad: bad as usize + unseen }
+    }
+}
+
+fn skip(bar: &ProgressBar, bad: &BadExample) {
+    bar.suspend(|| note!("skipped {bad}"));
+}
+
+/// The pictures from the place `first` on.
+struct Rest<'a> {
+    named: &'a Named,
+    first: usize,
+}
+
+impl Pictures for Rest<'_> {
+    type Note = ();
+
+    fn len(&self) -> usize {
+        self.named.paths.len() - self.first
+    }
+
+    fn read(&self, i: usize, picture: &mut Picture) -> Result<(), BadExample> {
+        self.named.read(self.first + i, picture)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Rankings of texts for a picture, which `classify` and `caption-match` show.
+//! Rankings of texts for a picture, which `classify`, `caption-match` and `match` show.
 
 use ndarray::{ArrayView1, ArrayView2};
 use serde::Serialize;
@@ -22,7 +22,7 @@ pub(crate) struct Scored<'a> {
     pub text: &'a str,
     /// The cosine ⟨I, T̂⟩ of the embeddings.
     pub cosine: f32,
-    /// The probability softmax(s·cosines) over all texts, not only the best ones.
+    /// The probability softmax(s·cosines) over all texts, not only the best ones; or that the text fits, by itself.
     pub probability: f64,
 }
 
@@ -49,6 +49,25 @@ impl<'a> Ranking<'a> {
         let scored = |index: usize| {
             let cosine = cosines[index];
             Scored { index, text: &texts[index], cosine, probability: weight(cosine) / sum }
+        };
+        Ranking { image, best: order.into_iter().take(k).map(scored).collect() }
+    }
+
+    /// Ranks the k texts that fit a picture with the highest probabilities. Texts with equal ones keep their order.
+    ///
+    /// `probabilities`, `cosines` (n)
+    pub(crate) fn by_probability(
+        image: String,
+        texts: &'a [String],
+        probabilities: ArrayView1<f32>,
+        cosines: ArrayView1<f32>,
+        k: usize,
+    ) -> Self {
+        let mut order: Vec<usize> = (0..texts.len()).collect();
+        order.sort_by(|&a, &b| probabilities[b].total_cmp(&probabilities[a]));
+        let scored = |index: usize| {
+            let (cosine, probability) = (cosines[index], f64::from(probabilities[index]));
+            Scored { index, text: &texts[index], cosine, probability }
         };
         Ranking { image, best: order.into_iter().take(k).map(scored).collect() }
     }

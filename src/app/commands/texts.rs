@@ -155,9 +155,14 @@ pub(crate) fn warn_truncated(encoder: &TextEncoder, texts: &[String], templates:
     let context = encoder.context_length();
     let cut = |text: &&String| prompts(templates, text).any(|p| encoder.tokenizer().encode(&p, context).truncated);
     let cut: Vec<&String> = texts.iter().filter(cut).collect();
+    warn_cut(&cut, &format!("the model's {}", counted(context, "token")));
+}
+
+/// Warns of texts that lose their end, since they are longer than `limit` says.
+pub(crate) fn warn_cut(cut: &[&String], limit: &str) {
     for text in cut.iter().take(MAX_NAMED) {
         let start: String = text.chars().take(60).collect();
-        note!("warning: {start:?}… is longer than the model's {}; the rest is ignored", counted(context, "token"));
+        note!("warning: {start:?}… is longer than {limit}; the rest is ignored");
     }
     if cut.len() > MAX_NAMED {
         note!("warning: so are {} more", cut.len() - MAX_NAMED);

@@ -8,6 +8,7 @@ use crate::checkpoint::dtype::Precision;
 use crate::checkpoint::family::{Family, Opened};
 use crate::checkpoint::places::{Grid, Place};
 use crate::checkpoint::positions::Filter;
+use crate::checkpoint::tensors::TensorFiles;
 use crate::checkpoint::{CheckpointError, Note};
 use crate::models::blip::{Blip, Config, VisionConfig, spec};
 use crate::models::clip::config::ConfigError;
@@ -38,6 +39,42 @@ pub struct Loaded {
 /// Returns a [`CheckpointError`] that names the file if it cannot be read, if it is of another model than its
 /// configuration, if tensors that encoder and decoder share differ, or if nothing says how many heads it has.
 pub fn load(path: &Path, overrides: &Overrides) -> Result<Loaded, CheckpointError> {
+    let (described, files, scheme, stored) = open(path, overrides)?;
+    let Described { path, format, config, preprocess, tokenizer, notes, .. } = described;
+    let mut places = scheme.places(config.vision.layers, config.text.layers);
+    let table = &mut places.visual_encoder.embed.positional_embedding;
+    *table = std::mem::take(table).into_iter().map(|place| resampled(place, &stored, &config.vision)).collect();
+    let params = files.load(spec(&config), &places)?;
+    Ok(Loaded { path, format, config, params, preprocess, tokenizer, notes })
+}
+
+/// What a checkpoint is, without its values.
+pub struct Described {
+    /// The path of the file of weights, or of the index of several.
+    pub path: PathBuf,
+    /// The library whose names the file has.
+    pub format: Format,
+    pub config: Config,
+    /// How pictures are prepared, or `None` if they are not square.
+    pub preprocess: Option<Preprocess>,
+    /// The path of `tokenizer.json` or `vocab.txt`, if the model comes with one.
+    pub tokenizer: Option<PathBuf>,
+    /// The types of the stored numbers.
+    pub dtypes: Vec<String>,
+    /// The notes on what was assumed or left unread.
+    pub notes: Vec<Note>,
+}
+
+/// Reads what [`load`] reads, except the values.
+///
+/// # Errors
+/// Returns an error under the same conditions as [`load`], as far as names and shapes show them.
+pub fn describe(path: &Path, overrides: &Overrides) -> Result<Described, CheckpointError> {
+    Ok(open(path, overrides)?.0)
+}
+
+/// Opens a checkpoint, and returns the image encoder's sizes as they are stored too.
+fn open(path: &Path, overrides: &Overrides) -> Result<(Described, TensorFiles, Scheme, VisionConfig), CheckpointError> {
     let Opened { files, scheme, description, mut notes } = Opened::<Scheme>::open(path, overrides)?;
     let path = files.path().to_path_buf();
     let stored = description.config;
@@ -53,12 +90,10 @@ pub fn load(path: &Path, overrides: &Overrides) -> Result<Loaded, CheckpointErro
         [height, width] if height == width => Some(Preprocess { size: height, ..preprocess }),
         _ => None,
     };
-    let mut places = scheme.places(config.vision.layers, config.text.layers);
-    let table = &mut places.visual_encoder.embed.positional_embedding;
-    *table = std::mem::take(table).into_iter().map(|place| resampled(place, &stored.vision, &config.vision)).collect();
-    let params = files.load(spec(&config), &places)?;
     let tokenizer = VOCABULARIES.map(|name| path.with_file_name(name)).into_iter().find(|path| path.is_file());
-    Ok(Loaded { path, format: scheme.format, config, params, preprocess, tokenizer, notes })
+    let dtypes = files.dtypes(scheme.prefix(), &scheme.known());
+    let described = Described { path, format: scheme.format, config, preprocess, tokenizer, dtypes, notes };
+    Ok((described, files, scheme, stored.vision))
 }
 
 /// Returns the place of a table of positions that is resampled from the stored pictures' grid to the wanted ones'.

@@ -30,6 +30,6 @@ mod original;
 mod tokens;
 
 pub use infer::Overrides;
-pub use load::{Loaded, load, save};
+pub use load::{Described, Loaded, describe, load, save};
 pub use names::Format;
 pub use original::CONFIG;

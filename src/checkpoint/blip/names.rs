@@ -27,6 +27,7 @@ use crate::models::stack::Transformer;
 use serde::Serialize;
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
+use std::fmt;
 
 /// The library whose names a file has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -36,6 +37,15 @@ pub enum Format {
     Original,
     /// Hugging Face's transformers.
     HuggingFace,
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(match self {
+            Format::Original => "BLIP's original",
+            Format::HuggingFace => "Hugging Face",
+        })
+    }
 }
 
 /// The scheme by which a file names its tensors.

@@ -5,7 +5,6 @@ use super::family::{ActivationSource, Overrides};
 use super::names::Scheme;
 use super::openclip::ConfigFile;
 use super::tokenizer_files::TOKENIZER;
-use crate::checkpoint::dtype::{Dtype, Stored};
 use crate::checkpoint::family::{Family, Opened};
 use crate::checkpoint::places::{Grid, Place, Places};
 use crate::checkpoint::positions::{Filter, square};
@@ -100,17 +99,9 @@ impl Checkpoint {
         &self.scheme
     }
 
-    /// Returns the number types of the parameters in the file, each type once. Counts are not parameters.
+    /// Returns the number types of the parameters in the file, each type once.
     pub fn dtypes(&self) -> Vec<String> {
-        let (names, known) = (self.files.names(), self.scheme.known());
-        let is_parameter = |name: &str| name.strip_prefix(self.scheme.prefix()).is_some_and(|name| known.has(name));
-        let parameters = names.iter().filter(|name| is_parameter(name));
-        let dtypes = parameters.filter_map(|name| self.files.dtype(name));
-        let mut dtypes: Vec<String> =
-            dtypes.filter(|dtype| *dtype != Stored::Known(Dtype::I64)).map(|dtype| dtype.to_string()).collect();
-        dtypes.sort();
-        dtypes.dedup();
-        dtypes
+        self.files.dtypes(self.scheme.prefix(), &self.scheme.known())
     }
 
     /// Reads the image tower.

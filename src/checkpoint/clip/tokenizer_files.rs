@@ -42,8 +42,16 @@ pub(crate) fn write(folder: &Path, text: &TextConfig) -> Result<(), CheckpointEr
 
 /// Copies the files of a model's own tokenizer, which replace those that were written for CLIP's vocabulary.
 pub fn copy(tokenizer: &Path, folder: &Path) -> Result<(), CheckpointError> {
-    for name in ["tokenizer_config.json", "special_tokens_map.json", "vocab.json", "merges.txt", "vocab.txt", TOKENIZER]
-    {
+    const NAMES: [&str; 7] = [
+        "tokenizer_config.json",
+        "special_tokens_map.json",
+        "added_tokens.json",
+        "vocab.json",
+        "merges.txt",
+        "vocab.txt",
+        TOKENIZER,
+    ];
+    for name in NAMES {
         let (from, to) = (tokenizer.with_file_name(name), folder.join(name));
         if from.is_file() {
             let bytes = files::read(&from).map_err(|source| CheckpointError::Io { path: from, source })?;

@@ -44,6 +44,11 @@ impl Source {
     pub fn of(&self, i: usize) -> Array2<f32> {
         rows(self.tokens.view(), &self.rows[i]).to_owned()
     }
+
+    /// Returns one picture or question as a source of its own.
+    pub fn alone(&self, i: usize) -> Source {
+        Source { tokens: self.of(i), rows: vec![0..self.rows[i].len()] }
+    }
 }
 
 /// The buffers of inference, which are reused from call to call.

@@ -81,6 +81,9 @@ impl Inference {
         images: ArrayView2<f32>,
     ) -> Array2<f32> {
         let mut features = Array2::zeros((images.nrows(), shape.embed_dim()));
+        if images.is_empty() {
+            return features;
+        }
         let Inference { workspace, scratch } = self;
         in_pool(|| {
             visual::forward(p, shape, images, Mode::Inference, features.view_mut(), workspace, scratch);

@@ -1,0 +1,87 @@
+//! The options of a search for captions.
+
+use super::CliError;
+use crate::app::number::{above_zero, positive, up_to};
+use crate::generate::options::MAX_BEAMS;
+use crate::generate::{BeamStyle, Options, Search};
+use clap::{Args, ValueEnum};
+
+/// How captions are searched for.
+#[derive(Debug, Args)]
+pub(crate) struct Writing {
+    /// Number of texts that a beam search follows at the same time
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = up_to(MAX_BEAMS as u32),
+          conflicts_with_all = ["greedy", "sample"])]
+    beams: usize,
+    /// Take the likeliest token at every step
+    #[arg(long, conflicts_with = "sample")]
+    greedy: bool,
+    /// Draw every token at random
+    #[arg(long)]
+    sample: bool,
+    /// Draw from the likeliest tokens that together have this probability
+    #[arg(long, value_name = "P", default_value_t = 0.9, requires = "sample")]
+    top_p: f32,
+    /// Draw from this many of the likeliest tokens
+    #[arg(long, value_name = "K", default_value_t = 50, value_parser = positive(), requires = "sample")]
+    top_k: usize,
+    /// Divide logits by this before a draw: below 1 the likely become likelier
+    #[arg(long, value_name = "T", default_value_t = 1.0, value_parser = above_zero::<f32>, requires = "sample")]
+    temperature: f32,
+    /// Seed of the draws; a picture's draws depend on it and on the picture's place in the list alone
+    #[arg(long, value_name = "SEED", default_value_t = 0, requires = "sample")]
+    seed: u64,
+    /// How a beam search compares texts of different lengths
+    #[arg(long, value_enum, value_name = "STYLE", default_value_t, conflicts_with_all = ["greedy", "sample"])]
+    beam_search: Style,
+    /// Number of tokens before which no caption ends, the prompt's and the one that begins every caption included
+    #[arg(long, value_name = "TOKENS", default_value_t = 5)]
+    min_length: usize,
+    /// Number of tokens after which every caption ends, counted likewise
+    #[arg(long, value_name = "TOKENS", default_value_t = 20, value_parser = positive())]
+    max_length: usize,
+    /// Makes tokens less likely that the caption already has: above 1 the more so [default: 1, or 1.1 with --sample]
+    #[arg(long, value_name = "FACTOR", value_parser = above_zero::<f32>)]
+    repetition_penalty: Option<f32>,
+    /// Beams are compared by their score divided by length to this power: larger values favour longer captions
+    #[arg(long, value_name = "POWER", default_value_t = 1.0, allow_negative_numbers = true,
+          conflicts_with_all = ["greedy", "sample"])]
+    length_penalty: f32,
+}
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum Style {
+    /// By the length of prompt and caption, as BLIP's published results (transformers 4.15)
+    #[default]
+    Original,
+    /// By the length of what follows the prompt (transformers 5)
+    Transformers,
+}
+
+impl Writing {
+    /// Returns the search that is asked for.
+    ///
+    /// # Errors
+    /// Returns an error if the options make no sense.
+    pub(crate) fn options(&self, end: u32) -> Result<Options, CliError> {
+        let search = if self.greedy {
+            Search::Greedy
+        } else if self.sample {
+            let &Writing { temperature, top_k, top_p, seed, .. } = self;
+            Search::Sample { temperature, top_k, top_p, seed }
+        } else {
+            let style = match self.beam_search {
+                Style::Original => BeamStyle::Original,
+                Style::Transformers => BeamStyle::Transformers,
+            };
+            Search::Beams { beams: self.beams, style }
+        };
+        // The original's penalty of sampling.
+        let repetition_penalty = self.repetition_penalty.unwrap_or(if self.sample { 1.1 } else { 1.0 });
+        let &Writing { min_length, max_length, length_penalty, .. } = self;
+        let options =
+            Options { min_length, repetition_penalty, length_penalty, search, ..Options::new(end, max_length) };
+        options.check().map_err(|error| CliError::Usage(error.to_string()))?;
+        Ok(options)
+    }
+}
