@@ -2,7 +2,6 @@
 
 use super::dtype::{Dtype, Stored};
 use super::json::read_json;
-use super::prefix::Known;
 use super::wrappers::unwrapped;
 use super::{CheckpointError, foreign, pickle, safetensors};
 use serde::Deserialize;
@@ -100,10 +99,9 @@ impl TensorFiles {
         self.index.keys().cloned().collect()
     }
 
-    /// Returns the number types of the tensors that are known behind a prefix, each type once. Counts do not count.
-    pub(crate) fn dtypes(&self, prefix: &str, known: &Known) -> Vec<String> {
-        let is_known = |name: &&String| name.strip_prefix(prefix).is_some_and(|name| known.has(name));
-        let dtypes = self.index.keys().filter(is_known).filter_map(|name| self.dtype(name));
+    /// Returns the number types of the parameters among the tensors, each type once. Counts are not parameters.
+    pub(crate) fn dtypes(&self, is_parameter: impl Fn(&str) -> bool) -> Vec<String> {
+        let dtypes = self.index.keys().filter(|name| is_parameter(name)).filter_map(|name| self.dtype(name));
         let mut dtypes: Vec<String> =
             dtypes.filter(|dtype| *dtype != Stored::Known(Dtype::I64)).map(|dtype| dtype.to_string()).collect();
         dtypes.sort();

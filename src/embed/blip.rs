@@ -20,6 +20,7 @@ use ndarray::{Array2, ArrayView2};
 use rayon::prelude::*;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::slice::from_ref;
 
 /// The longest text for the image-grounded encoder, in tokens (`max_length` of the original's `blip_retrieval.py`).
 pub const MAX_TEXT: usize = 35;
@@ -251,7 +252,7 @@ impl Blip {
         keep: usize,
     ) -> Result<Vec<(usize, f32)>, BlipError> {
         self.check(Task::Answer)?;
-        let seen = self.look(std::slice::from_ref(picture));
+        let seen = self.look(from_ref(picture));
         Ok(self.rank_answers_seen(&seen, question, answers, keep)?.remove(0))
     }
 
@@ -303,9 +304,10 @@ impl Blip {
         let images = buffers.embed_images(&p, config, seen);
         let texts = Packed::new(texts.iter().map(|text| self.tokenizer.encode_enc(text.as_ref(), MAX_TEXT)));
         let n = texts.offsets.len() - 1;
-        let mut logits = Array2::zeros((seen.rows.len(), n));
+        let (mut logits, all) = (Array2::zeros((seen.rows.len(), n)), 0..n);
         for picture in 0..seen.rows.len() {
-            let z = buffers.match_logits(&p, config, &seen.alone(picture), texts.captions(), &[0..n]);
+            let seen = seen.alone(picture);
+            let z = buffers.match_logits(&p, config, &seen, texts.captions(), from_ref(&all));
             logits.row_mut(picture).assign(&z.map_axis(ndarray::Axis(1), |z| z[1] - z[0]));
         }
         let probabilities = logits.mapv(|logit| 1.0 / (1.0 + (-logit).exp()));

@@ -13,11 +13,11 @@ use std::ops::Range;
 
 /// Which rows of texts look at which rows of pictures: one row at two, texts of two pictures in disorder, a
 /// picture that nobody looks at, and rows that belong to nobody.
-const CASES: [(&[Range<usize>], &[Range<usize>]); 4] = [
-    (&[0..1], &[0..2]),
-    (&[0..3], &[0..7]),
-    (&[4..9, 0..4], &[0..2, 2..15]),
-    (&[0..5, 0..0, 5..6], &[3..9, 0..3, 9..10]),
+const CASES: [[&[Range<usize>]; 2]; 4] = [
+    [&[0..1], &[0..2]],
+    [&[0..3], &[0..7]],
+    [&[4..9, 0..4], &[0..2, 2..15]],
+    [&[0..5, 0..0, 5..6], &[3..9, 0..3, 9..10]],
 ];
 
 /// Widths: of the texts, of the pictures, and the number of heads.
@@ -29,7 +29,7 @@ fn end(ranges: &[Range<usize>]) -> usize {
 
 fn cases() -> impl Iterator<Item = (Shape<'static>, usize, usize)> {
     let cases = CASES.into_iter().flat_map(|case| WIDTHS.map(|widths| (case, widths)));
-    cases.map(|((queries, source), (width, inputs, heads))| (Shape { queries, source, heads }, width, inputs))
+    cases.map(|([queries, source], (width, inputs, heads))| (Shape { queries, source, heads }, width, inputs))
 }
 
 fn spec(width: usize, inputs: usize) -> CrossAttention<Spec> {

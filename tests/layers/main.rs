@@ -1,5 +1,6 @@
 //! Tests of every layer and model: forward and backward passes against an f64 oracle, exact savings against the plain
 //! computation, the same bits on any number of threads.
+#![allow(clippy::single_range_in_vec_init, reason = "one picture's rows are a list of one range")]
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -10,7 +10,7 @@ use crate::support::compare::to_f64;
 use crate::support::oracle;
 use clipwright::checkpoint::blip::{Overrides, load};
 use clipwright::checkpoint::safetensors::Reader;
-use clipwright::embed::writer::write;
+use clipwright::embed::write;
 use clipwright::eval::rerank::{OUTSIDE, rerank};
 use clipwright::generate::{BeamStyle, Options, Request, Search};
 use clipwright::layers::cross_attention::Shape;

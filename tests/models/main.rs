@@ -1,5 +1,6 @@
-//! Tests of CLIP and BLIP as a whole: against the reference implementations, the training step, checkpoints in every format, and
-//! the facade.
+//! Tests of CLIP and BLIP as a whole: against the reference implementations, the training step, checkpoints in every
+//! format, and the facade.
+#![allow(clippy::single_range_in_vec_init, reason = "one picture's rows are a list of one range")]
 
 mod blip;
 mod blip_checkpoint;

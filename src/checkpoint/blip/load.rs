@@ -91,7 +91,8 @@ fn open(path: &Path, overrides: &Overrides) -> Result<(Described, TensorFiles, S
         _ => None,
     };
     let tokenizer = VOCABULARIES.map(|name| path.with_file_name(name)).into_iter().find(|path| path.is_file());
-    let dtypes = files.dtypes(scheme.prefix(), &scheme.known());
+    let known = scheme.known();
+    let dtypes = files.dtypes(|name| name.strip_prefix(scheme.prefix()).is_some_and(|name| known.has(name)));
     let described = Described { path, format: scheme.format, config, preprocess, tokenizer, dtypes, notes };
     Ok((described, files, scheme, stored.vision))
 }

@@ -101,7 +101,8 @@ impl Checkpoint {
 
     /// Returns the number types of the parameters in the file, each type once.
     pub fn dtypes(&self) -> Vec<String> {
-        self.files.dtypes(self.scheme.prefix(), &self.scheme.known())
+        let known = self.scheme.known();
+        self.files.dtypes(|name| name.strip_prefix(self.scheme.prefix()).is_some_and(|name| known.has(name)))
     }
 
     /// Reads the image tower.

@@ -119,10 +119,10 @@ impl<R: Read> Decoder<'_, R> {
             }))
             .collect();
         let ids = texts.concat();
-        let (shape, texts_of) = (&self.shape, [0..texts.len()]);
+        let (shape, all) = (&self.shape, 0..texts.len());
         let mut states = Array2::zeros((ids.len(), shape.size.width));
         let (mut workspace, mut scratch, mut arena) = (Workspace::default(), Arena::default(), Arena::default());
-        let sights = Sights { texts: &texts_of, rows: &self.sources[..1] };
+        let sights = Sights { texts: std::slice::from_ref(&all), rows: &self.sources[..1] };
         let captions = Captions { ids: &ids, offsets: &offsets };
         let (how, y) = ((Pool::All, Keep::Nothing), states.view_mut());
         text::forward(self.text, shape, captions, Some((sights, &self.keys)), how, y, &mut workspace, &mut scratch);

@@ -47,7 +47,8 @@ impl Source {
 
     /// Returns one picture or question as a source of its own.
     pub fn alone(&self, i: usize) -> Source {
-        Source { tokens: self.of(i), rows: vec![0..self.rows[i].len()] }
+        let all = 0..self.rows[i].len();
+        Source { tokens: self.of(i), rows: vec![all] }
     }
 }
 
