@@ -1,6 +1,6 @@
 //! The errors of opening a tokenizer.
 
-use crate::counted::counted;
+use crate::counted::{counted, there_are};
 use std::io;
 use std::path::PathBuf;
 use thiserror::Error;
@@ -44,6 +44,6 @@ pub enum TokenizerFileError {
     NoLine { token: String },
     #[error("an added token has the id {id:?}")]
     TokenId { id: String },
-    #[error("the added token {token:?} cannot have the id {id}: {} in front of it", counted(*before, "token"))]
+    #[error("the added token {token:?} cannot have the id {id}: {} in front of it", there_are(*before, "token"))]
     AddedId { token: String, id: u32, before: usize },
 }

@@ -45,9 +45,15 @@ impl Bench {
         std::fs::write(path, content).unwrap();
     }
 
+    /// Runs a command with the model.
     pub fn run(&self, args: &[&str]) -> Outcome {
+        self.run_alone(&[args, &["--model", "model"]].concat())
+    }
+
+    /// Runs a command as it is.
+    pub fn run_alone(&self, args: &[&str]) -> Outcome {
         let mut command = Command::new(env!("CARGO_BIN_EXE_clipwright"));
-        let output = command.current_dir(self.folder.path()).args(args).args(["--model", "model"]).output().unwrap();
+        let output = command.current_dir(self.folder.path()).args(args).output().unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();
         Outcome { code: output.status.code().unwrap(), out: text(output.stdout), error: text(output.stderr) }
     }

@@ -374,37 +374,42 @@ fn a_damaged_partial_file_is_named() {
 #[test]
 fn a_blip_is_described_and_converted() {
     let bench = bench(Parts::Pretrained);
-    let info = &bench.json(&["info", "model"])[0];
+    let json = |args: &[&str]| {
+        let outcome = bench.run_alone(&[args, &["--json"]].concat());
+        assert_eq!((outcome.code, outcome.error.as_str()), (0, ""), "{args:?}");
+        lines(&outcome.out)
+    };
+    let info = &json(&["info", "model"])[0];
     assert_eq!((&info["kind"], &info["parts"], &info["embed_dim"]), (&json!("blip"), &json!("pretrained"), &json!(16)));
     assert_eq!((&info["image"]["heads"], &info["image"]["heads_inferred"]), (&json!(1), &json!(false)));
     let parameters = load(&bench.path("model"), &Default::default()).unwrap().params.flat;
     assert_eq!(info["parameters"], json!(parameters.len()));
     assert_eq!(info["commands"], json!(["caption", "match"]));
 
-    fails(&bench.run(&["convert", "model", "x"]), 2, &["pre-trained", "--to original"]);
-    bench.json(&["convert", "model", "again", "--to", "original"]);
+    fails(&bench.run_alone(&["convert", "model", "x"]), 2, &["pre-trained", "--to original"]);
+    json(&["convert", "model", "again", "--to", "original"]);
     assert_eq!(load(&bench.path("again"), &Default::default()).unwrap().params.flat, parameters);
 
     put(&bench.path("captioner"), Parts::Captioner, Format::HuggingFace);
     let parameters = load(&bench.path("captioner"), &Default::default()).unwrap().params.flat;
-    let report = bench.json(&["convert", "captioner", "original", "--to", "original"]);
+    let report = json(&["convert", "captioner", "original", "--to", "original"]);
     assert_eq!(report[0]["format"], "original");
-    bench.json(&["convert", "original", "back"]);
+    json(&["convert", "original", "back"]);
     for folder in ["original", "back"] {
         assert_eq!(load(&bench.path(folder), &Default::default()).unwrap().params.flat, parameters);
     }
     fs::create_dir(bench.path("bare")).unwrap();
     fs::copy(bench.path("again/model.safetensors"), bench.path("bare/model.safetensors")).unwrap();
-    let bare = bench.run(&["info", "bare"]);
-    assert!(bare.out.contains("1 heads, MLP 64 (inferred)") && bare.error.contains("how many heads"), "{bare:?}");
+    let bare = bench.run_alone(&["info", "bare"]);
+    assert!(bare.out.contains("1 head, MLP 64 (inferred)") && bare.error.contains("how many heads"), "{bare:?}");
     assert!(bare.out.contains("BLIP         pretrained, for caption and match"), "{}", bare.out);
 
-    bench.json(&["convert", "captioner", "larger", "--image-size", "64", "--dtype", "f16"]);
-    let larger = &bench.json(&["info", "larger"])[0];
+    json(&["convert", "captioner", "larger", "--image-size", "64", "--dtype", "f16"]);
+    let larger = &json(&["info", "larger"])[0];
     assert_eq!((&larger["image"]["image_size"], &larger["dtypes"]), (&json!([64, 64]), &json!(["F16"])));
-    fails(&bench.run(&["convert", "model", "x", "--to", "openclip"]), 2, &["BLIP", "--to original"]);
-    fails(&bench.run(&["convert", "clip", "x", "--to", "original"]), 2, &["CLIP", "--to openclip"]);
-    assert_eq!(bench.json(&["info", "clip"])[0]["kind"], "clip");
+    fails(&bench.run_alone(&["convert", "model", "x", "--to", "openclip"]), 2, &["BLIP", "--to original"]);
+    fails(&bench.run_alone(&["convert", "clip", "x", "--to", "original"]), 2, &["CLIP", "--to openclip"]);
+    assert_eq!(json(&["info", "clip"])[0]["kind"], "clip");
 }
 
 #[test]

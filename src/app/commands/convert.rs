@@ -27,7 +27,7 @@ DST is a folder. It is created; if it exists, it must be empty.
 Examples:
   clipwright convert ViT-B-32.pt vit-b-32 --to huggingface
   clipwright convert model_base_caption.pth blip-caption
-  clipwright convert Salesforce/blip-itm-base-coco blip-itm --to original --dtype f16"
+  clipwright convert Salesforce/blip-itm-base-coco itm --to original --dtype f16"
 )]
 pub(crate) struct Convert {
     /// Model folder or file of weights to read, and the folder to write
