@@ -9,7 +9,7 @@
 //! There is no smoothing but the constants by which `pycocoevalcap` avoids divisions by zero: [`TINY`] is added to the
 //! matches and to c, [`SMALL`] to the n-grams and to r.
 
-use super::{Captioned, MAX_N, ngrams};
+use super::captioned::{Captioned, MAX_N, ngrams};
 use std::collections::BTreeMap;
 
 const TINY: f64 = 1e-15;

@@ -11,7 +11,7 @@
 //! The frequencies are those of the set that is scored, so the score of a caption depends on the other captions, and
 //! that of a single picture is 0.
 
-use super::{Captioned, MAX_N, mean, ngrams};
+use super::captioned::{Captioned, MAX_N, mean, ngrams};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 const SIGMA: f64 = 6.0;

@@ -7,7 +7,7 @@
 //! The score of a set is the mean. Source: Lin 2004, "ROUGE: A Package for Automatic Evaluation of Summaries"; β and the
 //! two maxima are those of `pycocoevalcap`, where a caption without words counts as one empty word.
 
-use super::{Captioned, mean};
+use super::captioned::{Captioned, mean};
 
 const BETA: f64 = 1.2;
 
