@@ -165,7 +165,10 @@ fn a_folder_that_cannot_be_used_is_named_with_its_file_and_fault() {
     assert_eq!(error("[CLS]\n[SEP]\na\n\n\na\n", &[]), format!("{at}lines 3 and 6 are both \"a\""));
     let sound = "[CLS]\n[SEP]\n[UNK]\n";
     let added = error(sound, &[("added_tokens.json", json!({ "[ENC]": 91 }))]);
-    assert_eq!(added, format!("{at}the added token \"[ENC]\" cannot have the id 91: there are 3 tokens in front of it"));
+    assert_eq!(
+        added,
+        format!("{at}the added token \"[ENC]\" cannot have the id 91: there are 3 tokens in front of it")
+    );
     let config = error(sound, &[("tokenizer_config.json", json!({ "sep_token": 7 }))]);
     assert!(
         config.starts_with("…/tokenizer_config.json: not a tokenizer that can be used: a token, or an object"),
