@@ -29,14 +29,16 @@ const MIN_LENGTH: usize = 1;
     override_usage = "clipwright ask [OPTIONS] IMAGE… QUESTION\n       clipwright ask [OPTIONS] --question QUESTION IMAGE…",
     after_help = "\
 Examples:
-  clipwright ask photo.jpg \"how many dogs are there?\" --model Salesforce/blip-vqa-base
+  clipwright ask a.jpg \"how many dogs are there?\" --model Salesforce/blip-vqa-base
   clipwright ask photos/ \"is it raining?\" --model blip/ --json
-  clipwright ask photo.jpg \"what colour is the car?\" --model blip/ --answers colours.txt
+  clipwright ask a.jpg \"what colour is it?\" --model blip/ --answers colours.txt
 
-As JSON, a line for each picture: {\"image\", \"question\", \"answer\", \"score\"}, or with
---answers {\"image\", \"question\", \"best\": [{\"index\", \"text\", \"score\"}, …]}; index counts
-answers from 0. The score is a logarithm of a probability: of the answer divided by
-its length, or with --answers of all its tokens, smoothed as in training."
+As JSON, a line for each picture:
+{\"image\", \"question\", \"answer\", \"score\"}
+or, with --answers, where index counts answers from 0:
+{\"image\", \"question\", \"best\": [{\"index\", \"text\", \"score\"}, …]}
+The score is a logarithm of a probability: of the answer divided by its length,
+or with --answers of all its tokens, smoothed as in training."
 )]
 pub(crate) struct Ask {
     #[command(flatten)]

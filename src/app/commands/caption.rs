@@ -37,8 +37,9 @@ Examples:
   clipwright caption photos/ --model blip/ --sample --seed 1 --json
   clipwright caption photo.jpg --model blip/ --prompt \"\" --greedy
 
-As JSON: {\"image\", \"caption\", \"score\"}, a line for each picture; the score is the
-logarithm of the caption's probability, in a beam search divided by its length.
+As JSON: {\"image\", \"caption\", \"score\"}, a line for each picture; the score is
+the logarithm of the caption's probability, in a beam search divided by its
+length.
 
 A file is written whole or not at all:
   .csv    columns filepath and title, which `train --train-data` reads

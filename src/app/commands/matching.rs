@@ -20,12 +20,12 @@ use std::path::PathBuf;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  clipwright match photo.jpg --texts texts.txt --model Salesforce/blip-itm-base-coco
+  clipwright match a.jpg --texts texts.txt --model Salesforce/blip-itm-base-coco
   clipwright match photos/ --texts texts.txt --model blip/ -k 1 --json
 
 As JSON, a line for each picture:
-{\"image\", \"best\": [{\"index\", \"text\", \"cosine\", \"probability\"}, …]}; index counts texts
-from 0.")]
+{\"image\", \"best\": [{\"index\", \"text\", \"cosine\", \"probability\"}, …]}
+index counts texts from 0.")]
 pub(crate) struct Match {
     #[command(flatten)]
     images: Images,
