@@ -23,7 +23,7 @@ pub struct Request<'a> {
 pub struct Text {
     /// The prompt and what follows, with the end token if there was room for it.
     pub ids: Vec<u32>,
-    /// How good it is. Beam searches compare by it (see [`beams`](super::beams)); otherwise it is the sum of the
+    /// How good it is. Beam searches compare by it (see [`beams`]); otherwise it is the sum of the
     /// log-probabilities that the model itself, without any processing, gives the tokens behind the prompt.
     pub score: f32,
 }

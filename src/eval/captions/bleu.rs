@@ -6,8 +6,8 @@
 //! the candidates' words, and r the sum of the lengths of the references that are closest in length, the shorter of two
 //! equally close ones. Source: Papineni et al. 2002, "BLEU: a Method for Automatic Evaluation of Machine Translation".
 //!
-//! There is no smoothing but the constants by which `pycocoevalcap` avoids divisions by zero: [`TINY`] is added to the
-//! matches and to c, [`SMALL`] to the n-grams and to r.
+//! There is no smoothing but the constants by which `pycocoevalcap` avoids divisions by zero: `TINY` is added to the
+//! matches and to c, `SMALL` to the n-grams and to r.
 
 use super::captioned::{Captioned, MAX_N, ngrams};
 use std::collections::BTreeMap;

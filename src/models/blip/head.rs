@@ -4,7 +4,7 @@
 //! where its embedding does.
 //!
 //! # Derivation
-//! These are a [linear](crate::layers::linear) layer, an activation, a LayerNorm and the [streaming
+//! These are a [linear] layer, an activation, a LayerNorm and the [streaming
 //! cross-entropy](crate::loss::cross_entropy). E is read twice, as a table and by the output product, so its gradient is
 //! the sum of both.
 
@@ -82,7 +82,7 @@ pub fn logits<R: Read>(
     linear::forward(&Linear { weight: table, bias: p.bias }, buffers.t.view(), logits);
 }
 
-/// Writes to `losses` the cross-entropy of each row with a label; see [`cross_entropy`](crate::loss::cross_entropy) for
+/// Writes to `losses` the cross-entropy of each row with a label; see [`cross_entropy`] for
 /// smoothing.
 ///
 /// `x` (N,d), `table` E (V,d), `losses` (labels)
