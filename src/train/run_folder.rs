@@ -56,7 +56,7 @@ const OPTIONS: &str = "options.json";
 /// The name of the file with the last table of results.
 pub const REPORT: &str = "report.md";
 /// The name of the file with the log of a run.
-pub(crate) const METRICS: &str = "metrics.jsonl";
+pub const METRICS: &str = "metrics.jsonl";
 /// The name of the file that says which pairs a run is trained on.
 const PAIRS: &str = "pairs.json";
 /// A saved count is at most this large. No real count is, and counting on from here does not overflow.
@@ -164,7 +164,7 @@ impl RunFolder {
     }
 
     /// Removes the folder of a new run that has failed before anything was saved or logged. Returns whether it did.
-    pub(crate) fn discard_unused(&self) -> bool {
+    pub fn discard_unused(&self) -> bool {
         let is_logged = fs::metadata(self.file(METRICS)).is_ok_and(|log| log.len() > 0);
         let is_used = is_logged || self.has_state() || self.file(checkpoint::WEIGHTS).exists();
         !is_used && fs::remove_dir_all(&self.path).is_ok()
