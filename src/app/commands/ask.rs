@@ -29,7 +29,7 @@ const MIN_LENGTH: usize = 1;
     override_usage = "clipwright ask [OPTIONS] IMAGE… QUESTION\n       clipwright ask [OPTIONS] --question QUESTION IMAGE…",
     after_help = "\
 Examples:
-  clipwright ask a.jpg \"how many dogs are there?\" --model Salesforce/blip-vqa-base
+  clipwright ask a.jpg \"how many dogs?\" --model Salesforce/blip-vqa-base
   clipwright ask photos/ \"is it raining?\" --model blip/ --json
   clipwright ask a.jpg \"what colour is it?\" --model blip/ --answers colours.txt
 
