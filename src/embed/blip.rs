@@ -9,7 +9,7 @@ use super::writer::write;
 use crate::checkpoint::blip::{Loaded, Overrides, load};
 use crate::datasets::BadReport;
 use crate::generate::{Options, Request};
-use crate::models::Captions;
+use crate::models::Packed;
 use crate::models::blip::model::{Inference, Source};
 use crate::models::blip::params::Blip as Params;
 use crate::models::blip::{Config, Parts};
@@ -303,7 +303,7 @@ impl Blip {
         let buffers = &mut self.sessions.lend().inference;
         let images = buffers.embed_images(&p, config, seen);
         let texts = Packed::new(texts.iter().map(|text| self.tokenizer.encode_enc(text.as_ref(), MAX_TEXT)));
-        let n = texts.offsets.len() - 1;
+        let n = texts.captions().len();
         let (mut logits, all) = (Array2::zeros((seen.rows.len(), n)), 0..n);
         for picture in 0..seen.rows.len() {
             let seen = seen.alone(picture);
@@ -390,25 +390,4 @@ pub struct Matches {
     pub probabilities: Array2<f32>,
     /// The cosine of both embeddings.
     pub cosines: Array2<f32>,
-}
-
-/// Texts as tokens, end to end.
-struct Packed {
-    ids: Vec<u32>,
-    offsets: Vec<usize>,
-}
-
-impl Packed {
-    fn new(texts: impl Iterator<Item = Vec<u32>>) -> Self {
-        let mut packed = Packed { ids: vec![], offsets: vec![0] };
-        for text in texts {
-            packed.ids.extend(text);
-            packed.offsets.push(packed.ids.len());
-        }
-        packed
-    }
-
-    fn captions(&self) -> Captions<'_> {
-        Captions { ids: &self.ids, offsets: &self.offsets }
-    }
 }

@@ -4,8 +4,8 @@
 //! For each picture the k texts of largest cosine, and for each text the k pictures, get the score
 //! ITM logit + cosine; all other pairs get [`OUTSIDE`]. The logit is that of a match alone, before the softmax.
 
+use crate::best::{Best, Scored};
 use ndarray::{Array2, ArrayView2};
-use std::cmp::Ordering;
 
 /// The score of a pair that is not among the candidates.
 pub const OUTSIDE: f32 = -100.0;
@@ -54,12 +54,9 @@ pub fn rerank(cosines: ArrayView2<f32>, k: usize, mut judge: impl FnMut(usize, &
 
 /// Returns the places of the `k` largest numbers, of equals the first.
 fn best<'a>(numbers: impl Iterator<Item = &'a f32>, k: usize) -> Vec<usize> {
-    let mut places: Vec<(usize, f32)> = numbers.copied().enumerate().collect();
-    let descending =
-        |a: &(usize, f32), b: &(usize, f32)| b.1.partial_cmp(&a.1).unwrap_or(Ordering::Equal).then(a.0.cmp(&b.0));
-    places.sort_by(descending);
-    places.truncate(k);
-    places.into_iter().map(|(place, _)| place).collect()
+    let mut best = Best::new(k);
+    numbers.enumerate().for_each(|(place, &score)| best.offer(Scored { score, place }));
+    best.sorted().into_iter().map(|scored| scored.place).collect()
 }
 
 #[cfg(test)]

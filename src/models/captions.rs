@@ -40,3 +40,26 @@ impl<'a> Captions<'a> {
         self.offsets.iter().map(move |offset| offset - first)
     }
 }
+
+/// The tokens of texts, end to end, for [`Captions`] to view.
+pub(crate) struct Packed {
+    ids: Vec<u32>,
+    offsets: Vec<usize>,
+}
+
+impl Packed {
+    /// Packs texts, each of which is a list of tokens.
+    pub(crate) fn new(texts: impl IntoIterator<Item = impl AsRef<[u32]>>) -> Self {
+        let mut packed = Packed { ids: vec![], offsets: vec![0] };
+        for text in texts {
+            packed.ids.extend(text.as_ref());
+            packed.offsets.push(packed.ids.len());
+        }
+        packed
+    }
+
+    /// Views the texts.
+    pub(crate) fn captions(&self) -> Captions<'_> {
+        Captions { ids: &self.ids, offsets: &self.offsets }
+    }
+}

@@ -15,6 +15,7 @@ pub mod stack;
 
 pub use crate::layers::Keep;
 pub use captions::Captions;
+pub(crate) use captions::Packed;
 
 use crate::layers::sequences::Sequences;
 use crate::tree::Arena;

@@ -415,7 +415,7 @@ fn check_generated(model: &Model, source: &Source, prompts: &[Vec<u32>], options
     assert_eq!(ids, expected, "{name}");
     // Each alone gets the same text as in the batch.
     for (i, request) in requests.iter().enumerate() {
-        let alone = Source { tokens: source.of(i), rows: vec![0..source.rows[i].len()] };
+        let alone = source.alone(i);
         let texts = write(&mut Inference::default(), &p, &model.config, &alone, &[*request], options).unwrap();
         assert_eq!(texts[0].ids, expected[i], "{name}, request {i} alone");
     }
@@ -597,7 +597,7 @@ fn answers_are_those_of_the_original() {
             let keep = meta["k_test"].as_u64().unwrap() as usize;
             let ranked: Vec<i64> = (0..images.nrows())
                 .map(|i| {
-                    let alone = Source { tokens: source.of(i), rows: vec![0..source.rows[i].len()] };
+                    let alone = source.alone(i);
                     buffers.rank(&p, &model.config, &alone, &candidates, keep, 0.1)[0].0 as i64
                 })
                 .collect();
@@ -621,7 +621,7 @@ fn retrieval_is_that_of_the_original() {
             let k = json(&folder.join("meta.json"))["k_test"].as_u64().unwrap() as usize;
             let reranked = rerank(images.dot(&words.t()).view(), k, |image, own| {
                 let own = Texts::new(own.iter().map(|&text| texts.ids[texts.rows()[text].clone()].to_vec()));
-                let alone = Source { tokens: source.of(image), rows: vec![0..source.rows[image].len()] };
+                let alone = source.alone(image);
                 let n = own.rows().len();
                 buffers.match_logits(&p, config, &alone, own.captions(), &[0..n]).column(1).to_vec()
             });

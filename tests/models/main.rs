@@ -2,6 +2,9 @@
 //! format, and the facade.
 #![allow(clippy::single_range_in_vec_init, reason = "one picture's rows are a list of one range")]
 
+#[path = "../support/mod.rs"]
+mod support;
+
 mod blip;
 mod blip_checkpoint;
 mod blip_passes;
@@ -13,6 +16,4 @@ mod facade;
 mod golden;
 mod objective;
 mod open_clip_configs;
-#[path = "../support/mod.rs"]
-mod support;
 mod train_step;

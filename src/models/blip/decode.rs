@@ -20,7 +20,7 @@ use crate::layers::sequences::Pool;
 use crate::layers::token_embed;
 use crate::layers::{Keep, floats, floats_mut, rows, rows_mut};
 use crate::loss::cross_entropy::Labels;
-use crate::models::Captions;
+use crate::models::Packed;
 use crate::tree::{Arena, Dim, tree};
 use crate::weights::Read;
 use kernels::attention::{HeadsMut, Layout};
@@ -112,18 +112,12 @@ impl<R: Read> Decoder<'_, R> {
     /// Returns the sum of the losses of each text's tokens behind the first. All texts look at the first source.
     #[track_caller]
     pub fn losses(&self, texts: &[&[u32]], smoothing: f32) -> Vec<f32> {
-        let offsets: Vec<usize> = std::iter::once(0)
-            .chain(texts.iter().scan(0, |end, text| {
-                *end += text.len();
-                Some(*end)
-            }))
-            .collect();
-        let ids = texts.concat();
+        let packed = Packed::new(texts);
+        let captions = packed.captions();
         let (shape, all) = (&self.shape, 0..texts.len());
-        let mut states = Array2::zeros((ids.len(), shape.size.width));
+        let mut states = Array2::zeros((captions.ids.len(), shape.size.width));
         let (mut workspace, mut scratch, mut arena) = (Workspace::default(), Arena::default(), Arena::default());
         let sights = Sights { texts: std::slice::from_ref(&all), rows: &self.sources[..1] };
-        let captions = Captions { ids: &ids, offsets: &offsets };
         let (how, y) = ((Pool::All, Keep::Nothing), states.view_mut());
         text::forward(self.text, shape, captions, Some((sights, &self.keys)), how, y, &mut workspace, &mut scratch);
         let mut labels = Labels::default();
