@@ -16,9 +16,9 @@ fn every_entry() {
             |Pass { p, x: [x], y, dy, dx: [mut dx], mut g }| {
                 let saved = &mut poisoned(&Saved::dims(&size, rows, Keep::All));
                 let scratch = || poisoned(&Scratch::dims(&size, rows));
-                block::forward(&p, &size, ranges, x, y, saved, &mut scratch());
+                block::forward(&p, &size, ranges, None, x, y, saved, &mut scratch());
                 dx.assign(&dy);
-                block::backward(&p, &size, ranges, x, dx, saved, &mut scratch(), &mut g);
+                block::backward(&p, &size, ranges, None, x, dx, saved, &mut scratch(), &mut g);
             },
         );
     }

@@ -24,9 +24,9 @@ fn pass(size: &Size, sequences: &Sequences) -> impl FnOnce(Pass<Block<Spec>, 1>)
     |Pass { p, x: [x], y, dy, dx: [dx], mut g }| {
         let saved = &mut poisoned(&Saved::dims(size, x.nrows(), sequences.len(), Keep::All));
         let scratch = || poisoned(&Scratch::dims(size, x.nrows(), sequences.len()));
-        pooled_block::forward(&p, size, sequences, x, y, saved, &mut scratch());
+        pooled_block::forward(&p, size, sequences, None, x, y, saved, &mut scratch());
         let mut dy = dy.to_owned();
-        pooled_block::backward(&p, size, sequences, x, dy.view_mut(), dx, saved, &mut scratch(), &mut g);
+        pooled_block::backward(&p, size, sequences, None, x, dy.view_mut(), dx, saved, &mut scratch(), &mut g);
     }
 }
 

@@ -38,7 +38,7 @@ fn looks(sequences: &Sequences, pooled: bool) -> (Vec<Range<usize>>, Vec<Range<u
 fn check_looking(size: &Size, sequences: &Sequences, pool: Pool) {
     let (rows, width, pooled) = (sequences.rows(), size.width, pool != Pool::All);
     let (every, leaving) = (looks(sequences, false), looks(sequences, pooled));
-    let [every, leaving] = [&every, &leaving].map(|(queries, source)| Shape { queries, source, heads: size.heads });
+    let [every, leaving] = [&every, &leaving].map(|(queries, source)| Shape { queries, source, heads: size.heads, dropout: None });
     let part = Part { rows, pooled: pooled.then_some(sequences.len()), looks: true };
     let name = format!("{size:?}, {:?}, {pool:?}, looking", sequences.ranges());
     let inputs = [("x", rows, width), ("source", SOURCE.1, SOURCE.0)];
@@ -56,10 +56,10 @@ fn check_looking(size: &Size, sequences: &Sequences, pool: Pool) {
             cross_attention::keys(&rest.cross, source, kv.view_mut());
             let look = Look { kv: kv.view(), shape: leaving };
             let block = || Block { attention: &attention, rest: &rest };
-            post_norm::forward(block(), size, sequences, Some(look), x, y, saved, &mut scratch());
+            post_norm::forward(block(), size, sequences, Some(look), None, x, y, saved, &mut scratch());
             let look = Some((look, Write::Set, dkv.view_mut()));
             let g = BlockMut { attention: &mut g_attention, rest: &mut g_rest };
-            post_norm::backward(block(), size, sequences, look, x, dy, dx, saved, &mut scratch(), g);
+            post_norm::backward(block(), size, sequences, look, None, x, dy, dx, saved, &mut scratch(), g);
             dsource.fill(0.0);
             cross_attention::backward_keys(&rest.cross, source, dkv.view(), dsource, &mut g_rest.cross);
         },
@@ -93,9 +93,9 @@ fn check_alone(size: &Size, sequences: &Sequences, pool: Pool) {
             let saved = &mut poisoned(&Saved::dims(size, part, Keep::All));
             let scratch = || poisoned(&Scratch::dims(size, part));
             let block = || Block { attention: &attention, rest: &rest };
-            post_norm::forward(block(), size, sequences, None, x, y, saved, &mut scratch());
+            post_norm::forward(block(), size, sequences, None, None, x, y, saved, &mut scratch());
             let g = BlockMut { attention: &mut g_attention, rest: &mut g_rest };
-            post_norm::backward(block(), size, sequences, None, x, dy, dx, saved, &mut scratch(), g);
+            post_norm::backward(block(), size, sequences, None, None, x, dy, dx, saved, &mut scratch(), g);
             assert!(none.flat.iter().all(|&g| g == 0.0));
         },
     );

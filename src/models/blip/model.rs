@@ -78,7 +78,7 @@ impl Inference {
                 let out = rows_mut(tokens.view_mut(), &(some.start * each..some.end * each));
                 let images = rows(images, &some);
                 let (vision, scratch) = (&mut self.vision, &mut self.scratch);
-                vit::forward(&p.visual_encoder, &shape, images, Keep::Nothing, out, vision, scratch);
+                vit::forward(&p.visual_encoder, &shape, images, Keep::Nothing, None, out, vision, scratch);
             }
         });
         Source { tokens, rows: (0..count).map(|i| i * each..(i + 1) * each).collect() }
@@ -171,7 +171,7 @@ impl Inference {
                 (Sights { texts, rows: &source.rows }, keys.view())
             });
             let sights = sights.as_ref().map(|(sights, keys)| (*sights, keys));
-            text::forward(encoder, &shape, texts, sights, (pool, Keep::Nothing), states.view_mut(), text, scratch);
+            text::forward(encoder, &shape, texts, sights, (pool, Keep::Nothing), None, states.view_mut(), text, scratch);
         });
         states
     }
