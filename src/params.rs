@@ -8,6 +8,7 @@
 //! concerns parameters alone (moments, norms, AdamW) works on the first part of it.
 
 use crate::tree::{Path, Tree};
+use kernels::gemm::Panels;
 use kernels::memory::Floats;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_distr::StandardNormal;
@@ -104,6 +105,12 @@ impl Spec {
         self.shape.iter().product()
     }
 
+    /// Returns by how many floats the leaf grows where it is laid out in whole panels. Only a table does, because other
+    /// leaves stay as they are unless they fit.
+    fn room(&self) -> usize {
+        if self.layout == Layout::Table { Panels::size(self.shape[0], self.shape[1]) - self.size() } else { 0 }
+    }
+
     /// Whether weight decay applies: to matrices and tables, not to gains, biases and scalars (CLIP paper, section
     /// 2.5).
     pub fn decays(&self) -> bool {
@@ -130,10 +137,11 @@ pub struct Params<S> {
 }
 
 impl<S: Tree<Leaf = Spec>> Params<S> {
-    /// Returns parameters that are all zero.
+    /// Returns parameters that are all zero, with the room that [weights](crate::weights) need beyond them.
     pub fn zeros(spec: S) -> Self {
-        let len = len(&spec);
-        Params { spec, flat: Floats::zeros(len) }
+        let (len, mut room) = (len(&spec), 0);
+        spec.map(&Path::ROOT, &mut |_, spec| room += spec.room());
+        Params { spec, flat: Floats::with_room(len, room) }
     }
 
     /// Draws the parameters from their initialisers; one seed always gives the same bits.
