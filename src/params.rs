@@ -12,6 +12,7 @@ use kernels::memory::Floats;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_distr::StandardNormal;
 use rand_pcg::Pcg64;
+use std::collections::HashMap;
 use std::ops::Range;
 
 /// The description of one leaf: its shape in the checkpoint, how it starts, what moves it, and how it is read.
@@ -102,12 +103,6 @@ impl Spec {
     /// Returns the number of values; a scalar (shape `[]`) has one.
     pub fn size(&self) -> usize {
         self.shape.iter().product()
-    }
-
-    /// Whether weight decay applies: to matrices and tables, not to gains, biases and scalars (CLIP paper, section
-    /// 2.5).
-    pub fn decays(&self) -> bool {
-        self.shape.len() >= 2
     }
 
     /// Draws the values.
@@ -232,6 +227,26 @@ pub fn map_ranges<S: Tree<Leaf = Spec>, U>(
 /// flat block.
 pub fn for_each<S: Tree<Leaf = Spec>>(spec: &S, at: &Path, f: impl FnMut(&Path, &Spec, Range<usize>)) {
     map_ranges(spec, at, f);
+}
+
+/// Returns where each leaf of a part of a model is, in the part's block and in the whole model's. Leaves are found by
+/// their names.
+#[track_caller]
+pub(crate) fn ranges_of_part<P, S>(part: &P, whole: &S) -> Vec<(Range<usize>, Range<usize>)>
+where
+    P: Tree<Leaf = Spec>,
+    S: Tree<Leaf = Spec>,
+{
+    let (mut places, mut ranges) = (HashMap::new(), vec![]);
+    for_each(whole, &Path::ROOT, |path, spec, range| {
+        drop(places.insert(path.to_string(), (spec.shape.clone(), range)))
+    });
+    for_each(part, &Path::ROOT, |path, spec, range| {
+        let (shape, place) = places.remove(&path.to_string()).unwrap_or_else(|| panic!("{path} is not in the model"));
+        assert_eq!(shape, spec.shape, "{path}");
+        ranges.push((range, place));
+    });
+    ranges
 }
 
 /// Views every leaf in a flat block that is laid out as `spec` says, of any number type.

@@ -76,9 +76,9 @@ impl Inference {
             for first in (0..count).step_by(PICTURES) {
                 let some = first..count.min(first + PICTURES);
                 let out = rows_mut(tokens.view_mut(), &(some.start * each..some.end * each));
-                let images = rows(images, &some);
+                let (images, all) = (rows(images, &some), (Pool::All, Keep::Nothing));
                 let (vision, scratch) = (&mut self.vision, &mut self.scratch);
-                vit::forward(&p.visual_encoder, &shape, images, Keep::Nothing, out, vision, scratch);
+                vit::forward(&p.visual_encoder, &shape, images, all, out, vision, scratch);
             }
         });
         Source { tokens, rows: (0..count).map(|i| i * each..(i + 1) * each).collect() }
