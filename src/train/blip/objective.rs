@@ -129,6 +129,11 @@ impl BlipObjective {
         trained::model(self.config, &self.params)
     }
 
+    /// Returns the temperature as it is now.
+    pub fn temp(&self) -> f32 {
+        self.params.view().temp[0]
+    }
+
     /// Returns the momentum copy of the encoders and their projections.
     pub fn momentum(&self) -> &Params<Blip<Spec>> {
         &self.momentum.params
@@ -183,7 +188,7 @@ impl BlipObjective {
 
     /// Draws the negatives of this rank's part of the batch.
     fn draw(&mut self, batch: &Batch, id: StepId, rank: usize) {
-        let n = batch.len();
+        let (n, temp) = (batch.len(), self.temp());
         let f = self.features.carve(&Features::dims(n, self.config.embed_dim));
         let (images, texts) = (f.images.view(), f.texts.view());
         let (images_of_texts, texts_of_images) = match self.options.stage {
@@ -193,7 +198,7 @@ impl BlipObjective {
         let rule = Rule {
             stage: self.options.stage,
             pictures: batch.pictures,
-            temp: self.params.view().temp[0],
+            temp,
             first: rank * n,
             id,
             uniforms: batch.uniforms,
@@ -316,6 +321,6 @@ impl<W: World> Objective<W> for BlipObjective {
     }
 
     fn metrics(&self) -> Vec<Metric> {
-        vec![Metric::new("temperature", self.params.view().temp[0]), Metric::new("alpha", self.alpha)]
+        vec![Metric::new("temperature", self.temp()), Metric::new("alpha", self.alpha)]
     }
 }
