@@ -229,24 +229,33 @@ pub fn for_each<S: Tree<Leaf = Spec>>(spec: &S, at: &Path, f: impl FnMut(&Path, 
     map_ranges(spec, at, f);
 }
 
+/// Where each leaf of a part of a model is in the part's block, and in the whole model's.
+pub(crate) type PartRanges = Vec<(Range<usize>, Range<usize>)>;
+
 /// Returns where each leaf of a part of a model is, in the part's block and in the whole model's. Leaves are found by
-/// their names.
-#[track_caller]
-pub(crate) fn ranges_of_part<P, S>(part: &P, whole: &S) -> Vec<(Range<usize>, Range<usize>)>
+/// their names; where the whole has no leaf below the first of two names, that below the second is taken.
+///
+/// # Errors
+/// Returns the name of the first leaf that the whole does not have, or has in another shape.
+pub(crate) fn ranges_of_part<P, S>(part: &P, whole: &S, instead: Option<(&str, &str)>) -> Result<PartRanges, String>
 where
     P: Tree<Leaf = Spec>,
     S: Tree<Leaf = Spec>,
 {
-    let (mut places, mut ranges) = (HashMap::new(), vec![]);
+    let mut places = HashMap::new();
     for_each(whole, &Path::ROOT, |path, spec, range| {
-        drop(places.insert(path.to_string(), (spec.shape.clone(), range)))
+        places.insert(path.to_string(), (spec.shape.clone(), range));
     });
+    let (mut ranges, mut missing) = (vec![], None);
     for_each(part, &Path::ROOT, |path, spec, range| {
-        let (shape, place) = places.remove(&path.to_string()).unwrap_or_else(|| panic!("{path} is not in the model"));
-        assert_eq!(shape, spec.shape, "{path}");
-        ranges.push((range, place));
+        let name = path.to_string();
+        let other = || instead.and_then(|(from, to)| Some(format!("{to}{}", name.strip_prefix(from)?)));
+        match places.get(&name).or_else(|| places.get(&other()?)).filter(|(shape, _)| *shape == spec.shape) {
+            Some((_, place)) => ranges.push((range, place.clone())),
+            None => drop(missing.get_or_insert(name)),
+        }
     });
-    ranges
+    missing.map_or(Ok(ranges), Err)
 }
 
 /// Views every leaf in a flat block that is laid out as `spec` says, of any number type.

@@ -5,10 +5,11 @@ use super::blip_passes::tiny;
 use crate::support::blip_objective::{Fixed, Pairs, losses};
 use crate::support::compare::{TOLERANCE, to_f64};
 use crate::support::gradcheck::check_directions;
+use crate::support::random;
 use crate::support::ranks::on_ranks;
 use clipwright::models::blip::{Config, Model, Parts, spec};
 use clipwright::optim::adamw::{Decay, Hyper};
-use clipwright::params::{Params, view};
+use clipwright::params::{self, Params, view};
 use clipwright::train::blip::{Batch, BlipObjective, Options, Stage, trained};
 use clipwright::train::objective::Saved;
 use clipwright::train::run_folder::RunFolder;
@@ -30,7 +31,7 @@ fn options(stage: Stage) -> Options {
     Options { stage, momentum: 0.9, queue: QUEUE, alpha: 0.3, ramp: 0 }
 }
 
-/// A temperature of 0.07 sharpens whatever rounding there is.
+/// The temperature is high, since a low one sharpens whatever rounding there is.
 fn trainer(model: &Model, stage: Stage) -> Trainer<BlipObjective> {
     let hyper = Hyper { eps: 1e-2, ..Hyper::BLIP };
     let options_of_trainer = TrainerOptions::new(hyper).decay(Decay::All).seed(SEED);
@@ -234,4 +235,48 @@ fn ranks_contrast_and_write_as_one() {
     let mean = (ranks[0].0[1].value + ranks[1].0[1].value) / 2.0;
     assert!((mean - whole.0[1].value).abs() < 1e-5, "ITC: {mean} and {}", whole.0[1].value);
     assert!(ranks.iter().all(|rank| (rank.1 - whole.1).abs() < 1e-5 * whole.1.abs()), "the temperature's gradient");
+}
+
+/// Where every picture of a batch is the same, or there is but one, nothing can be drawn.
+#[test]
+fn a_batch_without_negatives_is_learnt_too() {
+    for (stage, parts) in KINDS {
+        let model = tiny(parts);
+        for n in [1, 4] {
+            let mut pairs = Pairs::random(&model.config, n, 8);
+            pairs.pictures.fill(5);
+            let mut trainer = trainer(&model, stage);
+            let losses = trainer.gradients(&pairs.batch(), 3);
+            assert!(losses.iter().all(|loss| loss.value.is_finite() && loss.chance.is_none_or(f64::is_finite)));
+            let drawn = trainer.objective().negatives().images.drawn.iter().flatten().count();
+            assert_eq!(drawn, if n == 4 && stage == Stage::Pretraining { 4 } else { 0 });
+            assert!(trainer.update(1e-3).grad_norm.is_finite());
+        }
+    }
+}
+
+/// A pre-trained model becomes one for each task, and goes on to give what it gave.
+#[test]
+fn a_pretrained_model_becomes_one_for_each_task() {
+    let mut whole = tiny(Parts::Pretrained);
+    whole.config.vision.width = 20;
+    whole.config.vision.heads = 4;
+    let whole = Model { config: whole.config, params: random::params(spec(&whole.config), 3) };
+    for parts in [Parts::Matcher, Parts::Captioner, Parts::Answerer] {
+        let model = whole.for_task(parts).unwrap();
+        assert_eq!((model.config.parts, model.params.flat.len()), (parts, params::len(&spec(&model.config))));
+        let (p, q) = (whole.params.view(), model.params.view());
+        assert_eq!(p.visual_encoder.norm.weight, q.visual_encoder.norm.weight);
+        if let (Some(p), Some(q)) = (p.encoder(), q.encoder()) {
+            assert_eq!(p.shared.layers[2].cross.out.weight, q.shared.layers[2].cross.out.weight);
+        }
+        if let (Some(p), Some(q)) = (p.decoder(), q.decoder()) {
+            assert_eq!(p.attention[1].attn.in_proj_weight, q.attention[1].attn.in_proj_weight);
+            assert_eq!(p.shared.embeddings.word_embeddings, q.shared.embeddings.word_embeddings);
+        }
+    }
+    let error = tiny(Parts::Captioner).for_task(Parts::Matcher).map(|_| ()).unwrap_err();
+    assert!(error.starts_with("text_encoder."), "{error}");
+    let error = tiny(Parts::Pretrained).for_task(Parts::Answerer).map(|_| ()).unwrap_err();
+    assert!(error.starts_with("text_decoder.shared.layers.0.cross.key_value"), "{error}");
 }

@@ -23,7 +23,7 @@ use std::path::Path;
 fn loaded<'a>(folder: &Path, take: impl Fn(&str) -> Option<(String, TensorView<'a>)>) -> Model {
     let bytes = fs::read(folder.join("model.safetensors")).unwrap();
     let weights = SafeTensors::deserialize(&bytes).unwrap();
-    let tensors: Vec<_> = weights.names().into_iter().filter_map(|name| take(name)).collect();
+    let tensors: Vec<_> = weights.names().into_iter().filter_map(take).collect();
     let temporary = tempfile::tempdir().unwrap();
     let path = temporary.path().join("model.safetensors");
     serialize_to_file(tensors, None, &path).unwrap();

@@ -82,10 +82,10 @@ fn states(p: TextRef<&[f64]>, shape: &text::Shape, ids: &[u32], picture: Option<
     let (table, positions) = (embeddings.word_embeddings, embeddings.position_embeddings);
     let x = token_embed(table, positions, shape.size.width, ids, &sequences);
     let x = layer_norm(&embeddings.ln, shape.size.eps, x.view());
-    let source = [0..picture.map_or(0, |picture| picture.nrows())];
+    let rows = 0..picture.map_or(0, |picture| picture.nrows());
     p.attention.iter().zip(&p.shared.layers).fold(x, |x, (attention, rest)| {
         let queries = sequences.ranges();
-        let look = cross_attention::Shape { queries, source: &source, heads: shape.size.heads };
+        let look = cross_attention::Shape { queries, source: std::slice::from_ref(&rows), heads: shape.size.heads };
         let look = picture.map(|picture| (look, picture));
         post_norm(attention, rest, &shape.size, sequences.ranges(), look, x.view())
     })

@@ -5,9 +5,8 @@
 
 use super::trained::Trained;
 use crate::models::blip::Blip;
-use crate::params::{Params, Spec, ranges_of_part};
+use crate::params::{Params, PartRanges, Spec, ranges_of_part};
 use rayon::prelude::*;
-use std::ops::Range;
 
 /// The floats that one task moves.
 const PIECE: usize = 1 << 16;
@@ -15,14 +14,14 @@ const PIECE: usize = 1 << 16;
 /// The copy, and where each of its leaves is in it and in the model.
 pub(super) struct Momentum {
     pub params: Params<Blip<Spec>>,
-    followed: Vec<(Range<usize>, Range<usize>)>,
+    followed: PartRanges,
 }
 
 impl Momentum {
     /// Copies the encoders of a model.
     pub fn new(model: &Params<Trained<Spec>>) -> Self {
         let spec = Blip { text_decoder: None, itm_head: None, ..model.spec.blip.clone() };
-        let followed = ranges_of_part(&spec, &model.spec);
+        let followed = ranges_of_part(&spec, &model.spec, None).expect("the copy is a part of the model");
         let mut momentum = Momentum { params: Params::zeros(spec), followed };
         momentum.follow(&model.flat, 0.0);
         momentum

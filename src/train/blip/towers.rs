@@ -137,10 +137,10 @@ impl Towers {
     }
 }
 
-fn vision_proj<'a, T>(p: &'a Blip<T>) -> &'a Linear<T> {
+fn vision_proj<T>(p: &Blip<T>) -> &Linear<T> {
     p.vision_proj.as_ref().expect("a projection of pictures")
 }
 
-fn text_proj<'a, T>(p: &'a Blip<T>) -> &'a Linear<T> {
+fn text_proj<T>(p: &Blip<T>) -> &Linear<T> {
     p.text_proj.as_ref().expect("a projection of texts")
 }
