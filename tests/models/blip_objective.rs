@@ -34,8 +34,8 @@ fn options(stage: Stage) -> Options {
 /// The temperature is high, since a low one sharpens whatever rounding there is.
 fn trainer(model: &Model, stage: Stage) -> Trainer<BlipObjective> {
     let hyper = Hyper { eps: 1e-2, ..Hyper::BLIP };
-    let options_of_trainer = TrainerOptions::new(hyper).decay(Decay::All).seed(SEED);
-    let mut trainer = Trainer::new(BlipObjective::new(model, options(stage), SEED), options_of_trainer);
+    let trainer_options = TrainerOptions::new(hyper).decay(Decay::All).seed(SEED);
+    let mut trainer = Trainer::new(BlipObjective::new(model, options(stage), SEED), trainer_options);
     set_temp(&mut trainer);
     trainer
 }

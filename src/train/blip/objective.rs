@@ -144,7 +144,7 @@ impl BlipObjective {
         &self.negatives
     }
 
-    /// Lets the columns of each row that are its own, in the queue and in the batch of all ranks behind it.
+    /// Lists the columns that each row should choose, in the queue and in the batch of all ranks behind it.
     fn fill_positives(&mut self, own: Range<usize>) {
         let keys = self.queue.keys();
         match self.options.stage {
