@@ -62,7 +62,8 @@ pub fn gradients(
     let g = &mut view_mut(&model.params.spec, &mut flat);
     let mut tokens = Array2::zeros((images.nrows() * shape.grid.tokens(), shape.size.width));
     let p_vit = &p.visual_encoder;
-    vit::forward(p_vit, &shape, images, Keep::All, tokens.view_mut(), &mut workspace, &mut scratch);
+    let all = (Pool::All, Keep::All);
+    vit::forward(p_vit, &shape, images, all, tokens.view_mut(), &mut workspace, &mut scratch);
     let mut dtokens = Array2::zeros(tokens.dim());
     let loss = pass(&p, tokens.view(), dtokens.view_mut(), g);
     vit::backward(p_vit, &shape, images, dtokens.view(), &mut workspace, &mut scratch, &mut g.visual_encoder);
