@@ -1,7 +1,10 @@
 //! The plain colours that scenes are painted on.
 
+use serde::Serialize;
+
 /// The colour of a ground. There is neither black nor red: line drawings and hearts would vanish on them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Ground {
     White,
     Grey,

@@ -7,6 +7,7 @@ use crate::digest::digest;
 use crate::random::Rng;
 use rand::RngExt;
 use rand::seq::{IndexedRandom, IteratorRandom};
+use serde::Serialize;
 
 /// Largest number of groups in a scene, and of drawings in a group.
 pub(super) const MAX_GROUPS: usize = 3;
@@ -31,7 +32,8 @@ pub enum Arrangement {
 }
 
 /// The place of a group among the groups.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Place {
     Left,
     Right,
@@ -41,7 +43,7 @@ pub enum Place {
 }
 
 /// The square that a drawing covers, in shares of the picture's side.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Square {
     pub x: f32,
     pub y: f32,
