@@ -5,13 +5,13 @@
 //!
 //! α = ⟨white − c, white − f⟩ / ⟨white − f, white − f⟩, at most 1
 //!
-//! Of the pixels further in, the one furthest from white gives f. Where that is nearly white itself, or c is the darker
-//! one, as on an outline, the pixel is all drawing.
+//! Of the pixels further in, at most two away, the one furthest from white gives f. Where that is nearly white itself,
+//! or c is the darker one, as on an outline, the pixel is all drawing.
 
 use crate::pictures::picture::{Channels, Picture};
 
-/// Values from which on a pixel can be ground: palettes store white as 254 or 255.
-const WHITE: u8 = 254;
+/// Values from which on a pixel can be ground: palettes blur white.
+pub(super) const WHITE: u8 = 244;
 /// Squared distance from white below which a colour does not tell how much of it a pixel has.
 const MIN_CONTRAST: u32 = 1000;
 
@@ -24,9 +24,9 @@ pub fn cut_out(tile: &Picture) -> Picture {
     assert_eq!(tile.mode, Channels::Rgb, "a tile is red, green and blue");
     let pixels = tile.samples.as_chunks::<3>().0;
     let ground = ground(pixels, tile.width, tile.height);
-    let around = |at: usize| around(at, tile.width, tile.height);
+    let around = |at: usize, reach: usize| around(at, reach, tile.width, tile.height);
     let is_edge: Vec<bool> =
-        (0..pixels.len()).map(|at| !ground[at] && around(at).any(|beside| ground[beside])).collect();
+        (0..pixels.len()).map(|at| !ground[at] && around(at, 1).any(|beside| ground[beside])).collect();
     let mut cut = Picture::new(tile.width, tile.height, Channels::Rgba);
     for (at, out) in cut.samples.as_chunks_mut::<4>().0.iter_mut().enumerate() {
         let [r, g, b] = pixels[at];
@@ -34,8 +34,10 @@ pub fn cut_out(tile: &Picture) -> Picture {
             _ if ground[at] => [r, g, b, 0],
             false => [r, g, b, 255],
             true => {
-                let further_in = around(at).filter(|&beside| !ground[beside] && !is_edge[beside]);
+                let further_in = around(at, 2).filter(|&beside| !ground[beside] && !is_edge[beside]);
                 let inner = further_in.map(|beside| pixels[beside]).max_by_key(|&inner| product(inner, inner));
+                let nearest = || around(at, 1).filter(|&beside| !ground[beside]).map(|beside| pixels[beside]);
+                let inner = inner.or_else(|| nearest().max_by_key(|&inner| product(inner, inner)));
                 unblend(pixels[at], inner.unwrap_or(pixels[at]))
             }
         };
@@ -76,10 +78,12 @@ fn ground(pixels: &[[u8; 3]], width: usize, height: usize) -> Vec<bool> {
     ground
 }
 
-/// Returns the pixels around a pixel, at most eight.
-fn around(at: usize, width: usize, height: usize) -> impl Iterator<Item = usize> {
+/// Returns the pixels around a pixel, up to `reach` columns and rows away.
+fn around(at: usize, reach: usize, width: usize, height: usize) -> impl Iterator<Item = usize> {
     let (x, y) = (at % width, at / width);
-    let rows = y.saturating_sub(1)..(y + 2).min(height);
-    rows.flat_map(move |row| (x.saturating_sub(1)..(x + 2).min(width)).map(move |column| row * width + column))
-        .filter(move |&beside| beside != at)
+    let rows = y.saturating_sub(reach)..(y + reach + 1).min(height);
+    rows.flat_map(move |row| {
+        (x.saturating_sub(reach)..(x + reach + 1).min(width)).map(move |column| row * width + column)
+    })
+    .filter(move |&beside| beside != at)
 }

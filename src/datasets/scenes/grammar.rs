@@ -121,7 +121,7 @@ static ENGLISH: Grammar = Grammar {
 
 static GERMAN: Grammar = Grammar {
     counted: &[["{n}", "zweimal {n}", "dreimal {n}"], ["{n}", "2 × {n}", "3 × {n}"]],
-    alone: &["{a}", "ein Bild: {a}"],
+    alone: &["{a}"],
     row: [
         &["links {a}, rechts {b}", "{a} links, {b} rechts", "rechts {b}, links {a}", "{b} und {a}"],
         &["links {a}, in der Mitte {b}, rechts {c}", "von links nach rechts: {a}, {b}, {c}", "{c}, {a} und {b}"],
@@ -152,7 +152,7 @@ static GERMAN: Grammar = Grammar {
 
 static SPANISH: Grammar = Grammar {
     counted: &[["{n}", "2 × {n}", "3 × {n}"], ["{n}", "dos veces \"{n}\"", "tres veces \"{n}\""]],
-    alone: &["{a}", "una imagen: {a}"],
+    alone: &["{a}"],
     row: [
         &[
             "a la izquierda {a}, a la derecha {b}",
@@ -192,7 +192,7 @@ static SPANISH: Grammar = Grammar {
 
 static FRENCH: Grammar = Grammar {
     counted: &[["{n}", "2 × {n}", "3 × {n}"], ["{n}", "deux fois \"{n}\"", "trois fois \"{n}\""]],
-    alone: &["{a}", "une image : {a}"],
+    alone: &["{a}"],
     row: [
         &["à gauche {a}, à droite {b}", "{a} à gauche, {b} à droite", "à droite {b}, à gauche {a}", "{b} et {a}"],
         &["à gauche {a}, au milieu {b}, à droite {c}", "de gauche à droite : {a}, {b}, {c}", "{c}, {a} et {b}"],
@@ -223,7 +223,7 @@ static FRENCH: Grammar = Grammar {
 
 static ITALIAN: Grammar = Grammar {
     counted: &[["{n}", "2 × {n}", "3 × {n}"], ["{n}", "due volte \"{n}\"", "tre volte \"{n}\""]],
-    alone: &["{a}", "un’immagine: {a}"],
+    alone: &["{a}"],
     row: [
         &["a sinistra {a}, a destra {b}", "{a} a sinistra, {b} a destra", "a destra {b}, a sinistra {a}", "{b}, {a}"],
         &["a sinistra {a}, al centro {b}, a destra {c}", "da sinistra a destra: {a}, {b}, {c}", "{c}, {a}, {b}"],
@@ -254,7 +254,7 @@ static ITALIAN: Grammar = Grammar {
 
 static PORTUGUESE: Grammar = Grammar {
     counted: &[["{n}", "2 × {n}", "3 × {n}"], ["{n}", "duas vezes \"{n}\"", "três vezes \"{n}\""]],
-    alone: &["{a}", "uma imagem: {a}"],
+    alone: &["{a}"],
     row: [
         &[
             "à esquerda {a}, à direita {b}",
@@ -290,7 +290,7 @@ static PORTUGUESE: Grammar = Grammar {
 
 static RUSSIAN: Grammar = Grammar {
     counted: &[["{n}", "2 × {n}", "3 × {n}"], ["{n}", "дважды \"{n}\"", "трижды \"{n}\""]],
-    alone: &["{a}", "рисунок: {a}"],
+    alone: &["{a}"],
     row: [
         &["слева {a}, справа {b}", "{a} слева, {b} справа", "справа {b}, слева {a}", "{b} и {a}"],
         &["слева {a}, посередине {b}, справа {c}", "слева направо: {a}, {b}, {c}", "{c}, {a} и {b}"],

@@ -1,8 +1,11 @@
 //! The concepts whose names are nouns that can be counted.
 
+use super::cutout::WHITE;
 use super::division::Division;
 use super::grammar::LANGUAGES;
+use super::ground::Ground;
 use crate::datasets::emoji::{Emoji, Tile, Vendor};
+use crate::pictures::picture::Picture;
 use std::collections::HashMap;
 
 /// Lines of article, singular and plural under a heading.
@@ -11,6 +14,13 @@ const NOUNS: &str = include_str!("../../../data/emoji/nouns.tsv");
 const COLOURS: [&str; 10] = ["red", "pink", "orange", "yellow", "green", "blue", "purple", "brown", "black", "grey"];
 /// Words that two names may share.
 const LINKS: [&str; 3] = ["with", "in", "of"];
+
+/// Squared distance below which a colour is hard to tell from a ground.
+const MIN_CONTRAST: u32 = 60 * 60;
+/// Share of a drawing that may be hard to tell from its ground.
+const MAX_HIDDEN: f32 = 0.4;
+/// Largest number of grounds that a drawing is kept from, so that any three drawings have one in common.
+const MAX_AVOIDED: usize = 2;
 
 /// A kind of drawing and its names.
 pub(super) struct Noun {
@@ -22,8 +32,8 @@ pub(super) struct Noun {
     pub plural: &'static str,
     /// The names in all [`LANGUAGES`].
     pub labels: [&'static str; LANGUAGES.len()],
-    /// The drawings of the division.
-    pub tiles: Vec<Tile>,
+    /// The drawings of the division, each with the grounds that it stands out from.
+    pub tiles: Vec<(Tile, Vec<Ground>)>,
 }
 
 impl Noun {
@@ -67,11 +77,28 @@ pub(super) fn nouns(emoji: &Emoji, division: Division) -> Vec<Noun> {
         let concept = places[singular];
         let labels = std::array::from_fn(|i| labels[i][concept]);
         let mut noun = Noun { concept, article, singular, plural, labels, tiles: vec![] };
-        noun.tiles = tiles.remove(&concept).unwrap_or_default();
-        if noun.colour().is_some() {
-            noun.tiles.retain(|tile| tile.vendor != Vendor::FluentHighContrast);
-        }
+        let is_coloured = noun.colour().is_some();
+        let fits = |tile: &Tile| !(is_coloured && tile.vendor == Vendor::FluentHighContrast);
+        let tiles = tiles.remove(&concept).unwrap_or_default().into_iter().filter(fits);
+        noun.tiles = tiles.map(|tile| (tile, grounds(emoji, tile))).collect();
         noun
     };
     NOUNS.lines().skip(1).map(noun).filter(|noun| !noun.tiles.is_empty()).collect()
+}
+
+/// Returns the grounds that a drawing stands out from.
+fn grounds(emoji: &Emoji, tile: Tile) -> Vec<Ground> {
+    let mut picture = Picture::default();
+    emoji.paint(tile, &mut picture);
+    let pixels: Vec<[u8; 3]> = picture.samples.as_chunks().0.to_vec();
+    let drawn = || pixels.iter().filter(|pixel| pixel.iter().any(|&value| value < WHITE));
+    let distance = |a: [u8; 3], b: [u8; 3]| a.iter().zip(b).map(|(&a, b)| u32::from(a.abs_diff(b)).pow(2)).sum::<u32>();
+    let hidden = |ground: Ground| {
+        let hidden = drawn().filter(|&&pixel| distance(pixel, ground.rgb()) < MIN_CONTRAST).count();
+        hidden as f32 / drawn().count() as f32
+    };
+    let mut grounds = Ground::ALL.map(|ground| (hidden(ground), ground));
+    grounds.sort_by(|(one, _), (other, _)| other.total_cmp(one));
+    let avoided = grounds.iter().take(MAX_AVOIDED).take_while(|(hidden, _)| *hidden > MAX_HIDDEN).count();
+    grounds[avoided..].iter().map(|&(_, ground)| ground).collect()
 }

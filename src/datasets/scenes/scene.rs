@@ -87,7 +87,6 @@ pub struct Scene {
 impl Scene {
     /// Draws a scene of these nouns.
     pub(super) fn draw(nouns: &[Noun], rng: &mut Rng) -> Self {
-        let ground = *Ground::ALL.choose(rng).expect("there are grounds");
         let groups = one_of(GROUPS, rng);
         let arrangement = match (groups, rng.random_bool(0.5)) {
             (1, _) => Arrangement::Alone,
@@ -95,8 +94,10 @@ impl Scene {
             (_, false) => Arrangement::Column,
         };
         let chosen = choose(nouns, groups, rng);
+        let mut grounds = Ground::ALL.to_vec();
         let group = |(i, noun): (usize, usize)| {
-            let tile = *nouns[noun].tiles.choose(rng).expect("every noun has drawings");
+            let (tile, fitting) = nouns[noun].tiles.choose(rng).expect("every noun has drawings");
+            grounds.retain(|ground| fitting.contains(ground));
             let drawings = one_of(DRAWINGS, rng);
             let across = match arrangement {
                 Arrangement::Alone => rng.random_bool(0.5),
@@ -105,9 +106,10 @@ impl Scene {
             };
             let strip = Cell::WHOLE.part(i, groups, arrangement == Arrangement::Row);
             let squares = (0..drawings).map(|k| strip.part(k, drawings, across).place(rng)).collect();
-            Group { noun, tile, squares }
+            Group { noun, tile: *tile, squares }
         };
         let groups = chosen.into_iter().enumerate().map(group).collect();
+        let ground = *grounds.choose(rng).expect("a drawing avoids few grounds");
         Scene { ground, arrangement, groups }
     }
 
