@@ -304,20 +304,20 @@ fn the_share_of_noise_is_what_was_asked_for() {
 
 #[test]
 fn a_drawing_of_its_own_size_is_its_tile() {
-    let all = scenes(|options| options.image_size = 128);
+    let all = scenes(|options| options.image_size = 192);
     let (mut tile, mut picture, mut seen) = (Picture::default(), Picture::default(), 0);
     for i in 0..400 {
         let scene = all.scene(i);
         all.paint(i, &mut picture);
         for (group, square) in scene.groups.iter().flat_map(|group| group.squares.iter().map(move |s| (group, s))) {
-            let [left, top, side] = square.pixels(128);
+            let [left, top, side] = square.pixels(192);
             if side != 64 {
                 continue;
             }
             EMOJI.paint(group.tile, &mut tile);
             let cut = cut_out(&tile);
             for (at, pixel) in cut.samples.as_chunks::<4>().0.iter().enumerate() {
-                let place = (top + at / 64) * 128 + left + at % 64;
+                let place = (top + at / 64) * 192 + left + at % 64;
                 let painted = picture.samples.as_chunks::<3>().0[place];
                 match pixel[3] {
                     255 => assert_eq!(painted, tile.samples.as_chunks::<3>().0[at]),

@@ -6,7 +6,7 @@ use super::grammar::LANGUAGES;
 use super::ground::Ground;
 use crate::datasets::emoji::{Emoji, Tile, Vendor};
 use crate::pictures::picture::Picture;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// Lines of article, singular and plural under a heading.
 const NOUNS: &str = include_str!("../../../data/emoji/nouns.tsv");
@@ -61,10 +61,21 @@ impl Noun {
     }
 }
 
-/// Returns the nouns that a division has drawings of, in the order of the file.
+/// Returns the nouns of a division in the order of the file. Those of [`Division::Val`] and [`Division::Test`] are the
+/// ones that [`Division::Train`] has: some vendors alone draw a few more.
+pub(super) fn nouns(emoji: &Emoji, division: Division) -> Vec<Noun> {
+    let mut nouns = drawn(emoji, division);
+    if matches!(division, Division::Val | Division::Test) {
+        let trained: HashSet<usize> = drawn(emoji, Division::Train).iter().map(|noun| noun.concept).collect();
+        nouns.retain(|noun| trained.contains(&noun.concept));
+    }
+    nouns
+}
+
+/// Returns the nouns that a division has drawings of.
 ///
 /// The high-contrast vendor draws black on white, so its drawings do not stand for a name with a colour.
-pub(super) fn nouns(emoji: &Emoji, division: Division) -> Vec<Noun> {
+fn drawn(emoji: &Emoji, division: Division) -> Vec<Noun> {
     let places: HashMap<&str, usize> = emoji.names().enumerate().map(|(place, name)| (name, place)).collect();
     let labels = LANGUAGES.map(|language| emoji.labels(language));
     let mut tiles: HashMap<usize, Vec<Tile>> = HashMap::new();
