@@ -53,12 +53,11 @@ fn product(a: [u8; 3], b: [u8; 3]) -> u32 {
 /// Returns the colour and opacity of a blend of white and the inner colour.
 fn unblend(pixel: [u8; 3], inner: [u8; 3]) -> [u8; 4] {
     let (part, whole) = (product(pixel, inner), product(inner, inner));
-    if whole < MIN_CONTRAST || part >= whole {
-        let [r, g, b] = pixel;
-        return [r, g, b, 255];
+    let alpha = if whole < MIN_CONTRAST { 255 } else { (255 * part + whole / 2) / whole };
+    match (alpha, pixel, inner) {
+        (..255, _, [r, g, b]) => [r, g, b, alpha as u8],
+        (_, [r, g, b], _) => [r, g, b, 255],
     }
-    let [r, g, b] = inner;
-    [r, g, b, ((255 * part + whole / 2) / whole) as u8]
 }
 
 /// Marks the white pixels that are connected with the edge of the picture.
