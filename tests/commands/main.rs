@@ -12,6 +12,7 @@ mod one_embedding;
 mod photos;
 mod pictures;
 mod plots;
+mod scenes;
 mod search;
 mod shell;
 mod tables;
