@@ -6,17 +6,17 @@ use super::source::Pictures;
 use super::stream::{Batch, Tower};
 use super::task::{BlipError, Task};
 use super::writer::write;
-use crate::checkpoint::blip::{Loaded, Overrides, load};
+use crate::checkpoint::blip::{Described, Loaded, Overrides, load};
 use crate::datasets::BadReport;
 use crate::generate::{Options, Request};
 use crate::models::Packed;
+use crate::models::blip::Config;
 use crate::models::blip::model::{Inference, Source};
 use crate::models::blip::params::Blip as Params;
-use crate::models::blip::{Config, Parts};
 use crate::pictures::{Picture, Preprocess, Scratch};
 use crate::text::WordPiece;
 use crate::weights::{Stored, Weights};
-use ndarray::{Array2, ArrayView2};
+use ndarray::{Array2, ArrayView2, Axis};
 use rayon::prelude::*;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -89,6 +89,16 @@ impl Blip {
         Self::new(load(path.as_ref(), &Overrides::default())?)
     }
 
+    /// Reads a checkpoint for a task, or nothing of it if its model cannot do the task.
+    ///
+    /// # Errors
+    /// Returns an error if the model lacks the parts, or under the conditions of [`Blip::load`].
+    pub fn open(described: Described, task: Task) -> Result<Self, LoadError> {
+        let check = task.check(described.config.parts);
+        check.map_err(|source| LoadError::Task { path: described.path.clone(), source })?;
+        Self::new(described.load()?)
+    }
+
     /// Makes the model ready from a checkpoint that was read.
     ///
     /// # Errors
@@ -138,13 +148,7 @@ impl Blip {
     /// # Errors
     /// Returns an error if it has not got the parts.
     pub fn check(&self, task: Task) -> Result<(), BlipError> {
-        let parts = self.config.parts;
-        let does = match task {
-            Task::Caption => matches!(parts, Parts::Captioner | Parts::Pretrained),
-            Task::Answer => parts == Parts::Answerer,
-            Task::Match => parts.has_heads(),
-        };
-        if does { Ok(()) } else { Err(BlipError::Lacks { parts, task }) }
+        task.check(self.config.parts)
     }
 
     /// Looks at the pictures of a source and passes what the model sees in them to `each`, at most [`BATCH`] pictures
@@ -302,16 +306,18 @@ impl Blip {
         let (p, config) = (self.weights.view(), &self.config);
         let buffers = &mut self.sessions.lend().inference;
         let images = buffers.embed_images(&p, config, seen);
-        let texts = Packed::new(texts.iter().map(|text| self.tokenizer.encode_enc(text.as_ref(), MAX_TEXT)));
+        let texts = Packed::new(texts.iter().map(|text| self.tokenizer.encode_enc(text.as_ref(), self.max_text())));
         let n = texts.captions().len();
-        let (mut logits, all) = (Array2::zeros((seen.rows.len(), n)), 0..n);
+        let (mut logits, mut margins) = (Array2::zeros((seen.rows.len(), n)), Array2::zeros((seen.rows.len(), n)));
+        let all = 0..n;
         for picture in 0..seen.rows.len() {
             let seen = seen.alone(picture);
             let z = buffers.match_logits(&p, config, &seen, texts.captions(), from_ref(&all));
-            logits.row_mut(picture).assign(&z.map_axis(ndarray::Axis(1), |z| z[1] - z[0]));
+            logits.row_mut(picture).assign(&z.column(1));
+            margins.row_mut(picture).assign(&z.map_axis(Axis(1), |z| z[1] - z[0]));
         }
-        let probabilities = logits.mapv(|logit| 1.0 / (1.0 + (-logit).exp()));
-        Ok(Matches { probabilities, cosines: images.dot(&embedded.t()) })
+        let probabilities = margins.mapv(|margin| 1.0 / (1.0 + (-margin).exp()));
+        Ok(Matches { probabilities, logits, cosines: images.dot(&embedded.t()) })
     }
 
     /// Returns unit-length embeddings (n, e) of n pictures.
@@ -320,8 +326,16 @@ impl Blip {
     /// Returns an error if the model compares no pictures with texts.
     pub fn encode_image(&self, pictures: &[Picture]) -> Result<Array2<f32>, BlipError> {
         self.check(Task::Match)?;
-        let seen = self.look(pictures);
-        Ok(self.sessions.lend().inference.embed_images(&self.weights.view(), &self.config, &seen))
+        self.embed_seen(&self.look(pictures))
+    }
+
+    /// Returns unit-length embeddings (n, e) of n pictures that were looked at.
+    ///
+    /// # Errors
+    /// Returns an error if the model compares no pictures with texts.
+    pub fn embed_seen(&self, seen: &Source) -> Result<Array2<f32>, BlipError> {
+        self.check(Task::Match)?;
+        Ok(self.sessions.lend().inference.embed_images(&self.weights.view(), &self.config, seen))
     }
 
     /// Returns unit-length embeddings (n, e) of n texts.
@@ -330,9 +344,14 @@ impl Blip {
     /// Returns an error if the model compares no pictures with texts.
     pub fn encode_text<S: AsRef<str>>(&self, texts: &[S]) -> Result<Array2<f32>, BlipError> {
         self.check(Task::Match)?;
-        let texts = Packed::new(texts.iter().map(|text| self.tokenizer.encode(text.as_ref(), MAX_TEXT)));
+        let texts = Packed::new(texts.iter().map(|text| self.tokenizer.encode(text.as_ref(), self.max_text())));
         let buffers = &mut self.sessions.lend().inference;
         Ok(buffers.embed_texts(&self.weights.view(), &self.config, texts.captions()))
+    }
+
+    /// Returns the longest text for the text encoder, in tokens.
+    pub fn max_text(&self) -> usize {
+        MAX_TEXT.min(self.config.text.positions)
     }
 
     /// Returns the tokens of pictures.
@@ -351,7 +370,7 @@ impl Blip {
     fn read_questions<S: AsRef<str>>(&self, seen: &Source, questions: &[S]) -> Result<Source, BlipError> {
         self.check(Task::Answer)?;
         assert_eq!(seen.rows.len(), questions.len(), "pictures and questions");
-        let encode = |question: &S| self.tokenizer.encode_enc(question.as_ref(), MAX_TEXT);
+        let encode = |question: &S| self.tokenizer.encode_enc(question.as_ref(), self.max_text());
         let one_each: Vec<Range<usize>> = (0..questions.len()).map(|i| i..i + 1).collect();
         let questions = Packed::new(questions.iter().map(encode));
         let buffers = &mut self.sessions.lend().inference;
@@ -388,6 +407,15 @@ impl Blip {
 pub struct Matches {
     /// The probability that the text fits the picture, by the head that judges matches.
     pub probabilities: Array2<f32>,
+    /// The logit of a match, before the softmax with that of a mismatch.
+    pub logits: Array2<f32>,
     /// The cosine of both embeddings.
     pub cosines: Array2<f32>,
+}
+
+impl Matches {
+    /// Returns the scores by which the original ranks candidates again: logit + cosine.
+    pub fn scores(&self) -> Array2<f32> {
+        &self.logits + &self.cosines
+    }
 }

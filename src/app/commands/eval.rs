@@ -1,6 +1,6 @@
 //! `clipwright eval`: measures how good a model is on given pictures.
 
-use super::texts::{labels, templates, warn_truncated};
+use super::texts::{labels, templates, warn_long};
 use super::{CliError, Context};
 use crate::Clip;
 use crate::app::hint;
@@ -9,7 +9,7 @@ use crate::app::train::options::Storage;
 use crate::counted::counted;
 use crate::datasets::emoji::{self, Cut, Emoji};
 use crate::datasets::{BadLimit, BadReport, Dataset, OpenError, Questions};
-use crate::embed::{Batch, Embed, Pictures, source};
+use crate::embed::{Batch, Embed, Family, Pictures, source};
 use crate::eval::exam::{Depth, EmojiExam, PairsExam, Seen};
 use crate::eval::linear_probe::{Examples, FITS, LinearProbe};
 use crate::eval::report::Report;
@@ -113,16 +113,16 @@ impl Eval {
         self.say(&questions);
         let beside = questions.templates.as_ref().map(|path| path.display().to_string());
         let templates = templates(self.templates.as_deref().or(beside.as_deref()).unwrap_or("simple"))?;
-        let clip = context.clip()?;
+        let model = context.open_either()?.both()?;
 
         let looks = emoji.is_none() || self.linear_probe;
-        let test = looks.then(|| self.look(context, &clip, &questions.test, "pictures")).transpose()?;
+        let test = looks.then(|| self.look(context, &model, &questions.test, "pictures")).transpose()?;
         let train = questions.train.as_ref().filter(|_| self.linear_probe);
-        let train = train.map(|train| self.look(context, &clip, train, "training pictures")).transpose()?;
+        let train = train.map(|train| self.look(context, &model, train, "training pictures")).transpose()?;
         let classes = test.as_ref().and_then(|test| self.classes(&questions, test, train.as_ref()));
         let table = match (&emoji, &test) {
-            (Some(emoji), _) => emoji_table(context, &clip, emoji),
-            (None, Some(test)) => table(context, &clip, test, classes.as_ref(), &templates),
+            (Some(emoji), _) => emoji_table(context, &model, emoji),
+            (None, Some(test)) => table(context, &model, test, classes.as_ref(), &templates),
             (None, None) => Report::default(),
         };
         let linear_probe = match (&test, &train, &classes) {
@@ -187,13 +187,13 @@ impl Eval {
     fn look(
         &self,
         context: &Context,
-        clip: &Clip,
+        model: &Family<Clip>,
         data: &Arc<dyn Dataset>,
         what: &'static str,
     ) -> Result<Seen, CliError> {
         let exam = PairsExam::new(Arc::clone(data), what, self.limit.unwrap_or(usize::MAX));
         let bar = context.output.progress(exam.questions(), what);
-        let seen = exam.look(clip, Some(BadLimit::default()), || bar.inc(1))?;
+        let seen = exam.look(model, Some(BadLimit::default()), || bar.inc(1))?;
         bar.finish_and_clear();
         if seen.bad.bad > 0 {
             note!("warning: {what} that could not be read and do not count: {}", seen.bad);
@@ -247,38 +247,44 @@ struct Classes {
 
 /// Returns a table of one row: retrieval among the embeddings of the classes or captions and, with classes, zero-shot
 /// scores.
-fn table(context: &Context, clip: &Clip, seen: &Seen, classes: Option<&Classes>, templates: &[String]) -> Report {
+fn table(
+    context: &Context,
+    model: &Family<Clip>,
+    seen: &Seen,
+    classes: Option<&Classes>,
+    templates: &[String],
+) -> Report {
     let whole = [PLACE.to_owned()];
     let (what, templates) = if classes.is_some() { ("with classes", templates) } else { ("with captions", &whole[..]) };
     let (names, truth) = match classes {
         Some(Classes { names, test, .. }) => (names.clone(), test.clone()),
         None => seen.distinct_captions(),
     };
-    warn_truncated(&clip.text, &names, templates);
+    warn_long(model, &names, templates);
     let bar = context.output.progress(names.len(), "texts");
-    let texts = embed_classes(clip, &names, templates, |n| bar.inc(n as u64));
+    let texts = embed_classes(model, &names, templates, |n| bar.inc(n as u64));
     bar.finish_and_clear();
     Report { rows: vec![seen.row(what, texts.view(), &truth, classes.is_some())] }
 }
 
 /// Returns the table that ends a training run.
-fn emoji_table(context: &Context, clip: &Clip, emoji: &Arc<Emoji>) -> Report {
+fn emoji_table(context: &Context, model: &Family<Clip>, emoji: &Arc<Emoji>) -> Report {
     let bar = context.output.progress(emoji.tiles(|_, _| true).len(), "pictures");
     let exam = EmojiExam::new(Arc::clone(emoji), Cut::Whole, Depth::Full);
-    let table = exam.report(&Watched { clip, bar: &bar });
+    let table = exam.report(&Watched { model, bar: &bar });
     bar.finish_and_clear();
     table
 }
 
 /// A model with a progress bar, which counts the pictures that it embeds.
 struct Watched<'a> {
-    clip: &'a Clip,
+    model: &'a Family<Clip>,
     bar: &'a ProgressBar,
 }
 
 impl Embed for Watched<'_> {
     fn embed_dim(&self) -> usize {
-        self.clip.image.embed_dim()
+        Embed::embed_dim(self.model)
     }
 
     fn stream<S: Pictures, E>(
@@ -286,11 +292,11 @@ impl Embed for Watched<'_> {
         source: &S,
         each: impl FnMut(Batch<S::Note>) -> Result<(), E>,
     ) -> Result<BadReport, E> {
-        self.clip.stream(&source::Watched { source, done: || self.bar.inc(1) }, each)
+        Embed::stream(self.model, &source::Watched { source, done: || self.bar.inc(1) }, each)
     }
 
     fn captions<S: AsRef<str>>(&self, texts: &[S]) -> Array2<f32> {
-        self.clip.captions(texts)
+        self.model.captions(texts)
     }
 }
 

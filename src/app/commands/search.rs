@@ -2,13 +2,12 @@
 
 use super::page::{self, Row};
 use super::pictures::Reading;
-use super::texts::warn_truncated;
+use super::texts::{NOTHING_LEFT, is_nothing, warn_long};
 use super::{CliError, Context};
 use crate::app::number::positive;
 use crate::app::plot::contact::{Tile, contact};
 use crate::app::plot::save;
-use crate::checkpoint::Checkpoint;
-use crate::embed::{ImageEncoder, TextEncoder};
+use crate::embed::Opened;
 use crate::eval::templates::PLACE;
 use crate::files::{self, serialize_name};
 use crate::index::{Index, ModelId};
@@ -94,9 +93,9 @@ impl Search {
         let index = Index::open(&self.index)?;
         let manifest = index.manifest();
         manifest.check_exif(index.folder(), self.reading.exif)?;
-        let checkpoint = context.open_for(&manifest.model)?;
-        manifest.check_model(index.folder(), &ModelId::of(&checkpoint)?)?;
-        let query = self.embed(&checkpoint, manifest.exif)?;
+        let opened = context.open_for(&manifest.model)?;
+        manifest.check_model(index.folder(), &ModelId::of(&opened)?)?;
+        let query = self.embed(opened, manifest.exif)?;
         let query = query.as_slice().expect("one row");
         manifest.check_query(index.folder(), query)?;
         let hits = index.search(query, self.k)?;
@@ -114,16 +113,19 @@ impl Search {
     /// Embeds the query with only the tower that it needs. A picture is embedded as those of the index were.
     ///
     /// returns (1, e)
-    fn embed(&self, checkpoint: &Checkpoint, exif: bool) -> Result<Array2<f32>, CliError> {
+    fn embed(&self, opened: Opened, exif: bool) -> Result<Array2<f32>, CliError> {
         if let Some(path) = &self.image {
             let picture = decode::open(path)?;
             let picture = if exif { picture.upright() } else { picture };
-            return Ok(ImageEncoder::new(checkpoint)?.encode(&[picture]));
+            return Ok(opened.image_encoder()?.encode_image(&[picture]));
         }
-        let encoder = TextEncoder::new(checkpoint)?;
+        let encoder = opened.text_encoder()?;
         let texts: Vec<String> = self.text.iter().cloned().collect();
-        warn_truncated(&encoder, &texts, &[PLACE]);
-        Ok(encoder.encode(&texts))
+        if let Some(text) = texts.iter().find(|text| is_nothing(&encoder, text)) {
+            return Err(CliError::Usage(format!("{text:?}: {NOTHING_LEFT}")));
+        }
+        warn_long(&encoder, &texts, &[PLACE]);
+        Ok(encoder.encode_text(&texts))
     }
 
     fn query(&self) -> String {
