@@ -25,6 +25,9 @@ use std::slice::from_ref;
 /// The longest text for the image-grounded encoder, in tokens (`max_length` of the original's `blip_retrieval.py`).
 pub const MAX_TEXT: usize = 35;
 
+/// Number of texts that look at a picture at a time, where there may be many.
+const TEXTS: usize = 256;
+
 /// The smoothing of the loss by which answers are ranked, which is that of training.
 const SMOOTHING: f32 = 0.1;
 
@@ -236,7 +239,27 @@ impl Blip {
         options: &Options,
         number: impl Fn(usize) -> u64,
     ) -> Result<Vec<Written>, BlipError> {
-        let read = self.read_questions(seen, questions)?;
+        self.answer_each(seen, questions, &one_each(questions.len()), options, number)
+    }
+
+    /// Answers several questions about each picture that was looked at: `questions_of[i]` are those about picture i.
+    /// `number(j)` is the number of question j, as that of a picture in [`Blip::caption_seen`].
+    ///
+    /// # Errors
+    /// Returns an error under the same conditions as [`Blip::answer`].
+    ///
+    /// # Panics
+    /// If there are not as many lists of questions as pictures.
+    #[track_caller]
+    pub fn answer_each<S: AsRef<str>>(
+        &self,
+        seen: &Source,
+        questions: &[S],
+        questions_of: &[Range<usize>],
+        options: &Options,
+        number: impl Fn(usize) -> u64,
+    ) -> Result<Vec<Written>, BlipError> {
+        let read = self.read_questions(seen, questions, questions_of)?;
         self.write(&read, &[self.config.text.ids.decode], options, number)
     }
 
@@ -271,7 +294,8 @@ impl Blip {
         answers: &[S],
         keep: usize,
     ) -> Result<Vec<Vec<(usize, f32)>>, BlipError> {
-        let read = self.read_questions(seen, &vec![question; seen.rows.len()])?;
+        let n = seen.rows.len();
+        let read = self.read_questions(seen, &vec![question; n], &one_each(n))?;
         let positions = self.config.text.positions;
         let encode = |answer: &S| self.tokenizer.encode_dec(answer.as_ref(), positions);
         let answers: Vec<Vec<u32>> = answers.iter().map(encode).collect();
@@ -306,18 +330,42 @@ impl Blip {
         let (p, config) = (self.weights.view(), &self.config);
         let buffers = &mut self.sessions.lend().inference;
         let images = buffers.embed_images(&p, config, seen);
-        let texts = Packed::new(texts.iter().map(|text| self.tokenizer.encode_enc(text.as_ref(), self.max_text())));
+        let texts = self.pack_for_pictures(texts);
         let n = texts.captions().len();
         let (mut logits, mut margins) = (Array2::zeros((seen.rows.len(), n)), Array2::zeros((seen.rows.len(), n)));
-        let all = 0..n;
         for picture in 0..seen.rows.len() {
             let seen = seen.alone(picture);
-            let z = buffers.match_logits(&p, config, &seen, texts.captions(), from_ref(&all));
+            let z = buffers.match_logits(&p, config, &seen, texts.captions(), from_ref(&(0..n)));
             logits.row_mut(picture).assign(&z.column(1));
             margins.row_mut(picture).assign(&z.map_axis(Axis(1), |z| z[1] - z[0]));
         }
         let probabilities = margins.mapv(|margin| 1.0 / (1.0 + (-margin).exp()));
         Ok(Matches { probabilities, logits, cosines: images.dot(&embedded.t()) })
+    }
+
+    /// Returns the logits of a match of a picture that was looked at with each text, as [`Blip::match_seen`] does.
+    ///
+    /// # Errors
+    /// Returns an error if the model compares no pictures with texts.
+    ///
+    /// # Panics
+    /// If there is not one picture.
+    #[track_caller]
+    pub fn match_logits<S: AsRef<str>>(&self, seen: &Source, texts: &[S]) -> Result<Vec<f32>, BlipError> {
+        self.check(Task::Match)?;
+        assert_eq!(seen.rows.len(), 1, "one picture");
+        let (p, buffers) = (self.weights.view(), &mut self.sessions.lend().inference);
+        let judged = texts.chunks(TEXTS).flat_map(|texts| {
+            let texts = self.pack_for_pictures(texts);
+            let all = 0..texts.captions().len();
+            buffers.match_logits(&p, &self.config, seen, texts.captions(), from_ref(&all)).column(1).to_vec()
+        });
+        Ok(judged.collect())
+    }
+
+    /// Returns the tokens of texts that look at pictures.
+    fn pack_for_pictures<S: AsRef<str>>(&self, texts: &[S]) -> Packed {
+        Packed::new(texts.iter().map(|text| self.tokenizer.encode_enc(text.as_ref(), self.max_text())))
     }
 
     /// Returns unit-length embeddings (n, e) of n pictures.
@@ -367,14 +415,17 @@ impl Blip {
 
     /// Returns questions with their pictures in view.
     #[track_caller]
-    fn read_questions<S: AsRef<str>>(&self, seen: &Source, questions: &[S]) -> Result<Source, BlipError> {
+    fn read_questions<S: AsRef<str>>(
+        &self,
+        seen: &Source,
+        questions: &[S],
+        questions_of: &[Range<usize>],
+    ) -> Result<Source, BlipError> {
         self.check(Task::Answer)?;
-        assert_eq!(seen.rows.len(), questions.len(), "pictures and questions");
-        let encode = |question: &S| self.tokenizer.encode_enc(question.as_ref(), self.max_text());
-        let one_each: Vec<Range<usize>> = (0..questions.len()).map(|i| i..i + 1).collect();
-        let questions = Packed::new(questions.iter().map(encode));
+        assert_eq!(seen.rows.len(), questions_of.len(), "pictures and their questions");
+        let questions = self.pack_for_pictures(questions);
         let buffers = &mut self.sessions.lend().inference;
-        Ok(buffers.read_questions(&self.weights.view(), &self.config, seen, questions.captions(), &one_each))
+        Ok(buffers.read_questions(&self.weights.view(), &self.config, seen, questions.captions(), questions_of))
     }
 
     /// Writes a text for each source.
@@ -400,6 +451,11 @@ impl Blip {
         });
         Ok(written.collect())
     }
+}
+
+/// Returns lists of one text for each picture.
+fn one_each(n: usize) -> Vec<Range<usize>> {
+    (0..n).map(|i| i..i + 1).collect()
 }
 
 /// How well texts fit pictures: a row for each picture, a column for each text.
