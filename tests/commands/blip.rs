@@ -411,7 +411,7 @@ fn a_blip_is_described_and_converted() {
     fs::copy(bench.path("again/model.safetensors"), bench.path("bare/model.safetensors")).unwrap();
     let bare = bench.run_alone(&["info", "bare"]);
     assert!(bare.out.contains("1 head, MLP 64 (inferred)") && bare.error.contains("how many heads"), "{bare:?}");
-    assert!(bare.out.contains("BLIP         pretrained, for caption and match"), "{}", bare.out);
+    assert!(bare.out.contains("BLIP         pretrained, for caption, match, embed, index"), "{}", bare.out);
 
     json(&["convert", "captioner", "larger", "--image-size", "64", "--dtype", "f16"]);
     let larger = &json(&["info", "larger"])[0];

@@ -75,7 +75,8 @@ fn captions_are_scored() {
     let report = &bench.json(&["eval", "photos/list.json", "--captions"])[0];
     let expected = json!({ "data": "photos/list.json", "skipped": 0, "pictures": 10, "bleu": bleu, "rouge_l": rouge_l,
         "cider": cider });
-    assert_eq!(report, &expected);
+    // As it is printed and read again, which may round the last bit.
+    assert_eq!(report, &lines(&expected.to_string())[0]);
     assert!(bleu[0] > 0.1);
 
     // Ready captions need no model.

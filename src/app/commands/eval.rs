@@ -10,7 +10,7 @@ use crate::app::train::options::Storage;
 use crate::counted::counted;
 use crate::datasets::emoji::{self, Cut, Emoji};
 use crate::datasets::{BadLimit, BadReport, Dataset, OpenError, Questions};
-use crate::embed::{Batch, Blip, BlipError, Embed, Family, Pictures, source};
+use crate::embed::{Batch, Blip, BlipError, Embed, Family, Opened, Pictures, source};
 use crate::eval::exam::{Depth, EmojiExam, LookError, PairsExam, Seen};
 use crate::eval::linear_probe::{Examples, FITS, LinearProbe};
 use crate::eval::report::{Report, Row};
@@ -139,8 +139,13 @@ impl Eval {
         self.say(&questions);
         let beside = questions.templates.as_ref().map(|path| path.display().to_string());
         let templates = templates(self.templates.as_deref().or(beside.as_deref()).unwrap_or("simple"))?;
-        let model = context.open_either()?.both()?;
-        let mut rerank = self.rerank.map(|k| Rerank::new(k, &model, &questions)).transpose()?;
+        let opened = context.open_either()?;
+        if self.rerank.is_some() && matches!(opened, Opened::Clip(_)) {
+            let message = "--rerank needs a BLIP: a CLIP does not judge whether texts fit pictures";
+            return Err(CliError::Usage(message.into()));
+        }
+        let model = opened.both()?;
+        let mut rerank = self.rerank.map(|k| Rerank::new(k, &model, &questions)).transpose()?.flatten();
 
         let looks = emoji.is_none() || self.linear_probe;
         let kept = rerank.as_mut();
@@ -320,15 +325,13 @@ struct Rerank<'a> {
 }
 
 impl<'a> Rerank<'a> {
-    fn new(k: usize, model: &'a Family<Clip>, questions: &Questions) -> Result<Self, CliError> {
+    fn new(k: usize, model: &'a Family<Clip>, questions: &Questions) -> Result<Option<Self>, CliError> {
         match model {
             _ if questions.names.is_some() => {
                 Err(CliError::Usage("--rerank needs pictures with captions, and these have classes".into()))
             }
-            Family::Clip(_) => {
-                Err(CliError::Usage("--rerank needs a BLIP: a CLIP does not judge whether texts fit pictures".into()))
-            }
-            Family::Blip(blip) => Ok(Rerank { k, blip, pictures: vec![] }),
+            Family::Clip(_) => Ok(None),
+            Family::Blip(blip) => Ok(Some(Rerank { k, blip, pictures: vec![] })),
         }
     }
 
