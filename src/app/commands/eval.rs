@@ -64,9 +64,9 @@ Examples:
   clipwright eval imagenet/val --labels-file imagenet_classes.txt \\
       --templates openai --limit 5000
   clipwright eval --emoji --json
-  clipwright eval flickr.csv --rerank 128 --model Salesforce/blip-itm-base-coco
-  clipwright eval coco_karpathy_test.json --captions --images coco --model blip/
-  clipwright eval questions.json --answers annotations.json --images coco/val2014
+  clipwright eval flickr.csv --rerank 128 --model blip/
+  clipwright eval coco_test.json --captions --images coco --model blip/
+  clipwright eval questions.json --answers people.json --images val2014
 
 Files of JSON are read with --captions and --answers alone: COCO's own,
 Karpathy's and BLIP's lists of captions, and VQA's questions."
