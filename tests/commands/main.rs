@@ -5,6 +5,8 @@ mod support;
 
 mod bench;
 mod blip;
+mod blip_embeds;
+mod blip_exams;
 mod encoders;
 mod eval;
 mod found;

@@ -18,6 +18,7 @@ mod convert;
 mod embed;
 mod error;
 mod eval;
+mod eval_texts;
 mod index;
 mod info;
 mod info_blip;

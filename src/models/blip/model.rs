@@ -65,8 +65,17 @@ impl Source {
 
     /// Returns one picture or question as a source of its own.
     pub fn alone(&self, i: usize) -> Source {
-        let all = 0..self.rows[i].len();
-        Source { tokens: self.of(i), rows: vec![all] }
+        self.select(&[i])
+    }
+
+    /// Returns these pictures or questions as a source of their own.
+    pub fn select(&self, places: &[usize]) -> Source {
+        let (mut all, mut rows) = (vec![], vec![]);
+        for &i in places {
+            rows.push(all.len()..all.len() + self.rows[i].len());
+            all.extend(self.rows[i].clone());
+        }
+        Source { tokens: self.tokens.select(Axis(0), &all), rows }
     }
 }
 
