@@ -8,10 +8,12 @@
 //! concerns parameters alone (moments, norms, AdamW) works on the first part of it.
 
 use crate::tree::{Path, Tree};
+use kernels::gemm::Panels;
 use kernels::memory::Floats;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_distr::StandardNormal;
 use rand_pcg::Pcg64;
+use std::collections::HashMap;
 use std::ops::Range;
 
 /// The description of one leaf: its shape in the checkpoint, how it starts, what moves it, and how it is read.
@@ -104,10 +106,10 @@ impl Spec {
         self.shape.iter().product()
     }
 
-    /// Whether weight decay applies: to matrices and tables, not to gains, biases and scalars (CLIP paper, section
-    /// 2.5).
-    pub fn decays(&self) -> bool {
-        self.shape.len() >= 2
+    /// Returns by how many floats the leaf grows where it is laid out in whole panels. Only a table does, because other
+    /// leaves stay as they are unless they fit.
+    fn room(&self) -> usize {
+        if self.layout == Layout::Table { Panels::size(self.shape[0], self.shape[1]) - self.size() } else { 0 }
     }
 
     /// Draws the values.
@@ -130,10 +132,11 @@ pub struct Params<S> {
 }
 
 impl<S: Tree<Leaf = Spec>> Params<S> {
-    /// Returns parameters that are all zero.
+    /// Returns parameters that are all zero, with the room that [weights](crate::weights) need beyond them.
     pub fn zeros(spec: S) -> Self {
-        let len = len(&spec);
-        Params { spec, flat: Floats::zeros(len) }
+        let (len, mut room) = (len(&spec), 0);
+        spec.map(&Path::ROOT, &mut |_, spec| room += spec.room());
+        Params { spec, flat: Floats::with_room(len, room) }
     }
 
     /// Draws the parameters from their initialisers; one seed always gives the same bits.
@@ -232,6 +235,35 @@ pub fn map_ranges<S: Tree<Leaf = Spec>, U>(
 /// flat block.
 pub fn for_each<S: Tree<Leaf = Spec>>(spec: &S, at: &Path, f: impl FnMut(&Path, &Spec, Range<usize>)) {
     map_ranges(spec, at, f);
+}
+
+/// Where each leaf of a part of a model is in the part's block, and in the whole model's.
+pub(crate) type PartRanges = Vec<(Range<usize>, Range<usize>)>;
+
+/// Returns where each leaf of a part of a model is, in the part's block and in the whole model's. Leaves are found by
+/// their names; where the whole has no leaf below the first of two names, that below the second is taken.
+///
+/// # Errors
+/// Returns the name of the first leaf that the whole does not have, or has in another shape.
+pub(crate) fn ranges_of_part<P, S>(part: &P, whole: &S, instead: Option<(&str, &str)>) -> Result<PartRanges, String>
+where
+    P: Tree<Leaf = Spec>,
+    S: Tree<Leaf = Spec>,
+{
+    let mut places = HashMap::new();
+    for_each(whole, &Path::ROOT, |path, spec, range| {
+        places.insert(path.to_string(), (spec.shape.clone(), range));
+    });
+    let (mut ranges, mut missing) = (vec![], None);
+    for_each(part, &Path::ROOT, |path, spec, range| {
+        let name = path.to_string();
+        let other = || instead.and_then(|(from, to)| Some(format!("{to}{}", name.strip_prefix(from)?)));
+        match places.get(&name).or_else(|| places.get(&other()?)).filter(|(shape, _)| *shape == spec.shape) {
+            Some((_, place)) => ranges.push((range, place.clone())),
+            None => drop(missing.get_or_insert(name)),
+        }
+    });
+    missing.map_or(Ok(ranges), Err)
 }
 
 /// Views every leaf in a flat block that is laid out as `spec` says, of any number type.

@@ -40,6 +40,7 @@ use crate::params::{Layout, Params, Spec, map_ranges};
 use crate::tree::{Path, Tree};
 use kernels::gemm::{Backend, Panels};
 use kernels::memory::Floats;
+use std::cmp::Reverse;
 use std::ops::Range;
 
 pub use kernels::gemm::Weight;
@@ -155,25 +156,31 @@ impl<T: Tree<Leaf = Stored>> Weights<T> {
 }
 
 impl<S: Tree<Leaf = Spec>> Params<S> {
-    /// Lays out the weights for inference, each as its product reads it fastest. They take the memory of the
-    /// parameters, unless some leaf grows; then all are copied.
+    /// Lays out the weights for inference, each as its product reads it fastest, in the memory of the parameters.
     #[must_use]
     pub fn into_weights(self) -> Weights<S::Of<Stored>> {
-        let Params { spec, flat } = self;
-        let mut len = 0;
-        spec.map(&Path::ROOT, &mut |_, spec| len += Form::of(spec).size(spec));
-        let (shorter, mut memory) = if len > flat.len() { (Some(flat), Floats::zeros(len)) } else { (None, flat) };
-        let mut end = 0;
-        let leaves = map_ranges(&spec, &Path::ROOT, |_, spec, mut range| {
+        let Params { spec, flat: mut memory } = self;
+        let growth = |spec: &Spec| Form::of(spec).size(spec) - spec.size();
+        let (mut all, mut before, mut moves) = (0, 0, vec![]);
+        spec.map(&Path::ROOT, &mut |_, spec| all += growth(spec));
+        let leaves = map_ranges(&spec, &Path::ROOT, |_, spec, from| {
+            // Buffers, which never grow, lie behind all parameters.
+            let start = from.start + if spec.is_buffer() { all } else { before };
             let form = Form::of(spec);
-            if let Some(flat) = &shorter {
-                memory[end..][..range.len()].copy_from_slice(&flat[range]);
-                range = end..end + form.size(spec);
-                end = range.end;
-            }
-            form.lay_out(spec, &mut memory[range.clone()]);
-            Stored { range, form }
+            let stored = Stored { range: start..start + form.size(spec), form };
+            before += growth(spec);
+            moves.push((from, spec.clone(), stored.clone()));
+            stored
         });
+        memory.grow(memory.len() + all);
+        // Whatever moves moves backward, so the last goes first.
+        moves.sort_by_key(|(from, ..)| Reverse(from.start));
+        for (from, spec, Stored { range, form }) in moves {
+            if from.start != range.start {
+                memory.copy_within(from, range.start);
+            }
+            form.lay_out(&spec, &mut memory[range]);
+        }
         Weights { leaves, memory }
     }
 }
@@ -226,9 +233,11 @@ mod tests {
     }
 
     #[test]
-    fn whole_panels_take_the_place_of_the_parameters() {
-        let params = params(64);
-        let block = params.flat.as_ptr();
-        assert_eq!(params.into_weights().memory.as_ptr(), block);
+    fn weights_take_the_place_of_the_parameters() {
+        for rows in [64, 70] {
+            let params = params(rows);
+            let block = params.flat.as_ptr();
+            assert_eq!(params.into_weights().memory.as_ptr(), block, "{rows}");
+        }
     }
 }

@@ -14,6 +14,8 @@ pub const LINE: usize = 16;
 ///
 /// A page is cleared when it is first touched, and 512 small ones at once take a fraction of the time. Later the
 /// processor has to look up fewer of them: a single picture reads each of a model's weights once.
+///
+/// A block may have room to grow, which takes no memory before it is used.
 #[derive(Default)]
 pub struct Floats {
     memory: Vec<f32>,
@@ -24,11 +26,26 @@ pub struct Floats {
 impl Floats {
     /// Makes a block of `len` zeros.
     pub fn zeros(len: usize) -> Self {
-        let memory = vec![0.0; len + LINE - 1];
+        Floats::with_room(len, 0)
+    }
+
+    /// Makes a block of `len` zeros with room for so many more.
+    pub fn with_room(len: usize, room: usize) -> Self {
+        let memory = vec![0.0; len + room + LINE - 1];
         #[cfg(all(target_os = "linux", not(miri)))]
         ask_for_large_pages(&memory);
         let start = memory.as_ptr().align_offset(size_of::<[f32; LINE]>());
         Floats { memory, start, len }
+    }
+
+    /// Adds zeros at the end, up to `len` floats in all. The block stays where it is if it has the room.
+    pub fn grow(&mut self, len: usize) {
+        if self.start + len > self.memory.len() {
+            let mut grown = Floats::zeros(len);
+            grown[..self.len].copy_from_slice(self);
+            *self = grown;
+        }
+        self.len = self.len.max(len);
     }
 }
 
@@ -91,6 +108,20 @@ fn ask_for_large_pages(block: &[f32]) {
 #[cfg(test)]
 mod tests {
     use super::Floats;
+
+    #[test]
+    fn blocks_grow_where_they_are_if_they_have_the_room() {
+        for room in [0, 1, 40] {
+            let mut floats = Floats::with_room(20, room);
+            let place = floats.as_ptr();
+            floats.fill(1.0);
+            floats.grow(20 + room);
+            assert_eq!(floats.as_ptr(), place, "{room}");
+            floats.grow(100);
+            assert_eq!(floats.as_ptr().addr() % 64, 0);
+            assert!(floats[..20].iter().all(|&x| x == 1.0) && floats[20..] == [0.0; 80], "{room}");
+        }
+    }
 
     #[test]
     fn zeros_of_any_length_at_a_cache_line() {

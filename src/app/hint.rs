@@ -29,9 +29,9 @@ impl Hint for CliError {
     fn hint(&self) -> Option<&'static str> {
         match self {
             CliError::NoModel { .. } => Some("say --model PATH, or make one: cargo run --release --bin train"),
-            CliError::NoBlip { task } | CliError::Blip { source: BlipError::Lacks { task, .. }, .. } => {
-                Some(blips(*task))
-            }
+            CliError::NoBlip { task }
+            | CliError::Blip { source: BlipError::Lacks { task, .. }, .. }
+            | CliError::Load(LoadError::Task { source: BlipError::Lacks { task, .. }, .. }) => Some(blips(*task)),
             CliError::OtherRun { .. } => Some("the same command as then goes on from it; delete it to begin anew"),
             CliError::Checkpoint(error) | CliError::Load(LoadError::Checkpoint(error)) => checkpoint(error),
             CliError::Index(error) => index(error),
@@ -118,7 +118,7 @@ fn checkpoint(error: &CheckpointError) -> Option<&'static str> {
             Some("say --logit-scale NUMBER: 4.6052 multiplies cosines by 100, as nearly all trained models do")
         }
         CheckpointError::OtherModel { what: "a BLIP", .. } => {
-            Some("commands for BLIPs are caption, ask, match, info and convert")
+            Some("commands for BLIPs are caption, ask, match, embed, index, search, classify, eval, info and convert")
         }
         CheckpointError::OtherModel { what: "a CLIP", .. } => Some(
             "commands for CLIPs are classify, caption-match, embed, index, search, text-states, eval, info and convert",

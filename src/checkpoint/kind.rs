@@ -4,14 +4,31 @@
 
 use super::tensors::TensorFiles;
 use super::{CheckpointError, locate};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
+use std::fmt;
 use std::path::Path;
 
 /// A kind of model whose checkpoints can be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Kind {
+    #[default]
     Clip,
     Blip,
+}
+
+impl Kind {
+    /// Whether it is a CLIP.
+    pub(crate) fn is_clip(&self) -> bool {
+        *self == Kind::Clip
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(if self.is_clip() { CLIP.0 } else { BLIP.0 })
+    }
 }
 
 /// What a file is, as messages name it, and the kind that it can be read as.
@@ -43,7 +60,7 @@ pub fn kind(path: &Path) -> Result<Option<Kind>, CheckpointError> {
 pub(super) fn check(path: &Path, names: &BTreeSet<String>, wanted: Kind) -> Result<(), CheckpointError> {
     match tell(names) {
         Some((what, kind)) if kind != Some(wanted) => {
-            let wanted = if wanted == Kind::Clip { CLIP.0 } else { BLIP.0 };
+            let wanted = if wanted.is_clip() { CLIP.0 } else { BLIP.0 };
             Err(CheckpointError::OtherModel { path: path.into(), what, wanted })
         }
         _ => Ok(()),

@@ -78,9 +78,12 @@ enum OneOrMore {
     More(Vec<String>),
 }
 
-/// VQA's questions. The names of their pictures follow from the part of COCO that they are about.
+/// VQA's questions. The names of their pictures follow from the part of COCO that they are about, or of the drawings.
 #[derive(Deserialize)]
 struct QuestionFile {
+    /// "mscoco", or "abstract_v002" for drawings. Files with COCO's pictures need not say it.
+    #[serde(default)]
+    data_type: String,
     data_subtype: String,
     questions: Vec<AskedOf>,
 }
@@ -157,7 +160,8 @@ fn listed(rows: Vec<Row>, folder: &Path) -> Vec<CaptionedPicture> {
 }
 
 /// Reads VQA's questions (`v2_OpenEnded_mscoco_val2014_questions.json`) and, if there is a file of them, their answers
-/// (`v2_mscoco_val2014_annotations.json`). The pictures are named `COCO_val2014_000000262148.jpg` and stand in `folder`.
+/// (`v2_mscoco_val2014_annotations.json`). The pictures are named `COCO_val2014_000000262148.jpg`, or for questions about
+/// drawings `abstract_v002_val2015_000000020000.png`, and stand in `folder`.
 ///
 /// # Errors
 /// Returns an error that names the file if one cannot be read, has another layout, or if not every question has its
@@ -167,14 +171,18 @@ pub fn visual_questions(
     answers: Option<&Path>,
     folder: &Path,
 ) -> Result<Vec<VisualQuestion>, DatasetError> {
-    let QuestionFile { data_subtype, questions: asked } = parse(path, &read(path)?)?;
+    let QuestionFile { data_type, data_subtype, questions: asked } = parse(path, &read(path)?)?;
     let mut places = HashMap::new();
     let mut questions = Vec::with_capacity(asked.len());
     for AskedOf { question_id: id, image_id, question } in asked {
         if places.insert(id, questions.len()).is_some() {
             return Err(unfit(path, format!("two questions with the id {id}")));
         }
-        let picture = folder.join(format!("COCO_{data_subtype}_{image_id:012}.jpg"));
+        let picture = match data_type.starts_with("abstract") {
+            true => format!("{data_type}_{data_subtype}_{image_id:012}.png"),
+            false => format!("COCO_{data_subtype}_{image_id:012}.jpg"),
+        };
+        let picture = folder.join(picture);
         questions.push(VisualQuestion { id, picture, question, answers: vec![] });
     }
     let Some(path) = answers else { return Ok(questions) };

@@ -7,6 +7,7 @@
 //! | [`open`] | how the data at a user's path is stored, and how pairs in any format are opened |
 //! | [`questions`], `benchmark` | what a model is evaluated on, also as CLIP_benchmark stores it |
 //! | `emoji` | the embedded training and evaluation pictures (feature `emoji`) |
+//! | `scenes` | pictures made of the embedded ones, with captions and questions (feature `emoji`) |
 //! | [`image_folder`], [`idx`] | pictures with classes: folders, MNIST's format |
 //! | [`table`], [`columns`], `csv` | pictures with captions: CSV, JSON lines |
 //! | [`annotations`] | captions of COCO and sets like it, questions and answers of VQA |
@@ -26,6 +27,8 @@ pub mod image_folder;
 pub mod open;
 pub mod questions;
 mod samples;
+#[cfg(feature = "emoji")]
+pub mod scenes;
 pub mod shards;
 pub mod table;
 

@@ -6,17 +6,17 @@ use super::source::Pictures;
 use super::stream::{Batch, Tower};
 use super::task::{BlipError, Task};
 use super::writer::write;
-use crate::checkpoint::blip::{Loaded, Overrides, load};
+use crate::checkpoint::blip::{Described, Loaded, Overrides, load};
 use crate::datasets::BadReport;
 use crate::generate::{Options, Request};
 use crate::models::Packed;
+use crate::models::blip::Config;
 use crate::models::blip::model::{Inference, Source};
 use crate::models::blip::params::Blip as Params;
-use crate::models::blip::{Config, Parts};
 use crate::pictures::{Picture, Preprocess, Scratch};
 use crate::text::WordPiece;
 use crate::weights::{Stored, Weights};
-use ndarray::{Array2, ArrayView2};
+use ndarray::{Array2, ArrayView2, Axis};
 use rayon::prelude::*;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -24,6 +24,9 @@ use std::slice::from_ref;
 
 /// The longest text for the image-grounded encoder, in tokens (`max_length` of the original's `blip_retrieval.py`).
 pub const MAX_TEXT: usize = 35;
+
+/// Number of texts that look at a picture at a time, where there may be many.
+const TEXTS: usize = 256;
 
 /// The smoothing of the loss by which answers are ranked, which is that of training.
 const SMOOTHING: f32 = 0.1;
@@ -89,6 +92,16 @@ impl Blip {
         Self::new(load(path.as_ref(), &Overrides::default())?)
     }
 
+    /// Reads a checkpoint for a task, or nothing of it if its model cannot do the task.
+    ///
+    /// # Errors
+    /// Returns an error if the model lacks the parts, or under the conditions of [`Blip::load`].
+    pub fn open(described: Described, task: Task) -> Result<Self, LoadError> {
+        let check = task.check(described.config.parts);
+        check.map_err(|source| LoadError::Task { path: described.path.clone(), source })?;
+        Self::new(described.load()?)
+    }
+
     /// Makes the model ready from a checkpoint that was read.
     ///
     /// # Errors
@@ -138,13 +151,7 @@ impl Blip {
     /// # Errors
     /// Returns an error if it has not got the parts.
     pub fn check(&self, task: Task) -> Result<(), BlipError> {
-        let parts = self.config.parts;
-        let does = match task {
-            Task::Caption => matches!(parts, Parts::Captioner | Parts::Pretrained),
-            Task::Answer => parts == Parts::Answerer,
-            Task::Match => parts.has_heads(),
-        };
-        if does { Ok(()) } else { Err(BlipError::Lacks { parts, task }) }
+        task.check(self.config.parts)
     }
 
     /// Looks at the pictures of a source and passes what the model sees in them to `each`, at most [`BATCH`] pictures
@@ -232,7 +239,27 @@ impl Blip {
         options: &Options,
         number: impl Fn(usize) -> u64,
     ) -> Result<Vec<Written>, BlipError> {
-        let read = self.read_questions(seen, questions)?;
+        self.answer_each(seen, questions, &one_each(questions.len()), options, number)
+    }
+
+    /// Answers several questions about each picture that was looked at: `questions_of[i]` are those about picture i.
+    /// `number(j)` is the number of question j, as that of a picture in [`Blip::caption_seen`].
+    ///
+    /// # Errors
+    /// Returns an error under the same conditions as [`Blip::answer`].
+    ///
+    /// # Panics
+    /// If there are not as many lists of questions as pictures.
+    #[track_caller]
+    pub fn answer_each<S: AsRef<str>>(
+        &self,
+        seen: &Source,
+        questions: &[S],
+        questions_of: &[Range<usize>],
+        options: &Options,
+        number: impl Fn(usize) -> u64,
+    ) -> Result<Vec<Written>, BlipError> {
+        let read = self.read_questions(seen, questions, questions_of)?;
         self.write(&read, &[self.config.text.ids.decode], options, number)
     }
 
@@ -267,7 +294,8 @@ impl Blip {
         answers: &[S],
         keep: usize,
     ) -> Result<Vec<Vec<(usize, f32)>>, BlipError> {
-        let read = self.read_questions(seen, &vec![question; seen.rows.len()])?;
+        let n = seen.rows.len();
+        let read = self.read_questions(seen, &vec![question; n], &one_each(n))?;
         let positions = self.config.text.positions;
         let encode = |answer: &S| self.tokenizer.encode_dec(answer.as_ref(), positions);
         let answers: Vec<Vec<u32>> = answers.iter().map(encode).collect();
@@ -302,16 +330,42 @@ impl Blip {
         let (p, config) = (self.weights.view(), &self.config);
         let buffers = &mut self.sessions.lend().inference;
         let images = buffers.embed_images(&p, config, seen);
-        let texts = Packed::new(texts.iter().map(|text| self.tokenizer.encode_enc(text.as_ref(), MAX_TEXT)));
+        let texts = self.pack_for_pictures(texts);
         let n = texts.captions().len();
-        let (mut logits, all) = (Array2::zeros((seen.rows.len(), n)), 0..n);
+        let (mut logits, mut margins) = (Array2::zeros((seen.rows.len(), n)), Array2::zeros((seen.rows.len(), n)));
         for picture in 0..seen.rows.len() {
             let seen = seen.alone(picture);
-            let z = buffers.match_logits(&p, config, &seen, texts.captions(), from_ref(&all));
-            logits.row_mut(picture).assign(&z.map_axis(ndarray::Axis(1), |z| z[1] - z[0]));
+            let z = buffers.match_logits(&p, config, &seen, texts.captions(), from_ref(&(0..n)));
+            logits.row_mut(picture).assign(&z.column(1));
+            margins.row_mut(picture).assign(&z.map_axis(Axis(1), |z| z[1] - z[0]));
         }
-        let probabilities = logits.mapv(|logit| 1.0 / (1.0 + (-logit).exp()));
-        Ok(Matches { probabilities, cosines: images.dot(&embedded.t()) })
+        let probabilities = margins.mapv(|margin| 1.0 / (1.0 + (-margin).exp()));
+        Ok(Matches { probabilities, logits, cosines: images.dot(&embedded.t()) })
+    }
+
+    /// Returns the logits of a match of a picture that was looked at with each text, as [`Blip::match_seen`] does.
+    ///
+    /// # Errors
+    /// Returns an error if the model compares no pictures with texts.
+    ///
+    /// # Panics
+    /// If there is not one picture.
+    #[track_caller]
+    pub fn match_logits<S: AsRef<str>>(&self, seen: &Source, texts: &[S]) -> Result<Vec<f32>, BlipError> {
+        self.check(Task::Match)?;
+        assert_eq!(seen.rows.len(), 1, "one picture");
+        let (p, buffers) = (self.weights.view(), &mut self.sessions.lend().inference);
+        let judged = texts.chunks(TEXTS).flat_map(|texts| {
+            let texts = self.pack_for_pictures(texts);
+            let all = 0..texts.captions().len();
+            buffers.match_logits(&p, &self.config, seen, texts.captions(), from_ref(&all)).column(1).to_vec()
+        });
+        Ok(judged.collect())
+    }
+
+    /// Returns the tokens of texts that look at pictures.
+    fn pack_for_pictures<S: AsRef<str>>(&self, texts: &[S]) -> Packed {
+        Packed::new(texts.iter().map(|text| self.tokenizer.encode_enc(text.as_ref(), self.max_text())))
     }
 
     /// Returns unit-length embeddings (n, e) of n pictures.
@@ -320,8 +374,16 @@ impl Blip {
     /// Returns an error if the model compares no pictures with texts.
     pub fn encode_image(&self, pictures: &[Picture]) -> Result<Array2<f32>, BlipError> {
         self.check(Task::Match)?;
-        let seen = self.look(pictures);
-        Ok(self.sessions.lend().inference.embed_images(&self.weights.view(), &self.config, &seen))
+        self.embed_seen(&self.look(pictures))
+    }
+
+    /// Returns unit-length embeddings (n, e) of n pictures that were looked at.
+    ///
+    /// # Errors
+    /// Returns an error if the model compares no pictures with texts.
+    pub fn embed_seen(&self, seen: &Source) -> Result<Array2<f32>, BlipError> {
+        self.check(Task::Match)?;
+        Ok(self.sessions.lend().inference.embed_images(&self.weights.view(), &self.config, seen))
     }
 
     /// Returns unit-length embeddings (n, e) of n texts.
@@ -330,9 +392,14 @@ impl Blip {
     /// Returns an error if the model compares no pictures with texts.
     pub fn encode_text<S: AsRef<str>>(&self, texts: &[S]) -> Result<Array2<f32>, BlipError> {
         self.check(Task::Match)?;
-        let texts = Packed::new(texts.iter().map(|text| self.tokenizer.encode(text.as_ref(), MAX_TEXT)));
+        let texts = Packed::new(texts.iter().map(|text| self.tokenizer.encode(text.as_ref(), self.max_text())));
         let buffers = &mut self.sessions.lend().inference;
         Ok(buffers.embed_texts(&self.weights.view(), &self.config, texts.captions()))
+    }
+
+    /// Returns the longest text for the text encoder, in tokens.
+    pub fn max_text(&self) -> usize {
+        MAX_TEXT.min(self.config.text.positions)
     }
 
     /// Returns the tokens of pictures.
@@ -348,14 +415,17 @@ impl Blip {
 
     /// Returns questions with their pictures in view.
     #[track_caller]
-    fn read_questions<S: AsRef<str>>(&self, seen: &Source, questions: &[S]) -> Result<Source, BlipError> {
+    fn read_questions<S: AsRef<str>>(
+        &self,
+        seen: &Source,
+        questions: &[S],
+        questions_of: &[Range<usize>],
+    ) -> Result<Source, BlipError> {
         self.check(Task::Answer)?;
-        assert_eq!(seen.rows.len(), questions.len(), "pictures and questions");
-        let encode = |question: &S| self.tokenizer.encode_enc(question.as_ref(), MAX_TEXT);
-        let one_each: Vec<Range<usize>> = (0..questions.len()).map(|i| i..i + 1).collect();
-        let questions = Packed::new(questions.iter().map(encode));
+        assert_eq!(seen.rows.len(), questions_of.len(), "pictures and their questions");
+        let questions = self.pack_for_pictures(questions);
         let buffers = &mut self.sessions.lend().inference;
-        Ok(buffers.read_questions(&self.weights.view(), &self.config, seen, questions.captions(), &one_each))
+        Ok(buffers.read_questions(&self.weights.view(), &self.config, seen, questions.captions(), questions_of))
     }
 
     /// Writes a text for each source.
@@ -383,11 +453,25 @@ impl Blip {
     }
 }
 
+/// Returns lists of one text for each picture.
+fn one_each(n: usize) -> Vec<Range<usize>> {
+    (0..n).map(|i| i..i + 1).collect()
+}
+
 /// How well texts fit pictures: a row for each picture, a column for each text.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Matches {
     /// The probability that the text fits the picture, by the head that judges matches.
     pub probabilities: Array2<f32>,
+    /// The logit of a match, before the softmax with that of a mismatch.
+    pub logits: Array2<f32>,
     /// The cosine of both embeddings.
     pub cosines: Array2<f32>,
+}
+
+impl Matches {
+    /// Returns the scores by which the original ranks candidates again: logit + cosine.
+    pub fn scores(&self) -> Array2<f32> {
+        &self.logits + &self.cosines
+    }
 }

@@ -8,6 +8,7 @@ use crate::embed::embedder::Embed;
 use crate::embed::session::{Pool, Session};
 use crate::embed::source::{Loaded, Pictures};
 use crate::embed::stream::{BATCH, Batch, Embedded, Tower, collect};
+use crate::embed::task::BlipError;
 use crate::models::Captions;
 use crate::models::clip::model::Inference;
 use crate::models::clip::text::{self, Text};
@@ -33,6 +34,8 @@ pub enum LoadError {
     Context { path: PathBuf, context_length: usize },
     #[error("{}: a model of pictures that are not square; pictures are prepared as squares", path.display())]
     NotSquare { path: PathBuf },
+    #[error("{}: {source}", path.display())]
+    Task { path: PathBuf, source: BlipError },
 }
 
 fn name(tokenizer: &Option<PathBuf>) -> String {
@@ -114,6 +117,30 @@ impl Clip {
     /// Returns s = exp(`logit_scale`), the learnt scale of the logits.
     pub fn scale(&self) -> f32 {
         self.logit_scale.exp()
+    }
+}
+
+impl AsRef<ImageEncoder> for Clip {
+    fn as_ref(&self) -> &ImageEncoder {
+        &self.image
+    }
+}
+
+impl AsRef<TextEncoder> for Clip {
+    fn as_ref(&self) -> &TextEncoder {
+        &self.text
+    }
+}
+
+impl AsRef<ImageEncoder> for ImageEncoder {
+    fn as_ref(&self) -> &ImageEncoder {
+        self
+    }
+}
+
+impl AsRef<TextEncoder> for TextEncoder {
+    fn as_ref(&self) -> &TextEncoder {
+        self
     }
 }
 

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `encoders` | [`Clip`] and either of its encoders alone |
 //! | [`blip`](mod@blip) | [`Blip`]: captions, answers, matches, embeddings |
+//! | `family` | [`Family`]: models of either family that embed pictures and texts |
 //! | `embedder` | the trait [`Embed`], and its implementation for a model in training |
 //! | `task` | what a BLIP may be asked for, and why it cannot do it |
 //! | `writer` | a BLIP's decoder as the search for texts asks it |
@@ -15,6 +16,7 @@
 pub mod blip;
 mod embedder;
 mod encoders;
+mod family;
 pub mod rows;
 mod session;
 pub mod source;
@@ -25,6 +27,7 @@ mod writer;
 pub use blip::{Blip, Matches, Written};
 pub use embedder::{Embed, Embedder};
 pub use encoders::{Clip, ImageEncoder, LoadError, TextEncoder, TextStates};
+pub use family::{Family, Opened};
 pub use source::Pictures;
 pub use stream::{BATCH, Batch, Embedded};
 pub use task::{BlipError, Task};

@@ -14,6 +14,21 @@ pub enum Task {
     Match,
 }
 
+impl Task {
+    /// Checks that a model with these parts can do the task.
+    ///
+    /// # Errors
+    /// Returns an error if it has not got the parts.
+    pub fn check(self, parts: Parts) -> Result<(), BlipError> {
+        let does = match self {
+            Task::Caption => matches!(parts, Parts::Captioner | Parts::Pretrained),
+            Task::Answer => parts == Parts::Answerer,
+            Task::Match => parts.has_heads(),
+        };
+        if does { Ok(()) } else { Err(BlipError::Lacks { parts, task: self }) }
+    }
+}
+
 /// Why a model cannot do what it was asked for.
 #[derive(Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]

@@ -11,7 +11,8 @@
 //! embedding remains a candidate that others have to beat. Ties count by their expected value (see [`super::rank`]).
 
 use super::rank::{Rank, ranks, recall};
-use ndarray::{ArrayView2, Axis};
+use super::rerank::Reranked;
+use ndarray::{Array2, ArrayView2, Axis};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeSet, HashMap};
 use std::hash::Hash;
@@ -83,6 +84,23 @@ pub fn retrieval(images: ArrayView2<f32>, texts: ArrayView2<f32>, truth: &Ground
     let image_to_text = asked(pictures.view(), texts, &matches.texts_of_picture);
     let text_to_image = asked(texts, pictures.view(), &matches.pictures_of_text);
     Retrieval { image_to_text: Recall::of(&image_to_text), text_to_image: Recall::of(&text_to_image) }
+}
+
+/// Returns recall as [`retrieval`] does, by scores of all pairs of distinct pictures and texts. Distinct pictures are in
+/// the order of their first copies.
+#[track_caller]
+pub fn reranked(scores: &Reranked, truth: &GroundTruth) -> Retrieval {
+    let matches = Matches::new(truth);
+    let shape = (matches.picture.len(), truth.text_concept.len());
+    assert_eq!(scores.texts_of_images.dim(), shape, "scores of distinct pictures and texts");
+    let recall = |scores: &Array2<f32>, positives: &[Vec<usize>]| {
+        let asked = scores.rows().into_iter().zip(positives).filter(|(_, positives)| !positives.is_empty());
+        Recall::of(&asked.map(|(row, positives)| Rank::of(&row.to_vec(), positives)).collect::<Vec<_>>())
+    };
+    Retrieval {
+        image_to_text: recall(&scores.texts_of_images, &matches.texts_of_picture),
+        text_to_image: recall(&scores.images_of_texts, &matches.pictures_of_text),
+    }
 }
 
 /// Returns the scores of guessing, which are those of a model that embeds everything alike.

@@ -5,6 +5,7 @@
 //! does not compile until it is decided what it means for existing indexes.
 
 use crate::checkpoint::Architecture;
+use crate::models::blip;
 use crate::models::clip::{Layers, TextConfig, VisionConfig};
 use crate::pictures::{Interpolation, Library, Preprocess, ResizeMode};
 use kernels::Activation;
@@ -17,14 +18,47 @@ use kernels::Activation;
 /// `size;mean;std;interpolation;resize mode;library`.
 pub fn words(architecture: &Architecture, pictures: &Preprocess) -> String {
     let Architecture { embed_dim, activation, vision, text } = architecture;
-    let activation = match activation {
-        Activation::QuickGelu => "quick_gelu",
-        Activation::Gelu => "gelu",
-    };
-    let absent = || "-".to_string();
+    let activation = activation_name(*activation);
     let (vision, text) =
         (vision.as_ref().map_or_else(absent, image_tower), text.as_ref().map_or_else(absent, text_tower));
     format!("v1;{embed_dim};{activation};{vision};{text};{}", preparation(pictures))
+}
+
+/// Returns the text of a BLIP in version 1: `blip v1;e;image encoder;text encoder;pictures`. Pictures that cannot be
+/// prepared are `-`.
+///
+/// The image encoder is `height;width of pictures;patch size;width;MLP width;heads;layers;activation;ε`, the text encoder
+/// `vocabulary;positions;width;MLP width;heads;layers;activation;ε;[CLS];[SEP]`.
+pub fn blip_words(config: &blip::Config, pictures: Option<&Preprocess>) -> String {
+    let blip::Config { vision, text, embed_dim, parts: _ } = config;
+    let &blip::VisionConfig {
+        image_size: [height, columns],
+        patch_size,
+        width,
+        mlp_width,
+        heads,
+        layers,
+        activation,
+        eps,
+    } = vision;
+    let activation = activation_name(activation);
+    let vision = format!("{height};{columns};{patch_size};{width};{mlp_width};{heads};{layers};{activation};{eps}");
+    let &blip::TextConfig { vocab_size, positions, width, mlp_width, heads, layers, activation, eps, ids } = text;
+    let blip::TokenIds { cls, end, .. } = ids;
+    let activation = activation_name(activation);
+    let text = format!("{vocab_size};{positions};{width};{mlp_width};{heads};{layers};{activation};{eps};{cls};{end}");
+    format!("blip v1;{embed_dim};{vision};{text};{}", pictures.map_or_else(absent, preparation))
+}
+
+fn absent() -> String {
+    "-".into()
+}
+
+fn activation_name(activation: Activation) -> &'static str {
+    match activation {
+        Activation::QuickGelu => "quick_gelu",
+        Activation::Gelu => "gelu",
+    }
 }
 
 fn image_tower(tower: &VisionConfig) -> String {
@@ -72,6 +106,17 @@ mod tests {
 
     fn architecture(preset: &str) -> Architecture {
         Architecture::from(&Config::preset(preset).unwrap())
+    }
+
+    #[test]
+    fn the_words_of_a_blip_are_these() {
+        let config = blip::Config::base(blip::Parts::Matcher);
+        let sizes = "blip v1;256;384;384;16;768;3072;12;12;gelu;0.000001;30524;512;768;3072;12;12;gelu;\
+                     0.000000000001;101;102;";
+        assert_eq!(blip_words(&config, None), format!("{sizes}-"));
+        let pictures = Preprocess { size: 384, mean: [0.5; 3], std: [1.0; 3], ..Preprocess::default() };
+        let prepared = "384;0.5,0.5,0.5;1,1,1;bicubic;shortest;open_clip";
+        assert_eq!(blip_words(&config, Some(&pictures)), format!("{sizes}{prepared}"));
     }
 
     #[test]

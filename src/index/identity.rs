@@ -3,8 +3,9 @@
 use super::error::IndexError;
 use super::fingerprint;
 use super::model::ModelId;
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::Kind;
 use crate::digest::digest;
+use crate::embed::Opened;
 use crate::files::read_exact_at;
 use kernels::Activation;
 use std::fs::File;
@@ -22,16 +23,31 @@ impl ModelId {
     ///
     /// # Errors
     /// Returns an error if a file of weights cannot be read or its name is not UTF-8.
-    pub fn of(checkpoint: &Checkpoint) -> Result<ModelId, IndexError> {
+    pub fn of(opened: &Opened) -> Result<ModelId, IndexError> {
+        let (path, files): (&Path, Vec<&Path>) = match opened {
+            Opened::Clip(checkpoint) => (checkpoint.path(), checkpoint.files().collect()),
+            Opened::Blip(described) => (&described.path, described.files().collect()),
+        };
+        let (kind, activation, words) = match opened {
+            Opened::Clip(checkpoint) => {
+                let architecture = &checkpoint.architecture;
+                let words = fingerprint::words(architecture, &checkpoint.preprocess);
+                (Kind::Clip, architecture.activation, words)
+            }
+            Opened::Blip(described) => {
+                let words = fingerprint::blip_words(&described.config, described.preprocess.as_ref());
+                (Kind::Blip, described.config.text.activation, words)
+            }
+        };
         let mut weights = vec![];
-        for path in checkpoint.files() {
+        for path in files {
             weights.extend(sample(path).map_err(IndexError::io(path))?);
         }
-        let words = fingerprint::words(&checkpoint.architecture, &checkpoint.preprocess);
-        let path = std::path::absolute(checkpoint.path()).map_err(IndexError::io(checkpoint.path()))?;
+        let path = std::path::absolute(path).map_err(IndexError::io(path))?;
         Ok(ModelId {
             path: path.into_os_string().into_string().map_err(|path| IndexError::Name { path: path.into() })?,
-            quick_gelu: checkpoint.architecture.activation == Activation::QuickGelu,
+            kind,
+            quick_gelu: activation == Activation::QuickGelu,
             fingerprint: digest([words.as_bytes(), &weights]).to_string(),
         })
     }

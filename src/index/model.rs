@@ -1,5 +1,6 @@
 //! The identity of the model that an index was made with.
 
+use crate::checkpoint::Kind;
 use kernels::Activation;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -10,6 +11,10 @@ use std::fmt;
 pub struct ModelId {
     /// The path that the model was loaded from. It is shown to people, and a search that names no model tries it.
     pub path: String,
+    /// The family of the model. An index that does not say it was made with a CLIP.
+    #[serde(default, skip_serializing_if = "Kind::is_clip")]
+    pub kind: Kind,
+    /// Whether a CLIP's towers have this activation.
     pub quick_gelu: bool,
     /// The digest of the architecture, of the preparation of pictures, and of pieces spread evenly over the files of
     /// weights.
@@ -22,7 +27,7 @@ impl ModelId {
         self.fingerprint == other.fingerprint
     }
 
-    /// Returns the activation of the model, with which it has to be opened again.
+    /// Returns the activation of a CLIP, with which it has to be opened again.
     pub fn activation(&self) -> Activation {
         if self.quick_gelu { Activation::QuickGelu } else { Activation::Gelu }
     }
@@ -30,6 +35,6 @@ impl ModelId {
 
 impl fmt::Display for ModelId {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        write!(f, "{} ({})", self.path, self.fingerprint)
+        write!(f, "{} ({}, {})", self.path, self.kind, self.fingerprint)
     }
 }

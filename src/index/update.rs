@@ -2,7 +2,7 @@
 
 use super::{Entry, Found, IndexError, Scan, Skipped, Store};
 use crate::embed::source::{Files, Upright};
-use crate::embed::{Batch, ImageEncoder};
+use crate::embed::{Batch, Family, ImageEncoder};
 use crate::pictures::folder::PassedOver;
 use ndarray::Axis;
 use std::collections::HashMap;
@@ -44,7 +44,7 @@ struct Plan<'a> {
 /// Returns an error if the index cannot be read or written. Pictures that cannot be read are skipped.
 pub fn update(
     store: &mut Store,
-    encoder: &ImageEncoder,
+    encoder: &Family<ImageEncoder>,
     scan: Scan,
     progress: impl Fn(usize, usize),
 ) -> Result<Update, IndexError> {

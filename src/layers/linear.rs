@@ -13,9 +13,9 @@ use crate::params::{Init, Spec};
 use crate::tree::tree;
 use crate::weights::{Read, Weight};
 use kernels::{
-    Activation, Epilogue, Mat, Write,
+    Activation, Epilogue, Mat, Write, dropout,
     gemm::{gemm, gemm_panels},
-    dropout, reduce,
+    reduce,
 };
 use ndarray::{ArrayView2, ArrayViewMut2};
 

@@ -243,7 +243,15 @@ pub(crate) fn behind_attention(
         (Some(look), Some(saved)) => {
             let sum = saved.sum.view_mut();
             let residual = residual(a.view(), Site::CrossOutput);
-            cross_attention::forward(&rest.cross, cross(look.shape, dropout), a.view(), look.kv, residual, sum, &mut saved.attn);
+            cross_attention::forward(
+                &rest.cross,
+                cross(look.shape, dropout),
+                a.view(),
+                look.kv,
+                residual,
+                sum,
+                &mut saved.attn,
+            );
             layer_norm::forward(&rest.cross_ln, size.eps, saved.sum.view(), c.view_mut(), &mut saved.ln);
             c.view()
         }

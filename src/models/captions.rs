@@ -26,6 +26,11 @@ impl<'a> Captions<'a> {
         Captions { ids: self.ids, offsets: &self.offsets[range.start..=range.end] }
     }
 
+    /// Returns the tokens of one caption.
+    pub(crate) fn of(&self, i: usize) -> &'a [u32] {
+        &self.ids[self.offsets[i]..self.offsets[i + 1]]
+    }
+
     /// Returns the tokens of these captions alone.
     pub(crate) fn own_ids(&self) -> &'a [u32] {
         match (self.offsets.first(), self.offsets.last()) {
@@ -42,6 +47,7 @@ impl<'a> Captions<'a> {
 }
 
 /// The tokens of texts, end to end, for [`Captions`] to view.
+#[derive(Debug, Default)]
 pub(crate) struct Packed {
     ids: Vec<u32>,
     offsets: Vec<usize>,
@@ -56,6 +62,18 @@ impl Packed {
             packed.offsets.push(packed.ids.len());
         }
         packed
+    }
+
+    /// Replaces the texts by others: each is `first`, then what is given of it. Buffers are reused.
+    pub(crate) fn fill<'a>(&mut self, first: u32, rests: impl IntoIterator<Item = &'a [u32]>) {
+        self.ids.clear();
+        self.offsets.clear();
+        self.offsets.push(0);
+        for rest in rests {
+            self.ids.push(first);
+            self.ids.extend(rest);
+            self.offsets.push(self.ids.len());
+        }
     }
 
     /// Views the texts.

@@ -1,4 +1,4 @@
-//! AdamW (Loshchilov & Hutter 2019) over a flat parameter block, with decay on matrices and tables only.
+//! AdamW (Loshchilov & Hutter 2019) over a flat parameter block.
 
 use crate::params::{Spec, for_each};
 use crate::tree::{Path, Tree};
@@ -23,6 +23,24 @@ impl Hyper {
     pub const VIT: Hyper = Hyper { beta1: 0.9, beta2: 0.98, eps: 1e-6, weight_decay: 0.2 };
     /// The values that the CLIP paper gives for a ResNet (table 19).
     pub const RESNET: Hyper = Hyper { beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.2 };
+    /// The values that BLIP's original has for every task, with [`Decay::All`].
+    pub const BLIP: Hyper = Hyper { beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.05 };
+}
+
+/// The parameters that weight decay applies to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Decay {
+    /// Decay applies to matrices and tables, not to gains, biases and scalars (CLIP paper, section 2.5).
+    #[default]
+    Matrices,
+    /// Decay applies to every parameter, as in BLIP's original.
+    All,
+}
+
+impl Decay {
+    fn applies(self, spec: &Spec) -> bool {
+        self == Decay::All || spec.shape.len() >= 2
+    }
 }
 
 /// The state of the optimizer: both moments of every parameter, and how many steps were taken.
@@ -48,7 +66,7 @@ impl AdamW {
     pub fn step<S: Tree<Leaf = Spec>>(
         &mut self,
         spec: &S,
-        hyper: &Hyper,
+        (hyper, decay): (&Hyper, Decay),
         lr: f32,
         grad_scale: f32,
         params: &mut [f32],
@@ -65,7 +83,7 @@ impl AdamW {
                 beta1: hyper.beta1,
                 beta2: hyper.beta2,
                 eps: hyper.eps,
-                weight_decay: if spec.decays() { hyper.weight_decay } else { 0.0 },
+                weight_decay: if decay.applies(spec) { hyper.weight_decay } else { 0.0 },
                 step: self.steps,
                 grad_scale,
             };
@@ -84,6 +102,20 @@ mod tests {
 
     tree!(Model { first: Linear, middle as "part": [Linear], last: Linear });
 
+    /// With zero gradients a step is decay alone.
+    #[test]
+    fn decay_applies_to_matrices_or_to_all() {
+        let params = Params::init(Linear::spec(3, 2, default_init(3), default_init(3)), 1);
+        for decay in [Decay::Matrices, Decay::All] {
+            let (mut flat, mut grads) = (params.flat.clone(), vec![0.0; params.flat.len()]);
+            let hyper = (&Hyper::VIT, decay);
+            AdamW::new(flat.len()).step(&params.spec, hyper, 0.1, 1.0, &mut flat, &mut grads, |_| false);
+            let shrunk = |i: usize| flat[i].abs() < params.flat[i].abs();
+            assert!((0..6).all(shrunk));
+            assert!((6..8).all(|i| shrunk(i) == (decay == Decay::All) && (shrunk(i) || flat[i] == params.flat[i])));
+        }
+    }
+
     /// The frozen part stands in the middle of the tree, and its name is the beginning of another one's.
     #[test]
     fn what_is_frozen_by_its_path_stays_wherever_it_stands() {
@@ -93,7 +125,8 @@ mod tests {
         for frozen in ["part", "part.1", "part.1.bias", "first", "last.weight", "nothing"] {
             let (mut flat, mut grads) = (params.flat.clone(), vec![1.0; params.flat.len()]);
             let mut adam = AdamW::new(flat.len());
-            adam.step(&params.spec, &Hyper::VIT, 0.1, 1.0, &mut flat, &mut grads, |path| path.is_under(frozen));
+            let hyper = (&Hyper::VIT, Decay::default());
+            adam.step(&params.spec, hyper, 0.1, 1.0, &mut flat, &mut grads, |path| path.is_under(frozen));
             for_each(&params.spec, &Path::ROOT, |path, _, range| {
                 let name = path.to_string();
                 let stays = name == frozen || name.starts_with(&format!("{frozen}."));

@@ -3,6 +3,7 @@
 //! | file | what it knows |
 //! |---|---|
 //! | [`objective`] | what a model is trained for: the interface, and an example |
+//! | [`blip`] | BLIP's objective: pre-training, and fine-tuning for retrieval |
 //! | [`clip`] | CLIP's objective |
 //! | [`step`] | one training step of any objective |
 //! | [`world`] | the processes that train one model together |
@@ -12,6 +13,7 @@
 //! | [`data`] | what a run is trained on and judged on |
 //! | [`run_folder`] | where a run keeps its files |
 
+pub mod blip;
 pub mod clip;
 pub mod data;
 pub mod log;

@@ -123,6 +123,8 @@ pub enum Saved<'a> {
     Floats(&'a mut [f32]),
     /// A count such as a number of steps.
     Count(&'a mut u64),
+    /// Numbers that mean something, such as the keys of a queue's pictures.
+    Keys(&'a mut [u64]),
 }
 
 /// Everything that has to be saved for a run to go on, by name.

@@ -152,6 +152,10 @@ impl RunFolder {
             match saved {
                 Saved::Floats(values) => tensors.push(Tensor::new(name, &[values.len()], values, Dtype::F32)),
                 Saved::Count(count) => counts.push((name.as_str(), count.to_string())),
+                Saved::Keys(keys) => {
+                    let keys: Vec<String> = keys.iter().map(u64::to_string).collect();
+                    counts.push((name.as_str(), keys.join(",")));
+                }
             }
         }
         let counts = counts.iter().map(|(name, count)| (*name, count.as_str()));
@@ -188,13 +192,20 @@ impl RunFolder {
             return Err(CheckpointError::Unexpected { path, tensors });
         }
         for (name, saved) in state {
+            let none = || CheckpointError::NoCount { path: path.clone(), count: name.clone() };
             match saved {
                 Saved::Floats(values) => reader.read(&name, &[values.len()], values)?,
                 Saved::Count(count) => {
                     let read = reader.metadata(&name).and_then(|text| text.parse().ok());
-                    *count = read
-                        .filter(|&count| count <= MAX_COUNT)
-                        .ok_or_else(|| CheckpointError::NoCount { path: path.clone(), count: name.clone() })?;
+                    *count = read.filter(|&count| count <= MAX_COUNT).ok_or_else(none)?;
+                }
+                Saved::Keys(keys) => {
+                    let read = reader.metadata(&name).ok_or_else(none)?.split(',').map(|key| key.parse().ok());
+                    let read: Vec<u64> = read.collect::<Option<_>>().ok_or_else(none)?;
+                    if read.len() != keys.len() {
+                        return Err(none());
+                    }
+                    keys.copy_from_slice(&read);
                 }
             }
         }

@@ -4,7 +4,7 @@ use super::metric::Metric;
 use super::objective::{Objective, Saved, State, StepId};
 use super::world::{Alone, World, sum_over_ranks};
 use crate::layers::Keep;
-use crate::optim::adamw::{AdamW, Hyper};
+use crate::optim::adamw::{AdamW, Decay, Hyper};
 use crate::optim::{clip_grad, running};
 use crate::params::{self, for_each};
 use crate::tree::{Path, Tree};
@@ -17,6 +17,8 @@ use std::ops::Range;
 pub struct TrainerOptions {
     /// The hyper-parameters of AdamW.
     pub hyper: Hyper,
+    /// The parameters that weight decay applies to.
+    pub decay: Decay,
     /// Gradients with a larger norm are scaled down to this norm; without one, none are.
     pub max_norm: Option<f32>,
     /// The seed that all randomness of the objective follows from.
@@ -24,9 +26,15 @@ pub struct TrainerOptions {
 }
 
 impl TrainerOptions {
-    /// Returns options that leave gradients of any norm as they are, with seed 0.
+    /// Returns options that leave gradients of any norm as they are, with decay of matrices and seed 0.
     pub fn new(hyper: Hyper) -> Self {
-        TrainerOptions { hyper, max_norm: None, seed: 0 }
+        TrainerOptions { hyper, decay: Decay::default(), max_norm: None, seed: 0 }
+    }
+
+    /// Sets the parameters that weight decay applies to.
+    #[must_use]
+    pub fn decay(self, decay: Decay) -> Self {
+        TrainerOptions { decay, ..self }
     }
 
     /// Sets the norm that larger gradients are scaled down to.
@@ -178,7 +186,7 @@ fn take_step<O: Objective<W>, W: World>(
     if grad_norm.is_finite() {
         let scale = clip_grad::scale(grad_norm, options.max_norm);
         running::step(spec, &mut flat, grads, frozen);
-        adam.step(spec, &options.hyper, lr, scale, &mut flat, grads, frozen);
+        adam.step(spec, (&options.hyper, options.decay), lr, scale, &mut flat, grads, frozen);
         grads[n..].fill(0.0);
     } else {
         grads.fill(0.0);

@@ -15,7 +15,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-fn config(parts: Parts) -> Config {
+pub fn config(parts: Parts) -> Config {
     let base = Config::base(parts);
     let vision = VisionConfig { image_size: [32, 32], width: 64, mlp_width: 64, heads: 1, layers: 1, ..base.vision };
     let text = TextConfig { positions: 40, width: 64, mlp_width: 64, heads: 1, layers: 2, ..base.text };
@@ -23,14 +23,14 @@ fn config(parts: Parts) -> Config {
 }
 
 /// Puts a random BLIP into a folder. What it writes depends on the picture, since its words are large.
-fn put(folder: &Path, parts: Parts, format: Format) {
+pub fn put(folder: &Path, parts: Parts, format: Format) {
     let mut model = Model::new(config(parts), 3);
     model.params.flat.iter_mut().for_each(|value| *value *= 2.0);
     save(folder, &model.config, &model.params, None, format, Precision::F32).unwrap();
 }
 
 /// Makes a folder with a random BLIP in `model` and the pictures p0.png to p9.png in `photos`.
-fn bench(parts: Parts) -> Bench {
+pub fn bench(parts: Parts) -> Bench {
     let bench = Bench::new(tiny::config(64));
     fs::rename(bench.path("model"), bench.path("clip")).unwrap();
     // Hugging Face has no class for a pre-trained one.
@@ -42,22 +42,22 @@ fn bench(parts: Parts) -> Bench {
     bench
 }
 
-fn blip(bench: &Bench) -> Blip {
+pub fn blip(bench: &Bench) -> Blip {
     Blip::load(bench.path("model")).unwrap()
 }
 
-fn pictures(bench: &Bench) -> Vec<Picture> {
+pub fn pictures(bench: &Bench) -> Vec<Picture> {
     (0..10).map(|i| decode::open(&bench.path(&format!("photos/p{i}.png"))).unwrap()).collect()
 }
 
-fn beams(blip: &Blip) -> Options {
+pub fn beams(blip: &Blip) -> Options {
     let search = Search::Beams { beams: 3, style: BeamStyle::Original };
     Options { min_length: 5, search, ..blip.options(20) }
 }
 
 /// Checks that a command fails with this code and says these words.
 #[track_caller]
-fn fails(outcome: &Outcome, code: i32, words: &[&str]) {
+pub fn fails(outcome: &Outcome, code: i32, words: &[&str]) {
     assert_eq!((outcome.code, outcome.out.as_str()), (code, ""), "{outcome:?}");
     words.iter().for_each(|word| assert!(outcome.error.contains(word), "{word}: {}", outcome.error));
 }
@@ -317,6 +317,15 @@ fn a_model_of_another_kind_is_named_with_what_it_is_for() {
 }
 
 #[test]
+fn the_environment_may_name_the_model() {
+    let bench = bench(Parts::Captioner);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_clipwright"));
+    command.current_dir(bench.path("")).env("CLIP_MODEL", "model").args(["caption", "photos/p1.png", "--greedy"]);
+    let output = command.output().unwrap();
+    assert!(output.status.success() && output.stdout.starts_with(b"photos/p1.png: "), "{output:?}");
+}
+
+#[test]
 fn settings_that_make_no_sense_are_refused_before_anything_is_read() {
     let bench = bench(Parts::Captioner);
     for (args, words) in [
@@ -384,7 +393,7 @@ fn a_blip_is_described_and_converted() {
     assert_eq!((&info["image"]["heads"], &info["image"]["heads_inferred"]), (&json!(1), &json!(false)));
     let parameters = load(&bench.path("model"), &Default::default()).unwrap().params.flat;
     assert_eq!(info["parameters"], json!(parameters.len()));
-    assert_eq!(info["commands"], json!(["caption", "match"]));
+    assert_eq!(info["commands"], json!(["caption", "match", "embed", "index", "search", "classify", "eval"]));
 
     fails(&bench.run_alone(&["convert", "model", "x"]), 2, &["pre-trained", "--to original"]);
     json(&["convert", "model", "again", "--to", "original"]);
@@ -402,7 +411,7 @@ fn a_blip_is_described_and_converted() {
     fs::copy(bench.path("again/model.safetensors"), bench.path("bare/model.safetensors")).unwrap();
     let bare = bench.run_alone(&["info", "bare"]);
     assert!(bare.out.contains("1 head, MLP 64 (inferred)") && bare.error.contains("how many heads"), "{bare:?}");
-    assert!(bare.out.contains("BLIP         pretrained, for caption and match"), "{}", bare.out);
+    assert!(bare.out.contains("BLIP         pretrained, for caption, match, embed, index"), "{}", bare.out);
 
     json(&["convert", "captioner", "larger", "--image-size", "64", "--dtype", "f16"]);
     let larger = &json(&["info", "larger"])[0];

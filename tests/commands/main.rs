@@ -5,6 +5,8 @@ mod support;
 
 mod bench;
 mod blip;
+mod blip_embeds;
+mod blip_exams;
 mod encoders;
 mod eval;
 mod found;
@@ -12,6 +14,7 @@ mod one_embedding;
 mod photos;
 mod pictures;
 mod plots;
+mod scenes;
 mod search;
 mod shell;
 mod tables;

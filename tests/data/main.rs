@@ -9,6 +9,8 @@ mod kinds;
 #[cfg(feature = "emoji")]
 mod loader;
 mod preprocess;
+#[cfg(feature = "emoji")]
+mod scenes;
 mod shards;
 mod table;
 mod tokenizer;

@@ -29,7 +29,9 @@ fn end(ranges: &[Range<usize>]) -> usize {
 
 fn cases() -> impl Iterator<Item = (Shape<'static>, usize, usize)> {
     let cases = CASES.into_iter().flat_map(|case| WIDTHS.map(|widths| (case, widths)));
-    cases.map(|([queries, source], (width, inputs, heads))| (Shape { queries, source, heads, dropout: None }, width, inputs))
+    cases.map(|([queries, source], (width, inputs, heads))| {
+        (Shape { queries, source, heads, dropout: None }, width, inputs)
+    })
 }
 
 fn spec(width: usize, inputs: usize) -> CrossAttention<Spec> {

@@ -38,7 +38,8 @@ fn looks(sequences: &Sequences, pooled: bool) -> (Vec<Range<usize>>, Vec<Range<u
 fn check_looking(size: &Size, sequences: &Sequences, pool: Pool) {
     let (rows, width, pooled) = (sequences.rows(), size.width, pool != Pool::All);
     let (every, leaving) = (looks(sequences, false), looks(sequences, pooled));
-    let [every, leaving] = [&every, &leaving].map(|(queries, source)| Shape { queries, source, heads: size.heads, dropout: None });
+    let [every, leaving] =
+        [&every, &leaving].map(|(queries, source)| Shape { queries, source, heads: size.heads, dropout: None });
     let part = Part { rows, pooled: pooled.then_some(sequences.len()), looks: true };
     let name = format!("{size:?}, {:?}, {pool:?}, looking", sequences.ranges());
     let inputs = [("x", rows, width), ("source", SOURCE.1, SOURCE.0)];

@@ -40,7 +40,7 @@ fn hugging_face(class: &str) -> Vec<PathBuf> {
 }
 
 /// Returns the folders of the original code whose description has this key and whose model has this tensor.
-fn original(key: &str, tensor: &str) -> Vec<PathBuf> {
+pub(super) fn original(key: &str, tensor: &str) -> Vec<PathBuf> {
     let folders: Vec<_> = folders_with("meta.json")
         .into_iter()
         .filter(|folder| json(&folder.join("meta.json")).get(key).is_some())
@@ -52,12 +52,12 @@ fn original(key: &str, tensor: &str) -> Vec<PathBuf> {
     folders
 }
 
-fn json(path: &Path) -> Value {
+pub(super) fn json(path: &Path) -> Value {
     serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
 }
 
 /// Reads a model whose description is in `folder` from a file of weights.
-fn model(folder: &Path, weights: &Path) -> Model {
+pub(super) fn model(folder: &Path, weights: &Path) -> Model {
     let meta = folder.join("meta.json");
     let mut overrides = Overrides::default();
     if !meta.is_file() {
@@ -116,7 +116,7 @@ fn compare(model: &Model, ours: &[f32], reference: &Params<clipwright::models::b
 
 impl Io<'_> {
     /// Returns a matrix of integers.
-    fn integers(&self, name: &str) -> Vec<Vec<i64>> {
+    pub(super) fn integers(&self, name: &str) -> Vec<Vec<i64>> {
         let tensor = self.0.tensor(name).unwrap();
         assert_eq!(tensor.dtype(), Dtype::I64);
         let numbers: Vec<i64> =
@@ -125,7 +125,7 @@ impl Io<'_> {
     }
 
     /// Returns texts without their padding.
-    fn texts(&self, ids: &str, mask: &str) -> Texts {
+    pub(super) fn texts(&self, ids: &str, mask: &str) -> Texts {
         let (ids, mask) = (self.integers(ids), self.integers(mask));
         Texts::new(ids.into_iter().zip(mask).map(|(ids, mask)| {
             let real = mask.iter().filter(|&&real| real == 1).count();
@@ -138,19 +138,19 @@ impl Io<'_> {
         Texts::new(self.integers(ids).into_iter().map(|ids| ids.into_iter().map(|id| id as u32).collect()))
     }
 
-    fn scalar(&self, name: &str) -> f32 {
+    pub(super) fn scalar(&self, name: &str) -> f32 {
         self.matrix(name)[[0, 0]]
     }
 
     /// Returns pictures as rows of normalised pixels.
-    fn pictures(&self, name: &str) -> (Array2<f32>, [usize; 2]) {
+    pub(super) fn pictures(&self, name: &str) -> (Array2<f32>, [usize; 2]) {
         let shape = self.0.tensor(name).unwrap().shape().to_vec();
         (self.matrix(name), [shape[2], shape[3]])
     }
 }
 
 /// Opens the reference's inputs and outputs.
-fn with_io<T>(folder: &Path, f: impl FnOnce(&Io) -> T) -> T {
+pub(super) fn with_io<T>(folder: &Path, f: impl FnOnce(&Io) -> T) -> T {
     println!("{}", folder.display());
     let bytes = fs::read(folder.join("io.safetensors")).unwrap();
     f(&Io(SafeTensors::deserialize(&bytes).unwrap()))

@@ -28,8 +28,6 @@ pub(crate) const GRADIENT: f32 = 1e-4;
 const STEP: f32 = 1e-5;
 /// The learning rate of the reference step.
 const LR: f32 = 5e-4;
-/// Largest difference of two first steps, each of which is at most as long as the learning rate.
-const FREE: f32 = 2.0 * LR;
 
 #[test]
 fn models_agree_with_the_reference() {
@@ -177,22 +175,28 @@ fn compare_step(ours: &Params<ClipParams<Spec>>, after: &Params<ClipParams<Spec>
             Role::Statistic => return close(&path.to_string(), &row(values), &row(theirs), OUTPUT),
             Role::Count => return assert_eq!(values, theirs, "{path}"),
         }
-        let rounding = STEP * largest(values);
-        for (i, ((ours, theirs), amplified)) in values.iter().zip(theirs).zip(amplified(g)).enumerate() {
-            let apart = (ours - theirs).abs();
-            let allowed = rounding + amplified;
-            assert!(apart <= allowed, "{path}[{i}] after the step: {ours} and {theirs}, {apart} apart, not {allowed}");
-        }
+        close_step(&path.to_string(), values, theirs, g, (LR, Hyper::VIT.eps));
     });
 }
 
-/// Returns how far apart two steps may be by the tolerance of their gradients. At [`FREE`], the maximum, an entry is
-/// not judged.
-fn amplified(g: &[f32]) -> impl Iterator<Item = f32> {
-    let (delta, eps) = (GRADIENT * largest(g).max(1e-2), Hyper::VIT.eps);
+/// Checks a leaf after its first step of length `lr`.
+#[track_caller]
+pub(crate) fn close_step(path: &str, values: &[f32], theirs: &[f32], g: &[f32], (lr, eps): (f32, f32)) {
+    let rounding = STEP * largest(values);
+    for (i, ((ours, theirs), amplified)) in values.iter().zip(theirs).zip(amplified(g, lr, eps)).enumerate() {
+        let apart = (ours - theirs).abs();
+        let allowed = rounding + amplified;
+        assert!(apart <= allowed, "{path}[{i}] after the step: {ours} and {theirs}, {apart} apart, not {allowed}");
+    }
+}
+
+/// Returns how far apart two steps may be by the tolerance of their gradients. At the maximum of 2·lr, the largest
+/// difference of two steps of at most lr, an entry is not judged.
+fn amplified(g: &[f32], lr: f32, eps: f32) -> impl Iterator<Item = f32> {
+    let delta = GRADIENT * largest(g).max(1e-2);
     g.iter().map(move |g| {
         let surely = (g.abs() - delta).max(0.0) + eps;
-        (LR * delta * eps / (surely * surely)).min(FREE)
+        (lr * delta * eps / (surely * surely)).min(2.0 * lr)
     })
 }
 
@@ -209,7 +213,11 @@ fn nearly_every_step_is_judged() {
             if !spec.is_buffer() {
                 let g = &grads.flat[range];
                 all += g.len();
-                free += g.iter().zip(amplified(g)).filter(|&(&g, step)| g != 0.0 && step == FREE).count();
+                free += g
+                    .iter()
+                    .zip(amplified(g, LR, Hyper::VIT.eps))
+                    .filter(|&(&g, step)| g != 0.0 && step == 2.0 * LR)
+                    .count();
             }
         });
         println!("{}: {free} of {all} steps are not judged", folder.display());

@@ -7,6 +7,8 @@ mod support;
 
 mod blip;
 mod blip_checkpoint;
+mod blip_objective;
+mod blip_objective_golden;
 mod blip_passes;
 mod checkpoint;
 mod checkpoint_configs;

@@ -33,6 +33,7 @@ fn state(trainer: &mut Trainer<Matching>) -> Vec<(String, Vec<f32>)> {
     let numbers = |saved| match saved {
         Saved::Floats(values) => values.to_vec(),
         Saved::Count(count) => vec![*count as f32],
+        Saved::Keys(keys) => keys.iter().map(|&key| key as f32).collect(),
     };
     trainer.state().into_iter().map(|(name, saved)| (name, numbers(saved))).collect()
 }

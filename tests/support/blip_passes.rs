@@ -62,7 +62,8 @@ pub fn gradients(
     let g = &mut view_mut(&model.params.spec, &mut flat);
     let mut tokens = Array2::zeros((images.nrows() * shape.grid.tokens(), shape.size.width));
     let p_vit = &p.visual_encoder;
-    vit::forward(p_vit, &shape, images, Keep::All, None, tokens.view_mut(), &mut workspace, &mut scratch);
+    let all = (Pool::All, Keep::All);
+    vit::forward(p_vit, &shape, images, all, None, tokens.view_mut(), &mut workspace, &mut scratch);
     let mut dtokens = Array2::zeros(tokens.dim());
     let loss = pass(&p, tokens.view(), dtokens.view_mut(), g);
     vit::backward(p_vit, &shape, images, dtokens.view(), &mut workspace, &mut scratch, &mut g.visual_encoder);
@@ -240,7 +241,17 @@ pub fn plain_logits(
     let sights = Sights { texts: texts_of, rows: &source.rows };
     let mut states = Array2::zeros((texts.ids.len(), shape.size.width));
     let (how, workspace) = ((Pool::All, Keep::Nothing), &mut text::Workspace::default());
-    text::forward(decoder, &shape, texts, Some((sights, &kv.view())), how, None, states.view_mut(), workspace, &mut scratch);
+    text::forward(
+        decoder,
+        &shape,
+        texts,
+        Some((sights, &kv.view())),
+        how,
+        None,
+        states.view_mut(),
+        workspace,
+        &mut scratch,
+    );
     let mut logits = Array2::zeros((texts.ids.len(), shape.vocab_size));
     let table = decoder.shared.embeddings.word_embeddings;
     let head = &p.text_decoder.as_ref().unwrap().head;

@@ -2,6 +2,7 @@
 #![expect(dead_code, reason = "every test program uses a part of it")]
 
 pub mod blip;
+pub mod blip_objective;
 pub mod blip_passes;
 pub mod compare;
 pub mod folders;

@@ -104,7 +104,8 @@ pub(super) fn backward<'o>(
     let (d, width, rows) = (task.head_dim, padded(task.head_dim), task.queries);
     let keys = padded(task.keys.min(KEYS));
     let [per_query, per_key, block] = [rows * width, keys * width, QUERIES * keys];
-    let sizes = [per_query, per_query, per_query, rows, keys * d, keys * d, per_key, per_key, per_key, block, block, keys];
+    let sizes =
+        [per_query, per_query, per_query, rows, keys * d, keys * d, per_key, per_key, per_key, block, block, keys];
     with_scratch(sizes, |[q, dout, dq, delta, keys_t, values_t, keys_rows, dk, dv, probs, d_scores, mask]| {
         // q carries the factor 1/√d, so the scores and dk = dSᵀ·q need none; dq gets its own at the end.
         pack_rows(task.isa, task.q, rows, d, task.scale, q);

@@ -53,7 +53,8 @@ impl Case {
 
     fn layout(&self) -> Layout<'_> {
         let Case { q, kv, heads, head_dim, causal, dropout } = self;
-        let dropout = dropout.as_ref().map(|(rate, names)| Dropout { rate: *rate, key: 7 << 40, names, unit: Unit::Value });
+        let dropout =
+            dropout.as_ref().map(|(rate, names)| Dropout { rate: *rate, key: 7 << 40, names, unit: Unit::Value });
         Layout { q, kv, heads: *heads, head_dim: *head_dim, causal: *causal, dropout }
     }
 

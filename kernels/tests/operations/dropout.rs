@@ -22,7 +22,9 @@ fn mask(dropout: Dropout, width: usize) -> Vec<f32> {
 fn every_isa_is_the_definition() {
     for (rows, width) in [(0, 5), (1, 1), (9, 33), (20, 128), (3, 300)] {
         let names = &names(rows);
-        for (rate, unit) in [0.0, 0.1, 0.5, 0.999].into_iter().flat_map(|r| [Unit::Value, Unit::Sequence].map(|u| (r, u))) {
+        for (rate, unit) in
+            [0.0, 0.1, 0.5, 0.999].into_iter().flat_map(|r| [Unit::Value, Unit::Sequence].map(|u| (r, u)))
+        {
             let dropout = Dropout { rate, key: 0x0123_4567_89ab_cdef, names, unit };
             let (x, residual) = (random(1, rows * width), random(2, rows * width));
             let dropped: Vec<f32> =

@@ -4,7 +4,7 @@ use super::arrays::{Format, write_line};
 use super::partial::Partial;
 use super::pictures::{Images, Named, Tally};
 use super::texts::STDIN;
-use super::writing::Writing;
+use super::writing::{PROMPT, Writing};
 use super::{CliError, Context};
 use crate::datasets::Columns;
 use crate::embed::{Batch, Blip, Task, Written};
@@ -51,7 +51,7 @@ pub(crate) struct Caption {
     #[command(flatten)]
     images: Images,
     /// Beginning of every caption, which is left out of the result; \"\" for none
-    #[arg(long, value_name = "TEXT", default_value = "a picture of")]
+    #[arg(long, value_name = "TEXT", default_value = PROMPT)]
     prompt: String,
     #[command(flatten)]
     writing: Writing,

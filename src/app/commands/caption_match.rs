@@ -5,6 +5,7 @@ use super::ranking::Ranking;
 use super::texts::{lines, warn_truncated};
 use super::{CliError, Context};
 use crate::app::number::positive;
+use crate::embed::Family;
 use crate::eval::templates::PLACE;
 use crate::files;
 use clap::Args;
@@ -43,11 +44,12 @@ impl CaptionMatch {
         named.warn_passed_over();
         let clip = context.clip()?;
         warn_truncated(&clip.text, &captions, &[PLACE]);
-        let rows = clip.encode_text(&captions);
+        let (rows, scale) = (clip.encode_text(&captions), clip.scale());
+        let model = Family::Clip(clip);
         let bar = context.output.progress(named.paths.len(), "pictures");
-        let tally = named.embed(&clip.image, &bar, |i, embedding| {
+        let tally = named.embed(&model, &bar, |i, embedding| {
             let image = files::name(&named.paths[i]).into_owned();
-            let ranking = Ranking::new(image, embedding, &captions, rows.view(), clip.scale(), self.k);
+            let ranking = Ranking::new(image, embedding, &captions, rows.view(), scale, self.k);
             bar.suspend(|| context.output.show(&ranking))
         })?;
         tally.verdict(self.skip_unreadable)

@@ -2,13 +2,17 @@
 
 use super::pictures::Images;
 use super::ranking::Ranking;
-use super::texts::{distinct, labels, templates, warn_truncated};
+use super::texts::{distinct, labels, templates, warn_long};
 use super::{CliError, Context};
 use crate::app::number::positive;
+use crate::embed::Family;
 use crate::eval::templates::embed_classes;
 use crate::files;
 use clap::Args;
 use std::path::PathBuf;
+
+/// The temperature with which BLIP's training begins. Its published files are without the one with which it ended.
+const TEMPERATURE: f32 = 0.07;
 
 /// Name what pictures show, choosing from your own labels
 ///
@@ -64,15 +68,25 @@ impl Classify {
         let templates = templates(&self.templates)?;
         let named = self.images.find()?;
         named.warn_passed_over();
-        let clip = context.clip()?;
-        warn_truncated(&clip.text, &labels, &templates);
+        let model = context.open_either()?.both()?;
+        warn_long(&model, &labels, &templates);
+        let scale = match &model {
+            Family::Clip(clip) => clip.scale(),
+            Family::Blip(_) => {
+                note!(
+                    "note: a BLIP is saved without its temperature; probabilities are those of {TEMPERATURE}, with which \
+                     training begins"
+                );
+                1.0 / TEMPERATURE
+            }
+        };
         let bar = context.output.progress(labels.len(), "labels");
-        let classes = embed_classes(&clip, &labels, &templates, |n| bar.inc(n as u64));
+        let classes = embed_classes(&model, &labels, &templates, |n| bar.inc(n as u64));
         bar.finish_and_clear();
         let bar = context.output.progress(named.paths.len(), "pictures");
-        let tally = named.embed(&clip.image, &bar, |i, embedding| {
+        let tally = named.embed(&model, &bar, |i, embedding| {
             let image = files::name(&named.paths[i]).into_owned();
-            let ranking = Ranking::new(image, embedding, &labels, classes.view(), clip.scale(), self.k).at(&places);
+            let ranking = Ranking::new(image, embedding, &labels, classes.view(), scale, self.k).at(&places);
             bar.suspend(|| context.output.show(&ranking))
         })?;
         tally.verdict(self.skip_unreadable)

@@ -2,8 +2,8 @@
 
 use super::{CliError, Output};
 use crate::checkpoint::blip;
-use crate::checkpoint::{Checkpoint, Overrides};
-use crate::embed::{Blip, Clip, ImageEncoder, Task, TextEncoder};
+use crate::checkpoint::{self, Checkpoint, Kind, Overrides};
+use crate::embed::{Blip, Clip, Opened, Task, TextEncoder};
 use crate::index::ModelId;
 use crate::train::run_folder::newest_finished;
 use clap::{Args, ValueEnum};
@@ -87,22 +87,31 @@ impl Context {
         Ok(newest)
     }
 
-    /// Opens a model without reading its towers, and prints what was assumed or ignored.
+    /// Opens a CLIP without reading its towers, and prints what was assumed or ignored.
     pub(crate) fn open(&self, path: &Path, image_size: Option<usize>) -> Result<Checkpoint, CliError> {
-        self.open_with(
-            path,
-            Overrides { image_size, activation: self.activation(), logit_scale: self.global.logit_scale },
-        )
+        self.open_with(path, Overrides { image_size, ..self.overrides() })
+    }
+
+    /// Opens the model, of whichever family, and prints what was assumed or ignored.
+    pub(crate) fn open_either(&self) -> Result<Opened, CliError> {
+        self.open_either_at(&self.model_path()?, self.overrides())
     }
 
     /// Opens the model of `--model` or, without it, the one that an index was made with, whatever the environment says.
-    pub(crate) fn open_for(&self, index: &ModelId) -> Result<Checkpoint, CliError> {
+    pub(crate) fn open_for(&self, index: &ModelId) -> Result<Opened, CliError> {
+        let overrides = self.overrides();
         if let Some(path) = &self.global.model {
-            return self.open(path, None);
+            return self.open_either_at(path, overrides);
         }
-        let activation = self.activation().or(Some(index.activation()));
-        let logit_scale = self.global.logit_scale;
-        self.open_with(Path::new(&index.path), Overrides { image_size: None, activation, logit_scale })
+        let activation = overrides.activation.or(Some(index.activation()));
+        self.open_either_at(Path::new(&index.path), Overrides { activation, ..overrides })
+    }
+
+    fn open_either_at(&self, path: &Path, overrides: Overrides) -> Result<Opened, CliError> {
+        Ok(match checkpoint::kind(path)? {
+            Some(Kind::Blip) => Opened::Blip(Box::new(self.describe_blip(path)?)),
+            _ => Opened::Clip(Box::new(self.open_with(path, overrides)?)),
+        })
     }
 
     fn open_with(&self, path: &Path, overrides: Overrides) -> Result<Checkpoint, CliError> {
@@ -111,19 +120,19 @@ impl Context {
         Ok(checkpoint)
     }
 
-    fn activation(&self) -> Option<Activation> {
-        self.global.activation.map(|name| match name {
+    /// Returns the settings of CLIPs that the command line has.
+    fn overrides(&self) -> Overrides {
+        let activation = self.global.activation.map(|name| match name {
             ActivationName::QuickGelu => Activation::QuickGelu,
             ActivationName::Gelu => Activation::Gelu,
-        })
+        });
+        Overrides { image_size: None, activation, logit_scale: self.global.logit_scale }
     }
 
     /// Loads the model as a BLIP that can do a task. It must be named, since the trainer's runs are CLIPs.
     pub(crate) fn blip(&self, task: Task) -> Result<Blip, CliError> {
-        let path = self.global.model.as_deref().ok_or(CliError::NoBlip { task })?;
-        let blip = Blip::new(self.load_blip(path, &blip::Overrides::default())?)?;
-        blip.check(task).map_err(|source| CliError::Blip { path: blip.path().into(), source })?;
-        Ok(blip)
+        let path = self.named_model().ok_or(CliError::NoBlip { task })?;
+        Ok(Blip::open(self.describe_blip(&path)?, task)?)
     }
 
     /// Reads a BLIP, and prints what was assumed or ignored.
@@ -152,17 +161,12 @@ impl Context {
         }
     }
 
-    /// Loads the model with both towers.
+    /// Loads a CLIP with both towers.
     pub(crate) fn clip(&self) -> Result<Clip, CliError> {
         Ok(Clip::new(&self.open(&self.model_path()?, None)?)?)
     }
 
-    /// Loads the model's image tower and does not read the text tower.
-    pub(crate) fn image_encoder(&self) -> Result<ImageEncoder, CliError> {
-        Ok(ImageEncoder::new(&self.open(&self.model_path()?, None)?)?)
-    }
-
-    /// Loads the model's text tower and does not read the image tower.
+    /// Loads a CLIP's text tower and does not read the image tower.
     pub(crate) fn text_encoder(&self) -> Result<TextEncoder, CliError> {
         Ok(TextEncoder::new(&self.open(&self.model_path()?, None)?)?)
     }

@@ -137,7 +137,7 @@ impl Convert {
 }
 
 /// Checks that the folder is empty or does not exist. Existing files are never overwritten.
-fn check_empty(folder: &Path) -> Result<(), CliError> {
+pub(super) fn check_empty(folder: &Path) -> Result<(), CliError> {
     match fs::read_dir(folder).map(|mut entries| entries.next().is_none()) {
         Ok(true) => Ok(()),
         Ok(false) => Err(CliError::NotEmpty { path: folder.into() }),

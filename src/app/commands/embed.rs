@@ -2,10 +2,10 @@
 
 use super::arrays::{Format, write_line, write_npy, write_safetensors};
 use super::pictures::{Images, Named, Tally};
-use super::texts::{lines, warn_truncated};
+use super::texts::{NOTHING_LEFT, is_nothing, lines, warn_long};
 use super::{CliError, Context};
 use crate::counted::counted;
-use crate::embed::{ImageEncoder, TextEncoder};
+use crate::embed::{Family, ImageEncoder, TextEncoder};
 use crate::eval::templates::PLACE;
 use crate::files::{self, write_atomic};
 use crate::pictures::folder::PassedOver;
@@ -73,7 +73,7 @@ impl Embed {
         };
         let source = match &self.texts {
             Some(path) => Source::texts(context, path)?,
-            None => Source::Pictures(self.images.find()?, Box::new(context.image_encoder()?)),
+            None => Source::Pictures(self.images.find()?, Box::new(context.open_either()?.image_encoder()?)),
         };
         let Some((path, format)) = self.output.as_deref().zip(format) else {
             if let Source::Pictures(named, _) = &source {
@@ -115,8 +115,8 @@ impl Embed {
 
 /// The pictures or texts to embed, with their encoder.
 enum Source {
-    Pictures(Named, Box<ImageEncoder>),
-    Texts(Vec<String>, Box<TextEncoder>),
+    Pictures(Named, Box<Family<ImageEncoder>>),
+    Texts(Vec<String>, Box<Family<TextEncoder>>),
 }
 
 /// The source of a row, as JSON names it.
@@ -149,8 +149,11 @@ impl Source {
             return Err(CliError::line(path, i + 1, "a blank line"));
         }
         let texts: Vec<String> = texts.into_iter().map(|(_, text)| text).collect();
-        let encoder = context.text_encoder()?;
-        warn_truncated(&encoder, &texts, &[PLACE]);
+        let encoder = context.open_either()?.text_encoder()?;
+        if let Some(i) = texts.iter().position(|text| is_nothing(&encoder, text)) {
+            return Err(CliError::line(path, i + 1, NOTHING_LEFT));
+        }
+        warn_long(&encoder, &texts, &[PLACE]);
         Ok(Source::Texts(texts, Box::new(encoder)))
     }
 
@@ -164,7 +167,7 @@ impl Source {
     fn width(&self) -> usize {
         match self {
             Source::Pictures(_, encoder) => encoder.embed_dim(),
-            Source::Texts(_, encoder) => encoder.embed_dim(),
+            Source::Texts(_, encoder) => encoder.text_dim(),
         }
     }
 
@@ -181,7 +184,7 @@ impl Source {
             Source::Texts(texts, encoder) => {
                 let bar = context.output.progress(texts.len(), "texts");
                 for texts in texts.chunks(AT_A_TIME) {
-                    let rows = encoder.encode(texts);
+                    let rows = encoder.encode_text(texts);
                     for (text, row) in texts.iter().zip(rows.rows()) {
                         each(Row { name: Name::Text(text.clone()), embedding: floats(&row) })?;
                     }

@@ -3,7 +3,6 @@
 use super::pictures::{Reading, Tally};
 use super::{CliError, Context};
 use crate::counted::counted;
-use crate::embed::ImageEncoder;
 use crate::files::serialize_name;
 use crate::index::{FOLDER, IndexError, Manifest, ModelId, Scan, Skipped, Store, Update, update};
 use crate::pictures::folder::PassedOver;
@@ -57,14 +56,14 @@ impl Index {
         if scan.found.is_empty() && scan.skipped.is_empty() {
             return Err(CliError::NoPictures { path: self.folder, passed_over: scan.passed_over });
         }
-        let checkpoint = match &known {
+        let opened = match &known {
             Some(manifest) => context.open_for(&manifest.model)?,
-            None => context.open(&context.model_path()?, None)?,
+            None => context.open_either()?,
         };
-        let model = ModelId::of(&checkpoint)?;
+        let model = ModelId::of(&opened)?;
         // The model is checked before its weights are read.
         known.map_or(Ok(()), |manifest| manifest.check_model(&index, &model))?;
-        let encoder = ImageEncoder::new(&checkpoint)?;
+        let encoder = opened.image_encoder()?;
         let mut store = Store::open(&index, &root, model, encoder.embed_dim())?;
         if self.reading.exif {
             store.set_exif()?;

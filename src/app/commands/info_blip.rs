@@ -57,14 +57,14 @@ struct TextTransformer {
 
 impl Report {
     pub fn of(described: Described) -> Self {
-        let Described { path, format, config, preprocess, tokenizer, dtypes, notes } = described;
+        let Described { path, format, config, preprocess, tokenizer, dtypes, notes, .. } = described;
         let inferred = |wanted| notes.iter().any(|note| matches!(note, Note::Heads { tower, .. } if *tower == wanted));
         let parameters = spec(&config);
         let (parts, commands): (_, &[_]) = match config.parts {
-            Parts::Captioner => ("captioner", &["caption"]),
-            Parts::Matcher => ("matcher", &["match"]),
-            Parts::Answerer => ("answerer", &["ask"]),
-            Parts::Pretrained => ("pretrained", &["caption", "match"]),
+            Parts::Captioner => ("captioner", &["caption", "eval"]),
+            Parts::Matcher => ("matcher", &["match", "embed", "index", "search", "classify", "eval"]),
+            Parts::Answerer => ("answerer", &["ask", "eval"]),
+            Parts::Pretrained => ("pretrained", &["caption", "match", "embed", "index", "search", "classify", "eval"]),
         };
         Report {
             path,
@@ -102,7 +102,7 @@ impl fmt::Display for Report {
         let Report { path, parts, commands, names, dtypes, parameters, image, text, embed_dim, .. } = self;
         let inferred = |inferred| if inferred { " (inferred)" } else { "" };
         writeln!(f, "{}", path.display())?;
-        writeln!(f, "  BLIP         {parts}, for {}", commands.join(" and "))?;
+        writeln!(f, "  BLIP         {parts}, for {}", commands.join(", "))?;
         writeln!(f, "  tensors      {names} names, {}, {}", dtypes.join(" and "), millions(*parameters))?;
         let ImageEncoder { image_size: [height, width], patch_size, transformer, .. } = image;
         let (heads, parameters) = (inferred(image.heads_inferred), millions(image.parameters));

@@ -2,11 +2,11 @@
 
 use super::pictures::Images;
 use super::ranking::Ranking;
-use super::texts::{lines, warn_cut};
+use super::texts::{NOTHING_LEFT, lines, warn_cut_by_blip};
 use super::{CliError, Context};
 use crate::app::number::positive;
-use crate::embed::blip::MAX_TEXT;
-use crate::embed::{Blip, Task};
+use crate::embed::Task;
+use crate::eval::templates::PLACE;
 use crate::text::blip_clean::{MAX_CAPTION_WORDS, caption};
 use clap::Args;
 use std::path::PathBuf;
@@ -46,7 +46,7 @@ impl Match {
         let named = self.images.find()?;
         named.warn_passed_over();
         let blip = context.blip(Task::Match)?;
-        warn_long(&blip, &texts);
+        warn_cut_by_blip(&blip, &texts, &[PLACE]);
         let error = |source| CliError::Blip { path: blip.path().into(), source };
         let embedded = blip.encode_text(&cleaned).map_err(error)?;
         let bar = context.output.progress(named.paths.len(), "pictures");
@@ -66,20 +66,9 @@ impl Match {
     /// Returns the texts as they are and as they are cleaned.
     fn texts(&self) -> Result<(Vec<String>, Vec<String>), CliError> {
         let clean = |(number, text): (usize, String)| match caption(&text, MAX_CAPTION_WORDS) {
-            cleaned if cleaned.is_empty() => Err(CliError::line(&self.texts, number, "nothing is left after cleaning")),
+            cleaned if cleaned.is_empty() => Err(CliError::line(&self.texts, number, NOTHING_LEFT)),
             cleaned => Ok((text, cleaned)),
         };
         lines(&self.texts)?.into_iter().map(clean).collect()
     }
-}
-
-/// Warns of texts that lose their end.
-fn warn_long(blip: &Blip, texts: &[String]) {
-    let tokens = |text: &str| blip.tokenizer().encode(text, usize::MAX).len();
-    let is_long = |text: &&String| {
-        let whole = caption(text, usize::MAX);
-        whole != caption(text, MAX_CAPTION_WORDS) || tokens(&whole) > MAX_TEXT
-    };
-    let cut: Vec<&String> = texts.iter().filter(is_long).collect();
-    warn_cut(&cut, &format!("BLIP's {MAX_CAPTION_WORDS} words and {MAX_TEXT} tokens"));
 }

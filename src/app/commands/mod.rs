@@ -18,6 +18,7 @@ mod convert;
 mod embed;
 mod error;
 mod eval;
+mod eval_texts;
 mod index;
 mod info;
 mod info_blip;
@@ -27,6 +28,8 @@ mod page;
 mod partial;
 mod pictures;
 mod ranking;
+mod scene_files;
+mod scenes;
 mod search;
 mod shell;
 mod sizes;
@@ -66,6 +69,7 @@ enum Command {
     Bench(bench::Bench),
     Index(index::Index),
     Search(search::Search),
+    Scenes(scenes::ScenesCommand),
     Completions(shell::Completions),
     Man(shell::Man),
 }
@@ -87,6 +91,7 @@ pub fn run(cli: Cli) -> Result<(), CliError> {
         Command::Bench(command) => command.run(&context),
         Command::Index(command) => command.run(&context),
         Command::Search(command) => command.run(&context),
+        Command::Scenes(command) => command.run(&context),
         Command::Completions(command) => command.run(Cli::command()),
         Command::Man(command) => command.run(Cli::command()),
     }

@@ -33,18 +33,18 @@ pub(crate) struct Row<'a> {
     pub is_query: bool,
 }
 
-/// Writes the page to a file, whole or not at all.
-pub(crate) fn write(path: &Path, query: &str, pictures: usize, rows: &[Row]) -> Result<(), CliError> {
+/// Writes the page to a file, whole or not at all. `scores` says what the scores are.
+pub(crate) fn write(path: &Path, query: &str, pictures: usize, scores: &str, rows: &[Row]) -> Result<(), CliError> {
     let folder = folder_of(path).canonicalize().map_err(|source| CliError::File { path: path.into(), source })?;
-    let html = page(&folder, query, pictures, rows);
+    let html = page(&folder, query, pictures, scores, rows);
     write_atomic(path, |out| out.write_all(html.as_bytes())).map_err(CliError::file(path))
 }
 
-fn page(folder: &Path, query: &str, pictures: usize, rows: &[Row]) -> String {
+fn page(folder: &Path, query: &str, pictures: usize, scores: &str, rows: &[Row]) -> String {
     let query = escape_all_quotes(query);
     let mut html = format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<title>{query}</title>\n<style>\n{STYLE}</style>\n\
-         <h1>{query}</h1>\n<p>{} of {}</p>\n<ol>\n",
+         <h1>{query}</h1>\n<p>{} of {}; {scores}</p>\n<ol>\n",
         rows.len(),
         counted(pictures, "picture")
     );
@@ -97,7 +97,7 @@ mod tests {
     fn nothing_of_a_name_or_query_is_markup() {
         let name = "/p/a \"b\" <i>'&.png";
         let rows = [Row { path: Path::new(name), score: 0.5, thumbnail: None, is_query: true }];
-        let html = page(Path::new("/q"), "<script>alert(\"x\")</script>", 7, &rows);
+        let html = page(Path::new("/q"), "<script>alert(\"x\")</script>", 7, "scores are cosines", &rows);
         assert!(
             html.contains("&lt;script&gt;alert(&quot;x&quot;)&lt;/script&gt;") && !html.contains("<script"),
             "{html}"
@@ -113,7 +113,7 @@ mod tests {
     fn small_pictures_are_inside() {
         let picture = RgbImage::from_pixel(4, 3, image::Rgb([200, 10, 10]));
         let rows = [Row { path: Path::new("/p/a.png"), score: 0.5, thumbnail: Some(&picture), is_query: false }];
-        let html = page(Path::new("/p"), "q", 1, &rows);
+        let html = page(Path::new("/p"), "q", 1, "scores are cosines", &rows);
         let data = html.split("base64,").nth(1).unwrap().split('"').next().unwrap();
         let decoded = image::load_from_memory(&STANDARD.decode(data).unwrap()).unwrap();
         assert_eq!((decoded.width(), decoded.height()), (4, 3));

@@ -4,7 +4,7 @@ use super::CliError;
 use super::texts::{STDIN, lines, stdin_bytes};
 use crate::datasets::BadExample;
 use crate::embed::source::{Files, Pictures, Upright, Watched};
-use crate::embed::{Batch, Blip, ImageEncoder};
+use crate::embed::{Batch, Blip, Family, ImageEncoder};
 use crate::models::blip::model::Source;
 use crate::pictures::Picture;
 use crate::pictures::decode::decode;
@@ -114,9 +114,9 @@ impl Named {
     ///
     /// # Errors
     /// Returns the error of `each`.
-    pub(crate) fn embed<E>(
+    pub(crate) fn embed<C: AsRef<ImageEncoder>, E>(
         &self,
-        encoder: &ImageEncoder,
+        encoder: &Family<C>,
         bar: &ProgressBar,
         mut each: impl FnMut(usize, ArrayView1<f32>) -> Result<(), E>,
     ) -> Result<Tally, E> {

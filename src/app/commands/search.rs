@@ -2,17 +2,18 @@
 
 use super::page::{self, Row};
 use super::pictures::Reading;
-use super::texts::warn_truncated;
+use super::texts::{NOTHING_LEFT, is_nothing, warn_long};
 use super::{CliError, Context};
 use crate::app::number::positive;
 use crate::app::plot::contact::{Tile, contact};
 use crate::app::plot::save;
-use crate::checkpoint::Checkpoint;
-use crate::embed::{ImageEncoder, TextEncoder};
+use crate::embed::source::{Files, Upright};
+use crate::embed::{Blip, Family, Opened};
 use crate::eval::templates::PLACE;
 use crate::files::{self, serialize_name};
-use crate::index::{Index, ModelId};
+use crate::index::{self, Index, ModelId};
 use crate::pictures::decode;
+use crate::text::blip_clean::{MAX_CAPTION_WORDS, caption};
 use clap::{ArgGroup, Args};
 use image::{RgbImage, imageops};
 use ndarray::Array2;
@@ -43,6 +44,12 @@ pub(crate) struct Search {
     /// Number of pictures to show
     #[arg(short, value_name = "N", default_value_t = 10, value_parser = positive())]
     k: usize,
+    /// Rank the N best pictures again, by how well the text fits them in the eyes of the index's BLIP
+    ///
+    /// Each is read again and looked at together with the text. Its score is then the logit of a match plus the cosine,
+    /// as in BLIP's published results. Pictures that cannot be read any more are named and come behind.
+    #[arg(long, value_name = "N", value_parser = positive(), conflicts_with = "image")]
+    rerank: Option<usize>,
     /// PNG file to write, a sheet of the pictures found
     #[arg(long, value_name = "FILE")]
     sheet: Option<PathBuf>,
@@ -94,36 +101,52 @@ impl Search {
         let index = Index::open(&self.index)?;
         let manifest = index.manifest();
         manifest.check_exif(index.folder(), self.reading.exif)?;
-        let checkpoint = context.open_for(&manifest.model)?;
-        manifest.check_model(index.folder(), &ModelId::of(&checkpoint)?)?;
-        let query = self.embed(&checkpoint, manifest.exif)?;
+        let opened = context.open_for(&manifest.model)?;
+        manifest.check_model(index.folder(), &ModelId::of(&opened)?)?;
+        if self.rerank.is_some() && matches!(opened, Opened::Clip(_)) {
+            let message = "the index was made with a CLIP, and only a BLIP judges whether texts fit pictures";
+            return Err(CliError::Usage(format!("--rerank: {}: {message}", index.folder().display())));
+        }
+        let (query, blip) = self.embed(opened, manifest.exif)?;
         let query = query.as_slice().expect("one row");
         manifest.check_query(index.folder(), query)?;
-        let hits = index.search(query, self.k)?;
+        let hits = index.search(query, self.rerank.unwrap_or(0).max(self.k))?;
         let own = self.image.as_ref().and_then(|path| path.canonicalize().ok());
-        let hits = (1..).zip(hits).map(|(rank, hit)| {
+        let hit = |hit: index::Hit| {
             let path = index.file(&hit.entry);
             let is_query = own.is_some() && path.canonicalize().ok() == own;
-            Hit { rank, score: hit.score, path, is_query }
-        });
-        let report = Report { query: self.query(), pictures: manifest.live(), hits: hits.collect() };
+            Hit { rank: 0, score: hit.score, judged: None, path, is_query }
+        };
+        let mut hits: Vec<Hit> = hits.into_iter().map(hit).collect();
+        if let (Some(n), Some(blip), Some(text)) = (self.rerank, blip, &self.text) {
+            let n = n.min(hits.len());
+            rerank(&blip, text, &mut hits[..n], manifest.exif)?;
+        }
+        hits.truncate(self.k);
+        (1..).zip(&mut hits).for_each(|(rank, hit)| hit.rank = rank);
+        let report = Report { query: self.query(), pictures: manifest.live(), hits };
         self.draw(&report)?;
         context.output.show(&report)
     }
 
-    /// Embeds the query with only the tower that it needs. A picture is embedded as those of the index were.
+    /// Embeds the query with only the tower that it needs, and returns a BLIP that did it for a text. A picture is
+    /// embedded as those of the index were.
     ///
-    /// returns (1, e)
-    fn embed(&self, checkpoint: &Checkpoint, exif: bool) -> Result<Array2<f32>, CliError> {
+    /// result (1, e)
+    fn embed(&self, opened: Opened, exif: bool) -> Result<(Array2<f32>, Option<Box<Blip>>), CliError> {
         if let Some(path) = &self.image {
             let picture = decode::open(path)?;
             let picture = if exif { picture.upright() } else { picture };
-            return Ok(ImageEncoder::new(checkpoint)?.encode(&[picture]));
+            return Ok((opened.image_encoder()?.encode_image(&[picture]), None));
         }
-        let encoder = TextEncoder::new(checkpoint)?;
+        let encoder = opened.text_encoder()?;
         let texts: Vec<String> = self.text.iter().cloned().collect();
-        warn_truncated(&encoder, &texts, &[PLACE]);
-        Ok(encoder.encode(&texts))
+        if let Some(text) = texts.iter().find(|text| is_nothing(&encoder, text)) {
+            return Err(CliError::Usage(format!("{text:?}: {NOTHING_LEFT}")));
+        }
+        warn_long(&encoder, &texts, &[PLACE]);
+        let query = encoder.encode_text(&texts);
+        Ok((query, if let Family::Blip(blip) = encoder { Some(blip) } else { None }))
     }
 
     fn query(&self) -> String {
@@ -157,10 +180,34 @@ impl Search {
                 thumbnail: thumbnail.as_ref(),
                 is_query: hit.is_query,
             });
-            page::write(path, &report.query, report.pictures, &rows.collect::<Vec<_>>())?;
+            page::write(path, &report.query, report.pictures, &report.scores(), &rows.collect::<Vec<_>>())?;
         }
         Ok(())
     }
+}
+
+/// Ranks hits again by match logit + cosine. Those whose pictures cannot be read are named, and follow the others in the
+/// order that they had.
+fn rerank(blip: &Blip, text: &str, hits: &mut [Hit], exif: bool) -> Result<(), CliError> {
+    let error = |source| CliError::Blip { path: blip.path().into(), source };
+    let text = [caption(text, MAX_CAPTION_WORDS)];
+    let embedded = blip.encode_text(&text).map_err(error)?;
+    let paths: Vec<PathBuf> = hits.iter().map(|hit| hit.path.clone()).collect();
+    blip.stream(&Upright { source: &Files(&paths), exif }, |batch| {
+        batch.bad.iter().for_each(|(_, bad)| note!("warning: not ranked again: {bad}"));
+        let matches = blip.match_seen(&batch.rows, &text, embedded.view()).map_err(error)?;
+        let scores = matches.scores();
+        for (row, &(i, ())) in batch.read.iter().enumerate() {
+            hits[i].score = scores[[row, 0]];
+            hits[i].judged = Some(Judged { logit: matches.logits[[row, 0]], cosine: matches.cosines[[row, 0]] });
+        }
+        Ok::<(), CliError>(())
+    })?;
+    hits.sort_by(|a, b| match (&a.judged, &b.judged) {
+        (Some(_), Some(_)) => b.score.total_cmp(&a.score),
+        (a, b) => b.is_some().cmp(&a.is_some()),
+    });
+    Ok(())
 }
 
 /// Returns a small version of a picture, upright, or `None` if it can no longer be read.
@@ -184,8 +231,10 @@ struct Report {
 #[derive(Serialize)]
 struct Hit {
     rank: usize,
-    /// The cosine of the embeddings.
+    /// The cosine of the embeddings or, of a picture that was ranked again, logit + cosine.
     score: f32,
+    #[serde(flatten)]
+    judged: Option<Judged>,
     #[serde(serialize_with = "serialize_name")]
     path: PathBuf,
     /// Whether this is the picture that was looked for.
@@ -193,16 +242,36 @@ struct Hit {
     is_query: bool,
 }
 
+/// What a BLIP says of a picture and the text.
+#[derive(Serialize)]
+struct Judged {
+    /// The logit of a match.
+    logit: f32,
+    cosine: f32,
+}
+
+impl Report {
+    /// Says what the scores are.
+    fn scores(&self) -> String {
+        let judged = self.hits.iter().filter(|hit| hit.judged.is_some()).count();
+        match self.hits.len() - judged {
+            _ if judged == 0 => "scores are cosines".into(),
+            0 => "scores are match logit + cosine".into(),
+            others => format!("scores are match logit + cosine, of the last {others} cosines alone"),
+        }
+    }
+}
+
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         if self.hits.is_empty() {
             return write!(f, "the index is empty");
         }
-        for (i, Hit { rank, score, path, is_query }) in self.hits.iter().enumerate() {
+        for (i, Hit { rank, score, path, is_query, .. }) in self.hits.iter().enumerate() {
             let end = if i == 0 { "" } else { "\n" };
             let mark = if *is_query { "  (the query)" } else { "" };
             write!(f, "{end}{rank:>4}  {score:>7.4}  {}{mark}", path.display())?;
         }
-        Ok(())
+        if self.hits.iter().any(|hit| hit.judged.is_some()) { write!(f, "\n{}", self.scores()) } else { Ok(()) }
     }
 }

@@ -3,9 +3,10 @@
 use super::CliError;
 use crate::counted::counted;
 use crate::datasets::csv::{OpenQuote, Row, Rows};
-use crate::embed::TextEncoder;
+use crate::embed::{Blip, Family, TextEncoder};
 use crate::eval::templates::{OPENAI, PLACE, SIMPLE, prompts};
 use crate::files;
+use crate::text::blip_clean::{self, MAX_CAPTION_WORDS};
 use crate::text::clean;
 use serde_json::Value;
 use std::collections::HashMap;
@@ -149,7 +150,36 @@ pub(crate) fn distinct(labels: Vec<String>) -> (Vec<usize>, Vec<String>) {
     kept
 }
 
-/// Warns of texts that are longer than the context and lose their end. `templates` are the sentences that each text is
+/// What is wrong with a text that [`is_nothing`].
+pub(crate) const NOTHING_LEFT: &str = "nothing is left after cleaning";
+
+/// Returns whether nothing is left of a text when it is cleaned for a BLIP.
+pub(crate) fn is_nothing<C>(model: &Family<C>, text: &str) -> bool {
+    matches!(model, Family::Blip(_)) && blip_clean::caption(text, MAX_CAPTION_WORDS).is_empty()
+}
+
+/// Warns of texts that are too long for the model and lose their end. `templates` are the sentences that each text is
+/// put into.
+pub(crate) fn warn_long<C: AsRef<TextEncoder>>(model: &Family<C>, texts: &[String], templates: &[impl AsRef<str>]) {
+    match model {
+        Family::Clip(clip) => warn_truncated(clip.as_ref(), texts, templates),
+        Family::Blip(blip) => warn_cut_by_blip(blip, texts, templates),
+    }
+}
+
+/// Does the same for a BLIP.
+pub(crate) fn warn_cut_by_blip(blip: &Blip, texts: &[String], templates: &[impl AsRef<str>]) {
+    let tokens = blip.max_text();
+    let is_long = |text: String| {
+        let whole = blip_clean::caption(&text, usize::MAX);
+        whole != blip_clean::caption(&text, MAX_CAPTION_WORDS)
+            || blip.tokenizer().encode(&whole, usize::MAX).len() > tokens
+    };
+    let cut: Vec<&String> = texts.iter().filter(|text| prompts(templates, text).any(is_long)).collect();
+    warn_cut(&cut, &format!("BLIP's {MAX_CAPTION_WORDS} words and {tokens} tokens"));
+}
+
+/// Warns of texts that are longer than the context of a CLIP and lose their end. `templates` are the sentences that each text is
 /// put into.
 pub(crate) fn warn_truncated(encoder: &TextEncoder, texts: &[String], templates: &[impl AsRef<str>]) {
     let context = encoder.context_length();

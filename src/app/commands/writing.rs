@@ -2,15 +2,28 @@
 
 use super::CliError;
 use crate::app::number::{above_zero, positive, up_to};
+use crate::embed::Blip;
 use crate::generate::options::MAX_BEAMS;
 use crate::generate::{BeamStyle, Options, Search};
 use clap::{Args, ValueEnum};
+
+/// The prompt of BLIP's published captions.
+pub(crate) const PROMPT: &str = "a picture of";
+const BEAMS: usize = 3;
+const MIN_LENGTH: usize = 5;
+const MAX_LENGTH: usize = 20;
+
+/// Returns the search of BLIP's published captions, which is that of the options' defaults.
+pub(crate) fn published(blip: &Blip) -> Options {
+    let search = Search::Beams { beams: BEAMS, style: BeamStyle::Original };
+    Options { min_length: MIN_LENGTH, search, ..blip.options(MAX_LENGTH) }
+}
 
 /// How captions are searched for.
 #[derive(Debug, Args)]
 pub(crate) struct Writing {
     /// Number of texts that a beam search follows at the same time
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = up_to(MAX_BEAMS as u32),
+    #[arg(long, value_name = "N", default_value_t = BEAMS, value_parser = up_to(MAX_BEAMS as u32),
           conflicts_with_all = ["greedy", "sample"])]
     beams: usize,
     /// Take the likeliest token at every step
@@ -35,10 +48,10 @@ pub(crate) struct Writing {
     #[arg(long, value_enum, value_name = "STYLE", default_value_t, conflicts_with_all = ["greedy", "sample"])]
     beam_search: Style,
     /// Number of tokens before which no caption ends, the prompt's and the one that begins every caption included
-    #[arg(long, value_name = "TOKENS", default_value_t = 5)]
+    #[arg(long, value_name = "TOKENS", default_value_t = MIN_LENGTH)]
     min_length: usize,
     /// Number of tokens after which every caption ends, counted likewise
-    #[arg(long, value_name = "TOKENS", default_value_t = 20, value_parser = positive())]
+    #[arg(long, value_name = "TOKENS", default_value_t = MAX_LENGTH, value_parser = positive())]
     max_length: usize,
     /// Makes tokens less likely that the caption already has: above 1 the more so [default: 1, or 1.1 with --sample]
     #[arg(long, value_name = "FACTOR", value_parser = above_zero::<f32>)]

@@ -39,16 +39,10 @@ pub struct Loaded {
 /// Returns a [`CheckpointError`] that names the file if it cannot be read, if it is of another model than its
 /// configuration, if tensors that encoder and decoder share differ, or if nothing says how many heads it has.
 pub fn load(path: &Path, overrides: &Overrides) -> Result<Loaded, CheckpointError> {
-    let (described, files, scheme, stored) = open(path, overrides)?;
-    let Described { path, format, config, preprocess, tokenizer, notes, .. } = described;
-    let mut places = scheme.places(config.vision.layers, config.text.layers);
-    let table = &mut places.visual_encoder.embed.positional_embedding;
-    *table = std::mem::take(table).into_iter().map(|place| resampled(place, &stored, &config.vision)).collect();
-    let params = files.load(spec(&config), &places)?;
-    Ok(Loaded { path, format, config, params, preprocess, tokenizer, notes })
+    describe(path, overrides)?.load()
 }
 
-/// What a checkpoint is, without its values.
+/// What a checkpoint is. Its names and shapes are known and fit the model; no values have been read yet.
 pub struct Described {
     /// The path of the file of weights, or of the index of several.
     pub path: PathBuf,
@@ -63,6 +57,30 @@ pub struct Described {
     pub dtypes: Vec<String>,
     /// The notes on what was assumed or left unread.
     pub notes: Vec<Note>,
+    files: TensorFiles,
+    scheme: Scheme,
+    /// The image encoder's sizes as they are stored. Those of `config` differ at most in the size of pictures.
+    stored: VisionConfig,
+}
+
+impl Described {
+    /// Returns the paths of the files of weights, of which there may be several.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        self.files.files()
+    }
+
+    /// Reads the values.
+    ///
+    /// # Errors
+    /// Returns an error if a file cannot be read, or if tensors that encoder and decoder share differ.
+    pub fn load(self) -> Result<Loaded, CheckpointError> {
+        let Described { path, format, config, preprocess, tokenizer, notes, files, scheme, stored, .. } = self;
+        let mut places = scheme.places(config.vision.layers, config.text.layers);
+        let table = &mut places.visual_encoder.embed.positional_embedding;
+        *table = std::mem::take(table).into_iter().map(|place| resampled(place, &stored, &config.vision)).collect();
+        let params = files.load(spec(&config), &places)?;
+        Ok(Loaded { path, format, config, params, preprocess, tokenizer, notes })
+    }
 }
 
 /// Reads what [`load`] reads, except the values.
@@ -70,11 +88,6 @@ pub struct Described {
 /// # Errors
 /// Returns an error under the same conditions as [`load`], as far as names and shapes show them.
 pub fn describe(path: &Path, overrides: &Overrides) -> Result<Described, CheckpointError> {
-    Ok(open(path, overrides)?.0)
-}
-
-/// Opens a checkpoint, and returns the image encoder's sizes as they are stored too.
-fn open(path: &Path, overrides: &Overrides) -> Result<(Described, TensorFiles, Scheme, VisionConfig), CheckpointError> {
     let Opened { files, scheme, description, mut notes } = Opened::<Scheme>::open(path, overrides)?;
     let path = files.path().to_path_buf();
     let stored = description.config;
@@ -93,8 +106,8 @@ fn open(path: &Path, overrides: &Overrides) -> Result<(Described, TensorFiles, S
     let tokenizer = VOCABULARIES.map(|name| path.with_file_name(name)).into_iter().find(|path| path.is_file());
     let known = scheme.known();
     let dtypes = files.dtypes(|name| name.strip_prefix(scheme.prefix()).is_some_and(|name| known.has(name)));
-    let described = Described { path, format: scheme.format, config, preprocess, tokenizer, dtypes, notes };
-    Ok((described, files, scheme, stored.vision))
+    let (format, stored) = (scheme.format, stored.vision);
+    Ok(Described { path, format, config, preprocess, tokenizer, dtypes, notes, files, scheme, stored })
 }
 
 /// Returns the place of a table of positions that is resampled from the stored pictures' grid to the wanted ones'.

@@ -124,11 +124,8 @@ pub(super) fn words(concepts: &[Concept], languages: &[Language]) -> Vec<Vec<Wor
         if *language == Language::English {
             all.iter_mut().zip(concepts).for_each(|(words, concept)| words.push(english(concept)));
         }
-        for line in language.file().lines() {
-            let mut fields = line.split('\t');
-            let id: usize = fields.next().and_then(|id| id.parse().ok()).expect("a line begins with its concept");
-            let label = fields.next().expect("a label follows");
-            let keywords = fields.next().unwrap_or_default().split('|').filter(|word| !word.is_empty()).collect();
+        for (id, label, keywords) in lines(*language) {
+            let keywords = keywords.split('|').filter(|word| !word.is_empty()).collect();
             all[id].push(Words { label, keywords, subgroup: None });
         }
     }
@@ -136,6 +133,22 @@ pub(super) fn words(concepts: &[Concept], languages: &[Language]) -> Vec<Vec<Wor
         words.push(english(concept));
     }
     all
+}
+
+/// Returns the name of every concept in a language.
+pub(super) fn labels(concepts: &[Concept], language: Language) -> Vec<&'static str> {
+    let mut labels: Vec<_> = concepts.iter().map(|concept| concept.label).collect();
+    lines(language).for_each(|(id, label, _)| labels[id] = label);
+    labels
+}
+
+/// Returns concept, label and keywords of every line of a language's file.
+fn lines(language: Language) -> impl Iterator<Item = (usize, &'static str, &'static str)> {
+    language.file().lines().map(|line| {
+        let mut fields = line.split('\t');
+        let id = fields.next().and_then(|id| id.parse().ok()).expect("a line begins with its concept");
+        (id, fields.next().expect("a label follows"), fields.next().unwrap_or_default())
+    })
 }
 
 fn english(concept: &Concept) -> Words {

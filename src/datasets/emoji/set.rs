@@ -1,5 +1,6 @@
 //! The whole set: concepts, and the pictures of every vendor.
 
+use super::captions::{Language, labels};
 use super::concept::{Concept, Split};
 use super::cut::{Cut, Side};
 use super::flip::may_flip;
@@ -40,6 +41,11 @@ impl Emoji {
     /// Returns the class names for zero-shot classification, one per concept.
     pub fn names(&self) -> impl ExactSizeIterator<Item = &'static str> {
         self.concepts.iter().map(|concept| concept.label)
+    }
+
+    /// Returns the name of every concept in a language.
+    pub fn labels(&self, language: Language) -> Vec<&'static str> {
+        labels(&self.concepts, language)
     }
 
     /// Returns every picture that `wanted` accepts, vendor by vendor in the order of the concepts.

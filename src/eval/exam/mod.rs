@@ -16,7 +16,7 @@ pub mod part;
 pub use depth::Depth;
 #[cfg(feature = "emoji")]
 pub use emoji::EmojiExam;
-pub use pairs::{PairsExam, Seen};
+pub use pairs::{LookError, PairsExam, Seen};
 pub use part::Part;
 
 use crate::datasets::{BadReport, DatasetError, Example};

@@ -5,13 +5,16 @@ use crate::datasets::{BadLimit, BadReport, Dataset, DatasetError, Example};
 use crate::digest::Digest;
 use crate::embed::rows::{concat_rows, evenly_spread};
 use crate::embed::source::{About, Examples, Watched};
-use crate::embed::{BATCH, Embed};
+use crate::embed::{BATCH, Batch, Blip, BlipError, Embed};
 use crate::eval::report::{Report, Row, ZeroShot};
-use crate::eval::retrieval::{self, GroundTruth, first_of_each, identify};
+use crate::eval::rerank::rerank;
+use crate::eval::retrieval::{self, GroundTruth, Retrieval, first_of_each, identify};
 use crate::eval::templates::{PLACE, embed_classes};
+use crate::models::blip::model::Source;
 use crate::random::rng;
-use ndarray::{Array2, ArrayView2};
+use ndarray::{Array2, ArrayView2, Axis};
 use rayon::prelude::*;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// The exam on examples of a dataset, in both directions.
@@ -98,21 +101,65 @@ impl PairsExam {
         limit: Option<BadLimit>,
         done: impl Fn() + Sync,
     ) -> Result<Seen, DatasetError> {
-        let examples = Examples { dataset: &*self.dataset, positions: &self.asked };
         let (mut parts, mut read) = (Vec::new(), Vec::new());
-        let bad = model.stream(&Watched { source: &examples, done }, |batch| {
+        let bad = model.stream(&Watched { source: &self.examples(), done }, |batch| {
             parts.push(batch.rows);
             read.extend(batch.read);
             limit.map_or(Ok(()), |limit| limit.check(batch.report))
         })?;
+        self.seen(concat_rows(&parts, model.embed_dim()), read, bad, limit)
+    }
+
+    /// Does the same with a BLIP, and returns also what it sees in each distinct picture, in the order of the first
+    /// copies.
+    ///
+    /// # Errors
+    /// Returns an error under the same conditions, or if the model embeds nothing.
+    pub fn look_closely(
+        &self,
+        blip: &Blip,
+        limit: Option<BadLimit>,
+        done: impl Fn() + Sync,
+    ) -> Result<(Seen, Vec<Source>), LookError> {
+        let (mut parts, mut read, mut sources, mut known) = (vec![], vec![], vec![], HashSet::new());
+        let bad = blip.stream(&Watched { source: &self.examples(), done }, |batch: Batch<About, Source>| {
+            parts.push(blip.embed_seen(&batch.rows)?);
+            let new = (0..batch.read.len()).filter(|&i| known.insert(batch.read[i].1.digest));
+            sources.extend(new.map(|i| batch.rows.alone(i)));
+            read.extend(batch.read);
+            limit.map_or(Ok(()), |limit| limit.check(batch.report).map_err(LookError::from))
+        })?;
+        Ok((self.seen(concat_rows(&parts, blip.config().embed_dim), read, bad, limit)?, sources))
+    }
+
+    fn examples(&self) -> Examples<'_> {
+        Examples { dataset: &*self.dataset, positions: &self.asked }
+    }
+
+    fn seen(
+        &self,
+        images: Array2<f32>,
+        read: Vec<(usize, About)>,
+        bad: BadReport,
+        limit: Option<BadLimit>,
+    ) -> Result<Seen, DatasetError> {
         limit.map_or(Ok(()), |limit| BadLimit { after: 0, ..limit }.check(&bad))?;
         if read.is_empty() {
             return Err(self.empty(bad));
         }
         let keys = read.iter().map(|(i, _)| self.dataset.concepts()[self.asked[*i]]).collect();
         let (captions, digests) = read.into_iter().map(|(_, About { caption, digest })| (caption, digest)).unzip();
-        Ok(Seen { images: concat_rows(&parts, model.embed_dim()), captions, keys, digests, bad })
+        Ok(Seen { images, captions, keys, digests, bad })
     }
+}
+
+/// Why pictures could not be looked at.
+#[derive(Debug, thiserror::Error)]
+pub enum LookError {
+    #[error(transparent)]
+    Data(#[from] DatasetError),
+    #[error(transparent)]
+    Blip(#[from] BlipError),
 }
 
 /// The examples that could be read, in order, with the embeddings of their pictures.
@@ -142,16 +189,47 @@ impl Seen {
     #[track_caller]
     pub fn row(&self, name: &str, texts: ArrayView2<f32>, truth: &[usize], classes: bool) -> Row {
         let images = self.images.view();
+        let zero_shot = classes.then(|| ZeroShot::measure(images, texts, truth, None));
+        self.row_of(name, texts.nrows(), truth, zero_shot, |who| retrieval::retrieval(images, texts, who))
+    }
+
+    /// Returns the row of the table for retrieval whose `k` best candidates are [ranked again](rerank). `judge(i, texts)`
+    /// returns the logits of a match of the i-th distinct picture with these texts.
+    ///
+    /// `texts` (M, e), rows of unit length
+    #[track_caller]
+    pub fn reranked_row(
+        &self,
+        name: &str,
+        texts: ArrayView2<f32>,
+        truth: &[usize],
+        k: usize,
+        judge: impl FnMut(usize, &[usize]) -> Vec<f32>,
+    ) -> Row {
+        let distinct = first_of_each(&identify(&self.digests));
+        let cosines = self.images.select(Axis(0), &distinct).dot(&texts.t());
+        let scores = rerank(cosines.view(), k, judge);
+        self.row_of(name, texts.nrows(), truth, None, |who| retrieval::reranked(&scores, who))
+    }
+
+    fn row_of(
+        &self,
+        name: &str,
+        texts: usize,
+        truth: &[usize],
+        zero_shot: Option<ZeroShot>,
+        retrieve: impl FnOnce(&GroundTruth) -> Retrieval,
+    ) -> Row {
         let identity = identify(&self.digests);
-        let own: Vec<usize> = (0..texts.nrows()).collect();
+        let own: Vec<usize> = (0..texts).collect();
         let who = GroundTruth { image_concept: truth, image_identity: &identity, text_concept: &own };
         Row {
             concepts: "own".into(),
             pictures: name.into(),
             without_flags: false,
-            images: images.nrows(),
-            zero_shot: classes.then(|| ZeroShot::measure(images, texts, truth, None)),
-            retrieval: retrieval::retrieval(images, texts, &who),
+            images: self.images.nrows(),
+            zero_shot,
+            retrieval: retrieve(&who),
             retrieval_chance: retrieval::chance(&who),
         }
     }

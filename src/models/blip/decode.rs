@@ -119,7 +119,17 @@ impl<R: Read> Decoder<'_, R> {
         let (mut workspace, mut scratch, mut arena) = (Workspace::default(), Arena::default(), Arena::default());
         let sights = Sights { texts: std::slice::from_ref(&all), rows: &self.sources[..1] };
         let (how, y) = ((Pool::All, Keep::Nothing), states.view_mut());
-        text::forward(self.text, shape, captions, Some((sights, &self.keys)), how, None, y, &mut workspace, &mut scratch);
+        text::forward(
+            self.text,
+            shape,
+            captions,
+            Some((sights, &self.keys)),
+            how,
+            None,
+            y,
+            &mut workspace,
+            &mut scratch,
+        );
         let mut labels = Labels::default();
         labels.fill(texts.iter().flat_map(|text| {
             let next = text[1..].iter().map(|&id| Some((id, 1.0)));

@@ -1,6 +1,6 @@
 //! A whole BLIP, and inference with each of its parts.
 
-use super::config::Config;
+use super::config::{Config, Parts};
 use super::decode::{Decoder, Decoding};
 use super::params::{Blip, spec};
 use super::text::{self, Keys, Sights};
@@ -10,7 +10,7 @@ use crate::layers::normalize;
 use crate::layers::sequences::Pool;
 use crate::layers::{rows, rows_mut};
 use crate::models::{Captions, Keep, Workspace};
-use crate::params::{Params, Spec};
+use crate::params::{Params, Spec, ranges_of_part};
 use crate::tree::Arena;
 use crate::weights::Read;
 use kernels::in_pool;
@@ -28,7 +28,25 @@ impl Model {
     pub fn new(config: Config, seed: u64) -> Self {
         Model { config, params: Params::init(spec(&config), seed) }
     }
+
+    /// Returns a model for another task that begins with the parameters of this one. What a decoder shares with the
+    /// encoder it gets as its own; no parameter is drawn.
+    ///
+    /// # Errors
+    /// Returns the name of the first parameter that this model does not have, or has in another shape.
+    pub fn for_task(&self, parts: Parts) -> Result<Model, String> {
+        let config = Config { parts, ..self.config };
+        let mut params = Params::zeros(spec(&config));
+        for (own, place) in ranges_of_part(&params.spec, &self.params.spec, Some((DECODER_OWN, ENCODER_SHARED)))? {
+            params.flat[own].copy_from_slice(&self.params.flat[place]);
+        }
+        Ok(Model { config, params })
+    }
 }
+
+/// Where a decoder has what it shares with nobody, and where the encoder has what both share.
+const DECODER_OWN: &str = "text_decoder.shared";
+const ENCODER_SHARED: &str = "text_encoder.shared";
 
 /// What pictures, or questions, become for texts to look at: the rows behind the last block, end to end.
 #[derive(Clone, Debug)]
@@ -47,8 +65,17 @@ impl Source {
 
     /// Returns one picture or question as a source of its own.
     pub fn alone(&self, i: usize) -> Source {
-        let all = 0..self.rows[i].len();
-        Source { tokens: self.of(i), rows: vec![all] }
+        self.select(&[i])
+    }
+
+    /// Returns these pictures or questions as a source of their own.
+    pub fn select(&self, places: &[usize]) -> Source {
+        let (mut all, mut rows) = (vec![], vec![]);
+        for &i in places {
+            rows.push(all.len()..all.len() + self.rows[i].len());
+            all.extend(self.rows[i].clone());
+        }
+        Source { tokens: self.tokens.select(Axis(0), &all), rows }
     }
 }
 
@@ -76,9 +103,9 @@ impl Inference {
             for first in (0..count).step_by(PICTURES) {
                 let some = first..count.min(first + PICTURES);
                 let out = rows_mut(tokens.view_mut(), &(some.start * each..some.end * each));
-                let images = rows(images, &some);
+                let (images, all) = (rows(images, &some), (Pool::All, Keep::Nothing));
                 let (vision, scratch) = (&mut self.vision, &mut self.scratch);
-                vit::forward(&p.visual_encoder, &shape, images, Keep::Nothing, None, out, vision, scratch);
+                vit::forward(&p.visual_encoder, &shape, images, all, None, out, vision, scratch);
             }
         });
         Source { tokens, rows: (0..count).map(|i| i * each..(i + 1) * each).collect() }
@@ -171,7 +198,17 @@ impl Inference {
                 (Sights { texts, rows: &source.rows }, keys.view())
             });
             let sights = sights.as_ref().map(|(sights, keys)| (*sights, keys));
-            text::forward(encoder, &shape, texts, sights, (pool, Keep::Nothing), None, states.view_mut(), text, scratch);
+            text::forward(
+                encoder,
+                &shape,
+                texts,
+                sights,
+                (pool, Keep::Nothing),
+                None,
+                states.view_mut(),
+                text,
+                scratch,
+            );
         });
         states
     }

@@ -2,7 +2,7 @@
 
 use super::config::{Config, Parts};
 use super::head::Head;
-use super::text::{self, Shared, Text, TextRef};
+use super::text::{self, Shared, Text, TextMut, TextRef};
 use super::vit::Vit;
 use crate::layers::linear::{Linear, default_init};
 use crate::layers::post_norm::SelfAttention;
@@ -61,5 +61,12 @@ impl<T> Blip<T> {
         let decoder = self.text_decoder.as_ref()?;
         let shared = decoder.shared.as_ref().or(self.text_encoder.as_ref().map(|encoder| &encoder.shared))?;
         Some(TextRef { attention: &decoder.attention, shared })
+    }
+
+    /// Returns the text decoder to write it: its Transformer and its head.
+    pub fn decoder_mut(&mut self) -> Option<(TextMut<'_, T>, &mut Head<T>)> {
+        let Decoder { attention, shared, head } = self.text_decoder.as_mut()?;
+        let shared = shared.as_mut().or(self.text_encoder.as_mut().map(|encoder| &mut encoder.shared))?;
+        Some((TextMut { attention, shared }, head))
     }
 }

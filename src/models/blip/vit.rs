@@ -1,7 +1,8 @@
 //! The image encoder of BLIP: a ViT as timm has it (Dosovitskiy et al. 2021), all of whose rows are read.
 //!
 //! It is CLIP's but for three things: patches have a bias, no LayerNorm stands before the blocks, and the last one is
-//! applied to all rows. The first row goes to the joint space, all of them are what texts look at.
+//! applied to all rows. The first row goes to the joint space, all of them are what texts look at. Where only the first
+//! is asked for, the last block computes no other.
 
 use crate::layers::block::{Block, BlockInit, Size};
 use crate::layers::dropout::Pass;
@@ -58,15 +59,15 @@ impl Shape {
         }
     }
 
-    fn saved(&self, pictures: usize, keep: Keep) -> Saved<Dim> {
-        Saved::dims(&self.size, pictures * self.grid.tokens(), pictures, Pool::All, keep)
+    fn saved(&self, pictures: usize, pool: Pool, keep: Keep) -> Saved<Dim> {
+        Saved::dims(&self.size, pictures * self.grid.tokens(), pictures, pool, keep)
     }
 
-    fn scratch(&self, pictures: usize) -> Scratch<Dim> {
+    fn scratch(&self, pictures: usize, pool: Pool) -> Scratch<Dim> {
         let rows = pictures * self.grid.tokens();
         Scratch {
             patch: PatchScratch::dims(self.grid, pictures, self.size.width),
-            stack: StackScratch::dims(&self.size, rows, pictures, Pool::All),
+            stack: StackScratch::dims(&self.size, rows, pictures, pool),
         }
     }
 }
@@ -81,9 +82,10 @@ impl<T> Vit<T> {
     }
 }
 
-/// tokens = norm(x), where x are the rows behind the last block: the class token of each picture, then its patches
+/// tokens = norm(x), where x are the rows behind the last block: of each picture the class token, or the class token and
+/// then its patches
 ///
-/// `images` (B,3·height·width), `tokens` (B·(1+patches),d)
+/// `images` (B,3·height·width), `tokens` (B,d) or (B·(1+patches),d)
 ///
 /// The values of a picture are ordered by channel, row and column; each is (x − mean)/std of its channel. `depth` drops
 /// whole branches by stochastic depth; [`backward`] drops the same.
@@ -92,7 +94,7 @@ pub fn forward(
     p: &Vit<impl Read>,
     shape: &Shape,
     images: ArrayView2<f32>,
-    keep: Keep,
+    (pool, keep): (Pool, Keep),
     depth: Option<Pass>,
     tokens: ArrayViewMut2<f32>,
     workspace: &mut Workspace,
@@ -100,10 +102,10 @@ pub fn forward(
 ) {
     let pictures = images.nrows();
     let Workspace { sequences, saved, .. } = workspace;
-    sequences.fill((0..=pictures).map(|i| i * shape.grid.tokens()), Pool::All);
+    sequences.fill((0..=pictures).map(|i| i * shape.grid.tokens()), pool);
     sequences.drop(depth);
-    let saved = &mut saved.carve(&shape.saved(pictures, keep));
-    let Scratch { patch, stack } = &mut scratch.carve(&shape.scratch(pictures));
+    let saved = &mut saved.carve(&shape.saved(pictures, pool, keep));
+    let Scratch { patch, stack } = &mut scratch.carve(&shape.scratch(pictures, pool));
     patch_embed::forward(&p.embed, shape.grid, images, saved.xs[0].view_mut(), patch);
     stack::forward(p.stack(), &shape.size, sequences, tokens, saved, stack);
 }
@@ -112,7 +114,7 @@ pub fn forward(
 ///
 /// `images` (B,3·height·width), `dtokens` (B·(1+patches),d)
 ///
-/// The last [`forward`] in `workspace` must have been one of these pictures with [`Keep::All`].
+/// The last [`forward`] in `workspace` must have been one of these pictures with [`Pool::All`] and [`Keep::All`].
 #[track_caller]
 pub fn backward(
     p: &Vit<&[f32]>,
@@ -125,8 +127,8 @@ pub fn backward(
 ) {
     let pictures = images.nrows();
     let Workspace { sequences, saved, .. } = workspace;
-    let saved = &saved.carve(&shape.saved(pictures, Keep::All));
-    let Scratch { patch, stack } = &mut scratch.carve(&shape.scratch(pictures));
+    let saved = &saved.carve(&shape.saved(pictures, Pool::All, Keep::All));
+    let Scratch { patch, stack } = &mut scratch.carve(&shape.scratch(pictures, Pool::All));
     // in the forward pass: tokens = stack(xs[0])
     stack::backward(p.stack(), &shape.size, sequences, dtokens, saved, stack, g.stack_mut());
     // in the forward pass: xs[0] = class token and patches, plus positions

@@ -1,0 +1,156 @@
+//! Hard negatives of ITM: for each text a picture and for each picture a text, the likelier the more similar (Li et al.
+//! 2021, ALBEF, section 3.2).
+
+use super::options::Stage;
+use crate::layers::{mat, mat_mut};
+use crate::train::objective::StepId;
+use kernels::{Epilogue, gemm::gemm};
+use ndarray::{Array2, ArrayView2};
+use rand::RngExt;
+
+/// In pre-training every negative has at least this share.
+const FLOOR: f64 = 1e-4;
+/// The names of the two uses of randomness in a step.
+const IMAGES: u64 = 0;
+const TEXTS: u64 = 1;
+
+/// What was drawn for each text, or for each picture, of a batch.
+#[derive(Clone, Debug, Default)]
+pub struct Draw {
+    /// What each row is drawn by (B,B); what cannot be drawn has weight 0.
+    pub weights: Array2<f64>,
+    /// What was drawn for each row, or nothing where a batch has no negative for it.
+    pub drawn: Vec<Option<usize>>,
+}
+
+/// The negatives of a batch.
+#[derive(Clone, Debug, Default)]
+pub struct Negatives {
+    /// The picture that was drawn for each text.
+    pub images: Draw,
+    /// The text that was drawn for each picture.
+    pub texts: Draw,
+}
+
+/// The features that decide which negatives are similar. Unit rows (B,e).
+#[derive(Clone, Copy)]
+pub(super) struct Compared<'a> {
+    pub images: ArrayView2<'a, f32>,
+    pub texts: ArrayView2<'a, f32>,
+    /// The features of texts that pictures are compared with.
+    pub texts_of_images: ArrayView2<'a, f32>,
+    /// The features of pictures that texts are compared with.
+    pub images_of_texts: ArrayView2<'a, f32>,
+}
+
+/// How negatives are drawn.
+#[derive(Clone, Copy)]
+pub(super) struct Rule<'a> {
+    pub stage: Stage,
+    /// A key for each picture.
+    pub pictures: &'a [u64],
+    pub temp: f32,
+    /// The place of the first pair in the batch of all ranks.
+    pub first: usize,
+    pub id: StepId,
+    /// The numbers to draw by, instead of those that follow from the step.
+    pub uniforms: Option<&'a [f64]>,
+}
+
+impl Negatives {
+    /// Draws a picture for each text, then a text for each picture.
+    pub(super) fn draw(&mut self, compared: Compared, rule: &Rule) {
+        let Compared { images, texts, texts_of_images, images_of_texts } = compared;
+        let (of_texts, of_images) = match rule.uniforms {
+            Some(uniforms) => {
+                let (of_texts, of_images) = uniforms.split_at(rule.pictures.len());
+                (Some(of_texts), Some(of_images))
+            }
+            None => (None, None),
+        };
+        self.images.draw((texts, images_of_texts), rule, (IMAGES, of_texts));
+        self.texts.draw((images, texts_of_images), rule, (TEXTS, of_images));
+    }
+}
+
+impl Draw {
+    /// Draws one of the others for each row.
+    fn draw(
+        &mut self,
+        (rows, others): (ArrayView2<f32>, ArrayView2<f32>),
+        rule: &Rule,
+        (name, uniforms): (u64, Option<&[f64]>),
+    ) {
+        let n = rows.nrows();
+        let mut scores = Array2::zeros((n, n));
+        gemm(1.0 / rule.temp, mat(rows), mat(others).t(), 0.0, mat_mut(scores.view_mut()), Epilogue::None);
+        self.weights = scores.mapv(f64::from);
+        self.drawn.clear();
+        for (row, mut weights) in self.weights.rows_mut().into_iter().enumerate() {
+            let weights = weights.as_slice_mut().expect("whole rows");
+            let is_negative = |other: usize| match rule.stage {
+                Stage::Pretraining => other != row,
+                Stage::Retrieval => rule.pictures[other] != rule.pictures[row],
+            };
+            turn_into_weights(weights, rule.stage, is_negative);
+            let uniform = uniforms.map_or_else(
+                || rule.id.rng(&[name, (rule.first + row) as u64]).random::<f64>(),
+                |uniforms| uniforms[row],
+            );
+            self.drawn.push(draw_one(weights, uniform));
+        }
+    }
+}
+
+/// Replaces a row of scores by what its negatives are drawn by.
+///
+/// The original takes the softmax over all, adds the floor, and sets what is no negative to 0. Without a floor the
+/// softmax over negatives alone is the same distribution, and it cannot vanish beside a pair of far higher score.
+fn turn_into_weights(scores: &mut [f64], stage: Stage, is_negative: impl Fn(usize) -> bool) {
+    let floor = if stage == Stage::Pretraining { FLOOR } else { 0.0 };
+    let counts = |i: usize| stage == Stage::Pretraining || is_negative(i);
+    let counted = || scores.iter().enumerate().filter(|(i, _)| counts(*i)).map(|(_, &score)| score);
+    let max = counted().fold(f64::NEG_INFINITY, f64::max);
+    let sum: f64 = counted().map(|score| (score - max).exp()).sum();
+    for (i, score) in scores.iter_mut().enumerate() {
+        *score = if is_negative(i) { (*score - max).exp() / sum + floor } else { 0.0 };
+    }
+}
+
+/// Returns the first place whose cumulative share of the weights exceeds `uniform`, unless all weights are 0.
+fn draw_one(weights: &[f64], uniform: f64) -> Option<usize> {
+    let mut left = uniform * weights.iter().sum::<f64>();
+    let passed = |&weight: &f64| {
+        left -= weight;
+        left < 0.0
+    };
+    // The last sum may be rounded to no more than the whole.
+    weights.iter().position(passed).or_else(|| weights.iter().rposition(|&weight| weight > 0.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_draw_is_the_first_whose_cumulative_share_exceeds_the_number() {
+        let weights = [0.0, 1.0, 0.0, 2.0, 1.0, 0.0];
+        let drawn = [0.0, 0.249, 0.25, 0.74, 0.75, 0.999, 1.0].map(|uniform| draw_one(&weights, uniform));
+        assert_eq!(drawn, [1, 1, 3, 3, 4, 4, 4].map(Some));
+        assert_eq!(draw_one(&[0.0, 0.0], 0.5), None);
+    }
+
+    /// At the lowest temperature a row's own score is so far above all others that their shares are 0 in f64.
+    #[test]
+    fn negatives_can_be_drawn_at_any_temperature() {
+        let mut weights = [1000.0, -1000.0, -1000.0];
+        turn_into_weights(&mut weights, Stage::Retrieval, |i| i != 0);
+        assert_eq!(weights, [0.0, 0.5, 0.5]);
+        let mut weights = [1000.0, -1000.0, -1000.0];
+        turn_into_weights(&mut weights, Stage::Pretraining, |i| i != 0);
+        assert_eq!(weights, [0.0, FLOOR, FLOOR]);
+        let mut none = [3.0];
+        turn_into_weights(&mut none, Stage::Retrieval, |_| false);
+        assert_eq!(none, [0.0]);
+    }
+}

@@ -1,0 +1,67 @@
+//! What BLIP is trained for, and the numbers of its loss.
+
+/// What a model is trained for.
+///
+/// | | pre-training | retrieval |
+/// |---|---|---|
+/// | ITC: the text of a row should choose | its own picture | its own picture, wherever it stands in batch and queue |
+/// | ITM: negatives are likelier if | momentum features are similar | the model's own features are similar |
+/// | ITM: no negative is | the pair itself | a pair with the same picture |
+/// | ITM: every negative has at least | a share of 1e-4 | none |
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// The model learns from pairs of the web.
+    Pretraining,
+    /// The model learns to search pictures that have several captions each.
+    Retrieval,
+}
+
+/// What a model is trained for, and the numbers of its loss.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Options {
+    /// What the model is trained for.
+    pub stage: Stage,
+    /// The share of the momentum copy that stays in a step.
+    pub momentum: f32,
+    /// The number Q of earlier features that pictures and texts are contrasted with, at least 1.
+    pub queue: usize,
+    /// The highest share α of soft targets in ITC, which the momentum copy's similarities give.
+    pub alpha: f32,
+    /// The number of steps until α is at its highest; it begins with 0.
+    pub ramp: u64,
+}
+
+impl Options {
+    /// The ε of LM's label smoothing.
+    pub const SMOOTHING: f32 = 0.1;
+
+    /// Returns the original's options for pre-training with this many steps an epoch.
+    pub fn pretraining(steps_per_epoch: u64) -> Self {
+        let ramp = 2 * steps_per_epoch;
+        Options { stage: Stage::Pretraining, momentum: 0.995, queue: 57600, alpha: 0.4, ramp }
+    }
+
+    /// Returns the original's options for retrieval with this many steps an epoch.
+    pub fn retrieval(steps_per_epoch: u64) -> Self {
+        Options { stage: Stage::Retrieval, ramp: steps_per_epoch, ..Options::pretraining(steps_per_epoch) }
+    }
+
+    /// α·min(1, step/ramp)
+    pub(super) fn alpha_at(&self, step: u64) -> f32 {
+        if step < self.ramp { (f64::from(self.alpha) * step as f64 / self.ramp as f64) as f32 } else { self.alpha }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn soft_targets_begin_with_nothing_and_stay_at_their_share() {
+        let pretraining = Options::pretraining(10);
+        let alphas = [0, 5, 10, 20, 1000].map(|step| pretraining.alpha_at(step));
+        assert_eq!(alphas, [0.0, 0.1, 0.2, 0.4, 0.4]);
+        assert_eq!([0, 5, 10, 11].map(|step| Options::retrieval(10).alpha_at(step)), [0.0, 0.2, 0.4, 0.4]);
+        assert_eq!(Options { ramp: 0, ..pretraining }.alpha_at(0), 0.4);
+    }
+}

@@ -1,0 +1,40 @@
+//! What is trained: the parameters of a BLIP, and the temperature of ITC, which no trained model needs.
+
+use crate::models::blip::{Blip, Config, Model, spec as blip_spec};
+use crate::params::{Init, Params, Spec, len};
+use crate::tree::tree;
+use kernels::memory::Floats;
+
+tree! {
+    /// ITC divides cosines by `temp`, a scalar.
+    Trained { blip as "": Blip, temp }
+}
+
+/// The temperature stays between these.
+pub(super) const MIN_TEMP: f32 = 0.001;
+pub(super) const MAX_TEMP: f32 = 0.5;
+/// The temperature that training begins with.
+const TEMP: f32 = 0.07;
+
+/// Returns the parameter table of a configuration.
+pub fn spec(config: &Config) -> Trained<Spec> {
+    Trained { blip: blip_spec(config), temp: Spec::new(&[], Init::Const(TEMP)) }
+}
+
+/// Returns the parameters of a model with the temperature that training begins with.
+pub(super) fn begin(model: &Model) -> Params<Trained<Spec>> {
+    let mut params = Params::zeros(spec(&model.config));
+    let (temp, blip) = params.flat.split_last_mut().expect("a temperature");
+    blip.copy_from_slice(&model.params.flat);
+    *temp = TEMP;
+    params
+}
+
+/// Returns the parameters of the model alone.
+pub(super) fn model(config: Config, trained: &Params<Trained<Spec>>) -> Model {
+    let spec = blip_spec(&config);
+    let len = len(&spec);
+    let mut flat = Floats::zeros(len);
+    flat.copy_from_slice(&trained.flat[..len]);
+    Model { config, params: Params { spec, flat } }
+}
