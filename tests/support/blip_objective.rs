@@ -92,7 +92,7 @@ fn states(p: TextRef<&[f64]>, shape: &text::Shape, ids: &[u32], picture: Option<
             dropout: None,
         };
         let look = picture.map(|picture| (look, picture));
-        post_norm(attention, rest, &shape.size, sequences.ranges(), look, x.view())
+        post_norm(attention, rest, &shape.size, sequences.ranges(), look, None, x.view())
     })
 }
 
