@@ -51,7 +51,7 @@ fn post_norm_block(c: &mut Criterion) {
     let mut sequences = Sequences::default();
     sequences.fill((0..=texts).map(|i| i * WORDS), Pool::All);
     let (queries, source) = (runs(pictures, rows / pictures), runs(pictures, TOKENS));
-    let look_shape = Shape { queries: &queries, source: &source, heads: size.heads };
+    let look_shape = Shape { queries: &queries, source: &source, heads: size.heads, dropout: None };
     let (x, u) = (normal(rows, width), normal(pictures * TOKENS, width));
     let (mut y, mut dx) = (Array2::zeros(x.raw_dim()), Array2::zeros(x.raw_dim()));
     let (mut kv, mut dkv) = (Array2::zeros((u.nrows(), 2 * width)), Array2::zeros((u.nrows(), 2 * width)));
@@ -62,7 +62,17 @@ fn post_norm_block(c: &mut Criterion) {
     let mut scratch = scratch.carve(&BlockScratch::dims(&size, part));
     let look = Look { kv: kv.view(), shape: look_shape };
     let mut forward = |y: &mut Array2<f32>| {
-        post_norm::forward(block(), &size, &sequences, Some(look), x.view(), y.view_mut(), &mut saved, &mut scratch);
+        post_norm::forward(
+            block(),
+            &size,
+            &sequences,
+            Some(look),
+            None,
+            x.view(),
+            y.view_mut(),
+            &mut saved,
+            &mut scratch,
+        );
     };
     forward(&mut y);
     // Behind a LayerNorm with gains of 1, each row has the variance 1.
@@ -85,7 +95,7 @@ fn post_norm_block(c: &mut Criterion) {
             let g = BlockMut { attention: &mut g_own, rest: &mut g_rest };
             let (look, dy) = (Some((look, Write::Set, dkv.view_mut())), x.view());
             let (x, dx) = (x.view(), dx.view_mut());
-            post_norm::backward(block(), &size, &sequences, look, x, dy, dx, &saved, &mut scratch, g);
+            post_norm::backward(block(), &size, &sequences, look, None, x, dy, dx, &saved, &mut scratch, g);
         });
     });
     group.finish();

@@ -44,12 +44,12 @@ fn residual_block(c: &mut Criterion) {
     let mut scratch = scratch.carve(&Scratch::dims(&size, rows));
 
     // The first picture alone must give what it gives among the others.
-    block::forward(&p, &size, &ranges, x.view(), y.view_mut(), &mut saved, &mut scratch);
+    block::forward(&p, &size, &ranges, None, x.view(), y.view_mut(), &mut saved, &mut scratch);
     let (first, mut alone) = (x.slice_axis(Axis(0), (0..tokens).into()), Array2::zeros((tokens, size.width)));
     let (mut own_saved, mut own_scratch) = (Arena::default(), Arena::default());
     let own_saved = &mut own_saved.carve(&Saved::dims(&size, tokens, Keep::All));
     let own_scratch = &mut own_scratch.carve(&Scratch::dims(&size, tokens));
-    block::forward(&p, &size, &ranges[..1], first, alone.view_mut(), own_saved, own_scratch);
+    block::forward(&p, &size, &ranges[..1], None, first, alone.view_mut(), own_saved, own_scratch);
     assert!(alone.iter().zip(&y).all(|(a, b)| (a - b).abs() < 1e-4), "a picture depends on its neighbours");
 
     let (d, m) = (size.width as u64, size.mlp_width as u64);
@@ -58,7 +58,7 @@ fn residual_block(c: &mut Criterion) {
     group.sample_size(10);
     group.throughput(Throughput::Elements(flops));
     group.bench_function("forward", |b| {
-        b.iter(|| block::forward(&p, &size, &ranges, x.view(), y.view_mut(), &mut saved, &mut scratch));
+        b.iter(|| block::forward(&p, &size, &ranges, None, x.view(), y.view_mut(), &mut saved, &mut scratch));
     });
     group.throughput(Throughput::Elements(2 * flops));
     group.bench_function("backward", |b| {
@@ -66,7 +66,7 @@ fn residual_block(c: &mut Criterion) {
         b.iter(|| {
             // The gradient is used up; a fresh one keeps the numbers ordinary.
             dx.assign(&x);
-            block::backward(&p, &size, &ranges, x.view(), dx.view_mut(), &saved, &mut scratch, &mut g);
+            block::backward(&p, &size, &ranges, None, x.view(), dx.view_mut(), &saved, &mut scratch, &mut g);
         });
     });
     group.finish();

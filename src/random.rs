@@ -8,7 +8,12 @@ pub type Rng = rand_pcg::Pcg64;
 /// Returns the generator for one use, which is named by numbers such as (seed, epoch, example). Similar names give
 /// unrelated streams.
 pub fn rng(name: &[u64]) -> Rng {
-    Rng::seed_from_u64(name.iter().fold(0, |state, &part| mix(state ^ part)))
+    Rng::seed_from_u64(key(name))
+}
+
+/// Returns the key of such a name for a generator that has no state.
+pub fn key(name: &[u64]) -> u64 {
+    name.iter().fold(0, |state, &part| mix(state ^ part))
 }
 
 /// Takes SplitMix64's step (Steele, Lea and Flood 2014), a bijection in which every input bit moves every output bit.

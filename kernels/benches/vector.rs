@@ -33,7 +33,7 @@ fn attention_shapes(c: &mut Criterion) {
         let (width, head_dim) = (heads * 64, 64);
         let ranges = |n: usize| (0..sequences).map(|s| s * n..(s + 1) * n).collect::<Vec<_>>();
         let (q, kv) = (ranges(queries), ranges(keys));
-        let layout = Layout { q: &q, kv: &kv, heads, head_dim, causal };
+        let layout = Layout { q: &q, kv: &kv, heads, head_dim, causal, dropout: None };
         let (rows, kv_rows) = (sequences * queries, sequences * keys);
         let (qkv, dout) = (numbers(kv_rows * 3 * width), numbers(rows * width));
         let part = |i: usize| Heads { data: &qkv[i * width..], row_stride: 3 * width };

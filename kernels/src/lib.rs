@@ -12,6 +12,7 @@ pub mod batch_norm;
 pub mod channels_last;
 pub mod conv;
 pub mod cross_entropy;
+pub mod dropout;
 pub mod embedding;
 mod exp;
 pub mod gemm;
@@ -35,6 +36,7 @@ pub mod tokens;
 mod write;
 
 pub use activation::Activation;
+pub use dropout::Dropout;
 pub use gemm::{Epilogue, Mat, MatMut};
 pub use parallel::in_pool;
 pub use write::Write;

@@ -10,9 +10,13 @@
 //! dS = P ∘ (dP − Σⱼ P dP). That sum equals Σ dO ∘ O of the row, so P is not needed for it (Dao et al. 2022,
 //! appendix B). Then dQ = dS K/√c, dK = dSᵀ Q/√c. P is computed again from the log-sum-exp of each row of scores.
 //!
+//! In training, probabilities may be [dropped](super::dropout): outₕ = (m ∘ P) vₕ, so dV = (m ∘ P)ᵀ dO and
+//! dP = m ∘ (dO Vᵀ). The sum above is Σ dO ∘ O as before.
+//!
 //! Only q, k and v are saved: out and the log-sum-exps are computed once more. This costs a hundredth of a training
 //! step's time and saves a tenth of a block's kept activations.
 
+use super::dropout::{Dropout, Residual};
 use super::linear::{self, Linear};
 use super::{floats, floats_mut};
 use crate::params::{Init, Spec};
@@ -52,6 +56,8 @@ pub struct Shape<'a> {
     pub heads: usize,
     /// Whether each row sees only itself and the rows before it.
     pub causal: bool,
+    /// What is dropped of the probabilities.
+    pub dropout: Option<Dropout<'a>>,
 }
 
 impl Attention<Spec> {
@@ -78,15 +84,15 @@ impl Scratch<Dim> {
     }
 }
 
-/// y = attention(x) W_outᵀ + b_out + residual
+/// y = m ∘ (attention(x) W_outᵀ + b_out) + residual, with m of the residual's [dropout](super::dropout)
 ///
 /// `x`, `residual`, `y` (N,d)
 #[track_caller]
-pub fn forward(
+pub fn forward<'a>(
     p: &Attention<impl Read>,
     shape: Shape,
     x: ArrayView2<f32>,
-    residual: ArrayView2<f32>,
+    residual: impl Into<Residual<'a>>,
     y: ArrayViewMut2<f32>,
     saved: &mut Saved<ArrayViewMut2<f32>>,
     scratch: &mut Scratch<ArrayViewMut2<f32>>,
@@ -104,8 +110,8 @@ fn attend(shape: Shape, qkv: ArrayView2<f32>, scratch: &mut Scratch<ArrayViewMut
     kernels::attention::forward(layout(shape, width), q, k, v, out, floats_mut(scratch.lse.view_mut()));
 }
 
-/// Adds to `g` the gradients of all parameters and writes to `dx`, or adds to it, the gradient of x. The gradient of the
-/// residual is dy itself.
+/// Adds to `g` the gradients of all parameters and writes to `dx`, or adds to it, the gradient of x. dy is the gradient
+/// of what m is applied to, and the residual has a gradient of its own.
 ///
 /// `x`, `dy`, `dx` (N,d)
 #[track_caller]
@@ -155,5 +161,6 @@ fn layout(shape: Shape<'_>, width: usize) -> Layout<'_> {
         heads: shape.heads,
         head_dim: width / shape.heads,
         causal: shape.causal,
+        dropout: shape.dropout,
     }
 }

@@ -1,5 +1,5 @@
 //! The pre-norm residual block of both Transformers:
-//! m = x + attention(ln_1(x)), y = m + mlp(ln_2(m)).
+//! m = x + attention(ln_1(x)), y = m + mlp(ln_2(m)). In training either branch may be [dropped](super::dropout).
 //!
 //! # Derivation
 //! The gradient of a residual y = x + f(x) is dx = dy + fᵀ(dy), where fᵀ is the backward pass of f. So one buffer
@@ -7,6 +7,7 @@
 
 use super::Keep;
 use super::attention::{self, Attention, Saved as AttentionSaved, Scratch as AttentionScratch};
+use super::dropout::{self, Dropout, Residual, Site};
 use super::feed_forward::{self, FeedForward, Saved as FeedForwardSaved, Scratch as FeedForwardScratch};
 use super::layer_norm::{self, LayerNorm, Saved as NormSaved};
 use super::mlp::Mlp;
@@ -53,7 +54,7 @@ pub struct Size {
 impl Size {
     /// Returns the shape of this Transformer's attention over sequences with these rows.
     pub fn attention<'a>(&self, ranges: &'a [Range<usize>]) -> attention::Shape<'a> {
-        attention::Shape { ranges, heads: self.heads, causal: self.causal }
+        attention::Shape { ranges, heads: self.heads, causal: self.causal, dropout: None }
     }
 }
 
@@ -79,8 +80,9 @@ impl Block<Spec> {
 
 impl<T> Block<T> {
     /// Returns the second half of the block.
-    pub(super) fn feed_forward(&self, size: &Size) -> FeedForward<'_, T> {
-        FeedForward { ln_2: &self.ln_2, mlp: &self.mlp, activation: size.activation, eps: size.eps }
+    pub(super) fn feed_forward<'a>(&'a self, size: &Size, dropout: Option<Dropout<'a>>) -> FeedForward<'a, T> {
+        let dropout = dropout::at(dropout, Site::Mlp);
+        FeedForward { ln_2: &self.ln_2, mlp: &self.mlp, activation: size.activation, eps: size.eps, dropout }
     }
 }
 
@@ -114,6 +116,7 @@ pub fn forward(
     p: &Block<impl Read>,
     size: &Size,
     ranges: &[Range<usize>],
+    dropout: Option<Dropout>,
     x: ArrayView2<f32>,
     y: ArrayViewMut2<f32>,
     saved: &mut Saved<ArrayViewMut2<f32>>,
@@ -122,8 +125,9 @@ pub fn forward(
     let Scratch { normed, attn, ff: ff_scratch, .. } = scratch;
     layer_norm::forward(&p.ln_1, size.eps, x, normed.view_mut(), &mut saved.ln_1);
     let shape = size.attention(ranges);
-    attention::forward(&p.attn, shape, normed.view(), x, saved.mid.view_mut(), &mut saved.attn, attn);
-    let ff = p.feed_forward(size);
+    let residual = Residual { x, dropout: dropout::at(dropout, Site::AttentionOutput) };
+    attention::forward(&p.attn, shape, normed.view(), residual, saved.mid.view_mut(), &mut saved.attn, attn);
+    let ff = p.feed_forward(size, dropout);
     feed_forward::forward(ff, saved.mid.view(), y, &mut saved.ff, ff_scratch);
 }
 
@@ -135,6 +139,7 @@ pub fn backward(
     p: &Block<&[f32]>,
     size: &Size,
     ranges: &[Range<usize>],
+    dropout: Option<Dropout>,
     x: ArrayView2<f32>,
     mut dx: ArrayViewMut2<f32>,
     saved: &Saved<ArrayViewMut2<f32>>,
@@ -142,17 +147,20 @@ pub fn backward(
     g: &mut Block<&mut [f32]>,
 ) {
     // in the forward pass: y = m + mlp(ln_2(m))
-    let ff = p.feed_forward(size);
-    feed_forward::backward(ff, saved.mid.view(), dx.view_mut(), &saved.ff, &mut scratch.ff, &mut g.ln_2, &mut g.mlp);
+    let ff = p.feed_forward(size, dropout);
+    let Scratch { normed, dnormed, attn, ff: ff_scratch } = scratch;
+    let (mid, dmid, buffer) = (saved.mid.view(), dx.view_mut(), normed.view_mut());
+    feed_forward::backward(ff, mid, dmid, buffer, &saved.ff, ff_scratch, &mut g.ln_2, &mut g.mlp);
     // in the forward pass: m = x + attention(ln_1(x))
-    let Scratch { normed, dnormed, attn, .. } = scratch;
+    let dbranch = dropout::at(dropout, Site::AttentionOutput);
+    let dbranch = dropout::branch(dbranch, dx.view(), ff_scratch.dnormed.view_mut());
     layer_norm::recompute(&p.ln_1, x, &saved.ln_1, normed.view_mut());
     attention::backward(
         &p.attn,
         size.attention(ranges),
         normed.view(),
         &saved.attn,
-        dx.view(),
+        dbranch,
         Write::Set,
         dnormed.view_mut(),
         attn,

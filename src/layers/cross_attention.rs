@@ -14,6 +14,7 @@
 //! layer and by other losses as well, so its gradient du = [dk|dv] W_kv is added to what they have left there. The sums
 //! over all queries of a picture make dk and dv, however many texts there are; so it costs one product a picture.
 
+use super::dropout::{Dropout, Residual};
 use super::linear::{self, Linear};
 use super::pooled_attention::heads;
 use super::{floats, floats_mut};
@@ -54,6 +55,8 @@ pub struct Shape<'a> {
     /// The rows of each picture in the source.
     pub source: &'a [Range<usize>],
     pub heads: usize,
+    /// What is dropped of the probabilities.
+    pub dropout: Option<Dropout<'a>>,
 }
 
 impl CrossAttention<Spec> {
@@ -100,16 +103,16 @@ pub fn backward_keys(
     linear::backward(&p.key_value, source, dkv, Write::Add, dsource, &mut g.key_value);
 }
 
-/// y = softmax(q kᵀ/√c) v W_outᵀ + b_out + residual
+/// y = m ∘ (softmax(q kᵀ/√c) v W_outᵀ + b_out) + residual, with m of the residual's [dropout](super::dropout)
 ///
 /// `x`, `residual`, `y` (N,d), `kv` (M,2d)
 #[track_caller]
-pub fn forward(
+pub fn forward<'a>(
     p: &CrossAttention<impl Read>,
     shape: Shape,
     x: ArrayView2<f32>,
     kv: ArrayView2<f32>,
-    residual: ArrayView2<f32>,
+    residual: impl Into<Residual<'a>>,
     y: ArrayViewMut2<f32>,
     saved: &mut Saved<ArrayViewMut2<f32>>,
 ) {
@@ -122,7 +125,8 @@ pub fn forward(
 }
 
 /// Writes `dx`, or adds to it, adds to `dkv` or sets it, and adds to `g` the gradients of `query` and `out`. Those of
-/// `key_value` are left to [`backward_keys`], and the gradient of the residual is dy itself.
+/// `key_value` are left to [`backward_keys`]. dy is the gradient of what m is applied to, and the residual has a
+/// gradient of its own.
 ///
 /// `x`, `dy`, `dx` (N,d), `kv`, `dkv` (M,2d)
 #[track_caller]
@@ -152,7 +156,7 @@ pub fn backward(
 }
 
 fn layout(shape: Shape<'_>, width: usize) -> Layout<'_> {
-    let Shape { queries, source, heads } = shape;
+    let Shape { queries, source, heads, dropout } = shape;
     assert_eq!(width % heads, 0, "a width of {width} cannot be cut into {heads} heads");
-    Layout { q: queries, kv: source, heads, head_dim: width / heads, causal: false }
+    Layout { q: queries, kv: source, heads, head_dim: width / heads, causal: false, dropout }
 }

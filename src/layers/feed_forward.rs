@@ -1,9 +1,11 @@
-//! The second half of a Transformer block: y = x + mlp(ln_2(x)).
+//! The second half of a Transformer block: y = x + m ∘ mlp(ln_2(x)), with the mask m of [dropout](super::dropout) if
+//! something is dropped.
 //!
 //! The backward pass works in place: the residual passes dy on unchanged, so the buffer that holds dy on entry holds
-//! dx = dy + ln_2ᵀ(mlpᵀ(dy)) on return, where fᵀ is the backward pass of f.
+//! dx = dy + ln_2ᵀ(mlpᵀ(m ∘ dy)) on return, where fᵀ is the backward pass of f.
 
 use super::Keep;
+use super::dropout::{self, Dropout, Residual};
 use super::layer_norm::{self, LayerNorm};
 use super::mlp::{self, Mlp};
 use crate::tree::{Dim, tree};
@@ -41,16 +43,17 @@ impl Scratch<Dim> {
     }
 }
 
-/// The two layers of the second half of a block.
+/// The two layers of the second half of a block, and what is dropped of its branch.
 pub struct FeedForward<'a, T> {
     pub ln_2: &'a LayerNorm<T>,
     pub mlp: &'a Mlp<T>,
     pub activation: Activation,
     /// ε of `ln_2`.
     pub eps: f32,
+    pub dropout: Option<Dropout<'a>>,
 }
 
-/// y = x + mlp(ln_2(x))
+/// y = x + m ∘ mlp(ln_2(x))
 ///
 /// `x`, `y` (N,d)
 #[track_caller]
@@ -63,19 +66,21 @@ pub fn forward(
 ) {
     layer_norm::forward(p.ln_2, p.eps, x, scratch.normed.view_mut(), &mut saved.ln_2);
     let (normed, act) = (scratch.normed.view(), scratch.act.view_mut());
-    mlp::forward(p.mlp, p.activation, normed, x, y, saved.preact.view_mut(), act);
+    let residual = Residual { x, dropout: p.dropout };
+    mlp::forward(p.mlp, p.activation, normed, residual, y, saved.preact.view_mut(), act);
 }
 
-/// dx = dy + ln_2ᵀ(mlpᵀ(dy))
+/// dx = dy + ln_2ᵀ(mlpᵀ(m ∘ dy))
 ///
-/// `x`, `dx` (N,d)
+/// `x`, `dx`, `buffer` (N,d)
 ///
-/// `dx` holds dy on entry. The gradients of the parameters are added to `g_ln_2` and `g_mlp`.
+/// `dx` holds dy on entry; `buffer` is scratch. The gradients of the parameters are added to `g_ln_2` and `g_mlp`.
 #[track_caller]
 pub fn backward(
     p: FeedForward<&[f32]>,
     x: ArrayView2<f32>,
     mut dx: ArrayViewMut2<f32>,
+    buffer: ArrayViewMut2<f32>,
     saved: &Saved<ArrayViewMut2<f32>>,
     scratch: &mut Scratch<ArrayViewMut2<f32>>,
     g_ln_2: &mut LayerNorm<&mut [f32]>,
@@ -88,7 +93,7 @@ pub fn backward(
         p.activation,
         normed.view(),
         saved.preact.view(),
-        dx.view(),
+        dropout::branch(p.dropout, dx.view(), buffer),
         Write::Set,
         dnormed.view_mut(),
         act.view_mut(),

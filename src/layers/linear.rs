@@ -7,12 +7,13 @@
 //! These are three matrix products, two of them backward, so training costs three times what inference costs. What
 //! follows the layer (an activation, a residual) is fused to the product's last pass over its tile, see [`Epilogue`].
 
-use super::{floats, mat, mat_mut};
+use super::dropout::Residual;
+use super::{floats, floats_mut, mat, mat_mut};
 use crate::params::{Init, Spec};
 use crate::tree::tree;
 use crate::weights::{Read, Weight};
 use kernels::{
-    Activation, Epilogue, Mat, Write,
+    Activation, Epilogue, Mat, Write, dropout,
     gemm::{gemm, gemm_panels},
     reduce,
 };
@@ -46,12 +47,25 @@ pub fn forward(p: &Linear<impl Read>, x: ArrayView2<f32>, y: ArrayViewMut2<f32>)
     product(p, x, y, Epilogue::Bias(p.bias.rows()));
 }
 
-/// y = x Wᵀ + b + residual
+/// y = x Wᵀ + b + residual, or m ∘ (x Wᵀ + b) + residual with a [mask](super::dropout)
 ///
 /// `x` (N,I), `residual`, `y` (N,O)
 #[track_caller]
-pub fn forward_residual(p: &Linear<impl Read>, x: ArrayView2<f32>, residual: ArrayView2<f32>, y: ArrayViewMut2<f32>) {
-    product(p, x, y, Epilogue::BiasResidual { bias: p.bias.rows(), residual: mat(residual) });
+pub fn forward_residual<'a>(
+    p: &Linear<impl Read>,
+    x: ArrayView2<f32>,
+    residual: impl Into<Residual<'a>>,
+    mut y: ArrayViewMut2<f32>,
+) {
+    match residual.into() {
+        Residual { x: residual, dropout: None } => {
+            product(p, x, y, Epilogue::BiasResidual { bias: p.bias.rows(), residual: mat(residual) });
+        }
+        Residual { x: residual, dropout: Some(dropout) } => {
+            forward(p, x, y.view_mut());
+            dropout::add_residual(dropout, y.ncols(), floats(residual), floats_mut(y));
+        }
+    }
 }
 
 /// preact = x Wᵀ + b, y = act(preact)

@@ -5,6 +5,7 @@
 //! da = dy W₂ and dh = da ∘ act′(h). Only h is saved; a = act(h) takes four widths a row and is cheap, so the backward
 //! pass computes it again.
 
+use super::dropout::Residual;
 use super::linear::{self, Linear};
 use super::{floats, floats_mut};
 use crate::params::{Init, Spec};
@@ -30,17 +31,17 @@ impl Mlp<Spec> {
     }
 }
 
-/// y = act(x W₁ᵀ + b₁) W₂ᵀ + b₂ + residual
+/// y = m ∘ (act(x W₁ᵀ + b₁) W₂ᵀ + b₂) + residual, with m of the residual's [dropout](super::dropout)
 ///
 /// `x`, `residual`, `y` (N,d), `preact` (N,m) or empty, `act` (N,m)
 ///
 /// `preact` receives h for the backward pass, and is empty if none follows; `act` is scratch.
 #[track_caller]
-pub fn forward(
+pub fn forward<'a>(
     p: &Mlp<impl Read>,
     activation: Activation,
     x: ArrayView2<f32>,
-    residual: ArrayView2<f32>,
+    residual: impl Into<Residual<'a>>,
     y: ArrayViewMut2<f32>,
     preact: ArrayViewMut2<f32>,
     mut act: ArrayViewMut2<f32>,
@@ -49,11 +50,11 @@ pub fn forward(
     linear::forward_residual(&p.c_proj, act.view(), residual, y);
 }
 
-/// dx = (dy W₂ ∘ act′(h)) W₁
+/// dx = (dy W₂ ∘ act′(h)) W₁, where dy is the gradient of what the mask m is applied to
 ///
 /// `x`, `dy`, `dx` (N,d), `preact`, `act`, `dpreact` (N,m)
 ///
-/// The gradients of the parameters are added to `g`, and the gradient of the residual is dy itself. With [`Write::Add`]
+/// The gradients of the parameters are added to `g`; the residual has a gradient of its own. With [`Write::Add`]
 /// dx is added to what is there. `act` and `dpreact` are scratch.
 #[track_caller]
 pub fn backward(

@@ -14,6 +14,7 @@ pub mod bottleneck;
 pub mod conv2d;
 pub mod conv_norm;
 pub mod cross_attention;
+pub mod dropout;
 pub mod feed_forward;
 pub mod layer_norm;
 pub mod linear;

@@ -8,6 +8,7 @@
 //! queries. Backwards R becomes a scatter: dx = dkv W_kv + Rᵀ(dq W_q).
 
 use super::attention::Attention;
+use super::dropout::{Dropout, Residual};
 use super::linear::{self, Linear};
 use super::sequences::Sequences;
 use super::{floats, floats_mut};
@@ -39,6 +40,8 @@ pub struct Shape<'a> {
     pub heads: usize,
     /// Whether each row sees only itself and the rows before it.
     pub causal: bool,
+    /// What is dropped of the probabilities.
+    pub dropout: Option<Dropout<'a>>,
 }
 
 impl Saved<Dim> {
@@ -55,15 +58,16 @@ impl Scratch<Dim> {
     }
 }
 
-/// y = the pooled rows of attention(x) W_outᵀ + b_out, plus residual
+/// y = m ∘ (the pooled rows of attention(x) W_outᵀ + b_out) + residual, with m of the residual's
+/// [dropout](super::dropout)
 ///
 /// `x` (N,d), `residual`, `y` (B,d)
 #[track_caller]
-pub fn forward(
+pub fn forward<'a>(
     p: &Attention<impl Read>,
     shape: Shape,
     x: ArrayView2<f32>,
-    residual: ArrayView2<f32>,
+    residual: impl Into<Residual<'a>>,
     y: ArrayViewMut2<f32>,
     saved: &mut Saved<ArrayViewMut2<f32>>,
     scratch: &mut Scratch<ArrayViewMut2<f32>>,
@@ -80,8 +84,8 @@ pub fn forward(
     linear::forward_residual(&p.out_proj, saved.out.view(), residual, y);
 }
 
-/// Adds to `g` the gradients of all parameters and writes to `dx` the gradient of x. The gradient of the residual is dy
-/// itself.
+/// Adds to `g` the gradients of all parameters and writes to `dx` the gradient of x. dy is the gradient of what m is
+/// applied to, and the residual has a gradient of its own.
 ///
 /// `x`, `dx` (N,d), `dy` (B,d)
 #[track_caller]
@@ -155,9 +159,9 @@ pub(crate) fn heads<'a>(q: ArrayView2<'a, f32>, kv: ArrayView2<'a, f32>) -> (Hea
 /// last row, so the causal mask hides nothing from it.
 #[track_caller]
 fn layout<'a>(shape: Shape<'a>, width: usize) -> Layout<'a> {
-    let Shape { sequences, heads, causal } = shape;
+    let Shape { sequences, heads, causal, dropout } = shape;
     let last = || sequences.ranges().iter().map(|rows| rows.end as u32 - 1);
     let sees_all = !causal || last().eq(sequences.pooled().iter().copied());
     assert!(sees_all, "under a causal mask only the last row of a sequence sees all of it");
-    Layout { q: sequences.singles(), kv: sequences.ranges(), heads, head_dim: width / heads, causal: false }
+    Layout { q: sequences.singles(), kv: sequences.ranges(), heads, head_dim: width / heads, causal: false, dropout }
 }

@@ -10,6 +10,7 @@
 
 use super::Keep;
 use super::block::{Block, Size};
+use super::dropout::{self, Dropout, Residual, Site};
 use super::feed_forward::{self, Saved as FeedForwardSaved, Scratch as FeedForwardScratch};
 use super::layer_norm::{self, Saved as NormSaved};
 use super::pooled_attention::{self, Saved as AttentionSaved, Scratch as AttentionScratch, Shape, gather, scatter_add};
@@ -65,6 +66,7 @@ pub fn forward(
     p: &Block<impl Read>,
     size: &Size,
     sequences: &Sequences,
+    dropout: Option<Dropout>,
     x: ArrayView2<f32>,
     y: ArrayViewMut2<f32>,
     saved: &mut Saved<ArrayViewMut2<f32>>,
@@ -74,8 +76,9 @@ pub fn forward(
     layer_norm::forward(&p.ln_1, size.eps, x, normed.view_mut(), &mut saved.ln_1);
     gather(x, sequences, residual.view_mut());
     let (x, mid) = (normed.view(), saved.mid.view_mut());
-    pooled_attention::forward(&p.attn, shape(size, sequences), x, residual.view(), mid, &mut saved.attn, attn);
-    feed_forward::forward(p.feed_forward(size), saved.mid.view(), y, &mut saved.ff, ff_scratch);
+    let residual = Residual { x: residual.view(), dropout: dropout::at(dropout, Site::AttentionOutput) };
+    pooled_attention::forward(&p.attn, shape(size, sequences), x, residual, mid, &mut saved.attn, attn);
+    feed_forward::forward(p.feed_forward(size, dropout), saved.mid.view(), y, &mut saved.ff, ff_scratch);
 }
 
 /// dx = the gradient of x, from that of y
@@ -88,6 +91,7 @@ pub fn backward(
     p: &Block<&[f32]>,
     size: &Size,
     sequences: &Sequences,
+    dropout: Option<Dropout>,
     x: ArrayView2<f32>,
     mut dy: ArrayViewMut2<f32>,
     mut dx: ArrayViewMut2<f32>,
@@ -95,19 +99,22 @@ pub fn backward(
     scratch: &mut Scratch<ArrayViewMut2<f32>>,
     g: &mut Block<&mut [f32]>,
 ) {
-    let Scratch { normed, dnormed, attn, ff: ff_scratch, .. } = scratch;
+    let Scratch { normed, dnormed, residual: buffer, attn, ff: ff_scratch } = scratch;
     // in the forward pass: y = m + mlp(ln_2(m))
-    let ff = p.feed_forward(size);
-    feed_forward::backward(ff, saved.mid.view(), dy.view_mut(), &saved.ff, ff_scratch, &mut g.ln_2, &mut g.mlp);
+    let ff = p.feed_forward(size, dropout);
+    let (mid, dmid, spare) = (saved.mid.view(), dy.view_mut(), buffer.view_mut());
+    feed_forward::backward(ff, mid, dmid, spare, &saved.ff, ff_scratch, &mut g.ln_2, &mut g.mlp);
     let dmid = dy;
     // in the forward pass: m = R x + pooled attention(ln_1(x))
+    let dbranch = dropout::at(dropout, Site::AttentionOutput);
+    let dbranch = dropout::branch(dbranch, dmid.view(), buffer.view_mut());
     layer_norm::recompute(&p.ln_1, x, &saved.ln_1, normed.view_mut());
     pooled_attention::backward(
         &p.attn,
         shape(size, sequences),
         normed.view(),
         &saved.attn,
-        dmid.view(),
+        dbranch,
         dnormed.view_mut(),
         attn,
         &mut g.attn,
@@ -118,5 +125,5 @@ pub fn backward(
 
 /// Returns the shape of the block's attention.
 fn shape<'a>(size: &Size, sequences: &'a Sequences) -> Shape<'a> {
-    Shape { sequences, heads: size.heads, causal: size.causal }
+    Shape { sequences, heads: size.heads, causal: size.causal, dropout: None }
 }

@@ -13,6 +13,8 @@
 //! If only one row of each sequence leaves the last block, its attention is a [pooled
 //! one](super::pooled_attention), and everything behind it is computed for these rows alone.
 //!
+//! In training, probabilities of both attentions and values of all three branches may be [dropped](super::dropout).
+//!
 //! # Derivation
 //! Each part is z = ln(r) with r = u + f(u). So dr = lnᵀ(dz) and du = dr + fᵀ(dr), where fᵀ is the backward pass of f.
 //! Saved are the three sums r; what is normalised is cheaper to compute again than to keep.
@@ -21,6 +23,7 @@ use super::Keep;
 use super::attention::{self, Attention, Saved as AttentionSaved, Scratch as AttentionScratch};
 use super::block::Size;
 use super::cross_attention::{self, CrossAttention, Saved as CrossSaved, Scratch as CrossScratch};
+use super::dropout::{self, Dropout, Residual, Site};
 use super::layer_norm::{self, LayerNorm, Saved as NormSaved};
 use super::linear::Linear;
 use super::mlp::{self, Mlp};
@@ -189,12 +192,15 @@ impl RestScratch<Dim> {
 /// y = mlp_ln(c + mlp(c)) with c = cross_ln(a + cross_attention(a)) and a = ln(x + attention(x))
 ///
 /// `x` (N,d), `y` (M,d): all rows, or the pooled row of each sequence
+///
+/// `dropout` names the M rows.
 #[track_caller]
 pub fn forward(
     p: Block<impl Read>,
     size: &Size,
     sequences: &Sequences,
     look: Option<Look>,
+    dropout: Option<Dropout>,
     x: ArrayView2<f32>,
     y: ArrayViewMut2<f32>,
     saved: &mut Saved<ArrayViewMut2<f32>>,
@@ -202,15 +208,17 @@ pub fn forward(
 ) {
     let attn = &p.attention.attn;
     let sum = saved.sums.sum.view_mut();
-    if let (Some(saved), Some(attn_scratch), Some(residual)) =
+    let residual = |x| Residual { x, dropout: dropout::at(dropout, Site::AttentionOutput) };
+    if let (Some(saved), Some(attn_scratch), Some(pooled_x)) =
         (&mut saved.pooled, &mut scratch.pooled, &mut scratch.residual)
     {
-        gather(x, sequences, residual.view_mut());
-        pooled_attention::forward(attn, pooled(size, sequences), x, residual.view(), sum, saved, attn_scratch);
+        gather(x, sequences, pooled_x.view_mut());
+        let (shape, residual) = (pooled(size, sequences, dropout), residual(pooled_x.view()));
+        pooled_attention::forward(attn, shape, x, residual, sum, saved, attn_scratch);
     } else if let (Some(saved), Some(scratch)) = (&mut saved.attn, &mut scratch.attn) {
-        attention::forward(attn, size.attention(sequences.ranges()), x, x, sum, saved, scratch);
+        attention::forward(attn, whole(size, sequences, dropout), x, residual(x), sum, saved, scratch);
     }
-    behind_attention(p, size, look, y, &mut saved.sums, &mut scratch.rest);
+    behind_attention(p, size, look, dropout, y, &mut saved.sums, &mut scratch.rest);
 }
 
 /// y = mlp_ln(c + mlp(c)) with c = cross_ln(a + cross_attention(a)) and a = ln(sum), where `sums` holds the first sum
@@ -221,25 +229,37 @@ pub(crate) fn behind_attention(
     p: Block<impl Read>,
     size: &Size,
     look: Option<Look>,
+    dropout: Option<Dropout>,
     y: ArrayViewMut2<f32>,
     sums: &mut Sums<ArrayViewMut2<f32>>,
     scratch: &mut RestScratch<ArrayViewMut2<f32>>,
 ) {
     let Block { attention: SelfAttention { ln, .. }, rest } = p;
     let RestScratch { a, c, act, .. } = scratch;
+    let residual = |x, site| Residual { x, dropout: dropout::at(dropout, site) };
     layer_norm::forward(ln, size.eps, sums.sum.view(), a.view_mut(), &mut sums.ln);
     let c = match (look, &mut sums.cross) {
         (None, None) => a.view(),
         (Some(look), Some(saved)) => {
             let sum = saved.sum.view_mut();
-            cross_attention::forward(&rest.cross, look.shape, a.view(), look.kv, a.view(), sum, &mut saved.attn);
+            let residual = residual(a.view(), Site::CrossOutput);
+            cross_attention::forward(
+                &rest.cross,
+                cross(look.shape, dropout),
+                a.view(),
+                look.kv,
+                residual,
+                sum,
+                &mut saved.attn,
+            );
             layer_norm::forward(&rest.cross_ln, size.eps, saved.sum.view(), c.view_mut(), &mut saved.ln);
             c.view()
         }
         _ => panic!("a block whose buffers are for texts that look at something, or at nothing, does the other"),
     };
     let (preact, act) = (sums.preact.view_mut(), act.view_mut());
-    mlp::forward(&rest.mlp, size.activation, c, c, sums.mlp_sum.view_mut(), preact, act);
+    let residual = residual(c, Site::Mlp);
+    mlp::forward(&rest.mlp, size.activation, c, residual, sums.mlp_sum.view_mut(), preact, act);
     layer_norm::forward(&rest.mlp_ln, size.eps, sums.mlp_sum.view(), y, &mut sums.mlp_ln);
 }
 
@@ -253,6 +273,7 @@ pub fn backward(
     size: &Size,
     sequences: &Sequences,
     look: Option<(Look, Write, ArrayViewMut2<f32>)>,
+    dropout: Option<Dropout>,
     x: ArrayView2<f32>,
     dy: ArrayView2<f32>,
     mut dx: ArrayViewMut2<f32>,
@@ -276,8 +297,9 @@ pub fn backward(
     // in the forward pass: y = mlp_ln(mlp_sum)
     let sum = saved.mlp_sum.view();
     layer_norm::backward(&rest.mlp_ln, sum, &saved.mlp_ln, dy, Write::Set, dsum.view_mut(), &mut g_rest.mlp_ln);
-    // in the forward pass: mlp_sum = c + mlp(c)
+    // in the forward pass: mlp_sum = c + m ∘ mlp(c)
     d.assign(dsum);
+    dropout::apply(dropout::at(dropout, Site::Mlp), dsum.view_mut());
     let (preact, act, dpreact) = (saved.preact.view(), act.view_mut(), dpreact.view_mut());
     let dc = d.view_mut();
     mlp::backward(&rest.mlp, size.activation, c, preact, dsum.view(), Write::Add, dc, act, dpreact, &mut g_rest.mlp);
@@ -286,12 +308,13 @@ pub fn backward(
         let sum = saved.sum.view();
         let dc = d.view();
         layer_norm::backward(&rest.cross_ln, sum, &saved.ln, dc, Write::Set, dsum.view_mut(), &mut g_rest.cross_ln);
-        // in the forward pass: sum = a + cross_attention(a)
+        // in the forward pass: sum = a + m ∘ cross_attention(a)
         d.assign(dsum);
+        dropout::apply(dropout::at(dropout, Site::CrossOutput), dsum.view_mut());
         let scratch = cross_scratch.as_mut().expect("buffers for texts that look at something");
         cross_attention::backward(
             &rest.cross,
-            look.shape,
+            cross(look.shape, dropout),
             a.view(),
             look.kv,
             &saved.attn,
@@ -304,19 +327,32 @@ pub fn backward(
     }
     // in the forward pass: a = ln(sum)
     layer_norm::backward(ln, saved.sum.view(), &saved.ln, d.view(), Write::Set, dsum.view_mut(), g_ln);
-    // in the forward pass: sum = x + attention(x), or its pooled rows
+    // in the forward pass: sum = x + m ∘ attention(x), or its pooled rows
+    let dbranch = dropout::branch(dropout::at(dropout, Site::AttentionOutput), dsum.view(), d.view_mut());
     if let (Some(saved), Some(scratch)) = (pooled_saved, pooled_scratch) {
-        let shape = pooled(size, sequences);
-        pooled_attention::backward(attn, shape, x, saved, dsum.view(), dx.view_mut(), scratch, g_attn);
+        let shape = pooled(size, sequences, dropout);
+        pooled_attention::backward(attn, shape, x, saved, dbranch, dx.view_mut(), scratch, g_attn);
         scatter_add(dsum.view(), sequences, dx);
     } else if let (Some(saved), Some(scratch)) = (attn_saved, attn_scratch) {
         dx.assign(dsum);
-        let shape = size.attention(sequences.ranges());
-        attention::backward(attn, shape, x, saved, dsum.view(), Write::Add, dx, scratch, g_attn);
+        let shape = whole(size, sequences, dropout);
+        attention::backward(attn, shape, x, saved, dbranch, Write::Add, dx, scratch, g_attn);
     }
 }
 
+/// Returns the shape of attention of all rows.
+fn whole<'a>(size: &Size, sequences: &'a Sequences, dropout: Option<Dropout<'a>>) -> attention::Shape<'a> {
+    let dropout = dropout::at(dropout, Site::Attention);
+    attention::Shape { dropout, ..size.attention(sequences.ranges()) }
+}
+
 /// Returns the shape of pooled attention.
-fn pooled<'a>(size: &Size, sequences: &'a Sequences) -> pooled_attention::Shape<'a> {
-    pooled_attention::Shape { sequences, heads: size.heads, causal: size.causal }
+fn pooled<'a>(size: &Size, sequences: &'a Sequences, dropout: Option<Dropout<'a>>) -> pooled_attention::Shape<'a> {
+    let dropout = dropout::at(dropout, Site::Attention);
+    pooled_attention::Shape { sequences, heads: size.heads, causal: size.causal, dropout }
+}
+
+/// Returns the shape of cross-attention.
+fn cross<'a>(shape: cross_attention::Shape<'a>, dropout: Option<Dropout<'a>>) -> cross_attention::Shape<'a> {
+    cross_attention::Shape { dropout: dropout::at(dropout, Site::Cross), ..shape }
 }

@@ -1,5 +1,7 @@
 //! Which rows of a packed batch belong together.
 
+use super::dropout::{Dropout, Pass, Unit};
+use crate::random::mix;
 use std::mem::replace;
 use std::ops::Range;
 
@@ -12,6 +14,10 @@ pub struct Sequences {
     positions: Vec<u32>,
     pooled: Vec<u32>,
     singles: Vec<Range<usize>>,
+    /// The rate and the key of what a training pass drops, and the names of its rows and of those that leave.
+    dropout: Option<(f32, u64)>,
+    names: Vec<[u32; 2]>,
+    leaving: Vec<[u32; 2]>,
 }
 
 /// The rows of each sequence that leave the Transformer.
@@ -33,7 +39,7 @@ impl Pool {
 }
 
 impl Sequences {
-    /// Sequence s becomes rows `offsets[s]..offsets[s + 1]`.
+    /// Sequence s becomes rows `offsets[s]..offsets[s + 1]`, of which nothing is dropped.
     ///
     /// # Panics
     /// If `offsets` does not start at 0 or a sequence is empty.
@@ -55,6 +61,37 @@ impl Sequences {
         }
         self.singles.clear();
         self.singles.extend((0..self.ranges.len()).map(|s| s..s + 1));
+        self.dropout = None;
+    }
+
+    /// Takes what a training pass over these sequences drops.
+    ///
+    /// # Panics
+    /// If there is not a place for each sequence.
+    #[track_caller]
+    pub fn drop(&mut self, pass: Option<Pass>) {
+        let Some(Pass { rate, key, places }) = pass.filter(|pass| pass.rate != 0.0) else { return };
+        assert_eq!(places.len(), self.len(), "dropout: places of sequences");
+        self.dropout = Some((rate, key));
+        let rows = self.ranges.iter().zip(places).flat_map(|(rows, &place)| rows.clone().map(move |_| place));
+        self.names.clear();
+        self.names.extend(rows.zip(&self.positions).map(|(place, &position)| [place, position]));
+        self.leaving.clear();
+        self.leaving.extend(self.pooled.iter().map(|&row| self.names[row as usize]));
+    }
+
+    /// What is dropped in a layer whose output has every row, or those that leave.
+    pub fn dropout(&self, layer: usize, leaving: bool) -> Option<Dropout<'_>> {
+        let (rate, key) = self.dropout?;
+        let names = if leaving { &self.leaving } else { &self.names };
+        Some(Dropout { rate, key: mix(key ^ layer as u64), names, unit: Unit::Value })
+    }
+
+    /// What is dropped in block i of `layers` by stochastic depth: whole branches, the more of them the deeper, from
+    /// none in the first block to the pass's rate in the last (Huang et al. 2016, section 3).
+    pub fn depth(&self, i: usize, layers: usize, leaving: bool) -> Option<Dropout<'_>> {
+        let dropout = self.dropout(i, leaving).filter(|_| i > 0)?;
+        Some(Dropout { rate: dropout.rate * i as f32 / (layers - 1) as f32, unit: Unit::Sequence, ..dropout })
     }
 
     /// How many sequences.

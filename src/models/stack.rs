@@ -6,6 +6,8 @@
 //! and every block is a [whole one](block); if it is one row of each sequence, R becomes a part of the last block,
 //! which is then a [pooled one](pooled_block). In the backward pass, the dx of each step is the dy of the step before
 //! it.
+//!
+//! If the sequences of a training pass drop, whole branches are dropped by stochastic depth.
 
 use super::Keep;
 use crate::layers::block::{self, Block, BlockInit, Saved as BlockSaved, Scratch as BlockScratch, Size};
@@ -126,11 +128,13 @@ pub fn forward(
     let out = saved.out.view_mut();
     match (&mut saved.pooled, &mut scratch.pooled) {
         (Some(saved), Some(scratch)) => {
-            pooled_block::forward(last, size, sequences, x, out, saved, &mut scratch.block);
+            let dropout = sequences.depth(blocks.len(), size.layers, true);
+            pooled_block::forward(last, size, sequences, dropout, x, out, saved, &mut scratch.block);
         }
         _ => {
             let saved = saved.blocks.last_mut().expect("a whole block");
-            block::forward(last, size, sequences.ranges(), x, out, saved, &mut scratch.block);
+            let dropout = sequences.depth(blocks.len(), size.layers, false);
+            block::forward(last, size, sequences.ranges(), dropout, x, out, saved, &mut scratch.block);
         }
     }
     layer_norm::forward(p.ln, size.eps, saved.out.view(), y, &mut saved.ln);
@@ -150,7 +154,8 @@ fn forward_block(
     let (buffers, kept) = (saved.xs.len(), saved.blocks.len());
     let [x, y] = saved.xs.get_disjoint_mut([i % buffers, (i + 1) % buffers]).expect("two buffers or more");
     let saved = &mut saved.blocks[i % kept];
-    block::forward(block, size, sequences.ranges(), x.view(), y.view_mut(), saved, scratch);
+    let dropout = sequences.depth(i, size.layers, false);
+    block::forward(block, size, sequences.ranges(), dropout, x.view(), y.view_mut(), saved, scratch);
 }
 
 /// Computes y once more, bit for bit, for a backward pass that needs it as an input.
@@ -181,7 +186,9 @@ pub fn backward(
         layer_norm::backward(p.ln, out, &saved.ln, dy, Write::Set, dout.view_mut(), g.ln);
         // in the forward pass: out = pooled rows of block(xs[last])
         let (last, g_last, x) = (&p.resblocks[whole], &mut g.resblocks[whole], saved.xs[whole].view());
-        pooled_block::backward(last, size, sequences, x, dout.view_mut(), dx.view_mut(), saved_last, scratch, g_last);
+        let dropout = sequences.depth(whole, size.layers, true);
+        let (dy, dx) = (dout.view_mut(), dx.view_mut());
+        pooled_block::backward(last, size, sequences, dropout, x, dy, dx, saved_last, scratch, g_last);
     } else {
         // in the forward pass: y = ln(out)
         layer_norm::backward(p.ln, out, &saved.ln, dy, Write::Set, dx.view_mut(), g.ln);
@@ -189,6 +196,8 @@ pub fn backward(
     // in the forward pass: xs[i + 1] = block(xs[i]), and out is the last of all rows
     for i in (0..whole).rev() {
         let (block, g_block, x) = (&p.resblocks[i], &mut g.resblocks[i], saved.xs[i].view());
-        block::backward(block, size, sequences.ranges(), x, dx.view_mut(), &saved.blocks[i], block_scratch, g_block);
+        let (ranges, dropout) = (sequences.ranges(), sequences.depth(i, size.layers, false));
+        let (dx, saved) = (dx.view_mut(), &saved.blocks[i]);
+        block::backward(block, size, ranges, dropout, x, dx, saved, block_scratch, g_block);
     }
 }

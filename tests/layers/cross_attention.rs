@@ -29,7 +29,9 @@ fn end(ranges: &[Range<usize>]) -> usize {
 
 fn cases() -> impl Iterator<Item = (Shape<'static>, usize, usize)> {
     let cases = CASES.into_iter().flat_map(|case| WIDTHS.map(|widths| (case, widths)));
-    cases.map(|([queries, source], (width, inputs, heads))| (Shape { queries, source, heads }, width, inputs))
+    cases.map(|([queries, source], (width, inputs, heads))| {
+        (Shape { queries, source, heads, dropout: None }, width, inputs)
+    })
 }
 
 fn spec(width: usize, inputs: usize) -> CrossAttention<Spec> {
@@ -72,7 +74,7 @@ fn texts_that_share_a_picture_share_its_keys() {
         let (mut y, mut dx, mut dsource) = (x.clone(), x.clone(), Array2::zeros(source.dim()));
         let mut g = Params::zeros(spec(width, inputs));
         for (i, rows) in queries.iter().enumerate() {
-            let shape = Shape { queries: std::slice::from_ref(rows), source: &[0..7], heads };
+            let shape = Shape { queries: std::slice::from_ref(rows), source: &[0..7], heads, dropout: None };
             let (mut kv, mut dkv) = (Array2::zeros((7, 2 * width)), Array2::zeros((7, 2 * width)));
             let saved = &mut poisoned(&Saved::dims(9, width, heads));
             saved.q.fill(0.0);

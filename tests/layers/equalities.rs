@@ -32,8 +32,8 @@ fn block(
     let saved = &mut poisoned(&block::Saved::dims(size, rows, Keep::All));
     let scratch = &mut poisoned(&block::Scratch::dims(size, rows));
     let (mut y, mut dx) = (Array2::zeros(x.dim()), dy.to_owned());
-    block::forward(&p.view(), size, ranges, x, y.view_mut(), saved, scratch);
-    block::backward(&p.view(), size, ranges, x, dx.view_mut(), saved, scratch, &mut params::view_mut(&p.spec, g));
+    block::forward(&p.view(), size, ranges, None, x, y.view_mut(), saved, scratch);
+    block::backward(&p.view(), size, ranges, None, x, dx.view_mut(), saved, scratch, &mut params::view_mut(&p.spec, g));
     (y, dx)
 }
 
@@ -51,8 +51,8 @@ fn pooled(
     let scratch = &mut poisoned(&pooled_block::Scratch::dims(size, rows, sequences.len()));
     let (mut y, mut dy, mut dx) = (Array2::zeros(dy.dim()), dy.to_owned(), Array2::zeros(x.dim()));
     let (p, mut g) = (p.view(), params::view_mut(&p.spec, g));
-    pooled_block::forward(&p, size, sequences, x, y.view_mut(), saved, scratch);
-    pooled_block::backward(&p, size, sequences, x, dy.view_mut(), dx.view_mut(), saved, scratch, &mut g);
+    pooled_block::forward(&p, size, sequences, None, x, y.view_mut(), saved, scratch);
+    pooled_block::backward(&p, size, sequences, None, x, dy.view_mut(), dx.view_mut(), saved, scratch, &mut g);
     (y, dx)
 }
 

@@ -16,12 +16,13 @@ fn every_entry() {
         Layer::new(format!("feed_forward {rows}×{width}, {hidden} hidden"), spec, [("x", rows, width)]).check(
             |Pair(_, ln_2, _, mlp), [x]| oracle::feed_forward(ln_2, mlp, &size, x),
             |Pass { p, x: [x], y, dy, dx: [mut dx], mut g }| {
-                let p = || FeedForward { ln_2: &p.1, mlp: &p.3, activation, eps: size.eps };
+                let p = || FeedForward { ln_2: &p.1, mlp: &p.3, activation, eps: size.eps, dropout: None };
                 let saved = &mut poisoned(&Saved::dims(rows, hidden, Keep::All));
                 let scratch = || poisoned(&Scratch::dims(rows, width, hidden));
                 feed_forward::forward(p(), x, y, saved, &mut scratch());
                 dx.assign(&dy);
-                feed_forward::backward(p(), x, dx, saved, &mut scratch(), &mut g.1, &mut g.3);
+                let mut buffer = dy.to_owned();
+                feed_forward::backward(p(), x, dx, buffer.view_mut(), saved, &mut scratch(), &mut g.1, &mut g.3);
             },
         );
     }

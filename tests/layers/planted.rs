@@ -82,7 +82,7 @@ fn attention_without_delta() {
             |_, [q, k, v]| oracle::softmax_attention(q, k, v, true),
             |Pass { x: [q, k, v], mut y, dy, dx, .. }: Pass<Leaves<Spec, 0>, 3>| {
                 let ranges = &[std::ops::Range { start: 0, end: rows }];
-                let layout = Layout { q: ranges, kv: ranges, heads: 1, head_dim, causal: true };
+                let layout = Layout { q: ranges, kv: ranges, heads: 1, head_dim, causal: true, dropout: None };
                 let [q, k, v, dout] = [q, k, v, dy].map(heads);
                 let (mut lse, out) = (vec![f32::NAN; rows], y.as_slice_mut().unwrap());
                 kernels::attention::forward(layout, q, k, v, HeadsMut { data: out, row_stride: head_dim }, &mut lse);

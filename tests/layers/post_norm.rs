@@ -1,4 +1,4 @@
-use super::shapes::{INIT, OFFSETS, sizes};
+use super::shapes::{INIT, OFFSETS, dropping, sizes};
 use crate::support::{
     gradcheck::{Layer, Pass},
     oracle,
@@ -38,14 +38,15 @@ fn looks(sequences: &Sequences, pooled: bool) -> (Vec<Range<usize>>, Vec<Range<u
 fn check_looking(size: &Size, sequences: &Sequences, pool: Pool) {
     let (rows, width, pooled) = (sequences.rows(), size.width, pool != Pool::All);
     let (every, leaving) = (looks(sequences, false), looks(sequences, pooled));
-    let [every, leaving] = [&every, &leaving].map(|(queries, source)| Shape { queries, source, heads: size.heads });
+    let [every, leaving] =
+        [&every, &leaving].map(|(queries, source)| Shape { queries, source, heads: size.heads, dropout: None });
     let part = Part { rows, pooled: pooled.then_some(sequences.len()), looks: true };
-    let name = format!("{size:?}, {:?}, {pool:?}, looking", sequences.ranges());
+    let name = format!("{size:?}, {:?}, {pool:?}, looking, {:?}", sequences.ranges(), sequences.dropout(2, pooled));
     let inputs = [("x", rows, width), ("source", SOURCE.1, SOURCE.0)];
     Layer::new(name, spec(size), inputs).check(
         |Pair(_, attention, _, rest), [x, source]: [ArrayView2<f64>; 2]| {
-            let look = Some((every, source));
-            oracle::pooled(sequences, &oracle::post_norm(attention, rest, size, sequences.ranges(), look, x))
+            let (look, dropout) = (Some((every, source)), sequences.dropout(2, false));
+            oracle::pooled(sequences, &oracle::post_norm(attention, rest, size, sequences.ranges(), look, dropout, x))
         },
         |Pass { p: Pair(_, attention, _, rest), x: [x, source], y, dy, dx: [dx, mut dsource], g }| {
             let Pair(_, mut g_attention, _, mut g_rest) = g;
@@ -56,10 +57,32 @@ fn check_looking(size: &Size, sequences: &Sequences, pool: Pool) {
             cross_attention::keys(&rest.cross, source, kv.view_mut());
             let look = Look { kv: kv.view(), shape: leaving };
             let block = || Block { attention: &attention, rest: &rest };
-            post_norm::forward(block(), size, sequences, Some(look), x, y, saved, &mut scratch());
+            post_norm::forward(
+                block(),
+                size,
+                sequences,
+                Some(look),
+                sequences.dropout(2, pooled),
+                x,
+                y,
+                saved,
+                &mut scratch(),
+            );
             let look = Some((look, Write::Set, dkv.view_mut()));
             let g = BlockMut { attention: &mut g_attention, rest: &mut g_rest };
-            post_norm::backward(block(), size, sequences, look, x, dy, dx, saved, &mut scratch(), g);
+            post_norm::backward(
+                block(),
+                size,
+                sequences,
+                look,
+                sequences.dropout(2, pooled),
+                x,
+                dy,
+                dx,
+                saved,
+                &mut scratch(),
+                g,
+            );
             dsource.fill(0.0);
             cross_attention::backward_keys(&rest.cross, source, dkv.view(), dsource, &mut g_rest.cross);
         },
@@ -75,13 +98,15 @@ fn check_alone(size: &Size, sequences: &Sequences, pool: Pool) {
     let unused = Params::zeros(Unused { cross, cross_ln });
     let (rows, pooled) = (sequences.rows(), pool != Pool::All);
     let part = Part { rows, pooled: pooled.then_some(sequences.len()), looks: false };
-    let name = format!("{size:?}, {:?}, {pool:?}, alone", sequences.ranges());
+    let name = format!("{size:?}, {:?}, {pool:?}, alone, {:?}", sequences.ranges(), sequences.dropout(2, pooled));
     Layer::new(name, Mute { attention, mlp, mlp_ln }, [("x", rows, size.width)]).check(
         |p, [x]| {
             let Mute { attention, mlp, mlp_ln } = p.map(&Path::ROOT, &mut |_, leaf| *leaf);
             let Unused { cross, cross_ln } = unused.spec.map(&Path::ROOT, &mut |_, _| &[][..]);
             let rest = Rest { cross, cross_ln, mlp, mlp_ln };
-            oracle::pooled(sequences, &oracle::post_norm(&attention, &rest, size, sequences.ranges(), None, x))
+            let dropout = sequences.dropout(2, false);
+            let y = oracle::post_norm(&attention, &rest, size, sequences.ranges(), None, dropout, x);
+            oracle::pooled(sequences, &y)
         },
         |Pass { p: Mute { attention, mlp, mlp_ln }, x: [x], y, dy, dx: [dx], g }| {
             let Unused { cross, cross_ln } = unused.view();
@@ -93,9 +118,10 @@ fn check_alone(size: &Size, sequences: &Sequences, pool: Pool) {
             let saved = &mut poisoned(&Saved::dims(size, part, Keep::All));
             let scratch = || poisoned(&Scratch::dims(size, part));
             let block = || Block { attention: &attention, rest: &rest };
-            post_norm::forward(block(), size, sequences, None, x, y, saved, &mut scratch());
+            let dropout = sequences.dropout(2, pooled);
+            post_norm::forward(block(), size, sequences, None, dropout, x, y, saved, &mut scratch());
             let g = BlockMut { attention: &mut g_attention, rest: &mut g_rest };
-            post_norm::backward(block(), size, sequences, None, x, dy, dx, saved, &mut scratch(), g);
+            post_norm::backward(block(), size, sequences, None, dropout, x, dy, dx, saved, &mut scratch(), g);
             assert!(none.flat.iter().all(|&g| g == 0.0));
         },
     );
@@ -106,10 +132,12 @@ fn every_entry() {
     for (i, size) in sizes().enumerate() {
         let offsets = OFFSETS[i % OFFSETS.len()];
         for pool in [Pool::All, if size.causal { Pool::Last } else { Pool::First }] {
-            let sequences = sequences(offsets.iter().copied(), pool);
-            check_alone(&size, &sequences, pool);
-            if sequences.len() > 1 {
-                check_looking(&size, &sequences, pool);
+            for (offsets, rate) in [(offsets, 0.0), (OFFSETS[3], 0.3)] {
+                let sequences = dropping(sequences(offsets.iter().copied(), pool), rate);
+                check_alone(&size, &sequences, pool);
+                if sequences.len() > 1 {
+                    check_looking(&size, &sequences, pool);
+                }
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use crate::support::{oracle_models::sequences, random};
 use clipwright::layers::block::{Block, BlockInit, Size};
+use clipwright::layers::dropout::Pass;
 use clipwright::layers::sequences::{Pool, Sequences};
 use clipwright::models::Captions;
 use clipwright::models::clip::{Config, Layers, TextConfig, VisionConfig};
@@ -38,6 +39,13 @@ pub fn block_spec(size: &Size) -> Block<Spec> {
 /// Returns the batch with these offsets. Captions are read at their last row, pictures at their first.
 pub fn packed(offsets: &[usize], causal: bool) -> Sequences {
     sequences(offsets.iter().copied(), if causal { Pool::Last } else { Pool::First })
+}
+
+/// Drops of sequences that stand somewhere in a step's batch.
+pub fn dropping(mut sequences: Sequences, rate: f32) -> Sequences {
+    let places: Vec<u32> = (0..sequences.len() as u32).map(|s| 3 * s + 5).collect();
+    sequences.drop(Some(Pass { rate, key: 0x0123_4567_89ab_cdef, places: &places }));
+    sequences
 }
 
 /// Returns the range of rows of each sequence.

@@ -515,7 +515,7 @@ fn padded_questions(model: &Model, source: &Source, ids: &[Vec<i64>], mask: &[Ve
             let sum = oracle::linear(&attn.out_proj, out.view()) + &x;
             let a = oracle::layer_norm(&own.ln, size.eps, sum.view());
             let (queries, rows) = ([0..length], [0..picture.nrows()]);
-            let shape = Shape { queries: &queries, source: &rows, heads: size.heads };
+            let shape = Shape { queries: &queries, source: &rows, heads: size.heads, dropout: None };
             let sum = oracle::cross_attention(&rest.cross, shape, a.view(), picture.view()) + &a;
             let c = oracle::layer_norm(&rest.cross_ln, size.eps, sum.view());
             let sum = oracle::mlp(&rest.mlp, size.activation, c.view()) + &c;

@@ -85,9 +85,14 @@ fn states(p: TextRef<&[f64]>, shape: &text::Shape, ids: &[u32], picture: Option<
     let rows = 0..picture.map_or(0, |picture| picture.nrows());
     p.attention.iter().zip(&p.shared.layers).fold(x, |x, (attention, rest)| {
         let queries = sequences.ranges();
-        let look = cross_attention::Shape { queries, source: std::slice::from_ref(&rows), heads: shape.size.heads };
+        let look = cross_attention::Shape {
+            queries,
+            source: std::slice::from_ref(&rows),
+            heads: shape.size.heads,
+            dropout: None,
+        };
         let look = picture.map(|picture| (look, picture));
-        post_norm(attention, rest, &shape.size, sequences.ranges(), look, x.view())
+        post_norm(attention, rest, &shape.size, sequences.ranges(), look, None, x.view())
     })
 }
 

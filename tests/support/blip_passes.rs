@@ -63,7 +63,7 @@ pub fn gradients(
     let mut tokens = Array2::zeros((images.nrows() * shape.grid.tokens(), shape.size.width));
     let p_vit = &p.visual_encoder;
     let all = (Pool::All, Keep::All);
-    vit::forward(p_vit, &shape, images, all, tokens.view_mut(), &mut workspace, &mut scratch);
+    vit::forward(p_vit, &shape, images, all, None, tokens.view_mut(), &mut workspace, &mut scratch);
     let mut dtokens = Array2::zeros(tokens.dim());
     let loss = pass(&p, tokens.view(), dtokens.view_mut(), g);
     vit::backward(p_vit, &shape, images, dtokens.view(), &mut workspace, &mut scratch, &mut g.visual_encoder);
@@ -102,7 +102,7 @@ pub fn pass_texts(
     let mut states = Array2::from_elem((rows, shape.size.width), f32::NAN);
     let mut dstates = states.clone();
     let looks = sights.map(|sights| (sights, &keys));
-    text::forward(p, shape, texts, looks, (pool, Keep::All), states.view_mut(), &mut workspace, &mut scratch);
+    text::forward(p, shape, texts, looks, (pool, Keep::All), None, states.view_mut(), &mut workspace, &mut scratch);
     let loss = loss(states.view(), dstates.view_mut());
     let looks = sights.map(|sights| SightsMut { sights, keys: &keys, write: Write::Set, dkeys: &mut *dkeys });
     let TextMut { attention, shared } = g;
@@ -241,7 +241,17 @@ pub fn plain_logits(
     let sights = Sights { texts: texts_of, rows: &source.rows };
     let mut states = Array2::zeros((texts.ids.len(), shape.size.width));
     let (how, workspace) = ((Pool::All, Keep::Nothing), &mut text::Workspace::default());
-    text::forward(decoder, &shape, texts, Some((sights, &kv.view())), how, states.view_mut(), workspace, &mut scratch);
+    text::forward(
+        decoder,
+        &shape,
+        texts,
+        Some((sights, &kv.view())),
+        how,
+        None,
+        states.view_mut(),
+        workspace,
+        &mut scratch,
+    );
     let mut logits = Array2::zeros((texts.ids.len(), shape.vocab_size));
     let table = decoder.shared.embeddings.word_embeddings;
     let head = &p.text_decoder.as_ref().unwrap().head;

@@ -10,6 +10,7 @@ pub mod gradcheck;
 pub mod matching;
 pub mod oracle;
 pub mod oracle_models;
+pub mod philox;
 pub mod random;
 pub mod ranks;
 pub mod tiny;

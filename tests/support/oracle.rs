@@ -1,6 +1,7 @@
 //! Every layer's forward pass in f64, written as plainly as possible: the specification by which outputs and gradients
 //! of the fast code are checked.
 
+use super::philox::{at, dropped, mask};
 use clipwright::layers::attention::{Attention, Shape};
 use clipwright::layers::attention_pool::{self, AttentionPool};
 use clipwright::layers::batch_norm::BatchNorm;
@@ -8,6 +9,7 @@ use clipwright::layers::block::{Block, Size};
 use clipwright::layers::bottleneck::{self, Bottleneck};
 use clipwright::layers::conv2d::{self, Conv2d};
 use clipwright::layers::cross_attention::{self, CrossAttention};
+use clipwright::layers::dropout::{Dropout, Site};
 use clipwright::layers::layer_norm::LayerNorm;
 use clipwright::layers::linear::Linear;
 use clipwright::layers::mlp::Mlp;
@@ -86,7 +88,8 @@ pub fn attention(p: &Attention<&[f64]>, shape: Shape, x: ArrayView2<f64>) -> Arr
             let c = width / shape.heads;
             let columns = |third: usize| third * width + head * c..third * width + (head + 1) * c;
             let part = |third| qkv.slice(s![rows.clone(), columns(third)]);
-            let y = softmax_attention(part(0), part(1), part(2), shape.causal);
+            let m = |i: usize, j| shape.dropout.map_or(1.0, |dropout| mask(dropout, rows.start + i, head, j));
+            let y = dropped_attention(part(0), part(1), part(2), shape.causal, m);
             out.slice_mut(s![rows.clone(), columns(0)]).assign(&y);
         }
     }
@@ -109,40 +112,57 @@ pub fn cross_attention(
             let columns = head * c..(head + 1) * c;
             let part = |half| kv.slice(s![keys.clone(), half * width + columns.start..half * width + columns.end]);
             let q = q.slice(s![queries.clone(), columns.clone()]);
-            out.slice_mut(s![queries.clone(), columns.clone()]).assign(&softmax_attention(q, part(0), part(1), false));
+            let m = |i: usize, j| shape.dropout.map_or(1.0, |dropout| mask(dropout, queries.start + i, head, j));
+            let y = dropped_attention(q, part(0), part(1), false, m);
+            out.slice_mut(s![queries.clone(), columns]).assign(&y);
         }
     }
     linear(&p.out, out.view())
 }
 
-/// y = mlp_ln(c + mlp(c)) with c = cross_ln(a + cross_attention(a)) and a = ln(x + attention(x)); every row leaves
+/// y = mlp_ln(c + m ∘ mlp(c)) with c = cross_ln(a + m ∘ cross_attention(a)) and a = ln(x + m ∘ attention(x)); every row
+/// leaves
 pub fn post_norm(
     attention: &SelfAttention<&[f64]>,
     rest: &Rest<&[f64]>,
     size: &Size,
     ranges: &[Range<usize>],
     look: Option<(cross_attention::Shape, ArrayView2<f64>)>,
+    dropout: Option<Dropout>,
     x: ArrayView2<f64>,
 ) -> Array2<f64> {
-    let sum = self::attention(&attention.attn, size.attention(ranges), x) + x;
+    let shape = Shape { dropout: at(dropout, Site::Attention), ..size.attention(ranges) };
+    let sum = dropped(dropout, Site::AttentionOutput, self::attention(&attention.attn, shape, x)) + x;
     let mut c = layer_norm(&attention.ln, size.eps, sum.view());
     if let Some((shape, source)) = look {
-        let sum = cross_attention(&rest.cross, shape, c.view(), source) + &c;
+        let shape = cross_attention::Shape { dropout: at(dropout, Site::Cross), ..shape };
+        let sum = dropped(dropout, Site::CrossOutput, cross_attention(&rest.cross, shape, c.view(), source)) + &c;
         c = layer_norm(&rest.cross_ln, size.eps, sum.view());
     }
-    let sum = mlp(&rest.mlp, size.activation, c.view()) + &c;
+    let sum = dropped(dropout, Site::Mlp, mlp(&rest.mlp, size.activation, c.view())) + &c;
     layer_norm(&rest.mlp_ln, size.eps, sum.view())
 }
 
 /// softmax(q kᵀ/√c) v. With `causal`, row i sees the rows 0..=i.
 pub fn softmax_attention(q: ArrayView2<f64>, k: ArrayView2<f64>, v: ArrayView2<f64>, causal: bool) -> Array2<f64> {
+    dropped_attention(q, k, v, causal, |_, _| 1.0)
+}
+
+/// (m ∘ softmax(q kᵀ/√c)) v, where `mask` gives m of a query and a key. With `causal`, row i sees the rows 0..=i.
+fn dropped_attention(
+    q: ArrayView2<f64>,
+    k: ArrayView2<f64>,
+    v: ArrayView2<f64>,
+    causal: bool,
+    mask: impl Fn(usize, usize) -> f64,
+) -> Array2<f64> {
     let mut y = Array2::zeros((q.nrows(), v.ncols()));
     for (i, mut y) in y.rows_mut().into_iter().enumerate() {
         let seen = if causal { i + 1 } else { k.nrows() };
         let weights: Vec<f64> =
             (0..seen).map(|j| (dot(q.row(i), k.row(j)) / (q.ncols() as f64).sqrt()).exp()).collect();
         let sum: f64 = weights.iter().sum();
-        weights.iter().zip(v.rows()).for_each(|(weight, v)| y.scaled_add(weight / sum, &v));
+        (0..seen).for_each(|j| y.scaled_add(mask(i, j) * weights[j] / sum, &v.row(j)));
     }
     y
 }
@@ -157,10 +177,18 @@ pub fn feed_forward(ln_2: &LayerNorm<&[f64]>, p: &Mlp<&[f64]>, size: &Size, x: A
     mlp(p, size.activation, layer_norm(ln_2, size.eps, x).view()) + x
 }
 
-/// m = x + attention(ln_1(x)), y = m + mlp(ln_2(m))
-pub fn block(p: &Block<&[f64]>, size: &Size, ranges: &[Range<usize>], x: ArrayView2<f64>) -> Array2<f64> {
-    let m = attention(&p.attn, size.attention(ranges), layer_norm(&p.ln_1, size.eps, x).view()) + x;
-    feed_forward(&p.ln_2, &p.mlp, size, m.view())
+/// mid = x + m ∘ attention(ln_1(x)), y = mid + m ∘ mlp(ln_2(mid))
+pub fn block(
+    p: &Block<&[f64]>,
+    size: &Size,
+    ranges: &[Range<usize>],
+    dropout: Option<Dropout>,
+    x: ArrayView2<f64>,
+) -> Array2<f64> {
+    let branch = attention(&p.attn, size.attention(ranges), layer_norm(&p.ln_1, size.eps, x).view());
+    let mid = dropped(dropout, Site::AttentionOutput, branch) + x;
+    let branch = mlp(&p.mlp, size.activation, layer_norm(&p.ln_2, size.eps, mid.view()).view());
+    dropped(dropout, Site::Mlp, branch) + mid
 }
 
 /// Returns the rows of x that leave the Transformer.

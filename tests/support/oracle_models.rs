@@ -7,6 +7,7 @@ use super::oracle::{
 use clipwright::layers::block::Size;
 use clipwright::layers::bottleneck;
 use clipwright::layers::conv2d;
+use clipwright::layers::dropout::{Dropout, Unit};
 use clipwright::layers::layer_norm::LayerNorm;
 use clipwright::layers::patch_embed::CHANNELS;
 use clipwright::layers::sequences::{Pool, Sequences};
@@ -81,7 +82,7 @@ pub fn text(p: &Text<&[f64]>, shape: &text::Shape, captions: Captions) -> Array2
     projection(p.text_projection, stack(&p.transformer, &p.ln_final, &shape.size, &sequences, x).view())
 }
 
-/// y = ln(the rows that leave of blocks(x))
+/// y = ln(the rows that leave of blocks(x)), of which block i of L drops branches at the share i/(L − 1) of the rate
 pub fn stack(
     p: &Transformer<&[f64]>,
     ln: &LayerNorm<&[f64]>,
@@ -89,7 +90,12 @@ pub fn stack(
     sequences: &Sequences,
     x: Array2<f64>,
 ) -> Array2<f64> {
-    let x = p.resblocks.iter().fold(x, |x, p| block(p, size, sequences.ranges(), x.view()));
+    let x = p.resblocks.iter().enumerate().fold(x, |x, (i, p)| {
+        let rate = |rate| rate * i as f32 / (size.layers - 1).max(1) as f32;
+        let dropout = sequences.dropout(i, false);
+        let dropout = dropout.map(|dropout| Dropout { rate: rate(dropout.rate), unit: Unit::Sequence, ..dropout });
+        block(p, size, sequences.ranges(), dropout, x.view())
+    });
     layer_norm(ln, size.eps, pooled(sequences, &x).view())
 }
 

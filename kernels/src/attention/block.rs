@@ -6,6 +6,7 @@ use super::product::{Left, Right, Size, product};
 use super::softmax::{self, Running};
 use super::task::{Saved, Task};
 use crate::Write;
+use crate::dropout;
 use std::ops::Range;
 
 /// A block has this many queries: eight register tiles. Their scores against a block of keys take 24 KB, so that they
@@ -18,6 +19,7 @@ const CAUSAL_QUERIES: usize = 24;
 /// A block has this many keys: at 64 numbers each, 32 KB of keys and as much of values. All keys of ViT-B/32 (50) and
 /// of a caption (77) are in one block, which leaves no running maximum to correct.
 const KEYS: usize = 128;
+const _: () = assert!(KEYS.is_multiple_of(dropout::GROUP));
 
 impl Task<'_> {
     /// Cuts the keys into blocks.
@@ -41,8 +43,8 @@ fn blocks(range: Range<usize>, size: usize) -> impl Iterator<Item = Range<usize>
 pub(super) fn forward<'o>(task: &Task, queries: Range<usize>, row: impl Fn(usize) -> (&'o mut [f32], &'o mut f32)) {
     let (d, width) = (task.head_dim, padded(task.head_dim));
     let (rows, keys) = (queries.len(), padded(task.keys.min(KEYS)));
-    let sizes = [rows * width, rows * width, 2 * rows, keys * d, keys * width, QUERIES * keys];
-    with_scratch(sizes, |[q, out, running, keys_t, values, scores]| {
+    let sizes = [rows * width, rows * width, 2 * rows, keys * d, keys * width, QUERIES * keys, keys];
+    with_scratch(sizes, |[q, out, running, keys_t, values, scores, mask]| {
         pack_rows(task.isa, task.q.skip(queries.start), rows, d, task.scale, q);
         let (max, sum) = running.split_at_mut(rows);
         max.fill(Running::EMPTY.max);
@@ -68,13 +70,11 @@ pub(super) fn forward<'o>(task: &Task, queries: Range<usize>, row: impl Fn(usize
                 for (r, i) in block.enumerate() {
                     let mut state = Running { max: max[local.start + r], sum: sum[local.start + r] };
                     let visible = task.visible(i, keys.start, keys.len());
-                    softmax::fold(
-                        task.isa,
-                        &mut scores[r * n..][..n],
-                        visible,
-                        &mut state,
-                        &mut out[r * width..][..width],
-                    );
+                    let probs = &mut scores[r * n..][..n];
+                    softmax::fold(task.isa, probs, visible, &mut state, &mut out[r * width..][..width]);
+                    if let Some(mask) = task.mask(i, keys.start, &mut mask[..n]) {
+                        softmax::multiply(task.isa, mask, probs);
+                    }
                     (max[local.start + r], sum[local.start + r]) = (state.max, state.sum);
                 }
                 let probs = Left { data: scores, row: n, col: 1 };
@@ -104,8 +104,9 @@ pub(super) fn backward<'o>(
     let (d, width, rows) = (task.head_dim, padded(task.head_dim), task.queries);
     let keys = padded(task.keys.min(KEYS));
     let [per_query, per_key, block] = [rows * width, keys * width, QUERIES * keys];
-    let sizes = [per_query, per_query, per_query, rows, keys * d, keys * d, per_key, per_key, per_key, block, block];
-    with_scratch(sizes, |[q, dout, dq, delta, keys_t, values_t, keys_rows, dk, dv, probs, d_scores]| {
+    let sizes =
+        [per_query, per_query, per_query, rows, keys * d, keys * d, per_key, per_key, per_key, block, block, keys];
+    with_scratch(sizes, |[q, dout, dq, delta, keys_t, values_t, keys_rows, dk, dv, probs, d_scores, mask]| {
         // q carries the factor 1/√d, so the scores and dk = dSᵀ·q need none; dq gets its own at the end.
         pack_rows(task.isa, task.q, rows, d, task.scale, q);
         pack_rows(task.isa, saved.dout, rows, d, 1.0, dout);
@@ -128,14 +129,21 @@ pub(super) fn backward<'o>(
                     product(task.isa, size, a, Right { data: b, row: b_row }, write, c, c_row)
                 };
                 let left = |data| Left { data, row: width, col: 1 };
-                // In the forward pass: scores = q·kᵀ, out = P·v. So P is made again, and dP = dout·vᵀ.
+                // In the forward pass: scores = q·kᵀ, out = (m∘P)·v. So P is made again, and dP = m∘(dout·vᵀ).
                 run(Size { m, n, k: d }, left(&q[at..]), keys_t, stride, Write::Set, probs, n);
                 run(Size { m, n, k: d }, left(&dout[at..]), values_t, stride, Write::Set, d_scores, n);
                 for (r, i) in block.enumerate() {
                     let (p, ds) = (&mut probs[r * n..][..n], &mut d_scores[r * n..][..n]);
+                    let mask = task.mask(i, keys.start, &mut mask[..n]);
+                    if let Some(mask) = mask {
+                        softmax::multiply(task.isa, mask, ds);
+                    }
                     softmax::backward(task.isa, p, ds, task.visible(i, keys.start, keys.len()), saved.lse[i], delta[i]);
+                    if let Some(mask) = mask {
+                        softmax::multiply(task.isa, mask, p);
+                    }
                 }
-                // out = P·v: dv += Pᵀ·dout;  scores = q·kᵀ: dk += dSᵀ·q, dq += dS·k
+                // out = (m∘P)·v: dv += (m∘P)ᵀ·dout;  scores = q·kᵀ: dk += dSᵀ·q, dq += dS·k
                 let by_key = Size { m: visible, n: width, k: m };
                 let transposed = |data| Left { data, row: 1, col: n };
                 run(by_key, transposed(probs), &dout[at..], width, Write::Add, dv, width);

@@ -30,13 +30,17 @@ fn weighted_sum(task: &Task, weights: &[f32], rows: Source, write: Write, to: &m
 
 /// Computes the outputs and log-sum-exps; `row(i)` is where those of query i go.
 pub(super) fn forward<'o>(task: &Task, row: impl Fn(usize) -> (&'o mut [f32], &'o mut f32)) {
-    with_scratch([padded(task.keys)], |[scores]| {
+    let keys = padded(task.keys);
+    with_scratch([keys, keys], |[scores, mask]| {
         for i in 0..task.queries {
             let (out, lse) = row(i);
             let visible = task.visible(i, 0, task.keys);
             dots(task.isa, task.q.row(i, task.head_dim), task.k, task.scale, &mut scores[..visible]);
             let mut state = Running::EMPTY;
             softmax::fold(task.isa, scores, visible, &mut state, &mut []);
+            if let Some(mask) = task.mask(i, 0, &mut mask[..visible]) {
+                softmax::multiply(task.isa, mask, &mut scores[..visible]);
+            }
             weighted_sum(task, &scores[..visible], task.v, Write::Set, out);
             out.iter_mut().for_each(|x| *x *= 1.0 / state.sum);
             *lse = state.max + state.sum.ln();
@@ -53,7 +57,7 @@ pub(super) fn backward<'o>(
     dkv_row: impl Fn(usize) -> (&'o mut [f32], &'o mut [f32]),
 ) {
     let (d, keys) = (task.head_dim, padded(task.keys));
-    with_scratch([keys, keys], |[probs, d_scores]| {
+    with_scratch([keys, keys, keys], |[probs, d_scores, mask]| {
         for i in 0..task.queries {
             let (q, dout) = (task.q.row(i, d), saved.dout.row(i, d));
             let visible = task.visible(i, 0, task.keys);
@@ -61,7 +65,14 @@ pub(super) fn backward<'o>(
             dots(task.isa, dout, task.v, 1.0, &mut d_scores[..visible]);
             d_scores[visible..].fill(0.0);
             let delta = softmax::dot(task.isa, dout, saved.out.row(i, d));
+            let mask = task.mask(i, 0, &mut mask[..visible]);
+            if let Some(mask) = mask {
+                softmax::multiply(task.isa, mask, &mut d_scores[..visible]);
+            }
             softmax::backward(task.isa, probs, d_scores, visible, saved.lse[i], delta);
+            if let Some(mask) = mask {
+                softmax::multiply(task.isa, mask, &mut probs[..visible]);
+            }
             d_scores.iter_mut().for_each(|ds| *ds *= task.scale);
             weighted_sum(task, &d_scores[..visible], task.k, writes.q, dq_row(i));
             // The first query sets all keys, those that it does not see to 0; what it sets, the others add to.

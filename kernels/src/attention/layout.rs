@@ -2,6 +2,7 @@
 
 use super::places::Places;
 use crate::Write;
+use crate::dropout::{Dropout, Unit};
 use std::ops::Range;
 
 /// Queries, or keys, or values: row i of head h is `data[i·row_stride + h·head_dim ..][..head_dim]`.
@@ -39,6 +40,8 @@ pub struct Layout<'a> {
     /// Query i of n sees the first `keys − n + i + 1` keys: queries stand at the end of their sequence. So a lone
     /// query for the last row sees all, and equal ranges give the usual lower triangle.
     pub causal: bool,
+    /// Which probabilities are dropped, with a name for each row of queries; a key is named by its place in its sequence.
+    pub dropout: Option<Dropout<'a>>,
 }
 
 /// Where the gradients of q, k and v go, and whether they are set or added. Rows outside every range keep what they
@@ -89,6 +92,11 @@ impl Layout<'_> {
             assert!(fits, "attention: sequence {s} has query rows {q:?} and key rows {kv:?}");
         }
         assert!(disjoint(self.q), "attention: two sequences share a query row");
+        if let Some(Dropout { names, unit, .. }) = self.dropout {
+            let rows = end(self.q);
+            assert!(rows <= names.len(), "attention: dropout of {} rows for {rows}", names.len());
+            assert_eq!(unit, Unit::Value, "attention: dropout");
+        }
     }
 
     /// Panics unless each key row belongs to one sequence at most.

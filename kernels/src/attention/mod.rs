@@ -4,6 +4,9 @@
 //! live in the cache and nowhere else: the forward pass keeps a running softmax per query (Milakov & Gimelshein 2018),
 //! the backward pass makes the probabilities again from the saved log-sum-exp (Dao et al. 2022, algorithm 4).
 //!
+//! Where probabilities are dropped, out = (m∘P)·v with the mask m of [`dropout`](crate::dropout). So dv = (m∘P)ᵀ·dout and
+//! dP = m∘(dout·vᵀ), while δ = Σ P∘dP is Σ dout·out as ever. The softmax is that of all keys.
+//!
 //! | file | what it is for |
 //! |---|---|
 //! | `layout` | which rows form a sequence, where numbers lie, and the checks |

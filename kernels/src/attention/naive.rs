@@ -2,6 +2,7 @@
 
 use super::layout::{DQkv, Heads, HeadsMut, Layout};
 use crate::Write;
+use crate::dropout;
 use std::ops::Range;
 
 /// Returns row i of head h.
@@ -11,6 +12,11 @@ fn row<'a>(m: Heads<'a>, layout: &Layout, i: usize, h: usize) -> &'a [f32] {
 
 fn dot(x: &[f32], y: &[f32]) -> f64 {
     x.iter().zip(y).map(|(&x, &y)| f64::from(x) * f64::from(y)).sum()
+}
+
+/// Returns m of the probability of query i and key j; `first` is the first key of the sequence.
+fn mask(layout: &Layout, i: usize, h: usize, first: usize, j: usize) -> f64 {
+    layout.dropout.map_or(1.0, |dropout| dropout::naive::mask(dropout, i, h as u32, j - first))
 }
 
 /// Calls `f(head, query row, rows of the visible keys)` for each query of each head.
@@ -29,12 +35,13 @@ pub fn forward(layout: Layout, q: Heads, k: Heads, v: Heads, out: HeadsMut, lse:
     let d = layout.head_dim;
     let lse_rows = lse.len() / layout.heads;
     for_queries(&layout, |h, i, keys| {
+        let m = |j: usize| mask(&layout, i, h, keys.start, j);
         let score = |j: usize| dot(row(q, &layout, i, h), row(k, &layout, j, h)) / (d as f64).sqrt();
         let max = keys.clone().map(score).fold(f64::NEG_INFINITY, f64::max);
         let log_sum = max + keys.clone().map(|j| (score(j) - max).exp()).sum::<f64>().ln();
         for c in 0..d {
             let value: f64 =
-                keys.clone().map(|j| (score(j) - log_sum).exp() * f64::from(row(v, &layout, j, h)[c])).sum();
+                keys.clone().map(|j| m(j) * (score(j) - log_sum).exp() * f64::from(row(v, &layout, j, h)[c])).sum();
             out.data[i * out.row_stride + h * d + c] = value as f32;
         }
         lse[h * lse_rows + i] = log_sum as f32;
@@ -50,14 +57,15 @@ pub fn backward(layout: Layout, q: Heads, k: Heads, v: Heads, out: Heads, lse: &
     for_queries(&layout, |h, i, keys| {
         let (q, dout) = (row(q, &layout, i, h), row(dout, &layout, i, h));
         let delta = dot(dout, row(out, &layout, i, h));
-        for j in keys {
+        for j in keys.clone() {
+            let m = mask(&layout, i, h, keys.start, j);
             let (k, v) = (row(k, &layout, j, h), row(v, &layout, j, h));
             let p = (dot(q, k) * scale - f64::from(lse[h * lse_rows + i])).exp();
-            let ds = p * (dot(dout, v) - delta) * scale;
+            let ds = p * (m * dot(dout, v) - delta) * scale;
             for c in 0..d {
                 dq[i * width + h * d + c] += ds * f64::from(k[c]);
                 dk[j * width + h * d + c] += ds * f64::from(q[c]);
-                dv[j * width + h * d + c] += p * f64::from(dout[c]);
+                dv[j * width + h * d + c] += m * p * f64::from(dout[c]);
             }
         }
     });

@@ -63,6 +63,13 @@ multiversion! {
 }
 
 multiversion! {
+    /// x ← m ∘ x
+    pub(super) fn multiply(m: &[f32], x: &mut [f32]) {
+        x.iter_mut().zip(m).for_each(|(x, m)| *x *= m);
+    }
+}
+
+multiversion! {
     /// to = factor·x or to += factor·x
     pub(super) fn scaled(factor: f32, x: &[f32], write: Write, to: &mut [f32]) {
         match write {

@@ -2,6 +2,7 @@
 
 use super::layout::{Heads, Layout};
 use super::pack::Source;
+use crate::dropout::{self, Draw};
 use crate::isa::Isa;
 
 /// One head of one sequence.
@@ -18,6 +19,15 @@ pub(super) struct Task<'a> {
     pub q: Source<'a>,
     pub k: Source<'a>,
     pub v: Source<'a>,
+    dropout: Option<Dropped<'a>>,
+}
+
+/// What is dropped of a head's probabilities; there is a name for each query.
+#[derive(Clone, Copy)]
+struct Dropped<'a> {
+    draw: Draw,
+    names: &'a [[u32; 2]],
+    head: u32,
 }
 
 /// What the forward pass left for the backward pass of one task, and the gradient that comes in.
@@ -30,7 +40,7 @@ pub(super) struct Saved<'a> {
 
 impl<'a> Task<'a> {
     /// Views head h of sequence s.
-    pub fn new(isa: Isa, layout: &Layout, s: usize, h: usize, q: Heads<'a>, k: Heads<'a>, v: Heads<'a>) -> Self {
+    pub fn new(isa: Isa, layout: &Layout<'a>, s: usize, h: usize, q: Heads<'a>, k: Heads<'a>, v: Heads<'a>) -> Self {
         let (queries, keys) = (&layout.q[s], &layout.kv[s]);
         let rows = |m, first| rows_of_head(layout, m, first, h);
         Task {
@@ -43,12 +53,24 @@ impl<'a> Task<'a> {
             q: rows(q, queries.start),
             k: rows(k, keys.start),
             v: rows(v, keys.start),
+            dropout: layout.dropout.map(|dropout| Dropped {
+                draw: dropout.draw(),
+                names: &dropout.names[queries.clone()],
+                head: h as u32,
+            }),
         }
     }
 
     /// Counts the keys that query i sees, among the `keys` keys from `first_key` on.
     pub fn visible(&self, i: usize, first_key: usize, keys: usize) -> usize {
         if self.causal { (self.keys - self.queries + i + 1).saturating_sub(first_key).min(keys) } else { keys }
+    }
+
+    /// Returns m of query i for the keys from `first_key` on, or nothing if nothing is dropped.
+    pub fn mask<'m>(&self, i: usize, first_key: usize, mask: &'m mut [f32]) -> Option<&'m [f32]> {
+        let Dropped { draw, names, head } = self.dropout?;
+        dropout::fill(self.isa, draw, names[i], head, first_key, mask);
+        Some(mask)
     }
 }
 

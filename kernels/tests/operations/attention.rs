@@ -2,6 +2,7 @@
 use crate::support::{assert_close, assert_same_bits, random};
 use clipwright_kernels::Write;
 use clipwright_kernels::attention::{DQkv, Heads, HeadsMut, Layout, backward_on, forward_on, naive};
+use clipwright_kernels::dropout::{self, Dropout, Unit};
 use clipwright_kernels::isa::Isa;
 use std::ops::Range;
 
@@ -14,6 +15,8 @@ struct Case {
     heads: usize,
     head_dim: usize,
     causal: bool,
+    /// The rate of dropout, and a name for each row of queries.
+    dropout: Option<(f32, Vec<[u32; 2]>)>,
 }
 
 /// Sequences end to end.
@@ -31,7 +34,13 @@ fn rows(ranges: &[Range<usize>]) -> usize {
 
 impl Case {
     fn new(q: Ranges, kv: Ranges, heads: usize, head_dim: usize, causal: bool) -> Self {
-        Case { q, kv, heads, head_dim, causal }
+        Case { q, kv, heads, head_dim, causal, dropout: None }
+    }
+
+    /// Drops this share of the probabilities. The queries are rows of texts of five rows.
+    fn dropping(self, rate: f32) -> Self {
+        let names = (0..rows(&self.q) as u32).map(|i| [i / 5 + 3, i % 5]).collect();
+        Case { dropout: Some((rate, names)), ..self }
     }
 
     fn square(lengths: &[usize], heads: usize, head_dim: usize, causal: bool) -> Self {
@@ -43,8 +52,10 @@ impl Case {
     }
 
     fn layout(&self) -> Layout<'_> {
-        let Case { q, kv, heads, head_dim, causal } = self;
-        Layout { q, kv, heads: *heads, head_dim: *head_dim, causal: *causal }
+        let Case { q, kv, heads, head_dim, causal, dropout } = self;
+        let dropout =
+            dropout.as_ref().map(|(rate, names)| Dropout { rate: *rate, key: 7 << 40, names, unit: Unit::Value });
+        Layout { q, kv, heads: *heads, head_dim: *head_dim, causal: *causal, dropout }
     }
 
     fn width(&self) -> usize {
@@ -52,7 +63,8 @@ impl Case {
     }
 
     fn name(&self) -> String {
-        format!("{:?}→{:?}, {}×{}, causal {}", self.q, self.kv, self.heads, self.head_dim, self.causal)
+        let rate = self.dropout.as_ref().map(|(rate, _)| rate);
+        format!("{:?}→{:?}, {}×{}, causal {}, {rate:?}", self.q, self.kv, self.heads, self.head_dim, self.causal)
     }
 }
 
@@ -189,7 +201,8 @@ const SET: [Write; 2] = [Write::Set; 2];
 #[test]
 fn every_isa_is_the_definition() {
     let adds = [[Write::Add; 2], [Write::Add, Write::Set], [Write::Set, Write::Add]];
-    for (case, add) in cases().into_iter().zip(adds.into_iter().cycle()) {
+    let dropping = cases().into_iter().zip([0.1, 0.5].into_iter().cycle()).map(|(case, rate)| case.dropping(rate));
+    for (case, add) in cases().into_iter().chain(dropping).zip(adds.into_iter().cycle()) {
         for writes in [SET, add] {
             let expected = run(&case, &naive::forward, &naive::backward, writes);
             for isa in Isa::available() {
@@ -230,7 +243,7 @@ fn places_change_no_bit() {
     let queries = random(6, 68 * width);
     for isa in Isa::available() {
         let run = |kv: &[Range<usize>], data: &[f32]| {
-            let layout = Layout { q: &q, kv, heads, head_dim, causal: false };
+            let layout = Layout { q: &q, kv, heads, head_dim, causal: false, dropout: None };
             let (mut out, mut lse) = (vec![f32::NAN; 68 * width], vec![f32::NAN; heads * 68]);
             let [k, v] = [0, width].map(|column| Heads { data: &data[column..], row_stride: 2 * width });
             let to = HeadsMut { data: &mut out, row_stride: width };
@@ -298,7 +311,8 @@ fn objective(case: &Case, x: &[f64], dout: &[f32]) -> f64 {
             let weights = (keys.start..seen).map(|j| (dot(&q[at(i)], &k[at(j)]) / (d as f64).sqrt()).exp());
             let total: f64 = weights.clone().sum();
             let dout: Vec<f64> = dout[at(i)].iter().map(|&x| f64::from(x)).collect();
-            sum += weights.zip(keys.start..).map(|(w, j)| w / total * dot(&dout, &v[at(j)])).sum::<f64>();
+            let m = |j| case.layout().dropout.map_or(1.0, |d| dropout::naive::mask(d, i, h as u32, j - keys.start));
+            sum += weights.zip(keys.start..).map(|(w, j)| m(j) * w / total * dot(&dout, &v[at(j)])).sum::<f64>();
         }
     }
     sum
@@ -311,6 +325,8 @@ fn gradients_are_differences() {
         Case::cross(&[5, 2, 1], &[7, 3, 5], 2, 5, false),
         Case::cross(&[5, 2, 1], &[7, 3, 5], 2, 5, true),
         Case::new(vec![1..6, 8..10], vec![4..13, 0..3], 1, 7, true),
+        Case::cross(&[5, 2, 1], &[7, 3, 5], 2, 5, false).dropping(0.3),
+        Case::cross(&[5, 2, 1], &[7, 3, 5], 2, 5, true).dropping(0.3),
     ] {
         let (width, queries, keys) = (case.width(), rows(&case.q), rows(&case.kv));
         let x: Vec<f32> = random(11, (queries + 2 * keys) * width).iter().map(|x| 1.5 * x).collect();
@@ -351,6 +367,7 @@ fn same_bits_on_any_number_of_threads() {
         Case::square(&[577], 2, 64, false),
         Case::square(&[77; 9], 4, 64, true),
         Case::cross(&[301, 2, 70], &[197, 197, 50], 3, 33, false),
+        Case::cross(&[301, 2, 70], &[197, 197, 50], 3, 33, false).dropping(0.1),
     ] {
         for isa in Isa::available() {
             assert_same_bits(|| run_on(isa, &case, SET).concat());
@@ -417,6 +434,7 @@ fn ranges_lie_in_their_buffers() {
         heads: 1,
         head_dim: 16,
         causal: false,
+        dropout: None,
     };
     let (mut out, mut lse) = (x.clone(), vec![0.0; 5]);
     forward_on(Isa::best(), layout, heads, heads, heads, HeadsMut { data: &mut out, row_stride: 16 }, &mut lse);

@@ -9,6 +9,7 @@ mod attention;
 mod avg_pool;
 mod batch_norm;
 mod cross_entropy;
+mod dropout;
 mod embedding;
 mod half;
 mod info_nce;

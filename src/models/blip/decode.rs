@@ -119,7 +119,17 @@ impl<R: Read> Decoder<'_, R> {
         let (mut workspace, mut scratch, mut arena) = (Workspace::default(), Arena::default(), Arena::default());
         let sights = Sights { texts: std::slice::from_ref(&all), rows: &self.sources[..1] };
         let (how, y) = ((Pool::All, Keep::Nothing), states.view_mut());
-        text::forward(self.text, shape, captions, Some((sights, &self.keys)), how, y, &mut workspace, &mut scratch);
+        text::forward(
+            self.text,
+            shape,
+            captions,
+            Some((sights, &self.keys)),
+            how,
+            None,
+            y,
+            &mut workspace,
+            &mut scratch,
+        );
         let mut labels = Labels::default();
         labels.fill(texts.iter().flat_map(|text| {
             let next = text[1..].iter().map(|&id| Some((id, 1.0)));
@@ -265,9 +275,9 @@ impl Decoding {
             linear::forward_residual(&attn.out_proj, out, asking, sums.sum.view_mut());
             let (queries, source) = self.looks(ranges, decoder.sources);
             let kv = decoder.keys.kv[i];
-            let shape = cross_attention::Shape { queries: &queries, source: &source, heads: size.heads };
+            let shape = cross_attention::Shape { queries: &queries, source: &source, heads: size.heads, dropout: None };
             let y = if is_last { y.view_mut() } else { x.view_mut() };
-            post_norm::behind_attention(block, size, Some(Look { kv, shape }), y, sums, rest);
+            post_norm::behind_attention(block, size, Some(Look { kv, shape }), None, y, sums, rest);
         }
     }
 
@@ -299,7 +309,7 @@ impl Decoding {
             .map(|(row, length)| row * self.capacity..row * self.capacity + length)
             .collect();
         let head_dim = size.width / size.heads;
-        let layout = Layout { q: queries, kv: &seen, heads: size.heads, head_dim, causal: true };
+        let layout = Layout { q: queries, kv: &seen, heads: size.heads, head_dim, causal: true, dropout: None };
         let out = HeadsMut { data: floats_mut(out.view_mut()), row_stride: size.width };
         kernels::attention::forward(layout, q, k, v, out, floats_mut(lse.view_mut()));
     }

@@ -105,7 +105,7 @@ impl Inference {
                 let out = rows_mut(tokens.view_mut(), &(some.start * each..some.end * each));
                 let (images, all) = (rows(images, &some), (Pool::All, Keep::Nothing));
                 let (vision, scratch) = (&mut self.vision, &mut self.scratch);
-                vit::forward(&p.visual_encoder, &shape, images, all, out, vision, scratch);
+                vit::forward(&p.visual_encoder, &shape, images, all, None, out, vision, scratch);
             }
         });
         Source { tokens, rows: (0..count).map(|i| i * each..(i + 1) * each).collect() }
@@ -198,7 +198,17 @@ impl Inference {
                 (Sights { texts, rows: &source.rows }, keys.view())
             });
             let sights = sights.as_ref().map(|(sights, keys)| (*sights, keys));
-            text::forward(encoder, &shape, texts, sights, (pool, Keep::Nothing), states.view_mut(), text, scratch);
+            text::forward(
+                encoder,
+                &shape,
+                texts,
+                sights,
+                (pool, Keep::Nothing),
+                None,
+                states.view_mut(),
+                text,
+                scratch,
+            );
         });
         states
     }

@@ -6,6 +6,7 @@
 
 use crate::layers::block::Size;
 use crate::layers::cross_attention;
+use crate::layers::dropout::{self, Dropout, Pass, Site};
 use crate::layers::layer_norm::{self, LayerNorm, Saved as NormSaved};
 use crate::layers::post_norm::{
     self, Block, BlockMut, Look, Part, Rest, Saved as BlockSaved, Scratch as BlockScratch, SelfAttention,
@@ -267,7 +268,8 @@ pub fn backward_keys(
 ///
 /// `y` (M,d)
 ///
-/// Texts with `sights` look at the rows whose `keys` are given.
+/// Texts with `sights` look at the rows whose `keys` are given. `dropout` drops values and probabilities in training;
+/// [`backward`] drops the same.
 #[track_caller]
 pub fn forward(
     p: TextRef<impl Read>,
@@ -275,12 +277,14 @@ pub fn forward(
     texts: Captions,
     sights: Option<(Sights, &Keys<ArrayView2<f32>>)>,
     (pool, keep): (Pool, Keep),
+    dropout: Option<Pass>,
     mut y: ArrayViewMut2<f32>,
     workspace: &mut Workspace,
     scratch: &mut Arena,
 ) {
     shape.check(&texts);
     workspace.fill(texts, sights.map(|(sights, _)| sights), pool);
+    workspace.sequences.drop(dropout);
     let Workspace { sequences, saved, queries, leaving } = workspace;
     let saved = &mut saved.carve(&shape.saved(sequences, pool, sights.is_some(), keep));
     let scratch = &mut scratch.carve(&shape.scratch(sequences, pool, sights.is_some()));
@@ -290,6 +294,7 @@ pub fn forward(
     let buffers = saved.xs.len();
     for i in 0..layers {
         let is_whole = i < whole;
+        let dropout = sequences.dropout(i, !is_whole);
         let look =
             sights.map(|(sights, keys)| look(sights, &keys.kv[i], if is_whole { queries } else { leaving }, shape));
         let (block_saved, block_scratch) = if is_whole {
@@ -300,16 +305,17 @@ pub fn forward(
         };
         if i + 1 == layers {
             let x = saved.xs[i % buffers].view();
-            post_norm::forward(p.block(i), &shape.size, sequences, look, x, y.view_mut(), block_saved, block_scratch);
+            let y = y.view_mut();
+            post_norm::forward(p.block(i), &shape.size, sequences, look, dropout, x, y, block_saved, block_scratch);
         } else {
             let [x, next] = saved.xs.get_disjoint_mut([i % buffers, (i + 1) % buffers]).expect("two buffers or more");
             let (x, next) = (x.view(), next.view_mut());
-            post_norm::forward(p.block(i), &shape.size, sequences, look, x, next, block_saved, block_scratch);
+            post_norm::forward(p.block(i), &shape.size, sequences, look, dropout, x, next, block_saved, block_scratch);
         }
     }
 }
 
-/// xs\[0\] = ln(word + position)
+/// xs\[0\] = m ∘ ln(word + position)
 fn embed(
     p: &Shared<impl Read>,
     shape: &Shape,
@@ -321,11 +327,17 @@ fn embed(
     let (ids, positions) = (texts.own_ids(), sequences.positions());
     token_embed::forward(word_embeddings, position_embeddings, ids, positions, saved.embedded.view_mut());
     layer_norm::forward(ln, shape.size.eps, saved.embedded.view(), saved.xs[0].view_mut(), &mut saved.ln);
+    dropout::apply(embedding_dropout(sequences), saved.xs[0].view_mut());
+}
+
+/// Returns what is dropped behind the embeddings.
+fn embedding_dropout(sequences: &Sequences) -> Option<Dropout<'_>> {
+    dropout::at(sequences.dropout(0, false), Site::Embedding)
 }
 
 /// Returns what some rows look at, with the keys and values of one block.
 fn look<'a>(sights: Sights<'a>, kv: &ArrayView2<'a, f32>, queries: &'a [Range<usize>], shape: &Shape) -> Look<'a> {
-    let shape = cross_attention::Shape { queries, source: sights.rows, heads: shape.size.heads };
+    let shape = cross_attention::Shape { queries, source: sights.rows, heads: shape.size.heads, dropout: None };
     Look { kv: *kv, shape }
 }
 
@@ -367,11 +379,13 @@ pub fn backward(
         // in the forward pass: y, or the next block's x, = block(x)
         let dy = if i + 1 == shape.size.layers { dy } else { dy_buffer.view() };
         let (x, dx_view) = (saved.xs[i].view(), dx.view_mut());
-        post_norm::backward(p.block(i), &shape.size, sequences, look, x, dy, dx_view, saved_block, scratch, g);
+        let dropout = sequences.dropout(i, !is_whole);
+        post_norm::backward(p.block(i), &shape.size, sequences, look, dropout, x, dy, dx_view, saved_block, scratch, g);
         std::mem::swap(dx, dy_buffer);
     }
     let (dy, dembedded) = (dy_buffer, dx);
-    // in the forward pass: xs[0] = ln(embedded)
+    // in the forward pass: xs[0] = m ∘ ln(embedded)
+    dropout::apply(embedding_dropout(sequences), dy.view_mut());
     let (ln, embedded) = (&p.shared.embeddings.ln, saved.embedded.view());
     let g = &mut g.shared.embeddings;
     layer_norm::backward(ln, embedded, &saved.ln, dy.view(), Write::Set, dembedded.view_mut(), &mut g.ln);

@@ -5,6 +5,7 @@
 //! is asked for, the last block computes no other.
 
 use crate::layers::block::{Block, BlockInit, Size};
+use crate::layers::dropout::Pass;
 use crate::layers::layer_norm::LayerNorm;
 use crate::layers::linear::default_init;
 use crate::layers::patch_embed::{self, CHANNELS, Grid, PatchEmbed, Scratch as PatchScratch};
@@ -86,13 +87,15 @@ impl<T> Vit<T> {
 ///
 /// `images` (B,3·height·width), `tokens` (B,d) or (B·(1+patches),d)
 ///
-/// The values of a picture are ordered by channel, row and column; each is (x − mean)/std of its channel.
+/// The values of a picture are ordered by channel, row and column; each is (x − mean)/std of its channel. `depth` drops
+/// whole branches by stochastic depth; [`backward`] drops the same.
 #[track_caller]
 pub fn forward(
     p: &Vit<impl Read>,
     shape: &Shape,
     images: ArrayView2<f32>,
     (pool, keep): (Pool, Keep),
+    depth: Option<Pass>,
     tokens: ArrayViewMut2<f32>,
     workspace: &mut Workspace,
     scratch: &mut Arena,
@@ -100,6 +103,7 @@ pub fn forward(
     let pictures = images.nrows();
     let Workspace { sequences, saved, .. } = workspace;
     sequences.fill((0..=pictures).map(|i| i * shape.grid.tokens()), pool);
+    sequences.drop(depth);
     let saved = &mut saved.carve(&shape.saved(pictures, pool, keep));
     let Scratch { patch, stack } = &mut scratch.carve(&shape.scratch(pictures, pool));
     patch_embed::forward(&p.embed, shape.grid, images, saved.xs[0].view_mut(), patch);

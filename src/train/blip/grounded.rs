@@ -175,7 +175,7 @@ fn pass(
     let rows = Dim(pool.rows(texts.ids.len(), texts.len()), shape.size.width);
     let Leaving { mut y, mut dy } = leaving.carve(&Leaving { y: rows, dy: rows });
     let looks = Some((seen.sights, seen.keys));
-    text::forward(p, shape, texts, looks, (pool, Keep::All), y.view_mut(), workspace, scratch);
+    text::forward(p, shape, texts, looks, (pool, Keep::All), None, y.view_mut(), workspace, scratch);
     let loss = loss(y.view(), dy.view_mut(), &mut g);
     text::backward(p, shape, texts, Some(seen), pool, dy.view(), workspace, scratch, g);
     loss

@@ -69,7 +69,7 @@ impl Towers {
         let Rows { mut tokens, mut class, mut first, .. } = arena.carve(&Rows::dims(config, range.len(), pool));
         let (images, shape) = (rows(batch.images, range), config.vit());
         let leaving = if pool == Pool::All { tokens.view_mut() } else { class.view_mut() };
-        vit::forward(&p.visual_encoder, &shape, images, (pool, keep), leaving, image_workspace, scratch);
+        vit::forward(&p.visual_encoder, &shape, images, (pool, keep), None, leaving, image_workspace, scratch);
         if pool == Pool::All {
             let classes = tokens.rows().into_iter().step_by(shape.grid.tokens());
             class.rows_mut().into_iter().zip(classes).for_each(|(mut class, token)| class.assign(&token));
@@ -78,7 +78,7 @@ impl Towers {
         texts.fill(config.text.ids.cls, range.clone().map(|i| &batch.texts.of(i)[1..]));
         let (encoder, shape) = (p.encoder().expect("a text encoder"), config.encoder());
         let (texts, how) = (texts.captions(), (Pool::First, keep));
-        text::forward(encoder, &shape, texts, None, how, first.view_mut(), text_workspace, scratch);
+        text::forward(encoder, &shape, texts, None, how, None, first.view_mut(), text_workspace, scratch);
         linear::forward(text_proj(p), first.view(), text);
     }
 
