@@ -4,11 +4,14 @@
     cargo build --release --bin clipwright
     pip install torch open_clip_torch            # onnx onnxruntime too, to have ONNX Runtime in the table
     python3 benches/compare.py --model ViT-B-32 --batch 1,8,32 --only encode_image,encode_text,train_step
+    pip install torch transformers
+    python3 benches/compare.py --model BLIP-base --batch 1,8 --only caption
 
 Every measurement is a process of its own, the frameworks take turns, and the table gives the median over all rounds.
 Weights and inputs are random: the time does not depend on them. PyTorch pads captions to the whole context, as everybody
 does with open_clip; ours have --caption-tokens tokens and no padding, which gives the same embeddings. Memory is the most
-a process held; that of ONNX Runtime's includes the export from PyTorch.
+a process held; that of ONNX Runtime's includes the export from PyTorch. A BLIP is compared with Hugging Face's, without
+padding on either side; its picture is matched with --batch texts, once repeated for each text and once shared.
 """
 
 import argparse
@@ -21,6 +24,7 @@ import subprocess
 import sys
 
 WORKS = ["encode_image", "encode_text", "train_step", "info_nce"]
+BLIP_WORKS = ["encode_image", "match", "caption", "answer"]
 
 
 def main():
@@ -36,23 +40,31 @@ def arguments():
     parser.add_argument("--model", default="ViT-B-32", help="preset [%(default)s]")
     parser.add_argument("--batch", default="32", help="batch sizes, separated by commas [%(default)s]")
     parser.add_argument("--caption-tokens", type=int, default=10, help="tokens of a caption [%(default)s]")
-    parser.add_argument("--only", default=",".join(WORKS), help="what to time [%(default)s]")
+    parser.add_argument("--only", help="what to time [all that the model does]")
     parser.add_argument("--rounds", type=int, default=3, help="turns of each framework [%(default)s]")
     parser.add_argument("--repeats", type=int, default=5, help="repeats within a turn [%(default)s]")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="threads [%(default)s]")
     args = parser.parse_args()
-    if not installed("torch", "open_clip"):
-        parser.error("PyTorch or open_clip is missing: pip install torch open_clip_torch")
-    unknown = set(args.only.split(",")) - set(WORKS)
+    works, peer = (BLIP_WORKS, "transformers") if is_blip(args) else (WORKS, "open_clip")
+    if not installed("torch", peer):
+        parser.error(f"PyTorch or {peer} is missing: pip install torch {peer.replace('open_clip', 'open_clip_torch')}")
+    args.only = args.only or ",".join(works)
+    unknown = set(args.only.split(",")) - set(works)
     if unknown:
-        parser.error(f"--only: {', '.join(sorted(unknown))} is none of {', '.join(WORKS)}")
+        parser.error(f"--only: {', '.join(sorted(unknown))} is none of {', '.join(works)}")
     return args
 
 
 def compare(args, work, batch):
     """Prints one line for each framework."""
-    frameworks = {"this project": ours, "pytorch": functools.partial(theirs, "pytorch")}
-    if work == "encode_image" and installed("onnx", "onnxruntime"):
+    frameworks = {"this project": ours}
+    if is_blip(args):
+        frameworks["transformers"] = blip
+        if work == "match":
+            frameworks["transformers, picture shared"] = lambda args, _, batch: blip(args, "match_shared", batch)
+    else:
+        frameworks["pytorch"] = functools.partial(theirs, "pytorch")
+    if not is_blip(args) and work == "encode_image" and installed("onnx", "onnxruntime"):
         frameworks["onnxruntime"] = functools.partial(theirs, "onnxruntime")
     runs = {name: [] for name in frameworks}
     for _ in range(args.rounds):
@@ -65,7 +77,7 @@ def compare(args, work, batch):
         memory = max(run["mib"] or 0 for run in turns)
         ratio = medians[name] / medians["this project"]
         print(
-            f"  {name:13}{1e3 * medians[name]:10.1f} ms  ({1e3 * min(seconds):.1f} to {1e3 * max(seconds):.1f})"
+            f"  {name:28}{1e3 * medians[name]:10.1f} ms  ({1e3 * min(seconds):.1f} to {1e3 * max(seconds):.1f})"
             f"{memory:8.0f} MiB{ratio:8.2f} times ours",
             flush=True,
         )
@@ -81,6 +93,15 @@ def ours(args, work, batch):
 def theirs(framework, args, work, batch):
     command = [sys.executable, os.path.join(os.path.dirname(__file__), "reference.py"), framework, work, args.model]
     return run_json(command + [str(n) for n in (batch, args.caption_tokens, args.repeats, args.threads)])
+
+
+def blip(args, work, batch):
+    command = [sys.executable, os.path.join(os.path.dirname(__file__), "reference_blip.py"), work, args.model]
+    return run_json(command + [str(n) for n in (batch, args.caption_tokens, args.repeats, args.threads)])
+
+
+def is_blip(args):
+    return args.model.startswith("BLIP-")
 
 
 def run_json(command, **environment):

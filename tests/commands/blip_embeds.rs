@@ -1,6 +1,6 @@
 //! The commands that embed pictures and texts, with BLIPs, against the library.
 
-use super::bench::Bench;
+use super::bench::{Bench, lines};
 use super::blip::{bench, blip, fails, pictures, put};
 use clipwright::checkpoint::blip::Format;
 use clipwright::models::blip::Parts;
@@ -130,4 +130,25 @@ fn an_index_belongs_to_its_model() {
     assert_eq!(bench.run_alone(&["index", "photos", "--output", "of_clip", "--model", "clip"]).code, 0);
     let outcome = bench.run_alone(&["search", "of_clip", "a car", "--rerank", "3"]);
     fails(&outcome, 2, &["--rerank", "of_clip", "CLIP"]);
+}
+
+#[test]
+fn bench_times_what_either_family_does() {
+    let bench = bench(Parts::Answerer);
+    let names = |model: &str, only: &[&str]| -> Vec<String> {
+        let args = [&["bench", "--json", "--model", model, "--batch", "2", "--repeats", "1"], only].concat();
+        let outcome = bench.run_alone(&args);
+        assert_eq!(outcome.code, 0, "{outcome:?}");
+        let report = &lines(&outcome.out)[0];
+        let of = |result: &Value| {
+            assert!(result["median_seconds"].as_f64() > Some(0.0) && result["gflop"].as_f64() > Some(0.0), "{result}");
+            result["work"].as_str().unwrap().to_string()
+        };
+        report["results"].as_array().unwrap().iter().map(of).collect()
+    };
+    assert_eq!(names("model", &[]), ["encode_image", "encode_text", "match", "caption", "answer"]);
+    assert_eq!(names("clip", &[]), ["encode_image", "encode_text", "train_step", "info_nce"]);
+    assert_eq!(names("model", &["--only", "match,answer"]), ["match", "answer"]);
+    let refused = bench.run_alone(&["bench", "--model", "model", "--only", "train_step"]);
+    fails(&refused, 2, &["train_step", "match, caption, answer"]);
 }

@@ -10,6 +10,8 @@
 mod arrays;
 mod ask;
 mod bench;
+mod bench_blip;
+mod bench_clip;
 mod caption;
 mod caption_match;
 mod classify;
@@ -35,6 +37,7 @@ mod shell;
 mod sizes;
 mod text_states;
 mod texts;
+mod timing;
 mod writing;
 
 pub use context::{Context, Global};

@@ -20,8 +20,10 @@
 //! | [`head`] | from the decoder's rows to logits over the vocabulary |
 //! | [`model`] | the whole model, and inference with each of its parts |
 //! | [`decode`] | the decoder one token at a time, with a cache of keys and values |
+//! | [`flops`] | how much arithmetic a task needs |
 pub mod config;
 pub mod decode;
+pub mod flops;
 pub mod head;
 pub mod model;
 pub mod params;

@@ -201,5 +201,5 @@ def clean(text):
 
 
 captions = SENTENCES + [v for text in SENTENCES for v in variants(text)] + WHOLE + DAMAGED + CHARACTERS
-pairs = [json.dumps([text, clean(text)]) for text in dict.fromkeys(captions)]
+pairs = [json.dumps([text, clean(text)], ensure_ascii=False) for text in dict.fromkeys(captions)]
 Path(__file__).with_name("captions.json").write_text("[\n" + ",\n".join(pairs) + "\n]\n")

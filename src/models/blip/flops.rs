@@ -1,0 +1,119 @@
+//! How much arithmetic a BLIP needs: the multiply-adds of its matrix products and of attention, each counted as two
+//! operations, and only where a result depends on them.
+//!
+//! As for a [CLIP](crate::models::clip::flops), nothing is counted that is linear in the activations, and of a masked
+//! text only the pairs of tokens that see each other.
+
+use super::config::Config;
+use super::{text, vit};
+use crate::layers::block::Size;
+
+/// Counts the operations of an (m,k)·(k,n) product.
+fn product(m: usize, k: usize, n: usize) -> f64 {
+    2.0 * m as f64 * k as f64 * n as f64
+}
+
+/// Counts the operations of one block but for its attention: `asking` rows go through it, and `seen` rows of the same
+/// sequence become keys and values. `looks` is 1 for a block with cross-attention, whose keys are counted elsewhere.
+fn block(size: &Size, asking: usize, seen: usize, looks: usize) -> f64 {
+    let Size { width, mlp_width, .. } = *size;
+    product(seen, width, 2 * width)
+        + product(asking, width, 2 * (1 + looks) * width)
+        + 2.0 * product(asking, width, mlp_width)
+}
+
+/// Counts the operations of attention over pairs of rows: a score and a weighted sum each.
+fn attention(size: &Size, pairs: usize) -> f64 {
+    product(2, pairs, size.width)
+}
+
+impl vit::Shape {
+    /// Counts the operations that one picture takes, all of whose rows leave.
+    pub fn flops(&self) -> f64 {
+        let (size, rows) = (&self.size, self.grid.tokens());
+        let blocks = size.layers as f64 * (block(size, rows, rows, 0) + attention(size, rows * rows));
+        product(self.grid.patches(), self.grid.patch_len(), size.width) + blocks
+    }
+}
+
+impl text::Shape {
+    /// Counts the operations by which this many rows of a source become keys and values of all blocks.
+    pub fn keys_flops(&self, rows: usize) -> f64 {
+        self.size.layers as f64 * product(rows, self.source, 2 * self.size.width)
+    }
+
+    /// Counts the operations that a text takes in the encoder, whose tokens look at `looks_at` rows each. Either all
+    /// rows leave the last block or, if the text is `pooled`, the first one does.
+    pub fn encoder_flops(&self, tokens: usize, looks_at: usize, pooled: bool) -> f64 {
+        let (size, looks) = (&self.size, usize::from(looks_at > 0));
+        let of = |asking| block(size, asking, tokens, looks) + attention(size, asking * (tokens + looks_at));
+        (size.layers - 1) as f64 * of(tokens) + of(if pooled { 1 } else { tokens })
+    }
+
+    /// Counts the operations of writing a text of this many tokens with so many beams, which look at `looks_at` rows:
+    /// the blocks and the logits of every token that has a successor. The first token is the same for all beams.
+    pub fn writing_flops(&self, tokens: usize, beams: usize, looks_at: usize) -> f64 {
+        let Size { width, layers, .. } = self.size;
+        let head = product(1, width, width + self.vocab_size);
+        let step = |length| block(&self.size, 1, 1, 1) + attention(&self.size, length + looks_at);
+        let texts = |length| if length == 1 { 1 } else { beams };
+        (1..tokens).map(|length| texts(length) as f64 * (layers as f64 * step(length) + head)).sum()
+    }
+}
+
+impl Config {
+    /// Counts the operations of embedding one picture or one text of this many tokens.
+    pub fn embed_flops(&self, tokens: Option<usize>) -> f64 {
+        let proj = |width| product(1, width, self.embed_dim);
+        match tokens {
+            None => self.vit().flops() + proj(self.vision.width),
+            Some(tokens) => self.encoder().encoder_flops(tokens, 0, true) + proj(self.text.width),
+        }
+    }
+
+    /// Counts the operations of judging whether this many texts fit one picture.
+    pub fn match_flops(&self, texts: usize, tokens: usize) -> f64 {
+        let (encoder, rows) = (self.encoder(), self.vit().grid.tokens());
+        let each = encoder.encoder_flops(tokens, rows, true) + product(1, self.text.width, 2);
+        self.vit().flops() + encoder.keys_flops(rows) + texts as f64 * each
+    }
+
+    /// Counts the operations of writing a caption for one picture.
+    pub fn caption_flops(&self, tokens: usize, beams: usize) -> f64 {
+        let (decoder, rows) = (self.decoder(), self.vit().grid.tokens());
+        self.vit().flops() + decoder.keys_flops(rows) + decoder.writing_flops(tokens, beams, rows)
+    }
+
+    /// Counts the operations of answering one question about one picture.
+    pub fn answer_flops(&self, question: usize, tokens: usize, beams: usize) -> f64 {
+        let (encoder, decoder, rows) = (self.encoder(), self.decoder(), self.vit().grid.tokens());
+        let read = encoder.keys_flops(rows) + encoder.encoder_flops(question, rows, false);
+        self.vit().flops() + read + decoder.keys_flops(question) + decoder.writing_flops(tokens, beams, question)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::models::blip::Parts;
+
+    /// Counted by hand for the base model at 384 pixels, 577 tokens a picture.
+    #[test]
+    fn the_base_model_by_hand() {
+        let config = Config::base(Parts::Matcher);
+        let (d, m, rows, layers) = (768.0, 577.0, 577.0, 12.0);
+        let patches = 2.0 * 576.0 * d * d;
+        let vit = patches + layers * (2.0 * rows * (4.0 * d * d + 8.0 * d * d) + 4.0 * rows * rows * d);
+        assert_eq!(config.vit().flops(), vit);
+        let keys = layers * 2.0 * m * d * 2.0 * d;
+        let row = 2.0 * (2.0 + 2.0 + 8.0) * d * d;
+        let of = |asking: f64, tokens: f64| 2.0 * tokens * 2.0 * d * d + asking * row + 4.0 * asking * (tokens + m) * d;
+        let text = 11.0 * of(12.0, 12.0) + of(1.0, 12.0) + 4.0 * d;
+        assert_eq!(config.match_flops(32, 12), vit + keys + 32.0 * text);
+        // Two tokens: one step, which all beams share.
+        let one = layers * (2.0 * 2.0 * d * d + row + 4.0 * (1.0 + m) * d) + 2.0 * d * (d + 30524.0);
+        assert_eq!(config.decoder().writing_flops(2, 3, 577), one);
+        let two = layers * (2.0 * 2.0 * d * d + row + 4.0 * (2.0 + m) * d) + 2.0 * d * (d + 30524.0);
+        assert_eq!(config.decoder().writing_flops(3, 3, 577), one + 3.0 * two);
+    }
+}
