@@ -5,6 +5,7 @@ use super::timing::{Measurement, Timer, Timing, Work};
 use super::{CliError, Context, bench_blip, bench_clip};
 use crate::checkpoint::{self, Kind};
 use crate::counted::counted;
+use crate::models::blip::Parts;
 use crate::models::{blip, clip};
 use clap::{Args, value_parser};
 use kernels::isa::Isa;
@@ -15,7 +16,8 @@ use std::fmt;
 #[derive(Debug, Args)]
 #[command(
     override_usage = "clipwright bench [--model NAME|PATH] [OPTIONS]",
-    after_help = "--model is a preset (default ViT-B-32), BLIP-base, BLIP-large, or a model whose sizes are taken. \
+    after_help = "--model is a preset (default ViT-B-32; of BLIP: Emoji-BLIP-S, BLIP-base, BLIP-large) or a model whose \
+                  sizes are taken. \
                   Weights, pictures and captions are random: the time does not depend on them.\n\nOf a BLIP, match is \
                   one picture against --batch texts; caption is --batch pictures, and answer --batch pictures with a \
                   question each of --caption-tokens tokens, written with 3 beams to 20 and 10 tokens.\n\nEvery time is the median over the \
@@ -133,7 +135,7 @@ fn architecture(context: &Context) -> Result<(String, Sizes), CliError> {
         };
         return Ok((text, sizes));
     }
-    let sizes = match bench_blip::preset(&text) {
+    let sizes = match blip::Config::preset(&text, Parts::Matcher) {
         Some(config) => Sizes::Blip(Box::new(config)),
         None => Sizes::Clip(Box::new(clip::Config::preset(&text)?)),
     };

@@ -22,15 +22,6 @@ const CAPTION: usize = 20;
 /// Number of tokens of an answer, `[DEC]` included.
 const ANSWER: usize = 10;
 
-/// Returns the sizes that have this name.
-pub(super) fn preset(name: &str) -> Option<Config> {
-    match name {
-        "BLIP-base" => Some(Config::base(Parts::Matcher)),
-        "BLIP-large" => Some(Config::large(Parts::Matcher)),
-        _ => None,
-    }
-}
-
 /// Sizes, and random pictures and texts for them.
 pub(super) struct Inputs {
     config: Config,

@@ -28,7 +28,27 @@ const TEXT: TextConfig = TextConfig {
     ids: TokenIds::BERT,
 };
 
+/// The image encoder of Emoji-BLIP-S, which is that of CLIP's Emoji-ViT-S.
+const SMALL_VIT: VisionConfig =
+    VisionConfig { image_size: [64, 64], width: 256, mlp_width: 1024, heads: 4, layers: 6, ..VIT_B };
+
+/// The text Transformer of Emoji-BLIP-S. What is said of the embedded pictures is short.
+const SMALL_TEXT: TextConfig = TextConfig { positions: 64, width: 256, mlp_width: 1024, heads: 4, layers: 3, ..TEXT };
+
 impl Config {
+    /// The architectures that have a name: the small one for the embedded pictures, then the published ones.
+    pub const PRESETS: [&str; 3] = ["Emoji-BLIP-S", "BLIP-base", "BLIP-large"];
+
+    /// Returns the architecture of this name, if it is one of [`Config::PRESETS`].
+    pub fn preset(name: &str, parts: Parts) -> Option<Config> {
+        match name {
+            "Emoji-BLIP-S" => Some(Config { vision: SMALL_VIT, text: SMALL_TEXT, embed_dim: 256, parts }),
+            "BLIP-base" => Some(Config::base(parts)),
+            "BLIP-large" => Some(Config::large(parts)),
+            _ => None,
+        }
+    }
+
     /// Returns BLIP with a ViT-B/16.
     pub fn base(parts: Parts) -> Config {
         Config { vision: VIT_B, text: TEXT, embed_dim: 256, parts }
@@ -45,6 +65,15 @@ mod tests {
     use super::*;
     use crate::models::blip::spec;
     use crate::params::count;
+
+    #[test]
+    fn presets_have_names_and_sizes_that_fit() {
+        for name in Config::PRESETS {
+            Config::preset(name, Parts::Pretrained).unwrap().check().unwrap();
+        }
+        assert_eq!(Config::preset("BLIP-large", Parts::Matcher), Some(Config::large(Parts::Matcher)));
+        assert_eq!(Config::preset("ViT-B-32", Parts::Matcher), None);
+    }
 
     #[test]
     fn sizes_are_the_published_ones() {
