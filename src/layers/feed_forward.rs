@@ -1,4 +1,4 @@
-//! The second half of a Transformer block: y = x + m ∘ mlp(ln_2(x)), with the mask m of [dropout](super::dropout) if
+//! The second half of a Transformer block: y = x + m ∘ mlp(ln_2(x)), with the mask m of [dropout](mod@super::dropout) if
 //! something is dropped.
 //!
 //! The backward pass works in place: the residual passes dy on unchanged, so the buffer that holds dy on entry holds
