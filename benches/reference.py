@@ -5,18 +5,15 @@
 Prints the median seconds and the most memory the process ever held as JSON.
 """
 
-import json
 import logging
 import os
-import resource
-import statistics
 import sys
 import tempfile
-import time
 import warnings
 
 import open_clip
 import torch
+from measure import measure
 
 # What OpenAI trained has QuickGELU; open_clip calls these models otherwise.
 QUICK_GELU = {"ViT-B-32", "ViT-B-16", "ViT-L-14", "ViT-L-14-336", "RN50", "RN101", "RN50x4", "RN50x16", "RN50x64"}
@@ -38,16 +35,7 @@ def main():
         step = train_step(model, batch, caption_tokens)
     else:
         step = {"encode_image": encode_image, "info_nce": info_nce}[work](model, batch)
-    step()
-    seconds = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        step()
-        seconds.append(time.perf_counter() - start)
-    # macOS counts bytes, Linux KiB.
-    unit = 1 << 20 if sys.platform == "darwin" else 1 << 10
-    mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
-    print(json.dumps({"seconds": statistics.median(seconds), "mib": mib}))
+    measure(step, repeats)
 
 
 def create(name):

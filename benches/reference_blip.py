@@ -7,14 +7,11 @@ match_shared hands the picture's tokens to the text encoder. Prints the median s
 ever held as JSON.
 """
 
-import json
 import logging
-import resource
-import statistics
 import sys
-import time
 
 import torch
+from measure import measure
 from transformers import BlipConfig, BlipForConditionalGeneration, BlipForImageTextRetrieval, BlipForQuestionAnswering
 
 SEARCH = {"num_beams": 3, "do_sample": False}
@@ -33,16 +30,7 @@ def main():
     config = BlipConfig(text_config={"num_attention_heads": 12}, vision_config=vision)
     works = {"encode_image": look, "match": match, "match_shared": match_shared, "caption": caption, "answer": answer}
     step = torch.inference_mode()(works[work](config, batch, tokens))
-    step()
-    seconds = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        step()
-        seconds.append(time.perf_counter() - start)
-    # macOS counts bytes, Linux KiB.
-    unit = 1 << 20 if sys.platform == "darwin" else 1 << 10
-    mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
-    print(json.dumps({"seconds": statistics.median(seconds), "mib": mib}))
+    measure(step, repeats)
 
 
 def pictures(config, batch):

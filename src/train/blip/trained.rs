@@ -1,9 +1,8 @@
 //! What is trained: the parameters of a BLIP, and the temperature of ITC, which no trained model needs.
 
 use crate::models::blip::{Blip, Config, Model, spec as blip_spec};
-use crate::params::{Init, Params, Spec, len};
+use crate::params::{Init, Params, Spec};
 use crate::tree::tree;
-use kernels::memory::Floats;
 
 tree! {
     /// ITC divides cosines by `temp`, a scalar.
@@ -32,9 +31,8 @@ pub(super) fn begin(model: &Model) -> Params<Trained<Spec>> {
 
 /// Returns the parameters of the model alone.
 pub(super) fn model(config: Config, trained: &Params<Trained<Spec>>) -> Model {
-    let spec = blip_spec(&config);
-    let len = len(&spec);
-    let mut flat = Floats::zeros(len);
-    flat.copy_from_slice(&trained.flat[..len]);
-    Model { config, params: Params { spec, flat } }
+    let mut params = Params::zeros(blip_spec(&config));
+    let len = params.flat.len();
+    params.flat.copy_from_slice(&trained.flat[..len]);
+    Model { config, params }
 }
