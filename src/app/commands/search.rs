@@ -16,7 +16,7 @@ use crate::pictures::decode;
 use crate::text::blip_clean::{MAX_CAPTION_WORDS, caption};
 use clap::{ArgGroup, Args};
 use image::{RgbImage, imageops};
-use ndarray::Array2;
+use ndarray::{Array2, ArrayView2};
 use rayon::prelude::*;
 use serde::Serialize;
 use std::fmt;
@@ -108,9 +108,9 @@ impl Search {
             return Err(CliError::Usage(format!("--rerank: {}: {message}", index.folder().display())));
         }
         let (query, blip) = self.embed(opened, manifest.exif)?;
-        let query = query.as_slice().expect("one row");
-        manifest.check_query(index.folder(), query)?;
-        let hits = index.search(query, self.rerank.unwrap_or(0).max(self.k))?;
+        let numbers = query.as_slice().expect("one row");
+        manifest.check_query(index.folder(), numbers)?;
+        let hits = index.search(numbers, self.rerank.unwrap_or(0).max(self.k))?;
         let own = self.image.as_ref().and_then(|path| path.canonicalize().ok());
         let hit = |hit: index::Hit| {
             let path = index.file(&hit.entry);
@@ -120,7 +120,7 @@ impl Search {
         let mut hits: Vec<Hit> = hits.into_iter().map(hit).collect();
         if let (Some(n), Some(blip), Some(text)) = (self.rerank, blip, &self.text) {
             let n = n.min(hits.len());
-            rerank(&blip, text, &mut hits[..n], manifest.exif)?;
+            rerank(&blip, (text, query.view()), &mut hits[..n], manifest.exif)?;
         }
         hits.truncate(self.k);
         (1..).zip(&mut hits).for_each(|(rank, hit)| hit.rank = rank);
@@ -186,16 +186,22 @@ impl Search {
     }
 }
 
-/// Ranks hits again by match logit + cosine. Those whose pictures cannot be read are named, and follow the others in the
-/// order that they had.
-fn rerank(blip: &Blip, text: &str, hits: &mut [Hit], exif: bool) -> Result<(), CliError> {
+/// Ranks hits again by the match logit of a text + the cosine of its embedding. Those whose pictures cannot be read are
+/// named, and follow the others in the order that they had.
+///
+/// `embedded` (1,e)
+fn rerank(
+    blip: &Blip,
+    (text, embedded): (&str, ArrayView2<f32>),
+    hits: &mut [Hit],
+    exif: bool,
+) -> Result<(), CliError> {
     let error = |source| CliError::Blip { path: blip.path().into(), source };
     let text = [caption(text, MAX_CAPTION_WORDS)];
-    let embedded = blip.encode_text(&text).map_err(error)?;
     let paths: Vec<PathBuf> = hits.iter().map(|hit| hit.path.clone()).collect();
     blip.stream(&Upright { source: &Files(&paths), exif }, |batch| {
         batch.bad.iter().for_each(|(_, bad)| note!("warning: not ranked again: {bad}"));
-        let matches = blip.match_seen(&batch.rows, &text, embedded.view()).map_err(error)?;
+        let matches = blip.match_seen(&batch.rows, &text, embedded).map_err(error)?;
         let scores = matches.scores();
         for (row, &(i, ())) in batch.read.iter().enumerate() {
             hits[i].score = scores[[row, 0]];
