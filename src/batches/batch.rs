@@ -1,5 +1,7 @@
 //! The batch that a training step reads.
 
+use ndarray::ArrayView2;
+
 /// A batch holds N pictures and their N captions.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Batch {
@@ -30,6 +32,13 @@ impl Batch {
     /// Returns whether the batch has not been filled yet.
     pub fn is_empty(&self) -> bool {
         self.concept_keys.is_empty()
+    }
+
+    /// Returns the pictures, one in each row (N, 3·S·S).
+    #[track_caller]
+    pub fn images(&self) -> ArrayView2<'_, f32> {
+        let n = self.len();
+        ArrayView2::from_shape((n, self.images.len() / n), &self.images).expect("pictures of one size")
     }
 
     pub(super) fn clear(&mut self, step: u64, epoch: u64) {

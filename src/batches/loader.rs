@@ -14,7 +14,7 @@ use crate::datasets::error::{BadExample, BadLimit, BadReport};
 use crate::digest::digest;
 use crate::pictures::preprocess::{Preprocess, Scratch};
 use crate::random::{Rng, rng};
-use crate::text::tokenizer::Tokenizer;
+use crate::text::Tokenize;
 use rand::RngExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
@@ -56,7 +56,7 @@ impl Loader {
     /// Returns [`LoaderError::TooFew`] if the dataset does not fill one batch.
     pub fn new(
         dataset: Arc<dyn Dataset>,
-        tokenizer: Arc<Tokenizer>,
+        tokenizer: Arc<dyn Tokenize>,
         config: LoaderConfig,
     ) -> Result<Self, LoaderError> {
         let workers = config.workers.max(1);
@@ -124,7 +124,7 @@ impl Drop for Loader {
 /// The state that all workers share.
 struct Shared {
     dataset: Arc<dyn Dataset>,
-    tokenizer: Arc<Tokenizer>,
+    tokenizer: Arc<dyn Tokenize>,
     config: LoaderConfig,
     sampler: Sampler,
     queue: Queue,
@@ -175,7 +175,7 @@ impl Shared {
             None => preprocess.apply(picture, &mut state.scratch, image),
         }
         let start = batch.tokens.len();
-        batch.truncated += usize::from(self.tokenizer.encode_into(caption, *context_length, &mut batch.tokens));
+        batch.truncated += usize::from(self.tokenizer.append(caption, *context_length, &mut batch.tokens));
         batch.offsets.push(batch.tokens.len());
         batch.caption_keys.push(digest(batch.tokens[start..].iter().map(|id| id.to_le_bytes())).key());
         batch.concept_keys.push(self.dataset.concepts()[index]);

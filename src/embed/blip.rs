@@ -11,7 +11,7 @@ use crate::datasets::BadReport;
 use crate::generate::{Options, Request};
 use crate::models::Packed;
 use crate::models::blip::Config;
-use crate::models::blip::model::{Inference, Source};
+use crate::models::blip::model::{Inference, Model, Source};
 use crate::models::blip::params::Blip as Params;
 use crate::pictures::{Picture, Preprocess, Scratch};
 use crate::text::WordPiece;
@@ -21,6 +21,7 @@ use rayon::prelude::*;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::slice::from_ref;
+use std::sync::Arc;
 
 /// The longest text for the image-grounded encoder, in tokens (`max_length` of the original's `blip_retrieval.py`).
 pub const MAX_TEXT: usize = 35;
@@ -65,7 +66,7 @@ pub struct Blip {
     config: Config,
     weights: Weights<Params<Stored>>,
     preprocess: Preprocess,
-    tokenizer: WordPiece,
+    tokenizer: Arc<WordPiece>,
     sessions: Pool<Session<Inference>>,
 }
 
@@ -118,7 +119,13 @@ impl Blip {
             return Err(LoadError::Vocabulary { path, known, tokenizer: tokenizer_path, vocabulary });
         }
         let preprocess = preprocess.ok_or_else(|| LoadError::NotSquare { path: path.clone() })?;
-        Ok(Blip { path, config, weights: params.into_weights(), preprocess, tokenizer, sessions: Pool::default() })
+        Ok(Self::of_model(path, Model { config, params }, preprocess, Arc::new(tokenizer)))
+    }
+
+    /// Makes a model ready that is in memory. Messages call it by the path.
+    pub fn of_model(path: PathBuf, model: Model, preprocess: Preprocess, tokenizer: Arc<WordPiece>) -> Self {
+        let Model { config, params } = model;
+        Blip { path, config, weights: params.into_weights(), preprocess, tokenizer, sessions: Pool::default() }
     }
 
     /// Returns the path of the file of weights, or of the index of several.

@@ -16,7 +16,7 @@
 //! | [`captions`] | how close are generated captions to those that people wrote? |
 //! | [`vqa`] | how many people would give this answer? |
 //! | [`alike`] | does a model give one embedding to everything? |
-//! | [`report`] | how do all of these look in one table? |
+//! | [`report`], [`texts`] | how do all of these look in tables? |
 //! | [`exam`] | how good is a model on the embedded emoji, or on a user's pairs? |
 
 pub mod alike;
@@ -30,6 +30,7 @@ pub mod report;
 pub mod rerank;
 pub mod retrieval;
 pub mod templates;
+pub mod texts;
 pub mod vqa;
 pub mod zero_shot;
 

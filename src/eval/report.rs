@@ -1,6 +1,7 @@
 //! The table of results: the scores of a model beside chance and beside a baseline without a neural network.
 
 use super::retrieval::{Recall, Retrieval};
+use super::texts::{CaptionRow, CaptionTable};
 use super::zero_shot::{TopK, zero_shot};
 use crate::counted::counted;
 use ndarray::ArrayView2;
@@ -11,6 +12,9 @@ use std::fmt::{self, Display};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     pub rows: Vec<Row>,
+    /// The scores of captions, of a model that writes some.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub captions: Vec<CaptionRow>,
 }
 
 /// The scores on one cut of the pictures.
@@ -138,11 +142,23 @@ impl Display for Report {
                 line(f, left, row.scores(who).map(cells))?;
             }
         }
-        write!(f, "All scores in percent.")
+        writeln!(f, "All scores in percent.")?;
+        if self.captions.is_empty() { Ok(()) } else { write!(f, "\n{}", CaptionTable(&self.captions)) }
     }
 }
 
 impl Report {
+    /// Adds the rows of another table.
+    pub(crate) fn extend(&mut self, other: Report) {
+        self.rows.extend(other.rows);
+        self.captions.extend(other.captions);
+    }
+
+    /// Returns the scores of every row in a few lines, for a log.
+    pub fn brief(&self) -> Vec<String> {
+        self.rows.iter().map(Row::brief).chain(self.captions.iter().map(CaptionRow::brief)).collect()
+    }
+
     /// Returns the table as Markdown, with chance in brackets.
     pub fn markdown(&self) -> String {
         let mut out = String::from("| concepts | pictures | number | classes |");
@@ -169,6 +185,7 @@ impl Report {
             }
             out += "\n";
         }
-        out + "\nAll scores in percent; in brackets by chance.\n"
+        out += "\nAll scores in percent; in brackets by chance.\n";
+        if self.captions.is_empty() { out } else { out + "\n" + &CaptionTable(&self.captions).markdown() }
     }
 }

@@ -6,6 +6,7 @@
 //! | [`tokenizer`] | how cleaned text becomes token ids |
 //! | [`blip_clean`] | the cleaning that BLIP's captions and questions went through |
 //! | [`wordpiece`] | how text becomes BERT's token ids, and these become text |
+//! | `training` | how a model in training reads captions |
 //! | `error` | why a file cannot be used as a tokenizer |
 //! | `tokenizer_file` | a model folder's own `tokenizer.json` |
 
@@ -14,9 +15,11 @@ pub mod clean;
 mod error;
 pub mod tokenizer;
 mod tokenizer_file;
+mod training;
 pub mod wordpiece;
 
 pub use clean::clean;
 pub use error::{TokenizerError, TokenizerFileError};
 pub use tokenizer::{Caption, Tokenizer};
+pub use training::{BlipCaptions, Tokenize};
 pub use wordpiece::WordPiece;

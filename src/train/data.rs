@@ -2,12 +2,16 @@
 
 use crate::batches::Augment;
 #[cfg(feature = "emoji")]
+use crate::counted::counted;
+#[cfg(feature = "emoji")]
 use crate::datasets::emoji::{Cut, Emoji, EmojiTraining, Language};
+#[cfg(feature = "emoji")]
+use crate::datasets::scenes::{Division, SceneOptions, Scenes};
 use crate::datasets::{BadLimit, BadReport, Dataset, DatasetError, OwnPairs};
 use crate::embed::Embed;
-#[cfg(feature = "emoji")]
-use crate::eval::exam::EmojiExam;
 use crate::eval::exam::{Depth, Exam, PairsExam};
+#[cfg(feature = "emoji")]
+use crate::eval::exam::{EmojiExam, ScenesExam};
 use crate::train::watch::{self, Collapse};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -44,6 +48,9 @@ pub enum TrainingData {
     /// The emoji that are part of the program.
     #[cfg(feature = "emoji")]
     Emoji { emoji: Arc<Emoji>, cut: Cut, train: Arc<EmojiTraining> },
+    /// Scenes made of these emoji.
+    #[cfg(feature = "emoji")]
+    Scenes { train: Arc<Scenes>, validates: bool },
     /// Pairs of the user's own.
     Own { train: Box<OwnPairs>, val: Option<Box<OwnPairs>>, limit: BadLimit },
 }
@@ -55,6 +62,13 @@ impl TrainingData {
         let emoji = Arc::new(Emoji::load());
         let train = Arc::new(EmojiTraining::new(Arc::clone(&emoji), cut, languages));
         TrainingData::Emoji { emoji, cut, train }
+    }
+
+    /// Makes scenes of the emoji that are part of the program. They are judged on drawings by the vendor that
+    /// `validates`, or else by the one that judges.
+    #[cfg(feature = "emoji")]
+    pub fn scenes(options: SceneOptions, validates: bool) -> Self {
+        TrainingData::Scenes { train: Arc::new(Scenes::new(Arc::new(Emoji::load()), options)), validates }
     }
 
     /// Takes pairs of the user's own: those to train on, and those to be judged on if there are any. `limit` says how
@@ -72,16 +86,21 @@ impl TrainingData {
         match self {
             #[cfg(feature = "emoji")]
             TrainingData::Emoji { train, .. } => Arc::<EmojiTraining>::clone(train),
+            #[cfg(feature = "emoji")]
+            TrainingData::Scenes { train, .. } => Arc::<Scenes>::clone(train),
             TrainingData::Own { train, .. } => Arc::clone(train.dataset()),
         }
     }
 
-    /// Returns how the pictures are varied in training.
-    pub fn augment(&self) -> Augment {
+    /// Returns how the pictures are varied in training. Scenes are not: there is no end of them, and what is said of
+    /// places would no longer be true.
+    pub fn augment(&self) -> Option<Augment> {
         match self {
             #[cfg(feature = "emoji")]
-            TrainingData::Emoji { .. } => Augment::drawings(),
-            TrainingData::Own { .. } => Augment::default(),
+            TrainingData::Emoji { .. } => Some(Augment::drawings()),
+            #[cfg(feature = "emoji")]
+            TrainingData::Scenes { .. } => None,
+            TrainingData::Own { .. } => Some(Augment::default()),
         }
     }
 
@@ -89,7 +108,7 @@ impl TrainingData {
     pub fn left_out(&self) -> Vec<&BadReport> {
         match self {
             #[cfg(feature = "emoji")]
-            TrainingData::Emoji { .. } => vec![],
+            TrainingData::Emoji { .. } | TrainingData::Scenes { .. } => vec![],
             TrainingData::Own { train, val, .. } => {
                 [Some(&**train), val.as_deref()].into_iter().flatten().map(OwnPairs::bad).collect()
             }
@@ -100,7 +119,7 @@ impl TrainingData {
     pub fn bad_limit(&self) -> BadLimit {
         match self {
             #[cfg(feature = "emoji")]
-            TrainingData::Emoji { .. } => BadLimit::default(),
+            TrainingData::Emoji { .. } | TrainingData::Scenes { .. } => BadLimit::default(),
             TrainingData::Own { limit, .. } => *limit,
         }
     }
@@ -111,13 +130,17 @@ impl TrainingData {
         match (self, depth) {
             #[cfg(feature = "emoji")]
             (TrainingData::Emoji { emoji, cut, .. }, _) => Exam::Emoji(EmojiExam::new(Arc::clone(emoji), *cut, depth)),
+            #[cfg(feature = "emoji")]
+            (TrainingData::Scenes { train, validates }, _) => {
+                Exam::Scenes(ScenesExam::new(Arc::clone(train), *validates, depth))
+            }
             (TrainingData::Own { val: Some(val), .. }, _) => Exam::Pairs(exam(val, "validation pairs")),
             (TrainingData::Own { train, .. }, _) => Exam::Pairs(exam(train, "training pairs")),
         }
     }
 }
 
-fn exam(pairs: &OwnPairs, name: &'static str) -> PairsExam {
+fn exam(pairs: &OwnPairs, name: &str) -> PairsExam {
     PairsExam::new(Arc::clone(pairs.dataset()), name, PairsExam::MAX_PAIRS)
 }
 
@@ -127,6 +150,12 @@ impl fmt::Display for TrainingData {
             #[cfg(feature = "emoji")]
             TrainingData::Emoji { train, cut, .. } => {
                 write!(f, "{} emoji pictures, judged on {}", train.concepts().len(), cut.judge().name())
+            }
+            #[cfg(feature = "emoji")]
+            TrainingData::Scenes { train, validates } => {
+                let kinds = train.kinds().count();
+                write!(f, "{} of {kinds} kinds of emoji, ", counted(train.options().count, "scene"))?;
+                write!(f, "judged on drawings by {}", Division::judges(*validates).1.name())
             }
             TrainingData::Own { train, val, .. } => {
                 write!(f, "{train}")?;

@@ -24,7 +24,7 @@ fn config(batch_size: usize, workers: usize, start_step: u64) -> LoaderConfig {
 }
 
 fn loader(dataset: Arc<dyn Dataset>, config: LoaderConfig) -> Loader {
-    Loader::new(dataset, Arc::clone(&CLIP), config).unwrap()
+    Loader::new(dataset, CLIP.clone(), config).unwrap()
 }
 
 #[test]
@@ -146,7 +146,7 @@ fn a_panic_in_a_worker_is_an_error_of_next() {
 
 #[test]
 fn too_small_a_dataset_is_refused() {
-    let error = Loader::new(Faulty::new(|_| false, false), Arc::clone(&CLIP), config(21, 1, 0)).err().unwrap();
+    let error = Loader::new(Faulty::new(|_| false, false), CLIP.clone(), config(21, 1, 0)).err().unwrap();
     assert!(matches!(error, LoaderError::TooFew { examples: 20, batch_size: 21 }));
 }
 

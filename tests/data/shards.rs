@@ -134,7 +134,7 @@ fn a_resumed_run_gets_what_it_would_have_got() {
             start_step,
             bad_limit,
         };
-        let mut loader = Loader::new(Arc::clone(&shards), Arc::clone(&tokenizer), config).unwrap();
+        let mut loader = Loader::new(Arc::clone(&shards), tokenizer.clone(), config).unwrap();
         (0..steps).map(|_| loader.next().unwrap()).collect()
     };
     assert!(run(8, 4, 3) == run(0, 12, 1)[8..]);

@@ -54,7 +54,7 @@ fn report() -> Report {
     };
     let held_out =
         Row { concepts: "held-out".into(), without_flags: true, images: 317, zero_shot: None, ..seen.clone() };
-    Report { rows: vec![seen, held_out] }
+    Report { rows: vec![seen, held_out], ..Report::default() }
 }
 
 #[test]

@@ -314,7 +314,7 @@ fn table(
     if let Some(rerank) = rerank {
         rows.push(rerank.row(context, seen, &names, texts.view(), &truth)?);
     }
-    Ok(Report { rows })
+    Ok(Report { rows, ..Report::default() })
 }
 
 /// A BLIP that ranks candidates again, and what it sees in each distinct picture.

@@ -4,7 +4,10 @@ use crate::batches::LoaderError;
 use crate::checkpoint::CheckpointError;
 use crate::counted::counted;
 use crate::datasets::DatasetError;
+use crate::datasets::emoji::Language;
+use crate::datasets::scenes::LANGUAGES;
 use crate::eval::alike::Alike;
+use crate::eval::exam::LookError;
 use crate::models::clip::config::{ConfigError, VOCAB_SIZE};
 use crate::text::TokenizerError;
 use crate::train::log::ReadError;
@@ -29,6 +32,16 @@ pub enum TrainError {
     Vocabulary(usize),
     #[error("{}: {difference}", path.display())]
     OtherModel { path: PathBuf, difference: String },
+    #[error("scenes are described in {}, not in {}", scene_languages(), .0.code())]
+    SceneLanguage(Language),
+    #[error("{}: its pictures are not square", path.display())]
+    NotSquare { path: PathBuf },
+    #[error("{}: no vocabulary of a BLIP in it", path.display())]
+    NoVocabulary { path: PathBuf },
+    #[error("{}: it has no {parameter}, which {task} needs", path.display())]
+    Lacks { path: PathBuf, parameter: String, task: &'static str },
+    #[error(transparent)]
+    Look(#[from] LookError),
     #[error("the run has taken {}, and is to have {total}", counted(*steps, "step"))]
     TooLong { steps: u64, total: u64 },
     #[error(transparent)]
@@ -45,6 +58,10 @@ pub enum TrainError {
     Metrics(#[from] ReadError),
     #[error("training stopped at {0}. {advice}", advice = advice(.0))]
     Collapse(Collapse),
+}
+
+fn scene_languages() -> String {
+    LANGUAGES.map(Language::code).join(", ")
 }
 
 /// Why an option that was read from a file cannot be used.

@@ -3,7 +3,7 @@
 use crate::app::plot::answers::Answers;
 use crate::app::plot::{curves, matrix, save, sheet};
 use crate::app::train::TrainError;
-use crate::embed::{Embed, Embedder};
+use crate::embed::Embed;
 use crate::eval::exam::{Exam, Part};
 use crate::eval::retrieval::{first_of_each, identify};
 use crate::pictures::Picture;
@@ -20,7 +20,12 @@ const PICTURES: usize = 24;
 const CAPTIONS: usize = 5;
 
 /// Draws all plots of a run into its folder; a plot without data is not made.
-pub(crate) fn draw(folder: &RunFolder, metrics: &Metrics, exam: &Exam, embedder: &Embedder) -> Result<(), TrainError> {
+pub(crate) fn draw(
+    folder: &RunFolder,
+    metrics: &Metrics,
+    exam: &Exam,
+    embedder: &impl Embed,
+) -> Result<(), TrainError> {
     let few: Vec<Answers> =
         (parts(exam, PAIRS).iter()).map(|part| Choice::new(captions(part), embedder).answers(part, embedder)).collect();
     let many = parts(exam, PICTURES);
@@ -59,7 +64,7 @@ struct Choice {
 }
 
 impl Choice {
-    fn new<'a>(captions: impl Iterator<Item = &'a str>, embedder: &Embedder) -> Self {
+    fn new<'a>(captions: impl Iterator<Item = &'a str>, embedder: &impl Embed) -> Self {
         let all: Vec<&str> = captions.collect();
         let captions: Vec<String> =
             first_of_each(&identify(&all)).into_iter().map(|place| all[place].to_string()).collect();
@@ -68,7 +73,7 @@ impl Choice {
     }
 
     /// Asks the model for the captions of the pictures.
-    fn answers(&self, part: &Part, embedder: &Embedder) -> Answers {
+    fn answers(&self, part: &Part, embedder: &impl Embed) -> Answers {
         let Part { title, examples } = part;
         let pictures = embedder.pictures(examples.len(), |i, picture| picture.clone_from(&examples[i].picture));
         let place = |caption| self.captions.iter().position(|other| other == caption).expect("one of the choice");

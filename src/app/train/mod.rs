@@ -3,14 +3,19 @@
 //! | file | what it knows |
 //! |---|---|
 //! | [`options`] | the command line |
-//! | `model` | the model that a run begins with |
 //! | `run` | the loop |
+//! | `learner` | what the loop knows of the model that it trains |
+//! | `clip`, `model` | a CLIP in training, and the one that a run begins with |
+//! | `blip` | a BLIP in training |
 //! | `error` | why a run ended early, and which flag helps |
 //! | `progress` | the progress bar and the lines of numbers |
 //! | `gallery` | the pictures of a finished run |
 
+mod blip;
+mod clip;
 mod error;
 mod gallery;
+mod learner;
 mod model;
 pub mod options;
 mod progress;

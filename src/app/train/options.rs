@@ -1,13 +1,17 @@
 //! The options of the command line. They have OpenCLIP's names where it has them.
 
-use super::error::OptionError;
+use super::error::{OptionError, TrainError};
 use crate::app::number::{above_zero, positive, up_to};
 use crate::app::{VERSION, WIDTH};
+use crate::batches::LoaderConfig;
+use crate::checkpoint::{CheckpointError, Kind, kind};
 use crate::datasets::emoji::{Cut, Language, Vendor};
-use crate::datasets::{BadLimit, Columns, DatasetError, OwnPairs, PairFormat, PairLayout};
+use crate::datasets::scenes::{Division, LANGUAGES, SceneOptions};
+use crate::datasets::{BadLimit, Columns, OwnPairs, PairFormat, PairLayout};
+use crate::models::blip::Config as BlipConfig;
 use crate::models::clip::Config;
 use crate::optim::adamw::Hyper;
-use crate::train::clip::hyper;
+use crate::pictures::Preprocess;
 use crate::train::data::TrainingData;
 use crate::train::run_folder::{RunFolder, RunFolderError};
 use clap::{Arg, Args, Parser, ValueEnum};
@@ -51,6 +55,8 @@ fn not_with_resume(arg: Arg) -> Arg {
 pub(super) const DEFAULT_MODEL: &str = "Emoji-RN-S";
 /// The number of epochs without --epochs.
 const DEFAULT_EPOCHS: usize = 26;
+/// The number of scenes without --train-num-samples.
+const DEFAULT_SCENES: usize = 16384;
 /// Largest number of threads that prepare pictures; a system may not allow more.
 const MAX_WORKERS: u32 = 1024;
 
@@ -62,6 +68,9 @@ const VALIDATION: Cut = Cut::Validation { vendor: Vendor::Noto, seed: 0 };
 pub struct Options {
     #[command(flatten)]
     pub data: DataOptions,
+    #[command(flatten)]
+    #[serde(default)]
+    pub blip: BlipOptions,
 
     /// Preset, or path of an open_clip_config.json [default: that of --pretrained, or else Emoji-RN-S]
     #[arg(long, long_help = model_help(), help_heading = "Model")]
@@ -91,16 +100,16 @@ pub struct Options {
     /// Steps over which the learning rate rises to its highest value
     #[arg(long, default_value_t = 50, help_heading = "Optimisation")]
     pub warmup: u64,
-    /// Weight decay of matrices and tables; biases, gains and the logit scale have none
-    #[arg(long, default_value_t = Hyper::VIT.weight_decay, value_parser = non_negative, help_heading = "Optimisation")]
-    pub wd: f32,
+    /// Weight decay of matrices and tables; biases, gains and scalars have none [default: 0.2, 0.05 with a BLIP]
+    #[arg(long, value_parser = non_negative, help_heading = "Optimisation")]
+    pub wd: Option<f32>,
     /// AdamW's β₁
     #[arg(long, default_value_t = Hyper::VIT.beta1, value_parser = below_one, help_heading = "Optimisation")]
     pub beta1: f32,
-    /// AdamW's β₂ [default: 0.98 with a ViT, 0.999 with a ResNet]
+    /// AdamW's β₂ [default: 0.98 with CLIP's ViTs, else 0.999]
     #[arg(long, value_parser = below_one, help_heading = "Optimisation")]
     pub beta2: Option<f32>,
-    /// AdamW's ε [default: 1e-6 with a ViT, 1e-8 with a ResNet]
+    /// AdamW's ε [default: 1e-6 with CLIP's ViTs, else 1e-8]
     #[arg(long, value_parser = non_negative, help_heading = "Optimisation")]
     pub eps: Option<f32>,
     /// Clip the norm of the gradient to this [default: no clipping]
@@ -150,6 +159,18 @@ pub struct DataOptions {
     /// Languages of the emoji captions, separated by commas
     #[arg(long, value_name = "CODES", value_delimiter = ',', default_value = "en", value_parser = language)]
     pub languages: Vec<Language>,
+    /// Train on scenes of one to three kinds of embedded emoji instead of single ones, as every BLIP does
+    #[arg(long, conflicts_with = "train_data")]
+    #[serde(default)]
+    pub scenes: bool,
+    /// Number of scenes
+    #[arg(long, value_name = "SCENES", default_value_t = DEFAULT_SCENES, value_parser = positive(), conflicts_with = "train_data")]
+    #[serde(default = "default_scenes")]
+    pub train_num_samples: usize,
+    /// Share of the scenes' captions that are noise as on the web: wrong, vague or foreign
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share, conflicts_with = "train_data")]
+    #[serde(default)]
+    pub caption_noise: f64,
     /// Evaluate on the vendor noto and a tenth of the training concepts, which are kept back, in order to choose a
     /// recipe
     ///
@@ -190,19 +211,38 @@ pub enum DatasetType {
 }
 
 impl DataOptions {
-    /// Opens the data that was chosen.
+    /// Opens the data that was chosen. Scenes are made if they are asked for or if `scenes` says so, at a size of
+    /// `image_size` pixels.
     ///
     /// # Errors
-    /// Returns an error if the data cannot be read, has no usable pair or too many bad ones.
-    pub(crate) fn open(&self) -> Result<TrainingData, DatasetError> {
+    /// Returns an error if the data cannot be read, has no usable pair or too many bad ones, or if scenes are not
+    /// described in one of the languages.
+    pub(super) fn open(&self, scenes: bool, image_size: usize) -> Result<TrainingData, TrainError> {
         let Some(train) = &self.train_data else {
+            if scenes || self.scenes {
+                return Ok(TrainingData::scenes(self.scenes(image_size)?, self.validation_cut));
+            }
             let cut = if self.validation_cut { VALIDATION } else { Cut::Whole };
             return Ok(TrainingData::emoji(cut, &self.languages));
         };
         let (layout, limit) = (self.storage.layout(), BadLimit { share: self.bad_share, ..BadLimit::default() });
         let open = |path| OwnPairs::open(path, &layout, limit);
         let val = self.val_data.as_deref().map(open).transpose()?;
-        TrainingData::own(open(train)?, val, limit)
+        Ok(TrainingData::own(open(train)?, val, limit)?)
+    }
+
+    fn scenes(&self, image_size: usize) -> Result<SceneOptions, TrainError> {
+        match self.languages.iter().find(|language| !LANGUAGES.contains(language)) {
+            Some(&language) => Err(TrainError::SceneLanguage(language)),
+            None => Ok(SceneOptions {
+                division: Division::Train,
+                seed: 0,
+                count: self.train_num_samples,
+                image_size,
+                languages: self.languages.clone(),
+                caption_noise: self.caption_noise as f32,
+            }),
+        }
     }
 }
 
@@ -273,7 +313,7 @@ impl Options {
         // The parsers of the command line check the values here too.
         let numbers: [(&str, Option<f32>, NumberParser); 6] = [
             ("lr", Some(self.lr), above_zero),
-            ("wd", Some(self.wd), non_negative),
+            ("wd", self.wd, non_negative),
             ("eps", self.eps, non_negative),
             ("grad_clip_norm", self.grad_clip_norm, above_zero),
             ("beta1", Some(self.beta1), below_one),
@@ -287,21 +327,101 @@ impl Options {
         own.transpose().map(|_| ()).map_err(refused("csv_separator"))
     }
 
-    /// Returns the hyperparameters: those that were chosen, and otherwise the paper's for this model.
-    pub(crate) fn hyper(&self, config: &Config) -> Hyper {
-        let Hyper { beta2, eps, .. } = hyper(config);
-        let (beta2, eps) = (self.beta2.unwrap_or(beta2), self.eps.unwrap_or(eps));
-        Hyper { beta1: self.beta1, beta2, eps, weight_decay: self.wd }
+    /// Returns the hyperparameters: those that were chosen, and otherwise the published ones of the kind of model.
+    pub(super) fn hyper(&self, published: Hyper) -> Hyper {
+        Hyper {
+            beta1: self.beta1,
+            beta2: self.beta2.unwrap_or(published.beta2),
+            eps: self.eps.unwrap_or(published.eps),
+            weight_decay: self.wd.unwrap_or(published.weight_decay),
+        }
+    }
+
+    /// Returns what batches are made of, as far as it does not depend on the model.
+    pub(super) fn loader(&self, data: &TrainingData) -> LoaderConfig {
+        LoaderConfig {
+            batch_size: self.pairs_per_step(),
+            context_length: 0,
+            preprocess: Preprocess::default(),
+            augment: None,
+            seed: self.seed,
+            workers: self.workers,
+            start_step: 0,
+            bad_limit: data.bad_limit(),
+        }
+    }
+}
+
+/// The options that only a BLIP has.
+#[derive(Clone, Debug, Default, PartialEq, Args, Serialize, Deserialize)]
+#[serde(default)]
+#[command(next_help_heading = "BLIP")]
+pub struct BlipOptions {
+    /// What a BLIP learns
+    #[arg(long, value_enum, default_value_t)]
+    pub task: Task,
+    /// Features of earlier pairs that a batch is contrasted with as well [default: 57600, or 4096 with Emoji-BLIP-S]
+    #[arg(long, value_name = "PAIRS", value_parser = positive())]
+    pub queue: Option<usize>,
+    /// Give a new BLIP the vocabulary of the one in this folder [default: the pieces that scenes need, or BERT's for own
+    /// pairs]
+    #[arg(long, value_name = "FOLDER", conflicts_with = "pretrained")]
+    pub tokenizer: Option<PathBuf>,
+}
+
+/// What a BLIP learns.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Task {
+    /// To compare, to match and to write: all three losses, from pairs of the web
+    #[default]
+    Pretrain,
+    /// To compare and to match, for pictures that have several captions each
+    Retrieval,
+}
+
+impl Task {
+    /// Returns what the task is called in messages.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Task::Pretrain => "pre-training",
+            Task::Retrieval => "retrieval",
+        }
+    }
+}
+
+/// The family of a model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Family {
+    Clip,
+    Blip,
+}
+
+impl Family {
+    /// Returns the family of the model that the options describe, or of the one in a run's folder.
+    pub fn of(options: &Options, folder: Option<&RunFolder>) -> Result<Self, CheckpointError> {
+        let is_blip = |name: &String| BlipConfig::PRESETS.contains(&name.as_str());
+        let weights = folder.map(|folder| &folder.path).or(options.pretrained.as_ref());
+        let is_blip = match weights {
+            _ if options.model.as_ref().is_some_and(is_blip) => true,
+            Some(path) => kind(path)? == Some(Kind::Blip),
+            None => false,
+        };
+        Ok(if is_blip { Family::Blip } else { Family::Clip })
     }
 }
 
 fn model_help() -> String {
-    let names: Vec<_> = Config::preset_names().collect();
+    let names: Vec<_> = Config::preset_names().chain(BlipConfig::PRESETS).collect();
     format!(
         "Preset, or path of an open_clip_config.json [default: that of --pretrained, or else {DEFAULT_MODEL}]\n\n\
          Presets: {}",
         names.join(", ")
     )
+}
+
+fn default_scenes() -> usize {
+    DEFAULT_SCENES
 }
 
 type NumberParser = fn(&str) -> Result<f32, String>;

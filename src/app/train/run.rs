@@ -1,32 +1,21 @@
 //! The training loop.
 
 use super::error::{TrainError, advice};
-use super::gallery;
-use super::model::{Start, tokenizer};
+use super::learner::{Begun, Learner};
 use super::options::{Cli, Options};
 use super::progress::{Progress, clock};
 use crate::app::hint;
-use crate::batches::{Batch, Loader, LoaderConfig};
-use crate::checkpoint::{self, ConfigFile, copy_tokenizer};
+use crate::batches::{Loader, LoaderConfig};
 use crate::counted::counted;
-use crate::embed::Embedder;
 use crate::eval::exam::{Depth, Exam};
 use crate::eval::report::Report;
-use crate::models::Captions;
-use crate::models::clip::model::Model;
 use crate::optim::schedule::Schedule;
-use crate::params;
-use crate::text::Tokenizer;
-use crate::train::clip::{ClipObjective, Pairs};
-use crate::train::data::{self, PairList, TrainingData};
+use crate::train::data::{PairList, TrainingData};
 use crate::train::log::{Evaluation, Line, Log, Metrics, Step};
 use crate::train::metric::Metric;
 use crate::train::run_folder::{METRICS, REPORT, RunFolder};
-use crate::train::step::{Trainer, TrainerOptions};
 use crate::train::watch::{Collapse, Watch};
-use ndarray::ArrayView2;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Longest time between two checkpoints, whatever the length of an epoch. A run that is killed loses at most this much
@@ -82,10 +71,8 @@ enum End {
 struct Run {
     options: Options,
     folder: RunFolder,
-    config: ConfigFile,
-    tokenizer: Arc<Tokenizer>,
     data: TrainingData,
-    trainer: Trainer<ClipObjective>,
+    learner: Box<dyn Learner>,
     loader: Loader,
     schedule: Schedule,
     log: Log,
@@ -96,37 +83,19 @@ impl Run {
     /// run that was killed before its first checkpoint starts from the beginning.
     fn prepare(options: Options, resumed: Option<RunFolder>) -> Result<Run, TrainError> {
         let checkpoint = resumed.as_ref().filter(|folder| folder.has_state());
-        let Start { model, config, tokenizer: own } = match checkpoint {
-            Some(folder) => Start::resumed(folder)?,
-            None => Start::of(&options)?,
-        };
-        let tokenizer = Arc::new(tokenizer(own.as_deref(), &model.config)?);
-        let data = options.data.open()?;
+        let Begun { mut learner, data, words, loader } = Begun::new(&options, checkpoint)?;
         let pairs = data.training();
         let list = PairList::of(&*pairs);
         if let Some(folder) = &resumed {
             folder.check_list(&list)?;
         }
-        let trainer_options = TrainerOptions::new(options.hyper(&model.config));
-        let trainer_options = trainer_options.max_norm(options.grad_clip_norm).seed(options.seed);
-        let mut trainer = Trainer::new(ClipObjective::new(model).lock_image(options.lock_image), trainer_options);
         if let Some(folder) = checkpoint {
-            folder.load(trainer.state())?;
+            folder.load(learner.state())?;
         }
-        let loader_config = LoaderConfig {
-            batch_size: options.pairs_per_step(),
-            context_length: config.model_cfg.text_cfg.context_length,
-            preprocess: config.preprocess_cfg.clone(),
-            augment: Some(data.augment()),
-            seed: options.seed,
-            workers: options.workers,
-            start_step: trainer.steps(),
-            bad_limit: data.bad_limit(),
-        };
-        let loader = Loader::new(pairs, Arc::clone(&tokenizer), loader_config)?;
+        let loader = Loader::new(pairs, words, LoaderConfig { start_step: learner.steps(), ..loader })?;
         let total = loader.steps_per_epoch() * options.epochs() as u64;
-        if trainer.steps() > total {
-            return Err(TrainError::TooLong { steps: trainer.steps(), total });
+        if learner.steps() > total {
+            return Err(TrainError::TooLong { steps: learner.steps(), total });
         }
         let schedule = Schedule { lr: options.lr, warmup: options.warmup, total };
         let begins = checkpoint.is_none();
@@ -138,18 +107,17 @@ impl Run {
                 folder
             }
         };
-        if let Some(own) = own.filter(|_| begins) {
-            copy_tokenizer(&own, &folder.path)?;
+        if begins {
+            learner.save_tokenizer(&folder)?;
         }
         let log = Log::open(folder.file(METRICS))?;
-        Ok(Run { options, folder, config, tokenizer, data, trainer, loader, schedule, log })
+        Ok(Run { options, folder, data, learner, loader, schedule, log })
     }
 
     fn introduce(&self) {
         let Options { batch_size, accum_freq, .. } = &self.options;
         let (model, epochs) = (self.options.model_name(), self.options.epochs());
-        let spec = &self.model().params.spec;
-        let (parameters, visual) = (params::count(spec), params::count(&spec.visual));
+        let [parameters, visual] = self.learner.parameters();
         say!("model   {model}: {:.1} M parameters, {:.1} M of them visual", millions(parameters), millions(visual));
         say!("data    {}", self.data);
         self.data.left_out().into_iter().find_map(hint::rows).iter().for_each(|help| say!("help: {help}"));
@@ -162,8 +130,8 @@ impl Run {
             if *accum_freq > 1 { format!(" × {accum_freq} each") } else { " each".into() },
         );
         say!("run     {}", self.folder.path.display());
-        if self.trainer.steps() > 0 {
-            say!("resumed after step {}", self.trainer.steps());
+        if self.learner.steps() > 0 {
+            say!("resumed after step {}", self.learner.steps());
         }
         if self.schedule.warmup > self.schedule.total {
             say!(
@@ -178,11 +146,11 @@ impl Run {
     /// Trains to the last step, or until the run is interrupted or stopped.
     fn train(&mut self, stop_after: Option<u64>, interrupted: &dyn Fn() -> bool) -> Result<End, TrainError> {
         let total = self.schedule.total;
-        let progress = Progress::new(self.trainer.steps(), total);
+        let progress = Progress::new(self.learner.steps(), total);
         let mut watch = Watch::new(self.schedule.warmup);
         let exam = self.data.exam(Depth::Quick);
-        let (mut saved, mut pace) = (Instant::now(), Pace::from(self.trainer.steps()));
-        while self.trainer.steps() < total {
+        let (mut saved, mut pace) = (Instant::now(), Pace::from(self.learner.steps()));
+        while self.learner.steps() < total {
             let (epoch, line) = self.step(&pace)?;
             match watch.step(&line) {
                 Some(collapse @ Collapse::NotFinite { .. }) => return Err(TrainError::Collapse(collapse)),
@@ -218,30 +186,18 @@ impl Run {
 
     /// Takes one step; returns the epoch that it belongs to and its numbers.
     fn step(&mut self, pace: &Pace) -> Result<(u64, Step), TrainError> {
-        let lr = self.schedule.at(self.trainer.steps());
+        let lr = self.schedule.at(self.learner.steps());
         let batch = self.loader.next()?;
-        let mut metrics = self.gradients(&batch);
-        let update = self.trainer.update(lr);
+        let mut metrics = self.learner.gradients(&batch, self.options.batch_size);
+        let update = self.learner.update(lr);
         let epoch = batch.epoch;
         self.loader.recycle(batch);
         metrics.extend(update.metrics);
         metrics.push(Metric::new("lr", lr));
         metrics.push(Metric::new("grad_norm", update.grad_norm));
-        let step = self.trainer.steps();
+        let step = self.learner.steps();
         metrics.push(Metric::new("pairs_per_second", pace.pairs_per_second(step, self.options.pairs_per_step())));
         Ok((epoch, Step { step, metrics }))
-    }
-
-    fn gradients(&mut self, batch: &Batch) -> Vec<Metric> {
-        let n = batch.len();
-        let pixels = batch.images.len() / n;
-        let pairs = Pairs {
-            images: ArrayView2::from_shape((n, pixels), &batch.images).expect("n pictures"),
-            captions: Captions { ids: &batch.tokens, offsets: &batch.offsets },
-            concepts: &batch.concept_keys,
-            caption_keys: &batch.caption_keys,
-        };
-        self.trainer.gradients(&pairs, self.options.batch_size)
     }
 
     /// Returns whether the step ends an epoch whose number is a multiple of `epochs`.
@@ -250,9 +206,9 @@ impl Run {
     }
 
     fn evaluate(&mut self, step: u64, exam: &Exam, progress: &Progress) -> Result<(), TrainError> {
-        let (report, _) = exam.report(&self.embedder())?;
-        report.rows.iter().for_each(|row| progress.say(&row.brief()));
-        if let Some(collapse) = data::collapse(exam, &self.embedder()).filter(|_| step > self.schedule.warmup) {
+        let (report, _) = self.learner.examine(exam)?;
+        report.brief().iter().for_each(|lines| progress.say(lines));
+        if let Some(collapse) = self.learner.collapse(exam).filter(|_| step > self.schedule.warmup) {
             warn(progress, &collapse);
         }
         self.log.append(&Line::Evaluation(Evaluation { step, eval: report }))?;
@@ -269,32 +225,24 @@ impl Run {
         say!("waited {} for pictures", clock(self.loader.stall()));
         say!("measuring the final model …");
         let exam = self.data.exam(Depth::Full);
-        let (report, unread) = exam.report(&self.embedder())?;
+        let (report, unread) = self.learner.examine(&exam)?;
         if unread.bad > 0 {
             say!("skipped when measuring: {unread}");
         }
-        let step = self.trainer.steps();
+        let step = self.learner.steps();
         self.log.append(&Line::Evaluation(Evaluation { step, eval: report.clone() }))?;
         self.folder.write(REPORT, report.markdown().as_bytes())?;
         say!("{report}");
         let metrics = Metrics::read(self.folder.file(METRICS))?;
-        gallery::draw(&self.folder, &metrics, &exam, &self.embedder())?;
+        self.learner.draw(&self.folder, &metrics, &exam)?;
         say!("the model, its curves and pictures are in {}", self.folder.path.display());
         Ok(Outcome::Finished(report))
     }
 
-    fn embedder(&self) -> Embedder<'_> {
-        Embedder::new(self.model(), &self.config.preprocess_cfg, &self.tokenizer)
-    }
-
-    fn model(&self) -> &Model {
-        self.trainer.objective().model()
-    }
-
-    /// Saves the model in OpenCLIP's form and the state of the run.
+    /// Saves the model and the state of the run.
     fn save(&mut self) -> Result<(), TrainError> {
-        checkpoint::save_model(&self.folder.path, self.model(), &self.config)?;
-        Ok(self.folder.save(self.trainer.state())?)
+        self.learner.save_model(&self.folder)?;
+        Ok(self.folder.save(self.learner.state())?)
     }
 }
 

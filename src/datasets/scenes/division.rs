@@ -36,6 +36,15 @@ impl Division {
         }
     }
 
+    /// Returns the divisions that judge a run, one of concepts that `Train` has and one of others, and whose drawings
+    /// they are of: those for the choice of a recipe if the run `validates` one.
+    pub(crate) fn judges(validates: bool) -> ([Division; 2], Vendor) {
+        match validates {
+            true => ([Division::Val, Division::ValConcepts], VALIDATION.judge()),
+            false => ([Division::Test, Division::TestConcepts], Cut::Whole.judge()),
+        }
+    }
+
     /// Returns whether a vendor's drawing of a concept is in the division.
     pub(super) fn has(self, vendor: Vendor, concept: &Concept) -> bool {
         let is_seen = VALIDATION.side(concept) == Some(Side::Trained);

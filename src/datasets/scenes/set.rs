@@ -22,6 +22,7 @@ enum Decides {
     Scene,
     Caption,
     Questions,
+    Wordings,
 }
 
 /// The settings of a set of scenes.
@@ -80,6 +81,20 @@ impl Scenes {
         captions.draw(&self.scene(number), &mut self.rng(number, Decides::Caption), other)
     }
 
+    /// Returns distinct true captions of a scene, at most `draws`: those that so many draws give, in their order.
+    pub fn wordings(&self, number: usize, draws: usize) -> Vec<String> {
+        let captions = Captions { nouns: &self.nouns, languages: &self.languages, noise: 0.0 };
+        let (scene, rng) = (self.scene(number), &mut self.rng(number, Decides::Wordings));
+        let mut distinct = vec![];
+        for _ in 0..draws {
+            let caption = captions.draw(&scene, rng, |_| unreachable!("a true caption needs no other scene")).text;
+            if !distinct.contains(&caption) {
+                distinct.push(caption);
+            }
+        }
+        distinct
+    }
+
     /// Returns all questions that a scene answers.
     pub fn questions(&self, number: usize) -> Vec<Question> {
         let rng = &mut self.rng(number, Decides::Questions);
@@ -102,7 +117,7 @@ impl Scenes {
     }
 
     /// Returns the emoji that scenes are made of.
-    pub fn emoji(&self) -> &Emoji {
+    pub fn emoji(&self) -> &Arc<Emoji> {
         &self.emoji
     }
 

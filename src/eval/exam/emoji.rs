@@ -60,7 +60,7 @@ impl EmojiExam {
             let images = embedder.pictures(cell.tiles.len(), |i, picture| self.emoji.paint(cell.tiles[i], picture));
             [false, true].map(|without_flags| self.row(cell, without_flags, &images, &classes, &labels))
         });
-        Report { rows: rows.collect() }
+        Report { rows: rows.collect(), ..Report::default() }
     }
 
     /// Returns the class embedding of each concept (C, e), rows of unit length: the mean of its name's embedding, that

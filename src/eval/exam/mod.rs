@@ -4,29 +4,38 @@
 //! |---|---|
 //! | `emoji` | the names of the embedded emoji, seen and held out (feature `emoji`) |
 //! | [`pairs`] | which caption belongs to which picture of a user's pairs |
+//! | `blip` | what a BLIP is asked beyond that: to rank again, and to write |
+//! | `scenes` | scenes of the embedded emoji (feature `emoji`) |
 //! | [`depth`] | how much is measured |
 //! | [`part`] | which pictures of it are shown |
 
+mod blip;
 pub mod depth;
 #[cfg(feature = "emoji")]
 pub mod emoji;
 pub mod pairs;
 pub mod part;
+#[cfg(feature = "emoji")]
+mod scenes;
 
 pub use depth::Depth;
 #[cfg(feature = "emoji")]
 pub use emoji::EmojiExam;
 pub use pairs::{LookError, PairsExam, Seen};
 pub use part::Part;
+#[cfg(feature = "emoji")]
+pub use scenes::ScenesExam;
 
 use crate::datasets::{BadReport, DatasetError, Example};
-use crate::embed::Embed;
+use crate::embed::{Blip, Embed};
 use crate::eval::report::Report;
 
 /// The exam that judges a run.
 pub enum Exam {
     #[cfg(feature = "emoji")]
     Emoji(EmojiExam),
+    #[cfg(feature = "emoji")]
+    Scenes(ScenesExam),
     Pairs(PairsExam),
 }
 
@@ -39,7 +48,26 @@ impl Exam {
         match self {
             #[cfg(feature = "emoji")]
             Exam::Emoji(exam) => Ok((exam.report(model), BadReport::default())),
+            #[cfg(feature = "emoji")]
+            Exam::Scenes(exam) => exam.report(model),
             Exam::Pairs(exam) => exam.report(model),
+        }
+    }
+
+    /// Measures what a BLIP can do. Its captions begin with the prompt.
+    ///
+    /// # Errors
+    /// Returns an error if no pair could be read.
+    ///
+    /// # Panics
+    /// Panics if single emoji are asked for, which no BLIP is trained on.
+    pub fn report_blip(&self, blip: &Blip, prompt: &str) -> Result<(Report, BadReport), LookError> {
+        match self {
+            #[cfg(feature = "emoji")]
+            Exam::Emoji(_) => panic!("single emoji are no exam of a BLIP"),
+            #[cfg(feature = "emoji")]
+            Exam::Scenes(exam) => exam.report_blip(blip, prompt),
+            Exam::Pairs(exam) => exam.report_blip(blip, prompt),
         }
     }
 
@@ -48,6 +76,8 @@ impl Exam {
         match self {
             #[cfg(feature = "emoji")]
             Exam::Emoji(exam) => exam.examples(crate::datasets::emoji::Side::Trained, n),
+            #[cfg(feature = "emoji")]
+            Exam::Scenes(exam) => exam.sample(n),
             Exam::Pairs(exam) => exam.sample(n),
         }
     }
@@ -58,6 +88,8 @@ impl Exam {
         match self {
             #[cfg(feature = "emoji")]
             Exam::Emoji(exam) => exam.parts(n),
+            #[cfg(feature = "emoji")]
+            Exam::Scenes(exam) => exam.parts(n),
             Exam::Pairs(exam) => vec![exam.part(n)],
         }
     }
@@ -67,7 +99,7 @@ impl Exam {
         match self {
             #[cfg(feature = "emoji")]
             Exam::Emoji(exam) => exam.names(),
-            Exam::Pairs(_) => vec![],
+            _ => vec![],
         }
     }
 }

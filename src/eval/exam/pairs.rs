@@ -21,7 +21,7 @@ use std::sync::Arc;
 pub struct PairsExam {
     dataset: Arc<dyn Dataset>,
     /// The name of the pictures in the table.
-    name: &'static str,
+    name: String,
     /// Positions of the asked examples in the dataset.
     asked: Vec<usize>,
 }
@@ -32,9 +32,14 @@ impl PairsExam {
     pub const MAX_PAIRS: usize = 2000;
 
     /// Makes an exam on at most `max` of the examples, evenly spread.
-    pub fn new(dataset: Arc<dyn Dataset>, name: &'static str, max: usize) -> Self {
+    pub fn new(dataset: Arc<dyn Dataset>, name: &str, max: usize) -> Self {
         let asked = evenly_spread(dataset.concepts().len(), max).collect();
-        PairsExam { dataset, name, asked }
+        PairsExam { dataset, name: name.into(), asked }
+    }
+
+    /// Returns the name of the pictures in the table.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// Returns the number of asked examples.
@@ -53,7 +58,7 @@ impl PairsExam {
     }
 
     fn empty(&self, report: BadReport) -> DatasetError {
-        DatasetError::Empty { place: self.name.into(), report }
+        DatasetError::Empty { place: self.name.as_str().into(), report }
     }
 
     /// Measures the model; returns a table of one row and the report on the pairs that could not be read.
@@ -64,7 +69,7 @@ impl PairsExam {
         let seen = self.look(model, None, || {})?;
         let (captions, truth) = seen.distinct_captions();
         let texts = embed_classes(model, &captions, &[PLACE], |_| {});
-        Ok((Report { rows: vec![seen.row(self.name, texts.view(), &truth, false)] }, seen.bad))
+        Ok((Report { rows: vec![seen.row(&self.name, texts.view(), &truth, false)], ..Report::default() }, seen.bad))
     }
 
     /// Returns at most `n` of the asked pairs, evenly spread, without those that cannot be read.
@@ -75,7 +80,7 @@ impl PairsExam {
 
     /// Returns a [`sample`](Self::sample) under the name of the pairs.
     pub fn part(&self, n: usize) -> Part {
-        let mut title = self.name.to_string();
+        let mut title = self.name.clone();
         title[..1].make_ascii_uppercase();
         Part { title, examples: self.sample(n) }
     }
@@ -147,9 +152,10 @@ impl PairsExam {
         if read.is_empty() {
             return Err(self.empty(bad));
         }
-        let keys = read.iter().map(|(i, _)| self.dataset.concepts()[self.asked[*i]]).collect();
+        let places: Vec<usize> = read.iter().map(|(i, _)| self.asked[*i]).collect();
+        let keys = places.iter().map(|&place| self.dataset.concepts()[place]).collect();
         let (captions, digests) = read.into_iter().map(|(_, About { caption, digest })| (caption, digest)).unzip();
-        Ok(Seen { images, captions, keys, digests, bad })
+        Ok(Seen { places, images, captions, keys, digests, bad })
     }
 }
 
@@ -164,6 +170,8 @@ pub enum LookError {
 
 /// The examples that could be read, in order, with the embeddings of their pictures.
 pub struct Seen {
+    /// The position of each example in the dataset.
+    pub places: Vec<usize>,
     /// Unit-length embeddings (N, e) of the pictures.
     pub images: Array2<f32>,
     pub captions: Vec<String>,

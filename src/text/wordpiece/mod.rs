@@ -18,13 +18,16 @@
 //! | file | what it knows |
 //! |---|---|
 //! | `folder` | a model folder's own `tokenizer.json`, or `vocab.txt` and the files beside it |
+//! | `reduced` | a vocabulary of the pieces that some texts need |
 
 mod folder;
+mod reduced;
 
 use crate::text::error::{TokenizerError, TokenizerFileError};
 use crate::text::tokenizer_file::TokenizerFile;
 use flate2::read::GzDecoder;
 use folder::VocabularyFile;
+pub use reduced::reduced_vocabulary;
 use std::io::Read;
 use std::path::Path;
 use tokenizers::ModelWrapper;
@@ -69,6 +72,16 @@ impl WordPiece {
         vocabulary.added = added.into();
         let file = vocabulary.pipeline().and_then(TokenizerFile::of);
         file.and_then(|file| Self::of(file, DEC, ENC)).expect("the embedded vocabulary is consistent")
+    }
+
+    /// Builds the tokenizer of a vocabulary, one token a line, whose last two are `[DEC]` and `[ENC]`.
+    ///
+    /// # Errors
+    /// Returns an error if the vocabulary lacks a token that frames texts, or has one twice.
+    pub fn of_vocabulary(vocabulary: &str) -> Result<Self, TokenizerFileError> {
+        let file = VocabularyFile::uncased(vocabulary).pipeline().and_then(TokenizerFile::of)?;
+        let tokens = vocabulary.lines().count() as u32;
+        Self::of(file, tokens.saturating_sub(2), tokens.saturating_sub(1))
     }
 
     /// Opens a model folder's own tokenizer, or returns `None` if the folder has none.
@@ -150,6 +163,11 @@ impl WordPiece {
         }
     }
 
+    /// Returns the token of an id.
+    pub fn token(&self, id: u32) -> Option<String> {
+        self.file.pipeline.id_to_token(id)
+    }
+
     /// Tokenises a text as `[CLS] … [SEP]`. A text of more than `max_tokens` tokens, the two included, is cut before
     /// `[SEP]`.
     ///
@@ -157,13 +175,26 @@ impl WordPiece {
     /// Panics if `max_tokens` is below 2 and so has no room for the two tokens that frame a text.
     #[track_caller]
     pub fn encode(&self, text: &str, max_tokens: usize) -> Vec<u32> {
+        let mut ids = vec![];
+        self.encode_into(text, max_tokens, &mut ids);
+        ids
+    }
+
+    /// Appends the tokens of [`Self::encode`] and returns whether the text was cut.
+    ///
+    /// # Panics
+    /// Panics if `max_tokens` is below 2.
+    #[track_caller]
+    pub(super) fn encode_into(&self, text: &str, max_tokens: usize, ids: &mut Vec<u32>) -> bool {
         assert!(max_tokens >= 2, "{max_tokens} tokens have no room for [CLS] and [SEP]");
-        let mut ids = self.file.ids(text);
-        if ids.len() > max_tokens {
-            ids.truncate(max_tokens - 1);
+        let from = ids.len();
+        ids.extend(self.file.ids(text));
+        let is_cut = ids.len() - from > max_tokens;
+        if is_cut {
+            ids.truncate(from + max_tokens - 1);
             ids.push(self.sep());
         }
-        ids
+        is_cut
     }
 
     /// Tokenises a text that looks at a picture, as `[ENC] … [SEP]`; see [`Self::encode`].

@@ -1,0 +1,265 @@
+//! A BLIP in training.
+
+use super::error::TrainError;
+use super::gallery;
+use super::learner::{Begun, Learner};
+use super::options::{Options, Task};
+use crate::batches::{Batch, LoaderConfig};
+use crate::checkpoint::blip::{self as files, Format, Overrides, preprocess};
+use crate::checkpoint::{Precision, copy_tokenizer};
+use crate::datasets::BadReport;
+use crate::datasets::scenes::Scenes;
+use crate::embed::{Blip, Family};
+use crate::eval::exam::Exam;
+use crate::eval::report::Report;
+use crate::models::Captions;
+use crate::models::blip::{Config, Model, Parts, TextConfig, TokenIds};
+use crate::optim::adamw::Hyper;
+use crate::params::{self, Params};
+use crate::pictures::Preprocess;
+use crate::text::wordpiece::reduced_vocabulary;
+use crate::text::{BlipCaptions, WordPiece};
+use crate::train::blip::trained::spec;
+use crate::train::blip::{self as objective, BlipObjective};
+use crate::train::data::{self, TrainingData};
+use crate::train::log::Metrics;
+use crate::train::metric::Metric;
+use crate::train::objective::State;
+use crate::train::run_folder::RunFolder;
+use crate::train::step::{Trainer, TrainerOptions, Update};
+use crate::train::watch::Collapse;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// The preset for the embedded pictures.
+const SMALL: &str = "Emoji-BLIP-S";
+/// The number of earlier pairs that the small model's batches are contrasted with.
+const SMALL_QUEUE: usize = 4096;
+/// Number of scenes whose texts say which word pieces a vocabulary needs.
+const READ: usize = 4096;
+/// The name of a vocabulary's file.
+const VOCABULARY: &str = "vocab.txt";
+
+struct BlipLearner {
+    trainer: Trainer<BlipObjective>,
+    preprocess: Preprocess,
+    tokenizer: Arc<WordPiece>,
+    vocabulary: Vocabulary,
+}
+
+/// Where a model's vocabulary comes from.
+enum Vocabulary {
+    /// It is BERT's, which needs no file.
+    Bert,
+    File(PathBuf),
+    /// It was made for the run, and is the text of a file.
+    Made(String),
+}
+
+/// What a run begins with.
+struct Start {
+    model: Model,
+    preprocess: Preprocess,
+    data: TrainingData,
+    tokenizer: WordPiece,
+    vocabulary: Vocabulary,
+}
+
+impl Task {
+    /// Returns the parts that a model has which learns it.
+    fn parts(self) -> Parts {
+        match self {
+            Task::Pretrain => Parts::Pretrained,
+            Task::Retrieval => Parts::Matcher,
+        }
+    }
+
+    /// Returns the longest caption, in tokens, as the original has it.
+    fn max_tokens(self) -> usize {
+        match self {
+            Task::Pretrain => 30,
+            Task::Retrieval => 35,
+        }
+    }
+}
+
+/// Prepares the BLIP that the options describe, or that of a run's folder.
+pub(super) fn begin(options: &Options, folder: Option<&RunFolder>) -> Result<Begun, TrainError> {
+    let Start { model, preprocess, data, tokenizer, vocabulary } = match (folder, &options.pretrained) {
+        (Some(folder), _) => Start::resumed(options, folder)?,
+        (None, Some(path)) => Start::pretrained(options, path)?,
+        (None, None) => Start::new(options)?,
+    };
+    let (task, tokenizer) = (options.blip.task, Arc::new(tokenizer));
+    let steps = data.training().concepts().len() / options.pairs_per_step();
+    let published = match task {
+        Task::Pretrain => objective::Options::pretraining(steps as u64),
+        Task::Retrieval => objective::Options::retrieval(steps as u64),
+    };
+    let is_small = options.pretrained.is_none() && *options.model_name() == *SMALL;
+    let queue = if is_small { SMALL_QUEUE } else { published.queue };
+    let published = objective::Options { queue: options.blip.queue.unwrap_or(queue), ..published };
+    let trainer_options = TrainerOptions::new(options.hyper(Hyper::BLIP));
+    let trainer_options = trainer_options.max_norm(options.grad_clip_norm).seed(options.seed);
+    let loader = LoaderConfig {
+        context_length: task.max_tokens().min(model.config.text.positions),
+        preprocess: preprocess.clone(),
+        augment: data.augment(),
+        ..options.loader(&data)
+    };
+    let trainer = Trainer::new(BlipObjective::new(&model, published, options.seed), trainer_options);
+    let words = Arc::new(BlipCaptions { pieces: Arc::clone(&tokenizer), prompt: String::new() });
+    let learner = Box::new(BlipLearner { trainer, preprocess, tokenizer, vocabulary });
+    Ok(Begun { learner, data, words, loader })
+}
+
+impl Start {
+    /// Draws a new model. Its vocabulary is what the data needs, if the data says so.
+    fn new(options: &Options) -> Result<Self, TrainError> {
+        let name = options.model_name();
+        let config = Config::preset(&name, options.blip.task.parts()).expect("a preset of a BLIP");
+        let [side, _] = config.vision.image_size;
+        let data = options.data.open(true, side)?;
+        let (tokenizer, vocabulary) = match (&options.blip.tokenizer, &data) {
+            (Some(folder), _) => of_folder(folder)?,
+            (None, TrainingData::Scenes { train, .. }) => {
+                let made = reduced_vocabulary(texts(train));
+                let tokenizer = WordPiece::of_vocabulary(&made).expect("a vocabulary of BERT's pieces");
+                (tokenizer, Vocabulary::Made(made))
+            }
+            _ => (WordPiece::blip(), Vocabulary::Bert),
+        };
+        let ids = TokenIds {
+            pad: tokenizer.id("[PAD]").unwrap_or_default(),
+            cls: tokenizer.cls(),
+            end: tokenizer.sep(),
+            decode: tokenizer.dec(),
+            encode: tokenizer.enc(),
+        };
+        let config = Config { text: TextConfig { vocab_size: tokenizer.vocabulary(), ids, ..config.text }, ..config };
+        let preprocess = Preprocess { size: side, ..preprocess() };
+        Ok(Start { model: Model::new(config, options.seed), preprocess, data, tokenizer, vocabulary })
+    }
+
+    /// Reads a model that is to learn further.
+    fn pretrained(options: &Options, path: &Path) -> Result<Self, TrainError> {
+        let loaded = files::load(path, &Overrides::default())?;
+        loaded.notes.iter().for_each(|note| note!("note: {note}"));
+        let files::Loaded { path, config, params, preprocess, tokenizer, .. } = loaded;
+        let preprocess = preprocess.ok_or_else(|| TrainError::NotSquare { path: path.clone() })?;
+        let task = options.blip.task;
+        let lacks = |parameter| TrainError::Lacks { path: path.clone(), parameter, task: task.name() };
+        let model = Model { config, params }.for_task(task.parts()).map_err(lacks)?;
+        let data = options.data.open(true, preprocess.size)?;
+        let (tokenizer, vocabulary) = match tokenizer {
+            Some(file) => (beside(&file, config.text.ids)?, Vocabulary::File(file)),
+            None => (WordPiece::blip(), Vocabulary::Bert),
+        };
+        Ok(Start { model, preprocess, data, tokenizer, vocabulary })
+    }
+
+    /// Prepares the model of a run's folder, whose parameters are still to be loaded.
+    fn resumed(options: &Options, folder: &RunFolder) -> Result<Self, TrainError> {
+        let described = files::describe(&folder.path, &Overrides::default())?;
+        let files::Described { path, config, preprocess, tokenizer, .. } = described;
+        folder.check("params", params::len(&spec(&config)))?;
+        let preprocess = preprocess.ok_or_else(|| TrainError::NotSquare { path })?;
+        let data = options.data.open(true, preprocess.size)?;
+        let tokenizer = match tokenizer {
+            Some(file) => beside(&file, config.text.ids)?,
+            None => WordPiece::blip(),
+        };
+        let model = Model { config, params: Params::zeros(crate::models::blip::spec(&config)) };
+        Ok(Start { model, preprocess, data, tokenizer, vocabulary: Vocabulary::Bert })
+    }
+}
+
+/// Returns the vocabulary of the model in a folder.
+fn of_folder(folder: &Path) -> Result<(WordPiece, Vocabulary), TrainError> {
+    let files::Described { config, tokenizer, .. } = files::describe(folder, &Overrides::default())?;
+    let file = tokenizer.ok_or_else(|| TrainError::NoVocabulary { path: folder.into() })?;
+    Ok((beside(&file, config.text.ids)?, Vocabulary::File(file)))
+}
+
+/// Opens the vocabulary of this file.
+fn beside(file: &Path, ids: TokenIds) -> Result<WordPiece, TrainError> {
+    let folder = file.parent().unwrap_or(Path::new("."));
+    let opened = WordPiece::open(folder, ids.decode, ids.encode)?;
+    opened.ok_or_else(|| TrainError::NoVocabulary { path: folder.into() })
+}
+
+/// Returns what is said and asked about scenes.
+fn texts(scenes: &Scenes) -> impl Iterator<Item = String> {
+    (0..READ.min(scenes.options().count)).flat_map(|number| {
+        let questions = scenes.questions(number).into_iter().flat_map(|asked| [asked.text, asked.answer]);
+        questions.chain([scenes.caption(number).text])
+    })
+}
+
+impl BlipLearner {
+    fn objective(&self) -> &BlipObjective {
+        self.trainer.objective()
+    }
+
+    /// Returns the model as it is now.
+    fn blip(&self) -> Blip {
+        let tokenizer = Arc::clone(&self.tokenizer);
+        Blip::of_model("the model in training".into(), self.objective().model(), self.preprocess.clone(), tokenizer)
+    }
+}
+
+impl Learner for BlipLearner {
+    fn steps(&self) -> u64 {
+        self.trainer.steps()
+    }
+
+    fn gradients(&mut self, batch: &Batch, micro: usize) -> Vec<Metric> {
+        let batch = objective::Batch {
+            images: batch.images(),
+            texts: Captions { ids: &batch.tokens, offsets: &batch.offsets },
+            pictures: &batch.concept_keys,
+            uniforms: None,
+        };
+        self.trainer.gradients(&batch, micro)
+    }
+
+    fn update(&mut self, lr: f32) -> Update {
+        self.trainer.update(lr)
+    }
+
+    fn state(&mut self) -> State<'_> {
+        self.trainer.state()
+    }
+
+    /// Saves the model under the original's names.
+    fn save_model(&self, folder: &RunFolder) -> Result<(), TrainError> {
+        let Model { config, params } = self.objective().model();
+        let preprocess = Some(&self.preprocess);
+        Ok(files::save(&folder.path, &config, &params, preprocess, Format::Original, Precision::F32)?)
+    }
+
+    fn save_tokenizer(&self, folder: &RunFolder) -> Result<(), TrainError> {
+        match &self.vocabulary {
+            Vocabulary::Bert => Ok(()),
+            Vocabulary::File(file) => Ok(copy_tokenizer(file, &folder.path)?),
+            Vocabulary::Made(text) => Ok(folder.write(VOCABULARY, text.as_bytes())?),
+        }
+    }
+
+    fn parameters(&self) -> [usize; 2] {
+        let Model { params, .. } = self.objective().model();
+        [params::count(&params.spec), params::count(&params.spec.visual_encoder)]
+    }
+
+    fn examine(&self, exam: &Exam) -> Result<(Report, BadReport), TrainError> {
+        Ok(exam.report_blip(&self.blip(), "")?)
+    }
+
+    fn collapse(&self, exam: &Exam) -> Option<Collapse> {
+        data::collapse(exam, &Family::Blip(Box::new(self.blip())))
+    }
+
+    fn draw(&self, folder: &RunFolder, metrics: &Metrics, exam: &Exam) -> Result<(), TrainError> {
+        gallery::draw(folder, metrics, exam, &Family::Blip(Box::new(self.blip())))
+    }
+}

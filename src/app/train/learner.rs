@@ -1,0 +1,69 @@
+//! What a run knows of the model that it trains, of whatever family.
+
+use super::error::TrainError;
+use super::options::{Family, Options};
+use super::{blip, clip};
+use crate::batches::{Batch, LoaderConfig};
+use crate::datasets::BadReport;
+use crate::eval::exam::Exam;
+use crate::eval::report::Report;
+use crate::text::Tokenize;
+use crate::train::data::TrainingData;
+use crate::train::log::Metrics;
+use crate::train::metric::Metric;
+use crate::train::objective::State;
+use crate::train::run_folder::RunFolder;
+use crate::train::step::Update;
+use crate::train::watch::Collapse;
+use std::sync::Arc;
+
+/// A model in training, with its objective and its optimizer.
+pub(super) trait Learner {
+    /// Returns how many steps were taken.
+    fn steps(&self) -> u64;
+
+    /// Computes the gradients of a batch, with at most `micro` pictures in a tower at a time, and returns the losses.
+    fn gradients(&mut self, batch: &Batch, micro: usize) -> Vec<Metric>;
+
+    /// Takes a step with these gradients.
+    fn update(&mut self, lr: f32) -> Update;
+
+    /// Returns everything that has to be saved for the run to go on.
+    fn state(&mut self) -> State<'_>;
+
+    /// Saves the model as other programs load it.
+    fn save_model(&self, folder: &RunFolder) -> Result<(), TrainError>;
+
+    /// Saves the model's own tokenizer, if it has one.
+    fn save_tokenizer(&self, folder: &RunFolder) -> Result<(), TrainError>;
+
+    /// Returns the number of all parameters, and that of the image encoder's.
+    fn parameters(&self) -> [usize; 2];
+
+    /// Measures the model; returns the tables and the report on what could not be read.
+    fn examine(&self, exam: &Exam) -> Result<(Report, BadReport), TrainError>;
+
+    /// Returns what is wrong if the model embeds everything in an exam alike.
+    fn collapse(&self, exam: &Exam) -> Option<Collapse>;
+
+    /// Draws the plots of the run into its folder.
+    fn draw(&self, folder: &RunFolder, metrics: &Metrics, exam: &Exam) -> Result<(), TrainError>;
+}
+
+/// A learner, and what its batches are made of.
+pub(super) struct Begun {
+    pub learner: Box<dyn Learner>,
+    pub data: TrainingData,
+    pub words: Arc<dyn Tokenize>,
+    pub loader: LoaderConfig,
+}
+
+impl Begun {
+    /// Prepares what the options describe. `folder` is that of a run whose state is still to be loaded.
+    pub fn new(options: &Options, folder: Option<&RunFolder>) -> Result<Self, TrainError> {
+        match Family::of(options, folder)? {
+            Family::Clip => clip::begin(options, folder),
+            Family::Blip => blip::begin(options, folder),
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! What a BLIP is asked about pairs beyond their embeddings: to rank the best candidates again by matching, and to write
+//! captions.
+
+use super::pairs::{LookError, PairsExam, Seen};
+use crate::datasets::BadReport;
+use crate::embed::{Blip, BlipError, Task};
+use crate::eval::captions::{CaptionScores, Captioned};
+use crate::eval::report::{Report, Row};
+use crate::eval::retrieval::{first_of_each, identify};
+use crate::eval::texts::{CaptionRow, CaptionScore};
+use crate::generate::{BeamStyle, Options, Search};
+use crate::models::blip::model::Source;
+use crate::text::blip_clean::{MAX_CAPTION_WORDS, caption};
+
+/// Number of candidates that are ranked again.
+pub const RERANKED: usize = 32;
+/// Longest caption that is written, in tokens: the longest that pre-training has.
+const MAX_LENGTH: usize = 30;
+const BEAMS: usize = 3;
+
+/// The true captions of a picture.
+pub(super) struct References {
+    /// The captions that scores compare with.
+    pub compared: Vec<String>,
+    /// All captions that are true to the letter.
+    pub all: Vec<String>,
+}
+
+impl PairsExam {
+    /// Measures what a BLIP can do.
+    ///
+    /// # Errors
+    /// Returns an error if no pair could be read.
+    pub fn report_blip(&self, blip: &Blip, prompt: &str) -> Result<(Report, BadReport), LookError> {
+        self.ask(blip, prompt, |_, captions| References { compared: captions.to_vec(), all: captions.to_vec() })
+    }
+
+    /// Measures what a BLIP can do. `references(i, captions)` returns the true captions of the i-th asked example, whose
+    /// picture has these captions among the asked ones.
+    pub(super) fn ask(
+        &self,
+        blip: &Blip,
+        prompt: &str,
+        references: impl Fn(usize, &[String]) -> References,
+    ) -> Result<(Report, BadReport), LookError> {
+        let (seen, sources) = self.look_closely(blip, None, || {})?;
+        let mut report = Report::default();
+        if blip.check(Task::Match).is_ok() {
+            report.rows = self.rows(blip, &seen, &sources)?.into();
+        }
+        if blip.check(Task::Caption).is_ok() {
+            report.captions.push(self.captions(blip, prompt, &seen, &sources, references)?);
+        }
+        Ok((report, seen.bad))
+    }
+
+    /// Returns the rows for retrieval without and with a second ranking.
+    fn rows(&self, blip: &Blip, seen: &Seen, sources: &[Source]) -> Result<[Row; 2], BlipError> {
+        let (captions, truth) = seen.distinct_captions();
+        let captions: Vec<String> = captions.iter().map(|text| caption(text, MAX_CAPTION_WORDS)).collect();
+        let texts = blip.encode_text(&captions)?;
+        let judge = |picture: usize, texts: &[usize]| {
+            let texts: Vec<&String> = texts.iter().map(|&text| &captions[text]).collect();
+            blip.match_logits(&sources[picture], &texts).expect("a model that judges matches")
+        };
+        let again = format!("{}, re-ranked", self.name());
+        let first = seen.row(self.name(), texts.view(), &truth, false);
+        Ok([first, seen.reranked_row(&again, texts.view(), &truth, RERANKED, judge)])
+    }
+
+    fn captions(
+        &self,
+        blip: &Blip,
+        prompt: &str,
+        seen: &Seen,
+        sources: &[Source],
+        references: impl Fn(usize, &[String]) -> References,
+    ) -> Result<CaptionRow, BlipError> {
+        let search = Search::Beams { beams: BEAMS, style: BeamStyle::Original };
+        let options = Options { search, ..blip.options(MAX_LENGTH.min(blip.config().text.positions)) };
+        let mut written = vec![];
+        for source in sources {
+            written.push(blip.caption_seen(source, prompt, &options, |i| i as u64)?.remove(0).text);
+        }
+        let pictures = identify(&seen.digests);
+        let references: Vec<References> = (first_of_each(&pictures).into_iter().enumerate())
+            .map(|(picture, example)| {
+                let own = (0..pictures.len()).filter(|&other| pictures[other] == picture);
+                let own: Vec<String> = own.map(|other| seen.captions[other].clone()).collect();
+                references(seen.places[example], &own)
+            })
+            .collect();
+        Ok(CaptionRow {
+            concepts: "own".into(),
+            pictures: self.name().into(),
+            images: sources.len(),
+            score: score(blip, &written, &references),
+            nearest: None,
+        })
+    }
+}
+
+/// Scores captions. All texts are compared as the model writes them: cleaned, and without what its vocabulary does not
+/// tell apart.
+pub(super) fn score(blip: &Blip, captions: &[String], references: &[References]) -> CaptionScore {
+    let written = |text: &String| {
+        let tokens = blip.tokenizer().encode(&caption(text, MAX_CAPTION_WORDS), usize::MAX);
+        blip.tokenizer().decode(&tokens)
+    };
+    let captions: Vec<String> = captions.iter().map(written).collect();
+    let is_true = |(caption, references): (&String, &References)| references.all.iter().any(|r| written(r) == *caption);
+    let exact = captions.iter().zip(references).filter(|&pair| is_true(pair)).count();
+    let captioned: Vec<Captioned> = (captions.iter().zip(references))
+        .map(|(caption, r)| Captioned::new(caption, &r.compared.iter().map(written).collect::<Vec<_>>()))
+        .collect();
+    let CaptionScores { bleu, cider, .. } = CaptionScores::of(&captioned);
+    CaptionScore { exact: exact as f64 / captions.len().max(1) as f64, bleu4: bleu[3], cider }
+}
