@@ -135,7 +135,9 @@ pub fn language_model(
         let mut losses = vec![0.0; labels.len()];
         let arena = &mut Arena::default();
         let g_table = &mut dtable;
-        head::backward(p_head, table, &shape, states, labels, smoothing, &mut losses, dstates, arena, g_head, g_table)
+        let losses = &mut losses[..];
+        head::backward(p_head, table, &shape, states, labels, smoothing, losses, dstates, arena, g_head, g_table).loss
+            as f32
     });
     shared.embeddings.word_embeddings.iter_mut().zip(dtable).for_each(|(sum, g)| *sum += g);
     loss
