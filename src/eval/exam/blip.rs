@@ -100,13 +100,14 @@ impl PairsExam {
     }
 }
 
-/// Scores captions. All texts are compared as the model writes them: cleaned, and without what its vocabulary does not
-/// tell apart.
+/// Returns a text as the model would write it: without what its vocabulary does not tell apart.
+pub(super) fn as_written(blip: &Blip, text: &str) -> String {
+    blip.tokenizer().decode(&blip.tokenizer().encode(text, usize::MAX))
+}
+
+/// Scores captions. All texts are compared cleaned and as the model writes them.
 pub(super) fn score(blip: &Blip, captions: &[String], references: &[References]) -> CaptionScore {
-    let written = |text: &String| {
-        let tokens = blip.tokenizer().encode(&caption(text, MAX_CAPTION_WORDS), usize::MAX);
-        blip.tokenizer().decode(&tokens)
-    };
+    let written = |text: &String| as_written(blip, &caption(text, MAX_CAPTION_WORDS));
     let captions: Vec<String> = captions.iter().map(written).collect();
     let is_true = |(caption, references): (&String, &References)| references.all.iter().any(|r| written(r) == *caption);
     let exact = captions.iter().zip(references).filter(|&pair| is_true(pair)).count();

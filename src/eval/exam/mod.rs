@@ -5,7 +5,7 @@
 //! | `emoji` | the names of the embedded emoji, seen and held out (feature `emoji`) |
 //! | [`pairs`] | which caption belongs to which picture of a user's pairs |
 //! | `blip` | what a BLIP is asked beyond that: to rank again, and to write |
-//! | `scenes` | scenes of the embedded emoji (feature `emoji`) |
+//! | `scenes`, `scene_answers` | scenes of the embedded emoji, and questions about them (feature `emoji`) |
 //! | [`depth`] | how much is measured |
 //! | [`part`] | which pictures of it are shown |
 
@@ -15,6 +15,8 @@ pub mod depth;
 pub mod emoji;
 pub mod pairs;
 pub mod part;
+#[cfg(feature = "emoji")]
+mod scene_answers;
 #[cfg(feature = "emoji")]
 mod scenes;
 

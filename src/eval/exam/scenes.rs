@@ -1,16 +1,17 @@
 //! The exam on scenes of the embedded emoji, drawn by a vendor that is not trained on: scenes of kinds that are, and
 //! scenes of others.
 
-use super::blip::References;
+use super::blip::{References, score};
 use super::depth::Depth;
 use super::pairs::{LookError, PairsExam};
 use super::part::Part;
+use super::scene_answers::{Commonest, answers};
 use crate::datasets::scenes::{Division, SceneOptions, Scenes};
 use crate::datasets::{BadReport, Dataset, DatasetError, Example};
-use crate::embed::{Blip, Embed};
+use crate::embed::{Blip, Embed, Task};
 use crate::eval::baseline;
 use crate::eval::report::Report;
-use crate::eval::texts::CaptionRow;
+use crate::eval::texts::{AnswerRow, CaptionRow, CaptionScore};
 use crate::pictures::Picture;
 use image::RgbImage;
 use ndarray::{Array2, ArrayView1};
@@ -72,20 +73,30 @@ impl ScenesExam {
         Ok((all, BadReport::default()))
     }
 
-    /// Measures retrieval with and without a second ranking, and captions.
+    /// Measures what the model can do: retrieval with and without a second ranking, captions, answers.
     ///
     /// # Errors
-    /// Returns an error if the model can do neither.
+    /// Returns no error, since every scene can be made.
     pub fn report_blip(&self, blip: &Blip, prompt: &str) -> Result<(Report, BadReport), LookError> {
         let mut all = Report::default();
-        let known = (self.depth == Depth::Full).then(|| Known::new(&self.train));
+        let is_full = self.depth == Depth::Full;
+        if blip.check(Task::Answer).is_ok() {
+            let commonest = is_full.then(|| Commonest::of(&self.train, KNOWN.min(self.train.options().count)));
+            for side in &self.sides {
+                let kinds = answers(&side.exam, &side.scenes, blip, commonest.as_ref())?;
+                let (concepts, pictures) = (side.concepts.into(), side.exam.name().into());
+                all.answers.push(AnswerRow { concepts, pictures, kinds });
+            }
+            return Ok((all, BadReport::default()));
+        }
+        let known = is_full.then(|| Known::new(&self.train));
         for side in &self.sides {
             let references = |place, _: &[String]| side.references(place);
             let (mut report, _) = side.exam.ask(blip, prompt, references)?;
             report.rows.iter_mut().for_each(|row| row.concepts = side.concepts.into());
             for row in &mut report.captions {
                 row.concepts = side.concepts.into();
-                row.nearest = known.as_ref().map(|known| known.score(side, row, blip));
+                row.nearest = known.as_ref().map(|known| known.captions(side, row, blip));
             }
             all.extend(report);
         }
@@ -127,7 +138,7 @@ impl<'a> Known<'a> {
     }
 
     /// Scores the captions of the most similar training scenes.
-    fn score(&self, side: &Side, row: &CaptionRow, blip: &Blip) -> crate::eval::texts::CaptionScore {
+    fn captions(&self, side: &Side, row: &CaptionRow, blip: &Blip) -> CaptionScore {
         let asked = features(&side.scenes, row.images);
         let cosines = asked.dot(&self.features.t());
         let best = |row: ArrayView1<f32>| {
@@ -136,7 +147,7 @@ impl<'a> Known<'a> {
         };
         let captions: Vec<String> = cosines.rows().into_iter().map(best).collect();
         let references: Vec<References> = (0..captions.len()).map(|place| side.references(place)).collect();
-        super::blip::score(blip, &captions, &references)
+        score(blip, &captions, &references)
     }
 }
 
