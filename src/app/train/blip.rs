@@ -341,6 +341,14 @@ impl<L: Lesson> Learner for BlipLearner<L> {
     }
 
     fn draw(&self, folder: &RunFolder, metrics: &Metrics, exam: &Exam) -> Result<(), TrainError> {
-        gallery::draw(folder, metrics, exam, &Family::Blip(Box::new(self.blip())))
+        let blip = self.blip();
+        gallery::curves(folder, metrics)?;
+        if blip.check(Asked::Caption).is_ok() || blip.check(Asked::Answer).is_ok() {
+            gallery::tell(folder, exam, &blip, &self.prompt)?;
+        }
+        match blip.check(Asked::Match) {
+            Ok(()) => gallery::matches(folder, exam, &Family::Blip(Box::new(blip))),
+            Err(_) => Ok(()),
+        }
     }
 }

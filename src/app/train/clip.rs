@@ -110,6 +110,7 @@ impl Learner for ClipLearner {
     }
 
     fn draw(&self, folder: &RunFolder, metrics: &Metrics, exam: &Exam) -> Result<(), TrainError> {
-        gallery::draw(folder, metrics, exam, &self.embedder())
+        gallery::curves(folder, metrics)?;
+        gallery::matches(folder, exam, &self.embedder())
     }
 }

@@ -24,7 +24,7 @@ pub use depth::Depth;
 #[cfg(feature = "emoji")]
 pub use emoji::EmojiExam;
 pub use pairs::{LookError, PairsExam, Seen};
-pub use part::Part;
+pub use part::{Part, Said, Told};
 #[cfg(feature = "emoji")]
 pub use scenes::ScenesExam;
 
@@ -93,6 +93,18 @@ impl Exam {
             #[cfg(feature = "emoji")]
             Exam::Scenes(exam) => exam.parts(n),
             Exam::Pairs(exam) => vec![exam.part(n)],
+        }
+    }
+
+    /// Returns what a BLIP says of at most `n` of the pictures: its captions, which begin with the prompt, or its answers.
+    ///
+    /// # Errors
+    /// Returns an error if the model says nothing.
+    pub fn tell(&self, blip: &Blip, prompt: &str, n: usize) -> Result<Vec<Told>, LookError> {
+        match self {
+            #[cfg(feature = "emoji")]
+            Exam::Scenes(exam) => exam.tell(blip, prompt, n),
+            _ => self.parts(n).into_iter().map(|part| Ok(blip::tell(blip, prompt, part)?)).collect(),
         }
     }
 

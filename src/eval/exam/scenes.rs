@@ -1,13 +1,14 @@
 //! The exam on scenes of the embedded emoji, drawn by a vendor that is not trained on: scenes of kinds that are, and
 //! scenes of others.
 
-use super::blip::{References, score};
+use super::blip::{self, References, is_true, score};
 use super::depth::Depth;
 use super::pairs::{LookError, PairsExam};
-use super::part::Part;
-use super::scene_answers::{Commonest, answers};
+use super::part::{Part, Told};
+use super::scene_answers::{self, Commonest, answers};
 use crate::datasets::scenes::{Division, SceneOptions, Scenes};
 use crate::datasets::{BadReport, Dataset, DatasetError, Example};
+use crate::embed::rows::evenly_spread;
 use crate::embed::{Blip, Embed, Task};
 use crate::eval::baseline;
 use crate::eval::report::Report;
@@ -112,6 +113,32 @@ impl ScenesExam {
     pub fn parts(&self, n: usize) -> Vec<Part> {
         let title = |side: &Side| format!("Scenes of {} kinds, {}", side.concepts, side.exam.name());
         self.sides.iter().map(|side| Part { title: title(side), examples: side.exam.sample(n / 2) }).collect()
+    }
+
+    /// Returns what a BLIP says of at most `n` scenes, half of them of kinds that are trained on: answers to all
+    /// questions about each, or a caption.
+    ///
+    /// # Errors
+    /// Returns an error if the model says nothing.
+    pub fn tell(&self, blip: &Blip, prompt: &str, n: usize) -> Result<Vec<Told>, LookError> {
+        let answers = blip.check(Task::Answer).is_ok();
+        let told = |(side, part): (&Side, Part)| match answers {
+            true => {
+                let pictures = scene_answers::tell(&side.exam, &side.scenes, blip, part.examples.len())?;
+                Ok(Told { title: part.title, pictures })
+            }
+            false => {
+                let places = evenly_spread(side.exam.questions(), n / 2);
+                let mut told = blip::tell(blip, prompt, part)?;
+                // A scene has more true captions than the one beside it.
+                for (place, (_, said)) in places.zip(&mut told.pictures) {
+                    let all = side.references(place).all;
+                    said.iter_mut().filter(|said| is_true(blip, &said.text, &all)).for_each(|said| said.truth = None);
+                }
+                Ok(told)
+            }
+        };
+        self.sides.iter().zip(self.parts(n)).map(told).collect()
     }
 }
 
