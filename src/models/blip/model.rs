@@ -3,7 +3,7 @@
 use super::config::{Config, Parts};
 use super::decode::{Decoder, Decoding};
 use super::params::{Blip, spec};
-use super::text::{self, Keys, Sights};
+use super::text::{self, Attended, Keys, Sights};
 use super::vit;
 use crate::layers::linear;
 use crate::layers::normalize;
@@ -192,12 +192,15 @@ impl Inference {
         }
         let Inference { text, keys, scratch, .. } = self;
         in_pool(|| {
-            let keys = &mut keys.carve(&shape.keys(pictures.map_or(0, |(source, _)| source.tokens.nrows())));
-            let sights = pictures.map(|(source, texts)| {
-                text::keys(encoder.shared, source.tokens.view(), keys);
-                (Sights { texts, rows: &source.rows }, keys.view())
+            let sights = pictures.map(|(source, texts)| (Sights { texts, rows: &source.rows }, source.tokens.view()));
+            let keys = sights.filter(|(sights, _)| !shape.looks_at_tokens(texts, *sights)).map(|(_, tokens)| {
+                let mut keys = keys.carve(&shape.keys(tokens.nrows()));
+                text::keys(encoder.shared, tokens, &mut keys);
+                keys
             });
-            let sights = sights.as_ref().map(|(sights, keys)| (*sights, keys));
+            let keys = keys.as_ref().map(Keys::view);
+            let sights =
+                sights.map(|(sights, tokens)| (sights, keys.as_ref().map_or(Attended::Tokens(tokens), Attended::Keys)));
             text::forward(
                 encoder,
                 &shape,

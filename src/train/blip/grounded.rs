@@ -13,7 +13,7 @@ use super::options::Options;
 use super::towers::Seen;
 use crate::layers::sequences::Pool;
 use crate::loss::cross_entropy::{self, Labels, Scratch as LossScratch};
-use crate::models::blip::text::{self, Keys, Shape, Sights, SightsMut, TextMut, TextRef, Workspace};
+use crate::models::blip::text::{self, Attended, Keys, Shape, Sights, SightsMut, TextMut, TextRef, Workspace};
 use crate::models::blip::{Blip, Config, head};
 use crate::models::{Captions, Keep, Packed};
 use crate::tree::{Arena, Dim, tree};
@@ -174,7 +174,7 @@ fn pass(
 ) -> f32 {
     let rows = Dim(pool.rows(texts.ids.len(), texts.len()), shape.size.width);
     let Leaving { mut y, mut dy } = leaving.carve(&Leaving { y: rows, dy: rows });
-    let looks = Some((seen.sights, seen.keys));
+    let looks = Some((seen.sights, Attended::Keys(seen.keys)));
     text::forward(p, shape, texts, looks, (pool, Keep::All), None, y.view_mut(), workspace, scratch);
     let loss = loss(y.view(), dy.view_mut(), &mut g);
     text::backward(p, shape, texts, Some(seen), pool, dy.view(), workspace, scratch, g);
