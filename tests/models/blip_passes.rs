@@ -46,6 +46,7 @@ pub fn tiny(parts: Parts) -> Model {
         layers: 3,
         activation,
         eps: 1e-12,
+        label_smoothing: 0.0,
         ids,
     };
     let config = Config { vision, text, embed_dim: 9, parts };
@@ -262,4 +263,17 @@ fn weights_give_what_parameters_give() {
     assert_close("tokens", packed.tokens.view(), source.tokens.view());
     let expected = buffers.embed_images(&model.params.view(), config, &source);
     assert_close("embeddings", buffers.embed_images(&weights.view(), config, &packed).view(), expected.view());
+}
+
+/// A picture's embedding is the same whether all its tokens leave the image encoder or its class token alone.
+#[test]
+fn a_picture_is_embedded_by_its_class_token() {
+    let model = tiny(Parts::Pretrained);
+    let (images, source) = pictures(&model, 5);
+    let (weights, config, mut buffers) = (model.params.clone().into_weights(), &model.config, Inference::default());
+    let expected = buffers.embed_images(&model.params.view(), config, &source);
+    let plain = buffers.encode_images(&model.params.view(), config, images.view());
+    assert_close("parameters", plain.view(), expected.view());
+    let laid_out = buffers.encode_images(&weights.view(), config, images.view());
+    assert_close("weights", laid_out.view(), expected.view());
 }
