@@ -3,7 +3,7 @@
 use crate::layers::dropout::Pass;
 use crate::layers::sequences::Pool;
 use crate::loss::cross_entropy::Sums;
-use crate::models::blip::text::{self, Keys, Shape, Shared, SightsMut, TextMut, TextRef, Workspace};
+use crate::models::blip::text::{self, Attended, Keys, Shape, Shared, SightsMut, TextMut, TextRef, Workspace};
 use crate::models::{Captions, Keep};
 use crate::tree::{Arena, Dim, tree};
 use ndarray::{ArrayView2, ArrayViewMut2};
@@ -64,7 +64,7 @@ pub(super) fn pass(
     let Memory { workspace, leaving, scratch } = memory;
     let rows = Dim(pool.rows(texts.ids.len(), texts.len()), shape.size.width);
     let Leaving { mut y, mut dy } = leaving.carve(&Leaving { y: rows, dy: rows });
-    let looks = Some((seen.sights, seen.keys));
+    let looks = Some((seen.sights, Attended::Keys(seen.keys)));
     text::forward(p, shape, texts, looks, (pool, Keep::All), dropout, y.view_mut(), workspace, scratch);
     let sums = loss(y.view(), dy.view_mut(), &mut g, scratch);
     text::backward(p, shape, texts, Some(seen), pool, dy.view(), workspace, scratch, g);
