@@ -10,6 +10,7 @@ pub mod matrix;
 pub mod sheet;
 mod text;
 pub mod told;
+pub mod words;
 
 use crate::files::write_atomic;
 use image::{ExtendedColorType, ImageEncoder, RgbImage, codecs::png::PngEncoder};

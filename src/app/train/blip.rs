@@ -346,6 +346,9 @@ impl<L: Lesson> Learner for BlipLearner<L> {
         if blip.check(Asked::Caption).is_ok() || blip.check(Asked::Answer).is_ok() {
             gallery::tell(folder, exam, &blip, &self.prompt)?;
         }
+        if blip.check(Asked::Caption).is_ok() {
+            gallery::look(folder, exam, &blip, &self.prompt)?;
+        }
         match blip.check(Asked::Match) {
             Ok(()) => gallery::matches(folder, exam, &Family::Blip(Box::new(blip))),
             Err(_) => Ok(()),

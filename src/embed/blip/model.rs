@@ -221,7 +221,7 @@ impl Blip {
     }
 
     /// Returns the tokens of pictures.
-    pub(super) fn look(&self, pictures: &[Picture]) -> Source {
+    pub fn look(&self, pictures: &[Picture]) -> Source {
         self.with_pixels(pictures, |inference, images| inference.look(&self.weights.view(), &self.config, images))
     }
 

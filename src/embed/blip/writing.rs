@@ -6,6 +6,7 @@ use crate::embed::writer::write;
 use crate::generate::{Options, Request};
 use crate::models::blip::model::Source;
 use crate::pictures::Picture;
+use ndarray::{Array2, Axis};
 use std::ops::Range;
 use std::slice::from_ref;
 
@@ -55,6 +56,24 @@ impl Blip {
         self.check(Task::Caption)?;
         let prompt = self.tokenizer.prompt(prompt, options.max_length.max(1));
         self.write(seen, &prompt, options, number)
+    }
+
+    /// Returns how much the model looks at each patch of a picture when it writes each token of a caption behind the
+    /// first, row by row of the grid.
+    ///
+    /// result (tokens − 1, patches), rows that add to less than 1 by what the class token has
+    ///
+    /// # Errors
+    /// Returns an error if the model has no decoder of captions.
+    ///
+    /// # Panics
+    /// If there is not one picture.
+    #[track_caller]
+    pub fn attention_seen(&self, seen: &Source, written: &Written) -> Result<Array2<f32>, BlipError> {
+        self.check(Task::Caption)?;
+        let (read, p) = (&written.ids[..written.ids.len() - 1], self.weights.view());
+        let attention = self.sessions.lend().inference.attention(&p, &self.config, seen, read);
+        Ok(attention.slice_axis(Axis(1), (1..).into()).to_owned())
     }
 
     /// Answers a question about each picture. `first` is as in [`Blip::caption`].

@@ -101,7 +101,7 @@ impl PairsExam {
 }
 
 /// Returns how captions are searched for.
-pub(super) fn search(blip: &Blip) -> Options {
+pub fn search(blip: &Blip) -> Options {
     let search = Search::Beams { beams: BEAMS, style: BeamStyle::Original };
     Options { search, ..blip.options(MAX_LENGTH.min(blip.config().text.positions)) }
 }

@@ -20,6 +20,7 @@ mod scene_answers;
 #[cfg(feature = "emoji")]
 mod scenes;
 
+pub use blip::search;
 pub use depth::Depth;
 #[cfg(feature = "emoji")]
 pub use emoji::EmojiExam;

@@ -16,6 +16,7 @@ use crate::weights::Read;
 use kernels::in_pool;
 use ndarray::{Array2, ArrayView2, Axis};
 use std::ops::Range;
+use std::slice::from_ref;
 
 /// A configuration of BLIP and the parameters that belong to it.
 pub struct Model {
@@ -264,6 +265,31 @@ impl Inference {
             ranked.iter_mut().zip(scores).for_each(|((_, score), loss)| *score = -loss);
             ranked.sort_by(best_first);
             ranked
+        })
+    }
+
+    /// Returns how much the decoder attends to each row of a picture behind each token of a text, in the mean over the
+    /// heads of its last block. The token that it writes next is what it looks for.
+    ///
+    /// result (tokens,M), rows that add to 1
+    ///
+    /// # Panics
+    /// If the model has no text decoder, or if there is not one picture.
+    #[track_caller]
+    pub fn attention(&mut self, p: &Blip<impl Read>, config: &Config, picture: &Source, ids: &[u32]) -> Array2<f32> {
+        assert_eq!(picture.rows.len(), 1, "one picture");
+        let (decoder, shape) = (p.decoder().expect("a model with a text decoder"), config.decoder());
+        let Inference { text, keys, scratch, .. } = self;
+        in_pool(|| {
+            let keys = &mut keys.carve(&shape.keys(picture.tokens.nrows()));
+            text::keys(decoder.shared, picture.tokens.view(), keys);
+            let (keys, offsets) = (keys.view(), [0, ids.len()]);
+            let texts = Captions { ids, offsets: &offsets };
+            let sights = Sights { texts: from_ref(&(0..1)), rows: &picture.rows };
+            let mut states = Array2::zeros((ids.len(), shape.size.width));
+            let (looks, how) = (Some((sights, Attended::Keys(&keys))), (Pool::All, Keep::All));
+            text::forward(decoder, &shape, texts, looks, how, None, states.view_mut(), text, scratch);
+            text::attention(&shape, &keys, text)
         })
     }
 

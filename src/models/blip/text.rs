@@ -20,7 +20,7 @@ use crate::params::{Init, Spec};
 use crate::tree::{Arena, Dim, tree};
 use crate::weights::Read;
 use kernels::Write;
-use ndarray::{ArrayView2, ArrayViewMut2};
+use ndarray::{Array2, ArrayView2, ArrayViewMut2, Axis, Slice};
 use std::ops::Range;
 
 tree! {
@@ -387,6 +387,32 @@ impl<'a> Sights<'a> {
     {
         cross_attention::Shape { queries, source: self.rows, heads: shape.size.heads, dropout: None }
     }
+}
+
+/// attention = mean over the heads of softmax(q kᵀ/√c) in the last block
+///
+/// Says how much each row of a text attends to each row of the one picture that it looks at. It is read from what
+/// [`forward`] kept of the text with all its rows.
+///
+/// `attention` (N,M)
+pub fn attention(shape: &Shape, keys: &Keys<ArrayView2<f32>>, workspace: &mut Workspace) -> Array2<f32> {
+    let Workspace { sequences, saved, .. } = workspace;
+    let saved = saved.carve(&shape.saved(sequences, Pool::All, Some(Looks::AtKeys), Keep::All));
+    let last = saved.blocks.last().and_then(|block| block.sums.cross.as_ref());
+    let q = last.expect("a text that looks at a picture").attn.q.view();
+    let kv = keys.kv.last().expect("as many keys as blocks");
+    let (heads, c) = (shape.size.heads, shape.size.width / shape.size.heads);
+    let mut attention = Array2::zeros((q.nrows(), kv.nrows()));
+    for head in 0..heads {
+        let columns = Slice::from(head * c..(head + 1) * c);
+        let scores = q.slice_axis(Axis(1), columns).dot(&kv.slice_axis(Axis(1), columns).t()) / (c as f32).sqrt();
+        for (mut sum, scores) in attention.rows_mut().into_iter().zip(scores.rows()) {
+            let highest = scores.fold(f32::NEG_INFINITY, |a, &b| a.max(b));
+            let weights = scores.mapv(|score| (score - highest).exp());
+            sum.scaled_add(1.0 / (heads as f32 * weights.sum()), &weights);
+        }
+    }
+    attention
 }
 
 /// Adds to `g` the gradients of all parameters but `cross.key_value`, and sets the gradients of the keys and values that
