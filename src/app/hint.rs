@@ -48,6 +48,8 @@ impl Hint for TrainError {
             TrainError::Model(_) | TrainError::Vocabulary(_) => {
                 Some("--model takes a preset or an open_clip_config.json")
             }
+            TrainError::NoAnswers { .. } => Some("say --train-answers FILE and, for --val-data, --val-answers FILE"),
+            TrainError::NoVocabulary { .. } => Some("without --tokenizer a new model has BERT's vocabulary"),
             TrainError::OtherModel { .. } => Some("leave --model out: the weights say what they are"),
             TrainError::RunFolder(RunFolderError::OtherPairs { .. }) => {
                 Some("begin a new run with the weights of this one: --pretrained RUN")

@@ -1,15 +1,14 @@
 //! The data that a run is trained on, and the exam that it is judged by.
 
 use crate::batches::Augment;
-#[cfg(feature = "emoji")]
 use crate::counted::counted;
 #[cfg(feature = "emoji")]
 use crate::datasets::emoji::{Cut, Emoji, EmojiTraining, Language};
 #[cfg(feature = "emoji")]
 use crate::datasets::scenes::{Division, SceneOptions, SceneQuestions, Scenes};
-use crate::datasets::{BadLimit, BadReport, Dataset, DatasetError, OwnPairs};
+use crate::datasets::{BadLimit, BadReport, Dataset, DatasetError, OwnPairs, VisualQuestions};
 use crate::embed::Embed;
-use crate::eval::exam::{Depth, Exam, PairsExam};
+use crate::eval::exam::{Depth, Exam, PairsExam, QuestionsExam};
 #[cfg(feature = "emoji")]
 use crate::eval::exam::{EmojiExam, ScenesExam};
 use crate::train::watch::{self, Collapse};
@@ -53,6 +52,8 @@ pub enum TrainingData {
     Scenes { train: Arc<Scenes>, asks: bool, validates: bool },
     /// Pairs of the user's own.
     Own { train: Box<OwnPairs>, val: Option<Box<OwnPairs>>, limit: BadLimit },
+    /// Questions about pictures of the user's own.
+    Questions { train: Arc<VisualQuestions>, val: Option<Arc<VisualQuestions>>, limit: BadLimit },
 }
 
 impl TrainingData {
@@ -91,6 +92,7 @@ impl TrainingData {
             #[cfg(feature = "emoji")]
             TrainingData::Scenes { train, .. } => Arc::<Scenes>::clone(train),
             TrainingData::Own { train, .. } => Arc::clone(train.dataset()),
+            TrainingData::Questions { train, .. } => Arc::<VisualQuestions>::clone(train),
         }
     }
 
@@ -102,7 +104,7 @@ impl TrainingData {
             TrainingData::Emoji { .. } => Some(Augment::drawings()),
             #[cfg(feature = "emoji")]
             TrainingData::Scenes { .. } => None,
-            TrainingData::Own { .. } => Some(Augment::default()),
+            TrainingData::Own { .. } | TrainingData::Questions { .. } => Some(Augment::default()),
         }
     }
 
@@ -111,6 +113,7 @@ impl TrainingData {
         match self {
             #[cfg(feature = "emoji")]
             TrainingData::Emoji { .. } | TrainingData::Scenes { .. } => vec![],
+            TrainingData::Questions { .. } => vec![],
             TrainingData::Own { train, val, .. } => {
                 [Some(&**train), val.as_deref()].into_iter().flatten().map(OwnPairs::bad).collect()
             }
@@ -122,7 +125,7 @@ impl TrainingData {
         match self {
             #[cfg(feature = "emoji")]
             TrainingData::Emoji { .. } | TrainingData::Scenes { .. } => BadLimit::default(),
-            TrainingData::Own { limit, .. } => *limit,
+            TrainingData::Own { limit, .. } | TrainingData::Questions { limit, .. } => *limit,
         }
     }
 
@@ -138,6 +141,12 @@ impl TrainingData {
             }
             (TrainingData::Own { val: Some(val), .. }, _) => Exam::Pairs(exam(val, "validation pairs")),
             (TrainingData::Own { train, .. }, _) => Exam::Pairs(exam(train, "training pairs")),
+            (TrainingData::Questions { val: Some(val), .. }, _) => {
+                Exam::Questions(QuestionsExam::new(Arc::clone(val), "validation questions"))
+            }
+            (TrainingData::Questions { train, .. }, _) => {
+                Exam::Questions(QuestionsExam::new(Arc::clone(train), "training questions"))
+            }
         }
     }
 }
@@ -158,6 +167,13 @@ impl fmt::Display for TrainingData {
                 let (kinds, what) = (train.kinds().count(), if *asks { "questions" } else { "captions" });
                 write!(f, "{} of {kinds} kinds of emoji with {what}, ", counted(train.options().count, "scene"))?;
                 write!(f, "judged on drawings by {}", Division::judges(*validates).1.name())
+            }
+            TrainingData::Questions { train, val, .. } => {
+                write!(f, "{}", counted(train.questions().len(), "question"))?;
+                let judged = |val: &Arc<VisualQuestions>| {
+                    write!(f, "\n        judged on {}", counted(val.questions().len(), "question"))
+                };
+                val.as_ref().map_or(Ok(()), judged)
             }
             TrainingData::Own { train, val, .. } => {
                 write!(f, "{train}")?;

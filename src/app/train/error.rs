@@ -40,6 +40,8 @@ pub enum TrainError {
     NoVocabulary { path: PathBuf },
     #[error("{}: it has no {parameter}, which {task} needs", path.display())]
     Lacks { path: PathBuf, parameter: String, task: &'static str },
+    #[error("{}: no answers to these questions", questions.display())]
+    NoAnswers { questions: PathBuf },
     #[error(transparent)]
     Look(#[from] LookError),
     #[error("the run has taken {}, and is to have {total}", counted(*steps, "step"))]

@@ -7,7 +7,8 @@ use crate::batches::LoaderConfig;
 use crate::checkpoint::{CheckpointError, Kind, kind};
 use crate::datasets::emoji::{Cut, Language, Vendor};
 use crate::datasets::scenes::{Division, LANGUAGES, SceneOptions};
-use crate::datasets::{BadLimit, Columns, OwnPairs, PairFormat, PairLayout};
+use crate::datasets::{BadLimit, Columns, OwnPairs, PairFormat, PairLayout, VisualQuestions};
+use crate::files::folder_of;
 use crate::models::blip::Config as BlipConfig;
 use crate::models::clip::Config;
 use crate::optim::adamw::Hyper;
@@ -18,6 +19,7 @@ use clap::{Arg, Args, Parser, ValueEnum};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Train CLIP on a CPU.
 ///
@@ -152,6 +154,18 @@ pub struct DataOptions {
     /// Own pairs to evaluate on, stored like --train-data [default: those of --train-data]
     #[arg(long, value_name = "PATH", requires = "train_data")]
     pub val_data: Option<String>,
+    /// Answers to the questions of --train-data, which is then a file in VQA's format; for --task vqa
+    #[arg(long, value_name = "FILE", requires = "train_data")]
+    #[serde(default)]
+    pub train_answers: Option<PathBuf>,
+    /// Answers to the questions of --val-data
+    #[arg(long, value_name = "FILE", requires = "val_data")]
+    #[serde(default)]
+    pub val_answers: Option<PathBuf>,
+    /// Folder of the pictures that files of questions name [default: that of each file]
+    #[arg(long, value_name = "DIR", requires = "train_answers")]
+    #[serde(default)]
+    pub images: Option<PathBuf>,
     #[command(flatten)]
     #[serde(flatten)]
     pub storage: Storage,
@@ -228,9 +242,22 @@ impl DataOptions {
             return Ok(TrainingData::scenes(self.scenes(image_size)?, asks, self.validation_cut));
         };
         let (layout, limit) = (self.storage.layout(), BadLimit { share: self.bad_share, ..BadLimit::default() });
+        if embedded == Embedded::Questions {
+            let train = self.questions(train, self.train_answers.as_deref())?;
+            let val = self.val_data.as_ref().map(|val| self.questions(val, self.val_answers.as_deref())).transpose()?;
+            return Ok(TrainingData::Questions { train, val, limit });
+        }
         let open = |path| OwnPairs::open(path, &layout, limit);
         let val = self.val_data.as_deref().map(open).transpose()?;
         Ok(TrainingData::own(open(train)?, val, limit)?)
+    }
+
+    /// Opens questions with their answers.
+    fn questions(&self, path: &str, answers: Option<&Path>) -> Result<Arc<VisualQuestions>, TrainError> {
+        let answers = answers.ok_or_else(|| TrainError::NoAnswers { questions: path.into() })?;
+        let questions = Path::new(path);
+        let folder = self.images.as_deref().unwrap_or(folder_of(questions));
+        Ok(Arc::new(VisualQuestions::open(questions, answers, folder)?))
     }
 
     fn scenes(&self, image_size: usize) -> Result<SceneOptions, TrainError> {

@@ -18,6 +18,8 @@ use std::slice::from_ref;
 pub const RERANKED: usize = 32;
 /// Longest caption that is written, in tokens: the longest that pre-training has.
 const MAX_LENGTH: usize = 30;
+/// Longest answer, in tokens.
+const MAX_ANSWER: usize = 10;
 const BEAMS: usize = 3;
 
 /// The true captions of a picture.
@@ -104,6 +106,12 @@ impl PairsExam {
 pub fn search(blip: &Blip) -> Options {
     let search = Search::Beams { beams: BEAMS, style: BeamStyle::Original };
     Options { search, ..blip.options(MAX_LENGTH.min(blip.config().text.positions)) }
+}
+
+/// Returns how answers are searched for, which is as BLIP's published ones were.
+pub(super) fn answer_search(blip: &Blip) -> Options {
+    let search = Search::Beams { beams: BEAMS, style: BeamStyle::Original };
+    Options { min_length: 1, search, ..blip.options(MAX_ANSWER.min(blip.config().text.positions)) }
 }
 
 /// Returns what a captioner says of pictures beside their captions.

@@ -5,6 +5,7 @@
 //! | `emoji` | the names of the embedded emoji, seen and held out (feature `emoji`) |
 //! | [`pairs`] | which caption belongs to which picture of a user's pairs |
 //! | `blip` | what a BLIP is asked beyond that: to rank again, and to write |
+//! | `questions` | questions that people answered |
 //! | `scenes`, `scene_answers` | scenes of the embedded emoji, and questions about them (feature `emoji`) |
 //! | [`depth`] | how much is measured |
 //! | [`part`] | which pictures of it are shown |
@@ -15,6 +16,7 @@ pub mod depth;
 pub mod emoji;
 pub mod pairs;
 pub mod part;
+mod questions;
 #[cfg(feature = "emoji")]
 mod scene_answers;
 #[cfg(feature = "emoji")]
@@ -26,6 +28,7 @@ pub use depth::Depth;
 pub use emoji::EmojiExam;
 pub use pairs::{LookError, PairsExam, Seen};
 pub use part::{Part, Said, Told};
+pub use questions::QuestionsExam;
 #[cfg(feature = "emoji")]
 pub use scenes::ScenesExam;
 
@@ -40,6 +43,7 @@ pub enum Exam {
     #[cfg(feature = "emoji")]
     Scenes(ScenesExam),
     Pairs(PairsExam),
+    Questions(QuestionsExam),
 }
 
 impl Exam {
@@ -47,6 +51,9 @@ impl Exam {
     ///
     /// # Errors
     /// Returns an error if no pair could be read.
+    ///
+    /// # Panics
+    /// Panics if questions are asked.
     pub fn report(&self, model: &impl Embed) -> Result<(Report, BadReport), DatasetError> {
         match self {
             #[cfg(feature = "emoji")]
@@ -54,6 +61,7 @@ impl Exam {
             #[cfg(feature = "emoji")]
             Exam::Scenes(exam) => exam.report(model),
             Exam::Pairs(exam) => exam.report(model),
+            Exam::Questions(_) => panic!("a model that embeds answers no questions"),
         }
     }
 
@@ -71,6 +79,7 @@ impl Exam {
             #[cfg(feature = "emoji")]
             Exam::Scenes(exam) => exam.report_blip(blip, prompt),
             Exam::Pairs(exam) => exam.report_blip(blip, prompt),
+            Exam::Questions(exam) => exam.report_blip(blip),
         }
     }
 
@@ -82,6 +91,7 @@ impl Exam {
             #[cfg(feature = "emoji")]
             Exam::Scenes(exam) => exam.sample(n),
             Exam::Pairs(exam) => exam.sample(n),
+            Exam::Questions(exam) => exam.part(n).examples,
         }
     }
 
@@ -94,6 +104,7 @@ impl Exam {
             #[cfg(feature = "emoji")]
             Exam::Scenes(exam) => exam.parts(n),
             Exam::Pairs(exam) => vec![exam.part(n)],
+            Exam::Questions(exam) => vec![exam.part(n)],
         }
     }
 
@@ -105,6 +116,7 @@ impl Exam {
         match self {
             #[cfg(feature = "emoji")]
             Exam::Scenes(exam) => exam.tell(blip, prompt, n),
+            Exam::Questions(exam) => Ok(vec![exam.tell(blip, n)?]),
             _ => self.parts(n).into_iter().map(|part| Ok(blip::tell(blip, prompt, part)?)).collect(),
         }
     }

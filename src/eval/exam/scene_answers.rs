@@ -1,6 +1,6 @@
 //! Questions about scenes: what, where, how many, which colour.
 
-use super::blip::as_written;
+use super::blip::{answer_search, as_written};
 use super::pairs::{LookError, PairsExam};
 use super::part::Said;
 use crate::datasets::scenes::{Asked, Question, Scenes};
@@ -8,16 +8,11 @@ use crate::embed::rows::evenly_spread;
 use crate::embed::{Blip, BlipError};
 use crate::eval::retrieval::identify;
 use crate::eval::texts::AnswerScore;
-use crate::generate::{BeamStyle, Options, Search};
 use crate::models::blip::model::Source;
 use crate::pictures::Picture;
 use crate::text::blip_clean::{MAX_QUESTION_WORDS, question};
 use std::collections::BTreeMap;
 use std::slice::from_ref;
-
-/// The search of BLIP's published answers.
-const BEAMS: usize = 3;
-const MAX_LENGTH: usize = 10;
 
 /// The kinds of questions, and what they are called in a table.
 const KINDS: [(Asked, &str); 4] =
@@ -40,10 +35,8 @@ impl Commonest {
 
 /// Returns the answers to questions about a picture that was looked at.
 fn ask(blip: &Blip, seen: &Source, questions: Vec<Question>) -> Result<Vec<(Question, String)>, BlipError> {
-    let search = Search::Beams { beams: BEAMS, style: BeamStyle::Original };
-    let options = Options { min_length: 1, search, ..blip.options(MAX_LENGTH.min(blip.config().text.positions)) };
     let texts: Vec<String> = questions.iter().map(|asked| question(&asked.text, MAX_QUESTION_WORDS)).collect();
-    let answers = blip.answer_each(seen, &texts, from_ref(&(0..texts.len())), &options, |i| i as u64)?;
+    let answers = blip.answer_each(seen, &texts, from_ref(&(0..texts.len())), &answer_search(blip), |i| i as u64)?;
     Ok(questions.into_iter().zip(answers.into_iter().map(|answer| answer.text)).collect())
 }
 
