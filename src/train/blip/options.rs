@@ -59,7 +59,8 @@ pub struct Options {
 }
 
 impl Options {
-    /// The ε of LM's label smoothing.
+    /// The ε of LM's label smoothing. It gives every token of the vocabulary a share, so no model's mean loss is below
+    /// the entropy of such a target: 1.36 for BERT's vocabulary.
     pub const SMOOTHING: f32 = 0.1;
 
     /// Returns the original's options for pre-training a ViT-B with this many steps an epoch.
@@ -82,6 +83,14 @@ impl Options {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn branches_are_dropped_in_a_large_encoder_and_for_answers() {
+        let depth = |config: Config| Rates::original(&config).depth;
+        assert_eq!(Rates::original(&Config::base(Parts::Pretrained)), Options::pretraining(1).rates);
+        assert_eq!([Parts::Captioner, Parts::Answerer].map(Config::base).map(depth), [0.0, 0.1]);
+        assert_eq!([Parts::Pretrained, Parts::Matcher].map(Config::large).map(depth), [0.1, 0.1]);
+    }
 
     #[test]
     fn soft_targets_begin_with_nothing_and_stay_at_their_share() {
