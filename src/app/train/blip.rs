@@ -28,7 +28,7 @@ use crate::train::log::Metrics;
 use crate::train::metric::Metric;
 use crate::train::objective::{Objective, State};
 use crate::train::run_folder::RunFolder;
-use crate::train::step::{Trainer, TrainerOptions, Update};
+use crate::train::step::{Trainer, Update};
 use crate::train::watch::Collapse;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -179,8 +179,6 @@ impl Start {
     fn begun<L: Lesson>(self, options: &Options, lesson: L) -> Begun {
         let Start { model, preprocess, data, tokenizer, vocabulary } = self;
         let (task, tokenizer) = (options.blip.task, Arc::new(tokenizer));
-        let trainer_options = TrainerOptions::new(options.hyper(Hyper::BLIP));
-        let trainer_options = trainer_options.max_norm(options.grad_clip_norm).seed(options.seed);
         let loader = LoaderConfig {
             context_length: task.max_tokens().min(model.config.text.positions),
             preprocess: preprocess.clone(),
@@ -193,7 +191,7 @@ impl Start {
             Task::Vqa => Arc::new(BlipQuestions(pieces)),
             _ => Arc::new(BlipCaptions { pieces, prompt: prompt.clone() }),
         };
-        let trainer = Trainer::new(lesson, trainer_options);
+        let trainer = Trainer::new(lesson, options.trainer(Hyper::BLIP));
         let learner = Box::new(BlipLearner { trainer, preprocess, tokenizer, vocabulary, prompt });
         Begun { learner, data, words, loader }
     }

@@ -20,7 +20,7 @@ use crate::train::log::Metrics;
 use crate::train::metric::Metric;
 use crate::train::objective::State;
 use crate::train::run_folder::RunFolder;
-use crate::train::step::{Trainer, TrainerOptions, Update};
+use crate::train::step::{Trainer, Update};
 use crate::train::watch::Collapse;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -47,8 +47,7 @@ pub(super) fn begin(options: &Options, folder: Option<&RunFolder>) -> Result<Beg
         augment: data.augment(),
         ..options.loader(&data)
     };
-    let trainer_options = TrainerOptions::new(options.hyper(hyper(&model.config)));
-    let trainer_options = trainer_options.max_norm(options.grad_clip_norm).seed(options.seed);
+    let trainer_options = options.trainer(hyper(&model.config));
     let trainer = Trainer::new(ClipObjective::new(model).lock_image(options.lock_image), trainer_options);
     let words = tokenizer.clone();
     Ok(Begun { learner: Box::new(ClipLearner { trainer, config, tokenizer, own }), data, words, loader })

@@ -1,8 +1,6 @@
 //! What a run knows of the model that it trains, of whatever family.
 
 use super::error::TrainError;
-use super::options::{Family, Options};
-use super::{blip, clip};
 use crate::batches::{Batch, LoaderConfig};
 use crate::datasets::BadReport;
 use crate::eval::exam::Exam;
@@ -57,16 +55,6 @@ pub(super) struct Begun {
     pub data: TrainingData,
     pub words: Arc<dyn Tokenize>,
     pub loader: LoaderConfig,
-}
-
-impl Begun {
-    /// Prepares what the options describe. `folder` is that of a run whose state is still to be loaded.
-    pub fn new(options: &Options, folder: Option<&RunFolder>) -> Result<Self, TrainError> {
-        match Family::of(options, folder)? {
-            Family::Clip => clip::begin(options, folder),
-            Family::Blip => blip::begin(options, folder),
-        }
-    }
 }
 
 /// Returns the captions of a batch.

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`options`] | the command line |
 //! | `run` | the loop |
+//! | `begin` | what a run begins with, by the family of its model |
 //! | `learner` | what the loop knows of the model that it trains |
 //! | `clip`, `model` | a CLIP in training, and the one that a run begins with |
 //! | `blip` | a BLIP in training |
@@ -11,6 +12,7 @@
 //! | `progress` | the progress bar and the lines of numbers |
 //! | `gallery` | the pictures of a finished run |
 
+mod begin;
 mod blip;
 mod clip;
 mod error;

@@ -11,10 +11,12 @@ use crate::datasets::{BadLimit, Columns, OwnPairs, PairFormat, PairLayout, Visua
 use crate::files::folder_of;
 use crate::models::blip::Config as BlipConfig;
 use crate::models::clip::Config;
-use crate::optim::adamw::Hyper;
+use crate::optim::adamw::{Decay, Hyper};
+use crate::optim::schedule::{Course, EpochSchedule, Schedule};
 use crate::pictures::Preprocess;
 use crate::train::data::TrainingData;
 use crate::train::run_folder::{RunFolder, RunFolderError};
+use crate::train::step::TrainerOptions;
 use clap::{Arg, Args, Parser, ValueEnum};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -104,9 +106,17 @@ pub struct Options {
     /// Steps over which the learning rate rises to its highest value
     #[arg(long, default_value_t = 50, help_heading = "Optimisation")]
     pub warmup: u64,
+    /// How the learning rate falls
+    #[arg(long, value_enum, default_value_t, help_heading = "Optimisation")]
+    #[serde(default)]
+    pub lr_scheduler: LrScheduler,
     /// Weight decay of matrices and tables; biases, gains and scalars have none [default: 0.2, 0.05 with a BLIP]
     #[arg(long, value_parser = non_negative, help_heading = "Optimisation")]
     pub wd: Option<f32>,
+    /// Let weight decay act on biases, gains and scalars too, as BLIP's original does
+    #[arg(long, help_heading = "Optimisation")]
+    #[serde(default)]
+    pub wd_all: bool,
     /// AdamW's β₁
     #[arg(long, default_value_t = Hyper::VIT.beta1, value_parser = below_one, help_heading = "Optimisation")]
     pub beta1: f32,
@@ -357,12 +367,32 @@ impl Options {
     }
 
     /// Returns the hyperparameters: those that were chosen, and otherwise the published ones of the kind of model.
-    pub(super) fn hyper(&self, published: Hyper) -> Hyper {
+    fn hyper(&self, published: Hyper) -> Hyper {
         Hyper {
             beta1: self.beta1,
             beta2: self.beta2.unwrap_or(published.beta2),
             eps: self.eps.unwrap_or(published.eps),
             weight_decay: self.wd.unwrap_or(published.weight_decay),
+        }
+    }
+
+    /// Returns how steps are taken.
+    pub(super) fn trainer(&self, published: Hyper) -> TrainerOptions {
+        let decay = if self.wd_all { Decay::All } else { Decay::Matrices };
+        TrainerOptions::new(self.hyper(published)).decay(decay).max_norm(self.grad_clip_norm).seed(self.seed)
+    }
+
+    /// Returns the learning rate of a step in a run with this many steps an epoch.
+    pub(super) fn lr_at(&self, step: u64, steps_per_epoch: u64) -> f32 {
+        let (lr, warmup, epochs) = (self.lr, self.warmup, self.epochs() as u64);
+        match (self.lr_scheduler, self.blip.task) {
+            (LrScheduler::Cosine, _) => Schedule { lr, warmup, total: epochs * steps_per_epoch }.at(step),
+            (LrScheduler::Epochs, Task::Pretrain) => {
+                EpochSchedule { lr, steps_per_epoch, course: Course::Decay { warmup } }.at(step)
+            }
+            (LrScheduler::Epochs, _) => {
+                EpochSchedule { lr, steps_per_epoch, course: Course::Cosine { epochs } }.at(step)
+            }
         }
     }
 
@@ -402,6 +432,17 @@ pub struct BlipOptions {
     /// pairs]
     #[arg(long, value_name = "FOLDER", conflicts_with = "pretrained")]
     pub tokenizer: Option<PathBuf>,
+}
+
+/// How the learning rate falls.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LrScheduler {
+    /// Step by step along half a cosine to zero
+    #[default]
+    Cosine,
+    /// As BLIP's original, epoch by epoch: in pre-training by a tenth, in fine-tuning along half a cosine
+    Epochs,
 }
 
 /// What a BLIP learns.

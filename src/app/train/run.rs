@@ -1,5 +1,6 @@
 //! The training loop.
 
+use super::begin::begin;
 use super::error::{TrainError, advice};
 use super::learner::{Begun, Learner};
 use super::options::{Cli, Options};
@@ -9,7 +10,6 @@ use crate::batches::{Loader, LoaderConfig};
 use crate::counted::counted;
 use crate::eval::exam::{Depth, Exam};
 use crate::eval::report::Report;
-use crate::optim::schedule::Schedule;
 use crate::train::data::{PairList, TrainingData};
 use crate::train::log::{Evaluation, Line, Log, Metrics, Step};
 use crate::train::metric::Metric;
@@ -74,7 +74,8 @@ struct Run {
     data: TrainingData,
     learner: Box<dyn Learner>,
     loader: Loader,
-    schedule: Schedule,
+    /// How many steps the run has.
+    total: u64,
     log: Log,
 }
 
@@ -83,7 +84,7 @@ impl Run {
     /// run that was killed before its first checkpoint starts from the beginning.
     fn prepare(options: Options, resumed: Option<RunFolder>) -> Result<Run, TrainError> {
         let checkpoint = resumed.as_ref().filter(|folder| folder.has_state());
-        let Begun { mut learner, data, words, loader } = Begun::new(&options, checkpoint)?;
+        let Begun { mut learner, data, words, loader } = begin(&options, checkpoint)?;
         let pairs = data.training();
         let list = PairList::of(&*pairs);
         if let Some(folder) = &resumed {
@@ -97,7 +98,6 @@ impl Run {
         if learner.steps() > total {
             return Err(TrainError::TooLong { steps: learner.steps(), total });
         }
-        let schedule = Schedule { lr: options.lr, warmup: options.warmup, total };
         let begins = checkpoint.is_none();
         let folder = match resumed {
             Some(folder) => folder,
@@ -111,7 +111,7 @@ impl Run {
             learner.save_tokenizer(&folder)?;
         }
         let log = Log::open(folder.file(METRICS))?;
-        Ok(Run { options, folder, data, learner, loader, schedule, log })
+        Ok(Run { options, folder, data, learner, loader, total, log })
     }
 
     fn introduce(&self) {
@@ -123,7 +123,7 @@ impl Run {
         self.data.left_out().into_iter().find_map(hint::rows).iter().for_each(|help| say!("help: {help}"));
         say!(
             "steps   {} = {} of {}, {}{}",
-            self.schedule.total,
+            self.total,
             counted(epochs, "epoch"),
             self.loader.steps_per_epoch(),
             counted(*batch_size, "pair"),
@@ -133,21 +133,21 @@ impl Run {
         if self.learner.steps() > 0 {
             say!("resumed after step {}", self.learner.steps());
         }
-        if self.schedule.warmup > self.schedule.total {
+        if self.options.warmup > self.total {
             say!(
                 "warning: the warm-up of {} is longer than the run, so the learning rate never reaches {}. Try a shorter \
                  --warmup or more --epochs",
-                counted(self.schedule.warmup, "step"),
-                self.schedule.lr
+                counted(self.options.warmup, "step"),
+                self.options.lr
             );
         }
     }
 
     /// Trains to the last step, or until the run is interrupted or stopped.
     fn train(&mut self, stop_after: Option<u64>, interrupted: &dyn Fn() -> bool) -> Result<End, TrainError> {
-        let total = self.schedule.total;
+        let total = self.total;
         let progress = Progress::new(self.learner.steps(), total);
-        let mut watch = Watch::new(self.schedule.warmup);
+        let mut watch = Watch::new(self.options.warmup);
         let exam = self.data.exam(Depth::Quick);
         let (mut saved, mut pace) = (Instant::now(), Pace::from(self.learner.steps()));
         while self.learner.steps() < total {
@@ -186,7 +186,7 @@ impl Run {
 
     /// Takes one step; returns the epoch that it belongs to and its numbers.
     fn step(&mut self, pace: &Pace) -> Result<(u64, Step), TrainError> {
-        let lr = self.schedule.at(self.learner.steps());
+        let lr = self.options.lr_at(self.learner.steps(), self.loader.steps_per_epoch());
         let batch = self.loader.next()?;
         let mut metrics = self.learner.gradients(&batch, self.options.batch_size);
         let update = self.learner.update(lr);
@@ -208,7 +208,7 @@ impl Run {
     fn evaluate(&mut self, step: u64, exam: &Exam, progress: &Progress) -> Result<(), TrainError> {
         let (report, _) = self.learner.examine(exam)?;
         report.brief().iter().for_each(|lines| progress.say(lines));
-        if let Some(collapse) = self.learner.collapse(exam).filter(|_| step > self.schedule.warmup) {
+        if let Some(collapse) = self.learner.collapse(exam).filter(|_| step > self.options.warmup) {
             warn(progress, &collapse);
         }
         self.log.append(&Line::Evaluation(Evaluation { step, eval: report }))?;
