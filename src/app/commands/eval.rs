@@ -1,5 +1,6 @@
 //! `clipwright eval`: measures how good a model is on given pictures.
 
+use super::eval_rerank::Rerank;
 use super::eval_texts::Texts;
 use super::texts::{labels, templates, warn_long};
 use super::{CliError, Context};
@@ -10,20 +11,18 @@ use crate::app::train::options::Storage;
 use crate::counted::counted;
 use crate::datasets::emoji::{self, Cut, Emoji};
 use crate::datasets::{BadLimit, BadReport, Dataset, OpenError, Questions};
-use crate::embed::{Batch, Blip, BlipError, Embed, Family, Opened, Pictures, source};
+use crate::embed::{Batch, Embed, Family, Opened, Pictures, source};
 use crate::eval::exam::{Depth, EmojiExam, LookError, PairsExam, Seen};
 use crate::eval::linear_probe::{Examples, FITS, LinearProbe};
-use crate::eval::report::{Report, Row};
+use crate::eval::report::Report;
 use crate::eval::retrieval::{first_of_each, identify};
 use crate::eval::templates::{PLACE, embed_classes};
 use crate::eval::zero_shot::TopK;
-use crate::models::blip::model::Source;
 use crate::pictures::folder::PassedOver;
-use crate::text::blip_clean::{MAX_CAPTION_WORDS, caption};
 use crate::text::clean;
 use clap::Args;
 use indicatif::ProgressBar;
-use ndarray::{Array2, ArrayView2};
+use ndarray::Array2;
 use serde::Serialize;
 use std::fmt;
 use std::path::PathBuf;
@@ -315,54 +314,6 @@ fn table(
         rows.push(rerank.row(context, seen, &names, texts.view(), &truth)?);
     }
     Ok(Report { rows, ..Report::default() })
-}
-
-/// A BLIP that ranks candidates again, and what it sees in each distinct picture.
-struct Rerank<'a> {
-    k: usize,
-    blip: &'a Blip,
-    pictures: Vec<Source>,
-}
-
-impl<'a> Rerank<'a> {
-    fn new(k: usize, model: &'a Family<Clip>, questions: &Questions) -> Result<Option<Self>, CliError> {
-        match model {
-            _ if questions.names.is_some() => {
-                Err(CliError::Usage("--rerank needs pictures with captions, and these have classes".into()))
-            }
-            Family::Clip(_) => Ok(None),
-            Family::Blip(blip) => Ok(Some(Rerank { k, blip, pictures: vec![] })),
-        }
-    }
-
-    fn error(&self, source: BlipError) -> CliError {
-        CliError::Blip { path: self.blip.path().into(), source }
-    }
-
-    /// Returns the row of the table for the scores of the second ranking.
-    fn row(
-        &self,
-        context: &Context,
-        seen: &Seen,
-        captions: &[String],
-        embedded: ArrayView2<f32>,
-        truth: &[usize],
-    ) -> Result<Row, CliError> {
-        let cleaned: Vec<String> = captions.iter().map(|text| caption(text, MAX_CAPTION_WORDS)).collect();
-        let bar = context.output.progress(self.pictures.len(), "pictures ranked again");
-        let k = self.k.min(captions.len().max(self.pictures.len()));
-        let mut failed = None;
-        let row = seen.reranked_row(&format!("the best {k} ranked again"), embedded, truth, k, |picture, texts| {
-            bar.inc(1);
-            let texts: Vec<&String> = texts.iter().map(|&text| &cleaned[text]).collect();
-            self.blip.match_logits(&self.pictures[picture], &texts).unwrap_or_else(|error| {
-                failed = Some(error);
-                vec![f32::NAN; texts.len()]
-            })
-        });
-        bar.finish_and_clear();
-        failed.map_or(Ok(row), |error| Err(self.error(error)))
-    }
 }
 
 /// Returns the table that ends a training run.

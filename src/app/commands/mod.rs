@@ -20,6 +20,7 @@ mod convert;
 mod embed;
 mod error;
 mod eval;
+mod eval_rerank;
 mod eval_texts;
 mod index;
 mod info;

@@ -7,6 +7,9 @@
 use super::config::Config;
 use super::{text, vit};
 use crate::layers::block::Size;
+use crate::layers::cross_attention::Shape;
+use crate::layers::keyless_attention;
+use std::slice::from_ref;
 
 /// Counts the operations of an (m,k)·(k,n) product.
 fn product(m: usize, k: usize, n: usize) -> f64 {
@@ -28,10 +31,12 @@ fn attention(size: &Size, pairs: usize) -> f64 {
 }
 
 impl vit::Shape {
-    /// Counts the operations that one picture takes, all of whose rows leave.
-    pub fn flops(&self) -> f64 {
+    /// Counts the operations that one picture takes. Either all rows leave the last block or, if the picture is
+    /// `pooled`, the class token does.
+    pub fn flops(&self, pooled: bool) -> f64 {
         let (size, rows) = (&self.size, self.grid.tokens());
-        let blocks = size.layers as f64 * (block(size, rows, rows, 0) + attention(size, rows * rows));
+        let of = |asking| block(size, asking, rows, 0) + attention(size, asking * rows);
+        let blocks = (size.layers - 1) as f64 * of(rows) + of(if pooled { 1 } else { rows });
         product(self.grid.patches(), self.grid.patch_len(), size.width) + blocks
     }
 }
@@ -42,12 +47,26 @@ impl text::Shape {
         self.size.layers as f64 * product(rows, self.source, 2 * self.size.width)
     }
 
-    /// Counts the operations that a text takes in the encoder, whose tokens look at `looks_at` rows each. Either all
-    /// rows leave the last block or, if the text is `pooled`, the first one does.
-    pub fn encoder_flops(&self, tokens: usize, looks_at: usize, pooled: bool) -> f64 {
-        let (size, looks) = (&self.size, usize::from(looks_at > 0));
-        let of = |asking| block(size, asking, tokens, looks) + attention(size, asking * (tokens + looks_at));
+    /// Counts the operations that a text takes in the encoder, but for those by which it [looks](Self::looking_flops) at
+    /// something. Either all rows leave the last block or, if the text is `pooled`, the first one does.
+    pub fn encoder_flops(&self, tokens: usize, looks: bool, pooled: bool) -> f64 {
+        let size = &self.size;
+        let of = |asking| block(size, asking, tokens, usize::from(looks)) + attention(size, asking * tokens);
         (size.layers - 1) as f64 * of(tokens) + of(if pooled { 1 } else { tokens })
+    }
+
+    /// Counts the operations by which so many texts in the encoder look at a picture of so many rows, with its keys and
+    /// values or [without](keyless_attention).
+    pub fn looking_flops(&self, texts: usize, tokens: usize, rows: usize, pooled: bool) -> f64 {
+        let Size { width, heads, layers, .. } = self.size;
+        let (queries, source) = (0..texts * tokens, 0..rows);
+        let shape = Shape { queries: from_ref(&queries), source: from_ref(&source), heads, dropout: None };
+        let is_keyless = keyless_attention::pays(shape, width, self.source);
+        let of = |asking: usize| match is_keyless {
+            true => product(asking, width, 2 * self.source) + product(2 * asking * heads, rows, self.source),
+            false => product(rows, self.source, 2 * width) + attention(&self.size, asking * rows),
+        };
+        (layers - 1) as f64 * of(texts * tokens) + of(if pooled { texts } else { texts * tokens })
     }
 
     /// Counts the operations of writing a text of this many tokens with so many beams, which look at `looks_at` rows:
@@ -66,29 +85,29 @@ impl Config {
     pub fn embed_flops(&self, tokens: Option<usize>) -> f64 {
         let proj = |width| product(1, width, self.embed_dim);
         match tokens {
-            None => self.vit().flops() + proj(self.vision.width),
-            Some(tokens) => self.encoder().encoder_flops(tokens, 0, true) + proj(self.text.width),
+            None => self.vit().flops(true) + proj(self.vision.width),
+            Some(tokens) => self.encoder().encoder_flops(tokens, false, true) + proj(self.text.width),
         }
     }
 
     /// Counts the operations of judging whether this many texts fit one picture.
     pub fn match_flops(&self, texts: usize, tokens: usize) -> f64 {
         let (encoder, rows) = (self.encoder(), self.vit().grid.tokens());
-        let each = encoder.encoder_flops(tokens, rows, true) + product(1, self.text.width, 2);
-        self.vit().flops() + encoder.keys_flops(rows) + texts as f64 * each
+        let each = encoder.encoder_flops(tokens, true, true) + product(1, self.text.width, 2);
+        self.vit().flops(false) + encoder.looking_flops(texts, tokens, rows, true) + texts as f64 * each
     }
 
     /// Counts the operations of writing a caption for one picture.
     pub fn caption_flops(&self, tokens: usize, beams: usize) -> f64 {
         let (decoder, rows) = (self.decoder(), self.vit().grid.tokens());
-        self.vit().flops() + decoder.keys_flops(rows) + decoder.writing_flops(tokens, beams, rows)
+        self.vit().flops(false) + decoder.keys_flops(rows) + decoder.writing_flops(tokens, beams, rows)
     }
 
     /// Counts the operations of answering one question about one picture.
     pub fn answer_flops(&self, question: usize, tokens: usize, beams: usize) -> f64 {
         let (encoder, decoder, rows) = (self.encoder(), self.decoder(), self.vit().grid.tokens());
-        let read = encoder.keys_flops(rows) + encoder.encoder_flops(question, rows, false);
-        self.vit().flops() + read + decoder.keys_flops(question) + decoder.writing_flops(tokens, beams, question)
+        let read = encoder.looking_flops(1, question, rows, false) + encoder.encoder_flops(question, true, false);
+        self.vit().flops(false) + read + decoder.keys_flops(question) + decoder.writing_flops(tokens, beams, question)
     }
 }
 
@@ -104,12 +123,17 @@ mod tests {
         let (d, m, rows, layers) = (768.0, 577.0, 577.0, 12.0);
         let patches = 2.0 * 576.0 * d * d;
         let vit = patches + layers * (2.0 * rows * (4.0 * d * d + 8.0 * d * d) + 4.0 * rows * rows * d);
-        assert_eq!(config.vit().flops(), vit);
+        assert_eq!(config.vit().flops(false), vit);
+        let spared = (rows - 1.0) * (2.0 * (2.0 * d * d + 8.0 * d * d) + 4.0 * rows * d);
+        assert_eq!(config.vit().flops(true), vit - spared);
         let keys = layers * 2.0 * m * d * 2.0 * d;
         let row = 2.0 * (2.0 + 2.0 + 8.0) * d * d;
         let of = |asking: f64, tokens: f64| 2.0 * tokens * 2.0 * d * d + asking * row + 4.0 * asking * (tokens + m) * d;
         let text = 11.0 * of(12.0, 12.0) + of(1.0, 12.0) + 4.0 * d;
         assert_eq!(config.match_flops(32, 12), vit + keys + 32.0 * text);
+        // A single text of 12 tokens needs no keys and values: 133 rows in all ask and are told by all heads.
+        let without = 133.0 * (4.0 * d * d + 4.0 * 12.0 * m * d);
+        assert_eq!(config.match_flops(1, 12), vit + without + text - 133.0 * 4.0 * m * d);
         // Two tokens: one step, which all beams share.
         let one = layers * (2.0 * 2.0 * d * d + row + 4.0 * (1.0 + m) * d) + 2.0 * d * (d + 30524.0);
         assert_eq!(config.decoder().writing_flops(2, 3, 577), one);
