@@ -21,6 +21,8 @@ const MAX_LENGTH: usize = 30;
 /// Longest answer, in tokens.
 const MAX_ANSWER: usize = 10;
 const BEAMS: usize = 3;
+/// Number of pictures whose captions are written together.
+const TOGETHER: usize = 32;
 
 /// The true captions of a picture.
 pub(super) struct References {
@@ -81,8 +83,9 @@ impl PairsExam {
         references: impl Fn(usize, &[String]) -> References,
     ) -> Result<CaptionRow, BlipError> {
         let (options, mut written) = (search(blip), vec![]);
-        for source in sources {
-            written.push(blip.caption_seen(source, prompt, &options, |i| i as u64)?.remove(0).text);
+        for sources in sources.chunks(TOGETHER) {
+            let texts = blip.caption_seen(&Source::join(sources), prompt, &options, |i| i as u64)?;
+            written.extend(texts.into_iter().map(|written| written.text));
         }
         let pictures = identify(&seen.digests);
         let references: Vec<References> = (first_of_each(&pictures).into_iter().enumerate())

@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 /// Number of scenes of each kind that the curves of a run, and its final table, are measured on.
 const QUICK: usize = 200;
-const FULL: usize = 1000;
+const FULL: usize = 500;
 /// Number of training scenes among which the baseline looks for the most similar one.
 const KNOWN: usize = 4096;
 /// Number of true captions that are drawn for a scene in order to know all of them, and how many of them captions are

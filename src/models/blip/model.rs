@@ -14,7 +14,7 @@ use crate::params::{Params, Spec, ranges_of_part};
 use crate::tree::Arena;
 use crate::weights::Read;
 use kernels::in_pool;
-use ndarray::{Array2, ArrayView2, Axis};
+use ndarray::{Array2, ArrayView2, Axis, concatenate};
 use std::ops::Range;
 use std::slice::from_ref;
 
@@ -62,6 +62,17 @@ impl Source {
     /// Returns the rows of one picture or question.
     pub fn of(&self, i: usize) -> Array2<f32> {
         rows(self.tokens.view(), &self.rows[i]).to_owned()
+    }
+
+    /// Returns the pictures or questions of several sources, of which there is at least one, as one source.
+    pub fn join(sources: &[Source]) -> Source {
+        let tokens: Vec<ArrayView2<f32>> = sources.iter().map(|source| source.tokens.view()).collect();
+        let (mut rows, mut first) = (vec![], 0);
+        for source in sources {
+            rows.extend(source.rows.iter().map(|rows| first + rows.start..first + rows.end));
+            first += source.tokens.nrows();
+        }
+        Source { tokens: concatenate(Axis(0), &tokens).expect("tokens of one width"), rows }
     }
 
     /// Returns one picture or question as a source of its own.
