@@ -33,7 +33,7 @@ pub mod shards;
 pub mod table;
 
 pub use columns::Columns;
-pub use dataset::{Dataset, Example};
+pub use dataset::{Dataset, Example, PictureFiles};
 pub use error::{BadExample, BadLimit, BadReport, DatasetError, IdxError};
 pub use open::{OwnPairs, PairFormat, PairLayout};
 pub use questions::{OpenError, Questions};

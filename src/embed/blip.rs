@@ -346,7 +346,7 @@ impl Blip {
             logits.row_mut(picture).assign(&z.column(1));
             margins.row_mut(picture).assign(&z.map_axis(Axis(1), |z| z[1] - z[0]));
         }
-        let probabilities = margins.mapv(|margin| 1.0 / (1.0 + (-margin).exp()));
+        let probabilities = margins.mapv(probability);
         Ok(Matches { probabilities, logits, cosines: images.dot(&embedded.t()) })
     }
 
@@ -368,6 +368,28 @@ impl Blip {
             buffers.match_logits(&p, &self.config, seen, texts.captions(), from_ref(&all)).column(1).to_vec()
         });
         Ok(judged.collect())
+    }
+
+    /// Returns the probabilities that texts fit pictures that were looked at, each text with one picture: `texts_of[i]` are
+    /// those of picture i.
+    ///
+    /// # Errors
+    /// Returns an error if the model compares no pictures with texts.
+    ///
+    /// # Panics
+    /// If there are not as many lists of texts as pictures.
+    #[track_caller]
+    pub fn match_each<S: AsRef<str>>(
+        &self,
+        seen: &Source,
+        texts: &[S],
+        texts_of: &[Range<usize>],
+    ) -> Result<Vec<f32>, BlipError> {
+        self.check(Task::Match)?;
+        assert_eq!(seen.rows.len(), texts_of.len(), "pictures and their texts");
+        let (texts, buffers) = (self.pack_for_pictures(texts), &mut self.sessions.lend().inference);
+        let logits = buffers.match_logits(&self.weights.view(), &self.config, seen, texts.captions(), texts_of);
+        Ok(logits.rows().into_iter().map(|z| probability(z[1] - z[0])).collect())
     }
 
     /// Returns the tokens of texts that look at pictures.
@@ -458,6 +480,11 @@ impl Blip {
         });
         Ok(written.collect())
     }
+}
+
+/// Returns the probability of a match by how much its logit is above that of a mismatch.
+fn probability(margin: f32) -> f32 {
+    1.0 / (1.0 + (-margin).exp())
 }
 
 /// Returns lists of one text for each picture.
