@@ -84,6 +84,7 @@ fn report(t: f64) -> Report {
             row("held-out", "noto, trained on", 371, 0.12, None),
             row("held-out", "twemoji, held out", 371, 0.08, raw_pixels(0.096, 0.232)),
         ],
+        ..Report::default()
     }
 }
 
