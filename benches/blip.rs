@@ -5,7 +5,7 @@ use clipwright::embed::write;
 use clipwright::generate::{BeamStyle, Options, Request, Search, Text};
 use clipwright::layers::cross_attention::{Shape, keys};
 use clipwright::layers::post_norm::{
-    self, Block, BlockMut, Look, Part, Rest, Saved, Scratch as BlockScratch, SelfAttention,
+    self, At, Block, BlockMut, Look, LookMut, Looks, Part, Rest, Saved, Scratch as BlockScratch, SelfAttention,
 };
 use clipwright::layers::{Keep, sequences::Pool, sequences::Sequences};
 use clipwright::models::Captions;
@@ -56,11 +56,11 @@ fn post_norm_block(c: &mut Criterion) {
     let (mut y, mut dx) = (Array2::zeros(x.raw_dim()), Array2::zeros(x.raw_dim()));
     let (mut kv, mut dkv) = (Array2::zeros((u.nrows(), 2 * width)), Array2::zeros((u.nrows(), 2 * width)));
     keys(&shared.cross, u.view(), kv.view_mut());
-    let part = Part { rows, pooled: None, looks: true };
+    let part = Part { rows, pooled: None, looks: Some(Looks::AtKeys) };
     let (mut saved, mut scratch) = (Arena::default(), Arena::default());
     let mut saved = saved.carve(&Saved::dims(&size, part, Keep::All));
     let mut scratch = scratch.carve(&BlockScratch::dims(&size, part));
-    let look = Look { kv: kv.view(), shape: look_shape };
+    let look = Look { at: At::Keys(kv.view()), shape: look_shape };
     let mut forward = |y: &mut Array2<f32>| {
         post_norm::forward(
             block(),
@@ -93,9 +93,10 @@ fn post_norm_block(c: &mut Criterion) {
         let (mut g_own, mut g_rest) = (view_mut(&attention.spec, &mut g_own), view_mut(&rest.spec, &mut g_rest));
         b.iter(|| {
             let g = BlockMut { attention: &mut g_own, rest: &mut g_rest };
-            let (look, dy) = (Some((look, Write::Set, dkv.view_mut())), x.view());
+            let look = LookMut { kv: kv.view(), shape: look_shape, write: Write::Set, dkv: dkv.view_mut() };
+            let dy = x.view();
             let (x, dx) = (x.view(), dx.view_mut());
-            post_norm::backward(block(), &size, &sequences, look, None, x, dy, dx, &saved, &mut scratch, g);
+            post_norm::backward(block(), &size, &sequences, Some(look), None, x, dy, dx, &saved, &mut scratch, g);
         });
     });
     group.finish();

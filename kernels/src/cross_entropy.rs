@@ -34,21 +34,38 @@ pub fn forward_on(isa: Isa, logits: &[f32], classes: &[u32], smoothing: f32, los
     });
 }
 
-/// loss\[i\] ← the loss of row i, and logits\[i\] ← weights\[i\]·(p − t), the gradient of Σ weights·loss.
+/// loss\[i\] ← the loss of row i, hits\[i\] ← 1 if no class has a larger logit than that of row i, or else 0, and
+/// logits\[i\] ← weights\[i\]·(p − t), the gradient of Σ weights·loss.
 ///
-/// `logits` (N, V), `classes`, `weights`, `loss` (N)
+/// `logits` (N, V), `classes`, `weights`, `loss`, `hits` (N)
 #[track_caller]
-pub fn backward(logits: &mut [f32], classes: &[u32], weights: &[f32], smoothing: f32, loss: &mut [f32]) {
-    backward_on(Isa::best(), logits, classes, weights, smoothing, loss);
+pub fn backward(
+    logits: &mut [f32],
+    classes: &[u32],
+    weights: &[f32],
+    smoothing: f32,
+    loss: &mut [f32],
+    hits: &mut [f32],
+) {
+    backward_on(Isa::best(), logits, classes, weights, smoothing, loss, hits);
 }
 
 /// Computes [`backward`] on a given instruction set.
 #[track_caller]
-pub fn backward_on(isa: Isa, logits: &mut [f32], classes: &[u32], weights: &[f32], smoothing: f32, loss: &mut [f32]) {
-    let vocabulary = check(logits, classes, &[weights.len(), loss.len()]);
-    let parts = (RowsMut(logits, vocabulary), Rows(classes, 1), Rows(weights, 1), RowsMut(loss, 1));
-    for_pieces(classes.len(), LOGIT_PIECE.div_ceil(vocabulary), parts, &|(logits, classes, weights, loss)| {
-        gradients(isa, logits.0, classes.0, weights.0, smoothing, loss.0)
+pub fn backward_on(
+    isa: Isa,
+    logits: &mut [f32],
+    classes: &[u32],
+    weights: &[f32],
+    smoothing: f32,
+    loss: &mut [f32],
+    hits: &mut [f32],
+) {
+    let vocabulary = check(logits, classes, &[weights.len(), loss.len(), hits.len()]);
+    let targets = (Rows(classes, 1), Rows(weights, 1));
+    let parts = (RowsMut(logits, vocabulary), targets, RowsMut(loss, 1), RowsMut(hits, 1));
+    for_pieces(classes.len(), LOGIT_PIECE.div_ceil(vocabulary), parts, &|(logits, (classes, weights), loss, hits)| {
+        gradients(isa, logits.0, classes.0, weights.0, smoothing, loss.0, hits.0)
     });
 }
 
@@ -91,12 +108,20 @@ multiversion! {
 
 multiversion! {
     /// Computes the losses of some rows and puts the gradients in the place of their logits.
-    fn gradients(logits: &mut [f32], classes: &[u32], weights: &[f32], smoothing: f32, loss: &mut [f32]) {
+    fn gradients(
+        logits: &mut [f32],
+        classes: &[u32],
+        weights: &[f32],
+        smoothing: f32,
+        loss: &mut [f32],
+        hits: &mut [f32],
+    ) {
         let vocabulary = logits.len() / classes.len().max(1);
-        let rows = logits.chunks_exact_mut(vocabulary.max(1));
-        for (((z, &class), &weight), loss) in rows.zip(classes).zip(weights).zip(loss) {
+        let rows = logits.chunks_exact_mut(vocabulary.max(1)).zip(loss).zip(hits);
+        for (((z, loss), hit), (&class, &weight)) in rows.zip(classes.iter().zip(weights)) {
             let (class, max) = (class as usize, lanes::max(z));
             let (right, mean) = (z[class], lanes::sum([z], |[z]| z) / vocabulary as f32);
+            *hit = f32::from(u8::from(right == max));
             z.iter_mut().for_each(|z| *z = exp::<FMA>(*z - max));
             let sum = lanes::sum([z], |[e]| e);
             *loss = loss_of(max + sum.ln(), right, mean, smoothing);
@@ -110,11 +135,18 @@ multiversion! {
 /// The definitions, in f64.
 pub mod naive {
     pub fn forward(logits: &[f32], classes: &[u32], smoothing: f32, loss: &mut [f32]) {
-        let weights = vec![1.0; classes.len()];
-        backward(&mut logits.to_vec(), classes, &weights, smoothing, loss);
+        let (weights, mut hits) = (vec![1.0; classes.len()], vec![0.0; classes.len()]);
+        backward(&mut logits.to_vec(), classes, &weights, smoothing, loss, &mut hits);
     }
 
-    pub fn backward(logits: &mut [f32], classes: &[u32], weights: &[f32], smoothing: f32, loss: &mut [f32]) {
+    pub fn backward(
+        logits: &mut [f32],
+        classes: &[u32],
+        weights: &[f32],
+        smoothing: f32,
+        loss: &mut [f32],
+        hits: &mut [f32],
+    ) {
         let (vocabulary, smoothing) = (logits.len() / classes.len(), f64::from(smoothing));
         for (i, row) in logits.chunks_exact_mut(vocabulary).enumerate() {
             let z: Vec<f64> = row.iter().map(|&z| f64::from(z)).collect();
@@ -125,6 +157,7 @@ pub mod naive {
                 right + smoothing / vocabulary as f64
             };
             loss[i] = (0..vocabulary).map(|v| target(v) * (lse - z[v])).sum::<f64>() as f32;
+            hits[i] = if z.iter().all(|&other| other <= z[classes[i] as usize]) { 1.0 } else { 0.0 };
             for (v, out) in row.iter_mut().enumerate() {
                 *out = (f64::from(weights[i]) * ((z[v] - lse).exp() - target(v))) as f32;
             }

@@ -1,6 +1,7 @@
 //! The batch that a training step reads.
 
 use ndarray::ArrayView2;
+use std::ops::Range;
 
 /// A batch holds N pictures and their N captions.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -19,6 +20,8 @@ pub struct Batch {
     pub concept_keys: Vec<u64>,
     /// One key per caption; captions with equal keys consist of the same tokens.
     pub caption_keys: Vec<u64>,
+    /// The answers to the captions that are questions.
+    pub answers: Answers,
     /// Number of captions that were longer than the context and lost their end.
     pub truncated: usize,
 }
@@ -48,5 +51,29 @@ impl Batch {
         self.offsets.push(0);
         self.concept_keys.clear();
         self.caption_keys.clear();
+        self.answers.clear();
+    }
+}
+
+/// The answers to a batch's questions, one after the other.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Answers {
+    /// The answers' token ids, without padding.
+    pub tokens: Vec<u32>,
+    /// One more position in `tokens` than there are answers: answer a is `tokens[offsets[a]..offsets[a + 1]]`.
+    pub offsets: Vec<usize>,
+    /// What each answer counts.
+    pub weights: Vec<f32>,
+    /// Which answers belong to each picture.
+    pub of_pictures: Vec<Range<usize>>,
+}
+
+impl Answers {
+    fn clear(&mut self) {
+        self.tokens.clear();
+        self.offsets.clear();
+        self.offsets.push(0);
+        self.weights.clear();
+        self.of_pictures.clear();
     }
 }

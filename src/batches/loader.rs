@@ -9,7 +9,7 @@ use crate::batches::batch::Batch;
 use crate::batches::error::LoaderError;
 use crate::batches::queue::Queue;
 use crate::batches::sampler::Sampler;
-use crate::datasets::dataset::{Dataset, Example};
+use crate::datasets::dataset::{Answer, Dataset, Example};
 use crate::datasets::error::{BadExample, BadLimit, BadReport};
 use crate::digest::digest;
 use crate::pictures::preprocess::{Preprocess, Scratch};
@@ -169,7 +169,7 @@ impl Shared {
         }
         let pixels = 3 * preprocess.size * preprocess.size;
         let image = &mut batch.images[place * pixels..][..pixels];
-        let Example { picture, caption, may_flip } = &state.example;
+        let Example { picture, caption, may_flip, answers } = &state.example;
         match augment {
             Some(augment) => augment.apply(preprocess, picture, *may_flip, &mut rng, &mut state.scratch, image),
             None => preprocess.apply(picture, &mut state.scratch, image),
@@ -177,6 +177,13 @@ impl Shared {
         let start = batch.tokens.len();
         batch.truncated += usize::from(self.tokenizer.append(caption, *context_length, &mut batch.tokens));
         batch.offsets.push(batch.tokens.len());
+        let first = batch.answers.weights.len();
+        for Answer { text, weight } in answers {
+            self.tokenizer.append_answer(text, *context_length, &mut batch.answers.tokens);
+            batch.answers.offsets.push(batch.answers.tokens.len());
+            batch.answers.weights.push(*weight);
+        }
+        batch.answers.of_pictures.push(first..batch.answers.weights.len());
         batch.caption_keys.push(digest(batch.tokens[start..].iter().map(|id| id.to_le_bytes())).key());
         batch.concept_keys.push(self.dataset.concepts()[index]);
         Ok(())

@@ -17,6 +17,6 @@ mod queue;
 pub mod sampler;
 
 pub use augment::Augment;
-pub use batch::Batch;
+pub use batch::{Answers, Batch};
 pub use error::LoaderError;
 pub use loader::{Loader, LoaderConfig};

@@ -46,6 +46,12 @@ pub(crate) fn eps(eps: f64) -> Result<f32, ConfigFileError> {
     Some(eps as f32).filter(fits).ok_or(ConfigFileError::Range { field: "layer_norm_eps", value: eps })
 }
 
+/// Returns the ε of label smoothing, a share.
+pub(crate) fn label_smoothing(share: f64) -> Result<f32, ConfigFileError> {
+    let fits = (0.0..=1.0).contains(&share);
+    fits.then_some(share as f32).ok_or(ConfigFileError::Range { field: "label_smoothing", value: share })
+}
+
 /// Returns the name of an activation.
 pub(crate) fn activation_name(activation: Activation) -> &'static str {
     match activation {

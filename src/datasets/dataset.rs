@@ -13,6 +13,16 @@ pub struct Example {
     pub caption: String,
     /// Whether the caption stays true when the picture is mirrored.
     pub may_flip: bool,
+    /// If the caption is a question, its answers.
+    pub answers: Vec<Answer>,
+}
+
+/// An answer to a question.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer {
+    pub text: String,
+    /// What it counts, such as the share of people who gave it.
+    pub weight: f32,
 }
 
 /// A finite set of examples that can be read in any order, from any thread.

@@ -10,7 +10,7 @@
 //! | `scenes` | pictures made of the embedded ones, with captions and questions (feature `emoji`) |
 //! | [`image_folder`], [`idx`] | pictures with classes: folders, MNIST's format |
 //! | [`table`], [`columns`], `csv` | pictures with captions: CSV, JSON lines |
-//! | [`annotations`] | captions of COCO and sets like it, questions and answers of VQA |
+//! | [`annotations`], `visual_questions` | captions of COCO and sets like it, questions and answers of VQA |
 //! | [`shards`], [`braces`], `samples` | pictures with captions or classes: WebDataset tar files |
 
 pub mod annotations;
@@ -31,11 +31,13 @@ mod samples;
 pub mod scenes;
 pub mod shards;
 pub mod table;
+mod visual_questions;
 
 pub use columns::Columns;
-pub use dataset::{Dataset, Example, PictureFiles};
+pub use dataset::{Answer, Dataset, Example, PictureFiles};
 pub use error::{BadExample, BadLimit, BadReport, DatasetError, IdxError};
 pub use open::{OwnPairs, PairFormat, PairLayout};
 pub use questions::{OpenError, Questions};
 pub use shards::Shards;
 pub use table::{CsvLayout, Table};
+pub use visual_questions::VisualQuestions;

@@ -78,13 +78,11 @@ impl<C: AsRef<ImageEncoder>> Family<C> {
     pub fn stream<S: Pictures, E>(
         &self,
         source: &S,
-        mut each: impl FnMut(Batch<S::Note>) -> Result<(), E>,
+        each: impl FnMut(Batch<S::Note>) -> Result<(), E>,
     ) -> Result<BadReport, E> {
         match self {
             Family::Clip(clip) => clip.as_ref().stream(source, each),
-            Family::Blip(blip) => blip.stream(source, |Batch { rows, read, bad, report }| {
-                each(Batch { rows: blip.embed_seen(&rows).expect(HAS_HEADS), read, bad, report })
-            }),
+            Family::Blip(blip) => blip.stream_embeddings(source, each),
         }
     }
 

@@ -1,7 +1,7 @@
 //! The table of results: the scores of a model beside chance and beside a baseline without a neural network.
 
 use super::retrieval::{Recall, Retrieval};
-use super::texts::{CaptionRow, CaptionTable};
+use super::texts::{AnswerRow, AnswerTable, CaptionRow, CaptionTable};
 use super::zero_shot::{TopK, zero_shot};
 use crate::counted::counted;
 use ndarray::ArrayView2;
@@ -15,6 +15,9 @@ pub struct Report {
     /// The scores of captions, of a model that writes some.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub captions: Vec<CaptionRow>,
+    /// The scores of answers, of a model that gives some.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub answers: Vec<AnswerRow>,
 }
 
 /// The scores on one cut of the pictures.
@@ -123,9 +126,12 @@ fn cell(score: Option<f64>, who: Who) -> String {
     }
 }
 
+/// The table of retrieval and zero-shot scores.
+struct RecallTable<'a>(&'a [Row]);
+
 /// Writes the table as plain text of 80 columns: a line that says what a row is about, then the model's scores, then
 /// those of chance.
-impl Display for Report {
+impl Display for RecallTable<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let line = |f: &mut fmt::Formatter<'_>, left: &str, cells: [String; 4]| {
             writeln!(f, "{}", format!("{left:<10}│{}", cells.join("│")).trim_end())
@@ -133,7 +139,7 @@ impl Display for Report {
         line(f, "", GROUPS.map(|(title, heads)| format!("{title:^0$}", 6 * heads.len() + 1)))?;
         line(f, "", GROUPS.map(|(_, heads)| heads.iter().map(|head| format!("{head:>6}")).collect::<String>() + " "))?;
         let rule = GROUPS.map(|(_, heads)| "─".repeat(6 * heads.len() + 1));
-        for row in &self.rows {
+        for row in self.0 {
             writeln!(f, "{}┼{}", "─".repeat(10), rule.join("┼"))?;
             let classes = row.zero_shot.map_or(String::new(), |z| format!(", {}", counted(z.classes, "class")));
             writeln!(f, "{}: {}, {}{classes}", row.concepts(), row.pictures, counted(row.images, "picture"))?;
@@ -142,8 +148,19 @@ impl Display for Report {
                 line(f, left, row.scores(who).map(cells))?;
             }
         }
-        writeln!(f, "All scores in percent.")?;
-        if self.captions.is_empty() { Ok(()) } else { write!(f, "\n{}", CaptionTable(&self.captions)) }
+        writeln!(f, "All scores in percent.")
+    }
+}
+
+/// Writes the tables that have rows.
+impl Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Report { rows, captions, answers } = self;
+        let recall = (!rows.is_empty()).then(|| RecallTable(rows).to_string());
+        let captions = (!captions.is_empty()).then(|| CaptionTable(captions).to_string());
+        let answers = (!answers.is_empty()).then(|| AnswerTable(answers).to_string());
+        let tables: Vec<String> = [recall, captions, answers].into_iter().flatten().collect();
+        f.write_str(tables.join("\n").trim_end())
     }
 }
 
@@ -152,21 +169,34 @@ impl Report {
     pub(crate) fn extend(&mut self, other: Report) {
         self.rows.extend(other.rows);
         self.captions.extend(other.captions);
+        self.answers.extend(other.answers);
     }
 
     /// Returns the scores of every row in a few lines, for a log.
     pub fn brief(&self) -> Vec<String> {
-        self.rows.iter().map(Row::brief).chain(self.captions.iter().map(CaptionRow::brief)).collect()
+        let texts = self.captions.iter().map(CaptionRow::brief).chain(self.answers.iter().map(AnswerRow::brief));
+        self.rows.iter().map(Row::brief).chain(texts).collect()
     }
 
-    /// Returns the table as Markdown, with chance in brackets.
+    /// Returns the tables that have rows as Markdown.
     pub fn markdown(&self) -> String {
+        let Report { rows, captions, answers } = self;
+        let recall = (!rows.is_empty()).then(|| RecallTable(rows).markdown());
+        let captions = (!captions.is_empty()).then(|| CaptionTable(captions).markdown());
+        let answers = (!answers.is_empty()).then(|| AnswerTable(answers).markdown());
+        [recall, captions, answers].into_iter().flatten().collect::<Vec<_>>().join("\n")
+    }
+}
+
+impl RecallTable<'_> {
+    /// Returns the table as Markdown, with chance in brackets.
+    fn markdown(&self) -> String {
         let mut out = String::from("| concepts | pictures | number | classes |");
         for (title, heads) in GROUPS {
             out += &format!(" {title} {} |", heads.join(" / "));
         }
         out += &format!("\n|---|---|--:|--:|{}\n", "--:|".repeat(GROUPS.len()));
-        for row in &self.rows {
+        for row in self.0 {
             out += &format!("| {} | {} | {} | {} |", row.concepts(), row.pictures, row.images, row.classes());
             for (scores, chance) in row.scores(Who::Model).iter().zip(&row.scores(Who::Chance)) {
                 let joined = |group: &[Option<f64>], who| {
@@ -185,7 +215,6 @@ impl Report {
             }
             out += "\n";
         }
-        out += "\nAll scores in percent; in brackets by chance.\n";
-        if self.captions.is_empty() { out } else { out + "\n" + &CaptionTable(&self.captions).markdown() }
+        out + "\nAll scores in percent; in brackets by chance.\n"
     }
 }

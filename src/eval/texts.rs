@@ -80,3 +80,101 @@ impl CaptionTable<'_> {
         out + "\nAll scores × 100. \"Pixels\" takes the caption of the most similar training scene.\n"
     }
 }
+
+/// The scores of answers on one cut of the pictures.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AnswerRow {
+    /// The concepts of the pictures, as in [`Row`](super::report::Row).
+    pub concepts: String,
+    /// The source of the pictures.
+    pub pictures: String,
+    /// The scores by kind of question.
+    pub kinds: Vec<AnswerScore>,
+}
+
+/// The scores of answers to one kind of question.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AnswerScore {
+    pub kind: String,
+    pub questions: usize,
+    /// The accuracy, in [0, 1].
+    pub accuracy: f64,
+    /// The accuracy of the answer that is the commonest in training to questions of this kind, where it was measured.
+    pub commonest: Option<f64>,
+}
+
+impl AnswerRow {
+    /// Returns the scores in a line, for a log.
+    pub fn brief(&self) -> String {
+        let AnswerRow { concepts, pictures, kinds } = self;
+        let kinds: Vec<_> = kinds.iter().map(|kind| format!("{} {:.1}", kind.kind, 100.0 * kind.accuracy)).collect();
+        format!("eval  {concepts}: {pictures}: answers to {} %, mean {:.1} %", kinds.join(", "), 100.0 * self.mean())
+    }
+
+    /// Returns the mean accuracy of the kinds of questions.
+    pub fn mean(&self) -> f64 {
+        mean(self.kinds.iter().map(|kind| kind.accuracy))
+    }
+
+    /// Goes through whose scores they are: those of each kind, then their mean.
+    fn lines(&self) -> impl Iterator<Item = (&'static str, Vec<f64>)> {
+        let model: Vec<f64> = self.kinds.iter().map(|kind| kind.accuracy).collect();
+        let commonest: Option<Vec<f64>> = self.kinds.iter().map(|kind| kind.commonest).collect();
+        let lines = [("model", Some(model)), ("commonest", commonest)].into_iter();
+        lines.filter_map(|(who, scores)| {
+            let scores = scores?;
+            let mean = mean(scores.iter().copied());
+            Some((who, [scores, vec![mean]].concat()))
+        })
+    }
+}
+
+fn mean(scores: impl ExactSizeIterator<Item = f64>) -> f64 {
+    let n = scores.len().max(1);
+    scores.sum::<f64>() / n as f64
+}
+
+/// A table of answers as plain text.
+pub(super) struct AnswerTable<'a>(pub &'a [AnswerRow]);
+
+/// What the baseline of the table is.
+const COMMONEST: &str = "\"Commonest\" is the commonest answer to the kind of question in training.";
+
+impl Display for AnswerTable<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, AnswerRow { concepts, pictures, kinds }) in self.0.iter().enumerate() {
+            if i == 0 {
+                let names = kinds.iter().map(|kind| kind.kind.as_str()).chain(["mean"]);
+                writeln!(f, "answers   │{}", names.map(|name| format!("{name:>8}")).collect::<String>())?;
+            }
+            writeln!(f, "{}┼{}", "─".repeat(10), "─".repeat(8 * (kinds.len() + 1)))?;
+            let questions: usize = kinds.iter().map(|kind| kind.questions).sum();
+            writeln!(f, "{concepts}: {pictures}, {}", counted(questions, "question"))?;
+            for (who, scores) in self.0[i].lines() {
+                let scores = scores.iter().map(|score| format!("{:>8.1}", 100.0 * score));
+                writeln!(f, "{who:<10}│{}", scores.collect::<String>())?;
+            }
+        }
+        writeln!(f, "All scores in percent. {COMMONEST}")
+    }
+}
+
+impl AnswerTable<'_> {
+    /// Returns the table as Markdown.
+    pub fn markdown(&self) -> String {
+        let kinds = self.0.first().map_or(&[][..], |row| &row.kinds);
+        let names = kinds.iter().map(|kind| kind.kind.as_str()).chain(["mean"]);
+        let mut out = String::from("| concepts | pictures | questions | answers by |");
+        names.for_each(|name| out += &format!(" {name} |"));
+        out += &format!("\n|---|---|--:|---|{}\n", "--:|".repeat(kinds.len() + 1));
+        for row in self.0 {
+            let questions: usize = row.kinds.iter().map(|kind| kind.questions).sum();
+            for (who, scores) in row.lines() {
+                let scores: Vec<_> = scores.iter().map(|score| format!("{:.1}", 100.0 * score)).collect();
+                let AnswerRow { concepts, pictures, .. } = row;
+                out += &format!("| {concepts} | {pictures} | {questions} | {who} | {} |\n", scores.join(" | "));
+            }
+        }
+        out + &format!("\nAll scores in percent. {COMMONEST}\n")
+    }
+}

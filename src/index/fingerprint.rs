@@ -43,7 +43,18 @@ pub fn blip_words(config: &blip::Config, pictures: Option<&Preprocess>) -> Strin
     } = vision;
     let activation = activation_name(activation);
     let vision = format!("{height};{columns};{patch_size};{width};{mlp_width};{heads};{layers};{activation};{eps}");
-    let &blip::TextConfig { vocab_size, positions, width, mlp_width, heads, layers, activation, eps, ids } = text;
+    let &blip::TextConfig {
+        vocab_size,
+        positions,
+        width,
+        mlp_width,
+        heads,
+        layers,
+        activation,
+        eps,
+        ids,
+        label_smoothing: _,
+    } = text;
     let blip::TokenIds { cls, end, .. } = ids;
     let activation = activation_name(activation);
     let text = format!("{vocab_size};{positions};{width};{mlp_width};{heads};{layers};{activation};{eps};{cls};{end}");

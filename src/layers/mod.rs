@@ -16,6 +16,7 @@ pub mod conv_norm;
 pub mod cross_attention;
 pub mod dropout;
 pub mod feed_forward;
+pub mod keyless_attention;
 pub mod layer_norm;
 pub mod linear;
 pub mod mlp;

@@ -24,6 +24,7 @@ use super::attention::{self, Attention, Saved as AttentionSaved, Scratch as Atte
 use super::block::Size;
 use super::cross_attention::{self, CrossAttention, Saved as CrossSaved, Scratch as CrossScratch};
 use super::dropout::{self, Dropout, Residual, Site};
+use super::keyless_attention::{self, Scratch as KeylessScratch};
 use super::layer_norm::{self, LayerNorm, Saved as NormSaved};
 use super::linear::Linear;
 use super::mlp::{self, Mlp};
@@ -73,10 +74,10 @@ tree! {
 
 tree! {
     /// `a` and `c` are those of the formulas, `act` is the MLP's hidden layer after its activation, `d` and `dsum` are
-    /// gradients.
+    /// gradients. Where texts look at something, there is either `cross` or `keyless`.
     ///
     /// `a`, `c`, `d`, `dsum` (M,d), `act`, `dpreact` (M,m)
-    RestScratch { cross: [CrossScratch?], a, c, act, dpreact, d, dsum }
+    RestScratch { cross: [CrossScratch?], keyless: [KeylessScratch?], a, c, act, dpreact, d, dsum }
 }
 
 /// The parameters of a block, wherever a model's tree has them.
@@ -91,12 +92,41 @@ pub struct BlockMut<'a, T> {
     pub rest: &'a mut Rest<T>,
 }
 
-/// What the rows of a batch look at: the keys and values that [`cross_attention::keys`] computed.
+/// What the rows of a batch look at.
 #[derive(Clone, Copy)]
 pub struct Look<'a> {
-    /// `kv` (rows of the source, 2d)
+    pub at: At<'a>,
+    pub shape: cross_attention::Shape<'a>,
+}
+
+/// In which form rows see a source. What is learnt from has keys and values.
+#[derive(Clone, Copy)]
+pub enum At<'a> {
+    /// The keys and values that [`cross_attention::keys`] computed.
+    ///
+    /// (rows of the source, 2d)
+    Keys(ArrayView2<'a, f32>),
+    /// The [source itself](keyless_attention).
+    ///
+    /// (rows of the source, f)
+    Tokens(ArrayView2<'a, f32>),
+}
+
+/// The keys and values that the rows of a batch looked at, and where their gradient goes.
+pub struct LookMut<'a, 'b> {
+    /// `kv`, `dkv` (rows of the source, 2d)
     pub kv: ArrayView2<'a, f32>,
     pub shape: cross_attention::Shape<'a>,
+    pub write: Write,
+    pub dkv: ArrayViewMut2<'b, f32>,
+}
+
+/// The form in which rows will see a source, which decides what buffers they need.
+#[derive(Clone, Copy, Debug)]
+pub enum Looks {
+    AtKeys,
+    /// The rows (M,f) of the longest picture are given.
+    AtTokens(Dim),
 }
 
 /// Which rows leave a block, and whether they look at something.
@@ -106,7 +136,7 @@ pub struct Part {
     pub rows: usize,
     /// How many sequences they form, if only the pooled row of each leaves; `None` if all rows do.
     pub pooled: Option<usize>,
-    pub looks: bool,
+    pub looks: Option<Looks>,
 }
 
 impl Part {
@@ -145,7 +175,7 @@ impl Saved<Dim> {
         Saved {
             attn: part.pooled.is_none().then(|| AttentionSaved::dims(part.rows, width)),
             pooled: part.pooled.map(|sequences| PooledSaved::dims(part.rows, sequences, width, size.heads)),
-            sums: Sums::dims(size, part.leaving(), part.looks, keep),
+            sums: Sums::dims(size, part.leaving(), part.looks.is_some(), keep),
         }
     }
 }
@@ -175,17 +205,14 @@ impl Scratch<Dim> {
 
 impl RestScratch<Dim> {
     /// Returns the sizes for M rows.
-    pub fn dims(size: &Size, rows: usize, looks: bool) -> Self {
+    pub fn dims(size: &Size, rows: usize, looks: Option<Looks>) -> Self {
         let (row, hidden) = (Dim(rows, size.width), Dim(rows, size.mlp_width));
-        RestScratch {
-            cross: looks.then(|| CrossScratch::dims(rows, size.width)),
-            a: row,
-            c: row,
-            act: hidden,
-            dpreact: hidden,
-            d: row,
-            dsum: row,
-        }
+        let (cross, keyless) = match looks {
+            None => (None, None),
+            Some(Looks::AtKeys) => (Some(CrossScratch::dims(rows, size.width)), None),
+            Some(Looks::AtTokens(source)) => (None, Some(KeylessScratch::dims(rows, size.heads, source))),
+        };
+        RestScratch { cross, keyless, a: row, c: row, act: hidden, dpreact: hidden, d: row, dsum: row }
     }
 }
 
@@ -235,7 +262,7 @@ pub(crate) fn behind_attention(
     scratch: &mut RestScratch<ArrayViewMut2<f32>>,
 ) {
     let Block { attention: SelfAttention { ln, .. }, rest } = p;
-    let RestScratch { a, c, act, .. } = scratch;
+    let RestScratch { keyless, a, c, act, .. } = scratch;
     let residual = |x, site| Residual { x, dropout: dropout::at(dropout, site) };
     layer_norm::forward(ln, size.eps, sums.sum.view(), a.view_mut(), &mut sums.ln);
     let c = match (look, &mut sums.cross) {
@@ -243,15 +270,14 @@ pub(crate) fn behind_attention(
         (Some(look), Some(saved)) => {
             let sum = saved.sum.view_mut();
             let residual = residual(a.view(), Site::CrossOutput);
-            cross_attention::forward(
-                &rest.cross,
-                cross(look.shape, dropout),
-                a.view(),
-                look.kv,
-                residual,
-                sum,
-                &mut saved.attn,
-            );
+            let (p, shape, a, attn) = (&rest.cross, cross(look.shape, dropout), a.view(), &mut saved.attn);
+            match (look.at, keyless) {
+                (At::Keys(kv), _) => cross_attention::forward(p, shape, a, kv, residual, sum, attn),
+                (At::Tokens(source), Some(scratch)) => {
+                    keyless_attention::forward(p, shape, a, source, residual, sum, attn, scratch);
+                }
+                (At::Tokens(_), None) => panic!("a block whose buffers are for looks at keys looks at tokens"),
+            }
             layer_norm::forward(&rest.cross_ln, size.eps, saved.sum.view(), c.view_mut(), &mut saved.ln);
             c.view()
         }
@@ -266,13 +292,13 @@ pub(crate) fn behind_attention(
 /// Adds to `g` the gradients of all parameters but `cross.key_value`, writes `dx`, and writes the gradient of the keys
 /// and values that the rows looked at, or adds to it.
 ///
-/// `x`, `dx` (N,d), `dy` (M,d), `dkv` (rows of the source, 2d)
+/// `x`, `dx` (N,d), `dy` (M,d)
 #[track_caller]
 pub fn backward(
     p: Block<&[f32]>,
     size: &Size,
     sequences: &Sequences,
-    look: Option<(Look, Write, ArrayViewMut2<f32>)>,
+    look: Option<LookMut>,
     dropout: Option<Dropout>,
     x: ArrayView2<f32>,
     dy: ArrayView2<f32>,
@@ -284,7 +310,7 @@ pub fn backward(
     let Block { attention: SelfAttention { attn, ln }, rest } = p;
     let BlockMut { attention: SelfAttention { attn: g_attn, ln: g_ln }, rest: g_rest } = g;
     let Scratch { attn: attn_scratch, pooled: pooled_scratch, rest: scratch, .. } = scratch;
-    let RestScratch { cross: cross_scratch, a, c, act, dpreact, d, dsum } = scratch;
+    let RestScratch { cross: cross_scratch, a, c, act, dpreact, d, dsum, .. } = scratch;
     let Saved { attn: attn_saved, pooled: pooled_saved, sums: saved } = saved;
     layer_norm::recompute(ln, saved.sum.view(), &saved.ln, a.view_mut());
     let c = match &saved.cross {
@@ -303,7 +329,7 @@ pub fn backward(
     let (preact, act, dpreact) = (saved.preact.view(), act.view_mut(), dpreact.view_mut());
     let dc = d.view_mut();
     mlp::backward(&rest.mlp, size.activation, c, preact, dsum.view(), Write::Add, dc, act, dpreact, &mut g_rest.mlp);
-    if let (Some((look, write, dkv)), Some(saved)) = (look, &saved.cross) {
+    if let (Some(LookMut { kv, shape, write, dkv }), Some(saved)) = (look, &saved.cross) {
         // in the forward pass: c = cross_ln(sum)
         let sum = saved.sum.view();
         let dc = d.view();
@@ -314,9 +340,9 @@ pub fn backward(
         let scratch = cross_scratch.as_mut().expect("buffers for texts that look at something");
         cross_attention::backward(
             &rest.cross,
-            cross(look.shape, dropout),
+            cross(shape, dropout),
             a.view(),
-            look.kv,
+            kv,
             &saved.attn,
             dsum.view(),
             (Write::Add, d.view_mut()),

@@ -31,7 +31,7 @@ use crate::tree::{Dim, tree};
 use crate::weights::Read;
 use kernels::{Epilogue, Mat, MatMut, cross_entropy, embedding, gemm::gemm, reduce};
 use ndarray::{ArrayView2, ArrayViewMut2};
-use std::ops::Range;
+use std::ops::{AddAssign, Range};
 
 /// The most logits in memory: 32 MB, hundreds of rows of a usual vocabulary, so that the products are at full speed.
 const MAX_LOGITS: usize = 8 << 20;
@@ -39,8 +39,8 @@ const MAX_LOGITS: usize = 8 << 20;
 tree! {
     /// The buffers of a block of rows.
     ///
-    /// `logits` (rows,V), `h`, `dh` (rows,d)
-    Scratch { logits, h, dh }
+    /// `logits` (rows,V), `h`, `dh` (rows,d), `hits` (1,rows)
+    Scratch { logits, h, dh, hits }
 }
 
 impl Scratch<Dim> {
@@ -51,7 +51,7 @@ impl Scratch<Dim> {
 
     /// Returns the sizes for blocks of this many rows.
     pub fn of_blocks(rows: usize, width: usize, vocabulary: usize) -> Self {
-        Scratch { logits: Dim(rows, vocabulary), h: Dim(rows, width), dh: Dim(rows, width) }
+        Scratch { logits: Dim(rows, vocabulary), h: Dim(rows, width), dh: Dim(rows, width), hits: Dim(1, rows) }
     }
 }
 
@@ -101,6 +101,25 @@ impl Labels {
     }
 }
 
+/// What the labels of a batch come to. Divided by `weight`, both others are means.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Sums {
+    /// Σ weight · loss of the row
+    pub loss: f64,
+    /// Σ weight of the rows of which no class has a larger logit than the label.
+    pub hits: f64,
+    /// Σ weight
+    pub weight: f64,
+}
+
+impl AddAssign for Sums {
+    fn add_assign(&mut self, other: Sums) {
+        self.loss += other.loss;
+        self.hits += other.hits;
+        self.weight += other.weight;
+    }
+}
+
 /// loss = Σ weight · loss of the row
 ///
 /// `p` W (V,d), b (V); `h` (N,d), `losses` (labels)
@@ -117,17 +136,18 @@ pub fn forward(
 ) -> f32 {
     let mut buffers = Buffers::new(p, h, labels, losses, scratch);
     for block in blocks(labels.len(), buffers.rows) {
-        let (logits, _, _) = buffers.logits(p, h, &labels.rows[block.clone()]);
+        let Block { logits, .. } = buffers.logits(p, h, &labels.rows[block.clone()]);
         cross_entropy::forward(logits, &labels.classes[block.clone()], smoothing, &mut losses[block]);
     }
-    weighted_sum(&labels.weights, losses)
+    weighted_sum(&labels.weights, losses) as f32
 }
 
 /// dh = dz W, dW += dzᵀ h, db += Σ dz
 ///
 /// `p` W (V,d), b (V); `h`, `dh` (N,d), `losses` (labels)
 ///
-/// Returns the loss and writes `losses` as [`forward`] does, which need not be called before.
+/// Returns the loss, with what else the logits tell, and writes `losses` as [`forward`] does, which need not be called
+/// before.
 #[track_caller]
 pub fn backward(
     p: &Linear<&[f32]>,
@@ -138,16 +158,20 @@ pub fn backward(
     mut dh: ArrayViewMut2<f32>,
     g: &mut Linear<&mut [f32]>,
     scratch: &mut Scratch<ArrayViewMut2<f32>>,
-) -> f32 {
+) -> Sums {
     assert_eq!(dh.dim(), h.dim(), "rows and their gradients");
     let mut buffers = Buffers::new(p, h, labels, losses, scratch);
     let (width, vocabulary) = (h.ncols(), p.bias.len());
     dh.fill(0.0);
+    let weight = labels.weights.iter().map(|&weight| f64::from(weight)).sum();
+    let mut sums = Sums { weight, ..Sums::default() };
     for block in blocks(labels.len(), buffers.rows) {
         let (rows, classes) = (&labels.rows[block.clone()], &labels.classes[block.clone()]);
-        let (dz, x, dx) = buffers.logits(p, h, rows);
+        let Block { logits: dz, h: x, dh: dx, hits } = buffers.logits(p, h, rows);
+        let weights = &labels.weights[block.clone()];
         // in the forward pass: loss = Σ weight · cross-entropy(z)
-        cross_entropy::backward(dz, classes, &labels.weights[block.clone()], smoothing, &mut losses[block]);
+        cross_entropy::backward(dz, classes, weights, smoothing, &mut losses[block], hits);
+        sums.hits += weighted_sum(weights, hits);
         // in the forward pass: z = h Wᵀ + b
         reduce::add_column_sums(dz, g.bias);
         let dz = Mat::new(dz, rows.len(), vocabulary);
@@ -157,16 +181,23 @@ pub fn backward(
         // in the forward pass: the rows with a label were taken out of h
         embedding::scatter_add(dx, rows, width, floats_mut(dh.view_mut()));
     }
-    weighted_sum(&labels.weights, losses)
+    sums.loss = weighted_sum(&labels.weights, losses);
+    sums
 }
 
 /// The scratch of one call.
 struct Buffers<'a> {
     /// The most rows of a block.
     rows: usize,
+    all: Block<'a>,
+}
+
+/// The buffers of a block of rows.
+struct Block<'a> {
     logits: &'a mut [f32],
     h: &'a mut [f32],
     dh: &'a mut [f32],
+    hits: &'a mut [f32],
 }
 
 impl<'a> Buffers<'a> {
@@ -184,26 +215,22 @@ impl<'a> Buffers<'a> {
         assert!(labels.rows.last().is_none_or(|&last| (last as usize) < h.nrows()), "labels for {} rows", h.nrows());
         assert!(rows > 0 || labels.is_empty(), "scratch for no rows");
         assert_eq!((scratch.logits.ncols(), scratch.h.dim()), (vocabulary, (rows, width)), "sizes of the scratch");
-        let Scratch { logits, h, dh } = scratch;
-        let [logits, h, dh] = [logits, h, dh].map(|buffer| floats_mut(buffer.view_mut()));
-        Buffers { rows, logits, h, dh }
+        let Scratch { logits, h, dh, hits } = scratch;
+        let [logits, h, dh, hits] = [logits, h, dh, hits].map(|buffer| floats_mut(buffer.view_mut()));
+        Buffers { rows, all: Block { logits, h, dh, hits } }
     }
 
-    /// Computes the logits of these rows, and returns them, the rows themselves, and room for the rows' gradients.
-    fn logits(
-        &mut self,
-        p: &Linear<impl Read>,
-        h: ArrayView2<f32>,
-        rows: &[u32],
-    ) -> (&mut [f32], &mut [f32], &mut [f32]) {
+    /// Computes the logits of these rows, and returns them, the rows themselves, and room for the rows' gradients and
+    /// hits.
+    fn logits(&mut self, p: &Linear<impl Read>, h: ArrayView2<f32>, rows: &[u32]) -> Block<'_> {
         let (n, width, vocabulary) = (rows.len(), h.ncols(), p.bias.rows().len());
-        let [x, dx] = [&mut *self.h, &mut *self.dh].map(|rows| &mut rows[..n * width]);
+        let [x, dx] = [&mut *self.all.h, &mut *self.all.dh].map(|rows| &mut rows[..n * width]);
         embedding::gather(mat(h).data, rows, width, x);
-        let z = &mut self.logits[..n * vocabulary];
+        let z = &mut self.all.logits[..n * vocabulary];
         let matrix = |data| ArrayView2::from_shape((n, width), data).expect("n·width floats");
         let out = ArrayViewMut2::from_shape((n, vocabulary), &mut *z).expect("n·vocabulary floats");
         linear::forward(p, matrix(&*x), out);
-        (z, x, dx)
+        Block { logits: z, h: x, dh: dx, hits: &mut self.all.hits[..n] }
     }
 }
 
@@ -212,7 +239,7 @@ fn blocks(n: usize, rows: usize) -> impl Iterator<Item = Range<usize>> {
     (0..n).step_by(rows.max(1)).map(move |start| start..n.min(start + rows))
 }
 
-/// Σ weight·loss, in f64 and in the order of the labels
-fn weighted_sum(weights: &[f32], losses: &[f32]) -> f32 {
-    weights.iter().zip(losses).map(|(&weight, &loss)| f64::from(weight) * f64::from(loss)).sum::<f64>() as f32
+/// Σ weight·value, in f64 and in the order of the labels
+fn weighted_sum(weights: &[f32], values: &[f32]) -> f64 {
+    weights.iter().zip(values).map(|(&weight, &value)| f64::from(weight) * f64::from(value)).sum()
 }

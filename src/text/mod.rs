@@ -21,5 +21,5 @@ pub mod wordpiece;
 pub use clean::clean;
 pub use error::{TokenizerError, TokenizerFileError};
 pub use tokenizer::{Caption, Tokenizer};
-pub use training::{BlipCaptions, Tokenize};
+pub use training::{BlipCaptions, BlipQuestions, Tokenize};
 pub use wordpiece::WordPiece;

@@ -1,6 +1,6 @@
 //! How a model in training reads captions.
 
-use super::blip_clean::{self, MAX_CAPTION_WORDS};
+use super::blip_clean::{self, MAX_CAPTION_WORDS, MAX_QUESTION_WORDS};
 use super::tokenizer::Tokenizer;
 use super::wordpiece::WordPiece;
 use std::sync::Arc;
@@ -13,6 +13,11 @@ pub trait Tokenize: Send + Sync {
     /// # Panics
     /// Panics if `max_tokens` is below 2.
     fn append(&self, caption: &str, max_tokens: usize, ids: &mut Vec<u32>) -> bool;
+
+    /// Does the same for an answer to a question. Only those who ask questions need to know how.
+    fn append_answer(&self, answer: &str, max_tokens: usize, ids: &mut Vec<u32>) -> bool {
+        self.append(answer, max_tokens, ids)
+    }
 }
 
 impl Tokenize for Tokenizer {
@@ -32,5 +37,18 @@ impl Tokenize for BlipCaptions {
     fn append(&self, caption: &str, max_tokens: usize, ids: &mut Vec<u32>) -> bool {
         let caption = self.prompt.clone() + &blip_clean::caption(caption, MAX_CAPTION_WORDS);
         self.pieces.encode_into(&caption, max_tokens, ids)
+    }
+}
+
+/// Questions and answers as a BLIP learns them: questions are cleaned, answers are as they are.
+pub struct BlipQuestions(pub Arc<WordPiece>);
+
+impl Tokenize for BlipQuestions {
+    fn append(&self, question: &str, max_tokens: usize, ids: &mut Vec<u32>) -> bool {
+        self.0.encode_into(&blip_clean::question(question, MAX_QUESTION_WORDS), max_tokens, ids)
+    }
+
+    fn append_answer(&self, answer: &str, max_tokens: usize, ids: &mut Vec<u32>) -> bool {
+        self.0.encode_into(answer, max_tokens, ids)
     }
 }

@@ -6,7 +6,7 @@ use crate::counted::counted;
 #[cfg(feature = "emoji")]
 use crate::datasets::emoji::{Cut, Emoji, EmojiTraining, Language};
 #[cfg(feature = "emoji")]
-use crate::datasets::scenes::{Division, SceneOptions, Scenes};
+use crate::datasets::scenes::{Division, SceneOptions, SceneQuestions, Scenes};
 use crate::datasets::{BadLimit, BadReport, Dataset, DatasetError, OwnPairs};
 use crate::embed::Embed;
 use crate::eval::exam::{Depth, Exam, PairsExam};
@@ -48,9 +48,9 @@ pub enum TrainingData {
     /// The emoji that are part of the program.
     #[cfg(feature = "emoji")]
     Emoji { emoji: Arc<Emoji>, cut: Cut, train: Arc<EmojiTraining> },
-    /// Scenes made of these emoji.
+    /// Scenes made of these emoji, each with a question if it `asks`.
     #[cfg(feature = "emoji")]
-    Scenes { train: Arc<Scenes>, validates: bool },
+    Scenes { train: Arc<Scenes>, asks: bool, validates: bool },
     /// Pairs of the user's own.
     Own { train: Box<OwnPairs>, val: Option<Box<OwnPairs>>, limit: BadLimit },
 }
@@ -64,11 +64,11 @@ impl TrainingData {
         TrainingData::Emoji { emoji, cut, train }
     }
 
-    /// Makes scenes of the emoji that are part of the program. They are judged on drawings by the vendor that
-    /// `validates`, or else by the one that judges.
+    /// Makes scenes of the emoji that are part of the program, each with a question if it `asks`. A run is judged on
+    /// drawings by the vendor for the choice of a recipe if it `validates` one, or else by the one for results.
     #[cfg(feature = "emoji")]
-    pub fn scenes(options: SceneOptions, validates: bool) -> Self {
-        TrainingData::Scenes { train: Arc::new(Scenes::new(Arc::new(Emoji::load()), options)), validates }
+    pub fn scenes(options: SceneOptions, asks: bool, validates: bool) -> Self {
+        TrainingData::Scenes { train: Arc::new(Scenes::new(Arc::new(Emoji::load()), options)), asks, validates }
     }
 
     /// Takes pairs of the user's own: those to train on, and those to be judged on if there are any. `limit` says how
@@ -86,6 +86,8 @@ impl TrainingData {
         match self {
             #[cfg(feature = "emoji")]
             TrainingData::Emoji { train, .. } => Arc::<EmojiTraining>::clone(train),
+            #[cfg(feature = "emoji")]
+            TrainingData::Scenes { train, asks: true, .. } => Arc::new(SceneQuestions(Arc::clone(train))),
             #[cfg(feature = "emoji")]
             TrainingData::Scenes { train, .. } => Arc::<Scenes>::clone(train),
             TrainingData::Own { train, .. } => Arc::clone(train.dataset()),
@@ -131,7 +133,7 @@ impl TrainingData {
             #[cfg(feature = "emoji")]
             (TrainingData::Emoji { emoji, cut, .. }, _) => Exam::Emoji(EmojiExam::new(Arc::clone(emoji), *cut, depth)),
             #[cfg(feature = "emoji")]
-            (TrainingData::Scenes { train, validates }, _) => {
+            (TrainingData::Scenes { train, validates, .. }, _) => {
                 Exam::Scenes(ScenesExam::new(Arc::clone(train), *validates, depth))
             }
             (TrainingData::Own { val: Some(val), .. }, _) => Exam::Pairs(exam(val, "validation pairs")),
@@ -152,9 +154,9 @@ impl fmt::Display for TrainingData {
                 write!(f, "{} emoji pictures, judged on {}", train.concepts().len(), cut.judge().name())
             }
             #[cfg(feature = "emoji")]
-            TrainingData::Scenes { train, validates } => {
-                let kinds = train.kinds().count();
-                write!(f, "{} of {kinds} kinds of emoji, ", counted(train.options().count, "scene"))?;
+            TrainingData::Scenes { train, asks, validates } => {
+                let (kinds, what) = (train.kinds().count(), if *asks { "questions" } else { "captions" });
+                write!(f, "{} of {kinds} kinds of emoji with {what}, ", counted(train.options().count, "scene"))?;
                 write!(f, "judged on drawings by {}", Division::judges(*validates).1.name())
             }
             TrainingData::Own { train, val, .. } => {

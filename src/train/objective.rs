@@ -100,19 +100,32 @@ use std::ops::Range;
 /// The gradients of a parameter tree, which an objective adds to.
 pub(crate) type Gradients<'a, S> = <S as Tree>::Of<&'a mut [f32]>;
 
-/// Which step of which run this is. Randomness may depend on this and on the place in the batch, and on nothing else.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Which step of which run this is. Randomness may depend on seed and step, on the place in the batch of all ranks, and
+/// on nothing else.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StepId {
     /// The seed of the run.
     pub seed: u64,
     /// How many steps were taken before this one.
     pub step: u64,
+    /// Which of the ranks takes it here.
+    pub rank: u64,
 }
 
 impl StepId {
     /// Returns the generator for one use in this step, which is named by numbers such as (use, row).
     pub fn rng(&self, name: &[u64]) -> Rng {
         random::rng(&[&[self.seed, self.step], name].concat())
+    }
+
+    /// Returns the key of one use in this step for a generator that has no state.
+    pub fn key(&self, name: &[u64]) -> u64 {
+        random::key(&[&[self.seed, self.step], name].concat())
+    }
+
+    /// Returns the place in the batch of all ranks of the i-th of this rank's pictures, where each rank has `own`.
+    pub fn place(&self, i: usize, own: usize) -> u64 {
+        self.rank * own as u64 + i as u64
     }
 }
 

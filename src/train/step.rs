@@ -161,7 +161,7 @@ impl<O: Objective<W> + Send, W: World> Trainer<O, W> {
     }
 
     fn id(&self) -> StepId {
-        StepId { seed: self.options.seed, step: self.adam.steps }
+        StepId { seed: self.options.seed, step: self.adam.steps, rank: self.world.rank() as u64 }
     }
 }
 

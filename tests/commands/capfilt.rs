@@ -91,7 +91,7 @@ fn captions_stay_if_a_match_says_that_they_fit() {
     let mut sorted = expected.clone();
     sorted.sort_by(f32::total_cmp);
     let threshold = (sorted[9] + sorted[10]) / 2.0;
-    assert!(sorted[10] - sorted[9] > 1e-5, "{sorted:?}");
+    assert!(sorted[10] - sorted[9] > 3e-5, "{sorted:?}");
 
     let limit = threshold.to_string();
     let said = report(&bench, &BOTH, &["--seed", "7", "--threshold", &limit, "--out", "clean"]);
@@ -102,7 +102,7 @@ fn captions_stay_if_a_match_says_that_they_fit() {
         assert_eq!((&line["number"], &line["source"]), (&json!(number), &json!(source)));
         assert_eq!(line["key"], format!("photos/p{number}.png"));
         let probability = line["probability"].as_f64().unwrap();
-        assert!((probability - f64::from(expected)).abs() < 1e-6, "{line} {expected}");
+        assert!((probability - f64::from(expected)).abs() < 1e-5, "{line} {expected}");
         assert_eq!(line["verdict"], if expected >= threshold { "kept" } else { "removed" });
     }
     assert_eq!(judged[0]["caption"], "Red Horses, number 0!", "as it was");
@@ -346,10 +346,11 @@ fn shards_and_what_is_known_of_scenes_are_read() {
     assert!(b.iter().zip(&c).all(|(b, c)| (&b.picture, &b.caption) == (&c.picture, &c.caption)));
 
     bench.write("some.jsonl", "{\"file_name\": \"a.png\", \"noise\": null}\n");
-    let some = ["--filter", "itm", "--out", "a", "--truth", "some.jsonl"];
+    let some = ["--filter", "itm", "--out", "new", "--truth", "some.jsonl"];
     fails(&run(&bench, &["capfilt", "scenes"], &some), 2, &["some.jsonl: no line about images/"]);
     bench.write("some.jsonl", "{\"file_name\": \"a.png\"}\n");
     fails(&run(&bench, &["capfilt", "scenes"], &some), 1, &["some.jsonl, line 1", "noise"]);
+    assert!(!bench.path("new").exists());
 }
 
 #[test]

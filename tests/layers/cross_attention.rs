@@ -27,14 +27,14 @@ fn end(ranges: &[Range<usize>]) -> usize {
     ranges.iter().map(|range| range.end).max().unwrap_or(0)
 }
 
-fn cases() -> impl Iterator<Item = (Shape<'static>, usize, usize)> {
+pub fn cases() -> impl Iterator<Item = (Shape<'static>, usize, usize)> {
     let cases = CASES.into_iter().flat_map(|case| WIDTHS.map(|widths| (case, widths)));
     cases.map(|([queries, source], (width, inputs, heads))| {
         (Shape { queries, source, heads, dropout: None }, width, inputs)
     })
 }
 
-fn spec(width: usize, inputs: usize) -> CrossAttention<Spec> {
+pub fn spec(width: usize, inputs: usize) -> CrossAttention<Spec> {
     CrossAttention::spec(width, inputs, INIT)
 }
 

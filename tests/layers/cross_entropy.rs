@@ -6,7 +6,7 @@ use crate::support::{
     trees::{Leaves, poisoned},
 };
 use clipwright::layers::linear::Linear;
-use clipwright::loss::cross_entropy::{self, Labels, Scratch};
+use clipwright::loss::cross_entropy::{self, Labels, Scratch, Sums};
 use clipwright::params::Spec;
 use clipwright::tree::Dim;
 use kernels::embedding;
@@ -48,8 +48,8 @@ fn run(labels: &[Label], smoothing: f32, dims: Scratch<Dim>, pass: Pass<Linear<S
     let (plain, weighted) = (filled(labels, 1.0), filled(labels, dy[[0, 0]]));
     let [mut alone, mut losses] = [(); 2].map(|_| vec![f32::NAN; plain.len()]);
     y.fill(cross_entropy::forward(&p, h, &plain, smoothing, &mut alone, &mut poisoned(&dims)));
-    let loss = cross_entropy::backward(&p, h, &weighted, smoothing, &mut losses, dh, &mut g, &mut poisoned(&dims));
-    let expected = dy[[0, 0]] * y[[0, 0]];
+    let sums = cross_entropy::backward(&p, h, &weighted, smoothing, &mut losses, dh, &mut g, &mut poisoned(&dims));
+    let (loss, expected) = (sums.loss as f32, dy[[0, 0]] * y[[0, 0]]);
     assert!((loss - expected).abs() <= 1e-5 * expected.abs(), "{loss} with gradients, {expected} without");
     assert_eq!(losses, alone);
 }
@@ -103,15 +103,15 @@ fn a_tied_table() {
             let (mut dh, mut losses) = (h.clone(), vec![0.0; filled(&labels, 1.0).len()]);
             let scratch = &mut poisoned(&Scratch::dims(ids.len(), width, vocabulary));
             let weighted = filled(&labels, dy[[0, 0]]);
-            let loss =
+            let sums =
                 cross_entropy::backward(&p, h.view(), &weighted, 0.1, &mut losses, dh.view_mut(), &mut g, scratch);
-            y.fill(loss / dy[[0, 0]]);
+            y.fill(sums.loss as f32 / dy[[0, 0]]);
             embedding::scatter_add(dh.as_slice().unwrap(), &ids, width, g.weight);
         },
     );
 }
 
-/// Returns loss, dh, dW and db of random rows.
+/// Returns loss, hits and weight, dh, dW and db of random rows.
 fn streamed(labels: &Labels, rows: usize, vocabulary: usize, dims: Scratch<Dim>) -> [Array2<f32>; 4] {
     let width = dims.h.1;
     let [weight, bias, h] = [(vocabulary, width), (1, vocabulary), (rows, width)].map(|dim| random::matrix(dim, 5));
@@ -120,8 +120,9 @@ fn streamed(labels: &Labels, rows: usize, vocabulary: usize, dims: Scratch<Dim>)
     let p = Linear { weight: weight.as_slice().unwrap(), bias: bias.as_slice().unwrap() };
     let g = &mut Linear { weight: dweight.as_slice_mut().unwrap(), bias: dbias.as_slice_mut().unwrap() };
     let (losses, scratch) = (&mut vec![0.0; labels.len()], &mut poisoned(&dims));
-    let loss = cross_entropy::backward(&p, h.view(), labels, 0.1, losses, dh.view_mut(), g, scratch);
-    [Array2::from_elem((1, 1), loss), dh, dweight, dbias]
+    let Sums { loss, hits, weight } =
+        cross_entropy::backward(&p, h.view(), labels, 0.1, losses, dh.view_mut(), g, scratch);
+    [Array2::from_shape_vec((1, 3), [loss, hits, weight].map(|sum| sum as f32).to_vec()).unwrap(), dh, dweight, dbias]
 }
 
 #[test]
@@ -131,7 +132,7 @@ fn blocks_are_the_whole() {
     let whole = streamed(&labels, rows, vocabulary, Scratch::of_blocks(rows, width, vocabulary));
     for block in [1, 7, 40] {
         let parts = streamed(&labels, rows, vocabulary, Scratch::of_blocks(block, width, vocabulary));
-        for ((name, part), whole) in ["loss", "dh", "dweight", "dbias"].into_iter().zip(parts).zip(&whole) {
+        for ((name, part), whole) in ["sums", "dh", "dweight", "dbias"].into_iter().zip(parts).zip(&whole) {
             assert_close(name, part.view(), whole.view());
         }
     }
@@ -158,6 +159,21 @@ fn a_mean_is_over_the_rows_with_a_label() {
     let third = filled(&classes.map(|class| class.map(|class| (class, 1.0 / 3.0))), 1.0);
     let dims = || Scratch::of_blocks(4, 6, 5);
     assert_eq!(streamed(&mean, 4, 5, dims()), streamed(&third, 4, 5, dims()));
+}
+
+/// Logits are those of the rows themselves. Each hit counts as much as its row.
+#[test]
+fn hits_are_weighted() {
+    let mut labels = Labels::default();
+    labels.fill([Some((0, 0.5)), None, Some((1, 0.25)), Some((2, 2.0)), Some((0, 0.0))]);
+    let h = ndarray::array![[9.0f32, 1.0, 3.0], [9.0, 1.0, 3.0], [9.0, 1.0, 3.0], [1.0, 2.0, 2.0], [9.0, 1.0, 3.0]];
+    let (identity, bias) = (Array2::<f32>::eye(3), [0.0; 3]);
+    let [mut dweight, mut dh] = [identity.clone(), h.clone()];
+    let p = Linear { weight: identity.as_slice().unwrap(), bias: &bias[..] };
+    let g = &mut Linear { weight: dweight.as_slice_mut().unwrap(), bias: &mut [0.0; 3][..] };
+    let scratch = &mut poisoned(&Scratch::of_blocks(2, 3, 3));
+    let sums = cross_entropy::backward(&p, h.view(), &labels, 0.1, &mut [0.0; 3], dh.view_mut(), g, scratch);
+    assert_eq!((sums.hits, sums.weight), (2.5, 2.75));
 }
 
 #[test]

@@ -14,7 +14,7 @@ use clipwright::layers::cross_attention;
 use clipwright::layers::dropout::{self, Pass, Site, Unit};
 use clipwright::layers::patch_embed::Grid;
 use clipwright::layers::sequences::{Pool, Sequences};
-use clipwright::models::blip::text::{self, Sights, SightsMut, Text};
+use clipwright::models::blip::text::{self, Attended, Sights, SightsMut, Text};
 use clipwright::models::blip::vit::{self, Vit};
 use clipwright::models::{Captions, Keep, Workspace};
 use clipwright::params::{self, Params, Spec};
@@ -73,7 +73,8 @@ fn pass_texts(
     let (keys, dkeys) = (&mut keys.carve(&shape.keys(9)), &mut dkeys.carve(&shape.keys(9)));
     text::keys(&p.shared, source, keys);
     let keys = keys.view();
-    let (mut workspace, seen, how) = (text::Workspace::default(), Some((sights, &keys)), (pool, Keep::All));
+    let (mut workspace, seen, how) =
+        (text::Workspace::default(), Some((sights, Attended::Keys(&keys))), (pool, Keep::All));
     text::forward(p.as_ref(), shape, captions, seen, how, dropout, y.view_mut(), &mut workspace, &mut poisoned_arena());
     let seen = Some(SightsMut { sights, keys: &keys, write: Write::Set, dkeys });
     text::backward(p.as_ref(), shape, captions, seen, pool, dy, &mut workspace, &mut poisoned_arena(), g.as_mut());

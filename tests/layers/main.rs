@@ -18,6 +18,7 @@ mod dropout;
 mod equalities;
 mod feed_forward;
 mod info_nce;
+mod keyless_attention;
 mod layer_norm;
 mod linear;
 mod mlp;

@@ -1,8 +1,10 @@
 use super::shapes::{INIT, OFFSETS, dropping, sizes};
 use crate::support::{
+    compare::assert_close,
     gradcheck::{Layer, Pass},
     oracle,
     oracle_models::sequences,
+    random,
     trees::{Pair, poisoned},
 };
 use clipwright::Write;
@@ -11,10 +13,13 @@ use clipwright::layers::block::Size;
 use clipwright::layers::cross_attention::{self, CrossAttention, Shape};
 use clipwright::layers::layer_norm::LayerNorm;
 use clipwright::layers::mlp::Mlp;
-use clipwright::layers::post_norm::{self, Block, BlockMut, Look, Part, Rest, Saved, Scratch, SelfAttention};
+use clipwright::layers::post_norm::{
+    self, At, Block, BlockMut, Look, LookMut, Looks, Part, Rest, Saved, Scratch, SelfAttention,
+};
 use clipwright::layers::sequences::{Pool, Sequences};
 use clipwright::params::{Params, Spec, view_mut};
-use clipwright::tree::{Path, Tree, tree};
+use clipwright::tree::{Dim, Path, Tree, tree};
+use clipwright::weights::Weight;
 use ndarray::{Array2, ArrayView2};
 use std::ops::Range;
 
@@ -40,7 +45,7 @@ fn check_looking(size: &Size, sequences: &Sequences, pool: Pool) {
     let (every, leaving) = (looks(sequences, false), looks(sequences, pooled));
     let [every, leaving] =
         [&every, &leaving].map(|(queries, source)| Shape { queries, source, heads: size.heads, dropout: None });
-    let part = Part { rows, pooled: pooled.then_some(sequences.len()), looks: true };
+    let part = Part { rows, pooled: pooled.then_some(sequences.len()), looks: Some(Looks::AtKeys) };
     let name = format!("{size:?}, {:?}, {pool:?}, looking, {:?}", sequences.ranges(), sequences.dropout(2, pooled));
     let inputs = [("x", rows, width), ("source", SOURCE.1, SOURCE.0)];
     Layer::new(name, spec(size), inputs).check(
@@ -55,7 +60,7 @@ fn check_looking(size: &Size, sequences: &Sequences, pool: Pool) {
             let mut kv = Array2::from_elem((SOURCE.1, 2 * width), f32::NAN);
             let mut dkv = kv.clone();
             cross_attention::keys(&rest.cross, source, kv.view_mut());
-            let look = Look { kv: kv.view(), shape: leaving };
+            let look = Look { at: At::Keys(kv.view()), shape: leaving };
             let block = || Block { attention: &attention, rest: &rest };
             post_norm::forward(
                 block(),
@@ -68,7 +73,7 @@ fn check_looking(size: &Size, sequences: &Sequences, pool: Pool) {
                 saved,
                 &mut scratch(),
             );
-            let look = Some((look, Write::Set, dkv.view_mut()));
+            let look = Some(LookMut { kv: kv.view(), shape: leaving, write: Write::Set, dkv: dkv.view_mut() });
             let g = BlockMut { attention: &mut g_attention, rest: &mut g_rest };
             post_norm::backward(
                 block(),
@@ -97,7 +102,7 @@ fn check_alone(size: &Size, sequences: &Sequences, pool: Pool) {
     let Pair(_, attention, _, Rest { cross, cross_ln, mlp, mlp_ln }) = spec(size);
     let unused = Params::zeros(Unused { cross, cross_ln });
     let (rows, pooled) = (sequences.rows(), pool != Pool::All);
-    let part = Part { rows, pooled: pooled.then_some(sequences.len()), looks: false };
+    let part = Part { rows, pooled: pooled.then_some(sequences.len()), looks: None };
     let name = format!("{size:?}, {:?}, {pool:?}, alone, {:?}", sequences.ranges(), sequences.dropout(2, pooled));
     Layer::new(name, Mute { attention, mlp, mlp_ln }, [("x", rows, size.width)]).check(
         |p, [x]| {
@@ -139,6 +144,40 @@ fn every_entry() {
                     check_looking(&size, &sequences, pool);
                 }
             }
+        }
+    }
+}
+
+/// Rows that look at the tokens of a source become what they become where they look at its keys and values.
+#[test]
+fn looking_at_tokens_is_looking_at_keys() {
+    for (i, size) in sizes().enumerate() {
+        let offsets = OFFSETS[i % OFFSETS.len()];
+        for pool in [Pool::All, if size.causal { Pool::Last } else { Pool::First }] {
+            let sequences = sequences(offsets.iter().copied(), pool);
+            let pooled = (pool != Pool::All).then_some(sequences.len());
+            if sequences.len() < 2 {
+                continue;
+            }
+            let weights = random::params(spec(&size), 1).into_weights();
+            let source = random::matrix((SOURCE.1, SOURCE.0), 2);
+            let x = random::matrix((sequences.rows(), size.width), 3);
+            let mut kv = Array2::from_elem((SOURCE.1, 2 * size.width), f32::NAN);
+            cross_attention::keys(&weights.view().3.cross, source.view(), kv.view_mut());
+            let (queries, rows) = looks(&sequences, pooled.is_some());
+            let shape = Shape { queries: &queries, source: &rows, heads: size.heads, dropout: None };
+            let run = |p: Parts<Weight>, at, looks| {
+                let part = Part { rows: sequences.rows(), pooled, looks: Some(looks) };
+                let saved = &mut poisoned(&Saved::dims(&size, part, Keep::Nothing));
+                let scratch = &mut poisoned(&Scratch::dims(&size, part));
+                let mut y = Array2::zeros((pooled.unwrap_or(sequences.rows()), size.width));
+                let (block, look) = (Block { attention: &p.1, rest: &p.3 }, Some(Look { at, shape }));
+                post_norm::forward(block, &size, &sequences, look, None, x.view(), y.view_mut(), saved, scratch);
+                y
+            };
+            let expected = run(weights.view(), At::Keys(kv.view()), Looks::AtKeys);
+            let tokens = run(weights.view(), At::Tokens(source.view()), Looks::AtTokens(Dim(5, SOURCE.0)));
+            assert_close(&format!("{size:?}, {pool:?}"), tokens.view(), expected.view());
         }
     }
 }

@@ -19,7 +19,11 @@ use clipwright::layers::sequences::Pool;
 use clipwright::loss::cross_entropy::Labels;
 use clipwright::models::blip::model::{Inference, Source};
 use clipwright::models::blip::{Model, TokenIds};
+use clipwright::optim::adamw::Hyper;
 use clipwright::params::{Params, for_each, view};
+use clipwright::train::blip::{self as training, AnswerBatch, AnswerObjective, CaptionBatch, CaptionObjective, Rates};
+use clipwright::train::objective::Objective;
+use clipwright::train::step::{Trainer, TrainerOptions};
 use clipwright::tree::Path as TreePath;
 use ndarray::{Array2, ArrayView2, Axis, s};
 use safetensors::tensor::{Dtype, TensorView};
@@ -211,6 +215,11 @@ fn check_captioner(folder: &Path, io: &Io) {
     let expected = io.scalar("loss");
     assert!((loss - expected).abs() <= OUTPUT * expected.max(1.0), "loss: {loss} and {expected}");
     compare(&model, &grads, &reference_gradients(folder, "grads.safetensors"));
+    if smoothing == training::Options::SMOOTHING {
+        let given = |row: &Vec<i64>| row.iter().take_while(|&&id| id == -100).count().max(1);
+        let given = io.integers("labels").iter().map(given).collect();
+        check_captions(folder, io, &model, images.view(), &texts, given);
+    }
     check_interpolated(folder, io, &texts);
 }
 
@@ -342,23 +351,34 @@ fn captioners_agree_with_the_original() {
             let meta = json(&folder.join("meta.json"));
             let prompt = meta["prompt_length"].as_u64().unwrap() as usize;
             let (images, _) = io.pictures("image");
-            let texts = io.texts("input_ids", "attention_mask").begin_with(model.config.text.ids.decode);
-            let mut next = vec![];
-            for rows in texts.rows() {
-                let ids = &texts.ids[rows];
-                next.extend((1..=ids.len()).map(|t| ids.get(t).copied().filter(|_| t >= prompt)));
-            }
-            let mut labels = Labels::default();
-            labels.fill_mean(next);
-            let source = Inference::default().look(&model.params.view(), &model.config, images.view());
-            let texts_of = one_each(images.nrows());
-            let (loss, grads) = gradients(&model, images.view(), |p, tokens, dtokens, g| {
-                let seen = Seen { tokens, dtokens, rows: &source.rows, texts: &texts_of };
-                language_model(&model, p, texts.captions(), seen, (&labels, 0.1), g)
-            });
-            assert!((loss - io.scalar("loss")).abs() <= OUTPUT * loss.max(1.0), "loss {loss}");
-            compare(&model, &grads, &reference_gradients(&folder, "grads.safetensors"));
+            let texts = io.texts("input_ids", "attention_mask");
+            let given = vec![prompt; images.nrows()];
+            check_captions(&folder, io, &model, images.view(), &texts, given);
         });
+    }
+}
+
+/// The loss and all gradients of fine-tuning for captions.
+fn check_captions(folder: &Path, io: &Io, model: &Model, images: ArrayView2<f32>, texts: &Texts, given: Vec<usize>) {
+    let batch = CaptionBatch { images, captions: texts.captions(), given: &given };
+    let objective = || CaptionObjective::new(model, Rates::default());
+    check_trained(folder, io, model, objective, &batch);
+}
+
+/// The loss and all gradients of an objective, in micro-batches of several sizes.
+fn check_trained<O: Objective + Send>(
+    folder: &Path,
+    io: &Io,
+    model: &Model,
+    objective: impl Fn() -> O,
+    batch: &O::Batch<'_>,
+) {
+    let reference = reference_gradients(folder, "grads.safetensors");
+    for micro_batch in [usize::MAX, 2, 1] {
+        let mut trainer = Trainer::new(objective(), TrainerOptions::new(Hyper::BLIP));
+        let (loss, expected) = (trainer.gradients(batch, micro_batch)[0].value as f32, io.scalar("loss"));
+        assert!((loss - expected).abs() <= OUTPUT * expected.max(1.0), "loss: {loss} and {expected}");
+        compare(model, trainer.flat_grads(), &reference);
     }
 }
 
@@ -367,27 +387,23 @@ fn answerers_agree_with_the_original() {
     for folder in original("answers", "text_decoder.cls.predictions.bias") {
         with_io(&folder, |io| {
             let model = model(&folder, &folder.join("model.safetensors"));
-            let ids = model.config.text.ids;
             let (images, _) = io.pictures("image");
-            let questions = io.texts("question_ids", "question_mask").begin_with(ids.encode);
-            let answers = io.texts("answer_ids", "answer_mask").begin_with(ids.decode);
+            let questions = io.texts("question_ids", "question_mask");
+            let answers = io.texts("answer_ids", "answer_mask");
             let (n, weights) = (io.integers("n").concat(), io.matrix("weights"));
             let mut answers_of = vec![];
             for &n in &n {
                 let start = answers_of.last().map_or(0, |last: &Range<usize>| last.end);
                 answers_of.push(start..start + n as usize);
             }
-            let mut next = vec![];
-            for (rows, weight) in answers.rows().into_iter().zip(weights.iter()) {
-                let ids = &answers.ids[rows];
-                next.extend((1..=ids.len()).map(|t| Some((*ids.get(t)?, weight / n.len() as f32))));
-            }
-            let mut labels = Labels::default();
-            labels.fill(next);
-            let (loss, grads) =
-                answer_gradients(&model, images.view(), &questions, &answers, &answers_of, (&labels, 0.1));
-            assert!((loss - io.scalar("loss")).abs() <= OUTPUT * loss.max(1.0), "loss {loss}");
-            compare(&model, &grads, &reference_gradients(&folder, "grads.safetensors"));
+            let batch = AnswerBatch {
+                images: images.view(),
+                questions: questions.captions(),
+                answers: answers.captions(),
+                answers_of: &answers_of,
+                weights: weights.as_slice().unwrap(),
+            };
+            check_trained(&folder, io, &model, || AnswerObjective::new(&model, Rates::default()), &batch);
         });
     }
 }

@@ -254,6 +254,10 @@ fn models_survive_both_formats() {
             assert_eq!((&before.name, &before.shape), (&after.name, &after.shape));
             assert!(before.values == after.values, "{}", before.name);
         }
+        // One of them was made with another smoothing than the default.
+        let smoothing =
+            |folder: &Path| super::blip::json(&folder.join("config.json"))["text_config"]["label_smoothing"].clone();
+        assert_eq!(smoothing(again.path()), smoothing(&folder(name)));
     }
     for name in ORIGINAL {
         let (_folder, model) = through(&loaded(name), Format::Original);
@@ -549,6 +553,7 @@ fn sizes_that_do_not_fit_are_named() {
         ("/text_config/vocab_size", json!(70), "has shape [71, 24], this model needs [70, 24]"),
         ("/text_config/sep_token_id", json!(71), "text.ids.end is 71, more than 70"),
         ("/text_config/layer_norm_eps", json!(1e9), "layer_norm_eps is 1000000000"),
+        ("/text_config/label_smoothing", json!(1.5), "label_smoothing is 1.5, out of range"),
         ("/text_config/hidden_act", json!("relu"), "hidden_act is \"relu\""),
         ("/vision_config/patch_size", json!(0), "vision.patch_size is 0"),
         ("/vision_config/image_size", json!(36), "this model needs [1, 37, 20]"),

@@ -2,7 +2,7 @@
 //! or ranks, nor a stop in between changes what is learnt.
 
 use super::blip_passes::tiny;
-use crate::support::blip_objective::{Fixed, Pairs, losses};
+use crate::support::blip_objective::{Drops, Fixed, Pairs, losses};
 use crate::support::compare::{TOLERANCE, to_f64};
 use crate::support::gradcheck::check_directions;
 use crate::support::random;
@@ -10,8 +10,8 @@ use crate::support::ranks::on_ranks;
 use clipwright::models::blip::{Config, Model, Parts, spec};
 use clipwright::optim::adamw::{Decay, Hyper};
 use clipwright::params::{self, Params, view};
-use clipwright::train::blip::{Batch, BlipObjective, Options, Stage, trained};
-use clipwright::train::objective::Saved;
+use clipwright::train::blip::{Batch, BlipObjective, Options, Rates, Stage, trained};
+use clipwright::train::objective::{Saved, StepId};
 use clipwright::train::run_folder::RunFolder;
 use clipwright::train::step::{Trainer, TrainerOptions};
 use clipwright::train::world::World;
@@ -27,15 +27,23 @@ const STEPS: u64 = 3;
 /// The two kinds of training, and the parts of a model that each is for.
 const KINDS: [(Stage, Parts); 2] = [(Stage::Pretraining, Parts::Pretrained), (Stage::Retrieval, Parts::Matcher)];
 
-fn options(stage: Stage) -> Options {
-    Options { stage, momentum: 0.9, queue: QUEUE, alpha: 0.3, ramp: 0 }
+/// Nothing is dropped, or much.
+pub const RATES: [Rates; 2] = [Rates { dropout: 0.0, depth: 0.0 }, Rates { dropout: 0.2, depth: 0.4 }];
+
+fn options(stage: Stage, rates: Rates) -> Options {
+    Options { stage, momentum: 0.9, queue: QUEUE, alpha: 0.3, ramp: 0, rates }
+}
+
+/// Both kinds at all rates.
+fn kinds() -> impl Iterator<Item = ((Stage, Parts), Rates)> {
+    KINDS.into_iter().flat_map(|kind| RATES.map(|rates| (kind, rates)))
 }
 
 /// The temperature is high, since a low one sharpens whatever rounding there is.
-fn trainer(model: &Model, stage: Stage) -> Trainer<BlipObjective> {
+fn trainer(model: &Model, stage: Stage, rates: Rates) -> Trainer<BlipObjective> {
     let hyper = Hyper { eps: 1e-2, ..Hyper::BLIP };
     let trainer_options = TrainerOptions::new(hyper).decay(Decay::All).seed(SEED);
-    let mut trainer = Trainer::new(BlipObjective::new(model, options(stage), SEED), trainer_options);
+    let mut trainer = Trainer::new(BlipObjective::new(model, options(stage, rates), SEED), trainer_options);
     set_temp(&mut trainer);
     trainer
 }
@@ -73,11 +81,11 @@ fn rows(values: &[u64], width: usize) -> Array2<f64> {
 
 #[test]
 fn the_gradient_is_that_of_the_loss() {
-    for (stage, parts) in KINDS {
+    for ((stage, parts), rates) in kinds() {
         let model = tiny(parts);
         let pairs = Pairs::random(&model.config, N, 9);
         for micro_batch in [N, 3] {
-            let mut trainer = trainer(&model, stage);
+            let mut trainer = trainer(&model, stage, rates);
             train(&mut trainer, 0..2, N);
             let reported = trainer.gradients(&pairs.batch(), micro_batch);
             let gradient = to_f64(trainer.flat_grads());
@@ -97,6 +105,7 @@ fn the_gradient_is_that_of_the_loss() {
                 texts: rows(texts, width),
                 keys: saved("objective.queue_keys").clone(),
                 negatives: objective.negatives(),
+                drops: Drops { rates, id: StepId { seed: SEED, step: 2, rank: 0 } },
             };
             let table = trained::spec(&model.config);
             let parts = |point: &[f64]| losses(&view(&table, point), &model.config, &pairs.batch(), &fixed);
@@ -115,10 +124,10 @@ fn the_gradient_is_that_of_the_loss() {
 
 #[test]
 fn every_micro_batch_size_is_the_big_batch() {
-    for (stage, parts) in KINDS {
+    for ((stage, parts), rates) in kinds() {
         let model = tiny(parts);
         let second = |micro_batch| {
-            let mut trainer = trainer(&model, stage);
+            let mut trainer = trainer(&model, stage, rates);
             // The second step is compared, since momentum copy and queue then differ from their start.
             train(&mut trainer, 0..1, N);
             let losses = trainer.gradients(&Pairs::random(&model.config, N, 1).batch(), micro_batch);
@@ -156,7 +165,7 @@ fn threads_do_not_change_a_bit() {
     let trained = |threads| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| {
-            let mut trainer = trainer(&model, Stage::Pretraining);
+            let mut trainer = trainer(&model, Stage::Pretraining, RATES[1]);
             train(&mut trainer, 0..2, 4);
             bits(&mut trainer)
         })
@@ -168,21 +177,21 @@ fn threads_do_not_change_a_bit() {
 
 #[test]
 fn a_run_that_was_stopped_ends_in_the_same_bits() {
-    for (stage, parts) in KINDS {
+    for ((stage, parts), rates) in kinds() {
         let model = tiny(parts);
         let folder = tempfile::tempdir().unwrap();
         let folder = RunFolder { path: folder.path().into() };
         std::fs::create_dir_all(&folder.path).unwrap();
-        let mut whole = trainer(&model, stage);
+        let mut whole = trainer(&model, stage, rates);
         train(&mut whole, 0..STEPS, 3);
-        let mut stopped = trainer(&model, stage);
+        let mut stopped = trainer(&model, stage, rates);
         train(&mut stopped, 0..1, 3);
         folder.save(stopped.state()).unwrap();
         drop(stopped);
 
         // The model is another, so that a value which is not restored is noticed.
         let other = Model { config: model.config, params: Params::init(spec(&model.config), 77) };
-        let mut resumed = trainer(&other, stage);
+        let mut resumed = trainer(&other, stage, rates);
         folder.load(resumed.state()).unwrap();
         train(&mut resumed, 1..STEPS, 3);
         assert!(bits(&mut whole) == bits(&mut resumed), "{stage:?}");
@@ -191,7 +200,7 @@ fn a_run_that_was_stopped_ends_in_the_same_bits() {
         assert_eq!(names[4..], own.map(|name| format!("objective.{name}")));
 
         // A queue of another length is refused.
-        let other = BlipObjective::new(&model, Options { queue: QUEUE + 1, ..options(stage) }, SEED);
+        let other = BlipObjective::new(&model, Options { queue: QUEUE + 1, ..options(stage, rates) }, SEED);
         let error = folder.load(Trainer::new(other, TrainerOptions::new(Hyper::BLIP)).state()).unwrap_err();
         assert!(error.to_string().contains("queue"), "{error}");
     }
@@ -200,10 +209,14 @@ fn a_run_that_was_stopped_ends_in_the_same_bits() {
 /// Two ranks with half of the batch each have one queue, and ITC and LM of the whole batch.
 #[test]
 fn ranks_contrast_and_write_as_one() {
+    RATES.into_iter().for_each(check_ranks);
+}
+
+fn check_ranks(rates: Rates) {
     let model = tiny(Parts::Pretrained);
     let pairs = Pairs::random(&model.config, 2 * N, 2);
     let whole = {
-        let mut trainer = trainer(&model, Stage::Pretraining);
+        let mut trainer = trainer(&model, Stage::Pretraining, rates);
         let losses = trainer.gradients(&pairs.batch(), 2 * N);
         let dtemp = *trainer.flat_grads().last().unwrap();
         trainer.update(0.0);
@@ -214,7 +227,7 @@ fn ranks_contrast_and_write_as_one() {
         let images = pairs.images.slice(s![own.clone(), ..]);
         let texts = pairs.batch().texts.slice(own.clone());
         let batch = Batch { images, texts, pictures: &pairs.pictures[own], uniforms: None };
-        let objective = BlipObjective::new(&model, options(Stage::Pretraining), SEED);
+        let objective = BlipObjective::new(&model, options(Stage::Pretraining, rates), SEED);
         let options = TrainerOptions::new(Hyper::BLIP).decay(Decay::All).seed(SEED);
         let mut trainer = Trainer::among(rank, objective, options);
         set_temp(&mut trainer);
@@ -245,7 +258,7 @@ fn a_batch_without_negatives_is_learnt_too() {
         for n in [1, 4] {
             let mut pairs = Pairs::random(&model.config, n, 8);
             pairs.pictures.fill(5);
-            let mut trainer = trainer(&model, stage);
+            let mut trainer = trainer(&model, stage, RATES[0]);
             let losses = trainer.gradients(&pairs.batch(), 3);
             assert!(losses.iter().all(|loss| loss.value.is_finite() && loss.chance.is_none_or(f64::is_finite)));
             let drawn = trainer.objective().negatives().images.drawn.iter().flatten().count();

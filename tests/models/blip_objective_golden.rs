@@ -7,7 +7,7 @@ use clipwright::models::blip::{Blip, Model};
 use clipwright::optim::adamw::{Decay, Hyper};
 use clipwright::params::{Params, Spec, for_each};
 use clipwright::train::blip::negatives::Draw;
-use clipwright::train::blip::{Batch, BlipObjective, Options, Stage};
+use clipwright::train::blip::{Batch, BlipObjective, Options, Rates, Stage};
 use clipwright::train::metric::Metric;
 use clipwright::train::objective::Saved;
 use clipwright::train::step::{Trainer, TrainerOptions};
@@ -130,7 +130,7 @@ fn trainer(folder: &Path, meta: &Value, stage: Stage, alpha: f32) -> Trainer<Bli
     let number = |of: &Value, default: f64| of.as_f64().unwrap_or(default) as f32;
     let momentum_share = number(&meta["momentum"], f64::NAN);
     let queue = meta["queue_size"].as_u64().unwrap() as usize;
-    let options = Options { stage, momentum: momentum_share, queue, alpha, ramp: 0 };
+    let options = Options { stage, momentum: momentum_share, queue, alpha, ramp: 0, rates: Rates::default() };
     let adamw = &meta["adamw"];
     let hyper = Hyper {
         beta1: number(&adamw["betas"][0], 0.9),

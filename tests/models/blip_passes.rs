@@ -4,12 +4,22 @@ use crate::support::{
     blip_passes::{Texts, plain_logits},
     compare::assert_close,
     random,
+    trees::poisoned_arena,
 };
+use clipwright::embed::write;
+use clipwright::generate::{BeamStyle, Options, Request, Search};
+use clipwright::layers::linear;
+use clipwright::layers::sequences::Pool;
+use clipwright::models::Keep;
 use clipwright::models::blip::decode::Decoding;
 use clipwright::models::blip::model::{Inference, Source};
-use clipwright::models::blip::{Config, Model, Parts, TextConfig, TokenIds, VisionConfig, spec};
+use clipwright::models::blip::text::{self, Attended, Sights};
+use clipwright::models::blip::{Blip, Config, Model, Parts, TextConfig, TokenIds, VisionConfig, spec};
+use clipwright::tree::Arena;
+use clipwright::weights::Read;
 use kernels::Activation;
 use ndarray::{Array2, Axis, concatenate, s};
+use std::ops::Range;
 
 const VOCABULARY: usize = 70;
 
@@ -36,6 +46,7 @@ pub fn tiny(parts: Parts) -> Model {
         layers: 3,
         activation,
         eps: 1e-12,
+        label_smoothing: 0.0,
         ids,
     };
     let config = Config { vision, text, embed_dim: 9, parts };
@@ -136,6 +147,111 @@ fn texts_matched_together_are_matched_as_alone() {
     }
 }
 
+/// Whether texts look at keys and values, or at the tokens of the pictures.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Way {
+    Keys,
+    Tokens,
+}
+
+/// Returns the rows behind the text encoder, whose texts look at pictures in this way.
+fn encode(
+    p: &Blip<impl Read>,
+    config: &Config,
+    source: &Source,
+    texts: &Texts,
+    texts_of: &[Range<usize>],
+    pool: Pool,
+    way: Way,
+) -> Array2<f32> {
+    let (encoder, shape) = (p.encoder().unwrap(), config.encoder());
+    let (mut keys, mut scratch) = (Arena::default(), poisoned_arena());
+    let keys = &mut keys.carve(&shape.keys(source.tokens.nrows()));
+    text::keys(encoder.shared, source.tokens.view(), keys);
+    let keys = keys.view();
+    let attended = if way == Way::Keys { Attended::Keys(&keys) } else { Attended::Tokens(source.tokens.view()) };
+    let rows = if pool == Pool::All { texts.ids.len() } else { texts.rows().len() };
+    let mut states = Array2::from_elem((rows, shape.size.width), f32::NAN);
+    let sights = Some((Sights { texts: texts_of, rows: &source.rows }, attended));
+    let (how, workspace) = ((pool, Keep::Nothing), &mut text::Workspace::default());
+    text::forward(encoder, &shape, texts.captions(), sights, how, None, states.view_mut(), workspace, &mut scratch);
+    states
+}
+
+/// Calls `$check` with the parameters of a model, then with its weights.
+macro_rules! with_both {
+    ($model:expr, $check:expr, $($more:expr),*) => {{
+        $check(&$model.params.view(), $($more),*);
+        $check(&$model.params.clone().into_weights().view(), $($more),*);
+    }};
+}
+
+/// Short texts, and many, of which each looks at one of two pictures; the model looks at tokens where `Way` says so.
+fn lookers() -> [(Texts, [Range<usize>; 2], Way); 3] {
+    let texts = |texts: &[&[u32]]| Texts::new(texts.iter().map(|text| text.to_vec()));
+    [
+        (texts(&[&[69, 5, 2], &[69, 2]]), [0..1, 1..2], Way::Tokens),
+        (texts(&[&[69, 2], &[69, 7, 8, 9, 10, 11, 2]]), [1..2, 0..1], Way::Keys),
+        (texts(&[&[69, 5, 2], &[69, 2], &[69, 3, 2], &[69, 12, 13, 2]]), [0..3, 3..4], Way::Keys),
+    ]
+}
+
+/// A match is the same whether texts look at keys and values or at tokens, and the model takes the way of fewer
+/// multiply-adds.
+#[test]
+fn a_match_among_tokens_is_that_among_keys() {
+    fn check(p: &Blip<impl Read>, model: &Model, source: &Source) {
+        for (texts, texts_of, way) in lookers() {
+            let logits = |way| {
+                let states = encode(p, &model.config, source, &texts, &texts_of, Pool::First, way);
+                let mut logits = Array2::zeros((states.nrows(), 2));
+                linear::forward(p.itm_head.as_ref().unwrap(), states.view(), logits.view_mut());
+                logits
+            };
+            let chosen = Inference::default().match_logits(p, &model.config, source, texts.captions(), &texts_of);
+            assert_close("logits", logits(Way::Tokens).view(), logits(Way::Keys).view());
+            assert_eq!(chosen, logits(way), "{texts_of:?} do not look at {way:?}");
+        }
+    }
+    for parts in [Parts::Matcher, Parts::Pretrained] {
+        let model = tiny(parts);
+        with_both!(model, check, &model, &pictures(&model, 2).1);
+    }
+}
+
+/// Questions, and the answers to them, are the same in both ways.
+#[test]
+fn an_answer_among_tokens_is_that_among_keys() {
+    fn check(p: &Blip<impl Read>, model: &Model, pictures: &Source) {
+        let (config, ids) = (&model.config, model.config.text.ids);
+        let options = [Search::Greedy, Search::Beams { beams: 3, style: BeamStyle::Original }]
+            .map(|search| Options { search, ..Options::new(ids.end, 8) });
+        for (questions, questions_of, way) in lookers() {
+            let read = |way| Source {
+                tokens: encode(p, config, pictures, &questions, &questions_of, Pool::All, way),
+                rows: questions.rows(),
+            };
+            let (keys, tokens) = (read(Way::Keys), read(Way::Tokens));
+            let mut buffers = Inference::default();
+            let chosen = buffers.read_questions(p, config, pictures, questions.captions(), &questions_of);
+            assert_close("questions", tokens.tokens.view(), keys.tokens.view());
+            assert_eq!(chosen.tokens, read(way).tokens, "{questions_of:?} do not look at {way:?}");
+            let prompt = [ids.decode];
+            let requests: Vec<_> =
+                (0..questions.rows().len() as u64).map(|number| Request { prompt: &prompt, number }).collect();
+            for options in &options {
+                let [ours, expected] = [&tokens, &keys].map(|source| {
+                    let texts = write(&mut Inference::default(), p, config, source, &requests, options).unwrap();
+                    texts.into_iter().map(|text| text.ids).collect::<Vec<_>>()
+                });
+                assert_eq!(ours, expected, "{options:?}");
+            }
+        }
+    }
+    let model = tiny(Parts::Answerer);
+    with_both!(model, check, &model, &pictures(&model, 2).1);
+}
+
 /// Laid-out weights give what the parameters give.
 #[test]
 fn weights_give_what_parameters_give() {
@@ -147,4 +263,17 @@ fn weights_give_what_parameters_give() {
     assert_close("tokens", packed.tokens.view(), source.tokens.view());
     let expected = buffers.embed_images(&model.params.view(), config, &source);
     assert_close("embeddings", buffers.embed_images(&weights.view(), config, &packed).view(), expected.view());
+}
+
+/// A picture's embedding is the same whether all its tokens leave the image encoder or its class token alone.
+#[test]
+fn a_picture_is_embedded_by_its_class_token() {
+    let model = tiny(Parts::Pretrained);
+    let (images, source) = pictures(&model, 5);
+    let (weights, config, mut buffers) = (model.params.clone().into_weights(), &model.config, Inference::default());
+    let expected = buffers.embed_images(&model.params.view(), config, &source);
+    let plain = buffers.encode_images(&model.params.view(), config, images.view());
+    assert_close("parameters", plain.view(), expected.view());
+    let laid_out = buffers.encode_images(&weights.view(), config, images.view());
+    assert_close("weights", laid_out.view(), expected.view());
 }

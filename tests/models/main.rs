@@ -10,6 +10,7 @@ mod blip_checkpoint;
 mod blip_objective;
 mod blip_objective_golden;
 mod blip_passes;
+mod blip_tuning;
 mod checkpoint;
 mod checkpoint_configs;
 mod checkpoint_formats;

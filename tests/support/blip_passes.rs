@@ -7,7 +7,7 @@ use clipwright::layers::sequences::Pool;
 use clipwright::loss::cross_entropy::Labels;
 use clipwright::models::blip::model::Source;
 use clipwright::models::blip::params::Blip;
-use clipwright::models::blip::text::{Sights, SightsMut, TextMut, TextRef};
+use clipwright::models::blip::text::{Attended, Sights, SightsMut, TextMut, TextRef};
 use clipwright::models::blip::{Config, Model, head, text, vit};
 use clipwright::models::{Captions, Keep, Workspace};
 use clipwright::params::view_mut;
@@ -101,7 +101,7 @@ pub fn pass_texts(
     let rows = pool.rows(texts.ids.len(), texts.len());
     let mut states = Array2::from_elem((rows, shape.size.width), f32::NAN);
     let mut dstates = states.clone();
-    let looks = sights.map(|sights| (sights, &keys));
+    let looks = sights.map(|sights| (sights, Attended::Keys(&keys)));
     text::forward(p, shape, texts, looks, (pool, Keep::All), None, states.view_mut(), &mut workspace, &mut scratch);
     let loss = loss(states.view(), dstates.view_mut());
     let looks = sights.map(|sights| SightsMut { sights, keys: &keys, write: Write::Set, dkeys: &mut *dkeys });
@@ -135,7 +135,9 @@ pub fn language_model(
         let mut losses = vec![0.0; labels.len()];
         let arena = &mut Arena::default();
         let g_table = &mut dtable;
-        head::backward(p_head, table, &shape, states, labels, smoothing, &mut losses, dstates, arena, g_head, g_table)
+        let losses = &mut losses[..];
+        head::backward(p_head, table, &shape, states, labels, smoothing, losses, dstates, arena, g_head, g_table).loss
+            as f32
     });
     shared.embeddings.word_embeddings.iter_mut().zip(dtable).for_each(|(sum, g)| *sum += g);
     loss
@@ -245,7 +247,7 @@ pub fn plain_logits(
         decoder,
         &shape,
         texts,
-        Some((sights, &kv.view())),
+        Some((sights, Attended::Keys(&kv.view()))),
         how,
         None,
         states.view_mut(),

@@ -4,9 +4,11 @@
 //! few times only, and turning rows of W into columns of Wᵀ takes as long as a good part of the product.
 
 use super::blocking::Span;
+use super::matrix::Mat;
 use super::pack::Panel;
 use super::patches::step;
 use rayon::prelude::*;
+use std::ops::Range;
 
 /// A panel has this many columns, as many as the widest micro-kernel takes. A narrower one takes a part of them, so
 /// that the layout does not depend on the instruction set.
@@ -49,6 +51,27 @@ impl<'a> Weight<'a> {
             Weight::Plain(data) => out.copy_from_slice(&data[i * out.len()..][..out.len()]),
             Weight::Panels(panels) => panels.column(i, out),
         }
+    }
+
+    /// Views some rows of W (O, `inputs`) as matrices with the rows that each has: all in one, or those of a panel each.
+    /// They may stand in any product, on either side.
+    #[track_caller]
+    pub fn matrices(self, rows: Range<usize>, inputs: usize) -> impl Iterator<Item = (Range<usize>, Mat<'a>)> {
+        assert!(rows.end * inputs <= self.len(), "rows {rows:?} of {} weights of {inputs} inputs", self.len());
+        let mut first = rows.start;
+        std::iter::from_fn(move || {
+            let (start, n) = (first, rows.end.checked_sub(first).filter(|&n| n > 0)?);
+            let (n, view) = match self {
+                Weight::Plain(data) => (n, Mat::new(&data[start * inputs..][..n * inputs], n, inputs)),
+                Weight::Panels(panels) => {
+                    let n = n.min(WIDTH - start % WIDTH);
+                    let data = panels.panel(start, 0).data;
+                    (n, Mat { data, rows: inputs, cols: n, row_stride: WIDTH, col_stride: 1 }.t())
+                }
+            };
+            first += n;
+            Some((start..first, view))
+        })
     }
 
     /// Cuts W (O, I) into its first `n` numbers, which are whole rows, and the others.

@@ -351,6 +351,18 @@ fn weights_are_looked_up_and_cut_in_either_layout() {
             }
             assert!(out.iter().all(|out| out == expected), "{i}: {out:?}");
         }
+        for range in [0..70, 3..5, 20..67, 32..64, 9..9] {
+            let (mut next, mut seen) = (range.start, vec![]);
+            for (some, view) in weight.matrices(range.clone(), inputs) {
+                assert_eq!((some.start, view.rows, view.cols), (next, some.len(), inputs), "{range:?}");
+                next = some.end;
+                seen.extend(
+                    (0..view.rows * inputs)
+                        .map(|i| view.data[i / inputs * view.row_stride + i % inputs * view.col_stride]),
+                );
+            }
+            assert_eq!(seen, rows[range.start * inputs..range.end * inputs], "{range:?}");
+        }
     }
 }
 

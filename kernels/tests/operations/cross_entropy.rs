@@ -19,14 +19,16 @@ fn every_isa_is_the_definition() {
     for (rows, vocabulary) in SHAPES {
         for smoothing in [0.0, 0.1] {
             let (z, classes, weights) = (logits(rows * vocabulary), classes(rows, vocabulary), random(2, rows));
-            let (mut loss, mut dz) = (vec![f32::NAN; rows], z.clone());
+            let (mut loss, mut dz, mut hits) = (vec![f32::NAN; rows], z.clone(), vec![f32::NAN; rows]);
             if rows > 0 {
-                naive::backward(&mut dz, &classes, &weights, smoothing, &mut loss);
+                naive::backward(&mut dz, &classes, &weights, smoothing, &mut loss, &mut hits);
             }
             for isa in Isa::available() {
                 let (mut fast_loss, mut again, mut fast) = (vec![f32::NAN; rows], vec![f32::NAN; rows], z.clone());
+                let mut fast_hits = vec![f32::NAN; rows];
                 forward_on(isa, &z, &classes, smoothing, &mut fast_loss);
-                backward_on(isa, &mut fast, &classes, &weights, smoothing, &mut again);
+                backward_on(isa, &mut fast, &classes, &weights, smoothing, &mut again, &mut fast_hits);
+                assert_eq!(fast_hits, hits);
                 // Losses of up to 30, each a difference of numbers of that size: a few roundings of 1e-6.
                 assert_close("loss", &fast_loss, &loss, 1e-5);
                 assert_close("loss with gradient", &again, &loss, 1e-5);
@@ -42,12 +44,21 @@ fn same_bits_on_any_number_of_threads() {
     let (rows, vocabulary) = (41, 3001);
     let (z, classes, weights) = (logits(rows * vocabulary), classes(rows, vocabulary), random(2, rows));
     assert_same_bits(|| {
-        let (mut dz, mut loss) = (z.clone(), vec![0.0; rows]);
-        backward(&mut dz, &classes, &weights, 0.1, &mut loss);
+        let (mut dz, mut loss, mut hits) = (z.clone(), vec![0.0; rows], vec![0.0; rows]);
+        backward(&mut dz, &classes, &weights, 0.1, &mut loss, &mut hits);
         let with_gradient = loss.clone();
         forward(&z, &classes, 0.1, &mut loss);
-        [dz, with_gradient, loss].concat()
+        [dz, with_gradient, loss, hits].concat()
     });
+}
+
+/// A row is a hit if its class has the largest logit, alone or beside others.
+#[test]
+fn hits_have_the_largest_logit() {
+    let mut z = [1.0, 3.0, 2.0, 5.0, 4.0, 5.0, 0.0, -1.0, 0.5];
+    let (mut loss, mut hits) = ([0.0; 3], [f32::NAN; 3]);
+    backward(&mut z, &[1, 2, 0], &[1.0; 3], 0.1, &mut loss, &mut hits);
+    assert_eq!(hits, [1.0, 1.0, 0.0]);
 }
 
 #[test]

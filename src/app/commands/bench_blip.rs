@@ -57,10 +57,7 @@ impl Inputs {
         let (images, texts) = (self.images.view(), self.texts.captions());
         match work {
             Work::EncodeText => check(buffers.embed_texts(p, config, texts).view()),
-            Work::EncodeImage => {
-                let seen = buffers.look(p, config, images);
-                check(buffers.embed_images(p, config, &seen).view());
-            }
+            Work::EncodeImage => check(buffers.encode_images(p, config, images).view()),
             Work::Match => {
                 let seen = buffers.look(p, config, rows(images, &(0..1)));
                 let logits = buffers.match_logits(p, config, &seen, texts, from_ref(&(0..texts.len())));

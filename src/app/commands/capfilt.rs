@@ -19,6 +19,9 @@ use std::path::PathBuf;
 /// Largest number of pictures in a shard, whose captions are in memory together.
 const MAX_SHARD_SIZE: u32 = 1_000_000;
 
+/// What the folder holds, and how captions are drawn and judged. Another version would end with other bytes.
+const VERSION: u32 = 1;
+
 /// Make better data of noisy pairs: write captions, and keep those that fit
 ///
 /// Captions from the web often do not say what a picture shows. CapFilt, the bootstrapping of BLIP, has two models work
@@ -35,6 +38,7 @@ const MAX_SHARD_SIZE: u32 = 1_000_000;
 #[derive(Debug, Args)]
 #[command(
     group(ArgGroup::new("models").args(["captioner", "filter"]).required(true).multiple(true)),
+    override_usage = "clipwright capfilt [OPTIONS] --captioner PATH --filter PATH --out DIR DATA",
     mut_group("Draws", |group| group.requires("captioner")),
     mut_group("Form", |group| group.requires("captioner")),
     after_help = "\
@@ -67,9 +71,10 @@ The whole circle, on scenes of emoji, 30 % of whose captions are noise:
   clipwright scenes --out web --count 20000 --caption-noise 0.3
   clipwright scenes --out human --count 2000 --seed 1
   train --train-data web --model Emoji-BLIP-S --name first
-  # now fine-tune runs/first on human twice: to write captions, and to match
-  clipwright capfilt web --captioner runs/captioner --filter runs/filter \\
-      --prompt \"\" --out clean --truth web/metadata.jsonl
+  train --train-data human --pretrained runs/first --task caption --name cap
+  train --train-data human --pretrained runs/first --task retrieval --name itm
+  clipwright capfilt web --captioner runs/cap --filter runs/itm --out clean \\
+      --truth web/metadata.jsonl
   train --train-data 'clean/*.tar' --model Emoji-BLIP-S --name second"
 )]
 pub(crate) struct Capfilt {
@@ -138,11 +143,16 @@ impl Capfilt {
         let pairs = OwnPairs::open(&self.data, &self.storage.layout(), BadLimit::default())?;
         say(&pairs);
         let count = pairs.files().concepts().len();
-        let shards = self.shards(count.div_ceil(self.shard_size))?;
-        let (models, settings) = self.models(context, &pairs)?;
-        let folder = Folder::open(&self.out, &settings, count.div_ceil(self.shard_size))?;
-        folder.say(&shards);
+        let all = count.div_ceil(self.shard_size);
+        let shards = self.shards(all)?;
         let numbers = |shard: usize| shard * self.shard_size..count.min((shard + 1) * self.shard_size);
+        if let Some(truth) = &truth {
+            let mut numbers = shards.iter().flat_map(|&shard| numbers(shard));
+            numbers.try_for_each(|number| truth.of(&pairs.files().name(number)).map(|_| ()))?;
+        }
+        let (models, settings) = self.models(context, &pairs)?;
+        let folder = Folder::open(&self.out, &settings, all)?;
+        folder.say(&shards);
         let (done, missing): (Vec<usize>, Vec<usize>) = shards.iter().partition(|&&shard| folder.has(shard));
         let mut report = Report::new(self.out.clone(), shards.len(), pairs.bad().bad);
         for shard in done {
@@ -177,6 +187,7 @@ impl Capfilt {
     /// Reads the models, and returns with them the settings that all runs for a folder must share.
     fn models(&self, context: &Context, pairs: &OwnPairs) -> Result<(Models, Map<String, Value>), CliError> {
         let mut settings = Map::new();
+        settings.insert("version".into(), json!(VERSION));
         settings.insert("pairs".into(), json!(pairs.files().list_digest().to_string()));
         settings.insert("shard_size".into(), json!(self.shard_size));
         let (mut captioner, mut captioner_id) = (None, None);

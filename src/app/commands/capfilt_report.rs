@@ -102,7 +102,11 @@ impl Truth {
         Ok(Truth { path: path.into(), noise: told.collect::<Result<_, _>>()? })
     }
 
-    fn of(&self, key: &str) -> Result<Option<&str>, CliError> {
+    /// Returns the kind of noise that a web caption is, or `None` if it is good.
+    ///
+    /// # Errors
+    /// Returns an error if nothing is said of the picture.
+    pub(super) fn of(&self, key: &str) -> Result<Option<&str>, CliError> {
         let noise = self.noise.get(key).map(Option::as_deref);
         noise.ok_or_else(|| CliError::Usage(format!("--truth {}: no line about {key}", self.path.display())))
     }

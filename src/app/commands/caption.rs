@@ -50,7 +50,7 @@ the byte; other options, another model or other pictures are then an error.")]
 pub(crate) struct Caption {
     #[command(flatten)]
     images: Images,
-    /// Beginning of every caption, which is left out of the result; \"\" for none
+    /// Beginning of every caption, which is left out of the result; "" for none
     #[arg(long, value_name = "TEXT", default_value = PROMPT)]
     prompt: String,
     #[command(flatten)]

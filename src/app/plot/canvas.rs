@@ -4,6 +4,7 @@
 //! picture. The canvas is drawn [`OVERSAMPLING`] times finer, so that averaging smooths every edge and text is placed
 //! to a fraction of a pixel.
 
+use crate::pictures::Picture;
 use image::{Rgb, RgbImage, imageops};
 use plotters::backend::BitMapBackend;
 use plotters::coord::Shift;
@@ -56,6 +57,13 @@ pub(super) fn draw((width, height): (f64, f64), paint: impl FnOnce(&Area) -> Dra
 /// Fills the axis-parallel rectangle between two corners in points.
 pub(super) fn fill(area: &Area, [(x0, y0), (x1, y1)]: [(f64, f64); 2], colour: impl Color) -> Drawn {
     Ok(area.draw(&Rectangle::new([(pt(x0), pt(y0)), (pt(x1), pt(y1))], colour.filled()))?)
+}
+
+/// Converts a picture to the type that the plots take, and turns it upright.
+pub(crate) fn image(picture: &Picture) -> RgbImage {
+    let picture = picture.clone().upright().into_rgb();
+    let (width, height) = (picture.width as u32, picture.height as u32);
+    RgbImage::from_raw(width, height, picture.samples).expect("three samples a pixel")
 }
 
 /// Draws a picture in the middle of a square of `side` points with a thin frame. It is shown whole and keeps its

@@ -1,7 +1,7 @@
 //! Plots and sheets of pictures. Every function draws into memory; [`save`] writes the PNG file.
 
 pub mod answers;
-mod canvas;
+pub(crate) mod canvas;
 mod chart;
 pub mod contact;
 pub mod curves;
@@ -9,6 +9,7 @@ mod marks;
 pub mod matrix;
 pub mod sheet;
 mod text;
+pub mod told;
 
 use crate::files::write_atomic;
 use image::{ExtendedColorType, ImageEncoder, RgbImage, codecs::png::PngEncoder};

@@ -2,14 +2,14 @@
 
 use super::error::TrainError;
 use super::gallery;
-use super::learner::{Begun, Learner};
+use super::learner::{Begun, Learner, captions};
 use super::options::{Options, Task};
-use crate::batches::{Batch, LoaderConfig};
+use crate::batches::{Answers, Batch, LoaderConfig};
 use crate::checkpoint::blip::{self as files, Format, Overrides, preprocess};
 use crate::checkpoint::{Precision, copy_tokenizer};
 use crate::datasets::BadReport;
 use crate::datasets::scenes::Scenes;
-use crate::embed::{Blip, Family};
+use crate::embed::{Blip, Family, Task as Asked};
 use crate::eval::exam::Exam;
 use crate::eval::report::Report;
 use crate::models::Captions;
@@ -18,21 +18,21 @@ use crate::optim::adamw::Hyper;
 use crate::params::{self, Params};
 use crate::pictures::Preprocess;
 use crate::text::wordpiece::reduced_vocabulary;
-use crate::text::{BlipCaptions, WordPiece};
+use crate::text::{BlipCaptions, BlipQuestions, Tokenize, WordPiece};
 use crate::train::blip::trained::spec;
-use crate::train::blip::{self as objective, BlipObjective};
+use crate::train::blip::{
+    self as objective, AnswerBatch, AnswerObjective, BlipObjective, CaptionBatch, CaptionObjective, Rates,
+};
 use crate::train::data::{self, TrainingData};
 use crate::train::log::Metrics;
 use crate::train::metric::Metric;
-use crate::train::objective::State;
+use crate::train::objective::{Objective, State};
 use crate::train::run_folder::RunFolder;
 use crate::train::step::{Trainer, TrainerOptions, Update};
 use crate::train::watch::Collapse;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// The preset for the embedded pictures.
-const SMALL: &str = "Emoji-BLIP-S";
 /// The number of earlier pairs that the small model's batches are contrasted with.
 const SMALL_QUEUE: usize = 4096;
 /// Number of scenes whose texts say which word pieces a vocabulary needs.
@@ -40,11 +40,13 @@ const READ: usize = 4096;
 /// The name of a vocabulary's file.
 const VOCABULARY: &str = "vocab.txt";
 
-struct BlipLearner {
-    trainer: Trainer<BlipObjective>,
+struct BlipLearner<L> {
+    trainer: Trainer<L>,
     preprocess: Preprocess,
     tokenizer: Arc<WordPiece>,
     vocabulary: Vocabulary,
+    /// What captions begin with.
+    prompt: String,
 }
 
 /// Where a model's vocabulary comes from.
@@ -65,61 +67,143 @@ struct Start {
     vocabulary: Vocabulary,
 }
 
+/// A width below which a model is a small one, for the embedded pictures.
+const SMALL_WIDTH: usize = 384;
+
 impl Task {
     /// Returns the parts that a model has which learns it.
     fn parts(self) -> Parts {
         match self {
             Task::Pretrain => Parts::Pretrained,
             Task::Retrieval => Parts::Matcher,
+            Task::Caption => Parts::Captioner,
+            Task::Vqa => Parts::Answerer,
         }
     }
 
-    /// Returns the longest caption, in tokens, as the original has it.
+    /// Returns the longest text, in tokens, as the original has it.
     fn max_tokens(self) -> usize {
         match self {
             Task::Pretrain => 30,
-            Task::Retrieval => 35,
+            Task::Caption => 40,
+            Task::Retrieval | Task::Vqa => 35,
         }
     }
 }
 
 /// Prepares the BLIP that the options describe, or that of a run's folder.
 pub(super) fn begin(options: &Options, folder: Option<&RunFolder>) -> Result<Begun, TrainError> {
-    let Start { model, preprocess, data, tokenizer, vocabulary } = match (folder, &options.pretrained) {
+    let start = match (folder, &options.pretrained) {
         (Some(folder), _) => Start::resumed(options, folder)?,
         (None, Some(path)) => Start::pretrained(options, path)?,
         (None, None) => Start::new(options)?,
     };
-    let (task, tokenizer) = (options.blip.task, Arc::new(tokenizer));
-    let steps = data.training().concepts().len() / options.pairs_per_step();
-    let published = match task {
-        Task::Pretrain => objective::Options::pretraining(steps as u64),
-        Task::Retrieval => objective::Options::retrieval(steps as u64),
+    let steps = (start.data.training().concepts().len() / options.pairs_per_step()) as u64;
+    let config = &start.model.config;
+    let is_small = config.vision.width < SMALL_WIDTH;
+    let Rates { dropout, depth } = if is_small { Rates::default() } else { Rates::original(config) };
+    let rates = Rates { dropout: options.blip.dropout.unwrap_or(dropout), depth };
+    let contrasts = |published: objective::Options| {
+        let queue = options.blip.queue.unwrap_or(if is_small { SMALL_QUEUE } else { published.queue });
+        objective::Options { queue, rates, ..published }
     };
-    let is_small = options.pretrained.is_none() && *options.model_name() == *SMALL;
-    let queue = if is_small { SMALL_QUEUE } else { published.queue };
-    let published = objective::Options { queue: options.blip.queue.unwrap_or(queue), ..published };
-    let trainer_options = TrainerOptions::new(options.hyper(Hyper::BLIP));
-    let trainer_options = trainer_options.max_norm(options.grad_clip_norm).seed(options.seed);
-    let loader = LoaderConfig {
-        context_length: task.max_tokens().min(model.config.text.positions),
-        preprocess: preprocess.clone(),
-        augment: data.augment(),
-        ..options.loader(&data)
-    };
-    let trainer = Trainer::new(BlipObjective::new(&model, published, options.seed), trainer_options);
-    let words = Arc::new(BlipCaptions { pieces: Arc::clone(&tokenizer), prompt: String::new() });
-    let learner = Box::new(BlipLearner { trainer, preprocess, tokenizer, vocabulary });
-    Ok(Begun { learner, data, words, loader })
+    let (model, seed) = (&start.model, options.seed);
+    Ok(match options.blip.task {
+        Task::Pretrain => {
+            let lesson = BlipObjective::new(model, contrasts(objective::Options::pretraining(steps)), seed);
+            start.begun(options, lesson)
+        }
+        Task::Retrieval => {
+            let lesson = BlipObjective::new(model, contrasts(objective::Options::retrieval(steps)), seed);
+            start.begun(options, lesson)
+        }
+        Task::Caption => {
+            let lesson = CaptionObjective::new(model, rates);
+            start.begun(options, lesson)
+        }
+        Task::Vqa => {
+            let lesson = AnswerObjective::new(model, rates);
+            start.begun(options, lesson)
+        }
+    })
+}
+
+/// What a BLIP learns, as a run knows it.
+trait Lesson: Objective + Send + 'static {
+    /// Computes the gradients of a batch, whose captions begin with so many tokens that are given.
+    fn gradients(trainer: &mut Trainer<Self>, batch: &Batch, given: usize, micro: usize) -> Vec<Metric>
+    where
+        Self: Sized;
+
+    /// Returns a copy of the model as it is now.
+    fn model(&self) -> Model;
+}
+
+impl Lesson for BlipObjective {
+    fn gradients(trainer: &mut Trainer<Self>, batch: &Batch, _: usize, micro: usize) -> Vec<Metric> {
+        let (images, pictures) = (batch.images(), &batch.concept_keys);
+        trainer.gradients(&objective::Batch { images, texts: captions(batch), pictures, uniforms: None }, micro)
+    }
+
+    fn model(&self) -> Model {
+        self.model()
+    }
+}
+
+impl Lesson for CaptionObjective {
+    fn gradients(trainer: &mut Trainer<Self>, batch: &Batch, given: usize, micro: usize) -> Vec<Metric> {
+        let given = &vec![given; batch.len()];
+        trainer.gradients(&CaptionBatch { images: batch.images(), captions: captions(batch), given }, micro)
+    }
+
+    fn model(&self) -> Model {
+        self.model()
+    }
+}
+
+impl Lesson for AnswerObjective {
+    fn gradients(trainer: &mut Trainer<Self>, batch: &Batch, _: usize, micro: usize) -> Vec<Metric> {
+        let Answers { tokens, offsets, weights, of_pictures } = &batch.answers;
+        let answers = Captions { ids: tokens, offsets };
+        let (images, questions) = (batch.images(), captions(batch));
+        trainer.gradients(&AnswerBatch { images, questions, answers, answers_of: of_pictures, weights }, micro)
+    }
+
+    fn model(&self) -> Model {
+        self.model()
+    }
 }
 
 impl Start {
+    /// Prepares what remains, for a model that learns this.
+    fn begun<L: Lesson>(self, options: &Options, lesson: L) -> Begun {
+        let Start { model, preprocess, data, tokenizer, vocabulary } = self;
+        let (task, tokenizer) = (options.blip.task, Arc::new(tokenizer));
+        let trainer_options = TrainerOptions::new(options.hyper(Hyper::BLIP));
+        let trainer_options = trainer_options.max_norm(options.grad_clip_norm).seed(options.seed);
+        let loader = LoaderConfig {
+            context_length: task.max_tokens().min(model.config.text.positions),
+            preprocess: preprocess.clone(),
+            augment: data.augment(),
+            ..options.loader(&data)
+        };
+        let prompt = if task == Task::Caption { options.blip.prompt.clone() } else { String::new() };
+        let pieces = Arc::clone(&tokenizer);
+        let words: Arc<dyn Tokenize> = match task {
+            Task::Vqa => Arc::new(BlipQuestions(pieces)),
+            _ => Arc::new(BlipCaptions { pieces, prompt: prompt.clone() }),
+        };
+        let trainer = Trainer::new(lesson, trainer_options);
+        let learner = Box::new(BlipLearner { trainer, preprocess, tokenizer, vocabulary, prompt });
+        Begun { learner, data, words, loader }
+    }
+
     /// Draws a new model. Its vocabulary is what the data needs, if the data says so.
     fn new(options: &Options) -> Result<Self, TrainError> {
         let name = options.model_name();
         let config = Config::preset(&name, options.blip.task.parts()).expect("a preset of a BLIP");
         let [side, _] = config.vision.image_size;
-        let data = options.data.open(true, side)?;
+        let data = options.data.open(options.blip.embedded(), side)?;
         let (tokenizer, vocabulary) = match (&options.blip.tokenizer, &data) {
             (Some(folder), _) => of_folder(folder)?,
             (None, TrainingData::Scenes { train, .. }) => {
@@ -150,7 +234,7 @@ impl Start {
         let task = options.blip.task;
         let lacks = |parameter| TrainError::Lacks { path: path.clone(), parameter, task: task.name() };
         let model = Model { config, params }.for_task(task.parts()).map_err(lacks)?;
-        let data = options.data.open(true, preprocess.size)?;
+        let data = options.data.open(options.blip.embedded(), preprocess.size)?;
         let (tokenizer, vocabulary) = match tokenizer {
             Some(file) => (beside(&file, config.text.ids)?, Vocabulary::File(file)),
             None => (WordPiece::blip(), Vocabulary::Bert),
@@ -164,7 +248,7 @@ impl Start {
         let files::Described { path, config, preprocess, tokenizer, .. } = described;
         folder.check("params", params::len(&spec(&config)))?;
         let preprocess = preprocess.ok_or_else(|| TrainError::NotSquare { path })?;
-        let data = options.data.open(true, preprocess.size)?;
+        let data = options.data.open(options.blip.embedded(), preprocess.size)?;
         let tokenizer = match tokenizer {
             Some(file) => beside(&file, config.text.ids)?,
             None => WordPiece::blip(),
@@ -196,31 +280,27 @@ fn texts(scenes: &Scenes) -> impl Iterator<Item = String> {
     })
 }
 
-impl BlipLearner {
-    fn objective(&self) -> &BlipObjective {
+impl<L: Lesson> BlipLearner<L> {
+    fn lesson(&self) -> &L {
         self.trainer.objective()
     }
 
     /// Returns the model as it is now.
     fn blip(&self) -> Blip {
         let tokenizer = Arc::clone(&self.tokenizer);
-        Blip::of_model("the model in training".into(), self.objective().model(), self.preprocess.clone(), tokenizer)
+        Blip::of_model("the model in training".into(), self.lesson().model(), self.preprocess.clone(), tokenizer)
     }
 }
 
-impl Learner for BlipLearner {
+impl<L: Lesson> Learner for BlipLearner<L> {
     fn steps(&self) -> u64 {
         self.trainer.steps()
     }
 
     fn gradients(&mut self, batch: &Batch, micro: usize) -> Vec<Metric> {
-        let batch = objective::Batch {
-            images: batch.images(),
-            texts: Captions { ids: &batch.tokens, offsets: &batch.offsets },
-            pictures: &batch.concept_keys,
-            uniforms: None,
-        };
-        self.trainer.gradients(&batch, micro)
+        // `[CLS]` is given too; `[SEP]` is not.
+        let given = self.tokenizer.encode(&self.prompt, usize::MAX).len() - 1;
+        L::gradients(&mut self.trainer, batch, given, micro)
     }
 
     fn update(&mut self, lr: f32) -> Update {
@@ -233,7 +313,7 @@ impl Learner for BlipLearner {
 
     /// Saves the model under the original's names.
     fn save_model(&self, folder: &RunFolder) -> Result<(), TrainError> {
-        let Model { config, params } = self.objective().model();
+        let Model { config, params } = self.lesson().model();
         let preprocess = Some(&self.preprocess);
         Ok(files::save(&folder.path, &config, &params, preprocess, Format::Original, Precision::F32)?)
     }
@@ -247,19 +327,28 @@ impl Learner for BlipLearner {
     }
 
     fn parameters(&self) -> [usize; 2] {
-        let Model { params, .. } = self.objective().model();
+        let Model { params, .. } = self.lesson().model();
         [params::count(&params.spec), params::count(&params.spec.visual_encoder)]
     }
 
     fn examine(&self, exam: &Exam) -> Result<(Report, BadReport), TrainError> {
-        Ok(exam.report_blip(&self.blip(), "")?)
+        Ok(exam.report_blip(&self.blip(), &self.prompt)?)
     }
 
     fn collapse(&self, exam: &Exam) -> Option<Collapse> {
-        data::collapse(exam, &Family::Blip(Box::new(self.blip())))
+        let blip = self.blip();
+        blip.check(Asked::Match).ok().and_then(|()| data::collapse(exam, &Family::Blip(Box::new(blip))))
     }
 
     fn draw(&self, folder: &RunFolder, metrics: &Metrics, exam: &Exam) -> Result<(), TrainError> {
-        gallery::draw(folder, metrics, exam, &Family::Blip(Box::new(self.blip())))
+        let blip = self.blip();
+        gallery::curves(folder, metrics)?;
+        if blip.check(Asked::Caption).is_ok() || blip.check(Asked::Answer).is_ok() {
+            gallery::tell(folder, exam, &blip, &self.prompt)?;
+        }
+        match blip.check(Asked::Match) {
+            Ok(()) => gallery::matches(folder, exam, &Family::Blip(Box::new(blip))),
+            Err(_) => Ok(()),
+        }
     }
 }

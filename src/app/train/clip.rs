@@ -2,16 +2,15 @@
 
 use super::error::TrainError;
 use super::gallery;
-use super::learner::{Begun, Learner};
+use super::learner::{Begun, Learner, captions};
 use super::model::{Start, tokenizer};
-use super::options::Options;
+use super::options::{Embedded, Options};
 use crate::batches::{Batch, LoaderConfig};
 use crate::checkpoint::{self, ConfigFile, copy_tokenizer};
 use crate::datasets::BadReport;
 use crate::embed::Embedder;
 use crate::eval::exam::Exam;
 use crate::eval::report::Report;
-use crate::models::Captions;
 use crate::models::clip::model::Model;
 use crate::params;
 use crate::text::Tokenizer;
@@ -41,7 +40,7 @@ pub(super) fn begin(options: &Options, folder: Option<&RunFolder>) -> Result<Beg
         None => Start::of(options)?,
     };
     let tokenizer = Arc::new(tokenizer(own.as_deref(), &model.config)?);
-    let data = options.data.open(false, config.preprocess_cfg.size)?;
+    let data = options.data.open(Embedded::Emoji, config.preprocess_cfg.size)?;
     let loader = LoaderConfig {
         context_length: config.model_cfg.text_cfg.context_length,
         preprocess: config.preprocess_cfg.clone(),
@@ -73,7 +72,7 @@ impl Learner for ClipLearner {
     fn gradients(&mut self, batch: &Batch, micro: usize) -> Vec<Metric> {
         let pairs = Pairs {
             images: batch.images(),
-            captions: Captions { ids: &batch.tokens, offsets: &batch.offsets },
+            captions: captions(batch),
             concepts: &batch.concept_keys,
             caption_keys: &batch.caption_keys,
         };
@@ -111,6 +110,7 @@ impl Learner for ClipLearner {
     }
 
     fn draw(&self, folder: &RunFolder, metrics: &Metrics, exam: &Exam) -> Result<(), TrainError> {
-        gallery::draw(folder, metrics, exam, &self.embedder())
+        gallery::curves(folder, metrics)?;
+        gallery::matches(folder, exam, &self.embedder())
     }
 }

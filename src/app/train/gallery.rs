@@ -1,12 +1,12 @@
 //! The plots of a run: its curves, and the model's answers for a few pictures.
 
 use crate::app::plot::answers::Answers;
-use crate::app::plot::{curves, matrix, save, sheet};
+use crate::app::plot::canvas::image;
+use crate::app::plot::{curves, matrix, save, sheet, told};
 use crate::app::train::TrainError;
-use crate::embed::Embed;
+use crate::embed::{Blip, Embed};
 use crate::eval::exam::{Exam, Part};
 use crate::eval::retrieval::{first_of_each, identify};
-use crate::pictures::Picture;
 use crate::train::log::Metrics;
 use crate::train::run_folder::{RunFolder, RunFolderError};
 use image::RgbImage;
@@ -19,25 +19,37 @@ const PICTURES: usize = 24;
 /// Number of captions beside each picture of the sheet.
 const CAPTIONS: usize = 5;
 
-/// Draws all plots of a run into its folder; a plot without data is not made.
-pub(crate) fn draw(
-    folder: &RunFolder,
-    metrics: &Metrics,
-    exam: &Exam,
-    embedder: &impl Embed,
-) -> Result<(), TrainError> {
+/// Draws the curves of a run into its folder; a plot without data is not made.
+pub(crate) fn curves(folder: &RunFolder, metrics: &Metrics) -> Result<(), TrainError> {
+    let plots = [
+        ("loss.png", curves::loss(metrics)),
+        ("recall.png", curves::recall(metrics)),
+        ("schedule.png", curves::schedule(metrics)),
+    ];
+    save_all(folder, plots)
+}
+
+/// Draws what a BLIP says of pictures.
+pub(crate) fn tell(folder: &RunFolder, exam: &Exam, blip: &Blip, prompt: &str) -> Result<(), TrainError> {
+    let told = exam.tell(blip, prompt, PICTURES)?;
+    save_all(folder, [("told.png", Some(told::told("Pictures and what the model says of them", &told)))])
+}
+
+/// Draws how a model matches pictures with captions.
+pub(crate) fn matches(folder: &RunFolder, exam: &Exam, embedder: &impl Embed) -> Result<(), TrainError> {
     let few: Vec<Answers> =
         (parts(exam, PAIRS).iter()).map(|part| Choice::new(captions(part), embedder).answers(part, embedder)).collect();
     let many = parts(exam, PICTURES);
     let choice = Choice::new(many.iter().flat_map(captions).chain(exam.names()), embedder);
     let many: Vec<Answers> = many.iter().map(|part| choice.answers(part, embedder)).collect();
     let plots = [
-        ("loss.png", curves::loss(metrics)),
-        ("recall.png", curves::recall(metrics)),
-        ("schedule.png", curves::schedule(metrics)),
         ("similarity.png", (!few.is_empty()).then(|| matrix::similarity_matrix(&few))),
         ("captions.png", (!many.is_empty()).then(|| sheet::sheet(&many, CAPTIONS))),
     ];
+    save_all(folder, plots)
+}
+
+fn save_all<const N: usize>(folder: &RunFolder, plots: [(&str, Option<RgbImage>); N]) -> Result<(), TrainError> {
     for (name, plot) in plots {
         let path = folder.file(name);
         plot.map_or(Ok(()), |plot| save(&path, &plot)).map_err(|source| RunFolderError::File { path, source })?;
@@ -85,11 +97,4 @@ impl Choice {
             cosines: pictures.dot(&self.embeddings.t()),
         }
     }
-}
-
-/// Converts a picture to the type that the plots take, and turns it upright.
-fn image(picture: &Picture) -> RgbImage {
-    let picture = picture.clone().upright().into_rgb();
-    let (width, height) = (picture.width as u32, picture.height as u32);
-    RgbImage::from_raw(width, height, picture.samples).expect("three samples a pixel")
 }

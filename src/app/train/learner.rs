@@ -7,6 +7,7 @@ use crate::batches::{Batch, LoaderConfig};
 use crate::datasets::BadReport;
 use crate::eval::exam::Exam;
 use crate::eval::report::Report;
+use crate::models::Captions;
 use crate::text::Tokenize;
 use crate::train::data::TrainingData;
 use crate::train::log::Metrics;
@@ -66,4 +67,9 @@ impl Begun {
             Family::Blip => blip::begin(options, folder),
         }
     }
+}
+
+/// Returns the captions of a batch.
+pub(super) fn captions(batch: &Batch) -> Captions<'_> {
+    Captions { ids: &batch.tokens, offsets: &batch.offsets }
 }

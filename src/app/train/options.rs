@@ -55,6 +55,8 @@ fn not_with_resume(arg: Arg) -> Arg {
 pub(super) const DEFAULT_MODEL: &str = "Emoji-RN-S";
 /// The number of epochs without --epochs.
 const DEFAULT_EPOCHS: usize = 26;
+/// The prompt of BLIP's published captions.
+const PROMPT: &str = "a picture of ";
 /// The number of scenes without --train-num-samples.
 const DEFAULT_SCENES: usize = 16384;
 /// Largest number of threads that prepare pictures; a system may not allow more.
@@ -211,19 +213,19 @@ pub enum DatasetType {
 }
 
 impl DataOptions {
-    /// Opens the data that was chosen. Scenes are made if they are asked for or if `scenes` says so, at a size of
-    /// `image_size` pixels.
+    /// Opens the data that was chosen, or else what is `embedded`. Scenes are made at a size of `image_size` pixels.
     ///
     /// # Errors
     /// Returns an error if the data cannot be read, has no usable pair or too many bad ones, or if scenes are not
     /// described in one of the languages.
-    pub(super) fn open(&self, scenes: bool, image_size: usize) -> Result<TrainingData, TrainError> {
+    pub(super) fn open(&self, embedded: Embedded, image_size: usize) -> Result<TrainingData, TrainError> {
         let Some(train) = &self.train_data else {
-            if scenes || self.scenes {
-                return Ok(TrainingData::scenes(self.scenes(image_size)?, self.validation_cut));
+            if embedded == Embedded::Emoji && !self.scenes {
+                let cut = if self.validation_cut { VALIDATION } else { Cut::Whole };
+                return Ok(TrainingData::emoji(cut, &self.languages));
             }
-            let cut = if self.validation_cut { VALIDATION } else { Cut::Whole };
-            return Ok(TrainingData::emoji(cut, &self.languages));
+            let asks = embedded == Embedded::Questions;
+            return Ok(TrainingData::scenes(self.scenes(image_size)?, asks, self.validation_cut));
         };
         let (layout, limit) = (self.storage.layout(), BadLimit { share: self.bad_share, ..BadLimit::default() });
         let open = |path| OwnPairs::open(path, &layout, limit);
@@ -363,6 +365,12 @@ pub struct BlipOptions {
     /// Features of earlier pairs that a batch is contrasted with as well [default: 57600, or 4096 with Emoji-BLIP-S]
     #[arg(long, value_name = "PAIRS", value_parser = positive())]
     pub queue: Option<usize>,
+    /// What every caption begins with, with --task caption
+    #[arg(long, value_name = "TEXT", default_value = PROMPT)]
+    pub prompt: String,
+    /// Share of the text Transformer's values and attention that training drops [default: 0.1, or 0 with Emoji-BLIP-S]
+    #[arg(long, value_name = "SHARE", value_parser = below_one)]
+    pub dropout: Option<f32>,
     /// Give a new BLIP the vocabulary of the one in this folder [default: the pieces that scenes need, or BERT's for own
     /// pairs]
     #[arg(long, value_name = "FOLDER", conflicts_with = "pretrained")]
@@ -378,6 +386,10 @@ pub enum Task {
     Pretrain,
     /// To compare and to match, for pictures that have several captions each
     Retrieval,
+    /// To write captions that begin with --prompt
+    Caption,
+    /// To answer questions
+    Vqa,
 }
 
 impl Task {
@@ -386,7 +398,25 @@ impl Task {
         match self {
             Task::Pretrain => "pre-training",
             Task::Retrieval => "retrieval",
+            Task::Caption => "captioning",
+            Task::Vqa => "answering",
         }
+    }
+}
+
+/// What a model is trained on if no data is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Embedded {
+    Emoji,
+    Scenes,
+    /// Scenes, each with a question.
+    Questions,
+}
+
+impl BlipOptions {
+    /// Returns what the task is learnt on if no data is given.
+    pub(super) fn embedded(&self) -> Embedded {
+        if self.task == Task::Vqa { Embedded::Questions } else { Embedded::Scenes }
     }
 }
 

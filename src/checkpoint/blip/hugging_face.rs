@@ -6,7 +6,7 @@
 
 use super::infer::Rules;
 use crate::checkpoint::dtype::Precision;
-use crate::checkpoint::fields::{activation, activation_name, eps, merged, section, unfit};
+use crate::checkpoint::fields::{activation, activation_name, eps, label_smoothing, merged, section, unfit};
 use crate::checkpoint::json::decimal;
 use crate::checkpoint::{ConfigFileError, Tower};
 use crate::models::blip::{Config, Parts, TextConfig, TokenIds, VisionConfig};
@@ -33,6 +33,7 @@ struct TextFields {
     max_position_embeddings: usize,
     hidden_act: String,
     layer_norm_eps: f64,
+    label_smoothing: f64,
     bos_token_id: u32,
     pad_token_id: u32,
     /// The token that ends a text; `eos_token_id` is another and means nothing.
@@ -54,6 +55,7 @@ impl Default for TextFields {
             max_position_embeddings: 512,
             hidden_act: "gelu".into(),
             layer_norm_eps: 1e-12,
+            label_smoothing: 0.0,
             bos_token_id: 30_522,
             pad_token_id: 0,
             sep_token_id: 102,
@@ -142,6 +144,7 @@ impl TextFields {
             layers: self.num_hidden_layers,
             activation: activation(&self.hidden_act)?,
             eps: eps(self.layer_norm_eps)?,
+            label_smoothing: label_smoothing(self.label_smoothing)?,
             ids: self.ids(rules)?,
         })
     }
@@ -213,7 +216,7 @@ pub(super) fn write(config: &Config, precision: Precision) -> Result<Value, Conf
             "initializer_range": 0.02,
             "intermediate_size": text.mlp_width,
             "is_decoder": true,
-            "label_smoothing": 0.0,
+            "label_smoothing": decimal(text.label_smoothing),
             "layer_norm_eps": decimal(text.eps),
             "max_position_embeddings": text.positions,
             "num_attention_heads": text.heads,

@@ -39,6 +39,7 @@ pub(super) struct Said {
     pub text_heads: Option<usize>,
     pub text_eps: f32,
     pub text_activation: Activation,
+    pub label_smoothing: f32,
     pub embed_dim: Option<usize>,
     pub ids: Option<TokenIds>,
 }
@@ -54,6 +55,7 @@ impl Said {
             text_heads: None,
             text_eps: 1e-12,
             text_activation: Activation::Gelu,
+            label_smoothing: 0.0,
             embed_dim: None,
             ids: None,
         }
@@ -168,6 +170,7 @@ pub(super) fn infer(
         ),
         activation: said.text_activation,
         eps: said.text_eps,
+        label_smoothing: said.label_smoothing,
         ids: ids.ok_or(InferenceError::NoTokens)?,
     };
     let embed_dim = match (&shapes.vision_proj, said.embed_dim) {

@@ -2,7 +2,7 @@
 //! since the original has none; a field that it leaves out is inferred, or has the original's value.
 
 use super::infer::Said;
-use crate::checkpoint::fields::{activation, activation_name, eps};
+use crate::checkpoint::fields::{activation, activation_name, eps, label_smoothing};
 use crate::checkpoint::json::{decimal, parse_json, write_json};
 use crate::checkpoint::{CheckpointError, ConfigFileError};
 use crate::models::blip::{Config, TokenIds};
@@ -25,6 +25,7 @@ struct Fields {
     text_heads: Option<usize>,
     text_layer_norm_eps: Option<f64>,
     text_hidden_act: Option<String>,
+    text_label_smoothing: Option<f64>,
     /// The width of the joint space, which a model without projections would have.
     embed_dim: Option<usize>,
     tokens: Option<Tokens>,
@@ -61,6 +62,7 @@ pub(super) fn read(path: &Path) -> Result<(Said, Option<Preprocess>), Checkpoint
             text_heads: fields.text_heads,
             text_eps: eps(fields.text_layer_norm_eps, original.text_eps)?,
             text_activation: act(fields.text_hidden_act, original.text_activation)?,
+            label_smoothing: fields.text_label_smoothing.map_or(Ok(original.label_smoothing), label_smoothing)?,
             embed_dim: fields.embed_dim,
             ids: fields.tokens.map(ids),
         };
@@ -83,6 +85,7 @@ pub(super) fn write(path: &Path, config: &Config, preprocess: Option<&Preprocess
         text_heads: Some(text.heads),
         text_layer_norm_eps: Some(decimal(text.eps)),
         text_hidden_act: Some(activation_name(text.activation).into()),
+        text_label_smoothing: Some(decimal(text.label_smoothing)),
         embed_dim: Some(*embed_dim),
         tokens: Some(Tokens { pad, cls, sep: end, dec: decode, enc: encode }),
         preprocess_cfg: preprocess.cloned(),

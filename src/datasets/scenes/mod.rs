@@ -27,8 +27,9 @@
 //! | `grammar`, `wording` | the sentences of each language, and how they are filled in |
 //! | `caption` | captions, some of them noise |
 //! | `question` | questions with answers |
-//! | `set` | all of it as a dataset |
+//! | `set`, `asked` | all of it as a dataset of captions, or of questions |
 
+mod asked;
 mod caption;
 mod cutout;
 mod division;
@@ -41,6 +42,7 @@ mod scene;
 mod set;
 mod wording;
 
+pub use asked::SceneQuestions;
 pub use caption::{Caption, Noise};
 pub use cutout::cut_out;
 pub use division::Division;

@@ -2,7 +2,8 @@
 //! captions.
 
 use super::pairs::{LookError, PairsExam, Seen};
-use crate::datasets::BadReport;
+use super::part::{Part, Said, Told};
+use crate::datasets::{BadReport, Example};
 use crate::embed::{Blip, BlipError, Task};
 use crate::eval::captions::{CaptionScores, Captioned};
 use crate::eval::report::{Report, Row};
@@ -11,6 +12,7 @@ use crate::eval::texts::{CaptionRow, CaptionScore};
 use crate::generate::{BeamStyle, Options, Search};
 use crate::models::blip::model::Source;
 use crate::text::blip_clean::{MAX_CAPTION_WORDS, caption};
+use std::slice::from_ref;
 
 /// Number of candidates that are ranked again.
 pub const RERANKED: usize = 32;
@@ -76,9 +78,7 @@ impl PairsExam {
         sources: &[Source],
         references: impl Fn(usize, &[String]) -> References,
     ) -> Result<CaptionRow, BlipError> {
-        let search = Search::Beams { beams: BEAMS, style: BeamStyle::Original };
-        let options = Options { search, ..blip.options(MAX_LENGTH.min(blip.config().text.positions)) };
-        let mut written = vec![];
+        let (options, mut written) = (search(blip), vec![]);
         for source in sources {
             written.push(blip.caption_seen(source, prompt, &options, |i| i as u64)?.remove(0).text);
         }
@@ -100,16 +100,39 @@ impl PairsExam {
     }
 }
 
-/// Scores captions. All texts are compared as the model writes them: cleaned, and without what its vocabulary does not
-/// tell apart.
-pub(super) fn score(blip: &Blip, captions: &[String], references: &[References]) -> CaptionScore {
-    let written = |text: &String| {
-        let tokens = blip.tokenizer().encode(&caption(text, MAX_CAPTION_WORDS), usize::MAX);
-        blip.tokenizer().decode(&tokens)
+/// Returns how captions are searched for.
+pub(super) fn search(blip: &Blip) -> Options {
+    let search = Search::Beams { beams: BEAMS, style: BeamStyle::Original };
+    Options { search, ..blip.options(MAX_LENGTH.min(blip.config().text.positions)) }
+}
+
+/// Returns what a captioner says of pictures beside their captions.
+pub(super) fn tell(blip: &Blip, prompt: &str, part: Part) -> Result<Told, BlipError> {
+    let Part { title, examples } = part;
+    let told = |example: Example| {
+        let text = blip.caption(from_ref(&example.picture), prompt, &search(blip), 0)?.remove(0).text;
+        let is_true = text == as_written(blip, &caption(&example.caption, MAX_CAPTION_WORDS));
+        let truth = (!is_true).then_some(example.caption);
+        Ok((example.picture, vec![Said { question: None, text, truth }]))
     };
+    Ok(Told { title, pictures: examples.into_iter().map(told).collect::<Result<_, BlipError>>()? })
+}
+
+/// Returns a text as the model would write it: without what its vocabulary does not tell apart.
+pub(super) fn as_written(blip: &Blip, text: &str) -> String {
+    blip.tokenizer().decode(&blip.tokenizer().encode(text, usize::MAX))
+}
+
+/// Whether a model's caption is one of these to the letter.
+pub(super) fn is_true(blip: &Blip, text: &str, all: &[String]) -> bool {
+    all.iter().any(|one| as_written(blip, &caption(one, MAX_CAPTION_WORDS)) == text)
+}
+
+/// Scores captions. All texts are compared cleaned and as the model writes them.
+pub(super) fn score(blip: &Blip, captions: &[String], references: &[References]) -> CaptionScore {
+    let written = |text: &String| as_written(blip, &caption(text, MAX_CAPTION_WORDS));
     let captions: Vec<String> = captions.iter().map(written).collect();
-    let is_true = |(caption, references): (&String, &References)| references.all.iter().any(|r| written(r) == *caption);
-    let exact = captions.iter().zip(references).filter(|&pair| is_true(pair)).count();
+    let exact = captions.iter().zip(references).filter(|(text, true_)| is_true(blip, text, &true_.all)).count();
     let captioned: Vec<Captioned> = (captions.iter().zip(references))
         .map(|(caption, r)| Captioned::new(caption, &r.compared.iter().map(written).collect::<Vec<_>>()))
         .collect();

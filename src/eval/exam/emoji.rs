@@ -151,7 +151,7 @@ impl EmojiExam {
         let example = |tile: Tile| Example {
             picture: self.picture(tile),
             caption: self.concept(tile).label.into(),
-            may_flip: false,
+            ..Example::default()
         };
         self.sample(concepts, n).into_iter().map(example).collect()
     }

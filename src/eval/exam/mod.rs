@@ -5,7 +5,7 @@
 //! | `emoji` | the names of the embedded emoji, seen and held out (feature `emoji`) |
 //! | [`pairs`] | which caption belongs to which picture of a user's pairs |
 //! | `blip` | what a BLIP is asked beyond that: to rank again, and to write |
-//! | `scenes` | scenes of the embedded emoji (feature `emoji`) |
+//! | `scenes`, `scene_answers` | scenes of the embedded emoji, and questions about them (feature `emoji`) |
 //! | [`depth`] | how much is measured |
 //! | [`part`] | which pictures of it are shown |
 
@@ -16,13 +16,15 @@ pub mod emoji;
 pub mod pairs;
 pub mod part;
 #[cfg(feature = "emoji")]
+mod scene_answers;
+#[cfg(feature = "emoji")]
 mod scenes;
 
 pub use depth::Depth;
 #[cfg(feature = "emoji")]
 pub use emoji::EmojiExam;
 pub use pairs::{LookError, PairsExam, Seen};
-pub use part::Part;
+pub use part::{Part, Said, Told};
 #[cfg(feature = "emoji")]
 pub use scenes::ScenesExam;
 
@@ -91,6 +93,18 @@ impl Exam {
             #[cfg(feature = "emoji")]
             Exam::Scenes(exam) => exam.parts(n),
             Exam::Pairs(exam) => vec![exam.part(n)],
+        }
+    }
+
+    /// Returns what a BLIP says of at most `n` of the pictures: its captions, which begin with the prompt, or its answers.
+    ///
+    /// # Errors
+    /// Returns an error if the model says nothing.
+    pub fn tell(&self, blip: &Blip, prompt: &str, n: usize) -> Result<Vec<Told>, LookError> {
+        match self {
+            #[cfg(feature = "emoji")]
+            Exam::Scenes(exam) => exam.tell(blip, prompt, n),
+            _ => self.parts(n).into_iter().map(|part| Ok(blip::tell(blip, prompt, part)?)).collect(),
         }
     }
 

@@ -5,7 +5,7 @@ use crate::datasets::{BadLimit, BadReport, Dataset, DatasetError, Example};
 use crate::digest::Digest;
 use crate::embed::rows::{concat_rows, evenly_spread};
 use crate::embed::source::{About, Examples, Watched};
-use crate::embed::{BATCH, Batch, Blip, BlipError, Embed};
+use crate::embed::{BATCH, Batch, Blip, BlipError, Embed, Task};
 use crate::eval::report::{Report, Row, ZeroShot};
 use crate::eval::rerank::rerank;
 use crate::eval::retrieval::{self, GroundTruth, Retrieval, first_of_each, identify};
@@ -116,7 +116,7 @@ impl PairsExam {
     }
 
     /// Does the same with a BLIP, and returns also what it sees in each distinct picture, in the order of the first
-    /// copies.
+    /// copies. The embeddings of a model that does not embed have no columns.
     ///
     /// # Errors
     /// Returns an error under the same conditions, or if the model embeds nothing.
@@ -126,15 +126,17 @@ impl PairsExam {
         limit: Option<BadLimit>,
         done: impl Fn() + Sync,
     ) -> Result<(Seen, Vec<Source>), LookError> {
+        let embeds = blip.check(Task::Match).is_ok();
+        let embed_dim = if embeds { blip.config().embed_dim } else { 0 };
         let (mut parts, mut read, mut sources, mut known) = (vec![], vec![], vec![], HashSet::new());
         let bad = blip.stream(&Watched { source: &self.examples(), done }, |batch: Batch<About, Source>| {
-            parts.push(blip.embed_seen(&batch.rows)?);
+            parts.push(if embeds { blip.embed_seen(&batch.rows)? } else { Array2::zeros((batch.rows.rows.len(), 0)) });
             let new = (0..batch.read.len()).filter(|&i| known.insert(batch.read[i].1.digest));
             sources.extend(new.map(|i| batch.rows.alone(i)));
             read.extend(batch.read);
             limit.map_or(Ok(()), |limit| limit.check(batch.report).map_err(LookError::from))
         })?;
-        Ok((self.seen(concat_rows(&parts, blip.config().embed_dim), read, bad, limit)?, sources))
+        Ok((self.seen(concat_rows(&parts, embed_dim), read, bad, limit)?, sources))
     }
 
     fn examples(&self) -> Examples<'_> {

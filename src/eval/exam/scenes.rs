@@ -1,16 +1,18 @@
 //! The exam on scenes of the embedded emoji, drawn by a vendor that is not trained on: scenes of kinds that are, and
 //! scenes of others.
 
-use super::blip::References;
+use super::blip::{self, References, is_true, score};
 use super::depth::Depth;
 use super::pairs::{LookError, PairsExam};
-use super::part::Part;
+use super::part::{Part, Told};
+use super::scene_answers::{self, Commonest, answers};
 use crate::datasets::scenes::{Division, SceneOptions, Scenes};
 use crate::datasets::{BadReport, Dataset, DatasetError, Example};
-use crate::embed::{Blip, Embed};
+use crate::embed::rows::evenly_spread;
+use crate::embed::{Blip, Embed, Task};
 use crate::eval::baseline;
 use crate::eval::report::Report;
-use crate::eval::texts::CaptionRow;
+use crate::eval::texts::{AnswerRow, CaptionRow, CaptionScore};
 use crate::pictures::Picture;
 use image::RgbImage;
 use ndarray::{Array2, ArrayView1};
@@ -72,20 +74,30 @@ impl ScenesExam {
         Ok((all, BadReport::default()))
     }
 
-    /// Measures retrieval with and without a second ranking, and captions.
+    /// Measures what the model can do: retrieval with and without a second ranking, captions, answers.
     ///
     /// # Errors
-    /// Returns an error if the model can do neither.
+    /// Returns no error, since every scene can be made.
     pub fn report_blip(&self, blip: &Blip, prompt: &str) -> Result<(Report, BadReport), LookError> {
         let mut all = Report::default();
-        let known = (self.depth == Depth::Full).then(|| Known::new(&self.train));
+        let is_full = self.depth == Depth::Full;
+        if blip.check(Task::Answer).is_ok() {
+            let commonest = is_full.then(|| Commonest::of(&self.train, KNOWN.min(self.train.options().count)));
+            for side in &self.sides {
+                let kinds = answers(&side.exam, &side.scenes, blip, commonest.as_ref())?;
+                let (concepts, pictures) = (side.concepts.into(), side.exam.name().into());
+                all.answers.push(AnswerRow { concepts, pictures, kinds });
+            }
+            return Ok((all, BadReport::default()));
+        }
+        let known = is_full.then(|| Known::new(&self.train));
         for side in &self.sides {
             let references = |place, _: &[String]| side.references(place);
             let (mut report, _) = side.exam.ask(blip, prompt, references)?;
             report.rows.iter_mut().for_each(|row| row.concepts = side.concepts.into());
             for row in &mut report.captions {
                 row.concepts = side.concepts.into();
-                row.nearest = known.as_ref().map(|known| known.score(side, row, blip));
+                row.nearest = known.as_ref().map(|known| known.captions(side, row, blip));
             }
             all.extend(report);
         }
@@ -101,6 +113,32 @@ impl ScenesExam {
     pub fn parts(&self, n: usize) -> Vec<Part> {
         let title = |side: &Side| format!("Scenes of {} kinds, {}", side.concepts, side.exam.name());
         self.sides.iter().map(|side| Part { title: title(side), examples: side.exam.sample(n / 2) }).collect()
+    }
+
+    /// Returns what a BLIP says of at most `n` scenes, half of them of kinds that are trained on: answers to all
+    /// questions about each, or a caption.
+    ///
+    /// # Errors
+    /// Returns an error if the model says nothing.
+    pub fn tell(&self, blip: &Blip, prompt: &str, n: usize) -> Result<Vec<Told>, LookError> {
+        let answers = blip.check(Task::Answer).is_ok();
+        let told = |(side, part): (&Side, Part)| match answers {
+            true => {
+                let pictures = scene_answers::tell(&side.exam, &side.scenes, blip, part.examples.len())?;
+                Ok(Told { title: part.title, pictures })
+            }
+            false => {
+                let places = evenly_spread(side.exam.questions(), n / 2);
+                let mut told = blip::tell(blip, prompt, part)?;
+                // A scene has more true captions than the one beside it.
+                for (place, (_, said)) in places.zip(&mut told.pictures) {
+                    let all = side.references(place).all;
+                    said.iter_mut().filter(|said| is_true(blip, &said.text, &all)).for_each(|said| said.truth = None);
+                }
+                Ok(told)
+            }
+        };
+        self.sides.iter().zip(self.parts(n)).map(told).collect()
     }
 }
 
@@ -127,7 +165,7 @@ impl<'a> Known<'a> {
     }
 
     /// Scores the captions of the most similar training scenes.
-    fn score(&self, side: &Side, row: &CaptionRow, blip: &Blip) -> crate::eval::texts::CaptionScore {
+    fn captions(&self, side: &Side, row: &CaptionRow, blip: &Blip) -> CaptionScore {
         let asked = features(&side.scenes, row.images);
         let cosines = asked.dot(&self.features.t());
         let best = |row: ArrayView1<f32>| {
@@ -136,7 +174,7 @@ impl<'a> Known<'a> {
         };
         let captions: Vec<String> = cosines.rows().into_iter().map(best).collect();
         let references: Vec<References> = (0..captions.len()).map(|place| side.references(place)).collect();
-        super::blip::score(blip, &captions, &references)
+        score(blip, &captions, &references)
     }
 }
 

@@ -78,6 +78,8 @@ pub struct TextConfig {
     pub activation: Activation,
     /// ε of every LayerNorm.
     pub eps: f32,
+    /// The ε of label smoothing with which Hugging Face's classes would train the model. It is only carried along.
+    pub label_smoothing: f32,
     pub ids: TokenIds,
 }
 

@@ -9,13 +9,13 @@
 //! What leaves the last block is the last token of each row, since nothing else is read.
 
 use super::head::{self, Head};
-use super::text::{self, Keys, Shape, Sights, TextRef, Workspace};
+use super::text::{self, Attended, Keys, Shape, Sights, TextRef, Workspace};
 use crate::layers::block::Size;
 use crate::layers::cross_attention;
 use crate::layers::layer_norm::{self, Saved as NormSaved};
 use crate::layers::linear;
 use crate::layers::pooled_attention::{heads, in_proj};
-use crate::layers::post_norm::{self, Block, Look, RestScratch, Sums};
+use crate::layers::post_norm::{self, At, Block, Look, Looks, RestScratch, Sums};
 use crate::layers::sequences::Pool;
 use crate::layers::token_embed;
 use crate::layers::{Keep, floats, floats_mut, rows, rows_mut};
@@ -99,10 +99,10 @@ impl Buffers<Dim> {
             out: all,
             lse: Dim(size.heads, tokens),
             sums: Sums::dims(size, tokens, true, Keep::Nothing),
-            rest: RestScratch::dims(size, tokens, true),
+            rest: RestScratch::dims(size, tokens, Some(Looks::AtKeys)),
             last,
             last_sums: Sums::dims(size, rows, true, Keep::Nothing),
-            last_rest: RestScratch::dims(size, rows, true),
+            last_rest: RestScratch::dims(size, rows, Some(Looks::AtKeys)),
             y: last,
         }
     }
@@ -123,7 +123,7 @@ impl<R: Read> Decoder<'_, R> {
             self.text,
             shape,
             captions,
-            Some((sights, &self.keys)),
+            Some((sights, Attended::Keys(&self.keys))),
             how,
             None,
             y,
@@ -274,10 +274,10 @@ impl Decoding {
             let out = rows(out.view(), &(0..count));
             linear::forward_residual(&attn.out_proj, out, asking, sums.sum.view_mut());
             let (queries, source) = self.looks(ranges, decoder.sources);
-            let kv = decoder.keys.kv[i];
+            let at = At::Keys(decoder.keys.kv[i]);
             let shape = cross_attention::Shape { queries: &queries, source: &source, heads: size.heads, dropout: None };
             let y = if is_last { y.view_mut() } else { x.view_mut() };
-            post_norm::behind_attention(block, size, Some(Look { kv, shape }), None, y, sums, rest);
+            post_norm::behind_attention(block, size, Some(Look { at, shape }), None, y, sums, rest);
         }
     }
 

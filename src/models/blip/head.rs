@@ -12,7 +12,7 @@ use super::text::Shape;
 use crate::layers::layer_norm::{self, LayerNorm, Saved as NormSaved};
 use crate::layers::linear::{self, Linear};
 use crate::layers::{floats, floats_mut};
-use crate::loss::cross_entropy::{self, Labels, Scratch as LossScratch};
+use crate::loss::cross_entropy::{self, Labels, Scratch as LossScratch, Sums};
 use crate::params::{Init, Spec};
 use crate::tree::{Arena, Dim, tree};
 use crate::weights::Read;
@@ -103,7 +103,7 @@ pub fn losses<R: Read>(
     cross_entropy::forward(&output, buffers.t.view(), labels, smoothing, losses, &mut buffers.loss);
 }
 
-/// Returns Σ weight · loss over the rows with a label, writes `dx`, and adds to `g` and `g_table` the gradients of all
+/// Returns what the rows with a label come to, Σ weight · loss first of all, writes `dx`, and adds to `g` and `g_table` the gradients of all
 /// parameters. The forward pass is part of it.
 ///
 /// `x`, `dx` (N,d), `table`, `g_table` (V,d), `losses` (labels)
@@ -120,14 +120,14 @@ pub fn backward(
     arena: &mut Arena,
     g: &mut Head<&mut [f32]>,
     g_table: &mut [f32],
-) -> f32 {
+) -> Sums {
     let buffers = &mut arena.carve(&Buffers::dims(shape, x.nrows(), labels.len()));
     transform(p, shape, x, buffers);
     let Buffers { preact, act, ln, t, dt, dact, loss: scratch } = buffers;
     let (output, mut g_output) =
         (Linear { weight: table, bias: p.bias }, Linear { weight: g_table, bias: &mut *g.bias });
     let (t, dt_mut) = (t.view(), dt.view_mut());
-    let loss = cross_entropy::backward(&output, t, labels, smoothing, losses, dt_mut, &mut g_output, scratch);
+    let sums = cross_entropy::backward(&output, t, labels, smoothing, losses, dt_mut, &mut g_output, scratch);
     // in the forward pass: t = ln(act)
     layer_norm::backward(&p.ln, act.view(), ln, dt.view(), Write::Set, dact.view_mut(), &mut g.ln);
     // in the forward pass: act = gelu(preact), so dact becomes dpreact
@@ -135,5 +135,5 @@ pub fn backward(
     let dpreact = dact;
     // in the forward pass: preact = x Wᵀ + b_t
     linear::backward(&p.dense, x, dpreact.view(), Write::Set, dx, &mut g.dense);
-    loss
+    sums
 }

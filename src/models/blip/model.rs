@@ -3,7 +3,7 @@
 use super::config::{Config, Parts};
 use super::decode::{Decoder, Decoding};
 use super::params::{Blip, spec};
-use super::text::{self, Keys, Sights};
+use super::text::{self, Attended, Keys, Sights};
 use super::vit;
 use crate::layers::linear;
 use crate::layers::normalize;
@@ -96,22 +96,40 @@ impl Inference {
     ///
     /// `images` (B,3·height·width), normalised
     pub fn look(&mut self, p: &Blip<impl Read>, config: &Config, images: ArrayView2<f32>) -> Source {
+        let (tokens, each) = (self.run_vit(p, config, images, Pool::All), config.vit().grid.tokens());
+        Source { tokens, rows: (0..images.nrows()).map(|i| i * each..(i + 1) * each).collect() }
+    }
+
+    /// Returns unit-length embeddings (B,e) of pictures. Their class tokens alone are computed in the last block.
+    ///
+    /// `images` (B,3·height·width), normalised
+    ///
+    /// # Panics
+    /// If the model has no projections.
+    #[track_caller]
+    pub fn encode_images(&mut self, p: &Blip<impl Read>, config: &Config, images: ArrayView2<f32>) -> Array2<f32> {
+        let proj = p.vision_proj.as_ref().expect("a model that embeds pictures");
+        project(proj, self.run_vit(p, config, images, Pool::First).view(), config.embed_dim)
+    }
+
+    /// Returns the rows of pictures that leave the image encoder, end to end.
+    fn run_vit(&mut self, p: &Blip<impl Read>, config: &Config, images: ArrayView2<f32>, pool: Pool) -> Array2<f32> {
         let (shape, count) = (config.vit(), images.nrows());
-        let each = shape.grid.tokens();
+        let each = pool.rows(shape.grid.tokens(), 1);
         let mut tokens = Array2::zeros((count * each, shape.size.width));
         in_pool(|| {
             for first in (0..count).step_by(PICTURES) {
                 let some = first..count.min(first + PICTURES);
                 let out = rows_mut(tokens.view_mut(), &(some.start * each..some.end * each));
-                let (images, all) = (rows(images, &some), (Pool::All, Keep::Nothing));
+                let (images, how) = (rows(images, &some), (pool, Keep::Nothing));
                 let (vision, scratch) = (&mut self.vision, &mut self.scratch);
-                vit::forward(&p.visual_encoder, &shape, images, all, None, out, vision, scratch);
+                vit::forward(&p.visual_encoder, &shape, images, how, None, out, vision, scratch);
             }
         });
-        Source { tokens, rows: (0..count).map(|i| i * each..(i + 1) * each).collect() }
+        tokens
     }
 
-    /// Returns unit-length embeddings (B,e) of pictures whose tokens are known.
+    /// Returns unit-length embeddings (B,e) of pictures whose tokens are known, as [`encode_images`](Self::encode_images) does.
     ///
     /// # Panics
     /// If the model has no projections.
@@ -192,12 +210,15 @@ impl Inference {
         }
         let Inference { text, keys, scratch, .. } = self;
         in_pool(|| {
-            let keys = &mut keys.carve(&shape.keys(pictures.map_or(0, |(source, _)| source.tokens.nrows())));
-            let sights = pictures.map(|(source, texts)| {
-                text::keys(encoder.shared, source.tokens.view(), keys);
-                (Sights { texts, rows: &source.rows }, keys.view())
+            let sights = pictures.map(|(source, texts)| (Sights { texts, rows: &source.rows }, source.tokens.view()));
+            let keys = sights.filter(|(sights, _)| !shape.looks_at_tokens(texts, *sights)).map(|(_, tokens)| {
+                let mut keys = keys.carve(&shape.keys(tokens.nrows()));
+                text::keys(encoder.shared, tokens, &mut keys);
+                keys
             });
-            let sights = sights.as_ref().map(|(sights, keys)| (*sights, keys));
+            let keys = keys.as_ref().map(Keys::view);
+            let sights =
+                sights.map(|(sights, tokens)| (sights, keys.as_ref().map_or(Attended::Tokens(tokens), Attended::Keys)));
             text::forward(
                 encoder,
                 &shape,

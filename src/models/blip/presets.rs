@@ -25,6 +25,7 @@ const TEXT: TextConfig = TextConfig {
     layers: 12,
     activation: Activation::Gelu,
     eps: 1e-12,
+    label_smoothing: 0.0,
     ids: TokenIds::BERT,
 };
 

@@ -7,9 +7,11 @@
 use crate::layers::block::Size;
 use crate::layers::cross_attention;
 use crate::layers::dropout::{self, Dropout, Pass, Site};
+use crate::layers::keyless_attention;
 use crate::layers::layer_norm::{self, LayerNorm, Saved as NormSaved};
 use crate::layers::post_norm::{
-    self, Block, BlockMut, Look, Part, Rest, Saved as BlockSaved, Scratch as BlockScratch, SelfAttention,
+    self, At, Block, BlockMut, Look, LookMut, Looks, Part, Rest, Saved as BlockSaved, Scratch as BlockScratch,
+    SelfAttention,
 };
 use crate::layers::sequences::{Pool, Sequences};
 use crate::layers::token_embed;
@@ -102,6 +104,15 @@ pub struct Sights<'a> {
     pub rows: &'a [Range<usize>],
 }
 
+/// In which form texts see what they look at. What is learnt from has keys and values.
+#[derive(Clone, Copy)]
+pub enum Attended<'a> {
+    /// The keys and values that [`keys`] computed.
+    Keys(&'a Keys<ArrayView2<'a, f32>>),
+    /// The rows (M,f) of the source themselves, of which no keys and values are made.
+    Tokens(ArrayView2<'a, f32>),
+}
+
 /// What the texts of a batch look at, and where the gradient of its keys and values goes.
 pub struct SightsMut<'a, 'b> {
     pub sights: Sights<'a>,
@@ -150,14 +161,23 @@ impl Shape {
         Keys { kv: vec![Dim(rows, 2 * self.size.width); self.size.layers] }
     }
 
+    /// Whether these texts, which look at rows of the source, take fewer multiply-adds [without keys and
+    /// values](keyless_attention).
+    pub fn looks_at_tokens(&self, texts: Captions, sights: Sights) -> bool {
+        let offsets: Vec<usize> = texts.own_offsets().collect();
+        let rows = |texts: &Range<usize>| offsets[texts.start]..offsets[texts.end];
+        let queries: Vec<Range<usize>> = sights.texts.iter().map(rows).collect();
+        keyless_attention::pays(sights.shape(&queries, self), self.size.width, self.source)
+    }
+
     /// Returns the part that whole blocks play, and the one that a pooled last block plays.
-    fn parts(&self, sequences: &Sequences, pool: Pool, looks: bool) -> (Part, Option<Part>) {
+    fn parts(&self, sequences: &Sequences, pool: Pool, looks: Option<Looks>) -> (Part, Option<Part>) {
         let rows = sequences.rows();
         let pooled = (pool != Pool::All).then(|| Part { rows, pooled: Some(sequences.len()), looks });
         (Part { rows, pooled: None, looks }, pooled)
     }
 
-    fn saved(&self, sequences: &Sequences, pool: Pool, looks: bool, keep: Keep) -> Saved<Dim> {
+    fn saved(&self, sequences: &Sequences, pool: Pool, looks: Option<Looks>, keep: Keep) -> Saved<Dim> {
         let (whole, pooled) = self.parts(sequences, pool, looks);
         let (size, rows) = (&self.size, Dim(whole.rows, self.size.width));
         let blocks = size.layers - usize::from(pooled.is_some());
@@ -175,7 +195,7 @@ impl Shape {
         }
     }
 
-    fn scratch(&self, sequences: &Sequences, pool: Pool, looks: bool) -> Scratch<Dim> {
+    fn scratch(&self, sequences: &Sequences, pool: Pool, looks: Option<Looks>) -> Scratch<Dim> {
         let (whole, pooled) = self.parts(sequences, pool, looks);
         let rows = Dim(whole.rows, self.size.width);
         Scratch {
@@ -268,14 +288,14 @@ pub fn backward_keys(
 ///
 /// `y` (M,d)
 ///
-/// Texts with `sights` look at the rows whose `keys` are given. `dropout` drops values and probabilities in training;
+/// Texts with `sights` look at the rows that are [attended](Attended) to. `dropout` drops values and probabilities in training;
 /// [`backward`] drops the same.
 #[track_caller]
 pub fn forward(
     p: TextRef<impl Read>,
     shape: &Shape,
     texts: Captions,
-    sights: Option<(Sights, &Keys<ArrayView2<f32>>)>,
+    sights: Option<(Sights, Attended)>,
     (pool, keep): (Pool, Keep),
     dropout: Option<Pass>,
     mut y: ArrayViewMut2<f32>,
@@ -286,8 +306,9 @@ pub fn forward(
     workspace.fill(texts, sights.map(|(sights, _)| sights), pool);
     workspace.sequences.drop(dropout);
     let Workspace { sequences, saved, queries, leaving } = workspace;
-    let saved = &mut saved.carve(&shape.saved(sequences, pool, sights.is_some(), keep));
-    let scratch = &mut scratch.carve(&shape.scratch(sequences, pool, sights.is_some()));
+    let looks = sights.map(|(sights, attended)| attended.looks(sights));
+    let saved = &mut saved.carve(&shape.saved(sequences, pool, looks, keep));
+    let scratch = &mut scratch.carve(&shape.scratch(sequences, pool, looks));
     embed(p.shared, shape, texts, sequences, saved);
     let layers = shape.size.layers;
     let whole = layers - usize::from(saved.pooled.is_some());
@@ -295,8 +316,8 @@ pub fn forward(
     for i in 0..layers {
         let is_whole = i < whole;
         let dropout = sequences.dropout(i, !is_whole);
-        let look =
-            sights.map(|(sights, keys)| look(sights, &keys.kv[i], if is_whole { queries } else { leaving }, shape));
+        let queries = if is_whole { &*queries } else { &*leaving };
+        let look = sights.map(|(sights, attended)| Look { at: attended.at(i), shape: sights.shape(queries, shape) });
         let (block_saved, block_scratch) = if is_whole {
             let kept = saved.blocks.len();
             (&mut saved.blocks[i % kept], scratch.block.as_mut().expect("buffers of whole blocks"))
@@ -335,10 +356,37 @@ fn embedding_dropout(sequences: &Sequences) -> Option<Dropout<'_>> {
     dropout::at(sequences.dropout(0, false), Site::Embedding)
 }
 
-/// Returns what some rows look at, with the keys and values of one block.
-fn look<'a>(sights: Sights<'a>, kv: &ArrayView2<'a, f32>, queries: &'a [Range<usize>], shape: &Shape) -> Look<'a> {
-    let shape = cross_attention::Shape { queries, source: sights.rows, heads: shape.size.heads, dropout: None };
-    Look { kv: *kv, shape }
+impl<'a> Attended<'a> {
+    /// Returns what one block sees.
+    fn at<'b>(self, block: usize) -> At<'b>
+    where
+        'a: 'b,
+    {
+        match self {
+            Attended::Keys(keys) => At::Keys(keys.kv[block].reborrow()),
+            Attended::Tokens(tokens) => At::Tokens(tokens.reborrow()),
+        }
+    }
+
+    fn looks(self, sights: Sights) -> Looks {
+        match self {
+            Attended::Keys(_) => Looks::AtKeys,
+            Attended::Tokens(tokens) => {
+                let longest = sights.rows.iter().map(|rows| rows.len()).max();
+                Looks::AtTokens(Dim(longest.unwrap_or(0), tokens.ncols()))
+            }
+        }
+    }
+}
+
+impl<'a> Sights<'a> {
+    /// Returns which of these query rows look at which rows.
+    fn shape<'b>(self, queries: &'b [Range<usize>], shape: &Shape) -> cross_attention::Shape<'b>
+    where
+        'a: 'b,
+    {
+        cross_attention::Shape { queries, source: self.rows, heads: shape.size.heads, dropout: None }
+    }
 }
 
 /// Adds to `g` the gradients of all parameters but `cross.key_value`, and sets the gradients of the keys and values that
@@ -360,7 +408,7 @@ pub fn backward(
     g: TextMut<&mut [f32]>,
 ) {
     let Workspace { sequences, saved, queries, leaving } = workspace;
-    let looks = sights.is_some();
+    let looks = sights.is_some().then_some(Looks::AtKeys);
     let saved = &saved.carve(&shape.saved(sequences, pool, looks, Keep::All));
     let Scratch { block, pooled, dx, dy: dy_buffer } = &mut scratch.carve(&shape.scratch(sequences, pool, looks));
     let whole = saved.blocks.len();
@@ -368,7 +416,8 @@ pub fn backward(
         let is_whole = i < whole;
         let look = sights.as_mut().map(|SightsMut { sights, keys, write, dkeys }| {
             let queries = if is_whole { &*queries } else { &*leaving };
-            (look(*sights, &keys.kv[i], queries, shape), *write, dkeys.kv[i].view_mut())
+            let (kv, shape, dkv) = (keys.kv[i], sights.shape(queries, shape), dkeys.kv[i].view_mut());
+            LookMut { kv, shape, write: *write, dkv }
         });
         let (saved_block, scratch) = if is_whole {
             (&saved.blocks[i], block.as_mut().expect("buffers of whole blocks"))

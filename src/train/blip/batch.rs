@@ -1,7 +1,9 @@
 //! Pictures and their texts.
 
+use super::writing::Wanted;
 use crate::models::Captions;
 use ndarray::ArrayView2;
+use std::ops::Range;
 
 /// B pictures and their texts.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +28,11 @@ impl Batch<'_> {
     /// Whether there are no pairs.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Lists the texts of these pictures, to be written.
+    pub(super) fn wanted(&self, pictures: Range<usize>, weight: f32) -> impl Iterator<Item = Wanted<'_>> + Clone {
+        pictures.map(move |i| Wanted { text: self.texts.of(i), given: 1, weight })
     }
 
     /// Panics unless there is one of everything for each picture, and every text can be written.

@@ -1,37 +1,23 @@
-//! ITM and LM: what is asked of texts that look at pictures.
+//! ITM and LM of pictures: what is asked of texts that look at them.
 //!
 //! Cross-attention is the same in the image-grounded encoder and decoder. So keys and values of a picture are computed
 //! once, for all texts that are judged with it and for the one that is written, and so is the gradient of its tokens.
-//!
-//! The last token of a text is what is predicted behind the others. Nothing is predicted behind it, and no other row of
-//! a decoder sees it, so the decoder does without.
 
 use super::batch::Batch;
+use super::drops::{Drops, Stream};
 use super::looks::Looks;
+use super::matching::Matching;
 use super::negatives::Negatives;
-use super::options::Options;
-use super::towers::Seen;
-use crate::layers::sequences::Pool;
-use crate::loss::cross_entropy::{self, Labels, Scratch as LossScratch};
-use crate::models::blip::text::{self, Keys, Shape, Sights, SightsMut, TextMut, TextRef, Workspace};
-use crate::models::blip::{Blip, Config, head};
-use crate::models::{Captions, Keep, Packed};
-use crate::tree::{Arena, Dim, tree};
+use super::passes::{KeysAndGradient, fill_ranges, keys};
+use super::towers::Towers;
+use super::vision::Seen;
+use super::writing::Writing;
+use crate::loss::cross_entropy::Sums;
+use crate::models::blip::text::{self, Sights, SightsMut};
+use crate::models::blip::{Blip, Config};
+use crate::tree::Arena;
 use kernels::Write;
-use ndarray::{ArrayView2, ArrayViewMut2};
 use std::ops::Range;
-
-tree! {
-    /// Keys and values of a micro-batch's pictures, and their gradient.
-    KeysAndGradient { keys: Keys, dkeys: Keys }
-}
-
-tree! {
-    /// The rows that leave the text Transformer, and their gradient.
-    ///
-    /// `y`, `dy` (M,d)
-    Leaving { y, dy }
-}
 
 /// What one pair, and one token, counts in the means over all ranks.
 #[derive(Clone, Copy, Default)]
@@ -44,139 +30,50 @@ pub(super) struct Weights {
 #[derive(Default)]
 pub(super) struct Grounded {
     looks: Looks,
-    labels: Labels,
-    losses: Vec<f32>,
-    texts: Packed,
-    one_each: Vec<Range<usize>>,
+    matching: Matching,
+    writing: Writing,
     picture_rows: Vec<Range<usize>>,
+    one_each: Vec<Range<usize>>,
     keys: Arena,
-    leaving: Arena,
-    head: Arena,
 }
 
 impl Grounded {
     /// Goes forward and backward for all texts that look at pictures of `range`. Returns their parts of ITM and LM, and
-    /// adds the gradients of all parameters to `g` and that of the tokens to `seen`.
+    /// adds the gradients of all parameters to `g` and that of the tokens to what the towers have seen.
     pub fn backward(
         &mut self,
         p: &Blip<&[f32]>,
         config: &Config,
         (batch, range): (&Batch, Range<usize>),
-        negatives: &Negatives,
-        weights: Weights,
-        seen: Seen,
+        (negatives, weights): (&Negatives, Weights),
+        drops: &Drops,
+        towers: &mut Towers,
         g: &mut Blip<&mut [f32]>,
-    ) -> [f32; 2] {
-        let Seen { tokens, dtokens, workspace, scratch } = seen;
-        self.looks.fill(range.clone(), negatives);
-        let each = config.vit().grid.tokens();
-        self.picture_rows.clear();
-        self.picture_rows.extend((0..range.len()).map(|i| i * each..(i + 1) * each));
+    ) -> [Sums; 2] {
+        let Grounded { looks, matching, writing, picture_rows: rows, one_each, keys: arena } = self;
+        let Towers { vision, text: workspace, scratch, .. } = towers;
+        let Seen { tokens, dtokens } = vision.seen(&config.vit(), range.len());
+        fill_ranges(rows, range.len(), config.vit().grid.tokens());
+        fill_ranges(one_each, range.len(), 1);
         let (encoder, shape) = (p.encoder().expect("a text encoder"), config.encoder());
-        let mut arena = std::mem::take(&mut self.keys);
-        let (keys, dkeys) = (shape.keys(tokens.nrows()), shape.keys(tokens.nrows()));
-        let KeysAndGradient { mut keys, mut dkeys } = arena.carve(&KeysAndGradient { keys, dkeys });
-        text::keys(encoder.shared, tokens, &mut keys);
-        let keys = keys.view();
-        let memory = (&mut *workspace, &mut *scratch);
-        let matching = self.match_texts(p, config, batch, weights.pair, (&keys, &mut dkeys), memory, g);
-        let memory = (workspace, scratch);
-        let writing = match p.text_decoder {
-            Some(_) => self.write_texts(p, config, (batch, range), weights.token, (&keys, &mut dkeys), memory, g),
-            None => 0.0,
-        };
+        let KeysAndGradient { keys, mut dkeys } = keys(encoder.shared, &shape, tokens, arena);
+        let keys = &keys.view();
+        looks.fill(range.clone(), negatives, drops.places());
+        let sights = Sights { texts: &looks.of_pictures, rows };
+        let seen = SightsMut { sights, keys, write: Write::Set, dkeys: &mut dkeys };
+        let dropout = drops.texts_at(Stream::Pairs, &looks.places);
+        let (judged, memory) = ((batch.texts, &*looks, weights.pair), (&mut *workspace, &mut *scratch));
+        let matched = matching.backward(p, config, judged, seen, dropout, memory, g);
+        let written = p.text_decoder.as_ref().map_or(Sums::default(), |_| {
+            let wanted = batch.wanted(range.clone(), weights.token);
+            let sights = Sights { texts: one_each, rows };
+            let seen = SightsMut { sights, keys, write: Write::Add, dkeys: &mut dkeys };
+            let dropout = drops.texts(Stream::Written, &range);
+            writing.backward(p, config, wanted, seen, dropout, (workspace, scratch), g)
+        });
         // in the forward pass: keys = tokens W_kvᵀ + b_kv, once a block
         let g_shared = &mut g.text_encoder.as_mut().expect("a text encoder").shared;
         text::backward_keys(encoder.shared, tokens, &dkeys, dtokens, g_shared);
-        self.keys = arena;
-        [matching, writing]
+        [matched, written]
     }
-
-    /// ITM: Σ weight · cross-entropy(itm_head(first row)) over the judged pairs
-    ///
-    /// Sets the gradient of the keys.
-    fn match_texts(
-        &mut self,
-        p: &Blip<&[f32]>,
-        config: &Config,
-        batch: &Batch,
-        weight: f32,
-        (keys, dkeys): (&Keys<ArrayView2<f32>>, &mut Keys<ArrayViewMut2<f32>>),
-        memory: (&mut Workspace, &mut Arena),
-        g: &mut Blip<&mut [f32]>,
-    ) -> f32 {
-        let Grounded { looks, labels, losses, texts, picture_rows, leaving, head: arena, .. } = self;
-        texts.fill(config.text.ids.encode, looks.texts.iter().map(|&text| &batch.texts.of(text)[1..]));
-        labels.fill(looks.classes.iter().map(|&(class, count)| Some((class, count * weight))));
-        losses.resize(labels.len(), 0.0);
-        let sights = Sights { texts: &looks.of_pictures, rows: picture_rows };
-        let seen = SightsMut { sights, keys, write: Write::Set, dkeys };
-        let (encoder, shape) = (p.encoder().expect("a text encoder"), config.encoder());
-        let p_head = p.itm_head.as_ref().expect("an ITM head");
-        let g_head = g.itm_head.as_mut().expect("an ITM head");
-        let g = g.text_encoder.as_mut().expect("a text encoder").as_mut();
-        pass(encoder, &shape, texts.captions(), seen, Pool::First, leaving, memory, g, |y, dy, _| {
-            let scratch = &mut arena.carve(&LossScratch::dims(labels.len(), y.ncols(), p_head.bias.len()));
-            cross_entropy::backward(p_head, y, labels, 0.0, losses, dy, g_head, scratch)
-        })
-    }
-
-    /// LM: Σ weight · cross-entropy of each next token, with label smoothing
-    ///
-    /// Adds to the gradient of the keys.
-    fn write_texts(
-        &mut self,
-        p: &Blip<&[f32]>,
-        config: &Config,
-        (batch, range): (&Batch, Range<usize>),
-        weight: f32,
-        (keys, dkeys): (&Keys<ArrayView2<f32>>, &mut Keys<ArrayViewMut2<f32>>),
-        memory: (&mut Workspace, &mut Arena),
-        g: &mut Blip<&mut [f32]>,
-    ) -> f32 {
-        let Grounded { labels, losses, texts, one_each, picture_rows, leaving, head: arena, .. } = self;
-        let (targets, ids) = (range.clone().map(|i| &batch.texts.of(i)[1..]), config.text.ids);
-        texts.fill(ids.decode, targets.clone().map(|text| &text[..text.len() - 1]));
-        labels.fill(targets.flatten().map(|&id| (id != ids.pad).then_some((id, weight))));
-        losses.resize(labels.len(), 0.0);
-        one_each.clear();
-        one_each.extend((0..range.len()).map(|i| i..i + 1));
-        let sights = Sights { texts: one_each, rows: picture_rows };
-        let seen = SightsMut { sights, keys, write: Write::Add, dkeys };
-        let (decoder, shape) = (p.decoder().expect("a decoder"), config.decoder());
-        let (p_head, table) =
-            (&p.text_decoder.as_ref().expect("a decoder").head, decoder.shared.embeddings.word_embeddings);
-        let (g, g_head) = g.decoder_mut().expect("a decoder");
-        pass(decoder, &shape, texts.captions(), seen, Pool::All, leaving, memory, g, |y, dy, g| {
-            let g_table = &mut *g.shared.embeddings.word_embeddings;
-            head::backward(p_head, table, &shape, y, labels, Options::SMOOTHING, losses, dy, arena, g_head, g_table)
-        })
-    }
-}
-
-/// Counts the tokens of these texts that are predicted.
-pub(super) fn predicted_tokens(batch: &Batch, config: &Config) -> usize {
-    let tokens = (0..batch.len()).flat_map(|i| &batch.texts.of(i)[1..]);
-    tokens.filter(|&&id| id != config.text.ids.pad).count()
-}
-
-/// Runs texts forward and backward. `loss` turns the rows that leave into a loss and writes their gradient.
-fn pass(
-    p: TextRef<&[f32]>,
-    shape: &Shape,
-    texts: Captions,
-    seen: SightsMut,
-    pool: Pool,
-    leaving: &mut Arena,
-    (workspace, scratch): (&mut Workspace, &mut Arena),
-    mut g: TextMut<&mut [f32]>,
-    loss: impl FnOnce(ArrayView2<f32>, ArrayViewMut2<f32>, &mut TextMut<&mut [f32]>) -> f32,
-) -> f32 {
-    let rows = Dim(pool.rows(texts.ids.len(), texts.len()), shape.size.width);
-    let Leaving { mut y, mut dy } = leaving.carve(&Leaving { y: rows, dy: rows });
-    let looks = Some((seen.sights, seen.keys));
-    text::forward(p, shape, texts, looks, (pool, Keep::All), None, y.view_mut(), workspace, scratch);
-    let loss = loss(y.view(), dy.view_mut(), &mut g);
-    text::backward(p, shape, texts, Some(seen), pool, dy.view(), workspace, scratch, g);
-    loss
 }

@@ -17,36 +17,42 @@ pub(super) struct Looks {
     pub texts: Vec<usize>,
     /// The class of each pair, and how often it counts.
     pub classes: Vec<(u32, f32)>,
+    /// The place of each pair among those of the whole batch: a picture has a place for itself with its own text, one
+    /// for what was drawn for its text, and one for what was drawn for itself.
+    pub places: Vec<u32>,
     /// The pairs of each picture.
     pub of_pictures: Vec<Range<usize>>,
 }
 
 impl Looks {
-    /// Takes the pairs of these pictures. Buffers are reused.
-    pub fn fill(&mut self, pictures: Range<usize>, negatives: &Negatives) {
+    /// Takes the pairs of these pictures; `places` has the place of each pair of the batch in that of all ranks. Buffers
+    /// are reused.
+    pub fn fill(&mut self, pictures: Range<usize>, negatives: &Negatives, places: &[u32]) {
         self.texts.clear();
         self.classes.clear();
+        self.places.clear();
         self.of_pictures.clear();
         for picture in pictures {
             let start = self.texts.len();
-            self.push(picture, MATCH);
+            self.push(picture, MATCH, 3 * places[picture]);
             for (text, drawn) in negatives.images.drawn.iter().enumerate() {
                 if *drawn == Some(picture) {
-                    self.push(text, NO_MATCH);
+                    self.push(text, NO_MATCH, 3 * places[text] + 1);
                 }
             }
             if let Some(text) = negatives.texts.drawn[picture] {
                 match self.texts[start + 1..].iter().position(|&other| other == text) {
                     Some(same) => self.classes[start + 1 + same].1 += 1.0,
-                    None => self.push(text, NO_MATCH),
+                    None => self.push(text, NO_MATCH, 3 * places[picture] + 2),
                 }
             }
             self.of_pictures.push(start..self.texts.len());
         }
     }
 
-    fn push(&mut self, text: usize, class: u32) {
+    fn push(&mut self, text: usize, class: u32, place: u32) {
         self.texts.push(text);
+        self.places.push(place);
         self.classes.push((class, 1.0));
     }
 }
@@ -61,11 +67,12 @@ mod tests {
         negatives.images.drawn = vec![Some(1), Some(2), Some(1), None];
         negatives.texts.drawn = vec![Some(3), Some(2), Some(0), None];
         let mut looks = Looks::default();
-        looks.fill(0..2, &negatives);
+        looks.fill(0..2, &negatives, &[10, 11, 12, 13]);
         assert_eq!(looks.of_pictures, [0..2, 2..5]);
         assert_eq!(looks.texts, [0, 3, 1, 0, 2]);
         assert_eq!(looks.classes, [(1, 1.0), (0, 1.0), (1, 1.0), (0, 1.0), (0, 2.0)]);
-        looks.fill(2..4, &negatives);
+        assert_eq!(looks.places, [30, 32, 33, 31, 37]);
+        looks.fill(2..4, &negatives, &[10, 11, 12, 13]);
         assert_eq!((&looks.texts[..], &looks.of_pictures[..]), (&[2, 1, 0, 3][..], &[0..3, 3..4][..]));
     }
 }

@@ -50,8 +50,6 @@ pub(super) struct Rule<'a> {
     /// A key for each picture.
     pub pictures: &'a [u64],
     pub temp: f32,
-    /// The place of the first pair in the batch of all ranks.
-    pub first: usize,
     pub id: StepId,
     /// The numbers to draw by, instead of those that follow from the step.
     pub uniforms: Option<&'a [f64]>,
@@ -93,10 +91,8 @@ impl Draw {
                 Stage::Retrieval => rule.pictures[other] != rule.pictures[row],
             };
             turn_into_weights(weights, rule.stage, is_negative);
-            let uniform = uniforms.map_or_else(
-                || rule.id.rng(&[name, (rule.first + row) as u64]).random::<f64>(),
-                |uniforms| uniforms[row],
-            );
+            let uniform = uniforms
+                .map_or_else(|| rule.id.rng(&[name, rule.id.place(row, n)]).random::<f64>(), |uniforms| uniforms[row]);
             self.drawn.push(draw_one(weights, uniform));
         }
     }

@@ -2,7 +2,9 @@
 
 use super::batch::Batch;
 use super::contrast::{Direction, one_direction};
-use super::grounded::{Grounded, Weights, predicted_tokens};
+use super::drops::{Drops, Stream};
+use super::grounded::{Grounded, Weights};
+use super::mean::{Mean, count};
 use super::momentum::Momentum;
 use super::negatives::{Compared, Negatives, Rule};
 use super::options::{Options, Stage};
@@ -57,21 +59,18 @@ struct Gathered {
     images: Vec<f32>,
     texts: Vec<f32>,
     pictures: Vec<u64>,
-    counts: Vec<u64>,
 }
 
-/// The losses of this rank's part of a batch, and what they are means of.
+/// The losses of this rank's part of a batch.
 #[derive(Clone, Copy, Default)]
 struct Losses {
     itc: f64,
-    itm: f64,
-    lm: f64,
     /// Columns that a row of ITC chooses among.
     columns: usize,
-    /// Judged pairs of this rank, and of all.
-    pairs: [u64; 2],
-    /// Predicted tokens of this rank, and of all.
-    tokens: [u64; 2],
+    /// The mean over the judged pairs.
+    itm: Mean,
+    /// The mean over the predicted tokens.
+    lm: Mean,
 }
 
 /// A BLIP in training, with every buffer that a step needs.
@@ -83,6 +82,7 @@ pub struct BlipObjective {
     queue: Queue,
     towers: Towers,
     grounded: Grounded,
+    drops: Drops,
     features: Arena,
     contrast: Arena,
     gathered: Gathered,
@@ -113,6 +113,7 @@ impl BlipObjective {
             queue: Queue::new(options.queue, model.config.embed_dim, seed),
             towers: Towers::default(),
             grounded: Grounded::default(),
+            drops: Drops::new(options.rates),
             features: Arena::default(),
             contrast: Arena::default(),
             gathered: Gathered::default(),
@@ -187,7 +188,7 @@ impl BlipObjective {
     }
 
     /// Draws the negatives of this rank's part of the batch.
-    fn draw(&mut self, batch: &Batch, id: StepId, rank: usize) {
+    fn draw(&mut self, batch: &Batch, id: StepId) {
         let (n, temp) = (batch.len(), self.temp());
         let f = self.features.carve(&Features::dims(n, self.config.embed_dim));
         let (images, texts) = (f.images.view(), f.texts.view());
@@ -195,14 +196,8 @@ impl BlipObjective {
             Stage::Pretraining => (f.momentum_images.view(), f.momentum_texts.view()),
             Stage::Retrieval => (images, texts),
         };
-        let rule = Rule {
-            stage: self.options.stage,
-            pictures: batch.pictures,
-            temp,
-            first: rank * n,
-            id,
-            uniforms: batch.uniforms,
-        };
+        let Batch { pictures, uniforms, .. } = *batch;
+        let rule = Rule { stage: self.options.stage, pictures, temp, id, uniforms };
         self.negatives.draw(Compared { images, texts, texts_of_images, images_of_texts }, &rule);
     }
 }
@@ -232,25 +227,29 @@ impl<W: World> Objective<W> for BlipObjective {
         temp[0] = temp[0].clamp(MIN_TEMP, MAX_TEMP);
         self.momentum.follow(&self.params.flat, self.options.momentum);
         (self.followed, self.alpha) = (0, self.options.alpha_at(id.step));
+        self.drops.begin(batch.len(), id);
     }
 
     /// Embeds these pairs, first by the momentum copy unless it has done so in this step.
     fn forward(&mut self, batch: &Batch, range: Range<usize>, keep: Keep, _: StepId) {
-        let BlipObjective { config, params, momentum, towers, features, followed, .. } = self;
+        let BlipObjective { config, params, momentum, towers, drops, features, followed, .. } = self;
+        let drops = |images, texts| [drops.images(images, &range), drops.texts(texts, &range)];
         let Features { image, text, image_norm, text_norm, momentum_images, momentum_texts, .. } =
             &mut features.carve(&Features::dims(batch.len(), config.embed_dim));
         let [mut image, mut text] = [image, text].map(|features| rows_mut(features.view_mut(), &range));
         if *followed < range.end {
             // The model's features and norms come later, so that there is room for the copy's.
             let out = [image.view_mut(), text.view_mut()];
-            towers.forward(&momentum.params.view(), config, batch, &range, Keep::Nothing, out);
+            let (p, drops) = (&momentum.params.view(), drops(Stream::MomentumImages, Stream::MomentumTexts));
+            towers.forward(p, config, batch, &range, Keep::Nothing, drops, out);
             for (features, unit, norm) in [(&image, momentum_images, image_norm), (&text, momentum_texts, text_norm)] {
                 let (unit, norm) = (rows_mut(unit.view_mut(), &range), rows_mut(norm.view_mut(), &range));
                 normalize::forward(features.view(), unit, norm);
             }
             *followed = range.end;
         }
-        towers.forward(&params.view().blip, config, batch, &range, keep, [image, text]);
+        let drops = drops(Stream::Images, Stream::Texts);
+        towers.forward(&params.view().blip, config, batch, &range, keep, drops, [image, text]);
     }
 
     /// Goes from features to ITC and back, and draws the negatives of ITM.
@@ -272,45 +271,42 @@ impl<W: World> Objective<W> for BlipObjective {
         self.fill_positives(own..own + n);
         in_pool(|| {
             self.contrast(n, 0.5 / all as f32, &mut g.temp[0]);
-            self.draw(batch, id, rank);
+            self.draw(batch, id);
         });
         let drawn = [&self.negatives.images, &self.negatives.texts].map(|draw| draw.drawn.iter().flatten().count());
         let pairs = (n + drawn[0] + drawn[1]) as u64;
-        let counts = [pairs, predicted_tokens(batch, &self.config) as u64];
-        let of_all = world.all_gather(&counts, &mut self.gathered.counts).chunks(2);
-        let [all_pairs, all_tokens] = of_all.fold([0; 2], |sum, counts| [sum[0] + counts[0], sum[1] + counts[1]]);
-        (self.losses.pairs, self.losses.tokens) = ([counts[0], all_pairs], [counts[1], all_tokens]);
+        let tokens = batch.wanted(0..n, 1.0).map(|wanted| wanted.count(&self.config)).sum();
+        let [_, all] = count(world, [pairs, tokens]);
+        (self.losses.itm, self.losses.lm) = (Mean::new(pairs, all[0]), Mean::new(tokens, all[1]));
     }
 
     /// Goes backward through both encoders for these pairs, and forward and backward through everything that looks at
     /// these pictures.
     fn backward(&mut self, batch: &Batch, range: Range<usize>, _: StepId, g: &mut Trained<&mut [f32]>) {
-        let BlipObjective { config, params, towers, grounded, features, negatives, losses, .. } = self;
+        let BlipObjective { config, params, towers, grounded, drops, features, negatives, losses, .. } = self;
         let f = features.carve(&Features::dims(batch.len(), config.embed_dim));
         let (p, g) = (&params.view().blip, &mut g.blip);
-        let [pairs, tokens] = [losses.pairs, losses.tokens].map(|counts| counts.map(|count| count.max(1) as f64));
-        let weights = Weights { pair: (1.0 / pairs[1]) as f32, token: (1.0 / tokens[1]) as f32 };
+        let weights = Weights { pair: losses.itm.weight(), token: losses.lm.weight() };
         towers.backward_texts(p, config, rows(f.dtext.view(), &range), g);
-        let seen = towers.seen(config, range.len());
-        let parts = grounded.backward(p, config, (batch, range.clone()), negatives, weights, seen, g);
+        let pairs = (&*negatives, weights);
+        let [matched, written] = grounded.backward(p, config, (batch, range.clone()), pairs, drops, towers, g);
         towers.backward_images(p, config, rows(batch.images, &range), rows(f.dimage.view(), &range), g);
-        // The mean of this rank is over its own pairs and tokens.
-        losses.itm += f64::from(parts[0]) * pairs[1] / pairs[0];
-        losses.lm += f64::from(parts[1]) * tokens[1] / tokens[0];
+        losses.itm.add(matched);
+        losses.lm.add(written);
     }
 
     /// Returns the losses of this rank's pairs.
     fn losses(&self) -> Vec<Metric> {
-        let Losses { itc, itm, lm, columns, pairs: [pairs, _], tokens: [tokens, _] } = self.losses;
+        let Losses { itc, columns, itm, lm } = &self.losses;
         let entropy = |share: f64| if share > 0.0 { -share * share.ln() } else { 0.0 };
-        let matching = self.negatives.texts.drawn.len() as f64 / pairs as f64;
+        let matching = self.negatives.texts.drawn.len() as f64 / itm.own as f64;
         let mut losses = vec![
-            Metric::new("loss", itc + itm + lm),
-            Metric::new("loss_itc", itc).against_chance((columns as f64).ln()),
-            Metric::new("loss_itm", itm).against_chance(entropy(matching) + entropy(1.0 - matching)),
+            Metric::new("loss", itc + itm.loss() + lm.loss()),
+            Metric::new("loss_itc", *itc).against_chance((*columns as f64).ln()),
+            Metric::new("loss_itm", itm.loss()).against_chance(entropy(matching) + entropy(1.0 - matching)),
         ];
-        if self.config.parts.has_decoder() && tokens > 0 {
-            losses.push(Metric::new("loss_lm", lm).against_chance((self.config.text.vocab_size as f64).ln()));
+        if self.config.parts.has_decoder() && lm.own > 0 {
+            losses.push(Metric::new("loss_lm", lm.loss()).against_chance(lm.chance(self.config.text.vocab_size)));
         }
         losses
     }
@@ -321,6 +317,9 @@ impl<W: World> Objective<W> for BlipObjective {
     }
 
     fn metrics(&self) -> Vec<Metric> {
-        vec![Metric::new("temperature", self.temp()), Metric::new("alpha", self.alpha)]
+        let Losses { itm, lm, .. } = &self.losses;
+        let accuracies = [itm.accuracy("accuracy_itm"), lm.accuracy("accuracy_lm")];
+        let numbers = [Metric::new("temperature", self.temp()), Metric::new("alpha", self.alpha)];
+        numbers.into_iter().chain(accuracies.into_iter().flatten()).collect()
     }
 }

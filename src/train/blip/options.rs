@@ -1,5 +1,7 @@
 //! What BLIP is trained for, and the numbers of its loss.
 
+use crate::models::blip::{Config, Parts};
+
 /// What a model is trained for.
 ///
 /// | | pre-training | retrieval |
@@ -16,6 +18,29 @@ pub enum Stage {
     Retrieval,
 }
 
+/// How much training drops at random. By default nothing is dropped.
+///
+/// The momentum copy drops as the model does, by draws of its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Rates {
+    /// The share of values, and of the probabilities of attention, that the text Transformer drops in every use.
+    pub dropout: f32,
+    /// The share of residual branches that stochastic depth drops in the image encoder's last block. The share grows
+    /// block by block from 0 in the first one.
+    pub depth: f32,
+}
+
+impl Rates {
+    /// Returns the original's rates. Only a ViT-L, or one that learns to answer, has branches dropped.
+    pub fn original(config: &Config) -> Self {
+        let depth = config.vision.layers >= VIT_L_LAYERS || config.parts == Parts::Answerer;
+        Rates { dropout: 0.1, depth: if depth { 0.1 } else { 0.0 } }
+    }
+}
+
+/// A ViT-L has this many blocks.
+const VIT_L_LAYERS: usize = 24;
+
 /// What a model is trained for, and the numbers of its loss.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Options {
@@ -29,19 +54,21 @@ pub struct Options {
     pub alpha: f32,
     /// The number of steps until α is at its highest; it begins with 0.
     pub ramp: u64,
+    /// How much is dropped at random.
+    pub rates: Rates,
 }
 
 impl Options {
     /// The ε of LM's label smoothing.
     pub const SMOOTHING: f32 = 0.1;
 
-    /// Returns the original's options for pre-training with this many steps an epoch.
+    /// Returns the original's options for pre-training a ViT-B with this many steps an epoch.
     pub fn pretraining(steps_per_epoch: u64) -> Self {
-        let ramp = 2 * steps_per_epoch;
-        Options { stage: Stage::Pretraining, momentum: 0.995, queue: 57600, alpha: 0.4, ramp }
+        let (ramp, rates) = (2 * steps_per_epoch, Rates { dropout: 0.1, depth: 0.0 });
+        Options { stage: Stage::Pretraining, momentum: 0.995, queue: 57600, alpha: 0.4, ramp, rates }
     }
 
-    /// Returns the original's options for retrieval with this many steps an epoch.
+    /// Returns the original's options for retrieval by a ViT-B with this many steps an epoch.
     pub fn retrieval(steps_per_epoch: u64) -> Self {
         Options { stage: Stage::Retrieval, ramp: steps_per_epoch, ..Options::pretraining(steps_per_epoch) }
     }

@@ -1,0 +1,15 @@
+//! A trained BLIP, ready for pictures and texts.
+//!
+//! | file | what it knows |
+//! |---|---|
+//! | `model` | [`Blip`]: how it is loaded, looks at pictures, and embeds pictures and texts |
+//! | `writing` | captions and answers |
+//! | `matching` | how well texts fit pictures |
+
+mod matching;
+mod model;
+mod writing;
+
+pub use matching::Matches;
+pub use model::{BATCH, Blip, MAX_TEXT};
+pub use writing::Written;
