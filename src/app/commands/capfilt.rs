@@ -38,7 +38,7 @@ const VERSION: u32 = 1;
 #[derive(Debug, Args)]
 #[command(
     group(ArgGroup::new("models").args(["captioner", "filter"]).required(true).multiple(true)),
-    override_usage = "clipwright capfilt [OPTIONS] --captioner PATH --filter PATH --out DIR DATA",
+    override_usage = "clipwright capfilt [OPTIONS] --captioner A --filter B --out DIR DATA",
     mut_group("Draws", |group| group.requires("captioner")),
     mut_group("Form", |group| group.requires("captioner")),
     after_help = "\

@@ -11,7 +11,7 @@ use crate::text::blip_clean::{MAX_CAPTION_WORDS, caption};
 use indicatif::ProgressBar;
 use std::ops::Range;
 
-/// A model with what it is asked.
+/// The model that writes, with what it is asked for.
 pub(super) struct Captioner {
     pub blip: Blip,
     pub prompt: String,
@@ -33,7 +33,7 @@ pub(super) struct Models {
     pub threshold: f32,
 }
 
-/// Captions of a shard's pairs, in the form of lines: none yet, or those of each pair.
+/// The pairs of a shard: for each, the lines about its captions or its picture, or none before it is read.
 struct Pairs<'a> {
     data: &'a dyn PictureFiles,
     first: usize,

@@ -8,6 +8,7 @@ use crate::files::{self, serialize_name};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// The numbers of captions of one origin.
@@ -108,7 +109,7 @@ impl Truth {
     /// Returns an error if nothing is said of the picture.
     pub(super) fn of(&self, key: &str) -> Result<Option<&str>, CliError> {
         let noise = self.noise.get(key).map(Option::as_deref);
-        noise.ok_or_else(|| CliError::Usage(format!("--truth {}: no line about {key}", self.path.display())))
+        noise.ok_or_else(|| CliError::file(&self.path)(io::Error::other(format!("no line about {key}"))))
     }
 }
 
