@@ -11,6 +11,27 @@ use crate::train::run_folder::RunFolderError;
 use std::fmt::Display;
 use std::io::ErrorKind;
 
+/// Says which models do a task, behind what is to be done with one.
+macro_rules! blips {
+    ($begin:literal, named $name:literal) => {
+        concat!(
+            $begin,
+            "a folder or a file, or a name in the Hugging Face cache, such as ",
+            $name,
+            " (fetched by: hf download ",
+            $name,
+            ")"
+        )
+    };
+    ($begin:literal, $task:expr) => {
+        match $task {
+            Task::Caption => blips!($begin, named "Salesforce/blip-image-captioning-base"),
+            Task::Answer => blips!($begin, named "Salesforce/blip-vqa-base"),
+            Task::Match => blips!($begin, named "Salesforce/blip-itm-base-coco"),
+        }
+    };
+}
+
 /// An error that may come with a hint.
 pub trait Hint {
     /// Returns what to do about the error on the command line, where that is known.
@@ -29,10 +50,15 @@ impl Hint for CliError {
     fn hint(&self) -> Option<&'static str> {
         match self {
             CliError::NoModel { .. } => Some("say --model PATH, or make one: cargo run --release --bin train"),
-            CliError::NoBlip { task }
-            | CliError::Blip { source: BlipError::Lacks { task, .. }, .. }
-            | CliError::Load(LoadError::Task { source: BlipError::Lacks { task, .. }, .. }) => Some(blips(*task)),
+            CliError::NoBlip { task } => Some(blips!("say --model PATH, ", task)),
+            CliError::Blip { source: BlipError::Lacks { task, .. }, .. }
+            | CliError::Load(LoadError::Task { source: BlipError::Lacks { task, .. }, .. }) => {
+                Some(blips!("name another, ", task))
+            }
             CliError::OtherRun { .. } => Some("the same command as then goes on from it; delete it to begin anew"),
+            CliError::OtherFolder { .. } => {
+                Some("the same options as then go on with it; with others, choose another --out")
+            }
             CliError::Checkpoint(error) | CliError::Load(LoadError::Checkpoint(error)) => checkpoint(error),
             CliError::Index(error) => index(error),
             CliError::Data(error) => data(error),
@@ -70,24 +96,6 @@ impl Hint for TrainError {
     }
 }
 
-/// Says which models do a task.
-fn blips(task: Task) -> &'static str {
-    match task {
-        Task::Caption => {
-            "say --model PATH, a folder or a file, or a name in the Hugging Face cache, such as \
-             Salesforce/blip-image-captioning-base (fetched by: hf download Salesforce/blip-image-captioning-base)"
-        }
-        Task::Answer => {
-            "say --model PATH, a folder or a file, or a name in the Hugging Face cache, such as \
-             Salesforce/blip-vqa-base (fetched by: hf download Salesforce/blip-vqa-base)"
-        }
-        Task::Match => {
-            "say --model PATH, a folder or a file, or a name in the Hugging Face cache, such as \
-             Salesforce/blip-itm-base-coco (fetched by: hf download Salesforce/blip-itm-base-coco)"
-        }
-    }
-}
-
 /// Returns what to do about an error in data.
 fn data(error: &DatasetError) -> Option<&'static str> {
     match error {
@@ -119,9 +127,9 @@ fn checkpoint(error: &CheckpointError) -> Option<&'static str> {
         error if is_without_logit_scale(error) => {
             Some("say --logit-scale NUMBER: 4.6052 multiplies cosines by 100, as nearly all trained models do")
         }
-        CheckpointError::OtherModel { what: "a BLIP", .. } => {
-            Some("commands for BLIPs are caption, ask, match, embed, index, search, classify, eval, info and convert")
-        }
+        CheckpointError::OtherModel { what: "a BLIP", .. } => Some(
+            "commands for BLIPs are caption, ask, match, capfilt, embed, index, search, classify, eval, info and convert",
+        ),
         CheckpointError::OtherModel { what: "a CLIP", .. } => Some(
             "commands for CLIPs are classify, caption-match, embed, index, search, text-states, eval, info and convert",
         ),

@@ -55,3 +55,15 @@ pub trait Dataset: Send + Sync {
     /// Returns an error with the file, row or member that cannot be used, and why.
     fn read(&self, index: usize, rng: &mut Rng, example: &mut Example) -> Result<(), BadExample>;
 }
+
+/// A dataset whose pictures are files, or members of files.
+pub trait PictureFiles: Dataset {
+    /// Returns the name that the data has for an example's picture.
+    fn name(&self, index: usize) -> String;
+
+    /// Reads the bytes of an example's picture as they are stored.
+    ///
+    /// # Errors
+    /// Returns an error with the file or member that cannot be read, and why.
+    fn picture_file(&self, index: usize) -> Result<Vec<u8>, BadExample>;
+}

@@ -34,7 +34,7 @@ pub mod table;
 mod visual_questions;
 
 pub use columns::Columns;
-pub use dataset::{Answer, Dataset, Example};
+pub use dataset::{Answer, Dataset, Example, PictureFiles};
 pub use error::{BadExample, BadLimit, BadReport, DatasetError, IdxError};
 pub use open::{OwnPairs, PairFormat, PairLayout};
 pub use questions::{OpenError, Questions};

@@ -4,8 +4,9 @@ use crate::counted::counted;
 use crate::datasets::benchmark::{is_shard, shards_in};
 use crate::datasets::braces::paths;
 use crate::datasets::columns::Columns;
+use crate::datasets::dataset::{Dataset, PictureFiles};
 use crate::datasets::error::{BadLimit, BadReport, DatasetError};
-use crate::datasets::{CsvLayout, Dataset, Shards, Table};
+use crate::datasets::{CsvLayout, Shards, Table};
 use crate::files;
 use flate2::read::MultiGzDecoder;
 use std::fmt;
@@ -136,6 +137,8 @@ impl Stored {
 pub struct OwnPairs {
     path: String,
     dataset: Arc<dyn Dataset>,
+    /// The same as `dataset`.
+    files: Arc<dyn PictureFiles>,
     bad: BadReport,
     /// The columns of a table that were guessed, which is rare.
     guess: Option<Box<Columns>>,
@@ -157,18 +160,27 @@ impl OwnPairs {
 
     fn table(path: &str, table: Table) -> Self {
         let (bad, guess) = (table.bad().clone(), table.guess().cloned().map(Box::new));
-        Self { path: path.into(), dataset: Arc::new(table), bad, guess }
+        Self::new(path, Arc::new(table), bad, guess)
     }
 
     /// Makes pairs of the examples in shards.
     pub(super) fn shards(path: &str, shards: Shards) -> Self {
         let bad = shards.bad().clone();
-        Self { path: path.into(), dataset: Arc::new(shards), bad, guess: None }
+        Self::new(path, Arc::new(shards), bad, None)
+    }
+
+    fn new<D: PictureFiles + 'static>(path: &str, data: Arc<D>, bad: BadReport, guess: Option<Box<Columns>>) -> Self {
+        Self { path: path.into(), dataset: Arc::clone(&data) as _, files: data, bad, guess }
     }
 
     /// Returns the pairs as a dataset.
     pub fn dataset(&self) -> &Arc<dyn Dataset> {
         &self.dataset
+    }
+
+    /// Returns the pairs as a dataset whose pictures are files.
+    pub fn files(&self) -> &dyn PictureFiles {
+        &*self.files
     }
 
     /// Returns the report on the rows or samples that could not be used.

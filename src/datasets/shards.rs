@@ -11,7 +11,7 @@
 //! alike. Here both are treated as files are, because models are used with files.
 
 use crate::counted::there_are;
-use crate::datasets::dataset::{Dataset, Example};
+use crate::datasets::dataset::{Dataset, Example, PictureFiles};
 use crate::datasets::error::{BadExample, BadLimit, BadReport, DatasetError};
 use crate::datasets::samples::{self, Bytes, Extent, MAX_UNPACKED_BYTES, ReadSeek, Sample, SampleError};
 use crate::digest::{Digest, digest};
@@ -186,6 +186,16 @@ impl Shard {
         drop(source);
         Ok(Self { path: path.to_owned(), bytes, members, bad })
     }
+
+    /// Makes the error of an example that cannot be used.
+    fn bad(&self, member: &Member, reason: impl Display) -> BadExample {
+        BadExample::new(format!("{}: {}", self.path.display(), member.name), reason)
+    }
+
+    /// Reads the bytes of an example's picture.
+    fn picture(&self, source: &mut (impl ReadSeek + ?Sized), member: &Member) -> Result<Vec<u8>, BadExample> {
+        samples::read(source, member.picture, decode::MAX_FILE_BYTES).map_err(|error| self.bad(member, error))
+    }
 }
 
 /// Returns the picture of a sample with each of its captions.
@@ -263,21 +273,36 @@ impl Dataset for Shards {
     }
 
     fn read(&self, index: usize, _: &mut Rng, example: &mut Example) -> Result<(), BadExample> {
-        let i = self.starts.partition_point(|&start| start <= index) - 1;
-        let shard = &self.shards[i];
-        let member = &shard.members[index - self.starts[i]];
-        let bad = |reason: &dyn Display| BadExample::new(format!("{}: {}", shard.path.display(), member.name), reason);
-        let mut source = shard.bytes.open(&shard.path).map_err(|error| bad(&error))?;
-        example.caption = self.caption(&mut *source, member.caption).map_err(|error| bad(&error))?;
-        let bytes = samples::read(&mut *source, member.picture, decode::MAX_FILE_BYTES);
-        let bytes = bytes.map_err(|error| bad(&error))?;
-        example.picture = decode(&bytes).map_err(|error| bad(&error))?;
+        let (shard, member) = self.member(index);
+        let mut source = shard.bytes.open(&shard.path).map_err(|error| shard.bad(member, error))?;
+        example.caption = self.caption(&mut *source, member.caption).map_err(|error| shard.bad(member, error))?;
+        let bytes = shard.picture(&mut *source, member)?;
+        example.picture = decode(&bytes).map_err(|error| shard.bad(member, error))?;
         example.may_flip = false;
         Ok(())
     }
 }
 
+impl PictureFiles for Shards {
+    /// Returns the name of the sample, which is the first part of its members' names.
+    fn name(&self, index: usize) -> String {
+        self.member(index).1.name.clone()
+    }
+
+    fn picture_file(&self, index: usize) -> Result<Vec<u8>, BadExample> {
+        let (shard, member) = self.member(index);
+        let mut source = shard.bytes.open(&shard.path).map_err(|error| shard.bad(member, error))?;
+        shard.picture(&mut *source, member)
+    }
+}
+
 impl Shards {
+    /// Returns an example and the shard that it is in.
+    fn member(&self, index: usize) -> (&Shard, &Member) {
+        let i = self.starts.partition_point(|&start| start <= index) - 1;
+        (&self.shards[i], &self.shards[i].members[index - self.starts[i]])
+    }
+
     /// Reads a caption: a text file or one of its lines, "caption" or "text" of a JSON object, or the name of a class.
     fn caption(&self, source: &mut (impl ReadSeek + ?Sized), caption: Caption) -> Result<String, SampleError> {
         let caption = match caption {

@@ -6,11 +6,11 @@
 use crate::counted::counted;
 use crate::datasets::columns::Columns;
 use crate::datasets::csv::{OpenQuote, Row, Rows};
-use crate::datasets::dataset::{Dataset, Example};
+use crate::datasets::dataset::{Dataset, Example, PictureFiles};
 use crate::datasets::error::{BadExample, BadLimit, BadReport, DatasetError};
 use crate::digest::{Digest, digest};
 use crate::files;
-use crate::pictures::decode;
+use crate::pictures::{PictureError, decode};
 use crate::random::Rng;
 use crate::text::clean::clean;
 use serde_json::{Map, Value};
@@ -154,6 +154,25 @@ impl Dataset for Table {
     }
 }
 
+impl PictureFiles for Table {
+    /// Returns the path of the picture, from the table's folder if it lies in there.
+    fn name(&self, index: usize) -> String {
+        let picture = &self.pairs[index].picture;
+        files::name(picture.strip_prefix(folder_of(&self.path)).unwrap_or(picture)).into_owned()
+    }
+
+    fn picture_file(&self, index: usize) -> Result<Vec<u8>, BadExample> {
+        let row = &self.pairs[index];
+        let error = |source| BadExample::new(place(&self.path, row.line), PictureError::io(&row.picture)(source));
+        decode::read(&row.picture).map_err(error)
+    }
+}
+
+/// Returns the folder that relative paths in a table start from.
+fn folder_of(table: &Path) -> &Path {
+    table.parent().unwrap_or(Path::new(""))
+}
+
 struct Builder<'a> {
     path: &'a Path,
     folder: &'a Path,
@@ -163,8 +182,7 @@ struct Builder<'a> {
 
 impl<'a> Builder<'a> {
     fn new(path: &'a Path) -> Self {
-        let folder = path.parent().unwrap_or(Path::new(""));
-        Self { path, folder, pairs: Vec::new(), bad: BadReport::default() }
+        Self { path, folder: folder_of(path), pairs: Vec::new(), bad: BadReport::default() }
     }
 
     /// Adds a row, or notes what is wrong with it.

@@ -7,6 +7,7 @@ mod bench;
 mod blip;
 mod blip_embeds;
 mod blip_exams;
+mod capfilt;
 mod encoders;
 mod eval;
 mod found;

@@ -190,6 +190,11 @@ fn gzipped_shards_are_read_whatever_they_are_called() {
         let error = Shards::open(&paths, 1, BadLimit::default()).err().unwrap().to_string();
         assert!(error.contains("001.tar: ") && error.contains(what), "{error}");
     }
+    std::fs::write(&paths[1], gzip(&bytes)).unwrap();
+    let mixed = Shards::open(&paths, 1, BadLimit::default()).unwrap();
+    for (index, shade) in [(3, 3), (12, 14)] {
+        assert_eq!((mixed.name(index), mixed.picture_file(index).unwrap()), (format!("{:05}", shade % 10), png(shade)));
+    }
     let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/shards/whole.tar.gz"));
     let whole = Shards::open(&[path], 1, BadLimit::default()).unwrap();
     let captions: Vec<String> = (0..8).map(|index| read(&whole, index).unwrap().caption).collect();

@@ -58,6 +58,19 @@ fn reads_other_columns_quotes_and_absolute_paths() {
 }
 
 #[test]
+fn picture_files_are_named_as_in_the_table_and_come_as_they_are() {
+    let (folder, path) = folder("train.tsv", "title\tfilepath\ndark\tpics/a.png\nno picture\tpics/broken.png\n");
+    let table = csv(&path, &CsvLayout::default()).unwrap();
+    for (index, name) in [(0, "pics/a.png"), (1, "pics/broken.png")] {
+        let stored = std::fs::read(folder.path().join(name)).unwrap();
+        assert_eq!((table.name(index), table.picture_file(index).unwrap()), (name.into(), stored));
+    }
+    std::fs::remove_file(folder.path().join("pics/a.png")).unwrap();
+    let error = table.picture_file(0).unwrap_err().to_string();
+    assert!(error.contains("train.tsv, line 2: ") && error.contains("pics/a.png: "), "{error}");
+}
+
+#[test]
 fn a_missing_column_is_named_beside_those_there_are() {
     let (_folder, path) = folder("train.csv", "img,cap\npics/a.png,x\n");
     let error = csv(&path, &CsvLayout { separator: b',', ..CsvLayout::default() }).err().unwrap().to_string();

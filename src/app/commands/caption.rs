@@ -4,7 +4,7 @@ use super::arrays::{Format, write_line};
 use super::partial::Partial;
 use super::pictures::{Images, Named, Tally};
 use super::texts::STDIN;
-use super::writing::{PROMPT, Writing};
+use super::writing::{PROMPT, Writing, check_room};
 use super::{CliError, Context};
 use crate::datasets::Columns;
 use crate::embed::{Batch, Blip, Task, Written};
@@ -50,7 +50,7 @@ the byte; other options, another model or other pictures are then an error.")]
 pub(crate) struct Caption {
     #[command(flatten)]
     images: Images,
-    /// Beginning of every caption, which is left out of the result; \"\" for none
+    /// Beginning of every caption, which is left out of the result; "" for none
     #[arg(long, value_name = "TEXT", default_value = PROMPT)]
     prompt: String,
     #[command(flatten)]
@@ -78,21 +78,6 @@ impl Caption {
             Some((path, format)) => captioner.write(context, path, format)?,
         };
         tally.verdict(self.skip_unreadable)
-    }
-}
-
-/// Checks that captions have room behind the prompt, and that the model has positions for them.
-fn check_room(blip: &Blip, prompt: &str, options: &Options) -> Result<(), CliError> {
-    let (max_length, positions) = (options.max_length, blip.config().text.positions);
-    if max_length > positions {
-        let message = format!("--max-length {max_length}: the model's texts have at most {positions} tokens");
-        return Err(CliError::Usage(message));
-    }
-    match blip.tokenizer().prompt(prompt, usize::MAX).len() {
-        tokens if tokens < max_length => Ok(()),
-        tokens => Err(CliError::Usage(format!(
-            "--prompt has {tokens} tokens with the one that begins it, and leaves no room within --max-length {max_length}"
-        ))),
     }
 }
 

@@ -135,6 +135,14 @@ impl Context {
         Ok(Blip::open(self.describe_blip(&path)?, task)?)
     }
 
+    /// Describes the BLIP at a path and computes its identity.
+    pub(crate) fn identify_blip(&self, path: &Path) -> Result<(blip::Described, ModelId), CliError> {
+        let opened = Opened::Blip(Box::new(self.describe_blip(path)?));
+        let id = ModelId::of(&opened)?;
+        let Opened::Blip(described) = opened else { unreachable!("it is a BLIP") };
+        Ok((*described, id))
+    }
+
     /// Reads a BLIP, and prints what was assumed or ignored.
     pub(crate) fn load_blip(&self, path: &Path, overrides: &blip::Overrides) -> Result<blip::Loaded, CliError> {
         self.check_blip_settings()?;

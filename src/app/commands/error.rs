@@ -23,6 +23,9 @@ pub enum CliError {
     /// What an interrupted run left is of a run with other settings.
     #[error("{}: what an interrupted run left, and its {what} is another than now", path.display())]
     OtherRun { path: PathBuf, what: String },
+    /// A folder that grows from run to run was begun with other settings.
+    #[error("{}: begun with another {what} than now", path.display())]
+    OtherFolder { path: PathBuf, what: String },
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
     #[error(transparent)]

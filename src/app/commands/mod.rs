@@ -12,6 +12,10 @@ mod ask;
 mod bench;
 mod bench_blip;
 mod bench_clip;
+mod capfilt;
+mod capfilt_folder;
+mod capfilt_models;
+mod capfilt_report;
 mod caption;
 mod caption_match;
 mod classify;
@@ -34,6 +38,7 @@ mod ranking;
 mod scene_files;
 mod scenes;
 mod search;
+mod shard_writer;
 mod shell;
 mod sizes;
 mod text_states;
@@ -67,6 +72,7 @@ enum Command {
     Caption(caption::Caption),
     Ask(ask::Ask),
     Match(matching::Match),
+    Capfilt(capfilt::Capfilt),
     Embed(embed::Embed),
     TextStates(text_states::TextStatesCommand),
     Eval(eval::Eval),
@@ -89,6 +95,7 @@ pub fn run(cli: Cli) -> Result<(), CliError> {
         Command::Caption(command) => command.run(&context),
         Command::Ask(command) => command.run(&context),
         Command::Match(command) => command.run(&context),
+        Command::Capfilt(command) => command.run(&context),
         Command::Embed(command) => command.run(&context),
         Command::TextStates(command) => command.run(&context),
         Command::Eval(command) => command.run(&context),

@@ -2,6 +2,7 @@
 
 use super::CliError;
 use super::arrays::write_line;
+use super::shard_writer::{Shard, write_shard};
 use crate::datasets::scenes::{Ground, Noise, Place, Question, Scenes, Square};
 use crate::files::write_atomic;
 use crate::pictures::Picture;
@@ -67,31 +68,26 @@ pub(super) fn write_shards(scenes: &Scenes, folder: &Path, bar: &ProgressBar) ->
     write(&folder.join("nshards.txt"), |out| writeln!(out, "{shards}"))?;
     for shard in 0..shards {
         let numbers = shard * PER_SHARD..count.min((shard + 1) * PER_SHARD);
-        write(&folder.join(format!("{shard:05}.tar")), |out| write_shard(out, scenes, numbers, bar))?;
+        let path = folder.join(format!("{shard:05}.tar"));
+        write_shard(&path, |shard| scenes_of_shard(shard, scenes, numbers, bar)).map_err(CliError::file(&path))?;
     }
     Ok((0..count).map(|number| scenes.questions(number).len()).sum())
 }
 
-fn write_shard(out: &mut dyn Write, scenes: &Scenes, numbers: Range<usize>, bar: &ProgressBar) -> io::Result<()> {
-    let mut shard = tar::Builder::new(out);
+fn scenes_of_shard(shard: &mut Shard, scenes: &Scenes, numbers: Range<usize>, bar: &ProgressBar) -> io::Result<()> {
     for start in numbers.clone().step_by(AT_A_TIME) {
         let numbers = start..numbers.end.min(start + AT_A_TIME);
         let pictures = numbers.clone().into_par_iter().map(|number| png(scenes, number));
         let pictures: Vec<Vec<u8>> = pictures.collect::<io::Result<_>>()?;
         for (number, picture) in numbers.zip(pictures) {
             let row = Row { questions: Some(asked_and_answered(scenes, number)), ..Row::of(scenes, number) };
-            let members =
-                [("png", picture), ("txt", row.text.clone().into_bytes()), ("json", serde_json::to_vec(&row)?)];
-            for (extension, bytes) in members {
-                let mut header = tar::Header::new_gnu();
-                header.set_size(bytes.len() as u64);
-                header.set_mode(0o644);
-                shard.append_data(&mut header, format!("{number:09}.{extension}"), &bytes[..])?;
-            }
+            let json = serde_json::to_vec(&row)?;
+            shard
+                .sample(&format!("{number:09}"), &[("png", &picture), ("txt", row.text.as_bytes()), ("json", &json)])?;
             bar.inc(1);
         }
     }
-    shard.finish()
+    Ok(())
 }
 
 fn write(path: &Path, content: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), CliError> {

@@ -5,6 +5,7 @@ use crate::embed::task::{BlipError, Task};
 use crate::models::blip::model::Source;
 use crate::pictures::Picture;
 use ndarray::{Array2, ArrayView2, Axis};
+use std::ops::Range;
 use std::slice::from_ref;
 
 /// Number of texts that look at a picture at a time, where there may be many.
@@ -64,7 +65,7 @@ impl Blip {
             logits.row_mut(picture).assign(&z.column(1));
             margins.row_mut(picture).assign(&z.map_axis(Axis(1), |z| z[1] - z[0]));
         }
-        let probabilities = margins.mapv(|margin| 1.0 / (1.0 + (-margin).exp()));
+        let probabilities = margins.mapv(probability);
         Ok(Matches { probabilities, logits, cosines: images.dot(&embedded.t()) })
     }
 
@@ -87,4 +88,31 @@ impl Blip {
         });
         Ok(judged.collect())
     }
+
+    /// Returns the probabilities that texts fit pictures that were looked at, each text with one picture: `texts_of[i]` are
+    /// those of picture i.
+    ///
+    /// # Errors
+    /// Returns an error if the model compares no pictures with texts.
+    ///
+    /// # Panics
+    /// If there are not as many lists of texts as pictures.
+    #[track_caller]
+    pub fn match_each<S: AsRef<str>>(
+        &self,
+        seen: &Source,
+        texts: &[S],
+        texts_of: &[Range<usize>],
+    ) -> Result<Vec<f32>, BlipError> {
+        self.check(Task::Match)?;
+        assert_eq!(seen.rows.len(), texts_of.len(), "pictures and their texts");
+        let (texts, buffers) = (self.pack_for_pictures(texts), &mut self.sessions.lend().inference);
+        let logits = buffers.match_logits(&self.weights.view(), &self.config, seen, texts.captions(), texts_of);
+        Ok(logits.rows().into_iter().map(|z| probability(z[1] - z[0])).collect())
+    }
+}
+
+/// Returns the probability of a match by how much its logit is above that of a mismatch.
+fn probability(margin: f32) -> f32 {
+    1.0 / (1.0 + (-margin).exp())
 }
