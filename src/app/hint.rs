@@ -74,6 +74,8 @@ impl Hint for TrainError {
             TrainError::Model(_) | TrainError::Vocabulary(_) => {
                 Some("--model takes a preset or an open_clip_config.json")
             }
+            TrainError::NeedsBlip(_) => Some("say --model Emoji-BLIP-S, or --pretrained PATH of a BLIP"),
+            TrainError::TwoModels => Some("leave --model out"),
             TrainError::NoAnswers { .. } => Some("say --train-answers FILE and, for --val-data, --val-answers FILE"),
             TrainError::NoVocabulary { .. } => Some("without --tokenizer a new model has BERT's vocabulary"),
             TrainError::OtherModel { .. } => Some("leave --model out: the weights say what they are"),

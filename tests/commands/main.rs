@@ -20,3 +20,4 @@ mod search;
 mod shell;
 mod tables;
 mod train;
+mod train_blip;

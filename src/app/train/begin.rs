@@ -9,7 +9,12 @@ use crate::train::run_folder::RunFolder;
 /// Prepares what the options describe. `folder` is that of a run whose state is still to be loaded.
 pub(super) fn begin(options: &Options, folder: Option<&RunFolder>) -> Result<Begun, TrainError> {
     match Family::of(options, folder)? {
-        Family::Clip => clip::begin(options, folder),
+        Family::Clip => match options.blip.given() {
+            Some(flag) => Err(TrainError::NeedsBlip(flag)),
+            None => clip::begin(options, folder),
+        },
+        Family::Blip if options.lock_image => Err(TrainError::NeedsClip("--lock-image")),
+        Family::Blip if options.model.is_some() && options.pretrained.is_some() => Err(TrainError::TwoModels),
         Family::Blip => blip::begin(options, folder),
     }
 }

@@ -32,6 +32,12 @@ pub enum TrainError {
     Vocabulary(usize),
     #[error("{}: {difference}", path.display())]
     OtherModel { path: PathBuf, difference: String },
+    #[error("{0} needs a BLIP")]
+    NeedsBlip(&'static str),
+    #[error("{0} needs a CLIP")]
+    NeedsClip(&'static str),
+    #[error("--model and --pretrained: the weights of a BLIP say what they are")]
+    TwoModels,
     #[error("scenes are described in {}, not in {}", scene_languages(), .0.code())]
     SceneLanguage(Language),
     #[error("{}: its pictures are not square", path.display())]

@@ -482,6 +482,17 @@ pub(super) enum Embedded {
 }
 
 impl BlipOptions {
+    /// Returns the first option that was given, all of which say something of a BLIP.
+    pub(super) fn given(&self) -> Option<&'static str> {
+        let given = [
+            ("--task", self.task != Task::default()),
+            ("--queue", self.queue.is_some()),
+            ("--dropout", self.dropout.is_some()),
+            ("--tokenizer", self.tokenizer.is_some()),
+        ];
+        given.into_iter().find_map(|(flag, given)| given.then_some(flag))
+    }
+
     /// Returns what the task is learnt on if no data is given.
     pub(super) fn embedded(&self) -> Embedded {
         if self.task == Task::Vqa { Embedded::Questions } else { Embedded::Scenes }
