@@ -7,6 +7,7 @@
 use super::config::Config;
 use super::{text, vit};
 use crate::layers::block::Size;
+use crate::models::clip::flops::TRAIN;
 
 /// Counts the operations of an (m,k)·(k,n) product.
 fn product(m: usize, k: usize, n: usize) -> f64 {
@@ -30,9 +31,23 @@ fn attention(size: &Size, pairs: usize) -> f64 {
 impl vit::Shape {
     /// Counts the operations that one picture takes, all of whose rows leave.
     pub fn flops(&self) -> f64 {
-        let (size, rows) = (&self.size, self.grid.tokens());
-        let blocks = size.layers as f64 * (block(size, rows, rows, 0) + attention(size, rows * rows));
-        product(self.grid.patches(), self.grid.patch_len(), size.width) + blocks
+        self.patches_flops() + self.size.layers as f64 * self.block_flops(self.grid.tokens())
+    }
+
+    /// Counts the operations that one picture takes if its class token alone leaves the last block.
+    pub fn pooled_flops(&self) -> f64 {
+        let whole = (self.size.layers - 1) as f64 * self.block_flops(self.grid.tokens());
+        self.patches_flops() + whole + self.block_flops(1)
+    }
+
+    fn patches_flops(&self) -> f64 {
+        product(self.grid.patches(), self.grid.patch_len(), self.size.width)
+    }
+
+    /// Counts the operations of one block that so many rows leave.
+    fn block_flops(&self, asking: usize) -> f64 {
+        let rows = self.grid.tokens();
+        block(&self.size, asking, rows, 0) + attention(&self.size, asking * rows)
     }
 }
 
@@ -48,6 +63,15 @@ impl text::Shape {
         let (size, looks) = (&self.size, usize::from(looks_at > 0));
         let of = |asking| block(size, asking, tokens, looks) + attention(size, asking * (tokens + looks_at));
         (size.layers - 1) as f64 * of(tokens) + of(if pooled { 1 } else { tokens })
+    }
+
+    /// Counts the operations of the decoder and its head for a text of this many tokens whose next tokens are learnt
+    /// all at once. Behind the last token nothing is predicted.
+    pub fn reading_flops(&self, tokens: usize, looks_at: usize) -> f64 {
+        let (size, rows) = (&self.size, tokens - 1);
+        let seen = rows * (rows + 1) / 2 + rows * looks_at;
+        let blocks = size.layers as f64 * (block(size, rows, rows, 1) + attention(size, seen));
+        blocks + product(rows, size.width, size.width + self.vocab_size)
     }
 
     /// Counts the operations of writing a text of this many tokens with so many beams, which look at `looks_at` rows:
@@ -76,6 +100,23 @@ impl Config {
         let (encoder, rows) = (self.encoder(), self.vit().grid.tokens());
         let each = encoder.encoder_flops(tokens, rows, true) + product(1, self.text.width, 2);
         self.vit().flops() + encoder.keys_flops(rows) + texts as f64 * each
+    }
+
+    /// Counts the operations of a step of pre-training, forward and backward, with so many features in the queue.
+    ///
+    /// Every picture has two negatives, as if no pair was drawn both ways.
+    pub fn pretraining_flops(&self, pairs: usize, tokens: usize, queue: usize) -> f64 {
+        let (vit, encoder, decoder) = (self.vit(), self.encoder(), self.decoder());
+        let (rows, width) = (vit.grid.tokens(), self.text.width);
+        let text = self.embed_flops(Some(tokens));
+        let proj = product(1, self.vision.width, self.embed_dim);
+        let followed = vit.pooled_flops() + proj + text;
+        let judged = encoder.encoder_flops(tokens, rows, true) + product(1, width, 2);
+        let written = decoder.reading_flops(tokens, rows);
+        let learnt = TRAIN * (vit.flops() + proj + text + encoder.keys_flops(rows) + 3.0 * judged + written);
+        // Either way the copy's scores, the model's and the gradient of its features, while columns have none.
+        let contrast = 2.0 * 3.0 * product(1, self.embed_dim, queue + pairs);
+        pairs as f64 * (followed + learnt - vit.patches_flops() + contrast)
     }
 
     /// Counts the operations of writing a caption for one picture.
@@ -115,5 +156,16 @@ mod tests {
         assert_eq!(config.decoder().writing_flops(2, 3, 577), one);
         let two = layers * (2.0 * 2.0 * d * d + row + 4.0 * (2.0 + m) * d) + 2.0 * d * (d + 30524.0);
         assert_eq!(config.decoder().writing_flops(3, 3, 577), one + 3.0 * two);
+        // What is learnt at once takes what one beam takes word by word.
+        assert_eq!(config.decoder().reading_flops(3, 577), one + two);
+        assert_eq!(config.decoder().reading_flops(20, 577), config.decoder().writing_flops(20, 1, 577));
+        // A step: the copy embeds, everything else goes forward and backward, but for the gradient of pixels.
+        let pooled = vit - 2.0 * 576.0 * (10.0 * d * d) - 4.0 * 576.0 * rows * d;
+        let (proj, text) = (2.0 * d * 256.0, config.encoder().encoder_flops(10, 0, true));
+        let judged = config.encoder().encoder_flops(10, 577, true) + 4.0 * d;
+        let written = config.decoder().writing_flops(10, 1, 577);
+        let forward = vit + 2.0 * proj + text + keys + 3.0 * judged + written;
+        let step = pooled + 2.0 * proj + text + 3.0 * forward - patches + 6.0 * 2.0 * 256.0 * 57616.0;
+        assert_eq!(config.pretraining_flops(16, 10, 57600), 16.0 * step);
     }
 }
