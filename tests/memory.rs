@@ -3,13 +3,18 @@
 #[path = "support/mod.rs"]
 mod support;
 
+use crate::support::blip_objective::Pairs;
+use crate::support::blip_passes::tiny;
 use crate::support::tiny::{Batch, config, resnet};
 use clipwright::loss::info_nce::{self, Saved, Scratch};
 use clipwright::loss::positives::Positives;
+use clipwright::models::blip::Parts;
 use clipwright::models::clip::Config;
 use clipwright::models::clip::model::Model;
 use clipwright::optim::adamw::Hyper;
+use clipwright::train::blip::{self as objective, BlipObjective, Options, Rates, Stage};
 use clipwright::train::clip::ClipObjective;
+use clipwright::train::objective::Objective;
 use clipwright::train::step::{Trainer, TrainerOptions};
 use clipwright::tree::Arena;
 use ndarray::Array2;
@@ -52,6 +57,7 @@ static ALLOCATOR: Counting = Counting;
 #[test]
 fn memory_is_bounded() {
     a_step_allocates_nothing_that_grows();
+    a_step_of_a_blip_allocates_nothing_that_grows();
     a_loss_over_32768_pairs_fits_in_400_mb();
 }
 
@@ -70,16 +76,44 @@ fn a_step_allocates_nothing_that_grows() {
 fn allocated_later(n: usize, config: Config) -> usize {
     let objective = ClipObjective::new(Model::new(config.clone(), 1));
     let mut trainer = Trainer::new(objective, TrainerOptions::new(Hyper::VIT));
-    let mut step = |seed| {
-        let batch = Batch::of(&config, n, seed);
-        let before = TOTAL.load(SeqCst);
-        // The batch is processed in pieces, so that both kinds of forward pass run.
-        trainer.gradients(&batch.pairs(), n / 2);
-        trainer.update(1e-3);
-        TOTAL.load(SeqCst) - before
-    };
+    // The batch is processed in pieces, so that both kinds of forward pass run.
+    let mut step = |seed| step_allocates(&mut trainer, &Batch::of(&config, n, seed).pairs(), n / 2);
     step(0);
     step(1)
+}
+
+fn step_allocates<O: Objective + Send>(trainer: &mut Trainer<O>, batch: &O::Batch<'_>, micro: usize) -> usize {
+    let before = TOTAL.load(SeqCst);
+    trainer.gradients(batch, micro);
+    trainer.update(1e-3);
+    TOTAL.load(SeqCst) - before
+}
+
+/// The number of features in a BLIP's queue.
+const QUEUE: usize = 128;
+
+/// Every step has the same texts and the same negatives, so that none has more to do than those before it.
+fn a_step_of_a_blip_allocates_nothing_that_grows() {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    for (stage, parts) in [(Stage::Pretraining, Parts::Pretrained), (Stage::Retrieval, Parts::Matcher)] {
+        for pieces in [1, 2] {
+            let allocated = |n| blip_allocates_later(n, n / pieces, stage, parts);
+            let (small, large) = pool.install(|| (allocated(8), allocated(64)));
+            assert!(small > 0, "the counter counts");
+            assert!(large <= small + 1024, "{stage:?} in {pieces}: {small} bytes for 8 pairs, {large} for 64");
+        }
+    }
+}
+
+/// Returns the bytes that a step of a BLIP allocates once its queue is full.
+fn blip_allocates_later(n: usize, micro: usize, stage: Stage, parts: Parts) -> usize {
+    let model = tiny(parts);
+    let (pairs, uniforms) = (Pairs::random(&model.config, n, 1), vec![0.0; 2 * n]);
+    let batch = objective::Batch { uniforms: Some(&uniforms), ..pairs.batch() };
+    let rates = Rates { dropout: 0.1, depth: 0.1 };
+    let options = Options { stage, momentum: 0.9, queue: QUEUE, alpha: 0.4, ramp: 0, rates };
+    let mut trainer = Trainer::new(BlipObjective::new(&model, options, 1), TrainerOptions::new(Hyper::BLIP));
+    (0..=QUEUE / n).map(|_| step_allocates(&mut trainer, &batch, micro)).last().expect("a step")
 }
 
 /// Runs the loss forward and backward, inputs and gradients counted. The matrix of logits alone would take 4 GB.

@@ -146,9 +146,15 @@ fn bench_times_what_either_family_does() {
         };
         report["results"].as_array().unwrap().iter().map(of).collect()
     };
-    assert_eq!(names("model", &[]), ["encode_image", "encode_text", "match", "caption", "answer"]);
+    assert_eq!(names("model", &[]), ["encode_image", "encode_text", "train_step", "match", "caption", "answer"]);
     assert_eq!(names("clip", &[]), ["encode_image", "encode_text", "train_step", "info_nce"]);
     assert_eq!(names("model", &["--only", "match,answer"]), ["match", "answer"]);
-    let refused = bench.run_alone(&["bench", "--model", "model", "--only", "train_step"]);
-    fails(&refused, 2, &["train_step", "match, caption, answer"]);
+    let refused = bench.run_alone(&["bench", "--model", "model", "--only", "info_nce"]);
+    fails(&refused, 2, &["info_nce", "match, caption, answer"]);
+    for model in ["model", "clip"] {
+        let refused = bench.run_alone(&["bench", "--model", model, "--image-size", "7"]);
+        fails(&refused, 2, &["--image-size 7", "multiple"]);
+    }
+    let small = ["--image-size", "16", "--only", "train_step"];
+    assert_eq!([names("model", &small), names("clip", &small)], [["train_step"]; 2]);
 }

@@ -3,11 +3,12 @@
 use clipwright::batches::{Loader, LoaderConfig};
 use clipwright::datasets::emoji::{Emoji, Language, Split, Vendor};
 use clipwright::datasets::scenes::{
-    Arrangement, Asked, Division, Group, LANGUAGES, Scene, SceneOptions, Scenes, Square, cut_out,
+    Arrangement, Asked, Division, Group, LANGUAGES, Scene, SceneOptions, SceneQuestions, Scenes, Square, cut_out,
 };
-use clipwright::datasets::{BadLimit, Dataset, Example};
+use clipwright::datasets::{Answer, BadLimit, Dataset, Example};
 use clipwright::pictures::{Picture, Preprocess};
 use clipwright::random::rng;
+use clipwright::text::BlipQuestions;
 use clipwright::text::tokenizer::Tokenizer;
 use clipwright::text::wordpiece::WordPiece;
 use std::collections::{HashMap, HashSet};
@@ -26,6 +27,57 @@ fn read(scenes: &Scenes, index: usize) -> (Vec<u8>, String) {
     let mut example = Example::default();
     scenes.read(index, &mut rng(&[rand::random()]), &mut example).unwrap();
     (example.picture.samples, example.caption)
+}
+
+/// All true captions of a scene can be drawn, the one beside it among them, and no noisy one.
+#[test]
+fn wordings_are_the_true_captions() {
+    let noisy = scenes(|options| options.caption_noise = 0.5);
+    for number in 0..40 {
+        let (caption, wordings) = (noisy.caption(number), noisy.wordings(number, 2000));
+        assert_eq!(wordings.iter().collect::<HashSet<_>>().len(), wordings.len());
+        assert_eq!(wordings.contains(&caption.text), caption.noise.is_none(), "{caption:?}");
+        assert!(wordings.len() > 3 && wordings[..4] == noisy.wordings(number, 2000)[..4]);
+    }
+}
+
+/// Each time that a scene is read, it is asked one of its questions; batches have the answers' tokens.
+#[test]
+fn scenes_ask_questions() {
+    let all = Arc::new(scenes(|_| ()));
+    let asking = Arc::new(SceneQuestions(Arc::clone(&all)));
+    let mut asked = HashSet::new();
+    for seed in 0..30 {
+        let mut example = Example::default();
+        asking.read(5, &mut rng(&[seed]), &mut example).unwrap();
+        let Example { caption, answers, .. } = example;
+        let question = all.questions(5).into_iter().find(|question| question.text == caption).unwrap();
+        assert_eq!(answers, [Answer { text: question.answer, weight: 1.0 }]);
+        asked.insert(caption);
+    }
+    assert!(asked.len() > 2, "{asked:?}");
+    let pieces = Arc::new(WordPiece::blip());
+    let config = LoaderConfig {
+        batch_size: 8,
+        context_length: 35,
+        preprocess: Preprocess { size: 32, ..Preprocess::default() },
+        augment: None,
+        seed: 1,
+        workers: 2,
+        start_step: 0,
+        bad_limit: BadLimit::default(),
+    };
+    let mut loader = Loader::new(asking, Arc::new(BlipQuestions(Arc::clone(&pieces))), config).unwrap();
+    let batch = loader.next().unwrap();
+    assert_eq!(batch.answers.of_pictures, (0..8).map(|i| i..i + 1).collect::<Vec<_>>());
+    assert_eq!((batch.answers.weights.as_slice(), batch.answers.offsets.len()), (&[1.0; 8][..], 9));
+    for i in 0..8 {
+        let words = |ids: &[u32], offsets: &[usize]| pieces.decode(&ids[offsets[i]..offsets[i + 1]]);
+        let (question, answer) =
+            (words(&batch.tokens, &batch.offsets), words(&batch.answers.tokens, &batch.answers.offsets));
+        let asks = |number: usize| all.questions(number).iter().any(|q| q.text == question && q.answer == answer);
+        assert!((0..40).any(asks), "{question} {answer}");
+    }
 }
 
 #[test]

@@ -11,3 +11,4 @@ mod index;
 mod ranking;
 #[cfg(feature = "app")]
 mod run;
+mod scenes_exam;

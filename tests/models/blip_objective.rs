@@ -1,8 +1,8 @@
 //! BLIP's objective: its gradient is that of the loss, and neither the size of micro-batches, nor the number of threads
 //! or ranks, nor a stop in between changes what is learnt.
 
-use super::blip_passes::tiny;
 use crate::support::blip_objective::{Drops, Fixed, Pairs, losses};
+use crate::support::blip_passes::tiny;
 use crate::support::compare::{TOLERANCE, to_f64};
 use crate::support::gradcheck::check_directions;
 use crate::support::random;

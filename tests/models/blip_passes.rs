@@ -1,7 +1,7 @@
 //! The savings of BLIP's inference, each against the plain computation.
 
 use crate::support::{
-    blip_passes::{Texts, plain_logits},
+    blip_passes::{Texts, plain_logits, tiny},
     compare::assert_close,
     random,
     trees::poisoned_arena,
@@ -14,44 +14,11 @@ use clipwright::models::Keep;
 use clipwright::models::blip::decode::Decoding;
 use clipwright::models::blip::model::{Inference, Source};
 use clipwright::models::blip::text::{self, Attended, Sights};
-use clipwright::models::blip::{Blip, Config, Model, Parts, TextConfig, TokenIds, VisionConfig, spec};
+use clipwright::models::blip::{Blip, Config, Model, Parts};
 use clipwright::tree::Arena;
 use clipwright::weights::Read;
-use kernels::Activation;
 use ndarray::{Array2, Axis, concatenate, s};
 use std::ops::Range;
-
-const VOCABULARY: usize = 70;
-
-/// A small model whose widths fit whole panels of no instruction set.
-pub fn tiny(parts: Parts) -> Model {
-    let ids = TokenIds { pad: 0, cls: 1, end: 2, decode: VOCABULARY as u32 - 2, encode: VOCABULARY as u32 - 1 };
-    let activation = Activation::Gelu;
-    let vision = VisionConfig {
-        image_size: [12, 8],
-        patch_size: 4,
-        width: 18,
-        mlp_width: 30,
-        heads: 3,
-        layers: 2,
-        activation,
-        eps: 1e-6,
-    };
-    let text = TextConfig {
-        vocab_size: VOCABULARY,
-        positions: 16,
-        width: 20,
-        mlp_width: 33,
-        heads: 4,
-        layers: 3,
-        activation,
-        eps: 1e-12,
-        label_smoothing: 0.0,
-        ids,
-    };
-    let config = Config { vision, text, embed_dim: 9, parts };
-    Model { config, params: random::params(spec(&config), 5) }
-}
 
 pub fn pictures(model: &Model, n: usize) -> (Array2<f32>, Source) {
     let images = random::matrix((n, model.config.vit().grid.image_len()), 6);

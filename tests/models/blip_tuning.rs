@@ -2,8 +2,8 @@
 //! the number of threads or ranks, nor a stop in between changes what is learnt.
 
 use super::blip_objective::RATES;
-use super::blip_passes::tiny;
 use crate::support::blip_objective::{Drops, Pairs, Questions, answers, captions};
+use crate::support::blip_passes::tiny;
 use crate::support::compare::{TOLERANCE, to_f64};
 use crate::support::gradcheck::check_directions;
 use crate::support::ranks::on_ranks;

@@ -1,5 +1,6 @@
 //! Training passes of BLIP, put together from the models' forward and backward passes.
 
+use super::random;
 use clipwright::Write;
 use clipwright::layers::linear;
 use clipwright::layers::normalize;
@@ -8,13 +9,46 @@ use clipwright::loss::cross_entropy::Labels;
 use clipwright::models::blip::model::Source;
 use clipwright::models::blip::params::Blip;
 use clipwright::models::blip::text::{Attended, Sights, SightsMut, TextMut, TextRef};
-use clipwright::models::blip::{Config, Model, head, text, vit};
+use clipwright::models::blip::{Config, Model, Parts, TextConfig, TokenIds, VisionConfig, head, spec, text, vit};
 use clipwright::models::{Captions, Keep, Workspace};
 use clipwright::params::view_mut;
 use clipwright::tree::Arena;
 use clipwright::weights::Read;
+use kernels::Activation;
 use ndarray::{Array2, ArrayView2, ArrayViewMut2, Axis};
 use std::ops::Range;
+
+const VOCABULARY: usize = 70;
+
+/// A small model whose widths fit whole panels of no instruction set.
+pub fn tiny(parts: Parts) -> Model {
+    let ids = TokenIds { pad: 0, cls: 1, end: 2, decode: VOCABULARY as u32 - 2, encode: VOCABULARY as u32 - 1 };
+    let activation = Activation::Gelu;
+    let vision = VisionConfig {
+        image_size: [12, 8],
+        patch_size: 4,
+        width: 18,
+        mlp_width: 30,
+        heads: 3,
+        layers: 2,
+        activation,
+        eps: 1e-6,
+    };
+    let text = TextConfig {
+        vocab_size: VOCABULARY,
+        positions: 16,
+        width: 20,
+        mlp_width: 33,
+        heads: 4,
+        layers: 3,
+        activation,
+        eps: 1e-12,
+        label_smoothing: 0.0,
+        ids,
+    };
+    let config = Config { vision, text, embed_dim: 9, parts };
+    Model { config, params: random::params(spec(&config), 5) }
+}
 
 /// Packed texts.
 #[derive(Clone, Debug, Default)]

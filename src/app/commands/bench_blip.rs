@@ -8,6 +8,9 @@ use crate::models::blip::model::{Inference, Source};
 use crate::models::blip::params::Blip;
 use crate::models::blip::{Config, Model, Parts};
 use crate::models::{Captions, Packed};
+use crate::optim::adamw::{Decay, Hyper};
+use crate::train::blip::{self as objective, Batch, BlipObjective, Rates};
+use crate::train::step::{Trainer, TrainerOptions};
 use crate::weights::Read;
 use ndarray::Array2;
 use rand::{RngExt, SeedableRng};
@@ -27,6 +30,7 @@ pub(super) struct Inputs {
     config: Config,
     images: Array2<f32>,
     texts: Packed,
+    keys: Vec<u64>,
 }
 
 impl Inputs {
@@ -35,7 +39,8 @@ impl Inputs {
         let mut text =
             || -> Vec<u32> { (0..tokens).map(|_| rng.random_range(0..config.text.vocab_size as u32)).collect() };
         let images = random(batch, config.vit().grid.image_len(), 0);
-        Inputs { config: *config, images, texts: Packed::new((0..batch).map(|_| text())) }
+        let texts = Packed::new((0..batch).map(|_| text()));
+        Inputs { config: *config, images, texts, keys: (0..batch as u64).collect() }
     }
 
     /// Times one work with a model that has the parts for it. Returns the times and the number of operations.
@@ -43,14 +48,36 @@ impl Inputs {
         let parts = match work {
             Work::Caption => Parts::Captioner,
             Work::Answer => Parts::Answerer,
+            Work::TrainStep => Parts::Pretrained,
             _ => Parts::Matcher,
         };
         let config = Config { parts, ..self.config };
         forget_peak_memory();
+        if work == Work::TrainStep {
+            return self.time_train_step(&config, timer);
+        }
         let weights = Model::new(config, 0).params.into_weights();
         let (p, mut buffers) = (weights.view(), Inference::default());
         let timing = timer.repeat(|| self.run(work, &mut buffers, &p, &config));
         (timing, self.flops(work, &config))
+    }
+
+    /// Times steps of pre-training with all that the original's have: the share of soft targets that it soon reaches,
+    /// its queue and its dropout.
+    fn time_train_step(&self, config: &Config, timer: &mut Timer) -> (Timing, f64) {
+        let options =
+            objective::Options { ramp: 0, rates: Rates::original(config), ..objective::Options::pretraining(0) };
+        let objective = BlipObjective::new(&Model::new(*config, 0), options, 0);
+        let mut trainer = Trainer::new(objective, TrainerOptions::new(Hyper::BLIP).decay(Decay::All));
+        let (images, texts) = (self.images.view(), self.texts.captions());
+        let batch = Batch { images, texts, pictures: &self.keys, uniforms: None };
+        let timing = timer.repeat(|| {
+            let loss = trainer.gradients(&batch, batch.len())[0].value;
+            let grad_norm = trainer.update(1e-6).grad_norm;
+            assert!(loss.is_finite() && grad_norm.is_finite(), "loss {loss}, gradient {grad_norm}");
+        });
+        let tokens = texts.ids.len() / batch.len();
+        (timing, config.pretraining_flops(batch.len(), tokens, options.queue))
     }
 
     fn run(&self, work: Work, buffers: &mut Inference, p: &Blip<impl Read>, config: &Config) {
@@ -72,7 +99,7 @@ impl Inputs {
                 let read = read(buffers, p, config, &seen, texts);
                 write_all(buffers, p, config, &read, ANSWER);
             }
-            Work::TrainStep | Work::InfoNce => unreachable!("only CLIPs are timed in training"),
+            Work::TrainStep | Work::InfoNce => unreachable!("not a pass of inference"),
         }
     }
 
@@ -85,7 +112,7 @@ impl Inputs {
             Work::Match => return config.match_flops(n, tokens),
             Work::Caption => config.caption_flops(CAPTION, BEAMS),
             Work::Answer => config.answer_flops(tokens, ANSWER, BEAMS),
-            Work::TrainStep | Work::InfoNce => unreachable!("only CLIPs are timed in training"),
+            Work::TrainStep | Work::InfoNce => unreachable!("not a pass of inference"),
         };
         n as f64 * of_each
     }

@@ -27,8 +27,8 @@ pub(crate) enum Work {
 
 impl Work {
     pub(super) const OF_CLIPS: [Work; 4] = [Work::EncodeImage, Work::EncodeText, Work::TrainStep, Work::InfoNce];
-    pub(super) const OF_BLIPS: [Work; 5] =
-        [Work::EncodeImage, Work::EncodeText, Work::Match, Work::Caption, Work::Answer];
+    pub(super) const OF_BLIPS: [Work; 6] =
+        [Work::EncodeImage, Work::EncodeText, Work::TrainStep, Work::Match, Work::Caption, Work::Answer];
 
     pub(super) fn name(self) -> &'static str {
         match self {

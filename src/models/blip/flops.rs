@@ -9,6 +9,7 @@ use super::{text, vit};
 use crate::layers::block::Size;
 use crate::layers::cross_attention::Shape;
 use crate::layers::keyless_attention;
+use crate::models::clip::flops::TRAIN;
 use std::slice::from_ref;
 
 /// Counts the operations of an (m,k)·(k,n) product.
@@ -37,7 +38,11 @@ impl vit::Shape {
         let (size, rows) = (&self.size, self.grid.tokens());
         let of = |asking| block(size, asking, rows, 0) + attention(size, asking * rows);
         let blocks = (size.layers - 1) as f64 * of(rows) + of(if pooled { 1 } else { rows });
-        product(self.grid.patches(), self.grid.patch_len(), size.width) + blocks
+        self.patches_flops() + blocks
+    }
+
+    fn patches_flops(&self) -> f64 {
+        product(self.grid.patches(), self.grid.patch_len(), self.size.width)
     }
 }
 
@@ -69,6 +74,21 @@ impl text::Shape {
         (layers - 1) as f64 * of(texts * tokens) + of(if pooled { texts } else { texts * tokens })
     }
 
+    /// Counts the operations by which a text in the encoder looks at a picture of so many rows whose keys and values are
+    /// there. One row leaves the last block.
+    fn looking_at_keys_flops(&self, tokens: usize, rows: usize) -> f64 {
+        (self.size.layers - 1) as f64 * attention(&self.size, tokens * rows) + attention(&self.size, rows)
+    }
+
+    /// Counts the operations of the decoder and its head for a text of this many tokens whose next tokens are learnt
+    /// all at once. Behind the last token nothing is predicted.
+    pub fn reading_flops(&self, tokens: usize, looks_at: usize) -> f64 {
+        let (size, rows) = (&self.size, tokens - 1);
+        let seen = rows * (rows + 1) / 2 + rows * looks_at;
+        let blocks = size.layers as f64 * (block(size, rows, rows, 1) + attention(size, seen));
+        blocks + product(rows, size.width, size.width + self.vocab_size)
+    }
+
     /// Counts the operations of writing a text of this many tokens with so many beams, which look at `looks_at` rows:
     /// the blocks and the logits of every token that has a successor. The first token is the same for all beams.
     pub fn writing_flops(&self, tokens: usize, beams: usize, looks_at: usize) -> f64 {
@@ -95,6 +115,24 @@ impl Config {
         let (encoder, rows) = (self.encoder(), self.vit().grid.tokens());
         let each = encoder.encoder_flops(tokens, true, true) + product(1, self.text.width, 2);
         self.vit().flops(false) + encoder.looking_flops(texts, tokens, rows, true) + texts as f64 * each
+    }
+
+    /// Counts the operations of a step of pre-training, forward and backward, with so many features in the queue.
+    ///
+    /// Every picture has two negatives, as if no pair was drawn both ways.
+    pub fn pretraining_flops(&self, pairs: usize, tokens: usize, queue: usize) -> f64 {
+        let (vit, encoder, decoder) = (self.vit(), self.encoder(), self.decoder());
+        let (rows, width) = (vit.grid.tokens(), self.text.width);
+        let text = self.embed_flops(Some(tokens));
+        let proj = product(1, self.vision.width, self.embed_dim);
+        let followed = vit.flops(true) + proj + text;
+        let looking = encoder.looking_at_keys_flops(tokens, rows);
+        let judged = encoder.encoder_flops(tokens, true, true) + looking + product(1, width, 2);
+        let written = decoder.reading_flops(tokens, rows);
+        let learnt = TRAIN * (vit.flops(false) + proj + text + encoder.keys_flops(rows) + 3.0 * judged + written);
+        // Either way the copy's scores, the model's and the gradient of its features, while columns have none.
+        let contrast = 2.0 * 3.0 * product(1, self.embed_dim, queue + pairs);
+        pairs as f64 * (followed + learnt - vit.patches_flops() + contrast)
     }
 
     /// Counts the operations of writing a caption for one picture.
@@ -139,5 +177,16 @@ mod tests {
         assert_eq!(config.decoder().writing_flops(2, 3, 577), one);
         let two = layers * (2.0 * 2.0 * d * d + row + 4.0 * (2.0 + m) * d) + 2.0 * d * (d + 30524.0);
         assert_eq!(config.decoder().writing_flops(3, 3, 577), one + 3.0 * two);
+        // What is learnt at once takes what one beam takes word by word.
+        assert_eq!(config.decoder().reading_flops(3, 577), one + two);
+        assert_eq!(config.decoder().reading_flops(20, 577), config.decoder().writing_flops(20, 1, 577));
+        // A step: the copy embeds, everything else goes forward and backward, but for the gradient of pixels.
+        let pooled = vit - 2.0 * 576.0 * (10.0 * d * d) - 4.0 * 576.0 * rows * d;
+        let (proj, text) = (2.0 * d * 256.0, config.encoder().encoder_flops(10, false, true));
+        let judged = 11.0 * of(10.0, 10.0) + of(1.0, 10.0) + 4.0 * d;
+        let written = config.decoder().writing_flops(10, 1, 577);
+        let forward = vit + 2.0 * proj + text + keys + 3.0 * judged + written;
+        let step = pooled + 2.0 * proj + text + 3.0 * forward - patches + 6.0 * 2.0 * 256.0 * 57616.0;
+        assert_eq!(config.pretraining_flops(16, 10, 57600), 16.0 * step);
     }
 }

@@ -11,7 +11,7 @@ use crate::models::clip::{resnet, text, visual, vit};
 
 /// Training takes this many times the products of a forward pass: where the forward pass multiplies once, the backward
 /// pass multiplies twice, for dx = dy·W and for dW = dyᵀ·x. The same holds for attention.
-const TRAIN: f64 = 3.0;
+pub(in crate::models) const TRAIN: f64 = 3.0;
 
 /// The numbers of floating-point operations that one sequence takes in a tower.
 #[derive(Clone, Copy, Debug, PartialEq)]

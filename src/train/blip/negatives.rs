@@ -21,6 +21,7 @@ pub struct Draw {
     pub weights: Array2<f64>,
     /// What was drawn for each row, or nothing where a batch has no negative for it.
     pub drawn: Vec<Option<usize>>,
+    scores: Array2<f32>,
 }
 
 /// The negatives of a batch.
@@ -80,11 +81,14 @@ impl Draw {
         (name, uniforms): (u64, Option<&[f64]>),
     ) {
         let n = rows.nrows();
-        let mut scores = Array2::zeros((n, n));
+        let Draw { weights, drawn, scores } = self;
+        if scores.nrows() != n {
+            (*scores, *weights) = (Array2::zeros((n, n)), Array2::zeros((n, n)));
+        }
         gemm(1.0 / rule.temp, mat(rows), mat(others).t(), 0.0, mat_mut(scores.view_mut()), Epilogue::None);
-        self.weights = scores.mapv(f64::from);
-        self.drawn.clear();
-        for (row, mut weights) in self.weights.rows_mut().into_iter().enumerate() {
+        weights.zip_mut_with(scores, |weight, &score| *weight = f64::from(score));
+        drawn.clear();
+        for (row, mut weights) in weights.rows_mut().into_iter().enumerate() {
             let weights = weights.as_slice_mut().expect("whole rows");
             let is_negative = |other: usize| match rule.stage {
                 Stage::Pretraining => other != row,
@@ -93,7 +97,7 @@ impl Draw {
             turn_into_weights(weights, rule.stage, is_negative);
             let uniform = uniforms
                 .map_or_else(|| rule.id.rng(&[name, rule.id.place(row, n)]).random::<f64>(), |uniforms| uniforms[row]);
-            self.drawn.push(draw_one(weights, uniform));
+            drawn.push(draw_one(weights, uniform));
         }
     }
 }

@@ -87,6 +87,8 @@ pub struct BlipObjective {
     contrast: Arena,
     gathered: Gathered,
     positives: Positives,
+    /// The numbers of ITC's columns.
+    columns: Vec<u64>,
     negatives: Negatives,
     /// How many pairs of this step the momentum copy has embedded.
     followed: usize,
@@ -118,6 +120,7 @@ impl BlipObjective {
             contrast: Arena::default(),
             gathered: Gathered::default(),
             positives: Positives::default(),
+            columns: vec![],
             negatives: Negatives::default(),
             followed: 0,
             alpha: f32::NAN,
@@ -155,8 +158,9 @@ impl BlipObjective {
                 }
             }
             Stage::Retrieval => {
-                let places: Vec<u64> = (0..keys.len() as u64).collect();
-                self.positives.fill_for(own, keys, &places);
+                self.columns.clear();
+                self.columns.extend(0..keys.len() as u64);
+                self.positives.fill_for(own, keys, &self.columns);
             }
         }
     }
