@@ -11,7 +11,7 @@ use crate::files::{read_exact_at, write_atomic};
 use safetensors::tensor::{Metadata, TensorInfo};
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
@@ -193,9 +193,13 @@ pub fn write<'m>(
         (name.clone(), TensorInfo { dtype: (*dtype).into(), shape: shape.clone(), data_offsets: (start, end) })
     });
     let metadata = metadata.into_iter().map(|(key, value)| (key.to_string(), value.to_string()));
-    let metadata: HashMap<_, _> = metadata.collect();
-    let header = Metadata::new(Some(metadata), infos.collect()).map_err(|e| io(io::Error::other(e.to_string())))?;
-    let mut header = serde_json::to_vec(&header).map_err(|e| io(e.into()))?;
+    // The library keeps metadata in an order that differs from run to run; equal contents are to be equal bytes.
+    let metadata: BTreeMap<_, _> = metadata.collect();
+    let header = Metadata::new(None, infos.collect()).map_err(|e| io(io::Error::other(e.to_string())))?;
+    let json = |header: serde_json::Result<String>| header.map_err(|e| io(e.into()));
+    let (tensors_json, metadata) = (json(serde_json::to_string(&header))?, json(serde_json::to_string(&metadata))?);
+    let comma = if tensors.is_empty() { "" } else { "," };
+    let mut header = format!("{{\"__metadata__\":{metadata}{comma}{}", &tensors_json[1..]).into_bytes();
     // The format wants the data to start at a multiple of eight bytes.
     header.resize(header.len().next_multiple_of(8), b' ');
     write_atomic(path, |out| {

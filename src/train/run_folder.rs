@@ -3,12 +3,14 @@
 //! | file | what |
 //! |---|---|
 //! | `open_clip_model.safetensors`, `open_clip_config.json` | the model, as OpenCLIP loads it |
+//! | `model.safetensors`, `blip_config.json`, `vocab.txt` | a BLIP under the original's names, with its vocabulary |
 //! | `resume.safetensors` | parameters, buffers, both moments, the step and what else the objective keeps |
 //! | `options.json` | the command line |
 //! | `pairs.json` | how many pairs the run is trained on, and a digest of their list |
 //! | `metrics.jsonl` | a line for each logged step and evaluation |
 //! | `loss.png`, `recall.png`, `schedule.png` | curves |
 //! | `similarity.png`, `captions.png` | how the model matches held-out pictures with captions |
+//! | `told.png`, `words.png` | what a BLIP says of pictures, and where it looks as it writes each word |
 //! | `report.md` | the last table |
 
 use super::data::PairList;

@@ -156,6 +156,9 @@ fn mistakes_are_named_before_anything_is_made() {
     let tuned = ["--pretrained", "model"];
     fails(&bench, &[&HOW, &DATA, &["--task", "caption"]], &["--task needs a BLIP", "Emoji-BLIP-S"]);
     fails(&bench, &[&HOW, &DATA, &["--queue", "9"]], &["--queue needs a BLIP"]);
+    fails(&bench, &[&HOW, &["--caption-noise", "0.3"]], &["--caption-noise needs --scenes"]);
+    let answers = ["--train-answers", "asked/answers.json"];
+    fails(&bench, &[&HOW, &DATA, &tuned, &answers], &["--train-answers needs --task vqa"]);
     fails(&bench, &[&HOW, &DATA, &tuned, &["--lock-image"]], &["--lock-image needs a CLIP"]);
     fails(&bench, &[&HOW, &DATA, &tuned, &["--model", "Emoji-BLIP-S"]], &["leave --model out"]);
     fails(&bench, &[&HOW, &DATA, &tuned, &["--task", "vqa"]], &["pairs.csv", "--train-answers"]);

@@ -32,6 +32,8 @@ pub enum TrainError {
     Vocabulary(usize),
     #[error("{}: {difference}", path.display())]
     OtherModel { path: PathBuf, difference: String },
+    #[error("{flag} needs {needs}")]
+    Unused { flag: &'static str, needs: &'static str },
     #[error("{0} needs a BLIP")]
     NeedsBlip(&'static str),
     #[error("{0} needs a CLIP")]

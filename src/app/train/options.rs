@@ -23,11 +23,12 @@ use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Train CLIP on a CPU.
+/// Train CLIP or BLIP on a CPU.
 ///
 /// Without options, a small CLIP learns 1,542 emoji concepts from the drawings of seven vendors, which are part of the
-/// program, and is evaluated on those of an eighth. The run folder holds the model in OpenCLIP's format, the state to
-/// resume from, the metrics, the curves and the pictures.
+/// program, and is evaluated on those of an eighth. With --model Emoji-BLIP-S a small BLIP learns scenes of these
+/// drawings; --task fine-tunes one. The run folder holds the model in a format that others read, the state to resume
+/// from, the metrics, the curves and the pictures.
 #[derive(Clone, Debug, Parser)]
 #[command(
     name = "train",
@@ -78,7 +79,7 @@ pub struct Options {
     #[serde(default)]
     pub blip: BlipOptions,
 
-    /// Preset, or path of an open_clip_config.json [default: that of --pretrained, or else Emoji-RN-S]
+    /// Preset, or path of a CLIP's open_clip_config.json [default: that of --pretrained, or else Emoji-RN-S]
     #[arg(long, long_help = model_help(), help_heading = "Model")]
     pub model: Option<String>,
     /// Start from these weights instead of random ones: a model folder, a file, or a name in the Hugging Face cache
@@ -243,8 +244,18 @@ impl DataOptions {
     /// Returns an error if the data cannot be read, has no usable pair or too many bad ones, or if scenes are not
     /// described in one of the languages.
     pub(super) fn open(&self, embedded: Embedded, image_size: usize) -> Result<TrainingData, TrainError> {
+        if self.train_answers.is_some() && embedded != Embedded::Questions {
+            return Err(TrainError::Unused { flag: "--train-answers", needs: "--task vqa" });
+        }
         let Some(train) = &self.train_data else {
             if embedded == Embedded::Emoji && !self.scenes {
+                let given = [
+                    ("--caption-noise", self.caption_noise > 0.0),
+                    ("--train-num-samples", self.train_num_samples != DEFAULT_SCENES),
+                ];
+                if let Some((flag, _)) = given.into_iter().find(|(_, given)| *given) {
+                    return Err(TrainError::Unused { flag, needs: "--scenes" });
+                }
                 let cut = if self.validation_cut { VALIDATION } else { Cut::Whole };
                 return Ok(TrainingData::emoji(cut, &self.languages));
             }
@@ -419,13 +430,13 @@ pub struct BlipOptions {
     /// What a BLIP learns
     #[arg(long, value_enum, default_value_t)]
     pub task: Task,
-    /// Features of earlier pairs that a batch is contrasted with as well [default: 57600, or 4096 with Emoji-BLIP-S]
+    /// Features of earlier pairs that a batch is contrasted with as well [default: 57600, or 4096 with a model narrower than 384]
     #[arg(long, value_name = "PAIRS", value_parser = positive())]
     pub queue: Option<usize>,
     /// What every caption begins with, with --task caption
     #[arg(long, value_name = "TEXT", default_value = PROMPT)]
     pub prompt: String,
-    /// Share of the text Transformer's values and attention that training drops [default: 0.1, or 0 with Emoji-BLIP-S]
+    /// Share of the text Transformer's values and attention that training drops [default: 0.1, or 0 with a model narrower than 384]
     #[arg(long, value_name = "SHARE", value_parser = below_one)]
     pub dropout: Option<f32>,
     /// Give a new BLIP the vocabulary of the one in this folder [default: the pieces that scenes need, or BERT's for own
@@ -523,7 +534,7 @@ impl Family {
 fn model_help() -> String {
     let names: Vec<_> = Config::preset_names().chain(BlipConfig::PRESETS).collect();
     format!(
-        "Preset, or path of an open_clip_config.json [default: that of --pretrained, or else {DEFAULT_MODEL}]\n\n\
+        "Preset, or path of a CLIP's open_clip_config.json [default: that of --pretrained, or else {DEFAULT_MODEL}]\n\n\
          Presets: {}",
         names.join(", ")
     )
