@@ -7,7 +7,7 @@ use super::{CliError, Context};
 use crate::Clip;
 use crate::app::hint;
 use crate::app::number::{above_zero, positive};
-use crate::app::train::options::Storage;
+use crate::app::train::data_options::Storage;
 use crate::counted::counted;
 use crate::datasets::emoji::{self, Cut, Emoji};
 use crate::datasets::{BadLimit, BadReport, Dataset, OpenError, Questions};

@@ -4,7 +4,7 @@ use super::convert::check_empty;
 use super::scene_files::{write_folder, write_shards};
 use super::{CliError, Context};
 use crate::app::number::{positive, up_to};
-use crate::app::train::options::share;
+use crate::app::train::values::share;
 use crate::counted::counted;
 use crate::datasets::emoji::{Emoji, Language};
 use crate::datasets::scenes::{Division, LANGUAGES, Noise, SceneOptions, Scenes};

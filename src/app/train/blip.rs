@@ -1,9 +1,10 @@
 //! A BLIP in training.
 
+use super::blip_options::Task;
 use super::error::TrainError;
 use super::gallery;
 use super::learner::{Begun, Learner, captions};
-use super::options::{Options, Task};
+use super::options::Options;
 use crate::batches::{Answers, Batch, LoaderConfig};
 use crate::checkpoint::blip::{self as files, Format, Overrides, preprocess};
 use crate::checkpoint::{Precision, copy_tokenizer};

@@ -1,10 +1,11 @@
 //! A CLIP in training.
 
+use super::data_options::Embedded;
 use super::error::TrainError;
 use super::gallery;
 use super::learner::{Begun, Learner, captions};
 use super::model::{Start, tokenizer};
-use super::options::{Embedded, Options};
+use super::options::Options;
 use crate::batches::{Batch, LoaderConfig};
 use crate::checkpoint::{self, ConfigFile, copy_tokenizer};
 use crate::datasets::BadReport;

@@ -2,7 +2,7 @@
 //!
 //! | file | what it knows |
 //! |---|---|
-//! | [`options`] | the command line |
+//! | [`options`], `data_options`, `blip_options`, `values` | the command line |
 //! | `run` | the loop |
 //! | `begin` | what a run begins with, by the family of its model |
 //! | `learner` | what the loop knows of the model that it trains |
@@ -14,7 +14,9 @@
 
 mod begin;
 mod blip;
+mod blip_options;
 mod clip;
+pub(crate) mod data_options;
 mod error;
 mod gallery;
 mod learner;
@@ -22,6 +24,7 @@ mod model;
 pub mod options;
 mod progress;
 mod run;
+pub(crate) mod values;
 
 pub use error::TrainError;
 pub use options::{Cli, Options};

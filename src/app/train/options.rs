@@ -1,14 +1,13 @@
 //! The options of the command line. They have OpenCLIP's names where it has them.
 
-use super::error::{OptionError, TrainError};
+use super::blip_options::{BlipOptions, Task};
+use super::data_options::DataOptions;
+use super::error::OptionError;
+use super::values::{below_one, non_negative, separator, share};
 use crate::app::number::{above_zero, positive, up_to};
 use crate::app::{VERSION, WIDTH};
 use crate::batches::LoaderConfig;
 use crate::checkpoint::{CheckpointError, Kind, kind};
-use crate::datasets::emoji::{Cut, Language, Vendor};
-use crate::datasets::scenes::{Division, LANGUAGES, SceneOptions};
-use crate::datasets::{BadLimit, Columns, OwnPairs, PairFormat, PairLayout, VisualQuestions};
-use crate::files::folder_of;
 use crate::models::blip::Config as BlipConfig;
 use crate::models::clip::Config;
 use crate::optim::adamw::{Decay, Hyper};
@@ -21,7 +20,6 @@ use clap::{Arg, Args, Parser, ValueEnum};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 /// Train CLIP or BLIP on a CPU.
 ///
@@ -60,15 +58,8 @@ fn not_with_resume(arg: Arg) -> Arg {
 pub(super) const DEFAULT_MODEL: &str = "Emoji-RN-S";
 /// The number of epochs without --epochs.
 const DEFAULT_EPOCHS: usize = 26;
-/// The prompt of BLIP's published captions.
-const PROMPT: &str = "a picture of ";
-/// The number of scenes without --train-num-samples.
-const DEFAULT_SCENES: usize = 16384;
 /// Largest number of threads that prepare pictures; a system may not allow more.
 const MAX_WORKERS: u32 = 1024;
-
-/// The vendor and the tenth of the concepts that judge a recipe with `--validation-cut`.
-const VALIDATION: Cut = Cut::Validation { vendor: Vendor::Noto, seed: 0 };
 
 /// The options that determine a run. They are kept in its folder, so that a resumed run is the same run.
 #[derive(Clone, Debug, PartialEq, Args, Serialize, Deserialize)]
@@ -152,164 +143,6 @@ pub struct Options {
     /// Epochs between two checkpoints; one is also written every ten minutes
     #[arg(long, value_name = "EPOCHS", default_value_t = 1, value_parser = positive(), help_heading = "Run")]
     pub save_frequency: usize,
-}
-
-/// The options that say where pictures and captions come from.
-#[derive(Clone, Debug, PartialEq, Args, Serialize, Deserialize)]
-#[command(next_help_heading = "Data")]
-pub struct DataOptions {
-    /// Own pairs: a CSV or TSV file, plain or gzipped, a folder with metadata.jsonl or metadata.csv, or tar shards such as
-    /// 'shards/{000..099}.tar' or 'shards/*.tar' [default: the embedded emoji]
-    #[arg(long, value_name = "PATH")]
-    pub train_data: Option<String>,
-    /// Own pairs to evaluate on, stored like --train-data [default: those of --train-data]
-    #[arg(long, value_name = "PATH", requires = "train_data")]
-    pub val_data: Option<String>,
-    /// Answers to the questions of --train-data, which is then a file in VQA's format; for --task vqa
-    #[arg(long, value_name = "FILE", requires = "train_data")]
-    #[serde(default)]
-    pub train_answers: Option<PathBuf>,
-    /// Answers to the questions of --val-data
-    #[arg(long, value_name = "FILE", requires = "val_data")]
-    #[serde(default)]
-    pub val_answers: Option<PathBuf>,
-    /// Folder of the pictures that files of questions name [default: that of each file]
-    #[arg(long, value_name = "DIR", requires = "train_answers")]
-    #[serde(default)]
-    pub images: Option<PathBuf>,
-    #[command(flatten)]
-    #[serde(flatten)]
-    pub storage: Storage,
-    /// Stop when more than this share of the pairs cannot be read
-    #[arg(long, value_name = "SHARE", default_value_t = 0.1, value_parser = share)]
-    pub bad_share: f64,
-    /// Languages of the emoji captions, separated by commas
-    #[arg(long, value_name = "CODES", value_delimiter = ',', default_value = "en", value_parser = language)]
-    pub languages: Vec<Language>,
-    /// Train on scenes of one to three kinds of embedded emoji instead of single ones, as every BLIP does
-    #[arg(long, conflicts_with = "train_data")]
-    #[serde(default)]
-    pub scenes: bool,
-    /// Number of scenes
-    #[arg(long, value_name = "SCENES", default_value_t = DEFAULT_SCENES, value_parser = positive(), conflicts_with = "train_data")]
-    #[serde(default = "default_scenes")]
-    pub train_num_samples: usize,
-    /// Share of the scenes' captions that are noise as on the web: wrong, vague or foreign
-    #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share, conflicts_with = "train_data")]
-    #[serde(default)]
-    pub caption_noise: f64,
-    /// Evaluate on the vendor noto and a tenth of the training concepts, which are kept back, in order to choose a
-    /// recipe
-    ///
-    /// The vendor twemoji and the held-out concepts, which usually judge a run, are then not looked at.
-    #[arg(long, conflicts_with = "train_data")]
-    pub validation_cut: bool,
-}
-
-/// The options that say how own pairs are stored.
-#[derive(Clone, Debug, PartialEq, Args, Serialize, Deserialize)]
-pub struct Storage {
-    /// How own pairs are stored
-    #[arg(long, value_enum, default_value_t = DatasetType::Auto)]
-    pub dataset_type: DatasetType,
-    /// Column of a table that holds the path of the picture; other usual names are tried if it has not got the default
-    #[arg(long, value_name = "COLUMN", default_value = "filepath")]
-    pub csv_img_key: String,
-    /// Column of a table that holds the caption; other usual names are tried if it has not got the default
-    #[arg(long, value_name = "COLUMN", default_value = "title")]
-    pub csv_caption_key: String,
-    /// Separator of a table's columns; `\t` is a tab [default: a tab, or a comma for .csv files]
-    #[arg(long, value_name = "CHAR", value_parser = separator)]
-    pub csv_separator: Option<char>,
-}
-
-/// How own pairs are stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum DatasetType {
-    /// Decide by the name and the first bytes
-    Auto,
-    /// A table with a header, or a folder with metadata.csv
-    Csv,
-    /// A folder with metadata.jsonl (`file_name`, `text`)
-    Jsonl,
-    /// Tar shards with pictures and .txt or .json captions, plain or gzipped
-    Webdataset,
-}
-
-impl DataOptions {
-    /// Opens the data that was chosen, or else what is `embedded`. Scenes are made at a size of `image_size` pixels.
-    ///
-    /// # Errors
-    /// Returns an error if the data cannot be read, has no usable pair or too many bad ones, or if scenes are not
-    /// described in one of the languages.
-    pub(super) fn open(&self, embedded: Embedded, image_size: usize) -> Result<TrainingData, TrainError> {
-        if self.train_answers.is_some() && embedded != Embedded::Questions {
-            return Err(TrainError::Unused { flag: "--train-answers", needs: "--task vqa" });
-        }
-        let Some(train) = &self.train_data else {
-            if embedded == Embedded::Emoji && !self.scenes {
-                let given = [
-                    ("--caption-noise", self.caption_noise > 0.0),
-                    ("--train-num-samples", self.train_num_samples != DEFAULT_SCENES),
-                ];
-                if let Some((flag, _)) = given.into_iter().find(|(_, given)| *given) {
-                    return Err(TrainError::Unused { flag, needs: "--scenes" });
-                }
-                let cut = if self.validation_cut { VALIDATION } else { Cut::Whole };
-                return Ok(TrainingData::emoji(cut, &self.languages));
-            }
-            let asks = embedded == Embedded::Questions;
-            return Ok(TrainingData::scenes(self.scenes(image_size)?, asks, self.validation_cut));
-        };
-        let (layout, limit) = (self.storage.layout(), BadLimit { share: self.bad_share, ..BadLimit::default() });
-        if embedded == Embedded::Questions {
-            let train = self.questions(train, self.train_answers.as_deref())?;
-            let val = self.val_data.as_ref().map(|val| self.questions(val, self.val_answers.as_deref())).transpose()?;
-            return Ok(TrainingData::Questions { train, val, limit });
-        }
-        let open = |path| OwnPairs::open(path, &layout, limit);
-        let val = self.val_data.as_deref().map(open).transpose()?;
-        Ok(TrainingData::own(open(train)?, val, limit)?)
-    }
-
-    /// Opens questions with their answers.
-    fn questions(&self, path: &str, answers: Option<&Path>) -> Result<Arc<VisualQuestions>, TrainError> {
-        let answers = answers.ok_or_else(|| TrainError::NoAnswers { questions: path.into() })?;
-        let questions = Path::new(path);
-        let folder = self.images.as_deref().unwrap_or(folder_of(questions));
-        Ok(Arc::new(VisualQuestions::open(questions, answers, folder)?))
-    }
-
-    fn scenes(&self, image_size: usize) -> Result<SceneOptions, TrainError> {
-        match self.languages.iter().find(|language| !LANGUAGES.contains(language)) {
-            Some(&language) => Err(TrainError::SceneLanguage(language)),
-            None => Ok(SceneOptions {
-                division: Division::Train,
-                seed: 0,
-                count: self.train_num_samples,
-                image_size,
-                languages: self.languages.clone(),
-                caption_noise: self.caption_noise as f32,
-            }),
-        }
-    }
-}
-
-impl Storage {
-    /// Returns the layout of the pairs in the library's form.
-    pub(crate) fn layout(&self) -> PairLayout {
-        PairLayout {
-            format: match self.dataset_type {
-                DatasetType::Auto => None,
-                DatasetType::Csv => Some(PairFormat::Csv),
-                DatasetType::Jsonl => Some(PairFormat::Jsonl),
-                DatasetType::Webdataset => Some(PairFormat::WebDataset),
-            },
-            columns: Columns { picture: self.csv_img_key.clone(), caption: self.csv_caption_key.clone() },
-            separator: self.csv_separator.map(|separator| separator as u8),
-        }
-    }
 }
 
 impl Options {
@@ -422,29 +255,6 @@ impl Options {
     }
 }
 
-/// The options that only a BLIP has.
-#[derive(Clone, Debug, Default, PartialEq, Args, Serialize, Deserialize)]
-#[serde(default)]
-#[command(next_help_heading = "BLIP")]
-pub struct BlipOptions {
-    /// What a BLIP learns
-    #[arg(long, value_enum, default_value_t)]
-    pub task: Task,
-    /// Features of earlier pairs that a batch is contrasted with as well [default: 57600, or 4096 with a model narrower than 384]
-    #[arg(long, value_name = "PAIRS", value_parser = positive())]
-    pub queue: Option<usize>,
-    /// What every caption begins with, with --task caption
-    #[arg(long, value_name = "TEXT", default_value = PROMPT)]
-    pub prompt: String,
-    /// Share of the text Transformer's values and attention that training drops [default: 0.1, or 0 with a model narrower than 384]
-    #[arg(long, value_name = "SHARE", value_parser = below_one)]
-    pub dropout: Option<f32>,
-    /// Give a new BLIP the vocabulary of the one in this folder [default: the pieces that scenes need, or BERT's for own
-    /// pairs]
-    #[arg(long, value_name = "FOLDER", conflicts_with = "pretrained")]
-    pub tokenizer: Option<PathBuf>,
-}
-
 /// How the learning rate falls.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -454,60 +264,6 @@ pub enum LrScheduler {
     Cosine,
     /// As BLIP's original, epoch by epoch: in pre-training by a tenth, in fine-tuning along half a cosine
     Epochs,
-}
-
-/// What a BLIP learns.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Task {
-    /// To compare, to match and to write: all three losses, from pairs of the web
-    #[default]
-    Pretrain,
-    /// To compare and to match, for pictures that have several captions each
-    Retrieval,
-    /// To write captions that begin with --prompt
-    Caption,
-    /// To answer questions
-    Vqa,
-}
-
-impl Task {
-    /// Returns what the task is called in messages.
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Task::Pretrain => "pre-training",
-            Task::Retrieval => "retrieval",
-            Task::Caption => "captioning",
-            Task::Vqa => "answering",
-        }
-    }
-}
-
-/// What a model is trained on if no data is given.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Embedded {
-    Emoji,
-    Scenes,
-    /// Scenes, each with a question.
-    Questions,
-}
-
-impl BlipOptions {
-    /// Returns the first option that was given, all of which say something of a BLIP.
-    pub(super) fn given(&self) -> Option<&'static str> {
-        let given = [
-            ("--task", self.task != Task::default()),
-            ("--queue", self.queue.is_some()),
-            ("--dropout", self.dropout.is_some()),
-            ("--tokenizer", self.tokenizer.is_some()),
-        ];
-        given.into_iter().find_map(|(flag, given)| given.then_some(flag))
-    }
-
-    /// Returns what the task is learnt on if no data is given.
-    pub(super) fn embedded(&self) -> Embedded {
-        if self.task == Task::Vqa { Embedded::Questions } else { Embedded::Scenes }
-    }
 }
 
 /// The family of a model.
@@ -531,6 +287,8 @@ impl Family {
     }
 }
 
+type NumberParser = fn(&str) -> Result<f32, String>;
+
 fn model_help() -> String {
     let names: Vec<_> = Config::preset_names().chain(BlipConfig::PRESETS).collect();
     format!(
@@ -538,49 +296,6 @@ fn model_help() -> String {
          Presets: {}",
         names.join(", ")
     )
-}
-
-fn default_scenes() -> usize {
-    DEFAULT_SCENES
-}
-
-type NumberParser = fn(&str) -> Result<f32, String>;
-
-fn number(text: &str) -> Result<f32, String> {
-    let value: f32 = text.parse().map_err(|_| "not a number".to_string())?;
-    if value.is_finite() { Ok(value) } else { Err("not finite".into()) }
-}
-
-fn non_negative(text: &str) -> Result<f32, String> {
-    number(text).and_then(|value| if value >= 0.0 { Ok(value) } else { Err("must not be negative".into()) })
-}
-
-fn below_one(text: &str) -> Result<f32, String> {
-    non_negative(text).and_then(|value| if value < 1.0 { Ok(value) } else { Err("must be below 1".into()) })
-}
-
-pub(crate) fn share(text: &str) -> Result<f64, String> {
-    match text.parse() {
-        Ok(value) if (0.0..=1.0).contains(&value) => Ok(value),
-        _ => Err("a share is a number between 0 and 1".into()),
-    }
-}
-
-fn separator(text: &str) -> Result<char, String> {
-    let text = if text == r"\t" { "\t" } else { text };
-    let mut chars = text.chars();
-    match (chars.next(), chars.next()) {
-        (Some('"' | '\r' | '\n'), None) => Err("cannot be a quote or the end of a line".into()),
-        (Some(c), None) if c.is_ascii() => Ok(c),
-        _ => Err("must be one ASCII character, or \\t".into()),
-    }
-}
-
-fn language(code: &str) -> Result<Language, String> {
-    Language::from_code(code).ok_or_else(|| {
-        let codes: Vec<_> = Language::ALL.iter().map(|language| language.code()).collect();
-        format!("there are {}", codes.join(", "))
-    })
 }
 
 #[cfg(test)]
