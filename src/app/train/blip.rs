@@ -14,7 +14,7 @@ use crate::embed::{Blip, Family, Task as Asked};
 use crate::eval::exam::Exam;
 use crate::eval::report::Report;
 use crate::models::Captions;
-use crate::models::blip::{Config, Model, Parts, TextConfig, TokenIds};
+use crate::models::blip::{Config, Model, Parts, TextConfig, TokenIds, spec as blip_spec};
 use crate::optim::adamw::Hyper;
 use crate::params::{self, Params};
 use crate::pictures::Preprocess;
@@ -245,14 +245,17 @@ impl Start {
     fn resumed(options: &Options, folder: &RunFolder) -> Result<Self, TrainError> {
         let described = files::describe(&folder.path, &Overrides::default())?;
         let files::Described { path, config, preprocess, tokenizer, .. } = described;
-        folder.check("params", params::len(&spec(&config)))?;
+        let own = blip_spec(&config);
+        // Where pictures and texts are compared, the temperature is learnt too.
+        let len = if config.parts.has_heads() { params::len(&spec(&config)) } else { params::len(&own) };
+        folder.check("params", len)?;
         let preprocess = preprocess.ok_or_else(|| TrainError::NotSquare { path })?;
         let data = options.data.open(options.blip.embedded(), preprocess.size)?;
         let tokenizer = match tokenizer {
             Some(file) => beside(&file, config.text.ids)?,
             None => WordPiece::blip(),
         };
-        let model = Model { config, params: Params::zeros(crate::models::blip::spec(&config)) };
+        let model = Model { config, params: Params::zeros(own) };
         Ok(Start { model, preprocess, data, tokenizer, vocabulary: Vocabulary::Bert })
     }
 }
