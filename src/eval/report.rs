@@ -166,7 +166,7 @@ impl Display for Report {
 
 impl Report {
     /// Adds the rows of another table.
-    pub(crate) fn extend(&mut self, other: Report) {
+    pub fn extend(&mut self, other: Report) {
         self.rows.extend(other.rows);
         self.captions.extend(other.captions);
         self.answers.extend(other.answers);

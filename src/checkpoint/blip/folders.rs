@@ -19,7 +19,7 @@ const WEIGHTS: &str = "model.safetensors";
 
 /// Returns how the original prepares pictures: both sides become the model's, and the proportions are lost. Pictures are
 /// made RGB before they are resized, as in Hugging Face's class.
-pub(crate) fn preprocess() -> Preprocess {
+pub fn preprocess() -> Preprocess {
     Preprocess { resize_mode: ResizeMode::Squash, library: Library::HuggingFace, ..Preprocess::default() }
 }
 

@@ -29,7 +29,7 @@ pub mod names;
 mod original;
 mod tokens;
 
-pub(crate) use folders::preprocess;
+pub use folders::preprocess;
 pub use infer::Overrides;
 pub use load::{Described, Loaded, describe, load, save};
 pub use names::Format;
