@@ -29,13 +29,13 @@ impl Tokenize for Tokenizer {
 /// Captions as a BLIP learns them: cleaned, behind a prompt, as `[CLS] … [SEP]`.
 pub struct BlipCaptions {
     pub pieces: Arc<WordPiece>,
-    /// What every caption begins with, such as "a picture of ", or nothing.
+    /// What every caption begins with, such as "a picture of", or nothing.
     pub prompt: String,
 }
 
 impl Tokenize for BlipCaptions {
     fn append(&self, caption: &str, max_tokens: usize, ids: &mut Vec<u32>) -> bool {
-        let caption = self.prompt.clone() + &blip_clean::caption(caption, MAX_CAPTION_WORDS);
+        let caption = format!("{} {}", self.prompt, blip_clean::caption(caption, MAX_CAPTION_WORDS));
         self.pieces.encode_into(&caption, max_tokens, ids)
     }
 }
@@ -50,5 +50,23 @@ impl Tokenize for BlipQuestions {
 
     fn append_answer(&self, answer: &str, max_tokens: usize, ids: &mut Vec<u32>) -> bool {
         self.0.encode_into(answer, max_tokens, ids)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prompt_and_a_caption_are_words_apart() {
+        let pieces = Arc::new(WordPiece::blip());
+        for (prompt, whole) in
+            [("a picture of", "a picture of a camel"), ("a picture of ", "a picture of a camel"), ("", "a camel")]
+        {
+            let mut ids = vec![];
+            let captions = BlipCaptions { pieces: Arc::clone(&pieces), prompt: prompt.into() };
+            assert!(!captions.append("A camel!", 30, &mut ids));
+            assert_eq!(ids, pieces.encode(whole, 30), "{prompt:?}");
+        }
     }
 }
