@@ -165,6 +165,13 @@ impl Display for Report {
 }
 
 impl Report {
+    /// Says which concepts the pictures of all rows show.
+    pub fn name_concepts(&mut self, concepts: &str) {
+        self.rows.iter_mut().for_each(|row| row.concepts = concepts.into());
+        self.captions.iter_mut().for_each(|row| row.concepts = concepts.into());
+        self.answers.iter_mut().for_each(|row| row.concepts = concepts.into());
+    }
+
     /// Adds the rows of another table.
     pub fn extend(&mut self, other: Report) {
         self.rows.extend(other.rows);

@@ -4,26 +4,12 @@ use super::pictures::Images;
 use super::texts::lines;
 use super::{CliError, Context};
 use crate::app::number::positive;
-use crate::embed::{Blip, Task};
-use crate::generate::{BeamStyle, Options, Search};
+use crate::embed::Task;
 use crate::text::blip_clean::{MAX_QUESTION_WORDS, question};
 use clap::Args;
 use serde::Serialize;
 use std::fmt;
 use std::path::{Path, PathBuf};
-
-/// Number of beams of the original.
-const BEAMS: usize = 3;
-/// Longest answer in tokens, with the one that begins it, as in the original.
-const MAX_LENGTH: usize = 10;
-/// Shortest answer in tokens, counted likewise.
-const MIN_LENGTH: usize = 1;
-
-/// Returns the search of BLIP's published answers.
-pub(crate) fn published(blip: &Blip) -> Options {
-    let search = Search::Beams { beams: BEAMS, style: BeamStyle::Original };
-    Options { min_length: MIN_LENGTH, search, ..blip.options(MAX_LENGTH) }
-}
 
 /// Answer a question about pictures, with a BLIP
 ///
@@ -74,7 +60,7 @@ impl Ask {
         let named = self.images.find()?;
         named.warn_passed_over();
         let blip = context.blip(Task::Answer)?;
-        let options = published(&blip);
+        let options = blip.published_answers();
         let error = |source| CliError::Blip { path: blip.path().into(), source };
         let bar = context.output.progress(named.paths.len(), "pictures");
         let show = |answered: Vec<Answered>| {

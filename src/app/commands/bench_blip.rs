@@ -1,6 +1,7 @@
 //! What `clipwright bench` times of a BLIP.
 
 use super::timing::{Timer, Timing, Work, check, forget_peak_memory, random};
+use crate::embed::blip::published::BEAMS;
 use crate::embed::write;
 use crate::generate::{BeamStyle, Options, Request, Search};
 use crate::layers::rows;
@@ -18,8 +19,6 @@ use rand_pcg::Pcg64;
 use std::ops::Range;
 use std::slice::from_ref;
 
-/// Number of beams of a search.
-const BEAMS: usize = 3;
 /// Number of tokens of a caption, `[DEC]` included.
 const CAPTION: usize = 20;
 /// Number of tokens of an answer, `[DEC]` included.

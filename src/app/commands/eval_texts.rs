@@ -1,9 +1,10 @@
 //! `clipwright eval --captions` and `--answers`: compares what a BLIP writes with what people wrote.
 
-use super::{CliError, Context, ask, writing};
+use super::{CliError, Context};
 use crate::counted::counted;
 use crate::datasets::annotations::{self, CaptionedPicture, VisualQuestion};
 use crate::datasets::{BadLimit, BadReport, Questions};
+use crate::embed::blip::published::PROMPT;
 use crate::embed::rows::evenly_spread;
 use crate::embed::source::{About, Examples, Files, Watched};
 use crate::embed::{Batch, Blip, BlipError, Task};
@@ -134,7 +135,7 @@ impl Captioner {
     }
 
     fn captions(&self, seen: &Source) -> Result<Vec<String>, CliError> {
-        let written = self.0.caption_seen(seen, writing::PROMPT, &writing::published(&self.0), |i| i as u64);
+        let written = self.0.caption_seen(seen, PROMPT, &self.0.published_captions(), |i| i as u64);
         Ok(written.map_err(error_of(&self.0))?.into_iter().map(|written| written.text).collect())
     }
 }
@@ -205,7 +206,7 @@ fn answer(context: &Context, asked: &[VisualQuestion]) -> Result<(Vec<Option<Str
     }
     let bar = context.output.progress(asked.len(), "questions");
     let mut answers = vec![None; asked.len()];
-    let options = ask::published(&blip);
+    let options = blip.published_answers();
     let bad = blip.stream(&Files(&paths), |batch| {
         let (mut places, mut ranges) = (Vec::<usize>::new(), Vec::<Range<usize>>::new());
         for (i, ()) in &batch.read {

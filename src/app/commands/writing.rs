@@ -3,23 +3,13 @@
 use super::CliError;
 use crate::app::number::{above_zero, positive, up_to};
 use crate::embed::Blip;
+use crate::embed::blip::published::{BEAMS, MAX_CAPTION, MIN_CAPTION};
 use crate::generate::options::MAX_BEAMS;
 use crate::generate::{BeamStyle, Options, Search};
 use clap::{Args, ValueEnum};
 
-/// The prompt of BLIP's published captions.
-pub(crate) const PROMPT: &str = "a picture of";
-const BEAMS: usize = 3;
-const MIN_LENGTH: usize = 5;
-const MAX_LENGTH: usize = 20;
 /// The original's penalty of repetitions in captions that are drawn.
 const PENALTY_OF_DRAWS: f32 = 1.1;
-
-/// Returns the search of BLIP's published captions, which is that of the options' defaults.
-pub(crate) fn published(blip: &Blip) -> Options {
-    let search = Search::Beams { beams: BEAMS, style: BeamStyle::Original };
-    Options { min_length: MIN_LENGTH, search, ..blip.options(MAX_LENGTH) }
-}
 
 /// How captions are searched for.
 #[derive(Debug, Args)]
@@ -69,10 +59,10 @@ pub(crate) struct Draws {
 #[derive(Debug, Args)]
 pub(crate) struct Form {
     /// Number of tokens before which no caption ends, the prompt's and the one that begins every caption included
-    #[arg(long, value_name = "TOKENS", default_value_t = MIN_LENGTH)]
+    #[arg(long, value_name = "TOKENS", default_value_t = MIN_CAPTION)]
     min_length: usize,
     /// Number of tokens after which every caption ends, counted likewise
-    #[arg(long, value_name = "TOKENS", default_value_t = MAX_LENGTH, value_parser = positive())]
+    #[arg(long, value_name = "TOKENS", default_value_t = MAX_CAPTION, value_parser = positive())]
     max_length: usize,
     /// Makes tokens less likely that the caption already has: above 1 the more so [default: 1, or 1.1 for draws]
     #[arg(long, value_name = "FACTOR", value_parser = above_zero::<f32>)]

@@ -43,6 +43,7 @@ const VOCABULARY: &str = "vocab.txt";
 
 struct BlipLearner<L> {
     trainer: Trainer<L>,
+    config: Config,
     preprocess: Preprocess,
     tokenizer: Arc<WordPiece>,
     vocabulary: Vocabulary,
@@ -108,24 +109,13 @@ pub(super) fn begin(options: &Options, folder: Option<&RunFolder>) -> Result<Beg
         let queue = options.blip.queue.unwrap_or(if is_small { SMALL_QUEUE } else { published.queue });
         objective::Options { queue, rates, ..published }
     };
-    let (model, seed) = (&start.model, options.seed);
+    let seed = options.seed;
+    let contrast = |model: &Model, published| BlipObjective::new(model, contrasts(published), seed);
     Ok(match options.blip.task {
-        Task::Pretrain => {
-            let lesson = BlipObjective::new(model, contrasts(objective::Options::pretraining(steps)), seed);
-            start.begun(options, lesson)
-        }
-        Task::Retrieval => {
-            let lesson = BlipObjective::new(model, contrasts(objective::Options::retrieval(steps)), seed);
-            start.begun(options, lesson)
-        }
-        Task::Caption => {
-            let lesson = CaptionObjective::new(model, rates);
-            start.begun(options, lesson)
-        }
-        Task::Vqa => {
-            let lesson = AnswerObjective::new(model, rates);
-            start.begun(options, lesson)
-        }
+        Task::Pretrain => start.begun(options, |model| contrast(model, objective::Options::pretraining(steps))),
+        Task::Retrieval => start.begun(options, |model| contrast(model, objective::Options::retrieval(steps))),
+        Task::Caption => start.begun(options, |model| CaptionObjective::new(model, rates)),
+        Task::Vqa => start.begun(options, |model| AnswerObjective::new(model, rates)),
     })
 }
 
@@ -177,7 +167,7 @@ impl Lesson for AnswerObjective {
 
 impl Start {
     /// Prepares what remains, for a model that learns this.
-    fn begun<L: Lesson>(self, options: &Options, lesson: L) -> Begun {
+    fn begun<L: Lesson>(self, options: &Options, lesson: impl FnOnce(&Model) -> L) -> Begun {
         let Start { model, preprocess, data, tokenizer, vocabulary } = self;
         let (task, tokenizer) = (options.blip.task, Arc::new(tokenizer));
         let loader = LoaderConfig {
@@ -192,8 +182,9 @@ impl Start {
             Task::Vqa => Arc::new(BlipQuestions(pieces)),
             _ => Arc::new(BlipCaptions { pieces, prompt: prompt.clone() }),
         };
-        let trainer = Trainer::new(lesson, options.trainer(Hyper::BLIP));
-        let learner = Box::new(BlipLearner { trainer, preprocess, tokenizer, vocabulary, prompt });
+        let trainer = Trainer::new(lesson(&model), options.trainer(Hyper::BLIP));
+        let config = model.config;
+        let learner = Box::new(BlipLearner { trainer, config, preprocess, tokenizer, vocabulary, prompt });
         Begun { learner, data, words, loader }
     }
 
@@ -329,8 +320,8 @@ impl<L: Lesson> Learner for BlipLearner<L> {
     }
 
     fn parameters(&self) -> [usize; 2] {
-        let Model { params, .. } = self.lesson().model();
-        [params::count(&params.spec), params::count(&params.spec.visual_encoder)]
+        let spec = blip_spec(&self.config);
+        [params::count(&spec), params::count(&spec.visual_encoder)]
     }
 
     fn examine(&self, exam: &Exam) -> Result<(Report, BadReport), TrainError> {

@@ -3,12 +3,10 @@
 use super::data_options::Embedded;
 use super::values::below_one;
 use crate::app::number::positive;
+use crate::embed::blip::published::PROMPT;
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
-
-/// The prompt of BLIP's published captions.
-const PROMPT: &str = "a picture of ";
 
 /// The options that only a BLIP has.
 #[derive(Clone, Debug, Default, PartialEq, Args, Serialize, Deserialize)]

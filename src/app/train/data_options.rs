@@ -3,7 +3,7 @@
 use super::error::TrainError;
 use super::values::{language, separator, share};
 use crate::app::number::positive;
-use crate::datasets::emoji::{Cut, Language, Vendor};
+use crate::datasets::emoji::{Cut, Language};
 use crate::datasets::scenes::{Division, LANGUAGES, SceneOptions};
 use crate::datasets::{BadLimit, Columns, OwnPairs, PairFormat, PairLayout, VisualQuestions};
 use crate::files::folder_of;
@@ -15,8 +15,6 @@ use std::sync::Arc;
 
 /// The number of scenes without --train-num-samples.
 const DEFAULT_SCENES: usize = 16384;
-/// The vendor and the tenth of the concepts that judge a recipe with `--validation-cut`.
-const VALIDATION: Cut = Cut::Validation { vendor: Vendor::Noto, seed: 0 };
 
 /// The options that say where pictures and captions come from.
 #[derive(Clone, Debug, PartialEq, Args, Serialize, Deserialize)]
@@ -120,7 +118,7 @@ impl DataOptions {
                 if let Some((flag, _)) = given.into_iter().find(|(_, given)| *given) {
                     return Err(TrainError::Unused { flag, needs: "--scenes" });
                 }
-                let cut = if self.validation_cut { VALIDATION } else { Cut::Whole };
+                let cut = if self.validation_cut { Cut::VALIDATION } else { Cut::Whole };
                 return Ok(TrainingData::emoji(cut, &self.languages));
             }
             let asks = embedded == Embedded::Questions;

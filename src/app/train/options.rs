@@ -276,13 +276,9 @@ pub(super) enum Family {
 impl Family {
     /// Returns the family of the model that the options describe, or of the one in a run's folder.
     pub fn of(options: &Options, folder: Option<&RunFolder>) -> Result<Self, CheckpointError> {
-        let is_blip = |name: &String| BlipConfig::PRESETS.contains(&name.as_str());
+        let is_named = options.model.as_ref().is_some_and(|name| BlipConfig::PRESETS.contains(&name.as_str()));
         let weights = folder.map(|folder| &folder.path).or(options.pretrained.as_ref());
-        let is_blip = match weights {
-            _ if options.model.as_ref().is_some_and(is_blip) => true,
-            Some(path) => kind(path)? == Some(Kind::Blip),
-            None => false,
-        };
+        let is_blip = is_named || weights.map(|path| kind(path)).transpose()?.flatten() == Some(Kind::Blip);
         Ok(if is_blip { Family::Blip } else { Family::Clip })
     }
 }

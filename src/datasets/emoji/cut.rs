@@ -15,6 +15,9 @@ pub enum Cut {
 }
 
 impl Cut {
+    /// The cut that recipes are chosen by, as with `train --validation-cut`.
+    pub const VALIDATION: Cut = Cut::Validation { vendor: Vendor::Noto, seed: 0 };
+
     /// Returns the vendor whose pictures judge a model trained on this cut.
     pub(crate) fn judge(self) -> Vendor {
         match self {

@@ -4,10 +4,12 @@
 //! |---|---|
 //! | `model` | [`Blip`]: how it is loaded, looks at pictures, and embeds pictures and texts |
 //! | `writing` | captions and answers |
+//! | [`published`] | how the published captions and answers were searched for |
 //! | `matching` | how well texts fit pictures |
 
 mod matching;
 mod model;
+pub mod published;
 mod writing;
 
 pub use matching::Matches;

@@ -9,7 +9,7 @@ use crate::eval::captions::{CaptionScores, Captioned};
 use crate::eval::report::{Report, Row};
 use crate::eval::retrieval::{first_of_each, identify};
 use crate::eval::texts::{CaptionRow, CaptionScore};
-use crate::generate::{BeamStyle, Options, Search};
+use crate::generate::Options;
 use crate::models::blip::model::Source;
 use crate::text::blip_clean::{MAX_CAPTION_WORDS, caption};
 use std::slice::from_ref;
@@ -18,9 +18,6 @@ use std::slice::from_ref;
 pub const RERANKED: usize = 32;
 /// Longest caption that is written, in tokens: the longest that pre-training has.
 const MAX_LENGTH: usize = 30;
-/// Longest answer, in tokens.
-const MAX_ANSWER: usize = 10;
-const BEAMS: usize = 3;
 /// Number of pictures whose captions are written together.
 const TOGETHER: usize = 32;
 
@@ -105,16 +102,15 @@ impl PairsExam {
     }
 }
 
-/// Returns how captions are searched for.
+/// Returns how captions are searched for: as BLIP's published ones were, but for their length.
 pub fn search(blip: &Blip) -> Options {
-    let search = Search::Beams { beams: BEAMS, style: BeamStyle::Original };
-    Options { search, ..blip.options(MAX_LENGTH.min(blip.config().text.positions)) }
+    Options { min_length: 0, max_length: MAX_LENGTH.min(blip.config().text.positions), ..blip.published_captions() }
 }
 
 /// Returns how answers are searched for, which is as BLIP's published ones were.
 pub(super) fn answer_search(blip: &Blip) -> Options {
-    let search = Search::Beams { beams: BEAMS, style: BeamStyle::Original };
-    Options { min_length: 1, search, ..blip.options(MAX_ANSWER.min(blip.config().text.positions)) }
+    let published = blip.published_answers();
+    Options { max_length: published.max_length.min(blip.config().text.positions), ..published }
 }
 
 /// Returns what a captioner says of pictures beside their captions.

@@ -40,29 +40,22 @@ fn ask(blip: &Blip, seen: &Source, questions: Vec<Question>) -> Result<Vec<(Ques
     Ok(questions.into_iter().zip(answers.into_iter().map(|answer| answer.text)).collect())
 }
 
-/// Returns what a BLIP answers to questions about the first n scenes of an exam.
+/// Returns what a BLIP answers to all questions about at most `n` of the scenes, evenly spread.
 ///
 /// # Errors
 /// Returns an error if the model answers no questions.
-pub(super) fn tell(
-    exam: &PairsExam,
-    scenes: &Scenes,
-    blip: &Blip,
-    n: usize,
-) -> Result<Vec<(Picture, Vec<Said>)>, LookError> {
-    let (seen, sources) = exam.look_closely(blip, None, || {})?;
-    let pictures = identify(&seen.digests);
-    let told = |i: usize| {
+pub(super) fn tell(scenes: &Scenes, blip: &Blip, n: usize) -> Result<Vec<(Picture, Vec<Said>)>, BlipError> {
+    let told = |number: usize| {
         let mut picture = Picture::default();
-        scenes.paint(seen.places[i], &mut picture);
-        let said = ask(blip, &sources[pictures[i]], scenes.questions(seen.places[i]))?.into_iter();
+        scenes.paint(number, &mut picture);
+        let said = ask(blip, &blip.look(from_ref(&picture)), scenes.questions(number))?.into_iter();
         let said = said.map(|(Question { text: question, answer, .. }, text)| {
             let is_true = text == as_written(blip, &answer);
             Said { question: Some(question), text, truth: (!is_true).then_some(answer) }
         });
         Ok((picture, said.collect()))
     };
-    evenly_spread(seen.places.len(), n).map(told).collect()
+    evenly_spread(scenes.options().count, n).map(told).collect()
 }
 
 /// Asks a BLIP all questions about the scenes of an exam.

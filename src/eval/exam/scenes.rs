@@ -68,7 +68,7 @@ impl ScenesExam {
         let mut all = Report::default();
         for side in &self.sides {
             let (mut report, _) = side.exam.report(model)?;
-            report.rows.iter_mut().for_each(|row| row.concepts = side.concepts.into());
+            report.name_concepts(side.concepts);
             all.extend(report);
         }
         Ok((all, BadReport::default()))
@@ -94,9 +94,8 @@ impl ScenesExam {
         for side in &self.sides {
             let references = |place, _: &[String]| side.references(place);
             let (mut report, _) = side.exam.ask(blip, prompt, references)?;
-            report.rows.iter_mut().for_each(|row| row.concepts = side.concepts.into());
+            report.name_concepts(side.concepts);
             for row in &mut report.captions {
-                row.concepts = side.concepts.into();
                 row.nearest = known.as_ref().map(|known| known.captions(side, row, blip));
             }
             all.extend(report);
@@ -124,7 +123,7 @@ impl ScenesExam {
         let answers = blip.check(Task::Answer).is_ok();
         let told = |(side, part): (&Side, Part)| match answers {
             true => {
-                let pictures = scene_answers::tell(&side.exam, &side.scenes, blip, part.examples.len())?;
+                let pictures = scene_answers::tell(&side.scenes, blip, n / 2)?;
                 Ok(Told { title: part.title, pictures })
             }
             false => {
