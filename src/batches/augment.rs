@@ -6,11 +6,13 @@
 //! mirror    with probability `mirror`, where the example allows it
 //! colour    rgb ← b·(m + k·(σ·rgb + (1 − σ)·grey − m)):  brightness b, contrast k around m = ½, saturation σ
 //! grey      with probability `grey`: σ = 0
+//! list      two operations of RandAugment
 //! ```
 //!
 //! The crop is torchvision's `RandomResizedCrop` (Szegedy et al. 2015). The colour steps are linear, so they are one
 //! 3 × 3 matrix and an offset, applied in one pass.
 
+use super::rand_augment;
 use crate::pictures::picture::{Channels, Picture};
 use crate::pictures::preprocess::{Preprocess, Scratch};
 use crate::pictures::resize::Region;
@@ -43,6 +45,8 @@ pub struct Augment {
     pub saturation: f32,
     /// Probability of turning a picture grey.
     pub grey: f64,
+    /// Whether two [operations of RandAugment](rand_augment) follow.
+    pub rand_augment: bool,
 }
 
 /// The default is OpenCLIP's augmentation: a crop of at least nine tenths of the area and nothing else.
@@ -59,6 +63,7 @@ impl Default for Augment {
             contrast: 0.0,
             saturation: 0.0,
             grey: 0.0,
+            rand_augment: false,
         }
     }
 }
@@ -77,7 +82,13 @@ impl Augment {
             contrast: 0.1,
             saturation: 0.2,
             grey: 0.02,
+            rand_augment: false,
         }
+    }
+
+    /// Returns BLIP's settings, with crops of at least this share of the area: 0.2 in pre-training, 0.5 in fine-tuning.
+    pub fn blip(least: f32) -> Self {
+        Self { area: least..=1.0, mirror: 0.5, rand_augment: true, ..Self::default() }
     }
 
     /// Varies a picture at random and writes it to `out`, normalised as by [`Preprocess::apply`], which also says what
@@ -112,14 +123,17 @@ impl Augment {
             *resized = std::mem::take(resized).into_rgb();
         }
         let (source, region) = if direct { (picture, from) } else { (&*resized, Region::whole(resized)) };
-        let varied = match warp {
+        let (varied, spare) = match warp {
             Some(warp) => {
                 warp.apply(source, region, s, warped);
-                warped
+                (warped, resized)
             }
-            None => resized,
+            None => (resized, warped),
         };
         self.recolour(varied, rng);
+        if self.rand_augment {
+            rand_augment::vary(varied, spare, rng);
+        }
         preprocess.normalise(varied, out);
     }
 

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`sampler`] | the examples of a step's batch, reproducibly |
 //! | [`augment`] | preprocessing with random variation |
+//! | [`rand_augment`] | BLIP's operations on training pictures |
 //! | `batch` | what a training step reads |
 //! | [`loader`] | batches, made ahead on threads of their own |
 //! | `error` | the errors that end the stream of batches |
@@ -14,6 +15,7 @@ mod batch;
 pub mod error;
 pub mod loader;
 mod queue;
+pub mod rand_augment;
 pub mod sampler;
 
 pub use augment::Augment;

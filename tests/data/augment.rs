@@ -1,5 +1,6 @@
 //! Tests of augmentation: each step does what it says, and all of them together stay within bounds.
 
+use clipwright::batches::rand_augment::Operation::{self, *};
 use clipwright::random::rng;
 use clipwright::{batches::*, pictures::*};
 use proptest::prelude::*;
@@ -120,4 +121,144 @@ proptest! {
         prop_assert!(out.iter().all(|v| (0.0..=255.0).contains(v)));
         prop_assert_eq!(out, run(&Augment::drawings(), &Picture::new(width, height, mode), true, seed));
     }
+}
+
+/// Makes the picture of (x, y) ↦ colour.
+fn drawn(width: usize, height: usize, colour: impl Fn(usize, usize) -> [usize; 3]) -> Picture {
+    let samples = (0..width * height).flat_map(|i| colour(i % width, i / width).map(|v| v as u8)).collect();
+    Picture { width, height, mode: Channels::Rgb, samples, ..Picture::default() }
+}
+
+/// Rows of what OpenCV's `warpAffine` and the tables of BLIP's code make of two pictures. OpenCV weighs pixels in steps
+/// of 1/32, so moved ones may differ by a few levels.
+#[test]
+fn operations_of_rand_augment_are_the_originals() {
+    let small = drawn(9, 7, |x, y| [(40 + x * 17 + y * 3) % 256, (y * 31 + x * x * 2) % 200, (x * y * 5 + 90) % 256]);
+    let large = drawn(50, 40, |x, y| [(40 + x * 3 + y) % 256, (y * 5 + x * x) % 200, (x * y + 90) % 256]);
+    let rows: [(Operation, usize, [[u8; 3]; 9]); 7] = [
+        (
+            ShearX(0.15),
+            3,
+            [
+                [85, 109, 107],
+                [58, 94, 98],
+                [75, 98, 113],
+                [92, 106, 128],
+                [109, 119, 143],
+                [126, 135, 158],
+                [143, 155, 173],
+                [160, 179, 188],
+                [177, 97, 203],
+            ],
+        ),
+        (
+            ShearY(0.15),
+            3,
+            [
+                [49, 93, 90],
+                [66, 90, 104],
+                [82, 92, 117],
+                [99, 97, 128],
+                [115, 106, 138],
+                [132, 120, 146],
+                [148, 137, 153],
+                [165, 158, 158],
+                [181, 184, 162],
+            ],
+        ),
+        (
+            TranslateX(5.0),
+            3,
+            [
+                [134, 143, 165],
+                [151, 165, 180],
+                [168, 191, 195],
+                [185, 21, 210],
+                [128, 128, 128],
+                [128, 128, 128],
+                [128, 128, 128],
+                [128, 128, 128],
+                [128, 128, 128],
+            ],
+        ),
+        (
+            TranslateY(5.0),
+            1,
+            [
+                [58, 186, 90],
+                [75, 188, 120],
+                [92, 194, 150],
+                [109, 4, 180],
+                [126, 18, 210],
+                [143, 36, 240],
+                [160, 58, 14],
+                [177, 84, 44],
+                [194, 114, 74],
+            ],
+        ),
+        (
+            Rotate(15.0),
+            3,
+            [
+                [50, 58, 93],
+                [68, 69, 103],
+                [85, 84, 116],
+                [102, 102, 132],
+                [119, 124, 150],
+                [136, 150, 170],
+                [154, 173, 193],
+                [171, 77, 219],
+                [187, 50, 246],
+            ],
+        ),
+        (
+            AutoContrast,
+            3,
+            [
+                [14, 120, 85],
+                [43, 123, 101],
+                [71, 131, 117],
+                [99, 144, 133],
+                [127, 162, 149],
+                [155, 186, 165],
+                [183, 214, 180],
+                [211, 248, 196],
+                [240, 27, 212],
+            ],
+        ),
+        (
+            Equalize,
+            3,
+            [
+                [0, 21, 78],
+                [1, 23, 94],
+                [3, 26, 97],
+                [4, 33, 101],
+                [6, 44, 104],
+                [9, 57, 109],
+                [12, 73, 115],
+                [15, 90, 118],
+                [19, 111, 121],
+            ],
+        ),
+    ];
+    for (operation, y, row) in rows {
+        let mut picture = if operation == Equalize { large.clone() } else { small.clone() };
+        let start = y * picture.width;
+        operation.apply(&mut picture, &mut Picture::default());
+        let is_exact = matches!(operation, AutoContrast | Equalize | TranslateX(_) | TranslateY(_));
+        for (x, (own, right)) in picture.samples.as_chunks::<3>().0[start..].iter().zip(row).enumerate() {
+            let off = own.iter().zip(right).map(|(own, right)| own.abs_diff(right)).max().unwrap();
+            assert!(off <= if is_exact { 0 } else { 4 }, "{operation:?} at {x}: {own:?} instead of {right:?}");
+        }
+    }
+}
+
+#[test]
+fn rand_augment_varies_and_leaves_alone() {
+    let (settings, original) = (Augment { rand_augment: true, ..off() }, unvaried(&picture(SIDE)));
+    let varied = (0..200).filter(|&seed| run(&settings, &picture(SIDE), true, seed) != original).count();
+    // Neither of two draws changes anything with a probability of (1 − 7/20)²; a few stretch what is stretched already.
+    assert!((80..=140).contains(&varied), "{varied} of 200 varied");
+    assert_eq!(run(&settings, &picture(SIDE), true, 3), run(&settings, &picture(SIDE), true, 3));
 }
