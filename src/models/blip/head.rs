@@ -8,6 +8,7 @@
 //! cross-entropy](crate::loss::cross_entropy). E is read twice, as a table and by the output product, so its gradient is
 //! the sum of both.
 
+use super::initial::initial;
 use super::text::Shape;
 use crate::layers::layer_norm::{self, LayerNorm, Saved as NormSaved};
 use crate::layers::linear::{self, Linear};
@@ -35,7 +36,7 @@ impl Head<Spec> {
     pub fn spec(shape: &Shape) -> Self {
         let width = shape.size.width;
         Head {
-            dense: Linear::spec(width, width, Init::Normal(0.02), Init::Const(0.0)),
+            dense: Linear::spec(width, width, initial(width), Init::Const(0.0)),
             ln: LayerNorm::spec(width),
             bias: Spec::new(&[shape.vocab_size], Init::Const(0.0)),
         }

@@ -15,6 +15,7 @@
 //! | [`config`] | the sizes, and which parts a model has |
 //! | `presets` | the architectures that have a name |
 //! | [`params`] | the parameter tree |
+//! | `initial` | the initial values of a new model |
 //! | [`vit`] | the image encoder |
 //! | [`text`] | the text Transformer |
 //! | [`head`] | from the decoder's rows to logits over the vocabulary |
@@ -25,6 +26,7 @@ pub mod config;
 pub mod decode;
 pub mod flops;
 pub mod head;
+mod initial;
 pub mod model;
 pub mod params;
 mod presets;

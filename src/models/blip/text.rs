@@ -4,6 +4,7 @@
 //! at something has [`Sights`], and without them cross-attention is skipped. Texts are packed: a text has as many rows
 //! as tokens, and no row is padding.
 
+use super::initial::initial;
 use crate::layers::block::Size;
 use crate::layers::cross_attention;
 use crate::layers::dropout::{self, Dropout, Pass, Site};
@@ -16,7 +17,7 @@ use crate::layers::post_norm::{
 use crate::layers::sequences::{Pool, Sequences};
 use crate::layers::token_embed;
 use crate::models::{Captions, Keep};
-use crate::params::{Init, Spec};
+use crate::params::Spec;
 use crate::tree::{Arena, Dim, tree};
 use crate::weights::Read;
 use kernels::Write;
@@ -133,7 +134,7 @@ pub struct Workspace {
 
 /// Returns the parameter table of the self-attention of all blocks.
 pub fn attention_spec(size: &Size) -> Vec<SelfAttention<Spec>> {
-    (0..size.layers).map(|_| SelfAttention::spec(size.width, Init::Normal(0.02))).collect()
+    (0..size.layers).map(|_| SelfAttention::spec(size.width, initial(size.width))).collect()
 }
 
 impl Shape {
@@ -142,9 +143,9 @@ impl Shape {
         Text { attention: attention_spec(&self.size), shared: self.shared_spec(multiplied) }
     }
 
-    /// Returns the parameter table of all but self-attention. Matrices and tables are drawn from N(0, 0.02²).
+    /// Returns the parameter table of all but self-attention. Matrices and tables have the initial values of their width.
     pub fn shared_spec(&self, multiplied: bool) -> Shared<Spec> {
-        let (width, init) = (self.size.width, Init::Normal(0.02));
+        let (width, init) = (self.size.width, initial(self.size.width));
         let words = Spec::new(&[self.vocab_size, width], init);
         Shared {
             embeddings: Embeddings {

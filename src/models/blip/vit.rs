@@ -4,6 +4,7 @@
 //! applied to all rows. The first row goes to the joint space, all of them are what texts look at. Where only the first
 //! is asked for, the last block computes no other.
 
+use super::initial::initial;
 use crate::layers::block::{Block, BlockInit, Size};
 use crate::layers::dropout::Pass;
 use crate::layers::layer_norm::LayerNorm;
@@ -36,11 +37,11 @@ pub struct Shape {
 }
 
 impl Shape {
-    /// Returns the parameter table. Matrices and tables are drawn from N(0, 0.02²), but for the patches, which have
-    /// PyTorch's defaults.
+    /// Returns the parameter table. Matrices and tables have the initial values of their width, but for the patches,
+    /// which have PyTorch's defaults.
     pub fn spec(&self) -> Vit<Spec> {
         let (width, patch_size) = (self.size.width, self.grid.patch_size);
-        let (normal, patches) = (Init::Normal(0.02), default_init(self.grid.patch_len()));
+        let (normal, patches) = (initial(width), default_init(self.grid.patch_len()));
         let init = BlockInit { in_proj: normal, out_proj: normal, c_fc: normal, c_proj: normal };
         let mut transformer = Transformer::spec(&self.size, &init);
         for Block { mlp, .. } in &mut transformer.resblocks {

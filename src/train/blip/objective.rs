@@ -10,7 +10,7 @@ use super::negatives::{Compared, Negatives, Rule};
 use super::options::{Options, Stage};
 use super::queue::Queue;
 use super::towers::Towers;
-use super::trained::{self, MAX_TEMP, MIN_TEMP, Trained};
+use super::trained::{self, MAX_TEMP, Trained};
 use crate::layers::{floats, normalize, rows, rows_mut};
 use crate::loss::positives::Positives;
 use crate::models::Keep;
@@ -228,7 +228,7 @@ impl<W: World> Objective<W> for BlipObjective {
     fn prepare(&mut self, batch: &Batch, id: StepId) {
         batch.check();
         let temp = params::view_mut(&self.params.spec, &mut self.params.flat).temp;
-        temp[0] = temp[0].clamp(MIN_TEMP, MAX_TEMP);
+        temp[0] = temp[0].clamp(self.options.min_temp, MAX_TEMP);
         self.momentum.follow(&self.params.flat, self.options.momentum);
         (self.followed, self.alpha) = (0, self.options.alpha_at(id.step));
         self.drops.begin(batch.len(), id);

@@ -9,8 +9,7 @@ tree! {
     Trained { blip as "": Blip, temp }
 }
 
-/// The temperature stays between these.
-pub(super) const MIN_TEMP: f32 = 0.001;
+/// The temperature stays at or below this.
 pub(super) const MAX_TEMP: f32 = 0.5;
 /// The temperature that training begins with.
 const TEMP: f32 = 0.07;
