@@ -7,8 +7,8 @@ use super::{blip, clip};
 use crate::train::run_folder::RunFolder;
 
 /// Prepares what the options describe. `folder` is that of a run whose state is still to be loaded.
-pub(super) fn begin(options: &Options, folder: Option<&RunFolder>) -> Result<Begun, TrainError> {
-    match Family::of(options, folder)? {
+pub(super) fn begin(family: Family, options: &Options, folder: Option<&RunFolder>) -> Result<Begun, TrainError> {
+    match family {
         Family::Clip => match options.blip.given() {
             Some(flag) => Err(TrainError::NeedsBlip(flag)),
             None => clip::begin(options, folder),

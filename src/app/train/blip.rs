@@ -5,7 +5,7 @@ use super::error::TrainError;
 use super::gallery;
 use super::learner::{Begun, Learner, captions};
 use super::options::Options;
-use crate::batches::{Answers, Batch, LoaderConfig};
+use crate::batches::{Answers, Augment, Batch, LoaderConfig};
 use crate::checkpoint::blip::{self as files, Format, Overrides, preprocess};
 use crate::checkpoint::{Precision, copy_tokenizer};
 use crate::datasets::BadReport;
@@ -34,8 +34,6 @@ use crate::train::watch::Collapse;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// The number of earlier pairs that the small model's batches are contrasted with.
-const SMALL_QUEUE: usize = 4096;
 /// Number of scenes whose texts say which word pieces a vocabulary needs.
 const READ: usize = 4096;
 /// The name of a vocabulary's file.
@@ -83,6 +81,11 @@ impl Task {
         }
     }
 
+    /// Returns the least share of a picture that a crop of the original keeps.
+    fn least_area(self) -> f32 {
+        if self == Task::Pretrain { 0.2 } else { 0.5 }
+    }
+
     /// Returns the longest text, in tokens, as the original has it.
     fn max_tokens(self) -> usize {
         match self {
@@ -102,12 +105,12 @@ pub(super) fn begin(options: &Options, folder: Option<&RunFolder>) -> Result<Beg
     };
     let steps = (start.data.training().concepts().len() / options.pairs_per_step()) as u64;
     let config = &start.model.config;
-    let is_small = config.vision.width < SMALL_WIDTH;
+    let is_small = is_small(config);
     let Rates { dropout, depth } = if is_small { Rates::default() } else { Rates::original(config) };
     let rates = Rates { dropout: options.blip.dropout.unwrap_or(dropout), depth };
     let contrasts = |published: objective::Options| {
-        let queue = options.blip.queue.unwrap_or(if is_small { SMALL_QUEUE } else { published.queue });
-        objective::Options { queue, rates, ..published }
+        let usual = if is_small { published.small() } else { published };
+        objective::Options { queue: options.blip.queue.unwrap_or(usual.queue), rates, ..usual }
     };
     let seed = options.seed;
     let contrast = |model: &Model, published| BlipObjective::new(model, contrasts(published), seed);
@@ -117,6 +120,11 @@ pub(super) fn begin(options: &Options, folder: Option<&RunFolder>) -> Result<Beg
         Task::Caption => start.begun(options, |model| CaptionObjective::new(model, rates)),
         Task::Vqa => start.begun(options, |model| AnswerObjective::new(model, rates)),
     })
+}
+
+/// Returns whether a model is a small one, for the embedded pictures.
+fn is_small(config: &Config) -> bool {
+    config.vision.width < SMALL_WIDTH
 }
 
 /// What a BLIP learns, as a run knows it.
@@ -173,7 +181,7 @@ impl Start {
         let loader = LoaderConfig {
             context_length: task.max_tokens().min(model.config.text.positions),
             preprocess: preprocess.clone(),
-            augment: data.augment(),
+            augment: if options.blip.rand_augment { Some(Augment::blip(task.least_area())) } else { data.augment() },
             ..options.loader(&data)
         };
         let prompt = if task == Task::Caption { options.blip.prompt.clone() } else { String::new() };
@@ -182,7 +190,9 @@ impl Start {
             Task::Vqa => Arc::new(BlipQuestions(pieces)),
             _ => Arc::new(BlipCaptions { pieces, prompt: prompt.clone() }),
         };
-        let trainer = Trainer::new(lesson(&model), options.trainer(Hyper::BLIP));
+        // A short run of a small model has no use for a variance over a thousand steps.
+        let beta2 = if is_small(&model.config) { Hyper::VIT.beta2 } else { Hyper::BLIP.beta2 };
+        let trainer = Trainer::new(lesson(&model), options.trainer(Hyper { beta2, ..Hyper::BLIP }));
         let config = model.config;
         let learner = Box::new(BlipLearner { trainer, config, preprocess, tokenizer, vocabulary, prompt });
         Begun { learner, data, words, loader }

@@ -16,7 +16,7 @@ pub struct BlipOptions {
     /// What a BLIP learns
     #[arg(long, value_enum, default_value_t)]
     pub task: Task,
-    /// Features of earlier pairs that a batch is contrasted with as well [default: 57600, or 4096 with a model narrower than 384]
+    /// Features of earlier pairs that a batch is contrasted with as well [default: 57600, or 64 with a model narrower than 384]
     #[arg(long, value_name = "PAIRS", value_parser = positive())]
     pub queue: Option<usize>,
     /// What every caption begins with, with --task caption
@@ -25,6 +25,9 @@ pub struct BlipOptions {
     /// Share of the text Transformer's values and attention that training drops [default: 0.1, or 0 with a model narrower than 384]
     #[arg(long, value_name = "SHARE", value_parser = below_one)]
     pub dropout: Option<f32>,
+    /// Vary pictures as the original does: crops, mirror images where captions allow them, and RandAugment
+    #[arg(long)]
+    pub rand_augment: bool,
     /// Give a new BLIP the vocabulary of the one in this folder [default: the pieces that scenes need, or BERT's for own
     /// pairs]
     #[arg(long, value_name = "FOLDER", conflicts_with = "pretrained")]
@@ -65,6 +68,7 @@ impl BlipOptions {
             ("--task", self.task != Task::default()),
             ("--queue", self.queue.is_some()),
             ("--dropout", self.dropout.is_some()),
+            ("--rand-augment", self.rand_augment),
             ("--tokenizer", self.tokenizer.is_some()),
         ];
         given.into_iter().find_map(|(flag, given)| given.then_some(flag))

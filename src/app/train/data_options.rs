@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The number of scenes without --train-num-samples.
-const DEFAULT_SCENES: usize = 16384;
+const DEFAULT_SCENES: usize = 32768;
 
 /// The options that say where pictures and captions come from.
 #[derive(Clone, Debug, PartialEq, Args, Serialize, Deserialize)]

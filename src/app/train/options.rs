@@ -56,8 +56,10 @@ fn not_with_resume(arg: Arg) -> Arg {
 
 /// The preset without --model and --pretrained.
 pub(super) const DEFAULT_MODEL: &str = "Emoji-RN-S";
-/// The number of epochs without --epochs.
-const DEFAULT_EPOCHS: usize = 26;
+/// The number of epochs without --epochs, of a CLIP and of a BLIP.
+const EPOCHS: [usize; 2] = [26, 8];
+/// The number of pairs in a batch without --batch-size, of a CLIP and of a BLIP.
+const BATCH: [usize; 2] = [256, 32];
 /// Largest number of threads that prepare pictures; a system may not allow more.
 const MAX_WORKERS: u32 = 1024;
 
@@ -80,13 +82,13 @@ pub struct Options {
     #[arg(long, requires = "pretrained", help_heading = "Model")]
     pub lock_image: bool,
 
-    /// Pairs in a batch; a batch passes through the towers at once
-    #[arg(long, default_value_t = 256, value_parser = positive(), help_heading = "Optimisation")]
-    pub batch_size: usize,
+    /// Pairs in a batch; a batch passes through the towers at once [default: 256, or 32 with a BLIP]
+    #[arg(long, value_parser = positive(), help_heading = "Optimisation")]
+    pub batch_size: Option<usize>,
     /// Batches in a step; the loss is over the pairs of all of them, as if they were one batch
     #[arg(long, default_value_t = 1, value_parser = positive(), help_heading = "Optimisation")]
     pub accum_freq: usize,
-    /// Epochs: how often every picture is seen [default: 26]
+    /// Epochs: how often every picture is seen [default: 26, or 8 with a BLIP]
     ///
     /// With --resume the run gets this length, and the learning rate goes on as in a run of this length: a finished
     /// run that is lengthened warms up to where it would have been.
@@ -112,7 +114,7 @@ pub struct Options {
     /// AdamW's β₁
     #[arg(long, default_value_t = Hyper::VIT.beta1, value_parser = below_one, help_heading = "Optimisation")]
     pub beta1: f32,
-    /// AdamW's β₂ [default: 0.98 with CLIP's ViTs, else 0.999]
+    /// AdamW's β₂ [default: 0.98 with CLIP's ViTs and small BLIPs, else 0.999]
     #[arg(long, value_parser = below_one, help_heading = "Optimisation")]
     pub beta2: Option<f32>,
     /// AdamW's ε [default: 1e-6 with CLIP's ViTs, else 1e-8]
@@ -158,9 +160,21 @@ impl Options {
         RunFolder::create(&self.logs, self.name.as_deref(), &self.model_name(), self)
     }
 
+    /// Returns the options with the defaults that depend on the family of the model filled in.
+    pub(super) fn settled(mut self, family: Family) -> Self {
+        self.epochs.get_or_insert(EPOCHS[family as usize]);
+        self.batch_size.get_or_insert(BATCH[family as usize]);
+        self
+    }
+
     /// Returns how often every picture is seen.
     pub(crate) fn epochs(&self) -> usize {
-        self.epochs.unwrap_or(DEFAULT_EPOCHS)
+        self.epochs.unwrap_or(EPOCHS[0])
+    }
+
+    /// Returns the number of pairs that pass through the towers at once.
+    pub(crate) fn batch_size(&self) -> usize {
+        self.batch_size.unwrap_or(BATCH[0])
     }
 
     /// Returns the preset or the file of --model, or else the name of the weights to start from.
@@ -174,13 +188,13 @@ impl Options {
 
     /// Returns the number of pairs in a step.
     pub(crate) fn pairs_per_step(&self) -> usize {
-        self.batch_size * self.accum_freq
+        self.batch_size() * self.accum_freq
     }
 
     /// Checks options that were read from a file, which can hold values that the command line refuses.
     pub(crate) fn check(&self) -> Result<(), OptionError> {
         let counts = [
-            ("batch_size", self.batch_size, u32::MAX),
+            ("batch_size", self.batch_size(), u32::MAX),
             ("accum_freq", self.accum_freq, u32::MAX),
             ("epochs", self.epochs(), u32::MAX),
             ("workers", self.workers, MAX_WORKERS),
@@ -309,6 +323,17 @@ mod tests {
         let options = Cli::parse_from(["train", "--lr", "3e-4", "--languages", "en,de"]).options;
         let json = serde_json::to_string(&options).unwrap();
         assert_eq!(serde_json::from_str::<Options>(&json).unwrap(), options);
+    }
+
+    #[test]
+    fn what_is_not_said_depends_on_the_family() {
+        let settled = |args: &[&str], family| {
+            let args = ["train"].iter().chain(args);
+            let options = Cli::parse_from(args).options.settled(family);
+            (options.batch_size(), options.epochs())
+        };
+        assert_eq!([Family::Clip, Family::Blip].map(|family| settled(&[], family)), [(256, 26), (32, 8)]);
+        assert_eq!(settled(&["--batch-size", "7", "--epochs", "3"], Family::Blip), (7, 3));
     }
 
     #[test]

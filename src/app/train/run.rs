@@ -3,7 +3,7 @@
 use super::begin::begin;
 use super::error::{TrainError, advice};
 use super::learner::{Begun, Learner};
-use super::options::{Cli, Options};
+use super::options::{Cli, Family, Options};
 use super::progress::{Progress, clock};
 use crate::app::hint;
 use crate::batches::{Loader, LoaderConfig};
@@ -84,7 +84,9 @@ impl Run {
     /// run that was killed before its first checkpoint starts from the beginning.
     fn prepare(options: Options, resumed: Option<RunFolder>) -> Result<Run, TrainError> {
         let checkpoint = resumed.as_ref().filter(|folder| folder.has_state());
-        let Begun { mut learner, data, words, loader } = begin(&options, checkpoint)?;
+        let family = Family::of(&options, checkpoint)?;
+        let options = options.settled(family);
+        let Begun { mut learner, data, words, loader } = begin(family, &options, checkpoint)?;
         let pairs = data.training();
         let list = PairList::of(&*pairs);
         if let Some(folder) = &resumed {
@@ -115,7 +117,7 @@ impl Run {
     }
 
     fn introduce(&self) {
-        let Options { batch_size, accum_freq, .. } = &self.options;
+        let (batch_size, accum_freq) = (self.options.batch_size(), self.options.accum_freq);
         let (model, epochs) = (self.options.model_name(), self.options.epochs());
         let [parameters, visual] = self.learner.parameters();
         say!("model   {model}: {:.1} M parameters, {:.1} M of them visual", millions(parameters), millions(visual));
@@ -126,8 +128,8 @@ impl Run {
             self.total,
             counted(epochs, "epoch"),
             self.loader.steps_per_epoch(),
-            counted(*batch_size, "pair"),
-            if *accum_freq > 1 { format!(" × {accum_freq} each") } else { " each".into() },
+            counted(batch_size, "pair"),
+            if accum_freq > 1 { format!(" × {accum_freq} each") } else { " each".into() },
         );
         say!("run     {}", self.folder.path.display());
         if self.learner.steps() > 0 {
@@ -188,7 +190,7 @@ impl Run {
     fn step(&mut self, pace: &Pace) -> Result<(u64, Step), TrainError> {
         let lr = self.options.lr_at(self.learner.steps(), self.loader.steps_per_epoch());
         let batch = self.loader.next()?;
-        let mut metrics = self.learner.gradients(&batch, self.options.batch_size);
+        let mut metrics = self.learner.gradients(&batch, self.options.batch_size());
         let update = self.learner.update(lr);
         let epoch = batch.epoch;
         self.loader.recycle(batch);
