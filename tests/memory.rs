@@ -111,7 +111,7 @@ fn blip_allocates_later(n: usize, micro: usize, stage: Stage, parts: Parts) -> u
     let (pairs, uniforms) = (Pairs::random(&model.config, n, 1), vec![0.0; 2 * n]);
     let batch = objective::Batch { uniforms: Some(&uniforms), ..pairs.batch() };
     let rates = Rates { dropout: 0.1, depth: 0.1 };
-    let options = Options { stage, momentum: 0.9, queue: QUEUE, alpha: 0.4, ramp: 0, min_temp: 0.001, rates };
+    let options = Options { stage, momentum: 0.9, queue: QUEUE, alpha: 0.4, ramp: 0, rates, ..Options::pretraining(0) };
     let mut trainer = Trainer::new(BlipObjective::new(&model, options, 1), TrainerOptions::new(Hyper::BLIP));
     (0..=QUEUE / n).map(|_| step_allocates(&mut trainer, &batch, micro)).last().expect("a step")
 }

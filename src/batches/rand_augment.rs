@@ -71,7 +71,7 @@ pub(super) fn vary(picture: &mut Picture, spare: &mut Picture, rng: &mut Rng) {
 }
 
 impl Operation {
-    /// Returns the same in the other direction.
+    /// Returns the operation in the other direction.
     fn reversed(self) -> Self {
         match self {
             ShearX(amount) => ShearX(-amount),

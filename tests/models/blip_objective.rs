@@ -31,7 +31,7 @@ const KINDS: [(Stage, Parts); 2] = [(Stage::Pretraining, Parts::Pretrained), (St
 pub const RATES: [Rates; 2] = [Rates { dropout: 0.0, depth: 0.0 }, Rates { dropout: 0.2, depth: 0.4 }];
 
 fn options(stage: Stage, rates: Rates) -> Options {
-    Options { stage, momentum: 0.9, queue: QUEUE, alpha: 0.3, ramp: 0, min_temp: 0.001, rates }
+    Options { stage, momentum: 0.9, queue: QUEUE, alpha: 0.3, ramp: 0, rates, ..Options::pretraining(0) }
 }
 
 /// Both kinds at all rates.

@@ -130,8 +130,8 @@ fn trainer(folder: &Path, meta: &Value, stage: Stage, alpha: f32) -> Trainer<Bli
     let number = |of: &Value, default: f64| of.as_f64().unwrap_or(default) as f32;
     let momentum_share = number(&meta["momentum"], f64::NAN);
     let queue = meta["queue_size"].as_u64().unwrap() as usize;
-    let options =
-        Options { stage, momentum: momentum_share, queue, alpha, ramp: 0, min_temp: 0.001, rates: Rates::default() };
+    let rates = Rates::default();
+    let options = Options { stage, momentum: momentum_share, queue, alpha, rates, ..Options::pretraining(0) };
     let adamw = &meta["adamw"];
     let hyper = Hyper {
         beta1: number(&adamw["betas"][0], 0.9),

@@ -56,10 +56,6 @@ fn not_with_resume(arg: Arg) -> Arg {
 
 /// The preset without --model and --pretrained.
 pub(super) const DEFAULT_MODEL: &str = "Emoji-RN-S";
-/// The number of epochs without --epochs, of a CLIP and of a BLIP.
-const EPOCHS: [usize; 2] = [26, 8];
-/// The number of pairs in a batch without --batch-size, of a CLIP and of a BLIP.
-const BATCH: [usize; 2] = [256, 32];
 /// Largest number of threads that prepare pictures; a system may not allow more.
 const MAX_WORKERS: u32 = 1024;
 
@@ -162,19 +158,19 @@ impl Options {
 
     /// Returns the options with the defaults that depend on the family of the model filled in.
     pub(super) fn settled(mut self, family: Family) -> Self {
-        self.epochs.get_or_insert(EPOCHS[family as usize]);
-        self.batch_size.get_or_insert(BATCH[family as usize]);
+        self.epochs.get_or_insert(family.epochs());
+        self.batch_size.get_or_insert(family.batch_size());
         self
     }
 
-    /// Returns how often every picture is seen.
+    /// Returns how often every picture is seen; before the options are settled, a CLIP's default.
     pub(crate) fn epochs(&self) -> usize {
-        self.epochs.unwrap_or(EPOCHS[0])
+        self.epochs.unwrap_or(Family::Clip.epochs())
     }
 
-    /// Returns the number of pairs that pass through the towers at once.
+    /// Returns the number of pairs that pass through the towers at once; before the options are settled, a CLIP's default.
     pub(crate) fn batch_size(&self) -> usize {
-        self.batch_size.unwrap_or(BATCH[0])
+        self.batch_size.unwrap_or(Family::Clip.batch_size())
     }
 
     /// Returns the preset or the file of --model, or else the name of the weights to start from.
@@ -294,6 +290,22 @@ impl Family {
         let weights = folder.map(|folder| &folder.path).or(options.pretrained.as_ref());
         let is_blip = is_named || weights.map(|path| kind(path)).transpose()?.flatten() == Some(Kind::Blip);
         Ok(if is_blip { Family::Blip } else { Family::Clip })
+    }
+
+    /// Returns the number of epochs without --epochs.
+    fn epochs(self) -> usize {
+        match self {
+            Family::Clip => 26,
+            Family::Blip => 8,
+        }
+    }
+
+    /// Returns the number of pairs in a batch without --batch-size.
+    fn batch_size(self) -> usize {
+        match self {
+            Family::Clip => 256,
+            Family::Blip => 32,
+        }
     }
 }
 

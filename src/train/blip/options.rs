@@ -78,11 +78,13 @@ impl Options {
 
     /// Returns these options for a small model that begins with random features, and whose run has few steps.
     ///
-    /// While features are still poor, they move faster than anything else tells them apart. A long queue then gives its
-    /// age away: a model learns to tell the batch from the queue, ITC falls to ln B, and everything behind it waits. With
-    /// a queue of one or two batches, all columns are of one age. The temperature, which the original learns as it is and
-    /// not by its logarithm, loses its 0.07 in 70 steps at a learning rate of 1e-3, and below 0.01 the gradient of ITC
-    /// drowns the others.
+    /// The features of a random model are nearly equal for all pictures, and all of them move alike, step by step. Behind a
+    /// long queue, whose features are older, the batch is then told from the queue by age alone: ITC falls to ln B, although
+    /// no picture is told from another, and stays there. In a queue of one or two batches all features are of one age.
+    ///
+    /// The original learns the temperature itself, not its logarithm. At a learning rate of 1e-3 it falls from 0.07 to its
+    /// lowest value within 70 steps. Below 0.01 the gradient of ITC is so large and uneven that the encoders learn little
+    /// from the other losses.
     pub fn small(self) -> Self {
         Options { queue: 64, min_temp: 0.03, rates: Rates::default(), ..self }
     }
