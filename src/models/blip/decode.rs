@@ -9,7 +9,8 @@
 //! What leaves the last block is the last token of each row, since nothing else is read.
 
 use super::head::{self, Head};
-use super::text::{self, Attended, Keys, Shape, Sights, TextRef, Workspace};
+use super::sights::{Attended, Keys, Sights};
+use super::text::{self, Shape, TextRef, Workspace};
 use crate::layers::block::Size;
 use crate::layers::cross_attention;
 use crate::layers::layer_norm::{self, Saved as NormSaved};

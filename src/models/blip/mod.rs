@@ -17,6 +17,7 @@
 //! | [`params`] | the parameter tree |
 //! | `initial` | the initial values of a new model |
 //! | [`vit`] | the image encoder |
+//! | [`sights`] | what texts look at |
 //! | [`text`] | the text Transformer |
 //! | [`head`] | from the decoder's rows to logits over the vocabulary |
 //! | [`model`] | the whole model, and inference with each of its parts |
@@ -30,6 +31,7 @@ mod initial;
 pub mod model;
 pub mod params;
 mod presets;
+pub mod sights;
 pub mod text;
 pub mod vit;
 

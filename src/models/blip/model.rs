@@ -3,7 +3,8 @@
 use super::config::{Config, Parts};
 use super::decode::{Decoder, Decoding};
 use super::params::{Blip, spec};
-use super::text::{self, Attended, Keys, Sights};
+use super::sights::{Attended, Keys, Sights};
+use super::text;
 use super::vit;
 use crate::layers::linear;
 use crate::layers::normalize;

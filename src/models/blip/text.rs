@@ -5,13 +5,14 @@
 //! as tokens, and no row is padding.
 
 use super::initial::initial;
+use super::sights::{Attended, Keys, Sights, SightsMut};
 use crate::layers::block::Size;
 use crate::layers::cross_attention;
 use crate::layers::dropout::{self, Dropout, Pass, Site};
 use crate::layers::keyless_attention;
 use crate::layers::layer_norm::{self, LayerNorm, Saved as NormSaved};
 use crate::layers::post_norm::{
-    self, At, Block, BlockMut, Look, LookMut, Looks, Part, Rest, Saved as BlockSaved, Scratch as BlockScratch,
+    self, Block, BlockMut, Look, LookMut, Looks, Part, Rest, Saved as BlockSaved, Scratch as BlockScratch,
     SelfAttention,
 };
 use crate::layers::sequences::{Pool, Sequences};
@@ -56,13 +57,6 @@ tree! {
     Scratch { block: [BlockScratch?], pooled: [BlockScratch?], dx, dy }
 }
 
-tree! {
-    /// Keys and values of the rows that texts look at, or their gradients, one matrix a block.
-    ///
-    /// `kv[i]` (rows of the source, 2d)
-    Keys { kv: [_] }
-}
-
 /// The sizes of a text Transformer.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Shape {
@@ -94,32 +88,6 @@ impl<T> Copy for TextRef<'_, T> {}
 pub struct TextMut<'a, T> {
     pub attention: &'a mut [SelfAttention<T>],
     pub shared: &'a mut Shared<T>,
-}
-
-/// What the texts of a batch look at. Texts that look at one picture stand together.
-#[derive(Clone, Copy, Debug)]
-pub struct Sights<'a> {
-    /// The texts that look at each picture, as numbers of texts.
-    pub texts: &'a [Range<usize>],
-    /// The rows of each picture in the source.
-    pub rows: &'a [Range<usize>],
-}
-
-/// In which form texts see what they look at. What is learnt from has keys and values.
-#[derive(Clone, Copy)]
-pub enum Attended<'a> {
-    /// The keys and values that [`keys`] computed.
-    Keys(&'a Keys<ArrayView2<'a, f32>>),
-    /// The rows (M,f) of the source themselves, of which no keys and values are made.
-    Tokens(ArrayView2<'a, f32>),
-}
-
-/// What the texts of a batch look at, and where the gradient of its keys and values goes.
-pub struct SightsMut<'a, 'b> {
-    pub sights: Sights<'a>,
-    pub keys: &'a Keys<ArrayView2<'a, f32>>,
-    pub write: Write,
-    pub dkeys: &'a mut Keys<ArrayViewMut2<'b, f32>>,
 }
 
 /// What a Transformer keeps from its forward to its backward pass. It is made once and reused for every batch.
@@ -168,7 +136,7 @@ impl Shape {
         let offsets: Vec<usize> = texts.own_offsets().collect();
         let rows = |texts: &Range<usize>| offsets[texts.start]..offsets[texts.end];
         let queries: Vec<Range<usize>> = sights.texts.iter().map(rows).collect();
-        keyless_attention::pays(sights.shape(&queries, self), self.size.width, self.source)
+        keyless_attention::pays(sights.shape(&queries, self.size.heads), self.size.width, self.source)
     }
 
     /// Returns the part that whole blocks play, and the one that a pooled last block plays.
@@ -213,13 +181,6 @@ impl Shape {
             let len = pair[1] - pair[0];
             assert!(len <= self.positions, "text of {len} tokens, {} positions", self.positions);
         }
-    }
-}
-
-impl<'a> Keys<ArrayViewMut2<'a, f32>> {
-    /// Views the keys and values to read them.
-    pub fn view(&self) -> Keys<ArrayView2<'_, f32>> {
-        Keys { kv: self.kv.iter().map(|kv| kv.view()).collect() }
     }
 }
 
@@ -318,7 +279,8 @@ pub fn forward(
         let is_whole = i < whole;
         let dropout = sequences.dropout(i, !is_whole);
         let queries = if is_whole { &*queries } else { &*leaving };
-        let look = sights.map(|(sights, attended)| Look { at: attended.at(i), shape: sights.shape(queries, shape) });
+        let look = sights
+            .map(|(sights, attended)| Look { at: attended.at(i), shape: sights.shape(queries, shape.size.heads) });
         let (block_saved, block_scratch) = if is_whole {
             let kept = saved.blocks.len();
             (&mut saved.blocks[i % kept], scratch.block.as_mut().expect("buffers of whole blocks"))
@@ -355,39 +317,6 @@ fn embed(
 /// Returns what is dropped behind the embeddings.
 fn embedding_dropout(sequences: &Sequences) -> Option<Dropout<'_>> {
     dropout::at(sequences.dropout(0, false), Site::Embedding)
-}
-
-impl<'a> Attended<'a> {
-    /// Returns what one block sees.
-    fn at<'b>(self, block: usize) -> At<'b>
-    where
-        'a: 'b,
-    {
-        match self {
-            Attended::Keys(keys) => At::Keys(keys.kv[block].reborrow()),
-            Attended::Tokens(tokens) => At::Tokens(tokens.reborrow()),
-        }
-    }
-
-    fn looks(self, sights: Sights) -> Looks {
-        match self {
-            Attended::Keys(_) => Looks::AtKeys,
-            Attended::Tokens(tokens) => {
-                let longest = sights.rows.iter().map(|rows| rows.len()).max();
-                Looks::AtTokens(Dim(longest.unwrap_or(0), tokens.ncols()))
-            }
-        }
-    }
-}
-
-impl<'a> Sights<'a> {
-    /// Returns which of these query rows look at which rows.
-    fn shape<'b>(self, queries: &'b [Range<usize>], shape: &Shape) -> cross_attention::Shape<'b>
-    where
-        'a: 'b,
-    {
-        cross_attention::Shape { queries, source: self.rows, heads: shape.size.heads, dropout: None }
-    }
 }
 
 /// attention = mean over the heads of softmax(q kᵀ/√c) in the last block
@@ -443,7 +372,7 @@ pub fn backward(
         let is_whole = i < whole;
         let look = sights.as_mut().map(|SightsMut { sights, keys, write, dkeys }| {
             let queries = if is_whole { &*queries } else { &*leaving };
-            let (kv, shape, dkv) = (keys.kv[i], sights.shape(queries, shape), dkeys.kv[i].view_mut());
+            let (kv, shape, dkv) = (keys.kv[i], sights.shape(queries, shape.size.heads), dkeys.kv[i].view_mut());
             LookMut { kv, shape, write: *write, dkv }
         });
         let (saved_block, scratch) = if is_whole {

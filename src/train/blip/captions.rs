@@ -13,7 +13,7 @@ use super::tuned::Tuned;
 use super::vision::Seen;
 use super::writing::Wanted;
 use crate::layers::rows;
-use crate::models::blip::text::Sights;
+use crate::models::blip::sights::Sights;
 use crate::models::blip::{Blip, Model, Parts};
 use crate::models::{Captions, Keep};
 use crate::params::{Params, Spec};

@@ -3,7 +3,8 @@
 use crate::layers::dropout::Pass;
 use crate::layers::sequences::Pool;
 use crate::loss::cross_entropy::Sums;
-use crate::models::blip::text::{self, Attended, Keys, Shape, Shared, SightsMut, TextMut, TextRef, Workspace};
+use crate::models::blip::sights::{Attended, Keys, SightsMut};
+use crate::models::blip::text::{self, Shape, Shared, TextMut, TextRef, Workspace};
 use crate::models::{Captions, Keep};
 use crate::tree::{Arena, Dim, tree};
 use ndarray::{ArrayView2, ArrayViewMut2};
