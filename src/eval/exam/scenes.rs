@@ -19,9 +19,8 @@ use ndarray::{Array2, ArrayView1};
 use rayon::prelude::*;
 use std::sync::Arc;
 
-/// Number of scenes of each kind that the curves of a run, and its final table, are measured on.
-const QUICK: usize = 200;
-const FULL: usize = 500;
+/// Number of scenes of each side.
+const SCENES: usize = 500;
 /// Number of training scenes among which the baseline looks for the most similar one.
 const KNOWN: usize = 4096;
 /// Number of true captions that are drawn for a scene in order to know all of them, and how many of them captions are
@@ -32,7 +31,8 @@ const REFERENCES: usize = 5;
 /// The exam on scenes.
 pub struct ScenesExam {
     train: Arc<Scenes>,
-    sides: [Side; 2],
+    /// Scenes of kinds that are trained on, then those of others, if they are measured.
+    sides: Vec<Side>,
     depth: Depth,
 }
 
@@ -45,19 +45,19 @@ struct Side {
 
 impl ScenesExam {
     /// Makes an exam for a model that is trained on these scenes. It is the one for the choice of a recipe if the run
-    /// `validates` one.
+    /// `validates` one. At full depth it covers kinds that are not trained on as well, and measures the baselines.
     pub fn new(train: Arc<Scenes>, validates: bool, depth: Depth) -> Self {
         let (divisions, vendor) = Division::judges(validates);
-        let count = if depth == Depth::Full { FULL } else { QUICK };
         let side = |(concepts, division)| {
-            let options = SceneOptions { division, count, caption_noise: 0.0, ..train.options().clone() };
+            let options = SceneOptions { division, count: SCENES, caption_noise: 0.0, ..train.options().clone() };
             let scenes = Arc::new(Scenes::new(Arc::clone(train.emoji()), options));
             let dataset: Arc<dyn Dataset> = scenes.clone();
-            let exam = PairsExam::new(dataset, &format!("{}, held out", vendor.name()), count);
+            let exam = PairsExam::new(dataset, &format!("{}, held out", vendor.name()), SCENES);
             Side { concepts, scenes, exam }
         };
-        let [seen, new] = divisions;
-        ScenesExam { sides: [("seen", seen), ("held-out", new)].map(side), train, depth }
+        let measured = if depth == Depth::Full { 2 } else { 1 };
+        let sides = ["seen", "held-out"].into_iter().zip(divisions).take(measured).map(side).collect();
+        ScenesExam { sides, train, depth }
     }
 
     /// Measures retrieval.
