@@ -11,6 +11,7 @@ pub trait Element: Copy + Default + Debug + Send + Sync + 'static {}
 
 impl Element for f32 {}
 impl Element for f64 {}
+impl Element for u32 {}
 impl Element for u64 {}
 impl Element for u8 {}
 

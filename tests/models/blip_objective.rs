@@ -206,48 +206,63 @@ fn a_run_that_was_stopped_ends_in_the_same_bits() {
     }
 }
 
-/// Two ranks with half of the batch each have one queue, and ITC and LM of the whole batch.
+/// Two ranks with half of the batch each have one queue, and the negatives, losses and gradients of the whole batch.
 #[test]
-fn ranks_contrast_and_write_as_one() {
-    RATES.into_iter().for_each(check_ranks);
+fn ranks_learn_as_one() {
+    for ((stage, parts), rates) in kinds() {
+        let model = tiny(parts);
+        let pairs = Pairs::random(&model.config, 2 * N, 2);
+        let mut alone = trainer(&model, stage, rates);
+        let whole = learnt(&mut alone, &pairs.batch(), 2 * N);
+        let ranks = on_ranks(2, |rank| {
+            let own = rank.rank() * N..(rank.rank() + 1) * N;
+            let images = pairs.images.slice(s![own.clone(), ..]);
+            let texts = pairs.batch().texts.slice(own.clone());
+            let batch = Batch { images, texts, pictures: &pairs.pictures[own], uniforms: None };
+            let objective = BlipObjective::new(&model, options(stage, rates), SEED);
+            let options = TrainerOptions::new(Hyper::BLIP).decay(Decay::All).seed(SEED);
+            let mut trainer = Trainer::among(rank, objective, options);
+            set_temp(&mut trainer);
+            learnt(&mut trainer, &batch, 3)
+        });
+        assert!(ranks[0].state == ranks[1].state, "both have the same state");
+        let negatives = |of: fn(&Learnt) -> &Vec<Option<usize>>| ranks.iter().flat_map(of).copied().collect::<Vec<_>>();
+        assert_eq!(whole.images, negatives(|rank| &rank.images), "{stage:?}");
+        assert_eq!(whole.texts, negatives(|rank| &rank.texts), "{stage:?}");
+        let crossing = ranks[0].images.iter().flatten().any(|&image| image >= N);
+        assert!(crossing, "a text looks at a picture of the other rank");
+        let largest = whole.gradient.iter().fold(0f32, |max, g| max.max(g.abs()));
+        let apart = whole.gradient.iter().zip(&ranks[0].gradient).fold(0f32, |max, (a, b)| max.max((a - b).abs()));
+        assert!(apart <= 1e-5 * largest, "{stage:?}: gradients are {apart} apart, of {largest}");
+        let itc = (ranks[0].itc + ranks[1].itc) / 2.0;
+        assert!((itc - whole.itc).abs() < 1e-5, "ITC: {itc} and {}", whole.itc);
+        let queue = |learnt: &Learnt| {
+            let of = |name: &str| learnt.state.iter().find(|(other, _)| other == name).unwrap().1.clone();
+            let [images, texts] = ["objective.image_queue", "objective.text_queue"].map(|name| rows(&of(name), 9));
+            (images, texts, of("objective.queue_keys"))
+        };
+        let ((images, texts, keys), (same_images, same_texts, same_keys)) = (queue(&whole), queue(&ranks[0]));
+        assert_eq!(keys, same_keys);
+        assert!((images - same_images).iter().chain((texts - same_texts).iter()).all(|apart| apart.abs() < 1e-5));
+    }
 }
 
-fn check_ranks(rates: Rates) {
-    let model = tiny(Parts::Pretrained);
-    let pairs = Pairs::random(&model.config, 2 * N, 2);
-    let whole = {
-        let mut trainer = trainer(&model, Stage::Pretraining, rates);
-        let losses = trainer.gradients(&pairs.batch(), 2 * N);
-        let dtemp = *trainer.flat_grads().last().unwrap();
-        trainer.update(0.0);
-        (losses, dtemp, bits(&mut trainer))
-    };
-    let ranks = on_ranks(2, |rank| {
-        let own = rank.rank() * N..(rank.rank() + 1) * N;
-        let images = pairs.images.slice(s![own.clone(), ..]);
-        let texts = pairs.batch().texts.slice(own.clone());
-        let batch = Batch { images, texts, pictures: &pairs.pictures[own], uniforms: None };
-        let objective = BlipObjective::new(&model, options(Stage::Pretraining, rates), SEED);
-        let options = TrainerOptions::new(Hyper::BLIP).decay(Decay::All).seed(SEED);
-        let mut trainer = Trainer::among(rank, objective, options);
-        set_temp(&mut trainer);
-        let losses = trainer.gradients(&batch, 3);
-        let dtemp = *trainer.flat_grads().last().unwrap();
-        trainer.update(0.0);
-        (losses, dtemp, bits(&mut trainer))
-    });
-    assert!(ranks[0].2 == ranks[1].2, "both have the same state");
-    let queue = |state: &[(String, Vec<u64>)]| {
-        let of = |name: &str| state.iter().find(|(other, _)| other == name).unwrap().1.clone();
-        (rows(&of("objective.image_queue"), 9), rows(&of("objective.text_queue"), 9), of("objective.queue_keys"))
-    };
-    let (images, texts, keys) = queue(&whole.2);
-    let (same_images, same_texts, same_keys) = queue(&ranks[0].2);
-    assert_eq!(keys, same_keys);
-    assert!((images - same_images).iter().chain((texts - same_texts).iter()).all(|apart| apart.abs() < 1e-5));
-    let mean = (ranks[0].0[1].value + ranks[1].0[1].value) / 2.0;
-    assert!((mean - whole.0[1].value).abs() < 1e-5, "ITC: {mean} and {}", whole.0[1].value);
-    assert!(ranks.iter().all(|rank| (rank.1 - whole.1).abs() < 1e-5 * whole.1.abs()), "the temperature's gradient");
+/// What one step learns of a batch: the negatives of this rank, the gradient of all ranks, and the state behind it.
+struct Learnt {
+    itc: f64,
+    images: Vec<Option<usize>>,
+    texts: Vec<Option<usize>>,
+    gradient: Vec<f32>,
+    state: Vec<(String, Vec<u64>)>,
+}
+
+fn learnt<W: World>(trainer: &mut Trainer<BlipObjective, W>, batch: &Batch, micro_batch: usize) -> Learnt {
+    let itc = trainer.gradients(batch, micro_batch)[1].value;
+    let gradient = trainer.flat_grads().to_vec();
+    let negatives = trainer.objective().negatives();
+    let (images, texts) = (negatives.images.drawn.clone(), negatives.texts.drawn.clone());
+    trainer.update(0.0);
+    Learnt { itc, images, texts, gradient, state: bits(trainer) }
 }
 
 /// Where every picture of a batch is the same, or there is but one, nothing can be drawn.

@@ -71,11 +71,6 @@ impl Drops {
         Some(Pass { rate: self.rates.dropout, key: self.key(stream), places })
     }
 
-    /// Returns the places of this rank's pictures in the batch of all ranks.
-    pub fn places(&self) -> &[u32] {
-        &self.places
-    }
-
     fn key(&self, stream: Stream) -> u64 {
         self.id.key(&[DROPS, stream as u64])
     }

@@ -13,6 +13,7 @@ use super::towers::Towers;
 use super::vision::Seen;
 use super::writing::Writing;
 use crate::loss::cross_entropy::Sums;
+use crate::models::Captions;
 use crate::models::blip::sights::{Sights, SightsMut};
 use crate::models::blip::text;
 use crate::models::blip::{Blip, Config};
@@ -39,14 +40,14 @@ pub(super) struct Grounded {
 }
 
 impl Grounded {
-    /// Goes forward and backward for all texts that look at pictures of `range`. Returns their parts of ITM and LM, and
+    /// Goes forward and backward for all texts, `texts` of all ranks, that look at pictures of `range`. Returns their parts of ITM and LM, and
     /// adds the gradients of all parameters to `g` and that of the tokens to what the towers have seen.
     pub fn backward(
         &mut self,
         p: &Blip<&[f32]>,
         config: &Config,
         (batch, range): (&Batch, Range<usize>),
-        (negatives, weights): (&Negatives, Weights),
+        (negatives, texts, weights): (&Negatives, Captions, Weights),
         drops: &Drops,
         towers: &mut Towers,
         g: &mut Blip<&mut [f32]>,
@@ -59,11 +60,11 @@ impl Grounded {
         let (encoder, shape) = (p.encoder().expect("a text encoder"), config.encoder());
         let KeysAndGradient { keys, mut dkeys } = keys(encoder.shared, &shape, tokens, arena);
         let keys = &keys.view();
-        looks.fill(range.clone(), negatives, drops.places());
+        looks.fill(range.clone(), negatives);
         let sights = Sights { texts: &looks.of_pictures, rows };
         let seen = SightsMut { sights, keys, write: Write::Set, dkeys: &mut dkeys };
         let dropout = drops.texts_at(Stream::Pairs, &looks.places);
-        let (judged, memory) = ((batch.texts, &*looks, weights.pair), (&mut *workspace, &mut *scratch));
+        let (judged, memory) = ((texts, &*looks, weights.pair), (&mut *workspace, &mut *scratch));
         let matched = matching.backward(p, config, judged, seen, dropout, memory, g);
         let written = p.text_decoder.as_ref().map_or(Sums::default(), |_| {
             let wanted = batch.wanted(range.clone(), weights.token);

@@ -28,9 +28,9 @@
 //! 4. When the parameters have moved, the copy's features of this batch replace the oldest of the queue.
 //!
 //! # On several ranks
-//! ITC contrasts each pair with the features of all ranks, the queue is the same everywhere, and LM's mean is over the
-//! tokens of all ranks. Negatives are drawn from a rank's own part of the batch, because a rank has only the tokens of
-//! its own pictures.
+//! ITC contrasts each pair with the features of all ranks, the queue is the same everywhere, negatives are drawn from the
+//! batch of all ranks, and means are over the pairs and tokens of all ranks. So ranks learn what one rank would learn from
+//! all their pairs. A pair is judged where its picture is: texts travel, pictures and their tokens do not.
 //!
 //! # What is dropped
 //! In training the text Transformer has dropout in every use, and a large image encoder has stochastic depth ([`Rates`]).
@@ -51,6 +51,7 @@
 //! | `queue` | the features of earlier batches |
 //! | `contrast` | ITC |
 //! | [`negatives`] | which texts and pictures are drawn as negatives |
+//! | `all_texts` | the texts of all ranks |
 //! | `looks` | which texts the ITM head judges for each picture |
 //! | `passes` | one pass of texts that look at rows, forward and backward |
 //! | `matching`, `writing` | ITM and LM |
@@ -58,6 +59,7 @@
 //! | `drops` | what a step drops at random |
 //! | `mean` | means over a batch of which every rank has a part |
 
+mod all_texts;
 pub mod answers;
 pub mod batch;
 pub mod captions;

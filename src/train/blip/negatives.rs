@@ -1,9 +1,13 @@
 //! Hard negatives of ITM: for each text a picture and for each picture a text, the likelier the more similar (Li et al.
 //! 2021, ALBEF, section 3.2).
+//!
+//! They are drawn from the batch of all ranks, so that the same pairs are judged on any number of ranks. The original does
+//! so for retrieval on COCO; elsewhere it draws from a rank's own part.
 
 use super::options::Stage;
 use crate::layers::{mat, mat_mut};
 use crate::train::objective::StepId;
+use crate::train::world::World;
 use kernels::{Epilogue, gemm::gemm};
 use ndarray::{Array2, ArrayView2};
 use rand::RngExt;
@@ -14,45 +18,53 @@ const FLOOR: f64 = 1e-4;
 const IMAGES: u64 = 0;
 const TEXTS: u64 = 1;
 
-/// What was drawn for each text, or for each picture, of a batch.
+/// What was drawn for each text, or for each picture, of this rank.
 #[derive(Clone, Debug, Default)]
 pub struct Draw {
-    /// What each row is drawn by (B,B); what cannot be drawn has weight 0.
+    /// What each row is drawn by (B,N); what cannot be drawn has weight 0.
     pub weights: Array2<f64>,
-    /// What was drawn for each row, or nothing where a batch has no negative for it.
+    /// The place in the batch of all ranks of what was drawn for each row, or nothing where that has no negative for it.
     pub drawn: Vec<Option<usize>>,
     scores: Array2<f32>,
 }
 
-/// The negatives of a batch.
+/// The negatives of this rank's part of a batch.
 #[derive(Clone, Debug, Default)]
 pub struct Negatives {
     /// The picture that was drawn for each text.
     pub images: Draw,
     /// The text that was drawn for each picture.
     pub texts: Draw,
+    /// The picture that was drawn for each text of all ranks.
+    pub(super) of_all_texts: Vec<Option<usize>>,
+    /// The place of this rank's first pair in the batch of all ranks.
+    pub(super) first: usize,
 }
 
-/// The features that decide which negatives are similar. Unit rows (B,e).
+/// The features that decide which negatives are similar. Unit rows.
 #[derive(Clone, Copy)]
 pub(super) struct Compared<'a> {
+    /// The features of this rank's pictures and texts (B,e).
     pub images: ArrayView2<'a, f32>,
     pub texts: ArrayView2<'a, f32>,
-    /// The features of texts that pictures are compared with.
+    /// The features of all ranks' texts that pictures are compared with (N,e).
     pub texts_of_images: ArrayView2<'a, f32>,
-    /// The features of pictures that texts are compared with.
+    /// The features of all ranks' pictures that texts are compared with (N,e).
     pub images_of_texts: ArrayView2<'a, f32>,
 }
+
+/// What ranks send for a text for which nothing was drawn.
+const NOTHING: u64 = u64::MAX;
 
 /// How negatives are drawn.
 #[derive(Clone, Copy)]
 pub(super) struct Rule<'a> {
     pub stage: Stage,
-    /// A key for each picture.
+    /// A key for each picture of all ranks.
     pub pictures: &'a [u64],
     pub temp: f32,
     pub id: StepId,
-    /// The numbers to draw by, instead of those that follow from the step.
+    /// The numbers to draw by on this rank, instead of those that follow from the step.
     pub uniforms: Option<&'a [f64]>,
 }
 
@@ -60,15 +72,32 @@ impl Negatives {
     /// Draws a picture for each text, then a text for each picture.
     pub(super) fn draw(&mut self, compared: Compared, rule: &Rule) {
         let Compared { images, texts, texts_of_images, images_of_texts } = compared;
+        self.first = rule.id.place(0, texts.nrows()) as usize;
         let (of_texts, of_images) = match rule.uniforms {
             Some(uniforms) => {
-                let (of_texts, of_images) = uniforms.split_at(rule.pictures.len());
+                let (of_texts, of_images) = uniforms.split_at(texts.nrows());
                 (Some(of_texts), Some(of_images))
             }
             None => (None, None),
         };
         self.images.draw((texts, images_of_texts), rule, (IMAGES, of_texts));
         self.texts.draw((images, texts_of_images), rule, (TEXTS, of_images));
+    }
+
+    /// Learns from the other ranks which pictures were drawn for their texts.
+    pub(super) fn exchange<W: World>(&mut self, world: &W) {
+        let sent = |drawn: &Option<usize>| drawn.map_or(NOTHING, |picture| picture as u64);
+        let (own, mut memory): (Vec<u64>, _) = (self.images.drawn.iter().map(sent).collect(), vec![]);
+        let all = world.all_gather(&own, &mut memory).iter();
+        self.of_all_texts.clear();
+        self.of_all_texts.extend(all.map(|&picture| (picture != NOTHING).then_some(picture as usize)));
+    }
+
+    /// Returns the number of negative pairs whose picture is on this rank.
+    pub(super) fn judged(&self) -> usize {
+        let own = self.first..self.first + self.texts.drawn.len();
+        let drawn_for_texts = self.of_all_texts.iter().flatten().filter(|picture| own.contains(picture)).count();
+        drawn_for_texts + self.texts.drawn.iter().flatten().count()
     }
 }
 
@@ -80,23 +109,24 @@ impl Draw {
         rule: &Rule,
         (name, uniforms): (u64, Option<&[f64]>),
     ) {
-        let n = rows.nrows();
+        let (n, all) = (rows.nrows(), others.nrows());
         let Draw { weights, drawn, scores } = self;
-        if scores.nrows() != n {
-            (*scores, *weights) = (Array2::zeros((n, n)), Array2::zeros((n, n)));
+        if scores.dim() != (n, all) {
+            (*scores, *weights) = (Array2::zeros((n, all)), Array2::zeros((n, all)));
         }
         gemm(1.0 / rule.temp, mat(rows), mat(others).t(), 0.0, mat_mut(scores.view_mut()), Epilogue::None);
         weights.zip_mut_with(scores, |weight, &score| *weight = f64::from(score));
         drawn.clear();
         for (row, mut weights) in weights.rows_mut().into_iter().enumerate() {
             let weights = weights.as_slice_mut().expect("whole rows");
+            let place = rule.id.place(row, n);
             let is_negative = |other: usize| match rule.stage {
-                Stage::Pretraining => other != row,
-                Stage::Retrieval => rule.pictures[other] != rule.pictures[row],
+                Stage::Pretraining => other as u64 != place,
+                Stage::Retrieval => rule.pictures[other] != rule.pictures[place as usize],
             };
             turn_into_weights(weights, rule.stage, is_negative);
-            let uniform = uniforms
-                .map_or_else(|| rule.id.rng(&[name, rule.id.place(row, n)]).random::<f64>(), |uniforms| uniforms[row]);
+            let uniform =
+                uniforms.map_or_else(|| rule.id.rng(&[name, place]).random::<f64>(), |uniforms| uniforms[row]);
             drawn.push(draw_one(weights, uniform));
         }
     }

@@ -1,5 +1,6 @@
 //! The objective, step by step.
 
+use super::all_texts::AllTexts;
 use super::batch::Batch;
 use super::contrast::{Direction, one_direction};
 use super::drops::{Drops, Stream};
@@ -21,6 +22,7 @@ use crate::train::objective::{Objective, Saved, State, StepId};
 use crate::train::world::World;
 use crate::tree::{Arena, Dim, tree};
 use kernels::in_pool;
+use ndarray::ArrayView2;
 use std::ops::Range;
 
 tree! {
@@ -56,6 +58,8 @@ impl Features<Dim> {
 /// What the other ranks sent. One rank by itself exchanges nothing.
 #[derive(Default)]
 struct Gathered {
+    momentum_images: Vec<f32>,
+    momentum_texts: Vec<f32>,
     images: Vec<f32>,
     texts: Vec<f32>,
     pictures: Vec<u64>,
@@ -90,6 +94,7 @@ pub struct BlipObjective {
     /// The numbers of ITC's columns.
     columns: Vec<u64>,
     negatives: Negatives,
+    all_texts: AllTexts,
     /// How many pairs of this step the momentum copy has embedded.
     followed: usize,
     alpha: f32,
@@ -122,6 +127,7 @@ impl BlipObjective {
             positives: Positives::default(),
             columns: vec![],
             negatives: Negatives::default(),
+            all_texts: AllTexts::default(),
             followed: 0,
             alpha: f32::NAN,
             losses: Losses::default(),
@@ -191,18 +197,25 @@ impl BlipObjective {
         self.losses.columns = queue.keys().len();
     }
 
-    /// Draws the negatives of this rank's part of the batch.
-    fn draw(&mut self, batch: &Batch, id: StepId) {
-        let (n, temp) = (batch.len(), self.temp());
-        let f = self.features.carve(&Features::dims(n, self.config.embed_dim));
+    /// Draws the negatives of this rank's part of the batch, and learns those of the others.
+    fn draw<W: World>(&mut self, batch: &Batch, id: StepId, world: &W) {
+        let BlipObjective { config, options, params, queue, features, gathered, negatives, all_texts, .. } = self;
+        let f = features.carve(&Features::dims(batch.len(), config.embed_dim));
         let (images, texts) = (f.images.view(), f.texts.view());
-        let (images_of_texts, texts_of_images) = match self.options.stage {
-            Stage::Pretraining => (f.momentum_images.view(), f.momentum_texts.view()),
-            Stage::Retrieval => (images, texts),
+        let (momentum_images, momentum_texts, pictures) = queue.batch();
+        let (images_of_texts, texts_of_images) = match options.stage {
+            Stage::Pretraining => (momentum_images, momentum_texts),
+            Stage::Retrieval => {
+                let whole = |features| ArrayView2::from_shape(momentum_images.dim(), features).expect("as many");
+                let images = world.all_gather(floats(images), &mut gathered.images);
+                (whole(images), whole(world.all_gather(floats(texts), &mut gathered.texts)))
+            }
         };
-        let Batch { pictures, uniforms, .. } = *batch;
-        let rule = Rule { stage: self.options.stage, pictures, temp, id, uniforms };
-        self.negatives.draw(Compared { images, texts, texts_of_images, images_of_texts }, &rule);
+        let rule = Rule { stage: options.stage, pictures, temp: params.view().temp[0], id, uniforms: batch.uniforms };
+        let compared = Compared { images, texts, texts_of_images, images_of_texts };
+        in_pool(|| negatives.draw(compared, &rule));
+        negatives.exchange(world);
+        all_texts.gather(world, batch.texts);
     }
 }
 
@@ -267,18 +280,15 @@ impl<W: World> Objective<W> for BlipObjective {
             normalize::forward(f.text.view(), f.texts, f.text_norm);
         });
         queue.append(
-            world.all_gather(floats(f.momentum_images.view()), &mut gathered.images),
-            world.all_gather(floats(f.momentum_texts.view()), &mut gathered.texts),
+            world.all_gather(floats(f.momentum_images.view()), &mut gathered.momentum_images),
+            world.all_gather(floats(f.momentum_texts.view()), &mut gathered.momentum_texts),
             world.all_gather(batch.pictures, &mut gathered.pictures),
         );
         let own = queue.len() + rank * n;
         self.fill_positives(own..own + n);
-        in_pool(|| {
-            self.contrast(n, 0.5 / all as f32, &mut g.temp[0]);
-            self.draw(batch, id);
-        });
-        let drawn = [&self.negatives.images, &self.negatives.texts].map(|draw| draw.drawn.iter().flatten().count());
-        let pairs = (n + drawn[0] + drawn[1]) as u64;
+        in_pool(|| self.contrast(n, 0.5 / all as f32, &mut g.temp[0]));
+        self.draw(batch, id, world);
+        let pairs = (n + self.negatives.judged()) as u64;
         let tokens = batch.wanted(0..n, 1.0).map(|wanted| wanted.count(&self.config)).sum();
         let [_, all] = count(world, [pairs, tokens]);
         (self.losses.itm, self.losses.lm) = (Mean::new(pairs, all[0]), Mean::new(tokens, all[1]));
@@ -287,12 +297,13 @@ impl<W: World> Objective<W> for BlipObjective {
     /// Goes backward through both encoders for these pairs, and forward and backward through everything that looks at
     /// these pictures.
     fn backward(&mut self, batch: &Batch, range: Range<usize>, _: StepId, g: &mut Trained<&mut [f32]>) {
-        let BlipObjective { config, params, towers, grounded, drops, features, negatives, losses, .. } = self;
+        let BlipObjective { config, params, towers, grounded, drops, features, negatives, all_texts, losses, .. } =
+            self;
         let f = features.carve(&Features::dims(batch.len(), config.embed_dim));
         let (p, g) = (&params.view().blip, &mut g.blip);
         let weights = Weights { pair: losses.itm.weight(), token: losses.lm.weight() };
         towers.backward_texts(p, config, rows(f.dtext.view(), &range), g);
-        let pairs = (&*negatives, weights);
+        let pairs = (&*negatives, all_texts.captions(), weights);
         let [matched, written] = grounded.backward(p, config, (batch, range.clone()), pairs, drops, towers, g);
         towers.backward_images(p, config, rows(batch.images, &range), rows(f.dimage.view(), &range), g);
         losses.itm.add(matched);

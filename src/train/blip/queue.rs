@@ -4,7 +4,7 @@
 use crate::layers::{floats, normalize};
 use crate::random::rng;
 use crate::train::objective::Saved;
-use ndarray::{Array2, ArrayView2};
+use ndarray::{Array2, ArrayView2, Axis};
 use rand::RngExt;
 use rand_distr::StandardNormal;
 
@@ -66,6 +66,12 @@ impl Queue {
     /// Returns the keys of all pictures, those of the batch behind the others.
     pub fn keys(&self) -> &[u64] {
         &self.keys
+    }
+
+    /// Returns the features of pictures and of texts, and the keys, of the batch alone.
+    pub fn batch(&self) -> (ArrayView2<'_, f32>, ArrayView2<'_, f32>, &[u64]) {
+        let [images, texts] = [self.images(), self.texts()].map(|all| all.split_at(Axis(0), self.len).1);
+        (images, texts, &self.keys[self.len..])
     }
 
     /// Replaces the oldest features by those of the batch.
