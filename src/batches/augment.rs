@@ -86,6 +86,20 @@ impl Augment {
         }
     }
 
+    /// Returns settings for scenes of such drawings: nothing changes that a caption may name, such as places and colours.
+    pub fn scenes() -> Self {
+        Self {
+            area: 0.9..=1.0,
+            aspect: 0.95..=1.05,
+            rotation: 8.0,
+            shear: 0.08,
+            brightness: 0.15,
+            contrast: 0.15,
+            saturation: 0.3,
+            ..Self::default()
+        }
+    }
+
     /// Returns BLIP's settings, with crops of at least this share of the area: 0.2 in pre-training, 0.5 in fine-tuning.
     pub fn blip(least: f32) -> Self {
         Self { area: least..=1.0, mirror: 0.5, rand_augment: true, ..Self::default() }

@@ -96,15 +96,14 @@ impl TrainingData {
         }
     }
 
-    /// Returns how the pictures are varied in training. Scenes are not: there is no end of them, and what is said of
-    /// places would no longer be true.
-    pub fn augment(&self) -> Option<Augment> {
+    /// Returns how the pictures are varied in training.
+    pub fn augment(&self) -> Augment {
         match self {
             #[cfg(feature = "emoji")]
-            TrainingData::Emoji { .. } => Some(Augment::drawings()),
+            TrainingData::Emoji { .. } => Augment::drawings(),
             #[cfg(feature = "emoji")]
-            TrainingData::Scenes { .. } => None,
-            TrainingData::Own { .. } | TrainingData::Questions { .. } => Some(Augment::default()),
+            TrainingData::Scenes { .. } => Augment::scenes(),
+            TrainingData::Own { .. } | TrainingData::Questions { .. } => Augment::default(),
         }
     }
 

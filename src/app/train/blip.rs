@@ -181,7 +181,11 @@ impl Start {
         let loader = LoaderConfig {
             context_length: task.max_tokens().min(model.config.text.positions),
             preprocess: preprocess.clone(),
-            augment: if options.blip.rand_augment { Some(Augment::blip(task.least_area())) } else { data.augment() },
+            augment: if options.blip.rand_augment {
+                Some(Augment::blip(task.least_area()))
+            } else {
+                Some(data.augment())
+            },
             ..options.loader(&data)
         };
         let prompt = if task == Task::Caption { options.blip.prompt.clone() } else { String::new() };

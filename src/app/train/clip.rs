@@ -45,7 +45,7 @@ pub(super) fn begin(options: &Options, folder: Option<&RunFolder>) -> Result<Beg
     let loader = LoaderConfig {
         context_length: config.model_cfg.text_cfg.context_length,
         preprocess: config.preprocess_cfg.clone(),
-        augment: data.augment(),
+        augment: Some(data.augment()),
         ..options.loader(&data)
     };
     let trainer_options = options.trainer(hyper(&model.config));

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The number of scenes without --train-num-samples.
-const DEFAULT_SCENES: usize = 32768;
+const DEFAULT_SCENES: usize = 65536;
 
 /// The options that say where pictures and captions come from.
 #[derive(Clone, Debug, PartialEq, Args, Serialize, Deserialize)]
@@ -48,7 +48,7 @@ pub struct DataOptions {
     /// Languages of the emoji captions, separated by commas
     #[arg(long, value_name = "CODES", value_delimiter = ',', default_value = "en", value_parser = language)]
     pub languages: Vec<Language>,
-    /// Train on scenes of one to three kinds of embedded emoji instead of single ones, as every BLIP does
+    /// Train on scenes of one to three embedded emoji instead of single ones, as every BLIP does
     #[arg(long, conflicts_with = "train_data")]
     #[serde(default)]
     pub scenes: bool,

@@ -84,7 +84,7 @@ pub struct Options {
     /// Batches in a step; the loss is over the pairs of all of them, as if they were one batch
     #[arg(long, default_value_t = 1, value_parser = positive(), help_heading = "Optimisation")]
     pub accum_freq: usize,
-    /// Epochs: how often every picture is seen [default: 26, or 8 with a BLIP]
+    /// Epochs: how often every picture is seen [default: 26, or 4 with a BLIP]
     ///
     /// With --resume the run gets this length, and the learning rate goes on as in a run of this length: a finished
     /// run that is lengthened warms up to where it would have been.
@@ -296,7 +296,7 @@ impl Family {
     fn epochs(self) -> usize {
         match self {
             Family::Clip => 26,
-            Family::Blip => 8,
+            Family::Blip => 4,
         }
     }
 
@@ -344,7 +344,7 @@ mod tests {
             let options = Cli::parse_from(args).options.settled(family);
             (options.batch_size(), options.epochs())
         };
-        assert_eq!([Family::Clip, Family::Blip].map(|family| settled(&[], family)), [(256, 26), (32, 8)]);
+        assert_eq!([Family::Clip, Family::Blip].map(|family| settled(&[], family)), [(256, 26), (32, 4)]);
         assert_eq!(settled(&["--batch-size", "7", "--epochs", "3"], Family::Blip), (7, 3));
     }
 
