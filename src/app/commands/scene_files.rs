@@ -34,7 +34,8 @@ pub(super) fn write_folder(scenes: &Scenes, folder: &Path, bar: &ProgressBar) ->
     (0..count).into_par_iter().try_for_each(|number| {
         let path = images.join(file_name(scenes, number));
         bar.inc(1);
-        write_atomic(&path, |out| out.write_all(&png(scenes, number)?)).map_err(CliError::file(&path))
+        // The folder is whole once it has metadata.jsonl, which comes last. An atomic write would look through the folder.
+        png(scenes, number).and_then(|png| fs::write(&path, png)).map_err(CliError::file(&path))
     })?;
     let all =
         || (0..count).flat_map(|number| (0..).zip(scenes.questions(number)).map(move |(i, asked)| (number, i, asked)));
