@@ -119,6 +119,21 @@ fn the_loader_makes_the_same_batches_with_any_number_of_threads() {
     assert!(run(1) == run(3));
 }
 
+/// Kinds to train on follow Zipf's law in the order of the file; where a model is judged, all are equally frequent but for
+/// coloured things, which are drawn for a coloured neighbour too.
+#[test]
+fn kinds_are_unevenly_frequent_only_where_a_model_is_trained() {
+    let skew = |division| {
+        let all = scenes(|options| options.division = division);
+        let kinds: Vec<usize> = all.kinds().collect();
+        let shown: Vec<usize> = (0..4000).flat_map(|i| all.scene(i).groups).map(|group| group.tile.concept).collect();
+        let share = |kinds: &[usize]| shown.iter().filter(|kind| kinds.contains(kind)).count() as f32;
+        share(&kinds[..40]) / share(&kinds[kinds.len() / 2..][..40])
+    };
+    let [trained, judged] = [Division::Train, Division::Test].map(skew);
+    assert!(trained > 5.0 && (0.5..2.0).contains(&judged), "{trained} {judged}");
+}
+
 #[test]
 fn divisions_share_no_drawing() {
     let concepts = EMOJI.concepts();
@@ -156,9 +171,10 @@ fn bounds(group: &Group) -> [f32; 4] {
 
 #[test]
 fn drawings_stand_as_arranged_and_never_overlap() {
-    let all = scenes(|_| ());
+    let (all, mut numbers) = (scenes(|_| ()), HashSet::new());
     for i in 0..3000 {
         let scene = all.scene(i);
+        numbers.insert(scene.groups.iter().map(|group| group.squares.len()).sum::<usize>());
         let ends = if scene.arrangement == Arrangement::Row { (0, 1) } else { (2, 3) };
         for pair in scene.groups.windows(2) {
             assert!(bounds(&pair[0])[ends.1] <= bounds(&pair[1])[ends.0], "{i}");
@@ -174,6 +190,7 @@ fn drawings_stand_as_arranged_and_never_overlap() {
             }
         }
     }
+    assert_eq!(numbers, HashSet::from([1, 2, 3]));
 }
 
 /// Patterns of two and three groups. `1`, `2`, `3` are the first, second and third group from the left or the top, `?`

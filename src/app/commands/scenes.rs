@@ -22,8 +22,8 @@ const MAX_IMAGE_SIZE: u32 = 2048;
 
 /// Write scenes of the embedded emoji with captions, questions and answers
 ///
-/// A scene shows one to three kinds of drawings on a plain ground: "a camel to the left of two red hearts". It depends
-/// on the seed, the split and its number alone. A caption depends on the languages and the share of noise too, a picture
+/// A scene shows one to three drawings on a plain ground: "a camel to the left of two red hearts". It depends on the
+/// seed, the split and its number alone. A caption depends on the languages and the share of noise too, a picture
 /// on its size.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -33,6 +33,8 @@ Splits, no two of which share a drawing:
   val-concepts   kinds that train lacks, drawn by noto
   test           the kinds of train, drawn by twemoji
   test-concepts  kinds that neither train nor val has, drawn by twemoji
+In train some kinds are frequent and most are rare, as words are in a language;
+the other splits show all kinds equally often.
 
 A folder has images/, metadata.jsonl with the captions and what each picture
 shows, and questions.json and answers.json in the format of VQA. Shards of

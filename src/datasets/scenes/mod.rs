@@ -1,6 +1,6 @@
-//! Scenes: one to three kinds of embedded emoji on a plain ground, with captions, questions and answers.
+//! Scenes: one to three embedded emoji on a plain ground, with captions, questions and answers.
 //!
-//! A scene shows each kind once to three times, in rows or columns, without overlaps. What it shows, how its caption is
+//! A scene shows up to three drawings, of one kind or of several, in rows or columns, without overlaps. What it shows, how its caption is
 //! worded and what is asked about it are pure functions of (seed, division, number of the scene): the same bits on any
 //! thread, in any epoch, in any order. Only the caption depends on the languages and the share of noise too, and only
 //! the pixels on the size of the picture, at which the drawings are painted directly.

@@ -22,6 +22,9 @@ const MAX_HIDDEN: f32 = 0.4;
 /// Largest number of grounds that a drawing is kept from, so that any three drawings have one in common.
 const MAX_AVOIDED: usize = 2;
 
+/// Larger, and frequent nouns are less so.
+const ZIPF_OFFSET: f32 = 10.0;
+
 /// A kind of drawing and its names.
 pub(super) struct Noun {
     /// Position of the concept in [`Emoji::concepts`].
@@ -32,6 +35,8 @@ pub(super) struct Noun {
     pub plural: &'static str,
     /// The names in all [`LANGUAGES`].
     pub labels: [&'static str; LANGUAGES.len()],
+    /// How often it is drawn, beside the others.
+    pub frequency: f32,
     /// The drawings of the division, each with the grounds that it stands out from.
     pub tiles: Vec<(Tile, Vec<Ground>)>,
 }
@@ -63,8 +68,18 @@ impl Noun {
 
 /// Returns the nouns of a division in the order of the file. Those of [`Division::Val`] and [`Division::Test`] are the
 /// ones that [`Division::Train`] has: some vendors alone draw a few more.
+///
+/// Where a model is judged, all nouns are equally frequent. Where it is trained they follow Zipf's law, as words do: the
+/// noun of rank r = 0, 1, … has a frequency of 1/(10 + r). If each of 327 nouns is as rare as the others, a small model
+/// learns for a long time how captions are worded and not what they name. Frequent nouns are named early, and what the
+/// image encoder learns for them serves the rare ones. The ranks are those of the file, which begins with creatures and
+/// hearts: hearts differ in colour alone, so that they are named first of all.
 pub(super) fn nouns(emoji: &Emoji, division: Division) -> Vec<Noun> {
     let mut nouns = drawn(emoji, division);
+    if division == Division::Train {
+        let ranks = nouns.iter_mut().enumerate();
+        ranks.for_each(|(rank, noun)| noun.frequency = 1.0 / (ZIPF_OFFSET + rank as f32));
+    }
     if matches!(division, Division::Val | Division::Test) {
         let trained: HashSet<usize> = drawn(emoji, Division::Train).iter().map(|noun| noun.concept).collect();
         nouns.retain(|noun| trained.contains(&noun.concept));
@@ -87,7 +102,7 @@ fn drawn(emoji: &Emoji, division: Division) -> Vec<Noun> {
         let [article, singular, plural] = fields[..] else { panic!("nouns.tsv has three columns: {line}") };
         let concept = places[singular];
         let labels = std::array::from_fn(|i| labels[i][concept]);
-        let mut noun = Noun { concept, article, singular, plural, labels, tiles: vec![] };
+        let mut noun = Noun { concept, article, singular, plural, labels, frequency: 1.0, tiles: vec![] };
         let is_coloured = noun.colour().is_some();
         let fits = |tile: &Tile| !(is_coloured && tile.vendor == Vendor::FluentHighContrast);
         let tiles = tiles.remove(&concept).unwrap_or_default().into_iter().filter(fits);

@@ -9,12 +9,9 @@ use rand::RngExt;
 use rand::seq::{IndexedRandom, IteratorRandom};
 use serde::Serialize;
 
-/// Largest number of groups in a scene, and of drawings in a group.
-pub(super) const MAX_GROUPS: usize = 3;
-/// How often a scene has one, two or three groups, in twentieths.
-const GROUPS: [u32; MAX_GROUPS] = [5, 9, 6];
-/// How often a group has one, two or three drawings, in twentieths.
-const DRAWINGS: [u32; MAX_GROUPS] = [11, 5, 4];
+/// How many drawings the groups of a scene have, one to three together, and how often, in twentieths.
+const DRAWINGS: [(&[usize], u32); 7] =
+    [(&[1], 4), (&[2], 2), (&[1, 1], 6), (&[3], 2), (&[1, 2], 2), (&[2, 1], 2), (&[1, 1, 1], 2)];
 /// Smallest and largest side of a drawing as a share of its cell's shorter side.
 const SHARE: std::ops::Range<f32> = 0.6..0.95;
 /// Length of the part of a cell that a drawing may stand in, in shorter sides.
@@ -87,7 +84,8 @@ pub struct Scene {
 impl Scene {
     /// Draws a scene of these nouns.
     pub(super) fn draw(nouns: &[Noun], rng: &mut Rng) -> Self {
-        let groups = one_of(GROUPS, rng);
+        let (drawings, _) = DRAWINGS.choose_weighted(rng, |(_, weight)| *weight).expect("weights above 0");
+        let groups = drawings.len();
         let arrangement = match (groups, rng.random_bool(0.5)) {
             (1, _) => Arrangement::Alone,
             (_, true) => Arrangement::Row,
@@ -98,14 +96,13 @@ impl Scene {
         let group = |(i, noun): (usize, usize)| {
             let (tile, fitting) = nouns[noun].tiles.choose(rng).expect("every noun has drawings");
             grounds.retain(|ground| fitting.contains(ground));
-            let drawings = one_of(DRAWINGS, rng);
             let across = match arrangement {
                 Arrangement::Alone => rng.random_bool(0.5),
                 Arrangement::Row => false,
                 Arrangement::Column => true,
             };
             let strip = Cell::WHOLE.part(i, groups, arrangement == Arrangement::Row);
-            let squares = (0..drawings).map(|k| strip.part(k, drawings, across).place(rng)).collect();
+            let squares = (0..drawings[i]).map(|k| strip.part(k, drawings[i], across).place(rng)).collect();
             Group { noun, tile: *tile, squares }
         };
         let groups = chosen.into_iter().enumerate().map(group).collect();
@@ -134,28 +131,18 @@ impl Scene {
     }
 }
 
-/// Draws 1, 2 or 3 with these weights.
-fn one_of(weights: [u32; MAX_GROUPS], rng: &mut Rng) -> usize {
-    let mut left = rng.random_range(0..weights.iter().sum());
-    let falls = |&weight: &u32| {
-        let falls = left < weight;
-        left = left.saturating_sub(weight);
-        falls
-    };
-    1 + weights.iter().position(falls).expect("a number below the sum")
-}
-
 /// Chooses different nouns that go with each other. Half of the time, a coloured thing is followed by the same thing in
 /// another colour: only its place or number tells the two apart then.
 fn choose(nouns: &[Noun], count: usize, rng: &mut Rng) -> Vec<usize> {
-    let mut chosen = vec![rng.random_range(0..nouns.len())];
+    let mut chosen: Vec<usize> = vec![];
     while chosen.len() < count {
-        let last = &nouns[chosen[chosen.len() - 1]];
         let fits = |&i: &usize| chosen.iter().all(|&other| i != other && nouns[i].goes_with(&nouns[other]));
         let fitting: Vec<usize> = (0..nouns.len()).filter(fits).collect();
-        let recolours = last.colour().is_some() && rng.random_bool(0.5);
-        let recoloured = fitting.iter().filter(|&&i| recolours && nouns[i].is_recoloured(last)).choose(rng);
-        let next = recoloured.or_else(|| fitting.choose(rng));
+        let coloured = chosen.last().map(|&last| &nouns[last]).filter(|last| last.colour().is_some());
+        let recolours = coloured.filter(|_| rng.random_bool(0.5));
+        let recoloured =
+            recolours.and_then(|last| fitting.iter().filter(|&&i| nouns[i].is_recoloured(last)).choose(rng));
+        let next = recoloured.or_else(|| fitting.choose_weighted(rng, |&i| nouns[i].frequency).ok());
         chosen.push(*next.expect("a division has many nouns"));
     }
     chosen
