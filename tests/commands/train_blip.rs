@@ -90,7 +90,7 @@ fn every_task_is_learnt_and_goes_on_to_the_bit() {
             assert!(image::open(run.join(name)).unwrap().width() > 100, "{task}: {name}");
         }
         let metrics = Metrics::read(run.join("metrics.jsonl")).unwrap();
-        assert_eq!((metrics.steps.last().unwrap().step, metrics.evaluations.len()), (8, 1), "{task}");
+        assert_eq!((metrics.steps.last().unwrap().step, metrics.evaluations.len()), (8, 4), "{task}");
 
         let parts = format!("{task}-parts");
         trains(&bench, &[&how[..], &[&["--name", &parts, "--stop-after", "3"]]].concat());

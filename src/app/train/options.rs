@@ -135,9 +135,9 @@ pub struct Options {
     /// Steps between two progress lines
     #[arg(long, value_name = "STEPS", default_value_t = 10, value_parser = positive(), help_heading = "Run")]
     pub log_every_n_steps: usize,
-    /// Epochs between two evaluations; 0 evaluates only at the end
-    #[arg(long, value_name = "EPOCHS", default_value_t = 4, help_heading = "Run")]
-    pub val_frequency: usize,
+    /// Epochs between two evaluations; 0 evaluates only at the end [default: 4, or 1 with a BLIP]
+    #[arg(long, value_name = "EPOCHS", help_heading = "Run")]
+    pub val_frequency: Option<usize>,
     /// Epochs between two checkpoints; one is also written every ten minutes
     #[arg(long, value_name = "EPOCHS", default_value_t = 1, value_parser = positive(), help_heading = "Run")]
     pub save_frequency: usize,
@@ -160,6 +160,7 @@ impl Options {
     pub(super) fn settled(mut self, family: Family) -> Self {
         self.epochs.get_or_insert(family.epochs());
         self.batch_size.get_or_insert(family.batch_size());
+        self.val_frequency.get_or_insert(family.val_frequency());
         self
     }
 
@@ -171,6 +172,11 @@ impl Options {
     /// Returns the number of pairs that pass through the towers at once; before the options are settled, a CLIP's default.
     pub(crate) fn batch_size(&self) -> usize {
         self.batch_size.unwrap_or(Family::Clip.batch_size())
+    }
+
+    /// Returns the number of epochs between two evaluations; before the options are settled, a CLIP's default.
+    pub(crate) fn val_frequency(&self) -> usize {
+        self.val_frequency.unwrap_or(Family::Clip.val_frequency())
     }
 
     /// Returns the preset or the file of --model, or else the name of the weights to start from.
@@ -307,6 +313,14 @@ impl Family {
             Family::Blip => 32,
         }
     }
+
+    /// Returns the number of epochs between two evaluations without --val-frequency.
+    fn val_frequency(self) -> usize {
+        match self {
+            Family::Clip => 4,
+            Family::Blip => 1,
+        }
+    }
 }
 
 type NumberParser = fn(&str) -> Result<f32, String>;
@@ -342,10 +356,11 @@ mod tests {
         let settled = |args: &[&str], family| {
             let args = ["train"].iter().chain(args);
             let options = Cli::parse_from(args).options.settled(family);
-            (options.batch_size(), options.epochs())
+            [options.batch_size(), options.epochs(), options.val_frequency()]
         };
-        assert_eq!([Family::Clip, Family::Blip].map(|family| settled(&[], family)), [(256, 26), (32, 4)]);
-        assert_eq!(settled(&["--batch-size", "7", "--epochs", "3"], Family::Blip), (7, 3));
+        assert_eq!([Family::Clip, Family::Blip].map(|family| settled(&[], family)), [[256, 26, 4], [32, 4, 1]]);
+        let given = ["--batch-size", "7", "--epochs", "3", "--val-frequency", "0"];
+        assert_eq!(settled(&given, Family::Blip), [7, 3, 0]);
     }
 
     #[test]

@@ -178,7 +178,7 @@ impl Run {
                 self.save()?;
                 saved = Instant::now();
             }
-            if self.due(step, self.options.val_frequency) && step < total {
+            if self.due(step, self.options.val_frequency()) && step < total {
                 self.evaluate(step, &exam, &progress)?;
                 pace = Pace::from(step);
             }
