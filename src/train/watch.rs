@@ -25,7 +25,7 @@ pub enum Collapse {
     #[error("step {step}: {name} is {value}. From here on every weight is lost; go back to the last checkpoint")]
     NotFinite { step: u64, name: String, value: f64 },
 
-    /// A loss has been at chance for a whole window after the warm-up, and never was below.
+    /// The first of the losses has been at chance for a whole window after the warm-up, and never was below.
     #[error(
         "step {step}: {name} is stuck at {loss:.3}, near the {chance:.3} of a model that cannot tell anything apart. \
          Check the data first: pictures and captions may be paired wrongly, or all captions equal"
@@ -98,9 +98,13 @@ impl Watch {
         // A batch of one pair has nothing to tell apart, and its chance line is ln 1 = 0.
         let losses = step.losses().filter_map(|loss| Some((loss, loss.chance.filter(|&chance| chance > 0.0)?)));
         let mut found = vec![];
-        for (Metric { name, value, .. }, chance) in losses {
+        for (i, (Metric { name, value, .. }, chance)) in losses.enumerate() {
             let recent = self.losses.entry(name.to_string()).or_insert_with(Recent::new);
-            found.extend(recent.push(step.step, name, (*value, chance)).map(|collapse| (name.to_string(), collapse)));
+            let collapse = recent.push(step.step, name, (*value, chance));
+            // The others may have to wait for the first one, as BLIP's ITM does: it is asked about the pairs that ITC cannot
+            // tell apart yet.
+            let waits = i > 0 && matches!(collapse, Some(Collapse::Stuck { .. }));
+            found.extend(collapse.filter(|_| !waits).map(|collapse| (name.to_string(), collapse)));
         }
         found.into_iter().filter_map(|(name, collapse)| self.once(name, collapse)).next()
     }

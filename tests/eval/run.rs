@@ -191,6 +191,23 @@ fn a_dead_loss_is_noticed_once_and_explained() {
     assert!(TrainError::Collapse(blown[0].clone()).to_string().contains("--lr"));
 }
 
+/// BLIP's ITM stays at chance until ITC has learnt something, but when it has fallen it must not come back.
+#[test]
+fn a_loss_may_wait_for_the_first_one() {
+    let mut watch = Watch::new(0);
+    let mut told = |steps: std::ops::Range<u64>, itc: f64, itm: f64| -> Vec<Collapse> {
+        let losses =
+            [("loss_itc", itc), ("loss_itm", itm)].map(|(name, loss)| Metric::new(name, loss).against_chance(1.0));
+        steps.filter_map(|step| watch.step(&Step { step, metrics: losses.to_vec() })).collect()
+    };
+    assert_eq!(told(1..400, 0.9, 1.0), []);
+    assert_eq!(told(400..800, 0.5, 0.5), []);
+    let found = told(800..1200, 0.5, 1.0);
+    assert!(matches!(&found[..], [Collapse::FellBack { name, .. }] if name == "loss_itm"), "{found:?}");
+    let found = told(1200..1600, 1.0, 1.0);
+    assert!(matches!(&found[..], [Collapse::FellBack { name, .. }] if name == "loss_itc"), "{found:?}");
+}
+
 #[test]
 fn embeddings_that_are_all_alike_are_noticed() {
     let apart = Array2::<f32>::eye(6);
