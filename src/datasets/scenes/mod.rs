@@ -1,9 +1,9 @@
 //! Scenes: one to three embedded emoji on a plain ground, with captions, questions and answers.
 //!
-//! A scene shows up to three drawings, of one kind or of several, in rows or columns, without overlaps. What it shows, how its caption is
-//! worded and what is asked about it are pure functions of (seed, division, number of the scene): the same bits on any
-//! thread, in any epoch, in any order. Only the caption depends on the languages and the share of noise too, and only
-//! the pixels on the size of the picture, at which the drawings are painted directly.
+//! A scene shows up to three drawings, of one kind or of several, in rows or columns, without overlaps. What it shows, how
+//! its caption is worded and what is asked about it are pure functions of (seed, division, number of the scene): the same
+//! bits on any thread, in any epoch, in any order. Only the caption depends on the languages and the share of noise too, and
+//! only the pixels on the size of the picture, at which the drawings are painted directly.
 //!
 //! Grammar comes before coverage. `data/emoji/nouns.tsv` lists 448 of the 1,923 concepts, with English article and
 //! plural. Left out are all people, flags, faces and symbols but for coloured shapes, and names that

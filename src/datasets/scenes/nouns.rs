@@ -22,7 +22,7 @@ const MAX_HIDDEN: f32 = 0.4;
 /// Largest number of grounds that a drawing is kept from, so that any three drawings have one in common.
 const MAX_AVOIDED: usize = 2;
 
-/// Larger, and frequent nouns are less so.
+/// The larger it is, the less often the most frequent nouns are drawn.
 const ZIPF_OFFSET: f32 = 10.0;
 
 /// A kind of drawing and its names.
@@ -35,7 +35,7 @@ pub(super) struct Noun {
     pub plural: &'static str,
     /// The names in all [`LANGUAGES`].
     pub labels: [&'static str; LANGUAGES.len()],
-    /// How often it is drawn, beside the others.
+    /// How often it is drawn, in proportion to the others.
     pub frequency: f32,
     /// The drawings of the division, each with the grounds that it stands out from.
     pub tiles: Vec<(Tile, Vec<Ground>)>,
