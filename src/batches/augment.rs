@@ -82,7 +82,7 @@ impl Augment {
             contrast: 0.1,
             saturation: 0.2,
             grey: 0.02,
-            rand_augment: false,
+            ..Self::default()
         }
     }
 

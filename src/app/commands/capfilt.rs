@@ -70,7 +70,7 @@ Examples:
       --shard 2/4
 
 The whole circle, on scenes of emoji, 30 % of whose captions are noise:
-  clipwright scenes --out web --count 32768 --caption-noise 0.3
+  clipwright scenes --out web --count 24000 --caption-noise 0.3
   clipwright scenes --out human --count 2000 --seed 1
   train --train-data web --model Emoji-BLIP-S --name first
   train --train-data human --pretrained runs/first --task caption --name cap

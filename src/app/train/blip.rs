@@ -178,14 +178,11 @@ impl Start {
     fn begun<L: Lesson>(self, options: &Options, lesson: impl FnOnce(&Model) -> L) -> Begun {
         let Start { model, preprocess, data, tokenizer, vocabulary } = self;
         let (task, tokenizer) = (options.blip.task, Arc::new(tokenizer));
+        let original = options.blip.rand_augment.then(|| Augment::blip(task.least_area()));
         let loader = LoaderConfig {
             context_length: task.max_tokens().min(model.config.text.positions),
             preprocess: preprocess.clone(),
-            augment: if options.blip.rand_augment {
-                Some(Augment::blip(task.least_area()))
-            } else {
-                Some(data.augment())
-            },
+            augment: Some(original.unwrap_or_else(|| data.augment())),
             ..options.loader(&data)
         };
         let prompt = if task == Task::Caption { options.blip.prompt.clone() } else { String::new() };

@@ -22,7 +22,7 @@ const MAX_HIDDEN: f32 = 0.4;
 /// Largest number of grounds that a drawing is kept from, so that any three drawings have one in common.
 const MAX_AVOIDED: usize = 2;
 
-/// The larger it is, the less often the most frequent nouns are drawn.
+/// What is added to a noun's rank. The larger it is, the less the most frequent nouns stand out.
 const ZIPF_OFFSET: f32 = 10.0;
 
 /// A kind of drawing and its names.
@@ -77,8 +77,9 @@ impl Noun {
 pub(super) fn nouns(emoji: &Emoji, division: Division) -> Vec<Noun> {
     let mut nouns = drawn(emoji, division);
     if division == Division::Train {
-        let ranks = nouns.iter_mut().enumerate();
-        ranks.for_each(|(rank, noun)| noun.frequency = 1.0 / (ZIPF_OFFSET + rank as f32));
+        for (rank, noun) in nouns.iter_mut().enumerate() {
+            noun.frequency = 1.0 / (ZIPF_OFFSET + rank as f32);
+        }
     }
     if matches!(division, Division::Val | Division::Test) {
         let trained: HashSet<usize> = drawn(emoji, Division::Train).iter().map(|noun| noun.concept).collect();

@@ -138,10 +138,10 @@ fn choose(nouns: &[Noun], count: usize, rng: &mut Rng) -> Vec<usize> {
     while chosen.len() < count {
         let fits = |&i: &usize| chosen.iter().all(|&other| i != other && nouns[i].goes_with(&nouns[other]));
         let fitting: Vec<usize> = (0..nouns.len()).filter(fits).collect();
-        let coloured = chosen.last().map(|&last| &nouns[last]).filter(|last| last.colour().is_some());
-        let recolours = coloured.filter(|_| rng.random_bool(0.5));
+        let last = chosen.last().map(|&last| &nouns[last]);
+        let coloured = last.filter(|last| last.colour().is_some() && rng.random_bool(0.5));
         let recoloured =
-            recolours.and_then(|last| fitting.iter().filter(|&&i| nouns[i].is_recoloured(last)).choose(rng));
+            coloured.and_then(|last| fitting.iter().filter(|&&i| nouns[i].is_recoloured(last)).choose(rng));
         let next = recoloured.or_else(|| fitting.choose_weighted(rng, |&i| nouns[i].frequency).ok());
         chosen.push(*next.expect("a division has many nouns"));
     }

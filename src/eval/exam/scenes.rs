@@ -19,7 +19,7 @@ use ndarray::{Array2, ArrayView1};
 use rayon::prelude::*;
 use std::sync::Arc;
 
-/// Number of scenes of each side.
+/// Number of scenes of kinds that are trained on, and of those that are not, on which a run is measured.
 const SCENES: usize = 500;
 /// Number of training scenes among which the baseline looks for the most similar one.
 const KNOWN: usize = 4096;

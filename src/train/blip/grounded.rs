@@ -40,8 +40,9 @@ pub(super) struct Grounded {
 }
 
 impl Grounded {
-    /// Goes forward and backward for all texts, `texts` of all ranks, that look at pictures of `range`. Returns their parts of ITM and LM, and
-    /// adds the gradients of all parameters to `g` and that of the tokens to what the towers have seen.
+    /// Goes forward and backward for all texts that look at pictures of `range`, out of the `texts` of all ranks. Returns
+    /// their parts of ITM and LM, and adds the gradients of all parameters to `g` and that of the tokens to what the
+    /// towers have seen.
     pub fn backward(
         &mut self,
         p: &Blip<&[f32]>,

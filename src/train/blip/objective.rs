@@ -197,7 +197,7 @@ impl BlipObjective {
         self.losses.columns = queue.keys().len();
     }
 
-    /// Draws the negatives of this rank's part of the batch, and learns those of the others.
+    /// Draws the negatives of this rank's part of the batch, and learns the others' texts and which pictures they drew.
     fn draw<W: World>(&mut self, batch: &Batch, id: StepId, world: &W) {
         let BlipObjective { config, options, params, queue, features, gathered, negatives, all_texts, .. } = self;
         let f = features.carve(&Features::dims(batch.len(), config.embed_dim));
