@@ -101,8 +101,9 @@ fn streaming(c: &mut Criterion) {
         group.bench_function(format!("add_column_sums {rows}×{d}"), |b| {
             b.iter(|| reduce::add_column_sums(black_box(&x), &mut db))
         });
-        group.bench_function(format!("sum_of_squares {rows}×{d}"), |b| {
-            b.iter(|| reduce::sum_of_squares(black_box(&x)))
+        let mut squares = vec![0.0; x.len().div_ceil(reduce::PIECE)];
+        group.bench_function(format!("squares_of_pieces {rows}×{d}"), |b| {
+            b.iter(|| reduce::squares_of_pieces(black_box(&x), &mut squares))
         });
         for act in [Activation::QuickGelu, Activation::Gelu] {
             act.forward(&x, &mut y);

@@ -108,17 +108,6 @@ pub(crate) fn for_pieces<P: Split>(rows: usize, piece: usize, parts: P, f: &(imp
     join(|| for_pieces(mid, piece, a, f), || for_pieces(rows - mid, piece, b, f));
 }
 
-/// Sums `f` over pieces of at most `piece` rows, as a tree whose shape depends on `rows` alone.
-pub(crate) fn sum_pieces<P: Split>(rows: usize, piece: usize, parts: P, f: &(impl Fn(P) -> f64 + Sync)) -> f64 {
-    if rows <= piece {
-        return f(parts);
-    }
-    let mid = middle(rows, piece);
-    let (a, b) = parts.split(mid);
-    let (a, b) = join(|| sum_pieces(mid, piece, a, f), || sum_pieces(rows - mid, piece, b, f));
-    a + b
-}
-
 /// Returns half of the rows, rounded to whole pieces.
 fn middle(rows: usize, piece: usize) -> usize {
     rows.div_ceil(piece).div_ceil(2) * piece

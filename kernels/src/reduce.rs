@@ -1,8 +1,12 @@
 //! Sums over rows and over everything, in a fixed order.
 
 use crate::isa::{Isa, multiversion};
-use crate::parallel::{PIECE, Rows, RowsMut, for_pieces, sum_pieces};
+use crate::parallel::{self, RowsMut, for_pieces};
+use rayon::prelude::*;
 use std::ops::Range;
+
+/// Sums over everything are sums over pieces of this many elements.
+pub const PIECE: usize = parallel::PIECE;
 
 /// This many rows have a sum of their own before it joins the rest, which makes fewer roundings and keeps the sums in
 /// registers.
@@ -55,14 +59,34 @@ multiversion! {
     }
 }
 
-/// Σ x², accumulated in f64
-pub fn sum_of_squares(x: &[f32]) -> f64 {
-    sum_of_squares_on(Isa::best(), x)
+/// sums\[i\] ← Σ x² over the i-th [`PIECE`], in f64
+///
+/// [`tree_sum`] adds them up. So whoever has some of the pieces, and the sums over all of them, gets the bits of whoever
+/// has all.
+///
+/// `x` (N), `sums` (⌈N / 65,536⌉)
+#[track_caller]
+pub fn squares_of_pieces(x: &[f32], sums: &mut [f64]) {
+    squares_of_pieces_on(Isa::best(), x, sums);
 }
 
-/// Computes [`sum_of_squares`] on a given instruction set.
-pub fn sum_of_squares_on(isa: Isa, x: &[f32]) -> f64 {
-    sum_pieces(x.len(), PIECE, Rows(x, 1), &|x| squares(isa, x.0))
+/// Computes [`squares_of_pieces`] on a given instruction set.
+#[track_caller]
+pub fn squares_of_pieces_on(isa: Isa, x: &[f32], sums: &mut [f64]) {
+    assert_eq!(sums.len(), x.len().div_ceil(PIECE), "a sum for each piece of {} elements", x.len());
+    sums.par_iter_mut().zip(x.par_chunks(PIECE)).for_each(|(sum, x)| *sum = squares(isa, x));
+}
+
+/// Adds all terms, as a balanced tree whose shape depends on their number alone.
+pub fn tree_sum(terms: &[f64]) -> f64 {
+    match terms {
+        [] => 0.0,
+        [term] => *term,
+        _ => {
+            let (before, behind) = terms.split_at(terms.len().div_ceil(2));
+            tree_sum(before) + tree_sum(behind)
+        }
+    }
 }
 
 multiversion! {
@@ -89,6 +113,7 @@ pub mod naive {
         }
     }
 
+    /// Returns Σ x².
     pub fn sum_of_squares(x: &[f32]) -> f64 {
         x.iter().map(|&x| f64::from(x) * f64::from(x)).sum()
     }

@@ -112,6 +112,18 @@ pub struct Sums {
     pub weight: f64,
 }
 
+impl Sums {
+    /// Returns the numbers to be sent elsewhere, where [`Sums::of`] makes sums of them again.
+    pub(crate) fn numbers(&self) -> [f64; 3] {
+        [self.loss, self.hits, self.weight]
+    }
+
+    /// Makes sums of their [numbers](Sums::numbers).
+    pub(crate) fn of([loss, hits, weight]: [f64; 3]) -> Self {
+        Sums { loss, hits, weight }
+    }
+}
+
 impl AddAssign for Sums {
     fn add_assign(&mut self, other: Sums) {
         self.loss += other.loss;

@@ -69,22 +69,22 @@ impl Scratch<Dim> {
 }
 
 /// Both halves of the loss, in nats. A model that cannot tell N pairs apart has ln N for each.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Loss {
     /// The mean loss of pictures that choose among captions.
-    pub image_to_text: f32,
+    pub image_to_text: f64,
     /// The mean loss of captions that choose among pictures.
-    pub text_to_image: f32,
+    pub text_to_image: f64,
 }
 
 impl Loss {
     /// (image→text + text→image) / 2, which is minimised
-    pub fn mean(self) -> f32 {
+    pub fn mean(self) -> f64 {
         (self.image_to_text + self.text_to_image) / 2.0
     }
 }
 
-/// Computes the mean losses of the own pairs, and writes their places in `saved`.
+/// Computes what the own pairs contribute to the mean losses of all N, and writes their places in `saved`.
 ///
 /// `images`, `texts` (N,d), of unit length; `scale` = exp(logit_scale)
 #[track_caller]
@@ -176,8 +176,8 @@ fn passes(own: Range<usize>, n: usize) -> impl Iterator<Item = Pass> {
     std::iter::once(rows).chain((!whole).then_some(cols))
 }
 
-/// Returns the mean over pairs of lse − mean positive score, in each direction. Sums are in f64, in the order of the
-/// pairs.
+/// Returns Σ over the own pairs of (lse − mean positive score) / N, in each direction. Sums are in f64, in the order of
+/// the pairs.
 fn mean_losses(
     images: ArrayView2<f32>,
     texts: ArrayView2<f32>,
@@ -195,7 +195,7 @@ fn mean_losses(
         sums[0] += f64::from(saved.image_lse[[0, i]]) - f64::from(scale) * mean_cosine(images, texts);
         sums[1] += f64::from(saved.text_lse[[0, i]]) - f64::from(scale) * mean_cosine(texts, images);
     }
-    let [image_to_text, text_to_image] = sums.map(|sum| (sum / positives.len() as f64) as f32);
+    let [image_to_text, text_to_image] = sums.map(|sum| sum / positives.columns() as f64);
     Loss { image_to_text, text_to_image }
 }
 

@@ -1,9 +1,10 @@
-//! AdamW (Loshchilov & Hutter 2019) over a flat parameter block.
+//! AdamW (Loshchilov & Hutter 2019) over a flat parameter block, or over the slices of it that a process owns.
 
 use crate::params::{Spec, for_each};
 use crate::tree::{Path, Tree};
 use kernels::adamw::{Step, step};
 use kernels::memory::Floats;
+use std::ops::Range;
 
 /// The hyper-parameters that stay the same for a whole run.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -43,7 +44,7 @@ impl Decay {
     }
 }
 
-/// The state of the optimizer: both moments of every parameter, and how many steps were taken.
+/// The state of the optimizer: both moments of the parameters that it moves, and how many steps were taken.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct AdamW {
     /// The first moments, in the order of the parameters.
@@ -52,12 +53,21 @@ pub struct AdamW {
     pub v: Floats,
     /// How many steps were taken.
     pub steps: u64,
+    /// The ranges of the parameters that are moved, ascending, whose moments lie one behind the other.
+    own: Vec<Range<usize>>,
 }
 
 impl AdamW {
     /// Returns the state before the first step of `n` parameters.
     pub fn new(n: usize) -> Self {
-        AdamW { m: Floats::zeros(n), v: Floats::zeros(n), steps: 0 }
+        AdamW::of([0..n])
+    }
+
+    /// Returns the state before the first step of an optimizer that moves the parameters in these ranges alone.
+    pub fn of(own: impl IntoIterator<Item = Range<usize>>) -> Self {
+        let own: Vec<_> = own.into_iter().collect();
+        let n = own.iter().map(Range::len).sum();
+        AdamW { m: Floats::zeros(n), v: Floats::zeros(n), steps: 0, own }
     }
 
     /// Takes one step with the gradient `grad_scale`·g, and leaves g at zero.
@@ -74,7 +84,8 @@ impl AdamW {
         frozen: impl Fn(&Path) -> bool,
     ) {
         self.steps += 1;
-        for_each(spec, &Path::ROOT, |path, spec, range| {
+        let AdamW { m, v, steps, own } = self;
+        for_each(spec, &Path::ROOT, |path, spec, leaf| {
             if spec.is_buffer() || frozen(path) {
                 return;
             }
@@ -84,13 +95,31 @@ impl AdamW {
                 beta2: hyper.beta2,
                 eps: hyper.eps,
                 weight_decay: if decay.applies(spec) { hyper.weight_decay } else { 0.0 },
-                step: self.steps,
+                step: *steps,
                 grad_scale,
             };
-            let (p, g) = (&mut params[range.clone()], &mut grads[range.clone()]);
-            step(&scalars, p, g, &mut self.m[range.clone()], &mut self.v[range]);
+            for (part, moments) in parts(own, &leaf) {
+                let (p, g) = (&mut params[part.clone()], &mut grads[part]);
+                step(&scalars, p, g, &mut m[moments.clone()], &mut v[moments]);
+            }
         });
     }
+
+    /// Goes through the ranges that are moved, each with the range of its moments.
+    pub fn own(&self) -> impl Iterator<Item = (Range<usize>, Range<usize>)> {
+        parts(&self.own, &(0..usize::MAX))
+    }
+}
+
+/// Goes through the parts of a leaf that are in one of the ranges, each with the range of its moments.
+fn parts(own: &[Range<usize>], leaf: &Range<usize>) -> impl Iterator<Item = (Range<usize>, Range<usize>)> {
+    let mut before = 0;
+    own.iter().filter_map(move |own| {
+        let (start, end) = (own.start.max(leaf.start), own.end.min(leaf.end));
+        let first = before + start.saturating_sub(own.start);
+        before += own.len();
+        (start < end).then(|| (start..end, first..first + (end - start)))
+    })
 }
 
 #[cfg(test)]
@@ -114,6 +143,30 @@ mod tests {
             assert!((0..6).all(shrunk));
             assert!((6..8).all(|i| shrunk(i) == (decay == Decay::All) && (shrunk(i) || flat[i] == params.flat[i])));
         }
+    }
+
+    /// Where the ranges are cut does not matter, be it within a leaf.
+    #[test]
+    fn the_parts_of_several_optimizers_are_the_whole() {
+        let linear = || Linear::spec(3, 2, default_init(3), default_init(3));
+        let spec = Model { first: linear(), middle: (0..3).map(|_| linear()).collect(), last: linear() };
+        let params = Params::init(spec, 1);
+        let n = params.flat.len();
+        let train = |optimizers: Vec<AdamW>| {
+            let mut flat = params.flat.clone();
+            let mut moments = vec![f32::NAN; n];
+            for mut adam in optimizers {
+                for _ in 0..3 {
+                    let mut grads: Vec<f32> = (0..n).map(|i| (i as f32 - 9.5) * 0.1).collect();
+                    let hyper = (&Hyper::VIT, Decay::default());
+                    adam.step(&params.spec, hyper, 0.1, 0.5, &mut flat, &mut grads, |path| path.is_under("part.1"));
+                }
+                adam.own().for_each(|(own, at)| moments[own].copy_from_slice(&adam.v[at]));
+            }
+            (flat, moments)
+        };
+        let parts = vec![AdamW::of([0..5, 11..30]), AdamW::of([5..11, 30..n]), AdamW::of([])];
+        assert!(train(parts) == train(vec![AdamW::new(n)]));
     }
 
     /// The frozen part stands in the middle of the tree, and its name is the beginning of another one's.

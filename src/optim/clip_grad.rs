@@ -1,10 +1,5 @@
 //! Clipping by the global norm (Pascanu et al. 2013, algorithm 1).
 
-/// Returns the Euclidean norm of all gradients together.
-pub fn global_norm(grads: &[f32]) -> f32 {
-    kernels::reduce::sum_of_squares(grads).sqrt() as f32
-}
-
 /// Returns the factor that brings gradients of this norm down to `max_norm`, or 1 if they are not longer.
 pub fn scale(norm: f32, max_norm: Option<f32>) -> f32 {
     match max_norm {
@@ -19,7 +14,6 @@ mod tests {
 
     #[test]
     fn only_long_gradients_are_shortened() {
-        assert_eq!(global_norm(&[3.0, 0.0, -4.0]), 5.0);
         assert_eq!(scale(5.0, Some(1.0)), 0.2);
         assert_eq!(scale(0.5, Some(1.0)), 1.0);
         assert_eq!(scale(5.0, None), 1.0);

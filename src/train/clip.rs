@@ -5,7 +5,7 @@ use super::objective::{Objective, State, StepId};
 use super::run_folder::RunFolder;
 use super::world::World;
 use crate::checkpoint::{self, CheckpointError, ConfigFile};
-use crate::layers::{floats, normalize, rows, rows_mut};
+use crate::layers::{floats, floats_mut, normalize, rows, rows_mut};
 use crate::loss::info_nce::{self, Loss, Saved as LossSaved, Scratch as LossScratch};
 use crate::loss::positives::Positives;
 use crate::models::Captions;
@@ -42,9 +42,9 @@ tree! {
 }
 
 tree! {
-    /// The gradients of the unit-length features of all ranks, and the buffers of the loss over all their pairs.
+    /// The gradients of this rank's unit-length features, and the buffers of the loss over the pairs of all ranks.
     ///
-    /// `dimages`, `dtexts` (pairs of all ranks,e)
+    /// `dimages`, `dtexts` (N,e)
     Contrast { dimages, dtexts, saved: LossSaved, scratch: LossScratch }
 }
 
@@ -65,9 +65,9 @@ impl Features<Dim> {
 }
 
 impl Contrast<Dim> {
-    fn dims(n: usize, embed_dim: usize) -> Self {
+    fn dims(n: usize, all: usize, embed_dim: usize) -> Self {
         let rows = Dim(n, embed_dim);
-        Contrast { dimages: rows, dtexts: rows, saved: LossSaved::dims(n), scratch: LossScratch::dims(n) }
+        Contrast { dimages: rows, dtexts: rows, saved: LossSaved::dims(all), scratch: LossScratch::dims(all) }
     }
 }
 
@@ -78,6 +78,9 @@ struct Gathered {
     texts: Vec<f32>,
     concepts: Vec<u64>,
     captions: Vec<u64>,
+    /// The log-sum-exps of the rows, and of the columns.
+    lse: [Vec<f32>; 2],
+    losses: Vec<f64>,
 }
 
 /// A CLIP model in training, with every buffer that a step needs.
@@ -90,7 +93,10 @@ pub struct ClipObjective {
     features: Arena,
     contrast: Arena,
     gathered: Gathered,
-    positives: Positives,
+    /// Those of each shard.
+    positives: Vec<Positives>,
+    /// The gradient of `logit_scale`, each shard's part of it.
+    dlogit_scale: Vec<f32>,
     loss: Loss,
     /// The loss ln N of a model that cannot tell N pairs apart.
     chance: f64,
@@ -116,8 +122,9 @@ impl ClipObjective {
             features: Arena::default(),
             contrast: Arena::default(),
             gathered: Gathered::default(),
-            positives: Positives::default(),
-            loss: Loss { image_to_text: f32::NAN, text_to_image: f32::NAN },
+            positives: vec![],
+            dlogit_scale: vec![],
+            loss: Loss { image_to_text: f64::NAN, text_to_image: f64::NAN },
             chance: f64::NAN,
         }
     }
@@ -174,40 +181,60 @@ impl<W: World> Objective<W> for ClipObjective {
 
     /// Goes from features to the loss, and back to the gradients of this rank's features.
     ///
-    /// Every rank contrasts the pairs of all ranks, and goes on with its own. The temperature's gradient is the same on
-    /// all of them, so only the first adds it.
-    fn loss(&mut self, batch: &Pairs, _: StepId, world: &W, g: &mut ClipParams<&mut [f32]>) {
+    /// Each shard contrasts its own rows, and its own columns, with the pairs of all ranks. So no gradient crosses ranks;
+    /// what does are features and the log-sum-exps of other shards' rows and columns.
+    fn loss(&mut self, batch: &Pairs, id: StepId, world: &W) {
         let (n, embed_dim) = (batch.images.nrows(), self.model.config.embed_dim);
-        let ClipObjective { model, features, contrast, gathered, positives, .. } = self;
+        let ClipObjective { model, features, contrast, gathered, positives, dlogit_scale, .. } = self;
         let mut f = features.carve(&Features::dims(n, embed_dim));
         in_pool(|| {
             normalize::forward(f.image.view(), f.images.view_mut(), f.image_norm.view_mut());
             normalize::forward(f.text.view(), f.texts.view_mut(), f.text_norm.view_mut());
         });
         let concepts = world.all_gather(batch.concepts, &mut gathered.concepts);
-        positives.fill(concepts, world.all_gather(batch.caption_keys, &mut gathered.captions));
+        let captions = world.all_gather(batch.caption_keys, &mut gathered.captions);
         let images = world.all_gather(floats(f.images.view()), &mut gathered.images);
         let texts = world.all_gather(floats(f.texts.view()), &mut gathered.texts);
         let all = concepts.len();
         let [images, texts] =
             [images, texts].map(|rows| ArrayView2::from_shape((all, embed_dim), rows).expect("a row for each pair"));
-        let (scale, rank) = (model.params.view().logit_scale[0].exp(), world.rank());
-        let own = rank * n..(rank + 1) * n;
-        let loss = in_pool(|| {
-            let mut c = contrast.carve(&Contrast::dims(all, embed_dim));
-            let loss = info_nce::forward(images, texts, scale, positives, &mut c.saved, &mut c.scratch);
-            let (dimages, dtexts) = (c.dimages.view_mut(), c.dtexts.view_mut());
-            let dlogit_scale =
-                info_nce::backward(images, texts, scale, positives, &c.saved, dimages, dtexts, &mut c.scratch);
-            if rank == 0 {
-                g.logit_scale[0] += dlogit_scale;
+        let (scale, first) = (model.params.view().logit_scale[0].exp(), id.place(0, n) as usize);
+        positives.resize_with(id.shards, Positives::default);
+        for (positives, shard) in positives.iter_mut().zip(id.shards_of(n)) {
+            positives.fill_for(first + shard.start..first + shard.end, concepts, captions);
+        }
+        let mut c = contrast.carve(&Contrast::dims(n, all, embed_dim));
+        let mut losses = vec![];
+        in_pool(|| {
+            for positives in &*positives {
+                let loss = info_nce::forward(images, texts, scale, positives, &mut c.saved, &mut c.scratch);
+                losses.extend([loss.image_to_text, loss.text_to_image]);
             }
-            let (dimages, dtexts) = (rows(c.dimages.view(), &own), rows(c.dtexts.view(), &own));
-            normalize::backward(f.images.view(), f.image_norm.view(), dimages, f.dimage);
-            normalize::backward(f.texts.view(), f.text_norm.view(), dtexts, f.dtext);
-            loss
         });
-        (self.loss, self.chance) = (loss, (all as f64).ln());
+        for (lse, gathered) in [&mut c.saved.image_lse, &mut c.saved.text_lse].into_iter().zip(&mut gathered.lse) {
+            let lse = floats_mut(lse.view_mut());
+            let own = lse[first..first + n].to_vec();
+            lse.copy_from_slice(world.all_gather(&own, gathered));
+        }
+        dlogit_scale.clear();
+        in_pool(|| {
+            for (positives, shard) in positives.iter().zip(id.shards_of(n)) {
+                let [dimages, dtexts] =
+                    [&mut c.dimages, &mut c.dtexts].map(|gradient| rows_mut(gradient.view_mut(), &shard));
+                let scratch = &mut c.scratch;
+                let d = info_nce::backward(images, texts, scale, positives, &c.saved, dimages, dtexts, scratch);
+                dlogit_scale.push(d);
+            }
+            normalize::backward(f.images.view(), f.image_norm.view(), c.dimages.view(), f.dimage);
+            normalize::backward(f.texts.view(), f.text_norm.view(), c.dtexts.view(), f.dtext);
+        });
+        let losses = world.all_gather(&losses, &mut gathered.losses);
+        let sum = |half: usize| losses.iter().skip(half).step_by(2).sum();
+        (self.loss, self.chance) = (Loss { image_to_text: sum(0), text_to_image: sum(1) }, (all as f64).ln());
+    }
+
+    fn backward_loss(&self, shard: usize, g: &mut ClipParams<&mut [f32]>) {
+        g.logit_scale[0] += self.dlogit_scale[shard];
     }
 
     /// Goes backward through both towers for these pairs.
@@ -223,7 +250,7 @@ impl<W: World> Objective<W> for ClipObjective {
         text::backward(&p.text, &model.config.text(), captions, dy, text, scratch, &mut g.text);
     }
 
-    fn losses(&self) -> Vec<Metric> {
+    fn losses(&mut self, _: &W) -> Vec<Metric> {
         vec![
             Metric::new("loss", self.loss.mean()).against_chance(self.chance),
             Metric::new("loss_image_to_text", self.loss.image_to_text),

@@ -12,13 +12,15 @@
 //! prepare                            once
 //! forward                            every micro-batch, keeping no activations
 //! loss                               once: it sees what all of them left
-//! forward, backward                  every micro-batch, keeping its activations in between
+//! forward, backward                  every micro-batch of a shard, keeping its activations in between
+//! backward_loss                      every shard
 //! losses                             once: the numbers to report
-//! (gradients of all ranks are added, clipped, and AdamW's step is taken)
+//! (gradients of all shards are added, clipped, and AdamW's step is taken)
 //! updated, metrics                   once
 //! ```
 //!
-//! A batch of one micro-batch goes forward only once. A micro-batch is a range of pictures together with every text
+//! A batch is one or more [shards](super::world::shards), each of which has a gradient of its own: what a step computes
+//! must not depend on how many of them are on one rank. A batch of one micro-batch goes forward only once. A micro-batch is a range of pictures together with every text
 //! that looks at them; [`backward`](Objective::backward) sees the whole batch, as such a text may belong to any of its
 //! pictures.
 //!
@@ -62,7 +64,7 @@
 //!         let (x, y, mode) = (images.slice(s![range.clone(), ..]), y.slice_mut(s![range, ..]), Mode::Training(keep));
 //!         visual::forward(&params.view(), &config.vision(), x, mode, y, kept, scratch);
 //!     }
-//!     fn loss(&mut self, (_, targets): &Self::Batch<'_>, _: StepId, _: &Alone, _: &mut Visual<&mut [f32]>) {
+//!     fn loss(&mut self, (_, targets): &Self::Batch<'_>, _: StepId, _: &Alone) {
 //!         let n = targets.nrows() as f32;
 //!         let off = &self.y - targets;
 //!         self.loss = (&off * &off).sum() / (2.0 * n);
@@ -73,7 +75,7 @@
 //!         let (x, dy) = (batch.0.slice(s![range.clone(), ..]), dy.slice(s![range, ..]));
 //!         visual::backward(&params.view(), &config.vision(), x, dy, kept, scratch, g);
 //!     }
-//!     fn losses(&self) -> Vec<Metric> { vec![Metric::new("loss", self.loss)] }
+//!     fn losses(&mut self, _: &Alone) -> Vec<Metric> { vec![Metric::new("loss", self.loss)] }
 //! }
 //!
 //! let mut config = Config::preset("Emoji-ViT-S").unwrap();
@@ -102,7 +104,7 @@ pub(crate) type Gradients<'a, S> = <S as Tree>::Of<&'a mut [f32]>;
 
 /// Which step of which run this is. Randomness may depend on seed and step, on the place in the batch of all ranks, and
 /// on nothing else.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StepId {
     /// The seed of the run.
     pub seed: u64,
@@ -110,6 +112,15 @@ pub struct StepId {
     pub step: u64,
     /// Which of the ranks takes it here.
     pub rank: u64,
+    /// How many shards every rank has.
+    pub shards: usize,
+}
+
+impl Default for StepId {
+    /// The first step of a run of seed 0, whole.
+    fn default() -> Self {
+        StepId { seed: 0, step: 0, rank: 0, shards: 1 }
+    }
 }
 
 impl StepId {
@@ -121,6 +132,17 @@ impl StepId {
     /// Returns the key of one use in this step for a generator that has no state.
     pub fn key(&self, name: &[u64]) -> u64 {
         random::key(&[&[self.seed, self.step], name].concat())
+    }
+
+    /// Lists the shards of a rank that has `own` pictures, as ranges of them.
+    pub fn shards_of(&self, own: usize) -> impl Iterator<Item = Range<usize>> + use<> {
+        let len = own / self.shards;
+        (0..self.shards).map(move |shard| shard * len..(shard + 1) * len)
+    }
+
+    /// Returns which of the shards of a rank that has `own` pictures the i-th of them belongs to.
+    pub fn shard_of(&self, i: usize, own: usize) -> usize {
+        i * self.shards / own
     }
 
     /// Returns the place in the batch of all ranks of the i-th of this rank's pictures, where each rank has `own`.
@@ -176,20 +198,26 @@ pub trait Objective<W: World = Alone> {
     fn forward(&mut self, batch: &Self::Batch<'_>, range: Range<usize>, keep: Keep, id: StepId);
 
     /// Computes the loss over the whole batch of all ranks, as far as it exists before a backward pass, and its
-    /// gradient with respect to what the forward passes gave. Gradients of parameters are added to `g`; those of all
-    /// ranks are added up later.
+    /// gradient with respect to what the forward passes gave.
     ///
-    /// This is called on the trainer's own thread, the only one that may exchange anything with other ranks;
-    /// [`in_pool`](kernels::in_pool) hands arithmetic to the pool of threads.
-    fn loss(&mut self, batch: &Self::Batch<'_>, id: StepId, world: &W, g: &mut Gradients<'_, Self::Tree>);
+    /// This is called on the trainer's own thread, one of two places that may exchange anything with other ranks;
+    /// [`in_pool`](kernels::in_pool) hands arithmetic to the pool of threads. What belongs to a shard is computed for it
+    /// alone, so that a product has as many rows on any number of ranks.
+    fn loss(&mut self, batch: &Self::Batch<'_>, id: StepId, world: &W);
+
+    /// Adds to `g` what one of this rank's shards contributes to the gradient of parameters that stand in the loss itself,
+    /// such as a temperature.
+    fn backward_loss(&self, shard: usize, g: &mut Gradients<'_, Self::Tree>) {
+        let _ = (shard, g);
+    }
 
     /// Goes backward for these pictures, which were the last to go [`forward`](Self::forward), and for every text that
     /// looks at them. Gradients of parameters are added to `g`.
     fn backward(&mut self, batch: &Self::Batch<'_>, range: Range<usize>, id: StepId, g: &mut Gradients<'_, Self::Tree>);
 
-    /// Returns the losses of the step: what was minimised, called `loss`, then its parts. It is called after the last
-    /// backward pass.
-    fn losses(&self) -> Vec<Metric>;
+    /// Returns the losses of the step over the batch of all ranks: what was minimised, called `loss`, then its parts. It is
+    /// called after the last backward pass, on the trainer's own thread, and may exchange sums with other ranks.
+    fn losses(&mut self, world: &W) -> Vec<Metric>;
 
     /// Is called after the parameters have moved, but not if they stayed because a gradient was not finite.
     fn updated(&mut self, id: StepId) {

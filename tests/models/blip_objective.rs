@@ -6,15 +6,15 @@ use crate::support::blip_passes::tiny;
 use crate::support::compare::{TOLERANCE, to_f64};
 use crate::support::gradcheck::check_directions;
 use crate::support::random;
-use crate::support::ranks::on_ranks;
 use clipwright::models::blip::{Config, Model, Parts, spec};
 use clipwright::optim::adamw::{Decay, Hyper};
 use clipwright::params::{self, Params, view};
 use clipwright::train::blip::{Batch, BlipObjective, Options, Rates, Stage, trained};
+use clipwright::train::metric::Metric;
 use clipwright::train::objective::{Saved, StepId};
 use clipwright::train::run_folder::RunFolder;
 use clipwright::train::step::{Trainer, TrainerOptions};
-use clipwright::train::world::World;
+use clipwright::train::world::{Threads, World};
 use ndarray::{Array2, s};
 use std::ops::Range;
 
@@ -105,7 +105,7 @@ fn the_gradient_is_that_of_the_loss() {
                 texts: rows(texts, width),
                 keys: saved("objective.queue_keys").clone(),
                 negatives: objective.negatives(),
-                drops: Drops { rates, id: StepId { seed: SEED, step: 2, rank: 0 } },
+                drops: Drops { rates, id: StepId { seed: SEED, step: 2, rank: 0, shards: 1 } },
             };
             let table = trained::spec(&model.config);
             let parts = |point: &[f64]| losses(&view(&table, point), &model.config, &pairs.batch(), &fixed);
@@ -206,50 +206,47 @@ fn a_run_that_was_stopped_ends_in_the_same_bits() {
     }
 }
 
-/// Two ranks with half of the batch each have one queue, and the negatives, losses and gradients of the whole batch.
+/// Two shards have the negatives, losses, gradients and queue of the whole batch, and on two ranks the same bits as on one.
 #[test]
-fn ranks_learn_as_one() {
+fn shards_and_ranks_learn_as_one() {
     for ((stage, parts), rates) in kinds() {
         let model = tiny(parts);
         let pairs = Pairs::random(&model.config, 2 * N, 2);
-        let mut alone = trainer(&model, stage, rates);
-        let whole = learnt(&mut alone, &pairs.batch(), 2 * N);
-        let ranks = on_ranks(2, |rank| {
-            let own = rank.rank() * N..(rank.rank() + 1) * N;
+        let learn = |world: Threads, shards: usize, micro_batch: usize| {
+            let len = 2 * N / world.size();
+            let own = world.rank() * len..(world.rank() + 1) * len;
             let images = pairs.images.slice(s![own.clone(), ..]);
             let texts = pairs.batch().texts.slice(own.clone());
             let batch = Batch { images, texts, pictures: &pairs.pictures[own], uniforms: None };
             let objective = BlipObjective::new(&model, options(stage, rates), SEED);
-            let options = TrainerOptions::new(Hyper::BLIP).decay(Decay::All).seed(SEED);
-            let mut trainer = Trainer::among(rank, objective, options);
+            let options = TrainerOptions::new(Hyper::BLIP).decay(Decay::All).seed(SEED).shards(shards);
+            let mut trainer = Trainer::among(world, objective, options);
             set_temp(&mut trainer);
-            learnt(&mut trainer, &batch, 3)
-        });
-        assert!(ranks[0].state == ranks[1].state, "both have the same state");
-        let negatives = |of: fn(&Learnt) -> &Vec<Option<usize>>| ranks.iter().flat_map(of).copied().collect::<Vec<_>>();
-        assert_eq!(whole.images, negatives(|rank| &rank.images), "{stage:?}");
-        assert_eq!(whole.texts, negatives(|rank| &rank.texts), "{stage:?}");
+            learnt(&mut trainer, &batch, micro_batch)
+        };
+        let alone = |shards, micro_batch| Threads::run(1, |world| learn(world, shards, micro_batch)).remove(0);
+        let (whole, parts) = (alone(1, 2 * N), alone(2, 3));
+        assert_eq!((&whole.images, &whole.texts), (&parts.images, &parts.texts), "{stage:?}");
+        let largest = whole.gradient.iter().fold(0f32, |max, g| max.max(g.abs()));
+        let apart = whole.gradient.iter().zip(&parts.gradient).fold(0f32, |max, (a, b)| max.max((a - b).abs()));
+        assert!(apart <= 1e-5 * largest, "{stage:?}: gradients are {apart} apart, of {largest}");
+        for (loss, same) in whole.losses.iter().zip(&parts.losses) {
+            assert!((loss.value - same.value).abs() < 1e-5, "{loss:?} and {same:?}");
+        }
+        let ranks = Threads::run(2, |world| learn(world, 2, 3));
+        let drawn = |of: fn(&Learnt) -> &Vec<Option<usize>>| ranks.iter().flat_map(of).copied().collect::<Vec<_>>();
+        assert_eq!((&parts.images, &parts.texts), (&drawn(|rank| &rank.images), &drawn(|rank| &rank.texts)));
         let crossing = ranks[0].images.iter().flatten().any(|&image| image >= N);
         assert!(crossing, "a text looks at a picture of the other rank");
-        let largest = whole.gradient.iter().fold(0f32, |max, g| max.max(g.abs()));
-        let apart = whole.gradient.iter().zip(&ranks[0].gradient).fold(0f32, |max, (a, b)| max.max((a - b).abs()));
-        assert!(apart <= 1e-5 * largest, "{stage:?}: gradients are {apart} apart, of {largest}");
-        let itc = (ranks[0].itc + ranks[1].itc) / 2.0;
-        assert!((itc - whole.itc).abs() < 1e-5, "ITC: {itc} and {}", whole.itc);
-        let queue = |learnt: &Learnt| {
-            let of = |name: &str| learnt.state.iter().find(|(other, _)| other == name).unwrap().1.clone();
-            let [images, texts] = ["objective.image_queue", "objective.text_queue"].map(|name| rows(&of(name), 9));
-            (images, texts, of("objective.queue_keys"))
-        };
-        let ((images, texts, keys), (same_images, same_texts, same_keys)) = (queue(&whole), queue(&ranks[0]));
-        assert_eq!(keys, same_keys);
-        assert!((images - same_images).iter().chain((texts - same_texts).iter()).all(|apart| apart.abs() < 1e-5));
+        for rank in &ranks {
+            assert!(rank.losses == parts.losses && rank.state == parts.state, "{stage:?}: the same bits on two ranks");
+        }
     }
 }
 
-/// What one step learns of a batch: the negatives of this rank, the gradient of all ranks, and the state behind it.
+/// What one step learns of a batch: losses, the negatives of this rank, the gradient, and the state behind it.
 struct Learnt {
-    itc: f64,
+    losses: Vec<Metric>,
     images: Vec<Option<usize>>,
     texts: Vec<Option<usize>>,
     gradient: Vec<f32>,
@@ -257,12 +254,12 @@ struct Learnt {
 }
 
 fn learnt<W: World>(trainer: &mut Trainer<BlipObjective, W>, batch: &Batch, micro_batch: usize) -> Learnt {
-    let itc = trainer.gradients(batch, micro_batch)[1].value;
+    let mut losses = trainer.gradients(batch, micro_batch);
     let gradient = trainer.flat_grads().to_vec();
     let negatives = trainer.objective().negatives();
     let (images, texts) = (negatives.images.drawn.clone(), negatives.texts.drawn.clone());
-    trainer.update(0.0);
-    Learnt { itc, images, texts, gradient, state: bits(trainer) }
+    losses.extend(trainer.update(1e-3).metrics);
+    Learnt { losses, images, texts, gradient, state: bits(trainer) }
 }
 
 /// Where every picture of a batch is the same, or there is but one, nothing can be drawn.

@@ -139,7 +139,7 @@ fn a_run_that_was_stopped_ends_in_the_same_bits() {
 #[test]
 fn what_is_drawn_depends_on_seed_step_and_place_alone() {
     use rand::RngExt;
-    let draw = |seed, step, name: &[u64]| StepId { seed, step, rank: 0 }.rng(name).random::<u64>();
+    let draw = |seed, step, name: &[u64]| StepId { seed, step, rank: 0, shards: 1 }.rng(name).random::<u64>();
     let all = [draw(1, 2, &[3]), draw(2, 2, &[3]), draw(1, 3, &[3]), draw(1, 2, &[4]), draw(1, 2, &[3, 0])];
     assert_eq!(all, [draw(1, 2, &[3]), draw(2, 2, &[3]), draw(1, 3, &[3]), draw(1, 2, &[4]), draw(1, 2, &[3, 0])]);
     assert_eq!(std::collections::HashSet::from(all).len(), all.len());

@@ -182,7 +182,7 @@ impl Objective for Matching {
     }
 
     /// −log softmax of each text's similarity with its own picture's momentum features, among all and the queue.
-    fn loss(&mut self, _: &Batch, id: StepId, _: &Alone, _: &mut Net<&mut [f32]>) {
+    fn loss(&mut self, _: &Batch, id: StepId, _: &Alone) {
         let (n, candidates) = (self.texts.nrows(), self.candidates());
         let logits = self.texts.dot(&candidates.t()) / TEMPERATURE;
         let exps = logits.mapv(|s| f64::from(s).exp());
@@ -229,7 +229,7 @@ impl Objective for Matching {
         linear::backward_params(batch.texts.slice(rows), self.dtext.slice(rows), &mut g.text);
     }
 
-    fn losses(&self) -> Vec<Metric> {
+    fn losses(&mut self, _: &Alone) -> Vec<Metric> {
         let chance = ((self.keys.nrows() + QUEUE) as f64).ln();
         vec![
             Metric::new("loss", self.contrast + self.matching),

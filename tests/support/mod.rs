@@ -12,6 +12,5 @@ pub mod oracle;
 pub mod oracle_models;
 pub mod philox;
 pub mod random;
-pub mod ranks;
 pub mod tiny;
 pub mod trees;

@@ -19,13 +19,15 @@ fn column_sums_are_the_definition() {
 }
 
 #[test]
-fn sum_of_squares_is_the_definition() {
+fn squares_are_the_definition() {
     for n in [0, 1, 15, 16, 17, 65_537, 300_001] {
         let x = random(3, n);
         let expected = naive::sum_of_squares(&x);
         for isa in Isa::available() {
             // Both are in f64; only the order differs.
-            assert!((sum_of_squares_on(isa, &x) - expected).abs() <= 1e-12 * expected);
+            let mut sums = vec![f64::NAN; n.div_ceil(PIECE)];
+            squares_of_pieces_on(isa, &x, &mut sums);
+            assert!((tree_sum(&sums) - expected).abs() <= 1e-12 * expected);
         }
     }
 }
@@ -36,10 +38,20 @@ fn same_bits_on_any_number_of_threads() {
     assert_same_bits(|| {
         let mut sums = vec![0.0; 203];
         add_column_sums(&x, &mut sums);
-        let squares = sum_of_squares(&x).to_bits();
-        sums.extend([f32::from_bits((squares >> 32) as u32), f32::from_bits(squares as u32)]);
+        let mut squares = vec![0.0; x.len().div_ceil(PIECE)];
+        squares_of_pieces(&x, &mut squares);
+        sums.extend(
+            squares.iter().flat_map(|sum| [(sum.to_bits() >> 32) as u32, sum.to_bits() as u32]).map(f32::from_bits),
+        );
         sums
     });
+}
+
+#[test]
+fn a_tree_adds_neighbours_first() {
+    let terms = [1e16, 1.0, -1e16, 3.0, 0.5];
+    assert_eq!(tree_sum(&terms), ((1e16 + 1.0) + -1e16) + (3.0 + 0.5));
+    assert_eq!(tree_sum(&[]), 0.0);
 }
 
 #[test]

@@ -15,7 +15,7 @@
 //! goes on through the encoder's keys and values to the picture.
 
 use super::drops::Stream;
-use super::mean::{Mean, count};
+use super::mean::count;
 use super::options::Rates;
 use super::passes::{KeysAndGradient, Memory, keys, pass};
 use super::tuned::Tuned;
@@ -156,14 +156,15 @@ impl<W: World> Objective<W> for AnswerObjective {
     }
 
     /// Counts the questions and answers of all ranks.
-    fn loss(&mut self, batch: &AnswerBatch, _: StepId, world: &W, _: &mut Blip<&mut [f32]>) {
+    fn loss(&mut self, batch: &AnswerBatch, id: StepId, world: &W) {
         let [questions, answers] = [batch.questions.len() as u64, batch.answers.len() as u64];
         let [[_, before], [all, _]] = count(world, [questions, answers]);
-        (self.tuned.mean, self.first_answer) = (Mean::new(questions, all), before);
+        self.tuned.mean.begin(all, id.shards);
+        self.first_answer = before;
     }
 
     /// Goes forward through the encoder, forward and backward through the decoder, and backward through both encoders.
-    fn backward(&mut self, batch: &AnswerBatch, range: Range<usize>, _: StepId, g: &mut Blip<&mut [f32]>) {
+    fn backward(&mut self, batch: &AnswerBatch, range: Range<usize>, id: StepId, g: &mut Blip<&mut [f32]>) {
         let AnswerObjective { tuned, reading, first_answer } = self;
         let Tuned { config, params, drops, vision, writer, scratch, picture_rows, one_each, mean } = tuned;
         reading.fill(batch, &range, config.text.ids.encode, *first_answer);
@@ -191,12 +192,12 @@ impl<W: World> Objective<W> for AnswerObjective {
         g.text_encoder = Some(g_encoder);
         let images = rows(batch.images, &range);
         vision.backward(&p.visual_encoder, &config.vit(), images, scratch, &mut g.visual_encoder);
-        mean.add(sums);
+        mean.add(id.shard_of(range.start, batch.images.nrows()), sums);
     }
 
-    /// Returns the loss of this rank's questions.
-    fn losses(&self) -> Vec<Metric> {
-        self.tuned.losses()
+    /// Returns the loss of all ranks' questions.
+    fn losses(&mut self, world: &W) -> Vec<Metric> {
+        self.tuned.losses(world)
     }
 
     /// Returns the share of the answers' tokens that were found likeliest, each counting as its answer does.

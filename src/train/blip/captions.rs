@@ -7,7 +7,7 @@
 //! A caption may begin with a prompt such as "a picture of", which is given and not learnt.
 
 use super::drops::Stream;
-use super::mean::{Mean, count};
+use super::mean::count;
 use super::options::Rates;
 use super::tuned::Tuned;
 use super::vision::Seen;
@@ -96,27 +96,28 @@ impl<W: World> Objective<W> for CaptionObjective {
     }
 
     /// Counts the targets of all ranks.
-    fn loss(&mut self, batch: &CaptionBatch, _: StepId, world: &W, _: &mut Blip<&mut [f32]>) {
+    fn loss(&mut self, batch: &CaptionBatch, id: StepId, world: &W) {
         let wanted = batch.wanted(0..batch.images.nrows(), 1.0);
         let targets = wanted.map(|wanted| wanted.count(&self.tuned.config)).sum();
         let [_, [all]] = count(world, [targets]);
-        self.tuned.mean = Mean::new(targets, all);
+        self.tuned.mean.begin(all, id.shards);
     }
 
     /// Goes forward and backward through the decoder, and backward through the image encoder.
-    fn backward(&mut self, batch: &CaptionBatch, range: Range<usize>, _: StepId, g: &mut Blip<&mut [f32]>) {
+    fn backward(&mut self, batch: &CaptionBatch, range: Range<usize>, id: StepId, g: &mut Blip<&mut [f32]>) {
         let Tuned { config, params, drops, vision, writer, scratch, picture_rows, one_each, mean } = &mut self.tuned;
         let (p, shape) = (&params.view(), config.vit());
         let Seen { tokens, dtokens } = vision.seen(&shape, range.len());
         let wanted = batch.wanted(range.clone(), mean.weight());
         let (sights, dropout) = (Sights { texts: one_each, rows: picture_rows }, drops.texts(Stream::Written, &range));
-        mean.add(writer.backward(p, config, wanted, (tokens, dtokens), sights, dropout, scratch, g));
+        let sums = writer.backward(p, config, wanted, (tokens, dtokens), sights, dropout, scratch, g);
+        mean.add(id.shard_of(range.start, batch.images.nrows()), sums);
         vision.backward(&p.visual_encoder, &shape, rows(batch.images, &range), scratch, &mut g.visual_encoder);
     }
 
-    /// Returns the loss of this rank's captions.
-    fn losses(&self) -> Vec<Metric> {
-        self.tuned.losses()
+    /// Returns the loss of all ranks' captions.
+    fn losses(&mut self, world: &W) -> Vec<Metric> {
+        self.tuned.losses(world)
     }
 
     /// Returns the share of targets that were found likeliest.

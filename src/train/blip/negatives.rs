@@ -5,7 +5,7 @@
 //! so for retrieval on COCO; elsewhere it draws from a rank's own part.
 
 use super::options::Stage;
-use crate::layers::{mat, mat_mut};
+use crate::layers::{mat, mat_mut, rows_mut};
 use crate::train::objective::StepId;
 use crate::train::world::World;
 use kernels::{Epilogue, gemm::gemm};
@@ -114,7 +114,10 @@ impl Draw {
         if scores.dim() != (n, all) {
             (*scores, *weights) = (Array2::zeros((n, all)), Array2::zeros((n, all)));
         }
-        gemm(1.0 / rule.temp, mat(rows), mat(others).t(), 0.0, mat_mut(scores.view_mut()), Epilogue::None);
+        for shard in rule.id.shards_of(n) {
+            let (rows, scores) = (crate::layers::rows(rows, &shard), rows_mut(scores.view_mut(), &shard));
+            gemm(1.0 / rule.temp, mat(rows), mat(others).t(), 0.0, mat_mut(scores), Epilogue::None);
+        }
         weights.zip_mut_with(scores, |weight, &score| *weight = f64::from(score));
         drawn.clear();
         for (row, mut weights) in weights.rows_mut().into_iter().enumerate() {

@@ -65,9 +65,12 @@ struct Gathered {
     pictures: Vec<u64>,
 }
 
-/// The losses of this rank's part of a batch.
-#[derive(Clone, Copy, Default)]
+/// The losses of a batch.
+#[derive(Default)]
 struct Losses {
+    /// What each of this rank's shards contributes to ITC, and to the gradient of the temperature.
+    of_shards: Vec<(f32, f32)>,
+    /// The sum over the shards of all ranks, once it is known.
     itc: f64,
     /// Columns that a row of ITC chooses among.
     columns: usize,
@@ -90,7 +93,8 @@ pub struct BlipObjective {
     features: Arena,
     contrast: Arena,
     gathered: Gathered,
-    positives: Positives,
+    /// Those of each shard.
+    positives: Vec<Positives>,
     /// The numbers of ITC's columns.
     columns: Vec<u64>,
     negatives: Negatives,
@@ -124,7 +128,7 @@ impl BlipObjective {
             features: Arena::default(),
             contrast: Arena::default(),
             gathered: Gathered::default(),
-            positives: Positives::default(),
+            positives: vec![],
             columns: vec![],
             negatives: Negatives::default(),
             all_texts: AllTexts::default(),
@@ -154,47 +158,53 @@ impl BlipObjective {
         &self.negatives
     }
 
-    /// Lists the columns that each row should choose, in the queue and in the batch of all ranks behind it.
-    fn fill_positives(&mut self, own: Range<usize>) {
-        let keys = self.queue.keys();
-        match self.options.stage {
-            Stage::Pretraining => {
-                if (self.positives.own(), self.positives.columns()) != (own.clone(), keys.len()) {
-                    self.positives = Positives::diagonal_of(own, keys.len());
+    /// Lists for each shard the columns that each row should choose, in the queue and in the batch of all ranks behind it.
+    fn fill_positives(&mut self, n: usize, id: StepId) {
+        let BlipObjective { options, queue, positives, columns, .. } = self;
+        let (keys, first) = (queue.keys(), queue.len() + id.place(0, n) as usize);
+        positives.resize_with(id.shards, Positives::default);
+        columns.clear();
+        columns.extend(0..keys.len() as u64);
+        for (positives, shard) in positives.iter_mut().zip(id.shards_of(n)) {
+            let own = first + shard.start..first + shard.end;
+            match options.stage {
+                Stage::Pretraining => {
+                    if (positives.own(), positives.columns()) != (own.clone(), keys.len()) {
+                        *positives = Positives::diagonal_of(own, keys.len());
+                    }
                 }
-            }
-            Stage::Retrieval => {
-                self.columns.clear();
-                self.columns.extend(0..keys.len() as u64);
-                self.positives.fill_for(own, keys, &self.columns);
+                Stage::Retrieval => positives.fill_for(own, keys, columns),
             }
         }
     }
 
     /// Goes from features to ITC, and back to the gradients of this rank's features.
-    fn contrast(&mut self, n: usize, weight: f32, dtemp: &mut f32) {
-        let BlipObjective { config, params, queue, features, contrast, positives, alpha, .. } = self;
-        let f = features.carve(&Features::dims(n, config.embed_dim));
+    fn contrast(&mut self, n: usize, weight: f32, id: StepId) {
+        let BlipObjective { config, params, queue, features, contrast, positives, alpha, losses, .. } = self;
+        let mut f = features.carve(&Features::dims(n, config.embed_dim));
         let temp = params.view().temp[0];
-        let images = Direction {
-            rows: f.images.view(),
-            momentum: f.momentum_images.view(),
-            columns: queue.texts(),
-            drows: f.dimages,
-        };
-        let mut loss = one_direction(images, positives, temp, *alpha, weight, contrast, dtemp);
-        let texts = Direction {
-            rows: f.texts.view(),
-            momentum: f.momentum_texts.view(),
-            columns: queue.images(),
-            drows: f.dtexts,
-        };
-        loss += one_direction(texts, positives, temp, *alpha, weight, contrast, dtemp);
-        let f = features.carve(&Features::dims(n, config.embed_dim));
+        losses.of_shards.clear();
+        losses.columns = queue.keys().len();
+        for (positives, shard) in positives.iter().zip(id.shards_of(n)) {
+            let images = Direction {
+                rows: rows(f.images.view(), &shard),
+                momentum: rows(f.momentum_images.view(), &shard),
+                columns: queue.texts(),
+                drows: rows_mut(f.dimages.view_mut(), &shard),
+            };
+            let mut dtemp = 0.0;
+            let mut loss = one_direction(images, positives, temp, *alpha, weight, contrast, &mut dtemp);
+            let texts = Direction {
+                rows: rows(f.texts.view(), &shard),
+                momentum: rows(f.momentum_texts.view(), &shard),
+                columns: queue.images(),
+                drows: rows_mut(f.dtexts.view_mut(), &shard),
+            };
+            loss += one_direction(texts, positives, temp, *alpha, weight, contrast, &mut dtemp);
+            losses.of_shards.push((loss, dtemp));
+        }
         normalize::backward(f.images.view(), f.image_norm.view(), f.dimages.view(), f.dimage);
         normalize::backward(f.texts.view(), f.text_norm.view(), f.dtexts.view(), f.dtext);
-        self.losses = Losses { itc: f64::from(loss / (2.0 * n as f32 * weight)), ..Losses::default() };
-        self.losses.columns = queue.keys().len();
     }
 
     /// Draws the negatives of this rank's part of the batch, and learns the others' texts and which pictures they drew.
@@ -270,8 +280,8 @@ impl<W: World> Objective<W> for BlipObjective {
     }
 
     /// Goes from features to ITC and back, and draws the negatives of ITM.
-    fn loss(&mut self, batch: &Batch, id: StepId, world: &W, g: &mut Trained<&mut [f32]>) {
-        let (n, rank) = (batch.len(), world.rank());
+    fn loss(&mut self, batch: &Batch, id: StepId, world: &W) {
+        let n = batch.len();
         let all = n * world.size();
         let BlipObjective { config, queue, features, gathered, .. } = self;
         let f = features.carve(&Features::dims(n, config.embed_dim));
@@ -284,19 +294,23 @@ impl<W: World> Objective<W> for BlipObjective {
             world.all_gather(floats(f.momentum_texts.view()), &mut gathered.momentum_texts),
             world.all_gather(batch.pictures, &mut gathered.pictures),
         );
-        let own = queue.len() + rank * n;
-        self.fill_positives(own..own + n);
-        in_pool(|| self.contrast(n, 0.5 / all as f32, &mut g.temp[0]));
+        self.fill_positives(n, id);
+        in_pool(|| self.contrast(n, 0.5 / all as f32, id));
         self.draw(batch, id, world);
         let pairs = (n + self.negatives.judged()) as u64;
         let tokens = batch.wanted(0..n, 1.0).map(|wanted| wanted.count(&self.config)).sum();
-        let [_, all] = count(world, [pairs, tokens]);
-        (self.losses.itm, self.losses.lm) = (Mean::new(pairs, all[0]), Mean::new(tokens, all[1]));
+        let [_, [pairs, tokens]] = count(world, [pairs, tokens]);
+        self.losses.itm.begin(pairs, id.shards);
+        self.losses.lm.begin(tokens, id.shards);
+    }
+
+    fn backward_loss(&self, shard: usize, g: &mut Trained<&mut [f32]>) {
+        g.temp[0] += self.losses.of_shards[shard].1;
     }
 
     /// Goes backward through both encoders for these pairs, and forward and backward through everything that looks at
     /// these pictures.
-    fn backward(&mut self, batch: &Batch, range: Range<usize>, _: StepId, g: &mut Trained<&mut [f32]>) {
+    fn backward(&mut self, batch: &Batch, range: Range<usize>, id: StepId, g: &mut Trained<&mut [f32]>) {
         let BlipObjective { config, params, towers, grounded, drops, features, negatives, all_texts, losses, .. } =
             self;
         let f = features.carve(&Features::dims(batch.len(), config.embed_dim));
@@ -306,21 +320,26 @@ impl<W: World> Objective<W> for BlipObjective {
         let pairs = (&*negatives, all_texts.captions(), weights);
         let [matched, written] = grounded.backward(p, config, (batch, range.clone()), pairs, drops, towers, g);
         towers.backward_images(p, config, rows(batch.images, &range), rows(f.dimage.view(), &range), g);
-        losses.itm.add(matched);
-        losses.lm.add(written);
+        let shard = id.shard_of(range.start, batch.len());
+        losses.itm.add(shard, matched);
+        losses.lm.add(shard, written);
     }
 
-    /// Returns the losses of this rank's pairs.
-    fn losses(&self) -> Vec<Metric> {
-        let Losses { itc, columns, itm, lm } = &self.losses;
+    /// Returns the losses of all ranks' pairs.
+    fn losses(&mut self, world: &W) -> Vec<Metric> {
+        let Losses { of_shards, itc, columns, itm, lm } = &mut self.losses;
+        let (own, mut memory): (Vec<f64>, _) = (of_shards.iter().map(|(loss, _)| f64::from(*loss)).collect(), vec![]);
+        *itc = world.all_gather(&own, &mut memory).iter().sum();
+        itm.finish(world);
+        lm.finish(world);
         let entropy = |share: f64| if share > 0.0 { -share * share.ln() } else { 0.0 };
-        let matching = self.negatives.texts.drawn.len() as f64 / itm.own as f64;
+        let matching = self.queue.batch().2.len() as f64 / itm.items() as f64;
         let mut losses = vec![
-            Metric::new("loss", itc + itm.loss() + lm.loss()),
+            Metric::new("loss", *itc + itm.loss() + lm.loss()),
             Metric::new("loss_itc", *itc).against_chance((*columns as f64).ln()),
             Metric::new("loss_itm", itm.loss()).against_chance(entropy(matching) + entropy(1.0 - matching)),
         ];
-        if self.config.parts.has_decoder() && lm.own > 0 {
+        if self.config.parts.has_decoder() && lm.items() > 0 {
             losses.push(Metric::new("loss_lm", lm.loss()).against_chance(lm.chance(self.config.text.vocab_size)));
         }
         losses

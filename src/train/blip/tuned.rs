@@ -13,6 +13,7 @@ use crate::models::Keep;
 use crate::models::blip::{Blip, Config, Model, Parts};
 use crate::params::{Params, Spec};
 use crate::train::metric::Metric;
+use crate::train::world::World;
 use crate::tree::Arena;
 use ndarray::ArrayView2;
 use std::ops::Range;
@@ -69,7 +70,8 @@ impl Tuned {
         fill_ranges(one_each, range.len(), 1);
     }
 
-    pub fn losses(&self) -> Vec<Metric> {
+    pub fn losses<W: World>(&mut self, world: &W) -> Vec<Metric> {
+        self.mean.finish(world);
         let chance = self.mean.chance(self.config.text.vocab_size);
         vec![Metric::new("loss", self.mean.loss()).against_chance(chance)]
     }
