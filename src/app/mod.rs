@@ -26,6 +26,7 @@ pub mod train;
 
 use std::fmt;
 use std::io::{IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The version of the package, and the commit that it is built from.
 const VERSION: &str = env!("CLIPWRIGHT_VERSION");
@@ -42,8 +43,28 @@ pub fn check_environment() -> Result<(), String> {
     Ok(())
 }
 
-/// Prints a message and a line feed. On a terminal its long lines are folded.
+/// Whether another process speaks for this one.
+static QUIET: AtomicBool = AtomicBool::new(false);
+
+/// Leaves speaking to another process: nothing but errors is printed from now on.
+pub(crate) fn be_quiet() {
+    QUIET.store(true, Ordering::Relaxed);
+}
+
+/// Returns whether nothing but errors is printed.
+pub fn is_quiet() -> bool {
+    QUIET.load(Ordering::Relaxed)
+}
+
+/// Prints a message and a line feed unless another process speaks for this one.
 fn print(out: &mut (impl Write + IsTerminal), message: fmt::Arguments) {
+    if !is_quiet() {
+        print_always(out, message);
+    }
+}
+
+/// Prints a message and a line feed. On a terminal its long lines are folded.
+fn print_always(out: &mut (impl Write + IsTerminal), message: fmt::Arguments) {
     let message = message.to_string();
     let message = if out.is_terminal() { folded(&message) } else { message };
     let _ = writeln!(out, "{message}");
@@ -71,7 +92,7 @@ fn folded(text: &str) -> String {
 
 /// Prints an error on standard error, even if nobody reads it.
 pub fn complain(error: &str) {
-    note!("{error}");
+    print_always(&mut std::io::stderr().lock(), format_args!("{error}"));
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ use crate::pictures::preprocess::{Preprocess, Scratch};
 use crate::random::{Rng, rng};
 use crate::text::Tokenize;
 use rand::RngExt;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -24,8 +25,10 @@ use std::time::{Duration, Instant};
 /// The settings that decide how batches are made.
 #[derive(Clone, Debug)]
 pub struct LoaderConfig {
-    /// The number N of pictures in a batch.
+    /// The number N of pictures in a batch, of which [`LoaderConfig::own`] are made.
     pub batch_size: usize,
+    /// The places of the batch that are made here: all of them, or a process's part where several train together.
+    pub own: Range<usize>,
     /// Length in tokens at which captions are cut, start and end of text included.
     pub context_length: usize,
     /// Picture size and normalisation.
@@ -149,8 +152,10 @@ impl Shared {
     fn make(&self, step: u64, mut batch: Batch, state: &mut WorkerState) -> Result<Option<Batch>, LoaderError> {
         let size = self.config.preprocess.size;
         batch.clear(step, self.sampler.epoch(step));
-        batch.images.resize(self.config.batch_size * 3 * size * size, 0.0);
-        for (place, index) in self.sampler.batch(&*self.dataset, step).enumerate() {
+        let own = self.config.own.clone();
+        batch.images.resize(own.len() * 3 * size * size, 0.0);
+        let examples = self.sampler.batch(&*self.dataset, step).enumerate();
+        for (place, index) in examples.skip(own.start).take(own.len()) {
             if self.queue.is_closed() {
                 return Ok(None);
             }
@@ -168,7 +173,7 @@ impl Shared {
             index = rng.random_range(0..self.dataset.concepts().len());
         }
         let pixels = 3 * preprocess.size * preprocess.size;
-        let image = &mut batch.images[place * pixels..][..pixels];
+        let image = &mut batch.images[(place - self.config.own.start) * pixels..][..pixels];
         let Example { picture, caption, may_flip, answers } = &state.example;
         match augment {
             Some(augment) => augment.apply(preprocess, picture, *may_flip, &mut rng, &mut state.scratch, image),

@@ -2,8 +2,8 @@
 
 use clap::Parser;
 use clipwright::app::hint::explain;
-use clipwright::app::train::{Cli, Outcome, run};
-use clipwright::app::{check_environment, complain};
+use clipwright::app::train::{Cli, Outcome, launch, launched};
+use clipwright::app::{check_environment, complain, is_quiet};
 use std::io::{Write, stdout};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ fn main() -> ExitCode {
     if let Err(error) = stop_by_signals(&stop) {
         complain(&format!("warning: signals will not save: {error}"));
     }
-    let (said, code) = match run(cli, &|| stop.load(Ordering::SeqCst)) {
+    let (said, code) = match launch(cli, &|| stop.load(Ordering::SeqCst)) {
         Ok(Outcome::Finished(_)) => return ExitCode::SUCCESS,
         Ok(Outcome::Interrupted(folder)) => {
             (format!("interrupted and saved; go on with --resume {}", folder.display()), ExitCode::from(INTERRUPTED))
@@ -35,22 +35,30 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    // Whoever read the output may be gone; the run is saved nevertheless.
-    let _ = writeln!(stdout(), "{said}");
+    if !is_quiet() {
+        // Whoever read the output may be gone; the run is saved nevertheless.
+        let _ = writeln!(stdout(), "{said}");
+    }
     code
 }
 
-/// Sets `stop` at Ctrl-C and at SIGTERM, which ends machines that are lent. A second Ctrl-C ends the program at once.
-/// SIGHUP is left alone: `nohup` ignores it, and a run goes on.
+/// Sets `stop` at Ctrl-C, at SIGTERM, which ends machines that are lent, and at SIGUSR1, which launchers pass on to all
+/// ranks. A second Ctrl-C ends the program at once, unless a launcher started it, which passes on what the terminal has
+/// sent already. SIGHUP is left alone: `nohup` ignores it, and a run goes on.
 fn stop_by_signals(stop: &Arc<AtomicBool>) -> Result<(), Box<dyn std::error::Error>> {
     let interrupted = Arc::clone(stop);
     ctrlc::set_handler(move || {
         if interrupted.swap(true, Ordering::SeqCst) {
+            if launched().is_some() {
+                return;
+            }
             std::process::exit(INTERRUPTED.into());
         }
         complain("\nfinishing this step and saving; Ctrl-C again stops at once");
     })?;
     #[cfg(unix)]
-    signal_hook::flag::register(signal_hook::consts::SIGTERM, Arc::clone(stop))?;
+    for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGUSR1] {
+        signal_hook::flag::register(signal, Arc::clone(stop))?;
+    }
     Ok(())
 }

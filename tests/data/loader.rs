@@ -13,6 +13,7 @@ static CLIP: LazyLock<Arc<Tokenizer>> = LazyLock::new(|| Arc::new(Tokenizer::cli
 fn config(batch_size: usize, workers: usize, start_step: u64) -> LoaderConfig {
     LoaderConfig {
         batch_size,
+        own: 0..batch_size,
         context_length: 16,
         preprocess: Preprocess { size: 32, ..Preprocess::default() },
         augment: Some(Augment::drawings()),
@@ -25,6 +26,17 @@ fn config(batch_size: usize, workers: usize, start_step: u64) -> LoaderConfig {
 
 fn loader(dataset: Arc<dyn Dataset>, config: LoaderConfig) -> Loader {
     Loader::new(dataset, CLIP.clone(), config).unwrap()
+}
+
+/// Several processes make a batch together.
+#[test]
+fn the_parts_of_a_batch_are_the_whole() {
+    let batch = |own| loader(EMOJI.clone(), LoaderConfig { own, ..config(1500, 1, 3) }).next().unwrap();
+    let (whole, parts) = (batch(0..1500), [batch(0..500), batch(500..1500)]);
+    let joined = |of: fn(&Batch) -> &[u64]| parts.iter().flat_map(of).copied().collect::<Vec<_>>();
+    assert_eq!(whole.concept_keys, joined(|part| &part.concept_keys[..]));
+    assert_eq!(whole.caption_keys, joined(|part| &part.caption_keys[..]));
+    assert!(parts.iter().flat_map(|part| &part.images).eq(&whole.images), "the same pixels");
 }
 
 #[test]

@@ -59,6 +59,7 @@ fn scenes_ask_questions() {
     let pieces = Arc::new(WordPiece::blip());
     let config = LoaderConfig {
         batch_size: 8,
+        own: 0..8,
         context_length: 35,
         preprocess: Preprocess { size: 32, ..Preprocess::default() },
         augment: None,
@@ -105,6 +106,7 @@ fn the_loader_makes_the_same_batches_with_any_number_of_threads() {
     let run = |workers| {
         let config = LoaderConfig {
             batch_size: 16,
+            own: 0..16,
             context_length: 32,
             preprocess: Preprocess { size: 96, ..Preprocess::default() },
             augment: None,

@@ -126,6 +126,7 @@ fn a_resumed_run_gets_what_it_would_have_got() {
         let (augment, bad_limit) = (Some(Augment::default()), BadLimit::default());
         let config = LoaderConfig {
             batch_size: 6,
+            own: 0..6,
             context_length: 8,
             preprocess,
             augment,

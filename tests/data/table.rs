@@ -136,6 +136,7 @@ fn a_broken_picture_does_not_stop_the_loader() {
     let (_folder, path) = folder("train.tsv", rows);
     let config = LoaderConfig {
         batch_size: 10,
+        own: 0..10,
         context_length: 8,
         preprocess: Preprocess { size: 8, ..Preprocess::default() },
         augment: Some(Augment::default()),

@@ -5,16 +5,22 @@ use super::learner::Begun;
 use super::options::{Family, Options};
 use super::{blip, clip};
 use crate::train::run_folder::RunFolder;
+use crate::train::world::World;
 
-/// Prepares what the options describe. `folder` is that of a run whose state is still to be loaded.
-pub(super) fn begin(family: Family, options: &Options, folder: Option<&RunFolder>) -> Result<Begun, TrainError> {
+/// Prepares one rank's part of what the options describe. `folder` is that of a run whose state is still to be loaded.
+pub(super) fn begin<W: World + 'static>(
+    world: &W,
+    family: Family,
+    options: &Options,
+    folder: Option<&RunFolder>,
+) -> Result<Begun, TrainError> {
     match family {
         Family::Clip => match options.blip.given() {
             Some(flag) => Err(TrainError::NeedsBlip(flag)),
-            None => clip::begin(options, folder),
+            None => clip::begin(world, options, folder),
         },
         Family::Blip if options.lock_image => Err(TrainError::NeedsClip("--lock-image")),
         Family::Blip if options.model.is_some() && options.pretrained.is_some() => Err(TrainError::TwoModels),
-        Family::Blip => blip::begin(options, folder),
+        Family::Blip => blip::begin(world, options, folder),
     }
 }

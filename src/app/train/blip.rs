@@ -31,6 +31,7 @@ use crate::train::objective::{Objective, State};
 use crate::train::run_folder::RunFolder;
 use crate::train::step::{Trainer, Update};
 use crate::train::watch::Collapse;
+use crate::train::world::World;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -39,8 +40,10 @@ const READ: usize = 4096;
 /// The name of a vocabulary's file.
 const VOCABULARY: &str = "vocab.txt";
 
-struct BlipLearner<L> {
-    trainer: Trainer<L>,
+struct BlipLearner<L, W> {
+    /// Whether this is the rank that answers.
+    answers: bool,
+    trainer: Trainer<L, W>,
     config: Config,
     preprocess: Preprocess,
     tokenizer: Arc<WordPiece>,
@@ -97,7 +100,11 @@ impl Task {
 }
 
 /// Prepares the BLIP that the options describe, or that of a run's folder.
-pub(super) fn begin(options: &Options, folder: Option<&RunFolder>) -> Result<Begun, TrainError> {
+pub(super) fn begin<W: World + 'static>(
+    world: &W,
+    options: &Options,
+    folder: Option<&RunFolder>,
+) -> Result<Begun, TrainError> {
     let start = match (folder, &options.pretrained) {
         (Some(folder), _) => Start::resumed(options, folder)?,
         (None, Some(path)) => Start::pretrained(options, path)?,
@@ -115,10 +122,10 @@ pub(super) fn begin(options: &Options, folder: Option<&RunFolder>) -> Result<Beg
     let seed = options.seed;
     let contrast = |model: &Model, published| BlipObjective::new(model, contrasts(published), seed);
     Ok(match options.blip.task {
-        Task::Pretrain => start.begun(options, |model| contrast(model, objective::Options::pretraining(steps))),
-        Task::Retrieval => start.begun(options, |model| contrast(model, objective::Options::retrieval(steps))),
-        Task::Caption => start.begun(options, |model| CaptionObjective::new(model, rates)),
-        Task::Vqa => start.begun(options, |model| AnswerObjective::new(model, rates)),
+        Task::Pretrain => start.begun(world, options, |model| contrast(model, objective::Options::pretraining(steps))),
+        Task::Retrieval => start.begun(world, options, |model| contrast(model, objective::Options::retrieval(steps))),
+        Task::Caption => start.begun(world, options, |model| CaptionObjective::new(model, rates)),
+        Task::Vqa => start.begun(world, options, |model| AnswerObjective::new(model, rates)),
     })
 }
 
@@ -128,9 +135,9 @@ fn is_small(config: &Config) -> bool {
 }
 
 /// What a BLIP learns, as a run knows it.
-trait Lesson: Objective + Send + 'static {
+trait Lesson<W: World>: Objective<W> + Send + 'static {
     /// Computes the gradients of a batch, whose captions begin with so many tokens that are given.
-    fn gradients(trainer: &mut Trainer<Self>, batch: &Batch, given: usize, micro: usize) -> Vec<Metric>
+    fn gradients(trainer: &mut Trainer<Self, W>, batch: &Batch, given: usize, micro: usize) -> Vec<Metric>
     where
         Self: Sized;
 
@@ -138,8 +145,8 @@ trait Lesson: Objective + Send + 'static {
     fn model(&self) -> Model;
 }
 
-impl Lesson for BlipObjective {
-    fn gradients(trainer: &mut Trainer<Self>, batch: &Batch, _: usize, micro: usize) -> Vec<Metric> {
+impl<W: World> Lesson<W> for BlipObjective {
+    fn gradients(trainer: &mut Trainer<Self, W>, batch: &Batch, _: usize, micro: usize) -> Vec<Metric> {
         let (images, pictures) = (batch.images(), &batch.concept_keys);
         trainer.gradients(&objective::Batch { images, texts: captions(batch), pictures, uniforms: None }, micro)
     }
@@ -149,8 +156,8 @@ impl Lesson for BlipObjective {
     }
 }
 
-impl Lesson for CaptionObjective {
-    fn gradients(trainer: &mut Trainer<Self>, batch: &Batch, given: usize, micro: usize) -> Vec<Metric> {
+impl<W: World> Lesson<W> for CaptionObjective {
+    fn gradients(trainer: &mut Trainer<Self, W>, batch: &Batch, given: usize, micro: usize) -> Vec<Metric> {
         let given = &vec![given; batch.len()];
         trainer.gradients(&CaptionBatch { images: batch.images(), captions: captions(batch), given }, micro)
     }
@@ -160,8 +167,8 @@ impl Lesson for CaptionObjective {
     }
 }
 
-impl Lesson for AnswerObjective {
-    fn gradients(trainer: &mut Trainer<Self>, batch: &Batch, _: usize, micro: usize) -> Vec<Metric> {
+impl<W: World> Lesson<W> for AnswerObjective {
+    fn gradients(trainer: &mut Trainer<Self, W>, batch: &Batch, _: usize, micro: usize) -> Vec<Metric> {
         let Answers { tokens, offsets, weights, of_pictures } = &batch.answers;
         let answers = Captions { ids: tokens, offsets };
         let (images, questions) = (batch.images(), captions(batch));
@@ -175,7 +182,12 @@ impl Lesson for AnswerObjective {
 
 impl Start {
     /// Prepares what remains, for a model that learns this.
-    fn begun<L: Lesson>(self, options: &Options, lesson: impl FnOnce(&Model) -> L) -> Begun {
+    fn begun<L: Lesson<W>, W: World + 'static>(
+        self,
+        world: &W,
+        options: &Options,
+        lesson: impl FnOnce(&Model) -> L,
+    ) -> Begun {
         let Start { model, preprocess, data, tokenizer, vocabulary } = self;
         let (task, tokenizer) = (options.blip.task, Arc::new(tokenizer));
         let original = options.blip.rand_augment.then(|| Augment::blip(task.least_area()));
@@ -183,7 +195,7 @@ impl Start {
             context_length: task.max_tokens().min(model.config.text.positions),
             preprocess: preprocess.clone(),
             augment: Some(original.unwrap_or_else(|| data.augment())),
-            ..options.loader(&data)
+            ..options.loader(&data, world)
         };
         let prompt = if task == Task::Caption { options.blip.prompt.clone() } else { String::new() };
         let pieces = Arc::clone(&tokenizer);
@@ -193,9 +205,10 @@ impl Start {
         };
         // A short run of a small model has no use for a variance over a thousand steps.
         let beta2 = if is_small(&model.config) { Hyper::VIT.beta2 } else { Hyper::BLIP.beta2 };
-        let trainer = Trainer::new(lesson(&model), options.trainer(Hyper { beta2, ..Hyper::BLIP }));
-        let config = model.config;
-        let learner = Box::new(BlipLearner { trainer, config, preprocess, tokenizer, vocabulary, prompt });
+        let trainer_options = options.trainer(Hyper { beta2, ..Hyper::BLIP });
+        let trainer = Trainer::among(world.clone(), lesson(&model), trainer_options);
+        let (config, answers) = (model.config, world.rank() == 0);
+        let learner = Box::new(BlipLearner { answers, trainer, config, preprocess, tokenizer, vocabulary, prompt });
         Begun { learner, data, words, loader }
     }
 
@@ -284,7 +297,7 @@ fn texts(scenes: &Scenes) -> impl Iterator<Item = String> {
     })
 }
 
-impl<L: Lesson> BlipLearner<L> {
+impl<L: Lesson<W>, W: World> BlipLearner<L, W> {
     fn lesson(&self) -> &L {
         self.trainer.objective()
     }
@@ -296,7 +309,7 @@ impl<L: Lesson> BlipLearner<L> {
     }
 }
 
-impl<L: Lesson> Learner for BlipLearner<L> {
+impl<L: Lesson<W>, W: World> Learner for BlipLearner<L, W> {
     fn steps(&self) -> u64 {
         self.trainer.steps()
     }
@@ -336,10 +349,17 @@ impl<L: Lesson> Learner for BlipLearner<L> {
     }
 
     fn examine(&self, exam: &Exam) -> Result<(Report, BadReport), TrainError> {
+        // What a BLIP is asked is not shared out; the other ranks wait.
+        if !self.answers {
+            return Ok(Default::default());
+        }
         Ok(exam.report_blip(&self.blip(), &self.prompt)?)
     }
 
     fn collapse(&self, exam: &Exam) -> Option<Collapse> {
+        if !self.answers {
+            return None;
+        }
         let blip = self.blip();
         blip.check(Asked::Match).ok().and_then(|()| data::collapse(exam, &Family::Blip(Box::new(blip))))
     }

@@ -6,6 +6,7 @@ use super::gallery;
 use super::learner::{Begun, Learner, captions};
 use super::model::{Start, tokenizer};
 use super::options::Options;
+use super::together::Together;
 use crate::batches::{Batch, LoaderConfig};
 use crate::checkpoint::{self, ConfigFile, copy_tokenizer};
 use crate::datasets::BadReport;
@@ -23,11 +24,13 @@ use crate::train::objective::State;
 use crate::train::run_folder::RunFolder;
 use crate::train::step::{Trainer, Update};
 use crate::train::watch::Collapse;
+use crate::train::world::World;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-struct ClipLearner {
-    trainer: Trainer<ClipObjective>,
+struct ClipLearner<W> {
+    world: W,
+    trainer: Trainer<ClipObjective, W>,
     config: ConfigFile,
     tokenizer: Arc<Tokenizer>,
     /// The model's own `tokenizer.json`, if it has one.
@@ -35,7 +38,11 @@ struct ClipLearner {
 }
 
 /// Prepares the CLIP that the options describe, or that of a run's folder.
-pub(super) fn begin(options: &Options, folder: Option<&RunFolder>) -> Result<Begun, TrainError> {
+pub(super) fn begin<W: World + 'static>(
+    world: &W,
+    options: &Options,
+    folder: Option<&RunFolder>,
+) -> Result<Begun, TrainError> {
     let Start { model, config, tokenizer: own } = match folder {
         Some(folder) => Start::resumed(folder)?,
         None => Start::of(options)?,
@@ -46,17 +53,23 @@ pub(super) fn begin(options: &Options, folder: Option<&RunFolder>) -> Result<Beg
         context_length: config.model_cfg.text_cfg.context_length,
         preprocess: config.preprocess_cfg.clone(),
         augment: Some(data.augment()),
-        ..options.loader(&data)
+        ..options.loader(&data, world)
     };
     let trainer_options = options.trainer(hyper(&model.config));
-    let trainer = Trainer::new(ClipObjective::new(model).lock_image(options.lock_image), trainer_options);
-    let words = tokenizer.clone();
-    Ok(Begun { learner: Box::new(ClipLearner { trainer, config, tokenizer, own }), data, words, loader })
+    let objective = ClipObjective::new(model).lock_image(options.lock_image);
+    let trainer = Trainer::among(world.clone(), objective, trainer_options);
+    let (world, words) = (world.clone(), tokenizer.clone());
+    Ok(Begun { learner: Box::new(ClipLearner { world, trainer, config, tokenizer, own }), data, words, loader })
 }
 
-impl ClipLearner {
+impl<W: World> ClipLearner<W> {
     fn embedder(&self) -> Embedder<'_> {
         Embedder::new(self.model(), &self.config.preprocess_cfg, &self.tokenizer)
+    }
+
+    /// Returns the model as something to embed with, of which every rank does a part.
+    fn together(&self) -> Together<'_, Embedder<'_>, W> {
+        Together { model: self.embedder(), world: &self.world }
     }
 
     fn model(&self) -> &Model {
@@ -64,7 +77,7 @@ impl ClipLearner {
     }
 }
 
-impl Learner for ClipLearner {
+impl<W: World> Learner for ClipLearner<W> {
     fn steps(&self) -> u64 {
         self.trainer.steps()
     }
@@ -102,11 +115,11 @@ impl Learner for ClipLearner {
     }
 
     fn examine(&self, exam: &Exam) -> Result<(Report, BadReport), TrainError> {
-        Ok(exam.report(&self.embedder())?)
+        Ok(exam.report(&self.together())?)
     }
 
     fn collapse(&self, exam: &Exam) -> Option<Collapse> {
-        data::collapse(exam, &self.embedder())
+        data::collapse(exam, &self.together())
     }
 
     fn draw(&self, folder: &RunFolder, metrics: &Metrics, exam: &Exam) -> Result<(), TrainError> {

@@ -66,6 +66,19 @@ pub enum TrainError {
     Log(#[from] io::Error),
     #[error(transparent)]
     Metrics(#[from] ReadError),
+    #[error(
+        "{ranks} ranks cannot take steps of {}: the number of ranks must be a power of two, and not above that of shards",
+        counted(*shards, "shard")
+    )]
+    Ranks { ranks: usize, shards: usize },
+    #[cfg(not(feature = "mpi"))]
+    #[error("{ranks} processes were started together, and this program was built without the feature mpi")]
+    NoMpi { ranks: usize },
+    #[cfg(feature = "mpi")]
+    #[error("MPI: {0}")]
+    Mpi(String),
+    #[error("rank {rank} differs from rank 0 in {what}: that has {first}")]
+    Differs { what: &'static str, rank: usize, first: String },
     #[error("training stopped at {0}. {advice}", advice = advice(.0))]
     Collapse(Collapse),
 }

@@ -16,18 +16,19 @@ use crate::train::step::Update;
 use crate::train::watch::Collapse;
 use std::sync::Arc;
 
-/// A model in training, with its objective and its optimizer.
+/// A model in training, with its objective and its optimizer, on one of the ranks that train it together.
 pub(super) trait Learner {
     /// Returns how many steps were taken.
     fn steps(&self) -> u64;
 
-    /// Computes the gradients of a batch, with at most `micro` pictures in a tower at a time, and returns the losses.
+    /// Computes the gradients of this rank's part of a batch, with at most `micro` pictures in a tower at a time, and returns
+    /// the losses of all of it.
     fn gradients(&mut self, batch: &Batch, micro: usize) -> Vec<Metric>;
 
     /// Takes a step with these gradients.
     fn update(&mut self, lr: f32) -> Update;
 
-    /// Returns everything that has to be saved for the run to go on.
+    /// Returns everything that has to be saved for the run to go on. All ranks have to ask for it together.
     fn state(&mut self) -> State<'_>;
 
     /// Saves the model as other programs load it.
@@ -39,10 +40,12 @@ pub(super) trait Learner {
     /// Returns the number of all parameters, and that of the image encoder's.
     fn parameters(&self) -> [usize; 2];
 
-    /// Measures the model; returns the tables and the report on what could not be read.
+    /// Measures the model; returns the tables and the report on what could not be read. All ranks have to ask for it
+    /// together, and the first gets the answer.
     fn examine(&self, exam: &Exam) -> Result<(Report, BadReport), TrainError>;
 
-    /// Returns what is wrong if the model embeds everything in an exam alike.
+    /// Returns what is wrong if the model embeds everything in an exam alike. All ranks have to ask for it together, and
+    /// the first gets the answer.
     fn collapse(&self, exam: &Exam) -> Option<Collapse>;
 
     /// Draws the plots of the run into its folder.

@@ -3,15 +3,19 @@
 //! | file | what it knows |
 //! |---|---|
 //! | [`options`], `data_options`, `blip_options`, `values` | the command line |
+//! | `launch` | the start of a run by itself, or as one of several ranks |
 //! | `run` | the loop |
 //! | `begin` | what a run begins with, by the family of its model |
 //! | `learner` | what the loop knows of the model that it trains |
+//! | `agreement` | what ranks tell each other besides numbers of the model |
+//! | `together` | a model that embeds with the help of all ranks |
 //! | `clip`, `model` | a CLIP in training, and the one that a run begins with |
 //! | `blip` | a BLIP in training |
 //! | `error` | why a run ended early, and which flag helps |
 //! | `progress` | the progress bar and the lines of numbers |
 //! | `gallery` | the pictures of a finished run |
 
+mod agreement;
 mod begin;
 mod blip;
 mod blip_options;
@@ -19,13 +23,16 @@ mod clip;
 pub(crate) mod data_options;
 mod error;
 mod gallery;
+mod launch;
 mod learner;
 mod model;
 pub mod options;
 mod progress;
 mod run;
+mod together;
 pub(crate) mod values;
 
 pub use error::TrainError;
+pub use launch::{launch, launched};
 pub use options::{Cli, Options};
 pub use run::{Outcome, run};

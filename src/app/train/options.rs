@@ -3,7 +3,7 @@
 use super::blip_options::{BlipOptions, Task};
 use super::data_options::DataOptions;
 use super::error::OptionError;
-use super::values::{below_one, non_negative, separator, share};
+use super::values::{below_one, non_negative, power_of_two, separator, share};
 use crate::app::number::{above_zero, positive, up_to};
 use crate::app::{VERSION, WIDTH};
 use crate::batches::LoaderConfig;
@@ -16,6 +16,7 @@ use crate::pictures::Preprocess;
 use crate::train::data::TrainingData;
 use crate::train::run_folder::{RunFolder, RunFolderError};
 use crate::train::step::TrainerOptions;
+use crate::train::world::World;
 use clap::{Arg, Args, Parser, ValueEnum};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -37,7 +38,7 @@ use std::path::{Path, PathBuf};
                   CPUs with other instruction sets (AVX-512, AVX2, others) round otherwise."
 )]
 pub struct Cli {
-    /// Resume a run: its folder, or `latest`. All options but --stop-after and --epochs come from the run
+    /// Resume a run: its folder, or `latest`. All options but --stop-after, --timeout and --epochs come from the run
     #[arg(long, value_name = "RUN")]
     pub resume: Option<String>,
 
@@ -45,13 +46,21 @@ pub struct Cli {
     #[arg(long, value_name = "STEPS", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Run")]
     pub stop_after: Option<u64>,
 
+    /// Seconds that the ranks of a run wait for one that does not come, before all of them end
+    #[arg(long, value_name = "SECONDS", default_value_t = 1800, value_parser = clap::value_parser!(u64).range(1..), help_heading = "Run")]
+    pub timeout: u64,
+
     #[command(flatten)]
     pub options: Options,
 }
 
-/// Makes an option conflict with --resume: a resumed run has its own options, all but --stop-after and --epochs.
+/// Makes an option conflict with --resume: a resumed run has its own options, all but --stop-after, --timeout and --epochs.
 fn not_with_resume(arg: Arg) -> Arg {
-    if ["resume", "stop_after", "epochs"].contains(&arg.get_id().as_str()) { arg } else { arg.conflicts_with("resume") }
+    if ["resume", "stop_after", "timeout", "epochs"].contains(&arg.get_id().as_str()) {
+        arg
+    } else {
+        arg.conflicts_with("resume")
+    }
 }
 
 /// The preset without --model and --pretrained.
@@ -84,6 +93,12 @@ pub struct Options {
     /// Batches in a step; the loss is over the pairs of all of them, as if they were one batch
     #[arg(long, default_value_t = 1, value_parser = positive(), help_heading = "Optimisation")]
     pub accum_freq: usize,
+    /// Parts of a step whose gradients are added up as a tree, a power of two. A run of so many shards can go on with that
+    /// many ranks or fewer, to the same bits; --batch-size and --accum-freq are those of a shard [default: the number of
+    /// ranks that a run begins with]
+    #[arg(long, value_parser = power_of_two, help_heading = "Optimisation")]
+    #[serde(default)]
+    pub shards: Option<usize>,
     /// Epochs: how often every picture is seen [default: 26, or 4 with a BLIP]
     ///
     /// With --resume the run gets this length, and the learning rate goes on as in a run of this length: a finished
@@ -156,8 +171,10 @@ impl Options {
         RunFolder::create(&self.logs, self.name.as_deref(), &self.model_name(), self)
     }
 
-    /// Returns the options with the defaults that depend on the family of the model filled in.
-    pub(super) fn settled(mut self, family: Family) -> Self {
+    /// Returns the options with the defaults that depend on the family of the model, and on the number of ranks that a run
+    /// begins with, filled in.
+    pub(super) fn settled(mut self, family: Family, ranks: usize) -> Self {
+        self.shards.get_or_insert(ranks);
         self.epochs.get_or_insert(family.epochs());
         self.batch_size.get_or_insert(family.batch_size());
         self.val_frequency.get_or_insert(family.val_frequency());
@@ -188,9 +205,14 @@ impl Options {
         }
     }
 
+    /// Returns the number of shards of a step; before the options are settled, one.
+    pub(crate) fn shards(&self) -> usize {
+        self.shards.unwrap_or(1)
+    }
+
     /// Returns the number of pairs in a step.
     pub(crate) fn pairs_per_step(&self) -> usize {
-        self.batch_size() * self.accum_freq
+        self.batch_size() * self.accum_freq * self.shards()
     }
 
     /// Checks options that were read from a file, which can hold values that the command line refuses.
@@ -221,6 +243,7 @@ impl Options {
         for (name, value, parse) in numbers {
             value.map(|value| parse(&value.to_string())).transpose().map_err(refused(name))?;
         }
+        power_of_two(&self.shards().to_string()).map_err(refused("shards"))?;
         share(&self.data.bad_share.to_string()).map_err(refused("bad_share"))?;
         let own = self.data.storage.csv_separator.map(|c| separator(&c.to_string()));
         own.transpose().map(|_| ()).map_err(refused("csv_separator"))
@@ -239,7 +262,11 @@ impl Options {
     /// Returns how steps are taken.
     pub(super) fn trainer(&self, published: Hyper) -> TrainerOptions {
         let decay = if self.wd_all { Decay::All } else { Decay::Matrices };
-        TrainerOptions::new(self.hyper(published)).decay(decay).max_norm(self.grad_clip_norm).seed(self.seed)
+        TrainerOptions::new(self.hyper(published))
+            .decay(decay)
+            .max_norm(self.grad_clip_norm)
+            .seed(self.seed)
+            .shards(self.shards())
     }
 
     /// Returns the learning rate of a step in a run with this many steps an epoch.
@@ -256,10 +283,12 @@ impl Options {
         }
     }
 
-    /// Returns what batches are made of, as far as it does not depend on the model.
-    pub(super) fn loader(&self, data: &TrainingData) -> LoaderConfig {
+    /// Returns what this rank's parts of batches are made of, as far as it does not depend on the model.
+    pub(super) fn loader<W: World>(&self, data: &TrainingData, world: &W) -> LoaderConfig {
+        let own = self.pairs_per_step() / world.size();
         LoaderConfig {
             batch_size: self.pairs_per_step(),
+            own: world.rank() * own..(world.rank() + 1) * own,
             context_length: 0,
             preprocess: Preprocess::default(),
             augment: None,
@@ -355,7 +384,7 @@ mod tests {
     fn what_is_not_said_depends_on_the_family() {
         let settled = |args: &[&str], family| {
             let args = ["train"].iter().chain(args);
-            let options = Cli::parse_from(args).options.settled(family);
+            let options = Cli::parse_from(args).options.settled(family, 1);
             [options.batch_size(), options.epochs(), options.val_frequency()]
         };
         assert_eq!([Family::Clip, Family::Blip].map(|family| settled(&[], family)), [[256, 26, 4], [32, 4, 1]]);

@@ -1,9 +1,9 @@
 //! The output of a run: a progress bar on a terminal, and lines that are also readable in a log file.
 
-use crate::app::WIDTH;
+use crate::app::{WIDTH, is_quiet};
 use crate::train::log::Step;
 use crate::train::metric::Metric;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::time::{Duration, Instant};
 
 /// The progress display of a run.
@@ -18,6 +18,9 @@ impl Progress {
     /// Shows a bar from step `done` to step `total`.
     pub(crate) fn new(done: u64, total: u64) -> Self {
         let bar = ProgressBar::new(total).with_position(done);
+        if is_quiet() {
+            bar.set_draw_target(ProgressDrawTarget::hidden());
+        }
         let style =
             ProgressStyle::with_template("{bar:32} {pos}/{len} steps  {per_sec:>9}  {msg}").expect("a valid template");
         bar.set_style(style);

@@ -1,11 +1,12 @@
 //! The training loop.
 
+use super::agreement::{check_alike, check_ranks, share_text};
 use super::begin::begin;
 use super::error::{TrainError, advice};
 use super::learner::{Begun, Learner};
 use super::options::{Cli, Family, Options};
 use super::progress::{Progress, clock};
-use crate::app::hint;
+use crate::app::{be_quiet, hint};
 use crate::batches::{Loader, LoaderConfig};
 use crate::counted::counted;
 use crate::eval::exam::{Depth, Exam};
@@ -15,6 +16,7 @@ use crate::train::log::{Evaluation, Line, Log, Metrics, Step};
 use crate::train::metric::Metric;
 use crate::train::run_folder::{METRICS, REPORT, RunFolder};
 use crate::train::watch::{Collapse, Watch};
+use crate::train::world::World;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -33,24 +35,34 @@ pub enum Outcome {
     Stopped(PathBuf),
 }
 
-/// Trains as the command line says. The run stops when `interrupted`, which is called after every step, returns true.
-pub fn run(cli: Cli, interrupted: &dyn Fn() -> bool) -> Result<Outcome, TrainError> {
+/// Trains as the command line says, as one of the ranks of a world. The run stops when `interrupted`, which is called after
+/// every step, returns true on any of them.
+///
+/// The first rank alone writes, prints and draws. What another does depends on numbers that all of them have.
+pub fn run<W: World + 'static>(world: W, cli: Cli, interrupted: &dyn Fn() -> bool) -> Result<Outcome, TrainError> {
+    let leads = world.rank() == 0;
+    if !leads {
+        be_quiet();
+    }
     let mut run = match &cli.resume {
         Some(name) => {
-            let folder = RunFolder::find(name, &cli.options.logs)?;
-            let begun = Options::of(&folder)?;
+            let found = if leads { RunFolder::find(name, &cli.options.logs)?.path } else { PathBuf::new() };
+            let folder = RunFolder { path: share_text(&world, &found.to_string_lossy()).into() };
+            let mut begun = Options::of(&folder)?;
+            // Runs of earlier versions do not say that they have one.
+            begun.shards.get_or_insert(1);
             let options = Options { epochs: cli.options.epochs.or(begun.epochs), ..begun.clone() };
-            let run = Run::prepare(options, Some(folder))?;
-            if run.options != begun {
+            let run = Run::prepare(world, options, Some(folder))?;
+            if leads && run.options != begun {
                 run.folder.write_options(&run.options)?;
             }
             run
         }
-        None => Run::prepare(cli.options, None)?,
+        None => Run::prepare(world, cli.options, None)?,
     };
     run.introduce();
     let ended = run.train(cli.stop_after, interrupted);
-    if ended.is_err() && cli.resume.is_none() && run.folder.discard_unused() {
+    if leads && ended.is_err() && cli.resume.is_none() && run.folder.discard_unused() {
         say!("nothing was learnt, and {} is removed", run.folder.path.display());
     }
     match ended? {
@@ -67,8 +79,17 @@ enum End {
     Stopped,
 }
 
-/// The state of a run.
-struct Run {
+/// What a rank wants behind a step. The greatest wish of all ranks is followed by all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Wish {
+    GoOn,
+    Save,
+    Interrupt,
+}
+
+/// The state of a run on one of its ranks.
+struct Run<W> {
+    world: W,
     options: Options,
     folder: RunFolder,
     data: TrainingData,
@@ -76,19 +97,23 @@ struct Run {
     loader: Loader,
     /// How many steps the run has.
     total: u64,
-    log: Log,
+    /// The first rank's log.
+    log: Option<Log>,
 }
 
-impl Run {
+impl<W: World + 'static> Run<W> {
     /// Prepares a new or a resumed run. Everything that can fail because of an option fails before a folder is made. A
     /// run that was killed before its first checkpoint starts from the beginning.
-    fn prepare(options: Options, resumed: Option<RunFolder>) -> Result<Run, TrainError> {
+    fn prepare(world: W, options: Options, resumed: Option<RunFolder>) -> Result<Self, TrainError> {
         let checkpoint = resumed.as_ref().filter(|folder| folder.has_state());
         let family = Family::of(&options, checkpoint)?;
-        let options = options.settled(family);
-        let Begun { mut learner, data, words, loader } = begin(family, &options, checkpoint)?;
+        let options = options.settled(family, world.size());
+        check_ranks(&world, options.shards())?;
+        let Begun { mut learner, data, words, loader } = begin(&world, family, &options, checkpoint)?;
         let pairs = data.training();
         let list = PairList::of(&*pairs);
+        let described = serde_json::to_string(&options).expect("options are plain data");
+        check_alike(&world, &described, &format!("{} with digest {}", counted(list.pairs, "pair"), list.digest))?;
         if let Some(folder) = &resumed {
             folder.check_list(&list)?;
         }
@@ -100,24 +125,25 @@ impl Run {
         if learner.steps() > total {
             return Err(TrainError::TooLong { steps: learner.steps(), total });
         }
-        let begins = checkpoint.is_none();
+        let (begins, leads) = (checkpoint.is_none(), world.rank() == 0);
         let folder = match resumed {
             Some(folder) => folder,
-            None => {
+            None if leads => {
                 let folder = options.make_folder()?;
                 folder.write_list(&list)?;
                 folder
             }
+            None => RunFolder { path: PathBuf::new() },
         };
-        if begins {
+        if begins && leads {
             learner.save_tokenizer(&folder)?;
         }
-        let log = Log::open(folder.file(METRICS))?;
-        Ok(Run { options, folder, data, learner, loader, total, log })
+        let log = if leads { Some(Log::open(folder.file(METRICS))?) } else { None };
+        Ok(Run { world, options, folder, data, learner, loader, total, log })
     }
 
     fn introduce(&self) {
-        let (batch_size, accum_freq) = (self.options.batch_size(), self.options.accum_freq);
+        let (batch_size, parts) = (self.options.batch_size(), self.options.accum_freq * self.options.shards());
         let (model, epochs) = (self.options.model_name(), self.options.epochs());
         let [parameters, visual] = self.learner.parameters();
         say!("model   {model}: {:.1} M parameters, {:.1} M of them visual", millions(parameters), millions(visual));
@@ -129,8 +155,12 @@ impl Run {
             counted(epochs, "epoch"),
             self.loader.steps_per_epoch(),
             counted(batch_size, "pair"),
-            if accum_freq > 1 { format!(" × {accum_freq} each") } else { " each".into() },
+            if parts > 1 { format!(" × {parts} each") } else { " each".into() },
         );
+        if self.world.size() > 1 {
+            let (ranks, threads) = (self.world.size(), rayon::current_num_threads());
+            say!("ranks   {ranks} with {} each", counted(threads, "thread"));
+        }
         say!("run     {}", self.folder.path.display());
         if self.learner.steps() > 0 {
             say!("resumed after step {}", self.learner.steps());
@@ -163,10 +193,16 @@ impl Run {
             progress.step(step);
             if step.is_multiple_of(self.options.log_every_n_steps as u64) || step == total {
                 progress.log(epoch + 1, &line);
-                self.log.append(&Line::Step(line))?;
+                self.append(&Line::Step(line))?;
                 pace = Pace::from(step);
             }
-            if interrupted() {
+            let wish = match (interrupted(), saved.elapsed() > SAVE_EVERY) {
+                (true, _) => Wish::Interrupt,
+                (false, true) => Wish::Save,
+                (false, false) => Wish::GoOn,
+            };
+            let wish = self.greatest(wish);
+            if wish == Wish::Interrupt {
                 self.save()?;
                 return Ok(End::Interrupted);
             }
@@ -174,7 +210,7 @@ impl Run {
                 self.save()?;
                 return Ok(End::Stopped);
             }
-            if self.due(step, self.options.save_frequency) || saved.elapsed() > SAVE_EVERY {
+            if wish == Wish::Save || self.due(step, self.options.save_frequency) {
                 self.save()?;
                 saved = Instant::now();
             }
@@ -202,6 +238,19 @@ impl Run {
         Ok((epoch, Step { step, metrics }))
     }
 
+    /// Returns the greatest wish of all ranks.
+    fn greatest(&self, own: Wish) -> Wish {
+        let (own, mut all) = ([own as u8], vec![]);
+        let wishes = self.world.all_gather(&own, &mut all);
+        let greatest = wishes.iter().max().expect("at least one rank");
+        [Wish::GoOn, Wish::Save, Wish::Interrupt][usize::from(*greatest)]
+    }
+
+    /// Adds a line to the log.
+    fn append(&mut self, line: &Line) -> Result<(), TrainError> {
+        Ok(self.log.as_mut().map_or(Ok(()), |log| log.append(line))?)
+    }
+
     /// Returns whether the step ends an epoch whose number is a multiple of `epochs`.
     fn due(&self, step: u64, epochs: usize) -> bool {
         epochs > 0 && step.is_multiple_of(epochs as u64 * self.loader.steps_per_epoch())
@@ -213,8 +262,7 @@ impl Run {
         if let Some(collapse) = self.learner.collapse(exam).filter(|_| step > self.options.warmup) {
             warn(progress, &collapse);
         }
-        self.log.append(&Line::Evaluation(Evaluation { step, eval: report }))?;
-        Ok(())
+        self.append(&Line::Evaluation(Evaluation { step, eval: report }))
     }
 
     /// Ends a finished run: saves the model, evaluates it in full and draws the plots.
@@ -231,8 +279,11 @@ impl Run {
         if unread.bad > 0 {
             say!("skipped when measuring: {unread}");
         }
+        if self.world.rank() > 0 {
+            return Ok(Outcome::Finished(report));
+        }
         let step = self.learner.steps();
-        self.log.append(&Line::Evaluation(Evaluation { step, eval: report.clone() }))?;
+        self.append(&Line::Evaluation(Evaluation { step, eval: report.clone() }))?;
         self.folder.write(REPORT, report.markdown().as_bytes())?;
         say!("{report}");
         let metrics = Metrics::read(self.folder.file(METRICS))?;
@@ -243,8 +294,12 @@ impl Run {
 
     /// Saves the model and the state of the run.
     fn save(&mut self) -> Result<(), TrainError> {
-        self.learner.save_model(&self.folder)?;
-        Ok(self.folder.save(self.learner.state())?)
+        let leads = self.world.rank() == 0;
+        if leads {
+            self.learner.save_model(&self.folder)?;
+        }
+        let state = self.learner.state();
+        if leads { Ok(self.folder.save(state)?) } else { Ok(()) }
     }
 }
 

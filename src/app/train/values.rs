@@ -18,6 +18,17 @@ pub(super) fn below_one(text: &str) -> Result<f32, String> {
     non_negative(text).and_then(|value| if value < 1.0 { Ok(value) } else { Err("must be below 1".into()) })
 }
 
+/// The largest number of shards that a step is cut into.
+const MAX_SHARDS: usize = 1 << 12;
+
+/// Reads a power of two.
+pub(super) fn power_of_two(text: &str) -> Result<usize, String> {
+    match text.parse::<usize>() {
+        Ok(value) if value.is_power_of_two() && value <= MAX_SHARDS => Ok(value),
+        _ => Err(format!("must be a power of two, at most {MAX_SHARDS}")),
+    }
+}
+
 /// Reads a number from 0 to 1.
 pub(crate) fn share(text: &str) -> Result<f64, String> {
     match text.parse() {
