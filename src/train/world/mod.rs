@@ -36,7 +36,7 @@ trait Movable {}
 impl<T> Movable for T {}
 
 /// A number that ranks exchange.
-#[expect(private_bounds, reason = "what can be moved is what is listed below")]
+#[cfg_attr(not(feature = "mpi"), expect(private_bounds, reason = "what can be moved is what is listed below"))]
 pub trait Element: Movable + Copy + Default + Debug + Send + Sync + 'static {}
 
 impl Element for f32 {}
