@@ -16,7 +16,7 @@ const SHARDS: [&str; 2] = ["--shards", "4"];
 /// How long it may take until all ranks have ended because one has.
 const SOON: Duration = Duration::from_secs(20);
 
-/// A test folder with coloured pictures, their captions, and two tiny models.
+/// A test folder with coloured pictures, some of which cannot be read, their captions, and two tiny models.
 struct Bench {
     folder: tempfile::TempDir,
 }
@@ -30,6 +30,9 @@ impl Bench {
             json!({ "file_name": format!("{i}.png"), "text": format!("picture number {}", i % 150) }).to_string()
         });
         fs::write(folder.path().join("metadata.jsonl"), lines.collect::<Vec<_>>().join("\n")).unwrap();
+        for broken in (0..PAIRS).step_by(20) {
+            fs::write(folder.path().join(format!("{broken}.png")), "no picture").unwrap();
+        }
         let mut config = json!({
             "embed_dim": 16,
             "vision_cfg": { "image_size": 16, "layers": 2, "width": 24, "patch_size": 8, "head_width": 12 },

@@ -212,9 +212,11 @@ impl<W: World> Objective<W> for ClipObjective {
             }
         });
         for (lse, gathered) in [&mut c.saved.image_lse, &mut c.saved.text_lse].into_iter().zip(&mut gathered.lse) {
-            let lse = floats_mut(lse.view_mut());
-            let own = lse[first..first + n].to_vec();
-            lse.copy_from_slice(world.all_gather(&own, gathered));
+            if world.size() > 1 {
+                let lse = floats_mut(lse.view_mut());
+                world.all_gather(&lse[first..first + n], gathered);
+                lse.copy_from_slice(gathered);
+            }
         }
         dlogit_scale.clear();
         in_pool(|| {

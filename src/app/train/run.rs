@@ -225,6 +225,7 @@ impl<W: World + 'static> Run<W> {
     /// Takes one step; returns the epoch that it belongs to and its numbers.
     fn step(&mut self, pace: &Pace) -> Result<(u64, Step), TrainError> {
         let lr = self.options.lr_at(self.learner.steps(), self.loader.steps_per_epoch());
+        let (began, waited) = (Instant::now(), self.world.waited());
         let batch = self.loader.next()?;
         let mut metrics = self.learner.gradients(&batch, self.options.batch_size());
         let update = self.learner.update(lr);
@@ -235,7 +236,26 @@ impl<W: World + 'static> Run<W> {
         metrics.push(Metric::new("grad_norm", update.grad_norm));
         let step = self.learner.steps();
         metrics.push(Metric::new("pairs_per_second", pace.pairs_per_second(step, self.options.pairs_per_step())));
+        if self.world.size() > 1 {
+            metrics.extend(self.stragglers(began.elapsed(), self.world.waited() - waited));
+        }
         Ok((epoch, Step { step, metrics }))
+    }
+
+    /// Returns how evenly the ranks have worked in a step that took `whole`, of which this one has waited for others.
+    fn stragglers(&self, whole: Duration, waited: Duration) -> [Metric; 4] {
+        let (own, mut all) = ([(whole.saturating_sub(waited)).as_secs_f64()], vec![]);
+        let worked = self.world.all_gather(&own, &mut all);
+        let mut order: Vec<usize> = (0..worked.len()).collect();
+        order.sort_by(|&a, &b| worked[a].total_cmp(&worked[b]));
+        let (slowest, median) = (order[order.len() - 1], order[order.len() / 2]);
+        let mean = worked.iter().sum::<f64>() / worked.len() as f64;
+        [
+            Metric::new("slowest_rank", slowest as f64),
+            Metric::new("slowest_seconds", worked[slowest]),
+            Metric::new("median_seconds", worked[median]),
+            Metric::new("waiting", (1.0 - mean / whole.as_secs_f64()).max(0.0)),
+        ]
     }
 
     /// Returns the greatest wish of all ranks.

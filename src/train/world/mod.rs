@@ -24,6 +24,7 @@ pub use mpi::Mpi;
 pub use threads::Threads;
 
 use std::fmt::Debug;
+use std::time::Duration;
 
 #[cfg(feature = "mpi")]
 use ferrompi::MpiDatatype as Movable;
@@ -67,4 +68,7 @@ pub trait World: Clone {
 
     /// Waits until every rank has called it.
     fn barrier(&self);
+
+    /// Returns how long this rank has been in exchanges so far, most of which is waiting for the slowest one.
+    fn waited(&self) -> Duration;
 }

@@ -38,6 +38,7 @@ struct Process {
     timeout: Duration,
     /// How often the ranks have met.
     meetings: Cell<u64>,
+    waited: Cell<Duration>,
     clock: Arc<Clock>,
 }
 
@@ -68,7 +69,7 @@ impl Mpi {
         let host = world.processor_name().map_err(|error| error.to_string())?;
         let threads = threads(&world).map_err(|error| error.to_string())?;
         let clock = Arc::new(Clock { started: Instant::now(), waiting_since: AtomicU64::new(0) });
-        let joined = Mpi(Rc::new(Process { world, _mpi: mpi, host, threads, timeout, meetings: Cell::new(0), clock }));
+        let joined = Mpi(Rc::new(Process { world, _mpi: mpi, host, threads, timeout, meetings: Cell::new(0), waited: Cell::default(), clock }));
         joined.watch();
         Ok(joined)
     }
@@ -91,10 +92,12 @@ impl Mpi {
 
     /// Exchanges something once all ranks have come, and ends all of them if that fails.
     fn meet<R>(&self, exchange: impl FnOnce(&Communicator) -> ferrompi::Result<R>) -> R {
-        let Process { world, clock, .. } = &*self.0;
-        clock.waiting_since.store(clock.started.elapsed().as_millis() as u64 + 1, Ordering::Relaxed);
+        let Process { world, clock, waited, .. } = &*self.0;
+        let began = clock.started.elapsed();
+        clock.waiting_since.store(began.as_millis() as u64 + 1, Ordering::Relaxed);
         let outcome = self.assemble().and_then(|()| exchange(world));
         clock.waiting_since.store(0, Ordering::Relaxed);
+        waited.set(waited.get() + clock.started.elapsed() - began);
         outcome.unwrap_or_else(|error| self.abort(error))
     }
 
@@ -199,5 +202,9 @@ impl World for Mpi {
 
     fn barrier(&self) {
         self.meet(|world| world.barrier());
+    }
+
+    fn waited(&self) -> Duration {
+        self.0.waited.get()
     }
 }

@@ -3,6 +3,7 @@
 use super::{Element, World};
 use std::any::Any;
 use std::sync::{Arc, Barrier, Mutex};
+use std::time::Duration;
 
 /// One rank. It notes what it exchanges: all ranks have to call the same functions in the same order.
 #[derive(Clone)]
@@ -97,5 +98,10 @@ impl World for Threads {
     fn barrier(&self) {
         self.note::<u8>("barrier", &[]);
         self.shared.barrier.wait();
+    }
+
+    /// Returns zero: what threads of one process wait for is not worth a clock.
+    fn waited(&self) -> Duration {
+        Duration::ZERO
     }
 }
