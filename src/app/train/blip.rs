@@ -112,13 +112,17 @@ pub(super) fn begin(options: &Options, folder: Option<&RunFolder>) -> Result<Beg
         let usual = if is_small { published.small() } else { published };
         objective::Options { queue: options.blip.queue.unwrap_or(usual.queue), rates, ..usual }
     };
-    let seed = options.seed;
-    let contrast = |model: &Model, published| BlipObjective::new(model, contrasts(published), seed);
+    let (seed, checkpointing) = (options.seed, options.grad_checkpointing);
+    let contrast = |model: &Model, published| {
+        BlipObjective::new(model, contrasts(published), seed).grad_checkpointing(checkpointing)
+    };
     Ok(match options.blip.task {
         Task::Pretrain => start.begun(options, |model| contrast(model, objective::Options::pretraining(steps))),
         Task::Retrieval => start.begun(options, |model| contrast(model, objective::Options::retrieval(steps))),
-        Task::Caption => start.begun(options, |model| CaptionObjective::new(model, rates)),
-        Task::Vqa => start.begun(options, |model| AnswerObjective::new(model, rates)),
+        Task::Caption => {
+            start.begun(options, |model| CaptionObjective::new(model, rates).grad_checkpointing(checkpointing))
+        }
+        Task::Vqa => start.begun(options, |model| AnswerObjective::new(model, rates).grad_checkpointing(checkpointing)),
     })
 }
 

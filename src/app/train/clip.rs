@@ -12,6 +12,7 @@ use crate::datasets::BadReport;
 use crate::embed::Embedder;
 use crate::eval::exam::Exam;
 use crate::eval::report::Report;
+use crate::models::clip::Layers;
 use crate::models::clip::model::Model;
 use crate::params;
 use crate::text::Tokenizer;
@@ -40,6 +41,9 @@ pub(super) fn begin(options: &Options, folder: Option<&RunFolder>) -> Result<Beg
         Some(folder) => Start::resumed(folder)?,
         None => Start::of(options)?,
     };
+    if options.grad_checkpointing && matches!(model.config.vision_cfg.layers, Layers::ResNet(_)) {
+        return Err(TrainError::Checkpointing);
+    }
     let tokenizer = Arc::new(tokenizer(own.as_deref(), &model.config)?);
     let data = options.data.open(Embedded::Emoji, config.preprocess_cfg.size)?;
     let loader = LoaderConfig {
@@ -49,7 +53,9 @@ pub(super) fn begin(options: &Options, folder: Option<&RunFolder>) -> Result<Beg
         ..options.loader(&data)
     };
     let trainer_options = options.trainer(hyper(&model.config));
-    let trainer = Trainer::new(ClipObjective::new(model).lock_image(options.lock_image), trainer_options);
+    let objective =
+        ClipObjective::new(model).lock_image(options.lock_image).grad_checkpointing(options.grad_checkpointing);
+    let trainer = Trainer::new(objective, trainer_options);
     let words = tokenizer.clone();
     Ok(Begun { learner: Box::new(ClipLearner { trainer, config, tokenizer, own }), data, words, loader })
 }
