@@ -42,7 +42,8 @@ use std::ops::Range;
 /// | [`Keep::Inputs`] | 1 | | 1 | | 2 | 19 % |
 ///
 /// x and m are the inputs of attention and of the MLP, and h is the MLP's hidden layer. Products with the input
-/// projections give q, k, v and h again, bit for bit (Chen et al. 2016; Korthikanti et al. 2022, section 5).
+/// projections give q, k, v and h again, bit for bit. (Chen et al. 2016; only where it pays: Korthikanti et al. 2022,
+/// section 5.)
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Keep {
     /// The activations of every block are kept for the backward pass.
@@ -61,7 +62,7 @@ impl Keep {
         if checkpointing && self == Keep::All { Keep::Inputs } else { self }
     }
 
-    /// Returns how many rows of what the inputs give again are kept.
+    /// Returns how many of these rows are kept of what can be computed from the inputs again.
     pub(crate) fn recomputable(self, rows: usize) -> usize {
         if self == Keep::All { rows } else { 0 }
     }
