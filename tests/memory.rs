@@ -101,20 +101,24 @@ fn what_is_kept_has_the_size_of_its_formula() {
     let visual::Shape::Vit(shape) = config.vision() else { panic!("a ViT") };
     let model = Model::new(config.clone(), 1);
     let (batch, mut features) = (Batch::of(&config, n, 1), Array2::zeros((n, config.embed_dim)));
-    let [all, inputs] = [Keep::All, Keep::Inputs].map(|keep| {
+    let mut kept = |keep| {
         let (mut workspace, mut scratch) = (Workspace::default(), Arena::default());
         let (p, shape, y) = (&model.params.view().visual, &config.vision(), features.view_mut());
         let before = CURRENT.load(SeqCst);
         visual::forward(p, shape, batch.pairs().images, Mode::Training(keep), y, &mut workspace, &mut scratch);
         drop(scratch);
         CURRENT.load(SeqCst) - before
-    });
+    };
+    // With its first pass, the one thread allocates its own scratch.
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    let [_, all, inputs] = pool.install(|| [Keep::Nothing, Keep::All, Keep::Inputs].map(&mut kept));
     let (rows, whole) = (n * shape.grid.tokens(), shape.size.layers - 1);
     let dropped = whole * rows * 7 * width + n * 4 * width;
     assert_eq!(all - inputs, dropped * size_of::<f32>(), "{all} and {inputs} bytes");
-    // The embedded rows, the inputs of all blocks and of all MLPs, and the keys and values of the last block.
-    let kept = (1 + shape.size.layers + whole + 2) * rows * width * size_of::<f32>();
-    assert!((kept..kept * 21 / 20).contains(&inputs), "{inputs} bytes kept, {kept} of them by the widths");
+    // The embedded rows, the inputs of all blocks and of all MLPs, and the keys and values of the last block, beside
+    // which statistics and the few rows of the last block are little.
+    let widths = (1 + shape.size.layers + whole + 2) * rows * width * size_of::<f32>();
+    assert!((widths..widths * 11 / 10).contains(&inputs), "{inputs} bytes, {widths} of them by the widths");
 }
 
 /// The number of features in a BLIP's queue.
