@@ -9,8 +9,9 @@ use crate::support::tiny::{Batch, config, resnet};
 use clipwright::loss::info_nce::{self, Saved, Scratch};
 use clipwright::loss::positives::Positives;
 use clipwright::models::blip::Parts;
-use clipwright::models::clip::Config;
 use clipwright::models::clip::model::Model;
+use clipwright::models::clip::{Config, visual};
+use clipwright::models::{Keep, Mode, Workspace};
 use clipwright::optim::adamw::Hyper;
 use clipwright::train::blip::{self as objective, BlipObjective, Options, Rates, Stage};
 use clipwright::train::clip::ClipObjective;
@@ -58,6 +59,7 @@ static ALLOCATOR: Counting = Counting;
 fn memory_is_bounded() {
     a_step_allocates_nothing_that_grows();
     a_step_of_a_blip_allocates_nothing_that_grows();
+    what_is_kept_has_the_size_of_its_formula();
     a_loss_over_32768_pairs_fits(1, 400_000_000);
     a_loss_over_32768_pairs_fits(4, 250_000_000);
 }
@@ -66,16 +68,18 @@ fn memory_is_bounded() {
 fn a_step_allocates_nothing_that_grows() {
     // A thread allocates its scratch with its first work of a kind; with one thread that is in the first step.
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
-    for config in [config, |width| resnet(width / 16)] {
-        let (small, large) = pool.install(|| (allocated_later(8, config(32)), allocated_later(64, config(128))));
+    for (config, checkpointing) in [(config as fn(_) -> _, false), (config, true), (|width| resnet(width / 16), false)]
+    {
+        let allocated = |n, width| allocated_later(n, config(width), checkpointing);
+        let (small, large) = pool.install(|| (allocated(8, 32), allocated(64, 128)));
         assert!(small > 0, "the counter counts");
         assert!(large <= small + 1024, "{small} bytes for 8 pairs of width 32, {large} for 64 of width 128");
     }
 }
 
 /// Returns the bytes that a second step allocates.
-fn allocated_later(n: usize, config: Config) -> usize {
-    let objective = ClipObjective::new(Model::new(config.clone(), 1));
+fn allocated_later(n: usize, config: Config, checkpointing: bool) -> usize {
+    let objective = ClipObjective::new(Model::new(config.clone(), 1)).grad_checkpointing(checkpointing);
     let mut trainer = Trainer::new(objective, TrainerOptions::new(Hyper::VIT));
     // The batch is processed in pieces, so that both kinds of forward pass run.
     let mut step = |seed| step_allocates(&mut trainer, &Batch::of(&config, n, seed).pairs(), n / 2);
@@ -88,6 +92,35 @@ fn step_allocates<O: Objective + Send>(trainer: &mut Trainer<O>, batch: &O::Batc
     trainer.gradients(batch, micro);
     trainer.update(1e-3);
     TOTAL.load(SeqCst) - before
+}
+
+/// Of each block nine widths a row are kept, or two if activations are checkpointed. The last block has a row for each
+/// picture behind its keys and values, and there only the hidden layer of its MLP differs.
+fn what_is_kept_has_the_size_of_its_formula() {
+    let (n, width) = (8, 64);
+    let config = config(width);
+    let visual::Shape::Vit(shape) = config.vision() else { panic!("a ViT") };
+    let model = Model::new(config.clone(), 1);
+    let (batch, mut features) = (Batch::of(&config, n, 1), Array2::zeros((n, config.embed_dim)));
+    let mut kept = |keep| {
+        let (mut workspace, mut scratch) = (Workspace::default(), Arena::default());
+        let (p, shape, y) = (&model.params.view().visual, &config.vision(), features.view_mut());
+        let before = CURRENT.load(SeqCst);
+        visual::forward(p, shape, batch.pairs().images, Mode::Training(keep), y, &mut workspace, &mut scratch);
+        drop(scratch);
+        CURRENT.load(SeqCst) - before
+    };
+    // With its first pass, the one thread allocates its own scratch.
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    let [_, all, inputs] = pool.install(|| [Keep::Nothing, Keep::All, Keep::Inputs].map(&mut kept));
+    let (rows, whole) = (n * shape.grid.tokens(), shape.size.layers - 1);
+    let dropped = (whole * rows * 7 * width + n * 4 * width) * size_of::<f32>();
+    // The queue of the pool's thread may have grown by a little.
+    assert!((all - inputs).abs_diff(dropped) <= 1024, "{all} and {inputs} bytes, {dropped} apart by the formula");
+    // The embedded rows, the inputs of all blocks and of all MLPs, and the keys and values of the last block, beside
+    // which statistics and the few rows of the last block are little.
+    let widths = (1 + shape.size.layers + whole + 2) * rows * width * size_of::<f32>();
+    assert!((widths..widths * 11 / 10).contains(&inputs), "{inputs} bytes, {widths} of them by the widths");
 }
 
 /// The number of features in a BLIP's queue.

@@ -14,11 +14,12 @@
 //! dP = m ∘ (dO Vᵀ). The sum above is Σ dO ∘ O as before.
 //!
 //! Only q, k and v are saved: out and the log-sum-exps are computed once more. This costs a hundredth of a training
-//! step's time and saves a tenth of a block's kept activations.
+//! step's time and saves a tenth of a block's kept activations. If [inputs alone](super::Keep::Inputs) are kept, q, k
+//! and v are computed once more too.
 
 use super::dropout::{Dropout, Residual};
 use super::linear::{self, Linear};
-use super::{floats, floats_mut};
+use super::{Keep, floats, floats_mut};
 use crate::params::{Init, Spec};
 use crate::tree::{Dim, tree};
 use crate::weights::Read;
@@ -37,15 +38,16 @@ tree! {
 tree! {
     /// The packed q, k and v of each row.
     ///
-    /// `qkv` (N,3d)
+    /// `qkv` (N,3d), or (0,3d) if the backward pass computes them again
     Saved { qkv }
 }
 
 tree! {
-    /// `out` and `dout` are the input of `out_proj` and its gradient, `lse` the log-sum-exp of each row of scores.
+    /// `qkv` is used where it is not saved; `out` and `dout` are the input of `out_proj` and its gradient, `lse` the
+    /// log-sum-exp of each row of scores.
     ///
-    /// `out`, `dout` (N,d), `lse` (H,N), `dqkv` (N,3d)
-    Scratch { out, lse, dout, dqkv }
+    /// `qkv`, `dqkv` (N,3d), `out`, `dout` (N,d), `lse` (H,N)
+    Scratch { qkv, out, lse, dout, dqkv }
 }
 
 /// How the rows attend to each other.
@@ -72,15 +74,15 @@ impl Attention<Spec> {
 }
 
 impl Saved<Dim> {
-    pub fn dims(rows: usize, width: usize) -> Self {
-        Saved { qkv: Dim(rows, 3 * width) }
+    pub fn dims(rows: usize, width: usize, keep: Keep) -> Self {
+        Saved { qkv: Dim(keep.recomputable(rows), 3 * width) }
     }
 }
 
 impl Scratch<Dim> {
     pub fn dims(rows: usize, width: usize, heads: usize) -> Self {
-        let out = Dim(rows, width);
-        Scratch { out, lse: Dim(heads, rows), dout: out, dqkv: Dim(rows, 3 * width) }
+        let (qkv, out) = (Dim(rows, 3 * width), Dim(rows, width));
+        Scratch { qkv, out, lse: Dim(heads, rows), dout: out, dqkv: qkv }
     }
 }
 
@@ -97,17 +99,19 @@ pub fn forward<'a>(
     saved: &mut Saved<ArrayViewMut2<f32>>,
     scratch: &mut Scratch<ArrayViewMut2<f32>>,
 ) {
-    linear::forward(&in_proj(p), x, saved.qkv.view_mut());
-    attend(shape, saved.qkv.view(), scratch);
-    linear::forward_residual(&p.out_proj, scratch.out.view(), residual, y);
+    let Scratch { qkv: buffer, out, lse, .. } = scratch;
+    let mut qkv = if saved.qkv.is_empty() { buffer.view_mut() } else { saved.qkv.view_mut() };
+    linear::forward(&in_proj(p), x, qkv.view_mut());
+    attend(shape, qkv.view(), out.view_mut(), lse.view_mut());
+    linear::forward_residual(&p.out_proj, out.view(), residual, y);
 }
 
 /// out = softmax(q kᵀ/√c) v
-fn attend(shape: Shape, qkv: ArrayView2<f32>, scratch: &mut Scratch<ArrayViewMut2<f32>>) {
+fn attend(shape: Shape, qkv: ArrayView2<f32>, out: ArrayViewMut2<f32>, lse: ArrayViewMut2<f32>) {
     let (q, k, v) = split(qkv);
-    let width = scratch.out.ncols();
-    let out = HeadsMut { data: floats_mut(scratch.out.view_mut()), row_stride: width };
-    kernels::attention::forward(layout(shape, width), q, k, v, out, floats_mut(scratch.lse.view_mut()));
+    let width = out.ncols();
+    let out = HeadsMut { data: floats_mut(out), row_stride: width };
+    kernels::attention::forward(layout(shape, width), q, k, v, out, floats_mut(lse));
 }
 
 /// Adds to `g` the gradients of all parameters and writes to `dx`, or adds to it, the gradient of x. dy is the gradient
@@ -126,19 +130,26 @@ pub fn backward(
     scratch: &mut Scratch<ArrayViewMut2<f32>>,
     g: &mut Attention<&mut [f32]>,
 ) {
-    attend(shape, saved.qkv.view(), scratch);
+    let Scratch { qkv: buffer, out, lse, dout, dqkv } = scratch;
+    let qkv = if saved.qkv.is_empty() {
+        linear::forward(&in_proj(p), x, buffer.view_mut());
+        buffer.view()
+    } else {
+        saved.qkv.view()
+    };
+    attend(shape, qkv, out.view_mut(), lse.view_mut());
     // in the forward pass: y = out W_outᵀ + b_out
-    linear::backward(&p.out_proj, scratch.out.view(), dy, Write::Set, scratch.dout.view_mut(), &mut g.out_proj);
+    linear::backward(&p.out_proj, out.view(), dy, Write::Set, dout.view_mut(), &mut g.out_proj);
     // in the forward pass: out = softmax(q kᵀ/√c) v
-    let (q, k, v) = split(saved.qkv.view());
+    let (q, k, v) = split(qkv);
     let width = x.ncols();
     let heads = |data| Heads { data, row_stride: width };
-    let (out, dout) = (heads(floats(scratch.out.view())), heads(floats(scratch.dout.view())));
-    let dqkv = DQkv::Packed(floats_mut(scratch.dqkv.view_mut()));
-    kernels::attention::backward(layout(shape, width), q, k, v, out, floats(scratch.lse.view()), dout, dqkv);
+    let (out, dout) = (heads(floats(out.view())), heads(floats(dout.view())));
+    let packed = DQkv::Packed(floats_mut(dqkv.view_mut()));
+    kernels::attention::backward(layout(shape, width), q, k, v, out, floats(lse.view()), dout, packed);
     // in the forward pass: qkv = x W_inᵀ + b_in
     let mut g = Linear { weight: &mut *g.in_proj_weight, bias: &mut *g.in_proj_bias };
-    linear::backward(&in_proj(p), x, scratch.dqkv.view(), write, dx, &mut g);
+    linear::backward(&in_proj(p), x, dqkv.view(), write, dx, &mut g);
 }
 
 /// Returns the packed input projection as a linear layer.

@@ -90,7 +90,7 @@ impl Saved<Dim> {
     pub fn dims(size: &Size, rows: usize, keep: Keep) -> Self {
         Saved {
             ln_1: NormSaved::dims(rows),
-            attn: AttentionSaved::dims(rows, size.width),
+            attn: AttentionSaved::dims(rows, size.width, keep),
             mid: Dim(rows, size.width),
             ff: FeedForwardSaved::dims(rows, size.mlp_width, keep),
         }

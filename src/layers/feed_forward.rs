@@ -16,30 +16,30 @@ use ndarray::{ArrayView2, ArrayViewMut2};
 tree! {
     /// The statistics of `ln_2`, and the MLP's hidden layer before its activation.
     ///
-    /// `preact` (N,m), or (0,m) if nothing is kept
+    /// `preact` (N,m), or (0,m) if it is not kept
     Saved { ln_2: NormSaved, preact }
 }
 
 tree! {
-    /// `normed` is the output of `ln_2`, and `act` the MLP's hidden layer after its activation.
+    /// `normed` is the output of `ln_2`, and `act` the MLP's hidden layer after its activation; `preact` is that before it
+    /// where it is not kept.
     ///
-    /// `normed`, `dnormed` (N,d), `act`, `dpreact` (N,m)
-    Scratch { normed, dnormed, act, dpreact }
+    /// `normed`, `dnormed` (N,d), `act`, `preact` (N,m)
+    Scratch { normed, dnormed, act, preact }
 }
 
 use layer_norm::Saved as NormSaved;
 
 impl Saved<Dim> {
     pub fn dims(rows: usize, mlp_width: usize, keep: Keep) -> Self {
-        let kept = if keep == Keep::All { rows } else { 0 };
-        Saved { ln_2: NormSaved::dims(rows), preact: Dim(kept, mlp_width) }
+        Saved { ln_2: NormSaved::dims(rows), preact: Dim(keep.recomputable(rows), mlp_width) }
     }
 }
 
 impl Scratch<Dim> {
     pub fn dims(rows: usize, width: usize, mlp_width: usize) -> Self {
         let (normed, act) = (Dim(rows, width), Dim(rows, mlp_width));
-        Scratch { normed, dnormed: normed, act, dpreact: act }
+        Scratch { normed, dnormed: normed, act, preact: act }
     }
 }
 
@@ -87,7 +87,7 @@ pub fn backward(
     g_mlp: &mut Mlp<&mut [f32]>,
 ) {
     layer_norm::recompute(p.ln_2, x, &saved.ln_2, scratch.normed.view_mut());
-    let Scratch { normed, dnormed, act, dpreact } = scratch;
+    let Scratch { normed, dnormed, act, preact: spare } = scratch;
     mlp::backward(
         p.mlp,
         p.activation,
@@ -97,7 +97,7 @@ pub fn backward(
         Write::Set,
         dnormed.view_mut(),
         act.view_mut(),
-        dpreact.view_mut(),
+        spare.view_mut(),
         g_mlp,
     );
     layer_norm::backward(p.ln_2, x, &saved.ln_2, dnormed.view(), Write::Add, dx.view_mut(), g_ln_2);

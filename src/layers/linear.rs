@@ -109,20 +109,19 @@ pub fn backward(
     gemm(1.0, mat(dy), Mat::new(p.weight, dy.ncols(), dx.ncols()), beta, mat_mut(dx), Epilogue::None);
 }
 
-/// dpreact = (dy W) ∘ act′(preact), dW += dyᵀ x, db += Σₙ dy, for a layer whose input is x = act(preact)
+/// dpreact = (dy W) ∘ act′(preact), for a layer whose input is x = act(preact)
 ///
-/// `x`, `preact`, `dpreact` (N,I), `dy` (N,O)
+/// `preact`, `dpreact` (N,I), `dy` (N,O)
+///
+/// x is not needed, so dpreact may take its place after [`backward_params`].
 #[track_caller]
 pub fn backward_activation(
     p: &Linear<&[f32]>,
     activation: Activation,
     preact: ArrayView2<f32>,
-    x: ArrayView2<f32>,
     dy: ArrayView2<f32>,
     dpreact: ArrayViewMut2<f32>,
-    g: &mut Linear<&mut [f32]>,
 ) {
-    backward_params(x, dy, g);
     let through = Epilogue::ActivationGrad { activation, preact: mat(preact) };
     gemm(1.0, mat(dy), Mat::new(p.weight, dy.ncols(), dpreact.ncols()), 0.0, mat_mut(dpreact), through);
 }

@@ -3,7 +3,7 @@
 //! # Derivation
 //! These are two [linear] layers around an elementwise act. With h = x W₁ᵀ + b₁ and a = act(h) the gradients are
 //! da = dy W₂ and dh = da ∘ act′(h). Only h is saved; a = act(h) takes four widths a row and is cheap, so the backward
-//! pass computes it again.
+//! pass computes it again. If [inputs alone](super::Keep::Inputs) are kept, it computes h again too.
 
 use super::dropout::Residual;
 use super::linear::{self, Linear};
@@ -35,7 +35,7 @@ impl Mlp<Spec> {
 ///
 /// `x`, `residual`, `y` (N,d), `preact` (N,m) or empty, `act` (N,m)
 ///
-/// `preact` receives h for the backward pass, and is empty if none follows; `act` is scratch.
+/// `preact` receives h for the backward pass, and is empty if h is not kept; `act` is scratch.
 #[track_caller]
 pub fn forward<'a>(
     p: &Mlp<impl Read>,
@@ -52,10 +52,10 @@ pub fn forward<'a>(
 
 /// dx = (dy W₂ ∘ act′(h)) W₁, where dy is the gradient of what the mask m is applied to
 ///
-/// `x`, `dy`, `dx` (N,d), `preact`, `act`, `dpreact` (N,m)
+/// `x`, `dy`, `dx` (N,d), `preact` (N,m) or empty, `act`, `buffer` (N,m)
 ///
 /// The gradients of the parameters are added to `g`; the residual has a gradient of its own. With [`Write::Add`]
-/// dx is added to what is there. `act` and `dpreact` are scratch.
+/// dx is added to what is there. An empty `preact` is computed again from x. `act` and `buffer` are scratch.
 #[track_caller]
 pub fn backward(
     p: &Mlp<&[f32]>,
@@ -66,12 +66,21 @@ pub fn backward(
     write: Write,
     dx: ArrayViewMut2<f32>,
     mut act: ArrayViewMut2<f32>,
-    mut dpreact: ArrayViewMut2<f32>,
+    mut buffer: ArrayViewMut2<f32>,
     g: &mut Mlp<&mut [f32]>,
 ) {
-    activation.forward(floats(preact), floats_mut(act.view_mut()));
-    // in the forward pass: y = a W₂ᵀ + b₂, a = act(h)
-    linear::backward_activation(&p.c_proj, activation, preact, act.view(), dy, dpreact.view_mut(), &mut g.c_proj);
+    let preact = if preact.is_empty() {
+        linear::forward_activation(&p.c_fc, activation, x, buffer.view_mut(), act.view_mut());
+        buffer.view()
+    } else {
+        activation.forward(floats(preact), floats_mut(act.view_mut()));
+        preact
+    };
+    // in the forward pass: y = a W₂ᵀ + b₂
+    linear::backward_params(act.view(), dy, &mut g.c_proj);
+    // in the forward pass: a = act(h). Now that a is used up, dh takes its place.
+    let mut dpreact = act;
+    linear::backward_activation(&p.c_proj, activation, preact, dy, dpreact.view_mut());
     // in the forward pass: h = x W₁ᵀ + b₁
     linear::backward(&p.c_fc, x, dpreact.view(), write, dx, &mut g.c_fc);
 }

@@ -54,7 +54,7 @@ tree! {
 tree! {
     /// The three sums and their statistics; there is `cross` where texts look at something.
     ///
-    /// `sum`, `mlp_sum` (M,d), `preact` (M,m), or (0,m) if nothing is kept
+    /// `sum`, `mlp_sum` (M,d), `preact` (M,m), or (0,m) if it is not kept
     Sums { sum, ln: NormSaved, cross: [Cross?], preact, mlp_sum, mlp_ln: NormSaved }
 }
 
@@ -74,10 +74,11 @@ tree! {
 
 tree! {
     /// `a` and `c` are those of the formulas, `act` is the MLP's hidden layer after its activation, `d` and `dsum` are
-    /// gradients. Where texts look at something, there is either `cross` or `keyless`.
+    /// gradients, and `preact` is used where it is not kept. Where texts look at something, there is either `cross` or
+    /// `keyless`.
     ///
-    /// `a`, `c`, `d`, `dsum` (M,d), `act`, `dpreact` (M,m)
-    RestScratch { cross: [CrossScratch?], keyless: [KeylessScratch?], a, c, act, dpreact, d, dsum }
+    /// `a`, `c`, `d`, `dsum` (M,d), `act`, `preact` (M,m)
+    RestScratch { cross: [CrossScratch?], keyless: [KeylessScratch?], a, c, act, preact, d, dsum }
 }
 
 /// The parameters of a block, wherever a model's tree has them.
@@ -173,7 +174,7 @@ impl Saved<Dim> {
     pub fn dims(size: &Size, part: Part, keep: Keep) -> Self {
         let width = size.width;
         Saved {
-            attn: part.pooled.is_none().then(|| AttentionSaved::dims(part.rows, width)),
+            attn: part.pooled.is_none().then(|| AttentionSaved::dims(part.rows, width, keep)),
             pooled: part.pooled.map(|sequences| PooledSaved::dims(part.rows, sequences, width, size.heads)),
             sums: Sums::dims(size, part.leaving(), part.looks.is_some(), keep),
         }
@@ -185,7 +186,7 @@ impl Sums<Dim> {
     pub fn dims(size: &Size, rows: usize, looks: bool, keep: Keep) -> Self {
         let sum = Dim(rows, size.width);
         let ln = || NormSaved::dims(rows);
-        let kept = if keep == Keep::All { rows } else { 0 };
+        let kept = keep.recomputable(rows);
         let cross = || Cross { attn: CrossSaved::dims(rows, size.width, size.heads), sum, ln: ln() };
         Sums { sum, ln: ln(), cross: looks.then(cross), preact: Dim(kept, size.mlp_width), mlp_sum: sum, mlp_ln: ln() }
     }
@@ -212,7 +213,7 @@ impl RestScratch<Dim> {
             Some(Looks::AtKeys) => (Some(CrossScratch::dims(rows, size.width)), None),
             Some(Looks::AtTokens(source)) => (None, Some(KeylessScratch::dims(rows, size.heads, source))),
         };
-        RestScratch { cross, keyless, a: row, c: row, act: hidden, dpreact: hidden, d: row, dsum: row }
+        RestScratch { cross, keyless, a: row, c: row, act: hidden, preact: hidden, d: row, dsum: row }
     }
 }
 
@@ -310,7 +311,7 @@ pub fn backward(
     let Block { attention: SelfAttention { attn, ln }, rest } = p;
     let BlockMut { attention: SelfAttention { attn: g_attn, ln: g_ln }, rest: g_rest } = g;
     let Scratch { attn: attn_scratch, pooled: pooled_scratch, rest: scratch, .. } = scratch;
-    let RestScratch { cross: cross_scratch, a, c, act, dpreact, d, dsum, .. } = scratch;
+    let RestScratch { cross: cross_scratch, a, c, act, preact: spare, d, dsum, .. } = scratch;
     let Saved { attn: attn_saved, pooled: pooled_saved, sums: saved } = saved;
     layer_norm::recompute(ln, saved.sum.view(), &saved.ln, a.view_mut());
     let c = match &saved.cross {
@@ -326,9 +327,9 @@ pub fn backward(
     // in the forward pass: mlp_sum = c + m ∘ mlp(c)
     d.assign(dsum);
     dropout::apply(dropout::at(dropout, Site::Mlp), dsum.view_mut());
-    let (preact, act, dpreact) = (saved.preact.view(), act.view_mut(), dpreact.view_mut());
+    let (preact, act, spare) = (saved.preact.view(), act.view_mut(), spare.view_mut());
     let dc = d.view_mut();
-    mlp::backward(&rest.mlp, size.activation, c, preact, dsum.view(), Write::Add, dc, act, dpreact, &mut g_rest.mlp);
+    mlp::backward(&rest.mlp, size.activation, c, preact, dsum.view(), Write::Add, dc, act, spare, &mut g_rest.mlp);
     if let (Some(LookMut { kv, shape, write, dkv }), Some(saved)) = (look, &saved.cross) {
         // in the forward pass: c = cross_ln(sum)
         let sum = saved.sum.view();

@@ -33,6 +33,8 @@ pub enum Mode {
 #[derive(Debug, Default)]
 pub struct Workspace {
     pub(crate) sequences: Sequences,
+    /// What the last forward pass of a Transformer kept.
+    pub(crate) keep: Keep,
     /// A ResNet's block inputs, which outlive what each block saves.
     pub(crate) inputs: Arena,
     pub(crate) saved: Arena,

@@ -71,7 +71,7 @@ impl Saved<Dim> {
         let whole = size.layers - usize::from(pooled);
         // Every whole block has buffers of its own, or all blocks share those of one.
         let (xs, blocks) = match keep {
-            Keep::All => (size.layers, whole),
+            Keep::All | Keep::Inputs => (size.layers, whole),
             Keep::Nothing => (size.layers.min(2), whole.min(1)),
         };
         let leaving = pool.rows(rows, sequences);
@@ -177,6 +177,8 @@ pub fn backward(
     scratch: &mut Scratch<ArrayViewMut2<f32>>,
     g: StackMut<&mut [f32]>,
 ) {
+    let (kept, layers) = (saved.xs.len(), p.resblocks.len());
+    assert_eq!(kept, layers, "a backward pass through {layers} blocks, of which {kept} have kept their input");
     let Scratch { block: block_scratch, pooled: pooled_scratch, dx } = scratch;
     let mut whole = p.resblocks.len();
     let out = saved.out.view();

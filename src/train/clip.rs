@@ -87,6 +87,7 @@ struct Gathered {
 pub struct ClipObjective {
     model: Model,
     lock_image: bool,
+    grad_checkpointing: bool,
     image: Workspace,
     text: Workspace,
     scratch: Arena,
@@ -116,6 +117,7 @@ impl ClipObjective {
         ClipObjective {
             model,
             lock_image: false,
+            grad_checkpointing: false,
             image: Workspace::default(),
             text: Workspace::default(),
             scratch: Arena::default(),
@@ -134,6 +136,12 @@ impl ClipObjective {
     #[must_use]
     pub fn lock_image(self, lock: bool) -> Self {
         ClipObjective { lock_image: lock, ..self }
+    }
+
+    /// Keeps the [inputs](Keep::Inputs) alone of the blocks of both towers if `on` says so. Every bit stays as it is.
+    #[must_use]
+    pub fn grad_checkpointing(self, on: bool) -> Self {
+        ClipObjective { grad_checkpointing: on, ..self }
     }
 
     /// Returns the model as it is now.
@@ -169,6 +177,7 @@ impl<W: World> Objective<W> for ClipObjective {
 
     /// Embeds these pairs by both towers.
     fn forward(&mut self, batch: &Pairs, range: Range<usize>, keep: Keep, _: StepId) {
+        let keep = keep.checkpointed(self.grad_checkpointing);
         let ClipObjective { model, image, text, scratch, features, lock_image, .. } = self;
         let features = features.carve(&Features::dims(batch.images.nrows(), model.config.embed_dim));
         let p = model.params.view();

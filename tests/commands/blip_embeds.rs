@@ -157,4 +157,10 @@ fn bench_times_what_either_family_does() {
     }
     let small = ["--image-size", "16", "--only", "train_step"];
     assert_eq!([names("model", &small), names("clip", &small)], [["train_step"]; 2]);
+    let small = ["--image-size", "16", "--only", "train_step", "--grad-checkpointing"];
+    assert_eq!([names("model", &small), names("clip", &small)], [["train_step"]; 2]);
+    for (model, only) in [("clip", "encode_image"), ("RN50", "train_step")] {
+        let refused = bench.run_alone(&["bench", "--model", model, "--only", only, "--grad-checkpointing"]);
+        fails(&refused, 2, &["--grad-checkpointing", if model == "clip" { "train_step" } else { "a ResNet" }]);
+    }
 }

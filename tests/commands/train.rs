@@ -257,6 +257,20 @@ fn a_warm_up_beyond_the_end_is_said() {
     assert!(said.contains("warm-up of 5 steps is longer than the run"), "{said}");
 }
 
+/// Checkpointing takes less memory and changes no weight; a ResNet has nothing that it could drop.
+#[test]
+fn checkpointing_trains_the_same_weights() {
+    let bench = Bench::new();
+    let short = ["--epochs", "2"];
+    succeeded(&bench.training("all", &short).output().unwrap());
+    succeeded(&bench.training("inputs", &[&short[..], &["--grad-checkpointing"]].concat()).output().unwrap());
+    assert!(bench.weights("all") == bench.weights("inputs"));
+    let refused = bench.training("resnet", &["--model", "resnet.json", "--grad-checkpointing"]).output().unwrap();
+    let said = failed(&refused);
+    assert!(said.contains("--grad-checkpointing needs a ViT") && said.contains("--accum-freq"), "{said}");
+    assert!(!bench.run_folder("resnet").exists());
+}
+
 /// The running statistics of a ResNet are resumed as well, and do not change when the tower is locked.
 #[test]
 fn a_resnet_is_trained_stopped_resumed_and_locked() {

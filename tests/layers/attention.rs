@@ -5,6 +5,7 @@ use crate::support::{
     trees::poisoned,
 };
 use clipwright::Write;
+use clipwright::layers::Keep;
 use clipwright::layers::attention::{self, Attention, Saved, Scratch, Shape};
 use clipwright::params::Spec;
 use ndarray::{Array2, ArrayView2};
@@ -27,7 +28,7 @@ fn oracle(shape: Shape) -> impl Fn(&Attention<&[f64]>, [ArrayView2<f64>; 1]) -> 
 fn pass(shape: Shape) -> impl FnOnce(Pass<Attention<Spec>, 1>) {
     move |Pass { p, x: [x], y, dy, dx: [dx], mut g }| {
         let (rows, width) = x.dim();
-        let saved = &mut poisoned(&Saved::dims(rows, width));
+        let saved = &mut poisoned(&Saved::dims(rows, width, Keep::All));
         let scratch = || poisoned(&Scratch::dims(rows, width, shape.heads));
         attention::forward(&p, shape, x, residual(x.dim()).view(), y, saved, &mut scratch());
         attention::backward(&p, shape, x, saved, dy, Write::Set, dx, &mut scratch(), &mut g);

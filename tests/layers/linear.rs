@@ -87,7 +87,8 @@ fn after_activation() {
             |Pass { p, x: [preact], y, dy, dx: [dpreact], mut g }| {
                 let x = preact.mapv(|h| activation.apply(h));
                 linear::forward(&p, x.view(), y);
-                linear::backward_activation(&p, activation, preact, x.view(), dy, dpreact, &mut g);
+                linear::backward_params(x.view(), dy, &mut g);
+                linear::backward_activation(&p, activation, preact, dy, dpreact);
             },
         );
     }

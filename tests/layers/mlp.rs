@@ -18,11 +18,11 @@ fn every_entry() {
             |p, [x]| oracle::mlp(p, activation, x) + residual.mapv(f64::from),
             |Pass { p, x: [x], y, dy, dx: [dx], mut g }| {
                 let buffer = || Array2::from_elem((rows, hidden), f32::NAN);
-                let (mut preact, mut act, mut dpreact) = (buffer(), buffer(), buffer());
+                let (mut preact, mut act, mut spare) = (buffer(), buffer(), buffer());
                 mlp::forward(&p, activation, x, residual.view(), y, preact.view_mut(), act.view_mut());
                 act.fill(f32::NAN);
-                let (act, dpreact) = (act.view_mut(), dpreact.view_mut());
-                mlp::backward(&p, activation, x, preact.view(), dy, Write::Set, dx, act, dpreact, &mut g);
+                let (act, spare) = (act.view_mut(), spare.view_mut());
+                mlp::backward(&p, activation, x, preact.view(), dy, Write::Set, dx, act, spare, &mut g);
             },
         );
     }

@@ -116,19 +116,21 @@ fn fits(size: &Size, pool: Pool) -> bool {
     !(size.causal && pool == Pool::First)
 }
 
-/// y, dx and the parameters' gradients of a stack that gives out these rows.
+/// y, dx and the parameters' gradients of a stack that gives out these rows. In between, `spoil` may change what is kept.
 fn run(
     p: &Params<Parts<Spec>>,
     size: &Size,
     sequences: &Sequences,
-    pool: Pool,
+    (pool, keep): (Pool, Keep),
     x: ArrayView2<f32>,
     dy: ArrayView2<f32>,
+    spoil: impl FnOnce(&mut Saved<ArrayViewMut2<f32>>),
 ) -> (Array2<f32>, Array2<f32>, Vec<f32>) {
-    let saved = &mut poisoned(&dims(size, sequences, pool, Keep::All));
+    let saved = &mut poisoned(&dims(size, sequences, pool, keep));
     let mut y = Array2::from_elem(dy.dim(), f32::NAN);
     let mut g = vec![0.0; p.flat.len()];
     forward(&p.view(), size, sequences, pool, x, y.view_mut(), saved);
+    spoil(saved);
     let dx = backward(&p.view(), size, sequences, pool, dy, saved, &mut params::view_mut(&p.spec, &mut g));
     (y, dx, g)
 }
@@ -146,8 +148,8 @@ fn all_rows_hold_the_pooled_ones() {
             let mut dy_all = Array2::zeros(x.dim());
             rows.iter().zip(dy.rows()).for_each(|(&row, dy)| dy_all.row_mut(row).assign(&dy));
 
-            let (y, dx, g) = run(&p, &size, &one, pool, x.view(), dy.view());
-            let (y_all, dx_all, g_all) = run(&p, &size, &all, Pool::All, x.view(), dy_all.view());
+            let (y, dx, g) = run(&p, &size, &one, (pool, Keep::All), x.view(), dy.view(), |_| {});
+            let (y_all, dx_all, g_all) = run(&p, &size, &all, (Pool::All, Keep::All), x.view(), dy_all.view(), |_| {});
             assert_close("y", y_all.select(Axis(0), &rows).view(), y.view());
             assert_close("dx", dx_all.view(), dx.view());
             assert_leaves_close(&p.spec, &g_all, &g);
@@ -175,13 +177,70 @@ fn keeping_nothing_or_every_state_changes_no_bit() {
     }
 }
 
+/// What the inputs give again has the bits that were not kept, whether branches are dropped or not.
+#[test]
+fn keeping_the_inputs_changes_no_bit() {
+    for (size, spec, _) in (1..=4).flat_map(stacks_of_clip) {
+        let p = random::params(spec, 1);
+        for (pool, rate) in
+            POOLS.into_iter().filter(|&pool| fits(&size, pool)).flat_map(|pool| [(pool, 0.0), (pool, 0.5)])
+        {
+            for offsets in OFFSETS {
+                let sequences = dropping(sequences(offsets.iter().copied(), pool), rate);
+                let x = random::matrix((sequences.rows(), size.width), 2);
+                let dy = random::matrix((sequences.pooled().len(), size.width), 3);
+                let [all, inputs] = [Keep::All, Keep::Inputs]
+                    .map(|keep| run(&p, &size, &sequences, (pool, keep), x.view(), dy.view(), |_| {}));
+                assert!(all == inputs, "{pool:?} of {size:?}, {offsets:?}, {rate}");
+            }
+        }
+    }
+}
+
+/// Each backward pass here reads what the last block has left, as if it had not been computed again.
+#[test]
+fn what_another_block_left_is_noticed() {
+    for (size, spec, pool) in stacks_of_clip(3) {
+        let (p, sequences) = (random::params(spec, 1), sequences([0, 2, 11, 16].into_iter(), pool));
+        let x = random::matrix((sequences.rows(), size.width), 2);
+        let dy = random::matrix((sequences.pooled().len(), size.width), 3);
+        let run = |keep, spoil: fn(&mut Saved<ArrayViewMut2<f32>>)| {
+            run(&p, &size, &sequences, (pool, keep), x.view(), dy.view(), spoil)
+        };
+        let inputs = run(Keep::Inputs, |_| {});
+        let stale: [fn(&mut Saved<ArrayViewMut2<f32>>); 2] = [
+            |saved| {
+                let [first, last] = &mut saved.blocks[..] else { panic!("two whole blocks") };
+                first.attn.qkv.assign(&last.attn.qkv);
+            },
+            |saved| {
+                let [first, last] = &mut saved.blocks[..] else { panic!("two whole blocks") };
+                first.ff.preact.assign(&last.ff.preact);
+            },
+        ];
+        for spoil in stale {
+            let (y, dx, g) = run(Keep::All, spoil);
+            assert!(y == inputs.0 && dx != inputs.1 && g != inputs.2, "{size:?}");
+        }
+    }
+}
+
+#[test]
+#[should_panic(expected = "a backward pass through 3 blocks, of which 2 have kept their input")]
+fn a_backward_pass_behind_inference_is_refused() {
+    let [(size, spec, pool), _] = stacks_of_clip(3);
+    let sequences = sequences([0, 2, 5].into_iter(), pool);
+    let (x, dy) = (random::matrix((5, size.width), 2), random::matrix((2, size.width), 3));
+    run(&random::params(spec, 1), &size, &sequences, (pool, Keep::Nothing), x.view(), dy.view(), |_| {});
+}
+
 #[test]
 #[should_panic(expected = "under a causal mask only the last row")]
 fn the_first_row_under_a_causal_mask_is_refused() {
     let [_, (size, spec, _)] = stacks_of_clip(1);
     let sequences = sequences([0, 2, 5].into_iter(), Pool::First);
     let (x, dy) = (random::matrix((5, size.width), 2), random::matrix((2, size.width), 3));
-    run(&random::params(spec, 1), &size, &sequences, Pool::First, x.view(), dy.view());
+    run(&random::params(spec, 1), &size, &sequences, (Pool::First, Keep::All), x.view(), dy.view(), |_| {});
 }
 
 #[test]

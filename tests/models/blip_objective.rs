@@ -43,7 +43,11 @@ fn kinds() -> impl Iterator<Item = ((Stage, Parts), Rates)> {
 fn trainer(model: &Model, stage: Stage, rates: Rates) -> Trainer<BlipObjective> {
     let hyper = Hyper { eps: 1e-2, ..Hyper::BLIP };
     let trainer_options = TrainerOptions::new(hyper).decay(Decay::All).seed(SEED);
-    let mut trainer = Trainer::new(BlipObjective::new(model, options(stage, rates), SEED), trainer_options);
+    begun(BlipObjective::new(model, options(stage, rates), SEED), trainer_options)
+}
+
+fn begun(objective: BlipObjective, options: TrainerOptions) -> Trainer<BlipObjective> {
+    let mut trainer = Trainer::new(objective, options);
     set_temp(&mut trainer);
     trainer
 }
@@ -173,6 +177,23 @@ fn threads_do_not_change_a_bit() {
     let one = trained(1);
     assert!(one == trained(2), "2 threads");
     assert!(one == trained(5), "5 threads");
+}
+
+#[test]
+fn checkpointing_does_not_change_a_bit() {
+    for ((stage, parts), rates) in kinds() {
+        let model = tiny(parts);
+        for micro_batch in [N, 3] {
+            let [all, inputs] = [false, true].map(|checkpointing| {
+                let objective =
+                    BlipObjective::new(&model, options(stage, rates), SEED).grad_checkpointing(checkpointing);
+                let mut trainer = begun(objective, TrainerOptions::new(Hyper::BLIP).seed(SEED));
+                train(&mut trainer, 0..2, micro_batch);
+                bits(&mut trainer)
+            });
+            assert!(all == inputs, "{stage:?}, {rates:?}, {micro_batch} at a time");
+        }
+    }
 }
 
 #[test]

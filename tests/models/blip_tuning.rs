@@ -146,22 +146,24 @@ fn larger(parts: Parts) -> Model {
 }
 
 #[track_caller]
-fn check_threads<O: Objective + Send>(objective: impl Fn() -> O + Sync, batch: &O::Batch<'_>) {
-    let run = |threads| {
+fn check_threads<O: Objective + Send>(objective: impl Fn(bool) -> O + Sync, batch: &O::Batch<'_>) {
+    let run = |threads, checkpointing| {
         let pool = ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        pool.install(|| bits(&mut Trainer::new(objective(), options()), batch, 0..2))
+        pool.install(|| bits(&mut Trainer::new(objective(checkpointing), options()), batch, 0..2))
     };
-    let one = run(1);
-    assert!(one == run(2) && one == run(5));
+    let one = run(1, false);
+    assert!(one == run(2, false) && one == run(5, false) && one == run(2, true));
 }
 
 #[test]
-fn threads_do_not_change_a_bit() {
+fn neither_threads_nor_checkpointing_change_a_bit() {
     let model = larger(Parts::Captioner);
     let pairs = Pairs::random(&model.config, N, 1);
-    check_threads(|| CaptionObjective::new(&model, RATES[1]), &pairs.captions(&pairs.given()));
+    let captioner = |on| CaptionObjective::new(&model, RATES[1]).grad_checkpointing(on);
+    check_threads(captioner, &pairs.captions(&pairs.given()));
     let model = larger(Parts::Answerer);
-    check_threads(|| AnswerObjective::new(&model, RATES[1]), &Questions::random(&model.config, N, 1).batch());
+    let answerer = |on| AnswerObjective::new(&model, RATES[1]).grad_checkpointing(on);
+    check_threads(answerer, &Questions::random(&model.config, N, 1).batch());
 }
 
 /// Another model is resumed into, so that a value which is not restored is noticed.

@@ -19,11 +19,12 @@ fn trainer(model: Model, hyper: Hyper) -> Trainer<ClipObjective> {
 }
 
 /// Returns the parameters after a few steps.
-fn trained(config: &Config, threads: usize, micro_batch: usize) -> Vec<f32> {
+fn trained(config: &Config, threads: usize, micro_batch: usize, checkpointing: bool) -> Vec<f32> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
     pool.install(|| {
         let options = TrainerOptions::new(Hyper::VIT).max_norm(1.0);
-        let mut trainer = Trainer::new(ClipObjective::new(Model::new(config.clone(), 1)), options);
+        let objective = ClipObjective::new(Model::new(config.clone(), 1)).grad_checkpointing(checkpointing);
+        let mut trainer = Trainer::new(objective, options);
         for seed in 0..3 {
             trainer.gradients(&Batch::of(config, 37, seed).pairs(), micro_batch);
             trainer.update(1e-3);
@@ -35,12 +36,23 @@ fn trained(config: &Config, threads: usize, micro_batch: usize) -> Vec<f32> {
 #[test]
 fn threads_do_not_change_a_bit() {
     for config in [config(36), resnet(8)] {
-        let trained = |threads, micro_batch| trained(&config, threads, micro_batch);
+        let trained = |threads, micro_batch| trained(&config, threads, micro_batch, false);
         let one = trained(1, 37);
         assert!(one == trained(2, 37), "2 threads");
         assert!(one == trained(5, 37), "5 threads");
         let accumulated = trained(1, 10);
         assert!(accumulated == trained(5, 10), "5 threads with accumulation");
+    }
+}
+
+#[test]
+fn checkpointing_does_not_change_a_bit() {
+    for config in [config(36), resnet(8)] {
+        for (threads, micro_batch) in [(1, 37), (5, 37), (5, 10)] {
+            let [all, inputs] =
+                [false, true].map(|checkpointing| trained(&config, threads, micro_batch, checkpointing));
+            assert!(all == inputs, "{threads} threads, {micro_batch} at a time");
+        }
     }
 }
 

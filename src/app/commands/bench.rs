@@ -6,6 +6,7 @@ use super::{CliError, Context, bench_blip, bench_clip};
 use crate::checkpoint::{self, Kind};
 use crate::counted::counted;
 use crate::models::blip::Parts;
+use crate::models::clip::Layers;
 use crate::models::clip::config::ConfigError;
 use crate::models::{blip, clip};
 use clap::{Args, value_parser};
@@ -42,6 +43,9 @@ pub(crate) struct Bench {
     /// Number of times that each is timed
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = value_parser!(u32).range(1..=10_000))]
     repeats: u32,
+    /// Keep the inputs alone of each block in a training step, and compute the other activations twice
+    #[arg(long)]
+    grad_checkpointing: bool,
     /// What to time, separated by commas [default: all that the model does]
     #[arg(long, value_name = "WHAT", value_delimiter = ',', value_enum)]
     only: Vec<Work>,
@@ -78,6 +82,18 @@ impl Sizes {
         }
     }
 
+    /// Checks that something is timed which keeps activations, and that it can keep fewer.
+    fn check_checkpointing(&self, works: &[Work]) -> Result<(), CliError> {
+        let reason = match self {
+            _ if !works.contains(&Work::TrainStep) => "of all works, only train_step keeps activations",
+            Sizes::Clip(config) if matches!(config.vision_cfg.layers, Layers::ResNet(_)) => {
+                "a ResNet keeps all of them"
+            }
+            _ => return Ok(()),
+        };
+        Err(CliError::Usage(format!("--grad-checkpointing: {reason}")))
+    }
+
     /// Takes square pictures of another size.
     fn resize(&mut self, edge: usize) -> Result<(), ConfigError> {
         match self {
@@ -101,6 +117,7 @@ pub struct Report {
     caption_tokens: usize,
     image_size: [usize; 2],
     repeats: usize,
+    grad_checkpointing: bool,
     instruction_set: &'static str,
     threads: usize,
     /// The peak of all threads' multiply-adds in GFLOP/s.
@@ -127,17 +144,21 @@ impl Bench {
             let message = format!("--only {}: of {model} can be timed {}", other.name(), known.join(", "));
             return Err(CliError::Usage(message));
         }
+        let grad_checkpointing = self.grad_checkpointing;
+        if grad_checkpointing {
+            sizes.check_checkpointing(works)?;
+        }
         let progress = context.output.progress(works.len() * (1 + repeats), "timing");
         let mut timer = Timer { repeats, peak_gflops: 0.0, progress };
         let (timings, flops): (Vec<Timing>, Vec<f64>) = match sizes {
             Sizes::Clip(config) => {
                 let pictures = if works == [Work::InfoNce] { 0 } else { batch };
                 let inputs = bench_clip::Inputs::random(&config, batch, pictures, caption_tokens);
-                works.iter().map(|work| inputs.time(*work, &mut timer)).unzip()
+                works.iter().map(|work| inputs.time(*work, grad_checkpointing, &mut timer)).unzip()
             }
             Sizes::Blip(config) => {
                 let inputs = bench_blip::Inputs::random(&config, batch, caption_tokens);
-                works.iter().map(|work| inputs.time(*work, &mut timer)).unzip()
+                works.iter().map(|work| inputs.time(*work, grad_checkpointing, &mut timer)).unzip()
             }
         };
         let Timer { peak_gflops, .. } = timer;
@@ -149,6 +170,7 @@ impl Bench {
             caption_tokens,
             image_size,
             repeats,
+            grad_checkpointing,
             instruction_set: Isa::best().name(),
             threads: rayon::current_num_threads(),
             peak_gflops,

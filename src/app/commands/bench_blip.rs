@@ -43,7 +43,7 @@ impl Inputs {
     }
 
     /// Times one work with a model that has the parts for it. Returns the times and the number of operations.
-    pub(super) fn time(&self, work: Work, timer: &mut Timer) -> (Timing, f64) {
+    pub(super) fn time(&self, work: Work, grad_checkpointing: bool, timer: &mut Timer) -> (Timing, f64) {
         let parts = match work {
             Work::Caption => Parts::Captioner,
             Work::Answer => Parts::Answerer,
@@ -53,7 +53,7 @@ impl Inputs {
         let config = Config { parts, ..self.config };
         forget_peak_memory();
         if work == Work::TrainStep {
-            return self.time_train_step(&config, timer);
+            return self.time_train_step(&config, grad_checkpointing, timer);
         }
         let weights = Model::new(config, 0).params.into_weights();
         let (p, mut buffers) = (weights.view(), Inference::default());
@@ -63,10 +63,10 @@ impl Inputs {
 
     /// Times steps of pre-training with all that the original's have: the share of soft targets that it soon reaches,
     /// its queue and its dropout.
-    fn time_train_step(&self, config: &Config, timer: &mut Timer) -> (Timing, f64) {
+    fn time_train_step(&self, config: &Config, grad_checkpointing: bool, timer: &mut Timer) -> (Timing, f64) {
         let options =
             objective::Options { ramp: 0, rates: Rates::original(config), ..objective::Options::pretraining(0) };
-        let objective = BlipObjective::new(&Model::new(*config, 0), options, 0);
+        let objective = BlipObjective::new(&Model::new(*config, 0), options, 0).grad_checkpointing(grad_checkpointing);
         let mut trainer = Trainer::new(objective, TrainerOptions::new(Hyper::BLIP).decay(Decay::All));
         let (images, texts) = (self.images.view(), self.texts.captions());
         let batch = Batch { images, texts, pictures: &self.keys, uniforms: None };

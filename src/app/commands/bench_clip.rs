@@ -49,7 +49,7 @@ impl Inputs {
     }
 
     /// Times one work with a fresh model. Returns the times and the number of operations.
-    pub(super) fn time(&self, work: Work, timer: &mut Timer) -> (Timing, f64) {
+    pub(super) fn time(&self, work: Work, grad_checkpointing: bool, timer: &mut Timer) -> (Timing, f64) {
         let (config, mut buffers) = (&self.config, Inference::default());
         forget_peak_memory();
         let timing = match work {
@@ -63,7 +63,8 @@ impl Inputs {
                 timer.repeat(|| check(buffers.encode_texts(&weights.view().text, &shape, self.captions()).view()))
             }
             Work::TrainStep => {
-                let objective = ClipObjective::new(Model::new(config.clone(), 0));
+                let objective =
+                    ClipObjective::new(Model::new(config.clone(), 0)).grad_checkpointing(grad_checkpointing);
                 let mut trainer = Trainer::new(objective, TrainerOptions::new(hyper(config)));
                 timer.repeat(|| {
                     let loss = trainer.gradients(&self.pairs(), self.keys.len())[0].value;

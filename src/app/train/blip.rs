@@ -119,13 +119,19 @@ pub(super) fn begin<W: World + 'static>(
         let usual = if is_small { published.small() } else { published };
         objective::Options { queue: options.blip.queue.unwrap_or(usual.queue), rates, ..usual }
     };
-    let seed = options.seed;
-    let contrast = |model: &Model, published| BlipObjective::new(model, contrasts(published), seed);
+    let (seed, checkpointing) = (options.seed, options.grad_checkpointing);
+    let contrast = |model: &Model, published| {
+        BlipObjective::new(model, contrasts(published), seed).grad_checkpointing(checkpointing)
+    };
     Ok(match options.blip.task {
         Task::Pretrain => start.begun(world, options, |model| contrast(model, objective::Options::pretraining(steps))),
         Task::Retrieval => start.begun(world, options, |model| contrast(model, objective::Options::retrieval(steps))),
-        Task::Caption => start.begun(world, options, |model| CaptionObjective::new(model, rates)),
-        Task::Vqa => start.begun(world, options, |model| AnswerObjective::new(model, rates)),
+        Task::Caption => {
+            start.begun(world, options, |model| CaptionObjective::new(model, rates).grad_checkpointing(checkpointing))
+        }
+        Task::Vqa => {
+            start.begun(world, options, |model| AnswerObjective::new(model, rates).grad_checkpointing(checkpointing))
+        }
     })
 }
 

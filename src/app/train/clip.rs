@@ -13,6 +13,7 @@ use crate::datasets::BadReport;
 use crate::embed::Embedder;
 use crate::eval::exam::Exam;
 use crate::eval::report::Report;
+use crate::models::clip::Layers;
 use crate::models::clip::model::Model;
 use crate::params;
 use crate::text::Tokenizer;
@@ -47,6 +48,9 @@ pub(super) fn begin<W: World + 'static>(
         Some(folder) => Start::resumed(folder)?,
         None => Start::of(options)?,
     };
+    if options.grad_checkpointing && matches!(model.config.vision_cfg.layers, Layers::ResNet(_)) {
+        return Err(TrainError::Checkpointing);
+    }
     let tokenizer = Arc::new(tokenizer(own.as_deref(), &model.config)?);
     let data = options.data.open(Embedded::Emoji, config.preprocess_cfg.size)?;
     let loader = LoaderConfig {
@@ -56,7 +60,8 @@ pub(super) fn begin<W: World + 'static>(
         ..options.loader(&data, world)
     };
     let trainer_options = options.trainer(hyper(&model.config));
-    let objective = ClipObjective::new(model).lock_image(options.lock_image);
+    let objective =
+        ClipObjective::new(model).lock_image(options.lock_image).grad_checkpointing(options.grad_checkpointing);
     let trainer = Trainer::among(world.clone(), objective, trainer_options);
     let (world, words) = (world.clone(), tokenizer.clone());
     Ok(Begun { learner: Box::new(ClipLearner { world, trainer, config, tokenizer, own }), data, words, loader })

@@ -38,6 +38,11 @@ pub enum TrainError {
     NeedsBlip(&'static str),
     #[error("{0} needs a CLIP")]
     NeedsClip(&'static str),
+    #[error(
+        "--grad-checkpointing needs a ViT: a ResNet keeps all its activations. A smaller --batch-size with a larger \
+         --accum-freq takes less memory"
+    )]
+    Checkpointing,
     #[error("--model and --pretrained: the weights of a BLIP say what they are")]
     TwoModels,
     #[error("scenes are described in {}, not in {}", scene_languages(), .0.code())]

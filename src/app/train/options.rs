@@ -99,6 +99,14 @@ pub struct Options {
     #[arg(long, value_parser = power_of_two, help_heading = "Optimisation")]
     #[serde(default)]
     pub shards: Option<usize>,
+    /// Keep two ninths of the activations and compute the others twice: less memory, a fifth slower
+    ///
+    /// Of each block of a Transformer, the inputs of attention and of the MLP are kept for the backward pass, which
+    /// computes what follows them once more. The weights are the same bits. With a BLIP, texts that look at pictures keep
+    /// all their activations.
+    #[arg(long, help_heading = "Optimisation")]
+    #[serde(default)]
+    pub grad_checkpointing: bool,
     /// Epochs: how often every picture is seen [default: 26, or 4 with a BLIP]
     ///
     /// With --resume the run gets this length, and the learning rate goes on as in a run of this length: a finished

@@ -94,6 +94,8 @@ pub struct TextMut<'a, T> {
 #[derive(Debug, Default)]
 pub struct Workspace {
     sequences: Sequences,
+    /// What the last forward pass kept.
+    keep: Keep,
     saved: Arena,
     /// The rows of all texts that look at each picture, and the same of the rows that leave.
     queries: Vec<Range<usize>>,
@@ -152,7 +154,7 @@ impl Shape {
         let blocks = size.layers - usize::from(pooled.is_some());
         // Every whole block has buffers of its own, or all blocks share those of one.
         let (xs, blocks) = match keep {
-            Keep::All => (size.layers, blocks),
+            Keep::All | Keep::Inputs => (size.layers, blocks),
             Keep::Nothing => (size.layers.min(2), blocks.min(1)),
         };
         Saved {
@@ -267,7 +269,8 @@ pub fn forward(
     shape.check(&texts);
     workspace.fill(texts, sights.map(|(sights, _)| sights), pool);
     workspace.sequences.drop(dropout);
-    let Workspace { sequences, saved, queries, leaving } = workspace;
+    workspace.keep = keep;
+    let Workspace { sequences, saved, queries, leaving, .. } = workspace;
     let looks = sights.map(|(sights, attended)| attended.looks(sights));
     let saved = &mut saved.carve(&shape.saved(sequences, pool, looks, keep));
     let scratch = &mut scratch.carve(&shape.scratch(sequences, pool, looks));
@@ -326,8 +329,8 @@ fn embedding_dropout(sequences: &Sequences) -> Option<Dropout<'_>> {
 ///
 /// `attention` (N,M)
 pub fn attention(shape: &Shape, keys: &Keys<ArrayView2<f32>>, workspace: &mut Workspace) -> Array2<f32> {
-    let Workspace { sequences, saved, .. } = workspace;
-    let saved = saved.carve(&shape.saved(sequences, Pool::All, Some(Looks::AtKeys), Keep::All));
+    let Workspace { sequences, saved, keep, .. } = workspace;
+    let saved = saved.carve(&shape.saved(sequences, Pool::All, Some(Looks::AtKeys), *keep));
     let last = saved.blocks.last().and_then(|block| block.sums.cross.as_ref());
     let q = last.expect("a text that looks at a picture").attn.q.view();
     let kv = keys.kv.last().expect("as many keys as blocks");
@@ -350,7 +353,7 @@ pub fn attention(shape: &Shape, keys: &Keys<ArrayView2<f32>>, workspace: &mut Wo
 ///
 /// `dy` (M,d), `dkv[i]` (rows of the source, 2d)
 ///
-/// The last [`forward`] in `workspace` must have been one of these texts with [`Keep::All`].
+/// The last [`forward`] in `workspace` must have been one of these texts that kept all or the inputs.
 #[track_caller]
 pub fn backward(
     p: TextRef<&[f32]>,
@@ -363,9 +366,9 @@ pub fn backward(
     scratch: &mut Arena,
     g: TextMut<&mut [f32]>,
 ) {
-    let Workspace { sequences, saved, queries, leaving } = workspace;
+    let Workspace { sequences, keep, saved, queries, leaving } = workspace;
     let looks = sights.is_some().then_some(Looks::AtKeys);
-    let saved = &saved.carve(&shape.saved(sequences, pool, looks, Keep::All));
+    let saved = &saved.carve(&shape.saved(sequences, pool, looks, *keep));
     let Scratch { block, pooled, dx, dy: dy_buffer } = &mut scratch.carve(&shape.scratch(sequences, pool, looks));
     let whole = saved.blocks.len();
     for i in (0..shape.size.layers).rev() {

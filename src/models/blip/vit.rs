@@ -102,7 +102,8 @@ pub fn forward(
     scratch: &mut Arena,
 ) {
     let pictures = images.nrows();
-    let Workspace { sequences, saved, .. } = workspace;
+    let Workspace { sequences, saved, keep: kept, .. } = workspace;
+    *kept = keep;
     sequences.fill((0..=pictures).map(|i| i * shape.grid.tokens()), pool);
     sequences.drop(depth);
     let saved = &mut saved.carve(&shape.saved(pictures, pool, keep));
@@ -115,7 +116,8 @@ pub fn forward(
 ///
 /// `images` (B,3·height·width), `dtokens` (B·(1+patches),d)
 ///
-/// The last [`forward`] in `workspace` must have been one of these pictures with [`Pool::All`] and [`Keep::All`].
+/// The last [`forward`] in `workspace` must have been one of these pictures with [`Pool::All`] that kept all or the
+/// inputs.
 #[track_caller]
 pub fn backward(
     p: &Vit<&[f32]>,
@@ -127,8 +129,8 @@ pub fn backward(
     g: &mut Vit<&mut [f32]>,
 ) {
     let pictures = images.nrows();
-    let Workspace { sequences, saved, .. } = workspace;
-    let saved = &saved.carve(&shape.saved(pictures, Pool::All, Keep::All));
+    let Workspace { sequences, saved, keep, .. } = workspace;
+    let saved = &saved.carve(&shape.saved(pictures, Pool::All, *keep));
     let Scratch { patch, stack } = &mut scratch.carve(&shape.scratch(pictures, Pool::All));
     // in the forward pass: tokens = stack(xs[0])
     stack::backward(p.stack(), &shape.size, sequences, dtokens, saved, stack, g.stack_mut());

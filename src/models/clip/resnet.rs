@@ -112,7 +112,7 @@ impl Shape {
 
     fn inputs(&self, pictures: usize, keep: Keep) -> Inputs<Dim> {
         let xs = match keep {
-            Keep::All => self.xs(pictures).into_iter().map(|x| Dim(1, len(x))).collect(),
+            Keep::All | Keep::Inputs => self.xs(pictures).into_iter().map(|x| Dim(1, len(x))).collect(),
             Keep::Nothing => vec![self.longest_x(pictures); 2],
         };
         Inputs { xs }
@@ -213,7 +213,7 @@ fn train(
     let Scratch { stem: stem_scratch, block: block_scratch, .. } = &mut scratch.carve(&shape.scratch(n));
     let y = pictures_mut(xs[0].view_mut(), dims[0]);
     match keep {
-        Keep::All => {
+        Keep::All | Keep::Inputs => {
             let Saved { stem, blocks: saved, pool } = &mut saved.carve(&shape.saved(n));
             stem::forward(&p.stem, &shape.stem(), images, y, stem, stem_scratch);
             for (i, (p, (block, _))) in p.blocks().zip(&blocks).enumerate() {

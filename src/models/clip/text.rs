@@ -123,7 +123,8 @@ pub fn forward(
     scratch: &mut Arena,
 ) {
     shape.check(&captions);
-    let Workspace { sequences, saved, .. } = workspace;
+    let Workspace { sequences, saved, keep: kept, .. } = workspace;
+    *kept = keep;
     sequences.fill(captions.own_offsets(), Pool::Last);
     shape.reserve(captions.len(), keep, saved, scratch);
     let saved = &mut saved.carve(&shape.saved(sequences.rows(), captions.len(), keep));
@@ -138,7 +139,7 @@ pub fn forward(
 ///
 /// `dfeatures` (B,e)
 ///
-/// The last [`forward`] in `workspace` must have been one of these captions with [`Keep::All`].
+/// The last [`forward`] in `workspace` must have been one of these captions that kept all or the inputs.
 #[track_caller]
 pub fn backward(
     p: &Text<&[f32]>,
@@ -149,8 +150,8 @@ pub fn backward(
     scratch: &mut Arena,
     g: &mut Text<&mut [f32]>,
 ) {
-    let Workspace { sequences, saved, .. } = workspace;
-    let saved = &saved.carve(&shape.saved(sequences.rows(), captions.len(), Keep::All));
+    let Workspace { sequences, saved, keep, .. } = workspace;
+    let saved = &saved.carve(&shape.saved(sequences.rows(), captions.len(), *keep));
     let Scratch { stack: scratch, normed, dnormed } =
         &mut scratch.carve(&shape.scratch(sequences.rows(), captions.len()));
     // in the forward pass: features = normed W

@@ -91,8 +91,8 @@ pub fn forward(
 ///
 /// `images` (B,3S²), `dfeatures` (B,e)
 ///
-/// The last [`forward`] in `workspace` must have been one of these pictures with [`Mode::Training`] and [`Keep::All`].
-/// This call may overwrite what it saved.
+/// The last [`forward`] in `workspace` must have been one of these pictures with [`Mode::Training`] that kept all or the
+/// inputs. This call may overwrite what it saved.
 #[track_caller]
 pub fn backward(
     p: &Visual<&[f32]>,

@@ -124,7 +124,8 @@ pub fn forward(
     scratch: &mut Arena,
 ) {
     let (pictures, tokens) = (images.nrows(), shape.grid.tokens());
-    let Workspace { sequences, saved, .. } = workspace;
+    let Workspace { sequences, saved, keep: kept, .. } = workspace;
+    *kept = keep;
     sequences.fill((0..=pictures).map(|i| i * tokens), Pool::First);
     let saved = &mut saved.carve(&shape.saved(pictures, keep));
     let scratch = &mut scratch.carve(&shape.scratch(pictures));
@@ -145,7 +146,7 @@ pub fn forward(
 ///
 /// `images` (B,3S²), `dfeatures` (B,e)
 ///
-/// The last [`forward`] in `workspace` must have been one of these pictures with [`Keep::All`].
+/// The last [`forward`] in `workspace` must have been one of these pictures that kept all or the inputs.
 #[track_caller]
 pub fn backward(
     p: &Vit<&[f32]>,
@@ -157,8 +158,8 @@ pub fn backward(
     g: &mut Vit<&mut [f32]>,
 ) {
     let pictures = images.nrows();
-    let Workspace { sequences, saved, .. } = workspace;
-    let saved = saved.carve(&shape.saved(pictures, Keep::All));
+    let Workspace { sequences, saved, keep, .. } = workspace;
+    let saved = saved.carve(&shape.saved(pictures, *keep));
     let scratch = &mut scratch.carve(&shape.scratch(pictures));
     // in the forward pass: features = normed W
     stack::recompute(p.stack(), &saved.stack, scratch.normed.view_mut());

@@ -124,6 +124,13 @@ impl AnswerObjective {
         AnswerObjective { tuned, reading: Reading::default(), first_answer: 0 }
     }
 
+    /// Keeps the [inputs](Keep::Inputs) alone of the image encoder's blocks if `on` says so.
+    #[must_use]
+    pub fn grad_checkpointing(mut self, on: bool) -> Self {
+        self.tuned.grad_checkpointing = on;
+        self
+    }
+
     /// Returns a copy of the model as it is now.
     pub fn model(&self) -> Model {
         self.tuned.model()
@@ -166,7 +173,7 @@ impl<W: World> Objective<W> for AnswerObjective {
     /// Goes forward through the encoder, forward and backward through the decoder, and backward through both encoders.
     fn backward(&mut self, batch: &AnswerBatch, range: Range<usize>, id: StepId, g: &mut Blip<&mut [f32]>) {
         let AnswerObjective { tuned, reading, first_answer } = self;
-        let Tuned { config, params, drops, vision, writer, scratch, picture_rows, one_each, mean } = tuned;
+        let Tuned { config, params, drops, vision, writer, scratch, picture_rows, one_each, mean, .. } = tuned;
         reading.fill(batch, &range, config.text.ids.encode, *first_answer);
         let Reading { questions, rows: question_rows, answers_of, places, workspace, leaving, keys: arena } = reading;
         let p = &params.view();

@@ -64,6 +64,13 @@ impl CaptionObjective {
         CaptionObjective { tuned: Tuned::new(model, Parts::Captioner, rates) }
     }
 
+    /// Keeps the [inputs](Keep::Inputs) alone of the image encoder's blocks if `on` says so.
+    #[must_use]
+    pub fn grad_checkpointing(mut self, on: bool) -> Self {
+        self.tuned.grad_checkpointing = on;
+        self
+    }
+
     /// Returns a copy of the model as it is now.
     pub fn model(&self) -> Model {
         self.tuned.model()
@@ -105,7 +112,8 @@ impl<W: World> Objective<W> for CaptionObjective {
 
     /// Goes forward and backward through the decoder, and backward through the image encoder.
     fn backward(&mut self, batch: &CaptionBatch, range: Range<usize>, id: StepId, g: &mut Blip<&mut [f32]>) {
-        let Tuned { config, params, drops, vision, writer, scratch, picture_rows, one_each, mean } = &mut self.tuned;
+        let Tuned { config, params, drops, vision, writer, scratch, picture_rows, one_each, mean, .. } =
+            &mut self.tuned;
         let (p, shape) = (&params.view(), config.vit());
         let Seen { tokens, dtokens } = vision.seen(&shape, range.len());
         let wanted = batch.wanted(range.clone(), mean.weight());

@@ -84,6 +84,7 @@ struct Losses {
 pub struct BlipObjective {
     config: Config,
     options: Options,
+    grad_checkpointing: bool,
     params: Params<Trained<Spec>>,
     momentum: Momentum,
     queue: Queue,
@@ -119,6 +120,7 @@ impl BlipObjective {
         BlipObjective {
             config: model.config,
             options,
+            grad_checkpointing: false,
             momentum: Momentum::new(&params),
             params,
             queue: Queue::new(options.queue, model.config.embed_dim, seed),
@@ -136,6 +138,13 @@ impl BlipObjective {
             alpha: f32::NAN,
             losses: Losses::default(),
         }
+    }
+
+    /// Keeps the [inputs](Keep::Inputs) alone of both encoders' blocks if `on` says so. Texts that look at pictures keep
+    /// all, since each of their passes goes backward at once.
+    #[must_use]
+    pub fn grad_checkpointing(self, on: bool) -> Self {
+        BlipObjective { grad_checkpointing: on, ..self }
     }
 
     /// Returns a copy of the model as it is now.
@@ -259,6 +268,7 @@ impl<W: World> Objective<W> for BlipObjective {
 
     /// Embeds these pairs, first by the momentum copy unless it has done so in this step.
     fn forward(&mut self, batch: &Batch, range: Range<usize>, keep: Keep, _: StepId) {
+        let keep = keep.checkpointed(self.grad_checkpointing);
         let BlipObjective { config, params, momentum, towers, drops, features, followed, .. } = self;
         let drops = |images, texts| [drops.images(images, &range), drops.texts(texts, &range)];
         let Features { image, text, image_norm, text_norm, momentum_images, momentum_texts, .. } =

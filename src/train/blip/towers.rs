@@ -45,7 +45,7 @@ impl Towers {
     ///
     /// `image`, `text` (R,e)
     ///
-    /// If all is kept, the pictures' tokens are too. `drops` are those of pictures and of texts.
+    /// Unless nothing is kept, the pictures' tokens are too. `drops` are those of pictures and of texts.
     pub fn forward(
         &mut self,
         p: &Blip<&[f32]>,
@@ -60,8 +60,8 @@ impl Towers {
         let Rows { mut class, mut first, .. } = arena.carve(&Rows::dims(config, range.len()));
         let (images, shape) = (rows(batch.images, range), config.vit());
         match keep {
-            Keep::All => {
-                let tokens = vision.look(&p.visual_encoder, &shape, images, drops[0], scratch);
+            Keep::All | Keep::Inputs => {
+                let tokens = vision.look(&p.visual_encoder, &shape, images, keep, drops[0], scratch);
                 let classes = tokens.rows().into_iter().step_by(shape.grid.tokens());
                 class.rows_mut().into_iter().zip(classes).for_each(|(mut class, token)| class.assign(&token));
             }

@@ -31,6 +31,7 @@ pub(super) struct Tuned {
     pub one_each: Vec<Range<usize>>,
     /// The loss.
     pub mean: Mean,
+    pub grad_checkpointing: bool,
 }
 
 impl Tuned {
@@ -49,6 +50,7 @@ impl Tuned {
             picture_rows: vec![],
             one_each: vec![],
             mean: Mean::default(),
+            grad_checkpointing: false,
         }
     }
 
@@ -62,10 +64,11 @@ impl Tuned {
         if keep == Keep::Nothing {
             return;
         }
+        let keep = keep.checkpointed(self.grad_checkpointing);
         let Tuned { config, params, drops, vision, scratch, picture_rows, one_each, .. } = self;
         let (shape, p) = (config.vit(), params.view());
         let depth = drops.images(Stream::Images, range);
-        vision.look(&p.visual_encoder, &shape, rows(images, range), depth, scratch);
+        vision.look(&p.visual_encoder, &shape, rows(images, range), keep, depth, scratch);
         fill_ranges(picture_rows, range.len(), shape.grid.tokens());
         fill_ranges(one_each, range.len(), 1);
     }

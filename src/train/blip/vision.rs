@@ -51,7 +51,7 @@ impl Vision {
         vit::forward(p, shape, images, (Pool::First, Keep::Nothing), depth, class, &mut self.workspace, scratch);
     }
 
-    /// Returns all tokens, with a gradient of zeros, and keeps them and what the backward pass needs.
+    /// Returns all tokens, with a gradient of zeros, and keeps them and what the backward pass needs, which is `keep`.
     ///
     /// `images` (R,3·height·width)
     pub fn look(
@@ -59,12 +59,13 @@ impl Vision {
         p: &Vit<&[f32]>,
         shape: &Shape,
         images: ArrayView2<f32>,
+        keep: Keep,
         depth: Option<Pass>,
         scratch: &mut Arena,
     ) -> ArrayView2<'_, f32> {
         let Vision { workspace, tokens: arena } = self;
         let Tokens { mut tokens, mut dtokens } = arena.carve(&Tokens::dims(shape, images.nrows()));
-        vit::forward(p, shape, images, (Pool::All, Keep::All), depth, tokens.view_mut(), workspace, scratch);
+        vit::forward(p, shape, images, (Pool::All, keep), depth, tokens.view_mut(), workspace, scratch);
         dtokens.fill(0.0);
         ArrayView2::from_shape(tokens.dim(), floats_mut(tokens)).expect("the same sizes")
     }
