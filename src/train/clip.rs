@@ -1,4 +1,5 @@
-//! CLIP's objective, which contrasts pictures with their captions (Radford et al. 2021, figure 3).
+//! CLIP's objective, which contrasts pictures with their captions (Radford et al. 2021, figure 3), or judges every pair by
+//! itself if the model has a bias (SigLIP: Zhai et al. 2023).
 
 use super::metric::Metric;
 use super::objective::{Objective, State, StepId};
@@ -6,8 +7,10 @@ use super::run_folder::RunFolder;
 use super::world::World;
 use crate::checkpoint::{self, CheckpointError, ConfigFile};
 use crate::layers::{floats, normalize, rows, rows_mut};
-use crate::loss::info_nce::{self, Loss, Saved as LossSaved, Scratch as LossScratch};
+use crate::loss::contrast::Scores;
+use crate::loss::info_nce::{self, Saved as LossSaved, Scratch as LossScratch};
 use crate::loss::positives::Positives;
+use crate::loss::sigmoid::{self, Scratch as SigmoidScratch, Sums};
 use crate::models::Captions;
 use crate::models::clip::model::{self, ClipParams, MAX_LOGIT_SCALE, Model};
 use crate::models::clip::text;
@@ -17,7 +20,7 @@ use crate::optim::adamw::Hyper;
 use crate::params::{self, Params, Spec};
 use crate::tree::{Arena, Dim, Path, tree};
 use kernels::in_pool;
-use ndarray::ArrayView2;
+use ndarray::{ArrayView2, ArrayViewMut2};
 use std::ops::Range;
 
 /// N pictures and their captions.
@@ -48,6 +51,13 @@ tree! {
     Contrast { dimages, dtexts, saved: LossSaved, scratch: LossScratch }
 }
 
+tree! {
+    /// The gradients of this rank's unit-length features, and the buffers of the sigmoid loss over the pairs of all ranks.
+    ///
+    /// `dimages`, `dtexts` (N,e)
+    Judged { dimages, dtexts, scratch: SigmoidScratch }
+}
+
 impl Features<Dim> {
     fn dims(n: usize, embed_dim: usize) -> Self {
         let (rows, norm) = (Dim(n, embed_dim), Dim(n, 1));
@@ -71,6 +81,13 @@ impl Contrast<Dim> {
     }
 }
 
+impl Judged<Dim> {
+    fn dims(own: usize, all: usize, embed_dim: usize) -> Self {
+        let rows = Dim(own, embed_dim);
+        Judged { dimages: rows, dtexts: rows, scratch: SigmoidScratch::dims(all) }
+    }
+}
+
 /// What the other ranks sent. One rank by itself exchanges nothing.
 #[derive(Default)]
 struct Gathered {
@@ -78,12 +95,14 @@ struct Gathered {
     texts: Vec<f32>,
     concepts: Vec<u64>,
     captions: Vec<u64>,
+    sums: Vec<f64>,
 }
 
 /// A CLIP model in training, with every buffer that a step needs.
 pub struct ClipObjective {
     model: Model,
     lock_image: bool,
+    free_scale: bool,
     image: Workspace,
     text: Workspace,
     scratch: Arena,
@@ -91,9 +110,8 @@ pub struct ClipObjective {
     contrast: Arena,
     gathered: Gathered,
     positives: Positives,
-    loss: Loss,
-    /// The loss ln N of a model that cannot tell N pairs apart.
-    chance: f64,
+    sums: Sums,
+    losses: Vec<Metric>,
 }
 
 /// Returns AdamW's hyper-parameters as the paper chose them for the kind of image tower (table 19).
@@ -110,6 +128,7 @@ impl ClipObjective {
         ClipObjective {
             model,
             lock_image: false,
+            free_scale: false,
             image: Workspace::default(),
             text: Workspace::default(),
             scratch: Arena::default(),
@@ -117,8 +136,8 @@ impl ClipObjective {
             contrast: Arena::default(),
             gathered: Gathered::default(),
             positives: Positives::default(),
-            loss: Loss { image_to_text: f32::NAN, text_to_image: f32::NAN },
-            chance: f64::NAN,
+            sums: Sums::default(),
+            losses: vec![],
         }
     }
 
@@ -127,6 +146,13 @@ impl ClipObjective {
     #[must_use]
     pub fn lock_image(self, lock: bool) -> Self {
         ClipObjective { lock_image: lock, ..self }
+    }
+
+    /// Lets the logit scale grow beyond ln 100 if `free` says so. The sigmoid loss has no need of a limit, and the scale of
+    /// some published models is above it, so that a limit would change them in the first step.
+    #[must_use]
+    pub fn free_scale(self, free: bool) -> Self {
+        ClipObjective { free_scale: free, ..self }
     }
 
     /// Returns the model as it is now.
@@ -174,40 +200,50 @@ impl<W: World> Objective<W> for ClipObjective {
 
     /// Goes from features to the loss, and back to the gradients of this rank's features.
     ///
-    /// Every rank contrasts the pairs of all ranks, and goes on with its own. The temperature's gradient is the same on
-    /// all of them, so only the first adds it.
+    /// The gradients of the two scalars are the same on all ranks, so only the first adds them.
     fn loss(&mut self, batch: &Pairs, _: StepId, world: &W, g: &mut ClipParams<&mut [f32]>) {
         let (n, embed_dim) = (batch.images.nrows(), self.model.config.embed_dim);
-        let ClipObjective { model, features, contrast, gathered, positives, .. } = self;
+        let ClipObjective { model, features, contrast, gathered, positives, sums, losses, .. } = self;
         let mut f = features.carve(&Features::dims(n, embed_dim));
         in_pool(|| {
             normalize::forward(f.image.view(), f.images.view_mut(), f.image_norm.view_mut());
             normalize::forward(f.text.view(), f.texts.view_mut(), f.text_norm.view_mut());
         });
         let concepts = world.all_gather(batch.concepts, &mut gathered.concepts);
-        positives.fill(concepts, world.all_gather(batch.caption_keys, &mut gathered.captions));
+        let captions = world.all_gather(batch.caption_keys, &mut gathered.captions);
         let images = world.all_gather(floats(f.images.view()), &mut gathered.images);
         let texts = world.all_gather(floats(f.texts.view()), &mut gathered.texts);
         let all = concepts.len();
         let [images, texts] =
             [images, texts].map(|rows| ArrayView2::from_shape((all, embed_dim), rows).expect("a row for each pair"));
-        let (scale, rank) = (model.params.view().logit_scale[0].exp(), world.rank());
-        let own = rank * n..(rank + 1) * n;
-        let loss = in_pool(|| {
-            let mut c = contrast.carve(&Contrast::dims(all, embed_dim));
-            let loss = info_nce::forward(images, texts, scale, positives, &mut c.saved, &mut c.scratch);
-            let (dimages, dtexts) = (c.dimages.view_mut(), c.dtexts.view_mut());
-            let dlogit_scale =
-                info_nce::backward(images, texts, scale, positives, &c.saved, dimages, dtexts, &mut c.scratch);
-            if rank == 0 {
-                g.logit_scale[0] += dlogit_scale;
+        let p = model.params.view();
+        let scores = Scores { rows: images, cols: texts, scale: p.logit_scale[0].exp() };
+        let own = world.rank() * n..(world.rank() + 1) * n;
+        let ([dimages, dtexts], [dlogit_scale, dlogit_bias]) = match p.logit_bias {
+            None => {
+                positives.fill(concepts, captions);
+                let (gradients, dlogit_scale, metrics) = in_pool(|| contrasted(&scores, positives, contrast));
+                *losses = metrics;
+                (gradients.map(|gradients| rows_mut(gradients, &own)), [dlogit_scale, 0.0])
             }
-            let (dimages, dtexts) = (rows(c.dimages.view(), &own), rows(c.dtexts.view(), &own));
-            normalize::backward(f.images.view(), f.image_norm.view(), dimages, f.dimage);
-            normalize::backward(f.texts.view(), f.text_norm.view(), dtexts, f.dtext);
-            loss
+            Some(bias) => {
+                positives.fill_for(own, concepts, captions);
+                let gradients = in_pool(|| judged(&scores, bias[0], positives, contrast, sums));
+                let shares = [&sums.loss, &sums.dlogit_scale, &sums.dlogit_bias];
+                let [loss, scalars @ ..] =
+                    shares.map(|own| world.all_gather(own, &mut gathered.sums).iter().sum::<f64>());
+                *losses = vec![Metric::new("loss", loss).against_chance(sigmoid::chance(positives))];
+                (gradients, scalars.map(|gradient| gradient as f32))
+            }
+        };
+        in_pool(|| {
+            normalize::backward(f.images.view(), f.image_norm.view(), dimages.view(), f.dimage);
+            normalize::backward(f.texts.view(), f.text_norm.view(), dtexts.view(), f.dtext);
         });
-        (self.loss, self.chance) = (loss, (all as f64).ln());
+        if world.rank() == 0 {
+            g.logit_scale[0] += dlogit_scale;
+            g.logit_bias.iter_mut().for_each(|g| g[0] += dlogit_bias);
+        }
     }
 
     /// Goes backward through both towers for these pairs.
@@ -224,22 +260,56 @@ impl<W: World> Objective<W> for ClipObjective {
     }
 
     fn losses(&self) -> Vec<Metric> {
-        vec![
-            Metric::new("loss", self.loss.mean()).against_chance(self.chance),
-            Metric::new("loss_image_to_text", self.loss.image_to_text),
-            Metric::new("loss_text_to_image", self.loss.text_to_image),
-        ]
+        self.losses.clone()
     }
 
     /// Brings `logit_scale` back into the range from 0 to ln 100.
     fn updated(&mut self, _: StepId) {
         let scale = params::view_mut(&self.model.params.spec, &mut self.model.params.flat).logit_scale;
-        scale[0] = scale[0].clamp(0.0, MAX_LOGIT_SCALE);
+        let max = if self.free_scale { f32::INFINITY } else { MAX_LOGIT_SCALE };
+        scale[0] = scale[0].clamp(0.0, max);
     }
 
     fn metrics(&self) -> Vec<Metric> {
-        vec![Metric::new("logit_scale", f64::from(self.model.params.view().logit_scale[0]).exp())]
+        let ClipParams { logit_scale, logit_bias, .. } = self.model.params.view();
+        let scale = Metric::new("logit_scale", f64::from(logit_scale[0]).exp());
+        [scale].into_iter().chain(logit_bias.map(|bias| Metric::new("logit_bias", bias[0]))).collect()
     }
+}
+
+/// Contrasts the pairs of all ranks by InfoNCE. Returns the gradients of all unit-length features, that of the logit
+/// scale, and the losses.
+fn contrasted<'a>(
+    scores: &Scores,
+    positives: &Positives,
+    contrast: &'a mut Arena,
+) -> ([ArrayViewMut2<'a, f32>; 2], f32, Vec<Metric>) {
+    let Scores { rows: images, cols: texts, scale } = *scores;
+    let mut c = contrast.carve(&Contrast::dims(images.nrows(), images.ncols()));
+    let loss = info_nce::forward(images, texts, scale, positives, &mut c.saved, &mut c.scratch);
+    let (dimages, dtexts) = (c.dimages.view_mut(), c.dtexts.view_mut());
+    let dlogit_scale = info_nce::backward(images, texts, scale, positives, &c.saved, dimages, dtexts, &mut c.scratch);
+    let losses = vec![
+        Metric::new("loss", loss.mean()).against_chance((images.nrows() as f64).ln()),
+        Metric::new("loss_image_to_text", loss.image_to_text),
+        Metric::new("loss_text_to_image", loss.text_to_image),
+    ];
+    ([c.dimages, c.dtexts], dlogit_scale, losses)
+}
+
+/// Judges each pair of an own picture or caption with those of all ranks by the sigmoid loss. Returns the gradients of
+/// the own unit-length features; `sums` gets the shares of the own pairs.
+fn judged<'a>(
+    scores: &Scores,
+    logit_bias: f32,
+    positives: &Positives,
+    contrast: &'a mut Arena,
+    sums: &mut Sums,
+) -> [ArrayViewMut2<'a, f32>; 2] {
+    let mut c = contrast.carve(&Judged::dims(positives.len(), scores.rows.nrows(), scores.rows.ncols()));
+    let (dimages, dtexts) = (c.dimages.view_mut(), c.dtexts.view_mut());
+    sigmoid::forward_backward(scores, logit_bias, positives, dimages, dtexts, sums, &mut c.scratch);
+    [c.dimages, c.dtexts]
 }
 
 /// Prepares the model of a run that is to go on, whose parameters are still to be loaded. The size of the saved state

@@ -19,4 +19,5 @@ mod facade;
 mod golden;
 mod objective;
 mod open_clip_configs;
+mod sigmoid;
 mod train_step;

@@ -14,6 +14,7 @@ pub(super) fn begin(family: Family, options: &Options, folder: Option<&RunFolder
             None => clip::begin(options, folder),
         },
         Family::Blip if options.lock_image => Err(TrainError::NeedsClip("--lock-image")),
+        Family::Blip if options.siglip => Err(TrainError::NeedsClip("--siglip")),
         Family::Blip if options.model.is_some() && options.pretrained.is_some() => Err(TrainError::TwoModels),
         Family::Blip => blip::begin(options, folder),
     }

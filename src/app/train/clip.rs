@@ -49,7 +49,9 @@ pub(super) fn begin(options: &Options, folder: Option<&RunFolder>) -> Result<Beg
         ..options.loader(&data)
     };
     let trainer_options = options.trainer(hyper(&model.config));
-    let trainer = Trainer::new(ClipObjective::new(model).lock_image(options.lock_image), trainer_options);
+    let free_scale = model.config.init_logit_bias.is_some() && options.pretrained.is_some();
+    let objective = ClipObjective::new(model).lock_image(options.lock_image).free_scale(free_scale);
+    let trainer = Trainer::new(objective, trainer_options);
     let words = tokenizer.clone();
     Ok(Begun { learner: Box::new(ClipLearner { trainer, config, tokenizer, own }), data, words, loader })
 }

@@ -70,7 +70,7 @@ impl ConfigFile {
 /// initialised or trained, and those with the value that leaving them out means. Whatever unknown field remains is
 /// refused.
 fn drop_defaults(model: &mut Value) {
-    const TRAINING: [&str; 4] = ["init_logit_scale", "nonscalar_logit_scale", "custom_text", "patch_dropout"];
+    const TRAINING: [&str; 3] = ["nonscalar_logit_scale", "custom_text", "patch_dropout"];
     let defaults = [
         json!({}),
         json!({
