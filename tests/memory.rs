@@ -65,7 +65,7 @@ fn memory_is_bounded() {
 fn a_step_allocates_nothing_that_grows() {
     // A thread allocates its scratch with its first work of a kind; with one thread that is in the first step.
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
-    for config in [config, |width| resnet(width / 16)] {
+    for config in [config, |width| config(width).siglip(), |width| resnet(width / 16)] {
         let (small, large) = pool.install(|| (allocated_later(8, config(32)), allocated_later(64, config(128))));
         assert!(small > 0, "the counter counts");
         assert!(large <= small + 1024, "{small} bytes for 8 pairs of width 32, {large} for 64 of width 128");
