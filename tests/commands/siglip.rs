@@ -50,7 +50,7 @@ fn a_model_of_the_sigmoid_loss_from_training_to_use() {
 
     let said = failed(&clipwright(&bench, &["convert", path, "theirs", "--to", "huggingface"]));
     assert!(said.contains("no logit_bias") && !bench.path("theirs").exists(), "{said}");
-    succeeded(&clipwright(&bench, &["convert", path, "half", "--precision", "f16"]));
+    succeeded(&clipwright(&bench, &["convert", path, "half", "--dtype", "f16"]));
     let (model, _) = load_model(&bench.path("half")).unwrap();
     assert!((f64::from(model.params.view().logit_bias.unwrap()[0]) - bias).abs() < 0.01);
 

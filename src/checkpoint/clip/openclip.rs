@@ -47,6 +47,10 @@ impl ConfigFile {
         if value.get("model_cfg").is_none() {
             value = json!({ "model_cfg": value });
         }
+        let trunk = value["model_cfg"]["vision_cfg"]["timm_model_name"].as_str();
+        if let Some(trunk) = trunk.filter(|name| name.contains("siglip")) {
+            return Err(ConfigFileError::Siglip { trunk: trunk.into() });
+        }
         drop_defaults(&mut value["model_cfg"]);
         let mut file: ConfigFile = serde_json::from_value(value)?;
         file.model_cfg.check()?;
