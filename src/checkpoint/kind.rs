@@ -51,7 +51,8 @@ const PATCHES: &str = "embeddings.patch_embedding.weight";
 /// read.
 ///
 /// # Errors
-/// Returns an error if there is no file of weights, if it cannot be read, or if it is a relative of CLIP or BLIP that cannot.
+/// Returns an error if there is no file of weights, if it cannot be read, or if it is a relative of CLIP or BLIP that
+/// cannot.
 pub fn kind(path: &Path) -> Result<Option<Kind>, CheckpointError> {
     let (path, _) = locate::weights(path)?;
     match tell(&TensorFiles::open(&path)?) {

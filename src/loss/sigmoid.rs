@@ -141,8 +141,8 @@ impl Sums {
     }
 }
 
-/// Changes the sign of every positive of a tile of these rows and columns, after `f` has got its row in the tile and its
-/// value. Positives are those of the rows if the rows are own, else those of the columns.
+/// Changes the sign of every positive of a tile of these rows and columns, after `f` has got its row in the tile and
+/// its value. Positives are those of the rows if the rows are own, else those of the columns.
 fn change_signs(
     tile: &mut [f32],
     [rows, cols]: [&Range<usize>; 2],

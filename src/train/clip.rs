@@ -1,5 +1,5 @@
-//! CLIP's objective, which contrasts pictures with their captions (Radford et al. 2021, figure 3), or judges every pair by
-//! itself if the model has a bias (SigLIP: Zhai et al. 2023).
+//! CLIP's objective, which contrasts pictures with their captions (Radford et al. 2021, figure 3), or judges every pair
+//! by itself if the model has a bias (SigLIP: Zhai et al. 2023).
 
 use super::metric::Metric;
 use super::objective::{Objective, State, StepId};
@@ -52,7 +52,8 @@ tree! {
 }
 
 tree! {
-    /// The gradients of this rank's unit-length features, and the buffers of the sigmoid loss over the pairs of all ranks.
+    /// The gradients of this rank's unit-length features, and the buffers of the sigmoid loss over the pairs of all
+    /// ranks.
     ///
     /// `dimages`, `dtexts` (N,e)
     Judged { dimages, dtexts, scratch: SigmoidScratch }
@@ -148,8 +149,8 @@ impl ClipObjective {
         ClipObjective { lock_image: lock, ..self }
     }
 
-    /// Lets the logit scale grow beyond ln 100 if `free` says so. The sigmoid loss has no need of a limit, and the scale of
-    /// some published models is above it, so that a limit would change them in the first step.
+    /// Lets the logit scale grow beyond ln 100 if `free` says so. The scale of some published models for the sigmoid loss
+    /// is above that, so that the limit would change them in the first step.
     #[must_use]
     pub fn free_scale(self, free: bool) -> Self {
         ClipObjective { free_scale: free, ..self }

@@ -29,7 +29,8 @@ pub enum Collapse {
     #[error("step {step}: {name} is {value}. From here on every weight is lost; go back to the last checkpoint")]
     NotFinite { step: u64, name: String, value: f64 },
 
-    /// The first of the losses has been at chance for a whole window after the warm-up, never was below, and does not fall.
+    /// The first of the losses has been at chance for a whole window after the warm-up, never was below, and does not
+    /// fall.
     #[error(
         "step {step}: {name} is stuck at {loss:.3}, near the {chance:.3} of a model that cannot tell anything apart. \
          Check the data first: pictures and captions may be paired wrongly, or all captions equal"

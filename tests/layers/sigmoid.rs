@@ -89,7 +89,8 @@ fn many_tiles() {
     }
 }
 
-/// Gradients that take a positive for a negative, that forget the scale, or that miss a pair's share.
+/// A share that is wrong or missing, gradients that are off by a thousandth or never written, and positives that are
+/// taken for negatives.
 #[test]
 fn planted_faults_are_found() {
     let positives = many_positives(13, 11, 17);
@@ -182,7 +183,7 @@ fn same_bits_on_any_number_of_threads() {
     assert!(one == two && one == five);
 }
 
-/// ∂loss/∂logit_scale is Σ ⟨Iᵢ, dIᵢ⟩, and as well Σ ⟨Tⱼ, dTⱼ⟩: the sums over the rows and over the columns of dS∘(S − b).
+/// ∂loss/∂logit_scale is Σ ⟨Iᵢ, dIᵢ⟩, and as well Σ ⟨Tⱼ, dTⱼ⟩: dS∘(S − b) summed by rows and by columns.
 #[test]
 fn the_scales_gradient_is_the_same_from_either_side() {
     let [images, texts] = embeddings(N, 24);

@@ -139,8 +139,8 @@ pub fn info_nce(images: ArrayView2<f64>, texts: ArrayView2<f64>, logit_scale: f6
     loss / (2 * n) as f64
 }
 
-/// SigLIP's loss from unit-length rows: −ln σ(z(s·cosine + b)) of every picture with every caption, z = 1 where they fit
-/// and −1 elsewhere, summed and divided by the number of pictures.
+/// SigLIP's loss from unit-length rows: −ln σ(z(s·cosine + b)) of every picture with every caption, z = 1 where they
+/// fit and −1 elsewhere, summed and divided by the number of pictures.
 pub fn sigmoid(
     images: ArrayView2<f64>,
     texts: ArrayView2<f64>,

@@ -77,8 +77,7 @@ impl Classify {
         };
         match (logits, &labels[..]) {
             (Logits::Sigmoid { .. }, _) => note!(
-                "note: the probabilities are those of each label by itself, since this model has a bias (SigLIP): they do \
-                 not add up to 1"
+                "note: this model has a bias (SigLIP), so each label has a probability by itself; they do not add up to 1"
             ),
             (Logits::Softmax { .. }, [label]) => note!(
                 "note: with {label:?} as the only label its probability is always 1; the cosine says how well it fits, and \

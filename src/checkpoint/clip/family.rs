@@ -120,8 +120,8 @@ impl Family for Scheme {
         Ok(Described { architecture, activation_source, preprocess, logit_scale: overrides.logit_scale })
     }
 
-    /// Removes the towers that a configuration describes and the file was saved without. A configuration need not say that
-    /// there is a bias: OpenCLIP's names of architectures do not, whatever they were trained with.
+    /// Removes the towers that a configuration describes and the file was saved without. A configuration need not say
+    /// that there is a bias: OpenCLIP's names of architectures do not, whatever they were trained with.
     fn settle(&self, files: &TensorFiles, described: &mut Described) -> Result<(), CheckpointError> {
         let (names, architecture) = (files.names(), &mut described.architecture);
         if !self.has(Tower::Image, &names) {

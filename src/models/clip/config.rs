@@ -17,8 +17,8 @@ pub const SIGLIP_LOGIT_SCALE: f32 = std::f32::consts::LN_10;
 /// SigLIP's bias starts at −10, so that at first no pair seems to fit (Zhai et al. 2023, section 3.2).
 pub const SIGLIP_LOGIT_BIAS: f32 = -10.0;
 
-/// The sizes of both towers, and how the logits begin. A field of `open_clip_config.json` that is not here would change the architecture, so it
-/// is refused, not ignored.
+/// The sizes of both towers, and how the logits begin. A field of `open_clip_config.json` that is not here would change
+/// the architecture, so it is refused, not ignored.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
