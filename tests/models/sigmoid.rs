@@ -48,16 +48,16 @@ fn a_new_model_begins_as_siglip_does() {
     assert!(model.params.flat[..without.params.flat.len() - 1] == without.params.flat[..without.params.flat.len() - 1]);
 }
 
-/// At first nearly all answers are no, so the loss is that of the positives: about 10 for each, and 4.5e-5 for each
-/// pair that does not fit.
+/// At first nearly all answers are no, so the loss is that of the positives: about 10 for each, less 10 times its
+/// cosine, and next to nothing for each pair that does not fit.
 #[test]
 fn the_first_loss_is_that_of_the_positives() {
     let batch = Batch::of(&config(36), 37, 9);
     let mut trainer = trainer(model());
     let losses = trainer.gradients(&batch.pairs(), 37);
     let [loss] = &losses[..] else { panic!("{losses:?}") };
-    // Cosines of random embeddings, 10 times themselves, decide how far from 10 it is.
-    assert!(loss.name == "loss" && (1.0..25.0).contains(&loss.value), "{loss:?}");
+    // A picture of this batch has two positives on average.
+    assert!(loss.name == "loss" && (1.0..40.0).contains(&loss.value), "{loss:?}");
     assert!(loss.chance.is_some_and(|chance| chance > 1.0 + 37f64.ln() - 1.0), "{loss:?}");
     let metrics = trainer.update(1e-3).metrics;
     assert_eq!(metrics.iter().map(|metric| &*metric.name).collect::<Vec<_>>(), ["logit_scale", "logit_bias"]);
