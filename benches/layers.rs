@@ -3,8 +3,10 @@
 
 use clipwright::layers::Keep;
 use clipwright::layers::block::{self, Block, BlockInit, Saved, Scratch, Size};
+use clipwright::loss::contrast::Scores;
 use clipwright::loss::info_nce;
 use clipwright::loss::positives::Positives;
+use clipwright::loss::sigmoid::{self, Sums};
 use clipwright::params::{Init, Params, view_mut};
 use clipwright::tree::Arena;
 use criterion::{Criterion, Throughput, criterion_group};
@@ -101,7 +103,30 @@ fn contrastive_loss(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, residual_block, contrastive_loss);
+/// SigLIP's loss over 4,096 pairs, and its gradients.
+fn sigmoid_loss(c: &mut Criterion) {
+    let (n, d) = (4096, 512);
+    let mut images = normal(n, d);
+    images.rows_mut().into_iter().for_each(|mut row| row /= row.dot(&row).sqrt());
+    let (mut dimages, mut dtexts) = (Array2::zeros((n, d)), Array2::zeros((n, d)));
+    let positives = Positives::diagonal(n);
+    let (mut scratch, mut sums) = (Arena::default(), Sums::default());
+    let mut scratch = scratch.carve(&sigmoid::Scratch::dims(n));
+    let scores = Scores { rows: images.view(), cols: images.view(), scale: 10.0 };
+    let mut group = c.benchmark_group("sigmoid 4096×512");
+    group.sample_size(10);
+    // S, dI and dT.
+    group.throughput(Throughput::Elements(3 * 2 * (n * n * d) as u64));
+    group.bench_function("loss and gradients", |b| {
+        b.iter(|| {
+            let (dimages, dtexts) = (dimages.view_mut(), dtexts.view_mut());
+            sigmoid::forward_backward(&scores, -10.0, &positives, dimages, dtexts, &mut sums, &mut scratch)
+        })
+    });
+    group.finish();
+}
+
+criterion_group!(benches, residual_block, contrastive_loss, sigmoid_loss);
 
 /// From inside the pool, as a model does it: see `in_pool`.
 fn main() {

@@ -68,8 +68,13 @@ fn memory_is_bounded() {
 fn a_step_allocates_nothing_that_grows() {
     // A thread allocates its scratch with its first work of a kind; with one thread that is in the first step.
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
-    for (config, checkpointing) in [(config as fn(_) -> _, false), (config, true), (|width| resnet(width / 16), false)]
-    {
+    let kinds = [
+        (config as fn(_) -> _, false),
+        (config, true),
+        (|width| config(width).siglip(), false),
+        (|width| resnet(width / 16), false),
+    ];
+    for (config, checkpointing) in kinds {
         let allocated = |n, width| allocated_later(n, config(width), checkpointing);
         let (small, large) = pool.install(|| (allocated(8, 32), allocated(64, 128)));
         assert!(small > 0, "the counter counts");

@@ -2,7 +2,7 @@
 //! `cargo bench -p kernels --bench vector -- attention`
 
 use clipwright_kernels::attention::{self, DQkv, Heads, HeadsMut, Layout};
-use clipwright_kernels::{Activation, Write, adamw, embedding, info_nce, layer_norm, reduce};
+use clipwright_kernels::{Activation, Write, adamw, embedding, info_nce, layer_norm, reduce, sigmoid};
 use criterion::{Criterion, Throughput, criterion_group};
 use std::hint::black_box;
 
@@ -170,6 +170,17 @@ fn contrastive(c: &mut Criterion) {
         b.iter(|| {
             tile.copy_from_slice(&logits);
             info_nce::softmax_sum(black_box(&mut tile), &lse, &lse)
+        })
+    });
+    group.finish();
+
+    let (mut loss, mut slope) = (vec![0.0; rows], vec![0.0; rows]);
+    let mut group = c.benchmark_group("sigmoid");
+    group.throughput(Throughput::Elements((rows * cols) as u64));
+    group.bench_function("fold 256×256", |b| {
+        b.iter(|| {
+            tile.copy_from_slice(&logits);
+            sigmoid::fold(black_box(&mut tile), cols, &mut loss, &mut slope)
         })
     });
 }

@@ -27,6 +27,7 @@ mod parallel;
 pub mod patchify;
 pub mod reduce;
 mod scratch;
+pub mod sigmoid;
 pub mod softmax;
 pub mod sparse;
 #[cfg(test)]

@@ -53,7 +53,7 @@ pub(crate) trait Split: Send + Sized {
 pub(crate) struct Rows<'a, T = f32>(pub &'a [T], pub usize);
 
 /// A matrix to write.
-pub(crate) struct RowsMut<'a>(pub &'a mut [f32], pub usize);
+pub(crate) struct RowsMut<'a, T = f32>(pub &'a mut [T], pub usize);
 
 impl<T: Sync> Split for Rows<'_, T> {
     fn split(self, row: usize) -> (Self, Self) {
@@ -62,7 +62,7 @@ impl<T: Sync> Split for Rows<'_, T> {
     }
 }
 
-impl Split for RowsMut<'_> {
+impl<T: Send> Split for RowsMut<'_, T> {
     fn split(self, row: usize) -> (Self, Self) {
         let (a, b) = self.0.split_at_mut(row * self.1);
         (RowsMut(a, self.1), RowsMut(b, self.1))

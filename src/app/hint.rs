@@ -126,9 +126,10 @@ fn checkpoint(error: &CheckpointError) -> Option<&'static str> {
         CheckpointError::Activation { .. } => {
             Some("say --activation quick_gelu (all of OpenAI's) or --activation gelu (most of OpenCLIP's)")
         }
-        error if is_without_logit_scale(error) => {
+        error if is_without(error, "logit_scale") => {
             Some("say --logit-scale NUMBER: 4.6052 multiplies cosines by 100, as nearly all trained models do")
         }
+        error if is_without(error, "logit_bias") => Some(NO_BIAS),
         CheckpointError::OtherModel { what: "a BLIP", .. } => Some(
             "commands for BLIPs are caption, ask, match, capfilt, embed, index, search, classify, eval, info and convert",
         ),
@@ -150,9 +151,10 @@ fn pretrained(error: &CheckpointError) -> Option<&'static str> {
         CheckpointError::Activation { .. } => {
             Some("write a folder that says it: clipwright convert --activation NAME SRC DST; then --pretrained DST")
         }
-        error if is_without_logit_scale(error) => {
+        error if is_without(error, "logit_scale") => {
             Some("write a folder that has it: clipwright convert --logit-scale 4.6052 SRC DST; then --pretrained DST")
         }
+        error if is_without(error, "logit_bias") => Some(NO_BIAS),
         CheckpointError::Architecture { .. } => {
             Some("--pretrained takes weights; an architecture with random weights is --model NAME alone")
         }
@@ -160,9 +162,12 @@ fn pretrained(error: &CheckpointError) -> Option<&'static str> {
     }
 }
 
-/// Whether the error is that a checkpoint has no logit scale.
-fn is_without_logit_scale(error: &CheckpointError) -> bool {
-    matches!(error, CheckpointError::Missing { tensor, .. } if tensor.ends_with("logit_scale"))
+/// What to do about a configuration that promises a bias which the weights do not have.
+const NO_BIAS: &str = "the configuration says init_logit_bias; take it out if the model was trained without a bias";
+
+/// Whether the error is that a checkpoint does not have this tensor.
+fn is_without(error: &CheckpointError, name: &str) -> bool {
+    matches!(error, CheckpointError::Missing { tensor, .. } if tensor.ends_with(name))
 }
 
 /// Returns what to do about an error of an index.

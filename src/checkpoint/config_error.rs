@@ -42,6 +42,13 @@ pub enum ConfigFileError {
     Range { field: &'static str, value: f64 },
     #[error("Hugging Face's CLIPModel cannot be a ResNet")]
     ResNet,
+    #[error(
+        "`timm_model_name` is {trunk:?}, the image tower of a SigLIP as its authors built it; of SigLIP only the loss \
+             is here"
+    )]
+    Siglip { trunk: String },
+    #[error("Hugging Face's CLIPModel has no logit_bias, which a model for the sigmoid loss needs")]
+    LogitBias,
     #[error("Hugging Face has no class for a pre-trained BLIP, which does all tasks")]
     Pretrained,
     #[error("Hugging Face's BlipForQuestionAnswering has one width for pictures and texts")]

@@ -75,7 +75,7 @@ impl<F: Family> Opened<F> {
         let (path, chosen) = locate::weights(path)?;
         let files = TensorFiles::open(&path)?;
         let names = files.names();
-        kind::check(&path, &names, F::KIND)?;
+        kind::check(&files, F::KIND)?;
         let scheme = F::recognise(&names);
         let beside = beside(&files, &scheme)?;
         let mut description = match scheme.read_config(&files, overrides)? {

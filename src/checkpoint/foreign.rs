@@ -52,6 +52,10 @@ pub(crate) fn refuse(path: &Path, start: &[u8]) -> Result<(), CheckpointError> {
 
 /// Returns the error for a ZIP archive without the entry that every file of `torch.save` has.
 pub(crate) fn other_zip(path: &Path) -> CheckpointError {
+    if path.extension().is_some_and(|extension| extension == "npz") {
+        let what = "an archive of NumPy arrays, as big_vision writes";
+        return CheckpointError::NotWeights { path: path.into(), what, help: "take the same model as safetensors" };
+    }
     let what = "a ZIP archive, but not one of torch.save, which has a data.pkl";
     CheckpointError::NotWeights { path: path.into(), what, help: UNPACK }
 }

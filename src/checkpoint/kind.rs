@@ -5,7 +5,6 @@
 use super::tensors::TensorFiles;
 use super::{CheckpointError, locate};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
 use std::fmt;
 use std::path::Path;
 
@@ -41,15 +40,22 @@ const BLIP_2: Told = ("a BLIP-2, whose Q-Former is another model than BLIP", Non
 const BLIP_MODEL: Told =
     ("a BlipModel of transformers, whose projections and pooled texts no published file has", None);
 
+const SIGLIP: Told =
+    ("a SigLIP as its authors built it, whose image tower ends in attention by a learnt query (MAP head)", None);
+const NAFLEX: Told = ("a SigLIP 2 for pictures of any proportions (NaFlex), whose grids of patches vary", None);
+
+/// The patch embedding of Hugging Face's towers; that of NaFlex is a matrix.
+const PATCHES: &str = "embeddings.patch_embedding.weight";
+
 /// Returns the kind of model that a path or name leads to, or `None` if its tensors are of neither kind. No values are
 /// read.
 ///
 /// # Errors
-/// Returns an error if there is no file of weights, if it cannot be read, or if it is a relative of BLIP that cannot.
+/// Returns an error if there is no file of weights, if it cannot be read, or if it is a relative of CLIP or BLIP that
+/// cannot.
 pub fn kind(path: &Path) -> Result<Option<Kind>, CheckpointError> {
     let (path, _) = locate::weights(path)?;
-    let names = TensorFiles::open(&path)?.names();
-    match tell(&names) {
+    match tell(&TensorFiles::open(&path)?) {
         None => Ok(None),
         Some((_, Some(kind))) => Ok(Some(kind)),
         Some((what, None)) => Err(CheckpointError::OtherModel { path, what, wanted: "a CLIP or a BLIP" }),
@@ -57,24 +63,26 @@ pub fn kind(path: &Path) -> Result<Option<Kind>, CheckpointError> {
 }
 
 /// Refuses a file whose names are those of another kind of model. Names that tell nothing pass.
-pub(super) fn check(path: &Path, names: &BTreeSet<String>, wanted: Kind) -> Result<(), CheckpointError> {
-    match tell(names) {
+pub(super) fn check(files: &TensorFiles, wanted: Kind) -> Result<(), CheckpointError> {
+    match tell(files) {
         Some((what, kind)) if kind != Some(wanted) => {
             let wanted = if wanted.is_clip() { CLIP.0 } else { BLIP.0 };
-            Err(CheckpointError::OtherModel { path: path.into(), what, wanted })
+            Err(CheckpointError::OtherModel { path: files.path().into(), what, wanted })
         }
         _ => Ok(()),
     }
 }
 
-/// Returns what the names tell.
-fn tell(names: &BTreeSet<String>) -> Option<Told> {
+/// Returns what the names tell, and for a SigLIP the shape of its patch embedding.
+fn tell(files: &TensorFiles) -> Option<Told> {
+    let names = files.names();
     // A name has these parts if they begin it, or follow a dot.
     let has = |parts: &str| {
         let is_start = |name: &str, at: usize| at == 0 || name.as_bytes()[at - 1] == b'.';
         names.iter().any(|name| name.match_indices(parts).any(|(at, _)| is_start(name, at)))
     };
     let any = |of: &[&str]| of.iter().any(|parts| has(parts));
+    let is_matrix = |name: &String| name.ends_with(PATCHES) && files.shape(name).is_some_and(|shape| shape.len() == 2);
     if any(&["Qformer.", "qformer."]) {
         Some(BLIP_2)
     } else if has("crossattention.self0.") {
@@ -83,6 +91,8 @@ fn tell(names: &BTreeSet<String>) -> Option<Told> {
         Some(BLIP_MODEL)
     } else if any(&["visual_encoder.blocks.", "self_attn.qkv.", "crossattention.self."]) {
         Some(BLIP)
+    } else if any(&["head.probe", "text_model.head.", "trunk.attn_pool.", "attn_pool.latent"]) {
+        Some(if names.iter().any(is_matrix) { NAFLEX } else { SIGLIP })
     } else if any(&["transformer.resblocks.", "attnpool.", "text_model.", "vision_model."]) {
         Some(CLIP)
     } else {

@@ -67,6 +67,7 @@ pub struct Clip {
     pub image: ImageEncoder,
     pub text: TextEncoder,
     logit_scale: f32,
+    logit_bias: Option<f32>,
 }
 
 impl Clip {
@@ -84,7 +85,8 @@ impl Clip {
     /// Returns an error under the same conditions as [`Clip::load`].
     pub fn new(checkpoint: &Checkpoint) -> Result<Self, LoadError> {
         let (image, text) = (ImageEncoder::new(checkpoint)?, TextEncoder::new(checkpoint)?);
-        Ok(Self { image, text, logit_scale: checkpoint.logit_scale()?.expect("a checkpoint of both towers has one") })
+        let logit_scale = checkpoint.logit_scale()?.expect("a checkpoint of both towers has one");
+        Ok(Self { image, text, logit_scale, logit_bias: checkpoint.logit_bias()? })
     }
 
     /// Returns unit-length embeddings of n pictures.
@@ -105,18 +107,24 @@ impl Clip {
         self.text.encode(texts)
     }
 
-    /// Returns the logits s·I·T̂ᵀ, which are the cosines of n pictures and m texts times the learnt scale. The softmax of
-    /// a row gives the probabilities of the texts for that picture.
+    /// Returns the logits s·I·T̂ᵀ + b, which are the cosines of n pictures and m texts times the learnt scale, plus the
+    /// learnt bias of a model for the sigmoid loss. Without a bias the softmax of a row gives the probabilities of the
+    /// texts for that picture; with one the sigmoid of a logit is the probability that this text fits, by itself.
     ///
     /// `images` (n, e), `texts` (m, e), result (n, m)
     #[track_caller]
     pub fn similarity(&self, images: ArrayView2<f32>, texts: ArrayView2<f32>) -> Array2<f32> {
-        images.dot(&texts.t()) * self.scale()
+        images.dot(&texts.t()) * self.scale() + self.logit_bias.unwrap_or(0.0)
     }
 
     /// Returns s = exp(`logit_scale`), the learnt scale of the logits.
     pub fn scale(&self) -> f32 {
         self.logit_scale.exp()
+    }
+
+    /// Returns b = `logit_bias`, the learnt bias of the logits, if the model was made for the sigmoid loss.
+    pub fn bias(&self) -> Option<f32> {
+        self.logit_bias
     }
 }
 

@@ -17,7 +17,8 @@ use kernels::Activation;
 /// `text;layers;width;heads;MLP ratio;context length;vocabulary`. A tower that is not there is `-`. Pictures are
 /// `size;mean;std;interpolation;resize mode;library`.
 pub fn words(architecture: &Architecture, pictures: &Preprocess) -> String {
-    let Architecture { embed_dim, activation, vision, text } = architecture;
+    // A bias moves all scores alike, and no embedding.
+    let Architecture { embed_dim, activation, logit_bias: _, vision, text } = architecture;
     let activation = activation_name(*activation);
     let (vision, text) =
         (vision.as_ref().map_or_else(absent, image_tower), text.as_ref().map_or_else(absent, text_tower));

@@ -21,8 +21,8 @@ use std::ops::Range;
 
 /// A tile has at most this many rows and columns: 4 MB, large enough for the matrix product to be at full speed, and
 /// small beside X and Y.
-const TILE_ROWS: usize = 256;
-const TILE_COLS: usize = 4096;
+pub(super) const TILE_ROWS: usize = 256;
+pub(super) const TILE_COLS: usize = 4096;
 
 /// Returns the number of floats of the largest tile, for N rows and M columns.
 pub(super) fn tile_len(rows: usize, cols: usize) -> usize {
@@ -36,6 +36,22 @@ pub(super) fn for_each_tile(rows: Range<usize>, cols: Range<usize>, mut f: impl 
             f(row..rows.end.min(row + TILE_ROWS), col..cols.end.min(col + TILE_COLS));
         }
     }
+}
+
+/// A pass over tiles, and whether it serves the rows, the columns, or both.
+pub(super) struct Pass {
+    pub rows: Range<usize>,
+    pub cols: Range<usize>,
+    pub of_rows: bool,
+    pub of_cols: bool,
+}
+
+/// Returns the passes that give the own rows and the own columns: one if all pairs are own, else two.
+pub(super) fn passes(own: Range<usize>, n: usize) -> impl Iterator<Item = Pass> {
+    let (all, whole) = (0..n, own == (0..n));
+    let rows = Pass { rows: own.clone(), cols: all.clone(), of_rows: true, of_cols: whole };
+    let cols = Pass { rows: all, cols: own, of_rows: false, of_cols: true };
+    std::iter::once(rows).chain((!whole).then_some(cols))
 }
 
 /// The scores S = scale·X·Yᵀ, which are computed a tile at a time.
@@ -57,9 +73,30 @@ impl Scores<'_> {
 
     /// Computes the scores of rows `i` and columns `j` into `buffer`.
     pub(super) fn tile<'t>(&self, i: &Range<usize>, j: &Range<usize>, buffer: &'t mut [f32]) -> &'t mut [f32] {
+        self.tile_with(i, j, Epilogue::None, buffer)
+    }
+
+    /// Computes the scores of rows `i` and columns `j`, with a bias of each column added, into `buffer`.
+    pub(super) fn tile_plus<'t>(
+        &self,
+        i: &Range<usize>,
+        j: &Range<usize>,
+        bias: &[f32],
+        buffer: &'t mut [f32],
+    ) -> &'t mut [f32] {
+        self.tile_with(i, j, Epilogue::Bias(&bias[..j.len()]), buffer)
+    }
+
+    fn tile_with<'t>(
+        &self,
+        i: &Range<usize>,
+        j: &Range<usize>,
+        epilogue: Epilogue,
+        buffer: &'t mut [f32],
+    ) -> &'t mut [f32] {
         let tile = &mut buffer[..i.len() * j.len()];
         let (x, y) = (mat(rows(self.rows, i)), mat(rows(self.cols, j)));
-        gemm(self.scale, x, y.t(), 0.0, MatMut::new(tile, i.len(), j.len()), Epilogue::None);
+        gemm(self.scale, x, y.t(), 0.0, MatMut::new(tile, i.len(), j.len()), epilogue);
         tile
     }
 

@@ -32,7 +32,7 @@
 //! Every part computes the log-sum-exps of its own pairs; those of the other pairs have to be filled in between
 //! [`forward`] and [`backward`].
 
-use super::contrast::{LogSumExp, Scores, dot, for_each_tile, multiply, tile_len};
+use super::contrast::{LogSumExp, Scores, dot, for_each_tile, multiply, passes, tile_len};
 use super::positives::Positives;
 use crate::layers::{floats, floats_mut, rows, rows_mut};
 use crate::tree::{Dim, tree};
@@ -158,22 +158,6 @@ pub fn backward(
     subtract_positives(texts, ds, positives, dimages.view_mut());
     subtract_positives(images, ds, positives, dtexts);
     dot(rows(images, &own), dimages.view()) as f32
-}
-
-/// A pass over tiles, and whether it serves the rows, the columns, or both.
-struct Pass {
-    rows: Range<usize>,
-    cols: Range<usize>,
-    of_rows: bool,
-    of_cols: bool,
-}
-
-/// Returns the passes that give the own rows and the own columns: one if all pairs are own, else two.
-fn passes(own: Range<usize>, n: usize) -> impl Iterator<Item = Pass> {
-    let (all, whole) = (0..n, own == (0..n));
-    let rows = Pass { rows: own.clone(), cols: all.clone(), of_rows: true, of_cols: whole };
-    let cols = Pass { rows: all, cols: own, of_rows: false, of_cols: true };
-    std::iter::once(rows).chain((!whole).then_some(cols))
 }
 
 /// Returns Σ over the own pairs of (lse − mean positive score) / N, in each direction. Sums are in f64, in the order of

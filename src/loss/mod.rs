@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`contrast`] | scores of rows against columns, tile by tile |
 //! | [`info_nce`] | CLIP's symmetric loss, for a whole batch or for one machine's part of it |
+//! | [`sigmoid`] | SigLIP's loss, which judges every pair by itself |
 //! | [`one_way`] | one direction of it, with soft targets and columns that may come from a queue |
 //! | [`positives`] | which captions fit which pictures |
 //! | [`cross_entropy`] | a language model's loss over a vocabulary |
@@ -13,3 +14,4 @@ pub mod cross_entropy;
 pub mod info_nce;
 pub mod one_way;
 pub mod positives;
+pub mod sigmoid;

@@ -94,6 +94,13 @@ impl Positives {
         &self.indices[self.offsets[k]..self.offsets[k + 1]]
     }
 
+    /// Lists those of the pairs in `range` that fit the own pair i, ascending. Unlike k, i counts all pairs.
+    pub(super) fn within(&self, i: usize, range: &Range<usize>) -> &[u32] {
+        let fitting = self.of(i - self.first);
+        let [start, end] = [range.start, range.end].map(|end| fitting.partition_point(|&j| (j as usize) < end));
+        &fitting[start..end]
+    }
+
     /// Counts the pairs that fit pair j, be it own or not.
     pub fn count(&self, j: usize) -> usize {
         self.counts[j] as usize

@@ -1,4 +1,5 @@
-//! CLIP's objective, which contrasts pictures with their captions (Radford et al. 2021, figure 3).
+//! CLIP's objective, which contrasts pictures with their captions (Radford et al. 2021, figure 3), or judges every pair
+//! by itself if the model has a bias (SigLIP: Zhai et al. 2023).
 
 use super::metric::Metric;
 use super::objective::{Objective, State, StepId};
@@ -6,8 +7,10 @@ use super::run_folder::RunFolder;
 use super::world::World;
 use crate::checkpoint::{self, CheckpointError, ConfigFile};
 use crate::layers::{floats, floats_mut, normalize, rows, rows_mut};
+use crate::loss::contrast::Scores;
 use crate::loss::info_nce::{self, Loss, Saved as LossSaved, Scratch as LossScratch};
 use crate::loss::positives::Positives;
+use crate::loss::sigmoid::{self, Scratch as SigmoidScratch, Sums};
 use crate::models::Captions;
 use crate::models::clip::model::{self, ClipParams, MAX_LOGIT_SCALE, Model};
 use crate::models::clip::text;
@@ -17,7 +20,7 @@ use crate::optim::adamw::Hyper;
 use crate::params::{self, Params, Spec};
 use crate::tree::{Arena, Dim, Path, tree};
 use kernels::in_pool;
-use ndarray::ArrayView2;
+use ndarray::{ArrayView2, ArrayViewMut2};
 use std::ops::Range;
 
 /// N pictures and their captions.
@@ -48,6 +51,14 @@ tree! {
     Contrast { dimages, dtexts, saved: LossSaved, scratch: LossScratch }
 }
 
+tree! {
+    /// The gradients of this rank's unit-length features, and the buffers of the sigmoid loss over the pairs of all
+    /// ranks.
+    ///
+    /// `dimages`, `dtexts` (N,e)
+    Judged { dimages, dtexts, scratch: SigmoidScratch }
+}
+
 impl Features<Dim> {
     fn dims(n: usize, embed_dim: usize) -> Self {
         let (rows, norm) = (Dim(n, embed_dim), Dim(n, 1));
@@ -71,6 +82,13 @@ impl Contrast<Dim> {
     }
 }
 
+impl Judged<Dim> {
+    fn dims(own: usize, all: usize, embed_dim: usize) -> Self {
+        let rows = Dim(own, embed_dim);
+        Judged { dimages: rows, dtexts: rows, scratch: SigmoidScratch::dims(all) }
+    }
+}
+
 /// What the other ranks sent. One rank by itself exchanges nothing.
 #[derive(Default)]
 struct Gathered {
@@ -88,6 +106,7 @@ pub struct ClipObjective {
     model: Model,
     lock_image: bool,
     grad_checkpointing: bool,
+    free_scale: bool,
     image: Workspace,
     text: Workspace,
     scratch: Arena,
@@ -96,11 +115,10 @@ pub struct ClipObjective {
     gathered: Gathered,
     /// Those of each shard.
     positives: Vec<Positives>,
-    /// The gradient of `logit_scale`, each shard's part of it.
-    dlogit_scale: Vec<f32>,
-    loss: Loss,
-    /// The loss ln N of a model that cannot tell N pairs apart.
-    chance: f64,
+    sums: Sums,
+    /// What each shard contributes to the gradients of the logit scale and bias.
+    dscalars: Vec<[f32; 2]>,
+    losses: Vec<Metric>,
 }
 
 /// Returns AdamW's hyper-parameters as the paper chose them for the kind of image tower (table 19).
@@ -118,6 +136,7 @@ impl ClipObjective {
             model,
             lock_image: false,
             grad_checkpointing: false,
+            free_scale: false,
             image: Workspace::default(),
             text: Workspace::default(),
             scratch: Arena::default(),
@@ -125,9 +144,9 @@ impl ClipObjective {
             contrast: Arena::default(),
             gathered: Gathered::default(),
             positives: vec![],
-            dlogit_scale: vec![],
-            loss: Loss { image_to_text: f64::NAN, text_to_image: f64::NAN },
-            chance: f64::NAN,
+            sums: Sums::default(),
+            dscalars: vec![],
+            losses: vec![],
         }
     }
 
@@ -142,6 +161,13 @@ impl ClipObjective {
     #[must_use]
     pub fn grad_checkpointing(self, on: bool) -> Self {
         ClipObjective { grad_checkpointing: on, ..self }
+    }
+
+    /// Lets the logit scale grow beyond ln 100 if `free` says so. The scale of some published models for the sigmoid loss
+    /// is above that, so that the limit would change them in the first step.
+    #[must_use]
+    pub fn free_scale(self, free: bool) -> Self {
+        ClipObjective { free_scale: free, ..self }
     }
 
     /// Returns the model as it is now.
@@ -190,11 +216,11 @@ impl<W: World> Objective<W> for ClipObjective {
 
     /// Goes from features to the loss, and back to the gradients of this rank's features.
     ///
-    /// Each shard contrasts its own rows, and its own columns, with the pairs of all ranks. So no gradient crosses ranks;
-    /// what does are features and the log-sum-exps of other shards' rows and columns.
+    /// Each shard compares its own pictures, and its own captions, with the pairs of all ranks. So no gradient of an
+    /// embedding crosses ranks; what does are features, and numbers of rows and columns.
     fn loss(&mut self, batch: &Pairs, id: StepId, world: &W) {
         let (n, embed_dim) = (batch.images.nrows(), self.model.config.embed_dim);
-        let ClipObjective { model, features, contrast, gathered, positives, dlogit_scale, .. } = self;
+        let ClipObjective { model, features, contrast, gathered, positives, sums, dscalars, losses, .. } = self;
         let mut f = features.carve(&Features::dims(n, embed_dim));
         in_pool(|| {
             normalize::forward(f.image.view(), f.images.view_mut(), f.image_norm.view_mut());
@@ -207,45 +233,30 @@ impl<W: World> Objective<W> for ClipObjective {
         let all = concepts.len();
         let [images, texts] =
             [images, texts].map(|rows| ArrayView2::from_shape((all, embed_dim), rows).expect("a row for each pair"));
-        let (scale, first) = (model.params.view().logit_scale[0].exp(), id.place(0, n) as usize);
+        let p = model.params.view();
+        let scores = Scores { rows: images, cols: texts, scale: p.logit_scale[0].exp() };
+        let first = id.place(0, n) as usize;
         positives.resize_with(id.shards, Positives::default);
         for (positives, shard) in positives.iter_mut().zip(id.shards_of(n)) {
             positives.fill_for(first + shard.start..first + shard.end, concepts, captions);
         }
-        let mut c = contrast.carve(&Contrast::dims(n, all, embed_dim));
-        let mut losses = vec![];
+        dscalars.clear();
+        let part = Part { scores, positives, shards: id.shards_of(n).collect() };
+        let exchange = (&mut gathered.lse, &mut gathered.losses);
+        let [dimages, dtexts] = match p.logit_bias {
+            None => part.contrast(world, contrast, exchange, dscalars, losses),
+            Some(bias) => part.judge(world, bias[0], contrast, exchange.1, sums, dscalars, losses),
+        };
         in_pool(|| {
-            for positives in &*positives {
-                let loss = info_nce::forward(images, texts, scale, positives, &mut c.saved, &mut c.scratch);
-                losses.extend([loss.image_to_text, loss.text_to_image]);
-            }
+            normalize::backward(f.images.view(), f.image_norm.view(), dimages.view(), f.dimage);
+            normalize::backward(f.texts.view(), f.text_norm.view(), dtexts.view(), f.dtext);
         });
-        for (lse, gathered) in [&mut c.saved.image_lse, &mut c.saved.text_lse].into_iter().zip(&mut gathered.lse) {
-            if world.size() > 1 {
-                let lse = floats_mut(lse.view_mut());
-                world.all_gather(&lse[first..first + n], gathered);
-                lse.copy_from_slice(gathered);
-            }
-        }
-        dlogit_scale.clear();
-        in_pool(|| {
-            for (positives, shard) in positives.iter().zip(id.shards_of(n)) {
-                let [dimages, dtexts] =
-                    [&mut c.dimages, &mut c.dtexts].map(|gradient| rows_mut(gradient.view_mut(), &shard));
-                let scratch = &mut c.scratch;
-                let d = info_nce::backward(images, texts, scale, positives, &c.saved, dimages, dtexts, scratch);
-                dlogit_scale.push(d);
-            }
-            normalize::backward(f.images.view(), f.image_norm.view(), c.dimages.view(), f.dimage);
-            normalize::backward(f.texts.view(), f.text_norm.view(), c.dtexts.view(), f.dtext);
-        });
-        let losses = world.all_gather(&losses, &mut gathered.losses);
-        let sum = |half: usize| losses.iter().skip(half).step_by(2).sum();
-        (self.loss, self.chance) = (Loss { image_to_text: sum(0), text_to_image: sum(1) }, (all as f64).ln());
     }
 
     fn backward_loss(&self, shard: usize, g: &mut ClipParams<&mut [f32]>) {
-        g.logit_scale[0] += self.dlogit_scale[shard];
+        let [dlogit_scale, dlogit_bias] = self.dscalars[shard];
+        g.logit_scale[0] += dlogit_scale;
+        g.logit_bias.iter_mut().for_each(|g| g[0] += dlogit_bias);
     }
 
     /// Goes backward through both towers for these pairs.
@@ -262,22 +273,119 @@ impl<W: World> Objective<W> for ClipObjective {
     }
 
     fn losses(&mut self, _: &W) -> Vec<Metric> {
-        vec![
-            Metric::new("loss", self.loss.mean()).against_chance(self.chance),
-            Metric::new("loss_image_to_text", self.loss.image_to_text),
-            Metric::new("loss_text_to_image", self.loss.text_to_image),
-        ]
+        self.losses.clone()
     }
 
     /// Brings `logit_scale` back into the range from 0 to ln 100.
     fn updated(&mut self, _: StepId) {
         let scale = params::view_mut(&self.model.params.spec, &mut self.model.params.flat).logit_scale;
-        scale[0] = scale[0].clamp(0.0, MAX_LOGIT_SCALE);
+        let max = if self.free_scale { f32::INFINITY } else { MAX_LOGIT_SCALE };
+        scale[0] = scale[0].clamp(0.0, max);
     }
 
     fn metrics(&self) -> Vec<Metric> {
-        vec![Metric::new("logit_scale", f64::from(self.model.params.view().logit_scale[0]).exp())]
+        let ClipParams { logit_scale, logit_bias, .. } = self.model.params.view();
+        let scale = Metric::new("logit_scale", f64::from(logit_scale[0]).exp());
+        [scale].into_iter().chain(logit_bias.map(|bias| Metric::new("logit_bias", bias[0]))).collect()
     }
+}
+
+/// What one rank compares: its shards' pictures and captions with those of all ranks.
+struct Part<'a> {
+    /// The scores of all pictures and captions.
+    scores: Scores<'a>,
+    /// The positives of each shard.
+    positives: &'a [Positives],
+    /// The shards, as ranges of this rank's pairs.
+    shards: Vec<Range<usize>>,
+}
+
+impl Part<'_> {
+    /// Contrasts by InfoNCE. Returns the gradients of this rank's unit-length features.
+    fn contrast<'c, W: World>(
+        &self,
+        world: &W,
+        arena: &'c mut Arena,
+        (lse, gathered): (&mut [Vec<f32>; 2], &mut Vec<f64>),
+        dscalars: &mut Vec<[f32; 2]>,
+        metrics: &mut Vec<Metric>,
+    ) -> [ArrayViewMut2<'c, f32>; 2] {
+        let Scores { rows: images, cols: texts, scale } = self.scores;
+        let (all, own) = (images.nrows(), self.own());
+        let mut c = arena.carve(&Contrast::dims(own.len(), all, images.ncols()));
+        let mut losses = vec![];
+        in_pool(|| {
+            for positives in self.positives {
+                let loss = info_nce::forward(images, texts, scale, positives, &mut c.saved, &mut c.scratch);
+                losses.extend([loss.image_to_text, loss.text_to_image]);
+            }
+        });
+        for (lse, gathered) in [&mut c.saved.image_lse, &mut c.saved.text_lse].into_iter().zip(lse) {
+            if world.size() > 1 {
+                let lse = floats_mut(lse.view_mut());
+                world.all_gather(&lse[own.clone()], gathered);
+                lse.copy_from_slice(gathered);
+            }
+        }
+        in_pool(|| {
+            for (positives, shard) in self.positives.iter().zip(&self.shards) {
+                let [dimages, dtexts] = [&mut c.dimages, &mut c.dtexts].map(|all| rows_mut(all.view_mut(), shard));
+                let scratch = &mut c.scratch;
+                let d = info_nce::backward(images, texts, scale, positives, &c.saved, dimages, dtexts, scratch);
+                dscalars.push([d, 0.0]);
+            }
+        });
+        let [image_to_text, text_to_image] = sums_of_shards(world, &losses, gathered);
+        let loss = Loss { image_to_text, text_to_image };
+        *metrics = vec![
+            Metric::new("loss", loss.mean()).against_chance((all as f64).ln()),
+            Metric::new("loss_image_to_text", image_to_text),
+            Metric::new("loss_text_to_image", text_to_image),
+        ];
+        [c.dimages, c.dtexts]
+    }
+
+    /// Judges each pair by itself, by the sigmoid loss. Returns the gradients of this rank's unit-length features.
+    fn judge<'c, W: World>(
+        &self,
+        world: &W,
+        logit_bias: f32,
+        arena: &'c mut Arena,
+        gathered: &mut Vec<f64>,
+        sums: &mut Sums,
+        dscalars: &mut Vec<[f32; 2]>,
+        metrics: &mut Vec<Metric>,
+    ) -> [ArrayViewMut2<'c, f32>; 2] {
+        let (all, embed_dim) = self.scores.rows.dim();
+        let mut c = arena.carve(&Judged::dims(self.own().len(), all, embed_dim));
+        let mut losses = vec![];
+        in_pool(|| {
+            for (positives, shard) in self.positives.iter().zip(&self.shards) {
+                let [dimages, dtexts] = [&mut c.dimages, &mut c.dtexts].map(|all| rows_mut(all.view_mut(), shard));
+                let (scores, scratch) = (&self.scores, &mut c.scratch);
+                sigmoid::forward_backward(scores, logit_bias, positives, dimages, dtexts, sums, scratch);
+                let [loss, scale, bias] =
+                    [&sums.loss, &sums.dlogit_scale, &sums.dlogit_bias].map(|pairs| pairs.iter().sum::<f64>());
+                losses.push(loss);
+                dscalars.push([scale as f32, bias as f32]);
+            }
+        });
+        let [loss] = sums_of_shards(world, &losses, gathered);
+        let chance = sigmoid::chance(&self.positives[0]);
+        *metrics = vec![Metric::new("loss", loss).against_chance(chance)];
+        [c.dimages, c.dtexts]
+    }
+
+    /// Returns which of all pairs are this rank's.
+    fn own(&self) -> Range<usize> {
+        self.positives[0].own().start..self.positives[self.positives.len() - 1].own().end
+    }
+}
+
+/// Adds up K numbers of each shard, over the shards of all ranks in their order.
+fn sums_of_shards<W: World, const K: usize>(world: &W, own: &[f64], gathered: &mut Vec<f64>) -> [f64; K] {
+    let all = world.all_gather(own, gathered);
+    std::array::from_fn(|k| all.iter().skip(k).step_by(K).sum())
 }
 
 /// Prepares the model of a run that is to go on, whose parameters are still to be loaded. The size of the saved state

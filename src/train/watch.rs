@@ -9,11 +9,15 @@ use crate::eval::alike::{Alike, alike};
 use ndarray::ArrayView2;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::mem::{Discriminant, discriminant};
+use std::ops::Range;
 
 /// A loss is averaged over this many steps, enough to see 2 % of chance through the noise between batches.
 pub const WINDOW: usize = 100;
 /// Nothing has been learnt if the mean loss divided by the loss of chance is above this.
 const MIN_STUCK_RATIO: f64 = 0.98;
+/// A loss above chance is on its way and not stuck if the second half of the window is below the first half times this.
+/// The sigmoid loss begins far above chance, and takes its time to learn how rare positives are.
+const MAX_FALLING_RATIO: f64 = 0.99;
 /// Something had been learnt if the mean loss divided by the loss of chance was below this.
 const MAX_LEARNT_RATIO: f64 = 0.9;
 
@@ -25,7 +29,8 @@ pub enum Collapse {
     #[error("step {step}: {name} is {value}. From here on every weight is lost; go back to the last checkpoint")]
     NotFinite { step: u64, name: String, value: f64 },
 
-    /// The first of the losses has been at chance for a whole window after the warm-up, and never was below.
+    /// The first of the losses has been at chance for a whole window after the warm-up, never was below, and does not
+    /// fall.
     #[error(
         "step {step}: {name} is stuck at {loss:.3}, near the {chance:.3} of a model that cannot tell anything apart. \
          Check the data first: pictures and captions may be paired wrongly, or all captions equal"
@@ -137,9 +142,16 @@ impl Recent {
         }
         match (loss / chance > MIN_STUCK_RATIO, best_ratio < MAX_LEARNT_RATIO) {
             (false, _) => None,
+            (true, false) if self.is_falling() => None,
             (true, false) => Some(Collapse::Stuck { step, name, loss, chance }),
             (true, true) => Some(Collapse::FellBack { step, name, loss, best, chance }),
         }
+    }
+
+    /// Whether the loss, as a share of chance, is lower in the second half of the window than in the first.
+    fn is_falling(&self) -> bool {
+        let sum = |half: Range<usize>| self.window.range(half).map(|(loss, chance)| loss / chance).sum::<f64>();
+        sum(WINDOW / 2..WINDOW) < MAX_FALLING_RATIO * sum(0..WINDOW / 2)
     }
 }
 

@@ -18,6 +18,7 @@ mod plots;
 mod scenes;
 mod search;
 mod shell;
+mod siglip;
 mod tables;
 mod train;
 mod train_blip;

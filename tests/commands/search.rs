@@ -27,6 +27,8 @@ fn config() -> Config {
     Config {
         embed_dim: 64,
         quick_gelu: true,
+        init_logit_scale: None,
+        init_logit_bias: None,
         vision_cfg: VisionConfig {
             image_size: 32,
             layers: Layers::Vit(2),

@@ -183,6 +183,10 @@ fn a_dead_loss_is_noticed_once_and_explained() {
 
     let falling = (0..500).map(|i| chance - 0.01 * i as f64);
     assert_eq!(watch(50, falling.clone().take(400)), []);
+    // A loss that comes from far above chance, as the sigmoid loss does, is told only if it then stays there.
+    let from_above = |until: f64| (0..600).map(move |i| (10.0 - 0.02 * i as f64).max(until));
+    assert_eq!(watch(50, from_above(3.0).take(400)), []);
+    assert!(matches!(watch(50, from_above(chance))[..], [Collapse::Stuck { .. }]));
     let fell_back = watch(50, falling.chain(std::iter::repeat_n(chance, 300)));
     assert!(matches!(fell_back[..], [Collapse::FellBack { .. }]), "{fell_back:?}");
 

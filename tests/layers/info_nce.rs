@@ -42,11 +42,11 @@ fn pass(positives: &Positives) -> impl FnOnce(Pass<Leaves<Spec, 1>, 2>) {
 }
 
 /// Returns keys of which some are equal.
-fn keys(n: usize, modulus: u64) -> Vec<u64> {
+pub(super) fn keys(n: usize, modulus: u64) -> Vec<u64> {
     (0..n as u64).map(|i| i * i % modulus).collect()
 }
 
-fn many_positives(n: usize, concepts: u64, captions: u64) -> Positives {
+pub(super) fn many_positives(n: usize, concepts: u64, captions: u64) -> Positives {
     let mut positives = Positives::default();
     positives.fill(&keys(n, concepts), &keys(n, captions));
     positives
@@ -90,7 +90,7 @@ fn rows(x: &Array2<f32>, range: &Range<usize>) -> Array2<f32> {
 
 /// Whether two matrices are the same bits. Other libraries' products add in an order that depends on the shape: theirs
 /// are the same but for rounding, a few millionths of the largest entry.
-fn same(a: ArrayView2<f32>, b: ArrayView2<f32>) -> bool {
+pub(super) fn same(a: ArrayView2<f32>, b: ArrayView2<f32>) -> bool {
     let largest = b.iter().fold(0.0, |largest: f32, x| largest.max(x.abs()));
     let near = || a.iter().zip(&b).all(|(a, b)| (a - b).abs() <= 5e-6 * largest);
     if Backend::chosen() == Backend::Simd { a == b } else { a.dim() == b.dim() && near() }

@@ -32,6 +32,7 @@ mod post_norm;
 mod projection;
 mod resnet;
 mod shapes;
+mod sigmoid;
 mod stack;
 mod stem;
 mod threads;

@@ -81,20 +81,28 @@ fn text_tower() {
     }
 }
 
-/// Checks both towers, the temperature and the loss as a training step runs them, at once and in micro-batches.
+/// Checks both towers, the logits' parameters and either loss as a training step runs them, at once and in
+/// micro-batches.
 #[test]
-fn clip_and_its_loss() {
-    for (towers, micro_batch) in towers().zip([3, 2, 1].into_iter().cycle()) {
-        let (image_shape, text_shape, captions) = (towers.config.vision(), towers.config.text(), towers.captions());
+fn clip_and_its_losses() {
+    let siglip = |mut towers: Towers| {
+        towers.config = towers.config.siglip();
+        towers
+    };
+    for (towers, micro_batch) in towers().chain(towers().map(siglip)).zip([3, 2, 1].into_iter().cycle()) {
+        let config = &towers.config;
+        let (image_shape, text_shape, captions) = (config.vision(), config.text(), towers.captions());
         // Pair 2 is a positive of both others, which are none of each other.
         let (concepts, caption_keys) = ([1, 2, 1], [1, 2, 2]);
         let mut positives = Positives::default();
         positives.fill(&concepts, &caption_keys);
 
-        let mut params = random::params(spec(&towers.config), 2);
-        params::view_mut(&params.spec, &mut params.flat).logit_scale[0] = INIT_LOGIT_SCALE;
+        let mut params = random::params(spec(config), 2);
+        let logits = params::view_mut(&params.spec, &mut params.flat);
+        logits.logit_scale[0] = INIT_LOGIT_SCALE;
+        logits.logit_bias.into_iter().for_each(|bias| bias[0] = -3.0);
         let point = to_f64(&params.flat);
-        let objective = ClipObjective::new(Model { config: towers.config.clone(), params });
+        let objective = ClipObjective::new(Model { config: config.clone(), params });
         let mut trainer = Trainer::new(objective, TrainerOptions::new(Hyper::VIT));
         let batch = Pairs { images: towers.images.view(), captions, concepts: &concepts, caption_keys: &caption_keys };
         let given = trainer.gradients(&batch, micro_batch)[0].value;
@@ -105,10 +113,14 @@ fn clip_and_its_loss() {
             let p = view(&trainer.objective().model().params.spec, point);
             let images = oracle_models::visual(&p.visual, &image_shape, &Relus::default(), images.view());
             let texts = oracle_models::text(&p.text, &text_shape, captions);
-            oracle_models::clip_loss(images.view(), texts.view(), p.logit_scale[0], &positives)
+            let (images, texts) = (images.view(), texts.view());
+            match p.logit_bias {
+                Some(bias) => oracle_models::siglip_loss(images, texts, p.logit_scale[0], bias[0], &positives),
+                None => oracle_models::clip_loss(images, texts, p.logit_scale[0], &positives),
+            }
         };
         let expected = loss(&point);
         assert!((given - expected).abs() <= TOLERANCE * expected, "loss {given} instead of {expected}");
-        check_directions(&format!("{:?}, {micro_batch} at a time", towers.config), TOLERANCE, &point, &gradient, loss);
+        check_directions(&format!("{config:?}, {micro_batch} at a time"), TOLERANCE, &point, &gradient, loss);
     }
 }

@@ -73,7 +73,8 @@ impl Towers {
             mlp_ratio: 1.4,
         };
         let text_cfg = TextConfig { context_length: 9, vocab_size: 12, width: 10, heads: 5, layers, mlp_ratio: 4.0 };
-        let config = Config { embed_dim: 7, quick_gelu, vision_cfg, text_cfg };
+        let (init_logit_scale, init_logit_bias) = (None, None);
+        let config = Config { embed_dim: 7, quick_gelu, init_logit_scale, init_logit_bias, vision_cfg, text_cfg };
         let images = random::matrix((3, config.vision().image_len()), 4);
         let ids = (0..16).map(|i| i * i % 11).collect();
         Towers { config, images, ids, offsets: vec![0, 2, 11, 16] }

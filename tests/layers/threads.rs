@@ -22,7 +22,8 @@ fn config() -> Config {
         mlp_ratio: 4.0,
     };
     let text_cfg = TextConfig { context_length: 40, vocab_size: 50, width: 96, heads: 3, layers: 2, mlp_ratio: 4.0 };
-    Config { embed_dim: 70, quick_gelu: true, vision_cfg, text_cfg }
+    let (init_logit_scale, init_logit_bias) = (None, None);
+    Config { embed_dim: 70, quick_gelu: true, init_logit_scale, init_logit_bias, vision_cfg, text_cfg }
 }
 
 const BATCH: usize = 21;

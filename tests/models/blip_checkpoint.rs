@@ -529,6 +529,8 @@ fn each_kind_of_model_is_recognised() {
             "BlipModel",
         ),
         (&["model.visual_encoder.blocks.0.norm1.bias", "model.Qformer.bert.embeddings.LayerNorm.bias"], "BLIP-2"),
+        (&["vision_model.head.probe", "text_model.head.bias", "vision_model.post_layernorm.bias"], "a SigLIP"),
+        (&["visual.trunk.attn_pool.latent", "text.transformer.resblocks.0.ln_1.bias"], "a SigLIP"),
     ];
     for (names, what) in relatives {
         let (_folder, path) = named(names);
@@ -536,6 +538,13 @@ fn each_kind_of_model_is_recognised() {
             assert!(error.contains(what), "{error}");
         }
     }
+    let naflex = tempfile::tempdir().unwrap();
+    let patches = Tensor::new("vision_model.embeddings.patch_embedding.weight", &[2, 3], &[0.0; 6], Dtype::F32);
+    let probe = Tensor::new("vision_model.head.probe", &[1, 1, 2], &[0.0; 2], Dtype::F32);
+    let path = naflex.path().join("model.safetensors");
+    write(&path, &[patches, probe], []).unwrap();
+    let error = Checkpoint::open(&path, &Default::default()).map(|_| ()).unwrap_err().to_string();
+    assert!(error.contains("NaFlex") && error.ends_with("not a CLIP"), "{error}");
     let (_folder, path) = named(&["fc.weight"]);
     assert_eq!(kind(&path).unwrap(), None);
     assert!(error_of(&path, &Overrides::default()).contains("cannot be inferred"));

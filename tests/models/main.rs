@@ -20,4 +20,5 @@ mod golden;
 mod objective;
 mod open_clip_configs;
 mod shards;
+mod sigmoid;
 mod train_step;

@@ -30,9 +30,10 @@ struct Trained {
     calls: Vec<Call>,
 }
 
-/// The two image towers. Their parameters are more than four pieces, so that each of four ranks moves some of them.
-fn configs() -> [Config; 2] {
-    let mut configs = [config(80), resnet(8)];
+/// Both image towers, and both losses. Their parameters are more than four pieces, so that each of four ranks moves some
+/// of them.
+fn configs() -> [Config; 3] {
+    let mut configs = [config(80), resnet(8), config(80).siglip()];
     configs[1].text_cfg.width = 80;
     configs
 }
@@ -120,7 +121,7 @@ fn a_run_goes_on_with_other_ranks() {
 /// of the parameters.
 #[test]
 fn the_bytes_of_a_step_are_known() {
-    let ([config, _], ranks) = (configs(), 4);
+    let ([config, ..], ranks) = (configs(), 4);
     let on = |steps: u64| Threads::run(ranks, |world| train(&config, world, 0..steps, None, None)).remove(0).calls;
     let sent = |calls: &[Call], name| calls.iter().filter(|call| call.0 == name).map(|call| call.1).sum::<usize>();
     let (none, one) = (on(0), on(1));

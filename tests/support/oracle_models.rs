@@ -112,6 +112,17 @@ pub fn clip_loss(images: ArrayView2<f64>, texts: ArrayView2<f64>, logit_scale: f
     info_nce(normalize(images).view(), normalize(texts).view(), logit_scale, positives)
 }
 
+/// SigLIP's loss from features of any length.
+pub fn siglip_loss(
+    images: ArrayView2<f64>,
+    texts: ArrayView2<f64>,
+    logit_scale: f64,
+    logit_bias: f64,
+    positives: &Positives,
+) -> f64 {
+    sigmoid(normalize(images).view(), normalize(texts).view(), logit_scale, logit_bias, positives)
+}
+
 /// CLIP's loss from unit-length rows.
 pub fn info_nce(images: ArrayView2<f64>, texts: ArrayView2<f64>, logit_scale: f64, positives: &Positives) -> f64 {
     let n = images.nrows();
@@ -126,4 +137,19 @@ pub fn info_nce(images: ArrayView2<f64>, texts: ArrayView2<f64>, logit_scale: f6
         loss += columns[i].ln() - mean(&|j| logits[[j, i]]); // caption i among all pictures
     }
     loss / (2 * n) as f64
+}
+
+/// SigLIP's loss from unit-length rows: −ln σ(z(s·cosine + b)) of every picture with every caption, z = 1 where they
+/// fit and −1 elsewhere, summed and divided by the number of pictures.
+pub fn sigmoid(
+    images: ArrayView2<f64>,
+    texts: ArrayView2<f64>,
+    logit_scale: f64,
+    logit_bias: f64,
+    positives: &Positives,
+) -> f64 {
+    let logits = images.dot(&texts.t()) * logit_scale.exp() + logit_bias;
+    let z = |i: usize, j: usize| if positives.of(i).contains(&(j as u32)) { 1.0 } else { -1.0 };
+    let losses = logits.indexed_iter().map(|((i, j), logit)| (-z(i, j) * logit).exp().ln_1p());
+    losses.sum::<f64>() / images.nrows() as f64
 }

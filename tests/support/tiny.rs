@@ -21,6 +21,8 @@ pub fn config(width: usize) -> Config {
     Config {
         embed_dim: width,
         quick_gelu: true,
+        init_logit_scale: None,
+        init_logit_bias: None,
         vision_cfg: VisionConfig {
             image_size: 24,
             layers: Layers::Vit(3),

@@ -17,3 +17,4 @@ mod layer_norm;
 mod normalize;
 mod reduce;
 mod rows;
+mod sigmoid;

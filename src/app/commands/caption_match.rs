@@ -1,7 +1,7 @@
 //! `clipwright caption-match`: ranks captions by how well they describe a picture.
 
 use super::pictures::Images;
-use super::ranking::Ranking;
+use super::ranking::{Logits, Ranking};
 use super::texts::{lines, warn_truncated};
 use super::{CliError, Context};
 use crate::app::number::positive;
@@ -14,7 +14,8 @@ use std::path::PathBuf;
 /// Find the captions that describe pictures best
 ///
 /// This is image-to-text retrieval: captions are used unchanged and ranked by the cosine of their embedding with the
-/// picture's. The probabilities are the softmax over all captions of the file, at the model's learnt scale.
+/// picture's. The probabilities are the softmax over all captions of the file, at the model's learnt scale; or those of
+/// each caption by itself, if the model was trained by the sigmoid loss (SigLIP).
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
@@ -44,12 +45,12 @@ impl CaptionMatch {
         named.warn_passed_over();
         let clip = context.clip()?;
         warn_truncated(&clip.text, &captions, &[PLACE]);
-        let (rows, scale) = (clip.encode_text(&captions), clip.scale());
+        let (rows, logits) = (clip.encode_text(&captions), Logits::of(&clip));
         let model = Family::Clip(clip);
         let bar = context.output.progress(named.paths.len(), "pictures");
         let tally = named.embed(&model, &bar, |i, embedding| {
             let image = files::name(&named.paths[i]).into_owned();
-            let ranking = Ranking::new(image, embedding, &captions, rows.view(), scale, self.k);
+            let ranking = Ranking::new(image, embedding, &captions, rows.view(), logits, self.k);
             bar.suspend(|| context.output.show(&ranking))
         })?;
         tally.verdict(self.skip_unreadable)

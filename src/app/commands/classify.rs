@@ -1,7 +1,7 @@
 //! `clipwright classify`: ranks labels by how well they fit a picture.
 
 use super::pictures::Images;
-use super::ranking::Ranking;
+use super::ranking::{Logits, Ranking};
 use super::texts::{distinct, labels, templates, warn_long};
 use super::{CliError, Context};
 use crate::app::number::positive;
@@ -19,7 +19,8 @@ const TEMPERATURE: f32 = 0.07;
 /// This is zero-shot classification: nothing is trained. Every label is put into sentences ("a photo of a cat."), each
 /// sentence is embedded, and the picture is compared with the mean of a label's embeddings. The probabilities are the
 /// softmax of the cosines times the model's learnt scale: they say which of THESE labels fits best, not whether any of
-/// them fits well.
+/// them fits well. A model that was trained by the sigmoid loss (SigLIP) gives each label a probability by itself: all
+/// may fit, or none.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -59,34 +60,38 @@ pub(crate) struct Classify {
 impl Classify {
     pub(crate) fn run(self, context: &Context) -> Result<(), CliError> {
         let (places, labels) = self.labels()?;
-        if let [label] = &labels[..] {
-            note!(
-                "note: with {label:?} as the only label its probability is always 1; the cosine says how well it fits, and \
-                 more labels give it something to be compared with"
-            );
-        }
         let templates = templates(&self.templates)?;
         let named = self.images.find()?;
         named.warn_passed_over();
         let model = context.open_either()?.both()?;
         warn_long(&model, &labels, &templates);
-        let scale = match &model {
-            Family::Clip(clip) => clip.scale(),
+        let logits = match &model {
+            Family::Clip(clip) => Logits::of(clip),
             Family::Blip(_) => {
                 note!(
                     "note: a BLIP is saved without its temperature; probabilities are those of {TEMPERATURE}, with which \
                      training begins"
                 );
-                1.0 / TEMPERATURE
+                Logits::Softmax { scale: 1.0 / TEMPERATURE }
             }
         };
+        match (logits, &labels[..]) {
+            (Logits::Sigmoid { .. }, _) => note!(
+                "note: this model has a bias (SigLIP), so each label has a probability by itself; they do not add up to 1"
+            ),
+            (Logits::Softmax { .. }, [label]) => note!(
+                "note: with {label:?} as the only label its probability is always 1; the cosine says how well it fits, and \
+                 more labels give it something to be compared with"
+            ),
+            (Logits::Softmax { .. }, _) => {}
+        }
         let bar = context.output.progress(labels.len(), "labels");
         let classes = embed_classes(&model, &labels, &templates, |n| bar.inc(n as u64));
         bar.finish_and_clear();
         let bar = context.output.progress(named.paths.len(), "pictures");
         let tally = named.embed(&model, &bar, |i, embedding| {
             let image = files::name(&named.paths[i]).into_owned();
-            let ranking = Ranking::new(image, embedding, &labels, classes.view(), scale, self.k).at(&places);
+            let ranking = Ranking::new(image, embedding, &labels, classes.view(), logits, self.k).at(&places);
             bar.suspend(|| context.output.show(&ranking))
         })?;
         tally.verdict(self.skip_unreadable)

@@ -54,6 +54,17 @@ struct Report {
     logit_scale: Option<f32>,
     /// The factor exp(`logit_scale`) by which cosines are multiplied.
     scale: Option<f32>,
+    /// What is added to the scaled cosines; only a model for the sigmoid loss has it.
+    logit_bias: Option<f32>,
+    loss: Option<Loss>,
+}
+
+/// The loss that a model was made for, which the parameters of its logits show.
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Loss {
+    InfoNce,
+    Sigmoid,
 }
 
 #[derive(Serialize)]
@@ -133,7 +144,8 @@ impl Report {
             },
         });
         let towers = [image.as_ref().map(|t| t.parameters), text.as_ref().map(|t| t.parameters)];
-        let logit_scale = checkpoint.logit_scale()?;
+        let (logit_scale, logit_bias) = (checkpoint.logit_scale()?, checkpoint.logit_bias()?);
+        let scalars = [logit_scale, logit_bias].into_iter().flatten().count();
         Ok(Report {
             path: checkpoint.path().into(),
             kind: "clip",
@@ -143,7 +155,7 @@ impl Report {
             },
             dtypes: checkpoint.dtypes(),
             embed_dim: architecture.embed_dim,
-            parameters: towers.iter().flatten().sum::<usize>() + usize::from(logit_scale.is_some()),
+            parameters: towers.iter().flatten().sum::<usize>() + scalars,
             activation: match architecture.activation {
                 Activation::QuickGelu => "quick_gelu",
                 Activation::Gelu => "gelu",
@@ -153,6 +165,8 @@ impl Report {
             text,
             logit_scale,
             scale: logit_scale.map(f32::exp),
+            logit_bias,
+            loss: logit_scale.map(|_| if logit_bias.is_some() { Loss::Sigmoid } else { Loss::InfoNce }),
         })
     }
 }
@@ -196,6 +210,16 @@ impl fmt::Display for Report {
         writeln!(f, "  embeddings   {} wide", self.embed_dim)?;
         if let (Some(logit_scale), Some(scale)) = (self.logit_scale, self.scale) {
             writeln!(f, "  temperature  cosines × {scale:.2} (logit_scale {logit_scale:.4})")?;
+        }
+        if let Some(logit_bias) = self.logit_bias {
+            writeln!(f, "  bias         {logit_bias:+.2} (logit_bias)")?;
+        }
+        match self.loss {
+            Some(Loss::InfoNce) => {
+                writeln!(f, "  loss         InfoNCE: which caption of a batch fits, and which picture")?
+            }
+            Some(Loss::Sigmoid) => writeln!(f, "  loss         sigmoid (SigLIP): whether a pair fits, each by itself")?,
+            None => {}
         }
         write!(f, "  activation   {} ({})", self.activation, self.activation_from)
     }

@@ -1,6 +1,7 @@
 //! Rankings of texts for a picture, which `classify`, `caption-match` and `match` show.
 
-use ndarray::{ArrayView1, ArrayView2};
+use crate::embed::Clip;
+use ndarray::{Array1, ArrayView1, ArrayView2};
 use serde::Serialize;
 use std::fmt;
 
@@ -26,29 +27,61 @@ pub(crate) struct Scored<'a> {
     pub probability: f64,
 }
 
+/// How cosines become probabilities, which depends on the loss that a model was made for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Logits {
+    /// The softmax of s·cosines: the texts share one probability.
+    Softmax { scale: f32 },
+    /// The sigmoid of each s·cosine + b: every text has a probability by itself.
+    Sigmoid { scale: f32, bias: f32 },
+}
+
+impl Logits {
+    /// Returns how the cosines of a CLIP become probabilities.
+    pub(crate) fn of(clip: &Clip) -> Self {
+        let scale = clip.scale();
+        clip.bias().map_or(Logits::Softmax { scale }, |bias| Logits::Sigmoid { scale, bias })
+    }
+
+    /// Returns the probability of every text.
+    fn probabilities(self, cosines: ArrayView1<f32>) -> Array1<f64> {
+        match self {
+            Logits::Softmax { scale } => {
+                let largest = cosines.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+                let weights = cosines.mapv(|cosine| f64::from(scale * (cosine - largest)).exp());
+                let sum = weights.sum();
+                weights / sum
+            }
+            Logits::Sigmoid { scale, bias } => {
+                cosines.mapv(|cosine| 1.0 / (1.0 + f64::from(-(scale * cosine + bias)).exp()))
+            }
+        }
+    }
+}
+
 impl<'a> Ranking<'a> {
     /// Ranks the k best of n `texts` for a picture. Texts with equal scores keep their order.
     ///
     /// `embedding` (e), `rows` (n, e)
     ///
-    /// `embedding` is that of the picture, `rows` are those of the texts, and `scale` is the model's s.
+    /// `embedding` is that of the picture, and `rows` are those of the texts.
     pub(crate) fn new(
         image: String,
         embedding: ArrayView1<f32>,
         texts: &'a [String],
         rows: ArrayView2<f32>,
-        scale: f32,
+        logits: Logits,
         k: usize,
     ) -> Self {
         let cosines = rows.dot(&embedding);
-        let largest = cosines.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let weight = |cosine: f32| f64::from(scale * (cosine - largest)).exp();
-        let sum: f64 = cosines.iter().copied().map(weight).sum();
+        let probabilities = logits.probabilities(cosines.view());
         let mut order: Vec<usize> = (0..texts.len()).collect();
         order.sort_by(|&a, &b| cosines[b].total_cmp(&cosines[a]));
-        let scored = |index: usize| {
-            let cosine = cosines[index];
-            Scored { index, text: &texts[index], cosine, probability: weight(cosine) / sum }
+        let scored = |index: usize| Scored {
+            index,
+            text: &texts[index],
+            cosine: cosines[index],
+            probability: probabilities[index],
         };
         Ranking { image, best: order.into_iter().take(k).map(scored).collect() }
     }
@@ -114,9 +147,21 @@ mod tests {
     fn probabilities_are_the_softmax_over_all_texts() {
         let texts = ["a", "b", "c"].map(String::from);
         let rows = array![[0.0f32, 1.0], [1.0, 0.0], [0.0, 1.0]];
-        let ranking = Ranking::new("p".into(), array![0.6f32, 0.8].view(), &texts, rows.view(), 10.0, 2);
+        let softmax = Logits::Softmax { scale: 10.0 };
+        let ranking = Ranking::new("p".into(), array![0.6f32, 0.8].view(), &texts, rows.view(), softmax, 2);
         let sum = 2.0 + (-2.0f64).exp();
         assert_eq!(ranking.best.iter().map(|s| s.text).collect::<Vec<_>>(), ["a", "c"]);
         assert!(ranking.best.iter().all(|s| (s.probability - 1.0 / sum).abs() < 1e-6 && s.cosine == 0.8));
+    }
+
+    #[test]
+    fn with_a_bias_every_text_has_its_own_probability() {
+        let texts = ["a", "b", "c"].map(String::from);
+        let rows = array![[0.0f32, 1.0], [1.0, 0.0], [0.0, 1.0]];
+        let sigmoid = Logits::Sigmoid { scale: 10.0, bias: -7.0 };
+        let ranking = Ranking::new("p".into(), array![0.6f32, 0.8].view(), &texts, rows.view(), sigmoid, 3);
+        let expected = [1.0, 1.0, -1.0].map(|logit: f64| 1.0 / (1.0 + (-logit).exp()));
+        assert_eq!(ranking.best.iter().map(|s| s.text).collect::<Vec<_>>(), ["a", "c", "b"]);
+        assert!(ranking.best.iter().zip(expected).all(|(s, p)| (s.probability - p).abs() < 1e-6));
     }
 }

@@ -109,13 +109,14 @@ fn scores(metrics: &Metrics, cuts: &[(&Row, RGBColor)], score: Score, chance: Sc
     cuts.iter().map(history).chain(baselines).chain(chance).collect()
 }
 
-/// Draws learning rate, logit scale or temperature, gradient norm and speed.
+/// Draws learning rate, logit scale and bias or temperature, gradient norm and speed.
 pub fn schedule(metrics: &Metrics) -> Option<RgbImage> {
     let smooth = |title, name, colour| Panel { title, curves: vec![Curve::solid(&series(metrics, name), colour)] };
     let noisy = |title, name, colour| Panel { title, curves: Curve::noisy(&series(metrics, name), colour).into() };
     let panels = vec![
         smooth("Learning rate", "lr", COLOURS[0]),
         smooth("Logit scale", "logit_scale", COLOURS[1]),
+        smooth("Logit bias", "logit_bias", COLOURS[1]),
         smooth("Temperature", "temperature", COLOURS[1]),
         noisy("Gradient norm, before clipping", "grad_norm", COLOURS[2]),
         noisy("Pairs per second", "pairs_per_second", COLOURS[3]),

@@ -20,6 +20,7 @@ pub(super) fn begin<W: World + 'static>(
             None => clip::begin(world, options, folder),
         },
         Family::Blip if options.lock_image => Err(TrainError::NeedsClip("--lock-image")),
+        Family::Blip if options.siglip => Err(TrainError::NeedsClip("--siglip")),
         Family::Blip if options.model.is_some() && options.pretrained.is_some() => Err(TrainError::TwoModels),
         Family::Blip => blip::begin(world, options, folder),
     }

@@ -60,8 +60,11 @@ pub(super) fn begin<W: World + 'static>(
         ..options.loader(&data, world)
     };
     let trainer_options = options.trainer(hyper(&model.config));
-    let objective =
-        ClipObjective::new(model).lock_image(options.lock_image).grad_checkpointing(options.grad_checkpointing);
+    let free_scale = model.config.init_logit_bias.is_some() && options.pretrained.is_some();
+    let objective = ClipObjective::new(model)
+        .lock_image(options.lock_image)
+        .grad_checkpointing(options.grad_checkpointing)
+        .free_scale(free_scale);
     let trainer = Trainer::among(world.clone(), objective, trainer_options);
     let (world, words) = (world.clone(), tokenizer.clone());
     Ok(Begun { learner: Box::new(ClipLearner { world, trainer, config, tokenizer, own }), data, words, loader })

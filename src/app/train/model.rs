@@ -24,7 +24,10 @@ impl Start {
     /// Makes the model that the options describe, or loads the one that is to be trained further.
     pub(crate) fn of(options: &Options) -> Result<Start, TrainError> {
         let Some(path) = &options.pretrained else {
-            let config = described(options.model.as_deref().unwrap_or(DEFAULT_MODEL))?;
+            let mut config = described(options.model.as_deref().unwrap_or(DEFAULT_MODEL))?;
+            if options.siglip {
+                config.model_cfg = config.model_cfg.siglip();
+            }
             return Ok(Start { model: Model::new(config.model_cfg.clone(), options.seed), config, tokenizer: None });
         };
         let checkpoint = Checkpoint::open(path, &Overrides::default())?;
@@ -70,10 +73,13 @@ fn described(name: &str) -> Result<ConfigFile, TrainError> {
     }
 }
 
-/// Checks that weights belong to the model that was asked for.
+/// Checks that weights belong to the model that was asked for. How a new model would begin is no matter, and neither is
+/// a bias that only the weights have: the presets say nothing of the loss.
 fn check_same(name: &str, wanted: &Config, path: &Path, found: &Config) -> Result<(), TrainError> {
+    let init_logit_bias = found.init_logit_bias.or(wanted.init_logit_bias);
+    let wanted = Config { init_logit_scale: found.init_logit_scale, init_logit_bias, ..wanted.clone() };
     let fields = |config| serde_json::to_value(config).expect("a configuration is plain data");
-    match difference("", &fields(wanted), &fields(found)) {
+    match difference("", &fields(&wanted), &fields(found)) {
         None => Ok(()),
         Some((field, wanted, found)) => {
             let difference = format!("{field} is {found}, but {wanted} in {name}");

@@ -83,6 +83,13 @@ pub struct Options {
     /// Start from these weights instead of random ones: a model folder, a file, or a name in the Hugging Face cache
     #[arg(long, value_name = "PATH", help_heading = "Model")]
     pub pretrained: Option<PathBuf>,
+    /// Give a new CLIP a bias and train it by SigLIP's sigmoid loss, which judges every pair by itself
+    ///
+    /// The logit scale begins at 10 and the bias at -10. Weights from --pretrained say themselves which loss they
+    /// were made for: a model with a logit_bias always has the sigmoid loss, and its scale may grow beyond 100.
+    #[arg(long, conflicts_with = "pretrained", help_heading = "Model")]
+    #[serde(default)]
+    pub siglip: bool,
     /// Train the text tower alone and keep the image tower unchanged
     #[arg(long, requires = "pretrained", help_heading = "Model")]
     pub lock_image: bool,

@@ -75,6 +75,7 @@ fn number(metric: &Metric) -> String {
     let label = match &*metric.name {
         "pairs_per_second" => return format!("{value:.0} pairs/s"),
         "logit_scale" => "scale".into(),
+        "logit_bias" => "bias".into(),
         "grad_norm" => "grad".into(),
         _ => metric.label(),
     };

@@ -120,7 +120,8 @@ impl Family for Scheme {
         Ok(Described { architecture, activation_source, preprocess, logit_scale: overrides.logit_scale })
     }
 
-    /// Removes the towers that a configuration describes and the file was saved without.
+    /// Removes the towers that a configuration describes and the file was saved without. A configuration need not say
+    /// that there is a bias: OpenCLIP's names of architectures do not, whatever they were trained with.
     fn settle(&self, files: &TensorFiles, described: &mut Described) -> Result<(), CheckpointError> {
         let (names, architecture) = (files.names(), &mut described.architecture);
         if !self.has(Tower::Image, &names) {
@@ -132,6 +133,7 @@ impl Family for Scheme {
         if let Scheme::HuggingFace { image_projection, text_projection, .. } = *self {
             architecture.without_projection(image_projection, text_projection);
         }
+        architecture.logit_bias |= files.shape_of(&self.logit_bias()).is_some();
         architecture.check().map_err(|source| CheckpointError::Size { path: files.path().into(), source })
     }
 
@@ -144,10 +146,15 @@ impl Family for Scheme {
         if let Some(spec) = architecture.text().map(|shape| shape.spec()) {
             leaves.extend(expected(&spec, &self.text(&spec), &TEXT));
         }
-        let places = self.logit_scale();
-        let is_needed = architecture.config().is_some() && described.logit_scale.is_none();
-        if is_needed || files.shape_of(&places).is_some() {
-            leaves.push(Expected { name: "logit_scale".into(), shape: vec![], places });
+        let has_both = architecture.config().is_some();
+        let scalars = [
+            ("logit_scale", self.logit_scale(), has_both && described.logit_scale.is_none()),
+            ("logit_bias", self.logit_bias(), has_both && architecture.logit_bias),
+        ];
+        for (name, places, is_needed) in scalars {
+            if is_needed || files.shape_of(&places).is_some() {
+                leaves.push(Expected { name: name.into(), shape: vec![], places });
+            }
         }
         leaves
     }

@@ -93,12 +93,14 @@ pub(crate) fn parse(file: &Value) -> Result<Architecture, ConfigFileError> {
         Some("clip_text_model") => {
             let fields: TextFields = section(file)?;
             let (text, activation) = fields.tower()?;
-            Ok(Architecture { embed_dim: fields.projection_dim, activation, vision: None, text: Some(text) })
+            let embed_dim = fields.projection_dim;
+            Ok(Architecture { embed_dim, activation, logit_bias: false, vision: None, text: Some(text) })
         }
         Some("clip_vision_model") => {
             let fields: VisionFields = section(file)?;
             let (vision, activation) = fields.tower()?;
-            Ok(Architecture { embed_dim: fields.projection_dim, activation, vision: Some(vision), text: None })
+            let embed_dim = fields.projection_dim;
+            Ok(Architecture { embed_dim, activation, logit_bias: false, vision: Some(vision), text: None })
         }
         Some("clip") | None => both(file),
         Some(other) => Err(ConfigFileError::ModelType { model_type: other.into(), wanted: "CLIP" }),
@@ -116,7 +118,7 @@ fn both(file: &Value) -> Result<Architecture, ConfigFileError> {
         Value::Null => 512,
         value => value.as_u64().ok_or_else(|| unfit("projection_dim", value))? as usize,
     };
-    Ok(Architecture { embed_dim, activation, vision: Some(vision), text: Some(text) })
+    Ok(Architecture { embed_dim, activation, logit_bias: false, vision: Some(vision), text: Some(text) })
 }
 
 impl TextFields {
@@ -157,11 +159,14 @@ fn check_eps(eps: f64) -> Result<(), ConfigFileError> {
     if fits { Ok(()) } else { Err(ConfigFileError::Eps { eps }) }
 }
 
-/// Returns the file for a `CLIPModel`, which cannot be a ResNet. The last
+/// Returns the file for a `CLIPModel`, which cannot be a ResNet and has no bias. The last
 /// two tokens of the vocabulary are those of the start and the end of a caption.
 pub(crate) fn write(config: &Config, precision: Precision) -> Result<Value, ConfigFileError> {
     let (vision, text) = (&config.vision_cfg, &config.text_cfg);
     let Layers::Vit(layers) = vision.layers else { return Err(ConfigFileError::ResNet) };
+    if config.init_logit_bias.is_some() {
+        return Err(ConfigFileError::LogitBias);
+    }
     let (hidden_act, dtype) = (activation_name(config.activation()), precision.torch());
     let end_of_text = text.vocab_size - 1;
     Ok(json!({

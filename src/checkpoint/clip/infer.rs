@@ -49,7 +49,8 @@ pub(crate) fn infer(
         }
         (Some(vision), None) => embed_dim(&vit.proj, vision.width)?,
     };
-    Ok(Architecture { embed_dim, activation: Activation::Gelu, vision, text: text_config })
+    let logit_bias = shape_of(&scheme.logit_bias()).is_some();
+    Ok(Architecture { embed_dim, activation: Activation::Gelu, logit_bias, vision, text: text_config })
 }
 
 /// A file whose tensors follow a scheme, and the function that finds their shapes.

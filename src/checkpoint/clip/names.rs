@@ -118,16 +118,27 @@ impl Scheme {
 
     /// Returns the places of a whole CLIP in the file.
     pub(crate) fn clip<T>(&self, tree: &ClipParams<T>) -> ClipParams<Places> {
-        let logit_scale = match self {
-            Scheme::OpenAi { prefix, .. } => own(tree, &TreePath::ROOT, prefix).logit_scale,
-            Scheme::HuggingFace { prefix, .. } => whole(format!("{prefix}logit_scale")),
+        let (logit_scale, logit_bias) = match self {
+            Scheme::OpenAi { prefix, .. } => {
+                let own = own(tree, &TreePath::ROOT, prefix);
+                (own.logit_scale, own.logit_bias)
+            }
+            // Hugging Face's CLIP has no bias.
+            Scheme::HuggingFace { prefix, .. } => {
+                (whole(format!("{prefix}logit_scale")), tree.logit_bias.as_ref().map(|_| vec![]))
+            }
         };
-        ClipParams { visual: self.visual(&tree.visual), text: self.text(&tree.text), logit_scale }
+        ClipParams { visual: self.visual(&tree.visual), text: self.text(&tree.text), logit_scale, logit_bias }
     }
 
     /// Returns the places of the logit scale, whichever towers the file has.
     pub(crate) fn logit_scale(&self) -> Places {
         self.clip(&smallest()).logit_scale
+    }
+
+    /// Returns the places of the logit bias, whether the file has one or not.
+    pub(crate) fn logit_bias(&self) -> Places {
+        self.clip(&smallest()).logit_bias.expect("the smallest CLIP has a bias")
     }
 
     /// Whether a tensor of the file has nothing to do with the model's parameters.

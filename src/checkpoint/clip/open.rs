@@ -130,7 +130,18 @@ impl Checkpoint {
     /// # Errors
     /// Returns an error if the tensor cannot be read.
     pub fn logit_scale(&self) -> Result<Option<f32>, CheckpointError> {
-        let places = &self.logit_scale;
+        self.scalar(&self.logit_scale)
+    }
+
+    /// Reads the logit bias, which is added to the scaled cosines. Only a model for the sigmoid loss has one.
+    ///
+    /// # Errors
+    /// Returns an error if the tensor cannot be read.
+    pub fn logit_bias(&self) -> Result<Option<f32>, CheckpointError> {
+        self.scalar(&self.scheme.logit_bias())
+    }
+
+    fn scalar(&self, places: &[Place]) -> Result<Option<f32>, CheckpointError> {
         if self.files.shape_of(places).is_none() {
             return Ok(None);
         }
@@ -139,7 +150,7 @@ impl Checkpoint {
         Ok(Some(value[0]))
     }
 
-    /// Reads both towers and the logit scale.
+    /// Reads both towers, the logit scale and the bias.
     ///
     /// # Errors
     /// Returns an error if a tower is missing, or if a tensor cannot be read.

@@ -47,6 +47,10 @@ impl ConfigFile {
         if value.get("model_cfg").is_none() {
             value = json!({ "model_cfg": value });
         }
+        let trunk = value["model_cfg"]["vision_cfg"]["timm_model_name"].as_str();
+        if let Some(trunk) = trunk.filter(|name| name.contains("siglip")) {
+            return Err(ConfigFileError::Siglip { trunk: trunk.into() });
+        }
         drop_defaults(&mut value["model_cfg"]);
         let mut file: ConfigFile = serde_json::from_value(value)?;
         file.model_cfg.check()?;
@@ -70,7 +74,7 @@ impl ConfigFile {
 /// initialised or trained, and those with the value that leaving them out means. Whatever unknown field remains is
 /// refused.
 fn drop_defaults(model: &mut Value) {
-    const TRAINING: [&str; 4] = ["init_logit_scale", "nonscalar_logit_scale", "custom_text", "patch_dropout"];
+    const TRAINING: [&str; 3] = ["nonscalar_logit_scale", "custom_text", "patch_dropout"];
     let defaults = [
         json!({}),
         json!({

@@ -11,8 +11,14 @@ use serde::{Deserialize, Serialize};
 /// The ε of every LayerNorm of every published CLIP.
 pub const LAYER_NORM_EPS: f32 = 1e-5;
 
-/// The sizes of both towers. A field of `open_clip_config.json` that is not here would change the architecture, so it
-/// is refused, not ignored.
+/// SigLIP's scale starts at ln 10 (Zhai et al. 2023, section 3.2).
+pub const SIGLIP_LOGIT_SCALE: f32 = std::f32::consts::LN_10;
+
+/// SigLIP's bias starts at −10, so that at first no pair seems to fit (Zhai et al. 2023, section 3.2).
+pub const SIGLIP_LOGIT_BIAS: f32 = -10.0;
+
+/// The sizes of both towers, and how the logits begin. A field of `open_clip_config.json` that is not here would change
+/// the architecture, so it is refused, not ignored.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
@@ -21,6 +27,13 @@ pub struct Config {
     /// Whether both towers have QuickGELU, as every OpenAI checkpoint has; otherwise they have GELU.
     #[serde(default)]
     pub quick_gelu: bool,
+    /// The logit scale of a model that is made anew; ln(1/0.07) without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub init_logit_scale: Option<f32>,
+    /// The logit bias of a model that is made anew. A model has a bias if this is given, and then the sigmoid loss is
+    /// its objective.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub init_logit_bias: Option<f32>,
     /// The sizes of the image tower.
     pub vision_cfg: VisionConfig,
     /// The sizes of the text tower.
@@ -107,6 +120,8 @@ pub enum ConfigError {
     OddWidth { width: usize },
     #[error("a ResNet cannot reduce vision_cfg.image_size {image_size} to {} pixels", image_size / REDUCTION)]
     ImageSize { image_size: usize },
+    #[error("{field} is {value}, which an f32 cannot hold")]
+    NotFinite { field: &'static str, value: f32 },
 }
 
 /// The factor by which a ResNet reduces the edges of a picture.
@@ -124,13 +139,26 @@ impl Config {
         check_sizes(&[("embed_dim", self.embed_dim, 1 << 16)])?;
         self.vision_cfg.check()?;
         self.text_cfg.check()?;
+        for (field, value) in [("init_logit_scale", self.init_logit_scale), ("init_logit_bias", self.init_logit_bias)] {
+            if let Some(value) = value.filter(|value| !value.is_finite()) {
+                return Err(ConfigError::NotFinite { field, value });
+            }
+        }
         // Each size can be within its limit while all of them together exceed any memory.
         Ok(check_sizes(&[("the number of parameters", self.parameters(), MAX_PARAMETERS)])?)
     }
 
-    /// Counts the parameters of both towers, and the temperature.
+    /// Counts the parameters of both towers, the temperature and the bias.
     fn parameters(&self) -> usize {
-        params::count(&self.vision().spec()) + params::count(&self.text().spec()) + 1
+        let scalars = 1 + usize::from(self.init_logit_bias.is_some());
+        params::count(&self.vision().spec()) + params::count(&self.text().spec()) + scalars
+    }
+
+    /// Returns the same architecture for the sigmoid loss, with the scale and the bias with which SigLIP begins.
+    #[must_use]
+    pub fn siglip(self) -> Self {
+        let (scale, bias) = (SIGLIP_LOGIT_SCALE, SIGLIP_LOGIT_BIAS);
+        Config { init_logit_scale: Some(scale), init_logit_bias: Some(bias), ..self }
     }
 
     /// Returns the shape of the image tower.

@@ -14,8 +14,8 @@ use ndarray::{Array2, ArrayView2};
 
 tree! {
     /// The parameters of both towers, under the names of OpenAI's checkpoints, and the temperature. The logits are
-    /// exp(`logit_scale`) times the cosines.
-    ClipParams { visual: Visual, text as "": Text, logit_scale }
+    /// exp(`logit_scale`) times the cosines, plus `logit_bias` if the sigmoid loss is the objective.
+    ClipParams { visual: Visual, text as "": Text, logit_scale, logit_bias: [_?] }
 }
 
 /// The scale starts at ln(1/0.07), so logits are 14.3 times the cosine (section 2.5).
@@ -29,7 +29,8 @@ pub fn spec(config: &Config) -> ClipParams<Spec> {
     ClipParams {
         visual: config.vision().spec(),
         text: config.text().spec(),
-        logit_scale: Spec::new(&[], Init::Const(INIT_LOGIT_SCALE)),
+        logit_scale: Spec::new(&[], Init::Const(config.init_logit_scale.unwrap_or(INIT_LOGIT_SCALE))),
+        logit_bias: config.init_logit_bias.map(|bias| Spec::new(&[], Init::Const(bias))),
     }
 }
 
@@ -37,7 +38,7 @@ pub fn spec(config: &Config) -> ClipParams<Spec> {
 pub struct Model {
     /// The sizes of both towers.
     pub config: Config,
-    /// The parameters of both towers, and the temperature.
+    /// The parameters of both towers, and those of the logits.
     pub params: Params<ClipParams<Spec>>,
 }
 

@@ -99,12 +99,12 @@ const PRESETS: [(&str, Config); 13] = [
 
 /// Returns the architecture of one of OpenAI's checkpoints, all of which have QuickGELU.
 const fn openai(embed_dim: usize, vision_cfg: VisionConfig, text_cfg: TextConfig) -> Config {
-    Config { embed_dim, quick_gelu: true, vision_cfg, text_cfg }
+    Config { quick_gelu: true, ..with_gelu(embed_dim, vision_cfg, text_cfg) }
 }
 
 /// Returns an architecture with GELU.
 const fn with_gelu(embed_dim: usize, vision_cfg: VisionConfig, text_cfg: TextConfig) -> Config {
-    Config { embed_dim, quick_gelu: false, vision_cfg, text_cfg }
+    Config { embed_dim, quick_gelu: false, init_logit_scale: None, init_logit_bias: None, vision_cfg, text_cfg }
 }
 
 impl Config {

@@ -69,7 +69,16 @@ impl Mpi {
         let host = world.processor_name().map_err(|error| error.to_string())?;
         let threads = threads(&world).map_err(|error| error.to_string())?;
         let clock = Arc::new(Clock { started: Instant::now(), waiting_since: AtomicU64::new(0) });
-        let joined = Mpi(Rc::new(Process { world, _mpi: mpi, host, threads, timeout, meetings: Cell::new(0), waited: Cell::default(), clock }));
+        let joined = Mpi(Rc::new(Process {
+            world,
+            _mpi: mpi,
+            host,
+            threads,
+            timeout,
+            meetings: Cell::new(0),
+            waited: Cell::default(),
+            clock,
+        }));
         joined.watch();
         Ok(joined)
     }
