@@ -19,6 +19,7 @@ fn config() -> Config {
         patch_size: Some(5),
         head_width: 32,
         mlp_ratio: 4.0,
+        patch_dropout: 0.0,
     };
     let text_cfg = TextConfig { context_length: 40, vocab_size: 50, width: 96, heads: 3, layers: 2, mlp_ratio: 4.0 };
     Config { embed_dim: 70, quick_gelu: true, vision_cfg, text_cfg }

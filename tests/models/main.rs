@@ -19,4 +19,6 @@ mod facade;
 mod golden;
 mod objective;
 mod open_clip_configs;
+mod patch_dropout;
+mod resize;
 mod train_step;

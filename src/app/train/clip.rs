@@ -6,7 +6,7 @@ use super::gallery;
 use super::learner::{Begun, Learner, captions};
 use super::model::{Start, tokenizer};
 use super::options::Options;
-use crate::batches::{Batch, LoaderConfig};
+use crate::batches::{Batch, ImageSizeSchedule, LoaderConfig};
 use crate::checkpoint::{self, ConfigFile, copy_tokenizer};
 use crate::datasets::BadReport;
 use crate::embed::Embedder;
@@ -20,14 +20,17 @@ use crate::train::data;
 use crate::train::log::Metrics;
 use crate::train::metric::Metric;
 use crate::train::objective::State;
+use crate::train::resize::resized;
 use crate::train::run_folder::RunFolder;
-use crate::train::step::{Trainer, Update};
+use crate::train::step::{Trainer, TrainerOptions, Update};
 use crate::train::watch::Collapse;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 struct ClipLearner {
     trainer: Trainer<ClipObjective>,
+    options: TrainerOptions,
+    plan: Vec<String>,
     config: ConfigFile,
     tokenizer: Arc<Tokenizer>,
     /// The model's own `tokenizer.json`, if it has one.
@@ -37,21 +40,38 @@ struct ClipLearner {
 /// Prepares the CLIP that the options describe, or that of a run's folder.
 pub(super) fn begin(options: &Options, folder: Option<&RunFolder>) -> Result<Begun, TrainError> {
     let Start { model, config, tokenizer: own } = match folder {
-        Some(folder) => Start::resumed(folder)?,
+        Some(folder) => Start::resumed(options, folder)?,
         None => Start::of(options)?,
     };
     let tokenizer = Arc::new(tokenizer(own.as_deref(), &model.config)?);
-    let data = options.data.open(Embedded::Emoji, config.preprocess_cfg.size)?;
+    let savings = &options.savings;
+    let largest = savings.sizes().into_iter().max().unwrap_or(config.preprocess_cfg.size);
+    let data = options.data.open(Embedded::Emoji, largest)?;
+    let steps = options.steps(&data);
+    let image_sizes = savings.size_schedule(&config.model_cfg, steps)?;
+    let unmasked_from = savings.unmasked_from(&config.model_cfg, steps)?;
+    let plan = plan(&model, image_sizes.as_ref(), unmasked_from, options.lock_image);
     let loader = LoaderConfig {
         context_length: config.model_cfg.text_cfg.context_length,
         preprocess: config.preprocess_cfg.clone(),
+        image_sizes,
         augment: Some(data.augment()),
         ..options.loader(&data)
     };
     let trainer_options = options.trainer(hyper(&model.config));
-    let trainer = Trainer::new(ClipObjective::new(model).lock_image(options.lock_image), trainer_options);
+    let objective = ClipObjective::new(model).lock_image(options.lock_image).unmasked_from(unmasked_from);
+    let trainer = Trainer::new(objective, trainer_options);
     let words = tokenizer.clone();
-    Ok(Begun { learner: Box::new(ClipLearner { trainer, config, tokenizer, own }), data, words, loader })
+    let learner = Box::new(ClipLearner { trainer, options: trainer_options, plan, config, tokenizer, own });
+    Ok(Begun { learner, data, words, loader })
+}
+
+/// Returns a line about the sizes of pictures and one about dropped patches, where there are any.
+fn plan(model: &Model, sizes: Option<&ImageSizeSchedule>, unmasked_from: u64, is_locked: bool) -> Vec<String> {
+    let rate = model.config.vision_cfg.patch_dropout;
+    let drops = (rate > 0.0 && !is_locked)
+        .then(|| format!("{:.0} % of the patches are dropped up to step {unmasked_from}", 100.0 * rate));
+    sizes.map(|sizes| format!("pictures of {sizes}")).into_iter().chain(drops).collect()
 }
 
 impl ClipLearner {
@@ -69,7 +89,16 @@ impl Learner for ClipLearner {
         self.trainer.steps()
     }
 
+    fn plan(&self) -> Vec<String> {
+        self.plan.clone()
+    }
+
+    /// Goes on with pictures of another size where a batch has such.
     fn gradients(&mut self, batch: &Batch, micro: usize) -> Vec<Metric> {
+        if batch.image_size() != self.config.preprocess_cfg.size {
+            self.trainer = resized(&mut self.trainer, self.options, batch.image_size());
+            self.config = self.config.clone().resized(batch.image_size());
+        }
         let pairs = Pairs {
             images: batch.images(),
             captions: captions(batch),

@@ -2,7 +2,7 @@
 //!
 //! | file | what it knows |
 //! |---|---|
-//! | [`options`], `data_options`, `blip_options`, `values` | the command line |
+//! | [`options`], `data_options`, `blip_options`, `savings_options`, `values` | the command line |
 //! | `run` | the loop |
 //! | `begin` | what a run begins with, by the family of its model |
 //! | `learner` | what the loop knows of the model that it trains |
@@ -24,6 +24,7 @@ mod model;
 pub mod options;
 mod progress;
 mod run;
+mod savings_options;
 pub(crate) mod values;
 
 pub use error::TrainError;

@@ -3,6 +3,7 @@
 use super::blip_options::{BlipOptions, Task};
 use super::data_options::DataOptions;
 use super::error::OptionError;
+use super::savings_options::SavingsOptions;
 use super::values::{below_one, non_negative, separator, share};
 use crate::app::number::{above_zero, positive, up_to};
 use crate::app::{VERSION, WIDTH};
@@ -67,6 +68,9 @@ pub struct Options {
     #[command(flatten)]
     #[serde(default)]
     pub blip: BlipOptions,
+    #[command(flatten)]
+    #[serde(default)]
+    pub savings: SavingsOptions,
 
     /// Preset, or path of a CLIP's open_clip_config.json [default: that of --pretrained, or else Emoji-RN-S]
     #[arg(long, long_help = model_help(), help_heading = "Model")]
@@ -222,6 +226,7 @@ impl Options {
             value.map(|value| parse(&value.to_string())).transpose().map_err(refused(name))?;
         }
         share(&self.data.bad_share.to_string()).map_err(refused("bad_share"))?;
+        self.savings.check()?;
         let own = self.data.storage.csv_separator.map(|c| separator(&c.to_string()));
         own.transpose().map(|_| ()).map_err(refused("csv_separator"))
     }
@@ -256,12 +261,18 @@ impl Options {
         }
     }
 
+    /// Returns how many steps the run has on this data.
+    pub(super) fn steps(&self, data: &TrainingData) -> u64 {
+        (data.training().concepts().len() / self.pairs_per_step()) as u64 * self.epochs() as u64
+    }
+
     /// Returns what batches are made of, as far as it does not depend on the model.
     pub(super) fn loader(&self, data: &TrainingData) -> LoaderConfig {
         LoaderConfig {
             batch_size: self.pairs_per_step(),
             context_length: 0,
             preprocess: Preprocess::default(),
+            image_sizes: None,
             augment: None,
             seed: self.seed,
             workers: self.workers,
@@ -346,9 +357,14 @@ mod tests {
 
     #[test]
     fn options_survive_the_run_folder() {
-        let options = Cli::parse_from(["train", "--lr", "3e-4", "--languages", "en,de"]).options;
+        let sizes = "--image-size-schedule=32:0.75,64:0.25";
+        let options = Cli::parse_from(["train", "--lr", "3e-4", "--languages", "en,de", sizes]).options;
         let json = serde_json::to_string(&options).unwrap();
         assert_eq!(serde_json::from_str::<Options>(&json).unwrap(), options);
+        let mut older: serde_json::Value = serde_json::from_str(&json).unwrap();
+        older.as_object_mut().unwrap().remove("savings");
+        let options = Options { savings: SavingsOptions::default(), ..options };
+        assert_eq!(serde_json::from_value::<Options>(older).unwrap(), options);
     }
 
     #[test]
@@ -373,6 +389,8 @@ mod tests {
             ["--csv-separator", "ab"],
             ["--csv-separator", "\""],
             ["--languages", "xx"],
+            ["--force-patch-dropout", "1"],
+            ["--image-size-schedule", "96:0.8,224:0.3"],
         ];
         for flags in bad {
             assert!(Cli::try_parse_from(["train"].into_iter().chain(flags)).is_err(), "{flags:?}");

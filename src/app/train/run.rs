@@ -131,6 +131,7 @@ impl Run {
             counted(batch_size, "pair"),
             if accum_freq > 1 { format!(" × {accum_freq} each") } else { " each".into() },
         );
+        self.learner.plan().iter().for_each(|line| say!("        {line}"));
         say!("run     {}", self.folder.path.display());
         if self.learner.steps() > 0 {
             say!("resumed after step {}", self.learner.steps());
