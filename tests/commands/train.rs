@@ -15,12 +15,12 @@ const EPOCHS: u64 = 60;
 const STEPS: u64 = EPOCHS * (PAIRS as u64 / 10);
 
 /// A test folder with coloured pictures, their captions, and a tiny model.
-struct Bench {
+pub struct Bench {
     folder: tempfile::TempDir,
 }
 
 impl Bench {
-    fn new() -> Bench {
+    pub fn new() -> Bench {
         let folder = tempfile::tempdir().unwrap();
         let colour = |i: usize| Rgb([(i * 83 % 256) as u8, (i * 37 % 256) as u8, (i * 151 % 256) as u8]);
         let lines = (0..PAIRS).map(|i| {
@@ -40,23 +40,23 @@ impl Bench {
         Bench { folder }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    fn run_folder(&self, name: &str) -> PathBuf {
+    pub fn run_folder(&self, name: &str) -> PathBuf {
         self.path("runs").join(name)
     }
 
     /// Prepares `train` in the folder.
-    fn command(&self, flags: &[&str]) -> Command {
+    pub fn command(&self, flags: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_train"));
         command.current_dir(self.folder.path()).args(flags).stdin(Stdio::null());
         command
     }
 
     /// Prepares `train` on the pictures, as a run of this name.
-    fn training(&self, name: &str, more: &[&str]) -> Command {
+    pub fn training(&self, name: &str, more: &[&str]) -> Command {
         let mut command = self.command(&["--train-data", ".", "--name", name]);
         if !more.contains(&"--model") {
             command.args(["--model", "tiny.json"]);
@@ -68,24 +68,24 @@ impl Bench {
         command
     }
 
-    fn resume(&self, name: &str) -> Output {
+    pub fn resume(&self, name: &str) -> Output {
         let folder = self.run_folder(name);
         self.command(&["--resume", folder.to_str().unwrap()]).output().unwrap()
     }
 
-    fn weights(&self, name: &str) -> Vec<u8> {
+    pub fn weights(&self, name: &str) -> Vec<u8> {
         fs::read(self.run_folder(name).join("open_clip_model.safetensors")).unwrap()
     }
 }
 
-fn succeeded(output: &Output) -> String {
+pub fn succeeded(output: &Output) -> String {
     let text = text(output);
     assert!(output.status.success(), "{text}");
     text
 }
 
 /// Checks that a command fails with a message and an exit code of 1 or 2, not with a panic; returns what it printed.
-fn failed(output: &Output) -> String {
+pub fn failed(output: &Output) -> String {
     let text = text(output);
     assert!(matches!(output.status.code(), Some(1 | 2)), "{text}");
     assert!(text.contains("error:") && !text.contains("panicked"), "{text}");
@@ -96,7 +96,7 @@ fn text(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
-fn saved_steps(run: &Path) -> Option<u64> {
+pub fn saved_steps(run: &Path) -> Option<u64> {
     Reader::open(&run.join("resume.safetensors")).ok()?.metadata("step")?.parse().ok()
 }
 

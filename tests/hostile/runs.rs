@@ -185,6 +185,9 @@ fn options_that_no_command_line_has_are_refused() {
         ("beta1", json!(1.0)),
         ("beta2", json!(7.0)),
         ("eps", json!(-1.0)),
+        ("savings", json!({ "force_patch_dropout": 1.0 })),
+        ("savings", json!({ "unmasked_tuning": -0.1 })),
+        ("savings", json!({ "image_size_schedule": "96:0.5" })),
     ] {
         let mut json = sound.clone();
         json[field] = value;

@@ -27,7 +27,7 @@ pub struct SavingsOptions {
     pub unmasked_tuning: Option<f64>,
     /// Sizes of the pictures in pixels, each with its share of the steps, such as 96:0.8,224:0.2; the last size is the
     /// model's own [default: the model's own throughout]
-    #[arg(long, value_name = "PIXELS:SHARE,…", conflicts_with = "lock_image")]
+    #[arg(long, value_name = "PARTS", conflicts_with = "lock_image")]
     pub image_size_schedule: Option<ImageSizes>,
 }
 
