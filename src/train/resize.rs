@@ -2,8 +2,7 @@
 //!
 //! Of all parameters only the table of positions depends on the size of pictures. It is resampled as a checkpoint's is
 //! that is loaded for another size, and so are AdamW's moments of it: the first with the same weights, as the mean of
-//! gradients that it is, and the second with weights that keep it a bound on their squares
-//! ([`Filter::Squares`]). All else stays as it is.
+//! gradients that it is, and the second with weights that keep it a bound on their squares. All else stays as it is.
 
 use super::clip::ClipObjective;
 use super::objective::Saved;
