@@ -261,9 +261,9 @@ impl Options {
         }
     }
 
-    /// Returns how many steps the run has on this data.
-    pub(super) fn steps(&self, data: &TrainingData) -> u64 {
-        (data.training().concepts().len() / self.pairs_per_step()) as u64 * self.epochs() as u64
+    /// Returns how many steps an epoch of this data has.
+    pub(super) fn steps_per_epoch(&self, data: &TrainingData) -> u64 {
+        (data.training().concepts().len() / self.pairs_per_step()) as u64
     }
 
     /// Returns what batches are made of, as far as it does not depend on the model.
