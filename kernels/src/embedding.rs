@@ -4,8 +4,8 @@ use crate::gemm::Weight;
 use crate::isa::{Isa, multiversion};
 use crate::parallel::{PIECE, Rows, RowsMut, for_pieces, rows_per_piece};
 
-/// A thread owns this many rows of the table in [`scatter_add`].
-const TABLE_ROWS: usize = 1024;
+/// The table is cut into this many pieces in [`scatter_add`], or fewer if it has fewer rows.
+const PIECES: usize = 64;
 
 /// y\[i\] = table\[index\[i\]\]
 ///
@@ -67,7 +67,7 @@ pub fn scatter_add(dy: &[f32], index: &[u32], width: usize, dtable: &mut [f32]) 
 pub fn scatter_add_on(isa: Isa, dy: &[f32], index: &[u32], width: usize, dtable: &mut [f32]) {
     check(dtable.len(), index, width, dy);
     let rows = dtable.len() / width;
-    let piece = if dy.len() <= PIECE { rows } else { TABLE_ROWS };
+    let piece = if dy.len() <= PIECE { rows } else { rows.div_ceil(PIECES) };
     for_pieces(rows, piece, (0..rows, RowsMut(dtable, width)), &|(rows, dtable)| {
         for (dy, &i) in dy.chunks_exact(width).zip(index) {
             if rows.contains(&(i as usize)) {

@@ -76,6 +76,12 @@ impl Split for Range<usize> {
     }
 }
 
+impl<P: Split> Split for Option<P> {
+    fn split(self, row: usize) -> (Self, Self) {
+        self.map(|rows| rows.split(row)).unzip()
+    }
+}
+
 impl<A: Split, B: Split> Split for (A, B) {
     fn split(self, row: usize) -> (Self, Self) {
         let ((a, x), (b, y)) = (self.0.split(row), self.1.split(row));

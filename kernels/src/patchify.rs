@@ -41,31 +41,42 @@ impl Grid {
 
     /// Returns the number of pictures; panics unless the sizes fit.
     #[track_caller]
-    fn check(&self, images: &[f32], patches: &[f32]) -> usize {
+    fn check(&self, images: &[f32]) -> usize {
         assert!(
             self.channels * self.patch_size > 0
                 && self.height * self.width > 0
                 && self.height.is_multiple_of(self.patch_size)
                 && self.width.is_multiple_of(self.patch_size)
-                && images.len().is_multiple_of(self.image_len())
-                && images.len() == patches.len(),
-            "patchify: {self:?}, pictures of {} floats, patches of {}",
-            images.len(),
-            patches.len()
+                && images.len().is_multiple_of(self.image_len()),
+            "patchify: {self:?}, pictures of {} floats",
+            images.len()
         );
         images.len() / self.image_len()
     }
 }
 
-/// patches ← the patches of each picture
+/// patches ← the patches of each picture, or those that are `kept` of it, as many of each and in that order
 ///
-/// `images` (B, C, height, width), `patches` (B, patches, C, p, p)
+/// `images` (B, C, height, width), `kept` (B, K), `patches` (B, K, C, p, p)
 #[track_caller]
-pub fn cut(grid: Grid, images: &[f32], patches: &mut [f32]) {
-    let (pictures, len) = (grid.check(images, patches), grid.image_len());
-    for_pieces(pictures, rows_per_piece(len), (Rows(images, len), RowsMut(patches, len)), &|(images, patches)| {
-        for (image, patches) in images.0.chunks_exact(len).zip(patches.0.chunks_exact_mut(len)) {
+pub fn cut(grid: Grid, images: &[f32], kept: Option<&[u32]>, patches: &mut [f32]) {
+    let (pictures, len) = (grid.check(images), grid.image_len());
+    let of_each = kept.map_or(grid.patches(), |kept| kept.len() / pictures.max(1));
+    let patches_len = of_each * grid.patch_len();
+    assert!(
+        patches.len() == pictures * patches_len
+            && kept.is_none_or(|kept| {
+                kept.len() == pictures * of_each && kept.iter().all(|&i| (i as usize) < grid.patches())
+            }),
+        "patchify: {of_each} patches of each of {pictures} pictures, {} floats of them, {grid:?}",
+        patches.len()
+    );
+    let parts = (Rows(images, len), kept.map(|kept| Rows(kept, of_each)), RowsMut(patches, patches_len));
+    for_pieces(pictures, rows_per_piece(len), parts, &|(images, kept, patches)| {
+        let of_pictures = patches.0.chunks_exact_mut(patches_len.max(1)).enumerate();
+        for ((picture, patches), image) in of_pictures.zip(images.0.chunks_exact(len)) {
             for (i, patch) in patches.chunks_exact_mut(grid.patch_len()).enumerate() {
+                let i = kept.as_ref().map_or(i, |kept| kept.0[picture * of_each + i] as usize);
                 for (start, line) in grid.lines(i).zip(patch.chunks_exact_mut(grid.patch_size)) {
                     line.copy_from_slice(&image[start..start + grid.patch_size]);
                 }
@@ -74,12 +85,13 @@ pub fn cut(grid: Grid, images: &[f32], patches: &mut [f32]) {
     });
 }
 
-/// images ← the patches, each where [`cut`] took it from
+/// images ← all patches, each where [`cut`] took it from
 ///
 /// `patches` (B, patches, C, p, p), `images` (B, C, height, width)
 #[track_caller]
 pub fn paste(grid: Grid, patches: &[f32], images: &mut [f32]) {
-    let (pictures, len) = (grid.check(images, patches), grid.image_len());
+    let (pictures, len) = (grid.check(images), grid.image_len());
+    assert_eq!(patches.len(), images.len(), "patchify: floats of the patches and of the pictures");
     for_pieces(pictures, rows_per_piece(len), (Rows(patches, len), RowsMut(images, len)), &|(patches, images)| {
         for (patches, image) in patches.0.chunks_exact(len).zip(images.0.chunks_exact_mut(len)) {
             for (i, patch) in patches.chunks_exact(grid.patch_len()).enumerate() {
@@ -95,13 +107,14 @@ pub fn paste(grid: Grid, patches: &[f32], images: &mut [f32]) {
 pub mod naive {
     use super::Grid;
 
-    pub fn cut(grid: Grid, images: &[f32], patches: &mut [f32]) {
+    pub fn cut(grid: Grid, images: &[f32], kept: &[u32], patches: &mut [f32]) {
         let Grid { channels, height, width, patch_size: p } = grid;
-        let (down, across) = (height / p, width / p);
+        let (across, of_each) = (width / p, kept.len() / (images.len() / grid.image_len()));
         for (i, out) in patches.iter_mut().enumerate() {
             let (x, y, c) = (i % p, i / p % p, i / p / p % channels);
-            let patch = i / grid.patch_len();
-            let (left, top, picture) = (patch % across * p, patch / across % down * p, patch / across / down);
+            let row = i / grid.patch_len();
+            let (patch, picture) = (kept[row] as usize, row / of_each);
+            let (left, top) = (patch % across * p, patch / across * p);
             *out = images[((picture * channels + c) * height + top + y) * width + left + x];
         }
     }

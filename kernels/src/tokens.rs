@@ -28,6 +28,52 @@ pub fn forward(first: First, x: &[f32], positions: &[f32], width: usize, y: &mut
     forward_on(Isa::best(), first, x, positions, width, y);
 }
 
+/// y ← \[class | x\] + positions\[0, 1 + kept\], picture by picture, where `kept` names the place of each row of x.
+///
+/// `class` (width), `x` (B, K, width), `kept` (B, K), `positions` (T, width), `y` (B, 1+K, width)
+#[track_caller]
+pub fn forward_kept(class: &[f32], (x, kept): (&[f32], &[u32]), positions: &[f32], width: usize, y: &mut [f32]) {
+    forward_kept_on(Isa::best(), class, (x, kept), positions, width, y);
+}
+
+/// Computes [`forward_kept`] on a given instruction set.
+#[track_caller]
+pub fn forward_kept_on(
+    isa: Isa,
+    class: &[f32],
+    (x, kept): (&[f32], &[u32]),
+    positions: &[f32],
+    width: usize,
+    y: &mut [f32],
+) {
+    let pictures = y.len().saturating_sub(x.len()) / width.max(1);
+    let of_each = kept.len() / pictures.max(1);
+    check(x, y, (1 + of_each) * width, width);
+    assert!(
+        class.len() == width
+            && kept.len() * width == x.len()
+            && kept.iter().all(|&i| (i as usize + 2) * width <= positions.len()),
+        "tokens: a class token of {}, {} rows kept of {}, {} floats of positions",
+        class.len(),
+        kept.len(),
+        x.len() / width,
+        positions.len()
+    );
+    let (rest, tokens) = (of_each * width, (1 + of_each) * width);
+    let parts = (Rows(x, rest), Rows(kept, of_each), RowsMut(y, tokens));
+    for_pieces(pictures, rows_per_piece(tokens), parts, &|(x, kept, y)| {
+        for (i, y) in y.0.chunks_exact_mut(tokens).enumerate() {
+            let (token, others) = y.split_at_mut(width);
+            token.copy_from_slice(class);
+            add(isa, &positions[..width], token);
+            others.copy_from_slice(&x.0[i * rest..][..rest]);
+            for (y, &place) in others.chunks_exact_mut(width).zip(&kept.0[i * of_each..][..of_each]) {
+                add(isa, &positions[(1 + place as usize) * width..][..width], y);
+            }
+        }
+    });
+}
+
 /// Computes [`forward`] on a given instruction set.
 #[track_caller]
 pub fn forward_on(isa: Isa, first: First, x: &[f32], positions: &[f32], width: usize, y: &mut [f32]) {
@@ -154,6 +200,17 @@ pub mod naive {
                 _ => row(t - 1),
             };
             *y = token + positions[t * width + j];
+        }
+    }
+
+    pub fn forward_kept(class: &[f32], (x, kept): (&[f32], &[u32]), positions: &[f32], width: usize, y: &mut [f32]) {
+        let of_each = kept.len() / ((y.len() - x.len()) / width);
+        for (i, y) in y.iter_mut().enumerate() {
+            let (picture, t, j) = (i / width / (1 + of_each), i / width % (1 + of_each), i % width);
+            let row = |t: usize| picture * of_each + t - 1;
+            let token = if t == 0 { class[j] } else { x[row(t) * width + j] };
+            let place = if t == 0 { 0 } else { 1 + kept[row(t)] as usize };
+            *y = token + positions[place * width + j];
         }
     }
 

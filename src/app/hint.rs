@@ -85,6 +85,8 @@ impl Hint for TrainError {
             TrainError::RunFolder(RunFolderError::OtherVersion { .. }) => {
                 Some("if the pairs are those that the run was begun with, delete this file and resume again")
             }
+            TrainError::LastSize { .. } => Some("the last part of the run is for the size that the model is to have"),
+            TrainError::ImageSizes(_) => Some("say larger shares, or more --epochs"),
             TrainError::TooLong { .. } => Some("say more --epochs"),
             TrainError::RunExists { .. } => Some("choose another --name, or go on with --resume"),
             TrainError::Data(error @ DatasetError::TooManyBad { .. }) => {

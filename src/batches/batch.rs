@@ -44,6 +44,12 @@ impl Batch {
         ArrayView2::from_shape((n, self.images.len() / n), &self.images).expect("pictures of one size")
     }
 
+    /// Returns S, the edge of the pictures in pixels.
+    #[track_caller]
+    pub fn image_size(&self) -> usize {
+        (self.images().ncols() / 3).isqrt()
+    }
+
     pub(super) fn clear(&mut self, step: u64, epoch: u64) {
         (self.step, self.epoch, self.truncated) = (step, epoch, 0);
         self.tokens.clear();

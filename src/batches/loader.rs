@@ -7,6 +7,7 @@
 use crate::batches::augment::Augment;
 use crate::batches::batch::Batch;
 use crate::batches::error::LoaderError;
+use crate::batches::image_sizes::ImageSizeSchedule;
 use crate::batches::queue::Queue;
 use crate::batches::sampler::Sampler;
 use crate::datasets::dataset::{Answer, Dataset, Example};
@@ -33,6 +34,8 @@ pub struct LoaderConfig {
     pub context_length: usize,
     /// Picture size and normalisation.
     pub preprocess: Preprocess,
+    /// The picture size of each step, if it is not that of `preprocess` throughout.
+    pub image_sizes: Option<ImageSizeSchedule>,
     /// Random variation of the pictures; with `None` they are prepared as for evaluation.
     pub augment: Option<Augment>,
     /// Seed of the order, the choice of captions and the augmentation.
@@ -43,6 +46,15 @@ pub struct LoaderConfig {
     pub start_step: u64,
     /// The share of bad examples that stops the run.
     pub bad_limit: BadLimit,
+}
+
+impl LoaderConfig {
+    /// Returns the picture size and normalisation of a step.
+    fn preprocess_at(&self, step: u64) -> Preprocess {
+        let own = self.preprocess.size;
+        let size = self.image_sizes.as_ref().map_or(own, |sizes| sizes.at(step));
+        Preprocess { size, ..self.preprocess.clone() }
+    }
 }
 
 /// An endless stream of batches. Dropping it stops its threads.
@@ -150,7 +162,8 @@ impl Shared {
 
     /// Makes the batch of a step; returns `None` if the loader is dropped meanwhile.
     fn make(&self, step: u64, mut batch: Batch, state: &mut WorkerState) -> Result<Option<Batch>, LoaderError> {
-        let size = self.config.preprocess.size;
+        let preprocess = self.config.preprocess_at(step);
+        let size = preprocess.size;
         batch.clear(step, self.sampler.epoch(step));
         let own = self.config.own.clone();
         batch.images.resize(own.len() * 3 * size * size, 0.0);
@@ -159,14 +172,21 @@ impl Shared {
             if self.queue.is_closed() {
                 return Ok(None);
             }
-            self.fill(&mut batch, place, index, state)?;
+            self.fill(&mut batch, place, index, &preprocess, state)?;
         }
         Ok(Some(batch))
     }
 
     /// Puts the example, or the first usable substitute for it, at `place` of the batch.
-    fn fill(&self, batch: &mut Batch, place: usize, index: usize, state: &mut WorkerState) -> Result<(), LoaderError> {
-        let LoaderConfig { preprocess, augment, seed, context_length, .. } = &self.config;
+    fn fill(
+        &self,
+        batch: &mut Batch,
+        place: usize,
+        index: usize,
+        preprocess: &Preprocess,
+        state: &mut WorkerState,
+    ) -> Result<(), LoaderError> {
+        let LoaderConfig { augment, seed, context_length, .. } = &self.config;
         let mut rng = rng(&[*seed, batch.step, place as u64]);
         let mut index = index;
         while !self.read(index, &mut rng, &mut state.example)? {

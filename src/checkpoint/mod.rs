@@ -33,7 +33,7 @@ mod locate;
 mod note;
 mod pickle;
 pub mod places;
-mod positions;
+pub(crate) mod positions;
 pub mod prefix;
 mod preprocessor;
 pub mod safetensors;

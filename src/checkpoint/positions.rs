@@ -5,7 +5,7 @@
 
 use crate::pictures::resize::{Interpolation, Span};
 
-/// The filter that a table is resampled with. Both are separable.
+/// The filter that a table is resampled with. All are separable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Filter {
     /// Keys' cubic with a = −½, widened when shrinking, as OpenCLIP's `resize_pos_embed` has it. The weights are those
@@ -14,6 +14,10 @@ pub(crate) enum Filter {
     /// Keys' cubic with a = −¾, never widened; beyond the edge the edge is repeated. BLIP resamples so, and PyTorch's
     /// `interpolate(…, mode="bicubic")`.
     Plain,
+    /// The weights |w|·Σ|w|, where w are those of `Antialiased`: for AdamW's second moments of a table that is resampled
+    /// by w. They are means of squared gradients g², and (Σ w g)² ≤ Σ|w| · Σ |w| g² (Cauchy and Schwarz). So none becomes
+    /// negative, and none is smaller than that of the resampled gradients, which would make AdamW's steps too large.
+    Squares,
 }
 
 impl Filter {
@@ -22,6 +26,12 @@ impl Filter {
         match self {
             Filter::Antialiased => Interpolation::Bicubic.span(i, input, output),
             Filter::Plain => plain(i, input, output),
+            Filter::Squares => {
+                let Span { start, mut weights } = Filter::Antialiased.span(i, input, output);
+                let sum: f64 = weights.iter().map(|w| w.abs()).sum();
+                weights.iter_mut().for_each(|w| *w = w.abs() * sum);
+                Span { start, weights }
+            }
         }
     }
 }
@@ -106,10 +116,30 @@ mod tests {
     #[test]
     fn the_same_size_is_the_same_table() {
         let old: Vec<f32> = (0..30).map(|i| (i as f32).sin()).collect();
-        for filter in [Filter::Antialiased, Filter::Plain] {
+        for filter in [Filter::Antialiased, Filter::Plain, Filter::Squares] {
             let mut new = vec![f32::NAN; 30];
             resize(&old, [3; 2], &mut new, [3; 2], filter);
             assert_eq!(old, new);
+        }
+    }
+
+    /// A mean of squares over time bounds the square of the mean, before the tables are resampled and behind it.
+    #[test]
+    fn squares_bound_the_resampled_gradients() {
+        let gradients = [1.3f32, 5.7, 0.4].map(|by| Vec::from_iter((0..50u8).map(|i| (by * f32::from(i)).sin())));
+        for (from, to) in [(3, 7), (7, 3), (7, 6)] {
+            let resampled = |table: &[f32], filter| {
+                let mut new = vec![f32::NAN; 1 + to * to];
+                resize(&table[..1 + from * from], [from; 2], &mut new, [to; 2], filter);
+                new
+            };
+            let mean = |i: usize| gradients.iter().map(|g| g[i] * g[i]).sum::<f32>() / 3.0;
+            let bound = resampled(&Vec::from_iter((0..50).map(mean)), Filter::Squares);
+            let new = gradients.each_ref().map(|g| resampled(g, Filter::Antialiased));
+            for (i, bound) in bound.iter().enumerate() {
+                let mean = new.iter().map(|g| g[i] * g[i]).sum::<f32>() / 3.0;
+                assert!(mean <= bound * (1.0 + 1e-5) && *bound < 4.0, "{from} to {to}: {mean} of {bound} at {i}");
+            }
         }
     }
 }

@@ -74,7 +74,8 @@ fn activation_name(activation: Activation) -> &'static str {
 }
 
 fn image_tower(tower: &VisionConfig) -> String {
-    let &VisionConfig { image_size, layers, width, patch_size, head_width, mlp_ratio } = tower;
+    // Patch dropout changes no embedding: only training drops patches.
+    let &VisionConfig { image_size, layers, width, patch_size, head_width, mlp_ratio, patch_dropout: _ } = tower;
     match (layers, patch_size) {
         (Layers::Vit(layers), patch_size) => {
             let patch_size = patch_size.unwrap_or(0);

@@ -21,6 +21,7 @@ pub mod layer_norm;
 pub mod linear;
 pub mod mlp;
 pub mod normalize;
+pub mod patch_dropout;
 pub mod patch_embed;
 pub mod pooled_attention;
 pub mod pooled_block;

@@ -8,12 +8,15 @@
 //! With P the patch rows and E = P Wᵀ + b: x₀ = class + pos₀ and xᵢ = Eᵢ + posᵢ, so dE is dx without the class rows,
 //! dW = dEᵀ P, db = Σ dE over all patches, dpos = Σ over pictures of dx, dclass = Σ over pictures of dx₀, and dP = dE W goes back to the pixels by
 //! the same map that cut them.
+//!
+//! Where [patches are dropped](super::patch_dropout), P and E have a row for each patch that is kept and none for the
+//! others. A row that is patch k of its picture gets posₖ, and dposₖ its dx.
 
 use super::{floats, floats_mut, mat, mat_mut};
 use crate::tree::{Dim, tree};
 use crate::weights::Read;
 use kernels::tokens::{self, First};
-use kernels::{Epilogue, Mat, MatMut, gemm::gemm, patchify, reduce};
+use kernels::{Epilogue, Mat, MatMut, embedding, gemm::gemm, patchify, reduce};
 use ndarray::{ArrayView2, ArrayViewMut2};
 
 /// A pixel has this many colours.
@@ -32,9 +35,10 @@ tree! {
 }
 
 tree! {
-    /// The patches as rows, and what the linear map makes of them.
+    /// The K patches of each picture that are embedded, as rows, and what the linear map makes of them. K is g² unless
+    /// patches are dropped.
     ///
-    /// `patches` (B·g²,3p²), `embedded` (B·g²,d)
+    /// `patches` (B·K,3p²), `embedded` (B·K,d)
     Scratch { patches, embedded }
 }
 
@@ -83,58 +87,72 @@ impl Grid {
 }
 
 impl Scratch<Dim> {
-    /// Returns the sizes for this many pictures.
-    pub fn dims(grid: Grid, pictures: usize, width: usize) -> Self {
-        let rows = pictures * grid.patches();
-        Scratch { patches: Dim(rows, grid.patch_len()), embedded: Dim(rows, width) }
+    /// Returns the sizes for this many patches of all pictures together.
+    pub fn dims(grid: Grid, patches: usize, width: usize) -> Self {
+        Scratch { patches: Dim(patches, grid.patch_len()), embedded: Dim(patches, width) }
     }
 }
 
 /// x₀ = class + pos₀, xᵢ = Eᵢ + posᵢ with E = P Wᵀ + b, for every picture
 ///
-/// `images` (B,3S²), `x` (B·(1+g²),d)
+/// `images` (B,3S²), `kept` (B·K), `x` (B·(1+K),d)
+///
+/// `kept` are the indices of the patches that each picture keeps, if they are not all.
 #[track_caller]
 pub fn forward(
     p: &PatchEmbed<impl Read>,
     grid: Grid,
+    kept: Option<&[u32]>,
     images: ArrayView2<f32>,
     x: ArrayViewMut2<f32>,
     scratch: &mut Scratch<ArrayViewMut2<f32>>,
 ) {
     let width = x.ncols();
-    cut(grid, images, scratch.patches.view_mut());
+    cut(grid, kept, images, scratch.patches.view_mut());
     let weight = Mat::new(p.conv1_weight.rows(), width, grid.patch_len());
     let epilogue = p.conv1_bias.as_ref().map_or(Epilogue::None, |bias| Epilogue::Bias(bias.rows()));
     gemm(1.0, mat(scratch.patches.view()), weight.t(), 0.0, mat_mut(scratch.embedded.view_mut()), epilogue);
 
     let embedded = floats(scratch.embedded.view());
     let (class, positions) = (p.class_embedding.rows(), p.positional_embedding.rows());
-    tokens::forward(First::Class(class), embedded, positions, width, floats_mut(x));
+    match kept {
+        None => tokens::forward(First::Class(class), embedded, positions, width, floats_mut(x)),
+        Some(kept) => tokens::forward_kept(class, (embedded, kept), positions, width, floats_mut(x)),
+    }
 }
 
 /// dW += dEᵀ P, db += Σ dE, dpos += Σ dx, dclass += Σ dx₀
 ///
-/// `images` (B,3S²), `dx` (B·(1+g²),d)
+/// `images` (B,3S²), `kept` (B·K), `dx` (B·(1+K),d)
 #[track_caller]
 pub fn backward(
     grid: Grid,
+    kept: Option<&[u32]>,
     images: ArrayView2<f32>,
     dx: ArrayView2<f32>,
     scratch: &mut Scratch<ArrayViewMut2<f32>>,
     g: &mut PatchEmbed<&mut [f32]>,
 ) {
-    let (width, tokens) = (dx.ncols(), grid.tokens());
+    let (width, tokens) = (dx.ncols(), dx.nrows() / images.nrows());
     let dx = floats(dx);
-    // in the forward pass: xₜ = … + posₜ, for every picture
-    tokens::backward_positions(dx, tokens, width, g.positional_embedding);
     // in the forward pass: x₀ = class + pos₀
     tokens::backward_positions(dx, tokens, width, g.class_embedding);
-    // in the forward pass: E = P Wᵀ + b
+    // in the forward pass: E = P Wᵀ + b, and x without its class rows is E + …
     tokens::backward(First::Class(&[]), dx, tokens, width, floats_mut(scratch.embedded.view_mut()));
+    match kept {
+        // in the forward pass: xₜ = … + posₜ, for every picture
+        None => tokens::backward_positions(dx, tokens, width, g.positional_embedding),
+        // in the forward pass: x₀ = … + pos₀, and row i of E gets the position of the patch that it is
+        Some(kept) => {
+            let (first, others) = g.positional_embedding.split_at_mut(width);
+            tokens::backward_positions(dx, tokens, width, first);
+            embedding::scatter_add(floats(scratch.embedded.view()), kept, width, others);
+        }
+    }
     if let Some(dbias) = &mut g.conv1_bias {
         reduce::add_column_sums(floats(scratch.embedded.view()), dbias);
     }
-    cut(grid, images, scratch.patches.view_mut());
+    cut(grid, kept, images, scratch.patches.view_mut());
     let dweight = MatMut::new(g.conv1_weight, width, grid.patch_len());
     gemm(1.0, mat(scratch.embedded.view()).t(), mat(scratch.patches.view()), 1.0, dweight, Epilogue::None);
 }
@@ -142,6 +160,8 @@ pub fn backward(
 /// dP = dE W, put back where the patches were cut: ∂loss/∂pixels, which shows what in a picture moves its embedding
 ///
 /// `dx` (B·(1+g²),d), `dimages` (B,3S²)
+///
+/// No patch was dropped in the forward pass.
 #[track_caller]
 pub fn backward_images(
     p: &PatchEmbed<&[f32]>,
@@ -160,9 +180,9 @@ pub fn backward_images(
     patchify::paste(grid.kernel(), floats(scratch.patches.view()), floats_mut(dimages));
 }
 
-/// Writes the patches of each picture as rows.
+/// Writes the patches of each picture that are embedded as rows.
 #[track_caller]
-fn cut(grid: Grid, images: ArrayView2<f32>, patches: ArrayViewMut2<f32>) {
+fn cut(grid: Grid, kept: Option<&[u32]>, images: ArrayView2<f32>, rows: ArrayViewMut2<f32>) {
     assert_eq!(images.ncols(), grid.image_len(), "pixels of a picture of {} × {}", grid.height, grid.width);
-    patchify::cut(grid.kernel(), floats(images), floats_mut(patches));
+    patchify::cut(grid.kernel(), floats(images), kept, floats_mut(rows));
 }

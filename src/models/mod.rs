@@ -17,14 +17,17 @@ pub use crate::layers::Keep;
 pub use captions::Captions;
 pub(crate) use captions::Packed;
 
+use crate::layers::patch_dropout::{PatchDropout, Patches};
 use crate::layers::sequences::Sequences;
 use crate::tree::Arena;
 
-/// The purpose of a forward pass, on which the statistics that BatchNorm uses depend.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
+/// The purpose of a forward pass, on which the statistics that BatchNorm uses and the patches that a ViT sees depend.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Mode<'a> {
     /// The pass is one of training: BatchNorm uses the statistics of the batch.
     Training(Keep),
+    /// The pass is one of training a ViT that sees only some patches of each picture.
+    Masked(Keep, PatchDropout<'a>),
     /// The pass is one of inference: BatchNorm uses the running statistics, and nothing is kept.
     Inference,
 }
@@ -35,6 +38,7 @@ pub struct Workspace {
     pub(crate) sequences: Sequences,
     /// What the last forward pass of a Transformer kept.
     pub(crate) keep: Keep,
+    pub(crate) patches: Patches,
     /// A ResNet's block inputs, which outlive what each block saves.
     pub(crate) inputs: Arena,
     pub(crate) saved: Arena,

@@ -6,6 +6,7 @@ use super::objective::{Objective, State, StepId};
 use super::run_folder::RunFolder;
 use super::world::World;
 use crate::checkpoint::{self, CheckpointError, ConfigFile};
+use crate::layers::patch_dropout::PatchDropout;
 use crate::layers::{floats, floats_mut, normalize, rows, rows_mut};
 use crate::loss::contrast::Scores;
 use crate::loss::info_nce::{self, Loss, Saved as LossSaved, Scratch as LossScratch};
@@ -107,6 +108,10 @@ pub struct ClipObjective {
     lock_image: bool,
     grad_checkpointing: bool,
     free_scale: bool,
+    /// The step from which on the image tower sees all patches.
+    unmasked_from: u64,
+    /// The places of this rank's pictures in the batch of all ranks.
+    places: Vec<u32>,
     image: Workspace,
     text: Workspace,
     scratch: Arena,
@@ -121,6 +126,9 @@ pub struct ClipObjective {
     losses: Vec<Metric>,
 }
 
+/// What the stream of the patches' draws is named by.
+const PATCHES: u64 = 0;
+
 /// Returns AdamW's hyper-parameters as the paper chose them for the kind of image tower (table 19).
 pub fn hyper(config: &Config) -> Hyper {
     match config.vision_cfg.layers {
@@ -130,13 +138,15 @@ pub fn hyper(config: &Config) -> Hyper {
 }
 
 impl ClipObjective {
-    /// Makes an objective that trains both towers.
+    /// Makes an objective that trains both towers. Patches are dropped as the configuration says.
     pub fn new(model: Model) -> Self {
         ClipObjective {
             model,
             lock_image: false,
             grad_checkpointing: false,
             free_scale: false,
+            unmasked_from: u64::MAX,
+            places: vec![],
             image: Workspace::default(),
             text: Workspace::default(),
             scratch: Arena::default(),
@@ -170,6 +180,22 @@ impl ClipObjective {
         ClipObjective { free_scale: free, ..self }
     }
 
+    /// Drops no patches from this step on, so that the image tower gets used to whole pictures (unmasked tuning: Li et
+    /// al. 2023, "Scaling Language-Image Pre-training via Masking", section 3).
+    #[must_use]
+    pub fn unmasked_from(self, step: u64) -> Self {
+        ClipObjective { unmasked_from: step, ..self }
+    }
+
+    /// Returns the same objective for another model.
+    pub(super) fn with_model(&self, model: Model) -> Self {
+        ClipObjective::new(model)
+            .lock_image(self.lock_image)
+            .grad_checkpointing(self.grad_checkpointing)
+            .free_scale(self.free_scale)
+            .unmasked_from(self.unmasked_from)
+    }
+
     /// Returns the model as it is now.
     pub fn model(&self) -> &Model {
         &self.model
@@ -196,19 +222,28 @@ impl<W: World> Objective<W> for ClipObjective {
         self.lock_image && path.is_under("visual")
     }
 
-    fn prepare(&mut self, batch: &Pairs, _: StepId) {
+    fn prepare(&mut self, batch: &Pairs, id: StepId) {
         let n = batch.images.nrows();
         assert_eq!((batch.captions.len(), batch.concepts.len()), (n, n), "captions and concept keys of {n} pictures");
+        self.places.clear();
+        self.places.extend((0..n).map(|i| id.place(i, n) as u32));
     }
 
     /// Embeds these pairs by both towers.
-    fn forward(&mut self, batch: &Pairs, range: Range<usize>, keep: Keep, _: StepId) {
+    fn forward(&mut self, batch: &Pairs, range: Range<usize>, keep: Keep, id: StepId) {
         let keep = keep.checkpointed(self.grad_checkpointing);
-        let ClipObjective { model, image, text, scratch, features, lock_image, .. } = self;
+        let ClipObjective { model, image, text, scratch, features, lock_image, unmasked_from, places, .. } = self;
         let features = features.carve(&Features::dims(batch.images.nrows(), model.config.embed_dim));
         let p = model.params.view();
         let (images, out) = (rows(batch.images, &range), rows_mut(features.image, &range));
-        let mode = if *lock_image { Mode::Inference } else { Mode::Training(keep) };
+        let rate = model.config.vision_cfg.patch_dropout;
+        let mode = if *lock_image {
+            Mode::Inference
+        } else if rate > 0.0 && id.step < *unmasked_from {
+            Mode::Masked(keep, PatchDropout { rate, key: id.key(&[PATCHES]), places: &places[range.clone()] })
+        } else {
+            Mode::Training(keep)
+        };
         visual::forward(&p.visual, &model.config.vision(), images, mode, out, image, scratch);
         let (captions, out) = (batch.captions.slice(range.clone()), rows_mut(features.text, &range));
         text::forward(&p.text, &model.config.text(), captions, keep, out, text, scratch);
@@ -391,11 +426,19 @@ fn sums_of_shards<W: World, const K: usize>(world: &W, own: &[f64], gathered: &m
 /// Prepares the model of a run that is to go on, whose parameters are still to be loaded. The size of the saved state
 /// is checked before anything is allocated for the parameters.
 ///
+/// The state may have another of the run's `image_sizes` than the configuration: a run can be killed after it has
+/// written one file and before it has written the other. The state decides.
+///
 /// # Errors
 /// If the run folder has no configuration, or a state of another size.
-pub fn resumed(folder: &RunFolder) -> Result<(Model, ConfigFile), CheckpointError> {
+pub fn resumed(folder: &RunFolder, image_sizes: &[usize]) -> Result<(Model, ConfigFile), CheckpointError> {
     let config = ConfigFile::read(&folder.file(checkpoint::CONFIG))?;
-    let spec = model::spec(&config.model_cfg);
-    folder.check("params", params::len(&spec))?;
+    let fitting = |config: ConfigFile| {
+        let spec = model::spec(&config.model_cfg);
+        folder.check("params", params::len(&spec)).map(|()| (config, spec))
+    };
+    let others = image_sizes.iter().map(|&size| config.clone().resized(size));
+    let mut others = others.filter(|config| config.model_cfg.check().is_ok()).map(fitting);
+    let (config, spec) = fitting(config.clone()).or_else(|error| others.find_map(Result::ok).ok_or(error))?;
     Ok((Model { config: config.model_cfg.clone(), params: Params::zeros(spec) }, config))
 }

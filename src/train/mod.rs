@@ -6,6 +6,7 @@
 //! | [`blip`] | BLIP's objective: pre-training, and fine-tuning for retrieval |
 //! | [`clip`] | CLIP's objective |
 //! | [`step`] | one training step of any objective |
+//! | [`resize`] | a model in training goes on with pictures of another size |
 //! | [`world`] | the processes that train one model together |
 //! | [`metric`] | a number that a step reports |
 //! | [`log`] | the numbers of a run, one JSON object a line |
@@ -19,6 +20,7 @@ pub mod data;
 pub mod log;
 pub mod metric;
 pub mod objective;
+pub mod resize;
 pub mod run_folder;
 pub mod step;
 pub mod watch;

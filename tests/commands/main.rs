@@ -15,6 +15,7 @@ mod one_embedding;
 mod photos;
 mod pictures;
 mod plots;
+mod savings;
 mod scenes;
 mod search;
 mod shell;

@@ -36,6 +36,7 @@ fn config() -> Config {
             patch_size: Some(8),
             head_width: 32,
             mlp_ratio: 4.0,
+            patch_dropout: 0.0,
         },
         text_cfg: TextConfig { context_length: 16, vocab_size: 49_408, width: 32, heads: 2, layers: 2, mlp_ratio: 4.0 },
     }

@@ -96,7 +96,7 @@ pub(super) fn text(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
-fn saved_steps(run: &Path) -> Option<u64> {
+pub fn saved_steps(run: &Path) -> Option<u64> {
     Reader::open(&run.join("resume.safetensors")).ok()?.metadata("step")?.parse().ok()
 }
 

@@ -16,6 +16,7 @@ fn config(batch_size: usize, workers: usize, start_step: u64) -> LoaderConfig {
         own: 0..batch_size,
         context_length: 16,
         preprocess: Preprocess { size: 32, ..Preprocess::default() },
+        image_sizes: None,
         augment: Some(Augment::drawings()),
         seed: 7,
         workers,

@@ -129,6 +129,7 @@ fn a_resumed_run_gets_what_it_would_have_got() {
             own: 0..6,
             context_length: 8,
             preprocess,
+            image_sizes: None,
             augment,
             seed: 3,
             workers,

@@ -139,6 +139,7 @@ fn a_broken_picture_does_not_stop_the_loader() {
         own: 0..10,
         context_length: 8,
         preprocess: Preprocess { size: 8, ..Preprocess::default() },
+        image_sizes: None,
         augment: Some(Augment::default()),
         seed: 1,
         workers: 2,

@@ -129,7 +129,7 @@ fn find(path: &Path) -> Result<(RunFolder, Options), TrainError> {
 /// Reads everything that `train --resume` reads.
 fn resume(path: &Path) -> Option<u64> {
     let (folder, _) = find(path).ok()?;
-    let (model, _) = clip::resumed(&folder).ok()?;
+    let (model, _) = clip::resumed(&folder, &[]).ok()?;
     let mut trainer = trainer(model);
     folder.load(trainer.state()).ok()?;
     Some(trainer.steps())
@@ -149,7 +149,7 @@ fn a_configuration_of_another_model_takes_no_memory() {
     json["model_cfg"]["text_cfg"]["vocab_size"] = json!(1 << 24);
     json["model_cfg"]["text_cfg"]["width"] = json!(200);
     fs::write(&path, json.to_string()).unwrap();
-    let error = clip::resumed(&RunFolder { path: run.path().into() }).map(|_| ()).unwrap_err().to_string();
+    let error = clip::resumed(&RunFolder { path: run.path().into() }, &[]).map(|_| ()).unwrap_err().to_string();
     assert!(error.contains("resume.safetensors") && error.contains("params"), "{error}");
 }
 
@@ -157,7 +157,7 @@ fn a_configuration_of_another_model_takes_no_memory() {
 fn a_step_that_cannot_be_counted_from_is_refused() {
     let run = run();
     let folder = RunFolder { path: run.path().into() };
-    let (model, _) = clip::resumed(&folder).unwrap();
+    let (model, _) = clip::resumed(&folder, &[]).unwrap();
     let flat = model.params.flat.clone();
     let mut trainer = trainer(model);
     for step in ["18446744073709551615", "-1", "7.5", ""] {
@@ -185,6 +185,9 @@ fn options_that_no_command_line_has_are_refused() {
         ("beta1", json!(1.0)),
         ("beta2", json!(7.0)),
         ("eps", json!(-1.0)),
+        ("savings", json!({ "force_patch_dropout": 1.0 })),
+        ("savings", json!({ "unmasked_tuning": -0.1 })),
+        ("savings", json!({ "image_size_schedule": "96:0.5" })),
     ] {
         let mut json = sound.clone();
         json[field] = value;

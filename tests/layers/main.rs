@@ -25,6 +25,7 @@ mod mlp;
 mod models;
 mod normalize;
 mod one_way;
+mod patch_dropout;
 mod patch_embed;
 mod planted;
 mod pooled_block;

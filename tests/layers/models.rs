@@ -6,10 +6,12 @@ use crate::support::{
     oracle_models, random,
     trees::{flatten, poisoned_arena},
 };
+use clipwright::layers::patch_dropout::{PatchDropout, Patches};
 use clipwright::loss::positives::Positives;
 use clipwright::models::clip::model::{INIT_LOGIT_SCALE, Model, spec};
 use clipwright::models::clip::text::{self, Text};
 use clipwright::models::clip::visual::{self, Visual};
+use clipwright::models::clip::vit::{self, Vit};
 use clipwright::models::{Keep, Mode, Workspace};
 use clipwright::optim::adamw::Hyper;
 use clipwright::params::{self, Spec, view};
@@ -59,6 +61,30 @@ fn image_tower() {
                     &mut poisoned_arena(),
                 );
                 visual::backward(&p, &shape, images, dy, &mut workspace, &mut poisoned_arena(), &mut g);
+            },
+        );
+    }
+}
+
+/// The tower works on the class token and four of nine patches.
+#[test]
+fn image_tower_where_patches_are_dropped() {
+    for towers in towers() {
+        let (shape, images) = (towers.config.vision(), towers.images.mapv(f64::from));
+        let visual::Shape::Vit(vit) = shape else { panic!("a ViT") };
+        let dropout = PatchDropout { rate: 0.5, key: 9, places: &[3, 4, 7] };
+        let mut drawn = Patches::default();
+        drawn.draw(9, 3, Some(dropout));
+        assert_eq!(drawn.of_each(), 4);
+        check_tower(
+            &towers,
+            vit.spec(),
+            |p, []| oracle_models::vit(p, &vit, images.view(), drawn.kept()),
+            |Pass { p, y, dy, mut g, .. }: Pass<Vit<Spec>, 0>| {
+                let (images, how, mut workspace) =
+                    (towers.images.view(), (Keep::All, Some(dropout)), Workspace::default());
+                vit::forward(&p, &vit, images, how, y, &mut workspace, &mut poisoned_arena());
+                vit::backward(&p, &vit, images, dy, &mut workspace, &mut poisoned_arena(), &mut g);
             },
         );
     }

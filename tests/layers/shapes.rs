@@ -71,6 +71,7 @@ impl Towers {
             patch_size: Some(2),
             head_width: 5,
             mlp_ratio: 1.4,
+            patch_dropout: 0.0,
         };
         let text_cfg = TextConfig { context_length: 9, vocab_size: 12, width: 10, heads: 5, layers, mlp_ratio: 4.0 };
         let (init_logit_scale, init_logit_bias) = (None, None);

@@ -20,6 +20,7 @@ fn config() -> Config {
         patch_size: Some(5),
         head_width: 32,
         mlp_ratio: 4.0,
+        patch_dropout: 0.0,
     };
     let text_cfg = TextConfig { context_length: 40, vocab_size: 50, width: 96, heads: 3, layers: 2, mlp_ratio: 4.0 };
     let (init_logit_scale, init_logit_bias) = (None, None);

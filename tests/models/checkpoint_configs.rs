@@ -130,7 +130,6 @@ fn openclips_config_may_spell_out_defaults() {
         model["custom_text"] = json!(true);
         model["init_logit_scale"] = json!(2.3);
         model["vision_cfg"]["timm_model_name"] = Value::Null;
-        model["vision_cfg"]["patch_dropout"] = json!(0.5);
         model["vision_cfg"]["pool_type"] = json!("tok");
         model["text_cfg"]["no_causal_mask"] = json!(false);
         model["text_cfg"]["mlp_ratio"] = json!(4.0);

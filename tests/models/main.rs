@@ -19,6 +19,8 @@ mod facade;
 mod golden;
 mod objective;
 mod open_clip_configs;
+mod patch_dropout;
+mod resize;
 mod shards;
 mod sigmoid;
 mod train_step;

@@ -30,11 +30,12 @@ struct Trained {
     calls: Vec<Call>,
 }
 
-/// Both image towers, and both losses. Their parameters are more than four pieces, so that each of four ranks moves some
-/// of them.
-fn configs() -> [Config; 3] {
-    let mut configs = [config(80), resnet(8), config(80).siglip()];
+/// Both image towers, both losses, and dropped patches. Their parameters are more than four pieces, so that each of four
+/// ranks moves some of them.
+fn configs() -> [Config; 4] {
+    let mut configs = [config(80), resnet(8), config(80).siglip(), config(80)];
     configs[1].text_cfg.width = 80;
+    configs[3].vision_cfg.patch_dropout = 0.5;
     configs
 }
 

@@ -23,7 +23,7 @@ use ndarray::{Array2, ArrayView2, Axis};
 /// Returns the features of either image encoder, as in training.
 pub fn visual(p: &Visual<&[f64]>, shape: &visual::Shape, relus: &Relus, images: ArrayView2<f64>) -> Array2<f64> {
     match (p, shape) {
-        (Visual::Vit(p), visual::Shape::Vit(shape)) => vit(p, shape, images),
+        (Visual::Vit(p), visual::Shape::Vit(shape)) => vit(p, shape, images, None),
         (Visual::ResNet(p), visual::Shape::ResNet(shape)) => resnet(p, shape, batch_norm, relus, images),
         _ => panic!("parameters of one kind, shape of the other"),
     }
@@ -67,10 +67,19 @@ fn smaller((n, height, width): Pictures, stride: usize) -> Pictures {
     (n, height.div_ceil(stride), width.div_ceil(stride))
 }
 
-/// features = ln_post(class token of blocks(ln_pre(embedded pictures))) W
-pub fn vit(p: &Vit<&[f64]>, shape: &vit::Shape, images: ArrayView2<f64>) -> Array2<f64> {
-    let sequences = sequences((0..=images.nrows()).map(|i| i * shape.grid.tokens()), Pool::First);
-    let x = layer_norm(&p.ln_pre, shape.size.eps, patch_embed(&p.embed, shape.grid, images).view());
+/// features = ln_post(class token of blocks(ln_pre(embedded pictures))) W, where pictures may keep some patches each
+pub fn vit(p: &Vit<&[f64]>, shape: &vit::Shape, images: ArrayView2<f64>, kept: Option<&[u32]>) -> Array2<f64> {
+    let (pictures, tokens) = (images.nrows(), shape.grid.tokens());
+    let mut x = patch_embed(&p.embed, shape.grid, images);
+    if let Some(kept) = kept {
+        let of_each = kept.len() / pictures;
+        let rows = kept.iter().enumerate().map(|(i, &k)| i / of_each * tokens + 1 + k as usize);
+        let mut rows: Vec<usize> = rows.chain((0..pictures).map(|i| i * tokens)).collect();
+        rows.sort_unstable();
+        x = x.select(Axis(0), &rows);
+    }
+    let sequences = sequences((0..=pictures).map(|i| i * (x.nrows() / pictures)), Pool::First);
+    let x = layer_norm(&p.ln_pre, shape.size.eps, x.view());
     projection(p.proj, stack(&p.transformer, &p.ln_post, &shape.size, &sequences, x).view())
 }
 

@@ -30,6 +30,7 @@ pub fn config(width: usize) -> Config {
             patch_size: Some(8),
             head_width: width / 2,
             mlp_ratio: 4.0,
+            patch_dropout: 0.0,
         },
         text_cfg: TextConfig { context_length: 20, vocab_size: 300, width, heads: 2, layers: 2, mlp_ratio: 4.0 },
     }

@@ -39,9 +39,12 @@ fn same_bits_on_any_number_of_threads() {
     assert_same_bits(|| {
         let mut table = random(2, 3001 * 65);
         scatter_add(&dy, &index, 65, &mut table);
+        // A table of fewer rows than pieces.
+        let mut positions = random(3, 50 * 65);
+        scatter_add(&dy, &index.iter().map(|i| i % 50).collect::<Vec<_>>(), 65, &mut positions);
         let mut y = vec![0.0; 3000 * 65];
         gather(&table, &index, 65, &mut y);
-        [table, y].concat()
+        [table, positions, y].concat()
     });
 }
 

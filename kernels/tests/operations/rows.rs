@@ -45,6 +45,16 @@ fn tokens_are_the_definition() {
                 assert!(fast_y == y && fast_dx == dx, "{first:?}, {pictures} pictures of {count}×{width} on {isa:?}");
             }
         }
+        for of_each in [1, count - 1] {
+            let (x, kept) = (&x[..pictures * of_each * width], kept(pictures, of_each, count - 1));
+            let mut y = vec![f32::NAN; pictures * (1 + of_each) * width];
+            tokens::naive::forward_kept(&class, (x, &kept), &positions, width, &mut y);
+            for isa in Isa::available() {
+                let mut fast_y = vec![f32::NAN; y.len()];
+                tokens::forward_kept_on(isa, &class, (x, &kept), &positions, width, &mut fast_y);
+                assert!(fast_y == y, "{of_each} kept of {pictures} pictures of {count}×{width} on {isa:?}");
+            }
+        }
         let dy = random(4, pictures * count * width);
         for places in [1, count] {
             let mut dpositions = random(5, places * width);
@@ -58,6 +68,11 @@ fn tokens_are_the_definition() {
     }
 }
 
+/// Returns `of_each` places of each picture, of `places`.
+fn kept(pictures: usize, of_each: usize, places: usize) -> Vec<u32> {
+    (0..pictures * of_each).map(|i| ((i / of_each * 5 + i) % places) as u32).collect()
+}
+
 #[test]
 fn patches_are_cut_and_put_back() {
     let cases =
@@ -66,9 +81,17 @@ fn patches_are_cut_and_put_back() {
         let grid = Grid { channels, height, width, patch_size };
         let images = random(1, pictures * grid.image_len());
         let (mut patches, mut expected, mut back) = (images.clone(), images.clone(), vec![f32::NAN; images.len()]);
-        patchify::cut(grid, &images, &mut patches);
-        patchify::naive::cut(grid, &images, &mut expected);
+        patchify::cut(grid, &images, None, &mut patches);
+        let all: Vec<u32> = (0..pictures).flat_map(|_| 0..grid.patches() as u32).collect();
+        patchify::naive::cut(grid, &images, &all, &mut expected);
         assert_eq!(patches, expected, "{grid:?}");
+        for of_each in [1, grid.patches().div_ceil(2), grid.patches()] {
+            let kept = kept(pictures, of_each, grid.patches());
+            let [mut some, mut expected] = [(); 2].map(|_| vec![f32::NAN; kept.len() * grid.patch_len()]);
+            patchify::cut(grid, &images, Some(&kept), &mut some);
+            patchify::naive::cut(grid, &images, &kept, &mut expected);
+            assert_eq!(some, expected, "{of_each} of each, {grid:?}");
+        }
         patchify::paste(grid, &patches, &mut back);
         assert_eq!(back, images, "{grid:?}");
     }
@@ -126,10 +149,12 @@ fn same_bits_on_any_number_of_threads() {
         softmax::log(&mut ln, 203);
         let mut dpositions = random(3, 50 * 65);
         tokens::backward_positions(&random(4, 40 * 50 * 65), 50, 65, &mut dpositions);
+        let (x, kept, mut kept_y) = (random(7, 40 * 25 * 65), kept(40, 25, 49), vec![0.0; 40 * 26 * 65]);
+        tokens::forward_kept(&random(8, 65), (&x, &kept), &random(9, 50 * 65), 65, &mut kept_y);
         let (mut y, mut transposed) = (vec![0.0; 3000 * 65], vec![0.0; 3001 * 65]);
         sparse::add(lists, &|i, _| i as f32, &random(5, 3001 * 65), 65, &mut y);
         sparse::add_transposed(lists, &|i, _| i as f32, &random(6, 3000 * 65), 65, &mut transposed);
-        [p, ln, dx, dpositions, y, transposed].concat()
+        [p, ln, dx, dpositions, kept_y, y, transposed].concat()
     });
 }
 

@@ -3,6 +3,7 @@
 
 use super::timing::{Measurement, Timer, Timing, Work};
 use super::{CliError, Context, bench_blip, bench_clip};
+use crate::app::train::values::share_below_one;
 use crate::checkpoint::{self, Kind};
 use crate::counted::counted;
 use crate::models::blip::Parts;
@@ -40,6 +41,9 @@ pub(crate) struct Bench {
     /// Edge of every picture in pixels [default: the model's]
     #[arg(long, value_name = "PIXELS")]
     image_size: Option<usize>,
+    /// Share of a ViT's patches that the training step drops [default: the model's]
+    #[arg(long, value_name = "SHARE", value_parser = share_below_one)]
+    patch_dropout: Option<f64>,
     /// Number of times that each is timed
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = value_parser!(u32).range(1..=10_000))]
     repeats: u32,
@@ -94,6 +98,14 @@ impl Sizes {
         Err(CliError::Usage(format!("--grad-checkpointing: {reason}")))
     }
 
+    /// Returns the share of the patches that training drops.
+    fn patch_dropout(&self) -> f64 {
+        match self {
+            Sizes::Clip(config) => config.vision_cfg.patch_dropout,
+            Sizes::Blip(_) => 0.0,
+        }
+    }
+
     /// Takes square pictures of another size.
     fn resize(&mut self, edge: usize) -> Result<(), ConfigError> {
         match self {
@@ -107,6 +119,17 @@ impl Sizes {
             }
         }
     }
+
+    /// Drops a share of the patches in training.
+    fn drop_patches(&mut self, rate: f64) -> Result<(), String> {
+        match self {
+            Sizes::Clip(config) => {
+                config.vision_cfg.patch_dropout = rate;
+                config.check().map_err(|error| error.to_string())
+            }
+            Sizes::Blip(_) => Err("a BLIP drops none".into()),
+        }
+    }
 }
 
 /// All measurements, as `--json` prints them.
@@ -116,6 +139,8 @@ pub struct Report {
     batch: usize,
     caption_tokens: usize,
     image_size: [usize; 2],
+    /// The share of the patches that the training step drops.
+    patch_dropout: f64,
     repeats: usize,
     grad_checkpointing: bool,
     instruction_set: &'static str,
@@ -131,7 +156,11 @@ impl Bench {
         if let Some(edge) = self.image_size {
             sizes.resize(edge).map_err(|error| CliError::Usage(format!("--image-size {edge}: {error}")))?;
         }
-        let image_size = sizes.image_size();
+        if let Some(rate) = self.patch_dropout {
+            let refused = |reason: String| CliError::Usage(format!("--patch-dropout {rate}: {reason}"));
+            sizes.drop_patches(rate).map_err(refused)?;
+        }
+        let (image_size, patch_dropout) = (sizes.image_size(), sizes.patch_dropout());
         let (batch, caption_tokens, repeats) =
             (self.batch as usize, self.caption_tokens as usize, self.repeats as usize);
         let limit = sizes.longest_text();
@@ -169,6 +198,7 @@ impl Bench {
             batch,
             caption_tokens,
             image_size,
+            patch_dropout,
             repeats,
             grad_checkpointing,
             instruction_set: Isa::best().name(),
@@ -211,6 +241,9 @@ impl fmt::Display for Report {
             self.instruction_set,
             self.peak_gflops
         )?;
+        if self.patch_dropout > 0.0 {
+            writeln!(f, "the training step drops {:.0} % of the patches\n", 100.0 * self.patch_dropout)?;
+        }
         writeln!(
             f,
             "{:14}{:>11}{:>12}{:>10}{:>11}{:>9}{:>13}",

@@ -82,7 +82,8 @@ impl Inputs {
     fn flops(&self, work: Work) -> f64 {
         let (config, batch) = (&self.config, self.keys.len());
         let caption_tokens = self.ids.len() / batch;
-        let (image, text) = (config.vision().flops(), config.text().flops(caption_tokens));
+        let (image, text) =
+            (config.vision().flops(config.vision_cfg.patch_dropout), config.text().flops(caption_tokens));
         let of_each = match work {
             Work::EncodeImage => image.forward,
             Work::EncodeText => text.forward,

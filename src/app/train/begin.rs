@@ -19,9 +19,14 @@ pub(super) fn begin<W: World + 'static>(
             Some(flag) => Err(TrainError::NeedsBlip(flag)),
             None => clip::begin(world, options, folder),
         },
-        Family::Blip if options.lock_image => Err(TrainError::NeedsClip("--lock-image")),
-        Family::Blip if options.siglip => Err(TrainError::NeedsClip("--siglip")),
-        Family::Blip if options.model.is_some() && options.pretrained.is_some() => Err(TrainError::TwoModels),
-        Family::Blip => blip::begin(world, options, folder),
+        Family::Blip => {
+            let flags = [("--lock-image", options.lock_image), ("--siglip", options.siglip)];
+            let given = flags.into_iter().find_map(|(flag, given)| given.then_some(flag));
+            match options.savings.given().or(given) {
+                Some(flag) => Err(TrainError::NeedsClip(flag)),
+                None if options.model.is_some() && options.pretrained.is_some() => Err(TrainError::TwoModels),
+                None => blip::begin(world, options, folder),
+            }
+        }
     }
 }

@@ -110,7 +110,7 @@ pub(super) fn begin<W: World + 'static>(
         (None, Some(path)) => Start::pretrained(options, path)?,
         (None, None) => Start::new(options)?,
     };
-    let steps = (start.data.training().concepts().len() / options.pairs_per_step()) as u64;
+    let steps = options.steps_per_epoch(&start.data);
     let config = &start.model.config;
     let is_small = is_small(config);
     let Rates { dropout, depth } = if is_small { Rates::default() } else { Rates::original(config) };

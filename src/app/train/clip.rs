@@ -7,7 +7,7 @@ use super::learner::{Begun, Learner, captions};
 use super::model::{Start, tokenizer};
 use super::options::Options;
 use super::together::Together;
-use crate::batches::{Batch, LoaderConfig};
+use crate::batches::{Batch, ImageSizeSchedule, LoaderConfig};
 use crate::checkpoint::{self, ConfigFile, copy_tokenizer};
 use crate::datasets::BadReport;
 use crate::embed::Embedder;
@@ -22,8 +22,9 @@ use crate::train::data;
 use crate::train::log::Metrics;
 use crate::train::metric::Metric;
 use crate::train::objective::State;
+use crate::train::resize::resized;
 use crate::train::run_folder::RunFolder;
-use crate::train::step::{Trainer, Update};
+use crate::train::step::{Trainer, TrainerOptions, Update};
 use crate::train::watch::Collapse;
 use crate::train::world::World;
 use std::path::PathBuf;
@@ -32,6 +33,8 @@ use std::sync::Arc;
 struct ClipLearner<W> {
     world: W,
     trainer: Trainer<ClipObjective, W>,
+    options: TrainerOptions,
+    plan: Vec<String>,
     config: ConfigFile,
     tokenizer: Arc<Tokenizer>,
     /// The model's own `tokenizer.json`, if it has one.
@@ -45,17 +48,24 @@ pub(super) fn begin<W: World + 'static>(
     folder: Option<&RunFolder>,
 ) -> Result<Begun, TrainError> {
     let Start { model, config, tokenizer: own } = match folder {
-        Some(folder) => Start::resumed(folder)?,
+        Some(folder) => Start::resumed(options, folder)?,
         None => Start::of(options)?,
     };
     if options.grad_checkpointing && matches!(model.config.vision_cfg.layers, Layers::ResNet(_)) {
         return Err(TrainError::Checkpointing);
     }
     let tokenizer = Arc::new(tokenizer(own.as_deref(), &model.config)?);
-    let data = options.data.open(Embedded::Emoji, config.preprocess_cfg.size)?;
+    let savings = &options.savings;
+    let largest = savings.sizes().into_iter().max().unwrap_or(config.preprocess_cfg.size);
+    let data = options.data.open(Embedded::Emoji, largest)?;
+    let steps = options.steps_per_epoch(&data) * options.epochs() as u64;
+    let image_sizes = savings.size_schedule(&config.model_cfg, steps)?;
+    let unmasked_from = savings.unmasked_from(&config.model_cfg, steps)?;
+    let plan = plan(&model, image_sizes.as_ref(), unmasked_from, options.lock_image);
     let loader = LoaderConfig {
         context_length: config.model_cfg.text_cfg.context_length,
         preprocess: config.preprocess_cfg.clone(),
+        image_sizes,
         augment: Some(data.augment()),
         ..options.loader(&data, world)
     };
@@ -64,10 +74,20 @@ pub(super) fn begin<W: World + 'static>(
     let objective = ClipObjective::new(model)
         .lock_image(options.lock_image)
         .grad_checkpointing(options.grad_checkpointing)
-        .free_scale(free_scale);
+        .free_scale(free_scale)
+        .unmasked_from(unmasked_from);
     let trainer = Trainer::among(world.clone(), objective, trainer_options);
     let (world, words) = (world.clone(), tokenizer.clone());
-    Ok(Begun { learner: Box::new(ClipLearner { world, trainer, config, tokenizer, own }), data, words, loader })
+    let learner = ClipLearner { world, trainer, options: trainer_options, plan, config, tokenizer, own };
+    Ok(Begun { learner: Box::new(learner), data, words, loader })
+}
+
+/// Returns a line about the sizes of pictures and one about dropped patches, where there are any.
+fn plan(model: &Model, sizes: Option<&ImageSizeSchedule>, unmasked_from: u64, is_locked: bool) -> Vec<String> {
+    let rate = model.config.vision_cfg.patch_dropout;
+    let drops = (rate > 0.0 && !is_locked)
+        .then(|| format!("{:.0} % of the patches are dropped up to step {unmasked_from}", 100.0 * rate));
+    sizes.map(|sizes| format!("pictures of {sizes}")).into_iter().chain(drops).collect()
 }
 
 impl<W: World> ClipLearner<W> {
@@ -90,7 +110,16 @@ impl<W: World> Learner for ClipLearner<W> {
         self.trainer.steps()
     }
 
+    fn plan(&self) -> Vec<String> {
+        self.plan.clone()
+    }
+
+    /// Goes on with pictures of another size where a batch has such.
     fn gradients(&mut self, batch: &Batch, micro: usize) -> Vec<Metric> {
+        if batch.image_size() != self.config.preprocess_cfg.size {
+            self.trainer = resized(&self.world, &mut self.trainer, self.options, batch.image_size());
+            self.config = self.config.clone().resized(batch.image_size());
+        }
         let pairs = Pairs {
             images: batch.images(),
             captions: captions(batch),

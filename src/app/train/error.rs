@@ -1,6 +1,6 @@
 //! The errors of a run, and the flags that help against them.
 
-use crate::batches::LoaderError;
+use crate::batches::{ImageSizesError, LoaderError};
 use crate::checkpoint::CheckpointError;
 use crate::counted::counted;
 use crate::datasets::DatasetError;
@@ -34,6 +34,12 @@ pub enum TrainError {
     OtherModel { path: PathBuf, difference: String },
     #[error("{flag} needs {needs}")]
     Unused { flag: &'static str, needs: &'static str },
+    #[error("{flag}: {source}")]
+    Misfit { flag: String, source: ConfigError },
+    #[error("--image-size-schedule ends with {last} pixels, and the model's own size is {own}")]
+    LastSize { last: usize, own: usize },
+    #[error("--image-size-schedule: {0}")]
+    ImageSizes(#[from] ImageSizesError),
     #[error("{0} needs a BLIP")]
     NeedsBlip(&'static str),
     #[error("{0} needs a CLIP")]

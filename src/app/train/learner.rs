@@ -21,6 +21,11 @@ pub(super) trait Learner {
     /// Returns how many steps were taken.
     fn steps(&self) -> u64;
 
+    /// Returns a line about each part of the plan that is the model's own, such as the sizes of pictures.
+    fn plan(&self) -> Vec<String> {
+        vec![]
+    }
+
     /// Computes the gradients of this rank's part of a batch, with at most `micro` pictures in a tower at a time, and returns
     /// the losses of all of it.
     fn gradients(&mut self, batch: &Batch, micro: usize) -> Vec<Metric>;

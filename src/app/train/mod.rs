@@ -2,7 +2,7 @@
 //!
 //! | file | what it knows |
 //! |---|---|
-//! | [`options`], `data_options`, `blip_options`, `values` | the command line |
+//! | [`options`], `data_options`, `blip_options`, `savings_options`, `values` | the command line |
 //! | `launch` | the start of a run by itself, or as one of several ranks |
 //! | `run` | the loop |
 //! | `begin` | what a run begins with, by the family of its model |
@@ -29,6 +29,7 @@ mod model;
 pub mod options;
 mod progress;
 mod run;
+mod savings_options;
 mod together;
 pub(crate) mod values;
 

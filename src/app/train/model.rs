@@ -25,6 +25,10 @@ impl Start {
     pub(crate) fn of(options: &Options) -> Result<Start, TrainError> {
         let Some(path) = &options.pretrained else {
             let mut config = described(options.model.as_deref().unwrap_or(DEFAULT_MODEL))?;
+            options.savings.apply(&mut config)?;
+            if let Some(sizes) = &options.savings.image_size_schedule {
+                config = config.resized(sizes.first());
+            }
             if options.siglip {
                 config.model_cfg = config.model_cfg.siglip();
             }
@@ -32,18 +36,23 @@ impl Start {
         };
         let checkpoint = Checkpoint::open(path, &Overrides::default())?;
         checkpoint.notes.iter().for_each(|note| note!("note: {note}"));
-        let (model, mut config) = checkpoint.model()?;
+        let (mut model, mut config) = checkpoint.model()?;
         if let Some(name) = &options.model {
-            check_same(name, &described(name)?.model_cfg, path, &config.model_cfg)?;
+            let wanted = described(name)?.model_cfg;
+            // Patch dropout is a matter of training and not of the weights.
+            config.model_cfg.vision_cfg.patch_dropout = wanted.vision_cfg.patch_dropout;
+            check_same(name, &wanted, path, &config.model_cfg)?;
         }
+        options.savings.apply(&mut config)?;
+        model.config.clone_from(&config.model_cfg);
         // A resumed run reads the run's folder, which is in OpenCLIP's form.
         config.preprocess_cfg.library = Library::OpenClip;
         Ok(Start { model, config, tokenizer: checkpoint.tokenizer })
     }
 
     /// Prepares the model of a run's folder, whose parameters are still to be loaded.
-    pub(crate) fn resumed(folder: &RunFolder) -> Result<Start, TrainError> {
-        let (model, config) = clip::resumed(folder)?;
+    pub(crate) fn resumed(options: &Options, folder: &RunFolder) -> Result<Start, TrainError> {
+        let (model, config) = clip::resumed(folder, &options.savings.sizes())?;
         let tokenizer = Some(folder.file(checkpoint::TOKENIZER)).filter(|path| path.is_file());
         Ok(Start { model, config, tokenizer })
     }

@@ -3,6 +3,7 @@
 use super::blip_options::{BlipOptions, Task};
 use super::data_options::DataOptions;
 use super::error::OptionError;
+use super::savings_options::SavingsOptions;
 use super::values::{below_one, non_negative, power_of_two, separator, share};
 use crate::app::number::{above_zero, positive, up_to};
 use crate::app::{VERSION, WIDTH};
@@ -76,6 +77,9 @@ pub struct Options {
     #[command(flatten)]
     #[serde(default)]
     pub blip: BlipOptions,
+    #[command(flatten)]
+    #[serde(default)]
+    pub savings: SavingsOptions,
 
     /// Preset, or path of a CLIP's open_clip_config.json [default: that of --pretrained, or else Emoji-RN-S]
     #[arg(long, long_help = model_help(), help_heading = "Model")]
@@ -260,6 +264,7 @@ impl Options {
         }
         power_of_two(&self.shards().to_string()).map_err(refused("shards"))?;
         share(&self.data.bad_share.to_string()).map_err(refused("bad_share"))?;
+        self.savings.check()?;
         let own = self.data.storage.csv_separator.map(|c| separator(&c.to_string()));
         own.transpose().map(|_| ()).map_err(refused("csv_separator"))
     }
@@ -298,6 +303,11 @@ impl Options {
         }
     }
 
+    /// Returns how many steps an epoch of this data has.
+    pub(super) fn steps_per_epoch(&self, data: &TrainingData) -> u64 {
+        (data.training().concepts().len() / self.pairs_per_step()) as u64
+    }
+
     /// Returns what this rank's parts of batches are made of, as far as it does not depend on the model.
     pub(super) fn loader<W: World>(&self, data: &TrainingData, world: &W) -> LoaderConfig {
         let own = self.pairs_per_step() / world.size();
@@ -306,6 +316,7 @@ impl Options {
             own: world.rank() * own..(world.rank() + 1) * own,
             context_length: 0,
             preprocess: Preprocess::default(),
+            image_sizes: None,
             augment: None,
             seed: self.seed,
             workers: self.workers,
@@ -390,9 +401,14 @@ mod tests {
 
     #[test]
     fn options_survive_the_run_folder() {
-        let options = Cli::parse_from(["train", "--lr", "3e-4", "--languages", "en,de"]).options;
+        let sizes = "--image-size-schedule=32:0.75,64:0.25";
+        let options = Cli::parse_from(["train", "--lr", "3e-4", "--languages", "en,de", sizes]).options;
         let json = serde_json::to_string(&options).unwrap();
         assert_eq!(serde_json::from_str::<Options>(&json).unwrap(), options);
+        let mut older: serde_json::Value = serde_json::from_str(&json).unwrap();
+        older.as_object_mut().unwrap().remove("savings");
+        let options = Options { savings: SavingsOptions::default(), ..options };
+        assert_eq!(serde_json::from_value::<Options>(older).unwrap(), options);
     }
 
     #[test]
@@ -417,6 +433,8 @@ mod tests {
             ["--csv-separator", "ab"],
             ["--csv-separator", "\""],
             ["--languages", "xx"],
+            ["--force-patch-dropout", "1"],
+            ["--image-size-schedule", "96:0.8,224:0.3"],
         ];
         for flags in bad {
             assert!(Cli::try_parse_from(["train"].into_iter().chain(flags)).is_err(), "{flags:?}");

@@ -37,6 +37,11 @@ pub(crate) fn share(text: &str) -> Result<f64, String> {
     }
 }
 
+/// Reads a share from 0 to below 1.
+pub(crate) fn share_below_one(text: &str) -> Result<f64, String> {
+    share(text).and_then(|value| if value < 1.0 { Ok(value) } else { Err("must be below 1".into()) })
+}
+
 /// Reads the separator of a table's columns.
 pub(super) fn separator(text: &str) -> Result<char, String> {
     let text = if text == r"\t" { "\t" } else { text };

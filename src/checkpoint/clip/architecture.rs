@@ -83,8 +83,15 @@ impl From<&Config> for Architecture {
 /// made for its names.
 pub(super) fn smallest_of(vision: Layers, text: usize) -> ClipParams<Spec> {
     let patch_size = matches!(vision, Layers::Vit(_)).then_some(REDUCTION);
-    let vision_cfg =
-        VisionConfig { image_size: REDUCTION, layers: vision, width: 2, patch_size, head_width: 2, mlp_ratio: 1.0 };
+    let vision_cfg = VisionConfig {
+        image_size: REDUCTION,
+        layers: vision,
+        width: 2,
+        patch_size,
+        head_width: 2,
+        mlp_ratio: 1.0,
+        patch_dropout: 0.0,
+    };
     let text_cfg = TextConfig { context_length: 1, vocab_size: 1, width: 1, heads: 1, layers: text, mlp_ratio: 1.0 };
     let (init_logit_scale, init_logit_bias) = (None, Some(SIGLIP_LOGIT_BIAS));
     model::spec(&Config { embed_dim: 1, quick_gelu: false, init_logit_scale, init_logit_bias, vision_cfg, text_cfg })

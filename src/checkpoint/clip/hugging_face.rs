@@ -149,6 +149,7 @@ impl VisionFields {
             patch_size: Some(self.patch_size),
             head_width: width / heads,
             mlp_ratio: mlp_ratio(width.max(1), self.intermediate_size),
+            patch_dropout: 0.0,
         };
         Ok((tower, activation(&self.hidden_act)?))
     }

@@ -89,7 +89,7 @@ impl File<'_> {
         let layers = count(|n| self.vit(n).transformer.resblocks, |block| block.attn.in_proj_weight.is_there());
         let image_size = grid.checked_mul(patch_size).ok_or(InferenceError::TooMany { what: "patches" })?;
         let (layers, patch_size) = (Layers::Vit(layers), Some(patch_size));
-        Ok(VisionConfig { image_size, layers, width, patch_size, head_width, mlp_ratio })
+        Ok(VisionConfig { image_size, layers, width, patch_size, head_width, mlp_ratio, patch_dropout: 0.0 })
     }
 
     fn resnet_config(&self, resnet: &ResNet<Found>) -> Result<VisionConfig, InferenceError> {
@@ -100,7 +100,15 @@ impl File<'_> {
         let layers = stages.map(|stage| count(|n| stage(self.resnet(n)), |block| block.conv1.weight.is_there()));
         let image_size = grid.checked_mul(REDUCTION).ok_or(InferenceError::TooMany { what: "positions" })?;
         let (layers, patch_size) = (Layers::ResNet(layers), None);
-        Ok(VisionConfig { image_size, layers, width, patch_size, head_width: HEAD_WIDTH, mlp_ratio: 4.0 })
+        Ok(VisionConfig {
+            image_size,
+            layers,
+            width,
+            patch_size,
+            head_width: HEAD_WIDTH,
+            mlp_ratio: 4.0,
+            patch_dropout: 0.0,
+        })
     }
 
     fn text_config(&self, text: &Text<Found>) -> Result<TextConfig, InferenceError> {

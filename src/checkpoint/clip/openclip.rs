@@ -31,6 +31,14 @@ impl ConfigFile {
         ConfigFile { model_cfg, preprocess_cfg }
     }
 
+    /// Returns the contents for the same model with pictures of another size.
+    #[must_use]
+    pub fn resized(mut self, image_size: usize) -> ConfigFile {
+        self.model_cfg.vision_cfg.image_size = image_size;
+        self.preprocess_cfg.size = image_size;
+        self
+    }
+
     /// Reads the file. It may hold the `model_cfg` alone, as the files of OpenCLIP's own list of models do.
     ///
     /// # Errors
@@ -74,7 +82,7 @@ impl ConfigFile {
 /// initialised or trained, and those with the value that leaving them out means. Whatever unknown field remains is
 /// refused.
 fn drop_defaults(model: &mut Value) {
-    const TRAINING: [&str; 3] = ["nonscalar_logit_scale", "custom_text", "patch_dropout"];
+    const TRAINING: [&str; 2] = ["nonscalar_logit_scale", "custom_text"];
     let defaults = [
         json!({}),
         json!({

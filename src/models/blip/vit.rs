@@ -67,7 +67,7 @@ impl Shape {
     fn scratch(&self, pictures: usize, pool: Pool) -> Scratch<Dim> {
         let rows = pictures * self.grid.tokens();
         Scratch {
-            patch: PatchScratch::dims(self.grid, pictures, self.size.width),
+            patch: PatchScratch::dims(self.grid, pictures * self.grid.patches(), self.size.width),
             stack: StackScratch::dims(&self.size, rows, pictures, pool),
         }
     }
@@ -108,7 +108,7 @@ pub fn forward(
     sequences.drop(depth);
     let saved = &mut saved.carve(&shape.saved(pictures, pool, keep));
     let Scratch { patch, stack } = &mut scratch.carve(&shape.scratch(pictures, pool));
-    patch_embed::forward(&p.embed, shape.grid, images, saved.xs[0].view_mut(), patch);
+    patch_embed::forward(&p.embed, shape.grid, None, images, saved.xs[0].view_mut(), patch);
     stack::forward(p.stack(), &shape.size, sequences, tokens, saved, stack);
 }
 
@@ -135,5 +135,5 @@ pub fn backward(
     // in the forward pass: tokens = stack(xs[0])
     stack::backward(p.stack(), &shape.size, sequences, dtokens, saved, stack, g.stack_mut());
     // in the forward pass: xs[0] = class token and patches, plus positions
-    patch_embed::backward(shape.grid, images, stack.dx.view(), patch, &mut g.embed);
+    patch_embed::backward(shape.grid, None, images, stack.dx.view(), patch, &mut g.embed);
 }

@@ -60,6 +60,9 @@ pub struct VisionConfig {
     /// The width of the MLP in a ViT's block as a multiple of `width`; a ResNet does not use it.
     #[serde(default = "default_mlp_ratio", skip_serializing_if = "is_default_mlp_ratio")]
     pub mlp_ratio: f64,
+    /// The share of a ViT's patches that training drops; inference sees all patches.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub patch_dropout: f64,
 }
 
 /// The number of residual blocks of a ViT, or of each stage of a ResNet.
@@ -105,6 +108,10 @@ fn is_default_mlp_ratio(ratio: &f64) -> bool {
     *ratio == default_mlp_ratio()
 }
 
+fn is_zero(share: &f64) -> bool {
+    *share == 0.0
+}
+
 /// A configuration that no model can have.
 #[derive(Debug, thiserror::Error, PartialEq)]
 pub enum ConfigError {
@@ -116,6 +123,10 @@ pub enum ConfigError {
     NoPatches,
     #[error("a ResNet has no vision_cfg.patch_size")]
     Patches,
+    #[error("vision_cfg.patch_dropout is {0}, which is no share from 0 to below 1")]
+    PatchDropout(f64),
+    #[error("a ResNet has no patches, and vision_cfg.patch_dropout is {0}")]
+    NoPatchesToDrop(f64),
     #[error("a ResNet halves vision_cfg.width, {width}")]
     OddWidth { width: usize },
     #[error("a ResNet cannot reduce vision_cfg.image_size {image_size} to {} pixels", image_size / REDUCTION)]
@@ -188,6 +199,9 @@ impl VisionConfig {
             ("vision_cfg.width", self.width, 1 << 16),
             ("vision_cfg.head_width", self.head_width, 1 << 16),
         ])?;
+        if !(0.0..1.0).contains(&self.patch_dropout) {
+            return Err(ConfigError::PatchDropout(self.patch_dropout));
+        }
         match self.layers {
             Layers::Vit(layers) => self.check_vit(layers),
             Layers::ResNet(layers) => self.check_resnet(layers),
@@ -208,6 +222,9 @@ impl VisionConfig {
     fn check_resnet(&self, layers: [usize; 4]) -> Result<(), ConfigError> {
         if self.patch_size.is_some() {
             return Err(ConfigError::Patches);
+        }
+        if self.patch_dropout > 0.0 {
+            return Err(ConfigError::NoPatchesToDrop(self.patch_dropout));
         }
         check_sizes(&layers.map(|layers| ("vision_cfg.layers", layers, 1 << 10)))?;
         check_sizes(&[("vision_cfg.width", self.width, 1 << 11)])?;
@@ -330,6 +347,8 @@ mod tests {
         assert_eq!(broken(|c| c.text_cfg.heads = 7), "text_cfg.width 512 is not a multiple of text_cfg.heads 7");
         assert_eq!(broken(|c| c.vision_cfg.patch_size = Some(0)), "vision_cfg.patch_size is 0");
         assert_eq!(broken(|c| c.vision_cfg.patch_size = None), "a ViT needs vision_cfg.patch_size");
+        let dropout = "vision_cfg.patch_dropout is 1, which is no share from 0 to below 1";
+        assert_eq!(broken(|c| c.vision_cfg.patch_dropout = 1.0), dropout);
         let resnet = |c: &mut Config| c.vision_cfg = Config::preset("Emoji-RN-S").unwrap().vision_cfg;
         let broken_resnet = |change: fn(&mut VisionConfig)| {
             let mut config = Config::preset("ViT-B-32").unwrap();
@@ -338,6 +357,9 @@ mod tests {
             config.check().unwrap_err().to_string()
         };
         assert_eq!(broken_resnet(|v| v.patch_size = Some(8)), "a ResNet has no vision_cfg.patch_size");
+        assert!(
+            broken_resnet(|v| v.patch_dropout = 0.5).contains("has no patches, and vision_cfg.patch_dropout is 0.5")
+        );
         assert_eq!(broken_resnet(|v| v.layers = Layers::ResNet([1, 0, 1, 1])), "vision_cfg.layers is 0");
         assert!(broken_resnet(|v| v.width = 33).contains("halves vision_cfg.width, 33"));
         assert!(broken_resnet(|v| v.image_size = 31).contains("image_size 31 to 0"));

@@ -6,7 +6,7 @@
 //! that is linear in the activations (norms, activation functions, residuals).
 
 use crate::layers::block::Size;
-use crate::layers::{Dim4, bottleneck, conv2d};
+use crate::layers::{Dim4, bottleneck, conv2d, patch_dropout};
 use crate::models::clip::{resnet, text, visual, vit};
 
 /// Training takes this many times the products of a forward pass: where the forward pass multiplies once, the backward
@@ -31,10 +31,10 @@ impl Flops {
 }
 
 impl visual::Shape {
-    /// Counts the operations that one picture takes.
-    pub fn flops(&self) -> Flops {
+    /// Counts the operations that one picture takes, of whose patches training drops a share.
+    pub fn flops(&self, patch_dropout: f64) -> Flops {
         match self {
-            visual::Shape::Vit(shape) => shape.flops(),
+            visual::Shape::Vit(shape) => shape.flops(patch_dropout),
             visual::Shape::ResNet(shape) => shape.flops(),
         }
     }
@@ -71,11 +71,15 @@ fn bottleneck(block: &bottleneck::Shape, x: Dim4) -> f64 {
 }
 
 impl vit::Shape {
-    /// Counts the operations that one picture takes.
-    pub fn flops(&self) -> Flops {
-        let patches = product(self.grid.patches(), self.grid.patch_len(), self.size.width);
-        let tower = transformer(&self.size, self.grid.tokens()) + product(1, self.size.width, self.embed_dim);
-        Flops::of_pictures(patches, tower)
+    /// Counts the operations that one picture takes, of whose patches training drops a share.
+    pub fn flops(&self, patch_dropout: f64) -> Flops {
+        let of = |patches| {
+            let embedding = product(patches, self.grid.patch_len(), self.size.width);
+            let tower = transformer(&self.size, 1 + patches) + product(1, self.size.width, self.embed_dim);
+            Flops::of_pictures(embedding, tower)
+        };
+        let all = self.grid.patches();
+        Flops { train: of(patch_dropout::kept(patch_dropout, all)).train, ..of(all) }
     }
 }
 
@@ -114,17 +118,20 @@ mod tests {
     #[test]
     fn a_little_less_than_the_published_counts() {
         let config = Config::preset("ViT-B-32").unwrap();
-        let (image, text) = (config.vision().flops(), config.text().flops(77));
+        let (image, text) = (config.vision().flops(0.0), config.text().flops(77));
         assert!((8.1e9..8.82e9).contains(&image.forward), "{image:?}");
         assert!((5.3e9..5.96e9).contains(&text.forward), "{text:?}");
         assert!((2.9..3.0).contains(&(image.train / image.forward)), "{image:?}");
         assert_eq!(text.train, 3.0 * text.forward);
+        // With 24 of 49 patches, half of the tower's rows are left.
+        let half = config.vision().flops(0.5);
+        assert!(half.forward == image.forward && (1.9..2.1).contains(&(image.train / half.train)), "{half:?}");
     }
 
     /// OpenCLIP counts 12.22 GFLOP for RN50, with the batch norms and more of the pool.
     #[test]
     fn resnets_too() {
-        let image = Config::preset("RN50").unwrap().vision().flops();
+        let image = Config::preset("RN50").unwrap().vision().flops(0.0);
         assert!((11.5e9..12.22e9).contains(&image.forward), "{image:?}");
         assert!((2.9..3.0).contains(&(image.train / image.forward)), "{image:?}");
     }

@@ -12,6 +12,7 @@ const VIT: VisionConfig = VisionConfig {
     patch_size: Some(32),
     head_width: default_head_width(),
     mlp_ratio: default_mlp_ratio(),
+    patch_dropout: 0.0,
 };
 
 /// The image tower of ViT-L-14.

@@ -193,6 +193,7 @@ pub fn forward(
     shape.check(images.dim());
     match mode {
         Mode::Training(keep) => train(p, shape, images, keep, features, workspace, scratch),
+        Mode::Masked(..) => panic!("a ResNet has no patches to drop"),
         Mode::Inference => infer(p, shape, images, features, scratch),
     }
 }

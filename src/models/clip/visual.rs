@@ -65,6 +65,9 @@ impl Shape {
 /// `images` (B,3S²), `features` (B,e)
 ///
 /// The values of a picture are ordered by channel, row and column; each is (x − mean)/std of its channel.
+///
+/// # Panics
+/// If a ResNet, which has no patches, is to drop some.
 #[track_caller]
 pub fn forward(
     p: &Visual<impl Read>,
@@ -77,8 +80,12 @@ pub fn forward(
 ) {
     match (p, shape) {
         (Visual::Vit(p), Shape::Vit(shape)) => {
-            let keep = if let Mode::Training(keep) = mode { keep } else { Keep::Nothing };
-            vit::forward(p, shape, images, keep, features, workspace, scratch)
+            let how = match mode {
+                Mode::Training(keep) => (keep, None),
+                Mode::Masked(keep, dropout) => (keep, Some(dropout)),
+                Mode::Inference => (Keep::Nothing, None),
+            };
+            vit::forward(p, shape, images, how, features, workspace, scratch)
         }
         (Visual::ResNet(p), Shape::ResNet(shape)) => {
             resnet::forward(p, shape, images, mode, features, workspace, scratch)
@@ -91,8 +98,8 @@ pub fn forward(
 ///
 /// `images` (B,3S²), `dfeatures` (B,e)
 ///
-/// The last [`forward`] in `workspace` must have been one of these pictures with [`Mode::Training`] that kept all or the
-/// inputs. This call may overwrite what it saved.
+/// The last [`forward`] in `workspace` must have been one of training on these pictures that kept all or the inputs. This
+/// call may overwrite what it saved.
 #[track_caller]
 pub fn backward(
     p: &Visual<&[f32]>,

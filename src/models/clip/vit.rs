@@ -4,6 +4,7 @@
 use crate::layers::block::{BlockInit, Size};
 use crate::layers::layer_norm::{self, LayerNorm, Saved as NormSaved};
 use crate::layers::linear::default_init;
+use crate::layers::patch_dropout::PatchDropout;
 use crate::layers::patch_embed::{self, CHANNELS, Grid, PatchEmbed, Scratch as PatchScratch};
 use crate::layers::projection;
 use crate::layers::sequences::Pool;
@@ -76,8 +77,9 @@ impl Shape {
         }
     }
 
-    fn saved(&self, pictures: usize, keep: Keep) -> Saved<Dim> {
-        let rows = pictures * self.grid.tokens();
+    /// Returns the sizes for pictures of which so many patches each are embedded.
+    fn saved(&self, pictures: usize, patches: usize, keep: Keep) -> Saved<Dim> {
+        let rows = pictures * (1 + patches);
         Saved {
             embedded: Dim(rows, self.size.width),
             ln_pre: NormSaved::dims(rows),
@@ -85,10 +87,10 @@ impl Shape {
         }
     }
 
-    fn scratch(&self, pictures: usize) -> Scratch<Dim> {
-        let rows = pictures * self.grid.tokens();
+    fn scratch(&self, pictures: usize, patches: usize) -> Scratch<Dim> {
+        let rows = pictures * (1 + patches);
         Scratch {
-            patch: PatchScratch::dims(self.grid, pictures, self.size.width),
+            patch: PatchScratch::dims(self.grid, pictures * patches, self.size.width),
             dembedded: Dim(rows, self.size.width),
             stack: StackScratch::dims(&self.size, rows, pictures, Pool::First),
             normed: Dim(pictures, self.size.width),
@@ -112,24 +114,26 @@ impl<T> Vit<T> {
 /// `images` (B,3S²), `features` (B,e)
 ///
 /// The values of a picture are ordered by channel, row and column; each is (x − mean)/std of its channel. The features
-/// are not of unit length.
+/// are not of unit length. `dropout` drops patches; [`backward`] drops the same.
 #[track_caller]
 pub fn forward(
     p: &Vit<impl Read>,
     shape: &Shape,
     images: ArrayView2<f32>,
-    keep: Keep,
+    (keep, dropout): (Keep, Option<PatchDropout>),
     features: ArrayViewMut2<f32>,
     workspace: &mut Workspace,
     scratch: &mut Arena,
 ) {
-    let (pictures, tokens) = (images.nrows(), shape.grid.tokens());
-    let Workspace { sequences, saved, keep: kept, .. } = workspace;
+    let pictures = images.nrows();
+    let Workspace { sequences, patches, saved, keep: kept, .. } = workspace;
     *kept = keep;
-    sequences.fill((0..=pictures).map(|i| i * tokens), Pool::First);
-    let saved = &mut saved.carve(&shape.saved(pictures, keep));
-    let scratch = &mut scratch.carve(&shape.scratch(pictures));
-    patch_embed::forward(&p.embed, shape.grid, images, saved.embedded.view_mut(), &mut scratch.patch);
+    patches.draw(shape.grid.patches(), pictures, dropout);
+    sequences.fill((0..=pictures).map(|i| i * (1 + patches.of_each())), Pool::First);
+    let saved = &mut saved.carve(&shape.saved(pictures, patches.of_each(), keep));
+    let scratch = &mut scratch.carve(&shape.scratch(pictures, patches.of_each()));
+    let embedded = saved.embedded.view_mut();
+    patch_embed::forward(&p.embed, shape.grid, patches.kept(), images, embedded, &mut scratch.patch);
     layer_norm::forward(
         &p.ln_pre,
         shape.size.eps,
@@ -158,9 +162,9 @@ pub fn backward(
     g: &mut Vit<&mut [f32]>,
 ) {
     let pictures = images.nrows();
-    let Workspace { sequences, saved, keep, .. } = workspace;
-    let saved = saved.carve(&shape.saved(pictures, *keep));
-    let scratch = &mut scratch.carve(&shape.scratch(pictures));
+    let Workspace { sequences, patches, saved, keep, .. } = workspace;
+    let saved = saved.carve(&shape.saved(pictures, patches.of_each(), *keep));
+    let scratch = &mut scratch.carve(&shape.scratch(pictures, patches.of_each()));
     // in the forward pass: features = normed W
     stack::recompute(p.stack(), &saved.stack, scratch.normed.view_mut());
     projection::backward(p.proj, scratch.normed.view(), dfeatures, scratch.dnormed.view_mut(), g.proj);
@@ -171,5 +175,6 @@ pub fn backward(
     let (x, dy, dx) = (saved.embedded.view(), stack_scratch.dx.view(), scratch.dembedded.view_mut());
     layer_norm::backward(&p.ln_pre, x, &saved.ln_pre, dy, Write::Set, dx, &mut g.ln_pre);
     // in the forward pass: embedded = class token and patches, plus positions
-    patch_embed::backward(shape.grid, images, scratch.dembedded.view(), &mut scratch.patch, &mut g.embed);
+    let dembedded = scratch.dembedded.view();
+    patch_embed::backward(shape.grid, patches.kept(), images, dembedded, &mut scratch.patch, &mut g.embed);
 }
