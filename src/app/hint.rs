@@ -78,6 +78,10 @@ impl Hint for TrainError {
             TrainError::TwoModels => Some("leave --model out"),
             TrainError::NoAnswers { .. } => Some("say --train-answers FILE and, for --val-data, --val-answers FILE"),
             TrainError::NoVocabulary { .. } => Some("without --tokenizer a new model has BERT's vocabulary"),
+            TrainError::OtherTokens { .. } => {
+                Some("--distill-model takes a CLIP that reads the same tokens, such as OpenAI's and OpenCLIP's")
+            }
+            TrainError::NoParameter(_) => Some("clipwright info PATH lists the names of a model's parameters"),
             TrainError::OtherModel { .. } => Some("leave --model out: the weights say what they are"),
             TrainError::RunFolder(RunFolderError::OtherPairs { .. }) => {
                 Some("begin a new run with the weights of this one: --pretrained RUN")

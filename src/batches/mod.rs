@@ -6,6 +6,7 @@
 //! | [`augment`] | preprocessing with random variation |
 //! | [`rand_augment`] | BLIP's operations on training pictures |
 //! | `batch` | what a training step reads |
+//! | [`feature_cache`] | features of examples that need not be computed, or pictures read, again |
 //! | [`loader`] | batches, made ahead on threads of their own |
 //! | `error` | the errors that end the stream of batches |
 //! | `queue` | the numbered places in which finished batches wait |
@@ -13,6 +14,7 @@
 pub mod augment;
 mod batch;
 pub mod error;
+pub mod feature_cache;
 pub mod loader;
 mod queue;
 pub mod rand_augment;
@@ -21,4 +23,5 @@ pub mod sampler;
 pub use augment::Augment;
 pub use batch::{Answers, Batch};
 pub use error::LoaderError;
-pub use loader::{Loader, LoaderConfig};
+pub use feature_cache::FeatureCache;
+pub use loader::{Loader, LoaderConfig, TeacherPictures};

@@ -5,6 +5,8 @@
 //! | [`objective`] | what a model is trained for: the interface, and an example |
 //! | [`blip`] | BLIP's objective: pre-training, and fine-tuning for retrieval |
 //! | [`clip`] | CLIP's objective |
+//! | [`teacher`] | a trained CLIP whose scores another one learns |
+//! | `untrained` | towers that are not trained, whose features can be kept |
 //! | [`step`] | one training step of any objective |
 //! | [`world`] | the processes that train one model together |
 //! | [`metric`] | a number that a step reports |
@@ -21,5 +23,7 @@ pub mod metric;
 pub mod objective;
 pub mod run_folder;
 pub mod step;
+pub mod teacher;
+mod untrained;
 pub mod watch;
 pub mod world;

@@ -186,6 +186,7 @@ fn take_step<O: Objective<W>, W: World>(
     if grad_norm.is_finite() {
         let scale = clip_grad::scale(grad_norm, options.max_norm);
         running::step(spec, &mut flat, grads, frozen);
+        let lr = |path: &Path| lr * objective.lr_factor(path);
         adam.step(spec, (&options.hyper, options.decay), lr, scale, &mut flat, grads, frozen);
         grads[n..].fill(0.0);
     } else {

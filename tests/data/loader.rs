@@ -16,6 +16,8 @@ fn config(batch_size: usize, workers: usize, start_step: u64) -> LoaderConfig {
         context_length: 16,
         preprocess: Preprocess { size: 32, ..Preprocess::default() },
         augment: Some(Augment::drawings()),
+        known: None,
+        teacher: None,
         seed: 7,
         workers,
         start_step,

@@ -129,6 +129,8 @@ fn a_resumed_run_gets_what_it_would_have_got() {
             context_length: 8,
             preprocess,
             augment,
+            known: None,
+            teacher: None,
             seed: 3,
             workers,
             start_step,

@@ -139,6 +139,8 @@ fn a_broken_picture_does_not_stop_the_loader() {
         context_length: 8,
         preprocess: Preprocess { size: 8, ..Preprocess::default() },
         augment: Some(Augment::default()),
+        known: None,
+        teacher: None,
         seed: 1,
         workers: 2,
         start_step: 0,

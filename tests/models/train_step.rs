@@ -4,7 +4,7 @@ use crate::support::ranks::on_ranks;
 use crate::support::tiny::{Batch, config, resnet};
 use clipwright::models::clip::model::Model;
 use clipwright::models::clip::visual::Visual;
-use clipwright::models::clip::{Config, visual};
+use clipwright::models::clip::{Config, Tower, visual};
 use clipwright::models::{Keep, Mode, Workspace};
 use clipwright::optim::adamw::Hyper;
 use clipwright::optim::running::MOMENTUM;
@@ -73,7 +73,7 @@ fn a_locked_image_tower_stays() {
         let batch = Batch::of(&config, 9, 0);
         let model = Model::new(config, 1);
         let before = model.params.flat.clone();
-        let objective = ClipObjective::new(model).lock_image(true);
+        let objective = ClipObjective::new(model).lock(Tower::Image, 0);
         let mut trainer = Trainer::new(objective, TrainerOptions::new(Hyper::VIT));
         trainer.gradients(&batch.pairs(), 4);
         trainer.update(1e-3);
@@ -191,7 +191,9 @@ fn ranks_are_one_big_batch() {
                     images: all.images.slice(s![range.clone(), ..]),
                     captions: all.captions.slice(range.clone()),
                     concepts: &all.concepts[range.clone()],
-                    caption_keys: &all.caption_keys[range],
+                    caption_keys: &all.caption_keys[range.clone()],
+                    examples: &all.examples[range],
+                    teacher_images: None,
                 };
                 let losses = trainer.gradients(&pairs, own);
                 let gradient = trainer.flat_grads().to_vec();

@@ -13,8 +13,10 @@ pub(super) fn begin(family: Family, options: &Options, folder: Option<&RunFolder
             Some(flag) => Err(TrainError::NeedsBlip(flag)),
             None => clip::begin(options, folder),
         },
-        Family::Blip if options.lock_image => Err(TrainError::NeedsClip("--lock-image")),
         Family::Blip if options.model.is_some() && options.pretrained.is_some() => Err(TrainError::TwoModels),
-        Family::Blip => blip::begin(options, folder),
+        Family::Blip => match options.tune.given() {
+            Some(flag) => Err(TrainError::NeedsClip(flag)),
+            None => blip::begin(options, folder),
+        },
     }
 }

@@ -182,7 +182,7 @@ impl Start {
         let loader = LoaderConfig {
             context_length: task.max_tokens().min(model.config.text.positions),
             preprocess: preprocess.clone(),
-            augment: Some(original.unwrap_or_else(|| data.augment())),
+            augment: (!options.data.no_augment).then(|| original.unwrap_or_else(|| data.augment())),
             ..options.loader(&data)
         };
         let prompt = if task == Task::Caption { options.blip.prompt.clone() } else { String::new() };
@@ -196,7 +196,7 @@ impl Start {
         let trainer = Trainer::new(lesson(&model), options.trainer(Hyper { beta2, ..Hyper::BLIP }));
         let config = model.config;
         let learner = Box::new(BlipLearner { trainer, config, preprocess, tokenizer, vocabulary, prompt });
-        Begun { learner, data, words, loader }
+        Begun { learner, data, words, loader, said: vec![] }
     }
 
     /// Draws a new model. Its vocabulary is what the data needs, if the data says so.

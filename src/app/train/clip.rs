@@ -6,6 +6,7 @@ use super::gallery;
 use super::learner::{Begun, Learner, captions};
 use super::model::{Start, tokenizer};
 use super::options::Options;
+use super::tuning::{Tuned, tuned};
 use crate::batches::{Batch, LoaderConfig};
 use crate::checkpoint::{self, ConfigFile, copy_tokenizer};
 use crate::datasets::BadReport;
@@ -45,13 +46,15 @@ pub(super) fn begin(options: &Options, folder: Option<&RunFolder>) -> Result<Beg
     let loader = LoaderConfig {
         context_length: config.model_cfg.text_cfg.context_length,
         preprocess: config.preprocess_cfg.clone(),
-        augment: Some(data.augment()),
+        augment: (!options.data.no_augment).then(|| data.augment()),
         ..options.loader(&data)
     };
     let trainer_options = options.trainer(hyper(&model.config));
-    let trainer = Trainer::new(ClipObjective::new(model).lock_image(options.lock_image), trainer_options);
+    let examples = data.training().concepts().len();
+    let Tuned { objective, loader, said } = tuned(options, model, &tokenizer, examples, loader)?;
+    let trainer = Trainer::new(objective, trainer_options);
     let words = tokenizer.clone();
-    Ok(Begun { learner: Box::new(ClipLearner { trainer, config, tokenizer, own }), data, words, loader })
+    Ok(Begun { learner: Box::new(ClipLearner { trainer, config, tokenizer, own }), data, words, loader, said })
 }
 
 impl ClipLearner {
@@ -75,6 +78,8 @@ impl Learner for ClipLearner {
             captions: captions(batch),
             concepts: &batch.concept_keys,
             caption_keys: &batch.caption_keys,
+            examples: &batch.examples,
+            teacher_images: batch.teacher_images(),
         };
         self.trainer.gradients(&pairs, micro)
     }

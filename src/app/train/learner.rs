@@ -55,6 +55,8 @@ pub(super) struct Begun {
     pub data: TrainingData,
     pub words: Arc<dyn Tokenize>,
     pub loader: LoaderConfig,
+    /// More lines for the introduction of the run.
+    pub said: Vec<String>,
 }
 
 /// Returns the captions of a batch.

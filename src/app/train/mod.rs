@@ -2,11 +2,12 @@
 //!
 //! | file | what it knows |
 //! |---|---|
-//! | [`options`], `data_options`, `blip_options`, `values` | the command line |
+//! | [`options`], `data_options`, `tune_options`, `blip_options`, `values` | the command line |
 //! | `run` | the loop |
 //! | `begin` | what a run begins with, by the family of its model |
 //! | `learner` | what the loop knows of the model that it trains |
 //! | `clip`, `model` | a CLIP in training, and the one that a run begins with |
+//! | `tuning` | which parts of a CLIP learn, and what need not be computed again |
 //! | `blip` | a BLIP in training |
 //! | `error` | why a run ended early, and which flag helps |
 //! | `progress` | the progress bar and the lines of numbers |
@@ -24,6 +25,8 @@ mod model;
 pub mod options;
 mod progress;
 mod run;
+mod tune_options;
+mod tuning;
 pub(crate) mod values;
 
 pub use error::TrainError;

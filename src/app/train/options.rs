@@ -3,6 +3,7 @@
 use super::blip_options::{BlipOptions, Task};
 use super::data_options::DataOptions;
 use super::error::OptionError;
+use super::tune_options::TuneOptions;
 use super::values::{below_one, non_negative, separator, share};
 use crate::app::number::{above_zero, positive, up_to};
 use crate::app::{VERSION, WIDTH};
@@ -67,6 +68,9 @@ pub struct Options {
     #[command(flatten)]
     #[serde(default)]
     pub blip: BlipOptions,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub tune: TuneOptions,
 
     /// Preset, or path of a CLIP's open_clip_config.json [default: that of --pretrained, or else Emoji-RN-S]
     #[arg(long, long_help = model_help(), help_heading = "Model")]
@@ -74,9 +78,6 @@ pub struct Options {
     /// Start from these weights instead of random ones: a model folder, a file, or a name in the Hugging Face cache
     #[arg(long, value_name = "PATH", help_heading = "Model")]
     pub pretrained: Option<PathBuf>,
-    /// Train the text tower alone and keep the image tower unchanged
-    #[arg(long, requires = "pretrained", help_heading = "Model")]
-    pub lock_image: bool,
 
     /// Pairs in a batch; a batch passes through the towers at once [default: 256, or 32 with a BLIP]
     #[arg(long, value_parser = positive(), help_heading = "Optimisation")]
@@ -221,6 +222,7 @@ impl Options {
         for (name, value, parse) in numbers {
             value.map(|value| parse(&value.to_string())).transpose().map_err(refused(name))?;
         }
+        self.tune.check().map_err(|(name, reason)| OptionError::Refused { name, reason })?;
         share(&self.data.bad_share.to_string()).map_err(refused("bad_share"))?;
         let own = self.data.storage.csv_separator.map(|c| separator(&c.to_string()));
         own.transpose().map(|_| ()).map_err(refused("csv_separator"))
@@ -263,6 +265,8 @@ impl Options {
             context_length: 0,
             preprocess: Preprocess::default(),
             augment: None,
+            known: None,
+            teacher: None,
             seed: self.seed,
             workers: self.workers,
             start_step: 0,

@@ -77,6 +77,8 @@ struct Run {
     /// How many steps the run has.
     total: u64,
     log: Log,
+    /// More lines for the introduction.
+    said: Vec<String>,
 }
 
 impl Run {
@@ -86,7 +88,7 @@ impl Run {
         let checkpoint = resumed.as_ref().filter(|folder| folder.has_state());
         let family = Family::of(&options, checkpoint)?;
         let options = options.settled(family);
-        let Begun { mut learner, data, words, loader } = begin(family, &options, checkpoint)?;
+        let Begun { mut learner, data, words, loader, said } = begin(family, &options, checkpoint)?;
         let pairs = data.training();
         let list = PairList::of(&*pairs);
         if let Some(folder) = &resumed {
@@ -113,7 +115,7 @@ impl Run {
             learner.save_tokenizer(&folder)?;
         }
         let log = Log::open(folder.file(METRICS))?;
-        Ok(Run { options, folder, data, learner, loader, total, log })
+        Ok(Run { options, folder, data, learner, loader, total, log, said })
     }
 
     fn introduce(&self) {
@@ -131,6 +133,7 @@ impl Run {
             counted(batch_size, "pair"),
             if accum_freq > 1 { format!(" × {accum_freq} each") } else { " each".into() },
         );
+        self.said.iter().for_each(|line| say!("{line}"));
         say!("run     {}", self.folder.path.display());
         if self.learner.steps() > 0 {
             say!("resumed after step {}", self.learner.steps());

@@ -1,6 +1,7 @@
 //! The values of options, as the command line and a run's folder have them.
 
 use crate::datasets::emoji::Language;
+use crate::optim::lr_factors::LrFactor;
 
 /// Reads a finite number.
 fn number(text: &str) -> Result<f32, String> {
@@ -16,6 +17,18 @@ pub(super) fn non_negative(text: &str) -> Result<f32, String> {
 /// Reads a number from 0 to below 1.
 pub(super) fn below_one(text: &str) -> Result<f32, String> {
     non_negative(text).and_then(|value| if value < 1.0 { Ok(value) } else { Err("must be below 1".into()) })
+}
+
+/// Reads a number above 0 and up to 1.
+pub(super) fn at_most_one(text: &str) -> Result<f32, String> {
+    let above_zero =
+        |value| if value > 0.0 && value <= 1.0 { Ok(value) } else { Err("must be above 0, at most 1".into()) };
+    number(text).and_then(above_zero)
+}
+
+/// Checks a pattern of names with a factor of the learning rate.
+pub(super) fn lr_factor(text: &str) -> Result<String, String> {
+    text.parse::<LrFactor>().map(|_| text.into()).map_err(|error| error.to_string())
 }
 
 /// Reads a number from 0 to 1.
