@@ -81,7 +81,9 @@ impl Hint for TrainError {
             TrainError::OtherTokens { .. } => {
                 Some("--distill-model takes a CLIP that reads the same tokens, such as OpenAI's and OpenCLIP's")
             }
-            TrainError::NoParameter(_) => Some("clipwright info PATH lists the names of a model's parameters"),
+            TrainError::NoParameter(_) => Some(
+                "names are a checkpoint's, such as visual.transformer.resblocks.0.mlp.c_fc.weight; * stands for any text",
+            ),
             TrainError::OtherModel { .. } => Some("leave --model out: the weights say what they are"),
             TrainError::RunFolder(RunFolderError::OtherPairs { .. }) => {
                 Some("begin a new run with the weights of this one: --pretrained RUN")
