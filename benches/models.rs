@@ -78,7 +78,14 @@ fn train_step_of(preset: &str, n: usize, c: &mut Criterion) {
     let (ids, offsets) = captions(n, 8);
     let keys: Vec<u64> = (0..n as u64).collect();
     let captions = Captions { ids: &ids, offsets: &offsets };
-    let pairs = Pairs { images: images.view(), captions, concepts: &keys, caption_keys: &keys };
+    let pairs = Pairs {
+        images: images.view(),
+        captions,
+        concepts: &keys,
+        caption_keys: &keys,
+        examples: &keys,
+        teacher_images: None,
+    };
     let options = TrainerOptions::new(hyper(&config));
     let mut trainer = Trainer::new(ClipObjective::new(Model::new(config, 0)), options);
     let mut step = || {

@@ -78,6 +78,12 @@ impl Hint for TrainError {
             TrainError::TwoModels => Some("leave --model out"),
             TrainError::NoAnswers { .. } => Some("say --train-answers FILE and, for --val-data, --val-answers FILE"),
             TrainError::NoVocabulary { .. } => Some("without --tokenizer a new model has BERT's vocabulary"),
+            TrainError::OtherTokens { .. } => {
+                Some("--distill-model takes a CLIP that reads the same tokens, such as OpenAI's and OpenCLIP's")
+            }
+            TrainError::NoParameter(_) => Some(
+                "names are a checkpoint's, such as visual.transformer.resblocks.0.mlp.c_fc.weight; * stands for any text",
+            ),
             TrainError::OtherModel { .. } => Some("leave --model out: the weights say what they are"),
             TrainError::RunFolder(RunFolderError::OtherPairs { .. }) => {
                 Some("begin a new run with the weights of this one: --pretrained RUN")

@@ -16,6 +16,12 @@ pub struct Batch {
     pub tokens: Vec<u32>,
     /// N + 1 positions in `tokens`: caption n is `tokens[offsets[n]..offsets[n + 1]]`.
     pub offsets: Vec<usize>,
+    /// The same pictures as a teacher takes them, if there is one.
+    ///
+    /// (N, 3, S, S), with the teacher's S
+    pub teacher_images: Vec<f32>,
+    /// The place of each pair in the dataset.
+    pub examples: Vec<u64>,
     /// One key per picture; pictures with equal keys show the same thing.
     pub concept_keys: Vec<u64>,
     /// One key per caption; captions with equal keys consist of the same tokens.
@@ -40,8 +46,19 @@ impl Batch {
     /// Returns the pictures, one in each row (N, 3·S·S).
     #[track_caller]
     pub fn images(&self) -> ArrayView2<'_, f32> {
+        self.rows(&self.images)
+    }
+
+    /// Returns the pictures as a teacher takes them, one in each row, if there is one.
+    #[track_caller]
+    pub fn teacher_images(&self) -> Option<ArrayView2<'_, f32>> {
+        (!self.teacher_images.is_empty()).then(|| self.rows(&self.teacher_images))
+    }
+
+    #[track_caller]
+    fn rows<'a>(&self, pixels: &'a [f32]) -> ArrayView2<'a, f32> {
         let n = self.len();
-        ArrayView2::from_shape((n, self.images.len() / n), &self.images).expect("pictures of one size")
+        ArrayView2::from_shape((n, pixels.len() / n), pixels).expect("pictures of one size")
     }
 
     /// Returns S, the edge of the pictures in pixels.
@@ -55,6 +72,7 @@ impl Batch {
         self.tokens.clear();
         self.offsets.clear();
         self.offsets.push(0);
+        self.examples.clear();
         self.concept_keys.clear();
         self.caption_keys.clear();
         self.answers.clear();

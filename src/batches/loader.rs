@@ -7,6 +7,7 @@
 use crate::batches::augment::Augment;
 use crate::batches::batch::Batch;
 use crate::batches::error::LoaderError;
+use crate::batches::feature_cache::FeatureCache;
 use crate::batches::image_sizes::ImageSizeSchedule;
 use crate::batches::queue::Queue;
 use crate::batches::sampler::Sampler;
@@ -38,6 +39,11 @@ pub struct LoaderConfig {
     pub image_sizes: Option<ImageSizeSchedule>,
     /// Random variation of the pictures; with `None` they are prepared as for evaluation.
     pub augment: Option<Augment>,
+    /// The features of pictures that are known already. The pixels of such a picture are not numbers, and it is not read
+    /// unless a teacher needs it.
+    pub known: Option<Arc<FeatureCache>>,
+    /// What a teacher takes, if there is one.
+    pub teacher: Option<TeacherPictures>,
     /// Seed of the order, the choice of captions and the augmentation.
     pub seed: u64,
     /// Number of threads; one or two are enough for training on a CPU.
@@ -55,6 +61,15 @@ impl LoaderConfig {
         let size = self.image_sizes.as_ref().map_or(own, |sizes| sizes.at(step));
         Preprocess { size, ..self.preprocess.clone() }
     }
+}
+
+/// The pictures that a teacher takes. They vary as the model's own do.
+#[derive(Clone, Debug)]
+pub struct TeacherPictures {
+    /// The teacher's picture size and normalisation.
+    pub preprocess: Preprocess,
+    /// The teacher's features that are known already, as in [`LoaderConfig::known`].
+    pub known: Option<Arc<FeatureCache>>,
 }
 
 /// An endless stream of batches. Dropping it stops its threads.
@@ -162,11 +177,12 @@ impl Shared {
 
     /// Makes the batch of a step; returns `None` if the loader is dropped meanwhile.
     fn make(&self, step: u64, mut batch: Batch, state: &mut WorkerState) -> Result<Option<Batch>, LoaderError> {
+        let LoaderConfig { own, teacher, .. } = &self.config;
         let preprocess = self.config.preprocess_at(step);
-        let size = preprocess.size;
         batch.clear(step, self.sampler.epoch(step));
-        let own = self.config.own.clone();
-        batch.images.resize(own.len() * 3 * size * size, 0.0);
+        batch.images.resize(own.len() * pixels(&preprocess), 0.0);
+        let teachers = teacher.as_ref().map_or(0, |teacher| pixels(&teacher.preprocess));
+        batch.teacher_images.resize(own.len() * teachers, 0.0);
         let examples = self.sampler.batch(&*self.dataset, step).enumerate();
         for (place, index) in examples.skip(own.start).take(own.len()) {
             if self.queue.is_closed() {
@@ -186,19 +202,22 @@ impl Shared {
         preprocess: &Preprocess,
         state: &mut WorkerState,
     ) -> Result<(), LoaderError> {
-        let LoaderConfig { augment, seed, context_length, .. } = &self.config;
+        let LoaderConfig { own, known, teacher, seed, context_length, .. } = &self.config;
         let mut rng = rng(&[*seed, batch.step, place as u64]);
         let mut index = index;
         while !self.read(index, &mut rng, &mut state.example)? {
             index = rng.random_range(0..self.dataset.concepts().len());
         }
-        let pixels = 3 * preprocess.size * preprocess.size;
-        let image = &mut batch.images[(place - self.config.own.start) * pixels..][..pixels];
-        let Example { picture, caption, may_flip, answers } = &state.example;
-        match augment {
-            Some(augment) => augment.apply(preprocess, picture, *may_flip, &mut rng, &mut state.scratch, image),
-            None => preprocess.apply(picture, &mut state.scratch, image),
+        // A teacher's picture varies as the model's does, because the same numbers are drawn for it.
+        let mut teachers_rng = rng.clone();
+        let place = place - own.start;
+        let image = picture_at(&mut batch.images, place, preprocess);
+        self.picture(preprocess, known, index, &mut rng, state, image);
+        if let Some(TeacherPictures { preprocess, known }) = teacher {
+            let image = picture_at(&mut batch.teacher_images, place, preprocess);
+            self.picture(preprocess, known, index, &mut teachers_rng, state, image);
         }
+        let Example { caption, answers, .. } = &state.example;
         let start = batch.tokens.len();
         batch.truncated += usize::from(self.tokenizer.append(caption, *context_length, &mut batch.tokens));
         batch.offsets.push(batch.tokens.len());
@@ -211,17 +230,57 @@ impl Shared {
         batch.answers.of_pictures.push(first..batch.answers.weights.len());
         batch.caption_keys.push(digest(batch.tokens[start..].iter().map(|id| id.to_le_bytes())).key());
         batch.concept_keys.push(self.dataset.concepts()[index]);
+        batch.examples.push(index as u64);
         Ok(())
     }
 
-    /// Reads an example, counts it, and returns whether it could be read.
+    /// Prepares the picture of an example that has been read, unless its features are known.
+    fn picture(
+        &self,
+        preprocess: &Preprocess,
+        known: &Option<Arc<FeatureCache>>,
+        index: usize,
+        rng: &mut Rng,
+        state: &mut WorkerState,
+        image: &mut [f32],
+    ) {
+        let WorkerState { example: Example { picture, may_flip, .. }, scratch } = state;
+        match &self.config.augment {
+            _ if is_known(known, index) => image.fill(f32::NAN),
+            Some(augment) => augment.apply(preprocess, picture, *may_flip, rng, scratch, image),
+            None => preprocess.apply(picture, scratch, image),
+        }
+    }
+
+    /// Reads an example, counts it, and returns whether it could be read. Its picture is left out where nothing needs it.
     fn read(&self, index: usize, rng: &mut Rng, example: &mut Example) -> Result<bool, LoaderError> {
-        let outcome: Result<(), BadExample> = self.dataset.read(index, rng, example);
+        let LoaderConfig { known, teacher, .. } = &self.config;
+        let all_known =
+            is_known(known, index) && teacher.as_ref().is_none_or(|teacher| is_known(&teacher.known, index));
+        let outcome: Result<(), BadExample> = match all_known {
+            true => self.dataset.read_caption(index, rng, example),
+            false => self.dataset.read(index, rng, example),
+        };
         let mut bad = self.bad.lock().expect("counting does not panic");
         bad.count(&outcome);
         self.config.bad_limit.check(&bad)?;
         Ok(outcome.is_ok())
     }
+}
+
+/// Returns the number of values of a picture.
+fn pixels(preprocess: &Preprocess) -> usize {
+    3 * preprocess.size * preprocess.size
+}
+
+/// Returns the values of the picture at a place.
+fn picture_at<'a>(images: &'a mut [f32], place: usize, preprocess: &Preprocess) -> &'a mut [f32] {
+    &mut images[place * pixels(preprocess)..][..pixels(preprocess)]
+}
+
+/// Returns whether the features of an example's picture are known.
+fn is_known(known: &Option<Arc<FeatureCache>>, index: usize) -> bool {
+    known.as_ref().is_some_and(|known| known.contains(index as u64))
 }
 
 /// The memory that one worker reuses from example to example.

@@ -7,6 +7,7 @@
 //! | [`rand_augment`] | BLIP's operations on training pictures |
 //! | `image_sizes` | the size of each step's pictures |
 //! | `batch` | what a training step reads |
+//! | [`feature_cache`] | features of examples that need not be computed, or pictures read, again |
 //! | [`loader`] | batches, made ahead on threads of their own |
 //! | `error` | the errors that end the stream of batches |
 //! | `queue` | the numbered places in which finished batches wait |
@@ -14,6 +15,7 @@
 pub mod augment;
 mod batch;
 pub mod error;
+pub mod feature_cache;
 mod image_sizes;
 pub mod loader;
 mod queue;
@@ -23,5 +25,6 @@ pub mod sampler;
 pub use augment::Augment;
 pub use batch::{Answers, Batch};
 pub use error::LoaderError;
+pub use feature_cache::FeatureCache;
 pub use image_sizes::{ImageSizeSchedule, ImageSizes, ImageSizesError};
-pub use loader::{Loader, LoaderConfig};
+pub use loader::{Loader, LoaderConfig, TeacherPictures};

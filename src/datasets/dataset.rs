@@ -54,6 +54,15 @@ pub trait Dataset: Send + Sync {
     /// # Errors
     /// Returns an error with the file, row or member that cannot be used, and why.
     fn read(&self, index: usize, rng: &mut Rng, example: &mut Example) -> Result<(), BadExample>;
+
+    /// Reads one example, of which nobody looks at the picture; `rng` decides as in [`read`](Self::read). A dataset whose
+    /// pictures are costly to read leaves them out here.
+    ///
+    /// # Errors
+    /// Returns an error with the file, row or member that cannot be used, and why.
+    fn read_caption(&self, index: usize, rng: &mut Rng, example: &mut Example) -> Result<(), BadExample> {
+        self.read(index, rng, example)
+    }
 }
 
 /// A dataset whose pictures are files, or members of files.

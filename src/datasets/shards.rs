@@ -281,6 +281,14 @@ impl Dataset for Shards {
         example.may_flip = false;
         Ok(())
     }
+
+    fn read_caption(&self, index: usize, _: &mut Rng, example: &mut Example) -> Result<(), BadExample> {
+        let (shard, member) = self.member(index);
+        let mut source = shard.bytes.open(&shard.path).map_err(|error| shard.bad(member, error))?;
+        example.caption = self.caption(&mut *source, member.caption).map_err(|error| shard.bad(member, error))?;
+        example.may_flip = false;
+        Ok(())
+    }
 }
 
 impl PictureFiles for Shards {

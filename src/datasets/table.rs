@@ -144,11 +144,15 @@ impl Dataset for Table {
         digest(fields.flat_map(|field| [field, &[0]]))
     }
 
-    fn read(&self, index: usize, _: &mut Rng, example: &mut Example) -> Result<(), BadExample> {
+    fn read(&self, index: usize, rng: &mut Rng, example: &mut Example) -> Result<(), BadExample> {
         let row = &self.pairs[index];
         example.picture =
             decode::open(&row.picture).map_err(|error| BadExample::new(place(&self.path, row.line), error))?;
-        example.caption.clone_from(&row.caption);
+        self.read_caption(index, rng, example)
+    }
+
+    fn read_caption(&self, index: usize, _: &mut Rng, example: &mut Example) -> Result<(), BadExample> {
+        example.caption.clone_from(&self.pairs[index].caption);
         example.may_flip = false;
         Ok(())
     }

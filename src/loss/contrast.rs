@@ -66,6 +66,11 @@ pub struct Scores<'a> {
 }
 
 impl Scores<'_> {
+    /// Returns the scores with rows and columns exchanged.
+    pub(super) fn transposed(&self) -> Scores<'_> {
+        Scores { rows: self.cols.view(), cols: self.rows.view(), scale: self.scale }
+    }
+
     /// Returns the number of rows N and of columns M.
     pub(super) fn dim(&self) -> (usize, usize) {
         (self.rows.nrows(), self.cols.nrows())

@@ -42,4 +42,14 @@ pub struct Workspace {
     /// A ResNet's block inputs, which outlive what each block saves.
     pub(crate) inputs: Arena,
     pub(crate) saved: Arena,
+    /// How many [layer groups](clip::groups) of a CLIP's tower are not trained, counted from its input. No backward
+    /// pass goes into them, and their BatchNorms use the running statistics in every pass.
+    pub(crate) locked: usize,
+}
+
+impl Workspace {
+    /// Makes the workspace of a CLIP's tower whose first `groups` [layer groups](clip::groups) are not trained.
+    pub fn locked(groups: usize) -> Self {
+        Workspace { locked: groups, ..Self::default() }
+    }
 }

@@ -164,14 +164,17 @@ pub fn recompute(p: Stack<impl Read>, saved: &Saved<ArrayViewMut2<f32>>, y: Arra
     layer_norm::recompute(p.ln, saved.out.view(), &saved.ln, y);
 }
 
-/// Adds to `g` the gradients of all parameters and leaves ∂loss/∂xs\[0\] in `scratch.dx`.
+/// Adds to `g` the gradients of `ln` and of the blocks from `first` on, and leaves ∂loss/∂xs\[first\] in `scratch.dx`.
 ///
 /// `dy` (M,d)
+///
+/// Blocks before `first` are not trained, so nothing needs the gradients of their outputs.
 #[track_caller]
 pub fn backward(
     p: Stack<&[f32]>,
     size: &Size,
     sequences: &Sequences,
+    first: usize,
     dy: ArrayView2<f32>,
     saved: &Saved<ArrayViewMut2<f32>>,
     scratch: &mut Scratch<ArrayViewMut2<f32>>,
@@ -196,7 +199,7 @@ pub fn backward(
         layer_norm::backward(p.ln, out, &saved.ln, dy, Write::Set, dx.view_mut(), g.ln);
     }
     // in the forward pass: xs[i + 1] = block(xs[i]), and out is the last of all rows
-    for i in (0..whole).rev() {
+    for i in (first..whole).rev() {
         let (block, g_block, x) = (&p.resblocks[i], &mut g.resblocks[i], saved.xs[i].view());
         let (ranges, dropout) = (sequences.ranges(), sequences.depth(i, size.layers, false));
         let (dx, saved) = (dx.view_mut(), &saved.blocks[i]);

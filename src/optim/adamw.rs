@@ -70,14 +70,15 @@ impl AdamW {
         AdamW { m: Floats::zeros(n), v: Floats::zeros(n), steps: 0, own }
     }
 
-    /// Takes one step with the gradient `grad_scale`·g, and leaves g at zero.
+    /// Takes one step with the gradient `grad_scale`·g, and leaves g at zero. `lr` returns the learning rate of what is at a
+    /// path.
     ///
     /// Parameters whose path is `frozen` stay as they are, and their g is left alone, as are buffers and their slots.
     pub fn step<S: Tree<Leaf = Spec>>(
         &mut self,
         spec: &S,
         (hyper, decay): (&Hyper, Decay),
-        lr: f32,
+        lr: impl Fn(&Path) -> f32,
         grad_scale: f32,
         params: &mut [f32],
         grads: &mut [f32],
@@ -90,7 +91,7 @@ impl AdamW {
                 return;
             }
             let scalars = Step {
-                lr,
+                lr: lr(path),
                 beta1: hyper.beta1,
                 beta2: hyper.beta2,
                 eps: hyper.eps,
@@ -138,7 +139,7 @@ mod tests {
         for decay in [Decay::Matrices, Decay::All] {
             let (mut flat, mut grads) = (params.flat.clone(), vec![0.0; params.flat.len()]);
             let hyper = (&Hyper::VIT, decay);
-            AdamW::new(flat.len()).step(&params.spec, hyper, 0.1, 1.0, &mut flat, &mut grads, |_| false);
+            AdamW::new(flat.len()).step(&params.spec, hyper, |_| 0.1, 1.0, &mut flat, &mut grads, |_| false);
             let shrunk = |i: usize| flat[i].abs() < params.flat[i].abs();
             assert!((0..6).all(shrunk));
             assert!((6..8).all(|i| shrunk(i) == (decay == Decay::All) && (shrunk(i) || flat[i] == params.flat[i])));
@@ -159,7 +160,7 @@ mod tests {
                 for _ in 0..3 {
                     let mut grads: Vec<f32> = (0..n).map(|i| (i as f32 - 9.5) * 0.1).collect();
                     let hyper = (&Hyper::VIT, Decay::default());
-                    adam.step(&params.spec, hyper, 0.1, 0.5, &mut flat, &mut grads, |path| path.is_under("part.1"));
+                    adam.step(&params.spec, hyper, |_| 0.1, 0.5, &mut flat, &mut grads, |path| path.is_under("part.1"));
                 }
                 adam.own().for_each(|(own, at)| moments[own].copy_from_slice(&adam.v[at]));
             }
@@ -167,6 +168,22 @@ mod tests {
         };
         let parts = vec![AdamW::of([0..5, 11..30]), AdamW::of([5..11, 30..n]), AdamW::of([])];
         assert!(train(parts) == train(vec![AdamW::new(n)]));
+    }
+
+    /// The factor scales what a step moves, weight decay included, and nothing else.
+    #[test]
+    fn every_path_has_a_rate_of_its_own() {
+        let params = Params::init(Linear::spec(3, 2, default_init(3), default_init(3)), 1);
+        let moved = |lr: fn(&Path) -> f32| {
+            let (mut flat, mut grads) = (params.flat.clone(), vec![0.5; params.flat.len()]);
+            let mut adam = AdamW::new(flat.len());
+            adam.step(&params.spec, (&Hyper::VIT, Decay::All), lr, 1.0, &mut flat, &mut grads, |_| false);
+            (flat.to_vec(), adam)
+        };
+        let (all, half, none) = (moved(|_| 0.1), moved(|_| 0.05), moved(|_| 0.0));
+        let (mixed, adam) = moved(|path| if path.is_under("bias") { 0.05 } else { 0.1 });
+        assert!(mixed[..6] == all.0[..6] && mixed[6..] == half.0[6..] && adam == all.1);
+        assert!(none.0 == params.flat.to_vec() && none.1 == all.1);
     }
 
     /// The frozen part stands in the middle of the tree, and its name is the beginning of another one's.
@@ -179,7 +196,7 @@ mod tests {
             let (mut flat, mut grads) = (params.flat.clone(), vec![1.0; params.flat.len()]);
             let mut adam = AdamW::new(flat.len());
             let hyper = (&Hyper::VIT, Decay::default());
-            adam.step(&params.spec, hyper, 0.1, 1.0, &mut flat, &mut grads, |path| path.is_under(frozen));
+            adam.step(&params.spec, hyper, |_| 0.1, 1.0, &mut flat, &mut grads, |path| path.is_under(frozen));
             for_each(&params.spec, &Path::ROOT, |path, _, range| {
                 let name = path.to_string();
                 let stays = name == frozen || name.starts_with(&format!("{frozen}."));

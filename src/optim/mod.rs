@@ -2,5 +2,6 @@
 
 pub mod adamw;
 pub mod clip_grad;
+pub mod lr_factors;
 pub mod running;
 pub mod schedule;

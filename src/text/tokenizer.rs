@@ -118,6 +118,25 @@ impl Tokenizer {
         }
     }
 
+    /// Returns whether every token of the other tokenizer is one of these, with the same id.
+    pub fn has_tokens_of(&self, other: &Tokenizer) -> bool {
+        let ((own, own_frame), (others, frame)) = (self.tokens(), other.tokens());
+        own_frame == frame && others.iter().all(|(token, id)| own.get(token) == Some(id))
+    }
+
+    /// Returns the ids of all tokens but the two that frame a caption, and these two, whose names differ.
+    fn tokens(&self) -> (HashMap<String, u32>, [u32; 2]) {
+        let (mut tokens, frame) = match &self.0 {
+            Kind::Clip(_) => (Vocabulary::clip().tokens.into_iter().zip(0..).collect(), [START_OF_TEXT, END_OF_TEXT]),
+            Kind::File(file) => {
+                let tokens: HashMap<String, u32> = file.pipeline.get_vocab(true).into_iter().collect();
+                (tokens, [file.start_of_text, file.end_of_text])
+            }
+        };
+        tokens.retain(|_, id| !frame.contains(id));
+        (tokens, frame)
+    }
+
     /// Tokenises a caption into at most `context_length` tokens; a longer caption is cut and closed.
     ///
     /// # Panics

@@ -189,6 +189,12 @@ pub trait Objective<W: World = Alone> {
         false
     }
 
+    /// Returns the factor of the learning rate of the parameters at a path.
+    fn lr_factor(&self, path: &Path) -> f32 {
+        let _ = path;
+        1.0
+    }
+
     /// Is called before the first forward pass of a step, once.
     fn prepare(&mut self, batch: &Self::Batch<'_>, id: StepId) {
         let _ = (batch, id);

@@ -30,7 +30,7 @@ pub fn resized<W: World>(
     config.check().expect("a size that fits the model");
     let spec = model::spec(&config);
     let params = Params::zeros(spec.clone());
-    let objective = trainer.objective().with_model(Model { config, params });
+    let objective = trainer.objective_mut().take_for(Model { config, params });
     let mut new = Trainer::among(world.clone(), objective, options);
     for ((name, old), (_, new)) in trainer.state().into_iter().zip(new.state()) {
         let filter = if name == "exp_avg_sq" { Filter::Squares } else { Filter::Antialiased };

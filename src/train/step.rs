@@ -115,6 +115,11 @@ impl<O: Objective<W> + Send, W: World> Trainer<O, W> {
         &self.objective
     }
 
+    /// Returns the objective, to take from it what goes on with another model.
+    pub(super) fn objective_mut(&mut self) -> &mut O {
+        &mut self.objective
+    }
+
     /// Returns the number of steps that were taken.
     pub fn steps(&self) -> u64 {
         self.adam.steps
@@ -229,6 +234,7 @@ impl<O: Objective<W> + Send, W: World> Trainer<O, W> {
                 let objective = &mut *objective;
                 let (spec, frozen) = (&objective.params().spec, |path: &Path| objective.frozen(path));
                 running::step(spec, &mut flat, grads, frozen);
+                let lr = |path: &Path| lr * objective.lr_factor(path);
                 adam.step(spec, (&options.hyper, options.decay), lr, scale, &mut flat, grads, frozen);
             });
             slices.gather(world, &mut flat[..n], exchange);

@@ -427,3 +427,62 @@ fn a_trained_model_can_be_tuned_further() {
     succeeded(&bench.resume("second"));
     assert!(whole == bench.weights("second"));
 }
+
+/// Features that are kept, features that are computed anew in every step, and a run that was stopped give the same weights.
+#[test]
+fn features_are_computed_once() {
+    let bench = Bench::new();
+    succeeded(&bench.training("first", &["--epochs", "2"]).output().unwrap());
+    let locked = ["--pretrained", "runs/first", "--lock-image", "--no-augment", "--epochs", "4"];
+    let taught = ["--distill-model", "runs/first", "--no-augment", "--epochs", "4"];
+    for (name, flags, kept) in [("locked", &locked[..], "locked tower"), ("taught", &taught, "teacher")] {
+        let train = |run: &str, more: &[&str]| {
+            succeeded(&bench.training(&format!("{name}-{run}"), &[flags, more].concat()).output().unwrap())
+        };
+        let said = train("kept", &[]);
+        assert!(said.contains(&format!("features of 30 pictures by the {kept}, at most 0.0 MB")), "{said}");
+        train("anew", &["--feature-cache", "0"]);
+        train("stopped", &["--stop-after", "5"]);
+        succeeded(&bench.resume(&format!("{name}-stopped")));
+        let [kept, anew, stopped] = ["kept", "anew", "stopped"].map(|run| bench.weights(&format!("{name}-{run}")));
+        assert!(kept == anew && kept == stopped, "{name}");
+    }
+    let metrics = fs::read_to_string(bench.run_folder("taught-kept").join("metrics.jsonl")).unwrap();
+    assert!(metrics.contains("loss_distill"), "{metrics}");
+
+    let said = succeeded(&bench.training("varied", &[&locked[..3], &["--epochs", "1"]].concat()).output().unwrap());
+    assert!(said.contains("with --no-augment"), "{said}");
+}
+
+#[test]
+fn mistakes_about_parts_of_a_model_are_explained() {
+    let bench = Bench::new();
+    let mut short: serde_json::Value = serde_json::from_slice(&fs::read(bench.path("tiny.json")).unwrap()).unwrap();
+    short["text_cfg"]["context_length"] = 8.into();
+    fs::write(bench.path("short.json"), short.to_string()).unwrap();
+    succeeded(&bench.training("short", &["--model", "short.json", "--epochs", "1"]).output().unwrap());
+    succeeded(&bench.training("first", &["--epochs", "1"]).output().unwrap());
+    let cases: [(&[&str], &str); 6] = [
+        (&["--distill-model", "runs/short"], "runs/short: it reads 8 tokens, the model in training 12"),
+        (&["--lr-scale", "visuals.*=0.1"], "no parameter of the model matches visuals.*"),
+        (&["--lr-scale", "visual.*"], "no `=`"),
+        (&["--image-layer-decay", "1.5"], "at most 1"),
+        (
+            &["--pretrained", "runs/first", "--lock-image", "--lock-image-unlocked-groups", "5"],
+            "--lock-image-unlocked-groups 5: this tower has 4 layer groups",
+        ),
+        (&["--lock-text-unlocked-layers", "1"], "--lock-text"),
+    ];
+    for (flags, expected) in cases {
+        let said = failed(&bench.training("refused", flags).output().unwrap());
+        assert!(said.contains(expected), "{flags:?}: {said}");
+    }
+    let tuned = ["--pretrained", "runs/first", "--lock-text", "--lock-text-unlocked-layers", "1", "--epochs", "1"];
+    let rates = ["--image-layer-decay", "0.7", "--lr-scale", "logit_scale=0", "--lr-scale", "*.bias=0.5"];
+    succeeded(&bench.training("tuned", &[&tuned[..], &rates].concat()).output().unwrap());
+    let params = |name: &str| clipwright::checkpoint::load_model(&bench.run_folder(name)).unwrap().0.params;
+    let (before, after) = (params("first"), params("tuned"));
+    let (before, after) = (before.view(), after.view());
+    assert!(before.logit_scale == after.logit_scale && before.text.token_embedding == after.text.token_embedding);
+    assert!(before.text.text_projection != after.text.text_projection);
+}

@@ -2,7 +2,9 @@
 
 use clipwright::datasets::emoji::{Cut, Emoji, EmojiTraining};
 use clipwright::{batches::*, datasets::*, pictures::*, random::*, text::*};
+use ndarray::{ArrayView2, arr1};
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
@@ -18,6 +20,8 @@ fn config(batch_size: usize, workers: usize, start_step: u64) -> LoaderConfig {
         preprocess: Preprocess { size: 32, ..Preprocess::default() },
         image_sizes: None,
         augment: Some(Augment::drawings()),
+        known: None,
+        teacher: None,
         seed: 7,
         workers,
         start_step,
@@ -134,6 +138,84 @@ fn bad_examples_are_replaced_and_named() {
     assert!(report.bad > 0 && report.bad < 40, "{report}");
     assert_eq!(report.first, [BadExample::new("picture 3", "is bad")]);
     assert!(run(3).0 == batches);
+}
+
+/// Twenty pictures, each of one colour, with a count of how often one was read.
+struct Counted(Vec<u64>, AtomicUsize);
+
+impl Dataset for Counted {
+    fn concepts(&self) -> &[u64] {
+        &self.0
+    }
+
+    fn read(&self, index: usize, rng: &mut Rng, example: &mut Example) -> Result<(), BadExample> {
+        self.1.fetch_add(1, SeqCst);
+        example.picture = Picture::new(9, 8, Channels::Rgb);
+        example.picture.samples.fill(10 * index as u8);
+        self.read_caption(index, rng, example)
+    }
+
+    fn read_caption(&self, index: usize, _: &mut Rng, example: &mut Example) -> Result<(), BadExample> {
+        example.caption = format!("number {index}");
+        Ok(())
+    }
+}
+
+/// A picture whose features are known is not read, unless a teacher needs it, and everything else stays as it is.
+#[test]
+fn known_pictures_are_not_read() {
+    let other = Preprocess { size: 16, mean: [0.0; 3], ..Preprocess::default() };
+    let run = |known: &[u64], teacher: Option<&[u64]>| {
+        let dataset = Arc::new(Counted((0..20).collect(), AtomicUsize::new(0)));
+        let cache = |known: &[u64]| {
+            let cache = FeatureCache::new(20, 1, 1 << 10);
+            known.iter().for_each(|&key| cache.insert(key, arr1(&[0.0]).view()));
+            Some(Arc::new(cache))
+        };
+        let teacher = teacher.map(|known| TeacherPictures { preprocess: other.clone(), known: cache(known) });
+        let config = LoaderConfig { augment: None, known: cache(known), teacher, ..config(10, 1, 0) };
+        let mut loader = loader(dataset.clone(), config);
+        let batches: Vec<Batch> = (0..2).map(|_| loader.next().unwrap()).collect();
+        (batches, dataset)
+    };
+    let all: Vec<u64> = (0..20).collect();
+    let (plain, _) = run(&[], Some(&[]));
+    for (known, teachers) in [(&all[3..9], None), (&all[..], None), (&all[..8], Some(&all[4..])), (&[], Some(&all[..]))]
+    {
+        let (batches, dataset) = run(known, teachers);
+        for (batch, plain) in batches.iter().zip(&plain) {
+            assert!(batch.tokens == plain.tokens && batch.examples == plain.examples);
+            assert!(batch.concept_keys == batch.examples, "an example has its place as its key");
+            let check = |images: ArrayView2<f32>, plain: ArrayView2<f32>, known: &[u64]| {
+                for ((example, row), plain) in batch.examples.iter().zip(images.rows()).zip(plain.rows()) {
+                    let is_known = known.contains(example);
+                    assert!(if is_known { row.iter().all(|v| v.is_nan()) } else { row == plain }, "{example}");
+                }
+            };
+            check(batch.images(), plain.images(), known);
+            if let Some(known) = teachers {
+                check(batch.teacher_images().unwrap(), plain.teacher_images().unwrap(), known);
+            }
+        }
+        if known.len() == 20 && teachers.is_none() {
+            assert_eq!(dataset.1.load(SeqCst), 0, "nothing is read");
+        }
+    }
+}
+
+/// A teacher's pictures are what a loader with its preprocessing gives: cropped, warped and coloured as the model's own.
+#[test]
+fn a_teacher_sees_the_same_variation() {
+    let other = Preprocess { size: 20, mean: [0.1; 3], ..Preprocess::default() };
+    let teacher = Some(TeacherPictures { preprocess: other.clone(), known: None });
+    let mut both = loader(EMOJI.clone(), LoaderConfig { teacher, ..config(64, 1, 0) });
+    let [mut own, mut teachers] = [config(64, 1, 0).preprocess, other]
+        .map(|preprocess| loader(EMOJI.clone(), LoaderConfig { preprocess, ..config(64, 1, 0) }));
+    for _ in 0..2 {
+        let batch = both.next().unwrap();
+        assert!(batch.images == own.next().unwrap().images);
+        assert!(batch.teacher_images == teachers.next().unwrap().images);
+    }
 }
 
 #[test]

@@ -131,6 +131,8 @@ fn a_resumed_run_gets_what_it_would_have_got() {
             preprocess,
             image_sizes: None,
             augment,
+            known: None,
+            teacher: None,
             seed: 3,
             workers,
             start_step,

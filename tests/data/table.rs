@@ -141,6 +141,8 @@ fn a_broken_picture_does_not_stop_the_loader() {
         preprocess: Preprocess { size: 8, ..Preprocess::default() },
         image_sizes: None,
         augment: Some(Augment::default()),
+        known: None,
+        teacher: None,
         seed: 1,
         workers: 2,
         start_step: 0,

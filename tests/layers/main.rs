@@ -14,6 +14,7 @@ mod bottleneck;
 mod conv2d;
 mod cross_attention;
 mod cross_entropy;
+mod distill;
 mod dropout;
 mod equalities;
 mod feed_forward;

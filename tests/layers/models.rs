@@ -130,7 +130,14 @@ fn clip_and_its_losses() {
         let point = to_f64(&params.flat);
         let objective = ClipObjective::new(Model { config: config.clone(), params });
         let mut trainer = Trainer::new(objective, TrainerOptions::new(Hyper::VIT));
-        let batch = Pairs { images: towers.images.view(), captions, concepts: &concepts, caption_keys: &caption_keys };
+        let batch = Pairs {
+            images: towers.images.view(),
+            captions,
+            concepts: &concepts,
+            caption_keys: &caption_keys,
+            examples: &concepts,
+            teacher_images: None,
+        };
         let given = trainer.gradients(&batch, micro_batch)[0].value;
         let gradient = to_f64(&flatten(&trainer.grads()));
 

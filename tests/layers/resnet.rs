@@ -21,27 +21,32 @@ const PICTURES: usize = 12;
 
 /// Returns pictures for which the input of no ReLU is so near to zero that f32 could round it to the other side. One in
 /// a hundred thousand would be enough to make two gradients differ.
-fn images(shape: &Shape) -> Array2<f32> {
+fn images(shape: &Shape, locked: usize) -> Array2<f32> {
     let params = random::params(shape.spec(), 2);
     let point = to_f64(&params.flat);
     let margin = |images: &Array2<f32>| {
         let relus = Relus::default();
         let p = view(&params.spec, &point);
-        oracle_models::resnet(&p, shape, oracle::batch_norm, &relus, images.mapv(f64::from).view());
+        oracle_models::resnet(&p, shape, norms(locked), &relus, images.mapv(f64::from).view());
         relus.margin()
     };
     let mut tries = (4..).map(|seed| random::matrix((PICTURES, shape.image_len()), seed));
     tries.find(|images| margin(images) > 3e-6).expect("one of infinitely many")
 }
 
+/// Returns the norm of each layer group, of which the first `locked` ones have only their running statistics.
+fn norms(locked: usize) -> impl Fn(usize) -> oracle::Norm {
+    move |group| if group < locked { oracle::batch_norm_running } else { oracle::batch_norm }
+}
+
 /// Scratch does not last from forward to backward: the other tower uses it in between.
 #[test]
 fn gradients() {
     for shape in shapes() {
-        let (images, relus) = (images(&shape), Relus::default());
+        let (images, relus) = (images(&shape, 0), Relus::default());
         // The tolerance allows for sixteen convolutions, each behind a division by a deviation.
         Layer::new(format!("{shape:?}"), shape.spec(), []).within(5e-5).check_directions(
-            |p, []| oracle_models::resnet(p, &shape, oracle::batch_norm, &relus, images.mapv(f64::from).view()),
+            |p, []| oracle_models::resnet(p, &shape, norms(0), &relus, images.mapv(f64::from).view()),
             |Pass { p, y, dy, mut g, .. }: Pass<ResNet<Spec>, 0>| {
                 let (images, mut workspace) = (images.view(), Workspace::default());
                 let mode = Mode::Training(Keep::All);
@@ -52,11 +57,50 @@ fn gradients() {
     }
 }
 
-fn features(shape: &Shape, mode: Mode) -> Array2<f32> {
+/// Locked groups have their running statistics and no gradients; the groups behind them have both as ever.
+#[test]
+fn gradients_behind_locked_groups() {
+    let locks = shapes().zip([2, 3, 1]).chain(shapes().zip([4, 5]));
+    for (shape, locked) in locks {
+        let (images, relus) = (images(&shape, locked), Relus::default());
+        let fixed = random::params(shape.spec(), 2);
+        let fixed_point = to_f64(&fixed.flat);
+        let fixed = view(&fixed.spec, &fixed_point);
+        Layer::new(format!("{shape:?}, {locked} locked"), shape.spec(), []).within(5e-5).check_directions(
+            |p, []| {
+                let p = with_locked(p, &fixed, locked);
+                oracle_models::resnet(&p, &shape, norms(locked), &relus, images.mapv(f64::from).view())
+            },
+            |Pass { p, y, dy, mut g, .. }: Pass<ResNet<Spec>, 0>| {
+                let (images, mut workspace) = (images.view(), Workspace::locked(locked));
+                let mode = Mode::Training(Keep::All);
+                resnet::forward(&p, &shape, images, mode, y, &mut workspace, &mut poisoned_arena());
+                resnet::backward(&p, &shape, images, dy, &mut workspace, &mut poisoned_arena(), &mut g);
+            },
+        );
+        let [kept, not_kept] = [Keep::All, Keep::Nothing].map(|keep| features(&shape, Mode::Training(keep), locked));
+        assert!(kept == not_kept, "{shape:?}, {locked} locked: keeping nothing changes no bit");
+    }
+}
+
+/// Returns the parameters with others in the first `locked` layer groups.
+fn with_locked<'a>(p: &ResNet<&'a [f64]>, fixed: &ResNet<&'a [f64]>, locked: usize) -> ResNet<&'a [f64]> {
+    let of = |group| if group < locked { fixed } else { p };
+    ResNet {
+        stem: of(0).stem.clone(),
+        layer1: of(1).layer1.clone(),
+        layer2: of(2).layer2.clone(),
+        layer3: of(3).layer3.clone(),
+        layer4: of(4).layer4.clone(),
+        attnpool: p.attnpool.clone(),
+    }
+}
+
+fn features(shape: &Shape, mode: Mode, locked: usize) -> Array2<f32> {
     let params = random::params(shape.spec(), 2);
     let mut y = Array2::from_elem((PICTURES, shape.embed_dim), f32::NAN);
-    let images = images(shape);
-    let (workspace, scratch) = (&mut Workspace::default(), &mut poisoned_arena());
+    let images = images(shape, locked);
+    let (workspace, scratch) = (&mut Workspace::locked(locked), &mut poisoned_arena());
     resnet::forward(&params.view(), shape, images.view(), mode, y.view_mut(), workspace, scratch);
     y
 }
@@ -65,10 +109,10 @@ fn features(shape: &Shape, mode: Mode) -> Array2<f32> {
 fn inference() {
     for shape in shapes() {
         let params = random::params(shape.spec(), 2);
-        let (point, images) = (to_f64(&params.flat), images(&shape).mapv(f64::from));
+        let (point, images) = (to_f64(&params.flat), images(&shape, 0).mapv(f64::from));
         let p = view(&params.spec, &point);
-        let expected = oracle_models::resnet(&p, &shape, oracle::batch_norm_running, &Relus::default(), images.view());
-        let features = features(&shape, Mode::Inference);
+        let expected = oracle_models::resnet(&p, &shape, norms(6), &Relus::default(), images.view());
+        let features = features(&shape, Mode::Inference, 0);
         assert_close("features", features.view(), expected.mapv(|y| y as f32).view());
     }
 }
@@ -76,8 +120,8 @@ fn inference() {
 #[test]
 fn keeping_nothing_changes_no_bit() {
     for shape in shapes() {
-        let kept = features(&shape, Mode::Training(Keep::All));
-        assert!(kept == features(&shape, Mode::Training(Keep::Nothing)), "{shape:?}");
+        let kept = features(&shape, Mode::Training(Keep::All), 0);
+        assert!(kept == features(&shape, Mode::Training(Keep::Nothing), 0), "{shape:?}");
     }
 }
 

@@ -69,7 +69,7 @@ fn backward(
     let scratch = &mut poisoned(&Scratch::dims(size, sequences.rows(), sequences.len(), pool));
     let p = Stack { resblocks: &transformer.resblocks, ln };
     let g = StackMut { resblocks: &mut g_transformer.resblocks, ln: g_ln };
-    stack::backward(p, size, sequences, dy, saved, scratch, g);
+    stack::backward(p, size, sequences, 0, dy, saved, scratch, g);
     scratch.dx.to_owned()
 }
 

@@ -180,9 +180,9 @@ fn tensors_without_a_place_are_named() {
     let ours = model.params.named(&TreePath::ROOT).into_iter();
     let mut tensors: Vec<_> =
         ours.map(|(name, spec, values)| Named::new(&name, &spec.shape, values, Stored::F32)).collect();
-    tensors.push(Named::new("logit_bias", &[], &[0.0], Stored::F32));
+    tensors.push(Named::new("logit_offset", &[], &[0.0], Stored::F32));
     write(&folder.path().join(WEIGHTS), &tensors, []).unwrap();
-    assert!(error_of(folder.path()).contains("no place for logit_bias"));
+    assert!(error_of(folder.path()).contains("no place for logit_offset"));
 }
 
 #[test]

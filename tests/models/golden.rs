@@ -135,7 +135,7 @@ fn check_training(
     after: &Params<ClipParams<Spec>>,
 ) {
     let keys: Vec<u64> = (0..images.nrows() as u64).collect();
-    let pairs = Pairs { images, captions, concepts: &keys, caption_keys: &keys };
+    let pairs = Pairs { images, captions, concepts: &keys, caption_keys: &keys, examples: &keys, teacher_images: None };
 
     // The batch is processed at once, then in pieces of three and of one. All must give the gradients of the whole
     // batch, unless the pieces have statistics of their own.

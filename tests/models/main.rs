@@ -17,6 +17,7 @@ mod checkpoint_formats;
 mod checkpoint_found;
 mod facade;
 mod golden;
+mod locks;
 mod objective;
 mod open_clip_configs;
 mod patch_dropout;

@@ -2,8 +2,8 @@
 
 use crate::support::tiny::{self, Batch};
 use clipwright::checkpoint::{Checkpoint, ConfigFile, Overrides, save_model};
-use clipwright::models::clip::Config;
 use clipwright::models::clip::model::Model;
+use clipwright::models::clip::{Config, Tower};
 use clipwright::optim::adamw::Hyper;
 use clipwright::params::for_each;
 use clipwright::train::clip::ClipObjective;
@@ -111,7 +111,7 @@ fn the_same_size_changes_no_bit() {
 /// What an objective was told stays: here, that the image tower is locked.
 #[test]
 fn the_objective_stays_the_same() {
-    let objective = ClipObjective::new(Model::new(tiny::config(WIDTH), 1)).lock_image(true);
+    let objective = ClipObjective::new(Model::new(tiny::config(WIDTH), 1)).lock(Tower::Image, 0);
     let mut new = resized(&Alone, &mut Trainer::new(objective, options()), options(), 40);
     let before = divided(&mut new, "params")[0].clone();
     assert_eq!(before.len(), PLACES[1] * WIDTH);

@@ -65,6 +65,8 @@ fn train(
             captions: all.captions.slice(range.clone()),
             concepts: &all.concepts[range.clone()],
             caption_keys: &all.caption_keys[range.clone()],
+            examples: &all.examples[range.clone()],
+            teacher_images: None,
         };
         losses.extend(trainer.gradients(&pairs, MICRO_BATCH));
         let update = trainer.update(1e-3);

@@ -3,7 +3,7 @@
 use crate::support::tiny::{Batch, config, resnet};
 use clipwright::models::clip::model::Model;
 use clipwright::models::clip::visual::Visual;
-use clipwright::models::clip::{Config, visual};
+use clipwright::models::clip::{Config, Tower, visual};
 use clipwright::models::{Keep, Mode, Workspace};
 use clipwright::optim::adamw::Hyper;
 use clipwright::optim::running::MOMENTUM;
@@ -84,7 +84,7 @@ fn a_locked_image_tower_stays() {
         let batch = Batch::of(&config, 9, 0);
         let model = Model::new(config, 1);
         let before = model.params.flat.clone();
-        let objective = ClipObjective::new(model).lock_image(true);
+        let objective = ClipObjective::new(model).lock(Tower::Image, 0);
         let mut trainer = Trainer::new(objective, TrainerOptions::new(Hyper::VIT));
         trainer.gradients(&batch.pairs(), 4);
         trainer.update(1e-3);

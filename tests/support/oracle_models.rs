@@ -24,16 +24,16 @@ use ndarray::{Array2, ArrayView2, Axis};
 pub fn visual(p: &Visual<&[f64]>, shape: &visual::Shape, relus: &Relus, images: ArrayView2<f64>) -> Array2<f64> {
     match (p, shape) {
         (Visual::Vit(p), visual::Shape::Vit(shape)) => vit(p, shape, images, None),
-        (Visual::ResNet(p), visual::Shape::ResNet(shape)) => resnet(p, shape, batch_norm, relus, images),
+        (Visual::ResNet(p), visual::Shape::ResNet(shape)) => resnet(p, shape, |_| batch_norm, relus, images),
         _ => panic!("parameters of one kind, shape of the other"),
     }
 }
 
-/// features = pool(bottlenecks(stem(pictures)))
+/// features = pool(bottlenecks(stem(pictures))), with the norm of each layer group
 pub fn resnet(
     p: &ResNet<&[f64]>,
     shape: &resnet::Shape,
-    norm: Norm,
+    norm: impl Fn(usize) -> Norm,
     relus: &Relus,
     images: ArrayView2<f64>,
 ) -> Array2<f64> {
@@ -47,7 +47,7 @@ pub fn resnet(
     for (conv, bn, stride) in stem {
         let (in_channels, out_channels) = (x.ncols(), bn.weight.len());
         let shape = conv2d::Shape { in_channels, out_channels, kernel: 3, stride };
-        x = relus.apply(norm(bn, oracle_conv2d(conv, &shape, pixels, x.view()).view()));
+        x = relus.apply(norm(0)(bn, oracle_conv2d(conv, &shape, pixels, x.view()).view()));
         pixels = smaller(pixels, stride);
     }
     (x, pixels) = (avg_pool(2, pixels, x.view()), (n, pixels.1 / 2, pixels.2 / 2));
@@ -55,7 +55,7 @@ pub fn resnet(
         for (i, block) in blocks.iter().enumerate() {
             let stride = if stage > 0 && i == 0 { 2 } else { 1 };
             let shape = bottleneck::Shape { in_channels: x.ncols(), planes: block.bn1.weight.len(), stride };
-            x = oracle_bottleneck(block, &shape, norm, relus, pixels, x.view());
+            x = oracle_bottleneck(block, &shape, norm(1 + stage), relus, pixels, x.view());
             pixels = (n, pixels.1 / stride, pixels.2 / stride);
         }
     }

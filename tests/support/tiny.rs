@@ -66,6 +66,8 @@ impl Batch {
             captions: Captions { ids: &self.ids, offsets: &self.offsets },
             concepts: &self.concepts,
             caption_keys: &self.captions,
+            examples: &self.captions,
+            teacher_images: None,
         }
     }
 }

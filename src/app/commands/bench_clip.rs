@@ -44,8 +44,14 @@ impl Inputs {
     }
 
     fn pairs(&self) -> Pairs<'_> {
-        let images = self.images.view();
-        Pairs { images, captions: self.captions(), concepts: &self.keys, caption_keys: &self.keys }
+        Pairs {
+            images: self.images.view(),
+            captions: self.captions(),
+            concepts: &self.keys,
+            caption_keys: &self.keys,
+            examples: &self.keys,
+            teacher_images: None,
+        }
     }
 
     /// Times one work with a fresh model. Returns the times and the number of operations.

@@ -20,9 +20,8 @@ pub(super) fn begin<W: World + 'static>(
             None => clip::begin(world, options, folder),
         },
         Family::Blip => {
-            let flags = [("--lock-image", options.lock_image), ("--siglip", options.siglip)];
-            let given = flags.into_iter().find_map(|(flag, given)| given.then_some(flag));
-            match options.savings.given().or(given) {
+            let siglip = options.siglip.then_some("--siglip");
+            match options.savings.given().or(options.tune.given()).or(siglip) {
                 Some(flag) => Err(TrainError::NeedsClip(flag)),
                 None if options.model.is_some() && options.pretrained.is_some() => Err(TrainError::TwoModels),
                 None => blip::begin(world, options, folder),

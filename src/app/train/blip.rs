@@ -200,7 +200,7 @@ impl Start {
         let loader = LoaderConfig {
             context_length: task.max_tokens().min(model.config.text.positions),
             preprocess: preprocess.clone(),
-            augment: Some(original.unwrap_or_else(|| data.augment())),
+            augment: (!options.data.no_augment).then(|| original.unwrap_or_else(|| data.augment())),
             ..options.loader(&data, world)
         };
         let prompt = if task == Task::Caption { options.blip.prompt.clone() } else { String::new() };

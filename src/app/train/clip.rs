@@ -7,6 +7,7 @@ use super::learner::{Begun, Learner, captions};
 use super::model::{Start, tokenizer};
 use super::options::Options;
 use super::together::Together;
+use super::tuning::{Tuned, tuned};
 use crate::batches::{Batch, ImageSizeSchedule, LoaderConfig};
 use crate::checkpoint::{self, ConfigFile, copy_tokenizer};
 use crate::datasets::BadReport;
@@ -61,33 +62,34 @@ pub(super) fn begin<W: World + 'static>(
     let steps = options.steps_per_epoch(&data) * options.epochs() as u64;
     let image_sizes = savings.size_schedule(&config.model_cfg, steps)?;
     let unmasked_from = savings.unmasked_from(&config.model_cfg, steps)?;
-    let plan = plan(&model, image_sizes.as_ref(), unmasked_from, options.lock_image);
+    let is_locked = options.tune.lock_image && options.tune.lock_image_unlocked_groups == 0;
+    let mut plan = plan(&model, image_sizes.as_ref(), unmasked_from, is_locked);
     let loader = LoaderConfig {
         context_length: config.model_cfg.text_cfg.context_length,
         preprocess: config.preprocess_cfg.clone(),
         image_sizes,
-        augment: Some(data.augment()),
+        augment: (!options.data.no_augment).then(|| data.augment()),
         ..options.loader(&data, world)
     };
     let trainer_options = options.trainer(hyper(&model.config));
     let free_scale = model.config.init_logit_bias.is_some() && options.pretrained.is_some();
-    let objective = ClipObjective::new(model)
-        .lock_image(options.lock_image)
-        .grad_checkpointing(options.grad_checkpointing)
-        .free_scale(free_scale)
-        .unmasked_from(unmasked_from);
+    let examples = data.training().concepts().len();
+    let Tuned { objective, loader, said } = tuned(options, model, &tokenizer, examples, loader)?;
+    plan.extend(said);
+    let objective =
+        objective.grad_checkpointing(options.grad_checkpointing).free_scale(free_scale).unmasked_from(unmasked_from);
     let trainer = Trainer::among(world.clone(), objective, trainer_options);
     let (world, words) = (world.clone(), tokenizer.clone());
     let learner = ClipLearner { world, trainer, options: trainer_options, plan, config, tokenizer, own };
     Ok(Begun { learner: Box::new(learner), data, words, loader })
 }
 
-/// Returns a line about the sizes of pictures and one about dropped patches, where there are any.
+/// Returns a line about the sizes of pictures and one about dropped patches, where there are any of them.
 fn plan(model: &Model, sizes: Option<&ImageSizeSchedule>, unmasked_from: u64, is_locked: bool) -> Vec<String> {
     let rate = model.config.vision_cfg.patch_dropout;
     let drops = (rate > 0.0 && !is_locked)
-        .then(|| format!("{:.0} % of the patches are dropped up to step {unmasked_from}", 100.0 * rate));
-    sizes.map(|sizes| format!("pictures of {sizes}")).into_iter().chain(drops).collect()
+        .then(|| format!("patches {:.0} % of the patches are dropped up to step {unmasked_from}", 100.0 * rate));
+    sizes.map(|sizes| format!("sizes   pictures of {sizes}")).into_iter().chain(drops).collect()
 }
 
 impl<W: World> ClipLearner<W> {
@@ -125,6 +127,8 @@ impl<W: World> Learner for ClipLearner<W> {
             captions: captions(batch),
             concepts: &batch.concept_keys,
             caption_keys: &batch.caption_keys,
+            examples: &batch.examples,
+            teacher_images: batch.teacher_images(),
         };
         self.trainer.gradients(&pairs, micro)
     }

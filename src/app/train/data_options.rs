@@ -45,6 +45,10 @@ pub struct DataOptions {
     /// Stop when more than this share of the pairs cannot be read
     #[arg(long, value_name = "SHARE", default_value_t = 0.1, value_parser = share)]
     pub bad_share: f64,
+    /// Do not vary pictures at random; they are prepared as for an evaluation
+    #[arg(long, conflicts_with = "rand_augment")]
+    #[serde(default)]
+    pub no_augment: bool,
     /// Languages of the emoji captions, separated by commas
     #[arg(long, value_name = "CODES", value_delimiter = ',', default_value = "en", value_parser = language)]
     pub languages: Vec<Language>,

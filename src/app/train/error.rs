@@ -32,6 +32,12 @@ pub enum TrainError {
     Vocabulary(usize),
     #[error("{}: {difference}", path.display())]
     OtherModel { path: PathBuf, difference: String },
+    #[error("{}: {difference}", path.display())]
+    OtherTokens { path: PathBuf, difference: String },
+    #[error("{flag} {unlocked}: this tower has {}", counted(*groups, "layer group"))]
+    Groups { flag: &'static str, unlocked: usize, groups: usize },
+    #[error("no parameter of the model matches {0}")]
+    NoParameter(String),
     #[error("{flag} needs {needs}")]
     Unused { flag: &'static str, needs: &'static str },
     #[error("{flag}: {source}")]

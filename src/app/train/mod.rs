@@ -2,7 +2,7 @@
 //!
 //! | file | what it knows |
 //! |---|---|
-//! | [`options`], `data_options`, `blip_options`, `savings_options`, `values` | the command line |
+//! | [`options`], `data_options`, `tune_options`, `blip_options`, `savings_options`, `values` | the command line |
 //! | `launch` | the start of a run by itself, or as one of several ranks |
 //! | `run` | the loop |
 //! | `begin` | what a run begins with, by the family of its model |
@@ -10,6 +10,7 @@
 //! | `agreement` | what ranks tell each other besides numbers of the model |
 //! | `together` | a model that embeds with the help of all ranks |
 //! | `clip`, `model` | a CLIP in training, and the one that a run begins with |
+//! | `tuning` | which parts of a CLIP learn, and what need not be computed again |
 //! | `blip` | a BLIP in training |
 //! | `error` | why a run ended early, and which flag helps |
 //! | `progress` | the progress bar and the lines of numbers |
@@ -31,6 +32,8 @@ mod progress;
 mod run;
 mod savings_options;
 mod together;
+mod tune_options;
+mod tuning;
 pub(crate) mod values;
 
 pub use error::TrainError;

@@ -4,6 +4,7 @@ use super::blip_options::{BlipOptions, Task};
 use super::data_options::DataOptions;
 use super::error::OptionError;
 use super::savings_options::SavingsOptions;
+use super::tune_options::TuneOptions;
 use super::values::{below_one, non_negative, power_of_two, separator, share};
 use crate::app::number::{above_zero, positive, up_to};
 use crate::app::{VERSION, WIDTH};
@@ -80,6 +81,9 @@ pub struct Options {
     #[command(flatten)]
     #[serde(default)]
     pub savings: SavingsOptions,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub tune: TuneOptions,
 
     /// Preset, or path of a CLIP's open_clip_config.json [default: that of --pretrained, or else Emoji-RN-S]
     #[arg(long, long_help = model_help(), help_heading = "Model")]
@@ -94,9 +98,6 @@ pub struct Options {
     #[arg(long, conflicts_with = "pretrained", help_heading = "Model")]
     #[serde(default)]
     pub siglip: bool,
-    /// Train the text tower alone and keep the image tower unchanged
-    #[arg(long, requires = "pretrained", help_heading = "Model")]
-    pub lock_image: bool,
 
     /// Pairs in a batch; a batch passes through the towers at once [default: 256, or 32 with a BLIP]
     #[arg(long, value_parser = positive(), help_heading = "Optimisation")]
@@ -263,6 +264,7 @@ impl Options {
             value.map(|value| parse(&value.to_string())).transpose().map_err(refused(name))?;
         }
         power_of_two(&self.shards().to_string()).map_err(refused("shards"))?;
+        self.tune.check().map_err(|(name, reason)| OptionError::Refused { name, reason })?;
         share(&self.data.bad_share.to_string()).map_err(refused("bad_share"))?;
         self.savings.check()?;
         let own = self.data.storage.csv_separator.map(|c| separator(&c.to_string()));
@@ -318,6 +320,8 @@ impl Options {
             preprocess: Preprocess::default(),
             image_sizes: None,
             augment: None,
+            known: None,
+            teacher: None,
             seed: self.seed,
             workers: self.workers,
             start_step: 0,

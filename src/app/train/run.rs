@@ -157,7 +157,7 @@ impl<W: World + 'static> Run<W> {
             counted(batch_size, "pair"),
             if parts > 1 { format!(" × {parts} each") } else { " each".into() },
         );
-        self.learner.plan().iter().for_each(|line| say!("        {line}"));
+        self.learner.plan().iter().for_each(|line| say!("{line}"));
         if self.world.size() > 1 {
             let (ranks, threads) = (self.world.size(), rayon::current_num_threads());
             say!("ranks   {ranks} with {} each", counted(threads, "thread"));

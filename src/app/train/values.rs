@@ -1,6 +1,7 @@
 //! The values of options, as the command line and a run's folder have them.
 
 use crate::datasets::emoji::Language;
+use crate::optim::lr_factors::LrFactor;
 
 /// Reads a finite number.
 fn number(text: &str) -> Result<f32, String> {
@@ -27,6 +28,18 @@ pub(super) fn power_of_two(text: &str) -> Result<usize, String> {
         Ok(value) if value.is_power_of_two() && value <= MAX_SHARDS => Ok(value),
         _ => Err(format!("must be a power of two, at most {MAX_SHARDS}")),
     }
+}
+
+/// Reads a number above 0 and up to 1.
+pub(super) fn at_most_one(text: &str) -> Result<f32, String> {
+    let above_zero =
+        |value| if value > 0.0 && value <= 1.0 { Ok(value) } else { Err("must be above 0, at most 1".into()) };
+    number(text).and_then(above_zero)
+}
+
+/// Checks a pattern of names with a factor of the learning rate.
+pub(super) fn lr_factor(text: &str) -> Result<String, String> {
+    text.parse::<LrFactor>().map(|_| text.into()).map_err(|error| error.to_string())
 }
 
 /// Reads a number from 0 to 1.

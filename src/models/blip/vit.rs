@@ -133,7 +133,7 @@ pub fn backward(
     let saved = &saved.carve(&shape.saved(pictures, Pool::All, *keep));
     let Scratch { patch, stack } = &mut scratch.carve(&shape.scratch(pictures, Pool::All));
     // in the forward pass: tokens = stack(xs[0])
-    stack::backward(p.stack(), &shape.size, sequences, dtokens, saved, stack, g.stack_mut());
+    stack::backward(p.stack(), &shape.size, sequences, 0, dtokens, saved, stack, g.stack_mut());
     // in the forward pass: xs[0] = class token and patches, plus positions
     patch_embed::backward(shape.grid, None, images, stack.dx.view(), patch, &mut g.embed);
 }

@@ -8,10 +8,12 @@
 //! | [`visual`] | either of them |
 //! | [`text`] | the text tower |
 //! | [`model`] | the whole parameter tree, and inference |
+//! | [`groups`] | the layer groups of a tower, for locks and learning rates |
 //! | [`flops`] | how much arithmetic a tower needs |
 
 pub mod config;
 pub mod flops;
+pub mod groups;
 pub mod model;
 mod presets;
 pub mod resnet;
@@ -20,4 +22,5 @@ pub mod visual;
 pub mod vit;
 
 pub use config::{Config, Layers, TextConfig, VisionConfig};
+pub use groups::Tower;
 pub use model::{ClipParams, Model};

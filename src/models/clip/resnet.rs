@@ -7,12 +7,13 @@ use crate::layers::bottleneck::{
 };
 use crate::layers::patch_embed::CHANNELS;
 use crate::layers::stem::{self, InferScratch as StemInferScratch, Saved as StemSaved, Scratch as StemScratch, Stem};
-use crate::layers::{Dim4, pictures, pictures_mut};
+use crate::layers::{Dim4, floats_mut, pictures, pictures_mut, rows, rows_mut};
 use crate::models::{Keep, Mode, Workspace};
 use crate::params::Spec;
 use crate::tree::{Arena, Dim, tree};
 use crate::weights::Read;
-use ndarray::{ArrayView2, ArrayView4, ArrayViewMut2, ArrayViewMut4, Axis};
+use ndarray::{ArrayView2, ArrayView4, ArrayViewMut2, ArrayViewMut4};
+use std::ops::Range;
 
 tree! {
     /// The parameters of the tower, which a checkpoint of CLIP has under `visual`.
@@ -110,18 +111,26 @@ impl Shape {
         ResNet { stem: self.stem().spec(), layer1, layer2, layer3, layer4, attnpool: self.pool().spec() }
     }
 
-    fn inputs(&self, pictures: usize, keep: Keep) -> Inputs<Dim> {
-        let xs = match keep {
-            Keep::All | Keep::Inputs => self.xs(pictures).into_iter().map(|x| Dim(1, len(x))).collect(),
-            Keep::Nothing => vec![self.longest_x(pictures); 2],
-        };
-        Inputs { xs }
+    /// Returns the number of bottlenecks in the first `locked` groups, the first of which is the stem.
+    fn locked_blocks(&self, locked: usize) -> usize {
+        self.layers.iter().take(locked.saturating_sub(1)).sum()
     }
 
-    fn saved(&self, pictures: usize) -> Saved<Dim> {
+    /// Nothing is kept of locked groups but the output of the last one.
+    fn inputs(&self, pictures: usize, locked: usize, keep: Keep) -> Inputs<Dim> {
+        let first = self.locked_blocks(locked);
+        let xs = match keep {
+            Keep::All | Keep::Inputs => self.xs(pictures).into_iter().map(|x| Dim(1, len(x))).enumerate(),
+            Keep::Nothing => return Inputs { xs: vec![self.longest_x(pictures); 2] },
+        };
+        Inputs { xs: xs.map(|(i, x)| if i < first { Dim(1, 0) } else { x }).collect() }
+    }
+
+    fn saved(&self, pictures: usize, locked: usize) -> Saved<Dim> {
+        let (all, none, first) = (self.blocks(pictures), self.blocks(0), self.locked_blocks(locked));
         Saved {
-            stem: StemSaved::dims(&self.stem(), pictures),
-            blocks: self.blocks(pictures).iter().map(|(block, x)| BlockSaved::dims(block, *x)).collect(),
+            stem: StemSaved::dims(&self.stem(), if locked > 0 { 0 } else { pictures }),
+            blocks: none[..first].iter().chain(&all[first..]).map(|(block, x)| BlockSaved::dims(block, *x)).collect(),
             pool: PoolSaved::dims(&self.pool(), pictures),
         }
     }
@@ -179,14 +188,15 @@ impl<T> ResNet<T> {
 /// The values of a picture are ordered by channel, row and column; each is (x − mean)/std of its channel. The features
 /// are not of unit length.
 ///
-/// In training BatchNorm uses the statistics of these pictures, in inference the running statistics.
+/// In training BatchNorm uses the statistics of these pictures, in inference and in groups that the workspace locks the
+/// running statistics.
 #[track_caller]
 pub fn forward(
     p: &ResNet<impl Read>,
     shape: &Shape,
     images: ArrayView2<f32>,
     mode: Mode,
-    features: ArrayViewMut2<f32>,
+    mut features: ArrayViewMut2<f32>,
     workspace: &mut Workspace,
     scratch: &mut Arena,
 ) {
@@ -194,7 +204,10 @@ pub fn forward(
     match mode {
         Mode::Training(keep) => train(p, shape, images, keep, features, workspace, scratch),
         Mode::Masked(..) => panic!("a ResNet has no patches to drop"),
-        Mode::Inference => infer(p, shape, images, features, scratch),
+        Mode::Inference => infer(p, shape, images, shape.layers.iter().sum(), scratch, |range, x, pool| {
+            let features = rows_mut(features.view_mut(), range);
+            attention_pool::forward(&p.attnpool, &shape.pool(), x, features, pool);
+        }),
     }
 }
 
@@ -209,15 +222,28 @@ fn train(
 ) {
     let n = images.nrows();
     let (blocks, dims) = (shape.blocks(n), shape.xs(n));
-    let Workspace { inputs, saved, .. } = workspace;
-    let mut xs = inputs.carve(&shape.inputs(n, keep)).xs;
+    let Workspace { inputs, saved, locked, .. } = workspace;
+    let first = shape.locked_blocks(*locked);
+    let mut xs = inputs.carve(&shape.inputs(n, *locked, keep)).xs;
+    if *locked > 0 {
+        let ring = xs.len();
+        let mut left = &mut floats_mut(xs[first % ring].view_mut())[..len(dims[first])];
+        infer(p, shape, images, first, scratch, |_, x, _| {
+            let (own, rest) = std::mem::take(&mut left).split_at_mut(x.len());
+            own.copy_from_slice(x.as_slice().expect("pictures follow each other"));
+            left = rest;
+        });
+    }
     let Scratch { stem: stem_scratch, block: block_scratch, .. } = &mut scratch.carve(&shape.scratch(n));
-    let y = pictures_mut(xs[0].view_mut(), dims[0]);
+    let trained = || p.blocks().zip(&blocks).enumerate().skip(first);
     match keep {
         Keep::All | Keep::Inputs => {
-            let Saved { stem, blocks: saved, pool } = &mut saved.carve(&shape.saved(n));
-            stem::forward(&p.stem, &shape.stem(), images, y, stem, stem_scratch);
-            for (i, (p, (block, _))) in p.blocks().zip(&blocks).enumerate() {
+            let Saved { stem, blocks: saved, pool } = &mut saved.carve(&shape.saved(n, *locked));
+            if *locked == 0 {
+                let y = pictures_mut(xs[0].view_mut(), dims[0]);
+                stem::forward(&p.stem, &shape.stem(), images, y, stem, stem_scratch);
+            }
+            for (i, (p, (block, _))) in trained() {
                 let (x, y) = input_output(&mut xs, &dims, i);
                 bottleneck::forward(p, block, x, y, &mut saved[i], block_scratch);
             }
@@ -225,9 +251,12 @@ fn train(
         }
         // All parts save into the same memory in turn, because no backward pass will read it.
         Keep::Nothing => {
-            let stem = &mut saved.carve(&StemSaved::dims(&shape.stem(), n));
-            stem::forward(&p.stem, &shape.stem(), images, y, stem, stem_scratch);
-            for (i, (p, (block, x))) in p.blocks().zip(&blocks).enumerate() {
+            if *locked == 0 {
+                let stem = &mut saved.carve(&StemSaved::dims(&shape.stem(), n));
+                let y = pictures_mut(xs[0].view_mut(), dims[0]);
+                stem::forward(&p.stem, &shape.stem(), images, y, stem, stem_scratch);
+            }
+            for (i, (p, (block, x))) in trained() {
                 let saved = &mut saved.carve(&BlockSaved::dims(block, *x));
                 let (x, y) = input_output(&mut xs, &dims, i);
                 bottleneck::forward(p, block, x, y, saved, block_scratch);
@@ -256,41 +285,35 @@ fn last_output<'a>(xs: &'a [ArrayViewMut2<f32>], dims: &[Dim4]) -> ArrayView4<'a
     pictures(xs[last % xs.len()].view(), dims[last])
 }
 
-/// Computes one group of pictures after the other, because with running statistics no picture depends on another.
+/// Computes the stem and the first `blocks` bottlenecks by the running statistics, and calls `end` with what they give.
+/// One group of pictures follows the other, because with running statistics no picture depends on another.
 fn infer(
     p: &ResNet<impl Read>,
     shape: &Shape,
     images: ArrayView2<f32>,
-    mut features: ArrayViewMut2<f32>,
+    blocks: usize,
     scratch: &mut Arena,
+    mut end: impl FnMut(&Range<usize>, ArrayView4<f32>, &mut PoolSaved<ArrayViewMut2<f32>>),
 ) {
     let Dim(_, longest) = shape.longest_x(1);
     let group = (INFER_FLOATS / longest).max(1);
-    for (images, features) in images.axis_chunks_iter(Axis(0), group).zip(features.axis_chunks_iter_mut(Axis(0), group))
-    {
-        infer_group(p, shape, images, features, &mut scratch.carve(&shape.infer_scratch(images.nrows())));
+    for start in (0..images.nrows()).step_by(group) {
+        let range = start..images.nrows().min(start + group);
+        let (sizes, dims) = (shape.blocks(range.len()), shape.xs(range.len()));
+        let InferScratch { xs, stem, block: block_scratch, pool } =
+            &mut scratch.carve(&shape.infer_scratch(range.len()));
+        let y = pictures_mut(xs[0].view_mut(), dims[0]);
+        stem::infer(&p.stem, &shape.stem(), rows(images, &range), y, stem);
+        for (i, (p, (block, _))) in p.blocks().zip(&sizes).take(blocks).enumerate() {
+            let (x, y) = input_output(xs, &dims, i);
+            bottleneck::infer(p, block, x, y, block_scratch);
+        }
+        end(&range, pictures(xs[blocks % xs.len()].view(), dims[blocks]), pool);
     }
 }
 
-fn infer_group(
-    p: &ResNet<impl Read>,
-    shape: &Shape,
-    images: ArrayView2<f32>,
-    features: ArrayViewMut2<f32>,
-    scratch: &mut InferScratch<ArrayViewMut2<f32>>,
-) {
-    let n = images.nrows();
-    let (blocks, dims) = (shape.blocks(n), shape.xs(n));
-    let InferScratch { xs, stem, block: block_scratch, pool } = scratch;
-    stem::infer(&p.stem, &shape.stem(), images, pictures_mut(xs[0].view_mut(), dims[0]), stem);
-    for (i, (p, (block, _))) in p.blocks().zip(&blocks).enumerate() {
-        let (x, y) = input_output(xs, &dims, i);
-        bottleneck::infer(p, block, x, y, block_scratch);
-    }
-    attention_pool::forward(&p.attnpool, &shape.pool(), last_output(xs, &dims), features, pool);
-}
-
-/// Adds to `g` the gradients of all parameters, and to the slots of buffers what BatchNorm observed.
+/// Adds to `g` the gradients of all parameters that the workspace does not lock, and to the slots of buffers what
+/// BatchNorm observed.
 ///
 /// `images` (B,3S²), `dfeatures` (B,e)
 ///
@@ -308,9 +331,10 @@ pub fn backward(
 ) {
     let n = images.nrows();
     let (blocks, dims) = (shape.blocks(n), shape.xs(n));
-    let Workspace { inputs, saved, .. } = workspace;
-    let xs = inputs.carve(&shape.inputs(n, Keep::All)).xs;
-    let Saved { stem, blocks: saved, pool } = &mut saved.carve(&shape.saved(n));
+    let Workspace { inputs, saved, locked, .. } = workspace;
+    let first = shape.locked_blocks(*locked);
+    let xs = inputs.carve(&shape.inputs(n, *locked, Keep::All)).xs;
+    let Saved { stem, blocks: saved, pool } = &mut saved.carve(&shape.saved(n, *locked));
     let Scratch { dy, dx, stem: stem_scratch, block: block_scratch, pool: pool_scratch } =
         &mut scratch.carve(&shape.scratch(n));
     // in the forward pass: features = pool(xs[last])
@@ -318,11 +342,14 @@ pub fn backward(
     attention_pool::backward(&p.attnpool, &shape.pool(), dfeatures, dlast, pool, pool_scratch, &mut g.attnpool);
     // in the forward pass: xs[i + 1] = block(xs[i])
     let params: Vec<_> = p.blocks().collect();
-    for (i, g) in g.blocks_mut().enumerate().collect::<Vec<_>>().into_iter().rev() {
+    for (i, g) in g.blocks_mut().enumerate().skip(first).collect::<Vec<_>>().into_iter().rev() {
         let (x, y) = (pictures(xs[i].view(), dims[i]), pictures(xs[i + 1].view(), dims[i + 1]));
         let (dy_i, dx_i) = (pictures_mut(dy.view_mut(), dims[i + 1]), pictures_mut(dx.view_mut(), dims[i]));
         bottleneck::backward(params[i], &blocks[i].0, x, y, dy_i, dx_i, &mut saved[i], block_scratch, g);
         std::mem::swap(dy, dx);
+    }
+    if *locked > 0 {
+        return;
     }
     // in the forward pass: xs[0] = stem(images)
     let dy = pictures(dy.view(), dims[0]);

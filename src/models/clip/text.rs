@@ -135,7 +135,7 @@ pub fn forward(
     projection::forward(&p.text_projection, scratch.normed.view(), features);
 }
 
-/// Adds to `g` the gradients of all parameters.
+/// Adds to `g` the gradients of all parameters that the workspace does not lock.
 ///
 /// `dfeatures` (B,e)
 ///
@@ -150,15 +150,22 @@ pub fn backward(
     scratch: &mut Arena,
     g: &mut Text<&mut [f32]>,
 ) {
-    let Workspace { sequences, saved, keep, .. } = workspace;
+    let Workspace { sequences, saved, keep, locked, .. } = workspace;
     let saved = &saved.carve(&shape.saved(sequences.rows(), captions.len(), *keep));
     let Scratch { stack: scratch, normed, dnormed } =
         &mut scratch.carve(&shape.scratch(sequences.rows(), captions.len()));
     // in the forward pass: features = normed W
     stack::recompute(p.stack(), saved, normed.view_mut());
     projection::backward(p.text_projection, normed.view(), dfeatures, dnormed.view_mut(), g.text_projection);
+    if *locked > shape.size.layers {
+        return;
+    }
     // in the forward pass: normed = stack(xs[0])
-    stack::backward(p.stack(), &shape.size, sequences, dnormed.view(), saved, scratch, g.stack_mut());
+    let (first, dnormed) = (locked.saturating_sub(1), dnormed.view());
+    stack::backward(p.stack(), &shape.size, sequences, first, dnormed, saved, scratch, g.stack_mut());
+    if *locked > 0 {
+        return;
+    }
     // in the forward pass: xs[0] = token_embedding[ids] + positional_embedding
     let dx = scratch.dx.view();
     token_embed::backward(captions.own_ids(), sequences.positions(), dx, g.token_embedding, g.positional_embedding);

@@ -94,7 +94,7 @@ pub fn forward(
     }
 }
 
-/// Adds to `g` the gradients of all parameters.
+/// Adds to `g` the gradients of all parameters that the workspace does not lock.
 ///
 /// `images` (B,3S²), `dfeatures` (B,e)
 ///

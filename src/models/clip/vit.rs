@@ -146,7 +146,7 @@ pub fn forward(
     projection::forward(&p.proj, scratch.normed.view(), features);
 }
 
-/// Adds to `g` the gradients of all parameters.
+/// Adds to `g` the gradients of all parameters that the workspace does not lock.
 ///
 /// `images` (B,3S²), `dfeatures` (B,e)
 ///
@@ -161,16 +161,22 @@ pub fn backward(
     scratch: &mut Arena,
     g: &mut Vit<&mut [f32]>,
 ) {
-    let pictures = images.nrows();
-    let Workspace { sequences, patches, saved, keep, .. } = workspace;
+    let (pictures, layers) = (images.nrows(), shape.size.layers);
+    let Workspace { sequences, patches, saved, keep, locked, .. } = workspace;
     let saved = saved.carve(&shape.saved(pictures, patches.of_each(), *keep));
     let scratch = &mut scratch.carve(&shape.scratch(pictures, patches.of_each()));
     // in the forward pass: features = normed W
     stack::recompute(p.stack(), &saved.stack, scratch.normed.view_mut());
     projection::backward(p.proj, scratch.normed.view(), dfeatures, scratch.dnormed.view_mut(), g.proj);
+    if *locked > layers {
+        return;
+    }
     // in the forward pass: normed = stack(xs[0])
-    let (dnormed, stack_scratch) = (scratch.dnormed.view(), &mut scratch.stack);
-    stack::backward(p.stack(), &shape.size, sequences, dnormed, &saved.stack, stack_scratch, g.stack_mut());
+    let (first, dnormed, stack_scratch) = (locked.saturating_sub(1), scratch.dnormed.view(), &mut scratch.stack);
+    stack::backward(p.stack(), &shape.size, sequences, first, dnormed, &saved.stack, stack_scratch, g.stack_mut());
+    if *locked > 0 {
+        return;
+    }
     // in the forward pass: xs[0] = ln_pre(embedded)
     let (x, dy, dx) = (saved.embedded.view(), stack_scratch.dx.view(), scratch.dembedded.view_mut());
     layer_norm::backward(&p.ln_pre, x, &saved.ln_pre, dy, Write::Set, dx, &mut g.ln_pre);
