@@ -2,7 +2,8 @@
 //!
 //! | file | what it knows |
 //! |---|---|
-//! | [`sampler`] | the examples of a step's batch, reproducibly |
+//! | [`source`] | where pairs come from, and which of them are a step's, reproducibly |
+//! | `sampler` | the examples of a step from a dataset whose examples are all known |
 //! | [`augment`] | preprocessing with random variation |
 //! | [`rand_augment`] | BLIP's operations on training pictures |
 //! | `batch` | what a training step reads |
@@ -16,9 +17,11 @@ pub mod error;
 pub mod loader;
 mod queue;
 pub mod rand_augment;
-pub mod sampler;
+mod sampler;
+pub mod source;
 
 pub use augment::Augment;
 pub use batch::{Answers, Batch};
 pub use error::LoaderError;
 pub use loader::{Loader, LoaderConfig};
+pub use source::{Source, Streams};

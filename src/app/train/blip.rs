@@ -103,7 +103,7 @@ pub(super) fn begin(options: &Options, folder: Option<&RunFolder>) -> Result<Beg
         (None, Some(path)) => Start::pretrained(options, path)?,
         (None, None) => Start::new(options)?,
     };
-    let steps = (start.data.training().concepts().len() / options.pairs_per_step()) as u64;
+    let steps = (start.data.training().pairs() / options.pairs_per_step()) as u64;
     let config = &start.model.config;
     let is_small = is_small(config);
     let Rates { dropout, depth } = if is_small { Rates::default() } else { Rates::original(config) };

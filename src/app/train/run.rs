@@ -8,11 +8,13 @@ use super::progress::{Progress, clock};
 use crate::app::hint;
 use crate::batches::{Loader, LoaderConfig};
 use crate::counted::counted;
+use crate::datasets::Place;
 use crate::eval::exam::{Depth, Exam};
 use crate::eval::report::Report;
 use crate::train::data::{PairList, TrainingData};
 use crate::train::log::{Evaluation, Line, Log, Metrics, Step};
 use crate::train::metric::Metric;
+use crate::train::objective::{Saved, State};
 use crate::train::run_folder::{METRICS, REPORT, RunFolder};
 use crate::train::watch::{Collapse, Watch};
 use std::path::PathBuf;
@@ -87,15 +89,17 @@ impl Run {
         let family = Family::of(&options, checkpoint)?;
         let options = options.settled(family);
         let Begun { mut learner, data, words, loader } = begin(family, &options, checkpoint)?;
-        let pairs = data.training();
-        let list = PairList::of(&*pairs);
+        let mut source = data.training();
+        let list = PairList::of(&source);
         if let Some(folder) = &resumed {
             folder.check_list(&list)?;
         }
         if let Some(folder) = checkpoint {
-            folder.load(learner.state())?;
+            let mut state = learner.state();
+            state.extend(saved_places(source.places()));
+            folder.load(state)?;
         }
-        let loader = Loader::new(pairs, words, LoaderConfig { start_step: learner.steps(), ..loader })?;
+        let loader = Loader::new(source, words, LoaderConfig { start_step: learner.steps(), ..loader })?;
         let total = loader.steps_per_epoch() * options.epochs() as u64;
         if learner.steps() > total {
             return Err(TrainError::TooLong { steps: learner.steps(), total });
@@ -244,8 +248,20 @@ impl Run {
     /// Saves the model and the state of the run.
     fn save(&mut self) -> Result<(), TrainError> {
         self.learner.save_model(&self.folder)?;
-        Ok(self.folder.save(self.learner.state())?)
+        let (mut state, mut places) = (self.learner.state(), self.loader.streams().to_vec());
+        state.extend(saved_places(&mut places));
+        Ok(self.folder.save(state)?)
     }
+}
+
+/// Returns where streams go on, as a part of the state that is saved.
+fn saved_places(places: &mut [Place]) -> State<'_> {
+    let mut state = vec![];
+    for (stream, Place { shards, samples, pairs }) in places.iter_mut().enumerate() {
+        let counts = [("shards", shards), ("samples", samples), ("pairs", pairs)];
+        state.extend(counts.map(|(name, count)| (format!("stream.{stream}.{name}"), Saved::Count(count))));
+    }
+    state
 }
 
 /// The time and the step from which on speed is measured.
