@@ -21,3 +21,4 @@ mod shell;
 mod tables;
 mod train;
 mod train_blip;
+mod train_sources;

@@ -10,17 +10,17 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-const PAIRS: usize = 30;
+pub(super) const PAIRS: usize = 30;
 const EPOCHS: u64 = 60;
 const STEPS: u64 = EPOCHS * (PAIRS as u64 / 10);
 
 /// A test folder with coloured pictures, their captions, and a tiny model.
-struct Bench {
+pub(super) struct Bench {
     folder: tempfile::TempDir,
 }
 
 impl Bench {
-    fn new() -> Bench {
+    pub(super) fn new() -> Bench {
         let folder = tempfile::tempdir().unwrap();
         let colour = |i: usize| Rgb([(i * 83 % 256) as u8, (i * 37 % 256) as u8, (i * 151 % 256) as u8]);
         let lines = (0..PAIRS).map(|i| {
@@ -40,16 +40,31 @@ impl Bench {
         Bench { folder }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    /// Writes the pictures with even numbers into `00.tar`, those with odd ones into `01.tar`.
+    pub(super) fn write_shards(&self) {
+        for shard in 0..2 {
+            let mut tar = tar::Builder::new(fs::File::create(self.path(&format!("{shard:02}.tar"))).unwrap());
+            for i in (0..PAIRS).filter(|i| i % 2 == shard) {
+                tar.append_path_with_name(self.path(&format!("{i}.png")), format!("{i}.png")).unwrap();
+                let caption = format!("picture {i}");
+                let mut header = tar::Header::new_gnu();
+                header.set_size(caption.len() as u64);
+                tar.append_data(&mut header, format!("{i}.txt"), caption.as_bytes()).unwrap();
+            }
+            tar.finish().unwrap();
+        }
+    }
+
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    fn run_folder(&self, name: &str) -> PathBuf {
+    pub(super) fn run_folder(&self, name: &str) -> PathBuf {
         self.path("runs").join(name)
     }
 
     /// Prepares `train` in the folder.
-    fn command(&self, flags: &[&str]) -> Command {
+    pub(super) fn command(&self, flags: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_train"));
         command.current_dir(self.folder.path()).args(flags).stdin(Stdio::null());
         command
@@ -73,19 +88,19 @@ impl Bench {
         self.command(&["--resume", folder.to_str().unwrap()]).output().unwrap()
     }
 
-    fn weights(&self, name: &str) -> Vec<u8> {
+    pub(super) fn weights(&self, name: &str) -> Vec<u8> {
         fs::read(self.run_folder(name).join("open_clip_model.safetensors")).unwrap()
     }
 }
 
-fn succeeded(output: &Output) -> String {
+pub(super) fn succeeded(output: &Output) -> String {
     let text = text(output);
     assert!(output.status.success(), "{text}");
     text
 }
 
 /// Checks that a command fails with a message and an exit code of 1 or 2, not with a panic; returns what it printed.
-fn failed(output: &Output) -> String {
+pub(super) fn failed(output: &Output) -> String {
     let text = text(output);
     assert!(matches!(output.status.code(), Some(1 | 2)), "{text}");
     assert!(text.contains("error:") && !text.contains("panicked"), "{text}");
@@ -96,7 +111,7 @@ fn text(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
-fn saved_steps(run: &Path) -> Option<u64> {
+pub(super) fn saved_steps(run: &Path) -> Option<u64> {
     Reader::open(&run.join("resume.safetensors")).ok()?.metadata("step")?.parse().ok()
 }
 
@@ -345,17 +360,7 @@ fn every_kind_of_data_is_read() {
     };
     fs::write(bench.path("a.tsv"), table("filepath\ttitle", "\t")).unwrap();
     fs::write(bench.path("b.csv"), table("image,text", ",")).unwrap();
-    for shard in 0..2 {
-        let mut tar = tar::Builder::new(fs::File::create(bench.path(&format!("{shard:02}.tar"))).unwrap());
-        for i in (0..PAIRS).filter(|i| i % 2 == shard) {
-            tar.append_path_with_name(bench.path(&format!("{i}.png")), format!("{i}.png")).unwrap();
-            let caption = format!("picture {i}");
-            let mut header = tar::Header::new_gnu();
-            header.set_size(caption.len() as u64);
-            tar.append_data(&mut header, format!("{i}.txt"), caption.as_bytes()).unwrap();
-        }
-        tar.finish().unwrap();
-    }
+    bench.write_shards();
     let run = |name: &str, more: &[&str]| {
         let flags = ["--model", "tiny.json", "--batch-size", "10", "--epochs", "1", "--name", name];
         let said = succeeded(&bench.command(&flags).args(more).output().unwrap());
