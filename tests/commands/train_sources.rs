@@ -37,8 +37,8 @@ const STREAM: [&str; 8] = [
 #[test]
 fn a_run_on_a_stream_goes_on_to_the_same_bits() {
     let bench = Bench::new();
-    bench.write_shards();
     fs::write(bench.path("7.png"), b"no picture").unwrap();
+    bench.write_shards();
     let run = |name: &str, more: &[&str]| train(&bench, &[&STREAM[..], &["--name", name]].concat(), more);
     let said = succeeded(&run("whole", &[]));
     assert!(said.contains("a stream from 2 shards, an epoch of 100 pairs"), "{said}");

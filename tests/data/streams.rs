@@ -220,7 +220,7 @@ fn bad_shards_are_left_out_counted_and_named() {
         );
     }
     // What comes before the damage is read.
-    assert_eq!(captions(&block).iter().filter(|caption| *caption == "shade 0").count() > 1, true);
+    assert!(captions(&block).iter().filter(|caption| *caption == "shade 0").count() > 1);
 }
 
 /// Whatever the limit is, shards without anything usable end in an error and not in an endless search.
