@@ -111,9 +111,9 @@ fn data(error: &DatasetError) -> Option<&'static str> {
         DatasetError::NoStream { .. } => {
             Some("leave --dataset-resampled out, which is for shards, or write the pairs as tar shards")
         }
-        DatasetError::Factors { .. } => Some(
-            "--train-data-upsampling-factors takes a number above 0 for each source of --train-data, joined by :: as they are",
-        ),
+        DatasetError::Factors { .. } => {
+            Some("--train-data-upsampling-factors takes a number above 0 for each source of --train-data, joined by ::")
+        }
         DatasetError::NoNames { .. } => Some("--labels-file FILE names the classes"),
         _ => None,
     }

@@ -3,8 +3,8 @@
 //! Step k's batch is a pure function of (source, configuration, seed, k): it depends neither on the number of workers
 //! nor on the step at which the run began. Which pairs belong to it is settled in the order of the steps, by whichever
 //! worker is next; reading them is what workers do at the same time. An example that cannot be read is replaced by
-//! another of the dataset, or of the stream's block, drawn by (seed, k, place). So one bad file changes one place of one
-//! batch and nothing after it.
+//! another of the dataset, or of the stream's block, drawn by (seed, k, place). So one bad file changes one place of
+//! one batch and nothing after it.
 
 use crate::batches::augment::Augment;
 use crate::batches::batch::Batch;
@@ -127,8 +127,8 @@ impl Loader {
         self.stall
     }
 
-    /// Returns the counts of the examples tried so far and of the bad ones among them. Samples of streams that were left
-    /// out count as tried.
+    /// Returns the counts of the examples tried so far and of the bad ones among them. Samples of streams that were
+    /// left out count as tried.
     pub fn bad(&self) -> BadReport {
         let mut report = self.shared.bad.lock().expect("counting does not panic").clone();
         let left_out = self.shared.left_out.lock().expect("counting does not panic").clone();

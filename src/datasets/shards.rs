@@ -5,8 +5,8 @@
 //! costs nothing. Reading is still mostly sequential: each epoch shuffles the shards and passes their examples through
 //! a buffer, from which they are drawn at random.
 //!
-//! An example takes some 120 bytes of memory, and its headers are read at every start. That is good for tens of millions
-//! of examples; [`streams`](super::streams) of shards are there for more.
+//! An example takes some 120 bytes of memory, and its headers are read at every start. That is good for tens of
+//! millions of examples; [`streams`](super::streams) of shards are there for more.
 //!
 //! A picture keeps its opacity and its palette until it is prepared for the model, like one from a file of its own.
 //! OpenCLIP's loader decodes shards as `pilrgb`, which drops the opacity before the picture is resized, while its

@@ -9,11 +9,11 @@
 //! A block depends on nothing but the place at which it begins, a shard and a number of samples in it. So three numbers
 //! say where a stream goes on: those two, and how many pairs of the block were given out. With the buffer of OpenCLIP,
 //! which replaces each pair that leaves by the next one that is read, a stream would depend on all that was ever read:
-//! to go on, it would have to begin again, or to save what is in the buffer. Blocks mix pairs as far apart as the buffer
-//! of the same size does.
+//! to go on, it would have to begin again, or to save what is in the buffer. Blocks mix pairs as far apart as the
+//! buffer of the same size does.
 //!
-//! Streams do not depend on each other. Where a step takes equal parts of V of them, it is the same step on however many
-//! machines they are read.
+//! Streams do not depend on each other. Where a step takes equal parts of V of them, it is the same step on however
+//! many machines they are read.
 
 use crate::counted::counted;
 use crate::datasets::error::{BadLimit, BadReport, DatasetError};
@@ -38,8 +38,8 @@ pub struct ShardList {
 }
 
 impl ShardList {
-    /// Finds the shards of sources that are joined by `::`, without opening any but the first of each. A shard counts as
-    /// much as the factor of its source says, `1::2` for two sources; without factors all shards count the same.
+    /// Finds the shards of sources that are joined by `::`, without opening any but the first of each. A shard counts
+    /// as much as the factor of its source says, `1::2` for two sources; without factors all shards count the same.
     ///
     /// # Errors
     /// Returns an error if a source has no shards or is none, or if there is not one factor above 0 for each source.
@@ -108,7 +108,8 @@ pub struct BlockSize {
 }
 
 impl BlockSize {
-    /// Returns the size of blocks where so many streams are read for a step. One stream mixes as many pairs as OpenCLIP.
+    /// Returns the size of blocks where so many streams are read for a step. One stream mixes as many pairs as
+    /// OpenCLIP.
     pub fn of_each(streams: usize) -> Self {
         let (pairs, bytes) = (5000, 1 << 29);
         Self { pairs: (pairs / streams).max(1), bytes: (bytes / streams as u64).max(1) }

@@ -54,7 +54,8 @@ pub enum TrainingData {
     Scenes { train: Arc<Scenes>, asks: bool, validates: bool },
     /// Pairs of the user's own.
     Own { train: Box<OwnPairs>, val: Option<Box<OwnPairs>>, limit: BadLimit },
-    /// A stream of the user's own pairs. Without pairs to be judged on, `judged` are some from the beginning of a stream.
+    /// A stream of the user's own pairs. Without pairs to be judged on, `judged` are some from the beginning of a
+    /// stream.
     Stream { train: Streams, val: Option<Box<OwnPairs>>, judged: Arc<dyn Dataset>, limit: BadLimit },
     /// Questions about pictures of the user's own.
     Questions { train: Arc<VisualQuestions>, val: Option<Arc<VisualQuestions>>, limit: BadLimit },
@@ -86,8 +87,8 @@ impl TrainingData {
         Ok(TrainingData::Own { train: Box::new(train), val: val.map(Box::new), limit })
     }
 
-    /// Takes a stream of the user's own pairs from these shards, `pairs` of which are an epoch, and the pairs to be judged
-    /// on if there are any.
+    /// Takes a stream of the user's own pairs from these shards, `pairs` of which are an epoch, and the pairs to be
+    /// judged on if there are any.
     ///
     /// # Errors
     /// If none of the pairs of `val`, or none at the beginning of a stream, can be read.

@@ -29,8 +29,8 @@ pub struct DataOptions {
     pub train_data: Option<String>,
     /// Draw tar shards again and again, with replacement, and read each as a stream, for data of any size
     ///
-    /// Nothing is read before it is needed, so data of any size begins at once and takes as much memory as little data: at
-    /// most 5,000 pairs, or 512 MiB of them, are mixed at a time. --train-num-samples says what an epoch is.
+    /// Nothing is read before it is needed, so data of any size begins at once and takes as much memory as little data:
+    /// at most 5,000 pairs, or 512 MiB of them, are mixed at a time. --train-num-samples says what an epoch is.
     #[arg(long, requires = "train_data")]
     #[serde(default)]
     pub dataset_resampled: bool,
