@@ -116,6 +116,12 @@ fn data(error: &DatasetError) -> Option<&'static str> {
             Some("close the quote, or write one that belongs to a caption twice within quotes: \"5\"\" nails\"")
         }
         DatasetError::Empty { report, .. } | DatasetError::TooManyBad { report, .. } => rows(report),
+        DatasetError::NoStream { .. } => {
+            Some("leave --dataset-resampled out, which is for shards, or write the pairs as tar shards")
+        }
+        DatasetError::Factors { .. } => {
+            Some("--train-data-upsampling-factors takes a number above 0 for each source of --train-data, joined by ::")
+        }
         DatasetError::NoNames { .. } => Some("--labels-file FILE names the classes"),
         _ => None,
     }

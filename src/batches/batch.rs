@@ -1,5 +1,6 @@
 //! The batch that a training step reads.
 
+use crate::datasets::Place;
 use ndarray::ArrayView2;
 use std::ops::Range;
 
@@ -30,6 +31,8 @@ pub struct Batch {
     pub answers: Answers,
     /// Number of captions that were longer than the context and lost their end.
     pub truncated: usize,
+    /// Where each of the streams that the pairs come from goes on, if they come from streams.
+    pub streams: Vec<Place>,
 }
 
 impl Batch {
@@ -76,6 +79,7 @@ impl Batch {
         self.concept_keys.clear();
         self.caption_keys.clear();
         self.answers.clear();
+        self.streams.clear();
     }
 }
 

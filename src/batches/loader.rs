@@ -1,8 +1,10 @@
 //! Threads that make batches ahead of the trainer.
 //!
-//! Step k's batch is a pure function of (dataset, configuration, seed, k): it depends neither on the number of workers
-//! nor on the step at which the run began. An example that cannot be read is replaced by another, drawn by
-//! (seed, k, place). So one bad file changes one place of one batch and nothing after it.
+//! Step k's batch is a pure function of (source, configuration, seed, k): it depends neither on the number of workers
+//! nor on the step at which the run began. Which pairs belong to it is settled in the order of the steps, by whichever
+//! worker is next; reading them is what workers do at the same time. An example that cannot be read is replaced by
+//! another of the dataset, or of the stream's block, drawn by (seed, k, place). So one bad file changes one place of
+//! one batch and nothing after it.
 
 use crate::batches::augment::Augment;
 use crate::batches::batch::Batch;
@@ -10,7 +12,8 @@ use crate::batches::error::LoaderError;
 use crate::batches::feature_cache::FeatureCache;
 use crate::batches::image_sizes::ImageSizeSchedule;
 use crate::batches::queue::Queue;
-use crate::batches::sampler::Sampler;
+use crate::batches::source::{Drawer, Part, Source};
+use crate::datasets::Place;
 use crate::datasets::dataset::{Answer, Dataset, Example};
 use crate::datasets::error::{BadExample, BadLimit, BadReport};
 use crate::digest::digest;
@@ -77,27 +80,40 @@ pub struct Loader {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
     stall: Duration,
+    /// Where each stream goes on after the last batch that was taken.
+    streams: Vec<Place>,
 }
 
 impl Loader {
-    /// Starts the threads that make batches.
+    /// Starts the threads that make batches. Streams must be at the places where the step before the first one left
+    /// them.
     ///
     /// # Errors
-    /// Returns [`LoaderError::TooFew`] if the dataset does not fill one batch.
+    /// Returns [`LoaderError::TooFew`] if the pairs of an epoch do not fill one batch.
+    ///
+    /// # Panics
+    /// Panics if what is made here of a batch cannot be cut into as many equal parts as there are streams.
     pub fn new(
-        dataset: Arc<dyn Dataset>,
+        source: impl Into<Source>,
         tokenizer: Arc<dyn Tokenize>,
         config: LoaderConfig,
     ) -> Result<Self, LoaderError> {
-        let workers = config.workers.max(1);
+        let (source, batch_size, workers) = (source.into(), config.batch_size, config.workers.max(1));
+        let steps_per_epoch = source.pairs().checked_div(batch_size).unwrap_or(0) as u64;
+        if steps_per_epoch == 0 {
+            return Err(LoaderError::TooFew { examples: source.pairs(), batch_size });
+        }
+        let drawer = Drawer::new(source, batch_size, config.own.clone(), steps_per_epoch, config.seed);
+        let streams = drawer.places().collect();
         let shared = Arc::new(Shared {
-            sampler: Sampler::new(dataset.concepts().len(), config.batch_size, config.seed)?,
+            drawer: Mutex::new(drawer),
+            steps_per_epoch,
             // Each worker makes one batch, and one more waits for the trainer.
             queue: Queue::new(config.start_step, workers + 1),
-            dataset,
             tokenizer,
             config,
             bad: Mutex::default(),
+            left_out: Mutex::default(),
         });
         let threads = (0..workers)
             .map(|_| {
@@ -105,7 +121,7 @@ impl Loader {
                 std::thread::spawn(move || shared.work())
             })
             .collect();
-        Ok(Self { shared, threads, stall: Duration::ZERO })
+        Ok(Self { shared, threads, stall: Duration::ZERO, streams })
     }
 
     /// Waits for the next step's batch and returns it. Give it back with [`recycle`](Self::recycle) after use.
@@ -118,7 +134,7 @@ impl Loader {
         let start = Instant::now();
         let batch = self.shared.queue.take();
         self.stall += start.elapsed();
-        batch
+        batch.inspect(|batch| self.streams.clone_from(&batch.streams))
     }
 
     /// Takes a used batch back, so that later ones reuse its memory.
@@ -128,7 +144,12 @@ impl Loader {
 
     /// Returns the number of full batches in an epoch; examples beyond the last full batch are left out of that epoch.
     pub fn steps_per_epoch(&self) -> u64 {
-        self.shared.sampler.steps_per_epoch()
+        self.shared.steps_per_epoch
+    }
+
+    /// Returns where each stream goes on after the last batch that [`next`](Self::next) returned.
+    pub fn streams(&self) -> &[Place] {
+        &self.streams
     }
 
     /// Returns the total time that [`next`](Self::next) has waited.
@@ -136,9 +157,13 @@ impl Loader {
         self.stall
     }
 
-    /// Returns the counts of the examples tried so far and of the bad ones among them.
+    /// Returns the counts of the examples tried so far and of the bad ones among them. Samples of streams that were
+    /// left out count as tried.
     pub fn bad(&self) -> BadReport {
-        self.shared.bad.lock().expect("counting does not panic").clone()
+        let mut report = self.shared.bad.lock().expect("counting does not panic").clone();
+        let left_out = self.shared.left_out.lock().expect("counting does not panic").clone();
+        report.merge(&BadReport { seen: left_out.bad, ..left_out });
+        report
     }
 }
 
@@ -153,20 +178,33 @@ impl Drop for Loader {
 
 /// The state that all workers share.
 struct Shared {
-    dataset: Arc<dyn Dataset>,
+    drawer: Mutex<Drawer>,
+    steps_per_epoch: u64,
     tokenizer: Arc<dyn Tokenize>,
     config: LoaderConfig,
-    sampler: Sampler,
     queue: Queue,
     bad: Mutex<BadReport>,
+    /// The report on the samples of streams that are no pairs.
+    left_out: Mutex<BadReport>,
 }
 
 impl Shared {
     /// Makes one batch after another until the queue closes or an error ends the stream.
     fn work(&self) {
         let mut state = WorkerState::default();
-        while let Some((step, batch)) = self.queue.claim() {
-            let made = catch_unwind(AssertUnwindSafe(|| self.make(step, batch, &mut state)));
+        loop {
+            // A step is claimed and its pairs are drawn under one lock, so that steps are drawn in order. If another
+            // worker has panicked meanwhile, it says so itself.
+            let Ok(mut drawer) = self.drawer.lock() else { return };
+            let Some((step, mut batch)) = self.queue.claim() else { return };
+            let made = catch_unwind(AssertUnwindSafe(|| {
+                batch.clear(step, step / self.steps_per_epoch);
+                let (parts, left_out) = drawer.draw(step)?;
+                batch.streams.extend(drawer.places());
+                drop(drawer);
+                self.left_out.lock().expect("counting does not panic").merge(&left_out);
+                self.make(batch, &parts, &mut state)
+            }));
             match made.unwrap_or_else(|panic| Err(LoaderError::Panic(message(&*panic)))) {
                 Ok(Some(batch)) => self.queue.put(step, Ok(batch)),
                 Ok(None) => return,
@@ -175,42 +213,39 @@ impl Shared {
         }
     }
 
-    /// Makes the batch of a step; returns `None` if the loader is dropped meanwhile.
-    fn make(&self, step: u64, mut batch: Batch, state: &mut WorkerState) -> Result<Option<Batch>, LoaderError> {
+    /// Makes a batch of these pairs; returns `None` if the loader is dropped meanwhile.
+    fn make(&self, mut batch: Batch, parts: &[Part], state: &mut WorkerState) -> Result<Option<Batch>, LoaderError> {
         let LoaderConfig { own, teacher, .. } = &self.config;
-        let preprocess = self.config.preprocess_at(step);
-        batch.clear(step, self.sampler.epoch(step));
+        let preprocess = self.config.preprocess_at(batch.step);
         batch.images.resize(own.len() * pixels(&preprocess), 0.0);
         let teachers = teacher.as_ref().map_or(0, |teacher| pixels(&teacher.preprocess));
         batch.teacher_images.resize(own.len() * teachers, 0.0);
-        let examples = self.sampler.batch(&*self.dataset, step).enumerate();
-        for (place, index) in examples.skip(own.start).take(own.len()) {
+        let pairs = parts.iter().flat_map(|part| part.positions.iter().map(|&index| (&*part.dataset, index as usize)));
+        for (place, pair) in pairs.enumerate() {
             if self.queue.is_closed() {
                 return Ok(None);
             }
-            self.fill(&mut batch, place, index, &preprocess, state)?;
+            self.fill(&mut batch, place, pair, &preprocess, state)?;
         }
         Ok(Some(batch))
     }
 
-    /// Puts the example, or the first usable substitute for it, at `place` of the batch.
+    /// Puts the pair, or the first usable substitute for it, at `place` of what is made here of the batch.
     fn fill(
         &self,
         batch: &mut Batch,
         place: usize,
-        index: usize,
+        (dataset, mut index): (&dyn Dataset, usize),
         preprocess: &Preprocess,
         state: &mut WorkerState,
     ) -> Result<(), LoaderError> {
         let LoaderConfig { own, known, teacher, seed, context_length, .. } = &self.config;
-        let mut rng = rng(&[*seed, batch.step, place as u64]);
-        let mut index = index;
-        while !self.read(index, &mut rng, &mut state.example)? {
-            index = rng.random_range(0..self.dataset.concepts().len());
+        let mut rng = rng(&[*seed, batch.step, (own.start + place) as u64]);
+        while !self.read(dataset, index, &mut rng, &mut state.example)? {
+            index = rng.random_range(0..dataset.concepts().len());
         }
         // A teacher's picture varies as the model's does, because the same numbers are drawn for it.
         let mut teachers_rng = rng.clone();
-        let place = place - own.start;
         let image = picture_at(&mut batch.images, place, preprocess);
         self.picture(preprocess, known, index, &mut rng, state, image);
         if let Some(TeacherPictures { preprocess, known }) = teacher {
@@ -229,7 +264,7 @@ impl Shared {
         }
         batch.answers.of_pictures.push(first..batch.answers.weights.len());
         batch.caption_keys.push(digest(batch.tokens[start..].iter().map(|id| id.to_le_bytes())).key());
-        batch.concept_keys.push(self.dataset.concepts()[index]);
+        batch.concept_keys.push(dataset.concepts()[index]);
         batch.examples.push(index as u64);
         Ok(())
     }
@@ -253,13 +288,19 @@ impl Shared {
     }
 
     /// Reads an example, counts it, and returns whether it could be read. Its picture is left out where nothing needs it.
-    fn read(&self, index: usize, rng: &mut Rng, example: &mut Example) -> Result<bool, LoaderError> {
+    fn read(
+        &self,
+        dataset: &dyn Dataset,
+        index: usize,
+        rng: &mut Rng,
+        example: &mut Example,
+    ) -> Result<bool, LoaderError> {
         let LoaderConfig { known, teacher, .. } = &self.config;
         let all_known =
             is_known(known, index) && teacher.as_ref().is_none_or(|teacher| is_known(&teacher.known, index));
         let outcome: Result<(), BadExample> = match all_known {
-            true => self.dataset.read_caption(index, rng, example),
-            false => self.dataset.read(index, rng, example),
+            true => dataset.read_caption(index, rng, example),
+            false => dataset.read(index, rng, example),
         };
         let mut bad = self.bad.lock().expect("counting does not panic");
         bad.count(&outcome);

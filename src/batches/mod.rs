@@ -2,7 +2,8 @@
 //!
 //! | file | what it knows |
 //! |---|---|
-//! | [`sampler`] | the examples of a step's batch, reproducibly |
+//! | [`source`] | where pairs come from, and which of them are a step's, reproducibly |
+//! | `sampler` | the examples of a step from a dataset whose examples are all known |
 //! | [`augment`] | preprocessing with random variation |
 //! | [`rand_augment`] | BLIP's operations on training pictures |
 //! | `image_sizes` | the size of each step's pictures |
@@ -20,7 +21,8 @@ mod image_sizes;
 pub mod loader;
 mod queue;
 pub mod rand_augment;
-pub mod sampler;
+mod sampler;
+pub mod source;
 
 pub use augment::Augment;
 pub use batch::{Answers, Batch};
@@ -28,3 +30,4 @@ pub use error::LoaderError;
 pub use feature_cache::FeatureCache;
 pub use image_sizes::{ImageSizeSchedule, ImageSizes, ImageSizesError};
 pub use loader::{Loader, LoaderConfig, TeacherPictures};
+pub use source::{Source, Streams};

@@ -37,6 +37,10 @@ pub enum DatasetError {
     NoNames { path: PathBuf },
     #[error("{pattern:?}: {reason}")]
     Pattern { pattern: String, reason: &'static str },
+    #[error("{path}: no tar shards, and nothing else can be read as a stream")]
+    NoStream { path: PathBuf },
+    #[error("{factors}: {reason}")]
+    Factors { factors: String, reason: String },
     #[error("{place}: no usable example; bad ones: {report}")]
     Empty { place: String, report: BadReport },
     #[error("more than {percent} % of the pairs cannot be used: {report}")]

@@ -12,6 +12,8 @@
 //! | [`table`], [`columns`], `csv` | pictures with captions: CSV, JSON lines |
 //! | [`annotations`], `visual_questions` | captions of COCO and sets like it, questions and answers of VQA |
 //! | [`shards`], [`braces`], `samples` | pictures with captions or classes: WebDataset tar files |
+//! | [`streams`], `tar_stream` | such files without an index, drawn with replacement and read front to back |
+//! | `joined` | pairs of several datasets as one |
 
 pub mod annotations;
 mod benchmark;
@@ -24,13 +26,16 @@ pub mod emoji;
 pub mod error;
 pub mod idx;
 pub mod image_folder;
+mod joined;
 pub mod open;
 pub mod questions;
 mod samples;
 #[cfg(feature = "emoji")]
 pub mod scenes;
 pub mod shards;
+pub mod streams;
 pub mod table;
+mod tar_stream;
 mod visual_questions;
 
 pub use columns::Columns;
@@ -39,5 +44,6 @@ pub use error::{BadExample, BadLimit, BadReport, DatasetError, IdxError};
 pub use open::{OwnPairs, PairFormat, PairLayout};
 pub use questions::{OpenError, Questions};
 pub use shards::Shards;
+pub use streams::{BlockSize, Place, ShardList, Stream};
 pub use table::{CsvLayout, Table};
 pub use visual_questions::VisualQuestions;

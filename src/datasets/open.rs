@@ -6,6 +6,7 @@ use crate::datasets::braces::paths;
 use crate::datasets::columns::Columns;
 use crate::datasets::dataset::{Dataset, PictureFiles};
 use crate::datasets::error::{BadLimit, BadReport, DatasetError};
+use crate::datasets::joined::Joined;
 use crate::datasets::{CsvLayout, Shards, Table};
 use crate::files;
 use flate2::read::MultiGzDecoder;
@@ -97,6 +98,20 @@ pub(super) enum Stored {
 }
 
 impl Stored {
+    /// Looks at sources that are joined by `::`; returns each with its name.
+    ///
+    /// # Errors
+    /// Returns the errors of [`at`](Self::at), or one if there is no source.
+    pub(crate) fn sources(path: &str, format: Option<PairFormat>) -> Result<Vec<(&str, Self)>, DatasetError> {
+        let is_one = Path::new(path).exists();
+        let sources = path.split("::").filter(|source| !source.is_empty());
+        let sources: Vec<&str> = if is_one { vec![path] } else { sources.collect() };
+        if sources.is_empty() {
+            return Err(DatasetError::Pattern { pattern: path.into(), reason: "names no file" });
+        }
+        sources.into_iter().map(|source| Ok((source, Self::at(source, format)?))).collect()
+    }
+
     /// Looks at a file, a folder, or a [pattern](paths) of shards.
     ///
     /// # Errors
@@ -140,37 +155,53 @@ pub struct OwnPairs {
     /// The same as `dataset`.
     files: Arc<dyn PictureFiles>,
     bad: BadReport,
-    /// The columns of a table that were guessed, which is rare.
-    guess: Option<Box<Columns>>,
+    /// The columns of tables that were guessed, which is rare.
+    guesses: Vec<Columns>,
 }
 
 impl OwnPairs {
-    /// Opens a table, a folder, or tar shards given by a [pattern](paths).
+    /// Opens a table, a folder, tar shards given by a [pattern](paths), or several of these, joined by `::`. The shards
+    /// of all sources are one set, whose pairs are mixed with each other.
     ///
     /// # Errors
     /// Returns an error if the data cannot be read, has no usable pair or too many bad ones.
     pub fn open(path: &str, layout: &PairLayout, limit: BadLimit) -> Result<Self, DatasetError> {
-        match Stored::at(path, layout.format)? {
-            Stored::Csv(file) => Ok(Self::table(path, Table::csv(&file, &layout.csv(&file), limit)?)),
-            Stored::Jsonl(file) => Ok(Self::table(path, Table::jsonl(&file, &layout.columns, limit)?)),
-            Stored::Shards(shards) => Ok(Self::shards(path, Shards::open(&shards, SHUFFLE_BUFFER, limit)?)),
-            Stored::Folder => Err(DatasetError::NoPairs { path: path.into() }),
+        let (mut parts, mut shards) = (vec![], vec![]);
+        for (source, stored) in Stored::sources(path, layout.format)? {
+            match stored {
+                Stored::Csv(file) => parts.push(Self::table(path, Table::csv(&file, &layout.csv(&file), limit)?)),
+                Stored::Jsonl(file) => parts.push(Self::table(path, Table::jsonl(&file, &layout.columns, limit)?)),
+                Stored::Shards(own) => shards.extend(own),
+                Stored::Folder => return Err(DatasetError::NoPairs { path: source.into() }),
+            }
         }
+        if !shards.is_empty() {
+            parts.push(Self::shards(path, Shards::open(&shards, SHUFFLE_BUFFER, limit)?));
+        }
+        Ok(if parts.len() == 1 { parts.remove(0) } else { Self::joined(path, parts) })
+    }
+
+    fn joined(path: &str, parts: Vec<Self>) -> Self {
+        let mut bad = BadReport::default();
+        parts.iter().for_each(|part| bad.merge(&part.bad));
+        let mut guesses: Vec<Columns> = parts.iter().flat_map(|part| &part.guesses).cloned().collect();
+        guesses.dedup();
+        Self::new(path, Arc::new(Joined::new(parts.into_iter().map(|part| part.files).collect())), bad, guesses)
     }
 
     fn table(path: &str, table: Table) -> Self {
-        let (bad, guess) = (table.bad().clone(), table.guess().cloned().map(Box::new));
-        Self::new(path, Arc::new(table), bad, guess)
+        let (bad, guesses) = (table.bad().clone(), table.guess().cloned().into_iter().collect());
+        Self::new(path, Arc::new(table), bad, guesses)
     }
 
     /// Makes pairs of the examples in shards.
     pub(super) fn shards(path: &str, shards: Shards) -> Self {
         let bad = shards.bad().clone();
-        Self::new(path, Arc::new(shards), bad, None)
+        Self::new(path, Arc::new(shards), bad, vec![])
     }
 
-    fn new<D: PictureFiles + 'static>(path: &str, data: Arc<D>, bad: BadReport, guess: Option<Box<Columns>>) -> Self {
-        Self { path: path.into(), dataset: Arc::clone(&data) as _, files: data, bad, guess }
+    fn new<D: PictureFiles + 'static>(path: &str, data: Arc<D>, bad: BadReport, guesses: Vec<Columns>) -> Self {
+        Self { path: path.into(), dataset: Arc::clone(&data) as _, files: data, bad, guesses }
     }
 
     /// Returns the pairs as a dataset.
@@ -188,16 +219,16 @@ impl OwnPairs {
         &self.bad
     }
 
-    /// Returns the columns of a table that were used, if they were guessed.
+    /// Returns the columns of the first table whose columns were guessed.
     pub fn guess(&self) -> Option<&Columns> {
-        self.guess.as_deref()
+        self.guesses.first()
     }
 }
 
 impl fmt::Display for OwnPairs {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         write!(f, "{} in {}", counted(self.dataset.concepts().len(), "pair"), self.path)?;
-        self.guess.as_ref().map_or(Ok(()), |guess| write!(f, ", where {guess}"))?;
+        self.guesses.iter().try_for_each(|guess| write!(f, ", where {guess}"))?;
         if self.bad.bad > 0 { write!(f, "; skipped {}", self.bad) } else { Ok(()) }
     }
 }

@@ -17,9 +17,18 @@ use std::path::Path;
 /// memory.
 pub(super) const MAX_UNPACKED_BYTES: u64 = 1 << 30;
 /// The size in bytes of a block: a header is one block, and the end is marked by blocks of zeros.
-const BLOCK: u64 = 512;
+pub(super) const BLOCK: u64 = 512;
 /// The kinds of pictures; if a sample has several, the first in this order is taken.
 const PICTURES: [&str; 10] = ["jpg", "png", "jpeg", "webp", "gif", "bmp", "tif", "tiff", "jpe", "jfif"];
+
+/// The kinds of captions.
+const CAPTIONS: [&str; 2] = ["txt", "json"];
+
+/// Returns whether members of this kind can be part of a pair.
+pub(super) fn is_of_a_pair(kind: &str) -> bool {
+    let last = kind.rsplit('.').next().unwrap_or(kind);
+    PICTURES.contains(&last) || CAPTIONS.contains(&last)
+}
 
 /// The position of a member's bytes within its shard.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -35,25 +44,9 @@ pub(super) enum Bytes {
 }
 
 impl Bytes {
-    /// Finds the bytes of a shard. If its first bytes show that it is compressed, it is unpacked into at most `left`
-    /// bytes.
+    /// Finds the bytes of a shard. If it is compressed, it is unpacked into at most `left` bytes.
     pub(crate) fn of(path: &Path, left: u64) -> Result<Self, DatasetError> {
-        let error = DatasetError::io(path);
-        let mut head = vec![];
-        // A device may have no end, and a shard is read more than once.
-        if !path.metadata().map_err(DatasetError::io(path))?.is_file() {
-            return Err(DatasetError::Shard { path: path.into(), reason: "not a file".into() });
-        }
-        let read = File::open(path).and_then(|file| file.take(BLOCK).read_to_end(&mut head));
-        read.map_err(error)?;
-        match files::kind(&head) {
-            _ if head.starts_with(files::GZIP) => unpack(path, left),
-            Some(kind) => Err(DatasetError::Shard {
-                path: path.into(),
-                reason: format!("it is {kind}, and shards are tar files, plain or gzipped"),
-            }),
-            None => Ok(Bytes::File),
-        }
+        if is_gzipped(path)? { unpack(path, left) } else { Ok(Bytes::File) }
     }
 
     /// Returns the number of bytes that are held in memory.
@@ -77,6 +70,28 @@ impl Bytes {
 pub(super) trait ReadSeek: Read + Seek {}
 
 impl<T: Read + Seek> ReadSeek for T {}
+
+/// Returns whether a shard's first bytes show that it is compressed.
+///
+/// # Errors
+/// Returns an error if it cannot be read, is no file, or is a file of another kind.
+pub(super) fn is_gzipped(path: &Path) -> Result<bool, DatasetError> {
+    // A device may have no end, and a shard is read more than once.
+    if !path.metadata().map_err(DatasetError::io(path))?.is_file() {
+        return Err(DatasetError::Shard { path: path.into(), reason: "not a file".into() });
+    }
+    let mut head = vec![];
+    let read = File::open(path).and_then(|file| file.take(BLOCK).read_to_end(&mut head));
+    read.map_err(DatasetError::io(path))?;
+    match files::kind(&head) {
+        _ if head.starts_with(files::GZIP) => Ok(true),
+        Some(kind) => Err(DatasetError::Shard {
+            path: path.into(),
+            reason: format!("it is {kind}, and shards are tar files, plain or gzipped"),
+        }),
+        None => Ok(false),
+    }
+}
 
 /// Unpacks a compressed shard of at most `left` bytes. They are counted first, so that no memory is taken for more.
 fn unpack(path: &Path, left: u64) -> Result<Bytes, DatasetError> {
@@ -128,6 +143,8 @@ pub(super) enum SampleError {
     NoCaption,
     #[error("empty caption")]
     EmptyCaption,
+    #[error("its pictures and captions take more than {}", counted(*max, "byte"))]
+    TooLarge { max: u64 },
 }
 
 /// The members of one key: their kinds in lower case, and where they are.
@@ -225,7 +242,7 @@ fn ends_with_zeros(source: &mut (impl ReadSeek + ?Sized), size: u64) -> io::Resu
 }
 
 /// Splits a member's path into key and kind at the first dot of the file's name: "a/b.seg.png" → "a/b", "seg.png".
-fn split_name(path: &str) -> Option<(&str, &str)> {
+pub(super) fn split_name(path: &str) -> Option<(&str, &str)> {
     let file = path.rfind('/').map_or(0, |slash| slash + 1);
     let dot = file + path[file..].find('.')?;
     (dot > file).then(|| (&path[..dot], &path[dot + 1..]))

@@ -5,6 +5,9 @@
 //! costs nothing. Reading is still mostly sequential: each epoch shuffles the shards and passes their examples through
 //! a buffer, from which they are drawn at random.
 //!
+//! An example takes some 120 bytes of memory, and its headers are read at every start. That is good for tens of
+//! millions of examples; [`streams`](super::streams) of shards are there for more.
+//!
 //! A picture keeps its opacity and its palette until it is prepared for the model, like one from a file of its own.
 //! OpenCLIP's loader decodes shards as `pilrgb`, which drops the opacity before the picture is resized, while its
 //! transform for files drops it afterwards. A picture has the same embedding from both sources only if both are treated
@@ -22,6 +25,7 @@ use rand::RngExt;
 use rand::seq::SliceRandom;
 use rayon::prelude::*;
 use std::fmt::Display;
+use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -37,6 +41,13 @@ enum Caption {
     Json(Extent),
     /// The name of this class.
     Class(usize),
+}
+
+impl Caption {
+    /// Returns the number of a class that is not among so many.
+    fn beyond(&self, classes: usize) -> Option<usize> {
+        if let Caption::Class(class) = self { Some(*class).filter(|&class| class >= classes) } else { None }
+    }
 }
 
 /// The captions that are read from a sample.
@@ -56,8 +67,11 @@ struct Member {
     caption: Caption,
 }
 
-struct Shard {
+/// The pairs of one tar file, or some of them.
+pub(super) struct Shard {
     path: PathBuf,
+    /// Which of all shards it is.
+    number: u64,
     bytes: Bytes,
     members: Vec<Member>,
     bad: BadReport,
@@ -120,29 +134,30 @@ impl Shards {
             Ok((path.as_ref(), bytes))
         });
         let located: Vec<(&Path, Bytes)> = located.collect::<Result<_, DatasetError>>()?;
-        let shards = located.into_par_iter().map(|(path, bytes)| Shard::index(path, bytes, asked));
-        let shards: Vec<Shard> = shards.collect::<Result<_, _>>()?;
-        let mut bad = BadReport::default();
-        shards.iter().for_each(|shard| bad.merge(&shard.bad));
-        limit.check(&bad)?;
-        let mut starts = vec![0];
-        starts.extend(shards.iter().scan(0, |end, shard| {
-            *end += shard.members.len();
-            Some(*end)
-        }));
-        if starts.last() == Some(&0) {
+        let shards = located.into_par_iter().enumerate();
+        let shards = shards.map(|(i, (path, bytes))| Shard::new(path, i as u64).index(bytes, asked));
+        let names = if let Asked::Class(names) = asked { names.to_vec() } else { vec![] };
+        let all = Self::of(shards.collect::<Result<_, _>>()?, names, buffer);
+        limit.check(&all.bad)?;
+        if all.concepts.is_empty() {
             let place = paths.first().map_or(String::new(), |path| path.as_ref().display().to_string());
-            return Err(DatasetError::Empty { place, report: bad });
+            return Err(DatasetError::Empty { place, report: all.bad });
         }
-        let mut concepts = Vec::new();
-        for (i, shard) in (0u64..).zip(&shards) {
+        Ok(all)
+    }
+
+    /// Puts pairs of several tar files together.
+    pub(super) fn of(shards: Vec<Shard>, names: Vec<String>, buffer: usize) -> Self {
+        let (mut starts, mut concepts, mut bad) = (vec![0], vec![], BadReport::default());
+        for shard in &shards {
             concepts.extend(shard.members.iter().map(|member| match member.caption {
                 Caption::Class(class) => class as u64,
-                _ => digest([member.name.as_bytes(), &i.to_le_bytes()]).key(),
+                _ => digest([member.name.as_bytes(), &shard.number.to_le_bytes()]).key(),
             }));
+            starts.push(concepts.len());
+            bad.merge(&shard.bad);
         }
-        let names = if let Asked::Class(names) = asked { names.to_vec() } else { vec![] };
-        Ok(Self { shards, starts, concepts, names, buffer: buffer.max(1), bad })
+        Self { shards, starts, concepts, names, buffer: buffer.max(1), bad }
     }
 
     /// Returns whether the first sample of a shard has a class.
@@ -165,36 +180,86 @@ impl Shards {
 }
 
 impl Shard {
+    fn new(path: &Path, number: u64) -> Self {
+        let (members, bad) = Default::default();
+        Self { path: path.to_owned(), number, bytes: Bytes::File, members, bad }
+    }
+
     /// Finds the examples in a shard.
-    fn index(path: &Path, bytes: Bytes, asked: Asked) -> Result<Self, DatasetError> {
-        let (mut members, mut bad) = (vec![], BadReport::default());
-        let mut source = bytes.open(path).map_err(DatasetError::io(path))?;
-        for sample in samples::samples(path, &bytes)? {
+    fn index(mut self, bytes: Bytes, asked: Asked) -> Result<Self, DatasetError> {
+        let mut source = bytes.open(&self.path).map_err(DatasetError::io(&self.path))?;
+        for sample in samples::samples(&self.path, &bytes)? {
             let found = captions(&sample, &mut *source, asked);
-            let found = found.map_err(|reason| BadExample::new(format!("{}: {}", path.display(), sample.key), reason));
-            bad.count(&found);
-            for (picture, caption) in found.into_iter().flatten() {
-                if let (Caption::Class(class), Asked::Class(names)) = (caption, asked)
-                    && class >= names.len()
-                {
-                    let reason = format!("{} has class {class}, and {}", sample.key, there_are(names.len(), "name"));
-                    return Err(DatasetError::Shard { path: path.into(), reason });
-                }
-                members.push(Member { name: sample.key.clone(), picture, caption });
+            if let (Ok(found), Asked::Class(names)) = (&found, asked)
+                && let Some(class) = found.iter().find_map(|(_, caption)| caption.beyond(names.len()))
+            {
+                let reason = format!("{} has class {class}, and {}", sample.key, there_are(names.len(), "name"));
+                return Err(DatasetError::Shard { path: self.path, reason });
             }
+            self.add(&sample, found);
         }
         drop(source);
-        Ok(Self { path: path.to_owned(), bytes, members, bad })
+        self.bytes = bytes;
+        Ok(self)
+    }
+
+    /// Adds the pairs that were found in a sample, or counts it as a bad one.
+    fn add(&mut self, sample: &Sample, found: Result<Vec<(Extent, Caption)>, SampleError>) {
+        let found = found.map_err(|reason| self.bad(&sample.key, reason));
+        self.bad.count(&found);
+        let pairs = found.into_iter().flatten();
+        self.members.extend(pairs.map(|(picture, caption)| Member { name: sample.key.clone(), picture, caption }));
+    }
+
+    /// Makes a shard whose pairs are added one by one and held in memory.
+    pub(super) fn in_memory(path: &Path, number: u64) -> Self {
+        Self { bytes: Bytes::Unpacked(vec![]), ..Self::new(path, number) }
+    }
+
+    /// Adds the pair of a sample to those in memory, or counts it as a bad one. The sample has its members' places
+    /// behind [`len`](Self::len), and `bytes` are what is there.
+    pub(super) fn append(&mut self, sample: &Sample, bytes: Result<Vec<u8>, SampleError>) {
+        let found = bytes.and_then(|own| {
+            // Whether there is a caption can be told by the names.
+            let found = captions(sample, &mut io::empty(), Asked::Caption)?;
+            if let Bytes::Unpacked(bytes) = &mut self.bytes {
+                bytes.extend_from_slice(&own);
+            }
+            Ok(found)
+        });
+        self.add(sample, found);
+    }
+
+    /// Counts the rest of the file as one bad example.
+    pub(super) fn give_up(&mut self, error: &DatasetError) {
+        let (place, error) = (self.path.display().to_string(), error.to_string());
+        let reason = error.strip_prefix(&format!("{place}: ")).unwrap_or(&error);
+        self.bad.count::<()>(&Err(BadExample::new(&place, reason)));
+    }
+
+    /// Returns the counts of the samples, and of the bad ones among them.
+    pub(super) fn report(&self) -> &BadReport {
+        &self.bad
+    }
+
+    /// Returns the number of pairs.
+    pub(super) fn pairs(&self) -> usize {
+        self.members.len()
+    }
+
+    /// Returns the number of bytes in memory.
+    pub(super) fn len(&self) -> u64 {
+        self.bytes.unpacked()
     }
 
     /// Makes the error of an example that cannot be used.
-    fn bad(&self, member: &Member, reason: impl Display) -> BadExample {
-        BadExample::new(format!("{}: {}", self.path.display(), member.name), reason)
+    fn bad(&self, name: &str, reason: impl Display) -> BadExample {
+        BadExample::new(format!("{}: {name}", self.path.display()), reason)
     }
 
     /// Reads the bytes of an example's picture.
     fn picture(&self, source: &mut (impl ReadSeek + ?Sized), member: &Member) -> Result<Vec<u8>, BadExample> {
-        samples::read(source, member.picture, decode::MAX_FILE_BYTES).map_err(|error| self.bad(member, error))
+        samples::read(source, member.picture, decode::MAX_FILE_BYTES).map_err(|error| self.bad(&member.name, error))
     }
 }
 
@@ -274,18 +339,18 @@ impl Dataset for Shards {
 
     fn read(&self, index: usize, _: &mut Rng, example: &mut Example) -> Result<(), BadExample> {
         let (shard, member) = self.member(index);
-        let mut source = shard.bytes.open(&shard.path).map_err(|error| shard.bad(member, error))?;
-        example.caption = self.caption(&mut *source, member.caption).map_err(|error| shard.bad(member, error))?;
+        let mut source = shard.bytes.open(&shard.path).map_err(|error| shard.bad(&member.name, error))?;
+        example.caption = self.caption(&mut *source, member.caption).map_err(|error| shard.bad(&member.name, error))?;
         let bytes = shard.picture(&mut *source, member)?;
-        example.picture = decode(&bytes).map_err(|error| shard.bad(member, error))?;
+        example.picture = decode(&bytes).map_err(|error| shard.bad(&member.name, error))?;
         example.may_flip = false;
         Ok(())
     }
 
     fn read_caption(&self, index: usize, _: &mut Rng, example: &mut Example) -> Result<(), BadExample> {
         let (shard, member) = self.member(index);
-        let mut source = shard.bytes.open(&shard.path).map_err(|error| shard.bad(member, error))?;
-        example.caption = self.caption(&mut *source, member.caption).map_err(|error| shard.bad(member, error))?;
+        let mut source = shard.bytes.open(&shard.path).map_err(|error| shard.bad(&member.name, error))?;
+        example.caption = self.caption(&mut *source, member.caption).map_err(|error| shard.bad(&member.name, error))?;
         example.may_flip = false;
         Ok(())
     }
@@ -299,7 +364,7 @@ impl PictureFiles for Shards {
 
     fn picture_file(&self, index: usize) -> Result<Vec<u8>, BadExample> {
         let (shard, member) = self.member(index);
-        let mut source = shard.bytes.open(&shard.path).map_err(|error| shard.bad(member, error))?;
+        let mut source = shard.bytes.open(&shard.path).map_err(|error| shard.bad(&member.name, error))?;
         shard.picture(&mut *source, member)
     }
 }

@@ -1,12 +1,14 @@
 //! The data that a run is trained on, and the exam that it is judged by.
 
-use crate::batches::Augment;
+use crate::batches::{Augment, Source, Streams};
 use crate::counted::counted;
 #[cfg(feature = "emoji")]
 use crate::datasets::emoji::{Cut, Emoji, EmojiTraining, Language};
 #[cfg(feature = "emoji")]
 use crate::datasets::scenes::{Division, SceneOptions, SceneQuestions, Scenes};
-use crate::datasets::{BadLimit, BadReport, Dataset, DatasetError, OwnPairs, VisualQuestions};
+use crate::datasets::{
+    BadLimit, BadReport, BlockSize, Dataset, DatasetError, OwnPairs, Place, ShardList, Stream, VisualQuestions,
+};
 use crate::embed::Embed;
 use crate::eval::exam::{Depth, Exam, PairsExam, QuestionsExam};
 #[cfg(feature = "emoji")]
@@ -36,9 +38,9 @@ impl PairList {
     /// Descriptions of version 1, which have no number, hold a hash of 64 bits.
     const VERSION: u32 = 2;
 
-    /// Describes the pairs of a dataset.
-    pub fn of(pairs: &dyn Dataset) -> Self {
-        PairList { version: Self::VERSION, pairs: pairs.concepts().len(), digest: pairs.list_digest().to_string() }
+    /// Describes where the pairs of a run come from.
+    pub fn of(source: &Source) -> Self {
+        PairList { version: Self::VERSION, pairs: source.pairs(), digest: source.list_digest().to_string() }
     }
 }
 
@@ -52,6 +54,9 @@ pub enum TrainingData {
     Scenes { train: Arc<Scenes>, asks: bool, validates: bool },
     /// Pairs of the user's own.
     Own { train: Box<OwnPairs>, val: Option<Box<OwnPairs>>, limit: BadLimit },
+    /// A stream of the user's own pairs. Without pairs to be judged on, `judged` are some from the beginning of a
+    /// stream.
+    Stream { train: Streams, val: Option<Box<OwnPairs>>, judged: Arc<dyn Dataset>, limit: BadLimit },
     /// Questions about pictures of the user's own.
     Questions { train: Arc<VisualQuestions>, val: Option<Arc<VisualQuestions>>, limit: BadLimit },
 }
@@ -78,21 +83,39 @@ impl TrainingData {
     /// # Errors
     /// If none of the pairs of `val` can be read. This is found out now and not after the first epoch.
     pub fn own(train: OwnPairs, val: Option<OwnPairs>, limit: BadLimit) -> Result<Self, DatasetError> {
-        val.as_ref().map_or(Ok(()), |val| exam(val, "validation pairs").check())?;
+        val.as_ref().map_or(Ok(()), |val| exam(val.dataset(), judges(true)).check())?;
         Ok(TrainingData::Own { train: Box::new(train), val: val.map(Box::new), limit })
     }
 
+    /// Takes a stream of the user's own pairs from these shards, `pairs` of which are an epoch, and the pairs to be
+    /// judged on if there are any.
+    ///
+    /// # Errors
+    /// If none of the pairs of `val`, or none at the beginning of a stream, can be read.
+    pub fn stream(list: ShardList, pairs: usize, val: Option<OwnPairs>, limit: BadLimit) -> Result<Self, DatasetError> {
+        let (list, size) = (Arc::new(list), BlockSize::of_each(1));
+        let few = BlockSize { pairs: PairsExam::MAX_PAIRS, ..size };
+        let judged: Arc<dyn Dataset> = match &val {
+            Some(val) => Arc::clone(val.dataset()),
+            None => Arc::new(Stream::new(Arc::clone(&list), 0, 0, few, Place::default()).block()?),
+        };
+        exam(&judged, judges(val.is_some())).check()?;
+        let train = Streams { list, pairs, size, first: 0, places: vec![Place::default()] };
+        Ok(TrainingData::Stream { train, val: val.map(Box::new), judged, limit })
+    }
+
     /// Returns the pairs to train on.
-    pub fn training(&self) -> Arc<dyn Dataset> {
+    pub fn training(&self) -> Source {
         match self {
             #[cfg(feature = "emoji")]
-            TrainingData::Emoji { train, .. } => Arc::<EmojiTraining>::clone(train),
+            TrainingData::Emoji { train, .. } => Arc::clone(train).into(),
             #[cfg(feature = "emoji")]
-            TrainingData::Scenes { train, asks: true, .. } => Arc::new(SceneQuestions(Arc::clone(train))),
+            TrainingData::Scenes { train, asks: true, .. } => Arc::new(SceneQuestions(Arc::clone(train))).into(),
             #[cfg(feature = "emoji")]
-            TrainingData::Scenes { train, .. } => Arc::<Scenes>::clone(train),
-            TrainingData::Own { train, .. } => Arc::clone(train.dataset()),
-            TrainingData::Questions { train, .. } => Arc::<VisualQuestions>::clone(train),
+            TrainingData::Scenes { train, .. } => Arc::clone(train).into(),
+            TrainingData::Own { train, .. } => Arc::clone(train.dataset()).into(),
+            TrainingData::Stream { train, .. } => train.clone().into(),
+            TrainingData::Questions { train, .. } => Arc::clone(train).into(),
         }
     }
 
@@ -103,7 +126,9 @@ impl TrainingData {
             TrainingData::Emoji { .. } => Augment::drawings(),
             #[cfg(feature = "emoji")]
             TrainingData::Scenes { .. } => Augment::scenes(),
-            TrainingData::Own { .. } | TrainingData::Questions { .. } => Augment::default(),
+            TrainingData::Own { .. } | TrainingData::Stream { .. } | TrainingData::Questions { .. } => {
+                Augment::default()
+            }
         }
     }
 
@@ -116,6 +141,7 @@ impl TrainingData {
             TrainingData::Own { train, val, .. } => {
                 [Some(&**train), val.as_deref()].into_iter().flatten().map(OwnPairs::bad).collect()
             }
+            TrainingData::Stream { val, .. } => val.as_deref().map(OwnPairs::bad).into_iter().collect(),
         }
     }
 
@@ -124,7 +150,9 @@ impl TrainingData {
         match self {
             #[cfg(feature = "emoji")]
             TrainingData::Emoji { .. } | TrainingData::Scenes { .. } => BadLimit::default(),
-            TrainingData::Own { limit, .. } | TrainingData::Questions { limit, .. } => *limit,
+            TrainingData::Own { limit, .. }
+            | TrainingData::Stream { limit, .. }
+            | TrainingData::Questions { limit, .. } => *limit,
         }
     }
 
@@ -138,8 +166,10 @@ impl TrainingData {
             (TrainingData::Scenes { train, validates, .. }, _) => {
                 Exam::Scenes(ScenesExam::new(Arc::clone(train), *validates, depth))
             }
-            (TrainingData::Own { val: Some(val), .. }, _) => Exam::Pairs(exam(val, "validation pairs")),
-            (TrainingData::Own { train, .. }, _) => Exam::Pairs(exam(train, "training pairs")),
+            (TrainingData::Own { train, val, .. }, _) => {
+                Exam::Pairs(exam(val.as_ref().unwrap_or(train).dataset(), judges(val.is_some())))
+            }
+            (TrainingData::Stream { val, judged, .. }, _) => Exam::Pairs(exam(judged, judges(val.is_some()))),
             (TrainingData::Questions { val: Some(val), .. }, _) => {
                 Exam::Questions(QuestionsExam::new(Arc::clone(val), "validation questions"))
             }
@@ -150,8 +180,13 @@ impl TrainingData {
     }
 }
 
-fn exam(pairs: &OwnPairs, name: &str) -> PairsExam {
-    PairsExam::new(Arc::clone(pairs.dataset()), name, PairsExam::MAX_PAIRS)
+fn exam(pairs: &Arc<dyn Dataset>, name: &str) -> PairsExam {
+    PairsExam::new(Arc::clone(pairs), name, PairsExam::MAX_PAIRS)
+}
+
+/// Returns the name of the pairs that a run is judged on.
+fn judges(are_for_validation: bool) -> &'static str {
+    if are_for_validation { "validation pairs" } else { "training pairs" }
 }
 
 impl fmt::Display for TrainingData {
@@ -173,6 +208,16 @@ impl fmt::Display for TrainingData {
                     write!(f, "\n        judged on {}", counted(val.questions().len(), "question"))
                 };
                 val.as_ref().map_or(Ok(()), judged)
+            }
+            TrainingData::Stream { train, val, .. } => {
+                let Streams { list, pairs, .. } = train;
+                write!(
+                    f,
+                    "a stream from {}, an epoch of {}",
+                    counted(list.shards(), "shard"),
+                    counted(*pairs, "pair")
+                )?;
+                val.as_ref().map_or(Ok(()), |val| write!(f, "\n        judged on {val}"))
             }
             TrainingData::Own { train, val, .. } => {
                 write!(f, "{train}")?;

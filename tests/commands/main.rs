@@ -23,3 +23,4 @@ mod siglip;
 mod tables;
 mod train;
 mod train_blip;
+mod train_sources;

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-const PAIRS: usize = 30;
+pub(super) const PAIRS: usize = 30;
 const EPOCHS: u64 = 60;
 const STEPS: u64 = EPOCHS * (PAIRS as u64 / 10);
 
@@ -38,6 +38,21 @@ impl Bench {
         resnet["vision_cfg"] = json!({ "image_size": 32, "layers": [1, 1, 1, 1], "width": 4, "head_width": 32 });
         fs::write(folder.path().join("resnet.json"), resnet.to_string()).unwrap();
         Bench { folder }
+    }
+
+    /// Writes the pictures with even numbers into `00.tar`, those with odd ones into `01.tar`.
+    pub(super) fn write_shards(&self) {
+        for shard in 0..2 {
+            let mut tar = tar::Builder::new(fs::File::create(self.path(&format!("{shard:02}.tar"))).unwrap());
+            for i in (0..PAIRS).filter(|i| i % 2 == shard) {
+                tar.append_path_with_name(self.path(&format!("{i}.png")), format!("{i}.png")).unwrap();
+                let caption = format!("picture {i}");
+                let mut header = tar::Header::new_gnu();
+                header.set_size(caption.len() as u64);
+                tar.append_data(&mut header, format!("{i}.txt"), caption.as_bytes()).unwrap();
+            }
+            tar.finish().unwrap();
+        }
     }
 
     pub(super) fn path(&self, name: &str) -> PathBuf {
@@ -359,17 +374,7 @@ fn every_kind_of_data_is_read() {
     };
     fs::write(bench.path("a.tsv"), table("filepath\ttitle", "\t")).unwrap();
     fs::write(bench.path("b.csv"), table("image,text", ",")).unwrap();
-    for shard in 0..2 {
-        let mut tar = tar::Builder::new(fs::File::create(bench.path(&format!("{shard:02}.tar"))).unwrap());
-        for i in (0..PAIRS).filter(|i| i % 2 == shard) {
-            tar.append_path_with_name(bench.path(&format!("{i}.png")), format!("{i}.png")).unwrap();
-            let caption = format!("picture {i}");
-            let mut header = tar::Header::new_gnu();
-            header.set_size(caption.len() as u64);
-            tar.append_data(&mut header, format!("{i}.txt"), caption.as_bytes()).unwrap();
-        }
-        tar.finish().unwrap();
-    }
+    bench.write_shards();
     let run = |name: &str, more: &[&str]| {
         let flags = ["--model", "tiny.json", "--batch-size", "10", "--epochs", "1", "--name", name];
         let said = succeeded(&bench.command(&flags).args(more).output().unwrap());

@@ -5,6 +5,7 @@ mod augment;
 mod clean;
 #[cfg(feature = "emoji")]
 mod emoji;
+mod joined;
 mod kinds;
 #[cfg(feature = "emoji")]
 mod loader;
@@ -12,6 +13,7 @@ mod preprocess;
 #[cfg(feature = "emoji")]
 mod scenes;
 mod shards;
+mod streams;
 mod table;
 mod tokenizer;
 mod wordpiece;

@@ -9,13 +9,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tempfile::TempDir;
 
-fn png(shade: u8) -> Vec<u8> {
+pub(crate) fn png(shade: u8) -> Vec<u8> {
     let mut bytes = std::io::Cursor::new(Vec::new());
     image::RgbImage::from_pixel(5, 4, image::Rgb([shade; 3])).write_to(&mut bytes, image::ImageFormat::Png).unwrap();
     bytes.into_inner()
 }
 
-fn tar(members: &[(&str, &[u8])]) -> Vec<u8> {
+pub(crate) fn tar(members: &[(&str, &[u8])]) -> Vec<u8> {
     let mut builder = tar::Builder::new(Vec::new());
     for (name, bytes) in members {
         let mut header = tar::Header::new_gnu();
@@ -26,7 +26,7 @@ fn tar(members: &[(&str, &[u8])]) -> Vec<u8> {
 }
 
 /// `shards` tar files with eight pictures each; picture j of shard i has the shade 10 i + j and says so.
-fn shards(shards: u8) -> (TempDir, Vec<PathBuf>) {
+pub(crate) fn shards(shards: u8) -> (TempDir, Vec<PathBuf>) {
     let folder = tempfile::tempdir().unwrap();
     let paths = (0..shards).map(|i| {
         let path = folder.path().join(format!("{i:03}.tar"));
@@ -43,7 +43,7 @@ fn shards(shards: u8) -> (TempDir, Vec<PathBuf>) {
     (folder, paths)
 }
 
-fn read(dataset: &dyn Dataset, index: usize) -> Result<Example, BadExample> {
+pub(crate) fn read(dataset: &dyn Dataset, index: usize) -> Result<Example, BadExample> {
     let mut example = Example::default();
     dataset.read(index, &mut rng(&[]), &mut example).map(|()| example)
 }
@@ -168,7 +168,7 @@ fn shards_that_were_joined_end_to_end_are_read_to_the_end() {
     assert_eq!((shards.concepts().len(), read(&shards, 15).unwrap().caption.as_str()), (16, "shade 17"));
 }
 
-fn gzip(bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(vec![], flate2::Compression::fast());
     std::io::Write::write_all(&mut encoder, bytes).unwrap();
     encoder.finish().unwrap()

@@ -21,6 +21,14 @@ fn look(dataset: Result<impl Dataset, DatasetError>) {
     }
 }
 
+/// Reads the first examples of shards, with an index and as a stream.
+fn look_at_shards(path: &Path) {
+    look(Shards::open(&[path], 4, BadLimit::default()));
+    let list = ShardList::open(path.to_str().unwrap(), Some(PairFormat::WebDataset), None, BadLimit::default());
+    let size = BlockSize { pairs: 4, bytes: 1 << 20 };
+    look(list.and_then(|list| Stream::new(list.into(), 0, 0, size, Place::default()).block()));
+}
+
 fn read(dataset: &dyn Dataset, index: usize) -> Result<Example, BadExample> {
     let mut example = Example::default();
     dataset.read(index, &mut rng(&[]), &mut example).map(|()| example)
@@ -96,13 +104,13 @@ proptest! {
     #[test]
     fn damaged_shards_are_survived(edits in edits()) {
         let (_folder, path) = folder("0.tar", &damaged(&TAR, &edits));
-        look(Shards::open(&[path], 4, BadLimit::default()));
+        look_at_shards(&path);
     }
 
     #[test]
     fn damaged_compressed_shards_are_survived(edits in edits()) {
         let (_folder, path) = folder("0.tar", &damaged(include_bytes!("../golden/shards/whole.tar.gz"), &edits));
-        look(Shards::open(&[path], 4, BadLimit::default()));
+        look_at_shards(&path);
     }
 
     /// Members have kinds and sizes that no program writes, each with a valid checksum.
@@ -118,7 +126,7 @@ proptest! {
             [header(name, *kind, size), vec![b'7'; 512 * data]].concat()
         });
         let (_folder, path) = folder("0.tar", &blocks.collect::<Vec<u8>>());
-        promptly(|| look(Shards::open(&[path], 4, BadLimit::default())));
+        promptly(|| look_at_shards(&path));
     }
 
     #[test]
@@ -190,6 +198,12 @@ fn members_of_any_length_are_named_and_not_read() {
             at += 512 + length.next_multiple_of(512);
         }
         file.set_len(at + 1024).unwrap();
+        let error = promptly(|| {
+            let list = ShardList::open(path.to_str().unwrap(), None, None, BadLimit::default()).unwrap();
+            let size = BlockSize { pairs: 4, bytes: 1 << 20 };
+            Stream::new(list.into(), 0, 0, size, Place::default()).block().err().unwrap()
+        });
+        assert!(error.to_string().contains("take more than 1048576 bytes"), "{error}");
         (folder, Shards::open(&[path], 1, BadLimit::default()).unwrap())
     };
     for members in

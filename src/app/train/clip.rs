@@ -73,8 +73,7 @@ pub(super) fn begin<W: World + 'static>(
     };
     let trainer_options = options.trainer(hyper(&model.config));
     let free_scale = model.config.init_logit_bias.is_some() && options.pretrained.is_some();
-    let examples = data.training().concepts().len();
-    let Tuned { objective, loader, said } = tuned(options, model, &tokenizer, examples, loader)?;
+    let Tuned { objective, loader, said } = tuned(options, model, &tokenizer, &data.training(), loader)?;
     plan.extend(said);
     let objective =
         objective.grad_checkpointing(options.grad_checkpointing).free_scale(free_scale).unmasked_from(unmasked_from);

@@ -5,7 +5,7 @@ use super::values::{language, separator, share};
 use crate::app::number::positive;
 use crate::datasets::emoji::{Cut, Language};
 use crate::datasets::scenes::{Division, LANGUAGES, SceneOptions};
-use crate::datasets::{BadLimit, Columns, OwnPairs, PairFormat, PairLayout, VisualQuestions};
+use crate::datasets::{BadLimit, Columns, OwnPairs, PairFormat, PairLayout, ShardList, VisualQuestions};
 use crate::files::folder_of;
 use crate::train::data::TrainingData;
 use clap::{Args, ValueEnum};
@@ -15,15 +15,33 @@ use std::sync::Arc;
 
 /// The number of scenes without --train-num-samples.
 const DEFAULT_SCENES: usize = 65536;
+/// The names of flags that errors name.
+const NUM_SAMPLES: &str = "--train-num-samples";
+const RESAMPLED: &str = "--dataset-resampled";
 
 /// The options that say where pictures and captions come from.
 #[derive(Clone, Debug, PartialEq, Args, Serialize, Deserialize)]
 #[command(next_help_heading = "Data")]
 pub struct DataOptions {
     /// Own pairs: a CSV or TSV file, plain or gzipped, a folder with metadata.jsonl or metadata.csv, or tar shards such as
-    /// 'shards/{000..099}.tar' or 'shards/*.tar' [default: the embedded emoji]
+    /// 'shards/{000..099}.tar' or 'shards/*.tar'; several of these joined by `::` [default: the embedded emoji]
     #[arg(long, value_name = "PATH")]
     pub train_data: Option<String>,
+    /// Draw tar shards again and again, with replacement, and read each as a stream, for data of any size
+    ///
+    /// Nothing is read before it is needed, so data of any size begins at once and takes as much memory as little data:
+    /// at most 5,000 pairs, or 512 MiB of them, are mixed at a time. --train-num-samples says what an epoch is.
+    #[arg(long, requires = "train_data")]
+    #[serde(default)]
+    pub dataset_resampled: bool,
+    /// How often shards of each source of --train-data are drawn, relative to those of the others [default: 1::1…]
+    #[arg(long, value_name = "A::B…", requires = "dataset_resampled")]
+    #[serde(default)]
+    pub train_data_upsampling_factors: Option<String>,
+    /// Pairs in an epoch: of those that --dataset-resampled draws, or the number of scenes [default: 65536 scenes]
+    #[arg(long, value_name = "PAIRS", value_parser = positive())]
+    #[serde(default)]
+    pub train_num_samples: Option<usize>,
     /// Own pairs to evaluate on, stored like --train-data [default: those of --train-data]
     #[arg(long, value_name = "PATH", requires = "train_data")]
     pub val_data: Option<String>,
@@ -56,10 +74,6 @@ pub struct DataOptions {
     #[arg(long, conflicts_with = "train_data")]
     #[serde(default)]
     pub scenes: bool,
-    /// Number of scenes
-    #[arg(long, value_name = "SCENES", default_value_t = DEFAULT_SCENES, value_parser = positive(), conflicts_with = "train_data")]
-    #[serde(default = "default_scenes")]
-    pub train_num_samples: usize,
     /// Share of the scenes' captions that are noise as on the web: wrong, vague or foreign
     #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share, conflicts_with = "train_data")]
     #[serde(default)]
@@ -115,10 +129,7 @@ impl DataOptions {
         }
         let Some(train) = &self.train_data else {
             if embedded == Embedded::Emoji && !self.scenes {
-                let given = [
-                    ("--caption-noise", self.caption_noise > 0.0),
-                    ("--train-num-samples", self.train_num_samples != DEFAULT_SCENES),
-                ];
+                let given = [("--caption-noise", self.caption_noise > 0.0), (NUM_SAMPLES, self.counts_pairs())];
                 if let Some((flag, _)) = given.into_iter().find(|(_, given)| *given) {
                     return Err(TrainError::Unused { flag, needs: "--scenes" });
                 }
@@ -128,15 +139,34 @@ impl DataOptions {
             let asks = embedded == Embedded::Questions;
             return Ok(TrainingData::scenes(self.scenes(image_size)?, asks, self.validation_cut));
         };
+        if self.counts_pairs() && !self.dataset_resampled {
+            return Err(TrainError::Unused { flag: NUM_SAMPLES, needs: "--dataset-resampled, or scenes" });
+        }
         let (layout, limit) = (self.storage.layout(), BadLimit { share: self.bad_share, ..BadLimit::default() });
         if embedded == Embedded::Questions {
+            if self.dataset_resampled {
+                return Err(TrainError::Unused { flag: RESAMPLED, needs: "captions, not --task vqa" });
+            }
             let train = self.questions(train, self.train_answers.as_deref())?;
             let val = self.val_data.as_ref().map(|val| self.questions(val, self.val_answers.as_deref())).transpose()?;
             return Ok(TrainingData::Questions { train, val, limit });
         }
         let open = |path| OwnPairs::open(path, &layout, limit);
-        let val = self.val_data.as_deref().map(open).transpose()?;
+        let val = || self.val_data.as_deref().map(open).transpose();
+        if self.dataset_resampled {
+            let needs = "--train-num-samples, the number of pairs in an epoch";
+            let pairs = self.train_num_samples.ok_or(TrainError::Unused { flag: RESAMPLED, needs })?;
+            let list = ShardList::open(train, layout.format, self.train_data_upsampling_factors.as_deref(), limit)?;
+            return Ok(TrainingData::stream(list, pairs, val()?, limit)?);
+        }
+        let val = val()?;
         Ok(TrainingData::own(open(train)?, val, limit)?)
+    }
+
+    /// Returns whether a number of pairs was given. Runs of earlier versions have the default number of scenes in their
+    /// options, whatever they are trained on.
+    fn counts_pairs(&self) -> bool {
+        self.train_num_samples.is_some_and(|pairs| pairs != DEFAULT_SCENES)
     }
 
     /// Opens questions with their answers.
@@ -153,7 +183,7 @@ impl DataOptions {
             None => Ok(SceneOptions {
                 division: Division::Train,
                 seed: 0,
-                count: self.train_num_samples,
+                count: self.train_num_samples.unwrap_or(DEFAULT_SCENES),
                 image_size,
                 languages: self.languages.clone(),
                 caption_noise: self.caption_noise as f32,
@@ -185,8 +215,4 @@ pub(super) enum Embedded {
     Scenes,
     /// Scenes, each with a question.
     Questions,
-}
-
-fn default_scenes() -> usize {
-    DEFAULT_SCENES
 }

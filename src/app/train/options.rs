@@ -307,7 +307,7 @@ impl Options {
 
     /// Returns how many steps an epoch of this data has.
     pub(super) fn steps_per_epoch(&self, data: &TrainingData) -> u64 {
-        (data.training().concepts().len() / self.pairs_per_step()) as u64
+        (data.training().pairs() / self.pairs_per_step()) as u64
     }
 
     /// Returns what this rank's parts of batches are made of, as far as it does not depend on the model.

@@ -9,11 +9,13 @@ use super::progress::{Progress, clock};
 use crate::app::{be_quiet, hint};
 use crate::batches::{Loader, LoaderConfig};
 use crate::counted::counted;
+use crate::datasets::Place;
 use crate::eval::exam::{Depth, Exam};
 use crate::eval::report::Report;
 use crate::train::data::{PairList, TrainingData};
 use crate::train::log::{Evaluation, Line, Log, Metrics, Step};
 use crate::train::metric::Metric;
+use crate::train::objective::{Saved, State};
 use crate::train::run_folder::{METRICS, REPORT, RunFolder};
 use crate::train::watch::{Collapse, Watch};
 use crate::train::world::World;
@@ -110,17 +112,22 @@ impl<W: World + 'static> Run<W> {
         let options = options.settled(family, world.size());
         check_ranks(&world, options.shards())?;
         let Begun { mut learner, data, words, loader } = begin(&world, family, &options, checkpoint)?;
-        let pairs = data.training();
-        let list = PairList::of(&*pairs);
+        let mut source = data.training();
+        source.cut(options.shards());
+        let list = PairList::of(&source);
         let described = serde_json::to_string(&options).expect("options are plain data");
         check_alike(&world, &described, &format!("{} with digest {}", counted(list.pairs, "pair"), list.digest))?;
         if let Some(folder) = &resumed {
             folder.check_list(&list)?;
         }
         if let Some(folder) = checkpoint {
-            folder.load(learner.state())?;
+            let mut state = learner.state();
+            state.extend(saved_places(source.places()));
+            folder.load(state)?;
         }
-        let loader = Loader::new(pairs, words, LoaderConfig { start_step: learner.steps(), ..loader })?;
+        let own = options.shards() / world.size();
+        source.keep(world.rank() * own..(world.rank() + 1) * own);
+        let loader = Loader::new(source, words, LoaderConfig { start_step: learner.steps(), ..loader })?;
         let total = loader.steps_per_epoch() * options.epochs() as u64;
         if learner.steps() > total {
             return Err(TrainError::TooLong { steps: learner.steps(), total });
@@ -319,9 +326,24 @@ impl<W: World + 'static> Run<W> {
         if leads {
             self.learner.save_model(&self.folder)?;
         }
-        let state = self.learner.state();
+        let counts: Vec<u64> = self.loader.streams().iter().flat_map(Place::counts).collect();
+        let mut memory = vec![];
+        let counts = self.world.all_gather(&counts, &mut memory).as_chunks().0;
+        let mut places: Vec<Place> = counts.iter().copied().map(Place::of).collect();
+        let mut state = self.learner.state();
+        state.extend(saved_places(&mut places));
         if leads { Ok(self.folder.save(state)?) } else { Ok(()) }
     }
+}
+
+/// Returns where streams go on, as a part of the state that is saved.
+fn saved_places(places: &mut [Place]) -> State<'_> {
+    let mut state = vec![];
+    for (stream, Place { shards, samples, pairs }) in places.iter_mut().enumerate() {
+        let counts = [("shards", shards), ("samples", samples), ("pairs", pairs)];
+        state.extend(counts.map(|(name, count)| (format!("stream.{stream}.{name}"), Saved::Count(count))));
+    }
+    state
 }
 
 /// The time and the step from which on speed is measured.

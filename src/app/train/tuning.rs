@@ -3,7 +3,7 @@
 use super::error::TrainError;
 use super::model::tokenizer;
 use super::options::Options;
-use crate::batches::{FeatureCache, LoaderConfig, TeacherPictures};
+use crate::batches::{FeatureCache, LoaderConfig, Source, TeacherPictures};
 use crate::checkpoint::{Checkpoint, Overrides};
 use crate::counted::counted;
 use crate::models::clip::Tower;
@@ -23,12 +23,12 @@ pub(super) struct Tuned {
     pub said: Vec<String>,
 }
 
-/// Prepares the objective of a model that is trained on this many examples.
+/// Prepares the objective of a model that is trained on these pairs.
 pub(super) fn tuned(
     options: &Options,
     model: Model,
     words: &Tokenizer,
-    examples: usize,
+    pairs: &Source,
     mut loader: LoaderConfig,
 ) -> Result<Tuned, TrainError> {
     let (tune, config) = (&options.tune, model.config.clone());
@@ -50,14 +50,19 @@ pub(super) fn tuned(
     let teacher = tune.distill_model.as_deref().map(|path| teacher(path, words, loader.context_length)).transpose()?;
 
     let [fixed_image, fixed_text] = locks.map(|(_, _, unlocked)| unlocked == Some(0));
-    let (varied, taught) = (loader.augment.is_some(), teacher.is_some());
+    // A picture of a stream has no place by which it would be known again.
+    let is_stream = matches!(pairs, Source::Streams(_));
+    let (varied, taught) = (loader.augment.is_some() || is_stream, teacher.is_some());
     let wanted = [fixed_image && !varied, fixed_text, taught && !varied, taught];
     let number = wanted.into_iter().filter(|wanted| *wanted).count();
-    let mut caches =
-        Caches { examples, bytes: 1e9 * f64::from(tune.feature_cache) / number.max(1) as f64, said: vec![] };
+    let mut caches = Caches {
+        examples: pairs.pairs(),
+        bytes: 1e9 * f64::from(tune.feature_cache) / number.max(1) as f64,
+        said: vec![],
+    };
     let images = caches.make(wanted[0], "picture", "the locked tower", config.embed_dim);
     let texts = caches.make(wanted[1], "caption", "the locked tower", config.embed_dim);
-    if fixed_image && varied {
+    if fixed_image && varied && !is_stream {
         caches.said.push("note    every epoch varies the pictures; with --no-augment their features are kept".into());
     }
 
