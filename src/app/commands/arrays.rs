@@ -93,11 +93,11 @@ impl NpyRows {
         let io = || CliError::file(path);
         let expected = npy_header(&[rows, width], dtype);
         let (file, start, dtype) = (File::open(path).map_err(io())?, expected.len() as u64, Dtype::from(dtype));
-        let bytes = rows as u128 * width as u128 * dtype.bytes() as u128 + u128::from(start);
-        let length = file.metadata().map_err(io())?.len();
+        let bytes = rows.checked_mul(width).and_then(|numbers| numbers.checked_mul(dtype.bytes()));
+        let data = file.metadata().map_err(io())?.len().checked_sub(start);
         let mut header = vec![0; expected.len()];
         let read = read_exact_at(&file, &mut header, 0);
-        if read.is_err() || header != expected || u128::from(length) != bytes {
+        if read.is_err() || header != expected || data.is_none() || data != bytes.map(|bytes| bytes as u64) {
             let reason = format!("not an array of {} of {width} numbers as NumPy writes it", counted(rows, "row"));
             return Err(io()(io::Error::other(reason)));
         }

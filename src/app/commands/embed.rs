@@ -50,11 +50,12 @@ clip-retrieval writes and that clip-retrieval index, autofaiss and FAISS read:
                                each row
   parts/part_0.jsonl           what the part was made of, written last
 --shard I/N divides the work: each of N processes, on any machines, embeds a run
-of neighbours in the list and writes a part of its own. The parts have the same
-rows to the bit for every N. A part that is there is not made again, so that
-after an interruption the same command goes on; a part is in memory until it is
-written. With other options, another model or other data the folder is refused.
-`clipwright index DIR --from PARTS` makes an index of all parts together.
+of neighbours in the list and writes a part of its own. On equal CPUs the parts
+have the same rows to the bit for every N. A part that is there is not made
+again, so that after an interruption the same command goes on; a part is in
+memory until it is written. With other options, another model or other data the
+folder is refused. `clipwright index DIR --from PARTS` makes an index of all
+parts together.
 
 In JSON and in tables, here and elsewhere, a path that is not UTF-8 (or begins
 with `file:`) is `file:` and its bytes in percent-encoding: file:a%FF.png.
@@ -265,12 +266,9 @@ fn embedding<'a>(row: &Row<'a>) -> &'a [f32] {
 
 /// Embeds a part of a folder of parts.
 fn rows(source: &Source, context: &Context) -> (Tally, Rows) {
-    // A file that changes while it is read is another one than described here, and an index takes it for changed.
-    let describe = |place| {
-        let metadata = source.file(place).map(|file| file.metadata().ok());
-        metadata.map(|metadata| (place, metadata))
-    };
-    let described: Vec<_> = (0..source.len()).map(describe).collect();
+    // They are described before they are read: an index then takes a file that changes meanwhile for a changed one.
+    let describe = |place| source.file(place).map(|file| entry(source.name(place), file));
+    let files: Vec<Option<Entry>> = (0..source.len()).map(describe).collect();
     let mut rows = Rows::default();
     let Ok(tally) = source.for_each(context, |row| {
         rows.count += 1;
@@ -282,17 +280,18 @@ fn rows(source: &Source, context: &Context) -> (Tally, Rows) {
             rows.texts.extend_from_slice(embedding);
             rows.captions.push(text.into());
         }
-        if let Some((place, metadata)) = &described[row.place] {
-            let path = source.name(*place);
-            let unknown = |path| Entry { path, size: 0, modified: 0 };
-            rows.files.push(match metadata {
-                Some(metadata) => Entry::new(path, metadata),
-                None => unknown(path),
-            });
-        }
+        rows.files.extend(files[row.place].clone());
         Ok::<_, Infallible>(())
     });
     (tally, rows)
+}
+
+/// Describes a file or, if that fails, says what no file is like.
+fn entry(path: String, file: &Path) -> Entry {
+    match file.metadata() {
+        Ok(metadata) => Entry::new(path, &metadata),
+        Err(_) => Entry { path, size: 0, modified: 0 },
+    }
 }
 
 /// Writes a file of JSON lines, or none if no picture could be read.

@@ -35,7 +35,7 @@ impl Parts {
     /// Reads what all parts say of themselves.
     ///
     /// # Errors
-    /// Returns an error if a part is missing, does not belong to the others, or is not of files of pictures.
+    /// Returns an error if a part is missing, damaged, does not belong to the others, or is not of files of pictures.
     pub(super) fn open(folder: &Path) -> Result<Self, CliError> {
         let mut known: BTreeMap<usize, (PathBuf, Record)> = BTreeMap::new();
         for path in records(folder)? {
@@ -63,9 +63,12 @@ impl Parts {
         }
         let (mut arrays, mut all) = (vec![], vec![]);
         for (part, (path, record)) in known {
-            let files = entries(&path, record.rows)?;
-            all.extend(files);
-            arrays.push((Place::of(folder, Part { place: part, of: settings.parts }).images, record.rows));
+            all.extend(entries(&path, record.rows)?);
+            let array = Place::of(folder, Part { place: part, of: settings.parts }).images;
+            if record.rows > 0 {
+                NpyRows::open(&array, [record.rows, width], settings.dtype)?;
+            }
+            arrays.push((array, record.rows));
         }
         Ok(Parts { settings, width, arrays, files: all })
     }
@@ -182,4 +185,134 @@ fn entries(path: &Path, rows: usize) -> Result<Vec<Entry>, CliError> {
 
 fn refused(path: &Path, reason: String) -> CliError {
     CliError::file(path)(io::Error::other(reason))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::parts::{Folder, Rows};
+    use super::super::pictures::Tally;
+    use super::*;
+    use crate::checkpoint::Precision;
+    use proptest::prelude::*;
+    use std::fs;
+
+    const WIDTH: usize = 4;
+
+    fn entry(row: usize) -> Entry {
+        Entry { path: format!("photos/{row}.png"), size: row as u64, modified: -5 }
+    }
+
+    /// Writes three parts of unit vectors along the axes, the second of them without a row.
+    fn folder(dtype: Precision) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        let model = ModelId { path: "m".into(), kind: Default::default(), quick_gelu: true, fingerprint: "0".into() };
+        let settings = Settings::new(3, model, dtype, false, "list".into(), (true, false));
+        let parts = Folder::open(folder.path(), settings).unwrap();
+        for (part, numbers) in [(0, 0..3), (1, 3..3), (2, 3..8)] {
+            let axis = |row: usize| (0..WIDTH).map(move |i| if row % WIDTH == i { 1.0 } else { 0.0 });
+            let rows = Rows {
+                count: numbers.len(),
+                images: numbers.clone().flat_map(axis).collect(),
+                paths: numbers.clone().map(|row| entry(row).path).collect(),
+                files: numbers.clone().map(entry).collect(),
+                ..Rows::default()
+            };
+            parts.write(part, WIDTH, Tally { seen: 5, bad: 5 - rows.count }, &rows).unwrap();
+        }
+        folder
+    }
+
+    /// Reads all rows, as an index does.
+    fn read(folder: &Path) -> Result<Vec<Vec<f32>>, CliError> {
+        let parts = Parts::open(folder)?;
+        let (scan, rows) = parts.scan(Path::new("photos"))?;
+        let mut all = vec![];
+        parts.stream(&rows, &mut |batch| {
+            all.extend(batch.rows.rows().into_iter().map(|row| row.to_vec()));
+            Ok(())
+        })?;
+        assert_eq!(all.len(), scan.found.len());
+        Ok(all)
+    }
+
+    #[test]
+    fn rows_come_back_in_order_and_some_can_be_left_out() {
+        for dtype in [Precision::F32, Precision::F16] {
+            let folder = folder(dtype);
+            let rows = read(folder.path()).unwrap();
+            assert!(rows.len() == 8 && rows.iter().enumerate().all(|(row, axis)| axis[row % WIDTH] == 1.0), "{rows:?}");
+            let mut some = vec![];
+            let parts = Parts::open(folder.path()).unwrap();
+            let taken = parts.stream(&[2, 6, 7], &mut |batch| {
+                some.extend(batch.read.iter().zip(batch.rows.rows()).map(|(read, row)| (read.0, row.to_vec())));
+                Ok(())
+            });
+            taken.unwrap();
+            assert_eq!(some, [2, 6, 7].map(|row| rows[row].clone()).into_iter().enumerate().collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn paths_lead_below_the_folder_and_count_once() {
+        let names = |paths: &[&str]| {
+            let files = paths.iter().map(|path| Entry { path: (*path).into(), size: 0, modified: 0 });
+            Scan::of_files(Path::new("photos"), files).map(|(scan, places)| {
+                let found = scan.found.into_iter().map(|found| found.entry.path).zip(places).collect::<Vec<_>>();
+                (found, scan.skipped.len())
+            })
+        };
+        let found = names(&["photos/a.png", "photos/sub/../b", "photos/a.png"]);
+        assert!(found.is_err(), "{found:?}");
+        let (found, skipped) = names(&["photos/a.png", "./photos//b/c.png", "photos/a.png", "file:a%FF.png"]).unwrap();
+        assert_eq!((found, skipped), (vec![("a.png".into(), 0), ("b/c.png".into(), 1)], 1));
+        for path in ["", "photos", "photos/..", "photos/../a.png", "/etc/passwd", "a.png", "photosx/a.png"] {
+            assert!(names(&[path]).is_err(), "{path}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn damaged_files_are_survived(
+            file in prop::sample::select(&["img_emb/img_emb_0.npy", "img_emb/img_emb_2.npy", "parts/part_0.jsonl", "parts/part_1.jsonl"][..]),
+            edits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+            cut in any::<prop::sample::Index>(),
+            is_cut: bool,
+        ) {
+            let folder = folder(Precision::F32);
+            let path = folder.path().join(file);
+            let mut bytes = fs::read(&path).unwrap();
+            edits.iter().for_each(|(place, byte)| { let i = place.index(bytes.len()); bytes[i] = *byte; });
+            if is_cut {
+                bytes.truncate(cut.index(bytes.len()));
+            }
+            fs::write(&path, bytes).unwrap();
+            if let Err(error) = read(folder.path()) {
+                let said = error.to_string();
+                prop_assert!(said.contains("part_") || said.contains("img_emb_") || said.contains("photos"), "{}", said);
+            }
+        }
+
+        /// Well-formed numbers may promise more than any file can hold.
+        #[test]
+        fn monstrous_records_are_survived(
+            field in prop::sample::select(&["part", "seen", "bad", "rows", "width", "settings"][..]),
+            number in prop::sample::select(&[0, 1, 3, 4, 8, 1 << 40, u64::MAX][..]),
+        ) {
+            let folder = folder(Precision::F16);
+            for part in 0..3 {
+                let path = folder.path().join(format!("parts/part_{part}.jsonl"));
+                let text = fs::read_to_string(&path).unwrap();
+                let (record, files) = text.split_once('\n').unwrap();
+                let mut record: serde_json::Value = serde_json::from_str(record).unwrap();
+                match field {
+                    "settings" => record["settings"]["parts"] = number.into(),
+                    field => record[field] = number.into(),
+                }
+                fs::write(&path, format!("{record}\n{files}")).unwrap();
+            }
+            let _ = read(folder.path());
+        }
+    }
 }

@@ -35,6 +35,9 @@ const VERSION: u32 = 1;
 /// Largest record in bytes, above what any path of a model takes.
 const MAX_RECORD_BYTES: u64 = 1 << 20;
 
+/// Largest width of embeddings, that of an index.
+const MAX_WIDTH: usize = 1 << 16;
+
 /// What all parts of a folder have in common.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -109,7 +112,7 @@ impl Record {
         if settings.version != VERSION {
             return Err(no_record(path, format!("version {} instead of {VERSION}", settings.version)));
         }
-        if part >= settings.parts || width == 0 || rows > seen || bad > seen {
+        if part >= settings.parts || !(1..=MAX_WIDTH).contains(&width) || rows > seen || bad > seen {
             let counts = format!("part {part} of {}, {rows} rows of {width}, {bad} bad of {seen}", settings.parts);
             return Err(no_record(path, counts));
         }
