@@ -20,9 +20,9 @@ impl Part {
         asked.unwrap_or(Part { place: 0, of: 1 })
     }
 
-    /// Returns which of `n` things in a row belong to the part, where `block` of them stay together. The parts of the same
-    /// row are adjacent and differ by at most one block; the first blocks belong to the first part, even if there are
-    /// more parts than blocks.
+    /// Returns which of `n` things in a row belong to the part, where `block` of them stay together. Parts are adjacent
+    /// and differ by at most one block. The first block belongs to the first part, even if there are more parts than
+    /// blocks.
     pub(crate) fn range(self, n: usize, block: usize) -> Range<usize> {
         let blocks = n.div_ceil(block) as u128;
         let start = |place: usize| (place as u128 * blocks).div_ceil(self.of as u128) as usize;

@@ -62,9 +62,9 @@ impl Scan {
         Ok(scan)
     }
 
-    /// Takes files that were found before, each described by an entry with its [`name`](crate::files::name) as its path.
-    /// Returns with the scan the place of each found file among the given ones. A file that is given again is not found
-    /// again.
+    /// Takes files that were found before, each described by an entry whose path leads to it; one that is not UTF-8 is
+    /// in percent-encoding. Returns with the scan the place of each found file among the given ones. A file that is
+    /// given again is not found again.
     ///
     /// # Errors
     /// Returns [`IndexError::Outside`] if a file is not below the root.

@@ -71,8 +71,8 @@ impl Input {
         }
     }
 
-    /// Returns how many of them pass through the model together. What is in the model at the same time shows in the last
-    /// bits of an embedding, so these stay together wherever the list is divided.
+    /// Returns how many of them pass through the model together. What is in the model at the same time shows in the
+    /// last bits of an embedding, so these stay together wherever the list is divided.
     pub(super) fn block(&self) -> usize {
         if matches!(self, Input::Texts(_)) { AT_A_TIME } else { BATCH }
     }

@@ -38,9 +38,9 @@ pub struct Index {
     output: Option<PathBuf>,
     /// Take the embeddings from a folder of parts that `embed --shard` has written, instead of making them
     ///
-    /// The index is then one of the pictures in the parts, and the same as one made here. All parts must be there. Their
-    /// pictures lie in DIR, and their paths start from the current folder, as they did for `embed`; they are not looked
-    /// at. `index DIR` later embeds what has changed since.
+    /// The index is then one of the pictures in the parts, and the same as one made here. All parts must be there.
+    /// Their pictures lie in DIR, and their paths start from the current folder, as they did for `embed`; they are not
+    /// looked at. `index DIR` later embeds what has changed since.
     #[arg(long, value_name = "PARTS", conflicts_with = "exif")]
     from: Option<PathBuf>,
     #[command(flatten)]

@@ -7,9 +7,9 @@
 //! | `metadata/metadata_3.parquet` | the pictures' paths and the captions, row by row |
 //! | `parts/part_3.jsonl` | the [`Record`] of the part, then the picture's file of each row, as an index describes it |
 //!
-//! Numbers have as many digits as the number of parts, since readers sort files by name. The record is written last, and
-//! with it the part is finished. A part without a row has only that, since some readers skip arrays without rows, but
-//! not the tables beside them.
+//! Numbers have as many digits as the number of parts, since readers sort files by name. The record is written last,
+//! and with it the part is finished. A part without a row has only that, since some readers skip arrays without rows,
+//! but not the tables beside them.
 //!
 //! Tables are for other programs. Here they are never read: files from elsewhere could end the process, since the crate
 //! that reads them does not return an error for all that can be wrong with them.
