@@ -132,6 +132,11 @@ pub(crate) fn name(path: &Path) -> Cow<'_, str> {
     }
 }
 
+/// Returns whether the [`name`] of a file is not its path.
+pub(crate) fn is_encoded(name: &str) -> bool {
+    name.starts_with(SCHEME)
+}
+
 /// Serializes a path as the [`name`] of the file.
 pub(crate) fn serialize_name<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&name(path))

@@ -4,7 +4,7 @@ use super::commands::CliError;
 use super::train::TrainError;
 use crate::batches::LoaderError;
 use crate::checkpoint::CheckpointError;
-use crate::datasets::{BadReport, DatasetError};
+use crate::datasets::{BadReport, DatasetError, OwnPairs};
 use crate::embed::{BlipError, LoadError, Task};
 use crate::index::{IndexError, IndexFileError};
 use crate::train::run_folder::RunFolderError;
@@ -57,7 +57,7 @@ impl Hint for CliError {
             }
             CliError::OtherRun { .. } => Some("the same command as then goes on from it; delete it to begin anew"),
             CliError::OtherFolder { .. } => {
-                Some("the same options as then go on with it; with others, choose another --out")
+                Some("the same options as then go on with it; with others, choose another folder by --out or --output")
             }
             CliError::Checkpoint(error) | CliError::Load(LoadError::Checkpoint(error)) => checkpoint(error),
             CliError::Index(error) => index(error),
@@ -134,6 +134,14 @@ pub(crate) fn rows(report: &BadReport) -> Option<&'static str> {
     )
 }
 
+/// Prints what was guessed and left out when pairs were opened.
+pub(crate) fn say(pairs: &OwnPairs) {
+    if pairs.guess().is_some() || pairs.bad().bad > 0 {
+        note!("note: {pairs}");
+        rows(pairs.bad()).iter().for_each(|help| note!("help: {help}"));
+    }
+}
+
 /// Returns what to do about a checkpoint that cannot be opened.
 fn checkpoint(error: &CheckpointError) -> Option<&'static str> {
     match error {
@@ -201,6 +209,9 @@ fn index(error: &IndexError) -> Option<&'static str> {
         }
         IndexError::AsStored { .. } => Some("leave out --exif, or delete the index and make it again with --exif"),
         IndexError::OtherPictures { .. } => Some("say --output for another index"),
+        IndexError::Outside { .. } => {
+            Some("paths start from where embed was run: run index there too, for a folder that holds all pictures")
+        }
         IndexError::Broken { .. } => {
             Some("delete the folder of the index (its pictures are elsewhere) and make it again: clipwright index DIR")
         }

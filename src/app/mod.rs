@@ -6,6 +6,7 @@
 //! | `commands` | the program `clipwright`, one file a command |
 //! | `plot` | the plots of a run and the sheets of pictures |
 //! | `number` | numbers on the command line |
+//! | `part` | the part of the work that one of several processes does |
 //! | `hint` | the flag or command that helps against an error |
 
 /// Prints a line on standard output. A program goes on when nobody reads it any longer: a run is worth more than its log.
@@ -21,6 +22,7 @@ macro_rules! note {
 pub mod commands;
 pub mod hint;
 mod number;
+mod part;
 pub mod plot;
 pub mod train;
 

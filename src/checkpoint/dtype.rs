@@ -2,7 +2,7 @@
 
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// A number type that parameters can be stored as, little-endian.
@@ -60,8 +60,8 @@ impl From<pytorch_reader::DType> for Stored {
     }
 }
 
-/// The type in which the parameters of a model are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+/// The type in which numbers are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
     F32,
@@ -108,7 +108,7 @@ impl Dtype {
 
     /// Converts stored numbers to f32. The result is exact, since f32 holds every f16 and bf16, and every count up to
     /// 2²⁴.
-    pub(super) fn decode(self, raw: &[u8], out: &mut [f32]) {
+    pub(crate) fn decode(self, raw: &[u8], out: &mut [f32]) {
         match self {
             Dtype::F32 => {
                 let numbers = raw.as_chunks().0;

@@ -5,6 +5,7 @@ use crate::digest::{Digest, digest};
 use crate::pictures::picture::Picture;
 use crate::random::Rng;
 use rand::seq::SliceRandom;
+use std::path::Path;
 
 /// One picture with one caption. A reader passes the same value again and again, so that its memory is reused.
 #[derive(Clone, Debug, Default)]
@@ -69,6 +70,9 @@ pub trait Dataset: Send + Sync {
 pub trait PictureFiles: Dataset {
     /// Returns the name that the data has for an example's picture.
     fn name(&self, index: usize) -> String;
+
+    /// Returns the path of an example's picture, if it is a file of its own.
+    fn file(&self, index: usize) -> Option<&Path>;
 
     /// Reads the bytes of an example's picture as they are stored.
     ///

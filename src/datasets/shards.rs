@@ -362,6 +362,10 @@ impl PictureFiles for Shards {
         self.member(index).1.name.clone()
     }
 
+    fn file(&self, _: usize) -> Option<&Path> {
+        None
+    }
+
     fn picture_file(&self, index: usize) -> Result<Vec<u8>, BadExample> {
         let (shard, member) = self.member(index);
         let mut source = shard.bytes.open(&shard.path).map_err(|error| shard.bad(&member.name, error))?;

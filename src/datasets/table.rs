@@ -165,6 +165,10 @@ impl PictureFiles for Table {
         files::name(picture.strip_prefix(folder_of(&self.path)).unwrap_or(picture)).into_owned()
     }
 
+    fn file(&self, index: usize) -> Option<&Path> {
+        Some(&self.pairs[index].picture)
+    }
+
     fn picture_file(&self, index: usize) -> Result<Vec<u8>, BadExample> {
         let row = &self.pairs[index];
         let error = |source| BadExample::new(place(&self.path, row.line), PictureError::io(&row.picture)(source));

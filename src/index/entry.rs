@@ -2,7 +2,9 @@
 
 use super::error::IndexFileError;
 use serde::{Deserialize, Serialize};
+use std::fs::Metadata;
 use std::path::{Component, Path};
+use std::time::UNIX_EPOCH;
 
 /// A picture's file as it was when it was embedded.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,6 +19,11 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// Describes a file by its metadata.
+    pub(crate) fn new(path: String, metadata: &Metadata) -> Self {
+        Entry { path, size: metadata.len(), modified: modified(metadata) }
+    }
+
     /// Parses one line of the table, without its line feed.
     ///
     /// # Errors
@@ -24,11 +31,7 @@ impl Entry {
     /// refused, so that an index from elsewhere cannot point at other files.
     pub(crate) fn parse(line: &[u8]) -> Result<Entry, IndexFileError> {
         let entry: Entry = serde_json::from_slice(line)?;
-        let mut parts = Path::new(&entry.path).components().peekable();
-        if parts.peek().is_none() || !parts.all(|part| matches!(part, Component::Normal(_))) {
-            return Err(IndexFileError::NotBelow { path: entry.path });
-        }
-        Ok(entry)
+        if is_below(Path::new(&entry.path)) { Ok(entry) } else { Err(IndexFileError::NotBelow { path: entry.path }) }
     }
 
     /// Parses the whole table, which must have exactly `rows` lines.
@@ -46,6 +49,21 @@ impl Entry {
         line.push(b'\n');
         line
     }
+}
+
+/// Returns whether a path that starts from a folder leads to something below it.
+pub(super) fn is_below(path: &Path) -> bool {
+    let mut parts = path.components().peekable();
+    parts.peek().is_some() && parts.all(|part| matches!(part, Component::Normal(_)))
+}
+
+/// Returns the time of the last change in nanoseconds since 1970, or 0 where the file system keeps no such time.
+fn modified(metadata: &Metadata) -> i64 {
+    let nanoseconds = |time: std::time::SystemTime| match time.duration_since(UNIX_EPOCH) {
+        Ok(after) => i64::try_from(after.as_nanos()).unwrap_or(i64::MAX),
+        Err(before) => i64::try_from(before.duration().as_nanos()).map_or(i64::MIN, |ns| -ns),
+    };
+    metadata.modified().map_or(0, nanoseconds)
 }
 
 /// Splits the table into its lines without their line feeds, one for each row. The last line must have a line feed too.

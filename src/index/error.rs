@@ -20,6 +20,8 @@ pub enum IndexError {
     OtherModel { path: PathBuf, theirs: Box<ModelId>, ours: Box<ModelId> },
     #[error("{}: an index of the pictures in {theirs}, not in {}", path.display(), ours.display())]
     OtherPictures { path: PathBuf, theirs: String, ours: PathBuf },
+    #[error("{}: {} is not in this folder or below it", path.display(), file.display())]
+    Outside { path: PathBuf, file: PathBuf },
     #[error("{}: an index of pictures as they are stored, none of which was turned upright", path.display())]
     AsStored { path: PathBuf },
     #[error("{}: the model's embedding of what is looked for {reason}", path.display())]

@@ -35,7 +35,7 @@ pub use model::ModelId;
 pub use scan::{Found, Scan, Skipped};
 pub use search::{Hit, Index};
 pub use store::Store;
-pub use update::{Update, update};
+pub use update::{Update, update, update_from};
 
 /// Name of the index's own folder inside the folder of pictures.
 pub const FOLDER: &str = ".clip-index";

@@ -1,12 +1,15 @@
 //! The scan for the pictures below a folder.
 
+use super::entry::is_below;
 use super::{Entry, IndexError};
-use crate::files::serialize_name;
+use crate::files::{is_encoded, serialize_name};
 use crate::pictures::folder::{PassedOver, Walk, walk};
 use serde::Serialize;
-use std::fs::Metadata;
-use std::path::{Path, PathBuf};
-use std::time::UNIX_EPOCH;
+use std::collections::HashSet;
+use std::path::{Path, PathBuf, absolute};
+
+/// Why a file is skipped that an index cannot name.
+const NOT_UTF8: &str = "its name is not UTF-8";
 
 /// A picture file that has been found but not opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,13 +62,40 @@ impl Scan {
         Ok(scan)
     }
 
+    /// Takes files that were found before, each described by an entry whose path leads to it; one that is not UTF-8 is
+    /// in percent-encoding. Returns with the scan the place of each found file among the given ones. A file that is
+    /// given again is not found again.
+    ///
+    /// # Errors
+    /// Returns [`IndexError::Outside`] if a file is not below the root.
+    pub fn of_files(root: &Path, files: impl IntoIterator<Item = Entry>) -> Result<(Scan, Vec<usize>), IndexError> {
+        let base = absolute(root).map_err(IndexError::io(root))?;
+        let (mut scan, mut places, mut known) = (Scan::default(), vec![], HashSet::new());
+        for (place, entry) in files.into_iter().enumerate() {
+            if is_encoded(&entry.path) {
+                scan.skipped.push(Skipped { path: entry.path.into(), reason: NOT_UTF8.into() });
+                continue;
+            }
+            let below = |file: &PathBuf| file.strip_prefix(&base).is_ok_and(is_below);
+            let file = absolute(&entry.path).ok().filter(below);
+            let Some((path, file)) = file.and_then(|file| Some((name_below(&base, &file)?, file))) else {
+                return Err(IndexError::Outside { path: root.into(), file: entry.path.into() });
+            };
+            if known.insert(path.clone()) {
+                scan.found.push(Found { file, entry: Entry { path, ..entry } });
+                places.push(place);
+            }
+        }
+        Ok((scan, places))
+    }
+
     fn add(&mut self, root: &Path, file: PathBuf) {
         let Some(path) = name_below(root, &file) else {
-            return self.skipped.push(Skipped { path: file, reason: "its name is not UTF-8".into() });
+            return self.skipped.push(Skipped { path: file, reason: NOT_UTF8.into() });
         };
         match file.metadata() {
             Ok(metadata) => {
-                let entry = Entry { path, size: metadata.len(), modified: modified(&metadata) };
+                let entry = Entry::new(path, &metadata);
                 self.found.push(Found { file, entry });
             }
             Err(error) => self.skip_unknown(root, file, error.to_string()),
@@ -88,15 +118,6 @@ impl Scan {
 fn name_below(root: &Path, path: &Path) -> Option<String> {
     let parts: Option<Vec<&str>> = path.strip_prefix(root).ok()?.iter().map(|part| part.to_str()).collect();
     parts.map(|parts| parts.join("/")).filter(|name| !name.is_empty())
-}
-
-/// Returns the time of the last change in nanoseconds since 1970, or 0 where the file system keeps no such time.
-fn modified(metadata: &Metadata) -> i64 {
-    let nanoseconds = |time: std::time::SystemTime| match time.duration_since(UNIX_EPOCH) {
-        Ok(after) => i64::try_from(after.as_nanos()).unwrap_or(i64::MAX),
-        Err(before) => i64::try_from(before.duration().as_nanos()).map_or(i64::MIN, |ns| -ns),
-    };
-    metadata.modified().map_or(0, nanoseconds)
 }
 
 #[cfg(test)]

@@ -25,9 +25,9 @@ pub struct Update {
 }
 
 /// The work of an update: pictures to embed and rows to drop.
-struct Plan<'a> {
-    /// The pictures to embed.
-    todo: Vec<&'a Found>,
+struct Plan {
+    /// The places of the pictures to embed among those that were found.
+    todo: Vec<usize>,
     /// For each of them, whether an older version of it is in the index.
     is_change: Vec<bool>,
     drop: Vec<usize>,
@@ -45,10 +45,28 @@ struct Plan<'a> {
 pub fn update(
     store: &mut Store,
     encoder: &Family<ImageEncoder>,
-    scan: Scan,
+    scan: &Scan,
     progress: impl Fn(usize, usize),
 ) -> Result<Update, IndexError> {
-    let mut plan = Plan::new(&scan, store.entries()?);
+    let exif = store.manifest().exif;
+    update_from(store, scan, progress, |todo, each| {
+        let files: Vec<&Found> = todo.iter().map(|&place| &scan.found[place]).collect();
+        encoder.stream(&Upright { source: &Files(&files), exif }, each).map(drop)
+    })
+}
+
+/// Does the same with embeddings from elsewhere: `stream(todo, each)` passes those of the pictures that were found at
+/// the places `todo` to `each`, batch by batch, in order. A batch counts positions in `todo`.
+///
+/// # Errors
+/// Returns the error of `stream`, or an error if the index cannot be read or written.
+pub fn update_from<E: From<IndexError>>(
+    store: &mut Store,
+    scan: &Scan,
+    progress: impl Fn(usize, usize),
+    stream: impl FnOnce(&[usize], &mut dyn FnMut(Batch<()>) -> Result<(), E>) -> Result<(), E>,
+) -> Result<Update, E> {
+    let mut plan = Plan::new(scan, store.entries()?);
     // Rows of changed pictures are wrong from now on, even if the new ones are never written.
     store.drop_rows(std::mem::take(&mut plan.drop))?;
     let todo = plan.todo.len();
@@ -59,14 +77,13 @@ pub fn update(
         passed_over: scan.passed_over.clone(),
         ..Update::default()
     };
-    let exif = store.manifest().exif;
-    let mut run = Run { store, plan: &plan, update };
+    let mut run = Run { store, scan, plan: &plan, update };
     progress(0, todo);
-    encoder.stream(&Upright { source: &Files(&plan.todo), exif }, |batch| {
+    stream(&plan.todo, &mut |batch| {
         let done = batch.report.seen as usize;
         run.take(batch)?;
         progress(done, todo);
-        Ok::<_, IndexError>(())
+        Ok(())
     })?;
     run.store.compact()?;
     Ok(run.update)
@@ -75,20 +92,21 @@ pub fn update(
 /// The state of an update from batch to batch.
 struct Run<'a> {
     store: &'a mut Store,
-    plan: &'a Plan<'a>,
+    scan: &'a Scan,
+    plan: &'a Plan,
     update: Update,
 }
 
 impl Run<'_> {
     fn take(&mut self, batch: Batch<()>) -> Result<(), IndexError> {
-        let todo = &self.plan.todo;
-        let skip = |i: usize, reason: String| Skipped { path: todo[i].file.clone(), reason };
+        let found = |i: usize| &self.scan.found[self.plan.todo[i]];
+        let skip = |i: usize, reason: String| Skipped { path: found(i).file.clone(), reason };
         self.update.skipped.extend(batch.bad.into_iter().map(|(i, bad)| skip(i, bad.reason)));
         let (mut good, mut entries) = (vec![], vec![]);
         for (row, &(i, ())) in batch.read.iter().enumerate() {
             if batch.rows.row(row).iter().all(|x| x.is_finite()) {
                 good.push(row);
-                entries.push(todo[i].entry.clone());
+                entries.push(found(i).entry.clone());
                 let count = if self.plan.is_change[i] { &mut self.update.changed } else { &mut self.update.added };
                 *count += 1;
             } else {
@@ -99,19 +117,19 @@ impl Run<'_> {
     }
 }
 
-impl<'a> Plan<'a> {
-    fn new(scan: &'a Scan, entries: Vec<(usize, Entry)>) -> Self {
+impl Plan {
+    fn new(scan: &Scan, entries: Vec<(usize, Entry)>) -> Self {
         let mut plan = Plan { todo: vec![], is_change: vec![], drop: vec![], removed: 0, unchanged: 0 };
         let mut known: HashMap<String, (usize, Entry)> = HashMap::with_capacity(entries.len());
         for (row, entry) in entries {
             let earlier = known.insert(entry.path.clone(), (row, entry));
             plan.drop.extend(earlier.map(|(row, _)| row));
         }
-        for found in &scan.found {
+        for (place, found) in scan.found.iter().enumerate() {
             match known.remove(&found.entry.path) {
                 Some((_, entry)) if entry == found.entry => plan.unchanged += 1,
                 earlier => {
-                    plan.todo.push(found);
+                    plan.todo.push(place);
                     plan.is_change.push(earlier.is_some());
                     plan.drop.extend(earlier.map(|(row, _)| row));
                 }

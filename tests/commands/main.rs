@@ -12,6 +12,7 @@ mod encoders;
 mod eval;
 mod found;
 mod one_embedding;
+mod parts;
 mod photos;
 mod pictures;
 mod plots;

@@ -8,6 +8,7 @@ use super::writing::{Draws, Form, check_room};
 use super::{CliError, Context};
 use crate::app::hint;
 use crate::app::number::up_to;
+use crate::app::part::Part;
 use crate::app::train::data_options::Storage;
 use crate::app::train::values::share;
 use crate::counted::there_are;
@@ -67,7 +68,7 @@ Examples:
   clipwright capfilt web.csv --captioner cap/ --filter itm/ --out clean
   clipwright capfilt web.csv --filter itm/ --threshold 0.7 --out filtered
   clipwright capfilt 'web/*.tar' --captioner cap/ --filter itm/ --out clean \\
-      --shard 2/4
+      --shard 1/4
 
 The whole circle, on scenes of emoji, 30 % of whose captions are noise:
   clipwright scenes --out web --count 24000 --caption-noise 0.3
@@ -98,8 +99,8 @@ pub(crate) struct Capfilt {
     /// Number of pairs of DATA that a shard is made of
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = up_to(MAX_SHARD_SIZE))]
     shard_size: usize,
-    /// Make only shards I, I + N, I + 2 N …, counted from 1
-    #[arg(long, value_name = "I/N", value_parser = part)]
+    /// Make only shards I, I + N, I + 2 N …, counted from 0
+    #[arg(long, value_name = "I/N")]
     shard: Option<Part>,
     /// File that says which web captions are noise, so that the report says how much of it is removed
     ///
@@ -121,29 +122,13 @@ pub(crate) struct Capfilt {
     storage: Storage,
 }
 
-/// The part of the work that a machine does: the place of the part, counted from 0, and the number of parts.
-#[derive(Clone, Copy, Debug)]
-struct Part {
-    place: usize,
-    of: usize,
-}
-
-fn part(text: &str) -> Result<Part, String> {
-    let numbers: Option<(usize, usize)> =
-        text.split_once('/').and_then(|(i, n)| Some((i.parse().ok()?, n.parse().ok()?)));
-    match numbers {
-        Some((i @ 1.., n)) if i <= n => Ok(Part { place: i - 1, of: n }),
-        _ => Err("two numbers I/N, where I is one of 1 to N".into()),
-    }
-}
-
 impl Capfilt {
     pub(crate) fn run(self, context: &Context) -> Result<(), CliError> {
         context.refuse_model("capfilt has --captioner and --filter instead of --model")?;
         self.draws.options(&self.form, 0)?;
         let truth = self.truth.as_deref().map(Truth::read).transpose()?;
         let pairs = OwnPairs::open(&self.data, &self.storage.layout(), BadLimit::default())?;
-        say(&pairs);
+        hint::say(&pairs);
         let count = pairs.files().concepts().len();
         let all = count.div_ceil(self.shard_size);
         let shards = self.shards(all)?;
@@ -177,13 +162,12 @@ impl Capfilt {
 
     /// Returns the shards that are to be made, of so many in all.
     fn shards(&self, all: usize) -> Result<Vec<usize>, CliError> {
-        let Part { place, of } = self.shard.unwrap_or(Part { place: 0, of: 1 });
-        if place >= all {
+        let part = Part::of_process(self.shard);
+        if part.place >= all {
             let there = there_are(all, "shard");
-            let message = format!("--shard {}/{of}: {there} in all; a smaller --shard-size makes more", place + 1);
-            return Err(CliError::Usage(message));
+            return Err(CliError::Usage(format!("--shard {part}: {there} in all; a smaller --shard-size makes more")));
         }
-        Ok((place..all).step_by(of).collect())
+        Ok((part.place..all).step_by(part.of).collect())
     }
 
     /// Reads the models, and returns with them the settings that all runs for a folder must share.
@@ -215,14 +199,6 @@ impl Capfilt {
             filter = Some(if is_captioner { Filter::Captioner } else { own()? });
         }
         Ok((Models { captioner, filter, threshold: self.threshold as f32 }, settings))
-    }
-}
-
-/// Prints what was guessed and left out when the data was opened.
-fn say(pairs: &OwnPairs) {
-    if pairs.guess().is_some() || pairs.bad().bad > 0 {
-        note!("note: {pairs}");
-        hint::rows(pairs.bad()).iter().for_each(|help| note!("help: {help}"));
     }
 }
 

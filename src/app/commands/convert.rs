@@ -57,8 +57,9 @@ enum Target {
     Original,
 }
 
+/// The type of stored numbers.
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
-enum Dtype {
+pub(super) enum Dtype {
     #[default]
     F32,
     F16,

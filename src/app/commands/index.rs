@@ -1,12 +1,14 @@
 //! `clipwright index`: makes a folder of pictures searchable.
 
+use super::index_parts::Parts;
 use super::pictures::{Reading, Tally};
 use super::{CliError, Context};
 use crate::counted::counted;
 use crate::files::serialize_name;
-use crate::index::{FOLDER, IndexError, Manifest, ModelId, Scan, Skipped, Store, Update, update};
+use crate::index::{FOLDER, IndexError, Manifest, ModelId, Scan, Skipped, Store, Update, update, update_from};
 use crate::pictures::folder::PassedOver;
 use clap::Args;
+use indicatif::ProgressBar;
 use serde::Serialize;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -34,6 +36,13 @@ pub struct Index {
     /// Folder for the index [default: DIR/.clip-index]
     #[arg(long, value_name = "FOLDER")]
     output: Option<PathBuf>,
+    /// Take the embeddings from a folder of parts that `embed --shard` has written, instead of making them
+    ///
+    /// The index is then one of the pictures in the parts, and the same as one made here. All parts must be there.
+    /// Their pictures lie in DIR, and their paths start from the current folder, as they did for `embed`; they are not
+    /// looked at. `index DIR` later embeds what has changed since.
+    #[arg(long, value_name = "PARTS", conflicts_with = "exif")]
+    from: Option<PathBuf>,
     #[command(flatten)]
     reading: Reading,
     /// Exit with code 0 even if some of the pictures cannot be read
@@ -43,14 +52,14 @@ pub struct Index {
 
 impl Index {
     pub(crate) fn run(self, context: &Context) -> Result<(), CliError> {
+        if let Some(parts) = &self.from {
+            context.refuse_model("--from takes embeddings that are made already, and their model with them")?;
+            return self.merge(context, &Parts::open(parts)?);
+        }
         let scan = Scan::of(&self.folder)?;
         let (index, root) = self.place()?;
-        let known = match Manifest::read(&index) {
-            Err(IndexError::None { .. }) => None,
-            manifest => Some(manifest?),
-        };
+        let known = self.known(&index)?;
         if let Some(manifest) = &known {
-            check_root(&index, manifest, &self.folder)?;
             manifest.check_exif(&index, self.reading.exif)?;
         }
         if scan.found.is_empty() && scan.skipped.is_empty() {
@@ -68,14 +77,51 @@ impl Index {
         if self.reading.exif {
             store.set_exif()?;
         }
-
         let bar = context.output.progress(scan.found.len(), "pictures");
-        let update = update(&mut store, &encoder, scan, |done, todo| {
-            bar.set_length(todo as u64);
-            bar.set_position(done as u64);
+        let outcome = update(&mut store, &encoder, &scan, moves(&bar));
+        bar.finish_and_clear();
+        self.report(context, index, &store, outcome?)
+    }
+
+    /// Makes the index one of the pictures in parts, without embedding any.
+    fn merge(&self, context: &Context, parts: &Parts) -> Result<(), CliError> {
+        let file = |source| CliError::File { path: self.folder.clone(), source };
+        self.folder.read_dir().map_err(file)?;
+        let (index, root) = self.place()?;
+        if let Some(manifest) = self.known(&index)? {
+            manifest.check_model(&index, parts.model())?;
+            if manifest.exif != parts.exif() || manifest.embed_dim != parts.width() {
+                let what = if manifest.exif != parts.exif() { "--exif" } else { "width" };
+                return Err(CliError::OtherFolder { path: index, what: what.into() });
+            }
+        }
+        let (scan, rows) = parts.scan(&self.folder)?;
+        let mut store = Store::open(&index, &root, parts.model().clone(), parts.width())?;
+        if parts.exif() {
+            store.set_exif()?;
+        }
+        let bar = context.output.progress(scan.found.len(), "pictures");
+        let outcome = update_from(&mut store, &scan, moves(&bar), |todo, each| {
+            parts.stream(&todo.iter().map(|&place| rows[place]).collect::<Vec<_>>(), each)
         });
         bar.finish_and_clear();
-        let Update { added, changed, removed, unchanged, skipped, passed_over } = update?;
+        self.report(context, index, &store, outcome?)
+    }
+
+    /// Reads the manifest of the index, if it exists already.
+    fn known(&self, index: &Path) -> Result<Option<Manifest>, CliError> {
+        match Manifest::read(index) {
+            Err(IndexError::None { .. }) => Ok(None),
+            manifest => {
+                let manifest = manifest?;
+                check_root(index, &manifest, &self.folder)?;
+                Ok(Some(manifest))
+            }
+        }
+    }
+
+    fn report(&self, context: &Context, index: PathBuf, store: &Store, update: Update) -> Result<(), CliError> {
+        let Update { added, changed, removed, unchanged, skipped, passed_over } = update;
         let pictures = store.manifest().live();
         let tally = Tally { seen: added + changed + unchanged + skipped.len(), bad: skipped.len() };
         context.output.show(&Report { index, pictures, added, changed, removed, unchanged, skipped, passed_over })?;
@@ -89,6 +135,14 @@ impl Index {
         let file = |source| CliError::File { path: self.folder.clone(), source };
         let root = self.folder.canonicalize().map_err(file)?.into_os_string().into_string();
         Ok((output.clone(), root.map_err(|path| IndexError::Name { path: path.into() })?))
+    }
+}
+
+/// Returns the hook that moves a progress bar along.
+fn moves(bar: &ProgressBar) -> impl Fn(usize, usize) {
+    |done, todo| {
+        bar.set_length(todo as u64);
+        bar.set_position(done as u64);
     }
 }
 

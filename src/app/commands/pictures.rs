@@ -12,6 +12,7 @@ use crate::pictures::folder::{PassedOver, Walk, walk};
 use clap::Args;
 use indicatif::ProgressBar;
 use ndarray::ArrayView1;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 /// How pictures are read.
@@ -39,6 +40,11 @@ pub(crate) struct Images {
 }
 
 impl Images {
+    /// Returns how pictures are read.
+    pub(crate) fn reading(&self) -> Reading {
+        self.reading
+    }
+
     /// Takes the last of the arguments, if there is one.
     pub(crate) fn take_last(&mut self) -> Option<PathBuf> {
         self.images.pop()
@@ -156,6 +162,16 @@ impl Named {
         Ok(self.tally(report.seen, report.bad))
     }
 
+    /// Leaves the pictures at these places. What else was found in folders goes with the first of all pictures.
+    pub(crate) fn part(mut self, places: Range<usize>) -> Self {
+        if places.start > 0 {
+            (self.passed_over, self.unseen) = (PassedOver::default(), vec![]);
+        }
+        self.paths.truncate(places.end);
+        self.paths.drain(..places.start);
+        self
+    }
+
     /// Returns the name of a picture, as results name it.
     pub(crate) fn name(&self, i: usize) -> String {
         self.paths[i].display().to_string()
@@ -176,7 +192,8 @@ impl Named {
     }
 }
 
-fn skip(bar: &ProgressBar, bad: &BadExample) {
+/// Names a picture that cannot be used, above the progress bar.
+pub(super) fn skip(bar: &ProgressBar, bad: &BadExample) {
     bar.suspend(|| note!("skipped {bad}"));
 }
 

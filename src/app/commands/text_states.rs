@@ -3,6 +3,7 @@
 use super::arrays::{Format, write_npy, write_safetensors};
 use super::texts::warn_truncated;
 use super::{CliError, Context};
+use crate::checkpoint::Precision;
 use crate::counted::counted;
 use crate::embed::{TextEncoder, TextStates};
 use crate::eval::templates::PLACE;
@@ -114,12 +115,17 @@ impl TextStatesCommand {
         warn_truncated(&encoder, &self.texts, &[PLACE]);
         let (states, pooled) = self.states(context, &encoder, layer);
         match format {
-            Format::Npy => write_npy(&self.output, states.view())?,
+            Format::Npy => write_npy(&self.output, states.view(), Precision::F32)?,
             _ => {
                 let arrays = [("hidden_states", states.view().into_dyn()), ("pooled", pooled.view().into_dyn())];
                 let layer = layer.to_string();
                 let final_norm = self.final_norm.to_string();
-                write_safetensors(&self.output, &arrays, [("layer", &*layer), ("final_norm", &*final_norm)])?;
+                write_safetensors(
+                    &self.output,
+                    &arrays,
+                    Precision::F32,
+                    [("layer", &*layer), ("final_norm", &*final_norm)],
+                )?;
             }
         }
         let (texts, tokens, width) = states.dim();
