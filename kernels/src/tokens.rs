@@ -204,7 +204,7 @@ pub mod naive {
     }
 
     pub fn forward_kept(class: &[f32], (x, kept): (&[f32], &[u32]), positions: &[f32], width: usize, y: &mut [f32]) {
-        let of_each = kept.len() / ((y.len() - x.len()) / width);
+        let of_each = kept.len() / ((y.len() - x.len()) / width).max(1);
         for (i, y) in y.iter_mut().enumerate() {
             let (picture, t, j) = (i / width / (1 + of_each), i / width % (1 + of_each), i % width);
             let row = |t: usize| picture * of_each + t - 1;

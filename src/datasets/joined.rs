@@ -5,6 +5,7 @@ use crate::datasets::error::BadExample;
 use crate::digest::{Digest, digest};
 use crate::random::Rng;
 use rand::seq::SliceRandom;
+use std::path::Path;
 use std::sync::Arc;
 
 /// The examples of several datasets, one dataset after the other.
@@ -67,12 +68,22 @@ impl Dataset for Joined {
         let (part, index) = self.find(index);
         part.read(index, rng, example)
     }
+
+    fn read_caption(&self, index: usize, rng: &mut Rng, example: &mut Example) -> Result<(), BadExample> {
+        let (part, index) = self.find(index);
+        part.read_caption(index, rng, example)
+    }
 }
 
 impl PictureFiles for Joined {
     fn name(&self, index: usize) -> String {
         let (part, index) = self.find(index);
         part.name(index)
+    }
+
+    fn file(&self, index: usize) -> Option<&Path> {
+        let (part, index) = self.find(index);
+        part.file(index)
     }
 
     fn picture_file(&self, index: usize) -> Result<Vec<u8>, BadExample> {
