@@ -227,7 +227,7 @@ impl<O: Objective<W> + Send, W: World> Trainer<O, W> {
                 grads[range].fill(0.0);
             }
         });
-        let grad_norm = slices.sum_of_squares(world, &grads[..n]).sqrt() as f32;
+        let grad_norm = slices.sum_of_squares(world, &grads[..n], exchange).sqrt() as f32;
         if grad_norm.is_finite() {
             let scale = clip_grad::scale(grad_norm, options.max_norm);
             in_pool(|| {

@@ -51,6 +51,8 @@ impl Chunk {
 #[derive(Debug, Default)]
 pub struct Exchange {
     received: Vec<f32>,
+    /// The squares of the own pieces, of all ranks' as they came, and of all pieces in their order.
+    squares: [Vec<f64>; 3],
 }
 
 impl Slices {
@@ -90,22 +92,22 @@ impl Slices {
     }
 
     /// Returns the sum of the squares of all values, of which every rank has those that it owns.
-    pub fn sum_of_squares<W: World>(self, world: &W, values: &[f32]) -> f64 {
+    pub fn sum_of_squares<W: World>(self, world: &W, values: &[f32], exchange: &mut Exchange) -> f64 {
         let pieces = |rank| self.of(rank).flat_map(|range| range.start / PIECE..range.end.div_ceil(PIECE));
+        let [own, all, sums] = &mut exchange.squares;
         // The first rank has as many pieces as any other.
-        let most = pieces(0).count();
-        let (mut own, mut done) = (vec![0.0; most], 0);
+        own.resize(pieces(0).count(), 0.0);
+        let mut done = 0;
         for range in self.of(world.rank()) {
             let pieces = range.len().div_ceil(PIECE);
             squares_of_pieces(&values[range], &mut own[done..done + pieces]);
             done += pieces;
         }
-        let (mut memory, mut sums) = (vec![], vec![0.0; self.len.div_ceil(PIECE)]);
-        let all = world.all_gather(&own, &mut memory);
-        for (rank, given) in all.chunks(most.max(1)).enumerate() {
+        sums.resize(self.len.div_ceil(PIECE), 0.0);
+        for (rank, given) in world.all_gather(own, all).chunks(own.len().max(1)).enumerate() {
             pieces(rank).zip(given).for_each(|(piece, sum)| sums[piece] = *sum);
         }
-        tree_sum(&sums)
+        tree_sum(sums)
     }
 
     /// Replaces what the others own of the values by what they have there.
@@ -170,7 +172,11 @@ mod tests {
     #[test]
     fn squares_are_added_alike_on_any_number_of_ranks() {
         let values: Vec<f32> = (0..7 * PIECE + 11).map(|i| (i % 977) as f32 * 0.37 - 100.0).collect();
-        let sum = |ranks| Threads::run(ranks, |world| Slices::new(values.len(), ranks).sum_of_squares(&world, &values));
+        let sum = |ranks| {
+            Threads::run(ranks, |world| {
+                Slices::new(values.len(), ranks).sum_of_squares(&world, &values, &mut Exchange::default())
+            })
+        };
         let one = sum(1)[0];
         assert!([2, 4, 8].into_iter().flat_map(sum).all(|sum| sum == one));
     }
