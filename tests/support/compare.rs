@@ -47,8 +47,19 @@ impl fmt::Display for Mismatch {
     }
 }
 
-/// Returns the worst entry of `given` that exceeds the tolerance, if any does; NaN always exceeds it.
+/// Returns the worst entry of `given` that exceeds [`TOLERANCE`], if any does; NaN always exceeds it.
 pub fn compare(tensor: &str, shape: &[usize], given: &[f64], expected: &[f64]) -> Option<Mismatch> {
+    compare_within(TOLERANCE, tensor, shape, given, expected)
+}
+
+/// Returns the worst entry of `given` that exceeds this tolerance, if any does; NaN always exceeds it.
+pub fn compare_within(
+    tolerance: f64,
+    tensor: &str,
+    shape: &[usize],
+    given: &[f64],
+    expected: &[f64],
+) -> Option<Mismatch> {
     assert_eq!(given.len(), expected.len(), "{tensor}");
     let largest = expected.iter().fold(0.0, |largest: f64, x| largest.max(x.abs()));
     assert!(largest > 0.0, "{tensor}: nothing but zeros is expected, so this proves nothing");
@@ -56,7 +67,7 @@ pub fn compare(tensor: &str, shape: &[usize], given: &[f64], expected: &[f64]) -
         let off = (given[i] - expected[i]).abs() / largest;
         if off.is_nan() { f64::INFINITY } else { off }
     };
-    let wrong: Vec<usize> = (0..given.len()).filter(|&i| off(i) > TOLERANCE).collect();
+    let wrong: Vec<usize> = (0..given.len()).filter(|&i| off(i) > tolerance).collect();
     let index = wrong.iter().copied().max_by(|&i, &j| off(i).total_cmp(&off(j)))?;
     Some(Mismatch {
         tensor: tensor.to_string(),

@@ -10,7 +10,7 @@
 //! Outputs and gradients of inputs are full of NaN before the layer runs, since they must be overwritten. Gradients of
 //! parameters hold [`START`], since they must be added to.
 
-use super::compare::{Mismatch, TOLERANCE, compare, to_f64};
+use super::compare::{Mismatch, TOLERANCE, compare, compare_within, to_f64};
 use super::random;
 use clipwright::params::{self, Params, Spec, view};
 use clipwright::tree::{Path, Tree};
@@ -126,7 +126,7 @@ impl<S: Tree<Leaf = Spec>, const K: usize> Layer<S, K> {
     ) {
         let point = to_f64(&self.point);
         let (expected, dy, y, gradient) = self.run(&oracle, &point, pass);
-        let mismatch = compare("y", y.shape(), &to_f64(&y), &expected);
+        let mismatch = compare_within(self.tolerance, "y", y.shape(), &to_f64(&y), &expected);
         assert!(mismatch.is_none(), "{}: {}", self.name, mismatch.unwrap());
         check_directions(&self.name, self.tolerance, &point, &gradient, |point| self.loss(&oracle, &dy, point));
     }
