@@ -60,7 +60,7 @@ pub struct AdamW {
 impl AdamW {
     /// Returns the state before the first step of `n` parameters.
     pub fn new(n: usize) -> Self {
-        AdamW::of([0..n])
+        AdamW::of(std::iter::once(0..n))
     }
 
     /// Returns the state before the first step of an optimizer that moves the parameters in these ranges alone.

@@ -187,7 +187,6 @@ fn options_that_no_command_line_has_are_refused() {
         ("eps", json!(-1.0)),
         ("savings", json!({ "force_patch_dropout": 1.0 })),
         ("savings", json!({ "unmasked_tuning": -0.1 })),
-        ("savings", json!({ "image_size_schedule": "96:0.5" })),
     ] {
         let mut json = sound.clone();
         // Of a group of options, the one that is wrong is named.
@@ -197,6 +196,11 @@ fn options_that_no_command_line_has_are_refused() {
         let error = find(run.path()).map(|_| ()).unwrap_err().to_string();
         assert!(error.contains("options.json") && error.contains(&field), "{error}");
     }
+    let mut json = sound.clone();
+    json["savings"] = json!({ "image_size_schedule": "96:0.5" });
+    fs::write(&path, json.to_string()).unwrap();
+    let error = find(run.path()).map(|_| ()).unwrap_err().to_string();
+    assert!(error.contains("options.json") && error.contains("the shares add up to 0.5"), "{error}");
     for (field, value) in [("bad_share", json!(2)), ("csv_separator", json!("€"))] {
         let mut json = sound.clone();
         json["data"][field] = value;

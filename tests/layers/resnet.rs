@@ -57,7 +57,8 @@ fn gradients() {
     }
 }
 
-/// Locked groups have their running statistics and no gradients; the groups behind them have both as ever.
+/// Locked groups have their running statistics and no gradients; the groups behind them have both as ever. Running
+/// statistics do not normalise what passes through, so that values are larger and round more than those of a batch do.
 #[test]
 fn gradients_behind_locked_groups() {
     let locks = shapes().zip([2, 3, 1]).chain(shapes().zip([4, 5]));
@@ -66,7 +67,7 @@ fn gradients_behind_locked_groups() {
         let fixed = random::params(shape.spec(), 2);
         let fixed_point = to_f64(&fixed.flat);
         let fixed = view(&fixed.spec, &fixed_point);
-        Layer::new(format!("{shape:?}, {locked} locked"), shape.spec(), []).within(5e-5).check_directions(
+        Layer::new(format!("{shape:?}, {locked} locked"), shape.spec(), []).within(1e-4).check_directions(
             |p, []| {
                 let p = with_locked(p, &fixed, locked);
                 oracle_models::resnet(&p, &shape, norms(locked), &relus, images.mapv(f64::from).view())

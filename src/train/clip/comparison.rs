@@ -116,6 +116,8 @@ pub(super) struct Comparison {
     gathered: Gathered,
     /// Those of each shard.
     positives: Vec<Positives>,
+    /// Those of all pairs, for a teacher.
+    all_positives: Positives,
     sums: Sums,
     outcome: Outcome,
 }
@@ -137,7 +139,7 @@ impl Comparison {
         world: &W,
     ) {
         let n = batch.images.nrows();
-        let Comparison { features, arena, gathered, positives, sums, outcome } = self;
+        let Comparison { features, arena, gathered, positives, all_positives, sums, outcome } = self;
         let mut f = features.carve(&Features::dims(n, embed_dim));
         in_pool(|| {
             normalize::forward(f.image.view(), f.images.view_mut(), f.image_norm.view_mut());
@@ -162,9 +164,8 @@ impl Comparison {
             (Some(bias), _) => part.judge(world, bias[0], arena, &mut gathered.losses, sums, outcome),
             (None, None) => part.contrast(world, arena, &mut gathered.lse, &mut gathered.losses, outcome),
             (None, Some(teacher)) => {
-                let mut positives = Positives::default();
-                positives.fill(concepts, captions);
-                part.learn_from(&teacher.scores(n, world), &positives, arena, outcome)
+                all_positives.fill(concepts, captions);
+                part.learn_from(&teacher.scores(n, world), all_positives, arena, outcome)
             }
         };
         in_pool(|| {
