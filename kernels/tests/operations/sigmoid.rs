@@ -19,12 +19,15 @@ fn assert_sums(what: &str, actual: &[f64], expected: &[f64], cols: usize) {
     }
 }
 
+/// Folds a tile into the sums of its rows.
+type Fold<'a> = &'a dyn Fn(&mut [f32], &mut [f64], &mut [f64]);
+
 #[test]
 fn folding_two_tiles_is_the_definition() {
     for (rows, cols) in SHAPES {
         for size in [0.1, 10.0, 200.0] {
             let tiles = [margins(1, rows * cols, size), margins(2, rows * cols, size)];
-            let run = |fold: &dyn Fn(&mut [f32], &mut [f64], &mut [f64])| {
+            let run = |fold: Fold| {
                 let (mut tiles, mut loss, mut slope) = (tiles.clone(), vec![0.0; rows], vec![0.0; rows]);
                 tiles.iter_mut().for_each(|tile| fold(tile, &mut loss, &mut slope));
                 (tiles.concat(), loss, slope)

@@ -9,7 +9,7 @@
 //! | [`slices`] | which parameters each rank moves, and the sums over all ranks |
 //!
 //! A [`World`] only moves numbers. Every addition is made here, in an order that depends on the number of
-//! [shards](shards) and not on the number of ranks, so no bit depends on the network either.
+//! [`shards`] and not on the number of ranks, so no bit depends on the network either.
 
 mod alone;
 #[cfg(feature = "mpi")]

@@ -9,7 +9,7 @@
 //! ```
 //!
 //! With V and R powers of two, a rank's shards are one node of that tree. Its lower levels are added within a rank
-//! ([`Pending`]), the upper ones across ranks ([`slices`](super::slices)). A run that was begun on eight machines can go
+//! (`Pending`), the upper ones across ranks ([`slices`](super::slices)). A run that was begun on eight machines can go
 //! on, after any crash, on one, two or four with the same bits.
 
 use kernels::memory::Floats;
