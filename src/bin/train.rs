@@ -48,13 +48,13 @@ fn main() -> ExitCode {
 fn stop_by_signals(stop: &Arc<AtomicBool>) -> Result<(), Box<dyn std::error::Error>> {
     let interrupted = Arc::clone(stop);
     ctrlc::set_handler(move || {
-        if interrupted.swap(true, Ordering::SeqCst) {
-            if launched().is_some() {
-                return;
-            }
-            std::process::exit(INTERRUPTED.into());
+        let again = interrupted.swap(true, Ordering::SeqCst);
+        match (again, launched().is_some()) {
+            (true, false) => std::process::exit(INTERRUPTED.into()),
+            (false, false) => complain("\nfinishing this step and saving; Ctrl-C again stops at once"),
+            (false, true) if !is_quiet() => complain("\nfinishing this step and saving"),
+            (_, true) => {}
         }
-        complain("\nfinishing this step and saving; Ctrl-C again stops at once");
     })?;
     #[cfg(unix)]
     for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGUSR1] {
