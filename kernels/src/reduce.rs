@@ -5,7 +5,7 @@ use crate::parallel::{self, RowsMut, for_pieces};
 use rayon::prelude::*;
 use std::ops::Range;
 
-/// Sums over everything are sums over pieces of this many elements.
+/// Sums over everything are sums over pieces of this many elements, each of which is work enough for a task.
 pub const PIECE: usize = parallel::PIECE;
 
 /// This many rows have a sum of their own before it joins the rest, which makes fewer roundings and keeps the sums in

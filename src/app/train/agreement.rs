@@ -1,8 +1,10 @@
 //! What ranks tell each other besides numbers of the model.
 
 use super::error::TrainError;
+use crate::app::VERSION;
 use crate::digest::digest;
 use crate::train::world::World;
+use crate::train::world::slices::CHUNK_PIECES;
 use kernels::isa::Isa;
 
 /// Longest value that ranks compare, in bytes.
@@ -14,7 +16,7 @@ const MAX: usize = 4096;
 /// Returns an error unless the number of ranks is a power of two and at most that of shards.
 pub(super) fn check_ranks<W: World>(world: &W, shards: usize) -> Result<(), TrainError> {
     let ranks = world.size();
-    if ranks.is_power_of_two() && ranks <= shards.min(crate::train::world::slices::CHUNK_PIECES) {
+    if ranks.is_power_of_two() && ranks <= shards.min(CHUNK_PIECES) {
         return Ok(());
     }
     Err(TrainError::Ranks { ranks, shards })
@@ -26,7 +28,7 @@ pub(super) fn check_ranks<W: World>(world: &W, shards: usize) -> Result<(), Trai
 /// Returns an error that says in what a rank differs from the first one.
 pub(super) fn check_alike<W: World>(world: &W, options: &str, data: &str) -> Result<(), TrainError> {
     let isa = Isa::from_env().map_or("none", Isa::name);
-    let own = [("version", crate::app::VERSION), ("instruction set", isa), ("options", options), ("data", data)];
+    let own = [("version", VERSION), ("instruction set", isa), ("options", options), ("data", data)];
     for (what, value) in own {
         let (own, mut all) = ([digest([value]).key()], vec![]);
         let keys = world.all_gather(&own, &mut all);

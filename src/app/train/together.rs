@@ -1,6 +1,6 @@
 //! A model that embeds with the help of all ranks.
 
-use crate::datasets::BadReport;
+use crate::datasets::{BadExample, BadReport};
 use crate::embed::{Batch, Embed, Embedded, Pictures};
 use crate::layers::floats;
 use crate::pictures::Picture;
@@ -85,7 +85,7 @@ impl<S: Pictures> Pictures for Selected<'_, S> {
         self.places.len()
     }
 
-    fn read(&self, i: usize, picture: &mut Picture) -> Result<S::Note, crate::datasets::BadExample> {
+    fn read(&self, i: usize, picture: &mut Picture) -> Result<S::Note, BadExample> {
         self.source.read(self.places[i], picture)
     }
 }

@@ -6,10 +6,8 @@
 use super::trained::Trained;
 use crate::models::blip::Blip;
 use crate::params::{Params, PartRanges, Spec, ranges_of_part};
+use kernels::reduce::PIECE;
 use rayon::prelude::*;
-
-/// The floats that one task moves.
-const PIECE: usize = 1 << 16;
 
 /// The copy, and where each of its leaves is in it and in the model.
 pub(super) struct Momentum {

@@ -13,10 +13,8 @@
 //! on, after any crash, on one, two or four with the same bits.
 
 use kernels::memory::Floats;
+use kernels::reduce::PIECE;
 use rayon::prelude::*;
-
-/// The floats that one task adds.
-const PIECE: usize = 1 << 16;
 
 /// The sums of earlier shards of a rank that wait for later ones: one for each level of the tree, at most.
 #[derive(Debug, Default)]
