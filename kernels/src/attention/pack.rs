@@ -1,7 +1,8 @@
 //! Copies heads from the packed rows of the caller, whose stride makes them collide in the cache, into small dense
 //! blocks, and keeps the memory for those blocks.
 
-use crate::isa::multiversion;
+use crate::gemm::{Mat, transpose};
+use crate::isa::{Isa, multiversion};
 use crate::memory::LINE;
 use crate::scratch::{self, Scratch};
 
@@ -41,20 +42,10 @@ multiversion! {
     }
 }
 
-multiversion! {
-    /// Column i of `to`, whose rows are `padded(rows)` apart, becomes row i of `from`. Four rows at a time, so that
-    /// four floats are stored at once.
-    pub(super) fn pack_transposed(from: Source<'_>, rows: usize, width: usize, to: &mut [f32]) {
-        let stride = padded(rows);
-        let to = &mut to[..width * stride];
-        for i in (0..rows).step_by(4) {
-            // Rows past the end become padding, which is never read, so the last row stands in for them.
-            let four: [&[f32]; 4] = std::array::from_fn(|r| from.row((i + r).min(rows - 1), width));
-            for (c, to) in to.chunks_exact_mut(stride).enumerate() {
-                *to[i..].first_chunk_mut().expect("the stride is a multiple of four") = four.map(|row| row[c]);
-            }
-        }
-    }
+/// Column i of `to`, whose rows are `padded(rows)` apart, becomes row i of `from`. What the padding holds is unspecified.
+pub(super) fn pack_transposed(isa: Isa, from: Source<'_>, rows: usize, width: usize, to: &mut [f32]) {
+    let from = Mat { data: from.data, rows, cols: width, row_stride: from.stride, col_stride: 1 };
+    transpose(isa, from, padded(rows), &mut to[..width * padded(rows)]);
 }
 
 thread_local! {

@@ -24,9 +24,9 @@ use rayon::prelude::*;
 /// the last task.
 const MC: usize = 56;
 
-/// The most columns of a tall task: A is packed once for this many, and the block of C (MC × NC × 4 bytes = 172 KB)
-/// should find room in L2 as well.
-const NC: usize = 768;
+/// The most columns of a tall task: A is packed once for this many. The block of C (MC × NC × 4 bytes = 688 KB) may be
+/// larger than L2, since each tile of it comes and goes once in KC steps.
+const NC: usize = 3072;
 
 /// The fewest rows of a flat task, where there is a choice: with fewer, packing a column of B takes longer than using
 /// it.

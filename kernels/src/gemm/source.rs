@@ -7,6 +7,7 @@ use super::pack::{self, Lanes, Panel};
 use super::panels::Panels;
 use super::patches::Patches;
 use super::vector::multivector;
+use crate::isa::Isa;
 
 /// An operand as packing sees it.
 #[derive(Clone, Copy)]
@@ -60,6 +61,12 @@ impl<'a> Source<'a> {
     pub fn is_packed(&self) -> bool {
         matches!(self, Source::Panels(_))
     }
+}
+
+/// Column i of `to`, whose rows have `stride` elements, becomes row i of `m`, for every i; further columns are
+/// unspecified. The stride is a multiple of the widest register's lanes.
+pub(crate) fn transpose(isa: Isa, m: Mat, stride: usize, to: &mut [f32]) {
+    pack(isa, &Source::rows(m), (0, m.rows), (0, m.cols), stride, true, to);
 }
 
 multivector! {
