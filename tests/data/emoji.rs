@@ -50,6 +50,17 @@ fn a_validation_cut_touches_neither_twemoji_nor_held_out_concepts() {
 }
 
 #[test]
+fn a_far_vendor_is_judged_without_its_kin() {
+    assert!(!EMOJI.exam(Cut::FAR, Side::Trained, Side::HeldOut).is_empty());
+    for tile in EMOJI.exam(Cut::FAR, Side::Trained, Side::HeldOut) {
+        assert_eq!(tile.vendor, Vendor::FluentHighContrast);
+    }
+    let trained: HashSet<_> = EMOJI.exam(Cut::FAR, Side::Trained, Side::Trained).iter().map(|t| t.vendor).collect();
+    let others = [Vendor::Noto, Vendor::EmojiTwo, Vendor::Blob, Vendor::FxEmoji];
+    assert_eq!(trained, HashSet::from(others));
+}
+
+#[test]
 fn tiles_are_drawings_on_white() {
     let mut picture = Picture::default();
     for vendor in Vendor::ALL {

@@ -78,12 +78,22 @@ pub struct DataOptions {
     #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share, conflicts_with = "train_data")]
     #[serde(default)]
     pub caption_noise: f64,
-    /// Evaluate on the vendor noto and a tenth of the training concepts, which are kept back, in order to choose a
-    /// recipe
+    /// Evaluate on a vendor and a tenth of the training concepts, which are kept back, in order to choose a recipe
     ///
     /// The vendor twemoji and the held-out concepts, which usually judge a run, are then not looked at.
-    #[arg(long, conflicts_with = "train_data")]
-    pub validation_cut: bool,
+    #[arg(long, value_enum, num_args = 0..=1, default_missing_value = "near", conflicts_with = "train_data")]
+    #[serde(default)]
+    pub validation_cut: Option<ValidationCut>,
+}
+
+/// The vendor that judges while a recipe is chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ValidationCut {
+    /// noto, whose drawings resemble others
+    Near,
+    /// fluenthc, black on white, without the two vendors that draw the same in colour
+    Far,
 }
 
 /// The options that say how own pairs are stored.
@@ -133,11 +143,18 @@ impl DataOptions {
                 if let Some((flag, _)) = given.into_iter().find(|(_, given)| *given) {
                     return Err(TrainError::Unused { flag, needs: "--scenes" });
                 }
-                let cut = if self.validation_cut { Cut::VALIDATION } else { Cut::Whole };
+                let cut = match self.validation_cut {
+                    None => Cut::Whole,
+                    Some(ValidationCut::Near) => Cut::NEAR,
+                    Some(ValidationCut::Far) => Cut::FAR,
+                };
                 return Ok(TrainingData::emoji(cut, &self.languages));
             }
             let asks = embedded == Embedded::Questions;
-            return Ok(TrainingData::scenes(self.scenes(image_size)?, asks, self.validation_cut));
+            if self.validation_cut == Some(ValidationCut::Far) {
+                return Err(TrainError::Unused { flag: "--validation-cut far", needs: "single emoji" });
+            }
+            return Ok(TrainingData::scenes(self.scenes(image_size)?, asks, self.validation_cut.is_some()));
         };
         if self.counts_pairs() && !self.dataset_resampled {
             return Err(TrainError::Unused { flag: NUM_SAMPLES, needs: "--dataset-resampled, or scenes" });

@@ -9,14 +9,17 @@ use crate::random::mix;
 pub enum Cut {
     /// The whole training data, for a model that is judged on Twemoji.
     Whole,
-    /// The training data without one vendor and a seeded tenth of the concepts. While a recipe is chosen, these take
-    /// the place of Twemoji and of the held-out concepts.
+    /// The training data without one vendor, [its kin](Vendor::is_kin) and a seeded tenth of the concepts. While a recipe
+    /// is chosen, the vendor and these concepts take the place of Twemoji and of the held-out concepts.
     Validation { vendor: Vendor, seed: u64 },
 }
 
 impl Cut {
-    /// The cut that recipes are chosen by, as with `train --validation-cut`.
-    pub const VALIDATION: Cut = Cut::Validation { vendor: Vendor::Noto, seed: 0 };
+    /// The cut by which recipes are chosen for drawings that resemble those trained on.
+    pub const NEAR: Cut = Cut::Validation { vendor: Vendor::Noto, seed: 0 };
+    /// The cut by which recipes are chosen for drawings of another style: black on white, without a coloured one of the
+    /// same hand.
+    pub const FAR: Cut = Cut::Validation { vendor: Vendor::FluentHighContrast, seed: 0 };
 
     /// Returns the vendor whose pictures judge a model trained on this cut.
     pub(crate) fn judge(self) -> Vendor {
@@ -24,6 +27,11 @@ impl Cut {
             Cut::Whole => Vendor::HELD_OUT,
             Cut::Validation { vendor, .. } => vendor,
         }
+    }
+
+    /// Whether a model of this cut is trained on the vendor's pictures.
+    pub(crate) fn trains_on(self, vendor: Vendor) -> bool {
+        vendor != Vendor::HELD_OUT && !vendor.is_kin(self.judge())
     }
 
     /// Returns the side of the cut that a concept is on, or `None` if a model of this cut may neither train nor be

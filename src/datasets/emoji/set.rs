@@ -62,7 +62,7 @@ impl Emoji {
     pub fn exam(&self, cut: Cut, concepts: Side, vendors: Side) -> Vec<Tile> {
         self.tiles(|vendor, concept| {
             let vendor_fits = match vendors {
-                Side::Trained => vendor != Vendor::HELD_OUT && vendor != cut.judge(),
+                Side::Trained => cut.trains_on(vendor),
                 Side::HeldOut => vendor == cut.judge(),
             };
             vendor_fits && cut.side(concept) == Some(concepts)

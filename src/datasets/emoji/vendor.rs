@@ -28,6 +28,13 @@ impl Vendor {
     /// The vendor that is never trained on.
     pub(crate) const HELD_OUT: Vendor = Vendor::Twemoji;
 
+    /// Whether two vendors' pictures are one drawing in several renderings, as a vendor's own are.
+    pub(crate) fn is_kin(self, other: Vendor) -> bool {
+        let is_fluent =
+            |vendor| matches!(vendor, Vendor::Fluent3d | Vendor::FluentFlat | Vendor::FluentHighContrast);
+        self == other || is_fluent(self) && is_fluent(other)
+    }
+
     /// Returns the vendor's name, as the data files are called.
     pub(crate) fn name(self) -> &'static str {
         match self {

@@ -37,19 +37,19 @@ impl Division {
     /// they are of: those for the choice of a recipe if the run `validates` one.
     pub(crate) fn judges(validates: bool) -> ([Division; 2], Vendor) {
         match validates {
-            true => ([Division::Val, Division::ValConcepts], Cut::VALIDATION.judge()),
+            true => ([Division::Val, Division::ValConcepts], Cut::NEAR.judge()),
             false => ([Division::Test, Division::TestConcepts], Cut::Whole.judge()),
         }
     }
 
     /// Returns whether a vendor's drawing of a concept is in the division.
     pub(super) fn has(self, vendor: Vendor, concept: &Concept) -> bool {
-        let is_seen = Cut::VALIDATION.side(concept) == Some(Side::Trained);
-        let (validates, judges) = (vendor == Cut::VALIDATION.judge(), vendor == Cut::Whole.judge());
+        let is_seen = Cut::NEAR.side(concept) == Some(Side::Trained);
+        let (validates, judges) = (vendor == Cut::NEAR.judge(), vendor == Cut::Whole.judge());
         match self {
             Division::Train => is_seen && !validates && !judges,
             Division::Val => is_seen && validates,
-            Division::ValConcepts => validates && Cut::VALIDATION.side(concept) == Some(Side::HeldOut),
+            Division::ValConcepts => validates && Cut::NEAR.side(concept) == Some(Side::HeldOut),
             Division::Test => is_seen && judges,
             Division::TestConcepts => judges && Cut::Whole.side(concept) == Some(Side::HeldOut),
         }
