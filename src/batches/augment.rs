@@ -7,12 +7,14 @@
 //! colour    rgb ← b·(m + k·(σ·rgb + (1 − σ)·grey − m)):  brightness b, contrast k around m = ½, saturation σ
 //! grey      with probability `grey`: σ = 0
 //! list      two operations of RandAugment
+//! style     with probability `style`: the picture drawn again in another style
 //! ```
 //!
 //! The crop is torchvision's `RandomResizedCrop` (Szegedy et al. 2015). The colour steps are linear, so they are one
 //! 3 × 3 matrix and an offset, applied in one pass.
 
 use super::rand_augment;
+use super::style::Style;
 use crate::pictures::picture::{Channels, Picture};
 use crate::pictures::preprocess::{Preprocess, Scratch};
 use crate::pictures::resize::Region;
@@ -47,6 +49,8 @@ pub struct Augment {
     pub grey: f64,
     /// Whether two [operations of RandAugment](rand_augment) follow.
     pub rand_augment: bool,
+    /// Probability of drawing the picture again in another [style](Style).
+    pub style: f64,
 }
 
 /// The default is OpenCLIP's augmentation: a crop of at least nine tenths of the area and nothing else.
@@ -64,6 +68,7 @@ impl Default for Augment {
             saturation: 0.0,
             grey: 0.0,
             rand_augment: false,
+            style: 0.0,
         }
     }
 }
@@ -82,6 +87,7 @@ impl Augment {
             contrast: 0.1,
             saturation: 0.2,
             grey: 0.02,
+            style: 0.15,
             ..Self::default()
         }
     }
@@ -147,6 +153,9 @@ impl Augment {
         self.recolour(varied, rng);
         if self.rand_augment {
             rand_augment::vary(varied, spare, rng);
+        }
+        if rng.random_bool(self.style) {
+            Style::random(rng).apply(varied, spare);
         }
         preprocess.normalise(varied, out);
     }

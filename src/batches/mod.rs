@@ -6,6 +6,7 @@
 //! | `sampler` | the examples of a step from a dataset whose examples are all known |
 //! | [`augment`] | preprocessing with random variation |
 //! | [`rand_augment`] | BLIP's operations on training pictures |
+//! | [`style`] | training pictures drawn again in another style |
 //! | `image_sizes` | the size of each step's pictures |
 //! | `batch` | what a training step reads |
 //! | [`feature_cache`] | features of examples that need not be computed, or pictures read, again |
@@ -23,6 +24,7 @@ mod queue;
 pub mod rand_augment;
 mod sampler;
 pub mod source;
+pub mod style;
 
 pub use augment::Augment;
 pub use batch::{Answers, Batch};

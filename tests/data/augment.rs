@@ -1,6 +1,7 @@
 //! Tests of augmentation: each step does what it says, and all of them together stay within bounds.
 
 use clipwright::batches::rand_augment::Operation::{self, *};
+use clipwright::batches::style::{Pen, Style};
 use clipwright::random::rng;
 use clipwright::{batches::*, pictures::*};
 use proptest::prelude::*;
@@ -213,4 +214,30 @@ fn rand_augment_varies_and_leaves_alone() {
     // Neither of two draws changes anything with a probability of (1 − 7/20)²; a few stretch what is stretched already.
     assert!((80..=140).contains(&varied), "{varied} of 200 varied");
     assert_eq!(run(&settings, &picture(SIDE), true, 3), run(&settings, &picture(SIDE), true, 3));
+}
+
+/// An orange square on white: its shape is there in every style.
+#[test]
+fn styles_keep_the_shape() {
+    let inside = |x: usize, y: usize| (4..12).contains(&x) && (4..12).contains(&y);
+    let square = drawn(SIDE, SIDE, |x, y| if inside(x, y) { [240, 160, 40] } else { [255; 3] });
+    let pen = Pen { floor: 20.0, strength: 6.0 };
+    let (white, black) = ([255; 3], [0; 3]);
+    for (style, middle, border) in [
+        (Style::Ink { threshold: 0.5, contrast: 20.0 }, black, black),
+        (Style::Lines(pen), white, black),
+        (Style::Outlines { pen, levels: 3 }, [255, 128, 0], black),
+    ] {
+        let mut picture = square.clone();
+        style.apply(&mut picture, &mut Picture::default());
+        let at = |x: usize, y: usize| picture.samples.as_chunks::<3>().0[y * SIDE + x];
+        assert_eq!([at(0, 0), at(8, 8), at(4, 8), at(8, 11)], [white, middle, border, border], "{style:?}");
+    }
+}
+
+#[test]
+fn a_part_of_the_pictures_changes_its_style() {
+    let (settings, original) = (Augment { style: 0.4, ..off() }, unvaried(&picture(SIDE)));
+    let varied = (0..500).filter(|&seed| run(&settings, &picture(SIDE), true, seed) != original).count();
+    assert!((160..=240).contains(&varied), "{varied} of 500 varied");
 }

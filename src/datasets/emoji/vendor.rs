@@ -30,8 +30,7 @@ impl Vendor {
 
     /// Whether two vendors' pictures are one drawing in several renderings, as a vendor's own are.
     pub(crate) fn is_kin(self, other: Vendor) -> bool {
-        let is_fluent =
-            |vendor| matches!(vendor, Vendor::Fluent3d | Vendor::FluentFlat | Vendor::FluentHighContrast);
+        let is_fluent = |vendor| matches!(vendor, Vendor::Fluent3d | Vendor::FluentFlat | Vendor::FluentHighContrast);
         self == other || is_fluent(self) && is_fluent(other)
     }
 
