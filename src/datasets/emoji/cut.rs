@@ -9,7 +9,7 @@ use crate::random::mix;
 pub enum Cut {
     /// The whole training data, for a model that is judged on Twemoji.
     Whole,
-    /// The training data without one vendor, [its kin](Vendor::is_kin) and a seeded tenth of the concepts. While a recipe
+    /// The training data without one vendor, its kin, who draw the same otherwise, and a seeded tenth of the concepts. While a recipe
     /// is chosen, the vendor and these concepts take the place of Twemoji and of the held-out concepts.
     Validation { vendor: Vendor, seed: u64 },
 }
