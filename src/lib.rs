@@ -36,6 +36,7 @@
 //! |---|---|---|
 //! | `kernels/` | slices in, slices out: the loops, and all `unsafe`; a crate of its own | nothing |
 //! | `tree`, `params`, `weights`, `random`, `best`, `digest`, `files`, `counted` | trees of named leaves, trained parameters and inference weights as such trees; seeds, the best of many scores, digests, whole files, numbers with their nouns | `kernels` |
+//! | `tour/` | the book: naive forward and backward passes in f64, a chapter a file; the tests judge the fast ones by them | nothing |
 //! | `layers/` | forward and backward pairs without state | `tree` |
 //! | `generate/` | the search for texts by the scores of their next tokens; no model | `tree` |
 //! | `loss/`, `optim/` | what is minimised, over embeddings, and how; no model | `layers` |
@@ -50,6 +51,8 @@
 //! | `bin/` | their `main` | `app` |
 //!
 //! # Where to start reading
+//! [`tour`] teaches it all, from the chain rule on, with every number on paper.
+//!
 //! [`layers::linear`] is the smallest forward/backward pair; [`layers::block`] puts the pairs together,
 //! [`models::clip`] the blocks, [`loss::info_nce`] is what they are trained for and [`train::step`] how.
 //! [`tree`](mod@tree) says how parameters, gradients and activations are all one kind of tree.
@@ -81,6 +84,7 @@ pub mod params;
 pub mod pictures;
 pub mod random;
 pub mod text;
+pub mod tour;
 pub mod train;
 pub mod tree;
 pub mod weights;

@@ -1,0 +1,76 @@
+//! The tour: how CLIP and BLIP learn, in 16 chapters, with every number on paper.
+//!
+//! A model learns by two passes. The forward pass computes from pictures and captions one number, the loss, which says
+//! how wrong the model is. The backward pass computes the gradient: for every number of the model, how the loss changes
+//! when that number changes. Most books leave the backward pass to a library. Here it is derived by hand, one step a
+//! line, computed on paper for one small example, written as a few lines of code, and checked.
+//!
+//! # How to read it
+//! You need Python, or another language, and the derivatives of school calculus. Chapter 0 explains the few lines of
+//! Rust that the programs use. From there read on in order: each chapter uses what the chapters before it explained,
+//! and nothing else.
+//!
+//! A chapter has one question, one picture, formulas, numbers, and one program. The program is one block. Copy it to
+//! `main.rs` between `fn main() {` and `}`, then `rustc --edition 2024 main.rs && ./main` runs it; it needs nothing
+//! but a compiler. (The button at the block's corner copies it.) "Break it" asks you to damage the program and to
+//! predict what its check will say. Do it: a fault that you have seen once you will know again.
+//!
+//! "The same, fast" at the end of a chapter compares the chapter's functions with those that train models: the same
+//! numbers, computed on whole matrices, in f32, and without storing what can be computed again. The functions of the
+//! chapters are also what the tests of this crate check the fast ones by.
+//!
+//! # Chapters
+//!
+//! | | chapter | what it answers |
+//! |--:|---|---|
+//! | 0 | [The chain rule](chain_rule) | How do we know that a gradient worked out by hand is right? |
+//! | 1 | Linear | How does one matrix of weights serve all rows, and what does each row say to it? |
+//! | 2 | GELU | Why does a network need a bend, and which slope does the bend have? |
+//! | 3 | LayerNorm | How does a row get mean 0 and variance 1, and what does that do to gradients? |
+//! | 4 | Softmax | How do any numbers become shares of 1, without overflow? |
+//! | 5 | Attention | How does a token choose which others to look at? |
+//! | 6 | The block | Why does a deep stack of layers still pass a gradient down? |
+//! | 7 | Patches | How does a picture become a row of tokens? |
+//! | 8 | Tokens | How does a sentence become a row of tokens? |
+//! | 9 | Unit length | What is left of a gradient when the length must not matter? |
+//! | 10 | [The contrast](contrast) | Whom does CLIP pull together, whom does it push apart, and how hard? |
+//! | 11 | AdamW | How long a step does each weight take? |
+//! | 12 | Accumulation | How does a batch train that does not fit in memory? |
+//! | 13 | The loss curve | What does a training run's curve say, and what does it hide? |
+//! | 14 | Convolution | How do CLIP's ResNets see? |
+//! | 15 | BLIP | How does a text look at a picture, and how does a model write one? |
+//!
+//! # Letters
+//! One letter has one meaning in the whole tour, in formulas, in shapes and in code. Sizes that have no letter are words.
+//!
+//! | letter | meaning | in code |
+//! |---|---|---|
+//! | N | rows of a matrix, whatever they are: tokens, pixels, pairs | `rows` |
+//! | B | sequences (pictures or captions) of a batch | `sequences` |
+//! | I, O | inputs and outputs of a linear layer | `inputs`, `outputs` |
+//! | d | width: how many numbers a row has | `width` |
+//! | e | width of the joint space of embeddings | `embed_dim` |
+//! | H, c | attention heads, and the width of one, c = d/H | `heads`, `head_dim` |
+//! | C | channels of a picture in a convolution | `channels` |
+//! | T, V | longest caption in tokens, size of the vocabulary | `context_length`, `vocab_size` |
+//! | u, M, D | the rows that cross-attention looks at, how many, how wide | `source` |
+//! | x, y | input and output of a layer | `x`, `y` |
+//! | W, b | weights and bias | `weight`, `bias` |
+//! | dx | ∂loss/∂x, for any x, with the shape of x | `dx` |
+//! | g | the gradients of all parameters of a layer or a model | `g` |
+//! | μ, σ², ε, r | mean, variance, the small number beside it, r = 1/√(σ² + ε) | |
+//! | x̂ | x after normalisation | |
+//! | q, k, v | queries, keys, values, one a row | `q`, `k`, `v` |
+//! | S, P | scores or logits, and the softmax of their rows | `scores` or `logits`, `p` |
+//! | Q | the softmax of the columns of S | `q` |
+//! | Î, T̂ | unit-length embeddings of pictures and of captions | `images`, `texts` |
+//! | s | exp(logit_scale), what cosines are multiplied by; 1/s is the temperature | `scale` |
+//! | m | the mask of dropout, 0 or 1/(1 − rate) | `mask` |
+//! | δᵢⱼ | 1 if i = j, else 0 | |
+//! | h | the small step of a central difference | `h` |
+//! | ∘, ⟨,⟩ | elementwise product, dot product | |
+//! | i, j, k, l, n, o, t | indices | |
+
+pub mod bridge;
+pub mod chain_rule;
+pub mod contrast;

@@ -1,0 +1,15 @@
+//! "Break it" of every chapter: what the reader edits, and what the program then says.
+
+mod chain_rule;
+mod contrast;
+
+/// An edit of a chapter's program.
+pub struct Fault {
+    /// The text to replace, which the program has once.
+    pub edit: &'static str,
+    pub by: &'static str,
+    /// What the program stops with. The chapter's answers quote it.
+    pub message: &'static str,
+}
+
+pub const FAULTS: &[(&str, &[Fault])] = &[("chain_rule", chain_rule::FAULTS), ("contrast", contrast::FAULTS)];
