@@ -3,9 +3,11 @@
 mod chain_rule;
 mod contrast;
 
-/// Chapter, drawing, and the function that draws it. The text has it between the lines `<!-- drawing name -->` and
-/// `<!-- end -->`.
-pub const DRAWINGS: &[(&str, &str, fn() -> String)] =
+/// Chapter, drawing, and the function that draws it.
+type Entry = (&'static str, &'static str, fn() -> String);
+
+/// All drawings. The text has each between the lines `<!-- drawing name -->` and `<!-- end -->`.
+pub const DRAWINGS: &[Entry] =
     &[("chain_rule", "paths", chain_rule::paths), ("contrast", "shapes", contrast::shapes)];
 
 /// The edge of a matrix's cell, and the size of letters, in pixels.
