@@ -18,6 +18,7 @@ use clipwright::models::clip::text::{self, Text};
 use clipwright::models::clip::visual::{self, Visual};
 use clipwright::models::clip::vit::{self, Vit};
 use clipwright::models::stack::Transformer;
+use clipwright::tour::{bridge::plain, contrast};
 use ndarray::{Array2, ArrayView2, Axis};
 
 /// Returns the features of either image encoder, as in training.
@@ -135,17 +136,10 @@ pub fn siglip_loss(
 /// CLIP's loss from unit-length rows.
 pub fn info_nce(images: ArrayView2<f64>, texts: ArrayView2<f64>, logit_scale: f64, positives: &Positives) -> f64 {
     let n = images.nrows();
-    let logits = images.dot(&texts.t()) * logit_scale.exp();
-    let exp = logits.mapv(f64::exp);
-    let (rows, columns) = (exp.sum_axis(Axis(1)), exp.sum_axis(Axis(0)));
-    let mut loss = 0.0;
-    for i in 0..n {
-        let fitting: Vec<usize> = positives.of(i).iter().map(|&j| j as usize).collect();
-        let mean = |logit: &dyn Fn(usize) -> f64| fitting.iter().map(|&j| logit(j)).sum::<f64>() / fitting.len() as f64;
-        loss += rows[i].ln() - mean(&|j| logits[[i, j]]); // picture i among all captions
-        loss += columns[i].ln() - mean(&|j| logits[[j, i]]); // caption i among all pictures
-    }
-    loss / (2 * n) as f64
+    let mut fits = vec![vec![0.0; n]; n];
+    (0..n).for_each(|i| positives.of(i).iter().for_each(|&j| fits[i][j as usize] = 1.0));
+    let logits = contrast::compare(&plain(images), &plain(texts), logit_scale);
+    contrast::info_nce_fitting(&logits, &fits).iter().sum::<f64>() / 2.0
 }
 
 /// SigLIP's loss from unit-length rows: −ln σ(z(s·cosine + b)) of every picture with every caption, z = 1 where they
