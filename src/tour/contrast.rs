@@ -1,12 +1,7 @@
 #![doc = include_str!("contrast.md")]
 
 use super::chain_rule::{Matrix, matrix, sum};
-
-/// lse(x) = ln Σₖ exp(xₖ) of n numbers. The largest is taken out, so that no exp overflows.
-pub fn lse(n: usize, x: impl Fn(usize) -> f64) -> f64 {
-    let max = (0..n).map(&x).fold(f64::NEG_INFINITY, f64::max);
-    max + sum(n, |k| (x(k) - max).exp()).ln()
-}
+use super::softmax::lse;
 
 /// Sᵢⱼ = s Σₖ Îᵢₖ T̂ⱼₖ
 pub fn compare(images: &Matrix, texts: &Matrix, logit_scale: f64) -> Matrix {

@@ -24,10 +24,10 @@
 //! | | chapter | what it answers |
 //! |--:|---|---|
 //! | 0 | [The chain rule](chain_rule) | How do we know that a gradient worked out by hand is right? |
-//! | 1 | Linear | How does one matrix of weights serve all rows, and what does each row say to it? |
-//! | 2 | GELU | Why does a network need a bend, and which slope does the bend have? |
-//! | 3 | LayerNorm | How does a row get mean 0 and variance 1, and what does that do to gradients? |
-//! | 4 | Softmax | How do any numbers become shares of 1, without overflow? |
+//! | 1 | [Linear](linear) | How do features become scores, and which numbers change when a score is wrong? |
+//! | 2 | [GELU](gelu) | What lets one feature decide how much another one counts? |
+//! | 3 | [LayerNorm](layer_norm) | How are brightness and contrast taken out of a row, and out of its gradient? |
+//! | 4 | [Softmax](softmax) | How do scores become shares, what does a wrong one cost, and why does nothing overflow? |
 //! | 5 | Attention | How does a token choose which others to look at? |
 //! | 6 | The block | Why does a deep stack of layers still pass a gradient down? |
 //! | 7 | Patches | How does a picture become a row of tokens? |
@@ -60,6 +60,7 @@
 //! | g | the gradients of all parameters of a layer or a model | `g` |
 //! | μ, σ², ε, r | mean, variance, the small number beside it, r = 1/√(σ² + ε) | |
 //! | x̂ | x after normalisation | |
+//! | φ, Φ | the bell curve, and the area under it to the left of a number | |
 //! | q, k, v | queries, keys, values, one a row | `q`, `k`, `v` |
 //! | S, P | scores or logits, and the softmax of their rows | `scores` or `logits`, `p` |
 //! | Q | the softmax of the columns of S | `q` |
@@ -74,3 +75,7 @@
 pub mod bridge;
 pub mod chain_rule;
 pub mod contrast;
+pub mod gelu;
+pub mod layer_norm;
+pub mod linear;
+pub mod softmax;

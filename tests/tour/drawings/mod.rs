@@ -2,13 +2,24 @@
 
 mod chain_rule;
 mod contrast;
+mod gelu;
+mod layer_norm;
+mod linear;
+mod softmax;
 
 /// Chapter, drawing, and the function that draws it.
 type Entry = (&'static str, &'static str, fn() -> String);
 
 /// All drawings. The text has each between the lines `<!-- drawing name -->` and `<!-- end -->`.
-pub const DRAWINGS: &[Entry] =
-    &[("chain_rule", "paths", chain_rule::paths), ("contrast", "shapes", contrast::shapes)];
+pub const DRAWINGS: &[Entry] = &[
+    ("chain_rule", "paths", chain_rule::paths),
+    ("linear", "products", linear::products),
+    ("gelu", "curves", gelu::curves),
+    ("layer_norm", "rows", layer_norm::rows),
+    ("layer_norm", "parts", layer_norm::parts),
+    ("softmax", "shares", softmax::shares),
+    ("contrast", "shapes", contrast::shapes),
+];
 
 /// The edge of a matrix's cell, and the size of letters, in pixels.
 pub const CELL: f64 = 36.0;

@@ -2,6 +2,10 @@
 
 mod chain_rule;
 mod contrast;
+mod gelu;
+mod layer_norm;
+mod linear;
+mod softmax;
 
 /// An edit of a chapter's program.
 pub struct Fault {
@@ -12,4 +16,11 @@ pub struct Fault {
     pub message: &'static str,
 }
 
-pub const FAULTS: &[(&str, &[Fault])] = &[("chain_rule", chain_rule::FAULTS), ("contrast", contrast::FAULTS)];
+pub const FAULTS: &[(&str, &[Fault])] = &[
+    ("chain_rule", chain_rule::FAULTS),
+    ("linear", linear::FAULTS),
+    ("gelu", gelu::FAULTS),
+    ("layer_norm", layer_norm::FAULTS),
+    ("softmax", softmax::FAULTS),
+    ("contrast", contrast::FAULTS),
+];
