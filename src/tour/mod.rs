@@ -28,11 +28,11 @@
 //! | 2 | [GELU](gelu) | What lets one feature decide how much another one counts? |
 //! | 3 | [LayerNorm](layer_norm) | How are brightness and contrast taken out of a row, and out of its gradient? |
 //! | 4 | [Softmax](softmax) | How do scores become shares, what does a wrong one cost, and why does nothing overflow? |
-//! | 5 | Attention | How does a token choose which others to look at? |
-//! | 6 | The block | Why does a deep stack of layers still pass a gradient down? |
-//! | 7 | Patches | How does a picture become a row of tokens? |
-//! | 8 | Tokens | How does a sentence become a row of tokens? |
-//! | 9 | Unit length | What is left of a gradient when the length must not matter? |
+//! | 5 | [Attention](attention) | How does a token choose which others to look at? |
+//! | 6 | [The block](block) | Why does a deep stack of layers still pass a gradient down? |
+//! | 7 | [Patches](patches) | How does a picture become rows, and which of its pixels decide? |
+//! | 8 | [Tokens](tokens) | Into which pieces is a caption cut, and which row speaks for it? |
+//! | 9 | [Unit length](unit_length) | What is left of a row, and of its gradient, when length does not count? |
 //! | 10 | [The contrast](contrast) | Whom does CLIP pull together, whom does it push apart, and how hard? |
 //! | 11 | AdamW | How long a step does each weight take? |
 //! | 12 | Accumulation | How does a batch train that does not fit in memory? |
@@ -72,10 +72,15 @@
 //! | ∘, ⟨,⟩ | elementwise product, dot product | |
 //! | i, j, k, l, n, o, t | indices | |
 
+pub mod attention;
+pub mod block;
 pub mod bridge;
 pub mod chain_rule;
 pub mod contrast;
 pub mod gelu;
 pub mod layer_norm;
 pub mod linear;
+pub mod patches;
 pub mod softmax;
+pub mod tokens;
+pub mod unit_length;

@@ -1,11 +1,16 @@
 //! The drawings of the chapters, made of a few primitives. All is black on white or white on black, as the page is.
 
+mod attention;
+mod block;
 mod chain_rule;
 mod contrast;
 mod gelu;
 mod layer_norm;
 mod linear;
+mod patches;
 mod softmax;
+mod tokens;
+mod unit_length;
 
 /// Chapter, drawing, and the function that draws it.
 type Entry = (&'static str, &'static str, fn() -> String);
@@ -18,6 +23,11 @@ pub const DRAWINGS: &[Entry] = &[
     ("layer_norm", "rows", layer_norm::rows),
     ("layer_norm", "parts", layer_norm::parts),
     ("softmax", "shares", softmax::shares),
+    ("attention", "shapes", attention::shapes),
+    ("block", "branches", block::branches),
+    ("patches", "flag", patches::flag),
+    ("tokens", "packed", tokens::packed),
+    ("unit_length", "turn", unit_length::turn),
     ("contrast", "shapes", contrast::shapes),
 ];
 

@@ -1,11 +1,16 @@
 //! "Break it" of every chapter: what the reader edits, and what the program then says.
 
+mod attention;
+mod block;
 mod chain_rule;
 mod contrast;
 mod gelu;
 mod layer_norm;
 mod linear;
+mod patches;
 mod softmax;
+mod tokens;
+mod unit_length;
 
 /// An edit of a chapter's program.
 pub struct Fault {
@@ -22,5 +27,10 @@ pub const FAULTS: &[(&str, &[Fault])] = &[
     ("gelu", gelu::FAULTS),
     ("layer_norm", layer_norm::FAULTS),
     ("softmax", softmax::FAULTS),
+    ("attention", attention::FAULTS),
+    ("block", block::FAULTS),
+    ("patches", patches::FAULTS),
+    ("tokens", tokens::FAULTS),
+    ("unit_length", unit_length::FAULTS),
     ("contrast", contrast::FAULTS),
 ];
