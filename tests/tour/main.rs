@@ -1,7 +1,7 @@
 //! Tests of the tour: its text, its functions, its programs, its drawings and its links are one.
 //!
-//! They need the standard library and `rustc` alone. `TOUR_UPDATE=1` rewrites drawings and links, and `TOUR_ONLY=name`
-//! tests the programs of one chapter.
+//! They need `rustc`, the standard library, and the chapters' functions, which drawings plot. `TOUR_UPDATE=1` rewrites
+//! drawings and links, and `TOUR_ONLY=name` tests the programs of one chapter.
 
 mod book;
 mod drawings;
