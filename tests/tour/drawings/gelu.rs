@@ -9,8 +9,9 @@ pub fn curves() -> String {
                  0 around −0.75, and near the line y = x on the right. Its slope is a little negative on the left, ½ at \
                  0, more than 1 around 1.4, and near 1 on the right.";
     let mut d = Drawing::new((560.0, 330.0), label);
-    let at = |x: f64, y: f64| (40.0 + 70.0 * (x + 3.0), 36.0 + 80.0 * (3.0 - y));
-    let curve = |f: fn(f64) -> f64| (-60..=60).map(|i| f64::from(i) / 20.0).map(|x| at(x, f(x))).collect::<Vec<_>>();
+    let tenths = |x: f64| (10.0 * x).round() / 10.0;
+    let at = |x: f64, y: f64| (tenths(40.0 + 70.0 * (x + 3.0)), tenths(36.0 + 80.0 * (3.0 - y)));
+    let curve = |f: fn(f64) -> f64| (-30..=30).map(|i| f64::from(i) / 10.0).map(|x| at(x, f(x))).collect::<Vec<_>>();
     d.arrow(at(-3.2, 0.0), at(3.3, 0.0), Thin);
     d.arrow(at(0.0, -0.3), at(0.0, 3.3), Thin);
     for tick in [-3.0, -2.0, -1.0, 1.0, 2.0, 3.0] {

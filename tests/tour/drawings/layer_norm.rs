@@ -44,7 +44,7 @@ pub fn parts() -> String {
     for (g, (name, sign, value)) in groups.into_iter().enumerate() {
         let left = 12.0 + 146.0 * g as f64;
         for i in 0..4 {
-            let height = 90.0 * value(i);
+            let height = (90.0 * value(i)).round();
             let corner = (left + 24.0 * i as f64, base - height.max(0.0));
             d.shade(corner, (20.0, height.abs()), if g == 3 { 0.6 } else { 0.25 });
             d.frame(corner, (20.0, height.abs()), Thin);

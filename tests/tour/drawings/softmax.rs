@@ -14,7 +14,7 @@ pub fn shares() -> String {
         let (top, mut start) = (34.0 + 116.0 * n as f64, left);
         d.text((left - 12.0, top + 27.0), End, ["cat", "dog"][n]);
         for (j, share) in p.into_iter().enumerate() {
-            let width = length * share;
+            let width = (length * share).round();
             if j == n {
                 d.shade((start, top), (width, 42.0), 0.3);
             }
