@@ -34,11 +34,11 @@
 //! | 8 | [Tokens](tokens) | Into which pieces is a caption cut, and which row speaks for it? |
 //! | 9 | [Unit length](unit_length) | What is left of a row, and of its gradient, when length does not count? |
 //! | 10 | [The contrast](contrast) | Whom does CLIP pull together, whom does it push apart, and how hard? |
-//! | 11 | AdamW | How long a step does each weight take? |
-//! | 12 | Accumulation | How does a batch train that does not fit in memory? |
-//! | 13 | The loss curve | What does a training run's curve say, and what does it hide? |
-//! | 14 | Convolution | How do CLIP's ResNets see? |
-//! | 15 | BLIP | How does a text look at a picture, and how does a model write one? |
+//! | 11 | [AdamW](adamw) | How long a step does each weight take? |
+//! | 12 | [Accumulation](accumulation) | How does a batch train that does not fit in memory? |
+//! | 13 | [The loss curve](loss_curve) | What does a training run's curve say, and what does it hide? |
+//! | 14 | [Convolution](convolution) | How do CLIP's ResNets see? |
+//! | 15 | [BLIP](blip) | How does a text look at a picture, and how does a model write one? |
 //!
 //! # Letters
 //! One letter has one meaning in the whole tour, in formulas, in shapes and in code. Sizes that have no letter are words.
@@ -67,19 +67,27 @@
 //! | Î, T̂ | unit-length embeddings of pictures and of captions | `images`, `texts` |
 //! | s | exp(logit_scale), what cosines are multiplied by; 1/s is the temperature | `scale` |
 //! | m | the mask of dropout, 0 or 1/(1 − rate) | `mask` |
+//! | w | all parameters of a model in one list | `w` |
+//! | β₁, β₂, λ | how much of AdamW's two running means stays in a step, and the weight decay | `BETA1`, `BETA2`, `decay` |
+//! | α | the share of soft targets in BLIP's contrast | `share` |
 //! | δᵢⱼ | 1 if i = j, else 0 | |
 //! | h | the small step of a central difference | `h` |
 //! | ∘, ⟨,⟩ | elementwise product, dot product | |
 //! | i, j, k, l, n, o, t | indices | |
 
+pub mod accumulation;
+pub mod adamw;
 pub mod attention;
+pub mod blip;
 pub mod block;
 pub mod bridge;
 pub mod chain_rule;
 pub mod contrast;
+pub mod convolution;
 pub mod gelu;
 pub mod layer_norm;
 pub mod linear;
+pub mod loss_curve;
 pub mod patches;
 pub mod softmax;
 pub mod tokens;

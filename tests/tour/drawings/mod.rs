@@ -1,12 +1,17 @@
 //! The drawings of the chapters, made of a few primitives. All is black on white or white on black, as the page is.
 
+mod accumulation;
+mod adamw;
 mod attention;
+mod blip;
 mod block;
 mod chain_rule;
 mod contrast;
+mod convolution;
 mod gelu;
 mod layer_norm;
 mod linear;
+mod loss_curve;
 mod patches;
 mod softmax;
 mod tokens;
@@ -29,6 +34,18 @@ pub const DRAWINGS: &[Entry] = &[
     ("tokens", "packed", tokens::packed),
     ("unit_length", "turn", unit_length::turn),
     ("contrast", "shapes", contrast::shapes),
+    ("adamw", "step", adamw::step),
+    ("adamw", "rate", adamw::rate),
+    ("accumulation", "blocks", accumulation::blocks),
+    ("accumulation", "passes", accumulation::passes),
+    ("loss_curve", "healthy", loss_curve::healthy),
+    ("loss_curve", "faults", loss_curve::faults),
+    ("loss_curve", "scale", loss_curve::scale),
+    ("convolution", "window", convolution::window),
+    ("convolution", "norms", convolution::norms),
+    ("convolution", "pool", convolution::pool),
+    ("blip", "look", blip::look),
+    ("blip", "targets", blip::targets),
 ];
 
 /// The edge of a matrix's cell, and the size of letters, in pixels.

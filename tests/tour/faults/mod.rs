@@ -1,12 +1,17 @@
 //! "Break it" of every chapter: what the reader edits, and what the program then says.
 
+mod accumulation;
+mod adamw;
 mod attention;
+mod blip;
 mod block;
 mod chain_rule;
 mod contrast;
+mod convolution;
 mod gelu;
 mod layer_norm;
 mod linear;
+mod loss_curve;
 mod patches;
 mod softmax;
 mod tokens;
@@ -33,4 +38,9 @@ pub const FAULTS: &[(&str, &[Fault])] = &[
     ("tokens", tokens::FAULTS),
     ("unit_length", unit_length::FAULTS),
     ("contrast", contrast::FAULTS),
+    ("adamw", adamw::FAULTS),
+    ("accumulation", accumulation::FAULTS),
+    ("loss_curve", loss_curve::FAULTS),
+    ("convolution", convolution::FAULTS),
+    ("blip", blip::FAULTS),
 ];
