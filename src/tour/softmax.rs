@@ -11,7 +11,8 @@ pub fn lse(n: usize, x: impl Fn(usize) -> f64) -> f64 {
 /// Pₙⱼ = exp(Sₙⱼ − lse(row n))
 pub fn softmax(scores: &Matrix) -> Matrix {
     let (rows, choices) = (scores.len(), scores[0].len());
-    matrix(rows, choices, |n, j| (scores[n][j] - lse(choices, |k| scores[n][k])).exp())
+    let lse: Vec<_> = (0..rows).map(|n| lse(choices, |k| scores[n][k])).collect();
+    matrix(rows, choices, |n, j| (scores[n][j] - lse[n]).exp())
 }
 
 /// dSₙⱼ = Pₙⱼ (dPₙⱼ − Σᵢ Pₙᵢ dPₙᵢ)
