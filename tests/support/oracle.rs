@@ -1,5 +1,5 @@
 //! Every layer's forward pass in f64, written as plainly as possible: the specification by which outputs and gradients
-//! of the fast code are checked.
+//! of the fast code are checked. Layers that have a chapter in the [tour] are computed by the functions of that chapter.
 
 use super::philox::{at, dropped, mask};
 use clipwright::layers::attention::{Attention, Shape};
@@ -16,16 +16,17 @@ use clipwright::layers::mlp::Mlp;
 use clipwright::layers::patch_embed::{CHANNELS, Grid, PatchEmbed};
 use clipwright::layers::post_norm::{Rest, SelfAttention};
 use clipwright::layers::sequences::Sequences;
+use clipwright::tour::bridge::plain;
+use clipwright::tour::chain_rule::Matrix;
+use clipwright::tour::{self, gelu};
 use kernels::Activation;
 use ndarray::{Array2, ArrayView1, ArrayView2, Axis, Zip, s};
 use std::cell::{Cell, RefCell};
-use std::f64::consts::{PI, SQRT_2};
 use std::ops::Range;
 
 /// y = x Wᵀ + b
 pub fn linear(p: &Linear<&[f64]>, x: ArrayView2<f64>) -> Array2<f64> {
-    let w = matrix(p.weight, x.ncols());
-    Array2::from_shape_fn((x.nrows(), w.nrows()), |(n, o)| p.bias[o] + dot(x.row(n), w.row(o)))
+    array(&tour::linear::linear(&plain(x), &plain(matrix(p.weight, x.ncols())), p.bias))
 }
 
 /// y = x W, W stored (inputs, outputs)
@@ -36,16 +37,7 @@ pub fn projection(weight: &[f64], x: ArrayView2<f64>) -> Array2<f64> {
 
 /// y = (x − μ) / √(σ² + ε) ∘ weight + bias, μ and σ² over each row; σ² divides by d, not d − 1
 pub fn layer_norm(p: &LayerNorm<&[f64]>, eps: f32, x: ArrayView2<f64>) -> Array2<f64> {
-    let d = x.ncols();
-    let mut y = Array2::zeros(x.dim());
-    for (x, mut y) in x.rows().into_iter().zip(y.rows_mut()) {
-        let mean = x.sum() / d as f64;
-        let variance = x.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / d as f64;
-        for i in 0..d {
-            y[i] = (x[i] - mean) / (variance + f64::from(eps)).sqrt() * p.weight[i] + p.bias[i];
-        }
-    }
-    y
+    array(&tour::layer_norm::layer_norm(&plain(x), p.weight, p.bias, f64::from(eps)))
 }
 
 /// y = x / |x|, row by row
@@ -53,29 +45,12 @@ pub fn normalize(x: ArrayView2<f64>) -> Array2<f64> {
     Array2::from_shape_fn(x.dim(), |(n, i)| x[[n, i]] / dot(x.row(n), x.row(n)).sqrt())
 }
 
-/// GELU: x·Φ(x), Φ the normal distribution. QuickGELU: x·σ(1.702 x), σ the logistic function.
+/// GELU: x·Φ(x), Φ the normal distribution. QuickGELU: x·sigmoid(1.702 x)
 pub fn activation(activation: Activation, x: &Array2<f64>) -> Array2<f64> {
     match activation {
-        Activation::Gelu => x.mapv(|x| x * 0.5 * (1.0 + erf(x / SQRT_2))),
-        Activation::QuickGelu => x.mapv(|x| x / (1.0 + (-1.702 * x).exp())),
+        Activation::Gelu => x.mapv(gelu::gelu),
+        Activation::QuickGelu => x.mapv(gelu::quick_gelu),
     }
-}
-
-/// erf(x) = 2/√π · e^(−x²) · Σₙ 2ⁿ x²ⁿ⁺¹ / (1·3·5⋯(2n+1)) (Abramowitz and Stegun, 7.1.6): its terms have one sign, so
-/// none cancels another, and f64 keeps all its digits.
-pub fn erf(x: f64) -> f64 {
-    if x.abs() > 6.0 {
-        return x.signum(); // 1 − erf(6) is 2e-17
-    }
-    let mut term = x;
-    let mut sum = x;
-    let mut odd = 1.0;
-    while term.abs() > f64::EPSILON * sum.abs() {
-        odd += 2.0;
-        term *= 2.0 * x * x / odd;
-        sum += term;
-    }
-    2.0 / PI.sqrt() * (-x * x).exp() * sum
 }
 
 /// y = attention(x) W_outᵀ + b_out, for every sequence and every head separately
@@ -256,6 +231,11 @@ pub fn conv2d(
         }
         sum
     })
+}
+
+/// Returns the numbers of a matrix of the tour.
+fn array(x: &Matrix) -> Array2<f64> {
+    Array2::from_shape_fn((x.len(), x[0].len()), |(i, j)| x[i][j])
 }
 
 /// A row-major matrix of `cols` columns.
