@@ -34,17 +34,18 @@ pub fn parts() -> String {
     let dx_hat = [0.9, -0.1, 0.96, -0.32];
     let mean = dx_hat.iter().sum::<f64>() / 4.0;
     let with_x_hat = (0..4).map(|i| dx_hat[i] * x_hat[i]).sum::<f64>() / 4.0;
-    let groups: [(&str, &str, &dyn Fn(usize) -> f64); 4] = [
-        ("dx̂", "", &|i| dx_hat[i]),
-        ("brightness", "=", &|_| mean),
-        ("contrast", "+", &|i| with_x_hat * x_hat[i]),
-        ("pattern", "+", &|i| dx_hat[i] - mean - with_x_hat * x_hat[i]),
+    let of_each = |part: &dyn Fn(usize) -> f64| [0, 1, 2, 3].map(part);
+    let groups = [
+        ("dx̂", "", dx_hat),
+        ("brightness", "=", [mean; 4]),
+        ("contrast", "+", of_each(&|i| with_x_hat * x_hat[i])),
+        ("pattern", "+", of_each(&|i| dx_hat[i] - mean - with_x_hat * x_hat[i])),
     ];
     let base = 116.0;
-    for (g, (name, sign, value)) in groups.into_iter().enumerate() {
+    for (g, (name, sign, values)) in groups.into_iter().enumerate() {
         let left = 12.0 + 146.0 * g as f64;
-        for i in 0..4 {
-            let height = (90.0 * value(i)).round();
+        for (i, value) in values.into_iter().enumerate() {
+            let height = (90.0 * value).round();
             let corner = (left + 24.0 * i as f64, base - height.max(0.0));
             d.shade(corner, (20.0, height.abs()), if g == 3 { 0.6 } else { 0.25 });
             d.frame(corner, (20.0, height.abs()), Thin);
