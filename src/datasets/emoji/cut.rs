@@ -9,8 +9,9 @@ use crate::random::mix;
 pub enum Cut {
     /// The whole training data, for a model that is judged on Twemoji.
     Whole,
-    /// The training data without one vendor, its kin, who draw the same otherwise, and a seeded tenth of the concepts. While a recipe
-    /// is chosen, the vendor and these concepts take the place of Twemoji and of the held-out concepts.
+    /// The training data without one vendor, its kin, whose drawings are the same in another rendering, and a seeded
+    /// tenth of the concepts. While a recipe is chosen, the vendor and these concepts take the place of Twemoji and of
+    /// the held-out concepts.
     Validation { vendor: Vendor, seed: u64 },
 }
 
