@@ -6,7 +6,7 @@ use super::chain_rule::{Matrix, matrix, sum};
 use super::layer_norm::{normalised, normalised_backward};
 use super::linear::{linear, linear_backward};
 
-/// The sizes of the pictures, the edge of the kernel, and the step from one of its places to the next.
+/// The sizes of the pictures, the edge of the window, and the step from one of its places to the next.
 #[derive(Clone, Copy)]
 pub struct Conv {
     pub height: usize,
@@ -15,7 +15,7 @@ pub struct Conv {
     pub stride: usize,
 }
 
-/// All meetings of pictures with the kernel: a pixel of y, the pixel of x, and the place in the kernel where they meet.
+/// All meetings of pictures with the window: a pixel of y, the pixel of x, and the place in the window where they meet.
 pub fn meetings(c: Conv, pictures: usize) -> Vec<(usize, usize, usize)> {
     let (height, width) = (c.height.div_ceil(c.stride), c.width.div_ceil(c.stride));
     let mut meetings = vec![];

@@ -14,6 +14,6 @@ pub const FAULTS: &[Fault] = &[
     Fault {
         edit: "transposed(&normalised_backward(&transposed(x), eps, &transposed(&dx_hat)))",
         by: "matrix(rows, channels, |n, j| dx_hat[n][j] * statistics(&transposed(x)[j], eps).1)",
-        message: "dkernel[0][0]: given 2.181491, expected -0.298265",
+        message: "dwindow[0][0]: given 2.181491, expected -0.298265",
     },
 ];
