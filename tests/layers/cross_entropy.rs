@@ -8,9 +8,10 @@ use crate::support::{
 use clipwright::layers::linear::Linear;
 use clipwright::loss::cross_entropy::{self, Labels, Scratch, Sums};
 use clipwright::params::Spec;
+use clipwright::tour::{blip, bridge::plain, linear::linear};
 use clipwright::tree::Dim;
 use kernels::embedding;
-use ndarray::{Array2, ArrayView2, Axis};
+use ndarray::{Array2, ArrayView2};
 use rayon::ThreadPoolBuilder;
 
 /// The label of each row: a class and a weight, or none.
@@ -31,14 +32,14 @@ fn filled(labels: &[Label], factor: f32) -> Labels {
 /// Computes the loss by its definition, with every logit and every probability.
 fn oracle(weight: &[f64], bias: &[f64], h: ArrayView2<f64>, labels: &[Label], smoothing: f32) -> Array2<f64> {
     let weight = ArrayView2::from_shape((bias.len(), h.ncols()), weight).unwrap();
-    let logits = h.dot(&weight.t()) + ArrayView2::from_shape((1, bias.len()), bias).unwrap();
-    let loss = |(z, label): (ndarray::ArrayView1<f64>, &Label)| {
+    let logits = linear(&plain(h), &plain(weight), bias);
+    let uniform = vec![vec![1.0 / bias.len() as f64; bias.len()]];
+    let loss = |(z, label): (Vec<f64>, &Label)| {
         let Some((class, weight)) = *label else { return 0.0 };
-        let log_p = &z - z.mapv(f64::exp).sum().ln();
-        let (right, mean, smoothing) = (log_p[class as usize], log_p.mean().unwrap(), f64::from(smoothing));
-        -f64::from(weight) * ((1.0 - smoothing) * right + smoothing * mean)
+        let hard = blip::hard_target(&[class as usize], z.len());
+        f64::from(weight) * blip::target_loss(&vec![z], &blip::mixed_target(&hard, &uniform, f64::from(smoothing)))
     };
-    Array2::from_elem((1, 1), logits.axis_iter(Axis(0)).zip(labels).map(loss).sum())
+    Array2::from_elem((1, 1), logits.into_iter().zip(labels).map(loss).sum())
 }
 
 /// y is the loss alone, so dy is multiplied into the weights.

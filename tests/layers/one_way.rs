@@ -8,6 +8,7 @@ use clipwright::loss::contrast::Scores;
 use clipwright::loss::one_way::{self, Saved, Scratch, Softmax, Targets};
 use clipwright::loss::positives::Positives;
 use clipwright::params::Spec;
+use clipwright::tour::{blip, bridge::plain};
 use ndarray::{Array2, ArrayView2};
 use rayon::ThreadPoolBuilder;
 use std::ops::Range;
@@ -53,9 +54,9 @@ impl Case {
 
     /// weight · Σᵢ (lse of row i − Σⱼ Tᵢⱼ Sᵢⱼ)
     fn oracle(&self, targets: &Array2<f64>, logit_scale: f64, x: ArrayView2<f64>, y: ArrayView2<f64>) -> Array2<f64> {
-        let scores = x.dot(&y.t()) * logit_scale.exp();
-        let lse: f64 = scores.rows().into_iter().map(|row| row.mapv(f64::exp).sum().ln()).sum();
-        Array2::from_elem((1, 1), f64::from(self.weight) * (lse - (targets * &scores).sum()))
+        let scores = blip::similarity(&plain(x), &plain(y), (-logit_scale).exp());
+        let mean = blip::target_loss(&scores, &plain(targets.view()));
+        Array2::from_elem((1, 1), f64::from(self.weight) * x.nrows() as f64 * mean)
     }
 
     /// Returns the loss, dX, dY if asked for, and dlogit_scale.
