@@ -11,6 +11,7 @@ use crate::digest::digest;
 use ferrompi::{Communicator, Source, Tag, ThreadLevel, scope};
 use std::cell::Cell;
 use std::fmt::Display;
+use std::io::Write;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,6 +25,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const GRACE: Duration = Duration::from_secs(10);
 /// How long a look whether a rank has come is put off at most.
 const PAUSE: Duration = Duration::from_micros(100);
+/// How long a launcher gets to pass on why a rank ends all.
+const LAST_WORDS: Duration = Duration::from_millis(300);
 
 /// One rank of the world that `mpirun` or `srun` has started.
 #[derive(Clone)]
@@ -90,8 +93,17 @@ impl Mpi {
 
     /// Says why this rank cannot go on, and ends all ranks.
     pub fn abort(&self, reason: impl Display) -> ! {
-        eprintln!("{}: {reason}", self.name());
+        self.say(reason);
+        // A launcher ends with what it has not yet read of its processes' output.
+        std::thread::sleep(LAST_WORDS);
         self.0.world.abort(1)
+    }
+
+    /// Says something on behalf of this rank, in one piece: what several ranks write may be mixed between two writes.
+    fn say(&self, what: impl Display) {
+        let line = format!("{}: {what}\n", self.name());
+        // Where nobody listens, there is nobody to tell.
+        std::io::stderr().write_all(line.as_bytes()).ok();
     }
 
     /// Returns "rank 3 of 8 on host".
@@ -147,7 +159,7 @@ impl Mpi {
             self.abort(format_args!("waited {} s for rank {}, which does not come", waited.as_secs(), ranks()));
         }
         if waited > PATIENCE && !*told {
-            eprintln!("{}: waiting for rank {}", self.name(), ranks());
+            self.say(format_args!("waiting for rank {}", ranks()));
             *told = true;
         }
         // Short at first, so that an exchange among punctual ranks costs no sleep.
