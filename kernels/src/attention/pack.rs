@@ -1,7 +1,7 @@
 //! Copies heads from the packed rows of the caller, whose stride makes them collide in the cache, into small dense
 //! blocks, and keeps the memory for those blocks.
 
-use crate::gemm::{Mat, transpose};
+use crate::gemm::{Mat, transpose_matrix};
 use crate::isa::{Isa, multiversion};
 use crate::memory::LINE;
 use crate::scratch::{self, Scratch};
@@ -45,7 +45,7 @@ multiversion! {
 /// Column i of `to`, whose rows are `padded(rows)` apart, becomes row i of `from`. What the padding holds is unspecified.
 pub(super) fn pack_transposed(isa: Isa, from: Source<'_>, rows: usize, width: usize, to: &mut [f32]) {
     let from = Mat { data: from.data, rows, cols: width, row_stride: from.stride, col_stride: 1 };
-    transpose(isa, from, padded(rows), &mut to[..width * padded(rows)]);
+    transpose_matrix(isa, from, padded(rows), &mut to[..width * padded(rows)]);
 }
 
 thread_local! {

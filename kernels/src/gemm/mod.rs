@@ -53,5 +53,5 @@ pub use naive::naive;
 pub use panels::{Panels, Weight};
 pub(crate) use patches::Patches;
 pub use products::{gemm, gemm_by, gemm_on, gemm_panels, gemm_panels_on};
-pub(crate) use source::transpose;
+pub(crate) use source::transpose_matrix;
 pub(crate) use winograd::{Tiling, winograd};

@@ -65,7 +65,7 @@ impl<'a> Source<'a> {
 
 /// Column i of `to`, whose rows have `stride` elements, becomes row i of `m`, for every i; further columns are
 /// unspecified. The stride is a multiple of the widest register's lanes.
-pub(crate) fn transpose(isa: Isa, m: Mat, stride: usize, to: &mut [f32]) {
+pub(crate) fn transpose_matrix(isa: Isa, m: Mat, stride: usize, to: &mut [f32]) {
     pack(isa, &Source::rows(m), (0, m.rows), (0, m.cols), stride, true, to);
 }
 
