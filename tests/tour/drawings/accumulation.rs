@@ -49,10 +49,8 @@ pub fn passes() -> String {
     d.text((467.0, 20.0), Middle, "3. embed again");
     for (i, part) in ["cat, dog", "kitten, puppy"].into_iter().enumerate() {
         let y = 40.0 + 80.0 * i as f64;
-        d.frame((10.0, y), (130.0, 40.0), Thin);
-        d.text((75.0, y + 25.0), Middle, part);
-        d.frame((404.0, y), (126.0, 40.0), Thick);
-        d.text((467.0, y + 25.0), Middle, part);
+        d.labelled((10.0, y), (130.0, 40.0), Thin, part);
+        d.labelled((404.0, y), (126.0, 40.0), Thick, part);
         d.arrow((142.0, y + 20.0), (216.0, 94.0 + 12.0 * i as f64), Thin);
         d.arrow((324.0, 94.0 + 12.0 * i as f64), (402.0, y + 20.0), Thin);
         d.arrow((467.0, y + 42.0), (467.0, y + 66.0), Dashed);

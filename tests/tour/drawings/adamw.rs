@@ -15,8 +15,7 @@ pub fn step() -> String {
         ((385.0, 85.0), 70.0, "share"),
         ((505.0, 85.0), 45.0, "w"),
     ] {
-        d.frame(corner, (width, 40.0), Thick);
-        d.text((corner.0 + width / 2.0, corner.1 + 25.0), Middle, text);
+        d.labelled(corner, (width, 40.0), Thick, text);
     }
     d.arrow((117.0, 97.0), (187.0, 48.0), Thin);
     d.arrow((117.0, 113.0), (187.0, 164.0), Thin);

@@ -20,8 +20,7 @@ pub fn branches() -> String {
         d.arrow((norm + 54.0, 50.0), (layer - 1.0, 50.0), Thin);
         d.line(&[(layer + 88.0, 50.0), (plus + 11.0, 50.0)], Thin);
         d.arrow((plus + 11.0, 50.0), (plus + 11.0, line - 12.0), Thin);
-        d.frame((plus, line - 11.0), (22.0, 22.0), Thick);
-        d.text((plus + 11.0, line + 5.0), Middle, "+");
+        d.labelled((plus, line - 11.0), (22.0, 22.0), Thick, "+");
     }
     d.arrow((30.0, line), (231.0, line), Thick);
     d.arrow((255.0, line), (481.0, line), Thick);

@@ -14,8 +14,7 @@ pub fn paths() -> String {
         ((430.0, 110.0), "loss = 0.25"),
     ] {
         let width = if corner.0 > 400.0 { 120.0 } else { 100.0 };
-        d.frame(corner, (width, 40.0), Thick);
-        d.text((corner.0 + width / 2.0, corner.1 + 25.0), Middle, text);
+        d.labelled(corner, (width, 40.0), Thick, text);
     }
     d.arrow((70.0, 106.0), (211.0, 42.0), Thin);
     d.arrow((70.0, 154.0), (211.0, 218.0), Thin);

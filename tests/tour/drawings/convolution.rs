@@ -64,16 +64,13 @@ pub fn pool() -> String {
     let shares = ["0.187", "0.190", "0.229", "0.186", "0.209"];
     for (i, (name, share)) in names.into_iter().zip(shares).enumerate() {
         let y = 20.0 + 42.0 * i as f64;
-        d.frame((20.0, y), (100.0, 32.0), if i == 0 { Thick } else { Thin });
-        d.text((70.0, y + 21.0), Middle, name);
+        d.labelled((20.0, y), (100.0, 32.0), if i == 0 { Thick } else { Thin }, name);
         d.text((172.0, y + 21.0), End, share);
         d.arrow((180.0, y + 16.0), (348.0, 106.0 + 4.0 * i as f64), Thin);
     }
-    d.frame((350.0, 90.0), (70.0, 48.0), Thin);
-    d.text((385.0, 119.0), Middle, "P·v");
+    d.labelled((350.0, 90.0), (70.0, 48.0), Thin, "P·v");
     d.arrow((422.0, 114.0), (478.0, 114.0), Thick);
-    d.frame((480.0, 98.0), (60.0, 32.0), Thick);
-    d.text((510.0, 119.0), Middle, "y");
+    d.labelled((480.0, 98.0), (60.0, 32.0), Thick, "y");
     d.line(&[(70.0, 20.0), (70.0, 8.0), (385.0, 8.0)], Dashed);
     d.arrow((385.0, 8.0), (385.0, 87.0), Dashed);
     d.text((393.0, 50.0), Start, "q, the question");

@@ -24,8 +24,7 @@ pub fn products() -> String {
 
     let corners = [("W", (428.0, 60.0)), ("x", (352.0, 214.0)), ("y", (504.0, 214.0))];
     for (name, (x, y)) in corners {
-        d.frame((x - 22.0, y - 18.0), (44.0, 36.0), Thick);
-        d.text((x, y + 5.0), Middle, name);
+        d.labelled((x - 22.0, y - 18.0), (44.0, 36.0), Thick, name);
     }
     d.line(&[(419.0, 78.0), (361.0, 196.0)], Thin);
     d.line(&[(437.0, 78.0), (495.0, 196.0)], Thin);

@@ -95,6 +95,12 @@ impl Drawing {
         self.path(&format!("M{x} {y}h{width}v{height}h-{width}z"), stroke);
     }
 
+    /// Draws a rectangle with a text in its middle.
+    pub fn labelled(&mut self, (x, y): (f64, f64), (width, height): (f64, f64), stroke: Stroke, text: &str) {
+        self.frame((x, y), (width, height), stroke);
+        self.text((x + width / 2.0, y + height / 2.0 + 5.0), Anchor::Middle, text);
+    }
+
     /// Shades a rectangle; 0.35 stands out, 0.12 lies behind.
     pub fn shade(&mut self, (x, y): (f64, f64), (width, height): (f64, f64), opacity: f64) {
         let fill = format!("fill=\"currentColor\" fill-opacity=\"{opacity}\"");

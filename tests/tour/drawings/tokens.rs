@@ -23,12 +23,10 @@ pub fn packed() -> String {
         if token == "start" {
             d.arrow((if n == 0 { 190.0 } else { 314.0 }, 196.0), (middle, 154.0), Dashed);
         }
-        d.frame((left, top), (width, 36.0), if is_end { Thick } else { Thin });
-        d.text((middle, top + 23.0), Middle, token);
+        d.labelled((left, top), (width, 36.0), if is_end { Thick } else { Thin }, token);
         d.text((middle, top + 56.0), Middle, &place.to_string());
     }
-    d.frame((164.0, 196.0), (176.0, 36.0), Thin);
-    d.text((252.0, 219.0), Middle, "table, row 14: start");
+    d.labelled((164.0, 196.0), (176.0, 36.0), Thin, "table, row 14: start");
     d.text((8.0, 20.0), Start, "rows 0 to 4: \"a chat\"");
     d.text((320.0, 20.0), Start, "rows 5 to 8: \"a cat\"");
     d.figure(
