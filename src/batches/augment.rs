@@ -15,7 +15,7 @@
 
 use super::rand_augment;
 use super::style::Style;
-use crate::pictures::picture::{Channels, Picture};
+use crate::pictures::picture::{Channels, Picture, luminance};
 use crate::pictures::preprocess::{Preprocess, Scratch};
 use crate::pictures::resize::Region;
 use crate::random::Rng;
@@ -202,10 +202,9 @@ impl Augment {
         }
         let offset = 127.5 * (brightness - contrast) + 0.5;
         for pixel in picture.samples.as_chunks_mut::<3>().0 {
-            let [r, g, b] = pixel.map(f32::from);
-            let grey = contrast * (1.0 - saturation) * (0.299 * r + 0.587 * g + 0.114 * b) + offset;
+            let grey = contrast * (1.0 - saturation) * luminance(*pixel) + offset;
             // A cast to u8 saturates, and with the ½ in the offset it rounds.
-            *pixel = [r, g, b].map(|v| (contrast * saturation * v + grey) as u8);
+            *pixel = pixel.map(|v| (contrast * saturation * f32::from(v) + grey) as u8);
         }
     }
 }

@@ -7,7 +7,7 @@
 //! Outlines   a few flat colours, and the same lines on them
 //! ```
 
-use crate::pictures::picture::{Channels, Picture};
+use crate::pictures::picture::{Channels, Picture, luminance};
 use crate::random::Rng;
 use rand::RngExt;
 
@@ -31,9 +31,9 @@ pub enum Style {
 /// How differences of colour become lines.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Pen {
-    /// The largest difference that makes no line.
+    /// The largest difference that makes no line, in levels of 0 to 255.
     pub floor: f32,
-    /// How black a line gets by what exceeds it.
+    /// How many levels darker a line is for each level beyond.
     pub strength: f32,
 }
 
@@ -65,12 +65,12 @@ impl Style {
 fn ink(picture: &mut Picture, threshold: f32, contrast: f32) {
     let pixels = picture.samples.as_chunks_mut::<3>().0;
     let (darkest, brightest) = pixels.iter().fold((255.0f32, 0.0f32), |(low, high), pixel| {
-        let v = brightness(*pixel);
+        let v = luminance(*pixel);
         (low.min(v), high.max(v))
     });
     let middle = darkest + threshold * (brightest - darkest);
     // A cast to u8 saturates.
-    pixels.iter_mut().for_each(|pixel| *pixel = [((brightness(*pixel) - middle) * contrast + 128.0) as u8; 3]);
+    pixels.iter_mut().for_each(|pixel| *pixel = [((luminance(*pixel) - middle) * contrast + 128.0) as u8; 3]);
 }
 
 /// Draws black lines where the left and right or the upper and lower neighbours of a pixel differ, on what `ground` makes
@@ -90,11 +90,6 @@ fn lines(picture: &mut Picture, spare: &mut Picture, pen: Pen, ground: impl Fn([
         }
     }
     std::mem::swap(&mut picture.samples, &mut spare.samples);
-}
-
-/// Returns the brightness of a colour as television weighs it (ITU-R BT.601).
-fn brightness([r, g, b]: [u8; 3]) -> f32 {
-    0.299 * f32::from(r) + 0.587 * f32::from(g) + 0.114 * f32::from(b)
 }
 
 /// Returns the mean difference of the channels.

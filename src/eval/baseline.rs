@@ -13,6 +13,7 @@
 
 use super::rank::{Rank, scan};
 use super::zero_shot::TopK;
+use crate::pictures::picture::luminance;
 use image::RgbImage;
 use ndarray::{Array2, ArrayView2};
 use rayon::prelude::*;
@@ -194,9 +195,4 @@ fn edges(picture: &RgbImage) -> Vec<f32> {
         }
     }
     histograms
-}
-
-/// Returns the luminance by ITU-R Rec. 601.
-fn luminance([r, g, b]: [u8; 3]) -> f32 {
-    0.299 * f32::from(r) + 0.587 * f32::from(g) + 0.114 * f32::from(b)
 }

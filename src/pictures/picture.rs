@@ -35,6 +35,11 @@ pub enum Channels {
     YCbCr,
 }
 
+/// Returns the luminance of red, green and blue as Pillow weighs them (ITU-R Rec. 601).
+pub fn luminance([r, g, b]: [u8; 3]) -> f32 {
+    0.299 * f32::from(r) + 0.587 * f32::from(g) + 0.114 * f32::from(b)
+}
+
 impl Channels {
     /// Returns the number of bytes per pixel.
     pub fn channels(self) -> usize {

@@ -4,6 +4,7 @@ use super::answers::Answers;
 use super::canvas::{Area, Drawn, FAINT, INK, RULE, draw, fill, pt, thumbnail};
 use super::marks::{Mark, cross, key, key_width, tick};
 use super::text::{Anchor, decimals, text, text_width, wrap};
+use crate::pictures::picture::luminance;
 use image::RgbImage;
 use plotters::element::Circle;
 use plotters::style::{BLACK, Color, RGBColor, WHITE};
@@ -75,8 +76,7 @@ impl Scale {
 
 /// Returns black or white, whichever is legible on a colour.
 fn contrast(RGBColor(r, g, b): RGBColor) -> RGBColor {
-    let light = 0.299 * f32::from(r) + 0.587 * f32::from(g) + 0.114 * f32::from(b);
-    if light > 130.0 { BLACK } else { WHITE }
+    if luminance([r, g, b]) > 130.0 { BLACK } else { WHITE }
 }
 
 /// Draws the blocks side by side. A frame marks the best caption of each picture, a dot the right one.
