@@ -12,13 +12,13 @@ use clipwright::models::Captions;
 use clipwright::models::blip::model::{Inference, Source};
 use clipwright::models::blip::{Blip, Config, Model, Parts};
 use clipwright::params::{Init, Params, view_mut};
+use clipwright::random::normals;
 use clipwright::tree::Arena;
 use clipwright::weights::Read;
 use criterion::{Criterion, Throughput, criterion_group};
 use kernels::Write;
 use ndarray::{Array2, s};
 use rand::{RngExt, SeedableRng};
-use rand_distr::StandardNormal;
 use rand_pcg::Pcg64;
 use std::ops::Range;
 
@@ -30,8 +30,7 @@ const WORDS: usize = 12;
 const CAPTION: usize = 20;
 
 fn normal(rows: usize, cols: usize) -> Array2<f32> {
-    let mut rng = Pcg64::seed_from_u64(rows as u64);
-    Array2::from_shape_fn((rows, cols), |_| rng.sample::<f32, _>(StandardNormal))
+    normals((rows, cols), rows as u64)
 }
 
 /// Returns `count` ranges of this length, end to end.

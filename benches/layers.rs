@@ -8,17 +8,14 @@ use clipwright::loss::info_nce;
 use clipwright::loss::positives::Positives;
 use clipwright::loss::sigmoid::{self, Sums};
 use clipwright::params::{Init, Params, view_mut};
+use clipwright::random::normals;
 use clipwright::tree::Arena;
 use criterion::{Criterion, Throughput, criterion_group};
 use kernels::Activation;
 use ndarray::{Array2, Axis};
-use rand::{RngExt, SeedableRng};
-use rand_distr::StandardNormal;
-use rand_pcg::Pcg64;
 
 fn normal(rows: usize, cols: usize) -> Array2<f32> {
-    let mut rng = Pcg64::seed_from_u64(rows as u64);
-    Array2::from_shape_fn((rows, cols), |_| rng.sample::<f32, _>(StandardNormal))
+    normals((rows, cols), rows as u64)
 }
 
 /// One residual block, forward and backward.

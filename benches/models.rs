@@ -4,19 +4,17 @@
 use clipwright::models::Captions;
 use clipwright::models::clip::Config;
 use clipwright::models::clip::model::{Inference, Model};
+use clipwright::random::normals;
 use clipwright::train::clip::{ClipObjective, Pairs, hyper};
 use clipwright::train::step::{Trainer, TrainerOptions};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use ndarray::{Array2, Axis};
 use rand::{RngExt, SeedableRng};
-use rand_distr::StandardNormal;
 use rand_pcg::Pcg64;
 
 /// Random pictures for a model.
 fn pictures(config: &Config, n: usize) -> Array2<f32> {
-    let mut rng = Pcg64::seed_from_u64(n as u64);
-    let pixels = 3 * config.vision_cfg.image_size.pow(2);
-    Array2::from_shape_fn((n, pixels), |_| rng.sample::<f32, _>(StandardNormal))
+    normals((n, 3 * config.vision_cfg.image_size.pow(2)), n as u64)
 }
 
 /// Random captions of about `tokens` tokens.

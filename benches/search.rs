@@ -3,11 +3,9 @@
 
 use clipwright::index::{Entry, Index, ModelId, Store};
 use clipwright::layers::normalize;
+use clipwright::random::normals;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use ndarray::Array2;
-use rand::{RngExt, SeedableRng};
-use rand_distr::StandardNormal;
-use rand_pcg::Pcg64;
 use std::path::Path;
 
 const ROWS: usize = 1_000_000;
@@ -17,8 +15,7 @@ const PART: usize = 50_000;
 
 /// Random unit vectors.
 fn vectors(n: usize, seed: usize) -> Array2<f32> {
-    let mut rng = Pcg64::seed_from_u64(seed as u64);
-    normalize::unit(Array2::from_shape_simple_fn((n, EMBED_DIM), || rng.sample(StandardNormal)).view())
+    normalize::unit(normals((n, EMBED_DIM), seed as u64).view())
 }
 
 fn fill(folder: &Path) {

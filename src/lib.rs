@@ -36,7 +36,7 @@
 //! |---|---|---|
 //! | `kernels/` | slices in, slices out: the loops, and all `unsafe`; a crate of its own | nothing |
 //! | `tree`, `params`, `weights`, `random`, `best`, `digest`, `files`, `counted` | trees of named leaves, trained parameters and inference weights as such trees; seeds, the best of many scores, digests, whole files, numbers with their nouns | `kernels` |
-//! | `tour/` | the book: naive forward and backward passes in f64, a chapter a file; the tests judge the fast ones by them | nothing |
+//! | `tour/` | the book: naive forward and backward passes in f64, a chapter a file; the tests judge the fast ones by them | `tree` |
 //! | `layers/` | forward and backward pairs without state | `tree` |
 //! | `generate/` | the search for texts by the scores of their next tokens; no model | `tree` |
 //! | `loss/`, `optim/` | what is minimised, over embeddings, and how; no model | `layers` |

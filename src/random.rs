@@ -1,6 +1,8 @@
 //! Random numbers that depend on where they are used, never on which thread gets there first.
 
-use rand::SeedableRng;
+use ndarray::Array2;
+use rand::{RngExt, SeedableRng};
+use rand_distr::StandardNormal;
 
 /// The generator behind shuffling, augmentation and caption drawing: 128-bit state, the same stream on every platform.
 pub type Rng = rand_pcg::Pcg64;
@@ -9,6 +11,12 @@ pub type Rng = rand_pcg::Pcg64;
 /// unrelated streams.
 pub fn rng(name: &[u64]) -> Rng {
     Rng::seed_from_u64(key(name))
+}
+
+/// Returns a matrix of draws from N(0, 1), the same in every run.
+pub fn normals((rows, cols): (usize, usize), seed: u64) -> Array2<f32> {
+    let draws = Rng::seed_from_u64(seed).sample_iter(StandardNormal).take(rows * cols);
+    Array2::from_shape_vec((rows, cols), draws.collect()).expect("rows·cols draws")
 }
 
 /// Returns the key of such a name for a generator that has no state.

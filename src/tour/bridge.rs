@@ -1,16 +1,9 @@
 //! Between the matrices of the tour and the arrays of the layers. "The same, fast" of every chapter compares by it.
 
 use super::chain_rule::{Matrix, matrix};
-use ndarray::{Array2, ArrayView2};
-use rand::{RngExt, SeedableRng};
-use rand_distr::StandardNormal;
-use rand_pcg::Pcg64;
+use ndarray::ArrayView2;
 
-/// Returns a matrix of draws from N(0, 1), the same in every run.
-pub fn random((rows, cols): (usize, usize), seed: u64) -> Array2<f32> {
-    let draws = Pcg64::seed_from_u64(seed).sample_iter(StandardNormal).take(rows * cols);
-    Array2::from_shape_vec((rows, cols), draws.collect()).expect("rows·cols draws")
-}
+pub use crate::random::normals as random;
 
 /// Returns the same numbers as a matrix of the tour.
 pub fn plain<T: Copy + Into<f64>>(x: ArrayView2<T>) -> Matrix {

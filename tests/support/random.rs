@@ -3,20 +3,14 @@
 use clipwright::params::{Params, Spec, for_each};
 use clipwright::tree::{Path, Tree};
 use ndarray::Array2;
-use rand::{RngExt, SeedableRng};
-use rand_distr::StandardNormal;
-use rand_pcg::Pcg64;
 
 /// Returns `n` draws from N(0, 1).
 pub fn normals(n: usize, seed: u64) -> Vec<f32> {
-    let rng = Pcg64::seed_from_u64(seed);
-    rng.sample_iter(StandardNormal).take(n).collect()
+    matrix((1, n), seed).into_raw_vec_and_offset().0
 }
 
 /// Returns a matrix of draws from N(0, 1).
-pub fn matrix((rows, cols): (usize, usize), seed: u64) -> Array2<f32> {
-    Array2::from_shape_vec((rows, cols), normals(rows * cols, seed)).expect("rows·cols draws")
-}
+pub use clipwright::random::normals as matrix;
 
 /// Returns a matrix of unit rows in random directions.
 pub fn unit_rows(dim: (usize, usize), seed: u64) -> Array2<f32> {

@@ -1,6 +1,6 @@
 //! What `clipwright bench` times of a BLIP.
 
-use super::timing::{Timer, Timing, Work, check, forget_peak_memory, random};
+use super::timing::{Timer, Timing, Work, check, forget_peak_memory};
 use crate::embed::blip::published::BEAMS;
 use crate::embed::write;
 use crate::generate::{BeamStyle, Options, Request, Search};
@@ -10,6 +10,7 @@ use crate::models::blip::params::Blip;
 use crate::models::blip::{Config, Model, Parts};
 use crate::models::{Captions, Packed};
 use crate::optim::adamw::{Decay, Hyper};
+use crate::random::normals;
 use crate::train::blip::{self as objective, Batch, BlipObjective, Rates};
 use crate::train::step::{Trainer, TrainerOptions};
 use crate::weights::Read;
@@ -37,7 +38,7 @@ impl Inputs {
         let mut rng = Pcg64::seed_from_u64(0);
         let mut text =
             || -> Vec<u32> { (0..tokens).map(|_| rng.random_range(0..config.text.vocab_size as u32)).collect() };
-        let images = random(batch, config.vit().grid.image_len(), 0);
+        let images = normals((batch, config.vit().grid.image_len()), 0);
         let texts = Packed::new((0..batch).map(|_| text()));
         Inputs { config: *config, images, texts, keys: (0..batch as u64).collect() }
     }

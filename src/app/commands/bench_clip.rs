@@ -1,12 +1,13 @@
 //! What `clipwright bench` times of a CLIP.
 
-use super::timing::{Timer, Timing, Work, check, forget_peak_memory, random};
+use super::timing::{Timer, Timing, Work, check, forget_peak_memory};
 use crate::layers::normalize;
 use crate::loss::info_nce::{self, Saved, Scratch};
 use crate::loss::positives::Positives;
 use crate::models::Captions;
 use crate::models::clip::Config;
 use crate::models::clip::model::{INIT_LOGIT_SCALE, Inference, Model};
+use crate::random::normals;
 use crate::train::clip::{ClipObjective, Pairs, hyper};
 use crate::train::step::{Trainer, TrainerOptions};
 use crate::tree::Arena;
@@ -32,7 +33,7 @@ impl Inputs {
         let vocab_size = config.text_cfg.vocab_size as u32;
         Inputs {
             config: config.clone(),
-            images: random(pictures, pixels, 0),
+            images: normals((pictures, pixels), 0),
             ids: (0..batch * tokens).map(|_| rng.random_range(0..vocab_size)).collect(),
             offsets: (0..=batch).map(|i| i * tokens).collect(),
             keys: (0..batch as u64).collect(),
@@ -104,7 +105,7 @@ impl Inputs {
 
 /// Times the loss of random embeddings and its gradients, at the temperature that training begins with.
 fn time_info_nce(n: usize, embed_dim: usize, timer: &mut Timer) -> Timing {
-    let [images, texts] = [1, 2].map(|seed| normalize::unit(random(n, embed_dim, seed).view()));
+    let [images, texts] = [1, 2].map(|seed| normalize::unit(normals((n, embed_dim), seed).view()));
     let [mut dimages, mut dtexts] = [&images, &texts].map(|rows| Array2::zeros(rows.raw_dim()));
     let (images, texts, scale) = (images.view(), texts.view(), INIT_LOGIT_SCALE.exp());
     let positives = &Positives::diagonal(n);

@@ -4,10 +4,7 @@ use clap::ValueEnum;
 use indicatif::ProgressBar;
 use kernels::gemm::peak::fma_peak_gflops;
 use kernels::isa::Isa;
-use ndarray::{Array2, ArrayView2, Axis};
-use rand::{RngExt, SeedableRng};
-use rand_distr::StandardNormal;
-use rand_pcg::Pcg64;
+use ndarray::{ArrayView2, Axis};
 use serde::Serialize;
 use std::time::Instant;
 
@@ -55,12 +52,6 @@ pub(crate) struct Measurement {
     pub(super) share_of_peak: f64,
     /// The largest memory of the process during this work in MiB, where the system reports it.
     pub(super) peak_memory_mib: Option<f64>,
-}
-
-/// Returns a matrix of standard normal numbers; the same seed gives the same numbers.
-pub(super) fn random(rows: usize, columns: usize, seed: u64) -> Array2<f32> {
-    let mut rng = Pcg64::seed_from_u64(seed);
-    Array2::from_shape_simple_fn((rows, columns), || rng.sample(StandardNormal))
 }
 
 /// A timer, which repeats each work and measures its time, its memory and the machine's peak.

@@ -2,11 +2,9 @@
 //! section 3.1).
 
 use crate::layers::{floats, normalize};
-use crate::random::rng;
+use crate::random::{key, normals};
 use crate::train::objective::Saved;
-use ndarray::{Array2, ArrayView2, Axis};
-use rand::RngExt;
-use rand_distr::StandardNormal;
+use ndarray::{ArrayView2, Axis};
 
 /// Q earlier features of pictures and of texts, and behind them those of the batch, so that all are the columns of one
 /// matrix and the queue is never copied.
@@ -28,9 +26,7 @@ impl Queue {
     pub fn new(len: usize, width: usize, seed: u64) -> Self {
         assert!(len > 0, "a queue has a place");
         let directions = |of: u64| {
-            let draws = rng(&[seed, of]).sample_iter(StandardNormal);
-            let rows =
-                Array2::from_shape_vec((len, width), draws.take(len * width).collect()).expect("len·width draws");
+            let rows = normals((len, width), key(&[seed, of]));
             floats(normalize::unit(rows.view()).view()).to_vec()
         };
         let keys = (0..len as u64).map(|place| u64::MAX - place).collect();
