@@ -18,7 +18,7 @@ use clipwright::layers::post_norm::{Rest, SelfAttention};
 use clipwright::layers::sequences::Sequences;
 use clipwright::tour::bridge::plain;
 use clipwright::tour::chain_rule::Matrix;
-use clipwright::tour::{self, gelu};
+use clipwright::tour::{self, convolution, gelu};
 use kernels::Activation;
 use ndarray::{Array2, ArrayView1, ArrayView2, Axis, Zip, s};
 use std::cell::{Cell, RefCell};
@@ -204,33 +204,16 @@ pub fn patch_embed(p: &PatchEmbed<&[f64]>, grid: Grid, images: ArrayView2<f64>) 
     })
 }
 
-/// y\[n, oy, ox, o\] = Σ x\[n, oy·stride + ky − k/2, ox·stride + kx − k/2, i\]·W\[o, i, ky, kx\]; x has (n, y, x) in its
-/// rows, 0 outside
+/// y = x ∗ W; x has (n, y, x) in its rows
 pub fn conv2d(
     p: &Conv2d<&[f64]>,
     shape: &conv2d::Shape,
-    (pictures, height, width): (usize, usize, usize),
+    (_, height, width): Pictures,
     x: ArrayView2<f64>,
 ) -> Array2<f64> {
-    let &conv2d::Shape { in_channels, out_channels, kernel, stride } = shape;
-    let (out_height, out_width) = (height.div_ceil(stride), width.div_ceil(stride));
-    Array2::from_shape_fn((pictures * out_height * out_width, out_channels), |(row, o)| {
-        let (n, oy, ox) = (row / (out_height * out_width), row / out_width % out_height, row % out_width);
-        let mut sum = 0.0;
-        for ky in 0..kernel {
-            for kx in 0..kernel {
-                let (iy, ix) =
-                    ((oy * stride + ky).wrapping_sub(kernel / 2), (ox * stride + kx).wrapping_sub(kernel / 2));
-                if iy < height && ix < width {
-                    for i in 0..in_channels {
-                        let weight = p.weight[((o * in_channels + i) * kernel + ky) * kernel + kx];
-                        sum += x[[(n * height + iy) * width + ix, i]] * weight;
-                    }
-                }
-            }
-        }
-        sum
-    })
+    let &conv2d::Shape { out_channels, kernel, stride, .. } = shape;
+    let weight = plain(matrix(p.weight, p.weight.len() / out_channels));
+    array(&convolution::conv(convolution::Conv { height, width, kernel, stride }, &plain(x), &weight))
 }
 
 /// Returns the numbers of a matrix of the tour.
@@ -249,14 +232,7 @@ fn dot(a: ArrayView1<f64>, b: ArrayView1<f64>) -> f64 {
 
 /// y = (x − μ) / √(σ² + ε) ∘ weight + bias, μ and σ² over each column; σ² divides by N
 pub fn batch_norm(p: &BatchNorm<&[f64]>, x: ArrayView2<f64>) -> Array2<f64> {
-    let rows = x.nrows() as f64;
-    let mut y = Array2::zeros(x.dim());
-    for (j, (x, mut y)) in x.columns().into_iter().zip(y.columns_mut()).enumerate() {
-        let mean = x.sum() / rows;
-        let variance = x.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / rows;
-        y.assign(&x.mapv(|x| (x - mean) / (variance + 1e-5).sqrt() * p.weight[j] + p.bias[j]));
-    }
-    y
+    array(&convolution::batch_norm(&plain(x), p.weight, p.bias, 1e-5))
 }
 
 /// y = (x − μ) / √(σ² + ε) ∘ weight + bias, μ and σ² from the running statistics
