@@ -1,13 +1,13 @@
 //! Between the matrices of the tour and the arrays of the layers. "The same, fast" of every chapter compares by it.
 
-use super::chain_rule::{Matrix, matrix};
+use super::chain_rule::Matrix;
 use ndarray::ArrayView2;
 
 pub use crate::random::normals as random;
 
 /// Returns the same numbers as a matrix of the tour.
 pub fn plain<T: Copy + Into<f64>>(x: ArrayView2<T>) -> Matrix {
-    matrix(x.nrows(), x.ncols(), |i, j| x[[i, j]].into())
+    x.rows().into_iter().map(|row| row.iter().map(|&x| x.into()).collect()).collect()
 }
 
 /// Panics where an entry is off by more than 1e-5 of the largest, which is what the rounding of f32 leaves after a sum of

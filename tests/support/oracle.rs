@@ -42,7 +42,7 @@ pub fn layer_norm(p: &LayerNorm<&[f64]>, eps: f32, x: ArrayView2<f64>) -> Array2
 
 /// y = x / |x|, row by row
 pub fn normalize(x: ArrayView2<f64>) -> Array2<f64> {
-    Array2::from_shape_fn(x.dim(), |(n, i)| x[[n, i]] / dot(x.row(n), x.row(n)).sqrt())
+    array(&tour::unit_length::unit(&plain(x)))
 }
 
 /// GELU: x·Φ(x), Φ the normal distribution. QuickGELU: x·sigmoid(1.702 x)
@@ -131,15 +131,14 @@ fn dropped_attention(
     causal: bool,
     mask: impl Fn(usize, usize) -> f64,
 ) -> Array2<f64> {
-    let mut y = Array2::zeros((q.nrows(), v.ncols()));
-    for (i, mut y) in y.rows_mut().into_iter().enumerate() {
-        let seen = if causal { i + 1 } else { k.nrows() };
-        let weights: Vec<f64> =
-            (0..seen).map(|j| (dot(q.row(i), k.row(j)) / (q.ncols() as f64).sqrt()).exp()).collect();
-        let sum: f64 = weights.iter().sum();
-        (0..seen).for_each(|j| y.scaled_add(mask(i, j) * weights[j] / sum, &v.row(j)));
+    if q.is_empty() {
+        return Array2::zeros((0, v.ncols())); // a sequence that does not ask
     }
-    y
+    let mut p = tour::attention::shares(&plain(q), &plain(k), causal);
+    for (i, row) in p.iter_mut().enumerate() {
+        row.iter_mut().enumerate().for_each(|(j, share)| *share *= mask(i, j));
+    }
+    array(&tour::attention::mix(&p, &plain(v)))
 }
 
 /// y = act(x W₁ᵀ + b₁) W₂ᵀ + b₂
@@ -173,35 +172,22 @@ pub fn pooled(sequences: &Sequences, x: &Array2<f64>) -> Array2<f64> {
 
 /// y\[r\] = table\[idᵣ\] + positional\[place of r in its sequence\]
 pub fn token_embed(table: &[f64], positional: &[f64], width: usize, ids: &[u32], sequences: &Sequences) -> Array2<f64> {
-    let (table, positional) = (matrix(table, width), matrix(positional, width));
-    Array2::from_shape_fn((ids.len(), width), |(row, i)| {
-        table[[ids[row] as usize, i]] + positional[[sequences.positions()[row] as usize, i]]
-    })
+    let [table, positional] = [table, positional].map(|table| plain(matrix(table, width)));
+    let [ids, places] = [ids, sequences.positions()].map(|list| list.iter().map(|&i| i as usize).collect::<Vec<_>>());
+    array(&tour::tokens::token_embed(&table, &positional, &ids, &places))
 }
 
-/// A convolution whose stride is its kernel's size, flattened row by row; a class token in front; plus positions
+/// A linear layer of the patches; a class token in front; plus positions
 pub fn patch_embed(p: &PatchEmbed<&[f64]>, grid: Grid, images: ArrayView2<f64>) -> Array2<f64> {
-    let (width, size, patch) = (p.class_embedding.len(), (grid.height, grid.width), grid.patch_size);
-    let positional = matrix(p.positional_embedding, width);
-    let pixel = |n: usize, c: usize, y: usize, x: usize| images[[n, (c * size.0 + y) * size.1 + x]];
-    let kernel = |o: usize, c: usize, y: usize, x: usize| p.conv1_weight[((o * CHANNELS + c) * patch + y) * patch + x];
-    let convolved = |n: usize, i: usize, o: usize| {
-        let (top, left) = (i / (size.1 / patch) * patch, i % (size.1 / patch) * patch);
-        let mut sum = p.conv1_bias.map_or(0.0, |bias| bias[o]);
-        for c in 0..CHANNELS {
-            for y in 0..patch {
-                for x in 0..patch {
-                    sum += pixel(n, c, top + y, left + x) * kernel(o, c, y, x);
-                }
-            }
-        }
-        sum
+    let (width, Grid { height, width: columns, patch_size: patch }) = (p.class_embedding.len(), grid);
+    let embed = tour::patches::Embed {
+        weight: plain(matrix(p.conv1_weight, CHANNELS * patch * patch)),
+        bias: p.conv1_bias.map_or(vec![0.0; width], <[f64]>::to_vec),
+        class: p.class_embedding.to_vec(),
+        positions: plain(matrix(p.positional_embedding, width)),
     };
-    Array2::from_shape_fn((images.nrows() * grid.tokens(), width), |(row, o)| {
-        let (n, token) = (row / grid.tokens(), row % grid.tokens());
-        let embedded = if token == 0 { p.class_embedding[o] } else { convolved(n, token - 1, o) };
-        embedded + positional[[token, o]]
-    })
+    let grid = tour::patches::Grid { channels: CHANNELS, height, width: columns, patch };
+    array(&tour::patches::patch_embed(&embed, grid, &plain(images)))
 }
 
 /// y = x ∗ W; x has (n, y, x) in its rows
