@@ -5,6 +5,7 @@
 //! | `train` | the program `train` |
 //! | `commands` | the program `clipwright`, one file a command |
 //! | `plot` | the plots of a run and the sheets of pictures |
+//! | `html` | pages that are one file |
 //! | `number` | numbers on the command line |
 //! | `part` | the part of the work that one of several processes does |
 //! | `hint` | the flag or command that helps against an error |
@@ -21,6 +22,7 @@ macro_rules! note {
 
 pub mod commands;
 pub mod hint;
+mod html;
 mod number;
 mod part;
 pub mod plot;

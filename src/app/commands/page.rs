@@ -1,26 +1,20 @@
 //! Pages of hits: one HTML file with the small pictures in it and links to the large ones.
 
 use super::CliError;
+use crate::app::html;
 use crate::counted::counted;
-use crate::files::{folder_of, write_atomic};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use crate::files::folder_of;
 use htmlize::escape_all_quotes;
-use image::{RgbImage, codecs::jpeg::JpegEncoder};
+use image::RgbImage;
 use std::fmt::Write;
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
-const QUALITY: u8 = 82;
-
 const STYLE: &str = "\
-body { font: 15px/1.4 system-ui, sans-serif; color: #26262b; margin: 2rem; }
-h1 { font-size: 1.3rem; margin: 0; }
-p { color: #808088; margin: .2rem 0 1.5rem; }
 ol { display: grid; grid-template-columns: repeat(auto-fill, minmax(11rem, 1fr)); gap: 1.2rem; list-style: none; padding: 0; }
-a { display: flex; height: 11rem; align-items: center; justify-content: center; background: #f4f4f6; color: #808088; }
+a { display: flex; height: 11rem; align-items: center; justify-content: center; background: var(--ground); color: var(--faint); }
 img { max-width: 100%; max-height: 100%; }
-small { display: block; overflow-wrap: anywhere; color: #808088; }
+small { display: block; overflow-wrap: anywhere; color: var(--faint); }
 ";
 
 /// One picture of the page.
@@ -36,37 +30,23 @@ pub(crate) struct Row<'a> {
 /// Writes the page to a file, whole or not at all. `scores` says what the scores are.
 pub(crate) fn write(path: &Path, query: &str, pictures: usize, scores: &str, rows: &[Row]) -> Result<(), CliError> {
     let folder = folder_of(path).canonicalize().map_err(|source| CliError::File { path: path.into(), source })?;
-    let html = page(&folder, query, pictures, scores, rows);
-    write_atomic(path, |out| out.write_all(html.as_bytes())).map_err(CliError::file(path))
+    html::save(path, &page(&folder, query, pictures, scores, rows)).map_err(CliError::file(path))
 }
 
 fn page(folder: &Path, query: &str, pictures: usize, scores: &str, rows: &[Row]) -> String {
-    let query = escape_all_quotes(query);
-    let mut html = format!(
-        "<!DOCTYPE html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<title>{query}</title>\n<style>\n{STYLE}</style>\n\
-         <h1>{query}</h1>\n<p>{} of {}; {scores}</p>\n<ol>\n",
-        rows.len(),
-        counted(pictures, "picture")
-    );
+    let mut body = format!("<p>{} of {}; {scores}</p>\n<ol>\n", rows.len(), counted(pictures, "picture"));
     for (i, Row { path, score, thumbnail, is_query }) in rows.iter().enumerate() {
         let name = path.display().to_string();
         let name = escape_all_quotes(&name);
         let shown = thumbnail.map_or("cannot be read".into(), |thumbnail| {
-            format!("<img alt=\"{name}\" src=\"data:image/jpeg;base64,{}\">", STANDARD.encode(jpeg(thumbnail)))
+            format!("<img alt=\"{name}\" src=\"{}\">", html::jpeg(thumbnail))
         });
         let link = link(folder, path);
         let mark = if *is_query { " (the query)" } else { "" };
-        writeln!(html, "<li><a href=\"{link}\">{shown}</a><b>{}</b> {score:.4}{mark}<small>{name}</small></li>", i + 1)
+        writeln!(body, "<li><a href=\"{link}\">{shown}</a><b>{}</b> {score:.4}{mark}<small>{name}</small></li>", i + 1)
             .expect("a string takes everything");
     }
-    html + "</ol>\n</html>\n"
-}
-
-fn jpeg(picture: &RgbImage) -> Vec<u8> {
-    let mut bytes = vec![];
-    let encoder = JpegEncoder::new_with_quality(&mut bytes, QUALITY);
-    picture.write_with_encoder(encoder).expect("memory takes everything");
-    bytes
+    html::page(query, STYLE, &(body + "</ol>\n"))
 }
 
 /// Returns the relative link from the page's folder to the file.
@@ -92,6 +72,8 @@ fn encode(part: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
 
     #[test]
     fn nothing_of_a_name_or_query_is_markup() {
