@@ -17,11 +17,13 @@
 //! | [`vqa`] | how many people would give this answer? |
 //! | [`alike`] | does a model give one embedding to everything? |
 //! | [`report`], [`texts`] | how do all of these look in tables? |
+//! | [`crew`] | which processes share the work of an exam? |
 //! | [`exam`] | how good is a model on the embedded emoji, or on a user's pairs? |
 
 pub mod alike;
 pub mod baseline;
 pub mod captions;
+pub mod crew;
 pub mod exam;
 pub mod lbfgs;
 pub mod linear_probe;

@@ -23,9 +23,16 @@ pub struct Reranked {
 ///
 /// `cosines` (pictures, texts)
 ///
-/// `judge(picture, texts)` returns the logit of a match for each of these texts. It is called once for every picture
-/// that is in a pair, with all its texts, so that a pair that both sides chose is judged once.
-pub fn rerank(cosines: ArrayView2<f32>, k: usize, mut judge: impl FnMut(usize, &[usize]) -> Vec<f32>) -> Reranked {
+/// `judge(texts_of)` returns for each picture the logit of a match with each of its texts. A pair that both sides chose is
+/// judged once.
+///
+/// # Errors
+/// Returns the error of `judge`.
+pub fn rerank<E>(
+    cosines: ArrayView2<f32>,
+    k: usize,
+    judge: impl FnOnce(&[Vec<usize>]) -> Result<Vec<Vec<f32>>, E>,
+) -> Result<Reranked, E> {
     let (images, texts) = cosines.dim();
     let by_image: Vec<Vec<usize>> = cosines.rows().into_iter().map(|row| best(row.iter(), k)).collect();
     let by_text: Vec<Vec<usize>> = cosines.columns().into_iter().map(|column| best(column.iter(), k)).collect();
@@ -33,15 +40,14 @@ pub fn rerank(cosines: ArrayView2<f32>, k: usize, mut judge: impl FnMut(usize, &
         texts_of_images: Array2::from_elem((images, texts), OUTSIDE),
         images_of_texts: Array2::from_elem((texts, images), OUTSIDE),
     };
-    for (image, own) in by_image.iter().enumerate() {
-        let chosen = |text: &usize| own.contains(text) || by_text[*text].contains(&image);
-        let pairs: Vec<usize> = (0..texts).filter(chosen).collect();
-        if pairs.is_empty() {
-            continue;
-        }
-        for (&text, logit) in pairs.iter().zip(judge(image, &pairs)) {
+    let texts_of = |image: usize| -> Vec<usize> {
+        (0..texts).filter(|text| by_image[image].contains(text) || by_text[*text].contains(&image)).collect()
+    };
+    let texts_of: Vec<Vec<usize>> = (0..images).map(texts_of).collect();
+    for (image, logits) in judge(&texts_of)?.into_iter().enumerate() {
+        for (&text, logit) in texts_of[image].iter().zip(logits) {
             let score = logit + cosines[[image, text]];
-            if own.contains(&text) {
+            if by_image[image].contains(&text) {
                 reranked.texts_of_images[[image, text]] = score;
             }
             if by_text[text].contains(&image) {
@@ -49,7 +55,7 @@ pub fn rerank(cosines: ArrayView2<f32>, k: usize, mut judge: impl FnMut(usize, &
             }
         }
     }
-    reranked
+    Ok(reranked)
 }
 
 /// Returns the places of the `k` largest numbers, of equals the first.
@@ -63,22 +69,28 @@ fn best<'a>(numbers: impl Iterator<Item = &'a f32>, k: usize) -> Vec<usize> {
 mod tests {
     use super::*;
     use ndarray::array;
+    use std::convert::Infallible;
 
     #[test]
     fn only_candidates_are_judged_and_each_pair_once() {
         let cosines = array![[0.9, 0.1, 0.2], [0.3, 0.8, 0.7]];
         let mut judged = vec![];
-        let reranked = rerank(cosines.view(), 1, |image, texts| {
-            judged.extend(texts.iter().map(|&text| (image, text)));
-            texts.iter().map(|&text| (10 * image + text) as f32).collect()
+        let Ok(reranked) = rerank(cosines.view(), 1, |texts_of| -> Result<_, Infallible> {
+            judged = texts_of.to_vec();
+            let of =
+                |(image, texts): (usize, &Vec<usize>)| texts.iter().map(|text| (10 * image + text) as f32).collect();
+            Ok(texts_of.iter().enumerate().map(of).collect())
         });
-        assert_eq!(judged, [(0, 0), (1, 1), (1, 2)]);
+        assert_eq!(judged, [vec![0], vec![1, 2]]);
         assert_eq!(reranked.texts_of_images, array![[0.9, OUTSIDE, OUTSIDE], [OUTSIDE, 11.8, OUTSIDE]]);
         assert_eq!(reranked.images_of_texts, array![[0.9, OUTSIDE], [OUTSIDE, 11.8], [OUTSIDE, 12.7]]);
-        let all = rerank(cosines.view(), 9, |_, texts| vec![0.0; texts.len()]);
+        let none = |texts_of: &[Vec<usize>]| -> Result<_, Infallible> {
+            Ok(texts_of.iter().map(|texts| vec![0.0; texts.len()]).collect())
+        };
+        let Ok(all) = rerank(cosines.view(), 9, none);
         assert_eq!(all.texts_of_images, cosines);
         assert_eq!(all.images_of_texts, cosines.t());
-        let none = rerank(Array2::zeros((0, 3)).view(), 2, |_, _| vec![]);
+        let Ok(none) = rerank(Array2::zeros((0, 3)).view(), 2, none);
         assert_eq!(none.images_of_texts.dim(), (3, 0));
     }
 }

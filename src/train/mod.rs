@@ -8,6 +8,7 @@
 //! | [`step`] | one training step of any objective |
 //! | [`resize`] | a model in training goes on with pictures of another size |
 //! | [`world`] | the processes that train one model together |
+//! | [`together`] | a model that embeds with the help of all ranks, and an exam that all sit |
 //! | [`metric`] | a number that a step reports |
 //! | [`log`] | the numbers of a run, one JSON object a line |
 //! | [`watch`] | whether training has collapsed, and why |
@@ -23,5 +24,6 @@ pub mod objective;
 pub mod resize;
 pub mod run_folder;
 pub mod step;
+pub mod together;
 pub mod watch;
 pub mod world;

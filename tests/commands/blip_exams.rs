@@ -6,6 +6,7 @@ use clipwright::eval::captions::{CaptionScores, Captioned};
 use clipwright::eval::{rerank, vqa};
 use clipwright::models::blip::Parts;
 use serde_json::{Value, json};
+use std::convert::Infallible;
 
 /// Writes a table of the ten pictures, the first of them twice with different captions.
 fn pairs(bench: &Bench) -> Vec<String> {
@@ -33,8 +34,11 @@ fn retrieval_is_measured_with_and_without_a_second_ranking() {
     let rows = report["rows"].as_array().unwrap();
     assert_eq!((rows.len(), &rows[1]["pictures"]), (2, &json!("the best 4 ranked again")));
     let cosine = |picture: usize, text: usize| matches.cosines[[picture, text]];
-    let reranked = rerank::rerank(matches.cosines.view(), 4, |picture, texts| {
-        texts.iter().map(|&text| matches.logits[[picture, text]]).collect()
+    let Ok(reranked) = rerank::rerank(matches.cosines.view(), 4, |texts_of| {
+        let logits = |(picture, texts): (usize, &Vec<usize>)| {
+            texts.iter().map(|&text| matches.logits[[picture, text]]).collect()
+        };
+        Ok::<_, Infallible>(texts_of.iter().enumerate().map(logits).collect())
     });
     let again = |picture: usize, text: usize| reranked.images_of_texts[[text, picture]];
     for (row, scores) in rows.iter().zip([&cosine as &dyn Fn(usize, usize) -> f32, &again]) {

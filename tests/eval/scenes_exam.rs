@@ -3,11 +3,16 @@
 use clipwright::Blip;
 use clipwright::datasets::emoji::{Emoji, Language};
 use clipwright::datasets::scenes::{Division, SceneOptions, Scenes};
+use clipwright::eval::crew::{Crew, Single};
 use clipwright::eval::exam::{Depth, Exam, ScenesExam};
 use clipwright::models::blip::{Config, Model, Parts, TextConfig, TokenIds, VisionConfig};
 use clipwright::pictures::Preprocess;
 use clipwright::text::WordPiece;
 use clipwright::text::wordpiece::reduced_vocabulary;
+use clipwright::train::together::Ranks;
+use clipwright::train::world::Threads;
+use std::convert::Infallible;
+use std::ops::Range;
 use std::sync::Arc;
 
 fn scenes() -> Arc<Scenes> {
@@ -34,7 +39,7 @@ fn blip(scenes: &Scenes, parts: Parts) -> Blip {
 fn every_kind_of_blip_has_its_tables() {
     let scenes = scenes();
     let exam = Exam::Scenes(ScenesExam::new(Arc::clone(&scenes), true, Depth::Quick));
-    let (report, bad) = exam.report_blip(&blip(&scenes, Parts::Pretrained), "").unwrap();
+    let (report, bad) = exam.report_blip(&blip(&scenes, Parts::Pretrained), "", &Single).unwrap();
     let rows: Vec<(&str, &str, usize)> =
         report.rows.iter().map(|row| (row.concepts.as_str(), row.pictures.as_str(), row.images)).collect();
     let expected = [("seen", "noto, held out", 500), ("seen", "noto, held out, re-ranked", 500)];
@@ -43,10 +48,10 @@ fn every_kind_of_blip_has_its_tables() {
     assert_eq!((captions, report.answers.len()), (vec![("seen", 500)], 0));
     assert!(report.captions.iter().all(|row| row.score.exact == 0.0 && row.nearest.is_none()));
 
-    let (report, _) = exam.report_blip(&blip(&scenes, Parts::Captioner), "").unwrap();
+    let (report, _) = exam.report_blip(&blip(&scenes, Parts::Captioner), "", &Single).unwrap();
     assert_eq!((report.rows.len(), report.captions.len(), report.answers.len()), (0, 1, 0));
 
-    let (report, _) = exam.report_blip(&blip(&scenes, Parts::Answerer), "").unwrap();
+    let (report, _) = exam.report_blip(&blip(&scenes, Parts::Answerer), "", &Single).unwrap();
     assert_eq!((report.rows.len(), report.captions.len(), report.answers.len()), (0, 0, 1));
     let kinds: Vec<&str> = report.answers[0].kinds.iter().map(|kind| kind.kind.as_str()).collect();
     assert_eq!(kinds, ["what", "where", "count", "colour"]);
@@ -56,12 +61,30 @@ fn every_kind_of_blip_has_its_tables() {
     assert!(report.markdown().contains("| seen | noto, held out |"), "{}", report.markdown());
 }
 
+/// Two ranks share what is asked, and both get the table of one.
+#[test]
+fn ranks_sit_an_exam_together() {
+    let scenes = scenes();
+    let exam = Exam::Scenes(ScenesExam::new(Arc::clone(&scenes), true, Depth::Quick));
+    for parts in [Parts::Pretrained, Parts::Answerer] {
+        let blip = blip(&scenes, parts);
+        let alone = exam.report_blip(&blip, "", &Single).unwrap().0.to_string();
+        let ranks = Threads::run(2, |world| exam.report_blip(&blip, "", &Ranks(&world)).unwrap().0.to_string());
+        assert_eq!(ranks, [alone.clone(), alone]);
+    }
+    let shares = Threads::run(3, |world| {
+        let share = |own: Range<usize>| Ok::<_, Infallible>(own.map(|i| "x".repeat(i)).collect());
+        Ranks(&world).share(4, share).unwrap().concat().len()
+    });
+    assert_eq!(shares, [6; 3], "also where a rank has nothing to do");
+}
+
 /// The final table is of as many scenes as the curves before it, and has those of other kinds and the baselines besides.
 #[test]
 fn the_final_table_has_more_rows_of_as_many_scenes() {
     let scenes = scenes();
     let exam = Exam::Scenes(ScenesExam::new(Arc::clone(&scenes), false, Depth::Full));
-    let (report, _) = exam.report_blip(&blip(&scenes, Parts::Captioner), "").unwrap();
+    let (report, _) = exam.report_blip(&blip(&scenes, Parts::Captioner), "", &Single).unwrap();
     let rows: Vec<_> =
         report.captions.iter().map(|row| (row.concepts.as_str(), row.pictures.as_str(), row.images)).collect();
     assert_eq!(rows, [("seen", "twemoji, held out", 500), ("held-out", "twemoji, held out", 500)]);

@@ -29,6 +29,7 @@ use ndarray::{Array2, ArrayView2, Axis, s};
 use safetensors::tensor::{Dtype, TensorView};
 use safetensors::{SafeTensors, serialize_to_file};
 use serde_json::Value;
+use std::convert::Infallible;
 use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -635,11 +636,14 @@ fn retrieval_is_that_of_the_original() {
                 (buffers.embed_images(&p, config, &source), buffers.embed_texts(&p, config, texts.clone().captions()));
             let texts = texts.begin_with(config.text.ids.encode);
             let k = json(&folder.join("meta.json"))["k_test"].as_u64().unwrap() as usize;
-            let reranked = rerank(images.dot(&words.t()).view(), k, |image, own| {
+            let judge = |(image, own): (usize, &Vec<usize>)| {
                 let own = Texts::new(own.iter().map(|&text| texts.ids[texts.rows()[text].clone()].to_vec()));
                 let alone = source.alone(image);
                 let n = own.rows().len();
                 buffers.match_logits(&p, config, &alone, own.captions(), &[0..n]).column(1).to_vec()
+            };
+            let Ok(reranked) = rerank(images.dot(&words.t()).view(), k, |texts_of| {
+                Ok::<_, Infallible>(texts_of.iter().enumerate().map(judge).collect())
             });
             // Beside scores of order 1, −100 would hide every difference.
             let no_outside = |scores: &Array2<f32>| scores.mapv(|score| if score == OUTSIDE { 0.0 } else { score });

@@ -44,16 +44,14 @@ impl<'a> Rerank<'a> {
         let cleaned: Vec<String> = captions.iter().map(|text| caption(text, MAX_CAPTION_WORDS)).collect();
         let bar = context.output.progress(self.pictures.len(), "pictures ranked again");
         let k = self.k.min(captions.len().max(self.pictures.len()));
-        let mut failed = None;
-        let row = seen.reranked_row(&format!("the best {k} ranked again"), embedded, truth, k, |picture, texts| {
+        let judge = |(seen, texts): (&Source, &Vec<usize>)| {
             bar.inc(1);
-            let texts: Vec<&String> = texts.iter().map(|&text| &cleaned[text]).collect();
-            self.blip.match_logits(&self.pictures[picture], &texts).unwrap_or_else(|error| {
-                failed = Some(error);
-                vec![f32::NAN; texts.len()]
-            })
+            self.blip.match_logits(seen, &texts.iter().map(|&text| &cleaned[text]).collect::<Vec<_>>())
+        };
+        let row = seen.reranked_row(&format!("the best {k} ranked again"), embedded, truth, k, |texts_of| {
+            self.pictures.iter().zip(texts_of).map(judge).collect()
         });
         bar.finish_and_clear();
-        failed.map_or(Ok(row), |error| Err(self.error(error)))
+        row.map_err(|error| self.error(error))
     }
 }

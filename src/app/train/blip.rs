@@ -30,6 +30,7 @@ use crate::train::metric::Metric;
 use crate::train::objective::{Objective, State};
 use crate::train::run_folder::RunFolder;
 use crate::train::step::{Trainer, Update};
+use crate::train::together::Ranks;
 use crate::train::watch::Collapse;
 use crate::train::world::World;
 use std::path::{Path, PathBuf};
@@ -41,8 +42,7 @@ const READ: usize = 4096;
 const VOCABULARY: &str = "vocab.txt";
 
 struct BlipLearner<L, W> {
-    /// Whether this is the rank that answers.
-    answers: bool,
+    world: W,
     trainer: Trainer<L, W>,
     config: Config,
     preprocess: Preprocess,
@@ -213,8 +213,8 @@ impl Start {
         let beta2 = if is_small(&model.config) { Hyper::VIT.beta2 } else { Hyper::BLIP.beta2 };
         let trainer_options = options.trainer(Hyper { beta2, ..Hyper::BLIP });
         let trainer = Trainer::among(world.clone(), lesson(&model), trainer_options);
-        let (config, answers) = (model.config, world.rank() == 0);
-        let learner = Box::new(BlipLearner { answers, trainer, config, preprocess, tokenizer, vocabulary, prompt });
+        let (config, world) = (model.config, world.clone());
+        let learner = Box::new(BlipLearner { world, trainer, config, preprocess, tokenizer, vocabulary, prompt });
         Begun { learner, data, words, loader }
     }
 
@@ -355,17 +355,10 @@ impl<L: Lesson<W>, W: World> Learner for BlipLearner<L, W> {
     }
 
     fn examine(&self, exam: &Exam) -> Result<(Report, BadReport), TrainError> {
-        // What a BLIP is asked is not shared out; the other ranks wait.
-        if !self.answers {
-            return Ok(Default::default());
-        }
-        Ok(exam.report_blip(&self.blip(), &self.prompt)?)
+        Ok(exam.report_blip(&self.blip(), &self.prompt, &Ranks(&self.world))?)
     }
 
     fn collapse(&self, exam: &Exam) -> Option<Collapse> {
-        if !self.answers {
-            return None;
-        }
         let blip = self.blip();
         blip.check(Asked::Match).ok().and_then(|()| data::collapse(exam, &Family::Blip(Box::new(blip))))
     }

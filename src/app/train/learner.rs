@@ -46,11 +46,11 @@ pub(super) trait Learner {
     fn parameters(&self) -> [usize; 2];
 
     /// Measures the model; returns the tables and the report on what could not be read. All ranks have to ask for it
-    /// together, and the first gets the answer.
+    /// together, and all get the answer.
     fn examine(&self, exam: &Exam) -> Result<(Report, BadReport), TrainError>;
 
     /// Returns what is wrong if the model embeds everything in an exam alike. All ranks have to ask for it together, and
-    /// the first gets the answer.
+    /// all get the answer.
     fn collapse(&self, exam: &Exam) -> Option<Collapse>;
 
     /// Draws the plots of the run into its folder.

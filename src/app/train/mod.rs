@@ -8,7 +8,6 @@
 //! | `begin` | what a run begins with, by the family of its model |
 //! | `learner` | what the loop knows of the model that it trains |
 //! | `agreement` | what ranks tell each other besides numbers of the model |
-//! | `together` | a model that embeds with the help of all ranks |
 //! | `clip`, `model` | a CLIP in training, and the one that a run begins with |
 //! | `tuning` | which parts of a CLIP learn, and what need not be computed again |
 //! | `blip` | a BLIP in training |
@@ -31,7 +30,6 @@ pub mod options;
 mod progress;
 mod run;
 mod savings_options;
-mod together;
 mod tune_options;
 mod tuning;
 pub(crate) mod values;

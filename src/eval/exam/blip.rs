@@ -6,6 +6,7 @@ use super::part::{Part, Said, Told};
 use crate::datasets::{BadReport, Example};
 use crate::embed::{Blip, BlipError, Task};
 use crate::eval::captions::{CaptionScores, Captioned};
+use crate::eval::crew::Crew;
 use crate::eval::report::{Report, Row};
 use crate::eval::retrieval::{first_of_each, identify};
 use crate::eval::texts::{CaptionRow, CaptionScore};
@@ -34,8 +35,8 @@ impl PairsExam {
     ///
     /// # Errors
     /// Returns an error if no pair could be read.
-    pub fn report_blip(&self, blip: &Blip, prompt: &str) -> Result<(Report, BadReport), LookError> {
-        self.ask(blip, prompt, |_, captions| References { compared: captions.to_vec(), all: captions.to_vec() })
+    pub fn report_blip(&self, blip: &Blip, prompt: &str, crew: &impl Crew) -> Result<(Report, BadReport), LookError> {
+        self.ask(blip, prompt, crew, |_, captions| References { compared: captions.to_vec(), all: captions.to_vec() })
     }
 
     /// Measures what a BLIP can do. `references(i, captions)` returns the true captions of the i-th asked example, whose
@@ -44,46 +45,47 @@ impl PairsExam {
         &self,
         blip: &Blip,
         prompt: &str,
+        crew: &impl Crew,
         references: impl Fn(usize, &[String]) -> References,
     ) -> Result<(Report, BadReport), LookError> {
         let (seen, sources) = self.look_closely(blip, None, || {})?;
         let mut report = Report::default();
         if blip.check(Task::Match).is_ok() {
-            report.rows = self.rows(blip, &seen, &sources)?.into();
+            report.rows = self.rows(blip, crew, &seen, &sources)?.into();
         }
         if blip.check(Task::Caption).is_ok() {
-            report.captions.push(self.captions(blip, prompt, &seen, &sources, references)?);
+            report.captions.push({
+                let written = write(blip, prompt, crew, &sources)?;
+                self.captions(blip, &seen, &written, references)
+            });
         }
         Ok((report, seen.bad))
     }
 
     /// Returns the rows for retrieval without and with a second ranking.
-    fn rows(&self, blip: &Blip, seen: &Seen, sources: &[Source]) -> Result<[Row; 2], BlipError> {
+    fn rows(&self, blip: &Blip, crew: &impl Crew, seen: &Seen, sources: &[Source]) -> Result<[Row; 2], BlipError> {
         let (captions, truth) = seen.distinct_captions();
         let captions: Vec<String> = captions.iter().map(|text| caption(text, MAX_CAPTION_WORDS)).collect();
         let texts = blip.encode_text(&captions)?;
-        let judge = |picture: usize, texts: &[usize]| {
-            let texts: Vec<&String> = texts.iter().map(|&text| &captions[text]).collect();
-            blip.match_logits(&sources[picture], &texts).expect("a model that judges matches")
+        let judge = |(seen, texts): (&Source, &Vec<usize>)| {
+            blip.match_logits(seen, &texts.iter().map(|&text| &captions[text]).collect::<Vec<_>>())
+        };
+        let judge = |texts_of: &[Vec<usize>]| {
+            crew.share(sources.len(), |own| sources[own.clone()].iter().zip(&texts_of[own]).map(judge).collect())
         };
         let again = format!("{}, re-ranked", self.name());
         let first = seen.row(self.name(), texts.view(), &truth, false);
-        Ok([first, seen.reranked_row(&again, texts.view(), &truth, RERANKED, judge)])
+        Ok([first, seen.reranked_row(&again, texts.view(), &truth, RERANKED, judge)?])
     }
 
+    /// Returns the row for what was written about each distinct picture.
     fn captions(
         &self,
         blip: &Blip,
-        prompt: &str,
         seen: &Seen,
-        sources: &[Source],
+        written: &[String],
         references: impl Fn(usize, &[String]) -> References,
-    ) -> Result<CaptionRow, BlipError> {
-        let (options, mut written) = (search(blip), vec![]);
-        for sources in sources.chunks(TOGETHER) {
-            let texts = blip.caption_seen(&Source::join(sources), prompt, &options, |i| i as u64)?;
-            written.extend(texts.into_iter().map(|written| written.text));
-        }
+    ) -> CaptionRow {
         let pictures = identify(&seen.digests);
         let references: Vec<References> = (first_of_each(&pictures).into_iter().enumerate())
             .map(|(picture, example)| {
@@ -92,14 +94,27 @@ impl PairsExam {
                 references(seen.places[example], &own)
             })
             .collect();
-        Ok(CaptionRow {
+        CaptionRow {
             concepts: "own".into(),
             pictures: self.name().into(),
-            images: sources.len(),
-            score: score(blip, &written, &references),
+            images: written.len(),
+            score: score(blip, written, &references),
             nearest: None,
-        })
+        }
     }
+}
+
+/// Writes a caption about each of the pictures that were looked at.
+fn write(blip: &Blip, prompt: &str, crew: &impl Crew, sources: &[Source]) -> Result<Vec<String>, BlipError> {
+    let options = search(blip);
+    crew.share(sources.len(), |own| {
+        let mut texts = vec![];
+        for sources in sources[own].chunks(TOGETHER) {
+            let written = blip.caption_seen(&Source::join(sources), prompt, &options, |i| i as u64)?;
+            texts.extend(written.into_iter().map(|written| written.text));
+        }
+        Ok(texts)
+    })
 }
 
 /// Returns how captions are searched for: as BLIP's published ones were, but for their length.

@@ -34,6 +34,7 @@ pub use scenes::ScenesExam;
 
 use crate::datasets::{BadReport, DatasetError, Example};
 use crate::embed::{Blip, Embed};
+use crate::eval::crew::Crew;
 use crate::eval::report::Report;
 
 /// The exam that judges a run.
@@ -65,21 +66,21 @@ impl Exam {
         }
     }
 
-    /// Measures what a BLIP can do. Its captions begin with the prompt.
+    /// Measures what a BLIP can do, which the crew shares. Its captions begin with the prompt.
     ///
     /// # Errors
     /// Returns an error if no pair could be read.
     ///
     /// # Panics
     /// Panics if single emoji are asked for, which no BLIP is trained on.
-    pub fn report_blip(&self, blip: &Blip, prompt: &str) -> Result<(Report, BadReport), LookError> {
+    pub fn report_blip(&self, blip: &Blip, prompt: &str, crew: &impl Crew) -> Result<(Report, BadReport), LookError> {
         match self {
             #[cfg(feature = "emoji")]
             Exam::Emoji(_) => panic!("single emoji are no exam of a BLIP"),
             #[cfg(feature = "emoji")]
-            Exam::Scenes(exam) => exam.report_blip(blip, prompt),
-            Exam::Pairs(exam) => exam.report_blip(blip, prompt),
-            Exam::Questions(exam) => exam.report_blip(blip),
+            Exam::Scenes(exam) => exam.report_blip(blip, prompt, crew),
+            Exam::Pairs(exam) => exam.report_blip(blip, prompt, crew),
+            Exam::Questions(exam) => exam.report_blip(blip, crew),
         }
     }
 

@@ -203,23 +203,26 @@ impl Seen {
         self.row_of(name, texts.nrows(), truth, zero_shot, |who| retrieval::retrieval(images, texts, who))
     }
 
-    /// Returns the row of the table for retrieval whose `k` best candidates are [ranked again](rerank). `judge(i, texts)`
-    /// returns the logits of a match of the i-th distinct picture with these texts.
+    /// Returns the row of the table for retrieval whose `k` best candidates are [ranked again](rerank).
+    /// `judge(texts_of)` returns for each distinct picture the logits of a match with each of its texts.
     ///
     /// `texts` (M, e), rows of unit length
+    ///
+    /// # Errors
+    /// Returns the error of `judge`.
     #[track_caller]
-    pub fn reranked_row(
+    pub fn reranked_row<E>(
         &self,
         name: &str,
         texts: ArrayView2<f32>,
         truth: &[usize],
         k: usize,
-        judge: impl FnMut(usize, &[usize]) -> Vec<f32>,
-    ) -> Row {
+        judge: impl FnOnce(&[Vec<usize>]) -> Result<Vec<Vec<f32>>, E>,
+    ) -> Result<Row, E> {
         let distinct = first_of_each(&identify(&self.digests));
         let cosines = self.images.select(Axis(0), &distinct).dot(&texts.t());
-        let scores = rerank(cosines.view(), k, judge);
-        self.row_of(name, texts.nrows(), truth, None, |who| retrieval::reranked(&scores, who))
+        let scores = rerank(cosines.view(), k, judge)?;
+        Ok(self.row_of(name, texts.nrows(), truth, None, |who| retrieval::reranked(&scores, who)))
     }
 
     fn row_of(

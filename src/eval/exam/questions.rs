@@ -6,6 +6,7 @@ use super::part::{Part, Said, Told};
 use crate::datasets::{BadReport, Dataset, DatasetError, Example, VisualQuestions};
 use crate::embed::Blip;
 use crate::embed::rows::evenly_spread;
+use crate::eval::crew::Crew;
 use crate::eval::report::Report;
 use crate::eval::texts::{AnswerRow, AnswerScore};
 use crate::eval::vqa;
@@ -33,12 +34,24 @@ impl QuestionsExam {
     ///
     /// # Errors
     /// Returns an error if no picture can be read, or if the model answers no questions.
-    pub fn report_blip(&self, blip: &Blip) -> Result<(Report, BadReport), LookError> {
-        let (mut bad, mut scores) = (BadReport::default(), vec![]);
-        for place in self.asked(MAX_QUESTIONS) {
-            let Some(example) = self.read(place, &mut bad) else { continue };
-            scores.push(vqa::accuracy(&answer(blip, &example)?, &self.questions.questions()[place].answers));
-        }
+    pub fn report_blip(&self, blip: &Blip, crew: &impl Crew) -> Result<(Report, BadReport), LookError> {
+        let mut bad = BadReport::default();
+        let asked: Vec<usize> = self.asked(MAX_QUESTIONS).collect();
+        let accuracy = |place: usize, example: &Example| -> Result<f64, LookError> {
+            Ok(vqa::accuracy(&answer(blip, example)?, &self.questions.questions()[place].answers))
+        };
+        // Every process reads all pictures, so that all know which ones cannot be read.
+        let scores: Vec<Option<f64>> = crew.share(asked.len(), |own| {
+            let mut scores = vec![];
+            for (i, &place) in asked.iter().enumerate() {
+                let example = self.read(place, &mut bad);
+                if own.contains(&i) {
+                    scores.push(example.map(|example| accuracy(place, &example)).transpose()?);
+                }
+            }
+            Ok::<_, LookError>(scores)
+        })?;
+        let scores: Vec<f64> = scores.into_iter().flatten().collect();
         if scores.is_empty() {
             return Err(DatasetError::Empty { place: self.name.as_str().into(), report: bad }.into());
         }

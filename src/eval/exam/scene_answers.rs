@@ -6,6 +6,7 @@ use super::part::Said;
 use crate::datasets::scenes::{Asked, Question, Scenes};
 use crate::embed::rows::evenly_spread;
 use crate::embed::{Blip, BlipError};
+use crate::eval::crew::Crew;
 use crate::eval::retrieval::identify;
 use crate::eval::texts::AnswerScore;
 use crate::models::blip::model::Source;
@@ -66,12 +67,21 @@ pub(super) fn answers(
     exam: &PairsExam,
     scenes: &Scenes,
     blip: &Blip,
+    crew: &impl Crew,
     commonest: Option<&Commonest>,
 ) -> Result<Vec<AnswerScore>, LookError> {
     let (seen, sources) = exam.look_closely(blip, None, || {})?;
+    let pictures = identify(&seen.digests);
+    let answers = crew.share(pictures.len(), |own| {
+        let ask = |(&place, &picture)| {
+            let answered = ask(blip, &sources[picture], scenes.questions(place))?;
+            Ok(answered.into_iter().map(|(_, given)| given).collect())
+        };
+        seen.places[own.clone()].iter().zip(&pictures[own]).map(ask).collect::<Result<Vec<Vec<String>>, BlipError>>()
+    })?;
     let (mut asked, mut right, mut guessed) = ([0; 4], [0; 4], [0; 4]);
-    for (&place, picture) in seen.places.iter().zip(identify(&seen.digests)) {
-        for (Question { asked: kind, answer, .. }, given) in ask(blip, &sources[picture], scenes.questions(place))? {
+    for (&place, answers) in seen.places.iter().zip(answers) {
+        for (Question { asked: kind, answer, .. }, given) in scenes.questions(place).into_iter().zip(answers) {
             let kind = kind as usize;
             asked[kind] += 1;
             right[kind] += usize::from(given == as_written(blip, &answer));

@@ -11,6 +11,7 @@ use crate::datasets::{BadReport, Dataset, DatasetError, Example};
 use crate::embed::rows::evenly_spread;
 use crate::embed::{Blip, Embed, Task};
 use crate::eval::baseline;
+use crate::eval::crew::Crew;
 use crate::eval::report::Report;
 use crate::eval::texts::{AnswerRow, CaptionRow, CaptionScore};
 use crate::pictures::Picture;
@@ -78,13 +79,13 @@ impl ScenesExam {
     ///
     /// # Errors
     /// Returns no error, since every scene can be made.
-    pub fn report_blip(&self, blip: &Blip, prompt: &str) -> Result<(Report, BadReport), LookError> {
+    pub fn report_blip(&self, blip: &Blip, prompt: &str, crew: &impl Crew) -> Result<(Report, BadReport), LookError> {
         let mut all = Report::default();
         let is_full = self.depth == Depth::Full;
         if blip.check(Task::Answer).is_ok() {
             let commonest = is_full.then(|| Commonest::of(&self.train, KNOWN.min(self.train.options().count)));
             for side in &self.sides {
-                let kinds = answers(&side.exam, &side.scenes, blip, commonest.as_ref())?;
+                let kinds = answers(&side.exam, &side.scenes, blip, crew, commonest.as_ref())?;
                 let (concepts, pictures) = (side.concepts.into(), side.exam.name().into());
                 all.answers.push(AnswerRow { concepts, pictures, kinds });
             }
@@ -93,7 +94,7 @@ impl ScenesExam {
         let known = is_full.then(|| Known::new(&self.train));
         for side in &self.sides {
             let references = |place, _: &[String]| side.references(place);
-            let (mut report, _) = side.exam.ask(blip, prompt, references)?;
+            let (mut report, _) = side.exam.ask(blip, prompt, crew, references)?;
             report.name_concepts(side.concepts);
             for row in &mut report.captions {
                 row.nearest = known.as_ref().map(|known| known.captions(side, row, blip));

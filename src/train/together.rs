@@ -1,29 +1,62 @@
-//! A model that embeds with the help of all ranks.
+//! What ranks do together beside a step: a model that embeds with the help of all, and an exam that all sit.
 
 use crate::datasets::{BadExample, BadReport};
 use crate::embed::{Batch, Embed, Embedded, Pictures};
+use crate::eval::crew::Crew;
 use crate::layers::floats;
 use crate::pictures::Picture;
 use crate::train::world::World;
 use ndarray::{Array2, Axis, concatenate};
 use rayon::prelude::*;
+use serde::{Serialize, de::DeserializeOwned};
 use std::ops::Range;
 
 /// A model that every rank has, of whose work each does a part. All ranks have to ask for the same things together, and
 /// all get the answers, which are the same bits as those of the model alone.
-pub(super) struct Together<'a, E, W> {
+pub struct Together<'a, E, W> {
     pub model: E,
     pub world: &'a W,
 }
 
-impl<E: Embed, W: World> Together<'_, E, W> {
-    /// Returns which of n rows are this rank's, and how many each rank has but for the last ones.
-    fn part(&self, n: usize) -> (Range<usize>, usize) {
-        let len = n.div_ceil(self.world.size());
-        let start = (self.world.rank() * len).min(n);
-        (start..(start + len).min(n), len)
-    }
+/// Returns which of n pieces of work are this rank's, and how many each rank has but for the last ones.
+fn part(world: &impl World, n: usize) -> (Range<usize>, usize) {
+    let len = n.div_ceil(world.size());
+    let start = (world.rank() * len).min(n);
+    (start..(start + len).min(n), len)
+}
 
+/// All ranks as the crew of an exam.
+pub struct Ranks<'a, W>(pub &'a W);
+
+impl<W: World> Crew for Ranks<'_, W> {
+    fn share<T: Serialize + DeserializeOwned, E>(
+        &self,
+        n: usize,
+        work: impl FnOnce(Range<usize>) -> Result<Vec<T>, E>,
+    ) -> Result<Vec<T>, E> {
+        let Ranks(world) = self;
+        let own = work(part(*world, n).0)?;
+        if world.size() == 1 {
+            return Ok(own);
+        }
+        let mut bytes = vec![];
+        ciborium::into_writer(&own, &mut bytes).expect("memory takes everything");
+        let read = |bytes: &Vec<u8>| -> Vec<T> { ciborium::from_reader(&bytes[..]).expect("what a rank has written") };
+        Ok(gather_bytes(*world, bytes).iter().flat_map(read).collect())
+    }
+}
+
+/// Returns the bytes of every rank.
+fn gather_bytes(world: &impl World, mut own: Vec<u8>) -> Vec<Vec<u8>> {
+    let (mut lens, mut all) = (vec![], vec![]);
+    let lens = world.all_gather(&[own.len() as u64], &mut lens).to_vec();
+    let longest = lens.iter().max().map_or(0, |&len| len as usize);
+    own.resize(longest, 0);
+    let all = world.all_gather(&own, &mut all);
+    lens.iter().enumerate().map(|(rank, &len)| all[rank * longest..][..len as usize].to_vec()).collect()
+}
+
+impl<E: Embed, W: World> Together<'_, E, W> {
     /// Returns the n rows of which every rank has its part.
     fn gather(&self, own: Array2<f32>, n: usize, len: usize) -> Array2<f32> {
         let width = self.embed_dim();
@@ -49,7 +82,7 @@ impl<E: Embed, W: World> Embed for Together<'_, E, W> {
     }
 
     fn captions<S: AsRef<str>>(&self, texts: &[S]) -> Array2<f32> {
-        let (own, len) = self.part(texts.len());
+        let (own, len) = part(self.world, texts.len());
         self.gather(self.model.captions(&texts[own]), texts.len(), len)
     }
 
@@ -65,7 +98,7 @@ impl<E: Embed, W: World> Embed for Together<'_, E, W> {
             bad.count(&outcome);
             good.extend(outcome.ok().map(|note| (i, note)));
         }
-        let (own, len) = self.part(good.len());
+        let (own, len) = part(self.world, good.len());
         let places: Vec<usize> = good[own].iter().map(|(i, _)| *i).collect();
         let rows = self.model.all(&Selected { source, places: &places }).rows;
         Embedded { rows: self.gather(rows, good.len(), len), read: good, bad }
