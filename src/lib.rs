@@ -8,25 +8,60 @@
 //! picture, and judges whether a text fits or writes one.
 //!
 //! # Notation
-//! The same letters everywhere, in formulas, in shapes and in code:
+//! One letter has one meaning in the whole workspace, in formulas, in shapes and in code. A shape is written `(N,d)`,
+//! without spaces, on a line without a formula. Sizes that have no letter are words: `height`, `width` and `edge` of a
+//! picture in pixels, `grid` of it in patches, `patch` and `kernel` for the edge of a square, `hidden` for the width
+//! inside an MLP. `tests/house` reads this table and all comments, and holds them against each other.
 //!
-//! | letter | meaning | in code |
-//! |---|---|---|
-//! | N | rows of a matrix: all tokens of a batch, end to end | `rows` |
-//! | B | sequences (pictures or captions) of a batch | `sequences` |
-//! | d | width of a Transformer | `width` |
-//! | m | hidden width of its MLP, usually 4d | `mlp_width` |
-//! | H, c | attention heads, and their width c = d/H | `heads`, `head_dim` |
-//! | e | width of the joint space | `embed_dim` |
-//! | S, p, g | picture edge and patch edge in pixels, grid edge g = S/p | `image_size`, `patch_size` |
-//! | T, V | longest caption in tokens, vocabulary | `context_length`, `vocab_size` |
-//! | u, M, f | the rows that cross-attention looks at, how many, and their width | `source` |
-//! | I, T̂ | unit-length embeddings of pictures and captions | `images`, `texts` |
-//! | s | exp(`logit_scale`), what cosines are multiplied by | `scale` |
-//! | x, y | input and output of a layer | `x`, `y` |
-//! | dx | ∂loss/∂x, for any x | `dx` |
-//! | g | the gradients of a parameter tree | `g` |
-//! | ∘, ⟨,⟩ | elementwise product, dot product | |
+//! | letter | kind | meaning | in code |
+//! |---|---|---|---|
+//! | N | size | rows of a matrix, whatever they are: tokens, pixels, pairs; all sequences of a batch, end to end | `rows` |
+//! | M | size | rows of the other side: what cross-attention looks at, what a loss or a ranking compares with | `columns` |
+//! | R | size | rows that are picked of N, or leave a stack of blocks | |
+//! | B | size | sequences (pictures or captions) of a batch | `sequences` |
+//! | I, O | size | inputs and outputs of a linear layer or of a convolution | `inputs`, `outputs` |
+//! | d | size | width of a Transformer: how many numbers a row has | `width` |
+//! | D | size | width of the rows that cross-attention looks at | `source` |
+//! | e | size | width of the joint space of embeddings | `embed_dim` |
+//! | H, c | size | attention heads, and the width of one, c = d/H | `heads`, `head_dim` |
+//! | C | size | channels of a picture in a convolution | `channels` |
+//! | T, V | size | rows of the table of positions (the longest caption; patches and class token), vocabulary | `context_length`, `vocab_size` |
+//! | K | size | patches that are embedded of a picture: all, or those that are kept | `kept` |
+//! | x, y | array | input and output of a layer | `x`, `y` |
+//! | z | array | a step between x and y, which the text beside it names | |
+//! | W, b | array | weights and bias | `weight`, `bias` |
+//! | u | array | the rows that cross-attention looks at, (M,D) | `source` |
+//! | q, v | array | queries and values, one a row | `q`, `v` |
+//! | k | array, index | keys, one a row; below the line, an index | `k` |
+//! | S, P | array | scores or logits, and the softmax of their rows | `scores` or `logits`, `p` or `probs` |
+//! | Q | array | the softmax of the columns of S | |
+//! | X, Y | array | the rows and the columns that a loss compares, for example Î and T̂ | `rows`, `cols` |
+//! | Î, T̂ | array | unit-length embeddings of pictures and of captions | `images`, `texts` |
+//! | x̂ | array | x after normalisation | |
+//! | m | array | the mask of dropout, 0 or 1/(1 − rate) | `mask` |
+//! | w | array | all parameters of a model in one list | `params` |
+//! | dx | array | ∂loss/∂x, for any x, with the shape of x | `dx` |
+//! | p, g | tree | the parameters of a layer or a model, and their gradients | `p`, `g` |
+//! | μ, σ², ε, r | number | mean, variance, the small number beside it, r = 1/√(σ² + ε) | `mean`, `var`, `eps`, `rstd` |
+//! | s | number | exp(`logit_scale`), what cosines are multiplied by; 1/s is the temperature | `scale` |
+//! | β₁, β₂, λ | number | how much of AdamW's two running means stays in a step, and the weight decay | `beta1`, `beta2`, `weight_decay` |
+//! | α | number | the share of the other part in a mixture of two, as of soft targets in BLIP's contrast | `share` |
+//! | δᵢⱼ | number | 1 if i = j, else 0 | |
+//! | h | index, number | a head; in a central difference, the small step | `h` |
+//! | i, j, l, n, o, t | index | indices | |
+//! | a, f | any | any number, and any function or layer; fᵀ is its backward pass | |
+//! | σ, φ, Φ | function | the sigmoid, the bell curve, and the area under it to the left of a number | |
+//! | ∘, ⟨,⟩, ∗, ⊗ | sign | elementwise product, dot product, convolution, outer product | |
+//!
+//! Some places keep the letters of their field:
+//!
+//! | where | letter | kind | meaning |
+//! |---|---|---|---|
+//! | `kernels/src/gemm`, `kernels/src/attention/product.rs` | A, B, C | array | operands and result of a product, as in BLAS |
+//! | `kernels/src/gemm` | M, N, K | size | rows and columns of C, and the depth: how many terms make an element of it |
+//! | `kernels/src/gemm` | α, β | number | what the product and the C that was there are multiplied by |
+//! | `kernels/src/gemm/winograd` | A, B, G, d, g, Y | array | transforms, inputs, a filter and outputs (Winograd 1980) |
+//! | `src/eval` | c, r, C, F, R, σ, β | number | as the papers on metrics and scikit-learn have them |
 //!
 //! # The house
 //! From the ground up. A room imports what its row names, and whatever that may import; no two files import each other,

@@ -37,7 +37,7 @@ pub enum Layout {
     Rows,
     /// The layer only multiplies by the leaf, as the W (O,I) of products x Wᵀ.
     Linear,
-    /// The layer only convolves with the leaf, as the W (O,I,k,k) of convolutions; `taps` is k².
+    /// The layer only convolves with the leaf, as the W (O,I,kernel,kernel) of convolutions; `taps` is k².
     Filters { taps: usize },
     /// The leaf is a table (V,d) whose rows are looked up, and also the W of products x Wᵀ.
     Table,
@@ -80,7 +80,7 @@ impl Spec {
         Spec { layout: Layout::Linear, ..Spec::new(&[outputs, inputs], init) }
     }
 
-    /// Describes the weights (O,I,k,k) of a convolution.
+    /// Describes the weights (O,I,kernel,kernel) of a convolution.
     pub fn filters(outputs: usize, inputs: usize, kernel: usize, init: Init) -> Self {
         let layout = Layout::Filters { taps: kernel * kernel };
         Spec { layout, ..Spec::new(&[outputs, inputs, kernel, kernel], init) }

@@ -3,7 +3,10 @@
 //! QuickGELU, x·σ(1.702 x), is the sigmoid approximation of Hendrycks & Gimpel 2016, section 2; GELU, x·Φ(x) with the
 //! standard normal distribution Φ, is its exact form. Their derivatives:
 //!
-//! QuickGELU′ = s + 1.702·x·s·(1 − s) with s = σ(1.702 x);  GELU′ = Φ(x) + x·φ(x) with φ(x) = exp(−x²/2)/√(2π).
+//! ```text
+//! QuickGELU′ = gate + 1.702·x·gate·(1 − gate)        gate = σ(1.702 x)
+//! GELU′      = Φ(x) + x·φ(x)                         φ(x) = exp(−x²/2)/√(2π)
+//! ```
 
 use crate::exp::exp;
 use crate::isa::{Isa, mul_add, multiversion};

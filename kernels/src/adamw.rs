@@ -1,4 +1,4 @@
-//! AdamW (Loshchilov & Hutter 2019, algorithm 2), one pass over p, g, m, v.
+//! AdamW (Loshchilov & Hutter 2019, algorithm 2), one pass over parameters, gradients and both running means.
 
 use crate::isa::{Isa, mul_add, multiversion};
 use crate::parallel::{PIECE, RowsMut, for_pieces};
@@ -18,8 +18,14 @@ pub struct Step {
     pub grad_scale: f32,
 }
 
-/// g ← grad_scale·g; p ← p − lr·λ·p; m ← β₁m + (1−β₁)g; v ← β₂v + (1−β₂)g²;
-/// p ← p − lr·(m/(1−β₁ᵗ)) / (√(v/(1−β₂ᵗ)) + ε); then g ← 0, so that no pass of its own has to clear it.
+/// Takes a step, number t, and clears `g`, so that no pass of its own has to.
+///
+/// ```text
+/// g      ← grad_scale·g
+/// mean   ← β₁·mean   + (1 − β₁)·g
+/// square ← β₂·square + (1 − β₂)·g²
+/// w      ← w − lr·λ·w − lr·(mean/(1 − β₁ᵗ)) / (√(square/(1 − β₂ᵗ)) + ε)
+/// ```
 #[track_caller]
 pub fn step(s: &Step, p: &mut [f32], g: &mut [f32], m: &mut [f32], v: &mut [f32]) {
     step_on(Isa::best(), s, p, g, m, v);

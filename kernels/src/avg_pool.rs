@@ -1,13 +1,18 @@
 //! Average pooling over channels-last pictures: each output pixel is the mean of a k × k square, squares side by side.
 //! Where k does not divide the size, the pixels left over at the lower and right border are in no square.
 //!
-//! y\[p\] = Σₜ x\[kp + t\]/k², t over the k × k offsets, so dx\[kp + t\] = dy\[p\]/k², and 0 where no square is.
+//! Pixel n of y is the mean of a square of x, whose pixels it passes its gradient to; a pixel in no square has none.
+//!
+//! ```text
+//! yₙ  = Σₗ xₗ / kernel²        over the pixels l of square n
+//! dxₗ = dyₙ / kernel²          for the square n that l is in
+//! ```
 
 use crate::isa::{Isa, multiversion};
 use crate::parallel::{PIECE, Rows, RowsMut, for_pieces};
 use crate::write::Write;
 
-/// Pictures (N, H, W, C) and the edge k of the squares.
+/// Pictures (B,height,width,C) and the edge of the squares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pool {
     pub pictures: usize,
@@ -44,7 +49,7 @@ impl Pool {
 
 /// y ← the means of the squares
 ///
-/// `x` (N, H, W, C), `y` (N, ⌊H/k⌋, ⌊W/k⌋, C)
+/// `x` (B,height,width,C), `y` (B,⌊height/kernel⌋,⌊width/kernel⌋,C)
 #[track_caller]
 pub fn forward(pool: &Pool, x: &[f32], y: &mut [f32]) {
     forward_on(Isa::best(), pool, x, y);
@@ -59,9 +64,9 @@ pub fn forward_on(isa: Isa, pool: &Pool, x: &[f32], y: &mut [f32]) {
     for_pieces(pool.pictures, pool.piece(), parts, &|(x, y)| means(isa, pool, x.0, y.0));
 }
 
-/// dx ← or += dy/k² of the square that a pixel is in
+/// dx ← or += dy/kernel² of the square that a pixel is in
 ///
-/// `dy` (N, ⌊H/k⌋, ⌊W/k⌋, C), `dx` (N, H, W, C)
+/// `dy` (B,⌊height/kernel⌋,⌊width/kernel⌋,C), `dx` (B,height,width,C)
 #[track_caller]
 pub fn backward(pool: &Pool, dy: &[f32], write: Write, dx: &mut [f32]) {
     backward_on(Isa::best(), pool, dy, write, dx);

@@ -8,7 +8,7 @@ const CHANNELS: usize = 3;
 
 /// pixels\[i, c\] ← planes\[c, i\], picture by picture.
 ///
-/// `planes` (B, 3, pixels), `pixels` (B, pixels, 3)
+/// `planes` (B,3,pixels), `pixels` (B,pixels,3)
 #[track_caller]
 pub fn channels_last(planes: &[f32], image_len: usize, pixels: &mut [f32]) {
     channels_last_on(Isa::best(), planes, image_len, pixels);

@@ -1,11 +1,13 @@
 //! Softmax cross-entropy of rows of logits, each with one right class, smoothed.
 //!
-//! With the probabilities p = softmax(z) of a row z of V logits, its class y and smoothing ε, the target is the
-//! distribution t = (1−ε)·\[v = y\] + ε/V (Szegedy et al. 2016, section 7), and
+//! For a row S of V logits with its class (Szegedy et al. 2016, section 7):
 //!
 //! ```text
-//! loss = −Σ t ln p = lse(z) − (1−ε) z_y − ε mean(z)
-//! dz   = p − t
+//! P       = softmax(S)
+//! targetⱼ = (1 − smoothing)·(1 if j is the class, else 0) + smoothing/V
+//! loss    = −Σⱼ targetⱼ ln Pⱼ
+//!         = lse(S) − (1 − smoothing)·S of the class − smoothing·mean(S)
+//! dS      = P − target
 //! ```
 
 use crate::exp::exp;
@@ -18,7 +20,7 @@ const LOGIT_PIECE: usize = PIECE / 4;
 
 /// loss\[i\] ← the loss of row i.
 ///
-/// `logits` (N, V), `classes`, `loss` (N)
+/// `logits` (N,V), `classes`, `loss` (N)
 #[track_caller]
 pub fn forward(logits: &[f32], classes: &[u32], smoothing: f32, loss: &mut [f32]) {
     forward_on(Isa::best(), logits, classes, smoothing, loss);
@@ -34,10 +36,15 @@ pub fn forward_on(isa: Isa, logits: &[f32], classes: &[u32], smoothing: f32, los
     });
 }
 
-/// loss\[i\] ← the loss of row i, hits\[i\] ← 1 if no class has a larger logit than that of row i, or else 0, and
-/// logits\[i\] ← weights\[i\]·(p − t), the gradient of Σ weights·loss.
+/// Puts the gradient of Σ weights·loss in place of the logits.
 ///
-/// `logits` (N, V), `classes`, `weights`, `loss`, `hits` (N)
+/// ```text
+/// loss[i]   ← the loss of row i
+/// hits[i]   ← 1 if no class has a larger logit than that of row i, else 0
+/// logits[i] ← weights[i]·(P − target)
+/// ```
+///
+/// `logits` (N,V), `classes`, `weights`, `loss`, `hits` (N)
 #[track_caller]
 pub fn backward(
     logits: &mut [f32],

@@ -1,7 +1,11 @@
 //! Dropout whose mask is drawn where it is needed and stored nowhere.
 //!
-//! y = m ∘ x (Srivastava et al. 2014, section 4, in the form that scales in training): m = 0 with the probability p, and
-//! 1/(1 − p) otherwise. So the mean of y is x, and dx = m ∘ dy.
+//! ```text
+//! y  = m ∘ x        m = 0 with the probability `rate`, else 1/(1 − rate)
+//! dx = m ∘ dy
+//! ```
+//!
+//! The mean of y is x. (Srivastava et al. 2014, section 4, in the form that scales in training.)
 //!
 //! The numbers are those of Philox4x32-10 (Salmon et al. 2011, section 3.3): a counter of four words and a key of two
 //! become four random words, without a state. The counter names a value: block of columns, position, sequence, head. So
@@ -71,7 +75,7 @@ impl Dropout<'_> {
 
 /// x ← m ∘ x
 ///
-/// `x` (N, width)
+/// `x` (N,d)
 #[track_caller]
 pub fn apply(dropout: Dropout, width: usize, x: &mut [f32]) {
     apply_on(Isa::best(), dropout, width, x);
@@ -89,7 +93,7 @@ pub fn apply_on(isa: Isa, dropout: Dropout, width: usize, x: &mut [f32]) {
 
 /// y ← residual + m ∘ y
 ///
-/// `residual`, `y` (N, width)
+/// `residual`, `y` (N,d)
 #[track_caller]
 pub fn add_residual(dropout: Dropout, width: usize, residual: &[f32], y: &mut [f32]) {
     add_residual_on(Isa::best(), dropout, width, residual, y);

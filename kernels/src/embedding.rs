@@ -9,7 +9,7 @@ const PIECES: usize = 64;
 
 /// y\[i\] = table\[index\[i\]\]
 ///
-/// `table` (V, width), `index` (N), `y` (N, width)
+/// `table` (V,d), `index` (N), `y` (N,d)
 #[track_caller]
 pub fn gather(table: &[f32], index: &[u32], width: usize, y: &mut [f32]) {
     check(table.len(), index, width, y);
@@ -22,7 +22,7 @@ pub fn gather(table: &[f32], index: &[u32], width: usize, y: &mut [f32]) {
 
 /// y\[i\] = table\[index\[i\]\] + other\[other_index\[i\]\]
 ///
-/// `table` (V, width), `other` (T, width), `index`, `other_index` (N), `y` (N, width)
+/// `table` (V,d), `other` (T,d), `index`, `other_index` (N), `y` (N,d)
 #[track_caller]
 pub fn gather_sum(
     (table, index): (Weight, &[u32]),
@@ -55,7 +55,7 @@ pub fn gather_sum_on(
 
 /// dtable\[index\[i\]\] += dy\[i\], each table row in the order of i, so that the bits do not depend on the threads
 ///
-/// `dy` (N, width), `index` (N), `dtable` (V, width)
+/// `dy` (N,d), `index` (N), `dtable` (V,d)
 #[track_caller]
 pub fn scatter_add(dy: &[f32], index: &[u32], width: usize, dtable: &mut [f32]) {
     scatter_add_on(Isa::best(), dy, index, width, dtable);

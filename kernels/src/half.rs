@@ -1,7 +1,7 @@
 //! The products of one vector with many rows of f16, which are what a search through stored embeddings computes.
 //!
 //! ```text
-//! out[i] = Σⱼ rows[i, j] · x[j]        rows (N, d), x (d), out (N)
+//! out[i] = Σⱼ rows[i, j] · x[j]
 //! ```
 //! The rows are little-endian bytes as they lie in a file: nothing is copied or aligned first. Every f16 is an f32, so
 //! only the products and their sum round.
@@ -14,7 +14,7 @@ const CHUNK: usize = 16;
 
 /// out\[i\] = ⟨row i, x⟩, on the caller's thread
 ///
-/// `rows` (N, d) in two bytes each, `x` (d), `out` (N)
+/// `rows` (N,d) in two bytes each, `x` (d), `out` (N)
 #[track_caller]
 pub fn products(rows: &[u8], x: &[f32], out: &mut [f32]) {
     products_on(Isa::best(), rows, x, out);

@@ -1,6 +1,12 @@
 //! LayerNorm over the last dimension (Ba et al. 2016, eq. 4).
 //!
-//! y = (x − μ)·r·weight + bias with μ = mean(x), r = 1/√(mean((x − μ)²) + ε). The variance takes a second pass over the
+//! ```text
+//! μ = mean(x)
+//! r = 1/√(mean((x − μ)²) + ε)
+//! y = (x − μ)·r·weight + bias
+//! ```
+//!
+//! The variance takes a second pass over the
 //! row, which is in the cache: mean(x²) − μ² would cancel when |μ| ≫ σ, and could be negative. As a mean of squares it
 //! never is, so r ≤ 1/√ε is finite for every ε that f32 holds.
 //!
@@ -64,7 +70,15 @@ pub fn recompute_on(isa: Isa, x: &[f32], weight: &[f32], bias: &[f32], mean: &[f
     for_pieces(n, few_rows(d), parts, &|(x, mean, rstd, y)| normalize(isa, x.0, weight, bias, mean.0, rstd.0, y.0));
 }
 
-/// dx = r·(g − mean(g) − x̂·mean(g·x̂)), dweight += Σₙ dy·x̂, dbias += Σₙ dy, with x̂ = (x − μ)·r and g = dy·weight
+/// Computes dx, and adds to dweight and dbias.
+///
+/// ```text
+/// x̂       = (x − μ)·r
+/// dx̂      = dy·weight
+/// dx      = r·(dx̂ − mean(dx̂) − x̂·mean(dx̂·x̂))
+/// dweight += Σₙ dy·x̂
+/// dbias   += Σₙ dy
+/// ```
 ///
 /// `x`, `dy`, `dx` (N,d), `weight`, `dweight`, `dbias` (d), `mean`, `rstd` (N)
 ///

@@ -6,7 +6,7 @@ use crate::parallel::{Rows, RowsMut, for_pieces, rows_per_piece};
 
 /// norm = |x|, y = x / norm, row by row
 ///
-/// `x`, `y` (N, d), `norm` (N)
+/// `x`, `y` (N,d), `norm` (N)
 #[track_caller]
 pub fn forward(x: &[f32], y: &mut [f32], norm: &mut [f32]) {
     forward_on(Isa::best(), x, y, norm);
@@ -23,7 +23,7 @@ pub fn forward_on(isa: Isa, x: &[f32], y: &mut [f32], norm: &mut [f32]) {
 
 /// dx = (dy − y·⟨y, dy⟩) / |x|, row by row
 ///
-/// `y`, `dy`, `dx` (N, d), `norm` (N)
+/// `y`, `dy`, `dx` (N,d), `norm` (N)
 #[track_caller]
 pub fn backward(y: &[f32], norm: &[f32], dy: &[f32], dx: &mut [f32]) {
     backward_on(Isa::best(), y, norm, dy, dx);

@@ -57,7 +57,7 @@ impl Grid {
 
 /// patches ← the patches of each picture, or those that are `kept` of it, as many of each and in that order
 ///
-/// `images` (B, C, height, width), `kept` (B, K), `patches` (B, K, C, p, p)
+/// `images` (B,C,height,width), `kept` (B,K), `patches` (B,K,C,patch,patch)
 #[track_caller]
 pub fn cut(grid: Grid, images: &[f32], kept: Option<&[u32]>, patches: &mut [f32]) {
     let (pictures, len) = (grid.check(images), grid.image_len());
@@ -87,7 +87,7 @@ pub fn cut(grid: Grid, images: &[f32], kept: Option<&[u32]>, patches: &mut [f32]
 
 /// images ← all patches, each where [`cut`] took it from
 ///
-/// `patches` (B, patches, C, p, p), `images` (B, C, height, width)
+/// `patches` (B,K,C,patch,patch), `images` (B,C,height,width)
 #[track_caller]
 pub fn paste(grid: Grid, patches: &[f32], images: &mut [f32]) {
     let (pictures, len) = (grid.check(images), grid.image_len());

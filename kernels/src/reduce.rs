@@ -17,7 +17,7 @@ pub(crate) const COLUMN_BLOCK: usize = 128;
 
 /// out\[j\] += Σᵢ x\[i, j\], the gradient of a bias
 ///
-/// `x` (N, d), `out` (d)
+/// `x` (N,d), `out` (d)
 #[track_caller]
 pub fn add_column_sums(x: &[f32], out: &mut [f32]) {
     add_column_sums_on(Isa::best(), x, out);

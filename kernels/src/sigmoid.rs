@@ -1,11 +1,12 @@
 //! The elementwise half of the sigmoid loss: what happens to one tile of margins.
 //!
-//! A margin v is large where a pair is judged wrongly. It costs softplus(v) = ln(1 + eᵛ), whose derivative is
-//! σ(v) = 1/(1 + e⁻ᵛ). With e = exp(−|v|), which never overflows,
+//! A margin x is large where a pair is judged wrongly. It costs its softplus, whose derivative is the sigmoid σ. With
+//! a = exp(−|x|), which never overflows:
 //!
 //! ```text
-//! softplus(v) = max(v, 0) + ln(1 + e)        σ(v) = 1/(1 + e) for v > 0, else e/(1 + e)
-//! Σ ln(1 + e) = ln Π (1 + e)
+//! softplus(x) = ln(1 + exp(x))      = max(x, 0) + ln(1 + a)
+//! σ(x)        = 1/(1 + exp(−x))     = 1/(1 + a) for x > 0, else a/(1 + a)
+//! Σ ln(1 + a) = ln Π (1 + a)
 //! ```
 //!
 //! so a sum of many costs takes one logarithm: the factors lie between 1 and 2, and an f64 holds the product of 1023 of
@@ -22,7 +23,13 @@ const TILE_PIECE: usize = PIECE / 4;
 /// This many factors are multiplied before the logarithm, in at least four lanes, so at most 512 in each.
 const BLOCK: usize = 2048;
 
-/// loss\[i\] += Σⱼ softplus(tile\[i, j\]), slope\[i\] += Σⱼ σ(tile\[i, j\]), tile\[i, j\] ← σ(tile\[i, j\])
+/// Adds up what the margins of a tile cost, and puts their slopes in their place.
+///
+/// ```text
+/// loss[i]    += Σⱼ softplus(tile[i, j])
+/// slope[i]   += Σⱼ σ(tile[i, j])
+/// tile[i, j] ← σ(tile[i, j])
+/// ```
 ///
 /// `tile` (rows, cols), `loss`, `slope` (rows)
 #[track_caller]
@@ -63,7 +70,7 @@ multiversion! {
 
 /// Sums over the elements of a block, in lanes.
 struct Sums<const LANES: usize> {
-    /// Σ max(v, 0)
+    /// Σ max(x, 0)
     positive: [f64; LANES],
     /// Π (1 + e)
     product: [f64; LANES],

@@ -1,6 +1,10 @@
 //! The softmax of each row, in place, its gradient and its logarithm.
 //!
-//! p = eˣ / Σ eˣ, and with ∂p/∂x = p∘(1 − p) on the diagonal and −p pᵀ elsewhere, dx = p∘(dp − Σ p∘dp).
+//! ```text
+//! Pⱼ       = exp(xⱼ) / Σₖ exp(xₖ)
+//! ∂Pᵢ/∂xⱼ  = Pᵢ (δᵢⱼ − Pⱼ)
+//! dxⱼ      = Pⱼ (dPⱼ − Σᵢ Pᵢ dPᵢ)
+//! ```
 
 use crate::exp::exp;
 use crate::isa::{Isa, multiversion};
@@ -12,7 +16,7 @@ const SOFTMAX_PIECE: usize = PIECE / 4;
 
 /// x ← softmax(x), row by row.
 ///
-/// `x` (N, cols)
+/// `x` (N,columns)
 #[track_caller]
 pub fn forward(x: &mut [f32], cols: usize) {
     forward_on(Isa::best(), x, cols);
@@ -25,9 +29,9 @@ pub fn forward_on(isa: Isa, x: &mut [f32], cols: usize) {
     for_pieces(rows, SOFTMAX_PIECE.div_ceil(cols), RowsMut(x, cols), &|x| normalise(isa, x.0, cols));
 }
 
-/// x ← ln softmax(x) = (x − max) − ln Σ e^(x − max), row by row.
+/// x ← ln softmax(x) = (x − max) − ln Σ exp(x − max), row by row.
 ///
-/// `x` (N, cols)
+/// `x` (N,columns)
 ///
 /// A row with a NaN, or of nothing but −∞, becomes NaN.
 #[track_caller]
@@ -42,9 +46,9 @@ pub fn log_on(isa: Isa, x: &mut [f32], cols: usize) {
     for_pieces(rows, SOFTMAX_PIECE.div_ceil(cols), RowsMut(x, cols), &|x| logarithm(isa, x.0, cols));
 }
 
-/// dp ← p∘(dp − Σ p∘dp), row by row.
+/// dP ← P∘(dP − Σ P∘dP), row by row, which is the gradient of what P is the softmax of.
 ///
-/// `p`, `dp` (N, cols)
+/// `P`, `dP` (N,columns)
 #[track_caller]
 pub fn backward(p: &[f32], dp: &mut [f32], cols: usize) {
     backward_on(Isa::best(), p, dp, cols);

@@ -28,7 +28,7 @@ impl<'a> Lists<'a> {
 
 /// y\[i\] += Σⱼ value(i, j)·x\[j\] over the entries j of row i, in their order.
 ///
-/// `x` (M, width), `y` (N, width) with as many rows as there are lists
+/// `x` (M,d), `y` (N,d) with as many rows as there are lists
 #[track_caller]
 pub fn add(lists: Lists, value: &(impl Fn(usize, usize) -> f32 + Sync), x: &[f32], width: usize, y: &mut [f32]) {
     add_on(Isa::best(), lists, value, x, width, y);
@@ -57,7 +57,7 @@ pub fn add_on(
 
 /// y\[j\] += Σᵢ value(i, j)·x\[i\] over the rows i that have an entry at j, in their order.
 ///
-/// `x` (N, width) with as many rows as there are lists, `y` (M, width)
+/// `x` (N,d) with as many rows as there are lists, `y` (M,d)
 #[track_caller]
 pub fn add_transposed(
     lists: Lists,

@@ -1,12 +1,12 @@
 //! Turns pictures into tokens: the rows of a picture, one token in front of them, and a vector added at each place.
 //!
 //! ```text
-//! y₀ = first + pos₀        yₜ = xₜ₋₁ + posₜ
+//! y₀    = first + pos₀        yₜ    = xₜ₋₁ + posₜ
+//! dxₜ   = dyₜ₊₁               dposₜ = Σ dyₜ over the pictures
 //! ```
 //!
-//! The first token is either one vector for all pictures, the class token, or the mean of the picture's own rows. So
-//! dxₜ = dyₜ₊₁, to which a mean of n rows adds dy₀/n, and dposₜ = Σ dyₜ over the pictures, as is the class token's
-//! gradient with t = 0.
+//! The first token is either one vector for all pictures, the class token, whose gradient is dpos₀, or the mean of the
+//! picture's own rows, which adds to the dx of each of them its share of dy₀.
 
 use crate::isa::{Isa, multiversion};
 use crate::parallel::{PIECE, Rows, RowsMut, for_pieces, rows_per_piece};
@@ -22,7 +22,7 @@ pub enum First<'a> {
 
 /// y ← \[first | x\] + positions, picture by picture.
 ///
-/// `x` (B, T−1, width), `positions` (T, width), `y` (B, T, width)
+/// `x` (B,T−1,d), `positions` (T,d), `y` (B,T,d)
 #[track_caller]
 pub fn forward(first: First, x: &[f32], positions: &[f32], width: usize, y: &mut [f32]) {
     forward_on(Isa::best(), first, x, positions, width, y);
@@ -30,7 +30,7 @@ pub fn forward(first: First, x: &[f32], positions: &[f32], width: usize, y: &mut
 
 /// y ← \[class | x\] + positions\[0, 1 + kept\], picture by picture, where `kept` names the place of each row of x.
 ///
-/// `class` (width), `x` (B, K, width), `kept` (B, K), `positions` (T, width), `y` (B, 1+K, width)
+/// `class` (d), `x` (B,K,d), `kept` (B,K), `positions` (T,d), `y` (B,1+K,d)
 #[track_caller]
 pub fn forward_kept(class: &[f32], (x, kept): (&[f32], &[u32]), positions: &[f32], width: usize, y: &mut [f32]) {
     forward_kept_on(Isa::best(), class, (x, kept), positions, width, y);
@@ -88,7 +88,7 @@ pub fn forward_on(isa: Isa, first: First, x: &[f32], positions: &[f32], width: u
 
 /// dx ← dy without the first tokens, to which a mean adds its share of dy₀.
 ///
-/// `dy` (B, T, width), `dx` (B, T−1, width); of `first` only the kind counts.
+/// `dy` (B,T,d), `dx` (B,T−1,d); of `first` only the kind counts.
 #[track_caller]
 pub fn backward(first: First, dy: &[f32], tokens: usize, width: usize, dx: &mut [f32]) {
     backward_on(Isa::best(), first, dy, tokens, width, dx);
@@ -112,7 +112,7 @@ pub fn backward_on(isa: Isa, first: First, dy: &[f32], tokens: usize, width: usi
 /// dpositions\[t\] += Σ dy\[t\] over the pictures, in their order, for the first T′ ≤ T places. With T′ = 1 that is the
 /// gradient of a class token.
 ///
-/// `dy` (B, T, width), `dpositions` (T′, width)
+/// `dy` (B,T,d), `dpositions` (T′,d)
 #[track_caller]
 pub fn backward_positions(dy: &[f32], tokens: usize, width: usize, dpositions: &mut [f32]) {
     backward_positions_on(Isa::best(), dy, tokens, width, dpositions);

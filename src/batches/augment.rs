@@ -114,7 +114,7 @@ impl Augment {
     /// Varies a picture at random and writes it to `out`, normalised as by [`Preprocess::apply`], which also says what
     /// happens to opacity and palettes. The random crop takes the place of the configuration's resize mode.
     ///
-    /// `out` (3, S, S)
+    /// `out` (3,edge,edge)
     ///
     /// # Panics
     /// Panics if the picture is empty or `out` has another length.

@@ -11,7 +11,7 @@ pub struct Batch {
     pub epoch: u64,
     /// The normalised pixels of the pictures.
     ///
-    /// (N, 3, S, S)
+    /// (N,3,edge,edge)
     pub images: Vec<f32>,
     /// The captions' token ids, one after the other without padding.
     pub tokens: Vec<u32>,
@@ -19,7 +19,7 @@ pub struct Batch {
     pub offsets: Vec<usize>,
     /// The same pictures as a teacher takes them, if there is one.
     ///
-    /// (N, 3, S, S), with the teacher's S
+    /// (N,3,edge,edge), with the teacher's S
     pub teacher_images: Vec<f32>,
     /// The place of each pair in the dataset.
     pub examples: Vec<u64>,
@@ -46,7 +46,7 @@ impl Batch {
         self.concept_keys.is_empty()
     }
 
-    /// Returns the pictures, one in each row (N, 3·S·S).
+    /// Returns the pictures, one in each row (N,3·edge²).
     #[track_caller]
     pub fn images(&self) -> ArrayView2<'_, f32> {
         self.rows(&self.images)

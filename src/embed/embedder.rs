@@ -28,7 +28,7 @@ pub trait Embed {
 
     /// Returns unit-length embeddings of n captions.
     ///
-    /// result (n, e)
+    /// result (N,e)
     fn captions<S: AsRef<str>>(&self, texts: &[S]) -> Array2<f32>;
 
     /// Embeds all pictures of a source.
@@ -38,7 +38,7 @@ pub trait Embed {
 
     /// Returns unit-length embeddings of n pictures, of which `paint(i, picture)` makes picture i.
     ///
-    /// result (n, e)
+    /// result (N,e)
     fn pictures(&self, n: usize, paint: impl Fn(usize, &mut Picture) + Sync) -> Array2<f32> {
         self.all(&Painted { n, paint }).rows
     }

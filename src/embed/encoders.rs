@@ -91,7 +91,7 @@ impl Clip {
 
     /// Returns unit-length embeddings of n pictures.
     ///
-    /// result (n, e)
+    /// result (N,e)
     ///
     /// # Panics
     /// Panics if a picture is empty.
@@ -102,7 +102,7 @@ impl Clip {
 
     /// Returns unit-length embeddings of n texts. A text that is longer than the context is cut.
     ///
-    /// result (n, e)
+    /// result (N,e)
     pub fn encode_text<S: AsRef<str>>(&self, texts: &[S]) -> Array2<f32> {
         self.text.encode(texts)
     }
@@ -111,7 +111,7 @@ impl Clip {
     /// learnt bias of a model for the sigmoid loss. Without a bias the softmax of a row gives the probabilities of the
     /// texts for that picture; with one the sigmoid of a logit is the probability that this text fits, by itself.
     ///
-    /// `images` (n, e), `texts` (m, e), result (n, m)
+    /// `images` (N,e), `texts` (M,e), result (n, m)
     #[track_caller]
     pub fn similarity(&self, images: ArrayView2<f32>, texts: ArrayView2<f32>) -> Array2<f32> {
         images.dot(&texts.t()) * self.scale() + self.logit_bias.unwrap_or(0.0)
@@ -200,7 +200,7 @@ impl ImageEncoder {
 
     /// Returns unit-length embeddings of n pictures.
     ///
-    /// result (n, e)
+    /// result (N,e)
     ///
     /// # Panics
     /// Panics if a picture is empty.
@@ -303,7 +303,7 @@ impl TextEncoder {
 
     /// Returns unit-length embeddings of n texts. A text that is longer than the context is cut.
     ///
-    /// result (n, e)
+    /// result (N,e)
     pub fn encode<S: AsRef<str>>(&self, texts: &[S]) -> Array2<f32> {
         let p = self.weights.view();
         let encode = |buffers: &mut Inference, captions: Captions| buffers.encode_texts(&p, &self.shape, captions);
@@ -365,7 +365,7 @@ impl TextEncoder {
 pub struct TextStates {
     /// The hidden states, one row for each token.
     ///
-    /// (T, d)
+    /// (T,d)
     pub states: Array2<f32>,
     /// The embedding of the text before it is brought to unit length.
     ///

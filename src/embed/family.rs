@@ -93,7 +93,7 @@ impl<C: AsRef<ImageEncoder>> Family<C> {
 
     /// Returns unit-length embeddings of n pictures.
     ///
-    /// result (n, e)
+    /// result (N,e)
     pub fn encode_image(&self, pictures: &[Picture]) -> Array2<f32> {
         self.all(&Loaded(pictures)).rows
     }
@@ -111,7 +111,7 @@ impl<C: AsRef<TextEncoder>> Family<C> {
     /// Returns unit-length embeddings of n texts. A text that is longer than the model's is cut. A BLIP's are cleaned
     /// before, as those that it was trained on.
     ///
-    /// result (n, e)
+    /// result (N,e)
     pub fn encode_text<S: AsRef<str>>(&self, texts: &[S]) -> Array2<f32> {
         match self {
             Family::Clip(clip) => clip.as_ref().encode(texts),

@@ -26,7 +26,7 @@ static READERS: LazyLock<ThreadPool> =
 
 /// The results of consecutive pictures: up to [`BATCH`] of them, unless the model says otherwise.
 pub struct Batch<'a, N, R = Array2<f32>> {
-    /// What the tower makes of the n pictures that could be read: unit-length embeddings (n, e) of most models.
+    /// What the tower makes of the n pictures that could be read: unit-length embeddings (N,e) of most models.
     pub rows: R,
     /// For each of these pictures, its position in the source, ascending, and the note from reading it.
     pub read: Vec<(usize, N)>,
@@ -40,7 +40,7 @@ pub struct Batch<'a, N, R = Array2<f32>> {
 pub struct Embedded<N> {
     /// Unit-length embeddings of the n pictures that could be read.
     ///
-    /// (n, e)
+    /// (N,e)
     pub rows: Array2<f32>,
     /// For each row, the position of its picture in the source, ascending, and the note from reading it.
     pub read: Vec<(usize, N)>,
@@ -53,7 +53,7 @@ pub(super) struct Tower<'a, F> {
     pub preprocess: &'a Preprocess,
     /// The number of pictures in the tower at a time.
     pub batch: usize,
-    /// Makes of prepared pictures (B, 3S²), of which there may be none, what the tower is for.
+    /// Makes of prepared pictures (B,3·edge²), of which there may be none, what the tower is for.
     pub encode: F,
 }
 

@@ -15,7 +15,7 @@ pub enum Alike {
 
 /// Returns whose embeddings are all alike, if any are, and their mean cosine.
 ///
-/// `pictures` (N, d) and `captions` (M, d) are of different things; rows have unit length.
+/// `pictures` (N,d) and `captions` (M,d) are of different things; rows have unit length.
 ///
 /// The check makes sense only after the warm-up, since the towers of a fresh model give everything similar embeddings.
 pub(crate) fn alike(pictures: ArrayView2<f32>, captions: ArrayView2<f32>) -> Option<(Alike, f64)> {
@@ -30,7 +30,7 @@ pub(crate) fn alike(pictures: ArrayView2<f32>, captions: ArrayView2<f32>) -> Opt
 
 /// Returns the mean cosine of all pairs of different rows, or NaN for fewer than two rows.
 ///
-/// z (N, d), rows of unit length
+/// z (N,d), rows of unit length
 ///
 /// |Σᵢ zᵢ|² = Σᵢⱼ ⟨zᵢ, zⱼ⟩ holds the N ones of the diagonal and every pair twice, so the mean is
 /// (|Σᵢ zᵢ|² − N) / (N² − N): O(N·d) instead of O(N²·d).

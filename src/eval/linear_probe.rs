@@ -1,7 +1,7 @@
 //! The linear probe: how well a linear classifier on the frozen image features does.
 //!
-//! It is multinomial logistic regression as scikit-learn's `LogisticRegression` defines it, on unit features x (N, e)
-//! with classes y, weights W (K, e) and biases b (K):
+//! It is multinomial logistic regression as scikit-learn's `LogisticRegression` defines it, on unit features x (N,e)
+//! with classes y, weights W (K,e) and biases b (K):
 //!
 //! ```text
 //! f(W, b) = 1/N Σₙ −log softmax(W xₙ + b)[yₙ]  +  1/(2CN) ‖W‖²
@@ -39,7 +39,7 @@ const KEPT_BACK: usize = 5;
 /// Features of pictures with their classes.
 #[derive(Clone, Copy, Debug)]
 pub struct Examples<'a> {
-    /// The features (N, e), rows of unit length.
+    /// The features (N,e), rows of unit length.
     pub features: ArrayView2<'a, f32>,
     /// The class of each row, below K.
     pub classes: &'a [usize],
@@ -48,7 +48,7 @@ pub struct Examples<'a> {
 /// A fitted classifier.
 #[derive(Clone, Debug)]
 pub struct LinearProbe {
-    /// W (K, e) with b as an additional last column: (K, e + 1).
+    /// W (K,e) with b as an additional last column: (K, e + 1).
     weights: Array2<f64>,
     /// C, the inverse strength of the L2 penalty: ‖W‖²/(2C) is added to the sum of the losses.
     pub c: f64,
@@ -201,7 +201,7 @@ fn block(
     loss
 }
 
-/// Splits the matrix (K, e + 1) into W (K, e) and b (K).
+/// Splits the matrix (K, e + 1) into W (K,e) and b (K).
 fn split(weights: ArrayView2<f64>) -> (ArrayView2<f64>, ArrayView1<f64>) {
     let (w, b) = weights.split_at(Axis(1), weights.ncols() - 1);
     (w, b.index_axis_move(Axis(1), 0))

@@ -61,7 +61,7 @@ pub fn recall(ranks: &[Rank], k: usize) -> f64 {
 
 /// Returns the rank of every query's best positive by similarity ⟨query, candidate⟩.
 ///
-/// queries (N, d), candidates (C, d); `positives[n]` are the candidates that are right for query n, each named once.
+/// queries (N,d), candidates (C,d); `positives[n]` are the candidates that are right for query n, each named once.
 #[track_caller]
 pub fn ranks<P: AsRef<[usize]> + Sync>(
     queries: ArrayView2<f32>,
@@ -76,7 +76,7 @@ pub fn ranks<P: AsRef<[usize]> + Sync>(
 /// Calls `read(n, scores)` for every query n with its similarities to all candidates; returns the results in order.
 /// The N×C similarities are computed and read a block of rows at a time.
 ///
-/// queries (N, d), candidates (C, d), scores (C)
+/// queries (N,d), candidates (C,d), scores (C)
 #[track_caller]
 pub fn scan<T: Send>(
     queries: ArrayView2<f32>,

@@ -49,7 +49,7 @@ pub struct ZeroShot {
 }
 
 impl ZeroShot {
-    /// Classifies images (N, d) by class embeddings (C, d); `truth[n]` is the class of picture n.
+    /// Classifies images (N,d) by class embeddings (C,d); `truth[n]` is the class of picture n.
     #[track_caller]
     pub fn measure(
         images: ArrayView2<f32>,

@@ -30,7 +30,7 @@ impl TopK {
 
 /// Returns top-1 and top-5 accuracy.
 ///
-/// images (N, d) and classes (C, d), rows of unit length; `truth[n]` is the class of picture n. Ties count by their
+/// images (N,d) and classes (C,d), rows of unit length; `truth[n]` is the class of picture n. Ties count by their
 /// expected value (see [`super::rank`]); a NaN similarity is never a hit.
 #[track_caller]
 pub fn zero_shot(images: ArrayView2<f32>, classes: ArrayView2<f32>, truth: &[usize]) -> TopK {
@@ -40,7 +40,7 @@ pub fn zero_shot(images: ArrayView2<f32>, classes: ArrayView2<f32>, truth: &[usi
 
 /// Returns one embedding per class: the mean of its prompts' embeddings, scaled to unit length.
 ///
-/// w_c = m_c / |m_c|, m_c = mean of the unit rows t_p with `class[p]` = c; prompts (P, d) → (C, d). A class without
+/// w_c = m_c / |m_c|, m_c = mean of the unit rows t_p with `class[p]` = c; prompts (P,d) → (C,d). A class without
 /// prompts, or whose prompts cancel out, has no direction: its row is NaN, which is never a hit.
 #[track_caller]
 pub fn class_embeddings(prompts: ArrayView2<f32>, class: &[usize], classes: usize) -> Array2<f32> {

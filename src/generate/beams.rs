@@ -62,7 +62,7 @@ impl BeamSearch<'_> {
     /// Continues the open beams by one token, and keeps those that ended, the best first. There are no open beams left
     /// if the search is over.
     ///
-    /// `scores` (rows, V), processed log-probabilities
+    /// `scores` (rows,V), processed log-probabilities
     pub(super) fn step(&self, scores: &[f32], vocabulary: usize, open: &mut Vec<Beam>, kept: &mut Vec<Ended>) {
         let mut best = Best::new(2 * self.beams);
         for (i, beam) in open.iter().enumerate() {

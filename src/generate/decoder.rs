@@ -10,13 +10,13 @@ pub trait Decoder {
     /// Reads the prompts, one a request and each of its own length, and returns the logits behind the last token of
     /// each.
     ///
-    /// returns (requests, V)
+    /// returns (requests,V)
     fn start(&mut self, prompts: &[&[u32]]) -> ArrayView2<'_, f32>;
 
     /// Goes on: row r continues row `parents[r]` of the last call with `tokens[r]`. A row that nobody names is gone.
     ///
     /// Requests keep their order, and the rows of one stand together, in any order of their parents.
     ///
-    /// `parents`, `tokens` (rows), returns (rows, V)
+    /// `parents`, `tokens` (rows), returns (rows,V)
     fn advance(&mut self, parents: &[usize], tokens: &[u32]) -> ArrayView2<'_, f32>;
 }

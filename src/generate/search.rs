@@ -79,7 +79,7 @@ fn check_prompt(request: usize, prompt: usize, options: &Options) -> Result<(), 
 
 /// Continues every open text by one token.
 ///
-/// `logits` (rows, V)
+/// `logits` (rows,V)
 fn step(runs: &mut [Run], logits: ArrayView2<f32>, rows: usize, scores: &mut Vec<f32>, options: &Options) {
     assert_eq!(logits.nrows(), rows, "a decoder's rows of logits");
     let (logits, vocabulary) = (logits.as_standard_layout(), logits.ncols());
@@ -120,7 +120,7 @@ impl<'a> Run<'a> {
 
     /// Continues its open texts by one token.
     ///
-    /// `logits`, `scores` (rows, V): as the decoder gave them, and processed
+    /// `logits`, `scores` (rows,V): as the decoder gave them, and processed
     fn step(&mut self, logits: &[f32], scores: &[f32], vocabulary: usize) {
         let (options, prompt) = (self.options, self.request.prompt.len());
         if let Search::Beams { beams, style } = options.search {

@@ -5,7 +5,7 @@
 //! | file | what it holds |
 //! |---|---|
 //! | `index.json` | the [`Manifest`]: the model, the folder of pictures, and how much of the other two files is valid |
-//! | `embeddings-G.f16` | unit-length embeddings, (rows, e) little-endian f16 |
+//! | `embeddings-G.f16` | unit-length embeddings, (rows,e) little-endian f16 |
 //! | `entries-G.jsonl` | line i names the picture of row i: path, size and time of change |
 //!
 //! **Append, then commit.** New rows and their lines are appended and synced to the disk. Then `index.json` is replaced

@@ -93,7 +93,7 @@ impl Store {
 
     /// Adds n pictures with their embeddings. When this returns, they are in the index even if the process is killed.
     ///
-    /// `embeddings` (n, e)
+    /// `embeddings` (N,e)
     ///
     /// # Errors
     /// Returns an error if a file cannot be written; the index is then unchanged.

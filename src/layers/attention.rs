@@ -1,17 +1,37 @@
 //! Multi-head self-attention over packed sequences (Vaswani et al. 2017, section 3.2.2).
 //!
-//! With [q|k|v] = x W_inᵀ + b_in (one product, `in_proj`), cut into heads of width c,
-//! outₕ = softmax(qₕ kₕᵀ/√c + mask) vₕ and y = [out₁|…|out_H] W_outᵀ + b_out + residual.
+//! One product, `in_proj`, makes all queries, keys and values, which are cut into heads of width c:
+//!
+//! ```text
+//! [q|k|v] = x W_inᵀ + b_in
+//! outₕ    = Pₕ vₕ                       Pₕ = softmax(Sₕ), Sₕ = qₕ kₕᵀ/√c, −∞ out of sight
+//! y       = [out₁|…|out_H] W_outᵀ + b_out + residual
+//! ```
 //!
 //! A batch of sequences of unequal lengths is one (N,d) matrix; sequence s has rows `ranges[s]`, and no row is padding.
 //!
 //! # Derivation
-//! Per head, with P the probabilities and dO the gradient of its output: dV = Pᵀ dO, dP = dO Vᵀ, and the softmax gives
-//! dS = P ∘ (dP − Σⱼ P dP). That sum equals Σ dO ∘ O of the row, so P is not needed for it (Dao et al. 2022,
-//! appendix B). Then dQ = dS K/√c, dK = dSᵀ Q/√c. P is computed again from the log-sum-exp of each row of scores.
+//! For each head:
 //!
-//! In training, probabilities may be [dropped](super::dropout): outₕ = (m ∘ P) vₕ, so dV = (m ∘ P)ᵀ dO and
-//! dP = m ∘ (dO Vᵀ). The sum above is Σ dO ∘ O as before.
+//! ```text
+//! dv  = Pᵀ dout
+//! dP  = dout vᵀ
+//! dSᵢ = Pᵢ ∘ (dPᵢ − Σⱼ Pᵢⱼ dPᵢⱼ)        the softmax of row i
+//!     = Pᵢ ∘ (dPᵢ − ⟨doutᵢ, outᵢ⟩)
+//! dq  = dS k/√c
+//! dk  = dSᵀ q/√c
+//! ```
+//!
+//! The dot product needs no P (Dao et al. 2022, appendix B). P is computed again from the log-sum-exp of each row of
+//! scores.
+//!
+//! In training, probabilities may be [dropped](super::dropout). The dot product stays.
+//!
+//! ```text
+//! out = (m ∘ P) v
+//! dv  = (m ∘ P)ᵀ dout
+//! dP  = m ∘ (dout vᵀ)
+//! ```
 //!
 //! Only q, k and v are saved: out and the log-sum-exps are computed once more. This costs a hundredth of a training
 //! step's time and saves a tenth of a block's kept activations. If [inputs alone](super::Keep::Inputs) are kept, q, k

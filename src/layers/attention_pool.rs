@@ -1,20 +1,37 @@
 //! Attention pooling (Radford et al. 2021, section 2.4; `AttentionPool2d` in OpenAI's code): the mean of all pixels is
 //! the one query, and all pixels and the mean itself are keys and values.
 //!
-//! Token t₀ is the mean of the pixels, tokens t₁, t₂, … are the pixels, each plus its position. Then y = out W_cᵀ +
-//! b_c, where out is multi-head attention with the query q = t₀ W_qᵀ + b_q over keys tᵢ W_kᵀ + b_k and values tᵢ W_vᵀ +
-//! b_v.
+//! ```text
+//! token₀ = mean of the pixels + pos₀        tokenᵢ = pixelᵢ + posᵢ
+//! q      = token₀ W_qᵀ + b_q
+//! k, v   = tokens W_kᵀ + b_k, tokens W_vᵀ + b_v
+//! outₕ   = softmax(qₕ kₕᵀ/√c) vₕ            for each head h
+//! y      = [out₁|…|out_H] W_cᵀ + b_c
+//! ```
 //!
 //! # One query needs no keys and no values
-//! The scores of a head with rows W_kₕ (c,C) are qₕ·(W_kₕ tᵢ + b_kₕ)/√c = uₕ·tᵢ + a constant, with uₕ = W_kₕᵀ qₕ/√c.
-//! The softmax drops the constant, and with it b_k. Likewise outₕ = Σ pᵢ (W_vₕ tᵢ + b_vₕ) = W_vₕ zₕ + b_vₕ with zₕ = Σ
-//! pᵢ tᵢ. So the two products with all T tokens become two with B rows, and attention is among the tokens themselves:
-//! 2·C² + 2·H·T·C multiplications a picture instead of 2·T·C², 28 times fewer in RN50.
+//! The rows of `W_k` and of `W_v` that belong to a head can go to its one query, and to what it takes home:
+//!
+//! ```text
+//! Sᵢ  = ⟨q, W_k tokenᵢ + b_k⟩/√c = ⟨qw, tokenᵢ⟩ + a constant        qw = W_kᵀ q/√c
+//! out = Σᵢ Pᵢ (W_v tokenᵢ + b_v) = W_v z + b_v                      z  = Σᵢ Pᵢ tokenᵢ
+//! ```
+//!
+//! The softmax drops the constant, and with it `b_k`. So the two products with all T tokens become two with B rows, and
+//! attention is among the tokens themselves: 2·C² + 2·H·T·C multiplications a picture instead of 2·T·C², 28 times fewer
+//! in RN50.
 //!
 //! # Derivation
-//! Backwards along the same way, for each head: dz = dout W_v and dW_v += doutᵀ z; dp = dz·t and dt += p dz; the
-//! softmax gives ds = p ∘ (dp − Σ p dp); then du = Σ ds t, dt += ds u, dq = W_k du/√c and dW_k += q duᵀ/√c. b_k has the
-//! gradient 0.
+//! Backwards along the same way, for each head; `b_k` has the gradient 0.
+//!
+//! ```text
+//! dz       = W_vᵀ dout                  dW_v += dout zᵀ
+//! dPᵢ      = ⟨dz, tokenᵢ⟩
+//! dSᵢ      = Pᵢ (dPᵢ − Σⱼ Pⱼ dPⱼ)
+//! dqw      = Σᵢ dSᵢ tokenᵢ
+//! dtokenᵢ += Pᵢ dz + dSᵢ qw
+//! dq       = W_k dqw/√c                 dW_k += q dqwᵀ/√c
+//! ```
 
 use super::linear::{self, Linear};
 use super::{floats, floats_mut};
@@ -28,15 +45,15 @@ use ndarray::{ArrayView2, ArrayView4, ArrayViewMut2, ArrayViewMut4};
 tree! {
     /// The parameters of the pool: three projections map C → C, and `c_proj` maps C → e.
     ///
-    /// `positional_embedding` (1+HW,C)
+    /// `positional_embedding` (T,C)
     AttentionPool { positional_embedding, k_proj: Linear, q_proj: Linear, v_proj: Linear, c_proj: Linear }
 }
 
 tree! {
     /// What the backward pass needs, in the letters of the derivation.
     ///
-    /// `tokens` (B·T,C), `q`, `out` (B,C), `u`, `z` (B·H,C), `probs` (B·H,T)
-    Saved { tokens, q, u, probs, z, out }
+    /// `tokens` (B·T,C), `q`, `out` (B,C), `qw`, `z` (B·H,C), `probs` (B·H,T)
+    Saved { tokens, q, qw, probs, z, out }
 }
 
 tree! {
@@ -49,7 +66,7 @@ tree! {
 /// The sizes of a pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
-    /// The number HW of a picture's pixels.
+    /// The number of a picture's pixels.
     pub pixels: usize,
     /// The number C of a pixel's channels, which all heads share.
     pub channels: usize,
@@ -60,7 +77,7 @@ pub struct Shape {
 }
 
 impl Shape {
-    /// Returns the number of a picture's tokens, T = 1 + HW.
+    /// Returns the number of a picture's tokens, T = 1 + pixels.
     pub fn tokens(&self) -> usize {
         1 + self.pixels
     }
@@ -117,7 +134,7 @@ impl Saved<Dim> {
         Saved {
             tokens: Dim(pictures * shape.tokens(), channels),
             q: row,
-            u: Dim(heads, channels),
+            qw: Dim(heads, channels),
             probs: Dim(heads, shape.tokens()),
             z: Dim(heads, channels),
             out: row,
@@ -135,7 +152,7 @@ impl Scratch<Dim> {
 
 /// y = out W_cᵀ + b_c, where out is attention with the mean as its query
 ///
-/// `x` (B,H,W,C), `y` (B,e)
+/// `x` (B,height,width,C), `y` (B,e)
 #[track_caller]
 pub fn forward(
     p: &AttentionPool<impl Read>,
@@ -146,7 +163,7 @@ pub fn forward(
 ) {
     shape.check(x.dim(), y.dim());
     let &Shape { channels, heads, .. } = shape;
-    let Saved { tokens, q, u, probs, z, out } = saved;
+    let Saved { tokens, q, qw, probs, z, out } = saved;
     let pictures = q.nrows();
     let pixels = floats(x);
     let positions = p.positional_embedding.rows();
@@ -158,20 +175,20 @@ pub fn forward(
     let bias = Epilogue::Bias(p.q_proj.bias.rows());
     gemm(1.0, queries, w_q.t(), 0.0, MatMut::new(floats_mut(q.view_mut()), pictures, channels), bias);
     for h in 0..heads {
-        let u = every_mut(floats_mut(u.view_mut()), heads, h, shape);
+        let qw = every_mut(floats_mut(qw.view_mut()), heads, h, shape);
         gemm(
             scale(shape),
             columns(floats(q.view()), h, shape),
             shape.head(p.k_proj.weight.rows(), h),
             0.0,
-            u,
+            qw,
             Epilogue::None,
         );
     }
     for n in 0..pictures {
-        let (tokens, u) = (rows(tokens, shape.tokens(), n, shape), rows(floats(u.view()), heads, n, shape));
+        let (tokens, qw) = (rows(tokens, shape.tokens(), n, shape), rows(floats(qw.view()), heads, n, shape));
         let scores = scores_mut(floats_mut(probs.view_mut()), n, shape);
-        gemm(1.0, u, tokens.t(), 0.0, scores, Epilogue::None);
+        gemm(1.0, qw, tokens.t(), 0.0, scores, Epilogue::None);
     }
     softmax::forward(floats_mut(probs.view_mut()), shape.tokens());
     for n in 0..pictures {
@@ -188,7 +205,7 @@ pub fn forward(
 
 /// Computes dx from dy and what [`forward`] saved, and adds the parameters' gradients to `g`.
 ///
-/// `dy` (B,e), `dx` (B,H,W,C)
+/// `dy` (B,e), `dx` (B,height,width,C)
 #[track_caller]
 pub fn backward(
     p: &AttentionPool<&[f32]>,
@@ -231,12 +248,12 @@ fn backward_values(
     }
 }
 
-/// Goes back through z = p t and p = softmax(u·t), picture by picture. `dz` holds du on return.
+/// Goes back through z = P tokens and P = softmax(qw·tokens), picture by picture. `dz` holds dqw on return.
 fn backward_scores(shape: &Shape, saved: &Saved<ArrayViewMut2<f32>>, scratch: &mut Scratch<ArrayViewMut2<f32>>) {
     let Scratch { dtokens, dz, dprobs, .. } = scratch;
     let (dtokens, dz) = (floats_mut(dtokens.view_mut()), floats_mut(dz.view_mut()));
     let dprobs = floats_mut(dprobs.view_mut());
-    let (tokens, probs, u) = (floats(saved.tokens.view()), floats(saved.probs.view()), floats(saved.u.view()));
+    let (tokens, probs, qw) = (floats(saved.tokens.view()), floats(saved.probs.view()), floats(saved.qw.view()));
     let pictures = saved.q.nrows();
     for n in 0..pictures {
         let (tokens, probs) = (rows(tokens, shape.tokens(), n, shape), scores(probs, n, shape));
@@ -249,11 +266,11 @@ fn backward_scores(shape: &Shape, saved: &Saved<ArrayViewMut2<f32>>, scratch: &m
         let (tokens, dscores) = (rows(tokens, shape.tokens(), n, shape), scores(dprobs, n, shape));
         gemm(1.0, dscores, tokens, 0.0, rows_mut(dz, shape.heads, n, shape), Epilogue::None);
         let dtokens = rows_mut(dtokens, shape.tokens(), n, shape);
-        gemm(1.0, dscores.t(), rows(u, shape.heads, n, shape), 1.0, dtokens, Epilogue::None);
+        gemm(1.0, dscores.t(), rows(qw, shape.heads, n, shape), 1.0, dtokens, Epilogue::None);
     }
 }
 
-/// Goes back through u = q W_k/√c, head by head, and q = t₀ W_qᵀ + b_q.
+/// Goes back through qw = q W_k/√c, head by head, and q = token₀ W_qᵀ + b_q.
 fn backward_query(
     p: &AttentionPool<&[f32]>,
     shape: &Shape,
@@ -261,13 +278,13 @@ fn backward_query(
     scratch: &mut Scratch<ArrayViewMut2<f32>>,
     g: &mut AttentionPool<&mut [f32]>,
 ) {
-    let Scratch { dtokens, dq, dz: du, .. } = scratch;
-    let (dq, du) = (floats_mut(dq.view_mut()), floats(du.view()));
+    let Scratch { dtokens, dq, dz: dqw, .. } = scratch;
+    let (dq, dqw) = (floats_mut(dq.view_mut()), floats(dqw.view()));
     for h in 0..shape.heads {
-        let (du, q) = (every(du, shape.heads, h, shape), columns(floats(saved.q.view()), h, shape));
+        let (dqw, q) = (every(dqw, shape.heads, h, shape), columns(floats(saved.q.view()), h, shape));
         let w_k = shape.head(p.k_proj.weight, h).t();
-        gemm(scale(shape), du, w_k, 0.0, columns_mut(dq, h, shape), Epilogue::None);
-        gemm(scale(shape), q.t(), du, 1.0, shape.head_mut(g.k_proj.weight, h), Epilogue::None);
+        gemm(scale(shape), dqw, w_k, 0.0, columns_mut(dq, h, shape), Epilogue::None);
+        gemm(scale(shape), q.t(), dqw, 1.0, shape.head_mut(g.k_proj.weight, h), Epilogue::None);
     }
     let &Shape { channels, .. } = shape;
     reduce::add_column_sums(dq, g.q_proj.bias);

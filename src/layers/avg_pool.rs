@@ -1,26 +1,31 @@
 //! Average pooling with k × k squares side by side, AvgPool2d(k). CLIP's ResNets have it where others have a stride.
 //!
 //! # Derivation
-//! yₚ = Σₜ xₖₚ₊ₜ/k², t over the k × k offsets, so dxₖₚ₊ₜ = dyₚ/k². Where k does not divide the size, the last rows and
-//! columns of x are in no square and dx is 0 there.
+//! Each pixel of y is the mean of a square of x. Where the edge of the squares does not divide the size, the last rows
+//! and columns of x are in no square, and dx is 0 there.
+//!
+//! ```text
+//! yₙ  = Σₗ xₗ / kernel²        over the pixels l of square n
+//! dxₗ = dyₙ / kernel²          for the square n that l is in
+//! ```
 
 use super::{floats, floats_mut};
 use kernels::Write;
 use kernels::avg_pool::{self, Pool};
 use ndarray::{ArrayView4, ArrayViewMut4};
 
-/// y = means of k × k squares of x
+/// y = the means of the squares of x, `kernel` pixels wide
 ///
-/// `x` (N,H,W,C), `y` (N,⌊H/k⌋,⌊W/k⌋,C)
+/// `x` (B,height,width,C), `y` (B,⌊height/kernel⌋,⌊width/kernel⌋,C)
 #[track_caller]
 pub fn forward(k: usize, x: ArrayView4<f32>, y: ArrayViewMut4<f32>) {
     let pool = pool(k, x.dim(), y.dim());
     avg_pool::forward(&pool, floats(x), floats_mut(y));
 }
 
-/// dx = dy/k² of the pixel's square, or dx += that with [`Write::Add`]
+/// dx = dy/kernel² of the pixel's square, or dx += that with [`Write::Add`]
 ///
-/// `dy` (N,⌊H/k⌋,⌊W/k⌋,C), `dx` (N,H,W,C)
+/// `dy` (B,⌊height/kernel⌋,⌊width/kernel⌋,C), `dx` (B,height,width,C)
 #[track_caller]
 pub fn backward(k: usize, dy: ArrayView4<f32>, write: Write, dx: ArrayViewMut4<f32>) {
     let pool = pool(k, dx.dim(), dy.dim());

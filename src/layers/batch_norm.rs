@@ -1,15 +1,28 @@
 //! BatchNorm over all pixels of all pictures (Ioffe & Szegedy 2015, algorithm 1), together with the residual and the
-//! ReLU behind it: y = act(x̂ ∘ weight + bias (+ residual)) with x̂ = (x − μ)·r, r = 1/√(σ² + ε), ε = 1e-5, for each
-//! channel. The forward pass has two steps, [`statistics`] and [`normalize`].
+//! ReLU behind it, for each channel:
+//!
+//! ```text
+//! x̂ = (x − μ)·r        r = 1/√(σ² + ε), ε = 1e-5
+//! z = x̂ ∘ weight + bias (+ residual)
+//! y = act(z)
+//! ```
+//!
+//! The forward pass has two steps, [`statistics`] and [`normalize`].
 //!
 //! In training μ and σ² are those of the (micro-)batch; running averages of them, [`running`](crate::optim::running),
 //! take their place when the model is used. Then the layer is a scale and a shift of each channel, which the
 //! convolution before it applies to its result.
 //!
 //! # Derivation
-//! It is that of [LayerNorm](super::layer_norm) along columns instead of rows. With dz = ∂loss/∂(x̂ ∘ weight + bias),
-//! which is dy where the ReLU let z through and 0 elsewhere, and means over the N rows, dx = weight·r·(dz − mean(dz) −
-//! x̂·mean(dz ∘ x̂)), dweight = Σ dz ∘ x̂, dbias = Σ dz; dz is the residual's gradient, too.
+//! It is that of [LayerNorm](super::layer_norm) along columns instead of rows, with means over the N pixels. dz is the
+//! residual's gradient, too.
+//!
+//! ```text
+//! dz      = dy where the ReLU let z through, else 0
+//! dx      = weight·r·(dz − mean(dz) − x̂·mean(dz ∘ x̂))
+//! dweight = Σₙ dz ∘ x̂
+//! dbias   = Σₙ dz
+//! ```
 //!
 //! Saved are the statistics, three numbers a channel. x is the convolution's output, which nobody needs afterwards, so
 //! the backward pass leaves dx in its place.
@@ -78,7 +91,7 @@ pub fn norm<'a>(p: &'a BatchNorm<impl Read>, saved: &'a Saved<ArrayViewMut2<f32>
 
 /// Computes μ, σ² and r of a batch, and saves them.
 ///
-/// `x` (N,H,W,C)
+/// `x` (B,height,width,C)
 #[track_caller]
 pub fn statistics(
     x: ArrayView4<f32>,
@@ -92,7 +105,7 @@ pub fn statistics(
 
 /// y = act(x̂ ∘ weight + bias (+ residual)), act = max(0, ·) if `relu`
 ///
-/// `x`, `y` (N,H,W,C); `saved` holds what [`statistics`] made of x
+/// `x`, `y` (B,height,width,C); `saved` holds what [`statistics`] made of x
 #[track_caller]
 pub fn normalize(
     p: &BatchNorm<impl Read>,
@@ -105,9 +118,9 @@ pub fn normalize(
     batch_norm::normalize(norm(p, saved), floats(x), residual, relu, floats_mut(y));
 }
 
-/// x ← dx = weight·r·(dz − mean(dz) − x̂·mean(dz ∘ x̂)), dweight += Σ dz ∘ x̂, dbias += Σ dz
+/// x ← dx, dweight += Σₙ dz ∘ x̂, dbias += Σₙ dz
 ///
-/// `x`, `dy` (N,H,W,C)
+/// `x`, `dy` (B,height,width,C)
 ///
 /// Here dz is dy where `gate` is open and 0 elsewhere. Behind [`Gate::Output`] `dy` holds dz on return, the gradient of
 /// the residual. The slots of the buffers in `g` collect μ, the unbiased σ² and a count of one.

@@ -1,9 +1,15 @@
 //! The pre-norm residual block of both Transformers:
-//! m = x + attention(ln_1(x)), y = m + mlp(ln_2(m)). In training either branch may be [dropped](super::dropout).
+//!
+//! ```text
+//! mid = x + attention(ln_1(x))
+//! y   = mid + mlp(ln_2(mid))
+//! ```
+//!
+//! In training either branch may be [dropped](super::dropout).
 //!
 //! # Derivation
 //! The gradient of a residual y = x + f(x) is dx = dy + fᵀ(dy), where fᵀ is the backward pass of f. So one buffer
-//! suffices, to which each half adds: `dx` holds dy on entry, ∂loss/∂m between the halves, and dx on return.
+//! suffices, to which each half adds: `dx` holds dy on entry, dmid between the halves, and dx on return.
 
 use super::Keep;
 use super::attention::{self, Attention, Saved as AttentionSaved, Scratch as AttentionScratch};
@@ -24,7 +30,7 @@ tree! {
 }
 
 tree! {
-    /// What the backward pass needs beside x; `mid` is m.
+    /// What the backward pass needs beside x; `mid` is that of the formula.
     ///
     /// `mid` (N,d)
     Saved { ln_1: NormSaved, attn: AttentionSaved, mid, ff: FeedForwardSaved }
@@ -108,7 +114,7 @@ impl Scratch<Dim> {
     }
 }
 
-/// y = m + mlp(ln_2(m)) with m = x + attention(ln_1(x))
+/// y = mid + mlp(ln_2(mid)) with mid = x + attention(ln_1(x))
 ///
 /// `x`, `y` (N,d)
 #[track_caller]
@@ -146,12 +152,12 @@ pub fn backward(
     scratch: &mut Scratch<ArrayViewMut2<f32>>,
     g: &mut Block<&mut [f32]>,
 ) {
-    // in the forward pass: y = m + mlp(ln_2(m))
+    // in the forward pass: y = mid + mlp(ln_2(mid))
     let ff = p.feed_forward(size, dropout);
     let Scratch { normed, dnormed, attn, ff: ff_scratch } = scratch;
     let (mid, dmid, buffer) = (saved.mid.view(), dx.view_mut(), normed.view_mut());
     feed_forward::backward(ff, mid, dmid, buffer, &saved.ff, ff_scratch, &mut g.ln_2, &mut g.mlp);
-    // in the forward pass: m = x + attention(ln_1(x))
+    // in the forward pass: mid = x + attention(ln_1(x))
     let dbranch = dropout::at(dropout, Site::AttentionOutput);
     let dbranch = dropout::branch(dbranch, dx.view(), ff_scratch.dnormed.view_mut());
     layer_norm::recompute(&p.ln_1, x, &saved.ln_1, normed.view_mut());

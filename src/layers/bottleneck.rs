@@ -1,6 +1,12 @@
 //! The residual block of ResNet-50 and larger (He et al. 2016, figure 5 right), with its stride made anti-aliased as in
-//! CLIP (Radford et al. 2021, section 2.4): r = pool(act(bn2(act(bn1(x ∗ W₁)) ∗ W₂))), y = act(bn3(r ∗ W₃) + shortcut),
-//! where W₁ and W₃ look at one pixel, W₂ at 3 × 3, act = max(0, ·), and pool averages squares of the stride's size.
+//! CLIP (Radford et al. 2021, section 2.4):
+//!
+//! ```text
+//! z = pool(act(bn2(act(bn1(x ∗ W₁)) ∗ W₂)))
+//! y = act(bn3(z ∗ W₃) + shortcut)
+//! ```
+//!
+//! W₁ and W₃ look at one pixel, W₂ at 3 × 3; act is max(0, ·), and pool averages squares of the stride's size.
 //!
 //! The shortcut is x where that has the shape of y, else bn(pool(x) ∗ W).
 //!
@@ -45,15 +51,16 @@ tree! {
 tree! {
     /// The buffers of training; pooled pictures are as wide as the planes or x, whichever is wider.
     ///
-    /// `act`, `dact` (N·H·W,planes); `pooled`, `dpooled` (N·⌊H/s⌋·⌊W/s⌋ rows)
+    /// `act`, `dact` (N,planes), `pooled`, `dpooled` (B·⌊height/stride⌋·⌊width/stride⌋,channels)
     Scratch { act, dact, pooled, dpooled, norm: NormScratch }
 }
 
 tree! {
     /// The buffers of inference; pooled pictures are as wide as the planes or x, whichever is wider.
     ///
-    /// `act`, `next` (N·H·W,planes); `pooled` (N·⌊H/s⌋·⌊W/s⌋ rows); `shortcut` has the sizes of y; `scale`, `shift`
-    /// (1,4·planes)
+    /// `act`, `next` (N,planes), `pooled` (B·⌊height/stride⌋·⌊width/stride⌋,channels), `scale`, `shift` (1,4·planes)
+    ///
+    /// `shortcut` has the sizes of y.
     InferScratch { act, next, pooled, shortcut, scale, shift }
 }
 
@@ -202,9 +209,9 @@ fn pool<'a>(shape: &Shape, x: ArrayView4<'a, f32>, buffer: &'a mut ArrayViewMut2
     pictures(buffer.view(), dim)
 }
 
-/// y = act(bn3(r ∗ W₃) + shortcut), by the statistics of the batch
+/// y = act(bn3(z ∗ W₃) + shortcut), by the statistics of the batch
 ///
-/// `x` (N,H,W,I), `y` (N,⌊H/s⌋,⌊W/s⌋,4·planes)
+/// `x` (B,height,width,I), `y` (B,⌊height/stride⌋,⌊width/stride⌋,4·planes)
 #[track_caller]
 pub fn forward(
     p: &Bottleneck<impl Read>,
@@ -237,7 +244,7 @@ pub fn forward(
 /// Computes dx, and adds the parameters' gradients to `g`, from dy, x, y and what [`forward`] saved. Both `dy` and
 /// `saved` are used up.
 ///
-/// `x`, `dx` (N,H,W,I), `y`, `dy` (N,⌊H/s⌋,⌊W/s⌋,4·planes)
+/// `x`, `dx` (B,height,width,I), `y`, `dy` (B,⌊height/stride⌋,⌊width/stride⌋,4·planes)
 #[track_caller]
 pub fn backward(
     p: &Bottleneck<&[f32]>,
@@ -252,7 +259,7 @@ pub fn backward(
 ) {
     let (Layers { main: [first, second, third], downsample }, mid) = (p.layers(shape), shape.mid(x.dim()));
     let Scratch { act, dact, pooled, dpooled, norm } = scratch;
-    // in the forward pass: y = act(bn3(r ∗ W₃) + shortcut), r = pool(act(bn2(…)))
+    // in the forward pass: y = act(bn3(z ∗ W₃) + shortcut), r = pool(act(bn2(…)))
     conv_norm::recompute(&second, &saved.conv2, pictures_mut(act.view_mut(), mid));
     let r = pool(shape, pictures(act.view(), mid), pooled);
     let dr = if shape.stride > 1 { dpooled.view_mut() } else { dact.view_mut() };
@@ -285,9 +292,9 @@ pub fn backward(
     }
 }
 
-/// y = act(bn3(r ∗ W₃) + shortcut), by the running statistics
+/// y = act(bn3(z ∗ W₃) + shortcut), by the running statistics
 ///
-/// `x` (N,H,W,I), `y` (N,⌊H/s⌋,⌊W/s⌋,4·planes)
+/// `x` (B,height,width,I), `y` (B,⌊height/stride⌋,⌊width/stride⌋,4·planes)
 #[track_caller]
 pub fn infer(
     p: &Bottleneck<impl Read>,

@@ -1,12 +1,18 @@
-//! Convolution without bias, over channels-last pictures: yₙₚₒ = Σₜ Σᵢ xₙ,ₛₚ₊ₜ,ᵢ Wₒᵢₜ, where p is a pixel, s the stride
-//! and t runs over the k × k offsets of the kernel, (0, 0) in its middle. Beyond the border x is 0.
+//! Convolution without bias, over channels-last pictures.
 //!
 //! # Derivation
-//! Every x meets a weight once for each t that leads to it from some output pixel q = sp + t, so with dy = ∂loss/∂y
-//! dxₙ,q,ᵢ = Σ over (p, t) with sp + t = q of Σₒ dyₙₚₒ Wₒᵢₜ: at stride 1, a convolution of dy with the flipped kernel,
-//! in and out exchanged. dWₒᵢₜ = Σₙ Σₚ dyₙₚₒ xₙ,ₛₚ₊ₜ,ᵢ.
+//! The kernel lies on one place of x for each pixel n of y. Tap t of it then lies on pixel l of x, which is 0 beyond
+//! the border. So every pixel l meets a weight once for each pair of n and t that leads to it:
 //!
-//! Each of the three is a matrix product once the pixels under the kernel (a patch, k·k·I numbers) are written as a
+//! ```text
+//! yₙₒ   = Σₜ Σᵢ xₗᵢ Wₒᵢₜ
+//! dxₗᵢ  = Σ Σₒ dyₙₒ Wₒᵢₜ        over all pairs of n and t that lead to l
+//! dWₒᵢₜ = Σₙ dyₙₒ xₗᵢ           over the pixels n of all pictures
+//! ```
+//!
+//! At stride 1, dx is a convolution of dy with the flipped kernel, in and out exchanged.
+//!
+//! Each of the three is a matrix product once the pixels under the kernel (a patch, kernel²·I numbers) are written as a
 //! row; the rows are never written, and large convolutions forward and to dx multiply less still, see
 //! [`kernels::conv`].
 
@@ -21,7 +27,7 @@ use ndarray::{ArrayView4, ArrayViewMut4};
 tree! {
     /// The weights of a convolution.
     ///
-    /// `weight` (O,I,k,k)
+    /// `weight` (O,I,kernel,kernel)
     Conv2d { weight }
 }
 
@@ -66,7 +72,7 @@ impl Shape {
 
 /// y = x ∗ W
 ///
-/// `x` (N,H,W,I), `y` (N,H′,W′,O)
+/// `x` (B,height,width,I), `y` (B,height′,width′,O)
 #[track_caller]
 pub fn forward(p: &Conv2d<impl Read>, shape: &Shape, x: ArrayView4<f32>, y: ArrayViewMut4<f32>) {
     let conv = shape.conv(x.dim(), y.dim());
@@ -75,7 +81,7 @@ pub fn forward(p: &Conv2d<impl Read>, shape: &Shape, x: ArrayView4<f32>, y: Arra
 
 /// y = act((x ∗ W)·scale + shift (+ residual)), act = max(0, ·) if `relu`
 ///
-/// `x` (N,H,W,I), `y`, `residual` (N,H′,W′,O), `scale`, `shift` (O)
+/// `x` (B,height,width,I), `y`, `residual` (B,height′,width′,O), `scale`, `shift` (O)
 ///
 /// This is the convolution together with a batch normalisation behind it whose statistics are fixed.
 #[track_caller]
@@ -95,9 +101,9 @@ pub fn forward_normalized(
     conv::forward(&conv, floats(x), p.weight.weight(), floats_mut(y), epilogue);
 }
 
-/// dx = dy ∗ flipped W, dW += Σ over pictures and pixels of dy ⊗ x
+/// dx = dy ∗ flipped W, dW += Σₙ dyₙ ⊗ xₗ over the pixels n of all pictures
 ///
-/// `x`, `dx` (N,H,W,I), `dy` (N,H′,W′,O)
+/// `x`, `dx` (B,height,width,I), `dy` (B,height′,width′,O)
 ///
 /// Without `dx` only dW is computed, because what enters the first layer needs no gradient.
 #[track_caller]

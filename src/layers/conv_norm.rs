@@ -1,5 +1,9 @@
-//! A convolution and the batch normalisation behind it, which ResNets are made of: y = act(bn(c) (+ residual)) with
-//! c = x ∗ W.
+//! A convolution and the batch normalisation behind it, which ResNets are made of:
+//!
+//! ```text
+//! z = x ∗ W
+//! y = act(bn(z) (+ residual))
+//! ```
 //!
 //! Saved are c and its statistics; y is cheaper to normalise again than to keep. In the backward pass the gradient of c
 //! takes the place of c.
@@ -15,7 +19,7 @@ use ndarray::{ArrayView4, ArrayViewMut2, ArrayViewMut4};
 tree! {
     /// What the backward pass needs: c and its statistics.
     ///
-    /// `conv` (N·H′·W′,O)
+    /// `conv` (B·height′·width′,O)
     Saved { conv, norm: NormSaved }
 }
 
@@ -54,7 +58,7 @@ impl Saved<Dim> {
 
 /// y = act(bn(x ∗ W) (+ residual)), by the statistics of the batch; act = max(0, ·) if `relu`
 ///
-/// `x` (N,H,W,I), `y` (N,H′,W′,O)
+/// `x` (B,height,width,I), `y` (B,height′,width′,O)
 #[track_caller]
 pub fn forward(
     p: &ConvNorm<impl Read>,
@@ -70,7 +74,7 @@ pub fn forward(
     batch_norm::normalize(p.bn, &saved.norm, c, residual, relu, y);
 }
 
-/// c = x ∗ W, saved with its statistics; the layer that adds it as a residual normalises it, see [`normed`]
+/// z = x ∗ W, saved with its statistics; the layer that adds it as a residual normalises it, see [`normed`]
 #[track_caller]
 pub fn convolve(
     p: &ConvNorm<impl Read>,
@@ -83,20 +87,20 @@ pub fn convolve(
     batch_norm::statistics(pictures(saved.conv.view(), dim), &mut saved.norm, scratch);
 }
 
-/// Returns bn(c), for what [`convolve`] saved, as a residual of another layer.
+/// Returns bn(z), for what [`convolve`] saved, as a residual of another layer.
 pub fn normed<'a>(p: &'a ConvNorm<impl Read>, saved: &'a Saved<ArrayViewMut2<f32>>) -> Residual<'a> {
     Residual::Normed(batch_norm::norm(p.bn, &saved.norm), super::floats(saved.conv.view()))
 }
 
-/// y = max(0, bn(c)), bit for bit as the forward pass computed it
+/// y = max(0, bn(z)), bit for bit as the forward pass computed it
 #[track_caller]
 pub fn recompute(p: &ConvNorm<impl Read>, saved: &Saved<ArrayViewMut2<f32>>, y: ArrayViewMut4<f32>) {
     let c = pictures(saved.conv.view(), y.dim());
     batch_norm::normalize(p.bn, &saved.norm, c, Residual::None, true, y);
 }
 
-/// Computes dx, if it is wanted, from dy, and adds the parameters' gradients to `g`. The gradient of c takes the place
-/// of c, and behind [`Gate::Output`] `dy` holds the residual's gradient on return.
+/// Computes dx, if it is wanted, from dy, and adds the parameters' gradients to `g`. The gradient of z takes the place
+/// of z, and behind [`Gate::Output`] `dy` holds the residual's gradient on return.
 #[track_caller]
 pub fn backward(
     p: &ConvNorm<&[f32]>,
@@ -109,9 +113,9 @@ pub fn backward(
     scratch: &mut NormScratch<ArrayViewMut2<f32>>,
 ) {
     let dim = dy.dim();
-    // in the forward pass: y = act(bn(c) (+ residual))
+    // in the forward pass: y = act(bn(z) (+ residual))
     batch_norm::backward(p.bn, &saved.norm, gate, pictures_mut(saved.conv.view_mut(), dim), dy, g.bn, scratch);
-    // in the forward pass: c = x ∗ W
+    // in the forward pass: z = x ∗ W
     conv2d::backward(p.conv, &p.shape, x, pictures(saved.conv.view(), dim), dx, g.conv);
 }
 
@@ -131,7 +135,7 @@ pub fn backward_in_place(
     conv2d::backward(p.conv, &p.shape, x, pictures(saved.conv.view(), dim), Some(dy), g.conv);
 }
 
-/// y = act(bn(x ∗ W) (+ residual)), by the running statistics, with which BatchNorm is a scale and a shift of c
+/// y = act(bn(x ∗ W) (+ residual)), by the running statistics, with which BatchNorm is a scale and a shift of z
 ///
 /// `scale` and `shift` are scratch of O floats or more.
 #[track_caller]

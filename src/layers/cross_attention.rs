@@ -1,18 +1,32 @@
 //! Multi-head cross-attention: texts look at pictures (Vaswani et al. 2017, section 3.2.3; Li et al. 2022, section 3.1).
 //!
 //! Queries come from the rows x of the texts, keys and values from the rows u of the source, which may have another
-//! width: q = x W_qᵀ + b_q, [k|v] = u W_kvᵀ + b_kv, outₕ = softmax(qₕ kₕᵀ/√c) vₕ,
-//! y = [out₁|…|out_H] W_outᵀ + b_out + residual. Nothing is masked: every text sees all rows of its picture.
+//! width.
+//!
+//! ```text
+//! q     = x W_qᵀ + b_q
+//! [k|v] = u W_kvᵀ + b_kv
+//! outₕ  = Pₕ vₕ                       Pₕ = softmax(qₕ kₕᵀ/√c)
+//! y     = [out₁|…|out_H] W_outᵀ + b_out + residual
+//! ```
+//!
+//! Nothing is masked: every text sees all rows of its picture.
 //!
 //! Keys and values depend on the picture alone. So [`keys`] computes them once, for every text, beam and step that
 //! looks at the picture. Sequence i here is a picture: its queries are the rows of all texts that look at it, end to
 //! end.
 //!
 //! # Derivation
-//! Per head, with P the probabilities and dO the gradient of its output, as in [self-attention](super::attention):
-//! dV = Pᵀ dO, dS = P ∘ (dO Vᵀ − Σ dO ∘ O), dQ = dS K/√c, dK = dSᵀ Q/√c. Then dx = dq W_q. The source is read by every
-//! layer and by other losses as well, so its gradient du = [dk|dv] W_kv is added to what they have left there. The sums
-//! over all queries of a picture make dk and dv, however many texts there are; so it costs one product a picture.
+//! For each head as in [self-attention](super::attention), then
+//!
+//! ```text
+//! dx  = dq W_q
+//! du += [dk|dv] W_kv
+//! ```
+//!
+//! The source is read by every layer and by other losses as well, so its gradient is added to what they have left
+//! there. The sums over all queries of a picture make dk and dv, however many texts there are; so it costs one product
+//! a picture.
 
 use super::dropout::{Dropout, Residual};
 use super::linear::{self, Linear};
@@ -81,15 +95,15 @@ impl Scratch<Dim> {
 
 /// kv = u W_kvᵀ + b_kv
 ///
-/// `source` u (M,f), `kv` (M,2d)
+/// `source` u (M,D), `kv` (M,2d)
 #[track_caller]
 pub fn keys(p: &CrossAttention<impl Read>, source: ArrayView2<f32>, kv: ArrayViewMut2<f32>) {
     linear::forward(&p.key_value, source, kv);
 }
 
-/// du = dkv W_kv, dW_kv += dkvᵀ u, db_kv += Σₘ dkv
+/// du = dkv W_kv, dW_kv += dkvᵀ u, db_kv += Σ dkv over the rows
 ///
-/// `source` u, `dsource` (M,f), `dkv` (M,2d)
+/// `source` u, `dsource` (M,D), `dkv` (M,2d)
 ///
 /// du is added to what the other layers and losses that read the source have left in `dsource`.
 #[track_caller]

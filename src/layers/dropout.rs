@@ -1,11 +1,14 @@
 //! Dropout (Srivastava et al. 2014) and stochastic depth (Huang et al. 2016), in training alone.
 //!
-//! A residual branch is dropped in part or as a whole: y = residual + m ∘ branch, where m is 0 with the probability p and
-//! 1/(1 − p) otherwise, so that the mean of y is what inference computes.
+//! A residual branch is dropped in part or as a whole:
 //!
-//! # Derivation
-//! m does not depend on the branch, so dbranch = m ∘ dy, and the gradient of the residual is dy itself. No mask is
-//! stored: the backward pass [draws it again](kernels::dropout).
+//! ```text
+//! y       = residual + m ∘ branch        m = 0 with the probability `rate`, else 1/(1 − rate)
+//! dbranch = m ∘ dy
+//! ```
+//!
+//! The mean of y is what inference computes. m does not depend on the branch, and the gradient of the residual is dy
+//! itself. No mask is stored: the backward pass [draws it again](kernels::dropout).
 
 use super::{floats, floats_mut};
 use crate::random::mix;

@@ -1,8 +1,12 @@
-//! The second half of a Transformer block: y = x + m ∘ mlp(ln_2(x)), with the mask m of [dropout](mod@super::dropout) if
-//! something is dropped.
+//! The second half of a Transformer block, with the mask m of [dropout](mod@super::dropout) if something is dropped:
 //!
-//! The backward pass works in place: the residual passes dy on unchanged, so the buffer that holds dy on entry holds
-//! dx = dy + ln_2ᵀ(mlpᵀ(m ∘ dy)) on return, where fᵀ is the backward pass of f.
+//! ```text
+//! y  = x + m ∘ mlp(ln_2(x))
+//! dx = dy + ln_2ᵀ(mlpᵀ(m ∘ dy))        fᵀ is the backward pass of f
+//! ```
+//!
+//! The backward pass works in place: the residual passes dy on unchanged, so the buffer that holds dy on entry holds dx
+//! on return.
 
 use super::Keep;
 use super::dropout::{self, Dropout, Residual};
@@ -16,7 +20,7 @@ use ndarray::{ArrayView2, ArrayViewMut2};
 tree! {
     /// The statistics of `ln_2`, and the MLP's hidden layer before its activation.
     ///
-    /// `preact` (N,m), or (0,m) if it is not kept
+    /// `preact` (N,hidden), or (0,hidden) if it is not kept
     Saved { ln_2: NormSaved, preact }
 }
 
@@ -24,7 +28,7 @@ tree! {
     /// `normed` is the output of `ln_2`, and `act` the MLP's hidden layer after its activation; `preact` is that before it
     /// where it is not kept.
     ///
-    /// `normed`, `dnormed` (N,d), `act`, `preact` (N,m)
+    /// `normed`, `dnormed` (N,d), `act`, `preact` (N,hidden)
     Scratch { normed, dnormed, act, preact }
 }
 

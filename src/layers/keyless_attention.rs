@@ -1,13 +1,18 @@
 //! [Cross-attention](super::cross_attention) without keys and values, for inference, where few rows look at many.
 //!
-//! As in an [attention pool](super::attention_pool), with the rows u of the source: the scores of a head are
-//! qₕ·(W_kₕ u + b_kₕ)/√c = (W_kₕᵀ qₕ/√c)·u + a constant of the row, which the softmax drops, and with it b_k. Likewise
-//! outₕ = Σ pₘ (W_vₕ uₘ + b_vₕ) = W_vₕ zₕ + b_vₕ with zₕ = Σ pₘ uₘ. So each head of a row asks the source itself.
+//! As in an [attention pool](super::attention_pool), each head of a row asks the rows u of the source themselves:
+//!
+//! ```text
+//! Sⱼ  = ⟨q, W_k uⱼ + b_k⟩/√c = ⟨qw, uⱼ⟩ + a constant        qw = W_kᵀ q/√c
+//! out = Σⱼ Pⱼ (W_v uⱼ + b_v) = W_v z + b_v                  z  = Σⱼ Pⱼ uⱼ
+//! ```
+//!
+//! The softmax drops the constant, and with it `b_k`.
 //!
 //! # When it pays
-//! N rows look at M rows. Keys and values take 2·M·f·d multiply-adds and attention to them 2·N·M·d. Without them W_k and
-//! W_v take 2·N·f·d, and attention 2·N·H·M·f, for each head is as wide as the source. That is less for
-//! N < M·f·d/(f·d + H·M·f − M·d): 62 rows in BLIP-base, where M = 577, d = f = 768 and H = 12.
+//! N rows look at M rows. Keys and values take 2·M·D·d multiply-adds and attention to them 2·N·M·d. Without them `W_k`
+//! and `W_v` take 2·N·D·d, and attention 2·N·H·M·D, for each head is as wide as the source. That is less for
+//! N < M·D·d/(D·d + H·M·D − M·d): 62 rows in BLIP-base, where M is 577, d and D are 768 and H is 12.
 
 use super::cross_attention::{CrossAttention, Saved, Shape};
 use super::dropout::Residual;
@@ -18,15 +23,15 @@ use kernels::{Epilogue, Mat, MatMut, gemm::gemm, softmax};
 use ndarray::{ArrayView2, ArrayViewMut2};
 
 tree! {
-    /// What the rows ask, and what they are told, in the letters of the formulas: qw = qₕ W_kₕ/√c. Row n·H + h belongs
-    /// to head h of row n.
+    /// What the rows ask, and what they are told, in the letters of the formulas. Row n·H + h belongs to head h of row
+    /// n.
     ///
-    /// `qw`, `z` (N·H,f), `probs` (N·H,M)
+    /// `qw`, `z` (N·H,D), `probs` (N·H,M)
     Scratch { qw, probs, z }
 }
 
 impl Scratch<Dim> {
-    /// Returns the sizes for N rows that look at `source` (M,f) rows each, or fewer.
+    /// Returns the sizes for N rows that look at a source (M,D) each, or at less.
     pub fn dims(rows: usize, heads: usize, source: Dim) -> Self {
         let Dim(tokens, inputs) = source;
         let asked = Dim(rows * heads, inputs);
@@ -34,7 +39,7 @@ impl Scratch<Dim> {
     }
 }
 
-/// Whether all rows together take fewer multiply-adds without keys and values, at the width d of the queries and f of
+/// Whether all rows together take fewer multiply-adds without keys and values, at the width d of the queries and D of
 /// the source.
 pub fn pays(shape: Shape, width: usize, inputs: usize) -> bool {
     let Shape { queries, source, heads, .. } = shape;
@@ -47,7 +52,7 @@ pub fn pays(shape: Shape, width: usize, inputs: usize) -> bool {
 /// y = softmax(q kᵀ/√c) v W_outᵀ + b_out + residual, as [`cross_attention::forward`](super::cross_attention::forward)
 /// computes it
 ///
-/// `x`, `residual`, `y` (N,d), `source` u (M,f)
+/// `x`, `residual`, `y` (N,d), `source` u (M,D)
 ///
 /// # Panics
 /// If anything is to be dropped: this has no backward pass, and no probabilities to drop were tried.
@@ -82,7 +87,7 @@ pub fn forward<'a>(
 
 /// qw = qₕ W_kₕ/√c, for each head h
 ///
-/// `q` (N,d), `qw` (N·H,f)
+/// `q` (N,d), `qw` (N·H,D)
 fn ask(p: &CrossAttention<impl Read>, heads: usize, q: ArrayView2<f32>, qw: ArrayViewMut2<f32>) {
     let (n, width) = q.dim();
     let (c, inputs) = (width / heads, qw.ncols());
@@ -111,7 +116,7 @@ fn ask(p: &CrossAttention<impl Read>, heads: usize, q: ArrayView2<f32>, qw: Arra
 
 /// z = softmax(qw uᵀ) u
 ///
-/// `qw`, `z` (n,f), `u` (m,f); the first numbers of `probs` become (n,m)
+/// `qw`, `z` (N,D), `u` (M,D), `probs` (N,M) or longer
 fn look(qw: ArrayView2<f32>, u: ArrayView2<f32>, probs: ArrayViewMut2<f32>, z: ArrayViewMut2<f32>) {
     let (n, m) = (qw.nrows(), u.nrows());
     let probs = &mut floats_mut(probs)[..n * m];
@@ -122,7 +127,7 @@ fn look(qw: ArrayView2<f32>, u: ArrayView2<f32>, probs: ArrayViewMut2<f32>, z: A
 
 /// outₕ = zₕ W_vₕᵀ + b_vₕ, for each head h
 ///
-/// `z` (N·H,f), `out` (N,d)
+/// `z` (N·H,D), `out` (N,d)
 fn answer(p: &CrossAttention<impl Read>, heads: usize, z: ArrayView2<f32>, out: ArrayViewMut2<f32>) {
     let (n, width) = out.dim();
     let (c, inputs) = (width / heads, z.ncols());

@@ -1,8 +1,20 @@
-//! LayerNorm over the width (Ba et al. 2016, eq. 4): y = x̂ ∘ weight + bias with x̂ = (x − μ)·r, r = 1/√(σ² + ε).
+//! LayerNorm over the width (Ba et al. 2016, eq. 4).
+//!
+//! ```text
+//! x̂ = (x − μ)·r        r = 1/√(σ² + ε)
+//! y = x̂ ∘ weight + bias
+//! ```
 //!
 //! # Derivation
-//! Let g = dy ∘ weight = ∂loss/∂x̂. μ and r depend on every x of the row: ∂μ/∂xⱼ = 1/d and ∂r/∂xⱼ = −r² x̂ⱼ/d. Hence
-//! ∂x̂ᵢ/∂xⱼ = r (δᵢⱼ − 1/d − x̂ᵢ x̂ⱼ/d), and summed against g: dx = r (g − mean(g) − x̂ · mean(g ∘ x̂)).
+//! μ and r depend on every x of the row:
+//!
+//! ```text
+//! ∂μ/∂xⱼ  = 1/d
+//! ∂r/∂xⱼ  = −r² x̂ⱼ/d
+//! ∂x̂ᵢ/∂xⱼ = r (δᵢⱼ − 1/d − x̂ᵢ x̂ⱼ/d)
+//! dx̂      = dy ∘ weight
+//! dx      = r (dx̂ − mean(dx̂) − x̂·mean(dx̂ ∘ x̂))
+//! ```
 //!
 //! Saved are μ and r, two numbers a row; x̂ and y are cheaper to compute again than to keep.
 
@@ -21,7 +33,9 @@ tree! {
 }
 
 tree! {
-    /// The statistics μ and r = 1/√(σ² + ε) of each row, both (N,1).
+    /// The statistics μ and r of each row.
+    ///
+    /// `mean`, `rstd` (N,1)
     Saved { mean, rstd }
 }
 
@@ -68,7 +82,7 @@ pub fn recompute(
     layer_norm::recompute(floats(x), p.weight.rows(), p.bias.rows(), mean, rstd, floats_mut(y));
 }
 
-/// dx = r (g − mean(g) − x̂·mean(g ∘ x̂)) with g = dy ∘ weight, dweight += Σₙ dy ∘ x̂, dbias += Σₙ dy
+/// dx = r (dx̂ − mean(dx̂) − x̂·mean(dx̂ ∘ x̂)), dweight += Σₙ dy ∘ x̂, dbias += Σₙ dy
 ///
 /// `x`, `dy`, `dx` (N,d)
 ///

@@ -1,8 +1,14 @@
 //! Linear: y = x Wᵀ + b.
 //!
 //! # Derivation
-//! yₙₒ = Σᵢ xₙᵢ Wₒᵢ + bₒ, so with dy = ∂loss/∂y the chain rule gives
-//! dxₙᵢ = Σₒ dyₙₒ Wₒᵢ, dWₒᵢ = Σₙ dyₙₒ xₙᵢ, dbₒ = Σₙ dyₙₒ.
+//! With dy = ∂loss/∂y, the chain rule gives for each number that was used the sum over all places where it was:
+//!
+//! ```text
+//! yₙₒ  = Σᵢ xₙᵢ Wₒᵢ + bₒ
+//! dxₙᵢ = Σₒ dyₙₒ Wₒᵢ
+//! dWₒᵢ = Σₙ dyₙₒ xₙᵢ
+//! dbₒ  = Σₙ dyₙₒ
+//! ```
 //!
 //! These are three matrix products, two of them backward, so training costs three times what inference costs. What
 //! follows the layer (an activation, a residual) is fused to the product's last pass over its tile, see [`Epilogue`].

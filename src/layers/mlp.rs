@@ -1,9 +1,20 @@
-//! The Transformer's MLP: y = act(x W₁ᵀ + b₁) W₂ᵀ + b₂ + residual, with act = QuickGELU (OpenAI) or GELU.
+//! The Transformer's MLP, whose activation is QuickGELU (OpenAI) or GELU.
+//!
+//! ```text
+//! preact = x W₁ᵀ + b₁
+//! y      = act(preact) W₂ᵀ + b₂ + residual
+//! ```
 //!
 //! # Derivation
-//! These are two [linear] layers around an elementwise act. With h = x W₁ᵀ + b₁ and a = act(h) the gradients are
-//! da = dy W₂ and dh = da ∘ act′(h). Only h is saved; a = act(h) takes four widths a row and is cheap, so the backward
-//! pass computes it again. If [inputs alone](super::Keep::Inputs) are kept, it computes h again too.
+//! These are two [linear] layers around an elementwise activation, through which the gradient goes by its derivative:
+//!
+//! ```text
+//! dpreact = (dy W₂) ∘ act′(preact)
+//! dx      = dpreact W₁
+//! ```
+//!
+//! Only `preact` is saved; act(preact) takes four widths a row and is cheap, so the backward pass computes it again. If
+//! [inputs alone](super::Keep::Inputs) are kept, it computes `preact` again too.
 
 use super::dropout::Residual;
 use super::linear::{self, Linear};
@@ -15,9 +26,9 @@ use kernels::{Activation, Write};
 use ndarray::{ArrayView2, ArrayViewMut2};
 
 tree! {
-    /// The two layers; m is four widths in every published CLIP but the largest two.
+    /// The two layers; `hidden` is four widths in every published CLIP but the largest two.
     ///
-    /// `c_fc` d → m, `c_proj` m → d
+    /// `c_fc` d → hidden, `c_proj` hidden → d
     Mlp { c_fc: Linear, c_proj: Linear }
 }
 
@@ -33,9 +44,9 @@ impl Mlp<Spec> {
 
 /// y = m ∘ (act(x W₁ᵀ + b₁) W₂ᵀ + b₂) + residual, with m of the residual's [dropout](super::dropout)
 ///
-/// `x`, `residual`, `y` (N,d), `preact` (N,m) or empty, `act` (N,m)
+/// `x`, `residual`, `y` (N,d), `preact` (N,hidden) or empty, `act` (N,hidden)
 ///
-/// `preact` receives h for the backward pass, and is empty if h is not kept; `act` is scratch.
+/// `preact` is for the backward pass, and is empty if it is not kept; `act` is scratch.
 #[track_caller]
 pub fn forward<'a>(
     p: &Mlp<impl Read>,
@@ -50,9 +61,9 @@ pub fn forward<'a>(
     linear::forward_residual(&p.c_proj, act.view(), residual, y);
 }
 
-/// dx = (dy W₂ ∘ act′(h)) W₁, where dy is the gradient of what the mask m is applied to
+/// dx = ((dy W₂) ∘ act′(preact)) W₁, where dy is the gradient of what the mask m is applied to
 ///
-/// `x`, `dy`, `dx` (N,d), `preact` (N,m) or empty, `act`, `buffer` (N,m)
+/// `x`, `dy`, `dx` (N,d), `preact` (N,hidden) or empty, `act`, `buffer` (N,hidden)
 ///
 /// The gradients of the parameters are added to `g`; the residual has a gradient of its own. With [`Write::Add`]
 /// dx is added to what is there. An empty `preact` is computed again from x. `act` and `buffer` are scratch.
@@ -76,11 +87,11 @@ pub fn backward(
         activation.forward(floats(preact), floats_mut(act.view_mut()));
         preact
     };
-    // in the forward pass: y = a W₂ᵀ + b₂
+    // in the forward pass: y = act W₂ᵀ + b₂
     linear::backward_params(act.view(), dy, &mut g.c_proj);
-    // in the forward pass: a = act(h). Now that a is used up, dh takes its place.
+    // in the forward pass: act = act(preact). Now that it is used up, dpreact takes its place.
     let mut dpreact = act;
     linear::backward_activation(&p.c_proj, activation, preact, dy, dpreact.view_mut());
-    // in the forward pass: h = x W₁ᵀ + b₁
+    // in the forward pass: preact = x W₁ᵀ + b₁
     linear::backward(&p.c_fc, x, dpreact.view(), write, dx, &mut g.c_fc);
 }

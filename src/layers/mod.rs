@@ -37,14 +37,14 @@ use std::ops::Range;
 
 /// What a forward pass keeps, which depends on whether its backward pass follows.
 ///
-/// | of a Transformer's block, in widths a row | x | q, k, v | m | h | in all | more arithmetic in a step |
+/// | of a Transformer's block, in widths a row | x | q, k, v | mid | hidden | in all | more arithmetic in a step |
 /// |---|--:|--:|--:|--:|--:|--:|
 /// | [`Keep::All`] | 1 | 3 | 1 | 4 | 9 | |
 /// | [`Keep::Inputs`] | 1 | | 1 | | 2 | 19 % |
 ///
-/// x and m are the inputs of attention and of the MLP, and h is the MLP's hidden layer. Products with the input
-/// projections give q, k, v and h again, bit for bit. (Chen et al. 2016; only where it pays: Korthikanti et al. 2022,
-/// section 5.)
+/// x and mid are the inputs of attention and of the MLP, whose hidden layer is the last. Products with the input
+/// projections give q, k, v and that layer again, bit for bit. (Chen et al. 2016; only where it pays: Korthikanti et
+/// al. 2022, section 5.)
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Keep {
     /// The activations of every block are kept for the backward pass.
@@ -83,7 +83,7 @@ pub(crate) fn floats_mut<'a, D: Dimension>(x: ArrayViewMut<'a, f32, D>) -> &'a m
     x.into_slice().unwrap_or_else(|| panic!("{dim:?} numbers must be whole and row-major"))
 }
 
-/// The sizes of pictures (N,H,W,C): how many, rows, columns and channels.
+/// The sizes of pictures (B,height,width,C): how many, rows, columns and channels.
 pub type Dim4 = (usize, usize, usize, usize);
 
 /// Views the first floats of a buffer as pictures of these sizes.

@@ -1,7 +1,12 @@
-//! L2 normalisation of rows: ŷ = x / |x|, so that a dot product of two rows is their cosine.
+//! L2 normalisation of rows: y = x / |x|, so that a dot product of two rows is their cosine.
 //!
 //! # Derivation
-//! ∂yᵢ/∂xⱼ = (δᵢⱼ − yᵢ yⱼ)/|x|: the part of dy along y cannot change y, so dx = (dy − y ⟨y, dy⟩)/|x|.
+//! The part of dy along y cannot change y:
+//!
+//! ```text
+//! ∂yᵢ/∂xⱼ = (δᵢⱼ − yᵢ yⱼ) / |x|
+//! dx      = (dy − y ⟨y, dy⟩) / |x|
+//! ```
 
 use super::{floats, floats_mut};
 use ndarray::{Array2, ArrayView2, ArrayViewMut2};

@@ -2,15 +2,22 @@
 //! front, and a learnt vector for each position.
 //!
 //! A convolution whose kernel is as large as its stride sees every pixel once, so it is a matrix product: the patches
-//! of a picture, written as rows (C·p·p, the order of `conv1.weight`), times the kernel. CLIP has no bias, BLIP has one.
+//! of a picture, written as rows (3·patch² numbers in the order of `conv1.weight`), times the kernel. CLIP has no bias,
+//! BLIP has one.
 //!
 //! # Derivation
-//! With P the patch rows and E = P Wᵀ + b: x₀ = class + pos₀ and xᵢ = Eᵢ + posᵢ, so dE is dx without the class rows,
-//! dW = dEᵀ P, db = Σ dE over all patches, dpos = Σ over pictures of dx, dclass = Σ over pictures of dx₀, and dP = dE W goes back to the pixels by
-//! the same map that cut them.
+//! ```text
+//! embedded  = patches Wᵀ + b
+//! x₀        = class + pos₀                 xₜ        = embeddedₜ + posₜ
+//! dclass    = Σ dx₀ over pictures          dposₜ     = Σ dxₜ over pictures
+//! dembedded = dx without the class rows    dpatches  = dembedded W
+//! dW        = dembeddedᵀ patches           db        = Σ dembedded over all patches
+//! ```
 //!
-//! Where [patches are dropped](super::patch_dropout), P and E have a row for each patch that is kept and none for the
-//! others. A row that is patch k of its picture gets posₖ, and dposₖ its dx.
+//! dpatches goes back to the pixels by the same map that cut them.
+//!
+//! Where [patches are dropped](super::patch_dropout), there is a row for each patch that is kept and none for the
+//! others. A row that is patch t of its picture gets posₜ, and dposₜ its dx.
 
 use super::{floats, floats_mut, mat, mat_mut};
 use crate::tree::{Dim, tree};
@@ -25,7 +32,7 @@ pub const CHANNELS: usize = 3;
 tree! {
     /// The weights of the patches, the class token, and the vectors of the positions.
     ///
-    /// `conv1_weight` (d,3,p,p), `conv1_bias` (d), `class_embedding` (d), `positional_embedding` (1+g²,d)
+    /// `conv1_weight` (d,3,patch,patch), `conv1_bias` (d), `class_embedding` (d), `positional_embedding` (1+grid²,d)
     PatchEmbed {
         class_embedding,
         positional_embedding,
@@ -35,21 +42,21 @@ tree! {
 }
 
 tree! {
-    /// The K patches of each picture that are embedded, as rows, and what the linear map makes of them. K is g² unless
-    /// patches are dropped.
+    /// The K patches of each picture that are embedded, as rows, and what the linear map makes of them. K is grid²
+    /// unless patches are dropped.
     ///
-    /// `patches` (B·K,3p²), `embedded` (B·K,d)
+    /// `patches` (B·K,3·patch²), `embedded` (B·K,d)
     Scratch { patches, embedded }
 }
 
-/// The sizes of a picture that is cut into a grid of patches: g × g of them if the picture is square.
+/// The sizes of a picture that is cut into a grid of patches: grid × grid of them if the picture is square.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Grid {
-    /// The number of the picture's rows of pixels, S of a square one.
+    /// The number of the picture's rows of pixels.
     pub height: usize,
     /// The number of the picture's columns of pixels.
     pub width: usize,
-    /// The edge p of a patch, in pixels, which divides `height` and `width`.
+    /// The edge of a patch, in pixels, which divides `height` and `width`.
     pub patch_size: usize,
 }
 
@@ -59,12 +66,12 @@ impl Grid {
         Grid { height: image_size, width: image_size, patch_size }
     }
 
-    /// Returns the number of a picture's patches, g².
+    /// Returns the number of a picture's patches, grid² of a square one.
     pub fn patches(self) -> usize {
         self.kernel().patches()
     }
 
-    /// Returns the number of a picture's tokens, 1 + g²: the class token and the patches.
+    /// Returns the number of a picture's tokens, 1 + grid² of a square one: the class token and the patches.
     pub fn tokens(self) -> usize {
         1 + self.patches()
     }
@@ -93,9 +100,9 @@ impl Scratch<Dim> {
     }
 }
 
-/// x₀ = class + pos₀, xᵢ = Eᵢ + posᵢ with E = P Wᵀ + b, for every picture
+/// x₀ = class + pos₀, xₜ = embeddedₜ + posₜ, for every picture
 ///
-/// `images` (B,3S²), `kept` (B·K), `x` (B·(1+K),d)
+/// `images` (B,3·edge²), `kept` (B·K), `x` (B·(1+K),d)
 ///
 /// `kept` are the indices of the patches that each picture keeps, if they are not all.
 #[track_caller]
@@ -121,9 +128,9 @@ pub fn forward(
     }
 }
 
-/// dW += dEᵀ P, db += Σ dE, dpos += Σ dx, dclass += Σ dx₀
+/// dW += dembeddedᵀ patches, db += Σ dembedded, dpos += Σ dx, dclass += Σ dx₀
 ///
-/// `images` (B,3S²), `kept` (B·K), `dx` (B·(1+K),d)
+/// `images` (B,3·edge²), `kept` (B·K), `dx` (B·(1+K),d)
 #[track_caller]
 pub fn backward(
     grid: Grid,
@@ -137,12 +144,12 @@ pub fn backward(
     let dx = floats(dx);
     // in the forward pass: x₀ = class + pos₀
     tokens::backward_positions(dx, tokens, width, g.class_embedding);
-    // in the forward pass: E = P Wᵀ + b, and x without its class rows is E + …
+    // in the forward pass: embedded = patches Wᵀ + b, and x without its class rows is embedded + …
     tokens::backward(First::Class(&[]), dx, tokens, width, floats_mut(scratch.embedded.view_mut()));
     match kept {
         // in the forward pass: xₜ = … + posₜ, for every picture
         None => tokens::backward_positions(dx, tokens, width, g.positional_embedding),
-        // in the forward pass: x₀ = … + pos₀, and row i of E gets the position of the patch that it is
+        // in the forward pass: x₀ = … + pos₀, and a row of embedded gets the position of the patch that it is
         Some(kept) => {
             let (first, others) = g.positional_embedding.split_at_mut(width);
             tokens::backward_positions(dx, tokens, width, first);
@@ -157,9 +164,9 @@ pub fn backward(
     gemm(1.0, mat(scratch.embedded.view()).t(), mat(scratch.patches.view()), 1.0, dweight, Epilogue::None);
 }
 
-/// dP = dE W, put back where the patches were cut: ∂loss/∂pixels, which shows what in a picture moves its embedding
+/// dpatches = dembedded W, put back where the patches were cut, which shows what in a picture moves its embedding
 ///
-/// `dx` (B·(1+g²),d), `dimages` (B,3S²)
+/// `dx` (B·(1+grid²),d), `dimages` (B,3·edge²)
 ///
 /// No patch was dropped in the forward pass.
 #[track_caller]

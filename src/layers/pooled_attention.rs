@@ -4,8 +4,13 @@
 //! is the plain layer's, without the work that cannot matter.
 //!
 //! # Derivation
-//! With R picking the pooled rows: k|v = x W_kvᵀ + b_kv, q = R x W_qᵀ + b_q, and the rest is plain attention of B
-//! queries. Backwards R becomes a scatter: dx = dkv W_kv + Rᵀ(dq W_q).
+//! To pick the pooled rows becomes a scatter backwards. The rest is plain attention of B queries.
+//!
+//! ```text
+//! [k|v] = x W_kvᵀ + b_kv
+//! q     = pick(x) W_qᵀ + b_q
+//! dx    = [dk|dv] W_kv + pickᵀ(dq W_q)
+//! ```
 
 use super::attention::Attention;
 use super::dropout::{Dropout, Residual};
@@ -58,8 +63,7 @@ impl Scratch<Dim> {
     }
 }
 
-/// y = m ∘ (the pooled rows of attention(x) W_outᵀ + b_out) + residual, with m of the residual's
-/// [dropout](super::dropout)
+/// y = m ∘ (pick(attention(x)) W_outᵀ + b_out) + residual, with m of the residual's [dropout](super::dropout)
 ///
 /// `x` (N,d), `residual`, `y` (B,d)
 #[track_caller]
@@ -110,7 +114,7 @@ pub fn backward(
     let dqkv =
         DQkv::Split { dq: (floats_mut(dq.view_mut()), Write::Set), dkv: (floats_mut(dkv.view_mut()), Write::Set) };
     kernels::attention::backward(layout(shape, width), q, k, v, out, floats(saved.lse.view()), d_out, dqkv);
-    // in the forward pass: k|v = x W_kvᵀ + b_kv and q = R x W_qᵀ + b_q
+    // in the forward pass: [k|v] = x W_kvᵀ + b_kv and q = pick(x) W_qᵀ + b_q
     let (in_q, in_kv) = in_proj(p, width);
     let (mut g_q, mut g_kv) = in_proj_gradients(g.in_proj_weight, g.in_proj_bias, width);
     linear::backward(&in_kv, x, dkv.view(), Write::Set, dx.view_mut(), &mut g_kv);
@@ -120,12 +124,12 @@ pub fn backward(
     scatter_add(dout.view(), shape.sequences, dx);
 }
 
-/// y = R x: the pooled row of each sequence.
+/// y = pick(x), the pooled row of each sequence
 pub(super) fn gather(x: ArrayView2<f32>, sequences: &Sequences, y: ArrayViewMut2<f32>) {
     embedding::gather(floats(x), sequences.pooled(), x.ncols(), floats_mut(y));
 }
 
-/// dx += Rᵀ dy
+/// dx += pickᵀ(dy)
 pub(super) fn scatter_add(dy: ArrayView2<f32>, sequences: &Sequences, dx: ArrayViewMut2<f32>) {
     embedding::scatter_add(floats(dy), sequences.pooled(), dy.ncols(), floats_mut(dx));
 }

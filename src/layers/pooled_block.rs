@@ -5,8 +5,12 @@
 //! result is the plain block's, without the work that cannot matter.
 //!
 //! # Derivation
-//! With R picking the pooled rows: m = R x + pooled attention(ln_1(x)), and the rest is the plain block on B rows.
-//! Backwards R becomes a scatter: dx = ln_1ᵀ(attentionᵀ(dm)) + Rᵀ dm.
+//! To pick the pooled rows becomes a scatter backwards. The rest is the plain block on B rows.
+//!
+//! ```text
+//! mid = pick(x) + pooled_attention(ln_1(x))
+//! dx  = ln_1ᵀ(pooled_attentionᵀ(dmid)) + pickᵀ(dmid)
+//! ```
 
 use super::Keep;
 use super::block::{Block, Size};
@@ -21,14 +25,14 @@ use kernels::Write;
 use ndarray::{ArrayView2, ArrayViewMut2};
 
 tree! {
-    /// What the backward pass needs beside x; `mid` is m.
+    /// What the backward pass needs beside x; `mid` is that of the formula.
     ///
     /// `mid` (B,d)
     Saved { ln_1: NormSaved, attn: AttentionSaved, mid, ff: FeedForwardSaved }
 }
 
 tree! {
-    /// `normed` and `dnormed` are the output of `ln_1` and its gradient; `residual` is R x.
+    /// `normed` and `dnormed` are the output of `ln_1` and its gradient; `residual` is pick(x).
     ///
     /// `normed`, `dnormed` (N,d), `residual` (B,d)
     Scratch { normed, dnormed, residual, attn: AttentionScratch, ff: FeedForwardScratch }
@@ -85,7 +89,7 @@ pub fn forward(
 ///
 /// `x`, `dx` (N,d), `dy` (B,d)
 ///
-/// `dy` is used up: it holds ∂loss/∂m on return.
+/// `dy` is used up: it holds dmid on return.
 #[track_caller]
 pub fn backward(
     p: &Block<&[f32]>,
@@ -100,12 +104,12 @@ pub fn backward(
     g: &mut Block<&mut [f32]>,
 ) {
     let Scratch { normed, dnormed, residual: buffer, attn, ff: ff_scratch } = scratch;
-    // in the forward pass: y = m + mlp(ln_2(m))
+    // in the forward pass: y = mid + mlp(ln_2(mid))
     let ff = p.feed_forward(size, dropout);
     let (mid, dmid, spare) = (saved.mid.view(), dy.view_mut(), buffer.view_mut());
     feed_forward::backward(ff, mid, dmid, spare, &saved.ff, ff_scratch, &mut g.ln_2, &mut g.mlp);
     let dmid = dy;
-    // in the forward pass: m = R x + pooled attention(ln_1(x))
+    // in the forward pass: mid = pick(x) + pooled_attention(ln_1(x))
     let dbranch = dropout::at(dropout, Site::AttentionOutput);
     let dbranch = dropout::branch(dbranch, dmid.view(), buffer.view_mut());
     layer_norm::recompute(&p.ln_1, x, &saved.ln_1, normed.view_mut());

@@ -2,9 +2,9 @@
 //! cross-attention that BLIP puts between its halves (Li et al. 2022, figure 2):
 //!
 //! ```text
-//! a = ln(x + attention(x))
-//! c = cross_ln(a + cross_attention(a, picture))        c = a where a text looks at nothing
-//! y = mlp_ln(c + mlp(c))
+//! own  = ln(x + attention(x))
+//! seen = cross_ln(own + cross_attention(own, picture))        seen = own where a text looks at nothing
+//! y    = mlp_ln(seen + mlp(seen))
 //! ```
 //!
 //! A pre-norm block normalises what its layers read; here the sum itself is normalised, so the residual stream has unit
@@ -16,8 +16,13 @@
 //! In training, probabilities of both attentions and values of all three branches may be [dropped](super::dropout).
 //!
 //! # Derivation
-//! Each part is z = ln(r) with r = u + f(u). So dr = lnᵀ(dz) and du = dr + fᵀ(dr), where fᵀ is the backward pass of f.
-//! Saved are the three sums r; what is normalised is cheaper to compute again than to keep.
+//! Each of the three parts is a LayerNorm of a sum. Saved are the sums; what is normalised is cheaper to compute again
+//! than to keep.
+//!
+//! ```text
+//! sum  = x + f(x)             y  = ln(sum)
+//! dsum = lnᵀ(dy)              dx = dsum + fᵀ(dsum)        fᵀ is the backward pass of f
+//! ```
 
 use super::Keep;
 use super::attention::{self, Attention, Saved as AttentionSaved, Scratch as AttentionScratch};
@@ -54,31 +59,31 @@ tree! {
 tree! {
     /// The three sums and their statistics; there is `cross` where texts look at something.
     ///
-    /// `sum`, `mlp_sum` (M,d), `preact` (M,m), or (0,m) if it is not kept
+    /// `sum`, `mlp_sum` (R,d), `preact` (R,hidden), or (0,hidden) if it is not kept
     Sums { sum, ln: NormSaved, cross: [Cross?], preact, mlp_sum, mlp_ln: NormSaved }
 }
 
 tree! {
     /// What the backward pass needs of cross-attention.
     ///
-    /// `sum` (M,d)
+    /// `sum` (R,d)
     Cross { attn: CrossSaved, sum, ln: NormSaved }
 }
 
 tree! {
     /// `residual` are the pooled rows of x.
     ///
-    /// `residual` (M,d)
+    /// `residual` (R,d)
     Scratch { attn: [AttentionScratch?], pooled: [PooledScratch?], residual: [_?], rest: RestScratch }
 }
 
 tree! {
-    /// `a` and `c` are those of the formulas, `act` is the MLP's hidden layer after its activation, `d` and `dsum` are
-    /// gradients, and `preact` is used where it is not kept. Where texts look at something, there is either `cross` or
-    /// `keyless`.
+    /// `own` and `seen` are those of the formulas, `act` is the MLP's hidden layer after its activation, `grad` and
+    /// `dsum` are gradients, and `preact` is used where it is not kept. Where texts look at something, there is either
+    /// `cross` or `keyless`.
     ///
-    /// `a`, `c`, `d`, `dsum` (M,d), `act`, `preact` (M,m)
-    RestScratch { cross: [CrossScratch?], keyless: [KeylessScratch?], a, c, act, preact, d, dsum }
+    /// `own`, `seen`, `grad`, `dsum` (R,d), `act`, `preact` (R,hidden)
+    RestScratch { cross: [CrossScratch?], keyless: [KeylessScratch?], own, seen, act, preact, grad, dsum }
 }
 
 /// The parameters of a block, wherever a model's tree has them.
@@ -126,7 +131,7 @@ pub struct LookMut<'a, 'b> {
 #[derive(Clone, Copy, Debug)]
 pub enum Looks {
     AtKeys,
-    /// The rows (M,f) of the longest picture are given.
+    /// The rows (M,D) of the longest picture are given.
     AtTokens(Dim),
 }
 
@@ -213,15 +218,15 @@ impl RestScratch<Dim> {
             Some(Looks::AtKeys) => (Some(CrossScratch::dims(rows, size.width)), None),
             Some(Looks::AtTokens(source)) => (None, Some(KeylessScratch::dims(rows, size.heads, source))),
         };
-        RestScratch { cross, keyless, a: row, c: row, act: hidden, preact: hidden, d: row, dsum: row }
+        RestScratch { cross, keyless, own: row, seen: row, act: hidden, preact: hidden, grad: row, dsum: row }
     }
 }
 
-/// y = mlp_ln(c + mlp(c)) with c = cross_ln(a + cross_attention(a)) and a = ln(x + attention(x))
+/// y = the rows that leave of mlp_ln(seen + mlp(seen))
 ///
-/// `x` (N,d), `y` (M,d): all rows, or the pooled row of each sequence
+/// `x` (N,d), `y` (R,d)
 ///
-/// `dropout` names the M rows.
+/// These are all rows, or the pooled row of each sequence. `dropout` names the R rows.
 #[track_caller]
 pub fn forward(
     p: Block<impl Read>,
@@ -249,9 +254,9 @@ pub fn forward(
     behind_attention(p, size, look, dropout, y, &mut saved.sums, &mut scratch.rest);
 }
 
-/// y = mlp_ln(c + mlp(c)) with c = cross_ln(a + cross_attention(a)) and a = ln(sum), where `sums` holds the first sum
+/// y = mlp_ln(seen + mlp(seen)), where `sums` holds the first sum
 ///
-/// `y` (M,d)
+/// `y` (R,d)
 #[track_caller]
 pub(crate) fn behind_attention(
     p: Block<impl Read>,
@@ -263,37 +268,37 @@ pub(crate) fn behind_attention(
     scratch: &mut RestScratch<ArrayViewMut2<f32>>,
 ) {
     let Block { attention: SelfAttention { ln, .. }, rest } = p;
-    let RestScratch { keyless, a, c, act, .. } = scratch;
+    let RestScratch { keyless, own, seen, act, .. } = scratch;
     let residual = |x, site| Residual { x, dropout: dropout::at(dropout, site) };
-    layer_norm::forward(ln, size.eps, sums.sum.view(), a.view_mut(), &mut sums.ln);
-    let c = match (look, &mut sums.cross) {
-        (None, None) => a.view(),
+    layer_norm::forward(ln, size.eps, sums.sum.view(), own.view_mut(), &mut sums.ln);
+    let seen = match (look, &mut sums.cross) {
+        (None, None) => own.view(),
         (Some(look), Some(saved)) => {
             let sum = saved.sum.view_mut();
-            let residual = residual(a.view(), Site::CrossOutput);
-            let (p, shape, a, attn) = (&rest.cross, cross(look.shape, dropout), a.view(), &mut saved.attn);
+            let residual = residual(own.view(), Site::CrossOutput);
+            let (p, shape, own, attn) = (&rest.cross, cross(look.shape, dropout), own.view(), &mut saved.attn);
             match (look.at, keyless) {
-                (At::Keys(kv), _) => cross_attention::forward(p, shape, a, kv, residual, sum, attn),
+                (At::Keys(kv), _) => cross_attention::forward(p, shape, own, kv, residual, sum, attn),
                 (At::Tokens(source), Some(scratch)) => {
-                    keyless_attention::forward(p, shape, a, source, residual, sum, attn, scratch);
+                    keyless_attention::forward(p, shape, own, source, residual, sum, attn, scratch);
                 }
                 (At::Tokens(_), None) => panic!("a block whose buffers are for looks at keys looks at tokens"),
             }
-            layer_norm::forward(&rest.cross_ln, size.eps, saved.sum.view(), c.view_mut(), &mut saved.ln);
-            c.view()
+            layer_norm::forward(&rest.cross_ln, size.eps, saved.sum.view(), seen.view_mut(), &mut saved.ln);
+            seen.view()
         }
         _ => panic!("a block whose buffers are for texts that look at something, or at nothing, does the other"),
     };
     let (preact, act) = (sums.preact.view_mut(), act.view_mut());
-    let residual = residual(c, Site::Mlp);
-    mlp::forward(&rest.mlp, size.activation, c, residual, sums.mlp_sum.view_mut(), preact, act);
+    let residual = residual(seen, Site::Mlp);
+    mlp::forward(&rest.mlp, size.activation, seen, residual, sums.mlp_sum.view_mut(), preact, act);
     layer_norm::forward(&rest.mlp_ln, size.eps, sums.mlp_sum.view(), y, &mut sums.mlp_ln);
 }
 
 /// Adds to `g` the gradients of all parameters but `cross.key_value`, writes `dx`, and writes the gradient of the keys
 /// and values that the rows looked at, or adds to it.
 ///
-/// `x`, `dx` (N,d), `dy` (M,d)
+/// `x`, `dx` (N,d), `dy` (R,d)
 #[track_caller]
 pub fn backward(
     p: Block<&[f32]>,
@@ -311,51 +316,51 @@ pub fn backward(
     let Block { attention: SelfAttention { attn, ln }, rest } = p;
     let BlockMut { attention: SelfAttention { attn: g_attn, ln: g_ln }, rest: g_rest } = g;
     let Scratch { attn: attn_scratch, pooled: pooled_scratch, rest: scratch, .. } = scratch;
-    let RestScratch { cross: cross_scratch, a, c, act, preact: spare, d, dsum, .. } = scratch;
+    let RestScratch { cross: cross_scratch, own, seen, act, preact: spare, grad, dsum, .. } = scratch;
     let Saved { attn: attn_saved, pooled: pooled_saved, sums: saved } = saved;
-    layer_norm::recompute(ln, saved.sum.view(), &saved.ln, a.view_mut());
-    let c = match &saved.cross {
-        None => a.view(),
+    layer_norm::recompute(ln, saved.sum.view(), &saved.ln, own.view_mut());
+    let seen = match &saved.cross {
+        None => own.view(),
         Some(cross) => {
-            layer_norm::recompute(&rest.cross_ln, cross.sum.view(), &cross.ln, c.view_mut());
-            c.view()
+            layer_norm::recompute(&rest.cross_ln, cross.sum.view(), &cross.ln, seen.view_mut());
+            seen.view()
         }
     };
     // in the forward pass: y = mlp_ln(mlp_sum)
     let sum = saved.mlp_sum.view();
     layer_norm::backward(&rest.mlp_ln, sum, &saved.mlp_ln, dy, Write::Set, dsum.view_mut(), &mut g_rest.mlp_ln);
-    // in the forward pass: mlp_sum = c + m ∘ mlp(c)
-    d.assign(dsum);
+    // in the forward pass: mlp_sum = seen + m ∘ mlp(seen)
+    grad.assign(dsum);
     dropout::apply(dropout::at(dropout, Site::Mlp), dsum.view_mut());
     let (preact, act, spare) = (saved.preact.view(), act.view_mut(), spare.view_mut());
-    let dc = d.view_mut();
-    mlp::backward(&rest.mlp, size.activation, c, preact, dsum.view(), Write::Add, dc, act, spare, &mut g_rest.mlp);
+    let dseen = grad.view_mut();
+    mlp::backward(&rest.mlp, size.activation, seen, preact, dsum.view(), Write::Add, dseen, act, spare, &mut g_rest.mlp);
     if let (Some(LookMut { kv, shape, write, dkv }), Some(saved)) = (look, &saved.cross) {
-        // in the forward pass: c = cross_ln(sum)
+        // in the forward pass: seen = cross_ln(sum)
         let sum = saved.sum.view();
-        let dc = d.view();
-        layer_norm::backward(&rest.cross_ln, sum, &saved.ln, dc, Write::Set, dsum.view_mut(), &mut g_rest.cross_ln);
-        // in the forward pass: sum = a + m ∘ cross_attention(a)
-        d.assign(dsum);
+        let dseen = grad.view();
+        layer_norm::backward(&rest.cross_ln, sum, &saved.ln, dseen, Write::Set, dsum.view_mut(), &mut g_rest.cross_ln);
+        // in the forward pass: sum = own + m ∘ cross_attention(own)
+        grad.assign(dsum);
         dropout::apply(dropout::at(dropout, Site::CrossOutput), dsum.view_mut());
         let scratch = cross_scratch.as_mut().expect("buffers for texts that look at something");
         cross_attention::backward(
             &rest.cross,
             cross(shape, dropout),
-            a.view(),
+            own.view(),
             kv,
             &saved.attn,
             dsum.view(),
-            (Write::Add, d.view_mut()),
+            (Write::Add, grad.view_mut()),
             (write, dkv),
             scratch,
             &mut g_rest.cross,
         );
     }
-    // in the forward pass: a = ln(sum)
-    layer_norm::backward(ln, saved.sum.view(), &saved.ln, d.view(), Write::Set, dsum.view_mut(), g_ln);
+    // in the forward pass: own = ln(sum)
+    layer_norm::backward(ln, saved.sum.view(), &saved.ln, grad.view(), Write::Set, dsum.view_mut(), g_ln);
     // in the forward pass: sum = x + m ∘ attention(x), or its pooled rows
-    let dbranch = dropout::branch(dropout::at(dropout, Site::AttentionOutput), dsum.view(), d.view_mut());
+    let dbranch = dropout::branch(dropout::at(dropout, Site::AttentionOutput), dsum.view(), grad.view_mut());
     if let (Some(saved), Some(scratch)) = (pooled_saved, pooled_scratch) {
         let shape = pooled(size, sequences, dropout);
         pooled_attention::backward(attn, shape, x, saved, dbranch, dx.view_mut(), scratch, g_attn);

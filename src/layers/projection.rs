@@ -1,8 +1,12 @@
-//! Projection into the joint space: y = x W, without a bias. W is stored (I,O), as CLIP's checkpoints store
-//! `visual.proj` and `text_projection`.
+//! Projection into the joint space: y = x W, without a bias. CLIP's checkpoints store `visual.proj` and
+//! `text_projection` like this, inputs first.
 //!
 //! # Derivation
-//! yₙₒ = Σᵢ xₙᵢ Wᵢₒ, so dxₙᵢ = Σₒ dyₙₒ Wᵢₒ and dWᵢₒ = Σₙ xₙᵢ dyₙₒ.
+//! ```text
+//! yₙₒ  = Σᵢ xₙᵢ Wᵢₒ
+//! dxₙᵢ = Σₒ dyₙₒ Wᵢₒ
+//! dWᵢₒ = Σₙ xₙᵢ dyₙₒ
+//! ```
 
 use super::{mat, mat_mut};
 use crate::weights::Read;

@@ -1,5 +1,5 @@
 //! The stem of CLIP's ResNets (He et al. 2019, ResNet-C): three 3 × 3 convolutions, the first with stride 2, each with
-//! BatchNorm and ReLU, then 2 × 2 average pooling. Pictures of S × S pixels become S/4 × S/4 pixels of `width`
+//! BatchNorm and ReLU, then 2 × 2 average pooling. Pictures become a quarter as wide and high, with C
 //! channels.
 
 use super::avg_pool;
@@ -27,14 +27,14 @@ tree! {
 tree! {
     /// The buffers of training.
     ///
-    /// `pixels` (B·S²,3), `act`, `dact`, `next` (B·(S/2)²,width)
+    /// `pixels` (B·edge²,3), `act`, `dact`, `next` (B·(edge/2)²,C)
     Scratch { pixels, act, next, dact, norm: NormScratch }
 }
 
 tree! {
     /// The buffers of inference.
     ///
-    /// `pixels` (B·S²,3), `act`, `next` (B·(S/2)²,width), `scale`, `shift` (1,width)
+    /// `pixels` (B·edge²,3), `act`, `next` (B·(edge/2)²,C), `scale`, `shift` (1,C)
     InferScratch { pixels, act, next, scale, shift }
 }
 
@@ -133,7 +133,7 @@ impl<T> Stem<T> {
 
 /// y = pool(act(bn3(act(bn2(act(bn1(images ∗ W₁)) ∗ W₂)) ∗ W₃))), by the statistics of the batch
 ///
-/// `images` (B,3S²), `y` (B,S/4,S/4,width)
+/// `images` (B,3·edge²), `y` (B,edge/4,edge/4,C)
 #[track_caller]
 pub fn forward(
     p: &Stem<impl Read>,
@@ -158,7 +158,7 @@ pub fn forward(
 
 /// Adds to `g` the gradients of all parameters, from dy and what [`forward`] saved, which is used up.
 ///
-/// `dy` (B,S/4,S/4,width)
+/// `dy` (B,edge/4,edge/4,C)
 #[track_caller]
 pub fn backward(
     p: &Stem<&[f32]>,
@@ -192,7 +192,7 @@ pub fn backward(
 
 /// y = pool(act(bn3(act(bn2(act(bn1(images ∗ W₁)) ∗ W₂)) ∗ W₃))), by the running statistics
 ///
-/// `images` (B,3S²), `y` (B,S/4,S/4,width)
+/// `images` (B,3·edge²), `y` (B,edge/4,edge/4,C)
 #[track_caller]
 pub fn infer(
     p: &Stem<impl Read>,

@@ -1,7 +1,7 @@
 //! Preparation of a decoded picture for the image tower: it is resized, cropped and normalised, channel by channel.
 //!
 //! ```text
-//! out[c, y, x] = (rgb[y, x, c] / 255 − mean[c]) / std[c]        out (3, S, S)
+//! out[c, y, x] = (rgb[y, x, c] / 255 − mean[c]) / std[c]        out (3,edge,edge)
 //! ```
 //!
 //! The conversion to RGB comes after resizing and cropping, as in OpenAI's and OpenCLIP's transforms, or before them,
@@ -86,7 +86,7 @@ pub struct Scratch {
 impl Preprocess {
     /// Prepares a picture for the tower.
     ///
-    /// `out` (3, S, S)
+    /// `out` (3,edge,edge)
     ///
     /// # Panics
     /// Panics if the picture is empty or `out` has another length.

@@ -52,7 +52,7 @@
 //!
 //! impl Objective for Regression {
 //!     type Tree = Visual<Spec>;
-//!     type Batch<'a> = (Array2<f32>, Array2<f32>); // pictures (N,3S²), targets (N,e)
+//!     type Batch<'a> = (Array2<f32>, Array2<f32>); // pictures (N,3·edge²), targets (N,e)
 //!
 //!     fn params(&self) -> &Params<Visual<Spec>> { &self.params }
 //!     fn saved(&mut self) -> (&mut Params<Visual<Spec>>, State<'_>) { (&mut self.params, State::new()) }

@@ -1,12 +1,15 @@
 //! Tests of the house: every file imports only what the table in `src/lib.rs` allows, and no two files import each
 //! other.
 
+mod docs;
 mod graph;
+mod letters;
 mod planted;
 mod rules;
 mod source;
 
 use graph::{Sources, imports};
+use letters::Letters;
 use rules::{misplaced, rings, table, trespasses};
 use std::fs;
 use std::path::Path;
@@ -33,6 +36,17 @@ fn every_room_imports_what_the_table_says_and_no_file_imports_itself_around_a_ri
     let imports = imports(&sources, &ROOTS, &ALIASES);
     let faults = [misplaced(&rooms, sources.keys()), trespasses(&rooms, &imports), rings(&imports)].concat();
     assert!(imports.len() > 100, "only {} imports read", imports.len());
+    assert!(faults.is_empty(), "{} faults\n{}", faults.len(), faults.join("\n"));
+}
+
+const NOTATION: &str = "# Notation";
+
+#[test]
+fn every_letter_means_what_the_table_says_and_shapes_have_lines_of_their_own() {
+    let mut sources = Sources::new();
+    ["src", "kernels", "tests/support"].iter().for_each(|folder| collect(folder, &mut sources));
+    let letters = Letters::parse(&sources["src/lib.rs"], NOTATION).unwrap();
+    let faults = letters::faults(&letters, &sources);
     assert!(faults.is_empty(), "{} faults\n{}", faults.len(), faults.join("\n"));
 }
 

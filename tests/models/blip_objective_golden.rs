@@ -77,7 +77,7 @@ fn momentum(folder: &Path, file: &str, spec: &Blip<Spec>) -> Vec<f32> {
     flat
 }
 
-/// The queues of a file (Q,e), its keys and the place of the oldest.
+/// The queues of a file (queue,e), its keys and the place of the oldest.
 struct Queues {
     images: Vec<f32>,
     texts: Vec<f32>,

@@ -129,7 +129,7 @@ pub struct Fixed<'a> {
     pub temp: f64,
     /// The momentum copy, as a model of the same sizes.
     pub momentum: &'a Blip<&'a [f64]>,
-    /// The queues (Q,e), and the keys of their pictures.
+    /// The queues (queue,e), and the keys of their pictures.
     pub images: Array2<f64>,
     pub texts: Array2<f64>,
     pub keys: Vec<u64>,

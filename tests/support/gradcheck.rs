@@ -191,7 +191,7 @@ impl<S: Tree<Leaf = Spec>, const K: usize> Layer<S, K> {
 /// Checks the gradient of `loss` at `point` along a few random directions, for models with too many parameters to move
 /// one by one.
 ///
-/// Along v ~ N(0, I) the derivative is ⟨gradient, v⟩, whose standard deviation is |gradient|. That is the measure, as a
+/// Along v ~ N(0, 1) the derivative is ⟨gradient, v⟩, whose standard deviation is |gradient|. That is the measure, as a
 /// derivative that happens to be small is a sum whose terms cancel.
 #[track_caller]
 pub fn check_directions(name: &str, tolerance: f64, point: &[f64], gradient: &[f64], loss: impl Fn(&[f64]) -> f64) {

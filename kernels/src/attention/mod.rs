@@ -1,11 +1,21 @@
 //! Softmax attention per (sequence, head) over packed rows of unequal lengths.
 //!
-//! out = softmax(q·kᵀ/√head_dim)·v (Vaswani et al. 2017, eq. 1). The scores of a block of queries and a block of keys
-//! live in the cache and nowhere else: the forward pass keeps a running softmax per query (Milakov & Gimelshein 2018),
-//! the backward pass makes the probabilities again from the saved log-sum-exp (Dao et al. 2022, algorithm 4).
+//! ```text
+//! out = P·v        P = softmax(q·kᵀ/√c)
+//! ```
 //!
-//! Where probabilities are dropped, out = (m∘P)·v with the mask m of [`dropout`](crate::dropout). So dv = (m∘P)ᵀ·dout and
-//! dP = m∘(dout·vᵀ), while δ = Σ P∘dP is Σ dout·out as ever. The softmax is that of all keys.
+//! (Vaswani et al. 2017, eq. 1.) The scores of a block of queries and a block of keys live in the cache and nowhere
+//! else: the forward pass keeps a running softmax per query (Milakov & Gimelshein 2018), the backward pass makes the
+//! probabilities again from the saved log-sum-exp (Dao et al. 2022, algorithm 4).
+//!
+//! Where probabilities are dropped, the mask m of [`dropout`](crate::dropout) is put before them. The softmax is that
+//! of all keys, and the sum Σ P∘dP of a row is ⟨dout, out⟩ as ever.
+//!
+//! ```text
+//! out = (m∘P)·v
+//! dv  = (m∘P)ᵀ·dout
+//! dP  = m∘(dout·vᵀ)
+//! ```
 //!
 //! | file | what it is for |
 //! |---|---|
@@ -37,8 +47,9 @@ use places::Places;
 use std::ops::Range;
 use task::{Saved, Task};
 
-/// out = softmax(q·kᵀ/√head_dim)·v, and the log-sum-exp of each row of scaled scores, from which [`backward`] computes
-/// the probabilities again.
+/// out = softmax(q·kᵀ/√c)·v
+///
+/// The log-sum-exp of each row of scaled scores is kept. From it [`backward`] computes the probabilities again.
 ///
 /// `lse` (heads, query rows). Rows of `out` and `lse` outside every range of queries keep what they hold.
 ///
@@ -77,8 +88,15 @@ pub fn forward_on(isa: Isa, layout: Layout, q: Heads, k: Heads, v: Heads, out: H
     });
 }
 
-/// dq = dS·k, dk = dSᵀ·q, dv = Pᵀ·dout, with P = exp(scores − lse), δ = Σ dout·out per row, and
-/// dS = P∘(dout·vᵀ − δ)/√head_dim
+/// Computes the gradients of q, k and v.
+///
+/// ```text
+/// P  = exp(S − lse)
+/// dS = P∘(dout·vᵀ − ⟨dout, out⟩ of the row)
+/// dq = dS·k/√c
+/// dk = dSᵀ·q/√c
+/// dv = Pᵀ·dout
+/// ```
 ///
 /// Each gradient is set or added to as [`DQkv`] says.
 ///

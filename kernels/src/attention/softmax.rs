@@ -49,8 +49,8 @@ multiversion! {
 }
 
 multiversion! {
-    /// Puts P = exp(scores − lse) of one query in place of its scores, 0 for the keys that it does not see, and
-    /// P∘(dP − δ) in place of dP.
+    /// Puts P = exp(S − lse) of one query in place of its scores, 0 for the keys that it does not see, and
+    /// P∘(dP − delta) in place of dP, where `delta` is ⟨dout, out⟩.
     pub(super) fn backward(scores: &mut [f32], d_probs: &mut [f32], visible: usize, lse: f32, delta: f32) {
         scores[visible..].fill(f32::NEG_INFINITY);
         for (p, dp) in scores.as_chunks_mut::<WIDTH>().0.iter_mut().zip(d_probs.as_chunks_mut::<WIDTH>().0) {

@@ -1,9 +1,13 @@
-//! Batch normalisation over the rows of (N, C), ε = 1e-5 (Ioffe & Szegedy 2015, algorithm 1), together with what stands
-//! behind it in a residual network: the addition of a residual and ReLU.
+//! Batch normalisation of the columns of a matrix (Ioffe & Szegedy 2015, algorithm 1), together with what stands behind
+//! it in a residual network: the addition of a residual and ReLU.
 //!
-//! y = act(x̂·weight + bias (+ residual)) with x̂ = (x − μ)·r, r = 1/√(σ² + ε), per column. A row is a pixel, a column
-//! a channel. Each pass reads and writes every array once: one for the statistics and one for y; backward one for the
-//! two sums that the gradient needs and one for the gradient.
+//! ```text
+//! x̂ = (x − μ)·r        r = 1/√(σ² + ε), ε = 1e-5, per column
+//! y = act(x̂·weight + bias (+ residual))
+//! ```
+//!
+//! A row is a pixel, a column a channel. Each pass reads and writes every array once: one for the statistics and one
+//! for y; backward one for the two sums that the gradient needs and one for the gradient.
 //!
 //! Sums over rows are cut into at most 64 pieces by the number of rows alone, and joined in their order.
 //!
@@ -36,7 +40,7 @@ pub const fn scratch_len(channels: usize) -> usize {
 
 /// Computes μ and σ² = mean((x − μ)²) of each column.
 ///
-/// `x` (N, C) with N > 0, `mean` and `variance` (C), `scratch` ([`scratch_len`])
+/// `x` (N,C) with N > 0, `mean` and `variance` (C), `scratch` ([`scratch_len`])
 #[track_caller]
 pub fn statistics(x: &[f32], mean: &mut [f32], variance: &mut [f32], scratch: &mut [f32]) {
     statistics_on(Isa::best(), x, mean, variance, scratch);
@@ -69,7 +73,7 @@ pub fn statistics_on(isa: Isa, x: &[f32], mean: &mut [f32], variance: &mut [f32]
 
 /// y = act(x̂·weight + bias + residual), where act = max(0, ·) if `relu`
 ///
-/// `x`, `y` (N, C)
+/// `x`, `y` (N,C)
 #[track_caller]
 pub fn normalize(norm: Norm, x: &[f32], residual: Residual, relu: bool, y: &mut [f32]) {
     normalize_on(Isa::best(), norm, x, residual, relu, y);
@@ -99,10 +103,16 @@ pub fn normalize_on(isa: Isa, norm: Norm, x: &[f32], residual: Residual, relu: b
     }
 }
 
-/// dx = weight·r·(dz − mean(dz) − x̂·mean(dz·x̂)), dweight += Σ dz·x̂, dbias += Σ dz, with dz = dy where the gate is
-/// open, else 0
+/// Computes dx, and adds to dweight and dbias.
 ///
-/// `x`, `dy` (N, C), `dweight`, `dbias` (C), `scratch` ([`scratch_len`])
+/// ```text
+/// dz      = dy where the gate is open, else 0
+/// dx      = weight·r·(dz − mean(dz) − x̂·mean(dz·x̂))
+/// dweight += Σₙ dz·x̂
+/// dbias   += Σₙ dz
+/// ```
+///
+/// `x`, `dy` (N,C), `dweight`, `dbias` (C), `scratch` ([`scratch_len`])
 ///
 /// The statistics of `norm` have to be those of x. `x` holds dx on return. Behind [`Gate::Output`] `dy` holds dz on
 /// return, the gradient of the residual.

@@ -1,10 +1,14 @@
-//! Convolution over channels-last pictures: y\[n, p, o\] = Σₜ Σᵢ x\[n, s·p + t, i\]·w\[o, i, t\].
+//! Convolution over channels-last pictures.
 //!
-//! A picture (N, H, W, C) is a matrix of N·H·W rows. With a kernel of one pixel the convolution is the product of that
-//! matrix with the weights. With a larger one it is the product of the *patches* with them, which the matrix product
-//! gathers while it packs its operands; there is no matrix of patches, which would be nine times as large as x. Where
-//! pixels and channels are many, 3 × 3 pixels at stride 1 take a quarter of the multiplications (Winograd 1980); sums
-//! then are off by some millionths of their size, in an order of their own.
+//! ```text
+//! yₙₒ = Σₜ Σᵢ xₗᵢ·Wₒᵢₜ        l: the pixel under tap t when the kernel lies on output pixel n
+//! ```
+//!
+//! Pictures are a matrix too, whose rows are their pixels. With a kernel of one pixel the convolution is the product of
+//! that matrix with the weights. With a larger one it is the product of the *patches* with them, which the matrix
+//! product gathers while it packs its operands; there is no matrix of patches, which would be nine times as large as x.
+//! Where pixels and channels are many, 3 × 3 pixels at stride 1 take a quarter of the multiplications (Winograd 1980);
+//! sums then are off by some millionths of their size, in an order of their own.
 //!
 //! The passes are here, the sizes of a convolution are in `shape`, and the definition is in `naive`.
 
@@ -22,9 +26,11 @@ use crate::isa::{Isa, multiversion};
 use crate::scratch::{self, Scratch};
 use rayon::prelude::*;
 
-/// y ← epilogue(x ∗ w), where the epilogue sees y as the (N·H′·W′, O) matrix that it is.
+/// y ← epilogue(x ∗ W)
 ///
-/// `x` (N, H, W, I), `w` (O, I, k, k), `y` (N, H′, W′, O)
+/// `x` (B,height,width,I), `W` (O,I,kernel,kernel), `y` (B,height′,width′,O)
+///
+/// The epilogue sees y as a matrix with a row a pixel.
 #[track_caller]
 pub fn forward(conv: &Conv, x: &[f32], w: Weight, y: &mut [f32], epilogue: Epilogue) {
     forward_on(Isa::best(), conv, x, w, y, epilogue);
@@ -48,9 +54,9 @@ pub fn forward_on(isa: Isa, conv: &Conv, x: &[f32], w: Weight, y: &mut [f32], ep
     }
 }
 
-/// dx ← Σ over the outputs that x went to of dy·w
+/// dx ← Σ over the outputs that x went to of dy·W
 ///
-/// `w` (O, I, k, k), `dy` (N, H′, W′, O), `dx` (N, H, W, I)
+/// `W` (O,I,kernel,kernel), `dy` (B,height′,width′,O), `dx` (B,height,width,I)
 #[track_caller]
 pub fn backward_inputs(conv: &Conv, w: &[f32], dy: &[f32], dx: &mut [f32]) {
     backward_inputs_on(Isa::best(), conv, w, dy, dx);
@@ -120,7 +126,7 @@ thread_local! {
     /// One picture of dy, spread out.
     static SPREAD: Scratch = const { Scratch::new(0) };
 
-    /// The gradients of the weights, (O, taps, I), from some of the pixels each.
+    /// The gradients of the weights, (O,taps,I), from some of the pixels each.
     static PARTIALS: Scratch = const { Scratch::new(MAX_PARTIALS) };
 }
 
@@ -130,9 +136,9 @@ const MAX_PARTIALS: usize = 1 << 20;
 /// A partial gradient is a sum over at least this many pixels; for fewer it is not worth while.
 const MIN_PIXELS: usize = 1024;
 
-/// dw ← dw + Σ over pictures and pixels of dy ⊗ x
+/// dW += Σₙ dyₙ ⊗ xₗ over the pixels n of all pictures
 ///
-/// `x` (N, H, W, I), `dy` (N, H′, W′, O), `dw` (O, I, k, k)
+/// `x` (B,height,width,I), `dy` (B,height′,width′,O), `dW` (O,I,kernel,kernel)
 #[track_caller]
 pub fn backward_weights(conv: &Conv, x: &[f32], dy: &[f32], dw: &mut [f32]) {
     backward_weights_on(Isa::best(), conv, x, dy, dw);
@@ -170,8 +176,9 @@ pub fn backward_weights_on(isa: Isa, conv: &Conv, x: &[f32], dy: &[f32], dw: &mu
 const CHANNELS: usize = 64;
 
 multiversion! {
-    /// dw ← dw + Σ partials for one filter, (taps, I) in the partials, which begin at `first` and are `stride` apart,
-    /// and (I, taps) in dw.
+    /// dW += Σ partials, for one filter
+    ///
+    /// a partial (taps,I), dW (I,taps); the partials begin at `first` and are `stride` apart
     fn add_filter(partials: &[f32], first: usize, stride: usize, taps: usize, dw: &mut [f32]) {
         let channels = dw.len() / taps;
         for (block, dw) in dw.chunks_mut(CHANNELS * taps).enumerate() {

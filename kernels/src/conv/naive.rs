@@ -2,19 +2,19 @@
 
 use super::shape::Conv;
 
-/// y\[n, oy, ox, o\] = Σ x\[n, iy, ix, i\]·w\[o, i, ky, kx\]
+/// y\[n, oy, ox, o\] = Σ x\[n, iy, ix, i\]·W\[o, i, ky, kx\]
 pub fn forward(conv: &Conv, x: &[f32], w: &[f32], y: &mut [f32]) {
     y.fill(0.0);
     terms(conv, |x_at, w_at, y_at| y[y_at] += x[x_at] * w[w_at]);
 }
 
-/// dx\[n, iy, ix, i\] = Σ dy\[n, oy, ox, o\]·w\[o, i, ky, kx\]
+/// dx\[n, iy, ix, i\] = Σ dy\[n, oy, ox, o\]·W\[o, i, ky, kx\]
 pub fn backward_inputs(conv: &Conv, w: &[f32], dy: &[f32], dx: &mut [f32]) {
     dx.fill(0.0);
     terms(conv, |x_at, w_at, y_at| dx[x_at] += dy[y_at] * w[w_at]);
 }
 
-/// dw\[o, i, ky, kx\] += Σ dy\[n, oy, ox, o\]·x\[n, iy, ix, i\]
+/// dW\[o, i, ky, kx\] += Σ dy\[n, oy, ox, o\]·x\[n, iy, ix, i\]
 pub fn backward_weights(conv: &Conv, x: &[f32], dy: &[f32], dw: &mut [f32]) {
     terms(conv, |x_at, w_at, y_at| dw[w_at] += dy[y_at] * x[x_at]);
 }

@@ -2,8 +2,9 @@
 
 use crate::gemm::{Filters, Mat, Patches, Tiling, Weight};
 
-/// A convolution with a square kernel, padded by half of it, of pictures (N, H, W, I) to (N, H′, W′, O). Its weights
-/// are (O, I, k, k).
+/// A convolution with a square kernel, padded by half of it.
+///
+/// pictures (B,height,width,I), weights (O,I,kernel,kernel), result (B,height′,width′,O)
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Conv {
     pub pictures: usize,
@@ -72,7 +73,7 @@ impl Conv {
         Filters::new(w, (self.out_channels, self.in_channels), self.taps())
     }
 
-    /// Views the weights of a pointwise convolution as a matrix (O, I).
+    /// Views the weights of a pointwise convolution as a matrix (O,I).
     pub(super) fn weight<'a>(&self, w: &'a [f32]) -> Mat<'a> {
         Mat::new(w, self.out_channels, self.in_channels)
     }

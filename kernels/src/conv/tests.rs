@@ -7,8 +7,8 @@ use super::{
 use crate::gemm::{Epilogue, Mat, MatMut, Panels, Tiling, filter, winograd};
 use crate::isa::Isa;
 
-/// (N, H, W), I, O: narrow and wide channels, blocks of them that are not full, pictures of one pixel, flat and tall
-/// products, more than one stretch of pixels. Under Miri there is time for some small ones.
+/// (B,height,width), I, O: narrow and wide channels, blocks of them that are not full, pictures of one pixel, flat and
+/// tall products, more than one stretch of pixels. Under Miri there is time for some small ones.
 #[cfg(miri)]
 const SHAPES: &[((usize, usize, usize), usize, usize)] =
     &[((1, 1, 1), 1, 1), ((2, 1, 5), 3, 7), ((1, 3, 4), 3, 33), ((1, 3, 4), 17, 9)];

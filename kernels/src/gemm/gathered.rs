@@ -11,9 +11,9 @@ use super::slab::Job;
 use super::source::Source;
 use crate::isa::Isa;
 
-/// C ← epilogue(P·F)
+/// C ← epilogue(A·B)
 ///
-/// Patches P (M, K), filters F (K, N), C (M, N)
+/// patches A (M,K), filters B (K,N), C (M,N)
 #[track_caller]
 pub(crate) fn filter(isa: Isa, patches: Patches, filters: Filters, c: MatMut, epilogue: Epilogue) {
     assert_eq!(
@@ -37,9 +37,9 @@ pub(crate) fn filter(isa: Isa, patches: Patches, filters: Filters, c: MatMut, ep
     });
 }
 
-/// C ← dyᵀ·P, the gradients of filters
+/// C ← dyᵀ·A, the gradients of filters
 ///
-/// dy (M, O), the first M patches of P (M, K) with K ordered (tap, channel), C (O, K)
+/// dy (M,O), the first M patches A (M,K) with K ordered (tap, channel), C (O,K)
 ///
 /// It runs on this thread alone unless `parallel`.
 #[track_caller]

@@ -14,7 +14,7 @@ use std::ops::Range;
 /// that the layout does not depend on the instruction set.
 pub(super) const WIDTH: usize = 32;
 
-/// The weights W (O, I) of a product x Wᵀ, or (O, I, k, k) of a convolution.
+/// The weights W (O,I) of a product x Wᵀ, or (O,I,kernel,kernel) of a convolution.
 #[derive(Clone, Copy, Debug)]
 pub enum Weight<'a> {
     /// The weights lie row by row, as in a checkpoint.
@@ -44,7 +44,7 @@ impl<'a> Weight<'a> {
         }
     }
 
-    /// Writes row `i` of W (O, I) to `out` (I).
+    /// Writes row `i` of W (O,I) to `out` (I).
     #[track_caller]
     pub fn row(self, i: usize, out: &mut [f32]) {
         match self {
@@ -74,7 +74,7 @@ impl<'a> Weight<'a> {
         })
     }
 
-    /// Cuts W (O, I) into its first `n` numbers, which are whole rows, and the others.
+    /// Cuts W (O,I) into its first `n` numbers, which are whole rows, and the others.
     ///
     /// # Panics
     /// If a panel would have to be cut.
@@ -93,7 +93,7 @@ impl<'a> Weight<'a> {
     }
 }
 
-/// Wᵀ (K, N) for weights W (N, K), in panels of 32 columns, one behind the other, each row by row. The last panel is
+/// Wᵀ (K,N), for weights W (N,K), in panels of 32 columns, one behind the other, each row by row. The last panel is
 /// filled up to its full width.
 #[derive(Clone, Copy, Debug)]
 pub struct Panels<'a> {
@@ -168,7 +168,7 @@ impl<'a> Panels<'a> {
         (Panels { data: head, cols, ..self }, Panels { data: tail, cols: self.cols - cols, ..self })
     }
 
-    /// Returns the shape (K, N) of Wᵀ.
+    /// Returns the shape (K,N) of Wᵀ.
     pub(super) fn dim(&self) -> (usize, usize) {
         (self.rows, self.cols)
     }

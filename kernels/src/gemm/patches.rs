@@ -4,7 +4,7 @@
 //! A patch is the pixels under the kernel, one *tap* (ky, kx) each, seen from one pixel of the output; taps beyond the
 //! border are zeros. Where patches are lanes, K runs over blocks of channels, and in a block over taps, then channels:
 //! the pixels that neighbouring taps share are still in L1, and a block's weights of one filter lie side by side in the
-//! checkpoint's (O, I, k, k).
+//! checkpoint's (O,I,kernel,kernel).
 
 use super::blocking::{KC, Span, pieces};
 use super::matrix::Mat;
@@ -40,7 +40,7 @@ pub(super) fn step(taps: usize, channels: usize, channel: usize, tap: usize) -> 
     first * taps + tap * block(taps).min(channels - first) + channel - first
 }
 
-/// The patches of channels-last pictures (N, H, W, C), one for every pixel of the output (N, H′, W′).
+/// The patches of channels-last pictures, one for every pixel of the output.
 #[derive(Clone, Copy)]
 pub(crate) struct Patches<'a> {
     pub(super) data: &'a [f32],

@@ -14,7 +14,7 @@ use crate::isa::Isa;
 
 /// C ← epilogue(α·A·B + β·C)
 ///
-/// A (M, K), B (K, N), C (M, N)
+/// A (M,K), B (K,N), C (M,N)
 ///
 /// With β = 0, C is never read. The bits of the result do not depend on the number of threads. `CLIP_GEMM` chooses who
 /// multiplies: `simd` (this crate), `matrixmultiply`, or `openblas` where it is compiled in.
@@ -41,7 +41,7 @@ pub fn gemm_on(isa: Isa, alpha: f32, a: Mat, b: Mat, beta: f32, c: MatMut, epilo
 
 /// C ← epilogue(A·B)
 ///
-/// A (M, K), B (K, N) laid out in panels, C (M, N)
+/// A (M,K), B (K,N) laid out in panels, C (M,N)
 #[track_caller]
 pub fn gemm_panels(a: Mat, b: Panels, c: MatMut, epilogue: Epilogue) {
     gemm_panels_on(Isa::best(), a, b, c, epilogue);

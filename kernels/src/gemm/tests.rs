@@ -10,7 +10,7 @@ use crate::activation::Activation;
 use crate::isa::Isa;
 use crate::support::random;
 
-/// Products of odd and of even shapes: (M, N, K). Under Miri there is time for some small ones.
+/// Products of odd and of even shapes: (M,N,K). Under Miri there is time for some small ones.
 #[cfg(miri)]
 const SHAPES: &[(usize, usize, usize)] =
     &[(1, 1, 1), (2, 3, 5), (1, 8, 385), (5, 31, 17), (17, 9, 6), (20, 8, 4), (0, 5, 3), (4, 0, 3), (4, 5, 0)];

@@ -62,7 +62,7 @@ impl Logits {
 impl<'a> Ranking<'a> {
     /// Ranks the k best of n `texts` for a picture. Texts with equal scores keep their order.
     ///
-    /// `embedding` (e), `rows` (n, e)
+    /// `embedding` (e), `rows` (N,e)
     ///
     /// `embedding` is that of the picture, and `rows` are those of the texts.
     pub(crate) fn new(

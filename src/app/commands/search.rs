@@ -132,7 +132,7 @@ impl Search {
     /// Embeds the query with only the tower that it needs, and returns a BLIP that did it for a text. A picture is
     /// embedded as those of the index were.
     ///
-    /// result (1, e)
+    /// result (1,e)
     fn embed(&self, opened: Opened, exif: bool) -> Result<(Array2<f32>, Option<Box<Blip>>), CliError> {
         if let Some(path) = &self.image {
             let picture = decode::open(path)?;

@@ -135,7 +135,7 @@ impl TextStatesCommand {
 
     /// Returns the states and the pooled features of all texts.
     ///
-    /// states (n, T, d), features (n, e)
+    /// states (N,T,d), features (N,e)
     fn states(&self, context: &Context, encoder: &TextEncoder, layer: usize) -> (Array3<f32>, Array2<f32>) {
         let padding = self.pad.map(|pad| match pad {
             Pad::Eot => encoder.end_of_text(),

@@ -99,7 +99,7 @@ struct Choice {
     captions: Vec<String>,
     /// The embeddings of the captions.
     ///
-    /// `embeddings` (captions, e)
+    /// `embeddings` (captions,e)
     embeddings: Array2<f32>,
 }
 

@@ -3,7 +3,7 @@
 //! | ours | the original |
 //! |---|---|
 //! | `attn.in_proj_weight` (3d,d) of texts | `attention.self.{query,key,value}.weight` (d,d) each |
-//! | `cross.key_value.weight` (2d,s) | `crossattention.self.{key,value}.weight` (d,s) each |
+//! | `cross.key_value.weight` (2d,D) | `crossattention.self.{key,value}.weight` (d,D) each |
 //! | `word_embeddings` (V,d) of a decoder | `embeddings.word_embeddings.weight`, also `cls.predictions.decoder.weight` |
 //!
 //! Sources: Salesforce's `models/{vit,med,blip*}.py`, transformers' `modeling_blip.py` and `modeling_blip_text.py`.

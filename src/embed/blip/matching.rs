@@ -42,7 +42,7 @@ impl Blip {
     /// Judges how well texts fit pictures that were looked at, as [`Blip::match_texts`] does. `embedded` are the texts'
     /// embeddings, which [`Blip::encode_text`] returns.
     ///
-    /// `embedded` (n, e)
+    /// `embedded` (N,e)
     ///
     /// # Errors
     /// Returns an error if the model compares no pictures with texts.

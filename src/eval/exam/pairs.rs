@@ -174,7 +174,7 @@ pub enum LookError {
 pub struct Seen {
     /// The position of each example in the dataset.
     pub places: Vec<usize>,
-    /// Unit-length embeddings (N, e) of the pictures.
+    /// Unit-length embeddings (N,e) of the pictures.
     pub images: Array2<f32>,
     pub captions: Vec<String>,
     /// The dataset's key of each example: equal keys show the same thing.
@@ -195,7 +195,7 @@ impl Seen {
     /// Returns the row of the table for retrieval among `texts`: picture n belongs to text `truth[n]`. If the texts are
     /// `classes`, the pictures are also classified.
     ///
-    /// `texts` (M, e), rows of unit length
+    /// `texts` (M,e), rows of unit length
     #[track_caller]
     pub fn row(&self, name: &str, texts: ArrayView2<f32>, truth: &[usize], classes: bool) -> Row {
         let images = self.images.view();
@@ -206,7 +206,7 @@ impl Seen {
     /// Returns the row of the table for retrieval whose `k` best candidates are [ranked again](rerank).
     /// `judge(texts_of)` returns for each distinct picture the logits of a match with each of its texts.
     ///
-    /// `texts` (M, e), rows of unit length
+    /// `texts` (M,e), rows of unit length
     ///
     /// # Errors
     /// Returns the error of `judge`.

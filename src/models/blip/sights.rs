@@ -28,7 +28,7 @@ pub struct Sights<'a> {
 pub enum Attended<'a> {
     /// Keys and values of the source.
     Keys(&'a Keys<ArrayView2<'a, f32>>),
-    /// The rows (M,f) of the source themselves, of which no keys and values are made.
+    /// The rows (M,D) of the source themselves, of which no keys and values are made.
     Tokens(ArrayView2<'a, f32>),
 }
 

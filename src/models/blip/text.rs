@@ -223,7 +223,7 @@ impl Workspace {
 
 /// kv\[i\] = the keys and values of block i for all rows of the source
 ///
-/// `source` (M,f), `kv[i]` (M,2d)
+/// `source` (M,D), `kv[i]` (M,2d)
 #[track_caller]
 pub fn keys(p: &Shared<impl Read>, source: ArrayView2<f32>, keys: &mut Keys<ArrayViewMut2<f32>>) {
     for (layer, kv) in p.layers.iter().zip(&mut keys.kv) {
@@ -234,7 +234,7 @@ pub fn keys(p: &Shared<impl Read>, source: ArrayView2<f32>, keys: &mut Keys<Arra
 /// Adds to `dsource` the gradient of the source that all blocks' keys and values give, and to `g` those of
 /// `cross.key_value`.
 ///
-/// `source`, `dsource` (M,f), `dkv[i]` (M,2d)
+/// `source`, `dsource` (M,D), `dkv[i]` (M,2d)
 #[track_caller]
 pub fn backward_keys(
     p: &Shared<&[f32]>,

@@ -58,7 +58,7 @@ impl Model {
 
     /// Embeds pictures as vectors of unit length.
     ///
-    /// `images` (B,3S²), normalised; returns (B,e)
+    /// `images` (B,3·edge²), normalised; returns (B,e)
     pub fn encode_images(&self, images: ArrayView2<f32>, buffers: &mut Inference) -> Array2<f32> {
         buffers.encode_images(&self.params.view().visual, &self.config.vision(), images)
     }
@@ -74,7 +74,7 @@ impl Model {
 impl Inference {
     /// Embeds pictures as vectors of unit length, with an image tower alone.
     ///
-    /// `images` (B,3S²), normalised; returns (B,e)
+    /// `images` (B,3·edge²), normalised; returns (B,e)
     pub fn encode_images(
         &mut self,
         p: &Visual<impl Read>,

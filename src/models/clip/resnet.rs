@@ -183,7 +183,7 @@ impl<T> ResNet<T> {
 
 /// features = attnpool(blocks(stem(images)))
 ///
-/// `images` (B,3S²), `features` (B,e)
+/// `images` (B,3·edge²), `features` (B,e)
 ///
 /// The values of a picture are ordered by channel, row and column; each is (x − mean)/std of its channel. The features
 /// are not of unit length.
@@ -315,7 +315,7 @@ fn infer(
 /// Adds to `g` the gradients of all parameters that the workspace does not lock, and to the slots of buffers what
 /// BatchNorm observed.
 ///
-/// `images` (B,3S²), `dfeatures` (B,e)
+/// `images` (B,3·edge²), `dfeatures` (B,e)
 ///
 /// The last [`forward`] in `workspace` must have been one of these pictures with [`Mode::Training`] and [`Keep::All`].
 /// This call overwrites what it saved.

@@ -62,7 +62,7 @@ impl Shape {
 
 /// Computes the features of pictures, which are not of unit length.
 ///
-/// `images` (B,3S²), `features` (B,e)
+/// `images` (B,3·edge²), `features` (B,e)
 ///
 /// The values of a picture are ordered by channel, row and column; each is (x − mean)/std of its channel.
 ///
@@ -96,7 +96,7 @@ pub fn forward(
 
 /// Adds to `g` the gradients of all parameters that the workspace does not lock.
 ///
-/// `images` (B,3S²), `dfeatures` (B,e)
+/// `images` (B,3·edge²), `dfeatures` (B,e)
 ///
 /// The last [`forward`] in `workspace` must have been one of training on these pictures that kept all or the inputs. This
 /// call may overwrite what it saved.

@@ -111,7 +111,7 @@ impl<T> Vit<T> {
 
 /// features = ln_post(x) proj, where the rows of x are the class tokens of the pictures behind the last block
 ///
-/// `images` (B,3S²), `features` (B,e)
+/// `images` (B,3·edge²), `features` (B,e)
 ///
 /// The values of a picture are ordered by channel, row and column; each is (x − mean)/std of its channel. The features
 /// are not of unit length. `dropout` drops patches; [`backward`] drops the same.
@@ -148,7 +148,7 @@ pub fn forward(
 
 /// Adds to `g` the gradients of all parameters that the workspace does not lock.
 ///
-/// `images` (B,3S²), `dfeatures` (B,e)
+/// `images` (B,3·edge²), `dfeatures` (B,e)
 ///
 /// The last [`forward`] in `workspace` must have been one of these pictures that kept all or the inputs.
 #[track_caller]

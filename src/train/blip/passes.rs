@@ -37,7 +37,7 @@ pub(super) struct Memory<'a> {
 
 /// Computes the keys and values of a source, and makes room for their gradient.
 ///
-/// `source` (M,f)
+/// `source` (M,D)
 pub(super) fn keys<'a>(
     p: &Shared<&[f32]>,
     shape: &Shape,

@@ -9,7 +9,7 @@ use ndarray::{ArrayView2, Axis};
 /// Q earlier features of pictures and of texts, and behind them those of the batch, so that all are the columns of one
 /// matrix and the queue is never copied.
 ///
-/// `images`, `texts` (Q+B,e)
+/// `images`, `texts` (queue+B,e)
 pub(super) struct Queue {
     len: usize,
     width: usize,

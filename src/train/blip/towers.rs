@@ -17,7 +17,7 @@ use std::ops::Range;
 tree! {
     /// The rows of R pictures and texts that become features, and their gradients.
     ///
-    /// `class`, `dclass` (R,dv), `first`, `dfirst` (R,d)
+    /// `class`, `dclass` (B,D), `first`, `dfirst` (R,d)
     Rows { class, dclass, first, dfirst }
 }
 

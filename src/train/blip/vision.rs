@@ -11,7 +11,7 @@ use ndarray::{ArrayView2, ArrayViewMut2};
 tree! {
     /// The tokens of R pictures, and their gradient.
     ///
-    /// `tokens`, `dtokens` (R·(1+patches),dv)
+    /// `tokens`, `dtokens` (B·(1+patches),D)
     Tokens { tokens, dtokens }
 }
 
@@ -38,7 +38,7 @@ pub(super) struct Seen<'a> {
 impl Vision {
     /// Writes the class token of each picture, and keeps nothing.
     ///
-    /// `images` (R,3·height·width), `class` (R,dv)
+    /// `images` (R,3·height·width), `class` (B,D)
     pub fn class_tokens(
         &mut self,
         p: &Vit<&[f32]>,

@@ -101,7 +101,7 @@ impl Writer {
     /// Goes forward and backward for texts, through the keys and values of their source. Adds the gradients of the
     /// decoder's parameters to `g`, and the source's gradient to `dsource`.
     ///
-    /// `source`, `dsource` (M,f)
+    /// `source`, `dsource` (M,D)
     pub fn backward<'a>(
         &mut self,
         p: &Blip<&[f32]>,

@@ -6,7 +6,7 @@ use ndarray::ArrayView2;
 /// N pictures and their captions.
 #[derive(Clone, Copy, Debug)]
 pub struct Pairs<'a> {
-    /// The pictures (N,3S²), normalised.
+    /// The pictures (N,3·edge²), normalised.
     pub images: ArrayView2<'a, f32>,
     /// The captions, one for each picture.
     pub captions: Captions<'a>,
@@ -16,6 +16,6 @@ pub struct Pairs<'a> {
     pub caption_keys: &'a [u64],
     /// The place of each pair in the dataset, which says that a picture has been seen before.
     pub examples: &'a [u64],
-    /// The pictures (N,3S²) as a teacher takes them, if there is one, with its S.
+    /// The pictures (N,3·edge²) as a teacher takes them, if there is one, with its S.
     pub teacher_images: Option<ArrayView2<'a, f32>>,
 }

@@ -47,7 +47,7 @@ impl Untrained {
     /// Computes the features of pictures, or copies those that are known. The pixels of pictures whose features are
     /// known are not looked at.
     ///
-    /// `images` (B,3S²), `features` (B,e)
+    /// `images` (B,3·edge²), `features` (B,e)
     pub(super) fn images(
         &mut self,
         p: &Visual<impl Read>,

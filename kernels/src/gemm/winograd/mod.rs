@@ -4,9 +4,11 @@
 //!
 //! In one dimension, four outputs y of a filter g with three taps see six inputs d. A product of two polynomials of
 //! five coefficients or fewer is known from its values at five points and at infinity, and so is its transpose, the
-//! filter: y = Aᵀ((G g) ∘ (Bᵀ d)), with the points 0, 1, −1, 2, −2 and
+//! filter, with the points 0, 1, −1, 2, −2:
 //!
 //! ```text
+//! y = Aᵀ((G g) ∘ (Bᵀ d))
+//!
 //!      ⎡4  0 −5  0 1 0⎤        ⎡  6   0  0⎤
 //!      ⎢0 −4 −4  1 1 0⎥      1 ⎢ −4  −4 −4⎥        ⎡1 1  1 1  1 0⎤
 //! Bᵀ = ⎢0  4 −4 −1 1 0⎥  G = ──⎢ −4   4 −4⎥   Aᵀ = ⎢0 1 −1 2 −2 0⎥
@@ -15,10 +17,15 @@
 //!      ⎣0  4  0 −5 0 1⎦        ⎣  0   0 24⎦
 //! ```
 //!
-//! That takes six multiplications instead of twelve. In two dimensions Y = Aᵀ((G g Gᵀ) ∘ (Bᵀ d B)) A takes 36 instead
-//! of 144 for a *tile* of 4 × 4 outputs. Over many channels each of the 36 is a matrix product, tiles (T, I) by filters
-//! (I, O), and the transforms, which are additions for the most part, are needed once a channel and not once a pair of
-//! channels.
+//! That takes six multiplications instead of twelve. In two dimensions it takes 36 instead of 144 for a
+//! *tile* of 4 × 4 outputs:
+//!
+//! ```text
+//! Y = Aᵀ((G g Gᵀ) ∘ (Bᵀ d B)) A
+//! ```
+//!
+//! Over many channels each of the 36 is a matrix product, tiles (tiles,I) by filters (I,O), and the transforms, which
+//! are additions for the most part, are needed once a channel and not once a pair of channels.
 
 mod tiling;
 mod transforms;

@@ -15,7 +15,7 @@ pub(super) const POINTS: usize = IN * IN;
 /// Writing a transformed weight to memory and reading it back takes about as long as this many multiply-adds.
 const FILTER_COST: usize = 192;
 
-/// Channels-last pictures (N, H, W, C), cut into tiles by their outputs.
+/// Channels-last pictures, cut into tiles by their outputs.
 #[derive(Clone, Copy)]
 pub(crate) struct Tiling {
     pub pictures: usize,
@@ -48,7 +48,7 @@ impl Tiling {
         self.pictures * self.down() * self.across()
     }
 
-    /// Returns the number of pixels of all pictures, N·H·W.
+    /// Returns the number of pixels of all pictures.
     pub(super) fn pixels(&self) -> usize {
         self.pictures * self.height * self.width
     }

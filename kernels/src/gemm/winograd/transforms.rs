@@ -76,7 +76,7 @@ multivector! {
 }
 
 multivector! {
-    /// y ← Aᵀ m A of one tile, m at point p for output o being `c[p·stride + o]`.
+    /// Y ← Aᵀ c A of one tile, whose c at point i for output o is `c[i·stride + o]`.
     ///
     /// # Safety
     /// No other thread touches this tile of y.
