@@ -24,22 +24,24 @@ pub struct Step {
 /// g      ← grad_scale·g
 /// mean   ← β₁·mean   + (1 − β₁)·g
 /// square ← β₂·square + (1 − β₂)·g²
-/// w      ← w − lr·λ·w − lr·(mean/(1 − β₁ᵗ)) / (√(square/(1 − β₂ᵗ)) + ε)
+/// p      ← p − lr·λ·p − lr·(mean/(1 − β₁ᵗ)) / (√(square/(1 − β₂ᵗ)) + ε)
 /// ```
 #[track_caller]
-pub fn step(s: &Step, p: &mut [f32], g: &mut [f32], m: &mut [f32], v: &mut [f32]) {
-    step_on(Isa::best(), s, p, g, m, v);
+pub fn step(s: &Step, p: &mut [f32], g: &mut [f32], mean: &mut [f32], square: &mut [f32]) {
+    step_on(Isa::best(), s, p, g, mean, square);
 }
 
 /// Computes [`step`] on a given instruction set.
 #[track_caller]
-pub fn step_on(isa: Isa, s: &Step, p: &mut [f32], g: &mut [f32], m: &mut [f32], v: &mut [f32]) {
-    let sizes = [p.len(), g.len(), m.len(), v.len()];
-    assert!(sizes == [p.len(); 4], "adamw: p, g, m, v have {sizes:?} elements");
+pub fn step_on(isa: Isa, s: &Step, p: &mut [f32], g: &mut [f32], mean: &mut [f32], square: &mut [f32]) {
+    let sizes = [p.len(), g.len(), mean.len(), square.len()];
+    assert!(sizes == [p.len(); 4], "adamw: p, g, mean, square have {sizes:?} elements");
     assert!(s.step > 0, "adamw: steps count from 1");
-    let parts = (RowsMut(p, 1), RowsMut(g, 1), RowsMut(m, 1), RowsMut(v, 1));
+    let parts = (RowsMut(p, 1), RowsMut(g, 1), RowsMut(mean, 1), RowsMut(square, 1));
     let factors = Factors::new(s);
-    for_pieces(sizes[0], PIECE / 4, parts, &|(p, g, m, v)| update(isa, factors, p.0, g.0, m.0, v.0));
+    for_pieces(sizes[0], PIECE / 4, parts, &|(p, g, mean, square)| {
+        update(isa, factors, p.0, g.0, mean.0, square.0)
+    });
 }
 
 /// The factors of one step, which are the same for every element.
@@ -53,7 +55,7 @@ struct Factors {
     /// −lr / (1 − β₁ᵗ)
     minus_lr: f32,
     /// 1 / √(1 − β₂ᵗ)
-    v_scale: f32,
+    square_scale: f32,
     eps: f32,
 }
 
@@ -67,7 +69,7 @@ impl Factors {
             beta1: s.beta1,
             beta2: s.beta2,
             minus_lr: (-f64::from(s.lr) / correction(s.beta1)) as f32,
-            v_scale: (1.0 / correction(s.beta2).sqrt()) as f32,
+            square_scale: (1.0 / correction(s.beta2).sqrt()) as f32,
             eps: s.eps,
         }
     }
@@ -75,13 +77,13 @@ impl Factors {
 
 multiversion! {
     /// Takes the step for some of the elements.
-    fn update(f: Factors, p: &mut [f32], g: &mut [f32], m: &mut [f32], v: &mut [f32]) {
-        for (((p, g), m), v) in p.iter_mut().zip(g).zip(m).zip(v) {
+    fn update(f: Factors, p: &mut [f32], g: &mut [f32], mean: &mut [f32], square: &mut [f32]) {
+        for (((p, g), mean), square) in p.iter_mut().zip(g).zip(mean).zip(square) {
             let grad = f.grad_scale * *g;
-            *m = mul_add::<FMA>(f.beta1, *m, (1.0 - f.beta1) * grad);
-            *v = mul_add::<FMA>(f.beta2, *v, (1.0 - f.beta2) * grad * grad);
-            let denominator = mul_add::<FMA>(v.sqrt(), f.v_scale, f.eps);
-            *p = mul_add::<FMA>(f.minus_lr, *m / denominator, f.keep * *p);
+            *mean = mul_add::<FMA>(f.beta1, *mean, (1.0 - f.beta1) * grad);
+            *square = mul_add::<FMA>(f.beta2, *square, (1.0 - f.beta2) * grad * grad);
+            let denominator = mul_add::<FMA>(square.sqrt(), f.square_scale, f.eps);
+            *p = mul_add::<FMA>(f.minus_lr, *mean / denominator, f.keep * *p);
             *g = 0.0;
         }
     }
@@ -92,17 +94,17 @@ multiversion! {
 pub mod naive {
     use super::Step;
 
-    pub fn step(s: &Step, p: &mut [f32], g: &mut [f32], m: &mut [f32], v: &mut [f32]) {
+    pub fn step(s: &Step, p: &mut [f32], g: &mut [f32], mean: &mut [f32], square: &mut [f32]) {
         let [lr, beta1, beta2, eps, decay] = [s.lr, s.beta1, s.beta2, s.eps, s.weight_decay].map(f64::from);
         let t = s.step as i32;
         for i in 0..p.len() {
             let grad = f64::from(s.grad_scale) * f64::from(g[i]);
-            let m_new = beta1 * f64::from(m[i]) + (1.0 - beta1) * grad;
-            let v_new = beta2 * f64::from(v[i]) + (1.0 - beta2) * grad * grad;
+            let mean_new = beta1 * f64::from(mean[i]) + (1.0 - beta1) * grad;
+            let square_new = beta2 * f64::from(square[i]) + (1.0 - beta2) * grad * grad;
             let decayed = f64::from(p[i]) * (1.0 - lr * decay);
-            let denominator = (v_new / (1.0 - beta2.powi(t))).sqrt() + eps;
-            p[i] = (decayed - lr * (m_new / (1.0 - beta1.powi(t))) / denominator) as f32;
-            (m[i], v[i], g[i]) = (m_new as f32, v_new as f32, 0.0);
+            let denominator = (square_new / (1.0 - beta2.powi(t))).sqrt() + eps;
+            p[i] = (decayed - lr * (mean_new / (1.0 - beta1.powi(t))) / denominator) as f32;
+            (mean[i], square[i], g[i]) = (mean_new as f32, square_new as f32, 0.0);
         }
     }
 }

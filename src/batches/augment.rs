@@ -1,11 +1,11 @@
 //! Random variation of training pictures, in the order of this table.
 //!
 //! ```text
-//! crop      a box of area ∈ `area` · whole and aspect ∈ `aspect` (log-uniform), resized to S × S with the config's filter
+//! crop      a box of area ∈ `area` · whole and aspect ∈ `aspect` (log-uniform), resized with the config's filter
 //! warp      rotation, shear and shift around the centre, bilinear; points outside the picture take the nearest pixel
 //! mirror    with probability `mirror`, where the example allows it
-//! colour    rgb ← b·(m + k·(σ·rgb + (1 − σ)·grey − m)):  brightness b, contrast k around m = ½, saturation σ
-//! grey      with probability `grey`: σ = 0
+//! colour    rgb ← brightness·(½ + contrast·(saturation·rgb + (1 − saturation)·grey − ½))
+//! grey      with probability `grey`: saturation = 0
 //! list      two operations of RandAugment
 //! style     with probability `style`: the picture drawn again in another style
 //! ```

@@ -19,7 +19,7 @@ pub struct Batch {
     pub offsets: Vec<usize>,
     /// The same pictures as a teacher takes them, if there is one.
     ///
-    /// (N,3,edge,edge), with the teacher's S
+    /// (N,3,edge,edge), with the teacher's edge
     pub teacher_images: Vec<f32>,
     /// The place of each pair in the dataset.
     pub examples: Vec<u64>,

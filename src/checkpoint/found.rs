@@ -26,7 +26,7 @@ impl Found {
         shape.as_slice().try_into().map_err(unfit)
     }
 
-    /// Returns the edge g of the grid for a table of positions (1+grid²,d), whose first row is that of the class token
+    /// Returns the edge of the grid for a table of positions (1+grid²,d), whose first row is that of the class token
     /// or the mean.
     pub(crate) fn grid(&self) -> Result<usize, InferenceError> {
         let [positions, _] = self.shape()?;

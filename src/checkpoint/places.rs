@@ -326,7 +326,7 @@ impl TensorFiles {
 
 /// out = xᵀ
 ///
-/// The shapes are x (m,n) and out (n,m), with m = `rows`.
+/// `x` (rows,columns), `out` (columns,rows)
 fn transpose(x: &[f32], rows: usize, out: &mut [f32]) {
     let columns = x.len() / rows.max(1);
     for (i, row) in x.chunks_exact(columns.max(1)).enumerate() {

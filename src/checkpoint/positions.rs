@@ -54,12 +54,14 @@ fn plain(i: usize, input: usize, output: usize) -> Span {
     Span { start, weights }
 }
 
-/// Returns the edge of the grid of a table of 1+g² positions, as its rows and columns.
+/// Returns the edge of the grid of a table of 1 + grid² positions, as its rows and columns.
 pub(crate) fn square(positions: usize) -> [usize; 2] {
     [positions.saturating_sub(1).isqrt(); 2]
 }
 
-/// Resamples the table `old` (1+g·h,d) of g rows and h columns into `new` (1+m·n,d) of m rows and n columns.
+/// Resamples a table of positions from one grid, of so many rows and columns, to another.
+///
+/// `old` (1+patches,d), `new` (1+patches′,d)
 ///
 /// # Panics
 /// Panics if the tables do not have such shapes.
@@ -71,7 +73,7 @@ pub(crate) fn resize(old: &[f32], [g, h]: [usize; 2], new: &mut [f32], [m, n]: [
     let (new_class, new) = new.split_at_mut(width);
     new_class.copy_from_slice(class);
     let spans = |input, output| (0..output).map(move |i| filter.span(i, input, output));
-    // The rows are resampled first, which gives (g,n,d), and then the columns.
+    // The rows are resampled first, and then the columns.
     let mut middle = vec![0.0; g * n * width];
     for (old, middle) in old.chunks_exact(h * width).zip(middle.chunks_exact_mut(n * width)) {
         for (span, out) in spans(h, n).zip(middle.chunks_exact_mut(width)) {

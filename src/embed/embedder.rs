@@ -36,7 +36,7 @@ pub trait Embed {
         collect(source.len(), self.embed_dim(), |each| self.stream(source, each))
     }
 
-    /// Returns unit-length embeddings of n pictures, of which `paint(i, picture)` makes picture i.
+    /// Returns unit-length embeddings of N pictures, of which `paint(i, picture)` makes picture i.
     ///
     /// result (N,e)
     fn pictures(&self, n: usize, paint: impl Fn(usize, &mut Picture) + Sync) -> Array2<f32> {

@@ -89,7 +89,7 @@ impl Clip {
         Ok(Self { image, text, logit_scale, logit_bias: checkpoint.logit_bias()? })
     }
 
-    /// Returns unit-length embeddings of n pictures.
+    /// Returns unit-length embeddings of N pictures.
     ///
     /// result (N,e)
     ///
@@ -100,18 +100,18 @@ impl Clip {
         self.image.encode(pictures)
     }
 
-    /// Returns unit-length embeddings of n texts. A text that is longer than the context is cut.
+    /// Returns unit-length embeddings of N texts. A text that is longer than the context is cut.
     ///
     /// result (N,e)
     pub fn encode_text<S: AsRef<str>>(&self, texts: &[S]) -> Array2<f32> {
         self.text.encode(texts)
     }
 
-    /// Returns the logits s·I·T̂ᵀ + b, which are the cosines of n pictures and m texts times the learnt scale, plus the
+    /// Returns the logits s·Î·T̂ᵀ + b, which are the cosines of pictures and texts times the learnt scale, plus the
     /// learnt bias of a model for the sigmoid loss. Without a bias the softmax of a row gives the probabilities of the
     /// texts for that picture; with one the sigmoid of a logit is the probability that this text fits, by itself.
     ///
-    /// `images` (N,e), `texts` (M,e), result (n, m)
+    /// `images` (N,e), `texts` (M,e), result (N,M)
     #[track_caller]
     pub fn similarity(&self, images: ArrayView2<f32>, texts: ArrayView2<f32>) -> Array2<f32> {
         images.dot(&texts.t()) * self.scale() + self.logit_bias.unwrap_or(0.0)
@@ -198,7 +198,7 @@ impl ImageEncoder {
         Ok(Self { shape, weights, preprocess: checkpoint.preprocess.clone(), sessions: Pool::default() })
     }
 
-    /// Returns unit-length embeddings of n pictures.
+    /// Returns unit-length embeddings of N pictures.
     ///
     /// result (N,e)
     ///
@@ -301,7 +301,7 @@ impl TextEncoder {
         Ok(Self { shape, weights, tokenizer, sessions: Pool::default() })
     }
 
-    /// Returns unit-length embeddings of n texts. A text that is longer than the context is cut.
+    /// Returns unit-length embeddings of N texts. A text that is longer than the context is cut.
     ///
     /// result (N,e)
     pub fn encode<S: AsRef<str>>(&self, texts: &[S]) -> Array2<f32> {

@@ -91,7 +91,7 @@ impl<C: AsRef<ImageEncoder>> Family<C> {
         collect(source.len(), self.embed_dim(), |each| self.stream(source, each))
     }
 
-    /// Returns unit-length embeddings of n pictures.
+    /// Returns unit-length embeddings of N pictures.
     ///
     /// result (N,e)
     pub fn encode_image(&self, pictures: &[Picture]) -> Array2<f32> {
@@ -108,7 +108,7 @@ impl<C: AsRef<TextEncoder>> Family<C> {
         }
     }
 
-    /// Returns unit-length embeddings of n texts. A text that is longer than the model's is cut. A BLIP's are cleaned
+    /// Returns unit-length embeddings of N texts. A text that is longer than the model's is cut. A BLIP's are cleaned
     /// before, as those that it was trained on.
     ///
     /// result (N,e)

@@ -26,7 +26,7 @@ static READERS: LazyLock<ThreadPool> =
 
 /// The results of consecutive pictures: up to [`BATCH`] of them, unless the model says otherwise.
 pub struct Batch<'a, N, R = Array2<f32>> {
-    /// What the tower makes of the n pictures that could be read: unit-length embeddings (N,e) of most models.
+    /// What the tower makes of the N pictures that could be read: unit-length embeddings (N,e) of most models.
     pub rows: R,
     /// For each of these pictures, its position in the source, ascending, and the note from reading it.
     pub read: Vec<(usize, N)>,
@@ -38,7 +38,7 @@ pub struct Batch<'a, N, R = Array2<f32>> {
 
 /// All embeddings of a source.
 pub struct Embedded<N> {
-    /// Unit-length embeddings of the n pictures that could be read.
+    /// Unit-length embeddings of the N pictures that could be read.
     ///
     /// (N,e)
     pub rows: Array2<f32>,

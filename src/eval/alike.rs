@@ -15,7 +15,9 @@ pub enum Alike {
 
 /// Returns whose embeddings are all alike, if any are, and their mean cosine.
 ///
-/// `pictures` (N,d) and `captions` (M,d) are of different things; rows have unit length.
+/// `pictures` (N,e), `captions` (M,e), rows of unit length
+///
+/// They are of different things.
 ///
 /// The check makes sense only after the warm-up, since the towers of a fresh model give everything similar embeddings.
 pub(crate) fn alike(pictures: ArrayView2<f32>, captions: ArrayView2<f32>) -> Option<(Alike, f64)> {
@@ -30,10 +32,10 @@ pub(crate) fn alike(pictures: ArrayView2<f32>, captions: ArrayView2<f32>) -> Opt
 
 /// Returns the mean cosine of all pairs of different rows, or NaN for fewer than two rows.
 ///
-/// z (N,d), rows of unit length
+/// `z` (N,e), rows of unit length
 ///
 /// |Σᵢ zᵢ|² = Σᵢⱼ ⟨zᵢ, zⱼ⟩ holds the N ones of the diagonal and every pair twice, so the mean is
-/// (|Σᵢ zᵢ|² − N) / (N² − N): O(N·d) instead of O(N²·d).
+/// (|Σᵢ zᵢ|² − N) / (N² − N): O(N·e) instead of O(N²·e).
 pub fn mean_cosine(z: ArrayView2<f32>) -> f64 {
     let n = z.nrows() as f64;
     let sum = z.mapv(f64::from).sum_axis(Axis(0));

@@ -1,12 +1,16 @@
 //! The linear probe: how well a linear classifier on the frozen image features does.
 //!
-//! It is multinomial logistic regression as scikit-learn's `LogisticRegression` defines it, on unit features x (N,e)
-//! with classes y, weights W (K,e) and biases b (K):
+//! It is multinomial logistic regression as scikit-learn's `LogisticRegression` defines it:
 //!
 //! ```text
-//! f(W, b) = 1/N Σₙ −log softmax(W xₙ + b)[yₙ]  +  1/(2CN) ‖W‖²
-//! ∂f/∂z   = (softmax(z) − onehot(y)) / N,    ∂f/∂W = (∂f/∂z)ᵀ x + W/(CN),    ∂f/∂b = Σₙ ∂f/∂z
+//! S       = x Wᵀ + b
+//! f(W, b) = 1/N Σₙ −ln P of the class of n + 1/(2CN) |W|²        P = softmax(S)
+//! dS      = (P − onehot) / N
+//! dW      = dSᵀ x + W/(CN)
+//! db      = Σₙ dS
 //! ```
+//!
+//! unit features x (N,e), weights W (classes,e), biases b (classes)
 //!
 //! f is convex. It is minimised by L-BFGS (Liu & Nocedal 1989) in f64, until the largest entry of the gradient is 10⁻⁴
 //! of its value at W = 0, or for 1,000 steps, the limit in CLIP's paper. C is given or chosen as in the paper (Radford
@@ -41,16 +45,18 @@ const KEPT_BACK: usize = 5;
 pub struct Examples<'a> {
     /// The features (N,e), rows of unit length.
     pub features: ArrayView2<'a, f32>,
-    /// The class of each row, below K.
+    /// The class of each row.
     pub classes: &'a [usize],
 }
 
 /// A fitted classifier.
 #[derive(Clone, Debug)]
 pub struct LinearProbe {
-    /// W (K,e) with b as an additional last column: (K, e + 1).
+    /// W with b as an additional last column.
+    ///
+    /// `weights` (classes,e+1)
     weights: Array2<f64>,
-    /// C, the inverse strength of the L2 penalty: ‖W‖²/(2C) is added to the sum of the losses.
+    /// C, the inverse strength of the L2 penalty: |W|²/(2C) is added to the sum of the losses.
     pub c: f64,
     pub steps: usize,
     /// Whether the tolerance was reached before the limit of steps.
@@ -148,7 +154,7 @@ fn choose(score: &mut impl FnMut(f64) -> f64) -> f64 {
     best
 }
 
-/// Returns f at the weights (K, e + 1) and writes its gradient.
+/// Returns f at the weights (classes,e+1) and writes its gradient.
 fn objective(train: Examples, c: f64, weights: ArrayView2<f64>, gradient: &mut [f64]) -> f64 {
     let n = train.classes.len();
     let part = |rows: std::ops::Range<usize>| {
@@ -174,7 +180,7 @@ fn objective(train: Examples, c: f64, weights: ArrayView2<f64>, gradient: &mut [
     scale * loss + 0.5 * penalty * w.iter().map(|w| w * w).sum::<f64>()
 }
 
-/// Returns the summed loss of some rows and adds Σ ∂loss/∂W and Σ ∂loss/∂b to `gradient` (K, e + 1).
+/// Returns the summed loss of some rows and adds the gradients of W and b to `gradient`.
 fn block(
     train: Examples,
     rows: std::ops::Range<usize>,
@@ -191,7 +197,7 @@ fn block(
         z.mapv_inplace(|z| (z - largest).exp());
         let sum = z.sum();
         loss += sum.ln() - own;
-        // From here on z holds ∂loss/∂z = softmax(z) − onehot(y).
+        // From here on z holds dS, without its factor 1/N.
         z /= sum;
         z[class] -= 1.0;
     }
@@ -201,7 +207,7 @@ fn block(
     loss
 }
 
-/// Splits the matrix (K, e + 1) into W (K,e) and b (K).
+/// Splits a matrix (classes,e+1) into W and b.
 fn split(weights: ArrayView2<f64>) -> (ArrayView2<f64>, ArrayView1<f64>) {
     let (w, b) = weights.split_at(Axis(1), weights.ncols() - 1);
     (w, b.index_axis_move(Axis(1), 0))

@@ -41,9 +41,13 @@ impl Rank {
 
     /// Returns the probability that a positive is among the first k when ties are broken at random.
     ///
-    /// `above` places are taken; the other r = k − above are drawn from the t tied candidates, p of which are right:
+    /// `above` places are taken; the `free` others of the k are drawn from the tied candidates, some of which are
+    /// right:
     ///
-    /// P(hit) = 1 − C(t−p, r) / C(t, r) = 1 − ∏_{i<r} (t−p−i) / (t−i), which for p = 1 is r / t.
+    /// ```text
+    /// no hit = ∏ (wrong − i) / (tied − i)        over i = 0 … free − 1
+    /// hit    = 1 − no hit                        free / tied if one candidate is right
+    /// ```
     pub fn hit(&self, k: usize) -> f64 {
         if self.positives == 0 {
             return 0.0;
@@ -61,7 +65,9 @@ pub fn recall(ranks: &[Rank], k: usize) -> f64 {
 
 /// Returns the rank of every query's best positive by similarity ⟨query, candidate⟩.
 ///
-/// queries (N,d), candidates (C,d); `positives[n]` are the candidates that are right for query n, each named once.
+/// queries (N,e), candidates (M,e)
+///
+/// `positives[n]` are the candidates that are right for query n, each named once.
 #[track_caller]
 pub fn ranks<P: AsRef<[usize]> + Sync>(
     queries: ArrayView2<f32>,
@@ -74,9 +80,9 @@ pub fn ranks<P: AsRef<[usize]> + Sync>(
 }
 
 /// Calls `read(n, scores)` for every query n with its similarities to all candidates; returns the results in order.
-/// The N×C similarities are computed and read a block of rows at a time.
+/// The N×M similarities are computed and read a block of rows at a time.
 ///
-/// queries (N,d), candidates (C,d), scores (C)
+/// queries (N,e), candidates (M,e), `scores` (M)
 #[track_caller]
 pub fn scan<T: Send>(
     queries: ArrayView2<f32>,

@@ -49,7 +49,11 @@ pub struct ZeroShot {
 }
 
 impl ZeroShot {
-    /// Classifies images (N,d) by class embeddings (C,d); `truth[n]` is the class of picture n.
+    /// Classifies pictures by the embeddings of classes.
+    ///
+    /// `images` (N,e), `classes` (M,e)
+    ///
+    /// `truth[n]` is the class of picture n.
     #[track_caller]
     pub fn measure(
         images: ArrayView2<f32>,

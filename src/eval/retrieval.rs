@@ -74,7 +74,7 @@ pub fn first_of_each(numbers: &[usize]) -> Vec<usize> {
 
 /// Returns recall at 1, 5 and 10 in both directions.
 ///
-/// images (N,d), texts (M,d), rows of unit length
+/// `images` (N,e), `texts` (M,e), rows of unit length
 #[track_caller]
 pub fn retrieval(images: ArrayView2<f32>, texts: ArrayView2<f32>, truth: &GroundTruth) -> Retrieval {
     assert_eq!(images.nrows(), truth.image_concept.len(), "images {:?} and their concepts", images.dim());

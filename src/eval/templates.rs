@@ -105,7 +105,7 @@ pub fn prompts<T: AsRef<str>>(templates: &[T], name: &str) -> impl Iterator<Item
     templates.iter().map(move |template| template.as_ref().replace(PLACE, name))
 }
 
-/// Returns one embedding per class (C,e): the mean of the unit embeddings of its name in each template, scaled to unit
+/// Returns one embedding per class: the mean of the unit embeddings of its name in each template, scaled to unit
 /// length. `done` is called with the number of classes that have been embedded since the last call.
 pub fn embed_classes<N: AsRef<str>, T: AsRef<str>>(
     model: &impl Embed,

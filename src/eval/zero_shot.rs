@@ -30,8 +30,10 @@ impl TopK {
 
 /// Returns top-1 and top-5 accuracy.
 ///
-/// images (N,d) and classes (C,d), rows of unit length; `truth[n]` is the class of picture n. Ties count by their
-/// expected value (see [`super::rank`]); a NaN similarity is never a hit.
+/// `images` (N,e), `classes` (M,e), rows of unit length
+///
+/// `truth[n]` is the class of picture n. Ties count by their expected value (see [`super::rank`]); a NaN similarity is
+/// never a hit.
 #[track_caller]
 pub fn zero_shot(images: ArrayView2<f32>, classes: ArrayView2<f32>, truth: &[usize]) -> TopK {
     let positives: Vec<[usize; 1]> = truth.iter().map(|&class| [class]).collect();
@@ -40,8 +42,10 @@ pub fn zero_shot(images: ArrayView2<f32>, classes: ArrayView2<f32>, truth: &[usi
 
 /// Returns one embedding per class: the mean of its prompts' embeddings, scaled to unit length.
 ///
-/// w_c = m_c / |m_c|, m_c = mean of the unit rows t_p with `class[p]` = c; prompts (P,d) → (C,d). A class without
-/// prompts, or whose prompts cancel out, has no direction: its row is NaN, which is never a hit.
+/// prompts (N,e), result (M,e)
+///
+/// `class[n]` is the class of prompt n. A class without prompts, or whose prompts cancel out, has no direction: its row
+/// is NaN, which is never a hit.
 #[track_caller]
 pub fn class_embeddings(prompts: ArrayView2<f32>, class: &[usize], classes: usize) -> Array2<f32> {
     assert_eq!(prompts.nrows(), class.len(), "prompts {:?}, but {} classes of prompts", prompts.dim(), class.len());

@@ -1,14 +1,18 @@
 //! Scores of rows against columns, tile by tile: what every contrastive loss is made of.
 //!
-//! Rows X (N,d) are compared with columns Y (M,d). The scores S = scale·X·Yᵀ, (N,M), are never stored: a loss makes one
-//! tile after another, folds each into what it keeps of a row or a column, and makes them again for the gradient. Since
-//!
 //! ```text
-//! dX = scale·dS·Y        dY = scale·dSᵀ·X        ∂loss/∂ln scale = Σ dS∘S = Σᵢ ⟨Xᵢ, dXᵢ⟩
+//! S           = s·X·Yᵀ
+//! dX          = s·dS·Y
+//! dY          = s·dSᵀ·X
+//! ∂loss/∂ln s = Σ dS∘S = Σᵢ ⟨Xᵢ, dXᵢ⟩
 //! ```
 //!
-//! all that a loss has to say is what dS is on a tile. A softmax needs the log-sum-exp of the whole row for that, hence
-//! a pass before. A loss whose dS depends on the one entry alone, such as a sigmoid's, needs none.
+//! rows X (N,e), columns Y (M,e), scores S (N,M)
+//!
+//! The scores are never stored: a loss makes one tile after another, folds each into what it keeps of a row or a
+//! column, and makes them again for the gradient. All that a loss has to say is what dS is on a tile. A softmax needs
+//! the log-sum-exp of the whole row for that, hence a pass before. A loss whose dS depends on the one entry alone, such
+//! as a sigmoid's, needs none.
 //!
 //! Rows or columns may be a part of a batch, such as one machine's own rows against the columns of all machines. The
 //! result of a row depends on where the columns are cut and not on the rows beside it, so a part has the bits of the
@@ -54,14 +58,14 @@ pub(super) fn passes(own: Range<usize>, n: usize) -> impl Iterator<Item = Pass> 
     std::iter::once(rows).chain((!whole).then_some(cols))
 }
 
-/// The scores S = scale·X·Yᵀ, which are computed a tile at a time.
+/// The scores S = s·X·Yᵀ, which are computed a tile at a time.
 #[derive(Clone, Copy, Debug)]
 pub struct Scores<'a> {
-    /// The rows X (N,d).
+    /// The rows X (N,e).
     pub rows: ArrayView2<'a, f32>,
-    /// The columns Y (M,d).
+    /// The columns Y (M,e).
     pub cols: ArrayView2<'a, f32>,
-    /// The factor of all scores.
+    /// The factor s of all scores.
     pub scale: f32,
 }
 

@@ -1,21 +1,28 @@
 //! Streaming softmax cross-entropy over a vocabulary, which is the loss of a language model.
 //!
-//! Rows h (N,d) and an output matrix W (V,d) with bias b (V) give the logits z = h Wᵀ + b. The class of a row should be
-//! its label y; with smoothing ε the target is (1−ε)·\[v = y\] + ε/V (Szegedy et al. 2016, section 7):
+//! The class of a row should be its label, smoothed (Szegedy et al. 2016, section 7):
 //!
 //! ```text
-//! loss of a row = lse(z) − (1−ε) z_y − ε mean(z)
+//! S             = x Wᵀ + b
+//! targetⱼ       = (1 − smoothing)·(1 if j is the label, else 0) + smoothing/V
+//! loss of a row = −Σⱼ targetⱼ ln Pⱼ
+//!               = lse(S) − (1 − smoothing)·S of the label − smoothing·mean(S)
 //! loss          = Σ weight · loss of the row
 //! ```
+//!
+//! rows x (N,d), output matrix W (V,d), bias b (V), logits S (N,V) and their softmax P
 //!
 //! Weights of 1/(number of labels) make it a mean. A row without a label, or with weight 0, costs nothing, because the
 //! products take only the others.
 //!
 //! # Derivation
-//! With p = softmax(z), dz = weight·(p − target). Then, as for any linear layer,
+//! The gradient of the logits is that of a softmax; then follows a linear layer.
 //!
 //! ```text
-//! dh = dz W        dW += dzᵀ h        db += Σ dz
+//! dS  = weight·(P − target)
+//! dx  = dS W
+//! dW += dSᵀ x
+//! db += Σₙ dS
 //! ```
 //!
 //! W may also be a table of embeddings, because its gradient adds to what is there.
@@ -39,8 +46,8 @@ const MAX_LOGITS: usize = 8 << 20;
 tree! {
     /// The buffers of a block of rows.
     ///
-    /// `logits` (rows,V), `h`, `dh` (rows,d), `hits` (1,rows)
-    Scratch { logits, h, dh, hits }
+    /// `logits` (rows,V), `taken`, `dtaken` (rows,d), `hits` (1,rows)
+    Scratch { logits, taken, dtaken, hits }
 }
 
 impl Scratch<Dim> {
@@ -51,7 +58,8 @@ impl Scratch<Dim> {
 
     /// Returns the sizes for blocks of this many rows.
     pub fn of_blocks(rows: usize, width: usize, vocabulary: usize) -> Self {
-        Scratch { logits: Dim(rows, vocabulary), h: Dim(rows, width), dh: Dim(rows, width), hits: Dim(1, rows) }
+        let row = Dim(rows, width);
+        Scratch { logits: Dim(rows, vocabulary), taken: row, dtaken: row, hits: Dim(1, rows) }
     }
 }
 
@@ -134,64 +142,65 @@ impl AddAssign for Sums {
 
 /// loss = Σ weight · loss of the row
 ///
-/// `p` W (V,d), b (V); `h` (N,d), `losses` (labels)
+/// W (V,d), b (V), `x` (N,d), `losses` (labels)
 ///
 /// On return `losses` holds the loss of each row with a label, without its weight.
 #[track_caller]
 pub fn forward(
     p: &Linear<impl Read>,
-    h: ArrayView2<f32>,
+    x: ArrayView2<f32>,
     labels: &Labels,
     smoothing: f32,
     losses: &mut [f32],
     scratch: &mut Scratch<ArrayViewMut2<f32>>,
 ) -> f32 {
-    let mut buffers = Buffers::new(p, h, labels, losses, scratch);
+    let mut buffers = Buffers::new(p, x, labels, losses, scratch);
     for block in blocks(labels.len(), buffers.rows) {
-        let Block { logits, .. } = buffers.logits(p, h, &labels.rows[block.clone()]);
+        let Block { logits, .. } = buffers.logits(p, x, &labels.rows[block.clone()]);
         cross_entropy::forward(logits, &labels.classes[block.clone()], smoothing, &mut losses[block]);
     }
     weighted_sum(&labels.weights, losses) as f32
 }
 
-/// dh = dz W, dW += dzᵀ h, db += Σ dz
+/// dx = dS W, dW += dSᵀ x, db += Σₙ dS
 ///
-/// `p` W (V,d), b (V); `h`, `dh` (N,d), `losses` (labels)
+/// W (V,d), b (V), `x`, `dx` (N,d), `losses` (labels)
 ///
 /// Returns the loss, with what else the logits tell, and writes `losses` as [`forward`] does, which need not be called
 /// before.
 #[track_caller]
 pub fn backward(
     p: &Linear<&[f32]>,
-    h: ArrayView2<f32>,
+    x: ArrayView2<f32>,
     labels: &Labels,
     smoothing: f32,
     losses: &mut [f32],
-    mut dh: ArrayViewMut2<f32>,
+    mut dx: ArrayViewMut2<f32>,
     g: &mut Linear<&mut [f32]>,
     scratch: &mut Scratch<ArrayViewMut2<f32>>,
 ) -> Sums {
-    assert_eq!(dh.dim(), h.dim(), "rows and their gradients");
-    let mut buffers = Buffers::new(p, h, labels, losses, scratch);
-    let (width, vocabulary) = (h.ncols(), p.bias.len());
-    dh.fill(0.0);
+    assert_eq!(dx.dim(), x.dim(), "rows and their gradients");
+    let mut buffers = Buffers::new(p, x, labels, losses, scratch);
+    let (width, vocabulary) = (x.ncols(), p.bias.len());
+    dx.fill(0.0);
     let weight = labels.weights.iter().map(|&weight| f64::from(weight)).sum();
     let mut sums = Sums { weight, ..Sums::default() };
     for block in blocks(labels.len(), buffers.rows) {
         let (rows, classes) = (&labels.rows[block.clone()], &labels.classes[block.clone()]);
-        let Block { logits: dz, h: x, dh: dx, hits } = buffers.logits(p, h, rows);
+        let Block { logits: ds, taken, dtaken, hits } = buffers.logits(p, x, rows);
         let weights = &labels.weights[block.clone()];
-        // in the forward pass: loss = Σ weight · cross-entropy(z)
-        cross_entropy::backward(dz, classes, weights, smoothing, &mut losses[block], hits);
+        // in the forward pass: loss = Σ weight · cross-entropy(S)
+        cross_entropy::backward(ds, classes, weights, smoothing, &mut losses[block], hits);
         sums.hits += weighted_sum(weights, hits);
-        // in the forward pass: z = h Wᵀ + b
-        reduce::add_column_sums(dz, g.bias);
-        let dz = Mat::new(dz, rows.len(), vocabulary);
-        gemm(1.0, dz, Mat::new(p.weight, vocabulary, width), 0.0, MatMut::new(dx, rows.len(), width), Epilogue::None);
+        // in the forward pass: S = x Wᵀ + b
+        reduce::add_column_sums(ds, g.bias);
+        let ds = Mat::new(ds, rows.len(), vocabulary);
+        let weight = Mat::new(p.weight, vocabulary, width);
+        gemm(1.0, ds, weight, 0.0, MatMut::new(dtaken, rows.len(), width), Epilogue::None);
         let dweight = MatMut::new(g.weight, vocabulary, width);
-        gemm(1.0, dz.t(), Mat::new(x, rows.len(), width), 1.0, dweight, Epilogue::None);
-        // in the forward pass: the rows with a label were taken out of h
-        embedding::scatter_add(dx, rows, width, floats_mut(dh.view_mut()));
+        gemm(1.0, ds.t(), Mat::new(taken, rows.len(), width), 1.0, dweight, Epilogue::None);
+        // in the forward pass: the rows with a label were taken out of x
+        embedding::scatter_add(dtaken, rows, width, floats_mut(dx.view_mut()));
     }
     sums.loss = weighted_sum(&labels.weights, losses);
     sums
@@ -207,8 +216,8 @@ struct Buffers<'a> {
 /// The buffers of a block of rows.
 struct Block<'a> {
     logits: &'a mut [f32],
-    h: &'a mut [f32],
-    dh: &'a mut [f32],
+    taken: &'a mut [f32],
+    dtaken: &'a mut [f32],
     hits: &'a mut [f32],
 }
 
@@ -217,32 +226,32 @@ impl<'a> Buffers<'a> {
     #[track_caller]
     fn new(
         p: &Linear<impl Read>,
-        h: ArrayView2<f32>,
+        x: ArrayView2<f32>,
         labels: &Labels,
         losses: &[f32],
         scratch: &'a mut Scratch<ArrayViewMut2<f32>>,
     ) -> Self {
-        let (vocabulary, width, rows) = (p.bias.rows().len(), h.ncols(), scratch.logits.nrows());
+        let (vocabulary, width, rows) = (p.bias.rows().len(), x.ncols(), scratch.logits.nrows());
         assert_eq!(losses.len(), labels.len(), "losses and labels");
-        assert!(labels.rows.last().is_none_or(|&last| (last as usize) < h.nrows()), "labels for {} rows", h.nrows());
+        assert!(labels.rows.last().is_none_or(|&last| (last as usize) < x.nrows()), "labels for {} rows", x.nrows());
         assert!(rows > 0 || labels.is_empty(), "scratch for no rows");
-        assert_eq!((scratch.logits.ncols(), scratch.h.dim()), (vocabulary, (rows, width)), "sizes of the scratch");
-        let Scratch { logits, h, dh, hits } = scratch;
-        let [logits, h, dh, hits] = [logits, h, dh, hits].map(|buffer| floats_mut(buffer.view_mut()));
-        Buffers { rows, all: Block { logits, h, dh, hits } }
+        assert_eq!((scratch.logits.ncols(), scratch.taken.dim()), (vocabulary, (rows, width)), "sizes of the scratch");
+        let Scratch { logits, taken, dtaken, hits } = scratch;
+        let [logits, taken, dtaken, hits] = [logits, taken, dtaken, hits].map(|buffer| floats_mut(buffer.view_mut()));
+        Buffers { rows, all: Block { logits, taken, dtaken, hits } }
     }
 
     /// Computes the logits of these rows, and returns them, the rows themselves, and room for the rows' gradients and
     /// hits.
-    fn logits(&mut self, p: &Linear<impl Read>, h: ArrayView2<f32>, rows: &[u32]) -> Block<'_> {
-        let (n, width, vocabulary) = (rows.len(), h.ncols(), p.bias.rows().len());
-        let [x, dx] = [&mut *self.all.h, &mut *self.all.dh].map(|rows| &mut rows[..n * width]);
-        embedding::gather(mat(h).data, rows, width, x);
-        let z = &mut self.all.logits[..n * vocabulary];
+    fn logits(&mut self, p: &Linear<impl Read>, x: ArrayView2<f32>, rows: &[u32]) -> Block<'_> {
+        let (n, width, vocabulary) = (rows.len(), x.ncols(), p.bias.rows().len());
+        let [taken, dtaken] = [&mut *self.all.taken, &mut *self.all.dtaken].map(|rows| &mut rows[..n * width]);
+        embedding::gather(mat(x).data, rows, width, taken);
+        let logits = &mut self.all.logits[..n * vocabulary];
         let matrix = |data| ArrayView2::from_shape((n, width), data).expect("n·width floats");
-        let out = ArrayViewMut2::from_shape((n, vocabulary), &mut *z).expect("n·vocabulary floats");
-        linear::forward(p, matrix(&*x), out);
-        Block { logits: z, h: x, dh: dx, hits: &mut self.all.hits[..n] }
+        let out = ArrayViewMut2::from_shape((n, vocabulary), &mut *logits).expect("n·vocabulary floats");
+        linear::forward(p, matrix(&*taken), out);
+        Block { logits, taken, dtaken, hits: &mut self.all.hits[..n] }
     }
 }
 

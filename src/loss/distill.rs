@@ -2,7 +2,7 @@
 //! as a trained CLIP would choose (Hinton et al. 2015 for one model; OpenCLIP's `DistillClipLoss`; TinyCLIP: Wu et al.
 //! 2023, section 3.1).
 //!
-//! The student's scores are S (N,N), the teacher's S′ with a scale of their own. One direction is
+//! The student's scores are S, the teacher's are S′, with a scale of their own. One direction is
 //!
 //! ```text
 //! contrast = 1/N Σᵢ (lse of row i − mean of Sᵢⱼ over the positives j of i)
@@ -12,8 +12,12 @@
 //! and the loss is the mean of both directions' contrast + distill. The teacher gets no gradient.
 //!
 //! # Derivation
-//! With T = ½·hard + ½·P′, contrast + distill = 2/N Σᵢ (lse of row i − Σⱼ Tᵢⱼ Sᵢⱼ), which is
-//! [one direction of a contrastive loss](super::one_way) whose targets are soft to a half. The mean of two such
+//! ```text
+//! target             = ½·hard + ½·P′
+//! contrast + distill = 2/N Σᵢ (lse of row i − Σⱼ targetᵢⱼ Sᵢⱼ)
+//! ```
+//!
+//! This is [one direction of a contrastive loss](super::one_way) whose targets are soft to a half. The mean of two such
 //! directions gives each the weight 1/N.
 //!
 //! # Memory
@@ -30,7 +34,7 @@ tree! {
     /// The buffers of the loss: those of one direction, which both use in turn, and the gradients of the second one's rows
     /// and columns.
     ///
-    /// `drows`, `dcols` (N,d)
+    /// `drows`, `dcols` (N,e)
     Buffers { one: Direction, drows, dcols }
 }
 
@@ -52,7 +56,7 @@ impl Buffers<Dim> {
 /// Computes the loss of N pairs and its gradients. `student` and `teacher` have the scores of all pictures (rows) and
 /// captions (columns).
 ///
-/// `dimages`, `dtexts` (N,d), both overwritten
+/// `dimages`, `dtexts` (N,e), both overwritten
 ///
 /// Returns the loss and ∂loss/∂ln scale of the student.
 #[track_caller]

@@ -1,29 +1,34 @@
 //! The symmetric contrastive loss of CLIP (Radford et al. 2021, figure 3; InfoNCE: van den Oord et al. 2018, eq. 4). It
 //! streams: the N×N scores are never stored.
 //!
-//! With unit-length rows I, T (N,d) and s = exp(logit_scale), S = s·I·Tᵀ. Picture i should choose its captions among
-//! the row Sᵢ, caption j its pictures among the column Sⱼ:
+//! Picture i should choose its captions among row i of the scores, caption j its pictures among column j:
 //!
 //! ```text
+//! S           = s·Î·T̂ᵀ        s = exp(logit_scale)
 //! image→text  = 1/N Σᵢ (lse of row i    − mean of Sᵢⱼ over the positives j of i)
 //! text→image  = 1/N Σⱼ (lse of column j − mean of Sᵢⱼ over the positives i of j)
 //! loss        = (image→text + text→image) / 2
 //! ```
 //!
+//! pictures Î (N,e), captions T̂ (N,e), scores S (N,N)
+//!
 //! # Derivation
-//! ∂lse/∂S is a softmax. With P, Q the softmax of the rows and of the columns, and nᵢ the number of positives of i,
+//! The derivative of a log-sum-exp is a softmax: P of the rows, Q of the columns.
 //!
 //! ```text
-//! dS = (P + Q − C)/2N        Cᵢⱼ = 1/nᵢ + 1/nⱼ for positives, 0 elsewhere
-//! dI = s·dS·T                dT  = s·dSᵀ·I                dlogit_scale = Σ dS∘S = Σᵢ ⟨Iᵢ, dIᵢ⟩
+//! dS           = (P + Q − hard)/2N
+//! hardᵢⱼ       = 1/(positives of i) + 1/(positives of j) for positives, 0 elsewhere
+//! dÎ           = s·dS·T̂
+//! dT̂           = s·dSᵀ·Î
+//! dlogit_scale = Σ dS∘S = Σᵢ ⟨Îᵢ, dÎᵢ⟩
 //! ```
 //!
-//! The gradient of the scale needs no pass over the scores. In plain CLIP C is 2 on the diagonal.
+//! The gradient of the scale needs no pass over the scores. In plain CLIP `hard` is 2 on the diagonal.
 //!
 //! # Memory
 //! The forward pass folds each tile of S into running log-sum-exps of its rows and columns, two numbers a row. The
 //! backward pass makes the tiles again, turns each into P + Q, and multiplies it with the embeddings at once. That is
-//! one product more than keeping S would take, and O(N·d) memory instead of O(N²).
+//! one product more than keeping S would take, and O(N·e) memory instead of O(N²).
 //!
 //! # A part of the pairs
 //! [`Positives::own`] says which of the N pairs the losses and gradients are for. If these are not all pairs, one pass
@@ -86,7 +91,7 @@ impl Loss {
 
 /// Computes what the own pairs contribute to the mean losses of all N, and writes their places in `saved`.
 ///
-/// `images`, `texts` (N,d), of unit length; `scale` = exp(logit_scale)
+/// `images`, `texts` (N,e), of unit length
 #[track_caller]
 pub fn forward(
     images: ArrayView2<f32>,
@@ -120,9 +125,9 @@ pub fn forward(
     mean_losses(images, texts, scale, positives, saved)
 }
 
-/// dI = s·dS·T, dT = s·dSᵀ·I, for the own pairs and the mean loss over all N pairs
+/// dÎ = s·dS·T̂, dT̂ = s·dSᵀ·Î, for the own pairs and the mean loss over all N pairs
 ///
-/// `images`, `texts` (N,d), of unit length; `dimages`, `dtexts` (own,d), both overwritten
+/// `images`, `texts` (N,e), of unit length; `dimages`, `dtexts` (own,e), both overwritten
 ///
 /// `saved` has to hold the log-sum-exps of all N pairs. Returns the own pairs' part of ∂loss/∂logit_scale.
 #[track_caller]
@@ -183,7 +188,7 @@ fn mean_losses(
     Loss { image_to_text, text_to_image }
 }
 
-/// dxᵢ −= ds Σⱼ Cᵢⱼ otherⱼ, the sparse part of dS, with Cᵢⱼ = 1/nᵢ + 1/nⱼ over the positives j of i
+/// dxᵢ −= ds Σⱼ hardᵢⱼ otherⱼ, the sparse part of dS, over the positives j of i
 fn subtract_positives(others: ArrayView2<f32>, ds: f32, positives: &Positives, dx: ArrayViewMut2<f32>) {
     let value = |i: usize, j: usize| -ds * (1.0 / positives.of(i).len() as f32 + 1.0 / positives.count(j) as f32);
     sparse::add(positives.lists(), &value, floats(others), others.ncols(), floats_mut(dx));

@@ -1,29 +1,36 @@
 //! One direction of a contrastive loss: every row chooses among the columns (InfoNCE: van den Oord et al. 2018, eq. 4),
 //! with targets that may be soft (momentum distillation: Li et al. 2021, ALBEF, eq. 6).
 //!
-//! Rows X (N,d), columns Y (M,d), scores S = s·X·Yᵀ. Row i should choose column j with the probability Tᵢⱼ:
+//! Row i should choose column j with the probability targetᵢⱼ:
 //!
 //! ```text
-//! T    = (1−α)·hard + α·soft        hard: uniform over the positives of i; soft: any distribution
-//! loss = weight · Σᵢ (lse of row i − Σⱼ Tᵢⱼ Sᵢⱼ)
+//! S      = s·X·Yᵀ
+//! target = (1 − α)·hard + α·soft        hard: uniform over the positives of i; soft: any distribution
+//! loss   = weight · Σᵢ (lse of row i − Σⱼ targetᵢⱼ Sᵢⱼ)
 //! ```
+//!
+//! rows X (N,e), columns Y (M,e), scores and targets (N,M)
 //!
 //! There may be more columns than rows, such as a queue of earlier ones, and they need no gradient. CLIP's loss is the
 //! mean of this loss and of the one with rows and columns exchanged; [`super::info_nce`] makes both from one set of
 //! tiles.
 //!
 //! # Derivation
-//! Σⱼ Tᵢⱼ Sᵢⱼ = s·⟨Xᵢ, t̄ᵢ⟩ with t̄ = T·Y, (N,d). The rows of T sum to 1, so t̄ is a mean of columns, and it is all
-//! that a target contributes. With P the softmax of the rows of S, and T and Y held constant in t̄,
+//! The targets of a row sum to 1, so `mean_target` is a mean of columns, and it is all that a target contributes. With
+//! P the softmax of the rows of S, and targets held constant:
 //!
 //! ```text
-//! dS = weight·(P − T)
-//! dX = s·weight·(P·Y − t̄)        dY = s·weight·(P − T)ᵀ·X        ∂loss/∂ln s = Σᵢ ⟨Xᵢ, dXᵢ⟩
+//! mean_target     = target·Y
+//! Σⱼ targetᵢⱼ Sᵢⱼ = s·⟨Xᵢ, mean_targetᵢ⟩
+//! dS              = weight·(P − target)
+//! dX              = s·weight·(P·Y − mean_target)
+//! dY              = s·weight·(P − target)ᵀ·X
+//! ∂loss/∂ln s     = Σᵢ ⟨Xᵢ, dXᵢ⟩
 //! ```
 //!
 //! # Memory
-//! The loss takes O((N+M)·d) floats, because S and the soft targets are made a tile at a time. The forward pass turns
-//! the targets into t̄, and the backward pass makes the soft ones again only if the columns get a gradient.
+//! The loss takes O((N+M)·e) floats, because S and the soft targets are made a tile at a time. The forward pass turns
+//! the targets into their means, and the backward pass makes the soft ones again only if the columns get a gradient.
 
 use super::contrast::{Scores, dot, for_each_tile, multiply, tile_len};
 use super::positives::Positives;
@@ -34,9 +41,9 @@ use ndarray::ArrayViewMut2;
 use std::ops::Range;
 
 tree! {
-    /// The log-sum-exp of each row, and its mean target t̄.
+    /// The log-sum-exp of each row, and its mean target.
     ///
-    /// `lse` (1,N), `mean_target` (N,d)
+    /// `lse` (1,N), `mean_target` (N,e)
     Saved { lse, mean_target }
 }
 
@@ -75,7 +82,7 @@ impl<F: Fn(&Range<usize>, &Range<usize>, &mut [f32]) + Sync> Distribution for F 
     }
 }
 
-/// The targets that the rows should choose: T = (1−α)·hard + α·soft.
+/// The targets that the rows should choose: (1 − α)·hard + α·soft.
 #[derive(Clone, Copy)]
 pub struct Targets<'a> {
     /// The hard target is uniform over the positives of each row. [`Positives::own`] has as many pairs as there are
@@ -112,9 +119,9 @@ impl Distribution for Softmax<'_> {
     }
 }
 
-/// loss = weight · Σᵢ (lse of row i − Σⱼ Tᵢⱼ Sᵢⱼ)
+/// loss = weight · Σᵢ (lse of row i − Σⱼ targetᵢⱼ Sᵢⱼ)
 ///
-/// `scores` of rows (N,d) and columns (M,d)
+/// `scores` of rows (N,e) and columns (M,e)
 #[track_caller]
 pub fn forward(
     scores: &Scores,
@@ -132,9 +139,9 @@ pub fn forward(
     (f64::from(weight) * (lse - chosen)) as f32
 }
 
-/// dX = s·weight·(P·Y − t̄), and if it is asked for dY = s·weight·(P − T)ᵀ·X
+/// dX = s·weight·(P·Y − mean_target), and if it is asked for dY = s·weight·(P − target)ᵀ·X
 ///
-/// `drows` (N,d), `dcols` (M,d), both overwritten
+/// `drows` (N,e), `dcols` (M,e), both overwritten
 ///
 /// Returns ∂loss/∂ln scale.
 #[track_caller]
@@ -168,7 +175,7 @@ pub fn backward(
     dot(scores.rows, drows.view()) as f32
 }
 
-/// t̄ = T·Y
+/// mean_target = target·Y
 fn mean_targets(scores: &Scores, targets: &Targets, mut mean: ArrayViewMut2<f32>, buffer: &mut [f32]) {
     let (n, m) = scores.dim();
     match targets.soft {

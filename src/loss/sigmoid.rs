@@ -1,22 +1,29 @@
 //! The sigmoid loss of SigLIP (Zhai et al. 2023, section 3.2), in one pass. The N×N scores are never stored.
 //!
-//! Every picture with every caption is a question by itself: do they fit? With unit-length rows I, T (N,d),
-//! s = exp(logit_scale) and b = logit_bias, the answer is the logit Sᵢⱼ = s·⟨Iᵢ, Tⱼ⟩ + b, and z is 1 for positives and
-//! −1 elsewhere:
+//! Every picture with every caption is a question by itself: do they fit? The logit is the answer:
 //!
 //! ```text
-//! loss = 1/N Σᵢⱼ −ln σ(zᵢⱼ Sᵢⱼ) = 1/N Σᵢⱼ softplus(−zᵢⱼ Sᵢⱼ)
+//! Sᵢⱼ    = s·⟨Îᵢ, T̂ⱼ⟩ + b        s = exp(logit_scale), b = logit_bias
+//! signᵢⱼ = 1 for positives, −1 elsewhere
+//! loss   = 1/N Σᵢⱼ −ln σ(signᵢⱼ Sᵢⱼ)
+//!        = 1/N Σᵢⱼ softplus(−signᵢⱼ Sᵢⱼ)
 //! ```
+//!
+//! pictures Î (N,e), captions T̂ (N,e), scores S (N,N)
 //!
 //! The sum over N² pairs is divided by N. There is one term instead of two directions, and nothing that is normalised
 //! over a row or a column. As most pairs do not fit, b begins at −10, so that nearly all answers are no at first.
 //!
 //! # Derivation
-//! The derivative of softplus is σ, so with the margins v = −z∘S
+//! The derivative of softplus is σ:
 //!
 //! ```text
-//! dS = −z∘σ(v) / N
-//! dI = s·dS·T        dT = s·dSᵀ·I        dlogit_bias = Σ dS        dlogit_scale = Σ dS∘(S − b) = Σᵢ ⟨Iᵢ, dIᵢ⟩
+//! margin       = −sign∘S
+//! dS           = −sign∘σ(margin) / N
+//! dÎ           = s·dS·T̂
+//! dT̂           = s·dSᵀ·Î
+//! dlogit_bias  = Σ dS
+//! dlogit_scale = Σ dS∘(S − b) = Σᵢ ⟨Îᵢ, dÎᵢ⟩
 //! ```
 //!
 //! An entry of dS depends on its own score alone. A tile therefore gives its share of the loss and of all gradients at
@@ -32,7 +39,7 @@
 //!
 //! Implementations on many devices let chunks of captions travel round a ring, so that no device holds all of them, and
 //! send the gradients of captions back to their owners (section 3.3). Here every machine has gathered all embeddings,
-//! which take N·d numbers, and computes the gradients of its own captions by itself: no gradient of an embedding is
+//! which take N·e numbers, and computes the gradients of its own captions by itself: no gradient of an embedding is
 //! ever sent.
 
 use super::contrast::{Scores, TILE_COLS, TILE_ROWS, dot, for_each_tile, multiply, passes, tile_len};
@@ -67,10 +74,9 @@ pub struct Sums {
     pub dlogit_scale: Vec<f64>,
 }
 
-/// Computes the own pairs' sums, and dI = s·dS·T, dT = s·dSᵀ·I for the mean loss over all N pairs.
+/// Computes the own pairs' sums, and dÎ = s·dS·T̂, dT̂ = s·dSᵀ·Î for the mean loss over all N pairs.
 ///
-/// `scores.rows` = I, `scores.cols` = T (N,d), of unit length, `scores.scale` = exp(logit_scale); `dimages`, `dtexts`
-/// (own,d), both overwritten
+/// Î `scores.rows`, T̂ `scores.cols` (N,e), of unit length; `dimages`, `dtexts` (own,e), both overwritten
 #[track_caller]
 pub fn forward_backward(
     scores: &Scores,
@@ -99,10 +105,11 @@ pub fn forward_backward(
                 (true, _) => (&mut sums.loss[place(&i)], &mut sums.dlogit_bias[place(&i)]),
                 (false, [loss, slope]) => (&mut loss[..i.len()], &mut slope[..i.len()]),
             };
-            // From S to the margins v = −z∘S, of which those of negatives are S itself.
+            // From S to the margins −sign∘S, of which those of negatives are S itself.
             change_signs(tile, [&i, &j], pass.of_rows, positives, |_, _| {});
             sigmoid::fold(tile, j.len(), loss, slope);
-            // From σ(v) to −z∘σ(v) = N·dS. The sum over a row has taken its positives for negatives.
+            // From σ(margin) to −sign∘σ(margin), which is N·dS. The sum over a row has taken its positives for
+            // negatives.
             change_signs(tile, [&i, &j], pass.of_rows, positives, |row, value| slope[row] -= 2.0 * f64::from(value));
             let tile = Mat::new(tile, i.len(), j.len());
             if pass.of_rows {

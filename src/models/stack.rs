@@ -2,10 +2,14 @@
 //! row of each sequence, the last row of each, or all rows.
 //!
 //! # Derivation
-//! y = ln(R x_L) with xᵢ₊₁ = blockᵢ(xᵢ), where R picks the rows of the output. If these are all rows, R is the identity
-//! and every block is a [whole one](block); if it is one row of each sequence, R becomes a part of the last block,
-//! which is then a [pooled one](pooled_block). In the backward pass, the dx of each step is the dy of the step before
-//! it.
+//! ```text
+//! xᵢ₊₁ = blockᵢ(xᵢ)
+//! y    = ln(pick(x behind the last block))
+//! ```
+//!
+//! If all rows are picked, every block is a [whole one](block); if it is one row of each sequence, picking becomes a
+//! part of the last block, which is then a [pooled one](pooled_block). In the backward pass, the dx of each step is the
+//! dy of the step before it.
 //!
 //! If the sequences of a training pass drop, whole branches are dropped by stochastic depth.
 
@@ -26,10 +30,10 @@ tree! {
 }
 
 tree! {
-    /// `xs` holds the input of each block, and `out` the M rows of the last block's output that the stack passes on;
+    /// `xs` holds the input of each block, and `out` the R rows of the last block's output that the stack passes on;
     /// `pooled` exists if these are not all rows.
     ///
-    /// `xs[i]` (N,d), `out` (M,d)
+    /// `xs[i]` (N,d), `out` (R,d)
     Saved { xs: [_], blocks: [BlockSaved], pooled: [PooledSaved?], out, ln: NormSaved }
 }
 
@@ -104,9 +108,9 @@ impl Scratch<Dim> {
     }
 }
 
-/// y = ln(R blocks(xs\[0\]))
+/// y = ln(pick(blocks(xs\[0\])))
 ///
-/// `y` (M,d)
+/// `y` (R,d)
 ///
 /// The caller has put the embedded rows into `saved.xs[0]`.
 #[track_caller]
@@ -166,7 +170,7 @@ pub fn recompute(p: Stack<impl Read>, saved: &Saved<ArrayViewMut2<f32>>, y: Arra
 
 /// Adds to `g` the gradients of `ln` and of the blocks from `first` on, and leaves ∂loss/∂xs\[first\] in `scratch.dx`.
 ///
-/// `dy` (M,d)
+/// `dy` (R,d)
 ///
 /// Blocks before `first` are not trained, so nothing needs the gradients of their outputs.
 #[track_caller]

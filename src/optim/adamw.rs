@@ -47,9 +47,9 @@ impl Decay {
 /// The state of the optimizer: both moments of the parameters that it moves, and how many steps were taken.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct AdamW {
-    /// The first moments, in the order of the parameters.
+    /// The first moments, the running means of the gradients, in the order of the parameters.
     pub m: Floats,
-    /// The second moments, in the order of the parameters.
+    /// The second moments, those of their squares, in the order of the parameters.
     pub v: Floats,
     /// How many steps were taken.
     pub steps: u64,

@@ -1,8 +1,10 @@
 //! Preparation of a decoded picture for the image tower: it is resized, cropped and normalised, channel by channel.
 //!
 //! ```text
-//! out[c, y, x] = (rgb[y, x, c] / 255 − mean[c]) / std[c]        out (3,edge,edge)
+//! out[c, y, x] = (rgb[y, x, c] / 255 − mean[c]) / std[c]
 //! ```
+//!
+//! `out` (3,edge,edge)
 //!
 //! The conversion to RGB comes after resizing and cropping, as in OpenAI's and OpenCLIP's transforms, or before them,
 //! as in Hugging Face's ([`Library`]). The order matters for pictures with opacity or a palette.
@@ -20,12 +22,12 @@ const MAX_NORMALISED: f32 = 1e6;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ResizeMode {
-    /// The shorter side becomes S; the longer one is cropped around the centre.
+    /// The shorter side becomes `edge`; the longer one is cropped around the centre.
     #[default]
     Shortest,
-    /// The longer side becomes S; the shorter one is padded with black around the centre.
+    /// The longer side becomes `edge`; the shorter one is padded with black around the centre.
     Longest,
-    /// Both sides become S; the proportions are lost.
+    /// Both sides become `edge`; the proportions are lost.
     Squash,
 }
 

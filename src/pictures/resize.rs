@@ -1,12 +1,14 @@
 //! Pillow's resampling to the last bit: separable, antialiased, in 8-bit fixed point.
 //!
-//! Output pixel i is a weighted mean of the input around its own centre c = (i + ½)·s, with s = input / output:
+//! Output pixel i is a weighted mean of the input around its own centre:
 //!
 //! ```text
-//! y[i] = Σⱼ w(i, j) x[j]        w(i, j) ∝ f((j + ½ − c) / max(s, 1))        Σⱼ w(i, j) = 1
+//! yᵢ        = Σⱼ weightᵢⱼ xⱼ
+//! weightᵢⱼ  ∝ f((j + ½ − centreᵢ) / max(ratio, 1))        they add up to 1
+//! centreᵢ   = (i + ½)·ratio                               ratio = input / output
 //! ```
 //!
-//! Dividing by max(s, 1) widens the filter f when the picture shrinks, so that every input pixel contributes
+//! Dividing by max(ratio, 1) widens the filter f when the picture shrinks, so that every input pixel contributes
 //! (antialiasing). f is the triangle (bilinear) or Keys' cubic with a = −½ (bicubic). Each of the two passes rounds to
 //! 8 bits, so their order changes the last bit. The horizontal pass comes first, unless the vertical one drops more
 //! than twice as many rows as the horizontal one drops columns (Pillow 13).

@@ -102,13 +102,18 @@ fn faults_of(letters: &Letters, file: &str, paragraph: &Paragraph) -> Vec<String
         }
         let sizes = NAME.find_iter(text).map(|name| name.as_str()).filter(|name| !is_word(name));
         faults.extend(sizes.filter_map(|size| letters.fault(file, size, &["size"])).map(|say| format!("{text}: {say}")));
-        let named = shape.names.iter().map(|name| bare(name)).filter(|name| name.chars().count() == 1);
-        faults.extend(named.filter_map(|name| letters.fault(file, name, &["array"])).map(|say| format!("{text}: {say}")));
+        let named = shape.names.iter().map(|name| bare(name)).filter(|name| is_letter(name));
+        let wrong = named.filter_map(|name| letters.fault(file, name, &["array", "any"]));
+        faults.extend(wrong.map(|say| format!("{text}: {say}")));
     }
     let is_row = paragraph.text.starts_with('|');
     if !is_row && is_formula(&paragraph.text) && !shapes(letters, file, &paragraph.text).is_empty() {
         faults.push("a formula and shapes are shown as one paragraph".into());
     }
+    if !is_row && paragraph.text.contains('\n') && equations(&paragraph.text) > 2 {
+        faults.push("more than two formulas are shown as one paragraph".into());
+    }
+    faults.extend(unknown(letters, file, &paragraph.text).map(|letter| format!("{letter} is in no table of src/lib.rs")));
     faults.sort();
     faults.dedup();
     faults.into_iter().map(|fault| format!("{file}:{}: {fault}", paragraph.line)).collect()
@@ -119,17 +124,44 @@ fn is_word(name: &str) -> bool {
     name.chars().count() > 2 && name.chars().all(|c| c.is_ascii_lowercase() || c == '_')
 }
 
+/// Whether a name is one letter, with its hat if it has one.
+fn is_letter(name: &str) -> bool {
+    let mut marks = name.chars().filter(|c| !('\u{300}'..='\u{36f}').contains(c));
+    marks.next().is_some_and(char::is_alphabetic) && marks.next().is_none()
+}
+
 /// Returns the letter that a gradient, a prime or an index belongs to.
 fn bare(name: &str) -> &str {
-    let name = name.split(['\\', '[', '_']).next().expect("a first part").trim_end_matches('′');
+    let name = name.split(['\\', '[']).next().expect("a first part").trim_end_matches('′');
     let letter = name.strip_prefix('d').filter(|rest| !rest.is_empty());
     letter.unwrap_or(name)
 }
 
+/// The signs between the two sides of a formula.
+const EQUALS: [&str; 4] = [" = ", " += ", " −= ", " ← "];
+
 /// Whether something is computed here, outside of code.
 fn is_formula(text: &str) -> bool {
+    equations(text) > 0 || ["∂", "Σ"].iter().any(|sign| SPAN.replace_all(text, "").contains(sign))
+}
+
+/// Counts the formulas in a text, outside of code.
+fn equations(text: &str) -> usize {
     let text = SPAN.replace_all(text, "");
-    [" = ", " += ", " −= ", " ← ", "∂", "Σ"].iter().any(|sign| text.contains(sign))
+    EQUALS.iter().map(|sign| text.matches(sign).count()).sum()
+}
+
+/// A capital that stands by itself, perhaps as the gradient of something, perhaps with an index.
+static CAPITAL: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"(?:^|[^\p{Alphabetic}\d_`'’.-])d?(\p{Lu}[\u{300}-\u{36f}]*)(?:[^\p{Alphabetic}\d_'’.-]|[ᵀₕ]|$)").unwrap());
+
+/// Returns the capitals in a formula that no table has.
+fn unknown(letters: &Letters, file: &str, text: &str) -> impl Iterator<Item = String> {
+    let text = SPAN.replace_all(text, "").into_owned();
+    let lines = text.lines().filter(|line| equations(line) > 0);
+    let capitals = lines.flat_map(|line| CAPITAL.captures_iter(line).map(|found| found[1].to_string()));
+    let unknown = capitals.filter(|letter| letters.kinds(file, letter).is_none());
+    unknown.collect::<Vec<_>>().into_iter()
 }
 
 /// Returns the shapes in a paragraph: what stands in parentheses behind a space and can only be sizes.
@@ -150,7 +182,7 @@ fn shape(letters: &Letters, file: &str, before: &str, text: &str) -> Option<Shap
     let names: Vec<String> = names.split([',', ' ', '\n', '`']).filter(|name| !name.is_empty()).map(String::from).collect();
     let one = sizes.len() == 1;
     // One size alone is a shape behind a name: `bias` (d).
-    let is_named = before.ends_with("` ") || names.last().is_some_and(|name| bare(name).chars().count() == 1);
+    let is_named = before.ends_with("` ") || names.last().is_some_and(|name| is_letter(bare(name)));
     let letter = |size: &str| letters.kinds(file, size).is_some_and(|kinds| kinds.iter().any(|kind| kind == "size"));
     let spaced = sizes.iter().any(|size| size.contains(char::is_whitespace));
     let is_shape = sizes.iter().all(|size| SIZE.is_match(size.trim()))

@@ -114,7 +114,7 @@ fn a_tied_table() {
 
 /// Returns loss, hits and weight, dh, dW and db of random rows.
 fn streamed(labels: &Labels, rows: usize, vocabulary: usize, dims: Scratch<Dim>) -> [Array2<f32>; 4] {
-    let width = dims.h.1;
+    let width = dims.taken.1;
     let [weight, bias, h] = [(vocabulary, width), (1, vocabulary), (rows, width)].map(|dim| random::matrix(dim, 5));
     let [mut dweight, mut dbias, mut dh] = [&weight, &bias, &h].map(|x| x.mapv(|_| 0.0));
     dh.fill(f32::NAN);

@@ -88,7 +88,7 @@ impl<'a> Ranking<'a> {
 
     /// Ranks the k texts that fit a picture with the highest probabilities. Texts with equal ones keep their order.
     ///
-    /// `probabilities`, `cosines` (n)
+    /// `probabilities`, `cosines` (N)
     pub(crate) fn by_probability(
         image: String,
         texts: &'a [String],

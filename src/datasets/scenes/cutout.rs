@@ -1,12 +1,15 @@
 //! A drawing without the white that it stands on.
 //!
 //! The white that reaches the edge of a tile is the ground; white within a drawing belongs to it. A pixel beside the
-//! ground is a blend c = α f + (1 − α) white of the ground and the drawing's colour f, which a pixel further in has:
+//! ground is a blend of the ground and the drawing's colour, which a pixel further in has:
 //!
-//! α = ⟨white − c, white − f⟩ / ⟨white − f, white − f⟩, at most 1
+//! ```text
+//! pixel = α·colour + (1 − α)·white
+//! α     = ⟨white − pixel, white − colour⟩ / ⟨white − colour, white − colour⟩, at most 1
+//! ```
 //!
-//! Of the pixels further in, at most two away, the one furthest from white gives f. Where that is nearly white itself,
-//! or c is the darker one, as on an outline, the pixel is all drawing.
+//! Of the pixels further in, at most two away, the one furthest from white gives the colour. Where that is nearly white
+//! itself, or the pixel is the darker one, as on an outline, the pixel is all drawing.
 
 use crate::pictures::picture::{Channels, Picture};
 

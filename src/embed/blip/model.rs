@@ -183,7 +183,7 @@ impl Blip {
         Packed::new(texts.iter().map(|text| self.tokenizer.encode_enc(text.as_ref(), self.max_text())))
     }
 
-    /// Returns unit-length embeddings (N,e) of n pictures.
+    /// Returns unit-length embeddings (N,e) of N pictures.
     ///
     /// # Errors
     /// Returns an error if the model compares no pictures with texts.
@@ -195,7 +195,7 @@ impl Blip {
         Ok(self.with_pixels(pictures, encode))
     }
 
-    /// Returns unit-length embeddings (N,e) of n pictures that were looked at.
+    /// Returns unit-length embeddings (N,e) of N pictures that were looked at.
     ///
     /// # Errors
     /// Returns an error if the model compares no pictures with texts.
@@ -204,7 +204,7 @@ impl Blip {
         Ok(self.sessions.lend().inference.embed_images(&self.weights.view(), &self.config, seen))
     }
 
-    /// Returns unit-length embeddings (N,e) of n texts.
+    /// Returns unit-length embeddings (N,e) of N texts.
     ///
     /// # Errors
     /// Returns an error if the model compares no pictures with texts.

@@ -63,11 +63,10 @@ impl EmojiExam {
         Report { rows: rows.collect(), ..Report::default() }
     }
 
-    /// Returns the class embedding of each concept (C,e), rows of unit length: the mean of its name's embedding, that
-    /// of a sentence with the name, and the mean of its keywords' embeddings. The baseline's vote uses the keywords
-    /// too.
+    /// Returns the class embedding of each concept, of unit length: the mean of its name's embedding, that of a
+    /// sentence with the name, and the mean of its keywords' embeddings. The baseline's vote uses the keywords too.
     ///
-    /// `labels` (C,e) are the embedded names.
+    /// `labels` (M,e), the embedded names; result (M,e)
     fn classes(&self, embedder: &impl Embed, labels: &Array2<f32>) -> Array2<f32> {
         let (concepts, n) = (self.emoji.concepts(), labels.nrows());
         let sentences: Vec<_> = self.emoji.names().map(|name| format!("an emoji of {name}")).collect();

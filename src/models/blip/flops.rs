@@ -12,7 +12,7 @@ use crate::layers::keyless_attention;
 use crate::models::clip::flops::TRAIN;
 use std::slice::from_ref;
 
-/// Counts the operations of an (m,k)·(k,n) product.
+/// Counts the operations of a product with `m` rows and `n` columns, whose elements have `k` terms each.
 fn product(m: usize, k: usize, n: usize) -> f64 {
     2.0 * m as f64 * k as f64 * n as f64
 }

@@ -1,12 +1,16 @@
 //! The head of the decoder, which predicts the next token (Devlin et al. 2019, appendix A; Li et al. 2022, section 3.2).
 //!
-//! t = ln(gelu(x Wᵀ + b_t)), logits = t Eᵀ + b, where E is the table of word embeddings: a word is likely if t points
-//! where its embedding does.
+//! ```text
+//! normed = ln(gelu(x W_denseᵀ + b_dense))
+//! logits = normed tableᵀ + b
+//! ```
+//!
+//! The table is that of the word embeddings: a word is likely if a row points where its embedding does.
 //!
 //! # Derivation
 //! These are a [linear] layer, an activation, a LayerNorm and the [streaming
-//! cross-entropy](crate::loss::cross_entropy). E is read twice, as a table and by the output product, so its gradient is
-//! the sum of both.
+//! cross-entropy](crate::loss::cross_entropy). The table is read twice, by the embedding and by the output product, so
+//! its gradient is the sum of both.
 
 use super::initial::initial;
 use super::text::Shape;
@@ -26,10 +30,10 @@ tree! {
 }
 
 tree! {
-    /// `preact` and `act` are the layer before and behind its activation, `t` is the output of `ln`.
+    /// `preact` and `act` are the layer before and behind its activation, `normed` is the output of `ln`.
     ///
-    /// `preact`, `act`, `t`, `dt`, `dact` (N,d)
-    Buffers { preact, act, ln: NormSaved, t, dt, dact, loss: LossScratch }
+    /// `preact`, `act`, `normed`, `dnormed`, `dact` (N,d)
+    Buffers { preact, act, ln: NormSaved, normed, dnormed, dact, loss: LossScratch }
 }
 
 impl Head<Spec> {
@@ -51,24 +55,24 @@ impl Buffers<Dim> {
             preact: row,
             act: row,
             ln: NormSaved::dims(rows),
-            t: row,
-            dt: row,
+            normed: row,
+            dnormed: row,
             dact: row,
             loss: LossScratch::dims(labelled, shape.size.width, shape.vocab_size),
         }
     }
 }
 
-/// t = ln(act(x Wᵀ + b_t))
+/// normed = ln(act(x W_denseᵀ + b_dense))
 fn transform(p: &Head<impl Read>, shape: &Shape, x: ArrayView2<f32>, buffers: &mut Buffers<ArrayViewMut2<f32>>) {
-    let Buffers { preact, act, ln, t, .. } = buffers;
+    let Buffers { preact, act, ln, normed, .. } = buffers;
     linear::forward_activation(&p.dense, shape.size.activation, x, preact.view_mut(), act.view_mut());
-    layer_norm::forward(&p.ln, shape.size.eps, act.view(), t.view_mut(), ln);
+    layer_norm::forward(&p.ln, shape.size.eps, act.view(), normed.view_mut(), ln);
 }
 
-/// logits = ln(gelu(x Wᵀ + b_t)) Eᵀ + b
+/// logits = ln(gelu(x W_denseᵀ + b_dense)) tableᵀ + b
 ///
-/// `x` (N,d), `table` E (V,d), `logits` (N,V)
+/// `x` (N,d), `table` (V,d), `logits` (N,V)
 #[track_caller]
 pub fn logits<R: Read>(
     p: &Head<R>,
@@ -80,13 +84,13 @@ pub fn logits<R: Read>(
 ) {
     let buffers = &mut arena.carve(&Buffers::dims(shape, x.nrows(), 0));
     transform(p, shape, x, buffers);
-    linear::forward(&Linear { weight: table, bias: p.bias }, buffers.t.view(), logits);
+    linear::forward(&Linear { weight: table, bias: p.bias }, buffers.normed.view(), logits);
 }
 
 /// Writes to `losses` the cross-entropy of each row with a label; see [`cross_entropy`] for
 /// smoothing.
 ///
-/// `x` (N,d), `table` E (V,d), `losses` (labels)
+/// `x` (N,d), `table` (V,d), `losses` (labels)
 #[track_caller]
 pub fn losses<R: Read>(
     p: &Head<R>,
@@ -101,7 +105,7 @@ pub fn losses<R: Read>(
     let buffers = &mut arena.carve(&Buffers::dims(shape, x.nrows(), labels.len()));
     transform(p, shape, x, buffers);
     let output = Linear { weight: table, bias: p.bias };
-    cross_entropy::forward(&output, buffers.t.view(), labels, smoothing, losses, &mut buffers.loss);
+    cross_entropy::forward(&output, buffers.normed.view(), labels, smoothing, losses, &mut buffers.loss);
 }
 
 /// Returns what the rows with a label come to, Σ weight · loss first of all, writes `dx`, and adds to `g` and `g_table` the gradients of all
@@ -124,17 +128,17 @@ pub fn backward(
 ) -> Sums {
     let buffers = &mut arena.carve(&Buffers::dims(shape, x.nrows(), labels.len()));
     transform(p, shape, x, buffers);
-    let Buffers { preact, act, ln, t, dt, dact, loss: scratch } = buffers;
+    let Buffers { preact, act, ln, normed, dnormed, dact, loss: scratch } = buffers;
     let (output, mut g_output) =
         (Linear { weight: table, bias: p.bias }, Linear { weight: g_table, bias: &mut *g.bias });
-    let (t, dt_mut) = (t.view(), dt.view_mut());
-    let sums = cross_entropy::backward(&output, t, labels, smoothing, losses, dt_mut, &mut g_output, scratch);
-    // in the forward pass: t = ln(act)
-    layer_norm::backward(&p.ln, act.view(), ln, dt.view(), Write::Set, dact.view_mut(), &mut g.ln);
+    let (normed, dnormed_mut) = (normed.view(), dnormed.view_mut());
+    let sums = cross_entropy::backward(&output, normed, labels, smoothing, losses, dnormed_mut, &mut g_output, scratch);
+    // in the forward pass: normed = ln(act)
+    layer_norm::backward(&p.ln, act.view(), ln, dnormed.view(), Write::Set, dact.view_mut(), &mut g.ln);
     // in the forward pass: act = gelu(preact), so dact becomes dpreact
     shape.size.activation.backward(floats(preact.view()), floats_mut(dact.view_mut()));
     let dpreact = dact;
-    // in the forward pass: preact = x Wᵀ + b_t
+    // in the forward pass: preact = x W_denseᵀ + b_dense
     linear::backward(&p.dense, x, dpreact.view(), Write::Set, dx, &mut g.dense);
     sums
 }

@@ -53,7 +53,7 @@ const ENCODER_SHARED: &str = "text_encoder.shared";
 /// What pictures, or questions, become for texts to look at: the rows behind the last block, end to end.
 #[derive(Clone, Debug)]
 pub struct Source {
-    /// `tokens` (M,d)
+    /// `tokens` (M,D)
     pub tokens: Array2<f32>,
     /// The rows of each picture, or question.
     pub rows: Vec<Range<usize>>,

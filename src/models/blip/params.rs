@@ -12,7 +12,7 @@ use crate::tree::tree;
 tree! {
     /// The parameters of a model; which parts it has is up to its task.
     ///
-    /// `vision_proj` dv → e, `text_proj` d → e, `itm_head` d → 2
+    /// `vision_proj` D → e, `text_proj` d → e, `itm_head` d → 2
     Blip {
         visual_encoder: Vit,
         text_encoder: [Text?],

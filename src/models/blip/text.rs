@@ -250,7 +250,7 @@ pub fn backward_keys(
 
 /// y = the rows behind the last block: of every text the first, the last, or all
 ///
-/// `y` (M,d)
+/// `y` (R,d)
 ///
 /// Texts with `sights` look at the rows that are [attended](Attended) to. `dropout` drops values and probabilities in training;
 /// [`backward`] drops the same.
@@ -351,7 +351,7 @@ pub fn attention(shape: &Shape, keys: &Keys<ArrayView2<f32>>, workspace: &mut Wo
 /// Adds to `g` the gradients of all parameters but `cross.key_value`, and sets the gradients of the keys and values that
 /// the texts looked at, or adds to them.
 ///
-/// `dy` (M,d), `dkv[i]` (rows of the source, 2d)
+/// `dy` (R,d), `dkv[i]` (M,2d)
 ///
 /// The last [`forward`] in `workspace` must have been one of these texts that kept all or the inputs.
 #[track_caller]

@@ -104,7 +104,7 @@ fn transformer(size: &Size, rows: usize) -> f64 {
     (layers - 1) as f64 * whole + pooled
 }
 
-/// Counts the operations of an (m,k)·(k,n) product.
+/// Counts the operations of a product with `m` rows and `n` columns, whose elements have `k` terms each.
 fn product(m: usize, k: usize, n: usize) -> f64 {
     2.0 * m as f64 * k as f64 * n as f64
 }

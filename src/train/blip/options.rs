@@ -61,7 +61,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// The ε of LM's label smoothing. It gives every token of the vocabulary a share, so no model's mean loss is below
+    /// LM's label smoothing. It gives every token of the vocabulary a share, so no model's mean loss is below
     /// the entropy of such a target: 1.36 for BERT's vocabulary.
     pub const SMOOTHING: f32 = 0.1;
 

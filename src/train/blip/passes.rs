@@ -18,7 +18,7 @@ tree! {
 tree! {
     /// The rows that leave the text Transformer, and their gradient.
     ///
-    /// `y`, `dy` (M,d)
+    /// `y`, `dy` (R,d)
     Leaving { y, dy }
 }
 

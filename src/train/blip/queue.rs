@@ -6,8 +6,8 @@ use crate::random::{key, normals};
 use crate::train::objective::Saved;
 use ndarray::{ArrayView2, Axis};
 
-/// Q earlier features of pictures and of texts, and behind them those of the batch, so that all are the columns of one
-/// matrix and the queue is never copied.
+/// A queue of earlier features of pictures and of texts, and behind them those of the batch, so that all are the
+/// columns of one matrix and the queue is never copied.
 ///
 /// `images`, `texts` (queue+B,e)
 pub(super) struct Queue {

@@ -15,9 +15,9 @@ use ndarray::{ArrayView2, ArrayViewMut2};
 use std::ops::Range;
 
 tree! {
-    /// The rows of R pictures and texts that become features, and their gradients.
+    /// The rows of B pictures and texts that become features, and their gradients.
     ///
-    /// `class`, `dclass` (B,D), `first`, `dfirst` (R,d)
+    /// `class`, `dclass` (B,D), `first`, `dfirst` (B,d)
     Rows { class, dclass, first, dfirst }
 }
 
@@ -41,9 +41,9 @@ pub(super) struct Towers {
 }
 
 impl Towers {
-    /// image = class token W_vᵀ + b_v, text = first row W_tᵀ + b_t
+    /// image = class token W_visionᵀ + b_vision, text = first row W_textᵀ + b_text
     ///
-    /// `image`, `text` (R,e)
+    /// `image`, `text` (B,e)
     ///
     /// Unless nothing is kept, the pictures' tokens are too. `drops` are those of pictures and of texts.
     pub fn forward(
@@ -79,7 +79,7 @@ impl Towers {
 
     /// Adds to `g` the gradients of the text encoder and its projection.
     ///
-    /// `dtext` (R,e)
+    /// `dtext` (B,e)
     pub fn backward_texts(
         &mut self,
         p: &Blip<&[f32]>,
@@ -101,7 +101,7 @@ impl Towers {
     /// Adds to `g` the gradients of the image encoder and its projection. What else reads the tokens has added its
     /// gradient before.
     ///
-    /// `dimage` (R,e)
+    /// `dimage` (B,e)
     pub fn backward_images(
         &mut self,
         p: &Blip<&[f32]>,
@@ -112,7 +112,7 @@ impl Towers {
     ) {
         let Towers { vision, rows: arena, scratch, .. } = self;
         let Rows { class, mut dclass, .. } = arena.carve(&Rows::dims(config, images.nrows()));
-        // in the forward pass: image = class W_vᵀ + b_v
+        // in the forward pass: image = class W_visionᵀ + b_vision
         let g_proj = g.vision_proj.as_mut().expect("a projection of pictures");
         linear::backward(vision_proj(p), class.view(), dimage, Write::Set, dclass.view_mut(), g_proj);
         // in the forward pass: class = the first token of each picture

@@ -9,7 +9,7 @@ use crate::tree::{Arena, Dim, tree};
 use ndarray::{ArrayView2, ArrayViewMut2};
 
 tree! {
-    /// The tokens of R pictures, and their gradient.
+    /// The tokens of B pictures, and their gradient.
     ///
     /// `tokens`, `dtokens` (B·(1+patches),D)
     Tokens { tokens, dtokens }
@@ -38,7 +38,7 @@ pub(super) struct Seen<'a> {
 impl Vision {
     /// Writes the class token of each picture, and keeps nothing.
     ///
-    /// `images` (R,3·height·width), `class` (B,D)
+    /// `images` (B,3·height·width), `class` (B,D)
     pub fn class_tokens(
         &mut self,
         p: &Vit<&[f32]>,
@@ -53,7 +53,7 @@ impl Vision {
 
     /// Returns all tokens, with a gradient of zeros, and keeps them and what the backward pass needs, which is `keep`.
     ///
-    /// `images` (R,3·height·width)
+    /// `images` (B,3·height·width)
     pub fn look(
         &mut self,
         p: &Vit<&[f32]>,
@@ -79,7 +79,7 @@ impl Vision {
 
     /// Adds to `g` the gradients of all parameters, once everything that reads the tokens has added its gradient.
     ///
-    /// `images` (R,3·height·width)
+    /// `images` (B,3·height·width)
     pub fn backward(
         &mut self,
         p: &Vit<&[f32]>,

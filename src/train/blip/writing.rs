@@ -1,7 +1,7 @@
 //! LM: the decoder predicts each next token of a text in view of what the text looks at.
 //!
 //! ```text
-//! loss = Σ weight · cross-entropy of each token, smoothed by ε = 0.1
+//! loss = Σ weight · cross-entropy of each token, smoothed by 0.1
 //! ```
 //!
 //! A text begins with tokens that are given, at least `[DEC]`; the others are its targets. The last of them is what is

@@ -16,6 +16,6 @@ pub struct Pairs<'a> {
     pub caption_keys: &'a [u64],
     /// The place of each pair in the dataset, which says that a picture has been seen before.
     pub examples: &'a [u64],
-    /// The pictures (N,3·edge²) as a teacher takes them, if there is one, with its S.
+    /// The pictures (N,3·edge²) as a teacher takes them, if there is one, with its edge.
     pub teacher_images: Option<ArrayView2<'a, f32>>,
 }
