@@ -51,18 +51,19 @@
 //! | i, j, l, n, o, t | index | indices | |
 //! | a, f | any | any number, and any function or layer; fᵀ is its backward pass | |
 //! | σ, φ, Φ | function | the sigmoid, the bell curve, and the area under it to the left of a number | |
-//! | ∘, ⟨,⟩, ∗, ⊗ | sign | elementwise product, dot product, convolution, outer product | |
+//! | Σ, Π, ∘, ⟨,⟩, ∗, ⊗ | sign | sum, product, elementwise product, dot product, convolution, outer product | |
 //!
 //! Some places keep the letters of their field:
 //!
 //! | where | letter | kind | meaning |
 //! |---|---|---|---|
-//! | `kernels/src/gemm`, `kernels/src/attention/product.rs` | A, B, C | array | operands and result of a product, as in BLAS |
+//! | `kernels/src/gemm`, `kernels/benches/gemm.rs`, `kernels/src/attention/product.rs` | A, B, C | array | operands and result of a product, as in BLAS |
 //! | `kernels/src/gemm` | M, N, K | size | rows and columns of C, and the depth: how many terms make an element of it |
 //! | `kernels/src/gemm` | α, β | number | what the product and the C that was there are multiplied by |
 //! | `kernels/src/gemm/winograd` | A, B, G, d, g, Y | array | transforms, inputs, a filter and outputs (Winograd 1980) |
 //! | `src/eval/captions` | c, r, l, p, F, P, R, β, σ | number | lengths, shares and scores, as the papers on metrics have them |
 //! | `src/eval/lbfgs.rs` | s, y | array | the steps of the search, and the changes of the gradient on them |
+//! | `src/pictures` | R, G, B, C, M, Y, K | number | the samples of a pixel |
 //! | `src/eval/linear_probe.rs` | C | number | the inverse strength of the penalty, as scikit-learn has it |
 //!
 //! # The house

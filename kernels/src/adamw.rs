@@ -39,9 +39,7 @@ pub fn step_on(isa: Isa, s: &Step, p: &mut [f32], g: &mut [f32], mean: &mut [f32
     assert!(s.step > 0, "adamw: steps count from 1");
     let parts = (RowsMut(p, 1), RowsMut(g, 1), RowsMut(mean, 1), RowsMut(square, 1));
     let factors = Factors::new(s);
-    for_pieces(sizes[0], PIECE / 4, parts, &|(p, g, mean, square)| {
-        update(isa, factors, p.0, g.0, mean.0, square.0)
-    });
+    for_pieces(sizes[0], PIECE / 4, parts, &|(p, g, mean, square)| update(isa, factors, p.0, g.0, mean.0, square.0));
 }
 
 /// The factors of one step, which are the same for every element.

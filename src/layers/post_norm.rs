@@ -334,7 +334,18 @@ pub fn backward(
     dropout::apply(dropout::at(dropout, Site::Mlp), dsum.view_mut());
     let (preact, act, spare) = (saved.preact.view(), act.view_mut(), spare.view_mut());
     let dseen = grad.view_mut();
-    mlp::backward(&rest.mlp, size.activation, seen, preact, dsum.view(), Write::Add, dseen, act, spare, &mut g_rest.mlp);
+    mlp::backward(
+        &rest.mlp,
+        size.activation,
+        seen,
+        preact,
+        dsum.view(),
+        Write::Add,
+        dseen,
+        act,
+        spare,
+        &mut g_rest.mlp,
+    );
     if let (Some(LookMut { kv, shape, write, dkv }), Some(saved)) = (look, &saved.cross) {
         // in the forward pass: seen = cross_ln(sum)
         let sum = saved.sum.view();

@@ -49,7 +49,7 @@ pub fn paragraphs(source: &str) -> Vec<Paragraph> {
             *before = format!("{before}\n{}", text.trim());
         } else {
             paragraphs.push(Paragraph { line: i + 1, text: text.trim().into() });
-            last = Some(kind);
+            last = Some(kind).filter(|_| !text.trim_start().starts_with('#'));
         }
     }
     paragraphs
@@ -68,5 +68,6 @@ fn comment(line: &str) -> Option<(Kind, &str)> {
 fn begins(text: &str) -> bool {
     let text = text.trim_start();
     let number = text.trim_start_matches(|c: char| c.is_ascii_digit());
-    ["* ", "- ", "|", "# "].iter().any(|mark| text.starts_with(mark)) || number.len() < text.len() && number.starts_with(". ")
+    ["* ", "- ", "|", "# "].iter().any(|mark| text.starts_with(mark))
+        || number.len() < text.len() && number.starts_with(". ")
 }

@@ -88,7 +88,8 @@ pub fn faults(letters: &Letters, sources: &Sources) -> Vec<String> {
 static SIZE: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"^[\p{Alphabetic}\u{300}-\u{36f}0-9_′²³+−·/⌊⌋⌈⌉()]+$").unwrap());
 /// A letter or a word in a size.
-static NAME: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\p{Alphabetic}[\p{Alphabetic}\u{300}-\u{36f}_]*").unwrap());
+static NAME: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"\p{Alphabetic}[\p{Alphabetic}\u{300}-\u{36f}_]*").unwrap());
 /// The names before a shape: `x` or a letter, with those that stand before it in backticks.
 static NAMES: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"(?:`[^`]*`,?\s)*(?:`[^`]*`|\S+)\s$").unwrap());
 static SPAN: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"`[^`]*`").unwrap());
@@ -101,7 +102,8 @@ fn faults_of(letters: &Letters, file: &str, paragraph: &Paragraph) -> Vec<String
             faults.push(format!("{text} is written without spaces"));
         }
         let sizes = NAME.find_iter(text).map(|name| name.as_str()).filter(|name| !is_word(name));
-        faults.extend(sizes.filter_map(|size| letters.fault(file, size, &["size"])).map(|say| format!("{text}: {say}")));
+        faults
+            .extend(sizes.filter_map(|size| letters.fault(file, size, &["size"])).map(|say| format!("{text}: {say}")));
         let named = shape.names.iter().map(|name| bare(name)).filter(|name| is_letter(name));
         let wrong = named.filter_map(|name| letters.fault(file, name, &["array", "any"]));
         faults.extend(wrong.map(|say| format!("{text}: {say}")));
@@ -113,7 +115,8 @@ fn faults_of(letters: &Letters, file: &str, paragraph: &Paragraph) -> Vec<String
     if !is_row && paragraph.text.contains('\n') && equations(&paragraph.text) > 2 {
         faults.push("more than two formulas are shown as one paragraph".into());
     }
-    faults.extend(unknown(letters, file, &paragraph.text).map(|letter| format!("{letter} is in no table of src/lib.rs")));
+    faults
+        .extend(unknown(letters, file, &paragraph.text).map(|letter| format!("{letter} is in no table of src/lib.rs")));
     faults.sort();
     faults.dedup();
     faults.into_iter().map(|fault| format!("{file}:{}: {fault}", paragraph.line)).collect()
@@ -152,14 +155,20 @@ fn equations(text: &str) -> usize {
 }
 
 /// A capital that stands by itself, perhaps as the gradient of something, perhaps with an index.
-static CAPITAL: LazyLock<Regex> =
-    LazyLock::new(|| Regex::new(r"(?:^|[^\p{Alphabetic}\d_`'’.-])d?(\p{Lu}[\u{300}-\u{36f}]*)(?:[^\p{Alphabetic}\d_'’.-]|[ᵀₕ]|$)").unwrap());
+static CAPITAL: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"(?:^|[^\p{Alphabetic}\d_`'’.-])d?(\p{Lu}[\u{300}-\u{36f}]*)(?:[^\p{Alphabetic}\d_'’.-]|[ᵀₕ]|$)")
+        .unwrap()
+});
+
+/// "A" as a word.
+static ARTICLE: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"(?:^|\s)A \p{Ll}{2}").unwrap());
 
 /// Returns the capitals in a formula that no table has.
 fn unknown(letters: &Letters, file: &str, text: &str) -> impl Iterator<Item = String> {
     let text = SPAN.replace_all(text, "").into_owned();
     let lines = text.lines().filter(|line| equations(line) > 0);
     let capitals = lines.flat_map(|line| CAPITAL.captures_iter(line).map(|found| found[1].to_string()));
+    let capitals = capitals.filter(|letter| letter != "A" || !ARTICLE.is_match(&text));
     let unknown = capitals.filter(|letter| letters.kinds(file, letter).is_none());
     unknown.collect::<Vec<_>>().into_iter()
 }
@@ -179,7 +188,8 @@ fn shape(letters: &Letters, file: &str, before: &str, text: &str) -> Option<Shap
     let inside = &text[1..text.len() - 1];
     let sizes: Vec<&str> = top_level(inside);
     let names = NAMES.find(before).map_or("", |names| names.as_str());
-    let names: Vec<String> = names.split([',', ' ', '\n', '`']).filter(|name| !name.is_empty()).map(String::from).collect();
+    let names: Vec<String> =
+        names.split([',', ' ', '\n', '`']).filter(|name| !name.is_empty()).map(String::from).collect();
     let one = sizes.len() == 1;
     // One size alone is a shape behind a name: `bias` (d).
     let is_named = before.ends_with("` ") || names.last().is_some_and(|name| is_letter(bare(name)));
@@ -188,13 +198,16 @@ fn shape(letters: &Letters, file: &str, before: &str, text: &str) -> Option<Shap
     let is_shape = sizes.iter().all(|size| SIZE.is_match(size.trim()))
         && sizes.iter().any(|size| size.contains(char::is_alphabetic))
         && (!one || is_named && !spaced && (letter(inside) || before.ends_with("` ")))
-        && (!spaced || NAME.find_iter(inside).any(|name| letter(name.as_str())) && sizes.iter().all(|size| is_size(letters, file, size)));
+        && (!spaced
+            || NAME.find_iter(inside).any(|name| letter(name.as_str()))
+                && sizes.iter().all(|size| is_size(letters, file, size)));
     is_shape.then(|| Shape { names, text: text.into() })
 }
 
 fn is_size(letters: &Letters, file: &str, size: &str) -> bool {
     let size = size.trim();
-    !size.contains(char::is_whitespace) && NAME.find_iter(size).all(|name| is_word(name.as_str()) || letters.kinds(file, name.as_str()).is_some())
+    !size.contains(char::is_whitespace)
+        && NAME.find_iter(size).all(|name| is_word(name.as_str()) || letters.kinds(file, name.as_str()).is_some())
 }
 
 /// Returns the place of the parenthesis that closes the first.

@@ -5,6 +5,7 @@ mod docs;
 mod graph;
 mod letters;
 mod planted;
+mod planted_letters;
 mod rules;
 mod source;
 

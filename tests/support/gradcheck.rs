@@ -1,8 +1,15 @@
 //! The judge of hand-written gradients.
 //!
-//! A layer is a function y = f(x, θ). Pick any dy: the backward pass has to return the gradient of the one number
-//! L(x, θ) = ⟨dy, f(x, θ)⟩. The judge finds that gradient without any calculus. It moves one entry of x or θ by ±h, runs
-//! the *oracle*, a naive forward pass in f64, and takes (L(+h) − L(−h)) / 2h; then the next entry, until none is left.
+//! A layer f makes an output of an input x and parameters w. Pick any dy: the backward pass has to return the gradient
+//! of one number.
+//!
+//! ```text
+//! loss(x, w) = ⟨dy, f(x, w)⟩
+//! slope      = (loss(+h) − loss(−h)) / 2h
+//! ```
+//!
+//! The judge finds that gradient without any calculus. It moves one entry of x or w by ±h, runs the *oracle*, a naive
+//! forward pass in f64, and takes the slope; then the next entry, until none is left.
 //!
 //! The oracle runs in f64 because differences lose digits: of the 7 digits of an f32 loss, 3 would be left at best. The
 //! layer under test is the f32 code that trains models, so the tolerance has to allow for its own rounding only.
@@ -16,8 +23,8 @@ use clipwright::params::{self, Params, Spec, view};
 use clipwright::tree::{Path, Tree};
 use ndarray::{Array2, ArrayView2, ArrayViewMut2};
 
-/// The step h. With L of the order of 1 to 100, rounding contributes 1e-16·L/h ≤ 1e-9 and truncation L‴·h²/6 ≈
-/// 1e-11·L‴; both are far below [`TOLERANCE`].
+/// The step h. With a loss of the order of 1 to 100, rounding contributes 1e-16·loss/h ≤ 1e-9 and truncation
+/// loss‴·h²/6 ≈ 1e-11·loss‴; both are far below [`TOLERANCE`].
 const STEP: f64 = 1e-5;
 
 /// The value that every parameter gradient holds beforehand. It is exact in binary, small enough that small gradients
@@ -166,7 +173,7 @@ impl<S: Tree<Leaf = Spec>, const K: usize> Layer<S, K> {
         (expected.into_iter().collect(), dy, y, to_f64(&gradient))
     }
 
-    /// Returns L = ⟨dy, oracle(point)⟩.
+    /// Returns the loss, ⟨dy, oracle(point)⟩.
     fn loss(
         &self,
         oracle: impl Fn(&S::Of<&[f64]>, [ArrayView2<f64>; K]) -> Array2<f64>,

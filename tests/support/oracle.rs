@@ -95,8 +95,13 @@ pub fn cross_attention(
     linear(&p.out, out.view())
 }
 
-/// y = mlp_ln(c + m ∘ mlp(c)) with c = cross_ln(a + m ∘ cross_attention(a)) and a = ln(x + m ∘ attention(x)); every row
-/// leaves
+/// A post-norm block of which every row leaves.
+///
+/// ```text
+/// own  = ln(x + m ∘ attention(x))
+/// seen = cross_ln(own + m ∘ cross_attention(own))
+/// y    = mlp_ln(seen + m ∘ mlp(seen))
+/// ```
 pub fn post_norm(
     attention: &SelfAttention<&[f64]>,
     rest: &Rest<&[f64]>,

@@ -92,7 +92,9 @@ pub fn text(p: &Text<&[f64]>, shape: &text::Shape, captions: Captions) -> Array2
     projection(p.text_projection, stack(&p.transformer, &p.ln_final, &shape.size, &sequences, x).view())
 }
 
-/// y = ln(the rows that leave of blocks(x)), of which block i of L drops branches at the share i/(L − 1) of the rate
+/// y = ln(the rows that leave of blocks(x))
+///
+/// The last block drops branches at the rate, and the others at shares of it.
 pub fn stack(
     p: &Transformer<&[f64]>,
     ln: &LayerNorm<&[f64]>,

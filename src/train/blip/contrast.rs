@@ -8,8 +8,13 @@
 //! ```
 //!
 //! # Derivation
-//! Each half is [one direction of a contrastive loss](one_way), whose columns and targets are constants. Scores are
-//! cosines times s = 1/temp, and ln s = −ln temp, so ∂loss/∂temp = −(∂loss/∂ln s)/temp.
+//! Each half is [one direction of a contrastive loss](one_way), whose columns and targets are constants, and whose
+//! scale is 1/temp:
+//!
+//! ```text
+//! ln s        = −ln temp
+//! ∂loss/∂temp = −(∂loss/∂ln s)/temp
+//! ```
 
 use crate::loss::contrast::Scores;
 use crate::loss::one_way::{self, Distribution, Saved, Scratch, Softmax, Targets};
