@@ -4,8 +4,9 @@
 mod docs;
 mod graph;
 mod letters;
+mod notation;
 mod planted;
-mod planted_letters;
+mod planted_notation;
 mod rules;
 mod source;
 
@@ -47,8 +48,22 @@ fn every_letter_means_what_the_table_says_and_shapes_have_lines_of_their_own() {
     let mut sources = Sources::new();
     ["src", "kernels", "tests/support"].iter().for_each(|folder| collect(folder, &mut sources));
     let letters = Letters::parse(&sources["src/lib.rs"], NOTATION).unwrap();
-    let faults = letters::faults(&letters, &sources);
+    let faults = notation::faults(&letters, &sources);
     assert!(faults.is_empty(), "{} faults\n{}", faults.len(), faults.join("\n"));
+}
+
+/// The tour has a table of its own, as a book has, and its letters are the crate's.
+#[test]
+fn the_letters_of_the_tour_are_in_the_table() {
+    let mut sources = Sources::new();
+    collect("src", &mut sources);
+    let letters = Letters::parse(&sources["src/lib.rs"], NOTATION).unwrap();
+    let known: Vec<&str> = letters.names().collect();
+    let section = sources["src/tour/mod.rs"].split_once("# Letters").expect("a section").1;
+    let rows = section.lines().filter_map(|line| line.strip_prefix("//! | ")).skip(1);
+    let of_tour: Vec<&str> = rows.flat_map(|row| row.split(" | ").next().expect("a cell").split(", ")).collect();
+    let missing: Vec<_> = of_tour.iter().filter(|letter| !known.contains(letter)).collect();
+    assert!(of_tour.len() > 50 && missing.is_empty(), "of {} letters {missing:?} are missing", of_tour.len());
 }
 
 /// A program of its own, which is no part of the house.

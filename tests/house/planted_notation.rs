@@ -2,7 +2,8 @@
 
 use crate::docs::{Paragraph, paragraphs};
 use crate::graph::Sources;
-use crate::letters::{Letters, faults};
+use crate::letters::Letters;
+use crate::notation::faults;
 
 const TABLE: &str = "
 //! # Notation
@@ -62,7 +63,7 @@ fn a_size_is_in_the_table_and_is_one_there() {
     assert_eq!(told("/// `x` (N,dv)"), ["1: (N,dv): dv is in no table of src/lib.rs"]);
     assert_eq!(told("/// `bias` (T̂)"), ["1: (T̂): T̂ is declared as array, not as size"]);
     assert_eq!(told("// the packed (3q,d) matrix"), ["1: (3q,d): q is in no table of src/lib.rs"]);
-    assert_eq!(told("/// `x` (N, d)"), ["1: (N, d) is written without spaces"]);
+    assert_eq!(told("/// `x` (N, d)"), ["1: (N, d): written without spaces"]);
 }
 
 #[test]
