@@ -61,7 +61,7 @@
 //! | `kernels/src/gemm` | M, N, K | size | rows and columns of C, and the depth: how many terms make an element of it |
 //! | `kernels/src/gemm` | α, β | number | what the product and the C that was there are multiplied by |
 //! | `kernels/src/gemm/winograd` | A, B, G, d, g, Y | array | transforms, inputs, a filter and outputs (Winograd 1980) |
-//! | `src/eval/captions` | c, r, l, p, F, P, R, β, σ | number | lengths, shares and scores, as the papers on metrics have them |
+//! | `src/eval/captions` | c, r, l, p, g, F, P, R, β, σ | any | lengths, shares and scores, as the papers on metrics have them |
 //! | `src/eval/lbfgs.rs` | s, y | array | the steps of the search, and the changes of the gradient on them |
 //! | `src/pictures` | R, G, B, C, M, Y, K | number | the samples of a pixel |
 //! | `src/eval/linear_probe.rs` | C | number | the inverse strength of the penalty, as scikit-learn has it |

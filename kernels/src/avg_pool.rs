@@ -1,5 +1,5 @@
-//! Average pooling over channels-last pictures: each output pixel is the mean of a k × k square, squares side by side.
-//! Where k does not divide the size, the pixels left over at the lower and right border are in no square.
+//! Average pooling over channels-last pictures: each output pixel is the mean of a square, squares side by side. Where
+//! their edge does not divide the size, the pixels left over at the lower and right border are in no square.
 //!
 //! Pixel n of y is the mean of a square of x, whose pixels it passes its gradient to; a pixel in no square has none.
 //!

@@ -10,11 +10,11 @@
 //! The numbers are those of Philox4x32-10 (Salmon et al. 2011, section 3.3): a counter of four words and a key of two
 //! become four random words, without a state. The counter names a value: block of columns, position, sequence, head. So
 //! a value is dropped or kept whichever thread asks, whatever stands beside it, and however often. Each word makes two
-//! decisions, so p is rounded to a multiple of 2⁻¹⁶:
+//! decisions, so the rate is rounded to a multiple of 2⁻¹⁶:
 //!
 //! ```text
 //! column j: word (j/16 mod 8)/2 of counter (16·(j/128) + j mod 16, position, sequence, head),
-//!           its lower half where j/16 is even; dropped if that half < 2¹⁶ p
+//!           its lower half where j/16 is even; dropped if that half < 2¹⁶·rate
 //! ```
 
 use crate::isa::{Isa, multiversion};
@@ -56,7 +56,7 @@ pub struct Dropout<'a> {
 pub(crate) struct Draw {
     /// A half of a word below this number drops.
     threshold: u32,
-    /// What is kept is multiplied by 1/(1 − p).
+    /// What is kept is multiplied by 1/(1 − rate).
     scale: f32,
     key: [u32; 2],
 }

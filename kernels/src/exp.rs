@@ -1,7 +1,11 @@
 //! eˣ without branches, for the loops that the compiler vectorises.
 //!
-//! x = n·ln 2 + r with whole n and |r| ≤ ln 2 / 2, so eˣ = 2ⁿ·eʳ: a short polynomial for eʳ, and n goes straight into
-//! the exponent bits (Cody & Waite 1980, chapter 6).
+//! ```text
+//! x      = n·ln 2 + a        n whole, |a| ≤ ln 2 / 2
+//! exp(x) = 2ⁿ·exp(a)
+//! ```
+//!
+//! A short polynomial gives exp(a), and n goes straight into the exponent bits (Cody & Waite 1980, chapter 6).
 
 use crate::isa::mul_add;
 
@@ -18,7 +22,7 @@ const ROUND: f32 = 12_582_912.0;
 /// ln 2 in two parts, the first with so few bits that n times it is exact.
 const LN_2: [f32; 2] = [0.693_145_75, 1.428_606_8e-6];
 
-/// The coefficients of (eʳ − 1 − r)/r² on |r| ≤ ln 2 / 2, minimax; eʳ comes out to a relative 3.1e-9.
+/// The coefficients of (exp(a) − 1 − a)/a² on |a| ≤ ln 2 / 2, minimax; exp(a) comes out to a relative 3.1e-9.
 const EXP: [f32; 5] = [0.499_999_93, 0.166_665_21, 0.041_668_39, 0.008_368_717, 0.001_381_459_9];
 
 /// eˣ to within 2 ULP; 0 where it would be subnormal, ∞ where it overflows, NaN for NaN.

@@ -72,9 +72,9 @@ multiversion! {
 struct Sums<const LANES: usize> {
     /// Σ max(x, 0)
     positive: [f64; LANES],
-    /// Π (1 + e)
+    /// Π (1 + a)
     product: [f64; LANES],
-    /// Σ σ(v)
+    /// Σ σ(x)
     slope: [f64; LANES],
 }
 

@@ -214,10 +214,10 @@ fn either_way(max: f32, rng: &mut Rng) -> f32 {
     max * rng.random_range(-1.0..=1.0f32)
 }
 
-/// The affine map from an output pixel p to the point (u, v) of the input that it shows.
+/// The affine map from an output pixel to the point of the input that it shows.
 ///
 /// ```text
-/// (u, v) = (x · p, y · p) + shift
+/// point = (⟨x, pixel⟩, ⟨y, pixel⟩) + shift
 /// ```
 ///
 /// Both points are measured from the centre, in units of the side.
@@ -228,7 +228,7 @@ struct Warp {
 }
 
 impl Warp {
-    /// Fills `to`, S × S pixels, from a region of a picture and the pixels around it.
+    /// Fills `to`, `s` pixels wide and high, from a region of a picture and the pixels around it.
     fn apply(&self, from: &Picture, region: Region, s: usize, to: &mut Picture) {
         to.reshape(s, s, Channels::Rgb);
         let pixels = from.samples.as_chunks::<3>().0;

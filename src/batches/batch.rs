@@ -64,7 +64,7 @@ impl Batch {
         ArrayView2::from_shape((n, pixels.len() / n), pixels).expect("pictures of one size")
     }
 
-    /// Returns S, the edge of the pictures in pixels.
+    /// Returns the edge of the pictures in pixels.
     #[track_caller]
     pub fn image_size(&self) -> usize {
         (self.images().ncols() / 3).isqrt()

@@ -3,8 +3,8 @@
 //! Of ten operations two are drawn, with replacement, and each is carried out with a probability of one half:
 //!
 //! ```text
-//! AutoContrast   v ← (v − low)·255/(high − low), a channel at a time
-//! Equalize       v ← the share of the channel's pixels below v, times 255
+//! AutoContrast   sample ← (sample − low)·255/(high − low), a channel at a time
+//! Equalize       sample ← the share of the channel's pixels below it, times 255
 //! ShearX, ShearY       by ±0.15 pixels per pixel, from the upper left corner
 //! TranslateX, TranslateY   by ±5 pixels
 //! Rotate         by ±15° around the centre

@@ -14,9 +14,10 @@ pub(crate) enum Filter {
     /// Keys' cubic with a = −¾, never widened; beyond the edge the edge is repeated. BLIP resamples so, and PyTorch's
     /// `interpolate(…, mode="bicubic")`.
     Plain,
-    /// The weights |w|·Σ|w|, where w are those of `Antialiased`: for AdamW's second moments of a table that is resampled
-    /// by w. They are means of squared gradients g², and (Σ w g)² ≤ Σ|w| · Σ |w| g² (Cauchy and Schwarz). So none becomes
-    /// negative, and none is smaller than that of the resampled gradients, which would make AdamW's steps too large.
+    /// The weights |a|·Σ|a|, where a are those of `Antialiased`: for AdamW's second moments of a table that is
+    /// resampled by a. They are means of squared gradients, and (Σ a g)² ≤ Σ|a| · Σ |a| g² (Cauchy and Schwarz). So
+    /// none becomes negative, and none is smaller than that of the resampled gradients, which would make AdamW's steps
+    /// too large.
     Squares,
 }
 

@@ -26,7 +26,7 @@ pub trait Embed {
         each: impl FnMut(Batch<S::Note>) -> Result<(), E>,
     ) -> Result<BadReport, E>;
 
-    /// Returns unit-length embeddings of n captions.
+    /// Returns unit-length embeddings of N captions.
     ///
     /// result (N,e)
     fn captions<S: AsRef<str>>(&self, texts: &[S]) -> Array2<f32>;

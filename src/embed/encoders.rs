@@ -335,7 +335,7 @@ impl TextEncoder {
         TextStates { states, pooled }
     }
 
-    /// Returns L, the number of blocks.
+    /// Returns the number of blocks.
     pub fn layers(&self) -> usize {
         self.shape.size.layers
     }

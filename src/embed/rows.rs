@@ -4,7 +4,7 @@ use ndarray::{Array2, Axis, concatenate};
 
 /// Concatenates the rows of the parts. Without parts there are no rows.
 ///
-/// each part (n, `width`), result (Σ n, `width`)
+/// each part (rows,e), result (N,e)
 ///
 /// # Panics
 /// Panics if a part has another width.

@@ -32,9 +32,9 @@ pub(super) struct Worker {
 }
 
 impl<I> Session<I> {
-    /// Returns unit-length embeddings of n captions, which `encode` embeds batch by batch.
+    /// Returns unit-length embeddings of N captions, which `encode` embeds batch by batch.
     ///
-    /// result (n, `width`)
+    /// result (N,e)
     pub fn captions<S: AsRef<str>>(
         &mut self,
         (tokenizer, context_length): (&Tokenizer, usize),

@@ -138,7 +138,7 @@ impl<F: Sync> Tower<'_, F> {
         read
     }
 
-    /// Returns 3·S², the number of values of a prepared picture.
+    /// Returns 3·edge², the number of values of a prepared picture.
     fn image_len(&self) -> usize {
         CHANNELS * self.preprocess.size.pow(2)
     }

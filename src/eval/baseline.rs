@@ -76,12 +76,14 @@ pub fn nearest(pictures: Labelled, known: Labelled, classes: &[usize]) -> TopK {
 /// Returns the accuracy for concepts that no known picture shows: the words of the nearest known pictures vote for
 /// class names.
 ///
-/// With v_c the unit vector of concept c over words, each word weighted by idf = ln((1 + n) / (1 + n_word)) over the n
-/// concepts of the known pictures:
+/// A concept has a unit vector over words, each word weighted by its idf among the concepts of the known pictures:
 ///
-/// score(class) = Σ_{k ∈ 5 nearest} max(0, cos_k) · ⟨v_{concept(k)}, v_class⟩
+/// ```text
+/// idf            = ln((1 + concepts) / (1 + concepts with the word))
+/// score of class = Σᵢ max(0, cosineᵢ) · ⟨vector of i's concept, vector of class⟩        i: the 5 nearest
+/// ```
 ///
-/// `words[c]` are the distinct words of concept c (name and keywords); `classes` as in [`nearest`].
+/// `words[i]` are the distinct words of concept i (name and keywords); `classes` as in [`nearest`].
 #[track_caller]
 pub fn vote<S: AsRef<str>>(pictures: Labelled, known: Labelled, classes: &[usize], words: &[Vec<S>]) -> TopK {
     let vectors = word_vectors(words, known.concept);

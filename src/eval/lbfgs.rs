@@ -64,7 +64,7 @@ pub fn minimise(
     Minimum { x, steps: max_steps, converged }
 }
 
-/// Returns −H g, where H is the inverse Hessian that the pairs represent.
+/// Returns minus the gradient times the inverse Hessian that the pairs represent.
 fn direction(g: &[f64], pairs: &VecDeque<Pair>) -> Vec<f64> {
     let mut q: Vec<f64> = g.iter().map(|g| -g).collect();
     let mut alphas = Vec::with_capacity(pairs.len());

@@ -3,9 +3,9 @@
 use super::options::Options;
 
 /// Penalises the tokens that the text already has, the prompt's included, then forbids the end token while the text
-/// is too short. With the penalty r (Keskar et al. 2019, section 4.1),
+/// is too short. Keskar et al. 2019, section 4.1:
 ///
-/// s ← s·r if s < 0, else s/r
+/// score ← score·penalty if score < 0, else score/penalty
 ///
 /// `scores` (V): logits where one text is followed, log-probabilities where several are compared
 pub fn process(scores: &mut [f32], ids: &[u32], options: &Options) {

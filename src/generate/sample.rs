@@ -10,8 +10,8 @@ use rand::RngExt;
 ///
 /// 1. The logits are divided by the temperature.
 /// 2. Those below the k-th highest are dropped. (Those that equal it are not.)
-/// 3. With p = softmax of the rest, the first tokens whose probabilities reach `top_p` are kept; the last of them is
-///    the one that reaches it.
+/// 3. The softmax of the rest is taken. The first tokens whose probabilities reach `top_p` are kept; the last of them
+///    is the one that reaches it.
 /// 4. Their probabilities are divided by their sum.
 ///
 /// The exponentials and sums are f64, which matters to the 1e-7 of the draws that fall between two sums. A NaN counts

@@ -8,7 +8,7 @@
 //! y       = [out₁|…|out_H] W_outᵀ + b_out + residual
 //! ```
 //!
-//! A batch of sequences of unequal lengths is one (N,d) matrix; sequence s has rows `ranges[s]`, and no row is padding.
+//! A batch of sequences of unequal lengths is one (N,d) matrix; sequence i has rows `ranges[i]`, and no row is padding.
 //!
 //! # Derivation
 //! For each head:

@@ -1,4 +1,4 @@
-//! Average pooling with k × k squares side by side, AvgPool2d(k). CLIP's ResNets have it where others have a stride.
+//! Average pooling with squares side by side, `AvgPool2d`. CLIP's ResNets have it where others have a stride.
 //!
 //! # Derivation
 //! Each pixel of y is the mean of a square of x. Where the edge of the squares does not divide the size, the last rows

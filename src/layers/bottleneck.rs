@@ -74,7 +74,7 @@ pub struct Shape {
     pub in_channels: usize,
     /// The number of channels inside the block.
     pub planes: usize,
-    /// The edge s of the squares that are averaged, 1 or 2.
+    /// The edge of the squares that are averaged, 1 or 2.
     pub stride: usize,
 }
 
@@ -259,7 +259,7 @@ pub fn backward(
 ) {
     let (Layers { main: [first, second, third], downsample }, mid) = (p.layers(shape), shape.mid(x.dim()));
     let Scratch { act, dact, pooled, dpooled, norm } = scratch;
-    // in the forward pass: y = act(bn3(z ∗ W₃) + shortcut), r = pool(act(bn2(…)))
+    // in the forward pass: y = act(bn3(z ∗ W₃) + shortcut), z = pool(act(bn2(…)))
     conv_norm::recompute(&second, &saved.conv2, pictures_mut(act.view_mut(), mid));
     let r = pool(shape, pictures(act.view(), mid), pooled);
     let dr = if shape.stride > 1 { dpooled.view_mut() } else { dact.view_mut() };

@@ -38,9 +38,9 @@ pub struct Shape {
     pub in_channels: usize,
     /// The number O of y's channels.
     pub out_channels: usize,
-    /// The edge k of the kernel, 1 or 3. The border is padded by half of it.
+    /// The edge of the kernel, 1 or 3. The border is padded by half of it.
     pub kernel: usize,
-    /// The step s from one pixel of y to the next as seen in x, 1 or 2.
+    /// The step from one pixel of y to the next as seen in x, 1 or 2.
     pub stride: usize,
 }
 

@@ -5,8 +5,8 @@
 //! y = act(bn(z) (+ residual))
 //! ```
 //!
-//! Saved are c and its statistics; y is cheaper to normalise again than to keep. In the backward pass the gradient of c
-//! takes the place of c.
+//! Saved are z and its statistics; y is cheaper to normalise again than to keep. In the backward pass the gradient of z
+//! takes the place of z.
 
 use super::batch_norm::{self, BatchNorm, Gate, Residual, Saved as NormSaved, Scratch as NormScratch};
 use super::conv2d::{self, Conv2d, Shape};
@@ -17,7 +17,7 @@ use crate::weights::Read;
 use ndarray::{ArrayView4, ArrayViewMut2, ArrayViewMut4};
 
 tree! {
-    /// What the backward pass needs: c and its statistics.
+    /// What the backward pass needs: z and its statistics.
     ///
     /// `conv` (B·height′·width′,O)
     Saved { conv, norm: NormSaved }

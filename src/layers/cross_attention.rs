@@ -41,9 +41,9 @@ use ndarray::{ArrayView2, ArrayViewMut2};
 use std::ops::Range;
 
 tree! {
-    /// The rows of `key_value` are those of k, then of v; f is the width of the source.
+    /// The rows of `key_value` are those of k, then of v.
     ///
-    /// `query` d → d, `key_value` f → 2d, `out` d → d
+    /// `query` d → d, `key_value` D → 2d, `out` d → d
     CrossAttention { query: Linear, key_value: Linear, out: Linear }
 }
 

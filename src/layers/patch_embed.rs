@@ -76,12 +76,12 @@ impl Grid {
         1 + self.patches()
     }
 
-    /// Returns the number of a patch's floats, 3p².
+    /// Returns the number of a patch's floats, 3·patch².
     pub fn patch_len(self) -> usize {
         self.kernel().patch_len()
     }
 
-    /// Returns the number of a picture's floats, 3S².
+    /// Returns the number of a picture's floats, 3·edge² of a square one.
     pub fn image_len(self) -> usize {
         self.kernel().image_len()
     }

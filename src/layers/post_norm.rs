@@ -110,11 +110,11 @@ pub struct Look<'a> {
 pub enum At<'a> {
     /// The keys and values that [`cross_attention::keys`] computed.
     ///
-    /// (rows of the source, 2d)
+    /// (M,2d)
     Keys(ArrayView2<'a, f32>),
     /// The [source itself](keyless_attention).
     ///
-    /// (rows of the source, f)
+    /// (M,D)
     Tokens(ArrayView2<'a, f32>),
 }
 
@@ -187,7 +187,7 @@ impl Saved<Dim> {
 }
 
 impl Sums<Dim> {
-    /// Returns the sizes for M rows.
+    /// Returns the sizes for R rows.
     pub fn dims(size: &Size, rows: usize, looks: bool, keep: Keep) -> Self {
         let sum = Dim(rows, size.width);
         let ln = || NormSaved::dims(rows);
@@ -210,7 +210,7 @@ impl Scratch<Dim> {
 }
 
 impl RestScratch<Dim> {
-    /// Returns the sizes for M rows.
+    /// Returns the sizes for R rows.
     pub fn dims(size: &Size, rows: usize, looks: Option<Looks>) -> Self {
         let (row, hidden) = (Dim(rows, size.width), Dim(rows, size.mlp_width));
         let (cross, keyless) = match looks {

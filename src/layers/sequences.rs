@@ -39,7 +39,7 @@ impl Pool {
 }
 
 impl Sequences {
-    /// Sequence s becomes rows `offsets[s]..offsets[s + 1]`, of which nothing is dropped.
+    /// Sequence i becomes rows `offsets[i]..offsets[i + 1]`, of which nothing is dropped.
     ///
     /// # Panics
     /// If `offsets` does not start at 0 or a sequence is empty.

@@ -44,7 +44,7 @@ const POOL: usize = 2;
 /// The sizes of a stem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
-    /// The edge S of a picture, in pixels.
+    /// The edge of a picture, in pixels.
     pub image_size: usize,
     /// The number of channels that the stem gives; its first two convolutions give half of them.
     pub width: usize,

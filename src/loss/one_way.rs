@@ -191,7 +191,7 @@ fn mean_targets(scores: &Scores, targets: &Targets, mut mean: ArrayViewMut2<f32>
     sparse::add(targets.hard.lists(), &value, floats(scores.cols), scores.cols.ncols(), floats_mut(mean));
 }
 
-/// dY −= factor·Tᵀ·X
+/// dY −= factor·targetᵀ·X
 fn subtract_targets(
     scores: &Scores,
     targets: &Targets,

@@ -128,8 +128,8 @@ pub fn forward_backward(
 }
 
 /// Returns the loss of the best model that gives one logit to all pairs, and so cannot tell any apart. It answers with
-/// the share p of positives among all N² pairs, which costs N times the entropy of p; about 1 + ln N if each pair fits
-/// only itself.
+/// the share of positives among all N² pairs, which costs N times the entropy of that share; about 1 + ln N if each
+/// pair fits only itself.
 pub fn chance(positives: &Positives) -> f64 {
     let n = positives.columns() as f64;
     let count: usize = (0..positives.columns()).map(|j| positives.count(j)).sum();

@@ -34,13 +34,13 @@ pub enum ResizeMode {
 /// The library whose preprocessing is reproduced.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Library {
-    /// torchvision's transforms, which OpenAI and OpenCLIP use. A crop begins at (side − S) / 2, with halves rounded to
-    /// even. Opacity is dropped at the end.
+    /// torchvision's transforms, which OpenAI and OpenCLIP use. A crop begins at (side − edge) / 2, with halves rounded
+    /// to even. Opacity is dropped at the end.
     #[default]
     OpenClip,
     /// transformers' `CLIPImageProcessor`. The picture is first laid over white as RGB (before version 5, opacity was
-    /// dropped), so that palettes are blended like any other picture. A crop begins at ⌊(side − S) / 2⌋, which differs
-    /// from torchvision's for every fourth side.
+    /// dropped), so that palettes are blended like any other picture. A crop begins at ⌊(side − edge) / 2⌋, which
+    /// differs from torchvision's for every fourth side.
     HuggingFace,
 }
 
@@ -48,7 +48,7 @@ pub enum Library {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Preprocess {
-    /// S, the width and height of the result in pixels.
+    /// The edge of the result in pixels, its width and its height.
     #[serde(deserialize_with = "side")]
     pub size: usize,
     /// The mean that is subtracted from red, green and blue in [0, 1].
@@ -148,7 +148,7 @@ impl Preprocess {
         }
     }
 
-    /// Writes the picture, at most S × S pixels centred on black, as normalised planes.
+    /// Writes the picture, at most a square of the size, centred on black, as normalised planes.
     pub(crate) fn normalise(&self, picture: &Picture, out: &mut [f32]) {
         match picture.mode {
             Channels::Grey => self.planes::<1>(picture, [0, 0, 0], out),

@@ -50,7 +50,7 @@ fn a_parameter_gradient_that_overwrites() {
     assert_eq!(spoiled_linear(|_, g| g.weight.iter_mut().for_each(|dw| *dw -= WHAT_WAS_THERE)), ["dweight"]);
 }
 
-/// dx = r (g − mean(g)): without x̂·mean(g ∘ x̂), as if the deviation did not depend on x.
+/// dx = r (dx̂ − mean(dx̂)): without x̂·mean(dx̂ ∘ x̂), as if the deviation did not depend on x.
 #[test]
 fn layer_norm_with_a_constant_deviation() {
     let (rows, width) = (3, 21);
@@ -71,7 +71,7 @@ fn layer_norm_with_a_constant_deviation() {
     assert_eq!(mismatches.iter().map(|mismatch| mismatch.tensor.as_str()).collect::<Vec<_>>(), ["dx"]);
 }
 
-/// dS = P ∘ dP: without δ, as if the softmax did not normalise. δ = Σ dO ∘ O, so an O of zeros drops it.
+/// dS = P ∘ dP: without ⟨dout, out⟩, as if the softmax did not normalise. An `out` of zeros drops it.
 #[test]
 fn attention_without_delta() {
     let attention = |out_seen_by_backward: fn(Array2<f32>) -> Array2<f32>| {

@@ -268,7 +268,8 @@ impl Relus {
     }
 }
 
-/// Each pixel is the mean of k × k pixels; pixels beyond the last square are dropped. x has (n, y, x) in its rows.
+/// Each pixel is the mean of a square of pixels; pixels beyond the last square are dropped. x has (n, y, x) in its
+/// rows.
 pub fn avg_pool(k: usize, (pictures, height, width): Pictures, x: ArrayView2<f64>) -> Array2<f64> {
     let (out_height, out_width) = (height / k, width / k);
     Array2::from_shape_fn((pictures * out_height * out_width, x.ncols()), |(row, c)| {

@@ -107,7 +107,7 @@ pub(super) fn backward<'o>(
     let sizes =
         [per_query, per_query, per_query, rows, keys * d, keys * d, per_key, per_key, per_key, block, block, keys];
     with_scratch(sizes, |[q, dout, dq, delta, keys_t, values_t, keys_rows, dk, dv, probs, d_scores, mask]| {
-        // q carries the factor 1/√d, so the scores and dk = dSᵀ·q need none; dq gets its own at the end.
+        // q carries the factor 1/√c, so the scores and dk = dSᵀ·q need none; dq gets its own at the end.
         pack_rows(task.isa, task.q, rows, d, task.scale, q);
         pack_rows(task.isa, saved.dout, rows, d, 1.0, dout);
         for (i, delta) in delta.iter_mut().enumerate() {

@@ -27,9 +27,9 @@ pub struct HeadsMut<'a> {
 /// leave gaps; a row in none of them is neither read nor written, and costs nothing.
 #[derive(Clone, Copy, Debug)]
 pub struct Layout<'a> {
-    /// Sequence s asks with the query rows `q[s]`. No row asks for two sequences.
+    /// Sequence i asks with the query rows `q[i]`. No row asks for two sequences.
     pub q: &'a [Range<usize>],
-    /// Sequence s sees the key and value rows `kv[s]`. Several sequences may see the same rows in a forward pass, such
+    /// Sequence i sees the key and value rows `kv[i]`. Several sequences may see the same rows in a forward pass, such
     /// as beams that look at one picture. A backward pass needs a range of its own for each: all texts that look at one
     /// picture are one run of queries.
     pub kv: &'a [Range<usize>],
@@ -49,10 +49,11 @@ pub struct Layout<'a> {
 /// clear those rows first.
 #[derive(Debug)]
 pub enum DQkv<'a> {
-    /// One (rows, 3·heads·head_dim) buffer, columns q | k | v, which is set: queries and keys are the same rows.
+    /// One buffer (N,3d), columns q | k | v, which is set: queries and keys are the same rows.
     Packed(&'a mut [f32]),
-    /// `dq` (query rows, heads·head_dim) and `dkv` (key rows, 2·heads·head_dim), columns k | v, each with its
-    /// [`Write`]. A key that no query sees has the gradient 0.
+    /// `dq` (N,d), `dkv` (M,2d), columns k | v
+    ///
+    /// Each has its [`Write`]. A key that no query sees has the gradient 0.
     Split { dq: (&'a mut [f32], Write), dkv: (&'a mut [f32], Write) },
 }
 

@@ -39,7 +39,7 @@ pub(super) struct Saved<'a> {
 }
 
 impl<'a> Task<'a> {
-    /// Views head h of sequence s.
+    /// Views head `h` of sequence `s`.
     pub fn new(isa: Isa, layout: &Layout<'a>, s: usize, h: usize, q: Heads<'a>, k: Heads<'a>, v: Heads<'a>) -> Self {
         let (queries, keys) = (&layout.q[s], &layout.kv[s]);
         let rows = |m, first| rows_of_head(layout, m, first, h);
@@ -75,7 +75,7 @@ impl<'a> Task<'a> {
 }
 
 impl<'a> Saved<'a> {
-    /// Views head h of sequence s; `lse` has `lse_rows` rows for each head.
+    /// Views head `h` of sequence `s`; `lse` has `lse_rows` rows for each head.
     pub fn new(
         layout: &Layout,
         s: usize,

@@ -12,24 +12,24 @@ pub struct Conv {
     pub width: usize,
     pub in_channels: usize,
     pub out_channels: usize,
-    /// The edge k of the kernel, 1 or 3.
+    /// The edge of the kernel, 1 or 3.
     pub kernel: usize,
-    /// The step s from one output pixel to the next as seen in the input.
+    /// The step from one output pixel to the next as seen in the input.
     pub stride: usize,
 }
 
 impl Conv {
-    /// Returns the size H′ of the output for H, or W′ for W.
+    /// Returns height′ of the output for a height, or width′ for a width.
     pub fn out(&self, len: usize) -> usize {
         len.div_ceil(self.stride)
     }
 
-    /// Returns the number of pixels of all outputs, N·H′·W′.
+    /// Returns the number of pixels of all outputs, B·height′·width′.
     pub fn out_pixels(&self) -> usize {
         self.pictures * self.out(self.height) * self.out(self.width)
     }
 
-    /// Returns the number of pixels of all inputs, N·H·W.
+    /// Returns the number of pixels of all inputs, B·height·width.
     pub(super) fn pixels(&self) -> usize {
         self.pictures * self.height * self.width
     }

@@ -11,7 +11,7 @@ pub(super) const MAX_ROWS: usize = 6;
 /// The dot products of each row of A with each column of B.
 pub(super) type Dots = [[f32; WIDTH]; MAX_ROWS];
 
-/// out\[r, s\] ← Σₖ a\[r, k\]·b\[s, k\]: each lane sums its share of K, then the lanes are added.
+/// out\[i, j\] ← Σₖ a\[i, k\]·b\[j, k\]: each lane sums its share of K, then the lanes are added.
 ///
 /// # Safety
 /// The CPU has the instruction set of `V`; the `R` rows of A, `a_stride` apart, and the columns of B have `depth`

@@ -21,7 +21,7 @@ pub(crate) struct Scored<'a> {
     /// Position in the list of texts, counted from 0.
     pub index: usize,
     pub text: &'a str,
-    /// The cosine ⟨I, T̂⟩ of the embeddings.
+    /// The cosine ⟨Î, T̂⟩ of the embeddings.
     pub cosine: f32,
     /// The probability softmax(s·cosines) over all texts, not only the best ones; or that the text fits, by itself.
     pub probability: f64,

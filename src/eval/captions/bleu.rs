@@ -1,6 +1,9 @@
 //! BLEU: the geometric mean of the n-gram precisions of a whole set of captions, with a penalty for brevity.
 //!
-//! BLEU@N = min(1, e^{1 − r/c}) · (∏_{n≤N} p_n)^{1/N}, p_n = Σ clipped matches / Σ n-grams of the candidates
+//! ```text
+//! BLEU@n = min(1, exp(1 − r/c)) · (p₁ · … · pₙ)^(1/n)
+//! pₙ     = Σ clipped matches / Σ n-grams of the candidates
+//! ```
 //!
 //! A candidate's n-gram matches at most as often as the reference has it that has it most often. c is the number of all
 //! the candidates' words, and r the sum of the lengths of the references that are closest in length, the shorter of two

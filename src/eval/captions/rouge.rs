@@ -1,9 +1,13 @@
 //! ROUGE-L: the longest common subsequence of a caption and its references.
 //!
-//! F = (1 + β²) P R / (R + β² P), P = max_j l_j / c, R = max_j l_j / r_j, β = 1.2
+//! ```text
+//! F = (1 + β²) P R / (R + β² P)        β = 1.2
+//! P = maxⱼ lⱼ / c
+//! R = maxⱼ lⱼ / rⱼ
+//! ```
 //!
-//! l_j is the length of the longest sequence of words that candidate and reference j have in common, in this order and
-//! perhaps with other words between them; c and r_j are the lengths of both. P and R may come from different references.
+//! lⱼ is the length of the longest sequence of words that candidate and reference j have in common, in this order and
+//! perhaps with other words between them; c and rⱼ are the lengths of both. P and R may come from different references.
 //! The score of a set is the mean. Source: Lin 2004, "ROUGE: A Package for Automatic Evaluation of Summaries"; β and the
 //! two maxima are those of `pycocoevalcap`, where a caption without words counts as one empty word.
 
@@ -32,7 +36,7 @@ fn one(caption: &Captioned) -> f64 {
 
 /// Returns the length of the longest common subsequence.
 ///
-/// l(i, j) = l(i−1, j−1) + 1 if a_i = b_j, else max(l(i−1, j), l(i, j−1)); one row is kept.
+/// l(i, j) = l(i−1, j−1) + 1 if word i of a is word j of b, else max(l(i−1, j), l(i, j−1)); one row is kept.
 fn common(a: &[String], b: &[String]) -> usize {
     if a.is_empty() && b.is_empty() {
         return 1;

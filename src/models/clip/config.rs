@@ -44,7 +44,7 @@ pub struct Config {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct VisionConfig {
-    /// The edge S of a picture, in pixels.
+    /// The edge of a picture, in pixels.
     pub image_size: usize,
     /// The number of residual blocks of the tower.
     pub layers: Layers,

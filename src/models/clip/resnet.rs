@@ -48,7 +48,7 @@ tree! {
 /// The sizes of a ResNet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
-    /// The edge S of a picture, in pixels.
+    /// The edge of a picture, in pixels.
     pub image_size: usize,
     /// The number of channels that the stem gives.
     pub width: usize,
@@ -65,7 +65,7 @@ pub struct Shape {
 const INFER_FLOATS: usize = 1 << 22;
 
 impl Shape {
-    /// Returns the number of floats of a picture, 3·S².
+    /// Returns the number of floats of a picture, 3·edge².
     pub fn image_len(&self) -> usize {
         CHANNELS * self.image_size.pow(2)
     }

@@ -43,7 +43,7 @@ impl Shape {
         }
     }
 
-    /// Returns the number of floats of a picture, 3·S².
+    /// Returns the number of floats of a picture, 3·edge².
     pub fn image_len(&self) -> usize {
         match self {
             Shape::Vit(shape) => shape.grid.image_len(),

@@ -48,7 +48,7 @@ pub struct Options {
     pub stage: Stage,
     /// The share of the momentum copy that stays in a step.
     pub momentum: f32,
-    /// The number Q of earlier features that pictures and texts are contrasted with, at least 1.
+    /// The number of earlier features that pictures and texts are contrasted with, at least 1.
     pub queue: usize,
     /// The highest share α of soft targets in ITC, which the momentum copy's similarities give.
     pub alpha: f32,

@@ -44,7 +44,7 @@ impl Queue {
         self.keys.extend_from_slice(keys);
     }
 
-    /// Returns the number Q of places.
+    /// Returns the number of places.
     pub fn len(&self) -> usize {
         self.len
     }

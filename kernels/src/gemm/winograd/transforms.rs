@@ -41,7 +41,7 @@ multivector! {
 }
 
 multivector! {
-    /// Writes Bᵀ d B of one tile of x, which has `inputs` channels: the value at point p for input i goes to
+    /// Writes Bᵀ d B of one tile of x, which has `inputs` channels: the value at point j for input i goes to
     /// `a[p·stride + i]`.
     pub(super) fn transform_inputs<V, L>(
         tiling: &Tiling,
@@ -149,7 +149,7 @@ unsafe fn input_values<V: Vector>([d0, d1, d2, d3, d4, d5]: [V; IN]) -> [V; IN] 
     }
 }
 
-/// Returns Aᵀ m, the transform back to the outputs in one dimension.
+/// Returns Aᵀ c, the transform back to the outputs in one dimension.
 #[inline(always)]
 unsafe fn outputs_of<V: Vector>([m0, m1, m2, m3, m4, m5]: [V; IN]) -> [V; OUT] {
     // SAFETY: the instruction set is there (whole file), and only registers are touched.
