@@ -1,8 +1,12 @@
 //! The elementwise half of streaming InfoNCE: what happens to one tile of scores.
 //!
-//! A running log-sum-exp is the pair (max, sum) that stands for Σ exp(x) = sum·exp(max); it starts as (−∞, 0). Folding
-//! in more elements raises the maximum to max′ and rescales: sum′ = sum·exp(max − max′) + Σ exp(x − max′)
-//! (Milakov & Gimelshein 2018, algorithm 3).
+//! A running log-sum-exp is a pair of a maximum, at first −∞, and a sum, at first 0. Folding in more elements raises
+//! the maximum and rescales the sum (Milakov & Gimelshein 2018, algorithm 3).
+//!
+//! ```text
+//! sum·exp(max) = Σ exp(x) so far
+//! sum′         = sum·exp(max − max′) + Σ exp(x − max′) of what is new
+//! ```
 
 use crate::exp::exp;
 use crate::isa::{Isa, mul_add, multiversion};

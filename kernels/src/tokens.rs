@@ -109,10 +109,11 @@ pub fn backward_on(isa: Isa, first: First, dy: &[f32], tokens: usize, width: usi
     });
 }
 
-/// dpositions\[t\] += Σ dy\[t\] over the pictures, in their order, for the first T′ ≤ T places. With T′ = 1 that is the
-/// gradient of a class token.
+/// dpositions\[t\] += Σ dy\[t\] over the pictures, in their order
 ///
 /// `dy` (B,T,d), `dpositions` (T′,d)
+///
+/// Only the first T′ ≤ T places are added to. If that is one, it is the gradient of a class token.
 #[track_caller]
 pub fn backward_positions(dy: &[f32], tokens: usize, width: usize, dpositions: &mut [f32]) {
     backward_positions_on(Isa::best(), dy, tokens, width, dpositions);

@@ -32,12 +32,16 @@ pub(crate) fn alike(pictures: ArrayView2<f32>, captions: ArrayView2<f32>) -> Opt
 
 /// Returns the mean cosine of all pairs of different rows, or NaN for fewer than two rows.
 ///
-/// `z` (N,e), rows of unit length
+/// `x` (N,e), rows of unit length
 ///
-/// |Σᵢ zᵢ|² = Σᵢⱼ ⟨zᵢ, zⱼ⟩ holds the N ones of the diagonal and every pair twice, so the mean is
-/// (|Σᵢ zᵢ|² − N) / (N² − N): O(N·e) instead of O(N²·e).
-pub fn mean_cosine(z: ArrayView2<f32>) -> f64 {
-    let n = z.nrows() as f64;
-    let sum = z.mapv(f64::from).sum_axis(Axis(0));
+/// ```text
+/// Σᵢⱼ ⟨xᵢ, xⱼ⟩ = |Σᵢ xᵢ|²
+/// mean         = (|Σᵢ xᵢ|² − N) / (N² − N)
+/// ```
+///
+/// The sum holds the N ones of the diagonal and every pair twice. It takes O(N·e) instead of O(N²·e).
+pub fn mean_cosine(x: ArrayView2<f32>) -> f64 {
+    let n = x.nrows() as f64;
+    let sum = x.mapv(f64::from).sum_axis(Axis(0));
     (sum.dot(&sum) - n) / (n * n - n)
 }

@@ -49,10 +49,11 @@ pub fn pays(shape: Shape, width: usize, inputs: usize) -> bool {
     rows * inputs * width + heads * pairs * inputs < tokens * inputs * width + pairs * width
 }
 
-/// y = softmax(q kᵀ/√c) v W_outᵀ + b_out + residual, as [`cross_attention::forward`](super::cross_attention::forward)
-/// computes it
+/// y = softmax(q kᵀ/√c) v W_outᵀ + b_out + residual
 ///
 /// `x`, `residual`, `y` (N,d), `source` u (M,D)
+///
+/// That is what [`cross_attention::forward`](super::cross_attention::forward) computes.
 ///
 /// # Panics
 /// If anything is to be dropped: this has no backward pass, and no probabilities to drop were tried.

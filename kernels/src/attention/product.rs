@@ -31,8 +31,10 @@ pub(super) struct Size {
 }
 
 multiversion! {
-    /// C = A·B or C += A·B, with element (i, j) of C at `c[i·c_row + j]`. Each element is summed in the order of k, no
-    /// matter which tile it falls into.
+    /// C = A·B or C += A·B
+    ///
+    /// Element (i, j) of C is at `c[i·c_row + j]`. Each element is summed in the order of k, no matter which tile it
+    /// falls into.
     pub(super) fn product(size: Size, a: Left<'_>, b: Right<'_>, write: Write, c: &mut [f32], c_row: usize) {
         let Size { m, n, k } = size;
         if m == 0 || n == 0 {
