@@ -5,11 +5,14 @@ use std::collections::BTreeMap;
 /// The kinds of things that letters stand for.
 const KINDS: [&str; 8] = ["size", "array", "tree", "number", "index", "function", "sign", "any"];
 
+/// Letters, each with its kinds.
+type Kinds = BTreeMap<String, Vec<String>>;
+
 /// What each letter stands for, with the letters that only some files have.
 pub struct Letters {
-    everywhere: BTreeMap<String, Vec<String>>,
+    everywhere: Kinds,
     /// Folders or files, and their own letters.
-    places: Vec<(Vec<String>, BTreeMap<String, Vec<String>>)>,
+    places: Vec<(Vec<String>, Kinds)>,
 }
 
 impl Letters {
@@ -18,14 +21,14 @@ impl Letters {
     pub fn parse(text: &str, heading: &str) -> Result<Self, String> {
         let section = text.split_once(heading).ok_or_else(|| format!("no section {heading:?}"))?.1;
         let section = section.split("//! # ").next().expect("a first part");
-        let mut letters = Letters { everywhere: BTreeMap::new(), places: vec![] };
+        let mut letters = Letters { everywhere: Kinds::new(), places: vec![] };
         for row in section.lines().filter_map(|line| line.strip_prefix("//! |")) {
             match row.split('|').map(str::trim).collect::<Vec<_>>()[..] {
                 ["letter" | "where", ..] | ["---", ..] => {}
                 [names, kinds, _, _, ""] if !names.starts_with('`') => declare(&mut letters.everywhere, names, kinds)?,
                 [place, names, kinds, _, ""] => {
                     let place = place.split('`').skip(1).step_by(2).map(String::from).collect();
-                    let mut own = BTreeMap::new();
+                    let mut own = Kinds::new();
                     declare(&mut own, names, kinds)?;
                     letters.places.push((place, own));
                 }
@@ -58,7 +61,7 @@ impl Letters {
     }
 }
 
-fn declare(letters: &mut BTreeMap<String, Vec<String>>, names: &str, kinds: &str) -> Result<(), String> {
+fn declare(letters: &mut Kinds, names: &str, kinds: &str) -> Result<(), String> {
     let kinds: Vec<String> = kinds.split(", ").map(String::from).collect();
     if let Some(kind) = kinds.iter().find(|kind| !KINDS.contains(&kind.as_str())) {
         return Err(format!("{names}: {kind:?} is no kind of {KINDS:?}"));

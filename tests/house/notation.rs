@@ -97,7 +97,7 @@ impl Check<'_> {
             |name: &&str| self.letters.kinds(self.file, name).is_some_and(|kinds| kinds.contains(&"size".into()));
         if shape.contains(' ') {
             let is_known = |name: &&str| is_word(name) || self.letters.kinds(self.file, name).is_some();
-            parts.iter().any(|name| is_size(name)) && parts.iter().all(is_known)
+            parts.iter().any(is_size) && parts.iter().all(is_known)
         } else if shape.contains(',') {
             !parts.is_empty()
         } else {
