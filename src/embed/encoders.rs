@@ -269,6 +269,22 @@ pub struct TextEncoder {
     sessions: Pool<Session<Inference>>,
 }
 
+/// Returns the tokenizer of a checkpoint, its own or CLIP's, and the shape of the text tower, which it fits.
+pub(crate) fn tokenizer(checkpoint: &Checkpoint) -> Result<(Tokenizer, text::Shape), LoadError> {
+    let path = || checkpoint.path().into();
+    let (shape, own) = (checkpoint.text_shape()?, checkpoint.tokenizer.as_deref());
+    let tokenizer = own.map_or_else(|| Ok(Tokenizer::clip()), Tokenizer::open)?;
+    let (known, vocabulary) = (shape.vocab_size, tokenizer.vocabulary());
+    if vocabulary > known {
+        let tokenizer = checkpoint.tokenizer.clone();
+        return Err(LoadError::Vocabulary { path: path(), known, tokenizer, vocabulary });
+    }
+    if shape.context_length < 2 {
+        return Err(LoadError::Context { path: path(), context_length: shape.context_length });
+    }
+    Ok((tokenizer, shape))
+}
+
 impl TextEncoder {
     /// Loads the text tower of a model folder or a file of weights and reads nothing else of it. The folder's
     /// `tokenizer.json`, if it has one, takes the place of CLIP's own tokenizer.
@@ -284,20 +300,10 @@ impl TextEncoder {
     /// # Errors
     /// Returns an error under the same conditions as [`TextEncoder::load`].
     pub fn new(checkpoint: &Checkpoint) -> Result<Self, LoadError> {
-        let open = || checkpoint.tokenizer.as_deref().map_or_else(|| Ok(Tokenizer::clip()), Tokenizer::open);
         // Building a tokenizer takes as long as reading a small tower.
-        let (params, tokenizer) = rayon::join(|| checkpoint.text(), open);
-        let (weights, tokenizer) = (params?.into_weights(), tokenizer?);
-        let shape = checkpoint.architecture.text().expect("a tower that was read has a shape");
-        let path = || checkpoint.path().into();
-        let (known, vocabulary) = (shape.vocab_size, tokenizer.vocabulary());
-        if vocabulary > known {
-            let tokenizer = checkpoint.tokenizer.clone();
-            return Err(LoadError::Vocabulary { path: path(), known, tokenizer, vocabulary });
-        }
-        if shape.context_length < 2 {
-            return Err(LoadError::Context { path: path(), context_length: shape.context_length });
-        }
+        let (params, tokenizer) = rayon::join(|| checkpoint.text(), || tokenizer(checkpoint));
+        let weights = params?.into_weights();
+        let (tokenizer, shape) = tokenizer?;
         Ok(Self { shape, weights, tokenizer, sessions: Pool::default() })
     }
 

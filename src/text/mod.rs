@@ -6,6 +6,7 @@
 //! | [`tokenizer`] | how cleaned text becomes token ids |
 //! | [`blip_clean`] | the cleaning that BLIP's captions and questions went through |
 //! | [`wordpiece`] | how text becomes BERT's token ids, and these become text |
+//! | [`trace`] | how a text becomes tokens, step by step |
 //! | `training` | how a model in training reads captions |
 //! | `error` | why a file cannot be used as a tokenizer |
 //! | `tokenizer_file` | a model folder's own `tokenizer.json` |
@@ -15,6 +16,7 @@ pub mod clean;
 mod error;
 pub mod tokenizer;
 mod tokenizer_file;
+pub mod trace;
 mod training;
 pub mod wordpiece;
 

@@ -11,6 +11,7 @@
 use crate::text::clean::clean;
 use crate::text::error::TokenizerError;
 use crate::text::tokenizer_file::TokenizerFile;
+use crate::text::trace::{Merges, Token, Trace, Word};
 use flate2::read::GzDecoder;
 use regex::Regex;
 use std::collections::HashMap;
@@ -147,6 +148,14 @@ impl Tokenizer {
         Caption { ids, truncated }
     }
 
+    /// Returns how a caption becomes its tokens, of which none is cut off.
+    pub fn trace(&self, text: &str) -> Trace {
+        match &self.0 {
+            Kind::Clip(clip) => clip.trace(text),
+            Kind::File(file) => file.trace(text, Some(file.end_of_text)),
+        }
+    }
+
     /// Appends the caption's tokens to a batch of packed rows and returns whether the caption was truncated.
     ///
     /// # Panics
@@ -181,6 +190,28 @@ impl ClipTokenizer {
         }
         ids.push(END_OF_TEXT);
         false
+    }
+
+    fn trace(&self, text: &str) -> Trace {
+        let (cleaned, merges) = (clean(text), Merges::of(&self.merges));
+        let frame = [(START_OF_TEXT, "<start_of_text>"), (END_OF_TEXT, "<end_of_text>")];
+        let [start, end] = frame.map(|(id, text)| Token { id, text: text.to_owned() });
+        let word = |text: &str| {
+            let mut word = Word { text: text.to_owned(), letters: vec![], merges: vec![], tokens: vec![] };
+            if text == start.text {
+                word.tokens.push(start.clone());
+                return word;
+            }
+            let mut ids = vec![];
+            self.push_word(text, &mut ids);
+            let token = |id| self.merges.id_to_token(id).expect("an id of the vocabulary");
+            word.tokens = ids.into_iter().map(|id| Token { id, text: token(id) }).collect();
+            merges.explain(&mut word);
+            word
+        };
+        let words = self.words.find_iter(&cleaned).map(|word| word.as_str());
+        let words = words.take_while(|word| *word != end.text).map(word).collect();
+        Trace { cleaned, words, is_merged: true, frame: [start, end] }
     }
 
     fn push_word(&self, word: &str, ids: &mut Vec<u32>) {

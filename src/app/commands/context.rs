@@ -79,12 +79,16 @@ impl Context {
 
     /// Returns the path of the named model or, with a message, of the trainer's newest finished run.
     pub(crate) fn model_path(&self) -> Result<PathBuf, CliError> {
-        if let Some(path) = self.named_model() {
-            return Ok(path);
-        }
-        let newest = newest_finished(Path::new(RUNS)).ok_or(CliError::NoModel { runs: RUNS.into() })?;
-        note!("model {}, the newest run that is finished", newest.display());
-        Ok(newest)
+        self.found_model().ok_or(CliError::NoModel { runs: RUNS.into() })
+    }
+
+    /// Returns the same path, if there is a model, for a command that can do without.
+    pub(crate) fn found_model(&self) -> Option<PathBuf> {
+        self.named_model().or_else(|| {
+            let newest = newest_finished(Path::new(RUNS))?;
+            note!("model {}, the newest run that is finished", newest.display());
+            Some(newest)
+        })
     }
 
     /// Opens a CLIP without reading its towers, and prints what was assumed or ignored.
@@ -94,7 +98,12 @@ impl Context {
 
     /// Opens the model, of whichever family, and prints what was assumed or ignored.
     pub(crate) fn open_either(&self) -> Result<Opened, CliError> {
-        self.open_either_at(&self.model_path()?, self.overrides())
+        self.open_found(&self.model_path()?)
+    }
+
+    /// Opens the model at a path, of whichever family, and prints what was assumed or ignored.
+    pub(crate) fn open_found(&self, path: &Path) -> Result<Opened, CliError> {
+        self.open_either_at(path, self.overrides())
     }
 
     /// Opens the model of `--model` or, without it, the one that an index was made with, whatever the environment says.

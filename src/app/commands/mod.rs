@@ -27,6 +27,7 @@ mod error;
 mod eval;
 mod eval_rerank;
 mod eval_texts;
+mod explain;
 mod index;
 mod index_parts;
 mod info;
@@ -80,6 +81,7 @@ enum Command {
     Embed(embed::Embed),
     TextStates(text_states::TextStatesCommand),
     Eval(eval::Eval),
+    Explain(explain::Explain),
     Bench(bench::Bench),
     Index(index::Index),
     Search(search::Search),
@@ -103,6 +105,7 @@ pub fn run(cli: Cli) -> Result<(), CliError> {
         Command::Embed(command) => command.run(&context),
         Command::TextStates(command) => command.run(&context),
         Command::Eval(command) => command.run(&context),
+        Command::Explain(command) => command.run(&context),
         Command::Bench(command) => command.run(&context),
         Command::Index(command) => command.run(&context),
         Command::Search(command) => command.run(&context),

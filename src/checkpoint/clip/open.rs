@@ -11,7 +11,7 @@ use crate::checkpoint::positions::{Filter, square};
 use crate::checkpoint::tensors::TensorFiles;
 use crate::checkpoint::{CheckpointError, Note, Tower};
 use crate::models::clip::model::{self, Model};
-use crate::models::clip::text::Text;
+use crate::models::clip::text::{self, Text};
 use crate::models::clip::visual::Visual;
 use crate::params::{Params, Spec};
 use crate::pictures::Preprocess;
@@ -120,9 +120,14 @@ impl Checkpoint {
     /// # Errors
     /// Returns an error if there is no text tower, or if its tensors cannot be read.
     pub fn text(&self) -> Result<Params<Text<Spec>>, CheckpointError> {
-        let spec = self.architecture.text().ok_or_else(|| self.no_tower(Tower::Text))?.spec();
+        let spec = self.text_shape()?.spec();
         let places = self.scheme.text(&spec);
         self.files.load(spec, &places)
+    }
+
+    /// Returns the sizes of the text tower.
+    pub(crate) fn text_shape(&self) -> Result<text::Shape, CheckpointError> {
+        self.architecture.text().ok_or_else(|| self.no_tower(Tower::Text))
     }
 
     /// Reads the logit scale: cosines are multiplied by its exponential. A tower alone may have none.

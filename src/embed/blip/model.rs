@@ -64,6 +64,25 @@ pub struct Blip {
 /// The number of pictures that are looked at together: the tokens of many more would fill the memory.
 pub const BATCH: usize = 8;
 
+/// Returns the tokenizer of a model whose weights are at a path: its folder's own, or BERT's.
+pub(crate) fn tokenizer(path: &Path, config: &Config) -> Result<WordPiece, LoadError> {
+    let (ids, known) = (config.text.ids, config.text.vocab_size);
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let own = WordPiece::open(folder, ids.decode, ids.encode)?;
+    let tokenizer_path = own.is_some().then(|| folder.to_path_buf());
+    let tokenizer = own.unwrap_or_else(WordPiece::blip);
+    let vocabulary = tokenizer.vocabulary();
+    if vocabulary > known {
+        return Err(LoadError::Vocabulary { path: path.into(), known, tokenizer: tokenizer_path, vocabulary });
+    }
+    Ok(tokenizer)
+}
+
+/// Returns the largest number of tokens of a text that is embedded or judged.
+pub(crate) fn max_text(config: &Config) -> usize {
+    MAX_TEXT.min(config.text.positions)
+}
+
 impl Blip {
     /// Loads a model folder or a file of weights, as [`load`] finds them.
     ///
@@ -89,15 +108,7 @@ impl Blip {
     /// Returns an error if the model's tokenizer cannot be used, or does not fit the model.
     pub fn new(loaded: Loaded) -> Result<Self, LoadError> {
         let Loaded { path, config, params, preprocess, .. } = loaded;
-        let (ids, known) = (config.text.ids, config.text.vocab_size);
-        let folder = path.parent().unwrap_or(Path::new("."));
-        let own = WordPiece::open(folder, ids.decode, ids.encode)?;
-        let tokenizer_path = own.is_some().then(|| folder.to_path_buf());
-        let tokenizer = own.unwrap_or_else(WordPiece::blip);
-        let vocabulary = tokenizer.vocabulary();
-        if vocabulary > known {
-            return Err(LoadError::Vocabulary { path, known, tokenizer: tokenizer_path, vocabulary });
-        }
+        let tokenizer = tokenizer(&path, &config)?;
         let preprocess = preprocess.ok_or_else(|| LoadError::NotSquare { path: path.clone() })?;
         Ok(Self::of_model(path, Model { config, params }, preprocess, Arc::new(tokenizer)))
     }
@@ -217,7 +228,7 @@ impl Blip {
 
     /// Returns the longest text for the text encoder, in tokens.
     pub fn max_text(&self) -> usize {
-        MAX_TEXT.min(self.config.text.positions)
+        max_text(&self.config)
     }
 
     /// Returns the tokens of pictures.

@@ -25,6 +25,7 @@ mod reduced;
 
 use crate::text::error::{TokenizerError, TokenizerFileError};
 use crate::text::tokenizer_file::TokenizerFile;
+use crate::text::trace::Trace;
 use flate2::read::GzDecoder;
 use folder::VocabularyFile;
 pub use reduced::reduced_vocabulary;
@@ -178,6 +179,11 @@ impl WordPiece {
         let mut ids = vec![];
         self.encode_into(text, max_tokens, &mut ids);
         ids
+    }
+
+    /// Returns how a text becomes the tokens of [`Self::encode`], of which none is cut off.
+    pub fn trace(&self, text: &str) -> Trace {
+        self.file.trace(text, None)
     }
 
     /// Appends the tokens of [`Self::encode`] and returns whether the text was cut.

@@ -1,0 +1,33 @@
+//! `clipwright explain`: shows what happens inside, one topic a file.
+//!
+//! | file | what it shows |
+//! |---|---|
+//! | `tokens`, `tokens_page` | how a text becomes token ids |
+//! | `page` | the option `--output`, and what the pages share |
+
+mod page;
+mod tokens;
+mod tokens_page;
+
+use super::{CliError, Context};
+use clap::{Args, Subcommand};
+
+/// Show what happens inside a model
+#[derive(Debug, Args)]
+pub(crate) struct Explain {
+    #[command(subcommand)]
+    topic: Topic,
+}
+
+#[derive(Debug, Subcommand)]
+enum Topic {
+    Tokens(tokens::Tokens),
+}
+
+impl Explain {
+    pub(crate) fn run(self, context: &Context) -> Result<(), CliError> {
+        match self.topic {
+            Topic::Tokens(topic) => topic.run(context),
+        }
+    }
+}
