@@ -3,8 +3,10 @@
 //! | file | what it shows |
 //! |---|---|
 //! | `tokens`, `tokens_page` | how a text becomes token ids |
+//! | `gradcheck` | how a backward pass is checked, and what the check says of one that lacks a term |
 //! | `page` | the option `--output`, and what the pages share |
 
+mod gradcheck;
 mod page;
 mod tokens;
 mod tokens_page;
@@ -22,12 +24,14 @@ pub(crate) struct Explain {
 #[derive(Debug, Subcommand)]
 enum Topic {
     Tokens(tokens::Tokens),
+    Gradcheck(gradcheck::Gradcheck),
 }
 
 impl Explain {
     pub(crate) fn run(self, context: &Context) -> Result<(), CliError> {
         match self.topic {
             Topic::Tokens(topic) => topic.run(context),
+            Topic::Gradcheck(topic) => topic.run(context),
         }
     }
 }
