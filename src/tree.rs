@@ -241,6 +241,11 @@ impl Arena {
         })
     }
 
+    /// Returns the number of floats that the block has room for by now.
+    pub fn floats(&self) -> usize {
+        self.memory.len()
+    }
+
     /// Makes room for this tree now, so that carving any smaller one never allocates.
     pub fn reserve<D: Tree<Leaf = Dim>>(&mut self, dims: &D) {
         self.carve(dims);

@@ -4,12 +4,14 @@
 //! |---|---|
 //! | [`clip`] | CLIP: two towers and the learnt temperature |
 //! | `captions` | a batch of tokenized captions |
+//! | [`parts`] | the parts of a model, and what each takes |
 //! | [`sizes`] | checks of sizes before anything is allocated for them |
 //! | [`stack`] | the part of a pre-norm Transformer behind its embedding |
 
 pub mod blip;
 mod captions;
 pub mod clip;
+pub mod parts;
 pub mod sizes;
 pub mod stack;
 

@@ -14,6 +14,7 @@ use clap::{Args, value_parser};
 use kernels::isa::Isa;
 use serde::Serialize;
 use std::fmt;
+use std::path::Path;
 
 /// Time a model on this machine: encoding pictures and texts, training steps, and the loss alone
 #[derive(Debug, Args)]
@@ -209,12 +210,16 @@ impl Bench {
     }
 }
 
+/// Whether a name is that of no file. The name of a preset has no slash, while that of a model on the Hub has one.
+pub(super) fn may_be_preset(name: &Path) -> bool {
+    !name.exists() && !name.to_string_lossy().contains('/')
+}
+
 /// Returns the name and the configuration of the preset or model that `--model` names.
 fn architecture(context: &Context) -> Result<(String, Sizes), CliError> {
     let name = context.named_model().unwrap_or_else(|| "ViT-B-32".into());
     let text = name.display().to_string();
-    // The name of a preset has no slash, while that of a model on the Hub has one.
-    if name.exists() || text.contains('/') {
+    if !may_be_preset(&name) {
         let sizes = match checkpoint::kind(&name)? {
             Some(Kind::Blip) => Sizes::Blip(Box::new(context.describe_blip(&name)?.config)),
             _ => Sizes::Clip(Box::new(context.open(&name, None)?.model()?.1.model_cfg)),

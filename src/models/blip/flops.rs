@@ -13,13 +13,13 @@ use crate::models::clip::flops::TRAIN;
 use std::slice::from_ref;
 
 /// Counts the operations of a product with `m` rows and `n` columns, whose elements have `k` terms each.
-fn product(m: usize, k: usize, n: usize) -> f64 {
+pub(super) fn product(m: usize, k: usize, n: usize) -> f64 {
     2.0 * m as f64 * k as f64 * n as f64
 }
 
 /// Counts the operations of one block but for its attention: `asking` rows go through it, and `seen` rows of the same
 /// sequence become keys and values. `looks` is 1 for a block with cross-attention, whose keys are counted elsewhere.
-fn block(size: &Size, asking: usize, seen: usize, looks: usize) -> f64 {
+pub(super) fn block(size: &Size, asking: usize, seen: usize, looks: usize) -> f64 {
     let Size { width, mlp_width, .. } = *size;
     product(seen, width, 2 * width)
         + product(asking, width, 2 * (1 + looks) * width)
@@ -27,7 +27,7 @@ fn block(size: &Size, asking: usize, seen: usize, looks: usize) -> f64 {
 }
 
 /// Counts the operations of attention over pairs of rows: a score and a weighted sum each.
-fn attention(size: &Size, pairs: usize) -> f64 {
+pub(super) fn attention(size: &Size, pairs: usize) -> f64 {
     product(2, pairs, size.width)
 }
 
@@ -76,7 +76,7 @@ impl text::Shape {
 
     /// Counts the operations by which a text in the encoder looks at a picture of so many rows whose keys and values are
     /// there. One row leaves the last block.
-    fn looking_at_keys_flops(&self, tokens: usize, rows: usize) -> f64 {
+    pub(super) fn looking_at_keys_flops(&self, tokens: usize, rows: usize) -> f64 {
         (self.size.layers - 1) as f64 * attention(&self.size, tokens * rows) + attention(&self.size, rows)
     }
 

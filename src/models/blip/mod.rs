@@ -23,6 +23,7 @@
 //! | [`model`] | the whole model, and inference with each of its parts |
 //! | [`decode`] | the decoder one token at a time, with a cache of keys and values |
 //! | [`flops`] | how much arithmetic a task needs |
+//! | [`parts`] | the parts of every use, and what each takes |
 pub mod config;
 pub mod decode;
 pub mod flops;
@@ -30,6 +31,7 @@ pub mod head;
 mod initial;
 pub mod model;
 pub mod params;
+pub mod parts;
 mod presets;
 pub mod sights;
 pub mod text;

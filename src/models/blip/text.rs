@@ -148,7 +148,7 @@ impl Shape {
         (Part { rows, pooled: None, looks }, pooled)
     }
 
-    fn saved(&self, sequences: &Sequences, pool: Pool, looks: Option<Looks>, keep: Keep) -> Saved<Dim> {
+    pub(super) fn saved(&self, sequences: &Sequences, pool: Pool, looks: Option<Looks>, keep: Keep) -> Saved<Dim> {
         let (whole, pooled) = self.parts(sequences, pool, looks);
         let (size, rows) = (&self.size, Dim(whole.rows, self.size.width));
         let blocks = size.layers - usize::from(pooled.is_some());

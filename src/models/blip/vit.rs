@@ -60,7 +60,7 @@ impl Shape {
         }
     }
 
-    fn saved(&self, pictures: usize, pool: Pool, keep: Keep) -> Saved<Dim> {
+    pub(super) fn saved(&self, pictures: usize, pool: Pool, keep: Keep) -> Saved<Dim> {
         Saved::dims(&self.size, pictures * self.grid.tokens(), pictures, pool, keep)
     }
 

@@ -6,7 +6,7 @@
 //! that is linear in the activations (norms, activation functions, residuals).
 
 use crate::layers::block::Size;
-use crate::layers::{Dim4, bottleneck, conv2d, patch_dropout};
+use crate::layers::{Dim4, attention_pool, bottleneck, conv2d, patch_dropout};
 use crate::models::clip::{resnet, text, visual, vit};
 
 /// Training takes this many times the products of a forward pass: where the forward pass multiplies once, the backward
@@ -47,22 +47,27 @@ impl resnet::Shape {
         let [first, second, third] = self.stem().convs();
         let stem = convolution(&second, half) + convolution(&third, half);
         let blocks: f64 = self.blocks(1).iter().map(|(block, x)| bottleneck(block, *x)).sum();
-        let pool = self.pool();
-        let rows = pool.pixels + 1;
-        // All tokens become keys and values; the mean token alone has a query, scores, a weighted sum and a projection.
-        let keys_values = product(rows, pool.channels, 2 * pool.channels);
-        let mean_token = product(1, pool.channels, pool.channels + pool.embed_dim) + product(2, rows, pool.channels);
-        Flops::of_pictures(convolution(&first, half), stem + blocks + keys_values + mean_token)
+        Flops::of_pictures(convolution(&first, half), stem + blocks + pool(&self.pool()))
     }
 }
 
+/// Counts the operations of the attention pool at the end of a ResNet.
+pub(super) fn pool(shape: &attention_pool::Shape) -> f64 {
+    let &attention_pool::Shape { channels, embed_dim, .. } = shape;
+    let rows = shape.tokens();
+    // All tokens become keys and values; the mean token alone has a query, scores, a weighted sum and a projection.
+    let keys_values = product(rows, channels, 2 * channels);
+    let mean_token = product(1, channels, channels + embed_dim) + product(2, rows, channels);
+    keys_values + mean_token
+}
+
 /// Counts the operations of a convolution that has this many pixels of output.
-fn convolution(shape: &conv2d::Shape, pixels: usize) -> f64 {
+pub(super) fn convolution(shape: &conv2d::Shape, pixels: usize) -> f64 {
     product(pixels, shape.kernel.pow(2) * shape.in_channels, shape.out_channels)
 }
 
 /// Counts the operations of a residual block of a ResNet.
-fn bottleneck(block: &bottleneck::Shape, x: Dim4) -> f64 {
+pub(super) fn bottleneck(block: &bottleneck::Shape, x: Dim4) -> f64 {
     let ((_, height, width, _), (_, out_height, out_width, _)) = (x, block.out(x));
     let (inner, outer) = (height * width, out_height * out_width);
     let [first, second, third] = block.convs();
@@ -93,19 +98,31 @@ impl text::Shape {
 
 /// Counts the operations of all blocks over `rows` rows of one sequence; the last block computes its pooled row alone.
 fn transformer(size: &Size, rows: usize) -> f64 {
-    let Size { width, mlp_width, layers, causal, .. } = *size;
+    (size.layers - 1) as f64 * whole_block(size, rows) + pooled_block(size, rows)
+}
+
+/// Counts the operations of a block over `rows` rows of one sequence.
+pub(super) fn whole_block(size: &Size, rows: usize) -> f64 {
     // Every pair of rows that see each other takes part in a score and in a weighted sum.
-    let seen = if causal { rows * (rows + 1) / 2 } else { rows * rows };
-    let attention = |pairs: usize| product(2, pairs, width);
-    let keys_values = |rows: usize| product(rows, width, 2 * width);
-    let rest = |rows: usize| product(rows, width, 2 * width) + 2.0 * product(rows, width, mlp_width);
-    let whole = keys_values(rows) + rest(rows) + attention(seen);
-    let pooled = keys_values(rows) + rest(1) + attention(rows);
-    (layers - 1) as f64 * whole + pooled
+    let seen = if size.causal { rows * (rows + 1) / 2 } else { rows * rows };
+    block(size, rows, rows, seen)
+}
+
+/// Counts the operations of a block that computes one of the `rows` rows of a sequence.
+pub(super) fn pooled_block(size: &Size, rows: usize) -> f64 {
+    block(size, rows, 1, rows)
+}
+
+/// Counts the operations of a block: `rows` rows become keys and values, `asking` of them go on, and `pairs` of rows see
+/// each other.
+fn block(size: &Size, rows: usize, asking: usize, pairs: usize) -> f64 {
+    let Size { width, mlp_width, .. } = *size;
+    let rest = product(asking, width, 2 * width) + 2.0 * product(asking, width, mlp_width);
+    product(rows, width, 2 * width) + rest + product(2, pairs, width)
 }
 
 /// Counts the operations of a product with `m` rows and `n` columns, whose elements have `k` terms each.
-fn product(m: usize, k: usize, n: usize) -> f64 {
+pub(super) fn product(m: usize, k: usize, n: usize) -> f64 {
     2.0 * m as f64 * k as f64 * n as f64
 }
 

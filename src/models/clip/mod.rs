@@ -10,11 +10,13 @@
 //! | [`model`] | the whole parameter tree, and inference |
 //! | [`groups`] | the layer groups of a tower, for locks and learning rates |
 //! | [`flops`] | how much arithmetic a tower needs |
+//! | `parts` | the parts of a tower, and what each takes |
 
 pub mod config;
 pub mod flops;
 pub mod groups;
 pub mod model;
+mod parts;
 mod presets;
 pub mod resnet;
 pub mod text;

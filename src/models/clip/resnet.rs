@@ -90,7 +90,7 @@ impl Shape {
     }
 
     /// Lists the sizes of the inputs of all blocks, and of the pool.
-    fn xs(&self, pictures: usize) -> Vec<Dim4> {
+    pub(super) fn xs(&self, pictures: usize) -> Vec<Dim4> {
         let blocks = self.blocks(pictures);
         let last = blocks.last().map_or(self.stem().out(pictures), |(block, x)| block.out(*x));
         blocks.into_iter().map(|(_, x)| x).chain([last]).collect()
@@ -117,7 +117,7 @@ impl Shape {
     }
 
     /// Nothing is kept of locked groups but the output of the last one.
-    fn inputs(&self, pictures: usize, locked: usize, keep: Keep) -> Inputs<Dim> {
+    pub(super) fn inputs(&self, pictures: usize, locked: usize, keep: Keep) -> Inputs<Dim> {
         let first = self.locked_blocks(locked);
         let xs = match keep {
             Keep::All | Keep::Inputs => self.xs(pictures).into_iter().map(|x| Dim(1, len(x))).enumerate(),
@@ -126,7 +126,7 @@ impl Shape {
         Inputs { xs: xs.map(|(i, x)| if i < first { Dim(1, 0) } else { x }).collect() }
     }
 
-    fn saved(&self, pictures: usize, locked: usize) -> Saved<Dim> {
+    pub(super) fn saved(&self, pictures: usize, locked: usize) -> Saved<Dim> {
         let (all, none, first) = (self.blocks(pictures), self.blocks(0), self.locked_blocks(locked));
         Saved {
             stem: StemSaved::dims(&self.stem(), if locked > 0 { 0 } else { pictures }),

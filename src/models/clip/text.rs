@@ -78,7 +78,7 @@ impl Shape {
         scratch.reserve(&self.scratch(rows, captions));
     }
 
-    fn saved(&self, rows: usize, captions: usize, keep: Keep) -> StackSaved<Dim> {
+    pub(super) fn saved(&self, rows: usize, captions: usize, keep: Keep) -> StackSaved<Dim> {
         StackSaved::dims(&self.size, rows, captions, Pool::Last, keep)
     }
 

@@ -78,7 +78,7 @@ impl Shape {
     }
 
     /// Returns the sizes for pictures of which so many patches each are embedded.
-    fn saved(&self, pictures: usize, patches: usize, keep: Keep) -> Saved<Dim> {
+    pub(super) fn saved(&self, pictures: usize, patches: usize, keep: Keep) -> Saved<Dim> {
         let rows = pictures * (1 + patches);
         Saved {
             embedded: Dim(rows, self.size.width),

@@ -16,6 +16,7 @@ use crate::models::clip::model::ClipParams;
 use crate::train::metric::Metric;
 use crate::train::objective::StepId;
 use crate::train::world::World;
+use crate::models::parts::floats as floats_of;
 use crate::tree::{Arena, Dim, tree};
 use kernels::in_pool;
 use ndarray::{ArrayView2, ArrayViewMut2};
@@ -42,6 +43,11 @@ tree! {
     ///
     /// `dimages`, `dtexts` (N,e)
     Judged { dimages, dtexts, scratch: SigmoidScratch }
+}
+
+/// Counts the floats that are kept of a pair between the forward and the backward pass of its towers.
+pub(crate) fn kept_of_pair(embed_dim: usize) -> usize {
+    floats_of(&Features::dims(1, embed_dim))
 }
 
 impl Features<Dim> {

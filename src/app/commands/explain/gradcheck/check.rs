@@ -3,7 +3,7 @@
 use super::layer::{Layer, Term, in_f64};
 use crate::random::normals;
 use crate::tour::bridge::plain;
-use crate::tour::chain_rule::{Matrix, slope};
+use crate::tour::chain_rule::{Matrix, matrix, slope};
 use ndarray::Array2;
 use serde::Serialize;
 
@@ -80,8 +80,8 @@ pub(super) fn check(layer: &Layer, without: Option<&Term>) -> Checked {
     let (_, fast) = (layer.fast)(&probe.in_f32, probe.dy.view());
     let fast = in_f64(&fast);
     let expected = probe.differences(STEP, &|at| probe.loss_f64(at));
-    let of_tour = errors(&given, &expected);
-    let of_library = errors(&fast, &expected);
+    let units = units(&expected);
+    let (of_tour, of_library) = (errors(&given, &expected, &units), errors(&fast, &expected, &units));
     let gradients = layer.tensors.iter().zip(of_tour).zip(of_library);
     let gradient = |((&(name, rows, columns), (tour_error, worst)), (library_error, _))| Gradient {
         name: format!("d{name}"),
@@ -94,7 +94,7 @@ pub(super) fn check(layer: &Layer, without: Option<&Term>) -> Checked {
     };
     Checked {
         gradients: gradients.map(gradient).collect(),
-        steps: POWERS.map(|power| probe.at_step(power, &given, &fast)).collect(),
+        steps: POWERS.map(|power| probe.at_step(power, &given, &fast, &units)).collect(),
     }
 }
 
@@ -129,15 +129,15 @@ impl<'a> Probe<'a> {
                 at[k].clone_from(x);
                 loss(&at)
             };
-            crate::tour::chain_rule::matrix(x.len(), x[0].len(), |i, j| slope(x, (i, j), h, moved))
+            matrix(x.len(), x[0].len(), |i, j| slope(x, (i, j), h, moved))
         };
         (0..self.in_f64.len()).map(of_tensor).collect()
     }
 
-    fn at_step(&self, power: i32, given: &[Matrix], fast: &[Matrix]) -> AtStep {
+    fn at_step(&self, power: i32, given: &[Matrix], fast: &[Matrix], units: &[f64]) -> AtStep {
         let step = 10f64.powi(-power);
         let largest = |given: &[Matrix], loss: &dyn Fn(&[Matrix]) -> f64| {
-            let errors = errors(given, &self.differences(step, loss));
+            let errors = errors(given, &self.differences(step, loss), units);
             errors.into_iter().map(|(error, _)| error).fold(0.0, f64::max)
         };
         let tour_error = largest(given, &|at| self.loss_f64(at));
@@ -145,18 +145,21 @@ impl<'a> Probe<'a> {
     }
 }
 
-/// Returns the largest relative error of each gradient, and where it is.
-fn errors(given: &[Matrix], expected: &[Matrix]) -> Vec<(f64, Entry)> {
+/// Returns what the errors of each gradient are relative to: its largest entry.
+fn units(expected: &[Matrix]) -> Vec<f64> {
     let size = |x: &Matrix| x.iter().flatten().fold(0.0, |size: f64, x| size.max(x.abs()));
-    // A step so small that f32 does not see it gives differences of 0; the gradients themselves then are the measure.
-    let of_layer = given.iter().chain(expected).map(size).fold(0.0, f64::max);
-    let of_tensor = |(given, expected): (&Matrix, &Matrix)| {
-        let unit = size(expected).max(SMALL * of_layer);
+    let of_layer = expected.iter().map(size).fold(0.0, f64::max);
+    expected.iter().map(|x| size(x).max(SMALL * of_layer)).collect()
+}
+
+/// Returns the largest relative error of each gradient, and where it is.
+fn errors(given: &[Matrix], expected: &[Matrix], units: &[f64]) -> Vec<(f64, Entry)> {
+    let of_tensor = |((given, expected), unit): ((&Matrix, &Matrix), &f64)| {
         let entries = (0..given.len()).flat_map(|i| (0..given[i].len()).map(move |j| (i, j)));
         let off = |&(i, j): &(usize, usize)| (given[i][j] - expected[i][j]).abs();
         let (row, column) = entries.max_by(|a, b| off(a).total_cmp(&off(b))).expect("an entry");
         let worst = Entry { row, column, given: given[row][column], expected: expected[row][column] };
         (off(&(row, column)) / unit, worst)
     };
-    given.iter().zip(expected).map(of_tensor).collect()
+    given.iter().zip(expected).zip(units).map(of_tensor).collect()
 }
