@@ -10,6 +10,7 @@ mod blip_exams;
 mod capfilt;
 mod encoders;
 mod eval;
+mod explain;
 mod found;
 mod one_embedding;
 mod parts;

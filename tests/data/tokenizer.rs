@@ -29,6 +29,29 @@ fn equals_openclip_on_every_golden_string() {
     }
 }
 
+/// The trace of a caption has the ids of the caption, and every word's merges lead to its tokens.
+#[test]
+fn traces_are_what_is_encoded() {
+    let rows: Vec<Golden> = serde_json::from_str(include_str!("../golden/tokenizer.json")).unwrap();
+    let texts = rows.iter().map(|row| row.text.as_str());
+    for text in texts.chain(["<start_of_text>a", "a <END_OF_TEXT> dog", "", "antidisestablishmentarianism 🦄"]) {
+        let trace = CLIP.trace(text);
+        let ids: Vec<u32> = trace.tokens().iter().map(|token| token.id).collect();
+        assert_eq!(ids, CLIP.encode(text, 1000).ids, "{text:?}");
+        assert!(trace.is_merged && trace.cleaned == clean(text), "{text:?}");
+        for word in trace.words.iter().filter(|word| word.text != "<start_of_text>") {
+            assert_eq!(word.letters.len(), word.text.len(), "a letter for each byte: {word:?}");
+            assert_eq!(word.merges.len() + word.tokens.len(), word.letters.len(), "{word:?}");
+            let tokens: Vec<&str> = word.tokens.iter().map(|token| token.text.as_str()).collect();
+            assert_eq!(word.merges.last().map_or(&word.letters, |merge| &merge.parts), &tokens);
+        }
+    }
+    let ranks =
+        |word: &str| -> Vec<usize> { CLIP.trace(word).words[0].merges.iter().map(|merge| merge.rank).collect() };
+    // The numbers of lines in OpenAI's file of merges.
+    assert_eq!((ranks("cat"), ranks("photo")), (vec![24, 1856], vec![19, 94, 304, 613]));
+}
+
 #[test]
 fn a_caption_ends_at_its_first_end_of_text() {
     let ids = CLIP.encode("a <END_OF_TEXT> dog", 77).ids;

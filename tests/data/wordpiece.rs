@@ -199,3 +199,19 @@ fn cleans_captions_and_questions_as_the_original_does() {
         assert_eq!(own, clean, "{kind} {text:?} in {max_words} words");
     }
 }
+
+/// The trace of a text has its ids, and the pieces of each word together.
+#[test]
+fn traces_are_what_is_encoded() {
+    for Case { text, ids } in golden().cases {
+        let trace = BLIP.trace(&text);
+        let traced: Vec<u32> = trace.tokens().iter().map(|token| token.id).collect();
+        assert_eq!((traced, trace.is_merged), (BLIP.encode(&text, usize::MAX), false), "{text:?}, {ids:?}");
+    }
+    let trace = BLIP.trace("Two unicorns, café");
+    assert_eq!(trace.cleaned, "two unicorns, cafe");
+    let words: Vec<_> = trace.words.iter().map(|word| word.text.as_str()).collect();
+    assert_eq!(words, ["Two", "unicorns", ",", "café"]);
+    let pieces: Vec<_> = trace.words[1].tokens.iter().map(|token| token.text.as_str()).collect();
+    assert_eq!(pieces, ["unicorn", "##s"]);
+}

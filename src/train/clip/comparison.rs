@@ -13,10 +13,10 @@ use crate::loss::info_nce::{self, Loss, Saved as LossSaved, Scratch as LossScrat
 use crate::loss::positives::Positives;
 use crate::loss::sigmoid::{self, Scratch as SigmoidScratch, Sums};
 use crate::models::clip::model::ClipParams;
+use crate::models::parts;
 use crate::train::metric::Metric;
 use crate::train::objective::StepId;
 use crate::train::world::World;
-use crate::models::parts::floats as floats_of;
 use crate::tree::{Arena, Dim, tree};
 use kernels::in_pool;
 use ndarray::{ArrayView2, ArrayViewMut2};
@@ -47,7 +47,7 @@ tree! {
 
 /// Counts the floats that are kept of a pair between the forward and the backward pass of its towers.
 pub(crate) fn kept_of_pair(embed_dim: usize) -> usize {
-    floats_of(&Features::dims(1, embed_dim))
+    parts::floats(&Features::dims(1, embed_dim))
 }
 
 impl Features<Dim> {

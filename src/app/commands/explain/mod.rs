@@ -4,9 +4,11 @@
 //! |---|---|
 //! | `tokens`, `tokens_page` | how a text becomes token ids |
 //! | `gradcheck` | how a backward pass is checked, and what the check says of one that lacks a term |
+//! | `model` | the parts of a model, and what each takes |
 //! | `page` | the option `--output`, and what the pages share |
 
 mod gradcheck;
+mod model;
 mod page;
 mod tokens;
 mod tokens_page;
@@ -24,6 +26,7 @@ pub(crate) struct Explain {
 #[derive(Debug, Subcommand)]
 enum Topic {
     Tokens(tokens::Tokens),
+    Model(model::Model),
     Gradcheck(gradcheck::Gradcheck),
 }
 
@@ -31,6 +34,7 @@ impl Explain {
     pub(crate) fn run(self, context: &Context) -> Result<(), CliError> {
         match self.topic {
             Topic::Tokens(topic) => topic.run(context),
+            Topic::Model(topic) => topic.run(context),
             Topic::Gradcheck(topic) => topic.run(context),
         }
     }
