@@ -1,6 +1,8 @@
 //! `clipwright explain`: tokens, models and gradient checks.
 
 use super::bench::{Bench, Outcome, bench, lines};
+use super::blip;
+use clipwright::models::blip::Parts;
 use clipwright::models::clip::Config;
 use clipwright::models::clip::model;
 use clipwright::params::count;
@@ -60,9 +62,7 @@ fn what_does_not_fit_is_cut_off() {
 /// A BLIP's texts are cleaned as its captions, cut into word pieces, and their first row leaves.
 #[test]
 fn tokens_of_a_blip() {
-    let bench = bench();
-    let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/blip_retrieval");
-    let said = &json_alone(&bench, &["tokens", "(Two) Unicorns!", "--model", golden])[0];
+    let said = &blip::bench(Parts::Matcher).json(&["explain", "tokens", "(Two) Unicorns!"])[0];
     assert_eq!(
         (&said["kind"], &said["cleaned"], &said["leaves"]),
         (&json!("pieces"), &json!("two unicorns"), &json!(0))
@@ -130,12 +130,11 @@ fn parts_of_a_model() {
 #[test]
 fn parts_of_a_blip() {
     let bench = bench();
-    let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/blip_retrieval");
-    let [said, info] = [&["explain", "model", golden][..], &["info", golden]].map(|args| {
-        let outcome = bench.run_alone(&[args, &["--json"]].concat());
-        lines(&outcome.out).remove(0)
-    });
-    assert_eq!(said["parameters"], info["parameters"]);
+    for parts in [Parts::Captioner, Parts::Matcher, Parts::Answerer, Parts::Pretrained] {
+        let blip = blip::bench(parts);
+        let [said, info] = [&["explain", "model"][..], &["info"]].map(|args| blip.json(args).remove(0));
+        assert_eq!(said["parameters"], info["parameters"], "{parts:?}");
+    }
     let whole = &json_alone(&bench, &["model", "BLIP-base"])[0];
     let names: Vec<_> =
         whole["towers"].as_array().unwrap().iter().map(|tower| tower["name"].as_str().unwrap()).collect();

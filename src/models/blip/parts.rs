@@ -119,7 +119,7 @@ impl Reader<'_> {
         let own = blocks.iter().chain(&pooled).map(floats).zip(xs).map(|(own, x)| own + floats_of(x));
         let blocks = self.attention.iter().zip(&self.shared.layers).zip(own).enumerate();
         let blocks = blocks.map(|(i, ((attention, rest), kept))| self.block(i, attention, rest, kept));
-        [self.embed(floats_of(embedded) + floats(&ln))].into_iter().chain(self.keys()).chain(blocks).collect()
+        self.keys().into_iter().chain([self.embed(floats_of(embedded) + floats(&ln))]).chain(blocks).collect()
     }
 
     /// Returns a part with these parameters, of which each is new or not.

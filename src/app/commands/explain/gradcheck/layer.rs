@@ -28,6 +28,9 @@ pub(super) const LAYERS: [&Layer; 16] = [
     &looks::CROSS_ATTENTION,
 ];
 
+/// The library's y, and its gradients of all tensors.
+pub(super) type Fast = (Array2<f32>, Vec<Array2<f32>>);
+
 /// A layer in f64 and in f32. Whatever it is differentiated by is a list of matrices; a vector is a matrix of one row.
 pub(super) struct Layer {
     pub name: &'static str,
@@ -41,7 +44,7 @@ pub(super) struct Layer {
     /// Computes the gradients of all tensors from dy by the functions of the chapter.
     pub backward: fn(&[Matrix], &Matrix) -> Vec<Matrix>,
     /// Computes y and the gradients by the layer that trains models.
-    pub fast: fn(&[Array2<f32>], ArrayView2<f32>) -> (Array2<f32>, Vec<Array2<f32>>),
+    pub fast: fn(&[Array2<f32>], ArrayView2<f32>) -> Fast,
     pub terms: &'static [Term],
 }
 

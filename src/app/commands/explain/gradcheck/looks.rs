@@ -1,6 +1,6 @@
 //! Layers in which rows look at rows: chapters 5, 6 and 15.
 
-use super::layer::{Layer, Term, of, read, row, with, write, zeros};
+use super::layer::{Fast, Layer, Term, of, read, row, with, write, zeros};
 use super::rows::{add_to, times};
 use crate::layers::Keep;
 use crate::layers::attention as fast_attention;
@@ -62,7 +62,7 @@ pub(super) const ATTENTION: Layer = Layer {
     ],
 };
 
-fn attend_fast(at: &[Array2<f32>], dy: ArrayView2<f32>) -> (Array2<f32>, Vec<Array2<f32>>) {
+fn attend_fast(at: &[Array2<f32>], dy: ArrayView2<f32>) -> Fast {
     let ([q, k, v], (rows, c)) = (of(at), dy.dim());
     let (mut out, mut dq, mut dkv) = (Array2::zeros((rows, c)), Array2::zeros((rows, c)), Array2::zeros((rows, 2 * c)));
     let (ranges, mut lse) = (0..rows, vec![0.0; rows]);
@@ -169,7 +169,7 @@ fn listed(dx: Matrix, Block { ln_1, attention, ln_2, mlp }: Block) -> Vec<Matrix
     first.into_iter().chain(second).collect()
 }
 
-fn block_fast(at: &[Array2<f32>], dy: ArrayView2<f32>) -> (Array2<f32>, Vec<Array2<f32>>) {
+fn block_fast(at: &[Array2<f32>], dy: ArrayView2<f32>) -> Fast {
     let [x, norm_1, bias_1, in_weight, in_bias, out_weight, out_bias, norm_2, bias_2, fc, fc_bias, proj, proj_bias] =
         of(at);
     let linear = |weight, bias| Linear { weight: read(weight), bias: read(bias) };
@@ -265,7 +265,7 @@ fn by_keys_and_values(at: &[Matrix], dy: &Matrix) -> [Matrix; 2] {
     [linear_backward(u, &p.k.0, &dk).0, linear_backward(u, &p.v.0, &dv).0]
 }
 
-fn cross_fast(at: &[Array2<f32>], dy: ArrayView2<f32>) -> (Array2<f32>, Vec<Array2<f32>>) {
+fn cross_fast(at: &[Array2<f32>], dy: ArrayView2<f32>) -> Fast {
     let [x, u, q, q_bias, kv, kv_bias, out, out_bias] = of(at);
     let linear = |weight, bias| Linear { weight: read(weight), bias: read(bias) };
     let p = CrossAttention { query: linear(q, q_bias), key_value: linear(kv, kv_bias), out: linear(out, out_bias) };

@@ -1,6 +1,6 @@
 //! Layers of pictures: chapters 7 and 14.
 
-use super::layer::{Layer, Term, of, read, row, with, write, zeros};
+use super::layer::{Fast, Layer, Term, of, read, row, with, write, zeros};
 use super::rows::{add_to, along_term, mean_term, weighted};
 use crate::layers::attention_pool::{self, AttentionPool};
 use crate::layers::batch_norm::{self, BatchNorm, Gate, Residual};
@@ -153,7 +153,7 @@ fn by_channel(term: fn(&Matrix, f64, &Matrix) -> Matrix, at: &[Matrix], dy: &Mat
     transposed(&term(&transposed(&at[0]), f64::from(EPS), &transposed(&weighted(dy, &at[1]))))
 }
 
-fn batch_norm_fast(at: &[Array2<f32>], dy: ArrayView2<f32>) -> (Array2<f32>, Vec<Array2<f32>>) {
+fn batch_norm_fast(at: &[Array2<f32>], dy: ArrayView2<f32>) -> Fast {
     let ([x, weight, bias], [mut dx, mut dweight, mut dbias]) = (of(at), zeros(of(at)));
     let (dim, channels) = ((2, 2, 3, x.ncols()), x.ncols());
     let running = [vec![0.0; channels], vec![0.0; channels], vec![0.0]];
@@ -221,7 +221,7 @@ fn pool(at: &[Matrix]) -> Pool {
     Pool { positions: positions.clone(), q, k, v: linear(v, v_bias), c: linear(c, c_bias) }
 }
 
-fn pool_fast(at: &[Array2<f32>], dy: ArrayView2<f32>) -> (Array2<f32>, Vec<Array2<f32>>) {
+fn pool_fast(at: &[Array2<f32>], dy: ArrayView2<f32>) -> Fast {
     let [x, positions, q, q_bias, k, k_bias, v, v_bias, c, c_bias] = of(at);
     let linear = |weight, bias| Linear { weight: read(weight), bias: read(bias) };
     let p = AttentionPool {

@@ -1,6 +1,6 @@
 //! Layers that compute each row by itself: chapters 1 to 4 and 9.
 
-use super::layer::{Layer, Term, of, read, row, with, write, zeros};
+use super::layer::{Fast, Layer, Term, of, read, row, with, write, zeros};
 use crate::layers::layer_norm::{self, LayerNorm, Saved};
 use crate::layers::linear::{self, Linear};
 use crate::layers::normalize;
@@ -63,7 +63,7 @@ pub(super) const LINEAR: Layer = Layer {
 };
 
 /// Returns what the library's activation makes of x, and dx.
-fn activated(activation: Activation, x: &Array2<f32>, dy: ArrayView2<f32>) -> (Array2<f32>, Vec<Array2<f32>>) {
+fn activated(activation: Activation, x: &Array2<f32>, dy: ArrayView2<f32>) -> Fast {
     let (mut y, mut dx) = (Array2::zeros(x.raw_dim()), dy.to_owned());
     activation.forward(read(x), write(&mut y));
     activation.backward(read(x), write(&mut dx));

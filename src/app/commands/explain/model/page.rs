@@ -1,6 +1,6 @@
 //! The page of `clipwright explain model`: a box for every part, and between the boxes what goes from one to the next.
 
-use super::report::{Report, adds, bytes, grouped, sizes};
+use super::report::{KEPT, Report, adds, bytes, grouped, parameters, sizes};
 use super::towers::{Row, Tower};
 use htmlize::escape_all_quotes;
 
@@ -24,19 +24,26 @@ pub(super) fn body(report: &Report) -> String {
     let towers: String = report.towers.iter().map(tower).collect();
     format!(
         "<p>{}</p>\n<main>\n{towers}</main>\n<p class=\"said\">Each bar is the part's share of its column. A backward \
-         pass takes twice the multiply-adds of the forward pass. Kept is what a step of training keeps of one pair from \
-         the forward to the backward pass.</p>\n",
-        escape_all_quotes(&report.scope())
+         pass takes twice the multiply-adds of the forward pass. {KEPT}</p>\n",
+        escape_all_quotes(report.scope())
     )
 }
 
 fn tower(tower: &Tower) -> String {
-    let boxes: String = tower.parts.iter().map(|row| part(tower, row)).collect();
-    let first = tower.parts.first().map_or(String::new(), |row| flow(&row.input));
+    let (mut boxes, mut before) = (String::new(), &vec![]);
+    for row in &tower.parts {
+        // Not everything comes from the box above: keys and values are a picture's, and a projection takes one row.
+        if row.input != *before {
+            boxes += &flow(&row.input);
+        }
+        boxes += &part(tower, row);
+        boxes += &flow(&row.output);
+        before = &row.output;
+    }
     format!(
-        "<section><h2>{}</h2><small>{} parameters, {} multiply-adds, {} kept</small>\n{first}{boxes}</section>\n",
+        "<section><h2>{}</h2><small>{}, {} multiply-adds, {} kept</small>\n{boxes}</section>\n",
         escape_all_quotes(&tower.name),
-        grouped(tower.parameters),
+        parameters(tower.parameters),
         adds(tower.multiply_adds),
         bytes(tower.kept_bytes)
     )
@@ -48,7 +55,7 @@ fn flow(shape: &[usize]) -> String {
 }
 
 fn part(tower: &Tower, row: &Row) -> String {
-    let Row { output, parameters, shared, multiply_adds, kept_bytes, .. } = row;
+    let Row { parameters, shared, multiply_adds, kept_bytes, .. } = row;
     let also = if *shared > 0 { format!("; {} shared", grouped(*shared)) } else { String::new() };
     let numbers = [
         ("parameters", grouped(*parameters) + &also, share(*parameters as f64, tower.parameters as f64), ""),
@@ -66,7 +73,7 @@ fn part(tower: &Tower, row: &Row) -> String {
             format!("<dt>{name}<dd>{text}{bar}")
         })
         .collect();
-    format!("<div class=\"box\"><b>{}</b><dl>{numbers}</dl></div>\n{}", escape_all_quotes(row.title()), flow(output))
+    format!("<div class=\"box\"><b>{}</b><dl>{numbers}</dl></div>\n", escape_all_quotes(row.title()))
 }
 
 /// Returns a share in percent.

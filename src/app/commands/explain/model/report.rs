@@ -14,6 +14,10 @@ pub(super) struct Report {
     pub towers: Vec<Tower>,
 }
 
+/// What is counted as kept.
+pub(super) const KEPT: &str = "Kept is what the towers keep of one pair in a step of training, from the forward to the \
+                               backward pass. What a BLIP's losses hold between its uses comes on top.";
+
 impl Report {
     pub(super) fn new(model: String, caption_tokens: usize, grad_checkpointing: bool, towers: Vec<Tower>) -> Self {
         let parameters = towers.iter().map(|tower| tower.parameters).sum();
@@ -24,7 +28,7 @@ impl Report {
     pub(super) fn scope(&self) -> String {
         let keeps = if self.grad_checkpointing { ", the inputs of blocks alone" } else { "" };
         let text = counted(self.caption_tokens, "token");
-        format!("{} parameters; one picture and one text of {text}{keeps}", grouped(self.parameters))
+        format!("{}; one picture and one text of {text}{keeps}", parameters(self.parameters))
     }
 }
 
@@ -39,6 +43,11 @@ pub(super) fn grouped(n: usize) -> String {
     let groups: Vec<&str> =
         digits.as_bytes().rchunks(3).rev().map(|group| std::str::from_utf8(group).expect("digits")).collect();
     groups.join(",")
+}
+
+/// Writes a number of parameters.
+pub(super) fn parameters(n: usize) -> String {
+    format!("{} parameter{}", grouped(n), if n == 1 { "" } else { "s" })
 }
 
 /// Writes a number of multiply-adds.
@@ -64,20 +73,24 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         writeln!(f, "{}: {}", self.model, self.scope())?;
         for Tower { name, parts, parameters, multiply_adds, kept_bytes } in &self.towers {
-            writeln!(f, "\n{name:18}{:>12}{:>12}{:>13}{:>12}{:>11}", "in", "out", "parameters", "mult-adds", "kept")?;
+            writeln!(
+                f,
+                "\n{name}\n{:18}{:>12}{:>12}{:>13}{:>12}{:>11}",
+                "", "in", "out", "parameters", "mult-adds", "kept"
+            )?;
             for row in parts {
                 let Row { input, output, parameters, shared, multiply_adds, kept_bytes, .. } = row;
                 let (title, input, output) = (row.title(), sizes(input), sizes(output));
                 let (parameters, adds, kept) = (grouped(*parameters), adds(*multiply_adds), bytes(*kept_bytes));
                 writeln!(f, "{title:18}{input:>12}{output:>12}{parameters:>13}{adds:>12}{kept:>11}")?;
                 if *shared > 0 {
-                    writeln!(f, "{:18}{:>37}", "", format!("{} shared", grouped(*shared)))?;
+                    writeln!(f, "{:>55} shared", grouped(*shared))?;
                 }
             }
             let (parameters, adds, kept) = (grouped(*parameters), adds(*multiply_adds), bytes(*kept_bytes));
             writeln!(f, "{:42}{parameters:>13}{adds:>12}{kept:>11}", "together")?;
         }
-        write!(f, "\nkept: by a step of training, from the forward to the backward pass")
+        write!(f, "\n{KEPT}")
     }
 }
 
