@@ -46,7 +46,6 @@ pub(crate) fn jpeg(picture: &RgbImage) -> String {
 }
 
 /// Returns a picture as the address of an `img`: PNG, for drawings whose every pixel counts.
-#[expect(dead_code)]
 pub(crate) fn png(picture: &RgbImage) -> String {
     let mut bytes = vec![];
     let (width, height) = picture.dimensions();

@@ -16,7 +16,7 @@ use crate::models::clip::visual::{self, Visual};
 use crate::pictures::{Picture, Preprocess};
 use crate::text::{Tokenizer, TokenizerError};
 use crate::weights::{Stored, Weights};
-use ndarray::{Array1, Array2, ArrayView2};
+use ndarray::{Array1, Array2, Array3, ArrayView2};
 use std::path::{Path, PathBuf};
 
 /// Why a model could not be loaded. Every message names the file.
@@ -339,6 +339,16 @@ impl TextEncoder {
         let states = all.swap_remove(layer);
         let states = if final_norm { text::final_norm(&p, &self.shape, states.view()) } else { states };
         TextStates { states, pooled }
+    }
+
+    /// Returns the ids of a text's tokens, and the attention probabilities of every block: row i of head h
+    /// says how much token i takes from each other.
+    ///
+    /// each (H,T,T)
+    pub fn attention(&self, text: &str) -> (Vec<u32>, Vec<Array3<f32>>) {
+        let ids = self.tokenizer.encode(text, self.context_length()).ids;
+        let blocks = text::attention(&self.weights.view(), &self.shape, &ids);
+        (ids, blocks)
     }
 
     /// Returns the number of blocks.

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `encoders` | [`Clip`] and either of its encoders alone |
 //! | [`blip`](mod@blip) | [`Blip`]: captions, answers, matches, embeddings |
+//! | [`explainer`] | where an image tower finds a text in a picture, and what it attends to |
 //! | `family` | [`Family`]: models of either family that embed pictures and texts |
 //! | `embedder` | the trait [`Embed`], and its implementation for a model in training |
 //! | `task` | what a BLIP may be asked for, and why it cannot do it |
@@ -16,6 +17,7 @@
 pub mod blip;
 mod embedder;
 mod encoders;
+pub mod explainer;
 mod family;
 pub mod rows;
 mod session;

@@ -39,13 +39,14 @@
 
 use super::dropout::{Dropout, Residual};
 use super::linear::{self, Linear};
-use super::{Keep, floats, floats_mut};
+use super::{Keep, floats, floats_mut, mat_mut};
 use crate::params::{Init, Spec};
 use crate::tree::{Dim, tree};
 use crate::weights::Read;
-use kernels::Write;
 use kernels::attention::{DQkv, Heads, HeadsMut, Layout};
-use ndarray::{ArrayView2, ArrayViewMut2};
+use kernels::gemm::gemm;
+use kernels::{Epilogue, Mat, Write, softmax};
+use ndarray::{Array2, Array3, ArrayView2, ArrayViewMut2};
 use std::ops::Range;
 
 tree! {
@@ -132,6 +133,31 @@ fn attend(shape: Shape, qkv: ArrayView2<f32>, out: ArrayViewMut2<f32>, lse: Arra
     let width = out.ncols();
     let out = HeadsMut { data: floats_mut(out), row_stride: width };
     kernels::attention::forward(layout(shape, width), q, k, v, out, floats_mut(lse));
+}
+
+/// P = softmax(q kᵀ/√c + mask) of every head, which [`forward`] never stores, in one sequence
+///
+/// `x` (N,d); returns (H,N,N), whose rows add to 1
+///
+/// This is for those who want to see what attends to what: training and inference do without it.
+#[track_caller]
+pub fn probabilities(p: &Attention<impl Read>, heads: usize, causal: bool, x: ArrayView2<f32>) -> Array3<f32> {
+    let (n, width) = x.dim();
+    let mut qkv = Array2::zeros((n, 3 * width));
+    linear::forward(&in_proj(p), x, qkv.view_mut());
+    let (q, k, _) = split(qkv.view());
+    let c = width / heads;
+    let head = |Heads { data, row_stride }, h| Mat { data: &data[h * c..], rows: n, cols: c, row_stride, col_stride: 1 };
+    let mut all = Array3::zeros((heads, n, n));
+    for (h, mut probs) in all.outer_iter_mut().enumerate() {
+        let scale = (c as f32).powf(-0.5);
+        gemm(scale, head(q, h), head(k, h).t(), 0.0, mat_mut(probs.view_mut()), Epilogue::None);
+        if causal {
+            probs.indexed_iter_mut().filter(|((i, j), _)| j > i).for_each(|(_, score)| *score = f32::NEG_INFINITY);
+        }
+        softmax::forward(floats_mut(probs), n);
+    }
+    all
 }
 
 /// Adds to `g` the gradients of all parameters and writes to `dx`, or adds to it, the gradient of x. dy is the gradient

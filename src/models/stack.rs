@@ -14,15 +14,16 @@
 //! If the sequences of a training pass drop, whole branches are dropped by stochastic depth.
 
 use super::Keep;
+use crate::layers::attention;
 use crate::layers::block::{self, Block, BlockInit, Saved as BlockSaved, Scratch as BlockScratch, Size};
 use crate::layers::layer_norm::{self, LayerNorm, Saved as NormSaved};
 use crate::layers::pooled_block::{self, Saved as PooledSaved, Scratch as PooledScratch};
 use crate::layers::sequences::{Pool, Sequences};
 use crate::params::Spec;
-use crate::tree::{Dim, tree};
+use crate::tree::{Arena, Dim, tree};
 use crate::weights::Read;
 use kernels::Write;
-use ndarray::{ArrayView2, ArrayViewMut2};
+use ndarray::{Array2, Array3, ArrayView2, ArrayViewMut2};
 
 tree! {
     /// The residual blocks.
@@ -166,6 +167,21 @@ fn forward_block(
 #[track_caller]
 pub fn recompute(p: Stack<impl Read>, saved: &Saved<ArrayViewMut2<f32>>, y: ArrayViewMut2<f32>) {
     layer_norm::recompute(p.ln, saved.out.view(), &saved.ln, y);
+}
+
+/// Returns the attention probabilities (H,N,N) of every block in the one sequence of the last [`forward`], which kept all
+/// or the inputs.
+#[track_caller]
+pub fn attention(p: Stack<impl Read>, size: &Size, saved: &Saved<ArrayViewMut2<f32>>) -> Vec<Array3<f32>> {
+    assert_eq!(saved.xs.len(), p.resblocks.len(), "blocks that have kept their input");
+    let mut normed = Array2::zeros(saved.xs[0].raw_dim());
+    let mut stats = Arena::default();
+    let stats = &mut stats.carve(&NormSaved::dims(normed.nrows()));
+    let of = |(block, x): (&Block<_>, &ArrayViewMut2<f32>)| {
+        layer_norm::forward(&block.ln_1, size.eps, x.view(), normed.view_mut(), stats);
+        attention::probabilities(&block.attn, size.heads, size.causal, normed.view())
+    };
+    p.resblocks.iter().zip(&saved.xs).map(of).collect()
 }
 
 /// Adds to `g` the gradients of `ln` and of the blocks from `first` on, and leaves ∂loss/∂xs\[first\] in `scratch.dx`.

@@ -148,6 +148,19 @@ impl Preprocess {
         }
     }
 
+    /// Returns the left, top, right and bottom edge of the tower's square in a picture of this size, in the picture's
+    /// pixels. The square is inside the picture where that is cropped, and reaches beyond it where it is padded.
+    pub fn square(&self, width: usize, height: usize) -> [f64; 4] {
+        let ((w, h), region) = self.geometry(width, height);
+        let edges = |corner: usize, kept: usize, resized: usize, side: usize| {
+            let first = corner as f64 - ((self.size - kept) / 2) as f64;
+            [first, first + self.size as f64].map(|edge| edge * side as f64 / resized as f64)
+        };
+        let [left, right] = edges(region.x, region.width, w, width);
+        let [top, bottom] = edges(region.y, region.height, h, height);
+        [left, top, right, bottom]
+    }
+
     /// Writes the picture, at most a square of the size, centred on black, as normalised planes.
     pub(crate) fn normalise(&self, picture: &Picture, out: &mut [f32]) {
         match picture.mode {

@@ -119,6 +119,18 @@ impl Tokenizer {
         }
     }
 
+    /// Returns the token of an id, as the vocabulary writes it.
+    pub fn token(&self, id: u32) -> Option<String> {
+        match &self.0 {
+            Kind::Clip(clip) => match id {
+                START_OF_TEXT => Some("<start_of_text>".into()),
+                END_OF_TEXT => Some("<end_of_text>".into()),
+                id => clip.merges.id_to_token(id),
+            },
+            Kind::File(file) => file.pipeline.id_to_token(id),
+        }
+    }
+
     /// Returns whether every token of the other tokenizer is one of these, with the same id.
     pub fn has_tokens_of(&self, other: &Tokenizer) -> bool {
         let ((own, own_frame), (others, frame)) = (self.tokens(), other.tokens());

@@ -5,6 +5,7 @@ pub(crate) mod canvas;
 mod chart;
 pub mod contact;
 pub mod curves;
+pub(crate) mod heat;
 mod marks;
 pub mod matrix;
 pub mod sheet;

@@ -1,9 +1,13 @@
 //! The sheet of captions, word by word, with where the model looks as it writes each.
 
-use super::canvas::{Area, Drawn, FAINT, INK, draw, thumbnail};
+use super::canvas::{Area, Drawn, FAINT, INK, draw, image, thumbnail};
 use super::text::{Anchor, ellipsise, text};
+use crate::embed::{Blip, BlipError};
+use crate::generate::Options;
+use crate::pictures::Picture;
 use image::{Rgb, RgbImage};
 use ndarray::Array2;
+use std::slice::from_ref;
 
 /// Number of words in a row. The lengths below are in points.
 const COLUMNS: usize = 12;
@@ -21,6 +25,29 @@ pub struct Words {
     pub picture: RgbImage,
     /// Each word with how much the model looks at each patch of the picture.
     pub words: Vec<(String, Array2<f32>)>,
+}
+
+impl Words {
+    /// Writes a caption for a picture, behind a prompt, and sees where the model looks for each word.
+    ///
+    /// # Errors
+    /// Returns an error if the model writes no captions, or if the options make no sense.
+    pub fn written(blip: &Blip, picture: &Picture, prompt: &str, options: &Options) -> Result<Self, BlipError> {
+        let [rows, columns] = blip.config().vision.image_size.map(|edge| edge / blip.config().vision.patch_size);
+        let seen = blip.look(from_ref(picture));
+        let written = blip.caption_seen(&seen, prompt, options, |_| 0)?.remove(0);
+        let attention = blip.attention_seen(&seen, &written)?;
+        let mut words: Vec<(String, Array2<f32>)> = vec![];
+        for (&id, row) in written.ids[1..].iter().zip(attention.rows()) {
+            let token = blip.tokenizer().token(id).unwrap_or_default();
+            match (token.strip_prefix("##"), words.last_mut()) {
+                // A word is looked for when its first piece is written.
+                (Some(rest), Some((word, _))) => word.push_str(rest),
+                _ => words.push((token, row.to_shape((rows, columns)).expect("one patch each").to_owned())),
+            }
+        }
+        Ok(Words { picture: image(picture), words })
+    }
 }
 
 /// Draws each picture and its caption, word by word. Every word has a copy of the picture, as bright at each patch as

@@ -6,14 +6,13 @@ use crate::app::plot::words::Words;
 use crate::app::plot::{curves, matrix, save, sheet, told, words};
 use crate::app::train::TrainError;
 use crate::datasets::Example;
-use crate::embed::{Blip, BlipError, Embed};
+use crate::embed::{Blip, Embed};
 use crate::eval::exam::{Exam, LookError, Part, search};
 use crate::eval::retrieval::{first_of_each, identify};
 use crate::train::log::Metrics;
 use crate::train::run_folder::{RunFolder, RunFolderError};
 use image::RgbImage;
 use ndarray::Array2;
-use std::slice::from_ref;
 
 /// Number of pictures that are compared with all their captions.
 const PAIRS: usize = 16;
@@ -42,23 +41,8 @@ pub(crate) fn tell(folder: &RunFolder, exam: &Exam, blip: &Blip, prompt: &str) -
 
 /// Draws where a captioner looks as it writes about a few pictures.
 pub(crate) fn look(folder: &RunFolder, exam: &Exam, blip: &Blip, prompt: &str) -> Result<(), TrainError> {
-    let [rows, columns] = blip.config().vision.image_size.map(|edge| edge / blip.config().vision.patch_size);
     let examples = exam.parts(LOOKED_AT).into_iter().flat_map(|part| part.examples);
-    let of = |example: Example| -> Result<Words, BlipError> {
-        let seen = blip.look(from_ref(&example.picture));
-        let written = blip.caption_seen(&seen, prompt, &search(blip), |_| 0)?.remove(0);
-        let attention = blip.attention_seen(&seen, &written)?;
-        let mut words: Vec<(String, Array2<f32>)> = vec![];
-        for (&id, row) in written.ids[1..].iter().zip(attention.rows()) {
-            let token = blip.tokenizer().token(id).unwrap_or_default();
-            match (token.strip_prefix("##"), words.last_mut()) {
-                // A word is looked for when its first piece is written.
-                (Some(rest), Some((word, _))) => word.push_str(rest),
-                _ => words.push((token, row.to_shape((rows, columns)).expect("one patch each").to_owned())),
-            }
-        }
-        Ok(Words { picture: image(&example.picture), words })
-    };
+    let of = |example: Example| Words::written(blip, &example.picture, prompt, &search(blip));
     let pictures: Vec<Words> = examples.map(of).collect::<Result<_, _>>().map_err(LookError::from)?;
     save_all(folder, [("words.png", Some(words::words(&pictures)))])
 }

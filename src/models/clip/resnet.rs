@@ -12,7 +12,7 @@ use crate::models::{Keep, Mode, Workspace};
 use crate::params::Spec;
 use crate::tree::{Arena, Dim, tree};
 use crate::weights::Read;
-use ndarray::{ArrayView2, ArrayView4, ArrayViewMut2, ArrayViewMut4};
+use ndarray::{Array2, ArrayView2, ArrayView4, ArrayViewMut2, ArrayViewMut4};
 use std::ops::Range;
 
 tree! {
@@ -109,6 +109,11 @@ impl Shape {
         let mut blocks = self.blocks(1).into_iter().map(|(block, _)| block.spec());
         let [layer1, layer2, layer3, layer4] = self.layers.map(|layers| blocks.by_ref().take(layers).collect());
         ResNet { stem: self.stem().spec(), layer1, layer2, layer3, layer4, attnpool: self.pool().spec() }
+    }
+
+    /// Returns how many [layer groups](super::groups) come before the input of the attention pool.
+    pub fn groups_before_last_map(&self) -> usize {
+        1 + self.layers.len()
     }
 
     /// Returns the number of bottlenecks in the first `locked` groups, the first of which is the stem.
@@ -354,4 +359,28 @@ pub fn backward(
     // in the forward pass: xs[0] = stem(images)
     let dy = pictures(dy.view(), dims[0]);
     stem::backward(&p.stem, &shape.stem(), images, dy, stem, stem_scratch, &mut g.stem);
+}
+
+/// Returns the pixels of the last stage's output, which the attention pool reads, and the gradient with respect to them.
+///
+/// each (HW,C)
+///
+/// The last [`forward`] and [`backward`] in `workspace` must have been of one picture with [`Mode::Training`] and
+/// [`Keep::All`], with the groups [before the last map](Shape::groups_before_last_map) locked, and nothing may have used
+/// `scratch` since.
+#[track_caller]
+pub fn last_map(shape: &Shape, workspace: &mut Workspace, scratch: &mut Arena) -> [Array2<f32>; 2] {
+    let dim = *shape.xs(1).last().expect("the pool's");
+    let xs = workspace.inputs.carve(&shape.inputs(1, workspace.locked, Keep::All)).xs;
+    let scratch = scratch.carve(&shape.scratch(1));
+    let rows = (dim.1 * dim.2, dim.3);
+    [xs.last().expect("the pool's"), &scratch.dy]
+        .map(|map| pictures(map.view(), dim).into_shape_with_order(rows).expect("one picture").to_owned())
+}
+
+/// Returns the attention probabilities (H,T) of the pool's one query for the one picture of the last [`forward`] in
+/// `workspace`, which must have been one as [`last_map`] needs it. The first of the T tokens is the mean of the pixels.
+#[track_caller]
+pub fn attention(shape: &Shape, workspace: &mut Workspace) -> Array2<f32> {
+    workspace.saved.carve(&shape.saved(1, workspace.locked)).pool.probs.to_owned()
 }

@@ -15,7 +15,7 @@ use crate::params::{Init, Spec};
 use crate::tree::{Arena, Dim, tree};
 use crate::weights::Read;
 use kernels::in_pool;
-use ndarray::{Array2, ArrayView2, ArrayViewMut2};
+use ndarray::{Array2, Array3, ArrayView2, ArrayViewMut2};
 
 tree! {
     /// The parameters of the tower, which a checkpoint of CLIP has at the top, without a name in front.
@@ -169,6 +169,18 @@ pub fn backward(
     // in the forward pass: xs[0] = token_embedding[ids] + positional_embedding
     let dx = scratch.dx.view();
     token_embed::backward(captions.own_ids(), sequences.positions(), dx, g.token_embedding, g.positional_embedding);
+}
+
+/// Returns the attention probabilities (H,T,T) of every block for one caption of T tokens.
+#[track_caller]
+pub fn attention(p: &Text<impl Read>, shape: &Shape, ids: &[u32]) -> Vec<Array3<f32>> {
+    let (captions, mut workspace) = (Captions { ids, offsets: &[0, ids.len()] }, Workspace::default());
+    in_pool(|| {
+        let mut features = Array2::zeros((1, shape.embed_dim));
+        forward(p, shape, captions, Keep::All, features.view_mut(), &mut workspace, &mut Arena::default());
+        let saved = workspace.saved.carve(&shape.saved(ids.len(), 1, Keep::All));
+        stack::attention(p.stack(), &shape.size, &saved)
+    })
 }
 
 /// Returns all hidden states: the embedded rows, then every block's output, then the last one after `ln_final`.

@@ -6,7 +6,7 @@ use crate::models::{Keep, Mode, Workspace};
 use crate::params::Spec;
 use crate::tree::{Arena, Path, Tree};
 use crate::weights::Read;
-use ndarray::{ArrayView2, ArrayViewMut2};
+use ndarray::{Array2, Array3, ArrayView2, ArrayViewMut2};
 
 /// The parameters of a ViT or of a ResNet, whose fields stand at this level.
 #[derive(Clone, Debug)]
@@ -40,6 +40,15 @@ impl Shape {
         match self {
             Shape::Vit(shape) => Visual::Vit(shape.spec()),
             Shape::ResNet(shape) => Visual::ResNet(shape.spec()),
+        }
+    }
+
+    /// Returns how many [layer groups](super::groups) come before the last map of a picture's places: the input of a
+    /// ResNet's attention pool, or of a ViT's last block.
+    pub fn groups_before_last_map(&self) -> usize {
+        match self {
+            Shape::Vit(shape) => shape.groups_before_last_map(),
+            Shape::ResNet(shape) => shape.groups_before_last_map(),
         }
     }
 
@@ -118,5 +127,40 @@ pub fn backward(
             resnet::backward(p, shape, images, dfeatures, workspace, scratch, g)
         }
         _ => panic!("the parameters or the gradients are not of {shape:?}"),
+    }
+}
+
+/// Returns the last map of a picture's places, row by row of its grid, and the gradient with respect to it.
+///
+/// each (places,C)
+///
+/// The last [`forward`] and [`backward`] in `workspace` must have been of one picture, in [`Mode::Training`] with
+/// [`Keep::All`] and the groups [before the last map](Shape::groups_before_last_map) locked, and nothing may have used
+/// `scratch` since.
+#[track_caller]
+pub fn last_map(shape: &Shape, workspace: &mut Workspace, scratch: &mut Arena) -> [Array2<f32>; 2] {
+    match shape {
+        Shape::Vit(shape) => vit::last_map(shape, workspace, scratch),
+        Shape::ResNet(shape) => resnet::last_map(shape, workspace, scratch),
+    }
+}
+
+/// What attends to what in a picture.
+#[derive(Clone, Debug)]
+pub enum Attention {
+    /// The probabilities (H,T,T) of every block of a ViT, whose first token is the class token.
+    Blocks(Vec<Array3<f32>>),
+    /// The probabilities (H,T) of the one query of a ResNet's attention pool, whose first token is the mean.
+    Pool(Array2<f32>),
+}
+
+/// Returns the attention probabilities for the one picture of the last [`forward`] in `workspace`, which must have been
+/// one as [`last_map`] needs it.
+#[track_caller]
+pub fn attention(p: &Visual<impl Read>, shape: &Shape, workspace: &mut Workspace) -> Attention {
+    match (p, shape) {
+        (Visual::Vit(p), Shape::Vit(shape)) => Attention::Blocks(vit::attention(p, shape, workspace)),
+        (Visual::ResNet(_), Shape::ResNet(shape)) => Attention::Pool(resnet::attention(shape, workspace)),
+        _ => panic!("the parameters are not of {shape:?}"),
     }
 }

@@ -14,7 +14,7 @@ use crate::params::{Init, Spec};
 use crate::tree::{Arena, Dim, tree};
 use crate::weights::Read;
 use kernels::Write;
-use ndarray::{ArrayView2, ArrayViewMut2};
+use ndarray::{Array2, Array3, ArrayView2, ArrayViewMut2, Axis};
 
 tree! {
     /// The parameters of the tower, which a checkpoint of CLIP has under `visual`.
@@ -75,6 +75,11 @@ impl Shape {
             ln_post: LayerNorm::spec(width),
             proj: Spec::new(&[width, self.embed_dim], table),
         }
+    }
+
+    /// Returns how many [layer groups](super::groups) come before the tokens that enter the last block.
+    pub fn groups_before_last_map(&self) -> usize {
+        self.size.layers
     }
 
     /// Returns the sizes for pictures of which so many patches each are embedded.
@@ -183,4 +188,29 @@ pub fn backward(
     // in the forward pass: embedded = class token and patches, plus positions
     let dembedded = scratch.dembedded.view();
     patch_embed::backward(shape.grid, patches.kept(), images, dembedded, &mut scratch.patch, &mut g.embed);
+}
+
+/// Returns the tokens of the patches that enter the last block, and the gradient with respect to them.
+///
+/// each (patches,d)
+///
+/// The last [`forward`] and [`backward`] in `workspace` must have been of one picture that kept all, with the groups
+/// [before the last map](Shape::groups_before_last_map) locked, and nothing may have used `scratch` since.
+#[track_caller]
+pub fn last_map(shape: &Shape, workspace: &mut Workspace, scratch: &mut Arena) -> [Array2<f32>; 2] {
+    let Workspace { sequences, patches, saved, keep, .. } = workspace;
+    assert_eq!(sequences.len(), 1, "pictures with a map");
+    let saved = saved.carve(&shape.saved(1, patches.of_each(), *keep));
+    let scratch = scratch.carve(&shape.scratch(1, patches.of_each()));
+    [&saved.stack.xs[shape.size.layers - 1], &scratch.stack.dx].map(|rows| rows.slice_axis(Axis(0), (1..).into()).to_owned())
+}
+
+/// Returns the attention probabilities (H,T,T) of every block for the one picture of the last [`forward`] in
+/// `workspace`, which kept all. The first of the T tokens is the class token.
+#[track_caller]
+pub fn attention(p: &Vit<impl Read>, shape: &Shape, workspace: &mut Workspace) -> Vec<Array3<f32>> {
+    let Workspace { sequences, patches, saved, keep, .. } = workspace;
+    assert_eq!(sequences.len(), 1, "pictures with attention");
+    let saved = saved.carve(&shape.saved(1, patches.of_each(), *keep));
+    stack::attention(p.stack(), &shape.size, &saved.stack)
 }

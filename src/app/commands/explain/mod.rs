@@ -6,10 +6,16 @@
 //! | `gradcheck` | how a backward pass is checked, and what the check says of one that lacks a term |
 //! | `model` | the parts of a model, and what each takes |
 //! | `page` | the option `--output`, and what the pages share |
+//! | `picture` | where in a picture texts are |
+//! | `attention` | what attends to what in a picture, a text, or a caption that is written |
+//! | `drawings` | the file of drawings that both write |
 
+mod attention;
+mod drawings;
 mod gradcheck;
 mod model;
 mod page;
+mod picture;
 mod tokens;
 mod tokens_page;
 
@@ -28,6 +34,8 @@ enum Topic {
     Tokens(tokens::Tokens),
     Model(model::Model),
     Gradcheck(gradcheck::Gradcheck),
+    Picture(picture::Where),
+    Attention(attention::Attention),
 }
 
 impl Explain {
@@ -36,6 +44,8 @@ impl Explain {
             Topic::Tokens(topic) => topic.run(context),
             Topic::Model(topic) => topic.run(context),
             Topic::Gradcheck(topic) => topic.run(context),
+            Topic::Picture(topic) => topic.run(context),
+            Topic::Attention(topic) => topic.run(context),
         }
     }
 }

@@ -1,0 +1,120 @@
+//! The file of drawings of a topic: a picture, or a page.
+
+use crate::app::commands::pictures::Reading;
+use crate::app::commands::texts::{STDIN, stdin_bytes};
+use crate::app::commands::CliError;
+use crate::app::html;
+use crate::app::plot::heat::{Tile, sheet};
+use crate::app::plot::save;
+use crate::pictures::{Picture, PictureError, Preprocess, decode};
+use clap::Args;
+use htmlize::escape_all_quotes;
+use image::RgbImage;
+use std::fmt::{self, Write};
+use std::path::{Path, PathBuf};
+
+const STYLE: &str = "\
+p { max-width: 46rem; }
+main { display: grid; grid-template-columns: repeat(auto-fill, minmax(11rem, 1fr)); gap: 1.2rem; }
+figure { margin: 0; }
+img { width: 100%; background: #fff; border-radius: .2rem; }
+figcaption { overflow-wrap: anywhere; }
+small { display: block; color: var(--faint); }
+";
+
+/// Where drawings go.
+#[derive(Debug, Args)]
+pub(super) struct Drawn {
+    /// File to draw: a picture (.png), or a page (.html) that needs no network
+    #[arg(long, short, value_name = "FILE", value_parser = named)]
+    output: Option<PathBuf>,
+}
+
+/// Refuses a file that is named like something else.
+fn named(text: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(text);
+    if ends_in(&path, "png") || ends_in(&path, "html") { Ok(path) } else { Err("must end in .png or .html".into()) }
+}
+
+fn ends_in(path: &Path, extension: &str) -> bool {
+    path.extension().is_some_and(|own| own.eq_ignore_ascii_case(extension))
+}
+
+impl Drawn {
+    /// Writes the drawings, whole or not at all, if they are asked for. `about` says what there is to know of them.
+    pub(super) fn write(&self, title: &str, about: &str, tiles: impl FnOnce() -> Vec<Tile>) -> Result<(), CliError> {
+        let Some(path) = &self.output else { return Ok(()) };
+        let tiles = tiles();
+        let written = match ends_in(path, "png") {
+            true => save(path, &sheet(title, about, &tiles)),
+            false => html::save(path, &html::page(title, STYLE, &body(about, &tiles))),
+        };
+        written.map_err(CliError::file(path))
+    }
+
+    /// Writes one drawing that is a whole sheet by itself.
+    pub(super) fn write_whole(&self, title: &str, draw: impl FnOnce() -> RgbImage) -> Result<(), CliError> {
+        let Some(path) = &self.output else { return Ok(()) };
+        let drawing = draw();
+        let page = || format!("<p><img alt=\"{title}\" src=\"{}\"></p>\n", html::png(&drawing));
+        let written = match ends_in(path, "png") {
+            true => save(path, &drawing),
+            false => html::save(path, &html::page(title, "img { max-width: 100%; }\n", &page())),
+        };
+        written.map_err(CliError::file(path))
+    }
+}
+
+fn body(about: &str, tiles: &[Tile]) -> String {
+    let mut body = format!("<p>{}</p>\n<main>\n", escape_all_quotes(about));
+    for Tile { drawing, title, note } in tiles {
+        let (title, note, address) = (escape_all_quotes(title), escape_all_quotes(note), html::png(drawing));
+        writeln!(
+            body,
+            "<figure><img alt=\"{title}\" src=\"{address}\"><figcaption>{title}<small>{note}</small></figcaption></figure>"
+        )
+        .expect("a string takes everything");
+    }
+    body + "</main>\n"
+}
+
+/// The picture of a topic, and how its tower sees it.
+pub(super) struct Seen {
+    pub name: String,
+    pub picture: Picture,
+}
+
+impl Seen {
+    /// Reads a picture; `-` is standard input.
+    pub(super) fn read(path: &Path, reading: Reading) -> Result<Self, CliError> {
+        let picture = match path == Path::new(STDIN) {
+            true => {
+                let bytes = stdin_bytes().map_err(CliError::file(path))?;
+                decode::decode(&bytes).map_err(|source| PictureError::Format { path: path.into(), source })?
+            }
+            false => decode::open(path)?,
+        };
+        let picture = if reading.exif { picture.upright() } else { picture };
+        Ok(Seen { name: path.display().to_string(), picture })
+    }
+
+    /// Returns the picture in the colours that the tower sees, and the part of it that it sees.
+    pub(super) fn shown(&self, preprocess: &Preprocess) -> (RgbImage, [f64; 4]) {
+        let mut on_white = Picture::default();
+        let picture = preprocess.flatten(&self.picture, &mut on_white).clone().into_rgb();
+        let square = preprocess.square(picture.width, picture.height);
+        let (width, height) = (picture.width as u32, picture.height as u32);
+        (RgbImage::from_raw(width, height, picture.samples).expect("three samples a pixel"), square)
+    }
+}
+
+/// Writes a grid in shades, a line for each of its rows, as shares of `full`.
+pub(super) fn shades(f: &mut fmt::Formatter, grid: &[Vec<f32>], full: f32) -> fmt::Result {
+    grid.iter().try_for_each(|row| {
+        f.write_str("\n         ")?;
+        row.iter().try_for_each(|value| {
+            let shade = (value / full.max(f32::MIN_POSITIVE) * 4.0).round() as usize;
+            f.write_str(["··", "░░", "▒▒", "▓▓", "██"][shade.min(4)])
+        })
+    })
+}

@@ -1,0 +1,203 @@
+//! Where an image tower finds a text in a picture, and what it attends to.
+//!
+//! # Where a text is
+//! TODO
+//!
+//! # What is attended to
+//! A ViT's class token gathers what it knows of a picture by attention. [`Attended::rollout`] follows it through all
+//! blocks (Abnar & Zuidema 2020, section 3): with Aₗ the mean over the heads of block l, whose residual passes on the
+//! other half, it is the first row of ∏ₗ (Aₗ + 1)/2, the last block on the left.
+
+use super::encoders::LoadError;
+use crate::checkpoint::Checkpoint;
+use crate::layers::normalize;
+use crate::models::clip::visual::{self, Attention, Shape, Visual};
+use crate::models::{Keep, Mode, Workspace};
+use crate::params::{self, Params, Spec};
+use crate::pictures::{Picture, Preprocess, Scratch};
+use crate::tree::Arena;
+use kernels::in_pool;
+use ndarray::{Array1, Array2, Array3, ArrayView1, ArrayView2, Axis};
+
+/// The image tower of a CLIP, as parameters: a backward pass goes through it.
+pub struct Explainer {
+    shape: Shape,
+    params: Params<Visual<Spec>>,
+    preprocess: Preprocess,
+}
+
+/// How well a text fits a picture, and what in the picture speaks for it.
+#[derive(Clone, Debug)]
+pub struct Heat {
+    /// The cosine of both embeddings.
+    pub cosine: f32,
+    /// How much each place speaks for the text, 0 or more.
+    ///
+    /// (g,g)
+    pub map: Array2<f32>,
+}
+
+/// What the one token that leaves a tower attends to: the class token of a ViT, the query of a ResNet's pool.
+#[derive(Clone, Debug)]
+pub struct Attended {
+    /// The probabilities of each head of a layer. They add to 1 with that of the token itself.
+    ///
+    /// each (g,g)
+    pub heads: Vec<Array2<f32>>,
+    /// What the class token has of each patch by the attention of all blocks, if the tower is a ViT.
+    ///
+    /// (g,g)
+    pub rollout: Option<Array2<f32>>,
+}
+
+impl Explainer {
+    /// Loads the image tower of an opened checkpoint.
+    ///
+    /// # Errors
+    /// Returns a [`LoadError`] that names the file and, where there is one, the tensor.
+    pub fn new(checkpoint: &Checkpoint) -> Result<Self, LoadError> {
+        let params = checkpoint.vision()?;
+        let shape = checkpoint.architecture.vision().expect("a tower that was read has a shape");
+        Ok(Self { shape, params, preprocess: checkpoint.preprocess.clone() })
+    }
+
+    /// Returns the settings by which pictures are prepared for the tower.
+    pub fn preprocess(&self) -> &Preprocess {
+        &self.preprocess
+    }
+
+    /// Returns the number of layers with attention: a ViT's blocks, or the one pool of a ResNet.
+    pub fn layers(&self) -> usize {
+        match self.shape {
+            Shape::Vit(shape) => shape.size.layers,
+            Shape::ResNet(_) => 1,
+        }
+    }
+
+    /// Returns where in a picture each of n texts is, of which unit-length embeddings are given. Of several texts it is
+    /// what speaks for one rather than for their mean.
+    ///
+    /// `texts` (n,e)
+    ///
+    /// # Panics
+    /// Panics if the picture is empty.
+    #[track_caller]
+    pub fn heat(&self, picture: &Picture, texts: ArrayView2<f32>) -> Vec<Heat> {
+        let p = self.params.view();
+        let mut pass = Pass::new(self, picture);
+        in_pool(|| {
+            let features = pass.forward(&p);
+            let (mut unit, mut norm) = (Array2::zeros(features.raw_dim()), Array2::zeros((1, 1)));
+            normalize::forward(features.view(), unit.view_mut(), norm.view_mut());
+            // The backward pass wants a place for the gradients of all parameters. It never touches those of locked ones.
+            let mut gradients = vec![0.0; self.params.flat.len()];
+            let mut g = params::view_mut(&self.params.spec, &mut gradients);
+            let others = texts.mean_axis(Axis(0)).filter(|_| texts.nrows() > 1);
+            let heat = |text: ArrayView1<f32>| {
+                let dunit = others.as_ref().map_or_else(|| text.to_owned(), |mean| &text - mean).insert_axis(Axis(0));
+                let mut dfeatures = Array2::zeros(features.raw_dim());
+                // in the forward pass: unit = features / |features|
+                normalize::backward(unit.view(), norm.view(), dunit.view(), dfeatures.view_mut());
+                let [x, dx] = pass.backward(&p, dfeatures.view(), &mut g);
+                Heat { cosine: unit.row(0).dot(&text), map: grid(grad_cam(x.view(), dx.view()).view()) }
+            };
+            texts.rows().into_iter().map(heat).collect()
+        })
+    }
+
+    /// Returns what a tower attends to in a picture in its layer `layer`, counted from 0.
+    ///
+    /// # Panics
+    /// Panics if the picture is empty or if there is no such layer.
+    #[track_caller]
+    pub fn attention(&self, picture: &Picture, layer: usize) -> Attended {
+        let p = self.params.view();
+        let mut pass = Pass::new(self, picture);
+        let attention = in_pool(|| {
+            pass.forward(&p);
+            visual::attention(&p, &self.shape, &mut pass.workspace)
+        });
+        match attention {
+            Attention::Blocks(blocks) => {
+                let heads = blocks[layer].outer_iter().map(|head| grid(without_first(head.row(0)))).collect();
+                Attended { heads, rollout: Some(grid(without_first(rollout(&blocks).view()))) }
+            }
+            Attention::Pool(heads) => {
+                assert_eq!(layer, 0, "layer of a ResNet, which has one with attention");
+                Attended { heads: heads.outer_iter().map(|head| grid(without_first(head))).collect(), rollout: None }
+            }
+        }
+    }
+}
+
+impl Attended {
+    /// Returns the mean of all heads.
+    ///
+    /// (g,g)
+    pub fn mean(&self) -> Array2<f32> {
+        let sum = self.heads.iter().fold(Array2::zeros(self.heads[0].raw_dim()), |sum, head| sum + head);
+        sum / self.heads.len() as f32
+    }
+}
+
+/// One picture on its way through the tower and back, as far as its last map.
+struct Pass<'a> {
+    shape: &'a Shape,
+    image: Array2<f32>,
+    workspace: Workspace,
+    scratch: Arena,
+}
+
+impl<'a> Pass<'a> {
+    #[track_caller]
+    fn new(Explainer { shape, preprocess, .. }: &'a Explainer, picture: &Picture) -> Self {
+        let mut pixels = vec![0.0; shape.image_len()];
+        preprocess.apply(picture, &mut Scratch::default(), &mut pixels);
+        let image = Array2::from_shape_vec((1, pixels.len()), pixels).expect("one picture");
+        Pass { shape, image, workspace: Workspace::locked(shape.groups_before_last_map()), scratch: Arena::default() }
+    }
+
+    fn forward(&mut self, p: &Visual<&[f32]>) -> Array2<f32> {
+        let mut features = Array2::zeros((1, self.shape.embed_dim()));
+        let (images, mode) = (self.image.view(), Mode::Training(Keep::All));
+        visual::forward(p, self.shape, images, mode, features.view_mut(), &mut self.workspace, &mut self.scratch);
+        features
+    }
+
+    /// Returns the last map and its gradient.
+    fn backward(
+        &mut self,
+        p: &Visual<&[f32]>,
+        dfeatures: ArrayView2<f32>,
+        g: &mut Visual<&mut [f32]>,
+    ) -> [Array2<f32>; 2] {
+        let Pass { shape, image, workspace, scratch } = self;
+        visual::backward(p, shape, image.view(), dfeatures, workspace, scratch, g);
+        visual::last_map(shape, workspace, scratch)
+    }
+}
+
+/// heat = max(0, x α), where α is the mean row of dx
+///
+/// `x`, `dx` (M,C); returns (M)
+fn grad_cam(x: ArrayView2<f32>, dx: ArrayView2<f32>) -> Array1<f32> {
+    x.dot(&dx.mean_axis(Axis(0)).expect("a place")).mapv(|heat| heat.max(0.0))
+}
+
+/// Returns the first row of ∏ₗ (Aₗ + 1)/2, where Aₗ is the mean over the heads of block l.
+fn rollout(blocks: &[Array3<f32>]) -> Array1<f32> {
+    let mut row = Array1::zeros(blocks[0].len_of(Axis(1)));
+    row[0] = 1.0;
+    blocks.iter().rev().fold(row, |row, block| (row.dot(&block.mean_axis(Axis(0)).expect("a head")) + &row) / 2.0)
+}
+
+/// Returns what is attended to but for the first token, which is no place of the picture.
+fn without_first(tokens: ArrayView1<f32>) -> ArrayView1<f32> {
+    tokens.split_at(Axis(0), 1).1
+}
+
+/// Views the places of a picture, row by row, as its grid.
+fn grid(places: ArrayView1<f32>) -> Array2<f32> {
+    let edge = places.len().isqrt();
+    places.to_shape((edge, edge)).expect("a square of places").to_owned()
+}
