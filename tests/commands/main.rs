@@ -11,6 +11,7 @@ mod capfilt;
 mod encoders;
 mod eval;
 mod explain;
+mod explain_picture;
 mod found;
 mod one_embedding;
 mod parts;

@@ -15,6 +15,7 @@ mod checkpoint;
 mod checkpoint_configs;
 mod checkpoint_formats;
 mod checkpoint_found;
+mod explainer;
 mod facade;
 mod golden;
 mod locks;
