@@ -99,7 +99,7 @@ impl Explainer {
                 // in the forward pass: unit = features / |features|
                 normalize::backward(unit.view(), norm.view(), dunit.view(), dfeatures.view_mut());
                 let [x, dx] = pass.backward(&p, dfeatures.view(), &mut g);
-                Heat { cosine: unit.row(0).dot(&text), map: grid(grad_cam(x.view(), dx.view()).view()) }
+                Heat { cosine: unit.row(0).dot(&text), map: grid(speaking_for(x.view(), dx.view()).view()) }
             };
             texts.rows().into_iter().map(heat).collect()
         })
@@ -140,7 +140,7 @@ impl Attended {
     }
 }
 
-/// One picture on its way through the tower and back, as far as its last map.
+/// One picture on its way through the tower, and back as far as its map of places.
 struct Pass<'a> {
     shape: &'a Shape,
     image: Array2<f32>,
@@ -154,7 +154,7 @@ impl<'a> Pass<'a> {
         let mut pixels = vec![0.0; shape.image_len()];
         preprocess.apply(picture, &mut Scratch::default(), &mut pixels);
         let image = Array2::from_shape_vec((1, pixels.len()), pixels).expect("one picture");
-        Pass { shape, image, workspace: Workspace::locked(shape.groups_before_last_map()), scratch: Arena::default() }
+        Pass { shape, image, workspace: Workspace::locked(shape.groups_before_map()), scratch: Arena::default() }
     }
 
     fn forward(&mut self, p: &Visual<&[f32]>) -> Array2<f32> {
@@ -164,7 +164,7 @@ impl<'a> Pass<'a> {
         features
     }
 
-    /// Returns the last map and its gradient.
+    /// Returns the map of places and its gradient.
     fn backward(
         &mut self,
         p: &Visual<&[f32]>,
@@ -173,15 +173,16 @@ impl<'a> Pass<'a> {
     ) -> [Array2<f32>; 2] {
         let Pass { shape, image, workspace, scratch } = self;
         visual::backward(p, shape, image.view(), dfeatures, workspace, scratch, g);
-        visual::last_map(shape, workspace, scratch)
+        visual::places_map(shape, workspace, scratch)
     }
 }
 
-/// heat = max(0, x α), where α is the mean row of dx
+/// heat = max(0, Σ_c dx ∘ (x − x̄)), where x̄ is the mean row of x
 ///
 /// `x`, `dx` (M,C); returns (M)
-fn grad_cam(x: ArrayView2<f32>, dx: ArrayView2<f32>) -> Array1<f32> {
-    x.dot(&dx.mean_axis(Axis(0)).expect("a place")).mapv(|heat| heat.max(0.0))
+fn speaking_for(x: ArrayView2<f32>, dx: ArrayView2<f32>) -> Array1<f32> {
+    let own = &x - &x.mean_axis(Axis(0)).expect("a place");
+    (own * dx).sum_axis(Axis(1)).mapv(|heat| heat.max(0.0))
 }
 
 /// Returns the first row of ∏ₗ (Aₗ + 1)/2, where Aₗ is the mean over the heads of block l.

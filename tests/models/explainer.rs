@@ -1,4 +1,4 @@
-//! Where a picture's tower finds a text: the gradient of the last map against differences, and heat where the thing is.
+//! Where a picture's tower finds a text: the gradient of its map against differences, and heat where the thing is.
 
 use crate::support::compare::{TOLERANCE, to_f64};
 use crate::support::gradcheck::check_directions;
@@ -9,7 +9,6 @@ use clipwright::layers::sequences::Pool;
 use clipwright::models::clip::model::{Inference, Model};
 use clipwright::models::clip::visual::{self, Attention, Shape, Visual};
 use clipwright::models::clip::{Config, Layers};
-use clipwright::models::stack::Transformer;
 use clipwright::models::{Captions, Keep, Mode, Workspace};
 use clipwright::optim::adamw::Hyper;
 use clipwright::params::{self, Params, Spec, view};
@@ -18,7 +17,6 @@ use clipwright::train::clip::{ClipObjective, Pairs};
 use clipwright::train::step::{Trainer, TrainerOptions};
 use ndarray::{Array2, ArrayView2, Axis, concatenate};
 use std::path::Path;
-use std::slice::from_ref;
 
 /// A tower with random parameters, and one picture for it.
 struct Tower {
@@ -37,7 +35,7 @@ impl Tower {
             params: random::params(shape.spec(), 2),
             image: random::matrix((1, shape.image_len()), 3),
             dy: random::matrix((1, shape.embed_dim()), 4),
-            workspace: Workspace::locked(shape.groups_before_last_map()),
+            workspace: Workspace::locked(shape.groups_before_map()),
         }
     }
 
@@ -57,23 +55,22 @@ impl Tower {
         features
     }
 
-    /// Returns the last map and its gradient.
-    fn last_map(&mut self) -> [Array2<f32>; 2] {
+    /// Returns the map of places and its gradient.
+    fn places_map(&mut self) -> [Array2<f32>; 2] {
         let (mut scratch, mut g) = (poisoned_arena(), vec![0.0; self.params.flat.len()]);
         let (p, g) = (self.params.view(), &mut params::view_mut(&self.params.spec, &mut g));
         let Tower { shape, image, dy, workspace, .. } = self;
         visual::backward(&p, shape, image.view(), dy.view(), workspace, &mut scratch, g);
-        visual::last_map(shape, workspace, &mut scratch)
+        visual::places_map(shape, workspace, &mut scratch)
     }
 }
 
-/// Returns the features of a ViT from what enters its last block, or of a ResNet from what enters its pool.
+/// Returns the features of a ViT from what enters its blocks, or of a ResNet from what enters its pool.
 fn from_map(p: &Visual<&[f64]>, shape: &Shape, map: ArrayView2<f64>) -> Array2<f64> {
     match (p, shape) {
         (Visual::Vit(p), Shape::Vit(shape)) => {
-            let last = Transformer { resblocks: p.transformer.resblocks[shape.size.layers - 1..].to_vec() };
             let sequences = oracle_models::sequences([0, map.nrows()].into_iter(), Pool::First);
-            let x = oracle_models::stack(&last, &p.ln_post, &shape.size, &sequences, map.to_owned());
+            let x = oracle_models::stack(&p.transformer, &p.ln_post, &shape.size, &sequences, map.to_owned());
             oracle::projection(p.proj, x.view())
         }
         (Visual::ResNet(p), Shape::ResNet(shape)) => oracle::attention_pool(&p.attnpool, &shape.pool(), map),
@@ -81,15 +78,11 @@ fn from_map(p: &Visual<&[f64]>, shape: &Shape, map: ArrayView2<f64>) -> Array2<f
     }
 }
 
-/// Returns the class token that enters the last block of a ViT, if the tower is one.
+/// Returns the class token that enters the blocks of a ViT, if the tower is one.
 fn class_token(p: &Visual<&[f64]>, shape: &Shape, image: ArrayView2<f64>) -> Array2<f64> {
     let (Visual::Vit(p), Shape::Vit(shape)) = (p, shape) else { return Array2::zeros((0, 0)) };
     let x = oracle::patch_embed(&p.embed, shape.grid, image);
-    let x = oracle::layer_norm(&p.ln_pre, shape.size.eps, x.view());
-    let before = &p.transformer.resblocks[..shape.size.layers - 1];
-    let rows = 0..x.nrows();
-    let x = before.iter().fold(x, |x, p| oracle::block(p, &shape.size, from_ref(&rows), None, x.view()));
-    x.select(Axis(0), &[0])
+    oracle::layer_norm(&p.ln_pre, shape.size.eps, x.view()).select(Axis(0), &[0])
 }
 
 fn configs() -> impl Iterator<Item = Config> {
@@ -108,11 +101,11 @@ fn configs() -> impl Iterator<Item = Config> {
 
 /// The map is the one that the features come from, and its gradient is that of ⟨dy, features⟩.
 #[test]
-fn the_gradient_of_the_last_map() {
+fn the_gradient_of_the_map() {
     for config in configs() {
         let mut tower = Tower::new(config);
         let features = tower.forward();
-        let [x, dx] = tower.last_map();
+        let [x, dx] = tower.places_map();
         let point = to_f64(&tower.params.flat);
         let p = view(&tower.params.spec, &point);
         let class = class_token(&p, &tower.shape, tower.image.mapv(f64::from).view());
@@ -123,7 +116,7 @@ fn the_gradient_of_the_last_map() {
         };
         let given = f64::from((&features * &tower.dy).sum());
         let expected = loss(&to_f64(&x));
-        // Three blocks or fifteen convolutions in f32 come before the map.
+        // Fifteen convolutions in f32 come before the map of a ResNet.
         assert!((given - expected).abs() < 1e-4 * (1.0 + expected.abs()), "{given} instead of {expected}");
         check_directions(&format!("{:?}", tower.shape), 2.0 * TOLERANCE, &to_f64(&x), &to_f64(&dx), loss);
     }
@@ -135,11 +128,11 @@ fn every_text_has_the_same_forward_pass() {
     for config in configs() {
         let mut tower = Tower::new(config);
         tower.forward();
-        let first = tower.last_map();
+        let first = tower.places_map();
         tower.dy *= 2.0;
-        tower.last_map();
+        tower.places_map();
         tower.dy /= 2.0;
-        assert!(first == tower.last_map(), "{:?}", tower.shape);
+        assert!(first == tower.places_map(), "{:?}", tower.shape);
     }
 }
 

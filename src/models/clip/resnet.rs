@@ -112,7 +112,7 @@ impl Shape {
     }
 
     /// Returns how many [layer groups](super::groups) come before the input of the attention pool.
-    pub fn groups_before_last_map(&self) -> usize {
+    pub fn groups_before_map(&self) -> usize {
         1 + self.layers.len()
     }
 
@@ -366,10 +366,10 @@ pub fn backward(
 /// each (HW,C)
 ///
 /// The last [`forward`] and [`backward`] in `workspace` must have been of one picture with [`Mode::Training`] and
-/// [`Keep::All`], with the groups [before the last map](Shape::groups_before_last_map) locked, and nothing may have used
+/// [`Keep::All`], with the groups [before the map](Shape::groups_before_map) locked, and nothing may have used
 /// `scratch` since.
 #[track_caller]
-pub fn last_map(shape: &Shape, workspace: &mut Workspace, scratch: &mut Arena) -> [Array2<f32>; 2] {
+pub fn places_map(shape: &Shape, workspace: &mut Workspace, scratch: &mut Arena) -> [Array2<f32>; 2] {
     let dim = *shape.xs(1).last().expect("the pool's");
     let xs = workspace.inputs.carve(&shape.inputs(1, workspace.locked, Keep::All)).xs;
     let scratch = scratch.carve(&shape.scratch(1));
@@ -379,7 +379,7 @@ pub fn last_map(shape: &Shape, workspace: &mut Workspace, scratch: &mut Arena) -
 }
 
 /// Returns the attention probabilities (H,T) of the pool's one query for the one picture of the last [`forward`] in
-/// `workspace`, which must have been one as [`last_map`] needs it. The first of the T tokens is the mean of the pixels.
+/// `workspace`, which must have been one as [`places_map`] needs it. The first of the T tokens is the mean of the pixels.
 #[track_caller]
 pub fn attention(shape: &Shape, workspace: &mut Workspace) -> Array2<f32> {
     workspace.saved.carve(&shape.saved(1, workspace.locked)).pool.probs.to_owned()

@@ -43,12 +43,12 @@ impl Shape {
         }
     }
 
-    /// Returns how many [layer groups](super::groups) come before the last map of a picture's places: the input of a
-    /// ResNet's attention pool, or of a ViT's last block.
-    pub fn groups_before_last_map(&self) -> usize {
+    /// Returns how many [layer groups](super::groups) come before the map of a picture's places: the input of a ResNet's
+    /// attention pool, or of a ViT's first block.
+    pub fn groups_before_map(&self) -> usize {
         match self {
-            Shape::Vit(shape) => shape.groups_before_last_map(),
-            Shape::ResNet(shape) => shape.groups_before_last_map(),
+            Shape::Vit(shape) => shape.groups_before_map(),
+            Shape::ResNet(shape) => shape.groups_before_map(),
         }
     }
 
@@ -130,18 +130,18 @@ pub fn backward(
     }
 }
 
-/// Returns the last map of a picture's places, row by row of its grid, and the gradient with respect to it.
+/// Returns the map of a picture's places, row by row of its grid, and the gradient with respect to it.
 ///
 /// each (places,C)
 ///
 /// The last [`forward`] and [`backward`] in `workspace` must have been of one picture, in [`Mode::Training`] with
-/// [`Keep::All`] and the groups [before the last map](Shape::groups_before_last_map) locked, and nothing may have used
+/// [`Keep::All`] and the groups [before the map](Shape::groups_before_map) locked, and nothing may have used
 /// `scratch` since.
 #[track_caller]
-pub fn last_map(shape: &Shape, workspace: &mut Workspace, scratch: &mut Arena) -> [Array2<f32>; 2] {
+pub fn places_map(shape: &Shape, workspace: &mut Workspace, scratch: &mut Arena) -> [Array2<f32>; 2] {
     match shape {
-        Shape::Vit(shape) => vit::last_map(shape, workspace, scratch),
-        Shape::ResNet(shape) => resnet::last_map(shape, workspace, scratch),
+        Shape::Vit(shape) => vit::places_map(shape, workspace, scratch),
+        Shape::ResNet(shape) => resnet::places_map(shape, workspace, scratch),
     }
 }
 
@@ -155,7 +155,7 @@ pub enum Attention {
 }
 
 /// Returns the attention probabilities for the one picture of the last [`forward`] in `workspace`, which must have been
-/// one as [`last_map`] needs it.
+/// one as [`places_map`] needs it.
 #[track_caller]
 pub fn attention(p: &Visual<impl Read>, shape: &Shape, workspace: &mut Workspace) -> Attention {
     match (p, shape) {

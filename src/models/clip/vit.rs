@@ -77,9 +77,9 @@ impl Shape {
         }
     }
 
-    /// Returns how many [layer groups](super::groups) come before the tokens that enter the last block.
-    pub fn groups_before_last_map(&self) -> usize {
-        self.size.layers
+    /// Returns how many [layer groups](super::groups) come before the [map of places](places_map): the embedding.
+    pub fn groups_before_map(&self) -> usize {
+        1
     }
 
     /// Returns the sizes for pictures of which so many patches each are embedded.
@@ -190,19 +190,20 @@ pub fn backward(
     patch_embed::backward(shape.grid, patches.kept(), images, dembedded, &mut scratch.patch, &mut g.embed);
 }
 
-/// Returns the tokens of the patches that enter the last block, and the gradient with respect to them.
+/// Returns the tokens of the patches that enter the first block, each of which knows its own patch alone, and the gradient
+/// with respect to them.
 ///
 /// each (patches,d)
 ///
 /// The last [`forward`] and [`backward`] in `workspace` must have been of one picture that kept all, with the groups
-/// [before the last map](Shape::groups_before_last_map) locked, and nothing may have used `scratch` since.
+/// [before the map](Shape::groups_before_map) locked, and nothing may have used `scratch` since.
 #[track_caller]
-pub fn last_map(shape: &Shape, workspace: &mut Workspace, scratch: &mut Arena) -> [Array2<f32>; 2] {
+pub fn places_map(shape: &Shape, workspace: &mut Workspace, scratch: &mut Arena) -> [Array2<f32>; 2] {
     let Workspace { sequences, patches, saved, keep, .. } = workspace;
     assert_eq!(sequences.len(), 1, "pictures with a map");
     let saved = saved.carve(&shape.saved(1, patches.of_each(), *keep));
     let scratch = scratch.carve(&shape.scratch(1, patches.of_each()));
-    [&saved.stack.xs[shape.size.layers - 1], &scratch.stack.dx].map(|rows| rows.slice_axis(Axis(0), (1..).into()).to_owned())
+    [&saved.stack.xs[0], &scratch.stack.dx].map(|rows| rows.slice_axis(Axis(0), (1..).into()).to_owned())
 }
 
 /// Returns the attention probabilities (H,T,T) of every block for the one picture of the last [`forward`] in
