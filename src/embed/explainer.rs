@@ -1,7 +1,29 @@
 //! Where an image tower finds a text in a picture, and what it attends to.
 //!
 //! # Where a text is
-//! TODO
+//! A map x (M,C) holds what a tower knows of each of M places: the input of a ResNet's attention pool, or what enters the
+//! first block of a ViT. With s the cosine of the picture's embedding with a text's, the backward pass gives dx = ∂s/∂x,
+//! and the heat of place m is what its difference from the mean place x̄ adds to s, to first order, where that is more than
+//! nothing: heatₘ = max(0, Σ_c dx_mc (x_mc − x̄_c)). It is the gradient times the activation of Grad-CAM (Selvaraju et al.
+//! 2017, section 3), place by place instead of with the mean gradient (Draelos & Carin 2020), and without what all places
+//! share: that is most of the activation, and says nothing about where.
+//!
+//! Of several texts s is the cosine with t − t̄, with t̄ the mean of all. What speaks for all of them is left out.
+//!
+//! Two emoji stand side by side, and two texts name them. So much of a text's heat was in its own drawing's half, over 40
+//! pairs; 50 % is chance. The ResNets were judged with Emoji-RN-S, the ViTs with an Emoji-ViT-S in the middle of its
+//! training:
+//!
+//! | heat | ResNet | ViT, first block | ViT, last block |
+//! |---|--:|--:|--:|
+//! | Grad-CAM | 80 % | 70 % | 66 % |
+//! | gradient times activation | 55 % | 65 % | 61 % |
+//! | the same without the mean place | 86 % | 70 % | 60 % |
+//! | attention times its gradient, of the last layer | 86 % | | 62 % |
+//!
+//! With one text instead of two it is 78 % in the third row, and 67 % for the ViT. Grad-CAM leaves every eighth map of
+//! the ViT empty. At the end of its training the ViT has 71 % over 180 pairs, and from 65 % to 73 % in samples of 40. Behind its first block a ViT's attention mixes places, so that tokens no longer say where they are from:
+//! block by block the share falls towards chance.
 //!
 //! # What is attended to
 //! A ViT's class token gathers what it knows of a picture by attention. [`Attended::rollout`] follows it through all

@@ -147,7 +147,8 @@ pub fn probabilities(p: &Attention<impl Read>, heads: usize, causal: bool, x: Ar
     linear::forward(&in_proj(p), x, qkv.view_mut());
     let (q, k, _) = split(qkv.view());
     let c = width / heads;
-    let head = |Heads { data, row_stride }, h| Mat { data: &data[h * c..], rows: n, cols: c, row_stride, col_stride: 1 };
+    let head =
+        |Heads { data, row_stride }, h| Mat { data: &data[h * c..], rows: n, cols: c, row_stride, col_stride: 1 };
     let mut all = Array3::zeros((heads, n, n));
     for (h, mut probs) in all.outer_iter_mut().enumerate() {
         let scale = (c as f32).powf(-0.5);

@@ -130,7 +130,8 @@ fn a_blip_shows_where_it_looks_for_each_word() {
     let picture = "photos/p3.png";
     let seen = bench.json(&["explain", "attention", picture, "--output", "words.png"]).remove(0);
     let caption = seen["caption"].as_str().unwrap();
-    let words: Vec<&str> = seen["words"].as_array().unwrap().iter().map(|word| word["word"].as_str().unwrap()).collect();
+    let words: Vec<&str> =
+        seen["words"].as_array().unwrap().iter().map(|word| word["word"].as_str().unwrap()).collect();
     assert_eq!(words.join(" "), caption);
     assert!(caption.starts_with("a picture of"), "{caption}");
     assert_eq!(matrix(&seen["words"][0]["attention"]).dim(), (2, 2));
@@ -222,7 +223,11 @@ fn emoji_light_up_in_their_own_half() {
         let cold = shares.iter().filter(|share| share.is_none()).count();
         // Where there is no heat, both halves have the same.
         let mean = shares.iter().map(|share| share.unwrap_or(0.5)).sum::<f32>() / shares.len() as f32;
-        println!("{vendor:?}: {:.1} % of the heat in the right half; {cold} of {} without heat", 100.0 * mean, 2 * PAIRS);
+        println!(
+            "{vendor:?}: {:.1} % of the heat in the right half; {cold} of {} without heat",
+            100.0 * mean,
+            2 * PAIRS
+        );
         means.push(mean);
     }
     assert!(means.iter().all(|&mean| mean >= 0.7), "{means:?}");

@@ -124,7 +124,10 @@ impl Attention {
                 title,
                 note: String::new(),
             };
-            let means = blocks.iter().enumerate().map(|(i, block)| (format!("layer {}, mean of its heads", i + 1), mean(block)));
+            let means = blocks
+                .iter()
+                .enumerate()
+                .map(|(i, block)| (format!("layer {}, mean of its heads", i + 1), mean(block)));
             let heads = blocks[layer].outer_iter().enumerate();
             let heads = heads.map(|(h, head)| (format!("layer {}, head {}", layer + 1, h + 1), head.to_owned()));
             means.chain(heads).map(tile).collect()

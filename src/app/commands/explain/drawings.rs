@@ -1,8 +1,8 @@
 //! The file of drawings of a topic: a picture, or a page.
 
+use crate::app::commands::CliError;
 use crate::app::commands::pictures::Reading;
 use crate::app::commands::texts::{STDIN, stdin_bytes};
-use crate::app::commands::CliError;
 use crate::app::html;
 use crate::app::plot::heat::{Tile, sheet};
 use crate::app::plot::save;

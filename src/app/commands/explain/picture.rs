@@ -18,10 +18,11 @@ const TITLE: &str = "Where the model finds each text";
 
 /// Show where in a picture texts are, by a CLIP's own backward pass
 ///
-/// The gradient of a text's cosine says which channels of the image tower's last feature map speak for the text, and the
-/// map says where they are (Grad-CAM, Selvaraju et al. 2017). With one text it is the cosine that is explained, with more
-/// of them by how much each one's exceeds their mean: what speaks for all of them alike, no map shows. So the maps of a
-/// picture belong together, and share one scale: the strongest colour is the largest heat of them all.
+/// The gradient of a text's cosine says what each place of the picture would have to change for the text. Where a place
+/// differs from the mean of all in that direction already, it speaks for the text: that is its heat (gradient times
+/// activation, after Grad-CAM, Selvaraju et al. 2017). With one text it is the cosine that is explained, with more of them
+/// by how much each one's exceeds their mean: what speaks for all of them alike, no map shows. So the maps of a picture
+/// belong together, and share one scale: the strongest colour is the largest heat of them all.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -33,8 +34,9 @@ As JSON: {\"image\", \"square\", \"texts\": [{\"text\", \"cosine\", \"heat\"}, �
 square is what the model sees of the picture: its left, top, right and bottom
 edge in pixels; heat has a list for each row of the grid that lies over it.
 
-A map has as many cells as the tower has places at its end: 2 × 2 in Emoji-RN-S,
-4 × 4 in Emoji-ViT-S, 7 × 7 in RN50 and ViT-B-32.")]
+A map has a cell for each place of a ResNet's last map or patch of a ViT: 2 × 2
+in Emoji-RN-S, 4 × 4 in Emoji-ViT-S, 7 × 7 in RN50 and ViT-B-32. A model knows
+what it was trained on: one of emoji says little about photographs.")]
 pub(crate) struct Where {
     /// Picture: PNG, JPEG, WebP, GIF, BMP, TIFF; `-` is standard input
     #[arg(value_name = "FILE")]
