@@ -16,7 +16,7 @@
 //! | [`captions`] | how close are generated captions to those that people wrote? |
 //! | [`vqa`] | how many people would give this answer? |
 //! | [`alike`] | does a model give one embedding to everything? |
-//! | [`report`], [`texts`] | how do all of these look in tables? |
+//! | [`report`], [`texts`], [`table`] | how do all of these look in tables? |
 //! | [`crew`] | which processes share the work of an exam? |
 //! | [`exam`] | how good is a model on the embedded emoji, or on a user's pairs? |
 
@@ -31,6 +31,7 @@ pub mod rank;
 pub mod report;
 pub mod rerank;
 pub mod retrieval;
+pub mod table;
 pub mod templates;
 pub mod texts;
 pub mod vqa;

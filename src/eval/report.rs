@@ -1,6 +1,7 @@
 //! The table of results: the scores of a model beside chance and beside a baseline without a neural network.
 
 use super::retrieval::{Recall, Retrieval};
+use super::table::{CONCEPTS, Column, NUMBER, PICTURES, Table};
 use super::texts::{AnswerRow, AnswerTable, CaptionRow, CaptionTable};
 use super::zero_shot::{TopK, zero_shot};
 use crate::counted::counted;
@@ -189,43 +190,64 @@ impl Report {
         self.rows.iter().map(Row::brief).chain(texts).collect()
     }
 
+    /// Returns the tables that have rows.
+    pub fn tables(&self) -> Vec<Table> {
+        let Report { rows, captions, answers } = self;
+        let recall = (!rows.is_empty()).then(|| RecallTable(rows).table());
+        let captions = (!captions.is_empty()).then(|| CaptionTable(captions).table());
+        let answers = (!answers.is_empty()).then(|| AnswerTable(answers).table());
+        [recall, captions, answers].into_iter().flatten().collect()
+    }
+
     /// Returns the tables that have rows as Markdown.
     pub fn markdown(&self) -> String {
-        let Report { rows, captions, answers } = self;
-        let recall = (!rows.is_empty()).then(|| RecallTable(rows).markdown());
-        let captions = (!captions.is_empty()).then(|| CaptionTable(captions).markdown());
-        let answers = (!answers.is_empty()).then(|| AnswerTable(answers).markdown());
-        [recall, captions, answers].into_iter().flatten().collect::<Vec<_>>().join("\n")
+        self.tables().iter().map(Table::markdown).collect::<Vec<_>>().join("\n")
     }
 }
 
+/// What the columns with numbers say, in the order of [`GROUPS`].
+const MEANINGS: [&str; 4] = [
+    "Each picture is compared with the embedded name of every class, none of which was trained as a class. Top-1 is the \
+     share of pictures whose own name is the nearest, top-5 of those whose own is among the five nearest.",
+    "The same question, answered without a neural network from the colours and edges of the most similar training \
+     pictures; it is measured at the end of a run. A model that does not beat it knows nothing that pixels do not say.",
+    "Each picture looks for its caption among all captions of the row. R@K is the share of pictures that have a right \
+     one among the K nearest.",
+    "Each caption looks for its picture among all pictures of the row. R@K is the share of captions that have a right \
+     one among the K nearest.",
+];
+const CLASSES: &str = "Among how many names zero-shot classification chooses. Guessing is right once in so many times.";
+
 impl RecallTable<'_> {
-    /// Returns the table as Markdown, with chance in brackets.
-    fn markdown(&self) -> String {
-        let mut out = String::from("| concepts | pictures | number | classes |");
-        for (title, heads) in GROUPS {
-            out += &format!(" {title} {} |", heads.join(" / "));
+    /// Returns the table with chance in brackets.
+    fn table(&self) -> Table {
+        let texts = [Column::text("concepts", CONCEPTS), Column::text("pictures", PICTURES)];
+        let numbers = [Column::number("number", NUMBER), Column::number("classes", CLASSES)];
+        let group = |((title, heads), meaning): ((&str, &[&str]), _)| {
+            Column::number(format!("{title} {}", heads.join(" / ")), meaning)
+        };
+        let groups = GROUPS.into_iter().zip(MEANINGS).map(group);
+        Table {
+            columns: texts.into_iter().chain(numbers).chain(groups).collect(),
+            rows: self.0.iter().map(Row::cells).collect(),
+            note: "All scores in percent; in brackets by chance.".into(),
         }
-        out += &format!("\n|---|---|--:|--:|{}\n", "--:|".repeat(GROUPS.len()));
-        for row in self.0 {
-            out += &format!("| {} | {} | {} | {} |", row.concepts(), row.pictures, row.images, row.classes());
-            for (scores, chance) in row.scores(Who::Model).iter().zip(&row.scores(Who::Chance)) {
-                let joined = |group: &[Option<f64>], who| {
-                    group
-                        .iter()
-                        .map(|&s| cell(s, who).trim().to_string())
-                        .collect::<Vec<_>>()
-                        .join(" / ")
-                        .trim()
-                        .to_string()
-                };
-                out += &match chance[0] {
-                    Some(_) => format!(" {} ({}) |", joined(scores, Who::Model), joined(chance, Who::Chance)),
-                    None => format!(" {} |", joined(scores, Who::Model)),
-                };
-            }
-            out += "\n";
-        }
-        out + "\nAll scores in percent; in brackets by chance.\n"
+    }
+}
+
+impl Row {
+    /// Returns the cells of the row, in the order of the columns.
+    fn cells(&self) -> Vec<String> {
+        let joined = |scores: &[Option<f64>], who| {
+            let cells: Vec<String> = scores.iter().map(|&score| cell(score, who).trim().into()).collect();
+            cells.join(" / ").trim().to_string()
+        };
+        let group = |(scores, chance): (Vec<_>, Vec<_>)| match chance[0] {
+            Some(_) => format!("{} ({})", joined(&scores, Who::Model), joined(&chance, Who::Chance)),
+            None => joined(&scores, Who::Model),
+        };
+        let about = [self.concepts(), self.pictures.clone(), self.images.to_string(), self.classes()];
+        let groups = self.scores(Who::Model).into_iter().zip(self.scores(Who::Chance)).map(group);
+        about.into_iter().chain(groups).collect()
     }
 }

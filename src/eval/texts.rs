@@ -1,5 +1,6 @@
 //! The tables of results for what a model writes.
 
+use super::table::{CONCEPTS, Column, NUMBER, PICTURES, Table};
 use crate::counted::counted;
 use serde::{Deserialize, Serialize};
 use std::fmt::{self, Display};
@@ -67,17 +68,41 @@ impl Display for CaptionTable<'_> {
 }
 
 impl CaptionTable<'_> {
-    /// Returns the table as Markdown.
-    pub fn markdown(&self) -> String {
-        let mut out = String::from("| concepts | pictures | number | captions by | exact | BLEU@4 | CIDEr-D |\n");
-        out += "|---|---|--:|---|--:|--:|--:|\n";
-        for row in self.0 {
-            for (who, score) in row.lines() {
-                let CaptionRow { concepts, pictures, images, .. } = row;
-                out += &format!("| {concepts} | {pictures} | {images} | {who} | {} |\n", score.cells().join(" | "));
-            }
+    /// Returns the table of cells.
+    pub fn table(&self) -> Table {
+        let row = |row: &CaptionRow, (who, score): (&str, CaptionScore)| {
+            let about = [row.concepts.clone(), row.pictures.clone(), row.images.to_string(), who.into()];
+            about.into_iter().chain(score.cells()).collect()
+        };
+        Table {
+            columns: vec![
+                Column::text("concepts", CONCEPTS),
+                Column::text("pictures", PICTURES),
+                Column::number("number", NUMBER),
+                Column::text(
+                    "captions by",
+                    "Who has written the captions. \"Pixels\" needs no network: it repeats the caption of the training \
+                     scene that looks most similar.",
+                ),
+                Column::number(
+                    "exact",
+                    "The share of captions that equal a true caption to the letter. A caption with a single other word \
+                     does not count.",
+                ),
+                Column::number(
+                    "BLEU@4",
+                    "How many of the caption's words, and of its sequences of up to four words, some reference has too. \
+                     The largest score is 100, and captions that are too short lose some of it.",
+                ),
+                Column::number(
+                    "CIDEr-D",
+                    "How well the caption's words and sequences of words agree with those of the references, the rare \
+                     ones counting most. The largest score is 1000, which hardly any set of captions comes near.",
+                ),
+            ],
+            rows: self.0.iter().flat_map(|about| about.lines().map(move |line| row(about, line))).collect(),
+            note: "All scores × 100. \"Pixels\" takes the caption of the most similar training scene.".into(),
         }
-        out + "\nAll scores × 100. \"Pixels\" takes the caption of the most similar training scene.\n"
     }
 }
 
@@ -159,22 +184,30 @@ impl Display for AnswerTable<'_> {
     }
 }
 
+/// What the columns of the kinds of questions say.
+const KIND: &str = "The accuracy of the answers to this kind of question. An answer counts as much as people agree on it.";
+
 impl AnswerTable<'_> {
-    /// Returns the table as Markdown.
-    pub fn markdown(&self) -> String {
+    /// Returns the table of cells.
+    pub fn table(&self) -> Table {
+        let by = "Who has answered. \"Commonest\" does not look at the picture: it gives the commonest answer to the kind \
+                  of question in training.";
+        let asked = "How many questions are asked. The accuracies of few questions vary by chance.";
+        let mean = "The mean of the accuracies of all kinds of questions. Every kind counts the same, however often it is \
+                    asked.";
         let kinds = self.0.first().map_or(&[][..], |row| &row.kinds);
-        let names = kinds.iter().map(|kind| kind.kind.as_str()).chain(["mean"]);
-        let mut out = String::from("| concepts | pictures | questions | answers by |");
-        names.for_each(|name| out += &format!(" {name} |"));
-        out += &format!("\n|---|---|--:|---|{}\n", "--:|".repeat(kinds.len() + 1));
-        for row in self.0 {
+        let about = [Column::text("concepts", CONCEPTS), Column::text("pictures", PICTURES)];
+        let about = about.into_iter().chain([Column::number("questions", asked), Column::text("answers by", by)]);
+        let kinds = kinds.iter().map(|kind| Column::number(kind.kind.as_str(), KIND));
+        let row = |row: &AnswerRow, (who, scores): (&str, Vec<f64>)| {
             let questions: usize = row.kinds.iter().map(|kind| kind.questions).sum();
-            for (who, scores) in row.lines() {
-                let scores: Vec<_> = scores.iter().map(|score| format!("{:.1}", 100.0 * score)).collect();
-                let AnswerRow { concepts, pictures, .. } = row;
-                out += &format!("| {concepts} | {pictures} | {questions} | {who} | {} |\n", scores.join(" | "));
-            }
+            let about = [row.concepts.clone(), row.pictures.clone(), questions.to_string(), who.into()];
+            about.into_iter().chain(scores.iter().map(|score| format!("{:.1}", 100.0 * score))).collect()
+        };
+        Table {
+            columns: about.chain(kinds).chain([Column::number("mean", mean)]).collect(),
+            rows: self.0.iter().flat_map(|about| about.lines().map(move |line| row(about, line))).collect(),
+            note: format!("All scores in percent. {COMMONEST}"),
         }
-        out + &format!("\nAll scores in percent. {COMMONEST}\n")
     }
 }
