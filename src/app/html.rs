@@ -51,5 +51,10 @@ pub(crate) fn png(picture: &RgbImage) -> String {
     let (width, height) = picture.dimensions();
     let encoder = PngEncoder::new(&mut bytes);
     encoder.write_image(picture, width, height, ExtendedColorType::Rgb8).expect("memory takes everything");
+    png_file(&bytes)
+}
+
+/// Returns a PNG file as the address of an `img`.
+pub(crate) fn png_file(bytes: &[u8]) -> String {
     format!("data:image/png;base64,{}", STANDARD.encode(bytes))
 }

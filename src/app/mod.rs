@@ -6,6 +6,7 @@
 //! | `commands` | the program `clipwright`, one file a command |
 //! | `plot` | the plots of a run and the sheets of pictures |
 //! | `html` | pages that are one file |
+//! | `machine` | the machine that a program runs on |
 //! | `number` | numbers on the command line |
 //! | `part` | the part of the work that one of several processes does |
 //! | `hint` | the flag or command that helps against an error |
@@ -23,6 +24,7 @@ macro_rules! note {
 pub mod commands;
 pub mod hint;
 mod html;
+mod machine;
 mod number;
 mod part;
 pub mod plot;

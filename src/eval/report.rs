@@ -98,7 +98,8 @@ impl Row {
         )
     }
 
-    fn concepts(&self) -> String {
+    /// Returns what the pictures show, and whether flags are left out.
+    pub(crate) fn concepts(&self) -> String {
         if self.without_flags { format!("{}, no flags", self.concepts) } else { self.concepts.clone() }
     }
 

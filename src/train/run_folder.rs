@@ -12,6 +12,8 @@
 //! | `similarity.png`, `captions.png` | how the model matches held-out pictures with captions |
 //! | `told.png`, `words.png` | what a BLIP says of pictures, and where it looks as it writes each word |
 //! | `report.md` | the last table |
+//! | `report.html` | all of this on one page |
+//! | `tensorboard/` | the numbers of the log as TensorBoard reads them, where that is wanted |
 
 use super::data::PairList;
 use super::objective::{Saved, State};
@@ -54,9 +56,11 @@ pub struct RunFolder {
 /// The name of the file with the state of a run.
 const RESUME: &str = "resume.safetensors";
 /// The name of the file with the options of a run.
-const OPTIONS: &str = "options.json";
+pub(crate) const OPTIONS: &str = "options.json";
 /// The name of the file with the last table of results.
 pub const REPORT: &str = "report.md";
+/// The name of the page about a run.
+pub const PAGE: &str = "report.html";
 /// The name of the file with the log of a run.
 pub const METRICS: &str = "metrics.jsonl";
 /// The name of the file that says which pairs a run is trained on.

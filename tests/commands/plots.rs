@@ -91,20 +91,20 @@ fn report(t: f64) -> Report {
 #[test]
 fn curves_of_a_run() {
     let metrics = metrics();
-    check("loss.png", &curves::loss(&metrics).unwrap(), (1440, 840));
+    check("loss.png", &curves::loss(&metrics).unwrap().draw(), (1440, 840));
     // The key needs two rows.
-    check("recall.png", &curves::recall(&metrics).unwrap(), (1800, 1300));
-    check("schedule.png", &curves::schedule(&metrics).unwrap(), (1800, 1120));
+    check("recall.png", &curves::recall(&metrics).unwrap().draw(), (1800, 1300));
+    check("schedule.png", &curves::schedule(&metrics).unwrap().draw(), (1800, 1120));
 }
 
 #[test]
 fn curves_of_a_run_that_has_hardly_begun_or_blown_up() {
     let mut blown = Metrics { steps: metrics().steps[..1].to_vec(), evaluations: metrics().evaluations[..1].to_vec() };
-    check("one_step.png", &curves::schedule(&blown).unwrap(), (1800, 1120));
+    check("one_step.png", &curves::schedule(&blown).unwrap().draw(), (1800, 1120));
     let mut step = Step { step: 2, ..blown.steps[0].clone() };
     (step.metrics[0].value, step.metrics[5].value) = (f64::NAN, f64::INFINITY);
     blown.steps.push(step);
-    check("blown.png", &curves::loss(&blown).unwrap(), (1440, 840));
+    check("blown.png", &curves::loss(&blown).unwrap().draw(), (1440, 840));
 }
 
 #[test]
@@ -116,10 +116,10 @@ fn what_has_no_values_is_not_drawn() {
     for row in own.evaluations.iter_mut().flat_map(|evaluation| &mut evaluation.eval.rows) {
         (row.zero_shot, row.concepts, row.pictures) = (None, "own".into(), "validation pairs".into());
     }
-    check("own_recall.png", &curves::recall(&own).unwrap(), (1800, 686));
+    check("own_recall.png", &curves::recall(&own).unwrap().draw(), (1800, 686));
 
     own.steps.iter_mut().for_each(|step| step.metrics.retain(|metric| metric.name == "lr"));
-    check("lr_alone.png", &curves::schedule(&own).unwrap(), (900, 560));
+    check("lr_alone.png", &curves::schedule(&own).unwrap().draw(), (900, 560));
     assert!(curves::loss(&own).is_none());
 }
 
@@ -135,12 +135,12 @@ fn writes(picture: &RgbImage, columns: u32, colour: [u8; 3]) -> bool {
 fn chance_and_last_values_are_written() {
     let (blue, faint) = ([0x00, 0x72, 0xb2], [0x80, 0x80, 0x88]);
     let mut metrics = metrics();
-    let loss = curves::loss(&metrics).unwrap();
+    let loss = curves::loss(&metrics).unwrap().draw();
     assert!(writes(&loss, 130, blue), "the last loss");
     assert!(writes(&loss, 80, faint), "chance of the loss");
-    assert!(writes(&curves::recall(&metrics).unwrap(), 80, faint), "chance of recall");
+    assert!(writes(&curves::recall(&metrics).unwrap().draw(), 80, faint), "chance of recall");
     metrics.steps.iter_mut().flat_map(|step| &mut step.metrics).for_each(|metric| metric.chance = None);
-    assert!(!writes(&curves::loss(&metrics).unwrap(), 80, faint), "there is no chance");
+    assert!(!writes(&curves::loss(&metrics).unwrap().draw(), 80, faint), "there is no chance");
 }
 
 /// Returns pictures of twemoji's held-out concepts, spread over the set, with their names.

@@ -42,7 +42,7 @@ fn log() -> Vec<u8> {
 
 fn draw(metrics: &Metrics) {
     for curve in [curves::loss, curves::recall, curves::schedule] {
-        assert!(curve(metrics).is_none_or(|picture| picture.width() > 0));
+        assert!(curve(metrics).is_none_or(|figure| figure.draw().width() > 0));
     }
 }
 

@@ -37,13 +37,13 @@ pub(super) type Key = (String, RGBColor, bool);
 /// A line through (step, value).
 pub(super) struct Curve {
     points: Vec<(f64, f64)>,
-    colour: RGBColor,
-    opacity: f64,
+    pub(super) colour: RGBColor,
+    pub(super) opacity: f64,
     /// Width of the line in points.
-    width: f64,
-    dashed: bool,
+    pub(super) width: f64,
+    pub(super) dashed: bool,
     /// The text before the last value, or `None` if the value is not written.
-    end: Option<&'static str>,
+    pub(super) end: Option<&'static str>,
 }
 
 impl Curve {
@@ -69,9 +69,14 @@ impl Curve {
         Curve { points, width: 1.0, dashed: true, end: Some(name), ..Curve::solid(&[], colour) }
     }
 
+    /// Returns the points that can be shown.
+    pub(super) fn shown(&self) -> Vec<(f64, f64)> {
+        shown(&self.points, f64::INFINITY)
+    }
+
     /// Returns the last point and the text beside it.
     fn last(&self) -> Option<((f64, f64), String)> {
-        let point = *shown(&self.points, f64::INFINITY).last()?;
+        let point = *self.shown().last()?;
         self.end.map(|name| (point, format!("{name} {}", value(point.1)).trim().into()))
     }
 }
@@ -84,46 +89,60 @@ pub(super) struct Panel {
 
 impl Panel {
     fn has_data(&self) -> bool {
-        self.curves.iter().any(|curve| !curve.dashed && !shown(&curve.points, f64::INFINITY).is_empty())
+        self.curves.iter().any(|curve| !curve.dashed && !curve.shown().is_empty())
     }
 
     fn widest_end(&self) -> f64 {
         self.curves.iter().filter_map(Curve::last).map(|(_, label)| text_width(&label, END)).fold(0.0, f64::max)
     }
+
+    /// Returns the value at the upper edge of the diagram, a little above the highest one.
+    pub(super) fn top(&self) -> f64 {
+        let highest = self.curves.iter().flat_map(Curve::shown).map(|p| p.1).fold(0.0, f64::max);
+        if highest > 0.0 { 1.06 * highest } else { 1.0 }
+    }
 }
 
-/// Draws the panels that have data, two in a row, below a title with a key; returns `None` if there are none.
-///
-/// `size` is that of a panel in points, and `steps` the last step.
-pub(super) fn figure(
-    title: &str,
-    keys: &[Key],
-    (width, height): (f64, f64),
-    steps: f64,
-    panels: Vec<Panel>,
-) -> Option<RgbImage> {
-    let panels: Vec<Panel> = panels.into_iter().filter(Panel::has_data).collect();
-    if panels.is_empty() {
-        return None;
+/// Diagrams over the steps of a run, under one title and with one key.
+pub struct Figure {
+    pub(super) title: &'static str,
+    pub(super) keys: Vec<Key>,
+    /// Width and height of a panel in points.
+    pub(super) size: (f64, f64),
+    /// The last step.
+    pub(super) steps: f64,
+    pub(super) panels: Vec<Panel>,
+}
+
+impl Figure {
+    /// Keeps the panels that have data; returns `None` if there are none.
+    pub(super) fn with_data(mut self) -> Option<Self> {
+        self.panels.retain(Panel::has_data);
+        (!self.panels.is_empty()).then_some(self)
     }
-    let columns = panels.len().min(2);
-    let rows = panels.len().div_ceil(columns);
-    let size = (columns as f64 * width, rows as f64 * height);
-    let keys = placed(keys, size.0);
-    let head = match keys.last() {
-        _ if title.is_empty() => 0.0,
-        last => TITLE + last.map_or(0.0, |(_, (_, y))| y + KEY),
-    };
-    let margin = panels.iter().map(Panel::widest_end).fold(0.0, f64::max) + END_GAP + 10.0;
-    Some(draw((size.0, head + size.1), |area| {
-        text(area, title, (MARGIN, 20.0), Anchor::Left, 17.0, &INK)?;
-        for ((name, colour, dashed), (x, y)) in keys {
-            draw_key(area, name, (x, TITLE + y + 8.0), *colour, *dashed)?;
-        }
-        let (_, rest) = area.split_vertically(pt(head));
-        let places = rest.split_evenly((rows, columns));
-        places.iter().zip(&panels).try_for_each(|(place, panel)| draw_panel(place, panel, steps, margin))
-    }))
+
+    /// Draws the panels, two in a row, below the title with the key.
+    pub fn draw(&self) -> RgbImage {
+        let Figure { title, keys, size: (width, height), steps, panels } = self;
+        let columns = panels.len().min(2);
+        let rows = panels.len().div_ceil(columns);
+        let size = (columns as f64 * width, rows as f64 * height);
+        let keys = placed(keys, size.0);
+        let head = match keys.last() {
+            _ if title.is_empty() => 0.0,
+            last => TITLE + last.map_or(0.0, |(_, (_, y))| y + KEY),
+        };
+        let margin = panels.iter().map(Panel::widest_end).fold(0.0, f64::max) + END_GAP + 10.0;
+        draw((size.0, head + size.1), |area| {
+            text(area, title, (MARGIN, 20.0), Anchor::Left, 17.0, &INK)?;
+            for ((name, colour, dashed), (x, y)) in keys {
+                draw_key(area, name, (x, TITLE + y + 8.0), *colour, *dashed)?;
+            }
+            let (_, rest) = area.split_vertically(pt(head));
+            let places = rest.split_evenly((rows, columns));
+            places.iter().zip(panels).try_for_each(|(place, panel)| draw_panel(place, panel, *steps, margin))
+        })
+    }
 }
 
 /// Returns the entries of the key with their places, row by row.
@@ -166,11 +185,10 @@ fn shown(points: &[(f64, f64)], top: f64) -> Vec<(f64, f64)> {
 
 /// Draws one diagram over the steps, whose values begin at zero. `margin` is the width in points of the space for the
 /// values at the ends of lines.
-fn draw_panel(area: &Area, Panel { title, curves }: &Panel, steps: f64, margin: f64) -> Drawn {
+fn draw_panel(area: &Area, panel: &Panel, steps: f64, margin: f64) -> Drawn {
+    let (Panel { title, curves }, top) = (panel, panel.top());
     let (head, rest) = area.split_vertically(pt(if title.is_empty() { 4.0 } else { PANEL_TITLE }));
     text(&head, title, (MARGIN, 18.0), Anchor::Left, 14.0, &INK)?;
-    let top = curves.iter().flat_map(|c| shown(&c.points, f64::INFINITY)).map(|p| p.1).fold(0.0, f64::max);
-    let top = if top > 0.0 { 1.06 * top } else { 1.0 };
     let mut chart = ChartBuilder::on(&rest)
         .margin_right(pt(margin))
         .x_label_area_size(pt(X_LABELS))
@@ -256,12 +274,12 @@ fn spread(heights: &[f64], distance: f64) -> Vec<f64> {
 }
 
 /// Returns round numbers from 0 to `top` for the axis.
-fn ticks(top: f64) -> Vec<f64> {
+pub(super) fn ticks(top: f64) -> Vec<f64> {
     RangedCoordf64::from(0.0..top).key_points(BoldPoints(6))
 }
 
 /// Formats a number as shortly as possible: 0.0005 → 5e-4, 1200 → 1,200, 2.50 → 2.5.
-fn number(v: f64) -> String {
+pub(super) fn number(v: f64) -> String {
     if v != 0.0 && v.abs() < 0.01 {
         return format!("{:.1e}", v).replace(".0e", "e");
     }
@@ -276,7 +294,7 @@ fn number(v: f64) -> String {
 }
 
 /// Formats a value with about three digits: 4.852 → 4.85, 49.23 → 49.2, 213.4 → 213.
-fn value(v: f64) -> String {
+pub(super) fn value(v: f64) -> String {
     match v.abs() {
         0.01..10.0 => format!("{v:.2}"),
         10.0..99.95 => format!("{v:.1}"),

@@ -1,16 +1,15 @@
-//! Curves over the steps of a run, drawn from its log, which [`crate::train::log::Metrics::read`] reads. Curves without
+//! Curves over the steps of a run, made from its log, which [`crate::train::log::Metrics::read`] reads. Curves without
 //! values are left out, and for a figure without curves the functions return `None`.
 
 use super::canvas::{COLOURS, FAINT};
-use super::chart::{Curve, Key, Panel, figure};
+use super::chart::{Curve, Figure, Key, Panel};
 use crate::eval::report::Row;
 use crate::train::log::{Metrics, Step};
 use crate::train::metric::Metric;
-use image::RgbImage;
 use plotters::style::RGBColor;
 
-/// Draws the loss and its parts, each with its chance line where it has one.
-pub fn loss(metrics: &Metrics) -> Option<RgbImage> {
+/// Shows the loss and its parts, each with its chance line where it has one.
+pub fn loss(metrics: &Metrics) -> Option<Figure> {
     let steps = last_step(metrics);
     let losses: Vec<Metric> = metrics.steps.last().map_or(vec![], |s| s.losses().cloned().collect());
     let (mut curves, mut levels, mut keys) = (vec![], vec![], Vec::<Key>::new());
@@ -31,7 +30,8 @@ pub fn loss(metrics: &Metrics) -> Option<RgbImage> {
         keys.push((loss.label(), colour, false));
     }
     curves.extend(levels);
-    figure("Loss (nats)", &keys, (720.0, 362.0), steps, vec![Panel { title: "", curves }])
+    let panels = vec![Panel { title: "", curves }];
+    Figure { title: "Loss (nats)", keys, size: (720.0, 362.0), steps, panels }.with_data()
 }
 
 /// Returns the metric of this name at the steps that have it.
@@ -43,9 +43,9 @@ fn series(metrics: &Metrics, name: &str) -> Vec<(f64, f64)> {
 /// A score of a row in [0, 1].
 type Score = fn(&Row) -> Option<f64>;
 
-/// Draws zero-shot accuracy and retrieval recall of every cut with flags, evaluation by evaluation, beside chance and,
+/// Shows zero-shot accuracy and retrieval recall of every cut with flags, evaluation by evaluation, beside chance and,
 /// where it was measured, beside the baseline on raw pixels.
-pub fn recall(metrics: &Metrics) -> Option<RgbImage> {
+pub fn recall(metrics: &Metrics) -> Option<Figure> {
     let rows = metrics.evaluations.last().map_or(&[][..], |e| &e.eval.rows);
     let cuts: Vec<(&Row, RGBColor)> =
         rows.iter().filter(|row| !row.without_flags).zip(COLOURS.into_iter().cycle()).collect();
@@ -81,7 +81,7 @@ pub fn recall(metrics: &Metrics) -> Option<RgbImage> {
             |_| None,
         ),
     ];
-    figure("Evaluation", &keys, (450.0, 285.0), last_step(metrics), panels)
+    Figure { title: "Evaluation", keys, size: (450.0, 285.0), steps: last_step(metrics), panels }.with_data()
 }
 
 /// Returns the name of a cut: "seen concepts, twemoji, held out", or "validation pairs".
@@ -109,8 +109,8 @@ fn scores(metrics: &Metrics, cuts: &[(&Row, RGBColor)], score: Score, chance: Sc
     cuts.iter().map(history).chain(baselines).chain(chance).collect()
 }
 
-/// Draws learning rate, logit scale and bias or temperature, gradient norm and speed.
-pub fn schedule(metrics: &Metrics) -> Option<RgbImage> {
+/// Shows learning rate, logit scale and bias or temperature, gradient norm and speed.
+pub fn schedule(metrics: &Metrics) -> Option<Figure> {
     let smooth = |title, name, colour| Panel { title, curves: vec![Curve::solid(&series(metrics, name), colour)] };
     let noisy = |title, name, colour| Panel { title, curves: Curve::noisy(&series(metrics, name), colour).into() };
     let panels = vec![
@@ -121,7 +121,7 @@ pub fn schedule(metrics: &Metrics) -> Option<RgbImage> {
         noisy("Gradient norm, before clipping", "grad_norm", COLOURS[2]),
         noisy("Pairs per second", "pairs_per_second", COLOURS[3]),
     ];
-    figure("", &[], (450.0, 280.0), last_step(metrics), panels)
+    Figure { title: "", keys: vec![], size: (450.0, 280.0), steps: last_step(metrics), panels }.with_data()
 }
 
 fn last_step(metrics: &Metrics) -> f64 {

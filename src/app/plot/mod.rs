@@ -1,4 +1,5 @@
-//! Plots and sheets of pictures. Every function draws into memory; [`save`] writes the PNG file.
+//! Plots and sheets of pictures. Every function draws into memory; [`save`] writes the PNG file. `svg` draws the curves of
+//! a run once more, for a page.
 
 pub mod answers;
 pub(crate) mod canvas;
@@ -9,9 +10,12 @@ pub(crate) mod heat;
 mod marks;
 pub mod matrix;
 pub mod sheet;
+pub(crate) mod svg;
 mod text;
 pub mod told;
 pub mod words;
+
+pub use chart::Figure;
 
 use crate::files::write_atomic;
 use image::{ExtendedColorType, ImageEncoder, RgbImage, codecs::png::PngEncoder};

@@ -3,7 +3,7 @@
 use crate::app::plot::answers::Answers;
 use crate::app::plot::canvas::image;
 use crate::app::plot::words::Words;
-use crate::app::plot::{curves, matrix, save, sheet, told, words};
+use crate::app::plot::{Figure, curves, matrix, save, sheet, told, words};
 use crate::app::train::TrainError;
 use crate::datasets::Example;
 use crate::embed::{Blip, Embed};
@@ -30,7 +30,7 @@ pub(crate) fn curves(folder: &RunFolder, metrics: &Metrics) -> Result<(), TrainE
         ("recall.png", curves::recall(metrics)),
         ("schedule.png", curves::schedule(metrics)),
     ];
-    save_all(folder, plots)
+    save_all(folder, plots.map(|(name, figure)| (name, figure.as_ref().map(Figure::draw))))
 }
 
 /// Draws what a BLIP says of pictures.

@@ -14,6 +14,7 @@
 //! | `error` | why a run ended early, and which flag helps |
 //! | `progress` | the progress bar and the lines of numbers |
 //! | `gallery` | the pictures of a finished run |
+//! | `page` | the page about a run |
 
 mod agreement;
 mod begin;
@@ -27,6 +28,7 @@ mod launch;
 mod learner;
 mod model;
 pub mod options;
+mod page;
 mod progress;
 mod run;
 mod savings_options;

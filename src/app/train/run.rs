@@ -5,6 +5,7 @@ use super::begin::begin;
 use super::error::{TrainError, advice};
 use super::learner::{Begun, Learner};
 use super::options::{Cli, Family, Options};
+use super::page::{self, Facts};
 use super::progress::{Progress, clock};
 use crate::app::{be_quiet, hint};
 use crate::batches::{Loader, LoaderConfig};
@@ -16,7 +17,7 @@ use crate::train::data::{PairList, TrainingData};
 use crate::train::log::{Evaluation, Line, Log, Metrics, Step};
 use crate::train::metric::Metric;
 use crate::train::objective::{Saved, State};
-use crate::train::run_folder::{METRICS, REPORT, RunFolder};
+use crate::train::run_folder::{METRICS, PAGE, REPORT, RunFolder};
 use crate::train::watch::{Collapse, Watch};
 use crate::train::world::World;
 use std::path::PathBuf;
@@ -150,20 +151,10 @@ impl<W: World + 'static> Run<W> {
     }
 
     fn introduce(&self) {
-        let (batch_size, parts) = (self.options.batch_size(), self.options.accum_freq * self.options.shards());
-        let (model, epochs) = (self.options.model_name(), self.options.epochs());
-        let [parameters, visual] = self.learner.parameters();
-        say!("model   {model}: {:.1} M parameters, {:.1} M of them visual", millions(parameters), millions(visual));
+        say!("model   {}", self.model());
         say!("data    {}", self.data);
         self.data.left_out().into_iter().find_map(hint::rows).iter().for_each(|help| say!("help: {help}"));
-        say!(
-            "steps   {} = {} of {}, {}{}",
-            self.total,
-            counted(epochs, "epoch"),
-            self.loader.steps_per_epoch(),
-            counted(batch_size, "pair"),
-            if parts > 1 { format!(" × {parts} each") } else { " each".into() },
-        );
+        say!("steps   {}", self.steps());
         self.learner.plan().iter().for_each(|line| say!("{line}"));
         if self.world.size() > 1 {
             let (ranks, threads) = (self.world.size(), rayon::current_num_threads());
@@ -181,6 +172,20 @@ impl<W: World + 'static> Run<W> {
                 self.options.lr
             );
         }
+    }
+
+    /// Describes the model.
+    fn model(&self) -> String {
+        let (model, [parameters, visual]) = (self.options.model_name(), self.learner.parameters());
+        format!("{model}: {:.1} M parameters, {:.1} M of them visual", millions(parameters), millions(visual))
+    }
+
+    /// Describes the steps.
+    fn steps(&self) -> String {
+        let (batch_size, parts) = (self.options.batch_size(), self.options.accum_freq * self.options.shards());
+        let (epochs, steps) = (counted(self.options.epochs(), "epoch"), self.loader.steps_per_epoch());
+        let parts = if parts > 1 { format!(" × {parts} each") } else { " each".into() };
+        format!("{} = {epochs} of {steps}, {}{parts}", self.total, counted(batch_size, "pair"))
     }
 
     /// Trains to the last step, or until the run is interrupted or stopped.
@@ -290,7 +295,19 @@ impl<W: World + 'static> Run<W> {
         if let Some(collapse) = self.learner.collapse(exam).filter(|_| step > self.options.warmup) {
             warn(progress, &collapse);
         }
-        self.append(&Line::Evaluation(Evaluation { step, eval: report }))
+        self.append(&Line::Evaluation(Evaluation { step, eval: report }))?;
+        if self.world.rank() == 0 { self.write_page(&self.metrics()?, false) } else { Ok(()) }
+    }
+
+    /// Returns the whole log.
+    fn metrics(&self) -> Result<Metrics, TrainError> {
+        Ok(Metrics::read(self.folder.file(METRICS))?)
+    }
+
+    /// Writes the page about the run. It has pictures if the run is `finished`.
+    fn write_page(&self, metrics: &Metrics, finished: bool) -> Result<(), TrainError> {
+        let lines = vec![("model", self.model()), ("data", self.data.to_string()), ("steps", self.steps())];
+        page::write(&self.folder, metrics, Facts { lines, total: self.total }, finished)
     }
 
     /// Ends a finished run: saves the model, evaluates it in full and draws the plots.
@@ -314,9 +331,10 @@ impl<W: World + 'static> Run<W> {
         self.append(&Line::Evaluation(Evaluation { step, eval: report.clone() }))?;
         self.folder.write(REPORT, report.markdown().as_bytes())?;
         say!("{report}");
-        let metrics = Metrics::read(self.folder.file(METRICS))?;
+        let metrics = self.metrics()?;
         self.learner.draw(&self.folder, &metrics, &exam)?;
-        say!("the model, its curves and pictures are in {}", self.folder.path.display());
+        self.write_page(&metrics, true)?;
+        say!("the model, its curves and pictures are in {}; all on one page: {PAGE}", self.folder.path.display());
         Ok(Outcome::Finished(report))
     }
 
