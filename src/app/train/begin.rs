@@ -1,8 +1,9 @@
 //! What a run begins with, by the family of its model.
 
+use super::defaults::Family;
 use super::error::TrainError;
 use super::learner::Begun;
-use super::options::{Family, Options};
+use super::options::Options;
 use super::{blip, clip};
 use crate::train::run_folder::RunFolder;
 use crate::train::world::World;

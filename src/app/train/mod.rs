@@ -3,6 +3,8 @@
 //! | file | what it knows |
 //! |---|---|
 //! | [`options`], `data_options`, `tune_options`, `blip_options`, `savings_options`, `values` | the command line |
+//! | `defaults` | what a run does that is not said |
+//! | `steps` | how steps are taken, as the options say |
 //! | `launch` | the start of a run by itself, or as one of several ranks |
 //! | `run` | the loop |
 //! | `begin` | what a run begins with, by the family of its model |
@@ -22,6 +24,7 @@ mod blip;
 mod blip_options;
 mod clip;
 pub(crate) mod data_options;
+mod defaults;
 mod error;
 mod gallery;
 mod launch;
@@ -32,6 +35,7 @@ mod page;
 mod progress;
 mod run;
 mod savings_options;
+mod steps;
 mod tune_options;
 mod tuning;
 pub(crate) mod values;

@@ -1,6 +1,6 @@
 //! The options of the command line. They have OpenCLIP's names where it has them.
 
-use super::blip_options::{BlipOptions, Task};
+use super::blip_options::BlipOptions;
 use super::data_options::DataOptions;
 use super::error::OptionError;
 use super::savings_options::SavingsOptions;
@@ -8,17 +8,10 @@ use super::tune_options::TuneOptions;
 use super::values::{below_one, non_negative, power_of_two, separator, share};
 use crate::app::number::{above_zero, positive, up_to};
 use crate::app::{VERSION, WIDTH};
-use crate::batches::LoaderConfig;
-use crate::checkpoint::{CheckpointError, Kind, kind};
 use crate::models::blip::Config as BlipConfig;
 use crate::models::clip::Config;
-use crate::optim::adamw::{Decay, Hyper};
-use crate::optim::schedule::{Course, EpochSchedule, Schedule};
-use crate::pictures::Preprocess;
-use crate::train::data::TrainingData;
+use crate::optim::adamw::Hyper;
 use crate::train::run_folder::{RunFolder, RunFolderError};
-use crate::train::step::TrainerOptions;
-use crate::train::world::World;
 use clap::{Arg, Args, Parser, ValueEnum};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -191,31 +184,6 @@ impl Options {
         RunFolder::create(&self.logs, self.name.as_deref(), &self.model_name(), self)
     }
 
-    /// Returns the options with the defaults that depend on the family of the model, and on the number of ranks that a run
-    /// begins with, filled in.
-    pub(super) fn settled(mut self, family: Family, ranks: usize) -> Self {
-        self.shards.get_or_insert(ranks);
-        self.epochs.get_or_insert(family.epochs());
-        self.batch_size.get_or_insert(family.batch_size());
-        self.val_frequency.get_or_insert(family.val_frequency());
-        self
-    }
-
-    /// Returns how often every picture is seen; before the options are settled, a CLIP's default.
-    pub(crate) fn epochs(&self) -> usize {
-        self.epochs.unwrap_or(Family::Clip.epochs())
-    }
-
-    /// Returns the number of pairs that pass through the towers at once; before the options are settled, a CLIP's default.
-    pub(crate) fn batch_size(&self) -> usize {
-        self.batch_size.unwrap_or(Family::Clip.batch_size())
-    }
-
-    /// Returns the number of epochs between two evaluations; before the options are settled, a CLIP's default.
-    pub(crate) fn val_frequency(&self) -> usize {
-        self.val_frequency.unwrap_or(Family::Clip.val_frequency())
-    }
-
     /// Returns the preset or the file of --model, or else the name of the weights to start from.
     pub(crate) fn model_name(&self) -> Cow<'_, str> {
         match (&self.model, self.pretrained.as_deref().and_then(Path::file_name)) {
@@ -270,64 +238,6 @@ impl Options {
         let own = self.data.storage.csv_separator.map(|c| separator(&c.to_string()));
         own.transpose().map(|_| ()).map_err(refused("csv_separator"))
     }
-
-    /// Returns the hyperparameters: those that were chosen, and otherwise the published ones of the kind of model.
-    fn hyper(&self, published: Hyper) -> Hyper {
-        Hyper {
-            beta1: self.beta1,
-            beta2: self.beta2.unwrap_or(published.beta2),
-            eps: self.eps.unwrap_or(published.eps),
-            weight_decay: self.wd.unwrap_or(published.weight_decay),
-        }
-    }
-
-    /// Returns how steps are taken.
-    pub(super) fn trainer(&self, published: Hyper) -> TrainerOptions {
-        let decay = if self.wd_all { Decay::All } else { Decay::Matrices };
-        TrainerOptions::new(self.hyper(published))
-            .decay(decay)
-            .max_norm(self.grad_clip_norm)
-            .seed(self.seed)
-            .shards(self.shards())
-    }
-
-    /// Returns the learning rate of a step in a run with this many steps an epoch.
-    pub(super) fn lr_at(&self, step: u64, steps_per_epoch: u64) -> f32 {
-        let (lr, warmup, epochs) = (self.lr, self.warmup, self.epochs() as u64);
-        match (self.lr_scheduler, self.blip.task) {
-            (LrScheduler::Cosine, _) => Schedule { lr, warmup, total: epochs * steps_per_epoch }.at(step),
-            (LrScheduler::Epochs, Task::Pretrain) => {
-                EpochSchedule { lr, steps_per_epoch, course: Course::Decay { warmup } }.at(step)
-            }
-            (LrScheduler::Epochs, _) => {
-                EpochSchedule { lr, steps_per_epoch, course: Course::Cosine { epochs } }.at(step)
-            }
-        }
-    }
-
-    /// Returns how many steps an epoch of this data has.
-    pub(super) fn steps_per_epoch(&self, data: &TrainingData) -> u64 {
-        (data.training().pairs() / self.pairs_per_step()) as u64
-    }
-
-    /// Returns what this rank's parts of batches are made of, as far as it does not depend on the model.
-    pub(super) fn loader<W: World>(&self, data: &TrainingData, world: &W) -> LoaderConfig {
-        let own = self.pairs_per_step() / world.size();
-        LoaderConfig {
-            batch_size: self.pairs_per_step(),
-            own: world.rank() * own..(world.rank() + 1) * own,
-            context_length: 0,
-            preprocess: Preprocess::default(),
-            image_sizes: None,
-            augment: None,
-            known: None,
-            teacher: None,
-            seed: self.seed,
-            workers: self.workers,
-            start_step: 0,
-            bad_limit: data.bad_limit(),
-        }
-    }
 }
 
 /// How the learning rate falls.
@@ -339,47 +249,6 @@ pub enum LrScheduler {
     Cosine,
     /// As BLIP's original, epoch by epoch: in pre-training by a tenth, in fine-tuning along half a cosine
     Epochs,
-}
-
-/// The family of a model.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Family {
-    Clip,
-    Blip,
-}
-
-impl Family {
-    /// Returns the family of the model that the options describe, or of the one in a run's folder.
-    pub fn of(options: &Options, folder: Option<&RunFolder>) -> Result<Self, CheckpointError> {
-        let is_named = options.model.as_ref().is_some_and(|name| BlipConfig::PRESETS.contains(&name.as_str()));
-        let weights = folder.map(|folder| &folder.path).or(options.pretrained.as_ref());
-        let is_blip = is_named || weights.map(|path| kind(path)).transpose()?.flatten() == Some(Kind::Blip);
-        Ok(if is_blip { Family::Blip } else { Family::Clip })
-    }
-
-    /// Returns the number of epochs without --epochs.
-    fn epochs(self) -> usize {
-        match self {
-            Family::Clip => 26,
-            Family::Blip => 4,
-        }
-    }
-
-    /// Returns the number of pairs in a batch without --batch-size.
-    fn batch_size(self) -> usize {
-        match self {
-            Family::Clip => 256,
-            Family::Blip => 32,
-        }
-    }
-
-    /// Returns the number of epochs between two evaluations without --val-frequency.
-    fn val_frequency(self) -> usize {
-        match self {
-            Family::Clip => 4,
-            Family::Blip => 1,
-        }
-    }
 }
 
 type NumberParser = fn(&str) -> Result<f32, String>;
@@ -413,18 +282,6 @@ mod tests {
         older.as_object_mut().unwrap().remove("savings");
         let options = Options { savings: SavingsOptions::default(), ..options };
         assert_eq!(serde_json::from_value::<Options>(older).unwrap(), options);
-    }
-
-    #[test]
-    fn what_is_not_said_depends_on_the_family() {
-        let settled = |args: &[&str], family| {
-            let args = ["train"].iter().chain(args);
-            let options = Cli::parse_from(args).options.settled(family, 1);
-            [options.batch_size(), options.epochs(), options.val_frequency()]
-        };
-        assert_eq!([Family::Clip, Family::Blip].map(|family| settled(&[], family)), [[256, 26, 4], [32, 4, 1]]);
-        let given = ["--batch-size", "7", "--epochs", "3", "--val-frequency", "0"];
-        assert_eq!(settled(&given, Family::Blip), [7, 3, 0]);
     }
 
     #[test]

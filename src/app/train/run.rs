@@ -2,9 +2,10 @@
 
 use super::agreement::{check_alike, check_ranks, share_text};
 use super::begin::begin;
+use super::defaults::Family;
 use super::error::{TrainError, advice};
 use super::learner::{Begun, Learner};
-use super::options::{Cli, Family, Options};
+use super::options::{Cli, Options};
 use super::page::{self, Facts};
 use super::progress::{Progress, clock};
 use crate::app::{be_quiet, hint};
