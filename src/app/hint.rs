@@ -95,6 +95,9 @@ impl Hint for TrainError {
             TrainError::ImageSizes(_) => Some("say larger shares, or more --epochs"),
             TrainError::TooLong { .. } => Some("say more --epochs"),
             TrainError::RunExists { .. } => Some("choose another --name, or go on with --resume"),
+            TrainError::NotLearnt { .. } => Some(
+                "if the loss was still falling, say more --epochs; if not, try another --lr: more data would not help",
+            ),
             TrainError::Data(error @ DatasetError::TooManyBad { .. }) => {
                 data(error).or(Some("--bad-share SHARE allows more"))
             }

@@ -185,7 +185,8 @@ impl Display for AnswerTable<'_> {
 }
 
 /// What the columns of the kinds of questions say.
-const KIND: &str = "The accuracy of the answers to this kind of question. An answer counts as much as people agree on it.";
+const KIND: &str =
+    "The accuracy of the answers to this kind of question. An answer counts as much as people agree on it.";
 
 impl AnswerTable<'_> {
     /// Returns the table of cells.

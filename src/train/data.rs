@@ -3,7 +3,7 @@
 use crate::batches::{Augment, Source, Streams};
 use crate::counted::counted;
 #[cfg(feature = "emoji")]
-use crate::datasets::emoji::{Cut, Emoji, EmojiTraining, Language};
+use crate::datasets::emoji::{Cut, Emoji, EmojiPairs, EmojiTraining, Language};
 #[cfg(feature = "emoji")]
 use crate::datasets::scenes::{Division, SceneOptions, SceneQuestions, Scenes};
 use crate::datasets::{
@@ -49,6 +49,9 @@ pub enum TrainingData {
     /// The emoji that are part of the program.
     #[cfg(feature = "emoji")]
     Emoji { emoji: Arc<Emoji>, cut: Cut, train: Arc<EmojiTraining> },
+    /// A few of them, each with its name, to be known by heart.
+    #[cfg(feature = "emoji")]
+    Few(Arc<EmojiPairs>),
     /// Scenes made of these emoji, each with a question if it `asks`.
     #[cfg(feature = "emoji")]
     Scenes { train: Arc<Scenes>, asks: bool, validates: bool },
@@ -68,6 +71,12 @@ impl TrainingData {
         let emoji = Arc::new(Emoji::load());
         let train = Arc::new(EmojiTraining::new(Arc::clone(&emoji), cut, languages));
         TrainingData::Emoji { emoji, cut, train }
+    }
+
+    /// Takes a few of the emoji that are part of the program, with their names in a language.
+    #[cfg(feature = "emoji")]
+    pub fn few(count: usize, language: Language) -> Self {
+        TrainingData::Few(Arc::new(EmojiPairs::new(Arc::new(Emoji::load()), count, language)))
     }
 
     /// Makes scenes of the emoji that are part of the program, each with a question if it `asks`. A run is judged on
@@ -110,6 +119,8 @@ impl TrainingData {
             #[cfg(feature = "emoji")]
             TrainingData::Emoji { train, .. } => Arc::clone(train).into(),
             #[cfg(feature = "emoji")]
+            TrainingData::Few(pairs) => Arc::clone(pairs).into(),
+            #[cfg(feature = "emoji")]
             TrainingData::Scenes { train, asks: true, .. } => Arc::new(SceneQuestions(Arc::clone(train))).into(),
             #[cfg(feature = "emoji")]
             TrainingData::Scenes { train, .. } => Arc::clone(train).into(),
@@ -123,7 +134,7 @@ impl TrainingData {
     pub fn augment(&self) -> Augment {
         match self {
             #[cfg(feature = "emoji")]
-            TrainingData::Emoji { .. } => Augment::drawings(),
+            TrainingData::Emoji { .. } | TrainingData::Few(_) => Augment::drawings(),
             #[cfg(feature = "emoji")]
             TrainingData::Scenes { .. } => Augment::scenes(),
             TrainingData::Own { .. } | TrainingData::Stream { .. } | TrainingData::Questions { .. } => {
@@ -136,7 +147,7 @@ impl TrainingData {
     pub fn left_out(&self) -> Vec<&BadReport> {
         match self {
             #[cfg(feature = "emoji")]
-            TrainingData::Emoji { .. } | TrainingData::Scenes { .. } => vec![],
+            TrainingData::Emoji { .. } | TrainingData::Few(_) | TrainingData::Scenes { .. } => vec![],
             TrainingData::Questions { .. } => vec![],
             TrainingData::Own { train, val, .. } => {
                 [Some(&**train), val.as_deref()].into_iter().flatten().map(OwnPairs::bad).collect()
@@ -149,7 +160,7 @@ impl TrainingData {
     pub fn bad_limit(&self) -> BadLimit {
         match self {
             #[cfg(feature = "emoji")]
-            TrainingData::Emoji { .. } | TrainingData::Scenes { .. } => BadLimit::default(),
+            TrainingData::Emoji { .. } | TrainingData::Few(_) | TrainingData::Scenes { .. } => BadLimit::default(),
             TrainingData::Own { limit, .. }
             | TrainingData::Stream { limit, .. }
             | TrainingData::Questions { limit, .. } => *limit,
@@ -162,6 +173,11 @@ impl TrainingData {
         match (self, depth) {
             #[cfg(feature = "emoji")]
             (TrainingData::Emoji { emoji, cut, .. }, _) => Exam::Emoji(EmojiExam::new(Arc::clone(emoji), *cut, depth)),
+            #[cfg(feature = "emoji")]
+            (TrainingData::Few(pairs), _) => {
+                let pairs: Arc<dyn Dataset> = Arc::clone(pairs) as _;
+                Exam::Pairs(exam(&pairs, judges(false)))
+            }
             #[cfg(feature = "emoji")]
             (TrainingData::Scenes { train, validates, .. }, _) => {
                 Exam::Scenes(ScenesExam::new(Arc::clone(train), *validates, depth))
@@ -195,6 +211,10 @@ impl fmt::Display for TrainingData {
             #[cfg(feature = "emoji")]
             TrainingData::Emoji { train, cut, .. } => {
                 write!(f, "{} emoji pictures, judged on {}", train.concepts().len(), cut.judge().name())
+            }
+            #[cfg(feature = "emoji")]
+            TrainingData::Few(pairs) => {
+                write!(f, "{} with their names, to be known by heart", counted(pairs.concepts().len(), "emoji picture"))
             }
             #[cfg(feature = "emoji")]
             TrainingData::Scenes { train, asks, validates } => {

@@ -11,6 +11,7 @@
 //! | [`together`] | a model that embeds with the help of all ranks, and an exam that all sit |
 //! | [`metric`] | a number that a step reports |
 //! | [`log`] | the numbers of a run, one JSON object a line |
+//! | [`tensorboard`] | the same numbers as TensorBoard reads them |
 //! | [`watch`] | whether training has collapsed, and why |
 //! | [`data`] | what a run is trained on and judged on |
 //! | [`run_folder`] | where a run keeps its files |
@@ -24,6 +25,7 @@ pub mod objective;
 pub mod resize;
 pub mod run_folder;
 pub mod step;
+pub mod tensorboard;
 pub mod together;
 pub mod watch;
 pub mod world;

@@ -61,6 +61,8 @@ pub(crate) const OPTIONS: &str = "options.json";
 pub const REPORT: &str = "report.md";
 /// The name of the page about a run.
 pub const PAGE: &str = "report.html";
+/// The name of the folder with the numbers of the log for TensorBoard.
+pub const TENSORBOARD: &str = "tensorboard";
 /// The name of the file with the log of a run.
 pub const METRICS: &str = "metrics.jsonl";
 /// The name of the file that says which pairs a run is trained on.

@@ -18,6 +18,7 @@ mod parts;
 mod photos;
 mod pictures;
 mod plots;
+mod reports;
 mod savings;
 mod scenes;
 mod search;

@@ -91,6 +91,8 @@ fn every_task_is_learnt_and_goes_on_to_the_bit() {
         }
         let metrics = Metrics::read(run.join("metrics.jsonl")).unwrap();
         assert_eq!((metrics.steps.last().unwrap().step, metrics.evaluations.len()), (8, 4), "{task}");
+        let page = fs::read_to_string(run.join("report.html")).unwrap();
+        assert!(page.contains("Results after step 8") && page.contains("data:image/png") && !page.contains("http"));
 
         let parts = format!("{task}-parts");
         trains(&bench, &[&how[..], &[&["--name", &parts, "--stop-after", "3"]]].concat());

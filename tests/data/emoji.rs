@@ -50,6 +50,15 @@ fn a_validation_cut_touches_neither_twemoji_nor_held_out_concepts() {
 }
 
 #[test]
+fn a_lesson_has_eight_drawings_of_each_concept() {
+    let cell = |concepts, vendors| EMOJI.exam(Cut::Lesson, concepts, vendors);
+    let concepts: HashSet<usize> = cell(Side::Trained, Side::HeldOut).iter().map(|tile| tile.concept).collect();
+    assert_eq!((concepts.len(), cell(Side::Trained, Side::Trained).len()), (64, 7 * 64));
+    assert!(cell(Side::HeldOut, Side::Trained).is_empty() && cell(Side::HeldOut, Side::HeldOut).is_empty());
+    assert!(concepts.iter().all(|&concept| EMOJI.concepts()[concept].split == Split::Train));
+}
+
+#[test]
 fn a_far_vendor_is_judged_without_its_kin() {
     assert!(!EMOJI.exam(Cut::FAR, Side::Trained, Side::HeldOut).is_empty());
     for tile in EMOJI.exam(Cut::FAR, Side::Trained, Side::HeldOut) {

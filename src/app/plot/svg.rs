@@ -69,7 +69,8 @@ impl Figure {
         let title = if panel.title.is_empty() { self.title } else { panel.title };
         let (steps, (width, height)) = (self.steps, SIZE);
         let lines: String = panel.curves.iter().map(|curve| line(curve, steps, panel.top())).collect();
-        let mut keyed: Vec<_> = panel.curves.iter().filter(|curve| curve.end.is_some() && !curve.shown().is_empty()).collect();
+        let mut keyed: Vec<_> =
+            panel.curves.iter().filter(|curve| curve.end.is_some() && !curve.shown().is_empty()).collect();
         keyed.sort_by_key(|curve| (curve.dashed, self.keys.iter().position(|(_, colour, _)| *colour == curve.colour)));
         let key: String = keyed.into_iter().map(|curve| self.key(curve)).collect();
         format!(
@@ -116,7 +117,9 @@ fn line(curve: &Curve, steps: f64, top: f64) -> String {
     let points: Vec<_> = curve.shown().into_iter().map(|point| place(point, steps, top)).collect();
     let (colour, opacity) = (colour(curve), curve.opacity);
     if let [(x, y)] = points[..] {
-        return format!("<circle class=\"line\" style=\"--colour: {colour}\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"2.5\"/>\n");
+        return format!(
+            "<circle class=\"line\" style=\"--colour: {colour}\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"2.5\"/>\n"
+        );
     }
     let points: Vec<String> = points.into_iter().map(|(x, y)| format!("{x:.1},{y:.1}")).collect();
     format!(
@@ -134,16 +137,28 @@ fn axes(steps: f64, top: f64) -> String {
     for value in ticks(top) {
         let (_, y) = place((0.0, value), steps, top);
         add(format_args!("<line x1=\"{LEFT}\" x2=\"{RIGHT}\" y1=\"{y:.1}\" y2=\"{y:.1}\"/>"));
-        add(format_args!("<text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>\n", LEFT - 6.0, y + 4.0, number(value)));
+        add(format_args!(
+            "<text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>\n",
+            LEFT - 6.0,
+            y + 4.0,
+            number(value)
+        ));
     }
     for value in ticks(steps).into_iter().filter(|step| step.fract() == 0.0) {
         let (x, _) = place((value, 0.0), steps, top);
         let anchor = if x > RIGHT - 12.0 { "end" } else { "middle" };
         add(format_args!("<line x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{BOTTOM}\" y2=\"{}\"/>", BOTTOM + 4.0));
-        add(format_args!("<text x=\"{x:.1}\" y=\"{}\" text-anchor=\"{anchor}\">{}</text>\n", BOTTOM + 18.0, number(value)));
+        add(format_args!(
+            "<text x=\"{x:.1}\" y=\"{}\" text-anchor=\"{anchor}\">{}</text>\n",
+            BOTTOM + 18.0,
+            number(value)
+        ));
     }
     let middle = (LEFT + RIGHT) / 2.0;
-    add(format_args!("<text class=\"name\" x=\"{middle}\" y=\"{}\" text-anchor=\"middle\">step</text>\n", BOTTOM + 34.0));
+    add(format_args!(
+        "<text class=\"name\" x=\"{middle}\" y=\"{}\" text-anchor=\"middle\">step</text>\n",
+        BOTTOM + 34.0
+    ));
     svg
 }
 

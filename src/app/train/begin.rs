@@ -22,7 +22,8 @@ pub(super) fn begin<W: World + 'static>(
         },
         Family::Blip => {
             let siglip = options.siglip.then_some("--siglip");
-            match options.savings.given().or(options.tune.given()).or(siglip) {
+            let lesson = options.exercise.lesson.then_some("--lesson");
+            match options.savings.given().or(options.tune.given()).or(siglip).or(lesson) {
                 Some(flag) => Err(TrainError::NeedsClip(flag)),
                 None if options.model.is_some() && options.pretrained.is_some() => Err(TrainError::TwoModels),
                 None => blip::begin(world, options, folder),

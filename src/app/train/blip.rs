@@ -223,7 +223,7 @@ impl Start {
         let name = options.model_name();
         let config = Config::preset(&name, options.blip.task.parts()).expect("a preset of a BLIP");
         let [side, _] = config.vision.image_size;
-        let data = options.data.open(options.blip.embedded(), side)?;
+        let data = options.open(options.blip.embedded(), side)?;
         let (tokenizer, vocabulary) = match (&options.blip.tokenizer, &data) {
             (Some(folder), _) => of_folder(folder)?,
             (None, TrainingData::Scenes { train, .. }) => {
@@ -254,7 +254,7 @@ impl Start {
         let task = options.blip.task;
         let lacks = |parameter| TrainError::Lacks { path: path.clone(), parameter, task: task.name() };
         let model = Model { config, params }.for_task(task.parts()).map_err(lacks)?;
-        let data = options.data.open(options.blip.embedded(), preprocess.size)?;
+        let data = options.open(options.blip.embedded(), preprocess.size)?;
         let (tokenizer, vocabulary) = match tokenizer {
             Some(file) => (beside(&file, config.text.ids)?, Vocabulary::File(file)),
             None => (WordPiece::blip(), Vocabulary::Bert),
@@ -271,7 +271,7 @@ impl Start {
         let len = if config.parts.has_heads() { params::len(&spec(&config)) } else { params::len(&own) };
         folder.check("params", len)?;
         let preprocess = preprocess.ok_or_else(|| TrainError::NotSquare { path })?;
-        let data = options.data.open(options.blip.embedded(), preprocess.size)?;
+        let data = options.open(options.blip.embedded(), preprocess.size)?;
         let tokenizer = match tokenizer {
             Some(file) => beside(&file, config.text.ids)?,
             None => WordPiece::blip(),

@@ -58,7 +58,7 @@ pub(super) fn begin<W: World + 'static>(
     let tokenizer = Arc::new(tokenizer(own.as_deref(), &model.config)?);
     let savings = &options.savings;
     let largest = savings.sizes().into_iter().max().unwrap_or(config.preprocess_cfg.size);
-    let data = options.data.open(Embedded::Emoji, largest)?;
+    let data = options.open(Embedded::Emoji, largest)?;
     let steps = options.steps_per_epoch(&data) * options.epochs() as u64;
     let image_sizes = savings.size_schedule(&config.model_cfg, steps)?;
     let unmasked_from = savings.unmasked_from(&config.model_cfg, steps)?;

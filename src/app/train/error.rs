@@ -96,6 +96,11 @@ pub enum TrainError {
     Mpi(String),
     #[error("rank {rank} differs from rank 0 in {what}: that has {first}")]
     Differs { what: &'static str, rank: usize, first: String },
+    #[error(
+        "after {} the model knows {:.1} % of {pairs} pairs by heart, at a loss of {loss:.4}", counted(*steps, "step"),
+        100.0 * known
+    )]
+    NotLearnt { pairs: usize, steps: u64, known: f64, loss: f64 },
     #[error("training stopped at {0}. {advice}", advice = advice(.0))]
     Collapse(Collapse),
 }

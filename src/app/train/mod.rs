@@ -5,6 +5,7 @@
 //! | [`options`], `data_options`, `tune_options`, `blip_options`, `savings_options`, `values` | the command line |
 //! | `defaults` | what a run does that is not said |
 //! | `steps` | how steps are taken, as the options say |
+//! | `exercise_options`, `exercise` | runs that show something by themselves |
 //! | `launch` | the start of a run by itself, or as one of several ranks |
 //! | `run` | the loop |
 //! | `begin` | what a run begins with, by the family of its model |
@@ -16,7 +17,7 @@
 //! | `error` | why a run ended early, and which flag helps |
 //! | `progress` | the progress bar and the lines of numbers |
 //! | `gallery` | the pictures of a finished run |
-//! | `page` | the page about a run |
+//! | `records`, `page` | what is written down of a run, and the page about it |
 
 mod agreement;
 mod begin;
@@ -26,6 +27,8 @@ mod clip;
 pub(crate) mod data_options;
 mod defaults;
 mod error;
+mod exercise;
+mod exercise_options;
 mod gallery;
 mod launch;
 mod learner;
@@ -33,6 +36,7 @@ mod model;
 pub mod options;
 mod page;
 mod progress;
+mod records;
 mod run;
 mod savings_options;
 mod steps;

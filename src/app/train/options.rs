@@ -3,6 +3,7 @@
 use super::blip_options::BlipOptions;
 use super::data_options::DataOptions;
 use super::error::OptionError;
+use super::exercise_options::ExerciseOptions;
 use super::savings_options::SavingsOptions;
 use super::tune_options::TuneOptions;
 use super::values::{below_one, non_negative, power_of_two, separator, share};
@@ -77,6 +78,9 @@ pub struct Options {
     #[command(flatten)]
     #[serde(flatten)]
     pub tune: TuneOptions,
+    #[command(flatten)]
+    #[serde(default)]
+    pub exercise: ExerciseOptions,
 
     /// Preset, or path of a CLIP's open_clip_config.json [default: that of --pretrained, or else Emoji-RN-S]
     #[arg(long, long_help = model_help(), help_heading = "Model")]
@@ -118,12 +122,12 @@ pub struct Options {
     /// run that is lengthened warms up to where it would have been.
     #[arg(long, value_parser = positive(), help_heading = "Optimisation")]
     pub epochs: Option<usize>,
-    /// Highest learning rate
-    #[arg(long, default_value_t = 1e-3, value_parser = above_zero::<f32>, help_heading = "Optimisation")]
-    pub lr: f32,
-    /// Steps over which the learning rate rises to its highest value
-    #[arg(long, default_value_t = 50, help_heading = "Optimisation")]
-    pub warmup: u64,
+    /// Highest learning rate [default: 0.001]
+    #[arg(long, value_parser = above_zero::<f32>, help_heading = "Optimisation")]
+    pub lr: Option<f32>,
+    /// Steps over which the learning rate rises to its highest value [default: 50, or 10 in an exercise]
+    #[arg(long, value_name = "STEPS", help_heading = "Optimisation")]
+    pub warmup: Option<u64>,
     /// How the learning rate falls
     #[arg(long, value_enum, default_value_t, help_heading = "Optimisation")]
     #[serde(default)]
@@ -163,6 +167,10 @@ pub struct Options {
     /// Steps between two progress lines
     #[arg(long, value_name = "STEPS", default_value_t = 10, value_parser = positive(), help_heading = "Run")]
     pub log_every_n_steps: usize,
+    /// Write the numbers of the log for another program as well
+    #[arg(long, value_enum, default_value_t, help_heading = "Run")]
+    #[serde(default)]
+    pub report_to: ReportTo,
     /// Epochs between two evaluations; 0 evaluates only at the end [default: 4, or 1 with a BLIP]
     #[arg(long, value_name = "EPOCHS", help_heading = "Run")]
     pub val_frequency: Option<usize>,
@@ -221,7 +229,7 @@ impl Options {
         let refused = |name| move |reason| OptionError::Refused { name, reason };
         // The parsers of the command line check the values here too.
         let numbers: [(&str, Option<f32>, NumberParser); 6] = [
-            ("lr", Some(self.lr), above_zero),
+            ("lr", self.lr, above_zero),
             ("wd", self.wd, non_negative),
             ("eps", self.eps, non_negative),
             ("grad_clip_norm", self.grad_clip_norm, above_zero),
@@ -235,6 +243,9 @@ impl Options {
         self.tune.check().map_err(|(name, reason)| OptionError::Refused { name, reason })?;
         share(&self.data.bad_share.to_string()).map_err(refused("bad_share"))?;
         self.savings.check()?;
+        if !self.exercise.is_sound() {
+            return Err(OptionError::Refused { name: "overfit", reason: "too few or too many pairs".into() });
+        }
         let own = self.data.storage.csv_separator.map(|c| separator(&c.to_string()));
         own.transpose().map(|_| ()).map_err(refused("csv_separator"))
     }
@@ -249,6 +260,18 @@ pub enum LrScheduler {
     Cosine,
     /// As BLIP's original, epoch by epoch: in pre-training by a tenth, in fine-tuning along half a cosine
     Epochs,
+}
+
+/// The program that reads the numbers of a log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ReportTo {
+    /// No other program
+    #[default]
+    #[value(alias = "")]
+    None,
+    /// TensorBoard, under OpenCLIP's names: tensorboard --logdir runs
+    Tensorboard,
 }
 
 type NumberParser = fn(&str) -> Result<f32, String>;
@@ -275,7 +298,8 @@ mod tests {
     #[test]
     fn options_survive_the_run_folder() {
         let sizes = "--image-size-schedule=32:0.75,64:0.25";
-        let options = Cli::parse_from(["train", "--lr", "3e-4", "--languages", "en,de", sizes]).options;
+        let options =
+            Cli::parse_from(["train", "--lr", "3e-4", "--languages", "en,de", "--report-to", "", sizes]).options;
         let json = serde_json::to_string(&options).unwrap();
         assert_eq!(serde_json::from_str::<Options>(&json).unwrap(), options);
         let mut older: serde_json::Value = serde_json::from_str(&json).unwrap();

@@ -20,7 +20,8 @@ p, dl { max-width: 46rem; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; margin: .5rem 0; }
 th, td { padding: .25rem .6rem; border-bottom: 1px solid var(--rule); text-align: left; vertical-align: top; }
-.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+.number { text-align: right; font-variant-numeric: tabular-nums; }
+td.number { white-space: nowrap; }
 dt { font-weight: 600; margin-top: .5rem; }
 dd { margin: 0; color: var(--faint); overflow-wrap: anywhere; }
 pre { background: var(--ground); padding: .8rem; overflow-x: auto; }
@@ -83,7 +84,8 @@ fn page(title: &str, metrics: &Metrics, facts: Facts, sheets: &str, options: &st
         ("instruction set", isa.to_owned()),
         ("threads", rayon::current_num_threads().to_string()),
     ]);
-    let facts: String = lines.iter().map(|(name, text)| format!("<dt>{name}</dt><dd>{}</dd>\n", escape(text))).collect();
+    let facts: String =
+        lines.iter().map(|(name, text)| format!("<dt>{name}</dt><dd>{}</dd>\n", escape(text))).collect();
     let taken = metrics.steps.last().map_or(0, |step| step.step);
     let style = [svg::STYLE, STYLE].concat();
     let body = format!(

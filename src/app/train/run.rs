@@ -6,8 +6,9 @@ use super::defaults::Family;
 use super::error::{TrainError, advice};
 use super::learner::{Begun, Learner};
 use super::options::{Cli, Options};
-use super::page::{self, Facts};
+use super::page::Facts;
 use super::progress::{Progress, clock};
+use super::records::Records;
 use crate::app::{be_quiet, hint};
 use crate::batches::{Loader, LoaderConfig};
 use crate::counted::counted;
@@ -15,10 +16,10 @@ use crate::datasets::Place;
 use crate::eval::exam::{Depth, Exam};
 use crate::eval::report::Report;
 use crate::train::data::{PairList, TrainingData};
-use crate::train::log::{Evaluation, Line, Log, Metrics, Step};
+use crate::train::log::{Evaluation, Line, Step};
 use crate::train::metric::Metric;
 use crate::train::objective::{Saved, State};
-use crate::train::run_folder::{METRICS, PAGE, REPORT, RunFolder};
+use crate::train::run_folder::{PAGE, REPORT, RunFolder};
 use crate::train::watch::{Collapse, Watch};
 use crate::train::world::World;
 use std::path::PathBuf;
@@ -101,8 +102,7 @@ struct Run<W> {
     loader: Loader,
     /// How many steps the run has.
     total: u64,
-    /// The first rank's log.
-    log: Option<Log>,
+    records: Records,
 }
 
 impl<W: World + 'static> Run<W> {
@@ -147,8 +147,8 @@ impl<W: World + 'static> Run<W> {
         if begins && leads {
             learner.save_tokenizer(&folder)?;
         }
-        let log = if leads { Some(Log::open(folder.file(METRICS))?) } else { None };
-        Ok(Run { world, options, folder, data, learner, loader, total, log })
+        let records = if leads { Records::open(&folder, &options, learner.steps())? } else { Records::default() };
+        Ok(Run { world, options, folder, data, learner, loader, total, records })
     }
 
     fn introduce(&self) {
@@ -165,12 +165,12 @@ impl<W: World + 'static> Run<W> {
         if self.learner.steps() > 0 {
             say!("resumed after step {}", self.learner.steps());
         }
-        if self.options.warmup > self.total {
+        if self.options.warmup() > self.total {
             say!(
                 "warning: the warm-up of {} is longer than the run, so the learning rate never reaches {}. Try a shorter \
                  --warmup or more --epochs",
-                counted(self.options.warmup, "step"),
-                self.options.lr
+                counted(self.options.warmup(), "step"),
+                self.options.lr()
             );
         }
     }
@@ -193,7 +193,7 @@ impl<W: World + 'static> Run<W> {
     fn train(&mut self, stop_after: Option<u64>, interrupted: &dyn Fn() -> bool) -> Result<End, TrainError> {
         let total = self.total;
         let progress = Progress::new(self.learner.steps(), total);
-        let mut watch = Watch::new(self.options.warmup);
+        let mut watch = Watch::new(self.options.warmup());
         let exam = self.data.exam(Depth::Quick);
         let (mut saved, mut pace) = (Instant::now(), Pace::from(self.learner.steps()));
         while self.learner.steps() < total {
@@ -207,7 +207,7 @@ impl<W: World + 'static> Run<W> {
             progress.step(step);
             if step.is_multiple_of(self.options.log_every_n_steps as u64) || step == total {
                 progress.log(epoch + 1, &line);
-                self.append(&Line::Step(line))?;
+                self.records.append(&Line::Step(line))?;
                 pace = Pace::from(step);
             }
             let wish = match (interrupted(), saved.elapsed() > SAVE_EVERY) {
@@ -280,11 +280,6 @@ impl<W: World + 'static> Run<W> {
         [Wish::GoOn, Wish::Save, Wish::Interrupt][usize::from(*greatest)]
     }
 
-    /// Adds a line to the log.
-    fn append(&mut self, line: &Line) -> Result<(), TrainError> {
-        Ok(self.log.as_mut().map_or(Ok(()), |log| log.append(line))?)
-    }
-
     /// Returns whether the step ends an epoch whose number is a multiple of `epochs`.
     fn due(&self, step: u64, epochs: usize) -> bool {
         epochs > 0 && step.is_multiple_of(epochs as u64 * self.loader.steps_per_epoch())
@@ -293,22 +288,18 @@ impl<W: World + 'static> Run<W> {
     fn evaluate(&mut self, step: u64, exam: &Exam, progress: &Progress) -> Result<(), TrainError> {
         let (report, _) = self.learner.examine(exam)?;
         report.brief().iter().for_each(|lines| progress.say(lines));
-        if let Some(collapse) = self.learner.collapse(exam).filter(|_| step > self.options.warmup) {
+        if let Some(collapse) = self.learner.collapse(exam).filter(|_| step > self.options.warmup()) {
             warn(progress, &collapse);
         }
-        self.append(&Line::Evaluation(Evaluation { step, eval: report }))?;
-        if self.world.rank() == 0 { self.write_page(&self.metrics()?, false) } else { Ok(()) }
+        self.records.append(&Line::Evaluation(Evaluation { step, eval: report }))?;
+        let metrics = self.records.metrics(&self.folder)?;
+        self.records.write_page(&self.folder, self.facts(), &metrics, false)
     }
 
-    /// Returns the whole log.
-    fn metrics(&self) -> Result<Metrics, TrainError> {
-        Ok(Metrics::read(self.folder.file(METRICS))?)
-    }
-
-    /// Writes the page about the run. It has pictures if the run is `finished`.
-    fn write_page(&self, metrics: &Metrics, finished: bool) -> Result<(), TrainError> {
+    /// Returns what the page says of the run.
+    fn facts(&self) -> Facts {
         let lines = vec![("model", self.model()), ("data", self.data.to_string()), ("steps", self.steps())];
-        page::write(&self.folder, metrics, Facts { lines, total: self.total }, finished)
+        Facts { lines, total: self.total }
     }
 
     /// Ends a finished run: saves the model, evaluates it in full and draws the plots.
@@ -329,13 +320,14 @@ impl<W: World + 'static> Run<W> {
             return Ok(Outcome::Finished(report));
         }
         let step = self.learner.steps();
-        self.append(&Line::Evaluation(Evaluation { step, eval: report.clone() }))?;
+        self.records.append(&Line::Evaluation(Evaluation { step, eval: report.clone() }))?;
         self.folder.write(REPORT, report.markdown().as_bytes())?;
         say!("{report}");
-        let metrics = self.metrics()?;
+        let metrics = self.records.metrics(&self.folder)?;
         self.learner.draw(&self.folder, &metrics, &exam)?;
-        self.write_page(&metrics, true)?;
+        self.records.write_page(&self.folder, self.facts(), &metrics, true)?;
         say!("the model, its curves and pictures are in {}; all on one page: {PAGE}", self.folder.path.display());
+        self.options.conclude(&report, step, metrics.steps.last().map_or(f64::NAN, Step::loss))?;
         Ok(Outcome::Finished(report))
     }
 

@@ -33,7 +33,7 @@ impl Options {
 
     /// Returns the learning rate of a step in a run with this many steps an epoch.
     pub(super) fn lr_at(&self, step: u64, steps_per_epoch: u64) -> f32 {
-        let (lr, warmup, epochs) = (self.lr, self.warmup, self.epochs() as u64);
+        let (lr, warmup, epochs) = (self.lr(), self.warmup(), self.epochs() as u64);
         match (self.lr_scheduler, self.blip.task) {
             (LrScheduler::Cosine, _) => Schedule { lr, warmup, total: epochs * steps_per_epoch }.at(step),
             (LrScheduler::Epochs, Task::Pretrain) => {

@@ -32,7 +32,7 @@ pub struct EmojiExam {
 }
 
 impl EmojiExam {
-    /// Makes an exam on the vendor that was held out of `cut`. At full depth it covers all other vendors as well and
+    /// Makes an exam on the vendor that was held out of `cut`, without concepts that it does not have. At full depth it covers all other vendors as well and
     /// measures the baseline on raw pixels.
     pub fn new(emoji: Arc<Emoji>, cut: Cut, depth: Depth) -> Self {
         let vendors: &[Side] = match depth {
@@ -44,7 +44,7 @@ impl EmojiExam {
             let tiles = emoji.exam(cut, concepts, vendors);
             Cell { concepts, vendors, tiles, raw_pixels: [None; 2] }
         };
-        let cells = sides.map(cell).collect();
+        let cells = sides.map(cell).filter(|cell| !cell.tiles.is_empty()).collect();
         let mut exam = EmojiExam { emoji, cut, cells };
         if depth == Depth::Full {
             exam.measure_raw_pixels();
@@ -58,7 +58,10 @@ impl EmojiExam {
         let classes = self.classes(embedder, &labels);
         let rows = self.cells.iter().flat_map(|cell| {
             let images = embedder.pictures(cell.tiles.len(), |i, picture| self.emoji.paint(cell.tiles[i], picture));
-            [false, true].map(|without_flags| self.row(cell, without_flags, &images, &classes, &labels))
+            let has_flags = self.kept(cell, true).len() < cell.tiles.len();
+            let cuts: &[bool] = if has_flags { &[false, true] } else { &[false] };
+            let row = |&without_flags| self.row(cell, without_flags, &images, &classes, &labels);
+            cuts.iter().map(row).collect::<Vec<_>>()
         });
         Report { rows: rows.collect(), ..Report::default() }
     }
@@ -155,14 +158,24 @@ impl EmojiExam {
         self.sample(concepts, n).into_iter().map(example).collect()
     }
 
-    /// Returns at most `n` pictures of the held-out vendor, half of them of seen concepts and half of held-out ones.
+    /// Returns at most `n` pictures of the held-out vendor, half of them of seen concepts and half of held-out ones, where
+    /// the cut has both.
     pub fn parts(&self, n: usize) -> Vec<Part> {
         let vendor = self.cut.judge().name();
         let titles = [
             (Side::Trained, format!("Seen concepts, drawn by {vendor}, a vendor never trained on")),
             (Side::HeldOut, format!("Held-out concepts, never trained on, drawn by {vendor}")),
         ];
-        titles.map(|(side, title)| Part { title, examples: self.examples(side, n / 2) }).into()
+        let there = |side| self.cells.iter().any(|cell| cell.concepts == side);
+        let titles: Vec<_> = titles.into_iter().filter(|(side, _)| there(*side)).collect();
+        let each = n / titles.len().max(1);
+        titles.into_iter().map(|(side, title)| Part { title, examples: self.examples(side, each) }).collect()
+    }
+
+    /// Returns the names of the concepts that the cut has.
+    pub(crate) fn choices(&self) -> Vec<&'static str> {
+        let concepts = self.emoji.concepts().iter().filter(|concept| self.cut.side(concept).is_some());
+        concepts.map(|concept| concept.label).collect()
     }
 
     /// Returns the name of every concept.

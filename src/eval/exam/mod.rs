@@ -126,7 +126,7 @@ impl Exam {
     pub fn names(&self) -> Vec<&'static str> {
         match self {
             #[cfg(feature = "emoji")]
-            Exam::Emoji(exam) => exam.names(),
+            Exam::Emoji(exam) => exam.choices(),
             _ => vec![],
         }
     }
