@@ -2,7 +2,7 @@
 //!
 //! | file | what it shows |
 //! |---|---|
-//! | `tokens`, `tokens_page` | how a text becomes token ids |
+//! | `tokens`, `tokens_report`, `tokens_page` | how a text becomes token ids |
 //! | `gradcheck` | how a backward pass is checked, and what the check says of one that lacks a term |
 //! | `model` | the parts of a model, and what each takes |
 //! | `page` | the option `--output`, and what the pages share |
@@ -18,6 +18,7 @@ mod page;
 mod picture;
 mod tokens;
 mod tokens_page;
+mod tokens_report;
 
 use super::{CliError, Context};
 use clap::{Args, Subcommand};

@@ -1,6 +1,6 @@
 //! The page of `clipwright explain tokens`.
 
-use super::tokens::{Kind, MergeReport, Placed, Report, TokenReport, WordReport};
+use super::tokens_report::{Kind, MergeReport, Placed, Report, TokenReport, WordReport};
 use htmlize::escape_all_quotes;
 
 pub(super) const STYLE: &str = "\

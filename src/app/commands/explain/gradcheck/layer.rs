@@ -1,32 +1,11 @@
 //! A layer as its chapter and as the library have it, and the terms that can be left out of its backward pass.
 
-use super::{contrast, looks, pictures, rows, tokens};
 use crate::layers::{floats, floats_mut};
 use crate::random::normals;
 use crate::tour::bridge::plain;
 use crate::tour::chain_rule::Matrix;
 use crate::tree::{Arena, Dim, Tree};
 use ndarray::{Array2, ArrayView2};
-
-/// All layers, in the order of the chapters.
-pub(super) const LAYERS: [&Layer; 16] = [
-    &rows::LINEAR,
-    &rows::GELU,
-    &rows::QUICK_GELU,
-    &rows::LAYER_NORM,
-    &rows::SOFTMAX,
-    &rows::CROSS_ENTROPY,
-    &looks::ATTENTION,
-    &looks::BLOCK,
-    &pictures::PATCHES,
-    &tokens::TOKENS,
-    &rows::UNIT_LENGTH,
-    &contrast::CONTRAST,
-    &pictures::CONVOLUTION,
-    &pictures::BATCH_NORM,
-    &pictures::ATTENTION_POOL,
-    &looks::CROSS_ATTENTION,
-];
 
 /// The library's y, and its gradients of all tensors.
 pub(super) type Fast = (Array2<f32>, Vec<Array2<f32>>);
@@ -68,11 +47,6 @@ impl Layer {
     pub(super) fn term(&self, name: &str) -> Option<&'static Term> {
         self.terms.iter().find(|term| term.name == name)
     }
-}
-
-/// Returns the layer of this name.
-pub(super) fn layer(name: &str) -> Option<&'static Layer> {
-    LAYERS.into_iter().find(|layer| layer.name == name)
 }
 
 /// Returns the same point for the functions of the tour.

@@ -2,14 +2,16 @@
 //!
 //! | file | what it knows |
 //! |---|---|
-//! | `layer` | what a layer is here, and the list of all |
+//! | `layer` | what a layer is here |
 //! | `rows`, `looks`, `pictures`, `tokens`, `contrast` | the layers, and the terms of their backward passes |
+//! | `layers` | the list of all layers |
 //! | `check` | backward passes against central differences |
 //! | `report`, `page` | what is printed, and the page with the chart |
 
 mod check;
 mod contrast;
 mod layer;
+mod layers;
 mod looks;
 mod page;
 mod pictures;
@@ -22,7 +24,8 @@ use crate::app::commands::{CliError, Context};
 use check::check;
 use clap::Args;
 use clap::builder::PossibleValuesParser;
-use layer::{LAYERS, Layer, Term, layer};
+use layer::{Layer, Term};
+use layers::{LAYERS, layer};
 use report::Report;
 use std::fmt::Write;
 
