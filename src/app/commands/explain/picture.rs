@@ -124,7 +124,7 @@ impl<'a> Report<'a> {
 impl Found<'_> {
     fn note(&self) -> String {
         let is_cold = self.heat.iter().flatten().all(|&heat| heat == 0.0);
-        format!("cosine {:.3}{}", self.cosine, if is_cold { ", nothing speaks for it" } else { "" })
+        format!("cosine {:.3}{}", self.cosine, if is_cold { ", no place stands out" } else { "" })
     }
 }
 
