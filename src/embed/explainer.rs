@@ -1,14 +1,20 @@
 //! Where an image tower finds a text in a picture, and what it attends to.
 //!
 //! # Where a text is
-//! A map x (M,C) holds what a tower knows of each of M places: the input of a ResNet's attention pool, or what enters the
-//! first block of a ViT. With s the cosine of the picture's embedding with a text's, the backward pass gives dx = ∂s/∂x,
-//! and the heat of place m is what its difference from the mean place x̄ adds to s, to first order, where that is more than
-//! nothing: heatₘ = max(0, Σ_c dx_mc (x_mc − x̄_c)). It is the gradient times the activation of Grad-CAM (Selvaraju et al.
-//! 2017, section 3), place by place instead of with the mean gradient (Draelos & Carin 2020), and without what all places
-//! share: that is most of the activation, and says nothing about where.
+//! A map x holds what a tower knows of each of N places: the input of a ResNet's attention pool, or what enters the first
+//! block of a ViT. Let loss be the cosine of the picture's embedding with a text's. Then the backward pass gives dx, and
+//! the heat of a place is what its difference from the mean place x̄ adds to the cosine, to first order, where that is more
+//! than nothing:
 //!
-//! Of several texts s is the cosine with t − t̄, with t̄ the mean of all. What speaks for all of them is left out.
+//! ```text
+//! heatₙ = max(0, Σᵢ dxₙᵢ (xₙᵢ − x̄ᵢ))
+//! ```
+//!
+//! It is the gradient times the activation of Grad-CAM (Selvaraju et al. 2017, section 3), place by place instead of with
+//! the mean gradient (Draelos & Carin 2020), and without what all places share: that is most of the activation, and says
+//! nothing about where.
+//!
+//! Of several texts, each is taken less the mean of all. What speaks for all of them is left out.
 //!
 //! Two emoji stand side by side, and two texts name them. So much of a text's heat was in its own drawing's half, over 40
 //! pairs; 50 % is chance. The ResNets were judged with Emoji-RN-S, the ViTs with an Emoji-ViT-S in the middle of its
@@ -55,7 +61,7 @@ pub struct Heat {
     pub cosine: f32,
     /// How much each place speaks for the text, 0 or more.
     ///
-    /// (g,g)
+    /// (grid,grid)
     pub map: Array2<f32>,
 }
 
@@ -64,11 +70,11 @@ pub struct Heat {
 pub struct Attended {
     /// The probabilities of each head of a layer. They add to 1 with that of the token itself.
     ///
-    /// each (g,g)
+    /// each (grid,grid)
     pub heads: Vec<Array2<f32>>,
     /// What the class token has of each patch by the attention of all blocks, if the tower is a ViT.
     ///
-    /// (g,g)
+    /// (grid,grid)
     pub rollout: Option<Array2<f32>>,
 }
 
@@ -96,10 +102,10 @@ impl Explainer {
         }
     }
 
-    /// Returns where in a picture each of n texts is, of which unit-length embeddings are given. Of several texts it is
+    /// Returns where in a picture each of N texts is, of which unit-length embeddings are given. Of several texts it is
     /// what speaks for one rather than for their mean.
     ///
-    /// `texts` (n,e)
+    /// `texts` (N,e)
     ///
     /// # Panics
     /// Panics if the picture is empty.
@@ -155,7 +161,7 @@ impl Explainer {
 impl Attended {
     /// Returns the mean of all heads.
     ///
-    /// (g,g)
+    /// (grid,grid)
     pub fn mean(&self) -> Array2<f32> {
         let sum = self.heads.iter().fold(Array2::zeros(self.heads[0].raw_dim()), |sum, head| sum + head);
         sum / self.heads.len() as f32

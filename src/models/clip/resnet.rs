@@ -363,7 +363,7 @@ pub fn backward(
 
 /// Returns the pixels of the last stage's output, which the attention pool reads, and the gradient with respect to them.
 ///
-/// each (HW,C)
+/// each (height·width,C)
 ///
 /// The last [`forward`] and [`backward`] in `workspace` must have been of one picture with [`Mode::Training`] and
 /// [`Keep::All`], with the groups [before the map](Shape::groups_before_map) locked, and nothing may have used
