@@ -1,4 +1,4 @@
-//! LayerNorm over the last dimension (Ba et al. 2016, eq. 4).
+//! LayerNorm over the last dimension (Ba et al. 2016, section 3).
 //!
 //! ```text
 //! μ = mean(x)

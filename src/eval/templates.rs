@@ -1,7 +1,7 @@
 //! Templates: sentences that a class name is put into before it is embedded.
 //!
 //! A model that was trained on captions recognises "a photo of a crane." better than "crane", and the mean over many
-//! sentences ([`class_embeddings`]) is better still. Source: Radford et al. 2021, §3.1.4.
+//! sentences ([`class_embeddings`]) is better still. Source: Radford et al. 2021, section 3.1.4.
 
 use super::zero_shot::class_embeddings;
 use crate::embed::Embed;

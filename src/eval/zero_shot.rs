@@ -1,6 +1,6 @@
 //! Zero-shot classification: a picture's class is the class whose *name* embeds closest to it.
 //!
-//! Source: Radford et al. 2021, "Learning Transferable Visual Models From Natural Language Supervision", §3.1.
+//! Source: Radford et al. 2021, "Learning Transferable Visual Models From Natural Language Supervision", section 3.1.
 //!
 //! Two equal pictures of different concepts need no special rule: they get the same answer, which is right for at most
 //! one of them.

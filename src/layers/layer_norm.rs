@@ -1,9 +1,4 @@
-//! LayerNorm over the width (Ba et al. 2016, eq. 4).
-//!
-//! ```text
-//! x̂ = (x − μ)·r        r = 1/√(σ² + ε)
-//! y = x̂ ∘ weight + bias
-//! ```
+//! LayerNorm over the width (Ba et al. 2016, section 3): y = x̂ ∘ weight + bias with x̂ = (x − μ)·r, r = 1/√(σ² + ε).
 //!
 //! # Derivation
 //! μ and r depend on every x of the row:

@@ -1,5 +1,5 @@
 //! One direction of a contrastive loss: every row chooses among the columns (InfoNCE: van den Oord et al. 2018, eq. 4),
-//! with targets that may be soft (momentum distillation: Li et al. 2021, ALBEF, eq. 6).
+//! with targets that may be soft (momentum distillation: Li et al. 2021, ALBEF, section 3.3).
 //!
 //! Row i should choose column j with the probability targetᵢⱼ:
 //!

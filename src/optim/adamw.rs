@@ -20,9 +20,9 @@ pub struct Hyper {
 }
 
 impl Hyper {
-    /// The values that the CLIP paper gives for a ViT (table 19).
+    /// The values that CLIP's paper gives for a ViT (Radford et al. 2021, appendix F).
     pub const VIT: Hyper = Hyper { beta1: 0.9, beta2: 0.98, eps: 1e-6, weight_decay: 0.2 };
-    /// The values that the CLIP paper gives for a ResNet (table 19).
+    /// The values that CLIP's paper gives for a ResNet (Radford et al. 2021, appendix F).
     pub const RESNET: Hyper = Hyper { beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.2 };
     /// The values that BLIP's original has for every task, with [`Decay::All`].
     pub const BLIP: Hyper = Hyper { beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.05 };
@@ -31,7 +31,7 @@ impl Hyper {
 /// The parameters that weight decay applies to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Decay {
-    /// Decay applies to matrices and tables, not to gains, biases and scalars (CLIP paper, section 2.5).
+    /// Decay applies to matrices and tables, not to gains, biases and scalars (Radford et al. 2021, section 2.5).
     #[default]
     Matrices,
     /// Decay applies to every parameter, as in BLIP's original.

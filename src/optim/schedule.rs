@@ -1,5 +1,5 @@
 //! The learning rate over a run: CLIP's, a linear warm-up and then half a cosine down to zero (Radford et al. 2021, section
-//! 2.5), and BLIP's, which change from epoch to epoch.
+//! 2.5 and appendix F), and BLIP's, which change from epoch to epoch.
 
 use std::f64::consts::PI;
 

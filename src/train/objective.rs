@@ -6,7 +6,7 @@
 //!
 //! # One step
 //! No more than a micro-batch of pictures is in a tower at a time, yet every picture may be compared with the whole
-//! batch (Gao et al. 2021):
+//! batch (Gao et al. 2021, section 3):
 //!
 //! ```text
 //! prepare                            once

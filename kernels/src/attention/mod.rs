@@ -1,8 +1,8 @@
 //! Softmax attention per (sequence, head) over packed rows of unequal lengths.
 //!
-//! ```text
-//! out = P·v        P = softmax(q·kᵀ/√c)
-//! ```
+//! out = softmax(q·kᵀ/√head_dim)·v (Vaswani et al. 2017, eq. 1). The scores of a block of queries and a block of keys
+//! live in the cache and nowhere else: the forward pass keeps a running softmax per query (Milakov & Gimelshein 2018),
+//! the backward pass makes the probabilities again from the saved log-sum-exp (Dao et al. 2022, appendix B).
 //!
 //! (Vaswani et al. 2017, eq. 1.) The scores of a block of queries and a block of keys live in the cache and nowhere
 //! else: the forward pass keeps a running softmax per query (Milakov & Gimelshein 2018), the backward pass makes the

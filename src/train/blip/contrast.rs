@@ -1,4 +1,4 @@
-//! ITC: every picture chooses among texts, and every text among pictures (Li et al. 2021, ALBEF, equations 1, 2 and 6).
+//! ITC: every picture chooses among texts, and every text among pictures (Li et al. 2021, ALBEF, sections 3.2 and 3.3).
 //!
 //! Rows are the model's features of this rank. Columns are the momentum copy's, of the queue and of the whole batch.
 //! With the share α a row's target is what the copy's own feature would choose, with 1−α it is the row's own column:

@@ -27,7 +27,7 @@ use crate::models::clip::{Config, Layers};
 use crate::optim::adamw::Hyper;
 use crate::params::{self, Params};
 
-/// Returns AdamW's hyper-parameters as the paper chose them for the kind of image tower (table 19).
+/// Returns AdamW's hyper-parameters as the paper chose them for the kind of image tower (appendix F).
 pub fn hyper(config: &Config) -> Hyper {
     match config.vision_cfg.layers {
         Layers::Vit(_) => Hyper::VIT,
