@@ -126,7 +126,7 @@ fn gelu_derivative<const FMA: bool>(x: f32) -> f32 {
 }
 
 /// The coefficients of Φ(−a)·exp(a²/2)/t as a polynomial in t = 1/(1 + 0.35 a), minimax over 0 ≤ a ≤ 14: relative
-/// error 3.2e-8. (The form is that of Hastings 1955, also Abramowitz & Stegun 7.1.26, with three more terms.)
+/// error 3.2e-8. (The form is that of Hastings 1955, also Abramowitz & Stegun 7.1.26, with four more terms.)
 const TAIL: [f32; 9] = [
     0.139_621_4,
     0.139_861_87,

@@ -7,7 +7,7 @@
 //!
 //! The mean of y is x. (Srivastava et al. 2014, section 4, in the form that scales in training.)
 //!
-//! The numbers are those of Philox4x32-10 (Salmon et al. 2011, section 3.3): a counter of four words and a key of two
+//! The numbers are those of Philox4x32-10 (Salmon et al. 2011): a counter of four words and a key of two
 //! become four random words, without a state. The counter names a value: block of columns, position, sequence, head. So
 //! a value is dropped or kept whichever thread asks, whatever stands beside it, and however often. Each word makes two
 //! decisions, so the rate is rounded to a multiple of 2⁻¹⁶:

@@ -1,5 +1,5 @@
 //! Other styles of a drawing, so that a model learns the shapes that all styles share, and not one hand's colours and
-//! shades alone (Geirhos et al. 2019, arXiv 1811.12231, section 3.3, for photographs).
+//! shades alone (Geirhos et al. 2019, arXiv 1811.12231, section 3.2, for photographs).
 //!
 //! ```text
 //! Ink        black where the picture is darker than a threshold, white elsewhere

@@ -1,9 +1,9 @@
 //! L-BFGS, which minimises a smooth convex function from its value and gradient (Liu & Nocedal 1989).
 //!
 //! The inverse Hessian is never formed. It is represented by the last `MEMORY` steps s = x′ − x and gradient changes
-//! y = g′ − g, and two loops over them turn a gradient into a direction (Nocedal & Wright, algorithm 7.4). The length
-//! of a step satisfies the weak Wolfe conditions and is found by doubling and halving (Lewis & Overton 2013, algorithm
-//! 2.6): the value decreases enough, and the slope becomes flatter, which makes ⟨s, y⟩ > 0.
+//! y = g′ − g, and two loops over them turn a gradient into a direction (Nocedal & Wright 2006, algorithm 7.4). The
+//! length of a step satisfies the weak Wolfe conditions and is found by doubling and halving (Lewis & Overton 2013,
+//! algorithm 4.6): the value decreases enough, and the slope becomes flatter, which makes ⟨s, y⟩ > 0.
 
 use std::collections::VecDeque;
 

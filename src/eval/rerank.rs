@@ -1,5 +1,5 @@
 //! Retrieval with re-ranking, as BLIP evaluates it: cosines choose candidates, and the head that judges matches ranks
-//! them (Li et al. 2021, section 3.4 and Salesforce's `train_retrieval.py`, `evaluation`).
+//! them (Li et al. 2022, section 5.1 and Salesforce's `train_retrieval.py`, `evaluation`).
 //!
 //! For each picture the k texts of largest cosine, and for each text the k pictures, get the score
 //! ITM logit + cosine; all other pairs get [`OUTSIDE`]. The logit is that of a match alone, before the softmax.

@@ -5,11 +5,11 @@
 //! idf     = ln(pictures / max(1, pictures that have the n-gram in one of their references))
 //! ```
 //!
-//! g and gⱼ hold an entry for each n-gram of the candidate and of reference j: its count times its inverse document
-//! frequency. An n-gram that every picture's references have tells nothing. The minimum keeps a candidate from gaining
-//! by repeating a word, the factor in front, with a σ of 6, from gaining by its length (c and rⱼ, counted in pairs of
-//! words). Source: Vedantam et al. 2015, "CIDEr: Consensus-based Image Description Evaluation", section 6, as
-//! `pycocoevalcap` computes it.
+//! g and g_j hold an entry for each n-gram of the candidate and of reference j: its count times its inverse document
+//! frequency ln(I / max(1, d)), where d of the I pictures have the n-gram in one of their references. An n-gram that
+//! every picture's references have tells nothing. The minimum keeps a candidate from gaining by repeating a word, the
+//! factor in front from gaining by its length (c and r_j, counted in pairs of words). Source: Vedantam et al. 2015,
+//! "CIDEr: Consensus-based Image Description Evaluation", as `pycocoevalcap` computes it.
 //!
 //! The frequencies are those of the set that is scored, so the score of a caption depends on the other captions, and
 //! that of a single picture is 0.

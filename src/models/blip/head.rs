@@ -1,4 +1,4 @@
-//! The head of the decoder, which predicts the next token (Devlin et al. 2019, appendix A; Li et al. 2022, section 3.2).
+//! The head of the decoder, which predicts the next token (Devlin et al. 2019; Li et al. 2022, section 3.2).
 //!
 //! ```text
 //! normed = ln(gelu(x W_denseᵀ + b_dense))

@@ -3,7 +3,8 @@
 //! Text is stripped of control characters and accents, lower-cased and split at white space and punctuation. Each word
 //! is then cut into the longest pieces of the vocabulary from left to right; pieces that continue a word are written
 //! with `##` in front. A word without such a cut, or of more than 100 characters, is one `[UNK]` (Devlin et al. 2019,
-//! [arXiv 1810.04805](https://arxiv.org/abs/1810.04805)). Special tokens that stand in a text are recognised.
+//! [arXiv 1810.04805](https://arxiv.org/abs/1810.04805); the 100 is Hugging Face's). Special tokens
+//! that stand in a text are recognised.
 //!
 //! Every text is framed as `[CLS] … [SEP]`. BLIP (Li et al. 2022, [arXiv 2201.12086](https://arxiv.org/abs/2201.12086))
 //! puts another token at position 0 by the use of the text:

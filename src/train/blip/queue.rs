@@ -1,5 +1,5 @@
 //! The momentum features of earlier batches, which pictures and texts are contrasted with as well (He et al. 2020,
-//! section 3.1).
+//! section 3.2).
 
 use crate::layers::{floats, normalize};
 use crate::random::{key, normals};

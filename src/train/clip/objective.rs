@@ -97,7 +97,7 @@ impl ClipObjective {
 
     /// Lets parameters learn at other rates: the learning rate of a name is multiplied by its factor, and that of a layer
     /// group of the image and of the text tower by decayⁿ where n groups are behind it (Clark et al. 2020, ELECTRA,
-    /// appendix A; Bao et al. 2022, BEiT).
+    /// appendix B; Bao et al. 2022, BEiT).
     #[must_use]
     pub fn rates(self, lr_factors: LrFactors, layer_decay: [f32; 2]) -> Self {
         ClipObjective { lr_factors, layer_decay, ..self }
