@@ -270,7 +270,10 @@ pub struct TextEncoder {
 }
 
 /// Returns the tokenizer of a checkpoint, its own or CLIP's, and the shape of the text tower, which it fits.
-pub(crate) fn tokenizer(checkpoint: &Checkpoint) -> Result<(Tokenizer, text::Shape), LoadError> {
+///
+/// # Errors
+/// Returns a [`LoadError`] if the tokenizer cannot be read or does not fit the model.
+pub fn tokenizer(checkpoint: &Checkpoint) -> Result<(Tokenizer, text::Shape), LoadError> {
     let path = || checkpoint.path().into();
     let (shape, own) = (checkpoint.text_shape()?, checkpoint.tokenizer.as_deref());
     let tokenizer = own.map_or_else(|| Ok(Tokenizer::clip()), Tokenizer::open)?;

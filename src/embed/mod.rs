@@ -28,7 +28,7 @@ mod writer;
 
 pub use blip::{Blip, Matches, Written};
 pub use embedder::{Embed, Embedder};
-pub(crate) use encoders::tokenizer;
+pub use encoders::tokenizer;
 pub use encoders::{Clip, ImageEncoder, LoadError, TextEncoder, TextStates};
 pub use family::{Family, Opened};
 pub use source::Pictures;

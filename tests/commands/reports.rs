@@ -147,7 +147,7 @@ fn masked(bytes: &[u8]) -> u32 {
         (0..256).map(|byte| (0..8).fold(byte, |rest: u32, _| (rest >> 1) ^ (0x82f6_3b78 * (rest & 1)))).collect();
     let crc = bytes.iter().fold(u32::MAX, |crc, byte| table[((crc ^ u32::from(*byte)) & 0xff) as usize] ^ (crc >> 8));
     let crc = crc ^ u32::MAX;
-    ((crc >> 15) | (crc << 17)).wrapping_add(0xa282_ead8)
+    crc.rotate_right(15).wrapping_add(0xa282_ead8)
 }
 
 fn event_files(run: &Path) -> Vec<PathBuf> {

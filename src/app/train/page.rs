@@ -151,7 +151,7 @@ fn explanations(report: &Report) -> String {
         }
     }
     let line = |(meaning, heads): &(&str, Vec<String>)| {
-        format!("<dt>{}</dt><dd>{}</dd>\n", escape(&heads.join(", ")), escape(*meaning))
+        format!("<dt>{}</dt><dd>{}</dd>\n", escape(heads.join(", ")), escape(*meaning))
     };
     let lines: String = said.iter().map(line).collect();
     format!("<details open><summary>What the columns say</summary>\n<dl>\n{lines}</dl></details>\n")

@@ -14,5 +14,5 @@ mod writing;
 
 pub use matching::Matches;
 pub use model::{BATCH, Blip, MAX_TEXT};
-pub(crate) use model::{max_text, tokenizer};
+pub use model::{max_text, tokenizer};
 pub use writing::Written;

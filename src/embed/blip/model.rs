@@ -65,7 +65,10 @@ pub struct Blip {
 pub const BATCH: usize = 8;
 
 /// Returns the tokenizer of a model whose weights are at a path: its folder's own, or BERT's.
-pub(crate) fn tokenizer(path: &Path, config: &Config) -> Result<WordPiece, LoadError> {
+///
+/// # Errors
+/// Returns a [`LoadError`] if the tokenizer cannot be read or does not fit the model.
+pub fn tokenizer(path: &Path, config: &Config) -> Result<WordPiece, LoadError> {
     let (ids, known) = (config.text.ids, config.text.vocab_size);
     let folder = path.parent().unwrap_or(Path::new("."));
     let own = WordPiece::open(folder, ids.decode, ids.encode)?;
@@ -79,7 +82,7 @@ pub(crate) fn tokenizer(path: &Path, config: &Config) -> Result<WordPiece, LoadE
 }
 
 /// Returns the largest number of tokens of a text that is embedded or judged.
-pub(crate) fn max_text(config: &Config) -> usize {
+pub fn max_text(config: &Config) -> usize {
     MAX_TEXT.min(config.text.positions)
 }
 

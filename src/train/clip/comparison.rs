@@ -46,7 +46,7 @@ tree! {
 }
 
 /// Counts the floats that are kept of a pair between the forward and the backward pass of its towers.
-pub(crate) fn kept_of_pair(embed_dim: usize) -> usize {
+pub fn kept_of_pair(embed_dim: usize) -> usize {
     parts::floats(&Features::dims(1, embed_dim))
 }
 

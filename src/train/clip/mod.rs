@@ -15,7 +15,7 @@ mod pairs;
 mod teacher;
 mod untrained;
 
-pub(crate) use comparison::kept_of_pair;
+pub use comparison::kept_of_pair;
 pub use objective::ClipObjective;
 pub use pairs::Pairs;
 pub use teacher::Teacher;
