@@ -11,16 +11,18 @@
 //! and nothing else.
 //!
 //! A chapter has one question, one picture, formulas, numbers, and one program. The program is one block. Copy it to
-//! `main.rs` between `fn main() {` and `}`, then `rustc --edition 2024 main.rs && ./main` runs it; it needs nothing
-//! but a compiler. (The button at the block's corner copies it.) "Break it" asks you to damage the program and to
-//! predict what its check will say. Do it: a fault that you have seen once you will know again.
+//! `main.rs` between `fn main() {` and `}`, then `rustc --edition 2024 main.rs && ./main` runs it; it needs nothing but
+//! `rustc`, the compiler of Rust. (The button at the block's corner copies it.) "Break it" asks you to damage the
+//! program and to predict what its check will say. Do it: a fault that you have seen once you will know again.
 //!
 //! "The same, fast" at the end of a chapter compares the chapter's functions with those that train models: the same
-//! numbers, computed on whole matrices, in f32, and without storing what can be computed again. The functions of the
-//! chapters are also what the tests of this crate check the fast ones by. [`one_step`] calls the fast ones in order, from
-//! two pictures and their captions to moved weights, on one page.
+//! numbers, computed on whole tables of numbers at once, with 7 digits in place of 16, and without storing what can be
+//! computed again. Its program uses more Rust than the chapters explain, and you may pass over it. The functions of the
+//! chapters are also what the tests of this crate check the fast ones by. (A **crate** is a library of Rust; this one is
+//! called `clipwright`.) [`one_step`] calls the fast ones in order, from two pictures and their captions to moved weights,
+//! on one page.
 //!
-//! To write the backward passes yourself, open `tests/exercises`: each has a judge that names the entry that is wrong.
+//! To write the backward passes yourself, open `tests/exercises`: each has a judge that names the number that is wrong.
 //!
 //! # Chapters
 //!
@@ -44,7 +46,9 @@
 //! | 15 | [BLIP](blip) | How does a text look at a picture, and how does a model write one? |
 //!
 //! # Letters
-//! One letter has one meaning in the whole tour, in formulas, in shapes and in code. Sizes that have no letter are words.
+//! This table is for looking up, not for reading: each chapter explains its own letters. One letter has one meaning in
+//! the whole tour, in formulas, in shapes and in code; the two that have a second one say so. Sizes that have no letter
+//! are words.
 //!
 //! | letter | meaning | in code |
 //! |---|---|---|
@@ -54,7 +58,7 @@
 //! | d | width: how many numbers a row has | `width` |
 //! | e | width of the joint space of embeddings | `embed_dim` |
 //! | H, c | attention heads, and the width of one, c = d/H | `heads`, `head_dim` |
-//! | C | channels of a picture in a convolution | `channels` |
+//! | C | channels of a picture in a convolution; what fits, at the end of chapter 10 | `channels`, `c` |
 //! | T, V | longest caption in tokens, size of the vocabulary | `context_length`, `vocab_size` |
 //! | u, M, D | the rows that cross-attention looks at, how many, how wide | `source` |
 //! | x, y | input and output of a layer | `x`, `y` |
@@ -74,7 +78,7 @@
 //! | β₁, β₂, λ | how much of AdamW's two running means stays in a step, and the weight decay | `BETA1`, `BETA2`, `decay` |
 //! | α | the share of soft targets in BLIP's contrast | `share` |
 //! | δᵢⱼ | 1 if i = j, else 0 | |
-//! | h | the small step of a central difference | `h` |
+//! | h | the small step of a central difference; which head, in chapter 5 | `h` |
 //! | ∘, ⟨,⟩ | elementwise product, dot product | |
 //! | i, j, k, l, n, o, t | indices | |
 
