@@ -33,6 +33,6 @@ pub fn paths() -> String {
     d.text((10.0, 262.0), Start, "dw = 0.6 − 2.0 = −1.4");
     d.figure(
         "Forward along the solid arrows: the weight meets a different x in each row. Backward along the dashed ones: each \
-         row sends its own gradient, and the weight has the sum of both.",
+         row sends its own gradient (see Backward below), and the weight has the sum of both.",
     )
 }
