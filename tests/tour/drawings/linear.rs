@@ -33,7 +33,8 @@ pub fn products() -> String {
     d.text((474.0, 132.0), Start, "O, for dx");
     d.text((428.0, 240.0), Middle, "N, for dW");
     d.figure(
-        "Left: row n of x and column o of Wᵀ make one score, drawn for N = 2, I = 3 and O = 2. Right: any two of x, W \
-         and y share one size. Where their product sums that size away, the third comes out, or its gradient.",
+        "Left: row n of x and column o of Wᵀ make one score, drawn for N = 2, I = 3 and O = 2. Right, for the end of the \
+         chapter: any two of x, W and y share one size. Where their product sums that size away, the third \
+         comes out, or its gradient.",
     )
 }
