@@ -93,7 +93,7 @@ pub fn relu_backward(x: &Matrix, dy: &Matrix) -> Matrix {
     matrix(x.len(), x[0].len(), |n, j| if x[n][j] > 0.0 { dy[n][j] } else { 0.0 })
 }
 
-/// The layers of an attention pool, and a vector for the position of the mean and of each pixel.
+/// The layers of an attention pool, and a row for the position of the mean and of each pixel.
 #[derive(Clone)]
 pub struct Pool {
     pub positions: Matrix,

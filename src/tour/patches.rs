@@ -43,7 +43,7 @@ pub fn paste(g: Grid, rows: &Matrix) -> Matrix {
     images
 }
 
-/// The weights of the patches, the class token, and a vector for each position.
+/// The weights of the patches, the class token, and a row for each position.
 #[derive(Clone)]
 pub struct Embed {
     pub weight: Matrix,
