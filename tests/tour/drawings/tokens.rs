@@ -31,6 +31,6 @@ pub fn packed() -> String {
     d.text((320.0, 20.0), Start, "rows 5 to 8: \"a cat\"");
     d.figure(
         "Packed rows: one caption behind the other, with the place of each token below it. Row 14 of the table is read \
-         twice, and its gradient is the sum of both. Of each caption the last row leaves.",
+         twice, and its gradient is the sum of both. Of each caption the last row leaves the tower.",
     )
 }
