@@ -33,6 +33,6 @@ pub fn shapes() -> String {
     d.text((296.0, 274.0), Start, "caption j chooses a picture");
     d.figure(
         "The shapes, drawn for N = 3 and e = 2. Row i of Î and row j of T̂ make the one number Sᵢⱼ, where the two frames \
-         cross.",
+         cross. On the diagonal i is j.",
     )
 }
