@@ -36,7 +36,7 @@ pub fn blocks() -> String {
     d.text((left + 4.0 * width + 14.0, top + 42.0), Start, "first micro-batch");
     d.text((left + 4.0 * width + 14.0, top + 114.0), Start, "second micro-batch");
     d.text((left, top + 4.0 * CELL + 26.0), Start, "The dashed cells are the mistakes: no micro-batch sees them.");
-    d.figure("S, with one digit. Contrasted by themselves, two micro-batches see only the two blocks on the diagonal.")
+    d.figure("S, with one digit. Contrasted by themselves, two micro-batches see only the two squares on the diagonal.")
 }
 
 /// The three passes of gradient caching.
