@@ -18,6 +18,7 @@ impl Options {
         self.epochs.get_or_insert(defaults.epochs);
         self.batch_size.get_or_insert(defaults.batch_size);
         self.val_frequency.get_or_insert(defaults.val_frequency);
+        self.save_frequency.get_or_insert(defaults.save_frequency);
         self.lr.get_or_insert(defaults.lr);
         self.warmup.get_or_insert(defaults.warmup);
         self
@@ -47,6 +48,11 @@ impl Options {
         self.val_frequency.unwrap_or(CLIP.val_frequency)
     }
 
+    /// Returns the number of epochs between two checkpoints; before the options are settled, a CLIP's default.
+    pub(super) fn save_frequency(&self) -> usize {
+        self.save_frequency.unwrap_or(CLIP.save_frequency)
+    }
+
     /// Returns the highest learning rate; before the options are settled, a CLIP's default.
     pub(super) fn lr(&self) -> f32 {
         self.lr.unwrap_or(CLIP.lr)
@@ -65,16 +71,23 @@ struct Defaults {
     epochs: usize,
     batch_size: usize,
     val_frequency: usize,
+    save_frequency: usize,
     lr: f32,
     warmup: u64,
 }
 
-const CLIP: Defaults = Defaults { model: None, epochs: 26, batch_size: 256, val_frequency: 4, lr: 1e-3, warmup: 50 };
+const CLIP: Defaults =
+    Defaults { model: None, epochs: 26, batch_size: 256, val_frequency: 4, save_frequency: 1, lr: 1e-3, warmup: 50 };
 const BLIP: Defaults = Defaults { epochs: 4, batch_size: 32, val_frequency: 1, ..CLIP };
-/// All pairs are one batch, so that an epoch is a step.
-const OVERFIT: Defaults = Defaults { model: Some("Emoji-ViT-S"), epochs: 50, val_frequency: 0, warmup: 10, ..CLIP };
+/// All pairs are one batch, so that an epoch is a step: a checkpoint after each would take longer than the steps.
+const OVERFIT: Defaults = Defaults { model: Some("Emoji-ViT-S"), val_frequency: 0, ..short(50) };
 /// Every batch has one drawing of each of the 64 concepts, and an epoch seven steps.
-const LESSON: Defaults = Defaults { epochs: 44, batch_size: 64, val_frequency: 10, warmup: 10, ..CLIP };
+const LESSON: Defaults = Defaults { batch_size: 64, val_frequency: 10, ..short(44) };
+
+/// Returns what a run of a minute or less does, which is saved at its end alone.
+const fn short(epochs: usize) -> Defaults {
+    Defaults { epochs, save_frequency: epochs, warmup: 10, ..CLIP }
+}
 
 /// The family of a model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,6 +130,7 @@ mod tests {
         let overfit = settled(&["--overfit", "16"]);
         assert_eq!((overfit.model.as_deref(), overfit.pairs_per_step()), (Some("Emoji-ViT-S"), 16));
         assert!(overfit.data.no_augment && overfit.val_frequency() == 0);
+        assert_eq!((overfit.save_frequency(), settled(&[]).save_frequency()), (50, 1));
         let own =
             settled(&["--overfit", "16", "--model", "Emoji-RN-S", "--epochs", "7", "--lr", "0.5", "--batch-size", "8"]);
         assert_eq!((own.model.as_deref(), own.pairs_per_step()), (Some("Emoji-RN-S"), 8));

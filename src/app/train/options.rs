@@ -174,9 +174,9 @@ pub struct Options {
     /// Epochs between two evaluations; 0 evaluates only at the end [default: 4, or 1 with a BLIP]
     #[arg(long, value_name = "EPOCHS", help_heading = "Run")]
     pub val_frequency: Option<usize>,
-    /// Epochs between two checkpoints; one is also written every ten minutes
-    #[arg(long, value_name = "EPOCHS", default_value_t = 1, value_parser = positive(), help_heading = "Run")]
-    pub save_frequency: usize,
+    /// Epochs between two checkpoints; one is also written every ten minutes [default: 1, or all in an exercise]
+    #[arg(long, value_name = "EPOCHS", value_parser = positive(), help_heading = "Run")]
+    pub save_frequency: Option<usize>,
 }
 
 impl Options {
@@ -219,7 +219,7 @@ impl Options {
             ("epochs", self.epochs(), u32::MAX),
             ("workers", self.workers, MAX_WORKERS),
             ("log_every_n_steps", self.log_every_n_steps, u32::MAX),
-            ("save_frequency", self.save_frequency, u32::MAX),
+            ("save_frequency", self.save_frequency(), u32::MAX),
         ];
         if let Some((name, value, max)) =
             counts.into_iter().find(|(_, value, max)| !(1..=*max as usize).contains(value))

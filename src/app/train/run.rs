@@ -224,7 +224,8 @@ impl<W: World + 'static> Run<W> {
                 self.save()?;
                 return Ok(End::Stopped);
             }
-            if wish == Wish::Save || self.due(step, self.options.save_frequency) {
+            // The last step is saved when the run is finished.
+            if step < total && (wish == Wish::Save || self.due(step, self.options.save_frequency())) {
                 self.save()?;
                 saved = Instant::now();
             }
