@@ -1,10 +1,11 @@
 //! Pages that are one file: their pictures are inside, and nothing is fetched from elsewhere.
 
+use crate::app::plot::write_png;
 use crate::files::write_atomic;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use htmlize::escape_all_quotes;
-use image::{ExtendedColorType, ImageEncoder, RgbImage, codecs::jpeg::JpegEncoder, codecs::png::PngEncoder};
+use image::{RgbImage, codecs::jpeg::JpegEncoder};
 use std::{io, path::Path};
 
 const QUALITY: u8 = 82;
@@ -48,9 +49,7 @@ pub(crate) fn jpeg(picture: &RgbImage) -> String {
 /// Returns a picture as the address of an `img`: PNG, for drawings whose every pixel counts.
 pub(crate) fn png(picture: &RgbImage) -> String {
     let mut bytes = vec![];
-    let (width, height) = picture.dimensions();
-    let encoder = PngEncoder::new(&mut bytes);
-    encoder.write_image(picture, width, height, ExtendedColorType::Rgb8).expect("memory takes everything");
+    write_png(&mut bytes, picture).expect("memory takes everything");
     png_file(&bytes)
 }
 

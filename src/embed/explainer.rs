@@ -2,9 +2,9 @@
 //!
 //! # Where a text is
 //! A map x holds what a tower knows of each of N places: the input of a ResNet's attention pool, or what enters the first
-//! block of a ViT. Let loss be the cosine of the picture's embedding with a text's. Then the backward pass gives dx, and
-//! the heat of a place is what its difference from the mean place x̄ adds to the cosine, to first order, where that is more
-//! than nothing:
+//! block of a ViT. Let the loss be the cosine of the picture's embedding with a text's. Then the backward pass gives dx,
+//! and the heat of a place is what its difference from the mean place x̄ adds to the cosine, to first order, where that is
+//! more than nothing:
 //!
 //! ```text
 //! heatₙ = max(0, Σᵢ dxₙᵢ (xₙᵢ − x̄ᵢ))
@@ -28,8 +28,9 @@
 //! | attention times its gradient, of the last layer | 86 % | | 62 % |
 //!
 //! With one text instead of two it is 78 % in the third row, and 67 % for the ViT. Grad-CAM leaves every eighth map of
-//! the ViT empty. At the end of its training the ViT has 71 % over 180 pairs, and from 65 % to 73 % in samples of 40. Behind its first block a ViT's attention mixes places, so that tokens no longer say where they are from:
-//! block by block the share falls towards chance.
+//! the ViT empty. Behind its first block a ViT's attention mixes places, so that tokens no longer say where they are from:
+//! block by block the share falls towards chance. At the end of its training the ViT has 70.5 % on pairs by Noto and
+//! 65.4 % on pairs by Twemoji, the ResNet of the default run 92.9 % and 92.8 %.
 //!
 //! # What is attended to
 //! A ViT's class token gathers what it knows of a picture by attention. [`Attended::rollout`] follows it through all

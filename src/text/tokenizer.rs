@@ -28,6 +28,10 @@ pub const START_OF_TEXT: u32 = 49_406;
 /// The token that closes every caption. The text tower's output is read at the first one.
 pub const END_OF_TEXT: u32 = 49_407;
 
+/// How the two tokens are written.
+const START: &str = "<start_of_text>";
+const END: &str = "<end_of_text>";
+
 /// The pattern of a word: a run of letters, one digit, a run of anything else, or an English clitic.
 const WORDS: &str = r"(?i)<start_of_text>|<end_of_text>|'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+";
 const MERGES: &[u8] = include_bytes!("../../data/bpe/merges.txt.gz");
@@ -123,8 +127,8 @@ impl Tokenizer {
     pub fn token(&self, id: u32) -> Option<String> {
         match &self.0 {
             Kind::Clip(clip) => match id {
-                START_OF_TEXT => Some("<start_of_text>".into()),
-                END_OF_TEXT => Some("<end_of_text>".into()),
+                START_OF_TEXT => Some(START.into()),
+                END_OF_TEXT => Some(END.into()),
                 id => clip.merges.id_to_token(id),
             },
             Kind::File(file) => file.pipeline.id_to_token(id),
@@ -189,9 +193,9 @@ impl ClipTokenizer {
         let text = clean(text);
         for word in self.words.find_iter(&text) {
             match word.as_str() {
-                "<start_of_text>" => ids.push(START_OF_TEXT),
+                START => ids.push(START_OF_TEXT),
                 // The reference reads the output at the first end of text, so what follows it has no effect.
-                "<end_of_text>" => break,
+                END => break,
                 word => self.push_word(word, ids),
             }
             if ids.len() - start >= context_length {
@@ -206,7 +210,7 @@ impl ClipTokenizer {
 
     fn trace(&self, text: &str) -> Trace {
         let (cleaned, merges) = (clean(text), Merges::of(&self.merges));
-        let frame = [(START_OF_TEXT, "<start_of_text>"), (END_OF_TEXT, "<end_of_text>")];
+        let frame = [(START_OF_TEXT, START), (END_OF_TEXT, END)];
         let [start, end] = frame.map(|(id, text)| Token { id, text: text.to_owned() });
         let word = |text: &str| {
             let mut word = Word { text: text.to_owned(), letters: vec![], merges: vec![], tokens: vec![] };

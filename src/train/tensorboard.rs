@@ -53,9 +53,8 @@ impl Events {
     /// # Errors
     /// If the file cannot be written; the message names it.
     pub fn create(folder: &Path, steps: u64, evaluated: Option<u64>) -> io::Result<Self> {
-        let name = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", folder.display()));
-        fs::create_dir_all(folder).map_err(name)?;
-        let earlier = sessions(folder).map_err(name)?;
+        fs::create_dir_all(folder).map_err(|error| named(folder, error))?;
+        let earlier = sessions(folder).map_err(|error| named(folder, error))?;
         // Readers take files in the order of their names.
         let path = folder.join(format!("events.out.{MARK}.{:010}.{earlier:04}", wall_time() as u64));
         let file = File::create_new(&path).map_err(|error| named(&path, error))?;

@@ -61,7 +61,12 @@ pub(super) fn fill(area: &Area, [(x0, y0), (x1, y1)]: [(f64, f64); 2], colour: i
 
 /// Converts a picture to the type that the plots take, and turns it upright.
 pub(crate) fn image(picture: &Picture) -> RgbImage {
-    let picture = picture.clone().upright().into_rgb();
+    rgb(picture.clone().upright())
+}
+
+/// Converts a picture to the type that the plots take, as it lies.
+pub(crate) fn rgb(picture: Picture) -> RgbImage {
+    let picture = picture.into_rgb();
     let (width, height) = (picture.width as u32, picture.height as u32);
     RgbImage::from_raw(width, height, picture.samples).expect("three samples a pixel")
 }

@@ -26,35 +26,35 @@ const TEXT: f64 = 12.0;
 
 /// A drawing and what it shows.
 #[derive(Clone, Debug)]
-pub struct Tile {
-    pub drawing: RgbImage,
+pub struct Drawing {
+    pub image: RgbImage,
     pub title: String,
     /// Numbers that belong to it.
     pub note: String,
 }
 
 /// Draws the sheet: a title, what there is to know, and the drawings, five in a row.
-pub(crate) fn sheet(title: &str, about: &str, tiles: &[Tile]) -> RgbImage {
-    let columns = tiles.len().clamp(3, COLUMNS);
+pub(crate) fn sheet(title: &str, about: &str, drawings: &[Drawing]) -> RgbImage {
+    let columns = drawings.len().clamp(3, COLUMNS);
     let width = 2.0 * MARGIN + columns as f64 * (SIDE + GAP) - GAP;
     let about = wrap(about, TEXT, width - 2.0 * MARGIN, 6);
     let (top, row) = (HEAD + about.len() as f64 * LINE + GAP, SIDE + (LINES + 1) as f64 * LINE + GAP);
-    let height = top + tiles.len().div_ceil(columns) as f64 * row - GAP + MARGIN;
+    let height = top + drawings.len().div_ceil(columns) as f64 * row - GAP + MARGIN;
     draw((width, height), |area| {
         text(area, &ellipsise(title, 17.0, width - 2.0 * MARGIN), (MARGIN, 28.0), Anchor::Left, 17.0, &INK)?;
         for (i, line) in about.iter().enumerate() {
             text(area, line, (MARGIN, HEAD + (i as f64 + 0.5) * LINE), Anchor::Left, TEXT, &FAINT)?;
         }
-        for (i, tile) in tiles.iter().enumerate() {
+        for (i, drawing) in drawings.iter().enumerate() {
             let place = |i: usize, step: f64| i as f64 * step;
-            draw_tile(area, (MARGIN + place(i % columns, SIDE + GAP), top + place(i / columns, row)), tile)?;
+            draw_one(area, (MARGIN + place(i % columns, SIDE + GAP), top + place(i / columns, row)), drawing)?;
         }
         Ok(())
     })
 }
 
-fn draw_tile(area: &Area, (x, y): (f64, f64), Tile { drawing, title, note }: &Tile) -> Drawn {
-    thumbnail(area, drawing, (x, y), SIDE)?;
+fn draw_one(area: &Area, (x, y): (f64, f64), Drawing { image, title, note }: &Drawing) -> Drawn {
+    thumbnail(area, image, (x, y), SIDE)?;
     let title = wrap(title, TEXT, SIDE, LINES);
     let middle = |line: usize| y + SIDE + (line as f64 + 0.6) * LINE;
     for (i, line) in title.iter().enumerate() {

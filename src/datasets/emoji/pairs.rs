@@ -19,8 +19,8 @@ pub struct EmojiPairs {
 }
 
 impl EmojiPairs {
-    /// Takes `count` pairs, evenly spread over the concepts that may be trained on, or all of them if there are fewer. Flags
-    /// are left out.
+    /// Takes `count` pairs, evenly spread over the concepts that may be trained on, or all of them if there are fewer.
+    /// Flags are left out.
     pub fn new(emoji: Arc<Emoji>, count: usize, language: Language) -> Self {
         let all = emoji
             .tiles(|vendor, concept| vendor == Vendor::Noto && concept.split == Split::Train && !concept.is_flag());

@@ -32,8 +32,8 @@ pub struct EmojiExam {
 }
 
 impl EmojiExam {
-    /// Makes an exam on the vendor that was held out of `cut`, without concepts that it does not have. At full depth it covers all other vendors as well and
-    /// measures the baseline on raw pixels.
+    /// Makes an exam on the vendor that was held out of `cut`, without concepts that it does not have. At full depth it
+    /// covers all other vendors as well and measures the baseline on raw pixels.
     pub fn new(emoji: Arc<Emoji>, cut: Cut, depth: Depth) -> Self {
         let vendors: &[Side] = match depth {
             Depth::Quick => &[Side::HeldOut],

@@ -5,7 +5,7 @@ use crate::app::commands::pictures::Reading;
 use crate::app::commands::texts::warn_truncated;
 use crate::app::commands::{CliError, Context};
 use crate::app::number::positive;
-use crate::app::plot::heat::{Tile, matrix, over};
+use crate::app::plot::heat::{Drawing, matrix, over};
 use crate::app::plot::words::{self, Words};
 use crate::checkpoint::Checkpoint;
 use crate::counted::counted;
@@ -96,9 +96,9 @@ impl Attention {
             let tile = |(title, grid): (String, Array2<f32>)| {
                 let largest = largest(&grid);
                 let note = format!("at most {:.1} %", 100.0 * largest);
-                Tile { drawing: over(&picture, square, &grid, largest), title, note }
+                Drawing { image: over(&picture, square, &grid, largest), title, note }
             };
-            let itself = Tile { drawing: picture.clone(), title: "the picture".into(), note: String::new() };
+            let itself = Drawing { image: picture.clone(), title: "the picture".into(), note: String::new() };
             let rollout = attended.rollout.clone().map(|grid| ("rollout of all layers".to_owned(), grid));
             let all = [("mean of the heads".to_owned(), attended.mean())].into_iter().chain(rollout);
             let heads = attended.heads.iter().cloned().enumerate().map(|(h, grid)| (format!("head {}", h + 1), grid));
@@ -119,8 +119,8 @@ impl Attention {
                      left to the right in the order of the rows. The strongest colour is a share of 1. No token sees those \
                      behind it; the last one leaves the tower.";
         self.drawn.write(&format!("Attention in \"{text}\""), about, || {
-            let tile = |(title, shares): (String, Array2<f32>)| Tile {
-                drawing: matrix(&tokens, &shares),
+            let tile = |(title, shares): (String, Array2<f32>)| Drawing {
+                image: matrix(&tokens, &shares),
                 title,
                 note: String::new(),
             };

@@ -1,11 +1,14 @@
 //! The file of drawings of a topic: a picture, or a page.
 
+use super::page::{ending_in, ends_in};
 use crate::app::commands::CliError;
 use crate::app::commands::pictures::Reading;
 use crate::app::commands::texts::{STDIN, stdin_bytes};
 use crate::app::html;
-use crate::app::plot::heat::{Tile, sheet};
+use crate::app::plot::canvas::rgb;
+use crate::app::plot::heat::{Drawing, sheet};
 use crate::app::plot::save;
+use crate::files;
 use crate::pictures::{Picture, PictureError, Preprocess, decode};
 use clap::Args;
 use htmlize::escape_all_quotes;
@@ -32,17 +35,12 @@ pub(super) struct Drawn {
 
 /// Refuses a file that is named like something else.
 fn named(text: &str) -> Result<PathBuf, String> {
-    let path = PathBuf::from(text);
-    if ends_in(&path, "png") || ends_in(&path, "html") { Ok(path) } else { Err("must end in .png or .html".into()) }
-}
-
-fn ends_in(path: &Path, extension: &str) -> bool {
-    path.extension().is_some_and(|own| own.eq_ignore_ascii_case(extension))
+    ending_in(text, &["png", "html"], "must end in .png or .html")
 }
 
 impl Drawn {
     /// Writes the drawings, whole or not at all, if they are asked for. `about` says what there is to know of them.
-    pub(super) fn write(&self, title: &str, about: &str, tiles: impl FnOnce() -> Vec<Tile>) -> Result<(), CliError> {
+    pub(super) fn write(&self, title: &str, about: &str, tiles: impl FnOnce() -> Vec<Drawing>) -> Result<(), CliError> {
         let Some(path) = &self.output else { return Ok(()) };
         let tiles = tiles();
         let written = match ends_in(path, "png") {
@@ -56,7 +54,8 @@ impl Drawn {
     pub(super) fn write_whole(&self, title: &str, draw: impl FnOnce() -> RgbImage) -> Result<(), CliError> {
         let Some(path) = &self.output else { return Ok(()) };
         let drawing = draw();
-        let page = || format!("<p><img alt=\"{title}\" src=\"{}\"></p>\n", html::png(&drawing));
+        let alt = escape_all_quotes(title);
+        let page = || format!("<p><img alt=\"{alt}\" src=\"{}\"></p>\n", html::png(&drawing));
         let written = match ends_in(path, "png") {
             true => save(path, &drawing),
             false => html::save(path, &html::page(title, "img { max-width: 100%; }\n", &page())),
@@ -65,10 +64,10 @@ impl Drawn {
     }
 }
 
-fn body(about: &str, tiles: &[Tile]) -> String {
+fn body(about: &str, tiles: &[Drawing]) -> String {
     let mut body = format!("<p>{}</p>\n<main>\n", escape_all_quotes(about));
-    for Tile { drawing, title, note } in tiles {
-        let (title, note, address) = (escape_all_quotes(title), escape_all_quotes(note), html::png(drawing));
+    for Drawing { image, title, note } in tiles {
+        let (title, note, address) = (escape_all_quotes(title), escape_all_quotes(note), html::png(image));
         writeln!(
             body,
             "<figure><img alt=\"{title}\" src=\"{address}\"><figcaption>{title}<small>{note}</small></figcaption></figure>"
@@ -78,8 +77,9 @@ fn body(about: &str, tiles: &[Tile]) -> String {
     body + "</main>\n"
 }
 
-/// The picture of a topic, and how its tower sees it.
+/// The picture of a topic.
 pub(super) struct Seen {
+    /// The name by which results know it.
     pub name: String,
     pub picture: Picture,
 }
@@ -95,16 +95,15 @@ impl Seen {
             false => decode::open(path)?,
         };
         let picture = if reading.exif { picture.upright() } else { picture };
-        Ok(Seen { name: path.display().to_string(), picture })
+        Ok(Seen { name: files::name(path).into_owned(), picture })
     }
 
     /// Returns the picture in the colours that the tower sees, and the part of it that it sees.
     pub(super) fn shown(&self, preprocess: &Preprocess) -> (RgbImage, [f64; 4]) {
         let mut on_white = Picture::default();
-        let picture = preprocess.flatten(&self.picture, &mut on_white).clone().into_rgb();
+        let picture = preprocess.flatten(&self.picture, &mut on_white).clone();
         let square = preprocess.square(picture.width, picture.height);
-        let (width, height) = (picture.width as u32, picture.height as u32);
-        (RgbImage::from_raw(width, height, picture.samples).expect("three samples a pixel"), square)
+        (rgb(picture), square)
     }
 }
 

@@ -1,10 +1,9 @@
-//! The option `--output`, and what the pages share.
+//! The option `--output` of topics that write a page, and the names of files by which topics tell what to write.
 
 use crate::app::commands::CliError;
 use crate::app::html;
-use crate::files::has_extension;
 use clap::Args;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The page that a topic writes if it is asked to.
 #[derive(Debug, Args)]
@@ -16,11 +15,18 @@ pub(super) struct Page {
 
 /// Refuses a file that is named like something else than a page.
 fn named(text: &str) -> Result<PathBuf, String> {
+    ending_in(text, &["html", "htm"], "must end in .html")
+}
+
+/// Returns the path that a text names, or else `otherwise`, if it ends in one of these extensions.
+pub(super) fn ending_in(text: &str, extensions: &[&str], otherwise: &str) -> Result<PathBuf, String> {
     let path = PathBuf::from(text);
-    match ["html", "htm"].iter().any(|ending| has_extension(&path, ending)) {
-        true => Ok(path),
-        false => Err("must end in .html".into()),
-    }
+    if extensions.iter().any(|extension| ends_in(&path, extension)) { Ok(path) } else { Err(otherwise.into()) }
+}
+
+/// Returns whether a path has this extension, in capitals or not.
+pub(super) fn ends_in(path: &Path, extension: &str) -> bool {
+    path.extension().is_some_and(|own| own.eq_ignore_ascii_case(extension))
 }
 
 impl Page {

@@ -4,7 +4,7 @@ use super::drawings::{Drawn, Seen, shades};
 use crate::app::commands::pictures::Reading;
 use crate::app::commands::texts::warn_truncated;
 use crate::app::commands::{CliError, Context};
-use crate::app::plot::heat::{Tile, over};
+use crate::app::plot::heat::{Drawing, over};
 use crate::embed::TextEncoder;
 use crate::embed::explainer::{Explainer, Heat};
 use crate::eval::templates::PLACE;
@@ -108,15 +108,15 @@ impl<'a> Report<'a> {
     }
 
     /// Returns the picture, and its heat for each text.
-    fn tiles(&self, seen: &Seen, preprocess: &Preprocess, heats: &[Heat]) -> Vec<Tile> {
+    fn tiles(&self, seen: &Seen, preprocess: &Preprocess, heats: &[Heat]) -> Vec<Drawing> {
         let (picture, square) = seen.shown(preprocess);
-        let tile = |(found, heat): (&Found, &Heat)| Tile {
-            drawing: over(&picture, square, &heat.map, self.largest()),
+        let tile = |(found, heat): (&Found, &Heat)| Drawing {
+            image: over(&picture, square, &heat.map, self.largest()),
             title: found.text.to_owned(),
             note: found.note(),
         };
-        let maps: Vec<Tile> = self.texts.iter().zip(heats).map(tile).collect();
-        let itself = Tile { drawing: picture.clone(), title: "the picture".into(), note: String::new() };
+        let maps: Vec<Drawing> = self.texts.iter().zip(heats).map(tile).collect();
+        let itself = Drawing { image: picture.clone(), title: "the picture".into(), note: String::new() };
         [itself].into_iter().chain(maps).collect()
     }
 }
