@@ -1,10 +1,11 @@
 //! The matrix products of CLIP ViT-B/32, side by side: this crate, `matrixmultiply`, the `gemm` crate, and OpenBLAS with
-//! `--features openblas`; and this crate with weights laid out for inference. Every product is checked before it is
-//! timed.
+//! `--features openblas`; and this crate with weights laid out for inference, of 32 bits and of eight. Every product is
+//! checked before it is timed.
 //!
 //! cargo bench -p kernels --bench gemm            all
 //! cargo bench -p kernels --bench gemm -- mlp     those whose name has "mlp"
 
+use clipwright_kernels::gemm::int8::{Int8, gemm_int8};
 use clipwright_kernels::gemm::{Backend, Panels, gemm_by, gemm_panels, peak::fma_peak_gflops};
 use clipwright_kernels::isa::Isa;
 use clipwright_kernels::memory::Floats;
@@ -122,8 +123,8 @@ impl Product {
         }
     }
 
-    /// A few elements of the product, wherever they lie, against sums in f64.
-    fn check(&self, name: &str, multiply: impl Fn(&mut [f32])) {
+    /// A few elements of the product, wherever they lie, against sums in f64; the errors of K roundings add at random.
+    fn check(&self, name: &str, rounding: f64, multiply: impl Fn(&mut [f32])) {
         let mut c = vec![0.0; self.m * self.n];
         multiply(&mut c);
         let (a, b) = (self.a(), self.b());
@@ -133,8 +134,7 @@ impl Product {
                 a.data[i * a.row_stride + k * a.col_stride] as f64 * b.data[k * b.row_stride + j * b.col_stride] as f64
             };
             let exact: f64 = (0..self.k).map(term).sum();
-            // Errors of K roundings add at random.
-            let tolerance = 4.0 * f64::from(f32::EPSILON) * self.k as f64;
+            let tolerance = rounding * self.k as f64;
             assert!((exact - c[e] as f64).abs() < tolerance, "{name}: ({i}, {j}) is {}, not {exact}", c[e]);
         }
     }
@@ -150,25 +150,37 @@ fn bench(criterion: &mut Criterion, layers: &[Layer], rows: &[usize], passes: &[
     }
 }
 
+/// What each of K products adds to an element's error, if the errors of f32 add at random.
+const FLOAT: f64 = 4.0 * f32::EPSILON as f64;
+
+/// The same for factors of up to 1 that are rounded to eight bits: half a step of 1/127 and a whole one of 2/255.
+const INT8: f64 = 0.5 / 127.0 + 2.0 / 255.0;
+
 fn compare(criterion: &mut Criterion, name: &str, rows: usize, product: &Product) {
     let mut group = criterion.benchmark_group(name);
     // An "element" is a floating-point operation: Gelem/s are GFLOP/s.
     group.throughput(Throughput::Elements(2 * (product.m * product.n * product.k) as u64));
     let mut c = Floats::zeros(product.m * product.n);
-    let mut time = |name: &str, multiply: &dyn Fn(&mut [f32])| {
-        product.check(name, multiply);
+    let mut time = |name: &str, rounding: f64, multiply: &dyn Fn(&mut [f32])| {
+        product.check(name, rounding, multiply);
         group.bench_function(BenchmarkId::new(name, rows), |b| b.iter(|| multiply(black_box(&mut c))));
     };
     for &backend in Backend::ALL {
-        time(backend.name(), &|c| product.by(backend, c));
+        time(backend.name(), FLOAT, &|c| product.by(backend, c));
     }
-    time("gemm crate", &|c| product.by_gemm_crate(c));
+    time("gemm crate", FLOAT, &|c| product.by_gemm_crate(c));
     if let Pass::Forward = product.pass {
         let mut weights = product.b.clone();
         Panels::lay_out(&mut weights, product.n, product.k);
         let panels = Panels::new(&weights, product.n, product.k);
-        time("simd, weights laid out", &|c| {
+        time("simd, weights laid out", FLOAT, &|c| {
             gemm_panels(product.a(), panels, MatMut::new(c, product.m, product.n), Epilogue::None);
+        });
+        let mut rounded = Floats::zeros(Int8::size(product.n, product.k));
+        Int8::round(&product.b, product.n, product.k, &mut rounded);
+        let int8 = Int8::new(&rounded, product.n, product.k);
+        time("int8", INT8, &|c| {
+            gemm_int8(product.a(), int8, MatMut::new(c, product.m, product.n), Epilogue::None);
         });
     }
     group.finish();

@@ -25,6 +25,7 @@ impl<'a> Filters<'a> {
         if let Weight::Panels(panels) = weights {
             assert_eq!(panels.dim(), (inputs * taps, outputs), "convolution: shape of the laid-out weights");
         }
+        assert!(!matches!(weights, Weight::Int8(_)), "convolutions have weights of 32 bits");
         let (lane_stride, channel_stride) = (inputs * taps, taps);
         Filters { weights, taps, lanes: outputs, channels: inputs, lane_stride, channel_stride }
     }
@@ -59,8 +60,8 @@ impl<'a> Filters<'a> {
     /// Returns the weights if they are laid out.
     pub(super) fn laid_out(&self) -> Option<Panels<'a>> {
         match self.weights {
-            Weight::Plain(_) => None,
             Weight::Panels(panels) => Some(panels),
+            Weight::Plain(_) | Weight::Int8(_) => None,
         }
     }
 
@@ -81,6 +82,7 @@ impl<'a> Filters<'a> {
                     let row = panels.panel(first, step(self.taps, self.channels, channel, t));
                     tap[..lanes].copy_from_slice(&row.data[..lanes]);
                 }
+                Weight::Int8(_) => unreachable!("refused from the start"),
             }
         }
         taps

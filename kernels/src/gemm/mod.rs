@@ -12,6 +12,7 @@
 //! | `source`, `pack`, `panels` | what an operand is gathered from; packing a matrix; weights that are laid out once |
 //! | `patches`, `runs`, `pack_patches`, `filters` | the operands of a convolution |
 //! | `gathered`, `winograd` | the products of a convolution |
+//! | `int8` | products with weights of eight bits |
 //! | `naive`, `peak` | the definition, and the yardstick |
 
 mod backend;
@@ -23,6 +24,7 @@ mod epilogue;
 mod filters;
 mod finish;
 mod gathered;
+pub mod int8;
 mod kernel;
 mod matrix;
 mod naive;

@@ -4,6 +4,7 @@
 //! few times only, and turning rows of W into columns of Wᵀ takes as long as a good part of the product.
 
 use super::blocking::Span;
+use super::int8::Int8;
 use super::matrix::Mat;
 use super::pack::Panel;
 use super::patches::step;
@@ -21,6 +22,8 @@ pub enum Weight<'a> {
     Plain(&'a [f32]),
     /// The weights are [laid out](Panels::lay_out_filters) for the micro-kernel.
     Panels(Panels<'a>),
+    /// The weights are [rounded](super::int8) to eight bits. Linear layers alone can read them.
+    Int8(Int8<'a>),
 }
 
 impl<'a> Weight<'a> {
@@ -29,6 +32,7 @@ impl<'a> Weight<'a> {
         match self {
             Weight::Plain(data) => data.len(),
             Weight::Panels(panels) => panels.rows * panels.cols,
+            Weight::Int8(int8) => int8.dim().0 * int8.dim().1,
         }
     }
 
@@ -41,6 +45,7 @@ impl<'a> Weight<'a> {
         match self {
             Weight::Plain(data) => data,
             Weight::Panels(panels) => panic!("weights {:?} in panels have no rows to read", (panels.cols, panels.rows)),
+            Weight::Int8(int8) => panic!("weights {:?} of eight bits have no rows to read", int8.dim()),
         }
     }
 
@@ -50,6 +55,7 @@ impl<'a> Weight<'a> {
         match self {
             Weight::Plain(data) => out.copy_from_slice(&data[i * out.len()..][..out.len()]),
             Weight::Panels(panels) => panels.column(i, out),
+            Weight::Int8(int8) => panic!("weights {:?} of eight bits are not looked up", int8.dim()),
         }
     }
 
@@ -68,6 +74,7 @@ impl<'a> Weight<'a> {
                     let data = panels.panel(start, 0).data;
                     (n, Mat { data, rows: inputs, cols: n, row_stride: WIDTH, col_stride: 1 }.t())
                 }
+                Weight::Int8(int8) => panic!("weights {:?} of eight bits are no matrices of floats", int8.dim()),
             };
             first += n;
             Some((start..first, view))
@@ -88,6 +95,10 @@ impl<'a> Weight<'a> {
             Weight::Panels(panels) => {
                 let (head, tail) = panels.split_at(n / panels.rows);
                 (Weight::Panels(head), Weight::Panels(tail))
+            }
+            Weight::Int8(int8) => {
+                let (head, tail) = int8.split_at(n / int8.dim().0);
+                (Weight::Int8(head), Weight::Int8(tail))
             }
         }
     }

@@ -1,0 +1,72 @@
+//! The choice of the instructions for products of whole numbers, each proved by a token.
+
+use crate::isa::Isa;
+use std::sync::OnceLock;
+
+/// Proof that this CPU has AVX2: only [`Integers::available`] makes one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Avx2(());
+
+/// Proof that this CPU has AVX-VNNI and AVX2: only [`Integers::available`] makes one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AvxVnni(());
+
+/// Proof that this CPU has AVX-512 F and VNNI: only [`Integers::available`] makes one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Avx512Vnni(());
+
+/// Instructions for products of whole numbers that this CPU has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Integers {
+    /// The instructions that the target guarantees.
+    Portable,
+    /// `vpmaddwd`, which adds two products of 16 bits and cannot overflow with numbers of eight.
+    Avx2(Avx2),
+    /// `vpdpbusd` on 256 bits, which adds four products of eight bits to a sum.
+    AvxVnni(AvxVnni),
+    /// `vpdpbusd` on 512 bits.
+    Avx512Vnni(Avx512Vnni),
+}
+
+impl Integers {
+    /// Lists all that this CPU has, the slowest first.
+    pub fn available() -> Vec<Integers> {
+        #[cfg_attr(not(target_arch = "x86_64"), expect(unused_mut))]
+        let mut all = vec![Integers::Portable];
+        #[cfg(target_arch = "x86_64")]
+        if is_x86_feature_detected!("avx2") {
+            all.push(Integers::Avx2(Avx2(())));
+            if is_x86_feature_detected!("avxvnni") {
+                all.push(Integers::AvxVnni(AvxVnni(())));
+            }
+            if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vnni") {
+                all.push(Integers::Avx512Vnni(Avx512Vnni(())));
+            }
+        }
+        all
+    }
+
+    /// Returns the best that this CPU has, or what goes with the instruction set that `CLIP_ISA` names: with `avx2` no
+    /// more than AVX2, as on most machines that have no AVX-512.
+    pub fn best() -> Integers {
+        static BEST: OnceLock<Integers> = OnceLock::new();
+        *BEST.get_or_init(|| {
+            let best = *Integers::available().last().expect("the portable one");
+            match Isa::best() {
+                Isa::Portable => Integers::Portable,
+                Isa::Avx2(_) if std::env::var_os("CLIP_ISA").is_some() => Integers::Avx2(Avx2(())),
+                _ => best,
+            }
+        })
+    }
+
+    /// Returns the name for reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Integers::Portable => "portable",
+            Integers::Avx2(_) => "avx2",
+            Integers::AvxVnni(_) => "avx-vnni",
+            Integers::Avx512Vnni(_) => "avx512-vnni",
+        }
+    }
+}
