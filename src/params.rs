@@ -35,8 +35,9 @@ pub enum Layout {
     /// The layer reads the leaf by its rows, as it does gains, biases, tables that are looked up, and whatever is cut
     /// by columns or heads. Such a leaf stays as it is.
     Rows,
-    /// The layer only multiplies by the leaf, as the W (O,I) of products x Wᵀ.
-    Linear,
+    /// The layer only multiplies by the leaf, as the W (O,I) of products x Wᵀ. If it `rounds`, inference may do that in
+    /// eight bits.
+    Linear { rounds: bool },
     /// The layer only convolves with the leaf, as the W (O,I,kernel,kernel) of convolutions; `taps` is k².
     Filters { taps: usize },
     /// The leaf is a table (V,d) whose rows are looked up, and also the W of products x Wᵀ.
@@ -77,7 +78,12 @@ impl Spec {
 
     /// Describes the weights (O,I) of a linear layer.
     pub fn linear(outputs: usize, inputs: usize, init: Init) -> Self {
-        Spec { layout: Layout::Linear, ..Spec::new(&[outputs, inputs], init) }
+        Spec { layout: Layout::Linear { rounds: false }, ..Spec::new(&[outputs, inputs], init) }
+    }
+
+    /// Describes the same weights of a linear layer, which inference may round.
+    pub fn rounds(self) -> Self {
+        Spec { layout: Layout::Linear { rounds: true }, ..self }
     }
 
     /// Describes the weights (O,I,kernel,kernel) of a convolution.

@@ -1,6 +1,6 @@
 //! Weights: what inference reads, made once from [parameters](crate::params) and never changed.
 //!
-//! A product reads its weights fastest in an order of its own, and inference could do with fewer bits of them, but
+//! A product reads its weights fastest in an order of its own, and inference can do with fewer bits of them, but
 //! training and checkpoints need them as they are. So there are two types: [`Params`], whose leaves are `&[f32]`, and
 //! [`Weights`], whose leaves are [`Weight`]s. Forward passes [`Read`] either; backward passes take `&[f32]` alone. A
 //! wrong use does not compile:
@@ -36,10 +36,11 @@
 //! weights.named(&Path::ROOT); // what a checkpoint is written from
 //! ```
 
-use crate::params::{Layout, Params, Spec, map_ranges};
+use crate::params::{Layout, Params, Spec, map_ranges, view_mut};
 use crate::tree::{Path, Tree};
+use kernels::gemm::int8::Int8;
 use kernels::gemm::{Backend, Panels};
-use kernels::memory::Floats;
+use kernels::memory::{Floats, LINE};
 use std::cmp::Reverse;
 use std::ops::Range;
 
@@ -94,6 +95,17 @@ pub struct Weights<T> {
     memory: Floats,
 }
 
+/// What inference rounds weights to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Rounding {
+    /// All weights keep their 32 bits.
+    #[default]
+    None,
+    /// The weights of linear layers in Transformers have [eight bits](kernels::gemm::int8), and so have the rows that
+    /// they are multiplied with. Embeddings, LayerNorms, attention, convolutions and the last projection keep 32.
+    Int8,
+}
+
 /// Where a leaf's numbers are in the block, and in which form.
 #[derive(Clone, Debug)]
 pub struct Stored {
@@ -101,25 +113,31 @@ pub struct Stored {
     form: Form,
 }
 
+/// How a leaf's numbers lie.
 #[derive(Clone, Copy, Debug)]
-/// The order in which a leaf's numbers lie.
 enum Form {
     /// The numbers lie in the order of the checkpoint.
     Plain,
     /// The numbers lie in panels, as the micro-kernel of the product reads them.
     Panels { outputs: usize, inputs: usize },
+    /// The numbers have eight bits.
+    Int8 { outputs: usize, inputs: usize },
 }
 
 impl Form {
     /// Returns the form that is fastest on this machine among those that the leaf's layer can read.
-    fn of(spec: &Spec) -> Form {
+    fn of(spec: &Spec, rounding: Rounding) -> Form {
         let (outputs, inputs) = match spec.shape[..] {
             [outputs, ref rest @ ..] => (outputs, rest.iter().product()),
             [] => (1, 1),
         };
+        if rounding == Rounding::Int8 && spec.layout == (Layout::Linear { rounds: true }) && Int8::fit(outputs, inputs)
+        {
+            return Form::Int8 { outputs, inputs };
+        }
         let in_panels = match spec.layout {
             Layout::Rows => false,
-            Layout::Linear | Layout::Filters { .. } => Panels::fit(outputs),
+            Layout::Linear { .. } | Layout::Filters { .. } => Panels::fit(outputs),
             Layout::Table => true,
         };
         if in_panels && Backend::chosen() == Backend::Simd { Form::Panels { outputs, inputs } } else { Form::Plain }
@@ -130,14 +148,25 @@ impl Form {
         match self {
             Form::Plain => spec.size(),
             Form::Panels { outputs, inputs } => Panels::size(outputs, inputs),
+            Form::Int8 { outputs, inputs } => Int8::size(outputs, inputs),
         }
     }
 
-    /// Brings the leaf's rows, with which `data` begins, into this form.
+    /// Brings the leaf's rows, with which `data` begins, into this form, which rounds nothing.
     fn lay_out(self, spec: &Spec, data: &mut [f32]) {
         if let Form::Panels { outputs, inputs } = self {
             let taps = if let Layout::Filters { taps } = spec.layout { taps } else { 1 };
             Panels::lay_out_filters(data, outputs, inputs / taps, taps);
+        }
+    }
+
+    /// Writes the leaf's rows in this form.
+    fn write(self, spec: &Spec, rows: &[f32], to: &mut [f32]) {
+        if let Form::Int8 { outputs, inputs } = self {
+            Int8::round(rows, outputs, inputs, to);
+        } else {
+            to[..rows.len()].copy_from_slice(rows);
+            self.lay_out(spec, to);
         }
     }
 }
@@ -150,6 +179,7 @@ impl<T: Tree<Leaf = Stored>> Weights<T> {
             match leaf.form {
                 Form::Plain => Weight::Plain(data),
                 Form::Panels { outputs, inputs } => Weight::Panels(Panels::new(data, outputs, inputs)),
+                Form::Int8 { outputs, inputs } => Weight::Int8(Int8::new(data, outputs, inputs)),
             }
         })
     }
@@ -160,13 +190,14 @@ impl<S: Tree<Leaf = Spec>> Params<S> {
     #[must_use]
     pub fn into_weights(self) -> Weights<S::Of<Stored>> {
         let Params { spec, flat: mut memory } = self;
-        let growth = |spec: &Spec| Form::of(spec).size(spec) - spec.size();
+        let form = |spec: &Spec| Form::of(spec, Rounding::None);
+        let growth = |spec: &Spec| form(spec).size(spec) - spec.size();
         let (mut all, mut before, mut moves) = (0, 0, vec![]);
         spec.map(&Path::ROOT, &mut |_, spec| all += growth(spec));
         let leaves = map_ranges(&spec, &Path::ROOT, |_, spec, from| {
             // Buffers, which never grow, lie behind all parameters.
             let start = from.start + if spec.is_buffer() { all } else { before };
-            let form = Form::of(spec);
+            let form = form(spec);
             let stored = Stored { range: start..start + form.size(spec), form };
             before += growth(spec);
             moves.push((from, spec.clone(), stored.clone()));
@@ -180,6 +211,39 @@ impl<S: Tree<Leaf = Spec>> Params<S> {
                 memory.copy_within(from, range.start);
             }
             form.lay_out(&spec, &mut memory[range]);
+        }
+        Weights { leaves, memory }
+    }
+}
+
+/// Parameters whose weights may be rounded once they are balanced.
+pub trait Balance {
+    /// Changes the parameters such that the model computes the same as before, but rounding costs less.
+    fn balance(&mut self);
+}
+
+impl<S: Tree<Leaf = Spec>> Params<S>
+where
+    for<'a> S::Of<&'a mut [f32]>: Balance,
+{
+    /// Rounds the weights for inference and lays them out, each as its product reads it fastest.
+    #[must_use]
+    pub fn into_rounded(mut self, rounding: Rounding) -> Weights<S::Of<Stored>> {
+        if rounding == Rounding::None {
+            return self.into_weights();
+        }
+        view_mut(&self.spec, &mut self.flat).balance();
+        let (mut len, mut moves) = (0, vec![]);
+        let leaves = map_ranges(&self.spec, &Path::ROOT, |_, spec, from| {
+            let form = Form::of(spec, rounding);
+            let stored = Stored { range: len..len + form.size(spec), form };
+            len = stored.range.end.next_multiple_of(LINE);
+            moves.push((from, spec.clone(), stored.clone()));
+            stored
+        });
+        let mut memory = Floats::zeros(len);
+        for (from, spec, Stored { range, form }) in moves {
+            form.write(&spec, &self.flat[from], &mut memory[range]);
         }
         Weights { leaves, memory }
     }

@@ -193,7 +193,7 @@ impl ImageEncoder {
     /// # Errors
     /// Returns an error under the same conditions as [`ImageEncoder::load`].
     pub fn new(checkpoint: &Checkpoint) -> Result<Self, LoadError> {
-        let weights = checkpoint.vision()?.into_weights();
+        let weights = checkpoint.vision()?.into_rounded(checkpoint.rounding);
         let shape = checkpoint.architecture.vision().expect("a tower that was read has a shape");
         Ok(Self { shape, weights, preprocess: checkpoint.preprocess.clone(), sessions: Pool::default() })
     }
@@ -305,7 +305,7 @@ impl TextEncoder {
     pub fn new(checkpoint: &Checkpoint) -> Result<Self, LoadError> {
         // Building a tokenizer takes as long as reading a small tower.
         let (params, tokenizer) = rayon::join(|| checkpoint.text(), || tokenizer(checkpoint));
-        let weights = params?.into_weights();
+        let weights = params?.into_rounded(checkpoint.rounding);
         let (tokenizer, shape) = tokenizer?;
         Ok(Self { shape, weights, tokenizer, sessions: Pool::default() })
     }

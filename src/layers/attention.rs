@@ -87,9 +87,9 @@ impl Attention<Spec> {
     /// Returns the parameter table. Both biases start at zero, as in both of OpenAI's towers.
     pub fn spec(width: usize, in_proj: Init, out_proj: Init) -> Self {
         Attention {
-            in_proj_weight: Spec::linear(3 * width, width, in_proj),
+            in_proj_weight: Spec::linear(3 * width, width, in_proj).rounds(),
             in_proj_bias: Spec::new(&[3 * width], Init::Const(0.0)),
-            out_proj: Linear::spec(width, width, out_proj, Init::Const(0.0)),
+            out_proj: Linear::spec(width, width, out_proj, Init::Const(0.0)).rounds(),
         }
     }
 }

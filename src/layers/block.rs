@@ -19,7 +19,7 @@ use super::layer_norm::{self, LayerNorm, Saved as NormSaved};
 use super::mlp::Mlp;
 use crate::params::{Init, Spec};
 use crate::tree::{Dim, tree};
-use crate::weights::Read;
+use crate::weights::{Balance, Read};
 use kernels::{Activation, Write};
 use ndarray::{ArrayView2, ArrayViewMut2};
 use std::ops::Range;
@@ -81,6 +81,13 @@ impl Block<Spec> {
             ln_2: LayerNorm::spec(size.width),
             mlp: Mlp::spec(size.width, size.mlp_width, init.c_fc, init.c_proj),
         }
+    }
+}
+
+impl Balance for Block<&mut [f32]> {
+    fn balance(&mut self) {
+        layer_norm::balance(&mut self.ln_1, self.attn.in_proj_weight);
+        layer_norm::balance(&mut self.ln_2, self.mlp.c_fc.weight);
     }
 }
 

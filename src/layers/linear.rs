@@ -20,7 +20,7 @@ use crate::tree::tree;
 use crate::weights::{Read, Weight};
 use kernels::{
     Activation, Epilogue, Mat, Write, dropout,
-    gemm::{gemm, gemm_panels},
+    gemm::{gemm, gemm_panels, int8::gemm_int8},
     reduce,
 };
 use ndarray::{ArrayView2, ArrayViewMut2};
@@ -37,6 +37,11 @@ impl Linear<Spec> {
     /// `bias` says.
     pub fn spec(inputs: usize, outputs: usize, weight: Init, bias: Init) -> Self {
         Linear { weight: Spec::linear(outputs, inputs, weight), bias: Spec::new(&[outputs], bias) }
+    }
+
+    /// Returns the same table for a layer whose product inference may round.
+    pub fn rounds(self) -> Self {
+        Linear { weight: self.weight.rounds(), ..self }
     }
 }
 
@@ -151,5 +156,6 @@ fn product(p: &Linear<impl Read>, x: ArrayView2<f32>, y: ArrayViewMut2<f32>, epi
             gemm(1.0, mat(x), Mat::new(rows, y.ncols(), x.ncols()).t(), 0.0, mat_mut(y), epilogue);
         }
         Weight::Panels(panels) => gemm_panels(mat(x), panels, mat_mut(y), epilogue),
+        Weight::Int8(int8) => gemm_int8(mat(x), int8, mat_mut(y), epilogue),
     }
 }

@@ -36,8 +36,8 @@ impl Mlp<Spec> {
     /// Returns the parameter table. The biases start as PyTorch's default, as in both of OpenAI's towers.
     pub fn spec(width: usize, mlp_width: usize, c_fc: Init, c_proj: Init) -> Self {
         Mlp {
-            c_fc: Linear::spec(width, mlp_width, c_fc, linear::default_init(width)),
-            c_proj: Linear::spec(mlp_width, width, c_proj, linear::default_init(mlp_width)),
+            c_fc: Linear::spec(width, mlp_width, c_fc, linear::default_init(width)).rounds(),
+            c_proj: Linear::spec(mlp_width, width, c_proj, linear::default_init(mlp_width)).rounds(),
         }
     }
 }

@@ -21,7 +21,7 @@ use crate::layers::pooled_block::{self, Saved as PooledSaved, Scratch as PooledS
 use crate::layers::sequences::{Pool, Sequences};
 use crate::params::Spec;
 use crate::tree::{Arena, Dim, tree};
-use crate::weights::Read;
+use crate::weights::{Balance, Read};
 use kernels::Write;
 use ndarray::{Array2, Array3, ArrayView2, ArrayViewMut2};
 
@@ -55,6 +55,12 @@ tree! {
 impl Transformer<Spec> {
     pub fn spec(size: &Size, init: &BlockInit) -> Self {
         Transformer { resblocks: (0..size.layers).map(|_| Block::spec(size, init)).collect() }
+    }
+}
+
+impl Balance for Transformer<&mut [f32]> {
+    fn balance(&mut self) {
+        self.resblocks.iter_mut().for_each(Block::balance);
     }
 }
 

@@ -1,6 +1,7 @@
 //! `clipwright bench`: measures how fast this machine runs a model and its loss, and the share of its peak arithmetic
 //! that is used.
 
+use super::context::PrecisionName;
 use super::timing::{Measurement, Timer, Timing, Work};
 use super::{CliError, Context, bench_blip, bench_clip};
 use crate::app::train::values::share_below_one;
@@ -10,7 +11,9 @@ use crate::models::blip::Parts;
 use crate::models::clip::Layers;
 use crate::models::clip::config::ConfigError;
 use crate::models::{blip, clip};
+use crate::weights::Rounding;
 use clap::{Args, value_parser};
+use kernels::gemm::int8::Integers;
 use kernels::isa::Isa;
 use serde::Serialize;
 use std::fmt;
@@ -30,7 +33,8 @@ use std::path::Path;
                   repeats. A training step is forward, loss, backward and AdamW; info_nce is the loss \
                   and its gradients for a batch of embeddings. The peak is what the multiply-add \
                   units do from register to register, the best of readings between the repeats. The arithmetic counted \
-                  is what the results depend on: neither padding nor recomputation raises the share."
+                  is what the results depend on: neither padding nor recomputation raises the share. With --precision \
+                  int8 encoding may pass the peak, which is that of f32; training and the loss are always in f32."
 )]
 pub(crate) struct Bench {
     /// Number of pictures and of captions in a batch
@@ -144,7 +148,11 @@ pub struct Report {
     patch_dropout: f64,
     repeats: usize,
     grad_checkpointing: bool,
+    /// What encoding computes in; training and the loss compute in f32.
+    precision: PrecisionName,
     instruction_set: &'static str,
+    /// The instructions of products of whole numbers, if there are any.
+    integers: Option<&'static str>,
     threads: usize,
     /// The peak of all threads' multiply-adds in GFLOP/s.
     peak_gflops: f64,
@@ -183,7 +191,7 @@ impl Bench {
         let (timings, flops): (Vec<Timing>, Vec<f64>) = match sizes {
             Sizes::Clip(config) => {
                 let pictures = if works == [Work::InfoNce] { 0 } else { batch };
-                let inputs = bench_clip::Inputs::random(&config, batch, pictures, caption_tokens);
+                let inputs = bench_clip::Inputs::random(&config, context.rounding(), batch, pictures, caption_tokens);
                 works.iter().map(|work| inputs.time(*work, grad_checkpointing, &mut timer)).unzip()
             }
             Sizes::Blip(config) => {
@@ -202,7 +210,9 @@ impl Bench {
             patch_dropout,
             repeats,
             grad_checkpointing,
+            precision: context.precision(),
             instruction_set: Isa::best().name(),
+            integers: (context.rounding() == Rounding::Int8).then(|| Integers::best().name()),
             threads: rayon::current_num_threads(),
             peak_gflops,
             results: results.collect(),
@@ -246,6 +256,9 @@ impl fmt::Display for Report {
             self.instruction_set,
             self.peak_gflops
         )?;
+        if let Some(integers) = self.integers {
+            writeln!(f, "encoding in {}, by {integers}; the peak is that of f32\n", self.precision)?;
+        }
         if self.patch_dropout > 0.0 {
             writeln!(f, "the training step drops {:.0} % of the patches\n", 100.0 * self.patch_dropout)?;
         }

@@ -6,11 +6,12 @@ use crate::loss::info_nce::{self, Saved, Scratch};
 use crate::loss::positives::Positives;
 use crate::models::Captions;
 use crate::models::clip::Config;
-use crate::models::clip::model::{INIT_LOGIT_SCALE, Inference, Model};
+use crate::models::clip::model::{ClipParams, INIT_LOGIT_SCALE, Inference, Model};
 use crate::random::normals;
 use crate::train::clip::{ClipObjective, Pairs, hyper};
 use crate::train::step::{Trainer, TrainerOptions};
 use crate::tree::Arena;
+use crate::weights::{Rounding, Stored, Weights};
 use ndarray::Array2;
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
@@ -22,12 +23,14 @@ pub(super) struct Inputs {
     ids: Vec<u32>,
     offsets: Vec<usize>,
     keys: Vec<u64>,
+    /// What inference rounds the weights to.
+    rounding: Rounding,
 }
 
 impl Inputs {
     /// Makes a batch with `pictures` pictures. The number is 0 if only the loss is timed, since the pictures of a large
     /// batch may not fit the memory.
-    pub(super) fn random(config: &Config, batch: usize, pictures: usize, tokens: usize) -> Self {
+    pub(super) fn random(config: &Config, rounding: Rounding, batch: usize, pictures: usize, tokens: usize) -> Self {
         let mut rng = Pcg64::seed_from_u64(0);
         let pixels = 3 * config.vision_cfg.image_size.pow(2);
         let vocab_size = config.text_cfg.vocab_size as u32;
@@ -37,7 +40,13 @@ impl Inputs {
             ids: (0..batch * tokens).map(|_| rng.random_range(0..vocab_size)).collect(),
             offsets: (0..=batch).map(|i| i * tokens).collect(),
             keys: (0..batch as u64).collect(),
+            rounding,
         }
+    }
+
+    /// Draws a fresh model's weights.
+    fn weights(&self) -> Weights<ClipParams<Stored>> {
+        Model::new(self.config.clone(), 0).params.into_rounded(self.rounding)
     }
 
     fn captions(&self) -> Captions<'_> {
@@ -61,12 +70,12 @@ impl Inputs {
         forget_peak_memory();
         let timing = match work {
             Work::EncodeImage => {
-                let (weights, shape) = (Model::new(config.clone(), 0).params.into_weights(), config.vision());
+                let (weights, shape) = (self.weights(), config.vision());
                 let images = self.images.view();
                 timer.repeat(|| check(buffers.encode_images(&weights.view().visual, &shape, images).view()))
             }
             Work::EncodeText => {
-                let (weights, shape) = (Model::new(config.clone(), 0).params.into_weights(), config.text());
+                let (weights, shape) = (self.weights(), config.text());
                 timer.repeat(|| check(buffers.encode_texts(&weights.view().text, &shape, self.captions()).view()))
             }
             Work::TrainStep => {

@@ -6,10 +6,12 @@ use crate::checkpoint::{self, Checkpoint, Kind, Overrides};
 use crate::embed::{Blip, Clip, Opened, Task, TextEncoder};
 use crate::index::ModelId;
 use crate::train::run_folder::newest_finished;
+use crate::weights::Rounding;
 use clap::{Args, ValueEnum};
 use kernels::Activation;
-use std::env;
+use serde::Serialize;
 use std::path::{Path, PathBuf};
+use std::{env, fmt};
 
 /// The variable of the environment that names the model where `--model` does not. An empty value counts as none.
 const MODEL: &str = "CLIP_MODEL";
@@ -33,6 +35,34 @@ pub struct Global {
     /// training, × 100 [default: the model's own]
     #[arg(long, global = true, value_name = "NUMBER", value_parser = logit_scale, allow_negative_numbers = true)]
     logit_scale: Option<f32>,
+    /// What a CLIP's embeddings are computed in: int8 rounds the weights of its Transformers' linear layers, and what
+    /// they are multiplied with, to eight bits
+    #[arg(long, global = true, value_name = "TYPE", default_value = "f32")]
+    precision: PrecisionName,
+}
+
+/// The types that `--precision` offers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum PrecisionName {
+    F32,
+    Int8,
+}
+
+impl fmt::Display for PrecisionName {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(self.to_possible_value().expect("a name").get_name())
+    }
+}
+
+impl PrecisionName {
+    /// Returns what weights are rounded to.
+    fn rounding(self) -> Rounding {
+        match self {
+            PrecisionName::F32 => Rounding::None,
+            PrecisionName::Int8 => Rounding::Int8,
+        }
+    }
 }
 
 /// The largest accepted logarithm; a larger one would make logits infinite or NaN after some arithmetic.
@@ -129,13 +159,23 @@ impl Context {
         Ok(checkpoint)
     }
 
+    /// Returns what embeddings are to be computed in.
+    pub(crate) fn precision(&self) -> PrecisionName {
+        self.global.precision
+    }
+
+    /// Returns what weights are to be rounded to.
+    pub(crate) fn rounding(&self) -> Rounding {
+        self.global.precision.rounding()
+    }
+
     /// Returns the settings of CLIPs that the command line has.
     fn overrides(&self) -> Overrides {
         let activation = self.global.activation.map(|name| match name {
             ActivationName::QuickGelu => Activation::QuickGelu,
             ActivationName::Gelu => Activation::Gelu,
         });
-        Overrides { image_size: None, activation, logit_scale: self.global.logit_scale }
+        Overrides { image_size: None, activation, logit_scale: self.global.logit_scale, rounding: self.rounding() }
     }
 
     /// Loads the model as a BLIP that can do a task. It must be named, since the trainer's runs are CLIPs.
@@ -170,8 +210,12 @@ impl Context {
 
     /// Refuses settings that only CLIPs have.
     fn check_blip_settings(&self) -> Result<(), CliError> {
-        let Global { activation, logit_scale, .. } = &self.global;
-        let given = [("--activation", activation.is_some()), ("--logit-scale", logit_scale.is_some())];
+        let Global { activation, logit_scale, precision, .. } = &self.global;
+        let given = [
+            ("--activation", activation.is_some()),
+            ("--logit-scale", logit_scale.is_some()),
+            ("--precision", *precision != PrecisionName::F32),
+        ];
         match given.iter().find(|(_, given)| *given) {
             Some((flag, _)) => Err(CliError::Usage(format!("{flag} is for CLIPs; a BLIP has no such choice"))),
             None => Ok(()),

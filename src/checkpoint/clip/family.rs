@@ -15,6 +15,7 @@ use crate::checkpoint::preprocessor::{Class, pictures};
 use crate::checkpoint::tensors::TensorFiles;
 use crate::checkpoint::{CheckpointError, Tower};
 use crate::pictures::Preprocess;
+use crate::weights::Rounding;
 use kernels::Activation;
 use std::collections::BTreeSet;
 use std::fmt;
@@ -31,6 +32,8 @@ pub struct Overrides {
     pub activation: Option<Activation>,
     /// The logarithm of what cosines are multiplied by. A fine-tuned model may have been saved without it.
     pub logit_scale: Option<f32>,
+    /// What inference rounds the weights to.
+    pub rounding: Rounding,
 }
 
 /// The source that the activation is known from.

@@ -15,6 +15,7 @@ use crate::models::clip::text::{self, Text};
 use crate::models::clip::visual::Visual;
 use crate::params::{Params, Spec};
 use crate::pictures::Preprocess;
+use crate::weights::Rounding;
 use std::path::{Path, PathBuf};
 
 /// An opened checkpoint. Its names and shapes are known and fit the model; no values have been read yet.
@@ -31,6 +32,8 @@ pub struct Checkpoint {
     pub preprocess: Preprocess,
     /// The path of `tokenizer.json`, if the model comes with one.
     pub tokenizer: Option<PathBuf>,
+    /// What inference rounds the weights to.
+    pub rounding: Rounding,
     /// The notes on what was assumed or left unread.
     pub notes: Vec<Note>,
     /// The places that the logit scale is read from, or the value that was asked for.
@@ -79,6 +82,7 @@ impl Checkpoint {
             activation_source,
             preprocess,
             tokenizer,
+            rounding: overrides.rounding,
             notes,
             logit_scale,
         })

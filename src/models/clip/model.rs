@@ -8,7 +8,7 @@ use crate::models::clip::visual::{self, Visual};
 use crate::models::{Keep, Mode, Workspace};
 use crate::params::{Init, Params, Spec};
 use crate::tree::{Arena, tree};
-use crate::weights::Read;
+use crate::weights::{Balance, Read};
 use kernels::in_pool;
 use ndarray::{Array2, ArrayView2};
 
@@ -31,6 +31,13 @@ pub fn spec(config: &Config) -> ClipParams<Spec> {
         text: config.text().spec(),
         logit_scale: Spec::new(&[], Init::Const(config.init_logit_scale.unwrap_or(INIT_LOGIT_SCALE))),
         logit_bias: config.init_logit_bias.map(|bias| Spec::new(&[], Init::Const(bias))),
+    }
+}
+
+impl Balance for ClipParams<&mut [f32]> {
+    fn balance(&mut self) {
+        self.visual.balance();
+        self.text.balance();
     }
 }
 

@@ -13,7 +13,7 @@ use crate::models::stack::{self, Saved as StackSaved, Scratch as StackScratch, S
 use crate::models::{Captions, Keep, Workspace};
 use crate::params::{Init, Spec};
 use crate::tree::{Arena, Dim, tree};
-use crate::weights::Read;
+use crate::weights::{Balance, Read};
 use kernels::in_pool;
 use ndarray::{Array2, Array3, ArrayView2, ArrayViewMut2};
 
@@ -94,6 +94,12 @@ impl Shape {
             let len = pair[1] - pair[0];
             assert!(len <= self.context_length, "caption of {len} tokens, context of {}", self.context_length);
         }
+    }
+}
+
+impl Balance for Text<&mut [f32]> {
+    fn balance(&mut self) {
+        self.transformer.balance();
     }
 }
 

@@ -5,7 +5,7 @@ use crate::models::clip::vit::{self, Vit};
 use crate::models::{Keep, Mode, Workspace};
 use crate::params::Spec;
 use crate::tree::{Arena, Path, Tree};
-use crate::weights::Read;
+use crate::weights::{Balance, Read};
 use ndarray::{Array2, Array3, ArrayView2, ArrayViewMut2};
 
 /// The parameters of a ViT or of a ResNet, whose fields stand at this level.
@@ -23,6 +23,15 @@ impl<T> Tree for Visual<T> {
         match self {
             Visual::Vit(vit) => Visual::Vit(vit.map(at, f)),
             Visual::ResNet(resnet) => Visual::ResNet(resnet.map(at, f)),
+        }
+    }
+}
+
+impl Balance for Visual<&mut [f32]> {
+    /// A ResNet has nothing that is rounded.
+    fn balance(&mut self) {
+        if let Visual::Vit(vit) = self {
+            vit.transformer.balance();
         }
     }
 }
