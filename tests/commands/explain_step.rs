@@ -145,7 +145,7 @@ fn the_page_is_whole_and_escapes_captions() {
     assert!(page.contains("&lt;script&gt;alert(&apos;x&apos;)&lt;/script&gt; &amp; &quot;quoted&quot;"), "escaped");
     assert!(!page.contains("alert('") && page.matches("<script>").count() == 1);
     assert!(page.contains("<small>pull</small>") && page.contains("<small>push</small>"));
-    assert!(!page.contains("src=\"http") && page.contains("id=\"heat\" hidden"));
+    assert!(!page.contains("src=\"http") && page.contains("id=\"heat\" class=\"slider\" hidden"));
 }
 
 /// BatchNorm's running statistics are no parameters, and the features are those of training.

@@ -12,6 +12,7 @@ mod encoders;
 mod eval;
 mod explain;
 mod explain_picture;
+mod explain_run;
 mod explain_step;
 mod found;
 mod one_embedding;

@@ -9,6 +9,7 @@
 //! | `picture` | where in a picture texts are |
 //! | `attention` | what attends to what in a picture, a text, or a caption that is written |
 //! | `step` | one training step of a CLIP, from pairs to moved weights |
+//! | `run` | how a run has learnt, checkpoint by checkpoint |
 //! | `drawings` | the file of drawings that both write |
 
 mod attention;
@@ -17,6 +18,7 @@ mod gradcheck;
 mod model;
 mod page;
 mod picture;
+mod run;
 mod step;
 mod tokens;
 mod tokens_page;
@@ -40,6 +42,7 @@ enum Topic {
     Picture(picture::Where),
     Attention(attention::Attention),
     Step(step::Step),
+    Run(run::Run),
 }
 
 impl Explain {
@@ -51,6 +54,7 @@ impl Explain {
             Topic::Picture(topic) => topic.run(context),
             Topic::Attention(topic) => topic.run(context),
             Topic::Step(topic) => topic.run(context),
+            Topic::Run(topic) => topic.run(context),
         }
     }
 }

@@ -15,7 +15,7 @@ mod report;
 mod tables;
 mod taken;
 
-use super::page::Page;
+use super::page::{PAIRS, Page};
 use crate::app::commands::{CliError, Context};
 use crate::app::number::above_zero;
 use clap::Args;
@@ -68,7 +68,7 @@ impl Step {
         let learner = Learner::open(self.fresh.as_deref(), self.seed, context)?;
         let pairs = Pairs::read(&self.chosen, &learner)?;
         let report = Report::new(learner, pairs, self.lr);
-        let style = [page::STYLE, tables::STYLE].concat();
+        let style = [PAIRS, page::STYLE, tables::STYLE].concat();
         self.page.write("One training step", &style, || page::body(&report))?;
         context.output.show(&report)
     }

@@ -4,25 +4,15 @@ use super::pairs::{Pair, Token};
 use super::report::{LOSSES, Named, Report, percent};
 use super::tables;
 use super::taken::{Contrast, Taken, Tensor};
+use crate::app::commands::explain::page::small;
 use crate::app::html;
-use crate::app::plot::canvas;
 use crate::tour::chain_rule::Matrix;
 use htmlize::escape_all_quotes;
-use image::imageops::thumbnail;
 use image::{Rgb, RgbImage};
 
 pub(super) const STYLE: &str = "\
-h2 { font-size: 1.1rem; margin: 2rem 0 .4rem; }
-h3 { font-size: .95rem; margin: 1rem 0 .2rem; }
-.said { color: var(--faint); max-width: 46rem; margin: .2rem 0 .6rem; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 .losses td, .losses th { padding: .2rem 1rem .2rem 0; text-align: right; border-bottom: 1px solid var(--rule); }
 .losses :first-child { text-align: left; }
-.pairs { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 16rem), 1fr)); gap: 1rem; }
-.pair { display: flex; gap: .8rem; align-items: flex-start; }
-.pair img { width: 5rem; height: 5rem; object-fit: contain; background: #fff; border: 1px solid var(--rule); \
-flex: none; }
-.pair div { min-width: 0; overflow-wrap: anywhere; }
 .ids span { display: inline-block; margin: .1rem .5rem 0 0; font: .75rem ui-monospace, monospace; }
 .ids i { color: var(--faint); font-style: normal; }
 .strips { display: grid; grid-template-columns: 2.6rem 1fr; gap: .15rem .4rem; align-items: center; font-size: .8rem; }
@@ -45,9 +35,6 @@ gap: .1rem .9rem; font-size: .8rem; font-variant-numeric: tabular-nums; }
 /// What happens in a step, in its order.
 const ORDER: &str = "Pictures and token ids → towers → Î, T̂ → S → P, Q → loss, and back: dS → dÎ, dT̂ → towers → \
 a gradient for each tensor → AdamW moves all of them a little. Then the same pairs are compared again.";
-
-/// The longest edge of a picture on the page, in pixels.
-const EDGE: u32 = 160;
 
 /// Returns the body of the page.
 pub(super) fn body(report: &Report) -> String {
@@ -79,20 +66,9 @@ fn pair(number: usize, Pair { caption, tokens, example }: &Pair) -> String {
     format!(
         "<div class=\"pair\"><img alt=\"picture {number}\" src=\"{}\"><div><b>I{number}, T{number}</b> {}\
          <div class=\"ids\">{ids}</div></div></div>\n",
-        html::jpeg(&small(&canvas::image(&example.picture))),
+        html::jpeg(&small(&example.picture)),
         escape_all_quotes(caption),
     )
-}
-
-/// Returns a picture whose longest edge is no longer than it is shown.
-fn small(picture: &RgbImage) -> RgbImage {
-    let (width, height) = picture.dimensions();
-    let longest = width.max(height);
-    if longest <= EDGE {
-        return picture.clone();
-    }
-    let edge = |edge: u32| (u64::from(edge) * u64::from(EDGE)).div_ceil(u64::from(longest)) as u32;
-    thumbnail(picture, edge(width), edge(height))
 }
 
 fn embeddings(Contrast { images, texts, dimages, dtexts, dlogit_scale, .. }: &Contrast) -> String {

@@ -3,6 +3,7 @@
 use super::learner::Learner;
 use super::pairs::{Pair, Pairs};
 use super::taken::{Contrast, Losses, Taken, Tensor};
+use crate::app::commands::explain::page::one_line;
 use serde::Serialize;
 use std::fmt;
 
@@ -78,9 +79,4 @@ fn largest(tensors: &[Tensor]) -> Vec<&Tensor> {
 
 pub(super) fn percent(share: Option<f64>) -> String {
     share.map_or("from 0".into(), |share| format!("{:.3} %", 100.0 * share))
-}
-
-/// Returns a text without its line breaks, which would look like another pair's.
-fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }

@@ -10,17 +10,6 @@ use serde_json::json;
 
 pub(super) const STYLE: &str = "\
 .tables { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 27rem), 1fr)); gap: 0 2rem; }
-.scroll { overflow-x: auto; }
-.grid td, .grid th { padding: .25rem .2rem; text-align: center; font-size: .8rem; border: 1px solid var(--rule); }
-.grid th { color: var(--faint); font-weight: 500; }
-.grid small { display: block; font-size: .68rem; }
-.grid td { background: color-mix(in srgb, var(--hue) calc(55% * var(--a)), transparent); }
-.grid .fits { outline: 2px solid var(--ink); outline-offset: -2px; }
-.plus { --hue: light-dark(#e69f00, #d55e00); }
-.minus { --hue: light-dark(#56b4e9, #0072b2); }
-#heat { background: var(--ground); padding: .6rem .8rem; border-radius: .4rem; position: sticky; top: 0; }
-#heat[hidden] { display: none; }
-#heat input { width: 100%; max-width: 30rem; display: block; accent-color: light-dark(#0072b2, #56b4e9); }
 ";
 
 /// How the cells of a table are written and coloured.
@@ -101,7 +90,7 @@ fn slider(contrast: &Contrast) -> String {
     let at = scale.ln();
     let max = at.max(f64::from(MAX_LOGIT_SCALE));
     format!(
-        "<div id=\"heat\" hidden><label>temperature: logit_scale <b id=\"at\">{at:.3}</b>, s = <b id=\"by\">{scale:.2}\
+        "<div id=\"heat\" class=\"slider\" hidden><label>temperature: logit_scale <b id=\"at\">{at:.3}</b>, s = <b id=\"by\">{scale:.2}\
          </b>, loss <b id=\"loss\">{loss:.5}</b>\n<input type=\"range\" min=\"0\" max=\"{max:.4}\" step=\"any\" \
          value=\"{at}\"></label></div>"
     )
