@@ -50,6 +50,8 @@ impl Hint for CliError {
     fn hint(&self) -> Option<&'static str> {
         match self {
             CliError::NoModel { .. } => Some("say --model PATH, or make one: cargo run --release --bin train"),
+            CliError::NoRun { .. } => Some("name the folder of a run, such as one in runs/"),
+            CliError::Train(error) => error.hint(),
             CliError::NoBlip { task } => Some(blips!("say --model PATH, ", task)),
             CliError::Blip { source: BlipError::Lacks { task, .. }, .. }
             | CliError::Load(LoadError::Task { source: BlipError::Lacks { task, .. }, .. }) => {

@@ -15,10 +15,12 @@
 //! | [`watch`] | whether training has collapsed, and why |
 //! | [`data`] | what a run is trained on and judged on |
 //! | [`run_folder`] | where a run keeps its files |
+//! | [`kept`] | the models that it keeps on its way |
 
 pub mod blip;
 pub mod clip;
 pub mod data;
+pub mod kept;
 pub mod log;
 pub mod metric;
 pub mod objective;

@@ -5,6 +5,7 @@
 //! | `open_clip_model.safetensors`, `open_clip_config.json` | the model, as OpenCLIP loads it |
 //! | `model.safetensors`, `blip_config.json`, `vocab.txt` | a BLIP under the original's names, with its vocabulary |
 //! | `resume.safetensors` | parameters, buffers, both moments, the step and what else the objective keeps |
+//! | `checkpoints/` | models that are kept on the way, where that is wanted, see [`kept`](super::kept) |
 //! | `options.json` | the command line |
 //! | `pairs.json` | how many pairs the run is trained on, and a digest of their list |
 //! | `metrics.jsonl` | a line for each logged step and evaluation |

@@ -89,7 +89,13 @@ fn pages_are_one_file() {
         assert!(!page.contains("<script") && !page.contains("http") && !page.contains("url("), "{page}");
         fs::remove_file(bench.path("page.html")).unwrap();
     }
-    refused(&bench.run_alone(&["explain", "tokens", "a", "--output", "page.png"]), ".html");
+    for topic in topics {
+        for name in ["page.png", "page", "page.htm"] {
+            let outcome = bench.run_alone(&[&["explain"], topic, &["-o", name]].concat());
+            refused(&outcome, "must end in .html: this topic writes a page");
+            assert!(!bench.path(name).exists());
+        }
+    }
     let outcome = bench.run_alone(&["explain", "model", "RN50", "--output", "no/page.html"]);
     assert!(outcome.code == 1 && outcome.error.contains("no/page.html"), "{outcome:?}");
 }

@@ -12,6 +12,8 @@ mod encoders;
 mod eval;
 mod explain;
 mod explain_picture;
+mod explain_run;
+mod explain_step;
 mod found;
 mod one_embedding;
 mod parts;

@@ -97,7 +97,7 @@ impl Convert {
         let checkpoint = source.map(|source| context.open(source, self.image_size)).transpose()?;
         let (model, config) = match &checkpoint {
             Some(checkpoint) => checkpoint.model()?,
-            None => random(self.random.as_deref().unwrap_or_default())?,
+            None => random(self.random.as_deref().unwrap_or_default(), 0)?,
         };
         let dtype = self.dtype.into();
         save(folder, Contents { model: &model, config: &config }, format, dtype)?;
@@ -147,11 +147,11 @@ pub(super) fn check_empty(folder: &Path) -> Result<(), CliError> {
     }
 }
 
-/// Returns a preset with random weights.
-fn random(preset: &str) -> Result<(Model, ConfigFile), CliError> {
+/// Returns a preset with the random weights of a seed.
+pub(super) fn random(preset: &str, seed: u64) -> Result<(Model, ConfigFile), CliError> {
     let config = Config::preset(preset)?;
     let file = ConfigFile::new(config.clone());
-    Ok((Model::new(config, 0), file))
+    Ok((Model::new(config, seed), file))
 }
 
 impl From<Dtype> for Precision {

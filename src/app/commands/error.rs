@@ -1,5 +1,6 @@
 //! The errors that end a command.
 
+use crate::app::train::TrainError;
 use crate::checkpoint::CheckpointError;
 use crate::counted::counted;
 use crate::datasets::DatasetError;
@@ -8,6 +9,7 @@ use crate::index::IndexError;
 use crate::models::clip::config::ConfigError;
 use crate::pictures::PictureError;
 use crate::pictures::folder::PassedOver;
+use crate::train::run_folder::OPTIONS;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -16,6 +18,11 @@ use std::path::{Path, PathBuf};
 pub enum CliError {
     #[error("no model: {} has no finished run of the trainer", runs.display())]
     NoModel { runs: PathBuf },
+    #[error("{}: no run of the trainer, which would have {OPTIONS}", path.display())]
+    NoRun { path: PathBuf },
+    /// What a run was trained with cannot be opened once more.
+    #[error(transparent)]
+    Train(Box<TrainError>),
     #[error("no model: this command needs a BLIP, and the runs of the trainer are CLIPs")]
     NoBlip { task: Task },
     #[error("{}: {source}", path.display())]
@@ -58,6 +65,12 @@ pub enum CliError {
     /// The arguments of the command line do not fit together.
     #[error("{0}")]
     Usage(String),
+}
+
+impl From<TrainError> for CliError {
+    fn from(error: TrainError) -> Self {
+        CliError::Train(Box::new(error))
+    }
 }
 
 fn after_semicolon(passed_over: &PassedOver) -> String {

@@ -203,7 +203,7 @@ impl Start {
             augment: (!options.data.no_augment).then(|| original.unwrap_or_else(|| data.augment())),
             ..options.loader(&data, world)
         };
-        let prompt = if task == Task::Caption { options.blip.prompt.clone() } else { String::new() };
+        let prompt = options.blip.captions_begin().to_owned();
         let pieces = Arc::clone(&tokenizer);
         let words: Arc<dyn Tokenize> = match task {
             Task::Vqa => Arc::new(BlipQuestions(pieces)),

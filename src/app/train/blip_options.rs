@@ -74,6 +74,11 @@ impl BlipOptions {
         given.into_iter().find_map(|(flag, given)| given.then_some(flag))
     }
 
+    /// Returns what every caption begins with; nothing, unless the task is to write captions.
+    pub(crate) fn captions_begin(&self) -> &str {
+        if self.task == Task::Caption { &self.prompt } else { "" }
+    }
+
     /// Returns what the task is learnt on if no data is given.
     pub(super) fn embedded(&self) -> Embedded {
         if self.task == Task::Vqa { Embedded::Questions } else { Embedded::Scenes }

@@ -3,6 +3,7 @@
 use super::data_options::Embedded;
 use super::error::TrainError;
 use super::options::Options;
+use crate::checkpoint::Kind;
 use crate::datasets::emoji::{Cut, Language};
 use crate::eval::report::{Report, Row};
 use crate::train::data::TrainingData;
@@ -23,6 +24,15 @@ impl Options {
             None if self.exercise.lesson => Ok(TrainingData::emoji(Cut::Lesson, languages)),
             None => self.data.open(embedded, image_size),
         }
+    }
+
+    /// Opens the data of a run once more, whose model is of this kind and takes pictures of `image_size` pixels.
+    ///
+    /// # Errors
+    /// Returns an error if the data cannot be used, such as files that are no longer there.
+    pub(crate) fn reopen(&self, kind: Kind, image_size: usize) -> Result<TrainingData, TrainError> {
+        let embedded = if kind == Kind::Clip { Embedded::Emoji } else { self.blip.embedded() };
+        self.open(embedded, image_size)
     }
 
     /// Says what an exercise has shown, after the last step with this loss.

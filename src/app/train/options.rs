@@ -177,6 +177,13 @@ pub struct Options {
     /// Epochs between two checkpoints; one is also written every ten minutes [default: 1, or all in an exercise]
     #[arg(long, value_name = "EPOCHS", value_parser = positive(), help_heading = "Run")]
     pub save_frequency: Option<usize>,
+    /// Epochs between two models that are kept, in checkpoints/ in the run folder, for `clipwright explain run`
+    ///
+    /// The first is the one before any step, the last the finished one. Each is a model folder like any other, as large as the
+    /// model itself. Without this a run keeps its last model alone.
+    #[arg(long, value_name = "EPOCHS", value_parser = positive(), help_heading = "Run")]
+    #[serde(default)]
+    pub keep_frequency: Option<usize>,
 }
 
 impl Options {
@@ -220,6 +227,7 @@ impl Options {
             ("workers", self.workers, MAX_WORKERS),
             ("log_every_n_steps", self.log_every_n_steps, u32::MAX),
             ("save_frequency", self.save_frequency(), u32::MAX),
+            ("keep_frequency", self.keep_frequency.unwrap_or(1), u32::MAX),
         ];
         if let Some((name, value, max)) =
             counts.into_iter().find(|(_, value, max)| !(1..=*max as usize).contains(value))

@@ -11,6 +11,7 @@ use super::progress::{Progress, clock};
 use super::records::Records;
 use crate::app::{be_quiet, hint};
 use crate::batches::{Loader, LoaderConfig};
+use crate::checkpoint::{TOKENIZER, copy_tokenizer};
 use crate::counted::counted;
 use crate::datasets::Place;
 use crate::eval::exam::{Depth, Exam};
@@ -196,6 +197,9 @@ impl<W: World + 'static> Run<W> {
         let mut watch = Watch::new(self.options.warmup());
         let exam = self.data.exam(Depth::Quick);
         let (mut saved, mut pace) = (Instant::now(), Pace::from(self.learner.steps()));
+        if self.learner.steps() == 0 {
+            self.keep(0)?;
+        }
         while self.learner.steps() < total {
             let (epoch, line) = self.step(&pace)?;
             match watch.step(&line) {
@@ -210,6 +214,7 @@ impl<W: World + 'static> Run<W> {
                 self.records.append(&Line::Step(line))?;
                 pace = Pace::from(step);
             }
+            self.keep(step)?;
             let wish = match (interrupted(), saved.elapsed() > SAVE_EVERY) {
                 (true, _) => Wish::Interrupt,
                 (false, true) => Wish::Save,
@@ -279,6 +284,20 @@ impl<W: World + 'static> Run<W> {
         let wishes = self.world.all_gather(&own, &mut all);
         let greatest = wishes.iter().max().expect("at least one rank");
         [Wish::GoOn, Wish::Save, Wish::Interrupt][usize::from(*greatest)]
+    }
+
+    /// Keeps the model as it is after a step, on the first rank, if the options say so.
+    fn keep(&self, step: u64) -> Result<(), TrainError> {
+        let frequency = self.options.keep_frequency.unwrap_or(0);
+        let is_due = frequency > 0 && (self.due(step, frequency) || step == self.total);
+        if !is_due || self.world.rank() > 0 {
+            return Ok(());
+        }
+        self.folder.keep(step / self.loader.steps_per_epoch(), |kept| {
+            self.learner.save_model(kept)?;
+            // The folder of the run has the model's own tokenizer, or none.
+            Ok(copy_tokenizer(&self.folder.file(TOKENIZER), &kept.path)?)
+        })
     }
 
     /// Returns whether the step ends an epoch whose number is a multiple of `epochs`.

@@ -46,7 +46,7 @@ impl Options {
     }
 
     /// Returns how many steps an epoch of this data has.
-    pub(super) fn steps_per_epoch(&self, data: &TrainingData) -> u64 {
+    pub(crate) fn steps_per_epoch(&self, data: &TrainingData) -> u64 {
         (data.training().pairs() / self.pairs_per_step()) as u64
     }
 

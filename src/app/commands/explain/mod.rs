@@ -8,6 +8,8 @@
 //! | `page` | the option `--output`, and what the pages share |
 //! | `picture` | where in a picture texts are |
 //! | `attention` | what attends to what in a picture, a text, or a caption that is written |
+//! | `step` | one training step of a CLIP, from pairs to moved weights |
+//! | `run` | how a run has learnt, checkpoint by checkpoint |
 //! | `drawings` | the file of drawings that both write |
 
 mod attention;
@@ -16,6 +18,8 @@ mod gradcheck;
 mod model;
 mod page;
 mod picture;
+mod run;
+mod step;
 mod tokens;
 mod tokens_page;
 mod tokens_report;
@@ -37,6 +41,8 @@ enum Topic {
     Gradcheck(gradcheck::Gradcheck),
     Picture(picture::Where),
     Attention(attention::Attention),
+    Step(step::Step),
+    Run(run::Run),
 }
 
 impl Explain {
@@ -47,6 +53,8 @@ impl Explain {
             Topic::Gradcheck(topic) => topic.run(context),
             Topic::Picture(topic) => topic.run(context),
             Topic::Attention(topic) => topic.run(context),
+            Topic::Step(topic) => topic.run(context),
+            Topic::Run(topic) => topic.run(context),
         }
     }
 }
