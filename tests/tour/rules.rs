@@ -49,7 +49,7 @@ pub fn lines(chapter: &Chapter) -> Vec<String> {
             block = if block.is_none() { Some(language) } else { None };
         } else if block == Some("text") && length(line) > MAX_LINE {
             faults.push(format!("{place}: {} characters in a text block, at most {MAX_LINE}", length(line)));
-        } else if block.is_none() && is_formula(line) && has_shape(line) {
+        } else if matches!(block, None | Some("text")) && is_formula(line) && has_shape(line) {
             faults.push(format!("{place}: a formula and a list of shapes on one line"));
         }
     }
