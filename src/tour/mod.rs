@@ -85,6 +85,8 @@
 //! | f | any function or layer; f′ is its slope | `f` |
 //! | ∘, ⟨,⟩ | elementwise product, dot product | |
 //! | i, j, k, l, n, o, t | indices | |
+//!
+//! <style>.docblock td code { overflow-wrap: normal; }</style>
 
 pub mod accumulation;
 pub mod adamw;
