@@ -17,14 +17,57 @@ const CITED: &[(&str, &[f64])] = &[
     ("blip", &[0.995, 0.005, 57_600.0, 20.0]), // Li et al. 2022 and 2021; words, in a question
 ];
 
-/// Returns the numbers of the text that are not in the code of the chapter.
+/// Returns the numbers of the text that are not in the code of the chapter, whatever their sign, and those of its tables
+/// that do not stand there as they stand in the table.
 pub fn untied(chapter: &Chapter) -> Vec<String> {
     let (prose, code) = split(&chapter.text);
     let known: Vec<f64> = numbers(&code).map(|(_, value)| value).collect();
-    let cited = |value| CITED.iter().any(|(name, values)| *name == chapter.name && values.contains(&value));
-    let is_count = |value: f64| value.fract() == 0.0 && value <= MAX_COUNT;
-    let untied = numbers(&prose).filter(|(_, value)| !is_count(*value) && !known.contains(value) && !cited(*value));
-    untied.map(|(at, value)| format!("{}.md: {value} in {:?}", chapter.name, around(&prose, at))).collect()
+    let cited = |value: f64| CITED.iter().any(|(name, values)| *name == chapter.name && values.contains(&value.abs()));
+    let stands = |value: f64| known.iter().any(|known| known.abs() == value.abs());
+    let strange = |value: f64| !is_count(value) && !stands(value) && !cited(value);
+    let untied = numbers(&prose).filter(|(_, value)| strange(*value));
+    let untied = untied.map(|(at, value)| format!("{}.md: {value} in {:?}", chapter.name, around(&prose, at)));
+    let moved = tables(&prose).into_iter().flat_map(|table| out_of_place(&table, &known));
+    untied.chain(moved.map(|fault| format!("{}.md: {fault}", chapter.name))).collect()
+}
+
+fn is_count(value: f64) -> bool {
+    value.fract() == 0.0 && value.abs() <= MAX_COUNT
+}
+
+/// The tables of a text: rows of cells, and the numbers of each cell that has no words.
+fn tables(prose: &str) -> Vec<Vec<Vec<Vec<f64>>>> {
+    let blocks = prose.split("\n\n").filter(|block| block.starts_with('|'));
+    let cell = |cell: &str| {
+        let cell = cell.replace("<br>", " ").replace("&nbsp;", " ");
+        let has_words = cell.split(|c: char| !c.is_alphabetic()).any(|word| word.chars().count() > 1);
+        if has_words { vec![] } else { numbers(&cell).map(|(_, value)| value).collect() }
+    };
+    blocks.map(|block| block.lines().map(|row| row.split('|').map(cell).collect()).collect()).collect()
+}
+
+/// Returns the numbers of a table none of whose neighbours, in the row or the column, stands beside it in the code. A
+/// cell may have several numbers: the second of a cell is beside the first, and beside the second of the next cell.
+fn out_of_place(table: &[Vec<Vec<f64>>], code: &[f64]) -> Vec<String> {
+    let mut places = vec![];
+    for (i, row) in table.iter().enumerate() {
+        for (j, cell) in row.iter().enumerate() {
+            places.extend((0..cell.len()).map(|k| (i, j, k)));
+        }
+    }
+    let value = |(i, j, k): (usize, usize, usize)| table[i][j][k];
+    let beside = |a, b| code.windows(2).any(|two| two == [value(a), value(b)]);
+    let next = |lines: &dyn Fn(&(usize, usize, usize)) -> [usize; 3]| {
+        let mut sorted = places.clone();
+        sorted.sort_by_key(|place| (lines(place), *place));
+        let pairs = sorted.windows(2).filter(|pair| lines(&pair[0]) == lines(&pair[1]));
+        pairs.filter(|pair| beside(pair[0], pair[1])).flat_map(|pair| [pair[0], pair[1]]).collect::<Vec<_>>()
+    };
+    // Along a row, along the same numbers of its cells, and down the same numbers of a column.
+    let in_place = [next(&|p| [p.0, 0, 0]), next(&|p| [p.0, p.2, 1]), next(&|p| [p.1, p.2, 2])].concat();
+    let names_row = |place: &(usize, usize, usize)| place.1 == 1 && is_count(value(*place));
+    let lost = places.iter().filter(|place| !in_place.contains(place) && !names_row(place));
+    lost.map(|place| format!("{} in a table, beside {:?}", value(*place), table[place.0])).collect()
 }
 
 /// Returns the text without code, drawings, links and sources, and the code. What `check` says of a fault is code: another
@@ -54,8 +97,8 @@ fn numbers(text: &str) -> impl Iterator<Item = (usize, f64)> {
         let end =
             text[at..].find(|c: char| !c.is_ascii_digit() && !".,_e-".contains(c)).map_or(text.len(), |end| at + end);
         let digits = text[at..end].replace('_', "");
-        let mut candidates = (1..=digits.len()).rev().filter_map(|len| parse(&digits[..len]));
-        Some((at, candidates.next()?))
+        let value = (1..=digits.len()).rev().find_map(|len| parse(&digits[..len]))?;
+        Some((at, if is_negative(&text[..at]) { -value } else { value }))
     })
 }
 
@@ -68,6 +111,12 @@ fn starts_number(before: &str) -> bool {
         Some(c) => !c.is_alphanumeric() && c != '_' && c != '#',
         None => true,
     }
+}
+
+/// Whether the sign in front of a number is its own, and not a subtraction.
+fn is_negative(before: &str) -> bool {
+    let mut before = before.chars().rev();
+    matches!(before.next(), Some('-' | '−')) && !before.next().is_some_and(|c| c.is_alphanumeric() || c == ')')
 }
 
 /// Reads 0.25, 1e-8 and 49,408.
