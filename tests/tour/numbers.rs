@@ -46,6 +46,9 @@ fn tables(prose: &str) -> Vec<Vec<Vec<Vec<f64>>>> {
     blocks.map(|block| block.lines().map(|row| row.split('|').map(cell).collect()).collect()).collect()
 }
 
+/// Row, cell of the row, number of the cell.
+type Place = (usize, usize, usize);
+
 /// Returns the numbers of a table none of whose neighbours, in the row or the column, stands beside it in the code. A
 /// cell may have several numbers: the second of a cell is beside the first, and beside the second of the next cell.
 fn out_of_place(table: &[Vec<Vec<f64>>], code: &[f64]) -> Vec<String> {
@@ -55,9 +58,9 @@ fn out_of_place(table: &[Vec<Vec<f64>>], code: &[f64]) -> Vec<String> {
             places.extend((0..cell.len()).map(|k| (i, j, k)));
         }
     }
-    let value = |(i, j, k): (usize, usize, usize)| table[i][j][k];
+    let value = |(i, j, k): Place| table[i][j][k];
     let beside = |a, b| code.windows(2).any(|two| two == [value(a), value(b)]);
-    let next = |lines: &dyn Fn(&(usize, usize, usize)) -> [usize; 3]| {
+    let next = |lines: &dyn Fn(&Place) -> [usize; 3]| {
         let mut sorted = places.clone();
         sorted.sort_by_key(|place| (lines(place), *place));
         let pairs = sorted.windows(2).filter(|pair| lines(&pair[0]) == lines(&pair[1]));
@@ -65,7 +68,7 @@ fn out_of_place(table: &[Vec<Vec<f64>>], code: &[f64]) -> Vec<String> {
     };
     // Along a row, along the same numbers of its cells, and down the same numbers of a column.
     let in_place = [next(&|p| [p.0, 0, 0]), next(&|p| [p.0, p.2, 1]), next(&|p| [p.1, p.2, 2])].concat();
-    let names_row = |place: &(usize, usize, usize)| place.1 == 1 && is_count(value(*place));
+    let names_row = |place: &Place| place.1 == 1 && is_count(value(*place));
     let lost = places.iter().filter(|place| !in_place.contains(place) && !names_row(place));
     lost.map(|place| format!("{} in a table, beside {:?}", value(*place), table[place.0])).collect()
 }
