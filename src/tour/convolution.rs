@@ -16,15 +16,15 @@ pub struct Conv {
 }
 
 /// All meetings of pictures with the window: a pixel of y, the pixel of x, and the place in the window where they meet.
-pub fn meetings(c: Conv, pictures: usize) -> Vec<(usize, usize, usize)> {
-    let (height, width) = (c.height.div_ceil(c.stride), c.width.div_ceil(c.stride));
+pub fn meetings(sizes: Conv, pictures: usize) -> Vec<(usize, usize, usize)> {
+    let (height, width) = (sizes.height.div_ceil(sizes.stride), sizes.width.div_ceil(sizes.stride));
     let mut meetings = vec![];
     for n in 0..pictures * height * width {
-        let (picture, top, left) = (n / (height * width), n / width % height * c.stride, n % width * c.stride);
-        for t in 0..c.kernel * c.kernel {
-            let (row, col, half) = (top + t / c.kernel, left + t % c.kernel, c.kernel / 2);
-            if (half..half + c.height).contains(&row) && (half..half + c.width).contains(&col) {
-                meetings.push((n, (picture * c.height + row - half) * c.width + col - half, t));
+        let (picture, top, left) = (n / (height * width), n / width % height * sizes.stride, n % width * sizes.stride);
+        for t in 0..sizes.kernel * sizes.kernel {
+            let (row, col, half) = (top + t / sizes.kernel, left + t % sizes.kernel, sizes.kernel / 2);
+            if (half..half + sizes.height).contains(&row) && (half..half + sizes.width).contains(&col) {
+                meetings.push((n, (picture * sizes.height + row - half) * sizes.width + col - half, t));
             }
         }
     }
@@ -32,11 +32,11 @@ pub fn meetings(c: Conv, pictures: usize) -> Vec<(usize, usize, usize)> {
 }
 
 /// yₙₒ = Σ xₗᵢ Wₒᵢₜ over all meetings (n, l, t) of n and all channels i
-pub fn conv(c: Conv, x: &Matrix, weight: &Matrix) -> Matrix {
-    let (pictures, area) = (x.len() / (c.height * c.width), c.kernel * c.kernel);
-    let pixels = pictures * c.height.div_ceil(c.stride) * c.width.div_ceil(c.stride);
+pub fn conv(sizes: Conv, x: &Matrix, weight: &Matrix) -> Matrix {
+    let (pictures, area) = (x.len() / (sizes.height * sizes.width), sizes.kernel * sizes.kernel);
+    let pixels = pictures * sizes.height.div_ceil(sizes.stride) * sizes.width.div_ceil(sizes.stride);
     let mut y = matrix(pixels, weight.len(), |_, _| 0.0);
-    for (n, l, t) in meetings(c, pictures) {
+    for (n, l, t) in meetings(sizes, pictures) {
         for o in 0..weight.len() {
             y[n][o] += sum(x[l].len(), |i| x[l][i] * weight[o][i * area + t]);
         }
@@ -45,11 +45,11 @@ pub fn conv(c: Conv, x: &Matrix, weight: &Matrix) -> Matrix {
 }
 
 /// dxₗᵢ = Σ dyₙₒ Wₒᵢₜ and dWₒᵢₜ = Σ dyₙₒ xₗᵢ, over the same meetings
-pub fn conv_backward(c: Conv, x: &Matrix, weight: &Matrix, dy: &Matrix) -> (Matrix, Matrix) {
-    let (pictures, area) = (x.len() / (c.height * c.width), c.kernel * c.kernel);
+pub fn conv_backward(sizes: Conv, x: &Matrix, weight: &Matrix, dy: &Matrix) -> (Matrix, Matrix) {
+    let (pictures, area) = (x.len() / (sizes.height * sizes.width), sizes.kernel * sizes.kernel);
     let mut dx = matrix(x.len(), x[0].len(), |_, _| 0.0);
     let mut dweight = matrix(weight.len(), weight[0].len(), |_, _| 0.0);
-    for (n, l, t) in meetings(c, pictures) {
+    for (n, l, t) in meetings(sizes, pictures) {
         for (o, i) in (0..weight.len()).flat_map(|o| (0..x[l].len()).map(move |i| (o, i))) {
             dx[l][i] += dy[n][o] * weight[o][i * area + t];
             dweight[o][i * area + t] += dy[n][o] * x[l][i];
@@ -100,7 +100,7 @@ pub struct Pool {
     pub q: (Matrix, Vec<f64>),
     pub k: (Matrix, Vec<f64>),
     pub v: (Matrix, Vec<f64>),
-    pub c: (Matrix, Vec<f64>),
+    pub out: (Matrix, Vec<f64>),
 }
 
 /// t₀ = mean of the pixels + pos₀, tᵢ = pixel i + posᵢ, of one picture
@@ -116,23 +116,23 @@ pub fn pool_qkv(p: &Pool, tokens: &Matrix) -> [Matrix; 3] {
     [linear(&first, &p.q.0, &p.q.1), linear(tokens, &p.k.0, &p.k.1), linear(tokens, &p.v.0, &p.v.1)]
 }
 
-/// y = out W_cᵀ + b_c, where out is attention with the mean as its only query
+/// y = (P v) W_outᵀ + b_out, attention with the mean as its only query
 pub fn attention_pool(p: &Pool, x: &Matrix) -> Matrix {
     let [q, k, v] = pool_qkv(p, &pool_tokens(&p.positions, x));
-    linear(&attend([&q, &k, &v], false), &p.c.0, &p.c.1)
+    linear(&attend([&q, &k, &v], false), &p.out.0, &p.out.1)
 }
 
 /// dx and the gradients of all parameters, the lines of the forward pass undone from the last to the first
 pub fn attention_pool_backward(p: &Pool, x: &Matrix, dy: &Matrix) -> (Matrix, Pool) {
     let tokens = pool_tokens(&p.positions, x);
     let [q, k, v] = pool_qkv(p, &tokens);
-    let (dout, dc, dc_bias) = linear_backward(&attend([&q, &k, &v], false), &p.c.0, dy);
-    let [dq, dk, dv] = attend_backward([&q, &k, &v], false, &dout);
+    let (dmixed, out, out_bias) = linear_backward(&attend([&q, &k, &v], false), &p.out.0, dy);
+    let [dq, dk, dv] = attend_backward([&q, &k, &v], false, &dmixed);
     let (dfirst, dq, dq_bias) = linear_backward(&tokens[..1].to_vec(), &p.q.0, &dq);
     let (by_k, dk, dk_bias) = linear_backward(&tokens, &p.k.0, &dk);
     let (by_v, dv, dv_bias) = linear_backward(&tokens, &p.v.0, &dv);
     let mut positions = add(&by_k, &by_v);
     (0..dfirst[0].len()).for_each(|j| positions[0][j] += dfirst[0][j]);
     let dx = matrix(x.len(), x[0].len(), |n, j| positions[n + 1][j] + positions[0][j] / x.len() as f64);
-    (dx, Pool { positions, q: (dq, dq_bias), k: (dk, dk_bias), v: (dv, dv_bias), c: (dc, dc_bias) })
+    (dx, Pool { positions, q: (dq, dq_bias), k: (dk, dk_bias), v: (dv, dv_bias), out: (out, out_bias) })
 }

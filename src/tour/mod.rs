@@ -1,5 +1,7 @@
 //! The tour: how CLIP and BLIP learn, in 16 chapters, with every number on paper.
 //!
+//! CLIP is a model that says how well a caption fits a picture. BLIP does that too, and also writes captions.
+//!
 //! A model learns by two passes. The forward pass computes from pictures and captions one number, the loss, which says
 //! how wrong the model is. The backward pass computes the gradient: for every number of the model, how the loss changes
 //! when that number changes. Most books leave the backward pass to a library. Here it is derived by hand, one step a
@@ -47,8 +49,8 @@
 //!
 //! # Letters
 //! This table is for looking up, not for reading: each chapter explains its own letters. One letter has one meaning in
-//! the whole tour, in formulas, in shapes and in code; the two that have a second one say so. Sizes that have no letter
-//! are words.
+//! the whole tour, in formulas, in shapes and in code; those that have a second one say so. Sizes that have no letter are
+//! words.
 //!
 //! | letter | meaning | in code |
 //! |---|---|---|
@@ -68,19 +70,23 @@
 //! | μ, σ², ε, r | mean, variance, the small number beside it, r = 1/√(σ² + ε) | |
 //! | x̂ | x after normalisation | |
 //! | φ, Φ | the bell curve, and the area under it to the left of a number | |
-//! | q, k, v | queries, keys, values, one a row | `q`, `k`, `v` |
+//! | q, k, v | queries, keys, values, one a row; k as an index is a number | `q`, `k`, `v` |
 //! | S, P | scores or logits, and the softmax of their rows | `scores` or `logits`, `p` |
 //! | Q | the softmax of the columns of S | `q` |
 //! | Î, T̂ | unit-length embeddings of pictures and of captions | `images`, `texts` |
 //! | s | exp(logit_scale), what cosines are multiplied by; 1/s is the temperature | `scale` |
 //! | m | the mask of dropout, 0 or 1/(1 − rate) | `mask` |
-//! | w | all parameters of a model in one list | `w` |
+//! | w | all parameters of a model in one list; in chapter 0, one weight | `w` |
+//! | a | the answers in chapters 0 and 1; elsewhere any number | `answers` |
 //! | β₁, β₂, λ | how much of AdamW's two running means stays in a step, and the weight decay | `BETA1`, `BETA2`, `decay` |
 //! | α | the share of soft targets in BLIP's contrast | `share` |
 //! | δᵢⱼ | 1 if i = j, else 0 | |
 //! | h | the small step of a central difference; which head, in chapter 5 | `h` |
+//! | f | any function or layer; f′ is its slope | `f` |
 //! | ∘, ⟨,⟩ | elementwise product, dot product | |
 //! | i, j, k, l, n, o, t | indices | |
+//!
+//! <style>.docblock td code { overflow-wrap: normal; }</style>
 
 pub mod accumulation;
 pub mod adamw;

@@ -4,21 +4,22 @@ use crate::judge::{dot, draws, refuses};
 use clipwright::tour::chain_rule::{Matrix, check, matrix};
 use clipwright::tour::patches::{Grid, cut, paste};
 
-/// The forward pass cuts pictures into patches: number j of patch t is the number at `place(g, t, j)` of its picture's
-/// list. Row n is patch n % `patches(g)` of picture n / `patches(g)`. Both functions are in `clipwright::tour::patches`.
+/// The forward pass cuts pictures into patches: number j of patch t is the number at `place(grid, t, j)` of its picture's
+/// list. Row n is patch n % `patches(grid)` of picture n / `patches(grid)`. Both functions are in
+/// `clipwright::tour::patches`.
 /// Return the gradient by the pictures.
 ///
 /// ```text
 /// images (B, channels·height·width)   drows (B·patches, channels·patch²)
 /// ```
-fn cut_backward(g: Grid, drows: &Matrix) -> Matrix {
+fn cut_backward(grid: Grid, drows: &Matrix) -> Matrix {
     todo!("each number stands in one patch; where did it come from?")
 }
 
 fn judge(backward: impl Fn(Grid, &Matrix) -> Matrix) {
-    let g = Grid { channels: 3, height: 4, width: 6, patch: 2 };
+    let grid = Grid { channels: 3, height: 4, width: 6, patch: 2 };
     let (images, drows) = (draws((2, 72), 1), draws((12, 12), 2));
-    check("dimages", &images, &backward(g, &drows), |images| dot(&drows, &cut(g, images)));
+    check("dimages", &images, &backward(grid, &drows), |images| dot(&drows, &cut(grid, images)));
 }
 
 #[test]

@@ -6,6 +6,7 @@
 mod book;
 mod drawings;
 mod faults;
+mod numbers;
 mod programs;
 mod rules;
 
@@ -101,4 +102,10 @@ fn programs_pass_and_faults_are_named() {
 fn lines_are_fit_to_be_read() {
     let faults = chapters().into_iter().flat_map(|chapter| rules::lines(&chapter));
     assert_none(faults.collect());
+}
+
+/// Each number of the text stands in the chapter's code too, where it is asserted.
+#[test]
+fn numbers_are_those_of_the_code() {
+    assert_none(chapters().iter().flat_map(numbers::untied).collect());
 }

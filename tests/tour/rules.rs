@@ -8,8 +8,11 @@ const MAX_LINE: usize = 62;
 /// The widest drawing, in pixels.
 const MAX_WIDTH: f64 = 560.0;
 
-/// Returns a chapter's text with fresh links: the line under its title, the last line, and after it the targets of
-/// `[chapter 4]`.
+/// On a phone, rustdoc breaks code within a word. Here it does so in the first and the last column of a table only.
+const STYLE: &str = "<style>.docblock td:not(:first-child, :last-child) code { overflow-wrap: normal; }</style>";
+
+/// Returns a chapter's text with fresh links: the line under its title, the last line, and after it the style and the
+/// targets of `[chapter 4]`.
 pub fn linked(chapter: &Chapter, contents: &[Entry]) -> String {
     let there: Vec<_> = contents.iter().filter(|entry| entry.module.is_some()).collect();
     let at = there.iter().position(|entry| entry.module.as_deref() == Some(&chapter.name)).expect("is there");
@@ -27,7 +30,7 @@ pub fn linked(chapter: &Chapter, contents: &[Entry]) -> String {
     let named = there.iter().filter(|entry| small.contains(&format!("[chapter {}]", entry.number)));
     let targets: Vec<_> = named.map(|entry| format!("[chapter {}]: {}\n", entry.number, target(entry))).collect();
     let gap = if targets.is_empty() { "" } else { "\n" };
-    format!("{title}\n{chain}\n{body}\n{chain}\n{gap}{}", targets.concat())
+    format!("{title}\n{chain}\n{body}\n{chain}\n\n{STYLE}\n{gap}{}", targets.concat())
 }
 
 /// Returns a chapter's text with a drawing in its place, between `<!-- drawing name -->` and `<!-- end -->`.
@@ -49,7 +52,7 @@ pub fn lines(chapter: &Chapter) -> Vec<String> {
             block = if block.is_none() { Some(language) } else { None };
         } else if block == Some("text") && length(line) > MAX_LINE {
             faults.push(format!("{place}: {} characters in a text block, at most {MAX_LINE}", length(line)));
-        } else if block.is_none() && is_formula(line) && has_shape(line) {
+        } else if matches!(block, None | Some("text")) && is_formula(line) && has_shape(line) {
             faults.push(format!("{place}: a formula and a list of shapes on one line"));
         }
     }

@@ -198,8 +198,8 @@ pub(super) const ATTENTION_POOL: Layer = Layer {
     ],
     forward: |at| tour::convolution::attention_pool(&pool(at), &at[0]),
     backward: |at, dy| {
-        let (dx, Pool { positions, q, k, v, c }) = tour::convolution::attention_pool_backward(&pool(at), &at[0], dy);
-        vec![dx, positions, q.0, row(q.1), k.0, row(k.1), v.0, row(v.1), c.0, row(c.1)]
+        let (dx, Pool { positions, q, k, v, out }) = tour::convolution::attention_pool_backward(&pool(at), &at[0], dy);
+        vec![dx, positions, q.0, row(q.1), k.0, row(k.1), v.0, row(v.1), out.0, row(out.1)]
     },
     fast: pool_fast,
     terms: &[Term {
@@ -215,10 +215,10 @@ pub(super) const ATTENTION_POOL: Layer = Layer {
 };
 
 fn pool(at: &[Matrix]) -> Pool {
-    let [_, positions, q, q_bias, k, k_bias, v, v_bias, c, c_bias] = of(at);
+    let [_, positions, q, q_bias, k, k_bias, v, v_bias, out, out_bias] = of(at);
     let linear = |weight: &Matrix, bias: &Matrix| (weight.clone(), bias[0].clone());
     let (q, k) = (linear(q, q_bias), linear(k, k_bias));
-    Pool { positions: positions.clone(), q, k, v: linear(v, v_bias), c: linear(c, c_bias) }
+    Pool { positions: positions.clone(), q, k, v: linear(v, v_bias), out: linear(out, out_bias) }
 }
 
 fn pool_fast(at: &[Array2<f32>], dy: ArrayView2<f32>) -> Fast {
