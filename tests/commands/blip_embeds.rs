@@ -57,6 +57,7 @@ fn models_without_heads_embed_nothing() {
         }
         assert!(!bench.path("photos/.clip-index/index.json").exists());
         fails(&bench.run(&["embed", "photos", "--activation", "gelu"]), 2, &["--activation", "BLIP"]);
+        fails(&bench.run(&["embed", "photos", "--precision", "int8"]), 2, &["--precision", "BLIP"]);
     }
 }
 

@@ -20,6 +20,7 @@ mod parts;
 mod photos;
 mod pictures;
 mod plots;
+mod precision;
 mod reports;
 mod savings;
 mod scenes;
