@@ -19,6 +19,7 @@ pub mod gemm;
 pub mod half;
 pub mod info_nce;
 pub mod isa;
+pub mod jpeg;
 mod lanes;
 pub mod layer_norm;
 pub mod memory;

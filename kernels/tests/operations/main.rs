@@ -13,6 +13,7 @@ mod dropout;
 mod embedding;
 mod half;
 mod info_nce;
+mod jpeg;
 mod layer_norm;
 mod normalize;
 mod reduce;
