@@ -27,6 +27,7 @@ pub mod normalize;
 mod parallel;
 pub mod patchify;
 pub mod reduce;
+pub mod resample;
 mod scratch;
 pub mod sigmoid;
 pub mod softmax;

@@ -17,5 +17,6 @@ mod jpeg;
 mod layer_norm;
 mod normalize;
 mod reduce;
+mod resample;
 mod rows;
 mod sigmoid;
