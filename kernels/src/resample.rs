@@ -16,6 +16,8 @@ const HALF: i32 = 1 << (BITS - 1);
 
 /// Number of sums that run side by side along a row: a multiple of all numbers of channels.
 pub const SUMS: usize = 24;
+/// Number of steps of [`SUMS`] samples a span from which on these are worth it.
+const FEW: usize = 4;
 /// Number of columns whose sums are held in registers.
 const COLUMNS: usize = 64;
 
@@ -64,32 +66,51 @@ pub fn down_on(isa: Isa, rows: &[u8], stride: usize, weights: &[i32], out: &mut 
 
 multiversion! {
     fn along(channels: usize, row: &[u8], spans: &[Range<usize>], weights: &[i32], out: &mut [u8]) {
-        match channels {
-            1 => along_channels::<1>(row, spans, weights, out),
-            2 => along_channels::<2>(row, spans, weights, out),
-            3 => along_channels::<3>(row, spans, weights, out),
-            _ => along_channels::<4>(row, spans, weights, out),
+        let is_short = weights.len() < FEW * SUMS * spans.len();
+        match (channels, is_short) {
+            (1, true) => short::<1>(row, spans, weights, out),
+            (2, true) => short::<2>(row, spans, weights, out),
+            (3, true) => short::<3>(row, spans, weights, out),
+            (_, true) => short::<4>(row, spans, weights, out),
+            (1, _) => long::<1>(row, spans, weights, out),
+            (2, _) => long::<2>(row, spans, weights, out),
+            (3, _) => long::<3>(row, spans, weights, out),
+            _ => long::<4>(row, spans, weights, out),
         }
     }
 }
 
+/// Adds up pixel by pixel.
 #[inline(always)]
-fn along_channels<const C: usize>(row: &[u8], spans: &[Range<usize>], weights: &[i32], out: &mut [u8]) {
+fn short<const C: usize>(row: &[u8], spans: &[Range<usize>], weights: &[i32], out: &mut [u8]) {
+    let (row, mut weights) = (row.as_chunks::<C>().0, weights);
+    for (pixel, span) in out.as_chunks_mut::<C>().0.iter_mut().zip(spans) {
+        let (now, later) = weights.split_at((span.len() * C).next_multiple_of(SUMS));
+        weights = later;
+        let mut totals = [HALF; C];
+        for (samples, weights) in row[span.clone()].iter().zip(now.as_chunks::<C>().0) {
+            (0..C).for_each(|channel| totals[channel] += i32::from(samples[channel]) * weights[channel]);
+        }
+        *pixel = totals.map(to_byte);
+    }
+}
+
+/// Adds up [`SUMS`] samples at a time, and the channels at the end.
+#[inline(always)]
+fn long<const C: usize>(row: &[u8], spans: &[Range<usize>], weights: &[i32], out: &mut [u8]) {
     let mut weights = weights.as_chunks::<SUMS>().0;
     for (pixel, span) in out.as_chunks_mut::<C>().0.iter_mut().zip(spans) {
         let (now, later) = weights.split_at((span.len() * C).div_ceil(SUMS));
         weights = later;
-        let (mut samples, mut sums) = (&row[span.start * C..], [0; SUMS]);
-        for weights in now {
-            let Some((chunk, rest)) = samples.split_first_chunk() else {
-                // Less is left of the row than there are weights; the others are 0.
-                let mut chunk = [0; SUMS];
-                chunk[..samples.len()].copy_from_slice(samples);
-                add(&mut sums, &chunk, weights);
-                break;
-            };
-            add(&mut sums, chunk, weights);
-            samples = rest;
+        let (chunks, last) = row[span.start * C..span.end * C].as_chunks();
+        let mut sums = [0; SUMS];
+        chunks.iter().zip(now).for_each(|(samples, weights)| add(&mut sums, samples, weights));
+        if let Some(weights) = now.get(chunks.len()) {
+            // Behind the span the weights are 0, so it does not matter what is there.
+            match row[span.end * C - last.len()..].first_chunk() {
+                Some(samples) => add(&mut sums, samples, weights),
+                None => last.iter().zip(weights).enumerate().for_each(|(i, (&x, w))| sums[i] += i32::from(x) * w),
+            }
         }
         let mut totals = [HALF; C];
         for sums in sums.as_chunks::<C>().0 {

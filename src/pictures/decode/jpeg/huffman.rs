@@ -1,7 +1,5 @@
 //! Huffman codes: tables, and the bits of a scan.
 
-use super::markers::File;
-
 /// The tables of ITU-T T.81, K.3, as a segment holds them: for luminance and colour, means and other coefficients. Files
 /// of webcams leave them out.
 pub(super) static STANDARD: [u8; 416] = [
@@ -112,18 +110,18 @@ pub(super) struct Bits<'a> {
 }
 
 impl<'a> Bits<'a> {
-    pub fn new(file: &File<'a>) -> Self {
-        Self { bytes: file.bytes, at: file.at, next: 0, count: 0, marker: None, is_over: false }
+    pub fn new(bytes: &'a [u8], at: usize) -> Self {
+        Self { bytes, at, next: 0, count: 0, marker: None, is_over: false }
     }
 
-    /// Gives the file back, behind the last byte that was read.
-    pub fn leave(&self, file: &mut File<'a>) {
-        (file.at, file.marker) = (self.at, self.marker);
+    /// Returns the place behind the last byte that was read, and the marker that was met.
+    pub fn place(&self) -> (usize, Option<u8>) {
+        (self.at, self.marker)
     }
 
-    /// Drops what is left of the last byte, and goes on as after a restart marker.
-    pub fn restart(&mut self, file: &File<'a>) {
-        (self.at, self.marker, self.next, self.count) = (file.at, file.marker, 0, 0);
+    /// Drops what is left of the last byte, and goes on from this place as after a restart marker.
+    pub fn restart(&mut self, (at, marker): (usize, Option<u8>)) {
+        (self.at, self.marker, self.next, self.count) = (at, marker, 0, 0);
         self.is_over &= self.marker.is_some();
     }
 

@@ -11,21 +11,23 @@
 //! |---|---|
 //! | `markers` | the segments of a file: sizes, tables, the beginning of a scan |
 //! | `huffman` | the codes of a scan, bit by bit |
+//! | `plane` | the coefficients of a component |
 //! | `scan` | the coefficients that a scan holds |
 //! | `output` | from coefficients to pixels |
 
 mod huffman;
 mod markers;
 mod output;
+mod plane;
 mod scan;
 
 use super::limits::{check, unfit};
 use crate::pictures::picture::Picture;
 use image::ImageError;
 use image::metadata::Orientation;
-use kernels::jpeg::dct::Block;
-use markers::{File, Frame, Segment};
+use markers::{File, Segment};
 use output::Output;
+use plane::{Plane, planes_of};
 
 pub(super) fn read(bytes: &[u8]) -> Result<Picture, ImageError> {
     let mut file = File::new(bytes);
@@ -67,20 +69,4 @@ pub(super) fn read(bytes: &[u8]) -> Result<Picture, ImageError> {
 fn picture(file: &File, output: Output) -> Picture {
     let orientation = file.exif.and_then(Orientation::from_exif_chunk).unwrap_or(Orientation::NoTransforms);
     Picture { orientation, ..output.picture }
-}
-
-/// The coefficients of a component, a square after the other.
-struct Plane {
-    /// Number of squares in a row.
-    stride: usize,
-    blocks: Vec<Block>,
-}
-
-/// Makes room for the coefficients of this many rows of the frame's units.
-fn planes_of(frame: &Frame, rows: usize) -> Vec<Plane> {
-    let plane = |component: &markers::Component| {
-        let stride = frame.columns * component.h;
-        Plane { stride, blocks: vec![[0; 64]; stride * component.v * rows] }
-    };
-    frame.components.iter().map(plane).collect()
 }

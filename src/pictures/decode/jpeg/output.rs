@@ -1,8 +1,8 @@
 //! From coefficients to pixels, one row of units at a time: squares of samples, as many samples of each component as
 //! there are pixels, colours.
 
-use super::Plane;
 use super::markers::{Component, File, Frame};
+use super::plane::Plane;
 use crate::pictures::decode::limits::unfit;
 use crate::pictures::picture::{Channels, Picture};
 use image::ImageError;

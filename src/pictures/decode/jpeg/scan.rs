@@ -2,9 +2,9 @@
 //!
 //! Source: ITU-T T.81, sections F.2 and G.2; what happens in damaged scans is known from libjpeg's behaviour.
 
-use super::Plane;
 use super::huffman::{Bits, Table};
 use super::markers::{File, Frame, Part, Scan, Tables, ZIGZAG};
+use super::plane::Plane;
 use crate::pictures::decode::limits::unfit;
 use image::ImageError;
 use kernels::jpeg::dct::Block;
@@ -80,15 +80,15 @@ pub(super) fn read(
         }
         _ => (frame.columns, frame.rows),
     };
-    let mut bits = Bits::new(file);
+    let mut bits = Bits::new(file.bytes, file.at);
     // Number of squares whose other coefficients are known to be 0; units until the next restart marker, and its number.
     let (mut run, mut left, mut number) = (0, file.restarts, 0);
     for row in 0..rows {
         for column in 0..columns {
             if file.restarts > 0 && left == 0 {
-                bits.leave(file);
+                (file.at, file.marker) = bits.place();
                 restart(file, number)?;
-                bits.restart(file);
+                bits.restart((file.at, file.marker));
                 states.iter_mut().for_each(|state| state.mean = 0);
                 (run, left, number) = (0, file.restarts, (number + 1) & 7);
             }
@@ -109,7 +109,7 @@ pub(super) fn read(
         }
         done(row, planes);
     }
-    bits.leave(file);
+    (file.at, file.marker) = bits.place();
     Ok(())
 }
 
