@@ -18,6 +18,7 @@
 use crate::pictures::deep;
 pub use crate::pictures::filter::{Interpolation, Span};
 use crate::pictures::picture::{Channels, Picture};
+use kernels::resample;
 use std::ops::Range;
 
 /// A rectangle of pixels.
@@ -45,7 +46,6 @@ pub struct Resizer {
     premultiplied: Picture,
     /// The result of the first pass.
     middle: Vec<u8>,
-    sums: Vec<i32>,
 }
 
 impl Resizer {
@@ -119,8 +119,8 @@ impl Resizer {
         filter: Interpolation,
         to: &mut Picture,
     ) {
-        self.columns.set(columns, filter);
-        self.rows.set(rows, filter);
+        self.columns.set(columns, filter, (C, resample::SUMS));
+        self.rows.set(rows, filter, (1, 1));
         // No other part of the input has a weight.
         let (x, y) = (self.columns.seen.start, self.rows.seen.start);
         let input = View {
@@ -131,12 +131,12 @@ impl Resizer {
         };
         if rows.goes_first(columns) {
             self.middle.resize(to.height * input.width, 0);
-            self.rows.down(input, &mut self.sums, &mut self.middle);
+            self.rows.down(input, &mut self.middle);
             self.columns.across::<C>(View::packed(&self.middle, input.width), &mut to.samples);
         } else {
             self.middle.resize(input.height * to.width * C, 0);
             self.columns.across::<C>(input, &mut self.middle);
-            self.rows.down(View::packed(&self.middle, to.width * C), &mut self.sums, &mut to.samples);
+            self.rows.down(View::packed(&self.middle, to.width * C), &mut to.samples);
         }
     }
 }
@@ -204,21 +204,19 @@ struct Taps {
     seen: Range<usize>,
     /// For each output pixel, its input pixels, counted from `seen.start`.
     spans: Vec<Range<usize>>,
-    /// Fixed-point weights of all spans, one after the other.
+    /// Fixed-point weights of all spans, one after the other, each as often as a pixel has samples along the axis.
     weights: Vec<i32>,
     span: Span,
 }
 
 impl Taps {
-    /// Number of bits after the binary point: of 32 bits, the sample takes 8 and the filter's overshoot 2.
-    const PRECISION: u32 = 32 - 8 - 2;
-    const HALF: i32 = 1 << (Self::PRECISION - 1);
-
-    fn set(&mut self, axis: &Axis, filter: Interpolation) {
+    /// Each weight is there as often as `samples` says, and those of a span are padded to this multiple.
+    fn set(&mut self, axis: &Axis, filter: Interpolation, (samples, multiple): (usize, usize)) {
         self.spans.clear();
         self.weights.clear();
         for i in axis.window.clone() {
-            self.push(i, axis, filter);
+            self.push(i, axis, filter, samples);
+            self.weights.resize(self.weights.len().next_multiple_of(multiple), 0);
         }
         // Starts and ends of the spans never decrease.
         let start = self.spans.first().map_or(0, |span| span.start);
@@ -227,61 +225,39 @@ impl Taps {
         self.seen = axis.input.start + start..axis.input.start + end;
     }
 
-    fn push(&mut self, i: usize, axis: &Axis, filter: Interpolation) {
+    fn push(&mut self, i: usize, axis: &Axis, filter: Interpolation, samples: usize) {
         if axis.is_identity() {
-            self.weights.push(1 << Self::PRECISION);
+            self.weights.extend(std::iter::repeat_n(1 << resample::BITS, samples));
             return self.spans.push(i..i + 1);
         }
         filter.fill(i, axis.input.len(), axis.output, &mut self.span);
-        self.weights.extend(self.span.weights.iter().map(|&weight| fixed_point(weight)));
+        let weights = self.span.weights.iter().map(|&weight| fixed_point(weight));
+        self.weights.extend(weights.flat_map(|weight| std::iter::repeat_n(weight, samples)));
         self.spans.push(self.span.start..self.span.start + self.span.weights.len());
     }
 
     /// Runs the horizontal pass, which writes one output row per input row.
     fn across<const C: usize>(&self, input: View, out: &mut [u8]) {
-        let width = self.spans.len() * C;
-        for (y, out) in out.chunks_exact_mut(width).enumerate() {
-            let row = input.row(y).as_chunks::<C>().0;
-            let mut weights = self.weights.as_slice();
-            for (pixel, span) in out.as_chunks_mut::<C>().0.iter_mut().zip(&self.spans) {
-                let (now, later) = weights.split_at(span.len());
-                weights = later;
-                let mut sums = [Self::HALF; C];
-                for (sample, weight) in row[span.clone()].iter().zip(now) {
-                    for c in 0..C {
-                        sums[c] += i32::from(sample[c]) * weight;
-                    }
-                }
-                *pixel = sums.map(to_byte);
-            }
+        for (y, out) in out.chunks_exact_mut(self.spans.len() * C).enumerate() {
+            resample::across(C, input.row(y), &self.spans, &self.weights, out);
         }
     }
 
     /// Runs the vertical pass, which writes rows as wide as the input's.
-    fn down(&self, input: View, sums: &mut Vec<i32>, out: &mut [u8]) {
+    fn down(&self, input: View, out: &mut [u8]) {
         let mut weights = self.weights.as_slice();
         for (out, span) in out.chunks_exact_mut(input.width).zip(&self.spans) {
             let (now, later) = weights.split_at(span.len());
             weights = later;
-            sums.clear();
-            sums.resize(input.width, Self::HALF);
-            for (y, weight) in span.clone().zip(now) {
-                sums.iter_mut().zip(input.row(y)).for_each(|(sum, &sample)| *sum += i32::from(sample) * weight);
-            }
-            out.iter_mut().zip(sums.iter()).for_each(|(byte, &sum)| *byte = to_byte(sum));
+            resample::down(&input.samples[span.start * input.stride..], input.stride, now, out);
         }
     }
 }
 
 /// Converts a weight to fixed point; halves are rounded away from zero.
 fn fixed_point(weight: f64) -> i32 {
-    let scaled = weight * f64::from(1u32 << Taps::PRECISION);
+    let scaled = weight * f64::from(1u32 << resample::BITS);
     (scaled + 0.5f64.copysign(weight)) as i32
-}
-
-/// Converts a fixed-point sum to a sample.
-fn to_byte(sum: i32) -> u8 {
-    (sum >> Taps::PRECISION).clamp(0, 255) as u8
 }
 
 /// Resizes without blending: every output pixel takes the input pixel under its centre.

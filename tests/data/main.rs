@@ -6,6 +6,7 @@ mod clean;
 #[cfg(feature = "emoji")]
 mod emoji;
 mod joined;
+mod jpeg;
 mod kinds;
 #[cfg(feature = "emoji")]
 mod loader;

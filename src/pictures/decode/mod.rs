@@ -1,8 +1,8 @@
 //! Decoding of picture files to 8-bit samples, in the mode in which Pillow opens them.
 //!
 //! The result is that of `Image.open` in the reference pipelines. Of an animation it is the first frame, and colour
-//! profiles are ignored. JPEG and lossy WebP are decoded by other libraries than Pillow's and may differ by a few units
-//! of 255.
+//! profiles are ignored. Only lossy WebP, and JPEG within TIFF, are decoded by libraries that may differ from Pillow's by
+//! a few units of 255.
 //!
 //! The EXIF orientation is read but not applied, as in the reference: [`Picture::upright`] applies it. TIFF files are
 //! the exception, since Pillow turns them when it reads them.
@@ -12,7 +12,8 @@
 //!
 //! | file | what it knows |
 //! |---|---|
-//! | `png`, `gif`, `bmp`, `jpeg`, `tiff` | the modes of a format |
+//! | `png`, `gif`, `bmp`, `tiff` | the modes of a format |
+//! | `jpeg` | a format, from its bits to its pixels |
 //! | `generic` | what the crate `image` decodes |
 //! | `palette` | samples of few bits, palettes, transparent colours |
 //! | `limits` | how large a picture may be |
