@@ -1,9 +1,10 @@
 //! The weights of a convolution as an operand.
 
 use super::blocking::{Span, pieces};
-use super::panels::{Panels, Weight};
+use super::panels::Panels;
 use super::patches::{MAX_TAPS, blocks, step};
 use super::vector::{Vector, load, transpose};
+use super::weight::Weight;
 
 /// The weights of a convolution as an operand; K as for [`Patches`](super::patches::Patches).
 #[derive(Clone, Copy)]

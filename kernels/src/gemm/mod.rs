@@ -10,6 +10,7 @@
 //! | `kernel`, `tile`, `dots`, `vector` | the micro-kernels and the registers that they are written in |
 //! | `block`, `finish` | a rectangle of C that one task writes, and the last pass over it |
 //! | `source`, `pack`, `panels` | what an operand is gathered from; packing a matrix; weights that are laid out once |
+//! | `weight` | weights in whichever form they are kept |
 //! | `patches`, `runs`, `pack_patches`, `filters` | the operands of a convolution |
 //! | `gathered`, `winograd` | the products of a convolution |
 //! | `int8` | products with weights of eight bits |
@@ -43,6 +44,7 @@ mod source;
 mod tests;
 mod tile;
 mod vector;
+mod weight;
 mod winograd;
 
 pub use backend::Backend;
@@ -52,8 +54,9 @@ pub(crate) use gathered::{filter, patch_gradient};
 pub use matrix::{Mat, MatMut};
 #[doc(hidden)]
 pub use naive::naive;
-pub use panels::{Panels, Weight};
+pub use panels::Panels;
 pub(crate) use patches::Patches;
 pub use products::{gemm, gemm_by, gemm_on, gemm_panels, gemm_panels_on};
 pub(crate) use source::transpose_matrix;
+pub use weight::Weight;
 pub(crate) use winograd::{Tiling, winograd};

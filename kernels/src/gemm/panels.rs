@@ -4,105 +4,13 @@
 //! few times only, and turning rows of W into columns of Wᵀ takes as long as a good part of the product.
 
 use super::blocking::Span;
-use super::int8::Int8;
-use super::matrix::Mat;
 use super::pack::Panel;
 use super::patches::step;
 use rayon::prelude::*;
-use std::ops::Range;
 
 /// A panel has this many columns, as many as the widest micro-kernel takes. A narrower one takes a part of them, so
 /// that the layout does not depend on the instruction set.
 pub(super) const WIDTH: usize = 32;
-
-/// The weights W (O,I) of a product x Wᵀ, or (O,I,kernel,kernel) of a convolution.
-#[derive(Clone, Copy, Debug)]
-pub enum Weight<'a> {
-    /// The weights lie row by row, as in a checkpoint.
-    Plain(&'a [f32]),
-    /// The weights are [laid out](Panels::lay_out_filters) for the micro-kernel.
-    Panels(Panels<'a>),
-    /// The weights are [rounded](super::int8) to eight bits. Linear layers alone can read them.
-    Int8(Int8<'a>),
-}
-
-impl<'a> Weight<'a> {
-    /// Returns the number of weights.
-    pub(crate) fn len(&self) -> usize {
-        match self {
-            Weight::Plain(data) => data.len(),
-            Weight::Panels(panels) => panels.rows * panels.cols,
-            Weight::Int8(int8) => int8.dim().0 * int8.dim().1,
-        }
-    }
-
-    /// Returns the weights in the order of a checkpoint.
-    ///
-    /// # Panics
-    /// If they are laid out in panels: those can only be multiplied with, or be looked up by [`row`](Self::row).
-    #[track_caller]
-    pub fn rows(self) -> &'a [f32] {
-        match self {
-            Weight::Plain(data) => data,
-            Weight::Panels(panels) => panic!("weights {:?} in panels have no rows to read", (panels.cols, panels.rows)),
-            Weight::Int8(int8) => panic!("weights {:?} of eight bits have no rows to read", int8.dim()),
-        }
-    }
-
-    /// Writes row `i` of W (O,I) to `out` (I).
-    #[track_caller]
-    pub fn row(self, i: usize, out: &mut [f32]) {
-        match self {
-            Weight::Plain(data) => out.copy_from_slice(&data[i * out.len()..][..out.len()]),
-            Weight::Panels(panels) => panels.column(i, out),
-            Weight::Int8(int8) => panic!("weights {:?} of eight bits are not looked up", int8.dim()),
-        }
-    }
-
-    /// Views some rows of W (O, `inputs`) as matrices with the rows that each has: all in one, or those of a panel each.
-    /// They may stand in any product, on either side.
-    #[track_caller]
-    pub fn matrices(self, rows: Range<usize>, inputs: usize) -> impl Iterator<Item = (Range<usize>, Mat<'a>)> {
-        assert!(rows.end * inputs <= self.len(), "rows {rows:?} of {} weights of {inputs} inputs", self.len());
-        let mut first = rows.start;
-        std::iter::from_fn(move || {
-            let (start, n) = (first, rows.end.checked_sub(first).filter(|&n| n > 0)?);
-            let (n, view) = match self {
-                Weight::Plain(data) => (n, Mat::new(&data[start * inputs..][..n * inputs], n, inputs)),
-                Weight::Panels(panels) => {
-                    let n = n.min(WIDTH - start % WIDTH);
-                    let data = panels.panel(start, 0).data;
-                    (n, Mat { data, rows: inputs, cols: n, row_stride: WIDTH, col_stride: 1 }.t())
-                }
-                Weight::Int8(int8) => panic!("weights {:?} of eight bits are no matrices of floats", int8.dim()),
-            };
-            first += n;
-            Some((start..first, view))
-        })
-    }
-
-    /// Cuts W (O,I) into its first `n` numbers, which are whole rows, and the others.
-    ///
-    /// # Panics
-    /// If a panel would have to be cut.
-    #[track_caller]
-    pub fn split_at(self, n: usize) -> (Self, Self) {
-        match self {
-            Weight::Plain(data) => {
-                let (head, tail) = data.split_at(n);
-                (Weight::Plain(head), Weight::Plain(tail))
-            }
-            Weight::Panels(panels) => {
-                let (head, tail) = panels.split_at(n / panels.rows);
-                (Weight::Panels(head), Weight::Panels(tail))
-            }
-            Weight::Int8(int8) => {
-                let (head, tail) = int8.split_at(n / int8.dim().0);
-                (Weight::Int8(head), Weight::Int8(tail))
-            }
-        }
-    }
-}
 
 /// Wᵀ (K,N), for weights W (N,K), in panels of 32 columns, one behind the other, each row by row. The last panel is
 /// filled up to its full width.
@@ -165,7 +73,7 @@ impl<'a> Panels<'a> {
 
     /// Goes through column `j`, which is a row of W.
     #[track_caller]
-    fn column(&self, j: usize, out: &mut [f32]) {
+    pub(super) fn column(&self, j: usize, out: &mut [f32]) {
         assert!(j < self.cols && out.len() == self.rows, "row {j} of W {:?}", (self.cols, self.rows));
         let column = self.panel(j, 0).data.iter().step_by(WIDTH);
         out.iter_mut().zip(column).for_each(|(out, &x)| *out = x);
@@ -173,7 +81,7 @@ impl<'a> Panels<'a> {
 
     /// Cuts Wᵀ into its first `cols` columns, which fill whole panels, and the others.
     #[track_caller]
-    fn split_at(self, cols: usize) -> (Self, Self) {
+    pub(super) fn split_at(self, cols: usize) -> (Self, Self) {
         assert!(Panels::fit(cols) && cols <= self.cols, "{cols} of {} columns in panels of {WIDTH}", self.cols);
         let (head, tail) = self.data.split_at(cols / WIDTH * self.stride);
         (Panels { data: head, cols, ..self }, Panels { data: tail, cols: self.cols - cols, ..self })

@@ -1,0 +1,95 @@
+//! The weights of a product, in whichever form they are kept.
+
+use super::int8::Int8;
+use super::matrix::Mat;
+use super::panels::{Panels, WIDTH};
+use std::ops::Range;
+
+/// The weights W (O,I) of a product x Wᵀ, or (O,I,kernel,kernel) of a convolution.
+#[derive(Clone, Copy, Debug)]
+pub enum Weight<'a> {
+    /// The weights lie row by row, as in a checkpoint.
+    Plain(&'a [f32]),
+    /// The weights are [laid out](Panels::lay_out_filters) for the micro-kernel.
+    Panels(Panels<'a>),
+    /// The weights are [rounded](super::int8) to eight bits. Linear layers alone can read them.
+    Int8(Int8<'a>),
+}
+
+impl<'a> Weight<'a> {
+    /// Returns the number of weights.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Weight::Plain(data) => data.len(),
+            Weight::Panels(panels) => panels.dim().0 * panels.dim().1,
+            Weight::Int8(int8) => int8.dim().0 * int8.dim().1,
+        }
+    }
+
+    /// Returns the weights in the order of a checkpoint.
+    ///
+    /// # Panics
+    /// If they are laid out in panels: those can only be multiplied with, or be looked up by [`row`](Self::row).
+    #[track_caller]
+    pub fn rows(self) -> &'a [f32] {
+        match self {
+            Weight::Plain(data) => data,
+            Weight::Panels(panels) => panic!("weights {:?} in panels have no rows to read", panels.dim()),
+            Weight::Int8(int8) => panic!("weights {:?} of eight bits have no rows to read", int8.dim()),
+        }
+    }
+
+    /// Writes row `i` of W (O,I) to `out` (I).
+    #[track_caller]
+    pub fn row(self, i: usize, out: &mut [f32]) {
+        match self {
+            Weight::Plain(data) => out.copy_from_slice(&data[i * out.len()..][..out.len()]),
+            Weight::Panels(panels) => panels.column(i, out),
+            Weight::Int8(int8) => panic!("weights {:?} of eight bits are not looked up", int8.dim()),
+        }
+    }
+
+    /// Views some rows of W (O, `inputs`) as matrices with the rows that each has: all in one, or those of a panel each.
+    /// They may stand in any product, on either side.
+    #[track_caller]
+    pub fn matrices(self, rows: Range<usize>, inputs: usize) -> impl Iterator<Item = (Range<usize>, Mat<'a>)> {
+        assert!(rows.end * inputs <= self.len(), "rows {rows:?} of {} weights of {inputs} inputs", self.len());
+        let mut first = rows.start;
+        std::iter::from_fn(move || {
+            let (start, n) = (first, rows.end.checked_sub(first).filter(|&n| n > 0)?);
+            let (n, view) = match self {
+                Weight::Plain(data) => (n, Mat::new(&data[start * inputs..][..n * inputs], n, inputs)),
+                Weight::Panels(panels) => {
+                    let n = n.min(WIDTH - start % WIDTH);
+                    let data = panels.panel(start, 0).data;
+                    (n, Mat { data, rows: inputs, cols: n, row_stride: WIDTH, col_stride: 1 }.t())
+                }
+                Weight::Int8(int8) => panic!("weights {:?} of eight bits are no matrices of floats", int8.dim()),
+            };
+            first += n;
+            Some((start..first, view))
+        })
+    }
+
+    /// Cuts W (O,I) into its first `n` numbers, which are whole rows, and the others.
+    ///
+    /// # Panics
+    /// If a panel would have to be cut.
+    #[track_caller]
+    pub fn split_at(self, n: usize) -> (Self, Self) {
+        match self {
+            Weight::Plain(data) => {
+                let (head, tail) = data.split_at(n);
+                (Weight::Plain(head), Weight::Plain(tail))
+            }
+            Weight::Panels(panels) => {
+                let (head, tail) = panels.split_at(n / panels.dim().0);
+                (Weight::Panels(head), Weight::Panels(tail))
+            }
+            Weight::Int8(int8) => {
+                let (head, tail) = int8.split_at(n / int8.dim().0);
+                (Weight::Int8(head), Weight::Int8(tail))
+            }
+        }
+    }
+}
