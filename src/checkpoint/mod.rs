@@ -41,6 +41,7 @@ pub mod tensors;
 mod tower;
 mod wrappers;
 
+pub(crate) use clip::TextParts;
 pub use clip::{ActivationSource, Architecture, CONFIG, Checkpoint, ConfigFile, Format, Overrides, Scheme, WEIGHTS};
 pub use clip::{Contents, TOKENIZER, copy_tokenizer, load_model, save, save_model};
 pub use config_error::{ConfigFileError, InferenceError};

@@ -69,7 +69,7 @@ impl Reader {
         let dtype = check::dtype(path, tensor, found.dtype().into(), shape)?;
         let raw = found.read().map_err(|source| CheckpointError::Io { path: path.into(), source })?;
         dtype.decode(&raw, out);
-        check::finite(path, tensor, out)
+        check::finite(path, tensor, 0, out)
     }
 }
 

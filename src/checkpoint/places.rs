@@ -26,6 +26,8 @@ pub(crate) enum Place {
     Stacked(Vec<String>),
     /// The tensor of this name holds the leaf behind this many dimensions of size 1.
     Behind(String, usize),
+    /// The tensor of this name has the leaf's rows among others. It is only read.
+    Rows(String, Picked),
     /// The tensor of this name holds a table of positions that is resampled.
     Grid(String, Grid),
     /// No tensor holds the leaf. It is the identity matrix, since without a projection the pooled state is the
@@ -33,6 +35,14 @@ pub(crate) enum Place {
     Identity,
     /// No tensor holds the leaf. Its value is this number, which the caller asked for.
     Number(f32),
+}
+
+/// The rows of a matrix that make a leaf.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Picked {
+    /// The shape of the matrix.
+    pub stored: [usize; 2],
+    pub rows: Vec<u32>,
 }
 
 /// A table of positions, and the grids of patches that it is for and that the leaf is for.
@@ -148,7 +158,7 @@ fn placed(place: Place, shape: Vec<usize>, values: &[f32], dtype: Dtype) -> Vec<
             let tensor = |(name, values)| Tensor { name, shape: shape.clone(), values: Cow::Borrowed(values), dtype };
             names.into_iter().zip(values.chunks_exact(len)).map(tensor).collect()
         }
-        Place::Identity | Place::Number(_) => vec![],
+        Place::Rows(..) | Place::Identity | Place::Number(_) => vec![],
     }
 }
 
@@ -169,6 +179,7 @@ impl Place {
             Place::Whole(name) => vec![(name, shape.to_vec())],
             Place::Behind(name, ones) => vec![(name, behind(shape, *ones))],
             Place::Grid(name, grid) => vec![(name, grid.stored.clone())],
+            Place::Rows(name, picked) => vec![(name, picked.stored.to_vec())],
             Place::Transposed(name) => vec![(name, shape.iter().rev().copied().collect())],
             Place::Stacked(names) => names.iter().map(|name| (name.as_str(), part(shape, names.len()))).collect(),
             Place::Identity | Place::Number(_) => vec![],
@@ -179,6 +190,7 @@ impl Place {
     pub(crate) fn names(&self) -> Vec<&str> {
         match self {
             Place::Whole(name) | Place::Behind(name, _) | Place::Grid(name, _) | Place::Transposed(name) => vec![name],
+            Place::Rows(name, _) => vec![name],
             Place::Stacked(names) => names.iter().map(String::as_str).collect(),
             Place::Identity | Place::Number(_) => vec![],
         }
@@ -188,6 +200,7 @@ impl Place {
     fn name(&self) -> &str {
         match self {
             Place::Whole(name) | Place::Behind(name, _) | Place::Grid(name, _) | Place::Transposed(name) => name,
+            Place::Rows(name, _) => name,
             Place::Stacked(names) => names.first().map_or("nothing", String::as_str),
             Place::Identity => "an identity",
             Place::Number(_) => "a number",
@@ -215,6 +228,7 @@ impl TensorFiles {
                 *shape.first_mut()? = shape[0].checked_mul(names.len())?;
                 Some(shape)
             }
+            Place::Rows(name, picked) => self.shape(name).map(|_| vec![picked.rows.len(), picked.stored[1]]),
             Place::Identity => None,
             Place::Number(_) => Some(vec![]),
         }
@@ -225,6 +239,7 @@ impl TensorFiles {
         match place {
             Place::Whole(name) => self.read(name, shape, out),
             Place::Behind(name, ones) => self.read(name, &behind(shape, *ones), out),
+            Place::Rows(name, Picked { stored, rows }) => self.read_rows(name, *stored, rows, out),
             Place::Grid(name, Grid { stored, from, to, .. }) if from == to => self.read(name, stored, out),
             Place::Grid(name, Grid { stored, from, to, filter }) => {
                 let mut table = vec![0.0; stored.iter().product()];
@@ -293,14 +308,26 @@ impl TensorFiles {
         places: &S::Of<Places>,
     ) -> Result<Params<S>, CheckpointError> {
         let mut params = Params::zeros(spec);
+        self.load_into(&mut params, places)?;
+        Ok(params)
+    }
+
+    /// Reads a parameter tree from its places into memory that is there.
+    ///
+    /// # Errors
+    /// Returns an error under the same conditions as [`load`](Self::load).
+    pub(crate) fn load_into<S: Tree<Leaf = Spec>>(
+        &self,
+        params: &mut Params<S>,
+        places: &S::Of<Places>,
+    ) -> Result<(), CheckpointError> {
         let leaves = params.named_mut(&TreePath::ROOT).into_iter();
         let leaves = leaves.map(|(mut names, spec, out)| (names.swap_remove(0), (spec, out))).collect();
         let results: Vec<_> = beside(leaves, places, &TreePath::ROOT)
             .into_par_iter()
             .map(|(name, (spec, out), places)| self.fill(&name, &places, &spec.shape, out))
             .collect();
-        results.into_iter().collect::<Result<(), _>>()?;
-        Ok(params)
+        results.into_iter().collect()
     }
 
     /// Reads a leaf from the first of its places that the files have, and compares it with the other places.

@@ -8,6 +8,7 @@ use super::dtype::{Dtype, Stored};
 use super::{CheckpointError, check};
 use crate::counted::counted;
 use crate::files::{read_exact_at, write_atomic};
+use rayon::prelude::*;
 use safetensors::tensor::{Metadata, TensorInfo};
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 use std::borrow::Cow;
@@ -20,8 +21,9 @@ use std::path::{Path, PathBuf};
 /// The largest header in bytes that the format allows.
 pub(crate) const MAX_HEADER: u64 = 100_000_000;
 
-/// The number of bytes that are converted at a time.
-const CHUNK: usize = 1 << 18;
+/// The number of bytes that are read or written at a time: few enough to stay in the second-level cache until they are
+/// converted and checked.
+const CHUNK: usize = 1 << 17;
 
 /// An open file whose header has been checked: the offsets ascend without gaps or overlaps, and the last one is the end
 /// of the file.
@@ -92,12 +94,37 @@ impl Reader {
     /// Returns an error if the tensor is missing, has another shape or a type that parameters cannot have, holds a
     /// value that is not finite, or cannot be read.
     pub fn read(&self, name: &str, shape: &[usize], out: &mut [f32]) -> Result<(), CheckpointError> {
-        let (path, tensor) = (&self.path, name);
+        let (start, dtype) = self.start(name, shape)?;
+        self.values(name, start, dtype, 0, out)
+    }
+
+    /// Reads these rows of a matrix and nothing else of it.
+    ///
+    /// `shape` is the matrix's (V,d), `out` (N,d)
+    ///
+    /// # Errors
+    /// Returns an error under the same conditions as [`read`](Self::read). Rows that are not read are not checked.
+    pub(crate) fn read_rows(
+        &self,
+        name: &str,
+        shape: [usize; 2],
+        rows: &[u32],
+        out: &mut [f32],
+    ) -> Result<(), CheckpointError> {
+        let (start, dtype) = self.start(name, &shape)?;
+        let [count, width] = shape;
+        let mut rows = rows.iter().zip(out.chunks_exact_mut(width));
+        rows.try_for_each(|(&row, out)| {
+            assert!((row as usize) < count, "row {row} of a matrix of {count}");
+            self.values(name, start, dtype, row as usize * width, out)
+        })
+    }
+
+    /// Returns where a tensor of this shape begins in the file, and the type of its numbers.
+    fn start(&self, name: &str, shape: &[usize]) -> Result<(u64, Dtype), CheckpointError> {
         let info = self.info(name, shape)?;
-        let dtype = check::dtype(path, tensor, info.dtype.into(), shape)?;
-        let start = self.data_start + info.data_offsets.0 as u64;
-        self.convert(start, dtype, out).map_err(|source| CheckpointError::Io { path: path.into(), source })?;
-        check::finite(path, tensor, out)
+        let dtype = check::dtype(&self.path, name, info.dtype.into(), shape)?;
+        Ok((self.data_start + info.data_offsets.0 as u64, dtype))
     }
 
     /// Refuses a tensor that is missing or has another shape. None of its values are read.
@@ -114,14 +141,35 @@ impl Reader {
         Ok(info)
     }
 
-    fn convert(&self, mut start: u64, dtype: Dtype, out: &mut [f32]) -> io::Result<()> {
-        let mut buffer = vec![0; CHUNK.min(out.len() * dtype.bytes())];
-        for out in out.chunks_mut(CHUNK / dtype.bytes()) {
-            let raw = &mut buffer[..out.len() * dtype.bytes()];
-            read_exact_at(&self.file, raw, start)?;
-            dtype.decode(raw, out);
-            start += raw.len() as u64;
+    /// Reads the values of a tensor from the one at `first` on, in pieces on all threads. Each piece is checked while it
+    /// is in the cache.
+    fn values(
+        &self,
+        tensor: &str,
+        start: u64,
+        dtype: Dtype,
+        first: usize,
+        out: &mut [f32],
+    ) -> Result<(), CheckpointError> {
+        let len = CHUNK / dtype.bytes();
+        let read = |raw: &mut Vec<u8>, (i, out): (usize, &mut [f32])| {
+            let (path, first) = (&self.path, first + i * len);
+            self.decode_at(start + (first * dtype.bytes()) as u64, dtype, raw, out)
+                .map_err(|source| CheckpointError::Io { path: path.into(), source })?;
+            check::finite(path, tensor, first, out)
+        };
+        let results: Vec<_> = out.par_chunks_mut(len).enumerate().map_init(Vec::new, read).collect();
+        results.into_iter().collect()
+    }
+
+    /// Reads numbers that begin at this byte, those of f32 straight into their place.
+    fn decode_at(&self, start: u64, dtype: Dtype, raw: &mut Vec<u8>, out: &mut [f32]) -> io::Result<()> {
+        if dtype == Dtype::F32 && cfg!(target_endian = "little") {
+            return read_exact_at(&self.file, bytemuck::cast_slice_mut(out), start);
         }
+        raw.resize(out.len() * dtype.bytes(), 0);
+        read_exact_at(&self.file, raw, start)?;
+        dtype.decode(raw, out);
         Ok(())
     }
 }

@@ -146,6 +146,28 @@ impl TensorFiles {
         }
     }
 
+    /// Reads these rows of a matrix. Of a safetensors file no others are read.
+    ///
+    /// `shape` is the matrix's (V,d), `out` (N,d)
+    pub(crate) fn read_rows(
+        &self,
+        name: &str,
+        shape: [usize; 2],
+        rows: &[u32],
+        out: &mut [f32],
+    ) -> Result<(), CheckpointError> {
+        match self.file(name) {
+            Some((Reader::Safetensors(file), name)) => file.read_rows(name, shape, rows, out),
+            Some((Reader::Pickle(file), name)) => {
+                let mut matrix = vec![0.0; shape[0] * shape[1]];
+                file.read(name, &shape, &mut matrix)?;
+                kernels::embedding::gather(&matrix, rows, shape[1], out);
+                Ok(())
+            }
+            None => Err(self.missing(name)),
+        }
+    }
+
     /// Returns the file that holds a tensor, and the tensor's name there.
     fn file(&self, name: &str) -> Option<(&Reader, &str)> {
         self.index.get(name).map(|(file, name)| (&self.files[*file], name.as_str()))

@@ -6,6 +6,7 @@
 use super::zero_shot::class_embeddings;
 use crate::embed::Embed;
 use ndarray::{Array2, Axis, concatenate};
+use std::convert::Infallible;
 
 /// The placeholder of the name in a template.
 pub const PLACE: &str = "{}";
@@ -113,16 +114,32 @@ pub fn embed_classes<N: AsRef<str>, T: AsRef<str>>(
     templates: &[T],
     done: impl Fn(usize),
 ) -> Array2<f32> {
+    let captions = |sentences: &[String]| Ok::<_, Infallible>(model.captions(sentences));
+    let Ok(rows) = embed_classes_by(captions, names, templates, done);
+    rows
+}
+
+/// Does the same with a model of which only `captions`, which embeds sentences, is known.
+///
+/// # Errors
+/// Returns the error of `captions`.
+pub fn embed_classes_by<N: AsRef<str>, T: AsRef<str>, E>(
+    captions: impl Fn(&[String]) -> Result<Array2<f32>, E>,
+    names: &[N],
+    templates: &[T],
+    done: impl Fn(usize),
+) -> Result<Array2<f32>, E> {
     let at_a_time = (PROMPTS / templates.len().max(1)).max(1);
-    let parts: Vec<Array2<f32>> = (names.chunks(at_a_time))
+    let parts: Result<Vec<Array2<f32>>, E> = (names.chunks(at_a_time))
         .map(|names| {
             let sentences: Vec<String> = names.iter().flat_map(|name| prompts(templates, name.as_ref())).collect();
             let class: Vec<usize> = (0..sentences.len()).map(|i| i / templates.len()).collect();
-            let part = class_embeddings(model.captions(&sentences).view(), &class, names.len());
+            let part = class_embeddings(captions(&sentences)?.view(), &class, names.len());
             done(names.len());
-            part
+            Ok(part)
         })
         .collect();
+    let parts = parts?;
     let views: Vec<_> = parts.iter().map(|part| part.view()).collect();
-    concatenate(Axis(0), &views).expect("at least one class, rows of one width")
+    Ok(concatenate(Axis(0), &views).expect("at least one class, rows of one width"))
 }

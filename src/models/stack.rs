@@ -129,26 +129,35 @@ pub fn forward(
     saved: &mut Saved<ArrayViewMut2<f32>>,
     scratch: &mut Scratch<ArrayViewMut2<f32>>,
 ) {
-    let leaving = sequences.pooled().len();
-    assert_eq!(saved.out.nrows(), leaving, "a stack that gives out other rows than its sequences' {leaving}");
-    let (last, blocks) = p.resblocks.split_last().expect("a stack has a block");
-    for (i, block) in blocks.iter().enumerate() {
-        forward_block(block, i, size, sequences, saved, &mut scratch.block);
+    for (i, block) in p.resblocks.iter().enumerate() {
+        Turn { i, size, sequences, saved, scratch }.take(block);
     }
-    let x = saved.xs[blocks.len() % saved.xs.len()].view();
-    let out = saved.out.view_mut();
-    match (&mut saved.pooled, &mut scratch.pooled) {
-        (Some(saved), Some(scratch)) => {
-            let dropout = sequences.depth(blocks.len(), size.layers, true);
-            pooled_block::forward(last, size, sequences, dropout, x, out, saved, &mut scratch.block);
-        }
-        _ => {
-            let saved = saved.blocks.last_mut().expect("a whole block");
-            let dropout = sequences.depth(blocks.len(), size.layers, false);
-            block::forward(last, size, sequences.ranges(), dropout, x, out, saved, &mut scratch.block);
+    finish(p.ln, size, y, saved);
+}
+
+/// The turn of a block in the forward pass, for those whose blocks are not there at the same time.
+pub struct Turn<'a, 's, 't> {
+    /// The place of the block, whose turn comes behind that of the one before.
+    pub i: usize,
+    pub size: &'a Size,
+    pub sequences: &'a Sequences,
+    pub saved: &'a mut Saved<ArrayViewMut2<'s, f32>>,
+    pub scratch: &'a mut Scratch<ArrayViewMut2<'t, f32>>,
+}
+
+impl Turn<'_, '_, '_> {
+    /// xs\[i + 1\] = blockᵢ(xs\[i\])
+    ///
+    /// The output of the last block is `saved.out`, which has only the rows that leave the stack.
+    #[track_caller]
+    pub fn take(self, block: &Block<impl Read>) {
+        let Turn { i, size, sequences, saved, scratch } = self;
+        if i + 1 == size.layers {
+            forward_last(block, size, sequences, saved, scratch);
+        } else {
+            forward_block(block, i, size, sequences, saved, &mut scratch.block);
         }
     }
-    layer_norm::forward(p.ln, size.eps, saved.out.view(), y, &mut saved.ln);
 }
 
 /// xs\[i + 1\] = blockᵢ(xs\[i\])
@@ -167,6 +176,41 @@ fn forward_block(
     let saved = &mut saved.blocks[i % kept];
     let dropout = sequences.depth(i, size.layers, false);
     block::forward(block, size, sequences.ranges(), dropout, x.view(), y.view_mut(), saved, scratch);
+}
+
+/// out = pick(block(x)), for the last block
+fn forward_last(
+    block: &Block<impl Read>,
+    size: &Size,
+    sequences: &Sequences,
+    saved: &mut Saved<ArrayViewMut2<f32>>,
+    scratch: &mut Scratch<ArrayViewMut2<f32>>,
+) {
+    let leaving = sequences.pooled().len();
+    assert_eq!(saved.out.nrows(), leaving, "a stack that gives out other rows than its sequences' {leaving}");
+    let last = size.layers - 1;
+    let (x, out) = (saved.xs[last % saved.xs.len()].view(), saved.out.view_mut());
+    match (&mut saved.pooled, &mut scratch.pooled) {
+        (Some(saved), Some(pooled)) => {
+            let dropout = sequences.depth(last, size.layers, true);
+            pooled_block::forward(block, size, sequences, dropout, x, out, saved, &mut pooled.block);
+        }
+        _ => {
+            let saved = saved.blocks.last_mut().expect("a whole block");
+            let dropout = sequences.depth(last, size.layers, false);
+            block::forward(block, size, sequences.ranges(), dropout, x, out, saved, &mut scratch.block);
+        }
+    }
+}
+
+/// y = ln(out)
+///
+/// `y` (R,d)
+///
+/// The blocks have all been gone through.
+#[track_caller]
+pub fn finish(ln: &LayerNorm<impl Read>, size: &Size, y: ArrayViewMut2<f32>, saved: &mut Saved<ArrayViewMut2<f32>>) {
+    layer_norm::forward(ln, size.eps, saved.out.view(), y, &mut saved.ln);
 }
 
 /// Computes y once more, bit for bit, for a backward pass that needs it as an input.

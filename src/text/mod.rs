@@ -5,6 +5,7 @@
 //! | [`mod@clean`] | the cleaning that CLIP's training captions went through |
 //! | [`tokenizer`] | how cleaned text becomes token ids |
 //! | [`blip_clean`] | the cleaning that BLIP's captions and questions went through |
+//! | `ranks` | byte-pair merges of short words, ready at once |
 //! | [`wordpiece`] | how text becomes BERT's token ids, and these become text |
 //! | [`trace`] | how a text becomes tokens, step by step |
 //! | `training` | how a model in training reads captions |
@@ -14,6 +15,7 @@
 pub mod blip_clean;
 pub mod clean;
 mod error;
+mod ranks;
 pub mod tokenizer;
 mod tokenizer_file;
 pub mod trace;

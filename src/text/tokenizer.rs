@@ -10,6 +10,7 @@
 
 use crate::text::clean::clean;
 use crate::text::error::TokenizerError;
+use crate::text::ranks::{Part, Ranks};
 use crate::text::tokenizer_file::TokenizerFile;
 use crate::text::trace::{Merges, Token, Trace, Word};
 use flate2::read::GzDecoder;
@@ -17,7 +18,7 @@ use regex::Regex;
 use std::collections::HashMap;
 use std::io::Read;
 use std::path::Path;
-use std::sync::RwLock;
+use std::sync::{LazyLock, RwLock};
 use tokenizers::Model;
 use tokenizers::models::bpe::{BPE, Vocab};
 
@@ -41,6 +42,18 @@ const MAX_CACHED_WORDS: usize = 1 << 16;
 /// Longest cached word in bytes.
 const MAX_CACHED_LENGTH: usize = 64;
 
+/// The number of tokens that are one letter, inside of a word or at its end. Those of the merges follow.
+const LETTERS: u32 = 512;
+/// What the last letter of a word is followed by.
+const SUFFIX: &str = "</w>";
+
+/// The list of merges, best first, one a line.
+static LIST: LazyLock<String> = LazyLock::new(|| {
+    let mut text = String::new();
+    GzDecoder::new(MERGES).read_to_string(&mut text).expect("the embedded merges are intact");
+    text
+});
+
 /// CLIP's tokens by id, without start and end of text, and its merges, best first.
 pub(crate) struct Vocabulary {
     pub tokens: Vec<String>,
@@ -50,16 +63,14 @@ pub(crate) struct Vocabulary {
 impl Vocabulary {
     /// Returns CLIP's published vocabulary.
     pub(crate) fn clip() -> Self {
-        let mut text = String::new();
-        GzDecoder::new(MERGES).read_to_string(&mut text).expect("the embedded merges are intact");
-        let merges: Vec<(String, String)> = text
+        let merges: Vec<(String, String)> = LIST
             .lines()
             .map(|line| line.split_once(' ').expect("a merge is two tokens"))
             .map(|(left, right)| (left.to_owned(), right.to_owned()))
             .collect();
         let alphabet = alphabet();
         let tokens = (alphabet.iter().map(|(_, letter)| letter.to_string()))
-            .chain(alphabet.iter().map(|(_, letter)| format!("{letter}</w>")))
+            .chain(alphabet.iter().map(|(_, letter)| format!("{letter}{SUFFIX}")))
             .chain(merges.iter().map(|(left, right)| format!("{left}{right}")))
             .collect();
         Self { tokens, merges }
@@ -85,26 +96,22 @@ enum Kind {
 
 struct ClipTokenizer {
     words: Regex,
-    letters: [char; 256],
-    merges: BPE,
+    /// The letter that stands for each byte, and its token inside of a word.
+    letters: [(char, u32); 256],
+    ranks: Ranks,
+    /// What merges long words and shows its merges. It is made when it is first needed.
+    library: LazyLock<BPE>,
     cache: RwLock<HashMap<String, Box<[u32]>>>,
 }
 
 impl Tokenizer {
     /// Builds the tokenizer of every OpenAI and OpenCLIP model with a native text tower.
     pub fn clip() -> Self {
-        let Vocabulary { tokens, merges } = Vocabulary::clip();
-        let vocabulary: Vocab = tokens.into_iter().zip(0..).collect();
-        let merges = BPE::builder()
-            .vocab_and_merges(vocabulary, merges)
-            .end_of_word_suffix("</w>".to_owned())
-            .cache_capacity(0)
-            .build()
-            .expect("the embedded merges are consistent");
-        let mut letters = ['\0'; 256];
-        alphabet().iter().for_each(|&(byte, letter)| letters[usize::from(byte)] = letter);
+        let mut letters = [('\0', 0); 256];
+        alphabet().iter().zip(0..).for_each(|(&(byte, letter), id)| letters[usize::from(byte)] = (letter, id));
         let words = Regex::new(WORDS).expect("a valid pattern");
-        Self(Kind::Clip(Box::new(ClipTokenizer { words, letters, merges, cache: RwLock::default() })))
+        let (ranks, library) = (Ranks::of(&LIST), LazyLock::new(library as fn() -> BPE));
+        Self(Kind::Clip(Box::new(ClipTokenizer { words, letters, ranks, library, cache: RwLock::default() })))
     }
 
     /// Opens a model's own `tokenizer.json`. It must open and close a caption with one token each.
@@ -129,7 +136,7 @@ impl Tokenizer {
             Kind::Clip(clip) => match id {
                 START_OF_TEXT => Some(START.into()),
                 END_OF_TEXT => Some(END.into()),
-                id => clip.merges.id_to_token(id),
+                id => clip.library.id_to_token(id),
             },
             Kind::File(file) => file.pipeline.id_to_token(id),
         }
@@ -209,7 +216,7 @@ impl ClipTokenizer {
     }
 
     fn trace(&self, text: &str) -> Trace {
-        let (cleaned, merges) = (clean(text), Merges::of(&self.merges));
+        let (cleaned, merges) = (clean(text), Merges::of(&self.library));
         let frame = [(START_OF_TEXT, START), (END_OF_TEXT, END)];
         let [start, end] = frame.map(|(id, text)| Token { id, text: text.to_owned() });
         let word = |text: &str| {
@@ -220,7 +227,7 @@ impl ClipTokenizer {
             }
             let mut ids = vec![];
             self.push_word(text, &mut ids);
-            let token = |id| self.merges.id_to_token(id).expect("an id of the vocabulary");
+            let token = |id| self.library.id_to_token(id).expect("an id of the vocabulary");
             word.tokens = ids.into_iter().map(|id| Token { id, text: token(id) }).collect();
             merges.explain(&mut word);
             word
@@ -235,18 +242,48 @@ impl ClipTokenizer {
             ids.extend_from_slice(known);
             return;
         }
-        let letters: String = word.bytes().map(|byte| self.letters[usize::from(byte)]).collect();
-        let tokens = self.merges.tokenize(&letters).expect("the vocabulary has every letter");
-        let tokens: Box<[u32]> = tokens.iter().map(|token| token.id).collect();
-        ids.extend_from_slice(&tokens);
         if word.len() > MAX_CACHED_LENGTH {
-            return;
+            return ids.extend(self.long(word));
         }
+        let tokens = self.short(word);
+        ids.extend_from_slice(&tokens);
         let mut cache = self.cache.write().expect("no thread panics here");
         if cache.len() < MAX_CACHED_WORDS {
             cache.insert(word.to_owned(), tokens);
         }
     }
+}
+
+impl ClipTokenizer {
+    /// Returns the tokens of a short word.
+    fn short(&self, word: &str) -> Box<[u32]> {
+        let letters = word.bytes().map(|byte| self.letters[usize::from(byte)]);
+        let mut parts: Vec<Part> = letters.map(|(letter, id)| Part { id, text: letter.into() }).collect();
+        if let Some(last) = parts.last_mut() {
+            last.id += LETTERS / 2;
+            last.text.push_str(SUFFIX);
+        }
+        self.ranks.tokens(parts, LETTERS)
+    }
+
+    /// Returns the tokens of a word of any length.
+    fn long(&self, word: &str) -> Vec<u32> {
+        let letters: String = word.bytes().map(|byte| self.letters[usize::from(byte)].0).collect();
+        let tokens = self.library.tokenize(&letters).expect("the vocabulary has every letter");
+        tokens.iter().map(|token| token.id).collect()
+    }
+}
+
+/// Makes the library's tables of tokens and merges.
+fn library() -> BPE {
+    let Vocabulary { tokens, merges } = Vocabulary::clip();
+    let vocabulary: Vocab = tokens.into_iter().zip(0..).collect();
+    BPE::builder()
+        .vocab_and_merges(vocabulary, merges)
+        .end_of_word_suffix(SUFFIX.to_owned())
+        .cache_capacity(0)
+        .build()
+        .expect("the embedded merges are consistent")
 }
 
 /// Returns the 256 bytes in the vocabulary's order, each with the letter that represents it: printable Latin-1 stands
@@ -261,6 +298,20 @@ fn alphabet() -> Vec<(u8, char)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The words are the texts of all tokens, alone and behind each other, and the bytes of other alphabets.
+    #[test]
+    fn short_words_are_merged_as_long_ones() {
+        let tokenizer = Tokenizer::clip();
+        let Kind::Clip(clip) = &tokenizer.0 else { panic!("CLIP's own") };
+        let tokens = Vocabulary::clip().tokens;
+        let word = |i: usize| tokens[i % tokens.len()].trim_end_matches(SUFFIX);
+        for i in 0..tokens.len() {
+            for word in [word(i).to_owned(), format!("{}{}", word(i), word(i * 7919 + 13)), "é".repeat(i % 30)] {
+                assert_eq!(*clip.short(&word), clip.long(&word), "{word}");
+            }
+        }
+    }
 
     /// The cache limits the number of its words, so their length must be limited as well.
     #[test]

@@ -2,13 +2,14 @@
 
 use super::pictures::Images;
 use super::ranking::{Logits, Ranking};
-use super::texts::{distinct, labels, templates, warn_long};
+use super::texts::{distinct, labels, templates, warn_cut_by_clip, warn_long};
 use super::{CliError, Context};
 use crate::app::number::positive;
-use crate::embed::Family;
-use crate::eval::templates::embed_classes;
+use crate::embed::{Clip, Family, ImageEncoder, LoadError, Opened, PassingText};
+use crate::eval::templates::{embed_classes, embed_classes_by};
 use crate::files;
 use clap::Args;
+use ndarray::Array2;
 use std::path::PathBuf;
 
 /// The temperature with which BLIP's training begins. Its published files are without the one with which it ended.
@@ -63,18 +64,9 @@ impl Classify {
         let templates = templates(&self.templates)?;
         let named = self.images.find()?;
         named.warn_passed_over();
-        let model = context.open_either()?.both()?;
-        warn_long(&model, &labels, &templates);
-        let logits = match &model {
-            Family::Clip(clip) => Logits::of(clip),
-            Family::Blip(_) => {
-                note!(
-                    "note: a BLIP is saved without its temperature; probabilities are those of {TEMPERATURE}, with which \
-                     training begins"
-                );
-                Logits::Softmax { scale: 1.0 / TEMPERATURE }
-            }
-        };
+        let model = Model::read(context.open_either()?, labels.len() * templates.len())?;
+        model.warn_long(&labels, &templates);
+        let logits = model.logits()?;
         match (logits, &labels[..]) {
             (Logits::Sigmoid { .. }, _) => note!(
                 "note: this model has a bias (SigLIP), so each label has a probability by itself; they do not add up to 1"
@@ -86,10 +78,10 @@ impl Classify {
             (Logits::Softmax { .. }, _) => {}
         }
         let bar = context.output.progress(labels.len(), "labels");
-        let classes = embed_classes(&model, &labels, &templates, |n| bar.inc(n as u64));
+        let classes = model.classes(&labels, &templates, |n| bar.inc(n as u64))?;
         bar.finish_and_clear();
         let bar = context.output.progress(named.paths.len(), "pictures");
-        let tally = named.embed(&model, &bar, |i, embedding| {
+        let tally = named.embed(&model.into_images()?, &bar, |i, embedding| {
             let image = files::name(&named.paths[i]).into_owned();
             let ranking = Ranking::new(image, embedding, &labels, classes.view(), logits, self.k).at(&places);
             bar.suspend(|| context.output.show(&ranking))
@@ -105,5 +97,72 @@ impl Classify {
         };
         let (places, labels) = distinct(labels);
         if labels.is_empty() { Err(CliError::NoTexts { place }) } else { Ok((places, labels)) }
+    }
+}
+
+/// A model that embeds labels once, and then pictures.
+enum Model {
+    /// The text tower is read while the labels go through it, and the image tower when they have.
+    Passing(PassingText),
+    Whole(Family<Clip>),
+}
+
+impl Model {
+    /// Reads the model, or only opens a CLIP that is asked for so few sentences that it is faster to read it in passing.
+    fn read(opened: Opened, sentences: usize) -> Result<Self, LoadError> {
+        match opened {
+            Opened::Clip(checkpoint)
+                if PassingText::fits(&checkpoint, sentences) && checkpoint.architecture.config().is_some() =>
+            {
+                PassingText::new(*checkpoint).map(Model::Passing)
+            }
+            opened => opened.both().map(Model::Whole),
+        }
+    }
+
+    fn warn_long(&self, labels: &[String], templates: &[String]) {
+        match self {
+            Model::Passing(tower) => {
+                warn_cut_by_clip((tower.tokenizer(), tower.context_length()), labels, templates);
+            }
+            Model::Whole(model) => warn_long(model, labels, templates),
+        }
+    }
+
+    fn logits(&self) -> Result<Logits, LoadError> {
+        Ok(match self {
+            Model::Passing(tower) => {
+                let checkpoint = tower.checkpoint();
+                let scale = checkpoint.logit_scale()?.expect("a checkpoint of both towers has one");
+                Logits::new(scale.exp(), checkpoint.logit_bias()?)
+            }
+            Model::Whole(Family::Clip(clip)) => Logits::of(clip),
+            Model::Whole(Family::Blip(_)) => {
+                note!(
+                    "note: a BLIP is saved without its temperature; probabilities are those of {TEMPERATURE}, with which \
+                     training begins"
+                );
+                Logits::Softmax { scale: 1.0 / TEMPERATURE }
+            }
+        })
+    }
+
+    /// Returns one embedding per label.
+    ///
+    /// result (N,e)
+    fn classes(&self, labels: &[String], templates: &[String], done: impl Fn(usize)) -> Result<Array2<f32>, LoadError> {
+        match self {
+            Model::Passing(tower) => embed_classes_by(|sentences| tower.encode(sentences), labels, templates, done),
+            Model::Whole(model) => Ok(embed_classes(model, labels, templates, done)),
+        }
+    }
+
+    /// Returns what embeds pictures.
+    fn into_images(self) -> Result<Family<ImageEncoder>, LoadError> {
+        Ok(match self {
+            Model::Passing(tower) => Family::Clip(ImageEncoder::new(tower.checkpoint())?),
+            Model::Whole(Family::Clip(clip)) => Family::Clip(clip.image),
+            Model::Whole(Family::Blip(blip)) => Family::Blip(blip),
+        })
     }
 }

@@ -39,8 +39,12 @@ pub(crate) enum Logits {
 impl Logits {
     /// Returns how the cosines of a CLIP become probabilities.
     pub(crate) fn of(clip: &Clip) -> Self {
-        let scale = clip.scale();
-        clip.bias().map_or(Logits::Softmax { scale }, |bias| Logits::Sigmoid { scale, bias })
+        Logits::new(clip.scale(), clip.bias())
+    }
+
+    /// Returns how cosines become probabilities with a learnt scale and perhaps a bias.
+    pub(crate) fn new(scale: f32, bias: Option<f32>) -> Self {
+        bias.map_or(Logits::Softmax { scale }, |bias| Logits::Sigmoid { scale, bias })
     }
 
     /// Returns the probability of every text.

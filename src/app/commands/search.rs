@@ -2,13 +2,13 @@
 
 use super::page::{self, Row};
 use super::pictures::Reading;
-use super::texts::{NOTHING_LEFT, is_nothing, warn_long};
+use super::texts::{NOTHING_LEFT, is_nothing, warn_cut_by_clip, warn_long};
 use super::{CliError, Context};
 use crate::app::number::positive;
 use crate::app::plot::contact::{Tile, contact};
 use crate::app::plot::save;
 use crate::embed::source::{Files, Upright};
-use crate::embed::{Blip, Family, Opened};
+use crate::embed::{Blip, Family, Opened, PassingText};
 use crate::eval::templates::PLACE;
 use crate::files::{self, serialize_name};
 use crate::index::{self, Index, ModelId};
@@ -139,8 +139,16 @@ impl Search {
             let picture = if exif { picture.upright() } else { picture };
             return Ok((opened.image_encoder()?.encode_image(&[picture]), None));
         }
-        let encoder = opened.text_encoder()?;
         let texts: Vec<String> = self.text.iter().cloned().collect();
+        let opened = match opened {
+            Opened::Clip(checkpoint) if PassingText::fits(&checkpoint, texts.len()) => {
+                let tower = PassingText::new(*checkpoint)?;
+                warn_cut_by_clip((tower.tokenizer(), tower.context_length()), &texts, &[PLACE]);
+                return Ok((tower.encode(&texts)?, None));
+            }
+            opened => opened,
+        };
+        let encoder = opened.text_encoder()?;
         if let Some(text) = texts.iter().find(|text| is_nothing(&encoder, text)) {
             return Err(CliError::Usage(format!("{text:?}: {NOTHING_LEFT}")));
         }

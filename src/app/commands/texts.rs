@@ -7,7 +7,7 @@ use crate::embed::{Blip, Family, TextEncoder};
 use crate::eval::templates::{OPENAI, PLACE, SIMPLE, prompts};
 use crate::files;
 use crate::text::blip_clean::{self, MAX_CAPTION_WORDS};
-use crate::text::clean;
+use crate::text::{Tokenizer, clean};
 use serde_json::Value;
 use std::collections::HashMap;
 use std::io::{self, stdin};
@@ -182,8 +182,16 @@ pub(crate) fn warn_cut_by_blip(blip: &Blip, texts: &[String], templates: &[impl 
 /// Warns of texts that are longer than the context of a CLIP and lose their end. `templates` are the sentences that each text is
 /// put into.
 pub(crate) fn warn_truncated(encoder: &TextEncoder, texts: &[String], templates: &[impl AsRef<str>]) {
-    let context = encoder.context_length();
-    let cut = |text: &&String| prompts(templates, text).any(|p| encoder.tokenizer().encode(&p, context).truncated);
+    warn_cut_by_clip((encoder.tokenizer(), encoder.context_length()), texts, templates);
+}
+
+/// Does the same for a tokenizer and the context of its CLIP.
+pub(crate) fn warn_cut_by_clip(
+    (tokenizer, context): (&Tokenizer, usize),
+    texts: &[String],
+    templates: &[impl AsRef<str>],
+) {
+    let cut = |text: &&String| prompts(templates, text).any(|p| tokenizer.encode(&p, context).truncated);
     let cut: Vec<&String> = texts.iter().filter(cut).collect();
     warn_cut(&cut, &format!("the model's {}", counted(context, "token")));
 }

@@ -129,6 +129,11 @@ impl Checkpoint {
         self.files.load(spec, &places)
     }
 
+    /// Returns the open files of the weights.
+    pub(super) fn tensors(&self) -> &TensorFiles {
+        &self.files
+    }
+
     /// Returns the sizes of the text tower.
     pub(crate) fn text_shape(&self) -> Result<text::Shape, CheckpointError> {
         self.architecture.text().ok_or_else(|| self.no_tower(Tower::Text))

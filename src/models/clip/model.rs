@@ -5,6 +5,7 @@ use crate::models::Captions;
 use crate::models::clip::Config;
 use crate::models::clip::text::{self, Text};
 use crate::models::clip::visual::{self, Visual};
+use crate::models::stack::Turn;
 use crate::models::{Keep, Mode, Workspace};
 use crate::params::{Init, Params, Spec};
 use crate::tree::{Arena, tree};
@@ -97,6 +98,29 @@ impl Inference {
             visual::forward(p, shape, images, Mode::Inference, features.view_mut(), workspace, scratch);
             normalize::unit(features.view())
         })
+    }
+
+    /// Embeds captions as vectors of unit length, with a text tower whose blocks [come one by
+    /// one](text::forward_by_blocks).
+    ///
+    /// returns (B,e)
+    ///
+    /// # Errors
+    /// Returns the error of `block`.
+    pub fn encode_texts_by_blocks<E: Send>(
+        &mut self,
+        p: &Text<impl Read>,
+        shape: &text::Shape,
+        captions: Captions,
+        block: impl FnMut(Turn) -> Result<(), E> + Send,
+    ) -> Result<Array2<f32>, E> {
+        let mut features = Array2::zeros((captions.len(), shape.embed_dim));
+        let Inference { workspace, scratch } = self;
+        in_pool(|| {
+            let (keep, features) = (Keep::Nothing, features.view_mut());
+            text::forward_by_blocks(p, shape, captions, keep, features, workspace, scratch, block)
+        })?;
+        Ok(normalize::unit(features.view()))
     }
 
     /// Embeds captions as vectors of unit length, with a text tower alone.

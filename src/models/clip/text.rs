@@ -9,13 +9,14 @@ use crate::layers::layer_norm::{self, LayerNorm, Saved as NormSaved};
 use crate::layers::projection;
 use crate::layers::sequences::{Pool, Sequences};
 use crate::layers::token_embed;
-use crate::models::stack::{self, Saved as StackSaved, Scratch as StackScratch, Stack, StackMut, Transformer};
+use crate::models::stack::{self, Saved as StackSaved, Scratch as StackScratch, Stack, StackMut, Transformer, Turn};
 use crate::models::{Captions, Keep, Workspace};
 use crate::params::{Init, Spec};
 use crate::tree::{Arena, Dim, tree};
 use crate::weights::{Balance, Read};
 use kernels::in_pool;
 use ndarray::{Array2, Array3, ArrayView2, ArrayViewMut2};
+use std::convert::Infallible;
 
 tree! {
     /// The parameters of the tower, which a checkpoint of CLIP has at the top, without a name in front.
@@ -128,6 +129,31 @@ pub fn forward(
     workspace: &mut Workspace,
     scratch: &mut Arena,
 ) {
+    let blocks = &p.transformer.resblocks;
+    let block = |turn: Turn| {
+        let block = &blocks[turn.i];
+        turn.take(block);
+        Ok::<_, Infallible>(())
+    };
+    let Ok(()) = forward_by_blocks(p, shape, captions, keep, features, workspace, scratch, block);
+}
+
+/// Computes the same as [`forward`] with blocks that need not be there at the same time: `block` gets each one ready and
+/// lets it [take](Turn::take) its turn. Those of `p` are not read.
+///
+/// # Errors
+/// Returns the error of `block`.
+#[track_caller]
+pub fn forward_by_blocks<E>(
+    p: &Text<impl Read>,
+    shape: &Shape,
+    captions: Captions,
+    keep: Keep,
+    features: ArrayViewMut2<f32>,
+    workspace: &mut Workspace,
+    scratch: &mut Arena,
+    mut block: impl FnMut(Turn) -> Result<(), E>,
+) -> Result<(), E> {
     shape.check(&captions);
     let Workspace { sequences, saved, keep: kept, .. } = workspace;
     *kept = keep;
@@ -137,8 +163,12 @@ pub fn forward(
     let scratch = &mut scratch.carve(&shape.scratch(sequences.rows(), captions.len()));
     let x = saved.xs[0].view_mut();
     token_embed::forward(&p.token_embedding, &p.positional_embedding, captions.own_ids(), sequences.positions(), x);
-    stack::forward(p.stack(), &shape.size, sequences, scratch.normed.view_mut(), saved, &mut scratch.stack);
+    for i in 0..shape.size.layers {
+        block(Turn { i, size: &shape.size, sequences, saved, scratch: &mut scratch.stack })?;
+    }
+    stack::finish(&p.ln_final, &shape.size, scratch.normed.view_mut(), saved);
     projection::forward(&p.text_projection, scratch.normed.view(), features);
+    Ok(())
 }
 
 /// Adds to `g` the gradients of all parameters that the workspace does not lock.
