@@ -103,8 +103,8 @@ impl Classify {
 /// A model that embeds labels once, and then pictures.
 enum Model {
     /// The text tower is read while the labels go through it, and the image tower when they have.
-    Passing(PassingText),
-    Whole(Family<Clip>),
+    Passing(Box<PassingText>),
+    Whole(Box<Family<Clip>>),
 }
 
 impl Model {
@@ -114,9 +114,9 @@ impl Model {
             Opened::Clip(checkpoint)
                 if PassingText::fits(&checkpoint, sentences) && checkpoint.architecture.config().is_some() =>
             {
-                PassingText::new(*checkpoint).map(Model::Passing)
+                Ok(Model::Passing(Box::new(PassingText::new(*checkpoint)?)))
             }
-            opened => opened.both().map(Model::Whole),
+            opened => Ok(Model::Whole(Box::new(opened.both()?))),
         }
     }
 
@@ -125,7 +125,7 @@ impl Model {
             Model::Passing(tower) => {
                 warn_cut_by_clip((tower.tokenizer(), tower.context_length()), labels, templates);
             }
-            Model::Whole(model) => warn_long(model, labels, templates),
+            Model::Whole(model) => warn_long(&**model, labels, templates),
         }
     }
 
@@ -136,14 +136,16 @@ impl Model {
                 let scale = checkpoint.logit_scale()?.expect("a checkpoint of both towers has one");
                 Logits::new(scale.exp(), checkpoint.logit_bias()?)
             }
-            Model::Whole(Family::Clip(clip)) => Logits::of(clip),
-            Model::Whole(Family::Blip(_)) => {
-                note!(
-                    "note: a BLIP is saved without its temperature; probabilities are those of {TEMPERATURE}, with which \
-                     training begins"
-                );
-                Logits::Softmax { scale: 1.0 / TEMPERATURE }
-            }
+            Model::Whole(model) => match &**model {
+                Family::Clip(clip) => Logits::of(clip),
+                Family::Blip(_) => {
+                    note!(
+                        "note: a BLIP is saved without its temperature; probabilities are those of {TEMPERATURE}, with \
+                         which training begins"
+                    );
+                    Logits::Softmax { scale: 1.0 / TEMPERATURE }
+                }
+            },
         })
     }
 
@@ -153,7 +155,7 @@ impl Model {
     fn classes(&self, labels: &[String], templates: &[String], done: impl Fn(usize)) -> Result<Array2<f32>, LoadError> {
         match self {
             Model::Passing(tower) => embed_classes_by(|sentences| tower.encode(sentences), labels, templates, done),
-            Model::Whole(model) => Ok(embed_classes(model, labels, templates, done)),
+            Model::Whole(model) => Ok(embed_classes(&**model, labels, templates, done)),
         }
     }
 
@@ -161,8 +163,10 @@ impl Model {
     fn into_images(self) -> Result<Family<ImageEncoder>, LoadError> {
         Ok(match self {
             Model::Passing(tower) => Family::Clip(ImageEncoder::new(tower.checkpoint())?),
-            Model::Whole(Family::Clip(clip)) => Family::Clip(clip.image),
-            Model::Whole(Family::Blip(blip)) => Family::Blip(blip),
+            Model::Whole(model) => match *model {
+                Family::Clip(clip) => Family::Clip(clip.image),
+                Family::Blip(blip) => Family::Blip(blip),
+            },
         })
     }
 }
