@@ -15,8 +15,8 @@ pub fn naive(a: Mat, b: Int8, c: &mut [f32]) {
         let min = a.iter().fold(0.0, |min: f32, &x| min.min(x));
         let max = a.iter().fold(0.0, |max: f32, &x| max.max(x));
         let scale = (max - min) / 255.0;
-        let row = Row { scale, zero: if scale > 0.0 { nearest(-min / scale) } else { 0 } };
-        let inverse = if scale > 0.0 { 1.0 / scale } else { 0.0 };
+        let row = Row { scale, zero: if scale.is_normal() { nearest(-min / scale) } else { 0 } };
+        let inverse = if scale.is_normal() { 1.0 / scale } else { 0.0 };
         for (j, c) in c.iter_mut().enumerate() {
             let rounded = |x: f32| i64::from((nearest(x * inverse) + row.zero).clamp(0, 255));
             let dot: i64 = a.iter().enumerate().map(|(k, &x)| rounded(x) * i64::from(b.at(k, j))).sum();

@@ -79,7 +79,7 @@ fn multiply<A: Activation>(kernel: &Kernel<A>, a: Mat, b: Int8, out: &Output) {
 /// Computes the product, as many rows at a time as may be rounded at a time.
 fn slabs<A: Activation>(kernel: &Kernel<A>, a: Mat, b: Int8, out: &Output, parallel: bool) {
     let (unit, steps) = (kernel.tiles.len(), b.steps());
-    let most = even(out.c.rows, (MAX_PACKED / steps.max(1)).max(unit), unit);
+    let most = even(out.c.rows, (MAX_PACKED / steps).max(unit), unit);
     for (first, rows) in pieces(out.c.rows, most) {
         let sizes =
             [(rows * steps * size_of::<A>()).div_ceil(size_of::<f32>()), rows * size_of::<Row>() / size_of::<f32>()];
@@ -111,7 +111,7 @@ fn round<A: Activation>(kernel: &Kernel<A>, a: Mat, b: Int8, told: &mut [Row], p
     let pack = |(i, (told, panel)): (usize, (&mut [Row], &mut [A]))| {
         rows::pack(Isa::best(), a.rows_from(i * unit, told.len()), b, told, panel);
     };
-    let panel = (unit * b.steps()).max(1);
+    let panel = unit * b.steps();
     if parallel {
         told.par_chunks_mut(unit).zip(packed.par_chunks_mut(panel)).enumerate().for_each(pack);
     } else {

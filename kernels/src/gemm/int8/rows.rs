@@ -60,11 +60,11 @@ pub(super) fn pack<A: Activation>(isa: Isa, a: Mat, b: Int8, told: &mut [Row], p
     });
 }
 
-/// Finds sᵢ and zᵢ of a row. A row with a NaN has NaN for sᵢ.
+/// Finds sᵢ and zᵢ of a row. With a NaN or an infinity in it, sᵢ is one too, and with sᵢ the row of C.
 pub(super) fn range(isa: Isa, row: &[f32]) -> Row {
     let (min, max) = extremes(isa, row);
     let scale = (max - min) / MAX;
-    Row { scale, zero: if scale > 0.0 { nearest(-min / scale) } else { 0 } }
+    Row { scale, zero: if scale.is_normal() { nearest(-min / scale) } else { 0 } }
 }
 
 multiversion! {
@@ -96,7 +96,7 @@ fn ascending(bits: i32) -> i32 {
 multiversion! {
     /// Rounds a row to whole numbers of 0..=255, whose bits take the place of its numbers.
     fn round(told: Row, row: &mut [f32]) {
-        let inverse = if told.scale > 0.0 { 1.0 / told.scale } else { 0.0 };
+        let inverse = if told.scale.is_normal() { 1.0 / told.scale } else { 0.0 };
         for x in row {
             let rounded = nearest(*x * inverse) + told.zero;
             *x = f32::from_bits(rounded.clamp(0, MAX as i32) as u32);

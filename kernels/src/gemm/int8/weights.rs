@@ -14,8 +14,8 @@ const MAX_OUTLIERS: usize = 16;
 /// A column of A is an outlier if its largest weight is this many times as large as that of the median column.
 const OUTLIER: f32 = 4.0;
 
-/// Above this depth a sum of 255·127 might not fit 32 bits.
-const MAX_INPUTS: usize = 1 << 16;
+/// Up to this depth the difference of two sums of 255·127 fits 32 bits.
+const MAX_INPUTS: usize = 1 << 15;
 
 /// Wᵀ (K,N) for weights W (N,K), rounded to eight bits.
 ///
@@ -46,7 +46,7 @@ impl<'a> Int8<'a> {
 
     /// Returns how many floats of memory W (`outputs`, `inputs`) takes.
     pub fn size(outputs: usize, inputs: usize) -> usize {
-        MAX_OUTLIERS + (2 + MAX_OUTLIERS) * outputs + outputs * inputs.next_multiple_of(QUAD) / size_of::<f32>()
+        MAX_OUTLIERS + (2 + MAX_OUTLIERS) * outputs + outputs * filled(inputs) / size_of::<f32>()
     }
 
     /// Views Wᵀ, from what [`round`](Self::round) made of W (`outputs`, `inputs`).
@@ -68,11 +68,11 @@ impl<'a> Int8<'a> {
     pub fn round(weights: &[f32], outputs: usize, inputs: usize, to: &mut [f32]) {
         check(to.len(), outputs, inputs);
         assert_eq!(weights.len(), outputs * inputs, "{outputs}×{inputs} weights");
+        to.fill(0.0);
         let found = find_outliers(weights, inputs);
         let (outliers, rest) = to.split_at_mut(MAX_OUTLIERS);
         let (kept, rest) = rest.split_at_mut(MAX_OUTLIERS * outputs);
         outliers.fill(f32::from_bits(inputs as u32));
-        kept.fill(0.0);
         for ((&k, outlier), kept) in found.iter().zip(outliers).zip(kept.chunks_mut(outputs.max(1))) {
             *outlier = f32::from_bits(k as u32);
             kept.iter_mut().zip(weights.iter().skip(k).step_by(inputs)).for_each(|(kept, &w)| *kept = w);
@@ -80,11 +80,10 @@ impl<'a> Int8<'a> {
         let (scales, rest) = rest.split_at_mut(outputs);
         let (sums, panels) = rest.split_at_mut(outputs);
         let (scales, sums) = (scales.par_chunks_mut(WIDTH), sums.par_chunks_mut(WIDTH));
-        let panels = panels.par_chunks_mut((WIDTH * inputs.next_multiple_of(QUAD) / size_of::<f32>()).max(1));
+        let panels = panels.par_chunks_mut(WIDTH * filled(inputs) / size_of::<f32>());
         let weights = weights.par_chunks((WIDTH * inputs).max(1));
         scales.zip(sums).zip(panels.zip(weights)).for_each_init(Vec::new, |row, ((scales, sums), (panel, rows))| {
             let panel = bytes_mut(panel);
-            panel.fill(0);
             for (j, weights) in rows.chunks_exact(inputs.max(1)).enumerate() {
                 row.clear();
                 row.extend_from_slice(weights);
@@ -112,7 +111,7 @@ impl<'a> Int8<'a> {
 
     /// Returns K, filled up to whole fours.
     pub(super) fn steps(&self) -> usize {
-        self.rows.next_multiple_of(QUAD)
+        filled(self.rows)
     }
 
     /// Returns the weights of the columns from `j` on: four steps of K every `WIDTH` fours.
@@ -142,6 +141,11 @@ impl<'a> Int8<'a> {
     pub(super) fn at(&self, k: usize, j: usize) -> i8 {
         self.panel(j)[k / QUAD * WIDTH * QUAD + k % QUAD]
     }
+}
+
+/// Returns K filled up to whole fours, of which there is at least one.
+fn filled(inputs: usize) -> usize {
+    inputs.max(1).next_multiple_of(QUAD)
 }
 
 /// Panics unless these weights take so many floats of memory.
@@ -179,7 +183,7 @@ multiversion! {
 multiversion! {
     /// Rounds a row of W into column `j` of its panel, and returns the sum of what it has become.
     fn round_column(row: &[f32], scale: f32, j: usize, panel: &mut [i8]) -> i32 {
-        let inverse = if scale > 0.0 { 1.0 / scale } else { 0.0 };
+        let inverse = if scale.is_normal() { 1.0 / scale } else { 0.0 };
         let mut sum = 0;
         for (quad, row) in panel.as_chunks_mut::<{ WIDTH * QUAD }>().0.iter_mut().zip(row.chunks(QUAD)) {
             for (to, x) in quad[j * QUAD..].iter_mut().zip(row) {
