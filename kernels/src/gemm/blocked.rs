@@ -12,7 +12,7 @@
 //!
 //! How a task then goes through its tiles is in `slab.rs`.
 
-use super::blocking::{FETCH_COST, MIN_PARALLEL_WORK, even, pieces};
+use super::blocking::{FETCH_COST, MIN_PARALLEL_WORK, TASKS_PER_THREAD, even, pieces};
 use super::kernel::Kernel;
 use super::slab::{Job, STRIP, Side, Slab};
 use crate::parallel::{in_pool, in_shares};
@@ -49,9 +49,6 @@ const MAX_OWN_LANES: usize = 128;
 
 /// This many panels of the shared operand are packed together.
 const PANELS_AT_ONCE: usize = 8;
-
-/// A product is cut into about this many tasks per thread, so that all threads are busy to the end.
-const TASKS_PER_THREAD: usize = 4;
 
 thread_local! {
     /// The packed shared operand, in the thread that asked for the product, or in each thread that works on it if it is

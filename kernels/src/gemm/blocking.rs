@@ -14,6 +14,9 @@ pub(super) const MIN_PARALLEL_WORK: usize = 1 << 19;
 /// Fetching one weight from memory takes about as long as this many multiply-adds.
 pub(super) const FETCH_COST: usize = 8;
 
+/// A product is cut into about this many tasks per thread, so that all threads are busy to the end.
+pub(super) const TASKS_PER_THREAD: usize = 4;
+
 /// The start of a stretch, and its length.
 pub(super) type Span = (usize, usize);
 

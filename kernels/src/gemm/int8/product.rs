@@ -6,7 +6,7 @@ use super::kernel::{self, Kernel, Tile};
 use super::rows::{self, Activation, Row};
 use super::weights::Int8;
 use crate::gemm::block::Block;
-use crate::gemm::blocking::{FETCH_COST, MIN_PARALLEL_WORK, Span, even, pieces};
+use crate::gemm::blocking::{FETCH_COST, MIN_PARALLEL_WORK, Span, TASKS_PER_THREAD, even, pieces};
 use crate::gemm::epilogue::Epilogue;
 use crate::gemm::finish::Output;
 use crate::gemm::matrix::{Mat, MatMut};
@@ -24,9 +24,6 @@ const ROWS: usize = 112;
 
 /// The most columns of a task: its block of C (ROWS × COLS × 4 bytes = 115 KB) stays in L2 until it is finished.
 const COLS: usize = 256;
-
-/// A product is cut into about this many tasks per thread, so that all threads are busy to the end.
-const TASKS_PER_THREAD: usize = 4;
 
 /// A tile takes at most this many steps of K. A panel of B (STEPS × 32 = 32 KB) stays in L1 or close to it while all rows
 /// of the task pass by.

@@ -15,7 +15,7 @@ thread_local! {
 }
 
 /// sᵢ and zᵢ of a row.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Row {
     pub scale: f32,
     pub zero: i32,
