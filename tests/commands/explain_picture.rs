@@ -34,7 +34,7 @@ fn a_picture_has_the_cosine_and_the_heat_of_every_text() {
     for (bench, places) in [(bench(), 3), (resnet(), 2)] {
         let texts = ["a", "<b>two</b>"];
         let found = bench.json(&["explain", "picture", "a.png", texts[0], texts[1]]).remove(0);
-        let clip = clip(&bench);
+        let (clip, cells) = (clip(&bench), 3 * places);
         let picture = decode::open(&bench.path("a.png")).unwrap();
         let expected = clip.encode_text(&texts).dot(&clip.encode_image(&[picture]).row(0));
         for (i, text) in texts.iter().enumerate() {
@@ -42,7 +42,7 @@ fn a_picture_has_the_cosine_and_the_heat_of_every_text() {
             let off = one["cosine"].as_f64().unwrap() as f32 - expected[i];
             assert!(one["text"] == *text && off.abs() < 1e-5, "{one} {off}");
             let heat = matrix(&one["heat"]);
-            assert!(heat.dim() == (places, places) && heat.iter().all(|&heat| heat >= 0.0), "{heat}");
+            assert!(heat.dim() == (cells, cells) && heat.iter().all(|&heat| heat >= 0.0), "{heat}");
         }
         // 50 × 40 pixels, of which a square in the middle is seen.
         assert_eq!(found["square"], serde_json::json!([5.0, 0.0, 45.0, 40.0]));
@@ -53,7 +53,7 @@ fn a_picture_has_the_cosine_and_the_heat_of_every_text() {
         assert!((&heats[0] * &heats[1]).iter().all(|&both| both == 0.0), "{heats:?}");
 
         let said = bench.run(&["explain", "picture", "a.png", "a"]).out;
-        assert!(said.starts_with("a.png\n") && said.lines().count() == 2 + places, "{said}");
+        assert!(said.starts_with("a.png\n") && said.lines().count() == 2 + cells, "{said}");
     }
 }
 

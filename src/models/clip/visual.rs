@@ -61,6 +61,14 @@ impl Shape {
         }
     }
 
+    /// Returns the number of places of that map, grid².
+    pub fn places(&self) -> usize {
+        match self {
+            Shape::Vit(shape) => shape.grid.patches(),
+            Shape::ResNet(shape) => shape.pool().pixels,
+        }
+    }
+
     /// Returns the number of floats of a picture, 3·edge².
     pub fn image_len(&self) -> usize {
         match self {

@@ -25,6 +25,9 @@ figcaption { overflow-wrap: anywhere; }
 small { display: block; color: var(--faint); }
 ";
 
+/// The largest number of rows and columns of a grid in a terminal.
+const MAX_SHADES: usize = 28;
+
 /// Where drawings go.
 #[derive(Debug, Args)]
 pub(super) struct Drawn {
@@ -107,12 +110,15 @@ impl Seen {
     }
 }
 
-/// Writes a grid in shades, a line for each of its rows, as shares of `full`.
+/// Writes a grid in shades, a line for each of its rows, as shares of `full`. Of a grid that is too large for a terminal
+/// it is the largest value of so many cells along each edge.
 pub(super) fn shades(f: &mut fmt::Formatter, grid: &[Vec<f32>], full: f32) -> fmt::Result {
-    grid.iter().try_for_each(|row| {
+    let step = grid.len().div_ceil(MAX_SHADES);
+    grid.chunks(step).try_for_each(|rows| {
         f.write_str("\n         ")?;
-        row.iter().try_for_each(|value| {
-            let shade = (value / full.max(f32::MIN_POSITIVE) * 4.0).round() as usize;
+        (0..rows[0].len()).step_by(step).try_for_each(|from| {
+            let cells = rows.iter().flat_map(|row| row.iter().skip(from).take(step));
+            let shade = (cells.fold(0.0, |a: f32, &b| a.max(b)) / full.max(f32::MIN_POSITIVE) * 4.0).round() as usize;
             f.write_str(["··", "░░", "▒▒", "▓▓", "██"][shade.min(4)])
         })
     })

@@ -34,9 +34,11 @@ As JSON: {\"image\", \"square\", \"texts\": [{\"text\", \"cosine\", \"heat\"}, �
 square is what the model sees of the picture: its left, top, right and bottom
 edge in pixels; heat has a list for each row of the grid that lies over it.
 
-A map has a cell for each place of a ResNet's last map or patch of a ViT: 2 × 2
-in Emoji-RN-S, 4 × 4 in Emoji-ViT-S, 7 × 7 in RN50 and ViT-B-32. A model knows
-what it was trained on: one of emoji says little about photographs.")]
+A model tells the places of a ResNet's last map or the patches of a ViT apart:
+2 × 2 in Emoji-RN-S, 4 × 4 in Emoji-ViT-S, 7 × 7 in RN50 and ViT-B-32. It
+looks nine times, shifted by thirds of a place, so a map has 3 × 3 cells for
+each. A model knows what it was trained on: one of emoji says little about
+photographs.")]
 pub(crate) struct Where {
     /// Picture: PNG, JPEG, WebP, GIF, BMP, TIFF; `-` is standard input
     #[arg(value_name = "FILE")]
@@ -98,8 +100,10 @@ impl<'a> Report<'a> {
                  all: the strongest is the largest heat of any."
             }
         };
-        let places = self.texts[0].heat.len();
-        format!("{speaks} The model tells {places} × {places} places apart; between their middles colours are blended.")
+        let cells = self.texts[0].heat.len();
+        format!(
+            "{speaks} {cells} × {cells} cells, three along the edge of each place that the model tells apart, are blended."
+        )
     }
 
     /// Returns the largest heat of all texts.
