@@ -164,9 +164,10 @@ fn mistakes_are_named() {
     let tiny = ["--model", "model"];
     let blip = blip::folder("blip_itm");
     let blip = blip.to_str().unwrap();
-    let mistakes: [(&[&str], i32, &str); 8] = [
+    let mistakes: [(&[&str], i32, &str); 9] = [
         (&["--fresh", "nonsense"], 2, "nonsense"),
         (&["--fresh", "Emoji-ViT-S", "--model", "model"], 2, "--fresh"),
+        (&["--model", "model", "--seed", "1"], 2, "--seed"),
         (&[&tiny[..], &["--pairs", "missing.csv"]].concat(), 1, "missing.csv"),
         (&[&tiny[..], &["-n", "1"]].concat(), 2, "2..=16"),
         (&[&tiny[..], &["--lr", "0"]].concat(), 2, "not a number above 0"),

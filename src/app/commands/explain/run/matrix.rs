@@ -38,6 +38,8 @@ fn cell(report: &Report, (i, shot): (usize, &Shot), j: usize) -> String {
     let fits = if shot.own == j { " fits" } else { "" };
     let mark = if cosine == best { " best" } else { "" };
     let share = cosine.abs() / largest(report);
+    // A 0 is added because −0 + 0 is 0: what rounds to nothing has no sign.
+    let cosine = (100.0 * cosine).round() / 100.0 + 0.0;
     format!("<td class=\"{sign}{fits}{mark}\" style=\"--a:{share:.3}\">{cosine:.2}")
 }
 

@@ -138,7 +138,7 @@ function show(at) {
     const marks = (own[i] == j ? ' fits' : '') + (value == Math.max(...row) ? ' best' : '');
     cell.className = (value < 0 ? 'minus' : 'plus') + marks;
     cell.style.setProperty('--a', Math.abs(value) / largest || 0);
-    cell.textContent = value.toFixed(2);
+    cell.textContent = (Math.round(100 * value) / 100 + 0).toFixed(2);
   }));
   places.forEach(([x, y], k) => by(`place${k}`).setAttribute('transform', `translate(${x} ${y})`));
   if (places.length) own.forEach((j, i) => {

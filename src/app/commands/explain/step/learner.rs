@@ -21,12 +21,20 @@ pub(super) struct Learner {
 }
 
 impl Learner {
-    pub fn open(fresh: Option<&str>, seed: u64, context: &Context) -> Result<Self, CliError> {
+    pub fn open(fresh: Option<&str>, seed: Option<u64>, context: &Context) -> Result<Self, CliError> {
         if fresh.is_some() {
             context.refuse_model("--fresh draws the weights of a new model; leave --model out")?;
-            return Self::drawn(fresh.unwrap_or(PRESET), seed);
         }
-        context.found_model().map_or_else(|| Self::drawn(PRESET, seed), |path| Self::read(&path, context))
+        match context.found_model().filter(|_| fresh.is_none()) {
+            Some(path) if seed.is_some() => {
+                let path = path.display();
+                Err(CliError::Usage(format!(
+                    "--seed: the weights are those of {path}; draw new ones with --fresh PRESET"
+                )))
+            }
+            Some(path) => Self::read(&path, context),
+            None => Self::drawn(fresh.unwrap_or(PRESET), seed.unwrap_or(0)),
+        }
     }
 
     fn drawn(preset: &str, seed: u64) -> Result<Self, CliError> {

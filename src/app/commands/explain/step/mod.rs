@@ -51,9 +51,9 @@ pub(crate) struct Step {
     /// Preset whose weights are drawn instead of reading a model [default without a model: Emoji-ViT-S]
     #[arg(long, value_name = "PRESET")]
     fresh: Option<String>,
-    /// Seed of the drawn weights
-    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
-    seed: u64,
+    /// Seed of the drawn weights [default: 0]
+    #[arg(long, value_name = "NUMBER")]
+    seed: Option<u64>,
     #[command(flatten)]
     chosen: Chosen,
     /// Learning rate
