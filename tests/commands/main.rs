@@ -21,6 +21,7 @@ mod photos;
 mod pictures;
 mod plots;
 mod precision;
+mod queries;
 mod reports;
 mod savings;
 mod scenes;

@@ -49,6 +49,8 @@ mod sizes;
 mod text_states;
 mod texts;
 mod timing;
+mod wanted;
+mod wanted_embeddings;
 mod writing;
 
 pub use context::{Context, Global};
