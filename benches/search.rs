@@ -40,7 +40,8 @@ fn search(c: &mut Criterion) {
     let row = ROWS - 6 * PART;
     let query = vectors(1, row);
     let query = query.as_slice().expect("one row");
-    let nearest = || Index::open(folder.path()).and_then(|index| index.search(query, 10)).expect("an index");
+    let nearest =
+        || Index::open(folder.path()).and_then(|index| index.search(&index.all(), query, 10)).expect("an index");
     let best = &nearest()[0];
     assert!(best.entry.size == row as u64 && best.score > 0.999, "{best:?}");
 

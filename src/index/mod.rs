@@ -19,6 +19,7 @@
 
 mod entry;
 mod error;
+mod filter;
 mod fingerprint;
 mod identity;
 mod manifest;
@@ -31,11 +32,12 @@ mod update;
 
 pub use entry::Entry;
 pub use error::{IndexError, IndexFileError};
+pub use filter::{Filter, PathPattern};
 pub use manifest::Manifest;
 pub use model::ModelId;
 pub use query::{Cancelled, combine};
 pub use scan::{Found, Scan, Skipped};
-pub use search::{Hit, Index};
+pub use search::{Hit, Index, Selection};
 pub use store::Store;
 pub use update::{Update, update, update_from};
 

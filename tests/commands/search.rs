@@ -76,7 +76,7 @@ impl Bench {
         self.path(&Bench::name(i))
     }
 
-    fn command(&self, args: &[&str]) -> Command {
+    pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_clipwright"));
         command.current_dir(self.folder.path()).args(args).stdin(Stdio::null());
         command

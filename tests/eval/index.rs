@@ -28,7 +28,8 @@ fn filled(folder: &Path, x: &Array2<f32>) -> Store {
 
 /// Returns (row, score) of the hits.
 fn search(folder: &Path, query: &[f32], k: usize) -> Vec<(usize, f32)> {
-    let hits = Index::open(folder).unwrap().search(query, k).unwrap();
+    let index = Index::open(folder).unwrap();
+    let hits = index.search(&index.all(), query, k).unwrap();
     hits.iter().map(|hit| (hit.entry.size as usize, hit.score)).collect()
 }
 
@@ -84,7 +85,7 @@ fn dropped_rows_are_written_away_once_there_are_many() {
     assert!(!folder.path().join("embeddings-0.f16").exists() && !folder.path().join("entries-0.jsonl").exists());
     assert_eq!(fs::metadata(folder.path().join("embeddings-1.f16")).unwrap().len(), 29 * 32);
     assert_eq!(search(folder.path(), x.row(11).as_slice().unwrap(), 40), before);
-    assert_eq!(reader.search(x.row(11).as_slice().unwrap(), 40).unwrap().len(), 29);
+    assert_eq!(reader.search(&reader.all(), x.row(11).as_slice().unwrap(), 40).unwrap().len(), 29);
     let expected: Vec<_> = hits.into_iter().filter(|hit| hit.0 > 10).collect();
     assert_eq!(before, expected);
     // The index can grow afterwards.
@@ -136,7 +137,8 @@ fn broken(file: &str, change: impl Fn(Vec<u8>) -> Vec<u8>) -> [String; 2] {
     drop(filled(folder.path(), &x));
     let path = folder.path().join(file);
     fs::write(&path, change(fs::read(&path).unwrap())).unwrap();
-    let search = Index::open(folder.path()).and_then(|index| index.search(x.row(0).as_slice().unwrap(), 9));
+    let search =
+        Index::open(folder.path()).and_then(|index| index.search(&index.all(), x.row(0).as_slice().unwrap(), 9));
     let store = Store::open(folder.path(), "..", model(), 4).and_then(|store| store.entries());
     let text = |error: IndexError| error.to_string().replace(&folder.path().display().to_string(), "INDEX");
     [search.map_or_else(text, |_| "found".into()), store.map_or_else(text, |_| "opened".into())]

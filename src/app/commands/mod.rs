@@ -28,6 +28,7 @@ mod eval;
 mod eval_rerank;
 mod eval_texts;
 mod explain;
+mod filters;
 mod index;
 mod index_parts;
 mod info;

@@ -1,5 +1,6 @@
 //! `clipwright search`: finds the pictures of an index that fit texts and other pictures best.
 
+use super::filters::Filters;
 use super::page::{self, Row};
 use super::pictures::Reading;
 use super::wanted::{Part, Wanted};
@@ -8,6 +9,7 @@ use super::{CliError, Context};
 use crate::app::number::positive;
 use crate::app::plot::contact::{Tile, contact};
 use crate::app::plot::save;
+use crate::counted::counted;
 use crate::embed::source::{Files, Upright};
 use crate::embed::{Blip, Opened};
 use crate::files::serialize_name;
@@ -42,6 +44,8 @@ Examples:
   clipwright search photos --image beach.jpg -k 30 --html hits.html
   clipwright search photos --image beach.jpg --text \"at night\"
   clipwright search photos \"a beach\" --not people --weight 0.5
+  clipwright search photos \"a beach\" --path '2025/**' --not-path screenshots
+  clipwright search photos snow --after 2025-12-01 --before 2026-03-01 --above 0.25
   clipwright search photos --text horse --weight 2 --text stripes --not-image zebra.jpg
 
 As JSON:
@@ -51,6 +55,8 @@ As JSON:
 pub(crate) struct Search {
     #[command(flatten)]
     wanted: Wanted,
+    #[command(flatten)]
+    filters: Filters,
     /// Number of pictures to show
     #[arg(short, value_name = "N", default_value_t = 10, value_parser = positive())]
     k: usize,
@@ -117,22 +123,33 @@ impl Search {
         let weights: Vec<f32> = self.wanted.parts.iter().map(|part| part.weight).collect();
         let query = combine(rows.view(), &weights).map_err(|error| CliError::Usage(error.to_string()))?;
         manifest.check_query(index.folder(), &query)?;
-        let hits = index.search(&query, self.rerank.unwrap_or(0).max(self.k))?;
+        let (filter, pictures) = (self.filters.filter(), manifest.live());
+        let among = index.select(&filter)?;
+        let hits = index.search(&among, &query, self.rerank.unwrap_or(0).max(self.k))?;
+        let best = hits.first().map(|hit| hit.score);
         let own = self.own();
         let hit = |hit: index::Hit| {
             let path = index.file(&hit.entry);
             let is_query = path.canonicalize().is_ok_and(|path| own.contains(&path));
             Hit { rank: 0, score: hit.score, judged: None, path, is_query }
         };
-        let mut hits: Vec<Hit> = hits.into_iter().map(hit).collect();
+        let is_above = |hit: &index::Hit| self.filters.above.is_none_or(|least| hit.score >= least);
+        let mut hits: Vec<Hit> = hits.into_iter().filter(is_above).map(hit).collect();
         if let (Some(n), Some(blip), Some(text)) = (self.rerank, blip, self.wanted.texts().next()) {
             let n = n.min(hits.len());
             rerank(&blip, (text, rows.view()), &mut hits[..n], manifest.exif)?;
         }
         hits.truncate(self.k);
         (1..).zip(&mut hits).for_each(|(rank, hit)| hit.rank = rank);
-        let (query, pictures) = (self.wanted.to_string(), manifest.live());
-        let report = Report { query, parts: &self.wanted.parts, pictures, hits };
+        let report = Report {
+            query: self.wanted.to_string(),
+            parts: &self.wanted.parts,
+            pictures,
+            matching: (!filter.is_empty()).then_some(among.count()),
+            above: self.filters.above,
+            best,
+            hits,
+        };
         self.draw(&report)?;
         context.output.show(&report)
     }
@@ -163,7 +180,7 @@ impl Search {
                 thumbnail: thumbnail.as_ref(),
                 is_query: hit.is_query,
             });
-            page::write(path, &report.query, report.pictures, &report.scores(), &rows.collect::<Vec<_>>())?;
+            page::write(path, &report.query, report.searched(), &report.scores(), &rows.collect::<Vec<_>>())?;
         }
         Ok(())
     }
@@ -213,8 +230,17 @@ fn thumbnail(path: &Path) -> Option<RgbImage> {
 struct Report<'a> {
     query: String,
     parts: &'a [Part],
-    /// Number of pictures that were searched.
+    /// Number of pictures in the index.
     pictures: usize,
+    /// Number of those that were searched, if some were left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    matching: Option<usize>,
+    /// The least cosine to be shown.
+    #[serde(skip)]
+    above: Option<f32>,
+    /// The highest cosine, shown or not.
+    #[serde(skip)]
+    best: Option<f32>,
     hits: Vec<Hit>,
 }
 
@@ -241,6 +267,20 @@ struct Judged {
 }
 
 impl Report<'_> {
+    /// Returns the number of pictures that were searched.
+    fn searched(&self) -> usize {
+        self.matching.unwrap_or(self.pictures)
+    }
+
+    /// Says why there is no hit.
+    fn why_nothing(&self) -> String {
+        match (self.above, self.best) {
+            (Some(above), Some(best)) => format!("no picture has a cosine of {above} or more; the best has {best:.4}"),
+            _ if self.pictures > 0 => "no picture is left to search".into(),
+            _ => "the index is empty".into(),
+        }
+    }
+
     /// Says what the scores are.
     fn scores(&self) -> String {
         let judged = self.hits.iter().filter(|hit| hit.judged.is_some()).count();
@@ -255,12 +295,16 @@ impl Report<'_> {
 impl fmt::Display for Report<'_> {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         if self.hits.is_empty() {
-            return write!(f, "the index is empty");
+            f.write_str(&self.why_nothing())?;
         }
         for (i, Hit { rank, score, path, is_query, .. }) in self.hits.iter().enumerate() {
             let end = if i == 0 { "" } else { "\n" };
             let mark = if *is_query { "  (the query)" } else { "" };
             write!(f, "{end}{rank:>4}  {score:>7.4}  {}{mark}", path.display())?;
+        }
+        if let Some(matching) = self.matching {
+            let verb = if matching == 1 { "matches" } else { "match" };
+            write!(f, "\n{matching} of {} {verb} the filters", counted(self.pictures, "picture"))?;
         }
         if self.hits.iter().any(|hit| hit.judged.is_some()) { write!(f, "\n{}", self.scores()) } else { Ok(()) }
     }
