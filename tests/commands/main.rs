@@ -14,6 +14,7 @@ mod explain;
 mod explain_picture;
 mod explain_run;
 mod explain_step;
+mod export;
 mod found;
 mod one_embedding;
 mod parts;

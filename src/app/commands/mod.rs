@@ -28,6 +28,7 @@ mod eval;
 mod eval_rerank;
 mod eval_texts;
 mod explain;
+mod export;
 mod filters;
 mod index;
 mod index_parts;
@@ -88,6 +89,7 @@ enum Command {
     Bench(bench::Bench),
     Index(index::Index),
     Search(search::Search),
+    Export(export::Export),
     Scenes(scenes::ScenesCommand),
     Completions(shell::Completions),
     Man(shell::Man),
@@ -112,6 +114,7 @@ pub fn run(cli: Cli) -> Result<(), CliError> {
         Command::Bench(command) => command.run(&context),
         Command::Index(command) => command.run(&context),
         Command::Search(command) => command.run(&context),
+        Command::Export(command) => command.run(&context),
         Command::Scenes(command) => command.run(&context),
         Command::Completions(command) => command.run(Cli::command()),
         Command::Man(command) => command.run(Cli::command()),

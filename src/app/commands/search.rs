@@ -35,7 +35,7 @@ const THUMBNAIL: u32 = 320;
 #[derive(Debug, Args)]
 #[command(
     override_usage = "clipwright search [OPTIONS] INDEX TEXT\n       clipwright search [OPTIONS] INDEX --image FILE\n       \
-                      clipwright search [OPTIONS] INDEX PART [--weight NUMBER] [PART [--weight NUMBER]]…",
+                      clipwright search [OPTIONS] INDEX PART [--weight NUMBER]…",
     after_help = "\
 A PART is TEXT, --text TEXT, --image FILE, --not TEXT or --not-image FILE.
 
