@@ -45,8 +45,8 @@ Examples:
   clipwright search photos --image beach.jpg --text \"at night\"
   clipwright search photos \"a beach\" --not people --weight 0.5
   clipwright search photos \"a beach\" --path '2025/**' --not-path screenshots
-  clipwright search photos snow --after 2025-12-01 --before 2026-03-01 --above 0.25
-  clipwright search photos --text horse --weight 2 --text stripes --not-image zebra.jpg
+  clipwright search photos snow --after 2025-12-01 --before 2026-03-01
+  clipwright search photos horse --weight 2 --text stripes --not-image z.jpg
 
 As JSON:
 {\"query\", \"parts\": [{\"text\" or \"image\", \"weight\"}, …], \"pictures\",
