@@ -50,7 +50,7 @@ multiversion! {
 
 /// Widens an f16 to the f32 of the same value. It selects instead of branching, so that the compiler vectorises it.
 #[inline(always)]
-fn widen(half: [u8; 2]) -> f32 {
+pub(crate) fn widen(half: [u8; 2]) -> f32 {
     let half = u32::from(u16::from_le_bytes(half));
     let magnitude = half & 0x7fff;
     // The bias of exponents is 127 instead of 15; an exponent of 31, which means infinity or NaN, becomes 255.
