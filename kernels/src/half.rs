@@ -61,6 +61,12 @@ pub(crate) fn widen(half: u16) -> f32 {
     f32::from_bits(bits | (half & 0x8000) << 16)
 }
 
+/// Widens a bf16, the upper half of the bits of an f32, to the f32 of the same value.
+#[inline(always)]
+pub(crate) fn widen_bf16(half: u16) -> f32 {
+    f32::from_bits(u32::from(half) << 16)
+}
+
 /// The definition, in f64.
 #[doc(hidden)]
 pub mod naive {

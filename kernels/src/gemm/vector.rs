@@ -5,8 +5,7 @@
 //! functions, and an [`Isa`](crate::isa::Isa) proves that they may be called. Pointers must be valid for the lanes that
 //! are touched; they need no alignment.
 
-use super::numbers::widen_bf16;
-use crate::half::widen;
+use crate::half::{widen, widen_bf16};
 
 /// A register of `f32` lanes.
 ///
