@@ -8,8 +8,8 @@
 //! |---|---|---|---|
 //! | X | I8 | (O,I) | w, whole numbers of −127 to 127 |
 //! | X`_scale` | F32 | (O) | t, a number for each row |
-//! | X`_outliers` | I64 | (n) | columns of X that keep 32 bits, ascending; w is 0 there |
-//! | X`_outlier_weights` | F32 | (n,O) | these columns, one a row |
+//! | X`_outliers` | I64 | (R) | columns of X that keep 32 bits, ascending; w is 0 there |
+//! | X`_outlier_weights` | F32 | (R,O) | these columns, one a row |
 //!
 //! ```text
 //! Xₒᵢ = tₒ·wₒᵢ      but in an outlier's column what its row says

@@ -90,7 +90,7 @@ mod tests {
             (
                 Half::Bf16,
                 [1.0 + 0.5f32.powi(8), 1.0 + 3.0 * 0.5f32.powi(8), 1e-40, 65_519.0, -tiny],
-                [1.0, 1.0 + 0.5f32.powi(6), 1.010_18e-40, 65_536.0, -0.0],
+                [1.0, 1.0 + 0.5f32.powi(6), f32::from_bits(1 << 16), 65_536.0, -0.0],
             ),
         ];
         for (half, values, expected) in cases {
