@@ -36,7 +36,7 @@ pub fn encode(rows: &[u8], e: usize, coded: &mut [u8]) {
 fn encode_row(row: &[u8], y: &mut Vec<f64>, coded: &mut [u8]) {
     let (codes, behind) = coded.split_at_mut(coded.len() - BEHIND);
     y.clear();
-    y.extend(row.as_chunks::<2>().0.iter().map(|&half| f64::from(widen(half))));
+    y.extend(row.as_chunks::<2>().0.iter().map(|&half| f64::from(widen(u16::from_le_bytes(half)))));
     y.resize(codes.len(), 0.0);
     turn(y);
     let square: f64 = y.iter().map(|y| y * y).sum();

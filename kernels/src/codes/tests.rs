@@ -53,7 +53,11 @@ fn products_lie_within_their_bounds() {
                 3 => q.iter_mut().for_each(|q| *q *= 1e6),
                 // The vector is a row itself, the zero row and the large number among them.
                 4 => {
-                    q = (0..e).map(|j| crate::half::widen([rows[2 * (3 * e + j)], rows[2 * (3 * e + j) + 1]])).collect()
+                    q = (0..e)
+                        .map(|j| {
+                            crate::half::widen(u16::from_le_bytes([rows[2 * (3 * e + j)], rows[2 * (3 * e + j) + 1]]))
+                        })
+                        .collect()
                 }
                 5 => q.iter_mut().enumerate().for_each(|(j, q)| *q = if j == 0 { 1.0 } else { 0.0 }),
                 _ => {}

@@ -121,7 +121,9 @@ pub fn faults() -> String {
         d.text((corner.0, corner.1 - 10.0), Start, name);
     }
     d.text((12.0, 412.0), Start, "Each chart: 300 steps, losses from 0 to 6; the straight line is ln 16.");
-    d.figure("One fault each. Thin: the loss of each batch. Thick: the loss of the pairs held out. A loss above 6 is cut.")
+    d.figure(
+        "One fault each. Thin: the loss of each batch. Thick: the loss of the pairs held out. A loss above 6 is cut.",
+    )
 }
 
 /// s in three runs.
