@@ -12,7 +12,7 @@
 use crate::pictures::error::PreprocessError;
 use crate::pictures::picture::{Channels, Picture};
 pub use crate::pictures::resize::Interpolation;
-use crate::pictures::resize::{Region, Resizer};
+use crate::pictures::resize::{Region, Resizer, seen};
 use serde::{Deserialize, Serialize};
 
 /// Largest absolute value of a normalised pixel: far above every real one and far below the largest f32.
@@ -96,10 +96,11 @@ impl Preprocess {
     pub fn apply(&self, picture: &Picture, scratch: &mut Scratch, out: &mut [f32]) {
         let s = self.size;
         assert_eq!(out.len(), 3 * s * s, "a picture of side {s} has 3 × {s} × {s} values");
-        let (size, window) = self.geometry(picture.width, picture.height);
+        let whole = picture.size();
+        let (size, window) = self.geometry(whole);
         let Scratch { rgb, resizer, resized, .. } = scratch;
         let picture = self.flatten(picture, rgb);
-        resizer.resize(picture, Region::whole(picture), size, window, self.interpolation, resized);
+        resizer.resize(picture, Region::whole(whole), size, window, self.interpolation, resized);
         self.normalise(resized, out);
     }
 
@@ -125,10 +126,21 @@ impl Preprocess {
         if mean.iter().zip(&std).all(fits) { Ok(()) } else { Err(PreprocessError::Normalisation { mean, std }) }
     }
 
+    /// Returns by what the decoder may divide the sides of a picture of this size (width, height).
+    pub(super) fn shrink(&self, _: (usize, usize)) -> usize {
+        1
+    }
+
+    /// Returns the pixels of a picture of this size (width, height) that the tower's square depends on.
+    pub(super) fn seen(&self, input: (usize, usize)) -> Region {
+        let (size, window) = self.geometry(input);
+        seen(input, size, window, self.interpolation)
+    }
+
     /// Returns the size (width, height) to resize to and the region of it to keep.
-    fn geometry(&self, width: usize, height: usize) -> ((usize, usize), Region) {
+    fn geometry(&self, (width, height): (usize, usize)) -> ((usize, usize), Region) {
         let s = self.size;
-        let whole = |(width, height)| ((width, height), Region { x: 0, y: 0, width, height });
+        let whole = |size| (size, Region::whole(size));
         match self.resize_mode {
             ResizeMode::Squash => whole((s, s)),
             ResizeMode::Longest => {
@@ -151,7 +163,7 @@ impl Preprocess {
     /// Returns the left, top, right and bottom edge of the tower's square in a picture of this size, in the picture's
     /// pixels. The square is inside the picture where that is cropped, and reaches beyond it where it is padded.
     pub fn square(&self, width: usize, height: usize) -> [f64; 4] {
-        let ((w, h), region) = self.geometry(width, height);
+        let ((w, h), region) = self.geometry((width, height));
         let edges = |corner: usize, kept: usize, resized: usize, side: usize| {
             let first = corner as f64 - ((self.size - kept) / 2) as f64;
             [first, first + self.size as f64].map(|edge| edge * side as f64 / resized as f64)

@@ -6,9 +6,8 @@ use crate::datasets::BadExample;
 use crate::embed::source::{Files, Pictures, Upright, Watched};
 use crate::embed::{Batch, Blip, Family, ImageEncoder};
 use crate::models::blip::model::Source;
-use crate::pictures::Picture;
-use crate::pictures::decode::decode;
 use crate::pictures::folder::{PassedOver, Walk, walk};
+use crate::pictures::{Picture, View};
 use clap::Args;
 use indicatif::ProgressBar;
 use ndarray::ArrayView1;
@@ -210,8 +209,8 @@ impl Pictures for Rest<'_> {
         self.named.paths.len() - self.first
     }
 
-    fn read(&self, i: usize, picture: &mut Picture) -> Result<(), BadExample> {
-        self.named.read(self.first + i, picture)
+    fn read(&self, i: usize, view: &View, picture: &mut Picture) -> Result<(), BadExample> {
+        self.named.read(self.first + i, view, picture)
     }
 }
 
@@ -222,12 +221,12 @@ impl Pictures for Named {
         self.paths.len()
     }
 
-    fn read(&self, i: usize, picture: &mut Picture) -> Result<(), BadExample> {
+    fn read(&self, i: usize, view: &View, picture: &mut Picture) -> Result<(), BadExample> {
         if self.paths[i] == Path::new(STDIN) {
-            *picture = decode(&self.stdin).map_err(|error| BadExample::new("standard input", error))?;
+            *picture = view.decode(&self.stdin).map_err(|error| BadExample::new("standard input", error))?;
             return Ok(());
         }
-        Files(&self.paths).read(i, picture)
+        Files(&self.paths).read(i, view, picture)
     }
 }
 

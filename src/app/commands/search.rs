@@ -12,7 +12,7 @@ use crate::embed::{Blip, Family, Opened, PassingText};
 use crate::eval::templates::PLACE;
 use crate::files::{self, serialize_name};
 use crate::index::{self, Index, ModelId};
-use crate::pictures::decode;
+use crate::pictures::{View, decode};
 use crate::text::blip_clean::{MAX_CAPTION_WORDS, caption};
 use clap::{ArgGroup, Args};
 use image::{RgbImage, imageops};
@@ -135,9 +135,10 @@ impl Search {
     /// result (1,e)
     fn embed(&self, opened: Opened, exif: bool) -> Result<(Array2<f32>, Option<Box<Blip>>), CliError> {
         if let Some(path) = &self.image {
-            let picture = decode::open(path)?;
+            let encoder = opened.image_encoder()?;
+            let picture = View { upright: exif, ..View::of(encoder.preprocess()) }.open(path)?;
             let picture = if exif { picture.upright() } else { picture };
-            return Ok((opened.image_encoder()?.encode_image(&[picture]), None));
+            return Ok((encoder.encode_image(&[picture]), None));
         }
         let texts: Vec<String> = self.text.iter().cloned().collect();
         let opened = match opened {
