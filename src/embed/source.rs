@@ -2,7 +2,7 @@
 
 use crate::datasets::{BadExample, Dataset, Example};
 use crate::digest::Digest;
-use crate::pictures::{Picture, View};
+use crate::pictures::{Picture, Reading, View};
 use crate::random::rng;
 use std::mem::take;
 use std::path::Path;
@@ -113,14 +113,13 @@ impl Pictures for Examples<'_> {
     }
 }
 
-/// A source whose pictures are turned upright, if `exif` is set. The reference pipelines do not turn them.
-pub struct Upright<'a, S: ?Sized> {
+/// A source whose pictures are read in another way than the reference pipelines read them.
+pub struct ReadAs<'a, S: ?Sized> {
     pub source: &'a S,
-    /// Whether the turn that a picture's EXIF data asks for is made.
-    pub exif: bool,
+    pub reading: Reading,
 }
 
-impl<S: Pictures + ?Sized> Pictures for Upright<'_, S> {
+impl<S: Pictures + ?Sized> Pictures for ReadAs<'_, S> {
     type Note = S::Note;
 
     fn len(&self) -> usize {
@@ -128,9 +127,9 @@ impl<S: Pictures + ?Sized> Pictures for Upright<'_, S> {
     }
 
     fn read(&self, i: usize, view: &View, picture: &mut Picture) -> Result<S::Note, BadExample> {
-        let view = if self.exif { &View { upright: true, ..view.clone() } } else { view };
-        let note = self.source.read(i, view, picture)?;
-        if self.exif {
+        let view = View { reading: self.reading, ..view.clone() };
+        let note = self.source.read(i, &view, picture)?;
+        if self.reading.exif {
             *picture = take(picture).upright();
         }
         Ok(note)

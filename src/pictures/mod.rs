@@ -25,4 +25,4 @@ pub mod view;
 pub use error::{PictureError, PreprocessError};
 pub use picture::{Channels, Picture};
 pub use preprocess::{Interpolation, Library, Preprocess, ResizeMode, Scratch};
-pub use view::View;
+pub use view::{Reading, View};

@@ -18,6 +18,9 @@ use serde::{Deserialize, Serialize};
 /// Largest absolute value of a normalised pixel: far above every real one and far below the largest f32.
 const MAX_NORMALISED: f32 = 1e6;
 
+/// How much longer than in the end the sides of a picture still are when it was decoded at a part of its size.
+const FAST_MARGIN: usize = 2;
+
 /// How a picture becomes a square.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -126,9 +129,12 @@ impl Preprocess {
         if mean.iter().zip(&std).all(fits) { Ok(()) } else { Err(PreprocessError::Normalisation { mean, std }) }
     }
 
-    /// Returns by what the decoder may divide the sides of a picture of this size (width, height).
-    pub(super) fn shrink(&self, _: (usize, usize)) -> usize {
-        1
+    /// Returns the largest of 8, 4, 2 and 1 by which the sides of a picture of this size (width, height) can be divided,
+    /// so that both are still [`FAST_MARGIN`] times as long as they become.
+    pub(super) fn shrink(&self, (width, height): (usize, usize)) -> usize {
+        let (size, _) = self.geometry((width, height));
+        let fits = |by: &usize| width >= by * FAST_MARGIN * size.0 && height >= by * FAST_MARGIN * size.1;
+        [8, 4, 2].into_iter().find(fits).unwrap_or(1)
     }
 
     /// Returns the pixels of a picture of this size (width, height) that the tower's square depends on.

@@ -13,19 +13,31 @@ use image::ImageError;
 use image::metadata::Orientation;
 use std::path::Path;
 
-/// What is looked at of a picture. The default is all of it.
+/// How picture files are read. The default is what the reference pipelines do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reading {
+    /// Whether the turn that a picture's EXIF data asks for is made.
+    pub exif: bool,
+    /// Whether a JPEG that is far larger than the tower's square is decoded at half, a quarter or an eighth of its size.
+    ///
+    /// Its sides are divided by the largest of 8, 4 and 2 that leaves it at least twice as large as it becomes when it is
+    /// resized. Each pixel is then the mean of a square of pixels, so that the resize sees no less of the picture than
+    /// it keeps; but the values of the tower's square are not those of the reference any more.
+    pub fast_decode: bool,
+}
+
+/// What is looked at of a picture. The default is all of it, as it is stored.
 #[derive(Clone, Debug, Default)]
 pub struct View {
     /// The preparation after which nobody looks at anything else.
     pub preprocess: Option<Preprocess>,
-    /// Whether the picture is turned upright before that.
-    pub upright: bool,
+    pub reading: Reading,
 }
 
 impl View {
     /// Returns the view of pictures that are prepared in this way, as they are stored.
     pub fn of(preprocess: &Preprocess) -> Self {
-        Self { preprocess: Some(preprocess.clone()), upright: false }
+        Self { preprocess: Some(preprocess.clone()), reading: Reading::default() }
     }
 
     /// Reads a picture file as [`decode::open`](super::decode::open) does. What is not looked at may be missing.
@@ -65,12 +77,13 @@ impl View {
 
     /// Returns how a picture is turned that has to be turned like this to be upright.
     fn turn(&self, orientation: Orientation) -> Orientation {
-        if self.upright { orientation } else { Orientation::NoTransforms }
+        if self.reading.exif { orientation } else { Orientation::NoTransforms }
     }
 
     /// Returns the part of a stored picture of this size that is looked at.
     fn part(&self, size: (usize, usize), orientation: Orientation) -> Part {
-        let shrink = self.preprocess.as_ref().map_or(1, |by| by.shrink(turned(self.turn(orientation), size)));
+        let preprocess = self.preprocess.as_ref().filter(|_| self.reading.fast_decode);
+        let shrink = preprocess.map_or(1, |preprocess| preprocess.shrink(turned(self.turn(orientation), size)));
         let size = (size.0.div_ceil(shrink), size.1.div_ceil(shrink));
         Part { shrink, region: self.region(size, orientation) }
     }

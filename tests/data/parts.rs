@@ -4,7 +4,7 @@
 mod jpeg;
 
 use clipwright::pictures::decode::decode;
-use clipwright::pictures::{Interpolation, Library, Picture, Preprocess, ResizeMode, Scratch, View};
+use clipwright::pictures::{Channels, Interpolation, Library, Picture, Preprocess, Reading, ResizeMode, Scratch, View};
 use jpeg::{Coding, FACTORS, Layout};
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -21,7 +21,7 @@ fn prepare(preprocess: &Preprocess, picture: Picture, upright: bool) -> Vec<f32>
 /// was decoded.
 #[track_caller]
 fn agree(file: &[u8], preprocess: &Preprocess, upright: bool) -> f64 {
-    let view = View { upright, ..View::of(preprocess) };
+    let view = View { reading: Reading { exif: upright, fast_decode: false }, ..View::of(preprocess) };
     match (decode(file), view.decode(file)) {
         (Ok(whole), Ok(part)) => {
             let share = part.samples.len() as f64 / whole.samples.len() as f64;
@@ -127,6 +127,50 @@ fn what_is_not_looked_at_is_left_out() {
     let share = agree(&layout.file(), &preprocess, false);
     assert!((0.05..0.06).contains(&share), "{share}");
     assert_eq!(agree(&layout.file(), &Preprocess { resize_mode: ResizeMode::Squash, ..preprocess }, false), 1.0);
+}
+
+/// With a fast decode, a pixel is the mean of a square of pixels.
+#[test]
+fn fast_decoding_takes_the_means_of_squares() {
+    for (factors, by) in [FACTORS[6], FACTORS[2], FACTORS[0]].into_iter().flat_map(|f| [2, 4, 8].map(|by| (f, by))) {
+        let (width, height) = (203, 134);
+        let factors = factors.to_vec();
+        let layout =
+            Layout { width, height, factors, coding: Coding::Whole, restarts: 0, orientation: None, seed: by as u64 };
+        let file = layout.file();
+        // The largest edge at which the picture is still shrunk as much, all of which is looked at.
+        let size = height / (2 * by);
+        let preprocess = Preprocess { size, resize_mode: ResizeMode::Squash, ..Preprocess::default() };
+        let view = |preprocess| View { reading: Reading { exif: false, fast_decode: true }, ..View::of(&preprocess) };
+        let (whole, small) = (decode(&file).unwrap(), view(preprocess.clone()).decode(&file).unwrap());
+        assert_eq!(small.size(), (width.div_ceil(by), height.div_ceil(by)));
+        assert_eq!(small.cut, None);
+        if whole.mode == Channels::Grey {
+            let sample = |x: usize, y: usize| f64::from(whole.samples[y * width + x]);
+            for (y, x) in (0..height / by).flat_map(|y| (0..width / by).map(move |x| (y, x))) {
+                let square = (0..by * by).map(|n| sample(by * x + n % by, by * y + n / by));
+                let all: Vec<f64> = square.collect();
+                // Where samples are clipped, their mean is not that of the clipped ones.
+                if all.iter().all(|sample| (1.0..255.0).contains(sample)) {
+                    let mean = all.iter().sum::<f64>() / all.len() as f64;
+                    let own = f64::from(small.samples[y * small.width + x]);
+                    assert!((own - mean).abs() < 1.5, "{own} instead of {mean} at {x}, {y}");
+                }
+            }
+        }
+
+        // A part of the small picture is what the whole small picture has there.
+        let part = view(Preprocess { resize_mode: ResizeMode::Shortest, ..preprocess.clone() }).decode(&file).unwrap();
+        let (cut, channels) = (part.cut.unwrap(), part.mode.channels());
+        assert_eq!(cut.whole, small.size());
+        for y in 0..part.height {
+            let start = ((cut.corner.1 + y) * small.width + cut.corner.0) * channels;
+            let row = &small.samples[start..][..part.width * channels];
+            assert!(row == &part.samples[y * part.width * channels..][..part.width * channels], "row {y}");
+        }
+        let larger = Preprocess { size: height / 2 + 1, ..preprocess };
+        assert_eq!(view(larger).decode(&file).unwrap(), whole, "too small to be shrunk");
+    }
 }
 
 /// EXIF data behind the picture still decides how it is turned, and so which part is needed.

@@ -8,6 +8,7 @@ use crate::datasets::BadReport;
 use crate::embed::Batch;
 use crate::files;
 use crate::index::{Entry, IndexError, ModelId, Scan};
+use crate::pictures::Reading;
 use ndarray::Array2;
 use std::collections::BTreeMap;
 use std::io;
@@ -77,9 +78,9 @@ impl Parts {
         &self.settings.model
     }
 
-    /// Returns whether pictures were turned upright.
-    pub(super) fn exif(&self) -> bool {
-        self.settings.exif
+    /// Returns how pictures were read.
+    pub(super) fn reading(&self) -> Reading {
+        Reading { exif: self.settings.exif, fast_decode: self.settings.fast_decode }
     }
 
     /// Returns e, the width of the embeddings.

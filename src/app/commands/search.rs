@@ -1,18 +1,18 @@
 //! `clipwright search`: finds the pictures of an index that fit a text or another picture best.
 
 use super::page::{self, Row};
-use super::pictures::Reading;
+use super::pictures::ReadingOptions;
 use super::texts::{NOTHING_LEFT, is_nothing, warn_cut_by_clip, warn_long};
 use super::{CliError, Context};
 use crate::app::number::positive;
 use crate::app::plot::contact::{Tile, contact};
 use crate::app::plot::save;
-use crate::embed::source::{Files, Upright};
+use crate::embed::source::{Files, ReadAs};
 use crate::embed::{Blip, Family, Opened, PassingText};
 use crate::eval::templates::PLACE;
 use crate::files::{self, serialize_name};
 use crate::index::{self, Index, ModelId};
-use crate::pictures::{View, decode};
+use crate::pictures::{Reading, View, decode};
 use crate::text::blip_clean::{MAX_CAPTION_WORDS, caption};
 use clap::{ArgGroup, Args};
 use image::{RgbImage, imageops};
@@ -57,7 +57,7 @@ pub(crate) struct Search {
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
     #[command(flatten)]
-    reading: Reading,
+    reading: ReadingOptions,
 }
 
 impl Search {
@@ -100,14 +100,14 @@ impl Search {
     fn find(self, context: &Context) -> Result<(), CliError> {
         let index = Index::open(&self.index)?;
         let manifest = index.manifest();
-        manifest.check_exif(index.folder(), self.reading.exif)?;
+        let reading = self.reading.or_of_index(manifest, index.folder())?;
         let opened = context.open_for(&manifest.model)?;
         manifest.check_model(index.folder(), &ModelId::of(&opened)?)?;
         if self.rerank.is_some() && matches!(opened, Opened::Clip(_)) {
             let message = "the index was made with a CLIP, and only a BLIP judges whether texts fit pictures";
             return Err(CliError::Usage(format!("--rerank: {}: {message}", index.folder().display())));
         }
-        let (query, blip) = self.embed(opened, manifest.exif)?;
+        let (query, blip) = self.embed(opened, reading)?;
         let numbers = query.as_slice().expect("one row");
         manifest.check_query(index.folder(), numbers)?;
         let hits = index.search(numbers, self.rerank.unwrap_or(0).max(self.k))?;
@@ -120,7 +120,7 @@ impl Search {
         let mut hits: Vec<Hit> = hits.into_iter().map(hit).collect();
         if let (Some(n), Some(blip), Some(text)) = (self.rerank, blip, &self.text) {
             let n = n.min(hits.len());
-            rerank(&blip, (text, query.view()), &mut hits[..n], manifest.exif)?;
+            rerank(&blip, (text, query.view()), &mut hits[..n], reading)?;
         }
         hits.truncate(self.k);
         (1..).zip(&mut hits).for_each(|(rank, hit)| hit.rank = rank);
@@ -133,11 +133,11 @@ impl Search {
     /// embedded as those of the index were.
     ///
     /// result (1,e)
-    fn embed(&self, opened: Opened, exif: bool) -> Result<(Array2<f32>, Option<Box<Blip>>), CliError> {
+    fn embed(&self, opened: Opened, reading: Reading) -> Result<(Array2<f32>, Option<Box<Blip>>), CliError> {
         if let Some(path) = &self.image {
             let encoder = opened.image_encoder()?;
-            let picture = View { upright: exif, ..View::of(encoder.preprocess()) }.open(path)?;
-            let picture = if exif { picture.upright() } else { picture };
+            let picture = View { reading, ..View::of(encoder.preprocess()) }.open(path)?;
+            let picture = if reading.exif { picture.upright() } else { picture };
             return Ok((encoder.encode_image(&[picture]), None));
         }
         let texts: Vec<String> = self.text.iter().cloned().collect();
@@ -203,12 +203,12 @@ fn rerank(
     blip: &Blip,
     (text, embedded): (&str, ArrayView2<f32>),
     hits: &mut [Hit],
-    exif: bool,
+    reading: Reading,
 ) -> Result<(), CliError> {
     let error = |source| CliError::Blip { path: blip.path().into(), source };
     let text = [caption(text, MAX_CAPTION_WORDS)];
     let paths: Vec<PathBuf> = hits.iter().map(|hit| hit.path.clone()).collect();
-    blip.stream(&Upright { source: &Files(&paths), exif }, |batch| {
+    blip.stream(&ReadAs { source: &Files(&paths), reading }, |batch| {
         batch.bad.iter().for_each(|(_, bad)| note!("warning: not ranked again: {bad}"));
         let matches = blip.match_seen(&batch.rows, &text, embedded).map_err(error)?;
         let scores = matches.scores();

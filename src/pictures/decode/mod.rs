@@ -18,10 +18,12 @@
 //! | `png`, `gif`, `bmp`, `tiff` | the modes of a format |
 //! | `jpeg` | a format, from its bits to its pixels |
 //! | `generic` | what the crate `image` decodes |
+//! | `boxes` | which files are HEIC and AVIF, which are refused |
 //! | `palette` | samples of few bits, palettes, transparent colours |
 //! | `limits` | how large a picture may be |
 
 mod bmp;
+mod boxes;
 mod generic;
 mod gif;
 mod jpeg;
@@ -118,6 +120,10 @@ pub(super) fn decode_part(bytes: &[u8], ask: &Ask) -> Result<Picture, ImageError
 }
 
 fn decode_within_limits(bytes: &[u8], ask: &Ask) -> Result<Picture, ImageError> {
+    if let Some(name) = boxes::name(bytes) {
+        let how = "convert it to JPEG or PNG first, for example with heif-convert or magick";
+        return Err(limits::unfit(format!("{name} is not decoded here; {how}")));
+    }
     match guess(bytes)? {
         ImageFormat::Png => png::read(bytes),
         ImageFormat::Jpeg => jpeg::read(bytes, ask),
