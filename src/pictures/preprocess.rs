@@ -18,7 +18,8 @@ use serde::{Deserialize, Serialize};
 /// Largest absolute value of a normalised pixel: far above every real one and far below the largest f32.
 const MAX_NORMALISED: f32 = 1e6;
 
-/// How much longer than in the end the sides of a picture still are when it was decoded at a part of its size.
+/// How much longer than in the end the sides of a picture still are when it was decoded at a part of its size. With 1
+/// instead, the worst cosine of 23 photos with their exact embeddings fell from 0.9994 to 0.995.
 const FAST_MARGIN: usize = 2;
 
 /// How a picture becomes a square.

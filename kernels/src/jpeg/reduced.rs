@@ -9,7 +9,7 @@
 //! ```
 //!
 //! Pairs have nothing of frequency 4, and groups of four nothing of 2, 4 and 6. Columns come first, then rows, in fixed
-//! point as in the whole transform, and rounded as libjpeg rounds it.
+//! point as in the whole transform, and rounded as libjpeg rounds it (`jidctred.c`).
 
 use super::dct::{BETWEEN, BITS, Block};
 use crate::isa::{Isa, multiversion};
