@@ -29,6 +29,9 @@ pub struct Part {
     pub region: Region,
 }
 
+/// Says what part of a picture is needed, when its size and its orientation are known.
+pub(super) type Ask<'a> = dyn Fn((usize, usize), Orientation) -> Part + 'a;
+
 impl Part {
     /// Returns the part that is all of a picture of this size.
     pub fn whole(size: (usize, usize)) -> Self {

@@ -41,7 +41,7 @@ impl Resizer {
     ///
     /// # Panics
     /// Panics if `from` does not fit the picture or `window` the size, if a side of `from` or `window` is zero, or if a
-    /// pixel is needed that was left out of the picture ([`seen`]).
+    /// pixel is needed that was left out of the picture.
     #[track_caller]
     pub fn resize(
         &mut self,

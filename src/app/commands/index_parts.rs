@@ -210,7 +210,7 @@ mod tests {
     fn folder(dtype: Precision) -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
         let model = ModelId { path: "m".into(), kind: Default::default(), quick_gelu: true, fingerprint: "0".into() };
-        let settings = Settings::new(3, model, dtype, false, "list".into(), (true, false));
+        let settings = Settings::new(3, model, dtype, Reading::default(), "list".into(), (true, false));
         let parts = Folder::open(folder.path(), settings).unwrap();
         for (part, numbers) in [(0, 0..3), (1, 3..3), (2, 3..8)] {
             let axis = |row: usize| (0..WIDTH).map(move |i| if row % WIDTH == i { 1.0 } else { 0.0 });

@@ -27,7 +27,8 @@ mod tests {
     fn the_brands_decide() {
         let file = |brands: &[&[u8; 4]]| {
             let length = (8 + 4 * brands.len() as u32 + 4).to_be_bytes();
-            let (major, others) = (brands[0], brands[1..].concat());
+            let (major, others) =
+                (brands[0], brands[1..].iter().flat_map(|brand| brand.iter().copied()).collect::<Vec<u8>>());
             [&length[..], b"ftyp", major, &[0; 4], &others, b"\0\0\0\x08mdatavif"].concat()
         };
         assert_eq!(name(&file(&[b"heic", b"mif1"])), Some("HEIC"));

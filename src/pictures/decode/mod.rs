@@ -10,7 +10,7 @@
 //! A file that is cut off is an error. So is a JPEG without an end-of-image marker, even if all its rows are there:
 //! Pillow refuses it too.
 //!
-//! Of a JPEG, a part alone can be decoded, and at an eighth, a quarter or half of its size ([`open_part`]). All other
+//! Of a JPEG, a part alone can be decoded, and at an eighth, a quarter or half of its size ([`View`](super::View)). All other
 //! formats are decoded whole.
 //!
 //! | file | what it knows |
@@ -35,7 +35,7 @@ mod tiff;
 use crate::files;
 use crate::pictures::error::PictureError;
 use crate::pictures::picture::Picture;
-use crate::pictures::region::Part;
+use crate::pictures::region::{Ask, Part};
 use image::codecs::webp::WebPDecoder;
 use image::error::{ImageFormatHint, UnsupportedError};
 use image::metadata::Orientation;
@@ -50,9 +50,6 @@ use std::path::Path;
 pub(crate) const MAX_FILE_BYTES: u64 = 1 << 30;
 /// Number of bytes at the start of a file that tell its format.
 pub(crate) const HEAD_BYTES: usize = 32;
-
-/// Says what part of a picture is needed, when its size and its orientation are known.
-pub(super) type Ask<'a> = dyn Fn((usize, usize), Orientation) -> Part + 'a;
 
 /// Reads a PNG, JPEG, WebP, GIF, BMP or TIFF file. The format is recognised by the file's bytes, not by its name.
 ///

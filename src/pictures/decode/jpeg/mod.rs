@@ -27,10 +27,9 @@ mod output;
 mod plane;
 mod scan;
 
-use super::Ask;
 use super::limits::{check, unfit};
 use crate::pictures::picture::Picture;
-use crate::pictures::region::Part;
+use crate::pictures::region::{Ask, Part};
 use area::Area;
 use image::ImageError;
 use image::metadata::Orientation;
