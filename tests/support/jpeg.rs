@@ -54,7 +54,7 @@ struct Bits {
 impl Bits {
     fn put(&mut self, value: usize, n: u32) {
         for i in (0..n).rev() {
-            self.last = self.last << 1 | (value >> i & 1) as u8;
+            self.last = (self.last << 1) | (value >> i & 1) as u8;
             self.count += 1;
             if self.count == 8 {
                 self.bytes.push(self.last);
@@ -93,7 +93,7 @@ impl Bits {
                 continue;
             }
             (0..run / 16).for_each(|_| self.put(0xf0, 8));
-            self.put(run % 16 << 4 | bits_of(value) as usize, 8);
+            self.put(((run % 16) << 4) | bits_of(value) as usize, 8);
             self.number(value, bits_of(value));
             run = 0;
         }
