@@ -35,7 +35,7 @@ pub(crate) struct ReadingOptions {
     ///
     /// Their sides are divided by the largest of 8, 4 and 2 that leaves them at least twice as long as the model's pictures
     /// are after the resize, as Pillow's `draft` does it; smaller files are read as ever. Embeddings move a little: the
-    /// cosine with the exact one was 0.99995 on average over 23 photos of 0.1 to 12 megapixels with a trained model of 64
+    /// cosine with the exact one was 0.99995 on average over 23 pictures of 0.1 to 12 megapixels with a trained model of 64
     /// pixels, and 0.9994 at worst. Do not mix the two in one collection; an index remembers which it has.
     #[arg(long)]
     pub fast_decode: bool,
