@@ -220,6 +220,10 @@ fn index(error: &IndexError) -> Option<&'static str> {
         IndexError::Outside { .. } => {
             Some("paths start from where embed was run: run index there too, for a folder that holds all pictures")
         }
+        IndexError::Broken { source: IndexFileError::OtherCodes { .. }, .. } => {
+            Some("remove this file: clipwright index DIR makes it again from the others")
+        }
+        error if error.is_of_derived_file() => Some("clipwright index DIR makes this file again from the others"),
         IndexError::Broken { .. } => {
             Some("delete the folder of the index (its pictures are elsewhere) and make it again: clipwright index DIR")
         }

@@ -104,6 +104,9 @@ impl TensorFiles {
         if n > Int8::MAX_OUTLIERS {
             return Err(self.not_int8(name, "has more outliers than are read"));
         }
+        if n == 0 && self.part_shape(name, OUTLIER_WEIGHTS).is_some() {
+            return Err(self.not_int8(name, "has weights of outliers and does not say which columns they are"));
+        }
         let (mut places, mut kept) = (vec![0.0; n], vec![0.0; n * outputs]);
         if n > 0 {
             self.read_as(name, OUTLIERS, Dtype::I64, &[n], &mut places)?;
@@ -208,5 +211,7 @@ mod tests {
         assert!(error.contains("tensor weight") && error.contains("outliers that are not columns"), "{error}");
         let error = read_changed(|tensors| tensors[1].dtype = Dtype::F16).map(|_| ()).unwrap_err().to_string();
         assert!(error.contains("weight_scale") && error.contains("F16"), "{error}");
+        let error = read_changed(|tensors| drop(tensors.remove(2))).map(|_| ()).unwrap_err().to_string();
+        assert!(error.contains("tensor weight") && error.contains("does not say which columns"), "{error}");
     }
 }

@@ -246,9 +246,7 @@ fn speaking_for(x: ArrayView2<f32>, dx: ArrayView2<f32>) -> Array1<f32> {
 }
 
 /// Returns what a tower sees that looks `shift` cells further down and right, of which an edge has `cells`. Behind the
-/// picture's edge its last pixels go on.
-///
-/// `image` (1,3·n²), and the same is returned
+/// picture's edge its last pixels go on. `image` is one row, the floats of a square of three colours.
 fn shifted(image: &Array2<f32>, shift: [isize; 2], cells: usize) -> Array2<f32> {
     let edge = (image.ncols() / 3).isqrt();
     let [down, right] = shift.map(|by| (by as f32 * edge as f32 / cells as f32).round() as isize);

@@ -1,5 +1,6 @@
 //! The errors of making and searching an index.
 
+use super::data::DERIVED;
 use super::model::ModelId;
 use crate::counted::counted;
 use std::io;
@@ -35,6 +36,13 @@ pub enum IndexError {
 }
 
 impl IndexError {
+    /// Whether it is about a file that the next update makes again from the others, where it is missing or short.
+    pub fn is_of_derived_file(&self) -> bool {
+        let (Self::Io { path, .. } | Self::Broken { path, .. }) = self else { return false };
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        DERIVED.iter().any(|data| name.starts_with(data.name().0) && name.ends_with(data.name().1))
+    }
+
     /// Adds the name of the file to an I/O error.
     pub(super) fn io(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Io { path: path.into(), source }
@@ -78,6 +86,8 @@ pub enum IndexFileError {
     Place { row: usize, start: u64, end: u64 },
     #[error("line {line}: {source}")]
     Line { line: usize, source: Box<IndexFileError> },
+    #[error("what it has for row {row} is of another row")]
+    OtherCodes { row: usize },
     #[error("{path:?} is not a path below a folder")]
     NotBelow { path: String },
     #[error("row {row} is not a vector of unit length: its product with one is {product}")]

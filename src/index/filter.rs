@@ -1,12 +1,12 @@
 //! Which pictures of an index are searched, by their paths and by when their files changed.
 
 use super::Entry;
-use glob::{MatchOptions, Pattern, PatternError};
+use glob::{MatchOptions, Pattern};
 use std::str::FromStr;
 
-/// Photographs are called `.jpg` or `.JPG`, and a `*` is part of one name.
+/// A `*` is part of one name. Case does not matter, since patterns and paths become lower case before they are compared.
 const OPTIONS: MatchOptions =
-    MatchOptions { case_sensitive: false, require_literal_separator: true, require_literal_leading_dot: false };
+    MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: false };
 
 /// What all pictures of a search have in common. The filter without conditions admits all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -47,18 +47,22 @@ pub struct PathPattern {
 }
 
 impl FromStr for PathPattern {
-    type Err = PatternError;
+    type Err = String;
 
-    fn from_str(text: &str) -> Result<Self, PatternError> {
+    fn from_str(text: &str) -> Result<Self, String> {
         let text = text.strip_suffix('/').unwrap_or(text);
-        let is_whole = text.contains('/');
-        Ok(PathPattern { is_whole, pattern: Pattern::new(text.strip_prefix('/').unwrap_or(text))? })
+        let (is_whole, below) = (text.contains('/'), text.trim_start_matches("./"));
+        match below.strip_prefix('/').unwrap_or(below).to_lowercase() {
+            name if ["", "."].contains(&name.as_str()) => Err("no picture has this path".into()),
+            name => Ok(PathPattern { is_whole, pattern: Pattern::new(&name).map_err(|error| error.to_string())? }),
+        }
     }
 }
 
 impl PathPattern {
     /// Returns whether the pattern is one of a path with `/` between its parts.
     pub fn matches(&self, path: &str) -> bool {
+        let path = path.to_lowercase();
         let is = |part: &str| self.pattern.matches_with(part, OPTIONS);
         if !self.is_whole {
             return path.split('/').any(is);
@@ -94,7 +98,10 @@ mod tests {
         ] {
             assert_eq!(pattern.parse::<PathPattern>().unwrap().matches(path), is, "{pattern}");
         }
-        assert!("a[".parse::<PathPattern>().is_err());
+        assert!("./Äpfel".parse::<PathPattern>().unwrap().matches("äpfel/1.png"));
+        for mistake in ["a[", "", "/", "./"] {
+            assert!(mistake.parse::<PathPattern>().is_err(), "{mistake}");
+        }
     }
 
     #[test]

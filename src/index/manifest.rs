@@ -1,5 +1,6 @@
 //! The manifest `index.json`, which says which part of an index is valid.
 
+use super::data::Data;
 use super::error::{IndexError, IndexFileError};
 use super::model::ModelId;
 use crate::files::{self, write_atomic};
@@ -19,34 +20,6 @@ const WITHOUT_CODES: u32 = 2;
 const MAX_EMBED_DIM: usize = 1 << 16;
 /// Largest number of rows of an index: small enough that no product of sizes overflows.
 const MAX_ROWS: usize = 1 << 40;
-
-/// The files of an index beside the manifest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Data {
-    /// The embeddings.
-    Matrix,
-    /// The table of entries.
-    Entries,
-    /// The embeddings in eight bits, as [`codes`] rounds them.
-    Codes,
-    /// Where the line of each row begins in the table of entries.
-    Lines,
-}
-
-impl Data {
-    /// All files, those of an index without codes first.
-    pub(crate) const ALL: [Data; 4] = [Data::Matrix, Data::Entries, Data::Codes, Data::Lines];
-
-    /// Returns what stands before and behind the generation in the file's name.
-    pub(crate) fn name(self) -> (&'static str, &'static str) {
-        match self {
-            Data::Matrix => ("embeddings-", ".f16"),
-            Data::Entries => ("entries-", ".jsonl"),
-            Data::Codes => ("codes-", ".i8"),
-            Data::Lines => ("lines-", ".u64"),
-        }
-    }
-}
 
 /// The committed state of an index.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -219,6 +192,11 @@ impl Manifest {
     /// Returns the state of the index with codes and places of lines.
     pub(crate) fn with_codes(&self) -> Self {
         Manifest { version: VERSION, ..self.clone() }
+    }
+
+    /// Returns the state of the index without them.
+    pub(crate) fn without_codes(&self) -> Self {
+        Manifest { version: WITHOUT_CODES, ..self.clone() }
     }
 
     /// Returns the files that there are, in the order of [`Data::ALL`].

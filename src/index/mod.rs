@@ -22,6 +22,7 @@
 //! block that fits the second-level cache is read and multiplied there, and a file that is truncated by another process
 //! gives an error instead of killing the process.
 
+mod data;
 mod entry;
 mod error;
 mod filter;

@@ -1,6 +1,6 @@
 //! Exact search for the nearest rows, by reading all of them.
 
-use super::manifest::Data;
+use super::data::Data;
 use super::{Entry, Index, IndexError, IndexFileError, Selection};
 use crate::best::{Best, Scored};
 use kernels::half;

@@ -4,8 +4,8 @@
 //! rows have scores as high as this. A row whose upper number is below it has k rows before it, and is left. What remains
 //! is multiplied as it is stored, so the result is that of reading all rows, to the bit; only far fewer bytes are read.
 
-use super::manifest::Data;
-use super::{Index, IndexError, Selection};
+use super::data::Data;
+use super::{Index, IndexError, IndexFileError, Selection};
 use crate::best::{Best, Scored};
 use kernels::codes::Query;
 use kernels::half;
@@ -19,7 +19,8 @@ const AT_A_TIME: usize = 64;
 #[derive(Clone, Copy, Debug)]
 struct Likely {
     row: usize,
-    /// What its score does not exceed.
+    /// Between which numbers its score is.
+    lower: f32,
     upper: f32,
 }
 
@@ -52,9 +53,8 @@ impl Index {
             .try_reduce(|| (Best::new(k), vec![]), |a, b| Ok((a.0.join(b.0), [a.1, b.1].concat())))?;
         let least = lower.least();
         likely.retain(|likely| !is_behind(likely.upper, least));
-        let mut rows: Vec<usize> = likely.into_iter().map(|likely| likely.row).collect();
-        rows.par_sort_unstable();
-        self.nearest_of(&rows, query, k)
+        likely.par_sort_unstable_by_key(|likely| likely.row);
+        self.nearest_of(&likely, query, k)
     }
 
     /// Offers the selected rows of one block to the worker's lower numbers, and keeps those that may be among the nearest
@@ -86,22 +86,27 @@ impl Index {
             // Damaged codes may have a NaN, which says nothing, as −∞ does.
             best.offer(Scored { score: lower.max(f32::NEG_INFINITY), place: row });
             least = best.least();
-            likely.push(Likely { row, upper });
+            likely.push(Likely { row, lower, upper });
         }
         Ok(())
     }
 
-    /// Returns the k nearest of some rows, which ascend, by reading them.
-    fn nearest_of(&self, rows: &[usize], query: &[f32], k: usize) -> Result<Vec<Scored>, IndexError> {
-        let scan = |mut best: Best, rows: &[usize]| {
+    /// Returns the k nearest of some rows, which ascend, by reading them. A score beyond what the codes say proves that
+    /// they are not of these rows.
+    fn nearest_of(&self, likely: &[Likely], query: &[f32], k: usize) -> Result<Vec<Scored>, IndexError> {
+        let scan = |mut best: Best, likely: &[Likely]| {
+            let rows: Vec<usize> = likely.iter().map(|likely| likely.row).collect();
             let mut scores = vec![0.0; rows.len()];
-            half::products(&self.rows(rows)?, query, &mut scores);
-            for (&row, &score) in rows.iter().zip(&scores) {
+            half::products(&self.rows(&rows)?, query, &mut scores);
+            for (&Likely { row, lower, upper }, &score) in likely.iter().zip(&scores) {
+                if score < lower || score > upper {
+                    return Err(IndexError::broken(self.path(Data::Codes))(IndexFileError::OtherCodes { row }));
+                }
                 best.offer(self.checked(row, score)?);
             }
             Ok(best)
         };
-        let parts = rows.par_chunks(AT_A_TIME).try_fold(|| Best::new(k), scan);
+        let parts = likely.par_chunks(AT_A_TIME).try_fold(|| Best::new(k), scan);
         parts.try_reduce(|| Best::new(k), |a, b| Ok(a.join(b))).map(Best::sorted)
     }
 }
@@ -114,7 +119,7 @@ fn is_behind(upper: f32, least: f32) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::index::{Entry, Filter, ModelId, Store};
+    use crate::index::{Entry, Filter, Manifest, ModelId, Store};
     use crate::layers::normalize;
     use crate::random::normals;
     use ndarray::{Array2, Axis, Slice};
@@ -215,5 +220,49 @@ mod tests {
         bytes[77 * width + 512..][..4].copy_from_slice(&f32::NAN.to_le_bytes());
         std::fs::write(&path, bytes).unwrap();
         assert_eq!(index.nearest_by_codes(&index.all(), &query, 10).unwrap(), plain);
+    }
+
+    /// Codes and places of lines that are missing, short or wrong are made again by the next update.
+    #[test]
+    fn derived_files_are_made_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let x = rows(300, 64, 4, 0);
+        drop(store(folder.path(), &x));
+        let query = x.row(7).to_vec();
+        let found = |index: &Index| index.search(&index.all(), &query, 3).unwrap();
+        let expected = found(&Index::open(folder.path()).unwrap());
+        let [codes, lines] = [Data::Codes, Data::Lines].map(|data| Index::open(folder.path()).unwrap().path(data));
+        let damages: [&dyn Fn(); 4] = [
+            &|| std::fs::remove_file(&codes).unwrap(),
+            &|| std::fs::write(&codes, b"short").unwrap(),
+            &|| std::fs::remove_file(&lines).unwrap(),
+            &|| std::fs::write(&lines, vec![7; std::fs::metadata(&lines).unwrap().len() as usize]).unwrap(),
+        ];
+        for damage in damages {
+            damage();
+            let model = Index::open(folder.path()).map(|index| index.manifest.model.clone());
+            let model = model.unwrap_or_else(|error| {
+                assert!(error.is_of_derived_file(), "{error}");
+                Manifest::read(folder.path()).unwrap().model
+            });
+            drop(Store::open(folder.path(), "..", model, 64).unwrap());
+            assert_eq!(found(&Index::open(folder.path()).unwrap()), expected);
+        }
+    }
+
+    /// Codes of other rows, of the right length, are found out by the scores of the rows that they name.
+    #[test]
+    fn codes_of_other_rows_are_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let x = rows(2000, 64, 3, 0);
+        drop(store(folder.path(), &x));
+        let index = Index::open(folder.path()).unwrap();
+        let path = index.path(Data::Codes);
+        let mut bytes = std::fs::read(&path).unwrap();
+        let half = bytes.len() / 2;
+        bytes.rotate_left(half);
+        std::fs::write(&path, bytes).unwrap();
+        let error = index.nearest_by_codes(&index.all(), &x.row(5).to_vec(), 3).unwrap_err().to_string();
+        assert!(error.contains("codes-0.i8") && error.contains("another row"), "{error}");
     }
 }

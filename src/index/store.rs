@@ -1,7 +1,7 @@
 //! Writing of an index: rows are appended, then committed.
 
 use super::entry::{Entry, lines};
-use super::manifest::Data;
+use super::data::{DERIVED, Data};
 use super::{IndexError, IndexFileError, Manifest, ModelId};
 use crate::files::read_exact_at;
 use crate::pictures::Reading;
@@ -50,10 +50,17 @@ impl Store {
         Self::resume(folder, manifest, lock)
     }
 
-    /// Opens the files, removes what a killed run has left, and makes the codes of an index that has none.
+    /// Opens the files, removes what a killed run has left, and makes the codes and the places of lines of an index that
+    /// has none, or not those of its other files.
     fn resume(folder: &Path, manifest: Manifest, lock: File) -> Result<Store, IndexError> {
-        let files = open(folder, &manifest)?;
+        let is_whole = manifest.has_codes() && open(folder, &manifest, &DERIVED).is_ok();
+        let manifest = if is_whole { manifest } else { manifest.without_codes() };
+        let files = open(folder, &manifest, manifest.data())?;
         let mut store = Store { folder: folder.into(), manifest, files, _lock: lock };
+        if is_whole && !store.knows_its_lines()? {
+            store.manifest = store.manifest.without_codes();
+            store.files.truncate(store.manifest.data().len());
+        }
         store.remove_remains()?;
         if !store.manifest.has_codes() {
             store.add_codes()?;
@@ -61,10 +68,25 @@ impl Store {
         Ok(store)
     }
 
+    /// Returns whether the places of lines are those of the table.
+    fn knows_its_lines(&self) -> Result<bool, IndexError> {
+        let path = self.manifest.path(&self.folder, Data::Lines);
+        let mut known = vec![0; self.manifest.bytes(Data::Lines) as usize];
+        read_exact_at(&self.files[Data::Lines as usize], &mut known, 0).map_err(IndexError::io(path))?;
+        Ok(known == self.places()?)
+    }
+
+    /// Returns where each line of the table begins.
+    fn places(&self) -> Result<Vec<u8>, IndexError> {
+        let (path, table) = (self.manifest.path(&self.folder, Data::Entries), self.table()?);
+        let lines = lines(&table, self.manifest.rows).map_err(IndexError::broken(path))?;
+        Ok(places(0, lines.iter().map(|line| line.len() + 1)))
+    }
+
     /// Makes the codes and the places of lines from the other files.
     fn add_codes(&mut self) -> Result<(), IndexError> {
         let manifest = self.manifest.with_codes();
-        let mut added = create(&self.folder, &manifest, &[Data::Codes, Data::Lines])?;
+        let mut added = create(&self.folder, &manifest, &DERIVED)?;
         let (width, [from, to]) =
             (manifest.embed_dim, [Data::Matrix, Data::Codes].map(|data| manifest.row_bytes(data)));
         let rows = (COPY_BYTES / from).max(1);
@@ -77,12 +99,8 @@ impl Store {
             codes::encode(matrix, width, coded);
             added[0].write_all(coded).map_err(io(Data::Codes))?;
         }
-        let table = self.table()?;
-        let lengths =
-            lines(&table, manifest.rows).map_err(IndexError::broken(manifest.path(&self.folder, Data::Entries)))?;
-        let places = places(0, lengths.iter().map(|line| line.len() + 1));
-        added[1].write_all(&places).map_err(io(Data::Lines))?;
-        for (file, data) in added.iter().zip([Data::Codes, Data::Lines]) {
+        added[1].write_all(&self.places()?).map_err(io(Data::Lines))?;
+        for (file, data) in added.iter().zip(DERIVED) {
             file.sync_data().map_err(io(data))?;
         }
         self.commit(manifest)?;
@@ -246,7 +264,7 @@ fn create(folder: &Path, manifest: &Manifest, data: &[Data]) -> Result<Vec<File>
 }
 
 /// Opens the files of an index and cuts them to their valid length.
-fn open(folder: &Path, manifest: &Manifest) -> Result<Vec<File>, IndexError> {
+fn open(folder: &Path, manifest: &Manifest, data: &[Data]) -> Result<Vec<File>, IndexError> {
     let open = |&data: &Data| {
         let (path, promised) = (manifest.path(folder, data), manifest.bytes(data));
         let file = OpenOptions::new().read(true).write(true).open(&path).map_err(IndexError::io(&path))?;
@@ -254,7 +272,7 @@ fn open(folder: &Path, manifest: &Manifest) -> Result<Vec<File>, IndexError> {
         file.set_len(promised).map_err(IndexError::io(path))?;
         Ok(file)
     };
-    manifest.data().iter().map(open).collect()
+    data.iter().map(open).collect()
 }
 
 /// Returns where each of neighbouring lines begins in the table, the first of them at `start`.

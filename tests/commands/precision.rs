@@ -48,6 +48,16 @@ fn what_cannot_be_computed_in_is_refused() {
     let refused = bench.run(&["embed", "a.png", "--precision", "int4"]);
     assert_eq!(refused.code, 2);
     assert!(refused.error.contains("int4") && refused.error.contains("f32, f16, bf16, int8"), "{}", refused.error);
+    let model = bench.path("model");
+    let useless: [&[&str]; 3] = [
+        &["convert", model.to_str().unwrap(), "copy"],
+        &["explain", "picture", "a.png", "a"],
+        &["export", ".", "--output", "x.npy"],
+    ];
+    for args in useless {
+        let refused = bench.run(&[args, &["--precision", "f16"]].concat());
+        assert!(refused.code == 2 && refused.error.contains("--precision f16: "), "{args:?}: {}", refused.error);
+    }
 }
 
 #[test]

@@ -36,8 +36,9 @@ impl Query {
         z.resize(width, 0.0);
         turn(&mut z);
         z.iter_mut().for_each(|z| *z /= n);
-        // A NaN stays one, and so do all bounds: nothing is concluded.
-        let unit = z.iter().fold(0.0, |max: f64, z| if z.abs() <= max { max } else { z.abs() }) / MAX;
+        // With a number that is none, all bounds are NaN: nothing is concluded.
+        let largest = z.iter().fold(0.0, |max: f64, z| max.max(z.abs()));
+        let unit = if z.iter().all(|z| z.is_finite()) { largest / MAX } else { f64::NAN };
         let whole: Vec<i32> = z.iter().map(|z| if unit > 0.0 { (z / unit).round() as i32 } else { 0 }).collect();
         let low = |a: i32| ((a + ZERO) & 255) - ZERO;
         let length = |x: &mut dyn Iterator<Item = f64>| x.map(|x| x * x).sum::<f64>().sqrt();

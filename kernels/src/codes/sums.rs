@@ -60,7 +60,8 @@ mod x86 {
     /// Defines the way through the rows for some instructions: registers of so many bytes, their zero, their sum, and what
     /// adds the products of a register of codes with registers of both bytes of the query.
     macro_rules! sums {
-        ($name:ident, $features:literal, $bytes:literal, $zero:ident, $add:expr, $sum:expr) => {
+        ($name:ident, $features:literal, $bytes:literal, $zero:ident,
+         |[$h:ident, $l:ident], $codes:ident, $high:ident, $low:ident| $add:block, $sum:ident) => {
             /// # Safety
             /// The CPU has the instructions.
             #[target_feature(enable = $features)]
@@ -69,14 +70,15 @@ mod x86 {
                     // SAFETY: this copy is compiled for the instructions, and the steps of a register are within those of
                     // a chunk.
                     unsafe {
-                        let mut sums = [$zero(), $zero()];
+                        let (mut upper, mut lower) = ($zero(), $zero());
                         for ((codes, high), low) in codes.iter().zip(high).zip(low) {
                             for at in (0..STEP).step_by($bytes) {
-                                let [high, low] = [high, low].map(|bytes| bytes.as_ptr().add(at));
-                                sums = $add(sums, codes.as_ptr().add(at), high, low);
+                                let ($h, $l, $codes) = (upper, lower, codes.as_ptr().add(at));
+                                let ($high, $low) = (high.as_ptr().add(at), low.as_ptr().add(at));
+                                [upper, lower] = $add;
                             }
                         }
-                        [$sum(sums[0]), $sum(sums[1])]
+                        [$sum(upper), $sum(lower)]
                     }
                 };
                 rows(coded, row, query, sums, each);
@@ -85,20 +87,20 @@ mod x86 {
     }
 
     // Sums of two products of 16 bits, which cannot overflow with numbers of eight.
-    sums! { avx2, "avx2", 16, _mm256_setzero_si256, |[h, l]: [__m256i; 2], codes: *const u8, high: *const i8, low: *const i8| {
+    sums! { avx2, "avx2", 16, _mm256_setzero_si256, |[h, l], codes, high, low| {
         let codes = _mm256_cvtepu8_epi16(_mm_loadu_si128(codes.cast()));
         let [high, low] = [high, low].map(|bytes| _mm256_cvtepi8_epi16(_mm_loadu_si128(bytes.cast())));
         [_mm256_add_epi32(h, _mm256_madd_epi16(codes, high)), _mm256_add_epi32(l, _mm256_madd_epi16(codes, low))]
     }, add_up }
 
     // Sums of four products of eight bits in one instruction.
-    sums! { avx_vnni, "avx2,avxvnni", 32, _mm256_setzero_si256, |[h, l]: [__m256i; 2], codes: *const u8, high: *const i8, low: *const i8| {
+    sums! { avx_vnni, "avx2,avxvnni", 32, _mm256_setzero_si256, |[h, l], codes, high, low| {
         let codes = _mm256_loadu_si256(codes.cast());
         let [high, low] = [high, low].map(|bytes| _mm256_loadu_si256(bytes.cast()));
         [_mm256_dpbusd_avx_epi32(h, codes, high), _mm256_dpbusd_avx_epi32(l, codes, low)]
     }, add_up }
 
-    sums! { avx512_vnni, "avx512f,avx512vnni", 64, _mm512_setzero_si512, |[h, l]: [__m512i; 2], codes: *const u8, high: *const i8, low: *const i8| {
+    sums! { avx512_vnni, "avx512f,avx512vnni", 64, _mm512_setzero_si512, |[h, l], codes, high, low| {
         let codes = _mm512_loadu_si512(codes.cast());
         let [high, low] = [high, low].map(|bytes| _mm512_loadu_si512(bytes.cast()));
         [_mm512_dpbusd_epi32(h, codes, high), _mm512_dpbusd_epi32(l, codes, low)]

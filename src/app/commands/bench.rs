@@ -232,7 +232,15 @@ fn architecture(context: &Context) -> Result<(String, Sizes), CliError> {
     if !may_be_preset(&name) {
         let sizes = match checkpoint::kind(&name)? {
             Some(Kind::Blip) => Sizes::Blip(Box::new(context.describe_blip(&name)?.config)),
-            _ => Sizes::Clip(Box::new(context.open(&name, None)?.model()?.1.model_cfg)),
+            _ => {
+                let checkpoint = context.open(&name, None)?;
+                if checkpoint.computes_in_int8() && context.precision().is_none() {
+                    note!(
+                        "the weights timed are drawn at random in 32 bits; --precision int8 times them as this model's are"
+                    );
+                }
+                Sizes::Clip(Box::new(checkpoint.model()?.1.model_cfg))
+            }
         };
         return Ok((text, sizes));
     }

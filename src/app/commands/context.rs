@@ -35,7 +35,7 @@ pub struct Global {
     /// training, × 100 [default: the model's own]
     #[arg(long, global = true, value_name = "NUMBER", value_parser = logit_scale, allow_negative_numbers = true)]
     logit_scale: Option<f32>,
-    /// What a CLIP's embeddings are computed with [default: weights as they are stored, 16 bits or 32]
+    /// What a CLIP's embeddings are computed with [default: weights as they are stored, 8, 16 or 32 bits]
     ///
     /// f16 and bf16 round the matrices to 16 bits, which take half the memory, and compute in 32; a matrix that is stored
     /// so loses nothing. int8 rounds the weights of the Transformers' linear layers, and what they are multiplied with,
@@ -112,6 +112,14 @@ impl Context {
     /// Refuses `--model`, for a command that takes the model in another way.
     pub(crate) fn refuse_model(&self, reason: &str) -> Result<(), CliError> {
         if self.global.model.is_some() { Err(CliError::Usage(reason.into())) } else { Ok(()) }
+    }
+
+    /// Refuses `--precision` for a command that has no use for it.
+    pub(crate) fn refuse_precision(&self, reason: &str) -> Result<(), CliError> {
+        match self.global.precision {
+            Some(precision) => Err(CliError::Usage(format!("--precision {precision}: {reason}"))),
+            None => Ok(()),
+        }
     }
 
     /// Returns the path of the named model or, with a message, of the trainer's newest finished run.

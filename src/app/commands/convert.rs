@@ -100,6 +100,7 @@ pub(super) enum Dtype {
 
 impl Convert {
     pub(crate) fn run(self, context: &Context) -> Result<(), CliError> {
+        context.refuse_precision("convert computes nothing; --dtype is what weights are written as")?;
         context.refuse_model("convert takes the model as SRC, not as --model")?;
         let (source, folder) = match (&self.paths[..], &self.random) {
             ([source, folder], None) => (Some(source), folder),

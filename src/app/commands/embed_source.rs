@@ -38,7 +38,7 @@ pub(super) struct Texts {
 pub(super) struct Pairs {
     data: OwnPairs,
     positions: Vec<usize>,
-    /// Whether pictures are turned upright.
+    /// How pictures are read.
     reading: Reading,
 }
 

@@ -24,8 +24,8 @@ pub(super) struct Filters {
     /// Search only among files that were last changed at this time or later
     ///
     /// 2026-01-31 is the beginning of that day, 2026-01-31T18:30 a time of it, both by the clock of this computer;
-    /// 2026-01-31T18:30Z and 2026-01-31T18:30+02:00 say their time zone. It is the time of change that counts which the
-    /// index keeps.
+    /// 2026-01-31T18:30Z and 2026-01-31T18:30+02:00 say their time zone. What counts is when a file had been changed last as
+    /// the index read it.
     #[arg(long, value_name = "DATE", value_parser = time)]
     after: Option<i64>,
     /// Search only among files that were last changed before this time

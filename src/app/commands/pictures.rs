@@ -36,7 +36,7 @@ pub(crate) struct ReadingOptions {
     /// Their sides are divided by the largest of 8, 4 and 2 that leaves them at least twice as long as the model's pictures
     /// are after the resize, as Pillow's `draft` does it; smaller files are read as ever. Embeddings move a little: the
     /// cosine with the exact one was 0.99995 on average over 23 pictures of 0.1 to 12 megapixels with a trained model of 64
-    /// pixels, and 0.9994 at worst. Do not mix the two in one collection; an index remembers which it has.
+    /// pixels, and 0.9994 at worst among those; small photos with strong compression can lose more. Do not mix the two in one collection; an index remembers which it has.
     #[arg(long)]
     pub fast_decode: bool,
 }
@@ -50,7 +50,7 @@ impl ReadingOptions {
     pub(crate) fn or_of_index(self, manifest: &Manifest, folder: &Path) -> Result<Reading, CliError> {
         manifest.check_reading(folder, self.reading())?;
         if manifest.fast_decode && !self.fast_decode {
-            note!("{}: made with --fast-decode, and so are the pictures of now", folder.display());
+            note!("{}: made with --fast-decode, so what is read now is decoded in the same way", folder.display());
         }
         Ok(manifest.reading())
     }

@@ -100,6 +100,7 @@ impl Args for Wanted {
             )
             .arg(
                 part("weight", "NUMBER")
+                    .allow_negative_numbers(true)
                     .value_parser(above_zero::<f32>)
                     .help("How much the text or picture in front of this counts [default: 1]"),
             )
@@ -167,7 +168,7 @@ fn given<T: Clone + Send + Sync + 'static>(matches: &ArgMatches, name: &str) -> 
 }
 
 fn refused(reason: String) -> clap::Error {
-    clap::Error::raw(ErrorKind::ValueValidation, reason + "\n")
+    clap::Error::raw(ErrorKind::ValueValidation, reason)
 }
 
 #[cfg(test)]

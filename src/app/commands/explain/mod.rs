@@ -47,6 +47,7 @@ enum Topic {
 
 impl Explain {
     pub(crate) fn run(self, context: &Context) -> Result<(), CliError> {
+        context.refuse_precision("what is explained is computed in 32 bits, as gradients are")?;
         match self.topic {
             Topic::Tokens(topic) => topic.run(context),
             Topic::Model(topic) => topic.run(context),
