@@ -86,7 +86,12 @@ macro_rules! kernel {
 }
 
 // 16 registers of 4 lanes: 4×2 sums, 2 of B, 1 of A, and one for the product where it is not fused.
+#[cfg(not(target_arch = "aarch64"))]
 kernel! { portable, Portable; tiles 1 2 3 4; dots 1 2 }
+
+// 32 registers of 4 lanes: 12×2 sums, 2 of B, and A's.
+#[cfg(target_arch = "aarch64")]
+kernel! { portable, Portable; tiles 1 2 3 4 5 6 7 8 9 10 11 12; dots 1 2 3 4 5 6 }
 
 // 16 registers of 8 lanes: 6×2 sums, 2 of B, 1 of A. Twelve independent sums cover the latency of two FMA units.
 #[cfg(target_arch = "x86_64")]
