@@ -55,7 +55,7 @@ impl Best {
     /// Nearly all of a long row is below the worst kept score, and is passed over 32 at a time.
     pub(crate) fn offer_sums(&mut self, x: &[f32], add: f32, first: usize) {
         for (chunk, x) in x.chunks(CHUNK).enumerate() {
-            let worst = self.heap.peek().map_or(f32::NEG_INFINITY, |worst| worst.0.score);
+            let worst = self.least();
             if self.heap.len() >= self.k && !x.iter().fold(false, |any, x| any | (x + add > worst)) {
                 continue;
             }
@@ -63,6 +63,12 @@ impl Best {
                 self.offer(Scored { score: (x + add).max(f32::NEG_INFINITY), place: first + CHUNK * chunk + i });
             }
         }
+    }
+
+    /// Returns the score that another must reach to be kept, −∞ as long as all are.
+    pub(crate) fn least(&self) -> f32 {
+        let worst = self.heap.peek().filter(|_| self.heap.len() >= self.k);
+        worst.map_or(f32::NEG_INFINITY, |worst| worst.0.score)
     }
 
     pub(crate) fn join(mut self, other: Self) -> Self {

@@ -32,14 +32,16 @@ pub struct Spec {
 /// How a layer's forward pass reads a leaf, which decides how inference may lay out its numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layout {
-    /// The layer reads the leaf by its rows, as it does gains, biases, tables that are looked up, and whatever is cut
-    /// by columns or heads. Such a leaf stays as it is.
+    /// The layer reads the leaf by its rows, as it does gains, biases, positions, and whatever is cut by columns or
+    /// heads. Such a leaf stays as it is.
     Rows,
     /// The layer only multiplies by the leaf, as the W (O,I) of products x Wᵀ. If it `rounds`, inference may do that in
     /// eight bits.
     Linear { rounds: bool },
     /// The layer only convolves with the leaf, as the W (O,I,kernel,kernel) of convolutions; `taps` is k².
     Filters { taps: usize },
+    /// The leaf is a table (V,d) whose rows are looked up, and nothing else.
+    Lookup,
     /// The leaf is a table (V,d) whose rows are looked up, and also the W of products x Wᵀ.
     Table,
 }
@@ -90,6 +92,11 @@ impl Spec {
     pub fn filters(outputs: usize, inputs: usize, kernel: usize, init: Init) -> Self {
         let layout = Layout::Filters { taps: kernel * kernel };
         Spec { layout, ..Spec::new(&[outputs, inputs, kernel, kernel], init) }
+    }
+
+    /// Describes a table (V,d) of embeddings.
+    pub fn lookup(rows: usize, width: usize, init: Init) -> Self {
+        Spec { layout: Layout::Lookup, ..Spec::new(&[rows, width], init) }
     }
 
     /// Describes a table (V,d) of embeddings that also serves as the weights of an output product.

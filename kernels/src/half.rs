@@ -37,11 +37,11 @@ multiversion! {
             let mut lanes = [0.0; CHUNK];
             for (row, x) in chunks.iter().zip(x_chunks) {
                 for i in 0..CHUNK {
-                    lanes[i] = mul_add::<FMA>(widen(row[i]), x[i], lanes[i]);
+                    lanes[i] = mul_add::<FMA>(widen(u16::from_le_bytes(row[i])), x[i], lanes[i]);
                 }
             }
             for (lane, (&half, &x)) in lanes.iter_mut().zip(tail.iter().zip(x_tail)) {
-                *lane = mul_add::<FMA>(widen(half), x, *lane);
+                *lane = mul_add::<FMA>(widen(u16::from_le_bytes(half)), x, *lane);
             }
             *out = across(lanes, |a, b| a + b);
         }
@@ -50,8 +50,8 @@ multiversion! {
 
 /// Widens an f16 to the f32 of the same value. It selects instead of branching, so that the compiler vectorises it.
 #[inline(always)]
-fn widen(half: [u8; 2]) -> f32 {
-    let half = u32::from(u16::from_le_bytes(half));
+pub(crate) fn widen(half: u16) -> f32 {
+    let half = u32::from(half);
     let magnitude = half & 0x7fff;
     // The bias of exponents is 127 instead of 15; an exponent of 31, which means infinity or NaN, becomes 255.
     let rebias = if magnitude >= 0x7c00 { (2 * (127 - 15)) << 23 } else { (127 - 15) << 23 };
@@ -59,6 +59,12 @@ fn widen(half: [u8; 2]) -> f32 {
     let small = (magnitude as i32 as f32 * (1.0 / (1 << 24) as f32)).to_bits();
     let bits = if magnitude < 0x0400 { small } else { (magnitude << 13) + rebias };
     f32::from_bits(bits | (half & 0x8000) << 16)
+}
+
+/// Widens a bf16, the upper half of the bits of an f32, to the f32 of the same value.
+#[inline(always)]
+pub(crate) fn widen_bf16(half: u16) -> f32 {
+    f32::from_bits(u32::from(half) << 16)
 }
 
 /// The definition, in f64.

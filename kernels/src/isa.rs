@@ -5,7 +5,7 @@
 
 use std::sync::OnceLock;
 
-/// Proof that this CPU has AVX2 and FMA: only [`Isa::available`] makes one.
+/// Proof that this CPU has AVX2, FMA and F16C: only [`Isa::available`] makes one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Avx2(());
 
@@ -18,7 +18,7 @@ pub struct Avx512(());
 pub enum Isa {
     /// The instructions that the target guarantees: SSE2 on x86-64, NEON on aarch64.
     Portable,
-    /// AVX2 and FMA.
+    /// AVX2, FMA and F16C, which came together.
     Avx2(Avx2),
     /// AVX-512 F, BW, DQ and VL.
     Avx512(Avx512),
@@ -31,7 +31,8 @@ impl Isa {
         let mut isas = vec![Isa::Portable];
         #[cfg(target_arch = "x86_64")]
         {
-            let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+            let avx2 =
+                is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c");
             if avx2 {
                 isas.push(Isa::Avx2(Avx2(())));
             }
@@ -94,14 +95,14 @@ macro_rules! multiversion {
             #[allow(dead_code)]
             fn body<const FMA: bool, const LANES: usize>($($a: $t),*) $(-> $r)? $body
             #[cfg(target_arch = "x86_64")]
-            #[target_feature(enable = "avx2,fma")]
+            #[target_feature(enable = "avx2,fma,f16c")]
             fn avx2($($a: $t),*) $(-> $r)? { body::<true, 8>($($a),*) }
             #[cfg(target_arch = "x86_64")]
-            #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+            #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
             fn avx512($($a: $t),*) $(-> $r)? { body::<true, 16>($($a),*) }
             match isa {
                 $crate::isa::Isa::Portable => body::<{ $crate::isa::FUSED }, 4>($($a),*),
-                // SAFETY: the token is the proof that this CPU has AVX2 and FMA.
+                // SAFETY: the token is the proof that this CPU has AVX2, FMA and F16C.
                 #[cfg(target_arch = "x86_64")]
                 $crate::isa::Isa::Avx2(_) => unsafe { avx2($($a),*) },
                 // SAFETY: the token is the proof that this CPU has AVX-512 F, BW, DQ and VL.

@@ -10,6 +10,7 @@ pub mod attention;
 pub mod avg_pool;
 pub mod batch_norm;
 pub mod channels_last;
+pub mod codes;
 pub mod conv;
 pub mod cross_entropy;
 pub mod dropout;

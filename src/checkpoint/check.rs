@@ -16,7 +16,8 @@ pub(crate) fn shape(path: &Path, tensor: &str, found: &[usize], expected: &[usiz
 /// Refuses numbers of a type that parameters cannot have. Only a scalar can be an integer, as counts are.
 pub(crate) fn dtype(path: &Path, tensor: &str, stored: Stored, shape: &[usize]) -> Result<Dtype, CheckpointError> {
     match stored {
-        Stored::Known(dtype) if dtype != Dtype::I64 || shape.is_empty() => Ok(dtype),
+        Stored::Known(dtype @ (Dtype::F32 | Dtype::F16 | Dtype::Bf16)) => Ok(dtype),
+        Stored::Known(Dtype::I64) if shape.is_empty() => Ok(Dtype::I64),
         other => Err(CheckpointError::Dtype { path: path.into(), tensor: tensor.into(), found: other.to_string() }),
     }
 }

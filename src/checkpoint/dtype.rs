@@ -11,6 +11,8 @@ pub enum Dtype {
     F32,
     F16,
     Bf16,
+    /// A type of whole numbers, which [matrices of eight bits](super::int8) have.
+    I8,
     /// A type of whole numbers, which only counts have.
     I64,
 }
@@ -24,15 +26,24 @@ pub enum Stored {
     Other(String),
 }
 
-impl fmt::Display for Stored {
+impl fmt::Display for Dtype {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         f.write_str(match self {
-            Stored::Known(Dtype::F32) => "F32",
-            Stored::Known(Dtype::F16) => "F16",
-            Stored::Known(Dtype::Bf16) => "BF16",
-            Stored::Known(Dtype::I64) => "I64",
-            Stored::Other(name) => name,
+            Dtype::F32 => "F32",
+            Dtype::F16 => "F16",
+            Dtype::Bf16 => "BF16",
+            Dtype::I8 => "I8",
+            Dtype::I64 => "I64",
         })
+    }
+}
+
+impl fmt::Display for Stored {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Stored::Known(dtype) => dtype.fmt(f),
+            Stored::Other(name) => f.write_str(name),
+        }
     }
 }
 
@@ -42,6 +53,7 @@ impl From<safetensors::Dtype> for Stored {
             safetensors::Dtype::F32 => Stored::Known(Dtype::F32),
             safetensors::Dtype::F16 => Stored::Known(Dtype::F16),
             safetensors::Dtype::BF16 => Stored::Known(Dtype::Bf16),
+            safetensors::Dtype::I8 => Stored::Known(Dtype::I8),
             safetensors::Dtype::I64 => Stored::Known(Dtype::I64),
             other => Stored::Other(format!("{other:?}")),
         }
@@ -100,6 +112,7 @@ impl Dtype {
     /// Returns the number of bytes of one number.
     pub(crate) fn bytes(self) -> usize {
         match self {
+            Dtype::I8 => 1,
             Dtype::F16 | Dtype::Bf16 => 2,
             Dtype::F32 => 4,
             Dtype::I64 => 8,
@@ -118,6 +131,7 @@ impl Dtype {
                 let numbers = raw.as_chunks().0;
                 out.iter_mut().zip(numbers).for_each(|(out, raw)| *out = i64::from_le_bytes(*raw) as f32);
             }
+            Dtype::I8 => out.iter_mut().zip(raw).for_each(|(out, &raw)| *out = f32::from(raw.cast_signed())),
             Dtype::F16 => decode_halves(raw, f16::from_le_bytes, out),
             Dtype::Bf16 => decode_halves(raw, bf16::from_le_bytes, out),
         }
@@ -134,6 +148,7 @@ impl Dtype {
                 let numbers = raw.as_chunks_mut().0;
                 numbers.iter_mut().zip(values).for_each(|(raw, &value)| *raw = (value as i64).to_le_bytes());
             }
+            Dtype::I8 => raw.iter_mut().zip(values).for_each(|(raw, &value)| *raw = (value as i8).cast_unsigned()),
             Dtype::F16 => encode_halves(values, |value| f16::from_f32(value).to_le_bytes(), raw),
             Dtype::Bf16 => encode_halves(values, |value| bf16::from_f32(value).to_le_bytes(), raw),
         }
@@ -142,7 +157,7 @@ impl Dtype {
     /// Returns the index of the first value that would become infinite.
     pub(super) fn first_too_large(self, values: &[f32]) -> Option<usize> {
         match self {
-            Dtype::F32 | Dtype::I64 => None,
+            Dtype::F32 | Dtype::I8 | Dtype::I64 => None,
             Dtype::F16 => values.iter().position(|&value| f16::from_f32(value).is_infinite()),
             Dtype::Bf16 => values.iter().position(|&value| bf16::from_f32(value).is_infinite()),
         }
@@ -155,6 +170,7 @@ impl From<Dtype> for safetensors::Dtype {
             Dtype::F32 => safetensors::Dtype::F32,
             Dtype::F16 => safetensors::Dtype::F16,
             Dtype::Bf16 => safetensors::Dtype::BF16,
+            Dtype::I8 => safetensors::Dtype::I8,
             Dtype::I64 => safetensors::Dtype::I64,
         }
     }

@@ -1,6 +1,7 @@
 //! The reasons why a checkpoint cannot be read or written.
 
 use super::config_error::{ConfigFileError, InferenceError};
+use super::dtype::Dtype;
 use super::tower::Tower;
 use crate::models::clip::config::ConfigError;
 use std::path::{Path, PathBuf};
@@ -61,8 +62,14 @@ pub enum CheckpointError {
     Dtype { path: PathBuf, tensor: String, found: String },
     #[error("{}: tensor {tensor} holds {value} at element {index}", path.display())]
     NotFinite { path: PathBuf, tensor: String, index: usize, value: f32 },
-    #[error("{}: tensor {tensor} holds {value} at element {index}, too large for f16", path.display())]
-    TooLarge { path: PathBuf, tensor: String, index: usize, value: f32 },
+    #[error("{}: tensor {tensor} of eight bits {reason}", path.display())]
+    Int8 { path: PathBuf, tensor: String, reason: &'static str },
+    #[error("{}: its matrices have been rounded to eight bits, which are not trained; take the model that the file was \
+             made of, or widen it: clipwright convert {} DST", path.display(), path.display())]
+    Rounded { path: PathBuf },
+    #[error("{}: tensor {tensor} holds {value} at element {index}, too large for {}", path.display(),
+            dtype.to_string().to_lowercase())]
+    TooLarge { path: PathBuf, tensor: String, index: usize, value: f32, dtype: Dtype },
     #[error("{}: the architecture cannot be inferred: {source}; put its {config} beside it", path.display())]
     Inference { path: PathBuf, source: InferenceError, config: &'static str },
     /// The file is of another model than the one that was asked for.

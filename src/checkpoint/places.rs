@@ -88,7 +88,11 @@ pub(crate) fn expected<S: Tree<Leaf = Spec>>(spec: &S, places: &S::Of<Places>, a
 
 /// Pairs every leaf with its places. Both trees have the same type, and their paths are compared.
 #[track_caller]
-fn beside<L>(leaves: Vec<(String, L)>, places: &impl Tree<Leaf = Places>, at: &TreePath) -> Vec<(String, L, Places)> {
+pub(super) fn beside<L>(
+    leaves: Vec<(String, L)>,
+    places: &impl Tree<Leaf = Places>,
+    at: &TreePath,
+) -> Vec<(String, L, Places)> {
     let mut leaves = leaves.into_iter();
     let mut beside = vec![];
     places.map(at, &mut |path, places| {
@@ -122,13 +126,8 @@ pub(crate) fn write_params<S: Tree<Leaf = Spec>>(
     places: &S::Of<Places>,
     dtype: Dtype,
 ) -> Result<(), CheckpointError> {
-    let mut leaves = vec![];
-    let values = params.view();
-    params.spec.map(&TreePath::ROOT, &mut |path, spec| leaves.push((path.to_string(), spec.clone())));
     let mut tensors = vec![];
-    let mut views = vec![];
-    values.map(&TreePath::ROOT, &mut |_, values| views.push(*values));
-    for ((name, spec, places), values) in beside(leaves, places, &TreePath::ROOT).into_iter().zip(views) {
+    for (name, spec, places, values) in leaves(params, places) {
         if places.is_empty() {
             return Err(CheckpointError::NoName { path: path.into(), tensor: name });
         }
@@ -138,8 +137,20 @@ pub(crate) fn write_params<S: Tree<Leaf = Spec>>(
     safetensors::write(path, &tensors, [("format", "pt")])
 }
 
+/// Lists every leaf: its name, its description, its places in a file, and its values.
+pub(super) fn leaves<'a, S: Tree<Leaf = Spec>>(
+    params: &'a Params<S>,
+    places: &S::Of<Places>,
+) -> Vec<(String, Spec, Places, &'a [f32])> {
+    let (mut leaves, mut views) = (vec![], vec![]);
+    params.spec.map(&TreePath::ROOT, &mut |path, spec| leaves.push((path.to_string(), spec.clone())));
+    params.view().map(&TreePath::ROOT, &mut |_, values| views.push(*values));
+    let beside = beside(leaves, places, &TreePath::ROOT).into_iter().zip(views);
+    beside.map(|((name, spec, places), values)| (name, spec, places, values)).collect()
+}
+
 /// Returns the tensors that a file holds for a leaf at this place.
-fn placed(place: Place, shape: Vec<usize>, values: &[f32], dtype: Dtype) -> Vec<Tensor<'_>> {
+pub(super) fn placed(place: Place, shape: Vec<usize>, values: &[f32], dtype: Dtype) -> Vec<Tensor<'_>> {
     match place {
         Place::Whole(name) | Place::Grid(name, _) => {
             vec![Tensor { name, shape, values: Cow::Borrowed(values), dtype }]
@@ -331,7 +342,13 @@ impl TensorFiles {
     }
 
     /// Reads a leaf from the first of its places that the files have, and compares it with the other places.
-    fn fill(&self, name: &str, places: &[Place], shape: &[usize], out: &mut [f32]) -> Result<(), CheckpointError> {
+    pub(super) fn fill(
+        &self,
+        name: &str,
+        places: &[Place],
+        shape: &[usize],
+        out: &mut [f32],
+    ) -> Result<(), CheckpointError> {
         let (mut first, mut missing) = (None, None);
         let mut twin = vec![0.0; if places.len() > 1 { out.len() } else { 0 }];
         for place in places {

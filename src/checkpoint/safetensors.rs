@@ -98,6 +98,26 @@ impl Reader {
         self.values(name, start, dtype, 0, out)
     }
 
+    /// Reads a tensor of this shape and of this type, which parameters need not have.
+    ///
+    /// # Errors
+    /// Returns an error under the same conditions as [`read`](Self::read).
+    pub(crate) fn read_as(
+        &self,
+        name: &str,
+        dtype: Dtype,
+        shape: &[usize],
+        out: &mut [f32],
+    ) -> Result<(), CheckpointError> {
+        let info = self.info(name, shape)?;
+        let found = Stored::from(info.dtype);
+        if found != Stored::Known(dtype) {
+            let (path, tensor) = (self.path.clone(), name.into());
+            return Err(CheckpointError::Dtype { path, tensor, found: found.to_string() });
+        }
+        self.values(name, self.data_start + info.data_offsets.0 as u64, dtype, 0, out)
+    }
+
     /// Reads these rows of a matrix and nothing else of it.
     ///
     /// `shape` is the matrix's (V,d), `out` (N,d)
@@ -231,7 +251,7 @@ pub fn write<'m>(
     for Tensor { name, values, dtype, .. } in tensors {
         if let Some(index) = dtype.first_too_large(values) {
             let (path, tensor) = (path.into(), name.clone());
-            return Err(CheckpointError::TooLarge { path, tensor, index, value: values[index] });
+            return Err(CheckpointError::TooLarge { path, tensor, index, value: values[index], dtype: *dtype });
         }
     }
     let mut end = 0;

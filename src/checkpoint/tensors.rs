@@ -10,6 +10,19 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 
+/// The tensors that belong to a [matrix of eight bits](super::int8), by what is behind its name.
+pub(super) const SCALE: &str = "_scale";
+pub(super) const OUTLIERS: &str = "_outliers";
+pub(super) const OUTLIER_WEIGHTS: &str = "_outlier_weights";
+
+/// Returns the name of the matrix that a tensor would belong to.
+fn matrix_of(name: &str) -> Option<&str> {
+    [SCALE, OUTLIERS, OUTLIER_WEIGHTS].iter().find_map(|suffix| name.strip_suffix(suffix))
+}
+
+/// The type of the numbers of a matrix of eight bits.
+const INT8: Option<Stored> = Some(Stored::Known(Dtype::I8));
+
 /// The open files of a model, and which of them holds which tensor.
 pub(crate) struct TensorFiles {
     path: PathBuf,
@@ -69,7 +82,9 @@ impl TensorFiles {
         let file = Reader::open(path)?;
         let mut uses: BTreeMap<String, usize> = BTreeMap::new();
         file.names().iter().for_each(|tensor| *uses.entry(unwrapped(tensor)).or_default() += 1);
-        for tensor in file.names() {
+        // What belongs to a matrix of eight bits is read with it.
+        let is_part = |name: &str| matrix_of(name).is_some_and(|matrix| file.dtype(matrix) == INT8);
+        for tensor in file.names().into_iter().filter(|name| !is_part(name)) {
             // Names that would become equal stay as they are.
             let name = Some(unwrapped(&tensor)).filter(|name| uses[name] == 1).unwrap_or_else(|| tensor.clone());
             if self.index.contains_key(&name) {
@@ -131,15 +146,37 @@ impl TensorFiles {
 
     /// Returns the type of a tensor's numbers, or `None` if no file has it.
     pub(crate) fn dtype(&self, name: &str) -> Option<Stored> {
+        self.file(name).and_then(|(file, name)| file.dtype(name))
+    }
+
+    /// Returns the shape of what belongs to a matrix of eight bits, by what is behind its name.
+    pub(super) fn part_shape(&self, name: &str, suffix: &str) -> Option<&[usize]> {
         match self.file(name)? {
-            (Reader::Safetensors(file), name) => file.dtype(name),
-            (Reader::Pickle(file), name) => file.dtype(name),
+            (Reader::Safetensors(file), name) => file.shape(&format!("{name}{suffix}")),
+            (Reader::Pickle(_), _) => None,
         }
     }
 
-    /// Reads a tensor of this shape and converts it to f32. A scalar may be stored as a vector of one element.
+    /// Reads what belongs to a matrix of eight bits, by what is behind its name.
+    pub(super) fn read_as(
+        &self,
+        name: &str,
+        suffix: &str,
+        dtype: Dtype,
+        shape: &[usize],
+        out: &mut [f32],
+    ) -> Result<(), CheckpointError> {
+        match self.file(name) {
+            Some((Reader::Safetensors(file), name)) => file.read_as(&format!("{name}{suffix}"), dtype, shape, out),
+            _ => Err(self.missing(name)),
+        }
+    }
+
+    /// Reads a tensor of this shape and converts it to f32. A scalar may be stored as a vector of one element. A matrix
+    /// of eight bits is widened.
     pub(crate) fn read(&self, name: &str, shape: &[usize], out: &mut [f32]) -> Result<(), CheckpointError> {
         match self.file(name) {
+            Some((file, own)) if file.dtype(own) == INT8 => self.widen_int8(name, shape, out),
             Some((Reader::Safetensors(file), name)) => file.read(name, shape, out),
             Some((Reader::Pickle(file), name)) => file.read(name, shape, out),
             None => Err(self.missing(name)),
@@ -201,6 +238,14 @@ impl Reader {
         }
         foreign::refuse(path, &start)?;
         safetensors::Reader::open(path).map(Reader::Safetensors)
+    }
+
+    /// Returns the type of a tensor's numbers, or `None` if the file does not have it.
+    fn dtype(&self, name: &str) -> Option<Stored> {
+        match self {
+            Reader::Safetensors(file) => file.dtype(name),
+            Reader::Pickle(file) => file.dtype(name),
+        }
     }
 
     fn names(&self) -> Vec<String> {

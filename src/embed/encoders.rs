@@ -193,7 +193,7 @@ impl ImageEncoder {
     /// # Errors
     /// Returns an error under the same conditions as [`ImageEncoder::load`].
     pub fn new(checkpoint: &Checkpoint) -> Result<Self, LoadError> {
-        let weights = checkpoint.vision()?.into_rounded(checkpoint.rounding);
+        let weights = checkpoint.vision_weights()?;
         let shape = checkpoint.architecture.vision().expect("a tower that was read has a shape");
         Ok(Self { shape, weights, preprocess: checkpoint.preprocess.clone(), sessions: Pool::default() })
     }
@@ -304,10 +304,9 @@ impl TextEncoder {
     /// Returns an error under the same conditions as [`TextEncoder::load`].
     pub fn new(checkpoint: &Checkpoint) -> Result<Self, LoadError> {
         // Building a tokenizer takes as long as reading a small tower.
-        let (params, tokenizer) = rayon::join(|| checkpoint.text(), || tokenizer(checkpoint));
-        let weights = params?.into_rounded(checkpoint.rounding);
+        let (weights, tokenizer) = rayon::join(|| checkpoint.text_weights(), || tokenizer(checkpoint));
         let (tokenizer, shape) = tokenizer?;
-        Ok(Self { shape, weights, tokenizer, sessions: Pool::default() })
+        Ok(Self { shape, weights: weights?, tokenizer, sessions: Pool::default() })
     }
 
     /// Returns unit-length embeddings of N texts. A text that is longer than the context is cut.

@@ -6,7 +6,6 @@ use crate::models::Captions;
 use crate::models::clip::model::Inference;
 use crate::models::clip::text;
 use crate::text::Tokenizer;
-use crate::weights::Rounding;
 use ndarray::Array2;
 
 /// Largest number of texts for which a tower is read in passing: all are in it at the same time.
@@ -26,9 +25,9 @@ pub struct PassingText {
 }
 
 impl PassingText {
-    /// Whether so many texts are worth it, and the weights are not rounded, which they only are as a whole.
+    /// Whether so many texts are worth it, and the weights are not rounded to eight bits, which they only are as a whole.
     pub fn fits(checkpoint: &Checkpoint, texts: usize) -> bool {
-        texts <= MAX_TEXTS && checkpoint.rounding == Rounding::None
+        texts <= MAX_TEXTS && !checkpoint.computes_in_int8()
     }
 
     /// Opens the text tower of a checkpoint, and reads none of its weights.

@@ -103,6 +103,22 @@ impl Row {
         if self.without_flags { format!("{}, no flags", self.concepts) } else { self.concepts.clone() }
     }
 
+    /// Says which pictures the scores are of.
+    pub fn title(&self) -> String {
+        let classes = self.zero_shot.map_or(String::new(), |z| format!(", {}", counted(z.classes, "class")));
+        format!("{}: {}, {}{classes}", self.concepts(), self.pictures, counted(self.images, "picture"))
+    }
+
+    /// Returns the model's scores in [0, 1] with their names.
+    pub fn named_scores(&self) -> Vec<(String, f64)> {
+        let groups = GROUPS.iter().zip(self.scores(Who::Model));
+        let named = |(&(title, heads), scores): (&(&str, &'static [&'static str]), Vec<Option<f64>>)| {
+            let scores = heads.iter().zip(scores).filter_map(|(head, score)| Some((head, score?)));
+            scores.map(|(head, score)| (format!("{title} {head}"), score)).collect::<Vec<_>>()
+        };
+        groups.flat_map(named).filter(|(name, _)| !name.starts_with("raw pixels")).collect()
+    }
+
     fn classes(&self) -> String {
         self.zero_shot.map_or("–".into(), |z| z.classes.to_string())
     }
@@ -147,8 +163,7 @@ impl Display for RecallTable<'_> {
         let rule = GROUPS.map(|(_, heads)| "─".repeat(6 * heads.len() + 1));
         for row in self.0 {
             writeln!(f, "{}┼{}", "─".repeat(10), rule.join("┼"))?;
-            let classes = row.zero_shot.map_or(String::new(), |z| format!(", {}", counted(z.classes, "class")));
-            writeln!(f, "{}: {}, {}{classes}", row.concepts(), row.pictures, counted(row.images, "picture"))?;
+            writeln!(f, "{}", row.title())?;
             for (left, who) in [("model", Who::Model), ("by chance", Who::Chance)] {
                 let cells = |group: Vec<Option<f64>>| group.iter().map(|&s| cell(s, who)).collect::<String>() + " ";
                 line(f, left, row.scores(who).map(cells))?;

@@ -72,6 +72,8 @@ pub enum IndexFileError {
     Lines { lines: usize, rows: usize },
     #[error("the last line has no end")]
     NoEnd,
+    #[error("line {} is from byte {start} to byte {end}, which no line is", row + 1)]
+    Place { row: usize, start: u64, end: u64 },
     #[error("line {line}: {source}")]
     Line { line: usize, source: Box<IndexFileError> },
     #[error("{path:?} is not a path below a folder")]

@@ -3,19 +3,49 @@
 use super::error::{IndexError, IndexFileError};
 use super::model::ModelId;
 use crate::files::{self, write_atomic};
+use kernels::codes;
 use serde::{Deserialize, Serialize};
-use std::cmp::Ordering;
 use std::io;
 use std::path::{Path, PathBuf};
 
 const FILE: &str = "index.json";
 const FORMAT: &str = "clip-index";
 /// Version 1 had fingerprints of 64 bits, which those of now cannot be compared with.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
+/// Version 2 had neither codes nor places of lines, which the next update adds.
+const WITHOUT_CODES: u32 = 2;
 /// Largest width of embeddings: above that of every model, and small enough that no product of sizes overflows.
 const MAX_EMBED_DIM: usize = 1 << 16;
 /// Largest number of rows of an index: small enough that no product of sizes overflows.
 const MAX_ROWS: usize = 1 << 40;
+
+/// The files of an index beside the manifest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Data {
+    /// The embeddings.
+    Matrix,
+    /// The table of entries.
+    Entries,
+    /// The embeddings in eight bits, as [`codes`] rounds them.
+    Codes,
+    /// Where the line of each row begins in the table of entries.
+    Lines,
+}
+
+impl Data {
+    /// All files, those of an index without codes first.
+    pub(crate) const ALL: [Data; 4] = [Data::Matrix, Data::Entries, Data::Codes, Data::Lines];
+
+    /// Returns what stands before and behind the generation in the file's name.
+    pub(crate) fn name(self) -> (&'static str, &'static str) {
+        match self {
+            Data::Matrix => ("embeddings-", ".f16"),
+            Data::Entries => ("entries-", ".jsonl"),
+            Data::Codes => ("codes-", ".i8"),
+            Data::Lines => ("lines-", ".u64"),
+        }
+    }
+}
 
 /// The committed state of an index.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,10 +104,10 @@ impl Manifest {
         if head.format != FORMAT {
             return Err(IndexFileError::Format { found: head.format, expected: FORMAT });
         }
-        match head.version.cmp(&VERSION) {
-            Ordering::Less => return Err(IndexFileError::Older),
-            Ordering::Equal => {}
-            Ordering::Greater => return Err(IndexFileError::Version { found: head.version, expected: VERSION }),
+        match head.version {
+            ..WITHOUT_CODES => return Err(IndexFileError::Older),
+            WITHOUT_CODES..=VERSION => {}
+            found => return Err(IndexFileError::Version { found, expected: VERSION }),
         }
         let manifest: Manifest = serde_json::from_slice(json)?;
         manifest.check()?;
@@ -166,24 +196,43 @@ impl Manifest {
         }
     }
 
-    /// Returns the number of valid bytes of the matrix of embeddings.
-    pub(crate) fn matrix_bytes(&self) -> u64 {
-        self.rows as u64 * self.row_bytes() as u64
+    /// Returns whether the index has codes and places of lines, and not only what they are made of.
+    pub(crate) fn has_codes(&self) -> bool {
+        self.version > WITHOUT_CODES
     }
 
-    /// Returns the number of bytes of a row.
-    pub(crate) fn row_bytes(&self) -> usize {
-        2 * self.embed_dim
+    /// Returns the state of the index with codes and places of lines.
+    pub(crate) fn with_codes(&self) -> Self {
+        Manifest { version: VERSION, ..self.clone() }
     }
 
-    /// Returns the path of the matrix of embeddings, for an index in `folder`.
-    pub(crate) fn matrix(&self, folder: &Path) -> PathBuf {
-        folder.join(format!("embeddings-{}.f16", self.generation))
+    /// Returns the files that there are, in the order of [`Data::ALL`].
+    pub(crate) fn data(&self) -> &'static [Data] {
+        if self.has_codes() { &Data::ALL } else { &Data::ALL[..2] }
     }
 
-    /// Returns the path of the table of entries, for an index in `folder`.
-    pub(crate) fn entries(&self, folder: &Path) -> PathBuf {
-        folder.join(format!("entries-{}.jsonl", self.generation))
+    /// Returns the number of valid bytes of a file.
+    pub(crate) fn bytes(&self, data: Data) -> u64 {
+        match data {
+            Data::Entries => self.entry_bytes,
+            _ => self.rows as u64 * self.row_bytes(data) as u64,
+        }
+    }
+
+    /// Returns the number of bytes of a row of a file whose rows are of one length.
+    pub(crate) fn row_bytes(&self, data: Data) -> usize {
+        match data {
+            Data::Matrix => 2 * self.embed_dim,
+            Data::Codes => codes::row_bytes(self.embed_dim),
+            Data::Lines => size_of::<u64>(),
+            Data::Entries => unreachable!("lines are of any length"),
+        }
+    }
+
+    /// Returns the path of a file, for an index in `folder`.
+    pub(crate) fn path(&self, folder: &Path, data: Data) -> PathBuf {
+        let (start, end) = data.name();
+        folder.join(format!("{start}{}{end}", self.generation))
     }
 
     /// Returns the number of pictures that can be found.
@@ -231,7 +280,7 @@ mod tests {
     fn what_is_wrong_is_said() {
         assert_eq!(changed("format", json!("zip")), "its format is \"zip\" instead of \"clip-index\"");
         assert_eq!(changed("version", json!(1)), "it was made by an older version of this program");
-        assert_eq!(changed("version", json!(3)), "its version is 3; this program reads version 2");
+        assert_eq!(changed("version", json!(4)), "its version is 4; this program reads version 3");
         assert_eq!(changed("embed_dim", json!(0)), "embeddings of width 0");
         assert_eq!(changed("embed_dim", json!(usize::MAX)), format!("embeddings of width {}", usize::MAX));
         assert_eq!(changed("rows", json!(usize::MAX)), format!("{} rows", usize::MAX));

@@ -1,12 +1,17 @@
 //! The index of a folder: its pictures are embedded once and can then be searched again and again.
 //!
-//! An index is a folder of three files:
+//! An index is a folder of these files:
 //!
 //! | file | what it holds |
 //! |---|---|
-//! | `index.json` | the [`Manifest`]: the model, the folder of pictures, and how much of the other two files is valid |
+//! | `index.json` | the [`Manifest`]: the model, the folder of pictures, and how much of the other files is valid |
 //! | `embeddings-G.f16` | unit-length embeddings, (rows,e) little-endian f16 |
 //! | `entries-G.jsonl` | line i names the picture of row i: path, size and time of change |
+//! | `codes-G.i8` | the embeddings in eight bits, with which the nearest are found ([`kernels::codes`]) |
+//! | `lines-G.u64` | where line i begins in the table of entries |
+//!
+//! The last two are made of the others. An index of version 2 is without them: it is searched by reading all embeddings,
+//! and gets them with the next update.
 //!
 //! **Append, then commit.** New rows and their lines are appended and synced to the disk. Then `index.json` is replaced
 //! as a whole, which makes them valid. What a killed run left behind the valid part is cut off by the next run. Rows of
@@ -19,21 +24,28 @@
 
 mod entry;
 mod error;
+mod filter;
 mod fingerprint;
 mod identity;
 mod manifest;
 mod model;
+mod query;
+mod reader;
 mod scan;
 mod search;
+mod search_codes;
 mod store;
 mod update;
 
 pub use entry::Entry;
 pub use error::{IndexError, IndexFileError};
+pub use filter::{Filter, PathPattern};
 pub use manifest::Manifest;
 pub use model::ModelId;
+pub use query::{Cancelled, combine};
+pub use reader::{Index, Selection};
 pub use scan::{Found, Scan, Skipped};
-pub use search::{Hit, Index};
+pub use search::Hit;
 pub use store::Store;
 pub use update::{Update, update, update_from};
 

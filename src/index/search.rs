@@ -1,20 +1,19 @@
-//! Exact search for the nearest rows.
+//! Exact search for the nearest rows, by reading all of them.
 
-use super::entry::{at_line, lines};
-use super::store::check_length;
-use super::{Entry, IndexError, IndexFileError, Manifest};
+use super::manifest::Data;
+use super::{Entry, Index, IndexError, IndexFileError, Selection};
 use crate::best::{Best, Scored};
-use crate::files::read_exact_at;
 use kernels::half;
 use rayon::prelude::*;
-use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::ops::Range;
 
-/// Number of bytes of the matrix that a thread reads at a time. They stay in the second-level cache until they are
+/// Number of bytes of a file that a thread reads at a time. They stay in the second-level cache until they are
 /// multiplied.
-const BLOCK: usize = 1 << 18;
+pub(super) const BLOCK: usize = 1 << 18;
 /// Largest accepted cosine: that of two unit vectors, with room for the rounding of one of them to f16.
 const MAX_COSINE: f32 = 1.01;
+/// Whoever asks for more than one row of so many gains nothing from codes, since too many rows are read besides.
+const CODES_RATIO: usize = 32;
 
 /// A picture that was found.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,129 +23,85 @@ pub struct Hit {
     pub entry: Entry,
 }
 
-/// An index that is open for searching.
-#[derive(Debug)]
-pub struct Index {
-    folder: PathBuf,
-    manifest: Manifest,
-    matrix: File,
-    entries: File,
-}
-
 impl Index {
-    /// Opens the index in this folder, or the one inside this folder of pictures.
-    ///
-    /// # Errors
-    /// Returns an error if there is no index or its files do not match its manifest.
-    pub fn open(path: &Path) -> Result<Index, IndexError> {
-        let inside = path.join(super::FOLDER);
-        let folder = if inside.is_dir() { inside } else { path.into() };
-        let mut manifest = Manifest::read(&folder)?;
-        loop {
-            let opened = Self::open_files(&folder, &manifest);
-            // Another process may have rewritten the files meanwhile.
-            let now = Manifest::read(&folder)?;
-            if opened.is_ok() || now.generation == manifest.generation {
-                let (matrix, entries) = opened?;
-                return Ok(Index { folder, manifest, matrix, entries });
-            }
-            manifest = now;
-        }
-    }
-
-    fn open_files(folder: &Path, manifest: &Manifest) -> Result<(File, File), IndexError> {
-        let open = |path: PathBuf, counted| {
-            let file = File::open(&path).map_err(IndexError::io(&path))?;
-            check_length(&path, &file, counted)?;
-            Ok(file)
-        };
-        let matrix = open(manifest.matrix(folder), manifest.matrix_bytes())?;
-        Ok((matrix, open(manifest.entries(folder), manifest.entry_bytes)?))
-    }
-
-    /// Returns the manifest that the index was opened with.
-    pub fn manifest(&self) -> &Manifest {
-        &self.manifest
-    }
-
-    /// Returns the folder of the index.
-    pub fn folder(&self) -> &Path {
-        &self.folder
-    }
-
-    /// Returns the path of a picture's file.
-    pub fn file(&self, entry: &Entry) -> PathBuf {
-        self.manifest.root(&self.folder).join(&entry.path)
-    }
-
-    /// Returns the k pictures whose embeddings have the largest cosines with the query, or all if there are fewer than
-    /// k. The largest cosine comes first, and of equal ones the picture that was indexed first.
+    /// Returns the k pictures of a selection whose embeddings have the largest cosines with the query, or all if there
+    /// are fewer than k. The largest cosine comes first, and of equal ones the picture that was indexed first.
     ///
     /// `query` (e), of unit length
     ///
     /// # Errors
-    /// Returns an error if a file cannot be read or holds anything else than unit vectors and entries.
+    /// Returns an error if a file cannot be read or holds anything else than unit vectors and entries. Rows that are not
+    /// near enough to be read are not checked.
     ///
     /// # Panics
     /// Panics if the query does not have e numbers.
     #[track_caller]
-    pub fn search(&self, query: &[f32], k: usize) -> Result<Vec<Hit>, IndexError> {
+    pub fn search(&self, among: &Selection, query: &[f32], k: usize) -> Result<Vec<Hit>, IndexError> {
         let (len, e) = (query.len(), self.manifest.embed_dim);
         assert_eq!(len, e, "a query of {len}, an index of width {e}");
-        let best = self.nearest(query, k.min(self.manifest.live()))?;
-        let entries = self.entries(&best)?;
+        let k = k.min(among.count);
+        let best = if self.manifest.has_codes() && k * CODES_RATIO <= among.count {
+            self.nearest_by_codes(among, query, k)?
+        } else {
+            self.nearest(among, query, k)?
+        };
+        let entries = self.entries_at(best.iter().map(|near| near.place))?;
         Ok(best.iter().zip(entries).map(|(near, entry)| Hit { score: near.score, entry }).collect())
     }
 
     /// Scans blocks of rows on all threads. The order of rows is total, so the first k do not depend on how the blocks
     /// are shared among threads.
-    fn nearest(&self, query: &[f32], k: usize) -> Result<Vec<Scored>, IndexError> {
-        let rows = (BLOCK / self.manifest.row_bytes()).max(1);
+    pub(super) fn nearest(&self, among: &Selection, query: &[f32], k: usize) -> Result<Vec<Scored>, IndexError> {
         let start = || Worker { best: Best::new(k), bytes: vec![], scores: vec![] };
-        let blocks = (0..self.manifest.rows.div_ceil(rows)).into_par_iter();
-        let best = blocks
-            .try_fold(start, |mut worker, block| {
-                let from = block * rows;
-                self.scan(from..self.manifest.rows.min(from + rows), query, &mut worker)?;
-                Ok(worker)
-            })
+        let best = self
+            .blocks(Data::Matrix)
+            .try_fold(start, |mut worker, rows| self.scan(rows, among, query, &mut worker).map(|()| worker))
             .map(|worker| worker.map(|worker: Worker| worker.best))
             .try_reduce(|| Best::new(k), |a, b| Ok(a.join(b)))?;
         Ok(best.sorted())
     }
 
-    /// Offers the rows of one block that are not dropped to the worker's best.
-    fn scan(&self, rows: std::ops::Range<usize>, query: &[f32], worker: &mut Worker) -> Result<(), IndexError> {
+    /// Returns the rows of a file, so many at a time as a thread reads.
+    pub(super) fn blocks(&self, data: Data) -> impl IndexedParallelIterator<Item = Range<usize>> {
+        let (all, rows) = (self.manifest.rows, (BLOCK / self.manifest.row_bytes(data)).max(1));
+        (0..all.div_ceil(rows)).into_par_iter().map(move |block| block * rows..all.min((block + 1) * rows))
+    }
+
+    /// Offers the selected rows of one block to the worker's best.
+    fn scan(
+        &self,
+        rows: Range<usize>,
+        among: &Selection,
+        query: &[f32],
+        worker: &mut Worker,
+    ) -> Result<(), IndexError> {
+        let excluded = among.excluded_of(&rows);
+        if excluded.len() == rows.len() {
+            return Ok(());
+        }
         let Worker { best, bytes, scores } = worker;
-        let width = self.manifest.row_bytes();
-        let path = || self.manifest.matrix(&self.folder);
+        let width = self.manifest.row_bytes(Data::Matrix);
         bytes.resize(rows.len() * width, 0);
         scores.resize(rows.len(), 0.0);
-        read_exact_at(&self.matrix, bytes, (rows.start * width) as u64).map_err(|e| IndexError::io(path())(e))?;
+        self.read(Data::Matrix, bytes, (rows.start * width) as u64)?;
         half::products(bytes, query, scores);
-        let dropped = &self.manifest.dropped;
-        let mut dropped = dropped[dropped.partition_point(|&row| row < rows.start)..].iter().peekable();
+        let mut excluded = excluded.iter().peekable();
         for (row, &score) in rows.zip(&*scores) {
-            if dropped.next_if_eq(&&row).is_some() {
-                continue;
+            if excluded.next_if_eq(&&row).is_none() {
+                best.offer(self.checked(row, score)?);
             }
-            // NaN is outside of the range as well.
-            if !(-MAX_COSINE..=MAX_COSINE).contains(&score) {
-                return Err(IndexError::broken(path())(IndexFileError::NotAUnit { row, product: score }));
-            }
-            best.offer(Scored { score, place: row });
         }
         Ok(())
     }
 
-    /// Returns the entries of these rows, in this order. The whole table is read, but only the wanted lines are parsed.
-    fn entries(&self, rows: &[Scored]) -> Result<Vec<Entry>, IndexError> {
-        let path = self.manifest.entries(&self.folder);
-        let mut table = vec![0; self.manifest.entry_bytes as usize];
-        read_exact_at(&self.entries, &mut table, 0).map_err(IndexError::io(&path))?;
-        let lines = lines(&table, self.manifest.rows).map_err(IndexError::broken(&path))?;
-        let entry = |near: &Scored| Entry::parse(lines[near.place]).map_err(at_line(near.place));
-        rows.iter().map(entry).collect::<Result<_, _>>().map_err(IndexError::broken(path))
+    /// Returns the score of a row, if it is the cosine of unit vectors.
+    pub(super) fn checked(&self, row: usize, score: f32) -> Result<Scored, IndexError> {
+        // NaN is outside of the range as well.
+        if !(-MAX_COSINE..=MAX_COSINE).contains(&score) {
+            let error = IndexFileError::NotAUnit { row, product: score };
+            return Err(IndexError::broken(self.path(Data::Matrix))(error));
+        }
+        Ok(Scored { score, place: row })
     }
 }
 

@@ -1,9 +1,11 @@
 //! Writing of an index: rows are appended, then committed.
 
-use super::entry::Entry;
+use super::entry::{Entry, lines};
+use super::manifest::Data;
 use super::{IndexError, IndexFileError, Manifest, ModelId};
 use crate::files::read_exact_at;
 use half::f16;
+use kernels::codes;
 use ndarray::ArrayView2;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
@@ -20,15 +22,10 @@ const COMPACT_RATIO: usize = 4;
 pub struct Store {
     folder: PathBuf,
     manifest: Manifest,
-    files: Files,
+    /// The files, in the order of [`Data::ALL`].
+    files: Vec<File>,
     /// The lock is held as long as this file is open; the system releases it however the process ends.
     _lock: File,
-}
-
-#[derive(Debug)]
-struct Files {
-    matrix: File,
-    entries: File,
 }
 
 impl Store {
@@ -42,7 +39,7 @@ impl Store {
         let manifest = match Manifest::read(folder) {
             Err(IndexError::None { .. }) => {
                 let manifest = Manifest::new(root.into(), model.clone(), embed_dim);
-                Files::create(folder, &manifest)?;
+                create(folder, &manifest, manifest.data())?;
                 manifest.write(folder)?;
                 manifest
             }
@@ -52,12 +49,44 @@ impl Store {
         Self::resume(folder, manifest, lock)
     }
 
-    /// Opens the files and removes what a killed run has left.
+    /// Opens the files, removes what a killed run has left, and makes the codes of an index that has none.
     fn resume(folder: &Path, manifest: Manifest, lock: File) -> Result<Store, IndexError> {
-        let files = Files::open(folder, &manifest)?;
-        let store = Store { folder: folder.into(), manifest, files, _lock: lock };
+        let files = open(folder, &manifest)?;
+        let mut store = Store { folder: folder.into(), manifest, files, _lock: lock };
         store.remove_remains()?;
+        if !store.manifest.has_codes() {
+            store.add_codes()?;
+        }
         Ok(store)
+    }
+
+    /// Makes the codes and the places of lines from the other files.
+    fn add_codes(&mut self) -> Result<(), IndexError> {
+        let manifest = self.manifest.with_codes();
+        let mut added = create(&self.folder, &manifest, &[Data::Codes, Data::Lines])?;
+        let (width, [from, to]) =
+            (manifest.embed_dim, [Data::Matrix, Data::Codes].map(|data| manifest.row_bytes(data)));
+        let rows = (COPY_BYTES / from).max(1);
+        let (mut matrix, mut coded) = (vec![0; rows * from], vec![0; rows * to]);
+        let io = |data| IndexError::io(manifest.path(&self.folder, data));
+        for start in (0..manifest.rows).step_by(rows) {
+            let n = rows.min(manifest.rows - start);
+            let (matrix, coded) = (&mut matrix[..n * from], &mut coded[..n * to]);
+            read_exact_at(&self.files[0], matrix, (start * from) as u64).map_err(io(Data::Matrix))?;
+            codes::encode(matrix, width, coded);
+            added[0].write_all(coded).map_err(io(Data::Codes))?;
+        }
+        let table = self.table()?;
+        let lengths =
+            lines(&table, manifest.rows).map_err(IndexError::broken(manifest.path(&self.folder, Data::Entries)))?;
+        let places = places(0, lengths.iter().map(|line| line.len() + 1));
+        added[1].write_all(&places).map_err(io(Data::Lines))?;
+        for (file, data) in added.iter().zip([Data::Codes, Data::Lines]) {
+            file.sync_data().map_err(io(data))?;
+        }
+        self.commit(manifest)?;
+        self.files.extend(added);
+        Ok(())
     }
 
     /// Returns the committed state of the index.
@@ -83,12 +112,17 @@ impl Store {
     /// # Errors
     /// Returns an error if the table cannot be read.
     pub fn entries(&self) -> Result<Vec<(usize, Entry)>, IndexError> {
-        let path = self.manifest.entries(&self.folder);
-        let mut table = vec![0; self.manifest.entry_bytes as usize];
-        read_exact_at(&self.files.entries, &mut table, 0).map_err(IndexError::io(&path))?;
-        let entries = Entry::parse_table(&table, self.manifest.rows).map_err(IndexError::broken(path))?;
+        let path = self.manifest.path(&self.folder, Data::Entries);
+        let entries = Entry::parse_table(&self.table()?, self.manifest.rows).map_err(IndexError::broken(path))?;
         let is_live = |(row, _): &(usize, Entry)| self.manifest.dropped.binary_search(row).is_err();
         Ok(entries.into_iter().enumerate().filter(is_live).collect())
+    }
+
+    /// Reads the whole table of entries.
+    fn table(&self) -> Result<Vec<u8>, IndexError> {
+        let mut table = vec![0; self.manifest.entry_bytes as usize];
+        let read = read_exact_at(&self.files[Data::Entries as usize], &mut table, 0);
+        read.map_err(IndexError::io(self.manifest.path(&self.folder, Data::Entries))).map(|()| table)
     }
 
     /// Adds n pictures with their embeddings. When this returns, they are in the index even if the process is killed.
@@ -101,12 +135,17 @@ impl Store {
     pub fn append(&mut self, entries: &[Entry], embeddings: ArrayView2<f32>) -> Result<(), IndexError> {
         let (n, shape, e) = (entries.len(), embeddings.dim(), self.manifest.embed_dim);
         assert_eq!(shape, (n, e), "{n} entries, embeddings {shape:?}, an index of width {e}");
-        let rows: Vec<u8> = embeddings.iter().flat_map(|&x| f16::from_f32(x).to_le_bytes()).collect();
-        let lines: Vec<u8> = entries.iter().flat_map(Entry::line).collect();
-        let Store { folder, manifest, files, .. } = self;
-        write_at(&mut files.matrix, manifest.matrix_bytes(), &rows).map_err(IndexError::io(manifest.matrix(folder)))?;
-        write_at(&mut files.entries, manifest.entry_bytes, &lines).map_err(IndexError::io(manifest.entries(folder)))?;
-        let entry_bytes = manifest.entry_bytes + lines.len() as u64;
+        let matrix: Vec<u8> = embeddings.iter().flat_map(|&x| f16::from_f32(x).to_le_bytes()).collect();
+        let lines: Vec<Vec<u8>> = entries.iter().map(Entry::line).collect();
+        let mut coded = vec![0; n * self.manifest.row_bytes(Data::Codes)];
+        codes::encode(&matrix, e, &mut coded);
+        let entry_bytes = self.manifest.entry_bytes;
+        let (places, lines) = (places(entry_bytes, lines.iter().map(Vec::len)), lines.concat());
+        for (data, bytes) in Data::ALL.into_iter().zip([&matrix, &lines, &coded, &places]) {
+            let written = write_at(&mut self.files[data as usize], self.manifest.bytes(data), bytes);
+            written.map_err(IndexError::io(self.manifest.path(&self.folder, data)))?;
+        }
+        let entry_bytes = entry_bytes + lines.len() as u64;
         self.commit(Manifest { rows: self.manifest.rows + n, entry_bytes, ..self.manifest.clone() })
     }
 
@@ -134,7 +173,8 @@ impl Store {
             return Ok(());
         }
         let live = self.entries()?;
-        let lines: Vec<u8> = live.iter().flat_map(|(_, entry)| entry.line()).collect();
+        let lines: Vec<Vec<u8>> = live.iter().map(|(_, entry)| entry.line()).collect();
+        let (places, lines) = (places(0, lines.iter().map(Vec::len)), lines.concat());
         let manifest = Manifest {
             generation: self.manifest.generation + 1,
             rows: live.len(),
@@ -142,21 +182,26 @@ impl Store {
             dropped: vec![],
             ..self.manifest.clone()
         };
-        let mut files = Files::create(&self.folder, &manifest)?;
-        let (matrix, entries) = (manifest.matrix(&self.folder), manifest.entries(&self.folder));
-        self.copy_rows(live.iter().map(|&(row, _)| row), &mut files.matrix).map_err(IndexError::io(matrix))?;
-        write_at(&mut files.entries, 0, &lines).map_err(IndexError::io(entries))?;
+        let mut files = create(&self.folder, &manifest, &Data::ALL)?;
+        for (data, file) in Data::ALL.into_iter().zip(&mut files) {
+            let written = match data {
+                Data::Entries => write_at(file, 0, &lines),
+                Data::Lines => write_at(file, 0, &places),
+                _ => self.copy_rows(data, live.iter().map(|&(row, _)| row), file),
+            };
+            written.map_err(IndexError::io(manifest.path(&self.folder, data)))?;
+        }
         self.commit(manifest)?;
         self.files = files;
         self.remove_remains()
     }
 
-    fn copy_rows(&self, rows: impl Iterator<Item = usize>, to: &mut File) -> io::Result<()> {
-        let bytes = self.manifest.row_bytes();
+    fn copy_rows(&self, data: Data, rows: impl Iterator<Item = usize>, to: &mut File) -> io::Result<()> {
+        let bytes = self.manifest.row_bytes(data);
         let mut row_of = vec![0; bytes];
         let mut out = BufWriter::with_capacity(COPY_BYTES, &mut *to);
         for row in rows {
-            read_exact_at(&self.files.matrix, &mut row_of, (row * bytes) as u64)?;
+            read_exact_at(&self.files[data as usize], &mut row_of, (row * bytes) as u64)?;
             out.write_all(&row_of)?;
         }
         out.flush()?;
@@ -173,12 +218,13 @@ impl Store {
 
     /// Removes the files of other generations and the temporary files of processes that have ended.
     fn remove_remains(&self) -> Result<(), IndexError> {
-        let ours = [self.manifest.matrix(&self.folder), self.manifest.entries(&self.folder)];
+        let ours: Vec<PathBuf> =
+            self.manifest.data().iter().map(|&data| self.manifest.path(&self.folder, data)).collect();
         for entry in fs::read_dir(&self.folder).map_err(IndexError::io(&self.folder))? {
             let path = entry.map_err(IndexError::io(&self.folder))?.path();
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             let is_data = |start: &str, end: &str| name.starts_with(start) && name.ends_with(end);
-            let is_ours = is_data("embeddings-", ".f16") || is_data("entries-", ".jsonl");
+            let is_ours = Data::ALL.iter().any(|data| is_data(data.name().0, data.name().1));
             if is_data(".index.json.", ".part") || is_ours && !ours.contains(&path) {
                 fs::remove_file(&path).map_err(IndexError::io(&path))?;
             }
@@ -187,29 +233,35 @@ impl Store {
     }
 }
 
-impl Files {
-    /// Creates empty files in place of what a killed run may have left.
-    fn create(folder: &Path, manifest: &Manifest) -> Result<Files, IndexError> {
-        let create = |path: PathBuf| {
-            let options = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&path);
-            options.map_err(IndexError::io(path))
-        };
-        Ok(Files { matrix: create(manifest.matrix(folder))?, entries: create(manifest.entries(folder))? })
-    }
+/// Creates empty files in place of what a killed run may have left.
+fn create(folder: &Path, manifest: &Manifest, data: &[Data]) -> Result<Vec<File>, IndexError> {
+    let create = |&data: &Data| {
+        let path = manifest.path(folder, data);
+        let options = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&path);
+        options.map_err(IndexError::io(path))
+    };
+    data.iter().map(create).collect()
+}
 
-    /// Opens the files of an index and cuts them to their valid length.
-    fn open(folder: &Path, manifest: &Manifest) -> Result<Files, IndexError> {
-        let open = |path: PathBuf, promised: u64| {
-            let file = OpenOptions::new().read(true).write(true).open(&path).map_err(IndexError::io(&path))?;
-            check_length(&path, &file, promised)?;
-            file.set_len(promised).map_err(IndexError::io(path))?;
-            Ok(file)
-        };
-        Ok(Files {
-            matrix: open(manifest.matrix(folder), manifest.matrix_bytes())?,
-            entries: open(manifest.entries(folder), manifest.entry_bytes)?,
-        })
-    }
+/// Opens the files of an index and cuts them to their valid length.
+fn open(folder: &Path, manifest: &Manifest) -> Result<Vec<File>, IndexError> {
+    let open = |&data: &Data| {
+        let (path, promised) = (manifest.path(folder, data), manifest.bytes(data));
+        let file = OpenOptions::new().read(true).write(true).open(&path).map_err(IndexError::io(&path))?;
+        check_length(&path, &file, promised)?;
+        file.set_len(promised).map_err(IndexError::io(path))?;
+        Ok(file)
+    };
+    manifest.data().iter().map(open).collect()
+}
+
+/// Returns where each of neighbouring lines begins in the table, the first of them at `start`.
+fn places(start: u64, lengths: impl Iterator<Item = usize>) -> Vec<u8> {
+    let begin = |place: &mut u64, length: usize| {
+        *place += length as u64;
+        Some(*place - length as u64)
+    };
+    lengths.scan(start, begin).flat_map(u64::to_le_bytes).collect()
 }
 
 /// Checks that a file is not shorter than its valid part.

@@ -155,6 +155,7 @@ fn product(p: &Linear<impl Read>, x: ArrayView2<f32>, y: ArrayViewMut2<f32>, epi
         Weight::Plain(rows) => {
             gemm(1.0, mat(x), Mat::new(rows, y.ncols(), x.ncols()).t(), 0.0, mat_mut(y), epilogue);
         }
+        Weight::Half(_) => panic!("weights of 16 bits are multiplied in panels"),
         Weight::Panels(panels) => gemm_panels(mat(x), panels, mat_mut(y), epilogue),
         Weight::Int8(int8) => gemm_int8(mat(x), int8, mat_mut(y), epilogue),
     }

@@ -13,14 +13,14 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// A folder of pictures beside two models of random weights.
-struct Bench {
+pub struct Bench {
     folder: tempfile::TempDir,
 }
 
-struct Outcome {
-    code: i32,
-    out: String,
-    error: String,
+pub struct Outcome {
+    pub code: i32,
+    pub out: String,
+    pub error: String,
 }
 
 fn config() -> Config {
@@ -43,7 +43,7 @@ fn config() -> Config {
 }
 
 /// Makes a picture that differs from all others: stripes and noise of its own colours.
-fn paint(path: &Path, seed: u64, side: u32) {
+pub fn paint(path: &Path, seed: u64, side: u32) {
     let mut rng = Pcg64::seed_from_u64(seed);
     let colours: [[u8; 3]; 4] = std::array::from_fn(|_| std::array::from_fn(|_| rng.random()));
     let (dx, dy) = (rng.random_range(1..9), rng.random_range(1..9));
@@ -53,7 +53,7 @@ fn paint(path: &Path, seed: u64, side: u32) {
 
 impl Bench {
     /// Makes a folder with `n` pictures: `pictures/N.png`, every third of them in `pictures/sub`.
-    fn new(n: usize) -> Bench {
+    pub fn new(n: usize) -> Bench {
         let bench = Bench { folder: tempfile::tempdir().unwrap() };
         for (name, seed) in [("model", 1), ("other", 2)] {
             fs::create_dir(bench.path(name)).unwrap();
@@ -64,38 +64,38 @@ impl Bench {
         bench
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    fn name(i: usize) -> String {
+    pub fn name(i: usize) -> String {
         if i % 3 == 2 { format!("pictures/sub/{i}.png") } else { format!("pictures/{i}.png") }
     }
 
-    fn picture(&self, i: usize) -> PathBuf {
+    pub fn picture(&self, i: usize) -> PathBuf {
         self.path(&Bench::name(i))
     }
 
-    fn command(&self, args: &[&str]) -> Command {
+    pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_clipwright"));
         command.current_dir(self.folder.path()).args(args).stdin(Stdio::null());
         command
     }
 
-    fn run(&self, args: &[&str]) -> Outcome {
+    pub fn run(&self, args: &[&str]) -> Outcome {
         let output = self.command(args).output().unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();
         Outcome { code: output.status.code().unwrap(), out: text(output.stdout), error: text(output.stderr) }
     }
 
-    fn json(&self, args: &[&str]) -> Value {
+    pub fn json(&self, args: &[&str]) -> Value {
         let Outcome { code, out, error } = self.run(&[args, &["--json"]].concat());
         assert_eq!((code, error.as_str(), out.lines().count()), (0, "", 1), "{out}");
         serde_json::from_str(&out).unwrap()
     }
 
     /// Indexes the folder; returns (pictures, added, changed, removed, unchanged).
-    fn index(&self) -> [u64; 5] {
+    pub fn index(&self) -> [u64; 5] {
         counts(&self.json(&["index", "pictures", "--model", "model"]))
     }
 
@@ -105,7 +105,7 @@ impl Bench {
     }
 
     /// Runs a command that must fail with exit code 1; returns its message.
-    fn refused(&self, args: &[&str]) -> String {
+    pub fn refused(&self, args: &[&str]) -> String {
         let Outcome { code, out, error } = self.run(args);
         assert_eq!((code, out.as_str()), (1, ""), "{error}");
         assert!(error.starts_with("error: ") && !error.contains("panicked"), "{error}");
@@ -117,7 +117,7 @@ fn counts(report: &Value) -> [u64; 5] {
     ["pictures", "added", "changed", "removed", "unchanged"].map(|field| report[field].as_u64().unwrap())
 }
 
-fn paths(report: &Value) -> Vec<String> {
+pub fn paths(report: &Value) -> Vec<String> {
     let hits = report["hits"].as_array().unwrap();
     hits.iter().map(|hit| hit["path"].as_str().unwrap().to_owned()).collect()
 }
@@ -381,11 +381,7 @@ fn mistakes_have_messages() {
     assert!(bench.refused(&["search", "pictures", "--image", "model"]).contains("model: "));
     assert!(bench.refused(&["search", "pictures", "a cat", "--sheet", "no/hits.png"]).contains("no/hits.png"));
     assert!(bench.refused(&["search", "pictures", "a cat", "--html", "no/hits.html"]).contains("no/hits.html"));
-    for args in [
-        &["search", "pictures"][..],
-        &["search", "pictures", "a cat", "--image", "pictures/0.png"],
-        &["search", "pictures", "a cat", "-k", "0"],
-    ] {
+    for args in [&["search", "pictures"][..], &["search", "pictures", "a cat", "-k", "0"]] {
         assert_eq!(bench.run(args).code, 2, "{args:?}");
     }
     let lock = File::options().write(true).open(bench.path("pictures/.clip-index/index.lock")).unwrap();
@@ -478,7 +474,7 @@ fn what_looks_like_a_slip_is_explained() {
     bench.index();
     let query = Bench::name(0);
     for (flag, file, reason) in
-        [("--sheet", "s.jpg", ".png"), ("--html", "h.txt", ".html"), ("--sheet", &query, "the picture to look for")]
+        [("--sheet", "s.jpg", ".png"), ("--html", "h.txt", ".html"), ("--sheet", &query, "a picture of the query")]
     {
         let Outcome { code, error, .. } = bench.run(&["search", "pictures", "--image", &query, flag, file]);
         assert!(code == 2 && error.contains(reason), "{error}");

@@ -28,7 +28,8 @@ fn filled(folder: &Path, x: &Array2<f32>) -> Store {
 
 /// Returns (row, score) of the hits.
 fn search(folder: &Path, query: &[f32], k: usize) -> Vec<(usize, f32)> {
-    let hits = Index::open(folder).unwrap().search(query, k).unwrap();
+    let index = Index::open(folder).unwrap();
+    let hits = index.search(&index.all(), query, k).unwrap();
     hits.iter().map(|hit| (hit.entry.size as usize, hit.score)).collect()
 }
 
@@ -84,7 +85,7 @@ fn dropped_rows_are_written_away_once_there_are_many() {
     assert!(!folder.path().join("embeddings-0.f16").exists() && !folder.path().join("entries-0.jsonl").exists());
     assert_eq!(fs::metadata(folder.path().join("embeddings-1.f16")).unwrap().len(), 29 * 32);
     assert_eq!(search(folder.path(), x.row(11).as_slice().unwrap(), 40), before);
-    assert_eq!(reader.search(x.row(11).as_slice().unwrap(), 40).unwrap().len(), 29);
+    assert_eq!(reader.search(&reader.all(), x.row(11).as_slice().unwrap(), 40).unwrap().len(), 29);
     let expected: Vec<_> = hits.into_iter().filter(|hit| hit.0 > 10).collect();
     assert_eq!(before, expected);
     // The index can grow afterwards.
@@ -102,9 +103,11 @@ fn what_was_not_committed_is_cut_off() {
         fs::write(&path, [&fs::read(&path).unwrap(), bytes].concat()).unwrap();
     };
     append("embeddings-0.f16", &[0xff; 13]);
+    append("codes-0.i8", &[7; 100]);
+    append("lines-0.u64", &[7; 3]);
     append("entries-0.jsonl", b"{\"path\":\"half a li");
     // These are the files that a killed compaction and a killed write of index.json leave.
-    for name in ["embeddings-1.f16", "entries-1.jsonl", ".index.json.1.part"] {
+    for name in ["embeddings-1.f16", "entries-1.jsonl", "codes-1.i8", "lines-1.u64", ".index.json.1.part"] {
         fs::write(folder.path().join(name), "remains").unwrap();
     }
     assert_eq!(search(folder.path(), x.row(8).as_slice().unwrap(), 1)[0].0, 8);
@@ -114,7 +117,39 @@ fn what_was_not_committed_is_cut_off() {
     assert_eq!(search(folder.path(), unit_rows((1, 4), 9).as_slice().unwrap(), 1)[0].0, 9);
     let mut names: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
     names.sort();
-    assert_eq!(names, ["embeddings-0.f16", "entries-0.jsonl", "index.json", "index.lock"]);
+    let expected = ["codes-0.i8", "embeddings-0.f16", "entries-0.jsonl", "index.json", "index.lock", "lines-0.u64"];
+    assert_eq!(names, expected);
+}
+
+/// An index of the version before codes is searched as it is, and gets them when it is written to.
+#[test]
+fn an_index_without_codes_is_searched_and_gets_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let x = unit_rows((900, 24), 7);
+    let mut store = filled(folder.path(), &x);
+    store.drop_rows([3]).unwrap();
+    drop(store);
+    let query = x.row(8).to_vec();
+    let hits = search(folder.path(), &query, 5);
+    let made = ["codes-0.i8", "lines-0.u64"].map(|name| {
+        let path = folder.path().join(name);
+        let bytes = fs::read(&path).unwrap();
+        fs::remove_file(&path).unwrap();
+        (path, bytes)
+    });
+    let manifest = folder.path().join("index.json");
+    let json = fs::read_to_string(&manifest).unwrap();
+    fs::write(&manifest, json.replace("\"version\":3", "\"version\":2")).unwrap();
+    assert_eq!(search(folder.path(), &query, 5), hits);
+    assert!(!made[0].0.exists());
+    // What a killed run has left of them is not taken for them.
+    fs::write(&made[0].0, "remains").unwrap();
+    let mut store = Store::open(folder.path(), "..", model(), 24).unwrap();
+    assert_eq!(fs::read_to_string(&manifest).unwrap(), json);
+    assert!(made.iter().all(|(path, bytes)| fs::read(path).unwrap() == *bytes));
+    assert_eq!(search(folder.path(), &query, 5), hits);
+    store.append(&[entry(900)], unit_rows((1, 24), 9).view()).unwrap();
+    assert_eq!(search(folder.path(), unit_rows((1, 24), 9).as_slice().unwrap(), 1)[0].0, 900);
 }
 
 #[test]
@@ -136,7 +171,8 @@ fn broken(file: &str, change: impl Fn(Vec<u8>) -> Vec<u8>) -> [String; 2] {
     drop(filled(folder.path(), &x));
     let path = folder.path().join(file);
     fs::write(&path, change(fs::read(&path).unwrap())).unwrap();
-    let search = Index::open(folder.path()).and_then(|index| index.search(x.row(0).as_slice().unwrap(), 9));
+    let search =
+        Index::open(folder.path()).and_then(|index| index.search(&index.all(), x.row(0).as_slice().unwrap(), 9));
     let store = Store::open(folder.path(), "..", model(), 4).and_then(|store| store.entries());
     let text = |error: IndexError| error.to_string().replace(&folder.path().display().to_string(), "INDEX");
     [search.map_or_else(text, |_| "found".into()), store.map_or_else(text, |_| "opened".into())]
@@ -173,11 +209,21 @@ fn broken_files_are_named() {
     assert!(search.contains("the last line has no end"), "{search}");
     assert_eq!(search, store);
 
+    let [search, store] = broken("codes-0.i8", truncated);
+    assert!(search.contains("codes-0.i8") && search.contains("promises") && search == store, "{search}");
+    for place in [0u64, 1 << 40] {
+        let [search, _] = broken("lines-0.u64", |mut bytes| {
+            bytes[8 * 5..][..8].copy_from_slice(&place.to_le_bytes());
+            bytes
+        });
+        assert!(search.contains("lines-0.u64: not an index that can be used: line "), "{search}");
+    }
+
     let magic = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap().replace("clip-index", "clap-index").into_bytes();
     let wrong = not("index.json", "its format is \"clap-index\" instead of \"clip-index\"");
     assert_eq!(broken("index.json", magic), [wrong.clone(), wrong]);
     let dated =
-        |bytes: Vec<u8>| String::from_utf8(bytes).unwrap().replace("\"version\":2", "\"version\":1").into_bytes();
+        |bytes: Vec<u8>| String::from_utf8(bytes).unwrap().replace("\"version\":3", "\"version\":1").into_bytes();
     let older = not("index.json", "it was made by an older version of this program");
     assert_eq!(broken("index.json", dated), [older.clone(), older]);
     for bytes in [&b""[..], b"{", b"[]", b"\xff\xfe", b"null"] {

@@ -35,7 +35,7 @@ fn filled() -> TempDir {
 fn use_it(folder: &Path) {
     if let Ok(index) = Index::open(folder)
         && index.manifest().embed_dim == WIDTH
-        && let Ok(hits) = index.search(&[0.0, 1.0, 0.0, 0.0], usize::MAX)
+        && let Ok(hits) = index.search(&index.all(), &[0.0, 1.0, 0.0, 0.0], usize::MAX)
     {
         assert!(hits.iter().all(|hit| hit.score.is_finite() && !hit.entry.path.contains("..")));
     }

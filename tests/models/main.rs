@@ -18,6 +18,7 @@ mod checkpoint_found;
 mod explainer;
 mod facade;
 mod golden;
+mod half;
 mod int8;
 mod locks;
 mod objective;

@@ -26,7 +26,8 @@ impl<'a> Filters<'a> {
         if let Weight::Panels(panels) = weights {
             assert_eq!(panels.dim(), (inputs * taps, outputs), "convolution: shape of the laid-out weights");
         }
-        assert!(!matches!(weights, Weight::Int8(_)), "convolutions have weights of 32 bits");
+        let is_read = matches!(weights, Weight::Plain(_) | Weight::Panels(_));
+        assert!(is_read, "convolutions have plain weights or panels");
         let (lane_stride, channel_stride) = (inputs * taps, taps);
         Filters { weights, taps, lanes: outputs, channels: inputs, lane_stride, channel_stride }
     }
@@ -62,7 +63,7 @@ impl<'a> Filters<'a> {
     pub(super) fn laid_out(&self) -> Option<Panels<'a>> {
         match self.weights {
             Weight::Panels(panels) => Some(panels),
-            Weight::Plain(_) | Weight::Int8(_) => None,
+            _ => None,
         }
     }
 
@@ -81,9 +82,9 @@ impl<'a> Filters<'a> {
                 }
                 Weight::Panels(panels) => {
                     let row = panels.panel(first, step(self.taps, self.channels, channel, t));
-                    tap[..lanes].copy_from_slice(&row.data[..lanes]);
+                    row.data.read(&mut tap[..lanes]);
                 }
-                Weight::Int8(_) => unreachable!("refused from the start"),
+                Weight::Half(_) | Weight::Int8(_) => unreachable!("refused from the start"),
             }
         }
         taps

@@ -1,6 +1,7 @@
 //! The micro-kernels of each instruction set: how large their tiles are, and their compiled copies.
 
 use super::dots::{Dots, WIDTH, dots};
+use super::numbers::{Bf16, Element, F16, TYPES};
 use super::tile::{Tile, tile};
 use super::vector::{Portable, Vector};
 use crate::isa::Isa;
@@ -23,9 +24,9 @@ pub(super) struct Kernel {
     pub mr: usize,
     /// The columns of a full tile.
     pub nr: usize,
-    /// The `mr` pairs of micro-kernels, of which `tiles[i]` make a tile of `i + 1` rows. The second of a pair also
-    /// packs B as it goes.
-    pub tiles: &'static [[TileFn; 2]],
+    /// The micro-kernels of which `tiles[i]` make a tile of `i + 1` rows, a pair for each type of B's numbers. The second
+    /// of a pair also packs B as it goes.
+    pub tiles: &'static [[[TileFn; 2]; TYPES]],
     /// The micro-kernels of which `dots[i]` makes the dot products of `i + 1` rows of A with [`WIDTH`] columns of B.
     pub dots: &'static [DotFn],
 }
@@ -60,14 +61,18 @@ macro_rules! kernel {
             pub static KERNEL: Kernel = Kernel {
                 mr: [$($mr),*].len(),
                 nr: NV * <$vector>::LANES,
-                tiles: &[$([make::<$mr, false>, make::<$mr, true>]),*],
+                tiles: &[$([of::<f32, $mr>(), of::<F16, $mr>(), of::<Bf16, $mr>()]),*],
                 dots: &[$(make_dots::<$rows>),*],
             };
 
             $(#[target_feature(enable = $features)])?
-            unsafe fn make<const MR: usize, const PACK: bool>(t: &Tile) {
+            unsafe fn make<E: Element, const MR: usize, const PACK: bool>(t: &Tile) {
                 // SAFETY: this copy is compiled for the instruction set, and `TileFn` asks for the pointers.
-                unsafe { tile::<$vector, MR, NV, PACK>(t) }
+                unsafe { tile::<$vector, E, MR, NV, PACK>(t) }
+            }
+
+            const fn of<E: Element, const MR: usize>() -> [TileFn; 2] {
+                [make::<E, MR, false>, make::<E, MR, true>]
             }
 
             $(#[target_feature(enable = $features)])?
@@ -95,12 +100,12 @@ kernel! { portable, Portable; tiles 1 2 3 4 5 6 7 8 9 10 11 12; dots 1 2 3 4 5 6
 
 // 16 registers of 8 lanes: 6×2 sums, 2 of B, 1 of A. Twelve independent sums cover the latency of two FMA units.
 #[cfg(target_arch = "x86_64")]
-kernel! { avx2, std::arch::x86_64::__m256, "avx2,fma"; tiles 1 2 3 4 5 6; dots 1 2 }
+kernel! { avx2, std::arch::x86_64::__m256, "avx2,fma,f16c"; tiles 1 2 3 4 5 6; dots 1 2 }
 
 // 32 registers of 16 lanes: 14×2 sums, 2 of B, 1 of A.
 #[cfg(target_arch = "x86_64")]
 kernel! {
-    avx512, std::arch::x86_64::__m512, "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma";
+    avx512, std::arch::x86_64::__m512, "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c";
     tiles 1 2 3 4 5 6 7 8 9 10 11 12 13 14;
     dots 1 2 3 4 5 6
 }

@@ -10,6 +10,7 @@
 //! | `kernel`, `tile`, `dots`, `vector` | the micro-kernels and the registers that they are written in |
 //! | `block`, `finish` | a rectangle of C that one task writes, and the last pass over it |
 //! | `source`, `pack`, `panels` | what an operand is gathered from; packing a matrix; weights that are laid out once |
+//! | `numbers` | numbers of 32 bits, and of 16 that are widened as they are read |
 //! | `weight` | weights in whichever form they are kept |
 //! | `patches`, `runs`, `pack_patches`, `filters` | the operands of a convolution |
 //! | `gathered`, `winograd` | the products of a convolution |
@@ -29,6 +30,7 @@ pub mod int8;
 mod kernel;
 mod matrix;
 mod naive;
+mod numbers;
 mod pack;
 mod pack_patches;
 mod panels;
@@ -54,6 +56,7 @@ pub(crate) use gathered::{filter, patch_gradient};
 pub use matrix::{Mat, MatMut};
 #[doc(hidden)]
 pub use naive::naive;
+pub use numbers::Numbers;
 pub use panels::Panels;
 pub(crate) use patches::Patches;
 pub use products::{gemm, gemm_by, gemm_on, gemm_panels, gemm_panels_on};

@@ -8,12 +8,13 @@
 //! or stored is addressed by `add`.
 
 use super::matrix::Mat;
+use super::numbers::Numbers;
 use super::vector::{Vector, load, prefetch, transpose};
 
 /// Lanes as the micro-kernel reads them: element (lane, k) is `data[k·step + lane]`.
 #[derive(Clone, Copy)]
 pub(super) struct Panel<'a> {
-    pub data: &'a [f32],
+    pub data: Numbers<'a>,
     pub step: usize,
 }
 
@@ -40,7 +41,7 @@ impl<'a> Lanes<'a> {
     /// memory.
     pub fn panel(&self, lane: usize, depth: usize) -> Option<Panel<'a>> {
         let data = self.data.get(lane + depth * self.depth_stride..).filter(|_| self.lane_stride == 1)?;
-        Some(Panel { data, step: self.depth_stride })
+        Some(Panel { data: Numbers::F32(data), step: self.depth_stride })
     }
 
     /// Leaves out the lanes before `lane` and the depths before `depth`.

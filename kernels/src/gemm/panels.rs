@@ -4,8 +4,10 @@
 //! few times only, and turning rows of W into columns of Wᵀ takes as long as a good part of the product.
 
 use super::blocking::Span;
+use super::numbers::{Bf16, Element, F16, Numbers};
 use super::pack::Panel;
 use super::patches::step;
+use super::vector::Vector;
 use rayon::prelude::*;
 
 /// A panel has this many columns, as many as the widest micro-kernel takes. A narrower one takes a part of them, so
@@ -16,7 +18,7 @@ pub(super) const WIDTH: usize = 32;
 /// filled up to its full width.
 #[derive(Clone, Copy, Debug)]
 pub struct Panels<'a> {
-    data: &'a [f32],
+    data: Numbers<'a>,
     rows: usize,
     cols: usize,
     /// The distance in elements from one panel to the next.
@@ -37,6 +39,13 @@ impl<'a> Panels<'a> {
     /// Views Wᵀ, from what [`lay_out`](Self::lay_out) made of W (`outputs`, `inputs`).
     #[track_caller]
     pub fn new(data: &'a [f32], outputs: usize, inputs: usize) -> Self {
+        Panels::of(Numbers::F32(data), outputs, inputs)
+    }
+
+    /// Views Wᵀ, from what [`lay_out`](Self::lay_out) made of W (`outputs`, `inputs`), whatever the numbers have been
+    /// rounded to since.
+    #[track_caller]
+    pub fn of(data: Numbers<'a>, outputs: usize, inputs: usize) -> Self {
         check(data.len(), outputs, inputs);
         Panels { data, rows: inputs, cols: outputs, stride: WIDTH * inputs }
     }
@@ -45,7 +54,7 @@ impl<'a> Panels<'a> {
     /// apart.
     pub(super) fn apart(data: &'a [f32], (rows, cols): (usize, usize), stride: usize) -> Self {
         assert!((cols.div_ceil(WIDTH) - 1) * stride + WIDTH * rows <= data.len());
-        Panels { data, rows, cols, stride }
+        Panels { data: Numbers::F32(data), rows, cols, stride }
     }
 
     /// Lays out W, row-major (`outputs`, `inputs`), where it is: in the first of [`size`](Self::size) floats.
@@ -75,8 +84,8 @@ impl<'a> Panels<'a> {
     #[track_caller]
     pub(super) fn column(&self, j: usize, out: &mut [f32]) {
         assert!(j < self.cols && out.len() == self.rows, "row {j} of W {:?}", (self.cols, self.rows));
-        let column = self.panel(j, 0).data.iter().step_by(WIDTH);
-        out.iter_mut().zip(column).for_each(|(out, &x)| *out = x);
+        let column = self.panel(j, 0).data;
+        out.iter_mut().enumerate().for_each(|(k, out)| *out = column.at(k * WIDTH));
     }
 
     /// Cuts Wᵀ into its first `cols` columns, which fill whole panels, and the others.
@@ -94,13 +103,56 @@ impl<'a> Panels<'a> {
 
     /// Returns the columns from `j` on, in rows from `k` on.
     pub(super) fn panel(&self, j: usize, k: usize) -> Panel<'a> {
-        Panel { data: &self.data[j / WIDTH * self.stride + k * WIDTH + j % WIDTH..], step: WIDTH }
+        Panel { data: self.data.from(j / WIDTH * self.stride + k * WIDTH + j % WIDTH), step: WIDTH }
+    }
+
+    /// Packs columns `first..first + cols` at steps `k..k + depth` for a micro-kernel whose tiles have `unit` columns, and
+    /// widens them to 32 bits.
+    ///
+    /// # Safety
+    /// The CPU has the instruction set of `V`.
+    #[inline(always)]
+    pub(super) unsafe fn pack<V: Vector>(&self, (first, cols): Span, (k, depth): Span, unit: usize, dst: &mut [f32]) {
+        assert!(WIDTH.is_multiple_of(unit) && unit.is_multiple_of(V::LANES) && first.is_multiple_of(unit));
+        for (col, dst) in (first..first + cols).step_by(unit).zip(dst.chunks_exact_mut(unit * depth)) {
+            let Panel { data, .. } = self.panel(col, k);
+            assert!((depth - 1) * WIDTH + unit <= data.len());
+            let (from, dst) = (data.as_ptr(), dst.as_mut_ptr());
+            // SAFETY: the caller gives the instruction set; the assertion and the chunk have all steps.
+            unsafe {
+                match data {
+                    Numbers::F32(_) => widen::<V, f32>(from.cast(), depth, unit, dst),
+                    Numbers::F16(_) => widen::<V, F16>(from.cast(), depth, unit, dst),
+                    Numbers::Bf16(_) => widen::<V, Bf16>(from.cast(), depth, unit, dst),
+                }
+            }
+        }
+    }
+
+    /// Returns how many bytes a number takes.
+    pub(super) fn bytes(&self) -> usize {
+        self.data.bytes()
     }
 
     /// Returns where the share begins that neighbouring columns from `j` on have of their panel, in `depth` rows from
     /// `k` on. It is only good for prefetching, because there may be no such columns.
-    pub(super) fn share(&self, j: usize, (k, depth): Span) -> *const f32 {
-        self.data.as_ptr().wrapping_add(j / WIDTH * self.stride + k * WIDTH + j % WIDTH * depth)
+    pub(super) fn share(&self, j: usize, (k, depth): Span) -> *const u8 {
+        let start = j / WIDTH * self.stride + k * WIDTH + j % WIDTH * depth;
+        self.data.as_ptr().wrapping_add(start * self.data.bytes())
+    }
+}
+
+/// Packs `depth` steps of a panel, of which a tile reads `unit` columns.
+///
+/// # Safety
+/// The CPU has the instruction set of `V`, `from` has the steps in a panel's order, and `dst` has room for them.
+#[inline(always)]
+unsafe fn widen<V: Vector, E: Element>(from: *const E, depth: usize, unit: usize, dst: *mut f32) {
+    for k in 0..depth {
+        for lane in (0..unit).step_by(V::LANES) {
+            // SAFETY: the caller promises a register's numbers and room for them here.
+            unsafe { E::load::<V>(from.add(k * WIDTH + lane)).store(dst.add(k * unit + lane)) }
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use super::block::Block;
 use super::blocking::{KC, MAX_FLAT_ROWS, Span, even, pieces};
 use super::finish::Finish;
 use super::kernel::{Kernel, MIN_NR};
+use super::numbers::Numbers;
 use super::pack::Panel;
 use super::product::Product;
 use super::source::{Source, pack};
@@ -131,7 +132,7 @@ impl Slab<'_> {
             for (k, depth) in pieces(self.depth, self.p.kc) {
                 if !self.p.flat {
                     self.tall_piece(shared, own, c, (i, j), (k, depth));
-                } else if self.p.b.is_packed() {
+                } else if self.p.b.is_packed() || self.p.b.is_laid_out() && rows <= self.kernel.mr {
                     self.laid_out_piece(&shared[i * self.depth..], c, j, (k, depth));
                 } else {
                     self.flat_piece(&shared[i * self.depth..], own, c, j, (k, depth));
@@ -153,11 +154,14 @@ impl Slab<'_> {
             let panel = |col: usize| {
                 let col = j + strip + col;
                 let panel = self.as_it_lies(col, k).filter(|_| self.p.b.is_packed());
-                panel.unwrap_or_else(|| Panel { data: packed(col), step: nr })
+                panel.unwrap_or_else(|| Panel { data: Numbers::F32(packed(col)), step: nr })
             };
             let next = |col: usize| {
                 let col = j + strip + col;
-                self.share(col + STRIP, k).unwrap_or_else(|| packed(col).as_ptr().wrapping_add(self.depth * STRIP))
+                let share = self.share(col + STRIP, k).filter(|_| self.p.b.is_packed());
+                share.unwrap_or_else(|| {
+                    Numbers::F32(packed(col)).as_ptr().wrapping_add(self.depth * STRIP * size_of::<f32>())
+                })
             };
             self.tiles((own, k.1, 0), panel, next, c.part(0, c.rows, strip, width), k);
         }
@@ -166,26 +170,32 @@ impl Slab<'_> {
     /// Multiplies all of A with a strip of laid-out weights, where they are.
     fn laid_out_piece(&self, shared: &[f32], c: Block, j: usize, k: Span) {
         let panel = |col: usize| self.as_it_lies(j + col, k).expect("laid-out weights");
-        // The next piece of the same columns, or the first of the next ones.
-        let (strip, first) = if k.0 + k.1 < self.depth { (0, k.0 + k.1) } else { (c.cols, 0) };
-        let next = |col: usize| self.share(j + strip + col, (first, k.1)).expect("laid-out weights");
+        let next = |col: usize| self.next_share(j, col, c.cols, k).expect("laid-out weights");
         self.tiles((shared, self.depth, k.0), panel, next, c, k);
     }
 
-    /// Packs a strip of B, by the first row of tiles where that can read it as it lies; all of A meets it.
+    /// Returns the [share](Source::share) of column `col` of a strip of `width` columns from the slab's `j` on: of the
+    /// next piece of these columns, or of the first one of the next columns.
+    fn next_share(&self, j: usize, col: usize, width: usize, (k, depth): Span) -> Option<*const u8> {
+        let (strip, first) = if k + depth < self.depth { (0, k + depth) } else { (width, 0) };
+        self.share(j + strip + col, (first, depth))
+    }
+
+    /// Packs a strip of B, by the first row of tiles where that can read it as it lies; all of A meets it. Weights of 16
+    /// bits are widened so, once.
     fn flat_piece(&self, shared: &[f32], own: &mut [f32], c: Block, j: usize, k: Span) {
         let nr = self.kernel.nr;
         let done = match self.as_it_lies(j, k).filter(|_| c.cols.is_multiple_of(nr) && k.1 > 0) {
-            Some(strip) => self.first_tiles(shared, strip, own, c, k),
+            Some(_) => self.first_tiles(shared, j, own, c, k),
             None => {
                 self.pack(Side::B, (j, c.cols), k, own);
                 0
             }
         };
         if done < c.rows {
-            let panel = |col: usize| Panel { data: &own[col * k.1..][..k.1 * nr], step: nr };
-            // There is nothing to prefetch here, and prefetching what has been packed does no harm.
-            let next = |col: usize| panel(col).data.as_ptr();
+            let panel = |col: usize| Panel { data: Numbers::F32(&own[col * k.1..][..k.1 * nr]), step: nr };
+            // Prefetching what has been packed does no harm where there is nothing else.
+            let next = |col: usize| self.next_share(j, col, c.cols, k).unwrap_or_else(|| panel(col).data.as_ptr());
             let a = (&shared[done * self.depth..], self.depth, k.0);
             self.tiles(a, panel, next, c.part(done, c.rows - done, 0, c.cols), k);
         }
@@ -193,15 +203,16 @@ impl Slab<'_> {
 
     /// Makes the first row of tiles, which reads a strip of B as it lies, and packs it for the others. Returns its
     /// height.
-    fn first_tiles(&self, shared: &[f32], b: Panel, own: &mut [f32], c: Block, (k, depth): Span) -> usize {
+    fn first_tiles(&self, shared: &[f32], strip: usize, own: &mut [f32], c: Block, k: Span) -> usize {
         let nr = self.kernel.nr;
         let rows = c.rows.min(self.kernel.mr);
-        let a = &shared[k * rows..][..rows * depth];
+        let a = &shared[k.0 * rows..][..rows * k.1];
         for (j, cols) in pieces(c.cols, nr) {
-            let b = Panel { data: &b.data[j..], ..b };
-            let ahead = Ahead { start: b.data.as_ptr().wrapping_add(PREFETCH_STEPS * b.step), step: b.step };
-            let packed = Some(&mut own[j * depth..][..nr * depth]).filter(|_| rows < c.rows);
-            self.tile(a, b, c.part(0, rows, j, cols), k, ahead, packed);
+            let b = self.as_it_lies(strip + j, k).expect("columns side by side");
+            let step = b.step * b.data.bytes();
+            let ahead = Ahead { start: b.data.as_ptr().wrapping_add(PREFETCH_STEPS * step), step };
+            let packed = Some(&mut own[j * k.1..][..nr * k.1]).filter(|_| rows < c.rows);
+            self.tile(a, b, c.part(0, rows, j, cols), k.0, ahead, packed);
         }
         rows
     }
@@ -213,7 +224,7 @@ impl Slab<'_> {
     }
 
     /// Returns the [share](Source::share) of columns from the slab's `j` on, at steps from the slab's `k` on.
-    fn share(&self, j: usize, (k, depth): Span) -> Option<*const f32> {
+    fn share(&self, j: usize, (k, depth): Span) -> Option<*const u8> {
         self.p.b.share(self.col + j, (self.k + k, depth))
     }
 
@@ -223,12 +234,14 @@ impl Slab<'_> {
         &self,
         (a, a_depth, a_k): (&[f32], usize, usize),
         panel: impl Fn(usize) -> Panel<'b>,
-        next: impl Fn(usize) -> *const f32,
+        next: impl Fn(usize) -> *const u8,
         c: Block,
         (k, depth): Span,
     ) {
         let (mr, nr) = (self.kernel.mr, self.kernel.nr);
-        let step = nr / c.rows.div_ceil(mr);
+        // What is read next lies as B does, or is packed in 32 bits.
+        let bytes = if self.p.flat { self.p.b.bytes() } else { size_of::<f32>() };
+        let step = nr * bytes / c.rows.div_ceil(mr);
         let strip: [_; STRIP / MIN_NR] = from_fn(|i| (i * nr < c.cols).then(|| (panel(i * nr), next(i * nr))));
         for (row, (i, rows)) in pieces(c.rows, mr).enumerate() {
             let a = &a[i * a_depth + a_k * rows..][..rows * depth];
@@ -244,7 +257,7 @@ impl Slab<'_> {
         let (depth, nr) = (a.len() / c.rows, self.kernel.nr);
         assert!(depth == 0 || (depth - 1) * b.step + nr <= b.data.len());
         assert!(packed.as_ref().is_none_or(|packed| packed.len() == depth * nr));
-        let make = self.kernel.tiles[c.rows - 1][usize::from(packed.is_some())];
+        let make = self.kernel.tiles[c.rows - 1][b.data.of_type()][usize::from(packed.is_some())];
         let tile = Tile {
             depth,
             a: a.as_ptr(),

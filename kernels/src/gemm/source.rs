@@ -20,7 +20,7 @@ pub(super) enum Source<'a> {
     PatchSteps(Patches<'a>),
     /// A convolution's plain weights.
     Filters(Filters<'a>),
-    /// Weights that need no packing.
+    /// Weights that are laid out, and need no packing unless they have 16 bits and are read often.
     Panels(Panels<'a>),
 }
 
@@ -50,7 +50,7 @@ impl<'a> Source<'a> {
     }
 
     /// Returns the [share](Panels::share) that lanes from `lane` on have of their panel, if the operand is laid out.
-    pub fn share(&self, lane: usize, depth: Span) -> Option<*const f32> {
+    pub fn share(&self, lane: usize, depth: Span) -> Option<*const u8> {
         match self {
             Source::Panels(panels) => Some(panels.share(lane, depth)),
             _ => None,
@@ -59,6 +59,16 @@ impl<'a> Source<'a> {
 
     /// Whether packing would gain nothing over [`panel`](Self::panel).
     pub fn is_packed(&self) -> bool {
+        matches!(self, Source::Panels(panels) if panels.bytes() == size_of::<f32>())
+    }
+
+    /// Returns how many bytes a number takes where it lies.
+    pub fn bytes(&self) -> usize {
+        if let Source::Panels(panels) = self { panels.bytes() } else { size_of::<f32>() }
+    }
+
+    /// Whether the micro-kernel can read the operand as it is, if each number is read only once.
+    pub fn is_laid_out(&self) -> bool {
         matches!(self, Source::Panels(_))
     }
 }
@@ -81,7 +91,7 @@ multivector! {
                 Source::Patches(p) => p.as_lanes::<V, L>(lanes, depths, unit, dst),
                 Source::PatchSteps(p) => p.as_steps::<V>(lanes, depths, unit, dst),
                 Source::Filters(f) => f.panels::<V, L>(lanes, depths, unit, dst),
-                Source::Panels(_) => unreachable!("never packed again"),
+                Source::Panels(p) => p.pack::<V>(lanes, depths, unit, dst),
             }
         }
     }

@@ -7,6 +7,7 @@
 //! [`Tile`] describes. A pointer steps behind the last element that it reads by `wrapping_add`, because a whole stride
 //! may lead out of the operand's memory; only what is loaded or stored is addressed by `add`.
 
+use super::numbers::Element;
 use super::vector::{Vector, load, prefetch, prefetch_l2, put};
 
 /// C\[i, j\] ← α·Σₖ a\[k·a_step + i\]·b\[k·b_step + j\] (+ C\[i, j\]) for the rows of the kernel and `cols` columns.
@@ -15,10 +16,11 @@ pub(super) struct Tile {
     /// Every step has as many elements as the tile has rows.
     pub a: *const f32,
     pub a_step: usize,
-    /// Every step has as many elements as a full tile has columns, whatever `cols` is.
-    pub b: *const f32,
+    /// Every step has as many numbers, of the type that the micro-kernel is for, as a full tile has columns, whatever
+    /// `cols` is.
+    pub b: *const u8,
     pub b_step: usize,
-    /// Where the packing tiles write B's panel, packed: `depth` full rows.
+    /// Where the packing tiles write B's panel, packed and in 32 bits: `depth` full rows.
     pub packed: *mut f32,
     /// `cols` elements in every row, which no other thread touches.
     pub c: *mut f32,
@@ -34,16 +36,16 @@ pub(super) struct Tile {
 /// will do.
 #[derive(Clone, Copy)]
 pub(super) struct Ahead {
-    pub start: *const f32,
-    /// The distance in elements from what one step of K prefetches to what the next one does; each prefetches a tile's
+    pub start: *const u8,
+    /// The distance in bytes from what one step of K prefetches to what the next one does; each prefetches a tile's
     /// width.
     pub step: usize,
 }
 
-/// Makes a tile of `MR` rows and `NV` vectors, and copies B's panel as it goes if it is to `PACK`. Every element is one
-/// chain of multiply-adds in the order of K, so its bits do not depend on the tile that it falls into.
+/// Makes a tile of `MR` rows and `NV` vectors, where B has numbers of `E`, and copies B's panel as it goes if it is to
+/// `PACK`. Every element is one chain of multiply-adds in the order of K, so its bits do not depend on the tile that it falls into.
 #[inline(always)]
-pub(super) unsafe fn tile<V: Vector, const MR: usize, const NV: usize, const PACK: bool>(t: &Tile) {
+pub(super) unsafe fn tile<V: Vector, E: Element, const MR: usize, const NV: usize, const PACK: bool>(t: &Tile) {
     // SAFETY: `a`, `b` and `packed` are at step k whenever step k is made, and steps are below `depth`.
     unsafe {
         for i in 0..MR {
@@ -52,20 +54,20 @@ pub(super) unsafe fn tile<V: Vector, const MR: usize, const NV: usize, const PAC
             }
         }
         let mut acc = [[V::splat(0.0); NV]; MR];
-        let (mut a, mut b, mut packed, mut ahead) = (t.a, t.b, t.packed, t.ahead.start);
+        let (mut a, mut b, mut packed, mut ahead) = (t.a, t.b.cast::<E>(), t.packed, t.ahead.start);
         for _ in 0..t.depth / 4 {
             for _ in 0..4 {
                 for v in 0..NV {
-                    prefetch_l2(ahead.wrapping_add(v * V::LANES));
+                    prefetch_l2(ahead.wrapping_add(v * size_of::<V>()));
                 }
                 ahead = ahead.wrapping_add(t.ahead.step);
-                step::<V, MR, NV, PACK>(&mut acc, a, b, packed);
+                step::<V, E, MR, NV, PACK>(&mut acc, a, b, packed);
                 (a, b) = (a.wrapping_add(t.a_step), b.wrapping_add(t.b_step));
                 packed = packed.wrapping_add(NV * V::LANES);
             }
         }
         for _ in 0..t.depth % 4 {
-            step::<V, MR, NV, PACK>(&mut acc, a, b, packed);
+            step::<V, E, MR, NV, PACK>(&mut acc, a, b, packed);
             (a, b) = (a.wrapping_add(t.a_step), b.wrapping_add(t.b_step));
             packed = packed.wrapping_add(NV * V::LANES);
         }
@@ -75,17 +77,17 @@ pub(super) unsafe fn tile<V: Vector, const MR: usize, const NV: usize, const PAC
 
 /// acc += a·bᵀ for one step along K.
 #[inline(always)]
-unsafe fn step<V: Vector, const MR: usize, const NV: usize, const PACK: bool>(
+unsafe fn step<V: Vector, E: Element, const MR: usize, const NV: usize, const PACK: bool>(
     acc: &mut [[V; NV]; MR],
     a: *const f32,
-    b: *const f32,
+    b: *const E,
     packed: *mut f32,
 ) {
     // SAFETY: `a` has MR elements and `b` has NV vectors, as has `packed` where it is asked for.
     unsafe {
         let mut vectors = [V::splat(0.0); NV];
         for (v, vector) in vectors.iter_mut().enumerate() {
-            *vector = V::load(b.add(v * V::LANES));
+            *vector = E::load(b.add(v * V::LANES));
             if PACK {
                 vector.store(packed.add(v * V::LANES));
             }

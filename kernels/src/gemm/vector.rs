@@ -5,6 +5,8 @@
 //! functions, and an [`Isa`](crate::isa::Isa) proves that they may be called. Pointers must be valid for the lanes that
 //! are touched; they need no alignment.
 
+use crate::half::{widen, widen_bf16};
+
 /// A register of `f32` lanes.
 ///
 /// # Safety
@@ -16,6 +18,10 @@ pub(super) trait Vector: Copy {
     unsafe fn splat(x: f32) -> Self;
     /// Loads all lanes from memory.
     unsafe fn load(p: *const f32) -> Self;
+    /// Loads all lanes from numbers of f16, whose values they get.
+    unsafe fn load_f16(p: *const u16) -> Self;
+    /// Loads all lanes from numbers of bf16, whose values they get.
+    unsafe fn load_bf16(p: *const u16) -> Self;
     /// Stores all lanes to memory.
     unsafe fn store(self, p: *mut f32);
     /// Loads the first `n < LANES` lanes from memory; the rest are zero, and nothing behind them is touched.
@@ -55,6 +61,16 @@ impl Vector for [f32; 4] {
     unsafe fn load(p: *const f32) -> Self {
         // SAFETY: `p` is valid for a register, which is four lanes here.
         unsafe { p.cast::<[f32; 4]>().read_unaligned() }
+    }
+    #[inline(always)]
+    unsafe fn load_f16(p: *const u16) -> Self {
+        // SAFETY: `p` is valid for a register, which is four lanes here.
+        unsafe { p.cast::<[u16; 4]>().read_unaligned() }.map(widen)
+    }
+    #[inline(always)]
+    unsafe fn load_bf16(p: *const u16) -> Self {
+        // SAFETY: `p` is valid for a register, which is four lanes here.
+        unsafe { p.cast::<[u16; 4]>().read_unaligned() }.map(widen_bf16)
     }
     #[inline(always)]
     unsafe fn store(self, p: *mut f32) {
@@ -137,6 +153,10 @@ mod x86 {
     vector! { __m256, 8:
         fn splat(x: f32) -> Self { _mm256_set1_ps(x) }
         fn load(p: *const f32) -> Self { _mm256_loadu_ps(p) }
+        fn load_f16(p: *const u16) -> Self { _mm256_cvtph_ps(_mm_loadu_si128(p.cast())) }
+        fn load_bf16(p: *const u16) -> Self {
+            _mm256_castsi256_ps(_mm256_slli_epi32::<16>(_mm256_cvtepu16_epi32(_mm_loadu_si128(p.cast()))))
+        }
         fn store(self, p: *mut f32) { _mm256_storeu_ps(p, self) }
         fn load_first(p: *const f32, n: usize) -> Self { _mm256_maskload_ps(p, first(n)) }
         fn store_first(self, p: *mut f32, n: usize) { _mm256_maskstore_ps(p, first(n), self) }
@@ -158,6 +178,10 @@ mod x86 {
     vector! { __m512, 16:
         fn splat(x: f32) -> Self { _mm512_set1_ps(x) }
         fn load(p: *const f32) -> Self { _mm512_loadu_ps(p) }
+        fn load_f16(p: *const u16) -> Self { _mm512_cvtph_ps(_mm256_loadu_si256(p.cast())) }
+        fn load_bf16(p: *const u16) -> Self {
+            _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(_mm256_loadu_si256(p.cast()))))
+        }
         fn store(self, p: *mut f32) { _mm512_storeu_ps(p, self) }
         fn load_first(p: *const f32, n: usize) -> Self { _mm512_maskz_loadu_ps((1 << n) - 1, p) }
         fn store_first(self, p: *mut f32, n: usize) { _mm512_mask_storeu_ps(p, (1 << n) - 1, self) }
@@ -185,13 +209,13 @@ macro_rules! multivector {
             #[inline(always)]
             unsafe fn body<$v: $crate::gemm::vector::Vector, const $l: usize>($($a: $t),*) $(-> $r)? $body
             #[cfg(target_arch = "x86_64")]
-            #[target_feature(enable = "avx2,fma")]
+            #[target_feature(enable = "avx2,fma,f16c")]
             unsafe fn avx2($($a: $t),*) $(-> $r)? {
                 // SAFETY: this copy is compiled for AVX2, which is all that the body asks for.
                 unsafe { body::<std::arch::x86_64::__m256, 8>($($a),*) }
             }
             #[cfg(target_arch = "x86_64")]
-            #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+            #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
             unsafe fn avx512($($a: $t),*) $(-> $r)? {
                 // SAFETY: this copy is compiled for AVX-512, which is all that the body asks for.
                 unsafe { body::<std::arch::x86_64::__m512, 16>($($a),*) }
@@ -199,7 +223,7 @@ macro_rules! multivector {
             match isa {
                 // SAFETY: every CPU can run this.
                 $crate::isa::Isa::Portable => unsafe { body::<$crate::gemm::vector::Portable, 4>($($a),*) },
-                // SAFETY: the token is the proof that this CPU has AVX2 and FMA.
+                // SAFETY: the token is the proof that this CPU has AVX2, FMA and F16C.
                 #[cfg(target_arch = "x86_64")]
                 $crate::isa::Isa::Avx2(_) => unsafe { avx2($($a),*) },
                 // SAFETY: the token is the proof that this CPU has AVX-512 F, BW, DQ and VL.
@@ -267,7 +291,7 @@ pub(super) fn prefetch(p: *const f32) {
 
 /// Asks for the line at `p` as [`prefetch`] does, but into L2, so that what is used now keeps its place in L1.
 #[inline(always)]
-pub(super) fn prefetch_l2(p: *const f32) {
+pub(super) fn prefetch_l2(p: *const u8) {
     // SAFETY: every x86-64 CPU has this hint, which is harmless for any address.
     #[cfg(all(target_arch = "x86_64", not(miri)))]
     unsafe {

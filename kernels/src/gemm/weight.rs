@@ -2,6 +2,7 @@
 
 use super::int8::Int8;
 use super::matrix::Mat;
+use super::numbers::Numbers;
 use super::panels::{Panels, WIDTH};
 use std::ops::Range;
 
@@ -10,7 +11,9 @@ use std::ops::Range;
 pub enum Weight<'a> {
     /// The weights lie row by row, as in a checkpoint.
     Plain(&'a [f32]),
-    /// The weights are [laid out](Panels::lay_out_filters) for the micro-kernel.
+    /// The weights lie row by row in 16 bits. They can only be looked up.
+    Half(Numbers<'a>),
+    /// The weights are [laid out](Panels::lay_out_filters) for the micro-kernel, in 32 bits or 16.
     Panels(Panels<'a>),
     /// The weights are [rounded](super::int8) to eight bits. Linear layers alone can read them.
     Int8(Int8<'a>),
@@ -21,6 +24,7 @@ impl<'a> Weight<'a> {
     pub(crate) fn len(&self) -> usize {
         match self {
             Weight::Plain(data) => data.len(),
+            Weight::Half(data) => data.len(),
             Weight::Panels(panels) => panels.dim().0 * panels.dim().1,
             Weight::Int8(int8) => int8.dim().0 * int8.dim().1,
         }
@@ -29,11 +33,13 @@ impl<'a> Weight<'a> {
     /// Returns the weights in the order of a checkpoint.
     ///
     /// # Panics
-    /// If they are laid out in panels: those can only be multiplied with, or be looked up by [`row`](Self::row).
+    /// If they are laid out in panels, which can only be multiplied with or be looked up by [`row`](Self::row), or have
+    /// fewer than 32 bits.
     #[track_caller]
     pub fn rows(self) -> &'a [f32] {
         match self {
             Weight::Plain(data) => data,
+            Weight::Half(data) => panic!("{} weights of 16 bits have no rows of 32 to read", data.len()),
             Weight::Panels(panels) => panic!("weights {:?} in panels have no rows to read", panels.dim()),
             Weight::Int8(int8) => panic!("weights {:?} of eight bits have no rows to read", int8.dim()),
         }
@@ -44,6 +50,7 @@ impl<'a> Weight<'a> {
     pub fn row(self, i: usize, out: &mut [f32]) {
         match self {
             Weight::Plain(data) => out.copy_from_slice(&data[i * out.len()..][..out.len()]),
+            Weight::Half(data) => data.from(i * out.len()).read(out),
             Weight::Panels(panels) => panels.column(i, out),
             Weight::Int8(int8) => panic!("weights {:?} of eight bits are not looked up", int8.dim()),
         }
@@ -61,9 +68,12 @@ impl<'a> Weight<'a> {
                 Weight::Plain(data) => (n, Mat::new(&data[start * inputs..][..n * inputs], n, inputs)),
                 Weight::Panels(panels) => {
                     let n = n.min(WIDTH - start % WIDTH);
-                    let data = panels.panel(start, 0).data;
+                    let Numbers::F32(data) = panels.panel(start, 0).data else {
+                        panic!("weights {:?} of 16 bits are no matrices of f32", panels.dim())
+                    };
                     (n, Mat { data, rows: inputs, cols: n, row_stride: WIDTH, col_stride: 1 }.t())
                 }
+                Weight::Half(data) => panic!("{} weights of 16 bits are only looked up", data.len()),
                 Weight::Int8(int8) => panic!("weights {:?} of eight bits are no matrices of floats", int8.dim()),
             };
             first += n;
@@ -81,6 +91,10 @@ impl<'a> Weight<'a> {
             Weight::Plain(data) => {
                 let (head, tail) = data.split_at(n);
                 (Weight::Plain(head), Weight::Plain(tail))
+            }
+            Weight::Half(data) => {
+                let (head, tail) = data.split_at(n);
+                (Weight::Half(head), Weight::Half(tail))
             }
             Weight::Panels(panels) => {
                 let (head, tail) = panels.split_at(n / panels.dim().0);

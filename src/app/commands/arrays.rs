@@ -17,6 +17,8 @@ use std::path::{Path, PathBuf};
 pub enum Format {
     /// NumPy's format of one array.
     Npy,
+    /// FAISS's format of an index that compares a query with all rows by dot products.
+    Faiss,
     /// Named arrays as safetensors.
     Safetensors,
     /// JSON with one object per line.
@@ -40,19 +42,71 @@ impl Format {
     }
 }
 
+impl Format {
+    /// Returns what stands in front of the rows of a matrix, if the format is one of a matrix alone.
+    ///
+    /// # Errors
+    /// Returns an error if the format has no such numbers.
+    pub(crate) fn header(self, path: &Path, shape: [usize; 2], dtype: Precision) -> Result<Option<Vec<u8>>, CliError> {
+        match (self, dtype) {
+            (Format::Npy, dtype) => Ok(Some(npy_header(&shape, dtype))),
+            (Format::Faiss, Precision::F32) => Ok(Some(faiss_header(shape))),
+            (Format::Faiss, Precision::F16) => {
+                Err(CliError::Usage(format!("--dtype f16: {}: FAISS's flat indexes are of f32", path.display())))
+            }
+            _ => Ok(None),
+        }
+    }
+}
+
 /// Writes a NumPy file (version 1.0 of the format) in C order, whole or not at all.
 ///
 /// # Errors
 /// Returns the error of the file system with the file's name.
 pub(crate) fn write_npy<D: Dimension>(path: &Path, array: ArrayView<f32, D>, dtype: Precision) -> Result<(), CliError> {
-    write_atomic(path, |out| {
-        out.write_all(&npy_header(array.shape(), dtype))?;
-        array.iter().try_for_each(|&value| match dtype {
-            Precision::F32 => out.write_all(&value.to_le_bytes()),
-            Precision::F16 => out.write_all(&f16::from_f32(value).to_le_bytes()),
-        })
+    write_array(path, &npy_header(array.shape(), dtype), array, dtype)
+}
+
+/// Writes a header and the numbers of an array in C order, whole or not at all.
+///
+/// # Errors
+/// Returns the error of the file system with the file's name.
+pub(crate) fn write_array<D: Dimension>(
+    path: &Path,
+    header: &[u8],
+    array: ArrayView<f32, D>,
+    dtype: Precision,
+) -> Result<(), CliError> {
+    let written = write_atomic(path, |out| {
+        out.write_all(header)?;
+        write_numbers(out, array, dtype)
+    });
+    written.map_err(CliError::file(path))
+}
+
+/// Writes the numbers of an array in C order, little-endian.
+pub(crate) fn write_numbers<D: Dimension>(
+    out: &mut dyn Write,
+    array: ArrayView<f32, D>,
+    dtype: Precision,
+) -> io::Result<()> {
+    array.iter().try_for_each(|&value| match dtype {
+        Precision::F32 => out.write_all(&value.to_le_bytes()),
+        Precision::F16 => out.write_all(&f16::from_f32(value).to_le_bytes()),
     })
-    .map_err(CliError::file(path))
+}
+
+/// Returns what FAISS's `write_index` writes in front of the numbers of an `IndexFlatIP`: the kind, width, rows, two
+/// numbers without a meaning, whether it is trained, the metric (0 for dot products), and how many numbers there are.
+fn faiss_header([rows, width]: [usize; 2]) -> Vec<u8> {
+    let mut header = b"IxFI".to_vec();
+    header.extend((width as i32).to_le_bytes());
+    header.extend((rows as i64).to_le_bytes());
+    header.extend([1i64 << 20; 2].map(i64::to_le_bytes).concat());
+    header.push(1);
+    header.extend(0i32.to_le_bytes());
+    header.extend((rows as u64 * width as u64).to_le_bytes());
+    header
 }
 
 /// Returns the header: magic, version, length, and a Python dictionary padded so that the data starts at a multiple of
@@ -156,6 +210,16 @@ mod tests {
             let header = String::from_utf8_lossy(&header);
             assert!(header.contains("'<f2'") && header.contains(&format!("'shape': {text}, }}")), "{shape:?}");
         }
+    }
+
+    /// What FAISS 1.15 writes for three rows of four.
+    #[test]
+    fn the_header_is_that_of_faiss() {
+        let hex = "49784649 04000000 0300000000000000 0000100000000000 0000100000000000 01 00000000 0c00000000000000";
+        let hex = hex.replace(' ', "");
+        let header: String = faiss_header([3, 4]).iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(header, hex);
+        assert!(Format::Faiss.header(Path::new("a.faiss"), [3, 4], Precision::F16).is_err());
     }
 
     #[test]

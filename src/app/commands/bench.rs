@@ -210,7 +210,7 @@ impl Bench {
             patch_dropout,
             repeats,
             grad_checkpointing,
-            precision: context.precision(),
+            precision: context.precision().unwrap_or(PrecisionName::F32),
             instruction_set: Isa::best().name(),
             integers: (context.rounding() == Rounding::Int8).then(|| Integers::best().name()),
             threads: rayon::current_num_threads(),
@@ -256,8 +256,12 @@ impl fmt::Display for Report {
             self.instruction_set,
             self.peak_gflops
         )?;
-        if let Some(integers) = self.integers {
-            writeln!(f, "encoding in {}, by {integers}; the peak is that of f32\n", self.precision)?;
+        match (self.precision, self.integers) {
+            (PrecisionName::F32, _) => {}
+            (precision, Some(integers)) => {
+                writeln!(f, "encoding in {precision}, by {integers}; the peak is that of f32\n")?;
+            }
+            (precision, None) => writeln!(f, "encoding with weights of {precision}\n")?,
         }
         if self.patch_dropout > 0.0 {
             writeln!(f, "the training step drops {:.0} % of the patches\n", 100.0 * self.patch_dropout)?;

@@ -6,7 +6,7 @@ use crate::checkpoint::{self, Checkpoint, Kind, Overrides};
 use crate::embed::{Blip, Clip, Opened, Task, TextEncoder};
 use crate::index::ModelId;
 use crate::train::run_folder::newest_finished;
-use crate::weights::Rounding;
+use crate::weights::{Half, Rounding};
 use clap::{Args, ValueEnum};
 use kernels::Activation;
 use serde::Serialize;
@@ -35,10 +35,13 @@ pub struct Global {
     /// training, × 100 [default: the model's own]
     #[arg(long, global = true, value_name = "NUMBER", value_parser = logit_scale, allow_negative_numbers = true)]
     logit_scale: Option<f32>,
-    /// What a CLIP's embeddings are computed in: int8 rounds the weights of its Transformers' linear layers, and what
-    /// they are multiplied with, to eight bits
-    #[arg(long, global = true, value_name = "TYPE", default_value = "f32")]
-    precision: PrecisionName,
+    /// What a CLIP's embeddings are computed with [default: weights as they are stored, 16 bits or 32]
+    ///
+    /// f16 and bf16 round the matrices to 16 bits, which take half the memory, and compute in 32; a matrix that is stored
+    /// so loses nothing. int8 rounds the weights of the Transformers' linear layers, and what they are multiplied with,
+    /// to eight bits.
+    #[arg(long, global = true, value_name = "TYPE")]
+    precision: Option<PrecisionName>,
 }
 
 /// The types that `--precision` offers.
@@ -46,12 +49,14 @@ pub struct Global {
 #[serde(rename_all = "lowercase")]
 pub(crate) enum PrecisionName {
     F32,
+    F16,
+    Bf16,
     Int8,
 }
 
 impl fmt::Display for PrecisionName {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str(self.to_possible_value().expect("a name").get_name())
+        f.pad(self.to_possible_value().expect("a name").get_name())
     }
 }
 
@@ -60,6 +65,8 @@ impl PrecisionName {
     fn rounding(self) -> Rounding {
         match self {
             PrecisionName::F32 => Rounding::None,
+            PrecisionName::F16 => Rounding::Half(Half::F16),
+            PrecisionName::Bf16 => Rounding::Half(Half::Bf16),
             PrecisionName::Int8 => Rounding::Int8,
         }
     }
@@ -159,14 +166,19 @@ impl Context {
         Ok(checkpoint)
     }
 
-    /// Returns what embeddings are to be computed in.
-    pub(crate) fn precision(&self) -> PrecisionName {
+    /// Returns to what the command line wants weights rounded.
+    pub(crate) fn rounded(&self) -> Option<PrecisionName> {
+        self.global.precision.filter(|&precision| precision != PrecisionName::F32)
+    }
+
+    /// Returns what embeddings are to be computed with, if the command line says it.
+    pub(crate) fn precision(&self) -> Option<PrecisionName> {
         self.global.precision
     }
 
     /// Returns what weights are to be rounded to.
     pub(crate) fn rounding(&self) -> Rounding {
-        self.global.precision.rounding()
+        self.global.precision.map_or(Rounding::Stored, PrecisionName::rounding)
     }
 
     /// Returns the settings of CLIPs that the command line has.
@@ -210,11 +222,11 @@ impl Context {
 
     /// Refuses settings that only CLIPs have.
     fn check_blip_settings(&self) -> Result<(), CliError> {
-        let Global { activation, logit_scale, precision, .. } = &self.global;
+        let Global { activation, logit_scale, .. } = &self.global;
         let given = [
             ("--activation", activation.is_some()),
             ("--logit-scale", logit_scale.is_some()),
-            ("--precision", *precision != PrecisionName::F32),
+            ("--precision", self.rounded().is_some()),
         ];
         match given.iter().find(|(_, given)| *given) {
             Some((flag, _)) => Err(CliError::Usage(format!("{flag} is for CLIPs; a BLIP has no such choice"))),

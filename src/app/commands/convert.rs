@@ -1,7 +1,9 @@
 //! `clipwright convert`: writes a checkpoint for another library.
 
 use super::{CliError, Context};
-use crate::checkpoint::{self, ConfigFile, Contents, Format, Kind, Precision, blip, copy_tokenizer, save};
+use crate::checkpoint::{
+    self, ConfigFile, Contents, Format, Kind, Precision, blip, copy_tokenizer, save, save_rounded,
+};
 use crate::files::serialize_name;
 use crate::models::blip::Parts;
 use crate::models::clip::Config;
@@ -26,6 +28,7 @@ DST is a folder. It is created; if it exists, it must be empty.
 
 Examples:
   clipwright convert ViT-B-32.pt vit-b-32 --to huggingface
+  clipwright convert ViT-B-32.pt vit-b-32-int8 --dtype int8
   clipwright convert model_base_caption.pth blip-caption
   clipwright convert Salesforce/blip-itm-base-coco itm --to original --dtype f16"
 )]
@@ -41,7 +44,7 @@ pub(crate) struct Convert {
     to: Option<Target>,
     /// Type of the stored numbers
     #[arg(long, value_enum, default_value_t)]
-    dtype: Dtype,
+    dtype: Type,
     /// Size of the pictures, for which positions are interpolated [default: the model's own]
     #[arg(long, value_name = "PIXELS")]
     image_size: Option<usize>,
@@ -55,6 +58,36 @@ enum Target {
     Huggingface,
     /// Salesforce's own code and LAVIS, for BLIPs
     Original,
+}
+
+/// The type of a checkpoint's numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+enum Type {
+    #[default]
+    F32,
+    /// Half the size; a number beyond 65,504 is refused
+    F16,
+    /// About a quarter of the size: the matrices of a CLIP's Transformers are rounded as by `--precision int8`, and
+    /// computed with so. The commands here read such a file; it cannot be trained
+    Int8,
+}
+
+impl fmt::Display for Type {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(self.to_possible_value().expect("a name").get_name())
+    }
+}
+
+impl Type {
+    /// Returns the type of all numbers.
+    fn of_all(self, refused: &str) -> Result<Precision, CliError> {
+        match self {
+            Type::F32 => Ok(Precision::F32),
+            Type::F16 => Ok(Precision::F16),
+            Type::Int8 => Err(CliError::Usage(format!("--dtype int8 is for {refused}"))),
+        }
+    }
 }
 
 /// The type of stored numbers.
@@ -99,14 +132,22 @@ impl Convert {
             Some(checkpoint) => checkpoint.model()?,
             None => random(self.random.as_deref().unwrap_or_default(), 0)?,
         };
-        let dtype = self.dtype.into();
-        save(folder, Contents { model: &model, config: &config }, format, dtype)?;
+        let (dtype, parameters) = (self.dtype, model.params.flat.len());
+        if let Some(checkpoint) = checkpoint.as_ref().filter(|checkpoint| checkpoint.stores_int8()) {
+            note!("note: {} has matrices of eight bits; they were widened", checkpoint.path().display());
+        }
+        match (dtype, format) {
+            (Type::Int8, Format::OpenClip) => save_rounded(folder, model, &config)?,
+            (dtype, format) => {
+                let precision = dtype.of_all("--to openclip: transformers has no such matrices")?;
+                save(folder, Contents { model: &model, config: &config }, format, precision)?;
+            }
+        }
         // OpenCLIP has CLIP's own tokenizer built in.
         let is_needed = format == Format::HuggingFace || config.model_cfg.text_cfg.vocab_size != VOCAB_SIZE;
         if let Some(tokenizer) = checkpoint.and_then(|checkpoint| checkpoint.tokenizer).filter(|_| is_needed) {
             copy_tokenizer(&tokenizer, folder)?;
         }
-        let parameters = model.params.flat.len();
         context.output.show(&Report { folder: folder.clone(), format, dtype, parameters })
     }
 
@@ -127,8 +168,9 @@ impl Convert {
             let message = "Hugging Face has no class for a pre-trained BLIP, which does all tasks; say --to original";
             return Err(CliError::Usage(format!("{}: {message}", source.display())));
         }
-        let dtype = self.dtype.into();
-        blip::save(folder, &loaded.config, &loaded.params, loaded.preprocess.as_ref(), format, dtype)?;
+        let dtype = self.dtype;
+        let precision = dtype.of_all("CLIPs, and this is a BLIP")?;
+        blip::save(folder, &loaded.config, &loaded.params, loaded.preprocess.as_ref(), format, precision)?;
         if let Some(tokenizer) = loaded.tokenizer {
             copy_tokenizer(&tokenizer, folder)?;
         }
@@ -168,7 +210,7 @@ struct Report<F> {
     #[serde(serialize_with = "serialize_name")]
     folder: PathBuf,
     format: F,
-    dtype: Precision,
+    dtype: Type,
     parameters: usize,
 }
 

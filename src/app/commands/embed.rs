@@ -1,6 +1,6 @@
 //! `clipwright embed`: writes the embeddings of pictures, of texts, or of pairs of both.
 
-use super::arrays::{Format, write_line, write_npy, write_safetensors};
+use super::arrays::{Format, write_array, write_line, write_safetensors};
 use super::convert::Dtype;
 use super::embed_source::{Input, Pairs, Row, Source, Texts};
 use super::parts::{Folder, Rows, Settings};
@@ -24,6 +24,9 @@ use std::fmt;
 use std::io::{self, Write, stdout};
 use std::path::{Path, PathBuf};
 
+/// The extension of the file of names beside a file of rows.
+pub(super) const NAMES: &str = "names.jsonl";
+
 /// Write the embeddings of pictures or texts
 ///
 /// The result has one row of unit length for each picture or line of text, in the given order; the dot product of a
@@ -39,6 +42,7 @@ Without --output, or if it ends in .jsonl, each row is a line of JSON:
 of pictures fits the memory. A file is written whole or not at all:
   .npy          an array (n, e); beside it, in NAME.names.jsonl, a line of JSON
                 for each row: {\"image\" or \"text\"}
+  .faiss        the same for faiss.read_index: an IndexFlatIP, and the names
   .safetensors  the same as \"embeddings\"; the metadata's \"names\" is a JSON list
                 of the pictures or texts
 
@@ -78,11 +82,11 @@ pub(crate) struct Embed {
     /// Pictures with captions, both of which are embedded: what `train --train-data` reads
     #[arg(long, value_name = "DATA", conflicts_with_all = ["images", "files_from", "texts"], requires = "output")]
     pairs: Option<String>,
-    /// File to write: .npy, .safetensors or .jsonl; without an extension a folder of parts [default: JSON lines on
+    /// File to write: .npy, .faiss, .safetensors or .jsonl; without an extension a folder of parts [default: JSON lines on
     /// standard output]
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// File for the names of a .npy's rows [default: NAME.names.jsonl beside NAME.npy]
+    /// File for the names of the rows of a .npy or .faiss [default: NAME.names.jsonl beside it]
     #[arg(long, value_name = "FILE", requires = "output")]
     ids: Option<PathBuf>,
     /// Write only part I of N, counted from 0, of a folder of parts
@@ -101,7 +105,12 @@ pub(crate) struct Embed {
 impl Embed {
     pub(crate) fn run(mut self, context: &Context) -> Result<(), CliError> {
         let output = self.output.take();
-        let known = [("npy", Format::Npy), ("safetensors", Format::Safetensors), ("jsonl", Format::JsonLines)];
+        let known = [
+            ("npy", Format::Npy),
+            ("faiss", Format::Faiss),
+            ("safetensors", Format::Safetensors),
+            ("jsonl", Format::JsonLines),
+        ];
         let format = match &output {
             Some(path) if path.extension().is_none() => return self.part(context, path),
             path => path.as_deref().map(|path| Format::of(path, &known)).transpose()?,
@@ -116,7 +125,11 @@ impl Embed {
             return Err(CliError::Usage("--dtype f16: JSON has no types of numbers".into()));
         }
         let ids = match output.as_deref().zip(format) {
-            Some((path, format)) => self.ids_of(path, format)?,
+            Some((path, format)) => {
+                // What no header can be made for is said before the work, not after it.
+                format.header(path, [0, 0], dtype)?;
+                self.ids_of(path, format)?
+            }
             None => None,
         };
         let skip_unreadable = self.skip_unreadable;
@@ -209,13 +222,13 @@ impl Embed {
         if skip_unreadable { Ok(()) } else { record.tally().verdict(false) }
     }
 
-    /// Returns the file for the rows' names. Only a .npy has one, since the other formats have a place for names
-    /// themselves.
+    /// Returns the file for the rows' names, for the formats that have no place for names themselves.
     fn ids_of(&self, output: &Path, format: Format) -> Result<Option<PathBuf>, CliError> {
+        let needed = matches!(format, Format::Npy | Format::Faiss);
         match &self.ids {
-            None => Ok((format == Format::Npy).then(|| output.with_extension("names.jsonl"))),
-            Some(ids) if format != Format::Npy || ids == output => {
-                let why = if ids == output { "it is the --output too" } else { "only a .npy lacks its names" };
+            None => Ok(needed.then(|| output.with_extension(NAMES))),
+            Some(ids) if !needed || ids == output => {
+                let why = if ids == output { "it is the --output too" } else { "this file has its names inside" };
                 Err(CliError::Usage(format!("--ids {}: {why}", ids.display())))
             }
             ids => Ok(ids.clone()),
@@ -226,7 +239,7 @@ impl Embed {
 /// The source of a row, as JSON names it.
 #[derive(Serialize)]
 #[serde(rename_all = "lowercase")]
-enum Name {
+pub(super) enum Name {
     Image(String),
     Text(String),
 }
@@ -331,8 +344,10 @@ fn write(
         return Ok(tally);
     }
     let rows = ArrayView2::from_shape((names.len(), source.width()), &flat).expect("rows of one width");
+    if let Some(header) = format.header(path, [names.len(), source.width()], dtype)? {
+        write_array(path, &header, rows, dtype)?;
+    }
     if let Some(ids) = ids {
-        write_npy(path, rows, dtype)?;
         write_atomic(ids, |out| names.iter().try_for_each(|name| write_line(out, name)))
             .map_err(CliError::file(ids))?;
     } else {

@@ -1,5 +1,9 @@
 //! `clipwright eval`: measures how good a model is on given pictures.
 
+use super::context::PrecisionName;
+use super::eval_emoji::emoji_table;
+use super::eval_precision::{Compared, Cosines, SideBySide};
+use super::eval_probe::Probe;
 use super::eval_rerank::Rerank;
 use super::eval_texts::Texts;
 use super::texts::{labels, templates, warn_long};
@@ -8,11 +12,10 @@ use crate::Clip;
 use crate::app::hint;
 use crate::app::number::{above_zero, positive};
 use crate::app::train::data_options::Storage;
-use crate::counted::counted;
-use crate::datasets::emoji::{self, Cut, Emoji};
-use crate::datasets::{BadLimit, BadReport, Dataset, OpenError, Questions};
-use crate::embed::{Batch, Embed, Family, Opened, Pictures, source};
-use crate::eval::exam::{Depth, EmojiExam, LookError, PairsExam, Seen};
+use crate::datasets::emoji::{self, Emoji};
+use crate::datasets::{BadLimit, Dataset, OpenError, Questions};
+use crate::embed::{Family, Opened};
+use crate::eval::exam::{LookError, PairsExam, Seen};
 use crate::eval::linear_probe::{Examples, FITS, LinearProbe};
 use crate::eval::report::Report;
 use crate::eval::retrieval::{first_of_each, identify};
@@ -20,8 +23,8 @@ use crate::eval::templates::{PLACE, embed_classes};
 use crate::eval::zero_shot::TopK;
 use crate::pictures::folder::PassedOver;
 use crate::text::clean;
+use crate::weights::Rounding;
 use clap::Args;
-use indicatif::ProgressBar;
 use ndarray::Array2;
 use serde::Serialize;
 use std::fmt;
@@ -39,6 +42,9 @@ const MAX_NAMED: usize = 5;
 ///
 /// The linear probe measures the image features independently of the text tower: a logistic regression is fitted to the
 /// unit-length features of training pictures and measured on the others.
+///
+/// With --precision the model is measured twice, with weights of 32 bits and with those: the scores stand side by side,
+/// above the table, and with them the cosines of the embeddings of both.
 #[derive(Debug, Args)]
 #[command(
     override_usage = "clipwright eval [OPTIONS] DATA\n       clipwright eval [OPTIONS] --emoji",
@@ -63,6 +69,7 @@ Examples:
   clipwright eval imagenet/val --labels-file imagenet_classes.txt \\
       --templates openai --limit 5000
   clipwright eval --emoji --json
+  clipwright eval val.tsv --precision int8
   clipwright eval flickr.csv --rerank 128 --model blip/
   clipwright eval coco_test.json --captions --images coco --model blip/
   clipwright eval questions.json --answers people.json --images val2014
@@ -138,24 +145,40 @@ impl Eval {
         self.say(&questions);
         let beside = questions.templates.as_ref().map(|path| path.display().to_string());
         let templates = templates(self.templates.as_deref().or(beside.as_deref()).unwrap_or("simple"))?;
+        let exam = Exam { questions: &questions, emoji: emoji.as_ref(), templates: &templates };
         let opened = context.open_either()?;
         if self.rerank.is_some() && matches!(opened, Opened::Clip(_)) {
             let message = "--rerank needs a BLIP: a CLIP does not judge whether texts fit pictures";
             return Err(CliError::Usage(message.into()));
         }
-        let model = opened.both()?;
-        let mut rerank = self.rerank.map(|k| Rerank::new(k, &model, &questions)).transpose()?.flatten();
+        let wide = match (context.rounded(), &opened) {
+            (Some(precision), Opened::Clip(checkpoint)) => {
+                let model = Family::Clip(Clip::new(&checkpoint.rounded(Rounding::None))?);
+                Some((precision, self.measure(context, &model, &exam)?))
+            }
+            _ => None,
+        };
+        let measured = self.measure(context, &opened.both()?, &exam)?;
+        let beside = wide.map(|(precision, wide)| wide.beside(precision, &measured));
+        let Measured { table, linear_probe, skipped, .. } = measured;
+        let (data, passed_over) = (self.data.unwrap_or("emoji".into()), questions.passed_over);
+        context.output.show(&EvalReport { data, skipped, passed_over, table, linear_probe, f32: beside })
+    }
 
+    /// Asks a model everything.
+    fn measure(&self, context: &Context, model: &Family<Clip>, exam: &Exam) -> Result<Measured, CliError> {
+        let Exam { questions, emoji, templates } = *exam;
+        let mut rerank = self.rerank.map(|k| Rerank::new(k, model, questions)).transpose()?.flatten();
         let looks = emoji.is_none() || self.linear_probe;
         let kept = rerank.as_mut();
-        let test = looks.then(|| self.look(context, &model, &questions.test, "pictures", kept)).transpose()?;
+        let test = looks.then(|| self.look(context, model, &questions.test, "pictures", kept)).transpose()?;
         let train = questions.train.as_ref().filter(|_| self.linear_probe);
-        let train = train.map(|train| self.look(context, &model, train, "training pictures", None)).transpose()?;
-        let classes = test.as_ref().and_then(|test| self.classes(&questions, test, train.as_ref()));
-        let table = match (&emoji, &test) {
-            (Some(emoji), _) => emoji_table(context, &model, emoji),
-            (None, Some(test)) => table(context, &model, test, classes.as_ref(), &templates, rerank.as_ref())?,
-            (None, None) => Report::default(),
+        let train = train.map(|train| self.look(context, model, train, "training pictures", None)).transpose()?;
+        let classes = test.as_ref().and_then(|test| self.classes(questions, test, train.as_ref()));
+        let (table, texts) = match (emoji, &test) {
+            (Some(emoji), _) => (emoji_table(context, model, emoji), None),
+            (None, Some(test)) => table(context, model, test, classes.as_ref(), templates, rerank.as_ref())?,
+            (None, None) => (Report::default(), None),
         };
         let linear_probe = match (&test, &train, &classes) {
             (Some(test), Some(train), Some(classes)) => Some(self.probe(context, test, train, classes)),
@@ -164,8 +187,7 @@ impl Eval {
         let unread = [&test, &train].into_iter().flatten().map(|seen| &seen.bad);
         let left_out = [Some(&questions.left_out), train.is_some().then_some(&questions.train_left_out)];
         let skipped = unread.chain(left_out.into_iter().flatten()).map(|report| report.bad).sum();
-        let (data, passed_over) = (self.data.unwrap_or("emoji".into()), questions.passed_over);
-        context.output.show(&EvalReport { data, skipped, passed_over, table, linear_probe })
+        Ok(Measured { images: test.map(|test| test.images), texts, table, linear_probe, skipped })
     }
 
     /// Opens the user's data.
@@ -282,6 +304,35 @@ impl Eval {
     }
 }
 
+/// What a model is asked.
+struct Exam<'a> {
+    questions: &'a Questions,
+    emoji: Option<&'a Arc<Emoji>>,
+    templates: &'a [String],
+}
+
+/// What a model has answered.
+struct Measured {
+    /// The embeddings (N,e) of the pictures, and (M,e) of the texts.
+    images: Option<Array2<f32>>,
+    texts: Option<Array2<f32>>,
+    table: Report,
+    linear_probe: Option<Probe>,
+    skipped: u64,
+}
+
+impl Measured {
+    /// Puts the answers with 32 bits beside those of another precision.
+    fn beside(self, precision: PrecisionName, other: &Measured) -> Compared {
+        let cosines = |wide: Option<Array2<f32>>, other: &Option<Array2<f32>>| {
+            wide.as_ref().zip(other.as_ref()).and_then(|(wide, other)| Cosines::of(wide, other))
+        };
+        let linear_probe = self.linear_probe.map(|probe| probe.score.top1);
+        let (images, texts) = (cosines(self.images, &other.images), cosines(self.texts, &other.texts));
+        Compared { precision, table: self.table, linear_probe, images, texts }
+    }
+}
+
 /// The names of the classes and the class of each example.
 struct Classes {
     names: Vec<String>,
@@ -289,8 +340,8 @@ struct Classes {
     train: Vec<usize>,
 }
 
-/// Returns a table of one row: retrieval among the embeddings of the classes or captions and, with classes, zero-shot
-/// scores.
+/// Returns a table of one row, retrieval among the embeddings of the classes or captions and, with classes, zero-shot
+/// scores; and these embeddings.
 fn table(
     context: &Context,
     model: &Family<Clip>,
@@ -298,7 +349,7 @@ fn table(
     classes: Option<&Classes>,
     templates: &[String],
     rerank: Option<&Rerank>,
-) -> Result<Report, CliError> {
+) -> Result<(Report, Option<Array2<f32>>), CliError> {
     let whole = [PLACE.to_owned()];
     let (what, templates) = if classes.is_some() { ("with classes", templates) } else { ("with captions", &whole[..]) };
     let (names, truth) = match classes {
@@ -313,40 +364,7 @@ fn table(
     if let Some(rerank) = rerank {
         rows.push(rerank.row(context, seen, &names, texts.view(), &truth)?);
     }
-    Ok(Report { rows, ..Report::default() })
-}
-
-/// Returns the table that ends a training run.
-fn emoji_table(context: &Context, model: &Family<Clip>, emoji: &Arc<Emoji>) -> Report {
-    let bar = context.output.progress(emoji.tiles(|_, _| true).len(), "pictures");
-    let exam = EmojiExam::new(Arc::clone(emoji), Cut::Whole, Depth::Full);
-    let table = exam.report(&Watched { model, bar: &bar });
-    bar.finish_and_clear();
-    table
-}
-
-/// A model with a progress bar, which counts the pictures that it embeds.
-struct Watched<'a> {
-    model: &'a Family<Clip>,
-    bar: &'a ProgressBar,
-}
-
-impl Embed for Watched<'_> {
-    fn embed_dim(&self) -> usize {
-        Embed::embed_dim(self.model)
-    }
-
-    fn stream<S: Pictures, E>(
-        &self,
-        source: &S,
-        each: impl FnMut(Batch<S::Note>) -> Result<(), E>,
-    ) -> Result<BadReport, E> {
-        Embed::stream(self.model, &source::Watched { source, done: || self.bar.inc(1) }, each)
-    }
-
-    fn captions<S: AsRef<str>>(&self, texts: &[S]) -> Array2<f32> {
-        self.model.captions(texts)
-    }
+    Ok((Report { rows, ..Report::default() }, Some(texts)))
 }
 
 #[derive(Serialize)]
@@ -360,37 +378,19 @@ struct EvalReport {
     table: Report,
     #[serde(skip_serializing_if = "Option::is_none")]
     linear_probe: Option<Probe>,
-}
-
-#[derive(Serialize)]
-struct Probe {
-    classes: usize,
-    /// Number of training pictures.
-    train: usize,
-    test: usize,
-    score: TopK,
-    chance: TopK,
-    c: f64,
-    steps: usize,
-    converged: bool,
+    /// The same with 32 bits, if it was asked for fewer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    f32: Option<Compared>,
 }
 
 impl fmt::Display for EvalReport {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        write!(f, "{}\n{}", self.data, self.table)?;
+        writeln!(f, "{}", self.data)?;
+        if let Some(compared) = &self.f32 {
+            let linear_probe = self.linear_probe.as_ref().map(|probe| probe.score.top1);
+            writeln!(f, "{}", SideBySide { compared, report: &self.table, linear_probe })?;
+        }
+        write!(f, "{}", self.table)?;
         self.linear_probe.as_ref().map_or(Ok(()), |probe| write!(f, "\n{probe}"))
-    }
-}
-
-impl fmt::Display for Probe {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let Probe { classes, train, test, score, chance, c, steps, converged } = self;
-        let [top1, top5, by_chance1, by_chance5] =
-            [score.top1, score.top5, chance.top1, chance.top5].map(|share| 100.0 * share);
-        writeln!(f, "linear probe  top-1 {top1:.1}, top-5 {top5:.1} (by chance {by_chance1:.2}, {by_chance5:.2})")?;
-        let (classes, train) = (counted(*classes, "class"), counted(*train, "picture"));
-        writeln!(f, "              {classes}, {train} to learn from, {test} asked")?;
-        let steps = counted(*steps, "step");
-        write!(f, "              C = {c:.3e}, {steps}{}", if *converged { "" } else { ", not converged" })
     }
 }

@@ -1,14 +1,16 @@
 //! `clipwright info`: prints the architecture and the settings of a checkpoint.
 
+use super::context::PrecisionName;
 use super::sizes::{Transformer, millions};
 use super::{CliError, Context, info_blip};
-use crate::checkpoint::{self, Checkpoint, Kind, Scheme, Tower};
+use crate::checkpoint::{self, Changed, Checkpoint, Kind, Scheme, Tower};
 use crate::counted::counted;
 use crate::files::serialize_name;
 use crate::models::clip::config::VOCAB_SIZE;
 use crate::models::clip::visual::Shape;
 use crate::params::count;
 use crate::pictures::Preprocess;
+use crate::weights::Rounding;
 use clap::Args;
 use kernels::Activation;
 use serde::Serialize;
@@ -16,6 +18,8 @@ use std::fmt;
 use std::path::PathBuf;
 
 /// Describe a model: architecture, parameters, activation, preparation of pictures
+///
+/// With --precision f16 or bf16 it also reads all matrices, and says of how many this would change a number.
 #[derive(Debug, Args)]
 pub(crate) struct Info {
     /// Model folder or file of weights [default: that of --model]
@@ -34,7 +38,15 @@ impl Info {
         if checkpoint::kind(&path)? == Some(Kind::Blip) {
             return context.output.show(&info_blip::Report::of(context.describe_blip(&path)?));
         }
-        context.output.show(&Report::of(&context.open(&path, None)?)?)
+        let checkpoint = context.open(&path, None)?;
+        let rounded = match (context.rounded(), checkpoint.rounding) {
+            (Some(to), Rounding::Half(half)) => {
+                let Changed { matrices, changed } = checkpoint.changed_by(half)?;
+                Some(Rounded { to, matrices, changed })
+            }
+            _ => None,
+        };
+        context.output.show(&Report { rounded, ..Report::of(&checkpoint)? })
     }
 }
 
@@ -45,6 +57,9 @@ struct Report {
     kind: &'static str,
     names: &'static str,
     dtypes: Vec<String>,
+    /// What `--precision` would change.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rounded: Option<Rounded>,
     embed_dim: usize,
     parameters: usize,
     activation: &'static str,
@@ -57,6 +72,14 @@ struct Report {
     /// What is added to the scaled cosines; only a model for the sigmoid loss has it.
     logit_bias: Option<f32>,
     loss: Option<Loss>,
+}
+
+/// How many matrices there are, and of how many rounding to 16 bits changes a number.
+#[derive(Serialize)]
+struct Rounded {
+    to: PrecisionName,
+    matrices: usize,
+    changed: usize,
 }
 
 /// The loss that a model was made for, which the parameters of its logits show.
@@ -154,6 +177,7 @@ impl Report {
                 Scheme::HuggingFace { .. } => "Hugging Face",
             },
             dtypes: checkpoint.dtypes(),
+            rounded: None,
             embed_dim: architecture.embed_dim,
             parameters: towers.iter().flatten().sum::<usize>() + scalars,
             activation: match architecture.activation {
@@ -181,6 +205,15 @@ impl fmt::Display for Report {
             self.dtypes.join(" and "),
             millions(self.parameters)
         )?;
+        match &self.rounded {
+            Some(Rounded { to, matrices, changed: 0 }) => {
+                writeln!(f, "  in {to:<10}all {matrices} matrices are exact, so embeddings keep their bits")?;
+            }
+            Some(Rounded { to, matrices, changed }) => {
+                writeln!(f, "  in {to:<10}{changed} of {matrices} matrices change")?;
+            }
+            None => {}
+        }
         match &self.image {
             Some(ImageTower { image_size, kind, parameters, preprocess }) => {
                 writeln!(f, "  image tower  {kind}")?;

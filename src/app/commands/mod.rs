@@ -25,9 +25,14 @@ mod embed;
 mod embed_source;
 mod error;
 mod eval;
+mod eval_emoji;
+mod eval_precision;
+mod eval_probe;
 mod eval_rerank;
 mod eval_texts;
 mod explain;
+mod export;
+mod filters;
 mod index;
 mod index_parts;
 mod info;
@@ -49,6 +54,8 @@ mod sizes;
 mod text_states;
 mod texts;
 mod timing;
+mod wanted;
+mod wanted_embeddings;
 mod writing;
 
 pub use context::{Context, Global};
@@ -85,6 +92,7 @@ enum Command {
     Bench(bench::Bench),
     Index(index::Index),
     Search(search::Search),
+    Export(export::Export),
     Scenes(scenes::ScenesCommand),
     Completions(shell::Completions),
     Man(shell::Man),
@@ -109,6 +117,7 @@ pub fn run(cli: Cli) -> Result<(), CliError> {
         Command::Bench(command) => command.run(&context),
         Command::Index(command) => command.run(&context),
         Command::Search(command) => command.run(&context),
+        Command::Export(command) => command.run(&context),
         Command::Scenes(command) => command.run(&context),
         Command::Completions(command) => command.run(Cli::command()),
         Command::Man(command) => command.run(Cli::command()),

@@ -23,7 +23,7 @@ pub(crate) struct Row<'a> {
     pub score: f32,
     /// The small picture. Without one, only the link is shown.
     pub thumbnail: Option<&'a RgbImage>,
-    /// Whether this is the picture that was looked for.
+    /// Whether this is a picture of the query.
     pub is_query: bool,
 }
 

@@ -1,22 +1,24 @@
-//! `clipwright search`: finds the pictures of an index that fit a text or another picture best.
+//! `clipwright search`: finds the pictures of an index that fit texts and other pictures best.
 
+use super::filters::Filters;
 use super::page::{self, Row};
 use super::pictures::Reading;
-use super::texts::{NOTHING_LEFT, is_nothing, warn_cut_by_clip, warn_long};
+use super::wanted::{Part, Wanted};
+use super::wanted_embeddings::{Embedded, embed};
 use super::{CliError, Context};
 use crate::app::number::positive;
 use crate::app::plot::contact::{Tile, contact};
 use crate::app::plot::save;
+use crate::counted::counted;
 use crate::embed::source::{Files, Upright};
-use crate::embed::{Blip, Family, Opened, PassingText};
-use crate::eval::templates::PLACE;
-use crate::files::{self, serialize_name};
-use crate::index::{self, Index, ModelId};
+use crate::embed::{Blip, Opened};
+use crate::files::serialize_name;
+use crate::index::{self, Index, ModelId, combine};
 use crate::pictures::decode;
 use crate::text::blip_clean::{MAX_CAPTION_WORDS, caption};
-use clap::{ArgGroup, Args};
+use clap::Args;
 use image::{RgbImage, imageops};
-use ndarray::{Array2, ArrayView2};
+use ndarray::ArrayView2;
 use rayon::prelude::*;
 use serde::Serialize;
 use std::fmt;
@@ -25,22 +27,36 @@ use std::path::{Path, PathBuf};
 /// Longer side in pixels of the small pictures on sheets and pages.
 const THUMBNAIL: u32 = 320;
 
-/// Find the pictures of an index that fit a text or another picture best
+/// Find the pictures of an index that fit texts and other pictures best
+///
+/// A query may have several parts. What is looked for is then the sum of their embeddings, each times its weight, at unit
+/// length: q = Σᵢ aᵢxᵢ / |Σᵢ aᵢxᵢ|, where the weight a of --not and --not-image is negative. A score is the cosine of
+/// this and a picture's embedding.
 #[derive(Debug, Args)]
 #[command(
-    group(ArgGroup::new("query").args(["text", "image"]).required(true)),
-    override_usage = "clipwright search [OPTIONS] INDEX TEXT\n       clipwright search [OPTIONS] INDEX --image FILE"
+    override_usage = "clipwright search [OPTIONS] INDEX TEXT\n       clipwright search [OPTIONS] INDEX --image FILE\n       \
+                      clipwright search [OPTIONS] INDEX PART [--weight NUMBER]…",
+    after_help = "\
+A PART is TEXT, --text TEXT, --image FILE, --not TEXT or --not-image FILE.
+
+Examples:
+  clipwright search photos \"a red car at night\"
+  clipwright search photos --image beach.jpg -k 30 --html hits.html
+  clipwright search photos --image beach.jpg --text \"at night\"
+  clipwright search photos \"a beach\" --not people --weight 0.5
+  clipwright search photos \"a beach\" --path '2025/**' --not-path screenshots
+  clipwright search photos snow --after 2025-12-01 --before 2026-03-01
+  clipwright search photos horse --weight 2 --text stripes --not-image z.jpg
+
+As JSON:
+{\"query\", \"parts\": [{\"text\" or \"image\", \"weight\"}, …], \"pictures\",
+\"hits\": [{\"rank\", \"score\", \"path\"}, …]}"
 )]
 pub(crate) struct Search {
-    /// Folder of the index, or the folder of pictures that it is in
-    #[arg(value_name = "INDEX")]
-    index: PathBuf,
-    /// Text to look for; it may also stand in front of INDEX
-    #[arg(value_name = "TEXT")]
-    text: Option<String>,
-    /// Picture to look for, instead of a text
-    #[arg(long, value_name = "FILE")]
-    image: Option<PathBuf>,
+    #[command(flatten)]
+    wanted: Wanted,
+    #[command(flatten)]
+    filters: Filters,
     /// Number of pictures to show
     #[arg(short, value_name = "N", default_value_t = 10, value_parser = positive())]
     k: usize,
@@ -48,7 +64,7 @@ pub(crate) struct Search {
     ///
     /// Each is read again and looked at together with the text. Its score is then the logit of a match plus the cosine,
     /// as in BLIP's published results. Pictures that cannot be read any more are named and come behind.
-    #[arg(long, value_name = "N", value_parser = positive(), conflicts_with = "image")]
+    #[arg(long, value_name = "N", value_parser = positive(), conflicts_with_all = ["image", "not", "not-image"])]
     rerank: Option<usize>,
     /// PNG file to write, a sheet of the pictures found
     #[arg(long, value_name = "FILE")]
@@ -62,12 +78,15 @@ pub(crate) struct Search {
 
 impl Search {
     pub(crate) fn run(self, context: &Context) -> Result<(), CliError> {
-        let search = self.in_order();
-        search.check_outputs()?;
-        search.find(context)
+        self.check_outputs()?;
+        if self.rerank.is_some() && self.wanted.parts.len() > 1 {
+            let message = "a BLIP judges how well one text fits, and there are several";
+            return Err(CliError::Usage(format!("--rerank: {message}")));
+        }
+        self.find(context)
     }
 
-    /// Refuses files to write that are named like something else, or are the picture to look for.
+    /// Refuses files to write that are named like something else, or are a picture of the query.
     fn check_outputs(&self) -> Result<(), CliError> {
         let outputs = [("--sheet", &self.sheet, ["png", "png"]), ("--html", &self.html, ["html", "htm"])];
         for (flag, path, endings) in outputs {
@@ -78,27 +97,20 @@ impl Search {
             {
                 return Err(CliError::Usage(format!("{flag} {}: must end in .{}", path.display(), endings[0])));
             }
-            let query = self.image.as_ref().and_then(|image| image.canonicalize().ok());
-            if query.is_some() && path.canonicalize().ok() == query {
-                return Err(CliError::Usage(format!("{flag} {}: it is the picture to look for", path.display())));
+            if path.canonicalize().is_ok_and(|path| self.own().contains(&path)) {
+                return Err(CliError::Usage(format!("{flag} {}: it is a picture of the query", path.display())));
             }
         }
         Ok(())
     }
 
-    /// Exchanges INDEX and TEXT if only the second is a folder.
-    fn in_order(self) -> Self {
-        match &self.text {
-            Some(text) if !self.index.is_dir() && Path::new(text).is_dir() => {
-                let (index, text) = (text.into(), self.index.to_string_lossy().into_owned());
-                Search { index, text: Some(text), ..self }
-            }
-            _ => self,
-        }
+    /// Returns the files of the pictures of the query.
+    fn own(&self) -> Vec<PathBuf> {
+        self.wanted.images().filter_map(|path| path.canonicalize().ok()).collect()
     }
 
     fn find(self, context: &Context) -> Result<(), CliError> {
-        let index = Index::open(&self.index)?;
+        let index = Index::open(&self.wanted.index)?;
         let manifest = index.manifest();
         manifest.check_exif(index.folder(), self.reading.exif)?;
         let opened = context.open_for(&manifest.model)?;
@@ -107,59 +119,39 @@ impl Search {
             let message = "the index was made with a CLIP, and only a BLIP judges whether texts fit pictures";
             return Err(CliError::Usage(format!("--rerank: {}: {message}", index.folder().display())));
         }
-        let (query, blip) = self.embed(opened, manifest.exif)?;
-        let numbers = query.as_slice().expect("one row");
-        manifest.check_query(index.folder(), numbers)?;
-        let hits = index.search(numbers, self.rerank.unwrap_or(0).max(self.k))?;
-        let own = self.image.as_ref().and_then(|path| path.canonicalize().ok());
+        let Embedded { rows, blip } = embed(&self.wanted, opened, manifest.exif)?;
+        let weights: Vec<f32> = self.wanted.parts.iter().map(|part| part.weight).collect();
+        let query = combine(rows.view(), &weights).map_err(|error| CliError::Usage(error.to_string()))?;
+        manifest.check_query(index.folder(), &query)?;
+        let (filter, pictures) = (self.filters.filter(), manifest.live());
+        let among = index.select(&filter)?;
+        let hits = index.search(&among, &query, self.rerank.unwrap_or(0).max(self.k))?;
+        let best = hits.first().map(|hit| hit.score);
+        let own = self.own();
         let hit = |hit: index::Hit| {
             let path = index.file(&hit.entry);
-            let is_query = own.is_some() && path.canonicalize().ok() == own;
+            let is_query = path.canonicalize().is_ok_and(|path| own.contains(&path));
             Hit { rank: 0, score: hit.score, judged: None, path, is_query }
         };
-        let mut hits: Vec<Hit> = hits.into_iter().map(hit).collect();
-        if let (Some(n), Some(blip), Some(text)) = (self.rerank, blip, &self.text) {
+        let is_above = |hit: &index::Hit| self.filters.above.is_none_or(|least| hit.score >= least);
+        let mut hits: Vec<Hit> = hits.into_iter().filter(is_above).map(hit).collect();
+        if let (Some(n), Some(blip), Some(text)) = (self.rerank, blip, self.wanted.texts().next()) {
             let n = n.min(hits.len());
-            rerank(&blip, (text, query.view()), &mut hits[..n], manifest.exif)?;
+            rerank(&blip, (text, rows.view()), &mut hits[..n], manifest.exif)?;
         }
         hits.truncate(self.k);
         (1..).zip(&mut hits).for_each(|(rank, hit)| hit.rank = rank);
-        let report = Report { query: self.query(), pictures: manifest.live(), hits };
+        let report = Report {
+            query: self.wanted.to_string(),
+            parts: &self.wanted.parts,
+            pictures,
+            matching: (!filter.is_empty()).then_some(among.count()),
+            above: self.filters.above,
+            best,
+            hits,
+        };
         self.draw(&report)?;
         context.output.show(&report)
-    }
-
-    /// Embeds the query with only the tower that it needs, and returns a BLIP that did it for a text. A picture is
-    /// embedded as those of the index were.
-    ///
-    /// result (1,e)
-    fn embed(&self, opened: Opened, exif: bool) -> Result<(Array2<f32>, Option<Box<Blip>>), CliError> {
-        if let Some(path) = &self.image {
-            let picture = decode::open(path)?;
-            let picture = if exif { picture.upright() } else { picture };
-            return Ok((opened.image_encoder()?.encode_image(&[picture]), None));
-        }
-        let texts: Vec<String> = self.text.iter().cloned().collect();
-        let opened = match opened {
-            Opened::Clip(checkpoint) if PassingText::fits(&checkpoint, texts.len()) => {
-                let tower = PassingText::new(*checkpoint)?;
-                warn_cut_by_clip((tower.tokenizer(), tower.context_length()), &texts, &[PLACE]);
-                return Ok((tower.encode(&texts)?, None));
-            }
-            opened => opened,
-        };
-        let encoder = opened.text_encoder()?;
-        if let Some(text) = texts.iter().find(|text| is_nothing(&encoder, text)) {
-            return Err(CliError::Usage(format!("{text:?}: {NOTHING_LEFT}")));
-        }
-        warn_long(&encoder, &texts, &[PLACE]);
-        let query = encoder.encode_text(&texts);
-        Ok((query, if let Family::Blip(blip) = encoder { Some(blip) } else { None }))
-    }
-
-    fn query(&self) -> String {
-        let image = || self.image.as_ref().map(|path| files::name(path).into_owned());
-        self.text.clone().or_else(image).unwrap_or_default()
     }
 
     fn draw(&self, report: &Report) -> Result<(), CliError> {
@@ -188,7 +180,7 @@ impl Search {
                 thumbnail: thumbnail.as_ref(),
                 is_query: hit.is_query,
             });
-            page::write(path, &report.query, report.pictures, &report.scores(), &rows.collect::<Vec<_>>())?;
+            page::write(path, &report.query, report.searched(), &report.scores(), &rows.collect::<Vec<_>>())?;
         }
         Ok(())
     }
@@ -235,10 +227,20 @@ fn thumbnail(path: &Path) -> Option<RgbImage> {
 }
 
 #[derive(Serialize)]
-struct Report {
+struct Report<'a> {
     query: String,
-    /// Number of pictures that were searched.
+    parts: &'a [Part],
+    /// Number of pictures in the index.
     pictures: usize,
+    /// Number of those that were searched, if some were left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    matching: Option<usize>,
+    /// The least cosine to be shown.
+    #[serde(skip)]
+    above: Option<f32>,
+    /// The highest cosine, shown or not.
+    #[serde(skip)]
+    best: Option<f32>,
     hits: Vec<Hit>,
 }
 
@@ -251,7 +253,7 @@ struct Hit {
     judged: Option<Judged>,
     #[serde(serialize_with = "serialize_name")]
     path: PathBuf,
-    /// Whether this is the picture that was looked for.
+    /// Whether this is a picture of the query.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     is_query: bool,
 }
@@ -264,7 +266,21 @@ struct Judged {
     cosine: f32,
 }
 
-impl Report {
+impl Report<'_> {
+    /// Returns the number of pictures that were searched.
+    fn searched(&self) -> usize {
+        self.matching.unwrap_or(self.pictures)
+    }
+
+    /// Says why there is no hit.
+    fn why_nothing(&self) -> String {
+        match (self.above, self.best) {
+            (Some(above), Some(best)) => format!("no picture has a cosine of {above} or more; the best has {best:.4}"),
+            _ if self.pictures > 0 => "no picture is left to search".into(),
+            _ => "the index is empty".into(),
+        }
+    }
+
     /// Says what the scores are.
     fn scores(&self) -> String {
         let judged = self.hits.iter().filter(|hit| hit.judged.is_some()).count();
@@ -276,15 +292,19 @@ impl Report {
     }
 }
 
-impl fmt::Display for Report {
+impl fmt::Display for Report<'_> {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         if self.hits.is_empty() {
-            return write!(f, "the index is empty");
+            f.write_str(&self.why_nothing())?;
         }
         for (i, Hit { rank, score, path, is_query, .. }) in self.hits.iter().enumerate() {
             let end = if i == 0 { "" } else { "\n" };
             let mark = if *is_query { "  (the query)" } else { "" };
             write!(f, "{end}{rank:>4}  {score:>7.4}  {}{mark}", path.display())?;
+        }
+        if let Some(matching) = self.matching {
+            let verb = if matching == 1 { "matches" } else { "match" };
+            write!(f, "\n{matching} of {} {verb} the filters", counted(self.pictures, "picture"))?;
         }
         if self.hits.iter().any(|hit| hit.judged.is_some()) { write!(f, "\n{}", self.scores()) } else { Ok(()) }
     }

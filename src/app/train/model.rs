@@ -36,6 +36,7 @@ impl Start {
         };
         let checkpoint = Checkpoint::open(path, &Overrides::default())?;
         checkpoint.notes.iter().for_each(|note| note!("note: {note}"));
+        checkpoint.check_trainable()?;
         let (mut model, mut config) = checkpoint.model()?;
         if let Some(name) = &options.model {
             let wanted = described(name)?.model_cfg;

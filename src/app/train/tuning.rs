@@ -106,6 +106,7 @@ impl Caches {
 fn teacher(path: &Path, words: &Tokenizer, context_length: usize) -> Result<(Model, Preprocess), TrainError> {
     let checkpoint = Checkpoint::open(path, &Overrides::default())?;
     checkpoint.notes.iter().for_each(|note| note!("note: {note}"));
+    checkpoint.check_trainable()?;
     let (model, config) = checkpoint.model()?;
     let other = |difference: String| Err(TrainError::OtherTokens { path: path.into(), difference });
     if !tokenizer(checkpoint.tokenizer.as_deref(), &model.config)?.has_tokens_of(words) {

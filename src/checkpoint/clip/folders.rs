@@ -5,6 +5,7 @@ use super::openclip::{CONFIG, ConfigFile, WEIGHTS};
 use super::{hugging_face as described, tokenizer_files};
 use crate::checkpoint::CheckpointError;
 use crate::checkpoint::dtype::Precision;
+use crate::checkpoint::int8::write_rounded;
 use crate::checkpoint::json::write_json;
 use crate::checkpoint::places::write_params;
 use crate::checkpoint::preprocessor::{self, Class, PREPROCESSOR};
@@ -34,6 +35,17 @@ pub(crate) fn openclip(
     make(folder)?;
     let places = scheme.clip(&model.params.spec);
     write_params(&folder.join(WEIGHTS), &model.params, &places, precision.into())?;
+    config.write(&folder.join(CONFIG))
+}
+
+/// Writes a folder that is OpenCLIP's but for its matrices of eight bits.
+///
+/// # Errors
+/// Returns an error if a file cannot be written.
+pub(crate) fn rounded(folder: &Path, Contents { model, config }: Contents) -> Result<(), CheckpointError> {
+    make(folder)?;
+    let places = Scheme::openai().clip(&model.params.spec);
+    write_rounded(&folder.join(WEIGHTS), &model.params, &places)?;
     config.write(&folder.join(CONFIG))
 }
 

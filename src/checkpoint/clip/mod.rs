@@ -31,5 +31,5 @@ pub use names::Scheme;
 pub use open::{Checkpoint, load_model};
 pub use openclip::{CONFIG, ConfigFile, WEIGHTS};
 pub(crate) use passing::TextParts;
-pub use save::{Format, save, save_model};
+pub use save::{Format, save, save_model, save_rounded};
 pub use tokenizer_files::{TOKENIZER, copy as copy_tokenizer};

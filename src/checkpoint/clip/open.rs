@@ -6,6 +6,7 @@ use super::names::Scheme;
 use super::openclip::ConfigFile;
 use super::tokenizer_files::TOKENIZER;
 use crate::checkpoint::family::{Family, Opened};
+use crate::checkpoint::inference::Changed;
 use crate::checkpoint::places::{Grid, Place, Places};
 use crate::checkpoint::positions::{Filter, square};
 use crate::checkpoint::tensors::TensorFiles;
@@ -15,12 +16,14 @@ use crate::models::clip::text::{self, Text};
 use crate::models::clip::visual::Visual;
 use crate::params::{Params, Spec};
 use crate::pictures::Preprocess;
-use crate::weights::Rounding;
+use crate::weights::{Half, Rounding, Stored, Weights};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// An opened checkpoint. Its names and shapes are known and fit the model; no values have been read yet.
+#[derive(Clone)]
 pub struct Checkpoint {
-    files: TensorFiles,
+    files: Arc<TensorFiles>,
     scheme: Scheme,
     /// The architecture of the file. `architecture` differs from it at most in the size of pictures.
     stored: Architecture,
@@ -75,7 +78,7 @@ impl Checkpoint {
         let asked = description.logit_scale.filter(|_| architecture.config().is_some());
         let logit_scale = asked.map_or_else(|| scheme.logit_scale(), |value| vec![Place::Number(value)]);
         Ok(Checkpoint {
-            files,
+            files: Arc::new(files),
             scheme,
             stored,
             architecture,
@@ -86,6 +89,11 @@ impl Checkpoint {
             notes,
             logit_scale,
         })
+    }
+
+    /// Returns the same checkpoint whose weights are rounded in another way.
+    pub fn rounded(&self, rounding: Rounding) -> Checkpoint {
+        Checkpoint { rounding, ..self.clone() }
     }
 
     /// Returns the path of the file of weights, or of the index of several files.
@@ -103,6 +111,24 @@ impl Checkpoint {
         &self.scheme
     }
 
+    /// Whether matrices have been [rounded to eight bits](crate::checkpoint::int8) in the file.
+    pub fn stores_int8(&self) -> bool {
+        self.files.has_int8()
+    }
+
+    /// Whether products are computed with weights of eight bits.
+    pub fn computes_in_int8(&self) -> bool {
+        self.rounding == Rounding::Int8 || self.rounding == Rounding::Stored && self.stores_int8()
+    }
+
+    /// Refuses a file whose weights are rounded to eight bits.
+    ///
+    /// # Errors
+    /// Returns an error that says what to do.
+    pub fn check_trainable(&self) -> Result<(), CheckpointError> {
+        if self.stores_int8() { Err(CheckpointError::Rounded { path: self.path().into() }) } else { Ok(()) }
+    }
+
     /// Returns the number types of the parameters in the file, each type once.
     pub fn dtypes(&self) -> Vec<String> {
         let known = self.scheme.known();
@@ -117,6 +143,48 @@ impl Checkpoint {
         let spec = self.architecture.vision().ok_or_else(|| self.no_tower(Tower::Image))?.spec();
         let places = self.resampled(self.scheme.visual(&spec));
         self.files.load(spec, &places)
+    }
+
+    /// Reads the image tower as inference keeps it.
+    ///
+    /// # Errors
+    /// Returns an error if there is no image tower, if its tensors cannot be read, or if they hold values too large to be
+    /// rounded.
+    pub fn vision_weights(&self) -> Result<Weights<Visual<Stored>>, CheckpointError> {
+        let spec = self.architecture.vision().ok_or_else(|| self.no_tower(Tower::Image))?.spec();
+        let places = self.resampled(self.scheme.visual(&spec));
+        self.files.load_weights(spec, &places, self.rounding)
+    }
+
+    /// Counts the matrices of the towers that the file has, and those of which rounding to 16 bits changes a number. It
+    /// reads all of them.
+    ///
+    /// # Errors
+    /// Returns an error if a tensor cannot be read, or if it holds a value that is too large.
+    pub fn changed_by(&self, half: Half) -> Result<Changed, CheckpointError> {
+        let mut sum = Changed::default();
+        let mut add = |count: Changed| {
+            sum.matrices += count.matrices;
+            sum.changed += count.changed;
+        };
+        if let Some(spec) = self.architecture.vision().map(|shape| shape.spec()) {
+            add(self.files.count_changed(&spec, &self.resampled(self.scheme.visual(&spec)), half)?);
+        }
+        if let Some(spec) = self.architecture.text().map(|shape| shape.spec()) {
+            add(self.files.count_changed(&spec, &self.scheme.text(&spec), half)?);
+        }
+        Ok(sum)
+    }
+
+    /// Reads the text tower as inference keeps it.
+    ///
+    /// # Errors
+    /// Returns an error if there is no text tower, if its tensors cannot be read, or if they hold values too large to be
+    /// rounded.
+    pub fn text_weights(&self) -> Result<Weights<Text<Stored>>, CheckpointError> {
+        let spec = self.text_shape()?.spec();
+        let places = self.scheme.text(&spec);
+        self.files.load_weights(spec, &places, self.rounding)
     }
 
     /// Reads the text tower.

@@ -42,7 +42,9 @@ impl<'a> TextParts<'a> {
                 *place = Place::Rows(name.clone(), Picked { stored, rows: ids.to_vec() });
             }
         }
-        self.checkpoint.tensors().load(spec, &places)
+        let mut params = self.checkpoint.tensors().load(spec, &places)?;
+        self.checkpoint.tensors().round(&mut params, self.checkpoint.rounding)?;
+        Ok(params)
     }
 
     /// Makes room for one block.
@@ -55,6 +57,7 @@ impl<'a> TextParts<'a> {
     /// # Errors
     /// Returns an error if a tensor cannot be read.
     pub fn read_block(&self, i: usize, block: &mut Params<Block<Spec>>) -> Result<(), CheckpointError> {
-        self.checkpoint.tensors().load_into(block, &self.places.transformer.resblocks[i])
+        self.checkpoint.tensors().load_into(block, &self.places.transformer.resblocks[i])?;
+        self.checkpoint.tensors().round(block, self.checkpoint.rounding)
     }
 }

@@ -1,12 +1,14 @@
 //! Writes a model as other libraries load it.
 
-use super::folders::Contents;
+use super::folders::{self, Contents};
 use super::names::Scheme;
 use super::openclip::ConfigFile;
 use crate::checkpoint::CheckpointError;
 use crate::checkpoint::dtype::Precision;
 use crate::checkpoint::family::Family;
 use crate::models::clip::model::Model;
+use crate::params::view_mut;
+use crate::weights::Balance;
 use serde::Serialize;
 use std::fmt;
 use std::path::Path;
@@ -45,6 +47,16 @@ impl fmt::Display for Format {
 /// Returns an error if a file cannot be written.
 pub fn save_model(folder: &Path, model: &Model, config: &ConfigFile) -> Result<(), CheckpointError> {
     save(folder, Contents { model, config }, Format::OpenClip, Precision::F32)
+}
+
+/// Writes the folder of [`save_model`] with matrices of [eight bits](crate::checkpoint::int8), which inference alone
+/// reads.
+///
+/// # Errors
+/// Returns an error if a file cannot be written.
+pub fn save_rounded(folder: &Path, mut model: Model, config: &ConfigFile) -> Result<(), CheckpointError> {
+    view_mut(&model.params.spec, &mut model.params.flat).balance();
+    folders::rounded(folder, Contents { model: &model, config })
 }
 
 /// Writes a model's folder, which is made if it does not exist. Each file appears as a whole or not at all, and the

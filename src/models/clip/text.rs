@@ -66,7 +66,7 @@ impl Shape {
         Text {
             positional_embedding: Spec::new(&[self.context_length, width], Init::Normal(0.01)),
             text_projection: Spec::new(&[width, self.embed_dim], Init::Normal(attention)),
-            token_embedding: Spec::new(&[self.vocab_size, width], Init::Normal(0.02)),
+            token_embedding: Spec::lookup(self.vocab_size, width, Init::Normal(0.02)),
             transformer: Transformer::spec(&self.size, &init),
             ln_final: LayerNorm::spec(width),
         }

@@ -8,7 +8,7 @@ pub fn blocks() -> String {
                  second that of kitten and puppy. The other eight numbers belong to no micro-batch, among them the cells of \
                  both mistakes.";
     let mut d = Drawing::new((560.0, 235.0), label);
-    let (left, top) = (90.0, 50.0);
+    let (left, top, width) = (90.0, 50.0, 1.75 * CELL);
     let names = ["cat", "dog", "kitten", "puppy"];
     let logits = [
         ["4.7", "−1.4", "3.0", "−4.2"],
@@ -16,11 +16,10 @@ pub fn blocks() -> String {
         ["5.0", "0.4", "4.2", "−3.0"],
         ["0.0", "5.0", "2.7", "4.0"],
     ];
-    for part in [0.0, 2.0 * CELL] {
-        d.shade((left + part * 1.5, top + part), (3.0 * CELL, 2.0 * CELL), 0.15);
-        d.frame((left + part * 1.5, top + part), (3.0 * CELL, 2.0 * CELL), Thick);
+    for part in [0.0, 2.0] {
+        d.shade((left + part * width, top + part * CELL), (2.0 * width, 2.0 * CELL), 0.15);
+        d.frame((left + part * width, top + part * CELL), (2.0 * width, 2.0 * CELL), Thick);
     }
-    let width = 1.5 * CELL;
     d.frame((left, top), (4.0 * width, 4.0 * CELL), Thin);
     for i in 0..4 {
         let (x, y) = (left + i as f64 * width, top + i as f64 * CELL);

@@ -41,7 +41,7 @@ pub fn look() -> String {
     d.text((380.0, top + CELL - 8.0), Middle, "P·v");
     d.grid((424.0, top), 2, 2);
     d.text((424.0 + CELL, top + 2.0 * CELL + 22.0), Middle, "y (N,d)");
-    d.figure("Cross-attention of two words and three tokens of a picture. The darker a cell of P, the larger the share: \"cat\" looks at \
+    d.figure("Cross-attention of two words and three tokens of a picture. The stronger the shade of a cell of P, the larger the share: \"cat\" looks at \
          the ear.")
 }
 

@@ -24,7 +24,7 @@ pub fn turn() -> String {
     d.arrow(at(from.0, from.1), at(rest.0, rest.1), Thick);
     d.line(&[at(rest.0, rest.1), at(whole.0, whole.1)], Dashed);
     d.text((at(1.6, -1.2).0 + 10.0, at(1.6, -1.2).1 + 4.0), Start, "x, cat");
-    d.text((at(0.8, -0.6).0 - 8.0, at(0.8, -0.6).1 + 18.0), End, "y");
+    d.text(at(0.54, -0.62), End, "y, cat");
     d.text((at(0.6, 0.8).0 + 10.0, at(0.6, 0.8).1 - 2.0), Start, "y, dog");
     d.text((at(0.3, 0.4).0 - 12.0, at(0.3, 0.4).1 + 4.0), End, "x");
     d.text((at(1.68, -0.44).0 + 8.0, at(1.68, -0.44).1 + 5.0), Start, "−dy");

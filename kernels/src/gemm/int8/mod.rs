@@ -38,7 +38,7 @@ pub use isa::Integers;
 #[doc(hidden)]
 pub use naive::naive;
 pub use product::{gemm_int8, gemm_int8_on};
-pub use weights::Int8;
+pub use weights::{Int8, Parts};
 
 /// Four neighbouring steps of K are multiplied at once: as many numbers of eight bits as a sum of 32 bits has room for.
 const QUAD: usize = 4;

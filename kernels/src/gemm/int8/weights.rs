@@ -38,7 +38,23 @@ pub struct Int8<'a> {
     rows: usize,
 }
 
+/// Rounded weights W (N,K), row by row, as a checkpoint has them.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Parts {
+    /// wₖⱼ, (N,K)
+    pub weights: Vec<i8>,
+    /// tⱼ, (N)
+    pub scales: Vec<f32>,
+    /// The outliers k, ascending.
+    pub outliers: Vec<usize>,
+    /// Bₖⱼ for each outlier k, a row of N.
+    pub kept: Vec<f32>,
+}
+
 impl<'a> Int8<'a> {
+    /// At most this many columns of A keep their 32 bits.
+    pub const MAX_OUTLIERS: usize = MAX_OUTLIERS;
+
     /// Whether W can be rounded: only if `outputs`, its rows, fill whole panels, and the sums of `inputs` numbers fit.
     pub fn fit(outputs: usize, inputs: usize) -> bool {
         outputs.is_multiple_of(WIDTH) && inputs <= MAX_INPUTS
@@ -92,6 +108,44 @@ impl<'a> Int8<'a> {
                 sums[j] = f32::from_bits(round_column(Isa::best(), row, scales[j], j, panel) as u32);
             }
         });
+    }
+
+    /// Returns the weights row by row.
+    pub fn parts(&self) -> Parts {
+        let (depth, cols) = self.dim();
+        let weights = (0..cols).flat_map(|j| (0..depth).map(move |k| self.at(k, j))).collect();
+        let (outliers, kept): (Vec<_>, Vec<_>) = self.outliers(0, cols).unzip();
+        Parts { weights, scales: self.scales.to_vec(), outliers, kept: kept.concat() }
+    }
+
+    /// Lays out what [`parts`](Self::parts) returned in [`size`](Self::size) floats of memory.
+    #[track_caller]
+    pub fn assemble(parts: &Parts, outputs: usize, inputs: usize, to: &mut [f32]) {
+        check(to.len(), outputs, inputs);
+        let Parts { weights, scales, outliers, kept } = parts;
+        let sizes = (weights.len(), scales.len(), kept.len());
+        assert_eq!(sizes, (outputs * inputs, outputs, outliers.len() * outputs), "{outputs}×{inputs} weights");
+        assert!(outliers.len() <= MAX_OUTLIERS && outliers.iter().all(|&k| k < inputs), "outliers {outliers:?}");
+        to.fill(0.0);
+        let (places, rest) = to.split_at_mut(MAX_OUTLIERS);
+        let (room, rest) = rest.split_at_mut(MAX_OUTLIERS * outputs);
+        let places_of = outliers.iter().copied().chain(std::iter::repeat(inputs));
+        places.iter_mut().zip(places_of).for_each(|(place, k)| *place = f32::from_bits(k as u32));
+        room[..kept.len()].copy_from_slice(kept);
+        let (to_scales, rest) = rest.split_at_mut(outputs);
+        let (sums, panels) = rest.split_at_mut(outputs);
+        to_scales.copy_from_slice(scales);
+        let panels = bytes_mut(panels).chunks_mut(WIDTH * filled(inputs));
+        let rows = weights.chunks_exact(inputs.max(1)).zip(sums);
+        let mut rows = rows.enumerate();
+        for panel in panels {
+            for (j, (row, sum)) in rows.by_ref().take(WIDTH) {
+                for (quad, row) in panel.chunks_exact_mut(WIDTH * QUAD).zip(row.chunks(QUAD)) {
+                    quad[j % WIDTH * QUAD..][..row.len()].copy_from_slice(row);
+                }
+                *sum = f32::from_bits(row.iter().map(|&w| i32::from(w)).sum::<i32>() as u32);
+            }
+        }
     }
 
     /// Cuts Wᵀ into its first `cols` columns, which fill whole panels, and the others.

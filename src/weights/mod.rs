@@ -35,14 +35,26 @@
 //! # let weights = Params::init(Linear::spec(64, 32, default_init(64), default_init(64)), 0).into_weights();
 //! weights.named(&Path::ROOT); // what a checkpoint is written from
 //! ```
+//!
+//! | file | what it is for |
+//! |---|---|
+//! | `form` | how the numbers of a leaf lie in memory |
+//! | `half` | numbers of 16 bits |
 
-use crate::params::{Layout, Params, Spec, map_ranges, view_mut};
+mod form;
+mod half;
+
+use crate::params::{Layout, Params, Spec, for_each, map_ranges, view_mut};
 use crate::tree::{Path, Tree};
-use kernels::gemm::int8::Int8;
-use kernels::gemm::{Backend, Panels};
+use form::Form;
+use kernels::gemm::int8::{Int8, Parts};
 use kernels::memory::{Floats, LINE};
 use std::cmp::Reverse;
+use std::convert::Infallible;
 use std::ops::Range;
+
+pub(crate) use form::Bits;
+pub use half::Half;
 
 pub use kernels::gemm::Weight;
 
@@ -98,12 +110,38 @@ pub struct Weights<T> {
 /// What inference rounds weights to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Rounding {
-    /// All weights keep their 32 bits.
+    /// Nothing is rounded: matrices that the checkpoint stores in 16 or eight bits stay as they are, and all else has 32.
+    /// With 16 the results have the bits that they have with 32.
     #[default]
+    Stored,
+    /// All weights have 32 bits.
     None,
+    /// The matrices of products, of convolutions and of tokens have 16 bits. What they are multiplied with, and sums,
+    /// have 32.
+    Half(Half),
     /// The weights of linear layers in Transformers have [eight bits](kernels::gemm::int8), and so have the rows that
     /// they are multiplied with. Embeddings, LayerNorms, attention, convolutions and the last projection keep 32.
     Int8,
+}
+
+impl Rounding {
+    /// Returns to what a leaf is rounded that the checkpoint stores so.
+    fn bits(self, stored: Bits) -> Bits {
+        match self {
+            Rounding::Stored => stored,
+            Rounding::None => Bits::All,
+            Rounding::Half(half) => Bits::Half(half),
+            Rounding::Int8 => Bits::Int8,
+        }
+    }
+
+    /// Returns to which numbers of 16 bits a leaf is rounded, if it is a matrix and not kept as it is stored.
+    pub(crate) fn half(self, spec: &Spec) -> Option<Half> {
+        match self {
+            Rounding::Half(half) if spec.layout != Layout::Rows => Some(half),
+            _ => None,
+        }
+    }
 }
 
 /// Where a leaf's numbers are in the block, and in which form.
@@ -113,75 +151,68 @@ pub struct Stored {
     form: Form,
 }
 
-/// How a leaf's numbers lie.
-#[derive(Clone, Copy, Debug)]
-enum Form {
-    /// The numbers lie in the order of the checkpoint.
-    Plain,
-    /// The numbers lie in panels, as the micro-kernel of the product reads them.
-    Panels { outputs: usize, inputs: usize },
-    /// The numbers have eight bits.
-    Int8 { outputs: usize, inputs: usize },
-}
-
-impl Form {
-    /// Returns the form that is fastest on this machine among those that the leaf's layer can read.
-    fn of(spec: &Spec, rounding: Rounding) -> Form {
-        let (outputs, inputs) = match spec.shape[..] {
-            [outputs, ref rest @ ..] => (outputs, rest.iter().product()),
-            [] => (1, 1),
-        };
-        if rounding == Rounding::Int8 && spec.layout == (Layout::Linear { rounds: true }) && Int8::fit(outputs, inputs)
-        {
-            return Form::Int8 { outputs, inputs };
-        }
-        let in_panels = match spec.layout {
-            Layout::Rows => false,
-            Layout::Linear { .. } | Layout::Filters { .. } => Panels::fit(outputs),
-            Layout::Table => true,
-        };
-        if in_panels && Backend::chosen() == Backend::Simd { Form::Panels { outputs, inputs } } else { Form::Plain }
-    }
-
-    /// Returns how many floats the leaf takes.
-    fn size(self, spec: &Spec) -> usize {
-        match self {
-            Form::Plain => spec.size(),
-            Form::Panels { outputs, inputs } => Panels::size(outputs, inputs),
-            Form::Int8 { outputs, inputs } => Int8::size(outputs, inputs),
-        }
-    }
-
-    /// Brings the leaf's rows, with which `data` begins, into this form, which rounds nothing.
-    fn lay_out(self, spec: &Spec, data: &mut [f32]) {
-        if let Form::Panels { outputs, inputs } = self {
-            let taps = if let Layout::Filters { taps } = spec.layout { taps } else { 1 };
-            Panels::lay_out_filters(data, outputs, inputs / taps, taps);
-        }
-    }
-
-    /// Writes the leaf's rows in this form.
-    fn write(self, spec: &Spec, rows: &[f32], to: &mut [f32]) {
-        if let Form::Int8 { outputs, inputs } = self {
-            Int8::round(rows, outputs, inputs, to);
-        } else {
-            to[..rows.len()].copy_from_slice(rows);
-            self.lay_out(spec, to);
-        }
-    }
-}
-
 impl<T: Tree<Leaf = Stored>> Weights<T> {
     /// Views every leaf as forward passes read it.
     pub fn view(&self) -> T::Of<Weight<'_>> {
-        self.leaves.map(&Path::ROOT, &mut |_, leaf| {
-            let data = &self.memory[leaf.range.clone()];
-            match leaf.form {
-                Form::Plain => Weight::Plain(data),
-                Form::Panels { outputs, inputs } => Weight::Panels(Panels::new(data, outputs, inputs)),
-                Form::Int8 { outputs, inputs } => Weight::Int8(Int8::new(data, outputs, inputs)),
+        self.leaves.map(&Path::ROOT, &mut |_, leaf| leaf.form.view(&self.memory[leaf.range.clone()]))
+    }
+}
+
+impl<T> Weights<T> {
+    /// Returns how many bytes the weights take.
+    pub fn bytes(&self) -> usize {
+        size_of_val(&*self.memory)
+    }
+
+    /// Makes weights of leaves that are read one after the other, in the order of the tree, so that most of them are
+    /// never in memory in 32 bits. `stored` says what a leaf has been rounded to where it is read from; `read` fills a leaf,
+    /// and `parts` reads one of eight bits.
+    ///
+    /// # Errors
+    /// Returns the error of `read`.
+    pub(crate) fn read_by_leaves<S: Tree<Leaf = Spec, Of<Stored> = T>, E>(
+        spec: &S,
+        rounding: Rounding,
+        stored: impl Fn(usize) -> Bits,
+        mut read: impl FnMut(usize, &mut [f32]) -> Result<(), E>,
+        parts: impl Fn(usize) -> Result<Parts, E>,
+    ) -> Result<Self, E> {
+        let (mut len, mut all) = (0, vec![]);
+        let leaves = spec.map(&Path::ROOT, &mut |_, spec| {
+            let form = Form::of(spec, rounding.bits(stored(all.len())));
+            let stored = Stored { range: len..len + form.size(spec), form };
+            len = stored.range.end.next_multiple_of(LINE);
+            all.push((spec.clone(), stored.clone()));
+            stored
+        });
+        let (mut memory, mut rows) = (Floats::zeros(len), vec![]);
+        for (i, (spec, Stored { range, form })) in all.into_iter().enumerate() {
+            let room = &mut memory[range.start..];
+            if let Form::Half { half, len } = form
+                && len <= room.len()
+            {
+                // The place of the leaves behind is still free, and a table may be the largest leaf of all.
+                read(i, &mut room[..len])?;
+                half.narrow(room, len);
+                continue;
             }
-        })
+            let to = &mut room[..range.len()];
+            if let Form::Int8 { outputs, inputs } = form
+                && stored(i) == Bits::Int8
+            {
+                Int8::assemble(&parts(i)?, outputs, inputs, to);
+            } else if form.is_wide() {
+                let values = &mut to[..spec.size()];
+                read(i, values)?;
+                rounding.half(&spec).iter().for_each(|half| half.round_in_place(values));
+                form.lay_out(&spec, to);
+            } else {
+                rows.resize(spec.size(), 0.0);
+                read(i, &mut rows)?;
+                form.write(&spec, &mut rows, to);
+            }
+        }
+        Ok(Weights { leaves, memory })
     }
 }
 
@@ -190,7 +221,7 @@ impl<S: Tree<Leaf = Spec>> Params<S> {
     #[must_use]
     pub fn into_weights(self) -> Weights<S::Of<Stored>> {
         let Params { spec, flat: mut memory } = self;
-        let form = |spec: &Spec| Form::of(spec, Rounding::None);
+        let form = |spec: &Spec| Form::of(spec, Bits::All);
         let growth = |spec: &Spec| form(spec).size(spec) - spec.size();
         let (mut all, mut before, mut moves) = (0, 0, vec![]);
         spec.map(&Path::ROOT, &mut |_, spec| all += growth(spec));
@@ -229,23 +260,21 @@ where
     /// Rounds the weights for inference and lays them out, each as its product reads it fastest.
     #[must_use]
     pub fn into_rounded(mut self, rounding: Rounding) -> Weights<S::Of<Stored>> {
-        if rounding == Rounding::None {
-            return self.into_weights();
+        match rounding {
+            Rounding::Stored | Rounding::None => return self.into_weights(),
+            Rounding::Half(_) => {}
+            Rounding::Int8 => view_mut(&self.spec, &mut self.flat).balance(),
         }
-        view_mut(&self.spec, &mut self.flat).balance();
-        let (mut len, mut moves) = (0, vec![]);
-        let leaves = map_ranges(&self.spec, &Path::ROOT, |_, spec, from| {
-            let form = Form::of(spec, rounding);
-            let stored = Stored { range: len..len + form.size(spec), form };
-            len = stored.range.end.next_multiple_of(LINE);
-            moves.push((from, spec.clone(), stored.clone()));
-            stored
-        });
-        let mut memory = Floats::zeros(len);
-        for (from, spec, Stored { range, form }) in moves {
-            form.write(&spec, &self.flat[from], &mut memory[range]);
-        }
-        Weights { leaves, memory }
+        let mut ranges = vec![];
+        for_each(&self.spec, &Path::ROOT, |_, _, range| ranges.push(range));
+        let read = |i: usize, values: &mut [f32]| {
+            values.copy_from_slice(&self.flat[ranges[i].clone()]);
+            Ok::<_, Infallible>(())
+        };
+        let parts = |_| unreachable!("parameters have 32 bits");
+        let weights = Weights::read_by_leaves(&self.spec, rounding, |_| Bits::All, read, parts);
+        let Ok(weights) = weights;
+        weights
     }
 }
 
@@ -255,6 +284,7 @@ mod tests {
     use crate::layers::linear::{self, Linear};
     use crate::params::Init;
     use crate::tree::tree;
+    use kernels::gemm::Backend;
     use ndarray::Array2;
 
     tree!(Tied { gain, table, bias, last: Linear });

@@ -1,0 +1,133 @@
+//! Reads weights as inference keeps them, leaf by leaf: those of 16 bits are never all in memory in 32.
+
+use super::places::{Place, Places, beside};
+use super::tensors::TensorFiles;
+use super::{CheckpointError, Dtype, dtype};
+use crate::params::{Params, Spec};
+use crate::tree::{Path, Tree};
+use crate::weights::{Balance, Bits, Half, Rounding, Stored, Weights};
+
+impl From<Half> for Dtype {
+    fn from(half: Half) -> Dtype {
+        match half {
+            Half::F16 => Dtype::F16,
+            Half::Bf16 => Dtype::Bf16,
+        }
+    }
+}
+
+/// How many matrices there are, and of how many rounding to 16 bits changes a number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Changed {
+    pub matrices: usize,
+    pub changed: usize,
+}
+
+impl TensorFiles {
+    /// Reads a tree of weights from its places.
+    ///
+    /// # Errors
+    /// Returns an error under the same conditions as [`load`](Self::load), and one that names the tensor if a value is
+    /// too large for what it is to be rounded to.
+    pub(crate) fn load_weights<S: Tree<Leaf = Spec>>(
+        &self,
+        spec: S,
+        places: &S::Of<Places>,
+        rounding: Rounding,
+    ) -> Result<Weights<S::Of<Stored>>, CheckpointError>
+    where
+        for<'a> S::Of<&'a mut [f32]>: Balance,
+    {
+        let mut leaves = vec![];
+        spec.map(&Path::ROOT, &mut |path, spec| leaves.push((path.to_string(), spec.clone())));
+        let leaves = beside(leaves, places, &Path::ROOT);
+        let stored: Vec<_> = leaves.iter().map(|(_, _, places)| self.bits(places)).collect();
+        match rounding {
+            Rounding::Half(_) => {}
+            Rounding::Stored if stored.iter().any(|&bits| bits != Bits::All) => {}
+            Rounding::Int8 if stored.contains(&Bits::Int8) => {}
+            _ => return Ok(self.load(spec, places)?.into_rounded(rounding)),
+        }
+        let read = |i: usize, out: &mut [f32]| {
+            let (name, spec, places) = &leaves[i];
+            self.fill(name, places, &spec.shape, out)?;
+            self.check_size(name, rounding.half(spec), out)
+        };
+        let parts = |i: usize| {
+            let (name, spec, places) = &leaves[i];
+            match &places[..] {
+                [Place::Whole(name)] => self.read_int8(name, &spec.shape),
+                _ => Err(self.missing(name)),
+            }
+        };
+        Weights::read_by_leaves(&spec, rounding, |i| stored[i], read, parts)
+    }
+
+    /// Rounds parameters that have been read, as [`load_weights`](Self::load_weights) does.
+    ///
+    /// # Errors
+    /// Returns an error that names the tensor if a value is too large.
+    pub(crate) fn round<S: Tree<Leaf = Spec>>(
+        &self,
+        params: &mut Params<S>,
+        rounding: Rounding,
+    ) -> Result<(), CheckpointError> {
+        for (names, spec, values) in params.named_mut(&Path::ROOT) {
+            let half = rounding.half(&spec);
+            self.check_size(&names[0], half, values)?;
+            half.iter().for_each(|half| half.round_in_place(values));
+        }
+        Ok(())
+    }
+
+    /// Counts the matrices of a tree, and those of them of which rounding to 16 bits changes a number.
+    ///
+    /// # Errors
+    /// Returns an error under the same conditions as [`load_weights`](Self::load_weights).
+    pub(crate) fn count_changed<S: Tree<Leaf = Spec>>(
+        &self,
+        spec: &S,
+        places: &S::Of<Places>,
+        half: Half,
+    ) -> Result<Changed, CheckpointError> {
+        let mut leaves = vec![];
+        spec.map(&Path::ROOT, &mut |path, spec| leaves.push((path.to_string(), spec.clone())));
+        let (mut count, mut values) = (Changed::default(), vec![]);
+        for (name, spec, places) in beside(leaves, places, &Path::ROOT) {
+            if Rounding::Half(half).half(&spec).is_none() {
+                continue;
+            }
+            values.resize(spec.size(), 0.0);
+            self.fill(&name, &places, &spec.shape, &mut values)?;
+            self.check_size(&name, Some(half), &values)?;
+            count.matrices += 1;
+            count.changed += usize::from(half.changes(&values));
+        }
+        Ok(count)
+    }
+
+    /// Refuses values that would become infinite.
+    fn check_size(&self, tensor: &str, half: Option<Half>, values: &[f32]) -> Result<(), CheckpointError> {
+        let Some(dtype) = half.map(Dtype::from) else { return Ok(()) };
+        let Some(index) = dtype.first_too_large(values) else { return Ok(()) };
+        let (path, tensor, value) = (self.path().into(), tensor.into(), values[index]);
+        Err(CheckpointError::TooLarge { path, tensor, index, value, dtype })
+    }
+
+    /// Returns to what the tensors of a leaf have been rounded, if all in the same way.
+    fn bits(&self, places: &Places) -> Bits {
+        if let [Place::Whole(name)] = &places[..]
+            && self.is_int8(name)
+        {
+            return Bits::Int8;
+        }
+        let mut types = places.iter().flat_map(|place| place.names()).filter_map(|name| self.dtype(name));
+        let first = types.next();
+        let bits = match first {
+            Some(dtype::Stored::Known(Dtype::F16)) => Bits::Half(Half::F16),
+            Some(dtype::Stored::Known(Dtype::Bf16)) => Bits::Half(Half::Bf16),
+            _ => return Bits::All,
+        };
+        if types.all(|other| Some(other) == first) { bits } else { Bits::All }
+    }
+}
