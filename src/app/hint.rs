@@ -213,6 +213,9 @@ fn index(error: &IndexError) -> Option<&'static str> {
             Some("name the model of the index with --model, or delete the index and make it again")
         }
         IndexError::AsStored { .. } => Some("leave out --exif, or delete the index and make it again with --exif"),
+        IndexError::Exact { .. } => {
+            Some("leave out --fast-decode, or delete the index and make it again with --fast-decode")
+        }
         IndexError::OtherPictures { .. } => Some("say --output for another index"),
         IndexError::Outside { .. } => {
             Some("paths start from where embed was run: run index there too, for a folder that holds all pictures")

@@ -142,7 +142,7 @@ impl Augment {
             resizer.resize(picture, from, (s, s), whole, preprocess.interpolation, resized);
             *resized = std::mem::take(resized).into_rgb();
         }
-        let (source, region) = if direct { (picture, from) } else { (&*resized, Region::whole(resized)) };
+        let (source, region) = if direct { (picture, from) } else { (&*resized, Region::whole(resized.size())) };
         let (varied, spare) = match warp {
             Some(warp) => {
                 warp.apply(source, region, s, warped);

@@ -17,7 +17,7 @@ use crate::datasets::Place;
 use crate::datasets::dataset::{Answer, Dataset, Example};
 use crate::datasets::error::{BadExample, BadLimit, BadReport};
 use crate::digest::digest;
-use crate::pictures::preprocess::{Preprocess, Scratch};
+use crate::pictures::{Preprocess, Scratch, View};
 use crate::random::{Rng, rng};
 use crate::text::Tokenize;
 use rand::RngExt;
@@ -241,6 +241,7 @@ impl Shared {
     ) -> Result<(), LoaderError> {
         let LoaderConfig { own, known, teacher, seed, context_length, .. } = &self.config;
         let mut rng = rng(&[*seed, batch.step, (own.start + place) as u64]);
+        state.example.view = self.view(preprocess);
         while !self.read(dataset, index, &mut rng, &mut state.example)? {
             index = rng.random_range(0..dataset.concepts().len());
         }
@@ -267,6 +268,13 @@ impl Shared {
         batch.concept_keys.push(dataset.concepts()[index]);
         batch.examples.push(index as u64);
         Ok(())
+    }
+
+    /// Returns what is looked at of a picture: the square that it becomes, unless another part is drawn or a teacher sees
+    /// it too.
+    fn view(&self, preprocess: &Preprocess) -> View {
+        let LoaderConfig { augment, teacher, .. } = &self.config;
+        if augment.is_none() && teacher.is_none() { View::of(preprocess) } else { View::default() }
     }
 
     /// Prepares the picture of an example that has been read, unless its features are known.

@@ -2,7 +2,7 @@
 
 use crate::datasets::error::BadExample;
 use crate::digest::{Digest, digest};
-use crate::pictures::picture::Picture;
+use crate::pictures::{Picture, View};
 use crate::random::Rng;
 use rand::seq::SliceRandom;
 use std::path::Path;
@@ -11,6 +11,8 @@ use std::path::Path;
 #[derive(Clone, Debug, Default)]
 pub struct Example {
     pub picture: Picture,
+    /// What the reader looks at of the picture. The rest of it may be missing.
+    pub view: View,
     pub caption: String,
     /// Whether the caption stays true when the picture is mirrored.
     pub may_flip: bool,

@@ -8,7 +8,6 @@
 use crate::datasets::dataset::{Dataset, Example};
 use crate::datasets::error::{BadExample, BadReport, DatasetError};
 use crate::files;
-use crate::pictures::decode;
 use crate::pictures::folder::{PassedOver, Walk, folders_in, may_hold_picture, walk};
 use crate::random::Rng;
 use std::path::{Path, PathBuf};
@@ -132,7 +131,7 @@ impl Dataset for ImageFolder {
     fn read(&self, index: usize, _: &mut Rng, example: &mut Example) -> Result<(), BadExample> {
         let name = &self.names[self.classes[index] as usize];
         let path = self.pictures[index].as_ref().map_err(Clone::clone)?;
-        example.picture = decode::open(path).map_err(|error| BadExample::new(format!("class {name}"), error))?;
+        example.picture = example.view.open(path).map_err(|error| BadExample::new(format!("class {name}"), error))?;
         example.caption.clone_from(name);
         example.may_flip = false;
         Ok(())

@@ -18,7 +18,7 @@ use crate::datasets::dataset::{Dataset, Example, PictureFiles};
 use crate::datasets::error::{BadExample, BadLimit, BadReport, DatasetError};
 use crate::datasets::samples::{self, Bytes, Extent, MAX_UNPACKED_BYTES, ReadSeek, Sample, SampleError};
 use crate::digest::{Digest, digest};
-use crate::pictures::decode::{self, decode};
+use crate::pictures::decode;
 use crate::random::Rng;
 use crate::text::clean::clean;
 use rand::RngExt;
@@ -342,7 +342,7 @@ impl Dataset for Shards {
         let mut source = shard.bytes.open(&shard.path).map_err(|error| shard.bad(&member.name, error))?;
         example.caption = self.caption(&mut *source, member.caption).map_err(|error| shard.bad(&member.name, error))?;
         let bytes = shard.picture(&mut *source, member)?;
-        example.picture = decode(&bytes).map_err(|error| shard.bad(&member.name, error))?;
+        example.picture = example.view.decode(&bytes).map_err(|error| shard.bad(&member.name, error))?;
         example.may_flip = false;
         Ok(())
     }

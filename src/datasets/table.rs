@@ -147,7 +147,7 @@ impl Dataset for Table {
     fn read(&self, index: usize, rng: &mut Rng, example: &mut Example) -> Result<(), BadExample> {
         let row = &self.pairs[index];
         example.picture =
-            decode::open(&row.picture).map_err(|error| BadExample::new(place(&self.path, row.line), error))?;
+            example.view.open(&row.picture).map_err(|error| BadExample::new(place(&self.path, row.line), error))?;
         self.read_caption(index, rng, example)
     }
 

@@ -4,7 +4,6 @@ use crate::datasets::annotations::{self, VisualQuestion};
 use crate::datasets::dataset::{Answer, Dataset, Example};
 use crate::datasets::error::{BadExample, DatasetError};
 use crate::digest::{Digest, digest};
-use crate::pictures::decode;
 use crate::random::Rng;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -48,7 +47,7 @@ impl Dataset for VisualQuestions {
     /// Reads a question with every answer that people gave, which counts by the share of people who gave it.
     fn read(&self, index: usize, _: &mut Rng, example: &mut Example) -> Result<(), BadExample> {
         let VisualQuestion { picture, question, answers, .. } = &self.questions[index];
-        example.picture = decode::open(picture)?;
+        example.picture = example.view.open(picture)?;
         example.caption.clone_from(question);
         example.may_flip = false;
         let mut counts = BTreeMap::<&str, usize>::new();

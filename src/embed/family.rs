@@ -9,7 +9,7 @@ use super::task::Task;
 use crate::checkpoint::Checkpoint;
 use crate::checkpoint::blip::Described;
 use crate::datasets::BadReport;
-use crate::pictures::Picture;
+use crate::pictures::{Picture, Preprocess};
 use crate::text::blip_clean::{MAX_CAPTION_WORDS, caption};
 use ndarray::Array2;
 
@@ -68,6 +68,14 @@ impl<C: AsRef<ImageEncoder>> Family<C> {
         match self {
             Family::Clip(clip) => clip.as_ref().embed_dim(),
             Family::Blip(blip) => blip.config().embed_dim,
+        }
+    }
+
+    /// Returns the settings by which pictures are prepared.
+    pub fn preprocess(&self) -> &Preprocess {
+        match self {
+            Family::Clip(clip) => clip.as_ref().preprocess(),
+            Family::Blip(blip) => blip.preprocess(),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use crate::datasets::{BadExample, Dataset, Example};
 use crate::digest::Digest;
-use crate::pictures::{Picture, decode};
+use crate::pictures::{Picture, Reading, View};
 use crate::random::rng;
 use std::mem::take;
 use std::path::Path;
@@ -20,11 +20,12 @@ pub trait Pictures: Sync {
         self.len() == 0
     }
 
-    /// Reads picture i into `picture`, whose memory may be reused. On success it has at least one pixel.
+    /// Reads picture i into `picture`, whose memory may be reused. On success it has at least one pixel. What is outside
+    /// of the view may be missing.
     ///
     /// # Errors
     /// Returns an error that names the file, row or member that cannot be used, and says why.
-    fn read(&self, i: usize, picture: &mut Picture) -> Result<Self::Note, BadExample>;
+    fn read(&self, i: usize, view: &View, picture: &mut Picture) -> Result<Self::Note, BadExample>;
 }
 
 /// A source of picture files, which are named by their paths.
@@ -37,8 +38,8 @@ impl<P: AsRef<Path> + Sync> Pictures for Files<'_, P> {
         self.0.len()
     }
 
-    fn read(&self, i: usize, picture: &mut Picture) -> Result<(), BadExample> {
-        *picture = decode::open(self.0[i].as_ref())?;
+    fn read(&self, i: usize, view: &View, picture: &mut Picture) -> Result<(), BadExample> {
+        *picture = view.open(self.0[i].as_ref())?;
         Ok(())
     }
 }
@@ -53,9 +54,10 @@ impl Pictures for Loaded<'_> {
         self.0.len()
     }
 
-    fn read(&self, i: usize, picture: &mut Picture) -> Result<(), BadExample> {
+    fn read(&self, i: usize, _: &View, picture: &mut Picture) -> Result<(), BadExample> {
         let loaded = &self.0[i];
         picture.reshape(loaded.width, loaded.height, loaded.mode);
+        picture.cut = loaded.cut;
         picture.samples.copy_from_slice(&loaded.samples);
         Ok(())
     }
@@ -74,7 +76,7 @@ impl<F: Fn(usize, &mut Picture) + Sync> Pictures for Painted<F> {
         self.n
     }
 
-    fn read(&self, i: usize, picture: &mut Picture) -> Result<(), BadExample> {
+    fn read(&self, i: usize, _: &View, picture: &mut Picture) -> Result<(), BadExample> {
         (self.paint)(i, picture);
         Ok(())
     }
@@ -90,7 +92,7 @@ pub struct Examples<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct About {
     pub caption: String,
-    /// A digest that is equal for equal pictures.
+    /// A digest that is equal for equal pictures, as far as they are looked at.
     pub digest: Digest,
 }
 
@@ -102,32 +104,32 @@ impl Pictures for Examples<'_> {
     }
 
     /// Reads an example. Its position decides between its captions, so that every reading gives the same one.
-    fn read(&self, i: usize, picture: &mut Picture) -> Result<About, BadExample> {
+    fn read(&self, i: usize, view: &View, picture: &mut Picture) -> Result<About, BadExample> {
         let position = self.positions[i];
-        let mut example = Example { picture: take(picture), ..Example::default() };
+        let mut example = Example { picture: take(picture), view: view.clone(), ..Example::default() };
         let outcome = self.dataset.read(position, &mut rng(&[position as u64]), &mut example);
         *picture = example.picture;
-        outcome.map(|()| About { caption: example.caption, digest: picture.digest() })
+        outcome.map(|()| About { caption: example.caption, digest: view.digest(picture) })
     }
 }
 
-/// A source whose pictures are turned upright, if `exif` is set. The reference pipelines do not turn them.
-pub struct Upright<'a, S: ?Sized> {
+/// A source whose pictures are read in another way than the reference pipelines read them.
+pub struct ReadAs<'a, S: ?Sized> {
     pub source: &'a S,
-    /// Whether the turn that a picture's EXIF data asks for is made.
-    pub exif: bool,
+    pub reading: Reading,
 }
 
-impl<S: Pictures + ?Sized> Pictures for Upright<'_, S> {
+impl<S: Pictures + ?Sized> Pictures for ReadAs<'_, S> {
     type Note = S::Note;
 
     fn len(&self) -> usize {
         self.source.len()
     }
 
-    fn read(&self, i: usize, picture: &mut Picture) -> Result<S::Note, BadExample> {
-        let note = self.source.read(i, picture)?;
-        if self.exif {
+    fn read(&self, i: usize, view: &View, picture: &mut Picture) -> Result<S::Note, BadExample> {
+        let view = View { reading: self.reading, ..view.clone() };
+        let note = self.source.read(i, &view, picture)?;
+        if self.reading.exif {
             *picture = take(picture).upright();
         }
         Ok(note)
@@ -147,8 +149,8 @@ impl<S: Pictures + ?Sized, F: Fn() + Sync> Pictures for Watched<'_, S, F> {
         self.source.len()
     }
 
-    fn read(&self, i: usize, picture: &mut Picture) -> Result<S::Note, BadExample> {
-        let outcome = self.source.read(i, picture);
+    fn read(&self, i: usize, view: &View, picture: &mut Picture) -> Result<S::Note, BadExample> {
+        let outcome = self.source.read(i, view, picture);
         (self.done)();
         outcome
     }

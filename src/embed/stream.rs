@@ -7,7 +7,7 @@ use super::session::{Pool, Session, Worker};
 use super::source::Pictures;
 use crate::datasets::{BadExample, BadReport};
 use crate::layers::patch_embed::CHANNELS;
-use crate::pictures::Preprocess;
+use crate::pictures::{Preprocess, View};
 use ndarray::{Array2, ArrayView2};
 use rayon::ThreadPool;
 use rayon::prelude::*;
@@ -112,13 +112,13 @@ impl<F: Sync> Tower<'_, F> {
         if pixels.len() < range.len() * len {
             pixels.resize(range.len() * len, 0.0);
         }
-        let pixels = &mut pixels[..range.len() * len];
+        let (pixels, view) = (&mut pixels[..range.len() * len], View::of(self.preprocess));
         let outcomes: Vec<Result<S::Note, BadExample>> = (pixels.par_chunks_exact_mut(len).zip(range.clone()))
             .map_init(
                 || workers.lend(),
                 |worker, (image, i)| {
                     let Worker { picture, scratch } = &mut **worker;
-                    let note = source.read(i, picture)?;
+                    let note = source.read(i, &view, picture)?;
                     self.preprocess.apply(picture, scratch, image);
                     Ok(note)
                 },

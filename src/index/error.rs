@@ -24,6 +24,8 @@ pub enum IndexError {
     Outside { path: PathBuf, file: PathBuf },
     #[error("{}: an index of pictures as they are stored, none of which was turned upright", path.display())]
     AsStored { path: PathBuf },
+    #[error("{}: an index of pictures that were decoded exactly, not at a part of their size", path.display())]
+    Exact { path: PathBuf },
     #[error("{}: the model's embedding of what is looked for {reason}", path.display())]
     Query { path: PathBuf, reason: String },
     #[error("{}: another process is writing this index", path.display())]

@@ -3,6 +3,7 @@
 use super::error::{IndexError, IndexFileError};
 use super::model::ModelId;
 use crate::files::{self, write_atomic};
+use crate::pictures::Reading;
 use kernels::codes;
 use serde::{Deserialize, Serialize};
 use std::io;
@@ -63,6 +64,9 @@ pub struct Manifest {
     /// Whether pictures are turned upright before they are embedded, as their EXIF data has it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub exif: bool,
+    /// Whether large JPEG files are decoded at a part of their size.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub fast_decode: bool,
     /// Number of valid rows, dropped ones included.
     pub rows: usize,
     /// Number of valid bytes of the table of entries.
@@ -89,6 +93,7 @@ impl Manifest {
             model,
             embed_dim,
             exif: false,
+            fast_decode: false,
             rows: 0,
             entry_bytes: 0,
             dropped: vec![],
@@ -172,13 +177,23 @@ impl Manifest {
         Err(IndexError::OtherModel { path: folder.into(), theirs, ours })
     }
 
-    /// Checks that the pictures of the index are turned upright, if `exif` asks for that.
+    /// Returns how the pictures of the index are read.
+    pub fn reading(&self) -> Reading {
+        Reading { exif: self.exif, fast_decode: self.fast_decode }
+    }
+
+    /// Checks that the pictures of the index are turned upright and decoded at a part of their size, if that is asked
+    /// for.
     ///
     /// # Errors
-    /// Returns [`IndexError::AsStored`] if they were embedded without a turn.
-    pub fn check_exif(&self, folder: &Path, exif: bool) -> Result<(), IndexError> {
-        let as_stored = self.rows > 0 && !self.exif;
-        if exif && as_stored { Err(IndexError::AsStored { path: folder.into() }) } else { Ok(()) }
+    /// Returns [`IndexError::AsStored`] or [`IndexError::Exact`] if some were embedded without that.
+    pub fn check_reading(&self, folder: &Path, asked: Reading) -> Result<(), IndexError> {
+        match self.rows {
+            0 => Ok(()),
+            _ if asked.exif && !self.exif => Err(IndexError::AsStored { path: folder.into() }),
+            _ if asked.fast_decode && !self.fast_decode => Err(IndexError::Exact { path: folder.into() }),
+            _ => Ok(()),
+        }
     }
 
     /// Checks the embedding of a query.

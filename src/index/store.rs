@@ -4,6 +4,7 @@ use super::entry::{Entry, lines};
 use super::manifest::Data;
 use super::{IndexError, IndexFileError, Manifest, ModelId};
 use crate::files::read_exact_at;
+use crate::pictures::Reading;
 use half::f16;
 use kernels::codes;
 use ndarray::ArrayView2;
@@ -94,17 +95,18 @@ impl Store {
         &self.manifest
     }
 
-    /// Makes the index one of pictures that are turned upright before they are embedded.
+    /// Makes the index one of pictures that are turned upright or decoded at a part of their size, if that is asked for.
     ///
     /// # Errors
-    /// Returns [`IndexError::AsStored`] if it has pictures that were not turned, or an error if the manifest cannot be
-    /// written.
-    pub fn set_exif(&mut self) -> Result<(), IndexError> {
-        self.manifest.check_exif(&self.folder, true)?;
-        if self.manifest.exif {
+    /// Returns an error if it has pictures that were read in another way, or if the manifest cannot be written.
+    pub fn set_reading(&mut self, asked: Reading) -> Result<(), IndexError> {
+        self.manifest.check_reading(&self.folder, asked)?;
+        let before = self.manifest.reading();
+        let (exif, fast_decode) = (before.exif || asked.exif, before.fast_decode || asked.fast_decode);
+        if before == (Reading { exif, fast_decode }) {
             return Ok(());
         }
-        self.commit(Manifest { exif: true, ..self.manifest.clone() })
+        self.commit(Manifest { exif, fast_decode, ..self.manifest.clone() })
     }
 
     /// Reads the entries of all pictures that are not dropped, with their rows.

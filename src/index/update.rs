@@ -1,7 +1,7 @@
 //! The update of an index to the current content of its folder.
 
 use super::{Entry, Found, IndexError, Scan, Skipped, Store};
-use crate::embed::source::{Files, Upright};
+use crate::embed::source::{Files, ReadAs};
 use crate::embed::{Batch, Family, ImageEncoder};
 use crate::pictures::folder::PassedOver;
 use ndarray::Axis;
@@ -48,10 +48,10 @@ pub fn update(
     scan: &Scan,
     progress: impl Fn(usize, usize),
 ) -> Result<Update, IndexError> {
-    let exif = store.manifest().exif;
+    let reading = store.manifest().reading();
     update_from(store, scan, progress, |todo, each| {
         let files: Vec<&Found> = todo.iter().map(|&place| &scan.found[place]).collect();
-        encoder.stream(&Upright { source: &Files(&files), exif }, each).map(drop)
+        encoder.stream(&ReadAs { source: &Files(&files), reading }, each).map(drop)
     })
 }
 

@@ -68,7 +68,9 @@ impl fmt::Display for PassedOver {
             extension => format!("{n} {extension}"),
         };
         let counts: Vec<String> = counts.iter().map(named).collect();
-        write!(f, "passed over: {}", counts.join(", "))
+        write!(f, "passed over: {}", counts.join(", "))?;
+        let is_photo = [".heic", ".heif", ".avif"].iter().any(|extension| self.0.contains_key(*extension));
+        if is_photo { f.write_str(" (HEIC and AVIF have to be converted first)") } else { Ok(()) }
     }
 }
 
@@ -211,7 +213,9 @@ mod tests {
         let Walk { pictures, passed_over, .. } = walk(folder.path()).unwrap();
         let expected = ["1.jfif", "2.PJPEG", "3.jpe", "4", "5.jpg_original", "6"];
         assert_eq!(pictures, expected.map(|name| folder.path().join(name)));
-        assert_eq!(passed_over.to_string(), "passed over: 3 .cr2, 2 .txt, 1 without an extension, 1 .heic");
+        let said =
+            "passed over: 3 .cr2, 2 .txt, 1 without an extension, 1 .heic (HEIC and AVIF have to be converted first)";
+        assert_eq!(passed_over.to_string(), said);
         let json = r#"{"":1,".cr2":3,".heic":1,".txt":2}"#;
         assert_eq!(serde_json::to_string(&passed_over).unwrap(), json);
     }

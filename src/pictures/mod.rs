@@ -6,6 +6,8 @@
 //! | [`mod@decode`] | how the bytes of a file become a picture |
 //! | [`resize`], `filter`, `deep` | Pillow's resampling: of samples of 8 bits, its weights, of samples of 16 bits |
 //! | [`preprocess`] | how a picture becomes the normalised square that a tower reads |
+//! | [`view`] | which part of a picture that square depends on |
+//! | [`region`] | rectangles of pixels, and where they lie when a picture is turned |
 //! | `error` | why a file cannot be used as a picture |
 //! | [`folder`] | which files of a folder are pictures |
 
@@ -16,8 +18,11 @@ mod filter;
 pub mod folder;
 pub mod picture;
 pub mod preprocess;
+pub mod region;
 pub mod resize;
+pub mod view;
 
 pub use error::{PictureError, PreprocessError};
 pub use picture::{Channels, Picture};
 pub use preprocess::{Interpolation, Library, Preprocess, ResizeMode, Scratch};
+pub use view::{Reading, View};

@@ -1,6 +1,7 @@
 //! Decoded pictures: samples, channels and digests.
 
 use crate::digest::{Digest, digest};
+use crate::pictures::region::{self, Cut, Region, stored_at};
 use image::metadata::Orientation;
 
 /// The channels of a [`Picture`]: what its samples mean. They are those of the file, since a picture is resized in
@@ -61,6 +62,8 @@ pub struct Picture {
     pub samples: Vec<u8>,
     /// The turn that makes the picture upright, from the file's EXIF data.
     pub orientation: Orientation,
+    /// Where the samples lie, if they are those of a part and the rest of the picture was left out.
+    pub cut: Option<Cut>,
 }
 
 impl Default for Picture {
@@ -73,13 +76,24 @@ impl Picture {
     /// Makes a black picture.
     pub fn new(width: usize, height: usize, mode: Channels) -> Self {
         let samples = vec![0; width * height * mode.channels()];
-        Self { width, height, mode, samples, orientation: Orientation::NoTransforms }
+        Self { width, height, mode, samples, orientation: Orientation::NoTransforms, cut: None }
     }
 
     /// Gives the picture a new shape and reuses its memory. The values of its samples are then unspecified.
     pub(crate) fn reshape(&mut self, width: usize, height: usize, mode: Channels) {
         (self.width, self.height, self.mode, self.orientation) = (width, height, mode, Orientation::NoTransforms);
+        self.cut = None;
         self.samples.resize(width * height * mode.channels(), 0);
+    }
+
+    /// Returns the width and the height of the picture, including what was left out of it.
+    pub fn size(&self) -> (usize, usize) {
+        self.cut.map_or((self.width, self.height), |cut| cut.whole)
+    }
+
+    /// Returns the column and the row of the first sample.
+    pub(crate) fn corner(&self) -> (usize, usize) {
+        self.cut.map_or((0, 0), |cut| cut.corner)
     }
 
     /// Returns a digest of the shape and the samples.
@@ -98,9 +112,11 @@ impl Picture {
         };
         if let Some(samples) = turned {
             self.samples = samples;
-            if is_on_its_side(self.orientation) {
-                (self.width, self.height) = (self.height, self.width);
-            }
+            self.cut = self.cut.map(|Cut { corner: (x, y), whole }| {
+                let region = Region { x, y, width: self.width, height: self.height }.upright(self.orientation, whole);
+                Cut { corner: (region.x, region.y), whole: region::turned(self.orientation, whole) }
+            });
+            (self.width, self.height) = region::turned(self.orientation, (self.width, self.height));
         }
         self.orientation = Orientation::NoTransforms;
         self
@@ -108,23 +124,15 @@ impl Picture {
 
     /// Returns the samples of the upright picture, or `None` if it is upright already.
     fn turned<const C: usize>(&self) -> Option<Vec<u8>> {
+        if self.orientation == Orientation::NoTransforms {
+            return None;
+        }
         let (right, bottom) = (self.width.saturating_sub(1), self.height.saturating_sub(1));
-        // This function gives the column and row of the pixel that is at (x, y) in the upright picture.
-        let seen: fn(usize, usize, usize, usize) -> (usize, usize) = match self.orientation {
-            Orientation::NoTransforms => return None,
-            Orientation::FlipHorizontal => |x, y, right, _| (right - x, y),
-            Orientation::Rotate180 => |x, y, right, bottom| (right - x, bottom - y),
-            Orientation::FlipVertical => |x, y, _, bottom| (x, bottom - y),
-            Orientation::Rotate90FlipH => |x, y, _, _| (y, x),
-            Orientation::Rotate90 => |x, y, _, bottom| (y, bottom - x),
-            Orientation::Rotate270FlipH => |x, y, right, bottom| (right - y, bottom - x),
-            Orientation::Rotate270 => |x, y, right, _| (right - y, x),
-        };
-        let on_its_side = is_on_its_side(self.orientation);
-        let (width, height) = if on_its_side { (self.height, self.width) } else { (self.width, self.height) };
+        let at = stored_at(self.orientation);
+        let (width, height) = region::turned(self.orientation, (self.width, self.height));
         let pixels = self.samples.as_chunks::<C>().0;
         let pixel = |(x, y): (usize, usize)| pixels[y * self.width + x];
-        let rows = (0..height).flat_map(|y| (0..width).map(move |x| seen(x, y, right, bottom)));
+        let rows = (0..height).flat_map(|y| (0..width).map(move |x| at(x, y, right, bottom)));
         Some(rows.flat_map(pixel).collect())
     }
 
@@ -148,6 +156,7 @@ impl Picture {
     /// Writes the picture, laid over white, as red, green and blue.
     pub fn on_white(&self, to: &mut Picture) {
         to.reshape(self.width, self.height, Channels::Rgb);
+        to.cut = self.cut;
         let out = to.samples.as_chunks_mut::<3>().0;
         let over = |colour: u8, alpha: u8| {
             let (colour, alpha) = (u32::from(colour), u32::from(alpha));
@@ -169,12 +178,6 @@ impl Picture {
             Channels::Grey16 | Channels::Cmyk | Channels::YCbCr => *to = self.clone().into_rgb(),
         }
     }
-}
-
-/// Returns whether turning the picture upright exchanges its width and height.
-fn is_on_its_side(orientation: Orientation) -> bool {
-    use Orientation::{Rotate90, Rotate90FlipH, Rotate270, Rotate270FlipH};
-    matches!(orientation, Rotate90 | Rotate270 | Rotate90FlipH | Rotate270FlipH)
 }
 
 fn converted<const C: usize>(samples: &[u8], colour: impl Fn([u8; C]) -> [u8; 3]) -> Vec<u8> {

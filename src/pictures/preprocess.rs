@@ -12,11 +12,15 @@
 use crate::pictures::error::PreprocessError;
 use crate::pictures::picture::{Channels, Picture};
 pub use crate::pictures::resize::Interpolation;
-use crate::pictures::resize::{Region, Resizer};
+use crate::pictures::resize::{Region, Resizer, seen};
 use serde::{Deserialize, Serialize};
 
 /// Largest absolute value of a normalised pixel: far above every real one and far below the largest f32.
 const MAX_NORMALISED: f32 = 1e6;
+
+/// How much longer than in the end the sides of a picture still are when it was decoded at a part of its size. With 1
+/// instead, the worst cosine of 23 photos with their exact embeddings fell from 0.9994 to 0.995.
+const FAST_MARGIN: usize = 2;
 
 /// How a picture becomes a square.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -96,10 +100,11 @@ impl Preprocess {
     pub fn apply(&self, picture: &Picture, scratch: &mut Scratch, out: &mut [f32]) {
         let s = self.size;
         assert_eq!(out.len(), 3 * s * s, "a picture of side {s} has 3 × {s} × {s} values");
-        let (size, window) = self.geometry(picture.width, picture.height);
+        let whole = picture.size();
+        let (size, window) = self.geometry(whole);
         let Scratch { rgb, resizer, resized, .. } = scratch;
         let picture = self.flatten(picture, rgb);
-        resizer.resize(picture, Region::whole(picture), size, window, self.interpolation, resized);
+        resizer.resize(picture, Region::whole(whole), size, window, self.interpolation, resized);
         self.normalise(resized, out);
     }
 
@@ -125,10 +130,24 @@ impl Preprocess {
         if mean.iter().zip(&std).all(fits) { Ok(()) } else { Err(PreprocessError::Normalisation { mean, std }) }
     }
 
+    /// Returns the largest of 8, 4, 2 and 1 by which the sides of a picture of this size (width, height) can be divided,
+    /// so that both are still [`FAST_MARGIN`] times as long as they become.
+    pub(super) fn shrink(&self, (width, height): (usize, usize)) -> usize {
+        let (size, _) = self.geometry((width, height));
+        let fits = |by: &usize| width >= by * FAST_MARGIN * size.0 && height >= by * FAST_MARGIN * size.1;
+        [8, 4, 2].into_iter().find(fits).unwrap_or(1)
+    }
+
+    /// Returns the pixels of a picture of this size (width, height) that the tower's square depends on.
+    pub(super) fn seen(&self, input: (usize, usize)) -> Region {
+        let (size, window) = self.geometry(input);
+        seen(input, size, window, self.interpolation)
+    }
+
     /// Returns the size (width, height) to resize to and the region of it to keep.
-    fn geometry(&self, width: usize, height: usize) -> ((usize, usize), Region) {
+    fn geometry(&self, (width, height): (usize, usize)) -> ((usize, usize), Region) {
         let s = self.size;
-        let whole = |(width, height)| ((width, height), Region { x: 0, y: 0, width, height });
+        let whole = |size| (size, Region::whole(size));
         match self.resize_mode {
             ResizeMode::Squash => whole((s, s)),
             ResizeMode::Longest => {
@@ -151,7 +170,7 @@ impl Preprocess {
     /// Returns the left, top, right and bottom edge of the tower's square in a picture of this size, in the picture's
     /// pixels. The square is inside the picture where that is cropped, and reaches beyond it where it is padded.
     pub fn square(&self, width: usize, height: usize) -> [f64; 4] {
-        let ((w, h), region) = self.geometry(width, height);
+        let ((w, h), region) = self.geometry((width, height));
         let edges = |corner: usize, kept: usize, resized: usize, side: usize| {
             let first = corner as f64 - ((self.size - kept) / 2) as f64;
             [first, first + self.size as f64].map(|edge| edge * side as f64 / resized as f64)

@@ -18,24 +18,9 @@
 use crate::pictures::deep;
 pub use crate::pictures::filter::{Interpolation, Span};
 use crate::pictures::picture::{Channels, Picture};
+pub use crate::pictures::region::Region;
 use kernels::resample;
 use std::ops::Range;
-
-/// A rectangle of pixels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Region {
-    pub x: usize,
-    pub y: usize,
-    pub width: usize,
-    pub height: usize,
-}
-
-impl Region {
-    /// Returns the region that covers a whole picture.
-    pub fn whole(picture: &Picture) -> Self {
-        Self { x: 0, y: 0, width: picture.width, height: picture.height }
-    }
-}
 
 /// Resizes pictures and reuses its memory from one to the next.
 #[derive(Default)]
@@ -55,7 +40,8 @@ impl Resizer {
     /// Colours are blended in proportion to their opacity; a palette picture is not blended at all.
     ///
     /// # Panics
-    /// Panics if `from` does not fit the picture or `window` the size, or if a side of `from` or `window` is zero.
+    /// Panics if `from` does not fit the picture or `window` the size, if a side of `from` or `window` is zero, or if a
+    /// pixel is needed that was left out of the picture.
     #[track_caller]
     pub fn resize(
         &mut self,
@@ -66,17 +52,15 @@ impl Resizer {
         filter: Interpolation,
         to: &mut Picture,
     ) {
-        assert!(from.x + from.width <= picture.width && from.y + from.height <= picture.height, "{from:?} is outside");
+        let whole = picture.size();
+        assert!(from.x + from.width <= whole.0 && from.y + from.height <= whole.1, "{from:?} is outside");
         assert!(window.x + window.width <= size.0 && window.y + window.height <= size.1, "{window:?} outside {size:?}");
         assert!(
             from.width.min(from.height).min(window.width).min(window.height) > 0,
             "{from:?} to {window:?}: nothing to resize"
         );
         to.reshape(window.width, window.height, picture.mode);
-        let columns =
-            Axis { input: from.x..from.x + from.width, output: size.0, window: window.x..window.x + window.width };
-        let rows =
-            Axis { input: from.y..from.y + from.height, output: size.1, window: window.y..window.y + window.height };
+        let [columns, rows] = axes(from, size, window, picture.corner());
         let moves = columns.is_identity() && rows.is_identity();
         match picture.mode {
             Channels::Palette | Channels::PaletteAlpha => nearest(picture, &columns, &rows, to),
@@ -104,6 +88,7 @@ impl Resizer {
     ) {
         let mut opaque = std::mem::take(&mut self.premultiplied);
         opaque.reshape(picture.width, picture.height, picture.mode);
+        opaque.cut = picture.cut;
         let (from, into) = (picture.samples.as_chunks::<C>().0, opaque.samples.as_chunks_mut::<C>().0);
         from.iter().zip(into).for_each(|(pixel, product)| *product = premultiply(*pixel));
         self.blend::<C>(&opaque, columns, rows, filter, to);
@@ -123,6 +108,7 @@ impl Resizer {
         self.rows.set(rows, filter, (1, 1));
         // No other part of the input has a weight.
         let (x, y) = (self.columns.seen.start, self.rows.seen.start);
+        assert!(self.columns.seen.end <= picture.width && self.rows.seen.end <= picture.height, "a pixel was left out");
         let input = View {
             samples: &picture.samples[(y * picture.width + x) * C..],
             stride: picture.width * C,
@@ -170,6 +156,33 @@ struct Axis {
     output: usize,
     /// Positions of the output pixels to compute.
     window: Range<usize>,
+    /// Position of the first input pixel that is there.
+    first: usize,
+}
+
+/// Returns the axes of a resize: columns and rows.
+fn axes(from: Region, size: (usize, usize), window: Region, first: (usize, usize)) -> [Axis; 2] {
+    [
+        Axis {
+            input: from.x..from.x + from.width,
+            output: size.0,
+            window: window.x..window.x + window.width,
+            first: first.0,
+        },
+        Axis {
+            input: from.y..from.y + from.height,
+            output: size.1,
+            window: window.y..window.y + window.height,
+            first: first.1,
+        },
+    ]
+}
+
+/// Returns the pixels that a resize of a whole picture looks at: those that the `window` of the result blends, when
+/// pictures of size `input` are resized to size `output`.
+pub(super) fn seen(input: (usize, usize), output: (usize, usize), window: Region, filter: Interpolation) -> Region {
+    let [columns, rows] = axes(Region::whole(input), output, window, (0, 0)).map(|axis| axis.seen(filter));
+    Region { x: columns.start, y: rows.start, width: columns.len(), height: rows.len() }
 }
 
 impl Axis {
@@ -177,16 +190,30 @@ impl Axis {
         self.input.len() == self.output
     }
 
-    /// Returns the input pixels that each output pixel of the window blends, as positions in the picture.
+    /// Returns where a pixel of the input is among those that are there.
+    #[track_caller]
+    fn place(&self, position: usize) -> usize {
+        (self.input.start + position).checked_sub(self.first).expect("a pixel that was not left out")
+    }
+
+    /// Returns the input pixels that an output pixel blends, as positions in the input.
+    fn span(&self, i: usize, filter: Interpolation) -> Span {
+        match self.is_identity() {
+            true => Span { start: i, weights: vec![1.0] },
+            false => filter.span(i, self.input.len(), self.output),
+        }
+    }
+
+    /// Returns the input pixels that the output pixels of the window blend, as positions among those that are there.
     fn spans(&self, filter: Interpolation) -> Vec<Span> {
-        let span = |i: usize| match self.is_identity() {
-            true => Span { start: self.input.start + i, weights: vec![1.0] },
-            false => {
-                let span = filter.span(i, self.input.len(), self.output);
-                Span { start: self.input.start + span.start, ..span }
-            }
-        };
-        self.window.clone().map(span).collect()
+        let spans = self.window.clone().map(|i| self.span(i, filter));
+        spans.map(|span| Span { start: self.place(span.start), ..span }).collect()
+    }
+
+    /// Returns the input pixels that any output pixel of the window blends.
+    fn seen(&self, filter: Interpolation) -> Range<usize> {
+        // Starts and ends of the spans never decrease.
+        self.span(self.window.start, filter).start..self.span(self.window.end - 1, filter).end()
     }
 
     /// Returns whether the vertical pass comes first: it does where it drops more than twice as many rows as the
@@ -222,7 +249,7 @@ impl Taps {
         let start = self.spans.first().map_or(0, |span| span.start);
         let end = self.spans.last().map_or(0, |span| span.end);
         self.spans.iter_mut().for_each(|span| *span = span.start - start..span.end - start);
-        self.seen = axis.input.start + start..axis.input.start + end;
+        self.seen = axis.place(start)..axis.place(end);
     }
 
     fn push(&mut self, i: usize, axis: &Axis, filter: Interpolation, samples: usize) {
@@ -278,7 +305,8 @@ fn centres(axis: &Axis) -> impl Iterator<Item = usize> {
     let scale = axis.input.len() as f64 / axis.output as f64;
     let (start, last) = (axis.input.start as f64, axis.input.end - 1);
     let walk = std::iter::successors(Some(start + scale * 0.5), move |x| Some(x + scale));
-    walk.skip(axis.window.start).take(axis.window.len()).map(move |x| (x as usize).min(last))
+    let first = axis.first;
+    walk.skip(axis.window.start).take(axis.window.len()).map(move |x| (x as usize).min(last) - first)
 }
 
 /// Multiplies the colours by opacity / 255, rounded without a division.

@@ -4,7 +4,7 @@ use crate::datasets::{BadExample, BadReport};
 use crate::embed::{Batch, Embed, Embedded, Pictures};
 use crate::eval::crew::Crew;
 use crate::layers::floats;
-use crate::pictures::Picture;
+use crate::pictures::{Picture, View};
 use crate::train::world::World;
 use ndarray::{Array2, Axis, concatenate};
 use rayon::prelude::*;
@@ -91,7 +91,7 @@ impl<E: Embed, W: World> Embed for Together<'_, E, W> {
         if self.world.size() == 1 {
             return self.model.all(source);
         }
-        let read = |picture: &mut Picture, i| source.read(i, picture);
+        let read = |picture: &mut Picture, i| source.read(i, &View::default(), picture);
         let outcomes: Vec<_> = (0..source.len()).into_par_iter().map_init(Picture::default, read).collect();
         let (mut bad, mut good) = (BadReport::default(), vec![]);
         for (i, outcome) in outcomes.into_iter().enumerate() {
@@ -118,7 +118,7 @@ impl<S: Pictures> Pictures for Selected<'_, S> {
         self.places.len()
     }
 
-    fn read(&self, i: usize, picture: &mut Picture) -> Result<S::Note, BadExample> {
-        self.source.read(self.places[i], picture)
+    fn read(&self, i: usize, view: &View, picture: &mut Picture) -> Result<S::Note, BadExample> {
+        self.source.read(self.places[i], view, picture)
     }
 }

@@ -10,7 +10,7 @@ use clipwright::embed::source::{About, Examples, Files, Loaded, Painted, Watched
 use clipwright::embed::{BATCH, Embed, Pictures};
 use clipwright::models::clip::Config;
 use clipwright::models::clip::model::Model;
-use clipwright::pictures::{Channels, Picture, decode};
+use clipwright::pictures::{Channels, Picture, View, decode};
 use clipwright::text::tokenizer::VOCABULARY;
 use half::f16;
 use image::{DynamicImage, ImageBuffer};
@@ -266,11 +266,11 @@ impl Pictures for Torn<'_> {
         self.0.len()
     }
 
-    fn read(&self, i: usize, picture: &mut Picture) -> Result<usize, BadExample> {
+    fn read(&self, i: usize, view: &View, picture: &mut Picture) -> Result<usize, BadExample> {
         if i.is_multiple_of(3) {
             return Err(BadExample::new(format!("picture {i}"), "torn"));
         }
-        Loaded(self.0).read(i, picture).map(|()| 2 * i)
+        Loaded(self.0).read(i, view, picture).map(|()| 2 * i)
     }
 }
 

@@ -23,8 +23,10 @@ fn what_a_folder_passes_over_is_counted_and_named() {
     fs::copy(bench.path("photos/photo.jfif"), bench.path("photos/no extension")).unwrap();
     (0..3).for_each(|i| bench.write(&format!("photos/sub/{i}.heic"), "\0\0\0\u{18}ftypheic"));
     bench.write("photos/a.CR2", "II*\0\u{10}\0\0\0CR\u{2}\0");
-    let (passed, skipped) =
-        ("passed over: 3 .heic, 1 .cr2", "skipped photos/half.jpg: not a picture that can be read: ");
+    let (passed, skipped) = (
+        "passed over: 3 .heic, 1 .cr2 (HEIC and AVIF have to be converted first)",
+        "skipped photos/half.jpg: not a picture that can be read: ",
+    );
     let found = ["photos/no extension", "photos/photo.jfif", "photos/whole.jpg"];
 
     for command in [&["embed", "photos"][..], &["classify", "photos", "--labels", "a,b"]] {
@@ -99,6 +101,49 @@ fn exif_turns_pictures_for_people_and_for_models_that_are_asked_to() {
         assert!(error.contains("help: leave out --exif"), "{error}");
     }
     assert_eq!(bench.run(&["embed", "--texts", "templates.txt", "--exif"]).code, 2);
+}
+
+/// A fast decode is near the exact one. An index remembers it, and says so.
+#[test]
+fn large_jpegs_can_be_decoded_at_a_part_of_their_size() {
+    let bench = bench();
+    std::fs::create_dir_all(bench.path("large")).unwrap();
+    let photo = image::RgbImage::from_fn(900, 640, |x, y| {
+        let wave = |n: u32| (127.0 + 120.0 * (n as f32 / 37.0).sin()) as u8;
+        image::Rgb([wave(x), wave(y), wave(x + y)])
+    });
+    photo.save(bench.path("large/photo.jpg")).unwrap();
+    let photo = "large/photo.jpg";
+    let [exact, fast] =
+        [&[][..], &["--fast-decode"]].map(|flags| rows(&bench.json(&[&["embed", photo], flags].concat())));
+    let cosine = exact.row(0).dot(&fast.row(0));
+    assert!(exact != fast && cosine > 0.99, "{cosine}");
+
+    for (output, flags, row) in [("exact", &[][..], &exact), ("fast", &["--fast-decode"], &fast)] {
+        bench.json(&[&["index", "large", "--output", output], flags].concat());
+        let Outcome { code, error, .. } = bench.run(&["index", "large", "--output", output]);
+        assert_eq!((code, error.contains("fast: made with --fast-decode")), (0, output == "fast"), "{error}");
+        let search = ["search", output, "--image", photo];
+        assert_eq!(bench.run(&search).error.contains("fast: made with --fast-decode"), output == "fast");
+        let hits = bench.json(&[&search[..], flags].concat());
+        let score = hits[0]["hits"][0]["score"].as_f64().unwrap();
+        assert!((score - f64::from(row.row(0).dot(&row.row(0)))).abs() < 1e-3, "{output}: {score}");
+    }
+    for command in [&["search", "exact", "--image", photo][..], &["index", "large", "--output", "exact"]] {
+        let Outcome { code, error, .. } = bench.run(&[command, &["--fast-decode"]].concat());
+        assert!(code == 1 && error.contains("exact: an index of pictures that were decoded exactly"), "{error}");
+        assert!(error.contains("help: leave out --fast-decode"), "{error}");
+    }
+}
+
+/// A photo of a phone in a format that is not decoded is named, with what to do, whatever the name of its file says.
+#[test]
+fn heic_is_named_whatever_the_file_is_called() {
+    let bench = bench();
+    bench.write("phone.jpg", "\0\0\0\u{18}ftypheic\0\0\0\0mif1heic");
+    let Outcome { code, error, .. } = bench.run(&["embed", "phone.jpg"]);
+    assert!(code == 1 && error.contains("skipped phone.jpg: "), "{error}");
+    assert!(error.contains("HEIC is not decoded here; convert it to JPEG or PNG first"), "{error}");
 }
 
 /// Opacity is treated alike, whatever a picture comes from.

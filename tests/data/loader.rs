@@ -161,6 +161,36 @@ impl Dataset for Counted {
     }
 }
 
+/// A dataset that notes whether all of its pictures is looked at.
+struct Viewed(Vec<u64>, AtomicUsize);
+
+impl Dataset for Viewed {
+    fn concepts(&self) -> &[u64] {
+        &self.0
+    }
+
+    fn read(&self, _: usize, _: &mut Rng, example: &mut Example) -> Result<(), BadExample> {
+        self.1.fetch_add(usize::from(example.view.preprocess.is_none()), SeqCst);
+        example.picture = Picture::new(9, 8, Channels::Rgb);
+        example.caption = "a picture".into();
+        Ok(())
+    }
+}
+
+/// A dataset may leave out what no one looks at: all but the centred square, unless a crop is drawn or a teacher looks too.
+#[test]
+fn a_dataset_knows_what_is_looked_at() {
+    let teacher = TeacherPictures { preprocess: Preprocess::default(), known: None };
+    for (augment, teacher, all) in [(None, None, 0), (Some(Augment::drawings()), None, 10), (None, Some(teacher), 10)] {
+        let dataset = Arc::new(Viewed((0..10).collect(), AtomicUsize::new(0)));
+        let mut loader = loader(dataset.clone(), LoaderConfig { augment, teacher, ..config(10, 1, 0) });
+        loader.next().unwrap();
+        drop(loader);
+        assert_eq!(dataset.1.load(SeqCst) % 10, 0);
+        assert_eq!(dataset.1.load(SeqCst) > 0, all > 0);
+    }
+}
+
 /// A picture whose features are known is not read, unless a teacher needs it, and everything else stays as it is.
 #[test]
 fn known_pictures_are_not_read() {

@@ -10,6 +10,7 @@ mod jpeg;
 mod kinds;
 #[cfg(feature = "emoji")]
 mod loader;
+mod parts;
 mod preprocess;
 #[cfg(feature = "emoji")]
 mod scenes;

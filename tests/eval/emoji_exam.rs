@@ -4,7 +4,7 @@ use clipwright::datasets::BadReport;
 use clipwright::datasets::emoji::{Concept, Cut, Emoji, Side, Tile};
 use clipwright::embed::{Batch, Embed, Pictures};
 use clipwright::eval::exam::{Depth, EmojiExam};
-use clipwright::pictures::Picture;
+use clipwright::pictures::{Picture, View};
 use ndarray::{Array1, Array2};
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -48,7 +48,7 @@ impl Embed for Seer {
             seen / norm
         }));
         let mut picture = Picture::default();
-        let read = (0..tiles.len()).map(|i| (i, source.read(i, &mut picture).unwrap())).collect();
+        let read = (0..tiles.len()).map(|i| (i, source.read(i, &View::default(), &mut picture).unwrap())).collect();
         let report = BadReport { seen: tiles.len() as u64, ..BadReport::default() };
         each(Batch { rows, read, bad: vec![], report: &report })?;
         Ok(report)

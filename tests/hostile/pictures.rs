@@ -1,8 +1,9 @@
 //! Hostile picture files of all formats.
 
+use super::support::jpeg::{Coding, FACTORS, Layout};
 use super::{cases, damaged, edits};
 use clipwright::pictures::decode::{self, decode};
-use clipwright::pictures::{Channels, Picture, Preprocess, Scratch};
+use clipwright::pictures::{Channels, Picture, Preprocess, Reading, ResizeMode, Scratch, View};
 use image::{DynamicImage, ImageFormat, RgbaImage};
 use proptest::prelude::*;
 use std::io::Cursor;
@@ -26,24 +27,62 @@ static FILES: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
     FORMATS.iter().flat_map(|&format| kinds.iter().filter_map(move |kind| encoded(kind, format))).collect()
 });
 
+/// Returns small JPEG files of every layout.
+static LAYOUTS: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
+    let codings = [Coding::Whole, Coding::Alone, Coding::Progressive];
+    let kinds = FACTORS.iter().flat_map(|factors| codings.map(|coding| (factors, coding)));
+    let layout = |(seed, (factors, coding)): (u64, (&&[(usize, usize)], Coding))| Layout {
+        width: 91,
+        height: 37,
+        factors: factors.to_vec(),
+        coding,
+        restarts: seed as usize % 4,
+        orientation: Some(seed as u8 % 8 + 1),
+        seed,
+    };
+    (0..).zip(kinds).map(|kind| layout(kind).file()).collect()
+});
+
 fn encoded(picture: &DynamicImage, format: ImageFormat) -> Option<Vec<u8>> {
     let mut file = Cursor::new(vec![]);
     picture.write_to(&mut file, format).ok()?;
     Some(file.into_inner())
 }
 
-/// A picture that can be decoded can also be prepared for a model.
-fn look(bytes: &[u8]) {
-    let Ok(picture) = decode(bytes) else { return };
+/// Prepares a picture for a model.
+fn prepared(preprocess: &Preprocess, picture: Picture, exif: bool) -> Vec<f32> {
     assert_eq!(picture.samples.len(), picture.width * picture.height * picture.mode.channels());
-    let preprocess = Preprocess { size: 4, ..Preprocess::default() };
-    let mut out = [f32::NAN; 48];
+    let picture = if exif { picture.upright() } else { picture };
+    let mut out = vec![f32::NAN; 3 * preprocess.size * preprocess.size];
     preprocess.apply(&picture, &mut Scratch::default(), &mut out);
     assert!(out.iter().all(|v| v.is_finite()));
+    out
+}
+
+/// A picture that can be decoded can also be prepared for a model, by way of any part of it. What the whole gives, the
+/// part that is needed gives too, and if either is an error, so is the other.
+fn look(bytes: &[u8]) {
+    let whole = decode(bytes);
+    for (size, resize_mode, exif) in [(4, ResizeMode::Shortest, true), (16, ResizeMode::Longest, false)] {
+        let preprocess = Preprocess { size, resize_mode, ..Preprocess::default() };
+        for fast_decode in [false, true] {
+            let view = View { reading: Reading { exif, fast_decode }, ..View::of(&preprocess) };
+            let part = view.decode(bytes);
+            assert_eq!(part.is_ok(), whole.is_ok());
+            let (Ok(part), Ok(whole)) = (part, &whole) else { continue };
+            let part = prepared(&preprocess, part, exif);
+            assert!(fast_decode || part == prepared(&preprocess, whole.clone(), exif), "{view:?}");
+        }
+    }
 }
 
 /// The tests that other seeds can be given.
-pub const TESTS: &[fn()] = &[damaged_pictures_are_survived, monstrous_sizes_are_survived, mixed_formats_are_survived];
+pub const TESTS: &[fn()] = &[
+    damaged_pictures_are_survived,
+    damaged_jpegs_are_survived,
+    monstrous_sizes_are_survived,
+    mixed_formats_are_survived,
+];
 
 proptest! {
     #![proptest_config(cases(1500))]
@@ -51,6 +90,15 @@ proptest! {
     #[test]
     fn damaged_pictures_are_survived(which in any::<prop::sample::Index>(), edits in edits()) {
         look(&damaged(&FILES[which.index(FILES.len())], &edits));
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(1000))]
+
+    #[test]
+    fn damaged_jpegs_are_survived(which in any::<prop::sample::Index>(), edits in edits()) {
+        look(&damaged(&LAYOUTS[which.index(LAYOUTS.len())], &edits));
     }
 }
 
@@ -76,7 +124,8 @@ proptest! {
 #[test]
 fn every_format_is_tried_whole() {
     assert!(FILES.len() > 15, "{}", FILES.len());
-    FILES.iter().for_each(|file| look(file));
+    FILES.iter().chain(LAYOUTS.iter()).for_each(|file| look(file));
+    assert!(LAYOUTS.iter().all(|file| decode(file).is_ok_and(|picture| (picture.width, picture.height) == (91, 37))));
     assert!(FILES.iter().all(|file| decode(file).is_ok_and(|picture| (picture.width, picture.height) == (19, 11))));
 }
 

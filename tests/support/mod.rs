@@ -7,6 +7,7 @@ pub mod blip_passes;
 pub mod compare;
 pub mod folders;
 pub mod gradcheck;
+pub mod jpeg;
 pub mod matching;
 pub mod oracle;
 pub mod oracle_models;

@@ -16,9 +16,9 @@ use crate::isa::Isa;
 pub type Block = [i16; 64];
 
 /// Number of bits after the point in the constants.
-const BITS: u32 = 13;
+pub(super) const BITS: u32 = 13;
 /// Number of bits after the point between the passes.
-const BETWEEN: u32 = 2;
+pub(super) const BETWEEN: u32 = 2;
 
 /// out ← the samples of squares that lie side by side
 ///

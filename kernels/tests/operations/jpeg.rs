@@ -2,7 +2,7 @@
 use crate::support::random;
 use clipwright_kernels::isa::Isa;
 use clipwright_kernels::jpeg::dct::{Block, naive, squares_on};
-use clipwright_kernels::jpeg::{colour, upsample};
+use clipwright_kernels::jpeg::{colour, reduced, upsample};
 
 fn bytes(seed: u64, len: usize) -> Vec<u8> {
     random(seed, len).iter().map(|v| ((v + 1.0) * 128.0) as u8).collect()
@@ -45,10 +45,37 @@ fn all_instruction_sets_overflow_in_the_same_way() {
     let on = |isa| {
         let mut out = vec![0; 64 * blocks.len()];
         squares_on(isa, &blocks, &scale, 8 * blocks.len(), &mut out);
+        for edge in [1, 2, 4] {
+            let start = out.len();
+            out.resize(start + edge * edge * blocks.len(), 0);
+            reduced::squares_on(isa, edge, &blocks, &scale, edge * blocks.len(), &mut out[start..]);
+        }
         out
     };
     let expected = on(Isa::Portable);
     Isa::available().into_iter().for_each(|isa| assert_eq!(on(isa), expected, "{isa:?}"));
+}
+
+/// A sample of a reduced square is the mean of those that the whole square has in its place.
+#[test]
+fn reduced_squares_are_means_of_squares_within_one() {
+    let scale: Block = std::array::from_fn(|i| 1 + i as i16 / 4);
+    let blocks = blocks(25.0);
+    for (isa, edge) in Isa::available().into_iter().flat_map(|isa| [1, 2, 4].map(|edge| (isa, edge))) {
+        let (stride, k) = (edge * blocks.len() + 3, 8 / edge);
+        let mut out = vec![7; edge * stride];
+        reduced::squares_on(isa, edge, &blocks, &scale, stride, &mut out);
+        for (i, block) in blocks.iter().enumerate() {
+            let square = naive::square(block, &scale);
+            for (y, x) in (0..edge).flat_map(|y| (0..edge).map(move |x| (y, x))) {
+                let at = |n: usize| square[(k * y + n / k) * 8 + k * x + n % k];
+                let mean = (0..k * k).map(at).sum::<f64>() / (k * k) as f64;
+                let sample = f64::from(out[y * stride + edge * i + x]);
+                assert!((sample - mean.clamp(0.0, 255.0)).abs() < 0.8, "{isa:?}, {edge}: {sample} instead of {mean}");
+            }
+        }
+        assert!(out.chunks(stride).all(|row| row[stride - 3..] == [7; 3]), "beyond the squares");
+    }
 }
 
 #[test]

@@ -207,7 +207,11 @@ impl Captioner {
         settings.insert("model".into(), json!([model.to_string_lossy(), weights.len(), modified.map(|t| t.as_secs())]));
         settings.insert("prompt".into(), json!(self.prompt));
         settings.insert("search".into(), json!(format!("{:?}", self.options)));
-        settings.insert("exif".into(), json!(self.named.exif()));
+        let reading = self.named.reading();
+        settings.insert("exif".into(), json!(reading.exif));
+        if reading.fast_decode {
+            settings.insert("fast_decode".into(), json!(true));
+        }
         Ok(settings)
     }
 

@@ -77,7 +77,7 @@ pub(crate) struct Embed {
     /// Text file with one text per line, `-` for standard input
     ///
     /// A blank line is an error, since rows and lines would no longer match.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["exif", "images", "files_from"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["exif", "fast_decode", "images", "files_from"])]
     texts: Option<PathBuf>,
     /// Pictures with captions, both of which are embedded: what `train --train-data` reads
     #[arg(long, value_name = "DATA", conflicts_with_all = ["images", "files_from", "texts"], requires = "output")]
@@ -167,7 +167,7 @@ impl Embed {
             (None, Some(data)) => {
                 let data = OwnPairs::open(data, &self.storage.layout(), BadLimit::default())?;
                 hint::say(&data);
-                Input::Pairs(Pairs::new(data, self.images.reading().exif))
+                Input::Pairs(Pairs::new(data, self.images.reading()))
             }
             (None, None) => Input::Pictures(self.images.find()?),
         })
@@ -190,7 +190,7 @@ impl Embed {
         }
         let opened = context.open_either()?;
         let (list, kinds) = (input.digest().to_string(), input.kinds());
-        let settings = Settings::new(part.of, ModelId::of(&opened)?, dtype, input.exif(), list, kinds);
+        let settings = Settings::new(part.of, ModelId::of(&opened)?, dtype, input.reading(), list, kinds);
         let folder = Folder::open(path, settings)?;
         let mut passed_over = PassedOver::default();
         let record = match folder.finished(part.place)? {

@@ -5,10 +5,11 @@ use super::texts::{NOTHING_LEFT, is_nothing, lines, warn_long};
 use super::{CliError, Context};
 use crate::datasets::{BadExample, OwnPairs};
 use crate::digest::{Digest, digest};
-use crate::embed::source::{Examples, Upright, Watched};
+use crate::embed::source::{Examples, ReadAs, Watched};
 use crate::embed::{BATCH, Clip, Family, ImageEncoder, Opened, TextEncoder};
 use crate::eval::templates::PLACE;
 use crate::files;
+use crate::pictures::Reading;
 use crate::pictures::folder::PassedOver;
 use indicatif::ProgressBar;
 use ndarray::ArrayView1;
@@ -38,7 +39,7 @@ pub(super) struct Pairs {
     data: OwnPairs,
     positions: Vec<usize>,
     /// Whether pictures are turned upright.
-    exif: bool,
+    reading: Reading,
 }
 
 impl Texts {
@@ -56,9 +57,9 @@ impl Texts {
 }
 
 impl Pairs {
-    pub(super) fn new(data: OwnPairs, exif: bool) -> Self {
+    pub(super) fn new(data: OwnPairs, reading: Reading) -> Self {
         let positions = (0..data.dataset().concepts().len()).collect();
-        Pairs { data, positions, exif }
+        Pairs { data, positions, reading }
     }
 }
 
@@ -91,12 +92,12 @@ impl Input {
         (!matches!(self, Input::Texts(_)), !matches!(self, Input::Pictures(_)))
     }
 
-    /// Returns whether pictures are turned upright.
-    pub(super) fn exif(&self) -> bool {
+    /// Returns how pictures are read.
+    pub(super) fn reading(&self) -> Reading {
         match self {
-            Input::Pictures(named) => named.exif(),
-            Input::Texts(_) => false,
-            Input::Pairs(pairs) => pairs.exif,
+            Input::Pictures(named) => named.reading(),
+            Input::Texts(_) => Reading::default(),
+            Input::Pairs(pairs) => pairs.reading,
         }
     }
 
@@ -232,8 +233,8 @@ impl Pairs {
         mut each: impl FnMut(Row) -> Result<(), E>,
     ) -> Result<Tally, E> {
         let examples = Examples { dataset: &**self.data.dataset(), positions: &self.positions };
-        let upright = Upright { source: &examples, exif: self.exif };
-        let source = Watched { source: &upright, done: || bar.inc(1) };
+        let read = ReadAs { source: &examples, reading: self.reading };
+        let source = Watched { source: &read, done: || bar.inc(1) };
         let (mut embedded, mut nothing) = (vec![], 0);
         let report = clip.stream(&source, |batch| {
             batch.bad.iter().for_each(|(_, bad)| skip(bar, bad));

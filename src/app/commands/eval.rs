@@ -21,6 +21,7 @@ use crate::eval::report::Report;
 use crate::eval::retrieval::{first_of_each, identify};
 use crate::eval::templates::{PLACE, embed_classes};
 use crate::eval::zero_shot::TopK;
+use crate::pictures::Reading;
 use crate::pictures::folder::PassedOver;
 use crate::text::clean;
 use crate::weights::Rounding;
@@ -119,6 +120,9 @@ pub(crate) struct Eval {
     /// (Flickr30k). What the model sees in a picture stays in memory, 1.8 MB for 384 pixels.
     #[arg(long, value_name = "K", value_parser = positive(), conflicts_with_all = ["emoji", "captions_are_classes"])]
     rerank: Option<usize>,
+    /// Decode large JPEG files at a half, a quarter or an eighth of their size, as `embed --fast-decode` does
+    #[arg(long, conflicts_with_all = ["emoji", "captions", "answers"])]
+    fast_decode: bool,
     #[command(flatten, next_help_heading = "Texts that a BLIP writes")]
     texts: Texts,
     #[command(flatten, next_help_heading = "Tables")]
@@ -247,6 +251,7 @@ impl Eval {
         kept: Option<&mut Rerank>,
     ) -> Result<Seen, CliError> {
         let exam = PairsExam::new(Arc::clone(data), what, self.limit.unwrap_or(usize::MAX));
+        let exam = exam.read_as(Reading { fast_decode: self.fast_decode, ..Reading::default() });
         let bar = context.output.progress(exam.questions(), what);
         let (limit, done) = (Some(BadLimit::default()), || bar.inc(1));
         let seen = match kept {

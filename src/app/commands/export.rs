@@ -121,7 +121,7 @@ impl Rowed {
         let manifest = self.index.manifest();
         let parts = self.rows.len().div_ceil(PART).max(1);
         let list = digest(self.entries.iter().map(|entry| self.name(entry) + "\0")).to_string();
-        let settings = Settings::new(parts, manifest.model.clone(), dtype, manifest.exif, list, (true, false));
+        let settings = Settings::new(parts, manifest.model.clone(), dtype, manifest.reading(), list, (true, false));
         let folder = Folder::open(path, settings)?;
         for part in 0..parts {
             let places = part * PART..self.rows.len().min((part + 1) * PART);

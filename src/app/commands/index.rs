@@ -1,7 +1,7 @@
 //! `clipwright index`: makes a folder of pictures searchable.
 
 use super::index_parts::Parts;
-use super::pictures::{Reading, Tally};
+use super::pictures::{ReadingOptions, Tally};
 use super::{CliError, Context};
 use crate::counted::counted;
 use crate::files::serialize_name;
@@ -23,7 +23,7 @@ const MAX_NAMED: usize = 5;
 /// Make a folder of pictures searchable, or update its index
 ///
 /// Only new and changed pictures are embedded. Names that begin with a dot are left out. The command can be interrupted
-/// and run again at any time. An index remembers its model and whether pictures are turned upright: --model and --exif
+/// and run again at any time. An index remembers its model and how pictures are read: --model, --exif and --fast-decode
 /// are needed the first time only.
 ///
 /// Pictures that cannot be read are named and left out. The others are indexed nevertheless, and the exit code is then
@@ -41,10 +41,10 @@ pub struct Index {
     /// The index is then one of the pictures in the parts, and the same as one made here. All parts must be there.
     /// Their pictures lie in DIR, and their paths start from the current folder, as they did for `embed`; they are not
     /// looked at. `index DIR` later embeds what has changed since.
-    #[arg(long, value_name = "PARTS", conflicts_with = "exif")]
+    #[arg(long, value_name = "PARTS", conflicts_with_all = ["exif", "fast_decode"])]
     from: Option<PathBuf>,
     #[command(flatten)]
-    reading: Reading,
+    reading: ReadingOptions,
     /// Exit with code 0 even if some of the pictures cannot be read
     #[arg(long)]
     skip_unreadable: bool,
@@ -60,7 +60,7 @@ impl Index {
         let (index, root) = self.place()?;
         let known = self.known(&index)?;
         if let Some(manifest) = &known {
-            manifest.check_exif(&index, self.reading.exif)?;
+            self.reading.or_of_index(manifest, &index)?;
         }
         if scan.found.is_empty() && scan.skipped.is_empty() {
             return Err(CliError::NoPictures { path: self.folder, passed_over: scan.passed_over });
@@ -74,9 +74,7 @@ impl Index {
         known.map_or(Ok(()), |manifest| manifest.check_model(&index, &model))?;
         let encoder = opened.image_encoder()?;
         let mut store = Store::open(&index, &root, model, encoder.embed_dim())?;
-        if self.reading.exif {
-            store.set_exif()?;
-        }
+        store.set_reading(self.reading.reading())?;
         let bar = context.output.progress(scan.found.len(), "pictures");
         let outcome = update(&mut store, &encoder, &scan, moves(&bar));
         bar.finish_and_clear();
@@ -90,16 +88,19 @@ impl Index {
         let (index, root) = self.place()?;
         if let Some(manifest) = self.known(&index)? {
             manifest.check_model(&index, parts.model())?;
-            if manifest.exif != parts.exif() || manifest.embed_dim != parts.width() {
-                let what = if manifest.exif != parts.exif() { "--exif" } else { "width" };
-                return Err(CliError::OtherFolder { path: index, what: what.into() });
+            let (theirs, ours) = (manifest.reading(), parts.reading());
+            let other = [
+                ("--exif", theirs.exif != ours.exif),
+                ("--fast-decode", theirs.fast_decode != ours.fast_decode),
+                ("width", manifest.embed_dim != parts.width()),
+            ];
+            if let Some((what, _)) = other.iter().find(|(_, is_other)| *is_other) {
+                return Err(CliError::OtherFolder { path: index, what: (*what).into() });
             }
         }
         let (scan, rows) = parts.scan(&self.folder)?;
         let mut store = Store::open(&index, &root, parts.model().clone(), parts.width())?;
-        if parts.exif() {
-            store.set_exif()?;
-        }
+        store.set_reading(parts.reading())?;
         let bar = context.output.progress(scan.found.len(), "pictures");
         let outcome = update_from(&mut store, &scan, moves(&bar), |todo, each| {
             parts.stream(&todo.iter().map(|&place| rows[place]).collect::<Vec<_>>(), each)

@@ -8,6 +8,7 @@ use crate::datasets::BadReport;
 use crate::embed::Batch;
 use crate::files;
 use crate::index::{Entry, IndexError, ModelId, Scan};
+use crate::pictures::Reading;
 use ndarray::Array2;
 use std::collections::BTreeMap;
 use std::io;
@@ -77,9 +78,9 @@ impl Parts {
         &self.settings.model
     }
 
-    /// Returns whether pictures were turned upright.
-    pub(super) fn exif(&self) -> bool {
-        self.settings.exif
+    /// Returns how pictures were read.
+    pub(super) fn reading(&self) -> Reading {
+        Reading { exif: self.settings.exif, fast_decode: self.settings.fast_decode }
     }
 
     /// Returns e, the width of the embeddings.
@@ -209,7 +210,7 @@ mod tests {
     fn folder(dtype: Precision) -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
         let model = ModelId { path: "m".into(), kind: Default::default(), quick_gelu: true, fingerprint: "0".into() };
-        let settings = Settings::new(3, model, dtype, false, "list".into(), (true, false));
+        let settings = Settings::new(3, model, dtype, Reading::default(), "list".into(), (true, false));
         let parts = Folder::open(folder.path(), settings).unwrap();
         for (part, numbers) in [(0, 0..3), (1, 3..3), (2, 3..8)] {
             let axis = |row: usize| (0..WIDTH).map(move |i| if row % WIDTH == i { 1.0 } else { 0.0 });

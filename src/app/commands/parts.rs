@@ -23,6 +23,7 @@ use crate::app::part::Part;
 use crate::checkpoint::Precision;
 use crate::files::write_atomic;
 use crate::index::{Entry, ModelId};
+use crate::pictures::Reading;
 use ndarray::ArrayView2;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
@@ -49,6 +50,9 @@ pub(super) struct Settings {
     pub dtype: Precision,
     /// Whether pictures are turned upright.
     pub exif: bool,
+    /// Whether large JPEG files are decoded at a part of their size.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub fast_decode: bool,
     /// Digest of the list of what is embedded.
     list: String,
     pub images: bool,
@@ -60,11 +64,11 @@ impl Settings {
         parts: usize,
         model: ModelId,
         dtype: Precision,
-        exif: bool,
+        Reading { exif, fast_decode }: Reading,
         list: String,
         (images, texts): (bool, bool),
     ) -> Self {
-        Settings { version: VERSION, parts, model, dtype, exif, list, images, texts }
+        Settings { version: VERSION, parts, model, dtype, exif, fast_decode, list, images, texts }
     }
 
     /// Returns what is different in parts with these settings, if their rows do not belong together.
@@ -75,6 +79,7 @@ impl Settings {
             ("model", self.model.is_same(&other.model)),
             ("--dtype", self.dtype == other.dtype),
             ("--exif", self.exif == other.exif),
+            ("--fast-decode", self.fast_decode == other.fast_decode),
             ("list of what is embedded", self.list == other.list),
             ("kind of content", (self.images, self.texts) == (other.images, other.texts)),
         ];

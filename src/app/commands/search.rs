@@ -2,7 +2,7 @@
 
 use super::filters::Filters;
 use super::page::{self, Row};
-use super::pictures::Reading;
+use super::pictures::ReadingOptions;
 use super::wanted::{Part, Wanted};
 use super::wanted_embeddings::{Embedded, embed};
 use super::{CliError, Context};
@@ -10,11 +10,11 @@ use crate::app::number::positive;
 use crate::app::plot::contact::{Tile, contact};
 use crate::app::plot::save;
 use crate::counted::counted;
-use crate::embed::source::{Files, Upright};
+use crate::embed::source::{Files, ReadAs};
 use crate::embed::{Blip, Opened};
 use crate::files::serialize_name;
 use crate::index::{self, Index, ModelId, combine};
-use crate::pictures::decode;
+use crate::pictures::{Reading, decode};
 use crate::text::blip_clean::{MAX_CAPTION_WORDS, caption};
 use clap::Args;
 use image::{RgbImage, imageops};
@@ -73,7 +73,7 @@ pub(crate) struct Search {
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
     #[command(flatten)]
-    reading: Reading,
+    reading: ReadingOptions,
 }
 
 impl Search {
@@ -112,14 +112,14 @@ impl Search {
     fn find(self, context: &Context) -> Result<(), CliError> {
         let index = Index::open(&self.wanted.index)?;
         let manifest = index.manifest();
-        manifest.check_exif(index.folder(), self.reading.exif)?;
+        let reading = self.reading.or_of_index(manifest, index.folder())?;
         let opened = context.open_for(&manifest.model)?;
         manifest.check_model(index.folder(), &ModelId::of(&opened)?)?;
         if self.rerank.is_some() && matches!(opened, Opened::Clip(_)) {
             let message = "the index was made with a CLIP, and only a BLIP judges whether texts fit pictures";
             return Err(CliError::Usage(format!("--rerank: {}: {message}", index.folder().display())));
         }
-        let Embedded { rows, blip } = embed(&self.wanted, opened, manifest.exif)?;
+        let Embedded { rows, blip } = embed(&self.wanted, opened, reading)?;
         let weights: Vec<f32> = self.wanted.parts.iter().map(|part| part.weight).collect();
         let query = combine(rows.view(), &weights).map_err(|error| CliError::Usage(error.to_string()))?;
         manifest.check_query(index.folder(), &query)?;
@@ -137,7 +137,7 @@ impl Search {
         let mut hits: Vec<Hit> = hits.into_iter().filter(is_above).map(hit).collect();
         if let (Some(n), Some(blip), Some(text)) = (self.rerank, blip, self.wanted.texts().next()) {
             let n = n.min(hits.len());
-            rerank(&blip, (text, rows.view()), &mut hits[..n], manifest.exif)?;
+            rerank(&blip, (text, rows.view()), &mut hits[..n], reading)?;
         }
         hits.truncate(self.k);
         (1..).zip(&mut hits).for_each(|(rank, hit)| hit.rank = rank);
@@ -194,12 +194,12 @@ fn rerank(
     blip: &Blip,
     (text, embedded): (&str, ArrayView2<f32>),
     hits: &mut [Hit],
-    exif: bool,
+    reading: Reading,
 ) -> Result<(), CliError> {
     let error = |source| CliError::Blip { path: blip.path().into(), source };
     let text = [caption(text, MAX_CAPTION_WORDS)];
     let paths: Vec<PathBuf> = hits.iter().map(|hit| hit.path.clone()).collect();
-    blip.stream(&Upright { source: &Files(&paths), exif }, |batch| {
+    blip.stream(&ReadAs { source: &Files(&paths), reading }, |batch| {
         batch.bad.iter().for_each(|(_, bad)| note!("warning: not ranked again: {bad}"));
         let matches = blip.match_seen(&batch.rows, &text, embedded).map_err(error)?;
         let scores = matches.scores();

@@ -6,10 +6,8 @@ use super::wanted::{Part, Wanted, What};
 use crate::checkpoint::Checkpoint;
 use crate::embed::{Blip, Family, ImageEncoder, LoadError, Opened, PassingText, TextEncoder};
 use crate::eval::templates::PLACE;
-use crate::pictures::Picture;
-use crate::pictures::decode;
+use crate::pictures::{Picture, PictureError, Reading, View};
 use ndarray::{Array2, Axis, stack};
-use std::path::PathBuf;
 
 /// The parts of a query, embedded.
 pub(super) struct Embedded {
@@ -22,13 +20,11 @@ pub(super) struct Embedded {
 }
 
 /// Embeds the parts of a query. Pictures are embedded as those of the index were.
-pub(super) fn embed(wanted: &Wanted, opened: Opened, exif: bool) -> Result<Embedded, CliError> {
+pub(super) fn embed(wanted: &Wanted, opened: Opened, reading: Reading) -> Result<Embedded, CliError> {
     let texts: Vec<String> = wanted.texts().cloned().collect();
-    let read = |path: &PathBuf| decode::open(path).map(|picture| if exif { picture.upright() } else { picture });
-    let pictures: Vec<Picture> = wanted.images().map(read).collect::<Result<_, _>>()?;
     let (texts, pictures, blip) = match opened {
         Opened::Clip(checkpoint) => {
-            let pictures = pictures_by_clip(&checkpoint, &pictures)?;
+            let pictures = pictures_by_clip(&checkpoint, wanted, reading)?;
             (texts_by_clip(*checkpoint, &texts)?, pictures, None)
         }
         opened => {
@@ -37,6 +33,7 @@ pub(super) fn embed(wanted: &Wanted, opened: Opened, exif: bool) -> Result<Embed
                 return Err(CliError::Usage(format!("{text:?}: {NOTHING_LEFT}")));
             }
             warn_long(&model, &texts, &[PLACE]);
+            let pictures = read(wanted, View { reading, ..View::of(model.preprocess()) })?;
             let (texts, pictures) = (model.encode_text(&texts), model.encode_image(&pictures));
             (texts, pictures, if let Family::Blip(blip) = model { Some(blip) } else { None })
         }
@@ -44,9 +41,19 @@ pub(super) fn embed(wanted: &Wanted, opened: Opened, exif: bool) -> Result<Embed
     Ok(Embedded { rows: in_order(wanted, &texts, &pictures), blip })
 }
 
+/// Reads the pictures of a query, each as far as a model sees it.
+fn read(wanted: &Wanted, view: View) -> Result<Vec<Picture>, PictureError> {
+    let upright = |picture: Picture| if view.reading.exif { picture.upright() } else { picture };
+    wanted.images().map(|path| view.open(path).map(upright)).collect()
+}
+
 /// Embeds pictures, and reads the image tower only if there are some.
-fn pictures_by_clip(checkpoint: &Checkpoint, pictures: &[Picture]) -> Result<Array2<f32>, LoadError> {
-    if pictures.is_empty() { Ok(Array2::default((0, 0))) } else { Ok(ImageEncoder::new(checkpoint)?.encode(pictures)) }
+fn pictures_by_clip(checkpoint: &Checkpoint, wanted: &Wanted, reading: Reading) -> Result<Array2<f32>, CliError> {
+    if wanted.images().next().is_none() {
+        return Ok(Array2::default((0, 0)));
+    }
+    let tower = ImageEncoder::new(checkpoint)?;
+    Ok(tower.encode(&read(wanted, View { reading, ..View::of(tower.preprocess()) })?))
 }
 
 /// Embeds texts, and reads the text tower only if there are some, in passing if that is possible.

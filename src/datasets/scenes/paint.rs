@@ -18,7 +18,7 @@ pub(super) fn paint(scene: &Scene, emoji: &Emoji, size: usize, picture: &mut Pic
             let [x, y, side] = square.pixels(size);
             if side > 0 {
                 let window = Region { x: 0, y: 0, width: side, height: side };
-                let whole = Region::whole(&drawing);
+                let whole = Region::whole(drawing.size());
                 resizer.resize(&drawing, whole, (side, side), window, Interpolation::Bicubic, &mut resized);
                 lay(&resized, x, y, picture);
             }

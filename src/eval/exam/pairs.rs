@@ -4,13 +4,14 @@ use super::part::Part;
 use crate::datasets::{BadLimit, BadReport, Dataset, DatasetError, Example};
 use crate::digest::Digest;
 use crate::embed::rows::{concat_rows, evenly_spread};
-use crate::embed::source::{About, Examples, Watched};
+use crate::embed::source::{About, Examples, ReadAs, Watched};
 use crate::embed::{BATCH, Batch, Blip, BlipError, Embed, Task};
 use crate::eval::report::{Report, Row, ZeroShot};
 use crate::eval::rerank::rerank;
 use crate::eval::retrieval::{self, GroundTruth, Retrieval, first_of_each, identify};
 use crate::eval::templates::{PLACE, embed_classes};
 use crate::models::blip::model::Source;
+use crate::pictures::Reading;
 use crate::random::rng;
 use ndarray::{Array2, ArrayView2, Axis};
 use rayon::prelude::*;
@@ -24,6 +25,8 @@ pub struct PairsExam {
     name: String,
     /// Positions of the asked examples in the dataset.
     asked: Vec<usize>,
+    /// How pictures are read.
+    reading: Reading,
 }
 
 impl PairsExam {
@@ -34,7 +37,12 @@ impl PairsExam {
     /// Makes an exam on at most `max` of the examples, evenly spread.
     pub fn new(dataset: Arc<dyn Dataset>, name: &str, max: usize) -> Self {
         let asked = evenly_spread(dataset.concepts().len(), max).collect();
-        PairsExam { dataset, name: name.into(), asked }
+        PairsExam { dataset, name: name.into(), asked, reading: Reading::default() }
+    }
+
+    /// Reads the pictures in another way than the reference pipelines do.
+    pub fn read_as(self, reading: Reading) -> Self {
+        PairsExam { reading, ..self }
     }
 
     /// Returns the name of the pictures in the table.
@@ -107,7 +115,7 @@ impl PairsExam {
         done: impl Fn() + Sync,
     ) -> Result<Seen, DatasetError> {
         let (mut parts, mut read) = (Vec::new(), Vec::new());
-        let bad = model.stream(&Watched { source: &self.examples(), done }, |batch| {
+        let bad = model.stream(&Watched { source: &self.read_examples(&self.examples()), done }, |batch| {
             parts.push(batch.rows);
             read.extend(batch.read);
             limit.map_or(Ok(()), |limit| limit.check(batch.report))
@@ -129,14 +137,25 @@ impl PairsExam {
         let embeds = blip.check(Task::Match).is_ok();
         let embed_dim = if embeds { blip.config().embed_dim } else { 0 };
         let (mut parts, mut read, mut sources, mut known) = (vec![], vec![], vec![], HashSet::new());
-        let bad = blip.stream(&Watched { source: &self.examples(), done }, |batch: Batch<About, Source>| {
-            parts.push(if embeds { blip.embed_seen(&batch.rows)? } else { Array2::zeros((batch.rows.rows.len(), 0)) });
-            let new = (0..batch.read.len()).filter(|&i| known.insert(batch.read[i].1.digest));
-            sources.extend(new.map(|i| batch.rows.alone(i)));
-            read.extend(batch.read);
-            limit.map_or(Ok(()), |limit| limit.check(batch.report).map_err(LookError::from))
-        })?;
+        let bad = blip.stream(
+            &Watched { source: &self.read_examples(&self.examples()), done },
+            |batch: Batch<About, Source>| {
+                parts.push(if embeds {
+                    blip.embed_seen(&batch.rows)?
+                } else {
+                    Array2::zeros((batch.rows.rows.len(), 0))
+                });
+                let new = (0..batch.read.len()).filter(|&i| known.insert(batch.read[i].1.digest));
+                sources.extend(new.map(|i| batch.rows.alone(i)));
+                read.extend(batch.read);
+                limit.map_or(Ok(()), |limit| limit.check(batch.report).map_err(LookError::from))
+            },
+        )?;
         Ok((self.seen(concat_rows(&parts, embed_dim), read, bad, limit)?, sources))
+    }
+
+    fn read_examples<'a>(&self, source: &'a Examples<'a>) -> ReadAs<'a, Examples<'a>> {
+        ReadAs { source, reading: self.reading }
     }
 
     fn examples(&self) -> Examples<'_> {

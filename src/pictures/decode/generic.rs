@@ -13,5 +13,5 @@ pub(super) fn read(mut decoder: impl ImageDecoder) -> Result<Picture, ImageError
         DynamicImage::ImageRgba8(rgba) => (Channels::Rgba, rgba.into_raw()),
         other => (Channels::Rgb, other.into_rgb8().into_raw()),
     };
-    Ok(Picture { width: width as usize, height: height as usize, mode, samples, orientation })
+    Ok(Picture { width: width as usize, height: height as usize, mode, samples, orientation, cut: None })
 }

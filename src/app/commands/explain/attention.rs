@@ -1,7 +1,7 @@
 //! `clipwright explain attention`: what attends to what in a picture, a text, or a caption that is written.
 
 use super::drawings::{Drawn, Seen, shades};
-use crate::app::commands::pictures::Reading;
+use crate::app::commands::pictures::Turning;
 use crate::app::commands::texts::warn_truncated;
 use crate::app::commands::{CliError, Context};
 use crate::app::number::positive;
@@ -53,7 +53,7 @@ pub(crate) struct Attention {
     #[arg(long, value_name = "N", value_parser = positive())]
     layer: Option<usize>,
     #[command(flatten)]
-    reading: Reading,
+    reading: Turning,
     #[command(flatten)]
     drawn: Drawn,
 }

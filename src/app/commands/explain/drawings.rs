@@ -2,7 +2,7 @@
 
 use super::page::{ending_in, ends_in};
 use crate::app::commands::CliError;
-use crate::app::commands::pictures::Reading;
+use crate::app::commands::pictures::Turning;
 use crate::app::commands::texts::{STDIN, stdin_bytes};
 use crate::app::html;
 use crate::app::plot::canvas::rgb;
@@ -89,7 +89,7 @@ pub(super) struct Seen {
 
 impl Seen {
     /// Reads a picture; `-` is standard input.
-    pub(super) fn read(path: &Path, reading: Reading) -> Result<Self, CliError> {
+    pub(super) fn read(path: &Path, reading: Turning) -> Result<Self, CliError> {
         let picture = match path == Path::new(STDIN) {
             true => {
                 let bytes = stdin_bytes().map_err(CliError::file(path))?;

@@ -1,7 +1,7 @@
 //! `clipwright explain picture`: where in a picture texts are.
 
 use super::drawings::{Drawn, Seen, shades};
-use crate::app::commands::pictures::Reading;
+use crate::app::commands::pictures::Turning;
 use crate::app::commands::texts::warn_truncated;
 use crate::app::commands::{CliError, Context};
 use crate::app::plot::heat::{Drawing, over};
@@ -47,7 +47,7 @@ pub(crate) struct Where {
     #[arg(value_name = "TEXT", required = true)]
     texts: Vec<String>,
     #[command(flatten)]
-    reading: Reading,
+    reading: Turning,
     #[command(flatten)]
     drawn: Drawn,
 }

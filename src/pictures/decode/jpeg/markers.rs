@@ -23,6 +23,8 @@ pub(super) struct Component {
     /// Which quantisation table it has, and the table as it was when its first scan began.
     table: usize,
     pub scale: Option<Block>,
+    /// Number of samples across and down that a square becomes.
+    pub edge: usize,
     /// Number of samples across and down that belong to the picture.
     pub width: usize,
     pub height: usize,
@@ -30,8 +32,12 @@ pub(super) struct Component {
 
 /// What the header of the frame says.
 pub(super) struct Frame {
+    /// Number of pixels across and down.
     pub width: usize,
     pub height: usize,
+    /// Number of pixels across and down that a square becomes, of the component that has most of them: 8, or fewer if
+    /// the picture is shrunk.
+    pub edge: usize,
     pub is_progressive: bool,
     pub components: Vec<Component>,
     /// Squares across and down in a unit, of the component that has most.
@@ -236,17 +242,15 @@ impl<'a> File<'a> {
             }
             // The only component of a picture has one square in a unit, whatever is written.
             let (h, v) = if n == 1 { (1, 1) } else { (h, v) };
-            components.push(Component { id, h, v, table: table.into(), scale: None, width: 0, height: 0 });
+            components.push(Component { id, h, v, table: table.into(), scale: None, edge: 8, width: 0, height: 0 });
         }
         let most = |side: fn(&Component) -> usize| components.iter().map(side).max().unwrap_or(1);
         let (h, v) = (most(|component| component.h), most(|component| component.v));
-        for component in &mut components {
-            (component.width, component.height) =
-                ((width * component.h).div_ceil(h), (height * component.v).div_ceil(v));
-        }
         self.ids = components.iter().map(|component| component.id).collect();
         let (columns, rows) = (width.div_ceil(8 * h), height.div_ceil(8 * v));
-        self.header = Some(Frame { width, height, is_progressive, components, h, v, columns, rows });
+        let mut frame = Frame { width, height, edge: 8, is_progressive, components, h, v, columns, rows };
+        frame.shrink(1);
+        self.header = Some(frame);
         Ok(())
     }
 
@@ -289,6 +293,28 @@ impl<'a> File<'a> {
             rest = &values[64 * wide..];
         }
         Ok(())
+    }
+}
+
+impl Frame {
+    /// Divides both sides by 1, 2, 4 or 8, and rounds up. As in libjpeg, components with fewer samples than pixels are
+    /// shrunk less where that spares them the upsampling.
+    pub fn shrink(&mut self, by: usize) {
+        let (edge, width, height) = (8 / by, self.width, self.height);
+        for component in &mut self.components {
+            let fits = |own: usize, most: usize, size: usize| (most * edge).is_multiple_of(own * size);
+            component.edge = edge;
+            while component.edge < 8
+                && fits(component.h, self.h, 2 * component.edge)
+                && fits(component.v, self.v, 2 * component.edge)
+            {
+                component.edge *= 2;
+            }
+            let samples = |side: usize, own: usize, most: usize| (side * own * component.edge).div_ceil(8 * most);
+            (component.width, component.height) =
+                (samples(width, component.h, self.h), samples(height, component.v, self.v));
+        }
+        (self.edge, self.width, self.height) = (edge, width.div_ceil(by), height.div_ceil(by));
     }
 }
 

@@ -8,6 +8,7 @@ use super::plane::Plane;
 use crate::pictures::decode::limits::unfit;
 use image::ImageError;
 use kernels::jpeg::dct::Block;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Largest number of squares in a unit, by the standard.
@@ -61,13 +62,18 @@ struct State<'a> {
     scan: &'a Scan,
 }
 
-/// Reads a scan into `planes`, and tells `done` when a row of units is there. If `planes` have room for one row of
-/// units only, every row goes there.
+/// Reads a scan into `planes`, and tells `done` when one of the `wanted` rows of units is there. If `planes` have room for
+/// one row of units only, every row goes there. What is outside of `planes` or of `wanted` is dropped; and what follows the
+/// wanted rows is not even read, but looked through for markers, so that a damaged file is accepted or refused as if it
+/// were read.
+///
+/// There is one exception: means that grow beyond 32 bits are an error only where they are read.
 pub(super) fn read(
     file: &mut File,
     frame: &Frame,
     scan: &Scan,
     planes: &mut [Plane],
+    wanted: Range<usize>,
     done: &mut dyn FnMut(usize, &mut [Plane]),
 ) -> Result<(), ImageError> {
     let kind = Kind::of(frame, scan)?;
@@ -76,14 +82,16 @@ pub(super) fn read(
         // Alone, a component has no units, and no squares beyond its last samples.
         [Part { component, .. }] => {
             let component = &frame.components[component];
-            (component.width.div_ceil(8), component.height.div_ceil(8))
+            (component.width.div_ceil(component.edge), component.height.div_ceil(component.edge))
         }
         _ => (frame.columns, frame.rows),
     };
     let mut bits = Bits::new(file.bytes, file.at);
     // Number of squares whose other coefficients are known to be 0; units until the next restart marker, and its number.
     let (mut run, mut left, mut number) = (0, file.restarts, 0);
-    for row in 0..rows {
+    let mut dropped = [0; 64];
+    for row in 0..rows.min(wanted.end) {
+        let is_wanted = row >= wanted.start;
         for column in 0..columns {
             if file.restarts > 0 && left == 0 {
                 (file.at, file.marker) = bits.place();
@@ -98,18 +106,28 @@ pub(super) fn read(
             }
             for state in &mut states {
                 let (plane, (h, v)) = (&mut planes[state.component], state.size);
+                let (place, is_one_row) =
+                    ((column * h).wrapping_sub(plane.first), plane.blocks.len() == plane.stride * v);
                 for y in 0..v {
-                    let at = (row * v + y) * plane.stride + column * h;
-                    let at = if plane.blocks.len() == plane.stride * v { y * plane.stride + column * h } else { at };
-                    for block in &mut plane.blocks[at..at + h] {
-                        square(&mut bits, state, kind, &mut run, block)?;
+                    if is_wanted && place < plane.stride {
+                        let at = (if is_one_row { y } else { row * v + y }) * plane.stride + place;
+                        for block in &mut plane.blocks[at..at + h] {
+                            square(&mut bits, state, kind, &mut run, block)?;
+                        }
+                    } else {
+                        (0..h).try_for_each(|_| square(&mut bits, state, kind, &mut run, &mut dropped))?;
                     }
                 }
             }
         }
-        done(row, planes);
+        if is_wanted {
+            done(row, planes);
+        }
     }
     (file.at, file.marker) = bits.place();
+    let units = rows.saturating_sub(wanted.end) * columns;
+    let restarts = if file.restarts > 0 { units.saturating_sub(left).div_ceil(file.restarts) } else { 0 };
+    (0..restarts).try_for_each(|n| restart(file, (number + (n & 7) as u8) & 7))?;
     Ok(())
 }
 
