@@ -5,6 +5,7 @@
 //! functions, and an [`Isa`](crate::isa::Isa) proves that they may be called. Pointers must be valid for the lanes that
 //! are touched; they need no alignment.
 
+#[cfg(not(target_arch = "aarch64"))]
 use crate::half::{widen, widen_bf16};
 
 /// A register of `f32` lanes.
@@ -124,10 +125,23 @@ macro_rules! vector {
 mod neon {
     use super::Vector;
     use std::arch::aarch64::*;
+    use std::arch::asm;
 
     vector! { float32x4_t, 4:
         fn splat(x: f32) -> Self { vdupq_n_f32(x) }
         fn load(p: *const f32) -> Self { vld1q_f32(p) }
+        fn load_f16(p: *const u16) -> Self {
+            // The intrinsic is not stable yet.
+            let halves = vld1_u16(p);
+            let floats: float32x4_t;
+            asm!(
+                "fcvtl {floats:v}.4s, {halves:v}.4h",
+                floats = out(vreg) floats, halves = in(vreg) halves,
+                options(pure, nomem, nostack, preserves_flags)
+            );
+            floats
+        }
+        fn load_bf16(p: *const u16) -> Self { vreinterpretq_f32_u32(vshll_n_u16::<16>(vld1_u16(p))) }
         fn store(self, p: *mut f32) { vst1q_f32(p, self) }
         fn load_first(p: *const f32, n: usize) -> Self {
             let mut lanes = [0.0; 4];
