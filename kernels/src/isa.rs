@@ -81,6 +81,9 @@ impl Isa {
     }
 }
 
+/// Whether the target guarantees an instruction for a·b + c. Without it, a fused multiply-add is a slow library call.
+pub(crate) const FUSED: bool = cfg!(any(target_feature = "fma", target_arch = "aarch64"));
+
 /// Compiles a function of plain loops once per instruction set. The first parameter of the generated function is the
 /// [`Isa`]; inside the body, the constant `FMA` says whether [`mul_add`] is one instruction, and `LANES` is the number
 /// of floats in a register.
@@ -98,7 +101,7 @@ macro_rules! multiversion {
             #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
             fn avx512($($a: $t),*) $(-> $r)? { body::<true, 16>($($a),*) }
             match isa {
-                $crate::isa::Isa::Portable => body::<false, 4>($($a),*),
+                $crate::isa::Isa::Portable => body::<{ $crate::isa::FUSED }, 4>($($a),*),
                 // SAFETY: the token is the proof that this CPU has AVX2, FMA and F16C.
                 #[cfg(target_arch = "x86_64")]
                 $crate::isa::Isa::Avx2(_) => unsafe { avx2($($a),*) },

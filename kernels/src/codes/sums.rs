@@ -11,7 +11,7 @@ pub(super) type Sums = [i32; 2];
 /// Calls `each` with the sums of every row and the bytes behind its codes.
 pub(super) fn for_each(integers: Integers, coded: &[u8], row: usize, query: [&[i8]; 2], each: impl FnMut(Sums, &[u8])) {
     match integers {
-        Integers::Portable => rows(coded, row, query, portable, each),
+        Integers::Portable | Integers::NeonDot(_) => rows(coded, row, query, portable, each),
         // SAFETY: the token is the proof that this CPU has the instructions.
         #[cfg(target_arch = "x86_64")]
         Integers::Avx2(_) => unsafe { x86::avx2(coded, row, query, each) },

@@ -49,8 +49,9 @@ impl Kernel {
 /// A full tile has at least this many columns, whatever the instruction set.
 pub(super) const MIN_NR: usize = 8;
 
-/// A row of a tile has this many vectors.
-const NV: usize = 2;
+/// A row of a tile has this many vectors. As panels of A have no more rows than a vector has lanes, tiles of the 32 short
+/// registers of NEON grow to the side.
+const NV: usize = if cfg!(target_arch = "aarch64") { 4 } else { 2 };
 
 /// Defines a module with the [`Kernel`] of an instruction set, whose tiles and dot products have these numbers of rows.
 macro_rules! kernel {
@@ -90,7 +91,8 @@ macro_rules! kernel {
     };
 }
 
-// 16 registers of 4 lanes: 4×2 sums, 2 of B, 1 of A, and one for the product where it is not fused.
+// 16 registers of 4 lanes: 4×2 sums, 2 of B, 1 of A, and one for the product where it is not fused. 32 of NEON: 4×4 sums,
+// 4 of B, 1 of A.
 kernel! { portable, Portable; tiles 1 2 3 4; dots 1 2 }
 
 // 16 registers of 8 lanes: 6×2 sums, 2 of B, 1 of A. Twelve independent sums cover the latency of two FMA units.

@@ -5,6 +5,7 @@
 //! functions, and an [`Isa`](crate::isa::Isa) proves that they may be called. Pointers must be valid for the lanes that
 //! are touched; they need no alignment.
 
+#[cfg(not(target_arch = "aarch64"))]
 use crate::half::{widen, widen_bf16};
 
 /// A register of `f32` lanes.
@@ -34,17 +35,23 @@ pub(super) trait Vector: Copy {
     unsafe fn add(self, b: Self) -> Self;
     /// Interleaves the lanes of both within every four: (a₀ b₀ a₁ b₁) and (a₂ b₂ a₃ b₃).
     unsafe fn zip(self, b: Self) -> (Self, Self);
-    /// Separates the even fours of lanes of both from the odd ones.
-    unsafe fn unzip_fours(self, b: Self) -> (Self, Self);
+    /// Separates the even fours of lanes of both from the odd ones, of which a register has more than one.
+    unsafe fn unzip_fours(self, _b: Self) -> (Self, Self) {
+        unreachable!("a register is one four")
+    }
 }
 
 /// The widest register has this many lanes.
 pub(super) const MAX_LANES: usize = 16;
 
-/// Four lanes of plain arrays, which the compiler turns into SSE or NEON registers.
+/// The four lanes that every CPU of the target has: plain arrays, which the compiler turns into SSE registers, or NEON's.
+#[cfg(not(target_arch = "aarch64"))]
 pub(super) type Portable = [f32; 4];
+#[cfg(target_arch = "aarch64")]
+pub(super) type Portable = std::arch::aarch64::float32x4_t;
 
-impl Vector for Portable {
+#[cfg(not(target_arch = "aarch64"))]
+impl Vector for [f32; 4] {
     const LANES: usize = 4;
 
     #[inline(always)]
@@ -85,9 +92,7 @@ impl Vector for Portable {
     }
     #[inline(always)]
     unsafe fn mul_add(self, b: Self, c: Self) -> Self {
-        // Without the instruction, a fused multiply-add is a slow library call.
-        const FUSED: bool = cfg!(any(target_feature = "fma", target_arch = "aarch64"));
-        std::array::from_fn(|i| crate::isa::mul_add::<FUSED>(self[i], b[i], c[i]))
+        std::array::from_fn(|i| crate::isa::mul_add::<{ crate::isa::FUSED }>(self[i], b[i], c[i]))
     }
     #[inline(always)]
     unsafe fn add(self, b: Self) -> Self {
@@ -97,9 +102,60 @@ impl Vector for Portable {
     unsafe fn zip(self, b: Self) -> (Self, Self) {
         ([self[0], b[0], self[1], b[1]], [self[2], b[2], self[3], b[3]])
     }
-    #[inline(always)]
-    unsafe fn unzip_fours(self, _: Self) -> (Self, Self) {
-        unreachable!("a register is one four")
+}
+
+/// Implements [`Vector`] by intrinsics.
+macro_rules! vector {
+    ($vector:ty, $lanes:literal: $(fn $name:ident($($args:tt)*) $(-> $r:ty)? $body:block)*) => {
+        impl Vector for $vector {
+            const LANES: usize = $lanes;
+            $(
+                #[inline(always)]
+                unsafe fn $name($($args)*) $(-> $r)? {
+                    // SAFETY: the intrinsics ask for no more than `Vector` does, the instruction set and pointers
+                    // that are valid for the lanes touched; lanes that are masked or not among the first are not.
+                    unsafe { $body }
+                }
+            )*
+        }
+    };
+}
+
+#[cfg(target_arch = "aarch64")]
+mod neon {
+    use super::Vector;
+    use std::arch::aarch64::*;
+    use std::arch::asm;
+
+    vector! { float32x4_t, 4:
+        fn splat(x: f32) -> Self { vdupq_n_f32(x) }
+        fn load(p: *const f32) -> Self { vld1q_f32(p) }
+        fn load_f16(p: *const u16) -> Self {
+            // The intrinsic is not stable yet.
+            let halves = vld1_u16(p);
+            let floats: float32x4_t;
+            asm!(
+                "fcvtl {floats:v}.4s, {halves:v}.4h",
+                floats = out(vreg) floats, halves = in(vreg) halves,
+                options(pure, nomem, nostack, preserves_flags)
+            );
+            floats
+        }
+        fn load_bf16(p: *const u16) -> Self { vreinterpretq_f32_u32(vshll_n_u16::<16>(vld1_u16(p))) }
+        fn store(self, p: *mut f32) { vst1q_f32(p, self) }
+        fn load_first(p: *const f32, n: usize) -> Self {
+            let mut lanes = [0.0; 4];
+            p.copy_to_nonoverlapping(lanes.as_mut_ptr(), n);
+            vld1q_f32(lanes.as_ptr())
+        }
+        fn store_first(self, p: *mut f32, n: usize) {
+            let mut lanes = [0.0; 4];
+            vst1q_f32(lanes.as_mut_ptr(), self);
+            p.copy_from_nonoverlapping(lanes.as_ptr(), n);
+        }
+        fn mul_add(self, b: Self, c: Self) -> Self { vfmaq_f32(c, self, b) }
+        fn add(self, b: Self) -> Self { vaddq_f32(self, b) }
+        fn zip(self, b: Self) -> (Self, Self) { (vzip1q_f32(self, b), vzip2q_f32(self, b)) }
     }
 }
 
@@ -108,24 +164,7 @@ mod x86 {
     use super::Vector;
     use std::arch::x86_64::*;
 
-    /// Implements [`Vector`] by intrinsics.
-    macro_rules! x86_vector {
-        ($vector:ty, $lanes:literal: $(fn $name:ident($($args:tt)*) $(-> $r:ty)? $body:block)*) => {
-            impl Vector for $vector {
-                const LANES: usize = $lanes;
-                $(
-                    #[inline(always)]
-                    unsafe fn $name($($args)*) $(-> $r)? {
-                        // SAFETY: the intrinsics ask for no more than `Vector` does, the instruction set and pointers
-                        // that are valid for the lanes touched; masked lanes are not.
-                        unsafe { $body }
-                    }
-                )*
-            }
-        };
-    }
-
-    x86_vector! { __m256, 8:
+    vector! { __m256, 8:
         fn splat(x: f32) -> Self { _mm256_set1_ps(x) }
         fn load(p: *const f32) -> Self { _mm256_loadu_ps(p) }
         fn load_f16(p: *const u16) -> Self { _mm256_cvtph_ps(_mm_loadu_si128(p.cast())) }
@@ -150,7 +189,7 @@ mod x86 {
         unsafe { _mm256_cmpgt_epi32(_mm256_set1_epi32(n as i32), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)) }
     }
 
-    x86_vector! { __m512, 16:
+    vector! { __m512, 16:
         fn splat(x: f32) -> Self { _mm512_set1_ps(x) }
         fn load(p: *const f32) -> Self { _mm512_loadu_ps(p) }
         fn load_f16(p: *const u16) -> Self { _mm512_cvtph_ps(_mm256_loadu_si256(p.cast())) }

@@ -15,6 +15,10 @@ pub struct AvxVnni(());
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Avx512Vnni(());
 
+/// Proof that this CPU has the dot products of NEON: only [`Integers::available`] makes one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NeonDot(());
+
 /// Instructions for products of whole numbers that this CPU has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Integers {
@@ -26,12 +30,14 @@ pub enum Integers {
     AvxVnni(AvxVnni),
     /// `vpdpbusd` on 512 bits.
     Avx512Vnni(Avx512Vnni),
+    /// `sdot` on 128 bits, which adds four products of eight bits to a sum, both with a sign.
+    NeonDot(NeonDot),
 }
 
 impl Integers {
     /// Lists all that this CPU has, the slowest first.
     pub fn available() -> Vec<Integers> {
-        #[cfg_attr(not(target_arch = "x86_64"), expect(unused_mut))]
+        #[cfg_attr(not(any(target_arch = "x86_64", target_arch = "aarch64")), expect(unused_mut))]
         let mut all = vec![Integers::Portable];
         #[cfg(target_arch = "x86_64")]
         if is_x86_feature_detected!("avx2") {
@@ -43,6 +49,10 @@ impl Integers {
                 all.push(Integers::Avx512Vnni(Avx512Vnni(())));
             }
         }
+        #[cfg(target_arch = "aarch64")]
+        if std::arch::is_aarch64_feature_detected!("dotprod") {
+            all.push(Integers::NeonDot(NeonDot(())));
+        }
         all
     }
 
@@ -51,11 +61,11 @@ impl Integers {
     pub fn best() -> Integers {
         static BEST: OnceLock<Integers> = OnceLock::new();
         *BEST.get_or_init(|| {
-            let best = *Integers::available().last().expect("the portable one");
+            let is_named = std::env::var_os("CLIP_ISA").is_some();
             match Isa::best() {
-                Isa::Portable => Integers::Portable,
-                Isa::Avx2(_) if std::env::var_os("CLIP_ISA").is_some() => Integers::Avx2(Avx2(())),
-                _ => best,
+                Isa::Portable if is_named => Integers::Portable,
+                Isa::Avx2(_) if is_named => Integers::Avx2(Avx2(())),
+                _ => *Integers::available().last().expect("the portable one"),
             }
         })
     }
@@ -67,6 +77,7 @@ impl Integers {
             Integers::Avx2(_) => "avx2",
             Integers::AvxVnni(_) => "avx-vnni",
             Integers::Avx512Vnni(_) => "avx512-vnni",
+            Integers::NeonDot(_) => "neon-dot",
         }
     }
 }

@@ -88,3 +88,6 @@ kernel! { avx_vnni, AvxVnni, "avx2,avxvnni"; 1 2 3 4 5 6 }
 
 #[cfg(target_arch = "x86_64")]
 kernel! { avx512_vnni, Avx512Vnni, "avx512f,avx512vnni"; 1 2 3 4 5 6 7 8 9 10 11 12 13 14 }
+
+#[cfg(target_arch = "aarch64")]
+kernel! { neon_dot, NeonDot, "neon,dotprod"; 1 2 3 4 5 6 7 8 9 10 11 12 }

@@ -59,7 +59,9 @@ pub fn gemm_int8_on(integers: Integers, a: Mat, b: Int8, c: MatMut, epilogue: Ep
         Integers::AvxVnni(_) => multiply(&kernel::avx_vnni::KERNEL, a, b, &out),
         #[cfg(target_arch = "x86_64")]
         Integers::Avx512Vnni(_) => multiply(&kernel::avx512_vnni::KERNEL, a, b, &out),
-        #[cfg(not(target_arch = "x86_64"))]
+        #[cfg(target_arch = "aarch64")]
+        Integers::NeonDot(_) => multiply(&kernel::neon_dot::KERNEL, a, b, &out),
+        #[allow(unreachable_patterns, reason = "the patterns of the other targets are not compiled")]
         _ => unreachable!("no token is ever made here"),
     }
 }

@@ -68,43 +68,74 @@ impl Registers for Portable {
     }
 }
 
+#[cfg(target_arch = "aarch64")]
+pub(super) use neon::NeonDot;
 #[cfg(target_arch = "x86_64")]
 pub(super) use x86::{Avx2, Avx512Vnni, AvxVnni};
+
+/// Implements [`Registers`] by intrinsics.
+macro_rules! registers {
+    ($(#[$doc:meta])* $name:ident, $activation:ty, $sums:ty, $operands:ty, $cols:literal:
+     $(fn $method:ident($($args:tt)*) $(-> $r:ty)? $body:block)*) => {
+        $(#[$doc])*
+        pub(in super::super) struct $name;
+
+        impl Registers for $name {
+            type Activation = $activation;
+            type Sums = $sums;
+            type Weights = $operands;
+            type Activations = $operands;
+            const COLS: usize = $cols;
+            $(
+                #[inline(always)]
+                unsafe fn $method($($args)*) $(-> $r)? {
+                    // SAFETY: the intrinsics ask for no more than `Registers` does, the instructions and pointers
+                    // that are valid for a register.
+                    unsafe { $body }
+                }
+            )*
+        }
+    };
+}
+
+#[cfg(target_arch = "aarch64")]
+mod neon {
+    use super::Registers;
+    use std::arch::aarch64::*;
+    use std::arch::asm;
+
+    registers! {
+        /// Four products of eight bits are added to a sum by one instruction, whose intrinsic is not stable yet.
+        NeonDot, i8, int32x4_t, int8x16_t, 4:
+        fn zero() -> int32x4_t { vdupq_n_s32(0) }
+        fn splat(p: *const i8) -> int8x16_t { vreinterpretq_s8_s32(vdupq_n_s32(p.cast::<i32>().read_unaligned())) }
+        fn load(p: *const i8) -> int8x16_t { vld1q_s8(p) }
+        fn dot(mut sums: int32x4_t, a: int8x16_t, w: int8x16_t) -> int32x4_t {
+            asm!(
+                "sdot {sums:v}.4s, {a:v}.16b, {w:v}.16b",
+                sums = inout(vreg) sums, a = in(vreg) a, w = in(vreg) w,
+                options(pure, nomem, nostack, preserves_flags)
+            );
+            sums
+        }
+        fn store(pair: [int32x4_t; 2], p: *mut i32, add: bool) {
+            for (i, sums) in pair.into_iter().enumerate() {
+                let p = p.add(4 * i);
+                vst1q_s32(p, if add { vaddq_s32(vld1q_s32(p), sums) } else { sums });
+            }
+        }
+    }
+}
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
     use super::Registers;
     use std::arch::x86_64::*;
 
-    /// Implements [`Registers`] by intrinsics.
-    macro_rules! x86_registers {
-        ($(#[$doc:meta])* $name:ident, $activation:ty, $register:ty, $cols:literal:
-         $(fn $method:ident($($args:tt)*) $(-> $r:ty)? $body:block)*) => {
-            $(#[$doc])*
-            pub(in super::super) struct $name;
-
-            impl Registers for $name {
-                type Activation = $activation;
-                type Sums = $register;
-                type Weights = $register;
-                type Activations = $register;
-                const COLS: usize = $cols;
-                $(
-                    #[inline(always)]
-                    unsafe fn $method($($args)*) $(-> $r)? {
-                        // SAFETY: the intrinsics ask for no more than `Registers` does, the instructions and pointers
-                        // that are valid for a register.
-                        unsafe { $body }
-                    }
-                )*
-            }
-        };
-    }
-
-    x86_registers! {
+    registers! {
         /// Weights are widened to 16 bits as they are loaded. A column has two sums, of even and odd pairs of steps,
         /// which are added when they are stored.
-        Avx2, i16, __m256i, 4:
+        Avx2, i16, __m256i, __m256i, 4:
         fn zero() -> __m256i { _mm256_setzero_si256() }
         fn splat(p: *const i16) -> __m256i { _mm256_set1_epi64x(p.cast::<i64>().read_unaligned()) }
         fn load(p: *const i8) -> __m256i { _mm256_cvtepi8_epi16(_mm_loadu_si128(p.cast())) }
@@ -116,9 +147,9 @@ mod x86 {
         }
     }
 
-    x86_registers! {
+    registers! {
         /// Four products of eight bits are added to a sum by one instruction.
-        AvxVnni, u8, __m256i, 8:
+        AvxVnni, u8, __m256i, __m256i, 8:
         fn zero() -> __m256i { _mm256_setzero_si256() }
         fn splat(p: *const u8) -> __m256i { _mm256_set1_epi32(p.cast::<i32>().read_unaligned()) }
         fn load(p: *const i8) -> __m256i { _mm256_loadu_si256(p.cast()) }
@@ -129,9 +160,9 @@ mod x86 {
         }
     }
 
-    x86_registers! {
+    registers! {
         /// Four products of eight bits are added to a sum by one instruction.
-        Avx512Vnni, u8, __m512i, 16:
+        Avx512Vnni, u8, __m512i, __m512i, 16:
         fn zero() -> __m512i { _mm512_setzero_si512() }
         fn splat(p: *const u8) -> __m512i { _mm512_set1_epi32(p.cast::<i32>().read_unaligned()) }
         fn load(p: *const i8) -> __m512i { _mm512_loadu_si512(p.cast()) }

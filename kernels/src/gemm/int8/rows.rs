@@ -21,13 +21,26 @@ pub(super) struct Row {
     pub zero: i32,
 }
 
-/// What the micro-kernel multiplies weights with: a number of 0..=255.
+/// What the micro-kernel multiplies weights with: a number of 0..=255, less an offset.
 pub(super) trait Activation: Copy + Send + Sync {
+    const OFFSET: i32;
     /// Takes a number of 0..=255.
     fn new(x: u32) -> Self;
 }
 
+/// Where both operands have a sign, the middle of 0..=255 is 0. The zero point moves with it, so C stays the same.
+impl Activation for i8 {
+    const OFFSET: i32 = 128;
+
+    #[inline(always)]
+    fn new(x: u32) -> i8 {
+        (x as i32 - Self::OFFSET) as i8
+    }
+}
+
 impl Activation for u8 {
+    const OFFSET: i32 = 0;
+
     #[inline(always)]
     fn new(x: u32) -> u8 {
         x as u8
@@ -35,6 +48,8 @@ impl Activation for u8 {
 }
 
 impl Activation for i16 {
+    const OFFSET: i32 = 0;
+
     #[inline(always)]
     fn new(x: u32) -> i16 {
         x as i16
@@ -55,6 +70,7 @@ pub(super) fn pack<A: Activation>(isa: Isa, a: Mat, b: Int8, told: &mut [Row], p
             b.outliers(0, 0).for_each(|(k, _)| whole[k] = 0.0);
             *told = range(isa, whole);
             round(isa, *told, whole);
+            told.zero -= A::OFFSET;
             spread(row, i, rows, panel);
         }
     });
