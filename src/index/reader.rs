@@ -1,7 +1,7 @@
 //! Reading an index: its files, and which of its pictures a filter admits.
 
-use super::entry::{at_line, lines};
 use super::data::Data;
+use super::entry::{at_line, lines};
 use super::store::check_length;
 use super::{Entry, Filter, IndexError, IndexFileError, Manifest};
 use crate::files::read_exact_at;

@@ -1,7 +1,7 @@
 //! Writing of an index: rows are appended, then committed.
 
-use super::entry::{Entry, lines};
 use super::data::{DERIVED, Data};
+use super::entry::{Entry, lines};
 use super::{IndexError, IndexFileError, Manifest, ModelId};
 use crate::files::read_exact_at;
 use crate::pictures::Reading;
