@@ -186,8 +186,9 @@ fn a_dataset_knows_what_is_looked_at() {
         let mut loader = loader(dataset.clone(), LoaderConfig { augment, teacher, ..config(10, 1, 0) });
         loader.next().unwrap();
         drop(loader);
-        assert_eq!(dataset.1.load(SeqCst) % 10, 0);
-        assert_eq!(dataset.1.load(SeqCst) > 0, all > 0);
+        // The loader may have begun with the next batch.
+        let whole = dataset.1.load(SeqCst);
+        assert!(if all == 0 { whole == 0 } else { whole >= all }, "{whole} were looked at whole, {all} expected");
     }
 }
 

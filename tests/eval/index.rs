@@ -210,7 +210,8 @@ fn broken_files_are_named() {
     assert_eq!(search, store);
 
     let [search, store] = broken("codes-0.i8", truncated);
-    assert!(search.contains("codes-0.i8") && search.contains("promises") && search == store, "{search}");
+    assert!(search.contains("codes-0.i8") && search.contains("promises"), "{search}");
+    assert_eq!(store, "opened", "codes are made again");
     for place in [0u64, 1 << 40] {
         let [search, _] = broken("lines-0.u64", |mut bytes| {
             bytes[8 * 5..][..8].copy_from_slice(&place.to_le_bytes());

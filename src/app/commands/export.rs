@@ -72,9 +72,8 @@ struct Rowed {
 
 impl Export {
     pub(crate) fn run(self, context: &Context) -> Result<(), CliError> {
+        context.refuse_precision("export takes what has been computed; --dtype is what it is written as")?;
         context.refuse_model("export takes embeddings that are made already")?;
-        context
-            .refuse_precision("export takes embeddings that are made already; --dtype is what they are written as")?;
         let index = index::Index::open(&self.index)?;
         let (rows, entries) = index.entries(&index.all())?.into_iter().unzip();
         let rowed = Rowed { index, rows, entries };
