@@ -29,18 +29,15 @@ static FILES: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
 
 /// Returns small JPEG files of every layout.
 static LAYOUTS: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
-    let codings = [Coding::Whole, Coding::Alone, Coding::Progressive];
-    let kinds = FACTORS.iter().flat_map(|factors| codings.map(|coding| (factors, coding)));
-    let layout = |(seed, (factors, coding)): (u64, (&&[(usize, usize)], Coding))| Layout {
-        width: 91,
-        height: 37,
-        factors: factors.to_vec(),
-        coding,
-        restarts: seed as usize % 4,
-        orientation: Some(seed as u8 % 8 + 1),
-        seed,
-    };
-    (0..).zip(kinds).map(|kind| layout(kind).file()).collect()
+    let mut files = vec![];
+    for factors in FACTORS {
+        for coding in [Coding::Whole, Coding::Alone, Coding::Progressive] {
+            let (i, factors) = (files.len(), factors.to_vec());
+            let (restarts, orientation, seed) = (i % 4, Some(i as u8 % 8 + 1), i as u64);
+            files.push(Layout { width: 91, height: 37, factors, coding, restarts, orientation, seed }.file());
+        }
+    }
+    files
 });
 
 fn encoded(picture: &DynamicImage, format: ImageFormat) -> Option<Vec<u8>> {
