@@ -1,15 +1,14 @@
-"""One measurement for compare.py: a piece of work in PyTorch or ONNX Runtime.
+"""One measurement for compare.py: a piece of work in PyTorch.
 
-    reference.py FRAMEWORK WORK MODEL BATCH CAPTION_TOKENS REPEATS THREADS
+    reference.py pytorch|compiled|bf16 WORK MODEL BATCH CAPTION_TOKENS REPEATS THREADS
 
-Prints the median seconds and the most memory the process ever held as JSON; of train_step also what every framework
-must hold, and what Python and PyTorch held before.
+An encoder is run as it is, compiled with its weights frozen, or under autocast to bf16. Prints the median seconds and
+the most memory the process ever held as JSON; of train_step also what every framework must hold, and what Python and
+PyTorch held before.
 """
 
 import logging
-import os
 import sys
-import tempfile
 import warnings
 
 import open_clip
@@ -23,27 +22,32 @@ QUICK_GELU = {"ViT-B-32", "ViT-B-16", "ViT-L-14", "ViT-L-14-336", "RN50", "RN101
 def main():
     framework, work, model = sys.argv[1:4]
     batch, caption_tokens, repeats, threads = map(int, sys.argv[4:])
-    # That there are no trained weights and that the export is the older one is meant so.
-    logging.getLogger().setLevel(logging.ERROR)
-    warnings.simplefilter("ignore", DeprecationWarning)
+    quiet()
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     if work == "train_step":
         runtime = peak_mib()
         step, held = train_step(model, batch, caption_tokens)
         return measure(step, repeats, held_mib=held, runtime_mib=runtime)
-    if framework == "onnxruntime":
-        step = onnx_encode_image(model, batch, threads)
-    elif work == "encode_text":
-        step = encode_text(model, batch, caption_tokens)
+    if work == "info_nce":
+        step = info_nce(model, batch)
     else:
-        step = {"encode_image": encode_image, "info_nce": info_nce}[work](model, batch)
+        step = by(framework, encoder(work, model, batch, caption_tokens))
     measure(step, repeats)
 
 
+def quiet():
+    """That there are no trained weights and that an export is the older one is meant so."""
+    logging.getLogger().setLevel(logging.ERROR)
+    warnings.simplefilter("ignore")
+
+
 def create(name):
-    model = open_clip.create_model(name + "-quickgelu" if name in QUICK_GELU else name)
-    return model.to(memory_format=memory_format(name))
+    return open_clip.create_model(full_name(name)).to(memory_format=memory_format(name))
+
+
+def full_name(name):
+    return name + "-quickgelu" if name in QUICK_GELU else name
 
 
 def memory_format(name):
@@ -66,16 +70,26 @@ def captions(model, batch, tokens):
     return texts
 
 
-def encode_image(name, batch):
+def encoder(work, name, batch, caption_tokens):
     model = create(name).eval()
-    images = pictures(name, model, batch)
-    return torch.inference_mode()(lambda: model.encode_image(images, normalize=True))
-
-
-def encode_text(name, batch, caption_tokens):
-    model = create(name).eval()
+    if work == "encode_image":
+        images = pictures(name, model, batch)
+        return lambda: model.encode_image(images, normalize=True)
     texts = captions(model, batch, caption_tokens)
-    return torch.inference_mode()(lambda: model.encode_text(texts, normalize=True))
+    return lambda: model.encode_text(texts, normalize=True)
+
+
+def by(framework, encode):
+    """Returns the encoder without gradients, as it is, compiled, or in bf16."""
+    if framework == "compiled":
+        from torch._inductor import config
+
+        config.freezing = True
+        encode = torch.compile(encode)
+    if framework == "bf16":
+        encode = torch.autocast("cpu", torch.bfloat16)(encode)
+    # Freezing looks for no_grad and does not know inference_mode.
+    return (torch.no_grad() if framework == "compiled" else torch.inference_mode())(encode)
 
 
 def train_step(name, batch, caption_tokens):
@@ -105,21 +119,6 @@ def info_nce(name, batch):
         loss(images, texts, logit_scale.exp()).backward()
 
     return step
-
-
-def onnx_encode_image(name, batch, threads):
-    import onnxruntime
-
-    model = create(name).eval()
-    images = pictures(name, model, batch).contiguous()
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    with tempfile.TemporaryDirectory() as folder:
-        path = os.path.join(folder, "visual.onnx")
-        torch.onnx.export(model.visual, images, path, input_names=["images"], dynamo=False)
-        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    inputs = {"images": images.numpy()}
-    return lambda: session.run(None, inputs)
 
 
 if __name__ == "__main__":
