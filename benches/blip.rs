@@ -1,6 +1,8 @@
 //! BLIP-base at 384 pixels: a block that looks at pictures, captions of 3 beams and 20 tokens, matches of texts of 12
-//! tokens. `cargo bench --bench blip`
+//! tokens.
 
+use crate::Bench;
+use crate::rates::Rates;
 use clipwright::embed::write;
 use clipwright::generate::{BeamStyle, Options, Request, Search, Text};
 use clipwright::layers::cross_attention::{Shape, keys};
@@ -15,12 +17,15 @@ use clipwright::params::{Init, Params, view_mut};
 use clipwright::random::normals;
 use clipwright::tree::Arena;
 use clipwright::weights::Read;
-use criterion::{Criterion, Throughput, criterion_group};
+use criterion::{Criterion, Throughput};
 use kernels::Write;
 use ndarray::{Array2, s};
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 use std::ops::Range;
+
+/// What is timed.
+pub const BENCHES: &[Bench] = &[post_norm_block, captions, matches];
 
 /// Tokens of a picture of 384 pixels.
 const TOKENS: usize = 577;
@@ -39,7 +44,7 @@ fn runs(count: usize, length: usize) -> Vec<Range<usize>> {
 }
 
 /// One post-norm block, forward and backward: 32 texts look at 4 pictures.
-fn post_norm_block(c: &mut Criterion) {
+fn post_norm_block(c: &mut Criterion<Rates>) {
     let size = Config::base(Parts::Matcher).encoder().size;
     let (texts, pictures, width) = (32, 4, size.width);
     let rows = texts * WORDS;
@@ -79,7 +84,7 @@ fn post_norm_block(c: &mut Criterion) {
 
     let (d, m) = (width as u64, size.mlp_width as u64);
     let flops = 2 * rows as u64 * (6 * d * d + 2 * d * m + 2 * (TOKENS + WORDS) as u64 * d);
-    let mut group = c.benchmark_group("post-norm block 32×12×768, 4 pictures of 577");
+    let mut group = c.benchmark_group("blip: post-norm block 32×12×768, 4 pictures of 577");
     group.sample_size(10);
     group.throughput(Throughput::Elements(2 * (u.nrows() * width * 2 * width) as u64));
     let mut again = kv.clone();
@@ -101,19 +106,18 @@ fn post_norm_block(c: &mut Criterion) {
     group.finish();
 }
 
-fn captions(c: &mut Criterion) {
+fn captions(c: &mut Criterion<Rates>) {
     let config = Config::base(Parts::Captioner);
     let weights = Model::new(config, 0).params.into_weights();
     let (p, mut buffers) = (weights.view(), Inference::default());
     let images = normal(8, config.vit().grid.image_len());
-    let mut group = c.benchmark_group("BLIP-base captions, 3 beams, 20 tokens");
+    let mut group = c.benchmark_group("blip: BLIP-base captions, 3 beams, 20 tokens");
     group.sample_size(10);
     let together = caption(&mut buffers, &p, &config, &images);
     for n in [1, 8] {
         let images = images.slice(s![..n, ..]).to_owned();
         let texts = caption(&mut buffers, &p, &config, &images);
         assert!(texts.iter().zip(&together).all(|(a, b)| a.ids == b.ids), "a caption depends on its neighbours");
-        group.throughput(Throughput::Elements(n as u64));
         group.bench_function(format!("{n}"), |b| b.iter(|| caption(&mut buffers, &p, &config, &images)));
     }
     group.finish();
@@ -129,7 +133,7 @@ fn caption(buffers: &mut Inference, p: &Blip<impl Read>, config: &Config, images
     write(buffers, p, config, &seen, &requests, &options).expect("options that make sense")
 }
 
-fn matches(c: &mut Criterion) {
+fn matches(c: &mut Criterion<Rates>) {
     let config = Config::base(Parts::Matcher);
     let weights = Model::new(config, 0).params.into_weights();
     let (p, mut buffers) = (weights.view(), Inference::default());
@@ -145,24 +149,13 @@ fn matches(c: &mut Criterion) {
     let seen = Inference::default().look(&p, &config, images.view());
     let (one, all) = (judge(&seen, 1), judge(&seen, 32));
     assert!((&one - &all.slice(s![..1, ..])).iter().all(|off| off.abs() < 1e-4), "a match depends on its neighbours");
-    let mut group = c.benchmark_group("BLIP-base matches of one picture");
+    let mut group = c.benchmark_group("blip: BLIP-base matches of one picture");
     group.sample_size(10);
     let mut eyes = Inference::default();
     for n in [1, 32] {
-        group.throughput(Throughput::Elements(n as u64));
         group.bench_function(format!("{n} texts of {WORDS} tokens"), |b| {
             b.iter(|| judge(&eyes.look(&p, &config, images.view()), n));
         });
     }
     group.finish();
-}
-
-criterion_group!(benches, post_norm_block, captions, matches);
-
-/// From inside the pool, as a model does it: see `in_pool`.
-fn main() {
-    kernels::in_pool(|| {
-        benches();
-        Criterion::default().configure_from_args().final_summary();
-    });
 }

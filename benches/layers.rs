@@ -1,6 +1,8 @@
 //! The layers at the shapes of ViT-B/32: 32 pictures of 50 tokens, width 768. FLOP/s count the arithmetic that the
-//! formulas need. `cargo bench --bench layers`
+//! formulas need.
 
+use crate::Bench;
+use crate::rates::Rates;
 use clipwright::layers::Keep;
 use clipwright::layers::block::{self, Block, BlockInit, Saved, Scratch, Size};
 use clipwright::loss::contrast::Scores;
@@ -10,16 +12,19 @@ use clipwright::loss::sigmoid::{self, Sums};
 use clipwright::params::{Init, Params, view_mut};
 use clipwright::random::normals;
 use clipwright::tree::Arena;
-use criterion::{Criterion, Throughput, criterion_group};
+use criterion::{Criterion, Throughput};
 use kernels::Activation;
 use ndarray::{Array2, Axis};
+
+/// What is timed.
+pub const BENCHES: &[Bench] = &[residual_block, contrastive_loss, sigmoid_loss];
 
 fn normal(rows: usize, cols: usize) -> Array2<f32> {
     normals((rows, cols), rows as u64)
 }
 
 /// One residual block, forward and backward.
-fn residual_block(c: &mut Criterion) {
+fn residual_block(c: &mut Criterion<Rates>) {
     let size = Size {
         width: 768,
         mlp_width: 3072,
@@ -53,7 +58,7 @@ fn residual_block(c: &mut Criterion) {
 
     let (d, m) = (size.width as u64, size.mlp_width as u64);
     let flops = 2 * rows as u64 * (4 * d * d + 2 * d * m + 2 * tokens as u64 * d);
-    let mut group = c.benchmark_group("block 32×50×768");
+    let mut group = c.benchmark_group("layers: block 32×50×768");
     group.sample_size(10);
     group.throughput(Throughput::Elements(flops));
     group.bench_function("forward", |b| {
@@ -72,7 +77,7 @@ fn residual_block(c: &mut Criterion) {
 }
 
 /// The loss over 4,096 pairs, forward and backward.
-fn contrastive_loss(c: &mut Criterion) {
+fn contrastive_loss(c: &mut Criterion<Rates>) {
     let (n, d) = (4096, 512);
     let mut images = normal(n, d);
     images.rows_mut().into_iter().for_each(|mut row| row /= row.dot(&row).sqrt());
@@ -92,7 +97,7 @@ fn contrastive_loss(c: &mut Criterion) {
     let loss = both();
     assert!(loss.mean() < 0.1 && (loss.image_to_text - loss.text_to_image).abs() < 1e-5, "{loss:?}");
 
-    let mut group = c.benchmark_group("info_nce 4096×512");
+    let mut group = c.benchmark_group("layers: info_nce 4096×512");
     group.sample_size(10);
     // S once forward; S, dI and dT backward.
     group.throughput(Throughput::Elements(4 * 2 * (n * n * d) as u64));
@@ -101,7 +106,7 @@ fn contrastive_loss(c: &mut Criterion) {
 }
 
 /// SigLIP's loss over 4,096 pairs, and its gradients.
-fn sigmoid_loss(c: &mut Criterion) {
+fn sigmoid_loss(c: &mut Criterion<Rates>) {
     let (n, d) = (4096, 512);
     let mut images = normal(n, d);
     images.rows_mut().into_iter().for_each(|mut row| row /= row.dot(&row).sqrt());
@@ -110,7 +115,7 @@ fn sigmoid_loss(c: &mut Criterion) {
     let (mut scratch, mut sums) = (Arena::default(), Sums::default());
     let mut scratch = scratch.carve(&sigmoid::Scratch::dims(n));
     let scores = Scores { rows: images.view(), cols: images.view(), scale: 10.0 };
-    let mut group = c.benchmark_group("sigmoid 4096×512");
+    let mut group = c.benchmark_group("layers: sigmoid 4096×512");
     group.sample_size(10);
     // S, dI and dT.
     group.throughput(Throughput::Elements(3 * 2 * (n * n * d) as u64));
@@ -121,14 +126,4 @@ fn sigmoid_loss(c: &mut Criterion) {
         })
     });
     group.finish();
-}
-
-criterion_group!(benches, residual_block, contrastive_loss, sigmoid_loss);
-
-/// From inside the pool, as a model does it: see `in_pool`.
-fn main() {
-    kernels::in_pool(|| {
-        benches();
-        Criterion::default().configure_from_args().final_summary();
-    });
 }

@@ -2,18 +2,23 @@
 //! of its size.
 //!
 //! ```sh
-//! cargo bench --bench pictures
-//! CLIP_BENCH_PHOTOS=a.jpg:b.jpg cargo bench --bench pictures
+//! cargo bench -- pictures
+//! CLIP_BENCH_PHOTOS=a.jpg:b.jpg cargo bench -- pictures
 //! ```
 
 #[path = "../tests/support/jpeg.rs"]
 #[expect(dead_code, reason = "one layout is enough")]
 mod jpeg;
 
+use crate::Bench;
+use crate::rates::Rates;
 use clipwright::pictures::decode::decode;
 use clipwright::pictures::{Preprocess, Reading, Scratch, View};
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use criterion::Criterion;
 use jpeg::{Coding, FACTORS, Layout};
+
+/// What is timed.
+pub const BENCHES: &[Bench] = &[prepare];
 
 /// The variable that names photos, separated as in PATH.
 const PHOTOS: &str = "CLIP_BENCH_PHOTOS";
@@ -35,7 +40,7 @@ fn photos() -> Vec<(String, Vec<u8>)> {
     }
 }
 
-fn prepare(c: &mut Criterion) {
+fn prepare(c: &mut Criterion<Rates>) {
     let preprocess = Preprocess::default();
     let view = |fast_decode| View { reading: Reading { exif: false, fast_decode }, ..View::of(&preprocess) };
     let (mut scratch, mut pixels) = (Scratch::default(), vec![0.0; 3 * preprocess.size.pow(2)]);
@@ -46,15 +51,11 @@ fn prepare(c: &mut Criterion) {
         };
         assert!(of(&View::default()) == of(&view(false)), "the crop has the values of the whole");
         let (width, height) = decode(&bytes).expect("a picture").size();
-        let mut group = c.benchmark_group(format!("{name}, {width} × {height} to {}", preprocess.size));
+        let mut group = c.benchmark_group(format!("pictures: {name}, {width} × {height} to {}", preprocess.size));
         group.sample_size(10);
-        group.throughput(Throughput::Elements((width * height) as u64));
         for (what, view) in [("whole", View::default()), ("crop", view(false)), ("fast", view(true))] {
             group.bench_function(what, |b| b.iter(|| of(&view)));
         }
         group.finish();
     }
 }
-
-criterion_group!(benches, prepare);
-criterion_main!(benches);

@@ -1,14 +1,18 @@
-//! Indexes of a hundred thousand and of a million pictures, 0.5 GB of codes, asked for the nearest ten; opening them is a
-//! part of the answer. The same without codes reads 1 GB of f16.
-//! `cargo bench --bench search`
+//! Indexes of a hundred thousand and of a million pictures, 0.5 GB of codes, asked for the nearest ten; opening them
+//! is a part of the answer. The same without codes reads 1 GB of f16.
 
+use crate::Bench;
+use crate::rates::Rates;
 use clipwright::index::{Entry, Index, ModelId, Store};
 use clipwright::layers::normalize;
 use clipwright::random::normals;
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{Criterion, Throughput};
 use ndarray::Array2;
 use std::fs;
 use std::path::Path;
+
+/// What is timed.
+pub const BENCHES: &[Bench] = &[search];
 
 const ROWS: [usize; 2] = [100_000, 1_000_000];
 const EMBED_DIM: usize = 512;
@@ -42,8 +46,8 @@ fn without_codes(folder: &Path) {
     fs::write(path, json.replace("\"version\":3", "\"version\":2")).expect("room for a manifest");
 }
 
-fn search(c: &mut Criterion) {
-    let mut group = c.benchmark_group("search");
+fn search(c: &mut Criterion<Rates>) {
+    let mut group = c.benchmark_group("search: the nearest");
     group.sample_size(10);
     for rows in ROWS {
         let folder = tempfile::tempdir().expect("a temporary folder");
@@ -56,14 +60,12 @@ fn search(c: &mut Criterion) {
             || Index::open(folder.path()).and_then(|index| index.search(&index.all(), query, 10)).expect("an index");
         let nearest = answer();
         assert!(nearest[0].entry.size == row as u64 && nearest[0].score > 0.999, "{:?}", nearest[0]);
-        group.throughput(Throughput::Elements(rows as u64));
+        group.throughput(Throughput::Bytes((rows * EMBED_DIM) as u64));
         group.bench_function(format!("10 of {rows}"), |b| b.iter(answer));
         without_codes(folder.path());
         assert_eq!(answer(), nearest);
+        group.throughput(Throughput::Bytes((rows * EMBED_DIM * 2) as u64));
         group.bench_function(format!("10 of {rows} without codes"), |b| b.iter(answer));
     }
     group.finish();
 }
-
-criterion_group!(benches, search);
-criterion_main!(benches);

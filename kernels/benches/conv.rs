@@ -4,11 +4,15 @@
 //! cargo bench -p kernels --bench conv              all
 //! cargo bench -p kernels --bench conv -- 3x3       those whose name has "3x3"
 
+#[path = "support/rates.rs"]
+mod rates;
+
 use clipwright_kernels::conv::{Conv, Weight, backward_inputs, backward_weights, forward};
-use clipwright_kernels::gemm::{gemm, peak::fma_peak_gflops};
-use clipwright_kernels::isa::Isa;
+use clipwright_kernels::gemm::gemm;
 use clipwright_kernels::{Epilogue, Mat, MatMut};
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group};
+use criterion::{BenchmarkId, Criterion, Throughput};
+use rates::Rates;
+use std::time::Duration;
 
 /// Height and width, inputs, outputs, kernel, stride.
 const LAYERS: &[(usize, usize, usize, usize, usize)] = &[
@@ -96,14 +100,13 @@ impl Layer {
     }
 }
 
-fn bench(criterion: &mut Criterion, layer: &Layer) {
+fn bench(criterion: &mut Criterion<Rates>, layer: &Layer) {
     layer.check();
     let Layer { conv, x, w, dy } = layer;
     let &Conv { pictures, height, in_channels, out_channels, kernel, .. } = conv;
     let name = format!("{kernel}x{kernel} {height} {in_channels}→{out_channels}");
     let (m, k, n) = (conv.out_pixels(), w.len() / out_channels, out_channels);
     let mut group = criterion.benchmark_group(name);
-    // An "element" is a floating-point operation: Gelem/s are GFLOP/s.
     group.throughput(Throughput::Elements(2 * (m * n * k) as u64));
     let (mut y, mut dx, mut dw) = (dy.clone(), x.clone(), w.clone());
     let mut time = |name: &str, run: &mut dyn FnMut()| {
@@ -124,27 +127,18 @@ fn bench(criterion: &mut Criterion, layer: &Layer) {
     group.finish();
 }
 
-fn all(criterion: &mut Criterion) {
-    let threads = rayon::current_num_threads();
-    // A reading is low if the system starts the threads on one core.
-    let peak = (0..10).map(|_| fma_peak_gflops(Isa::best(), threads)).fold(0.0, f64::max);
-    println!("{threads} threads, multiply-add peak {peak:.0} GFLOP/s");
+fn all(criterion: &mut Criterion<Rates>) {
     for pictures in [16, 1] {
         LAYERS.iter().for_each(|layer| bench(criterion, &Layer::new(layer, pictures)));
     }
 }
 
-criterion_group! {
-    name = benches;
-    config = Criterion::default().sample_size(10).warm_up_time(std::time::Duration::from_millis(100))
-        .measurement_time(std::time::Duration::from_millis(500));
-    targets = all
-}
-
-/// From inside the pool, as a model does it: see `in_pool`.
 fn main() {
-    clipwright_kernels::in_pool(|| {
-        benches();
-        Criterion::default().configure_from_args().final_summary();
-    });
+    let config = || {
+        Criterion::default()
+            .sample_size(10)
+            .warm_up_time(Duration::from_millis(100))
+            .measurement_time(Duration::from_millis(500))
+    };
+    rates::run(config, &[all]);
 }

@@ -5,13 +5,17 @@
 //! cargo bench -p kernels --bench gemm            all
 //! cargo bench -p kernels --bench gemm -- mlp     those whose name has "mlp"
 
+#[path = "support/rates.rs"]
+mod rates;
+
 use clipwright_kernels::gemm::int8::{Int8, gemm_int8};
-use clipwright_kernels::gemm::{Backend, Panels, gemm_by, gemm_panels, peak::fma_peak_gflops};
-use clipwright_kernels::isa::Isa;
+use clipwright_kernels::gemm::{Backend, Panels, gemm_by, gemm_panels};
 use clipwright_kernels::memory::Floats;
 use clipwright_kernels::{Epilogue, Mat, MatMut};
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group};
+use criterion::{BenchmarkId, Criterion, Throughput};
+use rates::Rates;
 use std::hint::black_box;
+use std::time::Duration;
 
 /// Which of a linear layer's three products, x having `rows` rows.
 #[derive(Clone, Copy, Debug)]
@@ -140,7 +144,7 @@ impl Product {
     }
 }
 
-fn bench(criterion: &mut Criterion, layers: &[Layer], rows: &[usize], passes: &[Pass]) {
+fn bench(criterion: &mut Criterion<Rates>, layers: &[Layer], rows: &[usize], passes: &[Pass]) {
     for layer in layers {
         for &rows in rows {
             for &pass in passes {
@@ -156,9 +160,8 @@ const FLOAT: f64 = 4.0 * f32::EPSILON as f64;
 /// The same for factors of up to 1 that are rounded to eight bits: half a step of 1/127 and a whole one of 2/255.
 const INT8: f64 = 0.5 / 127.0 + 2.0 / 255.0;
 
-fn compare(criterion: &mut Criterion, name: &str, rows: usize, product: &Product) {
+fn compare(criterion: &mut Criterion<Rates>, name: &str, rows: usize, product: &Product) {
     let mut group = criterion.benchmark_group(name);
-    // An "element" is a floating-point operation: Gelem/s are GFLOP/s.
     group.throughput(Throughput::Elements(2 * (product.m * product.n * product.k) as u64));
     let mut c = Floats::zeros(product.m * product.n);
     let mut time = |name: &str, rounding: f64, multiply: &dyn Fn(&mut [f32])| {
@@ -186,27 +189,18 @@ fn compare(criterion: &mut Criterion, name: &str, rows: usize, product: &Product
     group.finish();
 }
 
-fn all(criterion: &mut Criterion) {
-    let threads = rayon::current_num_threads();
-    // A reading is low if the system starts the threads on one core.
-    let peak = (0..10).map(|_| fma_peak_gflops(Isa::best(), threads)).fold(0.0, f64::max);
-    println!("{threads} threads, multiply-add peak {peak:.0} GFLOP/s");
+fn all(criterion: &mut Criterion<Rates>) {
     bench(criterion, &IMAGE, &[1600, 400, 50], &[Pass::Forward, Pass::Inputs, Pass::Weights]);
     bench(criterion, &TEXT, &[320, 80], &[Pass::Forward, Pass::Inputs, Pass::Weights]);
     bench(criterion, &TEXT, &[10, 1], &[Pass::Forward]);
 }
 
-criterion_group! {
-    name = benches;
-    config = Criterion::default().sample_size(20).warm_up_time(std::time::Duration::from_millis(300))
-        .measurement_time(std::time::Duration::from_secs(1));
-    targets = all
-}
-
-/// From inside the pool, as a model does it: see `in_pool`.
 fn main() {
-    clipwright_kernels::in_pool(|| {
-        benches();
-        Criterion::default().configure_from_args().final_summary();
-    });
+    let config = || {
+        Criterion::default()
+            .sample_size(20)
+            .warm_up_time(Duration::from_millis(300))
+            .measurement_time(Duration::from_secs(1))
+    };
+    rates::run(config, &[all]);
 }

@@ -1,10 +1,15 @@
 //! The vector kernels at the shapes of ViT-B/32 and its text tower: each result is checked, then timed.
 //! `cargo bench -p kernels --bench vector -- attention`
 
+#[path = "support/rates.rs"]
+mod rates;
+
 use clipwright_kernels::attention::{self, DQkv, Heads, HeadsMut, Layout};
 use clipwright_kernels::{Activation, Write, adamw, embedding, info_nce, layer_norm, reduce, sigmoid};
-use criterion::{Criterion, Throughput, criterion_group};
+use criterion::{Criterion, Throughput};
+use rates::Rates;
 use std::hint::black_box;
+use std::time::Duration;
 
 /// Some numbers in [−1, 1).
 fn numbers(len: usize) -> Vec<f32> {
@@ -28,7 +33,7 @@ const ATTENTION: [(&str, usize, usize, usize, usize, bool); 6] = [
     ("vit-l14@336 8×577", 8, 577, 577, 16, false),
 ];
 
-fn attention_shapes(c: &mut Criterion) {
+fn attention_shapes(c: &mut Criterion<Rates>) {
     for (name, sequences, queries, keys, heads, causal) in ATTENTION {
         let (width, head_dim) = (heads * 64, 64);
         let ranges = |n: usize| (0..sequences).map(|s| s * n..(s + 1) * n).collect::<Vec<_>>();
@@ -57,7 +62,7 @@ fn attention_shapes(c: &mut Criterion) {
         let product = (2 * sequences * heads * pairs * head_dim) as u64;
         let mut group = c.benchmark_group("attention");
         group.throughput(Throughput::Elements(2 * product));
-        group.bench_function(format!("forward {name} (FLOP)"), |b| {
+        group.bench_function(format!("forward {name}"), |b| {
             b.iter(|| {
                 let out = HeadsMut { data: black_box(&mut out), row_stride: width };
                 attention::forward(layout, q, k, v, out, &mut lse)
@@ -66,7 +71,7 @@ fn attention_shapes(c: &mut Criterion) {
         let (mut dq, mut dkv) = (vec![0.0; rows * width], vec![0.0; kv_rows * 2 * width]);
         let (out, dout) = (Heads { data: &out, row_stride: width }, Heads { data: &dout, row_stride: width });
         group.throughput(Throughput::Elements(5 * product));
-        group.bench_function(format!("backward {name} (FLOP)"), |b| {
+        group.bench_function(format!("backward {name}"), |b| {
             b.iter(|| {
                 let to = DQkv::Split { dq: (black_box(&mut dq), Write::Set), dkv: (&mut dkv, Write::Set) };
                 attention::backward(layout, q, k, v, out, &lse, dout, to)
@@ -76,7 +81,7 @@ fn attention_shapes(c: &mut Criterion) {
 }
 
 /// Kernels that stream through memory, at 32 images: 1600 rows of 768, and one image: 50 rows.
-fn streaming(c: &mut Criterion) {
+fn streaming(c: &mut Criterion<Rates>) {
     let mut group = c.benchmark_group("streaming");
     for (rows, d) in [(1600, 768), (50, 768)] {
         let (x, dy, weight, bias) = (numbers(rows * d), numbers(rows * d), numbers(d), numbers(d));
@@ -131,7 +136,7 @@ fn streaming(c: &mut Criterion) {
     }
 }
 
-fn optimizer(c: &mut Criterion) {
+fn optimizer(c: &mut Criterion<Rates>) {
     let n = 4 << 20;
     let (mut p, mut g, mut m, mut v) = (numbers(n), numbers(n), vec![0.0; n], vec![0.0; n]);
     let step =
@@ -147,7 +152,7 @@ fn optimizer(c: &mut Criterion) {
     });
 }
 
-fn contrastive(c: &mut Criterion) {
+fn contrastive(c: &mut Criterion<Rates>) {
     let (rows, cols) = (256, 256);
     let logits = numbers(rows * cols);
     let mut tile = logits.clone();
@@ -158,7 +163,7 @@ fn contrastive(c: &mut Criterion) {
     check(&max, &expected.0, 0.0);
     check(&sum, &expected.1, 1e-3);
     let mut group = c.benchmark_group("info_nce");
-    group.throughput(Throughput::Elements((rows * cols) as u64));
+    group.throughput(Throughput::Bytes(size_of_val(&logits[..]) as u64));
     group.bench_function("fold_rows 256×256", |b| {
         b.iter(|| info_nce::fold_rows(black_box(&tile), cols, &mut max, &mut sum))
     });
@@ -176,7 +181,7 @@ fn contrastive(c: &mut Criterion) {
 
     let (mut loss, mut slope) = (vec![0.0; rows], vec![0.0; rows]);
     let mut group = c.benchmark_group("sigmoid");
-    group.throughput(Throughput::Elements((rows * cols) as u64));
+    group.throughput(Throughput::Bytes(size_of_val(&logits[..]) as u64));
     group.bench_function("fold 256×256", |b| {
         b.iter(|| {
             tile.copy_from_slice(&logits);
@@ -185,19 +190,12 @@ fn contrastive(c: &mut Criterion) {
     });
 }
 
-criterion_group! {
-    name = benches;
-    config = Criterion::default()
-        .sample_size(20)
-        .warm_up_time(std::time::Duration::from_millis(300))
-        .measurement_time(std::time::Duration::from_secs(1));
-    targets = attention_shapes, streaming, optimizer, contrastive
-}
-
-/// From inside the pool, as a model does it: see `in_pool`.
 fn main() {
-    clipwright_kernels::in_pool(|| {
-        benches();
-        Criterion::default().configure_from_args().final_summary();
-    });
+    let config = || {
+        Criterion::default()
+            .sample_size(20)
+            .warm_up_time(Duration::from_millis(300))
+            .measurement_time(Duration::from_secs(1))
+    };
+    rates::run(config, &[attention_shapes, streaming, optimizer, contrastive]);
 }
