@@ -36,18 +36,19 @@ impl TensorFiles {
         rounding: Rounding,
     ) -> Result<Weights<S::Of<Stored>>, CheckpointError>
     where
-        for<'a> S::Of<&'a mut [f32]>: Balance,
+        for<'a> S::Of<&'a mut [f32]>: Balance<S>,
     {
         let mut leaves = vec![];
         spec.map(&Path::ROOT, &mut |path, spec| leaves.push((path.to_string(), spec.clone())));
         let leaves = beside(leaves, places, &Path::ROOT);
         let stored: Vec<_> = leaves.iter().map(|(_, _, places)| self.bits(places)).collect();
-        match rounding {
-            Rounding::Half(_) => {}
-            Rounding::Stored if stored.iter().any(|&bits| bits != Bits::All) => {}
-            Rounding::Int8 if stored.contains(&Bits::Int8) => {}
+        let rounding = match rounding {
+            Rounding::Half(_) => rounding,
+            Rounding::Stored if stored.iter().any(|&bits| bits != Bits::All) => rounding,
+            // What the file has in 32 bits is not to be rounded.
+            Rounding::Int8 if stored.contains(&Bits::Int8) => Rounding::Stored,
             _ => return Ok(self.load(spec, places)?.into_rounded(rounding)),
-        }
+        };
         let read = |i: usize, out: &mut [f32]| {
             let (name, spec, places) = &leaves[i];
             self.fill(name, places, &spec.shape, out)?;
