@@ -280,7 +280,7 @@ fn bytes(floats: &[f32]) -> &[i8] {
 }
 
 /// Views floats as the bytes that they are made of, to write them.
-fn bytes_mut(floats: &mut [f32]) -> &mut [i8] {
+pub(super) fn bytes_mut(floats: &mut [f32]) -> &mut [i8] {
     // SAFETY: as in `bytes`; all bits that can be written are a float.
     unsafe { std::slice::from_raw_parts_mut(floats.as_mut_ptr().cast(), size_of_val(floats)) }
 }
