@@ -174,6 +174,9 @@ fn a_converted_model_keeps_the_32_bits_that_sharp_attention_asks_for() {
         let texts = ["embed", "--json", "--texts", "texts.txt", "--model", model, "--precision", precision];
         bench.run_alone(&texts).out
     };
+    let rounded = |model: &str| bench.run_alone(&["info", model, "--precision", "int8"]).out;
+    assert!(rounded("model").contains("20 of 20 matrices of linear layers are rounded\n"), "{}", rounded("model"));
+    assert!(rounded("sharp").contains("16 of 20 matrices of linear layers are rounded; those"), "{}", rounded("sharp"));
     let expected = of("sharp", "int8");
     assert!(!expected.is_empty() && expected != of("sharp", "f32"));
     assert_eq!(of("sharp-int8", "int8"), expected);
