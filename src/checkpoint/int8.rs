@@ -7,7 +7,7 @@
 //!
 //! | tensor | type | shape | what it is |
 //! |---|---|---|---|
-//! | X | I8 | (O,I) | w, whole numbers of −127 to 127; the first two of a row add up to −128 to 128, so the next two, and so on |
+//! | X | I8 | (O,I) | w, whole numbers of −127 to 127 |
 //! | X`_scale` | F32 | (O) | t, a number for each row |
 //! | X`_outliers` | I64 | (R) | columns of X that keep 32 bits, ascending; w is 0 there |
 //! | X`_outlier_weights` | F32 | (R,O) | these columns, one a row |
@@ -15,8 +15,10 @@
 //! ```text
 //! Xₒᵢ = tₒ·wₒᵢ      but in an outlier's column what its row says
 //! ```
-//! The last two tensors are missing where there are no outliers. Products read w, t and the outliers as they are
-//! ([`Int8`]), so that the embeddings have the bits of `--precision int8` with the model that the file was made of.
+//! The first two numbers of a row of w add up to −128 to 128, and so do the next two, and so on
+//! ([why](kernels::gemm::int8)). The last two tensors are missing where there are no outliers. Products read w, t and the
+//! outliers as they are ([`Int8`]), so that the embeddings have the bits of `--precision int8` with the model that the
+//! file was made of.
 
 use super::dtype::Stored;
 use super::places::{Place, Places, leaves, placed};
@@ -214,7 +216,8 @@ mod tests {
         }
         let error = read_changed(|tensors| tensors[2].values.to_mut()[1] = 40.0).map(|_| ()).unwrap_err().to_string();
         assert!(error.contains("tensor weight") && error.contains("outliers that are not columns"), "{error}");
-        let error = read_changed(|tensors| tensors[0].values.to_mut()[..2].fill(65.0)).map(|_| ()).unwrap_err().to_string();
+        let error =
+            read_changed(|tensors| tensors[0].values.to_mut()[..2].fill(65.0)).map(|_| ()).unwrap_err().to_string();
         assert!(error.contains("tensor weight") && error.contains("more than 128"), "{error}");
         let error = read_changed(|tensors| tensors[1].dtype = Dtype::F16).map(|_| ()).unwrap_err().to_string();
         assert!(error.contains("weight_scale") && error.contains("F16"), "{error}");

@@ -97,7 +97,11 @@ fn what_comes_before_sharp_attention_keeps_32_bits() {
     for (factor, c_fc) in [(3.0, true), (4.5, false)] {
         let before = [true, false, c_fc, false];
         let expected = [&[before; 2][..], &[[false, true, true, true]], &all[3..]].concat();
-        assert_eq!(rounded(false, factor), [all.clone(), expected], "the third block's weights {factor} times as large");
+        assert_eq!(
+            rounded(false, factor),
+            [all.clone(), expected],
+            "the third block's weights {factor} times as large"
+        );
     }
     let [image, text] = rounded(true, 1.0);
     let outliers = |c_fc: bool| [&[[false, false, c_fc, false]; 11][..], &[[false, true, true, true]]].concat();

@@ -9,9 +9,10 @@ use crate::memory::LINE;
 /// A row of a tile has this many registers.
 const NV: usize = 2;
 
-/// Weights are asked for this many bytes ahead, a page of memory, at whose end the CPU itself stops looking ahead. Behind
-/// a panel there is the next one.
-const AHEAD: usize = 4096;
+/// Weights are asked for this many bytes ahead; behind a panel there is the next one. The CPU itself stops looking ahead
+/// at the end of a page of 4096 bytes. Ten rows times the weights of twelve layers that no cache holds took 5.3 ms without,
+/// 2.5 ms with a page, 2.0 ms with two and 1.9 ms with four.
+const AHEAD: usize = 16_384;
 
 /// Σₖ aᵢₖ·wₖⱼ over a stretch of K, for the rows of the micro-kernel and the columns of [`NV`] registers.
 pub(super) struct Tile<A> {

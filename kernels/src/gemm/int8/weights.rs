@@ -45,7 +45,7 @@ pub struct Int8<'a> {
 /// Rounded weights W (N,K), row by row, as a checkpoint has them.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Parts {
-    /// wₖⱼ, (N,K), of which [pairs](Parts::has_narrow_pairs) are narrow
+    /// wₖⱼ, (N,K), whose [pairs](Parts::has_narrow_pairs) are narrow.
     pub weights: Vec<i8>,
     /// tⱼ, (N)
     pub scales: Vec<f32>,
@@ -58,8 +58,9 @@ pub struct Parts {
 impl Parts {
     /// Whether the first two weights of a row add up to −128..=128, and so do the next two, and so on.
     pub fn has_narrow_pairs(&self, inputs: usize) -> bool {
-        let pair = |pair: &[i8]| pair.iter().map(|&w| i32::from(w)).sum::<i32>().abs();
-        self.weights.chunks(inputs.max(1)).flat_map(|row| row.chunks(2)).all(|weights| pair(weights) <= MAX_PAIR)
+        let sum = |&[a, b]: &[i8; 2]| (i16::from(a) + i16::from(b)).abs();
+        let widest = |row: &[i8]| row.as_chunks::<2>().0.iter().map(sum).fold(0, i16::max);
+        self.weights.chunks(inputs.max(1)).all(|row| i32::from(widest(row)) <= MAX_PAIR)
     }
 }
 
