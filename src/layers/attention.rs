@@ -166,7 +166,7 @@ pub fn probabilities(p: &Attention<impl Read>, heads: usize, causal: bool, x: Ar
 /// `gain` (d), `in_proj_weight` (3d,d)
 ///
 /// ```text
-/// √E[(q kᵀ/√c)²] ≈ √E[q²]·√E[k²]      E[q²] = Σⱼ (Wⱼ gainⱼ)², the mean over the rows W of q; so for k
+/// rms(q kᵀ/√c) ≈ rms(q)·rms(k)      rms(q)² = Σᵢⱼ (Wᵢⱼ gainⱼ)²/d over the rows i of W that make q; so for k
 /// ```
 /// It takes the normalised columns for independent of each other, and queries for independent of keys.
 pub fn score_size(gain: &[f32], in_proj_weight: &[f32]) -> f64 {
