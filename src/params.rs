@@ -88,6 +88,11 @@ impl Spec {
         Spec { layout: Layout::Linear { rounds: true }, ..self }
     }
 
+    /// Says of such weights that they are not rounded.
+    pub fn keep(&mut self) {
+        self.layout = Layout::Linear { rounds: false };
+    }
+
     /// Describes the weights (O,I,kernel,kernel) of a convolution.
     pub fn filters(outputs: usize, inputs: usize, kernel: usize, init: Init) -> Self {
         let layout = Layout::Filters { taps: kernel * kernel };

@@ -3,7 +3,7 @@
 use super::places::{Place, Places, beside};
 use super::tensors::TensorFiles;
 use super::{CheckpointError, Dtype, dtype};
-use crate::params::{Params, Spec};
+use crate::params::{Layout, Params, Spec, view_mut};
 use crate::tree::{Path, Tree};
 use crate::weights::{Balance, Bits, Half, Rounding, Stored, Weights};
 
@@ -16,7 +16,7 @@ impl From<Half> for Dtype {
     }
 }
 
-/// How many matrices there are, and of how many rounding to 16 bits changes a number.
+/// How many matrices there are, and how many of them rounding changes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Changed {
     pub matrices: usize,
@@ -36,18 +36,19 @@ impl TensorFiles {
         rounding: Rounding,
     ) -> Result<Weights<S::Of<Stored>>, CheckpointError>
     where
-        for<'a> S::Of<&'a mut [f32]>: Balance,
+        for<'a> S::Of<&'a mut [f32]>: Balance<S>,
     {
         let mut leaves = vec![];
         spec.map(&Path::ROOT, &mut |path, spec| leaves.push((path.to_string(), spec.clone())));
         let leaves = beside(leaves, places, &Path::ROOT);
         let stored: Vec<_> = leaves.iter().map(|(_, _, places)| self.bits(places)).collect();
-        match rounding {
-            Rounding::Half(_) => {}
-            Rounding::Stored if stored.iter().any(|&bits| bits != Bits::All) => {}
-            Rounding::Int8 if stored.contains(&Bits::Int8) => {}
+        let rounding = match rounding {
+            Rounding::Half(_) => rounding,
+            Rounding::Stored if stored.iter().any(|&bits| bits != Bits::All) => rounding,
+            // What the file has in 32 bits is not to be rounded.
+            Rounding::Int8 if stored.contains(&Bits::Int8) => Rounding::Stored,
             _ => return Ok(self.load(spec, places)?.into_rounded(rounding)),
-        }
+        };
         let read = |i: usize, out: &mut [f32]| {
             let (name, spec, places) = &leaves[i];
             self.fill(name, places, &spec.shape, out)?;
@@ -104,6 +105,29 @@ impl TensorFiles {
             count.changed += usize::from(half.changes(&values));
         }
         Ok(count)
+    }
+
+    /// Counts the matrices of a tree that may be rounded to eight bits, and those of them that are.
+    ///
+    /// # Errors
+    /// Returns an error under the same conditions as [`load`](Self::load).
+    pub(crate) fn count_rounded<S: Tree<Leaf = Spec>>(
+        &self,
+        spec: S,
+        places: &S::Of<Places>,
+    ) -> Result<Changed, CheckpointError>
+    where
+        for<'a> S::Of<&'a mut [f32]>: Balance<S>,
+    {
+        let mut params = self.load(spec, places)?;
+        let count = |spec: &S| {
+            let mut count = 0;
+            spec.map(&Path::ROOT, &mut |_, spec| count += usize::from(spec.layout == Layout::Linear { rounds: true }));
+            count
+        };
+        let matrices = count(&params.spec);
+        view_mut(&params.spec, &mut params.flat).balance(&mut params.spec);
+        Ok(Changed { matrices, changed: count(&params.spec) })
     }
 
     /// Refuses values that would become infinite.

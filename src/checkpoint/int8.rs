@@ -1,7 +1,8 @@
 //! Matrices of eight bits in a checkpoint.
 //!
 //! A file of `clipwright convert --dtype int8` has for every matrix X (O,I) that a Transformer's linear layer multiplies
-//! with, of whole panels, these tensors; all others are of f32. Its LayerNorms and matrices have been
+//! with, of whole panels and not before [sharp attention](crate::models::stack::Transformer), these tensors; all others
+//! are of f32. Its LayerNorms and matrices have been
 //! [made even](crate::weights::Balance), so the file is read without the one that it was made of.
 //!
 //! | tensor | type | shape | what it is |
@@ -14,8 +15,10 @@
 //! ```text
 //! Xₒᵢ = tₒ·wₒᵢ      but in an outlier's column what its row says
 //! ```
-//! The last two tensors are missing where there are no outliers. Products read w, t and the outliers as they are
-//! ([`Int8`]), so that the embeddings have the bits of `--precision int8` with the model that the file was made of.
+//! The first two numbers of a row of w add up to −128 to 128, and so do the next two, and so on
+//! ([why](kernels::gemm::int8)). The last two tensors are missing where there are no outliers. Products read w, t and the
+//! outliers as they are ([`Int8`]), so that the embeddings have the bits of `--precision int8` with the model that the
+//! file was made of.
 
 use super::dtype::Stored;
 use super::places::{Place, Places, leaves, placed};
@@ -116,7 +119,11 @@ impl TensorFiles {
             return Err(self.not_int8(name, "has outliers that are not columns of it in ascending order"));
         }
         let outliers = places.iter().map(|&k| k as usize).collect();
-        Ok(Parts { weights: weights.iter().map(|&w| w as i8).collect(), scales, outliers, kept })
+        let parts = Parts { weights: weights.iter().map(|&w| w as i8).collect(), scales, outliers, kept };
+        if !parts.has_narrow_pairs(inputs) {
+            return Err(self.not_int8(name, "has pairs of weights that add up to more than 128, so convert it again"));
+        }
+        Ok(parts)
     }
 
     /// Reads a matrix of eight bits and widens it.
@@ -209,6 +216,9 @@ mod tests {
         }
         let error = read_changed(|tensors| tensors[2].values.to_mut()[1] = 40.0).map(|_| ()).unwrap_err().to_string();
         assert!(error.contains("tensor weight") && error.contains("outliers that are not columns"), "{error}");
+        let error =
+            read_changed(|tensors| tensors[0].values.to_mut()[..2].fill(65.0)).map(|_| ()).unwrap_err().to_string();
+        assert!(error.contains("tensor weight") && error.contains("more than 128"), "{error}");
         let error = read_changed(|tensors| tensors[1].dtype = Dtype::F16).map(|_| ()).unwrap_err().to_string();
         assert!(error.contains("weight_scale") && error.contains("F16"), "{error}");
         let error = read_changed(|tensors| drop(tensors.remove(2))).map(|_| ()).unwrap_err().to_string();

@@ -161,6 +161,22 @@ pub fn probabilities(p: &Attention<impl Read>, heads: usize, causal: bool, x: Ar
     all
 }
 
+/// Estimates the root mean square of the scores q kᵀ/√c of rows that come from a LayerNorm with these gains
+///
+/// `gain` (d), `in_proj_weight` (3d,d)
+///
+/// ```text
+/// rms(q kᵀ/√c) ≈ rms(q)·rms(k)      rms(q)² = Σᵢⱼ (Wᵢⱼ gainⱼ)²/d over the rows i of W that make q; so for k
+/// ```
+/// It takes the normalised columns for independent of each other, and queries for independent of keys.
+pub fn score_size(gain: &[f32], in_proj_weight: &[f32]) -> f64 {
+    let d = gain.len();
+    let term = |(w, gain): (&f32, &f32)| f64::from(w * gain).powi(2);
+    let square = |rows: &[f32]| rows.chunks_exact(d).flat_map(|row| row.iter().zip(gain)).map(term).sum::<f64>();
+    let (q, rest) = in_proj_weight.split_at(d * d);
+    (square(q) * square(&rest[..d * d])).sqrt() / d as f64
+}
+
 /// Adds to `g` the gradients of all parameters and writes to `dx`, or adds to it, the gradient of x. dy is the gradient
 /// of what m is applied to, and the residual has a gradient of its own.
 ///

@@ -19,7 +19,7 @@ use super::layer_norm::{self, LayerNorm, Saved as NormSaved};
 use super::mlp::Mlp;
 use crate::params::{Init, Spec};
 use crate::tree::{Dim, tree};
-use crate::weights::{Balance, Read};
+use crate::weights::Read;
 use kernels::{Activation, Write};
 use ndarray::{ArrayView2, ArrayViewMut2};
 use std::ops::Range;
@@ -84,10 +84,16 @@ impl Block<Spec> {
     }
 }
 
-impl Balance for Block<&mut [f32]> {
-    fn balance(&mut self) {
+impl Block<&mut [f32]> {
+    /// Evens out what each LayerNorm and the linear layer behind it multiply.
+    pub fn balance(&mut self) {
         layer_norm::balance(&mut self.ln_1, self.attn.in_proj_weight);
         layer_norm::balance(&mut self.ln_2, self.mlp.c_fc.weight);
+    }
+
+    /// Returns how large the scores of attention are, as [`attention::score_size`] estimates it.
+    pub fn score_size(&self) -> f64 {
+        attention::score_size(self.ln_1.weight, self.attn.in_proj_weight)
     }
 }
 

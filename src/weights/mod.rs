@@ -120,7 +120,8 @@ pub enum Rounding {
     /// have 32.
     Half(Half),
     /// The weights of linear layers in Transformers have [eight bits](kernels::gemm::int8), and so have the rows that
-    /// they are multiplied with. Embeddings, LayerNorms, attention, convolutions and the last projection keep 32.
+    /// they are multiplied with. Embeddings, LayerNorms, attention, convolutions and the last projection keep 32, and so
+    /// do most linear layers before [sharp attention](crate::models::stack::Transformer).
     Int8,
 }
 
@@ -247,15 +248,16 @@ impl<S: Tree<Leaf = Spec>> Params<S> {
     }
 }
 
-/// Parameters whose weights may be rounded once they are balanced.
-pub trait Balance {
-    /// Changes the parameters such that the model computes the same as before, but rounding costs less.
-    fn balance(&mut self);
+/// Parameters whose weights may be rounded once they are balanced. S describes them.
+pub trait Balance<S> {
+    /// Changes the parameters such that the model computes the same as before, but rounding costs less. Where it would
+    /// still cost too much, `spec` says from now on that the leaf is not rounded.
+    fn balance(&mut self, spec: &mut S);
 }
 
 impl<S: Tree<Leaf = Spec>> Params<S>
 where
-    for<'a> S::Of<&'a mut [f32]>: Balance,
+    for<'a> S::Of<&'a mut [f32]>: Balance<S>,
 {
     /// Rounds the weights for inference and lays them out, each as its product reads it fastest.
     #[must_use]
@@ -263,7 +265,7 @@ where
         match rounding {
             Rounding::Stored | Rounding::None => return self.into_weights(),
             Rounding::Half(_) => {}
-            Rounding::Int8 => view_mut(&self.spec, &mut self.flat).balance(),
+            Rounding::Int8 => view_mut(&self.spec, &mut self.flat).balance(&mut self.spec),
         }
         let mut ranges = vec![];
         for_each(&self.spec, &Path::ROOT, |_, _, range| ranges.push(range));

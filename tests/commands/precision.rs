@@ -158,6 +158,33 @@ fn a_model_converted_to_eight_bits_embeds_as_int8_does() {
 }
 
 #[test]
+fn a_converted_model_keeps_the_32_bits_that_sharp_attention_asks_for() {
+    let bench = bench();
+    bench.write("texts.txt", "a dog\na red car at night\n");
+    let (mut model, file) = load_model(&bench.path("model")).unwrap();
+    let sharp = &mut view_mut(&model.params.spec, &mut model.params.flat).text.transformer.resblocks[1];
+    sharp.attn.in_proj_weight.iter_mut().for_each(|w| *w *= 20.0);
+    save_model(&bench.path("sharp"), &model, &ConfigFile { ..file }).unwrap();
+    for model in ["model", "sharp"] {
+        assert_eq!(bench.run_alone(&["convert", model, &format!("{model}-int8"), "--dtype", "int8"]).code, 0);
+    }
+    let size = |model: &str| std::fs::metadata(bench.path(model).join("open_clip_model.safetensors")).unwrap().len();
+    assert!(size("model-int8") < size("sharp-int8") && size("sharp-int8") < size("sharp"));
+    let of = |model: &str, precision: &str| {
+        let texts = ["embed", "--json", "--texts", "texts.txt", "--model", model, "--precision", precision];
+        bench.run_alone(&texts).out
+    };
+    let rounded = |model: &str| bench.run_alone(&["info", model, "--precision", "int8"]).out;
+    assert!(rounded("model").contains("20 of 20 matrices of linear layers are rounded\n"), "{}", rounded("model"));
+    assert!(rounded("sharp").contains("16 of 20 matrices of linear layers are rounded; those"), "{}", rounded("sharp"));
+    let expected = of("sharp", "int8");
+    assert!(!expected.is_empty() && expected != of("sharp", "f32"));
+    assert_eq!(of("sharp-int8", "int8"), expected);
+    let stored = bench.run_alone(&["embed", "--json", "--texts", "texts.txt", "--model", "sharp-int8"]).out;
+    assert_eq!(stored, expected);
+}
+
+#[test]
 fn a_model_of_eight_bits_is_widened_but_not_trained() {
     let bench = bench();
     assert_eq!(bench.run_alone(&["convert", "model", "int8", "--dtype", "int8"]).code, 0);

@@ -39,7 +39,7 @@ pub struct Global {
     ///
     /// f16 and bf16 round the matrices to 16 bits, which take half the memory, and compute in 32; a matrix that is stored
     /// so loses nothing. int8 rounds the weights of the Transformers' linear layers, and what they are multiplied with,
-    /// to eight bits.
+    /// to eight bits, except before attention so sharp that the error would change what it looks at.
     #[arg(long, global = true, value_name = "TYPE")]
     precision: Option<PrecisionName>,
 }

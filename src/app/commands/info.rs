@@ -19,7 +19,8 @@ use std::path::PathBuf;
 
 /// Describe a model: architecture, parameters, activation, preparation of pictures
 ///
-/// With --precision f16 or bf16 it also reads all matrices, and says of how many this would change a number.
+/// With --precision f16 or bf16 it also reads all matrices, and says of how many this would change a number; with int8,
+/// how many of those that may be rounded are.
 #[derive(Debug, Args)]
 pub(crate) struct Info {
     /// Model folder or file of weights [default: that of --model]
@@ -40,8 +41,8 @@ impl Info {
         }
         let checkpoint = context.open(&path, None)?;
         let rounded = match (context.rounded(), checkpoint.rounding) {
-            (Some(to), Rounding::Half(half)) => {
-                let Changed { matrices, changed } = checkpoint.changed_by(half)?;
+            (Some(to), Rounding::Half(_) | Rounding::Int8) => {
+                let Changed { matrices, changed } = checkpoint.changed()?;
                 Some(Rounded { to, matrices, changed })
             }
             _ => None,
@@ -74,7 +75,7 @@ struct Report {
     loss: Option<Loss>,
 }
 
-/// How many matrices there are, and of how many rounding to 16 bits changes a number.
+/// How many matrices there are, and how many of them rounding changes.
 #[derive(Serialize)]
 struct Rounded {
     to: PrecisionName,
@@ -206,6 +207,10 @@ impl fmt::Display for Report {
             millions(self.parameters)
         )?;
         match &self.rounded {
+            Some(Rounded { to: to @ PrecisionName::Int8, matrices, changed }) => {
+                let rest = if changed < matrices { "; those before sharp attention keep 32 bits" } else { "" };
+                writeln!(f, "  in {to:<10}{changed} of {matrices} matrices of linear layers are rounded{rest}")?;
+            }
             Some(Rounded { to, matrices, changed: 0 }) => {
                 writeln!(f, "  in {to:<10}all {matrices} matrices are exact, so embeddings keep their bits")?;
             }

@@ -16,7 +16,8 @@ use crate::models::clip::text::{self, Text};
 use crate::models::clip::visual::Visual;
 use crate::params::{Params, Spec};
 use crate::pictures::Preprocess;
-use crate::weights::{Half, Rounding, Stored, Weights};
+use crate::tree::Tree;
+use crate::weights::{Balance, Rounding, Stored, Weights};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -156,24 +157,37 @@ impl Checkpoint {
         self.files.load_weights(spec, &places, self.rounding)
     }
 
-    /// Counts the matrices of the towers that the file has, and those of which rounding to 16 bits changes a number. It
-    /// reads all of them.
+    /// Counts the matrices of the towers that the file has, and those that are changed: by rounding to 16 bits those of
+    /// which a number changes, by rounding to eight those that do not keep 32. It reads all of them.
     ///
     /// # Errors
     /// Returns an error if a tensor cannot be read, or if it holds a value that is too large.
-    pub fn changed_by(&self, half: Half) -> Result<Changed, CheckpointError> {
+    pub fn changed(&self) -> Result<Changed, CheckpointError> {
         let mut sum = Changed::default();
         let mut add = |count: Changed| {
             sum.matrices += count.matrices;
             sum.changed += count.changed;
         };
         if let Some(spec) = self.architecture.vision().map(|shape| shape.spec()) {
-            add(self.files.count_changed(&spec, &self.resampled(self.scheme.visual(&spec)), half)?);
+            let places = self.resampled(self.scheme.visual(&spec));
+            add(self.count(spec, &places)?);
         }
         if let Some(spec) = self.architecture.text().map(|shape| shape.spec()) {
-            add(self.files.count_changed(&spec, &self.scheme.text(&spec), half)?);
+            let places = self.scheme.text(&spec);
+            add(self.count(spec, &places)?);
         }
         Ok(sum)
+    }
+
+    fn count<S: Tree<Leaf = Spec>>(&self, spec: S, places: &S::Of<Places>) -> Result<Changed, CheckpointError>
+    where
+        for<'a> S::Of<&'a mut [f32]>: Balance<S>,
+    {
+        match self.rounding {
+            Rounding::Half(half) => self.files.count_changed(&spec, places, half),
+            Rounding::Int8 => self.files.count_rounded(spec, places),
+            Rounding::Stored | Rounding::None => Ok(Changed::default()),
+        }
     }
 
     /// Reads the text tower as inference keeps it.

@@ -55,7 +55,7 @@ pub fn save_model(folder: &Path, model: &Model, config: &ConfigFile) -> Result<(
 /// # Errors
 /// Returns an error if a file cannot be written.
 pub fn save_rounded(folder: &Path, mut model: Model, config: &ConfigFile) -> Result<(), CheckpointError> {
-    view_mut(&model.params.spec, &mut model.params.flat).balance();
+    view_mut(&model.params.spec, &mut model.params.flat).balance(&mut model.params.spec);
     folders::rounded(folder, Contents { model: &model, config })
 }
 

@@ -35,10 +35,10 @@ pub fn spec(config: &Config) -> ClipParams<Spec> {
     }
 }
 
-impl Balance for ClipParams<&mut [f32]> {
-    fn balance(&mut self) {
-        self.visual.balance();
-        self.text.balance();
+impl Balance<ClipParams<Spec>> for ClipParams<&mut [f32]> {
+    fn balance(&mut self, spec: &mut ClipParams<Spec>) {
+        self.visual.balance(&mut spec.visual);
+        self.text.balance(&mut spec.text);
     }
 }
 

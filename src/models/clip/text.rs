@@ -98,9 +98,9 @@ impl Shape {
     }
 }
 
-impl Balance for Text<&mut [f32]> {
-    fn balance(&mut self) {
-        self.transformer.balance();
+impl Balance<Text<Spec>> for Text<&mut [f32]> {
+    fn balance(&mut self, spec: &mut Text<Spec>) {
+        self.transformer.balance(&mut spec.transformer);
     }
 }
 

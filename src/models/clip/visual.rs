@@ -27,11 +27,11 @@ impl<T> Tree for Visual<T> {
     }
 }
 
-impl Balance for Visual<&mut [f32]> {
+impl Balance<Visual<Spec>> for Visual<&mut [f32]> {
     /// A ResNet has nothing that is rounded.
-    fn balance(&mut self) {
-        if let Visual::Vit(vit) = self {
-            vit.transformer.balance();
+    fn balance(&mut self, spec: &mut Visual<Spec>) {
+        if let (Visual::Vit(vit), Visual::Vit(spec)) = (self, spec) {
+            vit.transformer.balance(&mut spec.transformer);
         }
     }
 }

@@ -24,7 +24,7 @@ pub struct NeonDot(());
 pub enum Integers {
     /// The instructions that the target guarantees.
     Portable,
-    /// `vpmaddwd`, which adds two products of 16 bits and cannot overflow with numbers of eight.
+    /// `vpmaddubsw`, which adds two products of eight bits in 16.
     Avx2(Avx2),
     /// `vpdpbusd` on 256 bits, which adds four products of eight bits to a sum.
     AvxVnni(AvxVnni),

@@ -3,9 +3,16 @@
 use super::QUAD;
 use super::registers::Registers;
 use crate::gemm::panels::WIDTH;
+use crate::gemm::vector::prefetch_l2;
+use crate::memory::LINE;
 
 /// A row of a tile has this many registers.
 const NV: usize = 2;
+
+/// Weights are asked for this many bytes ahead; behind a panel there is the next one. The CPU itself stops looking ahead
+/// at the end of a page of 4096 bytes. Ten rows times the weights of twelve layers that no cache holds took 5.3 ms without,
+/// 2.5 ms with a page, 2.0 ms with two and 1.9 ms with four.
+const AHEAD: usize = 16_384;
 
 /// Σₖ aᵢₖ·wₖⱼ over a stretch of K, for the rows of the micro-kernel and the columns of [`NV`] registers.
 pub(super) struct Tile<A> {
@@ -41,6 +48,9 @@ unsafe fn tile<R: Registers, const ROWS: usize>(t: &Tile<R::Activation>) {
         let mut sums = [[R::zero(); NV]; ROWS];
         let (mut a, mut w) = (t.a, t.w);
         for _ in 0..t.quads {
+            for line in (0..NV * R::COLS * QUAD).step_by(LINE * size_of::<f32>()) {
+                prefetch_l2(w.cast::<u8>().wrapping_add(AHEAD + line));
+            }
             let weights: [_; NV] = [R::load(w), R::load(w.add(R::COLS * QUAD))];
             for (i, sums) in sums.iter_mut().enumerate() {
                 let a = R::splat(a.add(i * QUAD));

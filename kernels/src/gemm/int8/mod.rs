@@ -4,13 +4,16 @@
 //! once. The weights are rounded once, a column of B at a time, and A anew in every product, a row at a time:
 //!
 //! ```text
-//! Bₖⱼ ≈ tⱼ·wₖⱼ               wₖⱼ in −127..=127,  tⱼ = maxₖ |Bₖⱼ|/127
+//! Bₖⱼ ≈ tⱼ·wₖⱼ               wₖⱼ in −127..=127,  tⱼ = max(maxₖ |Bₖⱼ|/127, maxₖ |Bₖⱼ + B₍ₖ₊₁₎ⱼ|/128) with even k
 //! Aᵢₖ ≈ sᵢ·(aᵢₖ − zᵢ)        aᵢₖ in 0..=255,     sᵢ = (maxₖ Aᵢₖ − minₖ Aᵢₖ)/255, where both include 0
 //! Cᵢⱼ ≈ sᵢ·tⱼ·(Σₖ aᵢₖ·wₖⱼ − zᵢ·Σₖ wₖⱼ) + Σₗ Aᵢₗ·Bₗⱼ
 //! ```
 //!
 //! The first two sums are exact, and the rest is done in one order, so C has the same bits on every instruction set and
 //! for any number of threads. (Jacob et al. 2018, section 2.3.)
+//!
+//! The step tⱼ is such that two neighbouring weights add up to −128..=128. Then the two products with them add up to less
+//! than 2¹⁵, and CPUs with AVX2 alone can add them in 16 bits, twice as many at once as in 32.
 //!
 //! The last sum is over the outliers l, a few columns of A that may be many times as large as the others. A row that was
 //! rounded together with them would have few of its 256 numbers left for the rest, so they keep their 32 bits, and the

@@ -148,7 +148,9 @@ impl<A: Activation> Slab<'_, A> {
     fn block(&self, (i, rows): Span, (j, cols): Span) {
         let c = self.out.c.part(self.first + i, rows, j, cols);
         let unit = self.kernel.tiles.len();
-        for stretch in pieces(self.b.steps(), even(self.b.steps(), STEPS, QUAD)) {
+        // Where no other tile meets it, a panel passes by once and as a whole.
+        let steps = if rows > unit { even(self.b.steps(), STEPS, QUAD) } else { self.b.steps() };
+        for stretch in pieces(self.b.steps(), steps) {
             for (col, width) in pieces(cols, self.kernel.cols) {
                 for (row, height) in pieces(rows, unit) {
                     self.tile(i + row, j + col, stretch, c.part(row, height, col, width));

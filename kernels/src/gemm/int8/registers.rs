@@ -133,17 +133,18 @@ mod x86 {
     use std::arch::x86_64::*;
 
     registers! {
-        /// Weights are widened to 16 bits as they are loaded. A column has two sums, of even and odd pairs of steps,
-        /// which are added when they are stored.
-        Avx2, i16, __m256i, __m256i, 4:
+        /// Products of eight bits are added in pairs to sums of 16, which have room for them, and these in pairs to 32.
+        Avx2, u8, __m256i, __m256i, 8:
         fn zero() -> __m256i { _mm256_setzero_si256() }
-        fn splat(p: *const i16) -> __m256i { _mm256_set1_epi64x(p.cast::<i64>().read_unaligned()) }
-        fn load(p: *const i8) -> __m256i { _mm256_cvtepi8_epi16(_mm_loadu_si128(p.cast())) }
-        fn dot(sums: __m256i, a: __m256i, w: __m256i) -> __m256i { _mm256_add_epi32(sums, _mm256_madd_epi16(a, w)) }
+        fn splat(p: *const u8) -> __m256i { _mm256_set1_epi32(p.cast::<i32>().read_unaligned()) }
+        fn load(p: *const i8) -> __m256i { _mm256_loadu_si256(p.cast()) }
+        fn dot(sums: __m256i, a: __m256i, w: __m256i) -> __m256i {
+            let pairs = _mm256_maddubs_epi16(a, w);
+            _mm256_add_epi32(sums, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))
+        }
         fn store(pair: [__m256i; 2], p: *mut i32, add: bool) {
-            // The columns 0, 1, 4, 5, 2, 3, 6, 7.
-            let sums = _mm256_hadd_epi32(pair[0], pair[1]);
-            put256(_mm256_permute4x64_epi64::<0b11_01_10_00>(sums), p, add);
+            put256(pair[0], p, add);
+            put256(pair[1], p.add(8), add);
         }
     }
 

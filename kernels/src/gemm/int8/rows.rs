@@ -1,6 +1,6 @@
 //! Rounding the rows of A, and packing them for the micro-kernel.
 
-use super::weights::Int8;
+use super::weights::{Int8, bytes_mut};
 use super::{QUAD, nearest};
 use crate::gemm::matrix::Mat;
 use crate::isa::{Isa, multiversion};
@@ -10,7 +10,7 @@ use crate::scratch::{self, Scratch};
 const MAX: f32 = 255.0;
 
 thread_local! {
-    /// A rounded row.
+    /// A row without its outliers, and what it is rounded to.
     static ROW: Scratch = const { Scratch::new(0) };
 }
 
@@ -24,8 +24,8 @@ pub(super) struct Row {
 /// What the micro-kernel multiplies weights with: a number of 0..=255, less an offset.
 pub(super) trait Activation: Copy + Send + Sync {
     const OFFSET: i32;
-    /// Takes a number of 0..=255.
-    fn new(x: u32) -> Self;
+    /// Takes the bits of a number of 0..=255.
+    fn new(bits: i8) -> Self;
 }
 
 /// Where both operands have a sign, the middle of 0..=255 is 0. The zero point moves with it, so C stays the same.
@@ -33,8 +33,8 @@ impl Activation for i8 {
     const OFFSET: i32 = 128;
 
     #[inline(always)]
-    fn new(x: u32) -> i8 {
-        (x as i32 - Self::OFFSET) as i8
+    fn new(bits: i8) -> i8 {
+        bits ^ i8::MIN
     }
 }
 
@@ -42,8 +42,8 @@ impl Activation for u8 {
     const OFFSET: i32 = 0;
 
     #[inline(always)]
-    fn new(x: u32) -> u8 {
-        x as u8
+    fn new(bits: i8) -> u8 {
+        bits as u8
     }
 }
 
@@ -51,8 +51,8 @@ impl Activation for i16 {
     const OFFSET: i32 = 0;
 
     #[inline(always)]
-    fn new(x: u32) -> i16 {
-        x as i16
+    fn new(bits: i8) -> i16 {
+        i16::from(bits as u8)
     }
 }
 
@@ -62,16 +62,21 @@ impl Activation for i16 {
 /// `panel` (rows of A times K filled up to whole fours)
 pub(super) fn pack<A: Activation>(isa: Isa, a: Mat, b: Int8, told: &mut [Row], panel: &mut [A]) {
     let (rows, steps) = (told.len(), b.steps());
-    scratch::with(&ROW, steps, |row| {
-        row[a.cols..].fill(0.0);
+    let has_outliers = b.outliers(0, 0).next().is_some();
+    scratch::with_blocks(&ROW, [a.cols, steps / size_of::<f32>()], |[copy, rounded]| {
+        let rounded = bytes_mut(rounded);
+        rounded[a.cols..].fill(0);
         for (i, told) in told.iter_mut().enumerate() {
-            let whole = &mut row[..a.cols];
-            whole.copy_from_slice(&a.data[i * a.row_stride..][..a.cols]);
-            b.outliers(0, 0).for_each(|(k, _)| whole[k] = 0.0);
-            *told = range(isa, whole);
-            round(isa, *told, whole);
+            let mut row = &a.data[i * a.row_stride..][..a.cols];
+            if has_outliers {
+                copy.copy_from_slice(row);
+                b.outliers(0, 0).for_each(|(k, _)| copy[k] = 0.0);
+                row = copy;
+            }
+            *told = range(isa, row);
+            round(isa, *told, row, &mut rounded[..a.cols]);
             told.zero -= A::OFFSET;
-            spread(row, i, rows, panel);
+            spread(rounded, i, rows, panel);
         }
     });
 }
@@ -89,17 +94,17 @@ multiversion! {
     fn extremes(row: &[f32]) -> (f32, f32) {
         let (mut min, mut max) = ([0; 16], [0; 16]);
         let (chunks, tail) = row.as_chunks::<16>();
-        let mut last = [0.0; 16];
-        last[..tail.len()].copy_from_slice(tail);
-        for chunk in chunks.iter().chain([&last]) {
+        for chunk in chunks {
             for i in 0..16 {
                 let key = ascending(chunk[i].to_bits() as i32);
                 min[i] = key.min(min[i]);
                 max[i] = key.max(max[i]);
             }
         }
-        let [min, max] = [min.into_iter().min(), max.into_iter().max()].map(|key| key.unwrap_or(0));
-        (f32::from_bits(ascending(min) as u32), f32::from_bits(ascending(max) as u32))
+        let tail = tail.iter().map(|x| ascending(x.to_bits() as i32));
+        let (min, max) = (min.into_iter().chain(tail.clone()), max.into_iter().chain(tail));
+        let [min, max] = [min.min(), max.max()].map(|key| f32::from_bits(ascending(key.unwrap_or(0)) as u32));
+        (min, max)
     }
 }
 
@@ -110,20 +115,19 @@ fn ascending(bits: i32) -> i32 {
 }
 
 multiversion! {
-    /// Rounds a row to whole numbers of 0..=255, whose bits take the place of its numbers.
-    fn round(told: Row, row: &mut [f32]) {
+    /// Rounds a row to whole numbers of 0..=255.
+    fn round(told: Row, row: &[f32], rounded: &mut [i8]) {
         let inverse = if told.scale.is_normal() { 1.0 / told.scale } else { 0.0 };
-        for x in row {
-            let rounded = nearest(*x * inverse) + told.zero;
-            *x = f32::from_bits(rounded.clamp(0, MAX as i32) as u32);
+        for (to, x) in rounded.iter_mut().zip(row) {
+            *to = (nearest(*x * inverse) + told.zero).clamp(0, MAX as i32) as i8;
         }
     }
 }
 
 /// Puts a rounded row into place `i` of a panel of `rows`.
-fn spread<A: Activation>(row: &[f32], i: usize, rows: usize, panel: &mut [A]) {
+fn spread<A: Activation>(row: &[i8], i: usize, rows: usize, panel: &mut [A]) {
     let (row, panel) = (row.as_chunks::<QUAD>().0, panel.as_chunks_mut::<QUAD>().0);
-    for (row, to) in row.iter().zip(panel.iter_mut().skip(i).step_by(rows)) {
-        *to = row.map(|x| A::new(x.to_bits()));
+    for (row, to) in row.iter().zip(panel.chunks_exact_mut(rows)) {
+        to[i] = row.map(A::new);
     }
 }

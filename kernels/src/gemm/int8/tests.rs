@@ -73,7 +73,8 @@ fn rounding_costs_half_a_step_of_each_operand_at_most() {
             (a.iter().fold(0.0, |max: f32, &x| max.max(x)) - a.iter().fold(0.0, |min: f32, &x| min.min(x))) / 255.0;
         for (j, w) in w.chunks(k).enumerate() {
             let exact: f64 = a.iter().zip(w).map(|(&a, &w)| f64::from(a) * f64::from(w)).sum();
-            let w_step = w.iter().fold(0.0, |max: f32, x| max.max(x.abs())) / 127.0;
+            let pairs = w.chunks(2).map(|pair| pair.iter().sum::<f32>().abs() / 128.0);
+            let w_step = w.iter().map(|w| w.abs() / 127.0).chain(pairs).fold(0.0, f32::max);
             // An activation may be off by a whole step where its zero was rounded the other way.
             let bound: f32 = a.iter().zip(w).map(|(a, w)| step * w.abs() + 0.5 * w_step * (a.abs() + step)).sum();
             let off = (f64::from(c[i * n + j]) - exact).abs();
@@ -85,10 +86,18 @@ fn rounding_costs_half_a_step_of_each_operand_at_most() {
 
 #[test]
 fn what_is_exact_in_eight_bits_stays_exact() {
-    // Rows of whole numbers from −128 to 127 whose step is 1, and weights of whole numbers up to 127.
+    // Rows of whole numbers from −128 to 127 whose step is 1, and weights of whole numbers whose step is 1 too. The pairs
+    // at the end, where the activations are the largest, make the largest sums.
     let (n, k) = (32, 256);
     let a: Vec<f32> = (0..k).map(|i| i as f32 - 128.0).collect();
-    let w: Vec<f32> = (0..n * k).map(|i| if i % k == 0 { 127.0 } else { (i * 7 % 255) as f32 - 127.0 }).collect();
+    let w: Vec<f32> = (0..n * k)
+        .map(|i| match i % k {
+            0 | 3 | 249 => 127.0,
+            1 | 2 | 248 => -127.0,
+            250.. => [64.0, -64.0][i / k % 2],
+            _ => (i * 7 % 129) as f32 - 64.0,
+        })
+        .collect();
     let data = rounded(&w, n, k);
     for integers in Integers::available() {
         let mut c = vec![0.0; n];
@@ -97,6 +106,25 @@ fn what_is_exact_in_eight_bits_stays_exact() {
             let exact: f64 = a.iter().zip(w).map(|(&a, &w)| f64::from(a) * f64::from(w)).sum();
             assert_eq!(f64::from(*c), exact, "{}", integers.name());
         }
+    }
+}
+
+#[test]
+fn two_neighbouring_weights_have_room_in_sixteen_bits() {
+    let (n, k) = (64, 129);
+    let mut w: Vec<f32> = random(17, n * k).iter().map(|w| 64.0 * w).collect();
+    // Halves that could be rounded away from zero together, and pairs of the largest weights there are.
+    (w[0], w[1], w[2], w[3]) = (64.5, 63.5, -64.5, -63.5);
+    w[4..k].fill(0.0);
+    w[k..2 * k].fill(3.0);
+    let parts = Int8::new(&rounded(&w, n, k), n, k).parts();
+    assert!(parts.has_narrow_pairs(k));
+    assert_eq!(&parts.weights[..4], [64, 64, -64, -64]);
+    assert!(parts.weights[k..2 * k].iter().all(|&w| w == 64));
+    for (i, wide) in [(1, 65), (k - 2, 65)] {
+        let mut parts = parts.clone();
+        parts.weights[k + i] = wide;
+        assert!(!parts.has_narrow_pairs(k), "{i}");
     }
 }
 

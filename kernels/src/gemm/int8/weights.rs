@@ -3,10 +3,14 @@
 use super::{QUAD, nearest};
 use crate::gemm::panels::WIDTH;
 use crate::isa::{Isa, multiversion};
+use crate::lanes::larger;
 use rayon::prelude::*;
 
 /// The largest weight.
-const MAX: f32 = 127.0;
+const MAX: i32 = 127;
+
+/// The largest sum of two weights that the micro-kernel of AVX2 adds at once, in 16 bits: 255·128 is less than 2¹⁵.
+const MAX_PAIR: i32 = 128;
 
 /// At most this many columns of A keep their 32 bits.
 const MAX_OUTLIERS: usize = 16;
@@ -41,7 +45,7 @@ pub struct Int8<'a> {
 /// Rounded weights W (N,K), row by row, as a checkpoint has them.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Parts {
-    /// wₖⱼ, (N,K)
+    /// wₖⱼ, (N,K), whose [pairs](Parts::has_narrow_pairs) are narrow.
     pub weights: Vec<i8>,
     /// tⱼ, (N)
     pub scales: Vec<f32>,
@@ -49,6 +53,15 @@ pub struct Parts {
     pub outliers: Vec<usize>,
     /// Bₖⱼ for each outlier k, a row of N.
     pub kept: Vec<f32>,
+}
+
+impl Parts {
+    /// Whether the first two weights of a row add up to −128..=128, and so do the next two, and so on.
+    pub fn has_narrow_pairs(&self, inputs: usize) -> bool {
+        let sum = |&[a, b]: &[i8; 2]| (i16::from(a) + i16::from(b)).abs();
+        let widest = |row: &[i8]| row.as_chunks::<2>().0.iter().map(sum).fold(0, i16::max);
+        self.weights.chunks(inputs.max(1)).all(|row| i32::from(widest(row)) <= MAX_PAIR)
+    }
 }
 
 impl<'a> Int8<'a> {
@@ -104,7 +117,7 @@ impl<'a> Int8<'a> {
                 row.clear();
                 row.extend_from_slice(weights);
                 found.iter().for_each(|&k| row[k] = 0.0);
-                scales[j] = largest(Isa::best(), row) / MAX;
+                scales[j] = step(Isa::best(), row);
                 sums[j] = f32::from_bits(round_column(Isa::best(), row, scales[j], j, panel) as u32);
             }
         });
@@ -126,6 +139,7 @@ impl<'a> Int8<'a> {
         let sizes = (weights.len(), scales.len(), kept.len());
         assert_eq!(sizes, (outputs * inputs, outputs, outliers.len() * outputs), "{outputs}×{inputs} weights");
         assert!(outliers.len() <= MAX_OUTLIERS && outliers.iter().all(|&k| k < inputs), "outliers {outliers:?}");
+        assert!(parts.has_narrow_pairs(inputs), "pairs of weights beyond {MAX_PAIR}");
         to.fill(0.0);
         let (places, rest) = to.split_at_mut(MAX_OUTLIERS);
         let (room, rest) = rest.split_at_mut(MAX_OUTLIERS * outputs);
@@ -228,9 +242,15 @@ fn find_outliers(weights: &[f32], inputs: usize) -> Vec<usize> {
 }
 
 multiversion! {
-    /// Returns maxₖ |rowₖ|.
-    fn largest(row: &[f32]) -> f32 {
-        crate::lanes::fold([row], 0.0, |max, [x]| crate::lanes::larger(max, x.abs()), crate::lanes::larger)
+    /// Returns tⱼ, for which neither a weight of the row nor a pair of them is too large.
+    fn step(row: &[f32]) -> f32 {
+        let (pairs, last) = row.as_chunks::<2>();
+        let (mut weight, mut pair) = (0.0, 0.0);
+        for &[a, b] in pairs.iter().chain(last.first().map(|&last| [last, 0.0]).iter()) {
+            weight = larger(weight, larger(a.abs(), b.abs()));
+            pair = larger(pair, (a + b).abs());
+        }
+        larger(weight / MAX as f32, pair / MAX_PAIR as f32)
     }
 }
 
@@ -240,10 +260,14 @@ multiversion! {
         let inverse = if scale.is_normal() { 1.0 / scale } else { 0.0 };
         let mut sum = 0;
         for (quad, row) in panel.as_chunks_mut::<{ WIDTH * QUAD }>().0.iter_mut().zip(row.chunks(QUAD)) {
-            for (to, x) in quad[j * QUAD..].iter_mut().zip(row) {
-                let rounded = nearest(*x * inverse).clamp(-(MAX as i32), MAX as i32);
-                *to = rounded as i8;
-                sum += rounded;
+            for (to, pair) in quad[j * QUAD..].chunks_mut(2).zip(row.chunks(2)) {
+                let mut before = 0;
+                for (to, x) in to.iter_mut().zip(pair) {
+                    // Two halves may both have been rounded away from zero.
+                    let rounded = nearest(*x * inverse).clamp(-MAX, MAX).clamp(-MAX_PAIR - before, MAX_PAIR - before);
+                    *to = rounded as i8;
+                    (before, sum) = (rounded, sum + rounded);
+                }
             }
         }
         sum
@@ -257,7 +281,7 @@ fn bytes(floats: &[f32]) -> &[i8] {
 }
 
 /// Views floats as the bytes that they are made of, to write them.
-fn bytes_mut(floats: &mut [f32]) -> &mut [i8] {
+pub(super) fn bytes_mut(floats: &mut [f32]) -> &mut [i8] {
     // SAFETY: as in `bytes`; all bits that can be written are a float.
     unsafe { std::slice::from_raw_parts_mut(floats.as_mut_ptr().cast(), size_of_val(floats)) }
 }
