@@ -1,23 +1,35 @@
-//! Embeds a few texts with a CLIP that is asked only once: the text tower is read while the texts go through it.
+//! Embeds a few texts or pictures with a CLIP that is asked only once: a tower is read while they go through it.
+//!
+//! One block is in memory at a time. Whoever embeds one text or one picture saves most of the time, which goes into
+//! reading weights and into memory for them.
 
 use super::encoders::{LoadError, tokenizer};
-use crate::checkpoint::{Checkpoint, TextParts};
+use super::session::Session;
+use super::source::{Loaded, Pictures};
+use super::stream::{BATCH, Batch, Tower};
+use crate::checkpoint::{Checkpoint, Parts};
+use crate::datasets::BadReport;
 use crate::models::Captions;
 use crate::models::clip::model::Inference;
-use crate::models::clip::text;
+use crate::models::clip::visual;
+use crate::models::clip::{text, vit};
+use crate::pictures::{Picture, Preprocess};
 use crate::text::Tokenizer;
-use ndarray::Array2;
+use crate::weights::Rounding;
+use ndarray::{Array2, ArrayView2, Axis};
 
 /// Largest number of texts for which a tower is read in passing: all are in it at the same time.
 const MAX_TEXTS: usize = 128;
 
+/// Whether a tower can be read in passing: unless its weights are to be rounded to eight bits, which they only are as a
+/// whole.
+fn can_pass(checkpoint: &Checkpoint) -> bool {
+    checkpoint.rounding != Rounding::Int8
+}
+
 /// A text tower of which one block is in memory at a time, and of the table of tokens only the rows that the texts have.
-/// Whoever embeds one text saves most of the time, which goes into reading weights and into memory for them.
 ///
-/// Weights lie as in the file, so the embeddings are bit for bit those of the [model in training][model]. A
-/// [`TextEncoder`](super::TextEncoder), which lays them out, may add up the same products in another order.
-///
-/// [model]: crate::models::clip::model::Model::encode_texts
+/// The embeddings are bit for bit those of a [`TextEncoder`](super::TextEncoder).
 pub struct PassingText {
     checkpoint: Checkpoint,
     tokenizer: Tokenizer,
@@ -25,9 +37,9 @@ pub struct PassingText {
 }
 
 impl PassingText {
-    /// Whether so many texts are worth it, and the weights are not rounded to eight bits, which they only are as a whole.
+    /// Whether so many texts are worth it, and the tower can be read in passing.
     pub fn fits(checkpoint: &Checkpoint, texts: usize) -> bool {
-        texts <= MAX_TEXTS && !checkpoint.computes_in_int8()
+        texts <= MAX_TEXTS && can_pass(checkpoint)
     }
 
     /// Opens the text tower of a checkpoint, and reads none of its weights.
@@ -66,7 +78,7 @@ impl PassingText {
             self.tokenizer.encode_into(text.as_ref(), self.shape.context_length, &mut ids);
             offsets.push(ids.len());
         }
-        let parts = TextParts::new(&self.checkpoint)?;
+        let parts = Parts::of_text(&self.checkpoint)?;
         let (p, mut room) = (parts.without_blocks(&ids)?, parts.room());
         // Row i of the table that was read is that of the i-th token.
         let ids: Vec<u32> = (0..).take(ids.len()).collect();
@@ -80,13 +92,91 @@ impl PassingText {
     }
 }
 
+/// A ViT of which one block is in memory at a time.
+///
+/// The embeddings are bit for bit those of an [`ImageEncoder`](super::ImageEncoder).
+pub struct PassingImages {
+    checkpoint: Checkpoint,
+    shape: vit::Shape,
+}
+
+impl PassingImages {
+    /// Opens the image tower of a checkpoint and reads none of its weights, if so many pictures are worth it and the tower
+    /// can be read in passing. A ResNet cannot.
+    pub fn fitting(checkpoint: &Checkpoint, pictures: usize) -> Option<Self> {
+        match checkpoint.architecture.vision()? {
+            visual::Shape::Vit(shape) if pictures <= BATCH && can_pass(checkpoint) => {
+                Some(PassingImages { checkpoint: checkpoint.clone(), shape })
+            }
+            _ => None,
+        }
+    }
+
+    /// Returns the settings by which pictures are prepared for the tower.
+    pub fn preprocess(&self) -> &Preprocess {
+        &self.checkpoint.preprocess
+    }
+
+    /// Reads the tower for each batch of a source's pictures, of which there should be one, and passes the embeddings on
+    /// as [`ImageEncoder::stream`](super::ImageEncoder::stream) does.
+    ///
+    /// # Errors
+    /// Returns the error of `each`, or one if a tensor cannot be read.
+    pub fn stream<S: Pictures, E: From<LoadError>>(
+        &self,
+        source: &S,
+        mut each: impl FnMut(Batch<S::Note>) -> Result<(), E>,
+    ) -> Result<BadReport, E> {
+        let encode = |buffers: &mut Inference, images: ArrayView2<f32>| self.encode_prepared(buffers, images);
+        let tower = Tower { preprocess: self.preprocess(), batch: BATCH, encode };
+        tower.stream(&mut Session::default(), source, |batch| {
+            let Batch { rows, read, bad, report } = batch;
+            each(Batch { rows: rows?, read, bad, report })
+        })
+    }
+
+    /// Reads the tower and returns unit-length embeddings of N pictures.
+    ///
+    /// result (N,e)
+    ///
+    /// # Errors
+    /// Returns an error if a tensor cannot be read.
+    pub fn encode(&self, pictures: &[Picture]) -> Result<Array2<f32>, LoadError> {
+        let mut all = Array2::zeros((0, self.shape.embed_dim));
+        self.stream(&Loaded(pictures), |batch| {
+            all.append(Axis(0), batch.rows.view()).expect("rows of one width");
+            Ok::<(), LoadError>(())
+        })?;
+        Ok(all)
+    }
+
+    /// Reads the tower while prepared pictures go through it.
+    ///
+    /// `images` (B,3·edge²); returns (B,e)
+    fn encode_prepared(&self, buffers: &mut Inference, images: ArrayView2<f32>) -> Result<Array2<f32>, LoadError> {
+        if images.is_empty() {
+            return Ok(Array2::zeros((0, self.shape.embed_dim)));
+        }
+        let parts = Parts::of_vit(&self.checkpoint).expect("a tower whose shape is known");
+        let (p, mut room) = (parts.without_blocks()?, parts.room());
+        buffers.encode_images_by_blocks(&p.view(), &self.shape, images, |turn| {
+            parts.read_block(turn.i, &mut room)?;
+            turn.take(&room.view());
+            Ok(())
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::checkpoint::safetensors::{Reader, Tensor, write};
-    use crate::checkpoint::{ConfigFile, Dtype, Overrides, WEIGHTS, save_model};
-    use crate::embed::TextEncoder;
+    use crate::checkpoint::{ConfigFile, Contents, Dtype, Format, Overrides, Precision, WEIGHTS};
+    use crate::checkpoint::{save, save_model, save_rounded};
+    use crate::embed::{ImageEncoder, TextEncoder};
     use crate::models::clip::{Config, model::Model};
+    use crate::pictures::Channels;
+    use crate::weights::Half;
     use std::path::Path;
 
     const TEXTS: [&str; 3] = ["a photo of a cat", "", "many words that are of more than sixteen tokens: 1234567890!"];
@@ -99,30 +189,63 @@ mod tests {
         model
     }
 
+    fn opened(folder: &Path, rounding: Rounding) -> Checkpoint {
+        Checkpoint::open(folder, &Overrides { rounding, ..Overrides::default() }).unwrap()
+    }
+
     fn passing(folder: &Path, texts: &[&str]) -> Result<Array2<f32>, LoadError> {
-        let checkpoint = Checkpoint::open(folder, &Overrides::default()).unwrap();
-        PassingText::new(checkpoint).unwrap().encode(texts)
+        PassingText::new(opened(folder, Rounding::Stored)).unwrap().encode(texts)
+    }
+
+    fn painted(i: usize) -> Picture {
+        let mut picture = Picture::new(50 + i, 40, Channels::Rgb);
+        picture.samples.iter_mut().enumerate().for_each(|(at, sample)| *sample = (at * at * (i + 3) >> 4) as u8);
+        picture
+    }
+
+    /// A model is stored in 32, 16 and eight bits, and rounded otherwise when it is read. There are few rows and many.
+    #[test]
+    fn embeddings_are_those_of_the_encoders() {
+        let folders: Vec<_> = (0..3).map(|_| tempfile::tempdir().unwrap()).collect();
+        let model = saved(folders[0].path());
+        let config = ConfigFile::new(model.config.clone());
+        let contents = Contents { model: &model, config: &config };
+        save(folders[1].path(), contents, Format::OpenClip, Precision::F16).unwrap();
+        save_rounded(folders[2].path(), model, &config).unwrap();
+        let pictures: Vec<Picture> = (0..9).map(painted).collect();
+        for (folder, rounding) in [
+            (0, Rounding::Stored),
+            (0, Rounding::Half(Half::F16)),
+            (1, Rounding::Stored),
+            (1, Rounding::Half(Half::Bf16)),
+            (2, Rounding::Stored),
+            (2, Rounding::None),
+        ] {
+            let checkpoint = opened(folders[folder].path(), rounding);
+            let (texts, images) = (TextEncoder::new(&checkpoint).unwrap(), ImageEncoder::new(&checkpoint).unwrap());
+            for n in 1..=TEXTS.len() {
+                let found = PassingText::new(checkpoint.clone()).unwrap().encode(&TEXTS[..n]).unwrap();
+                assert!(found == texts.encode(&TEXTS[..n]), "{n} texts of {folder} in {rounding:?}");
+            }
+            for n in [1, 2, 9] {
+                let found = PassingImages::fitting(&checkpoint, n).unwrap().encode(&pictures[..n]).unwrap();
+                assert!(found == images.encode(&pictures[..n]), "{n} pictures of {folder} in {rounding:?}");
+            }
+        }
     }
 
     #[test]
-    fn embeddings_are_those_of_the_model() {
+    fn what_cannot_be_read_in_passing_is_not() {
         let folder = tempfile::tempdir().unwrap();
-        let model = saved(folder.path());
-        let tokenizer = Tokenizer::clip();
-        let whole = TextEncoder::load(folder.path()).unwrap();
-        for texts in [&TEXTS[..1], &TEXTS[1..2], &TEXTS] {
-            let (mut ids, mut offsets) = (vec![], vec![0]);
-            for text in texts {
-                tokenizer.encode_into(text, model.config.text().context_length, &mut ids);
-                offsets.push(ids.len());
-            }
-            let captions = Captions { ids: &ids, offsets: &offsets };
-            let expected = model.encode_texts(captions, &mut Inference::default());
-            let found = passing(folder.path(), texts).unwrap();
-            assert_eq!(found, expected, "{texts:?}");
-            // The encoder lays out its weights, so sums may have another order.
-            assert!((found - whole.encode(texts)).iter().all(|off| off.abs() < 1e-6), "{texts:?}");
-        }
+        saved(folder.path());
+        let fits = |rounding, n| {
+            let checkpoint = opened(folder.path(), rounding);
+            (PassingText::fits(&checkpoint, n), PassingImages::fitting(&checkpoint, n).is_some())
+        };
+        assert_eq!(fits(Rounding::Stored, 1), (true, true));
+        assert_eq!(fits(Rounding::Stored, BATCH + 1), (true, false));
+        assert_eq!(fits(Rounding::Stored, MAX_TEXTS + 1), (false, false));
+        assert_eq!(fits(Rounding::Int8, 1), (false, false));
     }
 
     /// Rows that are NaN would be refused if they were read.

@@ -67,7 +67,7 @@ pub(super) fn multiply(p: &Job) {
 
 /// Computes the product, a slab after the other.
 fn slabs(p: &Job, parallel: bool) {
-    let (m, n, kernel) = (p.c.rows, p.c.cols, Kernel::of(p.isa));
+    let (m, n, kernel) = (p.c.rows, p.c.cols, Kernel::for_rows(p.isa, p.c.rows));
     let rows = if p.flat { even(m, MAX_SHARED_A / p.kc, kernel.mr) } else { m };
     let cols = if p.flat { n } else { n.min(MAX_SHARED_COLS) };
     let max_depth = if p.flat { MAX_SHARED_A / rows } else { MAX_SHARED_B / cols };

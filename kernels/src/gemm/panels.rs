@@ -4,10 +4,12 @@
 //! few times only, and turning rows of W into columns of Wᵀ takes as long as a good part of the product.
 
 use super::blocking::Span;
+use super::matrix::Mat;
 use super::numbers::{Bf16, Element, F16, Numbers};
-use super::pack::Panel;
+use super::pack::{Lanes, Panel, panels};
 use super::patches::step;
-use super::vector::Vector;
+use super::vector::{Vector, multivector};
+use crate::isa::Isa;
 use rayon::prelude::*;
 
 /// A panel has this many columns, as many as the widest micro-kernel takes. A narrower one takes a part of them, so
@@ -73,6 +75,9 @@ impl<'a> Panels<'a> {
         weights.par_chunks_exact_mut((WIDTH * inputs).max(1)).for_each_init(Vec::new, |rows, panel| {
             rows.clear();
             rows.extend_from_slice(panel);
+            if taps == 1 {
+                return transpose(Isa::best(), Mat::new(rows, WIDTH, inputs), panel);
+            }
             let panel = panel.as_chunks_mut::<WIDTH>().0;
             for k in 0..inputs {
                 panel[step(taps, channels, k / taps, k % taps)] = std::array::from_fn(|j| rows[j * inputs + k]);
@@ -139,6 +144,14 @@ impl<'a> Panels<'a> {
     pub(super) fn share(&self, j: usize, (k, depth): Span) -> *const u8 {
         let start = j / WIDTH * self.stride + k * WIDTH + j % WIDTH * depth;
         self.data.as_ptr().wrapping_add(start * self.data.bytes())
+    }
+}
+
+multivector! {
+    /// Makes a panel of its columns, which are rows of W.
+    fn transpose<V, L>(rows: Mat, panel: &mut [f32]) {
+        // SAFETY: the body has the instruction set of `V`.
+        unsafe { panels::<V, L>(Lanes::rows(rows), WIDTH, WIDTH, true, rows.cols, panel) }
     }
 }
 
