@@ -38,8 +38,8 @@ pub(crate) fn in_shares(parallel: bool, tasks: usize, work: impl Fn(&mut dyn Ite
     });
 }
 
-/// A thread that has nothing left to do stays awake for so many pauses, some fifty microseconds: as long as falling asleep
-/// and being woken takes.
+/// A thread that has nothing left to do stays awake for so many pauses, some fifty microseconds: as long as falling
+/// asleep and being woken takes.
 const MAX_PAUSES: usize = 1000;
 
 /// Waits a moment until `done`. The pool's threads would fall asleep at once, a few microseconds before they are needed

@@ -96,7 +96,8 @@ impl TensorFiles {
         Weights::read_by_leaves(&spec, rounding, stored, read, parts)
     }
 
-    /// Makes room for one of these trees of weights at a time, of 32 bits, or of eight where all are stored so and stay so.
+    /// Makes room for one of these trees of weights at a time, of 32 bits, or of eight where all are stored so and stay
+    /// so.
     pub(crate) fn room_for<S: Tree<Leaf = Spec>>(
         &self,
         spec: &S,

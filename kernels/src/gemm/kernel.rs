@@ -32,8 +32,8 @@ pub(super) struct Kernel {
 }
 
 impl Kernel {
-    /// Returns the micro-kernels of an instruction set for products of so many rows: those whose tiles have all rows, if
-    /// there are such. Then no row of B is read twice, nor widened twice if it has 16 bits.
+    /// Returns the micro-kernels of an instruction set for products of so many rows: those whose tiles have all of them,
+    /// if there are such. Then no row of B is read twice, nor widened twice if it has 16 bits.
     pub fn for_rows(isa: Isa, rows: usize) -> &'static Kernel {
         match isa {
             #[cfg(target_arch = "x86_64")]
@@ -59,8 +59,8 @@ impl Kernel {
 /// A full tile has at least this many columns, whatever the instruction set.
 pub(super) const MIN_NR: usize = 8;
 
-/// A row of a tile has this many vectors, unless its rows are many. As panels of A have no more rows than a vector has lanes, tiles of the 32 short
-/// registers of NEON grow to the side.
+/// A row of a tile has this many vectors, unless it is to have more rows than leave registers for them. As panels of A
+/// mostly have no more rows than a vector has lanes, tiles of the 32 short registers of NEON grow to the side.
 const NV: usize = if cfg!(target_arch = "aarch64") { 4 } else { 2 };
 
 /// Defines a module with the [`Kernel`] of an instruction set, whose tiles and dot products have these numbers of rows.

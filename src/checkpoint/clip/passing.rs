@@ -53,7 +53,7 @@ impl<'a> Parts<'a, Text<Spec>> {
 }
 
 impl<'a> Parts<'a, Vit<Spec>> {
-    /// Finds the parts of the image tower, and reads none. A ResNet, or a checkpoint without an image tower, gives none.
+    /// Finds the parts of the image tower, and reads none. A ResNet has none, nor a checkpoint without an image tower.
     pub fn of_vit(checkpoint: &'a Checkpoint) -> Option<Self> {
         let mut spec = checkpoint.architecture.vision()?.spec();
         let mut places = checkpoint.resampled(checkpoint.scheme().visual(&spec));
@@ -80,12 +80,26 @@ impl<S: Tree<Leaf = Spec>> Parts<'_, S> {
         Ok(params)
     }
 
-    /// Makes room for one block.
+    /// Makes room for one block whose rows lie as in the file.
+    pub fn room_of_rows(&self) -> Params<Block<Spec>> {
+        Params::zeros(self.block.clone())
+    }
+
+    /// Reads block `i` in place of another, and lays nothing out.
+    ///
+    /// # Errors
+    /// Returns an error if a tensor cannot be read.
+    pub fn read_rows(&self, i: usize, room: &mut Params<Block<Spec>>) -> Result<(), CheckpointError> {
+        self.checkpoint.tensors().load_into(room, &self.block_places[i])?;
+        self.checkpoint.tensors().round(room, self.checkpoint.rounding)
+    }
+
+    /// Makes room for one block that is laid out for products.
     pub fn room(&self) -> Weights<Block<Stored>> {
         self.checkpoint.tensors().room_for(&self.block, &self.block_places, self.checkpoint.rounding)
     }
 
-    /// Reads block `i` in place of another.
+    /// Reads block `i` in place of another, and lays it out.
     ///
     /// # Errors
     /// Returns an error if a tensor cannot be read.

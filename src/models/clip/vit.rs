@@ -140,8 +140,8 @@ pub fn forward(
     let Ok(()) = forward_by_blocks(p, shape, images, how, features, workspace, scratch, block);
 }
 
-/// Computes the same as [`forward`] with blocks that need not be there at the same time: `block` gets each one ready and
-/// lets it [take](Turn::take) its turn. Those of `p` are not read.
+/// Computes the same as [`forward`] with blocks that need not be there at the same time: `block` gets each one ready
+/// and lets it [take](Turn::take) its turn. Those of `p` are not read.
 ///
 /// # Errors
 /// Returns the error of `block`.
