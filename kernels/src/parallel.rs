@@ -1,7 +1,6 @@
 //! Handing work to threads, in pieces that do not depend on their number.
 
 use rayon::{join, prelude::*};
-use std::array::from_fn;
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
@@ -26,12 +25,27 @@ pub(crate) fn in_shares(parallel: bool, tasks: usize, work: impl Fn(&mut dyn Ite
     }
     let threads = rayon::current_num_threads().min(tasks).min(MAX_THREADS);
     let start = |share: usize| share * tasks / threads.max(1);
-    let next: [AtomicUsize; MAX_THREADS] = from_fn(|share| AtomicUsize::new(start(share)));
+    let mut next = [const { AtomicUsize::new(0) }; MAX_THREADS];
+    next.iter_mut().take(threads).enumerate().for_each(|(share, next)| *next.get_mut() = start(share));
     let claim = |share: usize| Some(next[share].fetch_add(1, Relaxed)).filter(|&task| task < start(share + 1));
+    let done = AtomicUsize::new(0);
     (0..threads).into_par_iter().with_max_len(1).for_each(|own| {
         let from_own = (own..threads).chain(0..own);
-        work(&mut from_own.flat_map(|share| std::iter::from_fn(move || claim(share))));
+        let mut mine = 0;
+        work(&mut from_own.flat_map(|share| std::iter::from_fn(move || claim(share))).inspect(|_| mine += 1));
+        done.fetch_add(mine, Relaxed);
+        wait_awake(|| done.load(Relaxed) >= tasks);
     });
+}
+
+/// A thread that has nothing left to do stays awake for so many pauses, some fifty microseconds: as long as falling
+/// asleep and being woken takes.
+const MAX_PAUSES: usize = 1000;
+
+/// Waits a moment until `done`. The pool's threads would fall asleep at once, a few microseconds before they are needed
+/// for the next step.
+fn wait_awake(done: impl Fn() -> bool) {
+    (0..MAX_PAUSES).take_while(|_| !done()).for_each(|_| std::hint::spin_loop());
 }
 
 /// The most floats that a piece of a streaming kernel touches: about ten microseconds of work, so that handing it to

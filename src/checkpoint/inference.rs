@@ -6,6 +6,7 @@ use super::{CheckpointError, Dtype, dtype};
 use crate::params::{Layout, Params, Spec, view_mut};
 use crate::tree::{Path, Tree};
 use crate::weights::{Balance, Bits, Half, Rounding, Stored, Weights};
+use kernels::gemm::int8::Parts;
 
 impl From<Half> for Dtype {
     fn from(half: Half) -> Dtype {
@@ -23,6 +24,52 @@ pub struct Changed {
     pub changed: usize,
 }
 
+/// The leaves of a tree of weights: their names and where files have them.
+struct Leaves<'a> {
+    files: &'a TensorFiles,
+    leaves: Vec<(String, Spec, Places)>,
+    /// To what each has been rounded in the files.
+    bits: Vec<Bits>,
+    rounding: Rounding,
+}
+
+impl<'a> Leaves<'a> {
+    fn new<S: Tree<Leaf = Spec>>(files: &'a TensorFiles, spec: &S, places: &S::Of<Places>, rounding: Rounding) -> Self {
+        let mut leaves = vec![];
+        spec.map(&Path::ROOT, &mut |path, spec| leaves.push((path.to_string(), spec.clone())));
+        let leaves = beside(leaves, places, &Path::ROOT);
+        let bits = leaves.iter().map(|(_, _, places)| files.bits(places)).collect();
+        Leaves { files, leaves, bits, rounding }
+    }
+
+    fn any(&self, test: impl Fn(Bits) -> bool) -> bool {
+        self.bits.iter().any(|&bits| test(bits))
+    }
+
+    /// Returns what says how a leaf is stored, what reads one, and what reads one of eight bits.
+    fn ways(
+        &self,
+    ) -> (
+        impl Fn(usize) -> Bits,
+        impl Fn(usize, &mut [f32]) -> Result<(), CheckpointError>,
+        impl Fn(usize) -> Result<Parts, CheckpointError>,
+    ) {
+        let read = |i: usize, out: &mut [f32]| {
+            let (name, spec, places) = &self.leaves[i];
+            self.files.fill(name, places, &spec.shape, out)?;
+            self.files.check_size(name, self.rounding.half(spec), out)
+        };
+        let parts = |i: usize| {
+            let (name, spec, places) = &self.leaves[i];
+            match &places[..] {
+                [Place::Whole(name)] => self.files.read_int8(name, &spec.shape),
+                _ => Err(self.files.missing(name)),
+            }
+        };
+        (|i| self.bits[i], read, parts)
+    }
+}
+
 impl TensorFiles {
     /// Reads a tree of weights from its places.
     ///
@@ -38,30 +85,46 @@ impl TensorFiles {
     where
         for<'a> S::Of<&'a mut [f32]>: Balance<S>,
     {
-        let mut leaves = vec![];
-        spec.map(&Path::ROOT, &mut |path, spec| leaves.push((path.to_string(), spec.clone())));
-        let leaves = beside(leaves, places, &Path::ROOT);
-        let stored: Vec<_> = leaves.iter().map(|(_, _, places)| self.bits(places)).collect();
-        let rounding = match rounding {
-            Rounding::Half(_) => rounding,
-            Rounding::Stored if stored.iter().any(|&bits| bits != Bits::All) => rounding,
+        let mut leaves = Leaves::new(self, &spec, places, rounding);
+        match rounding {
+            Rounding::Half(_) => {}
+            Rounding::Stored if leaves.any(|bits| bits != Bits::All) => {}
             // What the file has in 32 bits is not to be rounded.
-            Rounding::Int8 if stored.contains(&Bits::Int8) => Rounding::Stored,
+            Rounding::Int8 if leaves.any(|bits| bits == Bits::Int8) => leaves.rounding = Rounding::Stored,
             _ => return Ok(self.load(spec, places)?.into_rounded(rounding)),
-        };
-        let read = |i: usize, out: &mut [f32]| {
-            let (name, spec, places) = &leaves[i];
-            self.fill(name, places, &spec.shape, out)?;
-            self.check_size(name, rounding.half(spec), out)
-        };
-        let parts = |i: usize| {
-            let (name, spec, places) = &leaves[i];
-            match &places[..] {
-                [Place::Whole(name)] => self.read_int8(name, &spec.shape),
-                _ => Err(self.missing(name)),
-            }
-        };
-        Weights::read_by_leaves(&spec, rounding, |i| stored[i], read, parts)
+        }
+        let (stored, read, parts) = leaves.ways();
+        Weights::read_by_leaves(&spec, leaves.rounding, stored, read, parts)
+    }
+
+    /// Makes room for one of these trees of weights at a time: for leaves of 32 bits, or of eight where all are stored so
+    /// and stay so.
+    pub(crate) fn room_for<S: Tree<Leaf = Spec>>(
+        &self,
+        spec: &S,
+        places: &[S::Of<Places>],
+        rounding: Rounding,
+    ) -> Weights<S::Of<Stored>> {
+        let bits: Vec<_> = places.iter().map(|places| Leaves::new(self, spec, places, rounding).bits).collect();
+        let all_int8 = |i: usize| bits.iter().all(|bits| rounding.bits(bits[i]) == Bits::Int8);
+        Weights::room(spec, |i| if all_int8(i) { Bits::Int8 } else { Bits::All })
+    }
+
+    /// Reads weights into their [room](Self::room_for), in place of others. Those of 16 bits, or that are rounded to as
+    /// many, are widened: the results have the same bits.
+    ///
+    /// # Errors
+    /// Returns an error under the same conditions as [`load_weights`](Self::load_weights).
+    pub(crate) fn load_weights_into<S: Tree<Leaf = Spec>>(
+        &self,
+        weights: &mut Weights<S::Of<Stored>>,
+        spec: &S,
+        places: &S::Of<Places>,
+        rounding: Rounding,
+    ) -> Result<(), CheckpointError> {
+        let leaves = Leaves::new(self, spec, places, rounding);
+        let (stored, read, parts) = leaves.ways();
+        weights.read_again(spec, rounding, stored, read, parts)
     }
 
     /// Rounds parameters that have been read, as [`load_weights`](Self::load_weights) does.
@@ -91,10 +154,8 @@ impl TensorFiles {
         places: &S::Of<Places>,
         half: Half,
     ) -> Result<Changed, CheckpointError> {
-        let mut leaves = vec![];
-        spec.map(&Path::ROOT, &mut |path, spec| leaves.push((path.to_string(), spec.clone())));
         let (mut count, mut values) = (Changed::default(), vec![]);
-        for (name, spec, places) in beside(leaves, places, &Path::ROOT) {
+        for (name, spec, places) in Leaves::new(self, spec, places, Rounding::Half(half)).leaves {
             if Rounding::Half(half).half(&spec).is_none() {
                 continue;
             }

@@ -100,8 +100,8 @@ impl TensorFiles {
     /// cannot.
     pub(crate) fn read_int8(&self, name: &str, shape: &[usize]) -> Result<Parts, CheckpointError> {
         let &[outputs, inputs] = shape else { return Err(self.not_int8(name, "is no matrix")) };
-        let (mut weights, mut scales) = (vec![0.0; outputs * inputs], vec![0.0; outputs]);
-        self.read_as(name, "", Dtype::I8, shape, &mut weights)?;
+        let (mut weights, mut scales) = (vec![0; outputs * inputs], vec![0.0; outputs]);
+        self.read_i8(name, shape, &mut weights)?;
         self.read_as(name, SCALE, Dtype::F32, &[outputs], &mut scales)?;
         let n = self.part_shape(name, OUTLIERS).map_or(0, |shape| shape.iter().product());
         if n > Int8::MAX_OUTLIERS {
@@ -119,7 +119,7 @@ impl TensorFiles {
             return Err(self.not_int8(name, "has outliers that are not columns of it in ascending order"));
         }
         let outliers = places.iter().map(|&k| k as usize).collect();
-        let parts = Parts { weights: weights.iter().map(|&w| w as i8).collect(), scales, outliers, kept };
+        let parts = Parts { weights, scales, outliers, kept };
         if !parts.has_narrow_pairs(inputs) {
             return Err(self.not_int8(name, "has pairs of weights that add up to more than 128, so convert it again"));
         }

@@ -43,7 +43,7 @@ pub mod tensors;
 mod tower;
 mod wrappers;
 
-pub(crate) use clip::TextParts;
+pub(crate) use clip::Parts;
 pub use clip::{ActivationSource, Architecture, CONFIG, Checkpoint, ConfigFile, Format, Overrides, Scheme, WEIGHTS};
 pub use clip::{Contents, TOKENIZER, copy_tokenizer, load_model, save, save_model, save_rounded};
 pub use config_error::{ConfigFileError, InferenceError};

@@ -118,6 +118,25 @@ impl Reader {
         self.values(name, self.data_start + info.data_offsets.0 as u64, dtype, 0, out)
     }
 
+    /// Reads whole numbers of eight bits as they are.
+    ///
+    /// # Errors
+    /// Returns an error under the same conditions as [`read`](Self::read).
+    pub(crate) fn read_i8(&self, name: &str, shape: &[usize], out: &mut [i8]) -> Result<(), CheckpointError> {
+        let info = self.info(name, shape)?;
+        let (path, start) = (&self.path, self.data_start + info.data_offsets.0 as u64);
+        if info.dtype != safetensors::Dtype::I8 {
+            let found = Stored::from(info.dtype).to_string();
+            return Err(CheckpointError::Dtype { path: path.into(), tensor: name.into(), found });
+        }
+        let read = |(i, out): (usize, &mut [i8])| {
+            read_exact_at(&self.file, bytemuck::cast_slice_mut(out), start + (i * CHUNK) as u64)
+                .map_err(|source| CheckpointError::Io { path: path.into(), source })
+        };
+        let results: Vec<_> = out.par_chunks_mut(CHUNK).enumerate().map(read).collect();
+        results.into_iter().collect()
+    }
+
     /// Reads these rows of a matrix and nothing else of it.
     ///
     /// `shape` is the matrix's (V,d), `out` (N,d)

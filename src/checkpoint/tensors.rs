@@ -157,6 +157,14 @@ impl TensorFiles {
         }
     }
 
+    /// Reads the numbers of a matrix of eight bits.
+    pub(super) fn read_i8(&self, name: &str, shape: &[usize], out: &mut [i8]) -> Result<(), CheckpointError> {
+        match self.file(name) {
+            Some((Reader::Safetensors(file), name)) => file.read_i8(name, shape, out),
+            _ => Err(self.missing(name)),
+        }
+    }
+
     /// Reads what belongs to a matrix of eight bits, by what is behind its name.
     pub(super) fn read_as(
         &self,

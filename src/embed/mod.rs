@@ -6,7 +6,7 @@
 //! | [`blip`](mod@blip) | [`Blip`]: captions, answers, matches, embeddings |
 //! | [`explainer`] | where an image tower finds a text in a picture, and what it attends to |
 //! | `family` | [`Family`]: models of either family that embed pictures and texts |
-//! | `passing` | [`PassingText`]: a text tower that is read while a few texts go through it |
+//! | `passing` | [`PassingText`] and [`PassingImages`]: towers that are read while a few texts or pictures go through |
 //! | `embedder` | the trait [`Embed`], and its implementation for a model in training |
 //! | `task` | what a BLIP may be asked for, and why it cannot do it |
 //! | `writer` | a BLIP's decoder as the search for texts asks it |
@@ -33,7 +33,7 @@ pub use embedder::{Embed, Embedder};
 pub use encoders::tokenizer;
 pub use encoders::{Clip, ImageEncoder, LoadError, TextEncoder, TextStates};
 pub use family::{Family, Opened};
-pub use passing::PassingText;
+pub use passing::{PassingImages, PassingText};
 pub use source::Pictures;
 pub use stream::{BATCH, Batch, Embedded};
 pub use task::{BlipError, Task};

@@ -1,21 +1,37 @@
-//! Embeds a few texts with a CLIP that is asked only once: the text tower is read while the texts go through it.
+//! Embeds a few texts or pictures with a CLIP that is asked only once: a tower is read while they go through it.
+//!
+//! One block is in memory at a time. Whoever embeds one text or one picture saves most of the time, which goes into
+//! reading weights and into memory for them.
 
 use super::encoders::{LoadError, tokenizer};
-use crate::checkpoint::{Checkpoint, TextParts};
+use super::session::Session;
+use super::source::{Loaded, Pictures};
+use super::stream::{BATCH, Batch, Tower};
+use crate::checkpoint::{Checkpoint, Parts};
+use crate::datasets::BadReport;
 use crate::models::Captions;
 use crate::models::clip::model::Inference;
-use crate::models::clip::text;
+use crate::models::clip::visual;
+use crate::models::clip::{text, vit};
+use crate::pictures::{Picture, Preprocess};
 use crate::text::Tokenizer;
-use ndarray::Array2;
+use crate::weights::Rounding;
+use ndarray::{Array2, ArrayView2, Axis};
 
 /// Largest number of texts for which a tower is read in passing: all are in it at the same time.
 const MAX_TEXTS: usize = 128;
 
+/// Whether a tower can be read in passing: unless its weights are to be rounded to eight bits, which they only are as a
+/// whole.
+fn can_pass(checkpoint: &Checkpoint) -> bool {
+    checkpoint.rounding != Rounding::Int8
+}
+
 /// A text tower of which one block is in memory at a time, and of the table of tokens only the rows that the texts have.
-/// Whoever embeds one text saves most of the time, which goes into reading weights and into memory for them.
 ///
 /// Weights lie as in the file, so the embeddings are bit for bit those of the [model in training][model]. A
-/// [`TextEncoder`](super::TextEncoder), which lays them out, may add up the same products in another order.
+/// [`TextEncoder`](super::TextEncoder), which lays them out, may add up the same products in another order. With weights
+/// of eight bits, which are laid out here too, the embeddings are its own.
 ///
 /// [model]: crate::models::clip::model::Model::encode_texts
 pub struct PassingText {
@@ -25,9 +41,9 @@ pub struct PassingText {
 }
 
 impl PassingText {
-    /// Whether so many texts are worth it, and the weights are not rounded to eight bits, which they only are as a whole.
+    /// Whether so many texts are worth it, and the tower can be read in passing.
     pub fn fits(checkpoint: &Checkpoint, texts: usize) -> bool {
-        texts <= MAX_TEXTS && !checkpoint.computes_in_int8()
+        texts <= MAX_TEXTS && can_pass(checkpoint)
     }
 
     /// Opens the text tower of a checkpoint, and reads none of its weights.
@@ -66,17 +82,102 @@ impl PassingText {
             self.tokenizer.encode_into(text.as_ref(), self.shape.context_length, &mut ids);
             offsets.push(ids.len());
         }
-        let parts = TextParts::new(&self.checkpoint)?;
-        let (p, mut room) = (parts.without_blocks(&ids)?, parts.room());
+        let parts = Parts::of_text(&self.checkpoint)?;
+        let p = parts.without_blocks(&ids)?;
         // Row i of the table that was read is that of the i-th token.
         let ids: Vec<u32> = (0..).take(ids.len()).collect();
         let captions = Captions { ids: &ids, offsets: &offsets };
-        let rows = Inference::default().encode_texts_by_blocks(&p.view(), &self.shape, captions, |turn| {
-            parts.read_block(turn.i, &mut room)?;
+        let mut buffers = Inference::default();
+        if self.checkpoint.computes_in_int8() {
+            let mut room = parts.room();
+            return buffers.encode_texts_by_blocks(&p.view(), &self.shape, captions, |turn| {
+                parts.read_block(turn.i, &mut room)?;
+                turn.take(&room.view());
+                Ok(())
+            });
+        }
+        // So few rows are multiplied with weights as they lie in less time than laying them out would take.
+        let mut room = parts.room_of_rows();
+        buffers.encode_texts_by_blocks(&p.view(), &self.shape, captions, |turn| {
+            parts.read_rows(turn.i, &mut room)?;
             turn.take(&room.view());
+            Ok(())
+        })
+    }
+}
+
+/// A ViT of which one block is in memory at a time.
+///
+/// The embeddings are bit for bit those of an [`ImageEncoder`](super::ImageEncoder).
+pub struct PassingImages {
+    checkpoint: Checkpoint,
+    shape: vit::Shape,
+}
+
+impl PassingImages {
+    /// Opens the image tower of a checkpoint and reads none of its weights, if so many pictures are worth it and the
+    /// tower can be read in passing. A ResNet cannot.
+    pub fn fitting(checkpoint: &Checkpoint, pictures: usize) -> Option<Self> {
+        match checkpoint.architecture.vision()? {
+            visual::Shape::Vit(shape) if pictures <= BATCH && can_pass(checkpoint) => {
+                Some(PassingImages { checkpoint: checkpoint.clone(), shape })
+            }
+            _ => None,
+        }
+    }
+
+    /// Returns the settings by which pictures are prepared for the tower.
+    pub fn preprocess(&self) -> &Preprocess {
+        &self.checkpoint.preprocess
+    }
+
+    /// Reads the tower for each batch of a source's pictures, of which there should be one, and passes the embeddings
+    /// on as [`ImageEncoder::stream`](super::ImageEncoder::stream) does.
+    ///
+    /// # Errors
+    /// Returns the error of `each`, or one if a tensor cannot be read.
+    pub fn stream<S: Pictures, E: From<LoadError>>(
+        &self,
+        source: &S,
+        mut each: impl FnMut(Batch<S::Note>) -> Result<(), E>,
+    ) -> Result<BadReport, E> {
+        let encode = |buffers: &mut Inference, images: ArrayView2<f32>| self.encode_prepared(buffers, images);
+        let tower = Tower { preprocess: self.preprocess(), batch: BATCH, encode };
+        tower.stream(&mut Session::default(), source, |batch| {
+            let Batch { rows, read, bad, report } = batch;
+            each(Batch { rows: rows?, read, bad, report })
+        })
+    }
+
+    /// Reads the tower and returns unit-length embeddings of N pictures.
+    ///
+    /// result (N,e)
+    ///
+    /// # Errors
+    /// Returns an error if a tensor cannot be read.
+    pub fn encode(&self, pictures: &[Picture]) -> Result<Array2<f32>, LoadError> {
+        let mut all = Array2::zeros((0, self.shape.embed_dim));
+        self.stream(&Loaded(pictures), |batch| {
+            all.append(Axis(0), batch.rows.view()).expect("rows of one width");
             Ok::<(), LoadError>(())
         })?;
-        Ok(rows)
+        Ok(all)
+    }
+
+    /// Reads the tower while prepared pictures go through it.
+    ///
+    /// `images` (B,3·edge²); returns (B,e)
+    fn encode_prepared(&self, buffers: &mut Inference, images: ArrayView2<f32>) -> Result<Array2<f32>, LoadError> {
+        if images.is_empty() {
+            return Ok(Array2::zeros((0, self.shape.embed_dim)));
+        }
+        let parts = Parts::of_vit(&self.checkpoint).expect("a tower whose shape is known");
+        let (p, mut room) = (parts.without_blocks()?, parts.room());
+        buffers.encode_images_by_blocks(&p.view(), &self.shape, images, |turn| {
+            parts.read_block(turn.i, &mut room)?;
+            turn.take(&room.view());
+            Ok(())
+        })
     }
 }
 
@@ -84,9 +185,15 @@ impl PassingText {
 mod tests {
     use super::*;
     use crate::checkpoint::safetensors::{Reader, Tensor, write};
-    use crate::checkpoint::{ConfigFile, Dtype, Overrides, WEIGHTS, save_model};
-    use crate::embed::TextEncoder;
+    use crate::checkpoint::{ConfigFile, Contents, Dtype, Format, Overrides, Precision, WEIGHTS};
+    use crate::checkpoint::{save, save_model, save_rounded};
+    use crate::embed::{ImageEncoder, TextEncoder};
+    use crate::models::clip::visual::Visual;
     use crate::models::clip::{Config, model::Model};
+    use crate::params::view_mut;
+    use crate::pictures::Channels;
+    use crate::weights::Half;
+    use std::fs;
     use std::path::Path;
 
     const TEXTS: [&str; 3] = ["a photo of a cat", "", "many words that are of more than sixteen tokens: 1234567890!"];
@@ -99,30 +206,97 @@ mod tests {
         model
     }
 
+    fn opened(folder: &Path, rounding: Rounding) -> Checkpoint {
+        Checkpoint::open(folder, &Overrides { rounding, ..Overrides::default() }).unwrap()
+    }
+
     fn passing(folder: &Path, texts: &[&str]) -> Result<Array2<f32>, LoadError> {
-        let checkpoint = Checkpoint::open(folder, &Overrides::default()).unwrap();
-        PassingText::new(checkpoint).unwrap().encode(texts)
+        PassingText::new(opened(folder, Rounding::Stored)).unwrap().encode(texts)
+    }
+
+    fn painted(i: usize) -> Picture {
+        let mut picture = Picture::new(50 + i, 40, Channels::Rgb);
+        picture.samples.iter_mut().enumerate().for_each(|(at, sample)| *sample = (at * at * (i + 3) >> 4) as u8);
+        picture
+    }
+
+    /// Makes the attention of the second block of both towers sharp, so that what comes before it keeps 32 bits.
+    fn sharpen(model: &mut Model) {
+        let mut p = view_mut(&model.params.spec, &mut model.params.flat);
+        let Visual::Vit(vit) = &mut p.visual else { panic!("a ViT") };
+        for transformer in [&mut vit.transformer, &mut p.text.transformer] {
+            transformer.resblocks[1].ln_1.weight.iter_mut().for_each(|gain| *gain *= 100.0);
+        }
+    }
+
+    /// A model is stored in 32, 16 and eight bits, in eight but for some matrices, and rounded otherwise when it is read.
+    /// There are few rows and many.
+    #[test]
+    fn embeddings_are_those_of_the_encoders() {
+        let folders: Vec<_> = (0..4).map(|_| tempfile::tempdir().unwrap()).collect();
+        let model = saved(folders[0].path());
+        let config = ConfigFile::new(model.config.clone());
+        let contents = Contents { model: &model, config: &config };
+        save(folders[1].path(), contents, Format::OpenClip, Precision::F16).unwrap();
+        let mut sharp = Model::new(model.config.clone(), 0);
+        sharpen(&mut sharp);
+        save_rounded(folders[2].path(), model, &config).unwrap();
+        save_rounded(folders[3].path(), sharp, &config).unwrap();
+        let [some, all] = [3, 2].map(|i| fs::metadata(folders[i].path().join(WEIGHTS)).unwrap().len());
+        assert!(some > all + 100_000, "no matrix kept its 32 bits");
+        let pictures: Vec<Picture> = (0..9).map(painted).collect();
+        for (folder, rounding) in [
+            (0, Rounding::Stored),
+            (0, Rounding::Half(Half::F16)),
+            (1, Rounding::Stored),
+            (1, Rounding::Half(Half::Bf16)),
+            (2, Rounding::Stored),
+            (2, Rounding::None),
+            (3, Rounding::Stored),
+            (3, Rounding::None),
+        ] {
+            let checkpoint = opened(folders[folder].path(), rounding);
+            let (texts, images) = (TextEncoder::new(&checkpoint).unwrap(), ImageEncoder::new(&checkpoint).unwrap());
+            for n in 1..=TEXTS.len() {
+                let found = PassingText::new(checkpoint.clone()).unwrap().encode(&TEXTS[..n]).unwrap();
+                let (off, expected) = (|x: &f32| x.abs() > 1e-6, texts.encode(&TEXTS[..n]));
+                assert!(!(&found - &expected).iter().any(off), "{n} texts of {folder} in {rounding:?}");
+                assert!(found == expected || !checkpoint.computes_in_int8(), "{n} texts in eight bits");
+            }
+            for n in [1, 2, 9] {
+                let found = PassingImages::fitting(&checkpoint, n).unwrap().encode(&pictures[..n]).unwrap();
+                assert!(found == images.encode(&pictures[..n]), "{n} pictures of {folder} in {rounding:?}");
+            }
+        }
     }
 
     #[test]
-    fn embeddings_are_those_of_the_model() {
+    fn texts_are_those_of_the_model() {
         let folder = tempfile::tempdir().unwrap();
         let model = saved(folder.path());
-        let tokenizer = Tokenizer::clip();
-        let whole = TextEncoder::load(folder.path()).unwrap();
         for texts in [&TEXTS[..1], &TEXTS[1..2], &TEXTS] {
             let (mut ids, mut offsets) = (vec![], vec![0]);
             for text in texts {
-                tokenizer.encode_into(text, model.config.text().context_length, &mut ids);
+                Tokenizer::clip().encode_into(text, model.config.text().context_length, &mut ids);
                 offsets.push(ids.len());
             }
-            let captions = Captions { ids: &ids, offsets: &offsets };
-            let expected = model.encode_texts(captions, &mut Inference::default());
-            let found = passing(folder.path(), texts).unwrap();
-            assert_eq!(found, expected, "{texts:?}");
-            // The encoder lays out its weights, so sums may have another order.
-            assert!((found - whole.encode(texts)).iter().all(|off| off.abs() < 1e-6), "{texts:?}");
+            let expected = model.encode_texts(Captions { ids: &ids, offsets: &offsets }, &mut Inference::default());
+            assert_eq!(passing(folder.path(), texts).unwrap(), expected, "{texts:?}");
         }
+    }
+
+    #[test]
+    fn what_cannot_be_read_in_passing_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        saved(folder.path());
+        let fits = |rounding, n| {
+            let checkpoint = opened(folder.path(), rounding);
+            (PassingText::fits(&checkpoint, n), PassingImages::fitting(&checkpoint, n).is_some())
+        };
+        assert_eq!(fits(Rounding::Stored, 1), (true, true));
+        assert_eq!(fits(Rounding::Stored, BATCH + 1), (true, false));
+        assert_eq!(fits(Rounding::Stored, MAX_TEXTS + 1), (false, false));
+        assert_eq!(fits(Rounding::Int8, 1), (false, false));
     }
 
     /// Rows that are NaN would be refused if they were read.

@@ -127,7 +127,7 @@ pub enum Rounding {
 
 impl Rounding {
     /// Returns to what a leaf is rounded that the checkpoint stores so.
-    fn bits(self, stored: Bits) -> Bits {
+    pub(crate) fn bits(self, stored: Bits) -> Bits {
         match self {
             Rounding::Stored => stored,
             Rounding::None => Bits::All,
@@ -175,20 +175,60 @@ impl<T> Weights<T> {
         spec: &S,
         rounding: Rounding,
         stored: impl Fn(usize) -> Bits,
-        mut read: impl FnMut(usize, &mut [f32]) -> Result<(), E>,
+        read: impl FnMut(usize, &mut [f32]) -> Result<(), E>,
         parts: impl Fn(usize) -> Result<Parts, E>,
-    ) -> Result<Self, E> {
-        let (mut len, mut all) = (0, vec![]);
+    ) -> Result<Self, E>
+    where
+        T: Tree<Leaf = Stored>,
+    {
+        let mut weights = Weights::room(spec, |i| rounding.bits(stored(i)));
+        weights.read_again(spec, rounding, stored, read, parts)?;
+        Ok(weights)
+    }
+
+    /// Makes room for leaves that have `bits`.
+    pub(crate) fn room<S: Tree<Leaf = Spec, Of<Stored> = T>>(spec: &S, bits: impl Fn(usize) -> Bits) -> Self {
+        let (mut len, mut i) = (0, 0..);
         let leaves = spec.map(&Path::ROOT, &mut |_, spec| {
-            let form = Form::of(spec, rounding.bits(stored(all.len())));
+            let form = Form::of(spec, bits(i.next().expect("no end")));
             let stored = Stored { range: len..len + form.size(spec), form };
             len = stored.range.end.next_multiple_of(LINE);
-            all.push((spec.clone(), stored.clone()));
             stored
         });
-        let (mut memory, mut rows) = (Floats::zeros(len), vec![]);
-        for (i, (spec, Stored { range, form })) in all.into_iter().enumerate() {
-            let room = &mut memory[range.start..];
+        Weights { leaves, memory: Floats::zeros(len) }
+    }
+
+    /// Reads leaves into the room that there is, in place of others, as [`read_by_leaves`](Self::read_by_leaves) does.
+    ///
+    /// # Errors
+    /// Returns the error of `read`.
+    pub(crate) fn read_again<S: Tree<Leaf = Spec, Of<Stored> = T>, E>(
+        &mut self,
+        spec: &S,
+        rounding: Rounding,
+        stored: impl Fn(usize) -> Bits,
+        mut read: impl FnMut(usize, &mut [f32]) -> Result<(), E>,
+        parts: impl Fn(usize) -> Result<Parts, E>,
+    ) -> Result<(), E>
+    where
+        T: Tree<Leaf = Stored>,
+    {
+        let (mut specs, mut places, mut rows) = (vec![], vec![], vec![]);
+        spec.map(&Path::ROOT, &mut |_, spec| specs.push(spec.clone()));
+        self.leaves.map(&Path::ROOT, &mut |_, leaf| places.push(leaf.clone()));
+        // Some blocks have a leaf in eight bits where others have it in 32, and the room is for the larger.
+        for (i, (spec, Stored { range, form })) in specs.iter().zip(&mut places).enumerate() {
+            *form = match *form {
+                _ if rounding.bits(stored(i)) == Bits::Int8 => Form::of(spec, Bits::Int8),
+                Form::Int8 { .. } => Form::of(spec, Bits::All),
+                other => other,
+            };
+            range.end = range.start + form.size(spec);
+        }
+        let mut leaf = places.iter().cloned();
+        self.leaves = spec.map(&Path::ROOT, &mut |_, _| leaf.next().expect("a leaf for each"));
+        for (i, (spec, Stored { range, form })) in specs.into_iter().zip(places).enumerate() {
+            let room = &mut self.memory[range.start..];
             if let Form::Half { half, len } = form
                 && len <= room.len()
             {
@@ -213,7 +253,7 @@ impl<T> Weights<T> {
                 form.write(&spec, &mut rows, to);
             }
         }
-        Ok(Weights { leaves, memory })
+        Ok(())
     }
 }
 

@@ -67,7 +67,8 @@ pub(super) fn multiply(p: &Job) {
 
 /// Computes the product, a slab after the other.
 fn slabs(p: &Job, parallel: bool) {
-    let (m, n, kernel) = (p.c.rows, p.c.cols, Kernel::of(p.isa));
+    let (m, n) = (p.c.rows, p.c.cols);
+    let kernel = if p.a.is_matrix() { Kernel::for_rows(p.isa, m) } else { Kernel::of(p.isa) };
     let rows = if p.flat { even(m, MAX_SHARED_A / p.kc, kernel.mr) } else { m };
     let cols = if p.flat { n } else { n.min(MAX_SHARED_COLS) };
     let max_depth = if p.flat { MAX_SHARED_A / rows } else { MAX_SHARED_B / cols };
@@ -136,7 +137,10 @@ impl<'a> Tasks<'a> {
 
     /// Lets all threads pack together, then multiply.
     fn run_shared(&self, side: Side, lanes: usize) {
-        let (slab, unit) = (&self.slab, PANELS_AT_ONCE * self.slab.unit(side));
+        let slab = &self.slab;
+        // Panels that are laid out share neither lines nor pages.
+        let panels = if matches!(side, Side::B) && slab.p.b.is_laid_out() { 1 } else { PANELS_AT_ONCE };
+        let unit = panels * slab.unit(side);
         scratch::with(&SHARED, slab.panel_lanes(side, lanes) * slab.depth, |shared| {
             let pack = |(g, dst): (usize, &mut [f32])| {
                 slab.pack(side, (g * unit, unit.min(lanes - g * unit)), (0, slab.depth), dst);

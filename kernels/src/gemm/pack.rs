@@ -65,7 +65,7 @@ pub(super) unsafe fn panels<V: Vector, const L: usize>(
     dst: &mut [f32],
 ) {
     let room = if pad { lanes.next_multiple_of(unit) } else { lanes };
-    assert!(0 < lanes && (unit <= L || pad && unit.is_multiple_of(L)) && dst.len() == room * depth);
+    assert!(0 < lanes && (!pad || unit <= L || unit.is_multiple_of(L)) && dst.len() == room * depth);
     if depth == 0 {
         return;
     }
@@ -82,6 +82,9 @@ pub(super) unsafe fn panels<V: Vector, const L: usize>(
             let whole = if step >= L { depth } else { (step * depth + step).saturating_sub(L) / step };
             let n = stretch.min(depth - k);
             for lane in (0..width).step_by(L) {
+                let of_group = (step - lane).min(L);
+                // Lanes of this panel that have been packed are not overwritten again.
+                let whole = if of_group < L && step > L { 0 } else { whole };
                 let group = Group {
                     src: src.data.as_ptr().wrapping_add((first + lane) * src.lane_stride + k * src.depth_stride),
                     lanes: (lanes - first - lane).min(L),
@@ -89,6 +92,7 @@ pub(super) unsafe fn panels<V: Vector, const L: usize>(
                     depth_stride: src.depth_stride,
                     dst: dst.as_mut_ptr().wrapping_add(first * depth + k * step + lane),
                     step,
+                    width: of_group,
                     depth: n,
                     whole: whole.saturating_sub(k).min(n),
                 };
@@ -115,6 +119,8 @@ pub(super) struct Group {
     pub dst: *mut f32,
     /// The distance in elements from one step to the next, which is the number of the panel's lanes.
     pub step: usize,
+    /// How many lanes are stored, at most as many as a register has.
+    pub width: usize,
     pub depth: usize,
     /// At this many steps, the first ones, a whole register may be stored.
     pub whole: usize,
@@ -142,7 +148,7 @@ impl Group {
         // SAFETY: `whole` tells where a register fits.
         unsafe {
             let p = self.dst.add(k * self.step);
-            if k < self.whole { x.store(p) } else { x.store_first(p, self.step) }
+            if k < self.whole { x.store(p) } else { x.store_first(p, self.width) }
         }
     }
 

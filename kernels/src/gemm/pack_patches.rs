@@ -123,6 +123,7 @@ impl Patches<'_> {
                 depth_stride: 1,
                 dst,
                 step: width,
+                width,
                 depth,
                 whole: whole.min(depth),
             }

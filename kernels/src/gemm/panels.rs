@@ -4,15 +4,23 @@
 //! few times only, and turning rows of W into columns of Wᵀ takes as long as a good part of the product.
 
 use super::blocking::Span;
+use super::matrix::Mat;
 use super::numbers::{Bf16, Element, F16, Numbers};
-use super::pack::Panel;
+use super::pack::{Lanes, Panel, panels};
 use super::patches::step;
-use super::vector::Vector;
+use super::vector::{Vector, multivector};
+use crate::isa::Isa;
+use crate::scratch::{self, Scratch};
 use rayon::prelude::*;
 
 /// A panel has this many columns, as many as the widest micro-kernel takes. A narrower one takes a part of them, so
 /// that the layout does not depend on the instruction set.
 pub(super) const WIDTH: usize = 32;
+
+thread_local! {
+    /// The rows of W of which a panel is made.
+    static ROWS: Scratch = const { Scratch::new(0) };
+}
 
 /// Wᵀ (K,N), for weights W (N,K), in panels of 32 columns, one behind the other, each row by row. The last panel is
 /// filled up to its full width.
@@ -70,13 +78,17 @@ impl<'a> Panels<'a> {
         check(weights.len(), outputs, inputs);
         weights[outputs * inputs..].fill(0.0);
         // The rows of W that become a panel take its place.
-        weights.par_chunks_exact_mut((WIDTH * inputs).max(1)).for_each_init(Vec::new, |rows, panel| {
-            rows.clear();
-            rows.extend_from_slice(panel);
-            let panel = panel.as_chunks_mut::<WIDTH>().0;
-            for k in 0..inputs {
-                panel[step(taps, channels, k / taps, k % taps)] = std::array::from_fn(|j| rows[j * inputs + k]);
-            }
+        weights.par_chunks_exact_mut((WIDTH * inputs).max(1)).for_each(|panel| {
+            scratch::with(&ROWS, panel.len(), |rows| {
+                rows.copy_from_slice(panel);
+                if taps == 1 {
+                    return transpose(Isa::best(), Mat::new(rows, WIDTH, inputs), panel);
+                }
+                let panel = panel.as_chunks_mut::<WIDTH>().0;
+                for k in 0..inputs {
+                    panel[step(taps, channels, k / taps, k % taps)] = std::array::from_fn(|j| rows[j * inputs + k]);
+                }
+            });
         });
     }
 
@@ -142,6 +154,14 @@ impl<'a> Panels<'a> {
     }
 }
 
+multivector! {
+    /// Makes a panel of its columns, which are rows of W.
+    fn transpose<V, L>(rows: Mat, panel: &mut [f32]) {
+        // SAFETY: the body has the instruction set of `V`.
+        unsafe { panels::<V, L>(Lanes::rows(rows), WIDTH, WIDTH, true, rows.cols, panel) }
+    }
+}
+
 /// Packs `depth` steps of a panel, of which a tile reads `unit` columns.
 ///
 /// # Safety
@@ -163,4 +183,26 @@ fn check(len: usize, outputs: usize, inputs: usize) {
         len == Panels::size(outputs, inputs),
         "{outputs}×{inputs} weights in panels of {WIDTH} columns: {len} elements"
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Panels, WIDTH};
+    use crate::support::random;
+
+    #[test]
+    fn weights_are_laid_out_where_they_are() {
+        for (outputs, inputs) in [(64, 40), (70, 17), (5, 3), (96, 1)] {
+            let rows = random(1, outputs * inputs);
+            let at = |i: usize| {
+                let (panel, k, j) = (i / (WIDTH * inputs), i / WIDTH % inputs, i % WIDTH);
+                rows.get((panel * WIDTH + j) * inputs + k).copied().unwrap_or(0.0)
+            };
+            let expected: Vec<f32> = (0..Panels::size(outputs, inputs)).map(at).collect();
+            let mut found = rows.clone();
+            found.resize(expected.len(), f32::NAN);
+            Panels::lay_out(&mut found, outputs, inputs);
+            assert_eq!(found, expected, "{outputs}×{inputs}");
+        }
+    }
 }

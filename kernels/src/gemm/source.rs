@@ -57,6 +57,11 @@ impl<'a> Source<'a> {
         }
     }
 
+    /// Whether the operand is a matrix, of which panels may be wider than a register.
+    pub fn is_matrix(&self) -> bool {
+        matches!(self, Source::Matrix(_))
+    }
+
     /// Whether packing would gain nothing over [`panel`](Self::panel).
     pub fn is_packed(&self) -> bool {
         matches!(self, Source::Panels(panels) if panels.bytes() == size_of::<f32>())

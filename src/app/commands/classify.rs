@@ -5,11 +5,11 @@ use super::ranking::{Logits, Ranking};
 use super::texts::{distinct, labels, templates, warn_cut_by_clip, warn_long};
 use super::{CliError, Context};
 use crate::app::number::positive;
-use crate::embed::{Clip, Family, ImageEncoder, LoadError, Opened, PassingText};
+use crate::embed::{Clip, Family, ImageEncoder, LoadError, Opened, PassingImages, PassingText};
 use crate::eval::templates::{embed_classes, embed_classes_by};
 use crate::files;
 use clap::Args;
-use ndarray::Array2;
+use ndarray::{Array2, ArrayView1};
 use std::path::PathBuf;
 
 /// The temperature with which BLIP's training begins. Its published files are without the one with which it ended.
@@ -81,11 +81,15 @@ impl Classify {
         let classes = model.classes(&labels, &templates, |n| bar.inc(n as u64))?;
         bar.finish_and_clear();
         let bar = context.output.progress(named.paths.len(), "pictures");
-        let tally = named.embed(&model.into_images()?, &bar, |i, embedding| {
+        let each = |i: usize, embedding: ArrayView1<f32>| {
             let image = files::name(&named.paths[i]).into_owned();
             let ranking = Ranking::new(image, embedding, &labels, classes.view(), logits, self.k).at(&places);
             bar.suspend(|| context.output.show(&ranking))
-        })?;
+        };
+        let tally = match model.passing_images(named.paths.len()) {
+            Some(tower) => named.embed_in_passing(&tower, &bar, each)?,
+            None => named.embed(&model.into_images()?, &bar, each)?,
+        };
         tally.verdict(self.skip_unreadable)
     }
 
@@ -102,7 +106,8 @@ impl Classify {
 
 /// A model that embeds labels once, and then pictures.
 enum Model {
-    /// The text tower is read while the labels go through it, and the image tower when they have.
+    /// The text tower is read while the labels go through it, and the image tower when they have: first, or while a few
+    /// pictures go through it.
     Passing(Box<PassingText>),
     Whole(Box<Family<Clip>>),
 }
@@ -156,6 +161,14 @@ impl Model {
         match self {
             Model::Passing(tower) => embed_classes_by(|sentences| tower.encode(sentences), labels, templates, done),
             Model::Whole(model) => Ok(embed_classes(&**model, labels, templates, done)),
+        }
+    }
+
+    /// Returns what embeds so many pictures while it is read, if that is faster than to read it first.
+    fn passing_images(&self, pictures: usize) -> Option<PassingImages> {
+        match self {
+            Model::Passing(tower) => PassingImages::fitting(tower.checkpoint(), pictures),
+            Model::Whole(_) => None,
         }
     }
 

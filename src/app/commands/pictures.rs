@@ -2,9 +2,9 @@
 
 use super::CliError;
 use super::texts::{STDIN, lines, stdin_bytes};
-use crate::datasets::BadExample;
+use crate::datasets::{BadExample, BadReport};
 use crate::embed::source::{Files, Pictures, ReadAs, Watched};
-use crate::embed::{Batch, Blip, Family, ImageEncoder};
+use crate::embed::{Batch, Blip, Family, ImageEncoder, LoadError, PassingImages};
 use crate::index::Manifest;
 use crate::models::blip::model::Source;
 use crate::pictures::folder::{PassedOver, Walk, walk};
@@ -155,12 +155,36 @@ impl Named {
         &self,
         encoder: &Family<C>,
         bar: &ProgressBar,
+        each: impl FnMut(usize, ArrayView1<f32>) -> Result<(), E>,
+    ) -> Result<Tally, E> {
+        self.pass(bar, each, |source, each| encoder.stream(source, each))
+    }
+
+    /// Does the same as [`embed`](Self::embed) with an image tower that is read in passing.
+    ///
+    /// # Errors
+    /// Returns the error of `each`, or one if the tower cannot be read.
+    pub(crate) fn embed_in_passing<E: From<LoadError>>(
+        &self,
+        encoder: &PassingImages,
+        bar: &ProgressBar,
+        each: impl FnMut(usize, ArrayView1<f32>) -> Result<(), E>,
+    ) -> Result<Tally, E> {
+        self.pass(bar, each, |source, each| encoder.stream(source, each))
+    }
+
+    /// Passes the pictures through `stream`, and the embedding of each to `each`.
+    fn pass<E>(
+        &self,
+        bar: &ProgressBar,
         mut each: impl FnMut(usize, ArrayView1<f32>) -> Result<(), E>,
+        stream: impl FnOnce(&Counted, &mut dyn FnMut(Batch<()>) -> Result<(), E>) -> Result<BadReport, E>,
     ) -> Result<Tally, E> {
         self.name_unseen(bar);
         let files = ReadAs { source: self, reading: self.reading };
-        let source = Watched { source: &files, done: || bar.inc(1) };
-        let report = encoder.stream(&source, |batch| {
+        let count: &(dyn Fn() + Sync) = &|| bar.inc(1);
+        let source = Watched { source: &files, done: count };
+        let report = stream(&source, &mut |batch| {
             batch.bad.iter().for_each(|(_, bad)| skip(bar, bad));
             batch.read.iter().zip(batch.rows.rows()).try_for_each(|(&(i, ()), row)| each(i, row))
         })?;
@@ -222,6 +246,9 @@ impl Named {
         Tally { seen: seen as usize + unseen, bad: bad as usize + unseen }
     }
 }
+
+/// The pictures that were named, which are counted as they are read.
+type Counted<'a> = Watched<'a, ReadAs<'a, Named>, &'a (dyn Fn() + Sync)>;
 
 /// Names a picture that cannot be used, above the progress bar.
 pub(super) fn skip(bar: &ProgressBar, bad: &BadExample) {

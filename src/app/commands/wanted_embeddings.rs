@@ -4,7 +4,7 @@ use super::CliError;
 use super::texts::{NOTHING_LEFT, is_nothing, warn_cut_by_clip, warn_long, warn_truncated};
 use super::wanted::{Part, Wanted, What};
 use crate::checkpoint::Checkpoint;
-use crate::embed::{Blip, Family, ImageEncoder, LoadError, Opened, PassingText, TextEncoder};
+use crate::embed::{Blip, Family, ImageEncoder, LoadError, Opened, PassingImages, PassingText, TextEncoder};
 use crate::eval::templates::PLACE;
 use crate::pictures::{Picture, PictureError, Reading, View};
 use ndarray::{Array2, Axis, stack};
@@ -47,10 +47,14 @@ fn read(wanted: &Wanted, view: View) -> Result<Vec<Picture>, PictureError> {
     wanted.images().map(|path| view.open(path).map(upright)).collect()
 }
 
-/// Embeds pictures, and reads the image tower only if there are some.
+/// Embeds pictures, and reads the image tower only if there are some, in passing if that is possible.
 fn pictures_by_clip(checkpoint: &Checkpoint, wanted: &Wanted, reading: Reading) -> Result<Array2<f32>, CliError> {
-    if wanted.images().next().is_none() {
+    let pictures = wanted.images().count();
+    if pictures == 0 {
         return Ok(Array2::default((0, 0)));
+    }
+    if let Some(tower) = PassingImages::fitting(checkpoint, pictures) {
+        return Ok(tower.encode(&read(wanted, View { reading, ..View::of(tower.preprocess()) })?)?);
     }
     let tower = ImageEncoder::new(checkpoint)?;
     Ok(tower.encode(&read(wanted, View { reading, ..View::of(tower.preprocess()) })?))

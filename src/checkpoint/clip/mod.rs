@@ -6,7 +6,7 @@
 //! | `recognise` | the scheme that the names of a file follow, and their prefix |
 //! | `family` | the schemes as a `Family` |
 //! | `open` | [`Checkpoint`], whose towers are read when they are asked for |
-//! | `passing` | a text tower that is read part by part while captions go through it |
+//! | `passing` | a tower that is read part by part while captions or pictures go through it |
 //! | `architecture`, `infer` | the architecture of the towers, and how names and shapes show it |
 //! | `openclip`, `hugging_face`, `tokenizer_files` | the files beside the weights |
 //! | `folders`, `save` | the folders that libraries load; [`save`] chooses one |
@@ -30,6 +30,6 @@ pub use folders::Contents;
 pub use names::Scheme;
 pub use open::{Checkpoint, load_model};
 pub use openclip::{CONFIG, ConfigFile, WEIGHTS};
-pub(crate) use passing::TextParts;
+pub(crate) use passing::Parts;
 pub use save::{Format, save, save_model, save_rounded};
 pub use tokenizer_files::{TOKENIZER, copy as copy_tokenizer};

@@ -266,7 +266,7 @@ impl Checkpoint {
 
     /// Returns the same places, except that the table of positions is interpolated if pictures of another size than the
     /// file's are wanted.
-    fn resampled(&self, mut places: Visual<Places>) -> Visual<Places> {
+    pub(super) fn resampled(&self, mut places: Visual<Places>) -> Visual<Places> {
         let table = |architecture: &Architecture| match architecture.vision()?.spec() {
             Visual::Vit(vit) => Some(vit.embed.positional_embedding.shape),
             Visual::ResNet(resnet) => Some(resnet.attnpool.positional_embedding.shape),

@@ -1,29 +1,37 @@
-//! Reads a text tower part by part, each when its turn comes, for a few captions that go through it once.
+//! Reads a tower part by part, each when its turn comes, for a few captions or pictures that go through it once.
 
 use super::open::Checkpoint;
 use crate::checkpoint::CheckpointError;
 use crate::checkpoint::places::{Picked, Place, Places};
 use crate::layers::block::Block;
 use crate::models::clip::text::Text;
+use crate::models::clip::visual::Visual;
+use crate::models::clip::vit::Vit;
 use crate::params::{Params, Spec};
-use crate::tree::{Path, Tree};
+use crate::tree::Tree;
+use crate::weights::{Stored, Weights};
+use std::mem::take;
 
-/// The parts of a checkpoint's text tower.
-pub(crate) struct TextParts<'a> {
+/// The parts of a checkpoint's tower: its blocks, which are all alike, and what is left without them.
+pub(crate) struct Parts<'a, S: Tree<Leaf = Spec>> {
     checkpoint: &'a Checkpoint,
-    spec: Text<Spec>,
-    places: Text<Places>,
+    spec: S,
+    places: S::Of<Places>,
+    block: Block<Spec>,
+    block_places: Vec<Block<Places>>,
 }
 
-impl<'a> TextParts<'a> {
-    /// Finds the parts, and reads none.
+impl<'a> Parts<'a, Text<Spec>> {
+    /// Finds the parts of the text tower, and reads none.
     ///
     /// # Errors
     /// Returns an error if there is no text tower.
-    pub fn new(checkpoint: &'a Checkpoint) -> Result<Self, CheckpointError> {
-        let spec = checkpoint.text_shape()?.spec();
-        let places = checkpoint.scheme().text(&spec);
-        Ok(TextParts { checkpoint, spec, places })
+    pub fn of_text(checkpoint: &'a Checkpoint) -> Result<Self, CheckpointError> {
+        let mut spec = checkpoint.text_shape()?.spec();
+        let mut places = checkpoint.scheme().text(&spec);
+        let block = take(&mut spec.transformer.resblocks).swap_remove(0);
+        let block_places = take(&mut places.transformer.resblocks);
+        Ok(Parts { checkpoint, spec, places, block, block_places })
     }
 
     /// Reads everything but the blocks. The table of tokens has one row for each of `ids`, in their order; of the others,
@@ -32,9 +40,7 @@ impl<'a> TextParts<'a> {
     /// # Errors
     /// Returns an error if a tensor cannot be read.
     pub fn without_blocks(&self, ids: &[u32]) -> Result<Params<Text<Spec>>, CheckpointError> {
-        let (mut spec, mut places) = (self.spec.map(&Path::ROOT, &mut |_, spec| spec.clone()), self.places.clone());
-        spec.transformer.resblocks.clear();
-        places.transformer.resblocks.clear();
+        let (mut spec, mut places) = (self.spec.clone(), self.places.clone());
         let stored = [spec.token_embedding.shape[0], spec.token_embedding.shape[1]];
         spec.token_embedding.shape[0] = ids.len();
         for place in &mut places.token_embedding {
@@ -42,22 +48,63 @@ impl<'a> TextParts<'a> {
                 *place = Place::Rows(name.clone(), Picked { stored, rows: ids.to_vec() });
             }
         }
-        let mut params = self.checkpoint.tensors().load(spec, &places)?;
+        self.read(spec, &places)
+    }
+}
+
+impl<'a> Parts<'a, Vit<Spec>> {
+    /// Finds the parts of the image tower, and reads none. A ResNet has none, nor a checkpoint without an image tower.
+    pub fn of_vit(checkpoint: &'a Checkpoint) -> Option<Self> {
+        let mut spec = checkpoint.architecture.vision()?.spec();
+        let mut places = checkpoint.resampled(checkpoint.scheme().visual(&spec));
+        let (Visual::Vit(spec), Visual::Vit(places)) = (&mut spec, &mut places) else { return None };
+        let block = take(&mut spec.transformer.resblocks).swap_remove(0);
+        let block_places = take(&mut places.transformer.resblocks);
+        Some(Parts { checkpoint, spec: spec.clone(), places: places.clone(), block, block_places })
+    }
+
+    /// Reads everything but the blocks.
+    ///
+    /// # Errors
+    /// Returns an error if a tensor cannot be read.
+    pub fn without_blocks(&self) -> Result<Params<Vit<Spec>>, CheckpointError> {
+        self.read(self.spec.clone(), &self.places)
+    }
+}
+
+impl<S: Tree<Leaf = Spec>> Parts<'_, S> {
+    /// Reads parameters, and rounds those that inference rounds.
+    fn read<P: Tree<Leaf = Spec>>(&self, spec: P, places: &P::Of<Places>) -> Result<Params<P>, CheckpointError> {
+        let mut params = self.checkpoint.tensors().load(spec, places)?;
         self.checkpoint.tensors().round(&mut params, self.checkpoint.rounding)?;
         Ok(params)
     }
 
-    /// Makes room for one block.
-    pub fn room(&self) -> Params<Block<Spec>> {
-        Params::zeros(self.spec.transformer.resblocks[0].clone())
+    /// Makes room for one block whose rows lie as in the file.
+    pub fn room_of_rows(&self) -> Params<Block<Spec>> {
+        Params::zeros(self.block.clone())
     }
 
-    /// Reads block `i` in place of another.
+    /// Reads block `i` in place of another, and lays nothing out.
     ///
     /// # Errors
     /// Returns an error if a tensor cannot be read.
-    pub fn read_block(&self, i: usize, block: &mut Params<Block<Spec>>) -> Result<(), CheckpointError> {
-        self.checkpoint.tensors().load_into(block, &self.places.transformer.resblocks[i])?;
-        self.checkpoint.tensors().round(block, self.checkpoint.rounding)
+    pub fn read_rows(&self, i: usize, room: &mut Params<Block<Spec>>) -> Result<(), CheckpointError> {
+        self.checkpoint.tensors().load_into(room, &self.block_places[i])?;
+        self.checkpoint.tensors().round(room, self.checkpoint.rounding)
+    }
+
+    /// Makes room for one block that is laid out for products.
+    pub fn room(&self) -> Weights<Block<Stored>> {
+        self.checkpoint.tensors().room_for(&self.block, &self.block_places, self.checkpoint.rounding)
+    }
+
+    /// Reads block `i` in place of another, and lays it out.
+    ///
+    /// # Errors
+    /// Returns an error if a tensor cannot be read.
+    pub fn read_block(&self, i: usize, room: &mut Weights<Block<Stored>>) -> Result<(), CheckpointError> {
+        let (places, rounding) = (&self.block_places[i], self.checkpoint.rounding);
+        self.checkpoint.tensors().load_weights_into(room, &self.block, places, rounding)
     }
 }

@@ -5,6 +5,7 @@ use crate::models::Captions;
 use crate::models::clip::Config;
 use crate::models::clip::text::{self, Text};
 use crate::models::clip::visual::{self, Visual};
+use crate::models::clip::vit::{self, Vit};
 use crate::models::stack::Turn;
 use crate::models::{Keep, Mode, Workspace};
 use crate::params::{Init, Params, Spec};
@@ -98,6 +99,31 @@ impl Inference {
             visual::forward(p, shape, images, Mode::Inference, features.view_mut(), workspace, scratch);
             normalize::unit(features.view())
         })
+    }
+
+    /// Embeds pictures as vectors of unit length, with a ViT whose blocks [come one by one](vit::forward_by_blocks).
+    ///
+    /// `images` (B,3·edge²), normalised; returns (B,e)
+    ///
+    /// # Errors
+    /// Returns the error of `block`.
+    pub fn encode_images_by_blocks<E: Send>(
+        &mut self,
+        p: &Vit<impl Read>,
+        shape: &vit::Shape,
+        images: ArrayView2<f32>,
+        block: impl FnMut(Turn) -> Result<(), E> + Send,
+    ) -> Result<Array2<f32>, E> {
+        let mut features = Array2::zeros((images.nrows(), shape.embed_dim));
+        if images.is_empty() {
+            return Ok(features);
+        }
+        let Inference { workspace, scratch } = self;
+        in_pool(|| {
+            let (how, features) = ((Keep::Nothing, None), features.view_mut());
+            vit::forward_by_blocks(p, shape, images, how, features, workspace, scratch, block)
+        })?;
+        Ok(normalize::unit(features.view()))
     }
 
     /// Embeds captions as vectors of unit length, with a text tower whose blocks [come one by

@@ -8,13 +8,14 @@ use crate::layers::patch_dropout::PatchDropout;
 use crate::layers::patch_embed::{self, CHANNELS, Grid, PatchEmbed, Scratch as PatchScratch};
 use crate::layers::projection;
 use crate::layers::sequences::Pool;
-use crate::models::stack::{self, Saved as StackSaved, Scratch as StackScratch, Stack, StackMut, Transformer};
+use crate::models::stack::{self, Saved as StackSaved, Scratch as StackScratch, Stack, StackMut, Transformer, Turn};
 use crate::models::{Keep, Workspace};
 use crate::params::{Init, Spec};
 use crate::tree::{Arena, Dim, tree};
 use crate::weights::Read;
 use kernels::Write;
 use ndarray::{Array2, Array3, ArrayView2, ArrayViewMut2, Axis};
+use std::convert::Infallible;
 
 tree! {
     /// The parameters of the tower, which a checkpoint of CLIP has under `visual`.
@@ -125,12 +126,37 @@ pub fn forward(
     p: &Vit<impl Read>,
     shape: &Shape,
     images: ArrayView2<f32>,
-    (keep, dropout): (Keep, Option<PatchDropout>),
+    how: (Keep, Option<PatchDropout>),
     features: ArrayViewMut2<f32>,
     workspace: &mut Workspace,
     scratch: &mut Arena,
 ) {
-    let pictures = images.nrows();
+    let blocks = &p.transformer.resblocks;
+    let block = |turn: Turn| {
+        let block = &blocks[turn.i];
+        turn.take(block);
+        Ok::<_, Infallible>(())
+    };
+    let Ok(()) = forward_by_blocks(p, shape, images, how, features, workspace, scratch, block);
+}
+
+/// Computes the same as [`forward`] with blocks that need not be there at the same time: `block` gets each one ready
+/// and lets it [take](Turn::take) its turn. Those of `p` are not read.
+///
+/// # Errors
+/// Returns the error of `block`.
+#[track_caller]
+pub fn forward_by_blocks<E>(
+    p: &Vit<impl Read>,
+    shape: &Shape,
+    images: ArrayView2<f32>,
+    (keep, dropout): (Keep, Option<PatchDropout>),
+    features: ArrayViewMut2<f32>,
+    workspace: &mut Workspace,
+    scratch: &mut Arena,
+    mut block: impl FnMut(Turn) -> Result<(), E>,
+) -> Result<(), E> {
+    let (pictures, size) = (images.nrows(), &shape.size);
     let Workspace { sequences, patches, saved, keep: kept, .. } = workspace;
     *kept = keep;
     patches.draw(shape.grid.patches(), pictures, dropout);
@@ -139,16 +165,14 @@ pub fn forward(
     let scratch = &mut scratch.carve(&shape.scratch(pictures, patches.of_each()));
     let embedded = saved.embedded.view_mut();
     patch_embed::forward(&p.embed, shape.grid, patches.kept(), images, embedded, &mut scratch.patch);
-    layer_norm::forward(
-        &p.ln_pre,
-        shape.size.eps,
-        saved.embedded.view(),
-        saved.stack.xs[0].view_mut(),
-        &mut saved.ln_pre,
-    );
-    let normed = scratch.normed.view_mut();
-    stack::forward(p.stack(), &shape.size, sequences, normed, &mut saved.stack, &mut scratch.stack);
+    let x = saved.stack.xs[0].view_mut();
+    layer_norm::forward(&p.ln_pre, size.eps, saved.embedded.view(), x, &mut saved.ln_pre);
+    for i in 0..size.layers {
+        block(Turn { i, size, sequences, saved: &mut saved.stack, scratch: &mut scratch.stack })?;
+    }
+    stack::finish(&p.ln_post, size, scratch.normed.view_mut(), &mut saved.stack);
     projection::forward(&p.proj, scratch.normed.view(), features);
+    Ok(())
 }
 
 /// Adds to `g` the gradients of all parameters that the workspace does not lock.
