@@ -27,6 +27,7 @@ mod reports;
 mod savings;
 mod scenes;
 mod search;
+mod serve;
 mod shell;
 mod siglip;
 mod tables;

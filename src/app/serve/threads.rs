@@ -1,0 +1,57 @@
+//! Work that takes a processor for a while, on threads that may be kept busy, and so much of it at a time.
+
+use super::reply::Fault;
+use std::sync::Arc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::spawn_blocking;
+
+/// The unit in which memory is reserved, in bytes.
+const UNIT: usize = 1 << 12;
+
+/// How much is done and held at a time.
+#[derive(Clone)]
+pub(super) struct Threads {
+    processors: Arc<Semaphore>,
+}
+
+impl Threads {
+    /// Lets so many threads be busy at a time.
+    pub fn new(threads: usize) -> Self {
+        Threads { processors: Arc::new(Semaphore::new(threads)) }
+    }
+
+    /// Does work on a thread, once there is one. Work that has not begun when nobody waits for it any more is not done.
+    ///
+    /// # Errors
+    /// Returns a fault if the work panics.
+    pub async fn run<R: Send + 'static>(&self, work: impl FnOnce() -> R + Send + 'static) -> Result<R, Fault> {
+        let permit = Arc::clone(&self.processors).acquire_owned().await.expect("it is never closed");
+        let done = spawn_blocking(move || {
+            let outcome = work();
+            drop(permit);
+            outcome
+        });
+        done.await.map_err(|_| Fault::internal("the server failed at this request, and goes on"))
+    }
+}
+
+/// Memory of which only so much is used at a time.
+#[derive(Clone)]
+pub(super) struct Memory {
+    units: Arc<Semaphore>,
+    all: usize,
+}
+
+impl Memory {
+    /// Makes so many bytes available.
+    pub fn new(bytes: usize) -> Self {
+        let all = (bytes / UNIT).clamp(1, Semaphore::MAX_PERMITS.min(u32::MAX as usize));
+        Memory { units: Arc::new(Semaphore::new(all)), all }
+    }
+
+    /// Reserves bytes if they are free. What is larger than all of them takes all.
+    pub fn try_reserve(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+        let units = bytes.div_ceil(UNIT).min(self.all) as u32;
+        Arc::clone(&self.units).try_acquire_many_owned(units).ok()
+    }
+}
