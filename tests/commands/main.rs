@@ -16,6 +16,7 @@ mod explain_run;
 mod explain_step;
 mod export;
 mod found;
+mod killed;
 mod one_embedding;
 mod parts;
 mod photos;

@@ -100,7 +100,7 @@ pub(in crate::app) struct Collections {
 }
 
 /// How far an update is, and how the last one ended.
-pub(super) struct State {
+pub(super) struct Progress {
     pub is_running: bool,
     pub done: usize,
     pub todo: usize,
@@ -189,8 +189,8 @@ impl Collections {
         self.is_running.store(false, SeqCst);
     }
 
-    pub(super) fn state(&self) -> State {
-        State {
+    pub(super) fn state(&self) -> Progress {
+        Progress {
             is_running: self.is_running.load(SeqCst),
             done: self.done.load(SeqCst),
             todo: self.todo.load(SeqCst),

@@ -4,7 +4,7 @@ use super::body::parse;
 use super::inputs::{Input, base64, check_count, check_text};
 use super::reply::{Answer, Fault};
 use super::routes::Call;
-use super::server::{Embedded, Server};
+use super::server::{Server, Vectors};
 use hyper::StatusCode;
 use ndarray::{Array2, ArrayView1};
 use serde::{Deserialize, Serialize};
@@ -78,7 +78,7 @@ pub(super) async fn embeddings(call: Call) -> Result<Answer, Fault> {
     let (request, inputs) = server.threads.run(move || read(&body.bytes)).await??;
     check(&server, &request, &inputs)?;
     let encoding = request.encoding_format.unwrap_or_default();
-    let Embedded { rows, tokens } = embed(&server, inputs).await?;
+    let Vectors { rows, tokens } = embed(&server, inputs).await?;
     let threads = server.threads.clone();
     threads.run(move || reply(&server, &rows, tokens, encoding)).await
 }
@@ -136,7 +136,7 @@ pub(super) fn check_model(server: &Server, named: Option<&str>) -> Result<(), Fa
 ///
 /// # Errors
 /// Returns a fault if a picture cannot be decoded, or if too much is waiting already.
-pub(super) async fn embed(server: &Server, inputs: Vec<Input>) -> Result<Embedded, Fault> {
+pub(super) async fn embed(server: &Server, inputs: Vec<Input>) -> Result<Vectors, Fault> {
     let (mut texts, mut pictures, mut places) = (vec![], vec![], vec![]);
     for (i, input) in inputs.into_iter().enumerate() {
         match input {
@@ -152,12 +152,12 @@ pub(super) async fn embed(server: &Server, inputs: Vec<Input>) -> Result<Embedde
     }
     // Pictures come first: one that cannot be read spares the texts.
     let pictures = server.embed_pictures(pictures, server.reading).await?;
-    let Embedded { rows: texts, tokens } = server.embed_texts(texts).await?;
+    let Vectors { rows: texts, tokens } = server.embed_texts(texts).await?;
     let mut rows = Array2::zeros((places.len(), server.model.embed_dim()));
     for ((is_picture, place), mut row) in places.into_iter().zip(rows.rows_mut()) {
         row.assign(&if is_picture { pictures.row(place) } else { texts.row(place) });
     }
-    Ok(Embedded { rows, tokens })
+    Ok(Vectors { rows, tokens })
 }
 
 fn reply(server: &Server, rows: &Array2<f32>, tokens: usize, encoding: Encoding) -> Answer {

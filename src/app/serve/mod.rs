@@ -19,7 +19,7 @@
 //! | `server`, `threads` | what requests share; work on other threads, memory |
 //! | `model`, `queue`, `worker` | the model, what waits for it, the thread that asks it |
 //! | `collection` | indexed folders and the ids of their pictures |
-//! | `inputs`, `query`, `wanted` | texts and pictures; addresses; what a search looks for |
+//! | `inputs`, `url_query`, `search_request` | texts and pictures; addresses; what a search looks for |
 //! | `embeddings`, `vectorize`, `rank` | embeddings as OpenAI and Weaviate have them; texts for pictures |
 //! | `search`, `pictures`, `reindex` | the routes of the collections |
 //! | `status`, `metrics` | what the server says of itself |
@@ -35,7 +35,6 @@ mod listen;
 mod metrics;
 mod model;
 mod pictures;
-mod query;
 mod queue;
 mod rank;
 mod reindex;
@@ -43,13 +42,14 @@ mod reply;
 mod routes;
 mod run;
 mod search;
+mod search_request;
 mod server;
 mod signals;
 mod stall;
 mod status;
 mod threads;
+mod url_query;
 mod vectorize;
-mod wanted;
 mod worker;
 
 pub(super) use collection::{Collection, Collections};

@@ -2,9 +2,9 @@
 
 use super::collection::Asked;
 use super::file_body::FileBody;
-use super::query::Query;
 use super::reply::{Answer, Fault};
 use super::routes::Call;
+use super::url_query::UrlQuery;
 use crate::app::html::jpeg_file;
 use crate::app::thumbnail::{THUMBNAIL, thumbnail};
 use crate::pictures::decode::{HEAD_BYTES, format};
@@ -38,7 +38,7 @@ pub(super) async fn item(call: Call) -> Result<Answer, Fault> {
 
 pub(super) async fn thumb(call: Call) -> Result<Answer, Fault> {
     let Call { server, id, query, .. } = call;
-    let mut query = Query::parse(&query);
+    let mut query = UrlQuery::parse(&query);
     let size = query.number("size")?.unwrap_or(THUMBNAIL);
     query.end()?;
     if !(1..=MAX_SIDE).contains(&size) {

@@ -47,19 +47,19 @@ impl Job {
 
 /// A queue with a bound.
 pub(super) struct Queue {
-    state: Mutex<State>,
+    state: Mutex<Waiting>,
     changed: Condvar,
     /// The most texts and pictures that wait at a time.
     most: usize,
 }
 
 #[derive(Default)]
-struct State {
+struct Waiting {
     jobs: VecDeque<Job>,
     is_closed: bool,
 }
 
-impl State {
+impl Waiting {
     fn waiting(&self) -> usize {
         self.jobs.iter().map(|job| job.work.len()).sum()
     }
@@ -70,7 +70,7 @@ impl Queue {
         Queue { state: Mutex::default(), changed: Condvar::new(), most }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
         self.state.lock().expect("no thread panics here")
     }
 

@@ -3,8 +3,8 @@
 use super::collection::{Collection, Id, broken};
 use super::reply::{Answer, Fault};
 use super::routes::Call;
+use super::search_request::{QueryPart, SearchRequest, Sought};
 use super::server::Server;
-use super::wanted::{Part, Wanted, What};
 use crate::index::{Index, IndexError, combine};
 use crate::pictures::Reading;
 use ndarray::{Array2, Axis, stack};
@@ -31,13 +31,13 @@ struct Hit {
 }
 
 pub(super) async fn by_query(call: Call) -> Result<Answer, Fault> {
-    let wanted = Wanted::of_query(&call.query)?;
+    let wanted = SearchRequest::of_query(&call.query)?;
     search(call.server, wanted).await
 }
 
 pub(super) async fn by_body(call: Call) -> Result<Answer, Fault> {
     let Call { server, body, .. } = call;
-    let wanted = server.threads.run(move || Wanted::of_body(&body.bytes)).await??;
+    let wanted = server.threads.run(move || SearchRequest::of_body(&body.bytes)).await??;
     search(server, wanted).await
 }
 
@@ -49,7 +49,7 @@ struct Search {
     query: Vec<f32>,
 }
 
-async fn search(server: Arc<Server>, wanted: Wanted) -> Result<Answer, Fault> {
+async fn search(server: Arc<Server>, wanted: SearchRequest) -> Result<Answer, Fault> {
     wanted.check(server.model.family())?;
     let chosen = chosen(&server, &wanted)?;
     let texts = server.embed_texts(wanted.texts().cloned().collect()).await?.rows;
@@ -73,7 +73,7 @@ async fn search(server: Arc<Server>, wanted: Wanted) -> Result<Answer, Fault> {
 }
 
 /// Returns the indexes that are to be searched, with their numbers.
-fn chosen(server: &Server, wanted: &Wanted) -> Result<Vec<(usize, Arc<Index>)>, Fault> {
+fn chosen(server: &Server, wanted: &SearchRequest) -> Result<Vec<(usize, Arc<Index>)>, Fault> {
     let is_chosen = |collection: &Collection| wanted.index.as_ref().is_none_or(|name| name == collection.name());
     let all = server.collections.iter().enumerate().filter(|(_, collection)| is_chosen(collection));
     let chosen: Vec<_> = all.map(|(place, collection)| (place, collection.index())).collect();
@@ -87,8 +87,8 @@ fn chosen(server: &Server, wanted: &Wanted) -> Result<Vec<(usize, Arc<Index>)>, 
 /// Reads the embeddings of the pictures that a query names by their ids.
 ///
 /// result (N,e)
-async fn likes(server: &Arc<Server>, wanted: &Wanted) -> Result<Array2<f32>, Fault> {
-    let is_like = |part: &Part| if let What::Like(id) = &part.what { Some(id.clone()) } else { None };
+async fn likes(server: &Arc<Server>, wanted: &SearchRequest) -> Result<Array2<f32>, Fault> {
+    let is_like = |part: &QueryPart| if let Sought::Like(id) = &part.what { Some(id.clone()) } else { None };
     let ids: Vec<String> = wanted.parts.iter().filter_map(is_like).collect();
     let (shared, e) = (Arc::clone(server), server.model.embed_dim());
     let read = move || {
@@ -103,12 +103,12 @@ async fn likes(server: &Arc<Server>, wanted: &Wanted) -> Result<Array2<f32>, Fau
 }
 
 /// Returns the unit vector along the weighted sum of the parts, whose texts, pictures and ids have a row each.
-fn sum(parts: &[Part], rows: [&Array2<f32>; 3]) -> Result<Vec<f32>, Fault> {
+fn sum(parts: &[QueryPart], rows: [&Array2<f32>; 3]) -> Result<Vec<f32>, Fault> {
     let mut rows = rows.map(|rows| rows.rows().into_iter());
-    let row = |part: &Part| match part.what {
-        What::Text(_) => rows[0].next(),
-        What::Picture(..) => rows[1].next(),
-        What::Like(_) => rows[2].next(),
+    let row = |part: &QueryPart| match part.what {
+        Sought::Text(_) => rows[0].next(),
+        Sought::Picture(..) => rows[1].next(),
+        Sought::Like(_) => rows[2].next(),
     };
     let in_order: Option<Vec<_>> = parts.iter().map(row).collect();
     let in_order = stack(Axis(0), &in_order.expect("a row for each part")).expect("rows of one width");
@@ -117,7 +117,7 @@ fn sum(parts: &[Part], rows: [&Array2<f32>; 3]) -> Result<Vec<f32>, Fault> {
 }
 
 /// Searches all indexes and merges what they have, best first.
-fn hits(server: &Server, searches: &[Search], wanted: &Wanted) -> Result<Reply, IndexError> {
+fn hits(server: &Server, searches: &[Search], wanted: &SearchRequest) -> Result<Reply, IndexError> {
     let mut reply = Reply { pictures: 0, matching: 0, hits: vec![] };
     for Search { place, index, query } in searches {
         let among = index.select(&wanted.filter)?;

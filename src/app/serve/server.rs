@@ -13,6 +13,7 @@ use ndarray::{Array2, ArrayView2, Axis, concatenate};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
 /// What a request may ask for, and how long it may take.
 #[derive(Clone, Debug)]
@@ -49,7 +50,7 @@ pub(super) struct Server {
 }
 
 /// The embeddings of texts.
-pub(super) struct Embedded {
+pub(super) struct Vectors {
     /// A row for each text.
     ///
     /// (N,e)
@@ -63,7 +64,7 @@ impl Server {
     ///
     /// # Errors
     /// Returns a fault if too much is waiting already.
-    pub async fn embed_texts(&self, texts: Vec<String>) -> Result<Embedded, Fault> {
+    pub async fn embed_texts(&self, texts: Vec<String>) -> Result<Vectors, Fault> {
         let (model, most) = (Arc::clone(&self.model), self.model.family().texts_at_a_time());
         let cut = move || -> Vec<(Work, Load)> {
             let piece = |texts: &[String]| (Work::Texts(texts.to_vec()), model.texts_load(texts));
@@ -71,7 +72,7 @@ impl Server {
         };
         let pieces = self.threads.run(cut).await?;
         let tokens = pieces.iter().map(|(_, load)| load.rows).sum();
-        Ok(Embedded { rows: self.ask(pieces).await?, tokens })
+        Ok(Vectors { rows: self.ask(pieces).await?, tokens })
     }
 
     /// Embeds picture files, of which each is named by the field of the request that has it.
@@ -80,14 +81,28 @@ impl Server {
     /// Returns a fault if one cannot be decoded, or if too much is waiting already.
     pub async fn embed_pictures(&self, files: Vec<(String, Vec<u8>)>, reading: Reading) -> Result<Array2<f32>, Fault> {
         let mut pictures = Vec::with_capacity(files.len());
-        for (param, bytes) in files {
-            let model = Arc::clone(&self.model);
-            let picture = self.threads.run(move || decode(&model, &bytes, reading)).await?;
-            pictures.push(picture.map_err(|reason| Fault::field(param, reason))?);
+        let mut files = files.into_iter();
+        // So many at a time that all processors have work, and no more: requests of others come in between.
+        loop {
+            let few = files.by_ref().take(self.threads.count());
+            let few: Vec<_> = few.map(|(param, bytes)| (param, self.decode(bytes, reading))).collect();
+            if few.is_empty() {
+                break;
+            }
+            for (param, picture) in few {
+                let picture = picture.await.map_err(Fault::internal)??;
+                pictures.push(picture.map_err(|reason| Fault::field(param, reason))?);
+            }
         }
         let family = self.model.family();
         let piece = |pictures: &[Picture]| (Work::Pictures(pictures.to_vec()), family.pictures_load(pictures.len()));
         self.ask(pictures.chunks(family.pictures_at_a_time()).map(piece).collect()).await
+    }
+
+    /// Begins to decode a picture's file.
+    fn decode(&self, bytes: Vec<u8>, reading: Reading) -> JoinHandle<Result<Result<Picture, String>, Fault>> {
+        let (model, threads) = (Arc::clone(&self.model), self.threads.clone());
+        tokio::spawn(async move { threads.run(move || decode(&model, &bytes, reading)).await })
     }
 
     /// Lets pieces of work wait and returns their rows.

@@ -12,12 +12,18 @@ const UNIT: usize = 1 << 12;
 #[derive(Clone)]
 pub(super) struct Threads {
     processors: Arc<Semaphore>,
+    count: usize,
 }
 
 impl Threads {
     /// Lets so many threads be busy at a time.
     pub fn new(threads: usize) -> Self {
-        Threads { processors: Arc::new(Semaphore::new(threads)) }
+        Threads { processors: Arc::new(Semaphore::new(threads)), count: threads }
+    }
+
+    /// Returns how many threads may be busy at a time.
+    pub fn count(&self) -> usize {
+        self.count
     }
 
     /// Does work on a thread, once there is one. Work that has not begun when nobody waits for it any more is not done.

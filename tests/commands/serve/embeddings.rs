@@ -99,8 +99,8 @@ fn company_changes_no_bit() {
         line.trim().parse::<f64>().unwrap()
     };
     let (passes, sum) =
-        (count("clipwright_batch_size_count{kind=\"image\"}"), count("clipwright_batch_size_sum{kind=\"image\"}"));
-    assert!(sum == 120.0 && passes < 120.0, "{passes} passes of {sum} pictures");
+        (count("clipwright_batch_size_count{kind=\"text\"}"), count("clipwright_batch_size_sum{kind=\"text\"}"));
+    assert!(sum == 520.0 && passes < 120.0, "{passes} passes of {sum} texts");
     assert_eq!(count("clipwright_requests_total{route=\"/vectorize\",status=\"200\"}"), 120.0);
 }
 

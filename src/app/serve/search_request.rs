@@ -2,8 +2,8 @@
 
 use super::body::parse;
 use super::inputs::{check_text, picture};
-use super::query::Query;
 use super::reply::Fault;
+use super::url_query::UrlQuery;
 use crate::app::commands::filters::time;
 use crate::embed::Family;
 use crate::index::{Filter, PathPattern};
@@ -18,8 +18,8 @@ const MAX_PARTS: usize = 64;
 const MAX_WEIGHT: f32 = 1e6;
 
 /// A search.
-pub(super) struct Wanted {
-    pub parts: Vec<Part>,
+pub(super) struct SearchRequest {
+    pub parts: Vec<QueryPart>,
     pub filter: Filter,
     /// The least cosine.
     pub above: Option<f32>,
@@ -31,12 +31,12 @@ pub(super) struct Wanted {
 }
 
 /// A text or a picture with its weight.
-pub(super) struct Part {
-    pub what: What,
+pub(super) struct QueryPart {
+    pub what: Sought,
     pub weight: f32,
 }
 
-pub(super) enum What {
+pub(super) enum Sought {
     Text(String),
     /// The bytes of a picture's file, and the field that has them.
     Picture(String, Vec<u8>),
@@ -46,12 +46,12 @@ pub(super) enum What {
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-struct Request {
+struct Body {
     text: Option<String>,
     image: Option<String>,
     like: Option<String>,
     not: Option<String>,
-    parts: Vec<RequestPart>,
+    parts: Vec<BodyPart>,
     index: Option<String>,
     k: Option<usize>,
     offset: Option<usize>,
@@ -64,30 +64,28 @@ struct Request {
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-struct RequestPart {
+struct BodyPart {
     text: Option<String>,
     image: Option<String>,
     like: Option<String>,
     weight: Option<f32>,
 }
 
-impl Wanted {
+impl SearchRequest {
     /// Reads a body.
     ///
     /// # Errors
     /// Returns a fault that names the field.
     pub fn of_body(body: &[u8]) -> Result<Self, Fault> {
-        let request: Request = parse(body)?;
+        let request: Body = parse(body)?;
         let mut parts = vec![];
-        let mut add = |what: Result<What, Fault>, weight| what.map(|what| parts.push(Part { what, weight }));
+        let mut add = |what: Result<Sought, Fault>, weight| what.map(|what| parts.push(QueryPart { what, weight }));
         for (i, part) in request.parts.iter().enumerate() {
             let name = format!("parts[{i}]");
             let what = match part {
-                RequestPart { text: Some(text), image: None, like: None, .. } => Ok(What::Text(text.clone())),
-                RequestPart { text: None, image: Some(image), like: None, .. } => {
-                    decoded(format!("{name}.image"), image)
-                }
-                RequestPart { text: None, image: None, like: Some(id), .. } => Ok(What::Like(id.clone())),
+                BodyPart { text: Some(text), image: None, like: None, .. } => Ok(Sought::Text(text.clone())),
+                BodyPart { text: None, image: Some(image), like: None, .. } => decoded(format!("{name}.image"), image),
+                BodyPart { text: None, image: None, like: Some(id), .. } => Ok(Sought::Like(id.clone())),
                 _ => Err(Fault::field(&name, "one of text, image and like")),
             };
             let weight = part.weight.unwrap_or(1.0);
@@ -97,11 +95,11 @@ impl Wanted {
             }
             add(what, weight)?;
         }
-        let Request { text, image, like, not, .. } = &request;
-        text.iter().try_for_each(|text| add(Ok(What::Text(text.clone())), 1.0))?;
+        let Body { text, image, like, not, .. } = &request;
+        text.iter().try_for_each(|text| add(Ok(Sought::Text(text.clone())), 1.0))?;
         image.iter().try_for_each(|image| add(decoded("image".into(), image), 1.0))?;
-        like.iter().try_for_each(|id| add(Ok(What::Like(id.clone())), 1.0))?;
-        not.iter().try_for_each(|text| add(Ok(What::Text(text.clone())), -1.0))?;
+        like.iter().try_for_each(|id| add(Ok(Sought::Like(id.clone())), 1.0))?;
+        not.iter().try_for_each(|text| add(Ok(Sought::Text(text.clone())), -1.0))?;
         Self::of(parts, request)
     }
 
@@ -110,12 +108,12 @@ impl Wanted {
     /// # Errors
     /// Returns a fault that names the field.
     pub fn of_query(text: &str) -> Result<Self, Fault> {
-        let mut query = Query::parse(text);
-        let part = |what: fn(String) -> What, weight| move |text| Part { what: what(text), weight };
-        let mut parts: Vec<Part> = query.all("q").into_iter().map(part(What::Text, 1.0)).collect();
-        parts.extend(query.all("like").into_iter().map(part(What::Like, 1.0)));
-        parts.extend(query.all("not").into_iter().map(part(What::Text, -1.0)));
-        let request = Request {
+        let mut query = UrlQuery::parse(text);
+        let part = |what: fn(String) -> Sought, weight| move |text| QueryPart { what: what(text), weight };
+        let mut parts: Vec<QueryPart> = query.all("q").into_iter().map(part(Sought::Text, 1.0)).collect();
+        parts.extend(query.all("like").into_iter().map(part(Sought::Like, 1.0)));
+        parts.extend(query.all("not").into_iter().map(part(Sought::Text, -1.0)));
+        let request = Body {
             index: query.one("index")?,
             k: query.number("k")?,
             offset: query.number("offset")?,
@@ -124,14 +122,14 @@ impl Wanted {
             after: query.one("after")?,
             before: query.one("before")?,
             above: query.number("above")?,
-            ..Request::default()
+            ..Body::default()
         };
         query.end()?;
         Self::of(parts, request)
     }
 
-    fn of(parts: Vec<Part>, request: Request) -> Result<Self, Fault> {
-        let Request { index, k, offset, path, not_path, after, before, above, .. } = request;
+    fn of(parts: Vec<QueryPart>, request: Body) -> Result<Self, Fault> {
+        let Body { index, k, offset, path, not_path, after, before, above, .. } = request;
         match parts.len() {
             0 => return Err(Fault::invalid("nothing to look for: say q, or in a body text, image, like or parts")),
             1..=MAX_PARTS => {}
@@ -153,7 +151,7 @@ impl Wanted {
             after: moment("after", after)?,
             before: moment("before", before)?,
         };
-        Ok(Wanted { parts, filter, above, index, k, offset })
+        Ok(SearchRequest { parts, filter, above, index, k, offset })
     }
 
     /// Checks that the model can embed the texts.
@@ -165,21 +163,21 @@ impl Wanted {
     }
 
     pub fn texts(&self) -> impl Iterator<Item = &String> {
-        self.parts.iter().filter_map(|part| if let What::Text(text) = &part.what { Some(text) } else { None })
+        self.parts.iter().filter_map(|part| if let Sought::Text(text) = &part.what { Some(text) } else { None })
     }
 
     /// Returns the pictures, each with the field that has it.
     pub fn pictures(&self) -> Vec<(String, Vec<u8>)> {
-        let picture = |part: &Part| match &part.what {
-            What::Picture(field, bytes) => Some((field.clone(), bytes.clone())),
+        let picture = |part: &QueryPart| match &part.what {
+            Sought::Picture(field, bytes) => Some((field.clone(), bytes.clone())),
             _ => None,
         };
         self.parts.iter().filter_map(picture).collect()
     }
 }
 
-fn decoded(param: String, image: &str) -> Result<What, Fault> {
-    picture(&param, image).map(|bytes| What::Picture(param, bytes))
+fn decoded(param: String, image: &str) -> Result<Sought, Fault> {
+    picture(&param, image).map(|bytes| Sought::Picture(param, bytes))
 }
 
 fn patterns(name: &str, texts: &[String]) -> Result<Vec<PathPattern>, Fault> {
@@ -191,15 +189,15 @@ fn patterns(name: &str, texts: &[String]) -> Result<Vec<PathPattern>, Fault> {
 mod tests {
     use super::*;
 
-    fn message(outcome: Result<Wanted, Fault>) -> String {
+    fn message(outcome: Result<SearchRequest, Fault>) -> String {
         outcome.map(|_| ()).unwrap_err().message
     }
 
     #[test]
     fn both_forms_say_the_same() {
-        let by_query = Wanted::of_query("q=beach&not=people&k=3&offset=4&path=2024/**&above=0.25").unwrap();
+        let by_query = SearchRequest::of_query("q=beach&not=people&k=3&offset=4&path=2024/**&above=0.25").unwrap();
         let body = r#"{"text": "beach", "not": "people", "k": 3, "offset": 4, "path": ["2024/**"], "above": 0.25}"#;
-        let by_body = Wanted::of_body(body.as_bytes()).unwrap();
+        let by_body = SearchRequest::of_body(body.as_bytes()).unwrap();
         for wanted in [by_query, by_body] {
             assert_eq!(wanted.texts().collect::<Vec<_>>(), ["beach", "people"]);
             assert_eq!(wanted.parts.iter().map(|part| part.weight).collect::<Vec<_>>(), [1.0, -1.0]);
@@ -221,7 +219,7 @@ mod tests {
             ("q=a&path=", "path: \"\""),
             ("q=a&x=1", "x: not known"),
         ] {
-            assert!(message(Wanted::of_query(query)).starts_with(said), "{query}");
+            assert!(message(SearchRequest::of_query(query)).starts_with(said), "{query}");
         }
         for (body, said) in [
             (r#"{"parts": [{}]}"#, "parts[0]: one of"),
@@ -232,7 +230,7 @@ mod tests {
             (r#"{"text": "a", "q": 1}"#, "the body: unknown field `q`"),
             (r#"{"image": "http://a/b"}"#, "image: an address"),
         ] {
-            let said_now = message(Wanted::of_body(body.as_bytes()));
+            let said_now = message(SearchRequest::of_body(body.as_bytes()));
             assert!(said_now.starts_with(said), "{body}: {said_now}");
         }
     }

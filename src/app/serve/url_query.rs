@@ -5,11 +5,11 @@ use std::fmt::Display;
 use std::str::FromStr;
 
 /// The names and values of an address, from which handlers take what they know.
-pub(super) struct Query(Vec<(String, String)>);
+pub(super) struct UrlQuery(Vec<(String, String)>);
 
-impl Query {
+impl UrlQuery {
     pub fn parse(text: &str) -> Self {
-        Query(form_urlencoded::parse(text.as_bytes()).into_owned().collect())
+        UrlQuery(form_urlencoded::parse(text.as_bytes()).into_owned().collect())
     }
 
     /// Takes all values of a name, in order.
@@ -53,13 +53,13 @@ mod tests {
 
     #[test]
     fn what_nobody_takes_is_named() {
-        let mut query = Query::parse("q=a+red%20car&path=x&path=%C3%A9&k=7&n=x");
+        let mut query = UrlQuery::parse("q=a+red%20car&path=x&path=%C3%A9&k=7&n=x");
         assert_eq!(query.one("q").unwrap().as_deref(), Some("a red car"));
         assert_eq!(query.all("path"), ["x", "é"]);
         assert_eq!(query.number::<u32>("k").unwrap(), Some(7));
         assert_eq!(query.number::<u32>("absent").unwrap(), None);
-        assert!(Query::parse("k=1&k=2").number::<u32>("k").unwrap_err().message.contains("more than once"));
-        assert!(Query::parse("k=-1").number::<u32>("k").unwrap_err().message.contains("\"-1\""));
+        assert!(UrlQuery::parse("k=1&k=2").number::<u32>("k").unwrap_err().message.contains("more than once"));
+        assert!(UrlQuery::parse("k=-1").number::<u32>("k").unwrap_err().message.contains("\"-1\""));
         assert!(query.end().unwrap_err().message.starts_with("n: not known"));
     }
 }
