@@ -1,9 +1,10 @@
 //! The way from a request to its answer: who asks, what for, and what every answer says besides.
 
 use super::body;
+use super::call::Call;
 use super::guard::HEADERS;
 use super::reply::{Answer, Body, Fault};
-use super::routes::{Call, Found, Pending, Route, find};
+use super::routes::{Found, Pending, Route, find};
 use super::server::Server;
 use hyper::body::Incoming;
 use hyper::header::{

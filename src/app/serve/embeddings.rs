@@ -1,9 +1,9 @@
 //! `POST /v1/embeddings` in the shape of OpenAI's API, and pictures besides.
 
 use super::body::parse;
+use super::call::Call;
 use super::inputs::{Input, base64, check_count, check_text};
 use super::reply::{Answer, Fault};
-use super::routes::Call;
 use super::server::{Server, Vectors};
 use hyper::StatusCode;
 use ndarray::{Array2, ArrayView1};
@@ -75,12 +75,12 @@ struct Usage {
 
 pub(super) async fn embeddings(call: Call) -> Result<Answer, Fault> {
     let Call { server, body, .. } = call;
-    let (request, inputs) = server.threads.run(move || read(&body.bytes)).await??;
+    let (request, inputs) = server.threads.run_on(body.bytes.len(), move || read(&body.bytes)).await??;
     check(&server, &request, &inputs)?;
     let encoding = request.encoding_format.unwrap_or_default();
     let Vectors { rows, tokens } = embed(&server, inputs).await?;
     let threads = server.threads.clone();
-    threads.run(move || reply(&server, &rows, tokens, encoding)).await
+    threads.run_on(rows.len() * size_of::<f32>(), move || reply(&server, &rows, tokens, encoding)).await
 }
 
 /// Parses a request and decodes its base64.

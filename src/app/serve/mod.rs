@@ -13,7 +13,7 @@
 //! | `listen`, `stall` | connections, and those that stand still |
 //! | `answer` | the way from a request to its answer |
 //! | `guard`, `body` | who may ask; bodies within limits |
-//! | `routes` | the table of routes |
+//! | `routes`, `call` | the table of routes; what a handler is given |
 //! | `reply`, `file_body` | answers and faults; files on their way |
 //! | `run`, `signals` | the life of a server, and what ends it |
 //! | `server`, `threads` | what requests share; work on other threads, memory |
@@ -26,6 +26,7 @@
 
 mod answer;
 mod body;
+mod call;
 mod collection;
 mod embeddings;
 mod file_body;

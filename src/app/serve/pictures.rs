@@ -1,9 +1,9 @@
 //! Pictures of the indexes, by their ids and in no other way: what they are, small, and as they are.
 
+use super::call::Call;
 use super::collection::Asked;
 use super::file_body::FileBody;
 use super::reply::{Answer, Fault};
-use super::routes::Call;
 use super::url_query::UrlQuery;
 use crate::app::html::jpeg_file;
 use crate::app::thumbnail::{THUMBNAIL, thumbnail};

@@ -1,9 +1,9 @@
 //! `POST /rank`: texts for a picture, or pictures for a text. `POST /classify`: labels for pictures.
 
 use super::body::parse;
+use super::call::Call;
 use super::inputs::{MAX_INPUTS, check_count, check_text, picture};
 use super::reply::{Answer, Fault};
-use super::routes::Call;
 use super::server::Server;
 use crate::app::commands::ranking::{Ranking, Scored};
 use crate::eval::templates::{OPENAI, PLACE, SIMPLE, prompts};
@@ -78,7 +78,8 @@ struct Named<'a> {
 
 pub(super) async fn rank(call: Call) -> Result<Answer, Fault> {
     let Call { server, body, .. } = call;
-    let (texts, files, is_of_texts) = server.threads.run(move || sides(parse(&body.bytes)?)).await??;
+    let (texts, files, is_of_texts) =
+        server.threads.run_on(body.bytes.len(), move || sides(parse(&body.bytes)?)).await??;
     check_texts(&server, "texts", &texts)?;
     let images = server.embed_pictures(files, server.reading).await?;
     let rows = server.embed_texts(texts.clone()).await?.rows;
@@ -127,7 +128,7 @@ fn check_texts(server: &Server, param: &str, texts: &[String]) -> Result<(), Fau
 
 pub(super) async fn classify(call: Call) -> Result<Answer, Fault> {
     let Call { server, body, .. } = call;
-    let (request, files) = server.threads.run(move || read(&body.bytes)).await??;
+    let (request, files) = server.threads.run_on(body.bytes.len(), move || read(&body.bytes)).await??;
     let ClassifyRequest { labels, templates, k, .. } = request;
     let templates = sentences(templates)?;
     check_count("labels", labels.len())?;

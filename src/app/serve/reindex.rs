@@ -1,7 +1,7 @@
 //! `POST /reindex`: what has changed in the folders is embedded, while the rest goes on.
 
+use super::call::Call;
 use super::reply::{Answer, Fault};
-use super::routes::Call;
 use crate::index::Update;
 use hyper::StatusCode;
 use serde_json::{Value, json};

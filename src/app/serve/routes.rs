@@ -1,22 +1,10 @@
 //! The table of routes: which function answers what.
 
-use super::body::Read;
+use super::call::Call;
 use super::reply::{Answer, Fault};
-use super::server::Server;
 use super::{embeddings, pictures, rank, reindex, search, status, vectorize};
 use hyper::Method;
 use std::pin::Pin;
-use std::sync::Arc;
-
-/// What a handler is given.
-pub(super) struct Call {
-    pub server: Arc<Server>,
-    /// What stands for `{id}` in the path.
-    pub id: String,
-    /// What stands behind the question mark.
-    pub query: String,
-    pub body: Read,
-}
 
 /// An answer that is being made.
 pub(super) type Pending = Pin<Box<dyn Future<Output = Result<Answer, Fault>> + Send>>;

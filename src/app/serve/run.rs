@@ -34,7 +34,8 @@ pub(in crate::app) struct Setup {
     pub reading: Reading,
 }
 
-/// Serves until SIGTERM or Ctrl-C. Open requests are then finished; a second signal ends the program at once.
+/// Serves until SIGTERM or Ctrl-C. Open requests are then finished; a second signal ends the program at once. An update
+/// of an index is left where it is: the next one completes it.
 ///
 /// Returns whether all requests were finished in time.
 ///

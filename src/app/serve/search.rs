@@ -1,8 +1,8 @@
 //! `GET /search` and `POST /search`: the pictures of all indexes, or of one, that fit a query best.
 
+use super::call::Call;
 use super::collection::{Collection, Id, broken};
 use super::reply::{Answer, Fault};
-use super::routes::Call;
 use super::search_request::{QueryPart, SearchRequest, Sought};
 use super::server::Server;
 use crate::index::{Index, IndexError, combine};
@@ -37,7 +37,7 @@ pub(super) async fn by_query(call: Call) -> Result<Answer, Fault> {
 
 pub(super) async fn by_body(call: Call) -> Result<Answer, Fault> {
     let Call { server, body, .. } = call;
-    let wanted = server.threads.run(move || SearchRequest::of_body(&body.bytes)).await??;
+    let wanted = server.threads.run_on(body.bytes.len(), move || SearchRequest::of_body(&body.bytes)).await??;
     search(server, wanted).await
 }
 

@@ -66,11 +66,12 @@ impl Server {
     /// Returns a fault if too much is waiting already.
     pub async fn embed_texts(&self, texts: Vec<String>) -> Result<Vectors, Fault> {
         let (model, most) = (Arc::clone(&self.model), self.model.family().texts_at_a_time());
+        let bytes = texts.iter().map(String::len).sum();
         let cut = move || -> Vec<(Work, Load)> {
             let piece = |texts: &[String]| (Work::Texts(texts.to_vec()), model.texts_load(texts));
             texts.chunks(most).map(piece).collect()
         };
-        let pieces = self.threads.run(cut).await?;
+        let pieces = self.threads.run_on(bytes, cut).await?;
         let tokens = pieces.iter().map(|(_, load)| load.rows).sum();
         Ok(Vectors { rows: self.ask(pieces).await?, tokens })
     }

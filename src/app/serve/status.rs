@@ -1,8 +1,8 @@
 //! What the server says of itself: whether it is well, what it counts, which model it has, which routes.
 
+use super::call::Call;
 use super::metrics::{KIND, Now};
 use super::reply::{Answer, Fault, JSON};
-use super::routes::Call;
 use crate::app::VERSION;
 use hyper::StatusCode;
 use serde_json::json;

@@ -8,7 +8,10 @@ use tokio::task::spawn_blocking;
 /// The unit in which memory is reserved, in bytes.
 const UNIT: usize = 1 << 12;
 
-/// How much is done and held at a time.
+/// Work on so many bytes takes less time than it would take another thread to begin.
+const LITTLE: usize = 1 << 13;
+
+/// How much is done at a time.
 #[derive(Clone)]
 pub(super) struct Threads {
     processors: Arc<Semaphore>,
@@ -24,6 +27,18 @@ impl Threads {
     /// Returns how many threads may be busy at a time.
     pub fn count(&self) -> usize {
         self.count
+    }
+
+    /// Does work on so many bytes: at once if they are few, and otherwise as [`run`](Self::run) does it.
+    ///
+    /// # Errors
+    /// Returns a fault if the work panics on another thread.
+    pub async fn run_on<R: Send + 'static>(
+        &self,
+        bytes: usize,
+        work: impl FnOnce() -> R + Send + 'static,
+    ) -> Result<R, Fault> {
+        if bytes <= LITTLE { Ok(work()) } else { self.run(work).await }
     }
 
     /// Does work on a thread, once there is one. Work that has not begun when nobody waits for it any more is not done.

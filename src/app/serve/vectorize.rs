@@ -1,9 +1,9 @@
 //! `POST /vectorize`, as the inference containers of Weaviate's module multi2vec-clip answer it.
 
 use super::body::parse;
+use super::call::Call;
 use super::inputs::{MAX_INPUTS, check_text, picture};
 use super::reply::{Answer, Fault};
-use super::routes::Call;
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
@@ -24,7 +24,7 @@ struct Reply<'a> {
 
 pub(super) async fn vectorize(call: Call) -> Result<Answer, Fault> {
     let Call { server, body, .. } = call;
-    let (texts, pictures) = server.threads.run(move || read(&body.bytes)).await??;
+    let (texts, pictures) = server.threads.run_on(body.bytes.len(), move || read(&body.bytes)).await??;
     for (i, text) in texts.iter().enumerate() {
         check_text(server.model.family(), &format!("texts[{i}]"), text)?;
     }

@@ -8,7 +8,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 /// A running server, which ends with the test.
@@ -55,8 +55,14 @@ impl Answer {
 impl Server {
     /// Starts a server with these arguments, at any port that is free.
     pub fn start(bench: &Bench, args: &[&str]) -> Server {
-        let args = [&["serve", "--json", "--listen", "127.0.0.1:0"], args].concat();
-        let mut child = bench.command(&args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        Server::start_in(&bench.path("."), args)
+    }
+
+    /// Starts a server in this folder.
+    pub fn start_in(folder: &Path, args: &[&str]) -> Server {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_clipwright"));
+        command.current_dir(folder).args(["serve", "--json", "--listen", "127.0.0.1:0"]).args(args);
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
         let Ok(started) = serde_json::from_str::<Value>(&line) else {

@@ -4,6 +4,7 @@ use super::client::{Server, base64};
 use crate::search::Bench;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use clipwright::models::blip::Parts;
 use serde_json::{Value, json};
 use std::fs;
 use std::thread;
@@ -102,6 +103,21 @@ fn company_changes_no_bit() {
         (count("clipwright_batch_size_count{kind=\"text\"}"), count("clipwright_batch_size_sum{kind=\"text\"}"));
     assert!(sum == 520.0 && passes < 120.0, "{passes} passes of {sum} texts");
     assert_eq!(count("clipwright_requests_total{route=\"/vectorize\",status=\"200\"}"), 120.0);
+}
+
+#[test]
+fn a_blip_embeds_cleaned_texts() {
+    let bench = crate::blip::bench(Parts::Matcher);
+    let server = Server::start_in(&bench.path("."), &["--model", "model"]);
+    let embedded =
+        |args: &[&str]| -> Vec<Value> { bench.json(args).iter_mut().map(|line| line["embedding"].take()).collect() };
+    let images = (0..10).map(|i| base64(&bench.path(&format!("photos/p{i}.png")))).collect::<Vec<_>>();
+    bench.write("texts.txt", "A red CAR!\ntwo dogs");
+    let vectors = server.good("/vectorize", Some(&json!({"texts": ["A red CAR!", "two dogs"], "images": images})));
+    assert_eq!(vectors["textVectors"], json!(embedded(&["embed", "--texts", "texts.txt"])));
+    assert_eq!(vectors["imageVectors"], json!(embedded(&["embed", "photos"])));
+    let said = server.post("/vectorize", &json!({"texts": ["a", "..."]})).fault(400);
+    assert!(said.starts_with("texts[1]: ") && said.contains("cleaning"), "{said}");
 }
 
 #[test]
