@@ -25,7 +25,8 @@ pub(super) async fn read(server: &Server, body: Incoming) -> Result<Read, Fault>
     if body.size_hint().lower() > server.limits.body as u64 {
         return Err(too_large(server.limits.body));
     }
-    let slow = |_| Fault::new(StatusCode::REQUEST_TIMEOUT, "slow_body", "the body did not come in time");
+    let slow =
+        |_| Fault::new(StatusCode::REQUEST_TIMEOUT, "slow_body", "the body did not come in time (--transfer-timeout)");
     timeout(server.limits.transfer, pieces(server, body)).await.map_err(slow)?
 }
 

@@ -11,6 +11,9 @@ use serde_json::Value;
 /// The most texts and pictures of a request.
 pub(super) const MAX_INPUTS: usize = 2048;
 
+/// Files of pictures, each with the field of the request that has it.
+pub(super) type Files = Vec<(String, Vec<u8>)>;
+
 /// Base64 with or without the signs that fill up its end.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,

@@ -8,6 +8,8 @@
 //! so many at a time as there are processors. One more thread asks the model, for all requests at once. The embeddings are
 //! those of `clipwright embed` to the bit, in whichever company: [`Load`](crate::embed::Load) says what may share a pass.
 //!
+//! One more route is one more line in `routes`, a handler, and its description in `openapi.json`.
+//!
 //! | file | what it knows |
 //! |---|---|
 //! | `listen`, `stall` | connections, and those that stand still |

@@ -77,13 +77,17 @@ impl Queue {
     /// Lets jobs wait, all of them or none.
     ///
     /// # Errors
-    /// Returns a fault if too much is waiting already.
+    /// Returns a fault if too much is waiting already, or if it is more than may ever wait.
     pub fn push(&self, jobs: Vec<Job>) -> Result<(), Fault> {
         let mut state = self.lock();
         state.jobs.retain(Job::is_wanted);
         let (waiting, more) = (state.waiting(), jobs.iter().map(|job| job.work.len()).sum::<usize>());
+        if more > self.most {
+            return Err(Fault::invalid(format!("{more} texts and pictures, and --queue allows {}", self.most)));
+        }
         if waiting + more > self.most {
-            return Err(Fault::busy(format!("{waiting} texts and pictures wait already; try again a little later")));
+            let message = "texts and pictures wait already (--queue); try again a little later";
+            return Err(Fault::busy(format!("{waiting} {message}")));
         }
         state.jobs.extend(jobs);
         drop(state);
@@ -195,6 +199,7 @@ mod tests {
         queue.push(vec![first]).unwrap();
         let refused = queue.push(vec![texts(3).0]).unwrap_err();
         assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
+        assert_eq!(queue.push(vec![texts(11).0]).unwrap_err().status, StatusCode::BAD_REQUEST);
         drop(gone);
         queue.push(vec![second]).unwrap();
         assert_eq!(sizes(&queue), [9]);

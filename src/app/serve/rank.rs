@@ -2,7 +2,7 @@
 
 use super::body::parse;
 use super::call::Call;
-use super::inputs::{MAX_INPUTS, check_count, check_text, picture};
+use super::inputs::{Files, MAX_INPUTS, check_count, check_text, picture};
 use super::reply::{Answer, Fault};
 use super::server::Server;
 use crate::app::commands::ranking::{Ranking, Scored};
@@ -90,9 +90,6 @@ pub(super) async fn rank(call: Call) -> Result<Answer, Fault> {
     let best = ranking.best.iter().map(|scored| Best::of(scored, is_of_texts)).collect();
     Ok(Answer::json(&Ranked { model: server.model.name(), best }))
 }
-
-/// Files of pictures, each with the field of the request that has it.
-type Files = Vec<(String, Vec<u8>)>;
 
 /// Returns the texts and the pictures of a request, and whether the texts are ranked.
 fn sides(request: RankRequest) -> Result<(Vec<String>, Files, bool), Fault> {

@@ -6,7 +6,7 @@ use super::listen::listen;
 use super::metrics::Metrics;
 use super::model::Model;
 use super::queue::Queue;
-use super::server::{Limits, Server};
+use super::server::{Limits, Server, picture_bytes};
 use super::signals::Signals;
 use super::threads::{Memory, Threads};
 use super::worker::work;
@@ -45,13 +45,14 @@ pub(in crate::app) fn run(setup: Setup, listener: TcpListener) -> io::Result<boo
     let Setup { model, collections, guard, limits, reading } = setup;
     let processors = thread::available_parallelism()?.get();
     let server = Arc::new(Server {
-        model: Arc::new(model),
         queue: Arc::new(Queue::new(limits.queue)),
         collections,
         metrics: Arc::default(),
         guard,
         threads: Threads::new(processors),
+        pictures: Memory::new(limits.queue.saturating_mul(picture_bytes(model.family().preprocess().size))),
         bodies: Memory::new(limits.body.saturating_mul(BODIES)),
+        model: Arc::new(model),
         reading,
         limits,
     });

@@ -1,7 +1,7 @@
 //! What a search looks for, as addresses and bodies say it.
 
 use super::body::parse;
-use super::inputs::{check_text, picture};
+use super::inputs::{Files, check_text, picture};
 use super::reply::Fault;
 use super::url_query::UrlQuery;
 use crate::app::commands::filters::time;
@@ -167,7 +167,7 @@ impl SearchRequest {
     }
 
     /// Returns the pictures, each with the field that has it.
-    pub fn pictures(&self) -> Vec<(String, Vec<u8>)> {
+    pub fn pictures(&self) -> Files {
         let picture = |part: &QueryPart| match &part.what {
             Sought::Picture(field, bytes) => Some((field.clone(), bytes.clone())),
             _ => None,

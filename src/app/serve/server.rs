@@ -2,14 +2,17 @@
 
 use super::collection::Collections;
 use super::guard::Guard;
+use super::inputs::Files;
 use super::metrics::Metrics;
 use super::model::Model;
 use super::queue::{Job, Queue, Work};
 use super::reply::Fault;
 use super::threads::{Memory, Threads};
 use crate::embed::Load;
+use crate::layers::patch_embed::CHANNELS;
 use crate::pictures::{Picture, Reading, Scratch};
 use ndarray::{Array2, ArrayView2, Axis, concatenate};
+use std::mem::replace;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -45,6 +48,8 @@ pub(super) struct Server {
     pub threads: Threads,
     /// The memory of the bodies of requests.
     pub bodies: Memory,
+    /// The memory of decoded pictures, which a few bytes can become in a body.
+    pub pictures: Memory,
     /// How pictures in requests are read, other than those of queries.
     pub reading: Reading,
 }
@@ -80,24 +85,33 @@ impl Server {
     ///
     /// # Errors
     /// Returns a fault if one cannot be decoded, or if too much is waiting already.
-    pub async fn embed_pictures(&self, files: Vec<(String, Vec<u8>)>, reading: Reading) -> Result<Array2<f32>, Fault> {
-        let mut pictures = Vec::with_capacity(files.len());
-        let mut files = files.into_iter();
-        // So many at a time that all processors have work, and no more: requests of others come in between.
-        loop {
+    pub async fn embed_pictures(&self, files: Files, reading: Reading) -> Result<Array2<f32>, Fault> {
+        let family = self.model.family();
+        let bytes = files.len() * picture_bytes(family.preprocess().size);
+        let wait = || Fault::busy("the pictures of other requests fill the memory (--queue); try again a little later");
+        let _reserved = self.pictures.try_reserve(bytes).ok_or_else(wait)?;
+        let (mut rest, mut pieces) = (self.decoded(files, reading).await?, vec![]);
+        while !rest.is_empty() {
+            let behind = rest.split_off(family.pictures_at_a_time().min(rest.len()));
+            let load = family.pictures_load(rest.len());
+            pieces.push((Work::Pictures(replace(&mut rest, behind)), load));
+        }
+        self.ask(pieces).await
+    }
+
+    /// Decodes picture files, so many at a time that all processors have work, and no more: requests of others come in
+    /// between.
+    async fn decoded(&self, files: Files, reading: Reading) -> Result<Vec<Picture>, Fault> {
+        let (mut pictures, mut files) = (Vec::with_capacity(files.len()), files.into_iter());
+        while files.len() > 0 {
             let few = files.by_ref().take(self.threads.count());
             let few: Vec<_> = few.map(|(param, bytes)| (param, self.decode(bytes, reading))).collect();
-            if few.is_empty() {
-                break;
-            }
             for (param, picture) in few {
                 let picture = picture.await.map_err(Fault::internal)??;
                 pictures.push(picture.map_err(|reason| Fault::field(param, reason))?);
             }
         }
-        let family = self.model.family();
-        let piece = |pictures: &[Picture]| (Work::Pictures(pictures.to_vec()), family.pictures_load(pictures.len()));
-        self.ask(pictures.chunks(family.pictures_at_a_time()).map(piece).collect()).await
+        Ok(pictures)
     }
 
     /// Begins to decode a picture's file.
@@ -122,6 +136,11 @@ impl Server {
         let none = || Array2::zeros((0, self.model.embed_dim()));
         Ok(if views.is_empty() { none() } else { concatenate(Axis(0), &views).expect("rows of one width") })
     }
+}
+
+/// Returns the memory of a picture of this edge.
+pub(super) fn picture_bytes(edge: usize) -> usize {
+    CHANNELS * edge * edge
 }
 
 /// Decodes a picture and makes it as small as the model sees it.

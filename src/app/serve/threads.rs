@@ -76,3 +76,33 @@ impl Memory {
         Arc::clone(&self.units).try_acquire_many_owned(units).ok()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::runtime::Builder;
+
+    #[test]
+    fn memory_is_given_while_there_is_some() {
+        let memory = Memory::new(10 * UNIT);
+        let (first, second) = (memory.try_reserve(6 * UNIT).unwrap(), memory.try_reserve(3 * UNIT + 1).unwrap());
+        assert!(memory.try_reserve(1).is_none());
+        drop(first);
+        assert!(memory.try_reserve(6 * UNIT).is_some() && memory.try_reserve(usize::MAX).is_none());
+        drop(second);
+        assert!(memory.try_reserve(usize::MAX).is_some());
+    }
+
+    #[test]
+    fn a_panic_is_a_fault_and_frees_its_thread() {
+        let (threads, runtime) = (Threads::new(1), Builder::new_current_thread().build().unwrap());
+        for _ in 0..3 {
+            assert!(
+                runtime
+                    .block_on(threads.run(|| -> u8 { panic!("as planned") }))
+                    .is_err_and(|fault: Fault| fault.status == 500)
+            );
+        }
+        assert_eq!(runtime.block_on(threads.run(|| 7)).ok(), Some(7));
+    }
+}

@@ -2,7 +2,7 @@
 
 use super::body::parse;
 use super::call::Call;
-use super::inputs::{MAX_INPUTS, check_text, picture};
+use super::inputs::{Files, MAX_INPUTS, check_text, picture};
 use super::reply::{Answer, Fault};
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
@@ -34,7 +34,7 @@ pub(super) async fn vectorize(call: Call) -> Result<Answer, Fault> {
 }
 
 /// Parses a request and decodes its base64.
-fn read(body: &[u8]) -> Result<(Vec<String>, Vec<(String, Vec<u8>)>), Fault> {
+fn read(body: &[u8]) -> Result<(Vec<String>, Files), Fault> {
     let Request { texts, images } = parse(body)?;
     let (texts, images) = (texts.unwrap_or_default(), images.unwrap_or_default());
     if texts.len() + images.len() > MAX_INPUTS {
