@@ -4,14 +4,14 @@ use super::classify::logits_of;
 use super::pictures::ReadingOptions;
 use super::{CliError, Context};
 use crate::app::number::{positive, up_to};
-use crate::app::serve::{Collection, Collections, Guard, Limits, Model, Setup, run};
+use crate::app::serve::{Collection, Collections, Guard, Limits, Listening, Model, Setup, run};
 use crate::counted::counted;
 use crate::files::{self, serialize_name};
 use crate::index::{Index, ModelId};
 use clap::Args;
 use serde::Serialize;
 use std::fmt;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -140,12 +140,12 @@ impl Serve {
             indexes.into_iter().map(|index| Collection::new(index, &model)).collect::<Result<_, _>>()?;
         let collections = Collections::new(collections);
         let refused = |source| CliError::Usage(format!("--listen {}: {source}", self.listen));
-        let listener = TcpListener::bind(self.listen).map_err(refused)?;
-        let address = listener.local_addr().map_err(refused)?;
+        let listening = Listening::at(self.listen).map_err(refused)?;
+        let address = listening.address().map_err(refused)?;
         context.output.show(&Started::of(address, &model, &collections))?;
         let guard = Guard::new(address, token, self.host.clone(), self.cors.clone());
         let (limits, reading) = (self.bounds.limits(), self.reading.reading());
-        let is_finished = run(Setup { model, collections, guard, limits, reading }, listener).map_err(refused)?;
+        let is_finished = run(Setup { model, collections, guard, limits, reading }, listening).map_err(refused)?;
         if !is_finished {
             let seconds = counted(self.bounds.drain_timeout, "second");
             note!("warning: some requests were not finished within {seconds} (--drain-timeout)");

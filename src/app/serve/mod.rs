@@ -58,5 +58,5 @@ mod worker;
 pub(super) use collection::{Collection, Collections};
 pub(super) use guard::Guard;
 pub(super) use model::Model;
-pub(super) use run::{Setup, run};
+pub(super) use run::{Listening, Setup, run};
 pub(super) use server::Limits;

@@ -79,6 +79,9 @@ fn whoever_comes_when_too_much_waits_is_told_to_come_again() {
     let mut bytes = vec![];
     stream.read_to_end(&mut bytes).unwrap();
     assert_eq!(answer(&bytes).status, 200);
+    // Whoever asks for more than may ever wait need not come again.
+    let refused = server.post("/v1/embeddings", &json!({"input": vec!["a"; 2001]}));
+    assert!(refused.fault(400).contains("--queue"));
 }
 
 #[test]
