@@ -118,9 +118,11 @@ mod tests {
     /// A width of 48 leaves the last panel of weights unfilled, so that some products read plain rows.
     #[test]
     fn what_joins_has_the_same_bits() {
-        let preset = Config::preset("Emoji-ViT-S").unwrap();
+        let mut preset = Config::preset("Emoji-ViT-S").unwrap();
+        preset.vision_cfg.patch_size = Some(8);
         let mut odd = preset.clone();
         (odd.embed_dim, odd.text_cfg.width, odd.text_cfg.heads) = (40, 48, 3);
+        (odd.vision_cfg.width, odd.vision_cfg.head_width) = (48, 16);
         for config in [preset, odd] {
             let folder = tempfile::tempdir().unwrap();
             save_model(folder.path(), &Model::new(config.clone(), 0), &ConfigFile::new(config)).unwrap();
