@@ -96,10 +96,11 @@ impl<C: AsRef<ImageEncoder>> Family<C> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::checkpoint::{ConfigFile, save_model};
+    use crate::checkpoint::{Checkpoint, ConfigFile, Overrides, save_model};
     use crate::embed::Clip;
     use crate::models::clip::{Config, Model};
     use crate::pictures::{Channels, Picture};
+    use crate::weights::{Half, Rounding};
 
     #[test]
     fn few_and_many_are_not_mixed() {
@@ -126,9 +127,13 @@ mod tests {
         for config in [preset, odd] {
             let folder = tempfile::tempdir().unwrap();
             save_model(folder.path(), &Model::new(config.clone(), 0), &ConfigFile::new(config)).unwrap();
-            let clip = Family::Clip(Clip::load(folder.path()).unwrap());
-            texts_have_the_same_bits(&clip);
-            pictures_have_the_same_bits(&clip);
+            for rounding in [Rounding::Stored, Rounding::Half(Half::F16), Rounding::Int8] {
+                let overrides = Overrides { rounding, ..Overrides::default() };
+                let checkpoint = Checkpoint::open(folder.path(), &overrides).unwrap();
+                let clip = Family::Clip(Clip::new(&checkpoint).unwrap());
+                texts_have_the_same_bits(&clip);
+                pictures_have_the_same_bits(&clip);
+            }
         }
     }
 
