@@ -142,7 +142,7 @@ mod tests {
         let load = |texts: &[String]| clip.texts_load(texts.len(), texts.iter().map(|text| clip.tokens(text)).sum());
         let mut joined = 0;
         for (first, second) in [(1, 1), (1, 2), (3, 1), (1, 15), (8, 8), (20, 20), (17, 40)] {
-            for start in 0..60 - first - second {
+            for start in (0..60 - first - second).step_by(7) {
                 let (one, two) = texts[start..start + first + second].split_at(first);
                 if load(one).join(load(two), clip.texts_at_a_time()).is_none() {
                     continue;
@@ -153,7 +153,7 @@ mod tests {
                 assert!(a.iter().chain(&b).eq(&together), "{first} and {second} from {start}");
             }
         }
-        assert!(joined > 50, "{joined}");
+        assert!(joined > 9, "{joined}");
     }
 
     fn pictures_have_the_same_bits(clip: &Family<Clip>) {
