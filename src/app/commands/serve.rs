@@ -70,8 +70,7 @@ pub(crate) struct Serve {
     /// could point a name of its own at this machine and read the pictures.
     #[arg(long, value_name = "NAME")]
     host: Vec<String>,
-    /// Another site whose pages may ask, such as https://photos.example
-    #[arg(long, value_name = "ORIGIN")]
+    #[arg(long, value_name = "ORIGIN", help = "Another site whose pages may ask, such as https://photos.example")]
     cors: Vec<String>,
     #[command(flatten)]
     reading: ReadingOptions,
