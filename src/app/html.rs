@@ -40,10 +40,15 @@ pub(crate) fn save(path: &Path, page: &str) -> io::Result<()> {
 
 /// Returns a picture as the address of an `img`: JPEG, for photographs.
 pub(crate) fn jpeg(picture: &RgbImage) -> String {
+    format!("data:image/jpeg;base64,{}", STANDARD.encode(jpeg_file(picture)))
+}
+
+/// Returns a picture as the bytes of a JPEG file.
+pub(crate) fn jpeg_file(picture: &RgbImage) -> Vec<u8> {
     let mut bytes = vec![];
     let encoder = JpegEncoder::new_with_quality(&mut bytes, QUALITY);
     picture.write_with_encoder(encoder).expect("memory takes everything");
-    format!("data:image/jpeg;base64,{}", STANDARD.encode(bytes))
+    bytes
 }
 
 /// Returns a picture as the address of an `img`: PNG, for drawings whose every pixel counts.

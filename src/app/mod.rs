@@ -5,7 +5,9 @@
 //! | `train` | the program `train` |
 //! | `commands` | the program `clipwright`, one file a command |
 //! | `plot` | the plots of a run and the sheets of pictures |
+//! | `serve` | the server of `clipwright serve` |
 //! | `html` | pages that are one file |
+//! | `thumbnail` | small versions of picture files |
 //! | `machine` | the machine that a program runs on |
 //! | `number` | numbers on the command line |
 //! | `part` | the part of the work that one of several processes does |
@@ -28,6 +30,8 @@ mod machine;
 mod number;
 mod part;
 pub mod plot;
+mod serve;
+mod thumbnail;
 pub mod train;
 
 use std::fmt;

@@ -244,6 +244,11 @@ impl ImageEncoder {
     pub fn embed_dim(&self) -> usize {
         self.shape.embed_dim()
     }
+
+    /// Returns the sizes of the tower.
+    pub(super) fn shape(&self) -> &visual::Shape {
+        &self.shape
+    }
 }
 
 /// The text tower of a CLIP. It keeps the memory of one call for the next.
@@ -351,6 +356,11 @@ impl TextEncoder {
         let ids = self.tokenizer.encode(text, self.context_length()).ids;
         let blocks = text::attention(&self.weights.view(), &self.shape, &ids);
         (ids, blocks)
+    }
+
+    /// Returns the sizes of the tower.
+    pub(super) fn shape(&self) -> &text::Shape {
+        &self.shape
     }
 
     /// Returns the number of blocks.

@@ -5,6 +5,7 @@
 //! | `encoders` | [`Clip`] and either of its encoders alone |
 //! | [`blip`](mod@blip) | [`Blip`]: captions, answers, matches, embeddings |
 //! | [`explainer`] | where an image tower finds a text in a picture, and what it attends to |
+//! | `load` | [`Load`]: which calls can share a pass without a bit of their embeddings changing |
 //! | `family` | [`Family`]: models of either family that embed pictures and texts |
 //! | `passing` | [`PassingText`] and [`PassingImages`]: towers that are read while a few texts or pictures go through |
 //! | `embedder` | the trait [`Embed`], and its implementation for a model in training |
@@ -20,6 +21,7 @@ mod embedder;
 mod encoders;
 pub mod explainer;
 mod family;
+mod load;
 mod passing;
 pub mod rows;
 mod session;
@@ -33,6 +35,7 @@ pub use embedder::{Embed, Embedder};
 pub use encoders::tokenizer;
 pub use encoders::{Clip, ImageEncoder, LoadError, TextEncoder, TextStates};
 pub use family::{Family, Opened};
+pub use load::Load;
 pub use passing::{PassingImages, PassingText};
 pub use source::Pictures;
 pub use stream::{BATCH, Batch, Embedded};

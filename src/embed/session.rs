@@ -9,7 +9,7 @@ use std::ops::{Deref, DerefMut};
 use std::sync::Mutex;
 
 /// Number of captions in a tower at a time: enough rows for fast products, few enough for little memory.
-const BATCH: usize = 128;
+pub(super) const BATCH: usize = 128;
 
 /// The buffers of one caller that embeds with a model whose own buffers are `I`. They grow to the size of the largest
 /// batch and stay that large.

@@ -85,7 +85,23 @@ impl Index {
 
     /// Returns the path of a picture's file.
     pub fn file(&self, entry: &Entry) -> PathBuf {
-        self.manifest.root(&self.folder).join(&entry.path)
+        self.root().join(&entry.path)
+    }
+
+    /// Returns the folder of pictures.
+    pub fn root(&self) -> PathBuf {
+        self.manifest.root(&self.folder)
+    }
+
+    /// Returns the entry of a row, or `None` if there is no such row or its picture was dropped.
+    ///
+    /// # Errors
+    /// Returns an error if the table of entries cannot be read or has a line that is none.
+    pub fn entry(&self, row: usize) -> Result<Option<Entry>, IndexError> {
+        if row >= self.manifest.rows || self.manifest.dropped.binary_search(&row).is_ok() {
+            return Ok(None);
+        }
+        Ok(self.entries_at(std::iter::once(row))?.pop())
     }
 
     /// Returns all pictures that are not dropped.

@@ -20,6 +20,8 @@ const CODES_RATIO: usize = 32;
 pub struct Hit {
     /// The cosine of its embedding and the query's.
     pub score: f32,
+    /// The row that the picture has in this generation of the index.
+    pub row: usize,
     pub entry: Entry,
 }
 
@@ -46,7 +48,7 @@ impl Index {
             self.nearest(among, query, k)?
         };
         let entries = self.entries_at(best.iter().map(|near| near.place))?;
-        Ok(best.iter().zip(entries).map(|(near, entry)| Hit { score: near.score, entry }).collect())
+        Ok(best.iter().zip(entries).map(|(near, entry)| Hit { score: near.score, row: near.place, entry }).collect())
     }
 
     /// Scans blocks of rows on all threads. The order of rows is total, so the first k do not depend on how the blocks

@@ -42,9 +42,9 @@ struct Plan {
 ///
 /// # Errors
 /// Returns an error if the index cannot be read or written. Pictures that cannot be read are skipped.
-pub fn update(
+pub fn update<C: AsRef<ImageEncoder>>(
     store: &mut Store,
-    encoder: &Family<ImageEncoder>,
+    encoder: &Family<C>,
     scan: &Scan,
     progress: impl Fn(usize, usize),
 ) -> Result<Update, IndexError> {

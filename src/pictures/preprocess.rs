@@ -100,12 +100,26 @@ impl Preprocess {
     pub fn apply(&self, picture: &Picture, scratch: &mut Scratch, out: &mut [f32]) {
         let s = self.size;
         assert_eq!(out.len(), 3 * s * s, "a picture of side {s} has 3 × {s} × {s} values");
+        self.normalise(self.resized(picture, scratch), out);
+    }
+
+    /// Returns the picture as small as the tower sees it, for whoever keeps many: [`apply`](Self::apply) makes of both the
+    /// same values.
+    ///
+    /// # Panics
+    /// Panics if the picture is empty.
+    pub fn reduce(&self, picture: &Picture, scratch: &mut Scratch) -> Picture {
+        self.resized(picture, scratch).clone().into_rgb()
+    }
+
+    /// Returns the part of the resized picture that the tower sees.
+    fn resized<'a>(&self, picture: &Picture, scratch: &'a mut Scratch) -> &'a Picture {
         let whole = picture.size();
         let (size, window) = self.geometry(whole);
         let Scratch { rgb, resizer, resized, .. } = scratch;
         let picture = self.flatten(picture, rgb);
         resizer.resize(picture, Region::whole(whole), size, window, self.interpolation, resized);
-        self.normalise(resized, out);
+        resized
     }
 
     /// Returns the picture to resize: the picture laid over white, in `rgb`, if the library starts with that, and the

@@ -101,6 +101,23 @@ fn anything(mode: Channels) -> Picture {
     Picture { width: 6, height: 5, mode, samples, ..Picture::default() }
 }
 
+/// Whoever keeps many pictures keeps them small.
+#[test]
+fn a_reduced_picture_is_prepared_to_the_same_values() {
+    use Channels::*;
+    for mode in [Grey, GreyAlpha, GreyKeyed, Grey16, Rgb, Rgba, RgbKeyed, Palette, PaletteAlpha, Cmyk, YCbCr] {
+        for resize_mode in [ResizeMode::Shortest, ResizeMode::Longest, ResizeMode::Squash] {
+            for library in [Library::OpenClip, Library::HuggingFace] {
+                let preprocess = Preprocess { size: 4, resize_mode, library, ..Preprocess::default() };
+                let reduced = preprocess.reduce(&anything(mode), &mut Scratch::default());
+                assert!(reduced.width.max(reduced.height) <= 4 && reduced.mode == Rgb, "{mode:?}");
+                let both = [&reduced, &anything(mode)].map(|picture| prepare(&preprocess, picture));
+                assert_eq!(both[0], both[1], "{mode:?} {resize_mode:?} {library:?}");
+            }
+        }
+    }
+}
+
 /// Stores [`anything`] as a PNG whose palette has an opacity for every colour.
 fn transparent_palette() -> Vec<u8> {
     let pixels = anything(Channels::Rgba).samples;

@@ -60,6 +60,8 @@ pub use numbers::Numbers;
 pub use panels::Panels;
 pub(crate) use patches::Patches;
 pub use products::{gemm, gemm_by, gemm_on, gemm_panels, gemm_panels_on};
+/// Products of at most so many rows may add in another order than those of more.
+pub use skinny::MAX_ROWS as FEW_ROWS;
 pub(crate) use source::transpose_matrix;
 pub use weight::Weight;
 pub(crate) use winograd::{Tiling, winograd};

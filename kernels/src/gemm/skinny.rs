@@ -11,7 +11,7 @@ use super::product::Product;
 use crate::parallel::in_shares;
 
 /// The most rows for which dot products are faster than packing.
-const MAX_ROWS: usize = 16;
+pub const MAX_ROWS: usize = 16;
 
 /// Whether dot products are the way to compute this product.
 pub(super) fn fits(p: &Product) -> bool {

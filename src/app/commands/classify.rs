@@ -104,6 +104,20 @@ impl Classify {
     }
 }
 
+/// Returns how the cosines of a model become probabilities, and says what is not known of it.
+pub(super) fn logits_of(model: &Family<Clip>) -> Logits {
+    match model {
+        Family::Clip(clip) => Logits::of(clip),
+        Family::Blip(_) => {
+            note!(
+                "note: a BLIP is saved without its temperature; probabilities are those of {TEMPERATURE}, with which \
+                 training begins"
+            );
+            Logits::Softmax { scale: 1.0 / TEMPERATURE }
+        }
+    }
+}
+
 /// A model that embeds labels once, and then pictures.
 enum Model {
     /// The text tower is read while the labels go through it, and the image tower when they have: first, or while a few
@@ -141,16 +155,7 @@ impl Model {
                 let scale = checkpoint.logit_scale()?.expect("a checkpoint of both towers has one");
                 Logits::new(scale.exp(), checkpoint.logit_bias()?)
             }
-            Model::Whole(model) => match &**model {
-                Family::Clip(clip) => Logits::of(clip),
-                Family::Blip(_) => {
-                    note!(
-                        "note: a BLIP is saved without its temperature; probabilities are those of {TEMPERATURE}, with \
-                         which training begins"
-                    );
-                    Logits::Softmax { scale: 1.0 / TEMPERATURE }
-                }
-            },
+            Model::Whole(model) => logits_of(model),
         })
     }
 

@@ -49,7 +49,7 @@ fn cosine(text: &str) -> Result<f32, String> {
 }
 
 /// Reads a time in nanoseconds since 1970.
-fn time(text: &str) -> Result<i64, String> {
+pub(crate) fn time(text: &str) -> Result<i64, String> {
     let text = text.replacen(' ', "T", 1);
     let zoned = DateTime::parse_from_rfc3339(&text).or_else(|_| DateTime::parse_from_str(&text, "%Y-%m-%dT%H:%M%#z"));
     let utc = text.strip_suffix('Z').and_then(|text| NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M").ok());

@@ -32,7 +32,7 @@ mod eval_rerank;
 mod eval_texts;
 mod explain;
 mod export;
-mod filters;
+pub(super) mod filters;
 mod index;
 mod index_parts;
 mod info;
@@ -44,15 +44,16 @@ mod parquet_writer;
 mod partial;
 mod parts;
 mod pictures;
-mod ranking;
+pub(super) mod ranking;
 mod scene_files;
 mod scenes;
 mod search;
+mod serve;
 mod shard_writer;
 mod shell;
 mod sizes;
 mod text_states;
-mod texts;
+pub(super) mod texts;
 mod timing;
 mod wanted;
 mod wanted_embeddings;
@@ -92,6 +93,7 @@ enum Command {
     Bench(bench::Bench),
     Index(index::Index),
     Search(search::Search),
+    Serve(serve::Serve),
     Export(export::Export),
     Scenes(scenes::ScenesCommand),
     Completions(shell::Completions),
@@ -117,6 +119,7 @@ pub fn run(cli: Cli) -> Result<(), CliError> {
         Command::Bench(command) => command.run(&context),
         Command::Index(command) => command.run(&context),
         Command::Search(command) => command.run(&context),
+        Command::Serve(command) => command.run(&context),
         Command::Export(command) => command.run(&context),
         Command::Scenes(command) => command.run(&context),
         Command::Completions(command) => command.run(Cli::command()),

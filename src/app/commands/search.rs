@@ -9,23 +9,21 @@ use super::{CliError, Context};
 use crate::app::number::positive;
 use crate::app::plot::contact::{Tile, contact};
 use crate::app::plot::save;
+use crate::app::thumbnail::{THUMBNAIL, thumbnail};
 use crate::counted::counted;
 use crate::embed::source::{Files, ReadAs};
 use crate::embed::{Blip, Opened};
 use crate::files::serialize_name;
 use crate::index::{self, Index, ModelId, combine};
-use crate::pictures::{Reading, decode};
+use crate::pictures::Reading;
 use crate::text::blip_clean::{MAX_CAPTION_WORDS, caption};
 use clap::Args;
-use image::{RgbImage, imageops};
+use image::RgbImage;
 use ndarray::ArrayView2;
 use rayon::prelude::*;
 use serde::Serialize;
 use std::fmt;
-use std::path::{Path, PathBuf};
-
-/// Longer side in pixels of the small pictures on sheets and pages.
-const THUMBNAIL: u32 = 320;
+use std::path::PathBuf;
 
 /// Find the pictures of an index that fit texts and other pictures best
 ///
@@ -158,7 +156,8 @@ impl Search {
         if self.sheet.is_none() && self.html.is_none() {
             return Ok(());
         }
-        let thumbnails: Vec<Option<RgbImage>> = report.hits.par_iter().map(|hit| thumbnail(&hit.path)).collect();
+        let thumbnails: Vec<Option<RgbImage>> =
+            report.hits.par_iter().map(|hit| thumbnail(&hit.path, THUMBNAIL)).collect();
         let hits = || report.hits.iter().zip(&thumbnails);
         if let Some(path) = &self.sheet {
             let name = |hit: &Hit| {
@@ -214,16 +213,6 @@ fn rerank(
         (a, b) => b.is_some().cmp(&a.is_some()),
     });
     Ok(())
-}
-
-/// Returns a small version of a picture, upright, or `None` if it can no longer be read.
-fn thumbnail(path: &Path) -> Option<RgbImage> {
-    let picture = decode::open(path).ok()?.upright().into_rgb();
-    let (width, height) = (picture.width as u32, picture.height as u32);
-    let image = RgbImage::from_raw(width, height, picture.samples)?;
-    let longer = width.max(height);
-    let fit = |side: u32| (u64::from(side) * u64::from(THUMBNAIL) / u64::from(longer)).max(1) as u32;
-    Some(if longer > THUMBNAIL { imageops::thumbnail(&image, fit(width), fit(height)) } else { image })
 }
 
 #[derive(Serialize)]

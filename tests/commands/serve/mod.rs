@@ -1,0 +1,17 @@
+//! `clipwright serve` over real connections.
+//!
+//! | file | what it asks |
+//! |---|---|
+//! | `client` | a server of its own for each test, and a client that sends what it is told |
+//! | `embeddings` | embeddings in both shapes, equal to those of `embed`, alone and in company |
+//! | `collections` | searches, ids, pictures, updates |
+//! | `hostile` | requests that are wrong, large, slow, or from elsewhere |
+//! | `life` | the beginning, many clients, those that leave, the end |
+//! | `description` | `openapi.json` against the routes and their answers |
+
+mod client;
+mod collections;
+mod description;
+mod embeddings;
+mod hostile;
+mod life;
