@@ -25,6 +25,7 @@
 //! | `embeddings`, `vectorize`, `rank` | embeddings as OpenAI and Weaviate have them; texts for pictures |
 //! | `search`, `pictures`, `reindex` | the routes of the collections |
 //! | `status`, `metrics` | what the server says of itself |
+//! | `page` | the page for people |
 
 mod answer;
 mod body;
@@ -37,6 +38,7 @@ mod inputs;
 mod listen;
 mod metrics;
 mod model;
+mod page;
 mod pictures;
 mod queue;
 mod rank;
