@@ -26,6 +26,7 @@
 //! | `embeddings`, `vectorize`, `rank` | embeddings as OpenAI and Weaviate have them; texts for pictures |
 //! | `search`, `pictures`, `reindex` | the routes of the collections |
 //! | `status`, `metrics` | what the server says of itself |
+//! | `page` | the page for people |
 
 mod answer;
 mod body;
@@ -38,6 +39,7 @@ mod inputs;
 mod listen;
 mod metrics;
 mod model;
+mod page;
 mod pictures;
 mod queue;
 mod rank;

@@ -2,7 +2,7 @@
 
 use super::call::Call;
 use super::reply::{Answer, Fault};
-use super::{embeddings, pictures, rank, reindex, search, status, vectorize};
+use super::{embeddings, page, pictures, rank, reindex, search, status, vectorize};
 use hyper::Method;
 use std::pin::Pin;
 
@@ -31,6 +31,8 @@ macro_rules! route {
 
 /// All routes. `openapi.json` describes them, and a test holds both against each other.
 pub(super) const ROUTES: &[Route] = &[
+    route!(open GET "/" page::file),
+    route!(open GET "/page/{id}" page::file),
     route!(open GET "/health" status::health),
     route!(open GET "/.well-known/live" status::ready),
     route!(open GET "/.well-known/ready" status::ready),
@@ -94,7 +96,7 @@ mod tests {
         assert_eq!(found(Method::GET, "/thumb/0-1-2"), "/thumb/{id} 0-1-2");
         assert_eq!(found(Method::POST, "/thumb/0-1-2"), "[GET]");
         assert_eq!(found(Method::PUT, "/search"), "[GET, POST]");
-        for path in ["/thumb/", "/thumb", "/thumb/a/b", "/health/", "//health", "", "/", "/v1", "/Health"] {
+        for path in ["/thumb/", "/thumb", "/thumb/a/b", "/health/", "//health", "", "/v1", "/Health", "/page/"] {
             assert_eq!(found(Method::GET, path), "nothing", "{path}");
         }
     }

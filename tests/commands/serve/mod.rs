@@ -7,8 +7,10 @@
 //! | `collections` | searches, ids, pictures, updates |
 //! | `hostile` | requests that are wrong, large, slow, or from elsewhere |
 //! | `life` | the beginning, many clients, those that leave, the end |
+//! | `browser` | the page in Chromium, where it is installed |
 //! | `description` | `openapi.json` against the routes and their answers |
 
+mod browser;
 mod client;
 mod collections;
 mod description;

@@ -1,0 +1,180 @@
+// Searches while words are typed, pictures dropped and weights changed.
+
+import * as hits from "./hits.js";
+import * as query from "./query.js";
+import { ask, json, search } from "./server.js";
+
+/** Pictures that are asked for at a time. */
+const PAGE = 60;
+/** Words rest this long before they are looked for, in milliseconds. */
+const PAUSE = 150;
+
+const at = (id) => document.querySelector(id);
+const [text, above, path, index, status] = ["#text", "#above", "#path", "#index", "#status"].map(at);
+let asked = new AbortController();
+let timer = 0;
+let all = 0;
+
+function say(words, isFault = false) {
+  status.textContent = words;
+  status.classList.toggle("fault", isFault);
+}
+
+/** Returns the fields of a request beside its parts. */
+function filters() {
+  const more = {};
+  if (above.value !== "") more.above = Number(above.value);
+  if (path.value.trim() !== "") more.path = [path.value.trim()];
+  if (index.value !== "") more.index = index.value;
+  return more;
+}
+
+/** Asks for the best pictures, or for those behind the ones that are shown. Only the latest question counts. */
+async function find(isMore = false) {
+  asked.abort();
+  asked = new AbortController();
+  const { signal } = asked;
+  const parts = query.wanted(text.value.trim());
+  if (parts.length === 0) {
+    hits.replace([]);
+    all = 0;
+    say("Type what you look for, or drop a picture here.");
+    return;
+  }
+  try {
+    const offset = isMore ? hits.count() : 0;
+    const found = await search(parts, { ...filters(), k: PAGE, offset }, signal);
+    if (isMore) hits.append(found.hits); else hits.replace(found.hits);
+    all = found.hits.length < PAGE ? hits.count() : found.matching;
+    const among = found.matching === found.pictures ? "" : ` ${found.matching} of`;
+    say(`${hits.count()} of${among} ${found.pictures} pictures`);
+  } catch (error) {
+    if (error.name !== "AbortError") say(error.message, true);
+  }
+}
+
+/** Searches, and makes the query a place that the way back leads to. */
+function settle() {
+  clearTimeout(timer);
+  const address = query.address(text.value.trim());
+  if (address !== location.hash) history.pushState(null, "", address);
+  return find();
+}
+
+function restore() {
+  text.value = query.restore(location.hash);
+  return find();
+}
+
+/** Makes a part of the words that are typed. */
+function addWords(sign) {
+  const words = text.value.trim();
+  if (words === "") return;
+  text.value = "";
+  query.add({ text: words, weight: sign });
+}
+
+async function addFiles(files) {
+  for (const file of files) {
+    await query.addFile(file).catch(() => say(`${file.name}: this browser does not know such pictures`, true));
+  }
+}
+
+query.onChange(settle);
+hits.onLike((hit, sign) => {
+  if (sign === "only") {
+    text.value = "";
+    query.clear();
+  }
+  query.add({ like: hit.id, name: hit.path, shown: `/thumb/${hit.id}?size=64`, weight: sign === "only" ? 1 : sign });
+  scrollTo({ top: 0 });
+});
+
+text.addEventListener("input", () => {
+  clearTimeout(timer);
+  timer = setTimeout(() => {
+    // Letters of one word are no places of their own.
+    history.replaceState(null, "", query.address(text.value.trim()));
+    find();
+  }, PAUSE);
+});
+text.addEventListener("keydown", (event) => {
+  if (event.key !== "Enter" || !event.shiftKey) return;
+  event.preventDefault();
+  addWords(-1);
+});
+at("#query").addEventListener("submit", (event) => {
+  event.preventDefault();
+  addWords(1);
+});
+at("[data-sign='-1']").addEventListener("click", () => addWords(-1));
+at("#file").addEventListener("change", ({ target }) => addFiles([...target.files]).then(() => { target.value = ""; }));
+[above, path, index].forEach((field) => field.addEventListener("input", () => find()));
+at("#clear").addEventListener("click", () => {
+  [text, above, path].forEach((field) => { field.value = ""; });
+  query.clear();
+  text.focus();
+});
+
+addEventListener("dragover", (event) => {
+  event.preventDefault();
+  document.body.classList.add("over");
+});
+addEventListener("dragleave", ({ relatedTarget }) => {
+  if (relatedTarget === null) document.body.classList.remove("over");
+});
+addEventListener("drop", (event) => {
+  event.preventDefault();
+  document.body.classList.remove("over");
+  addFiles([...event.dataTransfer.files]);
+});
+addEventListener("paste", ({ clipboardData }) => addFiles([...clipboardData.files]));
+addEventListener("popstate", restore);
+addEventListener("keydown", (event) => {
+  const isTyping = event.target.matches("input, select, textarea");
+  if (event.key === "/" && !isTyping && !document.querySelector("dialog[open]")) {
+    event.preventDefault();
+    text.select();
+    text.focus();
+  } else if (event.key === "ArrowDown" && event.target === text) {
+    event.preventDefault();
+    at("#hits button")?.focus();
+  }
+});
+
+new IntersectionObserver(([{ isIntersecting }]) => {
+  if (isIntersecting && hits.count() > 0 && hits.count() < all) find(true);
+}, { rootMargin: "800px" }).observe(at("#end"));
+
+/** Tells how an update goes on, until it is over. */
+async function watch() {
+  for (;;) {
+    const { running, done, todo, last } = await json("/reindex");
+    if (!running) return last;
+    say(`looking at the folders: ${done} of ${todo} pictures`);
+    await new Promise((resolve) => setTimeout(resolve, 500));
+  }
+}
+
+at("#update").addEventListener("click", async ({ target }) => {
+  target.disabled = true;
+  try {
+    await ask("/reindex", { method: "POST" });
+    const last = await watch();
+    if (last?.error) throw new Error(last.error);
+    const told = last.map(({ index, added, changed, removed }) =>
+      `${index}: ${added} added, ${changed} changed, ${removed} removed`);
+    await find();
+    say(told.join("; "));
+  } catch (error) {
+    say(error.message, true);
+  }
+  target.disabled = false;
+});
+
+const meta = await json("/meta");
+const pictures = meta.indexes.reduce((sum, { pictures }) => sum + pictures, 0);
+at("#about").textContent = `${pictures} in ${meta.indexes.map(({ index }) => index).join(", ") || "no folder"}, by ${meta.model}`;
+at("#indexes").hidden = meta.indexes.length < 2;
+index.append(new Option("all", ""), ...meta.indexes.map(({ index }) => new Option(index, index)));
+restore();

@@ -1,0 +1,296 @@
+//! The page in a real browser, driven by ChromeDriver (`apt-get install chromium chromium-driver`). Without it the tests
+//! say that they are skipped. With `CLIP_SCREENSHOTS=FOLDER` pictures of the page are left there to be looked at.
+
+use super::client::{Server, answer};
+use crate::search::{Bench, paths};
+use serde_json::{Value, json};
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// How a key is called in WebDriver.
+const ENTER: &str = "\u{E007}";
+const ESCAPE: &str = "\u{E00C}";
+const LEFT: &str = "\u{E012}";
+const RIGHT: &str = "\u{E014}";
+const DOWN: &str = "\u{E015}";
+const TAB: &str = "\u{E004}";
+
+/// Reads one answer. ChromeDriver leaves connections open, whatever it is asked for.
+fn whole(stream: TcpStream) -> Vec<u8> {
+    let (mut reader, mut bytes, mut length) = (BufReader::new(stream), vec![], 0);
+    loop {
+        let start = bytes.len();
+        reader.read_until(b'\n', &mut bytes).unwrap();
+        let line = String::from_utf8_lossy(&bytes[start..]).to_lowercase();
+        match line.split_once(':') {
+            Some(("content-length", value)) => length = value.trim().parse().unwrap(),
+            None if line.trim().is_empty() => break,
+            _ => {}
+        }
+    }
+    let start = bytes.len();
+    bytes.resize(start + length, 0);
+    reader.read_exact(&mut bytes[start..]).unwrap();
+    bytes
+}
+
+/// A browser without a window, which ends with the test.
+struct Browser {
+    driver: Child,
+    port: u16,
+    session: String,
+    /// The profile, and what is downloaded.
+    _folder: tempfile::TempDir,
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        // The driver ends its browser when it is told to end.
+        let _ = Command::new("kill").arg(self.driver.id().to_string()).status();
+        let _ = self.driver.wait();
+    }
+}
+
+impl Browser {
+    /// Starts a browser of this size, if there is one.
+    fn start(width: u32, height: u32) -> Option<Browser> {
+        let mut command = Command::new("chromedriver");
+        let Ok(mut driver) = command.arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null()).spawn() else {
+            eprintln!("skipped: no chromedriver is installed (apt-get install chromium chromium-driver)");
+            return None;
+        };
+        let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines();
+        let port = loop {
+            let line = lines.next().expect("chromedriver says its port").unwrap();
+            if let Some((_, port)) = line.split_once("successfully on port ") {
+                break port.trim_end_matches('.').parse().unwrap();
+            }
+        };
+        // Nobody reads on, and a pipe that is full would stop the driver.
+        std::thread::spawn(move || lines.for_each(drop));
+        let folder = tempfile::tempdir().unwrap();
+        let mut browser = Browser { driver, port, session: String::new(), _folder: folder };
+        let profile = format!("--user-data-dir={}", browser._folder.path().display());
+        let size = format!("--window-size={width},{height}");
+        let alone = ["--disable-background-networking", "--disable-component-update", "--disable-sync"];
+        let args = [&["--headless=new", "--no-sandbox", "--disable-gpu", &size, &profile], &alone[..]].concat();
+        let wish = json!({"capabilities": {"alwaysMatch": {"goog:chromeOptions": {"args": args}}}});
+        let session = browser.command("POST", "", &wish);
+        browser.session = format!("/{}", session["sessionId"].as_str().unwrap());
+        Some(browser)
+    }
+
+    /// Sends a command and returns its value.
+    #[track_caller]
+    fn command(&self, method: &str, path: &str, body: &Value) -> Value {
+        let body = if method == "POST" { body.to_string() } else { String::new() };
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        write!(
+            stream,
+            "{method} /session{}{path} HTTP/1.1\r\nhost: 127.0.0.1:{}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+            self.session,
+            self.port,
+            body.len()
+        )
+        .unwrap();
+        let answer = answer(&whole(stream));
+        assert_eq!(answer.status, 200, "{method} {path}: {}", String::from_utf8_lossy(&answer.body));
+        answer.json()["value"].clone()
+    }
+
+    fn open(&self, server: &Server, path: &str) {
+        self.command("POST", "/url", &json!({"url": format!("http://{}{path}", server.address)}));
+    }
+
+    /// Runs a script and returns what it returns.
+    #[track_caller]
+    fn run(&self, script: &str) -> Value {
+        self.command("POST", "/execute/sync", &json!({"script": script, "args": []}))
+    }
+
+    /// Waits until an expression is true.
+    #[track_caller]
+    fn wait(&self, expression: &str) {
+        let start = Instant::now();
+        while self.run(&format!("return Boolean({expression})")) != true {
+            assert!(
+                start.elapsed() < Duration::from_secs(30),
+                "{expression}: {}",
+                self.run("return document.body.innerText")
+            );
+            sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Presses keys one after the other, wherever the focus is.
+    fn press(&self, keys: &[&str]) {
+        let strokes = keys.iter().flat_map(|key| {
+            key.chars().flat_map(|c| [json!({"type": "keyDown", "value": c}), json!({"type": "keyUp", "value": c})])
+        });
+        let actions: Vec<Value> = strokes.collect();
+        self.command("POST", "/actions", &json!({"actions": [{"type": "key", "id": "keys", "actions": actions}]}));
+    }
+
+    /// Returns the paths of the pictures that are shown.
+    fn shown(&self) -> Vec<String> {
+        let titles = self.run("return [...document.querySelectorAll('#hits small')].map((small) => small.title)");
+        titles.as_array().unwrap().iter().map(|title| format!("pictures/{}", title.as_str().unwrap())).collect()
+    }
+
+    /// Leaves a picture of the page, if somebody wants to look at it.
+    fn shoot(&self, name: &str) {
+        let Some(folder) = std::env::var_os("CLIP_SCREENSHOTS") else { return };
+        let png = self.command("GET", "/screenshot", &json!(null));
+        let bytes = base64::Engine::decode(&base64::engine::general_purpose::STANDARD, png.as_str().unwrap()).unwrap();
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(Path::new(&folder).join(name), bytes).unwrap();
+    }
+
+    /// Takes a scheme of colours.
+    fn emulate(&self, scheme: &str) {
+        let params = json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]});
+        self.command("POST", "/goog/cdp/execute", &json!({"cmd": "Emulation.setEmulatedMedia", "params": params}));
+    }
+}
+
+/// Says that all small pictures within the window are there.
+const LOADED: &str = "[...document.querySelectorAll('#hits img')].slice(0, 12).every((img) => img.naturalWidth > 0)";
+
+/// An indexed folder of so many pictures and its server.
+fn served(pictures: usize) -> (Bench, Server) {
+    let bench = Bench::new(pictures);
+    bench.index();
+    let server = Server::start(&bench, &["pictures"]);
+    (bench, server)
+}
+
+#[test]
+fn words_are_looked_for_while_they_are_typed() {
+    let Some(browser) = Browser::start(1200, 900) else { return };
+    let (bench, server) = served(80);
+    browser.open(&server, "/");
+    browser.wait("document.querySelector('#about').textContent.includes('80 in pictures')");
+    browser.press(&["a beach"]);
+    browser.wait("document.querySelectorAll('#hits li').length === 60");
+    let expected = paths(&bench.json(&["search", "pictures", "a beach", "-k", "80"]));
+    assert_eq!(browser.shown(), expected[..60]);
+    browser.wait(LOADED);
+    browser.shoot("light.png");
+    browser.emulate("dark");
+    browser.shoot("dark.png");
+    // The rest comes when the end comes near.
+    browser.run("scrollTo(0, document.body.scrollHeight)");
+    browser.wait("document.querySelectorAll('#hits li').length === 80");
+    assert_eq!(browser.shown(), expected);
+    // What is asked is in the address, and a page that is opened there asks the same.
+    let address = browser.run("return location.hash");
+    browser.open(&server, "/page/style.css");
+    browser.open(&server, &format!("/{}", address.as_str().unwrap()));
+    browser.wait("document.querySelectorAll('#hits li').length === 60");
+    assert_eq!(browser.shown(), expected[..60]);
+}
+
+#[test]
+fn the_keyboard_is_enough() {
+    let Some(browser) = Browser::start(1200, 900) else { return };
+    let (bench, server) = served(20);
+    browser.open(&server, "/");
+    browser.press(&["a beach", ENTER, "people"]);
+    browser.wait("document.querySelectorAll('#parts li').length === 1");
+    // Shift and Enter make a part of what is not looked for.
+    browser.run("document.querySelector('[data-sign=\"-1\"]').focus()");
+    browser.press(&[ENTER]);
+    browser.wait("document.querySelectorAll('#parts li.minus').length === 1");
+    let expected = paths(&bench.json(&["search", "pictures", "a beach", "--not", "people", "-k", "20"]));
+    browser.wait("document.querySelectorAll('#hits li').length === 20");
+    let start = Instant::now();
+    while browser.shown() != expected {
+        assert!(start.elapsed() < Duration::from_secs(30), "{:?} instead of {expected:?}", browser.shown());
+    }
+    // Down into the pictures, along a row, and back.
+    browser.press(&["/"]);
+    browser.press(&[DOWN, RIGHT, RIGHT, LEFT]);
+    assert_eq!(browser.run("return document.activeElement.hit.rank"), 2);
+    browser.press(&[ENTER]);
+    browser.wait("document.querySelector('#large').open && document.querySelector('#original').naturalWidth > 0");
+    browser.wait("document.querySelector('#facts').textContent.includes('rank 2')");
+    browser.shoot("large.png");
+    browser.press(&[ESCAPE]);
+    browser.wait("!document.querySelector('#large').open && document.activeElement.hit?.rank === 2");
+    // More like this: the picture itself is the first.
+    let id = browser.run("return document.activeElement.hit.id");
+    browser.press(&["m"]);
+    browser.wait(&format!("document.querySelector('#hits button')?.hit.id === {id}"));
+    browser.wait("document.querySelectorAll('#parts li').length === 1");
+    browser.shoot("like.png");
+    // The way back leads to the query before.
+    browser.run("history.back()");
+    browser.wait("document.querySelectorAll('#parts li').length !== 1");
+    // Everything that can be done can be reached.
+    browser.run("document.querySelector('#text').focus()");
+    let mut reached = vec![];
+    for _ in 0..12 {
+        browser.press(&[TAB]);
+        reached.push(browser.run("return document.activeElement.id || document.activeElement.textContent"));
+    }
+    for id in ["file", "above", "path", "clear", "update"] {
+        assert!(reached.iter().any(|element| element == id), "{id} is not among {reached:?}");
+    }
+}
+
+#[test]
+fn a_picture_is_dropped_and_a_least_score_is_kept() {
+    let Some(browser) = Browser::start(400, 800) else { return };
+    let (bench, server) = served(20);
+    browser.open(&server, "/");
+    browser.wait("document.querySelector('#status').textContent !== ''");
+    // A file that is dropped, as a browser has it that takes it from the desktop.
+    let drop = "const bytes = await (await fetch(arguments[0])).blob();
+        const data = new DataTransfer();
+        data.items.add(new File([bytes], 'dropped.png', {type: 'image/png'}));
+        dispatchEvent(new DragEvent('drop', {dataTransfer: data, bubbles: true, cancelable: true}));";
+    let found = server.good("/search?q=a&k=1", None);
+    let id = found["hits"][0]["id"].as_str().unwrap();
+    let script = json!({"script": drop, "args": [format!("/picture/{id}")]});
+    browser.command("POST", "/execute/sync", &script);
+    browser.wait("document.querySelectorAll('#parts img').length === 1");
+    browser.wait("document.querySelectorAll('#hits li').length === 20");
+    let nearest = browser.run("return document.querySelector('#hits button').hit");
+    assert_eq!(nearest["id"], id);
+    assert!(nearest["score"].as_f64().unwrap() > 0.99, "{nearest}");
+    browser.wait(LOADED);
+    browser.shoot("phone.png");
+    let width = browser.run("return [document.documentElement.scrollWidth, innerWidth]");
+    assert_eq!(width[0], width[1], "the page is wider than the phone");
+    browser.run(
+        "const above = document.querySelector('#above'); above.value = '0.99'; above.dispatchEvent(new Event('input'))",
+    );
+    let close = server.good(&format!("/search?like={id}&above=0.99&k=20"), None)["hits"].as_array().unwrap().len();
+    browser.wait(&format!("document.querySelectorAll('#hits li').length === {close}"));
+    // A picture that is added is found after an update.
+    fs::copy(bench.picture(3), bench.path("pictures/one_more.png")).unwrap();
+    browser.run("document.querySelector('#update').click()");
+    browser.wait("document.querySelector('#status').textContent.includes('1 added')");
+}
+
+#[test]
+fn a_token_is_asked_for() {
+    let Some(browser) = Browser::start(1200, 900) else { return };
+    let bench = Bench::new(5);
+    bench.index();
+    fs::write(bench.path("token"), "correct horse").unwrap();
+    let server = Server::start(&bench, &["pictures", "--token-file", "token"]);
+    browser.open(&server, "/");
+    browser.wait("document.querySelector('#locked').open");
+    browser.press(&["correct horse", ENTER]);
+    browser.wait("document.querySelector('#about').textContent.includes('5 in pictures')");
+    browser.press(&["/", "a beach"]);
+    browser.wait("document.querySelectorAll('#hits li').length === 5");
+    browser.wait("[...document.querySelectorAll('#hits img')].every((img) => img.naturalWidth > 0)");
+}
