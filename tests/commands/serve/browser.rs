@@ -9,6 +9,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -39,6 +40,9 @@ fn whole(stream: TcpStream) -> Vec<u8> {
     bytes
 }
 
+/// Browsers run one after the other: one takes all processors when it starts.
+static TURN: Mutex<()> = Mutex::new(());
+
 /// A browser without a window, which ends with the test.
 struct Browser {
     driver: Child,
@@ -46,6 +50,7 @@ struct Browser {
     session: String,
     /// The profile, and what is downloaded.
     _folder: tempfile::TempDir,
+    _turn: MutexGuard<'static, ()>,
 }
 
 impl Drop for Browser {
@@ -59,6 +64,8 @@ impl Drop for Browser {
 impl Browser {
     /// Starts a browser of this size, if there is one.
     fn start(width: u32, height: u32) -> Option<Browser> {
+        // A test that failed has ended its browser too.
+        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let mut command = Command::new("chromedriver");
         let Ok(mut driver) = command.arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null()).spawn() else {
             eprintln!("skipped: no chromedriver is installed (apt-get install chromium chromium-driver)");
@@ -74,7 +81,7 @@ impl Browser {
         // Nobody reads on, and a pipe that is full would stop the driver.
         std::thread::spawn(move || lines.for_each(drop));
         let folder = tempfile::tempdir().unwrap();
-        let mut browser = Browser { driver, port, session: String::new(), _folder: folder };
+        let mut browser = Browser { driver, port, session: String::new(), _folder: folder, _turn: turn };
         let profile = format!("--user-data-dir={}", browser._folder.path().display());
         let size = format!("--window-size={width},{height}");
         let alone = ["--disable-background-networking", "--disable-component-update", "--disable-sync"];
