@@ -166,23 +166,20 @@ impl<T> Weights<T> {
     }
 
     /// Makes weights of leaves that are read one after the other, in the order of the tree, so that most of them are
-    /// never in memory in 32 bits. `stored` says what a leaf has been rounded to where it is read from; `read` fills a leaf,
-    /// and `parts` reads one of eight bits.
+    /// never in memory in 32 bits.
     ///
     /// # Errors
-    /// Returns the error of `read`.
-    pub(crate) fn read_by_leaves<S: Tree<Leaf = Spec, Of<Stored> = T>, E>(
+    /// Returns the error of the leaves.
+    pub(crate) fn read_by_leaves<S: Tree<Leaf = Spec, Of<Stored> = T>, L: Leaves>(
         spec: &S,
         rounding: Rounding,
-        stored: impl Fn(usize) -> Bits,
-        read: impl FnMut(usize, &mut [f32]) -> Result<(), E>,
-        parts: impl Fn(usize) -> Result<Parts, E>,
-    ) -> Result<Self, E>
+        leaves: &L,
+    ) -> Result<Self, L::Error>
     where
         T: Tree<Leaf = Stored>,
     {
-        let mut weights = Weights::room(spec, |i| rounding.bits(stored(i)));
-        weights.read_again(spec, rounding, stored, read, parts)?;
+        let mut weights = Weights::room(spec, |i| rounding.bits(leaves.stored(i)));
+        weights.read_again(spec, rounding, leaves)?;
         Ok(weights)
     }
 
@@ -198,62 +195,108 @@ impl<T> Weights<T> {
         Weights { leaves, memory: Floats::zeros(len) }
     }
 
-    /// Reads leaves into the room that there is, in place of others, as [`read_by_leaves`](Self::read_by_leaves) does.
-    ///
-    /// # Errors
-    /// Returns the error of `read`.
-    pub(crate) fn read_again<S: Tree<Leaf = Spec, Of<Stored> = T>, E>(
+    /// Gives each leaf the form that it has this time, and returns them: some blocks have a leaf in eight bits where others
+    /// have it in 32, and the room is for the larger.
+    fn take_forms<S: Tree<Leaf = Spec, Of<Stored> = T>>(
         &mut self,
         spec: &S,
-        rounding: Rounding,
-        stored: impl Fn(usize) -> Bits,
-        mut read: impl FnMut(usize, &mut [f32]) -> Result<(), E>,
-        parts: impl Fn(usize) -> Result<Parts, E>,
-    ) -> Result<(), E>
+        is_int8: impl Fn(usize) -> bool,
+    ) -> Vec<Stored>
     where
         T: Tree<Leaf = Stored>,
     {
-        let (mut specs, mut places, mut rows) = (vec![], vec![], vec![]);
-        spec.map(&Path::ROOT, &mut |_, spec| specs.push(spec.clone()));
-        self.leaves.map(&Path::ROOT, &mut |_, leaf| places.push(leaf.clone()));
-        // Some blocks have a leaf in eight bits where others have it in 32, and the room is for the larger.
-        for (i, (spec, Stored { range, form })) in specs.iter().zip(&mut places).enumerate() {
-            *form = match *form {
-                _ if rounding.bits(stored(i)) == Bits::Int8 => Form::of(spec, Bits::Int8),
+        let (mut before, mut now) = (vec![], vec![]);
+        self.leaves.map(&Path::ROOT, &mut |_, leaf| before.push(leaf.clone()));
+        self.leaves = spec.map(&Path::ROOT, &mut |_, spec| {
+            let Stored { range, form } = &before[now.len()];
+            let form = match *form {
+                _ if is_int8(now.len()) => Form::of(spec, Bits::Int8),
                 Form::Int8 { .. } => Form::of(spec, Bits::All),
                 other => other,
             };
-            range.end = range.start + form.size(spec);
-        }
-        let mut leaf = places.iter().cloned();
-        self.leaves = spec.map(&Path::ROOT, &mut |_, _| leaf.next().expect("a leaf for each"));
+            now.push(Stored { range: range.start..range.start + form.size(spec), form });
+            now[now.len() - 1].clone()
+        });
+        now
+    }
+
+    /// Reads leaves into the room that there is, in place of others, as [`read_by_leaves`](Self::read_by_leaves) does.
+    ///
+    /// # Errors
+    /// Returns the error of the leaves.
+    pub(crate) fn read_again<S: Tree<Leaf = Spec, Of<Stored> = T>, L: Leaves>(
+        &mut self,
+        spec: &S,
+        rounding: Rounding,
+        leaves: &L,
+    ) -> Result<(), L::Error>
+    where
+        T: Tree<Leaf = Stored>,
+    {
+        let (mut specs, mut rows) = (vec![], vec![]);
+        spec.map(&Path::ROOT, &mut |_, spec| specs.push(spec.clone()));
+        let places = self.take_forms(spec, |i| rounding.bits(leaves.stored(i)) == Bits::Int8);
         for (i, (spec, Stored { range, form })) in specs.into_iter().zip(places).enumerate() {
             let room = &mut self.memory[range.start..];
             if let Form::Half { half, len } = form
                 && len <= room.len()
             {
                 // The place of the leaves behind is still free, and a table may be the largest leaf of all.
-                read(i, &mut room[..len])?;
+                leaves.read(i, &mut room[..len])?;
                 half.narrow(room, len);
                 continue;
             }
             let to = &mut room[..range.len()];
             if let Form::Int8 { outputs, inputs } = form
-                && stored(i) == Bits::Int8
+                && leaves.stored(i) == Bits::Int8
             {
-                Int8::assemble(&parts(i)?, outputs, inputs, to);
+                Int8::assemble(&leaves.parts(i)?, outputs, inputs, to);
             } else if form.is_wide() {
                 let values = &mut to[..spec.size()];
-                read(i, values)?;
+                leaves.read(i, values)?;
                 rounding.half(&spec).iter().for_each(|half| half.round_in_place(values));
                 form.lay_out(&spec, to);
             } else {
                 rows.resize(spec.size(), 0.0);
-                read(i, &mut rows)?;
+                leaves.read(i, &mut rows)?;
                 form.write(&spec, &mut rows, to);
             }
         }
         Ok(())
+    }
+}
+
+/// The leaves of a tree, in its order, as weights are read from them.
+pub(crate) trait Leaves {
+    type Error;
+
+    /// Returns to what leaf `i` has been rounded where it is read from.
+    fn stored(&self, i: usize) -> Bits;
+
+    /// Fills leaf `i`.
+    fn read(&self, i: usize, out: &mut [f32]) -> Result<(), Self::Error>;
+
+    /// Reads leaf `i`, which is of eight bits.
+    fn parts(&self, i: usize) -> Result<Parts, Self::Error>;
+}
+
+/// Parameters in one list, of which each leaf has a range.
+struct Ranges<'a>(&'a [f32], Vec<Range<usize>>);
+
+impl Leaves for Ranges<'_> {
+    type Error = Infallible;
+
+    fn stored(&self, _: usize) -> Bits {
+        Bits::All
+    }
+
+    fn read(&self, i: usize, out: &mut [f32]) -> Result<(), Infallible> {
+        out.copy_from_slice(&self.0[self.1[i].clone()]);
+        Ok(())
+    }
+
+    fn parts(&self, _: usize) -> Result<Parts, Infallible> {
+        unreachable!("parameters have 32 bits")
     }
 }
 
@@ -309,12 +352,7 @@ where
         }
         let mut ranges = vec![];
         for_each(&self.spec, &Path::ROOT, |_, _, range| ranges.push(range));
-        let read = |i: usize, values: &mut [f32]| {
-            values.copy_from_slice(&self.flat[ranges[i].clone()]);
-            Ok::<_, Infallible>(())
-        };
-        let parts = |_| unreachable!("parameters have 32 bits");
-        let weights = Weights::read_by_leaves(&self.spec, rounding, |_| Bits::All, read, parts);
+        let weights = Weights::read_by_leaves(&self.spec, rounding, &Ranges(&self.flat, ranges));
         let Ok(weights) = weights;
         weights
     }
