@@ -4,7 +4,7 @@ use super::data::Data;
 use super::error::{IndexError, IndexFileError};
 use super::model::ModelId;
 use crate::files::{self, write_atomic};
-use crate::pictures::Reading;
+use crate::pictures::{PathPattern, Reading};
 use kernels::codes;
 use serde::{Deserialize, Serialize};
 use std::io;
@@ -40,6 +40,9 @@ pub struct Manifest {
     /// Whether large JPEG files are decoded at a part of their size.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub fast_decode: bool,
+    /// What every update leaves out of the folder of pictures.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exclude: Vec<PathPattern>,
     /// Number of valid rows, dropped ones included.
     pub rows: usize,
     /// Number of valid bytes of the table of entries.
@@ -67,6 +70,7 @@ impl Manifest {
             embed_dim,
             exif: false,
             fast_decode: false,
+            exclude: vec![],
             rows: 0,
             entry_bytes: 0,
             dropped: vec![],
@@ -280,6 +284,7 @@ mod tests {
         assert_eq!(changed("rows", json!(7)), "row 7 is dropped and there are 7");
         assert_eq!(changed("dropped", json!([3, 3])), "dropped row 3 comes after 3");
         assert!(changed("rows", json!(-1)).contains("-1"));
+        assert!(changed("exclude", json!(["a["])).starts_with("\"a[\" is no pattern of paths"));
         assert!(changed("other", json!(1)).contains("unknown field"));
     }
 

@@ -38,9 +38,10 @@ mod search_codes;
 mod store;
 mod update;
 
+pub use crate::pictures::PathPattern;
 pub use entry::Entry;
 pub use error::{IndexError, IndexFileError};
-pub use filter::{Filter, PathPattern};
+pub use filter::Filter;
 pub use manifest::Manifest;
 pub use model::ModelId;
 pub use query::{Cancelled, combine};

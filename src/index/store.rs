@@ -4,7 +4,7 @@ use super::data::{DERIVED, Data};
 use super::entry::{Entry, lines};
 use super::{IndexError, IndexFileError, Manifest, ModelId};
 use crate::files::read_exact_at;
-use crate::pictures::Reading;
+use crate::pictures::{PathPattern, Reading};
 use half::f16;
 use kernels::codes;
 use ndarray::ArrayView2;
@@ -125,6 +125,17 @@ impl Store {
             return Ok(());
         }
         self.commit(Manifest { exif, fast_decode, ..self.manifest.clone() })
+    }
+
+    /// Remembers what updates leave out.
+    ///
+    /// # Errors
+    /// Returns an error if the manifest cannot be written.
+    pub fn set_exclude(&mut self, exclude: Vec<PathPattern>) -> Result<(), IndexError> {
+        if exclude == self.manifest.exclude {
+            return Ok(());
+        }
+        self.commit(Manifest { exclude, ..self.manifest.clone() })
     }
 
     /// Reads the entries of all pictures that are not dropped, with their rows.

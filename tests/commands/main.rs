@@ -8,6 +8,7 @@ mod blip;
 mod blip_embeds;
 mod blip_exams;
 mod capfilt;
+mod collections;
 mod encoders;
 mod eval;
 mod explain;

@@ -113,7 +113,7 @@ impl Bench {
     }
 }
 
-fn counts(report: &Value) -> [u64; 5] {
+pub fn counts(report: &Value) -> [u64; 5] {
     ["pictures", "added", "changed", "removed", "unchanged"].map(|field| report[field].as_u64().unwrap())
 }
 
