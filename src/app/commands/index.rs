@@ -23,7 +23,7 @@ const MAX_NAMED: usize = 5;
 
 /// Make a folder of pictures searchable, or update its index
 ///
-/// Only new and changed pictures are embedded. Names that begin with a dot are left out, and so are folders that programs
+/// Only new and changed pictures are embedded; one that was moved or renamed is recognised by its bytes. Names that begin with a dot are left out, and so are folders that programs
 /// leave beside pictures, such as @eaDir. The command can be interrupted and run again at any time. An index remembers its
 /// model, how pictures are read and what is left out: --model, --exif, --fast-decode and --exclude are needed the first
 /// time only. Later, --exclude takes the place of all patterns before, and pictures that it leaves out are removed.
@@ -140,10 +140,11 @@ impl Index {
     }
 
     fn report(&self, context: &Context, index: PathBuf, store: &Store, update: Update) -> Result<(), CliError> {
-        let Update { added, changed, removed, unchanged, skipped, passed_over } = update;
+        let Update { added, changed, moved, removed, unchanged, skipped, passed_over } = update;
         let pictures = store.manifest().live();
-        let tally = Tally { seen: added + changed + unchanged + skipped.len(), bad: skipped.len() };
-        context.output.show(&Report { index, pictures, added, changed, removed, unchanged, skipped, passed_over })?;
+        let tally = Tally { seen: added + changed + moved + unchanged + skipped.len(), bad: skipped.len() };
+        let report = Report { index, pictures, added, changed, moved, removed, unchanged, skipped, passed_over };
+        context.output.show(&report)?;
         tally.verdict(self.skip_unreadable)
     }
 
@@ -184,6 +185,7 @@ struct Report {
     pictures: usize,
     added: usize,
     changed: usize,
+    moved: usize,
     removed: usize,
     unchanged: usize,
     skipped: Vec<Skipped>,
@@ -192,9 +194,9 @@ struct Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let Report { index, pictures, added, changed, removed, unchanged, skipped, passed_over } = self;
+        let Report { index, pictures, added, changed, moved, removed, unchanged, skipped, passed_over } = self;
         write!(f, "{}: {}: ", index.display(), counted(*pictures, "picture"))?;
-        write!(f, "{added} added, {changed} changed, {removed} removed, {unchanged} as they were")?;
+        write!(f, "{added} added, {changed} changed, {moved} moved, {removed} removed, {unchanged} as they were")?;
         if !passed_over.is_empty() {
             write!(f, "\n{passed_over}")?;
         }
@@ -233,10 +235,19 @@ mod tests {
         let others = (7..19).map(|i| skip(i, format!("reason {}", 10 + i)));
         let (index, passed_over) = (PathBuf::from("i"), PassedOver::default());
         let skipped = torn.chain(others).collect();
-        let report =
-            Report { index, pictures: 1, added: 1, changed: 0, removed: 0, unchanged: 0, skipped, passed_over };
+        let report = Report {
+            index,
+            pictures: 1,
+            added: 1,
+            changed: 0,
+            moved: 0,
+            removed: 0,
+            unchanged: 0,
+            skipped,
+            passed_over,
+        };
         let said = report.to_string();
-        let start = "i: 1 picture: 1 added, 0 changed, 0 removed, 0 as they were\n19 could not be read:\n  7: torn\n    \
+        let start = "i: 1 picture: 1 added, 0 changed, 0 moved, 0 removed, 0 as they were\n19 could not be read:\n  7: torn\n    \
                      0.png\n    1.png\n    2.png\n    3.png\n    4.png\n    … and 2 more; all of them with --json\n  1: \
                      reason 17\n    7.png\n";
         assert!(said.starts_with(start), "{said}");

@@ -5,6 +5,7 @@ use super::arrays::NpyRows;
 use super::parts::{Place, Record, Settings, records};
 use crate::app::part::Part;
 use crate::datasets::BadReport;
+use crate::digest::Digest;
 use crate::embed::Batch;
 use crate::files;
 use crate::index::{Entry, IndexError, ModelId, Scan};
@@ -103,7 +104,7 @@ impl Parts {
     pub(super) fn stream(
         &self,
         rows: &[usize],
-        each: &mut dyn FnMut(Batch<()>) -> Result<(), CliError>,
+        each: &mut dyn FnMut(Batch<Option<Digest>>) -> Result<(), CliError>,
     ) -> Result<(), CliError> {
         let mut reader = Reader { parts: self, part: 0, start: 0, array: None };
         let mut report = BadReport::default();
@@ -113,7 +114,7 @@ impl Parts {
                 reader.read(row, out.as_slice_mut().expect("a row of a new matrix"))?;
             }
             report.seen += batch.len() as u64;
-            let read = (first..first + batch.len()).map(|place| (place, ())).collect();
+            let read = (first..first + batch.len()).map(|place| (place, None)).collect();
             each(Batch { rows: matrix, read, bad: vec![], report: &report })?;
         }
         Ok(())
