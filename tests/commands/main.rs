@@ -9,6 +9,7 @@ mod blip_embeds;
 mod blip_exams;
 mod capfilt;
 mod collections;
+mod duplicates;
 mod encoders;
 mod eval;
 mod explain;

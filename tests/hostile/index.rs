@@ -1,7 +1,7 @@
 //! Hostile versions of the three files of an index.
 
 use super::{cases, damaged, edits, promptly};
-use clipwright::index::{Entry, Index, ModelId, Store};
+use clipwright::index::{Entry, Index, ModelId, Store, near_earlier};
 use ndarray::Array2;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -40,8 +40,10 @@ fn use_it(folder: &Path) {
         assert!(hits.iter().all(|hit| hit.score.is_finite() && !hit.entry.path.contains("..")));
     }
     if let Ok(index) = Index::open(folder)
-        && let Ok(_) = index.entries(&index.all())
+        && let Ok(entries) = index.entries(&index.all())
     {
+        let rows: Vec<usize> = entries.into_iter().map(|(row, _)| row).collect();
+        let _ = near_earlier(&index, &rows, 0.5, |_| {});
         let _ = index.digests();
     }
     let Ok(mut store) = Store::open(folder, "..", model(), WIDTH) else { return };

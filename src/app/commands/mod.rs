@@ -21,6 +21,8 @@ mod caption_match;
 mod classify;
 mod context;
 mod convert;
+mod duplicates;
+mod duplicates_page;
 mod embed;
 mod embed_source;
 mod error;
@@ -92,6 +94,7 @@ enum Command {
     Bench(bench::Bench),
     Index(index::Index),
     Search(search::Search),
+    Duplicates(duplicates::Duplicates),
     Export(export::Export),
     Scenes(scenes::ScenesCommand),
     Completions(shell::Completions),
@@ -117,6 +120,7 @@ pub fn run(cli: Cli) -> Result<(), CliError> {
         Command::Bench(command) => command.run(&context),
         Command::Index(command) => command.run(&context),
         Command::Search(command) => command.run(&context),
+        Command::Duplicates(command) => command.run(&context),
         Command::Export(command) => command.run(&context),
         Command::Scenes(command) => command.run(&context),
         Command::Completions(command) => command.run(Cli::command()),

@@ -4,11 +4,15 @@ use super::CliError;
 use crate::app::html;
 use crate::counted::counted;
 use crate::files::folder_of;
+use crate::pictures::decode;
 use htmlize::escape_all_quotes;
-use image::RgbImage;
+use image::{RgbImage, imageops};
 use std::fmt::Write;
 use std::io;
 use std::path::{Component, Path, PathBuf};
+
+/// Longer side in pixels of the small pictures on sheets and pages.
+const THUMBNAIL: u32 = 320;
 
 const STYLE: &str = "\
 ol { display: grid; grid-template-columns: repeat(auto-fill, minmax(11rem, 1fr)); gap: 1.2rem; list-style: none; padding: 0; }
@@ -49,8 +53,18 @@ fn page(folder: &Path, query: &str, pictures: usize, scores: &str, rows: &[Row])
     html::page(query, STYLE, &(body + "</ol>\n"))
 }
 
+/// Returns a small version of a picture, upright, or `None` if it can no longer be read.
+pub(crate) fn thumbnail(path: &Path) -> Option<RgbImage> {
+    let picture = decode::open(path).ok()?.upright().into_rgb();
+    let (width, height) = (picture.width as u32, picture.height as u32);
+    let image = RgbImage::from_raw(width, height, picture.samples)?;
+    let longer = width.max(height);
+    let fit = |side: u32| (u64::from(side) * u64::from(THUMBNAIL) / u64::from(longer)).max(1) as u32;
+    Some(if longer > THUMBNAIL { imageops::thumbnail(&image, fit(width), fit(height)) } else { image })
+}
+
 /// Returns the relative link from the page's folder to the file.
-fn link(folder: &Path, file: &Path) -> String {
+pub(crate) fn link(folder: &Path, file: &Path) -> String {
     // A file that no longer exists has no canonical path, so its absolute path is used.
     let absolute = || std::path::absolute(file).unwrap_or_else(|_: io::Error| file.into());
     let file = file.canonicalize().unwrap_or_else(|_| absolute());

@@ -1,7 +1,7 @@
 //! `clipwright search`: finds the pictures of an index that fit texts and other pictures best.
 
 use super::filters::Filters;
-use super::page::{self, Row};
+use super::page::{self, Row, thumbnail};
 use super::pictures::ReadingOptions;
 use super::wanted::{Part, Wanted};
 use super::wanted_embeddings::{Embedded, embed};
@@ -14,18 +14,15 @@ use crate::embed::source::{Files, ReadAs};
 use crate::embed::{Blip, Opened};
 use crate::files::serialize_name;
 use crate::index::{self, Index, ModelId, combine};
-use crate::pictures::{Reading, decode};
+use crate::pictures::Reading;
 use crate::text::blip_clean::{MAX_CAPTION_WORDS, caption};
 use clap::Args;
-use image::{RgbImage, imageops};
+use image::RgbImage;
 use ndarray::ArrayView2;
 use rayon::prelude::*;
 use serde::Serialize;
 use std::fmt;
-use std::path::{Path, PathBuf};
-
-/// Longer side in pixels of the small pictures on sheets and pages.
-const THUMBNAIL: u32 = 320;
+use std::path::PathBuf;
 
 /// Find the pictures of an index that fit texts and other pictures best
 ///
@@ -214,16 +211,6 @@ fn rerank(
         (a, b) => b.is_some().cmp(&a.is_some()),
     });
     Ok(())
-}
-
-/// Returns a small version of a picture, upright, or `None` if it can no longer be read.
-fn thumbnail(path: &Path) -> Option<RgbImage> {
-    let picture = decode::open(path).ok()?.upright().into_rgb();
-    let (width, height) = (picture.width as u32, picture.height as u32);
-    let image = RgbImage::from_raw(width, height, picture.samples)?;
-    let longer = width.max(height);
-    let fit = |side: u32| (u64::from(side) * u64::from(THUMBNAIL) / u64::from(longer)).max(1) as u32;
-    Some(if longer > THUMBNAIL { imageops::thumbnail(&image, fit(width), fit(height)) } else { image })
 }
 
 #[derive(Serialize)]
