@@ -1,7 +1,11 @@
 //! The digest by which pictures, lists and models are told apart.
 
 use std::fmt;
+use std::io::{self, Read};
 use xxhash_rust::xxh3::Xxh3;
+
+/// Number of bytes that are read at a time.
+const PIECE: usize = 1 << 18;
 
 /// A digest of 128 bits (XXH3), the same on every platform and in every run. It is printed as 32 hexadecimal digits.
 ///
@@ -16,7 +20,36 @@ pub fn digest(parts: impl IntoIterator<Item = impl AsRef<[u8]>>) -> Digest {
     Digest(state.digest128())
 }
 
+/// Returns the digest of all that can be read, which is never in memory as a whole.
+///
+/// # Errors
+/// Returns the error of reading.
+pub fn digest_of(mut source: impl Read) -> io::Result<Digest> {
+    let (mut state, mut piece) = (Xxh3::new(), vec![0; PIECE]);
+    loop {
+        match source.read(&mut piece) {
+            Ok(0) => return Ok(Digest(state.digest128())),
+            Ok(n) => state.update(&piece[..n]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
 impl Digest {
+    /// Number of bytes of a digest in a file.
+    pub const BYTES: usize = size_of::<u128>();
+
+    /// Returns the bytes by which a file holds the digest.
+    pub fn to_bytes(self) -> [u8; Digest::BYTES] {
+        self.0.to_le_bytes()
+    }
+
+    /// Returns the digest that a file holds in these bytes, or `None` if they are zeros, which stand for no digest.
+    pub fn from_bytes(bytes: [u8; Digest::BYTES]) -> Option<Self> {
+        Some(Digest(u128::from_le_bytes(bytes))).filter(|digest| digest.0 != 0)
+    }
+
     /// Returns the lower 64 bits, which are enough to tell the examples of one run apart.
     pub fn key(self) -> u64 {
         self.0 as u64
@@ -40,5 +73,9 @@ mod tests {
         assert_eq!(print(&[]), "99aa06d3014798d86001c324468d497f");
         assert_eq!(print(&["abc"]), "06b05ab6733a618578af5f94892f3950");
         assert_eq!(print(&["a", "", "bc"]), print(&["abc"]));
+        let long = vec![7; PIECE + 3];
+        assert_eq!(digest_of(&long[..]).unwrap(), digest([&long]));
+        let known = digest(["abc"]);
+        assert_eq!((Digest::from_bytes(known.to_bytes()), Digest::from_bytes([0; 16])), (Some(known), None));
     }
 }

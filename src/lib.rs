@@ -64,6 +64,8 @@
 //! | `src/eval/captions` | c, r, l, p, g, F, P, R, β, σ | any | lengths, shares and scores, as the papers on metrics have them |
 //! | `src/eval/lbfgs.rs` | s, y | array | the steps of the search, and the changes of the gradient on them |
 //! | `kernels/src/codes` | H, n, c, t, u, a, r, δ | any | the turn and the size of its blocks; codes, what they are multiples of, and what they leave out |
+//! | `src/index/sketch.rs` | U | array | the directions in which vectors are largest, one a row |
+//! | `src/index/sketch.rs`, `src/index/near.rs` | K | size | how many of them there are |
 //! | `kernels/src/jpeg` | R, B, Y | number | the differences of red and of blue, and the luminance of a pixel |
 //! | `src/pictures` | R, G, B, C, M, Y, K | number | the samples of a pixel |
 //! | `src/eval/linear_probe.rs` | C | number | the inverse strength of the penalty, as scikit-learn has it |

@@ -79,7 +79,7 @@ impl ImageFolder {
     #[track_caller]
     pub fn open(folder: &Path, classes: &[String], names: &[String]) -> Result<Self, DatasetError> {
         assert_eq!(classes.len(), names.len(), "{} folders, {} names", classes.len(), names.len());
-        let Walk { pictures, passed_over, unseen } = walk(folder).map_err(DatasetError::io(folder))?;
+        let Walk { pictures, passed_over, unseen } = walk(folder, &[]).map_err(DatasetError::io(folder))?;
         let (names, bad) = (names.to_vec(), BadReport::default());
         let mut own = Self { pictures: vec![], classes: vec![], names, bad, passed_over };
         let unseen = unseen.into_iter().map(|(path, reason)| {

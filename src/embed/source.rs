@@ -44,6 +44,23 @@ impl<P: AsRef<Path> + Sync> Pictures for Files<'_, P> {
     }
 }
 
+/// A source of picture files that notes the digest of each file, which is read once for both.
+pub struct Hashed<'a, P>(pub &'a [P]);
+
+impl<P: AsRef<Path> + Sync> Pictures for Hashed<'_, P> {
+    type Note = Digest;
+
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn read(&self, i: usize, view: &View, picture: &mut Picture) -> Result<Digest, BadExample> {
+        let (opened, digest) = view.open_hashed(self.0[i].as_ref())?;
+        *picture = opened;
+        Ok(digest)
+    }
+}
+
 /// A source of pictures that are in memory.
 pub struct Loaded<'a>(pub &'a [Picture]);
 

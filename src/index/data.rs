@@ -11,11 +11,13 @@ pub(crate) enum Data {
     Codes,
     /// Where the line of each row begins in the table of entries.
     Lines,
+    /// The digest of each picture's file, or zeros where nobody has computed it.
+    Digests,
 }
 
 impl Data {
-    /// All files, those of an index without codes first.
-    pub(crate) const ALL: [Data; 4] = [Data::Matrix, Data::Entries, Data::Codes, Data::Lines];
+    /// All files: those of an index without codes, the codes and lines, then the digests.
+    pub(crate) const ALL: [Data; 5] = [Data::Matrix, Data::Entries, Data::Codes, Data::Lines, Data::Digests];
 
     /// Returns what stands before and behind the generation in the file's name.
     pub(crate) fn name(self) -> (&'static str, &'static str) {
@@ -24,6 +26,7 @@ impl Data {
             Data::Entries => ("entries-", ".jsonl"),
             Data::Codes => ("codes-", ".i8"),
             Data::Lines => ("lines-", ".u64"),
+            Data::Digests => ("digests-", ".u128"),
         }
     }
 }

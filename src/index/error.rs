@@ -1,6 +1,6 @@
 //! The errors of making and searching an index.
 
-use super::data::DERIVED;
+use super::data::{DERIVED, Data};
 use super::model::ModelId;
 use crate::counted::counted;
 use std::io;
@@ -36,11 +36,14 @@ pub enum IndexError {
 }
 
 impl IndexError {
-    /// Whether it is about a file that the next update makes again from the others, where it is missing or short.
+    /// Whether it is about a file that the next update makes again, where it is missing or short.
     pub fn is_of_derived_file(&self) -> bool {
         let (Self::Io { path, .. } | Self::Broken { path, .. }) = self else { return false };
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        DERIVED.iter().any(|data| name.starts_with(data.name().0) && name.ends_with(data.name().1))
+        DERIVED
+            .iter()
+            .chain(&[Data::Digests])
+            .any(|data| name.starts_with(data.name().0) && name.ends_with(data.name().1))
     }
 
     /// Adds the name of the file to an I/O error.

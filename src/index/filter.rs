@@ -1,12 +1,7 @@
 //! Which pictures of an index are searched, by their paths and by when their files changed.
 
 use super::Entry;
-use glob::{MatchOptions, Pattern};
-use std::str::FromStr;
-
-/// A `*` is part of one name. Case does not matter, since patterns and paths become lower case before they are compared.
-const OPTIONS: MatchOptions =
-    MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: false };
+use crate::pictures::PathPattern;
 
 /// What all pictures of a search have in common. The filter without conditions admits all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -37,72 +32,9 @@ impl Filter {
     }
 }
 
-/// A pattern of paths below the folder of pictures, as in a `.gitignore`: with a `/`, it is one of the whole path, and
-/// without one it is one of any name in the path. Where it matches a folder, it matches all that is in it. `*` and `?`
-/// stand for parts of a name, `**` for any folders, `[ab]` for one of these characters; case does not matter.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PathPattern {
-    is_whole: bool,
-    pattern: Pattern,
-}
-
-impl FromStr for PathPattern {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let text = text.strip_suffix('/').unwrap_or(text);
-        let (is_whole, below) = (text.contains('/'), text.trim_start_matches("./"));
-        match below.strip_prefix('/').unwrap_or(below).to_lowercase() {
-            name if ["", "."].contains(&name.as_str()) => Err("no picture has this path".into()),
-            name => Ok(PathPattern { is_whole, pattern: Pattern::new(&name).map_err(|error| error.to_string())? }),
-        }
-    }
-}
-
-impl PathPattern {
-    /// Returns whether the pattern is one of a path with `/` between its parts.
-    pub fn matches(&self, path: &str) -> bool {
-        let path = path.to_lowercase();
-        let is = |part: &str| self.pattern.matches_with(part, OPTIONS);
-        if !self.is_whole {
-            return path.split('/').any(is);
-        }
-        let ends = path.match_indices('/').map(|(end, _)| end);
-        ends.chain([path.len()]).any(|end| is(&path[..end]))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn patterns_are_of_names_or_of_whole_paths() {
-        let path = "2024/Rome/IMG_7.JPG";
-        for (pattern, is) in [
-            ("*.jpg", true),
-            ("*.png", false),
-            ("rome", true),
-            ("Rom", false),
-            ("rome/", true),
-            ("2024/rome", true),
-            ("/2024", true),
-            ("/rome", false),
-            ("rome/img_7.jpg", false),
-            ("*/img_?.jpg", false),
-            ("*/*/img_?.jpg", true),
-            ("2024/**", true),
-            ("**/img_[0-7].*", true),
-            ("**/img_[!0-7].*", false),
-            ("2024/*.jpg", false),
-        ] {
-            assert_eq!(pattern.parse::<PathPattern>().unwrap().matches(path), is, "{pattern}");
-        }
-        assert!("./Äpfel".parse::<PathPattern>().unwrap().matches("äpfel/1.png"));
-        for mistake in ["a[", "", "/", "./"] {
-            assert!(mistake.parse::<PathPattern>().is_err(), "{mistake}");
-        }
-    }
 
     #[test]
     fn all_conditions_hold() {

@@ -3,8 +3,9 @@
 use super::data::Data;
 use super::error::{IndexError, IndexFileError};
 use super::model::ModelId;
+use crate::digest::Digest;
 use crate::files::{self, write_atomic};
-use crate::pictures::Reading;
+use crate::pictures::{PathPattern, Reading};
 use kernels::codes;
 use serde::{Deserialize, Serialize};
 use std::io;
@@ -13,7 +14,9 @@ use std::path::{Path, PathBuf};
 const FILE: &str = "index.json";
 const FORMAT: &str = "clip-index";
 /// Version 1 had fingerprints of 64 bits, which those of now cannot be compared with.
-const VERSION: u32 = 3;
+const VERSION: u32 = 4;
+/// Version 3 had no digests of files, which the next update adds.
+const WITHOUT_DIGESTS: u32 = 3;
 /// Version 2 had neither codes nor places of lines, which the next update adds.
 const WITHOUT_CODES: u32 = 2;
 /// Largest width of embeddings: above that of every model, and small enough that no product of sizes overflows.
@@ -40,6 +43,9 @@ pub struct Manifest {
     /// Whether large JPEG files are decoded at a part of their size.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub fast_decode: bool,
+    /// What every update leaves out of the folder of pictures.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exclude: Vec<PathPattern>,
     /// Number of valid rows, dropped ones included.
     pub rows: usize,
     /// Number of valid bytes of the table of entries.
@@ -67,6 +73,7 @@ impl Manifest {
             embed_dim,
             exif: false,
             fast_decode: false,
+            exclude: vec![],
             rows: 0,
             entry_bytes: 0,
             dropped: vec![],
@@ -189,8 +196,18 @@ impl Manifest {
         self.version > WITHOUT_CODES
     }
 
-    /// Returns the state of the index with codes and places of lines.
+    /// Returns whether the index has a place for the digest of each file.
+    pub(crate) fn has_digests(&self) -> bool {
+        self.version > WITHOUT_DIGESTS
+    }
+
+    /// Returns the state of the index with codes and places of lines, and without digests.
     pub(crate) fn with_codes(&self) -> Self {
+        Manifest { version: WITHOUT_DIGESTS, ..self.clone() }
+    }
+
+    /// Returns the state of the index with all of its files.
+    pub(crate) fn with_digests(&self) -> Self {
         Manifest { version: VERSION, ..self.clone() }
     }
 
@@ -201,7 +218,11 @@ impl Manifest {
 
     /// Returns the files that there are, in the order of [`Data::ALL`].
     pub(crate) fn data(&self) -> &'static [Data] {
-        if self.has_codes() { &Data::ALL } else { &Data::ALL[..2] }
+        match self.version {
+            ..=WITHOUT_CODES => &Data::ALL[..2],
+            WITHOUT_DIGESTS => &Data::ALL[..4],
+            _ => &Data::ALL,
+        }
     }
 
     /// Returns the number of valid bytes of a file.
@@ -218,6 +239,7 @@ impl Manifest {
             Data::Matrix => 2 * self.embed_dim,
             Data::Codes => codes::row_bytes(self.embed_dim),
             Data::Lines => size_of::<u64>(),
+            Data::Digests => Digest::BYTES,
             Data::Entries => unreachable!("lines are of any length"),
         }
     }
@@ -273,13 +295,14 @@ mod tests {
     fn what_is_wrong_is_said() {
         assert_eq!(changed("format", json!("zip")), "its format is \"zip\" instead of \"clip-index\"");
         assert_eq!(changed("version", json!(1)), "it was made by an older version of this program");
-        assert_eq!(changed("version", json!(4)), "its version is 4; this program reads version 3");
+        assert_eq!(changed("version", json!(5)), "its version is 5; this program reads version 4");
         assert_eq!(changed("embed_dim", json!(0)), "embeddings of width 0");
         assert_eq!(changed("embed_dim", json!(usize::MAX)), format!("embeddings of width {}", usize::MAX));
         assert_eq!(changed("rows", json!(usize::MAX)), format!("{} rows", usize::MAX));
         assert_eq!(changed("rows", json!(7)), "row 7 is dropped and there are 7");
         assert_eq!(changed("dropped", json!([3, 3])), "dropped row 3 comes after 3");
         assert!(changed("rows", json!(-1)).contains("-1"));
+        assert!(changed("exclude", json!(["a["])).starts_with("\"a[\" is no pattern of paths"));
         assert!(changed("other", json!(1)).contains("unknown field"));
     }
 

@@ -9,9 +9,11 @@
 //! | `entries-G.jsonl` | line i names the picture of row i: path, size and time of change |
 //! | `codes-G.i8` | the embeddings in eight bits, with which the nearest are found ([`kernels::codes`]) |
 //! | `lines-G.u64` | where line i begins in the table of entries |
+//! | `digests-G.u128` | the digest of the bytes of each row's file, or zeros where nobody has computed it |
 //!
-//! The last two are made of the others. An index of version 2 is without them: it is searched by reading all embeddings,
-//! and gets them with the next update.
+//! The codes and the lines are made of the files before them. An index of version 2 is without them: it is searched by
+//! reading all embeddings, and gets them with the next update. Version 3 had no digests, which the next update adds by
+//! reading all pictures once, without decoding any.
 //!
 //! **Append, then commit.** New rows and their lines are appended and synced to the disk. Then `index.json` is replaced
 //! as a whole, which makes them valid. What a killed run left behind the valid part is cut off by the next run. Rows of
@@ -30,19 +32,24 @@ mod fingerprint;
 mod identity;
 mod manifest;
 mod model;
+mod moved;
+mod near;
 mod query;
 mod reader;
 mod scan;
 mod search;
 mod search_codes;
+mod sketch;
 mod store;
 mod update;
 
+pub use crate::pictures::PathPattern;
 pub use entry::Entry;
 pub use error::{IndexError, IndexFileError};
-pub use filter::{Filter, PathPattern};
+pub use filter::Filter;
 pub use manifest::Manifest;
 pub use model::ModelId;
+pub use near::{Near, near_earlier, near_in_other};
 pub use query::{Cancelled, combine};
 pub use reader::{Index, Selection};
 pub use scan::{Found, Scan, Skipped};

@@ -4,6 +4,7 @@ use super::data::Data;
 use super::entry::{at_line, lines};
 use super::store::check_length;
 use super::{Entry, Filter, IndexError, IndexFileError, Manifest};
+use crate::digest::Digest;
 use crate::files::read_exact_at;
 use half::f16;
 use half::slice::HalfFloatSliceExt;
@@ -201,10 +202,29 @@ impl Index {
     /// # Errors
     /// Returns an error if the matrix cannot be read.
     pub fn embeddings(&self, rows: &[usize]) -> Result<Array2<f32>, IndexError> {
-        let bytes = self.rows(rows)?;
+        Ok(self.widened(&self.rows(rows)?))
+    }
+
+    /// Returns stored rows as f32.
+    ///
+    /// result (N,e)
+    pub(super) fn widened(&self, bytes: &[u8]) -> Array2<f32> {
         let halves: Vec<f16> = bytes.as_chunks::<2>().0.iter().map(|&half| f16::from_le_bytes(half)).collect();
-        let shape = (rows.len(), self.manifest.embed_dim);
-        Ok(Array2::from_shape_vec(shape, halves.to_f32_vec()).expect("rows of e numbers"))
+        let shape = (bytes.len() / self.manifest.row_bytes(Data::Matrix), self.manifest.embed_dim);
+        Array2::from_shape_vec(shape, halves.to_f32_vec()).expect("rows of e numbers")
+    }
+
+    /// Returns the digest of each row's file, where it is known.
+    ///
+    /// # Errors
+    /// Returns an error if they cannot be read.
+    pub fn digests(&self) -> Result<Vec<Option<Digest>>, IndexError> {
+        if !self.manifest.has_digests() {
+            return Ok(vec![None; self.manifest.rows]);
+        }
+        let mut bytes = vec![[0; Digest::BYTES]; self.manifest.rows];
+        self.read(Data::Digests, bytes.as_flattened_mut(), 0)?;
+        Ok(bytes.into_iter().map(Digest::from_bytes).collect())
     }
 
     /// Reads these rows as they are stored, neighbours in one go.

@@ -3,6 +3,7 @@
 use super::entry::is_below;
 use super::{Entry, IndexError};
 use crate::files::{is_encoded, serialize_name};
+use crate::pictures::PathPattern;
 use crate::pictures::folder::{PassedOver, Walk, walk};
 use serde::Serialize;
 use std::collections::HashSet;
@@ -46,12 +47,12 @@ pub struct Scan {
 }
 
 impl Scan {
-    /// Walks the folder.
+    /// Walks the folder, without what one of the patterns excludes.
     ///
     /// # Errors
     /// Returns an error if the folder itself cannot be read. What cannot be read below it is skipped.
-    pub fn of(root: &Path) -> Result<Scan, IndexError> {
-        let Walk { pictures, passed_over, unseen } = walk(root).map_err(IndexError::io(root))?;
+    pub fn of(root: &Path, exclude: &[PathPattern]) -> Result<Scan, IndexError> {
+        let Walk { pictures, passed_over, unseen } = walk(root, exclude).map_err(IndexError::io(root))?;
         let mut scan = Scan { passed_over, ..Scan::default() };
         for (path, reason) in unseen {
             scan.skip_unknown(root, path, reason);

@@ -3,8 +3,9 @@
 use super::data::{DERIVED, Data};
 use super::entry::{Entry, lines};
 use super::{IndexError, IndexFileError, Manifest, ModelId};
+use crate::digest::Digest;
 use crate::files::read_exact_at;
-use crate::pictures::Reading;
+use crate::pictures::{PathPattern, Reading};
 use half::f16;
 use kernels::codes;
 use ndarray::ArrayView2;
@@ -13,6 +14,8 @@ use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 const LOCK: &str = "index.lock";
+/// What stands in the place of a digest that nobody has computed.
+const NO_DIGEST: [u8; Digest::BYTES] = [0; Digest::BYTES];
 /// Number of bytes that are copied at a time.
 const COPY_BYTES: usize = 1 << 20;
 /// The files are rewritten once more than one of this many rows is dropped.
@@ -51,10 +54,15 @@ impl Store {
     }
 
     /// Opens the files, removes what a killed run has left, and makes the codes and the places of lines of an index that
-    /// has none, or not those of its other files.
+    /// has none, or not those of its other files. Without digests, it gets an empty place for each.
     fn resume(folder: &Path, manifest: Manifest, lock: File) -> Result<Store, IndexError> {
         let is_whole = manifest.has_codes() && open(folder, &manifest, &DERIVED).is_ok();
-        let manifest = if is_whole { manifest } else { manifest.without_codes() };
+        let has_digests = manifest.has_digests() && open(folder, &manifest, &[Data::Digests]).is_ok();
+        let manifest = match (is_whole, has_digests) {
+            (true, true) => manifest,
+            (true, false) => manifest.with_codes(),
+            (false, _) => manifest.without_codes(),
+        };
         let files = open(folder, &manifest, manifest.data())?;
         let mut store = Store { folder: folder.into(), manifest, files, _lock: lock };
         if is_whole && !store.knows_its_lines()? {
@@ -64,6 +72,9 @@ impl Store {
         store.remove_remains()?;
         if !store.manifest.has_codes() {
             store.add_codes()?;
+        }
+        if !store.manifest.has_digests() {
+            store.add_digests()?;
         }
         Ok(store)
     }
@@ -108,6 +119,17 @@ impl Store {
         Ok(())
     }
 
+    /// Makes a place for the digest of each file, with zeros in it.
+    fn add_digests(&mut self) -> Result<(), IndexError> {
+        let manifest = self.manifest.with_digests();
+        let added = create(&self.folder, &manifest, &[Data::Digests])?;
+        let made = added[0].set_len(manifest.bytes(Data::Digests)).and_then(|()| added[0].sync_data());
+        made.map_err(IndexError::io(manifest.path(&self.folder, Data::Digests)))?;
+        self.commit(manifest)?;
+        self.files.extend(added);
+        Ok(())
+    }
+
     /// Returns the committed state of the index.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
@@ -125,6 +147,17 @@ impl Store {
             return Ok(());
         }
         self.commit(Manifest { exif, fast_decode, ..self.manifest.clone() })
+    }
+
+    /// Remembers what updates leave out.
+    ///
+    /// # Errors
+    /// Returns an error if the manifest cannot be written.
+    pub fn set_exclude(&mut self, exclude: Vec<PathPattern>) -> Result<(), IndexError> {
+        if exclude == self.manifest.exclude {
+            return Ok(());
+        }
+        self.commit(Manifest { exclude, ..self.manifest.clone() })
     }
 
     /// Reads the entries of all pictures that are not dropped, with their rows.
@@ -145,6 +178,32 @@ impl Store {
         read.map_err(IndexError::io(self.manifest.path(&self.folder, Data::Entries))).map(|()| table)
     }
 
+    /// Returns the digest of each row's file, where it is known.
+    ///
+    /// # Errors
+    /// Returns an error if they cannot be read.
+    pub fn digests(&self) -> Result<Vec<Option<Digest>>, IndexError> {
+        let mut bytes = vec![[0; Digest::BYTES]; self.manifest.rows];
+        let read = read_exact_at(&self.files[Data::Digests as usize], bytes.as_flattened_mut(), 0);
+        read.map_err(IndexError::io(self.manifest.path(&self.folder, Data::Digests)))?;
+        Ok(bytes.into_iter().map(Digest::from_bytes).collect())
+    }
+
+    /// Writes the digests of the files of some rows to their places.
+    ///
+    /// # Errors
+    /// Returns an error if they cannot be written.
+    pub fn set_digests(&mut self, digests: &[(usize, Digest)]) -> Result<(), IndexError> {
+        let path = self.manifest.path(&self.folder, Data::Digests);
+        let file = &mut self.files[Data::Digests as usize];
+        let write = |&(row, digest): &(usize, Digest)| {
+            file.seek(SeekFrom::Start((row * Digest::BYTES) as u64))?;
+            file.write_all(&digest.to_bytes())
+        };
+        let written = digests.iter().try_for_each(write);
+        written.and_then(|()| self.files[Data::Digests as usize].sync_data()).map_err(IndexError::io(path))
+    }
+
     /// Adds n pictures with their embeddings. When this returns, they are in the index even if the process is killed.
     ///
     /// `embeddings` (N,e)
@@ -153,20 +212,81 @@ impl Store {
     /// Returns an error if a file cannot be written; the index is then unchanged.
     #[track_caller]
     pub fn append(&mut self, entries: &[Entry], embeddings: ArrayView2<f32>) -> Result<(), IndexError> {
+        self.append_known(entries, &vec![None; entries.len()], embeddings)
+    }
+
+    /// Adds n pictures with the digests of their files, as [`append`](Self::append) does.
+    ///
+    /// `embeddings` (N,e)
+    ///
+    /// # Errors
+    /// Returns an error if a file cannot be written; the index is then unchanged.
+    #[track_caller]
+    pub fn append_known(
+        &mut self,
+        entries: &[Entry],
+        digests: &[Option<Digest>],
+        embeddings: ArrayView2<f32>,
+    ) -> Result<(), IndexError> {
         let (n, shape, e) = (entries.len(), embeddings.dim(), self.manifest.embed_dim);
         assert_eq!(shape, (n, e), "{n} entries, embeddings {shape:?}, an index of width {e}");
+        assert_eq!(digests.len(), n, "digests of {n} entries");
         let matrix: Vec<u8> = embeddings.iter().flat_map(|&x| f16::from_f32(x).to_le_bytes()).collect();
+        self.extend(entries, digests, &matrix, [])
+    }
+
+    /// Adds pictures that have the embeddings of these rows, which may be dropped, and drops others, all in one step.
+    ///
+    /// # Errors
+    /// Returns an error if a file cannot be read or written; the index is then unchanged.
+    #[track_caller]
+    pub fn append_again(
+        &mut self,
+        rows: &[usize],
+        entries: &[Entry],
+        digests: &[Option<Digest>],
+        drop: impl IntoIterator<Item = usize>,
+    ) -> Result<(), IndexError> {
+        let width = self.manifest.row_bytes(Data::Matrix);
+        let mut matrix = vec![0; rows.len() * width];
+        for (&row, out) in rows.iter().zip(matrix.chunks_exact_mut(width)) {
+            let read = read_exact_at(&self.files[Data::Matrix as usize], out, (row * width) as u64);
+            read.map_err(IndexError::io(self.manifest.path(&self.folder, Data::Matrix)))?;
+        }
+        self.extend(entries, digests, &matrix, drop)
+    }
+
+    /// `matrix` (N,e) in two bytes each
+    fn extend(
+        &mut self,
+        entries: &[Entry],
+        digests: &[Option<Digest>],
+        matrix: &[u8],
+        drop: impl IntoIterator<Item = usize>,
+    ) -> Result<(), IndexError> {
+        let (n, e) = (entries.len(), self.manifest.embed_dim);
         let lines: Vec<Vec<u8>> = entries.iter().map(Entry::line).collect();
         let mut coded = vec![0; n * self.manifest.row_bytes(Data::Codes)];
-        codes::encode(&matrix, e, &mut coded);
+        codes::encode(matrix, e, &mut coded);
+        let digests: Vec<u8> = digests.iter().flat_map(|digest| digest.map_or(NO_DIGEST, Digest::to_bytes)).collect();
         let entry_bytes = self.manifest.entry_bytes;
         let (places, lines) = (places(entry_bytes, lines.iter().map(Vec::len)), lines.concat());
-        for (data, bytes) in Data::ALL.into_iter().zip([&matrix, &lines, &coded, &places]) {
+        for (data, bytes) in Data::ALL.into_iter().zip([matrix, &lines, &coded, &places, &digests]) {
             let written = write_at(&mut self.files[data as usize], self.manifest.bytes(data), bytes);
             written.map_err(IndexError::io(self.manifest.path(&self.folder, data)))?;
         }
         let entry_bytes = entry_bytes + lines.len() as u64;
-        self.commit(Manifest { rows: self.manifest.rows + n, entry_bytes, ..self.manifest.clone() })
+        let (rows, dropped) = (self.manifest.rows + n, self.dropped_with(drop));
+        self.commit(Manifest { rows, entry_bytes, dropped, ..self.manifest.clone() })
+    }
+
+    /// Returns the rows that are dropped, and these.
+    fn dropped_with(&self, rows: impl IntoIterator<Item = usize>) -> Vec<usize> {
+        let mut dropped = self.manifest.dropped.clone();
+        dropped.extend(rows);
+        dropped.sort_unstable();
+        dropped.dedup();
+        dropped
     }
 
     /// Drops the pictures of these rows. Rows that have been dropped before stay dropped.
@@ -174,10 +294,7 @@ impl Store {
     /// # Errors
     /// Returns an error if the manifest cannot be written; the index is then unchanged.
     pub fn drop_rows(&mut self, rows: impl IntoIterator<Item = usize>) -> Result<(), IndexError> {
-        let mut dropped = self.manifest.dropped.clone();
-        dropped.extend(rows);
-        dropped.sort_unstable();
-        dropped.dedup();
+        let dropped = self.dropped_with(rows);
         if dropped == self.manifest.dropped {
             return Ok(());
         }

@@ -1,7 +1,9 @@
 //! The update of an index to the current content of its folder.
 
+use super::moved::{Kept, keep_rows};
 use super::{Entry, Found, IndexError, Scan, Skipped, Store};
-use crate::embed::source::{Files, ReadAs};
+use crate::digest::Digest;
+use crate::embed::source::{Hashed, ReadAs};
 use crate::embed::{Batch, Family, ImageEncoder};
 use crate::pictures::folder::PassedOver;
 use ndarray::Axis;
@@ -14,6 +16,8 @@ pub struct Update {
     pub added: usize,
     /// Number of pictures whose file has changed since they were embedded.
     pub changed: usize,
+    /// Number of pictures that were in the index under another path, and were not embedded again.
+    pub moved: usize,
     /// Number of pictures that were in the index and no longer exist.
     pub removed: usize,
     /// Number of pictures that were in the index and have not changed.
@@ -36,7 +40,8 @@ struct Plan {
 }
 
 /// Embeds new and changed pictures and drops those that no longer exist. A picture has changed if its size or its time
-/// of change has. Finished batches stay in the index if a later one is interrupted.
+/// of change has. Pictures that were moved, and copies, take the embedding that is there. Finished batches stay in the
+/// index if a later one is interrupted.
 ///
 /// `progress(done, todo)` is called at the start and after each batch.
 ///
@@ -49,22 +54,30 @@ pub fn update<C: AsRef<ImageEncoder>>(
     progress: impl Fn(usize, usize),
 ) -> Result<Update, IndexError> {
     let reading = store.manifest().reading();
-    update_from(store, scan, progress, |todo, each| {
+    let Kept { moved, copied, replaced } = keep_rows(store, scan, &progress)?;
+    let mut update = update_from(store, scan, progress, |todo, each| {
         let files: Vec<&Found> = todo.iter().map(|&place| &scan.found[place]).collect();
-        encoder.stream(&ReadAs { source: &Files(&files), reading }, each).map(drop)
-    })
+        encoder.stream(&ReadAs { source: &Hashed(&files), reading }, each).map(drop)
+    })?;
+    // For what comes behind, they were there as they are.
+    update.unchanged -= moved + copied + replaced;
+    update.moved = moved;
+    update.added += copied;
+    update.changed += replaced;
+    Ok(update)
 }
 
 /// Does the same with embeddings from elsewhere: `stream(todo, each)` passes those of the pictures that were found at
-/// the places `todo` to `each`, batch by batch, in order. A batch counts positions in `todo`.
+/// the places `todo` to `each`, batch by batch, in order. A batch counts positions in `todo`; its notes are the digests
+/// of the files, where they are known. No file is looked at.
 ///
 /// # Errors
 /// Returns the error of `stream`, or an error if the index cannot be read or written.
-pub fn update_from<E: From<IndexError>>(
+pub fn update_from<N: Into<Option<Digest>>, E: From<IndexError>>(
     store: &mut Store,
     scan: &Scan,
     progress: impl Fn(usize, usize),
-    stream: impl FnOnce(&[usize], &mut dyn FnMut(Batch<()>) -> Result<(), E>) -> Result<(), E>,
+    stream: impl FnOnce(&[usize], &mut dyn FnMut(Batch<N>) -> Result<(), E>) -> Result<(), E>,
 ) -> Result<Update, E> {
     let mut plan = Plan::new(scan, store.entries()?);
     // Rows of changed pictures are wrong from now on, even if the new ones are never written.
@@ -98,22 +111,24 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    fn take(&mut self, batch: Batch<()>) -> Result<(), IndexError> {
+    fn take<N: Into<Option<Digest>>>(&mut self, batch: Batch<N>) -> Result<(), IndexError> {
         let found = |i: usize| &self.scan.found[self.plan.todo[i]];
         let skip = |i: usize, reason: String| Skipped { path: found(i).file.clone(), reason };
         self.update.skipped.extend(batch.bad.into_iter().map(|(i, bad)| skip(i, bad.reason)));
-        let (mut good, mut entries) = (vec![], vec![]);
-        for (row, &(i, ())) in batch.read.iter().enumerate() {
+        let (mut good, mut entries, mut digests) = (vec![], vec![], vec![]);
+        for (row, (i, digest)) in batch.read.into_iter().enumerate() {
             if batch.rows.row(row).iter().all(|x| x.is_finite()) {
                 good.push(row);
                 entries.push(found(i).entry.clone());
+                digests.push(digest.into());
                 let count = if self.plan.is_change[i] { &mut self.update.changed } else { &mut self.update.added };
                 *count += 1;
             } else {
                 self.update.skipped.push(skip(i, "its embedding is not a number".into()));
             }
         }
-        if good.is_empty() { Ok(()) } else { self.store.append(&entries, batch.rows.select(Axis(0), &good).view()) }
+        let rows = batch.rows.select(Axis(0), &good);
+        if good.is_empty() { Ok(()) } else { self.store.append_known(&entries, &digests, rows.view()) }
     }
 }
 

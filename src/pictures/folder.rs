@@ -1,12 +1,15 @@
 //! The one rule by which folders of picture files are walked.
 //!
 //! Links are followed, unless they lead back to a folder that they lie in. Names that begin with a dot are left out,
-//! since they are waste bins, thumbnails and the like. The order is that of the names, folder by folder. Paths that
-//! cannot be read are listed and skipped; it is an error only if the folder itself cannot be read.
+//! since they are waste bins, thumbnails and the like. So are folders that programs leave beside pictures under other
+//! names, which are counted, and whatever a pattern of the caller excludes; what is in such a folder is not looked at.
+//! The folder itself is walked whatever its name is. The order is that of the names, folder by folder. Paths that cannot
+//! be read are listed and skipped; it is an error only if the folder itself cannot be read.
 //!
 //! A file with the extension of a picture is a picture. With any other extension, its first bytes decide. All other
 //! files are counted by extension.
 
+use super::PathPattern;
 use super::decode::{HEAD_BYTES, format};
 use image::ImageFormat;
 use serde::Serialize;
@@ -24,6 +27,24 @@ const EXTENSIONS: [&str; 16] = [
     "tiff",
 ];
 
+/// Folders that hold copies, thumbnails or waste: of Synology and QNAP, of Windows, of macOS's archives, of ext4, of
+/// desktops and of Git. Case does not matter.
+const PROGRAM_FOLDERS: [&str; 11] = [
+    "@eaDir",
+    "#recycle",
+    "#snapshot",
+    "@Recycle",
+    "$RECYCLE.BIN",
+    "System Volume Information",
+    "__MACOSX",
+    "lost+found",
+    ".thumbnails",
+    ".Trashes",
+    ".git",
+];
+/// What the names of other folders of waste begin with: `.Trash-1000`.
+const TRASH: &str = ".Trash-";
+
 /// The pictures in a folder and in all folders below it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Walk {
@@ -37,6 +58,8 @@ pub(crate) struct Walk {
 }
 
 /// The numbers of files that were passed over, by extension: lower case with the dot, or empty for files without one.
+/// Folders that programs left are counted by their names with a `/`, and what was excluded as `excluded by PATTERN`,
+/// where a folder counts as one.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct PassedOver(BTreeMap<String, usize>);
@@ -52,9 +75,12 @@ impl PassedOver {
         other.0.into_iter().for_each(|(extension, n)| *self.0.entry(extension).or_default() += n);
     }
 
-    fn count(&mut self, path: &Path) {
-        let extension = extension(path).map_or(String::new(), |extension| format!(".{extension}"));
-        *self.0.entry(extension).or_default() += 1;
+    fn count(&mut self, what: String) {
+        *self.0.entry(what).or_default() += 1;
+    }
+
+    fn count_file(&mut self, path: &Path) {
+        self.count(extension(path).map_or(String::new(), |extension| format!(".{extension}")));
     }
 }
 
@@ -74,20 +100,32 @@ impl fmt::Display for PassedOver {
     }
 }
 
-/// Walks a folder and all folders below it.
+/// Walks a folder and all folders below it, without what one of the patterns excludes. The patterns are of paths below
+/// the folder.
 ///
 /// # Errors
 /// Returns an error if the folder itself cannot be read.
-pub(crate) fn walk(folder: &Path) -> io::Result<Walk> {
-    let mut found = Walk::default();
-    for entry in entries(folder, usize::MAX)? {
+pub(crate) fn walk(folder: &Path, exclude: &[PathPattern]) -> io::Result<Walk> {
+    let (mut found, mut left_out) = (Walk::default(), PassedOver::default());
+    let pattern = |path: &Path| exclude.iter().find(|pattern| pattern.matches(&name_below(folder, path)));
+    let admits = |entry: &DirEntry| match pattern(entry.path()) {
+        Some(pattern) if entry.depth() > 0 => {
+            left_out.count(format!("excluded by {pattern}"));
+            false
+        }
+        _ => is_walked(entry, |name| left_out.count(format!("{name}/"))),
+    };
+    for entry in entries(folder, usize::MAX, admits)? {
         match entry {
             Ok(entry) if entry.file_type().is_dir() => {}
             Ok(entry) if is_picture(entry.path()) => found.pictures.push(entry.into_path()),
-            Ok(entry) => found.passed_over.count(entry.path()),
+            Ok(entry) => found.passed_over.count_file(entry.path()),
+            // A broken link, which is no entry that could have been left out.
+            Err(error) if error.path().is_some_and(|path| path != folder && pattern(path).is_some()) => {}
             Err(error) => found.unseen.push((error.path().unwrap_or(folder).to_owned(), reason(&error))),
         }
     }
+    found.passed_over.merge(left_out);
     Ok(found)
 }
 
@@ -96,7 +134,9 @@ pub(crate) fn walk(folder: &Path) -> io::Result<Walk> {
 /// # Errors
 /// Returns an error if the folder cannot be read.
 pub(crate) fn folders_in(folder: &Path) -> io::Result<Vec<PathBuf>> {
-    let folders = entries(folder, 1)?.flatten().filter(|entry| entry.depth() > 0 && entry.file_type().is_dir());
+    let folders = entries(folder, 1, |entry| is_walked(entry, |_| {}))?
+        .flatten()
+        .filter(|entry| entry.depth() > 0 && entry.file_type().is_dir());
     Ok(folders.map(DirEntry::into_path).collect())
 }
 
@@ -106,14 +146,42 @@ pub(crate) fn may_hold_picture(folder: &Path) -> bool {
         Ok(entry) => !entry.file_type().is_dir() && is_picture(entry.path()),
         Err(_) => true,
     };
-    entries(folder, usize::MAX).map_or(true, |mut entries| entries.any(counts))
+    entries(folder, usize::MAX, |entry| is_walked(entry, |_| {})).map_or(true, |mut entries| entries.any(counts))
 }
 
-fn entries(folder: &Path, depth: usize) -> io::Result<impl Iterator<Item = walkdir::Result<DirEntry>>> {
+/// Returns what is in a folder and in the folders below it. What is not admitted is left out, and what is in it.
+fn entries(
+    folder: &Path,
+    depth: usize,
+    admits: impl FnMut(&DirEntry) -> bool,
+) -> io::Result<impl Iterator<Item = walkdir::Result<DirEntry>>> {
     fs::read_dir(folder)?;
     let walk = WalkDir::new(folder).follow_links(true).sort_by_file_name().max_depth(depth);
-    let is_hidden = |entry: &DirEntry| entry.depth() > 0 && entry.file_name().as_encoded_bytes().starts_with(b".");
-    Ok(walk.into_iter().filter_entry(move |entry| !is_hidden(entry)))
+    Ok(walk.into_iter().filter_entry(admits))
+}
+
+/// Returns whether an entry is not one to leave out by its name alone. `left` is called with the name of a folder that a
+/// program left.
+fn is_walked(entry: &DirEntry, left: impl FnOnce(&str)) -> bool {
+    if entry.depth() == 0 {
+        return true;
+    }
+    let name = entry.file_name().to_string_lossy();
+    if entry.file_type().is_dir() && is_of_program(&name) {
+        left(&name);
+        return false;
+    }
+    !name.starts_with('.')
+}
+
+fn is_of_program(name: &str) -> bool {
+    PROGRAM_FOLDERS.iter().any(|own| name.eq_ignore_ascii_case(own)) || name.starts_with(TRASH)
+}
+
+/// Returns the path below a folder as patterns match it, with `/` between its parts.
+fn name_below(folder: &Path, path: &Path) -> String {
+    let below = path.strip_prefix(folder).unwrap_or(path);
+    below.iter().map(OsStr::to_string_lossy).collect::<Vec<_>>().join("/")
 }
 
 /// Returns the message without the path, which [`Walk::unseen`] holds beside it.
@@ -173,19 +241,44 @@ mod tests {
         symlink(path(""), path("b/back")).unwrap();
         symlink("nowhere", path("b/broken.png")).unwrap();
 
-        let Walk { pictures, passed_over, unseen } = walk(&path("")).unwrap();
+        let Walk { pictures, passed_over, unseen } = walk(&path(""), &[]).unwrap();
         let expected = ["a/elsewhere/1.jpg", "a/elsewhere/2.PNG", "a/linked.gif", "b/1.jpg", "b/2.PNG", "c.webp"];
         assert_eq!(pictures, expected.map(path));
         assert!(pictures.is_sorted());
-        assert_eq!(passed_over.to_string(), "passed over: 2 .txt", "one of them by way of a link");
+        assert_eq!(passed_over.to_string(), "passed over: 2 .txt, 1 .thumbnails/", "one text by way of a link");
         let named: Vec<&Path> = unseen.iter().map(|(path, _)| path.as_path()).collect();
         assert_eq!(named, ["a/elsewhere/back", "a/elsewhere/broken.png", "b/back", "b/broken.png"].map(path));
         assert!(unseen[0].1.starts_with("a link back to ") && unseen[1].1.contains("No such file"), "{unseen:?}");
 
         assert_eq!(folders_in(&path("")).unwrap(), ["a", "b", "b.png"].map(path));
         assert_eq!(folders_in(&path("a")).unwrap(), ["a/elsewhere"].map(path));
-        assert!(walk(&path("nowhere")).is_err() && folders_in(&path("c.webp")).is_err());
-        assert_eq!(walk(&path(".thumbnails")).unwrap().pictures, [path(".thumbnails/1.jpg")]);
+        assert!(walk(&path("nowhere"), &[]).is_err() && folders_in(&path("c.webp")).is_err());
+        assert_eq!(walk(&path(".thumbnails"), &[]).unwrap().pictures, [path(".thumbnails/1.jpg")]);
+    }
+
+    #[test]
+    fn folders_of_programs_and_what_patterns_exclude_are_counted_and_not_opened() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join("@eaDir").join(name);
+        let closed =
+            ["@eaDir", "a/@EADIR", "#recycle", "lost+found", "$RECYCLE.BIN", ".Trash-1000", ".git", "__MACOSX"];
+        for name in ["a/drafts/b", "Drafts", ".thumbnails"].iter().chain(&closed) {
+            fs::create_dir_all(path(name)).unwrap();
+            fs::write(path(name).join("x.png"), "").unwrap();
+        }
+        for name in ["a/1.png", "a/2.GIF", "a/drafts.png", "a/b.gif", "lost+found.png", "a/drafts/y.txt"] {
+            fs::write(path(name), "").unwrap();
+        }
+        symlink("nowhere", path("a/drafts/b/broken.png")).unwrap();
+        symlink("nowhere", path("a/broken.gif")).unwrap();
+        let patterns = ["drafts/", "a/*.gif"].map(|text| text.parse().unwrap());
+        let Walk { pictures, passed_over, unseen } = walk(&path(""), &patterns).unwrap();
+        assert_eq!(pictures, ["a/1.png", "a/drafts.png", "lost+found.png"].map(path));
+        assert!(unseen.is_empty(), "{unseen:?}");
+        let said = "passed over: 2 excluded by a/*.gif, 2 excluded by drafts/, 1 #recycle/, 1 $RECYCLE.BIN/, \
+                    1 .Trash-1000/, 1 .git/, 1 .thumbnails/, 1 @EADIR/, 1 @eaDir/, 1 __MACOSX/, 1 lost+found/";
+        assert_eq!(passed_over.to_string(), said);
+        assert_eq!(folders_in(&path("")).unwrap(), ["Drafts", "a"].map(path), "no class is one of a program");
     }
 
     #[test]
@@ -210,7 +303,7 @@ mod tests {
         for (name, bytes) in files {
             fs::write(folder.path().join(name), bytes).unwrap();
         }
-        let Walk { pictures, passed_over, .. } = walk(folder.path()).unwrap();
+        let Walk { pictures, passed_over, .. } = walk(folder.path(), &[]).unwrap();
         let expected = ["1.jfif", "2.PJPEG", "3.jpe", "4", "5.jpg_original", "6"];
         assert_eq!(pictures, expected.map(|name| folder.path().join(name)));
         let said =

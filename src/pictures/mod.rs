@@ -10,12 +10,14 @@
 //! | [`region`] | rectangles of pixels, and where they lie when a picture is turned |
 //! | `error` | why a file cannot be used as a picture |
 //! | [`folder`] | which files of a folder are pictures |
+//! | `path_pattern` | which paths in a folder are meant |
 
 pub mod decode;
 mod deep;
 mod error;
 mod filter;
 pub mod folder;
+mod path_pattern;
 pub mod picture;
 pub mod preprocess;
 pub mod region;
@@ -23,6 +25,7 @@ pub mod resize;
 pub mod view;
 
 pub use error::{PictureError, PreprocessError};
+pub use path_pattern::PathPattern;
 pub use picture::{Channels, Picture};
 pub use preprocess::{Interpolation, Library, Preprocess, ResizeMode, Scratch};
 pub use view::{Reading, View};

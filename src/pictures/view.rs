@@ -3,7 +3,7 @@
 //! Of a photo of 3 × 2, the centred square that a tower reads leaves out a third, and of a panorama nearly all. The
 //! values of the square are the same to the last bit whether the rest was decoded or not.
 
-use super::decode::{decode_part, open_part};
+use super::decode::{decode_part, open_part, read};
 use super::error::PictureError;
 use super::picture::Picture;
 use super::preprocess::Preprocess;
@@ -46,6 +46,16 @@ impl View {
     /// Returns a [`PictureError`] that names the file.
     pub fn open(&self, path: &Path) -> Result<Picture, PictureError> {
         open_part(path, &|size, orientation| self.part(size, orientation))
+    }
+
+    /// Reads a picture file as [`open`](Self::open) does, and returns the digest of its bytes as well.
+    ///
+    /// # Errors
+    /// Returns an error under the same conditions as that.
+    pub fn open_hashed(&self, path: &Path) -> Result<(Picture, Digest), PictureError> {
+        let bytes = read(path).map_err(PictureError::io(path))?;
+        let picture = self.decode(&bytes).map_err(|source| PictureError::Format { path: path.into(), source })?;
+        Ok((picture, digest([&bytes])))
     }
 
     /// Decodes the bytes of a picture file as [`decode::decode`](super::decode::decode) does. What is not looked at may

@@ -8,6 +8,8 @@ mod blip;
 mod blip_embeds;
 mod blip_exams;
 mod capfilt;
+mod collections;
+mod duplicates;
 mod encoders;
 mod eval;
 mod explain;

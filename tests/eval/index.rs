@@ -105,9 +105,12 @@ fn what_was_not_committed_is_cut_off() {
     append("embeddings-0.f16", &[0xff; 13]);
     append("codes-0.i8", &[7; 100]);
     append("lines-0.u64", &[7; 3]);
+    append("digests-0.u128", &[7; 20]);
     append("entries-0.jsonl", b"{\"path\":\"half a li");
     // These are the files that a killed compaction and a killed write of index.json leave.
-    for name in ["embeddings-1.f16", "entries-1.jsonl", "codes-1.i8", "lines-1.u64", ".index.json.1.part"] {
+    for name in
+        ["embeddings-1.f16", "entries-1.jsonl", "codes-1.i8", "lines-1.u64", "digests-1.u128", ".index.json.1.part"]
+    {
         fs::write(folder.path().join(name), "remains").unwrap();
     }
     assert_eq!(search(folder.path(), x.row(8).as_slice().unwrap(), 1)[0].0, 8);
@@ -117,8 +120,9 @@ fn what_was_not_committed_is_cut_off() {
     assert_eq!(search(folder.path(), unit_rows((1, 4), 9).as_slice().unwrap(), 1)[0].0, 9);
     let mut names: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
     names.sort();
-    let expected = ["codes-0.i8", "embeddings-0.f16", "entries-0.jsonl", "index.json", "index.lock", "lines-0.u64"];
-    assert_eq!(names, expected);
+    let files = ["codes-0.i8", "digests-0.u128", "embeddings-0.f16", "entries-0.jsonl"];
+    assert_eq!(names, [&files[..], &["index.json", "index.lock", "lines-0.u64"]].concat());
+    assert_eq!(store.digests().unwrap(), [None; 10]);
 }
 
 /// An index of the version before codes is searched as it is, and gets them when it is written to.
@@ -139,7 +143,7 @@ fn an_index_without_codes_is_searched_and_gets_them() {
     });
     let manifest = folder.path().join("index.json");
     let json = fs::read_to_string(&manifest).unwrap();
-    fs::write(&manifest, json.replace("\"version\":3", "\"version\":2")).unwrap();
+    fs::write(&manifest, json.replace("\"version\":4", "\"version\":2")).unwrap();
     assert_eq!(search(folder.path(), &query, 5), hits);
     assert!(!made[0].0.exists());
     // What a killed run has left of them is not taken for them.
@@ -224,7 +228,7 @@ fn broken_files_are_named() {
     let wrong = not("index.json", "its format is \"clap-index\" instead of \"clip-index\"");
     assert_eq!(broken("index.json", magic), [wrong.clone(), wrong]);
     let dated =
-        |bytes: Vec<u8>| String::from_utf8(bytes).unwrap().replace("\"version\":3", "\"version\":1").into_bytes();
+        |bytes: Vec<u8>| String::from_utf8(bytes).unwrap().replace("\"version\":4", "\"version\":1").into_bytes();
     let older = not("index.json", "it was made by an older version of this program");
     assert_eq!(broken("index.json", dated), [older.clone(), older]);
     for bytes in [&b""[..], b"{", b"[]", b"\xff\xfe", b"null"] {

@@ -1,7 +1,7 @@
 //! Hostile versions of the three files of an index.
 
 use super::{cases, damaged, edits, promptly};
-use clipwright::index::{Entry, Index, ModelId, Store};
+use clipwright::index::{Entry, Index, ModelId, Store, near_earlier};
 use ndarray::Array2;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -39,8 +39,16 @@ fn use_it(folder: &Path) {
     {
         assert!(hits.iter().all(|hit| hit.score.is_finite() && !hit.entry.path.contains("..")));
     }
+    if let Ok(index) = Index::open(folder)
+        && let Ok(entries) = index.entries(&index.all())
+    {
+        let rows: Vec<usize> = entries.into_iter().map(|(row, _)| row).collect();
+        let _ = near_earlier(&index, &rows, 0.5, |_| {});
+        let _ = index.digests();
+    }
     let Ok(mut store) = Store::open(folder, "..", model(), WIDTH) else { return };
     let _ = store.entries();
+    let _ = store.digests();
     if store.manifest().embed_dim == WIDTH {
         let _ = store.append(&[entry(100)], Array2::zeros((1, WIDTH)).view());
     }
@@ -61,7 +69,7 @@ proptest! {
     #![proptest_config(cases(150))]
 
     #[test]
-    fn damaged_files_are_survived(file in prop::sample::select(&["index.json", "entries-0.jsonl", "embeddings-0.f16"][..]), edits in edits()) {
+    fn damaged_files_are_survived(file in prop::sample::select(&["index.json", "entries-0.jsonl", "embeddings-0.f16", "digests-0.u128"][..]), edits in edits()) {
         let folder = filled();
         let path = folder.path().join(file);
         fs::write(&path, damaged(&fs::read(&path).unwrap(), &edits)).unwrap();

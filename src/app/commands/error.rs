@@ -60,6 +60,9 @@ pub enum CliError {
     NoPictures { path: PathBuf, passed_over: PassedOver },
     #[error("{bad} of {} could not be read", counted(*seen, "picture"))]
     Unreadable { bad: usize, seen: usize },
+    /// There are duplicates, and the command line says that there must be none.
+    #[error("duplicates: {found} of {}", counted(*pictures, "picture"))]
+    Duplicates { found: usize, pictures: usize },
     #[error("standard output: {0}")]
     Output(io::Error),
     /// The arguments of the command line do not fit together.

@@ -1,11 +1,12 @@
 //! `clipwright index`: makes a folder of pictures searchable.
 
 use super::index_parts::Parts;
-use super::pictures::{ReadingOptions, Tally};
+use super::pictures::{Exclude, ReadingOptions, Tally};
 use super::{CliError, Context};
 use crate::counted::counted;
 use crate::files::serialize_name;
 use crate::index::{FOLDER, IndexError, Manifest, ModelId, Scan, Skipped, Store, Update, update, update_from};
+use crate::pictures::PathPattern;
 use crate::pictures::folder::PassedOver;
 use clap::Args;
 use indicatif::ProgressBar;
@@ -22,9 +23,10 @@ const MAX_NAMED: usize = 5;
 
 /// Make a folder of pictures searchable, or update its index
 ///
-/// Only new and changed pictures are embedded. Names that begin with a dot are left out. The command can be interrupted
-/// and run again at any time. An index remembers its model and how pictures are read: --model, --exif and --fast-decode
-/// are needed the first time only.
+/// Only new and changed pictures are embedded; one that was moved or renamed is recognised by its bytes. Names that begin with a dot are left out, and so are folders that programs
+/// leave beside pictures, such as @eaDir. The command can be interrupted and run again at any time. An index remembers its
+/// model, how pictures are read and what is left out: --model, --exif, --fast-decode and --exclude are needed the first
+/// time only. Later, --exclude takes the place of all patterns before, and pictures that it leaves out are removed.
 ///
 /// Pictures that cannot be read are named and left out. The others are indexed nevertheless, and the exit code is then
 /// 1 unless --skip-unreadable is given.
@@ -41,8 +43,13 @@ pub struct Index {
     /// The index is then one of the pictures in the parts, and the same as one made here. All parts must be there.
     /// Their pictures lie in DIR, and their paths start from the current folder, as they did for `embed`; they are not
     /// looked at. `index DIR` later embeds what has changed since.
-    #[arg(long, value_name = "PARTS", conflicts_with_all = ["exif", "fast_decode"])]
+    #[arg(long, value_name = "PARTS", conflicts_with_all = ["exif", "fast_decode", "exclude", "exclude_nothing"])]
     from: Option<PathBuf>,
+    #[command(flatten)]
+    exclude: Exclude,
+    /// Forget the patterns of earlier updates
+    #[arg(long, conflicts_with = "exclude")]
+    exclude_nothing: bool,
     #[command(flatten)]
     reading: ReadingOptions,
     /// Exit with code 0 even if some of the pictures cannot be read
@@ -56,9 +63,10 @@ impl Index {
             context.refuse_model("--from takes embeddings that are made already, and their model with them")?;
             return self.merge(context, &Parts::open(parts)?);
         }
-        let scan = Scan::of(&self.folder)?;
         let (index, root) = self.place()?;
         let known = self.known(&index)?;
+        let exclude = self.excluded(known.as_ref());
+        let scan = Scan::of(&self.folder, &exclude)?;
         if let Some(manifest) = &known {
             self.reading.or_of_index(manifest, &index)?;
         }
@@ -75,10 +83,20 @@ impl Index {
         let encoder = opened.image_encoder()?;
         let mut store = Store::open(&index, &root, model, encoder.embed_dim())?;
         store.set_reading(self.reading.reading())?;
+        store.set_exclude(exclude)?;
         let bar = context.output.progress(scan.found.len(), "pictures");
         let outcome = update(&mut store, &encoder, &scan, moves(&bar));
         bar.finish_and_clear();
         self.report(context, index, &store, outcome?)
+    }
+
+    /// Returns what is left out: what the command line says or, if it says nothing, what the index remembers. Whoever
+    /// updates an index once more, perhaps every night, means the same pictures as before.
+    fn excluded(&self, known: Option<&Manifest>) -> Vec<PathPattern> {
+        match known {
+            Some(manifest) if self.exclude.exclude.is_empty() && !self.exclude_nothing => manifest.exclude.clone(),
+            _ => self.exclude.exclude.clone(),
+        }
     }
 
     /// Makes the index one of the pictures in parts, without embedding any.
@@ -122,10 +140,11 @@ impl Index {
     }
 
     fn report(&self, context: &Context, index: PathBuf, store: &Store, update: Update) -> Result<(), CliError> {
-        let Update { added, changed, removed, unchanged, skipped, passed_over } = update;
+        let Update { added, changed, moved, removed, unchanged, skipped, passed_over } = update;
         let pictures = store.manifest().live();
-        let tally = Tally { seen: added + changed + unchanged + skipped.len(), bad: skipped.len() };
-        context.output.show(&Report { index, pictures, added, changed, removed, unchanged, skipped, passed_over })?;
+        let tally = Tally { seen: added + changed + moved + unchanged + skipped.len(), bad: skipped.len() };
+        let report = Report { index, pictures, added, changed, moved, removed, unchanged, skipped, passed_over };
+        context.output.show(&report)?;
         tally.verdict(self.skip_unreadable)
     }
 
@@ -166,6 +185,7 @@ struct Report {
     pictures: usize,
     added: usize,
     changed: usize,
+    moved: usize,
     removed: usize,
     unchanged: usize,
     skipped: Vec<Skipped>,
@@ -174,9 +194,9 @@ struct Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let Report { index, pictures, added, changed, removed, unchanged, skipped, passed_over } = self;
+        let Report { index, pictures, added, changed, moved, removed, unchanged, skipped, passed_over } = self;
         write!(f, "{}: {}: ", index.display(), counted(*pictures, "picture"))?;
-        write!(f, "{added} added, {changed} changed, {removed} removed, {unchanged} as they were")?;
+        write!(f, "{added} added, {changed} changed, {moved} moved, {removed} removed, {unchanged} as they were")?;
         if !passed_over.is_empty() {
             write!(f, "\n{passed_over}")?;
         }
@@ -215,10 +235,19 @@ mod tests {
         let others = (7..19).map(|i| skip(i, format!("reason {}", 10 + i)));
         let (index, passed_over) = (PathBuf::from("i"), PassedOver::default());
         let skipped = torn.chain(others).collect();
-        let report =
-            Report { index, pictures: 1, added: 1, changed: 0, removed: 0, unchanged: 0, skipped, passed_over };
+        let report = Report {
+            index,
+            pictures: 1,
+            added: 1,
+            changed: 0,
+            moved: 0,
+            removed: 0,
+            unchanged: 0,
+            skipped,
+            passed_over,
+        };
         let said = report.to_string();
-        let start = "i: 1 picture: 1 added, 0 changed, 0 removed, 0 as they were\n19 could not be read:\n  7: torn\n    \
+        let start = "i: 1 picture: 1 added, 0 changed, 0 moved, 0 removed, 0 as they were\n19 could not be read:\n  7: torn\n    \
                      0.png\n    1.png\n    2.png\n    3.png\n    4.png\n    … and 2 more; all of them with --json\n  1: \
                      reason 17\n    7.png\n";
         assert!(said.starts_with(start), "{said}");

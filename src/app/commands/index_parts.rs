@@ -5,6 +5,7 @@ use super::arrays::NpyRows;
 use super::parts::{Place, Record, Settings, records};
 use crate::app::part::Part;
 use crate::datasets::BadReport;
+use crate::digest::Digest;
 use crate::embed::Batch;
 use crate::files;
 use crate::index::{Entry, IndexError, ModelId, Scan};
@@ -20,6 +21,9 @@ const AT_A_TIME: usize = 8192;
 const MAX_NAMED: usize = 10;
 /// Largest distance of a row's squared length from 1, with room for the rounding of its numbers to f16.
 const MAX_DISTANCE: f32 = 0.02;
+
+/// Takes batches. What was embedded elsewhere comes without digests of the files.
+type Each<'a> = &'a mut dyn FnMut(Batch<Option<Digest>>) -> Result<(), CliError>;
 
 /// The parts of a folder, all of which are there.
 pub(super) struct Parts {
@@ -100,11 +104,7 @@ impl Parts {
     ///
     /// # Errors
     /// Returns the error of `each`, or one that names a file that cannot be read or the row in it that is no embedding.
-    pub(super) fn stream(
-        &self,
-        rows: &[usize],
-        each: &mut dyn FnMut(Batch<()>) -> Result<(), CliError>,
-    ) -> Result<(), CliError> {
+    pub(super) fn stream(&self, rows: &[usize], each: Each) -> Result<(), CliError> {
         let mut reader = Reader { parts: self, part: 0, start: 0, array: None };
         let mut report = BadReport::default();
         for (batch, first) in rows.chunks(AT_A_TIME).zip((0..).step_by(AT_A_TIME)) {
@@ -113,7 +113,7 @@ impl Parts {
                 reader.read(row, out.as_slice_mut().expect("a row of a new matrix"))?;
             }
             report.seen += batch.len() as u64;
-            let read = (first..first + batch.len()).map(|place| (place, ())).collect();
+            let read = (first..first + batch.len()).map(|place| (place, None)).collect();
             each(Batch { rows: matrix, read, bad: vec![], report: &report })?;
         }
         Ok(())

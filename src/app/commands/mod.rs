@@ -21,6 +21,8 @@ mod caption_match;
 mod classify;
 mod context;
 mod convert;
+mod duplicates;
+mod duplicates_page;
 mod embed;
 mod embed_source;
 mod error;
@@ -94,6 +96,7 @@ enum Command {
     Index(index::Index),
     Search(search::Search),
     Serve(serve::Serve),
+    Duplicates(duplicates::Duplicates),
     Export(export::Export),
     Scenes(scenes::ScenesCommand),
     Completions(shell::Completions),
@@ -120,6 +123,7 @@ pub fn run(cli: Cli) -> Result<(), CliError> {
         Command::Index(command) => command.run(&context),
         Command::Search(command) => command.run(&context),
         Command::Serve(command) => command.run(&context),
+        Command::Duplicates(command) => command.run(&context),
         Command::Export(command) => command.run(&context),
         Command::Scenes(command) => command.run(&context),
         Command::Completions(command) => command.run(Cli::command()),

@@ -18,6 +18,11 @@ impl Output {
         Output { json }
     }
 
+    /// Returns whether results are written as JSON.
+    pub(crate) fn is_json(self) -> bool {
+        self.json
+    }
+
     /// Writes a result as text or as one line of JSON.
     ///
     /// # Errors

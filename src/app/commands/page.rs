@@ -50,7 +50,7 @@ fn page(folder: &Path, query: &str, pictures: usize, scores: &str, rows: &[Row])
 }
 
 /// Returns the relative link from the page's folder to the file.
-fn link(folder: &Path, file: &Path) -> String {
+pub(crate) fn link(folder: &Path, file: &Path) -> String {
     // A file that no longer exists has no canonical path, so its absolute path is used.
     let absolute = || std::path::absolute(file).unwrap_or_else(|_: io::Error| file.into());
     let file = file.canonicalize().unwrap_or_else(|_| absolute());

@@ -8,7 +8,7 @@ use crate::embed::{Batch, Blip, Family, ImageEncoder, LoadError, PassingImages};
 use crate::index::Manifest;
 use crate::models::blip::model::Source;
 use crate::pictures::folder::{PassedOver, Walk, walk};
-use crate::pictures::{Picture, Reading, View};
+use crate::pictures::{PathPattern, Picture, Reading, View};
 use clap::Args;
 use indicatif::ProgressBar;
 use ndarray::ArrayView1;
@@ -56,6 +56,19 @@ impl ReadingOptions {
     }
 }
 
+/// What is left out of folders of pictures.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct Exclude {
+    /// Leave out files and folders with such a path, in the folders that are named; may be given several times
+    ///
+    /// As in a .gitignore, a pattern with a / is one of the path below the folder that was named, and one without is one
+    /// of any name in it; a folder that matches is left out with all that is in it. * and ? stand for parts of a name, **
+    /// for any folders, [ab] for one of these characters. Case does not matter. What was left out is counted. Names that
+    /// begin with a dot, and folders like @eaDir, #recycle, lost+found, $RECYCLE.BIN and __MACOSX, are always left out.
+    #[arg(long, value_name = "PATTERN")]
+    pub exclude: Vec<PathPattern>,
+}
+
 /// The pictures of a command.
 #[derive(Debug, Args)]
 pub(crate) struct Images {
@@ -65,6 +78,8 @@ pub(crate) struct Images {
     /// Text file with the path of a picture or of a folder per line, `-` for standard input
     #[arg(long, value_name = "FILE", conflicts_with = "images")]
     files_from: Option<PathBuf>,
+    #[command(flatten)]
+    exclude: Exclude,
     #[command(flatten)]
     reading: ReadingOptions,
 }
@@ -94,7 +109,7 @@ impl Images {
         if named.is_empty() {
             return Err(CliError::Usage("no picture: name some, or a folder, or --files-from FILE".into()));
         }
-        Named::expand(named, reading)
+        Named::expand(named, &self.exclude.exclude, reading)
     }
 }
 
@@ -112,11 +127,11 @@ pub(crate) struct Named {
 }
 
 impl Named {
-    /// Replaces each folder by all pictures in it and in the folders below.
+    /// Replaces each folder by the pictures in it and in the folders below, without what is excluded.
     ///
     /// # Errors
     /// Returns an error if a folder cannot be read or has no picture.
-    fn expand(named: Vec<PathBuf>, reading: Reading) -> Result<Self, CliError> {
+    fn expand(named: Vec<PathBuf>, exclude: &[PathPattern], reading: Reading) -> Result<Self, CliError> {
         let mut all = Self { reading, ..Self::default() };
         for path in named {
             if path == Path::new(STDIN) {
@@ -126,7 +141,7 @@ impl Named {
                 all.paths.push(path);
                 continue;
             }
-            let Walk { pictures, passed_over, unseen } = match walk(&path) {
+            let Walk { pictures, passed_over, unseen } = match walk(&path, exclude) {
                 Ok(found) => found,
                 Err(source) => return Err(CliError::File { path, source }),
             };

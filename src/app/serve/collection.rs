@@ -71,7 +71,7 @@ impl Collection {
     fn update(&self, family: &Family<Clip>, progress: impl Fn(usize, usize)) -> Result<Update, IndexError> {
         let index = self.index();
         let (folder, manifest) = (index.folder(), index.manifest());
-        let scan = Scan::of(&index.root())?;
+        let scan = Scan::of(&index.root(), &manifest.exclude)?;
         let mut store = Store::open(folder, &manifest.root, manifest.model.clone(), manifest.embed_dim)?;
         let update = update(&mut store, family, &scan, progress)?;
         drop(store);

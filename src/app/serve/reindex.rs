@@ -36,9 +36,9 @@ pub(super) async fn state(call: Call) -> Result<Answer, Fault> {
 }
 
 fn report(name: &str, update: &Update) -> Value {
-    let Update { added, changed, removed, unchanged, skipped, passed_over: _ } = update;
+    let Update { added, changed, moved, removed, unchanged, skipped, passed_over: _ } = update;
     json!({
-        "index": name, "added": added, "changed": changed, "removed": removed, "unchanged": unchanged,
-        "skipped": skipped.len(),
+        "index": name, "added": added, "changed": changed, "moved": moved, "removed": removed,
+        "unchanged": unchanged, "skipped": skipped.len(),
     })
 }

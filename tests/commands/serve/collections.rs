@@ -184,7 +184,9 @@ fn an_update_is_served_once_it_is_done() {
     assert_eq!(hits(&server.good("/search?q=a&k=50", None)).len(), 20);
     assert_eq!(server.post("/reindex", &json!({})).status, 202);
     let last = updated(&server);
-    let report = json!({"index": "pictures", "added": 1, "changed": 0, "removed": 8, "unchanged": 12, "skipped": 0});
+    let counts = json!({"added": 1, "changed": 0, "moved": 0, "removed": 8, "unchanged": 12, "skipped": 0});
+    let mut report = json!({"index": "pictures"});
+    report.as_object_mut().unwrap().extend(counts.as_object().unwrap().clone());
     assert_eq!(last, json!([report]));
     let all = server.good("/search?q=a&k=50", None);
     assert_eq!((hits(&all).len(), all["pictures"].as_u64()), (13, Some(13)));

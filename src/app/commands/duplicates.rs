@@ -1,0 +1,339 @@
+//! `clipwright duplicates`: finds pictures that are there twice, in one index or in two.
+
+use super::duplicates_page::{self as page, Section, Tile};
+use super::filters::cosine;
+use super::{CliError, Context};
+use crate::counted::counted;
+use crate::digest::Digest;
+use crate::files::has_extension;
+use crate::index::{Entry, Index, Near, near_earlier, near_in_other};
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+use std::cmp::Reverse;
+use std::collections::HashMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// Find pictures that are in an index twice or nearly so, or in two indexes
+///
+/// First come files with the same bytes, whatever they are called, then pictures whose embeddings are near each other:
+/// smaller versions, other formats, shots of a series. Only the indexes are read, no picture.
+///
+/// Near pictures are put into groups around one that is to be kept: each of the others has a cosine of --above or more
+/// with it. So a series in which each picture is near the next alone is more than one group. Nothing is ever deleted.
+///
+/// With OTHER, each picture of INDEX is looked for there: whether a set to validate on is free of pictures to train on.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  clipwright index photos
+  clipwright duplicates photos --html duplicates.html
+  clipwright duplicates photos --keep oldest > others.txt
+  clipwright duplicates validation train --above 0.97 --fail
+
+As JSON, for one index:
+{\"pictures\", \"above\", \"exact\": [{\"kept\", \"others\": [{\"path\"}, …]}, …],
+\"near\": [{\"kept\", \"others\": [{\"path\", \"score\"}, …]}, …], \"not_kept\": [PATH, …]}
+and for two:
+{\"pictures\", \"others\", \"above\", \"exact\": [{\"path\", \"other\"}, …], \"near\": [{\"path\", \"other\", \"score\"}, …]}")]
+pub(crate) struct Duplicates {
+    /// Index, or the folder of pictures that it is in
+    #[arg(value_name = "INDEX")]
+    index: PathBuf,
+    /// Another index by the same model, in which the pictures of INDEX are looked for
+    #[arg(value_name = "OTHER")]
+    other: Option<PathBuf>,
+    /// Least cosine of near pictures
+    #[arg(long, value_name = "COSINE", value_parser = cosine, default_value_t = 0.95)]
+    above: f32,
+    /// Print only the files that would not be kept, one a line, if of each group one was
+    ///
+    /// The one that is kept is the one around which the group lies. Without this, `best` says which it is.
+    #[arg(long, value_enum, value_name = "RULE", conflicts_with = "other")]
+    keep: Option<Keep>,
+    /// HTML file to write, a page of the groups that needs no other file
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+    /// Exit with code 1 if there is a duplicate
+    #[arg(long)]
+    fail: bool,
+}
+
+/// Which picture of a group is kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Keep {
+    /// The largest file, which has most pixels or was compressed least
+    #[default]
+    Best,
+    /// The file that was changed first
+    Oldest,
+    /// The file with the shortest path
+    ShortestPath,
+}
+
+impl Keep {
+    /// Returns what pictures are sorted by. Paths are all different, and so is the order always the same.
+    fn key(self, entry: &Entry) -> impl Ord + use<> {
+        let length = entry.path.chars().count();
+        let first = match self {
+            Keep::Best => (Some(Reverse(entry.size)), None),
+            Keep::Oldest => (None, Some(entry.modified)),
+            Keep::ShortestPath => (None, None),
+        };
+        (first, length, entry.path.clone())
+    }
+}
+
+/// The pictures of an index, in order.
+struct Listed {
+    index: Index,
+    pictures: Vec<Picture>,
+}
+
+struct Picture {
+    row: usize,
+    entry: Entry,
+    digest: Option<Digest>,
+}
+
+impl Listed {
+    fn open(path: &Path, keep: Keep) -> Result<Self, CliError> {
+        let index = Index::open(path)?;
+        let digests = index.digests()?;
+        let picture = |(row, entry)| Picture { row, entry, digest: digests[row] };
+        let mut pictures: Vec<Picture> = index.entries(&index.all())?.into_iter().map(picture).collect();
+        pictures.sort_by_cached_key(|picture| keep.key(&picture.entry));
+        match pictures.iter().filter(|picture| picture.digest.is_none()).count() {
+            0 => {}
+            n => note!(
+                "{}: the bytes of {} are unknown, so their copies are found as near pictures; `clipwright index` \
+                 reads them",
+                index.folder().display(),
+                counted(n, "picture")
+            ),
+        }
+        Ok(Listed { index, pictures })
+    }
+
+    fn path(&self, place: usize) -> String {
+        self.index.file(&self.pictures[place].entry).display().to_string()
+    }
+
+    fn rows(&self, places: &[usize]) -> Vec<usize> {
+        places.iter().map(|&place| self.pictures[place].row).collect()
+    }
+
+    /// Returns the first picture with each content.
+    fn by_digest(&self) -> HashMap<Digest, usize> {
+        let contents = self.pictures.iter().enumerate().rev();
+        contents.filter_map(|(place, picture)| Some((picture.digest?, place))).collect()
+    }
+}
+
+impl Duplicates {
+    pub(crate) fn run(self, context: &Context) -> Result<(), CliError> {
+        let is_page = |path: &PathBuf| ["html", "htm"].iter().any(|ending| has_extension(path, ending));
+        if let Some(path) = self.html.as_ref().filter(|path| !is_page(path)) {
+            return Err(CliError::Usage(format!("--html {}: must end in .html", path.display())));
+        }
+        let listed = Listed::open(&self.index, self.keep.unwrap_or_default())?;
+        let (found, pictures) = match &self.other {
+            None => {
+                let groups = self.within(context, &listed)?;
+                let title = format!("Duplicates in {}", self.index.display());
+                page(&self.html, &title, || groups.sections())?;
+                // No file is no line, not an empty one.
+                if !groups.only_others || !groups.not_kept.is_empty() || context.output.is_json() {
+                    context.output.show(&groups)?;
+                }
+                (groups.not_kept.len(), groups.pictures)
+            }
+            Some(other) => {
+                let twins = self.across(context, &listed, &Listed::open(other, Keep::default())?)?;
+                let title = format!("Pictures of {} in {}", self.index.display(), other.display());
+                page(&self.html, &title, || twins.sections())?;
+                context.output.show(&twins)?;
+                (twins.exact.len() + twins.near.len(), twins.pictures)
+            }
+        };
+        if self.fail && found > 0 { Err(CliError::Duplicates { found, pictures }) } else { Ok(()) }
+    }
+
+    /// Finds the groups of an index. Near ones are looked for among the first pictures of the exact ones.
+    fn within(&self, context: &Context, listed: &Listed) -> Result<Groups, CliError> {
+        let (first, pictures) = (listed.by_digest(), &listed.pictures);
+        let is_first = |&place: &usize| pictures[place].digest.is_none_or(|digest| first[&digest] == place);
+        let places: Vec<usize> = (0..pictures.len()).filter(is_first).collect();
+        let copies = (0..pictures.len()).filter(|place| !is_first(place));
+        let exact = copies.filter_map(|place| Some((first[&pictures[place].digest?], place, None)));
+        let bar = context.output.progress(places.len(), "pictures");
+        let done = |done: usize| bar.set_position(done as u64);
+        let found = near_earlier(&listed.index, &listed.rows(&places), self.above, done);
+        bar.finish_and_clear();
+        let found = found?.into_iter().enumerate();
+        let near = found.filter_map(|(i, near)| near.map(|near| (places[near.place], places[i], Some(near.score))));
+        let [exact, near] = [grouped(exact, listed), grouped(near, listed)];
+        let mut not_kept: Vec<String> =
+            exact.iter().chain(&near).flat_map(|group| group.others.iter().map(|other| other.path.clone())).collect();
+        not_kept.sort();
+        let only_others = self.keep.is_some();
+        Ok(Groups { pictures: pictures.len(), above: self.above, exact, near, not_kept, only_others })
+    }
+
+    /// Finds the pictures of one index that are in another.
+    fn across(&self, context: &Context, listed: &Listed, other: &Listed) -> Result<Twins, CliError> {
+        let theirs = other.by_digest();
+        let twin = |place: usize| theirs.get(&listed.pictures[place].digest?).copied();
+        let (exact, rest): (Vec<usize>, Vec<usize>) =
+            (0..listed.pictures.len()).partition(|&place| twin(place).is_some());
+        let all: Vec<usize> = (0..other.pictures.len()).collect();
+        let bar = context.output.progress(rest.len(), "pictures");
+        let done = |done: usize| bar.set_position(done as u64);
+        let sides = ((&listed.index, &listed.rows(&rest)[..]), (&other.index, &other.rows(&all)[..]));
+        let found = near_in_other(sides.0, sides.1, self.above, done);
+        bar.finish_and_clear();
+        let pair = |(place, near): (usize, Option<Near>)| {
+            let Near { place: theirs, score } = near?;
+            Some(Twin { path: listed.path(place), other: other.path(theirs), score: Some(score) })
+        };
+        let mut near: Vec<Twin> = rest.iter().copied().zip(found?).filter_map(pair).collect();
+        near.sort_by(|a, b| b.score.unwrap_or(0.0).total_cmp(&a.score.unwrap_or(0.0)).then(a.path.cmp(&b.path)));
+        let same = |place| twin(place).map(|theirs| (listed.path(place), other.path(theirs)));
+        let exact = exact.into_iter().filter_map(same).map(|(path, other)| Twin { path, other, score: None });
+        let mut exact: Vec<Twin> = exact.collect();
+        exact.sort_by(|a, b| a.path.cmp(&b.path));
+        let (pictures, others) = (listed.pictures.len(), other.pictures.len());
+        Ok(Twins { pictures, others, above: self.above, exact, near })
+    }
+}
+
+fn page<'a>(path: &Option<PathBuf>, title: &str, sections: impl FnOnce() -> Vec<Section<'a>>) -> Result<(), CliError> {
+    path.as_ref().map_or(Ok(()), |path| page::write(path, title, &sections()))
+}
+
+/// Puts (kept, other, score) into groups, the largest first, and of equally large ones the one whose picture comes first.
+fn grouped(pairs: impl Iterator<Item = (usize, usize, Option<f32>)>, listed: &Listed) -> Vec<Group> {
+    let mut groups: HashMap<usize, Vec<(usize, Option<f32>)>> = HashMap::new();
+    pairs.for_each(|(kept, other, score)| groups.entry(kept).or_default().push((other, score)));
+    let mut groups: Vec<_> = groups.into_iter().collect();
+    groups.sort_by_key(|(kept, others)| (Reverse(others.len()), *kept));
+    let score = |score: Option<f32>| score.unwrap_or(1.0);
+    let group = |(kept, mut others): (usize, Vec<(usize, Option<f32>)>)| {
+        others.sort_by(|a, b| score(b.1).total_cmp(&score(a.1)).then(a.0.cmp(&b.0)));
+        let other = |(place, score)| Other { path: listed.path(place), score };
+        Group { kept: listed.path(kept), others: others.into_iter().map(other).collect() }
+    };
+    groups.into_iter().map(group).collect()
+}
+
+/// Pictures of which one is enough.
+#[derive(Serialize)]
+struct Group {
+    kept: String,
+    others: Vec<Other>,
+}
+
+#[derive(Serialize)]
+struct Other {
+    path: String,
+    /// The cosine with the one that is kept, unless the bytes are the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    score: Option<f32>,
+}
+
+/// What an index has twice.
+#[derive(Serialize)]
+struct Groups {
+    pictures: usize,
+    above: f32,
+    exact: Vec<Group>,
+    near: Vec<Group>,
+    not_kept: Vec<String>,
+    /// Whether the text is only the list of those that are not kept.
+    #[serde(skip)]
+    only_others: bool,
+}
+
+impl Groups {
+    fn sections(&self) -> Vec<Section<'_>> {
+        let tiles = |group: &Group| {
+            let kept = Tile { path: group.kept.clone(), note: "kept".into() };
+            let other = |other: &Other| Tile { path: other.path.clone(), note: said(other.score) };
+            [kept].into_iter().chain(group.others.iter().map(other)).collect()
+        };
+        let section = |title, groups: &[Group]| Section { title, groups: groups.iter().map(tiles).collect() };
+        vec![section("The same bytes", &self.exact), section("Near each other", &self.near)]
+    }
+}
+
+impl fmt::Display for Groups {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let Groups { pictures, above, exact, near, not_kept, only_others } = self;
+        if *only_others {
+            return f.write_str(&not_kept.join("\n"));
+        }
+        for Group { kept, others } in exact {
+            writeln!(f, "{} with the same bytes\n          {kept}", others.len() + 1)?;
+            others.iter().try_for_each(|other| writeln!(f, "          {}", other.path))?;
+        }
+        for Group { kept, others } in near {
+            writeln!(f, "{} near each other\n          {kept}", others.len() + 1)?;
+            others.iter().try_for_each(|other| writeln!(f, "  {}  {}", said(other.score), other.path))?;
+        }
+        let groups = |groups: &[Group]| counted(groups.len(), "group");
+        write!(f, "{}: {} of the same bytes, ", counted(*pictures, "picture"), groups(exact))?;
+        write!(f, "{} with cosines of {above} or more; without {} there would be none", groups(near), not_kept.len())
+    }
+}
+
+/// A picture and its twin in the other index.
+#[derive(Serialize)]
+struct Twin {
+    path: String,
+    other: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    score: Option<f32>,
+}
+
+/// What two indexes have in common.
+#[derive(Serialize)]
+struct Twins {
+    /// The numbers of pictures in the index and in the other one.
+    pictures: usize,
+    others: usize,
+    above: f32,
+    exact: Vec<Twin>,
+    near: Vec<Twin>,
+}
+
+impl Twins {
+    fn sections(&self) -> Vec<Section<'_>> {
+        let tiles = |twin: &Twin| {
+            let tile = |path: &String, note| Tile { path: path.clone(), note };
+            vec![tile(&twin.path, said(twin.score)), tile(&twin.other, "in the other index".into())]
+        };
+        let section = |title, twins: &[Twin]| Section { title, groups: twins.iter().map(tiles).collect() };
+        vec![section("The same bytes", &self.exact), section("Near each other", &self.near)]
+    }
+}
+
+impl fmt::Display for Twins {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let Twins { pictures, others, above, exact, near } = self;
+        for Twin { path, other, score } in exact.iter().chain(near) {
+            writeln!(f, "{:>10}  {path}  {other}", said(*score))?;
+        }
+        write!(
+            f,
+            "{} of {} found among the other {others}: ",
+            exact.len() + near.len(),
+            counted(*pictures, "picture")
+        )?;
+        write!(f, "{} with the same bytes, {} with cosines of {above} or more", exact.len(), near.len())
+    }
+}
+
+/// Returns the cosine as it is printed.
+fn said(score: Option<f32>) -> String {
+    score.map_or("same bytes".into(), |score| format!("{score:.4}"))
+}

@@ -1,0 +1,97 @@
+//! Pages of duplicates: one HTML file with the small pictures of each group side by side.
+
+use super::CliError;
+use super::page::link;
+use crate::app::html;
+use crate::app::thumbnail::{THUMBNAIL, thumbnail};
+use crate::counted::counted;
+use crate::files::folder_of;
+use htmlize::escape_all_quotes;
+use image::RgbImage;
+use rayon::prelude::*;
+use std::collections::HashMap;
+use std::fmt::{Arguments, Write};
+use std::path::Path;
+
+/// Largest number of pictures of one group that are shown, and of all.
+const MAX_IN_GROUP: usize = 12;
+const MAX_PICTURES: usize = 600;
+
+const STYLE: &str = "\
+h2 { font-size: 1.1rem; margin: 2rem 0 .5rem; }
+ol { display: flex; flex-wrap: wrap; gap: 1rem; list-style: none; padding: 1rem 0; margin: 0; \
+border-top: 1px solid var(--rule); }
+li { width: 9rem; }
+a { display: flex; height: 9rem; align-items: center; justify-content: center; background: var(--ground); \
+color: var(--faint); }
+img { max-width: 100%; max-height: 100%; }
+small { display: block; overflow-wrap: anywhere; color: var(--faint); }
+";
+
+/// Groups of one kind, the first pictures of which are to be kept.
+pub(super) struct Section<'a> {
+    pub title: &'a str,
+    pub groups: Vec<Vec<Tile>>,
+}
+
+/// A picture, and what is said of it.
+pub(super) struct Tile {
+    pub path: String,
+    pub note: String,
+}
+
+/// Writes the page to a file, whole or not at all.
+pub(super) fn write(path: &Path, title: &str, sections: &[Section]) -> Result<(), CliError> {
+    let folder = folder_of(path).canonicalize().map_err(CliError::file(path))?;
+    let mut room = MAX_PICTURES;
+    let shown: Vec<Vec<&[Tile]>> = sections.iter().map(|section| shown(&section.groups, &mut room)).collect();
+    let paths: Vec<&str> =
+        shown.iter().flatten().flat_map(|tiles| tiles.iter().map(|tile| tile.path.as_str())).collect();
+    let small = paths.into_par_iter().map(|path| (path, thumbnail(Path::new(path), THUMBNAIL)));
+    let small: HashMap<&str, Option<RgbImage>> = small.collect();
+    let mut body = String::from("<p>Nothing was deleted.</p>\n");
+    for (section, shown) in sections.iter().zip(&shown) {
+        add(&mut body, &folder, section, shown, &small);
+    }
+    html::save(path, &html::page(title, STYLE, &body)).map_err(CliError::file(path))
+}
+
+/// Returns the first pictures of the first groups, as many as there is room for.
+fn shown<'a>(groups: &'a [Vec<Tile>], room: &mut usize) -> Vec<&'a [Tile]> {
+    let fits = |group: &'a Vec<Tile>| {
+        let tiles = &group[..group.len().min(MAX_IN_GROUP)];
+        *room = room.checked_sub(tiles.len())?;
+        Some(tiles)
+    };
+    groups.iter().map_while(fits).collect()
+}
+
+fn add(
+    body: &mut String,
+    folder: &Path,
+    section: &Section,
+    shown: &[&[Tile]],
+    small: &HashMap<&str, Option<RgbImage>>,
+) {
+    let all = section.groups.len();
+    let title = escape_all_quotes(section.title);
+    let mut add = |text: Arguments| body.write_fmt(text).expect("a string takes everything");
+    add(format_args!("<h2>{title}: {}</h2>\n", counted(all, "group")));
+    for (group, shown) in section.groups.iter().zip(shown) {
+        add(format_args!("<ol>\n"));
+        for Tile { path, note } in *shown {
+            let (name, link, note) = (escape_all_quotes(path), link(folder, Path::new(path)), escape_all_quotes(note));
+            let picture = small[path.as_str()].as_ref().map_or("cannot be read".into(), |picture| {
+                format!("<img alt=\"{name}\" src=\"{}\">", html::jpeg(picture))
+            });
+            add(format_args!("<li><a href=\"{link}\">{picture}</a><b>{note}</b><small>{name}</small></li>\n"));
+        }
+        add(format_args!("</ol>\n"));
+        if shown.len() < group.len() {
+            add(format_args!("<p>and {} more of this group</p>\n", group.len() - shown.len()));
+        }
+    }
+    if shown.len() < all {
+        add(format_args!("<p>and {} more; all of them with --json</p>\n", counted(all - shown.len(), "group")));
+    }
+}

@@ -1,0 +1,193 @@
+//! Upper bounds of cosines by few numbers, with which most pairs of vectors are passed over.
+//!
+//! ```text
+//! ⟨x, y⟩ = ⟨Ux, Uy⟩ + ⟨x̄, ȳ⟩ ≤ ⟨Ux, Uy⟩ + |x̄|·|ȳ|          x̄ = x − UᵀUx
+//! ```
+//! U (K,e), with orthonormal rows
+//!
+//! This is the inequality of Cauchy and Schwarz. The right side is itself a product of two vectors, Ux with |x̄| behind it
+//! and Uy with |ȳ|, so the bounds of all pairs are one matrix product of depth K + 1 instead of e.
+//!
+//! The bound holds for any such U, and is tight if |x̄| is small. That is so for the K directions in which a sample of the
+//! vectors is largest, the first eigenvectors of XᵀX. Embeddings of pictures all have a large part in common, and most of
+//! the rest in few directions. The directions come from the power method for several vectors at a time (Golub and Van
+//! Loan, Matrix Computations, 8.2.4), and need not be exact.
+//!
+//! K is the first of a few sizes for which nearly all pairs of the sample that are not near are passed over. Where none is,
+//! because the least cosine is low, it is e: the bound is then the cosine itself.
+
+use crate::random::normals;
+use kernels::{Epilogue, Mat, MatMut, gemm};
+use ndarray::{Array2, ArrayView1, ArrayView2, Axis, Slice};
+
+/// The sizes K that are tried.
+const SIZES: [usize; 4] = [32, 64, 128, 256];
+/// A size is enough if at most one of so many pairs is looked at in vain: to compute a cosine by itself costs about as much
+/// as so many terms of a matrix product.
+const PASSED: usize = 2000;
+/// Number of rounds of the power method.
+const ROUNDS: usize = 6;
+/// By how much a bound may be too low: the roundings of K + 1 products of f32 are below 2⁻²⁴·(K + 1), and U is orthonormal
+/// up to as much.
+const SLACK: f32 = 1e-4;
+/// Number of rows that pass through a product together.
+const ROWS: usize = 1024;
+
+/// What bounds are computed with.
+pub(super) struct Sketch {
+    /// U (K,e), or `None` for the identity.
+    directions: Option<Array2<f32>>,
+    width: usize,
+    /// The least bound of a pair whose cosine may be high enough.
+    pub least: f32,
+}
+
+impl Sketch {
+    /// Chooses U by a sample of the vectors, for pairs with at least this cosine.
+    ///
+    /// `sample` (N,e)
+    pub fn new(sample: ArrayView2<f32>, least: f32) -> Self {
+        let (n, e) = sample.dim();
+        let least = least - SLACK;
+        let near = passing(sample, least);
+        let largest = SIZES.into_iter().filter(|&size| 2 * size <= e).max().filter(|_| n > 1);
+        let all = largest.map(|size| directions(sample, size));
+        for (all, size) in all.iter().flat_map(|all| SIZES.map(|size| (all, size))).filter(|(all, k)| *k <= all.nrows())
+        {
+            let directions = Some(all.slice_axis(Axis(0), Slice::from(..size)).to_owned());
+            let sketch = Sketch { directions, width: e, least };
+            if (passing(sketch.heads(sample).view(), least).saturating_sub(near)) * PASSED <= n * n / 2 {
+                return sketch;
+            }
+        }
+        Sketch { directions: None, width: e, least }
+    }
+
+    /// Returns K + 1, or e where the bounds are the cosines.
+    pub fn depth(&self) -> usize {
+        self.directions.as_ref().map_or(self.width, |directions| directions.nrows() + 1)
+    }
+
+    /// Returns what the bounds of these vectors are made of, row after row.
+    ///
+    /// `x` (N,e), result (N,K+1) or (N,e)
+    pub fn heads(&self, x: ArrayView2<f32>) -> Array2<f32> {
+        let Some(directions) = &self.directions else { return x.to_owned() };
+        let (n, k) = (x.nrows(), directions.nrows());
+        let mut heads = Array2::zeros((n, k + 1));
+        for (x, mut heads) in x.axis_chunks_iter(Axis(0), ROWS).zip(heads.axis_chunks_iter_mut(Axis(0), ROWS)) {
+            let inside = product(x, directions.t());
+            let square = |row: ArrayView1<f32>| row.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>();
+            for ((x, inside), mut head) in x.rows().into_iter().zip(inside.rows()).zip(heads.rows_mut()) {
+                head.iter_mut().zip(inside).for_each(|(head, &inside)| *head = inside);
+                head[k] = (square(x) - square(inside)).max(0.0).sqrt() as f32;
+            }
+        }
+        heads
+    }
+}
+
+/// Counts the pairs of rows whose product is at least this.
+fn passing(rows: ArrayView2<f32>, least: f32) -> usize {
+    product(rows, rows.t()).indexed_iter().filter(|&((i, j), &bound)| i < j && bound >= least).count()
+}
+
+/// Returns the directions in which vectors are largest, as orthonormal rows, the largest first.
+///
+/// `x` (N,e), result (K,e)
+fn directions(x: ArrayView2<f32>, size: usize) -> Array2<f32> {
+    let moments = product(x.t(), x);
+    let mut directions = normals((size, x.ncols()), 0);
+    orthonormalise(&mut directions);
+    for _ in 0..ROUNDS {
+        directions = product(directions.view(), moments.view());
+        orthonormalise(&mut directions);
+    }
+    directions
+}
+
+/// Makes rows orthonormal by the method of Gram and Schmidt. Twice is enough (Giraud et al. 2005). A row that depends on
+/// those before it becomes zero, with which the bound holds too.
+fn orthonormalise(rows: &mut Array2<f32>) {
+    for i in 0..rows.nrows() {
+        let (before, mut rest) = rows.view_mut().split_at(Axis(0), i);
+        let mut row = rest.row_mut(0);
+        let length = |row: ArrayView1<f32>| row.dot(&row).sqrt();
+        let full = length(row.view());
+        for _ in 0..2 {
+            let shares = before.dot(&row);
+            row -= &before.t().dot(&shares);
+        }
+        let left = length(row.view());
+        // What is left of a dependent row is roundings.
+        let factor = if left > 1e-5 * full { 1.0 / left } else { 0.0 };
+        row *= factor;
+    }
+}
+
+/// Returns A·B.
+fn product(a: ArrayView2<f32>, b: ArrayView2<f32>) -> Array2<f32> {
+    let mut c = Array2::zeros((a.nrows(), b.ncols()));
+    let (rows, cols) = c.dim();
+    let (a, b) = (a.as_standard_layout(), b.as_standard_layout());
+    let (a_flat, b_flat) = (a.as_slice().expect("standard layout"), b.as_slice().expect("standard layout"));
+    let (a, b) = (Mat::new(a_flat, rows, a.ncols()), Mat::new(b_flat, b.nrows(), cols));
+    gemm::gemm(1.0, a, b, 0.0, MatMut::new(c.as_slice_mut().expect("a new matrix"), rows, cols), Epilogue::None);
+    c
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layers::normalize::unit;
+
+    /// Vectors with a large part in common and few directions of their own, and others that lie anywhere.
+    fn vectors(n: usize, e: usize, kind: usize) -> Array2<f32> {
+        let mut x = normals((n, e), 7);
+        if kind == 1 {
+            let common = 2.0 * &normals((1, e), 8);
+            x = &product(normals((n, 20), 9).view(), normals((20, e), 10).view()) * 0.3 + &x * 0.1 + common;
+        }
+        if kind == 2 {
+            for i in 0..n {
+                let near = &x.row(i % 3) + &(0.05 * &x.row(i));
+                x.row_mut(i).assign(&near);
+            }
+        }
+        unit(x.view())
+    }
+
+    #[test]
+    fn no_cosine_is_above_its_bound() {
+        for (e, kind) in [(512, 0), (512, 1), (512, 2), (768, 1), (100, 0), (16, 1)] {
+            let x = vectors(400, e, kind);
+            for least in [0.3, 0.9] {
+                let sketch = Sketch::new(x.slice_axis(Axis(0), Slice::from(..200)), least);
+                let heads = sketch.heads(x.view());
+                assert_eq!(heads.dim(), (400, sketch.depth()));
+                let (bounds, cosines) = (product(heads.view(), heads.t()), product(x.view(), x.t()));
+                for (bound, cosine) in bounds.iter().zip(&cosines) {
+                    assert!(bound + SLACK / 4.0 >= *cosine, "{bound} {cosine}, {e} {kind}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn few_numbers_are_enough_where_few_pairs_are_near() {
+        let depth = |kind, least| Sketch::new(vectors(400, 512, kind).view(), least).depth();
+        assert!(depth(1, 0.95) <= 65, "{}", depth(1, 0.95));
+        assert!(depth(0, 0.95) <= 129, "{}", depth(0, 0.95));
+        assert!(depth(2, 0.95) <= 65, "{}, though many are near", depth(2, 0.95));
+        assert_eq!(depth(0, 0.0), 512, "half of all pairs are near enough, and no bound tells them from the others");
+    }
+
+    #[test]
+    fn directions_are_orthonormal_though_the_vectors_are_few() {
+        let u = directions(vectors(5, 128, 0).view(), 64);
+        let gram = product(u.view(), u.t());
+        for ((i, j), &x) in gram.indexed_iter() {
+            assert!(if i == j && i < 5 { (x - 1.0).abs() < 1e-5 } else { i == j || x.abs() < 1e-5 }, "{i} {j} {x}");
+        }
+    }
+}
