@@ -5,7 +5,7 @@ use super::tensors::TensorFiles;
 use super::{CheckpointError, Dtype, dtype};
 use crate::params::{Params, Spec};
 use crate::tree::{Path, Tree};
-use crate::weights::{Balance, Bits, Half, Rounding, Stored, Weights};
+use crate::weights::{self, Balance, Bits, Half, Rounding, Stored, Weights};
 use kernels::gemm::int8::Parts;
 
 impl From<Half> for Dtype {
@@ -45,28 +45,27 @@ impl<'a> Leaves<'a> {
     fn any(&self, test: impl Fn(Bits) -> bool) -> bool {
         self.bits.iter().any(|&bits| test(bits))
     }
+}
 
-    /// Returns what says how a leaf is stored, what reads one, and what reads one of eight bits.
-    fn ways(
-        &self,
-    ) -> (
-        impl Fn(usize) -> Bits,
-        impl Fn(usize, &mut [f32]) -> Result<(), CheckpointError>,
-        impl Fn(usize) -> Result<Parts, CheckpointError>,
-    ) {
-        let read = |i: usize, out: &mut [f32]| {
-            let (name, spec, places) = &self.leaves[i];
-            self.files.fill(name, places, &spec.shape, out)?;
-            self.files.check_size(name, self.rounding.half(spec), out)
-        };
-        let parts = |i: usize| {
-            let (name, spec, places) = &self.leaves[i];
-            match &places[..] {
-                [Place::Whole(name)] => self.files.read_int8(name, &spec.shape),
-                _ => Err(self.files.missing(name)),
-            }
-        };
-        (|i| self.bits[i], read, parts)
+impl weights::Leaves for Leaves<'_> {
+    type Error = CheckpointError;
+
+    fn stored(&self, i: usize) -> Bits {
+        self.bits[i]
+    }
+
+    fn read(&self, i: usize, out: &mut [f32]) -> Result<(), CheckpointError> {
+        let (name, spec, places) = &self.leaves[i];
+        self.files.fill(name, places, &spec.shape, out)?;
+        self.files.check_size(name, self.rounding.half(spec), out)
+    }
+
+    fn parts(&self, i: usize) -> Result<Parts, CheckpointError> {
+        let (name, spec, places) = &self.leaves[i];
+        match &places[..] {
+            [Place::Whole(name)] => self.files.read_int8(name, &spec.shape),
+            _ => Err(self.files.missing(name)),
+        }
     }
 }
 
@@ -92,8 +91,7 @@ impl TensorFiles {
             Rounding::Int8 if leaves.any(|bits| bits == Bits::Int8) => {}
             _ => return Ok(self.load(spec, places)?.into_rounded(rounding)),
         }
-        let (stored, read, parts) = leaves.ways();
-        Weights::read_by_leaves(&spec, rounding, stored, read, parts)
+        Weights::read_by_leaves(&spec, rounding, &leaves)
     }
 
     /// Makes room for one of these trees of weights at a time, of 32 bits, or of eight where all are stored so and stay
@@ -121,9 +119,7 @@ impl TensorFiles {
         places: &S::Of<Places>,
         rounding: Rounding,
     ) -> Result<(), CheckpointError> {
-        let leaves = Leaves::new(self, spec, places, rounding);
-        let (stored, read, parts) = leaves.ways();
-        weights.read_again(spec, rounding, stored, read, parts)
+        weights.read_again(spec, rounding, &Leaves::new(self, spec, places, rounding))
     }
 
     /// Rounds parameters that have been read, as [`load_weights`](Self::load_weights) does.

@@ -213,7 +213,7 @@ mod tests {
 
     fn painted(i: usize) -> Picture {
         let mut picture = Picture::new(50 + i, 40, Channels::Rgb);
-        picture.samples.iter_mut().enumerate().for_each(|(at, sample)| *sample = (at * at * (i + 3) >> 4) as u8);
+        picture.samples.iter_mut().enumerate().for_each(|(at, sample)| *sample = ((at * at * (i + 3)) >> 4) as u8);
         picture
     }
 

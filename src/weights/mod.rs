@@ -165,23 +165,20 @@ impl<T> Weights<T> {
     }
 
     /// Makes weights of leaves that are read one after the other, in the order of the tree, so that most of them are
-    /// never in memory in 32 bits. `stored` says what a leaf has been rounded to where it is read from; `read` fills a leaf,
-    /// and `parts` reads one of eight bits.
+    /// never in memory in 32 bits.
     ///
     /// # Errors
-    /// Returns the error of `read`.
-    pub(crate) fn read_by_leaves<S: Tree<Leaf = Spec, Of<Stored> = T>, E>(
+    /// Returns the error of the leaves.
+    pub(crate) fn read_by_leaves<S: Tree<Leaf = Spec, Of<Stored> = T>, L: Leaves>(
         spec: &S,
         rounding: Rounding,
-        stored: impl Fn(usize) -> Bits,
-        read: impl FnMut(usize, &mut [f32]) -> Result<(), E>,
-        parts: impl Fn(usize) -> Result<Parts, E>,
-    ) -> Result<Self, E>
+        leaves: &L,
+    ) -> Result<Self, L::Error>
     where
         T: Tree<Leaf = Stored>,
     {
-        let mut weights = Weights::room(spec, |i| rounding.bits(stored(i)));
-        weights.read_again(spec, rounding, stored, read, parts)?;
+        let mut weights = Weights::room(spec, |i| rounding.bits(leaves.stored(i)));
+        weights.read_again(spec, rounding, leaves)?;
         Ok(weights)
     }
 
@@ -200,15 +197,13 @@ impl<T> Weights<T> {
     /// Reads leaves into the room that there is, in place of others, as [`read_by_leaves`](Self::read_by_leaves) does.
     ///
     /// # Errors
-    /// Returns the error of `read`.
-    pub(crate) fn read_again<S: Tree<Leaf = Spec, Of<Stored> = T>, E>(
+    /// Returns the error of the leaves.
+    pub(crate) fn read_again<S: Tree<Leaf = Spec, Of<Stored> = T>, L: Leaves>(
         &mut self,
         spec: &S,
         rounding: Rounding,
-        stored: impl Fn(usize) -> Bits,
-        mut read: impl FnMut(usize, &mut [f32]) -> Result<(), E>,
-        parts: impl Fn(usize) -> Result<Parts, E>,
-    ) -> Result<(), E>
+        leaves: &L,
+    ) -> Result<(), L::Error>
     where
         T: Tree<Leaf = Stored>,
     {
@@ -221,27 +216,61 @@ impl<T> Weights<T> {
                 && len <= room.len()
             {
                 // The place of the leaves behind is still free, and a table may be the largest leaf of all.
-                read(i, &mut room[..len])?;
+                leaves.read(i, &mut room[..len])?;
                 half.narrow(room, len);
                 continue;
             }
             let to = &mut room[..range.len()];
             if let Form::Int8 { outputs, inputs } = form
-                && stored(i) == Bits::Int8
+                && leaves.stored(i) == Bits::Int8
             {
-                Int8::assemble(&parts(i)?, outputs, inputs, to);
+                Int8::assemble(&leaves.parts(i)?, outputs, inputs, to);
             } else if form.is_wide() {
                 let values = &mut to[..spec.size()];
-                read(i, values)?;
+                leaves.read(i, values)?;
                 rounding.half(&spec).iter().for_each(|half| half.round_in_place(values));
                 form.lay_out(&spec, to);
             } else {
                 rows.resize(spec.size(), 0.0);
-                read(i, &mut rows)?;
+                leaves.read(i, &mut rows)?;
                 form.write(&spec, &mut rows, to);
             }
         }
         Ok(())
+    }
+}
+
+/// The leaves of a tree, in its order, as weights are read from them.
+pub(crate) trait Leaves {
+    type Error;
+
+    /// Returns to what leaf `i` has been rounded where it is read from.
+    fn stored(&self, i: usize) -> Bits;
+
+    /// Fills leaf `i`.
+    fn read(&self, i: usize, out: &mut [f32]) -> Result<(), Self::Error>;
+
+    /// Reads leaf `i`, which is of eight bits.
+    fn parts(&self, i: usize) -> Result<Parts, Self::Error>;
+}
+
+/// Parameters in one list, of which each leaf has a range.
+struct Ranges<'a>(&'a [f32], Vec<Range<usize>>);
+
+impl Leaves for Ranges<'_> {
+    type Error = Infallible;
+
+    fn stored(&self, _: usize) -> Bits {
+        Bits::All
+    }
+
+    fn read(&self, i: usize, out: &mut [f32]) -> Result<(), Infallible> {
+        out.copy_from_slice(&self.0[self.1[i].clone()]);
+        Ok(())
+    }
+
+    fn parts(&self, _: usize) -> Result<Parts, Infallible> {
+        unreachable!("parameters have 32 bits")
     }
 }
 
@@ -296,12 +325,7 @@ where
         }
         let mut ranges = vec![];
         for_each(&self.spec, &Path::ROOT, |_, _, range| ranges.push(range));
-        let read = |i: usize, values: &mut [f32]| {
-            values.copy_from_slice(&self.flat[ranges[i].clone()]);
-            Ok::<_, Infallible>(())
-        };
-        let parts = |_| unreachable!("parameters have 32 bits");
-        let weights = Weights::read_by_leaves(&self.spec, rounding, |_| Bits::All, read, parts);
+        let weights = Weights::read_by_leaves(&self.spec, rounding, &Ranges(&self.flat, ranges));
         let Ok(weights) = weights;
         weights
     }
