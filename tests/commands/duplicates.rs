@@ -165,6 +165,11 @@ fn nothing_twice_is_no_line_and_mistakes_have_messages() {
     let Outcome { code, out, error } = bench.run(&["duplicates", "pictures", "--above", ABOVE]);
     assert!(code == 0 && out.contains("0 groups of the same bytes, 1 group with"), "{out}");
     assert!(error.contains("the bytes of 4 pictures are unknown"), "{error}");
+    // The next update reads the files.
+    bench.index();
+    assert!(
+        bench.run(&["duplicates", "pictures", "--above", ABOVE]).out.contains(": 1 group of the same bytes, 0 groups")
+    );
     for args in [
         &["duplicates", "pictures", "--above", "1.5"][..],
         &["duplicates", "pictures", "--keep", "newest"],

@@ -33,9 +33,11 @@ Examples:
 
 As JSON, for one index:
 {\"pictures\", \"above\", \"exact\": [{\"kept\", \"others\": [{\"path\"}, …]}, …],
-\"near\": [{\"kept\", \"others\": [{\"path\", \"score\"}, …]}, …], \"not_kept\": [PATH, …]}
+\"near\": [{\"kept\", \"others\": [{\"path\", \"score\"}, …]}, …],
+\"not_kept\": [PATH, …]}
 and for two:
-{\"pictures\", \"others\", \"above\", \"exact\": [{\"path\", \"other\"}, …], \"near\": [{\"path\", \"other\", \"score\"}, …]}")]
+{\"pictures\", \"others\", \"above\", \"exact\": [{\"path\", \"other\"}, …],
+\"near\": [{\"path\", \"other\", \"score\"}, …]}")]
 pub(crate) struct Duplicates {
     /// Index, or the folder of pictures that it is in
     #[arg(value_name = "INDEX")]

@@ -130,7 +130,10 @@ pub fn answer(bytes: &[u8]) -> Answer {
     let head = String::from_utf8(bytes[..end].to_vec()).unwrap();
     let mut lines = head.lines();
     let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
-    let header = |line: &str| line.split_once(": ").map(|(name, value)| (name.to_owned(), value.to_owned())).unwrap();
+    let header = |line: &str| {
+        let (name, value) = line.split_once(':').unwrap_or_else(|| panic!("{line}"));
+        (name.to_lowercase(), value.trim().to_owned())
+    };
     let answer = Answer { status, headers: lines.map(header).collect(), body: bytes[end + 4..].to_vec() };
     if let Some(length) = answer.header("content-length") {
         assert!(length == answer.body.len().to_string() || answer.body.is_empty(), "{length}: {head}");

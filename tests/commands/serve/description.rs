@@ -79,8 +79,10 @@ fn answers_are_as_they_are_described() {
     let doc = server.good("/openapi.json", None);
     let image = base64(&bench.picture(1));
     let id = server.good("/search?q=a", None)["hits"][0]["id"].as_str().unwrap().to_owned();
-    let path = |route: &str| route.replace("{id}", &id);
+    let path = |route: &str| route.replace("/page/{id}", "/page/main.js").replace("{id}", &id);
     let asked = [
+        ("GET", "/", None),
+        ("GET", "/page/{id}", None),
         ("GET", "/health", None),
         ("GET", "/.well-known/live", None),
         ("GET", "/.well-known/ready", None),
