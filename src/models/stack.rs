@@ -24,6 +24,7 @@ use crate::tree::{Arena, Dim, tree};
 use crate::weights::{Balance, Read};
 use kernels::Write;
 use ndarray::{Array2, Array3, ArrayView2, ArrayViewMut2};
+use std::convert::Infallible;
 
 tree! {
     /// The residual blocks.
@@ -151,10 +152,38 @@ pub fn forward(
     saved: &mut Saved<ArrayViewMut2<f32>>,
     scratch: &mut Scratch<ArrayViewMut2<f32>>,
 ) {
-    for (i, block) in p.resblocks.iter().enumerate() {
-        Turn { i, size, sequences, saved, scratch }.take(block);
+    let Ok(()) = forward_by_blocks(p.ln, size, sequences, y, saved, scratch, in_order(p.resblocks));
+}
+
+/// Computes the same as [`forward`] with blocks that need not be there at the same time: `block` gets each one ready and
+/// lets it [take](Turn::take) its turn.
+///
+/// # Errors
+/// Returns the error of `block`.
+#[track_caller]
+pub fn forward_by_blocks<E>(
+    ln: &LayerNorm<impl Read>,
+    size: &Size,
+    sequences: &Sequences,
+    y: ArrayViewMut2<f32>,
+    saved: &mut Saved<ArrayViewMut2<f32>>,
+    scratch: &mut Scratch<ArrayViewMut2<f32>>,
+    mut block: impl FnMut(Turn) -> Result<(), E>,
+) -> Result<(), E> {
+    for i in 0..size.layers {
+        block(Turn { i, size, sequences, saved, scratch })?;
     }
-    finish(p.ln, size, y, saved);
+    layer_norm::forward(ln, size.eps, saved.out.view(), y, &mut saved.ln);
+    Ok(())
+}
+
+/// Returns what lets each of these blocks take its turn.
+pub fn in_order<R: Read>(blocks: &[Block<R>]) -> impl FnMut(Turn) -> Result<(), Infallible> {
+    |turn| {
+        let block = &blocks[turn.i];
+        turn.take(block);
+        Ok(())
+    }
 }
 
 /// The turn of a block in the forward pass, for those whose blocks are not there at the same time.
@@ -223,16 +252,6 @@ fn forward_last(
             block::forward(block, size, sequences.ranges(), dropout, x, out, saved, &mut scratch.block);
         }
     }
-}
-
-/// y = ln(out)
-///
-/// `y` (R,d)
-///
-/// The blocks have all been gone through.
-#[track_caller]
-pub fn finish(ln: &LayerNorm<impl Read>, size: &Size, y: ArrayViewMut2<f32>, saved: &mut Saved<ArrayViewMut2<f32>>) {
-    layer_norm::forward(ln, size.eps, saved.out.view(), y, &mut saved.ln);
 }
 
 /// Computes y once more, bit for bit, for a backward pass that needs it as an input.

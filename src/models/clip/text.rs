@@ -16,7 +16,6 @@ use crate::tree::{Arena, Dim, tree};
 use crate::weights::{Balance, Read};
 use kernels::in_pool;
 use ndarray::{Array2, Array3, ArrayView2, ArrayViewMut2};
-use std::convert::Infallible;
 
 tree! {
     /// The parameters of the tower, which a checkpoint of CLIP has at the top, without a name in front.
@@ -129,12 +128,7 @@ pub fn forward(
     workspace: &mut Workspace,
     scratch: &mut Arena,
 ) {
-    let blocks = &p.transformer.resblocks;
-    let block = |turn: Turn| {
-        let block = &blocks[turn.i];
-        turn.take(block);
-        Ok::<_, Infallible>(())
-    };
+    let block = stack::in_order(&p.transformer.resblocks);
     let Ok(()) = forward_by_blocks(p, shape, captions, keep, features, workspace, scratch, block);
 }
 
@@ -152,7 +146,7 @@ pub fn forward_by_blocks<E>(
     features: ArrayViewMut2<f32>,
     workspace: &mut Workspace,
     scratch: &mut Arena,
-    mut block: impl FnMut(Turn) -> Result<(), E>,
+    block: impl FnMut(Turn) -> Result<(), E>,
 ) -> Result<(), E> {
     shape.check(&captions);
     let Workspace { sequences, saved, keep: kept, .. } = workspace;
@@ -163,10 +157,8 @@ pub fn forward_by_blocks<E>(
     let scratch = &mut scratch.carve(&shape.scratch(sequences.rows(), captions.len()));
     let x = saved.xs[0].view_mut();
     token_embed::forward(&p.token_embedding, &p.positional_embedding, captions.own_ids(), sequences.positions(), x);
-    for i in 0..shape.size.layers {
-        block(Turn { i, size: &shape.size, sequences, saved, scratch: &mut scratch.stack })?;
-    }
-    stack::finish(&p.ln_final, &shape.size, scratch.normed.view_mut(), saved);
+    let normed = scratch.normed.view_mut();
+    stack::forward_by_blocks(&p.ln_final, &shape.size, sequences, normed, saved, &mut scratch.stack, block)?;
     projection::forward(&p.text_projection, scratch.normed.view(), features);
     Ok(())
 }

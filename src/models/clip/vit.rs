@@ -15,7 +15,6 @@ use crate::tree::{Arena, Dim, tree};
 use crate::weights::Read;
 use kernels::Write;
 use ndarray::{Array2, Array3, ArrayView2, ArrayViewMut2, Axis};
-use std::convert::Infallible;
 
 tree! {
     /// The parameters of the tower, which a checkpoint of CLIP has under `visual`.
@@ -131,12 +130,7 @@ pub fn forward(
     workspace: &mut Workspace,
     scratch: &mut Arena,
 ) {
-    let blocks = &p.transformer.resblocks;
-    let block = |turn: Turn| {
-        let block = &blocks[turn.i];
-        turn.take(block);
-        Ok::<_, Infallible>(())
-    };
+    let block = stack::in_order(&p.transformer.resblocks);
     let Ok(()) = forward_by_blocks(p, shape, images, how, features, workspace, scratch, block);
 }
 
@@ -154,7 +148,7 @@ pub fn forward_by_blocks<E>(
     features: ArrayViewMut2<f32>,
     workspace: &mut Workspace,
     scratch: &mut Arena,
-    mut block: impl FnMut(Turn) -> Result<(), E>,
+    block: impl FnMut(Turn) -> Result<(), E>,
 ) -> Result<(), E> {
     let (pictures, size) = (images.nrows(), &shape.size);
     let Workspace { sequences, patches, saved, keep: kept, .. } = workspace;
@@ -167,10 +161,8 @@ pub fn forward_by_blocks<E>(
     patch_embed::forward(&p.embed, shape.grid, patches.kept(), images, embedded, &mut scratch.patch);
     let x = saved.stack.xs[0].view_mut();
     layer_norm::forward(&p.ln_pre, size.eps, saved.embedded.view(), x, &mut saved.ln_pre);
-    for i in 0..size.layers {
-        block(Turn { i, size, sequences, saved: &mut saved.stack, scratch: &mut scratch.stack })?;
-    }
-    stack::finish(&p.ln_post, size, scratch.normed.view_mut(), &mut saved.stack);
+    let normed = scratch.normed.view_mut();
+    stack::forward_by_blocks(&p.ln_post, size, sequences, normed, &mut saved.stack, &mut scratch.stack, block)?;
     projection::forward(&p.proj, scratch.normed.view(), features);
     Ok(())
 }
