@@ -35,9 +35,9 @@ impl Kernel {
     /// Returns the micro-kernels of an instruction set for products of so many rows: those whose tiles have all of them,
     /// if there are such. Then no row of B is read twice, nor widened twice if it has 16 bits.
     pub fn for_rows(isa: Isa, rows: usize) -> &'static Kernel {
-        match isa {
+        match (isa, rows) {
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx2(_) if (avx2::KERNEL.mr + 1..=avx2_tall::KERNEL.mr).contains(&rows) => &avx2_tall::KERNEL,
+            (Isa::Avx2(_), rows) if rows > avx2::KERNEL.mr && rows <= avx2_tall::KERNEL.mr => &avx2_tall::KERNEL,
             _ => Kernel::of(isa),
         }
     }

@@ -55,12 +55,12 @@ impl<'a> Parts<'a, Text<Spec>> {
 impl<'a> Parts<'a, Vit<Spec>> {
     /// Finds the parts of the image tower, and reads none. A ResNet has none, nor a checkpoint without an image tower.
     pub fn of_vit(checkpoint: &'a Checkpoint) -> Option<Self> {
-        let mut spec = checkpoint.architecture.vision()?.spec();
-        let mut places = checkpoint.resampled(checkpoint.scheme().visual(&spec));
-        let (Visual::Vit(spec), Visual::Vit(places)) = (&mut spec, &mut places) else { return None };
+        let spec = checkpoint.architecture.vision()?.spec();
+        let places = checkpoint.resampled(checkpoint.scheme().visual(&spec));
+        let (Visual::Vit(mut spec), Visual::Vit(mut places)) = (spec, places) else { return None };
         let block = take(&mut spec.transformer.resblocks).swap_remove(0);
         let block_places = take(&mut places.transformer.resblocks);
-        Some(Parts { checkpoint, spec: spec.clone(), places: places.clone(), block, block_places })
+        Some(Parts { checkpoint, spec, places, block, block_places })
     }
 
     /// Reads everything but the blocks.
