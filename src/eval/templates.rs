@@ -101,6 +101,16 @@ pub const OPENAI: [&str; 80] = [
 /// Number of prompts that are embedded at a time.
 const PROMPTS: usize = 1024;
 
+/// Returns the templates that are called `openai` or `simple`.
+pub fn called(name: &str) -> Option<Vec<String>> {
+    let templates: &[&str] = match name {
+        "openai" => &OPENAI,
+        "simple" => &SIMPLE,
+        _ => return None,
+    };
+    Some(templates.iter().map(|&template| template.to_owned()).collect())
+}
+
 /// Returns the templates with a name put into them.
 pub fn prompts<T: AsRef<str>>(templates: &[T], name: &str) -> impl Iterator<Item = String> {
     templates.iter().map(move |template| template.as_ref().replace(PLACE, name))

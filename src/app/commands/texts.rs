@@ -4,7 +4,7 @@ use super::CliError;
 use crate::counted::counted;
 use crate::datasets::csv::{OpenQuote, Row, Rows};
 use crate::embed::{Blip, Family, TextEncoder};
-use crate::eval::templates::{OPENAI, PLACE, SIMPLE, prompts};
+use crate::eval::templates::{PLACE, called, prompts};
 use crate::files;
 use crate::text::blip_clean::{self, MAX_CAPTION_WORDS};
 use crate::text::{Tokenizer, clean};
@@ -111,21 +111,17 @@ fn label_column(path: &Path, text: &str, separator: u8) -> Result<Vec<String>, C
 
 /// Returns the sentences that class names are put into: `openai`, `simple`, or those of a file.
 pub(crate) fn templates(name: &str) -> Result<Vec<String>, CliError> {
-    let owned = |list: &[&str]| list.iter().map(|&template| template.to_owned()).collect();
-    match name {
-        "openai" => Ok(owned(&OPENAI)),
-        "simple" => Ok(owned(&SIMPLE)),
-        file => {
-            let path = PathBuf::from(file);
-            // CLIP_benchmark writes {c} where the name goes.
-            let lines = lines(&path)?.into_iter().map(|(number, line)| (number, line.replace("{c}", PLACE)));
-            let place = |(number, line): (usize, String)| match line.contains(PLACE) {
-                true => Ok(line),
-                false => Err(CliError::line(&path, number, "no {} where the label goes")),
-            };
-            lines.map(place).collect()
-        }
+    if let Some(templates) = called(name) {
+        return Ok(templates);
     }
+    let path = PathBuf::from(name);
+    // CLIP_benchmark writes {c} where the name goes.
+    let lines = lines(&path)?.into_iter().map(|(number, line)| (number, line.replace("{c}", PLACE)));
+    let place = |(number, line): (usize, String)| match line.contains(PLACE) {
+        true => Ok(line),
+        false => Err(CliError::line(&path, number, "no {} where the label goes")),
+    };
+    lines.map(place).collect()
 }
 
 /// Removes blank and repeated labels and returns each of the others with its position in the list. Labels that differ

@@ -72,6 +72,18 @@ pub(super) fn picture(param: &str, text: &str) -> Result<Vec<u8>, Fault> {
     }
 }
 
+/// Decodes a list of pictures, each named by its place in the list.
+///
+/// # Errors
+/// Returns a fault under the same conditions as [`picture`].
+pub(super) fn pictures(param: &str, list: &[String]) -> Result<Files, Fault> {
+    let file = |(i, text): (usize, &String)| {
+        let param = format!("{param}[{i}]");
+        picture(&param, text).map(|bytes| (param, bytes))
+    };
+    list.iter().enumerate().map(file).collect()
+}
+
 /// Checks how much a request asks for.
 ///
 /// # Errors
@@ -93,6 +105,14 @@ pub(super) fn check_text<C>(family: &Family<C>, param: &str, text: &str) -> Resu
         return Err(Fault::field(param, format!("{text:?}: {NOTHING_LEFT}")));
     }
     Ok(())
+}
+
+/// Checks a list of texts, each named by its place in the list.
+///
+/// # Errors
+/// Returns a fault under the same conditions as [`check_text`].
+pub(super) fn check_texts<C>(family: &Family<C>, param: &str, texts: &[String]) -> Result<(), Fault> {
+    texts.iter().enumerate().try_for_each(|(i, text)| check_text(family, &format!("{param}[{i}]"), text))
 }
 
 /// Encodes bytes in base64.

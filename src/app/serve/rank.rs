@@ -2,11 +2,11 @@
 
 use super::body::parse;
 use super::call::Call;
-use super::inputs::{Files, MAX_INPUTS, check_count, check_text, picture};
+use super::inputs::{Files, MAX_INPUTS, check_count, check_texts, picture, pictures};
 use super::reply::{Answer, Fault};
 use super::server::Server;
 use crate::app::commands::ranking::{Ranking, Scored};
-use crate::eval::templates::{OPENAI, PLACE, SIMPLE, prompts};
+use crate::eval::templates::{PLACE, called, prompts};
 use crate::eval::zero_shot::class_embeddings;
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
@@ -80,7 +80,7 @@ pub(super) async fn rank(call: Call) -> Result<Answer, Fault> {
     let Call { server, body, .. } = call;
     let (texts, files, is_of_texts) =
         server.threads.run_on(body.bytes.len(), move || sides(parse(&body.bytes)?)).await??;
-    check_texts(&server, "texts", &texts)?;
+    check_texts(server.model.family(), "texts", &texts)?;
     let images = server.embed_pictures(files, server.reading).await?;
     let rows = server.embed_texts(texts.clone()).await?.rows;
     let (one, many) = if is_of_texts { (&images, &rows) } else { (&rows, &images) };
@@ -107,20 +107,14 @@ fn sides(request: RankRequest) -> Result<(Vec<String>, Files, bool), Fault> {
 
 /// Decodes the pictures of a request, which has one or a list.
 fn files(image: Option<String>, images: Option<Vec<String>>) -> Result<Files, Fault> {
-    let file = |param: String, image: &str| picture(&param, image).map(|bytes| (param, bytes));
     match (image, images) {
-        (Some(image), None) => Ok(vec![file("image".into(), &image)?]),
+        (Some(image), None) => Ok(vec![picture("image", &image).map(|bytes| ("image".into(), bytes))?]),
         (None, Some(images)) => {
             check_count("images", images.len())?;
-            images.iter().enumerate().map(|(i, image)| file(format!("images[{i}]"), image)).collect()
+            pictures("images", &images)
         }
         _ => Err(Fault::invalid("either image or images")),
     }
-}
-
-fn check_texts(server: &Server, param: &str, texts: &[String]) -> Result<(), Fault> {
-    let family = server.model.family();
-    texts.iter().enumerate().try_for_each(|(i, text)| check_text(family, &format!("{param}[{i}]"), text))
 }
 
 pub(super) async fn classify(call: Call) -> Result<Answer, Fault> {
@@ -137,7 +131,7 @@ pub(super) async fn classify(call: Call) -> Result<Answer, Fault> {
         );
         return Err(Fault::field("labels", message));
     }
-    check_texts(&server, "labels", &labels)?;
+    check_texts(server.model.family(), "labels", &labels)?;
     let images = server.embed_pictures(files, server.reading).await?;
     let classes = classes(&server, &labels, &templates).await?;
     let named = |image| {
@@ -157,16 +151,15 @@ fn read(body: &[u8]) -> Result<(ClassifyRequest, Files), Fault> {
 
 /// Returns the sentences that labels are put into.
 fn sentences(templates: Option<Templates>) -> Result<Vec<String>, Fault> {
-    let owned = |list: &[&str]| Ok(list.iter().map(|&template| template.to_owned()).collect());
-    match templates {
-        None => owned(&SIMPLE),
-        Some(Templates::Name(name)) if name == "simple" => owned(&SIMPLE),
-        Some(Templates::Name(name)) if name == "openai" => owned(&OPENAI),
-        Some(Templates::List(list)) if !list.is_empty() && list.iter().all(|template| template.contains(PLACE)) => {
-            Ok(list)
+    let known = match templates {
+        None => called("simple"),
+        Some(Templates::Name(name)) => called(&name),
+        Some(Templates::List(list)) => {
+            Some(list).filter(|list| !list.is_empty() && list.iter().all(|template| template.contains(PLACE)))
         }
-        _ => Err(Fault::field("templates", "neither simple nor openai nor a list of sentences with {} in each")),
-    }
+    };
+    let wrong = "neither simple nor openai nor a list of sentences with {} in each";
+    known.ok_or_else(|| Fault::field("templates", wrong))
 }
 
 /// Returns an embedding for each label.

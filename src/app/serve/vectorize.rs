@@ -2,7 +2,7 @@
 
 use super::body::parse;
 use super::call::Call;
-use super::inputs::{Files, MAX_INPUTS, check_text, picture};
+use super::inputs::{Files, MAX_INPUTS, check_texts, pictures};
 use super::reply::{Answer, Fault};
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
@@ -25,9 +25,7 @@ struct Reply<'a> {
 pub(super) async fn vectorize(call: Call) -> Result<Answer, Fault> {
     let Call { server, body, .. } = call;
     let (texts, pictures) = server.threads.run_on(body.bytes.len(), move || read(&body.bytes)).await??;
-    for (i, text) in texts.iter().enumerate() {
-        check_text(server.model.family(), &format!("texts[{i}]"), text)?;
-    }
+    check_texts(server.model.family(), "texts", &texts)?;
     let images = server.embed_pictures(pictures, server.reading).await?;
     let texts = server.embed_texts(texts).await?.rows;
     server.threads.run(move || reply(&texts, &images)).await
@@ -43,11 +41,7 @@ fn read(body: &[u8]) -> Result<(Vec<String>, Files), Fault> {
             texts.len() + images.len()
         )));
     }
-    let file = |(i, image): (usize, &String)| {
-        let param = format!("images[{i}]");
-        picture(&param, image).map(|bytes| (param, bytes))
-    };
-    Ok((texts, images.iter().enumerate().map(file).collect::<Result<_, _>>()?))
+    Ok((texts, pictures("images", &images)?))
 }
 
 fn reply(texts: &Array2<f32>, images: &Array2<f32>) -> Answer {
