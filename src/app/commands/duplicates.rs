@@ -2,10 +2,10 @@
 
 use super::duplicates_page::{self as page, Section, Tile};
 use super::filters::cosine;
+use super::page::{ENDINGS, check_ending};
 use super::{CliError, Context};
 use crate::counted::counted;
 use crate::digest::Digest;
-use crate::files::has_extension;
 use crate::index::{Entry, Index, Near, near_earlier, near_in_other};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
@@ -134,9 +134,8 @@ impl Listed {
 
 impl Duplicates {
     pub(crate) fn run(self, context: &Context) -> Result<(), CliError> {
-        let is_page = |path: &PathBuf| ["html", "htm"].iter().any(|ending| has_extension(path, ending));
-        if let Some(path) = self.html.as_ref().filter(|path| !is_page(path)) {
-            return Err(CliError::Usage(format!("--html {}: must end in .html", path.display())));
+        if let Some(path) = &self.html {
+            check_ending("--html", path, &ENDINGS)?;
         }
         let listed = Listed::open(&self.index, self.keep.unwrap_or_default())?;
         let (found, pictures) = match &self.other {

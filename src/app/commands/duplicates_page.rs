@@ -1,7 +1,7 @@
 //! Pages of duplicates: one HTML file with the small pictures of each group side by side.
 
 use super::CliError;
-use super::page::link;
+use super::page::item;
 use crate::app::html;
 use crate::app::thumbnail::{THUMBNAIL, thumbnail};
 use crate::counted::counted;
@@ -80,11 +80,8 @@ fn add(
     for (group, shown) in section.groups.iter().zip(shown) {
         add(format_args!("<ol>\n"));
         for Tile { path, note } in *shown {
-            let (name, link, note) = (escape_all_quotes(path), link(folder, Path::new(path)), escape_all_quotes(note));
-            let picture = small[path.as_str()].as_ref().map_or("cannot be read".into(), |picture| {
-                format!("<img alt=\"{name}\" src=\"{}\">", html::jpeg(picture))
-            });
-            add(format_args!("<li><a href=\"{link}\">{picture}</a><b>{note}</b><small>{name}</small></li>\n"));
+            let said = format!("<b>{}</b>", escape_all_quotes(note));
+            add(format_args!("{}", item(folder, Path::new(path), small[path.as_str()].as_ref(), &said)));
         }
         add(format_args!("</ol>\n"));
         if shown.len() < group.len() {

@@ -6,7 +6,7 @@ use crate::counted::counted;
 use crate::files::folder_of;
 use htmlize::escape_all_quotes;
 use image::RgbImage;
-use std::fmt::Write;
+use std::ffi::OsStr;
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
@@ -16,6 +16,18 @@ a { display: flex; height: 11rem; align-items: center; justify-content: center; 
 img { max-width: 100%; max-height: 100%; }
 small { display: block; overflow-wrap: anywhere; color: var(--faint); }
 ";
+
+/// How the names of pages end.
+pub(super) const ENDINGS: [&str; 2] = ["html", "htm"];
+
+/// Refuses a file to write that is named like something else.
+pub(super) fn check_ending(flag: &str, path: &Path, endings: &[&str]) -> Result<(), CliError> {
+    let is = |extension: &OsStr| endings.iter().any(|ending| extension.eq_ignore_ascii_case(ending));
+    if path.extension().is_some_and(is) {
+        return Ok(());
+    }
+    Err(CliError::Usage(format!("{flag} {}: must end in .{}", path.display(), endings[0])))
+}
 
 /// One picture of the page.
 pub(crate) struct Row<'a> {
@@ -36,21 +48,25 @@ pub(crate) fn write(path: &Path, query: &str, pictures: usize, scores: &str, row
 fn page(folder: &Path, query: &str, pictures: usize, scores: &str, rows: &[Row]) -> String {
     let mut body = format!("<p>{} of {}; {scores}</p>\n<ol>\n", rows.len(), counted(pictures, "picture"));
     for (i, Row { path, score, thumbnail, is_query }) in rows.iter().enumerate() {
-        let name = path.display().to_string();
-        let name = escape_all_quotes(&name);
-        let shown = thumbnail.map_or("cannot be read".into(), |thumbnail| {
-            format!("<img alt=\"{name}\" src=\"{}\">", html::jpeg(thumbnail))
-        });
-        let link = link(folder, path);
         let mark = if *is_query { " (the query)" } else { "" };
-        writeln!(body, "<li><a href=\"{link}\">{shown}</a><b>{}</b> {score:.4}{mark}<small>{name}</small></li>", i + 1)
-            .expect("a string takes everything");
+        let said = format!("<b>{}</b> {score:.4}{mark}", i + 1);
+        body += &item(folder, path, *thumbnail, &said);
     }
     html::page(query, STYLE, &(body + "</ol>\n"))
 }
 
+/// Returns an item of a list of pictures: a small one, or without it the link alone, then what is said of it, which is
+/// HTML, and its path.
+pub(super) fn item(folder: &Path, path: &Path, thumbnail: Option<&RgbImage>, said: &str) -> String {
+    let name = path.display().to_string();
+    let (name, link) = (escape_all_quotes(&name), link(folder, path));
+    let shown = thumbnail
+        .map_or("cannot be read".into(), |thumbnail| format!("<img alt=\"{name}\" src=\"{}\">", html::jpeg(thumbnail)));
+    format!("<li><a href=\"{link}\">{shown}</a>{said}<small>{name}</small></li>\n")
+}
+
 /// Returns the relative link from the page's folder to the file.
-pub(crate) fn link(folder: &Path, file: &Path) -> String {
+fn link(folder: &Path, file: &Path) -> String {
     // A file that no longer exists has no canonical path, so its absolute path is used.
     let absolute = || std::path::absolute(file).unwrap_or_else(|_: io::Error| file.into());
     let file = file.canonicalize().unwrap_or_else(|_| absolute());

@@ -86,15 +86,10 @@ impl Search {
 
     /// Refuses files to write that are named like something else, or are a picture of the query.
     fn check_outputs(&self) -> Result<(), CliError> {
-        let outputs = [("--sheet", &self.sheet, ["png", "png"]), ("--html", &self.html, ["html", "htm"])];
+        let outputs = [("--sheet", &self.sheet, &["png"][..]), ("--html", &self.html, &page::ENDINGS)];
         for (flag, path, endings) in outputs {
             let Some(path) = path else { continue };
-            if !path
-                .extension()
-                .is_some_and(|extension| endings.iter().any(|ending| extension.eq_ignore_ascii_case(ending)))
-            {
-                return Err(CliError::Usage(format!("{flag} {}: must end in .{}", path.display(), endings[0])));
-            }
+            page::check_ending(flag, path, endings)?;
             if path.canonicalize().is_ok_and(|path| self.own().contains(&path)) {
                 return Err(CliError::Usage(format!("{flag} {}: it is a picture of the query", path.display())));
             }
