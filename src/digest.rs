@@ -40,14 +40,17 @@ impl Digest {
     /// Number of bytes of a digest in a file.
     pub const BYTES: usize = size_of::<u128>();
 
+    /// What a file holds in the place of a digest that nobody has computed.
+    pub const NONE: [u8; Digest::BYTES] = [0; Digest::BYTES];
+
     /// Returns the bytes by which a file holds the digest.
     pub fn to_bytes(self) -> [u8; Digest::BYTES] {
         self.0.to_le_bytes()
     }
 
-    /// Returns the digest that a file holds in these bytes, or `None` if they are zeros, which stand for no digest.
+    /// Returns the digest that a file holds in these bytes, unless they stand for none.
     pub fn from_bytes(bytes: [u8; Digest::BYTES]) -> Option<Self> {
-        Some(Digest(u128::from_le_bytes(bytes))).filter(|digest| digest.0 != 0)
+        (bytes != Digest::NONE).then(|| Digest(u128::from_le_bytes(bytes)))
     }
 
     /// Returns the lower 64 bits, which are enough to tell the examples of one run apart.
@@ -76,6 +79,6 @@ mod tests {
         let long = vec![7; PIECE + 3];
         assert_eq!(digest_of(&long[..]).unwrap(), digest([&long]));
         let known = digest(["abc"]);
-        assert_eq!((Digest::from_bytes(known.to_bytes()), Digest::from_bytes([0; 16])), (Some(known), None));
+        assert_eq!((Digest::from_bytes(known.to_bytes()), Digest::from_bytes(Digest::NONE)), (Some(known), None));
     }
 }

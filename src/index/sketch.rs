@@ -16,8 +16,9 @@
 //! K is the first of a few sizes for which nearly all pairs of the sample that are not near are passed over. Where none is,
 //! because the least cosine is low, it is e: the bound is then the cosine itself.
 
+use crate::layers::{mat, mat_mut};
 use crate::random::normals;
-use kernels::{Epilogue, Mat, MatMut, gemm};
+use kernels::{Epilogue, Mat, gemm};
 use ndarray::{Array2, ArrayView1, ArrayView2, Axis, Slice};
 
 /// The sizes K that are tried.
@@ -76,7 +77,7 @@ impl Sketch {
         let (n, k) = (x.nrows(), directions.nrows());
         let mut heads = Array2::zeros((n, k + 1));
         for (x, mut heads) in x.axis_chunks_iter(Axis(0), ROWS).zip(heads.axis_chunks_iter_mut(Axis(0), ROWS)) {
-            let inside = product(x, directions.t());
+            let inside = product(mat(x), mat(directions.view()).t());
             let square = |row: ArrayView1<f32>| row.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>();
             for ((x, inside), mut head) in x.rows().into_iter().zip(inside.rows()).zip(heads.rows_mut()) {
                 head.iter_mut().zip(inside).for_each(|(head, &inside)| *head = inside);
@@ -89,18 +90,18 @@ impl Sketch {
 
 /// Counts the pairs of rows whose product is at least this.
 fn passing(rows: ArrayView2<f32>, least: f32) -> usize {
-    product(rows, rows.t()).indexed_iter().filter(|&((i, j), &bound)| i < j && bound >= least).count()
+    product(mat(rows), mat(rows).t()).indexed_iter().filter(|&((i, j), &bound)| i < j && bound >= least).count()
 }
 
 /// Returns the directions in which vectors are largest, as orthonormal rows, the largest first.
 ///
 /// `x` (N,e), result (K,e)
 fn directions(x: ArrayView2<f32>, size: usize) -> Array2<f32> {
-    let moments = product(x.t(), x);
+    let moments = product(mat(x).t(), mat(x));
     let mut directions = normals((size, x.ncols()), 0);
     orthonormalise(&mut directions);
     for _ in 0..ROUNDS {
-        directions = product(directions.view(), moments.view());
+        directions = product(mat(directions.view()), mat(moments.view()));
         orthonormalise(&mut directions);
     }
     directions
@@ -126,13 +127,9 @@ fn orthonormalise(rows: &mut Array2<f32>) {
 }
 
 /// Returns A·B.
-fn product(a: ArrayView2<f32>, b: ArrayView2<f32>) -> Array2<f32> {
-    let mut c = Array2::zeros((a.nrows(), b.ncols()));
-    let (rows, cols) = c.dim();
-    let (a, b) = (a.as_standard_layout(), b.as_standard_layout());
-    let (a_flat, b_flat) = (a.as_slice().expect("standard layout"), b.as_slice().expect("standard layout"));
-    let (a, b) = (Mat::new(a_flat, rows, a.ncols()), Mat::new(b_flat, b.nrows(), cols));
-    gemm::gemm(1.0, a, b, 0.0, MatMut::new(c.as_slice_mut().expect("a new matrix"), rows, cols), Epilogue::None);
+fn product(a: Mat, b: Mat) -> Array2<f32> {
+    let mut c = Array2::zeros((a.rows, b.cols));
+    gemm::gemm(1.0, a, b, 0.0, mat_mut(c.view_mut()), Epilogue::None);
     c
 }
 
@@ -146,7 +143,7 @@ mod tests {
         let mut x = normals((n, e), 7);
         if kind == 1 {
             let common = 2.0 * &normals((1, e), 8);
-            x = &product(normals((n, 20), 9).view(), normals((20, e), 10).view()) * 0.3 + &x * 0.1 + common;
+            x = &product(mat(normals((n, 20), 9).view()), mat(normals((20, e), 10).view())) * 0.3 + &x * 0.1 + common;
         }
         if kind == 2 {
             for i in 0..n {
@@ -157,6 +154,11 @@ mod tests {
         unit(x.view())
     }
 
+    /// X·Xᵀ
+    fn gram(x: &Array2<f32>) -> Array2<f32> {
+        product(mat(x.view()), mat(x.view()).t())
+    }
+
     #[test]
     fn no_cosine_is_above_its_bound() {
         for (e, kind) in [(512, 0), (512, 1), (512, 2), (768, 1), (100, 0), (16, 1)] {
@@ -165,7 +167,7 @@ mod tests {
                 let sketch = Sketch::new(x.slice_axis(Axis(0), Slice::from(..200)), least);
                 let heads = sketch.heads(x.view());
                 assert_eq!(heads.dim(), (400, sketch.depth()));
-                let (bounds, cosines) = (product(heads.view(), heads.t()), product(x.view(), x.t()));
+                let (bounds, cosines) = (gram(&heads), gram(&x));
                 for (bound, cosine) in bounds.iter().zip(&cosines) {
                     assert!(bound + SLACK / 4.0 >= *cosine, "{bound} {cosine}, {e} {kind}");
                 }
@@ -185,7 +187,7 @@ mod tests {
     #[test]
     fn directions_are_orthonormal_though_the_vectors_are_few() {
         let u = directions(vectors(5, 128, 0).view(), 64);
-        let gram = product(u.view(), u.t());
+        let gram = gram(&u);
         for ((i, j), &x) in gram.indexed_iter() {
             assert!(if i == j && i < 5 { (x - 1.0).abs() < 1e-5 } else { i == j || x.abs() < 1e-5 }, "{i} {j} {x}");
         }

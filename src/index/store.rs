@@ -14,8 +14,6 @@ use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 const LOCK: &str = "index.lock";
-/// What stands in the place of a digest that nobody has computed.
-const NO_DIGEST: [u8; Digest::BYTES] = [0; Digest::BYTES];
 /// Number of bytes that are copied at a time.
 const COPY_BYTES: usize = 1 << 20;
 /// The files are rewritten once more than one of this many rows is dropped.
@@ -268,7 +266,8 @@ impl Store {
         let lines: Vec<Vec<u8>> = entries.iter().map(Entry::line).collect();
         let mut coded = vec![0; n * self.manifest.row_bytes(Data::Codes)];
         codes::encode(matrix, e, &mut coded);
-        let digests: Vec<u8> = digests.iter().flat_map(|digest| digest.map_or(NO_DIGEST, Digest::to_bytes)).collect();
+        let digests: Vec<u8> =
+            digests.iter().flat_map(|digest| digest.map_or(Digest::NONE, Digest::to_bytes)).collect();
         let entry_bytes = self.manifest.entry_bytes;
         let (places, lines) = (places(entry_bytes, lines.iter().map(Vec::len)), lines.concat());
         for (data, bytes) in Data::ALL.into_iter().zip([matrix, &lines, &coded, &places, &digests]) {
