@@ -196,7 +196,8 @@ def rust_peer(args, name, batch, exported):
         with open(os.path.join(exported, "image_size")) as file:
             size = file.read()
         model = args.model if name == "candle" else os.path.join(exported, "model.onnx")
-        return run_json([PEERS, name, model, str(batch), size, str(args.repeats), str(args.threads)])
+        command = [PEERS, name, model, str(batch), size, str(args.repeats), str(args.threads)]
+        return run_json(command, RAYON_NUM_THREADS=str(args.threads))
 
     return run
 

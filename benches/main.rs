@@ -21,7 +21,7 @@ mod vectors;
 extern crate kernels as clipwright_kernels;
 
 use criterion::Criterion;
-use rates::Rates;
+use rates::{Rates, Times};
 
 /// Times one group or more.
 type Bench = fn(&mut Criterion<Rates>);
@@ -42,5 +42,5 @@ fn main() {
     let some = FILES.iter().any(|(file, _)| named(file));
     let wanted = FILES.iter().filter(|(file, _)| !some || named(file));
     let benches: Vec<Bench> = wanted.flat_map(|(_, benches)| benches.iter().copied()).collect();
-    rates::run(Criterion::default, &benches);
+    rates::run(Times { samples: 100, warm_up: 3000, measured: 5000 }, &benches);
 }

@@ -11,8 +11,7 @@ use clipwright_kernels::conv::{Conv, Weight, backward_inputs, backward_weights, 
 use clipwright_kernels::gemm::gemm;
 use clipwright_kernels::{Epilogue, Mat, MatMut};
 use criterion::{BenchmarkId, Criterion, Throughput};
-use rates::Rates;
-use std::time::Duration;
+use rates::{Rates, Times};
 
 /// Height and width, inputs, outputs, kernel, stride.
 const LAYERS: &[(usize, usize, usize, usize, usize)] = &[
@@ -134,11 +133,5 @@ fn all(criterion: &mut Criterion<Rates>) {
 }
 
 fn main() {
-    let config = || {
-        Criterion::default()
-            .sample_size(10)
-            .warm_up_time(Duration::from_millis(100))
-            .measurement_time(Duration::from_millis(500))
-    };
-    rates::run(config, &[all]);
+    rates::run(Times { samples: 10, warm_up: 100, measured: 500 }, &[all]);
 }

@@ -13,9 +13,8 @@ use clipwright_kernels::gemm::{Backend, Panels, gemm_by, gemm_panels};
 use clipwright_kernels::memory::Floats;
 use clipwright_kernels::{Epilogue, Mat, MatMut};
 use criterion::{BenchmarkId, Criterion, Throughput};
-use rates::Rates;
+use rates::{Rates, Times};
 use std::hint::black_box;
-use std::time::Duration;
 
 /// Which of a linear layer's three products, x having `rows` rows.
 #[derive(Clone, Copy, Debug)]
@@ -196,11 +195,5 @@ fn all(criterion: &mut Criterion<Rates>) {
 }
 
 fn main() {
-    let config = || {
-        Criterion::default()
-            .sample_size(20)
-            .warm_up_time(Duration::from_millis(300))
-            .measurement_time(Duration::from_secs(1))
-    };
-    rates::run(config, &[all]);
+    rates::run(Times { samples: 20, warm_up: 300, measured: 1000 }, &[all]);
 }

@@ -7,9 +7,8 @@ mod rates;
 use clipwright_kernels::attention::{self, DQkv, Heads, HeadsMut, Layout};
 use clipwright_kernels::{Activation, Write, adamw, embedding, info_nce, layer_norm, reduce, sigmoid};
 use criterion::{Criterion, Throughput};
-use rates::Rates;
+use rates::{Rates, Times};
 use std::hint::black_box;
-use std::time::Duration;
 
 /// Some numbers in [−1, 1).
 fn numbers(len: usize) -> Vec<f32> {
@@ -191,11 +190,8 @@ fn contrastive(c: &mut Criterion<Rates>) {
 }
 
 fn main() {
-    let config = || {
-        Criterion::default()
-            .sample_size(20)
-            .warm_up_time(Duration::from_millis(300))
-            .measurement_time(Duration::from_secs(1))
-    };
-    rates::run(config, &[attention_shapes, streaming, optimizer, contrastive]);
+    rates::run(
+        Times { samples: 20, warm_up: 300, measured: 1000 },
+        &[attention_shapes, streaming, optimizer, contrastive],
+    );
 }

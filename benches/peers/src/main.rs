@@ -30,7 +30,7 @@ fn main() -> Result<()> {
     // A fixed noise in -1..1: the time does not depend on the numbers.
     let pixels: Vec<f32> = (0..shape.iter().product::<usize>()).map(|i| (i as f32 * 12.9898).sin()).collect();
     let mut encode = match framework.as_str() {
-        "candle" => candle(model, shape, pixels, threads)?,
+        "candle" => candle(model, shape, pixels)?,
         "rten" => rten(model, shape, pixels, threads)?,
         "tract" => tract(model, shape, pixels, threads)?,
         other => bail!("{other} is none of candle, rten, tract"),
@@ -48,10 +48,9 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-fn candle(model: &str, shape: [usize; 4], pixels: Vec<f32>, threads: usize) -> Result<Encode> {
+/// Its number of threads is what RAYON_NUM_THREADS says.
+fn candle(model: &str, shape: [usize; 4], pixels: Vec<f32>) -> Result<Encode> {
     ensure!(model == "ViT-B-32", "candle knows the sizes of ViT-B-32 alone");
-    // SAFETY: no other thread runs yet.
-    unsafe { std::env::set_var("RAYON_NUM_THREADS", threads.to_string()) };
     let weights = VarMap::new();
     let builder = VarBuilder::from_varmap(&weights, DType::F32, &Device::Cpu);
     let model = ClipModel::new(builder, &ClipConfig::vit_base_patch32())?;

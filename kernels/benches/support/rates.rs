@@ -16,6 +16,7 @@ use std::time::{Duration, Instant, SystemTime};
 const MEMORY: usize = 1 << 28;
 
 /// Wall time, with rates beside what the machine reaches.
+#[derive(Clone, Copy)]
 pub struct Rates {
     peak_gflops: f64,
     memory_gbps: f64,
@@ -112,9 +113,18 @@ impl Measurement for Rates {
     }
 }
 
+/// How long each bench is timed.
+pub struct Times {
+    pub samples: usize,
+    /// In milliseconds.
+    pub warm_up: u64,
+    /// In milliseconds.
+    pub measured: u64,
+}
+
 /// Runs benches from inside the pool, as a model runs what they time (see `in_pool`), and prints a table of all that
 /// was timed.
-pub fn run(config: fn() -> Criterion, benches: &[fn(&mut Criterion<Rates>)]) {
+pub fn run(times: Times, benches: &[fn(&mut Criterion<Rates>)]) {
     clipwright_kernels::in_pool(|| {
         let (rates, threads, began) = (Rates::measure(), rayon::current_num_threads(), SystemTime::now());
         let machine = format!(
@@ -125,8 +135,11 @@ pub fn run(config: fn() -> Criterion, benches: &[fn(&mut Criterion<Rates>)]) {
         );
         println!("{machine}");
         let folder = results_folder();
-        let Rates { peak_gflops, memory_gbps } = rates;
-        let mut criterion = config().output_directory(&folder);
+        let mut criterion = Criterion::default()
+            .sample_size(times.samples)
+            .warm_up_time(Duration::from_millis(times.warm_up))
+            .measurement_time(Duration::from_millis(times.measured))
+            .output_directory(&folder);
         if std::env::args().any(|argument| argument == "--quick") {
             // Plots take as long as the times that they show.
             criterion = criterion.without_plots().measurement_time(Duration::from_secs(2));
@@ -134,8 +147,7 @@ pub fn run(config: fn() -> Criterion, benches: &[fn(&mut Criterion<Rates>)]) {
         let mut criterion = criterion.with_measurement(rates).configure_from_args();
         benches.iter().for_each(|bench| bench(&mut criterion));
         criterion.final_summary();
-        let rows: Vec<_> =
-            results(&folder, began).iter().filter_map(|at| row(at, &Rates { peak_gflops, memory_gbps })).collect();
+        let rows: Vec<_> = results(&folder, began).iter().filter_map(|at| row(at, &rates)).collect();
         if !rows.is_empty() {
             println!("\n{machine}\nmedian times; shares are of these; what fits a cache is faster than memory\n");
             rows.iter().for_each(|row| println!("{row}"));
