@@ -158,10 +158,12 @@ fn checkpoint(error: &CheckpointError) -> Option<&'static str> {
         }
         error if is_without(error, "logit_bias") => Some(NO_BIAS),
         CheckpointError::OtherModel { what: "a BLIP", .. } => Some(
-            "commands for BLIPs are caption, ask, match, capfilt, embed, index, search, serve, classify, eval, info and convert",
+            "commands for BLIPs are caption, ask, match, capfilt, embed, index, search, serve, classify, eval, info and \
+             convert",
         ),
         CheckpointError::OtherModel { what: "a CLIP", .. } => Some(
-            "commands for CLIPs are classify, caption-match, embed, index, search, serve, text-states, eval, info and convert",
+            "commands for CLIPs are classify, caption-match, embed, index, search, serve, text-states, eval, info and \
+             convert",
         ),
         CheckpointError::Architecture { .. } => Some(
             "--model takes a folder or a file of weights, or the name of a model in the Hugging Face cache; \

@@ -23,10 +23,11 @@ const MAX_NAMED: usize = 5;
 
 /// Make a folder of pictures searchable, or update its index
 ///
-/// Only new and changed pictures are embedded; one that was moved or renamed is recognised by its bytes. Names that begin with a dot are left out, and so are folders that programs
-/// leave beside pictures, such as @eaDir. The command can be interrupted and run again at any time. An index remembers its
-/// model, how pictures are read and what is left out: --model, --exif, --fast-decode and --exclude are needed the first
-/// time only. Later, --exclude takes the place of all patterns before, and pictures that it leaves out are removed.
+/// Only new and changed pictures are embedded; one that was moved or renamed is recognised by its bytes. Names that
+/// begin with a dot are left out, and so are folders that programs leave beside pictures, such as @eaDir. The command can
+/// be interrupted and run again at any time. An index remembers its model, how pictures are read and what is left out:
+/// --model, --exif, --fast-decode and --exclude are needed the first time only. Later, --exclude takes the place of all
+/// patterns before, and pictures that it leaves out are removed.
 ///
 /// Pictures that cannot be read are named and left out. The others are indexed nevertheless, and the exit code is then
 /// 1 unless --skip-unreadable is given.
@@ -247,7 +248,8 @@ mod tests {
             passed_over,
         };
         let said = report.to_string();
-        let start = "i: 1 picture: 1 added, 0 changed, 0 moved, 0 removed, 0 as they were\n19 could not be read:\n  7: torn\n    \
+        let start = "i: 1 picture: 1 added, 0 changed, 0 moved, 0 removed, 0 as they were\n19 could not be read:\n  7: \
+                     torn\n    \
                      0.png\n    1.png\n    2.png\n    3.png\n    4.png\n    … and 2 more; all of them with --json\n  1: \
                      reason 17\n    7.png\n";
         assert!(said.starts_with(start), "{said}");
