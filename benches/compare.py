@@ -48,6 +48,13 @@ PEERS = os.path.join(HERE, "peers", "target", "release", "peers")
 
 def main():
     args = arguments()
+    with tempfile.TemporaryDirectory() as preloaded:
+        if args.without_avx512:
+            os.environ["LD_PRELOAD"] = without_avx512(preloaded)
+        tabulate(args)
+
+
+def tabulate(args):
     for work in args.only.split(","):
         if work == "folder":
             folder(args)
@@ -56,6 +63,14 @@ def main():
             with tempfile.TemporaryDirectory() as exported:
                 for title, frameworks in tables(args, work, batch, exported):
                     compare(args, f"{args.model} {work}, batch {batch}{title}", frameworks)
+
+
+def without_avx512(folder):
+    """Builds the library with which all programs find a CPU without AVX-512."""
+    library = os.path.join(folder, "without_avx512.so")
+    source = os.path.join(HERE, "without_avx512.c")
+    subprocess.run(["cc", "-O2", "-Wall", "-shared", "-fPIC", "-o", library, source], check=True)
+    return library
 
 
 def arguments():
@@ -68,6 +83,9 @@ def arguments():
     parser.add_argument("--only", help="what to time, folder among it [all that the model does]")
     parser.add_argument("--photos", help="folder of pictures, for --only folder")
     parser.add_argument("--peers", help="frameworks whose names hold one of these words, separated by commas [all]")
+    parser.add_argument(
+        "--without-avx512", action="store_true", help="let all of them find a CPU that has AVX2 alone (Linux, cc)"
+    )
     parser.add_argument("--rounds", type=int, default=3, help="turns of each framework [%(default)s]")
     parser.add_argument("--repeats", type=int, default=5, help="repeats within a turn [%(default)s]")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="threads [%(default)s]")

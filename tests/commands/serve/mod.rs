@@ -5,6 +5,7 @@
 //! | `client` | a server of its own for each test, and a client that sends what it is told |
 //! | `embeddings` | embeddings in both shapes, equal to those of `embed`, alone and in company |
 //! | `collections` | searches, ids, pictures, updates |
+//! | `fuzz` | damaged requests |
 //! | `hostile` | requests that are wrong, large, slow, or from elsewhere |
 //! | `life` | the beginning, many clients, those that leave, the end |
 //! | `browser` | the page in Chromium, where it is installed |
@@ -15,5 +16,6 @@ mod client;
 mod collections;
 mod description;
 mod embeddings;
+mod fuzz;
 mod hostile;
 mod life;
