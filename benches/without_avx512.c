@@ -3,10 +3,12 @@
    Frameworks ask the instruction cpuid what they may use, and not all of them can be told to use less. Linux can make
    cpuid fault (arch_prctl(2), ARCH_SET_CPUID; x86-64 alone, and CPUs that can do it show cpuid_fault in /proc/cpuinfo).
    The handler of the fault executes cpuid itself and clears the bits of AVX-512, AVX-VNNI, AMX and AVX10, which are in
-   leaf 7 (Intel's Software Developer's Manual, volume 2A, CPUID). Threads and child processes inherit it. */
+   leaf 7 (Intel's Software Developer's Manual, volume 2A, CPUID). Threads and child processes inherit it. Handlers of
+   SIGSEGV that others would put in its place, as PyTorch's data loaders do, are not taken. */
 
 #define _GNU_SOURCE
 #include <asm/prctl.h>
+#include <dlfcn.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,12 +20,23 @@
 
 static long allow_cpuid(long allowed) { return syscall(SYS_arch_prctl, ARCH_SET_CPUID, allowed); }
 
-static void on_fault(int signal_number, siginfo_t *info, void *context) {
+static int system_sigaction(int number, const struct sigaction *new, struct sigaction *old) {
+    static int (*next)(int, const struct sigaction *, struct sigaction *);
+    if (!next)
+        *(void **)&next = dlsym(RTLD_NEXT, "sigaction");
+    return next(number, new, old);
+}
+
+int sigaction(int number, const struct sigaction *new, struct sigaction *old) {
+    return system_sigaction(number, number == SIGSEGV ? NULL : new, old);
+}
+
+static void on_fault(int number, siginfo_t *info, void *context) {
     (void)info;
     greg_t *registers = ((ucontext_t *)context)->uc_mcontext.gregs;
     const unsigned char *instruction = (const unsigned char *)registers[REG_RIP];
     if (instruction[0] != 0x0f || instruction[1] != 0xa2) { /* another fault: the program's own */
-        signal(signal_number, SIG_DFL);
+        signal(number, SIG_DFL);
         return;
     }
     unsigned leaf = registers[REG_RAX], subleaf = registers[REG_RCX], a = leaf, b, c = subleaf, d;
@@ -45,7 +58,7 @@ static void on_fault(int signal_number, siginfo_t *info, void *context) {
 
 __attribute__((constructor)) static void start(void) {
     struct sigaction action = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_NODEFER | SA_ONSTACK};
-    if (sigaction(SIGSEGV, &action, NULL) || allow_cpuid(0)) {
+    if (system_sigaction(SIGSEGV, &action, NULL) || allow_cpuid(0)) {
         perror("without_avx512: cpuid cannot be made to fault");
         exit(1);
     }
