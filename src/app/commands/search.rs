@@ -48,7 +48,10 @@ Examples:
 
 As JSON:
 {\"query\", \"parts\": [{\"text\" or \"image\", \"weight\"}, …], \"pictures\",
-\"hits\": [{\"rank\", \"score\", \"path\"}, …]}"
+\"matching\", \"hits\": [{\"rank\", \"score\", \"path\"}, …]}
+\"matching\" counts the pictures that pass the filters, if there are any. A hit
+that is a picture of the query has \"is_query\": true, and one that was ranked
+again has \"logit\" and \"cosine\", whose sum is its score."
 )]
 pub(crate) struct Search {
     #[command(flatten)]
