@@ -66,6 +66,10 @@
 //! | `kernels/src/codes` | H, n, c, t, u, a, r, δ | any | the turn and the size of its blocks; codes, what they are multiples of, and what they leave out |
 //! | `src/index/sketch.rs` | U | array | the directions in which vectors are largest, one a row |
 //! | `src/index/sketch.rs`, `src/index/near.rs` | K | size | how many of them there are |
+//! | `src/map` | P, Q | array | how much two vectors belong together, and how near they are on the map |
+//! | `src/map` | x, y | array | a vector, and its place on the map |
+//! | `src/map` | Z, β | number | what makes a sum 1, and how fast affinity falls with distance |
+//! | `src/map` | K | size | how many directions or groups there are |
 //! | `kernels/src/jpeg` | R, B, Y | number | the differences of red and of blue, and the luminance of a pixel |
 //! | `src/pictures` | R, G, B, C, M, Y, K | number | the samples of a pixel |
 //! | `src/eval/linear_probe.rs` | C | number | the inverse strength of the penalty, as scikit-learn has it |
@@ -77,9 +81,10 @@
 //! | room | what it knows | what it may import |
 //! |---|---|---|
 //! | `kernels/` | slices in, slices out: the loops, and all `unsafe`; a crate of its own | nothing |
-//! | `tree`, `params`, `weights`, `random`, `best`, `digest`, `files`, `counted` | trees of named leaves, trained parameters and inference weights as such trees; seeds, the best of many scores, digests, whole files, numbers with their nouns | `kernels` |
+//! | `tree`, `params`, `weights`, `random`, `best`, `digest`, `files`, `counted`, `progress` | trees of named leaves, trained parameters and inference weights as such trees; seeds, the best of many scores, digests, whole files, numbers with their nouns, how far work is | `kernels` |
 //! | `tour/` | the book: naive forward and backward passes in f64, a chapter a file; the tests judge the fast ones by them | `tree` |
 //! | `layers/` | forward and backward pairs without state | `tree` |
+//! | `map/` | vectors as points of the plane, and groups of them | `layers` |
 //! | `generate/` | the search for texts by the scores of their next tokens; no model | `tree` |
 //! | `loss/`, `optim/` | what is minimised, over embeddings, and how; no model | `layers` |
 //! | `models/` | configurations and towers | `loss` |
@@ -87,7 +92,7 @@
 //! | `datasets/`, `batches/` | what is asked or learnt; shuffling, augmenting, loading ahead | `pictures`, `text` |
 //! | `checkpoint/` | a model's files: recognised, read, named, written | `models`, `pictures`, `text` |
 //! | `embed/` | from files and sentences to embeddings and texts | `checkpoint`, `datasets`, `generate` |
-//! | `eval/`, `index/` | metrics on plain arrays and exams; a folder that can be searched | `embed` |
+//! | `eval/`, `index/` | metrics on plain arrays and exams; a folder that can be searched | `embed`, `map` |
 //! | `train/` | the step, the log of a run and its folder | `loss`, `batches`, `eval` |
 //! | `app/` | the two programs: options, commands, plots | everything above |
 //! | `bin/` | their `main` | `app` |
@@ -120,10 +125,12 @@ pub mod generate;
 pub mod index;
 pub mod layers;
 pub mod loss;
+pub mod map;
 pub mod models;
 pub mod optim;
 pub mod params;
 pub mod pictures;
+pub mod progress;
 pub mod random;
 pub mod text;
 pub mod tour;

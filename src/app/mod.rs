@@ -6,6 +6,8 @@
 //! | `commands` | the program `clipwright`, one file a command |
 //! | `plot` | the plots of a run and the sheets of pictures |
 //! | `serve` | the server of `clipwright serve` |
+//! | `map` | maps of collections, and their pages |
+//! | `duplicates` | groups of pictures of which one is enough |
 //! | `html` | pages that are one file |
 //! | `thumbnail` | small versions of picture files |
 //! | `machine` | the machine that a program runs on |
@@ -24,9 +26,11 @@ macro_rules! note {
 }
 
 pub mod commands;
+mod duplicates;
 pub mod hint;
 mod html;
 mod machine;
+mod map;
 mod number;
 mod part;
 pub mod plot;

@@ -3,6 +3,7 @@
 use super::data::{DERIVED, Data};
 use super::model::ModelId;
 use crate::counted::counted;
+use crate::progress::Stopped;
 use std::io;
 use std::path::PathBuf;
 
@@ -33,6 +34,8 @@ pub enum IndexError {
     Busy { path: PathBuf },
     #[error("{}: a name that is not UTF-8, which an index cannot hold", path.display())]
     Name { path: PathBuf },
+    #[error(transparent)]
+    Stopped(Stopped),
 }
 
 impl IndexError {

@@ -14,6 +14,7 @@ use super::data::Data;
 use super::sketch::Sketch;
 use super::{Index, IndexError};
 use crate::best::Scored;
+use crate::progress::{Progress, Watch};
 use kernels::isa::Isa;
 use kernels::{Epilogue, Mat, MatMut, gemm, half};
 use ndarray::{Array2, Axis, concatenate};
@@ -43,15 +44,13 @@ pub struct Near {
 /// Returns for each of these rows of an index the nearest representative before it, if there is one with at least this
 /// cosine. The others are representatives. Of equally near ones the first counts.
 ///
-/// `progress(done)` is called with the number of rows that are done.
-///
 /// # Errors
-/// Returns an error if the embeddings cannot be read, or are not of unit length.
+/// Returns an error if the embeddings cannot be read, are not of unit length, or if `watch` does.
 pub fn near_earlier(
     index: &Index,
     rows: &[usize],
     least: f32,
-    progress: impl Fn(usize),
+    watch: Watch,
 ) -> Result<Vec<Option<Near>>, IndexError> {
     let sketch = Sketch::new(sample(index, rows)?.view(), least);
     let side = Side::read(index, rows, &sketch)?;
@@ -74,7 +73,7 @@ pub fn near_earlier(
             nearest.push(found.map(|Scored { place, score }| Near { place, score }));
         }
         own.iter().for_each(|&i| first.add(block.start + i));
-        progress(block.end);
+        watch(Progress { what: "pictures", done: block.end, todo: rows.len() }).map_err(IndexError::Stopped)?;
     }
     Ok(nearest)
 }
@@ -82,15 +81,14 @@ pub fn near_earlier(
 /// Returns for each of these rows of an index the nearest of these rows of another one, if there is one with at least this
 /// cosine. Of equally near ones the first counts.
 ///
-/// `progress(done)` is called with the number of rows that are done.
-///
 /// # Errors
-/// Returns an error if the embeddings cannot be read or are not of unit length, or are those of different models.
+/// Returns an error if the embeddings cannot be read or are not of unit length, are those of different models, or if
+/// `watch` does.
 pub fn near_in_other(
     (index, rows): (&Index, &[usize]),
     (other, other_rows): (&Index, &[usize]),
     least: f32,
-    progress: impl Fn(usize),
+    watch: Watch,
 ) -> Result<Vec<Option<Near>>, IndexError> {
     other.manifest.check_model(&other.folder, &index.manifest.model)?;
     let samples = [sample(index, rows)?, sample(other, other_rows)?];
@@ -103,7 +101,7 @@ pub fn near_in_other(
     for block in blocks(rows.len()) {
         let found = candidates.nearest(&side, block.clone(), Bar { bound: sketch.least, least });
         nearest.extend(found.into_iter().map(|found| found.map(|Scored { place, score }| Near { place, score })));
-        progress(block.end);
+        watch(Progress { what: "pictures", done: block.end, todo: rows.len() }).map_err(IndexError::Stopped)?;
     }
     Ok(nearest)
 }
@@ -285,7 +283,7 @@ mod tests {
             };
             // The order is the caller's.
             let rows: Vec<usize> = (0..n).rev().filter(|row| row % 7 != 3).collect();
-            let found = near_earlier(&index, &rows, least, |_| {}).unwrap();
+            let found = near_earlier(&index, &rows, least, &|_| Ok(())).unwrap();
             let mut first: Vec<usize> = vec![];
             for (i, near) in found.iter().enumerate() {
                 let cosines: Vec<_> = first.iter().map(|&j| (j, cosine(&x, rows[i], &x, rows[j]))).collect();
@@ -294,13 +292,13 @@ mod tests {
             }
             assert!(n < 100 || first.len() < rows.len(), "nothing is near");
             let others: Vec<usize> = (0..n / 2).collect();
-            let across = near_in_other((&index, &rows), (&other, &others), least, |_| {}).unwrap();
+            let across = near_in_other((&index, &rows), (&other, &others), least, &|_| Ok(())).unwrap();
             for (i, near) in across.iter().enumerate() {
                 let cosines: Vec<_> = others.iter().map(|&j| (j, cosine(&x, rows[i], &y, j))).collect();
                 check(*near, &cosines, f64::from(least));
             }
             let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
-            assert_eq!(pool.install(|| near_earlier(&index, &rows, least, |_| {})).unwrap(), found);
+            assert_eq!(pool.install(|| near_earlier(&index, &rows, least, &|_| Ok(()))).unwrap(), found);
         }
     }
 
@@ -314,7 +312,7 @@ mod tests {
         let x = Array2::from_shape_fn((16, 2), |(i, j)| turned(i)[j]);
         store.append(&(0..16).map(entry).collect::<Vec<_>>(), x.view()).unwrap();
         let index = Index::open(folder.path()).unwrap();
-        let found = near_earlier(&index, &(0..16).collect::<Vec<_>>(), 0.96, |_| {}).unwrap();
+        let found = near_earlier(&index, &(0..16).collect::<Vec<_>>(), 0.96, &|_| Ok(())).unwrap();
         // An angle of 0.28 is near enough, so that every third begins a group.
         let first: Vec<usize> = (0..16).filter(|&i| found[i].is_none()).collect();
         assert_eq!(first, [0, 3, 6, 9, 12, 15]);
@@ -328,13 +326,13 @@ mod tests {
         let model = ModelId { path: "m".into(), kind: Default::default(), quick_gelu: true, fingerprint: "1".into() };
         drop(Store::open(folders[1].path(), "..", model, 8).unwrap());
         let other = Index::open(folders[1].path()).unwrap();
-        let error = near_in_other((&index, &[0]), (&other, &[]), 0.9, |_| {}).unwrap_err();
+        let error = near_in_other((&index, &[0]), (&other, &[]), 0.9, &|_| Ok(())).unwrap_err();
         assert!(matches!(error, IndexError::OtherModel { .. }), "{error}");
         let path = index.path(Data::Matrix);
         let mut bytes = std::fs::read(&path).unwrap();
         bytes[2 * 8..][..2].copy_from_slice(&[0xff, 0x7e]);
         std::fs::write(&path, bytes).unwrap();
-        let error = near_earlier(&index, &[0, 1, 2, 3], 0.9, |_| {}).unwrap_err().to_string();
+        let error = near_earlier(&index, &[0, 1, 2, 3], 0.9, &|_| Ok(())).unwrap_err().to_string();
         assert!(error.contains("row 1 is not a vector of unit length"), "{error}");
     }
 }

@@ -10,15 +10,13 @@
 //!
 //! The bound holds for any such U, and is tight if |x̄| is small. That is so for the K directions in which a sample of the
 //! vectors is largest, the first eigenvectors of XᵀX. Embeddings of pictures all have a large part in common, and most of
-//! the rest in few directions. The directions come from the power method for several vectors at a time (Golub and Van
-//! Loan, Matrix Computations, 8.2.4), and need not be exact.
+//! the rest in few directions. They need not be exact.
 //!
 //! K is the first of a few sizes for which nearly all pairs of the sample that are not near are passed over. Where none is,
 //! because the least cosine is low, it is e: the bound is then the cosine itself.
 
-use crate::layers::{mat, mat_mut};
-use crate::random::normals;
-use kernels::{Epilogue, Mat, gemm};
+use crate::layers::mat;
+use crate::map::directions::{directions, product};
 use ndarray::{Array2, ArrayView1, ArrayView2, Axis, Slice};
 
 /// The sizes K that are tried.
@@ -52,7 +50,7 @@ impl Sketch {
         let least = least - SLACK;
         let near = passing(sample, least);
         let largest = SIZES.into_iter().filter(|&size| 2 * size <= e).max().filter(|_| n > 1);
-        let all = largest.map(|size| directions(sample, size));
+        let all = largest.map(|size| directions(&product(mat(sample).t(), mat(sample)), size, ROUNDS));
         for (all, size) in all.iter().flat_map(|all| SIZES.map(|size| (all, size))).filter(|(all, k)| *k <= all.nrows())
         {
             let directions = Some(all.slice_axis(Axis(0), Slice::from(..size)).to_owned());
@@ -93,50 +91,11 @@ fn passing(rows: ArrayView2<f32>, least: f32) -> usize {
     product(mat(rows), mat(rows).t()).indexed_iter().filter(|&((i, j), &bound)| i < j && bound >= least).count()
 }
 
-/// Returns the directions in which vectors are largest, as orthonormal rows, the largest first.
-///
-/// `x` (N,e), result (K,e)
-fn directions(x: ArrayView2<f32>, size: usize) -> Array2<f32> {
-    let moments = product(mat(x).t(), mat(x));
-    let mut directions = normals((size, x.ncols()), 0);
-    orthonormalise(&mut directions);
-    for _ in 0..ROUNDS {
-        directions = product(mat(directions.view()), mat(moments.view()));
-        orthonormalise(&mut directions);
-    }
-    directions
-}
-
-/// Makes rows orthonormal by the method of Gram and Schmidt. Twice is enough (Giraud et al. 2005). A row that depends on
-/// those before it becomes zero, with which the bound holds too.
-fn orthonormalise(rows: &mut Array2<f32>) {
-    for i in 0..rows.nrows() {
-        let (before, mut rest) = rows.view_mut().split_at(Axis(0), i);
-        let mut row = rest.row_mut(0);
-        let length = |row: ArrayView1<f32>| row.dot(&row).sqrt();
-        let full = length(row.view());
-        for _ in 0..2 {
-            let shares = before.dot(&row);
-            row -= &before.t().dot(&shares);
-        }
-        let left = length(row.view());
-        // What is left of a dependent row is roundings.
-        let factor = if left > 1e-5 * full { 1.0 / left } else { 0.0 };
-        row *= factor;
-    }
-}
-
-/// Returns A·B.
-fn product(a: Mat, b: Mat) -> Array2<f32> {
-    let mut c = Array2::zeros((a.rows, b.cols));
-    gemm::gemm(1.0, a, b, 0.0, mat_mut(c.view_mut()), Epilogue::None);
-    c
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::layers::normalize::unit;
+    use crate::random::normals;
 
     /// Vectors with a large part in common and few directions of their own, and others that lie anywhere.
     fn vectors(n: usize, e: usize, kind: usize) -> Array2<f32> {
@@ -182,14 +141,5 @@ mod tests {
         assert!(depth(0, 0.95) <= 129, "{}", depth(0, 0.95));
         assert!(depth(2, 0.95) <= 65, "{}, though many are near", depth(2, 0.95));
         assert_eq!(depth(0, 0.0), 512, "half of all pairs are near enough, and no bound tells them from the others");
-    }
-
-    #[test]
-    fn directions_are_orthonormal_though_the_vectors_are_few() {
-        let u = directions(vectors(5, 128, 0).view(), 64);
-        let gram = gram(&u);
-        for ((i, j), &x) in gram.indexed_iter() {
-            assert!(if i == j && i < 5 { (x - 1.0).abs() < 1e-5 } else { i == j || x.abs() < 1e-5 }, "{i} {j} {x}");
-        }
     }
 }

@@ -19,6 +19,7 @@ mod explain_step;
 mod export;
 mod found;
 mod killed;
+mod map;
 mod one_embedding;
 mod parts;
 mod photos;

@@ -4,15 +4,14 @@ use super::duplicates_page::{self as page, Section, Tile};
 use super::filters::cosine;
 use super::page::{ENDINGS, check_ending};
 use super::{CliError, Context};
+use crate::app::duplicates::{self, Keep, Listed};
 use crate::counted::counted;
-use crate::digest::Digest;
-use crate::index::{Entry, Index, Near, near_earlier, near_in_other};
-use clap::{Args, ValueEnum};
+use crate::index::{Index, Near, near_in_other};
+use clap::Args;
 use serde::Serialize;
-use std::cmp::Reverse;
-use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Find pictures that are in an index twice or nearly so, or in two indexes
 ///
@@ -61,75 +60,23 @@ pub(crate) struct Duplicates {
     fail: bool,
 }
 
-/// Which picture of a group is kept.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-enum Keep {
-    /// The largest file, which has most pixels or was compressed least
-    #[default]
-    Best,
-    /// The file that was changed first
-    Oldest,
-    /// The file with the shortest path
-    ShortestPath,
+/// Opens an index and lists its pictures.
+fn listed(path: &Path, keep: Keep) -> Result<Listed, CliError> {
+    let listed = Listed::new(Arc::new(Index::open(path)?), keep)?;
+    match listed.pictures.iter().filter(|picture| picture.digest.is_none()).count() {
+        0 => {}
+        n => note!(
+            "{}: the bytes of {} are unknown, so their copies are found as near pictures; `clipwright index` reads them",
+            listed.index.folder().display(),
+            counted(n, "picture")
+        ),
+    }
+    Ok(listed)
 }
 
-impl Keep {
-    /// Returns what pictures are sorted by. Paths are all different, and so is the order always the same.
-    fn key(self, entry: &Entry) -> impl Ord + use<> {
-        let length = entry.path.chars().count();
-        let first = match self {
-            Keep::Best => (Some(Reverse(entry.size)), None),
-            Keep::Oldest => (None, Some(entry.modified)),
-            Keep::ShortestPath => (None, None),
-        };
-        (first, length, entry.path.clone())
-    }
-}
-
-/// The pictures of an index, in order.
-struct Listed {
-    index: Index,
-    pictures: Vec<Picture>,
-}
-
-struct Picture {
-    row: usize,
-    entry: Entry,
-    digest: Option<Digest>,
-}
-
-impl Listed {
-    fn open(path: &Path, keep: Keep) -> Result<Self, CliError> {
-        let index = Index::open(path)?;
-        let digests = index.digests()?;
-        let picture = |(row, entry)| Picture { row, entry, digest: digests[row] };
-        let mut pictures: Vec<Picture> = index.entries(&index.all())?.into_iter().map(picture).collect();
-        pictures.sort_by_cached_key(|picture| keep.key(&picture.entry));
-        match pictures.iter().filter(|picture| picture.digest.is_none()).count() {
-            0 => {}
-            n => note!(
-                "{}: the bytes of {} are unknown, so their copies are found as near pictures; `clipwright index` \
-                 reads them",
-                index.folder().display(),
-                counted(n, "picture")
-            ),
-        }
-        Ok(Listed { index, pictures })
-    }
-
-    fn path(&self, place: usize) -> String {
-        self.index.file(&self.pictures[place].entry).display().to_string()
-    }
-
-    fn rows(&self, places: &[usize]) -> Vec<usize> {
-        places.iter().map(|&place| self.pictures[place].row).collect()
-    }
-
-    /// Returns the first picture with each content.
-    fn by_digest(&self) -> HashMap<Digest, usize> {
-        let contents = self.pictures.iter().enumerate().rev();
-        contents.filter_map(|(place, picture)| Some((picture.digest?, place))).collect()
-    }
+/// Returns the path of a picture's file.
+fn path(listed: &Listed, place: usize) -> String {
+    listed.index.file(&listed.pictures[place].entry).display().to_string()
 }
 
 impl Duplicates {
@@ -137,7 +84,7 @@ impl Duplicates {
         if let Some(path) = &self.html {
             check_ending("--html", path, &ENDINGS)?;
         }
-        let listed = Listed::open(&self.index, self.keep.unwrap_or_default())?;
+        let listed = listed(&self.index, self.keep.unwrap_or_default())?;
         let (found, pictures) = match &self.other {
             None => {
                 let groups = self.within(context, &listed)?;
@@ -150,7 +97,7 @@ impl Duplicates {
                 (groups.not_kept.len(), groups.pictures)
             }
             Some(other) => {
-                let twins = self.across(context, &listed, &Listed::open(other, Keep::default())?)?;
+                let twins = self.across(context, &listed, &self::listed(other, Keep::default())?)?;
                 let title = format!("Pictures of {} in {}", self.index.display(), other.display());
                 page(&self.html, &title, || twins.sections())?;
                 context.output.show(&twins)?;
@@ -160,25 +107,15 @@ impl Duplicates {
         if self.fail && found > 0 { Err(CliError::Duplicates { found, pictures }) } else { Ok(()) }
     }
 
-    /// Finds the groups of an index. Near ones are looked for among the first pictures of the exact ones.
+    /// Finds the groups of an index.
     fn within(&self, context: &Context, listed: &Listed) -> Result<Groups, CliError> {
-        let (first, pictures) = (listed.by_digest(), &listed.pictures);
-        let is_first = |&place: &usize| pictures[place].digest.is_none_or(|digest| first[&digest] == place);
-        let places: Vec<usize> = (0..pictures.len()).filter(is_first).collect();
-        let copies = (0..pictures.len()).filter(|place| !is_first(place));
-        let exact = copies.filter_map(|place| Some((first[&pictures[place].digest?], place, None)));
-        let bar = context.output.progress(places.len(), "pictures");
-        let done = |done: usize| bar.set_position(done as u64);
-        let found = near_earlier(&listed.index, &listed.rows(&places), self.above, done);
-        bar.finish_and_clear();
-        let found = found?.into_iter().enumerate();
-        let near = found.filter_map(|(i, near)| near.map(|near| (places[near.place], places[i], Some(near.score))));
-        let [exact, near] = [grouped(exact, listed), grouped(near, listed)];
+        let groups = context.output.watching(|watch| listed.groups(self.above, watch))?;
+        let [exact, near] = groups.map(|groups| groups.iter().map(|group| Group::of(group, listed)).collect::<Vec<_>>());
         let mut not_kept: Vec<String> =
             exact.iter().chain(&near).flat_map(|group| group.others.iter().map(|other| other.path.clone())).collect();
         not_kept.sort();
-        let only_others = self.keep.is_some();
-        Ok(Groups { pictures: pictures.len(), above: self.above, exact, near, not_kept, only_others })
+        let (pictures, only_others) = (listed.pictures.len(), self.keep.is_some());
+        Ok(Groups { pictures, above: self.above, exact, near, not_kept, only_others })
     }
 
     /// Finds the pictures of one index that are in another.
@@ -188,18 +125,17 @@ impl Duplicates {
         let (exact, rest): (Vec<usize>, Vec<usize>) =
             (0..listed.pictures.len()).partition(|&place| twin(place).is_some());
         let all: Vec<usize> = (0..other.pictures.len()).collect();
-        let bar = context.output.progress(rest.len(), "pictures");
-        let done = |done: usize| bar.set_position(done as u64);
-        let sides = ((&listed.index, &listed.rows(&rest)[..]), (&other.index, &other.rows(&all)[..]));
-        let found = near_in_other(sides.0, sides.1, self.above, done);
-        bar.finish_and_clear();
+        let (own, others) = (listed.rows(&rest), other.rows(&all));
+        let found = context.output.watching(|watch| {
+            near_in_other((&listed.index, &own), (&other.index, &others), self.above, watch)
+        })?;
         let pair = |(place, near): (usize, Option<Near>)| {
             let Near { place: theirs, score } = near?;
-            Some(Twin { path: listed.path(place), other: other.path(theirs), score: Some(score) })
+            Some(Twin { path: path(listed, place), other: path(other, theirs), score: Some(score) })
         };
-        let mut near: Vec<Twin> = rest.iter().copied().zip(found?).filter_map(pair).collect();
+        let mut near: Vec<Twin> = rest.iter().copied().zip(found).filter_map(pair).collect();
         near.sort_by(|a, b| b.score.unwrap_or(0.0).total_cmp(&a.score.unwrap_or(0.0)).then(a.path.cmp(&b.path)));
-        let same = |place| twin(place).map(|theirs| (listed.path(place), other.path(theirs)));
+        let same = |place| twin(place).map(|theirs| (path(listed, place), path(other, theirs)));
         let exact = exact.into_iter().filter_map(same).map(|(path, other)| Twin { path, other, score: None });
         let mut exact: Vec<Twin> = exact.collect();
         exact.sort_by(|a, b| a.path.cmp(&b.path));
@@ -210,21 +146,6 @@ impl Duplicates {
 
 fn page<'a>(path: &Option<PathBuf>, title: &str, sections: impl FnOnce() -> Vec<Section<'a>>) -> Result<(), CliError> {
     path.as_ref().map_or(Ok(()), |path| page::write(path, title, &sections()))
-}
-
-/// Puts (kept, other, score) into groups, the largest first, and of equally large ones the one whose picture comes first.
-fn grouped(pairs: impl Iterator<Item = (usize, usize, Option<f32>)>, listed: &Listed) -> Vec<Group> {
-    let mut groups: HashMap<usize, Vec<(usize, Option<f32>)>> = HashMap::new();
-    pairs.for_each(|(kept, other, score)| groups.entry(kept).or_default().push((other, score)));
-    let mut groups: Vec<_> = groups.into_iter().collect();
-    groups.sort_by_key(|(kept, others)| (Reverse(others.len()), *kept));
-    let score = |score: Option<f32>| score.unwrap_or(1.0);
-    let group = |(kept, mut others): (usize, Vec<(usize, Option<f32>)>)| {
-        others.sort_by(|a, b| score(b.1).total_cmp(&score(a.1)).then(a.0.cmp(&b.0)));
-        let other = |(place, score)| Other { path: listed.path(place), score };
-        Group { kept: listed.path(kept), others: others.into_iter().map(other).collect() }
-    };
-    groups.into_iter().map(group).collect()
 }
 
 /// Pictures of which one is enough.
@@ -240,6 +161,13 @@ struct Other {
     /// The cosine with the one that is kept, unless the bytes are the same.
     #[serde(skip_serializing_if = "Option::is_none")]
     score: Option<f32>,
+}
+
+impl Group {
+    fn of(group: &duplicates::Group, listed: &Listed) -> Self {
+        let other = |&(place, score): &(usize, Option<f32>)| Other { path: path(listed, place), score };
+        Group { kept: path(listed, group.kept), others: group.others.iter().map(other).collect() }
+    }
 }
 
 /// What an index has twice.

@@ -45,7 +45,7 @@ impl Filters {
 }
 
 /// Reads a cosine.
-pub(super) fn cosine(text: &str) -> Result<f32, String> {
+pub(crate) fn cosine(text: &str) -> Result<f32, String> {
     text.parse().ok().filter(|cosine| (-1.0..=1.0).contains(cosine)).ok_or_else(|| "not a number from -1 to 1".into())
 }
 

@@ -39,9 +39,10 @@ mod index;
 mod index_parts;
 mod info;
 mod info_blip;
+mod map;
 mod matching;
 mod output;
-mod page;
+pub(super) mod page;
 mod parquet_writer;
 mod partial;
 mod parts;
@@ -97,6 +98,7 @@ enum Command {
     Search(search::Search),
     Serve(serve::Serve),
     Duplicates(duplicates::Duplicates),
+    Map(map::MapCommand),
     Export(export::Export),
     Scenes(scenes::ScenesCommand),
     Completions(shell::Completions),
@@ -124,6 +126,7 @@ pub fn run(cli: Cli) -> Result<(), CliError> {
         Command::Search(command) => command.run(&context),
         Command::Serve(command) => command.run(&context),
         Command::Duplicates(command) => command.run(&context),
+        Command::Map(command) => command.run(&context),
         Command::Export(command) => command.run(&context),
         Command::Scenes(command) => command.run(&context),
         Command::Completions(command) => command.run(Cli::command()),

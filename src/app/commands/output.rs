@@ -2,10 +2,12 @@
 
 use super::CliError;
 use super::arrays::write_line;
+use crate::progress::{Progress, Watch};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use std::fmt::Display;
 use std::io::{Write, stdout};
+use std::sync::Mutex;
 
 /// The form in which results are written.
 #[derive(Clone, Copy, Debug)]
@@ -40,5 +42,22 @@ impl Output {
         let style = ProgressStyle::with_template("{msg} {bar:32} {pos}/{len}  {per_sec:>9}  {eta} left")
             .expect("a valid template");
         ProgressBar::new(total as u64).with_style(style).with_message(what)
+    }
+
+    /// Does work with a progress bar for whatever it counts.
+    pub(crate) fn watching<R>(self, work: impl FnOnce(Watch) -> R) -> R {
+        let shown: Mutex<Option<(&str, ProgressBar)>> = Mutex::new(None);
+        let watch = |Progress { what, done, todo }: Progress| {
+            let mut shown = shown.lock().expect("no thread panics here");
+            if shown.as_ref().is_none_or(|(before, _)| *before != what) {
+                let before = shown.replace((what, self.progress(todo, what)));
+                before.inspect(|(_, bar)| bar.finish_and_clear());
+            }
+            shown.iter().for_each(|(_, bar)| bar.set_position(done as u64));
+            Ok(())
+        };
+        let result = work(&watch);
+        shown.into_inner().expect("no thread panics here").inspect(|(_, bar)| bar.finish_and_clear());
+        result
     }
 }

@@ -66,7 +66,7 @@ pub(super) fn item(folder: &Path, path: &Path, thumbnail: Option<&RgbImage>, sai
 }
 
 /// Returns the relative link from the page's folder to the file.
-fn link(folder: &Path, file: &Path) -> String {
+pub(in crate::app) fn link(folder: &Path, file: &Path) -> String {
     // A file that no longer exists has no canonical path, so its absolute path is used.
     let absolute = || std::path::absolute(file).unwrap_or_else(|_: io::Error| file.into());
     let file = file.canonicalize().unwrap_or_else(|_| absolute());

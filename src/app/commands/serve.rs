@@ -41,6 +41,8 @@ Routes:
   GET  /search?q=TEXT   also not, like=ID, k, offset, path, not_path, after,
                         before, above, index; POST /search takes pictures, and
                         parts with weights
+  GET  /map             the pictures as a map; GET /duplicates?above=COSINE the
+                        groups of which one is enough: 202 says how far it is
   GET  /item/ID, /thumb/ID?size=PIXELS, /picture/ID
   POST /reindex         embeds what has changed; GET /reindex says how far it is
   GET  /health, /metrics (Prometheus), /openapi.json

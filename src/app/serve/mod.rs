@@ -25,6 +25,7 @@
 //! | `inputs`, `url_query`, `search_request` | texts and pictures; addresses; what a search looks for |
 //! | `embeddings`, `vectorize`, `rank` | embeddings as OpenAI and Weaviate have them; texts for pictures |
 //! | `search`, `pictures`, `reindex` | the routes of the collections |
+//! | `map`, `duplicates`, `study` | those that take long, and how they are made and kept |
 //! | `status`, `metrics` | what the server says of itself |
 //! | `page` | the page for people |
 
@@ -32,11 +33,13 @@ mod answer;
 mod body;
 mod call;
 mod collection;
+mod duplicates;
 mod embeddings;
 mod file_body;
 mod guard;
 mod inputs;
 mod listen;
+mod map;
 mod metrics;
 mod model;
 mod page;
@@ -53,6 +56,7 @@ mod server;
 mod signals;
 mod stall;
 mod status;
+mod study;
 mod threads;
 mod url_query;
 mod vectorize;

@@ -2,16 +2,22 @@
 
 use super::call::Call;
 use super::reply::{Answer, Fault};
+use crate::app::map::{CHART, CHART_STYLE};
 use hyper::header::{CACHE_CONTROL, HeaderValue};
 
 /// Names of files, their types and their contents.
-const FILES: [(&str, &str, &str); 7] = [
+const FILES: [(&str, &str, &str); 12] = [
     ("", "text/html; charset=utf-8", include_str!("page/index.html")),
     ("style.css", "text/css; charset=utf-8", include_str!("page/style.css")),
     ("icon.svg", "image/svg+xml", include_str!("page/icon.svg")),
     ("main.js", "text/javascript; charset=utf-8", include_str!("page/main.js")),
     ("query.js", "text/javascript; charset=utf-8", include_str!("page/query.js")),
     ("hits.js", "text/javascript; charset=utf-8", include_str!("page/hits.js")),
+    ("views.js", "text/javascript; charset=utf-8", include_str!("page/views.js")),
+    ("map.js", "text/javascript; charset=utf-8", include_str!("page/map.js")),
+    ("duplicates.js", "text/javascript; charset=utf-8", include_str!("page/duplicates.js")),
+    ("chart.js", "text/javascript; charset=utf-8", CHART),
+    ("chart.css", "text/css; charset=utf-8", CHART_STYLE),
     ("server.js", "text/javascript; charset=utf-8", include_str!("page/server.js")),
 ];
 /// A browser asks anew each time, since another version of the program may be at the address.

@@ -2,7 +2,7 @@
 
 use super::call::Call;
 use super::reply::{Answer, Fault};
-use super::{embeddings, page, pictures, rank, reindex, search, status, vectorize};
+use super::{duplicates, embeddings, map, page, pictures, rank, reindex, search, status, vectorize};
 use hyper::Method;
 use std::pin::Pin;
 
@@ -46,6 +46,8 @@ pub(super) const ROUTES: &[Route] = &[
     route!(POST "/classify" rank::classify),
     route!(GET "/search" search::by_query),
     route!(POST "/search" search::by_body),
+    route!(GET "/map" map::map),
+    route!(GET "/duplicates" duplicates::duplicates),
     route!(GET "/item/{id}" pictures::item),
     route!(GET "/thumb/{id}" pictures::thumb),
     route!(GET "/picture/{id}" pictures::picture),

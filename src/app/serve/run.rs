@@ -8,6 +8,7 @@ use super::model::Model;
 use super::queue::Queue;
 use super::server::{Limits, Server, picture_bytes};
 use super::signals::Signals;
+use super::study::Studies;
 use super::threads::{Memory, Threads};
 use super::worker::work;
 use crate::pictures::Reading;
@@ -86,6 +87,7 @@ pub(in crate::app) fn run(setup: Setup, listening: Listening) -> io::Result<bool
     let server = Arc::new(Server {
         queue: Arc::new(Queue::new(limits.queue)),
         collections,
+        studies: Studies::default(),
         metrics: Arc::default(),
         guard,
         threads: Threads::new(processors),

@@ -5,6 +5,7 @@ use super::collection::{Collection, Id, broken};
 use super::reply::{Answer, Fault};
 use super::search_request::{QueryPart, SearchRequest, Sought};
 use super::server::Server;
+use super::study::Chosen;
 use crate::index::{Index, IndexError, combine};
 use crate::pictures::Reading;
 use ndarray::{Array2, Axis, stack};
@@ -51,7 +52,7 @@ struct Search {
 
 async fn search(server: Arc<Server>, wanted: SearchRequest) -> Result<Answer, Fault> {
     wanted.check(server.model.family())?;
-    let chosen = chosen(&server, &wanted)?;
+    let chosen = chosen(&server, wanted.index.as_deref())?;
     let texts = server.embed_texts(wanted.texts().cloned().collect()).await?.rows;
     let likes = likes(&server, &wanted).await?;
     // Pictures of a query are read as those of the index were, which most often is the same way for all.
@@ -72,12 +73,12 @@ async fn search(server: Arc<Server>, wanted: SearchRequest) -> Result<Answer, Fa
     found.map(|reply| Answer::json(&reply)).map_err(broken)
 }
 
-/// Returns the indexes that are to be searched, with their numbers.
-fn chosen(server: &Server, wanted: &SearchRequest) -> Result<Vec<(usize, Arc<Index>)>, Fault> {
-    let is_chosen = |collection: &Collection| wanted.index.as_ref().is_none_or(|name| name == collection.name());
+/// Returns all indexes, or the one that a request names, with their numbers.
+pub(super) fn chosen(server: &Server, index: Option<&str>) -> Result<Vec<Chosen>, Fault> {
+    let is_chosen = |collection: &Collection| index.is_none_or(|name| name == collection.name());
     let all = server.collections.iter().enumerate().filter(|(_, collection)| is_chosen(collection));
     let chosen: Vec<_> = all.map(|(place, collection)| (place, collection.index())).collect();
-    match (&wanted.index, chosen.is_empty()) {
+    match (index, chosen.is_empty()) {
         (_, false) => Ok(chosen),
         (Some(name), true) => Err(Fault { param: Some("index".into()), ..Fault::missing(format!("no index {name}")) }),
         (None, true) => Err(Fault::missing("no index is served; clipwright serve INDEX names one")),

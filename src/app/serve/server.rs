@@ -7,6 +7,7 @@ use super::metrics::Metrics;
 use super::model::Model;
 use super::queue::{Job, Queue, Work};
 use super::reply::Fault;
+use super::study::Studies;
 use super::threads::{Memory, Threads};
 use crate::embed::Load;
 use crate::layers::patch_embed::CHANNELS;
@@ -42,6 +43,8 @@ pub(super) struct Server {
     pub model: Arc<Model>,
     pub queue: Arc<Queue>,
     pub collections: Collections,
+    /// Answers that take long.
+    pub studies: Studies,
     pub metrics: Arc<Metrics>,
     pub limits: Limits,
     pub guard: Guard,

@@ -20,7 +20,7 @@ pub use classes::questions;
 pub use concept::{Concept, Split};
 pub use cut::{Cut, Side};
 pub use pairs::EmojiPairs;
-pub use set::{Emoji, Tile};
+pub use set::{Emoji, Tile, concepts};
 pub use sheet::TILE;
 pub use train::EmojiTraining;
 pub use vendor::Vendor;

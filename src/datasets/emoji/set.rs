@@ -29,8 +29,7 @@ pub struct Emoji {
 impl Emoji {
     /// Decodes the embedded files. Pictures are kept as palette indices, 4 KiB each.
     pub fn load() -> Self {
-        let concepts: Vec<Concept> = CONCEPTS.lines().skip(1).map(parse).collect();
-        Self { concepts, sheets: Vendor::ALL.into_iter().map(Sheet::decode).collect() }
+        Self { concepts: concepts(), sheets: Vendor::ALL.into_iter().map(Sheet::decode).collect() }
     }
 
     /// Returns the concepts in Unicode's order.
@@ -73,6 +72,11 @@ impl Emoji {
     pub fn paint(&self, tile: Tile, picture: &mut Picture) {
         self.sheets[tile.vendor as usize].paint(tile.place, picture);
     }
+}
+
+/// Returns the concepts in Unicode's order, without any picture.
+pub fn concepts() -> Vec<Concept> {
+    CONCEPTS.lines().skip(1).map(parse).collect()
 }
 
 /// Parses a line of `emoji.tsv`: id, hex, split, group, subgroup, family, vendors, label, tags. The id is the number

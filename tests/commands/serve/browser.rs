@@ -304,3 +304,145 @@ fn a_token_is_asked_for() {
     browser.wait("document.querySelectorAll('#hits li').length === 5");
     browser.wait("[...document.querySelectorAll('#hits img')].every((img) => img.naturalWidth > 0)");
 }
+
+/// Makes the browser prefer dark colours, and leaves a picture of the page in both.
+fn shoot_both(browser: &Browser, name: &str) {
+    for scheme in ["dark", "light"] {
+        let media = json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]});
+        browser.emulate("Emulation.setEmulatedMedia", &media);
+        sleep(Duration::from_millis(200));
+        browser.shoot(&format!("{name}-{scheme}.png"));
+    }
+}
+
+/// Makes the page as narrow as a phone's, and leaves pictures of it.
+fn shoot_phone(browser: &Browser, name: &str) {
+    let metrics = json!({"width": 400, "height": 800, "deviceScaleFactor": 1, "mobile": true});
+    browser.emulate("Emulation.setDeviceMetricsOverride", &metrics);
+    browser.wait("innerWidth === 400");
+    assert_eq!(browser.run("return document.documentElement.scrollWidth"), 400, "the page is wider than the phone");
+    shoot_both(browser, &format!("{name}-phone"));
+}
+
+#[test]
+fn the_map_is_operated_by_keys() {
+    let Some(browser) = Browser::start(1200, 900) else { return };
+    let (_bench, server) = served(30);
+    let map = server.whole("/map");
+    let x = |path: &str| {
+        let points = map["points"].as_array().unwrap();
+        points.iter().find(|point| point["path"] == path).unwrap_or_else(|| panic!("{path:?}"))["x"].as_f64().unwrap()
+    };
+    browser.open(&server, "/");
+    browser.wait("document.querySelector('#about').textContent.includes('30 in pictures')");
+    browser.run("document.querySelector('[data-view=map]').focus()");
+    browser.press(&[ENTER]);
+    browser.wait("document.querySelector('#map canvas')");
+    browser.wait("document.querySelector('#status').textContent.includes('30 pictures in')");
+    assert_eq!(browser.run("return document.querySelector('#query').hidden"), true);
+    browser.press(&[TAB, TAB]);
+    assert_eq!(browser.run("return document.activeElement.tagName"), "CANVAS");
+    // The first step goes to the middle, the next ones to pictures that lie that way.
+    let chosen = || browser.run("return document.querySelector('#map .tip').lastChild.textContent").as_str().unwrap().to_owned();
+    browser.press(&[LEFT]);
+    browser.wait("!document.querySelector('#map .tip').hidden");
+    let first = chosen();
+    browser.press(&[RIGHT]);
+    browser.wait(&format!("!document.querySelector('#map output').textContent.startsWith({first:?} + ',')"));
+    assert!(x(&chosen()) > x(&first));
+    browser.press(&[LEFT, LEFT]);
+    browser.wait("document.querySelector('#map .tip img')?.naturalWidth > 0");
+    assert!(x(&chosen()) < x(&first));
+    shoot_both(&browser, "map");
+    // A region is shown large, and 0 shows all again.
+    let place = || browser.run("return [document.querySelector('#map .tip').style.left, document.querySelector('#map .tip').style.top].join()");
+    let before = place();
+    browser.run("document.querySelector('#map li:last-child button').focus()");
+    browser.press(&[ENTER]);
+    browser.wait(&format!("[document.querySelector('#map .tip').style.left, document.querySelector('#map .tip').style.top].join() !== {before}"));
+    assert_eq!(browser.run("return document.activeElement.tagName"), "CANVAS");
+    browser.shoot("region.png");
+    browser.press(&["+", "-", "0"]);
+    browser.wait(&format!("[document.querySelector('#map .tip').style.left, document.querySelector('#map .tip').style.top].join() === {before}"));
+    // Enter looks for more like the picture, and the way back leads to the map.
+    let path = chosen();
+    browser.press(&[ENTER]);
+    browser.wait("document.querySelectorAll('#hits li').length === 30");
+    assert_eq!(browser.shown()[0], format!("pictures/{path}"));
+    browser.run("history.back()");
+    browser.wait("!document.querySelector('#map').hidden || location.hash === ''");
+}
+
+#[test]
+fn the_map_is_moved_by_a_mouse_and_fits_a_phone() {
+    let Some(browser) = Browser::start(1200, 900) else { return };
+    let (_bench, server) = served(30);
+    browser.open(&server, "/#view=map");
+    browser.wait("document.querySelector('#map canvas')");
+    browser.wait("document.querySelector('#map canvas').width > 300");
+    // What the pointer is on is told, and a click looks for more like it.
+    let point = "const canvas = document.querySelector('#map canvas');
+        for (let y = 0; y < canvas.clientHeight; y += 6) for (let x = 0; x < canvas.clientWidth; x += 6) {
+          const event = (kind) => new PointerEvent(kind, {pointerId: 1, pointerType: 'mouse', bubbles: true,
+            clientX: canvas.getBoundingClientRect().left + x, clientY: canvas.getBoundingClientRect().top + y});
+          canvas.setPointerCapture = () => {};
+          canvas.dispatchEvent(event('pointermove'));
+          if (document.querySelector('#map output').textContent === '') continue;
+          canvas.dispatchEvent(new WheelEvent('wheel', {deltaY: -300, cancelable: true, clientX: x, clientY: y}));
+          canvas.dispatchEvent(event('pointerdown'));
+          canvas.dispatchEvent(event('pointerup'));
+          return document.querySelector('#map .tip').lastChild.textContent;
+        }";
+    let path = browser.run(point);
+    browser.wait("document.querySelectorAll('#hits li').length === 30");
+    assert_eq!(browser.shown()[0], format!("pictures/{}", path.as_str().unwrap()));
+    browser.open(&server, "/page/style.css");
+    browser.open(&server, "/#view=map");
+    browser.wait("document.querySelector('#map canvas')");
+    shoot_phone(&browser, "map");
+}
+
+#[test]
+fn duplicates_are_shown_in_groups() {
+    let Some(browser) = Browser::start(1200, 900) else { return };
+    let bench = Bench::new(12);
+    for (from, to) in [(1, "pictures/one.png"), (1, "pictures/sub/once more.png"), (2, "pictures/two.png")] {
+        fs::copy(bench.picture(from), bench.path(to)).unwrap();
+    }
+    bench.index();
+    let server = Server::start(&bench, &["pictures"]);
+    browser.open(&server, "/#view=duplicates");
+    let count = |above: &str| {
+        let found = server.whole(&format!("/duplicates?above={above}"));
+        ["exact", "near"].map(|kind| found[kind]["groups"].as_array().unwrap().len()).iter().sum::<usize>()
+    };
+    browser.wait(&format!("document.querySelectorAll('#groups section').length === {}", count("0.95")));
+    browser.wait("document.querySelector('#groups h2').textContent === 'The same bytes: 2 groups'");
+    browser.wait("document.querySelector('#groups .kept small').textContent.startsWith('kept')");
+    browser.wait("document.querySelector('#groups img').naturalWidth > 0");
+    shoot_both(&browser, "duplicates");
+    // Arrow keys lead through a group, and a picture is shown large.
+    browser.run("document.querySelector('#groups button').focus()");
+    browser.press(&[RIGHT]);
+    assert_eq!(browser.run("return document.activeElement.hit.said"), "same bytes");
+    browser.press(&[ENTER]);
+    browser.wait("document.querySelector('#large').open && document.querySelector('#facts').textContent.includes('same bytes')");
+    browser.press(&[ESCAPE]);
+    let set = "const field = document.querySelector(arguments[0]); field.value = arguments[1];
+        field.dispatchEvent(new Event('change'));";
+    let script = |field: &str, value: &str| {
+        browser.command("POST", "/execute/sync", &json!({"script": set, "args": [field, value]}));
+    };
+    script("#least", "0.99999");
+    browser.wait(&format!("document.querySelectorAll('#groups section').length === {}", count("0.99999")));
+    script("#keep", "shortest-path");
+    browser.wait("document.querySelector('#groups .kept small').title === '1.png'");
+    // A picture that is no longer there twice is no longer shown.
+    fs::remove_file(bench.path("pictures/two.png")).unwrap();
+    browser.open(&server, "/");
+    browser.run("document.querySelector('#update').click()");
+    browser.wait("document.querySelector('#status').textContent.includes('1 removed')");
+    browser.run("document.querySelector('[data-view=duplicates]').click()");
+    browser.wait("document.querySelector('#groups h2')?.textContent === 'The same bytes: 1 group'");
+    shoot_phone(&browser, "duplicates");
+}

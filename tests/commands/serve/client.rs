@@ -9,7 +9,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A running server, which ends with the test.
 pub struct Server {
@@ -119,6 +119,16 @@ impl Server {
         let answer = body.map_or_else(|| self.get(path), |body| self.post(path, body));
         assert_eq!(answer.status, 200, "{path}: {}", String::from_utf8_lossy(&answer.body));
         answer.json()
+    }
+
+    /// Asks for an answer that takes long until it is there.
+    #[track_caller]
+    pub fn whole(&self, path: &str) -> Value {
+        let start = Instant::now();
+        while self.get(path).status == 202 {
+            assert!(start.elapsed() < Duration::from_secs(60), "{path}");
+        }
+        self.good(path, None)
     }
 }
 

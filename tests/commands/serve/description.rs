@@ -99,6 +99,8 @@ fn answers_are_as_they_are_described() {
         ("POST", "/classify", Some(json!({"image": image, "labels": ["a", "b"], "templates": ["a {}"], "k": 1}))),
         ("GET", "/search", None),
         ("POST", "/search", Some(json!({"parts": [{"like": id}, {"text": "a", "weight": -0.5}], "k": 2}))),
+        ("GET", "/map", None),
+        ("GET", "/duplicates", None),
         ("GET", "/item/{id}", None),
         ("GET", "/thumb/{id}", None),
         ("GET", "/picture/{id}", None),

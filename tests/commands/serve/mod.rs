@@ -6,6 +6,7 @@
 //! | `embeddings` | embeddings in both shapes, equal to those of `embed`, alone and in company |
 //! | `collections` | searches, ids, pictures, updates |
 //! | `fuzz` | damaged requests |
+//! | `studies` | maps and duplicates, which take long |
 //! | `hostile` | requests that are wrong, large, slow, or from elsewhere |
 //! | `life` | the beginning, many clients, those that leave, the end |
 //! | `browser` | the page in Chromium, where it is installed |
@@ -19,3 +20,4 @@ mod embeddings;
 mod fuzz;
 mod hostile;
 mod life;
+mod studies;

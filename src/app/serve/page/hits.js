@@ -27,24 +27,25 @@ export function replace(hits) {
 }
 
 export function append(hits) {
-  list.append(...hits.map(item));
+  list.append(...hits.map((hit) => item({ ...hit, said: hit.score.toFixed(3) }, `${hit.rank}: ${hit.path}`)));
 }
 
 export function count() {
   return list.childElementCount;
 }
 
-function item(hit) {
-  const { id, path, score, rank } = hit;
+/** Returns an item of a list of pictures. What is said of the picture stands before its path. */
+export function item(hit, label) {
+  const { id, path, said } = hit;
   const img = Object.assign(document.createElement("img"), { alt: path });
   img.dataset.path = `/thumb/${id}`;
   img.addEventListener("error", () => img.replaceWith("cannot be read"));
   near.observe(img);
   const frame = Object.assign(document.createElement("span"), { className: "frame" });
   frame.append(img);
-  const told = Object.assign(document.createElement("small"), { textContent: `${score.toFixed(3)}  ${path}`, title: path });
+  const told = Object.assign(document.createElement("small"), { textContent: `${said}  ${path}`, title: path });
   const button = Object.assign(document.createElement("button"), { type: "button" });
-  button.setAttribute("aria-label", `${rank}: ${path}`);
+  button.setAttribute("aria-label", label);
   button.append(frame, told);
   button.addEventListener("click", () => enlarge(hit));
   button.hit = hit;
@@ -66,8 +67,9 @@ async function enlarge(hit) {
   show(original, `/picture/${hit.id}`).catch(() => { original.alt = "This picture cannot be read any more."; });
   const { size, modified, index } = await json(`/item/${hit.id}`).catch(() => ({}));
   if (current !== hit || size === undefined) return;
-  facts.textContent = `rank ${hit.rank} · score ${hit.score.toFixed(4)} · ${(size / 1e6).toFixed(2)} MB · ` +
-    `${new Date(modified).toLocaleString()} · ${index}`;
+  const found = hit.rank === undefined ? [hit.said] : [`rank ${hit.rank}`, `score ${hit.score.toFixed(4)}`];
+  facts.textContent =
+    [...found, `${(size / 1e6).toFixed(2)} MB`, new Date(modified).toLocaleString(), index].join(" · ");
 }
 
 large.addEventListener("click", ({ target }) => {
@@ -86,8 +88,9 @@ function columns(buttons) {
   return second < 0 ? buttons.length : second;
 }
 
-list.addEventListener("keydown", (event) => {
-  const buttons = [...list.querySelectorAll("button")];
+addEventListener("keydown", (event) => {
+  const own = document.activeElement?.closest(".pictures");
+  const buttons = [...(own?.querySelectorAll("button") ?? [])];
   const here = buttons.indexOf(document.activeElement);
   if (here < 0 || event.ctrlKey || event.metaKey || event.altKey) return;
   const row = columns(buttons);

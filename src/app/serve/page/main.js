@@ -1,8 +1,11 @@
 // Searches while words are typed, pictures dropped and weights changed.
 
+import * as duplicates from "./duplicates.js";
 import * as hits from "./hits.js";
+import * as map from "./map.js";
 import * as query from "./query.js";
 import { ask, json, search } from "./server.js";
+import * as views from "./views.js";
 
 /** Pictures that are asked for at a time. */
 const PAGE = 60;
@@ -58,12 +61,28 @@ function settle() {
   clearTimeout(timer);
   const address = query.address(text.value.trim());
   if (address !== location.hash) history.pushState(null, "", address);
-  return find();
+  return look();
+}
+
+/** Shows the view that the address names. */
+function look() {
+  asked.abort();
+  return views.show({ search: () => find(), map: (signal) => map.show(signal, say), duplicates: (signal) => duplicates.show(signal, say) });
 }
 
 function restore() {
-  text.value = query.restore(location.hash);
-  return find();
+  if (views.current() === "search") text.value = query.restore(location.hash);
+  return look();
+}
+
+/** Looks for pictures like one, or unlike it. */
+function more(hit, sign) {
+  if (sign === "only") {
+    text.value = "";
+    query.clear();
+  }
+  query.add({ like: hit.id, name: hit.path, shown: `/thumb/${hit.id}?size=64`, weight: sign === "only" ? 1 : sign });
+  scrollTo({ top: 0 });
 }
 
 /** Makes a part of the words that are typed. */
@@ -81,14 +100,9 @@ async function addFiles(files) {
 }
 
 query.onChange(settle);
-hits.onLike((hit, sign) => {
-  if (sign === "only") {
-    text.value = "";
-    query.clear();
-  }
-  query.add({ like: hit.id, name: hit.path, shown: `/thumb/${hit.id}?size=64`, weight: sign === "only" ? 1 : sign });
-  scrollTo({ top: 0 });
-});
+hits.onLike(more);
+map.onOpen((point) => more(point, "only"));
+duplicates.onChange(() => look());
 
 text.addEventListener("input", () => {
   clearTimeout(timer);
@@ -164,7 +178,7 @@ at("#update").addEventListener("click", async ({ target }) => {
     if (last?.error) throw new Error(last.error);
     const told = last.map(({ index, added, changed, removed }) =>
       `${index}: ${added} added, ${changed} changed, ${removed} removed`);
-    await find();
+    await look();
     say(told.join("; "));
   } catch (error) {
     say(error.message, true);

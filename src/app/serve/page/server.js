@@ -33,6 +33,16 @@ export async function json(path, options) {
   return (await ask(path, options)).json();
 }
 
+/** Fetches an answer that takes long, and tells how far it is until it is there. */
+export async function study(path, signal, say) {
+  for (;;) {
+    const answer = await ask(path, { signal });
+    const told = await answer.json();
+    if (answer.status !== 202) return told;
+    say(told.todo > 0 ? `${told.what}: ${told.done} of ${told.todo}` : "waiting for another answer");
+  }
+}
+
 /** Searches by a list of parts; `more` are the other fields of the request. */
 export function search(parts, more, signal) {
   const body = JSON.stringify({ parts, ...more });

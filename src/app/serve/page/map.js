@@ -1,0 +1,34 @@
+// The collection as a map.
+
+import { chart } from "./chart.js";
+import { show as picture, study } from "./server.js";
+
+const box = document.querySelector("#map");
+let open = () => {};
+let shown = "";
+
+/** Calls back with the point that the reader chooses. */
+export function onOpen(callback) {
+  open = callback;
+}
+
+/** Asks for the map and shows it. A map that is still the same stays as it was left. */
+export async function show(signal, say) {
+  try {
+    const map = await study("/map", signal, say);
+    const { pictures, left_out, clusters, points } = map;
+    const left = left_out > 0 ? `; ${left_out} of ${pictures} have no place, so that the map stays quick` : "";
+    say(points.length > 0 ? `${points.length} pictures in ${clusters.length} regions${left}` : "There are no pictures.");
+    const now = JSON.stringify(points.map(({ id, x, y }) => [id, x, y]));
+    if (now === shown) return;
+    shown = now;
+    chart(box, map, { fill, open });
+  } catch (error) {
+    if (error.name !== "AbortError") say(error.message, true);
+  }
+}
+
+function fill(img, { id }) {
+  picture(img, `/thumb/${id}?size=192`).catch(() => {});
+  return true;
+}
