@@ -46,12 +46,7 @@ pub struct Near {
 ///
 /// # Errors
 /// Returns an error if the embeddings cannot be read, are not of unit length, or if `watch` does.
-pub fn near_earlier(
-    index: &Index,
-    rows: &[usize],
-    least: f32,
-    watch: Watch,
-) -> Result<Vec<Option<Near>>, IndexError> {
+pub fn near_earlier(index: &Index, rows: &[usize], least: f32, watch: Watch) -> Result<Vec<Option<Near>>, IndexError> {
     let sketch = Sketch::new(sample(index, rows)?.view(), least);
     let side = Side::read(index, rows, &sketch)?;
     let mut first = Candidates { side: &side, heads: vec![], places: vec![] };

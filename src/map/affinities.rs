@@ -83,7 +83,11 @@ fn shares(near: &[Neighbour], perplexity: f64) -> Vec<f64> {
             break;
         }
         // The larger β is, the fewer neighbours count.
-        if error > 0.0 { low = beta } else { high = beta };
+        if error > 0.0 {
+            low = beta
+        } else {
+            high = beta
+        };
         beta = if high.is_finite() { (low + high) / 2.0 } else { 2.0 * beta };
     }
     let weights: Vec<f64> = squares.iter().map(|square| (-beta * square).exp()).collect();

@@ -96,8 +96,7 @@ fn descend(p: &Affinities, y: &mut [Point], watch: Watch) -> Result<(), Stopped>
     let rate = (y.len() as f64 / (4.0 * EXAGGERATION)).max(MIN_RATE);
     let (mut steps, mut gains) = (vec![[0.0; 2]; y.len()], vec![[1.0f64; 2]; y.len()]);
     for done in 0..STEPS {
-        let (exaggeration, momentum) =
-            if done < EARLY { (EXAGGERATION, MOMENTUM[0]) } else { (1.0, MOMENTUM[1]) };
+        let (exaggeration, momentum) = if done < EARLY { (EXAGGERATION, MOMENTUM[0]) } else { (1.0, MOMENTUM[1]) };
         let dy = gradient(p, y, exaggeration, THETA);
         for (((y, dy), step), gain) in y.iter_mut().zip(&dy).zip(&mut steps).zip(&mut gains) {
             for axis in 0..2 {
@@ -153,7 +152,10 @@ mod tests {
         let a = |i: usize, j: usize| 1.0 / (1.0 + (y[i][0] - y[j][0]).powi(2) + (y[i][1] - y[j][1]).powi(2));
         let pairs = || (0..y.len()).flat_map(|i| (0..y.len()).filter(move |&j| j != i).map(move |j| (i, j)));
         let z: f64 = pairs().map(|(i, j)| a(i, j)).sum();
-        (0..y.len()).flat_map(|i| p.row(i).map(move |(j, p)| (i, j, p))).map(|(i, j, p)| p * (p * z / a(i, j)).ln()).sum()
+        (0..y.len())
+            .flat_map(|i| p.row(i).map(move |(j, p)| (i, j, p)))
+            .map(|(i, j, p)| p * (p * z / a(i, j)).ln())
+            .sum()
     }
 
     fn affinities(x: &Array2<f32>, perplexity: f64) -> Affinities {
@@ -178,7 +180,11 @@ mod tests {
                 });
                 y[i][axis] = at;
                 let expected = (above - below) / (2.0 * h);
-                assert!((dy[i][axis] - expected).abs() < 1e-8 * scale.max(1.0), "{i} {axis}: {} {expected}", dy[i][axis]);
+                assert!(
+                    (dy[i][axis] - expected).abs() < 1e-8 * scale.max(1.0),
+                    "{i} {axis}: {} {expected}",
+                    dy[i][axis]
+                );
             }
         }
     }
@@ -219,7 +225,8 @@ mod tests {
 
     #[test]
     fn whoever_watches_can_stop_it() {
-        let watch = |Progress { what, done, .. }: Progress| if what == "steps" && done == 3 { Err(Stopped) } else { Ok(()) };
+        let watch =
+            |Progress { what, done, .. }: Progress| if what == "steps" && done == 3 { Err(Stopped) } else { Ok(()) };
         assert_eq!(by_neighbours(groups(50, 8, 2).view(), &watch), Err(Stopped));
     }
 }

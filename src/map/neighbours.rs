@@ -101,6 +101,9 @@ mod tests {
     #[test]
     fn whoever_watches_can_stop_it() {
         let x = unit(normals((500, 8), 3).view());
-        assert_eq!(nearest(x.view(), 3, &|Progress { done, .. }| if done > 200 { Err(Stopped) } else { Ok(()) }), Err(Stopped));
+        assert_eq!(
+            nearest(x.view(), 3, &|Progress { done, .. }| if done > 200 { Err(Stopped) } else { Ok(()) }),
+            Err(Stopped)
+        );
     }
 }

@@ -38,7 +38,9 @@ fn every_picture_has_a_place_beside_its_copy_and_a_region_with_a_name_of_its_own
         let point = points.iter().find(|point| point["path"] == path).unwrap_or_else(|| panic!("{path}: {points:?}"));
         ["x", "y"].map(|axis| point[axis].as_f64().unwrap())
     };
-    assert!(points.iter().all(|point| ["x", "y"].iter().all(|axis| (0.0..=1.0).contains(&point[axis].as_f64().unwrap()))));
+    assert!(
+        points.iter().all(|point| ["x", "y"].iter().all(|axis| (0.0..=1.0).contains(&point[axis].as_f64().unwrap())))
+    );
     for i in 0..12 {
         let (own, copy) = (place(&Bench::name(i)), place(&format!("pictures/copy of {i}.png")));
         let distance = |other: [f64; 2]| (own[0] - other[0]).hypot(own[1] - other[1]);
@@ -57,11 +59,15 @@ fn words_are_of_a_file_and_some_pictures_may_be_left_out() {
     let args = ["map", "pictures", "--words", "words.txt", "--clusters", "3", "--most", "16"];
     let found = bench.json(&args);
     assert_eq!((found["pictures"].as_u64(), found["left_out"].as_u64()), (Some(24), Some(8)));
-    let mut names: Vec<&str> = array(&found, "clusters").iter().filter_map(|cluster| cluster["name"].as_str()).collect();
+    let mut names: Vec<&str> =
+        array(&found, "clusters").iter().filter_map(|cluster| cluster["name"].as_str()).collect();
     names.sort();
     assert_eq!((array(&found, "clusters").len(), names), (3, vec!["blue", "red"]));
     let text = bench.run(&args).out;
-    assert!(text.contains("  (no word is left)\n") && text.ends_with("24 pictures in 3 regions; 8 left out (--most)\n"), "{text}");
+    assert!(
+        text.contains("  (no word is left)\n") && text.ends_with("24 pictures in 3 regions; 8 left out (--most)\n"),
+        "{text}"
+    );
 }
 
 #[test]

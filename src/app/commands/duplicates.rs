@@ -110,7 +110,8 @@ impl Duplicates {
     /// Finds the groups of an index.
     fn within(&self, context: &Context, listed: &Listed) -> Result<Groups, CliError> {
         let groups = context.output.watching(|watch| listed.groups(self.above, watch))?;
-        let [exact, near] = groups.map(|groups| groups.iter().map(|group| Group::of(group, listed)).collect::<Vec<_>>());
+        let [exact, near] =
+            groups.map(|groups| groups.iter().map(|group| Group::of(group, listed)).collect::<Vec<_>>());
         let mut not_kept: Vec<String> =
             exact.iter().chain(&near).flat_map(|group| group.others.iter().map(|other| other.path.clone())).collect();
         not_kept.sort();
@@ -126,9 +127,9 @@ impl Duplicates {
             (0..listed.pictures.len()).partition(|&place| twin(place).is_some());
         let all: Vec<usize> = (0..other.pictures.len()).collect();
         let (own, others) = (listed.rows(&rest), other.rows(&all));
-        let found = context.output.watching(|watch| {
-            near_in_other((&listed.index, &own), (&other.index, &others), self.above, watch)
-        })?;
+        let found = context
+            .output
+            .watching(|watch| near_in_other((&listed.index, &own), (&other.index, &others), self.above, watch))?;
         let pair = |(place, near): (usize, Option<Near>)| {
             let Near { place: theirs, score } = near?;
             Some(Twin { path: path(listed, place), other: path(other, theirs), score: Some(score) })

@@ -89,7 +89,12 @@ impl MapCommand {
         let points: Vec<Mapped> = map.placed.iter().map(point).collect();
         if let Some(path) = &self.html {
             let names: Vec<String> = self.indexes.iter().map(|path| path.display().to_string()).collect();
-            let points = points.iter().map(|point| page::Point { path: &point.path, x: point.x, y: point.y, cluster: point.cluster });
+            let points = points.iter().map(|point| page::Point {
+                path: &point.path,
+                x: point.x,
+                y: point.y,
+                cluster: point.cluster,
+            });
             let title = format!("Map of {}", names.join(", "));
             page::write(path, &title, &map, &points.collect::<Vec<_>>()).map_err(CliError::file(path))?;
         }

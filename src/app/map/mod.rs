@@ -35,11 +35,7 @@ pub(crate) struct Words {
 
 impl Words {
     /// Embeds words in the sentence "a photo of a ….".
-    pub fn embed<C: AsRef<TextEncoder>>(
-        model: &Family<C>,
-        words: Vec<String>,
-        watch: Watch,
-    ) -> Result<Self, Stopped> {
+    pub fn embed<C: AsRef<TextEncoder>>(model: &Family<C>, words: Vec<String>, watch: Watch) -> Result<Self, Stopped> {
         let (done, todo) = (Cell::new(0), words.len());
         let encode = |sentences: &[String]| {
             watch(Progress { what: "words", done: done.get(), todo })?;
@@ -107,7 +103,8 @@ impl Map {
         }
         let left_out = all.len().saturating_sub(wanted.most);
         let kept: Vec<usize> = evenly_spread(all.len(), wanted.most).collect();
-        let all: Vec<(usize, usize, Entry)> = if left_out == 0 { all } else { kept.iter().map(|&i| all[i].clone()).collect() };
+        let all: Vec<(usize, usize, Entry)> =
+            if left_out == 0 { all } else { kept.iter().map(|&i| all[i].clone()).collect() };
         let parts: Vec<Array2<f32>> = all
             .chunk_by(|a, b| a.0 == b.0)
             .map(|run| indexes[run[0].0].embeddings(&run.iter().map(|&(_, row, _)| row).collect::<Vec<_>>()))

@@ -47,8 +47,13 @@ impl Key {
 
     /// Whether the indexes are still what they were.
     fn is_of_now(&self, server: &Server) -> bool {
-        let now: Vec<_> =
-            server.collections.iter().map(Collection::index).enumerate().map(|(place, index)| state(place, &index)).collect();
+        let now: Vec<_> = server
+            .collections
+            .iter()
+            .map(Collection::index)
+            .enumerate()
+            .map(|(place, index)| state(place, &index))
+            .collect();
         self.of.iter().all(|of| now[of.0] == *of)
     }
 }

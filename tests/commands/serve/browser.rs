@@ -343,7 +343,8 @@ fn the_map_is_operated_by_keys() {
     browser.press(&[TAB, TAB]);
     assert_eq!(browser.run("return document.activeElement.tagName"), "CANVAS");
     // The first step goes to the middle, the next ones to pictures that lie that way.
-    let chosen = || browser.run("return document.querySelector('#map .tip').lastChild.textContent").as_str().unwrap().to_owned();
+    let chosen =
+        || browser.run("return document.querySelector('#map .tip').lastChild.textContent").as_str().unwrap().to_owned();
     browser.press(&[LEFT]);
     browser.wait("!document.querySelector('#map .tip').hidden");
     let first = chosen();
@@ -355,7 +356,9 @@ fn the_map_is_operated_by_keys() {
     assert!(x(&chosen()) < x(&first));
     shoot_both(&browser, "map");
     // A region is shown large, and 0 shows all again.
-    let place = || browser.run("return [document.querySelector('#map .tip').style.left, document.querySelector('#map .tip').style.top].join()");
+    let place = || {
+        browser.run("return [document.querySelector('#map .tip').style.left, document.querySelector('#map .tip').style.top].join()")
+    };
     let before = place();
     browser.run("document.querySelector('#map li:last-child button').focus()");
     browser.press(&[ENTER]);
@@ -426,7 +429,9 @@ fn duplicates_are_shown_in_groups() {
     browser.press(&[RIGHT]);
     assert_eq!(browser.run("return document.activeElement.hit.said"), "same bytes");
     browser.press(&[ENTER]);
-    browser.wait("document.querySelector('#large').open && document.querySelector('#facts').textContent.includes('same bytes')");
+    browser.wait(
+        "document.querySelector('#large').open && document.querySelector('#facts').textContent.includes('same bytes')",
+    );
     browser.press(&[ESCAPE]);
     let set = "const field = document.querySelector(arguments[0]); field.value = arguments[1];
         field.dispatchEvent(new Event('change'));";

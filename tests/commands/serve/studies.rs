@@ -42,7 +42,10 @@ fn the_map_is_that_of_the_command_and_follows_the_index() {
     assert_eq!((&map["clusters"], map["pictures"].as_u64()), (&expected["clusters"], Some(20)));
     for (point, expected) in map["points"].as_array().unwrap().iter().zip(expected["points"].as_array().unwrap()) {
         assert_eq!(format!("pictures/{}", point["path"].as_str().unwrap()), expected["path"].as_str().unwrap());
-        assert_eq!(["x", "y", "cluster"].map(|field| &point[field]), ["x", "y", "cluster"].map(|field| &expected[field]));
+        assert_eq!(
+            ["x", "y", "cluster"].map(|field| &point[field]),
+            ["x", "y", "cluster"].map(|field| &expected[field])
+        );
     }
     let item = server.good(&format!("/item/{}", ids(&map)[7]), None);
     assert_eq!(item["path"], map["points"][7]["path"]);
@@ -71,16 +74,20 @@ fn duplicates_are_those_of_the_command_within_each_index() {
     let found = server.whole("/duplicates?above=0.99999&keep=shortest-path");
     let groups = found["exact"]["groups"].as_array().unwrap();
     let said = |group: &Value| {
-        let path = |picture: &Value| format!("{}/{}", picture["index"].as_str().unwrap(), picture["path"].as_str().unwrap());
+        let path =
+            |picture: &Value| format!("{}/{}", picture["index"].as_str().unwrap(), picture["path"].as_str().unwrap());
         let others: Vec<String> = group["others"].as_array().unwrap().iter().map(path).collect();
         [vec![path(&group["kept"])], others].concat()
     };
     let groups: Vec<Vec<String>> = groups.iter().map(said).collect();
-    assert_eq!(groups, [
-        vec!["pictures/1.png", "pictures/one.png", "pictures/sub/once more.png"],
-        vec!["pictures/two.png", "pictures/sub/2.png"],
-        vec!["pictures-2/7.png", "pictures-2/8.png"],
-    ]);
+    assert_eq!(
+        groups,
+        [
+            vec!["pictures/1.png", "pictures/one.png", "pictures/sub/once more.png"],
+            vec!["pictures/two.png", "pictures/sub/2.png"],
+            vec!["pictures-2/7.png", "pictures-2/8.png"],
+        ]
+    );
     assert_eq!((found["not_kept"].as_u64(), found["exact"]["count"].as_u64()), (Some(4), Some(3)));
     let only = server.whole("/duplicates?above=0.99999&index=pictures-2");
     assert_eq!((only["pictures"].as_u64(), only["exact"]["count"].as_u64()), (Some(2), Some(1)));
