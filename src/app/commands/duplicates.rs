@@ -89,7 +89,7 @@ impl Duplicates {
             None => {
                 let groups = self.within(context, &listed)?;
                 let title = format!("Duplicates in {}", self.index.display());
-                page(&self.html, &title, || groups.sections())?;
+                page(&self.html, &title, &groups.summary(), || groups.sections())?;
                 // No file is no line, not an empty one.
                 if !groups.only_others || !groups.not_kept.is_empty() || context.output.is_json() {
                     context.output.show(&groups)?;
@@ -99,7 +99,7 @@ impl Duplicates {
             Some(other) => {
                 let twins = self.across(context, &listed, &self::listed(other, Keep::default())?)?;
                 let title = format!("Pictures of {} in {}", self.index.display(), other.display());
-                page(&self.html, &title, || twins.sections())?;
+                page(&self.html, &title, &twins.summary(), || twins.sections())?;
                 context.output.show(&twins)?;
                 (twins.exact.len() + twins.near.len(), twins.pictures)
             }
@@ -145,8 +145,13 @@ impl Duplicates {
     }
 }
 
-fn page<'a>(path: &Option<PathBuf>, title: &str, sections: impl FnOnce() -> Vec<Section<'a>>) -> Result<(), CliError> {
-    path.as_ref().map_or(Ok(()), |path| page::write(path, title, &sections()))
+fn page<'a>(
+    path: &Option<PathBuf>,
+    title: &str,
+    said: &str,
+    sections: impl FnOnce() -> Vec<Section<'a>>,
+) -> Result<(), CliError> {
+    path.as_ref().map_or(Ok(()), |path| page::write(path, title, said, &sections()))
 }
 
 /// Pictures of which one is enough.
@@ -191,14 +196,29 @@ impl Groups {
             let other = |other: &Other| Tile { path: other.path.clone(), note: said(other.score) };
             [kept].into_iter().chain(group.others.iter().map(other)).collect()
         };
-        let section = |title, groups: &[Group]| Section { title, groups: groups.iter().map(tiles).collect() };
+        let section = |title, groups: &[Group]| {
+            let groups = groups.iter().map(tiles).collect();
+            Section { title, keeps: true, groups }
+        };
         vec![section("The same bytes", &self.exact), section("Near each other", &self.near)]
+    }
+
+    fn summary(&self) -> String {
+        let Groups { pictures, above, exact, near, not_kept, .. } = self;
+        let groups = |groups: &[Group]| counted(groups.len(), "group");
+        format!(
+            "{}: {} of the same bytes, {} with cosines of {above} or more; without {} there would be none",
+            counted(*pictures, "picture"),
+            groups(exact),
+            groups(near),
+            not_kept.len()
+        )
     }
 }
 
 impl fmt::Display for Groups {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let Groups { pictures, above, exact, near, not_kept, only_others } = self;
+        let Groups { exact, near, not_kept, only_others, .. } = self;
         if *only_others {
             return f.write_str(&not_kept.join("\n"));
         }
@@ -210,9 +230,7 @@ impl fmt::Display for Groups {
             writeln!(f, "{} near each other\n          {kept}", others.len() + 1)?;
             others.iter().try_for_each(|other| writeln!(f, "  {}  {}", said(other.score), other.path))?;
         }
-        let groups = |groups: &[Group]| counted(groups.len(), "group");
-        write!(f, "{}: {} of the same bytes, ", counted(*pictures, "picture"), groups(exact))?;
-        write!(f, "{} with cosines of {above} or more; without {} there would be none", groups(near), not_kept.len())
+        f.write_str(&self.summary())
     }
 }
 
@@ -242,24 +260,31 @@ impl Twins {
             let tile = |path: &String, note| Tile { path: path.clone(), note };
             vec![tile(&twin.path, said(twin.score)), tile(&twin.other, "in the other index".into())]
         };
-        let section = |title, twins: &[Twin]| Section { title, groups: twins.iter().map(tiles).collect() };
+        let section = |title, twins: &[Twin]| {
+            let groups = twins.iter().map(tiles).collect();
+            Section { title, keeps: false, groups }
+        };
         vec![section("The same bytes", &self.exact), section("Near each other", &self.near)]
+    }
+
+    fn summary(&self) -> String {
+        let Twins { pictures, others, above, exact, near } = self;
+        format!(
+            "{} of {} found among the other {others}: {} with the same bytes, {} with cosines of {above} or more",
+            exact.len() + near.len(),
+            counted(*pictures, "picture"),
+            exact.len(),
+            near.len()
+        )
     }
 }
 
 impl fmt::Display for Twins {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let Twins { pictures, others, above, exact, near } = self;
-        for Twin { path, other, score } in exact.iter().chain(near) {
+        for Twin { path, other, score } in self.exact.iter().chain(&self.near) {
             writeln!(f, "{:>10}  {path}  {other}", said(*score))?;
         }
-        write!(
-            f,
-            "{} of {} found among the other {others}: ",
-            exact.len() + near.len(),
-            counted(*pictures, "picture")
-        )?;
-        write!(f, "{} with the same bytes, {} with cosines of {above} or more", exact.len(), near.len())
+        f.write_str(&self.summary())
     }
 }
 

@@ -19,18 +19,20 @@ const MAX_PICTURES: usize = 600;
 
 const STYLE: &str = "\
 h2 { font-size: 1.1rem; margin: 2rem 0 .5rem; }
-ol { display: flex; flex-wrap: wrap; gap: 1rem; list-style: none; padding: 1rem 0; margin: 0; \
-border-top: 1px solid var(--rule); }
-li { width: 9rem; }
+ol { display: grid; grid-template-columns: repeat(auto-fill, minmax(9rem, 1fr)); gap: 1rem; list-style: none; \
+padding: 1rem 0; margin: 0; border-top: 1px solid var(--rule); }
 a { display: flex; height: 9rem; align-items: center; justify-content: center; background: var(--ground); \
 color: var(--faint); }
 img { max-width: 100%; max-height: 100%; }
 small { display: block; overflow-wrap: anywhere; color: var(--faint); }
+.kept li:first-child a { outline: 2px solid light-dark(#1d5fc4, #7fb0ff); outline-offset: -2px; }
 ";
 
-/// Groups of one kind, the first pictures of which are to be kept.
+/// Groups of one kind.
 pub(super) struct Section<'a> {
     pub title: &'a str,
+    /// Whether the first picture of each group is to be kept.
+    pub keeps: bool,
     pub groups: Vec<Vec<Tile>>,
 }
 
@@ -40,8 +42,8 @@ pub(super) struct Tile {
     pub note: String,
 }
 
-/// Writes the page to a file, whole or not at all.
-pub(super) fn write(path: &Path, title: &str, sections: &[Section]) -> Result<(), CliError> {
+/// Writes the page to a file, whole or not at all. What was found is said below the title.
+pub(super) fn write(path: &Path, title: &str, said: &str, sections: &[Section]) -> Result<(), CliError> {
     let folder = folder_of(path).canonicalize().map_err(CliError::file(path))?;
     let mut room = MAX_PICTURES;
     let shown: Vec<Vec<&[Tile]>> = sections.iter().map(|section| shown(&section.groups, &mut room)).collect();
@@ -49,7 +51,7 @@ pub(super) fn write(path: &Path, title: &str, sections: &[Section]) -> Result<()
         shown.iter().flatten().flat_map(|tiles| tiles.iter().map(|tile| tile.path.as_str())).collect();
     let small = paths.into_par_iter().map(|path| (path, thumbnail(Path::new(path), THUMBNAIL)));
     let small: HashMap<&str, Option<RgbImage>> = small.collect();
-    let mut body = String::from("<p>Nothing was deleted.</p>\n");
+    let mut body = format!("<p>{}. Nothing was deleted.</p>\n", escape_all_quotes(said));
     for (section, shown) in sections.iter().zip(&shown) {
         add(&mut body, &folder, section, shown, &small);
     }
@@ -74,11 +76,15 @@ fn add(
     small: &HashMap<&str, Option<RgbImage>>,
 ) {
     let all = section.groups.len();
+    if all == 0 {
+        return;
+    }
     let title = escape_all_quotes(section.title);
     let mut add = |text: Arguments| body.write_fmt(text).expect("a string takes everything");
     add(format_args!("<h2>{title}: {}</h2>\n", counted(all, "group")));
+    let class = if section.keeps { " class=\"kept\"" } else { "" };
     for (group, shown) in section.groups.iter().zip(shown) {
-        add(format_args!("<ol>\n"));
+        add(format_args!("<ol{class}>\n"));
         for Tile { path, note } in *shown {
             let said = format!("<b>{}</b>", escape_all_quotes(note));
             add(format_args!("{}", item(folder, Path::new(path), small[path.as_str()].as_ref(), &said)));

@@ -3,11 +3,10 @@
 use super::page::{ENDINGS, check_ending};
 use super::texts::labels;
 use super::{CliError, Context};
-use crate::app::map::{Map, Region, Wanted, Words, emoji_words, page};
+use crate::app::map::{Map, Placed, Region, Wanted, Words, emoji_words, page, page::Point};
 use crate::app::number::{positive, up_to};
 use crate::counted::counted;
-use crate::files::serialize_name;
-use crate::index::{Index, ModelId};
+use crate::index::{Index, IndexError, ModelId};
 use clap::Args;
 use serde::Serialize;
 use std::fmt;
@@ -77,26 +76,18 @@ impl MapCommand {
         let wanted = Wanted { most: self.most, clusters: self.clusters, linear: self.linear };
         let model = opened.text_encoder()?;
         let map = context.output.watching(|watch| {
-            let words = Words::embed(&model, words, watch).map_err(crate::index::IndexError::Stopped)?;
+            let words = Words::embed(&model, words, watch).map_err(IndexError::Stopped)?;
             Map::new(&indexes, &words, wanted, watch)
         })?;
-        let point = |placed: &crate::app::map::Placed| Mapped {
-            path: indexes[placed.index].file(&placed.entry),
-            x: placed.x,
-            y: placed.y,
-            cluster: placed.cluster,
+        let point = |placed: &Placed| {
+            let Placed { index, ref entry, x, y, cluster, .. } = *placed;
+            Point { path: indexes[index].file(entry), x, y, cluster }
         };
-        let points: Vec<Mapped> = map.placed.iter().map(point).collect();
+        let points: Vec<Point> = map.placed.iter().map(point).collect();
         if let Some(path) = &self.html {
             let names: Vec<String> = self.indexes.iter().map(|path| path.display().to_string()).collect();
-            let points = points.iter().map(|point| page::Point {
-                path: &point.path,
-                x: point.x,
-                y: point.y,
-                cluster: point.cluster,
-            });
             let title = format!("Map of {}", names.join(", "));
-            page::write(path, &title, &map, &points.collect::<Vec<_>>()).map_err(CliError::file(path))?;
+            page::write(path, &title, &map, self.linear, &points).map_err(CliError::file(path))?;
         }
         let pictures = points.len() + map.left_out;
         context.output.show(&Report { pictures, left_out: map.left_out, clusters: map.regions, points })
@@ -109,16 +100,7 @@ struct Report {
     pictures: usize,
     left_out: usize,
     clusters: Vec<Region>,
-    points: Vec<Mapped>,
-}
-
-#[derive(Serialize)]
-struct Mapped {
-    #[serde(serialize_with = "serialize_name")]
-    path: PathBuf,
-    x: f32,
-    y: f32,
-    cluster: usize,
+    points: Vec<Point>,
 }
 
 impl fmt::Display for Report {

@@ -23,7 +23,13 @@ function make(tag, properties = {}, ...children) {
   return element;
 }
 
-export const colour = (cluster) => COLOURS[cluster % COLOURS.length];
+/** Whether the page is dark. Colours are then a quarter lighter. */
+const dark = matchMedia("(prefers-color-scheme: dark)");
+
+function colour(cluster) {
+  const parts = COLOURS[cluster % COLOURS.length].match(/[0-9a-f]{2}/g).map((part) => parseInt(part, 16));
+  return `rgb(${parts.map((part) => Math.round(dark.matches ? part + (255 - part) / 4 : part)).join()})`;
+}
 
 /**
  * Shows a map in a box. `fill(img, point)` shows a point's picture in an img and says whether it has one; `open(point)` is
@@ -54,7 +60,6 @@ export function chart(box, { points, clusters }, { fill, open }) {
   const context = canvas.getContext("2d");
   // A point (x, y) of the map is shown at left + x·scale, top − y·scale.
   const view = { left: 0, top: 0, scale: 1 };
-  const dark = matchMedia("(prefers-color-scheme: dark)");
   const small = new Map();
   let chosen = null;
   let pending = false;
@@ -323,7 +328,10 @@ export function chart(box, { points, clusters }, { fill, open }) {
     event.preventDefault();
     zoomAt(at(event), Math.exp(-event.deltaY * (event.deltaMode === 1 ? 0.05 : 0.0015)));
   }, { passive: false });
-  dark.addEventListener("change", draw);
+  dark.addEventListener("change", () => {
+    names.querySelectorAll("i").forEach((dot, i) => { dot.style.background = colour(i); });
+    draw();
+  });
   let [wide, tall] = [0, 0];
   new ResizeObserver(() => {
     if (canvas.clientWidth === wide && canvas.clientHeight === tall) return;

@@ -20,7 +20,7 @@ export async function show(signal, say) {
     const found = await study(`/duplicates?${asked}`, signal, say);
     const { pictures, left_out, not_kept, exact, near } = found;
     const left = left_out > 0 ? `; ${left_out} were not compared` : "";
-    say(`${not_kept} of ${pictures} pictures are there more than once, or nearly so${left}. Nothing is deleted.`);
+    say(`${not_kept} of ${pictures} pictures would not be kept${left}. Nothing is deleted.`);
     groups.replaceChildren(...section("The same bytes", exact), ...section("Near each other", near));
   } catch (error) {
     if (error.name !== "AbortError") say(error.message, true);
