@@ -33,6 +33,8 @@ mod json;
 mod kind;
 mod locate;
 mod note;
+#[cfg(feature = "onnx")]
+pub mod onnx;
 mod pickle;
 pub mod places;
 pub(crate) mod positions;

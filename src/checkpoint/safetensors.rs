@@ -15,7 +15,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 /// The largest header in bytes that the format allows.
@@ -255,6 +255,32 @@ impl<'a> Tensor<'a> {
     pub fn new(name: &str, shape: &[usize], values: &'a [f32], dtype: Dtype) -> Self {
         Tensor { name: name.into(), shape: shape.to_vec(), values: Cow::Borrowed(values), dtype }
     }
+
+    /// Returns how many bytes the numbers take.
+    pub(super) fn bytes(&self) -> usize {
+        self.values.len() * self.dtype.bytes()
+    }
+
+    /// Writes the numbers in their type.
+    pub(super) fn write(&self, out: &mut dyn Write) -> io::Result<()> {
+        let mut buffer = vec![0; CHUNK];
+        self.values.chunks(CHUNK / self.dtype.bytes()).try_for_each(|values| {
+            let raw = &mut buffer[..values.len() * self.dtype.bytes()];
+            self.dtype.encode(values, raw);
+            out.write_all(raw)
+        })
+    }
+}
+
+/// Checks that no value of these tensors is too large for its type.
+pub(super) fn check_values(path: &Path, tensors: &[Tensor]) -> Result<(), CheckpointError> {
+    for Tensor { name, values, dtype, .. } in tensors {
+        if let Some(index) = dtype.first_too_large(values) {
+            let (path, tensor) = (path.into(), name.clone());
+            return Err(CheckpointError::TooLarge { path, tensor, index, value: values[index], dtype: *dtype });
+        }
+    }
+    Ok(())
 }
 
 /// Writes a file of these tensors, in this order, and of free-form strings. It appears as a whole or not at all.
@@ -267,17 +293,13 @@ pub fn write<'m>(
     metadata: impl IntoIterator<Item = (&'m str, &'m str)>,
 ) -> Result<(), CheckpointError> {
     let io = |source| CheckpointError::Io { path: path.into(), source };
-    for Tensor { name, values, dtype, .. } in tensors {
-        if let Some(index) = dtype.first_too_large(values) {
-            let (path, tensor) = (path.into(), name.clone());
-            return Err(CheckpointError::TooLarge { path, tensor, index, value: values[index], dtype: *dtype });
-        }
-    }
+    check_values(path, tensors)?;
     let mut end = 0;
-    let infos = tensors.iter().map(|Tensor { name, shape, values, dtype }| {
+    let infos = tensors.iter().map(|tensor| {
         let start = end;
-        end += values.len() * dtype.bytes();
-        (name.clone(), TensorInfo { dtype: (*dtype).into(), shape: shape.clone(), data_offsets: (start, end) })
+        end += tensor.bytes();
+        let (dtype, shape) = (tensor.dtype.into(), tensor.shape.clone());
+        (tensor.name.clone(), TensorInfo { dtype, shape, data_offsets: (start, end) })
     });
     let metadata = metadata.into_iter().map(|(key, value)| (key.to_string(), value.to_string()));
     // The library keeps metadata in an order that differs from run to run; equal contents are to be equal bytes.
@@ -292,15 +314,7 @@ pub fn write<'m>(
     write_atomic(path, |out| {
         out.write_all(&(header.len() as u64).to_le_bytes())?;
         out.write_all(&header)?;
-        let mut buffer = vec![0; CHUNK];
-        for Tensor { values, dtype, .. } in tensors {
-            for values in values.chunks(CHUNK / dtype.bytes()) {
-                let raw = &mut buffer[..values.len() * dtype.bytes()];
-                dtype.encode(values, raw);
-                out.write_all(raw)?;
-            }
-        }
-        Ok(())
+        tensors.iter().try_for_each(|tensor| tensor.write(out))
     })
     .map_err(io)
 }

@@ -370,7 +370,7 @@ impl TextEncoder {
 
     /// Returns the token that closes a text.
     pub fn end_of_text(&self) -> u32 {
-        *self.tokenizer.encode("", self.context_length()).ids.last().expect("a text is closed")
+        self.tokenizer.end_of_text()
     }
 
     /// Returns the tokenizer of the tower.

@@ -39,7 +39,7 @@ tree! {
 }
 
 /// The edge of the squares that are averaged at the end, in pixels.
-const POOL: usize = 2;
+pub(crate) const POOL: usize = 2;
 
 /// The sizes of a stem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

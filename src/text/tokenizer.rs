@@ -122,6 +122,14 @@ impl Tokenizer {
         TokenizerFile::open(path).map(|file| Self(Kind::File(Box::new(file))))
     }
 
+    /// Returns the token that closes every caption.
+    pub fn end_of_text(&self) -> u32 {
+        match &self.0 {
+            Kind::Clip(_) => END_OF_TEXT,
+            Kind::File(file) => file.end_of_text,
+        }
+    }
+
     /// Returns the number of token ids: one more than the largest.
     pub fn vocabulary(&self) -> usize {
         match &self.0 {

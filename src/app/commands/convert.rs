@@ -2,13 +2,15 @@
 
 use super::{CliError, Context};
 use crate::checkpoint::{
-    self, ConfigFile, Contents, Format, Kind, Precision, blip, copy_tokenizer, save, save_rounded,
+    self, Checkpoint, ConfigFile, Contents, Format, Kind, Precision, blip, copy_tokenizer, onnx, save, save_rounded,
 };
+use crate::embed::tokenizer;
 use crate::files::serialize_name;
 use crate::models::blip::Parts;
 use crate::models::clip::Config;
 use crate::models::clip::config::VOCAB_SIZE;
 use crate::models::clip::model::Model;
+use crate::text::tokenizer::END_OF_TEXT;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 use std::fmt;
@@ -29,8 +31,17 @@ DST is a folder. It is created; if it exists, it must be empty.
 Examples:
   clipwright convert ViT-B-32.pt vit-b-32 --to huggingface
   clipwright convert ViT-B-32.pt vit-b-32-int8 --dtype int8
+  clipwright convert ViT-B-32.pt vit-b-32-onnx --to onnx
   clipwright convert model_base_caption.pth blip-caption
-  clipwright convert Salesforce/blip-itm-base-coco itm --to original --dtype f16"
+  clipwright convert Salesforce/blip-itm-base-coco itm --to original --dtype f16
+
+In the folder of --to onnx (operators of version 17):
+  visual.onnx   pixel_values (pictures, 3, size, size) -> image_embeds
+  textual.onnx  input_ids (texts, tokens), int64 -> text_embeds
+Embeddings are of unit length. Texts begin with the token that starts a text
+and may be padded behind the one that ends it; open_clip_config.json says how
+pictures are prepared. Models of 2 GB or more have their numbers beside the
+graph, in visual.onnx.data. Stored as f16, graphs compute in f32."
 )]
 pub(crate) struct Convert {
     /// Model folder or file of weights to read, and the folder to write
@@ -58,6 +69,8 @@ enum Target {
     Huggingface,
     /// Salesforce's own code and LAVIS, for BLIPs
     Original,
+    /// ONNX Runtime and others that run ONNX's graphs, for CLIPs: visual.onnx and textual.onnx
+    Onnx,
 }
 
 /// The type of a checkpoint's numbers.
@@ -119,24 +132,38 @@ impl Convert {
         {
             return self.blip(context, source, folder);
         }
-        let format = match self.to {
-            None | Some(Target::Openclip) => Format::OpenClip,
-            Some(Target::Huggingface) => Format::HuggingFace,
-            Some(Target::Original) => {
-                return Err(CliError::Usage(
-                    "--to original is for BLIPs, and this is a CLIP; say --to openclip".into(),
-                ));
-            }
-        };
         let checkpoint = source.map(|source| context.open(source, self.image_size)).transpose()?;
-        let (model, config) = match &checkpoint {
-            Some(checkpoint) => checkpoint.model()?,
-            None => random(self.random.as_deref().unwrap_or_default(), 0)?,
-        };
-        let (dtype, parameters) = (self.dtype, model.params.flat.len());
         if let Some(checkpoint) = checkpoint.as_ref().filter(|checkpoint| checkpoint.stores_int8()) {
             note!("note: {} has matrices of eight bits; they were widened", checkpoint.path().display());
         }
+        match self.to {
+            None | Some(Target::Openclip) => self.clip(context, checkpoint, folder, Format::OpenClip),
+            Some(Target::Huggingface) => self.clip(context, checkpoint, folder, Format::HuggingFace),
+            Some(Target::Onnx) => self.onnx(context, checkpoint, folder),
+            Some(Target::Original) => {
+                Err(CliError::Usage("--to original is for BLIPs, and this is a CLIP; say --to openclip".into()))
+            }
+        }
+    }
+
+    /// Reads a CLIP, or draws it at random.
+    fn model(&self, checkpoint: Option<&Checkpoint>) -> Result<(Model, ConfigFile), CliError> {
+        match checkpoint {
+            Some(checkpoint) => Ok(checkpoint.model()?),
+            None => random(self.random.as_deref().unwrap_or_default(), 0),
+        }
+    }
+
+    /// Writes a CLIP as a library loads it.
+    fn clip(
+        &self,
+        context: &Context,
+        checkpoint: Option<Checkpoint>,
+        folder: &Path,
+        format: Format,
+    ) -> Result<(), CliError> {
+        let (model, config) = self.model(checkpoint.as_ref())?;
+        let (dtype, parameters) = (self.dtype, model.params.flat.len());
         match (dtype, format) {
             (Type::Int8, Format::OpenClip) => save_rounded(folder, model, &config)?,
             (dtype, format) => {
@@ -149,7 +176,23 @@ impl Convert {
         if let Some(tokenizer) = checkpoint.and_then(|checkpoint| checkpoint.tokenizer).filter(|_| is_needed) {
             copy_tokenizer(&tokenizer, folder)?;
         }
-        context.output.show(&Report { folder: folder.clone(), format, dtype, parameters })
+        context.output.show(&Report { folder: folder.into(), format, dtype, parameters })
+    }
+
+    /// Writes the graphs of a CLIP's towers.
+    fn onnx(&self, context: &Context, checkpoint: Option<Checkpoint>, folder: &Path) -> Result<(), CliError> {
+        let precision = self.dtype.of_all("--to openclip: the graphs compute with 32 bits")?;
+        let (model, config) = self.model(checkpoint.as_ref())?;
+        let end_of_text = match &checkpoint {
+            Some(checkpoint) => tokenizer(checkpoint)?.0.end_of_text(),
+            None => END_OF_TEXT,
+        };
+        onnx::save(folder, Contents { model: &model, config: &config }, end_of_text, precision)?;
+        if let Some(tokenizer) = checkpoint.and_then(|checkpoint| checkpoint.tokenizer) {
+            copy_tokenizer(&tokenizer, folder)?;
+        }
+        let (folder, parameters) = (folder.into(), model.params.flat.len());
+        context.output.show(&Report { folder, format: Graphs::Onnx, dtype: self.dtype, parameters })
     }
 
     /// Converts a BLIP.
@@ -157,10 +200,10 @@ impl Convert {
         let format = match self.to {
             None | Some(Target::Huggingface) => blip::Format::HuggingFace,
             Some(Target::Original) => blip::Format::Original,
-            Some(Target::Openclip) => {
-                return Err(CliError::Usage(
-                    "--to openclip is for CLIPs, and this is a BLIP; say --to original".into(),
-                ));
+            Some(target @ (Target::Openclip | Target::Onnx)) => {
+                let target = target.to_possible_value().expect("a name");
+                let message = format!("--to {} is for CLIPs, and this is a BLIP; say --to original", target.get_name());
+                return Err(CliError::Usage(message));
             }
         };
         let image_size = self.image_size.map(|size| [size; 2]);
@@ -203,6 +246,19 @@ impl From<Dtype> for Precision {
             Dtype::F32 => Precision::F32,
             Dtype::F16 => Precision::F16,
         }
+    }
+}
+
+/// The format of graphs.
+#[derive(Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Graphs {
+    Onnx,
+}
+
+impl fmt::Display for Graphs {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("ONNX")
     }
 }
 

@@ -88,23 +88,9 @@ impl Language {
     /// Returns the language's file: lines of id, label and keywords. That of English is empty, since the table of
     /// concepts has the English words.
     fn file(self) -> &'static str {
-        macro_rules! labels {
-            ($code:literal) => {
-                include_str!(concat!("../../../data/emoji/labels.", $code, ".tsv"))
-            };
-        }
         match self {
             Language::English => "",
-            Language::German => labels!("de"),
-            Language::Spanish => labels!("es"),
-            Language::French => labels!("fr"),
-            Language::Italian => labels!("it"),
-            Language::Japanese => labels!("ja"),
-            Language::Korean => labels!("ko"),
-            Language::Portuguese => labels!("pt"),
-            Language::Russian => labels!("ru"),
-            Language::Chinese => labels!("zh"),
-            Language::TraditionalChinese => labels!("zh-hant"),
+            other => clipwright_emoji::labels(other.code()),
         }
     }
 }

@@ -8,8 +8,6 @@ use super::sheet::Sheet;
 use super::vendor::Vendor;
 use crate::pictures::picture::Picture;
 
-const CONCEPTS: &str = include_str!("../../../data/emoji/emoji.tsv");
-
 /// One picture of the set, identified by vendor and concept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tile {
@@ -76,7 +74,7 @@ impl Emoji {
 
 /// Returns the concepts in Unicode's order, without any picture.
 pub fn concepts() -> Vec<Concept> {
-    CONCEPTS.lines().skip(1).map(parse).collect()
+    clipwright_emoji::CONCEPTS.lines().skip(1).map(parse).collect()
 }
 
 /// Parses a line of `emoji.tsv`: id, hex, split, group, subgroup, family, vendors, label, tags. The id is the number

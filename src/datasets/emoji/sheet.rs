@@ -21,7 +21,7 @@ pub(super) struct Sheet {
 impl Sheet {
     /// Decodes the embedded sheet of a vendor.
     pub(crate) fn decode(vendor: Vendor) -> Self {
-        let (png, ids) = files(vendor);
+        let (png, ids) = clipwright_emoji::sheet(vendor.name());
         let mut reader = png::Decoder::new(Cursor::new(png)).read_info().expect("the embedded sheets are intact");
         let info = reader.info();
         let palette = info.palette.as_ref().expect("a sheet has a palette").as_chunks::<3>().0.to_vec();
@@ -52,25 +52,4 @@ fn unpack(packed: Vec<u8>, bits: usize) -> Vec<u8> {
     }
     let mask = (1u8 << bits) - 1;
     packed.iter().flat_map(|&byte| (0..8 / bits).rev().map(move |i| byte >> (i * bits) & mask)).collect()
-}
-
-fn files(vendor: Vendor) -> (&'static [u8], &'static str) {
-    macro_rules! files {
-        ($name:literal) => {
-            (
-                include_bytes!(concat!("../../../data/emoji/", $name, ".png")).as_slice(),
-                include_str!(concat!("../../../data/emoji/", $name, ".ids")),
-            )
-        };
-    }
-    match vendor {
-        Vendor::Noto => files!("noto"),
-        Vendor::Fluent3d => files!("fluent3d"),
-        Vendor::FluentFlat => files!("fluentflat"),
-        Vendor::FluentHighContrast => files!("fluenthc"),
-        Vendor::EmojiTwo => files!("emojitwo"),
-        Vendor::Blob => files!("blob"),
-        Vendor::FxEmoji => files!("fxemoji"),
-        Vendor::Twemoji => files!("twemoji"),
-    }
 }

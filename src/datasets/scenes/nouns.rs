@@ -8,8 +8,6 @@ use crate::datasets::emoji::{Emoji, Tile, Vendor};
 use crate::pictures::picture::Picture;
 use std::collections::{HashMap, HashSet};
 
-/// Lines of article, singular and plural under a heading.
-const NOUNS: &str = include_str!("../../../data/emoji/nouns.tsv");
 /// The colours that names begin with.
 const COLOURS: [&str; 10] = ["red", "pink", "orange", "yellow", "green", "blue", "purple", "brown", "black", "grey"];
 /// Words that two names may share.
@@ -110,7 +108,7 @@ fn drawn(emoji: &Emoji, division: Division) -> Vec<Noun> {
         noun.tiles = tiles.map(|tile| (tile, grounds(emoji, tile))).collect();
         noun
     };
-    NOUNS.lines().skip(1).map(noun).filter(|noun| !noun.tiles.is_empty()).collect()
+    clipwright_emoji::NOUNS.lines().skip(1).map(noun).filter(|noun| !noun.tiles.is_empty()).collect()
 }
 
 /// Returns the grounds that a drawing stands out from.

@@ -76,7 +76,7 @@ impl Shape {
     }
 
     /// Lists all bottlenecks, stage after stage, each with the sizes of its input.
-    pub(super) fn blocks(&self, pictures: usize) -> Vec<(bottleneck::Shape, Dim4)> {
+    pub(crate) fn blocks(&self, pictures: usize) -> Vec<(bottleneck::Shape, Dim4)> {
         let (mut blocks, mut x) = (vec![], self.stem().out(pictures));
         for (stage, &layers) in self.layers.iter().enumerate() {
             for layer in 0..layers {
@@ -176,7 +176,7 @@ fn len(x: Dim4) -> usize {
 
 impl<T> ResNet<T> {
     /// Iterates over all bottlenecks, from the pictures to the pool.
-    fn blocks(&self) -> impl Iterator<Item = &Bottleneck<T>> {
+    pub(crate) fn blocks(&self) -> impl Iterator<Item = &Bottleneck<T>> {
         [&self.layer1, &self.layer2, &self.layer3, &self.layer4].into_iter().flatten()
     }
 
