@@ -9,6 +9,8 @@
 //! | `map` | maps of collections, and their pages |
 //! | `duplicates` | groups of pictures of which one is enough |
 //! | `html` | pages that are one file |
+//! | `card` | the README.md beside a model |
+//! | `sizes` | the sizes of towers in words |
 //! | `thumbnail` | small versions of picture files |
 //! | `machine` | the machine that a program runs on |
 //! | `number` | numbers on the command line |
@@ -25,6 +27,7 @@ macro_rules! note {
     ($($part:tt)*) => { $crate::app::print(&mut std::io::stderr().lock(), format_args!($($part)*)) };
 }
 
+mod card;
 pub mod commands;
 mod duplicates;
 pub mod hint;
@@ -35,6 +38,7 @@ mod number;
 mod part;
 pub mod plot;
 mod serve;
+mod sizes;
 mod thumbnail;
 pub mod train;
 

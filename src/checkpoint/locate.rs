@@ -69,6 +69,11 @@ struct Named {
     hub: Option<String>,
 }
 
+/// Returns the name on the Hub, if that is what a user means, of a model that is in the cache.
+pub(crate) fn hub_name(named: &Path) -> Option<String> {
+    place(named).ok()?.hub
+}
+
 /// Returns the file or folder that a user means by a path or a name.
 fn place(named: &Path) -> Result<Named, CheckpointError> {
     let of_the_hub = |name: &str| Ok(Named { path: hub::find(name)?, hub: Some(name.into()) });

@@ -13,6 +13,7 @@
 //! | `similarity.png`, `captions.png` | how the model matches held-out pictures with captions |
 //! | `told.png`, `words.png` | what a BLIP says of pictures, and where it looks as it writes each word |
 //! | `report.md` | the last table |
+//! | `README.md` | the model card: what the model is, how it was trained, how it is loaded |
 //! | `report.html` | all of this on one page |
 //! | `tensorboard/` | the numbers of the log as TensorBoard reads them, where that is wanted |
 

@@ -22,6 +22,10 @@ mod half;
 mod int8;
 mod locks;
 mod objective;
+#[cfg(feature = "onnx")]
+mod onnx;
+#[cfg(feature = "onnx")]
+mod onnx_runtime;
 mod open_clip_configs;
 mod patch_dropout;
 mod resize;

@@ -1,6 +1,7 @@
 //! `clipwright convert`: writes a checkpoint for another library.
 
 use super::{CliError, Context};
+use crate::app::card::{self, Card, Form};
 use crate::checkpoint::{
     self, Checkpoint, ConfigFile, Contents, Format, Kind, Precision, blip, copy_tokenizer, onnx, save, save_rounded,
 };
@@ -26,7 +27,8 @@ const FILES: [&str; 5] = ["safetensors", "bin", "pt", "pth", "ckpt"];
 #[command(
     override_usage = "clipwright convert [OPTIONS] SRC DST\n       clipwright convert [OPTIONS] --random PRESET DST",
     after_help = "\
-DST is a folder. It is created; if it exists, it must be empty.
+DST is a folder. It is created; if it exists, it must be empty. Its README.md is
+a model card of what is known.
 
 Examples:
   clipwright convert ViT-B-32.pt vit-b-32 --to huggingface
@@ -163,7 +165,7 @@ impl Convert {
         format: Format,
     ) -> Result<(), CliError> {
         let (model, config) = self.model(checkpoint.as_ref())?;
-        let (dtype, parameters) = (self.dtype, model.params.flat.len());
+        let (dtype, parameters, facts) = (self.dtype, model.params.flat.len(), card::clip(&model, &config));
         match (dtype, format) {
             (Type::Int8, Format::OpenClip) => save_rounded(folder, model, &config)?,
             (dtype, format) => {
@@ -176,7 +178,40 @@ impl Convert {
         if let Some(tokenizer) = checkpoint.and_then(|checkpoint| checkpoint.tokenizer).filter(|_| is_needed) {
             copy_tokenizer(&tokenizer, folder)?;
         }
+        self.card(if dtype == Type::Int8 { Form::Int8 } else { Form::Clip(format) }, facts, folder)?;
         context.output.show(&Report { folder: folder.into(), format, dtype, parameters })
+    }
+
+    /// Writes the model card.
+    fn card(&self, form: Form, facts: Vec<(&'static str, String)>, folder: &Path) -> Result<(), CliError> {
+        let base = if self.random.is_none() { checkpoint::hub_name(&self.paths[0]) } else { None };
+        let card = Card { form, facts, origin: self.origin(base.as_deref()), base };
+        card.write(folder).map_err(CliError::file(folder))
+    }
+
+    /// Says how the model was made, in Markdown.
+    fn origin(&self, base: Option<&str>) -> String {
+        let mut origin = match (&self.random, base) {
+            (Some(preset), _) => {
+                return format!("Drawn at random, as `{preset}`, by {}. It has learnt nothing.", card::writer());
+            }
+            (None, Some(base)) => {
+                format!("Converted from [{base}](https://huggingface.co/{base}) by {}.", card::writer())
+            }
+            (None, None) => {
+                let name = self.paths[0].file_name().unwrap_or(self.paths[0].as_os_str());
+                format!("Converted from `{}` by {}.", name.display(), card::writer())
+            }
+        };
+        origin += match self.dtype {
+            Type::F32 => "",
+            Type::F16 => " Its numbers were rounded to 16 bits.",
+            Type::Int8 => " The matrices of its Transformers were rounded to eight bits, which clipwright alone reads.",
+        };
+        if let Some(size) = self.image_size {
+            origin += &format!(" Its positions were interpolated for pictures of {size} pixels.");
+        }
+        origin + " What it was trained on, and under which licence it may be passed on, is a matter of that model."
     }
 
     /// Writes the graphs of a CLIP's towers.
@@ -191,6 +226,7 @@ impl Convert {
         if let Some(tokenizer) = checkpoint.and_then(|checkpoint| checkpoint.tokenizer) {
             copy_tokenizer(&tokenizer, folder)?;
         }
+        self.card(Form::Onnx, card::clip(&model, &config), folder)?;
         let (folder, parameters) = (folder.into(), model.params.flat.len());
         context.output.show(&Report { folder, format: Graphs::Onnx, dtype: self.dtype, parameters })
     }
@@ -219,6 +255,8 @@ impl Convert {
             copy_tokenizer(&tokenizer, folder)?;
         }
         let parameters = loaded.params.flat.len();
+        let facts = card::blip(&loaded.config, parameters, loaded.preprocess.as_ref());
+        self.card(Form::Blip(loaded.config.parts, format == blip::Format::HuggingFace), facts, folder)?;
         context.output.show(&Report { folder: folder.into(), format, dtype, parameters })
     }
 }

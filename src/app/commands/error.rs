@@ -11,6 +11,7 @@ use crate::pictures::PictureError;
 use crate::pictures::folder::PassedOver;
 use crate::train::run_folder::OPTIONS;
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 /// Why a command failed. Every message names the file or the argument.
@@ -63,6 +64,8 @@ pub enum CliError {
     /// There are duplicates, and the command line says that there must be none.
     #[error("duplicates: {found} of {}", counted(*pictures, "picture"))]
     Duplicates { found: usize, pictures: usize },
+    #[error("{address}: {source}")]
+    Server { address: SocketAddr, source: io::Error },
     #[error("standard output: {0}")]
     Output(io::Error),
     /// The arguments of the command line do not fit together.

@@ -1,13 +1,11 @@
 //! `clipwright info`: prints the architecture and the settings of a checkpoint.
 
 use super::context::PrecisionName;
-use super::sizes::{Transformer, millions};
 use super::{CliError, Context, info_blip};
+use crate::app::sizes::{ImageKind, Transformer, millions};
 use crate::checkpoint::{self, Changed, Checkpoint, Kind, Scheme, Tower};
-use crate::counted::counted;
 use crate::files::serialize_name;
 use crate::models::clip::config::VOCAB_SIZE;
-use crate::models::clip::visual::Shape;
 use crate::params::count;
 use crate::pictures::Preprocess;
 use crate::weights::Rounding;
@@ -98,32 +96,6 @@ struct ImageTower {
     kind: ImageKind,
     parameters: usize,
     preprocess: Preprocess,
-}
-
-#[derive(Serialize)]
-#[serde(tag = "kind")]
-enum ImageKind {
-    #[serde(rename = "vit")]
-    Vit {
-        patch_size: usize,
-        #[serde(flatten)]
-        transformer: Transformer,
-    },
-    #[serde(rename = "resnet")]
-    ResNet { width: usize, layers: [usize; 4], heads: usize },
-}
-
-impl ImageKind {
-    fn of(shape: &Shape) -> Self {
-        match shape {
-            Shape::Vit(vit) => {
-                ImageKind::Vit { patch_size: vit.grid.patch_size, transformer: Transformer::of(&vit.size) }
-            }
-            Shape::ResNet(resnet) => {
-                ImageKind::ResNet { width: resnet.width, layers: resnet.layers, heads: resnet.heads }
-            }
-        }
-    }
 }
 
 #[derive(Serialize)]
@@ -260,16 +232,5 @@ impl fmt::Display for Report {
             None => {}
         }
         write!(f, "  activation   {} ({})", self.activation, self.activation_from)
-    }
-}
-
-impl fmt::Display for ImageKind {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        match self {
-            ImageKind::Vit { patch_size, transformer } => write!(f, "ViT, patches of {patch_size}, {transformer}"),
-            ImageKind::ResNet { width, layers, heads } => {
-                write!(f, "ResNet, {layers:?} layers from {width} wide, {}", counted(*heads, "head"))
-            }
-        }
     }
 }

@@ -1,6 +1,6 @@
 //! What `clipwright info` says of a BLIP.
 
-use super::sizes::{Transformer, millions};
+use crate::app::sizes::{Transformer, millions};
 use crate::checkpoint::blip::Described;
 use crate::checkpoint::{Note, Tower};
 use crate::models::blip::{Parts, spec};

@@ -35,6 +35,7 @@ mod eval_texts;
 mod explain;
 mod export;
 pub(super) mod filters;
+mod health;
 mod index;
 mod index_parts;
 mod info;
@@ -54,7 +55,6 @@ mod search;
 mod serve;
 mod shard_writer;
 mod shell;
-mod sizes;
 mod text_states;
 pub(super) mod texts;
 mod timing;
@@ -97,6 +97,7 @@ enum Command {
     Index(index::Index),
     Search(search::Search),
     Serve(serve::Serve),
+    Health(health::Health),
     Duplicates(duplicates::Duplicates),
     Map(map::MapCommand),
     Export(export::Export),
@@ -125,6 +126,7 @@ pub fn run(cli: Cli) -> Result<(), CliError> {
         Command::Index(command) => command.run(&context),
         Command::Search(command) => command.run(&context),
         Command::Serve(command) => command.run(&context),
+        Command::Health(command) => command.run(&context),
         Command::Duplicates(command) => command.run(&context),
         Command::Map(command) => command.run(&context),
         Command::Export(command) => command.run(&context),

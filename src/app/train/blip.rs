@@ -5,6 +5,7 @@ use super::error::TrainError;
 use super::gallery;
 use super::learner::{Begun, Learner, captions};
 use super::options::Options;
+use crate::app::card::{self, Form};
 use crate::batches::{Answers, Augment, Batch, LoaderConfig};
 use crate::checkpoint::blip::{self as files, Format, Overrides, preprocess};
 use crate::checkpoint::{Precision, copy_tokenizer};
@@ -347,6 +348,11 @@ impl<L: Lesson<W>, W: World> Learner for BlipLearner<L, W> {
             Vocabulary::File(file) => Ok(copy_tokenizer(file, &folder.path)?),
             Vocabulary::Made(text) => Ok(folder.write(VOCABULARY, text.as_bytes())?),
         }
+    }
+
+    fn described(&self) -> (Form, Vec<(&'static str, String)>) {
+        let [parameters, _] = self.parameters();
+        (Form::Blip(self.config.parts, false), card::blip(&self.config, parameters, Some(&self.preprocess)))
     }
 
     fn parameters(&self) -> [usize; 2] {

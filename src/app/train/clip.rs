@@ -7,8 +7,9 @@ use super::learner::{Begun, Learner, captions};
 use super::model::{Start, tokenizer};
 use super::options::Options;
 use super::tuning::{Tuned, tuned};
+use crate::app::card::{self, Form};
 use crate::batches::{Batch, ImageSizeSchedule, LoaderConfig};
-use crate::checkpoint::{self, ConfigFile, copy_tokenizer};
+use crate::checkpoint::{self, ConfigFile, Format, copy_tokenizer};
 use crate::datasets::BadReport;
 use crate::embed::Embedder;
 use crate::eval::exam::Exam;
@@ -147,6 +148,10 @@ impl<W: World> Learner for ClipLearner<W> {
 
     fn save_tokenizer(&self, folder: &RunFolder) -> Result<(), TrainError> {
         self.own.as_ref().map_or(Ok(()), |own| Ok(copy_tokenizer(own, &folder.path)?))
+    }
+
+    fn described(&self) -> (Form, Vec<(&'static str, String)>) {
+        (Form::Clip(Format::OpenClip), card::clip(self.model(), &self.config))
     }
 
     fn parameters(&self) -> [usize; 2] {

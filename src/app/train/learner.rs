@@ -1,6 +1,7 @@
 //! What a run knows of the model that it trains, of whatever family.
 
 use super::error::TrainError;
+use crate::app::card::Form;
 use crate::batches::{Batch, LoaderConfig};
 use crate::datasets::BadReport;
 use crate::eval::exam::Exam;
@@ -41,6 +42,9 @@ pub(super) trait Learner {
 
     /// Saves the model's own tokenizer, if it has one.
     fn save_tokenizer(&self, folder: &RunFolder) -> Result<(), TrainError>;
+
+    /// Returns what the saved model's folder is for, and the model's sizes and settings.
+    fn described(&self) -> (Form, Vec<(&'static str, String)>);
 
     /// Returns the number of all parameters, and that of the image encoder's.
     fn parameters(&self) -> [usize; 2];

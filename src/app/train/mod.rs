@@ -17,12 +17,13 @@
 //! | `error` | why a run ended early, and which flag helps |
 //! | `progress` | the progress bar and the lines of numbers |
 //! | `gallery` | the pictures of a finished run |
-//! | `records`, `page` | what is written down of a run, and the page about it |
+//! | `records`, `page`, `card` | what is written down of a run, the page about it, and the card of its model |
 
 mod agreement;
 mod begin;
 mod blip;
 mod blip_options;
+mod card;
 mod clip;
 pub(crate) mod data_options;
 mod defaults;

@@ -2,6 +2,7 @@
 
 use super::agreement::{check_alike, check_ranks, share_text};
 use super::begin::begin;
+use super::card;
 use super::defaults::Family;
 use super::error::{TrainError, advice};
 use super::learner::{Begun, Learner};
@@ -342,6 +343,7 @@ impl<W: World + 'static> Run<W> {
         let step = self.learner.steps();
         self.records.append(&Line::Evaluation(Evaluation { step, eval: report.clone() }))?;
         self.folder.write(REPORT, report.markdown().as_bytes())?;
+        card::write(&self.folder, &*self.learner, &self.options, &self.facts(), &report)?;
         say!("{report}");
         let metrics = self.records.metrics(&self.folder)?;
         self.learner.draw(&self.folder, &metrics, &exam)?;

@@ -2,9 +2,9 @@
 
 use super::client::{Server, answer};
 use crate::search::Bench;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::io::{Read, Write};
-use std::net::Shutdown;
+use std::net::{Shutdown, TcpListener};
 use std::process::Command;
 use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
@@ -36,6 +36,29 @@ fn the_start_says_what_is_served_or_what_is_wrong() {
     assert!(taken.code == 2 && taken.error.contains(&format!("--listen {}", server.address)), "{}", taken.error);
     assert!(bench.refused(&["serve", "model"]).contains("no index here"));
     assert!(bench.run(&["serve", "pictures", "--queue", "0"]).error.contains("--queue"));
+}
+
+#[test]
+fn another_program_asks_whether_the_server_is_well() {
+    let bench = Bench::new(0);
+    let mut server = Server::start(&bench, &["--model", "model"]);
+    let address = server.address.to_string();
+    let well = bench.run(&["health", &address]);
+    assert!(well.code == 0 && well.out.starts_with("ok, 0 waiting, clipwright "), "{} {}", well.out, well.error);
+    let said = bench.run(&["health", &address, "--json"]);
+    assert_eq!(serde_json::from_str::<Value>(&said.out).unwrap(), server.good("/health", None));
+    signal(&server, "-TERM");
+    server.child.wait().unwrap();
+    let gone = bench.run(&["health", &address, "--timeout", "1"]);
+    assert!(gone.code == 1 && gone.error.contains(&format!("error: {address}: ")), "{}", gone.error);
+    // Whatever else listens there is not taken for a server that is well.
+    let other = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = other.local_addr().unwrap().to_string();
+    thread::scope(|scope| {
+        scope.spawn(|| other.accept().unwrap().0.write_all(b"220 ready\r\n").unwrap());
+        let answered = bench.run(&["health", &address]);
+        assert!(answered.code == 1 && answered.error.contains(&address), "{}", answered.error);
+    });
 }
 
 #[test]
