@@ -43,7 +43,7 @@ fn use_it(folder: &Path) {
         && let Ok(entries) = index.entries(&index.all())
     {
         let rows: Vec<usize> = entries.into_iter().map(|(row, _)| row).collect();
-        let _ = near_earlier(&index, &rows, 0.5, |_| {});
+        let _ = near_earlier(&index, &rows, 0.5, &|_| Ok(()));
         let _ = index.digests();
     }
     let Ok(mut store) = Store::open(folder, "..", model(), WIDTH) else { return };
