@@ -186,7 +186,7 @@ pub(super) fn clip(model: &Model, config: &ConfigFile) -> Vec<(&'static str, Str
         Activation::Gelu => "GELU",
     };
     let mut facts = vec![
-        ("parameters", millions(count(&model.params.spec))),
+        ("size", millions(count(&model.params.spec))),
         ("embeddings", format!("{} numbers", sizes.embed_dim)),
         ("image tower", ImageKind::of(&sizes.vision()).to_string()),
         ("pictures", pictures(&config.preprocess_cfg)),
@@ -203,7 +203,7 @@ pub(super) fn clip(model: &Model, config: &ConfigFile) -> Vec<(&'static str, Str
 pub(super) fn blip(config: &Blip, parameters: usize, preprocess: Option<&Preprocess>) -> Vec<(&'static str, String)> {
     let patch_size = config.vision.patch_size;
     let mut facts = vec![
-        ("parameters", millions(parameters)),
+        ("size", millions(parameters)),
         ("image encoder", format!("ViT, patches of {patch_size}, {}", Transformer::of(&config.vit().size))),
         ("text Transformer", Transformer::of(&config.encoder().size).to_string()),
         ("texts", tokens(config.text.positions, config.text.vocab_size)),

@@ -15,6 +15,8 @@
 //! checkpoint it is (`clip::names`). A prefix before all names is found without a list of known prefixes ([`prefix`]),
 //! and the wrappers of modules within the model are dropped (`wrappers`).
 //! A [`Note`] says what was assumed or left unread.
+//!
+//! With the feature `onnx`, `onnx` writes both towers of a CLIP as graphs that other runtimes run.
 
 pub mod blip;
 mod check;

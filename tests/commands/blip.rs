@@ -417,6 +417,9 @@ fn a_blip_is_described_and_converted() {
     let larger = &json(&["info", "larger"])[0];
     assert_eq!((&larger["image"]["image_size"], &larger["dtypes"]), (&json!([64, 64]), &json!(["F16"])));
     fails(&bench.run_alone(&["convert", "model", "x", "--to", "openclip"]), 2, &["BLIP", "--to original"]);
+    fails(&bench.run_alone(&["convert", "model", "x", "--to", "onnx"]), 2, &["--to onnx is for CLIPs", "BLIP"]);
+    let card = std::fs::read_to_string(bench.path("original/README.md")).unwrap();
+    assert!(card.contains("pipeline_tag: image-to-text\n") && card.contains("clipwright caption photo.jpg"), "{card}");
     fails(&bench.run_alone(&["convert", "clip", "x", "--to", "original"]), 2, &["CLIP", "--to openclip"]);
     assert_eq!(json(&["info", "clip"])[0]["kind"], "clip");
 }

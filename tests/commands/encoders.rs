@@ -124,6 +124,52 @@ fn convert_goes_there_and_back() {
     assert_eq!(report["activation"], "gelu");
 }
 
+/// Asserts that the card of a folder has these parts; returns it.
+#[track_caller]
+fn card(bench: &Bench, folder: &str, parts: &[&str]) -> String {
+    let card = std::fs::read_to_string(bench.path(folder).join("README.md")).unwrap();
+    parts.iter().for_each(|part| assert!(card.contains(part), "{part}: {card}"));
+    assert!(
+        card.starts_with("---\n") && card.contains(&format!("\n---\n\n# {folder}\n")) && !card.contains("licence:")
+    );
+    card
+}
+
+#[test]
+fn convert_writes_a_card_of_what_is_known() {
+    let bench = Bench::new();
+    let sizes = ["ViT, patches of 8, 3 layers 64 wide", "at most 20 tokens, of 300", "| 14.29 |", "QuickGELU"];
+    bench.json("convert ours there --to huggingface");
+    let parts = ["library_name: transformers\n", "pipeline_tag: zero-shot-image-classification\n", "CLIPModel"];
+    card(&bench, "there", &[&sizes[..], &parts].concat());
+    bench.json("convert there half --dtype f16");
+    let parts = ["library_name: open_clip\n", "Converted from `there` by clipwright", "rounded to 16 bits"];
+    let half = card(&bench, "half", &parts);
+    assert!(!half.contains("base_model") && !half.contains("transformers"), "{half}");
+    bench.json("convert ours int8 --dtype int8");
+    assert!(!card(&bench, "int8", &["clipwright alone reads"]).contains("library_name"));
+    bench.json("convert --random Emoji-RN-S drawn --to onnx");
+    let drawn = ["- onnx\n", "It has learnt nothing", "ResNet, [", "pixel_values"];
+    assert!(!card(&bench, "drawn", &drawn).contains("Converted"));
+}
+
+#[test]
+fn convert_to_onnx_writes_the_graphs_of_both_towers() {
+    let bench = Bench::new();
+    let report = bench.json("convert --random Emoji-ViT-S graphs --to onnx --dtype f16");
+    assert_eq!((&report["format"], &report["dtype"]), (&"onnx".into(), &"f16".into()));
+    let mut names: Vec<_> =
+        std::fs::read_dir(bench.path("graphs")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["README.md", "open_clip_config.json", "textual.onnx", "visual.onnx"]);
+    // Without its tokenizer nobody knows which token ends a text.
+    let Outcome { code, error, .. } = bench.run("convert ours more --to onnx");
+    assert!(code == 1 && error.contains("put the model's tokenizer.json beside it"), "{error}");
+    let Outcome { code, error, .. } = bench.run("convert --random Emoji-ViT-S more --to onnx --dtype int8");
+    assert!(code == 2 && error.contains("--dtype int8 is for --to openclip"), "{error}");
+    assert!(!bench.path("more").exists());
+}
+
 #[test]
 fn convert_makes_random_models() {
     let bench = Bench::new();

@@ -219,7 +219,14 @@ fn a_run_goes_on_with_its_own_pairs_and_for_more_epochs() {
     succeeded(&bench.training("longer", &["--epochs", "2"]).output().unwrap());
     let folder = bench.run_folder("longer");
     let resume = |more: &[&str]| bench.command(&["--resume", folder.to_str().unwrap()]).args(more).output().unwrap();
+    let card = folder.join("README.md");
+    let written = fs::read_to_string(&card).unwrap();
+    for part in ["library_name: open_clip\n", "\n# longer\n", "from random weights", "After step 6:", "| own |"] {
+        assert!(written.contains(part), "{part}: {written}");
+    }
+    fs::write(&card, "somebody's own").unwrap();
     assert!(succeeded(&resume(&["--epochs", "3"])).contains("9 = 3 epochs of 3"));
+    assert_eq!(fs::read_to_string(&card).unwrap(), "somebody's own");
     assert_eq!(saved_steps(&folder), Some(9));
     // The new length is the run's from now on, and no shorter one is possible. Where nothing changes, nothing is written.
     let options = folder.join("options.json");
