@@ -57,16 +57,21 @@ impl Path<'_> {
 
     /// Returns every name that a checkpoint has for what is here. The first is the one that the path prints as.
     pub fn names(&self) -> Vec<String> {
-        let before = self.parent.map_or_else(|| vec![String::new()], Path::names);
-        let own: Vec<String> = match self.segment {
-            Segment::Field(name, also) => [name].iter().chain(also).map(|name| name.to_string()).collect(),
-            Segment::Index(i) => vec![i.to_string()],
-        };
-        let join = |before: &String, own: &String| {
-            let dot = if before.is_empty() || own.is_empty() { "" } else { "." };
-            format!("{before}{dot}{own}")
-        };
-        before.iter().flat_map(|before| own.iter().map(move |own| join(before, own))).collect()
+        let mut names = self.parent.map_or_else(|| vec![String::new()], Path::names);
+        match self.segment {
+            Segment::Index(i) => names.iter_mut().for_each(|before| append(before, &i.to_string())),
+            Segment::Field(name, []) => names.iter_mut().for_each(|before| append(before, name)),
+            Segment::Field(name, also) => {
+                let others = [name].into_iter().chain(also.iter().copied());
+                let named = |before: &String, own: &str| {
+                    let mut name = before.clone();
+                    append(&mut name, own);
+                    name
+                };
+                names = names.iter().flat_map(|before| others.clone().map(move |own| named(before, own))).collect();
+            }
+        }
+        names
     }
 
     /// Whether the path prints as `ancestor`, or as something below it.
@@ -79,6 +84,14 @@ impl Path<'_> {
     fn is_empty(&self) -> bool {
         matches!(self.segment, Segment::Field("", _)) && self.parent.is_none_or(Path::is_empty)
     }
+}
+
+/// Appends a segment to the name of what it is in, behind a dot if both are something.
+fn append(name: &mut String, own: &str) {
+    if !name.is_empty() && !own.is_empty() {
+        name.push('.');
+    }
+    name.push_str(own);
 }
 
 impl fmt::Display for Path<'_> {

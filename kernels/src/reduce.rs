@@ -1,4 +1,4 @@
-//! Sums over rows and over everything, in a fixed order.
+//! Sums over rows and over everything, in a fixed order, and what is true of all numbers.
 
 use crate::isa::{Isa, multiversion};
 use crate::parallel::{self, RowsMut, for_pieces};
@@ -99,6 +99,20 @@ multiversion! {
             }
         }
         sums.iter().sum::<f64>() + tail.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>()
+    }
+}
+
+/// Whether all numbers are finite: neither infinite nor NaN.
+pub fn all_finite(x: &[f32]) -> bool {
+    all_finite_on(Isa::best(), x)
+}
+
+multiversion! {
+    /// Computes [`all_finite`] on a given instruction set.
+    pub fn all_finite_on(x: &[f32]) -> bool {
+        // Infinities and NaN are what has all bits of the exponent. The fold has no branches, so it is vectorised.
+        const EXPONENT: u32 = 0x7f80_0000;
+        x.iter().fold(0, |any, x| any | u32::from(x.to_bits() & EXPONENT == EXPONENT)) == 0
     }
 }
 

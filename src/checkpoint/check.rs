@@ -2,6 +2,7 @@
 
 use super::CheckpointError;
 use super::dtype::{Dtype, Stored};
+use kernels::reduce::all_finite;
 use std::path::Path;
 
 /// Refuses a shape that is not the model's. A scalar may be stored as a vector of one element.
@@ -24,13 +25,10 @@ pub(crate) fn dtype(path: &Path, tensor: &str, stored: Stored, shape: &[usize]) 
 
 /// Refuses values that are NaN or infinite. `first` is the place of the first of them in the tensor.
 pub(crate) fn finite(path: &Path, tensor: &str, first: usize, values: &[f32]) -> Result<(), CheckpointError> {
-    // Infinities and NaN are what has all bits of the exponent. The fold has no branches, so it is vectorised.
-    const EXPONENT: u32 = 0x7f80_0000;
-    let is_bad = |value: &f32| value.to_bits() & EXPONENT == EXPONENT;
-    if values.iter().fold(0, |any, value| any | u32::from(is_bad(value))) == 0 {
+    if all_finite(values) {
         return Ok(());
     }
-    let index = values.iter().position(is_bad).expect("a value that is not finite");
+    let index = values.iter().position(|value| !value.is_finite()).expect("a value that is not finite");
     Err(CheckpointError::NotFinite {
         path: path.into(),
         tensor: tensor.into(),

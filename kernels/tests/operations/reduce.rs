@@ -33,6 +33,24 @@ fn squares_are_the_definition() {
 }
 
 #[test]
+fn one_number_that_is_not_finite_is_enough() {
+    for isa in Isa::available() {
+        for n in [0, 1, 15, 16, 17, 100] {
+            let mut x = random(5, n);
+            x.iter_mut().step_by(3).for_each(|x| *x *= f32::MAX);
+            assert!(all_finite_on(isa, &x), "{n}");
+            for i in 0..n {
+                for bad in [f32::INFINITY, f32::NEG_INFINITY, f32::NAN, -f32::NAN] {
+                    let mut x = x.clone();
+                    x[i] = bad;
+                    assert!(!all_finite_on(isa, &x), "{bad} at {i} of {n}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn same_bits_on_any_number_of_threads() {
     let x = random(4, 1501 * 203);
     assert_same_bits(|| {
