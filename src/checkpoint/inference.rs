@@ -57,7 +57,7 @@ impl weights::Leaves for Leaves<'_> {
     fn read(&self, i: usize, out: &mut [f32]) -> Result<(), CheckpointError> {
         let (name, spec, places) = &self.leaves[i];
         self.files.fill(name, places, &spec.shape, out)?;
-        self.files.check_size(name, self.rounding.half(spec), out)
+        self.files.check_size(name, self.rounding.half(spec), 0, out)
     }
 
     fn parts(&self, i: usize) -> Result<Parts, CheckpointError> {
@@ -134,7 +134,7 @@ impl TensorFiles {
     ) -> Result<(), CheckpointError> {
         for (names, spec, values) in params.named_mut(&Path::ROOT) {
             let half = rounding.half(&spec);
-            self.check_size(&names[0], half, values)?;
+            self.check_size(&names[0], half, 0, values)?;
             half.iter().for_each(|half| half.round_in_place(values));
         }
         Ok(())
@@ -157,7 +157,7 @@ impl TensorFiles {
             }
             values.resize(spec.size(), 0.0);
             self.fill(&name, &places, &spec.shape, &mut values)?;
-            self.check_size(&name, Some(half), &values)?;
+            self.check_size(&name, Some(half), 0, &values)?;
             count.matrices += 1;
             count.changed += usize::from(half.changes(&values));
         }
@@ -187,12 +187,18 @@ impl TensorFiles {
         Ok(Changed { matrices, changed: count(&params.spec) })
     }
 
-    /// Refuses values that would become infinite.
-    fn check_size(&self, tensor: &str, half: Option<Half>, values: &[f32]) -> Result<(), CheckpointError> {
+    /// Refuses values that would become infinite. `first` is the place of the first of them in the tensor.
+    pub(super) fn check_size(
+        &self,
+        tensor: &str,
+        half: Option<Half>,
+        first: usize,
+        values: &[f32],
+    ) -> Result<(), CheckpointError> {
         let Some(dtype) = half.map(Dtype::from) else { return Ok(()) };
         let Some(index) = dtype.first_too_large(values) else { return Ok(()) };
         let (path, tensor, value) = (self.path().into(), tensor.into(), values[index]);
-        Err(CheckpointError::TooLarge { path, tensor, index, value, dtype })
+        Err(CheckpointError::TooLarge { path, tensor, index: first + index, value, dtype })
     }
 
     /// Returns to what the tensors of a leaf have been rounded, if all in the same way.

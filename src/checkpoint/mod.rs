@@ -25,6 +25,7 @@ mod config_error;
 pub mod dtype;
 mod error;
 pub mod family;
+mod fetch;
 mod fields;
 mod foreign;
 mod found;

@@ -185,7 +185,7 @@ fn behind(shape: &[usize], ones: usize) -> Vec<usize> {
 
 impl Place {
     /// Returns the names and shapes of the tensors that hold a leaf of this shape.
-    fn tensors(&self, shape: &[usize]) -> Vec<(&str, Vec<usize>)> {
+    pub(super) fn tensors(&self, shape: &[usize]) -> Vec<(&str, Vec<usize>)> {
         match self {
             Place::Whole(name) => vec![(name, shape.to_vec())],
             Place::Behind(name, ones) => vec![(name, behind(shape, *ones))],

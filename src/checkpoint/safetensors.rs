@@ -25,6 +25,9 @@ pub(crate) const MAX_HEADER: u64 = 100_000_000;
 /// converted and checked.
 const CHUNK: usize = 1 << 17;
 
+/// The number of bytes that are on the stack while they are converted.
+const RAW: usize = 1 << 15;
+
 /// An open file whose header has been checked: the offsets ascend without gaps or overlaps, and the last one is the end
 /// of the file.
 pub struct Reader {
@@ -137,6 +140,23 @@ impl Reader {
         results.into_iter().collect()
     }
 
+    /// Reads values of a tensor of this shape from the one at `first` on, as many as `out` has, on this thread.
+    ///
+    /// # Errors
+    /// Returns an error under the same conditions as [`read`](Self::read). Values that are not read are not checked.
+    pub(crate) fn read_part(
+        &self,
+        name: &str,
+        shape: &[usize],
+        first: usize,
+        out: &mut [f32],
+    ) -> Result<(), CheckpointError> {
+        let (start, dtype) = self.start(name, shape)?;
+        let len = CHUNK / dtype.bytes();
+        let mut pieces = out.chunks_mut(len).enumerate();
+        pieces.try_for_each(|(i, out)| self.piece(name, start, dtype, first + i * len, out))
+    }
+
     /// Reads these rows of a matrix and nothing else of it.
     ///
     /// `shape` is the matrix's (V,d), `out` (N,d)
@@ -191,25 +211,37 @@ impl Reader {
         out: &mut [f32],
     ) -> Result<(), CheckpointError> {
         let len = CHUNK / dtype.bytes();
-        let read = |raw: &mut Vec<u8>, (i, out): (usize, &mut [f32])| {
-            let (path, first) = (&self.path, first + i * len);
-            self.decode_at(start + (first * dtype.bytes()) as u64, dtype, raw, out)
-                .map_err(|source| CheckpointError::Io { path: path.into(), source })?;
-            check::finite(path, tensor, first, out)
-        };
-        let results: Vec<_> = out.par_chunks_mut(len).enumerate().map_init(Vec::new, read).collect();
+        let read = |(i, out)| self.piece(tensor, start, dtype, first + i * len, out);
+        let results: Vec<_> = out.par_chunks_mut(len).enumerate().map(read).collect();
         results.into_iter().collect()
     }
 
+    /// Reads and checks values of a tensor from the one at `first` on.
+    fn piece(
+        &self,
+        tensor: &str,
+        start: u64,
+        dtype: Dtype,
+        first: usize,
+        out: &mut [f32],
+    ) -> Result<(), CheckpointError> {
+        self.decode_at(start + (first * dtype.bytes()) as u64, dtype, out)
+            .map_err(|source| CheckpointError::Io { path: self.path.clone(), source })?;
+        check::finite(&self.path, tensor, first, out)
+    }
+
     /// Reads numbers that begin at this byte, those of f32 straight into their place.
-    fn decode_at(&self, start: u64, dtype: Dtype, raw: &mut Vec<u8>, out: &mut [f32]) -> io::Result<()> {
+    fn decode_at(&self, start: u64, dtype: Dtype, out: &mut [f32]) -> io::Result<()> {
         if dtype == Dtype::F32 && cfg!(target_endian = "little") {
             return read_exact_at(&self.file, bytemuck::cast_slice_mut(out), start);
         }
-        raw.resize(out.len() * dtype.bytes(), 0);
-        read_exact_at(&self.file, raw, start)?;
-        dtype.decode(raw, out);
-        Ok(())
+        let mut raw = [0; RAW];
+        (start..).step_by(RAW).zip(out.chunks_mut(RAW / dtype.bytes())).try_for_each(|(start, out)| {
+            let raw = &mut raw[..out.len() * dtype.bytes()];
+            read_exact_at(&self.file, raw, start)?;
+            dtype.decode(raw, out);
+            Ok(())
+        })
     }
 }
 

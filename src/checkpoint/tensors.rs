@@ -191,6 +191,25 @@ impl TensorFiles {
         }
     }
 
+    /// Whether a part of a tensor can be read without the rest: if it is in a safetensors file, in 16 or 32 bits.
+    pub(super) fn has_parts(&self, name: &str) -> bool {
+        matches!(self.file(name), Some((Reader::Safetensors(_), _))) && self.dtype(name) != INT8
+    }
+
+    /// Reads values of a tensor that [has parts](Self::has_parts), from the one at `first` on, on this thread.
+    pub(super) fn read_part(
+        &self,
+        name: &str,
+        shape: &[usize],
+        first: usize,
+        out: &mut [f32],
+    ) -> Result<(), CheckpointError> {
+        match self.file(name) {
+            Some((Reader::Safetensors(file), name)) => file.read_part(name, shape, first, out),
+            _ => Err(self.missing(name)),
+        }
+    }
+
     /// Reads these rows of a matrix. Of a safetensors file no others are read.
     ///
     /// `shape` is the matrix's (V,d), `out` (N,d)

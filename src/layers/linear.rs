@@ -20,7 +20,7 @@ use crate::tree::tree;
 use crate::weights::{Read, Weight};
 use kernels::{
     Activation, Epilogue, Mat, Write, dropout,
-    gemm::{gemm, gemm_panels, int8::gemm_int8},
+    gemm::{gemm, gemm_fetched, gemm_panels, int8::gemm_int8},
     reduce,
 };
 use ndarray::{ArrayView2, ArrayViewMut2};
@@ -158,5 +158,6 @@ fn product(p: &Linear<impl Read>, x: ArrayView2<f32>, y: ArrayViewMut2<f32>, epi
         Weight::Half(_) => panic!("weights of 16 bits are multiplied in panels"),
         Weight::Panels(panels) => gemm_panels(mat(x), panels, mat_mut(y), epilogue),
         Weight::Int8(int8) => gemm_int8(mat(x), int8, mat_mut(y), epilogue),
+        Weight::Fetched(fetched) => gemm_fetched(mat(x), fetched, mat_mut(y), epilogue),
     }
 }

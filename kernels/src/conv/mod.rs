@@ -46,7 +46,9 @@ pub fn forward_on(isa: Isa, conv: &Conv, x: &[f32], w: Weight, y: &mut [f32], ep
         match w {
             Weight::Plain(w) => gemm_on(isa, 1.0, x, conv.weight(w).t(), 0.0, c, epilogue),
             Weight::Panels(w) => gemm_panels_on(isa, x, w, c, epilogue),
-            Weight::Half(_) | Weight::Int8(_) => panic!("convolutions have plain weights or panels"),
+            Weight::Half(_) | Weight::Int8(_) | Weight::Fetched(_) => {
+                panic!("convolutions have plain weights or panels")
+            }
         }
     } else if let Some(tiling) = conv.tiling() {
         winograd(isa, tiling, x, conv.filters(w), false, c, epilogue);

@@ -15,6 +15,7 @@
 use super::blocking::{FETCH_COST, MIN_PARALLEL_WORK, TASKS_PER_THREAD, even, pieces};
 use super::kernel::Kernel;
 use super::slab::{Job, STRIP, Side, Slab};
+use super::source::Source;
 use crate::parallel::{in_pool, in_shares};
 use crate::scratch::{self, Scratch};
 use rayon::prelude::*;
@@ -71,7 +72,12 @@ fn slabs(p: &Job, parallel: bool) {
     let kernel = if p.a.is_matrix() { Kernel::for_rows(p.isa, m) } else { Kernel::of(p.isa) };
     let rows = if p.flat { even(m, MAX_SHARED_A / p.kc, kernel.mr) } else { m };
     let cols = if p.flat { n } else { n.min(MAX_SHARED_COLS) };
-    let max_depth = if p.flat { MAX_SHARED_A / rows } else { MAX_SHARED_B / cols };
+    let max_depth = match p.b {
+        // Rows of W are fetched whole, once.
+        Source::Fetched(_) => p.k,
+        _ if p.flat => MAX_SHARED_A / rows,
+        _ => MAX_SHARED_B / cols,
+    };
     let depth = (max_depth / p.kc).clamp(1, p.k.div_ceil(p.kc).max(1)) * p.kc;
     for (row, rows) in pieces(m, rows) {
         for (col, cols) in pieces(n, cols) {
@@ -185,7 +191,10 @@ fn flat_task(slab: &Slab, wanted: usize) -> (usize, usize) {
     let (mr, nr) = (slab.kernel.mr, slab.kernel.nr);
     let max_down = (slab.rows / MIN_FLAT_TASK_ROWS).max(1);
     // With few rows a strip is half as wide, so that no thread waits long for the last one.
-    let strip = if slab.rows <= MAX_OWN_LANES { STRIP / 2 } else { STRIP };
+    let mut strip = if slab.rows <= MAX_OWN_LANES { STRIP / 2 } else { STRIP };
+    if let Source::Fetched(w) = slab.p.b {
+        strip = strip.min(w.rows_at_once(nr));
+    }
     let nc = even(slab.cols, (max_down * slab.cols / wanted).clamp(nr, strip), nr);
     let down = wanted.div_ceil(slab.cols.div_ceil(nc)).min(max_down);
     (even(slab.rows, slab.rows.div_ceil(down), mr), nc)

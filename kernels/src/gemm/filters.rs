@@ -84,7 +84,7 @@ impl<'a> Filters<'a> {
                     let row = panels.panel(first, step(self.taps, self.channels, channel, t));
                     row.data.read(&mut tap[..lanes]);
                 }
-                Weight::Half(_) | Weight::Int8(_) => unreachable!("refused from the start"),
+                Weight::Half(_) | Weight::Int8(_) | Weight::Fetched(_) => unreachable!("refused from the start"),
             }
         }
         taps

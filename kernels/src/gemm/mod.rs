@@ -11,6 +11,7 @@
 //! | `block`, `finish` | a rectangle of C that one task writes, and the last pass over it |
 //! | `source`, `pack`, `panels` | what an operand is gathered from; packing a matrix; weights that are laid out once |
 //! | `numbers` | numbers of 32 bits, and of 16 that are widened as they are read |
+//! | `fetched` | weights that products fetch when they need them |
 //! | `weight` | weights in whichever form they are kept |
 //! | `patches`, `runs`, `pack_patches`, `filters` | the operands of a convolution |
 //! | `gathered`, `winograd` | the products of a convolution |
@@ -23,6 +24,7 @@ mod blocked;
 mod blocking;
 mod dots;
 mod epilogue;
+mod fetched;
 mod filters;
 mod finish;
 mod gathered;
@@ -51,6 +53,7 @@ mod winograd;
 
 pub use backend::Backend;
 pub use epilogue::Epilogue;
+pub use fetched::{Fetch, Fetched};
 pub(crate) use filters::Filters;
 pub(crate) use gathered::{filter, patch_gradient};
 pub use matrix::{Mat, MatMut};
@@ -59,7 +62,7 @@ pub use naive::naive;
 pub use numbers::Numbers;
 pub use panels::Panels;
 pub(crate) use patches::Patches;
-pub use products::{gemm, gemm_by, gemm_on, gemm_panels, gemm_panels_on};
+pub use products::{gemm, gemm_by, gemm_fetched, gemm_fetched_on, gemm_on, gemm_panels, gemm_panels_on};
 /// Products of at most so many rows may add in another order than those of more.
 pub use skinny::MAX_ROWS as FEW_ROWS;
 pub(crate) use source::transpose_matrix;

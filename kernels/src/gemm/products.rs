@@ -4,6 +4,7 @@ use super::backend::Backend;
 use super::blocked::multiply;
 use super::blocking::{KC, MAX_FLAT_ROWS, even};
 use super::epilogue::Epilogue;
+use super::fetched::Fetched;
 use super::finish::Output;
 use super::matrix::{Mat, MatMut};
 use super::panels::Panels;
@@ -50,17 +51,39 @@ pub fn gemm_panels(a: Mat, b: Panels, c: MatMut, epilogue: Epilogue) {
 /// Computes [`gemm_panels`] on a given instruction set.
 #[track_caller]
 pub fn gemm_panels_on(isa: Isa, a: Mat, b: Panels, c: MatMut, epilogue: Epilogue) {
-    assert_eq!((a.cols, c.cols), b.dim(), "gemm shapes: columns and rows of A and B, columns of B and C");
+    product(isa, a, Source::Panels(b), b.dim(), c, epilogue);
+}
+
+/// C ← epilogue(A·Wᵀ)
+///
+/// A (M,K), W (N,K) that is fetched by some rows at a time, C (M,N)
+///
+/// The bits are those of [`gemm_panels`] with the same weights.
+#[track_caller]
+pub fn gemm_fetched(a: Mat, w: Fetched, c: MatMut, epilogue: Epilogue) {
+    gemm_fetched_on(Isa::best(), a, w, c, epilogue);
+}
+
+/// Computes [`gemm_fetched`] on a given instruction set.
+#[track_caller]
+pub fn gemm_fetched_on(isa: Isa, a: Mat, w: Fetched, c: MatMut, epilogue: Epilogue) {
+    product(isa, a, Source::Fetched(w), w.dim(), c, epilogue);
+}
+
+/// C ← epilogue(A·B) with weights B of this shape (K,N)
+#[track_caller]
+fn product(isa: Isa, a: Mat, b: Source, dim: (usize, usize), c: MatMut, epilogue: Epilogue) {
+    assert_eq!((a.cols, c.cols), dim, "gemm shapes: columns and rows of A and B, columns of B and C");
     a.check("A", (c.rows, a.cols));
     let Some(Output { c, finish }) = Output::new(c, epilogue) else { return };
     multiply(&Job {
         isa,
         alpha: 1.0,
         a: Source::rows(a),
-        b: Source::Panels(b),
+        b,
         k: a.cols,
         kc: even(a.cols, KC, 1),
-        flat: c.rows <= MAX_FLAT_ROWS,
+        flat: c.rows <= MAX_FLAT_ROWS || matches!(b, Source::Fetched(_)),
         parallel: true,
         beta: 0.0,
         c,

@@ -6,6 +6,7 @@ use super::block::Block;
 use super::blocking::{KC, MAX_FLAT_ROWS, Span, even, pieces};
 use super::finish::Finish;
 use super::kernel::{Kernel, MIN_NR};
+use super::matrix::Mat;
 use super::numbers::Numbers;
 use super::pack::Panel;
 use super::product::Product;
@@ -128,16 +129,20 @@ impl Slab<'_> {
             // SAFETY: the caller has this block to itself.
             unsafe { c.scale(self.p.beta) }
         }
-        scratch::with(&OWN, own, |own| {
+        let all_pieces = |own: &mut [f32], fetched: &[f32]| {
             for (k, depth) in pieces(self.depth, self.p.kc) {
                 if !self.p.flat {
                     self.tall_piece(shared, own, c, (i, j), (k, depth));
                 } else if self.p.b.is_packed() || self.p.b.is_laid_out() && rows <= self.kernel.mr {
                     self.laid_out_piece(&shared[i * self.depth..], c, j, (k, depth));
                 } else {
-                    self.flat_piece(&shared[i * self.depth..], own, c, j, (k, depth));
+                    self.flat_piece(&shared[i * self.depth..], own, fetched, c, j, (k, depth));
                 }
             }
+        };
+        scratch::with(&OWN, own, |own| match self.p.b {
+            Source::Fetched(w) => w.with_rows(self.col + j, cols, |rows| all_pieces(own, rows)),
+            _ => all_pieces(own, &[]),
         });
         if self.k + self.depth == self.p.k {
             // SAFETY: the caller has this block to itself.
@@ -182,13 +187,18 @@ impl Slab<'_> {
     }
 
     /// Packs a strip of B, by the first row of tiles where that can read it as it lies; all of A meets it. Weights of 16
-    /// bits are widened so, once.
-    fn flat_piece(&self, shared: &[f32], own: &mut [f32], c: Block, j: usize, k: Span) {
+    /// bits are widened so, once. `fetched` are the rows of Wᵀ = B that the strip is, if they are fetched.
+    fn flat_piece(&self, shared: &[f32], own: &mut [f32], fetched: &[f32], c: Block, j: usize, k: Span) {
         let nr = self.kernel.nr;
         let done = match self.as_it_lies(j, k).filter(|_| c.cols.is_multiple_of(nr) && k.1 > 0) {
             Some(_) => self.first_tiles(shared, j, own, c, k),
-            None => {
+            None if fetched.is_empty() => {
                 self.pack(Side::B, (j, c.cols), k, own);
+                0
+            }
+            None => {
+                let (rows, own) = (Mat::new(fetched, c.cols, self.p.k), &mut own[..c.cols.next_multiple_of(nr) * k.1]);
+                pack(self.p.isa, &Source::rows(rows), (0, c.cols), (self.k + k.0, k.1), nr, true, own);
                 0
             }
         };

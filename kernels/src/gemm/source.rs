@@ -1,6 +1,7 @@
 //! The sources that an operand may be gathered from. A lane is a row of A or a column of B; K is the depth.
 
 use super::blocking::Span;
+use super::fetched::Fetched;
 use super::filters::Filters;
 use super::matrix::Mat;
 use super::pack::{self, Lanes, Panel};
@@ -22,6 +23,8 @@ pub(super) enum Source<'a> {
     Filters(Filters<'a>),
     /// Weights that are laid out, and need no packing unless they have 16 bits and are read often.
     Panels(Panels<'a>),
+    /// Weights that are fetched, of which packing sees only rows that are there.
+    Fetched(Fetched<'a>),
 }
 
 impl<'a> Source<'a> {
@@ -97,6 +100,7 @@ multivector! {
                 Source::PatchSteps(p) => p.as_steps::<V>(lanes, depths, unit, dst),
                 Source::Filters(f) => f.panels::<V, L>(lanes, depths, unit, dst),
                 Source::Panels(p) => p.pack::<V>(lanes, depths, unit, dst),
+                Source::Fetched(w) => panic!("weights {:?} that have not been fetched", w.dim()),
             }
         }
     }

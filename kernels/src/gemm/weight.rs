@@ -1,5 +1,6 @@
 //! The weights of a product, in whichever form they are kept.
 
+use super::fetched::Fetched;
 use super::int8::Int8;
 use super::matrix::Mat;
 use super::numbers::Numbers;
@@ -17,6 +18,8 @@ pub enum Weight<'a> {
     Panels(Panels<'a>),
     /// The weights are [rounded](super::int8) to eight bits. Linear layers alone can read them.
     Int8(Int8<'a>),
+    /// The weights are fetched by each product that needs them. Linear layers alone can read them.
+    Fetched(Fetched<'a>),
 }
 
 impl<'a> Weight<'a> {
@@ -27,6 +30,7 @@ impl<'a> Weight<'a> {
             Weight::Half(data) => data.len(),
             Weight::Panels(panels) => panels.dim().0 * panels.dim().1,
             Weight::Int8(int8) => int8.dim().0 * int8.dim().1,
+            Weight::Fetched(fetched) => fetched.dim().0 * fetched.dim().1,
         }
     }
 
@@ -42,6 +46,7 @@ impl<'a> Weight<'a> {
             Weight::Half(data) => panic!("{} weights of 16 bits have no rows of 32 to read", data.len()),
             Weight::Panels(panels) => panic!("weights {:?} in panels have no rows to read", panels.dim()),
             Weight::Int8(int8) => panic!("weights {:?} of eight bits have no rows to read", int8.dim()),
+            Weight::Fetched(fetched) => panic!("weights {:?} that are fetched have no rows to read", fetched.dim()),
         }
     }
 
@@ -53,6 +58,7 @@ impl<'a> Weight<'a> {
             Weight::Half(data) => data.from(i * out.len()).read(out),
             Weight::Panels(panels) => panels.column(i, out),
             Weight::Int8(int8) => panic!("weights {:?} of eight bits are not looked up", int8.dim()),
+            Weight::Fetched(fetched) => panic!("weights {:?} that are fetched are not looked up", fetched.dim()),
         }
     }
 
@@ -75,6 +81,7 @@ impl<'a> Weight<'a> {
                 }
                 Weight::Half(data) => panic!("{} weights of 16 bits are only looked up", data.len()),
                 Weight::Int8(int8) => panic!("weights {:?} of eight bits are no matrices of floats", int8.dim()),
+                Weight::Fetched(fetched) => panic!("weights {:?} that are fetched are in no memory", fetched.dim()),
             };
             first += n;
             Some((start..first, view))
@@ -103,6 +110,10 @@ impl<'a> Weight<'a> {
             Weight::Int8(int8) => {
                 let (head, tail) = int8.split_at(n / int8.dim().0);
                 (Weight::Int8(head), Weight::Int8(tail))
+            }
+            Weight::Fetched(fetched) => {
+                let (head, tail) = fetched.split_at(n / fetched.dim().0);
+                (Weight::Fetched(head), Weight::Fetched(tail))
             }
         }
     }

@@ -7,10 +7,18 @@ use crate::layers::block::Block;
 use crate::models::clip::text::Text;
 use crate::models::clip::visual::Visual;
 use crate::models::clip::vit::Vit;
+use crate::models::stack::Turn;
 use crate::params::{Params, Spec};
 use crate::tree::Tree;
 use crate::weights::{Stored, Weights};
 use std::mem::take;
+
+/// What is in memory of the block that has its turn.
+pub(crate) enum Room {
+    /// Little but the rows that are multiplied.
+    Fetched,
+    Whole(Weights<Block<Stored>>),
+}
 
 /// The parts of a checkpoint's tower: its blocks, which are all alike, and what is left without them.
 pub(crate) struct Parts<'a, S: Tree<Leaf = Spec>> {
@@ -80,31 +88,30 @@ impl<S: Tree<Leaf = Spec>> Parts<'_, S> {
         Ok(params)
     }
 
-    /// Makes room for one block whose rows lie as in the file.
-    pub fn room_of_rows(&self) -> Params<Block<Spec>> {
-        Params::zeros(self.block.clone())
+    /// Makes room for what a block needs while it has its turn.
+    pub fn room(&self) -> Room {
+        let tensors = self.checkpoint.tensors();
+        if self.block_places.iter().all(|places| tensors.can_fetch(&self.block, places)) {
+            return Room::Fetched;
+        }
+        Room::Whole(tensors.room_for(&self.block, &self.block_places, self.checkpoint.rounding))
     }
 
-    /// Reads block `i` in place of another, and lays nothing out.
+    /// Reads a block and lets it take its turn: its matrices are read by the products that need them, if the file can be
+    /// read so, or else before, in place of those of another block.
     ///
     /// # Errors
     /// Returns an error if a tensor cannot be read.
-    pub fn read_rows(&self, i: usize, room: &mut Params<Block<Spec>>) -> Result<(), CheckpointError> {
-        self.checkpoint.tensors().load_into(room, &self.block_places[i])?;
-        self.checkpoint.tensors().round(room, self.checkpoint.rounding)
-    }
-
-    /// Makes room for one block that is laid out for products.
-    pub fn room(&self) -> Weights<Block<Stored>> {
-        self.checkpoint.tensors().room_for(&self.block, &self.block_places, self.checkpoint.rounding)
-    }
-
-    /// Reads block `i` in place of another, and lays it out.
-    ///
-    /// # Errors
-    /// Returns an error if a tensor cannot be read.
-    pub fn read_block(&self, i: usize, room: &mut Weights<Block<Stored>>) -> Result<(), CheckpointError> {
-        let (places, rounding) = (&self.block_places[i], self.checkpoint.rounding);
-        self.checkpoint.tensors().load_weights_into(room, &self.block, places, rounding)
+    pub fn pass(&self, turn: Turn, room: &mut Room) -> Result<(), CheckpointError> {
+        let (tensors, rounding) = (self.checkpoint.tensors(), self.checkpoint.rounding);
+        let (spec, places) = (&self.block, &self.block_places[turn.i]);
+        match room {
+            Room::Fetched => tensors.with_fetched(spec, places, rounding, |block| turn.take(block)),
+            Room::Whole(room) => {
+                tensors.load_weights_into(room, spec, places, rounding)?;
+                turn.take(&room.view());
+                Ok(())
+            }
+        }
     }
 }
