@@ -5,6 +5,7 @@ use super::ranking::{Logits, Ranking};
 use super::texts::{distinct, labels, templates, warn_cut_by_clip, warn_long};
 use super::{CliError, Context};
 use crate::app::number::positive;
+use crate::checkpoint::Checkpoint;
 use crate::embed::{Clip, Family, ImageEncoder, LoadError, Opened, PassingImages, PassingText};
 use crate::eval::templates::{embed_classes, embed_classes_by};
 use crate::files;
@@ -64,30 +65,25 @@ impl Classify {
         let templates = templates(&self.templates)?;
         let named = self.images.find()?;
         named.warn_passed_over();
-        let model = Model::read(context.open_either()?, labels.len() * templates.len())?;
-        model.warn_long(&labels, &templates);
-        let logits = model.logits()?;
-        match (logits, &labels[..]) {
-            (Logits::Sigmoid { .. }, _) => note!(
-                "note: this model has a bias (SigLIP), so each label has a probability by itself; they do not add up to 1"
-            ),
-            (Logits::Softmax { .. }, [label]) => note!(
-                "note: with {label:?} as the only label its probability is always 1; the cosine says how well it fits, and \
-                 more labels give it something to be compared with"
-            ),
-            (Logits::Softmax { .. }, _) => {}
-        }
-        let bar = context.output.progress(labels.len(), "labels");
-        let classes = model.classes(&labels, &templates, |n| bar.inc(n as u64))?;
-        bar.finish_and_clear();
+        let opened = context.open_either()?;
+        let passing = passing_images(&opened, labels.len() * templates.len(), named.paths.len());
+        // A few pictures are decoded and embedded while the labels are.
+        let (asked, passed) = rayon::join(
+            || Asked::read(context, opened, &labels, &templates),
+            || passing.map(|tower| named.collect_in_passing(&tower)),
+        );
+        let (Asked { model, logits, classes }, passed) = (asked?, passed.transpose()?);
         let bar = context.output.progress(named.paths.len(), "pictures");
         let each = |i: usize, embedding: ArrayView1<f32>| {
             let image = files::name(&named.paths[i]).into_owned();
             let ranking = Ranking::new(image, embedding, &labels, classes.view(), logits, self.k).at(&places);
             bar.suspend(|| context.output.show(&ranking))
         };
-        let tally = match model.passing_images(named.paths.len()) {
-            Some(tower) => named.embed_in_passing(&tower, &bar, each)?,
+        let tally = match passed {
+            Some((rows, tally)) => {
+                rows.iter().try_for_each(|(i, row)| each(*i, row.view()))?;
+                tally
+            }
             None => named.embed(&model.into_images()?, &bar, each)?,
         };
         tally.verdict(self.skip_unreadable)
@@ -118,21 +114,65 @@ pub(super) fn logits_of(model: &Family<Clip>) -> Logits {
     }
 }
 
+/// What pictures are compared with.
+struct Asked {
+    model: Model,
+    logits: Logits,
+    /// One embedding per label.
+    ///
+    /// (N,e)
+    classes: Array2<f32>,
+}
+
+impl Asked {
+    /// Reads what embeds texts, and embeds the labels.
+    fn read(context: &Context, opened: Opened, labels: &[String], templates: &[String]) -> Result<Self, CliError> {
+        let model = Model::read(opened, labels.len() * templates.len())?;
+        model.warn_long(labels, templates);
+        let logits = model.logits()?;
+        match (logits, labels) {
+            (Logits::Sigmoid { .. }, _) => note!(
+                "note: this model has a bias (SigLIP), so each label has a probability by itself; they do not add up to 1"
+            ),
+            (Logits::Softmax { .. }, [label]) => note!(
+                "note: with {label:?} as the only label its probability is always 1; the cosine says how well it fits, and \
+                 more labels give it something to be compared with"
+            ),
+            (Logits::Softmax { .. }, _) => {}
+        }
+        let bar = context.output.progress(labels.len(), "labels");
+        let classes = model.classes(labels, templates, |n| bar.inc(n as u64))?;
+        bar.finish_and_clear();
+        Ok(Asked { model, logits, classes })
+    }
+}
+
+/// Whether a CLIP is asked for so few sentences that it is faster to read it in passing.
+fn passes(checkpoint: &Checkpoint, sentences: usize) -> bool {
+    PassingText::fits(checkpoint, sentences) && checkpoint.architecture.config().is_some()
+}
+
+/// Returns what embeds so many pictures while it is read, if that is faster than to read it first.
+fn passing_images(opened: &Opened, sentences: usize, pictures: usize) -> Option<PassingImages> {
+    match opened {
+        Opened::Clip(checkpoint) if passes(checkpoint, sentences) => PassingImages::fitting(checkpoint, pictures),
+        _ => None,
+    }
+}
+
 /// A model that embeds labels once, and then pictures.
 enum Model {
-    /// The text tower is read while the labels go through it, and the image tower when they have: first, or while a few
-    /// pictures go through it.
+    /// The text tower is read while the labels go through it, and the image tower when they have, unless a few pictures go
+    /// through it meanwhile.
     Passing(Box<PassingText>),
     Whole(Box<Family<Clip>>),
 }
 
 impl Model {
-    /// Reads the model, or only opens a CLIP that is asked for so few sentences that it is faster to read it in passing.
+    /// Reads the model, or only opens a CLIP that is to be read in passing.
     fn read(opened: Opened, sentences: usize) -> Result<Self, LoadError> {
         match opened {
-            Opened::Clip(checkpoint)
-                if PassingText::fits(&checkpoint, sentences) && checkpoint.architecture.config().is_some() =>
-            {
+            Opened::Clip(checkpoint) if passes(&checkpoint, sentences) => {
                 Ok(Model::Passing(Box::new(PassingText::new(*checkpoint)?)))
             }
             opened => Ok(Model::Whole(Box::new(opened.both()?))),
@@ -166,14 +206,6 @@ impl Model {
         match self {
             Model::Passing(tower) => embed_classes_by(|sentences| tower.encode(sentences), labels, templates, done),
             Model::Whole(model) => Ok(embed_classes(&**model, labels, templates, done)),
-        }
-    }
-
-    /// Returns what embeds so many pictures while it is read, if that is faster than to read it first.
-    fn passing_images(&self, pictures: usize) -> Option<PassingImages> {
-        match self {
-            Model::Passing(tower) => PassingImages::fitting(tower.checkpoint(), pictures),
-            Model::Whole(_) => None,
         }
     }
 

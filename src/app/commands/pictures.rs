@@ -11,7 +11,7 @@ use crate::pictures::folder::{PassedOver, Walk, walk};
 use crate::pictures::{PathPattern, Picture, Reading, View};
 use clap::Args;
 use indicatif::ProgressBar;
-use ndarray::ArrayView1;
+use ndarray::{Array1, ArrayView1};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -175,17 +175,19 @@ impl Named {
         self.pass(bar, each, |source, each| encoder.stream(source, each))
     }
 
-    /// Does the same as [`embed`](Self::embed) with an image tower that is read in passing.
+    /// Returns the embeddings of the pictures that can be read, each with its place, of an image tower that is read in
+    /// passing. The others are named on standard error.
     ///
     /// # Errors
-    /// Returns the error of `each`, or one if the tower cannot be read.
-    pub(crate) fn embed_in_passing<E: From<LoadError>>(
-        &self,
-        encoder: &PassingImages,
-        bar: &ProgressBar,
-        each: impl FnMut(usize, ArrayView1<f32>) -> Result<(), E>,
-    ) -> Result<Tally, E> {
-        self.pass(bar, each, |source, each| encoder.stream(source, each))
+    /// Returns an error if the tower cannot be read.
+    pub(crate) fn collect_in_passing(&self, tower: &PassingImages) -> Result<(Vec<Placed>, Tally), LoadError> {
+        let mut rows = vec![];
+        let each = |i, row: ArrayView1<f32>| {
+            rows.push((i, row.to_owned()));
+            Ok::<(), LoadError>(())
+        };
+        let tally = self.pass(&ProgressBar::hidden(), each, |source, each| tower.stream(source, each))?;
+        Ok((rows, tally))
     }
 
     /// Passes the pictures through `stream`, and the embedding of each to `each`.
@@ -261,6 +263,9 @@ impl Named {
         Tally { seen: seen as usize + unseen, bad: bad as usize + unseen }
     }
 }
+
+/// The place of a picture, and its embedding.
+pub(crate) type Placed = (usize, Array1<f32>);
 
 /// The pictures that were named, which are counted as they are read.
 type Counted<'a> = Watched<'a, ReadAs<'a, Named>, &'a (dyn Fn() + Sync)>;
