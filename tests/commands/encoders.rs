@@ -143,7 +143,7 @@ fn convert_writes_a_card_of_what_is_known() {
     let parts = ["library_name: transformers\n", "pipeline_tag: zero-shot-image-classification\n", "CLIPModel"];
     card(&bench, "there", &[&sizes[..], &parts].concat());
     bench.json("convert there half --dtype f16");
-    let parts = ["library_name: open_clip\n", "Converted from `there` by clipwright", "rounded to 16 bits"];
+    let parts = ["library_name: open_clip\n", "Converted from `there` by clipwright", "stored in 16 bits"];
     let half = card(&bench, "half", &parts);
     assert!(!half.contains("base_model") && !half.contains("transformers"), "{half}");
     bench.json("convert ours int8 --dtype int8");

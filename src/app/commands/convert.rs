@@ -205,7 +205,7 @@ impl Convert {
         };
         origin += match self.dtype {
             Type::F32 => "",
-            Type::F16 => " Its numbers were rounded to 16 bits.",
+            Type::F16 => " Its numbers are stored in 16 bits.",
             Type::Int8 => " The matrices of its Transformers were rounded to eight bits, which clipwright alone reads.",
         };
         if let Some(size) = self.image_size {
@@ -217,11 +217,11 @@ impl Convert {
     /// Writes the graphs of a CLIP's towers.
     fn onnx(&self, context: &Context, checkpoint: Option<Checkpoint>, folder: &Path) -> Result<(), CliError> {
         let precision = self.dtype.of_all("--to openclip: the graphs compute with 32 bits")?;
-        let (model, config) = self.model(checkpoint.as_ref())?;
         let end_of_text = match &checkpoint {
             Some(checkpoint) => tokenizer(checkpoint)?.0.end_of_text(),
             None => END_OF_TEXT,
         };
+        let (model, config) = self.model(checkpoint.as_ref())?;
         onnx::save(folder, Contents { model: &model, config: &config }, end_of_text, precision)?;
         if let Some(tokenizer) = checkpoint.and_then(|checkpoint| checkpoint.tokenizer) {
             copy_tokenizer(&tokenizer, folder)?;
