@@ -39,7 +39,7 @@ impl Affinities {
                 rows[*j].push((i, share / (2 * n) as f64));
             }
         }
-        rows.par_iter_mut().for_each(|row| merge(row));
+        rows.par_iter_mut().for_each(merge);
         let ends = rows.iter().scan(0, |end, row| {
             *end += row.len();
             Some(*end)

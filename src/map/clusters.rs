@@ -130,7 +130,9 @@ fn largest_first(Clusters { of, means, mean }: Clusters) -> Clusters {
 pub fn names(clusters: &Clusters, words: ArrayView2<f32>) -> Vec<Option<usize>> {
     let own = &clusters.means - &clusters.mean;
     let fits = product(mat(unit(own.view()).view()), mat((&words - &mean(words)).view()).t());
-    let mut pairs: Vec<(f32, usize, usize)> = fits.indexed_iter().map(|((i, j), &fit)| (fit, i, j)).collect();
+    // The only group is seen nowhere from itself.
+    let known = fits.indexed_iter().filter(|(_, fit)| fit.is_finite());
+    let mut pairs: Vec<(f32, usize, usize)> = known.map(|((i, j), &fit)| (fit, i, j)).collect();
     pairs.sort_by(|a, b| b.0.total_cmp(&a.0).then((a.1, a.2).cmp(&(b.1, b.2))));
     let (mut names, mut is_used) = (vec![None; own.nrows()], vec![false; words.nrows()]);
     for (_, group, word) in pairs {
@@ -201,5 +203,6 @@ mod tests {
         // Fewer words than groups: the ones that fit best are named.
         let few = names(&clusters, words.slice_axis(Axis(0), ndarray::Slice::from(2..4)));
         assert_eq!(few, [None, Some(0), Some(1)]);
+        assert_eq!(names(&cluster(x.view(), 1), words.view()), [None]);
     }
 }

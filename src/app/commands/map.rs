@@ -106,7 +106,7 @@ struct Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         for Region { name, pictures, .. } in &self.clusters {
-            writeln!(f, "{pictures:>8}  {}", name.as_deref().unwrap_or("(no word is left)"))?;
+            writeln!(f, "{pictures:>8}  {}", name.as_deref().unwrap_or("(no word)"))?;
         }
         let (pictures, clusters) = (counted(self.pictures, "picture"), counted(self.clusters.len(), "region"));
         write!(f, "{pictures} in {clusters}")?;

@@ -25,7 +25,7 @@
 //! | `inputs`, `url_query`, `search_request` | texts and pictures; addresses; what a search looks for |
 //! | `embeddings`, `vectorize`, `rank` | embeddings as OpenAI and Weaviate have them; texts for pictures |
 //! | `search`, `pictures`, `reindex` | the routes of the collections |
-//! | `map`, `duplicates`, `study` | those that take long, and how they are made and kept |
+//! | `map`, `duplicates`, `study`, `studies` | those that take long, and how they are made and kept |
 //! | `status`, `metrics` | what the server says of itself |
 //! | `page` | the page for people |
 
@@ -56,6 +56,7 @@ mod server;
 mod signals;
 mod stall;
 mod status;
+mod studies;
 mod study;
 mod threads;
 mod url_query;

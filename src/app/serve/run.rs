@@ -8,7 +8,7 @@ use super::model::Model;
 use super::queue::Queue;
 use super::server::{Limits, Server, picture_bytes};
 use super::signals::Signals;
-use super::study::Studies;
+use super::studies::Studies;
 use super::threads::{Memory, Threads};
 use super::worker::work;
 use crate::pictures::Reading;

@@ -5,7 +5,7 @@ use super::collection::{Collection, Id, broken};
 use super::reply::{Answer, Fault};
 use super::search_request::{QueryPart, SearchRequest, Sought};
 use super::server::Server;
-use super::study::Chosen;
+use super::studies::Chosen;
 use crate::index::{Index, IndexError, combine};
 use crate::pictures::Reading;
 use ndarray::{Array2, Axis, stack};

@@ -7,7 +7,7 @@ use super::metrics::Metrics;
 use super::model::Model;
 use super::queue::{Job, Queue, Work};
 use super::reply::Fault;
-use super::study::Studies;
+use super::studies::Studies;
 use super::threads::{Memory, Threads};
 use crate::embed::Load;
 use crate::layers::patch_embed::CHANNELS;

@@ -373,7 +373,7 @@ fn the_map_is_operated_by_keys() {
     browser.wait("document.querySelectorAll('#hits li').length === 30");
     assert_eq!(browser.shown()[0], format!("pictures/{path}"));
     browser.run("history.back()");
-    browser.wait("!document.querySelector('#map').hidden || location.hash === ''");
+    browser.wait("!document.querySelector('#map').hidden && document.querySelector('#hits').offsetParent === null");
 }
 
 #[test]
@@ -391,7 +391,8 @@ fn the_map_is_moved_by_a_mouse_and_fits_a_phone() {
           canvas.setPointerCapture = () => {};
           canvas.dispatchEvent(event('pointermove'));
           if (document.querySelector('#map output').textContent === '') continue;
-          canvas.dispatchEvent(new WheelEvent('wheel', {deltaY: -300, cancelable: true, clientX: x, clientY: y}));
+          canvas.dispatchEvent(new WheelEvent('wheel', {deltaY: -300, cancelable: true,
+            clientX: canvas.getBoundingClientRect().left + x, clientY: canvas.getBoundingClientRect().top + y}));
           canvas.dispatchEvent(event('pointerdown'));
           canvas.dispatchEvent(event('pointerup'));
           return document.querySelector('#map .tip').lastChild.textContent;

@@ -77,26 +77,14 @@ function restore() {
 
 /** Looks for pictures like one, or unlike it. */
 function more(hit, sign) {
+  const part = { like: hit.id, name: hit.path, shown: `/thumb/${hit.id}?size=64` };
   if (sign === "only") {
     text.value = "";
-    query.clear();
+    query.only(part);
+  } else {
+    query.add({ ...part, weight: sign });
   }
-  query.add({ like: hit.id, name: hit.path, shown: `/thumb/${hit.id}?size=64`, weight: sign === "only" ? 1 : sign });
   scrollTo({ top: 0 });
-}
-
-/** Makes a part of the words that are typed. */
-function addWords(sign) {
-  const words = text.value.trim();
-  if (words === "") return;
-  text.value = "";
-  query.add({ text: words, weight: sign });
-}
-
-async function addFiles(files) {
-  for (const file of files) {
-    await query.addFile(file).catch(() => say(`${file.name}: this browser does not know such pictures`, true));
-  }
 }
 
 query.onChange(settle);

@@ -25,6 +25,12 @@ export function add(part) {
   settled();
 }
 
+/** Looks for one thing instead of all others. */
+export function only(part) {
+  parts = [{ weight: 1, ...part }];
+  settled();
+}
+
 export function clear() {
   parts = [];
   settled();
