@@ -1,6 +1,6 @@
 //! The number types of checkpoints, and their conversion to and from f32.
 
-use half::slice::HalfFloatSliceExt;
+use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
 use half::{bf16, f16};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -132,8 +132,10 @@ impl Dtype {
                 out.iter_mut().zip(numbers).for_each(|(out, raw)| *out = i64::from_le_bytes(*raw) as f32);
             }
             Dtype::I8 => out.iter_mut().zip(raw).for_each(|(out, &raw)| *out = f32::from(raw.cast_signed())),
-            Dtype::F16 => decode_halves(raw, f16::from_le_bytes, out),
-            Dtype::Bf16 => decode_halves(raw, bf16::from_le_bytes, out),
+            Dtype::F16 => decode_halves(raw, |bits, out| bits.reinterpret_cast::<f16>().convert_to_f32_slice(out), out),
+            Dtype::Bf16 => {
+                decode_halves(raw, |bits, out| bits.reinterpret_cast::<bf16>().convert_to_f32_slice(out), out)
+            }
         }
     }
 
@@ -176,17 +178,16 @@ impl From<Dtype> for safetensors::Dtype {
     }
 }
 
-/// Converts numbers of 16 bits in pieces, since `half` uses the CPU's own instructions for the conversion of slices.
-fn decode_halves<H: Copy + Default>(raw: &[u8], decode: fn([u8; 2]) -> H, out: &mut [f32])
-where
-    [H]: HalfFloatSliceExt,
-{
-    const PIECE: usize = 256;
-    let mut halves = [H::default(); PIECE];
-    for (raw, out) in raw.as_chunks().0.chunks(PIECE).zip(out.chunks_mut(PIECE)) {
-        let halves = &mut halves[..raw.len()];
-        halves.iter_mut().zip(raw).for_each(|(half, raw)| *half = decode(*raw));
-        halves.convert_to_f32_slice(out);
+/// Converts numbers of 16 bits in pieces, whose bits are copied to where `widen` may read them as whole numbers.
+fn decode_halves(raw: &[u8], widen: impl Fn(&[u16], &mut [f32]), out: &mut [f32]) {
+    const PIECE: usize = 1024;
+    let mut bits = [0_u16; PIECE];
+    for (raw, out) in raw.chunks(size_of_val(&bits)).zip(out.chunks_mut(PIECE)) {
+        let n = out.len().min(raw.len() / size_of::<u16>());
+        let bits = &mut bits[..n];
+        bytemuck::cast_slice_mut(bits).copy_from_slice(&raw[..n * size_of::<u16>()]);
+        bits.iter_mut().for_each(|bits| *bits = u16::from_le(*bits));
+        widen(bits, &mut out[..n]);
     }
 }
 

@@ -82,11 +82,11 @@ impl PassingText {
         }
         let parts = Parts::of_text(&self.checkpoint)?;
         let p = parts.without_blocks(&ids)?;
+        let mut room = parts.room(ids.len());
         // Row i of the table that was read is that of the i-th token.
         let ids: Vec<u32> = (0..).take(ids.len()).collect();
         let captions = Captions { ids: &ids, offsets: &offsets };
         let mut buffers = Inference::default();
-        let mut room = parts.room();
         Ok(buffers.encode_texts_by_blocks(&p.view(), &self.shape, captions, |turn| parts.pass(turn, &mut room))?)
     }
 }
@@ -157,7 +157,8 @@ impl PassingImages {
             return Ok(Array2::zeros((0, self.shape.embed_dim)));
         }
         let parts = Parts::of_vit(&self.checkpoint).expect("a tower whose shape is known");
-        let (p, mut room) = (parts.without_blocks()?, parts.room());
+        let rows = images.nrows() * self.shape.grid.tokens();
+        let (p, mut room) = (parts.without_blocks()?, parts.room(rows));
         Ok(buffers.encode_images_by_blocks(&p.view(), &self.shape, images, |turn| parts.pass(turn, &mut room))?)
     }
 }

@@ -13,11 +13,15 @@ use crate::tree::Tree;
 use crate::weights::{Stored, Weights};
 use std::mem::take;
 
+/// The most rows for which products read matrices themselves. With more they take most of the time, and are faster with
+/// weights that are laid out.
+const MAX_ROWS: usize = 1024;
+
 /// What is in memory of the block that has its turn.
 pub(crate) enum Room {
     /// Little but the rows that are multiplied.
     Fetched,
-    Whole(Weights<Block<Stored>>),
+    Whole(Box<Weights<Block<Stored>>>),
 }
 
 /// The parts of a checkpoint's tower: its blocks, which are all alike, and what is left without them.
@@ -88,17 +92,17 @@ impl<S: Tree<Leaf = Spec>> Parts<'_, S> {
         Ok(params)
     }
 
-    /// Makes room for what a block needs while it has its turn.
-    pub fn room(&self) -> Room {
+    /// Makes room for what a block needs while it has its turn, which so many rows take.
+    pub fn room(&self, rows: usize) -> Room {
         let tensors = self.checkpoint.tensors();
-        if self.block_places.iter().all(|places| tensors.can_fetch(&self.block, places)) {
+        if rows <= MAX_ROWS && self.block_places.iter().all(|places| tensors.can_fetch(&self.block, places)) {
             return Room::Fetched;
         }
-        Room::Whole(tensors.room_for(&self.block, &self.block_places, self.checkpoint.rounding))
+        Room::Whole(Box::new(tensors.room_for(&self.block, &self.block_places, self.checkpoint.rounding)))
     }
 
-    /// Reads a block and lets it take its turn: its matrices are read by the products that need them, if the file can be
-    /// read so, or else before, in place of those of another block.
+    /// Reads a block and lets it take its turn: its matrices are read by the products that need them, if rows are few and
+    /// the file can be read so, or else before, in place of those of another block.
     ///
     /// # Errors
     /// Returns an error if a tensor cannot be read.
