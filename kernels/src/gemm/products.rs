@@ -70,7 +70,11 @@ pub fn gemm_fetched_on(isa: Isa, a: Mat, w: Fetched, c: MatMut, epilogue: Epilog
     product(isa, a, Source::Fetched(w), w.dim(), c, epilogue);
 }
 
-/// C ← epilogue(A·B) with weights B of this shape (K,N)
+/// C ← epilogue(A·B)
+///
+/// A (M,K), B (K,N), C (M,N)
+///
+/// `dim` is the shape of B.
 #[track_caller]
 fn product(isa: Isa, a: Mat, b: Source, dim: (usize, usize), c: MatMut, epilogue: Epilogue) {
     assert_eq!((a.cols, c.cols), dim, "gemm shapes: columns and rows of A and B, columns of B and C");
