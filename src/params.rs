@@ -72,6 +72,14 @@ pub enum Init {
     Uniform(f32),
 }
 
+impl Init {
+    /// Returns U(±√(6/(inputs + outputs))), which keeps the sizes of values and of gradients alike (Glorot & Bengio 2010,
+    /// eq. 16).
+    pub fn xavier(inputs: usize, outputs: usize) -> Self {
+        Init::Uniform((6.0 / (inputs + outputs) as f32).sqrt())
+    }
+}
+
 impl Spec {
     /// Describes a parameter that is read by its rows.
     pub fn new(shape: &[usize], init: Init) -> Self {

@@ -1,11 +1,13 @@
-//! The two activations of CLIP's MLP.
+//! The activations of a Transformer's MLP.
 //!
-//! QuickGELU, x·σ(1.702 x), is the sigmoid approximation of Hendrycks & Gimpel 2016, section 2; GELU, x·Φ(x) with the
-//! standard normal distribution Φ, is its exact form. Their derivatives:
+//! GELU is x·Φ(x) with the standard normal distribution Φ (Hendrycks & Gimpel 2016, section 2). QuickGELU, x·σ(1.702 x),
+//! is the first of the paper's two approximations. The second is x·½(1 + tanh a) with a = √(2/π)·(x + 0.044715 x³), and
+//! since ½(1 + tanh a) = σ(2a) it is a gate by a sigmoid, too. Their derivatives:
 //!
 //! ```text
 //! QuickGELU′ = gate + 1.702·x·gate·(1 − gate)        gate = σ(1.702 x)
 //! GELU′      = Φ(x) + x·φ(x)                         φ(x) = exp(−x²/2)/√(2π)
+//! tanh GELU′ = gate + 2a′·x·gate·(1 − gate)          gate = σ(2a), a′ = √(2/π)·(1 + 3·0.044715 x²)
 //! ```
 
 use crate::exp::exp;
@@ -19,6 +21,8 @@ pub enum Activation {
     QuickGelu,
     /// x·Φ(x) with the exact error function, which most OpenCLIP checkpoints have.
     Gelu,
+    /// x·½(1 + tanh(√(2/π)·(x + 0.044715 x³))), which JAX takes for GELU, and so SigLIP was trained with.
+    GeluTanh,
 }
 
 impl Activation {
@@ -27,6 +31,7 @@ impl Activation {
         match self {
             Activation::QuickGelu => quick_gelu::<false>(x),
             Activation::Gelu => gelu::<false>(x),
+            Activation::GeluTanh => gelu_tanh::<false>(x),
         }
     }
 
@@ -35,6 +40,7 @@ impl Activation {
         match self {
             Activation::QuickGelu => quick_gelu_derivative::<false>(x),
             Activation::Gelu => gelu_derivative::<false>(x),
+            Activation::GeluTanh => gelu_tanh_derivative::<false>(x),
         }
     }
 
@@ -74,6 +80,7 @@ multiversion! {
         match activation {
             Activation::QuickGelu => map(x, y, |x, _| quick_gelu::<FMA>(x)),
             Activation::Gelu => map(x, y, |x, _| gelu::<FMA>(x)),
+            Activation::GeluTanh => map(x, y, |x, _| gelu_tanh::<FMA>(x)),
         }
     }
 }
@@ -83,6 +90,7 @@ multiversion! {
         match activation {
             Activation::QuickGelu => map(preact, dy, |x, dy| dy * quick_gelu_derivative::<FMA>(x)),
             Activation::Gelu => map(preact, dy, |x, dy| dy * gelu_derivative::<FMA>(x)),
+            Activation::GeluTanh => map(preact, dy, |x, dy| dy * gelu_tanh_derivative::<FMA>(x)),
         }
     }
 }
@@ -125,6 +133,23 @@ fn gelu_derivative<const FMA: bool>(x: f32) -> f32 {
     mul_add::<FMA>(x, pdf, cdf)
 }
 
+/// 2·√(2/π), and 0.044715 times that.
+const CUBIC: [f32; 2] = [1.595_769_2, 0.071_354_814];
+
+#[inline(always)]
+fn gelu_tanh<const FMA: bool>(x: f32) -> f32 {
+    x * sigmoid::<FMA>(x * mul_add::<FMA>(CUBIC[1] * x, x, CUBIC[0]))
+}
+
+#[inline(always)]
+fn gelu_tanh_derivative<const FMA: bool>(x: f32) -> f32 {
+    let s = sigmoid::<FMA>(x * mul_add::<FMA>(CUBIC[1] * x, x, CUBIC[0]));
+    // Far out, where the square overflows, the gate is 0 or 1.
+    let slope = x * mul_add::<FMA>(3.0 * CUBIC[1] * x, x, CUBIC[0]);
+    let rest = s * (1.0 - s);
+    if rest == 0.0 { s } else { mul_add::<FMA>(slope, rest, s) }
+}
+
 /// The coefficients of Φ(−a)·exp(a²/2)/t as a polynomial in t = 1/(1 + 0.35 a), minimax over 0 ≤ a ≤ 14: relative
 /// error 3.2e-8. (The form is that of Hastings 1955, also Abramowitz & Stegun 7.1.26, with four more terms.)
 const TAIL: [f32; 9] = [
@@ -165,6 +190,7 @@ pub mod naive {
         match activation {
             Activation::QuickGelu => x * sigmoid(1.702 * x),
             Activation::Gelu => x * cdf(x),
+            Activation::GeluTanh => 0.5 * x * (1.0 + cubic(x).tanh()),
         }
     }
 
@@ -176,7 +202,18 @@ pub mod naive {
                 s + 1.702 * x * s * (1.0 - s)
             }
             Activation::Gelu => cdf(x) + x * (-0.5 * x * x).exp() / (2.0 * PI).sqrt(),
+            Activation::GeluTanh => {
+                let (tanh, cosh) = (cubic(x).tanh(), cubic(x).cosh());
+                let slope = (2.0 / PI).sqrt() * (1.0 + 3.0 * 0.044_715 * x * x);
+                // The hyperbolic cosine of a large number is infinite, and nothing is left of the slope.
+                0.5 * (1.0 + tanh) + if cosh > 1e150 { 0.0 } else { 0.5 * x * slope / (cosh * cosh) }
+            }
         }
+    }
+
+    /// √(2/π)·(x + 0.044715 x³)
+    fn cubic(x: f64) -> f64 {
+        (2.0 / PI).sqrt() * (x + 0.044_715 * x.powi(3))
     }
 
     fn sigmoid(x: f64) -> f64 {

@@ -12,7 +12,7 @@ pub struct Grid {
     pub height: usize,
     /// The number of the picture's columns of pixels.
     pub width: usize,
-    /// The edge of a patch, in pixels, which divides `height` and `width`.
+    /// The edge of a patch, in pixels. Pixels at the right and at the bottom that fill no patch belong to none.
     pub patch_size: usize,
 }
 
@@ -44,9 +44,7 @@ impl Grid {
     fn check(&self, images: &[f32]) -> usize {
         assert!(
             self.channels * self.patch_size > 0
-                && self.height * self.width > 0
-                && self.height.is_multiple_of(self.patch_size)
-                && self.width.is_multiple_of(self.patch_size)
+                && self.height.min(self.width) >= self.patch_size
                 && images.len().is_multiple_of(self.image_len()),
             "patchify: {self:?}, pictures of {} floats",
             images.len()
@@ -85,15 +83,20 @@ pub fn cut(grid: Grid, images: &[f32], kept: Option<&[u32]>, patches: &mut [f32]
     });
 }
 
-/// images ← all patches, each where [`cut`] took it from
+/// images ← all patches, each where [`cut`] took it from, and 0 where there is none
 ///
 /// `patches` (B,K,C,patch,patch), `images` (B,C,height,width)
 #[track_caller]
 pub fn paste(grid: Grid, patches: &[f32], images: &mut [f32]) {
     let (pictures, len) = (grid.check(images), grid.image_len());
-    assert_eq!(patches.len(), images.len(), "patchify: floats of the patches and of the pictures");
-    for_pieces(pictures, rows_per_piece(len), (Rows(patches, len), RowsMut(images, len)), &|(patches, images)| {
-        for (patches, image) in patches.0.chunks_exact(len).zip(images.0.chunks_exact_mut(len)) {
+    let patches_len = grid.patches() * grid.patch_len();
+    assert_eq!(patches.len(), pictures * patches_len, "patchify: floats of the patches of {pictures} pictures");
+    let parts = (Rows(patches, patches_len), RowsMut(images, len));
+    for_pieces(pictures, rows_per_piece(len), parts, &|(patches, images)| {
+        for (patches, image) in patches.0.chunks_exact(patches_len).zip(images.0.chunks_exact_mut(len)) {
+            if patches_len < len {
+                image.fill(0.0);
+            }
             for (i, patch) in patches.chunks_exact(grid.patch_len()).enumerate() {
                 for (start, line) in grid.lines(i).zip(patch.chunks_exact(grid.patch_size)) {
                     image[start..start + grid.patch_size].copy_from_slice(line);

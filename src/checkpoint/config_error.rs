@@ -2,7 +2,7 @@
 
 use super::tower::Tower;
 use crate::layers::patch_embed::CHANNELS;
-use crate::models::clip::config::{ConfigError, LAYER_NORM_EPS};
+use crate::models::clip::config::ConfigError;
 use crate::pictures::PreprocessError;
 use serde_json::Value;
 
@@ -26,12 +26,18 @@ pub enum ConfigFileError {
     Field { field: String, value: Value },
     #[error("model_type {model_type} is not a {wanted}")]
     ModelType { model_type: Value, wanted: &'static str },
-    #[error("the towers have different activations; here both have the same")]
+    #[error("one tower has quick_gelu and the other has not; here both have it or none")]
     TwoActivations,
-    #[error("hidden_act is {hidden_act:?}; quick_gelu and gelu are known")]
+    #[error("hidden_act is {hidden_act:?}; quick_gelu, gelu and gelu_pytorch_tanh are known")]
     Activation { hidden_act: String },
-    #[error("layer_norm_eps is {eps}, not {LAYER_NORM_EPS}")]
-    Eps { eps: f64 },
+    #[error("layer_norm_eps is {eps}, not {wanted}")]
+    Eps { eps: f64, wanted: f32 },
+    #[error("vision_use_head is false; of SigLIP's image towers those with a head are here")]
+    NoHead,
+    #[error(
+        "model_type siglip2 is NaFlex, for pictures of any proportions; SigLIP 2 of one size has model_type siglip"
+    )]
+    NaFlex,
     #[error("num_channels is {channels}; pictures here have {CHANNELS}")]
     Channels { channels: usize },
     #[error("hidden_size {width} is not a multiple of num_attention_heads {heads}")]
@@ -43,20 +49,24 @@ pub enum ConfigFileError {
     #[error("Hugging Face's CLIPModel cannot be a ResNet")]
     ResNet,
     #[error(
-        "`timm_model_name` is {trunk:?}, the image tower of a SigLIP as its authors built it; of SigLIP only the loss \
-             is here"
+        "`timm_model_name` is {trunk:?}; of timm's image towers those of SigLIP are here: \
+             vit_(base|large|so400m|giantopt)_patch(14|16|32)_siglip_(224|256|…)"
     )]
-    Siglip { trunk: String },
+    Trunk { trunk: String },
+    #[error("the text tower has {field} {value} and no_causal_mask; SigLIP's has {wanted}")]
+    NotSiglip { field: &'static str, value: Value, wanted: &'static str },
     #[error("Hugging Face's CLIPModel has no logit_bias, which a model for the sigmoid loss needs")]
     LogitBias,
+    #[error("Hugging Face's SiglipModel needs both of SigLIP's towers and a logit_bias")]
+    HalfSiglip,
     #[error("Hugging Face has no class for a pre-trained BLIP, which does all tasks")]
     Pretrained,
     #[error("Hugging Face's BlipForQuestionAnswering has one width for pictures and texts")]
     TwoWidths,
     #[error("Hugging Face's BLIP has square pictures, not of {height}×{width}")]
     Square { height: usize, width: usize },
-    #[error("Hugging Face's BlipImageProcessor neither crops nor pads pictures")]
-    NotSquashed,
+    #[error("Hugging Face's {class} neither crops nor pads pictures")]
+    NotSquashed { class: &'static str },
     #[error("pictures are not resized or not rescaled; here they always are")]
     NotScaled,
     #[error("rescale_factor is not 1/255")]

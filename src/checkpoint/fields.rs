@@ -36,6 +36,7 @@ pub(crate) fn activation(name: &str) -> Result<Activation, ConfigFileError> {
     match name {
         "quick_gelu" => Ok(Activation::QuickGelu),
         "gelu" => Ok(Activation::Gelu),
+        "gelu_pytorch_tanh" | "gelu_new" => Ok(Activation::GeluTanh),
         other => Err(ConfigFileError::Activation { hidden_act: other.into() }),
     }
 }
@@ -57,5 +58,6 @@ pub(crate) fn activation_name(activation: Activation) -> &'static str {
     match activation {
         Activation::QuickGelu => "quick_gelu",
         Activation::Gelu => "gelu",
+        Activation::GeluTanh => "gelu_pytorch_tanh",
     }
 }

@@ -29,9 +29,14 @@ impl Found {
     /// Returns the edge of the grid for a table of positions (1+grid²,d), whose first row is that of the class token
     /// or the mean.
     pub(crate) fn grid(&self) -> Result<usize, InferenceError> {
+        self.grid_behind(1)
+    }
+
+    /// Returns the edge of the grid for a table of positions that has so many rows before those of the grid.
+    pub(crate) fn grid_behind(&self, first: usize) -> Result<usize, InferenceError> {
         let [positions, _] = self.shape()?;
-        let grid = positions.saturating_sub(1).isqrt();
-        if grid * grid + 1 == positions {
+        let grid = positions.saturating_sub(first).isqrt();
+        if grid * grid + first == positions && grid > 0 {
             return Ok(grid);
         }
         Err(InferenceError::Positions { positions })

@@ -40,8 +40,8 @@ const BLIP_2: Told = ("a BLIP-2, whose Q-Former is another model than BLIP", Non
 const BLIP_MODEL: Told =
     ("a BlipModel of transformers, whose projections and pooled texts no published file has", None);
 
-const SIGLIP: Told =
-    ("a SigLIP as its authors built it, whose image tower ends in attention by a learnt query (MAP head)", None);
+const TRUNK: Told =
+    ("an image tower of timm alone; that of a whole SigLIP, as OpenCLIP and transformers write it, can be read", None);
 const NAFLEX: Told = ("a SigLIP 2 for pictures of any proportions (NaFlex), whose grids of patches vary", None);
 
 /// The patch embedding of Hugging Face's towers; that of NaFlex is a matrix.
@@ -73,7 +73,7 @@ pub(super) fn check(files: &TensorFiles, wanted: Kind) -> Result<(), CheckpointE
     }
 }
 
-/// Returns what the names tell, and for a SigLIP the shape of its patch embedding.
+/// Returns what the names tell, and for a SigLIP 2 the shape of its patch embedding.
 fn tell(files: &TensorFiles) -> Option<Told> {
     let names = files.names();
     // A name has these parts if they begin it, or follow a dot.
@@ -91,8 +91,12 @@ fn tell(files: &TensorFiles) -> Option<Told> {
         Some(BLIP_MODEL)
     } else if any(&["visual_encoder.blocks.", "self_attn.qkv.", "crossattention.self."]) {
         Some(BLIP)
-    } else if any(&["head.probe", "text_model.head.", "trunk.attn_pool.", "attn_pool.latent"]) {
-        Some(if names.iter().any(is_matrix) { NAFLEX } else { SIGLIP })
+    } else if names.iter().any(is_matrix) {
+        Some(NAFLEX)
+    } else if has("attn_pool.latent") && !has("trunk.attn_pool.") {
+        Some(TRUNK)
+    } else if has("trunk.attn_pool.") {
+        Some(CLIP)
     } else if any(&["transformer.resblocks.", "attnpool.", "text_model.", "vision_model."]) {
         Some(CLIP)
     } else {

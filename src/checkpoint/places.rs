@@ -22,8 +22,8 @@ pub(crate) enum Place {
     Whole(String),
     /// The tensor of this name holds the leaf with rows and columns exchanged.
     Transposed(String),
-    /// The tensors of these names hold the leaf's rows one below the other, as many each.
-    Stacked(Vec<String>),
+    /// The tensors of these names hold the leaf's rows one below the other, each so many shares of them.
+    Stacked(Vec<(String, usize)>),
     /// The tensor of this name holds the leaf behind this many dimensions of size 1.
     Behind(String, usize),
     /// The tensor of this name has the leaf's rows among others. It is only read.
@@ -165,17 +165,25 @@ pub(super) fn placed(place: Place, shape: Vec<usize>, values: &[f32], dtype: Dty
             vec![Tensor { name, shape, values: Cow::Owned(transposed), dtype }]
         }
         Place::Stacked(names) => {
-            let (shape, len) = (part(&shape, names.len()), values.len() / names.len());
-            let tensor = |(name, values)| Tensor { name, shape: shape.clone(), values: Cow::Borrowed(values), dtype };
-            names.into_iter().zip(values.chunks_exact(len)).map(tensor).collect()
+            let (mut rest, shares) = (values, shares(&names));
+            let tensor = |(name, share): (String, usize)| {
+                let values = rest.split_off(..values.len() / shares * share).expect("the shares are all");
+                Tensor { name, shape: part(&shape, share, shares), values: Cow::Borrowed(values), dtype }
+            };
+            names.into_iter().map(tensor).collect()
         }
         Place::Rows(..) | Place::Identity | Place::Number(_) => vec![],
     }
 }
 
-/// Returns the shape of one of this many equal parts of the rows.
-fn part(shape: &[usize], parts: usize) -> Vec<usize> {
-    [&[shape[0] / parts], &shape[1..]].concat()
+/// Returns the shape of so many of these shares of the rows.
+fn part(shape: &[usize], share: usize, shares: usize) -> Vec<usize> {
+    [&[shape[0] / shares * share], &shape[1..]].concat()
+}
+
+/// Returns the number of shares of all tensors.
+fn shares(names: &[(String, usize)]) -> usize {
+    names.iter().map(|(_, share)| share).sum()
 }
 
 /// Returns the shape behind this many dimensions of size 1.
@@ -184,6 +192,11 @@ fn behind(shape: &[usize], ones: usize) -> Vec<usize> {
 }
 
 impl Place {
+    /// Returns the place of a leaf whose rows are in tensors of these names, as many in each.
+    pub(crate) fn stacked(names: impl IntoIterator<Item = String>) -> Place {
+        Place::Stacked(names.into_iter().map(|name| (name, 1)).collect())
+    }
+
     /// Returns the names and shapes of the tensors that hold a leaf of this shape.
     pub(super) fn tensors(&self, shape: &[usize]) -> Vec<(&str, Vec<usize>)> {
         match self {
@@ -192,7 +205,10 @@ impl Place {
             Place::Grid(name, grid) => vec![(name, grid.stored.clone())],
             Place::Rows(name, picked) => vec![(name, picked.stored.to_vec())],
             Place::Transposed(name) => vec![(name, shape.iter().rev().copied().collect())],
-            Place::Stacked(names) => names.iter().map(|name| (name.as_str(), part(shape, names.len()))).collect(),
+            Place::Stacked(names) => {
+                let shares = shares(names);
+                names.iter().map(|(name, share)| (name.as_str(), part(shape, *share, shares))).collect()
+            }
             Place::Identity | Place::Number(_) => vec![],
         }
     }
@@ -202,7 +218,7 @@ impl Place {
         match self {
             Place::Whole(name) | Place::Behind(name, _) | Place::Grid(name, _) | Place::Transposed(name) => vec![name],
             Place::Rows(name, _) => vec![name],
-            Place::Stacked(names) => names.iter().map(String::as_str).collect(),
+            Place::Stacked(names) => names.iter().map(|(name, _)| name.as_str()).collect(),
             Place::Identity | Place::Number(_) => vec![],
         }
     }
@@ -212,7 +228,7 @@ impl Place {
         match self {
             Place::Whole(name) | Place::Behind(name, _) | Place::Grid(name, _) | Place::Transposed(name) => name,
             Place::Rows(name, _) => name,
-            Place::Stacked(names) => names.first().map_or("nothing", String::as_str),
+            Place::Stacked(names) => names.first().map_or("nothing", |(name, _)| name),
             Place::Identity => "an identity",
             Place::Number(_) => "a number",
         }
@@ -235,8 +251,9 @@ impl TensorFiles {
             }
             Place::Transposed(name) => self.shape(name).map(|shape| shape.iter().rev().copied().collect()),
             Place::Stacked(names) => {
-                let mut shape = self.shape(names.first()?)?.to_vec();
-                *shape.first_mut()? = shape[0].checked_mul(names.len())?;
+                let (name, share) = names.first()?;
+                let mut shape = self.shape(name)?.to_vec();
+                *shape.first_mut()? = (shape[0] / share).checked_mul(shares(names))?;
                 Some(shape)
             }
             Place::Rows(name, picked) => self.shape(name).map(|_| vec![picked.rows.len(), picked.stored[1]]),
@@ -255,7 +272,8 @@ impl TensorFiles {
             Place::Grid(name, Grid { stored, from, to, filter }) => {
                 let mut table = vec![0.0; stored.iter().product()];
                 self.read(name, stored, &mut table)?;
-                positions::resize(&table, *from, out, *to, *filter);
+                let width = *shape.last().expect("a table");
+                positions::resize((&table, *from), (out, *to), width, *filter);
                 Ok(())
             }
             Place::Transposed(name) => {
@@ -266,9 +284,11 @@ impl TensorFiles {
                 Ok(())
             }
             Place::Stacked(names) => {
-                let (shape, len) = (part(shape, names.len()), out.len() / names.len());
-                let mut parts = names.iter().zip(out.chunks_exact_mut(len));
-                parts.try_for_each(|(name, out)| self.read(name, &shape, out))
+                let (share_len, shares, mut rest) = (out.len() / shares(names), shares(names), out);
+                names.iter().try_for_each(|(name, share)| {
+                    let out = rest.split_off_mut(..share_len * share).expect("the shares are all");
+                    self.read(name, &part(shape, *share, shares), out)
+                })
             }
             Place::Identity => {
                 out.fill(0.0);

@@ -1,6 +1,6 @@
 //! Resizes a table of positions for pictures of another size.
 //!
-//! The row of the class token is kept. The other rows are a grid of vectors, which is resampled to the new grid like a
+//! The row of the class token, if there is one, is kept. The other rows are a grid of vectors, which is resampled to the new grid like a
 //! picture of d channels. Models were trained with different [filters](Filter); edges are never aligned.
 
 use crate::pictures::resize::{Interpolation, Span};
@@ -11,7 +11,7 @@ pub(crate) enum Filter {
     /// Keys' cubic with a = −½, widened when shrinking, as OpenCLIP's `resize_pos_embed` has it. The weights are those
     /// that pictures are resized with ([`crate::pictures::resize`]).
     Antialiased,
-    /// Keys' cubic with a = −¾, never widened; beyond the edge the edge is repeated. BLIP resamples so, and PyTorch's
+    /// Keys' cubic with a = −¾, never widened; beyond the edge the edge is repeated. BLIP and SigLIP resample so, and PyTorch's
     /// `interpolate(…, mode="bicubic")`.
     Plain,
     /// The weights |a|·Σ|a|, where a are those of `Antialiased`: for AdamW's second moments of a table that is
@@ -55,23 +55,34 @@ fn plain(i: usize, input: usize, output: usize) -> Span {
     Span { start, weights }
 }
 
-/// Returns the edge of the grid of a table of 1 + grid² positions, as its rows and columns.
+/// Returns the edge of a square grid of so many positions, or of one fewer, as its rows and columns.
 pub(crate) fn square(positions: usize) -> [usize; 2] {
-    [positions.saturating_sub(1).isqrt(); 2]
+    [positions.isqrt(); 2]
 }
 
-/// Resamples a table of positions from one grid, of so many rows and columns, to another.
+/// Resamples a table of positions from one grid, of so many rows and columns, to another. If it has more rows than the
+/// grid, the first one is that of the class token.
 ///
-/// `old` (1+patches,d), `new` (1+patches′,d)
+/// `old` (1+patches,d) or (patches,d), `new` (1+patches′,d) or (patches′,d)
 ///
 /// # Panics
 /// Panics if the tables do not have such shapes.
 #[track_caller]
-pub(crate) fn resize(old: &[f32], [g, h]: [usize; 2], new: &mut [f32], [m, n]: [usize; 2], filter: Filter) {
-    let width = old.len() / (1 + g * h);
-    assert_eq!((old.len(), new.len()), ((1 + g * h) * width, (1 + m * n) * width), "tables of {g}×{h} and {m}×{n}");
-    let (class, old) = old.split_at(width);
-    let (new_class, new) = new.split_at_mut(width);
+pub(crate) fn resize(
+    (old, [g, h]): (&[f32], [usize; 2]),
+    (new, [m, n]): (&mut [f32], [usize; 2]),
+    width: usize,
+    filter: Filter,
+) {
+    let first = old.len() - g * h * width;
+    assert!(
+        (first == 0 || first == width) && new.len() == first + m * n * width,
+        "tables of {} and {} floats for grids of {g}×{h} and {m}×{n}, {width} wide",
+        old.len(),
+        new.len()
+    );
+    let (class, old) = old.split_at(first);
+    let (new_class, new) = new.split_at_mut(first);
     new_class.copy_from_slice(class);
     let spans = |input, output| (0..output).map(move |i| filter.span(i, input, output));
     // The rows are resampled first, and then the columns.
@@ -100,7 +111,7 @@ mod tests {
             let h = expected.len();
             let old: Vec<f32> = [[7.0; 4].as_slice(), &[0.0, 1.0, 4.0, 9.0].repeat(4)].concat();
             let mut new = vec![f32::NAN; 1 + h * h];
-            resize(&old[3..], [4; 2], &mut new, [h; 2], Filter::Antialiased);
+            resize((&old[3..], [4; 2]), (&mut new, [h; 2]), 1, Filter::Antialiased);
             assert_eq!(new[0], 7.0);
             for (i, value) in new[1..].iter().enumerate() {
                 assert!((value - expected[i % h]).abs() < 1e-5, "{i}: {value}");
@@ -108,7 +119,7 @@ mod tests {
             // The grid is transposed, and each value comes twice, since d = 2.
             let turned: Vec<f32> = (0..16).flat_map(|i| [old[4 + i / 4 + 4 * (i % 4)]; 2]).collect();
             let mut new = vec![f32::NAN; 2 + 2 * h * h];
-            resize(&[&[5.0, 6.0], &turned[..]].concat(), [4; 2], &mut new, [h; 2], Filter::Antialiased);
+            resize((&[&[5.0, 6.0], &turned[..]].concat(), [4; 2]), (&mut new, [h; 2]), 2, Filter::Antialiased);
             assert_eq!(new[..2], [5.0, 6.0]);
             for (i, value) in new[2..].iter().enumerate() {
                 assert!((value - expected[i / 2 / h]).abs() < 1e-5, "{i}: {value}");
@@ -121,8 +132,10 @@ mod tests {
         let old: Vec<f32> = (0..30).map(|i| (i as f32).sin()).collect();
         for filter in [Filter::Antialiased, Filter::Plain, Filter::Squares] {
             let mut new = vec![f32::NAN; 30];
-            resize(&old, [3; 2], &mut new, [3; 2], filter);
+            resize((&old, [3; 2]), (&mut new, [3; 2]), 3, filter);
             assert_eq!(old, new);
+            resize((&old[3..], [3; 2]), (&mut new[3..], [3; 2]), 3, filter);
+            assert_eq!(old, new, "without a class token");
         }
     }
 
@@ -133,7 +146,7 @@ mod tests {
         for (from, to) in [(3, 7), (7, 3), (7, 6)] {
             let resampled = |table: &[f32], filter| {
                 let mut new = vec![f32::NAN; 1 + to * to];
-                resize(&table[..1 + from * from], [from; 2], &mut new, [to; 2], filter);
+                resize((&table[..1 + from * from], [from; 2]), (&mut new, [to; 2]), 1, filter);
                 new
             };
             let mean = |i: usize| gradients.iter().map(|g| g[i] * g[i]).sum::<f32>() / 3.0;

@@ -1,4 +1,5 @@
-//! Reads and writes `preprocessor_config.json` of Hugging Face's `CLIPImageProcessor` and `BlipImageProcessor`.
+//! Reads and writes `preprocessor_config.json` of Hugging Face's `CLIPImageProcessor`, `SiglipImageProcessor` and
+//! `BlipImageProcessor`.
 
 use super::json::{decimal, parse_json};
 use super::{CheckpointError, ConfigFileError};
@@ -53,6 +54,8 @@ enum Size {
 pub(crate) enum Class {
     /// The class resizes and crops. Its pictures have 224 pixels unless its file says otherwise.
     Clip,
+    /// The class only resizes. Its pictures have 224 pixels and the mean and deviation ½ unless its file says otherwise.
+    Siglip,
     /// The class only resizes. Its pictures have 384 pixels unless its file says otherwise.
     Blip,
 }
@@ -80,8 +83,9 @@ pub(crate) fn pictures(weights: &Path, class: Class) -> Result<Option<Preprocess
 /// Returns an error that says what is wrong with the file.
 fn parse(file: &Value, class: Class) -> Result<Preprocess, ConfigFileError> {
     let mut fields = Fields::deserialize(file)?;
-    if class == Class::Blip {
-        let size = Size::Both { height: 384, width: 384 };
+    if class != Class::Clip {
+        let side = if class == Class::Blip { 384 } else { 224 };
+        let size = Size::Both { height: side, width: side };
         fields = Fields { size: fields.size.or(Some(size)), do_center_crop: Some(false), crop_size: None, ..fields };
     }
     if fields.do_resize == Some(false) || fields.do_rescale == Some(false) {
@@ -96,10 +100,10 @@ fn parse(file: &Value, class: Class) -> Result<Preprocess, ConfigFileError> {
         Some(BILINEAR) => Interpolation::Bilinear,
         Some(resample) => return Err(ConfigFileError::Resample { resample }),
     };
-    let openai = Preprocess::default();
+    let default = if class == Class::Siglip { Preprocess::siglip() } else { Preprocess::default() };
     let (mean, std) = match fields.do_normalize {
         Some(false) => ([0.0; 3], [1.0; 3]),
-        _ => (fields.image_mean.unwrap_or(openai.mean), fields.image_std.unwrap_or(openai.std)),
+        _ => (fields.image_mean.unwrap_or(default.mean), fields.image_std.unwrap_or(default.std)),
     };
     let preprocess = Preprocess { size, mean, std, interpolation, resize_mode, library: Library::HuggingFace };
     preprocess.check().map_err(ConfigFileError::within("image_mean and image_std"))?;
@@ -148,7 +152,7 @@ pub(crate) fn write(preprocess: &Preprocess, class: Class) -> Result<Value, Conf
     let (size, crops) = match (preprocess.resize_mode, class) {
         (ResizeMode::Shortest, Class::Clip) => (json!({ "shortest_edge": side }), true),
         (ResizeMode::Squash, _) => (square.clone(), false),
-        (_, Class::Blip) => return Err(ConfigFileError::NotSquashed),
+        (_, Class::Blip | Class::Siglip) => return Err(ConfigFileError::NotSquashed { class: class.name() }),
         (ResizeMode::Longest, Class::Clip) => return Err(ConfigFileError::Padding),
     };
     let mut file = json!({
@@ -162,13 +166,20 @@ pub(crate) fn write(preprocess: &Preprocess, class: Class) -> Result<Value, Conf
         "image_std": preprocess.std.map(decimal),
         "do_convert_rgb": true,
     });
-    let class = match class {
-        Class::Clip => {
-            (file["do_center_crop"], file["crop_size"]) = (json!(crops), square);
-            "CLIPImageProcessor"
-        }
-        Class::Blip => "BlipImageProcessor",
-    };
-    file["image_processor_type"] = json!(class);
+    if class == Class::Clip {
+        (file["do_center_crop"], file["crop_size"]) = (json!(crops), square);
+    }
+    file["image_processor_type"] = json!(class.name());
     Ok(file)
+}
+
+impl Class {
+    /// Returns the name that transformers has for the class.
+    fn name(self) -> &'static str {
+        match self {
+            Class::Clip => "CLIPImageProcessor",
+            Class::Siglip => "SiglipImageProcessor",
+            Class::Blip => "BlipImageProcessor",
+        }
+    }
 }

@@ -14,8 +14,8 @@ use kernels::Activation;
 ///
 /// An image tower is `vit;layers;width;patch size;head width;MLP ratio;image size` or
 /// `resnet;layers,layers,layers,layers;width;head width;image size`. A text tower is
-/// `text;layers;width;heads;MLP ratio;context length;vocabulary`. A tower that is not there is `-`. Pictures are
-/// `size;mean;std;interpolation;resize mode;library`.
+/// `text;layers;width;heads;MLP ratio;context length;vocabulary`. `;gelu_tanh`, `;map` and `;no_causal_mask` follow in
+/// those that have it. A tower that is not there is `-`. Pictures are `size;mean;std;interpolation;resize mode;library`.
 pub fn words(architecture: &Architecture, pictures: &Preprocess) -> String {
     // A bias moves all scores alike, and no embedding.
     let Architecture { embed_dim, activation, logit_bias: _, vision, text } = architecture;
@@ -70,24 +70,42 @@ fn activation_name(activation: Activation) -> &'static str {
     match activation {
         Activation::QuickGelu => "quick_gelu",
         Activation::Gelu => "gelu",
+        Activation::GeluTanh => "gelu_tanh",
     }
 }
 
 fn image_tower(tower: &VisionConfig) -> String {
     // Patch dropout changes no embedding: only training drops patches.
-    let &VisionConfig { image_size, layers, width, patch_size, head_width, mlp_ratio, patch_dropout: _ } = tower;
+    let &VisionConfig {
+        image_size,
+        layers,
+        width,
+        patch_size,
+        head_width,
+        mlp_ratio,
+        patch_dropout: _,
+        gelu_tanh,
+        map_head,
+    } = tower;
     match (layers, patch_size) {
         (Layers::Vit(layers), patch_size) => {
             let patch_size = patch_size.unwrap_or(0);
-            format!("vit;{layers};{width};{patch_size};{head_width};{mlp_ratio};{image_size}")
+            let ends = ends(&[(gelu_tanh, "gelu_tanh"), (map_head, "map")]);
+            format!("vit;{layers};{width};{patch_size};{head_width};{mlp_ratio};{image_size}{ends}")
         }
         (Layers::ResNet(layers), _) => format!("resnet;{};{width};{head_width};{image_size}", list(&layers)),
     }
 }
 
 fn text_tower(tower: &TextConfig) -> String {
-    let TextConfig { context_length, vocab_size, width, heads, layers, mlp_ratio } = tower;
-    format!("text;{layers};{width};{heads};{mlp_ratio};{context_length};{vocab_size}")
+    let &TextConfig { context_length, vocab_size, width, heads, layers, mlp_ratio, gelu_tanh, no_causal_mask } = tower;
+    let ends = ends(&[(gelu_tanh, "gelu_tanh"), (no_causal_mask, "no_causal_mask")]);
+    format!("text;{layers};{width};{heads};{mlp_ratio};{context_length};{vocab_size}{ends}")
+}
+
+/// Returns the words for what a tower has and CLIP's have not.
+fn ends(words: &[(bool, &str)]) -> String {
+    words.iter().filter(|(is_there, _)| *is_there).map(|(_, word)| format!(";{word}")).collect()
 }
 
 fn preparation(pictures: &Preprocess) -> String {

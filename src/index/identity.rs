@@ -28,15 +28,15 @@ impl ModelId {
             Opened::Clip(checkpoint) => (checkpoint.path(), checkpoint.files().collect()),
             Opened::Blip(described) => (&described.path, described.files().collect()),
         };
-        let (kind, activation, words) = match opened {
+        let (kind, activation, gelu_tanh, words) = match opened {
             Opened::Clip(checkpoint) => {
                 let architecture = &checkpoint.architecture;
                 let words = fingerprint::words(architecture, &checkpoint.preprocess);
-                (Kind::Clip, architecture.activation, words)
+                (Kind::Clip, architecture.activation, architecture.has_tanh(), words)
             }
             Opened::Blip(described) => {
                 let words = fingerprint::blip_words(&described.config, described.preprocess.as_ref());
-                (Kind::Blip, described.config.text.activation, words)
+                (Kind::Blip, described.config.text.activation, false, words)
             }
         };
         let mut weights = vec![];
@@ -48,6 +48,7 @@ impl ModelId {
             path: path.into_os_string().into_string().map_err(|path| IndexError::Name { path: path.into() })?,
             kind,
             quick_gelu: activation == Activation::QuickGelu,
+            gelu_tanh,
             fingerprint: digest([words.as_bytes(), &weights]).to_string(),
         })
     }

@@ -272,7 +272,13 @@ mod tests {
     use serde_json::{Value, json};
 
     fn manifest() -> Manifest {
-        let model = ModelId { path: "m".into(), kind: Default::default(), quick_gelu: true, fingerprint: "0".into() };
+        let model = ModelId {
+            path: "m".into(),
+            kind: Default::default(),
+            quick_gelu: true,
+            gelu_tanh: false,
+            fingerprint: "0".into(),
+        };
         Manifest { rows: 9, dropped: vec![2, 7], ..Manifest::new("..".into(), model, 4) }
     }
 

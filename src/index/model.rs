@@ -16,6 +16,9 @@ pub struct ModelId {
     pub kind: Kind,
     /// Whether a CLIP's towers have this activation.
     pub quick_gelu: bool,
+    /// Whether the GELU of a tower has the form with the hyperbolic tangent, as its configuration says.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub gelu_tanh: bool,
     /// The digest of the architecture, of the preparation of pictures, and of pieces spread evenly over the files of
     /// weights.
     pub fingerprint: String,
@@ -27,9 +30,10 @@ impl ModelId {
         self.fingerprint == other.fingerprint
     }
 
-    /// Returns the activation of a CLIP, with which it has to be opened again.
-    pub fn activation(&self) -> Activation {
-        if self.quick_gelu { Activation::QuickGelu } else { Activation::Gelu }
+    /// Returns the activation of a CLIP, with which it has to be opened again, if its configuration may say another.
+    pub fn activation(&self) -> Option<Activation> {
+        let activation = if self.quick_gelu { Activation::QuickGelu } else { Activation::Gelu };
+        (!self.gelu_tanh).then_some(activation)
     }
 }
 

@@ -40,6 +40,15 @@ impl Mlp<Spec> {
             c_proj: Linear::spec(mlp_width, width, c_proj, linear::default_init(mlp_width)).rounds(),
         }
     }
+
+    /// Returns the parameter table as big_vision draws it: both matrices by [`Init::xavier`], and biases of nearly zero.
+    pub fn xavier(width: usize, mlp_width: usize) -> Self {
+        let (matrix, bias) = (Init::xavier(width, mlp_width), Init::Normal(1e-6));
+        Mlp {
+            c_fc: Linear::spec(width, mlp_width, matrix, bias).rounds(),
+            c_proj: Linear::spec(mlp_width, width, matrix, bias).rounds(),
+        }
+    }
 }
 
 /// y = m ∘ (act(x W₁ᵀ + b₁) W₂ᵀ + b₂) + residual, with m of the residual's [dropout](super::dropout)

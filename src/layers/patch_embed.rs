@@ -3,7 +3,7 @@
 //!
 //! A convolution whose kernel is as large as its stride sees every pixel once, so it is a matrix product: the patches
 //! of a picture, written as rows (3·patch² numbers in the order of `conv1.weight`), times the kernel. CLIP has no bias,
-//! BLIP has one.
+//! BLIP has one, and SigLIP has one and no class token.
 //!
 //! # Derivation
 //! ```text
@@ -13,6 +13,8 @@
 //! dembedded = dx without the class rows    dpatches  = dembedded W
 //! dW        = dembeddedᵀ patches           db        = Σ dembedded over all patches
 //! ```
+//!
+//! Without a class token the patches are x₀, x₁, …, and there is nothing between embedded and x but the positions.
 //!
 //! dpatches goes back to the pixels by the same map that cut them.
 //!
@@ -32,9 +34,10 @@ pub const CHANNELS: usize = 3;
 tree! {
     /// The weights of the patches, the class token, and the vectors of the positions.
     ///
-    /// `conv1_weight` (d,3,patch,patch), `conv1_bias` (d), `class_embedding` (d), `positional_embedding` (1+grid²,d)
+    /// `conv1_weight` (d,3,patch,patch), `conv1_bias` (d), `class_embedding` (d), `positional_embedding` (1+grid²,d), or
+    /// (grid²,d) without a class token
     PatchEmbed {
-        class_embedding,
+        class_embedding: [_?],
         positional_embedding,
         conv1_weight as "conv1.weight",
         conv1_bias as "conv1.bias": [_?],
@@ -56,7 +59,7 @@ pub struct Grid {
     pub height: usize,
     /// The number of the picture's columns of pixels.
     pub width: usize,
-    /// The edge of a patch, in pixels, which divides `height` and `width`.
+    /// The edge of a patch, in pixels. Pixels at the right and at the bottom that fill no patch are not looked at.
     pub patch_size: usize,
 }
 
@@ -102,7 +105,7 @@ impl Scratch<Dim> {
 
 /// x₀ = class + pos₀, xₜ = embeddedₜ + posₜ, for every picture
 ///
-/// `images` (B,3·edge²), `kept` (B·K), `x` (B·(1+K),d)
+/// `images` (B,3·edge²), `kept` (B·K), `x` (B·(1+K),d), or (B·K,d) without a class token
 ///
 /// `kept` are the indices of the patches that each picture keeps, if they are not all.
 #[track_caller]
@@ -117,11 +120,20 @@ pub fn forward(
     let width = x.ncols();
     cut(grid, kept, images, scratch.patches.view_mut());
     let weight = Mat::new(p.conv1_weight.rows(), width, grid.patch_len());
+    let (patches, positions) = (mat(scratch.patches.view()), p.positional_embedding.rows());
     let epilogue = p.conv1_bias.as_ref().map_or(Epilogue::None, |bias| Epilogue::Bias(bias.rows()));
-    gemm(1.0, mat(scratch.patches.view()), weight.t(), 0.0, mat_mut(scratch.embedded.view_mut()), epilogue);
+    let Some(class) = &p.class_embedding else {
+        // The product is added to the positions.
+        let x = floats_mut(x);
+        match kept {
+            None => x.chunks_exact_mut(positions.len()).for_each(|x| x.copy_from_slice(positions)),
+            Some(kept) => embedding::gather(positions, kept, width, x),
+        }
+        return gemm(1.0, patches, weight.t(), 1.0, MatMut::new(x, patches.rows, width), epilogue);
+    };
+    gemm(1.0, patches, weight.t(), 0.0, mat_mut(scratch.embedded.view_mut()), epilogue);
 
-    let embedded = floats(scratch.embedded.view());
-    let (class, positions) = (p.class_embedding.rows(), p.positional_embedding.rows());
+    let (embedded, class) = (floats(scratch.embedded.view()), class.rows());
     match kept {
         None => tokens::forward(First::Class(class), embedded, positions, width, floats_mut(x)),
         Some(kept) => tokens::forward_kept(class, (embedded, kept), positions, width, floats_mut(x)),
@@ -130,7 +142,7 @@ pub fn forward(
 
 /// dW += dembeddedᵀ patches, db += Σ dembedded, dpos += Σ dx, dclass += Σ dx₀
 ///
-/// `images` (B,3·edge²), `kept` (B·K), `dx` (B·(1+K),d)
+/// `images` (B,3·edge²), `kept` (B·K), `dx` (B·(1+K),d), or (B·K,d) without a class token
 #[track_caller]
 pub fn backward(
     grid: Grid,
@@ -142,26 +154,34 @@ pub fn backward(
 ) {
     let (width, tokens) = (dx.ncols(), dx.nrows() / images.nrows());
     let dx = floats(dx);
-    // in the forward pass: x₀ = class + pos₀
-    tokens::backward_positions(dx, tokens, width, g.class_embedding);
-    // in the forward pass: embedded = patches Wᵀ + b, and x without its class rows is embedded + …
-    tokens::backward(First::Class(&[]), dx, tokens, width, floats_mut(scratch.embedded.view_mut()));
+    cut(grid, kept, images, scratch.patches.view_mut());
+    let dembedded = match &mut g.class_embedding {
+        Some(dclass) => {
+            // in the forward pass: x₀ = class + pos₀
+            tokens::backward_positions(dx, tokens, width, dclass);
+            // in the forward pass: embedded = patches Wᵀ + b, and x without its class rows is embedded + …
+            tokens::backward(First::Class(&[]), dx, tokens, width, floats_mut(scratch.embedded.view_mut()));
+            floats(scratch.embedded.view())
+        }
+        None => dx,
+    };
     match kept {
         // in the forward pass: xₜ = … + posₜ, for every picture
         None => tokens::backward_positions(dx, tokens, width, g.positional_embedding),
         // in the forward pass: x₀ = … + pos₀, and a row of embedded gets the position of the patch that it is
         Some(kept) => {
-            let (first, others) = g.positional_embedding.split_at_mut(width);
+            let first = if g.class_embedding.is_some() { width } else { 0 };
+            let (first, others) = g.positional_embedding.split_at_mut(first);
             tokens::backward_positions(dx, tokens, width, first);
-            embedding::scatter_add(floats(scratch.embedded.view()), kept, width, others);
+            embedding::scatter_add(dembedded, kept, width, others);
         }
     }
     if let Some(dbias) = &mut g.conv1_bias {
-        reduce::add_column_sums(floats(scratch.embedded.view()), dbias);
+        reduce::add_column_sums(dembedded, dbias);
     }
-    cut(grid, kept, images, scratch.patches.view_mut());
     let dweight = MatMut::new(g.conv1_weight, width, grid.patch_len());
-    gemm(1.0, mat(scratch.embedded.view()).t(), mat(scratch.patches.view()), 1.0, dweight, Epilogue::None);
+    let dembedded = Mat::new(dembedded, dembedded.len() / width, width);
+    gemm(1.0, dembedded.t(), mat(scratch.patches.view()), 1.0, dweight, Epilogue::None);
 }
 
 /// dpatches = dembedded W, put back where the patches were cut, which shows what in a picture moves its embedding
@@ -178,11 +198,15 @@ pub fn backward_images(
     scratch: &mut Scratch<ArrayViewMut2<f32>>,
 ) {
     let width = dx.ncols();
-    let dembedded = floats_mut(scratch.embedded.view_mut());
-    tokens::backward(First::Class(&[]), floats(dx), grid.tokens(), width, dembedded);
+    let dembedded = if p.class_embedding.is_some() {
+        let dembedded = floats_mut(scratch.embedded.view_mut());
+        tokens::backward(First::Class(&[]), floats(dx), grid.tokens(), width, dembedded);
+        mat(scratch.embedded.view())
+    } else {
+        mat(dx)
+    };
     let weight = Mat::new(p.conv1_weight, width, grid.patch_len());
-    let dpatches = mat_mut(scratch.patches.view_mut());
-    gemm(1.0, mat(scratch.embedded.view()), weight, 0.0, dpatches, Epilogue::None);
+    gemm(1.0, dembedded, weight, 0.0, mat_mut(scratch.patches.view_mut()), Epilogue::None);
 
     patchify::paste(grid.kernel(), floats(scratch.patches.view()), floats_mut(dimages));
 }

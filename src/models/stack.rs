@@ -17,9 +17,10 @@ use super::Keep;
 use crate::layers::attention;
 use crate::layers::block::{self, Block, BlockInit, Saved as BlockSaved, Scratch as BlockScratch, Size};
 use crate::layers::layer_norm::{self, LayerNorm, Saved as NormSaved};
+use crate::layers::mlp::Mlp;
 use crate::layers::pooled_block::{self, Saved as PooledSaved, Scratch as PooledScratch};
 use crate::layers::sequences::{Pool, Sequences};
-use crate::params::Spec;
+use crate::params::{Init, Spec};
 use crate::tree::{Arena, Dim, tree};
 use crate::weights::{Balance, Read};
 use kernels::Write;
@@ -56,6 +57,15 @@ tree! {
 impl Transformer<Spec> {
     pub fn spec(size: &Size, init: &BlockInit) -> Self {
         Transformer { resblocks: (0..size.layers).map(|_| Block::spec(size, init)).collect() }
+    }
+
+    /// Returns the parameter table as big_vision draws it.
+    pub fn xavier(size: &Size) -> Self {
+        let (square, unused) = (Init::xavier(size.width, size.width), Init::Const(0.0));
+        let init = BlockInit { in_proj: square, out_proj: square, c_fc: unused, c_proj: unused };
+        let mut transformer = Transformer::spec(size, &init);
+        transformer.resblocks.iter_mut().for_each(|block| block.mlp = Mlp::xavier(size.width, size.mlp_width));
+        transformer
     }
 }
 

@@ -80,6 +80,13 @@ impl Default for Preprocess {
     }
 }
 
+impl Preprocess {
+    /// Returns how SigLIP's pictures are prepared: squashed to squares, with values from −1 to 1.
+    pub fn siglip() -> Self {
+        Self { mean: [0.5; 3], std: [0.5; 3], resize_mode: ResizeMode::Squash, ..Self::default() }
+    }
+}
+
 /// The memory that is reused from one prepared picture to the next.
 #[derive(Default)]
 pub struct Scratch {

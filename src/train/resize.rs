@@ -55,7 +55,8 @@ fn carry((old_spec, old): (&ClipParams<Spec>, &[f32]), (spec, new): (&ClipParams
         if shape == spec.shape {
             new.copy_from_slice(old);
         } else {
-            positions::resize(old, square(shape[0]), new, square(spec.shape[0]), filter);
+            let grids = [&shape, &spec.shape].map(|shape| square(shape[0]));
+            positions::resize((old, grids[0]), (new, grids[1]), shape[1], filter);
         }
     });
 }

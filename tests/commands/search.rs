@@ -37,8 +37,19 @@ fn config() -> Config {
             head_width: 32,
             mlp_ratio: 4.0,
             patch_dropout: 0.0,
+            gelu_tanh: false,
+            map_head: false,
         },
-        text_cfg: TextConfig { context_length: 16, vocab_size: 49_408, width: 32, heads: 2, layers: 2, mlp_ratio: 4.0 },
+        text_cfg: TextConfig {
+            context_length: 16,
+            vocab_size: 49_408,
+            width: 32,
+            heads: 2,
+            layers: 2,
+            mlp_ratio: 4.0,
+            gelu_tanh: false,
+            no_causal_mask: false,
+        },
     }
 }
 

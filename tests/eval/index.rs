@@ -9,7 +9,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 fn model() -> ModelId {
-    ModelId { path: "some/model".into(), kind: Default::default(), quick_gelu: true, fingerprint: "0123".into() }
+    ModelId {
+        path: "some/model".into(),
+        kind: Default::default(),
+        quick_gelu: true,
+        gelu_tanh: false,
+        fingerprint: "0123".into(),
+    }
 }
 
 fn entry(row: usize) -> Entry {

@@ -13,7 +13,13 @@ const ROWS: usize = 9;
 const WIDTH: usize = 4;
 
 fn model() -> ModelId {
-    ModelId { path: "some/model".into(), kind: Default::default(), quick_gelu: true, fingerprint: "0123".into() }
+    ModelId {
+        path: "some/model".into(),
+        kind: Default::default(),
+        quick_gelu: true,
+        gelu_tanh: false,
+        fingerprint: "0123".into(),
+    }
 }
 
 fn entry(row: usize) -> Entry {

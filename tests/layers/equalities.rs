@@ -182,6 +182,6 @@ fn projected(towers: &Towers, captions: Captions, rows: &[usize]) -> Array2<f32>
     assert_eq!(states.len(), shape.size.layers + 2, "embedded, one a block, normed");
     let last = states[states.len() - 1].select(ndarray::Axis(0), rows);
     let mut features = Array2::zeros((rows.len(), shape.embed_dim));
-    projection::forward(&p.view().text_projection, last.view(), features.view_mut());
+    projection::forward(&p.view().text_projection, None, last.view(), features.view_mut());
     features
 }

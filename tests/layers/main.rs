@@ -22,6 +22,7 @@ mod info_nce;
 mod keyless_attention;
 mod layer_norm;
 mod linear;
+mod map_head;
 mod mlp;
 mod models;
 mod normalize;

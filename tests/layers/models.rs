@@ -22,7 +22,7 @@ use ndarray::{Array2, ArrayView2};
 
 /// Towers of 1, 2 and 3 blocks with each activation.
 fn towers() -> impl Iterator<Item = Towers> {
-    (1..=3).flat_map(|layers| [false, true].map(|quick_gelu| Towers::new(layers, quick_gelu)))
+    (1..=3).flat_map(|layers| [Towers::new(layers, false), Towers::new(layers, true), Towers::siglip(layers)])
 }
 
 /// Checks every entry of the gradients of one block, and a few directions for more blocks.

@@ -11,7 +11,7 @@ use ndarray::{Array2, ArrayView2, Axis};
 
 fn spec(grid: Grid, width: usize, has_bias: bool) -> PatchEmbed<Spec> {
     PatchEmbed {
-        class_embedding: Spec::new(&[width], INIT),
+        class_embedding: Some(Spec::new(&[width], INIT)),
         positional_embedding: Spec::new(&[grid.tokens(), width], INIT),
         conv1_weight: Spec::new(&[width, CHANNELS, grid.patch_size, grid.patch_size], INIT),
         conv1_bias: has_bias.then(|| Spec::new(&[width], INIT)),
@@ -34,6 +34,49 @@ fn every_entry() {
                 patch_embed::forward(&p, grid, None, images, y, &mut scratch());
                 patch_embed::backward(grid, None, images, dy, &mut scratch(), &mut g);
                 patch_embed::backward_images(&p, grid, dy, dimages, &mut scratch());
+            },
+        );
+    }
+}
+
+/// Returns the table of SigLIP's patches, without a class token.
+fn bare(grid: Grid, width: usize) -> PatchEmbed<Spec> {
+    let positional_embedding = Spec::new(&[grid.patches(), width], INIT);
+    PatchEmbed { class_embedding: None, positional_embedding, ..spec(grid, width, true) }
+}
+
+/// There may be pixels that fill no patch.
+#[test]
+fn every_entry_without_a_class_token() {
+    for (grid, width, pictures) in
+        [(Grid::square(6, 3), 7, 1), (Grid::square(5, 2), 6, 3), (Grid { height: 7, width: 6, patch_size: 3 }, 5, 2)]
+    {
+        let name = format!("patch_embed without a class token, {grid:?}, width {width}, {pictures} pictures");
+        Layer::new(name, bare(grid, width), [("images", pictures, grid.image_len())]).check(
+            |p, [images]| oracle::patch_embed(p, grid, images),
+            |Pass { p, x: [images], y, dy, dx: [dimages], mut g }| {
+                let scratch = || poisoned(&Scratch::dims(grid, pictures * grid.patches(), width));
+                patch_embed::forward(&p, grid, None, images, y, &mut scratch());
+                patch_embed::backward(grid, None, images, dy, &mut scratch(), &mut g);
+                patch_embed::backward_images(&p, grid, dy, dimages, &mut scratch());
+            },
+        );
+    }
+}
+
+#[test]
+fn every_entry_of_dropped_patches_without_a_class_token() {
+    let (grid, width) = (Grid::square(7, 3), 6);
+    for kept in kept(grid) {
+        let images = random::matrix((3, grid.image_len()), 7);
+        let of_each = kept.len() / 3;
+        let rows: Vec<usize> = kept.iter().enumerate().map(|(i, &k)| i / of_each * 4 + k as usize).collect();
+        Layer::new(format!("patch_embed without a class token, kept {kept:?}"), bare(grid, width), []).check(
+            |p, []| oracle::patch_embed(p, grid, images.mapv(f64::from).view()).select(Axis(0), &rows),
+            |Pass { p, y, dy, mut g, .. }: Pass<PatchEmbed<Spec>, 0>| {
+                let scratch = || poisoned(&Scratch::dims(grid, kept.len(), width));
+                patch_embed::forward(&p, grid, Some(&kept), images.view(), y, &mut scratch());
+                patch_embed::backward(grid, Some(&kept), images.view(), dy, &mut scratch(), &mut g);
             },
         );
     }

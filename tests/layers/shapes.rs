@@ -14,7 +14,7 @@ use std::ops::Range;
 /// Tests draw their own values, see `random::params`.
 pub const INIT: Init = Init::Const(0.0);
 
-pub const ACTIVATIONS: [Activation; 2] = [Activation::Gelu, Activation::QuickGelu];
+pub const ACTIVATIONS: [Activation; 3] = [Activation::Gelu, Activation::QuickGelu, Activation::GeluTanh];
 
 /// Offsets of packed batches: one sequence, one of a single row, three and four of different lengths.
 pub const OFFSETS: [&[usize]; 4] = [&[0, 7], &[0, 1], &[0, 1, 8, 10], &[0, 2, 15, 16, 23]];
@@ -72,13 +72,34 @@ impl Towers {
             head_width: 5,
             mlp_ratio: 1.4,
             patch_dropout: 0.0,
+            gelu_tanh: false,
+            map_head: false,
         };
-        let text_cfg = TextConfig { context_length: 9, vocab_size: 12, width: 10, heads: 5, layers, mlp_ratio: 4.0 };
+        let text_cfg = TextConfig {
+            context_length: 9,
+            vocab_size: 12,
+            width: 10,
+            heads: 5,
+            layers,
+            mlp_ratio: 4.0,
+            gelu_tanh: false,
+            no_causal_mask: false,
+        };
         let (init_logit_scale, init_logit_bias) = (None, None);
         let config = Config { embed_dim: 7, quick_gelu, init_logit_scale, init_logit_bias, vision_cfg, text_cfg };
         let images = random::matrix((3, config.vision().image_len()), 4);
         let ids = (0..16).map(|i| i * i % 11).collect();
         Towers { config, images, ids, offsets: vec![0, 2, 11, 16] }
+    }
+
+    /// Makes a SigLIP, pictures of which a border is not looked at, and captions that fill the context.
+    pub fn siglip(layers: usize) -> Self {
+        let mut towers = Towers::new(layers, false);
+        let Config { embed_dim, vision_cfg, text_cfg, .. } = &mut towers.config;
+        (*embed_dim, vision_cfg.image_size, vision_cfg.map_head) = (vision_cfg.width, 7, true);
+        (vision_cfg.gelu_tanh, text_cfg.gelu_tanh, text_cfg.no_causal_mask) = (true, true, true);
+        towers.images = random::matrix((3, towers.config.vision().image_len()), 4);
+        Towers { ids: (0..27).map(|i| i * i % 11).collect(), offsets: vec![0, 9, 18, 27], ..towers }
     }
 
     pub fn captions(&self) -> Captions<'_> {

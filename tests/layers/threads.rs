@@ -21,8 +21,19 @@ fn config() -> Config {
         head_width: 32,
         mlp_ratio: 4.0,
         patch_dropout: 0.0,
+        gelu_tanh: false,
+        map_head: false,
     };
-    let text_cfg = TextConfig { context_length: 40, vocab_size: 50, width: 96, heads: 3, layers: 2, mlp_ratio: 4.0 };
+    let text_cfg = TextConfig {
+        context_length: 40,
+        vocab_size: 50,
+        width: 96,
+        heads: 3,
+        layers: 2,
+        mlp_ratio: 4.0,
+        gelu_tanh: false,
+        no_causal_mask: false,
+    };
     let (init_logit_scale, init_logit_bias) = (None, None);
     Config { embed_dim: 70, quick_gelu: true, init_logit_scale, init_logit_bias, vision_cfg, text_cfg }
 }

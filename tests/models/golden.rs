@@ -2,6 +2,7 @@
 //! on PyTorch; outputs of Hugging Face's. Runs on every folder in `tests/golden` and, when `CLIP_GOLDEN_DIR` is set, on every folder in there.
 
 mod hugging_face;
+mod siglip;
 
 use clipwright::checkpoint::safetensors::Reader;
 use clipwright::checkpoint::{ConfigFile, load_params};

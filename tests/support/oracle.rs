@@ -12,6 +12,7 @@ use clipwright::layers::cross_attention::{self, CrossAttention};
 use clipwright::layers::dropout::{Dropout, Site};
 use clipwright::layers::layer_norm::LayerNorm;
 use clipwright::layers::linear::Linear;
+use clipwright::layers::map_head::MapHead;
 use clipwright::layers::mlp::Mlp;
 use clipwright::layers::patch_embed::{CHANNELS, Grid, PatchEmbed};
 use clipwright::layers::post_norm::{Rest, SelfAttention};
@@ -45,11 +46,15 @@ pub fn normalize(x: ArrayView2<f64>) -> Array2<f64> {
     array(&tour::unit_length::unit(&plain(x)))
 }
 
-/// GELU: x·Φ(x), Φ the normal distribution. QuickGELU: x·sigmoid(1.702 x)
+/// GELU: x·Φ(x), Φ the normal distribution. QuickGELU: x·sigmoid(1.702 x). The tanh form of GELU is spelt out
 pub fn activation(activation: Activation, x: &Array2<f64>) -> Array2<f64> {
     match activation {
         Activation::Gelu => x.mapv(gelu::gelu),
         Activation::QuickGelu => x.mapv(gelu::quick_gelu),
+        Activation::GeluTanh => x.mapv(|x| {
+            let cubic = (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044_715 * x.powi(3));
+            0.5 * x * (1.0 + cubic.tanh())
+        }),
     }
 }
 
@@ -184,15 +189,34 @@ pub fn token_embed(table: &[f64], positional: &[f64], width: usize, ids: &[u32],
 
 /// A linear layer of the patches; a class token in front; plus positions
 pub fn patch_embed(p: &PatchEmbed<&[f64]>, grid: Grid, images: ArrayView2<f64>) -> Array2<f64> {
-    let (width, Grid { height, width: columns, patch_size: patch }) = (p.class_embedding.len(), grid);
+    let Grid { height, width: columns, patch_size: patch } = grid;
+    let width = p.conv1_weight.len() / (CHANNELS * patch * patch);
+    let Some(class) = p.class_embedding else { return bare_patches(p, grid, images) };
     let embed = tour::patches::Embed {
         weight: plain(matrix(p.conv1_weight, CHANNELS * patch * patch)),
         bias: p.conv1_bias.map_or(vec![0.0; width], <[f64]>::to_vec),
-        class: p.class_embedding.to_vec(),
+        class: class.to_vec(),
         positions: plain(matrix(p.positional_embedding, width)),
     };
     let grid = tour::patches::Grid { channels: CHANNELS, height, width: columns, patch };
     array(&tour::patches::patch_embed(&embed, grid, &plain(images)))
+}
+
+/// The patches through the linear map plus their positions, where pixels at the right and at the bottom may be left over
+fn bare_patches(p: &PatchEmbed<&[f64]>, grid: Grid, images: ArrayView2<f64>) -> Array2<f64> {
+    let Grid { height, width: columns, patch_size: patch } = grid;
+    let len = CHANNELS * patch * patch;
+    let (weight, across, patches) = (matrix(p.conv1_weight, len), columns / patch, grid.patches());
+    let width = weight.nrows();
+    Array2::from_shape_fn((images.nrows() * patches, width), |(row, o)| {
+        let (picture, at) = (row / patches, row % patches);
+        let pixel = |i: usize| {
+            let (c, y, x) = (i / (patch * patch), i / patch % patch, i % patch);
+            images[[picture, (c * height + at / across * patch + y) * columns + at % across * patch + x]]
+        };
+        let sum: f64 = (0..len).map(|i| weight[[o, i]] * pixel(i)).sum();
+        sum + p.conv1_bias.map_or(0.0, |bias| bias[o]) + p.positional_embedding[at * width + o]
+    })
 }
 
 /// y = x ∗ W; x has (n, y, x) in its rows
@@ -299,6 +323,27 @@ pub fn attention_pool(p: &AttentionPool<&[f64]>, shape: &attention_pool::Shape, 
         }
     }
     linear(&p.c_proj, out.view())
+}
+
+/// z = attention of the probe to each picture's tokens, y = z + mlp(ln_2(z))
+pub fn map_head(p: &MapHead<&[f64]>, size: &Size, tokens: usize, x: ArrayView2<f64>) -> Array2<f64> {
+    let (d, c) = (size.width, size.width / size.heads);
+    let project = |third: usize, x: ArrayView2<f64>| {
+        let (weight, bias) = (&p.attn.in_proj_weight[third * d * d..], &p.attn.in_proj_bias[third * d..]);
+        linear(&Linear { weight: &weight[..d * d], bias: &bias[..d] }, x)
+    };
+    let q = project(0, matrix(p.probe, d));
+    let mut out = Array2::zeros((x.nrows() / tokens, d));
+    for (n, mut out) in out.rows_mut().into_iter().enumerate() {
+        let x = x.slice(s![n * tokens..(n + 1) * tokens, ..]);
+        let (k, v) = (project(1, x), project(2, x));
+        for head in 0..size.heads {
+            let part = s![.., head * c..(head + 1) * c];
+            let y = softmax_attention(q.slice(part), k.slice(part), v.slice(part), false);
+            out.slice_mut(s![head * c..(head + 1) * c]).assign(&y.row(0));
+        }
+    }
+    feed_forward(&p.ln_2, &p.mlp, size, linear(&p.attn.out_proj, out.view()).view())
 }
 
 /// Sizes of a batch: pictures, height, width.

@@ -2,7 +2,7 @@
 
 use super::oracle::{
     Norm, Pictures, Relus, attention_pool, avg_pool, batch_norm, block, bottleneck as oracle_bottleneck,
-    conv2d as oracle_conv2d, layer_norm, normalize, patch_embed, pooled, projection, token_embed,
+    conv2d as oracle_conv2d, layer_norm, map_head, normalize, patch_embed, pooled, projection, token_embed,
 };
 use clipwright::layers::block::Size;
 use clipwright::layers::bottleneck;
@@ -19,7 +19,7 @@ use clipwright::models::clip::visual::{self, Visual};
 use clipwright::models::clip::vit::{self, Vit};
 use clipwright::models::stack::Transformer;
 use clipwright::tour::{bridge::plain, contrast};
-use ndarray::{Array2, ArrayView2, Axis};
+use ndarray::{Array2, ArrayView1, ArrayView2, Axis};
 
 /// Returns the features of either image encoder, as in training.
 pub fn visual(p: &Visual<&[f64]>, shape: &visual::Shape, relus: &Relus, images: ArrayView2<f64>) -> Array2<f64> {
@@ -68,28 +68,37 @@ fn smaller((n, height, width): Pictures, stride: usize) -> Pictures {
     (n, height.div_ceil(stride), width.div_ceil(stride))
 }
 
-/// features = ln_post(class token of blocks(ln_pre(embedded pictures))) W, where pictures may keep some patches each
+/// features = ln_post(class token of blocks(ln_pre(embedded pictures))) W, where pictures may keep some patches each, or
+/// the MAP head of ln_post(all rows of blocks(embedded pictures))
 pub fn vit(p: &Vit<&[f64]>, shape: &vit::Shape, images: ArrayView2<f64>, kept: Option<&[u32]>) -> Array2<f64> {
-    let (pictures, tokens) = (images.nrows(), shape.grid.tokens());
+    let (pictures, class) = (images.nrows(), shape.tokens_of(0));
+    let tokens = shape.tokens_of(shape.grid.patches());
     let mut x = patch_embed(&p.embed, shape.grid, images);
     if let Some(kept) = kept {
         let of_each = kept.len() / pictures;
-        let rows = kept.iter().enumerate().map(|(i, &k)| i / of_each * tokens + 1 + k as usize);
-        let mut rows: Vec<usize> = rows.chain((0..pictures).map(|i| i * tokens)).collect();
+        let rows = kept.iter().enumerate().map(|(i, &k)| i / of_each * tokens + class + k as usize);
+        let mut rows: Vec<usize> = rows.chain((0..pictures * class).map(|i| i * tokens)).collect();
         rows.sort_unstable();
         x = x.select(Axis(0), &rows);
     }
-    let sequences = sequences((0..=pictures).map(|i| i * (x.nrows() / pictures)), Pool::First);
-    let x = layer_norm(&p.ln_pre, shape.size.eps, x.view());
-    projection(p.proj, stack(&p.transformer, &p.ln_post, &shape.size, &sequences, x).view())
+    let tokens = x.nrows() / pictures;
+    let pool = if shape.map_head { Pool::All } else { Pool::First };
+    let sequences = sequences((0..=pictures).map(|i| i * tokens), pool);
+    let x = p.ln_pre.as_ref().map_or(x.clone(), |ln_pre| layer_norm(ln_pre, shape.size.eps, x.view()));
+    let y = stack(&p.transformer, &p.ln_post, &shape.size, &sequences, x);
+    match (&p.attn_pool, p.proj) {
+        (Some(head), _) => map_head(head, &shape.size, tokens, y.view()),
+        (None, proj) => projection(proj.expect("one of both"), y.view()),
+    }
 }
 
-/// features = ln_final(end-of-text token of blocks(embedded tokens)) W
+/// features = ln_final(end-of-text token of blocks(embedded tokens)) W + b
 pub fn text(p: &Text<&[f64]>, shape: &text::Shape, captions: Captions) -> Array2<f64> {
     let sequences = sequences(captions.offsets.iter().copied(), Pool::Last);
     let width = shape.size.width;
     let x = token_embed(p.token_embedding, p.positional_embedding, width, captions.ids, &sequences);
-    projection(p.text_projection, stack(&p.transformer, &p.ln_final, &shape.size, &sequences, x).view())
+    let y = projection(p.text_projection, stack(&p.transformer, &p.ln_final, &shape.size, &sequences, x).view());
+    p.text_projection_bias.map_or(y.clone(), |bias| y + &ArrayView1::from(bias))
 }
 
 /// y = ln(the rows that leave of blocks(x))

@@ -31,8 +31,19 @@ pub fn config(width: usize) -> Config {
             head_width: width / 2,
             mlp_ratio: 4.0,
             patch_dropout: 0.0,
+            gelu_tanh: false,
+            map_head: false,
         },
-        text_cfg: TextConfig { context_length: 20, vocab_size: 300, width, heads: 2, layers: 2, mlp_ratio: 4.0 },
+        text_cfg: TextConfig {
+            context_length: 20,
+            vocab_size: 300,
+            width,
+            heads: 2,
+            layers: 2,
+            mlp_ratio: 4.0,
+            gelu_tanh: false,
+            no_causal_mask: false,
+        },
     }
 }
 

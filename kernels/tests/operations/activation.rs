@@ -1,10 +1,10 @@
-//! QuickGELU and GELU against their definitions in f64.
+//! QuickGELU and both forms of GELU against their definitions in f64.
 use crate::support::{assert_same_bits, random};
 use clipwright_kernels::Activation;
 use clipwright_kernels::activation::naive;
 use clipwright_kernels::isa::Isa;
 
-const BOTH: [Activation; 2] = [Activation::QuickGelu, Activation::Gelu];
+const ALL: [Activation; 3] = [Activation::QuickGelu, Activation::Gelu, Activation::GeluTanh];
 
 /// Odd in number, over all that a network produces and far beyond.
 fn inputs() -> Vec<f32> {
@@ -30,7 +30,7 @@ fn check(what: &str, x: &[f32], actual: &[f32], expected: impl Fn(f64) -> f64) {
 fn every_isa_is_the_definition() {
     let x = inputs();
     for isa in Isa::available() {
-        for act in BOTH {
+        for act in ALL {
             let mut y = vec![f32::NAN; x.len()];
             act.forward_on(isa, &x, &mut y);
             check(&format!("{act:?} on {isa:?}"), &x, &y, |x| naive::apply(act, x));
@@ -44,7 +44,7 @@ fn every_isa_is_the_definition() {
 #[test]
 fn scalars_are_the_definition() {
     let x = inputs();
-    for act in BOTH {
+    for act in ALL {
         let y: Vec<f32> = x.iter().map(|&x| act.apply(x)).collect();
         check("apply", &x, &y, |x| naive::apply(act, x));
         let dy: Vec<f32> = x.iter().map(|&x| act.derivative(x)).collect();
@@ -67,7 +67,7 @@ fn negative_tail_of_gelu_keeps_its_relative_precision() {
 
 #[test]
 fn nan_stays_nan() {
-    for act in BOTH {
+    for act in ALL {
         assert!(act.apply(f32::NAN).is_nan() && act.derivative(f32::NAN).is_nan());
     }
 }
@@ -75,7 +75,7 @@ fn nan_stays_nan() {
 #[test]
 fn same_bits_on_any_number_of_threads() {
     let x = random(1, 200_003);
-    for act in BOTH {
+    for act in ALL {
         assert_same_bits(|| {
             let (mut y, mut dy) = (vec![0.0; x.len()], vec![1.0; x.len()]);
             act.forward(&x, &mut y);

@@ -157,7 +157,7 @@ impl Context {
         if let Some(path) = &self.global.model {
             return self.open_either_at(path, overrides);
         }
-        let activation = overrides.activation.or(Some(index.activation()));
+        let activation = overrides.activation.or(index.activation());
         self.open_either_at(Path::new(&index.path), Overrides { activation, ..overrides })
     }
 

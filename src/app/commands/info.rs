@@ -155,7 +155,8 @@ impl Report {
             parameters: towers.iter().flatten().sum::<usize>() + scalars,
             activation: match architecture.activation {
                 Activation::QuickGelu => "quick_gelu",
-                Activation::Gelu => "gelu",
+                _ if architecture.has_tanh() => "gelu_tanh",
+                _ => "gelu",
             },
             activation_from: checkpoint.activation_source.to_string(),
             image,

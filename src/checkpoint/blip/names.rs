@@ -210,7 +210,7 @@ impl Scheme {
         let patches = root.at(names.patches).linear();
         Vit {
             embed: PatchEmbed {
-                class_embedding: vec![Place::Behind(format!("{at}.{}", names.class), 2)],
+                class_embedding: Some(vec![Place::Behind(format!("{at}.{}", names.class), 2)]),
                 positional_embedding: vec![Place::Behind(format!("{at}.{}", names.positions), 1)],
                 conv1_weight: patches.weight,
                 conv1_bias: Some(patches.bias),
@@ -246,8 +246,8 @@ impl At {
 
     /// Returns a leaf whose rows are those of several modules of this one.
     fn stacked(&self, modules: &[&str], name: &str) -> Places {
-        let names = |at: &String| modules.iter().map(|module| format!("{at}.{module}.{name}")).collect();
-        self.0.iter().map(|at| Place::Stacked(names(at))).collect()
+        let stacked = |at| Place::stacked(modules.iter().map(|module| format!("{at}.{module}.{name}")));
+        self.0.iter().map(stacked).collect()
     }
 
     fn linear(&self) -> Linear<Places> {

@@ -11,7 +11,7 @@ use kernels::Activation;
 pub struct Architecture {
     /// The width e of the joint space.
     pub embed_dim: usize,
-    /// The activation of both towers.
+    /// The activation of both towers, but for the form of GELU that each has.
     pub activation: Activation,
     /// Whether the logits have a bias, as those of a model for the sigmoid loss.
     pub logit_bias: bool,
@@ -27,9 +27,34 @@ pub(super) const VISION: TreePath = TreePath::at("visual");
 pub(super) const TEXT: TreePath = TreePath::ROOT;
 
 impl Architecture {
+    /// Takes this activation for both towers, in the place of what a configuration says.
+    pub(super) fn activate(&mut self, activation: Activation) {
+        let is_tanh = activation == Activation::GeluTanh;
+        self.activation = if is_tanh { Activation::Gelu } else { activation };
+        self.vision.iter_mut().for_each(|vision| vision.gelu_tanh = is_tanh);
+        self.text.iter_mut().for_each(|text| text.gelu_tanh = is_tanh);
+    }
+
+    /// Whether a tower is SigLIP's.
+    pub(crate) fn is_siglip(&self) -> bool {
+        let vision = self.vision.as_ref().is_some_and(|vision| vision.map_head);
+        vision || self.text.as_ref().is_some_and(|text| text.no_causal_mask)
+    }
+
+    /// Whether the GELU of a tower has the form with the hyperbolic tangent.
+    pub fn has_tanh(&self) -> bool {
+        let vision = self.vision.as_ref().is_some_and(|vision| vision.gelu_tanh);
+        vision || self.text.as_ref().is_some_and(|text| text.gelu_tanh)
+    }
+
     /// Refuses sizes that do not fit together, before anything is allocated for them.
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
         self.vision.as_ref().map_or(Ok(()), VisionConfig::check)?;
+        if let Some(&VisionConfig { width, .. }) = self.vision.as_ref().filter(|vision| vision.map_head)
+            && width != self.embed_dim
+        {
+            return Err(ConfigError::MapHead { embed_dim: self.embed_dim, width });
+        }
         self.text.as_ref().map_or(Ok(()), TextConfig::check)
     }
 
@@ -82,6 +107,18 @@ impl From<&Config> for Architecture {
 /// Returns the parameter table of a CLIP that has these blocks and a bias, and is otherwise as small as possible. It is
 /// made for its names.
 pub(super) fn smallest_of(vision: Layers, text: usize) -> ClipParams<Spec> {
+    model::spec(&smallest_config(vision, text))
+}
+
+/// Returns the same of a SigLIP.
+pub(super) fn smallest_siglip(vision: usize, text: usize) -> ClipParams<Spec> {
+    let mut config = smallest_config(Layers::Vit(vision), text);
+    (config.embed_dim, config.vision_cfg.map_head) = (config.vision_cfg.width, true);
+    config.text_cfg.no_causal_mask = true;
+    model::spec(&config)
+}
+
+fn smallest_config(vision: Layers, text: usize) -> Config {
     let patch_size = matches!(vision, Layers::Vit(_)).then_some(REDUCTION);
     let vision_cfg = VisionConfig {
         image_size: REDUCTION,
@@ -91,10 +128,21 @@ pub(super) fn smallest_of(vision: Layers, text: usize) -> ClipParams<Spec> {
         head_width: 2,
         mlp_ratio: 1.0,
         patch_dropout: 0.0,
+        gelu_tanh: false,
+        map_head: false,
     };
-    let text_cfg = TextConfig { context_length: 1, vocab_size: 1, width: 1, heads: 1, layers: text, mlp_ratio: 1.0 };
+    let text_cfg = TextConfig {
+        context_length: 1,
+        vocab_size: 1,
+        width: 1,
+        heads: 1,
+        layers: text,
+        mlp_ratio: 1.0,
+        gelu_tanh: false,
+        no_causal_mask: false,
+    };
     let (init_logit_scale, init_logit_bias) = (None, Some(SIGLIP_LOGIT_BIAS));
-    model::spec(&Config { embed_dim: 1, quick_gelu: false, init_logit_scale, init_logit_bias, vision_cfg, text_cfg })
+    Config { embed_dim: 1, quick_gelu: false, init_logit_scale, init_logit_bias, vision_cfg, text_cfg }
 }
 
 /// Returns the parameter table of the smallest CLIP, with one block in each tower.

@@ -45,6 +45,8 @@ pub enum ActivationSource {
     Config(PathBuf),
     /// The file is one of OpenAI's own. All of these hold QuickGELU models.
     OpenAiFile,
+    /// The model is a SigLIP. All of them were trained with the GELU that has a hyperbolic tangent.
+    Siglip,
 }
 
 impl fmt::Display for ActivationSource {
@@ -53,6 +55,7 @@ impl fmt::Display for ActivationSource {
             ActivationSource::Asked => f.write_str("as asked for"),
             ActivationSource::Config(path) => write!(f, "{}", path.display()),
             ActivationSource::OpenAiFile => f.write_str("one of OpenAI's own files"),
+            ActivationSource::Siglip => f.write_str("a SigLIP, which all have it"),
         }
     }
 }
@@ -96,14 +99,16 @@ impl Family for Scheme {
         let config = beside(if is_hugging_face { HUGGING_FACE_CONFIG } else { CONFIG });
         let Some(path) = config else { return Ok(None) };
         let (mut architecture, preprocess) = if is_hugging_face {
-            (parse_json(&path, hugging_face::parse)?, pictures(files.path(), Class::Clip)?)
+            let architecture = parse_json(&path, hugging_face::parse)?;
+            let class = if architecture.is_siglip() { Class::Siglip } else { Class::Clip };
+            (architecture, pictures(files.path(), class)?)
         } else {
             let file = ConfigFile::read(&path)?;
             (Architecture::from(&file.model_cfg), Some(file.preprocess_cfg))
         };
         let asked = overrides.activation;
         let activation_source = if asked.is_some() { ActivationSource::Asked } else { ActivationSource::Config(path) };
-        architecture.activation = asked.unwrap_or(architecture.activation);
+        asked.into_iter().for_each(|activation| architecture.activate(activation));
         let logit_scale = overrides.logit_scale;
         Ok(Some(Described { architecture, activation_source, preprocess, logit_scale }))
     }
@@ -112,14 +117,18 @@ impl Family for Scheme {
         let path = || files.path().into();
         let mut architecture = infer::infer(self, &|places| files.shape_of(places))
             .map_err(|source| CheckpointError::Inference { path: path(), source, config: CONFIG })?;
-        let activation_source;
-        (architecture.activation, activation_source) = match overrides.activation {
+        let (activation, activation_source) = match overrides.activation {
             Some(activation) => (activation, ActivationSource::Asked),
             None if self.is_openai_file(&files.names()) => (Activation::QuickGelu, ActivationSource::OpenAiFile),
+            None if architecture.has_tanh() => (Activation::GeluTanh, ActivationSource::Siglip),
             None => return Err(CheckpointError::Activation { path: path() }),
         };
         // Pictures for OpenAI's own files are prepared by default, so that no file beside them has to say how.
-        let preprocess = self.is_openai_file(&files.names()).then(Preprocess::default);
+        let preprocess = match () {
+            _ if architecture.is_siglip() => Some(Preprocess::siglip()),
+            _ => self.is_openai_file(&files.names()).then(Preprocess::default),
+        };
+        architecture.activate(activation);
         Ok(Described { architecture, activation_source, preprocess, logit_scale: overrides.logit_scale })
     }
 

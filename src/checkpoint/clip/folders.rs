@@ -44,7 +44,7 @@ pub(crate) fn openclip(
 /// Returns an error if a file cannot be written.
 pub(crate) fn rounded(folder: &Path, Contents { model, config }: Contents) -> Result<(), CheckpointError> {
     make(folder)?;
-    let places = Scheme::openai().clip(&model.params.spec);
+    let places = Scheme::openclip(config.model_cfg.vision_cfg.map_head).clip(&model.params.spec);
     write_rounded(&folder.join(WEIGHTS), &model.params, &places)?;
     config.write(&folder.join(CONFIG))
 }
@@ -60,8 +60,8 @@ pub(crate) fn hugging_face(
     Contents { model, config }: Contents,
     precision: Precision,
 ) -> Result<(), CheckpointError> {
-    let preprocessor =
-        preprocessor::write(&config.preprocess_cfg, Class::Clip).map_err(CheckpointError::config(folder))?;
+    let class = if config.model_cfg.vision_cfg.map_head { Class::Siglip } else { Class::Clip };
+    let preprocessor = preprocessor::write(&config.preprocess_cfg, class).map_err(CheckpointError::config(folder))?;
     let described = described::write(&config.model_cfg, precision).map_err(CheckpointError::config(folder))?;
     make(folder)?;
     let places = scheme.clip(&model.params.spec);

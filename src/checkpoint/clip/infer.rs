@@ -1,9 +1,9 @@
 //! Infers the architecture of a file without a configuration from the names and shapes of its tensors.
 //!
 //! They show everything but the width of the heads and the activation. Heads are 64 wide in every published CLIP,
-//! except in the three largest image towers.
+//! except in the three largest image towers, and in the two largest of SigLIP.
 
-use super::architecture::{Architecture, TEXT, VISION, smallest_of};
+use super::architecture::{Architecture, TEXT, VISION, smallest_of, smallest_siglip};
 use super::names::Scheme;
 use crate::checkpoint::InferenceError;
 use crate::checkpoint::found::{Found, count, found};
@@ -24,6 +24,9 @@ const HEAD_WIDTH: usize = 64;
 /// The width of an image tower and of its heads, for ViT-H, ViT-g and ViT-bigG.
 const WIDER_HEADS: [(usize, usize); 3] = [(1280, 80), (1408, 88), (1664, 104)];
 
+/// The number of heads of SigLIP's towers that are wider than this.
+const SIGLIP_HEADS: (usize, usize) = (1024, 16);
+
 /// Infers the architecture from the shapes that `shape_of` finds at the scheme's places. The shapes do not show the
 /// activation, which the caller must set.
 ///
@@ -34,10 +37,13 @@ pub(crate) fn infer(
     shape_of: &dyn Fn(&[Place]) -> Option<Vec<usize>>,
 ) -> Result<Architecture, InferenceError> {
     let file = File { scheme, shape_of };
-    let (vit, resnet, text) = (file.vit(1), file.resnet(1), file.text(1));
+    let is_siglip = file.vit(1, true).attn_pool.is_some_and(|head| head.probe.is_there());
+    let (vit, resnet) = (file.vit(1, is_siglip), file.resnet(1));
+    let has_bias = |text: &Text<Found>| text.text_projection_bias.as_ref().is_some_and(Found::is_there);
+    let text = Some(file.text(1, true)).filter(has_bias).unwrap_or_else(|| file.text(1, false));
     let vision = match (resnet.layer1[0].conv1.weight.is_there(), vit.embed.conv1_weight.is_there()) {
         (true, _) => Some(file.resnet_config(&resnet)?),
-        (false, true) => Some(file.vit_config(&vit)?),
+        (false, true) => Some(file.vit_config(&vit, is_siglip)?),
         (false, false) => None,
     };
     let text_config = text.token_embedding.is_there().then(|| file.text_config(&text)).transpose()?;
@@ -47,7 +53,7 @@ pub(crate) fn infer(
         (Some(VisionConfig { layers: Layers::ResNet(_), .. }), None) => {
             resnet.attnpool.c_proj.weight.shape().map(|[embed_dim, _]| embed_dim)?
         }
-        (Some(vision), None) => embed_dim(&vit.proj, vision.width)?,
+        (Some(vision), None) => vit.proj.map_or(Ok(vision.width), |proj| embed_dim(&proj, vision.width))?,
     };
     let logit_bias = shape_of(&scheme.logit_bias()).is_some();
     Ok(Architecture { embed_dim, activation: Activation::Gelu, logit_bias, vision, text: text_config })
@@ -60,9 +66,10 @@ struct File<'a> {
 }
 
 impl File<'_> {
-    /// Returns the shapes of a ViT with this number of blocks.
-    fn vit(&self, layers: usize) -> Vit<Found> {
-        match found(self.shape_of, &self.scheme.visual(&smallest_of(Layers::Vit(layers), 1).visual), &VISION) {
+    /// Returns the shapes of a ViT with this number of blocks, of a CLIP or of a SigLIP.
+    fn vit(&self, layers: usize, is_siglip: bool) -> Vit<Found> {
+        let smallest = if is_siglip { smallest_siglip(layers, 1) } else { smallest_of(Layers::Vit(layers), 1) };
+        match found(self.shape_of, &self.scheme.visual(&smallest.visual), &VISION) {
             Visual::Vit(vit) => vit,
             Visual::ResNet(_) => unreachable!("a ViT was asked for"),
         }
@@ -76,20 +83,35 @@ impl File<'_> {
         }
     }
 
-    /// Returns the shapes of a text tower with this number of blocks.
-    fn text(&self, layers: usize) -> Text<Found> {
-        found(self.shape_of, &self.scheme.text(&smallest_of(Layers::Vit(1), layers).text), &TEXT)
+    /// Returns the shapes of a text tower with this number of blocks, of a CLIP or of a SigLIP.
+    fn text(&self, layers: usize, is_siglip: bool) -> Text<Found> {
+        let smallest = if is_siglip { smallest_siglip(1, layers) } else { smallest_of(Layers::Vit(1), layers) };
+        found(self.shape_of, &self.scheme.text(&smallest.text), &TEXT)
     }
 
-    fn vit_config(&self, vit: &Vit<Found>) -> Result<VisionConfig, InferenceError> {
+    fn vit_config(&self, vit: &Vit<Found>, map_head: bool) -> Result<VisionConfig, InferenceError> {
         let [width, _, _, patch_size] = vit.embed.conv1_weight.shape()?;
-        let grid = vit.embed.positional_embedding.grid()?;
-        let head_width = WIDER_HEADS.iter().find(|(wide, _)| *wide == width).map_or(HEAD_WIDTH, |(_, head)| *head);
+        let grid = vit.embed.positional_embedding.grid_behind(usize::from(!map_head))?;
+        let wider = WIDER_HEADS.iter().find(|(wide, _)| *wide == width);
+        let head_width = match wider {
+            _ if map_head => siglip_head_width(width),
+            wider => wider.map_or(HEAD_WIDTH, |(_, head)| *head),
+        };
         let mlp_ratio = mlp_ratio_of(&vit.transformer.resblocks[0], width)?;
-        let layers = count(|n| self.vit(n).transformer.resblocks, |block| block.attn.in_proj_weight.is_there());
+        let blocks = |n| self.vit(n, map_head).transformer.resblocks;
+        let layers = count(blocks, |block| block.attn.in_proj_weight.is_there());
         let image_size = grid.checked_mul(patch_size).ok_or(InferenceError::TooMany { what: "patches" })?;
-        let (layers, patch_size) = (Layers::Vit(layers), Some(patch_size));
-        Ok(VisionConfig { image_size, layers, width, patch_size, head_width, mlp_ratio, patch_dropout: 0.0 })
+        Ok(VisionConfig {
+            image_size,
+            layers: Layers::Vit(layers),
+            width,
+            patch_size: Some(patch_size),
+            head_width,
+            mlp_ratio,
+            patch_dropout: 0.0,
+            gelu_tanh: map_head,
+            map_head,
+        })
     }
 
     fn resnet_config(&self, resnet: &ResNet<Found>) -> Result<VisionConfig, InferenceError> {
@@ -108,19 +130,31 @@ impl File<'_> {
             head_width: HEAD_WIDTH,
             mlp_ratio: 4.0,
             patch_dropout: 0.0,
+            gelu_tanh: false,
+            map_head: false,
         })
     }
 
     fn text_config(&self, text: &Text<Found>) -> Result<TextConfig, InferenceError> {
         let [vocab_size, width] = text.token_embedding.shape()?;
         let [context_length, _] = text.positional_embedding.shape()?;
-        if width % HEAD_WIDTH != 0 {
-            return Err(InferenceError::Heads { head_width: HEAD_WIDTH, width });
+        let no_causal_mask = text.text_projection_bias.is_some();
+        let head_width = if no_causal_mask { siglip_head_width(width) } else { HEAD_WIDTH };
+        if width % head_width != 0 {
+            return Err(InferenceError::Heads { head_width, width });
         }
         let mlp_ratio = mlp_ratio_of(&text.transformer.resblocks[0], width)?;
-        let layers = count(|n| self.text(n).transformer.resblocks, |block| block.attn.in_proj_weight.is_there());
-        Ok(TextConfig { context_length, vocab_size, width, heads: width / HEAD_WIDTH, layers, mlp_ratio })
+        let blocks = |n| self.text(n, no_causal_mask).transformer.resblocks;
+        let layers = count(blocks, |block| block.attn.in_proj_weight.is_there());
+        let (heads, gelu_tanh) = (width / head_width, no_causal_mask);
+        Ok(TextConfig { context_length, vocab_size, width, heads, layers, mlp_ratio, gelu_tanh, no_causal_mask })
     }
+}
+
+/// Returns the width of the heads of a SigLIP's tower: the wider ones have 16 of them.
+fn siglip_head_width(width: usize) -> usize {
+    let (widest, heads) = SIGLIP_HEADS;
+    if width > widest && width.is_multiple_of(heads) { width / heads } else { HEAD_WIDTH }
 }
 
 /// Returns e for a projection (d,e). If the projection is missing, the joint space is as wide as the tower.

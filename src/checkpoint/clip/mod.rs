@@ -8,7 +8,7 @@
 //! | `open` | [`Checkpoint`], whose towers are read when they are asked for |
 //! | `passing` | a tower that is read part by part while captions or pictures go through it |
 //! | `architecture`, `infer` | the architecture of the towers, and how names and shapes show it |
-//! | `openclip`, `hugging_face`, `tokenizer_files` | the files beside the weights |
+//! | `openclip`, `siglip_config`, `hugging_face`, `tokenizer_files` | the files beside the weights |
 //! | `folders`, `save` | the folders that libraries load; [`save`] chooses one |
 
 mod architecture;
@@ -22,6 +22,7 @@ pub mod openclip;
 mod passing;
 mod recognise;
 mod save;
+mod siglip_config;
 mod tokenizer_files;
 
 pub use architecture::Architecture;
@@ -32,4 +33,4 @@ pub use open::{Checkpoint, load_model};
 pub use openclip::{CONFIG, ConfigFile, WEIGHTS};
 pub(crate) use passing::Parts;
 pub use save::{Format, save, save_model, save_rounded};
-pub use tokenizer_files::{TOKENIZER, copy as copy_tokenizer};
+pub use tokenizer_files::{SENTENCE_PIECE, TOKENIZER, copy as copy_tokenizer};

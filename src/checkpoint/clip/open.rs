@@ -4,7 +4,7 @@ use super::architecture::Architecture;
 use super::family::{ActivationSource, Overrides};
 use super::names::Scheme;
 use super::openclip::ConfigFile;
-use super::tokenizer_files::TOKENIZER;
+use super::tokenizer_files::{SENTENCE_PIECE, TOKENIZER};
 use crate::checkpoint::family::{Family, Opened};
 use crate::checkpoint::inference::Changed;
 use crate::checkpoint::places::{Grid, Place, Places};
@@ -34,7 +34,7 @@ pub struct Checkpoint {
     pub activation_source: ActivationSource,
     /// How pictures are prepared for the model.
     pub preprocess: Preprocess,
-    /// The path of `tokenizer.json`, if the model comes with one.
+    /// The path of `tokenizer.json` or `spiece.model`, if the model comes with one.
     pub tokenizer: Option<PathBuf>,
     /// What inference rounds the weights to.
     pub rounding: Rounding,
@@ -75,7 +75,8 @@ impl Checkpoint {
             preprocess.size = vision.image_size;
             vision.check().map_err(|source| CheckpointError::Size { path: files.path().into(), source })?;
         }
-        let tokenizer = Some(files.path().with_file_name(TOKENIZER)).filter(|path| path.is_file());
+        let beside = [TOKENIZER, SENTENCE_PIECE].map(|name| files.path().with_file_name(name));
+        let tokenizer = beside.into_iter().find(|path| path.is_file());
         let asked = description.logit_scale.filter(|_| architecture.config().is_some());
         let logit_scale = asked.map_or_else(|| scheme.logit_scale(), |value| vec![Place::Number(value)]);
         Ok(Checkpoint {
@@ -272,16 +273,24 @@ impl Checkpoint {
             Visual::ResNet(resnet) => Some(resnet.attnpool.positional_embedding.shape),
         };
         let (Some(stored), Some(wanted)) = (table(&self.stored), table(&self.architecture)) else { return places };
+        if stored == wanted {
+            return places;
+        }
+        let is_siglip = self.stored.vision.as_ref().is_some_and(|vision| vision.map_head);
         let places_of_table = match &mut places {
             Visual::Vit(vit) => &mut vit.embed.positional_embedding,
             Visual::ResNet(resnet) => &mut resnet.attnpool.positional_embedding,
         };
+        let filter = if is_siglip { Filter::Plain } else { Filter::Antialiased };
         let (from, to) = (square(stored[0]), square(wanted[0]));
         for place in places_of_table {
-            if let Place::Whole(name) = &*place {
-                let grid = Grid { stored: stored.clone(), from, to, filter: Filter::Antialiased };
-                *place = Place::Grid(name.clone(), grid);
-            }
+            let (name, ones) = match &*place {
+                Place::Whole(name) => (name, 0),
+                Place::Behind(name, ones) => (name, *ones),
+                _ => continue,
+            };
+            let stored = [&vec![1; ones], &stored[..]].concat();
+            *place = Place::Grid(name.clone(), Grid { stored, from, to, filter });
         }
         places
     }

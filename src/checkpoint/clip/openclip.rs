@@ -1,5 +1,6 @@
 //! Reads and writes `open_clip_config.json`.
 
+use super::siglip_config;
 use crate::checkpoint::CheckpointError;
 use crate::checkpoint::ConfigFileError;
 use crate::checkpoint::json::read_json;
@@ -25,9 +26,12 @@ pub struct ConfigFile {
 }
 
 impl ConfigFile {
-    /// Returns the contents for this architecture, with pictures prepared as OpenAI prepares them.
+    /// Returns the contents for this architecture, with pictures prepared as OpenAI prepares them, or for SigLIP's image
+    /// tower as its authors do.
     pub fn new(model_cfg: Config) -> ConfigFile {
-        let preprocess_cfg = Preprocess { size: model_cfg.vision_cfg.image_size, ..Preprocess::default() };
+        let vision = &model_cfg.vision_cfg;
+        let pictures = if vision.map_head { Preprocess::siglip() } else { Preprocess::default() };
+        let preprocess_cfg = Preprocess { size: vision.image_size, ..pictures };
         ConfigFile { model_cfg, preprocess_cfg }
     }
 
@@ -55,12 +59,13 @@ impl ConfigFile {
         if value.get("model_cfg").is_none() {
             value = json!({ "model_cfg": value });
         }
-        let trunk = value["model_cfg"]["vision_cfg"]["timm_model_name"].as_str();
-        if let Some(trunk) = trunk.filter(|name| name.contains("siglip")) {
-            return Err(ConfigFileError::Siglip { trunk: trunk.into() });
-        }
+        siglip_config::expand(&mut value["model_cfg"])?;
         drop_defaults(&mut value["model_cfg"]);
+        let says_pictures = value.get("preprocess_cfg").is_some();
         let mut file: ConfigFile = serde_json::from_value(value)?;
+        if file.model_cfg.vision_cfg.map_head && !says_pictures {
+            file.preprocess_cfg = Preprocess::siglip();
+        }
         file.model_cfg.check()?;
         // OpenCLIP's files leave out the size of pictures, which is the model's.
         file.preprocess_cfg.size = file.model_cfg.vision_cfg.image_size;
@@ -71,7 +76,15 @@ impl ConfigFile {
     /// Writes the file, which appears as a whole or not at all.
     pub fn write(&self, path: &Path) -> Result<(), CheckpointError> {
         write_atomic(path, |out| {
-            serde_json::to_writer_pretty(&mut *out, self).map_err(Error::other)?;
+            if self.model_cfg.vision_cfg.map_head || self.model_cfg.text_cfg.no_causal_mask {
+                // By way of the text, in which a number has the digits of an f32.
+                let text = serde_json::to_string(self).map_err(Error::other)?;
+                let mut value: Value = serde_json::from_str(&text).map_err(Error::other)?;
+                siglip_config::describe(&mut value["model_cfg"]);
+                serde_json::to_writer_pretty(&mut *out, &value).map_err(Error::other)?;
+            } else {
+                serde_json::to_writer_pretty(&mut *out, self).map_err(Error::other)?;
+            }
             writeln!(out)
         })
         .map_err(|source| CheckpointError::Io { path: path.into(), source })

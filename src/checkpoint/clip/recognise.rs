@@ -1,6 +1,6 @@
 //! Recognises which scheme the names of a file follow, and which prefix they have.
 
-use super::architecture::{smallest, smallest_of};
+use super::architecture::{smallest, smallest_of, smallest_siglip};
 use super::names::Scheme;
 use crate::checkpoint::prefix::{Best, Known};
 use crate::models::clip::Layers;
@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 /// one with the shortest prefix is returned.
 pub(crate) fn recognise(names: &BTreeSet<String>) -> Scheme {
     let behind_text = Scheme::OpenAi { prefix: String::new(), text: "text." };
-    let schemes = [Scheme::openai(), behind_text, Scheme::hugging_face()];
+    let schemes = [Scheme::openai(), behind_text, Scheme::hugging_face(false)];
     let known: Vec<Known> = schemes.iter().map(known).collect();
     let best = schemes.into_iter().zip(known.iter().map(|known| known.best_prefix(names)));
     let (scheme, Best { prefix, .. }) =
@@ -19,11 +19,12 @@ pub(crate) fn recognise(names: &BTreeSet<String>) -> Scheme {
     scheme.behind(prefix, names)
 }
 
-/// Returns the names that a scheme has behind its prefix, for both kinds of image towers.
+/// Returns the names that a scheme has behind its prefix, for both kinds of image towers and for both towers of a SigLIP.
 pub(crate) fn known(scheme: &Scheme) -> Known {
     let scheme = scheme.clone().without_prefix();
     let resnet = smallest_of(Layers::ResNet([1; 4]), 1);
-    Known::default().and(&scheme.clip(&smallest())).and(&scheme.clip(&resnet))
+    let siglip = scheme.clip(&smallest_siglip(1, 1));
+    Known::default().and(&scheme.clip(&smallest())).and(&scheme.clip(&resnet)).and(&siglip)
 }
 
 #[cfg(test)]
@@ -45,7 +46,9 @@ mod tests {
     fn schemes(prefix: &str) -> [Scheme; 3] {
         let openai = |text| Scheme::OpenAi { prefix: prefix.into(), text };
         let (image_projection, text_projection) = (true, true);
-        [openai(""), openai("text."), Scheme::HuggingFace { prefix: prefix.into(), image_projection, text_projection }]
+        let is_siglip = false;
+        let theirs = Scheme::HuggingFace { prefix: prefix.into(), image_projection, text_projection, is_siglip };
+        [openai(""), openai("text."), theirs]
     }
 
     const PREFIXES: [&str; 8] = [

@@ -6,6 +6,7 @@ use super::openclip::ConfigFile;
 use crate::checkpoint::CheckpointError;
 use crate::checkpoint::dtype::Precision;
 use crate::checkpoint::family::Family;
+use crate::models::clip::Config;
 use crate::models::clip::model::Model;
 use crate::params::view_mut;
 use crate::weights::Balance;
@@ -23,11 +24,13 @@ pub enum Format {
     HuggingFace,
 }
 
-impl From<Format> for Scheme {
-    fn from(format: Format) -> Scheme {
-        match format {
-            Format::OpenClip => Scheme::openai(),
-            Format::HuggingFace => Scheme::hugging_face(),
+impl Format {
+    /// Returns the scheme by which the library names a model of this architecture.
+    fn scheme(self, config: &Config) -> Scheme {
+        let is_siglip = config.vision_cfg.map_head;
+        match self {
+            Format::OpenClip => Scheme::openclip(is_siglip),
+            Format::HuggingFace => Scheme::hugging_face(is_siglip),
         }
     }
 }
@@ -66,5 +69,5 @@ pub fn save_rounded(folder: &Path, mut model: Model, config: &ConfigFile) -> Res
 /// Returns an error if a file cannot be written, if a value does not fit the type, or if Hugging Face's classes cannot
 /// express the model.
 pub fn save(folder: &Path, contents: Contents, format: Format, precision: Precision) -> Result<(), CheckpointError> {
-    Scheme::from(format).write(folder, contents, precision)
+    format.scheme(&contents.config.model_cfg).write(folder, contents, precision)
 }

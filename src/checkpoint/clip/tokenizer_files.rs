@@ -15,6 +15,8 @@ use std::path::Path;
 
 /// The name of the file by which a model's own tokenizer is recognised.
 pub const TOKENIZER: &str = "tokenizer.json";
+/// The name of a SigLIP's vocabulary, as SentencePiece writes it.
+pub const SENTENCE_PIECE: &str = "spiece.model";
 const START: &str = "<|startoftext|>";
 const END: &str = "<|endoftext|>";
 const WORDS: &str = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+";
@@ -42,7 +44,8 @@ pub(crate) fn write(folder: &Path, text: &TextConfig) -> Result<(), CheckpointEr
 
 /// Copies the files of a model's own tokenizer, which replace those that were written for CLIP's vocabulary.
 pub fn copy(tokenizer: &Path, folder: &Path) -> Result<(), CheckpointError> {
-    const NAMES: [&str; 7] = [
+    const NAMES: [&str; 8] = [
+        SENTENCE_PIECE,
         "tokenizer_config.json",
         "special_tokens_map.json",
         "added_tokens.json",

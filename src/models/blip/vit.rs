@@ -50,7 +50,7 @@ impl Shape {
         }
         Vit {
             embed: PatchEmbed {
-                class_embedding: Spec::new(&[width], normal),
+                class_embedding: Some(Spec::new(&[width], normal)),
                 positional_embedding: Spec::new(&[self.grid.tokens(), width], normal),
                 conv1_weight: Spec::new(&[width, CHANNELS, patch_size, patch_size], patches),
                 conv1_bias: Some(Spec::new(&[width], patches)),

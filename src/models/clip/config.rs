@@ -11,6 +11,9 @@ use serde::{Deserialize, Serialize};
 /// The ε of every LayerNorm of every published CLIP.
 pub const LAYER_NORM_EPS: f32 = 1e-5;
 
+/// The ε of every LayerNorm of SigLIP's towers.
+pub const SIGLIP_LAYER_NORM_EPS: f32 = 1e-6;
+
 /// SigLIP's scale starts at ln 10 (Zhai et al. 2023, section 3.2).
 pub const SIGLIP_LOGIT_SCALE: f32 = std::f32::consts::LN_10;
 
@@ -24,7 +27,8 @@ pub const SIGLIP_LOGIT_BIAS: f32 = -10.0;
 pub struct Config {
     /// The width e of the joint space.
     pub embed_dim: usize,
-    /// Whether both towers have QuickGELU, as every OpenAI checkpoint has; otherwise they have GELU.
+    /// Whether both towers have QuickGELU, as every OpenAI checkpoint has; otherwise they have GELU, in the form that each
+    /// tower says.
     #[serde(default)]
     pub quick_gelu: bool,
     /// The logit scale of a model that is made anew; ln(1/0.07) without it.
@@ -63,6 +67,13 @@ pub struct VisionConfig {
     /// The share of a ViT's patches that training drops; inference sees all patches.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub patch_dropout: f64,
+    /// Whether a ViT's GELU has the form with the hyperbolic tangent.
+    #[serde(rename = "act_kwargs", with = "tanh", default, skip_serializing_if = "is_false")]
+    pub gelu_tanh: bool,
+    /// Whether a ViT is that of SigLIP: without class token and first LayerNorm, with a bias of the patches and a MAP head
+    /// in place of the projection.
+    #[serde(rename = "timm_pool", with = "map", default, skip_serializing_if = "is_false")]
+    pub map_head: bool,
 }
 
 /// The number of residual blocks of a ViT, or of each stage of a ResNet.
@@ -90,6 +101,60 @@ pub struct TextConfig {
     /// The width of the MLP in a block as a multiple of `width`.
     #[serde(default = "default_mlp_ratio", skip_serializing_if = "is_default_mlp_ratio")]
     pub mlp_ratio: f64,
+    /// Whether the GELU has the form with the hyperbolic tangent.
+    #[serde(rename = "act_kwargs", with = "tanh", default, skip_serializing_if = "is_false")]
+    pub gelu_tanh: bool,
+    /// Whether the tower is that of SigLIP: without a causal mask, read at the last place of captions that all fill the
+    /// context, with a bias of the projection.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub no_causal_mask: bool,
+}
+
+/// `"act_kwargs": {"approximate": "tanh"}`, what PyTorch's GELU is made with.
+mod tanh {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Arguments {
+        approximate: Approximate,
+    }
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    enum Approximate {
+        None,
+        Tanh,
+    }
+
+    pub fn serialize<S: Serializer>(is_tanh: &bool, serializer: S) -> Result<S::Ok, S::Error> {
+        let approximate = if *is_tanh { Approximate::Tanh } else { Approximate::None };
+        Arguments { approximate }.serialize(serializer)
+    }
+
+    pub fn deserialize<'a, D: Deserializer<'a>>(deserializer: D) -> Result<bool, D::Error> {
+        Ok(matches!(Arguments::deserialize(deserializer)?.approximate, Approximate::Tanh))
+    }
+}
+
+/// `"timm_pool": "map"`, what makes a picture's embedding of the rows of its patches.
+mod map {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    enum Pool {
+        Map,
+        Token,
+    }
+
+    pub fn serialize<S: Serializer>(is_map: &bool, serializer: S) -> Result<S::Ok, S::Error> {
+        if *is_map { Pool::Map } else { Pool::Token }.serialize(serializer)
+    }
+
+    pub fn deserialize<'a, D: Deserializer<'a>>(deserializer: D) -> Result<bool, D::Error> {
+        Ok(matches!(Pool::deserialize(deserializer)?, Pool::Map))
+    }
 }
 
 pub(super) const fn default_head_width() -> usize {
@@ -106,6 +171,10 @@ pub(super) const fn default_mlp_ratio() -> f64 {
 
 fn is_default_mlp_ratio(ratio: &f64) -> bool {
     *ratio == default_mlp_ratio()
+}
+
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 fn is_zero(share: &f64) -> bool {
@@ -131,6 +200,12 @@ pub enum ConfigError {
     OddWidth { width: usize },
     #[error("a ResNet cannot reduce vision_cfg.image_size {image_size} to {} pixels", image_size / REDUCTION)]
     ImageSize { image_size: usize },
+    #[error("a ResNet has no MAP head")]
+    NoMapHead,
+    #[error("embed_dim is {embed_dim} and vision_cfg.width {width}; behind a MAP head both are the same")]
+    MapHead { embed_dim: usize, width: usize },
+    #[error("a tower with QuickGELU has no act_kwargs")]
+    TwoForms,
     #[error("{field} is {value}, which an f32 cannot hold")]
     NotFinite { field: &'static str, value: f32 },
 }
@@ -150,6 +225,13 @@ impl Config {
         check_sizes(&[("embed_dim", self.embed_dim, 1 << 16)])?;
         self.vision_cfg.check()?;
         self.text_cfg.check()?;
+        let (embed_dim, width) = (self.embed_dim, self.vision_cfg.width);
+        if self.vision_cfg.map_head && embed_dim != width {
+            return Err(ConfigError::MapHead { embed_dim, width });
+        }
+        if self.quick_gelu && (self.vision_cfg.gelu_tanh || self.text_cfg.gelu_tanh) {
+            return Err(ConfigError::TwoForms);
+        }
         for (field, value) in [("init_logit_scale", self.init_logit_scale), ("init_logit_bias", self.init_logit_bias)] {
             if let Some(value) = value.filter(|value| !value.is_finite()) {
                 return Err(ConfigError::NotFinite { field, value });
@@ -182,7 +264,7 @@ impl Config {
         self.text_cfg.shape(self.embed_dim, self.activation())
     }
 
-    /// Returns the activation of both towers' Transformers.
+    /// Returns the activation of both towers' Transformers, but for the form of GELU that each has.
     pub fn activation(&self) -> Activation {
         if self.quick_gelu { Activation::QuickGelu } else { Activation::Gelu }
     }
@@ -215,7 +297,11 @@ impl VisionConfig {
             ("vision_cfg.patch_size", patch_size, 1 << 14),
             ("vision_cfg.mlp_ratio × width", self.mlp_width(), 1 << 18),
         ])?;
-        check_multiple("vision_cfg.image_size", self.image_size, "vision_cfg.patch_size", patch_size)?;
+        match self.image_size.checked_sub(patch_size) {
+            // The pixels that fill no patch are not looked at: 6 of SigLIP's 384 under patches of 14.
+            Some(_) if self.map_head => {}
+            _ => check_multiple("vision_cfg.image_size", self.image_size, "vision_cfg.patch_size", patch_size)?,
+        }
         Ok(check_multiple("vision_cfg.width", self.width, "vision_cfg.head_width", self.head_width)?)
     }
 
@@ -225,6 +311,9 @@ impl VisionConfig {
         }
         if self.patch_dropout > 0.0 {
             return Err(ConfigError::NoPatchesToDrop(self.patch_dropout));
+        }
+        if self.map_head {
+            return Err(ConfigError::NoMapHead);
         }
         check_sizes(&layers.map(|layers| ("vision_cfg.layers", layers, 1 << 10)))?;
         check_sizes(&[("vision_cfg.width", self.width, 1 << 11)])?;
@@ -255,12 +344,12 @@ impl VisionConfig {
             mlp_width: self.mlp_width(),
             heads: self.width / self.head_width,
             layers,
-            activation,
+            activation: of_form(activation, self.gelu_tanh),
             causal: false,
-            eps: LAYER_NORM_EPS,
+            eps: eps(self.map_head),
         };
         let patch_size = self.patch_size.expect("a checked configuration");
-        vit::Shape { grid: Grid::square(self.image_size, patch_size), size, embed_dim }
+        vit::Shape { grid: Grid::square(self.image_size, patch_size), size, embed_dim, map_head: self.map_head }
     }
 
     fn resnet(&self, layers: [usize; 4], embed_dim: usize) -> resnet::Shape {
@@ -298,9 +387,9 @@ impl TextConfig {
             mlp_width: self.mlp_width(),
             heads: self.heads,
             layers: self.layers,
-            activation,
-            causal: true,
-            eps: LAYER_NORM_EPS,
+            activation: of_form(activation, self.gelu_tanh),
+            causal: !self.no_causal_mask,
+            eps: eps(self.no_causal_mask),
         };
         let (context_length, vocab_size) = (self.context_length, self.vocab_size);
         text::Shape { context_length, vocab_size, size, embed_dim }
@@ -310,6 +399,16 @@ impl TextConfig {
     pub fn mlp_width(&self) -> usize {
         mlp_width(self.width, self.mlp_ratio)
     }
+}
+
+/// Returns the activation of a tower whose GELU has one of two forms.
+fn of_form(activation: Activation, is_tanh: bool) -> Activation {
+    if is_tanh && activation == Activation::Gelu { Activation::GeluTanh } else { activation }
+}
+
+/// Returns the ε of every LayerNorm of a tower.
+const fn eps(is_siglip: bool) -> f32 {
+    if is_siglip { SIGLIP_LAYER_NORM_EPS } else { LAYER_NORM_EPS }
 }
 
 /// Returns m = ⌊ratio·width⌋, rounded down as in OpenCLIP.

@@ -80,7 +80,12 @@ impl vit::Shape {
     pub fn flops(&self, patch_dropout: f64) -> Flops {
         let of = |patches| {
             let embedding = product(patches, self.grid.patch_len(), self.size.width);
-            let tower = transformer(&self.size, 1 + patches) + product(1, self.size.width, self.embed_dim);
+            let (size, tokens) = (&self.size, self.tokens_of(patches));
+            let tower = if self.map_head {
+                size.layers as f64 * whole_block(size, tokens) + map_head(size, tokens)
+            } else {
+                transformer(size, tokens) + product(1, size.width, self.embed_dim)
+            };
             Flops::of_pictures(embedding, tower)
         };
         let all = self.grid.patches();
@@ -94,6 +99,13 @@ impl text::Shape {
         let tower = transformer(&self.size, tokens) + product(1, self.size.width, self.embed_dim);
         Flops { forward: tower, train: TRAIN * tower }
     }
+}
+
+/// Counts the operations of a MAP head over `rows` rows of one picture: scores, a weighted sum, and one row of values,
+/// of the output projection and of the MLP. What the probe asks is the same for all pictures.
+pub(super) fn map_head(size: &Size, rows: usize) -> f64 {
+    let &Size { width, mlp_width, heads, .. } = size;
+    2.0 * product(heads, width, rows) + product(1, width, 2 * width) + 2.0 * product(1, width, mlp_width)
 }
 
 /// Counts the operations of all blocks over `rows` rows of one sequence; the last block computes its pooled row alone.

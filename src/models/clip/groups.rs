@@ -6,7 +6,7 @@
 //! |---|---|---|---|
 //! | first | `conv1`, both embeddings, `ln_pre` | the stem | both embeddings |
 //! | one for each | block, `ln_post` with the last | stage | block, `ln_final` with the last |
-//! | last | `proj` | `attnpool` | `text_projection` |
+//! | last | `proj` or `attn_pool` | `attnpool` | `text_projection` |
 
 use super::config::{Config, Layers};
 use crate::tree::Path;
@@ -31,7 +31,7 @@ impl Tower {
         let (name, layers) = (path.to_string(), self.layers(config));
         let name = match (self, name.strip_prefix("visual.")) {
             (Tower::Image, Some(inside)) => inside,
-            (Tower::Text, None) if name != "logit_scale" => &name,
+            (Tower::Text, None) if !name.starts_with("logit_") => &name,
             _ => return None,
         };
         let (first, rest) = name.split_once('.').unwrap_or((name, ""));
@@ -40,7 +40,7 @@ impl Tower {
             "transformer" => 1 + block().expect("a block of the list"),
             "layer1" | "layer2" | "layer3" | "layer4" => usize::from(first.as_bytes()[5] - b'0'),
             "ln_post" | "ln_final" => layers,
-            "proj" | "attnpool" | "text_projection" => layers + 1,
+            "proj" | "attnpool" | "attn_pool" | "text_projection" => layers + 1,
             _ => 0,
         })
     }

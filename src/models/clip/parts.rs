@@ -1,6 +1,6 @@
 //! The [parts](crate::models::parts) of both towers.
 
-use super::flops::{bottleneck, convolution, pool, pooled_block, product, whole_block};
+use super::flops::{bottleneck, convolution, map_head, pool, pooled_block, product, whole_block};
 use super::resnet::{Inputs, ResNet, Saved as ResNetSaved};
 use super::text::Text;
 use super::vit::{Saved as VitSaved, Vit};
@@ -24,9 +24,10 @@ impl visual::Shape {
 impl vit::Shape {
     fn parts(&self, pictures: usize, keep: Keep) -> Vec<Part> {
         let (size, grid) = (&self.size, self.grid);
-        let (patches, tokens, width) = (grid.patches(), grid.tokens(), size.width);
-        let Vit { embed, ln_pre, transformer, ln_post, proj } = self.spec();
-        let VitSaved { embedded, ln_pre: norm, stack: saved } = self.saved(pictures, patches, keep);
+        let (patches, width) = (grid.patches(), size.width);
+        let tokens = self.tokens_of(patches);
+        let Vit { embed, ln_pre, transformer, ln_post, proj, attn_pool } = self.spec();
+        let VitSaved { ln_pre: pre, stack: saved, attn_pool: head_saved } = self.saved(pictures, patches, keep);
         let embed = Part {
             name: "patches",
             input: vec![CHANNELS, grid.height, grid.width],
@@ -34,22 +35,32 @@ impl vit::Shape {
             parameters: count(&embed),
             shared: 0,
             flops: product(patches, grid.patch_len(), width),
-            kept: floats_of(embedded),
+            kept: pre.as_ref().map_or(0, |pre| floats_of(pre.embedded)),
         };
-        let ln_pre = Part {
+        let ln_pre = ln_pre.zip(pre).map(|(ln_pre, pre)| Part {
             name: "layer norm",
             input: vec![tokens, width],
             output: vec![tokens, width],
             parameters: count(&ln_pre),
             shared: 0,
             flops: 0.0,
-            kept: floats(&norm),
-        };
+            kept: floats(&pre.norm),
+        });
         let stack = Stack { resblocks: &transformer.resblocks, ln: &ln_post };
-        let flops = (whole_block(size, tokens), pooled_block(size, tokens));
-        let blocks = of_stack(stack, size, (tokens, 1), &saved, flops);
-        let projection = projection(width, self.embed_dim, proj.size());
-        [embed, ln_pre].into_iter().chain(blocks).chain([projection]).collect()
+        let last = if self.map_head { whole_block(size, tokens) } else { pooled_block(size, tokens) };
+        let leaving = self.pool().rows(tokens, 1);
+        let blocks = of_stack(stack, size, (tokens, leaving), &saved, (whole_block(size, tokens), last));
+        let projection = proj.map(|proj| projection(width, self.embed_dim, proj.size()));
+        let head = attn_pool.zip(head_saved).map(|(head, saved)| Part {
+            name: "MAP head",
+            input: vec![tokens, width],
+            output: vec![1, width],
+            parameters: count(&head),
+            shared: 0,
+            flops: map_head(size, tokens),
+            kept: floats(&saved),
+        });
+        [embed].into_iter().chain(ln_pre).chain(blocks).chain(projection).chain(head).collect()
     }
 }
 
@@ -64,7 +75,9 @@ impl text::Shape {
     /// other numbers are those of one.
     pub fn parts(&self, captions: usize, tokens: usize, keep: Keep) -> Vec<Part> {
         let (size, width) = (&self.size, self.size.width);
-        let Text { positional_embedding, text_projection, token_embedding, transformer, ln_final } = self.spec();
+        let spec = self.spec();
+        let Text { positional_embedding, text_projection, token_embedding, transformer, ln_final, .. } = spec;
+        let bias = spec.text_projection_bias.map_or(0, |bias| bias.size());
         let embed = Part {
             name: "tokens",
             input: vec![tokens],
@@ -78,7 +91,7 @@ impl text::Shape {
         let flops = (whole_block(size, tokens), pooled_block(size, tokens));
         let saved = self.saved(captions * tokens, captions, keep);
         let blocks = of_stack(stack, size, (tokens, 1), &saved, flops);
-        let projection = projection(width, self.embed_dim, text_projection.size());
+        let projection = projection(width, self.embed_dim, text_projection.size() + bias);
         [embed].into_iter().chain(blocks).chain([projection]).collect()
     }
 }
@@ -141,9 +154,10 @@ mod tests {
             let config = Config::preset(name).unwrap();
             let (image, text) = (config.vision(), config.text());
             let parts = [image.parts(1, Keep::All), text.parts(1, 10, Keep::All)];
+            let scalars = 1 + usize::from(config.init_logit_bias.is_some());
             let parameters: usize = parts.iter().flatten().map(|part| part.parameters).sum();
-            // The scale is no part of a tower.
-            assert_eq!(parameters + 1, count(&model::spec(&config)), "{name}");
+            // The scale and the bias are no part of a tower.
+            assert_eq!(parameters + scalars, count(&model::spec(&config)), "{name}");
             let [of_image, of_text] = parts.map(|parts| parts.iter().map(|part| part.flops).sum::<f64>());
             assert_eq!((of_image, of_text), (image.flops(0.0).forward, text.flops(10).forward), "{name}");
         }

@@ -13,6 +13,8 @@ const VIT: VisionConfig = VisionConfig {
     head_width: default_head_width(),
     mlp_ratio: default_mlp_ratio(),
     patch_dropout: 0.0,
+    gelu_tanh: false,
+    map_head: false,
 };
 
 /// The image tower of ViT-L-14.
@@ -38,6 +40,8 @@ const TEXT: TextConfig = TextConfig {
     heads: 8,
     layers: 12,
     mlp_ratio: default_mlp_ratio(),
+    gelu_tanh: false,
+    no_causal_mask: false,
 };
 
 /// The text tower of Emoji-ViT-S; captions of the small models are short.

@@ -382,5 +382,5 @@ pub fn places_map(shape: &Shape, workspace: &mut Workspace, scratch: &mut Arena)
 /// `workspace`, which must have been one as [`places_map`] needs it. The first of the T tokens is the mean of the pixels.
 #[track_caller]
 pub fn attention(shape: &Shape, workspace: &mut Workspace) -> Array2<f32> {
-    workspace.saved.carve(&shape.saved(1, workspace.locked)).pool.probs.to_owned()
+    workspace.saved.carve(&shape.saved(1, workspace.locked)).pool.query.probs.to_owned()
 }

@@ -3,6 +3,9 @@
 //!
 //! A caption has as many rows as tokens. The reference pads every caption to 77 tokens and pools at the end-of-text
 //! token. Under a causal mask no later row can influence that one, so there is no padding here.
+//!
+//! That of SigLIP (Zhai et al. 2023) has no mask, is read at the last place, whatever stands there, and its projection has
+//! a bias. Padding is a part of its input: every caption fills the context.
 
 use crate::layers::block::{BlockInit, Size};
 use crate::layers::layer_norm::{self, LayerNorm, Saved as NormSaved};
@@ -20,10 +23,11 @@ use ndarray::{Array2, Array3, ArrayView2, ArrayViewMut2};
 tree! {
     /// The parameters of the tower, which a checkpoint of CLIP has at the top, without a name in front.
     ///
-    /// `token_embedding` (V,d), `positional_embedding` (T,d), `text_projection` (d,e)
+    /// `token_embedding` (V,d), `positional_embedding` (T,d), `text_projection` (d,e), `text_projection_bias` (e)
     Text {
         positional_embedding,
         text_projection,
+        text_projection_bias as "text_projection.bias": [_?],
         token_embedding as "token_embedding.weight",
         transformer: Transformer,
         ln_final: LayerNorm,
@@ -51,8 +55,26 @@ pub struct Shape {
 }
 
 impl Shape {
-    /// Returns the parameter table, initialised as OpenAI does it (`initialize_parameters` of its model.py).
+    /// Returns the parameter table, initialised as OpenAI does it (`initialize_parameters` of its model.py), or without a
+    /// causal mask as big_vision does.
     pub fn spec(&self) -> Text<Spec> {
+        if self.size.causal { self.causal() } else { self.siglip() }
+    }
+
+    fn siglip(&self) -> Text<Spec> {
+        let width = self.size.width;
+        let root = Init::Normal((width as f32).powf(-0.5));
+        Text {
+            positional_embedding: Spec::new(&[self.context_length, width], root),
+            text_projection: Spec::new(&[width, self.embed_dim], root),
+            text_projection_bias: Some(Spec::new(&[self.embed_dim], Init::Const(0.0))),
+            token_embedding: Spec::lookup(self.vocab_size, width, root),
+            transformer: Transformer::xavier(&self.size),
+            ln_final: LayerNorm::spec(width),
+        }
+    }
+
+    fn causal(&self) -> Text<Spec> {
         let width = self.size.width;
         let attention = (width as f32).powf(-0.5);
         let residual = Init::Normal(attention * (2.0 * self.size.layers as f32).powf(-0.5));
@@ -65,6 +87,7 @@ impl Shape {
         Text {
             positional_embedding: Spec::new(&[self.context_length, width], Init::Normal(0.01)),
             text_projection: Spec::new(&[width, self.embed_dim], Init::Normal(attention)),
+            text_projection_bias: None,
             token_embedding: Spec::lookup(self.vocab_size, width, Init::Normal(0.02)),
             transformer: Transformer::spec(&self.size, &init),
             ln_final: LayerNorm::spec(width),
@@ -92,7 +115,8 @@ impl Shape {
     fn check(&self, captions: &Captions) {
         for pair in captions.offsets.windows(2) {
             let len = pair[1] - pair[0];
-            assert!(len <= self.context_length, "caption of {len} tokens, context of {}", self.context_length);
+            let fits = if self.size.causal { len <= self.context_length } else { len == self.context_length };
+            assert!(fits, "caption of {len} tokens, context of {}", self.context_length);
         }
     }
 }
@@ -113,7 +137,8 @@ impl<T> Text<T> {
     }
 }
 
-/// features = ln_final(x) text_projection, where the rows of x are the last rows of the captions behind the last block
+/// features = ln_final(x) text_projection + bias, where the rows of x are the last rows of the captions behind the last
+/// block
 ///
 /// `features` (B,e)
 ///
@@ -159,7 +184,7 @@ pub fn forward_by_blocks<E>(
     token_embed::forward(&p.token_embedding, &p.positional_embedding, captions.own_ids(), sequences.positions(), x);
     let normed = scratch.normed.view_mut();
     stack::forward_by_blocks(&p.ln_final, &shape.size, sequences, normed, saved, &mut scratch.stack, block)?;
-    projection::forward(&p.text_projection, scratch.normed.view(), features);
+    projection::forward(&p.text_projection, p.text_projection_bias.as_ref(), scratch.normed.view(), features);
     Ok(())
 }
 
@@ -182,9 +207,10 @@ pub fn backward(
     let saved = &saved.carve(&shape.saved(sequences.rows(), captions.len(), *keep));
     let Scratch { stack: scratch, normed, dnormed } =
         &mut scratch.carve(&shape.scratch(sequences.rows(), captions.len()));
-    // in the forward pass: features = normed W
+    // in the forward pass: features = normed W + b
     stack::recompute(p.stack(), saved, normed.view_mut());
-    projection::backward(p.text_projection, normed.view(), dfeatures, dnormed.view_mut(), g.text_projection);
+    let (x, dx, dbias) = (normed.view(), dnormed.view_mut(), g.text_projection_bias.as_deref_mut());
+    projection::backward(p.text_projection, x, dfeatures, dx, g.text_projection, dbias);
     if *locked > shape.size.layers {
         return;
     }

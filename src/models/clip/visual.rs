@@ -6,6 +6,7 @@ use crate::models::{Keep, Mode, Workspace};
 use crate::params::Spec;
 use crate::tree::{Arena, Path, Tree};
 use crate::weights::{Balance, Read};
+use kernels::Activation;
 use ndarray::{Array2, Array3, ArrayView2, ArrayViewMut2};
 
 /// The parameters of a ViT or of a ResNet, whose fields stand at this level.
@@ -32,6 +33,7 @@ impl Balance<Visual<Spec>> for Visual<&mut [f32]> {
     fn balance(&mut self, spec: &mut Visual<Spec>) {
         if let (Visual::Vit(vit), Visual::Vit(spec)) = (self, spec) {
             vit.transformer.balance(&mut spec.transformer);
+            vit.attn_pool.iter_mut().for_each(|head| head.balance());
         }
     }
 }
@@ -74,6 +76,14 @@ impl Shape {
         match self {
             Shape::Vit(shape) => shape.grid.image_len(),
             Shape::ResNet(shape) => shape.image_len(),
+        }
+    }
+
+    /// Returns the activation of a ViT's MLPs.
+    pub fn activation(&self) -> Option<Activation> {
+        match self {
+            Shape::Vit(shape) => Some(shape.size.activation),
+            Shape::ResNet(_) => None,
         }
     }
 

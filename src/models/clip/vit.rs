@@ -1,9 +1,13 @@
 //! The Vision Transformer of CLIP (Dosovitskiy et al. 2021; Radford et al. 2021, section 2.4): patches, class token
 //! and positions, an extra LayerNorm, pre-norm blocks, LayerNorm and projection of the class token.
+//!
+//! That of SigLIP (Zhai et al. 2023) has neither class token nor extra LayerNorm. The rows of all patches leave its
+//! blocks, and a [MAP head](map_head) makes the features of them.
 
 use crate::layers::block::{BlockInit, Size};
 use crate::layers::layer_norm::{self, LayerNorm, Saved as NormSaved};
 use crate::layers::linear::default_init;
+use crate::layers::map_head::{self, MapHead, Saved as MapSaved, Scratch as MapScratch};
 use crate::layers::patch_dropout::PatchDropout;
 use crate::layers::patch_embed::{self, CHANNELS, Grid, PatchEmbed, Scratch as PatchScratch};
 use crate::layers::projection;
@@ -20,22 +24,34 @@ tree! {
     /// The parameters of the tower, which a checkpoint of CLIP has under `visual`.
     ///
     /// `proj` (d,e)
-    Vit { embed as "": PatchEmbed, ln_pre: LayerNorm, transformer: Transformer, ln_post: LayerNorm, proj }
+    Vit {
+        embed as "": PatchEmbed,
+        ln_pre: [LayerNorm?],
+        transformer: Transformer,
+        ln_post: LayerNorm,
+        proj: [_?],
+        attn_pool: [MapHead?],
+    }
 }
 
 tree! {
-    /// What the backward pass needs; `embedded` is the input of `ln_pre`.
+    /// What the backward pass needs.
+    Saved { ln_pre: [Pre?], stack: StackSaved, attn_pool: [MapSaved?] }
+}
+
+tree! {
+    /// The input of `ln_pre`, and what that saves.
     ///
     /// `embedded` (N,d)
-    Saved { embedded, ln_pre: NormSaved, stack: StackSaved }
+    Pre { embedded, norm: NormSaved }
 }
 
 tree! {
-    /// `dembedded` is the gradient of the embedded rows; `normed` and `dnormed` are the input of the projection and its
-    /// gradient.
+    /// `dembedded` is the gradient of the embedded rows; `normed` and `dnormed` are the input of the projection or of the
+    /// MAP head and its gradient.
     ///
-    /// `dembedded` (N,d), `normed`, `dnormed` (B,d)
-    Scratch { patch: PatchScratch, dembedded, stack: StackScratch, normed, dnormed }
+    /// `dembedded` (N,d), `normed`, `dnormed` (B,d), or (N,d) for a MAP head
+    Scratch { patch: PatchScratch, dembedded, stack: StackScratch, normed, dnormed, attn_pool: [MapScratch?] }
 }
 
 /// The sizes of a ViT.
@@ -47,12 +63,37 @@ pub struct Shape {
     pub size: Size,
     /// The width e of the joint space.
     pub embed_dim: usize,
+    /// Whether the tower is SigLIP's, whose e is its d.
+    pub map_head: bool,
 }
 
 impl Shape {
     /// Returns the parameter table, initialised as OpenCLIP does it: by PyTorch's defaults but for the three tables.
-    /// (OpenAI published no initialisation of its ViT.)
+    /// (OpenAI published no initialisation of its ViT.) With a MAP head it is initialised as big_vision does it.
     pub fn spec(&self) -> Vit<Spec> {
+        if self.map_head { self.siglip() } else { self.class_token() }
+    }
+
+    fn siglip(&self) -> Vit<Spec> {
+        let (width, patch_size) = (self.size.width, self.grid.patch_size);
+        let fan_in = Init::Normal((self.grid.patch_len() as f32).powf(-0.5));
+        let positions = Init::Normal((width as f32).powf(-0.5));
+        Vit {
+            embed: PatchEmbed {
+                class_embedding: None,
+                positional_embedding: Spec::new(&[self.grid.patches(), width], positions),
+                conv1_weight: Spec::new(&[width, CHANNELS, patch_size, patch_size], fan_in),
+                conv1_bias: Some(Spec::new(&[width], Init::Const(0.0))),
+            },
+            ln_pre: None,
+            transformer: Transformer::xavier(&self.size),
+            ln_post: LayerNorm::spec(width),
+            proj: None,
+            attn_pool: Some(MapHead::spec(&self.size)),
+        }
+    }
+
+    fn class_token(&self) -> Vit<Spec> {
         let (Size { width, mlp_width, .. }, patch_size) = (self.size, self.grid.patch_size);
         let table = Init::Normal((width as f32).powf(-0.5));
         let init = BlockInit {
@@ -65,16 +106,27 @@ impl Shape {
         let conv1 = default_init(self.grid.patch_len());
         Vit {
             embed: PatchEmbed {
-                class_embedding: Spec::new(&[width], table),
+                class_embedding: Some(Spec::new(&[width], table)),
                 positional_embedding: Spec::new(&[self.grid.tokens(), width], table),
                 conv1_weight: Spec::new(&[width, CHANNELS, patch_size, patch_size], conv1),
                 conv1_bias: None,
             },
-            ln_pre: LayerNorm::spec(width),
+            ln_pre: Some(LayerNorm::spec(width)),
             transformer: Transformer::spec(&self.size, &init),
             ln_post: LayerNorm::spec(width),
-            proj: Spec::new(&[width, self.embed_dim], table),
+            proj: Some(Spec::new(&[width, self.embed_dim], table)),
+            attn_pool: None,
         }
+    }
+
+    /// Returns the number of tokens of a picture of which so many patches are embedded.
+    pub fn tokens_of(&self, patches: usize) -> usize {
+        patches + usize::from(!self.map_head)
+    }
+
+    /// Returns the rows of a picture that leave the blocks.
+    pub(super) fn pool(&self) -> Pool {
+        if self.map_head { Pool::All } else { Pool::First }
     }
 
     /// Returns how many [layer groups](super::groups) come before the [map of places](places_map): the embedding.
@@ -84,22 +136,26 @@ impl Shape {
 
     /// Returns the sizes for pictures of which so many patches each are embedded.
     pub(super) fn saved(&self, pictures: usize, patches: usize, keep: Keep) -> Saved<Dim> {
-        let rows = pictures * (1 + patches);
+        let (size, tokens) = (&self.size, self.tokens_of(patches));
+        let rows = pictures * tokens;
         Saved {
-            embedded: Dim(rows, self.size.width),
-            ln_pre: NormSaved::dims(rows),
-            stack: StackSaved::dims(&self.size, rows, pictures, Pool::First, keep),
+            ln_pre: (!self.map_head).then(|| Pre { embedded: Dim(rows, size.width), norm: NormSaved::dims(rows) }),
+            stack: StackSaved::dims(size, rows, pictures, self.pool(), keep),
+            attn_pool: self.map_head.then(|| MapSaved::dims(size, tokens, pictures, keep)),
         }
     }
 
     fn scratch(&self, pictures: usize, patches: usize) -> Scratch<Dim> {
-        let rows = pictures * (1 + patches);
+        let (size, tokens) = (&self.size, self.tokens_of(patches));
+        let rows = pictures * tokens;
+        let normed = Dim(self.pool().rows(rows, pictures), size.width);
         Scratch {
-            patch: PatchScratch::dims(self.grid, pictures * patches, self.size.width),
-            dembedded: Dim(rows, self.size.width),
-            stack: StackScratch::dims(&self.size, rows, pictures, Pool::First),
-            normed: Dim(pictures, self.size.width),
-            dnormed: Dim(pictures, self.size.width),
+            patch: PatchScratch::dims(self.grid, pictures * patches, size.width),
+            dembedded: Dim(rows, size.width),
+            stack: StackScratch::dims(size, rows, pictures, self.pool()),
+            normed,
+            dnormed: normed,
+            attn_pool: self.map_head.then(|| MapScratch::dims(size, tokens, pictures)),
         }
     }
 }
@@ -114,7 +170,8 @@ impl<T> Vit<T> {
     }
 }
 
-/// features = ln_post(x) proj, where the rows of x are the class tokens of the pictures behind the last block
+/// features = ln_post(x) proj, where the rows of x are the class tokens of the pictures behind the last block, or the MAP
+/// head of ln_post(x) of all rows
 ///
 /// `images` (B,3·edge²), `features` (B,e)
 ///
@@ -154,16 +211,26 @@ pub fn forward_by_blocks<E>(
     let Workspace { sequences, patches, saved, keep: kept, .. } = workspace;
     *kept = keep;
     patches.draw(shape.grid.patches(), pictures, dropout);
-    sequences.fill((0..=pictures).map(|i| i * (1 + patches.of_each())), Pool::First);
+    let tokens = shape.tokens_of(patches.of_each());
+    sequences.fill((0..=pictures).map(|i| i * tokens), shape.pool());
     let saved = &mut saved.carve(&shape.saved(pictures, patches.of_each(), keep));
     let scratch = &mut scratch.carve(&shape.scratch(pictures, patches.of_each()));
-    let embedded = saved.embedded.view_mut();
-    patch_embed::forward(&p.embed, shape.grid, patches.kept(), images, embedded, &mut scratch.patch);
     let x = saved.stack.xs[0].view_mut();
-    layer_norm::forward(&p.ln_pre, size.eps, saved.embedded.view(), x, &mut saved.ln_pre);
+    if let (Some(ln_pre), Some(Pre { embedded, norm })) = (&p.ln_pre, &mut saved.ln_pre) {
+        let y = embedded.view_mut();
+        patch_embed::forward(&p.embed, shape.grid, patches.kept(), images, y, &mut scratch.patch);
+        layer_norm::forward(ln_pre, size.eps, embedded.view(), x, norm);
+    } else {
+        patch_embed::forward(&p.embed, shape.grid, patches.kept(), images, x, &mut scratch.patch);
+    }
     let normed = scratch.normed.view_mut();
     stack::forward_by_blocks(&p.ln_post, size, sequences, normed, &mut saved.stack, &mut scratch.stack, block)?;
-    projection::forward(&p.proj, scratch.normed.view(), features);
+    let normed = scratch.normed.view();
+    match (&p.proj, &p.attn_pool, &mut saved.attn_pool, &mut scratch.attn_pool) {
+        (_, Some(p), Some(saved), Some(scratch)) => map_head::forward(p, size, normed, features, saved, scratch),
+        (Some(proj), ..) => projection::forward(proj, None, normed, features),
+        _ => panic!("the parameters are not of {shape:?}"),
+    }
     Ok(())
 }
 
@@ -186,9 +253,16 @@ pub fn backward(
     let Workspace { sequences, patches, saved, keep, locked, .. } = workspace;
     let saved = saved.carve(&shape.saved(pictures, patches.of_each(), *keep));
     let scratch = &mut scratch.carve(&shape.scratch(pictures, patches.of_each()));
-    // in the forward pass: features = normed W
+    // in the forward pass: features = normed W, or the MAP head of normed
     stack::recompute(p.stack(), &saved.stack, scratch.normed.view_mut());
-    projection::backward(p.proj, scratch.normed.view(), dfeatures, scratch.dnormed.view_mut(), g.proj);
+    let (normed, dnormed) = (scratch.normed.view(), scratch.dnormed.view_mut());
+    if let (Some(p), Some(saved), Some(scratch), Some(g)) =
+        (&p.attn_pool, &saved.attn_pool, &mut scratch.attn_pool, &mut g.attn_pool)
+    {
+        map_head::backward(p, &shape.size, normed, dfeatures, dnormed, saved, scratch, g);
+    } else if let (Some(proj), Some(dproj)) = (p.proj, &mut g.proj) {
+        projection::backward(proj, normed, dfeatures, dnormed, dproj, None);
+    }
     if *locked > layers {
         return;
     }
@@ -198,11 +272,14 @@ pub fn backward(
     if *locked > 0 {
         return;
     }
-    // in the forward pass: xs[0] = ln_pre(embedded)
-    let (x, dy, dx) = (saved.embedded.view(), stack_scratch.dx.view(), scratch.dembedded.view_mut());
-    layer_norm::backward(&p.ln_pre, x, &saved.ln_pre, dy, Write::Set, dx, &mut g.ln_pre);
+    // in the forward pass: xs[0] = ln_pre(embedded), or embedded
+    let mut dembedded = stack_scratch.dx.view();
+    if let (Some(ln_pre), Some(Pre { embedded, norm }), Some(g)) = (&p.ln_pre, &saved.ln_pre, &mut g.ln_pre) {
+        let dx = scratch.dembedded.view_mut();
+        layer_norm::backward(ln_pre, embedded.view(), norm, dembedded, Write::Set, dx, g);
+        dembedded = scratch.dembedded.view();
+    }
     // in the forward pass: embedded = class token and patches, plus positions
-    let dembedded = scratch.dembedded.view();
     patch_embed::backward(shape.grid, patches.kept(), images, dembedded, &mut scratch.patch, &mut g.embed);
 }
 
@@ -219,11 +296,12 @@ pub fn places_map(shape: &Shape, workspace: &mut Workspace, scratch: &mut Arena)
     assert_eq!(sequences.len(), 1, "pictures with a map");
     let saved = saved.carve(&shape.saved(1, patches.of_each(), *keep));
     let scratch = scratch.carve(&shape.scratch(1, patches.of_each()));
-    [&saved.stack.xs[0], &scratch.stack.dx].map(|rows| rows.slice_axis(Axis(0), (1..).into()).to_owned())
+    let first = shape.tokens_of(0);
+    [&saved.stack.xs[0], &scratch.stack.dx].map(|rows| rows.slice_axis(Axis(0), (first..).into()).to_owned())
 }
 
 /// Returns the attention probabilities (H,T,T) of every block for the one picture of the last [`forward`] in
-/// `workspace`, which kept all. The first of the T tokens is the class token.
+/// `workspace`, which kept all. The first of the T tokens is the class token, if the tower has one.
 #[track_caller]
 pub fn attention(p: &Vit<impl Read>, shape: &Shape, workspace: &mut Workspace) -> Vec<Array3<f32>> {
     let Workspace { sequences, patches, saved, keep, .. } = workspace;

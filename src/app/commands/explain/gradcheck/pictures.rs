@@ -31,14 +31,14 @@ pub(super) const PATCHES: Layer = Layer {
     fast: |at, dy| {
         let ([images, weight, bias, class, positions], mut gradients) = (of(at), zeros::<5>(of(at)));
         let p = PatchEmbed {
-            class_embedding: read(class),
+            class_embedding: Some(read(class)),
             positional_embedding: read(positions),
             conv1_weight: read(weight),
             conv1_bias: Some(read(bias)),
         };
         let [dimages, dweight, dbias, dclass, dpositions] = &mut gradients;
         let g = &mut PatchEmbed {
-            class_embedding: write(dclass),
+            class_embedding: Some(write(dclass)),
             positional_embedding: write(dpositions),
             conv1_weight: write(dweight),
             conv1_bias: Some(write(dbias)),
