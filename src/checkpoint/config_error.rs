@@ -26,7 +26,7 @@ pub enum ConfigFileError {
     Field { field: String, value: Value },
     #[error("model_type {model_type} is not a {wanted}")]
     ModelType { model_type: Value, wanted: &'static str },
-    #[error("one tower has quick_gelu and the other has not; here both have it or none")]
+    #[error("the towers have different activations; here quick_gelu is that of both or of none")]
     TwoActivations,
     #[error("hidden_act is {hidden_act:?}; quick_gelu, gelu and gelu_pytorch_tanh are known")]
     Activation { hidden_act: String },

@@ -50,7 +50,7 @@ mod wrappers;
 
 pub(crate) use clip::Parts;
 pub use clip::{ActivationSource, Architecture, CONFIG, Checkpoint, ConfigFile, Format, Overrides, Scheme, WEIGHTS};
-pub use clip::{Contents, TOKENIZER, copy_tokenizer, load_model, save, save_model, save_rounded};
+pub use clip::{Contents, SENTENCE_PIECE, TOKENIZER, copy_tokenizer, load_model, save, save_model, save_rounded};
 pub use config_error::{ConfigFileError, InferenceError};
 pub use dtype::{Dtype, Precision};
 pub use error::CheckpointError;

@@ -14,9 +14,10 @@ use crate::models::clip::model::Inference;
 use crate::models::clip::text::{self, Text};
 use crate::models::clip::visual::{self, Visual};
 use crate::pictures::{Picture, Preprocess};
+use crate::text::tokenizer::VOCABULARY;
 use crate::text::{Tokenizer, TokenizerError};
 use crate::weights::{Stored, Weights};
-use ndarray::{Array1, Array2, Array3, ArrayView2};
+use ndarray::{Array1, Array2, Array3, ArrayView1, ArrayView2};
 use std::path::{Path, PathBuf};
 
 /// Why a model could not be loaded. Every message names the file.
@@ -30,6 +31,9 @@ pub enum LoadError {
     #[error("{}: the model knows {known} tokens and {} has {vocabulary}; put the model's tokenizer.json beside it",
             path.display(), name(tokenizer))]
     Vocabulary { path: PathBuf, known: usize, tokenizer: Option<PathBuf>, vocabulary: usize },
+    #[error("{}: a SigLIP has a tokenizer of its own; put the model's tokenizer.json or spiece.model beside it",
+            path.display())]
+    NoTokenizer { path: PathBuf },
     #[error("{}: a context of {context_length} has no room for start and end of text", path.display())]
     Context { path: PathBuf, context_length: usize },
     #[error("{}: a model of pictures that are not square; pictures are prepared as squares", path.display())]
@@ -281,7 +285,14 @@ pub struct TextEncoder {
 pub fn tokenizer(checkpoint: &Checkpoint) -> Result<(Tokenizer, text::Shape), LoadError> {
     let path = || checkpoint.path().into();
     let (shape, own) = (checkpoint.text_shape()?, checkpoint.tokenizer.as_deref());
-    let tokenizer = own.map_or_else(|| Ok(Tokenizer::clip()), Tokenizer::open)?;
+    let is_padded = !shape.size.causal;
+    let tokenizer = match own {
+        Some(own) if is_padded => Tokenizer::open_siglip(own)?,
+        Some(own) => Tokenizer::open(own)?,
+        None if is_padded && shape.vocab_size == VOCABULARY => Tokenizer::clip().padded(),
+        None if is_padded => return Err(LoadError::NoTokenizer { path: path() }),
+        None => Tokenizer::clip(),
+    };
     let (known, vocabulary) = (shape.vocab_size, tokenizer.vocabulary());
     if vocabulary > known {
         let tokenizer = checkpoint.tokenizer.clone();
@@ -342,7 +353,10 @@ impl TextEncoder {
         let mut all = text::hidden_states(&p, &self.shape, Captions { ids: &ids, offsets: &[0, ids.len()] });
         let last = all.last().expect("the last one after ln_final").row(end).to_owned();
         let projection = ArrayView2::from_shape((self.shape.size.width, self.embed_dim()), p.text_projection.rows());
-        let pooled = last.dot(&projection.expect("(d, e)"));
+        let mut pooled = last.dot(&projection.expect("(d, e)"));
+        if let Some(bias) = &p.text_projection_bias {
+            pooled += &ArrayView1::from(bias.rows());
+        }
         let states = all.swap_remove(layer);
         let states = if final_norm { text::final_norm(&p, &self.shape, states.view()) } else { states };
         TextStates { states, pooled }
@@ -368,7 +382,7 @@ impl TextEncoder {
         self.shape.size.layers
     }
 
-    /// Returns the token that closes a text.
+    /// Returns the token that closes a text, or that fills up the texts of a SigLIP.
     pub fn end_of_text(&self) -> u32 {
         self.tokenizer.end_of_text()
     }

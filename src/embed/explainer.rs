@@ -75,7 +75,8 @@ pub struct Heat {
     pub map: Array2<f32>,
 }
 
-/// What the one token that leaves a tower attends to: the class token of a ViT, the query of a ResNet's pool.
+/// What the one token that leaves a tower attends to: the class token of a ViT, the query of a ResNet's pool, the probe of
+/// SigLIP's head.
 #[derive(Clone, Debug)]
 pub struct Attended {
     /// The probabilities of each head of a layer. They add to 1 with that of the token itself.
@@ -104,9 +105,11 @@ impl Explainer {
         &self.preprocess
     }
 
-    /// Returns the number of layers with attention: a ViT's blocks, or the one pool of a ResNet.
+    /// Returns the number of layers with attention by one token: a ViT's blocks, the one pool of a ResNet, or the one head of
+    /// a SigLIP.
     pub fn layers(&self) -> usize {
         match self.shape {
+            Shape::Vit(shape) if shape.map_head => 1,
             Shape::Vit(shape) => shape.size.layers,
             Shape::ResNet(_) => 1,
         }
@@ -181,6 +184,10 @@ impl Explainer {
             Attention::Blocks(blocks) => {
                 let heads = blocks[layer].outer_iter().map(|head| grid(without_first(head.row(0)))).collect();
                 Attended { heads, rollout: Some(grid(without_first(rollout(&blocks).view()))) }
+            }
+            Attention::Probe(heads) => {
+                assert_eq!(layer, 0, "layer of a SigLIP, which has one with attention by its probe");
+                Attended { heads: heads.outer_iter().map(grid).collect(), rollout: None }
             }
             Attention::Pool(heads) => {
                 assert_eq!(layer, 0, "layer of a ResNet, which has one with attention");

@@ -26,6 +26,14 @@ pub enum TokenizerFileError {
     GaveUp,
     #[error("it frames a caption with {}, not with two", counted(*tokens, "token"))]
     Frame { tokens: usize },
+    #[error("none of its tokens is </s> or <eos>, by one of which a SigLIP's texts end")]
+    NoEnd,
+    #[error("not a vocabulary of SentencePiece")]
+    NotSentencePiece,
+    #[error("its model is of kind {kind} and not a unigram model, which SigLIP's are")]
+    NotUnigram { kind: u64 },
+    #[error("it has no token for unknown characters")]
+    NoUnknown,
     #[error(transparent)]
     Utf8(#[from] std::str::Utf8Error),
     #[error(transparent)]

@@ -1,4 +1,5 @@
-//! This folder turns a text into a model's tokens: CLIP's byte pairs, or BERT's word pieces for BLIP.
+//! This folder turns a text into a model's tokens: CLIP's byte pairs, SigLIP's unigrams or byte pairs of its own, or BERT's
+//! word pieces for BLIP.
 //!
 //! | file | what it knows |
 //! |---|---|
@@ -11,11 +12,13 @@
 //! | `training` | how a model in training reads captions |
 //! | `error` | why a file cannot be used as a tokenizer |
 //! | `tokenizer_file` | a model folder's own `tokenizer.json` |
+//! | `sentence_piece` | a SigLIP's own `spiece.model` |
 
 pub mod blip_clean;
 pub mod clean;
 mod error;
 mod ranks;
+mod sentence_piece;
 pub mod tokenizer;
 mod tokenizer_file;
 pub mod trace;

@@ -87,7 +87,11 @@ pub struct Caption {
 }
 
 /// A tokenizer turns text into token ids. Threads can share it by reference.
-pub struct Tokenizer(Kind);
+pub struct Tokenizer {
+    kind: Kind,
+    /// What captions are filled up with to the context length, if padding is a part of the model's input.
+    padding: Option<u32>,
+}
 
 enum Kind {
     Clip(Box<ClipTokenizer>),
@@ -111,7 +115,14 @@ impl Tokenizer {
         alphabet().iter().zip(0..).for_each(|(&(byte, letter), id)| letters[usize::from(byte)] = (letter, id));
         let words = Regex::new(WORDS).expect("a valid pattern");
         let (ranks, library) = (Ranks::of(&LIST), LazyLock::new(library as fn() -> BPE));
-        Self(Kind::Clip(Box::new(ClipTokenizer { words, letters, ranks, library, cache: RwLock::default() })))
+        let clip = ClipTokenizer { words, letters, ranks, library, cache: RwLock::default() };
+        Self { kind: Kind::Clip(Box::new(clip)), padding: None }
+    }
+
+    /// Returns the same tokenizer for a text tower that reads whole contexts: OpenCLIP fills them up with zeros.
+    #[must_use]
+    pub fn padded(self) -> Self {
+        Self { padding: Some(0), ..self }
     }
 
     /// Opens a model's own `tokenizer.json`. It must open and close a caption with one token each.
@@ -119,7 +130,17 @@ impl Tokenizer {
     /// # Errors
     /// Returns a [`TokenizerError`] that names the file.
     pub fn open(path: &Path) -> Result<Self, TokenizerError> {
-        TokenizerFile::open(path).map(|file| Self(Kind::File(Box::new(file))))
+        TokenizerFile::open(path).map(|file| Self { kind: Kind::File(Box::new(file)), padding: None })
+    }
+
+    /// Opens a SigLIP's own `tokenizer.json` or `spiece.model`. Its texts are cleaned as their authors do, closed by one
+    /// token, and filled up to the context length, which is a part of the model's input.
+    ///
+    /// # Errors
+    /// Returns a [`TokenizerError`] that names the file.
+    pub fn open_siglip(path: &Path) -> Result<Self, TokenizerError> {
+        let (file, padding) = TokenizerFile::open_siglip(path)?;
+        Ok(Self { kind: Kind::File(Box::new(file)), padding: Some(padding) })
     }
 
     /// Returns the token that closes every caption.
@@ -132,7 +153,7 @@ impl Tokenizer {
 
     /// Returns the number of token ids: one more than the largest.
     pub fn vocabulary(&self) -> usize {
-        match &self.0 {
+        match &self.kind {
             Kind::Clip(_) => VOCABULARY,
             Kind::File(file) => file.largest as usize + 1,
         }
@@ -140,7 +161,7 @@ impl Tokenizer {
 
     /// Returns the token of an id, as the vocabulary writes it.
     pub fn token(&self, id: u32) -> Option<String> {
-        match &self.0 {
+        match &self.kind {
             Kind::Clip(clip) => match id {
                 START_OF_TEXT => Some(START.into()),
                 END_OF_TEXT => Some(END.into()),
@@ -150,6 +171,11 @@ impl Tokenizer {
         }
     }
 
+    /// Returns what captions are filled up with, if padding is a part of the model's input.
+    pub fn padding(&self) -> Option<u32> {
+        self.padding
+    }
+
     /// Returns whether every token of the other tokenizer is one of these, with the same id.
     pub fn has_tokens_of(&self, other: &Tokenizer) -> bool {
         let ((own, own_frame), (others, frame)) = (self.tokens(), other.tokens());
@@ -157,19 +183,22 @@ impl Tokenizer {
     }
 
     /// Returns the ids of all tokens but the two that frame a caption, and these two, whose names differ.
-    fn tokens(&self) -> (HashMap<String, u32>, [u32; 2]) {
-        let (mut tokens, frame) = match &self.0 {
-            Kind::Clip(_) => (Vocabulary::clip().tokens.into_iter().zip(0..).collect(), [START_OF_TEXT, END_OF_TEXT]),
+    fn tokens(&self) -> (HashMap<String, u32>, Vec<u32>) {
+        let (mut tokens, frame) = match &self.kind {
+            Kind::Clip(_) => {
+                (Vocabulary::clip().tokens.into_iter().zip(0..).collect(), vec![START_OF_TEXT, END_OF_TEXT])
+            }
             Kind::File(file) => {
                 let tokens: HashMap<String, u32> = file.pipeline.get_vocab(true).into_iter().collect();
-                (tokens, [file.start_of_text, file.end_of_text])
+                (tokens, file.frame())
             }
         };
         tokens.retain(|_, id| !frame.contains(id));
         (tokens, frame)
     }
 
-    /// Tokenises a caption into at most `context_length` tokens; a longer caption is cut and closed.
+    /// Tokenises a caption into at most `context_length` tokens; a longer caption is cut and closed. If padding is a part
+    /// of the model's input, there are as many.
     ///
     /// # Panics
     /// Panics if `context_length` is below 2 and so has no room for the two tokens that frame a caption.
@@ -181,7 +210,7 @@ impl Tokenizer {
 
     /// Returns how a caption becomes its tokens, of which none is cut off.
     pub fn trace(&self, text: &str) -> Trace {
-        match &self.0 {
+        match &self.kind {
             Kind::Clip(clip) => clip.trace(text),
             Kind::File(file) => file.trace(text, Some(file.end_of_text)),
         }
@@ -194,10 +223,15 @@ impl Tokenizer {
     #[track_caller]
     pub(crate) fn encode_into(&self, text: &str, context_length: usize, ids: &mut Vec<u32>) -> bool {
         assert!(context_length >= 2, "a context of {context_length} has no room for start and end of text");
-        match &self.0 {
+        let start = ids.len();
+        let is_cut = match &self.kind {
             Kind::Clip(clip) => clip.encode_into(text, context_length, ids),
             Kind::File(file) => file.encode_into(text, context_length, ids),
+        };
+        if let Some(padding) = self.padding {
+            ids.resize(start + context_length, padding);
         }
+        is_cut
     }
 }
 
@@ -242,7 +276,7 @@ impl ClipTokenizer {
         };
         let words = self.words.find_iter(&cleaned).map(|word| word.as_str());
         let words = words.take_while(|word| *word != end.text).map(word).collect();
-        Trace { cleaned, words, is_merged: true, frame: [start, end] }
+        Trace { cleaned, words, is_merged: true, start: Some(start), end }
     }
 
     fn push_word(&self, word: &str, ids: &mut Vec<u32>) {
@@ -311,7 +345,7 @@ mod tests {
     #[test]
     fn short_words_are_merged_as_long_ones() {
         let tokenizer = Tokenizer::clip();
-        let Kind::Clip(clip) = &tokenizer.0 else { panic!("CLIP's own") };
+        let Kind::Clip(clip) = &tokenizer.kind else { panic!("CLIP's own") };
         let tokens = Vocabulary::clip().tokens;
         let word = |i: usize| tokens[i % tokens.len()].trim_end_matches(SUFFIX);
         for i in 0..tokens.len() {
@@ -325,7 +359,7 @@ mod tests {
     #[test]
     fn long_words_are_not_kept() {
         let tokenizer = Tokenizer::clip();
-        let Kind::Clip(clip) = &tokenizer.0 else { panic!("CLIP's own") };
+        let Kind::Clip(clip) = &tokenizer.kind else { panic!("CLIP's own") };
         for (letters, kept) in [(MAX_CACHED_LENGTH, 1), (MAX_CACHED_LENGTH + 1, 1), (400_000, 1)] {
             assert!(tokenizer.encode(&"x".repeat(letters), 5).ids.len() > 2);
             assert_eq!(clip.cache.read().unwrap().len(), kept, "{letters}");

@@ -40,16 +40,17 @@ pub struct Trace {
     pub words: Vec<Word>,
     /// Whether the tokenizer joins bytes by a list of merges.
     pub is_merged: bool,
-    /// The two tokens that frame every text.
-    pub frame: [Token; 2],
+    /// The token that opens every text. A SigLIP's texts have none.
+    pub start: Option<Token>,
+    /// The token that closes every text.
+    pub end: Token,
 }
 
 impl Trace {
     /// Returns all tokens, framed, as if every text fitted.
     pub fn tokens(&self) -> Vec<&Token> {
-        let [start, end] = &self.frame;
         let inside = self.words.iter().flat_map(|word| &word.tokens);
-        [start].into_iter().chain(inside).chain([end]).collect()
+        self.start.iter().chain(inside).chain([&self.end]).collect()
     }
 }
 

@@ -3,7 +3,8 @@
 use super::train::{Bench, failed, succeeded, text};
 use clipwright::checkpoint::load_model;
 use clipwright::train::log::Metrics;
-use serde_json::Value;
+use serde_json::{Value, json};
+use std::fs;
 use std::process::{Command, Output};
 
 /// Runs `clipwright` in the folder.
@@ -58,4 +59,58 @@ fn a_model_of_the_sigmoid_loss_from_training_to_use() {
     let further = bench.training("further", &["--pretrained", path, "--epochs", "1"]).output().unwrap();
     assert!(succeeded(&further).contains("bias -"), "{}", text(&further));
     failed(&bench.training("again", &["--siglip", "--pretrained", path]).output().unwrap());
+}
+
+/// SigLIP's own architecture, whose captions by CLIP's tokenizer are filled up, from training to search: its folders in both
+/// formats give the same embeddings, in every precision nearly so.
+#[test]
+fn an_architecture_of_siglip_from_training_to_use() {
+    let bench = Bench::new();
+    let config = json!({
+        "embed_dim": 32,
+        "init_logit_bias": -10,
+        "vision_cfg": {
+            "image_size": 17, "layers": 2, "width": 32, "patch_size": 8, "head_width": 16, "timm_pool": "map",
+        },
+        "text_cfg": {
+            "context_length": 12, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 2, "no_causal_mask": true,
+            "pool_type": "last", "proj_bias": true, "norm_kwargs": { "eps": 1e-6 },
+        },
+    });
+    fs::write(bench.path("siglip.json"), config.to_string()).unwrap();
+    let training = bench.training("whole", &["--model", "siglip.json", "--siglip", "--epochs", "20"]).output();
+    succeeded(&training.unwrap());
+    let run = bench.run_folder("whole");
+    let metrics = Metrics::read(run.join("metrics.jsonl")).unwrap();
+    let (first, last) = (&metrics.steps[0], metrics.steps.last().unwrap());
+    assert!(last.loss() < first.loss(), "from {} to {}", first.loss(), last.loss());
+
+    let path = run.to_str().unwrap();
+    let info = json(&clipwright(&bench, &["info", path, "--json"]));
+    assert_eq!((&info["loss"], &info["activation"]), (&json!("sigmoid"), &json!("gelu_tanh")), "{info}");
+    succeeded(&clipwright(&bench, &["convert", path, "theirs", "--to", "huggingface"]));
+    succeeded(&clipwright(&bench, &["convert", path, "half", "--dtype", "f16"]));
+    succeeded(&clipwright(&bench, &["convert", path, "eight", "--dtype", "int8"]));
+    let logits = |model: &str, more: &[&str]| {
+        let classify = ["classify", "0.png", "--labels", "picture number 0,picture number 1", "--model", model, "--json"];
+        let said = json(&clipwright(&bench, &[&classify[..], more].concat()));
+        let mut best: Vec<_> = said["best"].as_array().unwrap().clone();
+        best.sort_by_key(|scored| scored["label"].to_string());
+        best.iter().map(|scored| scored["cosine"].as_f64().unwrap()).collect::<Vec<_>>()
+    };
+    let whole = logits(path, &[]);
+    for (model, more, most) in [
+        ("theirs", &[][..], 1e-4),
+        ("half", &[], 0.01),
+        ("eight", &[], 0.1),
+        (path, &["--precision", "bf16"], 0.05),
+    ] {
+        let apart = whole.iter().zip(logits(model, more)).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+        assert!(apart <= most, "{model}: {apart}");
+    }
+    succeeded(&clipwright(&bench, &["index", ".", "--model", path]));
+    let found = text(&clipwright(&bench, &["search", ".", "picture number 3", "--json"]));
+    assert!(found.contains(".png"), "{found}");
+    let further = bench.training("further", &["--pretrained", path, "--epochs", "1"]).output().unwrap();
+    succeeded(&further);
 }

@@ -15,6 +15,7 @@ mod preprocess;
 #[cfg(feature = "emoji")]
 mod scenes;
 mod shards;
+mod siglip_tokens;
 mod streams;
 mod table;
 mod tokenizer;

@@ -529,8 +529,7 @@ fn each_kind_of_model_is_recognised() {
             "BlipModel",
         ),
         (&["model.visual_encoder.blocks.0.norm1.bias", "model.Qformer.bert.embeddings.LayerNorm.bias"], "BLIP-2"),
-        (&["vision_model.head.probe", "text_model.head.bias", "vision_model.post_layernorm.bias"], "a SigLIP"),
-        (&["visual.trunk.attn_pool.latent", "text.transformer.resblocks.0.ln_1.bias"], "a SigLIP"),
+        (&["attn_pool.latent", "blocks.0.norm1.bias"], "an image tower of timm alone"),
     ];
     for (names, what) in relatives {
         let (_folder, path) = named(names);

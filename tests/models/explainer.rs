@@ -71,7 +71,7 @@ fn from_map(p: &Visual<&[f64]>, shape: &Shape, map: ArrayView2<f64>) -> Array2<f
         (Visual::Vit(p), Shape::Vit(shape)) => {
             let sequences = oracle_models::sequences([0, map.nrows()].into_iter(), Pool::First);
             let x = oracle_models::stack(&p.transformer, &p.ln_post, &shape.size, &sequences, map.to_owned());
-            oracle::projection(p.proj, x.view())
+            oracle::projection(p.proj.expect("a projection"), x.view())
         }
         (Visual::ResNet(p), Shape::ResNet(shape)) => oracle::attention_pool(&p.attnpool, &shape.pool(), map),
         _ => panic!("parameters of one kind, shape of the other"),
@@ -82,7 +82,7 @@ fn from_map(p: &Visual<&[f64]>, shape: &Shape, map: ArrayView2<f64>) -> Array2<f
 fn class_token(p: &Visual<&[f64]>, shape: &Shape, image: ArrayView2<f64>) -> Array2<f64> {
     let (Visual::Vit(p), Shape::Vit(shape)) = (p, shape) else { return Array2::zeros((0, 0)) };
     let x = oracle::patch_embed(&p.embed, shape.grid, image);
-    oracle::layer_norm(&p.ln_pre, shape.size.eps, x.view()).select(Axis(0), &[0])
+    oracle::layer_norm(p.ln_pre.as_ref().expect("a first norm"), shape.size.eps, x.view()).select(Axis(0), &[0])
 }
 
 fn configs() -> impl Iterator<Item = Config> {
@@ -143,6 +143,7 @@ fn attention_adds_to_one_and_changes_from_head_to_head() {
         tower.forward();
         let attention = visual::attention(&tower.params.view(), &tower.shape, &mut tower.workspace);
         let (rows, heads): (Vec<f32>, Array2<f32>) = match attention {
+            Attention::Probe(_) => unreachable!("no SigLIP"),
             Attention::Pool(heads) => (heads.sum_axis(Axis(1)).to_vec(), heads),
             Attention::Blocks(blocks) => {
                 let Shape::Vit(shape) = tower.shape else { panic!("a ViT") };

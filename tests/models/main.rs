@@ -30,5 +30,6 @@ mod open_clip_configs;
 mod patch_dropout;
 mod resize;
 mod shards;
+mod siglip;
 mod sigmoid;
 mod train_step;

@@ -135,7 +135,8 @@ impl Report {
             parameters: count(&shape.spec()),
             tokenizer: match &checkpoint.tokenizer {
                 Some(path) => TokenizerOf::File(path.clone()),
-                None if shape.vocab_size >= VOCAB_SIZE => TokenizerOf::Clip,
+                None if shape.size.causal && shape.vocab_size >= VOCAB_SIZE => TokenizerOf::Clip,
+                None if shape.vocab_size == VOCAB_SIZE => TokenizerOf::Clip,
                 None => TokenizerOf::Missing,
             },
         });
@@ -210,7 +211,7 @@ impl fmt::Display for Report {
                 let tokenizer = match tokenizer {
                     TokenizerOf::Clip => "CLIP's own".into(),
                     TokenizerOf::File(path) => path.display().to_string(),
-                    TokenizerOf::Missing => "its tokenizer.json is missing".into(),
+                    TokenizerOf::Missing => "its own file is missing".into(),
                 };
                 writeln!(f, "  text tower   {transformer}")?;
                 writeln!(f, "               {}", millions(*parameters))?;

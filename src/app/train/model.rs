@@ -54,7 +54,8 @@ impl Start {
     /// Prepares the model of a run's folder, whose parameters are still to be loaded.
     pub(crate) fn resumed(options: &Options, folder: &RunFolder) -> Result<Start, TrainError> {
         let (model, config) = clip::resumed(folder, &options.savings.sizes())?;
-        let tokenizer = Some(folder.file(checkpoint::TOKENIZER)).filter(|path| path.is_file());
+        let beside = [checkpoint::TOKENIZER, checkpoint::SENTENCE_PIECE].map(|name| folder.file(name));
+        let tokenizer = beside.into_iter().find(|path| path.is_file());
         Ok(Start { model, config, tokenizer })
     }
 }
@@ -62,9 +63,12 @@ impl Start {
 /// Opens the model's own tokenizer, or makes CLIP's, whose tokens the model must know.
 pub(crate) fn tokenizer(own: Option<&Path>, config: &Config) -> Result<Tokenizer, TrainError> {
     let known = config.text_cfg.vocab_size;
+    let is_padded = config.text_cfg.no_causal_mask;
     let tokenizer = match own {
+        Some(path) if is_padded => Tokenizer::open_siglip(path)?,
         Some(path) => Tokenizer::open(path)?,
-        None if known < VOCAB_SIZE => return Err(TrainError::Vocabulary(known)),
+        None if known < VOCAB_SIZE || is_padded && known != VOCAB_SIZE => return Err(TrainError::Vocabulary(known)),
+        None if is_padded => Tokenizer::clip().padded(),
         None => Tokenizer::clip(),
     };
     let tokens = tokenizer.vocabulary();

@@ -179,6 +179,8 @@ pub enum Attention {
     Blocks(Vec<Array3<f32>>),
     /// The probabilities (H,T) of the one query of a ResNet's attention pool, whose first token is the mean.
     Pool(Array2<f32>),
+    /// The probabilities (H,T) of the probe of a ViT's MAP head.
+    Probe(Array2<f32>),
 }
 
 /// Returns the attention probabilities for the one picture of the last [`forward`] in `workspace`, which must have been
@@ -186,6 +188,7 @@ pub enum Attention {
 #[track_caller]
 pub fn attention(p: &Visual<impl Read>, shape: &Shape, workspace: &mut Workspace) -> Attention {
     match (p, shape) {
+        (_, Shape::Vit(shape)) if shape.map_head => Attention::Probe(vit::probe_attention(shape, workspace)),
         (Visual::Vit(p), Shape::Vit(shape)) => Attention::Blocks(vit::attention(p, shape, workspace)),
         (Visual::ResNet(_), Shape::ResNet(shape)) => Attention::Pool(resnet::attention(shape, workspace)),
         _ => panic!("the parameters are not of {shape:?}"),

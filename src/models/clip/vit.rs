@@ -301,11 +301,21 @@ pub fn places_map(shape: &Shape, workspace: &mut Workspace, scratch: &mut Arena)
 }
 
 /// Returns the attention probabilities (H,T,T) of every block for the one picture of the last [`forward`] in
-/// `workspace`, which kept all. The first of the T tokens is the class token, if the tower has one.
+/// `workspace`, which kept all. The first of the T tokens is the class token.
 #[track_caller]
 pub fn attention(p: &Vit<impl Read>, shape: &Shape, workspace: &mut Workspace) -> Vec<Array3<f32>> {
     let Workspace { sequences, patches, saved, keep, .. } = workspace;
     assert_eq!(sequences.len(), 1, "pictures with attention");
     let saved = saved.carve(&shape.saved(1, patches.of_each(), *keep));
     stack::attention(p.stack(), &shape.size, &saved.stack)
+}
+
+/// Returns the attention probabilities (H,T) of the probe of the MAP head for the one picture of the last [`forward`] in
+/// `workspace`, which kept all.
+#[track_caller]
+pub fn probe_attention(shape: &Shape, workspace: &mut Workspace) -> Array2<f32> {
+    let Workspace { sequences, patches, saved, keep, .. } = workspace;
+    assert_eq!(sequences.len(), 1, "pictures with attention");
+    let saved = saved.carve(&shape.saved(1, patches.of_each(), *keep));
+    saved.attn_pool.expect("a tower with a MAP head").query.probs.to_owned()
 }

@@ -10,13 +10,16 @@
 //! | `code_pages` | the single-byte encodings with which text is garbled |
 //! | `mojibake` | how garbled text is repaired |
 //! | `characters` | plain forms of single characters |
+//! | `canonical` | how SigLIP's texts are cleaned instead |
 
 mod badness;
+mod canonical;
 mod characters;
 mod code_pages;
 mod entities;
 mod mojibake;
 
+pub(super) use canonical::canonical;
 use characters::plain;
 use entities::{unescape, unescape_closed};
 use mojibake::fix_encoding;

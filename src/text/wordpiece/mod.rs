@@ -138,7 +138,7 @@ impl WordPiece {
 
     /// Returns the id of the token that opens a text, `[CLS]`.
     pub fn cls(&self) -> u32 {
-        self.file.start_of_text
+        self.file.start_of_text.expect("BERT's tokenizers open a text")
     }
 
     /// Returns the id of the token that closes a text, `[SEP]`.
