@@ -181,9 +181,10 @@ cosines = images @ texts.T
 /// Returns the sizes and settings of a CLIP.
 pub(super) fn clip(model: &Model, config: &ConfigFile) -> Vec<(&'static str, String)> {
     let (sizes, p) = (&model.config, model.params.view());
-    let activation = match sizes.activation() {
+    let activation = match sizes.text().size.activation {
         Activation::QuickGelu => "QuickGELU",
         Activation::Gelu => "GELU",
+        Activation::GeluTanh => "GELU in the form with tanh",
     };
     let mut facts = vec![
         ("size", millions(count(&model.params.spec))),

@@ -145,7 +145,7 @@ impl Tokenizer {
 
     /// Returns the token that closes every caption.
     pub fn end_of_text(&self) -> u32 {
-        match &self.0 {
+        match &self.kind {
             Kind::Clip(_) => END_OF_TEXT,
             Kind::File(file) => file.end_of_text,
         }

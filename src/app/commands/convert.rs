@@ -222,6 +222,9 @@ impl Convert {
             None => END_OF_TEXT,
         };
         let (model, config) = self.model(checkpoint.as_ref())?;
+        if model.config.vision_cfg.map_head || model.config.text_cfg.no_causal_mask {
+            return Err(CliError::Usage("--to onnx is for CLIPs, and this is a SigLIP; say --to openclip".into()));
+        }
         onnx::save(folder, Contents { model: &model, config: &config }, end_of_text, precision)?;
         if let Some(tokenizer) = checkpoint.and_then(|checkpoint| checkpoint.tokenizer) {
             copy_tokenizer(&tokenizer, folder)?;

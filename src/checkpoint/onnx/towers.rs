@@ -10,7 +10,13 @@ impl Graph {
     /// image_embeds = unit(ln_post(x₀) proj), where x₀ is the class token behind the last block
     ///
     /// `pixel_values` (pictures,3,edge,edge), `image_embeds` (pictures,e)
+    ///
+    /// # Panics
+    /// If the tower is one of SigLIP's.
     pub fn vit(&mut self, p: &Vit<String>, shape: &vit::Shape, pixels: &str, output: &str) {
+        let (Some(class_embedding), Some(ln_pre), Some(proj)) = (&p.embed.class_embedding, &p.ln_pre, &p.proj) else {
+            panic!("a tower with a MAP head");
+        };
         let (size, patch) = (&shape.size, shape.grid.patch_size as i64);
         let (width, heads, tokens) = (size.width as i64, size.heads as i64, shape.grid.tokens() as i64);
         let patches = self.node("Conv", &[pixels, &p.embed.conv1_weight], vec![ints("strides", [patch; 2])]);
@@ -19,17 +25,17 @@ impl Graph {
         let pictures = self.node("Shape", &[pixels], vec![int("start", 0), int("end", 1)]);
         let one = self.list(&[1, width]);
         let sizes = self.node("Concat", &[&pictures, &one], vec![axis(0)]);
-        let class = self.node("Expand", &[&p.embed.class_embedding, &sizes], vec![]);
+        let class = self.node("Expand", &[class_embedding, &sizes], vec![]);
         let x = self.node("Concat", &[&class, &patches], vec![axis(1)]);
         let x = self.node("Add", &[&x, &p.embed.positional_embedding], vec![]);
         let x = self.reshape(&x, &[-1, width]);
-        let x = self.layer_norm(&p.ln_pre, size.eps, &x);
+        let x = self.layer_norm(ln_pre, size.eps, &x);
         let rows = Rows { sizes: self.list(&[-1, tokens, 3, heads, width / heads]), mask: None };
         let x = self.blocks(&p.transformer.resblocks, size, &rows, x);
         let x = self.reshape(&x, &[-1, tokens, width]);
         let class = self.pick(&x, 1, 0);
         let normed = self.layer_norm(&p.ln_post, size.eps, &class);
-        let features = self.node("MatMul", &[&normed, &p.proj], vec![]);
+        let features = self.node("MatMul", &[&normed, proj], vec![]);
         self.unit(&features, output);
     }
 

@@ -51,7 +51,8 @@ impl Graph {
         self.linear_layer(&p.c_proj, &hidden)
     }
 
-    /// y = x·σ(1.702·x) for QuickGELU, y = x·(1 + erf(x/√2))/2 for GELU
+    /// y = x·σ(1.702·x) for QuickGELU, y = x·(1 + erf(x/√2))/2 for GELU, and for its form with the hyperbolic tangent
+    /// y = x·(1 + tanh(a·(x + 0.044715·x³)))/2 = x·σ(x·(2a + 0.08943·a·x²)), where a = √(2/π)
     fn activation(&mut self, activation: Activation, x: &str) -> String {
         match activation {
             Activation::QuickGelu => {
@@ -67,6 +68,16 @@ impl Graph {
                 let gate = self.node("Add", &[&erf, &one], vec![]);
                 let gated = self.node("Mul", &[x, &gate], vec![]);
                 self.node("Mul", &[&gated, &half], vec![])
+            }
+            Activation::GeluTanh => {
+                let slope = 2.0 * std::f32::consts::FRAC_2_PI.sqrt();
+                let [linear, cubic] = [slope, slope * 0.044715].map(|value| self.number(value));
+                let square = self.node("Mul", &[x, x], vec![]);
+                let steep = self.node("Mul", &[&square, &cubic], vec![]);
+                let steep = self.node("Add", &[&steep, &linear], vec![]);
+                let steep = self.node("Mul", &[x, &steep], vec![]);
+                let gate = self.node("Sigmoid", &[&steep], vec![]);
+                self.node("Mul", &[x, &gate], vec![])
             }
         }
     }
