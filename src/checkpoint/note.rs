@@ -14,6 +14,8 @@ pub enum Note {
     /// A file of `torch.save` holds more than the model, such as the state of an optimizer or a loss. `keys` are the
     /// outermost keys that are not read.
     Beside { path: PathBuf, keys: Vec<String> },
+    /// No file says how pictures are prepared, so they are prepared as for SigLIP.
+    SiglipPictures { path: PathBuf },
     /// No file says how pictures are prepared, so they are prepared as for every published BLIP.
     BlipPictures { path: PathBuf },
     /// No file says how many heads attention has, so they are as wide as in every published BLIP.
@@ -28,6 +30,11 @@ impl fmt::Display for Note {
             Note::OpenAiPictures { path } => write!(
                 f,
                 "{}: no configuration says how pictures are prepared; they are prepared as for OpenAI's models",
+                path.display()
+            ),
+            Note::SiglipPictures { path } => write!(
+                f,
+                "{}: no configuration says how pictures are prepared; they are prepared as SigLIP's, by bicubic squashing",
                 path.display()
             ),
             Note::BlipPictures { path } => {

@@ -84,7 +84,11 @@ impl<C: AsRef<ImageEncoder>> Family<C> {
         let (places, is_steady) = match self {
             Family::Clip(clip) => match clip.as_ref().shape() {
                 // The patches themselves are multiplied with plain weights.
-                Shape::Vit(vit) => (vit.grid.patches(), vit.grid.patches() > FEW_ROWS && in_panels(&vit.size)),
+                // So is what a MAP head gathers, with a row for each picture.
+                Shape::Vit(vit) => {
+                    let is_steady = vit.grid.patches() > FEW_ROWS && in_panels(&vit.size) && !vit.map_head;
+                    (vit.grid.patches(), is_steady)
+                }
                 resnet => (resnet.places(), false),
             },
             Family::Blip(blip) => (blip.config().vit().grid.patches(), false),

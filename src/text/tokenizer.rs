@@ -176,10 +176,13 @@ impl Tokenizer {
         self.padding
     }
 
-    /// Returns whether every token of the other tokenizer is one of these, with the same id.
+    /// Returns whether every token of the other tokenizer is one of these, with the same id, and captions are filled up
+    /// alike.
     pub fn has_tokens_of(&self, other: &Tokenizer) -> bool {
         let ((own, own_frame), (others, frame)) = (self.tokens(), other.tokens());
-        own_frame == frame && others.iter().all(|(token, id)| own.get(token) == Some(id))
+        self.padding == other.padding
+            && own_frame == frame
+            && others.iter().all(|(token, id)| own.get(token) == Some(id))
     }
 
     /// Returns the ids of all tokens but the two that frame a caption, and these two, whose names differ.

@@ -92,19 +92,17 @@ fn an_architecture_of_siglip_from_training_to_use() {
     succeeded(&clipwright(&bench, &["convert", path, "half", "--dtype", "f16"]));
     succeeded(&clipwright(&bench, &["convert", path, "eight", "--dtype", "int8"]));
     let logits = |model: &str, more: &[&str]| {
-        let classify = ["classify", "0.png", "--labels", "picture number 0,picture number 1", "--model", model, "--json"];
+        let classify =
+            ["classify", "0.png", "--labels", "picture number 0,picture number 1", "--model", model, "--json"];
         let said = json(&clipwright(&bench, &[&classify[..], more].concat()));
         let mut best: Vec<_> = said["best"].as_array().unwrap().clone();
         best.sort_by_key(|scored| scored["label"].to_string());
         best.iter().map(|scored| scored["cosine"].as_f64().unwrap()).collect::<Vec<_>>()
     };
     let whole = logits(path, &[]);
-    for (model, more, most) in [
-        ("theirs", &[][..], 1e-4),
-        ("half", &[], 0.01),
-        ("eight", &[], 0.1),
-        (path, &["--precision", "bf16"], 0.05),
-    ] {
+    for (model, more, most) in
+        [("theirs", &[][..], 1e-4), ("half", &[], 0.01), ("eight", &[], 0.1), (path, &["--precision", "bf16"], 0.05)]
+    {
         let apart = whole.iter().zip(logits(model, more)).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
         assert!(apart <= most, "{model}: {apart}");
     }

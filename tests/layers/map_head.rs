@@ -8,7 +8,7 @@ use clipwright::params::Spec;
 
 /// Pictures and their tokens; width, MLP width, heads.
 const SHAPES: [(usize, usize, usize, usize, usize); 4] =
-    [(1, 1, 4, 6, 2), (3, 5, 6, 10, 1), (2, 4, 10, 7, 5), (4, 7, 9, 21, 9)];
+    [(1, 2, 4, 6, 2), (3, 5, 6, 10, 1), (2, 4, 10, 7, 5), (4, 7, 9, 21, 9)];
 
 fn sizes() -> impl Iterator<Item = (usize, usize, Size)> {
     SHAPES.into_iter().zip(ACTIVATIONS.into_iter().cycle()).map(

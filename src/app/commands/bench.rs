@@ -173,6 +173,9 @@ impl Bench {
         let (batch, caption_tokens, repeats) =
             (self.batch as usize, self.caption_tokens as usize, self.repeats as usize);
         let limit = sizes.longest_text();
+        // A SigLIP reads whole contexts.
+        let reads_all = matches!(&sizes, Sizes::Clip(config) if config.text_cfg.no_causal_mask);
+        let caption_tokens = if reads_all { limit } else { caption_tokens };
         if caption_tokens > limit {
             return Err(CliError::Usage(format!("--caption-tokens {caption_tokens}: {model} reads {limit} at most")));
         }

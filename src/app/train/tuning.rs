@@ -113,7 +113,9 @@ fn teacher(path: &Path, words: &Tokenizer, context_length: usize) -> Result<(Mod
         return other("its tokens are not those of the model in training".into());
     }
     match model.config.text_cfg.context_length {
-        own if own < context_length => other(format!("it reads {own} tokens, the model in training {context_length}")),
+        own if own < context_length || own > context_length && words.padding().is_some() => {
+            other(format!("it reads {own} tokens, the model in training {context_length}"))
+        }
         _ => Ok((model, config.preprocess_cfg)),
     }
 }

@@ -124,10 +124,7 @@ impl Family for Scheme {
             None => return Err(CheckpointError::Activation { path: path() }),
         };
         // Pictures for OpenAI's own files are prepared by default, so that no file beside them has to say how.
-        let preprocess = match () {
-            _ if architecture.is_siglip() => Some(Preprocess::siglip()),
-            _ => self.is_openai_file(&files.names()).then(Preprocess::default),
-        };
+        let preprocess = self.is_openai_file(&files.names()).then(Preprocess::default);
         architecture.activate(activation);
         Ok(Described { architecture, activation_source, preprocess, logit_scale: overrides.logit_scale })
     }

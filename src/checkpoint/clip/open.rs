@@ -66,10 +66,13 @@ impl Checkpoint {
     pub fn open(path: &Path, overrides: &Overrides) -> Result<Checkpoint, CheckpointError> {
         let Opened { files, scheme, description, mut notes } = Opened::<Scheme>::open(path, overrides)?;
         let (mut architecture, activation_source) = (description.architecture, description.activation_source);
+        let is_map = architecture.vision.as_ref().is_some_and(|vision| vision.map_head);
         if description.preprocess.is_none() && architecture.vision.is_some() {
-            notes.push(Note::OpenAiPictures { path: files.path().into() });
+            let path = files.path().into();
+            notes.push(if is_map { Note::SiglipPictures { path } } else { Note::OpenAiPictures { path } });
         }
-        let (stored, mut preprocess) = (architecture.clone(), description.preprocess.unwrap_or_default());
+        let pictures = if is_map { Preprocess::siglip() } else { Preprocess::default() };
+        let (stored, mut preprocess) = (architecture.clone(), description.preprocess.unwrap_or(pictures));
         if let Some(vision) = &mut architecture.vision {
             vision.image_size = overrides.image_size.unwrap_or(vision.image_size);
             preprocess.size = vision.image_size;

@@ -20,7 +20,10 @@ const TRUNKS: [(&str, usize, usize, usize, f64); 4] = [
 pub(super) fn expand(model: &mut Value) -> Result<(), ConfigFileError> {
     let tanh = json!({ "approximate": "tanh" });
     if let Some(Value::Object(vision)) = model.get_mut("vision_cfg") {
-        if let Some(name) = vision.remove("timm_model_name").as_ref().and_then(Value::as_str) {
+        let name = vision.get("timm_model_name").and_then(Value::as_str).filter(|name| name.contains("siglip"));
+        if let Some(name) = name.map(String::from) {
+            let name = name.as_str();
+            vision.remove("timm_model_name");
             let sizes = sizes(name).ok_or_else(|| ConfigFileError::Trunk { trunk: name.into() })?;
             let is_map = vision.remove("timm_pool").is_none_or(|pool| pool == "map");
             let no_projection = vision.remove("timm_proj").is_none_or(|proj| proj.is_null() || proj == "none");
