@@ -81,7 +81,7 @@ fn attention_pooling(c: &mut Criterion<Rates>) {
     let mut scratch = scratch.carve(&Scratch::dims(&shape, PICTURES));
     let p = params.view();
     attention_pool::forward(&p, &shape, x.view(), y.view_mut(), &mut saved);
-    let sums = saved.probs.rows().into_iter().map(|row| row.sum());
+    let sums = saved.query.probs.rows().into_iter().map(|row| row.sum());
     assert!(sums.into_iter().all(|sum| (sum - 1.0).abs() < 1e-4), "probabilities that do not add up");
 
     // Queries, keys and values folded to one query a head (C² each), and the output.

@@ -46,7 +46,8 @@ const PATHS: &[&str] = &[
 
 /// Values that a field is not expected to have.
 fn odd_values(rng: &mut Pcg64) -> Value {
-    let text = ["", "\0", "../secret.txt", "data:image/png;base64,AAAA", "https://example.org/a.png", "file:///etc/passwd"];
+    let text =
+        ["", "\0", "../secret.txt", "data:image/png;base64,AAAA", "https://example.org/a.png", "file:///etc/passwd"];
     match rng.random_range(0..9) {
         0 => Value::Null,
         1 => json!(-1),
@@ -84,7 +85,9 @@ fn damage(bytes: &mut Vec<u8>, rng: &mut Pcg64) {
         match rng.random_range(0..4) {
             0 => bytes[at] = rng.random(),
             1 => bytes[at] ^= 1 << rng.random_range(0..8),
-            2 => drop(bytes.splice(at..at, (0..rng.random_range(1..9)).map(|_| 32 + (at % 90) as u8).collect::<Vec<_>>())),
+            2 => drop(
+                bytes.splice(at..at, (0..rng.random_range(1..9)).map(|_| 32 + (at % 90) as u8).collect::<Vec<_>>()),
+            ),
             _ => drop(bytes.drain(at..(at + rng.random_range(1..20)).min(bytes.len() - 1).max(at))),
         }
     }
@@ -117,7 +120,8 @@ impl Target {
             ("/search", json!({"parts": [{"like": id}, {"text": "a", "weight": -0.5}], "k": 2, "path": "**"})),
             ("/reindex", json!({})),
         ];
-        let mut addresses: Vec<String> = ["/", "/health", "/metrics", "/meta", "/openapi.json"].map(String::from).into();
+        let mut addresses: Vec<String> =
+            ["/", "/health", "/metrics", "/meta", "/openapi.json"].map(String::from).into();
         addresses.push("/search?q=a&not=b&k=2&offset=1&path=**&after=2020-01-01&above=0.1".into());
         for route in ["item", "thumb", "picture", "page"] {
             addresses.push(format!("/{route}/{id}"));
@@ -133,7 +137,9 @@ impl Target {
             let (path, mut body) = self.bodies.choose(rng).unwrap().clone();
             replace(&mut body, rng);
             let body = if kind.starts_with("multipart") {
-                format!("--x\r\ncontent-disposition: form-data; name=\"image\"; filename=\"../a\"\r\n\r\n{body}\r\n--x--\r\n")
+                format!(
+                    "--x\r\ncontent-disposition: form-data; name=\"image\"; filename=\"../a\"\r\n\r\n{body}\r\n--x--\r\n"
+                )
             } else {
                 body.to_string()
             };
@@ -161,7 +167,11 @@ impl Target {
         assert!(!text.contains(SECRET) && !text.contains("root:"), "{}", shown());
         if !answer.is_empty() {
             let status = text.split(' ').nth(1).and_then(|status| status.parse::<u16>().ok());
-            assert!(status.is_some_and(|status| status < 500 || status == 503 || status == 505), "{status:?}: {}", shown());
+            assert!(
+                status.is_some_and(|status| status < 500 || status == 503 || status == 505),
+                "{status:?}: {}",
+                shown()
+            );
         }
     }
 
@@ -184,7 +194,8 @@ impl Target {
 fn damaged_requests_do_no_harm() {
     let target = Target::new();
     let before = target.peak();
-    let seconds = std::env::var("CLIP_FUZZ_SECONDS").map_or(0, |text| text.parse().expect("CLIP_FUZZ_SECONDS: seconds"));
+    let seconds =
+        std::env::var("CLIP_FUZZ_SECONDS").map_or(0, |text| text.parse().expect("CLIP_FUZZ_SECONDS: seconds"));
     let end = Instant::now() + Duration::from_secs(seconds);
     let mut seed = 1;
     target.round(seed, 300);
