@@ -210,6 +210,7 @@ export function chart(box, { points, clusters }, { fill, open }) {
     const [width, height] = [canvas.clientWidth, canvas.clientHeight];
     tip.style.left = `${Math.max(0, Math.min(x + 16, width - tip.offsetWidth - 4))}px`;
     tip.style.top = `${y + 16 + tip.offsetHeight < height ? y + 16 : Math.max(0, y - 16 - tip.offsetHeight)}px`;
+    tip.hidden = x < 0 || y < 0 || x > width || y > height;
   }
 
   function choose(point) {

@@ -87,6 +87,20 @@ function more(hit, sign) {
   scrollTo({ top: 0 });
 }
 
+/** Makes a part of the words that are typed. */
+function addWords(sign) {
+  const words = text.value.trim();
+  if (words === "") return;
+  text.value = "";
+  query.add({ text: words, weight: sign });
+}
+
+async function addFiles(files) {
+  for (const file of files) {
+    await query.addFile(file).catch(() => say(`${file.name}: this browser does not know such pictures`, true));
+  }
+}
+
 query.onChange(settle);
 hits.onLike(more);
 map.onOpen((point) => more(point, "only"));
