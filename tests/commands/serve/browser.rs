@@ -391,7 +391,7 @@ fn the_map_is_moved_by_a_mouse_and_fits_a_phone() {
           canvas.setPointerCapture = () => {};
           canvas.dispatchEvent(event('pointermove'));
           if (document.querySelector('#map output').textContent === '') continue;
-          canvas.dispatchEvent(new WheelEvent('wheel', {deltaY: -300, cancelable: true,
+          canvas.dispatchEvent(new WheelEvent('wheel', {deltaY: 300, cancelable: true,
             clientX: canvas.getBoundingClientRect().left + x, clientY: canvas.getBoundingClientRect().top + y}));
           canvas.dispatchEvent(event('pointerdown'));
           canvas.dispatchEvent(event('pointerup'));
