@@ -53,7 +53,7 @@ pub enum ConfigFileError {
              vit_(base|large|so400m|giantopt)_patch(14|16|32)_siglip_(224|256|…)"
     )]
     Trunk { trunk: String },
-    #[error("the text tower has {field} {value} and no_causal_mask; SigLIP's has {wanted}")]
+    #[error("`no_causal_mask` with {field} {value}; SigLIP's text tower has {wanted}")]
     NotSiglip { field: &'static str, value: Value, wanted: &'static str },
     #[error("Hugging Face's CLIPModel has no logit_bias, which a model for the sigmoid loss needs")]
     LogitBias,

@@ -1,7 +1,7 @@
 //! Resizes a table of positions for pictures of another size.
 //!
-//! The row of the class token, if there is one, is kept. The other rows are a grid of vectors, which is resampled to the new grid like a
-//! picture of d channels. Models were trained with different [filters](Filter); edges are never aligned.
+//! The row of the class token, if there is one, is kept. The other rows are a grid of vectors, which is resampled to the
+//! new grid like a picture of d channels. Models were trained with different [filters](Filter); edges are never aligned.
 
 use crate::pictures::resize::{Interpolation, Span};
 
@@ -11,8 +11,8 @@ pub(crate) enum Filter {
     /// Keys' cubic with a = −½, widened when shrinking, as OpenCLIP's `resize_pos_embed` has it. The weights are those
     /// that pictures are resized with ([`crate::pictures::resize`]).
     Antialiased,
-    /// Keys' cubic with a = −¾, never widened; beyond the edge the edge is repeated. BLIP and SigLIP resample so, and PyTorch's
-    /// `interpolate(…, mode="bicubic")`.
+    /// Keys' cubic with a = −¾, never widened; beyond the edge the edge is repeated. BLIP and SigLIP resample so, and
+    /// PyTorch's `interpolate(…, mode="bicubic")`.
     Plain,
     /// The weights |a|·Σ|a|, where a are those of `Antialiased`: for AdamW's second moments of a table that is
     /// resampled by a. They are means of squared gradients, and (Σ a g)² ≤ Σ|a| · Σ |a| g² (Cauchy and Schwarz). So
