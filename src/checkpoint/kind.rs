@@ -95,9 +95,7 @@ fn tell(files: &TensorFiles) -> Option<Told> {
         Some(NAFLEX)
     } else if has("attn_pool.latent") && !has("trunk.attn_pool.") {
         Some(TRUNK)
-    } else if has("trunk.attn_pool.") {
-        Some(CLIP)
-    } else if any(&["transformer.resblocks.", "attnpool.", "text_model.", "vision_model."]) {
+    } else if any(&["trunk.attn_pool.", "transformer.resblocks.", "attnpool.", "text_model.", "vision_model."]) {
         Some(CLIP)
     } else {
         None
