@@ -28,7 +28,7 @@ fn every_entry_with_a_bias() {
         let leaves = [Spec::new(&[inputs, outputs], INIT), Spec::new(&[outputs], INIT)];
         let spec = Leaves { names: ["proj", "bias"], leaves };
         Layer::new(format!("projection {rows}×{inputs} → {outputs} with a bias"), spec, [("x", rows, inputs)]).check(
-            |p, [x]| oracle::projection(p.leaves[0], x) + &ndarray::ArrayView1::from(p.leaves[1]),
+            |p, [x]| oracle::projection(p.leaves[0], x) + ndarray::ArrayView1::from(p.leaves[1]),
             |Pass { p, x: [x], y, dy, dx: [dx], g }| {
                 let ([w, b], [dw, db]) = (p.leaves, g.leaves);
                 projection::forward(&w, Some(&b), x, y);

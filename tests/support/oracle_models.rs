@@ -98,7 +98,7 @@ pub fn text(p: &Text<&[f64]>, shape: &text::Shape, captions: Captions) -> Array2
     let width = shape.size.width;
     let x = token_embed(p.token_embedding, p.positional_embedding, width, captions.ids, &sequences);
     let y = projection(p.text_projection, stack(&p.transformer, &p.ln_final, &shape.size, &sequences, x).view());
-    p.text_projection_bias.map_or(y.clone(), |bias| y + &ArrayView1::from(bias))
+    p.text_projection_bias.map_or(y.clone(), |bias| y + ArrayView1::from(bias))
 }
 
 /// y = ln(the rows that leave of blocks(x))
