@@ -63,8 +63,12 @@ impl TokenizerFile {
         })
     }
 
-    /// Checks that the pipeline has one of the two ends and accepts any character.
+    /// Checks that the pipeline has one of the two ends and accepts any character. CLIP's own vocabulary, which `train` takes
+    /// for a new model, has neither: its captions are framed as a CLIP's are, and filled up with zeros as OpenCLIP does it.
     fn of_siglip(mut pipeline: Tokenizer) -> Result<(Self, u32), TokenizerFileError> {
+        if pipeline.token_to_id("<|endoftext|>").is_some() {
+            return Self::of(pipeline).map(|file| (file, 0));
+        }
         pipeline.with_padding(None);
         pipeline.with_truncation(None).map_err(TokenizerFileError::Refused)?;
         let id = |token| pipeline.token_to_id(token);

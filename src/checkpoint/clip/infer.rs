@@ -183,7 +183,7 @@ mod tests {
 
     fn infer_from(table: &HashMap<String, Vec<usize>>) -> Result<Architecture, InferenceError> {
         infer(&Scheme::openai(), &|places| match places {
-            [Place::Whole(name)] => table.get(name).cloned(),
+            [Place::Whole(name) | Place::Behind(name, _)] => table.get(name).cloned(),
             other => panic!("{other:?}"),
         })
     }

@@ -51,8 +51,11 @@ impl Graph {
         self.linear_layer(&p.c_proj, &hidden)
     }
 
-    /// y = x·σ(1.702·x) for QuickGELU, y = x·(1 + erf(x/√2))/2 for GELU, and for its form with the hyperbolic tangent
-    /// y = x·(1 + tanh(a·(x + 0.044715·x³)))/2 = x·σ(x·(2a + 0.08943·a·x²)), where a = √(2/π)
+    /// ```text
+    /// y = x·σ(1.702·x)                                                       QuickGELU
+    /// y = x·(1 + erf(x/√2))/2                                                GELU
+    /// y = x·(1 + tanh(c·(x + 0.044715·x³)))/2 = x·σ(x·(2c + 0.08943·c·x²))   its form with tanh, c = √(2/π)
+    /// ```
     fn activation(&mut self, activation: Activation, x: &str) -> String {
         match activation {
             Activation::QuickGelu => {
