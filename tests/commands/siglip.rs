@@ -109,6 +109,6 @@ fn an_architecture_of_siglip_from_training_to_use() {
     succeeded(&clipwright(&bench, &["index", ".", "--model", path]));
     let found = text(&clipwright(&bench, &["search", ".", "picture number 3", "--json"]));
     assert!(found.contains(".png"), "{found}");
-    let further = bench.training("further", &["--pretrained", path, "--epochs", "1"]).output().unwrap();
-    succeeded(&further);
+    let further = ["--model", "siglip.json", "--pretrained", path, "--epochs", "1"];
+    succeeded(&bench.training("further", &further).output().unwrap());
 }

@@ -184,7 +184,8 @@ mod tests {
     fn infer_from(table: &HashMap<String, Vec<usize>>) -> Result<Architecture, InferenceError> {
         infer(&Scheme::openai(), &|places| match places {
             [Place::Whole(name) | Place::Behind(name, _)] => table.get(name).cloned(),
-            other => panic!("{other:?}"),
+            // Other places are those of a SigLIP's trunk, which is in none of these tables.
+            _ => None,
         })
     }
 
