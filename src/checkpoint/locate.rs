@@ -70,7 +70,7 @@ struct Named {
 }
 
 /// Returns the name on the Hub, if that is what a user means, of a model that is in the cache.
-pub(crate) fn hub_name(named: &Path) -> Option<String> {
+pub fn hub_name(named: &Path) -> Option<String> {
     place(named).ok()?.hub
 }
 

@@ -56,7 +56,7 @@ pub use dtype::{Dtype, Precision};
 pub use error::CheckpointError;
 pub use inference::Changed;
 pub use kind::{Kind, kind};
-pub(crate) use locate::hub_name;
+pub use locate::hub_name;
 pub use note::Note;
 pub use places::load_params;
 pub use tower::Tower;
