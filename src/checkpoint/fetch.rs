@@ -1,7 +1,7 @@
 //! Trees of weights whose matrices stay in their file: products read them when they need them, some rows at a time.
 
 use super::CheckpointError;
-use super::places::{Place, Places, beside};
+use super::places::{Place, Places, described};
 use super::tensors::TensorFiles;
 use crate::params::{Layout, Spec};
 use crate::tree::{Path, Tree};
@@ -58,9 +58,7 @@ impl TensorFiles {
     /// Whether products can read the matrices of a tree from the files, with these places, and add in the same order as
     /// with the weights of [`load_weights`](Self::load_weights).
     pub(crate) fn can_fetch<S: Tree<Leaf = Spec>>(&self, spec: &S, places: &S::Of<Places>) -> bool {
-        let mut specs = vec![];
-        spec.map(&Path::ROOT, &mut |path, spec| specs.push((path.to_string(), spec.clone())));
-        let mut leaves = beside(specs, places, &Path::ROOT).into_iter();
+        let mut leaves = described(spec, places, &Path::ROOT).into_iter();
         Backend::chosen() == Backend::Simd
             && leaves.all(|(_, spec, places)| {
                 let has_rows = matches!(&places[..], [place] if self.has_rows(place));
@@ -79,11 +77,9 @@ impl TensorFiles {
         rounding: Rounding,
         work: impl FnOnce(&S::Of<Weight<'_>>),
     ) -> Result<(), CheckpointError> {
-        let (mut specs, mut leaves) = (vec![], vec![]);
-        spec.map(&Path::ROOT, &mut |path, spec| specs.push((path.to_string(), spec.clone())));
-        let failed = OnceLock::new();
-        let places = beside(specs, places, &Path::ROOT);
-        for (name, spec, places) in &places {
+        let (failed, mut leaves) = (OnceLock::new(), vec![]);
+        let described = described(spec, places, &Path::ROOT);
+        for (name, spec, places) in &described {
             leaves.push(match &places[..] {
                 [place] if is_matrix(spec) => {
                     let (name, spec) = (name.clone(), spec.clone());

@@ -1,6 +1,6 @@
 //! Reads weights as inference keeps them, leaf by leaf: those of 16 bits are never all in memory in 32.
 
-use super::places::{Place, Places, beside};
+use super::places::{Place, Places, described};
 use super::tensors::TensorFiles;
 use super::{CheckpointError, Dtype, dtype};
 use crate::params::{Layout, Params, Spec, view_mut};
@@ -35,9 +35,7 @@ struct Leaves<'a> {
 
 impl<'a> Leaves<'a> {
     fn new<S: Tree<Leaf = Spec>>(files: &'a TensorFiles, spec: &S, places: &S::Of<Places>, rounding: Rounding) -> Self {
-        let mut leaves = vec![];
-        spec.map(&Path::ROOT, &mut |path, spec| leaves.push((path.to_string(), spec.clone())));
-        let leaves = beside(leaves, places, &Path::ROOT);
+        let leaves = described(spec, places, &Path::ROOT);
         let bits = leaves.iter().map(|(_, _, places)| files.bits(places)).collect();
         Leaves { files, leaves, bits, rounding }
     }

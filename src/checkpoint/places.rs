@@ -80,19 +80,25 @@ pub(crate) fn own<S: Tree>(tree: &S, at: &TreePath, prefix: &str) -> S::Of<Place
 
 /// Returns the leaves that a file must have for these parameters.
 pub(crate) fn expected<S: Tree<Leaf = Spec>>(spec: &S, places: &S::Of<Places>, at: &TreePath) -> Vec<Expected> {
+    let leaves = described(spec, places, at).into_iter();
+    leaves.map(|(name, Spec { shape, .. }, places)| Expected { name, shape, places }).collect()
+}
+
+/// Lists every leaf of a table of parameters: its name, its description, and its places in a file.
+#[track_caller]
+pub(super) fn described<S: Tree<Leaf = Spec>>(
+    spec: &S,
+    places: &S::Of<Places>,
+    at: &TreePath,
+) -> Vec<(String, Spec, Places)> {
     let mut leaves = vec![];
-    spec.map(at, &mut |path, spec| leaves.push((path.to_string(), spec.shape.clone())));
-    let beside = beside(leaves, places, at);
-    beside.into_iter().map(|(name, shape, places)| Expected { name, shape, places }).collect()
+    spec.map(at, &mut |path, spec| leaves.push((path.to_string(), spec.clone())));
+    beside(leaves, places, at)
 }
 
 /// Pairs every leaf with its places. Both trees have the same type, and their paths are compared.
 #[track_caller]
-pub(super) fn beside<L>(
-    leaves: Vec<(String, L)>,
-    places: &impl Tree<Leaf = Places>,
-    at: &TreePath,
-) -> Vec<(String, L, Places)> {
+fn beside<L>(leaves: Vec<(String, L)>, places: &impl Tree<Leaf = Places>, at: &TreePath) -> Vec<(String, L, Places)> {
     let mut leaves = leaves.into_iter();
     let mut beside = vec![];
     places.map(at, &mut |path, places| {
@@ -142,11 +148,10 @@ pub(super) fn leaves<'a, S: Tree<Leaf = Spec>>(
     params: &'a Params<S>,
     places: &S::Of<Places>,
 ) -> Vec<(String, Spec, Places, &'a [f32])> {
-    let (mut leaves, mut views) = (vec![], vec![]);
-    params.spec.map(&TreePath::ROOT, &mut |path, spec| leaves.push((path.to_string(), spec.clone())));
+    let mut views = vec![];
     params.view().map(&TreePath::ROOT, &mut |_, values| views.push(*values));
-    let beside = beside(leaves, places, &TreePath::ROOT).into_iter().zip(views);
-    beside.map(|((name, spec, places), values)| (name, spec, places, values)).collect()
+    let leaves = described(&params.spec, places, &TreePath::ROOT).into_iter().zip(views);
+    leaves.map(|((name, spec, places), values)| (name, spec, places, values)).collect()
 }
 
 /// Returns the tensors that a file holds for a leaf at this place.

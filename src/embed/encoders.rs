@@ -286,13 +286,10 @@ pub fn tokenizer(checkpoint: &Checkpoint) -> Result<(Tokenizer, text::Shape), Lo
     let path = || checkpoint.path().into();
     let (shape, own) = (checkpoint.text_shape()?, checkpoint.tokenizer.as_deref());
     let is_padded = !shape.size.causal;
-    let tokenizer = match own {
-        Some(own) if is_padded => Tokenizer::open_siglip(own)?,
-        Some(own) => Tokenizer::open(own)?,
-        None if is_padded && shape.vocab_size == VOCABULARY => Tokenizer::clip().padded(),
-        None if is_padded => return Err(LoadError::NoTokenizer { path: path() }),
-        None => Tokenizer::clip(),
-    };
+    if own.is_none() && is_padded && shape.vocab_size != VOCABULARY {
+        return Err(LoadError::NoTokenizer { path: path() });
+    }
+    let tokenizer = Tokenizer::of_tower(own, is_padded)?;
     let (known, vocabulary) = (shape.vocab_size, tokenizer.vocabulary());
     if vocabulary > known {
         let tokenizer = checkpoint.tokenizer.clone();

@@ -143,6 +143,20 @@ impl Tokenizer {
         Ok(Self { kind: Kind::File(Box::new(file)), padding: Some(padding) })
     }
 
+    /// Opens the tokenizer of a text tower: its own, in a file, or else CLIP's. `is_padded` tells a tower that reads whole
+    /// contexts, as SigLIP's do.
+    ///
+    /// # Errors
+    /// Returns a [`TokenizerError`] that names the file.
+    pub fn of_tower(own: Option<&Path>, is_padded: bool) -> Result<Self, TokenizerError> {
+        match own {
+            Some(path) if is_padded => Self::open_siglip(path),
+            Some(path) => Self::open(path),
+            None if is_padded => Ok(Self::clip().padded()),
+            None => Ok(Self::clip()),
+        }
+    }
+
     /// Returns the token that closes every caption.
     pub fn end_of_text(&self) -> u32 {
         match &self.kind {

@@ -64,13 +64,10 @@ impl Start {
 pub(crate) fn tokenizer(own: Option<&Path>, config: &Config) -> Result<Tokenizer, TrainError> {
     let known = config.text_cfg.vocab_size;
     let is_padded = config.text_cfg.no_causal_mask;
-    let tokenizer = match own {
-        Some(path) if is_padded => Tokenizer::open_siglip(path)?,
-        Some(path) => Tokenizer::open(path)?,
-        None if known < VOCAB_SIZE || is_padded && known != VOCAB_SIZE => return Err(TrainError::Vocabulary(known)),
-        None if is_padded => Tokenizer::clip().padded(),
-        None => Tokenizer::clip(),
-    };
+    if own.is_none() && (known < VOCAB_SIZE || is_padded && known != VOCAB_SIZE) {
+        return Err(TrainError::Vocabulary(known));
+    }
+    let tokenizer = Tokenizer::of_tower(own, is_padded)?;
     let tokens = tokenizer.vocabulary();
     match own {
         Some(path) if tokens > known => Err(TrainError::Tokenizer { path: path.into(), tokens, known }),

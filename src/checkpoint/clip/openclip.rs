@@ -76,7 +76,7 @@ impl ConfigFile {
     /// Writes the file, which appears as a whole or not at all.
     pub fn write(&self, path: &Path) -> Result<(), CheckpointError> {
         write_atomic(path, |out| {
-            if self.model_cfg.vision_cfg.map_head || self.model_cfg.text_cfg.no_causal_mask {
+            if self.model_cfg.is_siglip() {
                 // By way of the text, in which a number has the digits of an f32.
                 let text = serde_json::to_string(self).map_err(Error::other)?;
                 let mut value: Value = serde_json::from_str(&text).map_err(Error::other)?;

@@ -264,6 +264,11 @@ impl Config {
         self.text_cfg.shape(self.embed_dim, self.activation())
     }
 
+    /// Whether a tower is SigLIP's.
+    pub fn is_siglip(&self) -> bool {
+        self.vision_cfg.map_head || self.text_cfg.no_causal_mask
+    }
+
     /// Returns the activation of both towers' Transformers, but for the form of GELU that each has.
     pub fn activation(&self) -> Activation {
         if self.quick_gelu { Activation::QuickGelu } else { Activation::Gelu }
