@@ -222,6 +222,14 @@ fn tokens(longest: usize, vocabulary: usize) -> String {
     format!("at most {longest} tokens, of {vocabulary}")
 }
 
+/// Names in Markdown what a model was made of: a model on the Hub, or else the last part of a path.
+pub(super) fn source(hub: Option<&str>, path: &Path) -> String {
+    match hub {
+        Some(name) => format!("[{name}](https://huggingface.co/{name})"),
+        None => format!("`{}`", path.file_name().unwrap_or(path.as_os_str()).display()),
+    }
+}
+
 /// Returns who wrote the folder.
 pub(super) fn writer() -> String {
     format!("clipwright {VERSION}")

@@ -191,18 +191,10 @@ impl Convert {
 
     /// Says how the model was made, in Markdown.
     fn origin(&self, base: Option<&str>) -> String {
-        let mut origin = match (&self.random, base) {
-            (Some(preset), _) => {
-                return format!("Drawn at random, as `{preset}`, by {}. It has learnt nothing.", card::writer());
-            }
-            (None, Some(base)) => {
-                format!("Converted from [{base}](https://huggingface.co/{base}) by {}.", card::writer())
-            }
-            (None, None) => {
-                let name = self.paths[0].file_name().unwrap_or(self.paths[0].as_os_str());
-                format!("Converted from `{}` by {}.", name.display(), card::writer())
-            }
-        };
+        if let Some(preset) = &self.random {
+            return format!("Drawn at random, as `{preset}`, by {}. It has learnt nothing.", card::writer());
+        }
+        let mut origin = format!("Converted from {} by {}.", card::source(base, &self.paths[0]), card::writer());
         origin += match self.dtype {
             Type::F32 => "",
             Type::F16 => " Its numbers are stored in 16 bits.",
@@ -222,7 +214,7 @@ impl Convert {
             None => END_OF_TEXT,
         };
         let (model, config) = self.model(checkpoint.as_ref())?;
-        if model.config.vision_cfg.map_head || model.config.text_cfg.no_causal_mask {
+        if model.config.is_siglip() {
             return Err(CliError::Usage("--to onnx is for CLIPs, and this is a SigLIP; say --to openclip".into()));
         }
         onnx::save(folder, Contents { model: &model, config: &config }, end_of_text, precision)?;

@@ -4,7 +4,7 @@ use super::error::TrainError;
 use super::learner::Learner;
 use super::options::Options;
 use super::page::Facts;
-use crate::app::card::{Card, writer};
+use crate::app::card::{Card, source, writer};
 use crate::checkpoint::hub_name;
 use crate::eval::Report;
 use crate::train::run_folder::{OPTIONS, PAGE, RunFolder, RunFolderError};
@@ -20,10 +20,9 @@ pub(super) fn write(
     let (form, facts) = learner.described();
     let pretrained = options.pretrained.as_deref();
     let base = pretrained.and_then(hub_name);
-    let begun = match (&base, pretrained) {
-        (Some(base), _) => format!("the weights of [{base}](https://huggingface.co/{base})"),
-        (None, Some(path)) => format!("the weights of `{}`", path.file_name().unwrap_or(path.as_os_str()).display()),
-        (None, None) => "random weights".into(),
+    let begun = match pretrained {
+        Some(path) => format!("the weights of {}", source(base.as_deref(), path)),
+        None => "random weights".into(),
     };
     let lines: String = run.lines.iter().map(|(name, line)| format!("| {name} | {line} |\n")).collect();
     let origin = format!(
