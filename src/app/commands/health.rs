@@ -2,8 +2,8 @@
 
 use super::{CliError, Context};
 use crate::app::number::positive;
+use crate::app::serve::Health;
 use clap::Args;
-use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -20,7 +20,7 @@ const MAX_ANSWER: u64 = 1 << 16;
 Examples:
   clipwright health
   clipwright health 127.0.0.1:9000 --json | jq .queue")]
-pub(crate) struct Health {
+pub(crate) struct HealthCommand {
     /// Address and port of the server
     #[arg(value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080")]
     address: SocketAddr,
@@ -29,18 +29,7 @@ pub(crate) struct Health {
     timeout: usize,
 }
 
-/// What a server says of itself at `/health`.
-#[derive(Serialize, Deserialize)]
-struct Report {
-    status: String,
-    version: String,
-    /// How many texts and pictures wait for the model.
-    queue: u64,
-    /// Whether an index is being brought up to date.
-    indexing: bool,
-}
-
-impl Health {
+impl HealthCommand {
     pub(crate) fn run(self, context: &Context) -> Result<(), CliError> {
         context.refuse_model("health asks a server, which has its model")?;
         let report = ask(self.address, Duration::from_secs(self.timeout as u64))
@@ -49,7 +38,7 @@ impl Health {
     }
 }
 
-fn ask(address: SocketAddr, patience: Duration) -> io::Result<Report> {
+fn ask(address: SocketAddr, patience: Duration) -> io::Result<Health> {
     let mut stream = TcpStream::connect_timeout(&address, patience)?;
     stream.set_read_timeout(Some(patience))?;
     stream.set_write_timeout(Some(patience))?;
@@ -63,9 +52,9 @@ fn ask(address: SocketAddr, patience: Duration) -> io::Result<Report> {
     }
 }
 
-impl fmt::Display for Report {
+impl fmt::Display for Health {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let Report { status, version, queue, indexing } = self;
+        let Health { status, version, queue, indexing } = self;
         let indexing = if *indexing { ", indexing" } else { "" };
         write!(f, "{status}, {queue} waiting{indexing}, clipwright {version}")
     }

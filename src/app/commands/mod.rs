@@ -97,7 +97,7 @@ enum Command {
     Index(index::Index),
     Search(search::Search),
     Serve(serve::Serve),
-    Health(health::Health),
+    Health(health::HealthCommand),
     Duplicates(duplicates::Duplicates),
     Map(map::MapCommand),
     Export(export::Export),

@@ -68,3 +68,4 @@ pub(super) use guard::Guard;
 pub(super) use model::Model;
 pub(super) use run::{Listening, Setup, run};
 pub(super) use server::Limits;
+pub(super) use status::Health;

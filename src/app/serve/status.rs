@@ -5,19 +5,27 @@ use super::metrics::{KIND, Now};
 use super::reply::{Answer, Fault, JSON};
 use crate::app::VERSION;
 use hyper::StatusCode;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 /// The description of all routes.
 pub(super) const OPENAPI: &str = include_str!("openapi.json");
 
+/// What a server says of itself at `/health`.
+#[derive(Serialize, Deserialize)]
+pub(in crate::app) struct Health {
+    pub status: String,
+    pub version: String,
+    /// Number of texts and pictures that wait for the model.
+    pub queue: usize,
+    /// Whether an index is being brought up to date.
+    pub indexing: bool,
+}
+
 pub(super) async fn health(call: Call) -> Result<Answer, Fault> {
     let Call { server, .. } = call;
-    Ok(Answer::json(&json!({
-        "status": "ok",
-        "version": VERSION,
-        "queue": server.queue.len(),
-        "indexing": server.collections.state().is_running,
-    })))
+    let (queue, indexing) = (server.queue.len(), server.collections.state().is_running);
+    Ok(Answer::json(&Health { status: "ok".into(), version: VERSION.into(), queue, indexing }))
 }
 
 pub(super) async fn ready(_: Call) -> Result<Answer, Fault> {
