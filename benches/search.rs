@@ -25,13 +25,7 @@ fn vectors(n: usize, seed: usize) -> Array2<f32> {
 }
 
 fn fill(folder: &Path, rows: usize) {
-    let model = ModelId {
-        path: "a/model".into(),
-        kind: Default::default(),
-        quick_gelu: true,
-        gelu_tanh: false,
-        fingerprint: "0123".into(),
-    };
+    let model = ModelId { path: "a/model".into(), quick_gelu: true, fingerprint: "0123".into(), ..ModelId::default() };
     let mut store = Store::open(folder, "..", model, EMBED_DIM).expect("a folder that can be written");
     for start in (0..rows).step_by(PART) {
         let entry = |row: usize| Entry {

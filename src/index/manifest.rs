@@ -272,13 +272,7 @@ mod tests {
     use serde_json::{Value, json};
 
     fn manifest() -> Manifest {
-        let model = ModelId {
-            path: "m".into(),
-            kind: Default::default(),
-            quick_gelu: true,
-            gelu_tanh: false,
-            fingerprint: "0".into(),
-        };
+        let model = ModelId { path: "m".into(), quick_gelu: true, fingerprint: "0".into(), ..ModelId::default() };
         Manifest { rows: 9, dropped: vec![2, 7], ..Manifest::new("..".into(), model, 4) }
     }
 

@@ -245,13 +245,7 @@ mod tests {
                 x.row_mut(i).assign(&near);
             }
         }
-        let model = ModelId {
-            path: "m".into(),
-            kind: Default::default(),
-            quick_gelu: true,
-            gelu_tanh: false,
-            fingerprint: "0".into(),
-        };
+        let model = ModelId { path: "m".into(), quick_gelu: true, fingerprint: "0".into(), ..ModelId::default() };
         let mut store = Store::open(folder, "..", model, e).unwrap();
         let entries: Vec<Entry> =
             (0..n).map(|i| Entry { path: format!("{i}.png"), size: i as u64, modified: 0 }).collect();
@@ -306,13 +300,7 @@ mod tests {
     #[test]
     fn a_series_is_not_one_group() {
         let folder = tempfile::tempdir().unwrap();
-        let model = ModelId {
-            path: "m".into(),
-            kind: Default::default(),
-            quick_gelu: true,
-            gelu_tanh: false,
-            fingerprint: "0".into(),
-        };
+        let model = ModelId { path: "m".into(), quick_gelu: true, fingerprint: "0".into(), ..ModelId::default() };
         let mut store = Store::open(folder.path(), "..", model, 2).unwrap();
         let entry = |i: usize| Entry { path: format!("{i}"), size: 0, modified: 0 };
         let turned = |i: usize| [(0.1 * i as f32).cos(), (0.1 * i as f32).sin()];
@@ -330,13 +318,7 @@ mod tests {
     fn models_must_be_the_same_and_vectors_of_unit_length() {
         let folders = [(); 2].map(|()| tempfile::tempdir().unwrap());
         let (index, _) = index(folders[0].path(), 4, 8, 1);
-        let model = ModelId {
-            path: "m".into(),
-            kind: Default::default(),
-            quick_gelu: true,
-            gelu_tanh: false,
-            fingerprint: "1".into(),
-        };
+        let model = ModelId { path: "m".into(), quick_gelu: true, fingerprint: "1".into(), ..ModelId::default() };
         drop(Store::open(folders[1].path(), "..", model, 8).unwrap());
         let other = Index::open(folders[1].path()).unwrap();
         let error = near_in_other((&index, &[0]), (&other, &[]), 0.9, &|_| Ok(())).unwrap_err();

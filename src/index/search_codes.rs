@@ -127,13 +127,7 @@ mod tests {
     use std::path::Path;
 
     fn store(folder: &Path, x: &Array2<f32>) -> Store {
-        let model = ModelId {
-            path: "m".into(),
-            kind: Default::default(),
-            quick_gelu: true,
-            gelu_tanh: false,
-            fingerprint: "0".into(),
-        };
+        let model = ModelId { path: "m".into(), quick_gelu: true, fingerprint: "0".into(), ..ModelId::default() };
         let mut store = Store::open(folder, "..", model, x.ncols()).unwrap();
         let entry = |row: usize| Entry { path: format!("{}/{row}", row % 3), size: row as u64, modified: 0 };
         // In uneven pieces, as updates write them.

@@ -9,13 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 fn model() -> ModelId {
-    ModelId {
-        path: "some/model".into(),
-        kind: Default::default(),
-        quick_gelu: true,
-        gelu_tanh: false,
-        fingerprint: "0123".into(),
-    }
+    ModelId { path: "some/model".into(), quick_gelu: true, fingerprint: "0123".into(), ..ModelId::default() }
 }
 
 fn entry(row: usize) -> Entry {

@@ -260,13 +260,7 @@ fn a_folder_that_cannot_be_written_is_named_once() {
     assert!(plain.raw_os_error().is_some());
     assert_eq!((plain.raw_os_error(), plain.to_string()), (not_a_folder.raw_os_error(), not_a_folder.to_string()));
 
-    let model = ModelId {
-        path: "m".into(),
-        kind: Default::default(),
-        quick_gelu: true,
-        gelu_tanh: false,
-        fingerprint: "0".into(),
-    };
+    let model = ModelId { path: "m".into(), quick_gelu: true, fingerprint: "0".into(), ..ModelId::default() };
     let config = ConfigFile::new(Config::preset("ViT-B-32").unwrap());
     let run = RunFolder { path: folder.clone() };
     for (name, error) in [

@@ -56,6 +56,17 @@ pub(crate) fn folders_with(file: &str) -> Vec<PathBuf> {
     folders
 }
 
+/// Returns the golden folders of a model of this kind, as Hugging Face's `config.json` names it.
+fn folders_of(model_type: &str) -> Vec<PathBuf> {
+    let is_of = |folder: &PathBuf| {
+        let json = std::fs::read(folder.join("config.json")).unwrap();
+        serde_json::from_slice::<serde_json::Value>(&json).unwrap()["model_type"] == model_type
+    };
+    let folders: Vec<_> = folders_with("config.json").into_iter().filter(is_of).collect();
+    assert!(!folders.is_empty(), "no golden folder of Hugging Face's {model_type}");
+    folders
+}
+
 fn check(folder: &Path) -> Config {
     println!("{}", folder.display());
     let config = ConfigFile::read(&folder.join("open_clip_config.json")).unwrap().model_cfg;

@@ -209,13 +209,7 @@ mod tests {
     /// Writes three parts of unit vectors along the axes, the second of them without a row.
     fn folder(dtype: Precision) -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
-        let model = ModelId {
-            path: "m".into(),
-            kind: Default::default(),
-            quick_gelu: true,
-            gelu_tanh: false,
-            fingerprint: "0".into(),
-        };
+        let model = ModelId { path: "m".into(), quick_gelu: true, fingerprint: "0".into(), ..ModelId::default() };
         let settings = Settings::new(3, model, dtype, Reading::default(), "list".into(), (true, false));
         let parts = Folder::open(folder.path(), settings).unwrap();
         for (part, numbers) in [(0, 0..3), (1, 3..3), (2, 3..8)] {

@@ -1,6 +1,6 @@
 //! Models of Hugging Face's CLIP against the reference: embeddings, logits, loss and hidden states of the text tower.
 
-use super::{Io, OUTPUT, close, folders_with};
+use super::{Io, OUTPUT, close, folders_of};
 use clipwright::checkpoint::{Checkpoint, Overrides};
 use clipwright::models::Captions;
 use clipwright::models::clip::text::hidden_states;
@@ -10,14 +10,7 @@ use std::path::Path;
 
 #[test]
 fn hugging_face_models_agree_with_the_reference() {
-    let is_clip = |folder: &Path| {
-        let json: serde_json::Value =
-            serde_json::from_slice(&std::fs::read(folder.join("config.json")).unwrap()).unwrap();
-        json["model_type"] == "clip"
-    };
-    let folders: Vec<_> = folders_with("config.json").into_iter().filter(|folder| is_clip(folder)).collect();
-    assert!(!folders.is_empty(), "no golden folder of a Hugging Face CLIP");
-    folders.iter().for_each(|folder| check(folder));
+    folders_of("clip").iter().for_each(|folder| check(folder));
 }
 
 fn check(folder: &Path) {

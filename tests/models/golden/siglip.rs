@@ -1,6 +1,6 @@
 //! Hugging Face's SigLIP against the reference: hidden states, features, logits, loss and all gradients.
 
-use super::{GRADIENT, Io, OUTPUT, close, folders_with, largest, row};
+use super::{GRADIENT, Io, OUTPUT, close, folders_of, largest, row};
 use clipwright::checkpoint::{Checkpoint, Overrides};
 use clipwright::models::clip::{Model, text, visual};
 use clipwright::models::{Captions, Keep, Mode, Workspace};
@@ -15,14 +15,7 @@ use std::path::Path;
 
 #[test]
 fn siglip_models_agree_with_the_reference() {
-    let is_siglip = |folder: &Path| {
-        let json: serde_json::Value =
-            serde_json::from_slice(&std::fs::read(folder.join("config.json")).unwrap()).unwrap();
-        json["model_type"] == "siglip"
-    };
-    let folders: Vec<_> = folders_with("config.json").into_iter().filter(|folder| is_siglip(folder)).collect();
-    assert!(!folders.is_empty(), "no golden folder of a SigLIP");
-    folders.iter().for_each(|folder| check(folder));
+    folders_of("siglip").iter().for_each(|folder| check(folder));
 }
 
 fn check(folder: &Path) {
