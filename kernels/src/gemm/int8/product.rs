@@ -22,7 +22,7 @@ const MAX_PACKED: usize = 4 << 20;
 /// The most rows of a task: with K = 3072 they take 344 KB of L2 while all panels of the task's columns pass by.
 const ROWS: usize = 112;
 
-/// The most columns of a task: its block of C (ROWS × COLS × 4 bytes = 115 KB) stays in L2 until it is finished.
+/// The most columns of a task: its sums (ROWS × COLS × 4 bytes = 115 KB) stay in L2 until they become C.
 const COLS: usize = 256;
 
 /// A tile takes at most this many steps of K. A panel of B (STEPS × 32 = 32 KB) stays in L1 or close to it while all rows
@@ -32,6 +32,8 @@ const STEPS: usize = 1024;
 thread_local! {
     /// The rounded rows of A, and what each row was rounded by.
     static PACKED: Scratch = const { Scratch::new(0) };
+    /// The sums of a block.
+    static SUMS: Scratch = const { Scratch::new(ROWS * COLS) };
 }
 
 /// C ← epilogue(A·B)
@@ -146,32 +148,34 @@ impl<A: Activation> Slab<'_, A> {
 
     /// Makes a block of C: all rows of tiles meet a tile's columns before the next ones.
     fn block(&self, (i, rows): Span, (j, cols): Span) {
-        let c = self.out.c.part(self.first + i, rows, j, cols);
         let unit = self.kernel.tiles.len();
         // Where no other tile meets it, a panel passes by once and as a whole.
         let steps = if rows > unit { even(self.b.steps(), STEPS, QUAD) } else { self.b.steps() };
-        for stretch in pieces(self.b.steps(), steps) {
-            for (col, width) in pieces(cols, self.kernel.cols) {
-                for (row, height) in pieces(rows, unit) {
-                    self.tile(i + row, j + col, stretch, c.part(row, height, col, width));
+        scratch::with(&SUMS, rows * cols, |sums| {
+            for stretch in pieces(self.b.steps(), steps) {
+                for (col, width) in pieces(cols, self.kernel.cols) {
+                    for (row, height) in pieces(rows, unit) {
+                        let tile = Block::new(MatMut::new(sums, rows, cols)).part(row, height, col, width);
+                        self.tile(i + row, j + col, stretch, tile);
+                    }
                 }
             }
-        }
-        for row in 0..rows {
-            let c = c.part(row, 1, 0, cols);
-            // SAFETY: this task alone has this block.
-            unsafe {
-                let (scales, sums) = (&self.b.scales()[j..][..cols], &self.b.sums()[j..][..cols]);
-                scale(Isa::best(), c.row(0), self.told[i + row], scales, sums);
-                for (k, kept) in self.b.outliers(j, cols) {
-                    add(Isa::best(), c.row(0), self.a.data[(i + row) * self.a.row_stride + k], kept);
+            for (row, sums) in sums.chunks_exact(cols).enumerate() {
+                let c = self.out.c.part(self.first + i + row, 1, j, cols);
+                // SAFETY: this task alone has this block.
+                unsafe {
+                    let (scales, weight_sums) = (&self.b.scales()[j..][..cols], &self.b.sums()[j..][..cols]);
+                    scale(Isa::best(), sums, self.told[i + row], scales, weight_sums, c.row(0));
+                    for (k, kept) in self.b.outliers(j, cols) {
+                        add(Isa::best(), c.row(0), self.a.data[(i + row) * self.a.row_stride + k], kept);
+                    }
+                    self.out.finish.apply(Isa::best(), c, self.first + i + row, j);
                 }
-                self.out.finish.apply(Isa::best(), c, self.first + i + row, j);
             }
-        }
+        });
     }
 
-    /// Leaves in a tile of C the bits of its sums over a stretch of K, or adds them to those that are there.
+    /// Leaves in a tile the bits of its sums over a stretch of K, or adds them to those that are there.
     fn tile(&self, i: usize, j: usize, (k, depth): Span, c: Block) {
         let a = &self.packed[i * self.b.steps() + k * c.rows..][..depth * c.rows];
         let w = &self.b.panel(j)[k * WIDTH..];
@@ -186,10 +190,10 @@ impl<A: Activation> Slab<'_, A> {
 }
 
 multiversion! {
-    /// Turns sums, whose bits `c` holds, into sᵢ·tⱼ·(Σₖ aᵢₖ·wₖⱼ − zᵢ·Σₖ wₖⱼ).
-    fn scale(c: &mut [f32], row: Row, scales: &[f32], sums: &[f32]) {
-        for (c, (scale, sum)) in c.iter_mut().zip(scales.iter().zip(sums)) {
-            let dot = c.to_bits() as i32 - row.zero * sum.to_bits() as i32;
+    /// Turns the bits of sums into sᵢ·tⱼ·(Σₖ aᵢₖ·wₖⱼ − zᵢ·Σₖ wₖⱼ).
+    fn scale(sums: &[f32], row: Row, scales: &[f32], weight_sums: &[f32], c: &mut [f32]) {
+        for ((c, dot), (scale, sum)) in c.iter_mut().zip(sums).zip(scales.iter().zip(weight_sums)) {
+            let dot = dot.to_bits() as i32 - row.zero * sum.to_bits() as i32;
             *c = dot as f32 * (row.scale * scale);
         }
     }
