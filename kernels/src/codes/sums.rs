@@ -20,7 +20,7 @@ pub(super) fn for_each(integers: Integers, coded: &[u8], row: usize, query: [&[i
         Integers::AvxVnni(_) => unsafe { x86::avx_vnni(coded, row, query, each) },
         // SAFETY: the token is the proof that this CPU has the instructions.
         #[cfg(target_arch = "x86_64")]
-        Integers::Avx512Vnni(_) => unsafe { x86::avx512_vnni(coded, row, query, each) },
+        Integers::Avx512Vnni(_) | Integers::Amx(_) => unsafe { x86::avx512_vnni(coded, row, query, each) },
         #[cfg(not(target_arch = "x86_64"))]
         _ => unreachable!("no token is ever made here"),
     }

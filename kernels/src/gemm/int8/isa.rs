@@ -15,6 +15,11 @@ pub struct AvxVnni(());
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Avx512Vnni(());
 
+/// Proof that this CPU has AMX's tiles of eight bits, AVX-512 F and VNNI, and that the system lets this process use them:
+/// only [`Integers::available`] makes one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Amx(());
+
 /// Proof that this CPU has the dot products of NEON: only [`Integers::available`] makes one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NeonDot(());
@@ -30,6 +35,8 @@ pub enum Integers {
     AvxVnni(AvxVnni),
     /// `vpdpbusd` on 512 bits.
     Avx512Vnni(Avx512Vnni),
+    /// `tdpbusd`, which multiplies 16×64 numbers of eight bits with 64×16.
+    Amx(Amx),
     /// `sdot` on 128 bits, which adds four products of eight bits to a sum, both with a sign.
     NeonDot(NeonDot),
 }
@@ -47,6 +54,9 @@ impl Integers {
             }
             if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vnni") {
                 all.push(Integers::Avx512Vnni(Avx512Vnni(())));
+                if super::amx::is_granted() {
+                    all.push(Integers::Amx(Amx(())));
+                }
             }
         }
         #[cfg(target_arch = "aarch64")]
@@ -77,6 +87,7 @@ impl Integers {
             Integers::Avx2(_) => "avx2",
             Integers::AvxVnni(_) => "avx-vnni",
             Integers::Avx512Vnni(_) => "avx512-vnni",
+            Integers::Amx(_) => "amx",
             Integers::NeonDot(_) => "neon-dot",
         }
     }

@@ -24,9 +24,12 @@
 //! | `isa` | which instructions multiply |
 //! | `weights`, `rows` | rounding the columns of B, once, and the rows of A |
 //! | `registers`, `kernel` | the micro-kernels, and the registers that they are written in |
+//! | `amx` | the micro-kernel for processors with registers of two dimensions |
 //! | `product` | the way through the tiles of C |
 //! | `naive` | the definition |
 
+#[cfg(target_arch = "x86_64")]
+mod amx;
 mod isa;
 mod kernel;
 mod naive;

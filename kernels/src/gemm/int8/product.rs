@@ -1,6 +1,8 @@
 //! The way through the tiles of C: all rows of A are rounded, then blocks of C are made, a task each.
 
 use super::QUAD;
+#[cfg(target_arch = "x86_64")]
+use super::amx;
 use super::isa::Integers;
 use super::kernel::{self, Kernel, Tile};
 use super::rows::{self, Activation, Row};
@@ -61,6 +63,8 @@ pub fn gemm_int8_on(integers: Integers, a: Mat, b: Int8, c: MatMut, epilogue: Ep
         Integers::AvxVnni(_) => multiply(&kernel::avx_vnni::KERNEL, a, b, &out),
         #[cfg(target_arch = "x86_64")]
         Integers::Avx512Vnni(_) => multiply(&kernel::avx512_vnni::KERNEL, a, b, &out),
+        #[cfg(target_arch = "x86_64")]
+        Integers::Amx(_) => multiply(&amx::KERNEL, a, b, &out),
         #[cfg(target_arch = "aarch64")]
         Integers::NeonDot(_) => multiply(&kernel::neon_dot::KERNEL, a, b, &out),
         #[allow(unreachable_patterns, reason = "the patterns of the other targets are not compiled")]
@@ -150,7 +154,7 @@ impl<A: Activation> Slab<'_, A> {
     fn block(&self, (i, rows): Span, (j, cols): Span) {
         let unit = self.kernel.tiles.len();
         // Where no other tile meets it, a panel passes by once and as a whole.
-        let steps = if rows > unit { even(self.b.steps(), STEPS, QUAD) } else { self.b.steps() };
+        let steps = if rows > unit { even(self.b.steps(), STEPS, A::RUN) } else { self.b.steps() };
         scratch::with(&SUMS, rows * cols, |sums| {
             for stretch in pieces(self.b.steps(), steps) {
                 for (col, width) in pieces(cols, self.kernel.cols) {

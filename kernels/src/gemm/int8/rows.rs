@@ -24,6 +24,8 @@ pub(super) struct Row {
 /// What the micro-kernel multiplies weights with: a number of 0..=255, less an offset.
 pub(super) trait Activation: Copy + Send + Sync {
     const OFFSET: i32;
+    /// A panel has so many steps of K of the first row, the same of the next one, and so on.
+    const RUN: usize = QUAD;
     /// Takes the bits of a number of 0..=255.
     fn new(bits: i8) -> Self;
 }
@@ -47,6 +49,21 @@ impl Activation for u8 {
     }
 }
 
+/// A number whose neighbours are the next steps of K, 64 of them, as the rows of AMX's tiles have them.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+pub(super) struct InTiles(#[allow(dead_code, reason = "tiles are read by instructions")] u8);
+
+impl Activation for InTiles {
+    const OFFSET: i32 = 0;
+    const RUN: usize = 64;
+
+    #[inline(always)]
+    fn new(bits: i8) -> InTiles {
+        InTiles(bits as u8)
+    }
+}
+
 impl Activation for i16 {
     const OFFSET: i32 = 0;
 
@@ -56,8 +73,8 @@ impl Activation for i16 {
     }
 }
 
-/// Rounds the rows of A, without the outliers of B, and packs them as a panel: four steps of K of the first row, the same
-/// of the next one, and so on.
+/// Rounds the rows of A, without the outliers of B, and packs them as a panel: a [run](Activation::RUN) of K of the first
+/// row, the same of the next one, and so on; then the next run. The last one may be shorter.
 ///
 /// `panel` (rows of A times K filled up to whole fours)
 pub(super) fn pack<A: Activation>(isa: Isa, a: Mat, b: Int8, told: &mut [Row], panel: &mut [A]) {
@@ -126,8 +143,12 @@ multiversion! {
 
 /// Puts a rounded row into place `i` of a panel of `rows`.
 fn spread<A: Activation>(row: &[i8], i: usize, rows: usize, panel: &mut [A]) {
-    let (row, panel) = (row.as_chunks::<QUAD>().0, panel.as_chunks_mut::<QUAD>().0);
-    for (row, to) in row.iter().zip(panel.chunks_exact_mut(rows)) {
-        to[i] = row.map(A::new);
+    let put = |row: &[i8], to: &mut [A]| to.iter_mut().zip(row).for_each(|(to, &bits)| *to = A::new(bits));
+    let runs = row.chunks_exact(A::RUN);
+    let rest = runs.remainder();
+    let (panel, last) = panel.split_at_mut((row.len() - rest.len()) * rows);
+    for (row, to) in runs.zip(panel.chunks_exact_mut(A::RUN * rows)) {
+        put(row, &mut to[i * A::RUN..][..A::RUN]);
     }
+    put(rest, &mut last[i * rest.len()..][..rest.len()]);
 }
