@@ -2,7 +2,7 @@
 
 use crate::layers::block::Size;
 use crate::layers::patch_embed::Grid;
-use crate::models::clip::{resnet, text, visual, vit};
+use crate::models::clip::{config_json, resnet, text, visual, vit};
 use crate::models::sizes::{MAX_PARAMETERS, SizeError, check_multiple, check_sizes};
 use crate::params;
 use kernels::Activation;
@@ -68,11 +68,11 @@ pub struct VisionConfig {
     #[serde(default, skip_serializing_if = "is_zero")]
     pub patch_dropout: f64,
     /// Whether a ViT's GELU has the form with the hyperbolic tangent.
-    #[serde(rename = "act_kwargs", with = "tanh", default, skip_serializing_if = "is_false")]
+    #[serde(rename = "act_kwargs", with = "config_json::tanh", default, skip_serializing_if = "is_false")]
     pub gelu_tanh: bool,
     /// Whether a ViT is that of SigLIP: without class token and first LayerNorm, with a bias of the patches and a MAP head
     /// in place of the projection.
-    #[serde(rename = "timm_pool", with = "map", default, skip_serializing_if = "is_false")]
+    #[serde(rename = "timm_pool", with = "config_json::map", default, skip_serializing_if = "is_false")]
     pub map_head: bool,
 }
 
@@ -102,59 +102,12 @@ pub struct TextConfig {
     #[serde(default = "default_mlp_ratio", skip_serializing_if = "is_default_mlp_ratio")]
     pub mlp_ratio: f64,
     /// Whether the GELU has the form with the hyperbolic tangent.
-    #[serde(rename = "act_kwargs", with = "tanh", default, skip_serializing_if = "is_false")]
+    #[serde(rename = "act_kwargs", with = "config_json::tanh", default, skip_serializing_if = "is_false")]
     pub gelu_tanh: bool,
     /// Whether the tower is that of SigLIP: without a causal mask, read at the last place of captions that all fill the
     /// context, with a bias of the projection.
     #[serde(default, skip_serializing_if = "is_false")]
     pub no_causal_mask: bool,
-}
-
-/// `"act_kwargs": {"approximate": "tanh"}`, what PyTorch's GELU is made with.
-mod tanh {
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    #[derive(Serialize, Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct Arguments {
-        approximate: Approximate,
-    }
-
-    #[derive(Serialize, Deserialize)]
-    #[serde(rename_all = "lowercase")]
-    enum Approximate {
-        None,
-        Tanh,
-    }
-
-    pub fn serialize<S: Serializer>(is_tanh: &bool, serializer: S) -> Result<S::Ok, S::Error> {
-        let approximate = if *is_tanh { Approximate::Tanh } else { Approximate::None };
-        Arguments { approximate }.serialize(serializer)
-    }
-
-    pub fn deserialize<'a, D: Deserializer<'a>>(deserializer: D) -> Result<bool, D::Error> {
-        Ok(matches!(Arguments::deserialize(deserializer)?.approximate, Approximate::Tanh))
-    }
-}
-
-/// `"timm_pool": "map"`, what makes a picture's embedding of the rows of its patches.
-mod map {
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    #[derive(Serialize, Deserialize)]
-    #[serde(rename_all = "lowercase")]
-    enum Pool {
-        Map,
-        Token,
-    }
-
-    pub fn serialize<S: Serializer>(is_map: &bool, serializer: S) -> Result<S::Ok, S::Error> {
-        if *is_map { Pool::Map } else { Pool::Token }.serialize(serializer)
-    }
-
-    pub fn deserialize<'a, D: Deserializer<'a>>(deserializer: D) -> Result<bool, D::Error> {
-        Ok(matches!(Pool::deserialize(deserializer)?, Pool::Map))
-    }
 }
 
 pub(super) const fn default_head_width() -> usize {

@@ -3,6 +3,7 @@
 //! | file | what it knows |
 //! |---|---|
 //! | [`config`] | both towers' sizes as OpenCLIP writes them |
+//! | `config_json` | those of their fields that have forms of their own |
 //! | `presets` | the architectures that have a name |
 //! | [`vit`], [`resnet`] | the two kinds of image tower |
 //! | [`visual`] | either of them |
@@ -13,6 +14,7 @@
 //! | `parts` | the parts of a tower, and what each takes |
 
 pub mod config;
+mod config_json;
 pub mod flops;
 pub mod groups;
 pub mod model;
