@@ -9,13 +9,14 @@
 //! | `studies` | maps and duplicates, which take long |
 //! | `hostile` | requests that are wrong, large, slow, or from elsewhere |
 //! | `life` | the beginning, many clients, those that leave, the end |
-//! | `browser` | the page in Chromium, where it is installed |
+//! | `driver`, `browser` | the page in Chromium, where it is installed |
 //! | `description` | `openapi.json` against the routes and their answers |
 
 mod browser;
 mod client;
 mod collections;
 mod description;
+mod driver;
 mod embeddings;
 mod fuzz;
 mod hostile;

@@ -67,7 +67,12 @@ function settle() {
 /** Shows the view that the address names. */
 function look() {
   asked.abort();
-  return views.show({ search: () => find(), map: (signal) => map.show(signal, say), duplicates: (signal) => duplicates.show(signal, say) });
+  const of = index.value === "" ? {} : { index: index.value };
+  return views.show({
+    search: () => find(),
+    map: (signal) => map.show(of, signal, say),
+    duplicates: (signal) => duplicates.show(of, signal, say),
+  });
 }
 
 function restore() {
@@ -125,7 +130,8 @@ at("#query").addEventListener("submit", (event) => {
 });
 at("[data-sign='-1']").addEventListener("click", () => addWords(-1));
 at("#file").addEventListener("change", ({ target }) => addFiles([...target.files]).then(() => { target.value = ""; }));
-[above, path, index].forEach((field) => field.addEventListener("input", () => find()));
+[above, path].forEach((field) => field.addEventListener("input", () => find()));
+index.addEventListener("input", () => look());
 at("#clear").addEventListener("click", () => {
   [text, above, path].forEach((field) => { field.value = ""; });
   query.clear();
@@ -180,7 +186,7 @@ at("#update").addEventListener("click", async ({ target }) => {
     if (last?.error) throw new Error(last.error);
     const told = last.map(({ index, added, changed, removed }) =>
       `${index}: ${added} added, ${changed} changed, ${removed} removed`);
-    await look();
+    await Promise.all([introduce(), look()]);
     say(told.join("; "));
   } catch (error) {
     say(error.message, true);
@@ -188,9 +194,16 @@ at("#update").addEventListener("click", async ({ target }) => {
   target.disabled = false;
 });
 
-const meta = await json("/meta");
-const pictures = meta.indexes.reduce((sum, { pictures }) => sum + pictures, 0);
-at("#about").textContent = `${pictures} in ${meta.indexes.map(({ index }) => index).join(", ") || "no folder"}, by ${meta.model}`;
-at("#indexes").hidden = meta.indexes.length < 2;
-index.append(new Option("all", ""), ...meta.indexes.map(({ index }) => new Option(index, index)));
+/** Tells what is served, and returns the names of the indexes. */
+async function introduce() {
+  const { indexes, model } = await json("/meta");
+  const pictures = indexes.reduce((sum, { pictures }) => sum + pictures, 0);
+  const names = indexes.map(({ index }) => index);
+  at("#about").textContent = `${pictures} in ${names.join(", ") || "no folder"}, by ${model}`;
+  return names;
+}
+
+const names = await introduce();
+at("#indexes").hidden = names.length < 2;
+index.append(new Option("all", ""), ...names.map((name) => new Option(name, name)));
 restore();
