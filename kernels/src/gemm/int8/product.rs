@@ -142,12 +142,13 @@ impl<A: Activation> Slab<'_, A> {
         let wanted = if parallel { TASKS_PER_THREAD * rayon::current_num_threads() } else { 1 };
         let rows = even(m, ROWS, self.kernel.tiles.len());
         let cols = even(n, (n / wanted.div_ceil(m.div_ceil(rows))).clamp(WIDTH, COLS), WIDTH);
-        let across = n.div_ceil(cols);
+        let down = m.div_ceil(rows);
+        // Panels of weights stay in L2 while the rows pass by, which are fewer bytes for a column than weights for a row.
         let task = |t: usize| {
-            let (i, j) = (t / across * rows, t % across * cols);
+            let (i, j) = (t % down * rows, t / down * cols);
             self.block((i, rows.min(m - i)), (j, cols.min(n - j)));
         };
-        in_shares(parallel, m.div_ceil(rows) * across, |mine| mine.for_each(task));
+        in_shares(parallel, down * n.div_ceil(cols), |mine| mine.for_each(task));
     }
 
     /// Makes a block of C: all rows of tiles meet a tile's columns before the next ones.
