@@ -9,12 +9,27 @@
 
 use super::QUAD;
 use super::kernel::{Kernel, Tile};
-use super::rows::{Activation, InTiles};
+use super::rows::Activation;
 use crate::gemm::panels::WIDTH;
 use std::arch::asm;
 
 /// The rows of a register, and its columns of 32 bits.
 const SIDE: usize = 16;
+
+/// A number whose neighbours are the next steps of K, 64 of them, as a register has them.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+pub(super) struct InTiles(#[allow(dead_code, reason = "instructions read it")] u8);
+
+impl Activation for InTiles {
+    const OFFSET: i32 = 0;
+    const RUN: usize = 64;
+
+    #[inline(always)]
+    fn new(bits: i8) -> InTiles {
+        InTiles(bits as u8)
+    }
+}
 
 /// Steps of K in a register.
 const RUN: usize = InTiles::RUN;

@@ -49,21 +49,6 @@ impl Activation for u8 {
     }
 }
 
-/// A number whose neighbours are the next steps of K, 64 of them, as the rows of AMX's tiles have them.
-#[derive(Clone, Copy)]
-#[repr(transparent)]
-pub(super) struct InTiles(#[allow(dead_code, reason = "tiles are read by instructions")] u8);
-
-impl Activation for InTiles {
-    const OFFSET: i32 = 0;
-    const RUN: usize = 64;
-
-    #[inline(always)]
-    fn new(bits: i8) -> InTiles {
-        InTiles(bits as u8)
-    }
-}
-
 impl Activation for i16 {
     const OFFSET: i32 = 0;
 
