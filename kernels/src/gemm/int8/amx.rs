@@ -4,8 +4,7 @@
 //! rows and 32 columns; of the others one holds activations, a row of them a row of A, and two hold weights, a row of them
 //! four steps of K of 16 columns, as panels have them. (Intel, Software Developer's Manual, volume 1, chapter 18.)
 //!
-//! The intrinsics are not stable yet, and so this is assembler. The compiler itself never uses these registers, which
-//! therefore keep what they hold from one `asm!` to the next.
+//! The intrinsics are not stable yet, and so this is assembler.
 
 use super::QUAD;
 use super::kernel::{Kernel, Tile};
@@ -16,33 +15,34 @@ use std::arch::asm;
 /// The rows of a register, and its columns of 32 bits.
 const SIDE: usize = 16;
 
-/// A number whose neighbours are the next steps of K, 64 of them, as a register has them.
+/// An activation of 0..=255, packed 64 steps of a row at a time: as many as a row of a register has bytes.
 #[derive(Clone, Copy)]
 #[repr(transparent)]
-pub(super) struct InTiles(#[allow(dead_code, reason = "instructions read it")] u8);
+pub(super) struct Wide(#[allow(dead_code, reason = "instructions read it")] u8);
 
-impl Activation for InTiles {
+impl Activation for Wide {
     const OFFSET: i32 = 0;
     const RUN: usize = 64;
 
     #[inline(always)]
-    fn new(bits: i8) -> InTiles {
-        InTiles(bits as u8)
+    fn new(bits: i8) -> Wide {
+        Wide(bits as u8)
     }
 }
 
-/// Steps of K in a register.
-const RUN: usize = InTiles::RUN;
-
-/// A panel is two registers wide.
-const _: () = assert!(WIDTH == 2 * SIDE && RUN == SIDE * QUAD);
-
 /// Bytes from four steps of K in a panel of weights to the next four.
-const W_STRIDE: usize = WIDTH * QUAD;
+const PANEL_STRIDE: usize = WIDTH * QUAD;
 
-/// Whether this CPU has AMX's tiles of eight bits and the system lets this process use them. They are large, and Linux
-/// saves them for programs alone that have asked for them.
-pub(super) fn is_granted() -> bool {
+/// Bytes of a panel of weights for the steps of K in a register.
+const PANEL_RUN: usize = Wide::RUN * WIDTH;
+
+/// A panel is two registers wide, and a register of weights is as deep as one of activations.
+const _: () = assert!(WIDTH == 2 * SIDE && Wide::RUN == SIDE * QUAD);
+
+/// Asks for the use of AMX's registers, and returns whether this CPU has them, for numbers of eight bits, and the system
+/// grants them. Linux saves such large registers only for processes that have asked. From then on their signal handlers
+/// need stacks with room for them, which those of Rust's threads have.
+pub(super) fn request() -> bool {
     const TILE: u32 = 1 << 24;
     const INT8: u32 = 1 << 25;
     has(TILE | INT8) && ask()
@@ -79,111 +79,21 @@ struct Shapes {
     rows: [u8; 16],
 }
 
-/// The registers: sums of the upper and the lower rows with the left and the right columns, activations, weights.
-///
-/// One remains free. The CPU overlaps what it loads with what it multiplies only if it has registers to spare: with the
-/// eighth in use, for the activations of the lower rows, 32 rows and columns over 64 steps took 118 ns instead of 29.
-const SUMS: [[usize; 2]; 2] = [[0, 1], [2, 3]];
-const ROWS: usize = 4;
-const COLS: [usize; 2] = [5, 6];
-
 impl Shapes {
-    /// Returns the shapes for so many rows in a register, and `steps` of K.
+    /// Returns the shapes for so many rows in a register, and `steps` of K: of the sums of upper and lower rows with the left
+    /// and the right columns (0 to 3), of activations (4), and of the weights of the left and the right columns (5 and 6).
+    ///
+    /// Register 7 has none. A Xeon of 2023 loads while it multiplies only if it has registers to spare: with activations of
+    /// upper and lower rows in two of them, 32 rows and columns over 64 steps took 118 ns there instead of 29.
     fn new(rows: usize, steps: usize) -> Self {
         let mut shapes = Shapes { palette: 1, start: 0, reserved: [0; 14], bytes: [0; 16], rows: [0; 16] };
         let mut set = |register: usize, rows: usize, bytes: usize| {
             (shapes.rows[register], shapes.bytes[register]) = (rows as u8, bytes as u16);
         };
-        SUMS.as_flattened().iter().for_each(|&register| set(register, rows, SIDE * size_of::<i32>()));
-        COLS.iter().for_each(|&register| set(register, steps / QUAD, SIDE * QUAD));
-        set(ROWS, rows, steps);
+        (0..4).for_each(|register| set(register, rows, SIDE * size_of::<i32>()));
+        set(4, rows, steps);
+        (5..7).for_each(|register| set(register, steps / QUAD, SIDE * QUAD));
         shapes
-    }
-}
-
-/// Fills a register from rows of memory, `stride` bytes apart, or stores it there.
-macro_rules! tile {
-    (load $register:expr, $p:expr, $stride:expr) => {
-        asm!("tileloadd tmm{n}, [{p} + {s}*1]", n = const $register, p = in(reg) $p, s = in(reg) $stride,
-            options(nostack, preserves_flags, readonly))
-    };
-    (store $register:expr, $p:expr, $stride:expr) => {
-        asm!("tilestored [{p} + {s}*1], tmm{n}", n = const $register, p = in(reg) $p, s = in(reg) $stride,
-            options(nostack, preserves_flags))
-    };
-}
-
-/// Adds to sums the products of a register of activations with one of weights.
-macro_rules! dot {
-    ($half:literal, $side:literal) => {
-        asm!("tdpbusd tmm{c}, tmm{a}, tmm{b}", c = const SUMS[$half][$side], a = const ROWS,
-            b = const COLS[$side], options(nostack, preserves_flags, nomem))
-    };
-}
-
-/// Makes a tile of `rows` rows; `BOTH` says whether they are more than a register has.
-///
-/// # Safety
-/// As for [`TileFn`](super::kernel::TileFn).
-#[inline(always)]
-unsafe fn sums<const BOTH: bool>(t: &Tile<InTiles>, rows: usize) {
-    let (whole, rest) = (t.quads / SIDE, t.quads % SIDE);
-    // SAFETY: the pointers are at all runs of K, and C has the tile's columns in each row.
-    unsafe {
-        if whole > 0 {
-            run::<BOTH>(t, rows, whole, RUN, t.add);
-        }
-        if rest > 0 {
-            let (a, w) = (t.a.add(whole * RUN * rows), t.w.add(whole * SIDE * W_STRIDE));
-            run::<BOTH>(&Tile { a, w, ..*t }, rows, 1, rest * QUAD, t.add || whole > 0);
-        }
-        asm!("tilerelease", options(nostack, preserves_flags, nomem));
-    }
-}
-
-/// Adds up `runs` runs of `steps` of K. The registers are zero once they have new shapes.
-///
-/// # Safety
-/// As for [`TileFn`](super::kernel::TileFn).
-#[inline(always)]
-unsafe fn run<const BOTH: bool>(t: &Tile<InTiles>, rows: usize, runs: usize, steps: usize, add: bool) {
-    // Upper and lower rows are equally many. If the number of all is odd, the row in the middle is one of both.
-    let half = if BOTH { rows.div_ceil(2) } else { rows };
-    let shapes = Shapes::new(half, steps);
-    let stride = t.stride * size_of::<i32>();
-    let upper = [t.sums, t.sums.wrapping_add(SIDE)];
-    let lower = upper.map(|sums| sums.wrapping_add((rows - half) * t.stride));
-    // SAFETY: as above; the registers have the shapes of what is read and written.
-    unsafe {
-        asm!("ldtilecfg [{shapes}]", shapes = in(reg) &shapes, options(nostack, preserves_flags, readonly));
-        if add {
-            tile!(load SUMS[0][0], upper[0], stride);
-            tile!(load SUMS[0][1], upper[1], stride);
-            if BOTH {
-                tile!(load SUMS[1][0], lower[0], stride);
-                tile!(load SUMS[1][1], lower[1], stride);
-            }
-        }
-        let (mut a, mut w) = (t.a, t.w);
-        for _ in 0..runs {
-            tile!(load COLS[0], w, W_STRIDE);
-            tile!(load COLS[1], w.wrapping_add(SIDE * QUAD), W_STRIDE);
-            tile!(load ROWS, a, steps);
-            dot!(0, 0);
-            dot!(0, 1);
-            if BOTH {
-                tile!(load ROWS, a.wrapping_add((rows - half) * steps), steps);
-                dot!(1, 0);
-                dot!(1, 1);
-            }
-            (a, w) = (a.wrapping_add(rows * steps), w.wrapping_add(SIDE * W_STRIDE));
-        }
-        tile!(store SUMS[0][0], upper[0], stride);
-        tile!(store SUMS[0][1], upper[1], stride);
-        if BOTH {
-            tile!(store SUMS[1][0], lower[0], stride);
-            tile!(store SUMS[1][1], lower[1], stride);
-        }
     }
 }
 
@@ -191,21 +101,82 @@ unsafe fn run<const BOTH: bool>(t: &Tile<InTiles>, rows: usize, runs: usize, ste
 ///
 /// # Safety
 /// As for [`TileFn`](super::kernel::TileFn).
-unsafe fn make<const ROWS: usize>(t: &Tile<InTiles>) {
-    // SAFETY: `TileFn` asks for the instructions and the pointers.
+unsafe fn make<const ROWS: usize>(t: &Tile<Wide>) {
+    let (runs, rest) = (t.quads / SIDE, t.quads % SIDE);
+    // SAFETY: the pointers are at all runs of K, of which the last may be shorter.
     unsafe {
-        if ROWS > SIDE {
-            sums::<true>(t, ROWS);
-        } else {
-            sums::<false>(t, ROWS);
+        if runs > 0 {
+            add_up(t, ROWS, runs, Wide::RUN);
+        }
+        if rest > 0 {
+            let (a, w) = (t.a.add(runs * Wide::RUN * ROWS), t.w.add(runs * PANEL_RUN));
+            add_up(&Tile { a, w, quads: rest, add: t.add || runs > 0, ..*t }, ROWS, 1, rest * QUAD);
         }
     }
 }
 
-macro_rules! kernel {
-    ($($rows:literal)*) => { Kernel { tiles: &[$(make::<$rows>),*], cols: WIDTH } };
+/// Makes a tile, or adds to it, by `runs` runs of `steps` of K.
+///
+/// # Safety
+/// As for [`TileFn`](super::kernel::TileFn).
+unsafe fn add_up(t: &Tile<Wide>, rows: usize, runs: usize, steps: usize) {
+    // Upper and lower rows are equally many. If the number of all is odd, the row in the middle is one of both.
+    let half = rows.div_ceil(2);
+    let shapes = Shapes::new(half, steps);
+    // SAFETY: the registers have the shapes of what is read and written, which `TileFn` asks for. They are zero once they
+    // have shapes, and have none afterwards.
+    unsafe {
+        asm!(
+            "ldtilecfg [{shapes}]",
+            "test {add}, {add}",
+            "jz 2f",
+            "tileloadd tmm0, [{upper} + {stride}*1]",
+            "tileloadd tmm1, [{upper} + {stride}*1 + 64]",
+            "tileloadd tmm2, [{lower} + {stride}*1]",
+            "tileloadd tmm3, [{lower} + {stride}*1 + 64]",
+            "2:",
+            "tileloadd tmm5, [{w} + {w_stride}*1]",
+            "tileloadd tmm6, [{w} + {w_stride}*1 + 64]",
+            "tileloadd tmm4, [{a} + {steps}*1]",
+            "tdpbusd tmm0, tmm4, tmm5",
+            "tdpbusd tmm1, tmm4, tmm6",
+            "tileloadd tmm4, [{a_lower} + {steps}*1]",
+            "tdpbusd tmm2, tmm4, tmm5",
+            "tdpbusd tmm3, tmm4, tmm6",
+            "add {w}, {w_run}",
+            "add {a}, {a_run}",
+            "add {a_lower}, {a_run}",
+            "dec {runs}",
+            "jnz 2b",
+            "tilestored [{upper} + {stride}*1], tmm0",
+            "tilestored [{upper} + {stride}*1 + 64], tmm1",
+            "tilestored [{lower} + {stride}*1], tmm2",
+            "tilestored [{lower} + {stride}*1 + 64], tmm3",
+            "tilerelease",
+            shapes = in(reg) &shapes,
+            add = in(reg) usize::from(t.add),
+            upper = in(reg) t.sums,
+            lower = in(reg) t.sums.wrapping_add((rows - half) * t.stride),
+            stride = in(reg) t.stride * size_of::<i32>(),
+            w = inout(reg) t.w => _,
+            w_stride = in(reg) PANEL_STRIDE,
+            w_run = const PANEL_RUN,
+            a = inout(reg) t.a => _,
+            a_lower = inout(reg) t.a.wrapping_add((rows - half) * steps) => _,
+            a_run = in(reg) rows * steps,
+            steps = in(reg) steps,
+            runs = inout(reg) runs => _,
+            out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _, out("tmm4") _, out("tmm5") _, out("tmm6") _,
+            options(nostack),
+        );
+    }
 }
 
-pub(super) static KERNEL: Kernel<InTiles> = kernel! {
-    1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32
+macro_rules! tiles {
+    ($($rows:literal)*) => { &[$(make::<$rows>),*] };
+}
+
+pub(super) static KERNEL: Kernel<Wide> = Kernel {
+    tiles: tiles!(1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32),
+    cols: WIDTH,
 };

@@ -42,7 +42,7 @@ pub enum Integers {
 }
 
 impl Integers {
-    /// Lists all that this CPU has, the slowest first.
+    /// Lists all that this CPU has, the slowest first. AMX is asked for, and is there if the system grants it.
     pub fn available() -> Vec<Integers> {
         #[cfg_attr(not(any(target_arch = "x86_64", target_arch = "aarch64")), expect(unused_mut))]
         let mut all = vec![Integers::Portable];
@@ -54,7 +54,7 @@ impl Integers {
             }
             if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vnni") {
                 all.push(Integers::Avx512Vnni(Avx512Vnni(())));
-                if super::amx::is_granted() {
+                if super::amx::request() {
                     all.push(Integers::Amx(Amx(())));
                 }
             }

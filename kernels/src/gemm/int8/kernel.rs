@@ -18,7 +18,7 @@ const AHEAD: usize = 16_384;
 pub(super) struct Tile<A> {
     /// How many fours of K there are.
     pub quads: usize,
-    /// Every four steps have four activations of each row.
+    /// Every [run](super::rows::Activation::RUN) of K has its activations of each row.
     pub a: *const A,
     /// Every four steps have four weights of each column of a panel.
     pub w: *const i8,
