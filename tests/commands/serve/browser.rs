@@ -4,8 +4,9 @@
 use super::client::Server;
 use super::driver::Browser;
 use crate::search::{Bench, paint, paths};
-use serde_json::{Value, json};
+use serde_json::json;
 use std::fs;
+use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 /// How a key is called in WebDriver.
@@ -14,6 +15,8 @@ const ESCAPE: &str = "\u{E00C}";
 const LEFT: &str = "\u{E012}";
 const RIGHT: &str = "\u{E014}";
 const DOWN: &str = "\u{E015}";
+const END: &str = "\u{E010}";
+const HOME: &str = "\u{E011}";
 const TAB: &str = "\u{E004}";
 
 /// Says that all small pictures within the window are there.
@@ -315,17 +318,34 @@ fn one_of_several_indexes_is_chosen_in_every_view() {
     browser.wait("document.querySelector('#about').textContent.startsWith('9 in pictures, sights')");
     browser.press(&["a"]);
     browser.wait("document.querySelectorAll('#hits li').length === 9");
-    browser.run("document.querySelector('#index').focus()");
-    browser.press(&["s"]);
+    // The first choice is all of them, the last one the second index.
+    let choose = |key: &str| {
+        browser.run("document.querySelector('#index').focus()");
+        browser.press(&[key]);
+    };
+    let says =
+        |words: &str| browser.wait(&format!("document.querySelector('#status').textContent.includes('{words}')"));
+    choose(END);
     browser.wait("document.querySelectorAll('#hits li').length === 3");
     browser.run("document.querySelector('[data-view=map]').click()");
-    browser.wait("document.querySelector('#status').textContent.startsWith('3 pictures in')");
-    browser.shoot("one-index.png");
+    says("3 pictures in");
+    choose(HOME);
+    says("9 pictures in");
+    choose(END);
+    says("3 pictures in");
+    shoot_phone(&browser, "one-index");
     browser.run("document.querySelector('[data-view=duplicates]').click()");
-    browser.wait("document.querySelector('#status').textContent.includes('of 3 pictures')");
+    says("of 3 pictures");
+    choose(HOME);
+    says("of 9 pictures");
+    // The words are still there, and so is the choice.
+    browser.run("document.querySelector('[data-view=search]').click()");
+    browser.wait("document.querySelector('#text').value === 'a'");
+    browser.wait("document.querySelectorAll('#hits li').length === 9");
+    choose(END);
+    browser.wait("document.querySelectorAll('#hits li').length === 3");
     // An update counts anew.
     paint(&bench.path("more/sights/9.png"), 9, 40);
-    browser.run("document.querySelector('[data-view=search]').click()");
     browser.run("document.querySelector('#update').click()");
     browser.wait("document.querySelector('#about').textContent.startsWith('10 in pictures, sights')");
     browser.wait("document.querySelectorAll('#hits li').length === 4");

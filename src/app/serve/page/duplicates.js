@@ -14,9 +14,9 @@ export function onChange(callback) {
 [least, keep].forEach((field) => field.addEventListener("change", () => changed()));
 
 /** Asks for the groups, of all indexes or of one, and shows them. */
-export async function show(of, signal, say) {
+export async function show(chosen, signal, say) {
   try {
-    const asked = new URLSearchParams({ ...of, above: least.value || "0.95", keep: keep.value });
+    const asked = new URLSearchParams({ ...chosen, above: least.value || "0.95", keep: keep.value });
     const found = await study(`/duplicates?${asked}`, signal, say);
     const { pictures, left_out, not_kept, exact, near } = found;
     const left = left_out > 0 ? `; ${left_out} were not compared` : "";

@@ -23,12 +23,16 @@ function say(words, isFault = false) {
   status.classList.toggle("fault", isFault);
 }
 
+/** Returns the field of a request that names the one index that is asked, if one is chosen. */
+function chosen() {
+  return index.value === "" ? {} : { index: index.value };
+}
+
 /** Returns the fields of a request beside its parts. */
 function filters() {
-  const more = {};
+  const more = chosen();
   if (above.value !== "") more.above = Number(above.value);
   if (path.value.trim() !== "") more.path = [path.value.trim()];
-  if (index.value !== "") more.index = index.value;
   return more;
 }
 
@@ -37,10 +41,11 @@ async function find(isMore = false) {
   asked.abort();
   asked = new AbortController();
   const { signal } = asked;
+  // Until a new answer is there, nothing is added to the pictures of the one before.
+  if (!isMore) all = 0;
   const parts = query.wanted(text.value.trim());
   if (parts.length === 0) {
     hits.replace([]);
-    all = 0;
     say("Type what you look for, or drop a picture here.");
     return;
   }
@@ -67,15 +72,15 @@ function settle() {
 /** Shows the view that the address names. */
 function look() {
   asked.abort();
-  const of = index.value === "" ? {} : { index: index.value };
   return views.show({
     search: () => find(),
-    map: (signal) => map.show(of, signal, say),
-    duplicates: (signal) => duplicates.show(of, signal, say),
+    map: (signal) => map.show(chosen(), signal, say),
+    duplicates: (signal) => duplicates.show(chosen(), signal, say),
   });
 }
 
 function restore() {
+  clearTimeout(timer);
   if (views.current() === "search") text.value = query.restore(location.hash);
   return look();
 }
@@ -116,7 +121,7 @@ text.addEventListener("input", () => {
   timer = setTimeout(() => {
     // Letters of one word are no places of their own.
     history.replaceState(null, "", query.address(text.value.trim()));
-    find();
+    look();
   }, PAUSE);
 });
 text.addEventListener("keydown", (event) => {
@@ -169,27 +174,30 @@ new IntersectionObserver(([{ isIntersecting }]) => {
 }, { rootMargin: "800px" }).observe(at("#end"));
 
 /** Tells how an update goes on, until it is over. */
-async function watch() {
+async function watch(tell) {
   for (;;) {
     const { running, done, todo, last } = await json("/reindex");
     if (!running) return last;
-    say(`looking at the folders: ${done} of ${todo} pictures`);
+    tell(`looking at the folders: ${done} of ${todo} pictures`);
     await new Promise((resolve) => setTimeout(resolve, 500));
   }
 }
 
 at("#update").addEventListener("click", async ({ target }) => {
   target.disabled = true;
+  // The other views have something else to say.
+  const tell = (...words) => { if (views.current() === "search") say(...words); };
   try {
     await ask("/reindex", { method: "POST" });
-    const last = await watch();
+    const last = await watch(tell);
     if (last?.error) throw new Error(last.error);
     const told = last.map(({ index, added, changed, removed }) =>
       `${index}: ${added} added, ${changed} changed, ${removed} removed`);
-    await Promise.all([introduce(), look()]);
-    say(told.join("; "));
+    await introduce();
+    await look();
+    tell(told.join("; "));
   } catch (error) {
-    say(error.message, true);
+    tell(error.message, true);
   }
   target.disabled = false;
 });

@@ -13,9 +13,9 @@ export function onOpen(callback) {
 }
 
 /** Asks for the map, of all indexes or of one, and shows it. A map that is still the same stays as it was left. */
-export async function show(of, signal, say) {
+export async function show(chosen, signal, say) {
   try {
-    const map = await study(`/map?${new URLSearchParams(of)}`, signal, say);
+    const map = await study(`/map?${new URLSearchParams(chosen)}`, signal, say);
     const { pictures, left_out, clusters, points } = map;
     const left = left_out > 0 ? `; ${left_out} of ${pictures} have no place, so that the map stays quick` : "";
     say(points.length > 0 ? `${points.length} pictures in ${clusters.length} regions${left}` : "There are no pictures.");
