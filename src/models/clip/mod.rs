@@ -3,7 +3,7 @@
 //! | file | what it knows |
 //! |---|---|
 //! | [`config`] | both towers' sizes as OpenCLIP writes them |
-//! | `config_json` | those of their fields that have forms of their own |
+//! | `config_json` | flags that OpenCLIP writes as words |
 //! | `presets` | the architectures that have a name |
 //! | [`vit`], [`resnet`] | the two kinds of image tower |
 //! | [`visual`] | either of them |
