@@ -18,7 +18,8 @@ export async function show(chosen, signal, say) {
     const map = await study(`/map?${new URLSearchParams(chosen)}`, signal, say);
     const { pictures, left_out, clusters, points } = map;
     const left = left_out > 0 ? `; ${left_out} of ${pictures} have no place, so that the map stays quick` : "";
-    say(points.length > 0 ? `${points.length} pictures in ${clusters.length} regions${left}` : "There are no pictures.");
+    const regions = `${clusters.length} ${clusters.length === 1 ? "region" : "regions"}`;
+    say(points.length > 0 ? `${points.length} pictures in ${regions}${left}` : "There are no pictures.");
     const now = JSON.stringify(points.map(({ id, x, y }) => [id, x, y]));
     if (now === shown) return;
     shown = now;
